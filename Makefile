@@ -1,0 +1,65 @@
+# Parley's commands; `make` alone lists them. Needs Python 3.11 or later, its venv module and pip.
+
+PYTHON ?= python3
+BIN    := .venv/bin
+PIP    := $(BIN)/python -m pip install --disable-pip-version-check
+
+# What is installed, by the time of the file: pip runs again only when pyproject.toml has changed.
+RUN_STAMP := .venv/.installed-run
+DEV_STAMP := .venv/.installed-dev
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint bench clean
+
+help: ## list the commands
+	@echo "Parley: a realtime gateway for spoken interviews"
+	@echo
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@echo
+	@echo "  ARGS=\"…\" is handed on, as in: make test ARGS=\"-k breaker\""
+
+run: $(RUN_STAMP) ## install everything and serve on port 8000 (PARLEY_PORT=8009 to change it)
+	@exec $(BIN)/parley serve $(ARGS)
+
+test: $(DEV_STAMP) ## run the tests; 100 % of branches in pipeline/ and 90 % elsewhere must be covered
+	@$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest $(ARGS)
+	@$(BIN)/coverage combine --quiet
+	@failed=0; \
+	echo "pipeline/: 100 % wanted"; \
+	$(BIN)/coverage report --include='pipeline/*' --fail-under=100 || failed=1; \
+	echo "stages/ and gateway/: 90 % wanted"; \
+	$(BIN)/coverage report --include='stages/*,gateway/*' --fail-under=90 || failed=1; \
+	exit $$failed
+
+lint: $(DEV_STAMP) ## check style, types and which package may import which
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(DEV_STAMP) ## measure latency, load and word error rates on this machine
+	$(BIN)/python -m benchmarks $(ARGS)
+
+clean: ## delete what these commands made, except var/ (stored sessions)
+	rm -rf .venv build dist *.egg-info .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache \
+		.import_linter_cache .hypothesis
+	find pipeline stages gateway benchmarks fixtures tests -name __pycache__ -prune -exec rm -rf {} +
+
+$(RUN_STAMP): pyproject.toml | $(BIN)/python
+	$(PIP) -e '.[offline,whisper]'
+	@touch $@
+
+$(DEV_STAMP): pyproject.toml | $(BIN)/python
+	$(PIP) -e '.[offline,whisper,dev]'
+	@touch $(RUN_STAMP) $@
+
+$(BIN)/python:
+	@command -v $(PYTHON) >/dev/null || { \
+		echo "No $(PYTHON) here. On Debian: apt install python3 python3-venv" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "Parley needs Python 3.11 or later; $(PYTHON) is `$(PYTHON) --version 2>&1`." >&2; \
+		echo "Name another one: make PYTHON=python3.12 …" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+		echo "$(PYTHON) cannot make virtual environments. On Debian: apt install python3-venv" >&2; exit 1; }
+	$(PYTHON) -m venv .venv || { rm -rf .venv; exit 1; }

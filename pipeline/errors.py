@@ -1,0 +1,109 @@
+"""The engine's errors.
+
+::
+
+    PipelineError
+    ├── StageError                stage, provider, phase
+    │   ├── StageTimeout          first useful item, stall or total limit passed
+    │   ├── StageFailed           connection, protocol, stream or empty reply
+    │   ├── StageBusy             the provider is at capacity; `retry_after_s`
+    │   └── CallerError           the provider refused what we sent (our fault, not its health)
+    ├── StageUnavailable          no candidate of a stage could answer
+    ├── BudgetExceeded            the turn's latency budget ran out
+    └── ChannelError
+        ├── ChannelClosed         this side closed it, or the other did and nothing is left
+        └── ChannelFull           a REJECT channel has no room
+"""
+
+from typing import Literal
+
+Phase = Literal["connect", "first", "stall", "total", "stream", "protocol", "empty"]
+
+
+class PipelineError(Exception):
+    """Base of every error that the engine raises on purpose."""
+
+
+class StageError(PipelineError):
+    """A provider call did not do its work. Carries which stage, which provider, and when."""
+
+    def __init__(self, stage: str, provider: str, phase: Phase, detail: str = "") -> None:
+        super().__init__(stage, provider, phase, detail)
+        self.stage = stage
+        self.provider = provider
+        self.phase: Phase = phase
+        self.detail = detail
+
+    def __str__(self) -> str:
+        text = f"{self.stage} provider {self.provider!r}: {self.phase}"
+        return f"{text}: {self.detail}" if self.detail else text
+
+
+class StageTimeout(StageError):
+    """The first useful item, the next item or the end of the stream came too late."""
+
+
+class StageFailed(StageError):
+    """The provider raised, broke off, sent nonsense or sent nothing.
+
+    `partial` is true when useful items had already been delivered: words may have been spoken,
+    so the call must not be repeated silently.
+    """
+
+    def __init__(
+        self, stage: str, provider: str, phase: Phase, detail: str = "", *, partial: bool = False
+    ) -> None:
+        super().__init__(stage, provider, phase, detail)
+        self.partial = partial
+
+
+class StageBusy(StageError):
+    """The provider is at capacity; it asked to be left alone for `retry_after_s` seconds."""
+
+    def __init__(
+        self, stage: str, provider: str, detail: str = "", *, retry_after_s: float = 0.0
+    ) -> None:
+        super().__init__(stage, provider, "connect", detail)
+        self.retry_after_s = retry_after_s
+
+
+class CallerError(StageError):
+    """The provider refused our request (HTTP 400, 401, 404, 413, 422 …)."""
+
+
+class StageUnavailable(PipelineError):
+    """No candidate of a stage could answer. `causes` are their errors, in the order tried."""
+
+    def __init__(self, stage: str, causes: tuple[StageError, ...] = ()) -> None:
+        super().__init__(stage, causes)
+        self.stage = stage
+        self.causes = causes
+
+    def __str__(self) -> str:
+        if not self.causes:
+            return f"{self.stage}: every provider's circuit breaker is open"
+        return "; ".join(str(cause) for cause in self.causes)
+
+
+class BudgetExceeded(PipelineError):
+    """The turn's latency budget left too little time to start or to finish a stage."""
+
+    def __init__(self, stage: str, left_s: float) -> None:
+        super().__init__(stage, left_s)
+        self.stage = stage
+        self.left_s = left_s
+
+    def __str__(self) -> str:
+        return f"{self.stage}: {self.left_s * 1000:.0f} ms of the turn's budget left"
+
+
+class ChannelError(PipelineError):
+    """Base of what a channel raises."""
+
+
+class ChannelClosed(ChannelError):
+    """The channel is closed and holds nothing more."""
+
+
+class ChannelFull(ChannelError):
+    """The channel refuses the item: it is full and its policy is REJECT."""

@@ -1,0 +1,230 @@
+"""What flows through a conversation. Every frame carries the id of its turn.
+
+Audio inside the engine is mono, signed 16-bit, native-endian numpy (`Samples`). Input audio always
+has `INPUT_RATE_HZ`; reply audio has the rate that the client asked for. Times are milliseconds.
+"""
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+Samples: TypeAlias = npt.NDArray[np.int16]
+
+INPUT_RATE_HZ = 16_000
+
+VISEMES = ("sil", "PP", "FF", "TH", "DD", "kk", "CH", "SS", "nn", "RR", "aa", "E", "ih", "oh", "ou")
+"""The 15 mouth shapes of the Oculus/OVR set, by name: the wire format for lip sync."""
+
+AvatarMood = Literal["idle", "listening", "thinking", "speaking"]
+Slot = Literal["vad", "stt", "llm", "tts", "avatar"]
+
+
+# --- the person ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechStarted:
+    """The person began to speak, `at_ms` into the input audio."""
+
+    turn: int
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechStopped:
+    """The person's sentence ended, `at_ms` into the input audio."""
+
+    turn: int
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """One recognised word; times count from the start of the utterance's audio."""
+
+    text: str
+    start_ms: int
+    end_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Transcript:
+    """What the person said. `confidence` is 0..1 where the recogniser knows it."""
+
+    turn: int
+    text: str
+    final: bool
+    language: str | None = None
+    confidence: float | None = None
+    words: tuple[Word, ...] = ()
+
+
+# --- the reply -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class TextDelta:
+    """The next piece of the reply's text, cut anywhere."""
+
+    turn: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """A piece of the reply that can be spoken on its own."""
+
+    turn: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Viseme:
+    """One mouth shape: `shape` is a name of `VISEMES`, `weight` is 0..1."""
+
+    at_ms: int
+    duration_ms: int
+    shape: str
+    weight: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class SpokenWord:
+    """Where a word of a sentence begins: in its text (characters) and in its audio."""
+
+    offset: int
+    length: int
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Speech:
+    """A piece of one sentence's audio; cues and words count from the *sentence's* first sample."""
+
+    turn: int
+    pcm: Samples
+    cues: tuple[Viseme, ...] = ()
+    words: tuple[SpokenWord, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyStarted:
+    """The audio that follows belongs to this turn."""
+
+    turn: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyText:
+    """What is about to be spoken."""
+
+    turn: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyAudio:
+    """One frame of reply audio, `at_ms` from the reply's first sample."""
+
+    turn: int
+    pcm: Samples
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Visemes:
+    """Mouth shapes; the cues' times count from the reply's first sample."""
+
+    turn: int
+    start_ms: int
+    cues: tuple[Viseme, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyDone:
+    """The reply is over; `heard` is the text that was played."""
+
+    turn: int
+    interrupted: bool
+    heard: str
+
+
+@dataclass(frozen=True, slots=True)
+class Clear:
+    """Drop this turn's audio that has not been played; it had come as far as `at_ms`."""
+
+    turn: int
+    at_ms: int
+
+
+# --- the conversation ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class AvatarState:
+    """What the interviewer's face should show."""
+
+    turn: int
+    state: AvatarMood
+
+
+@dataclass(frozen=True, slots=True)
+class Degraded:
+    """A stage took its next step down: provider `source` gave way to `target`."""
+
+    turn: int
+    stage: Slot
+    source: str
+    target: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class StageSpan:
+    """One stage of one turn; milliseconds from the end of the person's speech."""
+
+    stage: str
+    provider: str
+    start: float
+    first: float | None
+    end: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class TurnMetrics:
+    """Where the time of a turn went. `voice_to_voice_ms` is None where no reply was heard."""
+
+    turn: int
+    budget_ms: int
+    stages: tuple[StageSpan, ...]
+    voice_to_voice_ms: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Something that the client must know went wrong; `fatal` ends the session."""
+
+    turn: int
+    code: str
+    message: str
+    fatal: bool = False
+
+
+Output: TypeAlias = (
+    SpeechStarted
+    | SpeechStopped
+    | Transcript
+    | ReplyStarted
+    | ReplyText
+    | ReplyAudio
+    | Visemes
+    | ReplyDone
+    | Clear
+    | AvatarState
+    | Degraded
+    | TurnMetrics
+    | Fault
+)
+"""Everything that a session hands to its client."""

@@ -1,0 +1,143 @@
+"""The protocols that stages implement. A provider is one class with one of these shapes.
+
+Providers live as long as the process and are shared by all sessions; what belongs to one utterance
+or one reply is an object that a method returns. Every asynchronous method may be cancelled at any
+await: the provider then stops its work upstream and keeps nothing of it.
+
+Failures are raised as `StageFailed`, `StageBusy` or `CallerError` (see `pipeline.errors`); anything
+else that a provider raises counts as a failure of its stream.
+"""
+
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from pipeline.frames import Samples, Sentence, Speech, TextDelta, Transcript
+
+OnChunk = Callable[[int, float], None]
+"""Called with a position in the input audio (samples) and the probability of speech up to it."""
+
+
+class Ear(Protocol):
+    """One session's end of the process's voice detector."""
+
+    def feed(self, pcm: Samples) -> None:
+        """Take input audio (16 kHz, at most 1 s). A plain call: never blocks, never raises."""
+
+    def close(self) -> None:
+        """Give the place back. Probabilities still under way are dropped. Idempotent."""
+
+
+class Detector(Protocol):
+    """Voice detection for all sessions of the process."""
+
+    provider: str
+
+    def open(self, on_chunk: OnChunk) -> Ear:
+        """A place for one session. `on_chunk` is called on the event loop, in order of position."""
+
+    async def aclose(self) -> None: ...
+
+
+class Recognition(Protocol):
+    """One utterance on its way to text."""
+
+    def feed(self, pcm: Samples) -> None:
+        """Take the utterance's next audio (16 kHz). A plain call: never blocks, never raises."""
+
+    def finish(self) -> AsyncIterator[Transcript]:
+        """No more audio will come: yield partials if any, then exactly one final transcript."""
+
+    def cancel(self) -> None:
+        """Forget the utterance. Idempotent; harmless after `finish` has ended."""
+
+
+class Transcriber(Protocol):
+    """Speech to text."""
+
+    provider: str
+
+    def open(
+        self, turn: int, on_partial: Callable[[Transcript], None] | None = None
+    ) -> Recognition:
+        """Begin an utterance. `on_partial`, if given, hears every changed partial transcript."""
+
+    async def aclose(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One line of the conversation as it was heard."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Brief:
+    """What the host wants said in a turn, computed without side effects.
+
+    `say` is the exact text that a scripted responder speaks, sentence by sentence; `instructions`
+    tell a language model what to do with the turn, and `history` is the conversation so far as it
+    was heard; `closes`: the conversation ends with this turn.
+    """
+
+    say: tuple[str, ...]
+    instructions: str = ""
+    history: tuple[Message, ...] = ()
+    closes: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyRequest:
+    """One turn for a responder. `text` is empty in the opening turn: nobody has spoken yet."""
+
+    turn: int
+    text: str
+    brief: Brief
+
+
+class Responder(Protocol):
+    """Finds the words of the reply."""
+
+    provider: str
+
+    def reply(self, request: ReplyRequest) -> AsyncIterator[TextDelta]:
+        """Stream the reply's text. Must have no side effect on the conversation."""
+
+    async def aclose(self) -> None: ...
+
+
+class Synthesizer(Protocol):
+    """Text to speech."""
+
+    provider: str
+    rate_hz: int
+
+    def speak(self, sentence: Sentence) -> AsyncIterator[Speech]:
+        """Stream one sentence's audio at `rate_hz`, with visemes and word positions."""
+
+    async def aclose(self) -> None: ...
+
+
+class Converter(Protocol):
+    """A stateful sample-rate converter for one stream of audio."""
+
+    def push(self, pcm: Samples) -> Samples:
+        """Convert; what cannot be converted yet is kept (2 ms at most)."""
+
+    def flush(self) -> Samples:
+        """The stream is over: give what was kept, and be ready for a new stream."""
+
+
+class Host(Protocol):
+    """What a session asks of whoever runs it. The session knows no interview and no storage."""
+
+    def brief(self, turn: int, text: str) -> Brief:
+        """What should be said next. Pure: may be called for turns that never happen."""
+
+    async def accept(self, turn: int, text: str) -> None:
+        """Store the person's words and what follows from them. Nothing is answered before that."""
+
+    async def commit(self, turn: int, user_text: str, heard_text: str) -> None:
+        """The turn is over; `heard_text` is what was played of the reply."""

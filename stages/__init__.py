@@ -1,0 +1,1 @@
+"""Parley's providers, one per module; each implements a protocol of `pipeline.stage`."""
