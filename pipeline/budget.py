@@ -1,0 +1,182 @@
+"""A turn's latency budget: what each stage may take, and where the time went.
+
+The metric of record is voice-to-voice latency: from the end of the person's speech to the moment
+the reply's first audio is handed to the transport. Inside, the budget is a deadline (a point in
+time); `remaining` turns it into the timeout that goes over a wire, because clocks differ. Time that
+a stage leaves unused rolls forward; what it overspends is charged to it. Pure: time is an argument,
+in monotonic seconds.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from pipeline.frames import StageSpan, TurnMetrics
+
+STAGES = ("endpointing", "stt", "llm", "tts", "transport")
+"""The stages of a turn, in order."""
+
+MINIMUMS_S: Mapping[str, float] = MappingProxyType(
+    {"endpointing": 0.0, "stt": 0.1, "llm": 0.2, "tts": 0.1, "transport": 0.02}
+)
+"""The least time in which a stage can give its first item: with less it is not worth starting.
+Assumed values, to be replaced by measured ones."""
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """The part of voice-to-voice latency that is charged to a stage."""
+
+    stage: str
+    seconds: float
+
+
+@dataclass(slots=True)
+class _Marks:
+    """When a stage started, gave its first item and ended."""
+
+    provider: str
+    start: float
+    first: float | None = None
+    end: float | None = None
+
+
+class TurnBudget:
+    """One turn's deadline and its ledger.
+
+    `target_s` is what the turn should take, `hard_s` when it must have been answered; both count
+    from `end_of_speech`. `minimums` replaces `MINIMUMS_S` for the stages that it names. A stage
+    that is not one of `STAGES` raises `ValueError`; `first` or `end` of a stage that was never
+    started raises `KeyError`.
+    """
+
+    def __init__(
+        self,
+        end_of_speech: float,
+        *,
+        target_s: float = 1.0,
+        hard_s: float = 4.0,
+        minimums: Mapping[str, float] = MINIMUMS_S,
+    ) -> None:
+        if not 0 < target_s <= hard_s:
+            raise ValueError("the target must be above 0 and within the hard limit")
+        for stage in minimums:
+            _position(stage)
+        self.end_of_speech = end_of_speech
+        self.target_s = target_s
+        self.hard_s = hard_s
+        self._minimums = {**MINIMUMS_S, **minimums}
+        self._marks: dict[str, _Marks] = {}
+        self._audio_out: float | None = None
+
+    # --- what happened -----------------------------------------------------------------------
+
+    def start(self, stage: str, provider: str, now: float) -> None:
+        """The stage began. Only the first call sets the time; the last provider named counts."""
+        _position(stage)
+        marks = self._marks.setdefault(stage, _Marks(provider, now))
+        if provider:
+            marks.provider = provider
+
+    def first(self, stage: str, now: float) -> None:
+        """The stage gave its first useful item. Only the first call counts."""
+        marks = self._marks[stage]
+        if marks.first is None:
+            marks.first = now
+
+    def end(self, stage: str, now: float) -> None:
+        """The stage was done. The last call counts: a reply has several sentences."""
+        self._marks[stage].end = now
+
+    def audio_out(self, now: float) -> None:
+        """The reply's first audio was handed to the transport. Only the first call counts."""
+        if self._audio_out is None:
+            self._audio_out = max(now, self.end_of_speech)
+
+    # --- what is left ------------------------------------------------------------------------
+
+    def remaining(self, now: float) -> float:
+        """Seconds until the hard deadline, at least 0.
+
+        Infinite once the first audio is out: from then on playout's look-ahead is the deadline.
+        """
+        if self._audio_out is not None:
+            return math.inf
+        return max(0.0, self.end_of_speech + self.hard_s - now)
+
+    def allow(self, stage: str, now: float) -> float:
+        """Seconds that the stage may take, at least 0: what remains less the later minimums."""
+        reserve = sum(self._minimums[later] for later in STAGES[_position(stage) + 1 :])
+        return max(0.0, self.remaining(now) - reserve)
+
+    def can_start(self, stage: str, now: float) -> bool:
+        """Whether the stage has at least its minimum; if not, degrade at once."""
+        return self.allow(stage, now) >= self._minimums[stage]
+
+    # --- where it went -----------------------------------------------------------------------
+
+    @property
+    def voice_to_voice_s(self) -> float | None:
+        """End of speech to first reply audio; None while nothing has been said."""
+        return None if self._audio_out is None else self._audio_out - self.end_of_speech
+
+    def ledger(self) -> tuple[Share, ...]:
+        """Consecutive shares that add up to `voice_to_voice_s`; empty while that is None.
+
+        A stage is charged from its start to the start of the next one that was started; transport
+        begins with the first audio of synthesis, if it was not started by name. The time of a stage
+        that was left out is charged to the one before it, and what comes before every other stage,
+        to endpointing. A stage that began before the end of speech is charged from there.
+        """
+        if self._audio_out is None:
+            return ()
+        stages, bounds = [STAGES[0]], [self.end_of_speech]
+        for stage in STAGES[1:]:
+            start = self._begun(stage)
+            if start is not None:
+                stages.append(stage)
+                bounds.append(min(max(start, bounds[-1]), self._audio_out))
+        bounds.append(self._audio_out)
+        return tuple(
+            Share(stage, after - before)
+            for stage, before, after in zip(stages, bounds, bounds[1:], strict=False)
+        )
+
+    def metrics(self, turn: int) -> TurnMetrics:
+        """The stages that were started, in milliseconds from the end of speech."""
+        total_s = self.voice_to_voice_s
+        return TurnMetrics(
+            turn=turn,
+            budget_ms=round(self.target_s * 1000),
+            stages=tuple(
+                StageSpan(
+                    stage,
+                    marks.provider,
+                    self._ms(marks.start),
+                    None if marks.first is None else self._ms(marks.first),
+                    None if marks.end is None else self._ms(marks.end),
+                )
+                for stage in STAGES
+                if (marks := self._marks.get(stage)) is not None
+            ),
+            voice_to_voice_ms=None if total_s is None else round(total_s * 1000, 1),
+        )
+
+    def _begun(self, stage: str) -> float | None:
+        marks = self._marks.get(stage)
+        if marks is not None:
+            return marks.start
+        if stage == "transport" and (speech := self._marks.get("tts")) is not None:
+            return speech.first
+        return None
+
+    def _ms(self, at: float) -> float:
+        return round((at - self.end_of_speech) * 1000, 1)
+
+
+def _position(stage: str) -> int:
+    try:
+        return STAGES.index(stage)
+    except ValueError:
+        raise ValueError(f"{stage!r} is not a stage of a turn ({', '.join(STAGES)})") from None

@@ -1,0 +1,250 @@
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.budget import STAGES, Share, TurnBudget
+from pipeline.frames import StageSpan, TurnMetrics
+
+MINIMUMS = {"stt": 0.25, "llm": 0.5, "tts": 0.25, "transport": 0.125}
+
+
+def answered() -> TurnBudget:
+    """Speech ended at 100; recognition, reply and synthesis followed one another."""
+    budget = TurnBudget(100.0, minimums=MINIMUMS)
+    budget.start("stt", "whisper", 100.25)
+    budget.end("stt", 100.5)
+    budget.start("llm", "ollama", 100.5)
+    budget.first("llm", 100.75)
+    budget.start("tts", "piper", 101.0)
+    budget.first("tts", 101.125)
+    budget.audio_out(101.25)
+    return budget
+
+
+# --- what is left ----------------------------------------------------------------------------
+
+
+def test_a_stage_may_take_what_remains_less_the_later_minimums() -> None:
+    budget = TurnBudget(100.0, hard_s=4.0, minimums=MINIMUMS)
+    assert budget.allow("endpointing", 100.0) == 2.875
+    assert budget.allow("stt", 100.0) == 3.125
+    assert budget.allow("llm", 100.0) == 3.625
+    assert budget.allow("tts", 100.0) == 3.875
+    assert budget.allow("transport", 100.0) == 4.0
+
+
+def test_what_a_stage_leaves_unused_rolls_forward() -> None:
+    budget = TurnBudget(100.0, minimums=MINIMUMS)
+    assert budget.allow("llm", 101.0) == 2.625
+    assert budget.allow("llm", 102.0) == 1.625
+
+
+def test_nothing_is_allowed_after_the_hard_deadline() -> None:
+    budget = TurnBudget(100.0, minimums=MINIMUMS)
+    assert budget.allow("llm", 200.0) == 0.0
+    assert budget.remaining(200.0) == 0.0
+
+
+def test_remaining_counts_down_to_the_hard_deadline() -> None:
+    assert TurnBudget(100.0, hard_s=2.5).remaining(101.0) == 1.5
+
+
+def test_a_stage_is_not_started_with_less_than_its_minimum() -> None:
+    budget = TurnBudget(100.0, hard_s=4.0, minimums=MINIMUMS)
+    assert budget.can_start("llm", 103.125)
+    assert not budget.can_start("llm", 103.1251)
+
+
+def test_once_the_first_audio_is_out_the_hard_deadline_no_longer_applies() -> None:
+    budget = answered()
+    assert budget.allow("tts", 500.0) == math.inf
+    assert budget.remaining(500.0) == math.inf
+    assert budget.can_start("tts", 500.0)
+
+
+def test_minimums_that_are_not_named_keep_their_values() -> None:
+    named, standard = TurnBudget(0.0, minimums={"tts": 1.0}), TurnBudget(0.0)
+    assert named.allow("tts", 0.0) == standard.allow("tts", 0.0) < 4.0
+    assert named.allow("llm", 0.0) < standard.allow("llm", 0.0)
+
+
+# --- where it went ---------------------------------------------------------------------------
+
+
+def test_every_stage_is_charged_until_the_next_one_starts() -> None:
+    budget = answered()
+    assert budget.voice_to_voice_s == 1.25
+    assert budget.ledger() == (
+        Share("endpointing", 0.25),
+        Share("stt", 0.25),
+        Share("llm", 0.5),
+        Share("tts", 0.125),
+        Share("transport", 0.125),
+    )
+
+
+def test_without_audio_there_is_no_latency_to_share() -> None:
+    budget = TurnBudget(100.0)
+    budget.start("stt", "whisper", 100.5)
+    assert budget.voice_to_voice_s is None
+    assert budget.ledger() == ()
+
+
+def test_the_time_of_a_missing_stage_is_charged_to_the_one_before() -> None:
+    budget = TurnBudget(100.0)
+    budget.start("stt", "whisper", 100.25)
+    budget.start("tts", "piper", 101.0)
+    budget.audio_out(101.25)
+    assert budget.ledger() == (
+        Share("endpointing", 0.25),
+        Share("stt", 0.75),
+        Share("tts", 0.25),
+    )
+
+
+def test_a_canned_line_after_a_failure_is_charged_to_endpointing() -> None:
+    budget = TurnBudget(100.0)
+    budget.audio_out(100.5)
+    assert budget.ledger() == (Share("endpointing", 0.5),)
+
+
+def test_transport_begins_when_it_is_started_by_name() -> None:
+    budget = TurnBudget(100.0)
+    budget.start("tts", "piper", 100.0)
+    budget.first("tts", 100.25)
+    budget.start("transport", "websocket", 100.5)
+    budget.audio_out(101.0)
+    assert budget.ledger() == (
+        Share("endpointing", 0.0),
+        Share("tts", 0.5),
+        Share("transport", 0.5),
+    )
+
+
+def test_a_stage_that_began_while_the_person_spoke_is_charged_from_the_end_of_speech() -> None:
+    budget = TurnBudget(100.0)
+    budget.start("stt", "whisper", 98.0)
+    budget.audio_out(101.0)
+    assert budget.ledger() == (Share("endpointing", 0.0), Share("stt", 1.0))
+
+
+def test_a_stage_that_began_after_the_first_audio_costs_nothing() -> None:
+    budget = TurnBudget(100.0)
+    budget.start("llm", "ollama", 100.5)
+    budget.audio_out(101.0)
+    budget.start("tts", "piper", 103.0)
+    assert budget.ledger() == (
+        Share("endpointing", 0.5),
+        Share("llm", 0.5),
+        Share("tts", 0.0),
+    )
+
+
+def test_audio_before_the_end_of_speech_took_no_time() -> None:
+    budget = TurnBudget(100.0)
+    budget.audio_out(99.0)
+    assert budget.voice_to_voice_s == 0.0
+
+
+def test_the_first_start_first_item_and_audio_count_and_the_latest_end() -> None:
+    budget = answered()
+    budget.end("tts", 102.0)
+    budget.start("tts", "espeak", 103.0)
+    budget.first("tts", 103.25)
+    budget.end("tts", 104.0)
+    budget.audio_out(105.0)
+    assert budget.voice_to_voice_s == 1.25
+    assert budget.metrics(7).stages[-1] == StageSpan("tts", "espeak", 1000.0, 1125.0, 4000.0)
+
+
+def test_the_provider_may_be_named_after_the_stage_began() -> None:
+    budget = TurnBudget(100.0)
+    budget.start("llm", "", 100.25)
+    budget.start("llm", "ollama", 100.75)
+    budget.start("llm", "", 100.875)
+    assert budget.metrics(1).stages == (StageSpan("llm", "ollama", 250.0, None, None),)
+
+
+def test_metrics_are_milliseconds_from_the_end_of_speech() -> None:
+    budget = answered()
+    assert budget.metrics(3) == TurnMetrics(
+        turn=3,
+        budget_ms=1000,
+        stages=(
+            StageSpan("stt", "whisper", 250.0, None, 500.0),
+            StageSpan("llm", "ollama", 500.0, 750.0, None),
+            StageSpan("tts", "piper", 1000.0, 1125.0, None),
+        ),
+        voice_to_voice_ms=1250.0,
+    )
+
+
+def test_metrics_are_rounded_to_a_tenth_of_a_millisecond() -> None:
+    budget = TurnBudget(0.0, target_s=0.8)
+    budget.start("llm", "ollama", 0.12345678)
+    budget.audio_out(0.98765432)
+    metrics = budget.metrics(1)
+    assert metrics.budget_ms == 800
+    assert metrics.stages[0].start == 123.5
+    assert metrics.voice_to_voice_ms == 987.7
+
+
+def test_metrics_of_a_turn_without_a_reply_have_no_latency() -> None:
+    assert TurnBudget(0.0).metrics(1) == TurnMetrics(1, 1000, (), None)
+
+
+# --- refusals --------------------------------------------------------------------------------
+
+
+def test_an_unknown_stage_is_refused() -> None:
+    budget = TurnBudget(0.0)
+    with pytest.raises(ValueError, match="'asr' is not a stage of a turn"):
+        budget.start("asr", "whisper", 0.0)
+    with pytest.raises(ValueError, match="'asr'"):
+        budget.allow("asr", 0.0)
+    with pytest.raises(ValueError, match="'asr'"):
+        TurnBudget(0.0, minimums={"asr": 1.0})
+
+
+def test_a_stage_that_never_started_cannot_go_on() -> None:
+    budget = TurnBudget(0.0)
+    with pytest.raises(KeyError):
+        budget.first("tts", 0.0)
+    with pytest.raises(KeyError):
+        budget.end("tts", 0.0)
+
+
+@pytest.mark.parametrize(("target_s", "hard_s"), [(0.0, 1.0), (2.0, 1.0)])
+def test_a_target_outside_the_hard_limit_is_refused(target_s: float, hard_s: float) -> None:
+    with pytest.raises(ValueError, match="target"):
+        TurnBudget(0.0, target_s=target_s, hard_s=hard_s)
+
+
+# --- properties ------------------------------------------------------------------------------
+
+TIMES = st.floats(-5, 60, allow_nan=False)
+
+
+@given(
+    origin=st.floats(0, 1e6),
+    marks=st.lists(st.tuples(st.sampled_from(STAGES), TIMES, st.none() | TIMES), max_size=8),
+    out=TIMES,
+)
+def test_shares_are_never_negative_and_add_up_to_the_latency(
+    origin: float, marks: list[tuple[str, float, float | None]], out: float
+) -> None:
+    budget = TurnBudget(origin)
+    for stage, start, first in marks:
+        budget.start(stage, "any", origin + start)
+        if first is not None:
+            budget.first(stage, origin + first)
+    budget.audio_out(origin + out)
+    ledger = budget.ledger()
+    assert budget.voice_to_voice_s == pytest.approx(
+        math.fsum(share.seconds for share in ledger), rel=1e-12, abs=1e-9
+    )
+    assert all(share.seconds >= 0 for share in ledger)
+    names = [share.stage for share in ledger]
+    assert names == [stage for stage in STAGES if stage in names]

@@ -1,0 +1,224 @@
+"""Playout: nothing early, nothing twice, and the truth about what was heard."""
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.frames import Samples, SpokenWord
+from pipeline.playout import Playout
+
+RATE = 16_000
+FRAME = 320
+
+
+def tone(ms: int) -> Samples:
+    return np.arange(ms * RATE // 1000, dtype=np.int16)
+
+
+def playout(ms: int = 1000, text: str = "one two three", **options: int) -> Playout:
+    reply = Playout(RATE, **options)
+    reply.begin(1)
+    reply.say(text)
+    if ms:
+        reply.push(tone(ms))
+    return reply
+
+
+def taken(reply: Playout, now: float) -> list[int]:
+    frames = []
+    while (frame := reply.take(now)) is not None:
+        frames.append(frame.at_ms)
+    return frames
+
+
+def play(reply: Playout, until: float) -> None:
+    """Pump every 20 ms, as the pacer does."""
+    for tick in range(round(until * 50) + 1):
+        taken(reply, tick / 50)
+
+
+def test_the_first_200_ms_leave_at_once_and_then_a_frame_every_20_ms() -> None:
+    reply = playout()
+    assert taken(reply, 10.0) == list(range(0, 220, 20))
+    assert taken(reply, 10.019) == []
+    assert taken(reply, 10.0201) == [220]
+    assert reply.due is not None
+    assert round(reply.due, 6) == 10.04
+
+
+def test_a_late_pump_sends_what_was_missed_and_keeps_the_timeline() -> None:
+    reply = playout()
+    taken(reply, 0.0)
+    assert taken(reply, 0.1001) == [220, 240, 260, 280, 300]
+    assert reply.due is not None
+    assert round(reply.due, 6) == 0.12
+
+
+def test_after_running_dry_the_rest_is_heard_later() -> None:
+    reply = playout(ms=200)
+    taken(reply, 0.0)
+    assert reply.due is None
+    reply.push(tone(200))
+    assert taken(reply, 1.0) == list(range(200, 400, 20))
+    assert reply.played_ms(1.0) == 200
+    assert reply.played_ms(1.1) == 300
+
+
+def test_a_short_last_frame_waits_until_the_reply_is_complete() -> None:
+    reply = playout(ms=30)
+    assert taken(reply, 0.0) == [0]
+    reply.finish()
+    last = reply.take(0.0)
+    assert last is not None
+    assert (last.at_ms, len(last.pcm)) == (20, 160)
+    assert reply.over_at == 0.03
+
+
+def test_a_reply_without_audio_is_over_at_once() -> None:
+    reply = playout(ms=0)
+    reply.finish()
+    assert reply.over_at == float("-inf")
+    assert reply.take(0.0) is None
+
+
+def test_a_reply_is_not_over_while_frames_wait() -> None:
+    reply = playout(ms=1000)
+    assert reply.over_at is None
+    reply.finish()
+    play(reply, 0.5)
+    assert reply.over_at is None
+    play(reply, 0.9)
+    assert reply.over_at == 1.0
+
+
+def test_frames_are_cut_across_pieces_without_loss() -> None:
+    reply = playout(ms=0)
+    audio = tone(100)
+    for start in range(0, len(audio), 70):
+        reply.push(audio[start : start + 70])
+    reply.finish()
+    frames = []
+    while (frame := reply.take(0.0)) is not None:
+        frames.append(frame.pcm)
+    assert [len(frame) for frame in frames] == [FRAME] * 5
+    assert np.array_equal(np.concatenate(frames), audio)
+
+
+def test_the_look_ahead_is_bounded_by_room() -> None:
+    reply = playout(ms=0, look_ahead_ms=1000)
+    assert reply.room_ms == 1000
+    reply.push(tone(1500))
+    assert reply.room_ms == -500
+    taken(reply, 0.0)
+    assert reply.room_ms == -280
+    assert (reply.pushed_ms, reply.sent_ms) == (1500, 220)
+
+
+# --- what was heard --------------------------------------------------------------------------
+
+
+def test_words_count_as_heard_when_the_next_has_begun() -> None:
+    reply = playout(ms=0)
+    words = (SpokenWord(0, 3, 0), SpokenWord(4, 3, 300), SpokenWord(8, 5, 600))
+    reply.push(tone(900), words)
+    reply.finish()
+    play(reply, 0.9)
+    assert reply.heard(0.1) == ""
+    assert reply.heard(0.31) == "one"
+    assert reply.heard(0.61) == "one two"
+    assert reply.heard(0.91) == "one two three"
+
+
+def test_without_word_times_text_is_cut_in_proportion_at_a_word() -> None:
+    reply = playout(ms=1000, text="aaaa bbbb cccc dddd")
+    reply.finish()
+    play(reply, 1.0)
+    assert reply.heard(0.5) == "aaaa"
+    assert reply.heard(1.1) == "aaaa bbbb cccc dddd"
+
+
+def test_a_sentence_that_has_not_begun_to_play_was_not_heard() -> None:
+    reply = playout(ms=400, text="First.")
+    reply.say("Second.")
+    assert reply.heard(5.0) == ""
+    reply.push(tone(400))
+    play(reply, 0.6)
+    assert reply.heard(0.39) == ""
+    assert reply.heard(0.41) == "First."
+
+
+def test_written_text_counts_as_heard() -> None:
+    reply = playout(ms=0, text="never spoken, no audio came")
+    reply.say("Read me.", written=True)
+    assert reply.heard(0.0) == "Read me."
+
+
+def test_what_was_never_sent_was_not_heard() -> None:
+    reply = playout(ms=1000, text="only one sentence")
+    taken(reply, 0.0)
+    assert reply.played_ms(5.0) == 220
+
+
+def test_the_client_may_correct_the_played_position() -> None:
+    reply = playout(ms=1000)
+    reply.acknowledge(500, 0.0)
+    assert reply.played_ms(0.0) == 0
+    play(reply, 0.5)
+    reply.acknowledge(300, 0.5)
+    assert reply.played_ms(0.5) == 300
+    assert reply.played_ms(0.6) == 400
+    reply.acknowledge(99_000, 0.6)
+    assert reply.played_ms(0.6) == reply.sent_ms
+
+
+def test_stopping_sends_nothing_more_and_remembers_what_was_heard() -> None:
+    reply = playout(ms=1000, text="aaaa bbbb cccc dddd")
+    play(reply, 0.5)
+    heard = reply.heard(0.5)
+    reply.stop()
+    assert taken(reply, 10.0) == []
+    assert reply.due is None
+    assert reply.played_ms(0.5) == 500
+    assert heard == "aaaa"
+
+
+def test_a_new_reply_drops_the_old_one() -> None:
+    reply = playout(ms=1000)
+    taken(reply, 0.0)
+    reply.begin(2)
+    assert (reply.turn, reply.due, reply.pushed_ms, reply.heard(9.0)) == (2, None, 0, "")
+
+
+@given(
+    pieces=st.lists(st.integers(0, 1500), max_size=12),
+    ticks=st.lists(st.floats(0, 0.3), min_size=1, max_size=60),
+)
+def test_at_most_the_lead_is_ahead_and_every_sample_leaves_once_in_order(
+    pieces: list[int], ticks: list[float]
+) -> None:
+    reply = Playout(RATE)
+    reply.begin(1)
+    reply.say("text")
+    count = sum(pieces)
+    audio = (np.arange(count) % 30_000).astype(np.int16)
+    sent: list[Samples] = []
+    now, position = 0.0, 0
+    queue = list(pieces)
+    for tick in ticks:
+        now += tick
+        if queue:
+            size = queue.pop(0)
+            reply.push(audio[position : position + size])
+            position += size
+        while (frame := reply.take(now)) is not None:
+            sent.append(frame.pcm)
+            assert frame.at_ms - reply.played_ms(now) <= 201
+    for size in queue:
+        reply.push(audio[position : position + size])
+        position += size
+    reply.finish()
+    while reply.due is not None:
+        now += 0.1
+        while (frame := reply.take(now)) is not None:
+            sent.append(frame.pcm)
+    assert np.array_equal(np.concatenate([np.zeros(0, np.int16), *sent]), audio)

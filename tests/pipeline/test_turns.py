@@ -1,0 +1,345 @@
+"""Turn-taking as tables: what the person does, and what follows."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.turns import (
+    CHUNK_MS,
+    Action,
+    Answer,
+    Cancel,
+    Chunk,
+    Commit,
+    Event,
+    Interrupt,
+    Listen,
+    Refuse,
+    ReplyBegan,
+    ReplyEnded,
+    State,
+    TurnPolicy,
+    TurnTaking,
+    Typed,
+)
+
+
+class Talk:
+    """Feeds turn-taking with 32 ms chunks in real time and keeps what it answers."""
+
+    def __init__(self, policy: TurnPolicy | None = None, *, opened: bool = True) -> None:
+        self.turns = TurnTaking(policy)
+        self.now = 0.0
+        self.at_ms = 0.0
+        self.actions: list[Action] = []
+        if opened:
+            self.turns.open(0.0)
+            self.turns.handle(ReplyEnded(0), 0.0)
+
+    def chunks(self, count: int, probability: float) -> list[Action]:
+        before = len(self.actions)
+        for _ in range(count):
+            self.at_ms += CHUNK_MS
+            self.now += CHUNK_MS / 1000
+            self.actions += self.turns.handle(Chunk(self.at_ms, probability), self.now)
+        return self.actions[before:]
+
+    def speech(self, ms: int) -> list[Action]:
+        return self.chunks(ms // CHUNK_MS, 0.95)
+
+    def silence(self, ms: int) -> list[Action]:
+        return self.chunks(ms // CHUNK_MS, 0.02)
+
+    def does(self, event: Event) -> list[Action]:
+        return self.turns.handle(event, self.now)
+
+
+def test_the_interviewer_speaks_first_in_turn_0() -> None:
+    turns = TurnTaking()
+    assert turns.open(5.0) == [Answer(0, 0, 5.0, spoken=False)]
+    assert turns.state is State.THINKING
+
+
+def test_speech_of_200_ms_starts_a_turn_with_the_audio_from_500_ms_before_it() -> None:
+    talk = Talk()
+    talk.silence(1024)
+    assert talk.speech(192) == []
+    assert talk.speech(32) == [Listen(turn=1, at_ms=1024, from_ms=524)]
+    assert talk.turns.state is State.LISTENING
+
+
+def test_the_prefix_does_not_reach_before_the_first_sample() -> None:
+    talk = Talk()
+    assert talk.speech(224) == [Listen(turn=1, at_ms=0, from_ms=0)]
+
+
+def test_a_click_does_not_start_a_turn() -> None:
+    talk = Talk()
+    for _ in range(20):
+        assert talk.speech(160) == []
+        assert talk.silence(128) == []
+
+
+def test_a_gap_of_one_chunk_does_not_forget_speech() -> None:
+    talk = Talk()
+    talk.speech(160)
+    talk.silence(32)
+    assert talk.speech(64) == [Listen(turn=1, at_ms=0, from_ms=0)]
+
+
+def test_800_ms_of_silence_end_the_turn_where_the_speech_ended() -> None:
+    talk = Talk()
+    talk.speech(960)
+    assert talk.silence(768) == []
+    (answer,) = talk.silence(32)
+    assert answer == Answer(1, 960, talk.now - 0.8, spoken=True)
+    assert talk.turns.state is State.THINKING
+
+
+def test_speech_within_the_silence_goes_on_with_the_same_turn() -> None:
+    talk = Talk()
+    talk.speech(960)
+    talk.silence(704)
+    assert talk.speech(320) == []
+    assert talk.silence(768) == []
+    (answer,) = talk.silence(32)
+    assert isinstance(answer, Answer)
+    assert (answer.turn, answer.at_ms) == (1, 960 + 704 + 320)
+
+
+def test_a_probability_between_the_thresholds_keeps_speech_alive_but_starts_none() -> None:
+    talk = Talk()
+    assert talk.chunks(20, 0.4) == []
+    talk.speech(320)
+    talk.chunks(40, 0.4)
+    assert talk.turns.state is State.LISTENING
+    assert talk.chunks(24, 0.34) == []
+    assert len(talk.chunks(1, 0.34)) == 1
+
+
+def test_lost_audio_counts_as_silence() -> None:
+    talk = Talk()
+    talk.speech(320)
+    talk.at_ms += 800
+    (answer,) = talk.chunks(1, 0.02)
+    assert isinstance(answer, Answer)
+    assert answer.at_ms == 320
+
+
+def test_audio_that_stops_coming_ends_the_turn_after_silence_and_grace() -> None:
+    talk = Talk()
+    talk.speech(320)
+    talk.silence(320)
+    deadline = talk.turns.deadline
+    assert deadline is not None
+    assert round(deadline - talk.now, 6) == 0.48 + 0.25
+    assert talk.turns.expire(deadline - 0.001) == []
+    (answer,) = talk.turns.expire(deadline)
+    assert isinstance(answer, Answer)
+    assert (answer.at_ms, round(answer.ended, 6)) == (320, 0.32)
+    assert talk.turns.deadline is None
+
+
+def test_the_longest_wait_caps_the_silence() -> None:
+    talk = Talk(TurnPolicy(silence_ms=2000, max_wait_ms=400))
+    talk.speech(320)
+    assert talk.silence(384) == []
+    assert len(talk.silence(32)) == 1
+
+
+def test_a_monologue_is_answered_after_a_minute() -> None:
+    talk = Talk()
+    talk.speech(59_968)
+    assert talk.turns.state is State.LISTENING
+    (answer,) = talk.speech(32)
+    assert isinstance(answer, Answer)
+    assert answer.spoken
+
+
+# --- barge-in --------------------------------------------------------------------------------
+
+
+def speaking(policy: TurnPolicy | None = None) -> Talk:
+    talk = Talk(policy)
+    talk.speech(320)
+    talk.silence(800)
+    talk.does(ReplyBegan(1))
+    assert talk.turns.state is State.SPEAKING
+    return talk
+
+
+def test_500_ms_of_speech_stop_a_reply_that_is_being_heard() -> None:
+    talk = speaking()
+    began_ms = int(talk.at_ms)
+    assert talk.speech(480) == []
+    assert talk.speech(32) == [Cancel(1), Listen(2, began_ms, began_ms - 500)]
+    assert talk.turns.state is State.LISTENING
+
+
+def test_a_cough_does_not_stop_a_reply() -> None:
+    talk = speaking()
+    assert talk.speech(320) == []
+    assert talk.silence(128) == []
+    assert talk.speech(320) == []
+    assert talk.turns.state is State.SPEAKING
+
+
+def test_going_on_before_the_reply_is_heard_takes_200_ms() -> None:
+    talk = Talk()
+    talk.speech(320)
+    talk.silence(800)
+    began_ms = int(talk.at_ms)
+    assert talk.speech(192) == []
+    assert talk.speech(32) == [Cancel(1), Listen(2, began_ms, began_ms - 500)]
+
+
+def test_an_interrupt_stops_the_reply_and_waits() -> None:
+    talk = speaking()
+    assert talk.does(Interrupt()) == [Cancel(1)]
+    assert talk.turns.state is State.IDLE
+    assert talk.does(Interrupt()) == []
+
+
+def test_an_interrupt_while_the_person_speaks_changes_nothing() -> None:
+    talk = Talk()
+    talk.speech(320)
+    assert talk.does(Interrupt()) == []
+    assert talk.turns.state is State.LISTENING
+
+
+# --- typed turns and push to talk ------------------------------------------------------------
+
+
+def test_typed_text_is_a_turn_without_speech() -> None:
+    talk = Talk()
+    talk.silence(320)
+    assert talk.does(Typed("hello")) == [Answer(1, 320, talk.now, spoken=False, typed="hello")]
+
+
+def test_typed_text_stops_the_reply() -> None:
+    talk = speaking()
+    at_ms = int(talk.at_ms)
+    assert talk.does(Typed("wait")) == [
+        Cancel(1),
+        Answer(2, at_ms, talk.now, spoken=False, typed="wait"),
+    ]
+
+
+def test_typed_text_while_speaking_ends_the_spoken_turn_and_joins_it() -> None:
+    talk = Talk()
+    talk.speech(320)
+    assert talk.does(Typed("as I typed")) == [
+        Answer(1, 320, talk.now, spoken=True, typed="as I typed")
+    ]
+
+
+def test_commit_ends_the_turn_at_once() -> None:
+    talk = Talk()
+    talk.speech(320)
+    assert talk.does(Commit()) == [Answer(1, 320, talk.now, spoken=True)]
+
+
+def test_commit_without_speech_is_refused() -> None:
+    assert Talk().does(Commit()) == [Refuse(0, "nothing_to_commit")]
+
+
+def test_in_manual_mode_only_commit_ends_a_turn() -> None:
+    talk = Talk(TurnPolicy(mode="manual"))
+    talk.speech(320)
+    assert talk.silence(5024) == []
+    assert talk.turns.deadline is None
+    assert talk.turns.expire(1e9) == []
+    assert len(talk.does(Commit())) == 1
+
+
+# --- the reply's life ------------------------------------------------------------------------
+
+
+def test_news_of_an_older_reply_changes_nothing() -> None:
+    talk = speaking()
+    talk.speech(512)
+    assert talk.turns.turn == 2
+    talk.does(ReplyEnded(1))
+    talk.does(ReplyBegan(1))
+    assert talk.turns.state is State.LISTENING
+
+
+def test_a_second_beginning_of_the_same_reply_changes_nothing() -> None:
+    talk = speaking()
+    talk.does(ReplyBegan(1))
+    assert talk.turns.state is State.SPEAKING
+
+
+def test_after_the_reply_the_floor_is_free() -> None:
+    talk = speaking()
+    talk.does(ReplyEnded(1))
+    assert talk.turns.state is State.IDLE
+    assert talk.speech(224) == [Listen(2, 1120, 620)]
+
+
+EVENTS = st.one_of(
+    st.tuples(st.just("speech"), st.integers(1, 40)),
+    st.tuples(st.just("silence"), st.integers(1, 40)),
+    st.sampled_from(
+        [("typed", 0), ("interrupt", 0), ("commit", 0), ("began", 0), ("ended", 0), ("expire", 0)]
+    ),
+)
+
+
+@given(st.lists(EVENTS, max_size=60))
+def test_turns_only_grow_and_every_utterance_is_answered_before_the_next(
+    script: list[tuple[str, int]],
+) -> None:
+    talk = Talk()
+    actions: list[Action] = []
+    for kind, count in script:
+        turn = talk.turns.turn
+        match kind:
+            case "speech" | "silence":
+                actions += talk.chunks(count, 0.9 if kind == "speech" else 0.1)
+            case "typed":
+                actions += talk.does(Typed("x"))
+            case "interrupt":
+                actions += talk.does(Interrupt())
+            case "commit":
+                actions += talk.does(Commit())
+            case "began":
+                actions += talk.does(ReplyBegan(turn))
+            case "ended":
+                actions += talk.does(ReplyEnded(turn))
+            case _:
+                actions += talk.turns.expire(talk.now)
+    listening: int | None = None
+    answering: int | None = None
+    newest = 0
+    for action in actions:
+        match action:
+            case Listen(turn):
+                assert listening is None
+                assert turn > newest
+                newest = listening = turn
+            case Answer(turn, spoken=spoken):
+                assert (listening == turn) is spoken
+                assert turn >= newest
+                newest = answering = turn
+                listening = None
+            case Cancel(turn):
+                assert turn == answering
+                answering = None
+            case Refuse():
+                assert listening is None
+
+
+@given(st.lists(st.tuples(st.integers(1, 64), st.floats(0, 1)), max_size=200))
+def test_the_same_input_gives_the_same_decisions(chunks: list[tuple[int, float]]) -> None:
+    def run() -> list[Action]:
+        turns = TurnTaking()
+        turns.open(0.0)
+        turns.handle(ReplyEnded(0), 0.0)
+        actions: list[Action] = []
+        at_ms = 0
+        for step_ms, probability in chunks:
+            at_ms += step_ms
+            actions += turns.handle(Chunk(at_ms, probability), at_ms / 1000)
+        return actions
+
+    assert run() == run()
