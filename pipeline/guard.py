@@ -1,0 +1,380 @@
+"""The guard: the only way to a provider. Candidates in order, each behind its circuit breaker.
+
+A guarded call is a context manager round a stream of items::
+
+    async with guard.stream(lambda stage: stage.reply(request), useful=has_text) as deltas:
+        async for delta in deltas:
+            ...
+
+It is not a bare generator, because a consumer that stops early must still settle its breaker,
+exactly once. How an attempt ends decides what the breaker hears:
+
+=====================================================  ========================================
+end of the stream after a useful item                  SUCCESS, or SLOW where the first useful item
+                                                       came after `slow_first_s`, or media came
+                                                       slower than real time
+no useful item in `first_s`, none for `stall_s`,       FAILURE
+more than `total_s`; any error; an empty stream
+the provider is at capacity                            FAILURE, with its retry-after
+our request was wrong                                  NEUTRAL
+the consumer stops or is cancelled early, or the       before the first useful item: NEUTRAL, but
+budget ends                                            SLOW after `slow_first_s`; after it: as if
+                                                       the stream had ended there
+=====================================================  ========================================
+
+"Useful" is for the caller to say: text, PCM, a final transcript, and not keep-alives, which reset
+no clock here. All clocks run only inside the await on the provider: a slow consumer trips nothing.
+"""
+
+import asyncio
+import logging
+import math
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Generic, TypeVar
+
+from pipeline.breaker import Breaker, Outcome, Permit
+from pipeline.errors import (
+    BudgetExceeded,
+    CallerError,
+    Phase,
+    StageBusy,
+    StageError,
+    StageFailed,
+    StageTimeout,
+    StageUnavailable,
+)
+from pipeline.frames import Slot
+
+P = TypeVar("P")
+T = TypeVar("T")
+
+OnDegraded = Callable[[str, str, str], None]
+"""Called with the provider that gave way, the one that takes over, and why."""
+
+CLOSE_S = 0.25
+"""How long a stream that is left early may take to close before the session goes on without it."""
+
+logger = logging.getLogger(__name__)
+
+_REASONS: dict[Phase, str] = {
+    "connect": "no connection",
+    "first": "too slow to begin",
+    "stall": "stalled",
+    "total": "took too long",
+    "stream": "broke off",
+    "protocol": "malformed answer",
+    "empty": "empty answer",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one call to a provider may take, in seconds spent waiting for it. Starting values.
+
+    `first_s` to the first useful item (later than `slow_first_s` counts as slow), `stall_s` from
+    one useful item to the next, `total_s` for all of it.
+    """
+
+    first_s: float = 2.0
+    slow_first_s: float = 1.0
+    stall_s: float = 1.0
+    total_s: float = 30.0
+
+
+@dataclass(slots=True)
+class Candidate(Generic[P]):
+    """A provider that can fill the stage. All sessions share the stage and its breaker."""
+
+    provider: str
+    stage: P
+    breaker: Breaker
+    limits: Limits = Limits()
+
+
+class Guard(Generic[P]):
+    """The candidates of one slot, in order of preference. Shared by all sessions."""
+
+    def __init__(
+        self,
+        slot: Slot,
+        candidates: Sequence[Candidate[P]],
+        on_degraded: OnDegraded | None = None,
+    ) -> None:
+        if not candidates:
+            raise ValueError(f"{slot}: a guard needs at least one candidate")
+        self.slot = slot
+        self.candidates = tuple(candidates)
+        self._on_degraded = on_degraded
+        # Streams being closed: the guard outlives the sessions, so it owns what they may abandon.
+        self._closing: set[asyncio.Task[None]] = set()
+
+    def stream(
+        self,
+        call: Callable[[P], AsyncIterator[T]],
+        *,
+        useful: Callable[[T], bool],
+        budget_s: float = math.inf,
+        min_first_s: float = 0.0,
+        probe: bool = True,
+        media_s: Callable[[T], float] | None = None,
+        on_degraded: OnDegraded | None = None,
+    ) -> "Stream[T]":
+        """Prepare a call; nothing happens before the first item is asked for.
+
+        `call` begins the work at a candidate's stage; it runs again for every candidate that is
+        tried. `budget_s` is how long the first useful item may take in all, counted from entering
+        the context; no candidate is started with less than `min_first_s` of it. A speculative call
+        passes `probe=False` and gets closed breakers only. `media_s` gives the seconds of media in
+        an item. `on_degraded` replaces the guard's own for this stream.
+        """
+        return Stream(
+            self.slot,
+            self.candidates,
+            call,
+            useful=useful,
+            budget_s=budget_s,
+            min_first_s=min_first_s,
+            probe=probe,
+            media_s=media_s,
+            on_degraded=on_degraded or self._on_degraded,
+            closing=self._closing,
+        )
+
+
+class Stream(Generic[T]):
+    """One guarded call: an async context manager that is also the iterator of its items.
+
+    Iterating raises, before the first useful item, `StageUnavailable` (every candidate failed or
+    has an open breaker) or `BudgetExceeded`; after it, what went wrong: `StageTimeout`,
+    `StageFailed` with `partial` set, `StageBusy` or `CallerError`. Then words may have been spoken,
+    so no other candidate is tried. Cancelling, or leaving the context early, closes the provider's
+    stream, and waits for that at most `CLOSE_S`.
+    """
+
+    def __init__(
+        self,
+        slot: Slot,
+        candidates: Sequence[Candidate[Any]],
+        call: Callable[[Any], AsyncIterator[T]],
+        *,
+        useful: Callable[[T], bool],
+        budget_s: float,
+        min_first_s: float,
+        probe: bool,
+        media_s: Callable[[T], float] | None,
+        on_degraded: OnDegraded | None,
+        closing: set[asyncio.Task[None]],
+    ) -> None:
+        self._slot = slot
+        self._untried = iter(candidates)
+        self._call = call
+        self._useful = useful
+        self._budget_s = budget_s
+        self._min_first_s = min_first_s
+        self._probe = probe
+        self._media_s = media_s
+        self._on_degraded = on_degraded
+        self._closing = closing
+        # The first useful item must be there by then, whoever gives it.
+        self._deadline = math.inf
+        self._over = False
+        self._causes: list[StageError] = []
+        # Who gave way last, and why; told when it is known to whom.
+        self._gave_way: tuple[str, str] | None = None
+        self._closers: list[asyncio.Task[None]] = []
+        # The attempt under way: its candidate, its permit until settled, its items.
+        self._candidate = candidates[0]
+        self._permit: Permit | None = None
+        self._source: AsyncIterator[T] | None = None
+        # Seconds waited for the provider: in all, up to the first useful item, since the last one.
+        self._waited_s = 0.0
+        self._first_s: float | None = None
+        self._quiet_s = 0.0
+        self._produced_s = 0.0
+
+    @property
+    def provider(self) -> str:
+        """The candidate in use, or the last one used, or else the first in line."""
+        return self._candidate.provider
+
+    async def __aenter__(self) -> "Stream[T]":
+        self._deadline = asyncio.get_running_loop().time() + self._budget_s
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._over = True
+        self._settle(self._standing())
+        self._abandon()
+        if self._closers:
+            await asyncio.wait(self._closers, timeout=CLOSE_S)
+
+    def __aiter__(self) -> "Stream[T]":
+        return self
+
+    async def __anext__(self) -> T:
+        while not self._over:
+            try:
+                if self._permit is None:
+                    self._begin()
+                item = await self._pull()
+            except StopAsyncIteration:
+                self._source = None
+                if self._first_s is not None:
+                    self._over = True
+                    self._settle(self._standing())
+                    raise
+                self._give_way(StageFailed(self._slot, self.provider, "empty"))
+            except BudgetExceeded:
+                self._over = True
+                raise
+            except StageError as error:
+                self._give_way(error)
+            else:
+                if self._useful(item):
+                    if self._first_s is None:
+                        self._first_s = self._waited_s
+                    self._quiet_s = 0.0
+                if self._media_s is not None:
+                    self._produced_s += self._media_s(item)
+                return item
+        raise StopAsyncIteration
+
+    def _begin(self) -> None:
+        """Start the next candidate that may be asked."""
+        now = asyncio.get_running_loop().time()
+        cause = self._causes[-1] if self._causes else None
+        for candidate in self._untried:
+            left_s = self._deadline - now
+            if left_s <= 0 or left_s < self._min_first_s:
+                raise BudgetExceeded(self._slot, max(0.0, left_s)) from cause
+            permit = candidate.breaker.try_acquire(now, probe=self._probe)
+            if permit is None:
+                self._gave_way = self._gave_way or (candidate.provider, "circuit open")
+                continue
+            self._candidate = candidate
+            self._permit = permit
+            self._waited_s = self._produced_s = 0.0
+            if self._gave_way is not None and self._on_degraded is not None:
+                source, reason = self._gave_way
+                self._on_degraded(source, candidate.provider, reason)
+            return
+        self._over = True
+        raise StageUnavailable(self._slot, tuple(self._causes)) from cause
+
+    async def _pull(self) -> T:
+        """The provider's next item, or a `StageError` for whatever it did instead."""
+        loop = asyncio.get_running_loop()
+        task = asyncio.current_task()
+        assert task is not None
+        limits = self._candidate.limits
+        phase: Phase
+        if self._first_s is None:
+            phase, left_s = "first", limits.first_s - self._waited_s
+        else:
+            phase, left_s = "stall", limits.stall_s - self._quiet_s
+        if limits.total_s - self._waited_s < left_s:
+            phase, left_s = "total", limits.total_s - self._waited_s
+        since = loop.time()
+        until = since + left_s
+        budget_ends = self._first_s is None and self._deadline < until
+        cancels = task.cancelling()
+        problem: BaseException | None = None
+        try:
+            async with asyncio.timeout_at(self._deadline if budget_ends else until) as scope:
+                if self._source is None:
+                    self._source = self._call(self._candidate.stage)
+                item = await anext(self._source)
+        except (Exception, asyncio.CancelledError) as error:
+            problem = error
+        waited_s = loop.time() - since
+        self._waited_s += waited_s
+        self._quiet_s += waited_s
+        # Who asked for the cancellation is known from the task and the timeout, and not from what
+        # the provider made of it: it may have swallowed it, or have been cancelled on its own side.
+        if task.cancelling() > cancels:
+            if isinstance(problem, asyncio.CancelledError):
+                raise problem
+            raise asyncio.CancelledError from problem
+        if scope.expired():
+            if budget_ends:
+                raise BudgetExceeded(self._slot, 0.0) from problem
+            raise StageTimeout(self._slot, self.provider, phase) from problem
+        if problem is None:
+            return item
+        if isinstance(problem, (StageError, StopAsyncIteration)):
+            raise problem
+        detail = f"{type(problem).__name__}: {problem}"
+        raise StageFailed(self._slot, self.provider, "stream", detail) from problem
+
+    def _give_way(self, error: StageError) -> None:
+        """Settle a failed attempt; raises the error where it is too late for another candidate."""
+        if isinstance(error, CallerError):
+            self._settle(Outcome.NEUTRAL)
+        elif isinstance(error, StageBusy):
+            self._settle(Outcome.FAILURE, error.retry_after_s)
+        else:
+            self._settle(Outcome.FAILURE)
+        self._abandon()
+        if self._first_s is not None:
+            self._over = True
+            if isinstance(error, StageFailed):
+                error.partial = True
+            raise error
+        self._causes.append(error)
+        self._gave_way = (self.provider, _reason(error))
+
+    def _standing(self) -> Outcome:
+        """What an attempt that ends here without the provider's fault says of it."""
+        slow_first_s = self._candidate.limits.slow_first_s
+        if self._first_s is None:
+            return Outcome.NEUTRAL if self._waited_s <= slow_first_s else Outcome.SLOW
+        late = self._first_s > slow_first_s
+        dragging = self._media_s is not None and self._waited_s - self._first_s > self._produced_s
+        return Outcome.SLOW if late or dragging else Outcome.SUCCESS
+
+    def _settle(self, outcome: Outcome, retry_after_s: float = 0.0) -> None:
+        if self._permit is None:
+            return
+        permit, self._permit = self._permit, None
+        now = asyncio.get_running_loop().time()
+        self._candidate.breaker.settle(permit, outcome, now, retry_after_s=retry_after_s)
+
+    def _abandon(self) -> None:
+        """Close the provider's stream, in a task: in this one a provider that ignores cancellation
+        could hold the session for ever. The next candidate need not wait for it; leaving the
+        context does."""
+        source, self._source = self._source, None
+        if source is None:
+            return
+        closer = asyncio.create_task(_close(source, self.provider))
+        self._closers.append(closer)
+        self._closing.add(closer)
+        closer.add_done_callback(self._closing.discard)
+
+
+async def _close(source: AsyncIterator[Any], provider: str) -> None:
+    """Close a stream; an iterator need not have `aclose`. What fails here is logged: the call has
+    its result."""
+    aclose = getattr(source, "aclose", None)
+    if aclose is None:
+        return
+    try:
+        async with asyncio.timeout(CLOSE_S):
+            await aclose()
+    except Exception as error:
+        logger.warning("provider %r did not close its stream: %r", provider, error)
+
+
+def _reason(error: StageError) -> str:
+    if isinstance(error, StageBusy):
+        return "at capacity"
+    if isinstance(error, CallerError):
+        return "refused the request"
+    return _REASONS[error.phase]

@@ -1,0 +1,70 @@
+"""One pacing clock for all sessions of the process: one heap, one timer.
+
+A task per session that sleeps between frames costs a wake-up and a context switch each; here every
+session that has audio to send waits in the same heap, and its `pump` is a plain call.
+"""
+
+import asyncio
+import heapq
+import itertools
+from collections.abc import Callable
+
+Pump = Callable[[float], float | None]
+"""Sends what is due at the given time; returns when it wants to be called next, or None."""
+
+
+class Pacer:
+    """Calls pumps when they are due. Belongs to the event loop it is first used on."""
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[float, int, Pump]] = []
+        self._wanted: dict[Pump, int] = {}  # the one entry of each pump that is still meant
+        self._order = itertools.count()
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = float("inf")
+
+    def schedule(self, pump: Pump, at: float) -> None:
+        """Call `pump` at `at` (loop time); replaces what was scheduled for it before."""
+        ticket = next(self._order)
+        self._wanted[pump] = ticket
+        heapq.heappush(self._heap, (at, ticket, pump))
+        if at < self._timer_at:
+            self._arm(at)
+
+    def cancel(self, pump: Pump) -> None:
+        """Forget a pump. Idempotent."""
+        self._wanted.pop(pump, None)
+
+    def __len__(self) -> int:
+        return len(self._wanted)
+
+    def _arm(self, at: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_at = at
+        self._timer = asyncio.get_running_loop().call_at(at, self._run)
+
+    def _run(self) -> None:
+        self._timer = None
+        self._timer_at = float("inf")
+        heap = self._heap
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        while heap and heap[0][0] <= now:
+            _, ticket, pump = heapq.heappop(heap)
+            if self._wanted.get(pump) != ticket:
+                continue
+            del self._wanted[pump]
+            try:
+                following = pump(now)
+            except Exception as error:  # one session's fault must not silence the others
+                loop.call_exception_handler({"message": "a pump failed", "exception": error})
+                continue
+            if following is not None:
+                self.schedule(pump, following)
+        # Entries that were replaced or cancelled are dropped as they come up, so the heap holds
+        # at most a few stale entries a session.
+        while heap and self._wanted.get(heap[0][2]) != heap[0][1]:
+            heapq.heappop(heap)
+        if heap and heap[0][0] < self._timer_at:
+            self._arm(heap[0][0])

@@ -1,0 +1,329 @@
+"""One live conversation: input audio and control in, frames out, every task under one roof.
+
+The session takes audio through a plain call and judges it in the same call; tasks begin where work
+can really wait. A turn's work is one task; when the person barges in it is told to be silent in the
+same instant (`Reply.stop`) and cancelled after.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from pipeline.budget import TurnBudget
+from pipeline.errors import PipelineError
+from pipeline.frames import (
+    INPUT_RATE_HZ,
+    AvatarState,
+    Fault,
+    Output,
+    Samples,
+    SpeechStarted,
+    SpeechStopped,
+    Transcript,
+)
+from pipeline.guard import Guard
+from pipeline.pacer import Pacer
+from pipeline.playout import Playout
+from pipeline.reply import CannedLines, Reply
+from pipeline.stage import Detector, Ear, Host, Responder, Synthesizer, Transcriber
+from pipeline.turns import (
+    Action,
+    Answer,
+    Cancel,
+    Chunk,
+    Commit,
+    Event,
+    Interrupt,
+    Listen,
+    ReplyBegan,
+    ReplyEnded,
+    TurnPolicy,
+    TurnTaking,
+    Typed,
+)
+from pipeline.utterance import Recent, Utterance
+from pipeline.voice import Convert, Voice
+
+logger = logging.getLogger("parley.session")
+
+LAST_WORDS_S = 5.0
+"""How long a session that ends may still take to recognise and store what was said."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stages:
+    """The providers of a process, shared by its sessions."""
+
+    detector: Detector
+    transcribers: Guard[Transcriber]
+    responders: Guard[Responder]
+    synthesizers: Guard[Synthesizer]
+
+
+@dataclass(frozen=True, slots=True)
+class SessionPolicy:
+    """What one client asked for. `target_s` and `hard_s` are the turn's latency budget."""
+
+    turns: TurnPolicy = field(default_factory=TurnPolicy)
+    out_rate_hz: int = 16_000
+    target_s: float = 1.0
+    hard_s: float = 6.0
+    canned: CannedLines = field(default_factory=CannedLines)
+
+
+class Session:
+    """One conversation. `run` it; everything else is a plain call from the event loop's thread.
+
+    `emit` receives every frame for the client and must neither block nor raise.
+    """
+
+    def __init__(
+        self,
+        stages: Stages,
+        host: Host,
+        *,
+        emit: Callable[[Output], None],
+        pacer: Pacer,
+        convert: Convert,
+        policy: SessionPolicy | None = None,
+    ) -> None:
+        self.policy = policy or SessionPolicy()
+        self._stages = stages
+        self._host = host
+        self._emit = emit
+        self._turns = TurnTaking(self.policy.turns)
+        self._voice = Voice(
+            stages.synthesizers, Playout(self.policy.out_rate_hz), pacer, convert, emit
+        )
+        kept_ms = self.policy.turns.prefix_ms + self.policy.turns.barge_in_ms + 1000
+        self._recent = Recent(kept_ms * INPUT_RATE_HZ // 1000)
+        self._listening: Utterance | None = None
+        self._carried: Utterance | None = None  # decided, but cut off before it was recognised
+        self._reply: Reply | None = None
+        self._work: asyncio.Task[None] | None = None
+        self._commits: asyncio.Task[None] | None = None
+        self._tasks: asyncio.TaskGroup | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._ear: Ear | None = None
+        self._over = asyncio.Event()
+
+    # --- from the client ---------------------------------------------------------------------
+
+    def feed(self, pcm: Samples) -> None:
+        """Input audio: mono, 16 kHz, at most 1 s. Ignored before `run` and after `end`."""
+        if self._ear is None:
+            return
+        self._recent.push(pcm)
+        if self._listening is not None:
+            self._listening.feed(pcm)
+        self._ear.feed(pcm)
+
+    def typed(self, text: str) -> None:
+        """A typed answer: a turn without speech."""
+        self._handle(Typed(text))
+
+    def interrupt(self) -> None:
+        """Stop the reply now."""
+        self._handle(Interrupt())
+
+    def commit(self) -> None:
+        """The turn ends here, whatever the detector thinks."""
+        self._handle(Commit())
+
+    def played(self, turn: int, played_ms: int) -> None:
+        """The client says how much of a reply it has played."""
+        self._voice.acknowledge(turn, played_ms)
+
+    def end(self) -> None:
+        """End the conversation; `run` returns when what was said has been stored. Idempotent."""
+        self._over.set()
+
+    # --- life --------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Hold the conversation until `end` is called or it closes by itself.
+
+        When cancelled, the turn under way is dropped and what was heard of it is not recorded;
+        call `end` to leave in order.
+        """
+        try:
+            async with asyncio.TaskGroup() as self._tasks:
+                self._ear = self._stages.detector.open(self._on_chunk)
+                self._perform(self._turns.open(self._now()))
+                await self._over.wait()
+                self._ear.close()
+                self._ear = None
+                self._silence()
+                await self._last_words()
+                await self._settled()
+        finally:
+            if self._ear is not None:
+                self._ear.close()
+                self._ear = None
+            if self._timer is not None:
+                self._timer.cancel()
+            if self._listening is not None:
+                self._listening.cancel()
+            if self._reply is not None:
+                self._reply.stop()
+
+    async def _last_words(self) -> None:
+        """What the person had said but nobody had recognised yet is stored all the same."""
+        utterance = self._listening or self._carried
+        if utterance is None:
+            return
+        self._listening = self._carried = None
+        answer = Answer(utterance.turn, 0, self._now(), spoken=True)
+        reply = self._new_reply(answer, utterance)
+        try:
+            async with asyncio.timeout(LAST_WORDS_S):
+                await self._settled()
+                if await reply.hear():
+                    self._settle(reply, "")
+        except (PipelineError, TimeoutError) as error:
+            logger.warning("the last words of the session were not recognised: %s", error)
+        except Exception:  # the host's storage; there is nobody left to tell but the operator
+            logger.exception("the last words of the session were not stored")
+        finally:
+            utterance.cancel()
+
+    # --- turn-taking -------------------------------------------------------------------------
+
+    def _now(self) -> float:
+        return asyncio.get_running_loop().time()
+
+    def _on_chunk(self, position: int, probability: float) -> None:
+        self._handle(Chunk(position * 1000 / INPUT_RATE_HZ, probability))
+
+    def _handle(self, event: Event) -> None:
+        if self._tasks is None or self._over.is_set():
+            return
+        self._perform(self._turns.handle(event, self._now()))
+
+    def _perform(self, actions: list[Action]) -> None:
+        for action in actions:
+            match action:
+                case Listen():
+                    self._listen(action)
+                case Answer():
+                    self._answer(action)
+                case Cancel():
+                    self._silence()
+                case _:  # Refuse
+                    text = "there is no speech to commit"
+                    self._emit(Fault(action.turn, action.code, text))
+        self._watch()
+
+    def _watch(self) -> None:
+        """See to it that `expire` is called at the deadline. A later deadline leaves the timer."""
+        deadline = self._turns.deadline
+        if deadline is not None and self._timer is None:
+            self._timer = asyncio.get_running_loop().call_at(deadline, self._expire)
+
+    def _expire(self) -> None:
+        self._timer = None
+        if not self._over.is_set():
+            self._perform(self._turns.expire(self._now()))
+
+    def _listen(self, action: Listen) -> None:
+        carried, self._carried = self._carried, None
+        start = action.from_ms * INPUT_RATE_HZ // 1000
+        if carried is None:
+            audio = self._recent.since(start)
+        else:  # the person goes on: it is one utterance, recognised as a whole
+            audio = carried.joined(self._recent.since(max(start, carried.end)))
+        self._listening = Utterance(
+            action.turn,
+            audio,
+            self._recent.position,
+            self._ready_transcriber(),
+            self._on_partial,
+        )
+        self._emit(SpeechStarted(action.turn, action.at_ms))
+        self._emit(AvatarState(action.turn, "listening"))
+
+    def _on_partial(self, transcript: Transcript) -> None:
+        if self._listening is not None and self._listening.turn == transcript.turn:
+            self._emit(transcript)
+
+    def _ready_transcriber(self) -> Transcriber | None:
+        """The recogniser that most likely gets the utterance, so that it can start at once."""
+        for candidate in self._stages.transcribers.candidates:
+            candidate.breaker.poll(self._now())
+            if candidate.breaker.closed:
+                return candidate.stage
+        return None
+
+    def _answer(self, action: Answer) -> None:
+        assert self._tasks is not None
+        utterance = self._listening or self._carried
+        self._listening = self._carried = None
+        if action.spoken:
+            self._emit(SpeechStopped(action.turn, action.at_ms))
+        self._emit(AvatarState(action.turn, "thinking"))
+        self._reply = self._new_reply(action, utterance)
+        self._work = self._tasks.create_task(self._converse(self._reply))
+
+    def _new_reply(self, answer: Answer, utterance: Utterance | None) -> Reply:
+        budget = TurnBudget(answer.ended, target_s=self.policy.target_s, hard_s=self.policy.hard_s)
+        budget.start("endpointing", self._stages.detector.provider, answer.ended)
+        budget.end("endpointing", self._now())
+        return Reply(
+            answer,
+            utterance,
+            budget=budget,
+            transcribers=self._stages.transcribers,
+            responders=self._stages.responders,
+            voice=self._voice,
+            host=self._host,
+            emit=self._emit,
+            canned=self.policy.canned,
+        )
+
+    async def _converse(self, reply: Reply) -> None:
+        await self._settled()
+        heard = await reply.run(lambda: self._handle(ReplyBegan(reply.turn)))
+        self._reply = None
+        self._settle(reply, heard)
+        self._emit(AvatarState(reply.turn, "idle"))
+        self._handle(ReplyEnded(reply.turn))
+        if reply.closes:
+            await self._settled()
+            self.end()
+
+    def _silence(self) -> None:
+        """Stop the reply under way, if there is one, and remember what was heard of it."""
+        reply, self._reply = self._reply, None
+        if reply is None:
+            return
+        heard = reply.stop()
+        assert self._work is not None
+        self._work.cancel()
+        if reply.unheard is not None:
+            self._carried = reply.unheard
+        else:
+            self._settle(reply, heard)
+
+    # --- what the host remembers -------------------------------------------------------------
+
+    def _settle(self, reply: Reply, heard: str) -> None:
+        """Hand the finished turn to the host, after the turns before it."""
+        assert self._tasks is not None
+        self._emit(reply.budget.metrics(reply.turn))
+        self._commits = self._tasks.create_task(self._commit(self._commits, reply, heard))
+
+    async def _commit(self, before: asyncio.Task[None] | None, reply: Reply, heard: str) -> None:
+        if before is not None:
+            await before
+        try:
+            await reply.stored()
+            await self._host.commit(reply.turn, reply.user_text, heard)
+        except Exception as error:  # the host's storage; the conversation goes on
+            logger.exception("turn %d could not be committed", reply.turn)
+            self._emit(Fault(reply.turn, "not_stored", f"the turn was not stored: {error}"))
+
+    async def _settled(self) -> None:
+        """Return when every finished turn has been handed over."""
+        if self._commits is not None:
+            await asyncio.shield(self._commits)

@@ -1,0 +1,110 @@
+"""One utterance's audio: kept whole, so that any recogniser can be given all of it."""
+
+import logging
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+
+import numpy as np
+
+from pipeline.frames import INPUT_RATE_HZ, Samples, Transcript
+from pipeline.stage import Recognition, Transcriber
+
+logger = logging.getLogger("parley.session")
+
+LONGEST_S = 120
+"""No utterance is kept beyond this: twice the longest turn, since a turn may be continued."""
+
+
+class Recent:
+    """The last seconds of the input audio, by position in samples."""
+
+    def __init__(self, keep: int) -> None:
+        self.position = 0
+        self._keep = keep
+        self._held = 0
+        self._frames: deque[Samples] = deque()
+
+    def push(self, pcm: Samples) -> None:
+        """The next input audio; what is older than `keep` samples is forgotten frame by frame."""
+        self._frames.append(pcm)
+        self.position += len(pcm)
+        self._held += len(pcm)
+        while self._held - len(self._frames[0]) >= self._keep:
+            self._held -= len(self._frames.popleft())
+
+    def since(self, position: int) -> Samples:
+        """The audio from `position` on, as far back as it is kept."""
+        skip = max(0, position - (self.position - self._held))
+        return np.concatenate(self._frames)[skip:]
+
+
+class Utterance:
+    """What the person said in one turn, on its way to text.
+
+    While it is spoken the audio also goes to `stage`, if there is one, so that its recognition is
+    nearly done when the person stops. `recognise` by another transcriber gives that one all of it.
+    """
+
+    def __init__(
+        self,
+        turn: int,
+        audio: Samples,
+        end: int,
+        stage: Transcriber | None,
+        on_partial: Callable[[Transcript], None] | None = None,
+    ) -> None:
+        self.turn = turn
+        self.end = end
+        """Position in the input audio up to which the utterance has it."""
+        self._audio = [audio]
+        self._length = len(audio)
+        self._stage = stage
+        self._recognition: Recognition | None = None
+        if stage is not None:
+            try:
+                self._recognition = stage.open(turn, on_partial)
+            except Exception:  # a head start, no more: `recognise` opens it again, guarded
+                logger.exception("recogniser %r could not begin early", stage.provider)
+            else:
+                self._recognition.feed(audio)
+
+    @property
+    def audio(self) -> Samples:
+        return np.concatenate(self._audio)
+
+    def joined(self, more: Samples) -> Samples:
+        """This utterance's audio and what came after it."""
+        return np.concatenate((*self._audio, more))[: LONGEST_S * INPUT_RATE_HZ]
+
+    def feed(self, pcm: Samples) -> None:
+        """The next input audio. A plain call; audio past `LONGEST_S` is not kept."""
+        self.end += len(pcm)
+        if self._length >= LONGEST_S * INPUT_RATE_HZ:
+            return
+        self._audio.append(pcm)
+        self._length += len(pcm)
+        if self._recognition is not None:
+            self._recognition.feed(pcm)
+
+    def recognise(self, stage: Transcriber) -> AsyncIterator[Transcript]:
+        """The utterance is over: its transcripts by `stage`, the last one final."""
+        if stage is self._stage and self._recognition is not None:
+            recognition, self._recognition = self._recognition, None
+        else:
+            recognition = stage.open(self.turn)
+            recognition.feed(self.audio)
+        return _finish(recognition)
+
+    def cancel(self) -> None:
+        """Stop recognising; the audio is kept. Idempotent."""
+        if self._recognition is not None:
+            self._recognition.cancel()
+            self._recognition = None
+
+
+async def _finish(recognition: Recognition) -> AsyncIterator[Transcript]:
+    try:
+        async for transcript in recognition.finish():
+            yield transcript
+    finally:
+        recognition.cancel()

@@ -1,0 +1,202 @@
+"""The session's voice: sentences in, paced audio out, and the truth about what was heard."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+
+from pipeline.budget import TurnBudget
+from pipeline.errors import PipelineError
+from pipeline.frames import (
+    AvatarState,
+    Clear,
+    Degraded,
+    Output,
+    ReplyDone,
+    ReplyStarted,
+    ReplyText,
+    Sentence,
+    Speech,
+    Viseme,
+    Visemes,
+)
+from pipeline.guard import Guard
+from pipeline.pacer import Pacer
+from pipeline.playout import Playout
+from pipeline.stage import Converter, Synthesizer
+
+Convert = Callable[[int, int], Converter]
+"""Makes a converter from one sample rate to another."""
+
+LEAST_S = 1.0
+"""Synthesis always gets this long: a canned line must be heard after the budget has run out."""
+
+
+class Voice:
+    """Speaks one reply at a time.
+
+    The first `lead` of a reply leaves inside the call that pushed it; the process's pacer sends
+    the rest. `stop` takes effect at once: after it no frame of that turn is emitted.
+    """
+
+    def __init__(
+        self,
+        synthesizers: Guard[Synthesizer],
+        playout: Playout,
+        pacer: Pacer,
+        convert: Convert,
+        emit: Callable[[Output], None],
+    ) -> None:
+        self._synthesizers = synthesizers
+        self._playout = playout
+        self._pacer = pacer
+        self._convert = convert
+        self._emit = emit
+        self._moved = asyncio.Event()  # a frame left: there may be room, or the reply may be out
+        self._turn = -1
+        self._budget: TurnBudget | None = None
+        self._on_first: Callable[[], None] = lambda: None
+        self.speaking = False
+        """True from the first audio or text of a reply until it has been played or stopped."""
+
+    def begin(self, turn: int, budget: TurnBudget, on_first: Callable[[], None]) -> None:
+        """A new reply. `on_first` is called when its first audio or text is on its way."""
+        self._turn = turn
+        self._budget = budget
+        self._on_first = on_first
+        self._playout.begin(turn)
+
+    async def speak(self, sentence: Sentence, *, aside: bool = False) -> None:
+        """Synthesise a sentence and queue it for playout; waits while the look-ahead is full.
+
+        An `aside` is no part of the conversation: the client hears it, nobody remembers it.
+
+        Where synthesis fails the client gets the text alone and a `Degraded` frame: nothing is
+        raised. Cancelling stops the synthesis.
+        """
+        assert self._budget is not None
+        loop = asyncio.get_running_loop()
+        budget, playout = self._budget, self._playout
+        budget.start("tts", "", loop.time())
+        converter: Converter | None = None
+        rate_hz = playout.rate_hz
+
+        def synthesise(stage: Synthesizer) -> AsyncIterator[Speech]:
+            nonlocal converter, rate_hz
+            rate_hz = stage.rate_hz
+            converter = self._convert(stage.rate_hz, playout.rate_hz)
+            return stage.speak(sentence)
+
+        begun = False
+        start_ms = playout.pushed_ms
+        stream = self._synthesizers.stream(
+            synthesise,
+            useful=lambda speech: len(speech.pcm) > 0,
+            media_s=lambda speech: len(speech.pcm) / rate_hz,
+            budget_s=max(budget.allow("tts", loop.time()), LEAST_S),
+            on_degraded=self._degraded,
+        )
+        try:
+            async with stream as pieces:
+                async for speech in pieces:
+                    assert converter is not None
+                    budget.start("tts", stream.provider, loop.time())
+                    budget.first("tts", loop.time())
+                    if not begun:
+                        begun = True
+                        self._announce(sentence)
+                        playout.say(sentence.text, aside=aside)
+                    self._push(speech, converter, start_ms)
+                    await self._room()
+        except PipelineError as error:
+            self._degraded(stream.provider, "text", str(error))
+            if not begun:
+                self._announce(sentence)
+                playout.say(sentence.text, written=True, aside=aside)
+        else:
+            assert converter is not None
+            playout.push(converter.flush())
+            self._pump_now()
+        budget.end("tts", loop.time())
+
+    async def played(self) -> None:
+        """The reply is complete: return when its last sample has been heard."""
+        loop = asyncio.get_running_loop()
+        self._playout.finish()
+        self._pump_now()
+        while True:
+            over_at = self._playout.over_at
+            if over_at is None:
+                self._moved.clear()
+                await self._moved.wait()
+            elif over_at > loop.time():
+                await asyncio.sleep(over_at - loop.time())
+            else:
+                break
+        self.speaking = False
+
+    def finish(self) -> str:
+        """Tell the client that the reply is over; returns what is to be remembered of it."""
+        now = asyncio.get_running_loop().time()
+        self._emit(ReplyDone(self._turn, interrupted=False, heard=self._playout.heard(now)))
+        return self._playout.heard(now, asides=False)
+
+    def stop(self) -> str:
+        """Silence the reply now; returns what is to be remembered of it. A plain call."""
+        now = asyncio.get_running_loop().time()
+        self._pacer.cancel(self._pump)
+        heard = self._playout.heard(now)
+        at_ms = self._playout.played_ms(now)
+        remembered = self._playout.heard(now, asides=False)
+        self._playout.stop()
+        if self.speaking:
+            self.speaking = False
+            self._emit(Clear(self._turn, at_ms))
+            self._emit(ReplyDone(self._turn, interrupted=True, heard=heard))
+        return remembered
+
+    def acknowledge(self, turn: int, played_ms: int) -> None:
+        """The client says how much of a reply it has played."""
+        if turn == self._playout.turn:
+            self._playout.acknowledge(played_ms, asyncio.get_running_loop().time())
+
+    # --- on the way out ----------------------------------------------------------------------
+
+    def _announce(self, sentence: Sentence) -> None:
+        if not self.speaking:
+            self.speaking = True
+            self._on_first()
+            self._emit(ReplyStarted(self._turn))
+            self._emit(AvatarState(self._turn, "speaking"))
+        self._emit(ReplyText(self._turn, sentence.text))
+
+    def _push(self, speech: Speech, converter: Converter, start_ms: int) -> None:
+        if speech.cues:
+            cues = tuple(
+                Viseme(start_ms + cue.at_ms, cue.duration_ms, cue.shape, cue.weight)
+                for cue in speech.cues
+            )
+            self._emit(Visemes(self._turn, cues[0].at_ms, cues))
+        self._playout.push(converter.push(speech.pcm), speech.words)
+        self._pump_now()
+
+    async def _room(self) -> None:
+        # While there is no room frames are waiting, and the pacer will see them leave.
+        while self._playout.room_ms < 0:
+            self._moved.clear()
+            await self._moved.wait()
+
+    def _pump_now(self) -> None:
+        following = self._pump(asyncio.get_running_loop().time())
+        if following is not None:
+            self._pacer.schedule(self._pump, following)
+
+    def _pump(self, now: float) -> float | None:
+        playout = self._playout
+        while (frame := playout.take(now)) is not None:
+            self._emit(frame)
+            if frame.at_ms == 0 and self._budget is not None:
+                self._budget.audio_out(now)
+        self._moved.set()
+        return playout.due
+
+    def _degraded(self, source: str, target: str, reason: str) -> None:
+        self._emit(Degraded(self._turn, "tts", source, target, reason))

@@ -1,0 +1,253 @@
+"""Scripted stages, for tests and benchmarks: every provider's shape, with faults on demand.
+
+A `Script` says how one call behaves; a stage takes one script for all its calls or a sequence, one
+after the other, the last one for good::
+
+    FakeSynthesizer(Script(), Script(error=OSError("gone"), after=1), Script(stall=True))
+
+Nothing here belongs behind a feature that claims to be real.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+
+from pipeline.frames import (
+    Samples,
+    Sentence,
+    Speech,
+    SpokenWord,
+    TextDelta,
+    Transcript,
+    Viseme,
+)
+from pipeline.stage import Ear, OnChunk, Recognition, ReplyRequest
+
+Item = TypeVar("Item")
+
+CHUNK = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """How a call behaves. Without arguments: at once and without fault.
+
+    `first_s` before the first item and `gap_s` before each one after it; then, when `after` items
+    have been given, `error` is raised, or nothing comes any more (`stall`), or the stream ends
+    early (`end`).
+    """
+
+    first_s: float = 0.0
+    gap_s: float = 0.0
+    after: int = 0
+    error: Exception | None = None
+    stall: bool = False
+    end: bool = False
+
+
+class _Scripts:
+    def __init__(self, scripts: Sequence[Script]) -> None:
+        self._scripts = list(scripts) or [Script()]
+
+    def next(self) -> Script:
+        return self._scripts.pop(0) if len(self._scripts) > 1 else self._scripts[0]
+
+
+async def _play(items: Sequence[Item], script: Script) -> AsyncIterator[Item]:
+    faulty = script.error is not None or script.stall or script.end
+    for index, item in enumerate([*items, None]):
+        if faulty and index == script.after:
+            if script.error is not None:
+                raise script.error
+            if script.stall:
+                await asyncio.Event().wait()
+            return
+        pause_s = script.gap_s if index else script.first_s
+        if pause_s:
+            await asyncio.sleep(pause_s)
+        if item is not None:
+            yield item
+
+
+# --- voice detection -------------------------------------------------------------------------
+
+
+class FakeDetector:
+    """Calls speech whatever is louder than `level`; chunk by chunk, inside `feed`."""
+
+    provider = "fake"
+
+    def __init__(self, level: int = 500) -> None:
+        self._level = level
+
+    def open(self, on_chunk: OnChunk) -> Ear:
+        return _FakeEar(on_chunk, self._level)
+
+    async def aclose(self) -> None:
+        pass
+
+
+class _FakeEar:
+    def __init__(self, on_chunk: OnChunk, level: int) -> None:
+        self._on_chunk = on_chunk
+        self._level = level
+        self._rest: Samples = np.zeros(0, np.int16)
+        self._position = 0
+        self._open = True
+
+    def feed(self, pcm: Samples) -> None:
+        self._rest = np.concatenate((self._rest, pcm))
+        while self._open and len(self._rest) >= CHUNK:
+            chunk, self._rest = self._rest[:CHUNK], self._rest[CHUNK:]
+            self._position += CHUNK
+            loud = int(np.abs(chunk.astype(np.int32)).max()) > self._level
+            self._on_chunk(self._position, 0.99 if loud else 0.01)
+
+    def close(self) -> None:
+        self._open = False
+
+
+# --- recognition -----------------------------------------------------------------------------
+
+
+class FakeTranscriber:
+    """Hears the next of `texts` in every utterance, again from the start when they run out.
+
+    With `partials` it reports a growing part of the text, word by word, with every feed.
+    """
+
+    def __init__(
+        self,
+        *scripts: Script,
+        texts: Sequence[str] = ("hello there",),
+        partials: bool = False,
+        provider: str = "fake-stt",
+    ) -> None:
+        self.provider = provider
+        self._scripts = _Scripts(scripts)
+        self._texts = list(texts)
+        self._partials = partials
+        self._heard = 0
+        self.open_now = 0
+        """Utterances that have neither ended nor been cancelled."""
+
+    def open(
+        self, turn: int, on_partial: Callable[[Transcript], None] | None = None
+    ) -> Recognition:
+        return _FakeRecognition(self, turn, on_partial if self._partials else None)
+
+    @property
+    def text(self) -> str:
+        """What will be heard next."""
+        return self._texts[self._heard % len(self._texts)]
+
+    def transcripts(self, turn: int) -> AsyncIterator[Transcript]:
+        """The next utterance's."""
+        text = self.text
+        self._heard += 1
+        final = Transcript(turn, text, final=True, language="en", confidence=0.9)
+        return _play([final], self._scripts.next())
+
+    async def aclose(self) -> None:
+        pass
+
+
+class _FakeRecognition:
+    def __init__(
+        self,
+        stage: FakeTranscriber,
+        turn: int,
+        on_partial: Callable[[Transcript], None] | None,
+    ) -> None:
+        self._stage = stage
+        self._turn = turn
+        self._on_partial = on_partial
+        self._words = 0
+        self._open = True
+        stage.open_now += 1
+
+    def feed(self, pcm: Samples) -> None:
+        words = self._stage.text.split()
+        if self._on_partial is not None and self._words < len(words):
+            self._words += 1
+            text = " ".join(words[: self._words])
+            self._on_partial(Transcript(self._turn, text, final=False))
+
+    def finish(self) -> AsyncIterator[Transcript]:
+        return self._stage.transcripts(self._turn)
+
+    def cancel(self) -> None:
+        if self._open:
+            self._open = False
+            self._stage.open_now -= 1
+
+
+# --- reply -----------------------------------------------------------------------------------
+
+
+class FakeResponder:
+    """Says what the host's brief says, or `text` where one is given, word by word."""
+
+    def __init__(
+        self, *scripts: Script, text: str | None = None, provider: str = "fake-llm"
+    ) -> None:
+        self.provider = provider
+        self._scripts = _Scripts(scripts)
+        self._text = text
+        self.requests: list[ReplyRequest] = []
+
+    def reply(self, request: ReplyRequest) -> AsyncIterator[TextDelta]:
+        self.requests.append(request)
+        text = self._text if self._text is not None else " ".join(request.brief.say)
+        words = [TextDelta(request.turn, word + " ") for word in text.split()]
+        return _play(words, self._scripts.next())
+
+    async def aclose(self) -> None:
+        pass
+
+
+# --- synthesis -------------------------------------------------------------------------------
+
+
+class FakeSynthesizer:
+    """A steady tone, `ms_per_word` of it for every word, in pieces of one word each."""
+
+    def __init__(
+        self,
+        *scripts: Script,
+        ms_per_word: int = 200,
+        rate_hz: int = 16_000,
+        provider: str = "fake-tts",
+    ) -> None:
+        self.provider = provider
+        self.rate_hz = rate_hz
+        self._scripts = _Scripts(scripts)
+        self._ms_per_word = ms_per_word
+
+    def speak(self, sentence: Sentence) -> AsyncIterator[Speech]:
+        pieces = []
+        offset = 0
+        for index, word in enumerate(sentence.text.split()):
+            offset = sentence.text.index(word, offset)
+            at_ms = index * self._ms_per_word
+            pieces.append(
+                Speech(
+                    sentence.turn,
+                    self._tone(at_ms),
+                    (Viseme(at_ms, self._ms_per_word, "aa"),),
+                    (SpokenWord(offset, len(word), at_ms),),
+                )
+            )
+            offset += len(word)
+        return _play(pieces, self._scripts.next())
+
+    def _tone(self, at_ms: int) -> Samples:
+        start = at_ms * self.rate_hz // 1000
+        time_s = np.arange(start, start + self._ms_per_word * self.rate_hz // 1000) / self.rate_hz
+        return (np.sin(2 * np.pi * 220 * time_s) * 8000).astype(np.int16)
+
+    async def aclose(self) -> None:
+        pass

@@ -1,0 +1,156 @@
+"""A room for one session: fake stages, a host that remembers, a client that writes down."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+import numpy as np
+import pytest
+
+from pipeline.breaker import Breaker
+from pipeline.frames import Output, ReplyAudio, Samples
+from pipeline.guard import Candidate, Guard, Limits
+from pipeline.pacer import Pacer
+from pipeline.session import Session, SessionPolicy, Stages
+from pipeline.stage import Brief, Converter
+from pipeline.testing import run_virtual
+from stages.fakes import FakeDetector, FakeResponder, FakeSynthesizer, FakeTranscriber
+
+FRAME = 320
+F = TypeVar("F")
+
+
+class Plain:
+    """A converter for fakes, which all speak at the client's rate."""
+
+    def push(self, pcm: Samples) -> Samples:
+        return pcm
+
+    def flush(self) -> Samples:
+        return np.zeros(0, np.int16)
+
+
+def convert(source_hz: int, target_hz: int) -> Converter:
+    assert source_hz == target_hz
+    return Plain()
+
+
+class Host:
+    """Answers everything with the same line and writes down what it is told."""
+
+    def __init__(self) -> None:
+        self.say: tuple[str, ...] = ("Well, tell me more about that.",)
+        self.closes = False
+        self.log: list[tuple[str, int, str] | tuple[str, int, str, str]] = []
+        self.accept_s = 0.0
+        self.error: Exception | None = None
+
+    def brief(self, turn: int, text: str) -> Brief:
+        return Brief(self.say, closes=self.closes and turn > 0)
+
+    async def accept(self, turn: int, text: str) -> None:
+        if self.accept_s:
+            await asyncio.sleep(self.accept_s)
+        if self.error is not None:
+            raise self.error
+        self.log.append(("accept", turn, text))
+
+    async def commit(self, turn: int, user_text: str, heard_text: str) -> None:
+        if self.error is not None:
+            raise self.error
+        self.log.append(("commit", turn, user_text, heard_text))
+
+
+class Room:
+    """One session under virtual time. Write the test as a coroutine and pass it to `hold`."""
+
+    def __init__(self) -> None:
+        self.detector: Any = FakeDetector()
+        self.transcribers: list[Any] = [FakeTranscriber(texts=("I like tests",))]
+        self.responders: list[Any] = [FakeResponder()]
+        self.synthesizers: list[Any] = [FakeSynthesizer()]
+        self.host = Host()
+        self.policy = SessionPolicy()
+        self.frames: list[tuple[float, Output]] = []
+        self.session: Session
+
+    def hold(self, story: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Run the session and the story beside it; the session ends when the story does."""
+        run_virtual(self._hold(story))
+
+    async def _hold(self, story: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        loop = asyncio.get_running_loop()
+        stages = Stages(
+            self.detector,
+            _guard("stt", self.transcribers),
+            _guard("llm", self.responders),
+            _guard("tts", self.synthesizers),
+        )
+        self.session = Session(
+            stages,
+            self.host,
+            emit=lambda frame: self.frames.append((loop.time(), frame)),
+            pacer=Pacer(),
+            convert=convert,
+            policy=self.policy,
+        )
+        before = asyncio.all_tasks()
+        self.running = running = asyncio.create_task(self.session.run())
+        await asyncio.sleep(0)
+        try:
+            await story()
+        finally:
+            self.session.end()
+            await asyncio.wait([running])
+        if not running.cancelled():
+            running.result()
+        await asyncio.sleep(0.3)  # streams that were abandoned have a quarter of a second to close
+        assert asyncio.all_tasks() == before, "something was left running"
+
+    # --- what the person does ----------------------------------------------------------------
+
+    async def feed(self, ms: int, level: int) -> None:
+        """Audio in real time, 20 ms a frame."""
+        pcm = np.full(FRAME, level, np.int16)
+        for _ in range(ms // 20):
+            self.session.feed(pcm)
+            await asyncio.sleep(0.02)
+
+    async def speak(self, ms: int = 1000) -> None:
+        await self.feed(ms, 4000)
+
+    async def pause(self, ms: int) -> None:
+        await self.feed(ms, 0)
+
+    async def until(self, kind: type[F], turn: int | None = None, *, within_ms: int = 30_000) -> F:
+        """Keep quiet until such a frame has come."""
+        for _ in range(within_ms // 20):
+            for frame in self.all(kind):
+                if turn in (None, getattr(frame, "turn", None)):
+                    return frame
+            await self.pause(20)
+        raise AssertionError(f"no {kind.__name__} for turn {turn} within {within_ms} ms")
+
+    # --- what the client saw -----------------------------------------------------------------
+
+    def all(self, kind: type[F]) -> list[F]:
+        return [frame for _, frame in self.frames if isinstance(frame, kind)]
+
+    def at(self, wanted: Output) -> float:
+        """When a frame came, in virtual seconds."""
+        return next(at for at, frame in self.frames if frame is wanted)
+
+    def audio_ms(self, turn: int) -> int:
+        """How much reply audio of a turn was sent."""
+        sent = [frame.pcm for frame in self.all(ReplyAudio) if frame.turn == turn]
+        return sum(map(len, sent)) * 1000 // 16_000
+
+
+def _guard(slot: Any, stages: list[Any]) -> Guard[Any]:
+    limits = Limits(first_s=2.0, slow_first_s=1.0, stall_s=1.0)
+    return Guard(slot, [Candidate(s.provider, s, Breaker(), limits) for s in stages])
+
+
+@pytest.fixture
+def room() -> Room:
+    return Room()

@@ -1,0 +1,690 @@
+"""A whole conversation under virtual time: what the client sees and what the host remembers."""
+
+import asyncio
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pipeline.frames import (
+    AvatarState,
+    Clear,
+    Degraded,
+    Fault,
+    ReplyAudio,
+    ReplyDone,
+    ReplyStarted,
+    ReplyText,
+    Speech,
+    SpeechStarted,
+    SpeechStopped,
+    Transcript,
+    TurnMetrics,
+    Visemes,
+)
+from pipeline.session import SessionPolicy
+from pipeline.turns import TurnPolicy
+from stages.fakes import FakeResponder, FakeSynthesizer, FakeTranscriber, Script
+
+LINE = "Well, tell me more about that."
+HEARD_MS = 6 * 200
+
+
+def test_the_interviewer_speaks_first_and_the_opening_is_remembered(room: Any) -> None:
+    async def story() -> None:
+        await room.until(ReplyDone, 0)
+
+    room.hold(story)
+    assert room.all(ReplyStarted) == [ReplyStarted(0)]
+    assert room.all(ReplyText) == [ReplyText(0, LINE)]
+    assert room.audio_ms(0) == HEARD_MS
+    assert room.all(ReplyDone) == [ReplyDone(0, interrupted=False, heard=LINE)]
+    assert room.host.log == [("commit", 0, "", LINE)]
+
+
+def test_a_spoken_turn_is_recognised_stored_and_answered(room: Any) -> None:
+    async def story() -> None:
+        await room.until(ReplyDone, 0)
+        await room.speak(1000)
+        await room.until(ReplyDone, 1)
+
+    room.hold(story)
+    (started,) = room.all(SpeechStarted)
+    (stopped,) = room.all(SpeechStopped)
+    assert (started.turn, stopped.turn) == (1, 1)
+    assert 980 <= stopped.at_ms - started.at_ms <= 1024
+    (transcript,) = room.all(Transcript)
+    assert (transcript.turn, transcript.text, transcript.final) == (1, "I like tests", True)
+    assert room.host.log == [
+        ("commit", 0, "", LINE),
+        ("accept", 1, "I like tests"),
+        ("commit", 1, "I like tests", LINE),
+    ]
+    assert [state.state for state in room.all(AvatarState)] == [
+        *("thinking", "speaking", "idle"),
+        *("listening", "thinking", "speaking", "idle"),
+    ]
+
+
+def test_the_reply_follows_the_decision_at_once_and_never_runs_more_than_200_ms_ahead(
+    room: Any,
+) -> None:
+    async def story() -> None:
+        await room.until(ReplyDone, 0)
+        await room.speak()
+        await room.until(ReplyDone, 1)
+
+    room.hold(story)
+    (stopped,) = room.all(SpeechStopped)
+    frames = [(at, frame) for at, frame in room.frames if isinstance(frame, ReplyAudio)]
+    first = next(at for at, frame in frames if frame.turn == 1)
+    assert first == room.at(stopped)
+    for at, frame in frames:
+        if frame.turn == 1:
+            assert frame.at_ms / 1000 - (at - first) <= 0.2001
+
+
+def test_visemes_come_before_the_audio_they_describe(room: Any) -> None:
+    async def story() -> None:
+        await room.until(ReplyDone, 0)
+
+    room.hold(story)
+    described_ms = 0
+    for _, frame in room.frames:
+        if isinstance(frame, Visemes):
+            described_ms = max(cue.at_ms + cue.duration_ms for cue in frame.cues)
+        elif isinstance(frame, ReplyAudio):
+            assert frame.at_ms < described_ms
+    assert described_ms == HEARD_MS
+
+
+def test_metrics_tell_where_the_time_of_a_turn_went(room: Any) -> None:
+    room.transcribers = [FakeTranscriber(Script(first_s=0.3), texts=("slowly",))]
+    room.responders = [FakeResponder(Script(first_s=0.2))]
+    room.synthesizers = [FakeSynthesizer(Script(first_s=0.1))]
+
+    async def story() -> None:
+        await room.until(ReplyDone, 0)
+        await room.speak()
+        await room.until(ReplyDone, 1)
+
+    room.hold(story)
+    metrics = next(frame for frame in room.all(TurnMetrics) if frame.turn == 1)
+    spans = {span.stage: span for span in metrics.stages}
+    assert list(spans) == ["endpointing", "stt", "llm", "tts"]
+    assert spans["stt"].provider == "fake-stt"
+    assert spans["llm"].first - spans["llm"].start == pytest.approx(200, abs=1)
+    assert spans["tts"].first - spans["tts"].start == pytest.approx(100, abs=1)
+    endpointing_ms = spans["endpointing"].end
+    assert metrics.voice_to_voice_ms == pytest.approx(endpointing_ms + 600, abs=2)
+    assert metrics.budget_ms == 1000
+
+
+# --- barge-in --------------------------------------------------------------------------------
+
+
+def test_a_barge_in_silences_the_reply_in_the_same_instant(room: Any) -> None:
+    async def story() -> None:
+        await room.until(ReplyStarted, 0)
+        await room.pause(100)
+        await room.speak(1000)
+        await room.until(ReplyDone, 1)
+
+    room.hold(story)
+    (clear,) = room.all(Clear)
+    assert clear.turn == 0
+    cleared = room.at(clear)
+    late = [
+        f for at, f in room.frames if isinstance(f, ReplyAudio) and f.turn == 0 and at > cleared
+    ]
+    assert late == []
+    index = [frame for _, frame in room.frames].index(clear)
+    assert not any(
+        isinstance(frame, ReplyAudio) and frame.turn == 0 for _, frame in room.frames[index:]
+    )
+    done = next(frame for frame in room.all(ReplyDone) if frame.turn == 0)
+    assert done == ReplyDone(0, interrupted=True, heard="Well, tell me")
+    assert room.host.log[0] == ("commit", 0, "", "Well, tell me")
+
+
+def test_the_utterance_that_barged_in_is_answered(room: Any) -> None:
+    async def story() -> None:
+        await room.until(ReplyStarted, 0)
+        await room.speak(1000)
+        await room.until(ReplyDone, 1)
+
+    room.hold(story)
+    assert ("accept", 1, "I like tests") in room.host.log
+
+
+def test_an_interrupt_stops_the_reply_and_the_next_turn_works(room: Any) -> None:
+    async def story() -> None:
+        await room.until(ReplyStarted, 0)
+        await room.pause(300)
+        room.session.interrupt()
+        await room.pause(500)
+        await room.speak()
+        await room.until(ReplyDone, 1)
+
+    room.hold(story)
+    first, second = room.all(ReplyDone)
+    assert first.interrupted
+    assert not second.interrupted
+
+
+def test_going_on_while_recognition_works_makes_one_utterance_of_it(room: Any) -> None:
+    heard: list[int] = []
+
+    class Listener(FakeTranscriber):
+        def open(self, turn: int, on_partial: Any = None) -> Any:
+            recognition = super().open(turn, on_partial)
+            samples = 0
+
+            def feed(pcm: Any) -> None:
+                nonlocal samples
+                samples += len(pcm)
+
+            finish = recognition.finish
+            recognition.feed = feed
+            recognition.finish = lambda: (heard.append(samples * 1000 // 16_000), finish())[1]
+            return recognition
+
+    room.transcribers = [Listener(Script(first_s=1.5), texts=("one whole answer",))]
+
+    async def story() -> None:
+        await room.until(ReplyDone, 0)
+        await room.speak(1000)
+        await room.until(SpeechStopped, 1)
+        await room.pause(100)
+        await room.speak(1000)
+        await room.until(ReplyDone, 2)
+
+    room.hold(story)
+    assert heard[0] >= 1700
+    assert heard[1] >= 3500
+    assert [entry for entry in room.host.log if entry[0] == "accept"] == [
+        ("accept", 2, "one whole answer")
+    ]
+    assert room.all(ReplyStarted) == [ReplyStarted(0), ReplyStarted(2)]
+
+
+def test_what_was_accepted_stays_accepted_when_the_person_goes_on(room: Any) -> None:
+    room.responders = [FakeResponder(Script(), Script(first_s=1.0), Script())]
+
+    async def story() -> None:
+        await room.until(ReplyDone, 0)
+        await room.speak()
+        await room.until(Transcript, 1)
+        await room.speak()
+        await room.until(ReplyDone, 2)
+
+    room.hold(story)
+    assert room.host.log[1:] == [
+        ("accept", 1, "I like tests"),
+        ("commit", 1, "I like tests", ""),
+        ("accept", 2, "I like tests"),
+        ("commit", 2, "I like tests", LINE),
+    ]
+
+
+def test_a_slow_store_keeps_the_order_of_turns(room: Any) -> None:
+    room.host.accept_s = 0.7
+
+    async def story() -> None:
+        await room.until(ReplyDone, 0)
+        await room.speak()
+        await room.until(SpeechStopped, 1)
+        await room.speak(400)
+        await room.until(ReplyDone, 2)
+
+    room.hold(story)
+    assert [entry[:2] for entry in room.host.log] == [
+        ("commit", 0),
+        ("accept", 1),
+        ("commit", 1),
+        ("accept", 2),
+        ("commit", 2),
+    ]
+
+
+# --- typed turns, push to talk ---------------------------------------------------------------
+
+
+def test_a_typed_answer_is_a_turn(room: Any) -> None:
+    async def story() -> None:
+        await room.until(ReplyDone, 0)
+        room.session.typed("  I type  ")
+        await room.until(ReplyDone, 1)
+
+    room.hold(story)
+    assert room.all(Transcript) == [Transcript(1, "I type", final=True)]
+    assert room.host.log[1:] == [("accept", 1, "I type"), ("commit", 1, "I type", LINE)]
+
+
+def test_typing_while_speaking_joins_both(room: Any) -> None:
+    async def story() -> None:
+        await room.until(ReplyDone, 0)
+        await room.speak(600)
+        room.session.typed("and I type")
+        await room.until(ReplyDone, 1)
+
+    room.hold(story)
+    assert ("accept", 1, "I like tests and I type") in room.host.log
+
+
+def test_commit_without_speech_is_an_error_that_ends_nothing(room: Any) -> None:
+    async def story() -> None:
+        await room.until(ReplyDone, 0)
+        room.session.commit()
+        await room.speak()
+        await room.until(ReplyDone, 1)
+
+    room.hold(story)
+    (fault,) = room.all(Fault)
+    assert (fault.code, fault.fatal) == ("nothing_to_commit", False)
+
+
+def test_push_to_talk_ends_the_turn_at_commit(room: Any) -> None:
+    room.policy = SessionPolicy(turns=TurnPolicy(mode="manual"))
+
+    async def story() -> None:
+        await room.until(ReplyDone, 0)
+        await room.speak(600)
+        await room.pause(3000)
+        assert room.all(SpeechStopped) == []
+        room.session.commit()
+        await room.until(ReplyDone, 1)
+
+    room.hold(story)
+
+
+def test_audio_that_stops_in_the_middle_ends_the_turn(room: Any) -> None:
+    async def story() -> None:
+        await room.until(ReplyDone, 0)
+        await room.speak(600)
+        await asyncio.sleep(5)
+
+    room.hold(story)
+    assert len(room.all(SpeechStopped)) == 1
+    assert ("accept", 1, "I like tests") in room.host.log
+
+
+def test_the_clients_own_playback_position_decides_what_was_heard(room: Any) -> None:
+    async def story() -> None:
+        await room.until(ReplyStarted, 0)
+        await room.pause(900)
+        room.session.played(7, 9999)
+        room.session.played(0, 250)
+        room.session.interrupt()
+
+    room.hold(story)
+    assert room.all(ReplyDone) == [ReplyDone(0, interrupted=True, heard="Well,")]
+
+
+# --- the end ---------------------------------------------------------------------------------
+
+
+def test_a_closing_reply_ends_the_session_by_itself(room: Any) -> None:
+    room.host.closes = True
+
+    async def story() -> None:
+        await room.until(ReplyDone, 0)
+        room.session.typed("my last answer")
+        await asyncio.sleep(30)
+        assert room.all(ReplyDone)[-1].turn == 1
+        room.session.typed("nobody listens any more")
+        room.session.feed(np.zeros(320, np.int16))
+
+    room.hold(story)
+    assert [entry[:2] for entry in room.host.log] == [("commit", 0), ("accept", 1), ("commit", 1)]
+
+
+def test_what_was_being_said_when_the_client_left_is_stored(room: Any) -> None:
+    async def story() -> None:
+        await room.until(ReplyDone, 0)
+        await room.speak(600)
+
+    room.hold(story)
+    assert room.host.log[1:] == [("accept", 1, "I like tests"), ("commit", 1, "I like tests", "")]
+
+
+def test_what_was_not_yet_recognised_when_the_client_left_is_stored(room: Any) -> None:
+    room.transcribers = [FakeTranscriber(Script(first_s=1.0), texts=("too late",))]
+
+    async def story() -> None:
+        await room.until(ReplyDone, 0)
+        await room.speak(600)
+        await room.until(SpeechStopped, 1)
+
+    room.hold(story)
+    assert room.host.log[1:] == [("accept", 1, "too late"), ("commit", 1, "too late", "")]
+
+
+def test_last_words_that_nobody_can_recognise_do_not_hold_the_session(room: Any) -> None:
+    room.transcribers = [FakeTranscriber(Script(stall=True))]
+
+    async def story() -> None:
+        await room.until(ReplyDone, 0)
+        await room.speak(600)
+
+    room.hold(story)
+    assert room.host.log == [("commit", 0, "", LINE)]
+
+
+def test_last_words_that_cannot_be_stored_do_not_hold_the_session(room: Any) -> None:
+    async def story() -> None:
+        await room.until(ReplyDone, 0)
+        await room.speak(600)
+        room.host.error = OSError("disk full")
+
+    room.hold(story)
+    assert room.host.log == [("commit", 0, "", LINE)]
+
+
+def test_leaving_during_the_opening_remembers_what_was_heard_of_it(room: Any) -> None:
+    async def story() -> None:
+        await room.until(ReplyStarted, 0)
+        await room.pause(500)
+
+    room.hold(story)
+    assert room.host.log == [("commit", 0, "", "Well, tell")]
+
+
+@pytest.mark.parametrize("when", ["listening", "thinking", "speaking"])
+def test_a_cancelled_session_leaves_nothing_running(room: Any, when: str) -> None:
+    room.responders = [FakeResponder(Script(), Script(first_s=1.0))]
+
+    async def story() -> None:
+        await room.until(ReplyDone, 0)
+        await room.speak(600)
+        if when == "thinking":
+            await room.until(Transcript, 1)
+        elif when == "speaking":
+            await room.until(ReplyStarted, 1)
+        room.running.cancel()
+        await asyncio.wait([room.running])
+
+    room.hold(story)
+    assert room.transcribers[0].open_now == 0
+    assert room.running.cancelled()
+
+
+# --- failure ---------------------------------------------------------------------------------
+
+UNHEARD = "Sorry, I did not catch that. Could you please say it again?"
+SPEECHLESS = "Sorry, I lost my thread for a moment. Please go on."
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        Script(error=RuntimeError("boom")),
+        Script(stall=True),
+        Script(end=True),
+    ],
+    ids=["raises", "stalls", "returns nothing"],
+)
+class TestAFaultyStage:
+    def test_recognition(self, room: Any, script: Script) -> None:
+        room.transcribers = [FakeTranscriber(script, Script(), texts=("again",))]
+        self.talk(room)
+        (degraded,) = room.all(Degraded)
+        assert (degraded.turn, degraded.stage, degraded.target) == (1, "stt", "canned line")
+        assert room.all(ReplyDone)[1] == ReplyDone(1, interrupted=False, heard=UNHEARD)
+        assert ("accept", 2, "again") in room.host.log
+
+    def test_reply(self, room: Any, script: Script) -> None:
+        room.responders = [FakeResponder(Script(), script, Script())]
+        self.talk(room)
+        (degraded,) = room.all(Degraded)
+        assert (degraded.turn, degraded.stage, degraded.target) == (1, "llm", "canned line")
+        assert room.all(ReplyDone)[1] == ReplyDone(1, interrupted=False, heard=SPEECHLESS)
+        assert room.host.log[1:3] == [
+            ("accept", 1, "I like tests"),
+            ("commit", 1, "I like tests", ""),
+        ]
+
+    def test_synthesis(self, room: Any, script: Script) -> None:
+        room.synthesizers = [FakeSynthesizer(Script(), script, Script())]
+        self.talk(room)
+        (degraded,) = room.all(Degraded)
+        assert (degraded.turn, degraded.stage, degraded.target) == (1, "tts", "text")
+        assert ReplyText(1, LINE) in room.all(ReplyText)
+        assert room.all(ReplyDone)[1] == ReplyDone(1, interrupted=False, heard=LINE)
+        assert room.audio_ms(1) == 0
+
+    def talk(self, room: Any) -> None:
+        async def story() -> None:
+            await room.until(ReplyDone, 0)
+            await room.speak()
+            await room.until(ReplyDone, 1)
+            await room.speak()
+            await room.until(ReplyDone, 2)
+
+        room.hold(story)
+        assert room.all(ReplyDone)[2].heard == LINE
+        assert room.audio_ms(2) == HEARD_MS
+
+
+def test_another_recogniser_gets_the_whole_utterance(room: Any) -> None:
+    second = FakeTranscriber(texts=("from the second",), provider="second")
+    room.transcribers = [FakeTranscriber(Script(error=OSError("gone"))), second]
+
+    async def story() -> None:
+        await room.until(ReplyDone, 0)
+        await room.speak()
+        await room.until(ReplyDone, 1)
+
+    room.hold(story)
+    assert room.all(Degraded) == [Degraded(1, "stt", "fake-stt", "second", "broke off")]
+    assert ("accept", 1, "from the second") in room.host.log
+
+
+def test_a_reply_that_breaks_off_is_closed_with_the_canned_line(room: Any) -> None:
+    room.host.say = ("This is a first sentence of some length.", "This is the second one.")
+    broken = Script(after=10, error=OSError("gone"))
+    room.responders = [FakeResponder(Script(), broken)]
+
+    async def story() -> None:
+        await room.until(ReplyDone, 0)
+        await room.speak()
+        await room.until(ReplyDone, 1)
+
+    room.hold(story)
+    done = room.all(ReplyDone)[1]
+    assert done.heard == f"This is a first sentence of some length. {SPEECHLESS}"
+
+
+def test_synthesis_that_breaks_off_keeps_what_was_spoken(room: Any) -> None:
+    room.synthesizers = [FakeSynthesizer(Script(), Script(after=3, error=OSError("gone")))]
+
+    async def story() -> None:
+        await room.until(ReplyDone, 0)
+        await room.speak()
+        await room.until(ReplyDone, 1)
+
+    room.hold(story)
+    assert room.audio_ms(1) == 600
+    assert [d.stage for d in room.all(Degraded)] == ["tts"]
+
+
+def test_silence_that_was_taken_for_speech_gets_a_canned_line(room: Any) -> None:
+    room.transcribers = [FakeTranscriber(texts=("",))]
+
+    async def story() -> None:
+        await room.until(ReplyDone, 0)
+        await room.speak()
+        await room.until(ReplyDone, 1)
+
+    room.hold(story)
+    assert [d.reason for d in room.all(Degraded)] == ["nothing was recognised"]
+    assert room.all(ReplyDone)[1].heard == UNHEARD
+    assert room.all(Transcript) == []
+
+
+def test_an_answer_that_cannot_be_stored_is_not_answered(room: Any) -> None:
+    async def story() -> None:
+        await room.until(ReplyDone, 0)
+        await room.pause(100)
+        room.host.error = OSError("disk full")
+        await room.speak()
+        await room.until(ReplyDone, 1)
+
+    room.hold(story)
+    assert {fault.code for fault in room.all(Fault)} == {"not_stored"}
+    assert "could not save" in room.all(ReplyDone)[1].heard
+    assert room.all(Transcript) == []
+
+
+def test_when_the_budget_is_gone_a_canned_line_answers(room: Any) -> None:
+    room.policy = SessionPolicy(target_s=1.0, hard_s=2.0)
+    room.responders = [FakeResponder(Script(), Script(first_s=1.9), Script())]
+
+    async def story() -> None:
+        await room.until(ReplyDone, 0)
+        await room.speak()
+        await room.until(ReplyDone, 1)
+
+    room.hold(story)
+    assert room.all(ReplyDone)[1].heard == SPEECHLESS
+    (stopped,) = room.all(SpeechStopped)
+    started = next(frame for frame in room.all(ReplyStarted) if frame.turn == 1)
+    assert room.at(started) - room.at(stopped) <= 2.0
+
+
+def test_a_long_reply_is_synthesised_at_most_five_seconds_ahead(room: Any) -> None:
+    room.host.say = (" ".join(["word"] * 40) + ".", " ".join(["more"] * 40) + ".")
+
+    async def story() -> None:
+        await room.until(ReplyDone, 0)
+
+    room.hold(story)
+    assert room.audio_ms(0) == 80 * 200
+    sentences = room.all(ReplyText)
+    assert room.at(sentences[1]) >= 2.5
+
+
+# --- partial transcripts ---------------------------------------------------------------------
+
+
+def test_partial_transcripts_reach_the_client_while_the_person_speaks(room: Any) -> None:
+    room.transcribers = [FakeTranscriber(texts=("a b c",), partials=True)]
+
+    async def story() -> None:
+        await room.until(ReplyDone, 0)
+        await room.speak()
+        await room.until(ReplyDone, 1)
+
+    room.hold(story)
+    heard = [(transcript.text, transcript.final) for transcript in room.all(Transcript)]
+    assert heard == [("a b", False), ("a b c", False), ("a b c", True)]
+
+
+def test_a_partial_transcript_of_an_older_turn_is_dropped(room: Any) -> None:
+    late: list[Any] = []
+
+    class Late(FakeTranscriber):
+        def open(self, turn: int, on_partial: Any = None) -> Any:
+            late.append(on_partial)
+            return super().open(turn, on_partial)
+
+    room.transcribers = [Late()]
+
+    async def story() -> None:
+        await room.until(ReplyDone, 0)
+        await room.speak()
+        await room.until(ReplyDone, 1)
+        late[0](Transcript(1, "too late", final=False))
+        await room.speak(400)
+        late[0](Transcript(1, "much too late", final=False))
+
+    room.hold(story)
+    assert all(transcript.final for transcript in room.all(Transcript))
+
+
+def test_partials_that_come_with_the_final_are_shown(room: Any) -> None:
+    class Batch(FakeTranscriber):
+        async def transcripts(self, turn: int) -> Any:
+            yield Transcript(turn, "first", final=False)
+            yield Transcript(turn, "first and last", final=True)
+
+    room.transcribers = [Batch()]
+
+    async def story() -> None:
+        await room.until(ReplyDone, 0)
+        await room.speak()
+        await room.until(ReplyDone, 1)
+
+    room.hold(story)
+    heard = [(transcript.text, transcript.final) for transcript in room.all(Transcript)]
+    assert heard == [("first", False), ("first and last", True)]
+
+
+def test_a_recogniser_that_cannot_even_begin_gives_way(room: Any) -> None:
+    class Broken(FakeTranscriber):
+        def open(self, turn: int, on_partial: Any = None) -> Any:
+            raise RuntimeError("no memory")
+
+    room.transcribers = [Broken(), FakeTranscriber(texts=("fine",), provider="second")]
+
+    async def story() -> None:
+        await room.until(ReplyDone, 0)
+        await room.speak()
+        await room.until(ReplyDone, 1)
+
+    room.hold(story)
+    assert ("accept", 1, "fine") in room.host.log
+
+
+def test_with_every_breaker_open_the_utterance_waits_for_a_probe(room: Any) -> None:
+    room.transcribers = [FakeTranscriber(Script(error=OSError("gone")))]
+
+    async def story() -> None:
+        await room.until(ReplyDone, 0)
+        for turn in range(1, 7):
+            await room.speak(400)
+            await room.until(ReplyDone, turn)
+
+    room.hold(story)
+    reasons = [degraded.reason for degraded in room.all(Degraded)]
+    assert "circuit breaker is open" in reasons[-1]
+    assert room.transcribers[0].open_now == 0
+
+
+def test_the_last_words_of_a_reply_need_no_full_stop(room: Any) -> None:
+    room.host.say = ("One sentence here. and a tail without a full stop",)
+
+    async def story() -> None:
+        await room.until(ReplyDone, 0)
+
+    room.hold(story)
+    assert [text.text for text in room.all(ReplyText)] == [
+        "One sentence here.",
+        "and a tail without a full stop",
+    ]
+
+
+def test_a_synthesizer_without_visemes_is_heard_all_the_same(room: Any) -> None:
+    class Mute(FakeSynthesizer):
+        async def speak(self, sentence: Any) -> Any:
+            yield Speech(sentence.turn, np.full(16_000, 99, np.int16))
+
+    room.synthesizers = [Mute()]
+
+    async def story() -> None:
+        await room.until(ReplyDone, 0)
+
+    room.hold(story)
+    assert room.audio_ms(0) == 1000
+    assert room.all(Visemes) == []
+
+
+def test_synthesis_slower_than_speech_counts_against_its_provider(room: Any) -> None:
+    room.host.say = tuple(f"Sentence number {n} is spoken slowly." for n in range(12))
+    room.synthesizers = [FakeSynthesizer(Script(gap_s=0.3))]
+
+    async def story() -> None:
+        await room.until(Degraded, 0)
+
+    room.hold(story)
+    assert "circuit breaker is open" in room.all(Degraded)[0].reason
