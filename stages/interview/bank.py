@@ -1,0 +1,178 @@
+"""The questions: one bank for each role, read from the JSON files beside this module. Pure.
+
+A bank's prompts are the questions, the follow-ups to them, and the elaborations, which ask for more
+after a very short answer. Every prompt has an id: ``outage`` is a question, ``outage/alerts`` a
+follow-up of it, ``any/scale`` a follow-up to any question, ``elaborate/1`` an elaboration.
+
+Patterns of words (`heard` in the files) match what a recogniser writes: lower-case words, see
+`hearing.spoken`. ``*`` stands for the rest of a word: ``migrat*`` hears "migrated".
+"""
+
+import json
+import re
+import zlib
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import Any
+
+from stages.interview.errors import UnknownRole
+from stages.interview.hearing import spoken
+
+_FILES = {
+    "software engineer": "software_engineer.json",
+    "product manager": "product_manager.json",
+    "data analyst": "data_analyst.json",
+}
+
+_RECOGNISABLE_WORDS = 5
+"""So many first words, if no other prompt has them, tell what a barge-in has cut off."""
+
+
+@dataclass(frozen=True, slots=True)
+class FollowUp:
+    """A question about something in the answer; `heard` finds it."""
+
+    id: str
+    text: str
+    heard: re.Pattern[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One question of the bank and its own follow-ups, best first."""
+
+    id: str
+    topic: str
+    text: str
+    follow_ups: tuple[FollowUp, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """A word of the trade: how it is said, and what it is recognised by."""
+
+    say: str
+    heard: re.Pattern[str]
+
+
+@dataclass(frozen=True, slots=True)
+class RoleBank:
+    """Everything that is said to candidates for one role.
+
+    `texts` has the text of every prompt by its id; `elaborations` are ids.
+    """
+
+    role: str
+    opening: str
+    questions: tuple[Question, ...]
+    follow_ups: tuple[FollowUp, ...]
+    elaborations: tuple[str, ...]
+    terms: tuple[Term, ...]
+    acknowledgements: tuple[str, ...]
+    closings: tuple[str, ...]
+    texts: Mapping[str, str]
+
+    @property
+    def key_terms(self) -> tuple[str, ...]:
+        """The role's technology words as they are spelt: hints for a recogniser."""
+        return tuple(term.say for term in self.terms)
+
+    def walk(self, seed: int) -> tuple[str, ...]:
+        """The ids of all questions, in the order in which an interview with `seed` asks them."""
+        first = seed % len(self.questions)
+        return tuple(q.id for q in self.questions[first:] + self.questions[:first])
+
+    def follow_ups_to(self, prompt_id: str) -> tuple[FollowUp, ...]:
+        """The follow-ups that an answer to this question may lead to, best first."""
+        own = (q.follow_ups for q in self.questions if q.id == prompt_id)
+        return next(own, ()) + self.follow_ups
+
+    def terms_in(self, words: str) -> tuple[str, ...]:
+        """The terms found in `words` (see `hearing.spoken`), in the order said."""
+        found = ((term.heard.search(words), term.say) for term in self.terms)
+        return tuple(say for _, say in sorted((m.start(), say) for m, say in found if m))
+
+    def asked_in(self, lines: Iterable[str]) -> tuple[str, ...]:
+        """The ids of the prompts found in what the interviewer said, in the order first asked.
+
+        A line that breaks off inside a prompt counts once its first words had been said.
+        """
+        prompts = [(prompt_id, spoken(text)) for prompt_id, text in self.texts.items()]
+        asked: dict[str, None] = {}
+        for line in lines:
+            words = f" {spoken(line)} "
+            found = sorted((_place(prompt, words), prompt_id) for prompt_id, prompt in prompts)
+            at_once = Counter(at for at, _ in found)  # several: too little was said to tell which
+            asked.update(dict.fromkeys(i for at, i in found if at >= 0 and at_once[at] == 1))
+        return tuple(asked)
+
+
+def is_follow_up(prompt_id: str) -> bool:
+    """Whether the prompt is a follow-up or an elaboration, and not a question of its own."""
+    return "/" in prompt_id
+
+
+def seed_of(*parts: object) -> int:
+    """A number that is the same for the same parts in every process: variety without chance."""
+    return zlib.crc32("\n".join(str(part) for part in parts).encode("utf-8", "replace"))
+
+
+def roles() -> tuple[str, ...]:
+    """The roles there are banks for."""
+    return tuple(_load(file).role for file in _FILES.values())
+
+
+def bank_for(role: str) -> RoleBank:
+    """The bank of a role, whatever its case and the space around it.
+
+    Raises `UnknownRole`.
+    """
+    file = _FILES.get(" ".join(role.casefold().split()))
+    if file is None:
+        raise UnknownRole(role, roles())
+    return _load(file)
+
+
+@cache
+def _load(file: str) -> RoleBank:
+    raw = json.loads(resources.files("stages.interview").joinpath(file).read_text("utf-8"))
+    questions = tuple(
+        Question(q["id"], q["topic"], q["text"], _follow_ups(q["id"], q["follow_ups"]))
+        for q in raw["questions"]
+    )
+    follow_ups = _follow_ups("any", raw["follow_ups"])
+    elaborations = {f"elaborate/{n}": text for n, text in enumerate(raw["elaborations"], 1)}
+    texts = {q.id: q.text for q in questions}
+    for prompt in (*(f for q in questions for f in q.follow_ups), *follow_ups):
+        texts[prompt.id] = prompt.text
+    return RoleBank(
+        role=raw["role"],
+        opening=raw["opening"],
+        questions=questions,
+        follow_ups=follow_ups,
+        elaborations=tuple(elaborations),
+        terms=tuple(Term(say, _pattern(heard)) for say, heard in raw["terms"].items()),
+        acknowledgements=tuple(raw["acknowledgements"]),
+        closings=tuple(raw["closings"]),
+        texts=texts | elaborations,
+    )
+
+
+def _place(prompt: str, words: str) -> int:
+    """Where in `words` the prompt begins, whole or cut off by their end; -1 if it does not."""
+    opening = " ".join(prompt.split()[:_RECOGNISABLE_WORDS])
+    at = words.find(f" {opening} ")
+    said = words[at + 1 :]
+    return at if said.startswith(f"{prompt} ") or f"{prompt} ".startswith(said) else -1
+
+
+def _follow_ups(owner: str, raw: list[dict[str, Any]]) -> tuple[FollowUp, ...]:
+    return tuple(FollowUp(f"{owner}/{f['id']}", f["text"], _pattern(f["heard"])) for f in raw)
+
+
+def _pattern(heard: list[str]) -> re.Pattern[str]:
+    words = "|".join(re.escape(phrase).replace(r"\*", r"\w*") for phrase in heard)
+    return re.compile(rf"\b(?:{words})\b")

@@ -1,0 +1,130 @@
+"""What a candidate's words ask for, beyond answering. Pure.
+
+Everything here works on `spoken(text)`: lower-case words without punctuation, which is what speech
+recognisers write, so that typed and recognised answers are understood alike.
+
+A request is recognised only when it is *all* that was said: the words are walked from the left in
+pieces, each a request or a filler. "I had to repeat the experiment" has words that are neither.
+"""
+
+import re
+
+_APOSTROPHES = re.compile("['’ʼ`]")
+_GAPS = re.compile(r"[\W_]+")
+
+_LONGEST_REQUEST_WORDS = 18
+"""A request with its fillers is shorter; what is longer tells something."""
+
+# In the patterns below white space means nothing and "_" is the gap between two words.
+
+_FILLER = """
+    sorry|im_sorry|i_am_sorry|excuse_me|u[hm]+|er+m?|hm+|oh|ah|ok|okay|well|so|and|but|then|hey|hi
+  | please|kindly|thanks|thank_you|wait|(?:hang|hold)_on|one_(?:second|moment)|just|maybe|perhaps
+  | actually|honestly|really|yeah|yes|no|right_now|right|sir|madam|maam|parley|for_(?:me|now)|today
+  | i_think|i_guess|i_am_afraid|im_afraid|if_(?:thats|that_is)_(?:ok|okay|all_right|alright|fine)
+  | if_(?:possible|you_dont_mind|you_do_not_mind|you_can|you_could|i_may)
+"""
+
+_YOU = "(?:(?:could|can|would|will)_you_(?:please_|maybe_|just_|kindly_)*)"
+_IT = """
+    (?:what_you(?:_just)?_(?:said|asked|say)|yourself
+      |(?:(?:the|your|that|this|last|previous|whole|entire)_)*(?:questions?|part|bit|thing|sentence)
+      |that(?:_one)?|this(?:_one)?|it)
+"""
+_AGAIN = """
+    (?:_(?:again|once_(?:more|again)|one_more_time|another_time|at_all
+      |(?:a_(?:bit|little)_)?(?:louder|slower|more_slowly|slowly)
+      |(?:very_|so_)?(?:well|clearly|properly)))
+"""
+_REPEAT = f"""
+    {_YOU}?(?:repeat|rephrase)(?:_{_IT})?{_AGAIN}*
+  | {_YOU}?(?:say|ask|read|tell|run|go_over)(?:_me)?(?:_{_IT})?(?:_by_me)?{_AGAIN}+
+  | {_YOU}(?:say|ask|read)(?:_me)?_{_IT}
+  | (?:would|do)_you_mind_(?:repeating|rephrasing|saying|asking)(?:_{_IT})?{_AGAIN}*
+  | (?:can|could|may)_(?:i|we)_(?:please_)?(?:hear|have|get)_{_IT}(?:_repeated)?{_AGAIN}*
+  | (?:i_need|id_like|i_would_like|i_want)_you_to_(?:repeat|rephrase)(?:_{_IT})?{_AGAIN}*
+  | what(?:s|_was|_is)_{_IT}{_AGAIN}*
+  | what_(?:did_you(?:_just)?_(?:say|ask)|are_you_asking|were_you_saying)(?:_me)?{_AGAIN}*
+  | i_(?:(?:did|could|do|can|was)(?:nt|_not)|cannot|cant|never|wasnt_able_to)
+      (?:_(?:quite|really|actually|fully))?
+      _(?:hear|heard|catch|caught|get|got|understand|understood|follow|make_out)
+      (?:_(?:{_IT}|you|anything|a_word|all_of_(?:that|it)))?{_AGAIN}*
+  | i_(?:missed|forgot)_(?:{_IT}|you|some_of_that)
+  | (?:i_)?beg_your_pardon|pardon(?:_me)?|come_again|say_what|one_more_time|once_more
+  | what|huh|hello|are_you(?:_still)?_there|can_you_hear_me
+  | you_(?:broke_up|cut_out)|you(?:re|_are|_were)_(?:breaking_up|cutting_out)
+"""
+_APOLOGY = "(?:(?:oh|u[hm]+)_)?(?:sorry|im_sorry|i_am_sorry|excuse_me|again)"
+"""Alone these ask for a repetition; beside other words they are fillers."""
+
+_THIS = "(?:(?:(?:the|this|that|current|next)_)*(?:one|questions?|part)|this|that|it)"
+_NEXT = """
+    (?:(?:to|with|for)_)?(?:(?:the_|a_)?(?:next|new|other|different)|another)(?:_(?:one|question))?
+"""
+_LET = """
+    (?:(?:(?:can|could|may|shall|should|might)_(?:we|i|you)|lets|let_us|let_me|i|id|i_would|ill
+      |i_will|(?:id|i_would)_(?:like|love|prefer|rather)(?:_to)?|i_(?:want|need|have|wish)_to
+      |ill_have_to|(?:im|i_am)_(?:going_to|gonna)|we_can|you_can)_(?:please_|just_|maybe_|rather_)*)
+"""
+_SKIP = f"""
+    {_LET}?skip(?:_(?:over_)?{_THIS}|_{_NEXT}|_ahead)?
+  | {_LET}?pass(?:_on_{_THIS})?
+  | {_LET}?(?:move|go|jump|carry|get)_(?:(?:on|along|ahead|forward|straight)_)?{_NEXT}
+  | {_LET}?move_(?:on|along|ahead)(?:_from_{_THIS})?
+  | {_LET}(?:have|get|try|do)_{_NEXT}
+  | {_YOU}(?:ask|give)(?:_me)?_{_NEXT}
+  | (?:the_)?next(?:_(?:one|question))?
+  | (?:id|i_d|i_would|i)_(?:rather|prefer)_(?:not_to|to_not|not)
+      (?:_(?:answer|say|talk_about|discuss|go_into|share|comment(?:_on)?)(?:_{_THIS}|_anything)?)?
+  | i_(?:dont|do_not)_(?:want|wish|feel_like|care)_(?:to_)?
+      (?:answer|answering|say|talk_about|talking_about|discuss|discussing|share|go_into|do)
+      (?:_{_THIS}|_anything)?
+  | (?:im|i_am)_not_comfortable_(?:answering|discussing|sharing|with|talking_about)(?:_{_THIS})?
+  | (?:i_have_|ive_got_|ive_)?no_(?:comment|answer|idea|clue)(?:_(?:to|for|about)_{_THIS})?
+  | i_(?:really_|honestly_|just_)*(?:dont|do_not)(?:_really)?_know
+      (?:_(?:the_answer(?:_to_{_THIS})?|{_THIS}|what_to_say|how_to_answer(?:_{_THIS})?))?
+  | i_(?:cant|cannot|can_not)_(?:really_)?(?:answer|think_of)
+      (?:_(?:{_THIS}|one|any|anything|an_example|an_answer|a_good_example))?
+"""
+
+
+def _compiled(pattern: str) -> re.Pattern[str]:
+    return re.compile(pattern.replace("_", r"\ "), re.VERBOSE)
+
+
+_REPEAT_PIECE = _compiled(f"(?:(?P<request>{_REPEAT})|{_FILLER})(?:_|$)")
+_SKIP_PIECE = _compiled(f"(?:(?P<request>{_SKIP})|{_FILLER})(?:_|$)")
+_ONLY_APOLOGY = _compiled(_APOLOGY)
+
+
+def spoken(text: str) -> str:
+    """`text` as a speech recogniser would write it: lower-case words, one space between them.
+
+    Apostrophes vanish ("didn't" is "didnt"); every other character that is no letter or digit ends
+    a word.
+    """
+    return _GAPS.sub(" ", _APOSTROPHES.sub("", text.casefold())).strip()
+
+
+def wants_repeat(words: str) -> bool:
+    """Whether `words` (see `spoken`) only ask to hear the question again."""
+    return _ONLY_APOLOGY.fullmatch(words) is not None or _asks(_REPEAT_PIECE, words)
+
+
+def wants_skip(words: str) -> bool:
+    """Whether `words` (see `spoken`) only ask for the next question, or decline to answer."""
+    return _asks(_SKIP_PIECE, words)
+
+
+def _asks(piece: re.Pattern[str], words: str) -> bool:
+    if len(words.split()) > _LONGEST_REQUEST_WORDS:
+        return False
+    at = 0
+    asked = False
+    while at < len(words):
+        found = piece.match(words, at)
+        if found is None:
+            return False
+        asked = asked or found["request"] is not None
+        at = found.end()
+    return asked

@@ -1,0 +1,176 @@
+"""An interview as a value: what it is about, what was said, how far it has come. Pure.
+
+`InterviewSession.to_contract` is the JSON that clients hold, `to_record` the JSON that is stored.
+They differ in `asked`, which clients do not see and which is found again in what was said.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pipeline.stage import Message
+from stages.interview.bank import bank_for
+from stages.interview.errors import InvalidCount, InvalidSession
+
+FEWEST_QUESTIONS = 1
+MOST_QUESTIONS = 15
+"""The contract's safety limit."""
+DEFAULT_QUESTIONS = 5
+
+_SPEAKERS: dict[str, Literal["system", "user", "assistant"]] = {
+    "system": "system",
+    "user": "user",
+    "assistant": "assistant",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class InterviewConfig:
+    """What an interview is about. `role` may be written in any case; it is kept as the bank has it.
+
+    `model` names the language model that the client chose; the interview itself needs none.
+    Raises `UnknownRole` and `InvalidCount`.
+    """
+
+    role: str
+    model: str
+    total_questions: int = DEFAULT_QUESTIONS
+
+    def __post_init__(self) -> None:
+        _count(self.total_questions)
+        object.__setattr__(self, "role", bank_for(self.role).role)
+
+
+@dataclass(frozen=True, slots=True)
+class InterviewSession:
+    """An interview after some turns. `current_question` counts from 1 to `total_questions`.
+
+    `asked` has the ids of the bank's prompts put so far, in order. It has `current_question` of
+    them, or fewer where a question was worded by somebody else. Raises `InvalidSession`.
+    """
+
+    config: InterviewConfig
+    messages: tuple[Message, ...]
+    current_question: int = 1
+    is_complete: bool = False
+    asked: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        total = self.config.total_questions
+        if not 1 <= self.current_question <= total:
+            raise InvalidSession(
+                "currentQuestion", f"must be from 1 to {total}, not {self.current_question}"
+            )
+        if len(self.asked) > self.current_question:
+            raise InvalidSession("asked", "has more entries than questions were asked")
+
+    def to_contract(self) -> dict[str, Any]:
+        """The session as JSON, exactly as the client contract has it."""
+        return {
+            "config": {
+                "role": self.config.role,
+                "model": self.config.model,
+                "totalQuestions": self.config.total_questions,
+            },
+            "messages": [{"role": m.role, "content": m.content} for m in self.messages],
+            "currentQuestion": self.current_question,
+            "isComplete": self.is_complete,
+        }
+
+    @classmethod
+    def from_contract(cls, obj: object) -> "InterviewSession":
+        """Read a session that a client sent back; keys that the contract lacks are ignored.
+
+        Which prompts were asked is found in what the interviewer said. Raises `InvalidSession`,
+        `UnknownRole` and `InvalidCount`.
+        """
+        session = _read(obj)
+        said = (m.content for m in session.messages if m.role == "assistant")
+        asked = bank_for(session.config.role).asked_in(said)
+        return _with_asked(session, asked[-session.current_question :])
+
+    def to_record(self) -> dict[str, Any]:
+        """The session as JSON for storage: the contract and `asked`."""
+        return {**self.to_contract(), "asked": list(self.asked)}
+
+    @classmethod
+    def from_record(cls, obj: object) -> "InterviewSession":
+        """Read what `to_record` wrote. Raises as `from_contract` does."""
+        session = _read(obj)
+        asked = _list(_object(obj, "session"), "asked", "asked")
+        return _with_asked(session, tuple(_text(a, f"asked[{i}]") for i, a in enumerate(asked)))
+
+    def state(self) -> dict[str, Any]:
+        """How far the interview has come, for the wire."""
+        return {
+            "currentQuestion": self.current_question,
+            "totalQuestions": self.config.total_questions,
+            "isComplete": self.is_complete,
+        }
+
+
+def _with_asked(session: InterviewSession, asked: tuple[str, ...]) -> InterviewSession:
+    return InterviewSession(
+        session.config, session.messages, session.current_question, session.is_complete, asked
+    )
+
+
+def _read(obj: object) -> InterviewSession:
+    session = _object(obj, "session")
+    config = _object(session.get("config"), "config")
+    messages = _list(session, "messages", "messages")
+    current = session.get("currentQuestion")
+    if isinstance(current, bool) or not isinstance(current, int):
+        raise InvalidSession("currentQuestion", f"must be a whole number, {_but(current)}")
+    complete = session.get("isComplete")
+    if not isinstance(complete, bool):
+        raise InvalidSession("isComplete", f"must be true or false, {_but(complete)}")
+    return InterviewSession(
+        config=InterviewConfig(
+            role=_text(config.get("role"), "config.role"),
+            model=_text(config.get("model"), "config.model"),
+            total_questions=_count(config.get("totalQuestions")),
+        ),
+        messages=tuple(_message(m, f"messages[{i}]") for i, m in enumerate(messages)),
+        current_question=current,
+        is_complete=complete,
+    )
+
+
+def _message(value: object, where: str) -> Message:
+    message = _object(value, where)
+    role = _SPEAKERS.get(_text(message.get("role"), f"{where}.role"))
+    if role is None:
+        raise InvalidSession(f"{where}.role", f"must be one of {', '.join(_SPEAKERS)}")
+    return Message(role, _text(message.get("content"), f"{where}.content"))
+
+
+def _count(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise InvalidCount(value, FEWEST_QUESTIONS, MOST_QUESTIONS)
+    if not FEWEST_QUESTIONS <= value <= MOST_QUESTIONS:
+        raise InvalidCount(value, FEWEST_QUESTIONS, MOST_QUESTIONS)
+    return value
+
+
+def _object(value: object, where: str) -> dict[str, object]:
+    if not isinstance(value, dict):
+        raise InvalidSession(where, f"must be an object, {_but(value)}")
+    return value
+
+
+def _list(owner: dict[str, object], key: str, where: str) -> list[object]:
+    value = owner.get(key)
+    if not isinstance(value, list):
+        raise InvalidSession(where, f"must be a list, {_but(value)}")
+    return value
+
+
+def _text(value: object, where: str) -> str:
+    if not isinstance(value, str):
+        raise InvalidSession(where, f"must be text, {_but(value)}")
+    return value
+
+
+def _but(value: object) -> str:
+    kinds = {dict: "an object", list: "a list", str: "text", bool: "true or false"}
+    return "but is missing" if value is None else f"not {kinds.get(type(value), 'a number')}"
