@@ -68,6 +68,7 @@ class Reply:
         self._emit = emit
         self._canned = canned
         self._accepting: asyncio.Future[None] | None = None
+        self._failed = False
 
     async def run(self, on_first: Callable[[], None]) -> str:
         """Do it all; returns what is to be remembered of the reply.
@@ -89,9 +90,11 @@ class Reply:
 
         The task that runs it is to be cancelled in the same breath: nothing of it runs in between.
         """
-        heard = self._voice.stop()
+        heard = self._voice.stop(self.turn)
         if self.unheard is not None:
             self.unheard.cancel()
+        elif self._accepting is None and not self._failed:
+            self.user_text = self._answer.typed.strip()  # not accepted yet: see `stored`
         return heard
 
     async def hear(self) -> str:
@@ -113,6 +116,8 @@ class Reply:
         """Return when the host has what the person said. Raises what the host raised."""
         if self._accepting is not None:
             await self._accepting
+        elif self.user_text:
+            await self._host.accept(self.turn, self.user_text)
 
     # --- the steps; each returns a canned line to say where it failed -------------------------
 
@@ -128,6 +133,7 @@ class Reply:
         except Exception as error:  # storage is the host's; whatever it raises, the person hears
             logger.exception("turn %d could not be stored", self.turn)
             self._accepting = None
+            self._failed = True
             self.user_text = ""
             self._emit(Fault(self.turn, "not_stored", f"the answer was not stored: {error}"))
             return self._canned.unsaved
@@ -135,9 +141,9 @@ class Reply:
         return self._canned.unheard
 
     async def _recognise(self) -> Transcript:
-        answer, utterance = self._answer, self.unheard
+        utterance = self.unheard
         if utterance is None:
-            return Transcript(answer.turn, answer.typed.strip(), final=True)
+            return Transcript(self.turn, self._answer.typed.strip(), final=True)
         loop = asyncio.get_running_loop()
         budget = self.budget
         stream = self._transcribers.stream(
@@ -147,16 +153,22 @@ class Reply:
             on_degraded=self._report("stt"),
         )
         budget.start("stt", "", loop.time())
-        async with stream as transcripts:
-            async for transcript in transcripts:
-                if transcript.final:
-                    final = transcript
-                else:
-                    self._emit(transcript)
+        try:
+            async with stream as transcripts:
+                async for transcript in transcripts:
+                    if transcript.final:
+                        final = transcript
+                    else:
+                        self._emit(transcript)
+        except PipelineError as error:
+            if not utterance.typed:
+                raise
+            self._degraded("stt", self._transcribers, str(error))
+            final = Transcript(self.turn, "", final=True)
         budget.start("stt", stream.provider, loop.time())
         budget.end("stt", loop.time())
-        text = " ".join(part for part in (final.text.strip(), answer.typed.strip()) if part)
-        return replace(final, turn=answer.turn, text=text)
+        text = f"{final.text.strip()} {utterance.typed}".strip()
+        return replace(final, turn=self.turn, text=text)
 
     async def _respond(self) -> str | None:
         brief = self._host.brief(self.turn, self.user_text)

@@ -239,6 +239,7 @@ class Session:
             self._recent.position,
             self._ready_transcriber(),
             self._on_partial,
+            typed="" if carried is None else carried.typed,
         )
         self._emit(SpeechStarted(action.turn, action.at_ms))
         self._emit(AvatarState(action.turn, "listening"))
@@ -259,6 +260,8 @@ class Session:
         assert self._tasks is not None
         utterance = self._listening or self._carried
         self._listening = self._carried = None
+        if utterance is not None:
+            utterance.typed = f"{utterance.typed} {action.typed}".strip()
         if action.spoken:
             self._emit(SpeechStopped(action.turn, action.at_ms))
         self._emit(AvatarState(action.turn, "thinking"))

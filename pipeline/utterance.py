@@ -52,8 +52,12 @@ class Utterance:
         end: int,
         stage: Transcriber | None,
         on_partial: Callable[[Transcript], None] | None = None,
+        *,
+        typed: str = "",
     ) -> None:
         self.turn = turn
+        self.typed = typed
+        """What was typed along with it; it follows what was spoken."""
         self.end = end
         """Position in the input audio up to which the utterance has it."""
         self._audio = [audio]

@@ -139,8 +139,13 @@ class Voice:
         self._emit(ReplyDone(self._turn, interrupted=False, heard=self._playout.heard(now)))
         return self._playout.heard(now, asides=False)
 
-    def stop(self) -> str:
-        """Silence the reply now; returns what is to be remembered of it. A plain call."""
+    def stop(self, turn: int) -> str:
+        """Silence a turn's reply now; returns what is to be remembered of it. A plain call.
+
+        Nothing was heard of a reply that had not begun.
+        """
+        if turn != self._turn:
+            return ""
         now = asyncio.get_running_loop().time()
         self._pacer.cancel(self._pump)
         heard = self._playout.heard(now)

@@ -43,6 +43,7 @@ class Host:
         self.closes = False
         self.log: list[tuple[str, int, str] | tuple[str, int, str, str]] = []
         self.accept_s = 0.0
+        self.commit_s = 0.0
         self.error: Exception | None = None
 
     def brief(self, turn: int, text: str) -> Brief:
@@ -56,6 +57,8 @@ class Host:
         self.log.append(("accept", turn, text))
 
     async def commit(self, turn: int, user_text: str, heard_text: str) -> None:
+        if self.commit_s:
+            await asyncio.sleep(self.commit_s)
         if self.error is not None:
             raise self.error
         self.log.append(("commit", turn, user_text, heard_text))

@@ -247,6 +247,44 @@ def test_a_slow_store_keeps_the_order_of_turns(room: Any) -> None:
     ]
 
 
+def test_nothing_was_heard_of_a_reply_that_was_stopped_before_it_began(room: Any) -> None:
+    room.host.commit_s = 1.0
+
+    async def story() -> None:
+        await room.until(ReplyDone, 0)
+        room.session.typed("first")
+        await room.pause(100)
+        room.session.interrupt()
+        room.session.typed("second")
+        await room.until(ReplyDone, 2)
+
+    room.hold(story)
+    assert room.host.log == [
+        ("commit", 0, "", LINE),
+        ("accept", 1, "first"),
+        ("commit", 1, "first", ""),
+        ("accept", 2, "second"),
+        ("commit", 2, "second", LINE),
+    ]
+
+
+def test_what_was_typed_along_with_speech_is_carried_with_it(room: Any) -> None:
+    room.transcribers = [FakeTranscriber(Script(first_s=1.5), texts=("spoken",))]
+
+    async def story() -> None:
+        await room.until(ReplyDone, 0)
+        await room.speak(600)
+        room.session.typed("typed")
+        await room.pause(100)
+        await room.speak(600)
+        room.session.typed("more")
+        await room.until(ReplyDone, 2)
+
+    room.hold(story)
+    assert ("accept", 2, "spoken typed more") in room.host.log
+    assert len([entry for entry in room.host.log if entry[0] == "accept"]) == 1
+
+
 # --- typed turns, push to talk ---------------------------------------------------------------
 
 
@@ -464,6 +502,20 @@ class TestAFaultyStage:
         room.hold(story)
         assert room.all(ReplyDone)[2].heard == LINE
         assert room.audio_ms(2) == HEARD_MS
+
+
+def test_what_was_typed_along_survives_a_failed_recognition(room: Any) -> None:
+    room.transcribers = [FakeTranscriber(Script(error=OSError("gone")))]
+
+    async def story() -> None:
+        await room.until(ReplyDone, 0)
+        await room.speak(600)
+        room.session.typed("typed")
+        await room.until(ReplyDone, 1)
+
+    room.hold(story)
+    assert room.host.log[1:] == [("accept", 1, "typed"), ("commit", 1, "typed", LINE)]
+    assert [(d.stage, d.target) for d in room.all(Degraded)] == [("stt", "canned line")]
 
 
 def test_another_recogniser_gets_the_whole_utterance(room: Any) -> None:
