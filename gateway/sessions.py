@@ -1,0 +1,207 @@
+"""A session as the store knows it: what it is about, who runs it, how far its interview has come.
+
+The record of session `a` is the entry `session:a`, its transcript the log `transcript:a`. Both
+live for the record's `ttl_s` after their last change. Every change is a compare-and-set: of two
+writers who read the same version, the second gets the store's `Conflict`.
+
+::
+
+    SessionError
+    ├── NoSuchSession         it never was, was deleted, or has expired
+    └── SessionTaken          it is live already, here or in another worker
+"""
+
+import os
+import re
+import secrets
+import socket
+import time
+from collections.abc import Callable
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from gateway.store import Append, Conflict, Put, Store
+from stages.interview import InterviewConfig
+
+Mode = Literal["voice", "text"]
+
+SESSION_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+"""What a session's id looks like, from beginning to end."""
+
+DEFAULT_MODEL = "auto"
+"""The model of a session whose client named none: whatever answers in the reply slot."""
+
+
+class SessionError(Exception):
+    """Base of what is wrong with a session."""
+
+    def __init__(self, session_id: str) -> None:
+        super().__init__(session_id)
+        self.session_id = session_id
+
+
+class NoSuchSession(SessionError):
+    """There is no session of that id."""
+
+    def __str__(self) -> str:
+        return f"there is no session {self.session_id!r}"
+
+
+class SessionTaken(SessionError):
+    """Somebody is in this session already."""
+
+    def __str__(self) -> str:
+        return f"session {self.session_id!r} is live already"
+
+
+class Worker(BaseModel):
+    """The process that runs a live session; `token` is its own where numbers come again."""
+
+    model_config = ConfigDict(frozen=True)
+
+    host: str
+    pid: int
+    token: str
+
+    @classmethod
+    def here(cls) -> "Worker":
+        """This process. Make one at its start and keep it."""
+        return cls(host=socket.gethostname(), pid=os.getpid(), token=secrets.token_hex(8))
+
+
+class SessionRecord(BaseModel):
+    """What is stored of a session.
+
+    `created_at` is seconds since the epoch, `worker` the owner while the session is live, and
+    `interview` what `InterviewSession.to_record` gave, None until the opening question.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    role: str
+    model: str
+    total_questions: int
+    mode: Mode
+    created_at: float
+    ttl_s: int
+    worker: Worker | None = None
+    interview: dict[str, Any] | None = None
+
+    def with_interview(self, interview: dict[str, Any]) -> "SessionRecord":
+        """The record after the interview has gone on."""
+        return self.model_copy(update={"interview": interview})
+
+    def with_worker(self, worker: Worker | None) -> "SessionRecord":
+        """The record in other hands, or in nobody's."""
+        return self.model_copy(update={"worker": worker})
+
+    def put(self, version: int | None) -> Put:
+        """The write that stores this record over `version`, to be committed with others."""
+        return Put(f"session:{self.id}", self.model_dump_json().encode(), version, self.ttl_s)
+
+    def transcript(self, item: bytes) -> Append:
+        """The write that adds a line to the session's transcript."""
+        return Append(transcript_log(self.id), item, self.ttl_s)
+
+
+def transcript_log(session_id: str) -> str:
+    """The name of the log with the session's transcript."""
+    return f"transcript:{session_id}"
+
+
+async def create(
+    store: Store,
+    config: InterviewConfig,
+    *,
+    mode: Mode,
+    ttl_s: int,
+    session_id: str | None = None,
+    now: float | None = None,
+) -> tuple[SessionRecord, int]:
+    """Store a new session and return it with its version.
+
+    Without `session_id` it gets an id that nobody can guess. Raises the store's `Conflict` where
+    the given one exists. `now` is seconds since the epoch.
+    """
+    record = SessionRecord(
+        id=session_id if session_id is not None else secrets.token_hex(16),
+        role=config.role,
+        model=config.model,
+        total_questions=config.total_questions,
+        mode=mode,
+        created_at=time.time() if now is None else now,
+        ttl_s=ttl_s,
+    )
+    return record, await save(store, record, None)
+
+
+async def load(store: Store, session_id: str) -> tuple[SessionRecord, int]:
+    """The session and the version to save it over. Raises `NoSuchSession`."""
+    entry = await store.get(f"session:{session_id}")
+    if entry is None:
+        raise NoSuchSession(session_id)
+    return SessionRecord.model_validate_json(entry.value), entry.version
+
+
+async def save(store: Store, record: SessionRecord, version: int | None) -> int:
+    """Store the record over `version` and return the new one. Raises the store's `Conflict`."""
+    (stored,) = await store.commit(record.put(version))
+    return stored
+
+
+def alive(owner: Worker, asking: Worker) -> bool:
+    """Whether a session's owner still runs, as far as `asking` can tell.
+
+    The process itself and processes of other hosts count as running.
+    """
+    if owner == asking or owner.host != asking.host:
+        return True
+    if owner.pid == asking.pid:
+        return False
+    try:
+        os.kill(owner.pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+async def claim(
+    store: Store,
+    session_id: str,
+    worker: Worker,
+    *,
+    alive: Callable[[Worker, Worker], bool] = alive,
+) -> tuple[SessionRecord, int]:
+    """Make `worker` the session's owner; a session whose owner has died is taken over.
+
+    Of several that try at once, one succeeds. Raises `NoSuchSession` and `SessionTaken`.
+    """
+    while True:
+        record, version = await load(store, session_id)
+        if record.worker is not None and alive(record.worker, worker):
+            raise SessionTaken(session_id)
+        claimed = record.with_worker(worker)
+        try:
+            return claimed, await save(store, claimed, version)
+        except Conflict:
+            continue
+
+
+async def release(store: Store, session_id: str, worker: Worker) -> None:
+    """Give the session back. Harmless where it is gone or is somebody else's by now."""
+    while True:
+        try:
+            record, version = await load(store, session_id)
+        except NoSuchSession:
+            return
+        if record.worker != worker:
+            return
+        try:
+            await save(store, record.with_worker(None), version)
+        except Conflict:
+            continue
+        return

@@ -1,0 +1,307 @@
+"""A store in one SQLite file, shared by the processes of one machine.
+
+One thread per store owns the connection; the event loop never touches the file. The journal is
+written ahead (WAL) with `synchronous=NORMAL`: a commit that has returned survives the death of the
+process, but a power cut may take back the last commits (whole ones, never parts; see
+https://sqlite.org/pragma.html#pragma_synchronous). WAL needs a local file system.
+"""
+
+import asyncio
+import contextlib
+import os
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Self, TypeVar
+
+from gateway.store.protocol import Append, Conflict, Entry, Put, StoreClosed, StoreUnavailable
+
+T = TypeVar("T")
+
+MAX_PENDING = 512
+"""Operations that may wait for the thread. At 0.2 ms each that is a tenth of a second."""
+
+BUSY_TIMEOUT_S = 2.0
+"""How long an operation waits for another process's write before it gives up."""
+
+SWEEP_ENTRIES = 8
+SWEEP_ITEMS = 64
+"""What a write clears away at most of what has expired: more than it adds, so that the file stops
+growing, and little enough to take no time."""
+
+SCHEMA_VERSION = 1
+SCHEMA = (
+    """CREATE TABLE IF NOT EXISTS entries (
+        key TEXT PRIMARY KEY, value BLOB NOT NULL, version INTEGER NOT NULL, expires REAL
+    ) WITHOUT ROWID""",
+    "CREATE INDEX IF NOT EXISTS entries_expires ON entries (expires) WHERE expires IS NOT NULL",
+    """CREATE TABLE IF NOT EXISTS logs (
+        log TEXT PRIMARY KEY, length INTEGER NOT NULL, expires REAL
+    ) WITHOUT ROWID""",
+    "CREATE INDEX IF NOT EXISTS logs_expires ON logs (expires) WHERE expires IS NOT NULL",
+    """CREATE TABLE IF NOT EXISTS items (
+        log TEXT NOT NULL, position INTEGER NOT NULL, item BLOB NOT NULL,
+        PRIMARY KEY (log, position)
+    ) WITHOUT ROWID""",
+    # One counter for all entries: a key that is deleted and made again never repeats a version,
+    # so a writer who read the old entry cannot overwrite the new one.
+    "CREATE TABLE IF NOT EXISTS counter (version INTEGER NOT NULL)",
+    "INSERT INTO counter SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM counter)",
+    f"PRAGMA user_version = {SCHEMA_VERSION}",
+)
+
+GET = """SELECT value, version FROM entries
+    WHERE key = :key AND (expires IS NULL OR expires > :now)"""
+NEXT_VERSION = "UPDATE counter SET version = version + 1 RETURNING version"
+INSERT = """INSERT INTO entries (key, value, version, expires)
+    VALUES (:key, :value, :version, :expires)
+    ON CONFLICT (key) DO UPDATE
+    SET value = excluded.value, version = excluded.version, expires = excluded.expires
+    WHERE expires <= :now"""
+UPDATE = """UPDATE entries SET value = :value, version = :version, expires = :expires
+    WHERE key = :key AND version = :expect AND (expires IS NULL OR expires > :now)"""
+DROP_EXPIRED_ITEMS = """DELETE FROM items
+    WHERE log = :log AND EXISTS (SELECT 1 FROM logs WHERE log = :log AND expires <= :now)"""
+LENGTHEN = """INSERT INTO logs (log, length, expires) VALUES (:log, 1, :expires)
+    ON CONFLICT (log) DO UPDATE
+    SET length = CASE WHEN expires <= :now THEN 1 ELSE length + 1 END, expires = excluded.expires
+    RETURNING length"""
+ADD_ITEM = "INSERT INTO items (log, position, item) VALUES (:log, :position, :item)"
+READ = """SELECT position, item FROM items JOIN logs USING (log)
+    WHERE log = :log AND position > :after AND (expires IS NULL OR expires > :now)
+    ORDER BY position"""
+DELETE = tuple(
+    f"DELETE FROM {table} WHERE {column} = :key"
+    for table, column in (("entries", "key"), ("items", "log"), ("logs", "log"))
+)
+SWEEP = (
+    f"""DELETE FROM entries WHERE key IN
+        (SELECT key FROM entries WHERE expires <= :now LIMIT {SWEEP_ENTRIES})""",
+    f"""DELETE FROM items WHERE (log, position) IN
+        (SELECT log, position FROM logs JOIN items USING (log)
+         WHERE expires <= :now LIMIT {SWEEP_ITEMS})""",
+    f"""DELETE FROM logs WHERE log IN
+        (SELECT log FROM logs WHERE expires <= :now
+         AND NOT EXISTS (SELECT 1 FROM items WHERE items.log = logs.log) LIMIT {SWEEP_ENTRIES})""",
+)
+
+ADVICE = {
+    "SQLITE_FULL": "the disk is full: make room",
+    "SQLITE_BUSY": "locked by another program for too long: close what holds it open",
+    "SQLITE_LOCKED": "locked by another program for too long: close what holds it open",
+    "SQLITE_NOTADB": "not a database: move the file away, or choose another folder",
+    "SQLITE_CORRUPT": "damaged: move the file away, or restore it from a backup",
+    "SQLITE_READONLY": "not writable: check the permissions of the file and its folder",
+    "SQLITE_PERM": "not permitted: check the permissions of the file and its folder",
+    "SQLITE_CANTOPEN": "cannot be opened: check the permissions of the file and its folder",
+    "SQLITE_IOERR": "the disk does not read or write: check it",
+}
+
+
+class SqliteStore:
+    """A `Store` in a file that is made where it is missing, readable by its owner only.
+
+    `clock` gives seconds since the epoch: lifetimes go on while no process runs.
+    """
+
+    def __init__(self, path: Path, *, clock: Callable[[], float] = time.time) -> None:
+        self._path = path
+        self._clock = clock
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="parley-store")
+        self._pending = 0
+        self._closed = False
+        # Set and used by the thread alone.
+        self._database: sqlite3.Connection | None = None
+
+    @classmethod
+    async def open(cls, path: Path, *, clock: Callable[[], float] = time.time) -> Self:
+        """Open or make the file, with its folder. Raises `StoreUnavailable`."""
+        store = cls(path, clock=clock)
+        try:
+            await store._run(store._connected)
+        except BaseException:
+            await store.aclose()
+            raise
+        return store
+
+    async def get(self, key: str) -> Entry | None:
+        return await self._run(lambda: self._get(key))
+
+    async def put(
+        self, key: str, value: bytes, *, expect: int | None, ttl_s: float | None = None
+    ) -> int:
+        (version,) = await self.commit(Put(key, value, expect, ttl_s))
+        return version
+
+    async def delete(self, key: str) -> None:
+        await self._run(lambda: self._delete(key))
+
+    async def append(self, log: str, item: bytes, *, ttl_s: float | None = None) -> int:
+        (position,) = await self.commit(Append(log, item, ttl_s))
+        return position
+
+    async def read(self, log: str, after: int = 0) -> list[tuple[int, bytes]]:
+        return await self._run(lambda: self._read(log, after))
+
+    async def commit(self, *writes: Put | Append) -> tuple[int, ...]:
+        return await self._run(lambda: self._commit(writes))
+
+    async def aclose(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        last = self._thread.submit(self._disconnect)
+        self._thread.shutdown(wait=False)
+        await asyncio.wrap_future(last)
+
+    async def _run(self, work: Callable[[], T]) -> T:
+        """Do `work` in the thread. Cancelled before the thread took it up, it is not done."""
+        if self._closed:
+            raise StoreClosed(f"{self._path} was closed")
+        if self._pending >= MAX_PENDING:
+            raise StoreUnavailable(f"{self._path}: {MAX_PENDING} operations are waiting already")
+        self._pending += 1
+        try:
+            return await asyncio.wrap_future(self._thread.submit(work))
+        except sqlite3.Error as error:
+            raise self._unavailable(error) from error
+        finally:
+            self._pending -= 1
+
+    def _unavailable(self, error: sqlite3.Error) -> Exception:
+        """What an error of SQLite's means for the caller; misuse of its API stays what it is."""
+        name = getattr(error, "sqlite_errorname", None)
+        if name is None:
+            return error
+        primary = "_".join(name.split("_")[:2])
+        return StoreUnavailable(f"{self._path}: {ADVICE.get(primary, str(error))}")
+
+    # --- in the thread ---
+
+    def _connected(self) -> sqlite3.Connection:
+        if self._database is None:
+            self._database = self._connect()
+        return self._database
+
+    def _connect(self) -> sqlite3.Connection:
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            # Never open a file that is there: closing it would drop the locks of this process's
+            # other connections (https://sqlite.org/howtocorrupt.html, 2.2).
+            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+        except FileExistsError:
+            pass
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise StoreUnavailable(
+                f"{self._path} cannot be opened for writing ({reason}): "
+                "set PARLEY_DATA_DIR to a folder that this user may write"
+            ) from error
+        database = sqlite3.connect(self._path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
+        try:
+            _write_ahead(database)
+            database.execute("PRAGMA synchronous = NORMAL")
+            with _transaction(database):
+                (found,) = database.execute("PRAGMA user_version").fetchone()
+                if found > SCHEMA_VERSION:
+                    raise StoreUnavailable(f"{self._path} was written by a newer Parley: update")
+                if found < SCHEMA_VERSION:
+                    for statement in SCHEMA:
+                        database.execute(statement)
+        except BaseException:
+            database.close()
+            raise
+        return database
+
+    def _disconnect(self) -> None:
+        if self._database is not None:
+            self._database.close()
+            self._database = None
+
+    def _get(self, key: str) -> Entry | None:
+        row = self._connected().execute(GET, {"key": key, "now": self._clock()}).fetchone()
+        return Entry(*row) if row else None
+
+    def _read(self, log: str, after: int) -> list[tuple[int, bytes]]:
+        values = {"log": log, "after": after, "now": self._clock()}
+        return self._connected().execute(READ, values).fetchall()
+
+    def _delete(self, key: str) -> None:
+        database = self._connected()
+        with _transaction(database):
+            for statement in DELETE:
+                database.execute(statement, {"key": key})
+
+    def _commit(self, writes: tuple[Put | Append, ...]) -> tuple[int, ...]:
+        database = self._connected()
+        now = self._clock()
+        with _transaction(database):
+            numbers = tuple(
+                _put(database, write, now)
+                if isinstance(write, Put)
+                else _append(database, write, now)
+                for write in writes
+            )
+            for statement in SWEEP:
+                database.execute(statement, {"now": now})
+        return numbers
+
+
+def _write_ahead(database: sqlite3.Connection) -> None:
+    """Switch to WAL. SQLite's own busy timeout does not cover two processes doing so at once."""
+    give_up_at = time.monotonic() + BUSY_TIMEOUT_S
+    while True:
+        try:
+            database.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+            if not busy or time.monotonic() > give_up_at:
+                raise
+            time.sleep(0.01)
+        else:
+            return
+
+
+@contextlib.contextmanager
+def _transaction(database: sqlite3.Connection) -> Iterator[None]:
+    # Immediate: a transaction that read first and wants to write later fails at once where another
+    # process has written in between, whatever the busy timeout says.
+    database.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        database.execute("COMMIT")
+    except BaseException:
+        # SQLite has rolled back by itself after some errors, a full disk among them.
+        if database.in_transaction:
+            database.execute("ROLLBACK")
+        raise
+
+
+def _put(database: sqlite3.Connection, write: Put, now: float) -> int:
+    (version,) = database.execute(NEXT_VERSION).fetchone()
+    values = {
+        "key": write.key,
+        "value": write.value,
+        "version": version,
+        "expires": _expires(write.ttl_s, now),
+        "expect": write.expect,
+        "now": now,
+    }
+    statement = INSERT if write.expect is None else UPDATE
+    if database.execute(statement, values).rowcount != 1:
+        raise Conflict(write.key, write.expect)
+    return int(version)
+
+
+def _append(database: sqlite3.Connection, write: Append, now: float) -> int:
+    values = {"log": write.log, "expires": _expires(write.ttl_s, now), "now": now}
+    database.execute(DROP_EXPIRED_ITEMS, values)
+    (position,) = database.execute(LENGTHEN, values).fetchone()
+    database.execute(ADD_ITEM, {"log": write.log, "position": position, "item": write.item})
+    return int(position)
+
+
+def _expires(ttl_s: float | None, now: float) -> float | None:
+    return None if ttl_s is None else now + ttl_s

@@ -1,0 +1,249 @@
+"""`/ws/<session_id>`: one spoken interview over one WebSocket, in the native dialect."""
+
+import asyncio
+import logging
+from collections import deque
+from typing import Any
+
+from starlette.responses import PlainTextResponse
+from starlette.types import Receive
+from starlette.websockets import WebSocket
+
+from gateway.audio import AudioFormat, converter, decode, encode
+from gateway.engine import Engine
+from gateway.protocols import native
+from gateway.protocols.native import ProtocolError
+from gateway.sessions import SESSION_ID, SessionTaken
+from gateway.transports.inlet import Flooded, Inlet
+from gateway.transports.wire import EXTENSION, Wire
+from pipeline.frames import INPUT_RATE_HZ, AvatarState, Fault, Output, ReplyAudio, Visemes
+from pipeline.session import Session
+from stages.interview import InterviewError
+
+logger = logging.getLogger("parley.websocket")
+
+READY_AFTER_S = 1.0
+"""`ready` comes this long after connecting where the client sends nothing."""
+
+PATIENCE_WITH_ERRORS = 50
+"""So many errors of one client are answered; then it is broken or hostile."""
+
+RETRY_AFTER_S = 5
+
+
+async def websocket_endpoint(websocket: WebSocket) -> None:
+    """The endpoint of the route. Needs uvicorn with `gateway.transports.wire.Wire`."""
+    engine: Engine = websocket.app.state.engine
+    refusal = engine.refusal()
+    if refusal is not None:
+        headers = {"retry-after": str(RETRY_AFTER_S)}
+        await websocket.send_denial_response(PlainTextResponse(refusal, 503, headers))
+        return
+    wire: Wire | None = websocket.scope["extensions"].get(EXTENSION)
+    if wire is None:
+        raise RuntimeError("serve this application with `parley serve`: it needs its own protocol")
+    await websocket.accept()
+    session_id = websocket.path_params["session_id"]
+    if SESSION_ID.fullmatch(session_id) is None:
+        code, reason = native.CLOSE_NO_SESSION, "a session id has 1 to 64 of A-Z a-z 0-9 _ -"
+    else:
+        with engine.connected():
+            code, reason = await Connection(wire, session_id, engine).run(websocket.receive)
+    if wire.open:
+        await websocket.close(code, reason)
+
+
+class Connection:
+    """One client: translates between the wire and a session."""
+
+    def __init__(self, wire: Wire, session_id: str, engine: Engine) -> None:
+        self._wire = wire
+        self._session_id = session_id
+        self._engine = engine
+        self._loop = asyncio.get_running_loop()
+        self._encoder = native.Encoder()
+        self._hello = native.Hello()
+        self._session: Session | None = None
+        self._early: deque[bytes | native.Input] = deque()  # bounded by the inlet's counting
+        self._spoke = asyncio.Event()  # the client's first message is here
+        self._leaving = asyncio.Event()
+        self._close = (native.CLOSE_FINISHED, "")
+        self._errors = 0
+        self._drain_timer: asyncio.TimerHandle | None = None
+        self._listen_to(AudioFormat())
+
+    def _listen_to(self, audio: AudioFormat) -> None:
+        self._audio_in = audio
+        self._resampler = converter(audio.rate_hz, INPUT_RATE_HZ)
+        self._inlet = Inlet(self._feed, audio.sample_bytes * audio.rate_hz / 1000)
+
+    async def run(self, receive: Receive) -> tuple[int, str]:
+        """Hold the conversation; returns the close code and reason."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                watch = tasks.create_task(self._watch(receive))
+                self._wire.attach(self)
+                await self._converse()
+                watch.cancel()
+        except* Exception as group:
+            logger.error("session %s failed", self._session_id, exc_info=group)
+            self._fail("internal", "the session failed", native.CLOSE_INTERNAL)
+        finally:
+            if self._drain_timer is not None:
+                self._drain_timer.cancel()
+        return self._close
+
+    async def _watch(self, receive: Receive) -> None:
+        while (await receive())["type"] != "websocket.disconnect":
+            pass  # a message that came before the wire was attached has been delivered
+        self._leave()
+
+    def _leave(self) -> None:
+        self._leaving.set()
+        self._spoke.set()
+        if self._session is not None:
+            self._session.end()
+
+    async def _converse(self) -> None:
+        try:
+            async with asyncio.timeout(READY_AFTER_S):
+                await self._spoke.wait()
+        except TimeoutError:
+            pass
+        if self._leaving.is_set():
+            return
+        hello = self._hello
+        try:
+            async with self._engine.interview(self._session_id, hello, self._message) as interview:
+                session = self._engine.session(interview, hello, self._emit)
+                ready = {
+                    "version": native.VERSION,
+                    "session_id": self._session_id,
+                    "audio_in": _describe(hello.audio_in) | {"channels": hello.audio_in.channels},
+                    "audio_out": _describe(hello.audio_out),
+                    "providers": self._engine.providers(hello.avatar),
+                    "resume": None,
+                    "interview": interview.describe(),
+                }
+                self._message("ready", ready)
+                self._spoke.set()
+                # Once `run` has begun, deliver what came before the session stood.
+                self._loop.call_soon(self._join, session)
+                await session.run()
+        except InterviewError as error:
+            self._fail("interview", str(error))
+        except SessionTaken as error:
+            self._fail("already_connected", str(error))
+
+    # --- from the client ---------------------------------------------------------------------
+
+    def on_text(self, data: bytes) -> None:
+        """A text message."""
+        try:
+            self._inlet.count(self._loop.time())
+            message = native.parse(data)
+            first = not self._spoke.is_set()
+            if isinstance(message, native.Hello):
+                if not first:
+                    raise ProtocolError("unexpected_hello", "hello is the first message or none")
+                self._hello = message
+                self._listen_to(message.audio_in)
+            elif self._session is not None:
+                self._obey(self._session, message)
+            else:
+                self._early.append(message)
+            self._spoke.set()
+        except ProtocolError as error:
+            self._complain(error)
+        except Flooded as error:
+            self._fail("flooding", str(error))
+
+    def on_audio(self, data: bytes) -> None:
+        """A binary message. The hot path: no task, no queue."""
+        try:
+            now = self._loop.time()
+            self._inlet.count(now)
+            native.check_audio(len(data), self._audio_in)
+            self._spoke.set()
+            if not data:
+                return
+            self._inlet.take(data, now)
+        except ProtocolError as error:
+            self._complain(error)
+        except Flooded as error:
+            self._fail("flooding", str(error))
+        else:
+            if self._inlet.waiting and self._drain_timer is None:
+                self._wire.pause()
+                self._drain_timer = self._loop.call_at(self._inlet.due, self._drain)
+
+    def _drain(self) -> None:
+        self._drain_timer = None
+        self._inlet.drain(self._loop.time())
+        if self._inlet.waiting:
+            self._drain_timer = self._loop.call_at(self._inlet.due, self._drain)
+        else:
+            self._wire.resume()
+
+    def _feed(self, data: bytes) -> None:
+        if self._session is None:
+            self._early.append(data)
+        else:
+            self._session.feed(self._resampler.push(decode(data, self._audio_in)))
+
+    def _join(self, session: Session) -> None:
+        self._session = session
+        early, self._early = self._early, deque()
+        for message in early:
+            if isinstance(message, bytes):
+                self._feed(message)
+            else:
+                self._obey(session, message)
+        if self._leaving.is_set():
+            session.end()
+
+    def _obey(self, session: Session, message: native.Input) -> None:
+        match message:
+            case native.Text(text):
+                session.typed(text)
+            case native.Interrupt():
+                session.interrupt()
+            case native.Commit():
+                session.commit()
+            case native.Played(turn, ms):
+                session.played(turn, ms)
+            case native.Ping(t):
+                self._message("pong", {"t": t, "now": int(self._loop.time() * 1000)})
+            case native.Bye():
+                self._leave()
+
+    # --- to the client -----------------------------------------------------------------------
+
+    def _emit(self, frame: Output) -> None:
+        if isinstance(frame, ReplyAudio):
+            self._wire.send_audio(encode(frame.pcm, self._hello.audio_out))
+        elif not (self._hello.avatar == "off" and isinstance(frame, Visemes | AvatarState)):
+            self._wire.send_text(self._encoder.frame(frame))
+
+    def _message(self, kind: str, fields: dict[str, Any]) -> None:
+        self._wire.send_text(self._encoder.message(kind, fields))
+
+    def _complain(self, error: ProtocolError) -> None:
+        self._errors += 1
+        if self._errors > PATIENCE_WITH_ERRORS:
+            self._fail("flooding", "too many errors")
+        elif error.fatal:
+            self._fail(error.code, error.message)
+        else:
+            self._emit(Fault(0, error.code, error.message))
+
+    def _fail(self, code: native.ErrorCode, message: str, close: int = native.CLOSE_POLICY) -> None:
+        """Tell the client what is wrong and end the session."""
+        if not self._leaving.is_set():
+            self._emit(Fault(0, code, message, fatal=True))
+            self._close = (close, message[:120])
+            self._leave()
+
+
+def _describe(audio: AudioFormat) -> dict[str, Any]:
+    return {"encoding": audio.encoding, "rate": audio.rate_hz}

@@ -1,0 +1,319 @@
+import asyncio
+import json
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from starlette.applications import Starlette
+
+from gateway import sessions
+from gateway.rest import EXCEPTION_HANDLERS, ServiceProbe, routes, service_urls
+from gateway.settings import Settings
+from gateway.store import SqliteStore
+from stages.interview import InterviewConfig, start
+
+Scenario = Callable[[httpx.AsyncClient, SqliteStore], Awaitable[None]]
+Run = Callable[[Scenario], None]
+
+WANTED = {"role": "Software Engineer"}
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    def run(scenario: Scenario) -> None:
+        async def main() -> None:
+            settings = Settings(session_ttl_s=60)
+            store, probe = (
+                SqliteStore(tmp_path / "parley.sqlite3"),
+                ServiceProbe(service_urls(settings)),
+            )
+            app = Starlette(
+                routes=routes(store, probe, settings, list, lambda: "ready"),
+                exception_handlers=dict(EXCEPTION_HANDLERS),
+            )
+            transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+            async with (
+                asyncio.timeout(20),
+                httpx.AsyncClient(transport=transport, base_url="http://parley:8009") as client,
+            ):
+                try:
+                    await scenario(client, store)
+                finally:
+                    await probe.aclose()
+                    await store.aclose()
+
+        asyncio.run(main())
+
+    return run
+
+
+def refused(answer: httpx.Response) -> tuple[int, str, str]:
+    body = answer.json()
+    assert set(body) == {"error"}
+    assert set(body["error"]) == {"code", "message"}
+    return answer.status_code, body["error"]["code"], body["error"]["message"]
+
+
+async def post(client: httpx.AsyncClient, body: Any) -> httpx.Response:
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return await client.post(
+        "/api/sessions", content=content, headers={"content-type": "application/json"}
+    )
+
+
+def test_a_session_is_made_with_the_defaults_and_stored(run: Run) -> None:
+    async def scenario(client: httpx.AsyncClient, store: SqliteStore) -> None:
+        answer = await post(client, WANTED)
+        assert answer.status_code == 201
+        body = answer.json()
+        session_id = body["session_id"]
+        assert re.fullmatch(r"[A-Za-z0-9_-]{1,64}", session_id)
+        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", body.pop("created"))
+        assert body == {
+            "session_id": session_id,
+            "ws_url": f"ws://parley:8009/ws/{session_id}",
+            "role": "Software Engineer",
+            "model": "auto",
+            "totalQuestions": 5,
+            "mode": "voice",
+            "expires_in": 60,
+        }
+        assert answer.headers["location"] == f"/api/sessions/{session_id}"
+        record, _ = await sessions.load(store, session_id)
+        assert (record.role, record.total_questions, record.ttl_s) == ("Software Engineer", 5, 60)
+
+    run(scenario)
+
+
+def test_a_session_is_made_as_wanted_and_shown(run: Run) -> None:
+    async def scenario(client: httpx.AsyncClient, store: SqliteStore) -> None:
+        wanted = {
+            "role": "data analyst",
+            "model": "llama3.2:1b",
+            "totalQuestions": 15,
+            "mode": "text",
+        }
+        made = (await post(client, wanted)).json()
+        shown = await client.get(f"/api/sessions/{made['session_id']}")
+        assert shown.status_code == 200
+        assert shown.json() == {
+            "session_id": made["session_id"],
+            "role": "Data Analyst",
+            "model": "llama3.2:1b",
+            "totalQuestions": 15,
+            "mode": "text",
+            "created": made["created"],
+            "live": False,
+            "interview": None,
+        }
+
+    run(scenario)
+
+
+def test_a_live_session_shows_how_far_its_interview_has_come(run: Run) -> None:
+    async def scenario(client: httpx.AsyncClient, store: SqliteStore) -> None:
+        config = InterviewConfig("Product Manager", "auto", 3)
+        await sessions.create(store, config, mode="voice", ttl_s=60, session_id="a")
+        record, version = await sessions.claim(store, "a", sessions.Worker.here())
+        begun = record.with_interview(start(config).session.to_record())
+        await sessions.save(store, begun, version)
+        shown = (await client.get("/api/sessions/a")).json()
+        assert shown["live"] is True
+        assert shown["interview"] == {
+            "currentQuestion": 1,
+            "totalQuestions": 3,
+            "isComplete": False,
+        }
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("session_id", ["missing", "a%00b", "x" * 65, "a.b"])
+def test_an_id_without_a_session_is_not_found(run: Run, session_id: str) -> None:
+    async def scenario(client: httpx.AsyncClient, store: SqliteStore) -> None:
+        assert refused(await client.get(f"/api/sessions/{session_id}")) == (
+            404,
+            "no_such_session",
+            "There is no session with this id",
+        )
+
+    run(scenario)
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code", "words"),
+    [
+        ({"role": "Pirate"}, 400, "unknown_role", "Software Engineer, Product Manager"),
+        ({**WANTED, "totalQuestions": 0}, 400, "invalid_count", "from 1 to 15, not 0"),
+        ({**WANTED, "totalQuestions": 16}, 400, "invalid_count", "from 1 to 15, not 16"),
+        ({**WANTED, "totalQuestions": "five"}, 400, "invalid_count", "not 'five'"),
+        ({**WANTED, "totalQuestions": True}, 400, "invalid_count", "not True"),
+        ({**WANTED, "totalQuestions": None}, 400, "invalid_count", "not None"),
+        ({**WANTED, "voice": "slt"}, 400, "invalid_field", "Unknown field 'voice'; known are role"),
+        ({}, 400, "invalid_field", "'role' is missing"),
+        ({"role": 7}, 400, "invalid_field", "'role' is wrong"),
+        ({**WANTED, "mode": "mime"}, 400, "invalid_field", "'mode' is wrong"),
+        ({**WANTED, "model": "a b\n"}, 400, "invalid_field", "'model' is wrong"),
+        ({**WANTED, "role": "\ud800"}, 400, "invalid_json", "surrogate"),
+        ({**WANTED, "\ud800": 1}, 400, "invalid_json", "half of a surrogate pair"),
+        ([], 400, "invalid_json", "must be a JSON object"),
+        (b"", 400, "invalid_json", "Expecting value at line 1, column 1"),
+        (b'{"role": ', 400, "invalid_json", "Expecting value at line 1, column 10"),
+        (b'{"role": "\xff"}', 400, "invalid_json", "not UTF-8"),
+        (b'{"role": "a", "role": "b"}', 400, "invalid_json", "a key comes twice"),
+        (b'{"totalQuestions": NaN}', 400, "invalid_json", "NaN is no JSON number"),
+        (b'{"totalQuestions": ' + b"1" * 5000 + b"}", 400, "invalid_json", "not valid JSON"),
+        (b'{"role":' + b"[" * 500 + b"]" * 500 + b"}", 400, "invalid_json", "nested deeper"),
+        (b'{"role":' * 30_000, 413, "body_too_large", "65536 bytes"),
+        (b"[" * 60_000, 400, "invalid_json", "nested deeper"),
+        (b" " * 65_537, 413, "body_too_large", "65536 bytes"),
+    ],
+)
+def test_what_cannot_be_taken_is_answered_with_a_code_and_the_reason(
+    run: Run, body: Any, status: int, code: str, words: str
+) -> None:
+    async def scenario(client: httpx.AsyncClient, store: SqliteStore) -> None:
+        found_status, found_code, message = refused(await post(client, body))
+        assert (found_status, found_code) == (status, code)
+        assert words in message
+
+    run(scenario)
+
+
+def test_a_body_at_the_limit_is_read(run: Run) -> None:
+    async def scenario(client: httpx.AsyncClient, store: SqliteStore) -> None:
+        body = json.dumps(WANTED).encode()
+        assert (await post(client, body.ljust(65_536))).status_code == 201
+
+    run(scenario)
+
+
+def test_a_body_is_refused_before_all_of_it_has_come(run: Run) -> None:
+    sent = 0
+
+    async def endless() -> AsyncIterator[bytes]:
+        nonlocal sent
+        while True:
+            sent += 1
+            yield b" " * 1024
+
+    async def scenario(client: httpx.AsyncClient, store: SqliteStore) -> None:
+        answer = await client.post(
+            "/api/sessions", content=endless(), headers={"content-type": "application/json"}
+        )
+        assert refused(answer)[:2] == (413, "body_too_large")
+        assert answer.headers["connection"] == "close"
+        assert sent == 65
+
+    run(scenario)
+
+
+def test_a_body_that_another_sites_form_could_send_is_refused(run: Run) -> None:
+    async def scenario(client: httpx.AsyncClient, store: SqliteStore) -> None:
+        answer = await client.post(
+            "/api/sessions", content=json.dumps(WANTED), headers={"content-type": "text/plain"}
+        )
+        assert refused(answer)[:2] == (415, "unsupported_media_type")
+
+    run(scenario)
+
+
+@pytest.mark.parametrize(
+    ("scheme", "host", "expected"),
+    [
+        ("http", "localhost:8009", "ws://localhost:8009/ws/"),
+        ("http", "[::1]:8000", "ws://[::1]:8000/ws/"),
+        ("https", "interviews.example", "wss://interviews.example/ws/"),
+    ],
+)
+def test_the_websocket_is_where_the_client_reached_the_server(
+    run: Run, scheme: str, host: str, expected: str
+) -> None:
+    async def scenario(client: httpx.AsyncClient, store: SqliteStore) -> None:
+        answer = await client.post(
+            f"{scheme}://parley/api/sessions",
+            json=WANTED,
+            headers={
+                "host": host,
+                "x-forwarded-host": "evil.example",
+                "x-forwarded-proto": "ftp",
+                "forwarded": "host=evil.example",
+            },
+        )
+        assert answer.json()["ws_url"] == expected + answer.json()["session_id"]
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("host", ["", "a/b", "a@b", "a b", "x:y", '"'])
+def test_a_host_header_that_is_no_host_is_refused(run: Run, host: str) -> None:
+    async def scenario(client: httpx.AsyncClient, store: SqliteStore) -> None:
+        answer = await client.post("/api/sessions", json=WANTED, headers={"host": host})
+        assert refused(answer)[:2] == (400, "invalid_host")
+
+    run(scenario)
+
+
+def test_paths_and_methods_that_do_not_exist_are_answered_in_the_same_form(run: Run) -> None:
+    async def scenario(client: httpx.AsyncClient, store: SqliteStore) -> None:
+        assert refused(await client.get("/nowhere")) == (404, "not_found", "Not Found")
+        answer = await client.put("/api/sessions")
+        assert refused(answer)[:2] == (405, "method_not_allowed")
+        assert answer.headers["allow"] == "POST"
+
+    run(scenario)
+
+
+def test_a_store_that_fails_is_told_without_its_path(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "parley.sqlite3").write_bytes(b"not a database " * 300)
+
+    async def scenario(client: httpx.AsyncClient, store: SqliteStore) -> None:
+        answer = await post(client, WANTED)
+        assert refused(answer)[:2] == (503, "store_unavailable")
+        assert "sqlite" not in answer.text
+
+    run(scenario)
+
+
+def test_what_goes_wrong_inside_is_not_told(run: Run) -> None:
+    async def scenario(client: httpx.AsyncClient, store: SqliteStore) -> None:
+        await store.put("session:a", b"canary: not a record", expect=None)
+        answer = await client.get("/api/sessions/a")
+        assert refused(answer)[:2] == (500, "internal")
+        assert "canary" not in answer.text
+
+    run(scenario)
+
+
+def test_a_body_that_breaks_off_is_no_failure_of_the_server(run: Run) -> None:
+    async def scenario(client: httpx.AsyncClient, store: SqliteStore) -> None:
+        messages = [
+            {"type": "http.request", "body": b'{"role":', "more_body": True},
+            {"type": "http.disconnect"},
+        ]
+        answers: list[Any] = []
+
+        async def receive() -> Any:
+            return messages.pop(0)
+
+        async def send(message: Any) -> None:
+            answers.append(message)
+
+        transport = client._transport
+        assert isinstance(transport, httpx.ASGITransport)
+        scope = {
+            "type": "http",
+            "method": "POST",
+            "path": "/api/sessions",
+            "headers": [(b"host", b"parley"), (b"content-type", b"application/json")],
+            "query_string": b"",
+            "scheme": "http",
+        }
+        await transport.app(scope, receive, send)
+        assert answers[0]["status"] == 400
+        assert json.loads(answers[1]["body"])["error"]["code"] == "incomplete_body"
+
+    run(scenario)

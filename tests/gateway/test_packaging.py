@@ -1,0 +1,80 @@
+import json
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+EXTRAS = re.compile(r"'\.\[([a-z,]+)\]'")
+
+
+def extras_of(file: str) -> set[str]:
+    found = EXTRAS.findall((ROOT / file).read_text(encoding="utf-8"))
+    assert found
+    return {extra for group in found for extra in group.split(",")}
+
+
+@pytest.mark.parametrize("file", ["Makefile", "Dockerfile"])
+def test_every_extra_that_is_installed_is_declared(file: str) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert extras_of(file) <= set(project["optional-dependencies"])
+
+
+def test_the_image_installs_what_make_run_installs() -> None:
+    assert extras_of("Dockerfile") == extras_of("Makefile") - {"dev"}
+
+
+def test_make_alone_lists_the_commands() -> None:
+    done = subprocess.run(
+        ["make", "--no-print-directory"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    listed = re.findall(r"^  make ([a-z]+) +\S", done.stdout, re.MULTILINE)
+    assert listed == ["help", "run", "test", "lint", "bench", "clean"]
+
+
+def test_make_run_says_what_to_do_where_python_is_too_old(tmp_path: Path) -> None:
+    old = tmp_path / "python3"
+    old.write_text("#!/bin/sh\ncase $1 in --version) echo Python 3.9.2;; *) exit 1;; esac\n")
+    old.chmod(0o755)
+    for name in ("Makefile", "pyproject.toml"):
+        (tmp_path / name).write_bytes((ROOT / name).read_bytes())
+    done = subprocess.run(
+        ["make", f"PYTHON={old}", "run"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode != 0
+    assert f"Parley needs Python 3.11 or later; {old} is Python 3.9.2." in done.stderr
+
+
+def test_make_run_says_what_to_install_where_environments_cannot_be_made(tmp_path: Path) -> None:
+    # Debian's python3 without python3-venv: the interpreter works, `import ensurepip` does not.
+    bare = tmp_path / "python3"
+    bare.write_text('#!/bin/sh\ncase "$2" in *ensurepip*) exit 1;; esac\n')
+    bare.chmod(0o755)
+    for name in ("Makefile", "pyproject.toml"):
+        (tmp_path / name).write_bytes((ROOT / name).read_bytes())
+    done = subprocess.run(
+        ["make", f"PYTHON={bare}", "run"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode != 0
+    assert "On Debian: apt install python3-venv" in done.stderr
+    assert not (tmp_path / ".venv").exists()
+
+
+def test_the_image_runs_an_installed_command_as_an_ordinary_user() -> None:
+    dockerfile = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+    scripts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"][
+        "scripts"
+    ]
+    (command,) = re.findall(r"^CMD (\[.*\])$", dockerfile, re.MULTILINE)
+    assert json.loads(command)[0] in scripts
+    assert re.findall(r"^USER (\S+)$", dockerfile, re.MULTILINE) == ["parley"]
+
+
+def test_the_image_asks_for_its_health_without_curl() -> None:
+    dockerfile = (ROOT / "Dockerfile").read_text(encoding="utf-8").replace("\\\n", "")
+    (check,) = re.findall(r"^HEALTHCHECK .*CMD (\[.*\])$", dockerfile, re.MULTILINE)
+    python, option, script = json.loads(check)
+    assert (python, option) == ("python", "-c")
+    compile(script, "HEALTHCHECK", "exec")

@@ -1,0 +1,182 @@
+import asyncio
+import os
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from gateway import sessions
+from gateway.sessions import NoSuchSession, SessionRecord, SessionTaken, Worker
+from gateway.store import Conflict, SqliteStore
+from stages.interview import InterviewConfig
+
+CONFIG = InterviewConfig("Product Manager", "llama3.2:1b", 3)
+HERE = Worker(host="box", pid=10, token="now")
+THERE = Worker(host="other", pid=10, token="then")
+
+Scenario = Callable[[SqliteStore], Awaitable[None]]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Callable[[Scenario], None]:
+    def run(scenario: Scenario) -> None:
+        async def main() -> None:
+            async with asyncio.timeout(20):
+                store = await SqliteStore.open(tmp_path / "parley.sqlite3")
+                try:
+                    await scenario(store)
+                finally:
+                    await store.aclose()
+
+        asyncio.run(main())
+
+    return run
+
+
+Run = Callable[[Scenario], None]
+
+
+async def new(store: SqliteStore, session_id: str = "a") -> tuple[SessionRecord, int]:
+    return await sessions.create(
+        store, CONFIG, mode="voice", ttl_s=60, session_id=session_id, now=1000.0
+    )
+
+
+def test_a_session_is_loaded_as_it_was_made(run: Run) -> None:
+    async def scenario(store: SqliteStore) -> None:
+        made = await new(store)
+        assert made == await sessions.load(store, "a")
+        assert made[0] == SessionRecord(
+            id="a",
+            role="Product Manager",
+            model="llama3.2:1b",
+            total_questions=3,
+            mode="voice",
+            created_at=1000.0,
+            ttl_s=60,
+        )
+        with pytest.raises(NoSuchSession, match="there is no session 'b'"):
+            await sessions.load(store, "b")
+
+    run(scenario)
+
+
+def test_an_id_is_used_once_and_ids_that_are_made_differ(run: Run) -> None:
+    async def scenario(store: SqliteStore) -> None:
+        await new(store)
+        with pytest.raises(Conflict):
+            await new(store)
+        made = [
+            (await sessions.create(store, CONFIG, mode="text", ttl_s=60))[0].id for _ in range(3)
+        ]
+        assert len(set(made)) == 3
+        assert all(sessions.SESSION_ID.fullmatch(one) for one in made)
+
+    run(scenario)
+
+
+def test_of_two_who_change_the_same_version_the_second_is_told(run: Run) -> None:
+    async def scenario(store: SqliteStore) -> None:
+        record, version = await new(store)
+        later = await sessions.save(store, record.with_interview({"n": 1}), version)
+        with pytest.raises(Conflict):
+            await sessions.save(store, record.with_interview({"n": 2}), version)
+        assert await sessions.load(store, "a") == (record.with_interview({"n": 1}), later)
+
+    run(scenario)
+
+
+def test_words_and_what_follows_from_them_are_stored_in_one_commit(run: Run) -> None:
+    async def scenario(store: SqliteStore) -> None:
+        record, version = await new(store)
+        after = record.with_interview({"currentQuestion": 2})
+        version, position = await store.commit(after.put(version), after.transcript(b"my answer"))
+        assert await sessions.load(store, "a") == (after, version)
+        assert await store.read(sessions.transcript_log("a")) == [(position, b"my answer")]
+
+    run(scenario)
+
+
+def test_a_session_has_one_owner_until_it_is_released(run: Run) -> None:
+    async def scenario(store: SqliteStore) -> None:
+        await new(store)
+        record, version = await sessions.claim(store, "a", HERE)
+        assert record.worker == HERE
+        assert await sessions.load(store, "a") == (record, version)
+        for worker in (HERE, THERE):
+            with pytest.raises(SessionTaken, match="session 'a' is live already"):
+                await sessions.claim(store, "a", worker)
+        await sessions.release(store, "a", THERE)
+        assert (await sessions.load(store, "a"))[0].worker == HERE
+        await sessions.release(store, "a", HERE)
+        assert (await sessions.load(store, "a"))[0].worker is None
+        assert (await sessions.claim(store, "a", THERE))[0].worker == THERE
+
+    run(scenario)
+
+
+def test_of_many_who_claim_at_once_one_succeeds(run: Run) -> None:
+    async def scenario(store: SqliteStore) -> None:
+        await new(store)
+        workers = [Worker(host="box", pid=n, token="t") for n in range(8)]
+        asked = [sessions.claim(store, "a", w, alive=lambda owner, me: True) for w in workers]
+        answers = await asyncio.gather(*asked, return_exceptions=True)
+        assert sum(isinstance(answer, SessionTaken) for answer in answers) == 7
+        (won,) = (answer for answer in answers if isinstance(answer, tuple))
+        assert await sessions.load(store, "a") == won
+
+    run(scenario)
+
+
+def test_releasing_wins_over_a_change_that_comes_in_between(run: Run) -> None:
+    async def scenario(store: SqliteStore) -> None:
+        await new(store)
+        record, version = await sessions.claim(store, "a", HERE)
+        both = await asyncio.gather(
+            sessions.release(store, "a", HERE),
+            sessions.save(store, record.with_interview({"n": 1}), version),
+            return_exceptions=True,
+        )
+        stored, _ = await sessions.load(store, "a")
+        assert stored.worker is None
+        assert stored.interview == (None if isinstance(both[1], Conflict) else {"n": 1})
+
+    run(scenario)
+
+
+def test_a_session_that_is_gone_cannot_be_claimed_and_need_not_be_released(run: Run) -> None:
+    async def scenario(store: SqliteStore) -> None:
+        with pytest.raises(NoSuchSession):
+            await sessions.claim(store, "a", HERE)
+        await sessions.release(store, "a", HERE)
+
+    run(scenario)
+
+
+def test_a_session_whose_owner_has_died_is_taken_over(run: Run) -> None:
+    async def scenario(store: SqliteStore) -> None:
+        await new(store)
+        me = Worker.here()
+        before_me = me.model_copy(update={"token": "had my number before"})
+        await sessions.claim(store, "a", before_me)
+        assert (await sessions.claim(store, "a", me))[0].worker == me
+
+    run(scenario)
+
+
+def test_an_owner_counts_as_dead_only_where_that_is_certain(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    me = Worker.here()
+    assert sessions.alive(me, me)
+    assert sessions.alive(THERE, me)
+    parent = me.model_copy(update={"pid": os.getppid(), "token": "t"})
+    assert sessions.alive(parent, me)
+    ended = me.model_copy(update={"pid": 2**22 + 1, "token": "t"})
+    assert not sessions.alive(ended, me)
+
+    def not_ours(pid: int, signal: int) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "kill", not_ours)
+    assert sessions.alive(parent, me)

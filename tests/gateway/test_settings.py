@@ -1,0 +1,190 @@
+import itertools
+import re
+from pathlib import Path
+
+import pytest
+
+from gateway.settings import Settings, SettingsError, variables
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(autouse=True)
+def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No setting of the machine that runs the tests reaches them."""
+    for field in Settings.model_fields.values():
+        for name in variables(field):
+            monkeypatch.delenv(name, raising=False)
+
+
+def loaded(monkeypatch: pytest.MonkeyPatch, **environment: str) -> Settings:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    return Settings.load(None)
+
+
+def refusal(monkeypatch: pytest.MonkeyPatch, **environment: str) -> str:
+    with pytest.raises(SettingsError) as caught:
+        loaded(monkeypatch, **environment)
+    return str(caught.value)
+
+
+def test_the_defaults_are_the_contracts() -> None:
+    settings = Settings.load(None)
+    assert {
+        "conversation_url": "http://localhost:8003",
+        "voice_url": "http://localhost:8002",
+        "avatar_url": "http://localhost:8001",
+        "interview_url": "http://localhost:8004",
+        "analytics_url": "http://localhost:8007",
+        "granite_interview_url": "http://localhost:8005",
+        "ollama_url": "http://localhost:11434",
+        "redis_url": None,
+        "session_ttl_s": 3600,
+        "whisper_model": "base",
+        "tts_engine": "auto",
+        "host": "127.0.0.1",
+        "port": 8000,
+        "stt": "auto",
+        "vad": "auto",
+        "llm": "auto",
+        "data_dir": Path("var"),
+        "log_level": "info",
+        "max_sessions": 100,
+        "silence_ms": 800,
+        "budget_ms": 1000,
+    } == settings.model_dump()
+    assert Path("var/parley.sqlite3") == settings.database
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "field", "expected"),
+    [
+        ("PORT", "8009", "port", 8009),
+        ("PARLEY_PORT", "8009", "port", 8009),
+        ("SESSION_TTL", "60", "session_ttl_s", 60),
+        ("WHISPER_MODEL", "small", "whisper_model", "small"),
+        ("TTS_ENGINE", "pyttsx3", "tts_engine", "espeak-ng"),
+        ("TTS_ENGINE", "espeak-ng", "tts_engine", "espeak-ng"),
+        ("PARLEY_STT", "pocketsphinx", "stt", "pocketsphinx"),
+        ("PARLEY_VAD", "energy", "vad", "energy"),
+        ("PARLEY_LLM", "scripted", "llm", "scripted"),
+        ("PARLEY_LOG_LEVEL", "DEBUG", "log_level", "debug"),
+        ("PARLEY_DATA_DIR", "/srv/parley", "data_dir", Path("/srv/parley")),
+        (
+            "OLLAMA_URL",
+            "https://gpu.example:8443/ollama/",
+            "ollama_url",
+            "https://gpu.example:8443/ollama",
+        ),
+        ("REDIS_URL", "redis://redis:6379", "redis_url", "redis://redis:6379"),
+        ("REDIS_URL", "", "redis_url", None),
+    ],
+)
+def test_a_variable_sets_its_field(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, field: str, expected: object
+) -> None:
+    assert expected == getattr(loaded(monkeypatch, **{variable: value}), field)
+
+
+def test_our_name_for_the_port_wins_over_the_general_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert loaded(monkeypatch, PORT="9000", PARLEY_PORT="8009").port == 8009
+
+
+@pytest.mark.parametrize("service", ["INTERVIEW", "VOICE"])
+def test_the_older_name_of_a_service_counts_where_the_newer_is_not_set(
+    monkeypatch: pytest.MonkeyPatch, service: str
+) -> None:
+    field = f"{service.lower()}_url"
+    older = loaded(monkeypatch, **{f"{service}_SERVICE_URL": "http://older:8001"})
+    assert getattr(older, field) == "http://older:8001"
+    both = loaded(monkeypatch, **{f"{service}_URL": "http://newer:1"})
+    assert getattr(both, field) == "http://newer:1"
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "message"),
+    [
+        ("PARLEY_PORT", "abc", "PARLEY_PORT or PORT must be a whole number, not 'abc'"),
+        ("PORT", "70000", "PARLEY_PORT or PORT must be at most 65535, not '70000'"),
+        ("SESSION_TTL", "0", "SESSION_TTL must be at least 1, not '0'"),
+        ("PARLEY_VAD", "magic", "PARLEY_VAD must be one of auto, silero, energy, not 'magic'"),
+        ("TTS_ENGINE", "hal", "TTS_ENGINE must be one of auto, espeak-ng, not 'hal'"),
+        ("OLLAMA_URL", "localhost:11434", "OLLAMA_URL must be a URL like http://host:port"),
+        ("OLLAMA_URL", "file:///etc/passwd", "OLLAMA_URL must be a URL like http://host:port"),
+        ("AVATAR_URL", "http://host:port", "AVATAR_URL must be a URL like http://host:port"),
+        ("AVATAR_URL", "http://ho st", "AVATAR_URL must be a URL like http://host:port"),
+        ("REDIS_URL", "http://redis", "REDIS_URL must be a URL like redis://host:port"),
+    ],
+)
+def test_a_value_that_cannot_be_used_is_answered_in_one_line_that_names_it(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, message: str
+) -> None:
+    assert message == refusal(monkeypatch, **{variable: value})
+
+
+def test_every_wrong_value_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = refusal(monkeypatch, PARLEY_SILENCE_MS="x", SESSION_TTL="y")
+    assert "PARLEY_SILENCE_MS must be" in text
+    assert "SESSION_TTL must be" in text
+    assert "\n" not in text
+
+
+def test_a_password_in_a_url_shows_neither_in_errors_nor_in_the_settings_text(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    settings = loaded(
+        monkeypatch, OLLAMA_URL="http://me:canary@host", REDIS_URL="redis://:canary@redis"
+    )
+    assert "canary" not in repr(settings) + str(settings)
+    assert "canary" not in refusal(monkeypatch, OLLAMA_URL="ftp://me:canary@host")
+
+
+def test_a_dotenv_file_is_read_and_the_environment_wins(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".env").write_text("PARLEY_PORT=8009\nSESSION_TTL=60\nSOMEBODY_ELSES=1\n")
+    monkeypatch.setenv("SESSION_TTL", "90")
+    settings = Settings.load()
+    assert (settings.port, settings.session_ttl_s) == (8009, 90)
+
+
+def test_a_dotenv_file_that_is_no_text_is_named(tmp_path: Path) -> None:
+    file = tmp_path / ".env"
+    file.write_bytes(b"PARLEY_PORT=\xff\xfe")
+    with pytest.raises(SettingsError, match=r"\.env cannot be read"):
+        Settings.load(file)
+
+
+def test_the_example_file_lists_every_variable_with_its_default_and_meaning() -> None:
+    lines = (ROOT / ".env.example").read_text(encoding="utf-8").splitlines()
+    listed: dict[str, tuple[str, str]] = {}
+    for comment, line in itertools.pairwise(lines):
+        name, equals, value = line.removeprefix("#").partition("=")
+        if line.startswith("#") and equals and name.isupper():
+            listed[name] = (value, comment.removeprefix("# "))
+    expected: dict[str, tuple[str, str]] = {}
+    for field in Settings.model_fields.values():
+        first, *older = variables(field)
+        default = "" if field.default is None else str(field.default)
+        expected[first] = (default, str(field.description))
+        for name in older:
+            expected[name] = (default, f"the same, read where {first} is not set")
+    assert expected == listed
+
+
+def test_the_example_file_uncommented_is_the_default(tmp_path: Path) -> None:
+    example = (ROOT / ".env.example").read_text(encoding="utf-8")
+    (tmp_path / ".env").write_text(re.sub(r"^#(?=[A-Z_]+=)", "", example, flags=re.MULTILINE))
+    assert Settings.load(tmp_path / ".env") == Settings.load(None)
+
+
+def test_only_the_settings_read_the_environment() -> None:
+    readers = {
+        str(file.relative_to(ROOT))
+        for package in ("pipeline", "stages", "gateway")
+        for file in (ROOT / package).rglob("*.py")
+        if "os.environ" in file.read_text(encoding="utf-8") or "getenv" in file.read_text("utf-8")
+    }
+    assert readers <= {"gateway/settings.py"}

@@ -1,0 +1,133 @@
+"""A real server on a real socket, with scripted stages behind it."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import uvicorn
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
+
+from gateway.app import create_app
+from gateway.serve import server_config
+from gateway.settings import Settings
+from pipeline.breaker import Breaker
+from pipeline.guard import Candidate, Guard
+from pipeline.session import Stages
+from stages.fakes import FakeDetector, FakeSynthesizer, FakeTranscriber
+from stages.llm.scripted import ScriptedInterviewer
+
+PATIENCE_S = 20.0
+"""Bound of every wait in these tests; none of them comes near it."""
+
+SPEECH = np.full(320, 4000, np.int16).tobytes()
+SILENCE = bytes(640)
+
+
+class Caller:
+    """A client: collects what the server says, and speaks in frames."""
+
+    def __init__(self, socket: ClientConnection) -> None:
+        self.socket = socket
+        self.messages: list[dict[str, Any]] = []
+        self.audio = bytearray()
+        self._more = asyncio.Event()
+        self._reader = asyncio.create_task(self._read())
+
+    async def _read(self) -> None:
+        try:
+            async for message in self.socket:
+                if isinstance(message, bytes):
+                    self.audio += message
+                else:
+                    self.messages.append(json.loads(message))
+                self._more.set()
+        except ConnectionClosed:
+            pass
+        self._more.set()
+
+    async def until(self, kind: str, **fields: Any) -> dict[str, Any]:
+        """The first message of a type with these fields, once it is there."""
+        async with asyncio.timeout(PATIENCE_S):
+            while True:
+                for message in self.messages:
+                    if message["type"] == kind and fields.items() <= message.items():
+                        return message
+                assert not self._reader.done(), f"closed before {kind} {fields}: {self.messages}"
+                self._more.clear()
+                await self._more.wait()
+
+    async def closed(self) -> tuple[int | None, str | None]:
+        """The close code and reason, once the server has closed."""
+        async with asyncio.timeout(PATIENCE_S):
+            await asyncio.wait([self._reader])
+            await self.socket.wait_closed()
+        return self.socket.close_code, self.socket.close_reason
+
+    async def say(self, **message: Any) -> None:
+        await self.socket.send(json.dumps(message))
+
+    async def speak(self, ms: int = 400, silence_ms: int = 1000) -> None:
+        """Speech and then silence, as fast as the server takes them."""
+        for frame in [SPEECH] * (ms // 20) + [SILENCE] * (silence_ms // 20):
+            await self.socket.send(frame)
+
+    def types(self) -> list[str]:
+        return [message["type"] for message in self.messages]
+
+
+class Gateway:
+    """A server in this process. `settings` and the stages may be changed before it is `open`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.settings: dict[str, Any] = {"data_dir": folder, "silence_ms": 300}
+        self.detector: Any = FakeDetector()
+        self.transcriber: Any = FakeTranscriber(texts=("I like to build things that last",))
+        self.synthesizer: Any = FakeSynthesizer(ms_per_word=20)
+        self.port = 0
+        self.app: Any = None
+
+    def run(self, story: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Serve while the story lasts."""
+        asyncio.run(self._run(story))
+
+    async def _run(self, story: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        responder = ScriptedInterviewer()
+        stages = Stages(
+            self.detector,
+            Guard("stt", [Candidate(self.transcriber.provider, self.transcriber, Breaker())]),
+            Guard("llm", [Candidate(responder.provider, responder, Breaker())]),
+            Guard("tts", [Candidate(self.synthesizer.provider, self.synthesizer, Breaker())]),
+        )
+        self.app = create_app(Settings(**self.settings), stages=stages)
+        config = server_config(self.app)
+        config.port = 0
+        server = uvicorn.Server(config)
+        serving = asyncio.create_task(server.serve())
+        async with asyncio.timeout(PATIENCE_S):
+            while not server.started:
+                assert not serving.done()
+                await asyncio.sleep(0.01)
+        self.port = server.servers[0].sockets[0].getsockname()[1]
+        try:
+            async with asyncio.timeout(2 * PATIENCE_S):
+                await story()
+        finally:
+            server.should_exit = True
+            await serving
+
+    @asynccontextmanager
+    async def call(self, session_id: str = "test", **options: Any) -> AsyncIterator[Caller]:
+        url = f"ws://127.0.0.1:{self.port}/ws/{session_id}"
+        async with connect(url, compression=None, **options) as socket:
+            yield Caller(socket)
+
+
+@pytest.fixture
+def gateway(tmp_path: Path) -> Gateway:
+    return Gateway(tmp_path)
