@@ -1,0 +1,162 @@
+"""Worker processes: a home for native code that holds the GIL, may crash, or takes its time.
+
+A `Worker` is one child process with an interpreter of its own (spawned, never forked) that runs a
+handler (see `stages._worker_main`) for many jobs at once. Messages to it are plain, non-blocking
+writes; replies are awaited. The process starts on first use. Its death is seen at once (its pipe
+ends), a frozen one by missed heartbeats; every job of a dead process fails, and the next use starts
+a new process, with a growing delay when processes keep dying young.
+
+All methods belong to the event loop on which the worker was first used.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import cast
+
+from pipeline.errors import StageFailed
+from stages._worker_main import Header, Packet
+from stages._worker_process import Job, Process, Spec
+
+__all__ = ["Header", "Job", "Packet", "Worker", "WorkerStats"]
+
+log = logging.getLogger("stages.worker")
+
+_YOUNG_S = 10.0
+"""A process that dies younger than this makes the next start wait."""
+
+_FIRST_DELAY_S = 0.25
+_MAX_DELAY_S = 8.0
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerStats:
+    """The worker at one moment. `pid` is None while no process runs; `starts` counts them all."""
+
+    pid: int | None
+    ready: bool
+    starts: int
+    jobs: int
+    pending_bytes: int
+
+
+class Worker:
+    """One worker process at a time, shared by all sessions.
+
+    `target` is "module:factory"; in the child the factory is called with `options` (JSON) and
+    returns a `stages._worker_main.Handler`. `stage` and `provider` name the worker in errors, logs
+    and `ps`. A process that is not ready after `start_timeout_s`, or does not answer a ping for
+    `stall_s`, is killed. At most `max_pending_bytes` wait in the pipe, and as much in the process.
+    """
+
+    def __init__(
+        self,
+        target: str,
+        options: Header,
+        *,
+        stage: str,
+        provider: str,
+        start_timeout_s: float = 30.0,
+        heartbeat_s: float = 1.0,
+        stall_s: float = 10.0,
+        max_pending_bytes: int = 8 << 20,
+    ) -> None:
+        self._spec = Spec(
+            target,
+            dict(options),
+            stage,
+            provider,
+            start_timeout_s,
+            heartbeat_s,
+            stall_s,
+            max_pending_bytes,
+        )
+        self._process: Process | None = None
+        self._unreaped: set[Process] = set()
+        self._closed = False
+        self._jobs = 0
+        self._starts = 0
+        self._delay_s = 0.0
+        self._not_before = 0.0
+
+    async def start(self) -> Header:
+        """Have the process ready now, and return what its handler says it has loaded.
+
+        Raises StageFailed ("connect") with the reason why it cannot. Cancelling the wait leaves
+        the process starting.
+        """
+        process = self._current()
+        if process is not None:
+            await process.settled.wait()
+            if process.ended is None:
+                return cast("Header", process.report)
+        raise self._refusal()
+
+    def open_job(self, on_reply: Callable[[Packet], None] | None = None) -> Job:
+        """A new job; starts the process if need be. A plain call that never raises.
+
+        `on_reply`, if given, is called on the event loop with every reply but the last, which then
+        alone is left for the job's awaiting side.
+        """
+        process = self._current()
+        self._jobs += 1
+        job = Job(self._spec, process, self._jobs, on_reply)
+        if process is None:
+            job.fail(self._refusal())
+        else:
+            process.jobs[self._jobs] = job
+        return job
+
+    def stats(self) -> WorkerStats:
+        """What the worker is doing."""
+        process = self._process
+        if process is None or process.ended is not None:
+            return WorkerStats(None, False, self._starts, 0, 0)
+        return WorkerStats(
+            pid=process.pid,
+            ready=process.ready_at is not None,
+            starts=self._starts,
+            jobs=len(process.jobs),
+            pending_bytes=process.pending_bytes,
+        )
+
+    async def aclose(self) -> None:
+        """Fail what is under way and end the process: at once if it is idle, in 3 s at worst."""
+        self._closed = True
+        await asyncio.gather(*(process.end() for process in self._unreaped))
+
+    def _current(self) -> Process | None:
+        """The process to use: None while there may be none."""
+        process = self._process
+        if process is not None and process.ended is None:
+            return process
+        if self._closed or asyncio.get_running_loop().time() < self._not_before:
+            return None
+        self._starts += 1
+        self._process = Process(self._spec, self._on_end)
+        self._unreaped = {old for old in self._unreaped if not old.reaped.is_set()}
+        self._unreaped.add(self._process)
+        return self._process
+
+    def _on_end(self, process: Process) -> None:
+        if self._closed:
+            return
+        now = asyncio.get_running_loop().time()
+        if process.ready_at is not None and now - process.ready_at >= _YOUNG_S:
+            self._delay_s = 0.0
+        else:
+            self._delay_s = min(max(2 * self._delay_s, _FIRST_DELAY_S), _MAX_DELAY_S)
+        self._not_before = now + self._delay_s
+        log.warning("%s: %s", self._spec.name, _reason(process))
+
+    def _refusal(self) -> StageFailed:
+        if self._closed or self._process is None:
+            return self._spec.failed("connect", "the worker is closed")
+        wait_s = max(0.0, self._not_before - asyncio.get_running_loop().time())
+        detail = f"{_reason(self._process)} (next start in {wait_s:.2f} s)"
+        return self._spec.failed("connect", detail)
+
+
+def _reason(process: Process) -> str:
+    return process.ended[1] if process.ended is not None else ""

@@ -1,0 +1,367 @@
+"""One worker process seen from its parent, and the jobs that it holds. See `stages._worker`."""
+
+import asyncio
+import contextlib
+import logging
+import sys
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import cast
+
+from pipeline.errors import Phase, StageBusy, StageError, StageFailed
+from stages import _worker_main
+from stages._worker_main import Header, Packet, Unpacker, pack
+
+log = logging.getLogger("stages.worker")
+
+_MAX_REPLIES = 1024
+"""Replies that a job may have waiting; one that leaves more unread fails."""
+
+_STDERR_LINES_PER_BEAT = 20
+_STDERR_LINE_BYTES = 400
+_EXIT_STEP_S = 1.0
+"""How long `end` waits after closing the pipe, again after SIGTERM, and again after SIGKILL."""
+
+_DRAIN_S = 0.1
+"""How long a dead process's last words may take to arrive."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """What to run, and the limits it has. `target` is "module:factory", `options` are JSON."""
+
+    target: str
+    options: Header
+    stage: str
+    provider: str
+    start_timeout_s: float
+    heartbeat_s: float
+    stall_s: float
+    max_pending_bytes: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.stage}-{self.provider}"
+
+    def failed(self, phase: Phase, detail: str) -> StageFailed:
+        return StageFailed(self.stage, self.provider, phase, detail)
+
+    def busy(self, detail: str) -> StageBusy:
+        return StageBusy(self.stage, self.provider, detail, retry_after_s=1.0)
+
+
+class Job:
+    """One piece of work in the worker. Iterate to get its replies, up to and with the last one.
+
+    Errors come out where one awaits, never where one sends: StageFailed ("connect": no process
+    could be started; "stream": it died, or the work failed) and StageBusy (more bytes wait than
+    the worker may hold). Cancelling the await cancels the job.
+    """
+
+    def __init__(
+        self,
+        spec: Spec,
+        process: "Process | None",
+        number: int,
+        on_reply: Callable[[Packet], None] | None,
+    ) -> None:
+        self._spec = spec
+        self._process = process
+        self._number = number
+        self._on_reply = on_reply
+        self._replies: deque[Packet] = deque()
+        self._error: StageError | None = None
+        self._over = False  # no further reply will come
+        self._cancelled = False
+        self._waiter: asyncio.Future[None] | None = None
+
+    def send(self, kind: str, header: Header | None = None, payload: bytes = b"") -> None:
+        """Give the worker a message. A plain call: never blocks, never raises."""
+        if self._over or self._process is None:
+            return
+        if not self._process.send(pack(self._number, kind, header, payload)):
+            self.fail(self._spec.busy(f"{self._process.pending_bytes} bytes wait for the worker"))
+
+    def cancel(self) -> None:
+        """Drop the job and whatever of it still waits anywhere. Idempotent."""
+        self._cancelled = True
+        self._replies.clear()
+        if not self._over:
+            self._end()
+
+    def __aiter__(self) -> "Job":
+        return self
+
+    async def __anext__(self) -> Packet:
+        while not self._replies:
+            if self._error is not None:
+                raise self._error
+            if self._over:
+                raise StopAsyncIteration
+            self._waiter = asyncio.get_running_loop().create_future()
+            try:
+                await self._waiter
+            except asyncio.CancelledError:
+                self.cancel()
+                raise
+        return self._replies.popleft()
+
+    async def result(self) -> Packet:
+        """The job's last reply; those before it are passed over.
+
+        Raises what iterating raises, and StageFailed for a job that was cancelled.
+        """
+        async for packet in self:
+            if packet.last:
+                return packet
+        raise self._spec.failed("stream", "the job was cancelled")
+
+    def receive(self, packet: Packet) -> None:
+        """Take a reply from the process."""
+        if packet.kind == "failed":
+            self.fail(self._spec.failed("stream", packet.header["text"]))
+        elif packet.kind == "busy":
+            self.fail(self._spec.busy(packet.header["text"]))
+        elif packet.last:
+            self._replies.append(packet)
+            self._end(tell=False)
+        elif self._on_reply is not None:
+            # By way of the loop, so that whatever it raises hurts no other job.
+            asyncio.get_running_loop().call_soon(self._hear, self._on_reply, packet)
+        elif len(self._replies) < _MAX_REPLIES:
+            self._replies.append(packet)
+            self._wake()
+        else:
+            self.fail(self._spec.failed("stream", "nobody reads the job's replies"))
+
+    def fail(self, error: StageError) -> None:
+        """End the job with an error."""
+        self._error = error
+        self._end()
+
+    def _hear(self, on_reply: Callable[[Packet], None], packet: Packet) -> None:
+        if not self._cancelled:
+            on_reply(packet)
+
+    def _end(self, *, tell: bool = True) -> None:
+        self._over = True
+        if self._process is not None:
+            self._process.forget(self._number, tell=tell)
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+
+class Process(asyncio.SubprocessProtocol):
+    """One process, from its start to its end, with the jobs that it holds.
+
+    `on_end` is called once, when it takes no more jobs; `reaped` is set when nothing is left of it.
+    """
+
+    def __init__(self, spec: Spec, on_end: Callable[["Process"], None]) -> None:
+        self.spec = spec
+        self.jobs: dict[int, Job] = {}
+        self.report: Header | None = None
+        self.ready_at: float | None = None
+        self.ended: tuple[Phase, str] | None = None  # why it takes no more jobs
+        self.settled = asyncio.Event()  # ready, or ended
+        self.reaped = asyncio.Event()
+        self._on_end = on_end
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.SubprocessTransport | None = None
+        hello = {
+            "target": spec.target,
+            "options": spec.options,
+            "path": sys.path,
+            "max_pending_bytes": spec.max_pending_bytes,
+        }
+        self._outbox = [pack(0, "load", hello)]  # what is sent before the process runs
+        self._unpacker = Unpacker()
+        self._silent = False  # its stdout has ended
+        self._exited = False
+        self._stderr = b""
+        self._stderr_left = _STDERR_LINES_PER_BEAT
+        self._unanswered_since: float | None = None
+        self._started_at = self._loop.time()
+        # One timer: heartbeats while the process lives, then its end.
+        self._timer = self._loop.call_later(spec.heartbeat_s, self._on_beat)
+        self._starting = self._loop.create_task(self._start(), name=f"start {spec.name}")
+
+    @property
+    def pid(self) -> int | None:
+        return None if self._transport is None else self._transport.get_pid()
+
+    @property
+    def pending_bytes(self) -> int:
+        """What has been sent and waits for the pipe."""
+        pipe = self._stdin()
+        buffered = 0 if pipe is None else pipe.get_write_buffer_size()
+        return buffered + sum(map(len, self._outbox))
+
+    def send(self, data: bytes) -> bool:
+        """Write, unless that would make too much wait."""
+        if self.pending_bytes + len(data) > self.spec.max_pending_bytes:
+            return False
+        self._write(data)
+        return True
+
+    def forget(self, number: int, *, tell: bool) -> None:
+        """A job is over. `tell` the process if it does not know, however full the pipe is."""
+        if self.jobs.pop(number, None) is not None and tell:
+            self._write(pack(number, "cancel"))
+
+    async def end(self) -> None:
+        """Close the pipe, then SIGTERM, then SIGKILL; return when the process is gone."""
+        await asyncio.wait((self._starting,))
+        self._lose("stream", "the worker was closed")
+        if (transport := self._transport) is None:
+            return
+        try:
+            for step in (self._close_stdin, transport.terminate, transport.kill):
+                with contextlib.suppress(ProcessLookupError, TimeoutError):
+                    step()
+                    async with asyncio.timeout(_EXIT_STEP_S):
+                        await self.reaped.wait()
+                        break
+        finally:
+            transport.close()
+
+    # --- what asyncio calls ------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.SubprocessTransport", transport)
+
+    def pipe_data_received(self, fd: int, data: bytes) -> None:
+        if fd == 2:
+            self._log_stderr(data)
+            return
+        self._unanswered_since = None
+        try:
+            packets = self._unpacker.feed(data)
+        except ValueError as error:
+            self._lose("protocol", f"the worker sent nonsense: {error}")
+            self._kill()
+            return
+        for packet in packets:
+            if packet.job == 0:
+                self._on_news(packet)
+            elif (job := self.jobs.get(packet.job)) is not None:
+                job.receive(packet)
+
+    def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:
+        if fd == 1:
+            self._silent = True
+            self._lose(self._phase(), "the worker process died")
+            if self._exited:
+                self._close()
+
+    def process_exited(self) -> None:
+        self._exited = True
+        transport = cast("asyncio.SubprocessTransport", self._transport)
+        code = transport.get_returncode()
+        log.info("%s: process %d ended with code %s", self.spec.name, transport.get_pid(), code)
+        self._timer.cancel()
+        if self._silent:
+            self._close()
+        else:  # its last words are still in the pipe
+            self._timer = self._loop.call_later(_DRAIN_S, self._close)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._timer.cancel()
+        self.reaped.set()
+
+    # --- inside ------------------------------------------------------------------------------
+
+    async def _start(self) -> None:
+        program = (sys.executable, "-P", _worker_main.__file__, self.spec.name)
+        try:
+            await self._loop.subprocess_exec(lambda: self, *program)
+        except OSError as error:
+            self._lose("connect", f"no process could be started: {error}")
+            self._timer.cancel()
+            self.reaped.set()
+            return
+        waiting, self._outbox = self._outbox, []
+        for data in waiting:
+            self._write(data)
+
+    def _on_news(self, packet: Packet) -> None:
+        if packet.kind == "ready":
+            self.report = packet.header
+            self.ready_at = self._loop.time()
+            self.settled.set()
+        elif packet.kind == "failed":
+            self._lose("connect", packet.header["text"])
+
+    def _on_beat(self) -> None:
+        spec, now = self.spec, self._loop.time()
+        self._timer = self._loop.call_later(spec.heartbeat_s, self._on_beat)
+        if self._stderr_left < 0:
+            log.info("%s: %d lines of stderr left out", spec.name, -self._stderr_left)
+        self._stderr_left = _STDERR_LINES_PER_BEAT
+        if self.ready_at is None:
+            if now - self._started_at > spec.start_timeout_s:
+                self._lose("connect", f"not ready after {spec.start_timeout_s:g} s")
+                self._kill()
+        elif self._unanswered_since is None:
+            self._unanswered_since = now
+            self._write(pack(0, "ping"))
+        elif now - self._unanswered_since > spec.stall_s:
+            self._lose("stream", f"the worker process did not answer for {spec.stall_s:g} s")
+            self._kill()
+
+    def _lose(self, phase: Phase, reason: str) -> None:
+        """No more jobs go to this process, those that it has fail, and its days are numbered."""
+        if self.ended is not None:
+            return
+        self.ended = (phase, reason)
+        self._timer.cancel()
+        self._timer = self._loop.call_later(_EXIT_STEP_S, self._kill)
+        self._outbox.clear()
+        for job in tuple(self.jobs.values()):
+            job.fail(self.spec.failed(phase, reason))
+        self._on_end(self)
+        self.settled.set()
+
+    def _kill(self) -> None:
+        if self._transport is not None:
+            with contextlib.suppress(ProcessLookupError):
+                self._transport.kill()
+
+    def _close(self) -> None:
+        """The process is gone: let go of its pipes."""
+        self._lose(self._phase(), "the worker process died")
+        cast("asyncio.SubprocessTransport", self._transport).close()
+
+    def _phase(self) -> Phase:
+        return "connect" if self.ready_at is None else "stream"
+
+    def _stdin(self) -> asyncio.WriteTransport | None:
+        pipe = None if self._transport is None else self._transport.get_pipe_transport(0)
+        return cast("asyncio.WriteTransport | None", pipe)
+
+    def _write(self, data: bytes) -> None:
+        if self.ended is None:
+            pipe = self._stdin()
+            if pipe is None or self._outbox:
+                self._outbox.append(data)
+            else:
+                pipe.write(data)
+
+    def _close_stdin(self) -> None:
+        self._timer.cancel()
+        pipe = self._stdin()
+        if pipe is not None and not pipe.is_closing():
+            pipe.abort()
+
+    def _log_stderr(self, data: bytes) -> None:
+        *lines, rest = (self._stderr + data).split(b"\n")
+        self._stderr = rest[:_STDERR_LINE_BYTES]
+        for line in lines:
+            self._stderr_left -= 1
+            if self._stderr_left >= 0:
+                text = line[:_STDERR_LINE_BYTES].decode(errors="replace")
+                log.info("%s: %s", self.spec.name, text)

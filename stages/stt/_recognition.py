@@ -1,0 +1,87 @@
+"""One utterance on its way through a worker process: what the local recognisers share."""
+
+from collections.abc import AsyncIterator, Callable
+
+import numpy as np
+
+from pipeline.frames import INPUT_RATE_HZ, Samples, Transcript, Word
+from stages._worker import Header, Packet, Worker
+
+LIMIT_SAMPLES = 60 * INPUT_RATE_HZ
+"""An utterance's audio beyond 60 s is ignored; what came before it is recognised."""
+
+
+class WorkerRecognition:
+    """A `pipeline.stage.Recognition` whose work a worker process does.
+
+    The job's messages are "open" (`partials`: are they wanted?), "audio" (16-bit samples, in pieces
+    of at least `message_samples`) and "finish"; its replies are "partial" (`text`, `language`) and
+    "final" (also `confidence` and `words`, each with its first and last millisecond).
+    """
+
+    def __init__(
+        self,
+        worker: Worker,
+        turn: int,
+        message_samples: int,
+        on_partial: Callable[[Transcript], None] | None = None,
+    ) -> None:
+        self._turn = turn
+        self._message_samples = message_samples
+        self._on_partial = on_partial
+        self._room = LIMIT_SAMPLES
+        self._kept: list[Samples] = []
+        self._kept_samples = 0
+        self._job = worker.open_job(None if on_partial is None else self._hear)
+        self._job.send("open", {"partials": on_partial is not None})
+
+    def feed(self, pcm: Samples) -> None:
+        """Take the utterance's next audio. A plain call: never blocks, never raises."""
+        pcm = pcm[: self._room]
+        self._room -= len(pcm)
+        self._kept.append(pcm.copy())
+        self._kept_samples += len(pcm)
+        if self._kept_samples >= self._message_samples:
+            self._send()
+
+    async def finish(self) -> AsyncIterator[Transcript]:
+        """Yield the final transcript; its text is "" when nothing was understood.
+
+        Raises StageFailed when the worker process died or could not decode the audio, StageBusy
+        when too much audio waits for it. Cancelling, or closing the iterator, forgets the
+        utterance.
+        """
+        try:
+            self._send()
+            self._job.send("finish")
+            packet = await self._job.result()
+        finally:
+            self._job.cancel()
+        yield self._transcript(packet.header, final=True)
+
+    def cancel(self) -> None:
+        """Forget the utterance. Idempotent; harmless after `finish` has ended."""
+        self._room = 0
+        self._kept, self._kept_samples = [], 0
+        self._job.cancel()
+
+    def _send(self) -> None:
+        if self._kept_samples:
+            self._job.send("audio", None, np.concatenate(self._kept).tobytes())
+        self._kept, self._kept_samples = [], 0
+
+    def _hear(self, packet: Packet) -> None:
+        if self._on_partial is not None:
+            self._on_partial(self._transcript(packet.header, final=False))
+
+    def _transcript(self, header: Header, *, final: bool) -> Transcript:
+        return Transcript(
+            turn=self._turn,
+            text=header["text"],
+            final=final,
+            language=header["language"],
+            confidence=header.get("confidence"),
+            words=tuple(
+                Word(text, start_ms, end_ms) for text, start_ms, end_ms in header.get("words", ())
+            ),
+        )

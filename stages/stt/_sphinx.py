@@ -1,0 +1,235 @@
+"""pocketsphinx inside its worker process: several utterances share a few decoders.
+
+pocketsphinx holds the GIL while it decodes, which is why it has a process of its own. One forward
+pass is decoded while the person speaks (no second pass, no lattice search: these cost up to a
+second at the end and gain little), in slices of 100 ms, the utterances in turn.
+"""
+
+import time
+
+import numpy as np
+import numpy.typing as npt
+from pocketsphinx import Decoder, set_loglevel
+
+from pipeline.frames import INPUT_RATE_HZ
+from stages._worker_main import Header, Reply
+
+_BYTES_PER_MS = 2 * INPUT_RATE_HZ // 1000
+_SLICE_BYTES = 100 * _BYTES_PER_MS
+"""Audio decoded at a time: some 10 ms of work."""
+
+_PARTIAL_BYTES = 300 * _BYTES_PER_MS
+_FRAME_MS = 10
+"""pocketsphinx counts time in frames of 10 ms."""
+
+_MEAN_SLICES = 20
+"""Two seconds of speech, from which the speaker's cepstral mean is taken."""
+
+_MEAN_PRIOR_FRAMES = 500
+"""The weight, in frames, that pocketsphinx gives to the mean it starts with (its CMN_WIN)."""
+
+_SPEECH_RANGE = 1 / 30
+"""A slice within 30 dB of the loudest counts as speech."""
+
+
+def spoken(word: str) -> str:
+    """A segment's word without its pronunciation number; "" for silence, noise and sentence ends.
+
+    >>> [spoken(word) for word in ("<s>", "the(2)", "[NOISE]", "++UM++")]
+    ['', 'the', '', '']
+    """
+    return "" if word.startswith(("<", "[", "++")) else word.partition("(")[0]
+
+
+class Recogniser:
+    """A decoder and what it takes to give every utterance the same start.
+
+    The features' cepstral mean decides much about accuracy. pocketsphinx carries it from utterance
+    to utterance, which here belong to different people. So each utterance begins with the model's
+    own mean; after two seconds of speech their mean is taken and the utterance is decoded again
+    from its beginning. Results depend on the utterance's audio alone.
+    """
+
+    def __init__(self) -> None:
+        self._decoder = Decoder(fwdflat=False, bestpath=False, loglevel="FATAL")
+        self._model_mean: str = self._decoder.get_cmn()
+
+    def begin(self, mean: str | None = None) -> None:
+        """Start an utterance, with the model's cepstral mean or with the given one."""
+        self._decoder.set_cmn(mean or self._model_mean)
+        self._decoder.start_utt()
+
+    def decode(self, pcm: bytes) -> None:
+        """Take the utterance's next audio. Raises RuntimeError if the decoder gives up."""
+        self._decoder.process_raw(pcm)
+
+    def end(self) -> None:
+        """No more audio: settle the result."""
+        self._decoder.end_utt()
+
+    def mean_of(self, speech: bytes) -> str:
+        """The cepstral mean of some audio. Not while an utterance is under way."""
+        self.begin()
+        self._decoder.process_raw(speech, no_search=True)
+        after = _numbers(self._decoder.get_cmn(True))
+        self._decoder.end_utt()
+        frames = len(speech) / (_BYTES_PER_MS * _FRAME_MS)
+        before = _numbers(self._model_mean)
+        # Undo the mixing with the prior mean that get_cmn has done.
+        mean = (after * (_MEAN_PRIOR_FRAMES + frames) - before * _MEAN_PRIOR_FRAMES) / frames
+        return ",".join(f"{number:.4f}" for number in mean)
+
+    def text(self) -> str:
+        """What has been understood so far."""
+        hypothesis = self._decoder.hyp()
+        return hypothesis.hypstr if hypothesis is not None else ""
+
+    def words(self) -> list[list[str | int]]:
+        """Each understood word with its first and last millisecond."""
+        return [
+            [word, segment.start_frame * _FRAME_MS, (segment.end_frame + 1) * _FRAME_MS]
+            for segment in self._decoder.seg() or ()
+            if (word := spoken(segment.word))
+        ]
+
+
+def _numbers(mean: str) -> npt.NDArray[np.float64]:
+    return np.array([float(number) for number in mean.split(",")])
+
+
+class Utterance:
+    """One utterance's audio, and how much of it has been decoded."""
+
+    def __init__(self, reply: Reply) -> None:
+        self.reply = reply
+        self.finished = False
+        self.recogniser: Recogniser | None = None
+        self._audio = bytearray()
+        self._decoded = 0  # bytes
+        self._loudness: list[float] = []  # of each decoded slice; unused once the mean is known
+        self._mean_known = False
+        self._partial = ""
+        self._next_partial = _PARTIAL_BYTES
+
+    @property
+    def ready(self) -> bool:
+        """Is there something to do for which it needs a recogniser?"""
+        return self.finished or len(self._audio) > self._decoded
+
+    def feed(self, pcm: bytes) -> None:
+        """Keep audio until its turn comes."""
+        self._audio += pcm
+
+    def step(self, partials: bool) -> bool:
+        """Decode one slice, or settle the result: true when the utterance is over."""
+        recogniser = self.recogniser
+        if recogniser is None:
+            return False
+        pcm = bytes(self._audio[self._decoded : self._decoded + _SLICE_BYTES])
+        if not pcm:
+            recogniser.end()
+            result = {"text": recogniser.text(), "language": "en", "words": recogniser.words()}
+            self.reply("final", result, last=True)
+            return True
+        recogniser.decode(pcm)
+        self._decoded += len(pcm)
+        if not self._mean_known:
+            self._learn_mean(recogniser, pcm)
+        if partials and self._decoded >= self._next_partial:
+            self._next_partial = self._decoded + _PARTIAL_BYTES
+            if (text := recogniser.text()) != self._partial:
+                self._partial = text
+                self.reply("partial", {"text": text, "language": "en"})
+        return False
+
+    def _learn_mean(self, recogniser: Recogniser, pcm: bytes) -> None:
+        samples = np.frombuffer(pcm, np.int16).astype(np.float64)
+        self._loudness.append(float(np.sqrt(np.mean(samples * samples))))
+        threshold = max(self._loudness) * _SPEECH_RANGE
+        loud = [index for index, value in enumerate(self._loudness) if value > threshold]
+        if len(loud) < _MEAN_SLICES:
+            return
+        slices = [self._audio[index * _SLICE_BYTES :][:_SLICE_BYTES] for index in loud]
+        recogniser.end()
+        recogniser.begin(recogniser.mean_of(b"".join(slices)))
+        self._decoded = 0
+        self._mean_known = True
+
+
+class Sphinx:
+    """The worker's handler: jobs are utterances; "open", "audio" …, "finish" make one.
+
+    An utterance gets a decoder with its first audio. When none is free its audio waits here, and is
+    decoded faster than real time once another utterance has ended.
+    """
+
+    def __init__(self, decoders: int) -> None:
+        started = time.perf_counter()
+        self._free = [Recogniser()]
+        self._unmade = decoders - 1
+        self._utterances: dict[int, Utterance] = {}
+        self._partials: set[int] = set()
+        self.report: Header = {
+            "decoders": decoders,
+            "load_ms": round((time.perf_counter() - started) * 1000),
+        }
+
+    def handle(self, job: int, kind: str, header: Header, payload: bytes, reply: Reply) -> None:
+        if kind == "open":
+            self._utterances[job] = Utterance(reply)
+            if header["partials"]:
+                self._partials.add(job)
+        elif kind == "audio":
+            self._utterances[job].feed(payload)
+        elif kind == "finish":
+            self._utterances[job].finished = True
+        else:
+            raise ValueError(f"unknown message {kind!r}")
+
+    def cancel(self, job: int) -> None:
+        self._partials.discard(job)
+        utterance = self._utterances.pop(job, None)
+        if utterance is not None and utterance.recogniser is not None:
+            utterance.recogniser.end()
+            self._free.append(utterance.recogniser)
+
+    def work(self) -> bool:
+        """One slice for the utterance that has waited longest. See `Handler.work`."""
+        for job, utterance in self._utterances.items():
+            if utterance.ready and (utterance.recogniser is not None or self._equip(utterance)):
+                self._step(job, utterance)
+                return True
+        return False
+
+    def _step(self, job: int, utterance: Utterance) -> None:
+        # To the end of the line, so that all get their turn.
+        del self._utterances[job]
+        try:
+            over = utterance.step(job in self._partials)
+        except RuntimeError as error:  # the decoder is in an unknown state: make a new one
+            utterance.reply("failed", {"text": f"pocketsphinx: {error}"}, last=True)
+            self._unmade += 1
+            over = True
+        else:
+            if over and utterance.recogniser is not None:
+                self._free.append(utterance.recogniser)
+        if over:
+            self._partials.discard(job)
+        else:
+            self._utterances[job] = utterance
+
+    def _equip(self, utterance: Utterance) -> bool:
+        if not self._free and self._unmade:
+            self._unmade -= 1
+            self._free.append(Recogniser())
+        if not self._free:
+            return False
+        utterance.recogniser = self._free.pop()
+        utterance.recogniser.begin()
+        return True
+
+
+def handler(options: Header) -> Sphinx:
+    """The worker's factory. `decoders`: how many utterances are decoded at a time."""
+    set_loglevel("FATAL")
+    return Sphinx(options["decoders"])

@@ -1,0 +1,59 @@
+"""Recognition with pocketsphinx: English, no download, no network, good enough for a demo.
+
+The bundled model makes errors in about every fourth word of free speech, so nothing that is judged
+should rest on it; `note` says so wherever the provider is shown.
+"""
+
+from collections.abc import Callable
+from importlib.util import find_spec
+
+from pipeline.frames import INPUT_RATE_HZ, Transcript
+from stages._worker import Header, Worker, WorkerStats
+from stages.stt._recognition import WorkerRecognition
+
+_MESSAGE_SAMPLES = INPUT_RATE_HZ // 10
+"""Audio goes to the worker process in pieces of about 100 ms."""
+
+
+def check() -> str | None:
+    """None if this provider can work here, otherwise a sentence that says what to do."""
+    if find_spec("pocketsphinx") is None:
+        return "pocketsphinx is not installed: pip install 'parley-gateway[offline]'"
+    return None
+
+
+class PocketsphinxTranscriber:
+    """A `pipeline.stage.Transcriber` with all its decoders in one worker process.
+
+    `decoders` utterances are decoded at a time (about 95 MB each, made when first needed); the
+    audio of further ones waits in the worker. The process starts on first use, or with `start`.
+    """
+
+    provider = "pocketsphinx"
+    note = "demo quality"
+
+    def __init__(self, decoders: int = 2) -> None:
+        self._worker = Worker(
+            "stages.stt._sphinx:handler",
+            {"decoders": decoders},
+            stage="stt",
+            provider=self.provider,
+        )
+
+    async def start(self) -> Header:
+        """Load the model now; returns what was loaded. Raises StageFailed ("connect")."""
+        return await self._worker.start()
+
+    def open(
+        self, turn: int, on_partial: Callable[[Transcript], None] | None = None
+    ) -> WorkerRecognition:
+        """Begin an utterance. Partials come at most every 300 ms of audio, when they changed."""
+        return WorkerRecognition(self._worker, turn, _MESSAGE_SAMPLES, on_partial)
+
+    def stats(self) -> WorkerStats:
+        """What the worker process is doing."""
+        return self._worker.stats()
+
+    async def aclose(self) -> None:
+        """End the worker process. Utterances under way fail."""
+        await self._worker.aclose()

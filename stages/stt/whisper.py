@@ -1,0 +1,85 @@
+"""Recognition with Whisper through faster-whisper (CTranslate2), on this machine's CPU.
+
+The weights must be on the machine already (`parley fetch base`): a session never waits for a
+download. Whisper always looks at 30 s, so a decode takes about the same time however short the
+utterance is, and starts when the utterance is over.
+"""
+
+from collections.abc import Callable
+
+from pipeline.frames import INPUT_RATE_HZ, Transcript
+from stages._worker import Header, Worker, WorkerStats
+from stages.stt._recognition import WorkerRecognition
+from stages.stt.whisper_models import FetchFailed, check, fetch, locate, missing_files
+
+__all__ = ["FetchFailed", "WhisperTranscriber", "check", "fetch", "locate", "missing_files"]
+
+_MESSAGE_SAMPLES = INPUT_RATE_HZ // 2
+
+
+class WhisperTranscriber:
+    """A `pipeline.stage.Transcriber` with its model in one worker process.
+
+    `model` is a name (tiny … large-v3-turbo; `.en` ones are English only) or a directory.
+    `language` None lets a multilingual model detect it. `cpu_threads` 0 leaves the number to
+    CTranslate2. `without_timestamps` saves some tokens of every decode; it holds for utterances
+    that fit Whisper's 30 s. `word_timestamps` costs another alignment pass. Utterances are decoded
+    one after the other; there are no partial transcripts. The process starts on first use, or with
+    `start`.
+    """
+
+    provider = "whisper"
+
+    def __init__(
+        self,
+        model: str = "base",
+        *,
+        compute_type: str = "int8",
+        cpu_threads: int = 0,
+        beam_size: int = 1,
+        language: str | None = None,
+        without_timestamps: bool = True,
+        word_timestamps: bool = False,
+        start_timeout_s: float = 60.0,
+    ) -> None:
+        self._worker = Worker(
+            "stages.stt._whisper:handler",
+            {
+                "model": model,
+                "compute_type": compute_type,
+                "cpu_threads": cpu_threads,
+                "beam_size": beam_size,
+                "language": language,
+                "without_timestamps": without_timestamps,
+                "word_timestamps": word_timestamps,
+            },
+            stage="stt",
+            provider=self.provider,
+            start_timeout_s=start_timeout_s,
+        )
+
+    async def start(self) -> Header:
+        """Load the model now; returns what was loaded.
+
+        Raises StageFailed ("connect") with a sentence that says what is missing.
+        """
+        return await self._worker.start()
+
+    def open(
+        self, turn: int, on_partial: Callable[[Transcript], None] | None = None
+    ) -> WorkerRecognition:
+        """Begin an utterance. `on_partial` is never called: Whisper decodes whole utterances.
+
+        The transcript's confidence is the mean probability of its tokens. An utterance cancelled
+        before its turn is skipped; a decode that runs is given up at the end of its present
+        segment (30 s of audio at most).
+        """
+        return WorkerRecognition(self._worker, turn, _MESSAGE_SAMPLES)
+
+    def stats(self) -> WorkerStats:
+        """What the worker process is doing."""
+        return self._worker.stats()
+
+    async def aclose(self) -> None:
+        """End the worker process. Utterances under way fail."""
+        await self._worker.aclose()

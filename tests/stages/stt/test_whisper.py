@@ -1,0 +1,281 @@
+"""Whisper through the real faster-whisper, with models that say a script."""
+
+import asyncio
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import huggingface_hub
+import huggingface_hub.constants
+import numpy as np
+import pytest
+
+from pipeline.errors import StageFailed
+from pipeline.frames import Samples, Transcript, Word
+from stages.stt import whisper_models
+from stages.stt.whisper import (
+    FetchFailed,
+    WhisperTranscriber,
+    check,
+    fetch,
+    locate,
+    missing_files,
+)
+
+pytest.importorskip("faster_whisper")
+
+SCRIPT = "i have tested this very small model today"
+AUDIO = np.zeros(2400 * 16, np.int16)  # 2.4 s: 300 ms a word
+ALL = ("config.json", "model.bin", "preprocessor_config.json", "tokenizer.json", "vocabulary.json")
+
+
+@pytest.fixture(scope="module")
+def english(scripted_whisper: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    model: Path = scripted_whisper.build(tmp_path_factory.mktemp("models") / "en", SCRIPT, 2.4)
+    return model
+
+
+@pytest.fixture(scope="module")
+def german(scripted_whisper: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("models") / "de"
+    model: Path = scripted_whisper.build(directory, "ich habe das gebaut", 1.2, "de")
+    return model
+
+
+async def transcribe(transcriber: WhisperTranscriber, pcm: Samples, turn: int = 1) -> Transcript:
+    recognition = transcriber.open(turn)
+    for at in range(0, len(pcm), 320):
+        recognition.feed(pcm[at : at + 320])
+    [final] = [transcript async for transcript in recognition.finish()]
+    return final
+
+
+def hear(model: Path, *clips: Samples, **options: Any) -> list[Transcript]:
+    async def scene() -> list[Transcript]:
+        transcriber = WhisperTranscriber(str(model), **options)
+        try:
+            async with asyncio.timeout(30):
+                return [await transcribe(transcriber, pcm) for pcm in clips]
+        finally:
+            await transcriber.aclose()
+
+    return asyncio.run(scene())
+
+
+def test_an_utterance_becomes_text(english: Path) -> None:
+    [final] = hear(english, AUDIO)
+    assert (final.turn, final.text, final.final, final.language) == (1, SCRIPT, True, "en")
+    assert final.confidence == pytest.approx(1.0, abs=0.01)
+    assert final.words == ()
+
+
+def test_words_have_their_times_when_asked_for(english: Path) -> None:
+    [final] = hear(english, AUDIO, word_timestamps=True, without_timestamps=False)
+    assert final.words[:2] == (Word("i", 0, 300), Word("have", 300, 600))
+    assert [word.text for word in final.words] == SCRIPT.split()
+
+
+def test_a_multilingual_model_finds_the_language(german: Path) -> None:
+    [final] = hear(german, AUDIO[: 1200 * 16])
+    assert (final.text, final.language) == ("ich habe das gebaut", "de")
+
+
+def test_a_given_language_is_kept(german: Path) -> None:
+    [final] = hear(german, AUDIO[: 1200 * 16], language="fr")
+    assert (final.text, final.language) == ("ich habe das gebaut", "fr")
+
+
+def test_no_audio_is_an_empty_text(english: Path) -> None:
+    assert hear(english, AUDIO[:0]) == [Transcript(1, "", True)]
+
+
+def test_more_than_a_window_is_decoded_window_by_window(english: Path) -> None:
+    [final] = hear(english, np.zeros(31 * 16_000, np.int16))
+    assert final.text == f"{SCRIPT} {SCRIPT}"
+
+
+def test_utterances_are_decoded_in_turn_and_cancelled_ones_skipped(english: Path) -> None:
+    async def scene() -> None:
+        transcriber = WhisperTranscriber(str(english))
+        report = await transcriber.start()
+        assert (report["model"], report["multilingual"]) == (str(english), False)
+        dropped = transcriber.open(1)
+        dropped.feed(AUDIO)
+        waiting = asyncio.ensure_future(anext(dropped.finish()))
+        try:
+            async with asyncio.timeout(30):
+                others = [transcribe(transcriber, AUDIO, turn) for turn in (2, 3)]
+                answers = asyncio.gather(*others)
+                await asyncio.sleep(0)
+                waiting.cancel()
+                assert [(final.turn, final.text) for final in await answers] == [
+                    (2, SCRIPT),
+                    (3, SCRIPT),
+                ]
+            assert transcriber.stats().jobs == 0
+        finally:
+            await transcriber.aclose()
+        assert waiting.cancelled()
+
+    asyncio.run(scene())
+
+
+def test_a_failing_decode_fails_its_utterance_only(english: Path) -> None:
+    async def scene() -> None:
+        transcriber = WhisperTranscriber(str(english))
+        try:
+            await transcriber.start()
+            odd = transcriber.open(1)
+            odd._job.send("audio", None, b"\x00")  # half a sample
+            with pytest.raises(StageFailed, match="ValueError") as caught:
+                await anext(odd.finish())
+            assert caught.value.phase == "stream"
+            assert (await transcribe(transcriber, AUDIO)).text == SCRIPT
+        finally:
+            await transcriber.aclose()
+
+    asyncio.run(scene())
+
+
+def test_a_model_that_is_not_there_fails_the_start_with_advice(tmp_path: Path) -> None:
+    async def scene() -> str:
+        transcriber = WhisperTranscriber(str(tmp_path / "none"))
+        with pytest.raises(StageFailed) as caught:
+            await transcriber.start()
+        await transcriber.aclose()
+        return caught.value.detail
+
+    assert "is neither a directory nor a model's name" in asyncio.run(scene())
+
+
+# --- where the weights are -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_every_missing_file_is_named(tmp_path: Path, name: str) -> None:
+    for file in ALL:
+        (tmp_path / file).touch()
+    assert missing_files(tmp_path) == ()
+    (tmp_path / name).unlink()
+    assert missing_files(tmp_path) == (name,)
+    assert check(str(tmp_path)) == f"Whisper model '{tmp_path}' is incomplete ({name} missing)"
+
+
+def test_an_old_vocabulary_will_do(tmp_path: Path) -> None:
+    for file in (*ALL[:4], "vocabulary.txt"):
+        (tmp_path / file).touch()
+    assert check(str(tmp_path)) is None
+
+
+def test_a_name_is_looked_up_among_the_models_of_this_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    assert locate("base") is None
+    assert check("base") == "Whisper model 'base' is not on this machine: run `parley fetch base`"
+    repository = tmp_path / "models--Systran--faster-whisper-base"
+    snapshot = repository / "snapshots" / "0123456789abcdef0123456789abcdef01234567"
+    snapshot.mkdir(parents=True)
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text(snapshot.name)
+    assert locate("base") == snapshot
+    assert check("base") == (
+        f"Whisper model 'base' is incomplete ({', '.join(ALL)} missing): run `parley fetch base`"
+    )
+    for file in ALL:
+        (snapshot / file).touch()
+    assert check("base") is None
+
+
+@pytest.mark.parametrize(
+    ("model", "repository"),
+    [
+        ("tiny.en", "Systran/faster-whisper-tiny.en"),
+        ("large", "Systran/faster-whisper-large-v3"),
+        ("large-v3-turbo", "mobiuslabsgmbh/faster-whisper-large-v3-turbo"),
+        ("enormous", None),
+    ],
+)
+def test_names_stand_for_repositories(model: str, repository: str | None) -> None:
+    assert whisper_models.repository(model) == repository
+
+
+def test_check_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(whisper_models, "find_spec", lambda name: None)
+    sentence = "faster-whisper is not installed: pip install 'parley-gateway[whisper]'"
+    assert check("base") == sentence
+    with pytest.raises(FetchFailed) as caught:
+        fetch("base")
+    assert str(caught.value) == sentence
+
+
+class Sibling(NamedTuple):
+    rfilename: str
+    size: int | None
+
+
+class Hub:
+    """Stands for the model server: its files are ten bytes each."""
+
+    def __init__(self, directory: Path, names: tuple[str, ...], breaks_at: str = "") -> None:
+        self.directory = directory
+        self.siblings = [Sibling(name, 10) for name in names]
+        self.breaks_at = breaks_at
+
+    def model_info(self, name: str, *, timeout: float, files_metadata: bool) -> "Hub":
+        assert (name, files_metadata, timeout <= 5) == ("Systran/faster-whisper-tiny", True, True)
+        return self
+
+    def download(self, name: str, file: str, *, etag_timeout: float, tqdm_class: Any) -> str:
+        with tqdm_class(total=10, initial=0, unit="B", desc=file) as bar:
+            bar.update(4)
+            if file == self.breaks_at:
+                raise ConnectionResetError("the line went dead\nmore of it")
+            bar.update(6)
+        (self.directory / file).touch()
+        return str(self.directory / file)
+
+
+@pytest.fixture
+def serve(monkeypatch: pytest.MonkeyPatch) -> Any:
+    def serve(hub: Hub) -> None:
+        monkeypatch.setattr(huggingface_hub, "HfApi", lambda: hub)
+        monkeypatch.setattr(huggingface_hub, "hf_hub_download", hub.download)
+
+    return serve
+
+
+def test_fetch_gets_the_models_files_and_tells_the_progress(tmp_path: Path, serve: Any) -> None:
+    serve(Hub(tmp_path, ("README.md", *ALL)))
+    told: list[tuple[int, int]] = []
+    assert fetch("tiny", lambda had, total: told.append((had, total))) == tmp_path
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(ALL)
+    assert told[:4] == [(4, 50), (10, 50), (10, 50), (14, 50)]
+    assert told[-1] == (50, 50)
+
+
+def test_a_broken_download_is_one_sentence(tmp_path: Path, serve: Any) -> None:
+    serve(Hub(tmp_path, ALL, breaks_at="model.bin"))
+    with pytest.raises(FetchFailed) as caught:
+        fetch("tiny")
+    assert str(caught.value) == (
+        "Systran/faster-whisper-tiny/model.bin was not downloaded "
+        "(ConnectionResetError: the line went dead)"
+    )
+
+
+def test_a_repository_that_lacks_a_file_is_reported(tmp_path: Path, serve: Any) -> None:
+    serve(Hub(tmp_path, ALL[:4]))
+    with pytest.raises(FetchFailed, match=r"lacks vocabulary\.json"):
+        fetch("tiny")
+
+
+def test_an_unreachable_server_and_an_unknown_name_are_one_sentence(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", "http://127.0.0.1:9")
+    with pytest.raises(FetchFailed, match="faster-whisper-tiny cannot be reached"):
+        fetch("tiny")
+    with pytest.raises(FetchFailed, match="'enormous' is none of the models"):
+        fetch("enormous")

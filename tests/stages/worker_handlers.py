@@ -1,0 +1,80 @@
+"""Handlers that the worker tests have run in a process of their own."""
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from stages._worker_main import LoadError, Reply
+
+
+class Obedient:
+    """Does what the messages say."""
+
+    def __init__(self, options: Mapping[str, Any]) -> None:
+        self.report = {"loaded": options.get("load", "nothing")}
+        self.seen: list[list[str | int]] = []
+        self.labour = 0
+
+    def handle(
+        self, job: int, kind: str, header: Mapping[str, Any], payload: bytes, reply: Reply
+    ) -> None:
+        self.seen.append([job, kind])
+        if kind == "echo":
+            reply("echoed", header, payload, last=True)
+        elif kind == "count":
+            for number in range(header["to"]):
+                reply("number", {"number": number})
+            reply("counted", last=True)
+        elif kind == "wait":  # keeps the main thread busy
+            reply("waiting")
+            while not reply.cancelled:
+                time.sleep(0.001)
+        elif kind == "seen":
+            reply("seen", {"seen": self.seen}, last=True)
+        elif kind == "labour":
+            self.labour = header["slices"]
+            reply("labouring")
+        elif kind == "chatter":
+            sys.stdout.write("chatter from Python\n")
+            sys.stdout.flush()
+            os.write(1, b"chatter from C\n")
+            os.write(2, b"x" * 5000 + b"\n" + b"more\n" * 1000)
+            reply("chattered", last=True)
+        elif kind == "nonsense":
+            os.write(reply._link._write_fd, b"\xff" * 64)
+        elif kind == "stubborn":
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            reply("stubborn")
+            while True:
+                time.sleep(1)
+        elif kind == "raise":
+            raise RuntimeError("no such luck")
+        elif kind == "die":
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def cancel(self, job: int) -> None:
+        self.seen.append([job, "cancel"])
+
+    def work(self) -> bool:
+        self.labour -= 1
+        return self.labour > 0
+
+
+def obedient(options: Mapping[str, Any]) -> Obedient:
+    return Obedient(options)
+
+
+def unwilling(options: Mapping[str, Any]) -> Obedient:
+    raise LoadError("the model is on holiday")
+
+
+def broken(options: Mapping[str, Any]) -> Obedient:
+    raise KeyError("model")
+
+
+def endless(options: Mapping[str, Any]) -> Obedient:
+    while True:
+        time.sleep(1)
