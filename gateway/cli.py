@@ -1,0 +1,324 @@
+"""The `parley` command: its sub-commands, their options, their exit codes.
+
+Every command imports what it needs when it runs, so that `--help` answers at once.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gateway import __version__
+
+if TYPE_CHECKING:
+    from gateway.settings import Settings
+
+EXIT_CODES = """\
+exit codes:
+  0    done
+  1    it went wrong on the way, such as a turn that was not answered
+  2    it could not begin: options, input, settings or connection
+  130  interrupted with Ctrl-C
+"""
+
+DESCRIPTION = "Parley holds spoken interviews: speech in, speech out, over WebSocket."
+
+EXAMPLES = """\
+a first conversation, in two terminals:
+  parley serve
+  parley call fixtures/audio/software-engineer-1.wav --text "Could you repeat that?"
+
+when something does not work:
+  parley doctor
+
+Settings are environment variables or lines of a .env file; .env.example explains each of them.
+"""
+
+SERVE_EXAMPLES = """\
+examples:
+  parley serve
+  parley serve --port 8009
+  PARLEY_STT=whisper WHISPER_MODEL=small parley serve    (downloads the model first)
+
+Where a setting is given both ways, the option wins over the environment.
+"""
+
+CALL_EXAMPLES = """\
+Each FILE (WAV, FLAC, OGG or MP3, at most 10 minutes) and each --text line is one turn; they are
+played and typed in the order in which they stand on the command line, each after the interviewer
+has finished. The microphone never stops: between the turns it sends silence, in real time.
+
+examples:
+  parley call fixtures/audio/software-engineer-1.wav
+  parley call fixtures/audio/data-analyst-1.wav --text "Please repeat." --role "Data Analyst"
+  parley call answer.mp3 --rate 8000 --encoding mulaw --save reply.wav
+  parley call --text "Hello." --json | tail -n 1
+"""
+
+DOCTOR_EXAMPLES = """\
+It looks at the Python packages, at every provider of every slot, at the port, the model files, the
+data folder and the settings. Exit code 0 means that a spoken interview would work here.
+
+examples:
+  parley doctor
+  PARLEY_STT=whisper parley doctor
+  parley doctor --json
+"""
+
+FETCH_EXAMPLES = """\
+examples:
+  parley fetch            the model that WHISPER_MODEL names
+  parley fetch small      about 490 MB
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; returns its exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    if words[:1] == ["call"]:
+        words[1:] = _in_order(words[1:])
+    parser = _parser()
+    arguments = parser.parse_args(words)
+    if arguments.run is None:
+        parser.print_help()
+        return 2
+    return _guarded(lambda: arguments.run(arguments))
+
+
+def _guarded(command: Callable[[], int]) -> int:
+    from gateway.terminal import INTERRUPTED, CommandFailed, complain
+
+    try:
+        return command()
+    except CommandFailed as error:
+        complain(error.message)
+        return error.code
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output has gone, as in `parley … | head`; leave nothing to flush to it.
+        sys.stdout = None  # documented: may be None
+        return 1
+
+
+# --- the commands ----------------------------------------------------------------------------
+
+
+def _settings() -> "Settings":
+    from gateway.settings import Settings, SettingsError
+    from gateway.terminal import CommandFailed
+
+    try:
+        return Settings.load()
+    except SettingsError as error:
+        raise CommandFailed(str(error)) from None
+
+
+def _serve(arguments: argparse.Namespace) -> int:
+    settings = _settings()
+    given = {
+        name: value
+        for name in ("host", "port", "log_level")
+        if (value := getattr(arguments, name)) is not None
+    }
+    from gateway.serve import serve
+
+    serve(settings.model_copy(update=given))
+    return 0
+
+
+def _call(arguments: argparse.Namespace) -> int:
+    from gateway.call import call
+
+    return call(arguments)
+
+
+def _doctor(arguments: argparse.Namespace) -> int:
+    settings = _settings()
+    from gateway.doctor import doctor
+
+    return doctor(settings, as_json=arguments.json)
+
+
+def _fetch(arguments: argparse.Namespace) -> int:
+    from gateway.fetch import fetch
+    from gateway.terminal import output
+
+    folder = fetch(arguments.model or _settings().whisper_model)
+    output().print(f"{folder} has the model; PARLEY_STT=auto uses it from the next start on.")
+    return 0
+
+
+# --- their options ---------------------------------------------------------------------------
+
+
+class _Formatter(argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefaultsHelpFormatter):
+    """Keeps the epilog's lines and shows the defaults that are not None."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        if action.default is None or action.const is not None:
+            return action.help
+        return super()._get_help_string(action)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        "parley", description=DESCRIPTION, epilog=EXAMPLES, formatter_class=_Formatter
+    )
+    parser.add_argument("--version", action="version", version=f"parley {__version__}")
+    parser.set_defaults(run=None)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+
+    def command(
+        name: str,
+        run: Callable[[argparse.Namespace], int],
+        summary: str,
+        epilog: str,
+        usage: str | None = None,
+    ) -> argparse.ArgumentParser:
+        made = commands.add_parser(
+            name,
+            help=summary,
+            description=f"{summary[0].upper()}{summary[1:]}.",
+            epilog=f"{epilog}\n{EXIT_CODES}",
+            formatter_class=_Formatter,
+            allow_abbrev=False,
+            usage=usage,
+        )
+        made.set_defaults(run=run)
+        return made
+
+    _serve_options(command("serve", _serve, "run the server", SERVE_EXAMPLES))
+    _call_options(
+        command(
+            "call",
+            _call,
+            "hold a spoken interview with a server",
+            CALL_EXAMPLES,
+            usage="parley call [options] FILE | --text LINE …",
+        )
+    )
+    doctor = command("doctor", _doctor, "say what works here and what does not", DOCTOR_EXAMPLES)
+    doctor.add_argument("--json", action="store_true", help="print one JSON object")
+    fetch = command("fetch", _fetch, "download a Whisper model", FETCH_EXAMPLES)
+    fetch.add_argument(
+        "model", nargs="?", metavar="MODEL", help="tiny, base, small, medium, large-v3 …"
+    )
+    return parser
+
+
+def _serve_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--host", help="address to listen on, instead of PARLEY_HOST")
+    parser.add_argument(
+        "--port", type=_between(0, 65535), help="port to listen on, instead of PARLEY_PORT"
+    )
+    parser.add_argument(
+        "--log-level",
+        choices=("debug", "info", "warning", "error"),
+        help="least severe message that is logged, instead of PARLEY_LOG_LEVEL",
+    )
+
+
+class _Turn(argparse.Action):
+    """Appends to `turns`, so that files and lines keep the order in which they were given."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        namespace.turns = [*namespace.turns, (self.dest, values)]
+
+
+FLAGS = frozenset({"-h", "--help", "--json", "--quiet"})
+
+
+def _in_order(words: Sequence[str]) -> list[str]:
+    """The words of `parley call`, each FILE as the option `--file=FILE`.
+
+    argparse takes positional arguments in one run and would lose where options stood between them.
+    """
+    ordered: list[str] = []
+    rest = iter(words)
+    for word in rest:
+        if word == "--":
+            ordered += [f"--file={name}" for name in rest]
+        elif not word.startswith("-") or word == "-":
+            ordered.append(f"--file={word}")
+        else:
+            ordered.append(word)
+            if word not in FLAGS and "=" not in word:
+                ordered += [value for value in (next(rest, None),) if value is not None]
+    return ordered
+
+
+def _call_options(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(turns=[])
+    parser.add_argument(
+        "--file", action=_Turn, type=Path, help=argparse.SUPPRESS, default=argparse.SUPPRESS
+    )
+    parser.add_argument(
+        "--text",
+        action=_Turn,
+        metavar="LINE",
+        help="a typed turn; can be given again",
+        default=argparse.SUPPRESS,
+    )
+    parser.add_argument("--url", default="ws://127.0.0.1:8000", help="where the server is")
+    parser.add_argument(
+        "--session", metavar="ID", help="an existing session; without it, a new one is made"
+    )
+    parser.add_argument(
+        "--role", help="what the interview is about; the server's default is Software Engineer"
+    )
+    parser.add_argument(
+        "--questions", type=_between(1, 15), metavar="N", help="how many questions are asked"
+    )
+    parser.add_argument(
+        "--rate",
+        type=_between(8_000, 48_000),
+        default=16_000,
+        metavar="HZ",
+        help="sample rate on the wire, both ways",
+    )
+    parser.add_argument(
+        "--encoding",
+        choices=("pcm_s16le", "mulaw", "alaw"),
+        default="pcm_s16le",
+        help="encoding on the wire, both ways",
+    )
+    parser.add_argument(
+        "--save",
+        type=Path,
+        metavar="FILE",
+        help="keep what the interviewer says, as it was heard (.wav, .flac or .ogg)",
+    )
+    parser.add_argument(
+        "--timeout",
+        type=_between(1, 3600),
+        default=60,
+        metavar="S",
+        help="seconds to wait for an answer",
+    )
+    parser.add_argument("--quiet", action="store_true", help="print the conversation alone")
+    parser.add_argument("--json", action="store_true", help="print one JSON object for each turn")
+
+
+def _between(lowest: int, highest: int) -> Callable[[str], int]:
+    def number(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
+        if not lowest <= value <= highest:
+            raise argparse.ArgumentTypeError(f"{value} is outside {lowest} to {highest}")
+        return value
+
+    return number
+
+
+if __name__ == "__main__":
+    sys.exit(main())

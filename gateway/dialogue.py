@@ -1,0 +1,69 @@
+"""Whose turn it is, as a caller can tell from the server's messages. Pure: time is an argument."""
+
+from collections.abc import Mapping
+from typing import Any
+
+SETTLE_S = 0.5
+"""After the last word the server may still find that somebody speaks; before, nothing is over."""
+
+BREATH_S = 0.3
+"""A person does not answer in the instant in which the interviewer falls silent."""
+
+OPENING = 0
+
+
+class Dialogue:
+    """One call's. The interviewer speaks first: the first `end` begins the wait for its opening."""
+
+    def __init__(self) -> None:
+        self._before = OPENING - 1
+        self._newest = OPENING
+        self._done = OPENING - 1
+        self._done_at = 0.0
+        self._interrupted = False
+        self._silent_since: float | None = None
+        self._waiting_since = 0.0
+        self.answers = 0
+        """How often what the caller said was answered to the end."""
+
+    def begin(self) -> None:
+        """The caller begins to say something."""
+        self._before = self._newest
+        self._silent_since = None
+
+    def end(self, now: float) -> None:
+        """The caller has said it."""
+        self._silent_since = self._waiting_since = now
+
+    def note(self, message: Mapping[str, Any], now: float) -> None:
+        """A message of the server."""
+        kind = message["type"]
+        if kind in ("speech.started", "transcript", "reply.started"):
+            self._newest = max(self._newest, message["turn"])
+        if kind == "reply.started":
+            self._waiting_since = now
+        elif kind == "reply.done":
+            self._done_at = now
+            self._done = max(self._done, message["turn"])
+            self._interrupted = message["interrupted"]
+            if self._done > OPENING and not self._interrupted:
+                self.answers += 1
+
+    def hear(self, now: float) -> None:
+        """Reply audio came."""
+        self._waiting_since = now
+
+    def answered(self, now: float) -> bool:
+        """Whether the interviewer has said all that it has to say to the caller's words."""
+        return (
+            self._silent_since is not None
+            and now >= self._silent_since + SETTLE_S
+            and now >= self._done_at + BREATH_S
+            and self._done > self._before
+            and self._done >= self._newest
+            and not self._interrupted
+        )
+
+    def overdue(self, now: float, timeout_s: float) -> bool:
+        """Whether nothing has come for too long, since the caller's words or the last audio."""
+        return self._silent_since is not None and now > self._waiting_since + timeout_s

@@ -1,0 +1,276 @@
+"""What works on this machine, what does not, and what to do about it: `parley doctor`."""
+
+import http.client
+import json
+import os
+import platform
+import re
+import socket
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Literal
+from urllib.parse import urlsplit
+
+from rich.table import Table
+from rich.text import Text
+
+from gateway.providers import options, wanted
+from gateway.settings import Settings, variables
+from gateway.terminal import DONE, FAILED, output, printable
+from pipeline.frames import Slot
+from stages.registry import PROVIDERS, NoProvider, Options, choose
+
+DISTRIBUTION = "parley-gateway"
+NEEDED_PYTHON = (3, 11)
+PORT_TIMEOUT_S = 2.0
+DEVELOPMENT = "dev"
+"""The extra that no running Parley needs; it is not reported."""
+
+REQUIREMENT = re.compile(
+    r"(?P<name>[A-Za-z0-9._-]+)[^;]*(;.*extra == ['\"](?P<extra>[\w-]+)['\"])?"
+)
+
+State = Literal["ok", "note", "problem"]
+SIGNS: dict[State, tuple[str, str]] = {
+    "ok": ("✓", "green"),
+    "note": ("·", "yellow"),
+    "problem": ("✗", "red"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at. A "problem" keeps interviews from working; a "note" does not.
+
+    `advice` is what to do, empty where there is nothing to do.
+    """
+
+    area: str
+    subject: str
+    state: State
+    detail: str
+    advice: str = ""
+
+
+def doctor(settings: Settings, *, as_json: bool) -> int:
+    """Print all findings; the exit code says whether a spoken interview would work here."""
+    findings = examine(settings)
+    problems = [finding for finding in findings if finding.state == "problem"]
+    console = output()
+    if as_json:
+        report = {"works": not problems, "findings": [asdict(finding) for finding in findings]}
+        console.out(json.dumps(report, indent=2, ensure_ascii=False), highlight=False)
+        return FAILED if problems else DONE
+    console.print(_table(findings))
+    console.print()
+    if not problems:
+        console.print("A spoken interview works here. Start with `parley serve`.")
+        return DONE
+    console.print("A spoken interview would not work here:")
+    for finding in problems:
+        todo = finding.advice or finding.detail
+        console.print(f"  {finding.subject}: {printable(todo)}", soft_wrap=True)
+    return FAILED
+
+
+def examine(settings: Settings) -> list[Finding]:
+    """Look at everything. Nothing is changed, started or downloaded."""
+    return [
+        _python(),
+        *_packages(),
+        *_providers(settings),
+        _whisper_model(settings.whisper_model),
+        _port(settings.host, settings.port),
+        _data_folder(settings.data_dir),
+        *_changed(settings),
+    ]
+
+
+def _table(findings: list[Finding]) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, show_header=False)
+    area = ""
+    for finding in findings:
+        if area and finding.area != area:
+            table.add_row()
+        sign, style = SIGNS[finding.state]
+        detail = Text(printable(finding.detail))
+        if finding.advice:
+            detail.append(f"\n→ {printable(finding.advice)}", "yellow")
+        shown = finding.area if finding.area != area else ""
+        table.add_row(Text(shown, "bold"), Text(sign, style), Text(finding.subject), detail)
+        area = finding.area
+    return table
+
+
+# --- what is installed -----------------------------------------------------------------------
+
+
+def _python() -> Finding:
+    version = platform.python_version()
+    if sys.version_info >= NEEDED_PYTHON:
+        return Finding("python", "Python", "ok", version)
+    least = ".".join(map(str, NEEDED_PYTHON))
+    return Finding("python", "Python", "problem", version, f"Parley needs Python {least} or later")
+
+
+def requirements(declared: list[str]) -> dict[str, str]:
+    """Package names of a distribution's declared requirements, with the extra of each or ""."""
+    found: dict[str, str] = {}
+    for line in declared:
+        if (match := REQUIREMENT.match(line)) is not None:
+            found.setdefault(match["name"], match["extra"] or "")
+    return {name: extra for name, extra in found.items() if extra != DEVELOPMENT}
+
+
+def _packages() -> Iterator[Finding]:
+    try:
+        declared = metadata.requires(DISTRIBUTION) or []
+    except metadata.PackageNotFoundError:
+        yield Finding(
+            "packages", DISTRIBUTION, "note", "runs from its folder, not installed", "make run"
+        )
+        return
+    for name, extra in requirements(declared).items():
+        belongs = f" (extra {extra})" if extra else ""
+        try:
+            yield Finding("packages", name, "ok", metadata.version(name) + belongs)
+        except metadata.PackageNotFoundError:
+            state: State = "note" if extra else "problem"
+            package = f"{DISTRIBUTION}[{extra}]" if extra else name
+            yield Finding(
+                "packages", name, state, f"not installed{belongs}", f"pip install '{package}'"
+            )
+
+
+# --- who would answer ------------------------------------------------------------------------
+
+
+def _providers(settings: Settings) -> Iterator[Finding]:
+    told = options(settings)
+    for slot, name in wanted(settings).items():
+        for provider in PROVIDERS:
+            if provider.slot != slot:
+                continue
+            reason = provider.check(told)
+            note = f" ({provider.note})" if provider.note else ""
+            yield Finding(
+                slot,
+                provider.name,
+                "ok" if reason is None else "note",
+                f"{provider.summary}{note}" if reason is None else reason,
+            )
+        yield _choice(slot, name, told)
+
+
+def _choice(slot: Slot, name: str, told: Options) -> Finding:
+    try:
+        choice = choose(slot, name, told)
+    except NoProvider as error:
+        advice = "; ".join(reason for _, reason in error.reasons)
+        return Finding(slot, "answers", "problem", "nobody", advice)
+    note = f", {choice.first.note}" if choice.first.note else ""
+    others = ", ".join(provider.name for provider in choice.providers[1:])
+    then = f"; if it fails: {others}" if others and slot != "vad" else ""
+    return Finding(slot, "answers", "ok", f"{choice.first.name}{note}: {choice.why}{then}")
+
+
+def _whisper_model(model: str) -> Finding:
+    from stages.stt import whisper
+
+    fetch = f"parley fetch {model}"
+    try:
+        folder = whisper.locate(model)
+    except ImportError:
+        return Finding("files", "Whisper model", "note", "faster-whisper is not installed")
+    if folder is None:
+        where = _hub_cache()
+        return Finding("files", "Whisper model", "note", f"{model} is not in {where}", fetch)
+    missing = whisper.missing_files(folder)
+    if missing:
+        detail = f"{folder} lacks {', '.join(missing)}"
+        return Finding("files", "Whisper model", "note", detail, fetch)
+    return Finding("files", "Whisper model", "ok", f"{model} in {folder}")
+
+
+def _hub_cache() -> str:
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    return HF_HUB_CACHE
+
+
+# --- port, folder, settings ------------------------------------------------------------------
+
+
+def _port(host: str, port: int) -> Finding:
+    subject = f"port {port}"
+    if port == 0:
+        return Finding("port", subject, "ok", "any free one")
+    reached = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    try:
+        socket.create_connection((reached, port), PORT_TIMEOUT_S).close()
+    except ConnectionRefusedError:
+        return Finding("port", subject, "ok", f"free on {host}")
+    except OSError as error:
+        return Finding(
+            "port",
+            subject,
+            "problem",
+            f"PARLEY_HOST={host} cannot be reached: {error.strerror or error}",
+            "choose an address of this machine, such as PARLEY_HOST=127.0.0.1",
+        )
+    if (version := _parley_version(reached, port)) is not None:
+        return Finding("port", subject, "ok", f"Parley {version} answers there")
+    return Finding(
+        "port",
+        subject,
+        "problem",
+        "in use by another program",
+        f"stop it or choose another port: PARLEY_PORT={port + 1 if port < 65535 else port - 1}",
+    )
+
+
+def _parley_version(host: str, port: int) -> str | None:
+    """The version of the Parley that answers there; None for anything else."""
+    connection = http.client.HTTPConnection(host, port, timeout=PORT_TIMEOUT_S)
+    try:
+        connection.request("GET", "/health")
+        health = json.loads(connection.getresponse().read(1024 * 1024))
+        if "stages" in health:
+            return str(health["gateway"]["version"])
+    except (OSError, http.client.HTTPException, ValueError, LookupError, TypeError):
+        return None
+    finally:
+        connection.close()
+    return None
+
+
+def _data_folder(folder: Path) -> Finding:
+    subject = str(folder)
+    existing = folder
+    while not existing.exists() and existing != existing.parent:
+        existing = existing.parent
+    advice = "choose another folder with PARLEY_DATA_DIR, or change its permissions"
+    if not existing.is_dir():
+        return Finding("files", subject, "problem", f"{existing} is no folder", advice)
+    if not os.access(existing, os.W_OK | os.X_OK):
+        return Finding("files", subject, "problem", f"{existing} is not writable", advice)
+    detail = "writable" if existing == folder else "will be made at the first start"
+    return Finding("files", subject, "ok", detail)
+
+
+def _changed(settings: Settings) -> Iterator[Finding]:
+    for name, field in Settings.model_fields.items():
+        value = getattr(settings, name)
+        if value != field.default:
+            shown = value if field.repr else _without_secrets(str(value))
+            yield Finding("settings", variables(field)[0], "ok", str(shown))
+
+
+def _without_secrets(url: str) -> str:
+    """A URL without user, password and query."""
+    parts = urlsplit(url)
+    place = parts.netloc.rpartition("@")[2]
+    return f"{parts.scheme}://{place}{parts.path}"
