@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from gateway.audio import converter
 from gateway.interviewer import Interviewer
 from gateway.protocols.native import Hello, TurnDetection
+from gateway.providers import chosen, options
 from gateway.rest.health import Readiness, StageReport
 from gateway.sessions import Worker
 from gateway.settings import Settings
@@ -20,7 +21,7 @@ from pipeline.pacer import Pacer
 from pipeline.session import Session, SessionPolicy, Stages
 from pipeline.stage import Detector, Responder, Synthesizer, Transcriber
 from pipeline.turns import TurnPolicy
-from stages.registry import Choice, Options, choose
+from stages.registry import Choice, Options
 
 logger = logging.getLogger("parley.engine")
 
@@ -75,32 +76,26 @@ class Engine:
         await self._stack.aclose()
 
     async def _build(self) -> Stages:
-        options = Options(whisper_model=self.settings.whisper_model)
-        wanted: dict[Slot, str] = {
-            "vad": self.settings.vad,
-            "stt": self.settings.stt,
-            "llm": self.settings.llm,
-            "tts": self.settings.tts_engine,
-        }
-        for slot, name in wanted.items():
-            choice = self._choices[slot] = choose(slot, name, options)
+        told = options(self.settings)
+        self._choices = chosen(self.settings)
+        for slot, choice in self._choices.items():
             note = f" ({choice.first.note})" if choice.first.note else ""
             logger.info("%s: %s%s, %s", slot, choice.first.name, note, choice.why)
-        detector: Detector = self._built("vad", options)[0]
-        transcribers: Guard[Transcriber] = self._guard("stt", self._built("stt", options))
-        responders: Guard[Responder] = self._guard("llm", self._built("llm", options))
-        synthesizers: Guard[Synthesizer] = self._guard("tts", self._built("tts", options))
+        detector: Detector = self._built("vad", told)[0]
+        transcribers: Guard[Transcriber] = self._guard("stt", self._built("stt", told))
+        responders: Guard[Responder] = self._guard("llm", self._built("llm", told))
+        synthesizers: Guard[Synthesizer] = self._guard("tts", self._built("tts", told))
         for candidate in transcribers.candidates[:1]:
             start = getattr(candidate.stage, "start", None)
             if start is not None:  # a worker process: load its model before the first session
                 await start()
         return Stages(detector, transcribers, responders, synthesizers)
 
-    def _built(self, slot: Slot, options: Options) -> list[Any]:
+    def _built(self, slot: Slot, told: Options) -> list[Any]:
         providers = self._choices[slot].providers
         if slot == "vad":
             providers = providers[:1]
-        stages = [provider.build(options) for provider in providers]
+        stages = [provider.build(told) for provider in providers]
         for stage in stages:
             self._stack.push_async_callback(stage.aclose)
         return stages
