@@ -20,6 +20,7 @@ from gateway.rest.health import StageReport
 from gateway.settings import Settings
 from gateway.terminal import CommandFailed, output
 from gateway.transports.wire import Wire
+from pipeline.session import Stages
 from stages.registry import NoProvider
 
 logger = logging.getLogger("parley.serve")
@@ -35,8 +36,8 @@ GRACE_S = 10
 BACKLOG = 128
 
 
-def serve(settings: Settings) -> None:
-    """Serve until SIGINT or SIGTERM.
+def serve(settings: Settings, stages: Stages | None = None) -> None:
+    """Serve until SIGINT or SIGTERM, with `stages` in place of the providers of the settings.
 
     Raises `CommandFailed` where the address is not to be had or no provider fills a slot, and
     `KeyboardInterrupt` after an orderly end by SIGINT. A start that fails later exits with 3.
@@ -45,7 +46,7 @@ def serve(settings: Settings) -> None:
     listeners = listen(settings.host, settings.port)
     try:
         _check(settings)
-        server = _Server(settings)
+        server = _Server(settings, stages)
         server.run(sockets=listeners)
     finally:
         for listener in listeners:
@@ -147,8 +148,8 @@ def server_config(app: Starlette) -> uvicorn.Config:
 class _Server(uvicorn.Server):
     """uvicorn, which tells the person at the terminal what has come up."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._app = create_app(settings)
+    def __init__(self, settings: Settings, stages: Stages | None) -> None:
+        self._app = create_app(settings, stages=stages)
         super().__init__(server_config(self._app))
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:

@@ -13,6 +13,11 @@ Pump = Callable[[float], float | None]
 """Sends what is due at the given time; returns when it wants to be called next, or None."""
 
 
+RESOLUTION_S = 0.001
+"""What is due within this is called now: uvloop's clock ticks in milliseconds and its timers fire a
+little early by that clock, so that waiting for the rest would only spin."""
+
+
 class Pacer:
     """Calls pumps when they are due. Belongs to the event loop it is first used on."""
 
@@ -50,13 +55,13 @@ class Pacer:
         heap = self._heap
         loop = asyncio.get_running_loop()
         now = loop.time()
-        while heap and heap[0][0] <= now:
-            _, ticket, pump = heapq.heappop(heap)
+        while heap and heap[0][0] <= now + RESOLUTION_S:
+            at, ticket, pump = heapq.heappop(heap)
             if self._wanted.get(pump) != ticket:
                 continue
             del self._wanted[pump]
             try:
-                following = pump(now)
+                following = pump(max(now, at))
             except Exception as error:  # one session's fault must not silence the others
                 loop.call_exception_handler({"message": "a pump failed", "exception": error})
                 continue

@@ -1,9 +1,9 @@
 """Playout: what has been sent, what has been heard, when the next frame is due. Pure.
 
 The reply is one stretch of audio. Sample `n` is heard at `t0 + n / rate`; a frame is due `lead_ms`
-before it is heard, so that a client holds at most that much. The timeline is absolute: a frame that
-leaves late does not delay the ones after it, unless it left so late that the client fell silent;
-then the rest of the reply is heard later by that much.
+before its last sample is heard, so that a client holds at most that much. The timeline is absolute:
+a frame that leaves late does not delay the ones after it, unless it left so late that the client
+fell silent; then the rest of the reply is heard later by that much.
 """
 
 from collections import deque
@@ -129,7 +129,8 @@ class Playout:
             return None
         if self._t0 is None:
             return float("-inf")
-        return self._t0 + self._sent / self.rate_hz - self._lead_s
+        end = self._sent + min(waiting, self._frame)
+        return self._t0 + end / self.rate_hz - self._lead_s
 
     def take(self, now: float) -> ReplyAudio | None:
         """The next frame if it is due, else None. At most one frame of audio, never empty."""
@@ -192,10 +193,15 @@ class Playout:
 
     @property
     def over_at(self) -> float | None:
-        """When the last sample will have been heard; None while audio is missing or unsent."""
-        if not self._complete or self._sent < self._pushed:
+        """When the last sample will have been heard, if no frame is late from here on.
+
+        None while more audio may come or none has been sent; minus infinity where there is none.
+        """
+        if not self._complete:
             return None
-        return self._t0 + self._pushed / self.rate_hz if self._t0 is not None else float("-inf")
+        if not self._pushed:
+            return float("-inf")
+        return None if self._t0 is None else self._t0 + self._pushed / self.rate_hz
 
     def stop(self) -> None:
         """Send no more of this reply. What was sent stays known to `heard`."""

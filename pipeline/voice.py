@@ -50,7 +50,7 @@ class Voice:
         self._pacer = pacer
         self._convert = convert
         self._emit = emit
-        self._moved = asyncio.Event()  # a frame left: there may be room, or the reply may be out
+        self._moved = asyncio.Event()  # a frame left: there may be room
         self._turn = -1
         self._budget: TurnBudget | None = None
         self._on_first: Callable[[], None] = lambda: None
@@ -122,15 +122,13 @@ class Voice:
         loop = asyncio.get_running_loop()
         self._playout.finish()
         self._pump_now()
+        # Frames that leave late move the end, so look again when it has come.
         while True:
             over_at = self._playout.over_at
-            if over_at is None:
-                self._moved.clear()
-                await self._moved.wait()
-            elif over_at > loop.time():
-                await asyncio.sleep(over_at - loop.time())
-            else:
+            assert over_at is not None  # the first frame has left, or there is none
+            if over_at <= loop.time():
                 break
+            await asyncio.sleep(over_at - loop.time())
         self.speaking = False
 
     def finish(self) -> str:

@@ -11,6 +11,7 @@ goes the same way, so any process can answer the next turn of a session.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Literal
 
 from pipeline.stage import Message
@@ -183,9 +184,16 @@ def _question_was_heard(session: InterviewSession, bank: RoleBank) -> bool:
     if not session.messages or session.messages[-1].role != "assistant":
         return False
     last = spoken(session.messages[-1].content)
+    return not any(lead.startswith(last) for lead in _leads(bank.role))
+
+
+@cache
+def _leads(role: str) -> tuple[str, ...]:
+    """All that the interviewer says before a question."""
+    bank = bank_for(role)
     mentions = (mention.format(term) for mention in _MENTIONS for term in bank.key_terms)
     fixed = (bank.opening, *bank.acknowledgements, *_SKIPS, *_REPEATS, *_UNCLEAR, _WELCOME_BACK)
-    return not any(spoken(lead).startswith(last) for lead in (*fixed, *mentions))
+    return tuple(spoken(lead) for lead in (*fixed, *mentions))
 
 
 def _acknowledge(session: InterviewSession, bank: RoleBank, words: str) -> str:

@@ -44,6 +44,18 @@ def test_pumps_are_called_when_they_are_due() -> None:
     assert len(pacer) == 0
 
 
+def test_what_is_due_within_the_clocks_resolution_is_called_as_if_on_time() -> None:
+    early = Ticker(1.0, 1)
+    later = Ticker(1.0, 1)
+
+    def story(pacer: Pacer) -> None:
+        pacer.schedule(early, 0.1)
+        pacer.schedule(later, 0.1008)
+
+    pace(story, 1.0)
+    assert (early.called, later.called) == ([0.1], [0.1008])
+
+
 def test_a_later_wish_replaces_the_earlier_one() -> None:
     ticker = Ticker(1.0, 1)
 

@@ -39,9 +39,9 @@ def play(reply: Playout, until: float) -> None:
 
 def test_the_first_200_ms_leave_at_once_and_then_a_frame_every_20_ms() -> None:
     reply = playout()
-    assert taken(reply, 10.0) == list(range(0, 220, 20))
+    assert taken(reply, 10.0) == list(range(0, 200, 20))
     assert taken(reply, 10.019) == []
-    assert taken(reply, 10.0201) == [220]
+    assert taken(reply, 10.0201) == [200]
     assert reply.due is not None
     assert round(reply.due, 6) == 10.04
 
@@ -49,7 +49,7 @@ def test_the_first_200_ms_leave_at_once_and_then_a_frame_every_20_ms() -> None:
 def test_a_late_pump_sends_what_was_missed_and_keeps_the_timeline() -> None:
     reply = playout()
     taken(reply, 0.0)
-    assert taken(reply, 0.1001) == [220, 240, 260, 280, 300]
+    assert taken(reply, 0.1001) == [200, 220, 240, 260, 280]
     assert reply.due is not None
     assert round(reply.due, 6) == 0.12
 
@@ -58,8 +58,8 @@ def test_after_running_dry_the_rest_is_heard_later() -> None:
     reply = playout(ms=200)
     taken(reply, 0.0)
     assert reply.due is None
-    reply.push(tone(200))
-    assert taken(reply, 1.0) == list(range(200, 400, 20))
+    reply.push(tone(180))
+    assert taken(reply, 1.0) == list(range(200, 380, 20))
     assert reply.played_ms(1.0) == 200
     assert reply.played_ms(1.1) == 300
 
@@ -81,14 +81,22 @@ def test_a_reply_without_audio_is_over_at_once() -> None:
     assert reply.take(0.0) is None
 
 
-def test_a_reply_is_not_over_while_frames_wait() -> None:
+def test_a_reply_is_over_when_its_last_sample_has_been_heard() -> None:
     reply = playout(ms=1000)
+    taken(reply, 0.0)
     assert reply.over_at is None
     reply.finish()
-    play(reply, 0.5)
-    assert reply.over_at is None
-    play(reply, 0.9)
     assert reply.over_at == 1.0
+
+
+def test_the_end_of_a_reply_is_unknown_before_it_has_begun_and_moves_when_frames_are_late() -> None:
+    reply = playout(ms=1000)
+    reply.finish()
+    assert reply.over_at is None
+    taken(reply, 0.0)
+    assert reply.over_at == 1.0
+    taken(reply, 0.7)
+    assert reply.over_at == 1.5
 
 
 def test_frames_are_cut_across_pieces_without_loss() -> None:
@@ -110,8 +118,8 @@ def test_the_look_ahead_is_bounded_by_room() -> None:
     reply.push(tone(1500))
     assert reply.room_ms == -500
     taken(reply, 0.0)
-    assert reply.room_ms == -280
-    assert (reply.pushed_ms, reply.sent_ms) == (1500, 220)
+    assert reply.room_ms == -300
+    assert (reply.pushed_ms, reply.sent_ms) == (1500, 200)
 
 
 # --- what was heard --------------------------------------------------------------------------
@@ -156,7 +164,7 @@ def test_written_text_counts_as_heard() -> None:
 def test_what_was_never_sent_was_not_heard() -> None:
     reply = playout(ms=1000, text="only one sentence")
     taken(reply, 0.0)
-    assert reply.played_ms(5.0) == 220
+    assert reply.played_ms(5.0) == 200
 
 
 def test_the_client_may_correct_the_played_position() -> None:
@@ -212,7 +220,7 @@ def test_at_most_the_lead_is_ahead_and_every_sample_leaves_once_in_order(
             position += size
         while (frame := reply.take(now)) is not None:
             sent.append(frame.pcm)
-            assert frame.at_ms - reply.played_ms(now) <= 201
+            assert reply.sent_ms - reply.played_ms(now) <= 201
     for size in queue:
         reply.push(audio[position : position + size])
         position += size

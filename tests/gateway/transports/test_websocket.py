@@ -152,10 +152,10 @@ def test_a_barge_in_clears_and_sends_no_further_byte_of_the_old_turn(gateway: An
             done = await caller.until("reply.done", turn=0)
             assert done["interrupted"] is True
             assert len(done["heard"]) < 60
-            assert heard_bytes <= (clear["at_ms"] + 220) * 32
+            assert heard_bytes <= (clear["at_ms"] + 202) * 32
             await caller.speak(ms=0, silence_ms=400)
             await caller.until("reply.started", turn=1)
-            assert len(caller.audio) - heard_bytes <= 220 * 32
+            assert len(caller.audio) - heard_bytes <= 202 * 32
 
     gateway.run(story)
 

@@ -1,0 +1,1 @@
+"""How fast, how cheap and how right the gateway is; `python -m benchmarks --help`."""

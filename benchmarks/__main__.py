@@ -1,0 +1,103 @@
+"""Measure Parley on this machine.
+
+    python -m benchmarks                  all of it, about eight minutes
+    python -m benchmarks load             many callers at once
+    python -m benchmarks load --sessions 200 --save
+
+  latency   one caller, stages that cost nothing: what the gateway itself adds to an answer and
+            how fast it falls silent when it is interrupted
+  offline   one caller, the stages of a machine without a network: what a person waits for
+  load      --sessions callers at once, the server on one core: CPU, lateness, memory
+  wer       every clip of fixtures/audio, spoken to the default recogniser: word error rates
+
+Each run starts a gateway of its own on a free port and prints a table. A figure with a limit must
+hold: the exit code is 1 where one does not, 2 where the load client was too late or too busy for
+its figures to be believed. Close what else is busy first. --save appends each run, with the facts
+of the machine, to benchmarks/results/<name>.json.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from benchmarks import runs
+from benchmarks.caller import CallEnded
+from benchmarks.result import Result
+from benchmarks.runs import OnProgress, RunFailed
+from benchmarks.server import ServerFailed
+
+LOG_WIDTH = 110
+NAMES = ("latency", "offline", "load", "wer")
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "run",
+        nargs="?",
+        choices=(*NAMES, "all"),
+        default="all",
+        help="what to measure (default: all)",
+    )
+    parser.add_argument(
+        "--sessions", type=int, default=100, help="callers at once in the load run (default: 100)"
+    )
+    parser.add_argument("--save", action="store_true", help="keep the results")
+    arguments = parser.parse_args()
+    if arguments.sessions < 1:
+        parser.error("--sessions must be at least 1")
+    return arguments
+
+
+def _measure(name: str, sessions: int, console: Console) -> Result:
+    measure: dict[str, Callable[[OnProgress], Result]] = {
+        "latency": runs.latency,
+        "offline": runs.offline,
+        "load": lambda on_progress: runs.load(sessions, on_progress),
+        "wer": runs.wer,
+    }
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    # Drawn seldom: the terminal's work is done on the load client's core.
+    with Progress(*columns, console=console, transient=True, refresh_per_second=2) as progress:
+        task = progress.add_task(f"{name}: starting the gateway", total=None)
+
+        def on_progress(done: float, goal: float) -> None:
+            progress.update(task, description=name, completed=done, total=goal)
+
+        return measure[name](on_progress)
+
+
+def main() -> int:
+    """Run what the command line asks for; returns the exit code."""
+    arguments = _arguments()
+    # In a pipe or a log there is no terminal whose width could be asked.
+    console = Console(width=None if sys.stdout.isatty() else LOG_WIDTH)
+    code = 0
+    for name in NAMES if arguments.run == "all" else (arguments.run,):
+        try:
+            result = _measure(name, arguments.sessions, console)
+        except (RunFailed, ServerFailed, CallEnded, OSError) as error:
+            console.print(f"{name}: {error}", style="bold red", markup=False)
+            code = 1
+            continue
+        console.print(result.table())
+        for note in (*result.distrust, *result.notes):
+            console.print(f"  {note}", markup=False)
+        if arguments.save:
+            console.print(f"  saved to {result.save()}", markup=False)
+        if result.failed:
+            code = 1
+        elif result.distrust:
+            code = code or 2
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,211 @@
+"""The runs: which server, which load, and what must hold."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from benchmarks.load import Plan
+from benchmarks.result import Machine, Metric, Result, percentiles
+from benchmarks.server import Server
+from benchmarks.speech import answers, recordings
+from benchmarks.timing import Summary, cpu_ms_per_session_second
+from benchmarks.wer import Score, metrics, recognise
+
+OnProgress = Callable[[float, float], None]
+"""Called with how much is done and how much there is to do."""
+
+LATENCY_TURNS = 36
+BARGE_IN_EVERY = 3
+SHORT_ANSWER_MS = 1_500
+OFFLINE_TURNS = 16
+LOAD_SECONDS = 30.0
+
+
+class RunFailed(Exception):
+    """A run broke off; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What a load run found, with the server's side of the same stretch of time."""
+
+    report: dict[str, Any]
+    cpu_s: float
+    workers_cpu_s: float
+    others_cpu_s: float
+    memory_mb: float
+    """Resident memory of the server above what it had before the first session."""
+
+    @property
+    def wall_s(self) -> float:
+        return float(self.report["wall_s"])
+
+    def summary(self, name: str) -> Summary | None:
+        values = self.report[name]
+        return None if values is None else Summary(**values)
+
+
+def cores() -> tuple[int, int]:
+    """One core for the server, another for the load; the same one where there is only one."""
+    usable = sorted(os.sched_getaffinity(0))
+    return usable[0], usable[-1]
+
+
+def run_load(server: Server, plan: Plan, on_progress: OnProgress) -> Measured:
+    """Let a load client of its own process call the server. Raises `RunFailed`."""
+    arguments = [sys.executable, "-m", "benchmarks.load", "--core", str(cores()[1])]
+    for name, value in vars_of(plan).items():
+        if value is True:
+            arguments.append(f"--{name}")
+        elif value is not None and value is not False:
+            arguments += [f"--{name}", str(value)]
+    goal = plan.seconds or (plan.turns or 0) * plan.sessions
+    empty_mb = server.memory_mb()
+    before = after = server.cpu()
+    full_mb = empty_mb
+    report: dict[str, Any] | None = None
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            for line in process.stdout:
+                told = json.loads(line)
+                match told.pop("event"):
+                    case "steady":
+                        before = server.cpu()
+                    case "progress":
+                        on_progress(told["elapsed_s" if plan.seconds else "answered"], goal)
+                    case "over":
+                        after = server.cpu()
+                        full_mb = server.memory_mb()
+                    case "report":
+                        report = told
+        finally:
+            process.terminate()
+    if report is None:
+        raise RunFailed("the load client broke off")
+    on_progress(goal, goal)
+    used = after.since(before)
+    client_s = report["client_cpu_share"] * report["wall_s"]
+    return Measured(
+        report,
+        cpu_s=used.server_s,
+        workers_cpu_s=used.workers_s,
+        others_cpu_s=max(0.0, used.machine_s - used.server_s - used.workers_s - client_s),
+        memory_mb=full_mb - empty_mb,
+    )
+
+
+def vars_of(plan: Plan) -> dict[str, Any]:
+    """A plan as the load client's command-line options."""
+    return {name.replace("_", "-"): getattr(plan, name) for name in plan.__slots__}
+
+
+def latency(on_progress: OnProgress) -> Result:
+    """One session, stages that cost nothing: what the gateway itself adds."""
+    with Server("fakes", core=cores()[0]) as server:
+        plan = Plan(
+            server.sessions_url,
+            turns=LATENCY_TURNS,
+            longest_ms=SHORT_ANSWER_MS,
+            barge_in_every=BARGE_IN_EVERY,
+        )
+        seen = run_load(server, plan, on_progress)
+    decided = percentiles(
+        "decision → first reply byte",
+        "ms",
+        seen.summary("decision_to_first"),
+        {"p50": 3.0, "p99": 10.0},
+    )
+    interrupted = percentiles(
+        "barge-in decision → last old byte", "ms", seen.summary("clear_to_last"), {"max": 20.0}
+    )
+    return _result("latency", seen, {"sessions": 1, "stages": "fakes"}, [*decided, *interrupted])
+
+
+def offline(on_progress: OnProgress) -> Result:
+    """One session, what answers on a machine without a network, on all its cores."""
+    with Server("offline") as server:
+        plan = Plan(server.sessions_url, turns=OFFLINE_TURNS, hush=True)
+        seen = run_load(server, plan, on_progress)
+    decided = percentiles(
+        "decision → first reply byte", "ms", seen.summary("decision_to_first"), {"p50": 80.0}
+    )
+    return _result("offline", seen, {"sessions": 1, "stages": "offline"}, decided)
+
+
+def load(sessions: int, on_progress: OnProgress) -> Result:
+    """Many sessions at once on one core: real voice detection, fakes behind it."""
+    with Server("fakes", core=cores()[0], sessions=sessions) as server:
+        plan = Plan(server.sessions_url, sessions=sessions, seconds=LOAD_SECONDS)
+        seen = run_load(server, plan, on_progress)
+    decided = percentiles("decision → first reply byte", "ms", seen.summary("decision_to_first"))
+    late = percentiles("frame lateness", "ms", seen.summary("lateness"), {"p99": 50.0})
+    judged = percentiles(
+        "chunk ready → decision", "ms", seen.summary("ready_to_decision"), {"p99": 50.0}
+    )
+    cost = Metric(
+        "server CPU",
+        cpu_ms_per_session_second(seen.cpu_s, sessions, seen.wall_s),
+        "ms per session-second",
+        limit=4.0,
+    )
+    memory = Metric("server memory", seen.memory_mb / sessions, "MB per session")
+    found = [cost, memory, *late, *judged, *decided]
+    return _result("load", seen, {"sessions": sessions, "stages": "fakes"}, found)
+
+
+def wer(on_progress: OnProgress) -> Result:
+    """How well the default recogniser understands the clips."""
+    clips = (*answers(), *recordings())
+    done = 0
+
+    def one_more() -> None:
+        nonlocal done
+        done += 1
+        on_progress(done, len(clips))
+
+    with Server("offline") as server:
+        provider = server.providers().get("stt", "unknown")
+        scores = asyncio.run(recognise(server.sessions_url, clips, one_more))
+    notes = tuple(_heard(score) for score in scores if score.errors)
+    return Result(
+        "wer", {"recogniser": provider}, tuple(metrics(scores)), Machine.here(), notes=notes
+    )
+
+
+def _heard(score: Score) -> str:
+    turns = "" if score.turns == 1 else f" ({score.turns} turns)"
+    return f"{score.clip.name}{turns}: {score.heard or '(nothing)'}"
+
+
+def _result(name: str, seen: Measured, settings: dict[str, Any], found: list[Metric]) -> Result:
+    """Add what every load run tells."""
+    report = seen.report
+    spoken = report["spoken"]
+    unanswered = spoken - report["answered"] if spoken else float("inf")
+    found += [
+        Metric("turns without an answer", unanswered, "", limit=0.0, count=spoken),
+        Metric("old frames after a barge-in", report["frames_after_clear"], "", limit=0.0),
+        Metric("frames too late to be heard", report["frames_unheard"], ""),
+        *percentiles("end of speech → first reply byte", "ms", seen.summary("voice_to_voice"))[:1],
+        *percentiles("first user frame → last old byte", "ms", seen.summary("speech_to_last"))[:1],
+        Metric("server CPU, share of a core", seen.cpu_s / seen.wall_s, ""),
+        Metric("worker CPU, share of a core", seen.workers_cpu_s / seen.wall_s, ""),
+        Metric("load client CPU, share of a core", report["client_cpu_share"], ""),
+        *percentiles("load client lag", "ms", seen.summary("lag"))[2:3],
+        Metric("CPU of other processes, cores", seen.others_cpu_s / seen.wall_s, ""),
+    ]
+    faults = tuple(f"{code}: {count} times" for code, count in sorted(report["faults"].items()))
+    return Result(
+        name,
+        settings,
+        tuple(found),
+        Machine.here(),
+        distrust=tuple(report["distrust"]),
+        notes=faults,
+    )

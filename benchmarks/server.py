@@ -1,0 +1,197 @@
+"""The gateway as a process of its own, and what the system says it uses."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Literal
+
+import httpx
+
+START_TIMEOUT_S = 60.0
+STOP_TIMEOUT_S = 10.0
+SPARE_SESSIONS = 20
+"""Places beyond those measured: a caller may come back before its last call was cleared away."""
+
+TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+
+
+class ServerFailed(Exception):
+    """The gateway did not start; the text has the last lines that it wrote."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cpu:
+    """CPU seconds used so far: by the server, by its worker processes, by the whole machine."""
+
+    server_s: float
+    workers_s: float
+    machine_s: float
+
+    def since(self, earlier: "Cpu") -> "Cpu":
+        return Cpu(
+            self.server_s - earlier.server_s,
+            self.workers_s - earlier.workers_s,
+            self.machine_s - earlier.machine_s,
+        )
+
+
+class Server:
+    """A gateway that serves within a `with` block, on `core` alone if one is given.
+
+    `fakes`: real voice detection, scripted stages behind it (`benchmarks.scripted`); `offline`:
+    `parley serve` with what answers on a machine without a network. Ended by its process id.
+
+    Raises `ServerFailed` on entering when it does not become ready.
+    """
+
+    def __init__(
+        self, stages: Literal["fakes", "offline"], *, core: int | None = None, sessions: int = 1
+    ) -> None:
+        self._stages = stages
+        self._core = core
+        self._sessions = sessions
+        self._port = _free_port()
+        self._folder = tempfile.TemporaryDirectory(prefix="parley-bench-")
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def sessions_url(self) -> str:
+        """Where sessions are, without the session's id."""
+        return f"ws://127.0.0.1:{self._port}/ws"
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def __enter__(self) -> "Server":
+        if self._stages == "fakes":
+            command = [sys.executable, "-m", "benchmarks.scripted"]
+        else:
+            command = [sys.executable, "-m", "gateway.cli", "serve"]
+        environment = {
+            **os.environ,
+            "PARLEY_HOST": "127.0.0.1",
+            "PARLEY_PORT": str(self._port),
+            "PARLEY_DATA_DIR": self._folder.name,
+            "PARLEY_LOG_LEVEL": "warning",
+            "PARLEY_MAX_SESSIONS": str(self._sessions + SPARE_SESSIONS),
+        }
+        log = Path(self._folder.name, "server.log")
+        with log.open("wb") as output:
+            self._process = subprocess.Popen(
+                command, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+            )
+        if self._core is not None:
+            # Threads that it starts from now on stay on this core; its imports take longer.
+            os.sched_setaffinity(self.pid, {self._core})
+        try:
+            self._wait_until_ready(log)
+        except BaseException:
+            self._stop()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stop()
+
+    def _wait_until_ready(self, log: Path) -> None:
+        assert self._process is not None
+        deadline = time.monotonic() + START_TIMEOUT_S
+        url = f"http://127.0.0.1:{self._port}/health/ready"
+        while self._process.poll() is None and time.monotonic() < deadline:
+            try:
+                if httpx.get(url, timeout=2.0, trust_env=False).status_code == 200:
+                    return
+            except httpx.TransportError:
+                pass
+            time.sleep(0.1)
+        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+        raise ServerFailed("\n".join(["the gateway did not become ready:", *lines[-15:]]))
+
+    def _stop(self) -> None:
+        if self._process is not None and self._process.poll() is None:
+            self._process.send_signal(signal.SIGTERM)
+            try:
+                self._process.wait(STOP_TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+        self._folder.cleanup()
+
+    # --- what it uses ------------------------------------------------------------------------
+
+    def providers(self) -> dict[str, str]:
+        """Which provider fills each slot, as `/health` tells it."""
+        health = httpx.get(f"http://127.0.0.1:{self._port}/health", timeout=5.0, trust_env=False)
+        return {stage["slot"]: stage["provider"] for stage in health.json()["stages"]}
+
+    def cpu(self) -> Cpu:
+        """CPU used so far. A worker process that ended in between is no longer counted."""
+        workers = sum(_cpu_s(pid) for pid in _descendants(self.pid))
+        return Cpu(_cpu_s(self.pid), workers, _machine_s())
+
+    def memory_mb(self) -> float:
+        """Resident memory of the server process, its workers not included."""
+        pages = int(Path(f"/proc/{self.pid}/statm").read_text(encoding="ascii").split()[1])
+        return pages * PAGE_BYTES / 2**20
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def _stat(pid: int) -> list[str]:
+    """The fields of /proc/<pid>/stat from the state on (proc(5) counts it as the third)."""
+    text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    return text.rpartition(")")[2].split()
+
+
+def _cpu_s(pid: int) -> float:
+    try:
+        fields = _stat(pid)
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / TICKS_PER_S
+
+
+def _machine_s() -> float:
+    """CPU seconds that all processes of the machine have used: busy, not idle, not stolen."""
+    with Path("/proc/stat").open(encoding="ascii") as file:
+        user, nice, system, _idle, _iowait, irq, softirq, *_ = file.readline().split()[1:]
+    return sum(map(int, (user, nice, system, irq, softirq))) / TICKS_PER_S
+
+
+def _descendants(root: int) -> list[int]:
+    """Every process below `root`."""
+    children: dict[int, list[int]] = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                parent = int(_stat(int(entry.name))[1])
+            except OSError:
+                continue
+            children.setdefault(parent, []).append(int(entry.name))
+    found = []
+    waiting = [root]
+    while waiting:
+        below = children.get(waiting.pop(), [])
+        found += below
+        waiting += below
+    return found

@@ -1,0 +1,95 @@
+"""Speech to play to the server: the fixture clips, and the recordings beside the project."""
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import av
+import numpy as np
+import soundfile
+
+from pipeline.frames import INPUT_RATE_HZ, Samples
+
+ROOT = Path(__file__).resolve().parent.parent
+FIXTURES = ROOT / "fixtures" / "audio"
+RECORDINGS = ROOT.parent / "shared" / "audio"
+"""Recordings of people that lie beside the project on some machines; not part of it."""
+
+FRAME_MS = 20
+FRAME_BYTES = INPUT_RATE_HZ * 2 * FRAME_MS // 1000
+MARGIN_MS = 120
+"""Left round a segment when it is cut out, so that soft first and last sounds stay in."""
+
+_TABLE_ROW = re.compile(r"^\| (?P<file>[\w.-]+\.(?:wav|flac)) \|[^|]*\| (?P<text>[^|]+) \|$", re.M)
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """A spoken text; `segments` are `(start_ms, end_ms)` of speech where they are known."""
+
+    name: str
+    text: str
+    pcm: Samples
+    segments: tuple[tuple[int, int], ...] = ()
+    features: frozenset[str] = field(default_factory=frozenset)
+
+    @property
+    def duration_ms(self) -> int:
+        return len(self.pcm) * 1000 // INPUT_RATE_HZ
+
+    def segment(self, longest_ms: int | None = None) -> Samples:
+        """The longest segment, which is one turn; cut after `longest_ms` if that is given."""
+        start_ms, end_ms = max(self.segments, key=lambda span: span[1] - span[0])
+        start_ms = max(0, start_ms - MARGIN_MS)
+        end_ms += MARGIN_MS
+        if longest_ms is not None:
+            end_ms = min(end_ms, start_ms + longest_ms)
+        return self.pcm[start_ms * INPUT_RATE_HZ // 1000 : end_ms * INPUT_RATE_HZ // 1000]
+
+
+def answers() -> tuple[Clip, ...]:
+    """The fixture clips in order of name. Raises `FileNotFoundError` where there are none."""
+    clips = tuple(_answer(path) for path in sorted(FIXTURES.glob("*.json")))
+    if not clips:
+        raise FileNotFoundError(f"no clips in {FIXTURES}: run fixtures/audio/make.py")
+    return clips
+
+
+def _answer(path: Path) -> Clip:
+    facts = json.loads(path.read_text(encoding="utf-8"))
+    pcm, rate_hz = soundfile.read(path.with_suffix(".wav"), dtype="int16")
+    if rate_hz != INPUT_RATE_HZ:
+        raise ValueError(f"{path.stem}: {rate_hz} Hz, not {INPUT_RATE_HZ}")
+    segments = tuple((s["start_ms"], s["end_ms"]) for s in facts["segments"])
+    return Clip(path.stem, facts["text"], pcm, segments, frozenset(facts["features"]))
+
+
+def recordings(folder: Path = RECORDINGS) -> tuple[Clip, ...]:
+    """The recordings that the table in the folder's README names; none where it is missing."""
+    table = folder / "README.md"
+    if not table.exists():
+        return ()
+    rows = _TABLE_ROW.finditer(table.read_text(encoding="utf-8"))
+    return tuple(
+        Clip(Path(row["file"]).stem, row["text"].strip(), _decode(folder / row["file"]))
+        for row in rows
+        if (folder / row["file"]).exists()
+    )
+
+
+def _decode(path: Path) -> Samples:
+    """Any audio file as 16 kHz mono. Trusted files only: it is decoded whole."""
+    resampler = av.AudioResampler(format="s16", layout="mono", rate=INPUT_RATE_HZ)
+    with av.open(str(path)) as container:
+        frames = [out for frame in container.decode(audio=0) for out in resampler.resample(frame)]
+    frames += resampler.resample(None)
+    return np.concatenate([frame.to_ndarray().reshape(-1) for frame in frames])
+
+
+def frames(pcm: Samples) -> Iterator[bytes]:
+    """20 ms frames as little-endian bytes, the last one filled up with silence."""
+    data = pcm.astype("<i2").tobytes()
+    for start in range(0, len(data), FRAME_BYTES):
+        yield data[start : start + FRAME_BYTES].ljust(FRAME_BYTES, b"\0")
