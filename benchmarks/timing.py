@@ -10,6 +10,9 @@ from dataclasses import asdict, dataclass
 LEAD_MS = 200.0
 """How far ahead of real time a server may send reply audio (the protocol's promise)."""
 
+FRAME_MS = 20.0
+"""How much audio a message of the server holds: the lead counts to its end."""
+
 CHUNK_MS = 32
 """The voice detector's step: a decision can fall only where a chunk of input audio is complete."""
 
@@ -51,14 +54,14 @@ class Summary:
 def lateness_ms(arrivals: Sequence[float], positions_ms: Sequence[float]) -> list[float]:
     """How late each frame of a reply came, in ms, against the schedule that its first frame sets.
 
-    `positions_ms` says where in the reply each frame begins. A frame is due `LEAD_MS` before it is
-    heard, and never before the first one. Early frames are not late: 0.
+    `positions_ms` says where in the reply each frame begins. A frame is due `LEAD_MS` before its
+    end is heard, and never before the first one. Early frames are not late: 0.
     """
     if not arrivals:
         return []
     first = arrivals[0]
     return [
-        max(0.0, (arrival - first) * 1000 - max(0.0, position - LEAD_MS))
+        max(0.0, (arrival - first) * 1000 - max(0.0, position + FRAME_MS - LEAD_MS))
         for arrival, position in zip(arrivals, positions_ms, strict=True)
     ]
 

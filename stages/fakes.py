@@ -170,8 +170,10 @@ class _FakeRecognition:
         stage.open_now += 1
 
     def feed(self, pcm: Samples) -> None:
+        if self._on_partial is None:
+            return
         words = self._stage.text.split()
-        if self._on_partial is not None and self._words < len(words):
+        if self._words < len(words):
             self._words += 1
             text = " ".join(words[: self._words])
             self._on_partial(Transcript(self._turn, text, final=False))

@@ -19,6 +19,8 @@ from typing import Any, Protocol, cast
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.http11 import Request
 
+from gateway.transports.framing import Cutter
+
 EXTENSION = "parley.wire"
 """Where the application finds its connection's `Wire`: in the ASGI scope's `extensions`."""
 
@@ -39,7 +41,8 @@ class Wire(WebSocketsSansIOProtocol):
 
     receiver: Receiver | None = None
     stall_timer: asyncio.TimerHandle | None = None
-    stalled = False
+    cutter: Cutter | None = None
+    """Set while uvicorn's parser has had nothing but whole frames."""
 
     def attach(self, receiver: Receiver) -> None:
         """From now on messages go to `receiver`; `receive` still reports the disconnect.
@@ -120,6 +123,21 @@ class Wire(WebSocketsSansIOProtocol):
         if scope is not None:
             scope["extensions"][EXTENSION] = self
 
+    def data_received(self, data: bytes) -> None:
+        if not self.handshake_initiated:
+            super().data_received(data)
+            # Usually the request ends here, and the client waits for the answer.
+            self.cutter = Cutter() if data.endswith(b"\r\n\r\n") else None
+        elif self.receiver is None or self.cutter is None:
+            self.cutter = None
+            super().data_received(data)
+        else:
+            for audio, piece in self.cutter.push(data):
+                if not audio:
+                    super().data_received(piece)
+                elif not self.close_sent:
+                    self.receiver.on_audio(piece)
+
     def send_receive_event_to_app(self) -> None:
         if self.receiver is None:
             super().send_receive_event_to_app()
@@ -146,7 +164,6 @@ class Wire(WebSocketsSansIOProtocol):
 
     def _give_up(self) -> None:
         self.stall_timer = None
-        self.stalled = True
         self.abort()
 
     def keepalive_timeout(self) -> None:

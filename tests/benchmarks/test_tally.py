@@ -34,8 +34,8 @@ def test_answered_turn_is_timed_from_decision_readiness_and_end_of_speech():
     assert tally.decision_to_first == pytest.approx([2.0])
     assert tally.ready_to_decision == pytest.approx([10.0])
     assert tally.voice_to_voice == pytest.approx([812.0])
-    # The third frame is due 100 ms after the first one and came after 250.
-    assert tally.lateness == pytest.approx([0.0, 0.0, 150.0])
+    # The third frame is due 120 ms after the first one and came after 250.
+    assert tally.lateness == pytest.approx([0.0, 0.0, 130.0])
     assert tally.frames_unheard == 0
 
 

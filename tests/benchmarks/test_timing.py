@@ -33,8 +33,8 @@ def test_summary_of_values_and_of_nothing():
 
 def test_reply_on_schedule_is_not_late():
     positions = [20.0 * n for n in range(15)]
-    # The first 200 ms at once, then frame by frame in real time.
-    arrivals = [100.0 + max(0.0, position - 200) / 1000 for position in positions]
+    # The first 200 ms at once, then frame by frame in real time, each by its end.
+    arrivals = [100.0 + max(0.0, position + 20 - 200) / 1000 for position in positions]
     assert lateness_ms(arrivals, positions) == pytest.approx([0.0] * 15, abs=1e-6)
 
 
@@ -43,8 +43,8 @@ def test_early_frames_are_not_negative_lateness():
 
 
 def test_lateness_counts_from_the_due_time_of_each_frame():
-    # Due at 0, 0 and (300 - 200) ms after the first one.
-    assert lateness_ms([5.0, 5.003, 5.130], [0.0, 20.0, 300.0]) == pytest.approx(
+    # Due at 0, 0 and (320 - 200) ms after the first one.
+    assert lateness_ms([5.0, 5.003, 5.150], [0.0, 20.0, 300.0]) == pytest.approx(
         [0.0, 3.0, 30.0], abs=1e-6
     )
 

@@ -9,6 +9,7 @@ import httpx
 import numpy as np
 import pytest
 from websockets.exceptions import InvalidStatus
+from websockets.frames import Frame, Opcode
 
 from gateway.sessions import transcript_log
 from gateway.transports import wire
@@ -388,6 +389,85 @@ def test_a_recording_sent_at_once_is_heard_whole(gateway: Any) -> None:
     gateway.run(story)
 
 
+async def raw_call(gateway: Any, *after: bytes, receive_buffer: int = 65_536) -> socket.socket:
+    """A socket after the handshake, with `after` sent in the same packet as the request."""
+    loop = asyncio.get_running_loop()
+    raw = socket.socket()
+    raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+    raw.setblocking(False)
+    await loop.sock_connect(raw, ("127.0.0.1", gateway.port))
+    handshake = (
+        "GET /ws/raw HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\n"
+        "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    )
+    await loop.sock_sendall(raw, handshake.encode() + b"".join(after))
+    return raw
+
+
+async def read_until(raw: socket.socket, wanted: bytes) -> bytes:
+    got = b""
+    async with asyncio.timeout(10):
+        while wanted not in got:
+            more = await asyncio.get_running_loop().sock_recv(raw, 65_536)
+            assert more, f"closed after {got[-200:]!r}"
+            got += more
+    return got
+
+
+def masked(opcode: Opcode, data: bytes, *, fin: bool = True) -> bytes:
+    return Frame(opcode, data, fin).serialize(mask=True)
+
+
+def test_a_client_that_does_not_wait_for_the_handshake_is_understood(gateway: Any) -> None:
+    async def story() -> None:
+        hello = masked(Opcode.TEXT, b'{"type":"hello","version":1}')
+        loop = asyncio.get_running_loop()
+        raw = await raw_call(gateway, hello, masked(Opcode.BINARY, bytes(640))[:300])
+        with raw:
+            await read_until(raw, b'"ready"')
+            await loop.sock_sendall(raw, masked(Opcode.TEXT, b'{"type":"ping","t":5}'))
+
+    gateway.run(story)
+
+
+def test_a_message_in_fragments_is_one_message(gateway: Any) -> None:
+    async def story() -> None:
+        loop = asyncio.get_running_loop()
+        with await raw_call(gateway) as raw:
+            await read_until(raw, b"\r\n\r\n")
+            parts = masked(Opcode.TEXT, b'{"type":"hello",', fin=False)
+            parts += masked(Opcode.PING, b"p") + masked(Opcode.CONT, b'"version":1}')
+            for byte in parts:
+                await loop.sock_sendall(raw, bytes([byte]))
+            await read_until(raw, b'"ready"')
+
+    gateway.run(story)
+
+
+def test_audio_between_the_fragments_of_a_message_closes_with_1002(gateway: Any) -> None:
+    async def story() -> None:
+        loop = asyncio.get_running_loop()
+        with await raw_call(gateway) as raw:
+            await read_until(raw, b"\r\n\r\n")
+            parts = masked(Opcode.TEXT, b'{"type":', fin=False) + masked(Opcode.BINARY, bytes(640))
+            await loop.sock_sendall(raw, parts)
+            await read_until(raw, (1002).to_bytes(2, "big"))
+
+    gateway.run(story)
+
+
+def test_a_frame_without_a_mask_closes_with_1002(gateway: Any) -> None:
+    async def story() -> None:
+        loop = asyncio.get_running_loop()
+        with await raw_call(gateway) as raw:
+            await read_until(raw, b"\r\n\r\n")
+            await loop.sock_sendall(raw, Frame(Opcode.BINARY, bytes(640)).serialize(mask=False))
+            await read_until(raw, (1002).to_bytes(2, "big"))
+
+    gateway.run(story)
+
+
 def test_a_client_that_never_reads_is_dropped(
     gateway: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -397,26 +477,9 @@ def test_a_client_that_never_reads_is_dropped(
 
     async def story() -> None:
         engine = gateway.app.state.engine
-        loop = asyncio.get_running_loop()
-        with socket.socket() as raw:
-            raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
-            raw.setblocking(False)
-            await loop.sock_connect(raw, ("127.0.0.1", gateway.port))
-            handshake = (
-                "GET /ws/deaf HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\n"
-                "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-                "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-            )
-            await loop.sock_sendall(raw, handshake.encode())
-            hello = json.dumps(
-                {
-                    "type": "hello",
-                    "version": 1,
-                    "audio_out": {"encoding": "pcm_s16le", "rate": 48_000},
-                }
-            ).encode()
-            frame = bytes([0x81, 0x80 | len(hello), 0, 0, 0, 0]) + hello
-            await loop.sock_sendall(raw, frame)
+        audio_out = {"encoding": "pcm_s16le", "rate": 48_000}
+        hello = json.dumps({"type": "hello", "version": 1, "audio_out": audio_out}).encode()
+        with await raw_call(gateway, masked(Opcode.TEXT, hello), receive_buffer=2048):
             async with asyncio.timeout(20):
                 while engine.live == 0:
                     await asyncio.sleep(0.02)

@@ -1,0 +1,66 @@
+"""Cuts a client's byte stream into WebSocket frames, as far as audio is concerned. Pure.
+
+A voice session gets 50 small binary frames a second. Those are unmasked here at once; every other
+frame is handed on whole, for the full parser to judge. RFC 6455, section 5.2.
+"""
+
+from typing import TypeAlias
+
+try:
+    from websockets.speedups import apply_mask
+except ImportError:  # no wheel for this machine
+    from websockets.utils import apply_mask
+
+FINAL = 0x80
+MASKED = 0x80
+CONTINUATION, TEXT, BINARY = 0, 1, 2
+
+Piece: TypeAlias = tuple[bool, bytes]
+"""True and the payload of a final, masked binary frame; or False and bytes for the full parser."""
+
+
+class Cutter:
+    """One connection's. What it gives is the stream, in order, cut at the frames' edges.
+
+    It stops cutting at a frame that no client of ours may send: one that is not masked, or longer
+    than 65535 bytes. From there on everything is for the full parser, which refuses it. So at most
+    one frame's length is ever held back.
+    """
+
+    def __init__(self) -> None:
+        self._held = b""
+        self._given_up = False
+        self._in_fragments = False  # between the first and the last part of a message
+
+    def push(self, data: bytes) -> list[Piece]:
+        """The frames that are complete now."""
+        if self._given_up:
+            return [(False, data)]
+        if self._held:
+            data = self._held + data
+        pieces: list[Piece] = []
+        start, end = 0, len(data)
+        while end - start >= 6:
+            first, second = data[start], data[start + 1]
+            size = second & 0x7F
+            if size == 127 or not second & MASKED:
+                self._given_up = True
+                pieces.append((False, data[start:]))
+                start = end
+                break
+            at = start + 2
+            if size == 126:
+                size = data[at] << 8 | data[at + 1]
+                at += 2
+            stop = at + 4 + size
+            if stop > end:
+                break
+            if first == FINAL | BINARY and not self._in_fragments:
+                pieces.append((True, apply_mask(data[at + 4 : stop], data[at : at + 4])))
+            else:
+                pieces.append((False, data[start:stop]))
+                if first & 0x0F in (CONTINUATION, TEXT, BINARY):
+                    self._in_fragments = not first & FINAL
+            start = stop
+        self._held = data[start:]
+        return pieces
