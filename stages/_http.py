@@ -1,0 +1,320 @@
+"""The HTTP client that providers share: one connection pool for each of them, and one reading of
+what servers answer.
+
+========================================  ======================================================
+no connection, TLS failure, 5xx           `StageFailed` ("connect")
+429, 503; no connection of the pool free  `StageBusy`, with the server's Retry-After
+3xx (not followed), other 4xx             `Refused`, a `CallerError`, with the server's message
+the connection breaks in the body         `StageFailed` ("stream")
+not what the protocol says                `StageFailed` ("protocol")
+========================================  ======================================================
+
+The environment's proxies and certificates are not consulted, and no redirect is followed: requests
+go where the configuration says, or nowhere. Secrets are in no error and no log line.
+"""
+
+import asyncio
+import base64
+import json
+import re
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import aclosing, asynccontextmanager
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, cast
+
+import httpx
+
+from pipeline.errors import CallerError, Phase, StageBusy, StageError, StageFailed
+from pipeline.frames import Slot
+from stages._sse import EventStream, MalformedStream
+
+CONNECT_S = 2.0
+POOL_S = 1.0
+"""How long a call may wait for one of the pool's connections."""
+
+MAX_CONNECTIONS = 100
+MAX_IDLE = 20
+IDLE_S = 60.0
+"""A connection is kept this long for the next call: a conversation's pauses cost no handshake."""
+
+PROBE_S = 1.0
+MAX_RETRY_AFTER_S = 300.0
+MAX_MESSAGE = 200
+"""Characters of a server's message that are passed on."""
+
+_ERROR_BODY_S = 0.5
+_ERROR_BODY_BYTES = 8 << 10
+
+_KEY = re.compile(r"[!-~]+")
+_SECRET_LENGTH = 8
+"""What is shorter is no secret ("ollama", "EMPTY"), and may well be a word of a message."""
+
+
+class Refused(CallerError):
+    """The server refused the request with an HTTP status that says it is our fault."""
+
+    def __init__(self, stage: str, provider: str, status: int, detail: str) -> None:
+        super().__init__(stage, provider, "connect", detail)
+        self.status = status
+
+
+class Answer:
+    """A successful response whose body has yet to come. Read the body once, in one of the ways.
+
+    All of them raise `StageFailed` ("stream") when the connection breaks. They set no time limit:
+    that is the guard's. Leaving them early is fine, the request's context closes the connection.
+    """
+
+    def __init__(self, client: "HttpClient", response: httpx.Response) -> None:
+        self._client = client
+        self._response = response
+        self.content_type = response.headers.get("Content-Type", "").lower()
+        """As sent, with parameters, in lower case; "" where the server gives none."""
+
+    async def chunks(self) -> AsyncGenerator[bytes, None]:
+        """The body as it arrives, in pieces of any size."""
+        raw = cast("AsyncGenerator[bytes, None]", self._response.aiter_raw())
+        try:
+            async with aclosing(raw):
+                async for chunk in raw:
+                    yield chunk
+        except httpx.TransportError as error:
+            raise self._client.failed("stream", _describe(error)) from error
+
+    async def events(self) -> AsyncGenerator[str, None]:
+        """The data of each server-sent event. Raises `StageFailed` ("protocol") for oversize."""
+        stream = EventStream()
+        async with aclosing(self.chunks()) as chunks:
+            async for chunk in chunks:
+                try:
+                    complete = stream.feed(chunk)
+                except MalformedStream as error:
+                    raise self._client.failed("protocol", str(error)) from error
+                for data in complete:
+                    yield data
+        for data in stream.finish():
+            yield data
+
+    async def body(self, limit: int) -> bytes:
+        """All of it. Raises `StageFailed` ("protocol") beyond `limit` bytes."""
+        body = bytearray()
+        async with aclosing(self.chunks()) as chunks:
+            async for chunk in chunks:
+                body += chunk
+                if len(body) > limit:
+                    raise self._client.failed("protocol", f"a body of more than {limit} bytes")
+        return bytes(body)
+
+    async def unexpected(self, wanted: str) -> StageFailed:
+        """The error for a body of the wrong type, with the message in it if there is one."""
+        kind = self.content_type.partition(";")[0].strip() or "something without a type"
+        detail = f"the server sent {kind} where {wanted} was asked for"
+        if kind == "application/json" and (message := await _message_of(self._response)):
+            detail = f"{detail}: {message}"
+        return self._client.failed("protocol", detail)
+
+
+class HttpClient:
+    """One provider's connections to its server. Sessions share it.
+
+    `base_url` with a path is taken as it is; without one, `/v1` is added. A user and a password in
+    it are sent as basic authentication, `api_key` as a bearer token. Raises `ValueError` for what
+    is no http(s) URL or no key; the text repeats neither. `stage` and `provider` name it in errors.
+    """
+
+    def __init__(
+        self, base_url: str, *, stage: Slot, provider: str, api_key: str | None = None
+    ) -> None:
+        url, user, password = _split(base_url)
+        if api_key is not None and not _KEY.fullmatch(api_key):
+            raise ValueError("an API key is printable ASCII without spaces")
+        self._stage = stage
+        self._provider = provider
+        self._where = f"{url.scheme}://{url.netloc.decode('ascii')}"
+        basic = base64.b64encode(f"{user}:{password}".encode()).decode()
+        secrets = (api_key or "", password, basic if password else "")
+        self._secrets = tuple(secret for secret in secrets if len(secret) >= _SECRET_LENGTH)
+        # No compression: a server would hold back a stream for it.
+        headers = {"Accept-Encoding": "identity"}
+        if api_key is not None:
+            headers["Authorization"] = f"Bearer {api_key}"
+        elif user:
+            headers["Authorization"] = f"Basic {basic}"
+        self._client = httpx.AsyncClient(
+            base_url=url,
+            headers=headers,
+            trust_env=False,
+            follow_redirects=False,
+            timeout=httpx.Timeout(None, connect=CONNECT_S, pool=POOL_S),
+            limits=httpx.Limits(
+                max_connections=MAX_CONNECTIONS,
+                max_keepalive_connections=MAX_IDLE,
+                keepalive_expiry=IDLE_S,
+            ),
+        )
+
+    @asynccontextmanager
+    async def post_json(self, path: str, body: Mapping[str, Any]) -> AsyncIterator[Answer]:
+        """POST an object. Leaving the context closes a body that has not been read to its end.
+
+        Lone surrogates, which no UTF-8 has, become question marks. Raises as the module says.
+        """
+        content = json.dumps(body, ensure_ascii=False).encode(errors="replace")
+        headers = {"Content-Type": "application/json"}
+        request = self._client.build_request("POST", path, content=content, headers=headers)
+        async with self._send(request) as answer:
+            yield answer
+
+    @asynccontextmanager
+    async def post_form(
+        self, path: str, fields: Mapping[str, str], name: str, file: bytes, kind: str
+    ) -> AsyncIterator[Answer]:
+        """POST a form with one file, called `name` and of media type `kind`. See `post_json`."""
+        files = {"file": (name, file, kind)}
+        request = self._client.build_request("POST", path, data=fields, files=files)
+        async with self._send(request) as answer:
+            yield answer
+
+    async def probe(self) -> str | None:
+        """None if a server answers that accepts our key, otherwise a sentence. Takes 1 s at most.
+
+        Asks for `models`; a server without that list counts as present.
+        """
+        try:
+            async with (
+                asyncio.timeout(PROBE_S),
+                self._send(self._client.build_request("GET", "models")),
+            ):
+                return None
+        except TimeoutError:
+            return f"{self._where} does not answer within {PROBE_S:g} s"
+        except Refused as error:
+            if error.status in (401, 403):
+                return f"{self._where} does not accept the API key ({error.detail})"
+            return None
+        except StageError as error:
+            return f"{self._where} cannot be used ({error.detail})"
+
+    async def aclose(self) -> None:
+        """Close all connections. What is under way fails."""
+        await self._client.aclose()
+
+    def failed(self, phase: Phase, detail: str) -> StageFailed:
+        """An error of this provider; `detail` may hold a server's words."""
+        return StageFailed(self._stage, self._provider, phase, self._clean(detail))
+
+    def parse(self, text: str | bytes) -> dict[str, Any]:
+        """A JSON object. Raises `StageFailed`: "protocol" for anything else, "stream" for an error
+        that the server reports in it."""
+        try:
+            value = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise self.failed("protocol", f"what should be JSON is not: {error}") from None
+        if not isinstance(value, dict):
+            raise self.failed("protocol", "what should be a JSON object is not")
+        if value.get("error"):
+            raise self.failed("stream", f"the server says: {_message(value)}")
+        return value
+
+    @asynccontextmanager
+    async def _send(self, request: httpx.Request) -> AsyncIterator[Answer]:
+        try:
+            response = await self._client.send(request, stream=True)
+        except httpx.PoolTimeout as error:
+            detail = f"all {MAX_CONNECTIONS} connections are in use"
+            raise StageBusy(self._stage, self._provider, detail) from error
+        except httpx.TransportError as error:
+            raise self.failed("connect", _describe(error)) from error
+        try:
+            if not response.is_success:
+                raise await self._error(response)
+            coding = response.headers.get("Content-Encoding", "identity").lower()
+            if coding != "identity":
+                raise self.failed("protocol", f"the server sent {coding} that was not asked for")
+            yield Answer(self, response)
+        finally:
+            await response.aclose()
+
+    async def _error(self, response: httpx.Response) -> StageError:
+        status = response.status_code
+        if response.is_redirect:
+            detail = f"HTTP {status}: a redirect, and none is followed"
+            return Refused(self._stage, self._provider, status, detail)
+        message = self._clean(await _message_of(response))
+        detail = f"HTTP {status}: {message}" if message else f"HTTP {status}"
+        if status in (429, 503):
+            wait_s = retry_after_s(response.headers.get("Retry-After", ""), datetime.now(UTC))
+            return StageBusy(self._stage, self._provider, detail, retry_after_s=wait_s)
+        if 400 <= status < 500:
+            return Refused(self._stage, self._provider, status, detail)
+        return StageFailed(self._stage, self._provider, "connect", detail)
+
+    def _clean(self, text: str) -> str:
+        """A line fit for logs and clients: short, printable, without our secrets."""
+        for secret in self._secrets:
+            text = text.replace(secret, "***")
+        text = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+        return text if len(text) <= MAX_MESSAGE else f"{text[: MAX_MESSAGE - 1]}…"
+
+
+def retry_after_s(value: str, now: datetime) -> float:
+    """Seconds that a Retry-After header asks for, 0 to 300; 0 where it makes no sense.
+
+    >>> now = datetime(2026, 10, 21, 7, 27, 30, tzinfo=UTC)
+    >>> retry_after_s("Wed, 21 Oct 2026 07:28:00 GMT", now)
+    30.0
+    """
+    value = value.strip()
+    if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", value):
+        seconds = float(value)
+    else:
+        try:
+            at = parsedate_to_datetime(value)
+        except ValueError:
+            return 0.0
+        # RFC 9110: dates are in UTC; the parser leaves "-0000" without a zone.
+        seconds = (at.replace(tzinfo=at.tzinfo or UTC) - now).total_seconds()
+    return min(max(seconds, 0.0), MAX_RETRY_AFTER_S)
+
+
+def _split(base_url: str) -> tuple[httpx.URL, str, str]:
+    """The address without the user and the password in it, and these."""
+    try:
+        url = httpx.URL(base_url)
+    except (httpx.InvalidURL, TypeError):
+        url = httpx.URL("")
+    if url.scheme not in ("http", "https") or not url.host:
+        raise ValueError("must be a URL like http://host:port")
+    path = url.path.rstrip("/") or "/v1"
+    bare = url.copy_with(userinfo=b"", path=path, query=None, fragment=None)
+    return bare, url.username, url.password
+
+
+async def _message_of(response: httpx.Response) -> str:
+    """What an error response says, as far as it says it soon."""
+    body = bytearray()
+    try:
+        async with asyncio.timeout(_ERROR_BODY_S):
+            async for chunk in response.aiter_raw():
+                body += chunk
+                if len(body) > _ERROR_BODY_BYTES:
+                    break
+    except (TimeoutError, httpx.TransportError):
+        pass
+    text = bytes(body[:_ERROR_BODY_BYTES]).decode(errors="replace")
+    try:
+        return _message(json.loads(text))
+    except (ValueError, RecursionError):
+        return text
+
+
+def _message(value: Any) -> str:
+    """The message in an error object: `{"error": {"message": …}}`, `{"detail": …}` and the like."""
+    while isinstance(value, dict):
+        value = next((value[key] for key in ("error", "message", "detail") if value.get(key)), "")
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _describe(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__

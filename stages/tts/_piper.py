@@ -1,0 +1,70 @@
+"""Piper inside its worker process: one sentence after the other, each in parts of its own cutting.
+
+Piper phonemises with an espeak-ng of its own, whose state is global to a process, and its model
+runs for tens of milliseconds at a time: reasons to live apart.
+"""
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from piper import PiperVoice, SynthesisConfig
+
+from stages._worker_main import Header, LoadError, Reply
+from stages.tts.piper import check
+
+
+class Piper:
+    """The worker's handler: a job is one sentence; its replies are "speech" …, "end"."""
+
+    def __init__(self, options: Header) -> None:
+        if (problem := check(options["voice"])) is not None:
+            raise LoadError(problem)
+        started = time.perf_counter()
+        self._voice = PiperVoice.load(options["voice"])
+        self._config = SynthesisConfig(
+            speaker_id=options["speaker"], length_scale=options["length_scale"]
+        )
+        self._sentences: dict[int, tuple[Iterator[Any], Reply]] = {}
+        for _ in self._parts("Hello."):  # the first run allocates, and shows what the file is worth
+            pass
+        self.report: Header = {
+            "rate_hz": self._voice.config.sample_rate,
+            "load_ms": round((time.perf_counter() - started) * 1000),
+        }
+
+    def handle(self, job: int, kind: str, header: Header, payload: bytes, reply: Reply) -> None:
+        if kind != "speak":
+            raise ValueError(f"unknown message {kind!r}")
+        self._sentences[job] = (self._parts(header["text"]), reply)
+
+    def cancel(self, job: int) -> None:
+        self._sentences.pop(job, None)
+
+    def work(self) -> bool:
+        """Synthesise a part of the sentence that came first. See `Handler.work`."""
+        if not self._sentences:
+            return False
+        job, (parts, reply) = next(iter(self._sentences.items()))
+        try:
+            part = next(parts, None)
+        except Exception as error:  # one bad sentence must not end the process for the others
+            reply("failed", {"text": f"{type(error).__name__}: {error}"}, last=True)
+            part = None
+        else:
+            if part is None:
+                reply("end", last=True)
+            else:
+                reply("speech", None, part.audio_int16_bytes)
+        if part is None:
+            del self._sentences[job]
+        return True
+
+    def _parts(self, text: str) -> Iterator[Any]:
+        # Double brackets hold raw phonemes; nobody who is quoted here means that.
+        return iter(self._voice.synthesize(text.replace("[[", "[ ["), self._config))
+
+
+def handler(options: Header) -> Piper:
+    """The worker's factory. See `stages.tts.piper.PiperSynthesizer`."""
+    return Piper(options)

@@ -1,0 +1,102 @@
+"""Speech from any OpenAI-compatible speech server.
+
+Speaks `POST /v1/audio/speech` and asks for raw PCM, which streams in a chunked body. The endpoint
+tells no timing: the mouth follows loudness, and there are no word positions.
+"""
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from email.message import Message
+from typing import Any
+
+from pipeline.frames import Sentence, Speech
+from stages._http import Answer, HttpClient
+from stages.tts._pcm import PcmReader, WrongAudio, check_rate
+from stages.tts._pieces import Pieces
+
+RATE_HZ = 24_000
+"""What the endpoint's `pcm` is by its definition: 24 kHz, signed 16-bit little-endian, mono."""
+
+MAX_CHARACTERS = 4096
+"""The endpoint takes no more in one request."""
+
+LONGEST_S = 60
+"""More audio than this for one sentence is no speech."""
+
+
+class OpenAISynthesizer:
+    """A `pipeline.stage.Synthesizer` over HTTP.
+
+    `base_url` is the server's address; `/v1` is added where it has no path. `rate_hz` is what the
+    server's `pcm` has, where it is not the usual 24 kHz; raw audio does not say. `speed` is 0.25 to
+    4. Raises `ValueError` for an unusable URL or key.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        model: str,
+        voice: str,
+        *,
+        api_key: str | None = None,
+        provider: str = "openai",
+        rate_hz: int = RATE_HZ,
+        speed: float | None = None,
+    ) -> None:
+        self.provider = provider
+        self.rate_hz = rate_hz
+        self._options: dict[str, Any] = {"model": model, "voice": voice, "response_format": "pcm"}
+        if speed is not None:
+            self._options["speed"] = speed
+        self._http = HttpClient(base_url, stage="tts", provider=provider, api_key=api_key)
+
+    async def speak(self, sentence: Sentence) -> AsyncIterator[Speech]:
+        """Stream one sentence in pieces of 40 to 200 ms.
+
+        Raises `StageBusy`, `CallerError` and `StageFailed` as `stages._http` says; "empty" for a
+        sentence without a letter or digit, "protocol" for anything but audio of the promised kind:
+        a WAV file is read if it is mono, 16-bit and of `rate_hz`. Cancelling, or closing the
+        iterator, closes the connection.
+        """
+        text = sentence.text[:MAX_CHARACTERS]
+        if not any(map(str.isalnum, text)):
+            raise self._http.failed("empty", "nothing to say")
+        async with self._http.post_json("audio/speech", {**self._options, "input": text}) as answer:
+            kind = answer.content_type.partition(";")[0].strip()
+            if kind and not kind.startswith("audio/") and not kind.endswith("/octet-stream"):
+                raise await answer.unexpected("audio")
+            try:
+                async with aclosing(self._read(answer, sentence.turn)) as pieces:
+                    async for piece in pieces:
+                        yield piece
+            except WrongAudio as error:
+                raise self._http.failed("protocol", str(error)) from error
+
+    async def probe(self) -> str | None:
+        """None if the server answers, otherwise a sentence that says why not. Takes 1 s at most."""
+        return await self._http.probe()
+
+    async def aclose(self) -> None:
+        """Close the connections. Sentences under way fail."""
+        await self._http.aclose()
+
+    async def _read(self, answer: Answer, turn: int) -> AsyncGenerator[Speech, None]:
+        self._check_type(answer.content_type)
+        reader = PcmReader(self.rate_hz)
+        pieces = Pieces(turn, self.rate_hz)
+        async with aclosing(answer.chunks()) as chunks:
+            async for chunk in chunks:
+                for piece in pieces.push(reader.feed(chunk)):
+                    yield piece
+                if pieces.samples > LONGEST_S * self.rate_hz:
+                    raise WrongAudio(f"the server sent more than {LONGEST_S} s for one sentence")
+        for piece in (*pieces.push(reader.finish()), *pieces.finish()):
+            yield piece
+
+    def _check_type(self, content_type: str) -> None:
+        """Some servers tell the rate: `audio/pcm;rate=16000`."""
+        header = Message()
+        header["Content-Type"] = content_type
+        rate = header.get_param("rate")
+        if isinstance(rate, str) and rate.isdecimal():
+            check_rate(int(rate), self.rate_hz)

@@ -1,0 +1,402 @@
+"""A small OpenAI-compatible server with faults, for tests: `python openai_peer.py --port 0`.
+
+Prints its port and serves chat, transcription and speech on 127.0.0.1 until its stdin ends. What a
+call does is told by its model, up to a slash ("stall/1" is a "stall" that has a name of its own).
+`/requests?model=` lists what was asked; `/disconnects?model=` answers when the client of such a
+call has gone before its end.
+"""
+
+import argparse
+import asyncio
+import base64
+import gzip
+import io
+import itertools
+import json
+import math
+import socket
+import struct
+import sys
+import threading
+import wave
+from collections import defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable
+from email.parser import BytesParser
+from typing import Any
+from urllib.parse import parse_qs
+
+import uvicorn
+
+HANG = math.inf
+"""A pause without end."""
+
+TONE_HZ = 24_000
+LATE = "You should not hear this. "
+
+
+class Abort(Exception):
+    """Raised to break the connection in the middle of a body."""
+
+
+class Call:
+    """One request, and the answer to it."""
+
+    def __init__(self, scope: dict[str, Any], body: bytes, send: Callable[..., Awaitable[None]]):
+        self.path: str = scope["path"]
+        self.client: str = "{}:{}".format(*scope["client"])
+        self.query = {k: v[0] for k, v in parse_qs(scope["query_string"].decode()).items()}
+        self.headers = {k.decode().lower(): v.decode() for k, v in scope["headers"]}
+        self.body = body
+        self.fields: dict[str, Any] = {}
+        kind = self.headers.get("content-type", "")
+        if kind.startswith("application/json"):
+            self.fields = json.loads(body)
+        elif kind.startswith("multipart/form-data"):
+            self.fields = form(kind, body)
+        self._send = send
+        self._started = False
+
+    async def start(self, kind: str, status: int = 200, **headers: str) -> None:
+        lines = {"content-type": kind, **{k.replace("_", "-"): v for k, v in headers.items()}}
+        pairs = [(k.encode(), v.encode()) for k, v in lines.items() if v]
+        await self._send({"type": "http.response.start", "status": status, "headers": pairs})
+        self._started = True
+
+    async def write(self, data: bytes, more: bool = True) -> None:
+        await self._send({"type": "http.response.body", "body": data, "more_body": more})
+
+    async def json(self, value: Any, status: int = 200, **headers: str) -> None:
+        await self.start("application/json", status, **headers)
+        await self.write(json.dumps(value).encode(), more=False)
+
+    async def stream(self, kind: str, parts: AsyncIterator[bytes]) -> None:
+        await self.start(kind)
+        async for part in parts:
+            await self.write(part)
+            await asyncio.sleep(0)  # writing to a client that is gone never waits
+        await self.write(b"", more=False)
+
+
+def form(kind: str, body: bytes) -> dict[str, Any]:
+    head = b"Content-Type: " + kind.encode() + b"\r\n\r\n"
+    message: Any = BytesParser().parsebytes(head + body)
+    fields: dict[str, Any] = {}
+    for part in message.get_payload():
+        name = part.get_param("name", header="content-disposition")
+        data = part.get_payload(decode=True)
+        if part.get_filename() is None:
+            fields[name] = data.decode()
+            continue
+        with wave.open(io.BytesIO(data)) as audio:
+            frames = audio.readframes(audio.getnframes())
+            fields[name] = {
+                "filename": part.get_filename(),
+                "type": part.get_content_type(),
+                "format": [audio.getframerate(), audio.getnchannels(), audio.getsampwidth()],
+                "frames": base64.b64encode(frames).decode(),
+            }
+    return fields
+
+
+async def paused(steps: Any) -> AsyncIterator[bytes]:
+    """The bytes among `steps`; numbers are pauses, an exception breaks the connection."""
+    for step in steps:
+        if isinstance(step, BaseException):
+            raise step
+        if not isinstance(step, float):
+            yield step
+        elif step == HANG:
+            await asyncio.Event().wait()
+        else:
+            await asyncio.sleep(step)
+
+
+# --- chat ------------------------------------------------------------------------------------
+
+
+def sse(value: Any) -> bytes:
+    data = value if isinstance(value, str) else json.dumps(value)
+    return f"data: {data}\n\n".encode()
+
+
+def chunk(finish: str | None = None, **delta: Any) -> bytes:
+    return sse({"choices": [{"index": 0, "delta": delta, "finish_reason": finish}]})
+
+
+def text(*pieces: str) -> list[bytes]:
+    return [chunk(content=piece) for piece in pieces]
+
+
+STOP = chunk("stop")
+USAGE = sse({"choices": [], "usage": {"prompt_tokens": 9, "completion_tokens": 2}})
+DONE = sse("[DONE]")
+END = [STOP, USAGE, DONE]
+KEPT_ALIVE = [b": keep-alive\n\n", chunk(role="assistant", content=""), sse({"choices": []})]
+HELLO = text("Hello", " there.")
+
+CHATS: dict[str, Callable[[], Any]] = {
+    "hello": lambda: [*KEPT_ALIVE, *HELLO, *END],
+    "bytes": lambda: (bytes([byte]) for part in (*text("Schön, 你好."), *END) for byte in part),
+    "roles": lambda: [chunk(role="assistant", content=p) for p in ("One", " two.")] + END,
+    "reasoning": lambda: [
+        chunk(reasoning="Hm. ", content=""),
+        chunk(reasoning_content="Hm. ", content=None),
+        *text("<thi", "nk>Let me see.</th", "ink>\n\n", "**Well**, ", "use `C#`."),
+        *END,
+    ],
+    "malformed": lambda: [*HELLO, b'data: {"choices": [\n\n', *END],
+    "no-object": lambda: [*HELLO, sse([1]), *END],
+    "no-delta": lambda: [*HELLO, sse({"choices": [7]}), *END],
+    "no-text": lambda: [chunk(content=["a", "b"]), *END],
+    "nested": lambda: [sse("[" * 60_000), *END],
+    "error": lambda: [*HELLO, sse({"error": {"message": "out of memory", "code": 500}}), *END],
+    "eof": lambda: HELLO,
+    "eof-finished": lambda: [*HELLO, STOP],
+    "done-only": lambda: [*HELLO, DONE],
+    "reset": lambda: [*HELLO, Abort()],
+    "reset-finished": lambda: [*HELLO, STOP, Abort()],
+    "stall": lambda: [*HELLO, HANG],
+    "lingers": lambda: [*HELLO, STOP, HANG],
+    "keep-alive": lambda: itertools.cycle([0.02, *KEPT_ALIVE]),
+    "drip": lambda: itertools.chain(*([0.01, part] for part in text(*"Slowly but surely.")), END),
+    "endless": lambda: itertools.chain.from_iterable(
+        (chunk(content=f"This is sentence {number}. "), 0.001) for number in itertools.count()
+    ),
+    "empty": lambda: END,
+    "line": lambda: itertools.repeat(b"x" * 8192),
+    "late": lambda: itertools.chain(HELLO, itertools.repeat(chunk(content=LATE))),
+}
+
+
+async def chat(call: Call, model: str) -> None:
+    if model == "json":
+        await call.json({"error": {"message": "streaming is not supported"}})
+    elif model == "gzip":
+        await call.start("text/event-stream", content_encoding="gzip")
+        await call.write(gzip.compress(b"".join([*HELLO, *END])), more=False)
+    else:
+        await call.stream("text/event-stream", paused(CHATS[model]()))
+
+
+# --- transcription ---------------------------------------------------------------------------
+
+VERBOSE = {
+    "language": "english",
+    "duration": 2.0,
+    "text": " Hello there. ",
+    "segments": [
+        {"start": 0.0, "end": 0.5, "avg_logprob": -0.1},
+        {"start": 0.5, "end": 2.0, "avg_logprob": -0.5},
+    ],
+    "words": [
+        {"word": "Hello", "start": 0.12, "end": 0.5},
+        {"word": "there.", "start": 0.5, "end": 1.0},
+    ],
+}
+DELTAS = [sse({"type": "transcript.text.delta", "delta": d}) for d in ("Hello", "", " there.")]
+FINAL = sse({"type": "transcript.text.done", "text": "Hello there.", "languages": [{"code": "en"}]})
+
+TRANSCRIPTS: dict[str, Any] = {
+    "verbose": VERBOSE,
+    "plain": {"text": "Hello there."},
+    "nothing": {"text": ""},
+    "list": ["Hello"],
+    "no-text": {"text": None},
+    "no-times": {"text": "Hello", "words": [{"word": "Hello", "start": float("nan"), "end": 1}]},
+    "error": {"error": "the model is gone"},
+    "long": {"text": "x" * (2 << 20)},
+    "whisper": VERBOSE,
+}
+STREAMED: dict[str, list[Any]] = {
+    "sse": [*DELTAS, FINAL, DONE],
+    "sse-eof": DELTAS,
+    "sse-done": [*DELTAS, DONE],
+    "sse-stall": [*DELTAS, HANG],
+}
+
+
+async def transcribe(call: Call, model: str) -> None:
+    if model in ("json-only", "bad-audio"):
+        if model == "bad-audio" or call.fields["response_format"] != "json":
+            await call.json({"detail": "response_format must be json"}, 400)
+        else:
+            await call.json(TRANSCRIPTS["plain"])
+    elif model in STREAMED:
+        await call.stream("text/event-stream; charset=utf-8", paused(STREAMED[model]))
+    else:
+        await call.json(TRANSCRIPTS[model])
+
+
+# --- speech ----------------------------------------------------------------------------------
+
+
+def tone(seconds: float = 1.0) -> bytes:
+    """Loud for its first half, silent in its second."""
+    count = int(TONE_HZ * seconds)
+    loud = (math.sin(2 * math.pi * 440 * n / TONE_HZ) * (n < count / 2) for n in range(count))
+    return struct.pack(f"<{count}h", *(round(9000 * value) for value in loud))
+
+
+def wav(rate_hz: int, channels: int = 1) -> bytes:
+    file = io.BytesIO()
+    with wave.open(file, "wb") as writer:
+        writer.setnchannels(channels)
+        writer.setsampwidth(2)
+        writer.setframerate(rate_hz)
+        writer.writeframes(tone())
+    return file.getvalue()
+
+
+def cut(data: bytes, *sizes: int) -> list[bytes]:
+    parts, sizes_again = [], itertools.cycle(sizes)
+    while data:
+        size = next(sizes_again)
+        parts.append(data[:size])
+        data = data[size:]
+    return parts
+
+
+SPEECH: dict[str, Callable[[], Any]] = {
+    "tone": lambda: cut(tone(), 4096),
+    "odd": lambda: cut(tone(), 1, 3, 4097, 5),
+    "half": lambda: [tone()[:9601]],
+    "wav": lambda: cut(wav(TONE_HZ), 7, 30, 4096),
+    "wav-16k": lambda: [wav(16_000)],
+    "wav-stereo": lambda: [wav(TONE_HZ, channels=2)],
+    "wav-head": lambda: [wav(TONE_HZ)[:20]],
+    "mp3": lambda: [b"\xff\xfb\x90\x64" + bytes(400)],
+    "mp3-tagged": lambda: [b"ID3\x04" + bytes(400)],
+    "stall": lambda: [tone(), HANG],
+    "reset": lambda: [tone(), Abort()],
+    "empty": lambda: [],
+    "endless": lambda: itertools.repeat(tone()),
+}
+
+
+async def speak(call: Call, model: str) -> None:
+    if model == "json":
+        await call.json({"error": {"message": "no such voice"}})
+    elif model == "html":
+        await call.stream("text/html", paused([b"<p>Welcome</p>"]))
+    elif model == "rate":
+        await call.stream("audio/pcm;rate=16000", paused([tone()]))
+    else:
+        await call.stream("" if model == "odd" else "audio/pcm", paused(SPEECH[model]()))
+
+
+# --- the server ------------------------------------------------------------------------------
+
+
+async def refuse(call: Call, model: str) -> bool:
+    """The faults that all endpoints have. False if this is none of them."""
+    key = call.headers.get("authorization", "")
+    match model:
+        case "silent":
+            await asyncio.Event().wait()
+        case "busy":
+            await call.json({"error": {"message": "slow down"}}, 429, retry_after="7")
+        case "unavailable":
+            await call.json({"error": "loading model"}, 503)
+        case "bad":
+            await call.json({"error": {"message": f"invalid key {key}\n\x1b[31m" + "x" * 999}}, 400)
+        case "missing":
+            await call.json({"error": "model 'missing' not found"}, 404)
+        case "unauthorized":
+            await call.json({"detail": [{"msg": "no key"}]}, 401)
+        case "broken":
+            await call.start("text/html", 500)
+            await call.write(b"<h1>Internal Server Error</h1>", more=False)
+        case "half-said":
+            await call.start("text/plain", 400)
+            await call.write(b"the reason is")
+            await asyncio.Event().wait()
+        case "redirect":
+            await call.json({}, 302, location="/v1/elsewhere")
+        case _:
+            return False
+    return True
+
+
+class Peer:
+    """The ASGI application."""
+
+    def __init__(self) -> None:
+        self.requests: dict[str, list[dict[str, Any]]] = defaultdict(list)
+        self.gone: dict[str, asyncio.Event] = defaultdict(asyncio.Event)
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        body, more = b"", True
+        while more:
+            message = await receive()
+            body += message.get("body", b"")
+            more = message.get("more_body", False)
+        call = Call(scope, body, send)
+        full = call.fields.get("model") or call.query.get("model", "")
+        work = asyncio.create_task(self.answer(call, full))
+        watch = asyncio.create_task(receive())
+        await asyncio.wait((work, watch), return_when=asyncio.FIRST_COMPLETED)
+        if not work.done():
+            self.gone[full].set()
+            if full.startswith("late"):  # goes on as if nobody had left
+                await asyncio.wait((work,), timeout=0.1)
+            work.cancel()
+        watch.cancel()
+        await asyncio.wait((work, watch))
+        if not work.cancelled() and (error := work.exception()) is not None:
+            raise error
+
+    async def answer(self, call: Call, full: str) -> None:
+        model = full.partition("/")[0]
+        match call.path:
+            case "/requests":
+                await call.json(self.requests[full])
+                return
+            case "/disconnects":
+                await self.gone[full].wait()
+                await call.json({"model": full})
+                return
+        asked = {"path": call.path, "client": call.client, "headers": call.headers}
+        self.requests[full].append({**asked, **call.fields})
+        if await refuse(call, model):
+            return
+        match call.path:
+            case "/v1/chat/completions":
+                await chat(call, model)
+            case "/v1/audio/transcriptions":
+                await transcribe(call, model)
+            case "/v1/audio/speech":
+                await speak(call, model)
+            case "/v1/models":
+                await call.json({"object": "list", "data": [{"id": "hello", "object": "model"}]})
+            case "/guarded/models":
+                await refuse(call, "unauthorized")
+            case "/broken/models":
+                await refuse(call, "broken")
+            case "/silent/models":
+                await refuse(call, "silent")
+            case _:
+                await call.json({"error": "no such page"}, 404)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--port", type=int, default=0)
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", parser.parse_args().port))
+        config = uvicorn.Config(
+            Peer(), log_level="critical", lifespan="off", timeout_graceful_shutdown=1
+        )
+        server = uvicorn.Server(config)
+
+        def wait_for_end() -> None:
+            sys.stdin.read()
+            server.should_exit = True
+
+        threading.Thread(target=wait_for_end, daemon=True).start()
+        sys.stdout.write(f"{listener.getsockname()[1]}\n")
+        sys.stdout.flush()
+        server.run(sockets=[listener])
+
+
+if __name__ == "__main__":
+    main()
