@@ -69,6 +69,7 @@ class TurnBudget:
         self._minimums = {**MINIMUMS_S, **minimums}
         self._marks: dict[str, _Marks] = {}
         self._audio_out: float | None = None
+        self._released = -math.inf
 
     # --- what happened -----------------------------------------------------------------------
 
@@ -88,6 +89,10 @@ class TurnBudget:
     def end(self, stage: str, now: float) -> None:
         """The stage was done. The last call counts: a reply has several sentences."""
         self._marks[stage].end = now
+
+    def release(self, now: float) -> None:
+        """The turn was decided. What stages did before that has cost the person nothing."""
+        self._released = now
 
     def audio_out(self, now: float) -> None:
         """The reply's first audio was handed to the transport. Only the first call counts."""
@@ -127,7 +132,8 @@ class TurnBudget:
         A stage is charged from its start to the start of the next one that was started; transport
         begins with the first audio of synthesis, if it was not started by name. The time of a stage
         that was left out is charged to the one before it, and what comes before every other stage,
-        to endpointing. A stage that began before the end of speech is charged from there.
+        to endpointing. A stage that began before the end of speech is charged from there, and one
+        that began before the turn was decided, from that decision.
         """
         if self._audio_out is None:
             return ()
@@ -136,7 +142,8 @@ class TurnBudget:
             start = self._begun(stage)
             if start is not None:
                 stages.append(stage)
-                bounds.append(min(max(start, bounds[-1]), self._audio_out))
+                hidden_until = max(bounds[-1], self._released)
+                bounds.append(min(max(start, hidden_until), self._audio_out))
         bounds.append(self._audio_out)
         return tuple(
             Share(stage, after - before)

@@ -33,11 +33,13 @@ from pipeline.turns import (
     Cancel,
     Chunk,
     Commit,
+    Discard,
     Event,
     Interrupt,
     Listen,
     ReplyBegan,
     ReplyEnded,
+    Speculate,
     TurnPolicy,
     TurnTaking,
     Typed,
@@ -63,12 +65,17 @@ class Stages:
 
 @dataclass(frozen=True, slots=True)
 class SessionPolicy:
-    """What one client asked for. `target_s` and `hard_s` are the turn's latency budget."""
+    """What one client asked for. `target_s` and `hard_s` are the turn's latency budget.
+
+    With `speculate` answers are prepared at the first silence; providers that bill by use are
+    asked twice then.
+    """
 
     turns: TurnPolicy = field(default_factory=TurnPolicy)
     out_rate_hz: int = 16_000
     target_s: float = 1.0
     hard_s: float = 6.0
+    speculate: bool = True
     canned: CannedLines = field(default_factory=CannedLines)
 
 
@@ -154,6 +161,8 @@ class Session:
                 await self._over.wait()
                 self._ear.close()
                 self._ear = None
+                if self._listening is not None:
+                    self._discard()
                 self._silence()
                 await self._last_words()
                 await self._settled()
@@ -176,6 +185,7 @@ class Session:
         self._listening = self._carried = None
         answer = Answer(utterance.turn, 0, self._now(), spoken=True)
         reply = self._new_reply(answer, utterance)
+        reply.release()
         try:
             async with asyncio.timeout(LAST_WORDS_S):
                 await self._settled()
@@ -206,6 +216,10 @@ class Session:
             match action:
                 case Listen():
                     self._listen(action)
+                case Speculate():
+                    self._speculate(action)
+                case Discard():
+                    self._discard()
                 case Answer():
                     self._answer(action)
                 case Cancel():
@@ -256,8 +270,30 @@ class Session:
                 return candidate.stage
         return None
 
+    def _speculate(self, action: Speculate) -> None:
+        """Prepare the answer while the silence may still be a pause."""
+        if not self.policy.speculate:
+            return
+        assert self._tasks is not None
+        answer = Answer(action.turn, action.at_ms, action.ended, spoken=True)
+        self._reply = self._new_reply(answer, self._listening)
+        self._work = self._tasks.create_task(self._converse(self._reply))
+
+    def _discard(self) -> None:
+        """The person goes on, or adds something typed: nothing was prepared."""
+        reply, self._reply = self._reply, None
+        if reply is None:
+            return
+        reply.stop()
+        assert self._work is not None
+        self._work.cancel()
+        assert self._listening is not None
+        self._listening.reopen()
+
     def _answer(self, action: Answer) -> None:
         assert self._tasks is not None
+        if action.typed:
+            self._discard()
         utterance = self._listening or self._carried
         self._listening = self._carried = None
         if utterance is not None:
@@ -265,13 +301,18 @@ class Session:
         if action.spoken:
             self._emit(SpeechStopped(action.turn, action.at_ms))
         self._emit(AvatarState(action.turn, "thinking"))
-        self._reply = self._new_reply(action, utterance)
-        self._work = self._tasks.create_task(self._converse(self._reply))
+        if self._reply is None:
+            self._reply = self._new_reply(action, utterance)
+            self._work = self._tasks.create_task(self._converse(self._reply))
+        assert self._reply.turn == action.turn
+        budget, now = self._reply.budget, self._now()
+        budget.end("endpointing", now)
+        budget.release(now)
+        self._reply.release()
 
     def _new_reply(self, answer: Answer, utterance: Utterance | None) -> Reply:
         budget = TurnBudget(answer.ended, target_s=self.policy.target_s, hard_s=self.policy.hard_s)
         budget.start("endpointing", self._stages.detector.provider, answer.ended)
-        budget.end("endpointing", self._now())
         return Reply(
             answer,
             utterance,

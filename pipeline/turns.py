@@ -18,6 +18,9 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Literal, TypeAlias
 
+SPECULATIONS = 2
+"""So often a turn's answer is prepared before the turn is decided; a thinker's pauses cost more."""
+
 CHUNK_MS = 32
 """The voice detectors' step: 512 samples at 16 kHz."""
 
@@ -36,7 +39,8 @@ class TurnPolicy:
     `threshold` starts speech; it ends below `threshold - hysteresis`, so that a probability near
     the threshold does not flutter. A pause of `gap_ms` before speech has lasted `start_ms` forgets
     it. `prefix_ms` of audio from before the onset goes to the recogniser. Where no audio comes at
-    all, silence is assumed after `grace_ms`.
+    all, silence is assumed after `grace_ms`. After `speculate_ms` of silence the answer may be
+    prepared, `SPECULATIONS` times a turn.
     """
 
     mode: Literal["auto", "manual"] = "auto"
@@ -45,6 +49,7 @@ class TurnPolicy:
     start_ms: int = 200
     gap_ms: int = 96
     silence_ms: int = 800
+    speculate_ms: int = 200
     max_wait_ms: int = 5_000
     grace_ms: int = 250
     barge_in_ms: int = 500
@@ -124,6 +129,25 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
+class Speculate:
+    """The person may have finished, `at_ms` into the input: prepare what `Answer` would ask for.
+
+    Nothing of it may be sent or stored. An `Answer` to this turn releases it, `Discard` ends it.
+    """
+
+    turn: int
+    at_ms: int
+    ended: float
+
+
+@dataclass(frozen=True, slots=True)
+class Discard:
+    """The person goes on: what was prepared for this turn is void."""
+
+    turn: int
+
+
+@dataclass(frozen=True, slots=True)
 class Cancel:
     """Stop this turn's reply, whatever has become of it so far."""
 
@@ -138,7 +162,7 @@ class Refuse:
     code: Literal["nothing_to_commit"]
 
 
-Action: TypeAlias = Listen | Answer | Cancel | Refuse
+Action: TypeAlias = Listen | Speculate | Discard | Answer | Cancel | Refuse
 
 
 class TurnTaking:
@@ -153,6 +177,8 @@ class TurnTaking:
         self._quiet_ms = 0.0  # silence since
         self._at_ms = 0.0  # how far the input audio has been judged
         self._chunk_at = 0.0  # when that was
+        self._speculations = 0  # of this turn
+        self._speculating = False
 
     @property
     def deadline(self) -> float | None:
@@ -204,12 +230,16 @@ class TurnTaking:
         self._at_ms = chunk.at_ms
         self._chunk_at = now
         listening = self.state is State.LISTENING
+        actions: list[Action] = []
         bar = policy.threshold - policy.hysteresis if self._voiced_ms else policy.threshold
         if chunk.probability >= bar:
             if not self._voiced_ms:
                 self._onset_ms = chunk.at_ms - min(step_ms, CHUNK_MS)
             self._voiced_ms += min(step_ms, CHUNK_MS)
             self._quiet_ms = 0.0
+            if self._speculating:
+                self._speculating = False
+                actions.append(Discard(self.turn))
         elif self._voiced_ms:
             self._quiet_ms += step_ms
             if not listening and self._quiet_ms >= policy.gap_ms:
@@ -218,26 +248,44 @@ class TurnTaking:
             if policy.mode == "auto" and self._quiet_ms >= self._patience_ms:
                 return [self._answer(now)]
             if chunk.at_ms - self._onset_ms >= policy.longest_ms:
-                return [self._answer(now)]
-            return []
+                return [*actions, self._answer(now)]
+            if self._may_have_finished():
+                self._speculating = True
+                self._speculations += 1
+                actions.append(Speculate(self.turn, *self._ending(now)))
+            return actions
         needed_ms = policy.barge_in_ms if self.state is State.SPEAKING else policy.start_ms
         return self._listen() if self._voiced_ms >= needed_ms else []
+
+    def _may_have_finished(self) -> bool:
+        return (
+            self.policy.mode == "auto"
+            and self._quiet_ms >= self.policy.speculate_ms
+            and not self._speculating
+            and self._speculations < SPECULATIONS
+        )
 
     def _listen(self) -> list[Action]:
         actions = self._interrupt()
         self.turn += 1
+        self._speculations = 0
         self.state = State.LISTENING
         onset_ms = int(self._onset_ms)
         from_ms = max(0, onset_ms - self.policy.prefix_ms)
         return [*actions, Listen(self.turn, onset_ms, from_ms)]
 
     def _answer(self, now: float, typed: str = "") -> Answer:
-        since_chunk_ms = (now - self._chunk_at) * 1000
-        ended = now - (self._quiet_ms + since_chunk_ms) / 1000
-        at_ms = int(self._at_ms - self._quiet_ms)
+        at_ms, ended = self._ending(now)
         self._forget_speech()
+        self._speculating = False
         self.state = State.THINKING
         return Answer(self.turn, at_ms, ended, spoken=True, typed=typed)
+
+    def _ending(self, now: float) -> tuple[int, float]:
+        """Where the speech heard so far ended: in the input audio, and on the clock of `now`."""
+        since_chunk_ms = (now - self._chunk_at) * 1000
+        ended = now - (self._quiet_ms + since_chunk_ms) / 1000
+        return int(self._at_ms - self._quiet_ms), ended
 
     def _forget_speech(self) -> None:
         self._voiced_ms = self._quiet_ms = 0.0

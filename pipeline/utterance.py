@@ -63,14 +63,20 @@ class Utterance:
         self._audio = [audio]
         self._length = len(audio)
         self._stage = stage
+        self._on_partial = on_partial
         self._recognition: Recognition | None = None
-        if stage is not None:
-            try:
-                self._recognition = stage.open(turn, on_partial)
-            except Exception:  # a head start, no more: `recognise` opens it again, guarded
-                logger.exception("recogniser %r could not begin early", stage.provider)
-            else:
-                self._recognition.feed(audio)
+        self.reopen()
+
+    def reopen(self) -> None:
+        """Go on after `recognise` was tried too early: the recogniser hears it all again."""
+        if self._stage is None:
+            return
+        try:
+            self._recognition = self._stage.open(self.turn, self._on_partial)
+        except Exception:  # a head start, no more: `recognise` opens it again, guarded
+            logger.exception("recogniser %r could not begin early", self._stage.provider)
+        else:
+            self._recognition.feed(self.audio)
 
     @property
     def audio(self) -> Samples:

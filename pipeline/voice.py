@@ -54,12 +54,31 @@ class Voice:
         self._turn = -1
         self._budget: TurnBudget | None = None
         self._on_first: Callable[[], None] = lambda: None
+        self._cleared = asyncio.Event()
+        self._ahead = False
+        self._held: list[Output] = []  # to be told with the first audio
         self.speaking = False
         """True from the first audio or text of a reply until it has been played or stopped."""
 
-    def begin(self, turn: int, budget: TurnBudget, on_first: Callable[[], None]) -> None:
-        """A new reply. `on_first` is called when its first audio or text is on its way."""
+    def begin(
+        self,
+        turn: int,
+        budget: TurnBudget,
+        on_first: Callable[[], None],
+        cleared: asyncio.Event,
+        *,
+        ahead: bool = False,
+    ) -> None:
+        """A new reply. `on_first` is called when its first audio or text is on its way.
+
+        Nothing is sent before `cleared` is set; until then the first piece of audio is kept. A
+        reply `ahead` of its turn's decision uses closed breakers only, and what fails before its
+        first audio is raised.
+        """
         self._turn = turn
+        self._cleared = cleared
+        self._ahead = ahead
+        self._held.clear()
         self._budget = budget
         self._on_first = on_first
         self._playout.begin(turn)
@@ -70,7 +89,8 @@ class Voice:
         An `aside` is no part of the conversation: the client hears it, nobody remembers it.
 
         Where synthesis fails the client gets the text alone and a `Degraded` frame: nothing is
-        raised. Cancelling stops the synthesis.
+        raised, but for `PipelineError` in a reply ahead of its decision. Cancelling stops the
+        synthesis.
         """
         assert self._budget is not None
         loop = asyncio.get_running_loop()
@@ -92,6 +112,7 @@ class Voice:
             useful=lambda speech: len(speech.pcm) > 0,
             media_s=lambda speech: len(speech.pcm) / rate_hz,
             budget_s=max(budget.allow("tts", loop.time()), LEAST_S),
+            probe=not self._ahead,
             on_degraded=self._degraded,
         )
         try:
@@ -102,11 +123,15 @@ class Voice:
                     budget.first("tts", loop.time())
                     if not begun:
                         begun = True
+                        await self._cleared.wait()
                         self._announce(sentence)
                         playout.say(sentence.text, aside=aside)
                     self._push(speech, converter, start_ms)
                     await self._room()
         except PipelineError as error:
+            if self._ahead and not self.speaking:
+                raise
+            await self._cleared.wait()
             self._degraded(stream.provider, "text", str(error))
             if not begun:
                 self._announce(sentence)
@@ -167,6 +192,8 @@ class Voice:
         if not self.speaking:
             self.speaking = True
             self._on_first()
+            for frame in self._held:
+                self._emit(frame)
             self._emit(ReplyStarted(self._turn))
             self._emit(AvatarState(self._turn, "speaking"))
         self._emit(ReplyText(self._turn, sentence.text))
@@ -202,4 +229,8 @@ class Voice:
         return playout.due
 
     def _degraded(self, source: str, target: str, reason: str) -> None:
-        self._emit(Degraded(self._turn, "tts", source, target, reason))
+        frame = Degraded(self._turn, "tts", source, target, reason)
+        if self._cleared.is_set():
+            self._emit(frame)
+        else:
+            self._held.append(frame)

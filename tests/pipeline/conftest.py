@@ -73,7 +73,7 @@ class Room:
         self.responders: list[Any] = [FakeResponder()]
         self.synthesizers: list[Any] = [FakeSynthesizer()]
         self.host = Host()
-        self.policy = SessionPolicy()
+        self.policy = SessionPolicy(speculate=False)
         self.frames: list[tuple[float, Output]] = []
         self.session: Session
 

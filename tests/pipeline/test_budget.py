@@ -248,3 +248,16 @@ def test_shares_are_never_negative_and_add_up_to_the_latency(
     assert all(share.seconds >= 0 for share in ledger)
     names = [share.stage for share in ledger]
     assert names == [stage for stage in STAGES if stage in names]
+
+
+def test_what_was_done_before_the_decision_is_charged_to_endpointing() -> None:
+    budget = TurnBudget(10.0)
+    budget.start("endpointing", "silero", 10.0)
+    budget.start("stt", "a", 10.2)
+    budget.start("llm", "b", 10.3)
+    budget.start("tts", "c", 10.9)
+    budget.first("tts", 10.95)
+    budget.release(10.8)
+    budget.audio_out(11.0)
+    shares = {share.stage: round(share.seconds, 6) for share in budget.ledger()}
+    assert shares == {"endpointing": 0.8, "stt": 0.0, "llm": 0.1, "tts": 0.05, "transport": 0.05}

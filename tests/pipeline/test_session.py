@@ -324,7 +324,7 @@ def test_commit_without_speech_is_an_error_that_ends_nothing(room: Any) -> None:
 
 
 def test_push_to_talk_ends_the_turn_at_commit(room: Any) -> None:
-    room.policy = SessionPolicy(turns=TurnPolicy(mode="manual"))
+    room.policy = SessionPolicy(turns=TurnPolicy(mode="manual"), speculate=False)
 
     async def story() -> None:
         await room.until(ReplyDone, 0)
@@ -590,7 +590,7 @@ def test_an_answer_that_cannot_be_stored_is_not_answered(room: Any) -> None:
 
 
 def test_when_the_budget_is_gone_a_canned_line_answers(room: Any) -> None:
-    room.policy = SessionPolicy(target_s=1.0, hard_s=2.0)
+    room.policy = SessionPolicy(target_s=1.0, hard_s=2.0, speculate=False)
     room.responders = [FakeResponder(Script(), Script(first_s=1.9), Script())]
 
     async def story() -> None:
@@ -741,3 +741,236 @@ def test_synthesis_slower_than_speech_counts_against_its_provider(room: Any) -> 
 
     room.hold(story)
     assert "circuit breaker is open" in room.all(Degraded)[0].reason
+
+
+# --- speculation -----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def quick(room: Any) -> Any:
+    """A room whose session prepares answers ahead of the decision."""
+    room.policy = SessionPolicy()
+    return room
+
+
+def since_decision(room: Any, turn: int) -> float:
+    """Seconds from the decision of a turn to its first reply audio."""
+    stopped = next(at for at, f in room.frames if isinstance(f, SpeechStopped) and f.turn == turn)
+    first = next(at for at, f in room.frames if isinstance(f, ReplyAudio) and f.turn == turn)
+    return first - stopped
+
+
+def test_the_endpointing_wait_hides_the_stages(quick: Any) -> None:
+    quick.transcribers = [FakeTranscriber(Script(first_s=0.25), texts=("slowly",))]
+    quick.responders = [FakeResponder(Script(first_s=0.2))]
+    quick.synthesizers = [FakeSynthesizer(Script(first_s=0.1))]
+
+    async def story() -> None:
+        await quick.until(ReplyDone, 0)
+        await quick.speak()
+        await quick.until(ReplyDone, 1)
+
+    quick.hold(story)
+    assert since_decision(quick, 1) == 0
+    metrics = next(frame for frame in quick.all(TurnMetrics) if frame.turn == 1)
+    spans = {span.stage: span for span in metrics.stages}
+    assert spans["stt"].start < spans["endpointing"].end
+    assert metrics.voice_to_voice_ms == spans["endpointing"].end
+
+
+def test_nothing_is_stored_or_told_before_the_decision(quick: Any) -> None:
+    async def story() -> None:
+        await quick.until(ReplyDone, 0)
+        await quick.pause(100)
+        before = len(quick.frames)
+        await quick.speak(600)
+        await quick.pause(600)
+        assert [type(frame) for _, frame in quick.frames[before:]] == [SpeechStarted, AvatarState]
+        assert quick.host.log == [("commit", 0, "", LINE)]
+        assert len(quick.responders[0].requests) == 2
+        await quick.until(ReplyDone, 1)
+
+    quick.hold(story)
+    kinds = [type(f) for _, f in quick.frames if getattr(f, "turn", 0) == 1]
+    assert kinds[:5] == [SpeechStarted, AvatarState, SpeechStopped, AvatarState, Transcript]
+
+
+def test_a_sentence_that_goes_on_discards_what_was_prepared_unheard(quick: Any) -> None:
+    quick.transcribers = [FakeTranscriber(texts=("the first half", "both halves"))]
+
+    async def story() -> None:
+        await quick.until(ReplyDone, 0)
+        await quick.speak(600)
+        await quick.pause(500)
+        await quick.speak(600)
+        await quick.until(ReplyDone, 1)
+
+    quick.hold(story)
+    assert [t.text for t in quick.all(Transcript)] == ["both halves"]
+    assert quick.host.log[1:] == [("accept", 1, "both halves"), ("commit", 1, "both halves", LINE)]
+    assert quick.all(Clear) == []
+
+
+@pytest.mark.parametrize("stage", ["stt", "llm", "tts"])
+def test_a_failed_preparation_is_tried_again_before_anything_degrades(
+    quick: Any, stage: str
+) -> None:
+    broken = Script(error=OSError("gone"))
+    if stage == "stt":
+        quick.transcribers = [FakeTranscriber(broken, Script(), texts=("ok",))]
+    elif stage == "llm":
+        quick.responders = [FakeResponder(Script(), broken, Script())]
+    else:
+        quick.synthesizers = [FakeSynthesizer(Script(), broken, Script())]
+
+    async def story() -> None:
+        await quick.until(ReplyDone, 0)
+        await quick.speak()
+        await quick.until(ReplyDone, 1)
+
+    quick.hold(story)
+    assert quick.all(Degraded) == []
+    assert [done.heard for done in quick.all(ReplyDone)] == [LINE] * 2
+    assert len([entry for entry in quick.host.log if entry[0] == "accept"]) == 1
+
+
+@pytest.mark.parametrize("accept_s", [0.0, 0.5], ids=["accepted", "not yet accepted"])
+def test_a_preparation_that_fails_only_after_the_decision_is_tried_again_too(
+    quick: Any, accept_s: float
+) -> None:
+    quick.host.accept_s = accept_s
+    attempts: list[int] = []
+
+    class Fails(FakeSynthesizer):
+        async def speak(self, sentence: Any) -> Any:
+            attempts.append(sentence.turn)
+            if attempts == [0, 1]:
+                await asyncio.sleep(0.8)
+                raise OSError("gone")
+            async for speech in super().speak(sentence):
+                yield speech
+
+    quick.synthesizers = [Fails()]
+
+    async def story() -> None:
+        await quick.until(ReplyDone, 0)
+        await quick.speak()
+        await quick.until(ReplyDone, 1)
+
+    quick.hold(story)
+    assert [entry for entry in quick.host.log if entry[0] == "accept"] == [
+        ("accept", 1, "I like tests")
+    ]
+    assert len([t for t in quick.all(Transcript) if t.final]) == 1
+    assert quick.all(ReplyDone)[1].heard == LINE
+
+
+def test_silence_taken_for_speech_is_recognised_again_after_the_decision(quick: Any) -> None:
+    quick.transcribers = [FakeTranscriber(texts=("", "now I hear you"))]
+
+    async def story() -> None:
+        await quick.until(ReplyDone, 0)
+        await quick.speak()
+        await quick.until(ReplyDone, 1)
+
+    quick.hold(story)
+    assert [t.text for t in quick.all(Transcript)] == ["now I hear you"]
+    assert quick.all(Degraded) == []
+
+
+def test_typing_in_the_silence_joins_what_was_said(quick: Any) -> None:
+    async def story() -> None:
+        await quick.until(ReplyDone, 0)
+        await quick.speak(600)
+        await quick.pause(400)
+        quick.session.typed("and typed")
+        await quick.until(ReplyDone, 1)
+
+    quick.hold(story)
+    assert [entry for entry in quick.host.log if entry[0] == "accept"] == [
+        ("accept", 1, "I like tests and typed")
+    ]
+
+
+def test_leaving_in_the_silence_stores_what_was_said(quick: Any) -> None:
+    async def story() -> None:
+        await quick.until(ReplyDone, 0)
+        await quick.speak(600)
+        await quick.pause(400)
+
+    quick.hold(story)
+    assert quick.host.log[1:] == [("accept", 1, "I like tests"), ("commit", 1, "I like tests", "")]
+    assert quick.transcribers[0].open_now == 0
+
+
+def test_the_ledger_still_adds_up(quick: Any) -> None:
+    quick.responders = [FakeResponder(Script(), Script(first_s=0.9))]
+
+    async def story() -> None:
+        await quick.until(ReplyDone, 0)
+        await quick.speak()
+        await quick.until(ReplyDone, 1)
+
+    quick.hold(story)
+    assert 0.2 < since_decision(quick, 1) < 0.4
+
+
+def test_another_candidate_that_prepared_the_answer_is_named_when_it_is_heard(quick: Any) -> None:
+    quick.synthesizers = [
+        FakeSynthesizer(Script(), Script(error=OSError("gone"))),
+        FakeSynthesizer(provider="second"),
+    ]
+    quick.responders = [
+        FakeResponder(Script(), Script(error=OSError("gone"))),
+        FakeResponder(provider="second"),
+    ]
+
+    async def story() -> None:
+        await quick.until(ReplyDone, 0)
+        await quick.speak()
+        await quick.until(ReplyDone, 1)
+
+    quick.hold(story)
+    told = [(d.stage, d.source, d.target) for d in quick.all(Degraded)]
+    assert told == [("llm", "fake-llm", "second"), ("tts", "fake-tts", "second")]
+
+
+def test_an_answer_prepared_for_nothing_when_it_cannot_be_stored(quick: Any) -> None:
+    async def story() -> None:
+        await quick.until(ReplyDone, 0)
+        await quick.pause(100)
+        quick.host.error = OSError("disk full")
+        await quick.speak()
+        await quick.until(ReplyDone, 1)
+
+    quick.hold(story)
+    assert "could not save" in quick.all(ReplyDone)[1].heard
+    assert quick.all(Transcript) == []
+
+
+def test_partials_of_a_preparation_are_not_shown(quick: Any) -> None:
+    class Batch(FakeTranscriber):
+        async def transcripts(self, turn: int) -> Any:
+            yield Transcript(turn, "first", final=False)
+            yield Transcript(turn, "first and last", final=True)
+
+    quick.transcribers = [Batch()]
+
+    async def story() -> None:
+        await quick.until(ReplyDone, 0)
+        await quick.speak()
+        await quick.until(ReplyDone, 1)
+
+    quick.hold(story)
+    assert [t.text for t in quick.all(Transcript)] == ["first and last"]
+
+
+def test_last_words_without_a_word_are_not_stored(room: Any) -> None:
+    room.transcribers = [FakeTranscriber(texts=("",))]
+
+    async def story() -> None:
+        await room.until(ReplyDone, 0)
+        await room.speak(600)
+
+    room.hold(story)
+    assert room.host.log == [("commit", 0, "", LINE)]

@@ -1,5 +1,6 @@
 """Turn-taking as tables: what the person does, and what follows."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -10,24 +11,28 @@ from pipeline.turns import (
     Cancel,
     Chunk,
     Commit,
+    Discard,
     Event,
     Interrupt,
     Listen,
     Refuse,
     ReplyBegan,
     ReplyEnded,
+    Speculate,
     State,
     TurnPolicy,
     TurnTaking,
     Typed,
 )
 
+NEVER = 1_000_000
+
 
 class Talk:
     """Feeds turn-taking with 32 ms chunks in real time and keeps what it answers."""
 
     def __init__(self, policy: TurnPolicy | None = None, *, opened: bool = True) -> None:
-        self.turns = TurnTaking(policy)
+        self.turns = TurnTaking(policy or TurnPolicy(speculate_ms=NEVER))
         self.now = 0.0
         self.at_ms = 0.0
         self.actions: list[Action] = []
@@ -140,7 +145,7 @@ def test_audio_that_stops_coming_ends_the_turn_after_silence_and_grace() -> None
 
 
 def test_the_longest_wait_caps_the_silence() -> None:
-    talk = Talk(TurnPolicy(silence_ms=2000, max_wait_ms=400))
+    talk = Talk(TurnPolicy(silence_ms=2000, max_wait_ms=400, speculate_ms=NEVER))
     talk.speech(320)
     assert talk.silence(384) == []
     assert len(talk.silence(32)) == 1
@@ -153,6 +158,48 @@ def test_a_monologue_is_answered_after_a_minute() -> None:
     (answer,) = talk.speech(32)
     assert isinstance(answer, Answer)
     assert answer.spoken
+
+
+# --- speculation -----------------------------------------------------------------------------
+
+
+def test_after_200_ms_of_silence_the_answer_may_be_prepared() -> None:
+    talk = Talk(TurnPolicy())
+    talk.speech(960)
+    assert talk.silence(192) == []
+    (speculate,) = talk.silence(32)
+    assert speculate == Speculate(1, 960, talk.now - 0.224)
+    assert talk.silence(544) == []
+    (answer,) = talk.silence(32)
+    assert isinstance(answer, Answer)
+    assert (answer.turn, answer.at_ms) == (speculate.turn, speculate.at_ms)
+    assert answer.ended == pytest.approx(speculate.ended)
+
+
+def test_going_on_voids_what_was_prepared_once() -> None:
+    talk = Talk(TurnPolicy())
+    talk.speech(960)
+    talk.silence(320)
+    assert talk.speech(320) == [Discard(1)]
+
+
+def test_at_most_two_answers_are_prepared_a_turn() -> None:
+    talk = Talk(TurnPolicy())
+    prepared = []
+    for _ in range(4):
+        talk.speech(320)
+        prepared += [action for action in talk.silence(320) if isinstance(action, Speculate)]
+    assert len(prepared) == 2
+    talk.silence(800)
+    talk.does(ReplyEnded(1))
+    talk.speech(320)
+    assert [type(action) for action in talk.silence(320)] == [Speculate]
+
+
+def test_in_manual_mode_nothing_is_prepared() -> None:
+    talk = Talk(TurnPolicy(mode="manual"))
+    talk.speech(320)
+    assert talk.silence(1600) == []
 
 
 # --- barge-in --------------------------------------------------------------------------------
@@ -289,7 +336,7 @@ EVENTS = st.one_of(
 def test_turns_only_grow_and_every_utterance_is_answered_before_the_next(
     script: list[tuple[str, int]],
 ) -> None:
-    talk = Talk()
+    talk = Talk(TurnPolicy())
     actions: list[Action] = []
     for kind, count in script:
         turn = talk.turns.turn
@@ -310,9 +357,17 @@ def test_turns_only_grow_and_every_utterance_is_answered_before_the_next(
                 actions += talk.turns.expire(talk.now)
     listening: int | None = None
     answering: int | None = None
+    preparing: int | None = None
     newest = 0
     for action in actions:
         match action:
+            case Speculate(turn):
+                assert listening == turn
+                assert preparing is None
+                preparing = turn
+            case Discard(turn):
+                assert preparing == turn
+                preparing = None
             case Listen(turn):
                 assert listening is None
                 assert turn > newest
@@ -320,8 +375,9 @@ def test_turns_only_grow_and_every_utterance_is_answered_before_the_next(
             case Answer(turn, spoken=spoken):
                 assert (listening == turn) is spoken
                 assert turn >= newest
+                assert preparing in (None, turn)
                 newest = answering = turn
-                listening = None
+                listening = preparing = None
             case Cancel(turn):
                 assert turn == answering
                 answering = None
