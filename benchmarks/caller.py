@@ -243,7 +243,7 @@ async def call(url: str, **hello: Any) -> AsyncIterator[Caller]:
     caller = Caller(socket)
     running = [asyncio.create_task(caller.listen())]
     try:
-        turn_detection = {"mode": "auto", "silence_ms": SILENCE_MS}
+        turn_detection = {"mode": "auto", "silence_ms": SILENCE_MS, "adaptive": False}
         await caller.send(
             {"type": "hello", "version": 1, "turn_detection": turn_detection, **hello}
         )

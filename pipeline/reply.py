@@ -64,6 +64,7 @@ class Reply:
         voice: Voice,
         host: Host,
         emit: Callable[[Output], None],
+        understood: Callable[[str], None],
         canned: CannedLines,
     ) -> None:
         self.turn = answer.turn
@@ -80,6 +81,7 @@ class Reply:
         self._voice = voice
         self._host = host
         self._emit = emit
+        self._understood = understood
         self._canned = canned
         self._released = asyncio.Event()
         self._ahead = False  # this attempt began before the release
@@ -159,6 +161,7 @@ class Reply:
         try:
             if self._transcript is None:
                 self._transcript = await self._recognise()
+                self._understood(self._transcript.text)
         except PipelineError as error:
             reason = str(error)
         if self._transcript is not None and self._transcript.text:

@@ -43,6 +43,7 @@ from pipeline.turns import (
     TurnPolicy,
     TurnTaking,
     Typed,
+    Understood,
 )
 from pipeline.utterance import Recent, Utterance
 from pipeline.voice import Convert, Voice
@@ -260,6 +261,7 @@ class Session:
 
     def _on_partial(self, transcript: Transcript) -> None:
         if self._listening is not None and self._listening.turn == transcript.turn:
+            self._handle(Understood(transcript.turn, transcript.text))
             self._emit(transcript)
 
     def _ready_transcriber(self) -> Transcriber | None:
@@ -322,6 +324,7 @@ class Session:
             voice=self._voice,
             host=self._host,
             emit=self._emit,
+            understood=lambda text: self._handle(Understood(answer.turn, text)),
             canned=self.policy.canned,
         )
 

@@ -18,8 +18,13 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Literal, TypeAlias
 
+from pipeline.endings import Ending, ending
+
 SPECULATIONS = 2
 """So often a turn's answer is prepared before the turn is decided; a thinker's pauses cost more."""
+
+PATIENCE = {"closed": 0.6, "unclear": 1.0, "open": 2.0, "thinking": float("inf")}
+"""How long silence is borne after a sentence that ends in this way. Assumed values."""
 
 CHUNK_MS = 32
 """The voice detectors' step: 512 samples at 16 kHz."""
@@ -41,6 +46,9 @@ class TurnPolicy:
     it. `prefix_ms` of audio from before the onset goes to the recogniser. Where no audio comes at
     all, silence is assumed after `grace_ms`. After `speculate_ms` of silence the answer may be
     prepared, `SPECULATIONS` times a turn.
+
+    With `adaptive`, `silence_ms` is multiplied by `PATIENCE` for what has been understood so far;
+    no silence lasts longer than `max_wait_ms`, and that long where the person asked for time.
     """
 
     mode: Literal["auto", "manual"] = "auto"
@@ -50,6 +58,7 @@ class TurnPolicy:
     gap_ms: int = 96
     silence_ms: int = 800
     speculate_ms: int = 200
+    adaptive: bool = True
     max_wait_ms: int = 5_000
     grace_ms: int = 250
     barge_in_ms: int = 500
@@ -99,7 +108,15 @@ class ReplyEnded:
     turn: int
 
 
-Event: TypeAlias = Chunk | Typed | Interrupt | Commit | ReplyBegan | ReplyEnded
+@dataclass(frozen=True, slots=True)
+class Understood:
+    """What has been understood of a turn so far: a partial transcript, or that of a preparation."""
+
+    turn: int
+    text: str
+
+
+Event: TypeAlias = Chunk | Understood | Typed | Interrupt | Commit | ReplyBegan | ReplyEnded
 
 
 # --- actions ---------------------------------------------------------------------------------
@@ -179,6 +196,7 @@ class TurnTaking:
         self._chunk_at = 0.0  # when that was
         self._speculations = 0  # of this turn
         self._speculating = False
+        self._ending: Ending = "unclear"  # of what was said in this turn
 
     @property
     def deadline(self) -> float | None:
@@ -197,6 +215,10 @@ class TurnTaking:
         match event:
             case Chunk():
                 return self._hear(event, now)
+            case Understood(turn, text):
+                if turn == self.turn and self.state is State.LISTENING:
+                    self._ending = ending(text)
+                return []
             case Typed(text):
                 return self._typed(text, now)
             case Interrupt():
@@ -239,6 +261,7 @@ class TurnTaking:
             self._quiet_ms = 0.0
             if self._speculating:
                 self._speculating = False
+                self._ending = "unclear"
                 actions.append(Discard(self.turn))
         elif self._voiced_ms:
             self._quiet_ms += step_ms
@@ -252,7 +275,7 @@ class TurnTaking:
             if self._may_have_finished():
                 self._speculating = True
                 self._speculations += 1
-                actions.append(Speculate(self.turn, *self._ending(now)))
+                actions.append(Speculate(self.turn, *self._speech_end(now)))
             return actions
         needed_ms = policy.barge_in_ms if self.state is State.SPEAKING else policy.start_ms
         return self._listen() if self._voiced_ms >= needed_ms else []
@@ -269,19 +292,20 @@ class TurnTaking:
         actions = self._interrupt()
         self.turn += 1
         self._speculations = 0
+        self._ending = "unclear"
         self.state = State.LISTENING
         onset_ms = int(self._onset_ms)
         from_ms = max(0, onset_ms - self.policy.prefix_ms)
         return [*actions, Listen(self.turn, onset_ms, from_ms)]
 
     def _answer(self, now: float, typed: str = "") -> Answer:
-        at_ms, ended = self._ending(now)
+        at_ms, ended = self._speech_end(now)
         self._forget_speech()
         self._speculating = False
         self.state = State.THINKING
         return Answer(self.turn, at_ms, ended, spoken=True, typed=typed)
 
-    def _ending(self, now: float) -> tuple[int, float]:
+    def _speech_end(self, now: float) -> tuple[int, float]:
         """Where the speech heard so far ended: in the input audio, and on the clock of `now`."""
         since_chunk_ms = (now - self._chunk_at) * 1000
         ended = now - (self._quiet_ms + since_chunk_ms) / 1000
@@ -291,8 +315,9 @@ class TurnTaking:
         self._voiced_ms = self._quiet_ms = 0.0
 
     @property
-    def _patience_ms(self) -> int:
-        return min(self.policy.silence_ms, self.policy.max_wait_ms)
+    def _patience_ms(self) -> float:
+        factor = PATIENCE[self._ending] if self.policy.adaptive else 1.0
+        return min(self.policy.silence_ms * factor, self.policy.max_wait_ms)
 
     @property
     def _grace_s(self) -> float:

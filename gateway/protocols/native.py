@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr, ValidationError
 
 from gateway.audio import (
     ENCODINGS,
@@ -108,6 +108,7 @@ class TurnDetection(_Part):
     """How the client wants turns to be detected; what is None keeps the server's value."""
 
     mode: Literal["auto", "manual"] = "auto"
+    adaptive: StrictBool = True
     threshold: Annotated[float, Field(gt=0, lt=1)] | None = None
     silence_ms: Annotated[StrictInt, Field(ge=100, le=10_000)] | None = None
     max_wait_ms: Annotated[StrictInt, Field(ge=100, le=30_000)] | None = None

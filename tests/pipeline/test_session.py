@@ -974,3 +974,30 @@ def test_last_words_without_a_word_are_not_stored(room: Any) -> None:
 
     room.hold(story)
     assert room.host.log == [("commit", 0, "", LINE)]
+
+
+def test_a_thinking_pause_is_waited_for(quick: Any) -> None:
+    quick.transcribers = [FakeTranscriber(texts=("good question let me think", "the whole answer"))]
+
+    async def story() -> None:
+        await quick.until(ReplyDone, 0)
+        await quick.speak(600)
+        await quick.pause(2500)
+        await quick.speak(600)
+        await quick.until(ReplyDone, 1)
+
+    quick.hold(story)
+    assert [t.text for t in quick.all(Transcript)] == ["the whole answer"]
+
+
+def test_a_finished_sentence_is_answered_sooner(quick: Any) -> None:
+    quick.transcribers = [FakeTranscriber(texts=("and that was it",), partials=True)]
+
+    async def story() -> None:
+        await quick.until(ReplyDone, 0)
+        await quick.speak(600)
+        await quick.until(ReplyDone, 1)
+
+    quick.hold(story)
+    metrics = next(frame for frame in quick.all(TurnMetrics) if frame.turn == 1)
+    assert 480 <= metrics.voice_to_voice_ms < 540

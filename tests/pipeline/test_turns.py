@@ -23,6 +23,7 @@ from pipeline.turns import (
     TurnPolicy,
     TurnTaking,
     Typed,
+    Understood,
 )
 
 NEVER = 1_000_000
@@ -200,6 +201,55 @@ def test_in_manual_mode_nothing_is_prepared() -> None:
     talk = Talk(TurnPolicy(mode="manual"))
     talk.speech(320)
     assert talk.silence(1600) == []
+
+
+# --- adaptive endpointing --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "silence_ms"),
+    [
+        ("i fixed it that was it", 480),
+        ("i looked at the logs", 800),
+        ("i looked at the logs and", 1600),
+        ("let me think", 5024),
+    ],
+)
+def test_patience_follows_what_was_said(text: str, silence_ms: int) -> None:
+    talk = Talk()
+    talk.speech(640)
+    talk.does(Understood(1, text))
+    assert talk.silence(silence_ms - 32) == []
+    assert len(talk.silence(32)) == 1
+
+
+def test_without_adaptive_endpointing_every_silence_is_the_same() -> None:
+    talk = Talk(TurnPolicy(adaptive=False, speculate_ms=NEVER))
+    talk.speech(640)
+    talk.does(Understood(1, "let me think"))
+    assert talk.silence(768) == []
+    assert len(talk.silence(32)) == 1
+
+
+def test_news_of_another_turn_or_of_a_finished_one_changes_nothing() -> None:
+    talk = Talk()
+    talk.does(Understood(0, "let me think"))
+    talk.speech(640)
+    talk.does(Understood(7, "let me think"))
+    assert talk.silence(768) == []
+    assert len(talk.silence(32)) == 1
+
+
+def test_going_on_makes_the_ending_unclear_again() -> None:
+    talk = Talk(TurnPolicy())
+    talk.speech(640)
+    talk.silence(320)
+    talk.does(Understood(1, "let me think"))
+    talk.silence(1600)
+    talk.speech(640)
+    talk.silence(768)
+    (answer,) = talk.silence(32)
+    assert isinstance(answer, Answer)
 
 
 # --- barge-in --------------------------------------------------------------------------------
