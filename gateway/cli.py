@@ -72,6 +72,15 @@ examples:
   parley fetch small      about 490 MB
 """
 
+REPLAY_EXAMPLES = """\
+A journal holds what turn-taking was told in one session and what it decided. The same events are
+decided again; exit code 1 means that a decision came out differently.
+
+examples:
+  parley replay session.jsonl
+  parley replay session.jsonl --html timeline.html
+"""
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; returns its exit code."""
@@ -150,6 +159,12 @@ def _fetch(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _replay(arguments: argparse.Namespace) -> int:
+    from gateway.replay import run
+
+    return run(arguments)
+
+
 # --- their options ---------------------------------------------------------------------------
 
 
@@ -204,6 +219,11 @@ def _parser() -> argparse.ArgumentParser:
     fetch = command("fetch", _fetch, "download a Whisper model", FETCH_EXAMPLES)
     fetch.add_argument(
         "model", nargs="?", metavar="MODEL", help="tiny, base, small, medium, large-v3 …"
+    )
+    replay = command("replay", _replay, "decide a recorded session again", REPLAY_EXAMPLES)
+    replay.add_argument("file", type=Path, metavar="FILE", help="the session's journal")
+    replay.add_argument(
+        "--html", type=Path, metavar="OUT", help="also write the timeline as one HTML page"
     )
     return parser
 

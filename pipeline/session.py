@@ -23,6 +23,7 @@ from pipeline.frames import (
     Transcript,
 )
 from pipeline.guard import Guard
+from pipeline.journal import Cause, Journal
 from pipeline.pacer import Pacer
 from pipeline.playout import Playout
 from pipeline.reply import CannedLines, Reply
@@ -83,7 +84,8 @@ class SessionPolicy:
 class Session:
     """One conversation. `run` it; everything else is a plain call from the event loop's thread.
 
-    `emit` receives every frame for the client and must neither block nor raise.
+    `emit` receives every frame for the client and must neither block nor raise. A `journal`, which
+    its owner has opened, is told every input and decision of turn-taking; `run` closes it.
     """
 
     def __init__(
@@ -95,11 +97,14 @@ class Session:
         pacer: Pacer,
         convert: Convert,
         policy: SessionPolicy | None = None,
+        journal: Journal | None = None,
     ) -> None:
         self.policy = policy or SessionPolicy()
         self._stages = stages
         self._host = host
-        self._emit = emit
+        self._send = emit
+        emit = self._emit
+        self._journal = journal
         self._turns = TurnTaking(self.policy.turns)
         self._voice = Voice(
             stages.synthesizers, Playout(self.policy.out_rate_hz), pacer, convert, emit
@@ -122,6 +127,8 @@ class Session:
         """Input audio: mono, 16 kHz, at most 1 s. Ignored before `run` and after `end`."""
         if self._ear is None:
             return
+        if self._journal is not None:
+            self._journal.audio(pcm, self._now())
         self._recent.push(pcm)
         if self._listening is not None:
             self._listening.feed(pcm)
@@ -158,7 +165,8 @@ class Session:
         try:
             async with asyncio.TaskGroup() as self._tasks:
                 self._ear = self._stages.detector.open(self._on_chunk)
-                self._perform(self._turns.open(self._now()))
+                now = self._now()
+                self._decided("open", now, self._turns.open(now))
                 await self._over.wait()
                 self._ear.close()
                 self._ear = None
@@ -177,6 +185,8 @@ class Session:
                 self._listening.cancel()
             if self._reply is not None:
                 self._reply.stop()
+            if self._journal is not None:
+                self._journal.closed(self._now())
 
     async def _last_words(self) -> None:
         """What the person had said but nobody had recognised yet is stored all the same."""
@@ -204,13 +214,25 @@ class Session:
     def _now(self) -> float:
         return asyncio.get_running_loop().time()
 
+    def _emit(self, frame: Output) -> None:
+        if self._journal is not None:
+            self._journal.noted(frame, self._now())
+        self._send(frame)
+
     def _on_chunk(self, position: int, probability: float) -> None:
-        self._handle(Chunk(position * 1000 / INPUT_RATE_HZ, probability))
+        # Four digits decide as well as seventeen, and keep journals small.
+        self._handle(Chunk(position * 1000 / INPUT_RATE_HZ, round(probability, 4)))
 
     def _handle(self, event: Event) -> None:
         if self._tasks is None or self._over.is_set():
             return
-        self._perform(self._turns.handle(event, self._now()))
+        now = self._now()
+        self._decided(event, now, self._turns.handle(event, now))
+
+    def _decided(self, cause: Cause, now: float, actions: list[Action]) -> None:
+        if self._journal is not None:
+            self._journal.decided(cause, now, actions)
+        self._perform(actions)
 
     def _perform(self, actions: list[Action]) -> None:
         for action in actions:
@@ -239,7 +261,8 @@ class Session:
     def _expire(self) -> None:
         self._timer = None
         if not self._over.is_set():
-            self._perform(self._turns.expire(self._now()))
+            now = self._now()
+            self._decided("expire", now, self._turns.expire(now))
 
     def _listen(self, action: Listen) -> None:
         carried, self._carried = self._carried, None

@@ -10,7 +10,9 @@ import pytest
 from pipeline.breaker import Breaker
 from pipeline.frames import Output, ReplyAudio, Samples
 from pipeline.guard import Candidate, Guard, Limits
+from pipeline.journal import Journal
 from pipeline.pacer import Pacer
+from pipeline.replay import replay
 from pipeline.session import Session, SessionPolicy, Stages
 from pipeline.stage import Brief, Converter
 from pipeline.testing import run_virtual
@@ -74,6 +76,7 @@ class Room:
         self.synthesizers: list[Any] = [FakeSynthesizer()]
         self.host = Host()
         self.policy = SessionPolicy(speculate=False)
+        self.journalled = True
         self.frames: list[tuple[float, Output]] = []
         self.session: Session
 
@@ -89,6 +92,9 @@ class Room:
             _guard("llm", self.responders),
             _guard("tts", self.synthesizers),
         )
+        lines: list[str] = []
+        journal = Journal(lines.append)
+        journal.opened("room", self.policy.turns, loop.time())
         self.session = Session(
             stages,
             self.host,
@@ -96,6 +102,7 @@ class Room:
             pacer=Pacer(),
             convert=convert,
             policy=self.policy,
+            journal=journal if self.journalled else None,
         )
         before = asyncio.all_tasks()
         self.running = running = asyncio.create_task(self.session.run())
@@ -109,6 +116,8 @@ class Room:
             running.result()
         await asyncio.sleep(0.3)  # streams that were abandoned have a quarter of a second to close
         assert asyncio.all_tasks() == before, "something was left running"
+        if self.journalled:
+            assert replay(lines).differences == (), "the journal replays to other decisions"
 
     # --- what the person does ----------------------------------------------------------------
 

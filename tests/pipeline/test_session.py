@@ -1001,3 +1001,15 @@ def test_a_finished_sentence_is_answered_sooner(quick: Any) -> None:
     quick.hold(story)
     metrics = next(frame for frame in quick.all(TurnMetrics) if frame.turn == 1)
     assert 480 <= metrics.voice_to_voice_ms < 540
+
+
+def test_a_session_needs_no_journal(room: Any) -> None:
+    room.journalled = False
+
+    async def story() -> None:
+        await room.until(ReplyDone, 0)
+        await room.speak(600)
+        await asyncio.sleep(3)
+
+    room.hold(story)
+    assert ("accept", 1, "I like tests") in room.host.log

@@ -1,0 +1,243 @@
+"""The journal: what turn-taking was told and what it decided, as JSON lines. Pure.
+
+One session per journal, one JSON object per line, times (`t`) in milliseconds since `opened`:
+
+::
+
+    {"v":1,"session":"s-1","origin":12.5,"texts":false,"policy":{…}}    the first line
+    {"t":0,"e":"open","a":[{"Answer":[0,0,12.5,false,""]}]}             a call and its actions
+    {"t":32,"at":32,"chunks":[[0,0,0.01],[32,32,0.02], …]}              calls without actions
+    {"t":992,"f":{"SpeechStarted":[1,960]}}                             a frame for the client
+    {"t":100,"level":[[0,-61.2],[100,-60.8], …]}                        input audio, dBFS
+    {"t":992,"queue":["stt",12.5]}                                      age of the oldest item
+    {"t":7e6,"cut":16777216}                                            the journal was full
+
+A dataclass is its name with its fields in order. A run of chunks without actions is one line: for
+each, the time and the position since the one before, and the probability. An hour of conversation
+takes about 3 MB with probabilities of four digits, and 5 MB with all that a detector gives.
+
+Replay (`pipeline.replay`) is exact to the bit. A clock's float is taken for the shortest decimal
+that names it (its `repr`), and decimals, unlike floats, can be subtracted and added without loss.
+"""
+
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, fields, is_dataclass
+from decimal import Context, Decimal
+from types import MappingProxyType
+from typing import Literal, TypeAlias
+
+from pipeline.endings import Ending, ending
+from pipeline.frames import (
+    INPUT_RATE_HZ,
+    Clear,
+    Degraded,
+    Fault,
+    Output,
+    ReplyDone,
+    ReplyStarted,
+    Samples,
+    SpeechStarted,
+    SpeechStopped,
+    Transcript,
+    TurnMetrics,
+)
+from pipeline.turns import Action, Chunk, Event, TurnPolicy, Understood
+
+VERSION = 1
+MAX_BYTES = 16 * 1024 * 1024
+RUN = 32
+"""So many chunks or levels share a line; what a process that dies has not yet written."""
+
+LEVEL_SAMPLES = INPUT_RATE_HZ // 10
+FULL_SCALE = 32_768.0
+FLOOR_DBFS = -96.0
+"""The level of digital silence: less than 16 bits can tell from it."""
+
+ENDS: Mapping[Ending, str] = MappingProxyType(
+    {"thinking": " let me think", "open": ",", "closed": ".", "unclear": ""}
+)
+"""What a masked text ends with, so that turn-taking judges it like the text that was said."""
+
+TEXTS = frozenset({"text", "typed", "heard"})
+"""The fields that hold what somebody said."""
+
+NOTED = (
+    SpeechStarted,
+    SpeechStopped,
+    Transcript,
+    ReplyStarted,
+    ReplyDone,
+    Clear,
+    Degraded,
+    TurnMetrics,
+    Fault,
+)
+"""The frames that are worth a line; of transcripts the final ones."""
+
+Cause: TypeAlias = Event | Literal["open", "expire"]
+"""Why turn-taking was called: `handle` with an event, `open` or `expire`."""
+
+EXACT = Context(prec=60)
+"""More digits than the sum or difference of two moments on a clock can have."""
+
+
+class Journal:
+    """Writes one session's journal, a line at a time, through `write`, which must not block.
+
+    The order of calls is `opened`, everything else, `closed`. `texts` says whether what people said
+    is kept; without it every character is a `*`, so that lengths remain, and of what turn-taking
+    goes by, whether it read as finished. After `max_bytes` one
+    line says that the journal was cut, and nothing follows.
+    """
+
+    def __init__(
+        self, write: Callable[[str], None], *, texts: bool = False, max_bytes: int = MAX_BYTES
+    ) -> None:
+        self._write = write
+        self._texts = texts
+        self._left = max_bytes
+        self._max_bytes = max_bytes
+        self._origin = Decimal(0)
+        self._run: list[str] = []
+        self._run_t = ""
+        self._run_at = Decimal(0)
+        self._chunk_now = Decimal(0)
+        self._chunk_at = Decimal(0)
+        self._levels: list[tuple[int, float]] = []
+        self._energy = 0.0
+        self._measured = 0
+
+    def opened(self, session_id: str, policy: TurnPolicy, now: float) -> None:
+        """The session begins: turn-taking goes by `policy`, and `now` is the origin of times."""
+        self._origin = _exact(now)
+        head = {
+            "v": VERSION,
+            "session": session_id,
+            "origin": now,
+            "texts": self._texts,
+            "policy": asdict(policy),
+        }
+        self._put(_json(head), now)
+
+    def decided(self, cause: Cause, now: float, actions: Sequence[Action]) -> None:
+        """Turn-taking was called at `now` and answered with `actions`; once for every call."""
+        if self._left <= 0:
+            return
+        if isinstance(cause, Chunk) and not actions:
+            self._run_on(cause, now)
+            return
+        self._flush(now)
+        event, taken = _json(self._shown(cause)), _json([self._shown(action) for action in actions])
+        self._put(f'{{"t":{self._t(now)},"e":{event},"a":{taken}}}', now)
+
+    def noted(self, frame: Output, now: float) -> None:
+        """A frame went to the client. Audio, visemes, moods and partial transcripts are no news."""
+        if self._left <= 0 or not isinstance(frame, NOTED):
+            return
+        if isinstance(frame, Transcript) and not frame.final:
+            return
+        self._flush(now)
+        self._put(f'{{"t":{self._t(now)},"f":{_json(self._shown(frame))}}}', now)
+
+    def audio(self, pcm: Samples, now: float) -> None:
+        """Input audio came, 16 kHz: its level is kept, ten times a second, never the audio."""
+        while len(pcm) and self._left > 0:
+            room = LEVEL_SAMPLES - self._measured
+            part, pcm = pcm[:room].astype("float64"), pcm[room:]
+            self._energy += float(part @ part)
+            self._measured += len(part)
+            if self._measured == LEVEL_SAMPLES:
+                self._level(now - len(pcm) / INPUT_RATE_HZ)
+
+    def queue_age(self, name: str, age_ms: float, now: float) -> None:
+        """The oldest item of the queue `name` had waited for `age_ms`."""
+        if self._left > 0:
+            self._put(f'{{"t":{self._t(now)},"queue":{_json([name, round(age_ms, 1)])}}}', now)
+
+    def closed(self, now: float) -> None:
+        """The session is over: write what was kept back."""
+        self._flush(now)
+
+    # --- lines -------------------------------------------------------------------------------
+
+    def _run_on(self, chunk: Chunk, now: float) -> None:
+        moment, at = _exact(now), _exact(chunk.at_ms)
+        if not self._run:
+            self._run_t, self._run_at = self._t(now), at
+            self._chunk_now, self._chunk_at = moment, at
+        after_ms = _plain(EXACT.subtract(moment, self._chunk_now).scaleb(3, EXACT))
+        step_ms = _plain(EXACT.subtract(at, self._chunk_at))
+        self._run.append(f"[{after_ms},{step_ms},{float(chunk.probability)!r}]")
+        self._chunk_now, self._chunk_at = moment, at
+        if len(self._run) == RUN:
+            self._flush_run(now)
+
+    def _level(self, now: float) -> None:
+        power = self._energy / self._measured / FULL_SCALE**2
+        dbfs = max(FLOOR_DBFS, 10 * math.log10(power)) if power else FLOOR_DBFS
+        self._energy, self._measured = 0.0, 0
+        self._levels.append((round((now - float(self._origin)) * 1000), round(dbfs, 1)))
+        if len(self._levels) == RUN:
+            self._flush_levels(now)
+
+    def _flush(self, now: float) -> None:
+        self._flush_run(now)
+        self._flush_levels(now)
+
+    def _flush_run(self, now: float) -> None:
+        if self._run:
+            t, at = self._run_t, _plain(self._run_at)
+            self._put(f'{{"t":{t},"at":{at},"chunks":[{",".join(self._run)}]}}', now)
+            self._run.clear()
+
+    def _flush_levels(self, now: float) -> None:
+        if self._levels:
+            t = self._levels[0][0]
+            self._put(_json({"t": t, "level": [(at - t, dbfs) for at, dbfs in self._levels]}), now)
+            self._levels.clear()
+
+    def _put(self, line: str, now: float) -> None:
+        size = len(line) + 1  # ASCII
+        if self._left > size:
+            self._left -= size
+            self._write(f"{line}\n")
+        elif self._left > 0:
+            self._left = 0
+            self._write(f'{{"t":{self._t(now)},"cut":{self._max_bytes}}}\n')
+
+    def _t(self, now: float) -> str:
+        return _plain(EXACT.subtract(_exact(now), self._origin).scaleb(3, EXACT))
+
+    def _shown(self, item: object) -> object:
+        if is_dataclass(item) and not isinstance(item, type):
+            return {
+                type(item).__name__: [
+                    _masked(item, value)
+                    if field.name in TEXTS and isinstance(value, str) and not self._texts
+                    else self._shown(value)
+                    for field in fields(item)
+                    for value in (getattr(item, field.name),)
+                ]
+            }
+        if isinstance(item, tuple):
+            return [self._shown(part) for part in item]
+        return item
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, separators=(",", ":"))
+
+
+def _masked(item: object, text: str) -> str:
+    kept = ENDS[ending(text)] if isinstance(item, Understood) else ""
+    return "*" * len(text) + kept
+
+
+def _exact(moment: float) -> Decimal:
+    return Decimal(repr(float(moment)))
+
+
+def _plain(number: Decimal) -> str:
+    return format(number.normalize(EXACT), "f")
