@@ -41,6 +41,7 @@ from pipeline.turns import (
     ReplyBegan,
     ReplyEnded,
     Speculate,
+    State,
     TurnPolicy,
     TurnTaking,
     Typed,
@@ -50,6 +51,12 @@ from pipeline.utterance import Recent, Utterance
 from pipeline.voice import Convert, Voice
 
 logger = logging.getLogger("parley.session")
+
+MOST_UNSETTLED = 8
+"""So many turns may wait for the host; who types faster than storage writes is refused."""
+
+JUDGED_WITHIN_S = 0.1
+"""How long the detector takes at most to judge audio, while it keeps up."""
 
 LAST_WORDS_S = 5.0
 """How long a session that ends may still take to recognise and store what was said."""
@@ -116,6 +123,7 @@ class Session:
         self._reply: Reply | None = None
         self._work: asyncio.Task[None] | None = None
         self._commits: asyncio.Task[None] | None = None
+        self._unsettled = 0  # turns that the host has yet to be told of
         self._tasks: asyncio.TaskGroup | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._ear: Ear | None = None
@@ -135,16 +143,29 @@ class Session:
         self._ear.feed(pcm)
 
     def typed(self, text: str) -> None:
-        """A typed answer: a turn without speech."""
-        self._handle(Typed(text))
+        """A typed answer: a turn without speech. Refused while too many turns wait to be stored."""
+        if self._unsettled >= MOST_UNSETTLED:
+            text = f"{MOST_UNSETTLED} turns wait to be stored"
+            self._emit(Fault(self._turns.turn, "too_many_turns", text))
+        else:
+            self._handle(Typed(text))
 
     def interrupt(self) -> None:
-        """Stop the reply now."""
+        """Stop the reply now. A reply that closes the conversation has closed it then."""
+        reply = self._reply
         self._handle(Interrupt())
+        if reply is not None and reply.closes and self._reply is None:
+            self.end()
 
     def commit(self) -> None:
-        """The turn ends here, whatever the detector thinks."""
-        self._handle(Commit())
+        """The turn ends here, whatever the detector thinks.
+
+        Where it has not heard anybody yet, it gets a moment to judge the audio that has come.
+        """
+        if self._turns.state is State.LISTENING or self._tasks is None:
+            self._handle(Commit())
+        else:
+            asyncio.get_running_loop().call_later(JUDGED_WITHIN_S, self._handle, Commit())
 
     def played(self, turn: int, played_ms: int) -> None:
         """The client says how much of a reply it has played."""
@@ -381,6 +402,7 @@ class Session:
         """Hand the finished turn to the host, after the turns before it."""
         assert self._tasks is not None
         self._emit(reply.budget.metrics(reply.turn))
+        self._unsettled += 1
         self._commits = self._tasks.create_task(self._commit(self._commits, reply, heard))
 
     async def _commit(self, before: asyncio.Task[None] | None, reply: Reply, heard: str) -> None:
@@ -392,6 +414,7 @@ class Session:
         except Exception as error:  # the host's storage; the conversation goes on
             logger.exception("turn %d could not be committed", reply.turn)
             self._emit(Fault(reply.turn, "not_stored", f"the turn was not stored: {error}"))
+        self._unsettled -= 1
 
     async def _settled(self) -> None:
         """Return when every finished turn has been handed over."""

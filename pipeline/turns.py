@@ -226,6 +226,8 @@ class TurnTaking:
             case Commit():
                 if self.state is State.LISTENING:
                     return [self._answer(now)]
+                if self._voiced_ms:  # too little to be sure of, but the person is
+                    return [*self._listen(), self._answer(now)]
                 return [Refuse(self.turn, "nothing_to_commit")]
             case ReplyBegan(turn):
                 if turn == self.turn and self.state is State.THINKING:
@@ -277,7 +279,9 @@ class TurnTaking:
                 self._speculations += 1
                 actions.append(Speculate(self.turn, *self._speech_end(now)))
             return actions
-        needed_ms = policy.barge_in_ms if self.state is State.SPEAKING else policy.start_ms
+        # Who pushes to talk means it: a barge-in need not last longer than any other turn.
+        guarded = self.state is State.SPEAKING and policy.mode == "auto"
+        needed_ms = policy.barge_in_ms if guarded else policy.start_ms
         return self._listen() if self._voiced_ms >= needed_ms else []
 
     def _may_have_finished(self) -> bool:

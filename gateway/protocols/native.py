@@ -6,11 +6,21 @@
 """
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictInt,
+    StrictStr,
+    ValidationError,
+)
 
 from gateway.audio import (
     ENCODINGS,
@@ -38,7 +48,6 @@ from pipeline.frames import (
 
 VERSION = 1
 LONGEST_TEXT_BYTES = 8 * 1024
-LONGEST_MESSAGE_BYTES = 16 * 1024
 
 CLOSE_FINISHED = 1000
 CLOSE_POLICY = 1008
@@ -54,13 +63,13 @@ ErrorCode = Literal[
     "bad_hello",
     "unsupported_audio",
     "unexpected_hello",
-    "message_too_long",
     "text_too_long",
     "empty_text",
     "odd_audio",
     "audio_too_long",
     "nothing_to_commit",
     "not_stored",
+    "too_many_turns",
     "already_connected",
     "flooding",
     "interview",
@@ -114,11 +123,19 @@ class TurnDetection(_Part):
     max_wait_ms: Annotated[StrictInt, Field(ge=100, le=30_000)] | None = None
 
 
+def _whole(text: str) -> str:
+    text.encode()  # half a surrogate pair cannot be stored; it raises a ValueError
+    return text
+
+
+WholeText = Annotated[StrictStr, AfterValidator(_whole)]
+
+
 class InterviewRequest(_Part):
     """The interview that the client wants, where its session was not made over REST."""
 
-    role: StrictStr
-    model: StrictStr | None = None
+    role: WholeText
+    model: WholeText | None = None
     total_questions: StrictInt | None = Field(None, alias="totalQuestions")
 
 
@@ -186,12 +203,9 @@ Input: TypeAlias = Hello | Text | Interrupt | Commit | Played | Ping | Bye
 def parse(data: bytes | str) -> Input:
     """One text message of the client.
 
-    Raises `ProtocolError` for anything else, whatever it is, in time linear in its length.
+    Raises `ProtocolError` for anything else, whatever it is, in time linear in its length, which
+    the transport bounds (64 KiB, close code 1009).
     """
-    if len(data) > LONGEST_MESSAGE_BYTES:
-        raise ProtocolError(
-            "message_too_long", f"a text message has at most {LONGEST_MESSAGE_BYTES} bytes"
-        )
     try:
         message = json.loads(data, parse_constant=_refuse_constant)
     except RecursionError:
@@ -230,7 +244,10 @@ def _hello(message: dict[str, Any]) -> Hello:
     if message.get("version") != VERSION:
         raise ProtocolError("bad_hello", f"this server speaks version {VERSION}", fatal=True)
     try:
-        hello = _Hello.model_validate(message)
+        # What is null was not given.
+        hello = _Hello.model_validate(
+            {name: value for name, value in message.items() if value is not None}
+        )
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"])
@@ -291,6 +308,8 @@ def _natural(message: dict[str, Any], name: str) -> int:
 
 
 def _echo(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ProtocolError("bad_message", "t: a finite number is needed")
     if value is None or isinstance(value, int | float | str):
         return value
     raise ProtocolError("bad_message", "t: a number or a string is needed")

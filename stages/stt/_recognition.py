@@ -5,10 +5,11 @@ from collections.abc import AsyncIterator, Callable
 import numpy as np
 
 from pipeline.frames import INPUT_RATE_HZ, Samples, Transcript, Word
+from pipeline.utterance import LONGEST_S
 from stages._worker import Header, Packet, Worker
 
-LIMIT_SAMPLES = 60 * INPUT_RATE_HZ
-"""An utterance's audio beyond 60 s is ignored; what came before it is recognised."""
+LIMIT_SAMPLES = LONGEST_S * INPUT_RATE_HZ
+"""An utterance's audio beyond this is ignored; what came before it is recognised."""
 
 
 class WorkerRecognition:

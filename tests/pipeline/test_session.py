@@ -315,6 +315,7 @@ def test_commit_without_speech_is_an_error_that_ends_nothing(room: Any) -> None:
     async def story() -> None:
         await room.until(ReplyDone, 0)
         room.session.commit()
+        await room.pause(200)
         await room.speak()
         await room.until(ReplyDone, 1)
 
@@ -1013,3 +1014,49 @@ def test_a_session_needs_no_journal(room: Any) -> None:
 
     room.hold(story)
     assert ("accept", 1, "I like tests") in room.host.log
+
+
+def test_a_commit_waits_for_the_detectors_word_on_a_short_answer(room: Any) -> None:
+    room.policy = SessionPolicy(turns=TurnPolicy(mode="manual"), speculate=False)
+
+    async def story() -> None:
+        await room.until(ReplyDone, 0)
+        await room.speak(120)
+        room.session.commit()
+        await room.until(ReplyDone, 1)
+
+    room.hold(story)
+    assert room.all(Fault) == []
+    assert ("accept", 1, "I like tests") in room.host.log
+
+
+def test_interrupting_the_closing_line_closes_the_conversation(room: Any) -> None:
+    room.host.closes = True
+
+    async def story() -> None:
+        await room.until(ReplyDone, 0)
+        room.session.typed("my last answer")
+        await room.until(ReplyStarted, 1)
+        room.session.interrupt()
+        await asyncio.wait([room.running], timeout=5)
+        assert room.running.done()
+
+    room.hold(story)
+    assert [entry[:2] for entry in room.host.log] == [("commit", 0), ("accept", 1), ("commit", 1)]
+
+
+def test_typing_faster_than_storage_writes_is_refused(room: Any) -> None:
+    room.host.accept_s = 1.0
+
+    async def story() -> None:
+        await room.until(ReplyDone, 0)
+        await room.pause(100)
+        for number in range(20):
+            room.session.typed(f"typed {number}")
+        await room.pause(30_000)
+
+    room.hold(story)
+    refused = [fault for fault in room.all(Fault) if fault.code == "too_many_turns"]
+    accepted = [entry[2] for entry in room.host.log if entry[0] == "accept"]
+    assert len(refused) + len(accepted) == 20
+    assert accepted == [f"typed {number}" for number in range(len(accepted))]

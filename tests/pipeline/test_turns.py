@@ -335,6 +335,21 @@ def test_commit_ends_the_turn_at_once() -> None:
     assert talk.does(Commit()) == [Answer(1, 320, talk.now, spoken=True)]
 
 
+def test_commit_after_a_short_word_is_a_turn() -> None:
+    talk = Talk()
+    talk.silence(640)
+    talk.speech(128)
+    listen, answer = talk.does(Commit())
+    assert listen == Listen(1, 640, 140)
+    assert answer == Answer(1, 768, talk.now, spoken=True)
+
+
+def test_push_to_talk_interrupts_with_200_ms_of_speech() -> None:
+    talk = speaking(TurnPolicy(mode="auto", speculate_ms=NEVER))
+    talk.turns.policy = TurnPolicy(mode="manual")
+    assert [type(action) for action in talk.speech(224)] == [Cancel, Listen]
+
+
 def test_commit_without_speech_is_refused() -> None:
     assert Talk().does(Commit()) == [Refuse(0, "nothing_to_commit")]
 
