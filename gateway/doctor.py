@@ -1,5 +1,6 @@
 """What works on this machine, what does not, and what to do about it: `parley doctor`."""
 
+import asyncio
 import http.client
 import json
 import os
@@ -7,7 +8,7 @@ import platform
 import re
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
@@ -17,11 +18,12 @@ from urllib.parse import urlsplit
 from rich.table import Table
 from rich.text import Text
 
-from gateway.providers import options, wanted
+from gateway.probes import Place, ask_all
+from gateway.providers import build, options, wanted
 from gateway.settings import Settings, variables
 from gateway.terminal import DONE, FAILED, output, printable
 from pipeline.frames import Slot
-from stages.registry import PROVIDERS, NoProvider, Options, choose
+from stages.registry import PROVIDERS, Choice, NoProvider, Options, choose, obstacle, third_party
 
 DISTRIBUTION = "parley-gateway"
 NEEDED_PYTHON = (3, 11)
@@ -77,7 +79,8 @@ def doctor(settings: Settings, *, as_json: bool) -> int:
 
 
 def examine(settings: Settings) -> list[Finding]:
-    """Look at everything. Nothing is changed, started or downloaded."""
+    """Look at everything. Nothing is changed or downloaded; configured servers are asked whether
+    they answer."""
     return [
         _python(),
         *_packages(),
@@ -150,31 +153,75 @@ def _packages() -> Iterator[Finding]:
 
 def _providers(settings: Settings) -> Iterator[Finding]:
     told = options(settings)
+    installed = third_party()
+    choices: dict[Slot, Choice] = {}
+    nobody: dict[Slot, NoProvider] = {}
     for slot, name in wanted(settings).items():
-        for provider in PROVIDERS:
+        try:
+            choices[slot] = choose(slot, name, told)
+        except NoProvider as error:
+            nobody[slot] = error
+    silent = _silent(choices.values(), told)
+    for slot in wanted(settings):
+        for provider in (*PROVIDERS, *installed.providers):
             if provider.slot != slot:
                 continue
-            reason = provider.check(told)
+            problem = obstacle(provider, told) or silent.get((slot, provider.name))
             note = f" ({provider.note})" if provider.note else ""
-            yield Finding(
-                slot,
-                provider.name,
-                "ok" if reason is None else "note",
-                f"{provider.summary}{note}" if reason is None else reason,
-            )
-        yield _choice(slot, name, told)
+            detail = problem or f"{provider.summary}{note}"
+            yield Finding(slot, provider.name, "note" if problem else "ok", detail)
+        if slot in nobody:
+            advice = "; ".join(reason for _, reason in nobody[slot].reasons)
+            yield Finding(slot, "answers", "problem", "nobody", advice)
+        else:
+            yield _answers(choices[slot], silent)
+    for entry in installed.refused:
+        yield Finding("others", entry.name, "note", entry.reason)
 
 
-def _choice(slot: Slot, name: str, told: Options) -> Finding:
-    try:
-        choice = choose(slot, name, told)
-    except NoProvider as error:
-        advice = "; ".join(reason for _, reason in error.reasons)
-        return Finding(slot, "answers", "problem", "nobody", advice)
-    note = f", {choice.first.note}" if choice.first.note else ""
-    others = ", ".join(provider.name for provider in choice.providers[1:])
-    then = f"; if it fails: {others}" if others and slot != "vad" else ""
-    return Finding(slot, "answers", "ok", f"{choice.first.name}{note}: {choice.why}{then}")
+def _silent(choices: Iterable[Choice], told: Options) -> dict[Place, str]:
+    """Chosen providers whose server does not answer, and why."""
+    remote = {
+        (choice.slot, provider.name): provider
+        for choice in choices
+        for provider in choice.providers
+        if provider.remote
+    }
+    if not remote:
+        return {}
+
+    async def asked() -> dict[Place, str]:
+        problems: dict[Place, str] = {}
+        stages = {}
+        for place, provider in remote.items():
+            try:
+                _, [stages[place]] = build(Choice(provider.slot, (provider,), ""), told)
+            except NoProvider as error:
+                problems[place] = error.reasons[0][1]
+        try:
+            return problems | await ask_all(stages)
+        finally:
+            for stage in stages.values():
+                await stage.aclose()
+
+    return asyncio.run(asked())
+
+
+def _answers(choice: Choice, silent: dict[Place, str]) -> Finding:
+    passed = [
+        f"{provider.name}: {silent[choice.slot, provider.name]}"
+        for provider in choice.providers
+        if (choice.slot, provider.name) in silent
+    ]
+    able = [p for p in choice.providers if (choice.slot, p.name) not in silent]
+    if not able:
+        return Finding(choice.slot, "answers", "problem", "nobody", "; ".join(passed))
+    first, *others = able
+    note = f", {first.note}" if first.note else ""
+    why = choice.why if first is choice.first else "; ".join(passed)
+    names = ", ".join(provider.name for provider in others)
+    then = f"; if it fails: {names}" if names and choice.slot != "vad" else ""
+    return Finding(choice.slot, "answers", "ok", f"{first.name}{note}: {why}{then}")
 
 
 def _whisper_model(model: str) -> Finding:

@@ -4,24 +4,28 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from gateway.audio import converter
 from gateway.interviewer import Interviewer
+from gateway.journals import Journals
+from gateway.probes import StageProbes
 from gateway.protocols.native import Hello, TurnDetection
-from gateway.providers import chosen, options
+from gateway.providers import build, chosen, options
 from gateway.rest.health import Readiness, StageReport
-from gateway.sessions import Worker
+from gateway.sessions import SessionTaken, Worker
 from gateway.settings import Settings
 from gateway.store import Store
 from pipeline.breaker import Breaker, BreakerPolicy
 from pipeline.frames import Output, Slot
 from pipeline.guard import Candidate, Guard, Limits
+from pipeline.journal import Journal
 from pipeline.pacer import Pacer
 from pipeline.session import Session, SessionPolicy, Stages
 from pipeline.stage import Detector, Responder, Synthesizer, Transcriber
 from pipeline.turns import TurnPolicy
-from stages.registry import Choice, Options
+from stages.registry import Choice
 
 logger = logging.getLogger("parley.engine")
 
@@ -39,6 +43,29 @@ LIMITS: dict[Slot, Limits] = {
     "tts": Limits(first_s=2.0, slow_first_s=0.5, stall_s=1.0),
 }
 
+REMOTE_LIMITS: dict[Slot, Limits] = {
+    "stt": Limits(first_s=8.0, slow_first_s=4.0, stall_s=2.0),
+    "llm": Limits(first_s=5.0, slow_first_s=2.5, stall_s=2.0),
+    "tts": Limits(first_s=2.0, slow_first_s=1.0, stall_s=1.0),
+}
+"""Of providers behind a network: the upload of an utterance, a prompt to be read."""
+
+SILENT = "its server does not answer"
+
+START_S = 60.0
+"""How long what the providers load first may hold up the gateway's start."""
+
+LEAVE_S = 6.0
+"""How long a client that comes back waits for its old connection, which stores its last words."""
+
+
+@dataclass(slots=True)
+class _Hold:
+    """What this process knows of a session that is live in it."""
+
+    leaving: bool = False
+    released: asyncio.Event = field(default_factory=asyncio.Event)
+
 
 class Engine:
     """Everything that the sessions of a process share. Use it as an async context manager."""
@@ -55,18 +82,23 @@ class Engine:
         self._given = stages
         self._stages: Stages | None = None
         self._choices: dict[Slot, Choice] = {}
+        self._probes = StageProbes({})
         self._pacer: Pacer | None = None
+        self._journals: Journals | None = None
         self._worker = Worker.here()
+        self._holds: dict[str, _Hold] = {}  # as many as there are connections
         self.live = 0
         self._started = False
         self.draining = False
 
     async def __aenter__(self) -> "Engine":
-        self._stack = AsyncExitStack()
-        if self._given is not None:
-            self._stages = self._given
-        else:
-            self._stages = await self._build()
+        async with AsyncExitStack() as stack:
+            if self.settings.journal_dir is not None:
+                texts = self.settings.journal_texts
+                self._journals = Journals(self.settings.journal_dir, texts=texts)
+                stack.callback(self._journals.close)
+            self._stages = self._given or await self._build(stack)
+            self._stack = stack.pop_all()
         self._pacer = Pacer()
         self._started = True
         return self
@@ -75,36 +107,60 @@ class Engine:
         self.draining = True
         await self._stack.aclose()
 
-    async def _build(self) -> Stages:
+    async def _build(self, stack: AsyncExitStack) -> Stages:
         told = options(self.settings)
-        self._choices = chosen(self.settings)
+        built: dict[Slot, list[Any]] = {}
+        for slot, choice in chosen(self.settings).items():
+            if slot == "vad":
+                choice = replace(choice, providers=choice.providers[:1])
+            self._choices[slot], built[slot] = build(choice, told)
+            for stage in built[slot]:
+                stack.push_async_callback(stage.aclose)
+        self._probes = StageProbes(
+            {
+                (slot, provider.name): stage
+                for slot, choice in self._choices.items()
+                for provider, stage in zip(choice.providers, built[slot], strict=True)
+            }
+        )
+        stack.push_async_callback(self._probes.aclose)
+        await self._warm_up(built)
         for slot, choice in self._choices.items():
             note = f" ({choice.first.note})" if choice.first.note else ""
             logger.info("%s: %s%s, %s", slot, choice.first.name, note, choice.why)
-        detector: Detector = self._built("vad", told)[0]
-        transcribers: Guard[Transcriber] = self._guard("stt", self._built("stt", told))
-        responders: Guard[Responder] = self._guard("llm", self._built("llm", told))
-        synthesizers: Guard[Synthesizer] = self._guard("tts", self._built("tts", told))
-        for candidate in transcribers.candidates[:1]:
-            start = getattr(candidate.stage, "start", None)
-            if start is not None:  # a worker process: load its model before the first session
-                await start()
+        detector: Detector = built["vad"][0]
+        transcribers: Guard[Transcriber] = self._guard("stt", built["stt"])
+        responders: Guard[Responder] = self._guard("llm", built["llm"])
+        synthesizers: Guard[Synthesizer] = self._guard("tts", built["tts"])
         return Stages(detector, transcribers, responders, synthesizers)
 
-    def _built(self, slot: Slot, told: Options) -> list[Any]:
-        providers = self._choices[slot].providers
-        if slot == "vad":
-            providers = providers[:1]
-        stages = [provider.build(told) for provider in providers]
-        for stage in stages:
-            self._stack.push_async_callback(stage.aclose)
-        return stages
+    async def _warm_up(self, built: dict[Slot, list[Any]]) -> None:
+        """Have those who answer first load their models, and ask all of them how they are.
+
+        Raises what kept a provider from starting that has nobody behind it.
+        """
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._probes.ask())
+            starts = {slot: group.create_task(_start(slot, built[slot][0])) for slot in built}
+        for slot, start in starts.items():
+            if (error := start.result()) is not None:
+                if len(built[slot]) == 1:
+                    raise error
+                logger.warning("%s: %s, which is tried first, has not started", slot, error)
 
     def _guard(self, slot: Slot, stages: list[Any]) -> Guard[Any]:
         policy = WITH_FALLBACK if len(stages) > 1 else BreakerPolicy(open_s=5)
         return Guard(
             slot,
-            [Candidate(stage.provider, stage, Breaker(policy), LIMITS[slot]) for stage in stages],
+            [
+                Candidate(
+                    provider.name,
+                    stage,
+                    Breaker(policy),
+                    (REMOTE_LIMITS if provider.remote else LIMITS)[slot],
+                )
+                for provider, stage in zip(self._choices[slot].providers, stages, strict=True)
+            ],
         )
 
     # --- sessions ----------------------------------------------------------------------------
@@ -140,26 +196,58 @@ class Engine:
     ) -> AsyncIterator[Interviewer]:
         """The interview behind a session, owned by this process until the block ends.
 
-        Raises `InterviewError` for a role or a count that cannot be, `SessionTaken` where another
+        A connection of this process that is `leaving` the session is waited for. Raises
+        `InterviewError` for a role or a count that cannot be, `SessionTaken` where another
         connection holds the session.
         """
-        interviewer = await Interviewer.claim(
-            self.store,
-            session_id,
-            hello.interview,
-            worker=self._worker,
-            ttl_s=self.settings.session_ttl_s,
-            notify=notify,
-        )
+        await self._left(session_id)
+        hold = self._holds[session_id] = _Hold()
         try:
-            yield interviewer
+            interviewer = await Interviewer.claim(
+                self.store,
+                session_id,
+                hello.interview,
+                worker=self._worker,
+                ttl_s=self.settings.session_ttl_s,
+                notify=notify,
+            )
+            keeping = asyncio.create_task(interviewer.keep())
+            try:
+                yield interviewer
+            finally:
+                keeping.cancel()
+                await interviewer.release()
         finally:
-            await interviewer.release()
+            del self._holds[session_id]
+            hold.released.set()
+
+    def leaving(self, session_id: str) -> None:
+        """Say that the connection that holds a session is about to let it go."""
+        if (hold := self._holds.get(session_id)) is not None:
+            hold.leaving = True
+
+    async def _left(self, session_id: str) -> None:
+        """Return once no connection of this process holds the session.
+
+        Raises `SessionTaken`: at once for one that stays, after `LEAVE_S` for one that leaves.
+        """
+        try:
+            async with asyncio.timeout(LEAVE_S):
+                while (hold := self._holds.get(session_id)) is not None:
+                    if not hold.leaving:
+                        raise SessionTaken(session_id)
+                    await hold.released.wait()
+        except TimeoutError:
+            raise SessionTaken(session_id) from None
 
     def session(
-        self, interviewer: Interviewer, hello: Hello, emit: Callable[[Output], None]
+        self,
+        interviewer: Interviewer,
+        hello: Hello,
+        emit: Callable[[Output], None],
+        journal: Journal | None = None,
     ) -> Session:
-        """A session for one client."""
+        """A session for one client. A `journal` is opened here; the session closes it."""
         assert self._stages is not None
         assert self._pacer is not None
         budget_s = self.settings.budget_ms / 1000
@@ -168,7 +256,11 @@ class Engine:
             out_rate_hz=hello.audio_out.rate_hz,
             target_s=budget_s,
             hard_s=budget_s * HARD_FACTOR,
+            speculate=self._speculates(),
         )
+        if journal is not None:
+            now = asyncio.get_running_loop().time()
+            journal.opened(interviewer.session_id, policy.turns, now)
         return Session(
             self._stages,
             interviewer,
@@ -176,12 +268,37 @@ class Engine:
             pacer=self._pacer,
             convert=converter,
             policy=policy,
+            journal=journal,
+        )
+
+    @contextmanager
+    def journal(self, session_id: str) -> Iterator[Journal | None]:
+        """The journal of a session, as long as it lasts; None where none is kept."""
+        if self._journals is None:
+            yield None
+            return
+        journal, file = self._journals.open(session_id)
+        try:
+            yield journal
+        finally:
+            file.close()
+
+    def _speculates(self) -> bool:
+        """Whether answers are prepared that may never be heard: not where each of them costs."""
+        if self.settings.speculate != "auto":
+            return self.settings.speculate == "on"
+        told = options(self.settings)
+        servers = {"stt": told.stt_server, "llm": told.llm_server, "tts": told.tts_server}
+        paid = {slot for slot, server in servers.items() if server and server.key}
+        return not any(
+            choice.first.remote for slot, choice in self._choices.items() if slot in paid
         )
 
     def _turn_policy(self, wanted: TurnDetection) -> TurnPolicy:
         default = TurnPolicy(silence_ms=self.settings.silence_ms)
         return TurnPolicy(
             mode=wanted.mode,
+            adaptive=wanted.adaptive,
             threshold=wanted.threshold or default.threshold,
             silence_ms=wanted.silence_ms or default.silence_ms,
             max_wait_ms=wanted.max_wait_ms or default.max_wait_ms,
@@ -202,11 +319,15 @@ class Engine:
         }
 
     def reports(self) -> list[StageReport]:
-        """Which provider fills each slot, how it is and why it was chosen."""
+        """Which provider fills each slot, how it is and why it was chosen.
+
+        One whose server did not answer when it was last asked counts as degraded, and so does a
+        slot where every circuit breaker is open.
+        """
         assert self._stages is not None
         now = asyncio.get_running_loop().time()
         stages = self._stages
-        reports = [self._report("vad", stages.detector.provider, "online")]
+        reports = [self._report("vad", stages.detector.provider)]
         guards: tuple[tuple[Slot, Guard[Any]], ...] = (
             ("stt", stages.transcribers),
             ("llm", stages.responders),
@@ -215,18 +336,39 @@ class Engine:
         for slot, guard in guards:
             for candidate in guard.candidates:
                 candidate.breaker.poll(now)
-                state = candidate.breaker.state
-                if state.value == "closed":
-                    reports.append(self._report(slot, candidate.provider, "online"))
-                    break
+            answering = next((c for c in guard.candidates if c.breaker.closed), None)
+            if answering is None:
+                reports.append(self._report(slot, guard.candidates[0].provider, tripped=True))
             else:
-                reports.append(self._report(slot, guard.candidates[0].provider, "degraded"))
+                reports.append(self._report(slot, answering.provider))
         reports.append(StageReport("avatar", "visemes", "online", "drawn by the client"))
         return reports
 
-    def _report(self, slot: Slot, provider: str, status: str) -> StageReport:
+    def _report(self, slot: Slot, name: str, *, tripped: bool = False) -> StageReport:
+        silent = (slot, name) in self._probes.latest()
+        status = "degraded" if tripped or silent else "online"
         choice = self._choices.get(slot)
         if choice is None:
-            return StageReport(slot, provider, status, "given by the application")
-        note = next((p.note for p in choice.providers if p.name == provider), "")
-        return StageReport(slot, provider, status, choice.why, note)
+            return StageReport(slot, name, status, "given by the application")
+        why = choice.why
+        if name != choice.first.name:
+            why = f"{choice.first.name}: its circuit breaker is open"
+        note = next((provider.note for provider in choice.providers if provider.name == name), "")
+        if silent:  # the log says why; the address of a server is not for everybody to read
+            note = f"{note}; {SILENT}" if note else SILENT
+        return StageReport(slot, name, status, why, note)
+
+
+async def _start(slot: Slot, stage: Any) -> Exception | None:
+    """Have a stage load what its first call would wait for; returns what went wrong."""
+    start = getattr(stage, "start", None)
+    if start is None:
+        return None
+    try:
+        async with asyncio.timeout(START_S):
+            await start()
+    except TimeoutError:
+        logger.warning("%s: %s is not ready after %g s", slot, stage.provider, START_S)
+    except Exception as error:  # a third party's, or a model that cannot be loaded
+        return error
+    return None

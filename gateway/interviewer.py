@@ -1,7 +1,9 @@
 """The host of a live session: it runs the interview and stores every step before it is answered."""
 
+import asyncio
 import contextlib
 import json
+import logging
 import time
 from collections.abc import Callable
 from typing import Any
@@ -14,9 +16,10 @@ from gateway.sessions import (
     Worker,
     claim,
     create,
+    load,
     release,
 )
-from gateway.store import Conflict, Store
+from gateway.store import Append, Conflict, Store, StoreError
 from pipeline.stage import Brief
 from stages.interview import (
     InterviewConfig,
@@ -29,8 +32,12 @@ from stages.interview import (
 )
 from stages.interview.model import DEFAULT_QUESTIONS
 
+logger = logging.getLogger("parley.interviewer")
+
 DEFAULT_ROLE = "Software Engineer"
 
+RENEWALS = 3
+"""So many times within its lifetime a live session's record is stored again."""
 
 Notify = Callable[[str, dict[str, Any]], None]
 """Sends a message of the given type to the client. Plain, must not raise."""
@@ -51,6 +58,7 @@ class Interviewer:
         self._version = version
         self._worker = worker
         self._notify = notify
+        self._saving = asyncio.Lock()
         self._interview: InterviewSession | None = None
         if record.interview is not None:
             self._interview = InterviewSession.from_record(record.interview)
@@ -82,9 +90,29 @@ class Interviewer:
                 continue
             return cls(store, record, version, worker, notify)
 
+    @property
+    def session_id(self) -> str:
+        return self._record.id
+
     async def release(self) -> None:
         """Let the session go."""
         await release(self._store, self._record.id, self._worker)
+
+    async def keep(self) -> None:
+        """Keep the record from expiring in a long silence, until cancelled.
+
+        Ends by itself once the session is somebody else's; other failures are tried again.
+        """
+        while True:
+            await asyncio.sleep(self._record.ttl_s / RENEWALS)
+            try:
+                async with self._saving:
+                    await self._put(self._record)
+            except Conflict:
+                logger.warning("session %s is in other hands", self.session_id)
+                return
+            except StoreError as error:
+                logger.warning("session %s was not renewed: %s", self.session_id, error)
 
     def state(self) -> dict[str, Any]:
         """What clients see of the interview."""
@@ -132,9 +160,30 @@ class Interviewer:
 
     async def _save(self, interview: InterviewSession, line: dict[str, Any]) -> None:
         record = self._record.with_interview(interview.to_record())
-        writes = record.put(self._version), record.transcript(json.dumps(line).encode())
-        self._version = (await self._store.commit(*writes))[0]
+        async with self._saving:
+            await self._put(record, record.transcript(json.dumps(line).encode()))
+
+    async def _put(self, record: SessionRecord, *lines: Append) -> None:
+        try:
+            stored = await self._store.commit(record.put(self._version), *lines)
+        except Conflict as conflict:
+            version = await self._found(conflict)
+            stored = await self._store.commit(record.put(version), *lines)
+        self._version = stored[0]
         self._record = record
+
+    async def _found(self, conflict: Conflict) -> int | None:
+        """The version to store over after a conflict: None where the record has expired.
+
+        Raises `conflict` where the session is not this worker's any more.
+        """
+        try:
+            record, version = await load(self._store, self.session_id)
+        except NoSuchSession:
+            return None
+        if record.worker != self._worker:
+            raise conflict
+        return version
 
 
 def _config(wanted: InterviewRequest | None) -> InterviewConfig:

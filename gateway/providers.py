@@ -1,8 +1,17 @@
 """From settings to providers: what a deployment wants in each slot, and who answers there."""
 
+import logging
+from dataclasses import replace
+from typing import Any
+
+from pydantic import SecretStr
+
 from gateway.settings import Settings
 from pipeline.frames import Slot
-from stages.registry import Choice, Options, choose
+from stages.registry import Choice, NoProvider, Options, Server, choose
+from stages.third_party import describe
+
+logger = logging.getLogger("parley.engine")
 
 
 def wanted(settings: Settings) -> dict[Slot, str]:
@@ -16,11 +25,49 @@ def wanted(settings: Settings) -> dict[Slot, str]:
 
 
 def options(settings: Settings) -> Options:
-    """What the providers are told."""
-    return Options(whisper_model=settings.whisper_model)
+    """What the providers are told. Ollama speaks the chat protocol under its path `/v1`."""
+    chat_url = settings.llm_url or f"{settings.ollama_url}/v1"
+    return Options(
+        whisper_model=settings.whisper_model,
+        language=settings.stt_language,
+        stt_server=_server(settings.stt_url, settings.stt_model, settings.stt_key),
+        llm_server=_server(chat_url, settings.llm_model, settings.llm_key),
+        tts_server=_server(settings.tts_url, settings.tts_model, settings.tts_key),
+        tts_voice=settings.tts_voice,
+        tts_rate_hz=settings.tts_rate_hz,
+        piper_voice=settings.piper_voice,
+    )
+
+
+def _server(url: str | None, model: str | None, key: SecretStr | None) -> Server | None:
+    if url is None or model is None:
+        return None
+    return Server(url, model, None if key is None else key.get_secret_value())
 
 
 def chosen(settings: Settings) -> dict[Slot, Choice]:
     """Who would answer in each slot, and why. Raises `stages.registry.NoProvider`."""
     told = options(settings)
     return {slot: choose(slot, name, told) for slot, name in wanted(settings).items()}
+
+
+def build(choice: Choice, told: Options) -> tuple[Choice, list[Any]]:
+    """The stages of a choice, best first, and the choice without those that cannot be built.
+
+    Raises `stages.registry.NoProvider` where none can.
+    """
+    built: list[Any] = []
+    providers, failures = [], []
+    for provider in choice.providers:
+        try:
+            built.append(provider.build(told))
+            providers.append(provider)
+        except Exception as error:  # a third party's, or a library's: it costs this provider only
+            logger.warning("%s: %s cannot be built: %r", choice.slot, provider.name, error)
+            failures.append((provider.name, f"it cannot be built: {describe(error)}"))
+    if not providers:
+        raise NoProvider(choice.slot, tuple(failures))
+    why = choice.why
+    if providers[0] is not choice.first:
+        why = "; ".join(f"{name}: {reason}" for name, reason in failures)
+    return replace(choice, providers=tuple(providers), why=why), built

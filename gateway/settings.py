@@ -4,13 +4,29 @@ This is the only place that reads the environment. Names of ours begin with `PAR
 other systems already use for the same thing keep their spelling.
 """
 
+import re
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from pipeline.frames import Slot
+from stages.registry import AUTO, UnknownProvider, find
+
+OPENAI, PIPER = "openai", "piper"
+"""Names of the providers that need further settings."""
 
 
 class SettingsError(Exception):
@@ -42,12 +58,41 @@ def _engine(value: object) -> object:
     return "espeak-ng" if value == "pyttsx3" else value
 
 
+def _provider(slot: Slot) -> AfterValidator:
+    """Accepts "auto" and the names of the slot's providers, those of other packages included."""
+
+    def known(name: str) -> str:
+        if name != AUTO:
+            try:
+                find(slot, name)
+            except UnknownProvider as error:
+                names = ", ".join((AUTO, *error.known))
+                broken = "".join(f" ({entry.reason})" for entry in error.refused)
+                raise ValueError(f"must be one of {names}, not {name!r}{broken}") from None
+        return name
+
+    return AfterValidator(known)
+
+
+def _api_key(key: SecretStr) -> SecretStr:
+    if not re.fullmatch(r"[!-~]+", key.get_secret_value()):
+        raise ValueError("must be printable ASCII without spaces")
+    return key
+
+
+def _language(code: str) -> str:
+    if not re.fullmatch(r"[a-z]{2,3}", code):
+        raise ValueError(f"must be a language's code, such as en, not {code!r}")
+    return code
+
+
 def _lower(value: object) -> object:
     return value.lower() if isinstance(value, str) else value
 
 
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
 RedisUrl = Annotated[str, AfterValidator(_redis_url)]
+ApiKey = Annotated[SecretStr, AfterValidator(_api_key)]
 
 
 def _variable(*names: str, default: Any, description: str, **limits: Any) -> Any:
@@ -55,7 +100,7 @@ def _variable(*names: str, default: Any, description: str, **limits: Any) -> Any
     return Field(default, validation_alias=alias, description=description, **limits)
 
 
-def _service(*names: str, default: str, description: str) -> Any:
+def _service(*names: str, default: str | None, description: str) -> Any:
     return _variable(*names, default=default, description=description, repr=False)
 
 
@@ -114,6 +159,17 @@ class Settings(BaseSettings):
         description="seconds that a session is kept after it was last changed",
     )
 
+    journal_dir: Path | None = _variable(
+        "PARLEY_JOURNAL_DIR",
+        default=None,
+        description="folder for a journal of every session, to be read with `parley replay`",
+    )
+    journal_texts: bool = _variable(
+        "PARLEY_JOURNAL_TEXTS",
+        default=False,
+        description="whether journals keep what was said; otherwise only its length",
+    )
+
     # --- the conversation ---
     silence_ms: int = _variable(
         "PARLEY_SILENCE_MS",
@@ -130,31 +186,104 @@ class Settings(BaseSettings):
         description="latency budget of a turn in milliseconds, from decision to first reply audio",
     )
 
-    # --- providers ---
-    vad: Literal["auto", "silero", "energy"] = _variable(
-        "PARLEY_VAD",
+    speculate: Annotated[Literal["auto", "on", "off"], BeforeValidator(_lower)] = _variable(
+        "PARLEY_SPECULATE",
         default="auto",
+        description="prepare answers in the first silence: on, off, or auto: where no key is used",
+    )
+
+    # --- providers; an installed package may bring further names ---
+    vad: Annotated[str, _provider("vad")] = _variable(
+        "PARLEY_VAD",
+        default=AUTO,
         description="voice detection: auto, silero or energy",
     )
-    stt: Literal["auto", "whisper", "pocketsphinx"] = _variable(
+    stt: Annotated[str, _provider("stt")] = _variable(
         "PARLEY_STT",
-        default="auto",
-        description="speech recognition: auto, whisper or pocketsphinx (demo quality)",
+        default=AUTO,
+        description="speech recognition: auto, openai, whisper or pocketsphinx (demo quality)",
+    )
+    stt_url: HttpUrl | None = _service(
+        "PARLEY_STT_URL",
+        default=None,
+        description="OpenAI-compatible transcription server, such as http://localhost:8010/v1",
+    )
+    stt_model: str | None = _variable(
+        "PARLEY_STT_MODEL",
+        default=None,
+        description="model that the transcription server is asked for",
+    )
+    stt_key: ApiKey | None = _variable(
+        "PARLEY_STT_KEY",
+        default=None,
+        description="API key for the transcription server",
+    )
+    stt_language: Annotated[str, AfterValidator(_language)] | None = _variable(
+        "PARLEY_STT_LANGUAGE",
+        default=None,
+        description="code of the language that people speak, such as en; recognisers detect it",
     )
     whisper_model: str = _variable(
         "WHISPER_MODEL",
         default="base",
         description="Whisper model: tiny, base, small, medium, large-v3 … or a model's folder",
     )
-    llm: Literal["auto", "scripted"] = _variable(
+    llm: Annotated[str, _provider("llm")] = _variable(
         "PARLEY_LLM",
-        default="auto",
-        description="who finds the words of the reply: auto or scripted",
+        default=AUTO,
+        description="who finds the words of the reply: auto, openai or scripted",
     )
-    tts_engine: Annotated[Literal["auto", "espeak-ng"], BeforeValidator(_engine)] = _variable(
+    llm_url: HttpUrl | None = _service(
+        "PARLEY_LLM_URL",
+        default=None,
+        description="OpenAI-compatible chat server (llama.cpp, vLLM …); OLLAMA_URL if not set",
+    )
+    llm_model: str | None = _variable(
+        "PARLEY_LLM_MODEL",
+        default=None,
+        description="model that the chat server is asked for",
+    )
+    llm_key: ApiKey | None = _variable(
+        "PARLEY_LLM_KEY",
+        default=None,
+        description="API key for the chat server",
+    )
+    tts_engine: Annotated[str, BeforeValidator(_engine), _provider("tts")] = _variable(
         "TTS_ENGINE",
-        default="auto",
-        description="speech synthesis: auto or espeak-ng (pyttsx3 means espeak-ng too)",
+        default=AUTO,
+        description="speech synthesis: auto, openai, piper or espeak-ng (pyttsx3 means espeak-ng)",
+    )
+    tts_url: HttpUrl | None = _service(
+        "PARLEY_TTS_URL",
+        default=None,
+        description="OpenAI-compatible speech server, such as http://localhost:8880/v1",
+    )
+    tts_model: str | None = _variable(
+        "PARLEY_TTS_MODEL",
+        default=None,
+        description="model that the speech server is asked for",
+    )
+    tts_voice: str | None = _variable(
+        "PARLEY_TTS_VOICE",
+        default=None,
+        description="voice that the speech server is asked for",
+    )
+    tts_key: ApiKey | None = _variable(
+        "PARLEY_TTS_KEY",
+        default=None,
+        description="API key for the speech server",
+    )
+    tts_rate_hz: int = _variable(
+        "PARLEY_TTS_RATE_HZ",
+        default=24_000,
+        ge=8_000,
+        le=48_000,
+        description="sample rate of the speech server's pcm in Hz",
+    )
+    piper_voice: Path | None = _variable(
+        "PARLEY_PIPER_VOICE",
+        default=None,
+        description="Piper voice: an .onnx file with its .onnx.json beside it",
     )
 
     # --- services around the gateway ---
@@ -202,6 +331,12 @@ class Settings(BaseSettings):
         description="Redis, for workers that share sessions; not used yet, SQLite stores them",
     )
 
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if gaps := [*_gaps(self)]:
+            raise ValueError("; ".join(gaps))
+        return self
+
     @property
     def database(self) -> Path:
         """The SQLite file in the data directory."""
@@ -219,6 +354,37 @@ class Settings(BaseSettings):
             raise SettingsError(f"{env_file} cannot be read: {error}") from None
 
 
+_SETS: tuple[tuple[str, str, tuple[str, ...], tuple[str, ...]], ...] = (
+    ("stt", OPENAI, ("stt_url", "stt_model", "stt_key"), ("stt_url", "stt_model")),
+    ("llm", OPENAI, ("llm_url", "llm_model", "llm_key"), ("llm_model",)),
+    (
+        "tts_engine",
+        OPENAI,
+        ("tts_url", "tts_model", "tts_voice", "tts_key"),
+        ("tts_url", "tts_model", "tts_voice"),
+    ),
+    ("tts_engine", PIPER, ("piper_voice",), ("piper_voice",)),
+)
+"""Fields that work together: the one that chooses a provider, its name, those that belong to it,
+and those it cannot do without."""
+
+
+def _gaps(settings: Settings) -> Iterator[str]:
+    """What cannot work, because something that belongs to it is not set."""
+    for chooser, provider, members, needed in _SETS:
+        name = getattr(settings, chooser)
+        given = [field for field in members if getattr(settings, field) is not None]
+        missing = [_name(field) for field in needed if field not in given]
+        if missing and name == provider:
+            yield f"{_name(chooser)}={name} needs {', '.join(missing)}"
+        elif missing and given and name == AUTO:
+            yield f"{_name(given[0])} needs {', '.join(missing)}"
+
+
+def _name(field: str) -> str:
+    return variables(Settings.model_fields[field])[0]
+
+
 def variables(field: FieldInfo) -> tuple[str, ...]:
     """The names of the variables that a field of `Settings` is read from, best first."""
     alias = field.validation_alias
@@ -229,6 +395,8 @@ def variables(field: FieldInfo) -> tuple[str, ...]:
 
 def _explain(entry: Any) -> str:
     """One of pydantic's complaints in words for whoever set the variable."""
+    if not entry["loc"]:  # of several variables together, which it names
+        return str(entry["ctx"]["error"])
     first = str(entry["loc"][0])
     spellings = (variables(field) for field in Settings.model_fields.values())
     name = next((" or ".join(names) for names in spellings if names[0] == first), first)

@@ -3,15 +3,35 @@
 ::
 
     NoProvider                    nothing that was asked for works here; `reasons` say what to do
+    UnknownProvider               there is no provider of that name
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from pipeline.frames import Slot
+from stages.built_in import PROVIDERS
+from stages.provider import Options, Provider, Server
+from stages.third_party import Installed, Refused, describe, load
+
+__all__ = [
+    "AUTO",
+    "PROVIDERS",
+    "Choice",
+    "Installed",
+    "NoProvider",
+    "Options",
+    "Provider",
+    "Refused",
+    "Server",
+    "UnknownProvider",
+    "choose",
+    "find",
+    "obstacle",
+    "third_party",
+]
 
 AUTO = "auto"
+CHOSEN = "chosen by configuration"
 
 
 class NoProvider(Exception):
@@ -27,23 +47,28 @@ class NoProvider(Exception):
         return f"no {self.slot} provider works here ({tried})"
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
-    """What providers can be told."""
+class UnknownProvider(LookupError):
+    """A slot has no provider of that name. `known` are those it has.
 
-    whisper_model: str = "base"
+    `refused` are the third-party ones of that name that could not be taken.
+    """
 
+    def __init__(
+        self, slot: Slot, name: str, known: tuple[str, ...], refused: tuple[Refused, ...]
+    ) -> None:
+        super().__init__(slot, name, known, refused)
+        self.slot = slot
+        self.name = name
+        self.known = known
+        self.refused = refused
 
-@dataclass(frozen=True, slots=True)
-class Provider:
-    """One way to fill a slot. `check` says in a sentence why it cannot work here, or None."""
-
-    slot: Slot
-    name: str
-    summary: str
-    check: Callable[[Options], str | None]
-    build: Callable[[Options], Any]
-    note: str = ""
+    def __str__(self) -> str:
+        return "; ".join(
+            (
+                f"{self.slot} has no provider {self.name!r} ({', '.join(self.known)})",
+                *(entry.reason for entry in self.refused),
+            )
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,124 +84,76 @@ class Choice:
         return self.providers[0]
 
 
-def choose(slot: Slot, wanted: str, options: Options) -> Choice:
-    """Providers for `slot`: the one called `wanted`, or for "auto" all that work here, best first.
+def third_party() -> Installed:
+    """The providers of other packages. Runs their code, which may take its time."""
+    return load(PROVIDERS, reserved=(AUTO,))
 
-    Raises `NoProvider` where none does, `KeyError` for a name that is not registered.
+
+def find(slot: Slot, name: str) -> Provider:
+    """The slot's provider of that name. Raises `UnknownProvider`.
+
+    Other packages are looked at only where none that is built in has the name.
     """
-    known = [provider for provider in PROVIDERS if provider.slot == slot]
-    if wanted != AUTO:
-        known = [provider for provider in known if provider.name == wanted]
-        if not known:
-            raise KeyError(f"{slot} has no provider {wanted!r}")
-    working, reasons = [], []
+    built_in = [provider for provider in PROVIDERS if provider.slot == slot]
+    for provider in built_in:
+        if provider.name == name:
+            return provider
+    installed = third_party()
+    others = [provider for provider in installed.providers if provider.slot == slot]
+    for provider in others:
+        if provider.name == name:
+            return provider
+    known = tuple(provider.name for provider in (*built_in, *others))
+    refused = tuple(entry for entry in installed.refused if entry.name == name)
+    raise UnknownProvider(slot, name, known, refused)
+
+
+def obstacle(provider: Provider, options: Options) -> str | None:
+    """Why a provider cannot work here, or None. Never raises."""
+    try:
+        return provider.check(options)
+    except Exception as error:  # a third party's; whatever it raises is a reason
+        return f"its check failed: {describe(error)}"
+
+
+def choose(slot: Slot, wanted: str, options: Options) -> Choice:
+    """Providers for `slot`, best first.
+
+    "auto" takes all that are built in and work here. A name takes that provider alone; behind a
+    remote one stay those that are built in and need no network. Raises `NoProvider` where what is
+    wanted does not work, `UnknownProvider` for a name that nobody has.
+    """
+    built_in = [provider for provider in PROVIDERS if provider.slot == slot]
+    if wanted == AUTO:
+        return _best(slot, built_in, options)
+    named = find(slot, wanted)
+    if (reason := obstacle(named, options)) is not None:
+        raise NoProvider(slot, ((named.name, reason),))
+    behind = (provider for provider in built_in if named.remote and not provider.remote)
+    working = [provider for provider in behind if obstacle(provider, options) is None]
+    return Choice(slot, (named, *working), CHOSEN)
+
+
+def _best(slot: Slot, known: list[Provider], options: Options) -> Choice:
+    working, reasons, missed = [], [], []
     for provider in known:
-        reason = provider.check(options)
+        reason = obstacle(provider, options)
         if reason is None:
             working.append(provider)
-        else:
-            reasons.append((provider.name, reason))
+            continue
+        reasons.append((provider.name, reason))
+        wanted = provider.configured is None or provider.configured(options)
+        if wanted and not working:
+            missed.append(f"{provider.name}: {reason}")
     if not working:
         raise NoProvider(slot, tuple(reasons))
-    return Choice(slot, tuple(working), _why(wanted, working, known, reasons))
-
-
-def _why(
-    wanted: str,
-    working: list[Provider],
-    known: list[Provider],
-    reasons: list[tuple[str, str]],
-) -> str:
-    if wanted != AUTO:
-        return "chosen by configuration"
-    if len(known) == 1:
-        return "the only one built in"
-    better = known[: known.index(working[0])]
-    passed = [f"{name}: {reason}" for name, reason in reasons if name in {p.name for p in better}]
-    return "; ".join(passed) if passed else "the best of those built in"
-
-
-# --- what is built in, best first in every slot ----------------------------------------------
-# Third-party modules are imported by what uses them, when it is used: a missing extra is a reason
-# that `check` gives, not an ImportError at start.
-
-
-def _check_silero(options: Options) -> str | None:
-    from stages.vad import silero
-
-    return silero.check()
-
-
-def _silero(options: Options) -> Any:
-    from stages.vad.silero import SileroDetector
-
-    return SileroDetector()
-
-
-def _energy(options: Options) -> Any:
-    from stages.vad.energy import EnergyDetector
-
-    return EnergyDetector()
-
-
-def _check_whisper(options: Options) -> str | None:
-    from stages.stt import whisper
-
-    return whisper.check(options.whisper_model)
-
-
-def _whisper(options: Options) -> Any:
-    from stages.stt.whisper import WhisperTranscriber
-
-    return WhisperTranscriber(options.whisper_model)
-
-
-def _check_pocketsphinx(options: Options) -> str | None:
-    from stages.stt import pocketsphinx
-
-    return pocketsphinx.check()
-
-
-def _pocketsphinx(options: Options) -> Any:
-    from stages.stt.pocketsphinx import PocketsphinxTranscriber
-
-    return PocketsphinxTranscriber()
-
-
-def _scripted(options: Options) -> Any:
-    from stages.llm.scripted import ScriptedInterviewer
-
-    return ScriptedInterviewer()
-
-
-def _check_espeak(options: Options) -> str | None:
-    from stages.tts import espeak
-
-    return espeak.check()
-
-
-def _espeak(options: Options) -> Any:
-    from stages.tts.espeak import EspeakSynthesizer
-
-    return EspeakSynthesizer()
-
-
-def _works(options: Options) -> None:
-    return None
-
-
-PROVIDERS: tuple[Provider, ...] = (
-    Provider("vad", "silero", "Silero voice detection (ONNX)", _check_silero, _silero),
-    Provider("vad", "energy", "loudness above the noise", _works, _energy, note="fallback"),
-    Provider("stt", "whisper", "Whisper through faster-whisper", _check_whisper, _whisper),
-    Provider(
-        "stt",
-        "pocketsphinx",
-        "CMU pocketsphinx, US English, offline",
-        _check_pocketsphinx,
-        _pocketsphinx,
-        note="demo quality",
-    ),
-    Provider("llm", "scripted", "the scripted interviewer", _works, _scripted),
-    Provider("tts", "espeak-ng", "espeak-ng with phoneme timing", _check_espeak, _espeak),
-)
+    first = working[0]
+    if missed:
+        why = "; ".join(missed)
+    elif first.configured is not None:
+        why = CHOSEN
+    elif first is known[0]:
+        why = "the best of those built in"
+    else:
+        why = "the best that needs no configuration"
+    return Choice(slot, tuple(working), why)

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections import deque
+from contextlib import AsyncExitStack
 from typing import Any
 
 from starlette.responses import PlainTextResponse
@@ -29,6 +30,9 @@ PATIENCE_WITH_ERRORS = 50
 """So many errors of one client are answered; then it is broken or hostile."""
 
 RETRY_AFTER_S = 5
+
+LONGEST_REASON_BYTES = 123
+"""Of a close frame: 125 bytes less the code (RFC 6455, section 5.5)."""
 
 
 async def websocket_endpoint(websocket: WebSocket) -> None:
@@ -75,7 +79,8 @@ class Connection:
     def _listen_to(self, audio: AudioFormat) -> None:
         self._audio_in = audio
         self._resampler = converter(audio.rate_hz, INPUT_RATE_HZ)
-        self._inlet = Inlet(self._feed, audio.sample_bytes * audio.rate_hz / 1000)
+        bytes_per_ms = audio.sample_bytes * audio.rate_hz / 1000
+        self._inlet = Inlet(self._feed, self._obey, bytes_per_ms)
 
     async def run(self, receive: Receive) -> tuple[int, str]:
         """Hold the conversation; returns the close code and reason."""
@@ -99,6 +104,8 @@ class Connection:
         self._leave()
 
     def _leave(self) -> None:
+        self._inlet.flush()
+        self._engine.leaving(self._session_id)
         self._leaving.set()
         self._spoke.set()
         if self._session is not None:
@@ -114,8 +121,12 @@ class Connection:
             return
         hello = self._hello
         try:
-            async with self._engine.interview(self._session_id, hello, self._message) as interview:
-                session = self._engine.session(interview, hello, self._emit)
+            async with AsyncExitStack() as stack:
+                interview = await stack.enter_async_context(
+                    self._engine.interview(self._session_id, hello, self._message)
+                )
+                journal = stack.enter_context(self._engine.journal(self._session_id))
+                session = self._engine.session(interview, hello, self._emit, journal)
                 ready = {
                     "version": native.VERSION,
                     "session_id": self._session_id,
@@ -148,10 +159,10 @@ class Connection:
                     raise ProtocolError("unexpected_hello", "hello is the first message or none")
                 self._hello = message
                 self._listen_to(message.audio_in)
-            elif self._session is not None:
-                self._obey(self._session, message)
+            elif isinstance(message, native.Text | native.Commit | native.Bye):
+                self._inlet.follow(message)
             else:
-                self._early.append(message)
+                self._obey(message)
             self._spoke.set()
         except ProtocolError as error:
             self._complain(error)
@@ -198,11 +209,15 @@ class Connection:
             if isinstance(message, bytes):
                 self._feed(message)
             else:
-                self._obey(session, message)
+                self._obey(message)
         if self._leaving.is_set():
             session.end()
 
-    def _obey(self, session: Session, message: native.Input) -> None:
+    def _obey(self, message: native.Input) -> None:
+        session = self._session
+        if session is None:
+            self._early.append(message)
+            return
         match message:
             case native.Text(text):
                 session.typed(text)
@@ -241,7 +256,8 @@ class Connection:
         """Tell the client what is wrong and end the session."""
         if not self._leaving.is_set():
             self._emit(Fault(0, code, message, fatal=True))
-            self._close = (close, message[:120])
+            reason = message.encode(errors="replace")[:LONGEST_REASON_BYTES]
+            self._close = (close, reason.decode(errors="ignore"))
             self._leave()
 
 

@@ -41,6 +41,7 @@ class Wire(WebSocketsSansIOProtocol):
 
     receiver: Receiver | None = None
     stall_timer: asyncio.TimerHandle | None = None
+    heard_at = 0.0
     cutter: Cutter | None = None
     """Set while uvicorn's parser has had nothing but whole frames."""
 
@@ -124,6 +125,7 @@ class Wire(WebSocketsSansIOProtocol):
             scope["extensions"][EXTENSION] = self
 
     def data_received(self, data: bytes) -> None:
+        self.heard_at = self.loop.time()
         if not self.handshake_initiated:
             super().data_received(data)
             # Usually the request ends here, and the client waits for the answer.
@@ -167,6 +169,12 @@ class Wire(WebSocketsSansIOProtocol):
         self.abort()
 
     def keepalive_timeout(self) -> None:
+        if self.loop.time() - self.heard_at < (self.ping_timeout or 0.0):
+            # Whatever came is a sign of life: the pong may wait behind audio that is held back.
+            self.pong_timer = None
+            self.pending_ping_payload = None
+            self.schedule_ping()
+            return
         # uvicorn closes, which waits until everything has been sent; a dead peer takes nothing.
         super().keepalive_timeout()
         self.abort()

@@ -30,7 +30,7 @@ _RATES_HZ = range(8_000, 48_001)
 def check(voice: str | Path) -> str | None:
     """None if this voice can speak here, otherwise a sentence that says what to do."""
     if find_spec("piper") is None:
-        return "Piper is not installed: pip install piper-tts"
+        return "Piper is not installed: pip install 'parley-gateway[piper]'"
     if not Path(voice).is_file():
         return f"there is no Piper voice at {voice}: name a local .onnx file"
     try:

@@ -7,8 +7,10 @@ from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from gateway import doctor as module
 from gateway.doctor import Finding, doctor, examine, requirements
@@ -35,7 +37,8 @@ def found(settings: Settings, area: str, subject: str) -> Finding:
 
 
 def all_providers_work(monkeypatch: pytest.MonkeyPatch) -> None:
-    providers = tuple(replace(provider, check=_works) for provider in registry.PROVIDERS)
+    """All that needs no configuration."""
+    providers = tuple(p if p.configured else replace(p, check=_works) for p in registry.PROVIDERS)
     _register(monkeypatch, providers)
 
 
@@ -110,7 +113,7 @@ def test_who_answers_is_told_with_the_reason_and_who_comes_next(
 ) -> None:
     all_providers_work(monkeypatch)
     detail = found(settings, "stt", "answers").detail
-    assert detail == "whisper: the best of those built in; if it fails: pocketsphinx"
+    assert detail == ("whisper: the best that needs no configuration; if it fails: pocketsphinx")
     demo = settings.model_copy(update={"stt": "pocketsphinx"})
     detail = found(demo, "stt", "answers").detail
     assert detail == "pocketsphinx, demo quality: chosen by configuration"
@@ -125,6 +128,57 @@ def test_a_provider_that_does_not_work_says_why(
     assert found(settings, first.slot, first.name) == Finding(
         first.slot, first.name, "note", "no model"
     )
+
+
+def test_a_server_that_answers_is_who_answers(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, peer: Any
+) -> None:
+    all_providers_work(monkeypatch)
+    served = settings.model_copy(update={"llm_url": peer.url, "llm_model": "hello"})
+    assert found(served, "llm", "openai") == Finding(
+        "llm", "openai", "ok", "a chat model behind an OpenAI-compatible server"
+    )
+    detail = found(served, "llm", "answers").detail
+    assert detail == "openai: chosen by configuration; if it fails: scripted"
+
+
+def test_a_server_that_is_down_is_told_with_who_answers_instead(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    all_providers_work(monkeypatch)
+    with closing(socket.create_server(("127.0.0.1", 0))) as free:
+        url = f"http://127.0.0.1:{free.getsockname()[1]}"
+    down = settings.model_copy(update={"llm": "openai", "llm_url": url, "llm_model": "hello"})
+    reason = f"{url} cannot be used (ConnectError: All connection attempts failed)"
+    assert found(down, "llm", "openai") == Finding("llm", "openai", "note", reason)
+    assert found(down, "llm", "answers").detail == f"scripted: openai: {reason}"
+    alone = tuple(p for p in registry.PROVIDERS if p.name != "scripted")
+    _register(monkeypatch, alone)
+    assert found(down, "llm", "answers") == Finding(
+        "llm", "answers", "problem", "nobody", f"openai: {reason}"
+    )
+
+
+def test_a_server_that_cannot_be_asked_says_why(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    all_providers_work(monkeypatch)
+    odd = settings.model_copy(update={"llm_url": "nonsense", "llm_model": "hello"})
+    finding = found(odd, "llm", "openai")
+    assert finding.detail == ("it cannot be built: ValueError: must be a URL like http://host:port")
+
+
+def test_providers_of_other_packages_are_listed_and_so_is_why_one_is_refused(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def check(options: registry.Options) -> str | None:
+        raise KeyError("BEEP")
+
+    beep = registry.Provider("tts", "beep", "a beep for every word", check, lambda _: None)
+    boop = registry.Refused("boop", "boop:X cannot be loaded: ImportError: no sound")
+    monkeypatch.setattr(module, "third_party", lambda: registry.Installed((beep,), (boop,)))
+    assert found(settings, "tts", "beep").detail == "its check failed: KeyError: 'BEEP'"
+    assert found(settings, "others", "boop") == Finding("others", "boop", "note", boop.reason)
 
 
 def test_requirements_know_their_extra() -> None:
@@ -279,6 +333,9 @@ def test_changed_settings_are_shown_without_secrets(
             "redis_url": "redis://user:secret@cache:6379/0",
             "ollama_url": "http://me:secret@gpu:11434",
             "silence_ms": 500,
+            "llm_model": "hello",
+            "llm_url": "http://me:secret@127.0.0.1:9/v1",
+            "llm_key": SecretStr("a-secret-key"),
         }
     )
     doctor(changed, as_json=True)
@@ -293,6 +350,9 @@ def test_changed_settings_are_shown_without_secrets(
         "PARLEY_PORT": "0",
         "PARLEY_DATA_DIR": str(settings.data_dir),
         "PARLEY_SILENCE_MS": "500",
+        "PARLEY_LLM_URL": "http://127.0.0.1:9/v1",
+        "PARLEY_LLM_MODEL": "hello",
+        "PARLEY_LLM_KEY": "**********",
         "OLLAMA_URL": "http://gpu:11434",
         "REDIS_URL": "redis://cache:6379/0",
     }

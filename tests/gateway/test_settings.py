@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 
 from gateway.settings import Settings, SettingsError, variables
+from stages import registry
+from stages.registry import Installed, Provider, Refused
 
 ROOT = Path(__file__).parents[2]
 
@@ -46,13 +48,29 @@ def test_the_defaults_are_the_contracts() -> None:
         "host": "127.0.0.1",
         "port": 8000,
         "stt": "auto",
+        "stt_url": None,
+        "stt_model": None,
+        "stt_key": None,
+        "stt_language": None,
         "vad": "auto",
         "llm": "auto",
+        "llm_url": None,
+        "llm_model": None,
+        "llm_key": None,
+        "tts_url": None,
+        "tts_model": None,
+        "tts_voice": None,
+        "tts_key": None,
+        "tts_rate_hz": 24_000,
+        "piper_voice": None,
         "data_dir": Path("var"),
         "log_level": "info",
         "max_sessions": 100,
         "silence_ms": 800,
         "budget_ms": 1000,
+        "journal_dir": None,
+        "journal_texts": False,
+        "speculate": "auto",
     } == settings.model_dump()
     assert Path("var/parley.sqlite3") == settings.database
 
@@ -69,6 +87,9 @@ def test_the_defaults_are_the_contracts() -> None:
         ("PARLEY_STT", "pocketsphinx", "stt", "pocketsphinx"),
         ("PARLEY_VAD", "energy", "vad", "energy"),
         ("PARLEY_LLM", "scripted", "llm", "scripted"),
+        ("PARLEY_STT_LANGUAGE", "de", "stt_language", "de"),
+        ("PARLEY_PIPER_VOICE", "/srv/anna.onnx", "piper_voice", Path("/srv/anna.onnx")),
+        ("PARLEY_TTS_RATE_HZ", "16000", "tts_rate_hz", 16_000),
         ("PARLEY_LOG_LEVEL", "DEBUG", "log_level", "debug"),
         ("PARLEY_DATA_DIR", "/srv/parley", "data_dir", Path("/srv/parley")),
         (
@@ -109,7 +130,19 @@ def test_the_older_name_of_a_service_counts_where_the_newer_is_not_set(
         ("PORT", "70000", "PARLEY_PORT or PORT must be at most 65535, not '70000'"),
         ("SESSION_TTL", "0", "SESSION_TTL must be at least 1, not '0'"),
         ("PARLEY_VAD", "magic", "PARLEY_VAD must be one of auto, silero, energy, not 'magic'"),
-        ("TTS_ENGINE", "hal", "TTS_ENGINE must be one of auto, espeak-ng, not 'hal'"),
+        (
+            "TTS_ENGINE",
+            "hal",
+            "TTS_ENGINE must be one of auto, openai, piper, espeak-ng, not 'hal'",
+        ),
+        ("PARLEY_TTS_RATE_HZ", "1", "PARLEY_TTS_RATE_HZ must be at least 8000, not '1'"),
+        (
+            "PARLEY_STT_LANGUAGE",
+            "English",
+            "PARLEY_STT_LANGUAGE must be a language's code, such as en, not 'English'",
+        ),
+        ("PARLEY_LLM_KEY", "my secret", "PARLEY_LLM_KEY must be printable ASCII without spaces"),
+        ("PARLEY_LLM_URL", "localhost:8000", "PARLEY_LLM_URL must be a URL like http://host:port"),
         ("OLLAMA_URL", "localhost:11434", "OLLAMA_URL must be a URL like http://host:port"),
         ("OLLAMA_URL", "file:///etc/passwd", "OLLAMA_URL must be a URL like http://host:port"),
         ("AVATAR_URL", "http://host:port", "AVATAR_URL must be a URL like http://host:port"),
@@ -121,6 +154,74 @@ def test_a_value_that_cannot_be_used_is_answered_in_one_line_that_names_it(
     monkeypatch: pytest.MonkeyPatch, variable: str, value: str, message: str
 ) -> None:
     assert message == refusal(monkeypatch, **{variable: value})
+
+
+@pytest.mark.parametrize(
+    ("environment", "message"),
+    [
+        ({"PARLEY_LLM": "openai"}, "PARLEY_LLM=openai needs PARLEY_LLM_MODEL"),
+        ({"PARLEY_LLM_URL": "http://gpu"}, "PARLEY_LLM_URL needs PARLEY_LLM_MODEL"),
+        ({"PARLEY_LLM_KEY": "abc"}, "PARLEY_LLM_KEY needs PARLEY_LLM_MODEL"),
+        ({"PARLEY_STT": "openai"}, "PARLEY_STT=openai needs PARLEY_STT_URL, PARLEY_STT_MODEL"),
+        ({"PARLEY_STT_URL": "http://gpu"}, "PARLEY_STT_URL needs PARLEY_STT_MODEL"),
+        ({"PARLEY_STT_MODEL": "small"}, "PARLEY_STT_MODEL needs PARLEY_STT_URL"),
+        (
+            {"TTS_ENGINE": "openai", "PARLEY_TTS_MODEL": "kokoro"},
+            "TTS_ENGINE=openai needs PARLEY_TTS_URL, PARLEY_TTS_VOICE",
+        ),
+        (
+            {"PARLEY_TTS_URL": "http://gpu", "PARLEY_TTS_MODEL": "kokoro"},
+            "PARLEY_TTS_URL needs PARLEY_TTS_VOICE",
+        ),
+        ({"TTS_ENGINE": "piper"}, "TTS_ENGINE=piper needs PARLEY_PIPER_VOICE"),
+        (
+            {"PARLEY_LLM": "openai", "TTS_ENGINE": "piper"},
+            "PARLEY_LLM=openai needs PARLEY_LLM_MODEL; TTS_ENGINE=piper needs PARLEY_PIPER_VOICE",
+        ),
+    ],
+)
+def test_what_cannot_work_without_another_variable_names_that_one(
+    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], message: str
+) -> None:
+    assert message == refusal(monkeypatch, **environment)
+
+
+def test_what_is_not_used_need_not_be_complete(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = loaded(
+        monkeypatch,
+        PARLEY_LLM="scripted",
+        PARLEY_LLM_URL="http://gpu",
+        PARLEY_STT="whisper",
+        PARLEY_STT_MODEL="small",
+        TTS_ENGINE="espeak-ng",
+        PARLEY_TTS_VOICE="anna",
+    )
+    assert (settings.llm, settings.stt, settings.tts_engine) == ("scripted", "whisper", "espeak-ng")
+
+
+def test_the_name_of_an_installed_provider_is_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
+    beep = Provider("tts", "beep", "beeps", lambda _: None, lambda _: None)
+    broken = Refused("boop", "boop:PROVIDER cannot be loaded: ImportError: no sound")
+    monkeypatch.setattr(registry, "third_party", lambda: Installed((beep,), (broken,)))
+    assert loaded(monkeypatch, TTS_ENGINE="beep").tts_engine == "beep"
+    assert refusal(monkeypatch, TTS_ENGINE="boop") == (
+        "TTS_ENGINE must be one of auto, openai, piper, espeak-ng, beep, not 'boop'"
+        " (boop:PROVIDER cannot be loaded: ImportError: no sound)"
+    )
+    assert refusal(monkeypatch, TTS_ENGINE="auto", PARLEY_STT="beep") == (
+        "PARLEY_STT must be one of auto, openai, whisper, pocketsphinx, not 'beep'"
+    )
+
+
+def test_a_key_shows_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    keys = {f"PARLEY_{slot}_KEY": f"{slot}-canary" for slot in ("STT", "LLM", "TTS")}
+    settings = loaded(
+        monkeypatch, PARLEY_STT="whisper", PARLEY_LLM="scripted", TTS_ENGINE="espeak-ng", **keys
+    )
+    assert "canary" not in repr(settings) + str(settings) + str(settings.model_dump())
+    assert settings.llm_key is not None
+    assert settings.llm_key.get_secret_value() == "LLM-canary"
+    assert "canary" not in refusal(monkeypatch, PARLEY_LLM_KEY="canary canary")
 
 
 def test_every_wrong_value_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,56 +1,16 @@
-"""An OpenAI-compatible server with faults, and providers called through the guard."""
+"""Providers called through the guard."""
 
 import asyncio
-import subprocess
-import sys
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from pipeline.breaker import Breaker, Outcome, Permit
 from pipeline.errors import StageError, StageUnavailable
 from pipeline.frames import Slot
 from pipeline.guard import Candidate, Guard, Limits
-
-HERE = Path(__file__).parent
-
-
-class Peer:
-    """The server process, seen from a test."""
-
-    def __init__(self, port: int) -> None:
-        self.port = port
-        self.url = f"http://127.0.0.1:{port}"
-
-    def requests(self, model: str) -> list[dict[str, Any]]:
-        """What was asked of a model, in order."""
-        with httpx.Client(trust_env=False) as client:
-            answer = client.get(f"{self.url}/requests", params={"model": model})
-        asked: list[dict[str, Any]] = answer.raise_for_status().json()
-        return asked
-
-    async def disconnected(self, model: str) -> None:
-        """Return when the server has seen a client of this model go before its answer ended."""
-        async with httpx.AsyncClient(trust_env=False, timeout=10) as client:
-            answer = await client.get(f"{self.url}/disconnects", params={"model": model})
-        answer.raise_for_status()
-
-
-@pytest.fixture(scope="session")
-def peer() -> Iterator[Peer]:
-    command = [sys.executable, str(HERE / "openai_peer.py"), "--port", "0"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        try:
-            yield Peer(int(process.stdout.readline()))
-        finally:
-            process.stdin.close()
-            process.wait(10)
 
 
 class Recorder(Breaker):

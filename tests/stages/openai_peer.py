@@ -383,6 +383,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=0)
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", parser.parse_args().port))
+        listener.listen()  # whoever reads the port may come before the server runs
         config = uvicorn.Config(
             Peer(), log_level="critical", lifespan="off", timeout_graceful_shutdown=1
         )

@@ -1,9 +1,24 @@
 """Which provider answers, and why."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 
+from pipeline.frames import Slot
 from stages import registry
-from stages.registry import NoProvider, Options, Provider, choose
+from stages.registry import (
+    Choice,
+    Installed,
+    NoProvider,
+    Options,
+    Provider,
+    Refused,
+    Server,
+    UnknownProvider,
+    choose,
+    obstacle,
+)
 
 OPTIONS = Options()
 
@@ -48,18 +63,161 @@ def test_a_named_provider_that_cannot_work_is_an_error_that_says_what_to_do() ->
 
 
 @pytest.mark.usefixtures("known")
-def test_an_unknown_name_is_an_error() -> None:
-    with pytest.raises(KeyError):
+def test_an_unknown_name_is_an_error_that_lists_the_known_ones(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    extra = replace(provider("extra"), slot="stt")
+    other = replace(provider("other"), slot="tts")
+    torn = Refused("none such", "x:y cannot be loaded: ImportError: no y")
+    monkeypatch.setattr(registry, "third_party", lambda: Installed((extra, other), (torn,)))
+    with pytest.raises(UnknownProvider) as caught:
         choose("stt", "none such", OPTIONS)
+    assert str(caught.value) == (
+        "stt has no provider 'none such' (best, good, plain, broken, extra);"
+        " x:y cannot be loaded: ImportError: no y"
+    )
+
+
+@pytest.mark.usefixtures("known")
+def test_a_provider_of_another_package_answers_where_it_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    extra = provider("extra")
+    monkeypatch.setattr(registry, "third_party", lambda: Installed((extra,), ()))
+    assert Choice("stt", (extra,), "chosen by configuration") == choose("stt", "extra", OPTIONS)
+    assert extra not in choose("stt", "auto", OPTIONS).providers
+
+
+@pytest.mark.usefixtures("known")
+def test_those_that_need_no_network_stay_behind_one_that_does(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cloud = replace(provider("cloud"), remote=True)
+    other = replace(provider("other"), remote=True)
+    monkeypatch.setattr(registry, "PROVIDERS", (other, cloud, *registry.PROVIDERS))
+    assert names(choose("stt", "cloud", OPTIONS)) == ["cloud", "good", "plain"]
+
+
+def test_a_check_that_raises_is_a_reason() -> None:
+    def check(options: Options) -> str | None:
+        raise OSError("disk\non fire")
+
+    assert (
+        obstacle(replace(provider("x"), check=check), OPTIONS)
+        == "its check failed: OSError: disk on fire"
+    )
+
+
+def names(choice: Choice) -> list[str]:
+    return [provider.name for provider in choice.providers]
+
+
+SERVER = Server("http://127.0.0.1:9", "m", "secret-key")
+
+
+@pytest.mark.parametrize(
+    ("slot", "options"),
+    [
+        ("stt", Options(stt_server=SERVER)),
+        ("llm", Options(llm_server=SERVER)),
+        ("tts", Options(tts_server=SERVER, tts_voice="anna")),
+    ],
+)
+def test_auto_takes_a_configured_server_first_and_what_is_here_behind_it(
+    monkeypatch: pytest.MonkeyPatch, slot: Slot, options: Options
+) -> None:
+    works_here(monkeypatch)
+    choice = choose(slot, "auto", options)
+    assert (choice.first.name, choice.why) == ("openai", "chosen by configuration")
+    offline = {"stt": "pocketsphinx", "llm": "scripted", "tts": "espeak-ng"}
+    assert offline[slot] == choice.providers[-1].name
+    assert "openai" not in names(choose(slot, "auto", OPTIONS))
+
+
+def works_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All that needs no configuration has what it needs."""
+    providers = tuple(
+        p if p.configured else replace(p, check=lambda _: None) for p in registry.PROVIDERS
+    )
+    monkeypatch.setattr(registry, "PROVIDERS", providers)
+
+
+@pytest.mark.parametrize(
+    ("slot", "why"),
+    [
+        ("vad", "the best of those built in"),
+        ("stt", "the best that needs no configuration"),
+        ("llm", "the best that needs no configuration"),
+        ("tts", "the best that needs no configuration"),
+    ],
+)
+def test_what_nobody_has_configured_is_not_missed(
+    monkeypatch: pytest.MonkeyPatch, slot: Slot, why: str
+) -> None:
+    works_here(monkeypatch)
+    assert why == choose(slot, "auto", OPTIONS).why
+
+
+def test_a_voice_that_is_configured_but_not_there_is_missed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from stages.tts import piper
+
+    works_here(monkeypatch)
+    monkeypatch.setattr(piper, "find_spec", lambda name: object())
+    voice = tmp_path / "anna.onnx"
+    choice = choose("tts", "auto", Options(piper_voice=voice))
+    reason = f"there is no Piper voice at {voice}: name a local .onnx file"
+    assert f"piper: PARLEY_PIPER_VOICE is set, but {reason}" == choice.why
+    assert names(choice) == ["espeak-ng"]
+
+
+@pytest.mark.parametrize(
+    ("slot", "name", "reason"),
+    [
+        ("stt", "openai", "no server is named: set PARLEY_STT_URL and PARLEY_STT_MODEL"),
+        ("llm", "openai", "no model is named: set PARLEY_LLM_MODEL"),
+        (
+            "tts",
+            "openai",
+            "no voice is named: set PARLEY_TTS_URL, PARLEY_TTS_MODEL and PARLEY_TTS_VOICE",
+        ),
+        ("tts", "piper", "no voice is named: set PARLEY_PIPER_VOICE to its .onnx file"),
+    ],
+)
+def test_what_is_not_configured_says_what_to_set(slot: Slot, name: str, reason: str) -> None:
+    with pytest.raises(NoProvider) as caught:
+        choose(slot, name, OPTIONS)
+    assert ((name, reason),) == caught.value.reasons
+
+
+def test_servers_get_what_was_configured() -> None:
+    options = Options(
+        language="de",
+        stt_server=SERVER,
+        llm_server=SERVER,
+        tts_server=SERVER,
+        tts_voice="anna",
+        tts_rate_hz=16_000,
+    )
+    stages = {s: choose(s, "openai", options).first.build(options) for s in ("stt", "llm", "tts")}
+    assert {"openai"} == {stage.provider for stage in stages.values()}
+    assert stages["tts"].rate_hz == 16_000
+    assert "secret" not in repr(options)
+
+
+def test_what_knows_only_english_is_not_asked_for_german() -> None:
+    german = Options(language="de", whisper_model="base.en")
+    for name, start in (("pocketsphinx", "it"), ("whisper", "WHISPER_MODEL=base.en")):
+        with pytest.raises(NoProvider) as caught:
+            choose("stt", name, german)
+        reason = f"{start} understands English only, not PARLEY_STT_LANGUAGE=de"
+        assert ((name, reason),) == caught.value.reasons
 
 
 def test_what_needs_no_extra_can_be_built_anywhere() -> None:
     assert choose("vad", "energy", OPTIONS).first.build(OPTIONS).provider == "energy"
     assert choose("llm", "scripted", OPTIONS).first.build(OPTIONS).provider == "scripted"
-
-
-def test_the_only_provider_of_a_slot_needs_no_reason() -> None:
-    assert choose("llm", "auto", OPTIONS).why == "the only one built in"
 
 
 def test_recognition_by_pocketsphinx_is_labelled_as_demo_quality() -> None:

@@ -1,17 +1,20 @@
 """The inlet: real time passes through, what runs ahead waits, a flood is refused."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.protocols.native import Commit, Text
 from gateway.transports.inlet import MESSAGES_BURST, WAITING_BYTES, Flooded, Inlet
 
 FRAME = bytes(640)  # 20 ms at 16 kHz
 
 
-def make() -> tuple[Inlet, list[bytes]]:
-    fed: list[bytes] = []
-    return Inlet(fed.append, bytes_per_ms=32.0), fed
+def make() -> tuple[Inlet, list[Any]]:
+    fed: list[Any] = []
+    return Inlet(fed.append, fed.append, bytes_per_ms=32.0), fed
 
 
 def test_a_microphone_passes_straight_through() -> None:
@@ -46,6 +49,29 @@ def test_what_runs_further_ahead_is_fed_as_time_passes_and_in_order() -> None:
     for tick in range(75):
         inlet.drain(100.5 + tick / 50)
     assert fed == [*frames, b"\xff" * 640]
+    assert not inlet.waiting
+
+
+def test_messages_stay_where_they_belong_between_the_audio() -> None:
+    inlet, fed = make()
+    for _ in range(26):
+        inlet.take(FRAME, 100.0)
+    inlet.follow(Commit())
+    inlet.take(FRAME, 100.0)
+    inlet.follow(Text("typed"))
+    inlet.take(FRAME, 100.0)
+    assert fed[26:] == [Commit()]
+    inlet.drain(101.0)
+    assert fed[26:] == [Commit(), FRAME, Text("typed"), FRAME]
+
+
+def test_when_the_client_has_gone_all_its_audio_is_fed() -> None:
+    inlet, fed = make()
+    for _ in range(100):
+        inlet.take(FRAME, 100.0)
+    inlet.follow(Commit())
+    inlet.flush()
+    assert len(fed) == 100
     assert not inlet.waiting
 
 

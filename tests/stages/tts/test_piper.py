@@ -178,7 +178,7 @@ def test_without_the_package_the_check_says_how_to_get_it(
     voice: Voice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(piper, "find_spec", lambda name: None)
-    assert check(voice()) == "Piper is not installed: pip install piper-tts"
+    assert check(voice()) == "Piper is not installed: pip install 'parley-gateway[piper]'"
 
 
 # --- the real package ------------------------------------------------------------------------

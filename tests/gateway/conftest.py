@@ -1,4 +1,4 @@
-"""A real server on a real socket, with scripted stages behind it."""
+"""A real server on a real socket, with scripted stages or configured providers behind it."""
 
 import asyncio
 import json
@@ -25,7 +25,9 @@ from stages.llm.scripted import ScriptedInterviewer
 PATIENCE_S = 20.0
 """Bound of every wait in these tests; none of them comes near it."""
 
-SPEECH = np.full(320, 4000, np.int16).tobytes()
+SPEECH = (6000 * np.sin(2 * np.pi * np.arange(320) / 80)).astype(np.int16).tobytes()
+"""20 ms of 200 Hz."""
+
 SILENCE = bytes(640)
 
 
@@ -82,10 +84,14 @@ class Caller:
 
 
 class Gateway:
-    """A server in this process. `settings` and the stages may be changed before it is `open`."""
+    """A server in this process. `settings` and the stages may be changed before it runs.
+
+    With `configured` the settings choose the providers.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.settings: dict[str, Any] = {"data_dir": folder, "silence_ms": 300}
+        self.configured = False
         self.detector: Any = FakeDetector()
         self.transcriber: Any = FakeTranscriber(texts=("I like to build things that last",))
         self.synthesizer: Any = FakeSynthesizer(ms_per_word=20)
@@ -96,14 +102,17 @@ class Gateway:
         """Serve while the story lasts."""
         asyncio.run(self._run(story))
 
-    async def _run(self, story: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    def _scripted(self) -> Stages:
         responder = ScriptedInterviewer()
-        stages = Stages(
+        return Stages(
             self.detector,
             Guard("stt", [Candidate(self.transcriber.provider, self.transcriber, Breaker())]),
             Guard("llm", [Candidate(responder.provider, responder, Breaker())]),
             Guard("tts", [Candidate(self.synthesizer.provider, self.synthesizer, Breaker())]),
         )
+
+    async def _run(self, story: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        stages = None if self.configured else self._scripted()
         self.app = create_app(Settings(**self.settings), stages=stages)
         config = server_config(self.app)
         config.port = 0
