@@ -226,19 +226,25 @@ def _answers(choice: Choice, silent: dict[Place, str]) -> Finding:
 
 def _whisper_model(model: str) -> Finding:
     from stages.stt import whisper
+    from stages.stt.whisper_models import repository
 
-    fetch = f"parley fetch {model}"
+    named = repository(model) is not None
+    fetch = f"parley fetch {model}" if named else "choose a model by its name: WHISPER_MODEL=base"
     try:
         folder = whisper.locate(model)
     except ImportError:
         return Finding("files", "Whisper model", "note", "faster-whisper is not installed")
+    if folder is None and not named:
+        detail = f"{model} is neither a folder nor a model's name"
+        return Finding("files", "Whisper model", "note", detail, fetch)
     if folder is None:
         where = _hub_cache()
         return Finding("files", "Whisper model", "note", f"{model} is not in {where}", fetch)
     missing = whisper.missing_files(folder)
     if missing:
         detail = f"{folder} lacks {', '.join(missing)}"
-        return Finding("files", "Whisper model", "note", detail, fetch)
+        advice = fetch if named else "put the missing files there"
+        return Finding("files", "Whisper model", "note", detail, advice)
     return Finding("files", "Whisper model", "ok", f"{model} in {folder}")
 
 

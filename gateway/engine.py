@@ -216,7 +216,10 @@ class Engine:
                 yield interviewer
             finally:
                 keeping.cancel()
-                await interviewer.release()
+                try:
+                    await asyncio.wait([keeping])
+                finally:
+                    await interviewer.release()
         finally:
             del self._holds[session_id]
             hold.released.set()

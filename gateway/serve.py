@@ -35,6 +35,8 @@ GRACE_S = 10
 
 BACKLOG = 128
 
+WITHOUT_WHISPER = "PARLEY_STT=auto starts without Whisper"
+
 
 def serve(settings: Settings, stages: Stages | None = None) -> None:
     """Serve until SIGINT or SIGTERM, with `stages` in place of the providers of the settings.
@@ -72,15 +74,18 @@ def _check(settings: Settings) -> None:
 
 def _fetch_whisper(model: str) -> None:
     from stages.stt import whisper
+    from stages.stt.whisper_models import repository
 
     if find_spec("faster_whisper") is None:
         return  # the registry says so, and what to install
     folder = whisper.locate(model)
     if folder is None or whisper.missing_files(folder):
+        if repository(model) is None:  # a folder of the person's own: nobody knows where it is from
+            raise CommandFailed(f"{whisper.check(model)}; {WITHOUT_WHISPER}")
         try:
             fetch(model)
         except CommandFailed as error:
-            raise CommandFailed(f"{error}; PARLEY_STT=auto starts without Whisper") from None
+            raise CommandFailed(f"{error}; {WITHOUT_WHISPER}") from None
 
 
 def listen(host: str, port: int) -> list[socket.socket]:

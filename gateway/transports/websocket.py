@@ -105,11 +105,15 @@ class Connection:
 
     def _leave(self) -> None:
         self._inlet.flush()
-        self._engine.leaving(self._session_id)
         self._leaving.set()
         self._spoke.set()
         if self._session is not None:
-            self._session.end()
+            self._end(self._session)
+
+    def _end(self, session: Session) -> None:
+        """End it, and let whoever reconnects at once wait for its last words to be stored."""
+        self._engine.leaving(self._session_id)
+        session.end()
 
     async def _converse(self) -> None:
         try:
@@ -211,7 +215,7 @@ class Connection:
             else:
                 self._obey(message)
         if self._leaving.is_set():
-            session.end()
+            self._end(session)
 
     def _obey(self, message: native.Input) -> None:
         session = self._session

@@ -58,6 +58,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
             [*PARLEY, "serve"],
             cwd=ROOT,
             env=environment,
+            preexec_fn=interruptible,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=log,
@@ -81,6 +82,11 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
             process.kill()
             process.wait()
         process.stdout.close()
+
+
+def interruptible() -> None:
+    """A shell starts what runs in its background deaf to SIGINT, and children inherit that."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def call(*words: str | Path) -> subprocess.CompletedProcess[str]:
@@ -195,6 +201,7 @@ def test_ctrl_c_ends_the_server_quietly(server: Server, tmp_path: Path) -> None:
         [*PARLEY, "serve", "--port", "0"],
         cwd=ROOT,
         env=own,
+        preexec_fn=interruptible,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

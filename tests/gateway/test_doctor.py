@@ -292,6 +292,19 @@ def test_the_whisper_model_is_looked_for_and_missed(
     assert (finding.state, finding.detail) == ("ok", f"base in {tmp_path}")
 
 
+def test_a_whisper_folder_is_not_to_be_fetched(settings: Settings, tmp_path: Path) -> None:
+    for name in ("config.json", "preprocessor_config.json", "vocabulary.txt"):
+        (tmp_path / name).touch()
+    own = settings.model_copy(update={"whisper_model": str(tmp_path)})
+    finding = found(own, "files", "Whisper model")
+    assert finding.detail == f"{tmp_path} lacks model.bin, tokenizer.json"
+    assert (finding.state, finding.advice) == ("note", "put the missing files there")
+    gone = settings.model_copy(update={"whisper_model": "/no/where"})
+    finding = found(gone, "files", "Whisper model")
+    assert finding.detail == "/no/where is neither a folder nor a model's name"
+    assert finding.advice == "choose a model by its name: WHISPER_MODEL=base"
+
+
 def test_without_faster_whisper_no_model_is_looked_for(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,15 +4,18 @@ import asyncio
 import json
 from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
+from gateway.engine import Engine
 from gateway.interviewer import Interviewer
-from gateway.protocols.native import InterviewRequest
-from gateway.sessions import SessionTaken, Worker, load, transcript_log
-from gateway.store import SqliteStore
-from stages.interview import UnknownRole
+from gateway.protocols.native import Hello, InterviewRequest
+from gateway.sessions import SessionTaken, Worker, load, save, transcript_log
+from gateway.settings import Settings
+from gateway.store import Conflict, Entry, Put, SqliteStore, StoreUnavailable
+from pipeline.testing import ManualClock, run_virtual
+from stages.interview import InterviewSession, UnknownRole
 
 HERE = Worker.here()
 ANSWER = "I would begin with the logs and then try to reproduce it on my own machine"
@@ -199,3 +202,103 @@ def test_an_unknown_role_makes_no_session(tmp_path: Path) -> None:
         assert await store.get("session:s") is None
 
     with_store(tmp_path, story)
+
+
+# --- a record that expires ---------------------------------------------------------------------
+
+
+def with_clock(
+    tmp_path: Path,
+    story: Callable[[SqliteStore, ManualClock], Coroutine[Any, Any, None]],
+) -> None:
+    async def run() -> None:
+        clock = ManualClock(1000.0)
+        store = SqliteStore(tmp_path / "parley.sqlite3", clock=clock)
+        try:
+            await story(store, clock)
+        finally:
+            await store.aclose()
+
+    asyncio.run(run())
+
+
+def test_a_live_session_that_has_expired_is_stored_anew(tmp_path: Path) -> None:
+    async def story(store: SqliteStore, clock: ManualClock) -> None:
+        interviewer = await claimed(store)
+        await take_turn(interviewer, 0, "")
+        clock.advance(61)
+        assert await store.get("session:s") is None
+        await take_turn(interviewer, 1, ANSWER)
+        await take_turn(interviewer, 2, ANSWER)
+        record, _ = await load(store, "s")
+        assert record.worker == HERE
+        assert record.interview is not None
+        assert InterviewSession.from_record(record.interview).state() == interviewer.state()
+        lines = [json.loads(line) for _, line in await store.read(transcript_log("s"))]
+        assert [line["turn"] for line in lines] == [1, 1, 2, 2]
+
+    with_clock(tmp_path, story)
+
+
+def test_what_our_worker_stored_meanwhile_is_stored_over(tmp_path: Path) -> None:
+    async def story(store: SqliteStore, clock: ManualClock) -> None:
+        interviewer = await claimed(store)
+        record, version = await load(store, "s")
+        await save(store, record, version)
+        await take_turn(interviewer, 0, "")
+        record, _ = await load(store, "s")
+        assert record.interview is not None
+
+    with_clock(tmp_path, story)
+
+
+def test_a_session_that_somebody_else_has_taken_is_not_stored_over(tmp_path: Path) -> None:
+    async def story(store: SqliteStore, clock: ManualClock) -> None:
+        interviewer = await claimed(store)
+        clock.advance(61)
+        other = Worker(host="elsewhere", pid=1, token="t")
+        request = InterviewRequest.model_validate({"role": "Data Analyst"})
+        await Interviewer.claim(store, "s", request, worker=other, ttl_s=60, notify=lambda *_: None)
+        with pytest.raises(Conflict):
+            await take_turn(interviewer, 0, "")
+        record, _ = await load(store, "s")
+        assert (record.worker, record.interview) == (other, None)
+        assert await store.read(transcript_log("s")) == []
+
+    with_clock(tmp_path, story)
+
+
+class Puts:
+    """A store in memory, for virtual time; it is out of order when the first renewal comes."""
+
+    def __init__(self) -> None:
+        self.times: list[float] = []
+        self.entry: Entry | None = None
+
+    async def get(self, key: str) -> Entry | None:
+        return self.entry
+
+    async def commit(self, *writes: Put) -> tuple[int, ...]:
+        self.times.append(asyncio.get_running_loop().time())
+        if len(self.times) == 3:
+            raise StoreUnavailable("full")
+        version = len(self.times)
+        self.entry = Entry(writes[0].value, version)
+        return (version,)
+
+
+def test_a_live_session_is_stored_three_times_in_its_lifetime_and_no_more_after_it() -> None:
+    store = Puts()
+
+    async def main() -> None:
+        settings = Settings(session_ttl_s=60)
+        stages = cast("Any", object())
+        async with Engine(settings, cast("Any", store), stages=stages) as engine:
+            async with engine.interview("s", Hello(), lambda *_: None):
+                await asyncio.sleep(70)
+            await asyncio.sleep(100)
+
+    run_virtual(main())
+    assert store.times == [0, 0, 20, 40, 60, 70]  # made, claimed, renewed, given back
+    assert store.entry is not None
+    assert json.loads(store.entry.value)["worker"] is None

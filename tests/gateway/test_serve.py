@@ -119,6 +119,21 @@ def test_a_wanted_whisper_model_is_downloaded_before_the_start(
     assert fetched == ["tiny", "tiny"]
 
 
+def test_a_whisper_folder_that_is_incomplete_is_answered_with_the_missing_files(
+    fetched: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(module, "find_spec", lambda name: object())
+    monkeypatch.setattr("stages.stt.whisper_models.find_spec", lambda name: object())
+    for name in ("config.json", "preprocessor_config.json", "vocabulary.txt"):
+        (tmp_path / name).touch()
+    settings = Settings(port=0, stt="whisper", whisper_model=str(tmp_path), data_dir=tmp_path)
+    assert refusal(settings) == (
+        f"Whisper model '{tmp_path}' is incomplete (model.bin, tokenizer.json missing);"
+        " PARLEY_STT=auto starts without Whisper"
+    )
+    assert fetched == []
+
+
 def test_a_download_that_fails_says_how_to_start_without(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

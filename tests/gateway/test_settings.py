@@ -66,10 +66,10 @@ def test_the_defaults_are_the_contracts() -> None:
         "data_dir": Path("var"),
         "log_level": "info",
         "max_sessions": 100,
-        "silence_ms": 800,
-        "budget_ms": 1000,
         "journal_dir": None,
         "journal_texts": False,
+        "silence_ms": 800,
+        "budget_ms": 1000,
         "speculate": "auto",
     } == settings.model_dump()
     assert Path("var/parley.sqlite3") == settings.database
@@ -91,6 +91,9 @@ def test_the_defaults_are_the_contracts() -> None:
         ("PARLEY_PIPER_VOICE", "/srv/anna.onnx", "piper_voice", Path("/srv/anna.onnx")),
         ("PARLEY_TTS_RATE_HZ", "16000", "tts_rate_hz", 16_000),
         ("PARLEY_LOG_LEVEL", "DEBUG", "log_level", "debug"),
+        ("PARLEY_JOURNAL_DIR", "/srv/journals", "journal_dir", Path("/srv/journals")),
+        ("PARLEY_JOURNAL_TEXTS", "true", "journal_texts", True),
+        ("PARLEY_SPECULATE", "OFF", "speculate", "off"),
         ("PARLEY_DATA_DIR", "/srv/parley", "data_dir", Path("/srv/parley")),
         (
             "OLLAMA_URL",

@@ -50,7 +50,8 @@ Call = Callable[[Any], AsyncIterator[Any]]
 class Bench:
     """Runs one call of a provider through a guard of its own, in real time."""
 
-    generous = Limits(first_s=10, slow_first_s=10, stall_s=10)
+    # The first call of a process may load its libraries on a busy machine.
+    generous = Limits(first_s=40, slow_first_s=40, stall_s=40, total_s=40)
 
     def guarded(
         self,
@@ -67,7 +68,7 @@ class Bench:
         result = Result()
 
         async def main() -> None:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(50):
                 try:
                     await self._consume(slot, stage, call, useful, limits, leave_after, result)
                     if then is not None:

@@ -125,8 +125,8 @@ def test_what_is_our_fault_is_not_held_against_the_server(ask: Ask, model: str) 
 @pytest.mark.parametrize(
     ("model", "limits", "text", "phase"),
     [
-        ("silent/limit", Limits(first_s=0.1), "", "first"),
-        ("keep-alive/limit", Limits(first_s=0.3), "", "first"),
+        ("silent/limit", Limits(first_s=0.5), "", "first"),
+        ("keep-alive/limit", Limits(first_s=0.5), "", "first"),
         ("stall/limit", Limits(first_s=10, stall_s=0.1), "Hello there.", "stall"),
         ("drip/limit", Limits(first_s=10, stall_s=10, total_s=0.1), None, "total"),
     ],
