@@ -32,7 +32,7 @@ class PocketsphinxTranscriber:
     provider = "pocketsphinx"
     note = "demo quality"
 
-    def __init__(self, decoders: int = 2) -> None:
+    def __init__(self, decoders: int = 4) -> None:
         self._worker = Worker(
             "stages.stt._sphinx:handler",
             {"decoders": decoders},
