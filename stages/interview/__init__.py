@@ -1,28 +1,79 @@
 """The interview: its questions, its rules and its state. Pure; the same for voice and text.
 
-`start` opens an interview, `respond` answers what the candidate said, and `heard` corrects what an
-interruption cut off. Each gives a new `InterviewSession`; nothing is changed in place.
+`start` opens an interview, `respond` answers what the candidate said, `prompt` finds what to say to
+one who is silent, and `heard` corrects what an interruption cut off. Each step gives a new
+`InterviewSession`; nothing is changed in place.
+
+Afterwards `answers_of` finds the answers, `evaluate` scores them, `give_feedback` says what to make
+of the scores, `make_report` puts it together, `summary_of` makes it short. A `Judge` has a chat
+model evaluate, tell and summarise in their place.
 """
 
+from stages.interview.answers import Answer, Recognition, Speech, answers_of
 from stages.interview.bank import RoleBank, bank_for, roles
-from stages.interview.errors import InterviewError, InvalidCount, InvalidSession, UnknownRole
+from stages.interview.delivery import Delivery, delivery_of
+from stages.interview.errors import (
+    InterviewError,
+    InvalidCount,
+    InvalidReport,
+    InvalidSession,
+    UnknownRole,
+)
+from stages.interview.evaluation import AnswerEvaluation, Evaluation, Score, evaluate
+from stages.interview.feedback import Feedback, InterviewFeedback, give_feedback
+from stages.interview.judge import Judge
 from stages.interview.model import InterviewConfig, InterviewSession
-from stages.interview.transitions import Intent, Step, heard, respond, resume, start
+from stages.interview.report import Line, Report, make_report
+from stages.interview.summary import spoken_summary, summary_of
+from stages.interview.transitions import (
+    Intent,
+    Step,
+    expire,
+    heard,
+    prompt,
+    prompted,
+    respond,
+    resume,
+    start,
+)
 
 __all__ = [
+    "Answer",
+    "AnswerEvaluation",
+    "Delivery",
+    "Evaluation",
+    "Feedback",
     "Intent",
     "InterviewConfig",
     "InterviewError",
+    "InterviewFeedback",
     "InterviewSession",
     "InvalidCount",
+    "InvalidReport",
     "InvalidSession",
+    "Judge",
+    "Line",
+    "Recognition",
+    "Report",
     "RoleBank",
+    "Score",
+    "Speech",
     "Step",
     "UnknownRole",
+    "answers_of",
     "bank_for",
+    "delivery_of",
+    "evaluate",
+    "expire",
+    "give_feedback",
     "heard",
+    "make_report",
+    "prompt",
+    "prompted",
     "respond",
     "resume",
     "roles",
+    "spoken_summary",
     "start",
+    "summary_of",
 ]

@@ -6,6 +6,9 @@ follow-up of it, ``any/scale`` a follow-up to any question, ``elaborate/1`` an e
 
 Patterns of words (`heard` in the files) match what a recogniser writes: lower-case words, see
 `hearing.spoken`. ``*`` stands for the rest of a word: ``migrat*`` hears "migrated".
+
+A question has a `shape`: a "story" asks for something that happened, an "approach" for how one goes
+about things. Its rubric is what a good answer speaks about, each point with the words that tell.
 """
 
 import json
@@ -16,7 +19,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
-from typing import Any
+from typing import Any, Literal, get_args
 
 from stages.interview.errors import UnknownRole
 from stages.interview.hearing import spoken
@@ -40,13 +43,29 @@ class FollowUp:
     heard: re.Pattern[str]
 
 
+Shape = Literal["story", "approach"]
+
+_FEWEST_POINTS = 3
+_MOST_POINTS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """Something that a good answer speaks about: in words that end "You spoke about"."""
+
+    say: str
+    heard: re.Pattern[str]
+
+
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One question of the bank and its own follow-ups, best first."""
+    """One question of the bank, its rubric, and its own follow-ups, best first."""
 
     id: str
     topic: str
     text: str
+    shape: Shape
+    rubric: tuple[Point, ...]
     follow_ups: tuple[FollowUp, ...]
 
 
@@ -79,6 +98,10 @@ class RoleBank:
     def key_terms(self) -> tuple[str, ...]:
         """The role's technology words as they are spelt: hints for a recogniser."""
         return tuple(term.say for term in self.terms)
+
+    def question(self, prompt_id: str | None) -> Question | None:
+        """The question of that id, None for a follow-up and for what is not in the bank."""
+        return next((q for q in self.questions if q.id == prompt_id), None)
 
     def walk(self, seed: int) -> tuple[str, ...]:
         """The ids of all questions, in the order in which an interview with `seed` asks them."""
@@ -140,7 +163,14 @@ def bank_for(role: str) -> RoleBank:
 def _load(file: str) -> RoleBank:
     raw = json.loads(resources.files("stages.interview").joinpath(file).read_text("utf-8"))
     questions = tuple(
-        Question(q["id"], q["topic"], q["text"], _follow_ups(q["id"], q["follow_ups"]))
+        Question(
+            q["id"],
+            q["topic"],
+            q["text"],
+            _shape(q),
+            rubric_from(q["rubric"], q["id"]),
+            _follow_ups(q["id"], q["follow_ups"]),
+        )
         for q in raw["questions"]
     )
     follow_ups = _follow_ups("any", raw["follow_ups"])
@@ -154,11 +184,40 @@ def _load(file: str) -> RoleBank:
         questions=questions,
         follow_ups=follow_ups,
         elaborations=tuple(elaborations),
-        terms=tuple(Term(say, _pattern(heard)) for say, heard in raw["terms"].items()),
+        terms=tuple(Term(say, pattern(heard)) for say, heard in raw["terms"].items()),
         acknowledgements=tuple(raw["acknowledgements"]),
         closings=tuple(raw["closings"]),
         texts=texts | elaborations,
     )
+
+
+def rubric_from(raw: object, owner: str) -> tuple[Point, ...]:
+    """A question's rubric from its JSON. Raises `ValueError`, which names the question `owner`."""
+    if not isinstance(raw, list) or not _FEWEST_POINTS <= len(raw) <= _MOST_POINTS:
+        raise ValueError(f"{owner}: a rubric has from {_FEWEST_POINTS} to {_MOST_POINTS} points")
+    for point in raw:
+        if not isinstance(point, dict) or point.keys() != {"say", "heard"}:
+            raise ValueError(f"{owner}: a point of a rubric has `say` and `heard`")
+        say, heard = point["say"], point["heard"]
+        if not isinstance(say, str) or not say.strip():
+            raise ValueError(f"{owner}: a point of a rubric says what it is")
+        if not isinstance(heard, list) or not heard:
+            raise ValueError(f"{owner}: {say!r} has no words to be recognised by")
+        for phrase in heard:
+            if (
+                not isinstance(phrase, str)
+                or spoken(phrase) != phrase.replace("*", "")
+                or not phrase
+            ):
+                raise ValueError(f"{owner}: {phrase!r} is not as a recogniser writes it")
+    return tuple(Point(point["say"], pattern(point["heard"])) for point in raw)
+
+
+def _shape(question: dict[str, Any]) -> Shape:
+    shape: Shape = question["shape"]
+    if shape not in get_args(Shape):
+        raise ValueError(f"{question['id']}: a question is a story or an approach, not {shape!r}")
+    return shape
 
 
 def _place(prompt: str, words: str) -> int:
@@ -170,9 +229,10 @@ def _place(prompt: str, words: str) -> int:
 
 
 def _follow_ups(owner: str, raw: list[dict[str, Any]]) -> tuple[FollowUp, ...]:
-    return tuple(FollowUp(f"{owner}/{f['id']}", f["text"], _pattern(f["heard"])) for f in raw)
+    return tuple(FollowUp(f"{owner}/{f['id']}", f["text"], pattern(f["heard"])) for f in raw)
 
 
-def _pattern(heard: list[str]) -> re.Pattern[str]:
+def pattern(heard: Iterable[str]) -> re.Pattern[str]:
+    """What finds any of the phrases in `hearing.spoken` words; ``*`` is the rest of a word."""
     words = "|".join(re.escape(phrase).replace(r"\*", r"\w*") for phrase in heard)
     return re.compile(rf"\b(?:{words})\b")

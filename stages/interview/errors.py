@@ -4,6 +4,7 @@
 
     InterviewError                code
     ├── InvalidSession            invalid_session: `where` in the JSON it is wrong, and why
+    │   └── InvalidReport         invalid_report: the same of a stored report
     ├── UnknownRole               unknown_role: no question bank; `known` names those there are
     └── InvalidCount              invalid_count: the number of questions is not 1..15
 """
@@ -29,6 +30,12 @@ class InvalidSession(InterviewError):
 
     def __str__(self) -> str:
         return f"{self.where}: {self.detail}"
+
+
+class InvalidReport(InvalidSession):
+    """A report that was stored does not have a report's shape."""
+
+    code = "invalid_report"
 
 
 class UnknownRole(InterviewError):

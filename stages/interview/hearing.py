@@ -87,6 +87,55 @@ _SKIP = f"""
       (?:_(?:{_THIS}|one|any|anything|an_example|an_answer|a_good_example))?
 """
 
+_WHILE = """
+    (?:(?:a|one|just_a|another|some|few|a_few|a_couple|couple|of|more|little|bit|longer|the)_)*
+      (?:more_)?(?:seconds?|moments?|minutes?|secs?|mins?|bit|while|time|longer)
+"""
+_TIME = f"""
+    not(?:_quite|_just)?_yet|not_(?:quite_)?(?:ready|done|finished|there)(?:_yet)?
+  | (?:just_)?{_WHILE}(?:_to_(?:think|answer|consider))?(?:_about_{_THIS})?
+  | in_a_(?:second|moment|minute)
+  | (?:hang|hold|bear)_(?:on|with_me)(?:_{_WHILE})?|wait(?:_{_WHILE})?
+  | {_YOU}?(?:give|allow)_me(?:_{_WHILE})?(?:_to_think(?:_about_{_THIS})?)?
+  | {_YOU}wait(?:_{_WHILE})?
+  | let_me(?:_just)?_(?:think|try|answer|consider|see)(?:_(?:about|of|over)?_?{_THIS})?
+      (?:_(?:for_)?{_WHILE})?
+  | (?:(?:i_am|im|i_was)_)?(?:(?:still|just|only)_)*(?:thinking|considering|working|getting_there)
+      (?:_(?:about|of|on|it_over))?(?:_{_THIS})?
+  | (?:i_am|im)_not(?:_quite)?_(?:ready|done|finished)(?:_yet)?
+  | (?:i|id|i_would|i_do)(?:_(?:still|just|only|would))*_(?:need|want|like|have)_(?:to_think
+      |(?:to_)?(?:have_)?{_WHILE})(?:_to_think)?(?:_about_{_THIS})?
+  | (?:can|could|may)_i(?:_please)?_(?:have|get|take|think)_?(?:about_{_THIS}|{_WHILE})?
+      (?:_to_think)?
+  | i(?:ll|_will|_want_to|_would_like_to|d_like_to|_can|_would_rather|d_rather)
+      _(?:try|answer|keep_thinking|think_about|take_a)(?:_(?:to_answer|{_THIS}|{_WHILE}))?
+  | (?:nearly|almost)(?:_(?:there|ready|done|got_it))?|i_(?:nearly|almost|think_i)_have_it
+  | i_(?:do_)?have_(?:an|the|my|one)_(?:answer|example|idea)
+  | stay_(?:on|with|at)_{_THIS}
+"""
+_NO = """
+    no_(?:thank_you|thanks|please|lets_not|let_us_not|dont|do_not)|no|nope|nah|dont|do_not|lets_not
+  | let_us_not|please_dont|no_need|no_we_(?:should_not|shouldnt)|id_rather_not|i_would_rather_not
+"""
+_YES = """
+    (?:that|it|this)(?:s|_is|_would_be|d_be|_sounds|ll_be|_will_be)?
+      _(?:fine|good|great|nice|best|better|okay|ok|alright|all_right|perfect|works)
+      (?:_(?:with|by|for)_me)?
+  | (?:fine|okay|ok|good|alright|all_right)_(?:with|by|for)_me|sounds_(?:good|great|fine)
+  | yes|yeah|yep|yup|yea|aye|sure(?:_thing)?|ok|okay|alright|all_right|of_course|certainly
+  | absolutely|definitely|exactly|fine|good|great|perfect|agreed|right|gladly|why_not
+  | by_all_means|go_(?:ahead|on)|please(?:_do)?|do_(?:that|it|so)|no_(?:problem|objections?)
+  | (?:lets|let_us)(?:_(?:go(?:_(?:on|ahead))?|do(?:_(?:that|it|so))?))?
+  | (?:we|you|i)_(?:can|could|should|shall|may|might)(?:_do_(?:that|it))?
+  | (?:i_would|id)_(?:like|love|prefer|appreciate)_(?:that|it|to)|i_(?:agree|think_so|guess_so)
+  | i_think_we_(?:can|could|should)|i_dont_mind|i_do_not_mind|if_you_(?:like|want|wish)
+  | as_you_(?:like|wish)
+"""
+_THANKS = """
+    (?:many_)?(?:thanks|thank_you)(?:_(?:very_much|so_much|a_lot|again))?|ok|okay|alright|all_right
+  | good|great|fine|i_will|will_do|i_shall|thats_(?:kind|nice)(?:_of_you)?|understood|got_it
+"""
+
 
 def _compiled(pattern: str) -> re.Pattern[str]:
     return re.compile(pattern.replace("_", r"\ "), re.VERBOSE)
@@ -94,6 +143,10 @@ def _compiled(pattern: str) -> re.Pattern[str]:
 
 _REPEAT_PIECE = _compiled(f"(?:(?P<request>{_REPEAT})|{_FILLER})(?:_|$)")
 _SKIP_PIECE = _compiled(f"(?:(?P<request>{_SKIP})|{_FILLER})(?:_|$)")
+_TIME_PIECE = _compiled(f"(?:(?P<request>{_TIME})|{_FILLER})(?:_|$)")
+_NO_PIECE = _compiled(f"(?:(?P<request>{_NO})|{_FILLER})(?:_|$)")
+_YES_PIECE = _compiled(f"(?:(?P<request>{_YES})|{_FILLER})(?:_|$)")
+_THANKS_PIECE = _compiled(f"(?:(?P<request>{_THANKS})|{_FILLER})(?:_|$)")
 _ONLY_APOLOGY = _compiled(_APOLOGY)
 
 
@@ -114,6 +167,26 @@ def wants_repeat(words: str) -> bool:
 def wants_skip(words: str) -> bool:
     """Whether `words` (see `spoken`) only ask for the next question, or decline to answer."""
     return _asks(_SKIP_PIECE, words)
+
+
+def wants_time(words: str) -> bool:
+    """Whether `words` (see `spoken`) only ask for more time to think."""
+    return _asks(_TIME_PIECE, words)
+
+
+def agrees(words: str) -> bool:
+    """Whether `words` (see `spoken`) only say yes to something that was proposed."""
+    return _asks(_YES_PIECE, words) and not refuses(words)
+
+
+def refuses(words: str) -> bool:
+    """Whether `words` (see `spoken`) only say no to something that was proposed."""
+    return _asks(_NO_PIECE, words)
+
+
+def thanks(words: str) -> bool:
+    """Whether `words` (see `spoken`) only take up a kindness: "thank you", "all right"."""
+    return _asks(_THANKS_PIECE, words)
 
 
 def _asks(piece: re.Pattern[str], words: str) -> bool:

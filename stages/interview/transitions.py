@@ -1,9 +1,10 @@
 """What the interviewer does next: pure functions from a session and an answer to the next session.
 
 The interview has N numbered questions and is complete when answer N has been accepted. An answer
-is accepted when it was given to a question that was heard and does not just ask for a repetition;
-declining to answer counts. A follow-up is one of the N: it is put only to a question of the bank
-(so never first, never two in a row), only when N >= 3, and at most N // 3 times.
+is accepted when it was given to a question that was heard and does not just ask for a repetition or
+for time to think; declining to answer counts. When the time is up, the next accepted answer is the
+last, whatever its number. A follow-up is one of the N: it is put only to a question of the bank (so
+never first, never two in a row), only when N >= 3, and at most N // 3 times.
 
 Lines vary with the interview's settings and its length, not by chance: the same interview always
 goes the same way, so any process can answer the next turn of a session.
@@ -11,15 +12,16 @@ goes the same way, so any process can answer the next turn of a session.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, lru_cache
 from typing import Literal
 
 from pipeline.stage import Message
+from stages.interview import silence
 from stages.interview.bank import RoleBank, bank_for, is_follow_up, seed_of
 from stages.interview.hearing import spoken, wants_repeat, wants_skip
 from stages.interview.model import InterviewConfig, InterviewSession
 
-Intent = Literal["open", "ask", "follow_up", "repeat", "skip", "close", "closed"]
+Intent = Literal["open", "ask", "follow_up", "repeat", "wait", "skip", "close", "closed"]
 
 _SHORT_ANSWER_WORDS = 6
 """An answer with fewer words is asked to be elaborated."""
@@ -34,6 +36,10 @@ _MENTIONS = (
 _REPEATS = ("Of course.", "Sure, here it is again.", "No problem, once more.")
 _UNCLEAR = ("I'm sorry, I did not catch that.", "I'm afraid I did not hear you.")
 _SKIPS = ("No problem, let us move on.", "That is fine, we can skip that one.")
+_WAITS = ("Of course, take your time.", "No hurry, take your time.", "Sure, take your time.")
+_ANYBODY = "Are you still there?"
+_TIME_IS_UP = "That is all the time we have today. Thank you for talking with me."
+_FAREWELL = "Our time is up. Thank you for talking with me today."
 _WELCOME_BACK = "Welcome back. Let us go on where we stopped."
 _CLOSED = "The interview is already over. Thank you again for your time."
 
@@ -52,8 +58,16 @@ _TELL_FOLLOW_UP = (
     "this question, word for word: {}"
 )
 _TELL_REPEAT = "The candidate did not hear the question. Ask it again, word for word: {}"
+_TELL_WAIT = (
+    "The candidate needs more time to think. Say in a few words that this is fine. Ask nothing and "
+    "do not repeat the question."
+)
 _TELL_SKIP = "The candidate would rather not answer. Say that this is fine, then {}"
 _TELL_CLOSE = "The interview is over. Thank the candidate in one or two sentences; ask nothing."
+_TELL_TIME_IS_UP = (
+    "The time for the interview is over. Say so and thank the candidate, in one or two sentences; "
+    "ask nothing, whatever questions are left."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +97,12 @@ def start(config: InterviewConfig) -> Step:
     return Step(session, say, "open", _TELL_OPEN.format(text))
 
 
-def respond(session: InterviewSession, text: str) -> Step:
-    """Answer what the candidate said. Without words in it, `text` is not kept as a message."""
+def respond(session: InterviewSession, text: str, *, time_is_up: bool = False) -> Step:
+    """Answer what the candidate said. Without words in it, `text` is not kept as a message.
+
+    Where the session ends in a line that was said into a silence (see `prompted`), "yes" may take
+    up its offer and "not yet" ask for more time. When the `time_is_up`, the answer is the last.
+    """
     bank = bank_for(session.config.role)
     words = spoken(text)
     said = (Message("user", " ".join(text.split())),) if words else ()
@@ -96,14 +114,19 @@ def respond(session: InterviewSession, text: str) -> Step:
         return _ask_again(session, bank, said, _pick(bank.acknowledgements, session))
     if wants_repeat(words):
         return _ask_again(session, bank, said, _pick(_REPEATS, session))
+    skips = declines(session, words)
+    if not skips and silence.meaning(session.messages, words) == "wait":
+        return _step(session, said, (_pick(_WAITS, session),), "wait", _TELL_WAIT)
 
-    skips = wants_skip(words)
     follow_up, about = (None, words) if skips else _follow_up(session, bank, words)
     lead = _pick(_SKIPS, session) if skips else _acknowledge(session, bank, about)
-    if session.current_question == session.config.total_questions:
+    if time_is_up or session.current_question == session.config.total_questions:
         done = replace(session, is_complete=True)
-        tell = _TELL_SKIP.format("close: " + _TELL_CLOSE) if skips else _TELL_CLOSE
-        return _step(done, said, (lead, _pick(bank.closings, session)), "close", tell)
+        last = _TIME_IS_UP if time_is_up else _pick(bank.closings, session)
+        tell = _TELL_TIME_IS_UP if time_is_up else _TELL_CLOSE
+        if skips:
+            tell = _TELL_SKIP.format(f"close: {tell}")
+        return _step(done, said, (lead, last), "close", tell)
 
     prompt = follow_up or _next_question(session, bank)
     question = bank.texts[prompt]
@@ -122,11 +145,51 @@ def respond(session: InterviewSession, text: str) -> Step:
     return _step(going_on, said, (lead, question), intent, tell)
 
 
-def resume(session: InterviewSession) -> Step:
-    """Go on after the candidate was away: put the question that waits for an answer again."""
+def declines(session: InterviewSession, words: str) -> bool:
+    """Whether `words` (see `hearing.spoken`) ask for the next question in place of an answer."""
+    return wants_skip(words) or silence.meaning(session.messages, words) == "skip"
+
+
+def prompt(session: InterviewSession, times: int) -> str:
+    """What to say in a silence for the `times`-th time, from 1 on; "" for nothing.
+
+    Once it is answered, hand what `prompted` makes of the session to `respond`. Who has not heard
+    the question needs no time to think; any answer then brings the question.
+    """
+    if session.is_complete:
+        return ""
+    if not _question_was_heard(session, bank_for(session.config.role)):
+        return _ANYBODY if times == 1 else ""
+    return silence.line(session, times, _turns_in(session))
+
+
+def prompted(session: InterviewSession, line: str) -> InterviewSession:
+    """The session of a candidate who now answers a line that `prompt` gave."""
+    heard = _question_was_heard(session, bank_for(session.config.role))
+    return silence.remember(session, line) if heard and line != _ANYBODY else session
+
+
+def resume(session: InterviewSession, *, time_is_up: bool = False) -> Step:
+    """Go on after the candidate was away: put the question that waits for an answer again.
+
+    When the time is up, the interview is closed instead.
+    """
     if session.is_complete:
         return _step(session, (), (_CLOSED,), "closed", _TELL_CLOSE)
+    if time_is_up:
+        done = replace(session, is_complete=True)
+        return _step(done, (), (_FAREWELL,), "close", _TELL_TIME_IS_UP)
     return _ask_again(session, bank_for(session.config.role), (), _WELCOME_BACK)
+
+
+def expire(session: InterviewSession) -> Step:
+    """Close the interview of a candidate who has not answered although the time was up."""
+    return resume(session, time_is_up=True)
+
+
+def is_farewell(message: Message) -> bool:
+    """Whether the interview ended here without an answer to its last question (see `expire`)."""
+    return message.role == "assistant" and message.content.startswith(_FAREWELL)
 
 
 def heard(session: InterviewSession, heard_text: str) -> InterviewSession:
@@ -170,7 +233,7 @@ def _current_question(session: InterviewSession, bank: RoleBank) -> str | None:
     if len(session.asked) == session.current_question and session.asked[-1] in bank.texts:
         return bank.texts[session.asked[-1]]
     if session.messages and session.messages[-1].role == "assistant":
-        return session.messages[-1].content
+        return silence.without_line(session.messages[-1].content)
     return None
 
 
@@ -181,10 +244,18 @@ def _question_was_heard(session: InterviewSession, bank: RoleBank) -> bool:
     acknowledgement is playing: these words still belong to the answer before, and counting them as
     the answer to a question that nobody heard would lose that question.
     """
+    if silence.waiting(session.messages):
+        return True
     if not session.messages or session.messages[-1].role != "assistant":
         return False
-    last = spoken(session.messages[-1].content)
+    last = _line(session.messages[-1].content)
     return not any(lead.startswith(last) for lead in _leads(bank.role))
+
+
+@lru_cache(maxsize=1024)
+def _line(said: str) -> str:
+    """`hearing.spoken` of an interviewer's line: the same ones are said again and again."""
+    return spoken(said)
 
 
 @cache
@@ -198,7 +269,7 @@ def _leads(role: str) -> tuple[str, ...]:
 
 def _acknowledge(session: InterviewSession, bank: RoleBank, words: str) -> str:
     """A line that takes up a term in `words` that the interviewer has not said yet."""
-    before = " ".join(spoken(m.content) for m in session.messages if m.role == "assistant")
+    before = " ".join(_line(m.content) for m in session.messages if m.role == "assistant")
     for term in bank.terms_in(words):
         if spoken(term) not in before:
             return _pick(_MENTIONS, session).format(term)
@@ -229,7 +300,12 @@ def _next_question(session: InterviewSession, bank: RoleBank) -> str:
 
 
 def _pick(lines: Sequence[str], session: InterviewSession) -> str:
-    return lines[(_seed(session.config) + len(session.messages) // 2) % len(lines)]
+    return lines[_turns_in(session) % len(lines)]
+
+
+def _turns_in(session: InterviewSession) -> int:
+    """A number that grows with the interview, and that begins elsewhere with other settings."""
+    return _seed(session.config) + len(session.messages) // 2
 
 
 def _seed(config: InterviewConfig) -> int:

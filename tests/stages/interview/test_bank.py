@@ -4,7 +4,7 @@ from importlib import resources
 
 import pytest
 
-from stages.interview.bank import RoleBank, bank_for, is_follow_up, roles, seed_of
+from stages.interview.bank import RoleBank, bank_for, is_follow_up, roles, rubric_from, seed_of
 from stages.interview.errors import UnknownRole
 from stages.interview.hearing import spoken
 from stages.interview.model import MOST_QUESTIONS
@@ -163,3 +163,42 @@ def test_a_start_that_two_prompts_share_tells_nothing() -> None:
     shared = "How did you make sure that"
     assert len([text for text in bank.texts.values() if text.startswith(shared)]) > 1
     assert bank.asked_in([shared]) == ()
+
+
+POINT = {"say": "what was slow", "heard": ["slow*"]}
+
+
+@pytest.mark.parametrize("bank", BANKS)
+def test_every_question_has_a_rubric_that_reads_well(bank: RoleBank) -> None:
+    says = [point.say for question in bank.questions for point in question.rubric]
+    assert {len(question.rubric) for question in bank.questions} == {4}
+    assert [say for say in says if not SPEAKABLE.fullmatch(say) or say.endswith(".")] == []
+    assert [say for say in says if say[0].isupper() or len(say) > 70] == []
+    assert {question.shape for question in bank.questions} == {"story", "approach"}
+
+
+@pytest.mark.parametrize(
+    ("rubric", "complaint"),
+    [
+        ("slow", "a rubric has from 3 to 5 points"),
+        ([POINT] * 2, "a rubric has from 3 to 5 points"),
+        ([POINT] * 6, "a rubric has from 3 to 5 points"),
+        ([POINT, POINT, "slow"], "a point of a rubric has `say` and `heard`"),
+        ([POINT, POINT, {"say": "x"}], "a point of a rubric has `say` and `heard`"),
+        ([POINT, POINT, POINT | {"say": " "}], "a point of a rubric says what it is"),
+        ([POINT, POINT, POINT | {"heard": []}], "'what was slow' has no words"),
+        ([POINT, POINT, POINT | {"heard": ["Slow!"]}], "'Slow!' is not as a recogniser writes it"),
+        ([POINT, POINT, POINT | {"heard": [7]}], "7 is not as a recogniser writes it"),
+    ],
+)
+def test_a_rubric_that_is_wrong_names_its_question(rubric: object, complaint: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(f"speed: {complaint}")):
+        rubric_from(rubric, "speed")
+
+
+def test_a_follow_up_is_no_question_of_its_own() -> None:
+    bank = bank_for("software engineer")
+    found = bank.question("outage")
+    assert found is not None
+    assert found.topic == "operations"
+    assert (bank.question("outage/alerts"), bank.question(None)) == (None, None)

@@ -2,7 +2,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages.interview.hearing import spoken, wants_repeat, wants_skip
+from stages.interview.hearing import (
+    agrees,
+    refuses,
+    spoken,
+    thanks,
+    wants_repeat,
+    wants_skip,
+    wants_time,
+)
 
 
 @pytest.mark.parametrize(
@@ -159,14 +167,140 @@ def test_answers_that_merely_speak_of_skipping_are_answers(text: str) -> None:
     assert not wants_skip(spoken(text))
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "no",
+        "Nope.",
+        "no no",
+        "No, thank you.",
+        "no thanks",
+        "no wait",
+        "please don't",
+        "Not yet.",
+        "no not yet",
+        "not quite yet",
+        "just a moment",
+        "yes, just a moment",
+        "One moment, please.",
+        "wait a second",
+        "hold on",
+        "hang on",
+        "bear with me",
+        "okay give me a second",
+        "no, give me a minute please",
+        "could you give me one more minute please",
+        "can I have another minute?",
+        "a little more time please",
+        "in a moment",
+        "almost",
+        "No, I'm still thinking.",
+        "no I am still thinking",
+        "still thinking",
+        "I'm not ready yet",
+        "let me think",
+        "um, let me think about that for a moment",
+        "I need a bit more time to think",
+        "no I just need a minute to think about it",
+        "I'd like a little more time",
+        "no, I'd like to answer it",
+        "no, let me try",
+        "no, I have an answer",
+    ],
+)
+def test_who_refuses_an_offer_or_asks_for_time_is_understood(text: str) -> None:
+    words = spoken(text)
+    assert wants_time(words) or refuses(words)
+    assert not agrees(words) or wants_time(words)
+    assert not wants_skip(words)
+    assert not wants_repeat(words)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "yes",
+        "Yes, please.",
+        "please",
+        "please do",
+        "yeah sure",
+        "sure",
+        "sure thing",
+        "okay",
+        "Okay, let's do that.",
+        "yes, let's",
+        "yes let us do that please",
+        "yeah let's go on",
+        "all right then",
+        "alright",
+        "go ahead",
+        "yes, I think so",
+        "I guess so",
+        "i think we should",
+        "that would be great",
+        "that's okay with me",
+        "fine by me",
+        "sounds good",
+        "yes we can do that",
+        "if you like",
+        "I would like that",
+        "of course",
+        "why not",
+        "no problem",
+        "um yes",
+        "yes, thank you",
+    ],
+)
+def test_who_takes_up_an_offer_is_understood(text: str) -> None:
+    words = spoken(text)
+    assert agrees(words)
+    assert not wants_time(words)
+    assert not refuses(words)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "yes I used Postgres",
+        "no we never did that",
+        "no because i left",
+        "yes because it was slow",
+        "sure we had tests",
+        "ok so the first thing is the logs",
+        "time was short",
+        "it took a moment",
+        "we had to wait",
+        "i need to think about scaling",
+        "fine tuning",
+        "no one knew",
+        "wait times went up",
+        "thank goodness",
+        "great team",
+        "i would begin with the logs",
+        "",
+    ],
+)
+def test_answers_that_merely_begin_like_yes_no_or_thanks_are_answers(text: str) -> None:
+    words = spoken(text)
+    assert not any(asks(words) for asks in (wants_time, agrees, refuses, thanks))
+
+
+@pytest.mark.parametrize(
+    "text", ["thank you", "Thanks a lot!", "okay", "all right, thank you", "thank you, I will"]
+)
+def test_thanks_are_understood(text: str) -> None:
+    assert thanks(spoken(text))
+
+
 pieces = (
-    "sorry what i please repeat that the question again skip this one you could next pass no not"
+    "sorry what i please repeat that the question again skip this one you could next pass no not "
+    "yes okay thank need more time a moment think still am"
 )
 
 
 @given(st.lists(st.sampled_from(pieces.split()), max_size=60).map(" ".join))
 def test_one_foreign_word_or_too_many_words_make_it_an_answer(words: str) -> None:
-    for asks in (wants_repeat, wants_skip):
+    for asks in (wants_repeat, wants_skip, wants_time, agrees, refuses, thanks):
         assert not asks(f"{words} kubernetes".strip())
         assert not asks(f"kubernetes {words}".strip())
         assert not (asks(words) and len(words.split()) > 18)

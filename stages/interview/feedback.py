@@ -1,0 +1,408 @@
+"""What a candidate is told: what went well, what to work on, and one thing to do next. Pure.
+
+This is the offline coach. It says only what the evaluation has found, quotes the candidate's own
+words and nothing else, and picks its lines by the answer and not by chance, so that the same
+interview is always told the same. `judge.Judge` has a chat model write instead.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from stages.interview import cues
+from stages.interview.answers import Answer
+from stages.interview.bank import bank_for, seed_of
+from stages.interview.delivery import COMFORTABLE_WPM, Delivery
+from stages.interview.evaluation import HEURISTIC, AnswerEvaluation, Criterion, Evaluation, Score
+from stages.interview.wording import Wording
+
+GOOD = 70
+"""A score from here on is a strength, below it something to work on."""
+
+MOST = 3
+"""So many strengths and improvements are told at most: more would not be remembered."""
+
+MANY_FILLERS = 6.0
+"""Fillers a minute that a listener notices: a choice of this project."""
+
+LONG_PAUSE_MS = 4_000
+
+_READY = 85
+"""A score from here on needs no more work."""
+
+_TOO_SHORT = 40
+"""A score for the length below which nothing else matters as much."""
+
+LABELS: dict[Criterion, str] = {
+    "coverage": "Content",
+    "structure": "Structure",
+    "specificity": "Detail",
+    "length": "Length",
+}
+
+_COVERED = (
+    "You spoke about {0}: that is what this question is after.",
+    "You brought in {0}, which an interviewer listens for here.",
+    "Good that you mentioned {0}.",
+)
+_WHOLE = {
+    "story": (
+        "Your story was whole: where it began, what was asked of you, what you did, how it ended.",
+        "One could follow your story from the situation to the result.",
+    ),
+    "approach": (
+        "You said what you do, why, and where it has its limits: a complete answer.",
+        "Your answer had steps, reasons, an example and its limits. That is hard to improve.",
+    ),
+}
+_CONCRETE = (
+    "“{0}” is concrete. Details like this are what people remember.",
+    "“{0}”: that is the kind of detail that makes an answer believable.",
+    "You were specific. “{0}” shows that you were there.",
+)
+_RIGHT_LENGTH = (
+    "The length was right: enough to follow, short enough to listen to.",
+    "You took the time this question needs, and no more.",
+)
+_STEADY = (
+    "You spoke at a pace that is easy to follow, {0} words a minute.",
+    "{0} words a minute is a comfortable pace. Keep it.",
+)
+_BEGINNING = (
+    "You brought up {0}. Build the answer round that.",
+    "There is {0} in it: a first thought to build on.",
+    "You spoke about {0}, and that belongs here.",
+)
+_NO_BEGINNING = (
+    "You gave it a go, and that is how good answers begin.",
+    "You did not leave the question open: you said something, and that can grow.",
+)
+
+_NOT_COVERED = (
+    "An interviewer would also like to hear about {0}.",
+    "There was nothing about {0} that we could find. It belongs here.",
+    "{1} would make this answer rounder.",
+)
+_PARTS = {
+    "situation": "Set the scene first: one sentence about where and when this was.",
+    "task": "Say what was asked of you, so that people see why you did what you did.",
+    "action": "Say what you yourself did: sentences that begin with “I” and a verb.",
+    "result": "Say how it ended. A story without an end sounds as if it went badly.",
+    "steps": "Say in which order you go about it: first, then, after that.",
+    "reasons": "Say why you do it this way. The reasons are what people hire.",
+    "example": "Add a short example from your own work; a method alone is hard to believe.",
+    "limits": "Say when this would not work. Knowing the limits shows experience.",
+}
+_NO_NUMBERS = (
+    "Put a number in: how many, how long, how much. Even a rough one helps.",
+    "A single number would have made this easier to picture.",
+)
+_VAGUE = "Words like “{0}” leave people guessing. Say the thing itself."
+_WE = "You often said “we”. That is kind to your team, but say which part was yours."
+_SHORT = (
+    "This was over quickly. Give people another sentence or two to hold on to.",
+    "There is room for more: aim for about a minute.",
+)
+_LONG = "This was long. The strongest minute of it would do."
+_FILLERS = "“{0}” came up {1} times. A silent breath does the same job and sounds surer."
+_FAST = "You spoke fast, {0} words a minute. A short pause after each sentence helps listeners."
+_SLOW = "You spoke slowly, {0} words a minute. Practising aloud once or twice makes it flow."
+_PAUSES = (
+    "Your longest pause lasted {0:.0f} seconds. It is fine to say “let me think for a moment”."
+)
+
+_NEXT = {
+    "coverage": (
+        "Answer this question once more, aloud, and begin with {0}.",
+        "Write down two sentences about {0} and work them into this answer.",
+    ),
+    "structure": (
+        "Tell it again in four sentences: {1}.",
+        "Note one keyword for each of these, then tell it again from the notes: {1}.",
+    ),
+    "specificity": (
+        "Look up one real number or name for this answer before your next interview.",
+        "Go through this answer and replace every general word by what it stood for.",
+    ),
+    "length": (
+        "Set a timer to one minute and answer this question again until the time is filled.",
+        "Answer again in three parts: the short answer, the reason, an example.",
+    ),
+}
+_NEXT_LONG = "Tell this again in ninety seconds; what falls away was not needed."
+_NEXT_GOOD = (
+    "Keep this answer. Practise only its first sentence until it comes by itself.",
+    "This one is ready. Try it on a friend and ask what they remember.",
+    "Nothing to repair here. Prepare for the follow-up: “What would you do differently?”",
+)
+_ORDERS = {
+    "story": "the situation, your task, what you did, what came of it",
+    "approach": "what you do first, why, an example, when you would not do it",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Feedback:
+    """What is told about an answer or, with number 0, about the whole interview."""
+
+    number: int
+    headline: str
+    strengths: tuple[str, ...]
+    improvements: tuple[str, ...]
+    next_step: str
+    source: str = HEURISTIC
+
+
+@dataclass(frozen=True, slots=True)
+class InterviewFeedback:
+    """Feedback for each answer, in order, and for all of it."""
+
+    overall: Feedback
+    answers: tuple[Feedback, ...]
+
+
+def give_feedback(
+    role: str, answers: Sequence[Answer], evaluation: Evaluation
+) -> InterviewFeedback:
+    """Feedback on what `evaluation` says about `answers`. Raises `UnknownRole`."""
+    said: set[str] = set()
+    each = tuple(
+        feedback_on(role, answer, found, said)
+        for answer, found in zip(answers, evaluation.answers, strict=True)
+    )
+    return InterviewFeedback(_overall(evaluation, each), each)
+
+
+def feedback_on(
+    role: str, answer: Answer, evaluation: AnswerEvaluation, said: set[str] | None = None
+) -> Feedback:
+    """Feedback on one answer. Raises `UnknownRole`.
+
+    Lines in `said` are avoided where there are others; those that are used are added to it.
+    """
+    question = bank_for(role).question(answer.prompt_id)
+    shape = "story" if question is None else question.shape
+    lines = _Lines(answer, evaluation, shape, set() if said is None else said)
+    if evaluation.overall is None:
+        wanted = question.rubric[0].say if question is not None else "the main point"
+        return lines.unscored(wanted)
+    strengths = lines.strengths()[:MOST]
+    return Feedback(
+        evaluation.number,
+        headline_of(evaluation.overall),
+        strengths or (lines.beginning(),),
+        lines.improvements()[:MOST],
+        lines.next_step(),
+    )
+
+
+def headline_of(value: int) -> str:
+    """A score of 0 to 100 in a few words."""
+    if value >= _READY:
+        return "A strong answer"
+    if value >= GOOD:
+        return "A good answer"
+    if value >= 45:
+        return "A fair answer with room to grow"
+    return "A start to build on"
+
+
+class _Lines:
+    """The lines for one answer."""
+
+    def __init__(
+        self, answer: Answer, evaluation: AnswerEvaluation, shape: str, said: set[str]
+    ) -> None:
+        self._seed = seed_of(answer.prompt_id, answer.text)
+        self._evaluation = evaluation
+        self._shape = shape
+        self._said = said
+        self._wording = Wording(answer.text)
+
+    def pick(self, lines: Sequence[str]) -> str:
+        """One of the lines, if possible one that no other answer of the interview was told."""
+        first = self._seed % len(lines)
+        rotated = (*lines[first:], *lines[:first])
+        line = next((line for line in rotated if line not in self._said), rotated[0])
+        self._said.add(line)
+        return line
+
+    def strengths(self) -> tuple[str, ...]:
+        lines = []
+        coverage = self._good("coverage")
+        if coverage is not None and coverage.found:
+            lines.append(self.pick(_COVERED).format(_listed(coverage.found[:2])))
+        specificity = self._good("specificity")
+        if specificity is not None and specificity.quotes:
+            lines.append(self.pick(_CONCRETE).format(_quotable(specificity.quotes[0])))
+        structure = self._good("structure")
+        if structure is not None and not structure.missing:
+            lines.append(self.pick(_WHOLE[self._shape]))
+        delivery = self._evaluation.delivery
+        if delivery is not None and _comfortable(delivery):
+            lines.append(self.pick(_STEADY).format(delivery.words_per_minute))
+        if self._good("length") is not None:
+            lines.append(self.pick(_RIGHT_LENGTH))
+        return tuple(lines)
+
+    def beginning(self) -> str:
+        """Something good about an answer in which nothing was."""
+        coverage = self._evaluation.score("coverage")
+        if coverage is not None and coverage.found:
+            return self.pick(_BEGINNING).format(coverage.found[0])
+        return self.pick(_NO_BEGINNING)
+
+    def improvements(self) -> tuple[str, ...]:
+        lines = []
+        coverage = self._evaluation.score("coverage")
+        if coverage is not None and coverage.missing:
+            missing = coverage.missing[0]
+            lines.append(self.pick(_NOT_COVERED).format(missing, _sentence(missing)))
+        structure = self._evaluation.score("structure")
+        if structure is not None and structure.missing:
+            # The end of a story is missed most.
+            lines.append(_PARTS[structure.missing[-1]])
+        lines.extend(self._words())
+        length = self._evaluation.score("length")
+        if length is not None and length.missing:
+            line = _LONG if "fewer words" in length.missing else self.pick(_SHORT)
+            lines.insert(0 if (length.value or 0) < _TOO_SHORT else len(lines), line)
+        # How it was spoken has a place of its own among the few lines that will be told.
+        return (*lines[: MOST - 1], *self._spoken()[:1], *lines[MOST - 1 :])
+
+    def next_step(self) -> str:
+        known = [s for s in self._evaluation.scores if s.value is not None]
+        worst = min(known, key=lambda score: score.value or 0)
+        if (worst.value or 0) >= GOOD:
+            return self.pick(_NEXT_GOOD)
+        if worst.criterion == "length" and "fewer words" in worst.missing:
+            return _NEXT_LONG
+        missing = worst.missing[0] if worst.missing else "your main point"
+        return self.pick(_NEXT[worst.criterion]).format(missing, _ORDERS[self._shape])
+
+    def unscored(self, wanted: str) -> Feedback:
+        evaluation = self._evaluation
+        number, delivery = evaluation.number, evaluation.delivery
+        reason = evaluation.unscored or "Not scored."
+        heard = bool(self._wording.words) and "skipped" not in reason
+        strengths: tuple[str, ...] = ()
+        if heard and delivery is not None and _comfortable(delivery):
+            strengths = (self.pick(_STEADY).format(delivery.words_per_minute),)
+        if heard:
+            step = "Type this answer, or repeat it with a better recogniser, to have it scored."
+            if delivery is None:
+                step = "Answer in English to have it scored offline, or let a language model judge."
+            return Feedback(number, "Not scored", strengths, tuple(self._spoken()[:1]), step)
+        if "skipped" in reason:
+            improvements = ("Skipping is fine. In a real interview, even half an answer helps.",)
+        else:
+            improvements = ("Nothing reached us here. Check the microphone before the next time.",)
+        step = f"Prepare three sentences for this question; begin with {wanted}."
+        return Feedback(number, "No answer to score", (), improvements, step)
+
+    def _good(self, criterion: Criterion) -> Score | None:
+        score = self._evaluation.score(criterion)
+        return score if score is not None and (score.value or 0) >= GOOD else None
+
+    def _words(self) -> list[str]:
+        lines = []
+        ours = len(cues.OURS.findall(self._wording.line))
+        mine = len(cues.MINE.findall(self._wording.line))
+        if self._shape == "story" and ours >= 3 and ours > mine:
+            lines.append(_WE)
+        specificity = self._evaluation.score("specificity")
+        if specificity is not None and (specificity.value or 0) < GOOD:
+            vague = list(dict.fromkeys(m[0] for m in cues.VAGUE.finditer(self._wording.line)))
+            if len(vague) > 1:
+                lines.append(_VAGUE.format(vague[0]))
+            elif "numbers" in specificity.missing:
+                lines.append(self.pick(_NO_NUMBERS))
+        return lines
+
+    def _spoken(self) -> list[str]:
+        delivery = self._evaluation.delivery
+        if delivery is None:
+            return []
+        lines = []
+        if delivery.fillers and (delivery.fillers_per_minute or 0) > MANY_FILLERS:
+            worst = delivery.fillers[0]
+            if worst.count > 2:
+                lines.append(_FILLERS.format(worst.text, worst.count))
+        pace = delivery.words_per_minute
+        if pace is not None and _english(delivery):
+            if pace > COMFORTABLE_WPM[1]:
+                lines.append(_FAST.format(pace))
+            elif pace < COMFORTABLE_WPM[0]:
+                lines.append(_SLOW.format(pace))
+        if (delivery.pause_longest_ms or 0) >= LONG_PAUSE_MS:
+            lines.append(_PAUSES.format((delivery.pause_longest_ms or 0) / 1000))
+        return lines
+
+
+def _overall(evaluation: Evaluation, each: Sequence[Feedback]) -> Feedback:
+    if evaluation.overall is None:
+        return Feedback(
+            0,
+            "No answer could be scored" if each else "No question was answered",
+            (),
+            (),
+            "Take one question from this interview and answer it again in writing.",
+        )
+    scored = [a for a in evaluation.answers if a.overall is not None]
+    best = max(scored, key=lambda a: a.overall or 0)
+    weakest = min(scored, key=lambda a: a.overall or 0)
+    # Nobody wants to hear that the length was the best of it.
+    telling = [s for s in evaluation.skills if s.criterion != "length"]
+    skills = sorted(telling, key=lambda s: -(s.value or 0))
+    strengths = [
+        f"{LABELS[skill.criterion]} is your strength: {skill.value} of 100."
+        for skill in skills[:1]
+        if (skill.value or 0) >= GOOD
+    ]
+    if (best.overall or 0) >= GOOD:
+        strengths.append(f"Your best answer was to question {best.number}: {best.overall} of 100.")
+    improvements = [
+        f"{LABELS[skill.criterion]} has the most to gain: {skill.value} of 100."
+        for skill in skills[-1:]
+        if (skill.value or 0) < GOOD
+    ]
+    if len(scored) < len(evaluation.answers):
+        left = len(evaluation.answers) - len(scored)
+        improvements.append(f"{left} of {len(evaluation.answers)} answers could not be scored.")
+    step = next(f for f in each if f.number == weakest.number).next_step
+    told = f"Begin with question {weakest.number}. {step}"
+    if (weakest.overall or 0) >= _READY:
+        told = "Practise questions that you have not met yet: this way of answering carries them."
+    headline = headline_of(evaluation.overall).replace("answer", "interview")
+    return Feedback(0, headline, tuple(strengths), tuple(improvements), told)
+
+
+def with_source(feedback: InterviewFeedback, source: str) -> InterviewFeedback:
+    """The same feedback with another source, for example after a model had been asked in vain."""
+    return InterviewFeedback(
+        replace(feedback.overall, source=source),
+        tuple(replace(each, source=source) for each in feedback.answers),
+    )
+
+
+def _comfortable(delivery: Delivery) -> bool:
+    low, high = COMFORTABLE_WPM
+    pace = delivery.words_per_minute
+    return pace is not None and low <= pace <= high and _english(delivery)
+
+
+def _english(delivery: Delivery) -> bool:
+    language = delivery.recognition.language
+    return language is None or language.lower().startswith("en")
+
+
+def _listed(parts: Sequence[str]) -> str:
+    return (", and " if any("," in part for part in parts) else " and ").join(parts)
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}"
+
+
+def _quotable(quote: str) -> str:
+    """A quotation inside quotation marks, without the full stop that would end the sentence."""
+    return quote.strip().rstrip(".").replace("“", "‘").replace("”", "’")

@@ -1,0 +1,230 @@
+"""The report of an interview as one value: everything that its JSON, Markdown and page show. Pure.
+
+`to_json` and `from_json` are each other's inverse, so a stored report can be shown in any form
+later. The text in it is what people said: whoever renders it escapes it.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from pydantic import TypeAdapter, ValidationError
+from pydantic.alias_generators import to_camel, to_snake
+
+from stages.interview.answers import Answer, Recognition
+from stages.interview.bank import bank_for, is_follow_up
+from stages.interview.errors import InvalidReport
+from stages.interview.evaluation import HEURISTIC, AnswerEvaluation, Evaluation, Score
+from stages.interview.feedback import Feedback, InterviewFeedback, give_feedback
+from stages.interview.markdown import markdown
+from stages.interview.model import InterviewSession
+
+MAX_NAME = 120
+MAX_LINES = 400
+MAX_LINE = 20_000
+
+_BEGIN = "Please start the interview."
+_ENDS = (".", "?", "!", "…", '"', "”", ")", ":")
+"""How a line ends that was heard to its end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of the conversation as it was heard, and by whom if it was spoken.
+
+    `interrupted`: the interviewer was cut off after these words.
+    """
+
+    speaker: Literal["interviewer", "candidate"]
+    text: str
+    recognition: Recognition | None = None
+    interrupted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One question, what was answered, and what that was worth."""
+
+    number: int
+    question: str
+    topic: str
+    answer: str
+    follow_up: bool
+    recognition: Recognition | None
+    latency_ms: int | None
+    evaluation: AnswerEvaluation
+    feedback: Feedback
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """An interview's report. `created` is when, as the reader should see it (RFC 3339, UTC).
+
+    `questions` were planned, `answered` were answered or skipped, `scored` have scores. `notes` are
+    sentences about how far to trust what is written here.
+    """
+
+    role: str
+    model: str
+    questions: int
+    answered: int
+    scored: int
+    complete: bool
+    overall: int | None
+    skills: tuple[Score, ...]
+    feedback: Feedback
+    items: tuple[Item, ...]
+    transcript: tuple[Line, ...]
+    source: str
+    method: str
+    notes: tuple[str, ...] = ()
+    candidate: str | None = None
+    session_id: str | None = None
+    created: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """The report as JSON, with names like `pauseCount`; no number in it is NaN."""
+        named: dict[str, Any] = _renamed(asdict(self), to_camel)
+        return named
+
+    @classmethod
+    def from_json(cls, obj: object) -> "Report":
+        """Read what `to_json` gave; keys that reports lack are ignored. Raises `InvalidReport`."""
+        try:
+            return _REPORTS.validate_python(_renamed(obj, to_snake))
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"]) or "report"
+            raise InvalidReport(where, first["msg"]) from None
+
+    def to_markdown(self) -> str:
+        """The report as Markdown in which nothing that was said is markup."""
+        return markdown(self)
+
+
+def make_report(
+    session: InterviewSession,
+    answers: Sequence[Answer],
+    evaluation: Evaluation,
+    feedback: InterviewFeedback | None = None,
+    *,
+    transcript: Sequence[Line] | None = None,
+    notes: Sequence[str] = (),
+    candidate: str | None = None,
+    session_id: str | None = None,
+    created: str | None = None,
+) -> Report:
+    """Put the parts of a report together.
+
+    Without `feedback` it is the offline one, without `transcript` it is `transcript_of` the
+    session. `evaluation` and `feedback` belong to `answers`, one for one.
+    """
+    bank = bank_for(session.config.role)
+    if feedback is None:
+        feedback = give_feedback(session.config.role, answers, evaluation)
+    items = []
+    for answer, found, told in zip(answers, evaluation.answers, feedback.answers, strict=True):
+        own = bank.question((answer.prompt_id or "").partition("/")[0])
+        items.append(
+            Item(
+                number=found.number,
+                question=answer.question,
+                topic="" if own is None else own.topic,
+                answer=answer.text,
+                follow_up=answer.prompt_id is not None and is_follow_up(answer.prompt_id),
+                recognition=answer.recognition,
+                latency_ms=None if answer.latency_ms is None else round(answer.latency_ms),
+                evaluation=found,
+                feedback=told,
+            )
+        )
+    lines = transcript_of(session, answers) if transcript is None else transcript[:MAX_LINES]
+    return Report(
+        role=session.config.role,
+        model=session.config.model,
+        questions=session.config.total_questions,
+        answered=len(answers),
+        scored=sum(found.overall is not None for found in evaluation.answers),
+        complete=session.is_complete,
+        overall=evaluation.overall,
+        skills=evaluation.skills,
+        feedback=feedback.overall,
+        items=tuple(items),
+        transcript=tuple(lines),
+        source=evaluation.source,
+        method=evaluation.method,
+        notes=(*notes, *_notes(answers, evaluation, feedback)),
+        candidate=None if candidate is None else " ".join(candidate.split())[:MAX_NAME] or None,
+        session_id=session_id,
+        created=created,
+    )
+
+
+def transcript_of(session: InterviewSession, answers: Sequence[Answer] = ()) -> tuple[Line, ...]:
+    """The conversation as the interview remembers it, which is what was heard of it.
+
+    `answers` tell how the candidate's words came about.
+    """
+    heard = {answer.text: answer.recognition for answer in answers}
+    lines = []
+    for message in session.messages[:MAX_LINES]:
+        text = " ".join(message.content[:MAX_LINE].split())
+        if message.role == "system" or (message.role == "user" and text == _BEGIN):
+            continue
+        if message.role == "assistant":
+            cut = not text.endswith(_ENDS)
+            lines.append(Line("interviewer", text, interrupted=cut))
+        else:
+            lines.append(Line("candidate", text, _recognition_of(text, heard)))
+    return tuple(lines)
+
+
+def _recognition_of(text: str, heard: Mapping[str, Recognition | None]) -> Recognition | None:
+    """How a line came about: that of the answer that it is, or is a part of."""
+    if text in heard:
+        return heard[text]
+    return next((by for answer, by in heard.items() if text in answer), None)
+
+
+def _notes(
+    answers: Sequence[Answer], evaluation: Evaluation, feedback: InterviewFeedback
+) -> Iterable[str]:
+    recognisers = dict.fromkeys(a.recognition.provider for a in answers if a.recognition)
+    demo = dict.fromkeys(
+        a.recognition.provider
+        for a in answers
+        if a.recognition is not None and a.recognition.quality == "demo"
+    )
+    if recognisers:
+        yield f"Spoken answers were turned into text by {' and '.join(recognisers)}."
+    if demo:
+        yield (
+            f"{' and '.join(demo)} is a recogniser of demo quality: about every fourth word is "
+            "wrong, so those answers have no scores and the transcript may not be what was said."
+        )
+    asked_in_vain = dict.fromkeys(
+        source
+        for source in (
+            *(found.source for found in evaluation.answers),
+            feedback.overall.source,
+            *(told.source for told in feedback.answers),
+        )
+        if source != HEURISTIC and not source.startswith("model:")
+    )
+    yield from (f"Where these notes come from: {source}." for source in asked_in_vain)
+
+
+_REPORTS = TypeAdapter(Report)
+
+_DEEPEST = 12
+
+
+def _renamed(value: Any, name: Callable[[str], str], depth: int = 0) -> Any:
+    """JSON with its keys renamed. Deeper than any report it is left alone."""
+    if depth > _DEEPEST:
+        return value
+    if isinstance(value, dict):
+        return {name(str(key)): _renamed(v, name, depth + 1) for key, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_renamed(v, name, depth + 1) for v in value]
+    return value

@@ -1,0 +1,52 @@
+"""The short text at the end of an interview: by the client contract, and to be spoken. Pure."""
+
+from stages.interview.answers import answers_of
+from stages.interview.evaluation import Evaluation
+from stages.interview.feedback import LABELS, InterviewFeedback
+from stages.interview.model import InterviewSession
+from stages.interview.report import Report
+
+_THANKS = "Thank you for your participation."
+
+
+def summary_of(
+    session: InterviewSession,
+    evaluation: Evaluation | None = None,
+    feedback: InterviewFeedback | None = None,
+    *,
+    text: str | None = None,
+) -> dict[str, str]:
+    """The answer to `/api/v1/interviews/summary`: `{"summary": …}`.
+
+    With the session alone it is the contract's template, word for word; its "Responses" counts
+    answers. An evaluation, its feedback and a `text` (a model's, say) come before the thanks.
+    """
+    config = session.config
+    parts = [
+        "Interview Complete!",
+        f"Role: {config.role}\nQuestions: {config.total_questions}\n"
+        f"Responses: {len(answers_of(session))}",
+    ]
+    if text:
+        parts.append(text)
+    if evaluation is not None and evaluation.overall is not None:
+        skills = "\n".join(f"{LABELS[s.criterion]}: {s.value} of 100" for s in evaluation.skills)
+        parts.append(f"Overall: {evaluation.overall} of 100 ({evaluation.source})\n{skills}")
+    if feedback is not None:
+        told = feedback.overall
+        lines = (*told.strengths, *told.improvements, told.next_step)
+        parts.append("\n".join(line for line in lines if line))
+    return {"summary": "\n\n".join((*parts, _THANKS))}
+
+
+def spoken_summary(report: Report) -> str:
+    """A few sentences about a report, to be spoken."""
+    told = report.feedback
+    answers = "one question" if report.answered == 1 else f"{report.answered} questions"
+    lines = [f"You answered {answers} of {report.questions}."]
+    if report.overall is not None:
+        lines.append(f"Your overall score is {report.overall} of 100.")
+        if report.source == "heuristic":
+            lines.append("It is a rough estimate that counts words and understands none.")
+    lines += [*told.strengths[:2], *told.improvements[:2], told.next_step]
+    return " ".join(line for line in (*lines, _THANKS) if line)
