@@ -5,6 +5,11 @@ the reply's first audio is handed to the transport. Inside, the budget is a dead
 time); `remaining` turns it into the timeout that goes over a wire, because clocks differ. Time that
 a stage leaves unused rolls forward; what it overspends is charged to it. Pure: time is an argument,
 in monotonic seconds.
+
+The latency counts from the end of speech, the hard limit from the decision that the person has
+finished: until then the floor is theirs, however long they think or keep the button pressed. The
+end of the hard limit belongs to a canned line, which has to be synthesised as well: what earlier
+stages have not given by then is not waited for.
 """
 
 import math
@@ -18,10 +23,15 @@ STAGES = ("endpointing", "stt", "llm", "tts", "transport")
 """The stages of a turn, in order."""
 
 MINIMUMS_S: Mapping[str, float] = MappingProxyType(
-    {"endpointing": 0.0, "stt": 0.1, "llm": 0.2, "tts": 0.1, "transport": 0.02}
+    {"endpointing": 0.0, "stt": 0.1, "llm": 0.2, "tts": 0.1, "transport": 0.25}
 )
 """The least time in which a stage can give its first item: with less it is not worth starting.
-Assumed values, to be replaced by measured ones."""
+Assumed values, to be replaced by measured ones; transport's is what the guard gives a stream to
+close, which comes before what follows it."""
+
+LAST_RESORT_S = 1.25
+"""So much of the hard limit, but at most half of it, is left to the canned line: a quarter of a
+second until the stream that failed is closed, and a second of synthesis."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +55,10 @@ class _Marks:
 class TurnBudget:
     """One turn's deadline and its ledger.
 
-    `target_s` is what the turn should take, `hard_s` when it must have been answered; both count
-    from `end_of_speech`. `minimums` replaces `MINIMUMS_S` for the stages that it names. A stage
-    that is not one of `STAGES` raises `ValueError`; `first` or `end` of a stage that was never
-    started raises `KeyError`.
+    `target_s` is what the turn should take, counted from `end_of_speech`; `hard_s` is when it must
+    have been answered, counted from its `release`, or until then also from there. `minimums`
+    replaces `MINIMUMS_S` for the stages that it names. A stage that is not one of `STAGES` raises
+    `ValueError`; `first` or `end` of a stage that was never started raises `KeyError`.
     """
 
     def __init__(
@@ -67,6 +77,7 @@ class TurnBudget:
         self.target_s = target_s
         self.hard_s = hard_s
         self._minimums = {**MINIMUMS_S, **minimums}
+        self._last_resort_s = min(LAST_RESORT_S, hard_s / 2)
         self._marks: dict[str, _Marks] = {}
         self._audio_out: float | None = None
         self._released = -math.inf
@@ -91,7 +102,8 @@ class TurnBudget:
         self._marks[stage].end = now
 
     def release(self, now: float) -> None:
-        """The turn was decided. What stages did before that has cost the person nothing."""
+        """The turn was decided. What stages did before that has cost the person nothing, and the
+        hard limit counts from here."""
         self._released = now
 
     def audio_out(self, now: float) -> None:
@@ -108,16 +120,23 @@ class TurnBudget:
         """
         if self._audio_out is not None:
             return math.inf
-        return max(0.0, self.end_of_speech + self.hard_s - now)
+        return max(0.0, max(self.end_of_speech, self._released) + self.hard_s - now)
 
     def allow(self, stage: str, now: float) -> float:
-        """Seconds that the stage may take, at least 0: what remains less the later minimums."""
-        reserve = sum(self._minimums[later] for later in STAGES[_position(stage) + 1 :])
-        return max(0.0, self.remaining(now) - reserve)
+        """Seconds that the stage may take, at least 0: what remains less the later minimums.
 
-    def can_start(self, stage: str, now: float) -> bool:
-        """Whether the stage has at least its minimum; if not, degrade at once."""
-        return self.allow(stage, now) >= self._minimums[stage]
+        To a stage before synthesis the minimum of that is what a canned line gets.
+        """
+        later = STAGES[_position(stage) + 1 :]
+        reserve_s = sum(self._minimums[name] for name in later)
+        if "tts" in later:
+            reserve_s += max(0.0, self._last_resort_s - self._minimums["tts"])
+        return max(0.0, self.remaining(now) - reserve_s)
+
+    def least(self, stage: str) -> float:
+        """Seconds without which the stage is not worth starting: better to degrade at once."""
+        _position(stage)
+        return self._minimums[stage]
 
     # --- where it went -----------------------------------------------------------------------
 

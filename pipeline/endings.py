@@ -1,10 +1,14 @@
 """Whether a sentence, as far as it has been understood, reads as finished. Pure, English.
 
-Recognisers give no reliable punctuation while people speak, so the last words decide. Somebody who
-stops after "and", "because" or "um" is looking for words; somebody who stops after "that was it" is
-not. The lists are small on purpose: a word that is in none of them changes nothing.
+The last words decide. Somebody who stops after "and", "because" or "um" is looking for words;
+somebody who stops after "that was it" is not. The lists are small on purpose: a word that is in
+none of them changes nothing.
+
+Nor does a full stop: recognisers that punctuate put one where a sentence could end, and cannot hear
+whether anybody goes on. A comma, a dash and "..." stand where one breaks off.
 """
 
+import re
 from typing import Literal
 
 Ending = Literal["thinking", "open", "closed", "unclear"]
@@ -87,7 +91,6 @@ CONNECTIVES = frozenset(
         "they",
         "he",
         "she",
-        "it",
         "not",
         "very",
         "more",
@@ -97,7 +100,7 @@ CONNECTIVES = frozenset(
     )
 )
 """Words after which an English sentence goes on: conjunctions, articles, prepositions, auxiliaries
-and subjects."""
+and subjects; but not "it", with which many sentences end."""
 
 THINKING = (
     "let me think",
@@ -132,22 +135,32 @@ CLOSINGS = (
     " next question please",
 )
 
-FULL_STOPS = (".", "!", "?", "…", "。", "！", "？")
+BACKCHANNELS = frozenset(
+    ("mm", "mhm", "mmhm", "mhmm", "hm", "hmm", "uh", "huh", "um", "ah", "aha", "oh", "ok", "okay")
+) | frozenset(("yeah", "right"))
+"""Words with which people say that they listen, without wanting to speak."""
+
+TRAILING = ("...", "…", ",", "-", "–", "—")
+"""What recognisers write where a sentence breaks off."""
+
+MARKS = ".!?…。！？,;:-–—"
 
 
 def ending(text: str) -> Ending:
-    """How the text ends: with a request for time, in the middle of a sentence, at its end, or one
-    cannot tell."""
-    stripped = text.strip().lower()
-    if not stripped:
-        return "unclear"
-    if stripped.endswith(("...", "…", ",", "-", "–")):
-        return "open"
-    words = stripped.rstrip("".join(FULL_STOPS)).split()
-    if not words:
-        return "unclear"
-    if " ".join(words).endswith(THINKING):
+    """How the text ends: with a request for time, in the middle of a sentence, with closing words,
+    or one cannot tell."""
+    words = [bare for word in text.lower().split() if (bare := word.strip(MARKS))]
+    said = f" {' '.join(words)}"
+    if said.endswith(THINKING):
         return "thinking"
-    if stripped.endswith(FULL_STOPS) or f" {' '.join(words)}".endswith(CLOSINGS):
+    if text.rstrip().endswith(TRAILING):
+        return "open"
+    if said.endswith(CLOSINGS):
         return "closed"
-    return "open" if words[-1].strip(",;:") in FILLERS | CONNECTIVES else "unclear"
+    return "open" if words and words[-1] in FILLERS | CONNECTIVES else "unclear"
+
+
+def is_backchannel(text: str) -> bool:
+    """Whether the text is nothing but a sign of listening, like "mm-hm" or "uh-huh, okay"."""
+    words = re.findall(r"[^\W_]+", text.lower())
+    return bool(words) and BACKCHANNELS.issuperset(words)

@@ -152,6 +152,22 @@ class ReplyDone:
 
 
 @dataclass(frozen=True, slots=True)
+class ReplyPaused:
+    """Somebody speaks: the reply is silent for the moment, having been heard up to `at_ms`."""
+
+    turn: int
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyResumed:
+    """The reply goes on: its audio comes again from `at_ms` on."""
+
+    turn: int
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class Clear:
     """Drop this turn's audio that has not been played; it had come as far as `at_ms`."""
 
@@ -221,6 +237,8 @@ Output: TypeAlias = (
     | ReplyAudio
     | Visemes
     | ReplyDone
+    | ReplyPaused
+    | ReplyResumed
     | Clear
     | AvatarState
     | Degraded

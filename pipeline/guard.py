@@ -22,6 +22,9 @@ budget ends                                            SLOW after `slow_first_s`
                                                        the stream had ended there
 =====================================================  ========================================
 
+While others wait behind it, a candidate does not get all of the budget: the last `NEXT_S` of it, or
+half, is the next one's. Who is cut short so counts as too slow only beyond `slow_first_s`.
+
 "Useful" is for the caller to say: text, PCM, a final transcript, and not keep-alives, which reset
 no clock here. All clocks run only inside the await on the provider: a slow consumer trips nothing.
 """
@@ -29,7 +32,9 @@ no clock here. All clocks run only inside the await on the provider: a slow cons
 import asyncio
 import logging
 import math
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Generic, TypeVar
@@ -55,6 +60,13 @@ OnDegraded = Callable[[str, str, str], None]
 
 CLOSE_S = 0.25
 """How long a stream that is left early may take to close before the session goes on without it."""
+
+NEXT_S = 1.0
+"""So much of the budget is left to the next candidate, but no more than half of it."""
+
+first_due: ContextVar[float] = ContextVar("first_due", default=math.inf)
+"""When, on the event loop's clock, a provider that is called must have given its first useful item;
+infinite after that. Providers may tell it to their servers."""
 
 logger = logging.getLogger(__name__)
 
@@ -168,7 +180,7 @@ class Stream(Generic[T]):
         closing: set[asyncio.Task[None]],
     ) -> None:
         self._slot = slot
-        self._untried = iter(candidates)
+        self._untried = deque(candidates)
         self._call = call
         self._useful = useful
         self._budget_s = budget_s
@@ -177,8 +189,11 @@ class Stream(Generic[T]):
         self._media_s = media_s
         self._on_degraded = on_degraded
         self._closing = closing
-        # The first useful item must be there by then, whoever gives it.
+        # The first useful item must be there by then, whoever gives it, and by then from the one
+        # that is being asked.
         self._deadline = math.inf
+        self._share_ends = math.inf
+        self._hurried = False  # its share ends before its own limit
         self._over = False
         self._causes: list[StageError] = []
         # Who gave way last, and why; told when it is known to whom.
@@ -250,7 +265,8 @@ class Stream(Generic[T]):
         """Start the next candidate that may be asked."""
         now = asyncio.get_running_loop().time()
         cause = self._causes[-1] if self._causes else None
-        for candidate in self._untried:
+        while self._untried:
+            candidate = self._untried.popleft()
             left_s = self._deadline - now
             if left_s <= 0 or left_s < self._min_first_s:
                 raise BudgetExceeded(self._slot, max(0.0, left_s)) from cause
@@ -261,12 +277,21 @@ class Stream(Generic[T]):
             self._candidate = candidate
             self._permit = permit
             self._waited_s = self._produced_s = 0.0
+            next_s = min(NEXT_S, left_s / 2)
+            shares = next_s >= self._min_first_s and self._others(now)
+            self._share_ends = self._deadline - next_s if shares else math.inf
             if self._gave_way is not None and self._on_degraded is not None:
                 source, reason = self._gave_way
                 self._on_degraded(source, candidate.provider, reason)
             return
         self._over = True
         raise StageUnavailable(self._slot, tuple(self._causes)) from cause
+
+    def _others(self, now: float) -> bool:
+        """Whether somebody is left who would be asked next."""
+        for candidate in self._untried:
+            candidate.breaker.poll(now)
+        return any(candidate.breaker.closed for candidate in self._untried)
 
     async def _pull(self) -> T:
         """The provider's next item, or a `StageError` for whatever it did instead."""
@@ -283,16 +308,25 @@ class Stream(Generic[T]):
             phase, left_s = "total", limits.total_s - self._waited_s
         since = loop.time()
         until = since + left_s
-        budget_ends = self._first_s is None and self._deadline < until
+        budget_ends = False
+        if self._first_s is None:
+            budget_ends = self._deadline < until
+            self._hurried = self._share_ends < until
+            if self._hurried:
+                phase = "first"
+            until = min(until, self._share_ends, self._deadline)
         cancels = task.cancelling()
         problem: BaseException | None = None
+        due = first_due.set(until if self._first_s is None else math.inf)
         try:
-            async with asyncio.timeout_at(self._deadline if budget_ends else until) as scope:
+            async with asyncio.timeout_at(until) as scope:
                 if self._source is None:
                     self._source = self._call(self._candidate.stage)
                 item = await anext(self._source)
         except (Exception, asyncio.CancelledError) as error:
             problem = error
+        finally:
+            first_due.reset(due)
         waited_s = loop.time() - since
         self._waited_s += waited_s
         self._quiet_s += waited_s
@@ -303,7 +337,7 @@ class Stream(Generic[T]):
                 raise problem
             raise asyncio.CancelledError from problem
         if scope.expired():
-            if budget_ends:
+            if budget_ends and not self._hurried:
                 raise BudgetExceeded(self._slot, 0.0) from problem
             raise StageTimeout(self._slot, self.provider, phase) from problem
         if problem is None:
@@ -317,6 +351,9 @@ class Stream(Generic[T]):
         """Settle a failed attempt; raises the error where it is too late for another candidate."""
         if isinstance(error, CallerError):
             self._settle(Outcome.NEUTRAL)
+        elif isinstance(error, StageTimeout) and self._first_s is None and self._hurried:
+            slow = self._waited_s > self._candidate.limits.slow_first_s
+            self._settle(Outcome.FAILURE if slow else Outcome.NEUTRAL)
         elif isinstance(error, StageBusy):
             self._settle(Outcome.FAILURE, error.retry_after_s)
         else:

@@ -4,7 +4,7 @@ One session per journal, one JSON object per line, times (`t`) in milliseconds s
 
 ::
 
-    {"v":1,"session":"s-1","origin":12.5,"texts":false,"policy":{…}}    the first line
+    {"v":2,"session":"s-1","origin":12.5,"texts":false,"policy":{…}}    the first line
     {"t":0,"e":"open","a":[{"Answer":[0,0,12.5,false,""]}]}             a call and its actions
     {"t":32,"at":32,"chunks":[[0,0,0.01],[32,32,0.02], …]}              calls without actions
     {"t":992,"f":{"SpeechStarted":[1,960]}}                             a frame for the client
@@ -28,7 +28,7 @@ from decimal import Context, Decimal
 from types import MappingProxyType
 from typing import Literal, TypeAlias
 
-from pipeline.endings import Ending, ending
+from pipeline.endings import Ending, ending, is_backchannel
 from pipeline.frames import (
     INPUT_RATE_HZ,
     Clear,
@@ -36,6 +36,8 @@ from pipeline.frames import (
     Fault,
     Output,
     ReplyDone,
+    ReplyPaused,
+    ReplyResumed,
     ReplyStarted,
     Samples,
     SpeechStarted,
@@ -45,7 +47,7 @@ from pipeline.frames import (
 )
 from pipeline.turns import Action, Chunk, Event, TurnPolicy, Understood
 
-VERSION = 1
+VERSION = 2
 MAX_BYTES = 16 * 1024 * 1024
 RUN = 32
 """So many chunks or levels share a line; what a process that dies has not yet written."""
@@ -55,10 +57,11 @@ FULL_SCALE = 32_768.0
 FLOOR_DBFS = -96.0
 """The level of digital silence: less than 16 bits can tell from it."""
 
-ENDS: Mapping[Ending, str] = MappingProxyType(
-    {"thinking": " let me think", "open": ",", "closed": ".", "unclear": ""}
+ENDS: Mapping[Ending, tuple[str, ...]] = MappingProxyType(
+    {"thinking": ("one", "moment"), "closed": ("thanks",)}
 )
-"""What a masked text ends with, so that turn-taking judges it like the text that was said."""
+"""In place of a text's last words, so that turn-taking judges the mask like the text that was said.
+Requests for time have two words at least."""
 
 TEXTS = frozenset({"text", "typed", "heard"})
 """The fields that hold what somebody said."""
@@ -69,6 +72,8 @@ NOTED = (
     Transcript,
     ReplyStarted,
     ReplyDone,
+    ReplyPaused,
+    ReplyResumed,
     Clear,
     Degraded,
     TurnMetrics,
@@ -88,8 +93,8 @@ class Journal:
 
     The order of calls is `opened`, everything else, `closed`. `texts` says whether what people said
     is kept; without it every character is a `*`, so that lengths remain, and of what turn-taking
-    goes by, whether it read as finished. After `max_bytes` one
-    line says that the journal was cut, and nothing follows.
+    goes by, the number of words, and whether it read as finished or as an "mm-hm". After
+    `max_bytes` one line says that the journal was cut, and nothing follows.
     """
 
     def __init__(
@@ -231,8 +236,15 @@ def _json(value: object) -> str:
 
 
 def _masked(item: object, text: str) -> str:
-    kept = ENDS[ending(text)] if isinstance(item, Understood) else ""
-    return "*" * len(text) + kept
+    if not isinstance(item, Understood):
+        return "*" * len(text)
+    how = ending(text)
+    words = ["*" * len(word) for word in text.split()]
+    if last := ENDS.get(how):
+        return " ".join((*words[: -len(last)], *last))
+    if is_backchannel(text):
+        words = ["okay"] * len(words)
+    return " ".join(words) + ("," if how == "open" else "")
 
 
 def _exact(moment: float) -> Decimal:

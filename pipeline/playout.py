@@ -16,6 +16,15 @@ from pipeline.frames import ReplyAudio, Samples, SpokenWord
 FRAME_MS = 20
 LEAD_MS = 200
 LOOK_AHEAD_MS = 5_000
+FASTEST_CPS = 25
+"""No voice is believed to speak more characters a second. Assumed value."""
+
+LONGEST_DELAY_S = 2.0
+"""A client is believed to be no further behind the clock than this."""
+
+KEPT_MS = 3_000
+"""So much of what was sent is kept, to be sent again after a pause: the lead, the longest delay and
+the word that was cut off."""
 
 
 @dataclass(slots=True)
@@ -28,17 +37,27 @@ class Passage:
     words: list[SpokenWord]
     written: bool  # shown as text, never spoken
     aside: bool  # no part of what the host wanted said
+    whole: bool = False  # all of its audio is here
+
+    def word_before(self, position: int, rate_hz: int) -> int:
+        """Where the word begins that was being spoken at `position`; that itself if unknown."""
+        starts = (self.start + word.at_ms * rate_hz // 1000 for word in self.words)
+        return max((start for start in starts if start <= position), default=position)
 
     def spoken_until(self, position: int, rate_hz: int) -> str:
         """The part of the text that was heard when playout had come to `position`.
 
-        A word counts when the next one has begun. Without word positions the text is cut in
-        proportion to its audio, at the end of a word.
+        All of it counts once all of its audio has been heard, a word when the next one has begun.
+        Without word positions the text is cut in proportion to its audio, at the end of a word;
+        while not all of that is here, it is taken to be as long as the text takes at `FASTEST_CPS`.
         """
-        if self.written or (position >= self.end > self.start):
+        if self.written or (self.whole and position >= self.end > self.start):
             return self.text
         if not self.words:
-            share = (position - self.start) / max(1, self.end - self.start)
+            length = self.end - self.start
+            if not self.whole:  # more of its audio may come
+                length = max(length, len(self.text) * rate_hz // FASTEST_CPS)
+            share = (position - self.start) / max(1, length)
             return self.text[: int(len(self.text) * share)].rpartition(" ")[0]
         heard_ms = (position - self.start) * 1000 / rate_hz
         heard = ""
@@ -75,7 +94,11 @@ class Playout:
         self._offset = 0  # into the first piece
         self._pushed = 0
         self._sent = 0
+        self._kept: deque[Samples] = deque()  # the last that was sent
+        self._kept_samples = 0
         self._t0: float | None = None
+        self._earliest = float("-inf")  # t0 by the clock alone
+        self._held: int | None = None  # how far the reply had been heard when it was paused
         self._complete = False
         self._passages: list[Passage] = []
 
@@ -114,6 +137,10 @@ class Playout:
         passage.end = self._pushed
         passage.words.extend(words)
 
+    def said(self) -> None:
+        """The passage last said is complete."""
+        self._passages[-1].whole = True
+
     def finish(self) -> None:
         """No more audio will come: the last, shorter frame may go."""
         self._complete = True
@@ -125,7 +152,7 @@ class Playout:
         Minus infinity means at once: nothing of this reply has been sent yet.
         """
         waiting = self._pushed - self._sent
-        if waiting <= 0 or (waiting < self._frame and not self._complete):
+        if self._held is not None or waiting <= 0 or (waiting < self._frame and not self._complete):
             return None
         if self._t0 is None:
             return float("-inf")
@@ -139,10 +166,15 @@ class Playout:
             return None
         at_s = self._sent / self.rate_hz
         if self._t0 is None or now > self._t0 + at_s:
-            self._t0 = now - at_s  # the client has run dry: what follows is heard later
+            # The client has run dry: what follows is heard later.
+            self._t0 = self._earliest = now - at_s
         at_ms = self.sent_ms
         frame = self._cut(min(self._frame, self._pushed - self._sent))
         self._sent += len(frame)
+        self._kept.append(frame)
+        self._kept_samples += len(frame)
+        while self._kept_samples - len(self._kept[0]) >= KEPT_MS * self.rate_hz // 1000:
+            self._kept_samples -= len(self._kept.popleft())
         return ReplyAudio(self.turn, frame, at_ms)
 
     def _cut(self, count: int) -> Samples:
@@ -165,9 +197,53 @@ class Playout:
                 self._offset = 0
         return np.concatenate(parts)
 
+    # --- a pause -----------------------------------------------------------------------------
+
+    def pause(self, now: float) -> int:
+        """Send nothing until `resume`; returns how many milliseconds have been heard.
+
+        What was sent but not heard is sent again then, from the beginning of the word that was
+        being spoken.
+        """
+        held = self._position(now)
+        self._held = held
+        self._t0 = None
+        start = max(self._word_before(held), self._sent - self._kept_samples)
+        if self._offset:
+            self._pieces[0] = self._pieces[0][self._offset :]
+            self._offset = 0
+        while self._sent > start:
+            frame = self._kept.pop()
+            cut = max(0, len(frame) - (self._sent - start))
+            if cut:
+                self._kept.append(frame[:cut])
+            self._kept_samples -= len(frame) - cut
+            self._pieces.appendleft(frame[cut:])
+            self._sent -= len(frame) - cut
+        return held * 1000 // self.rate_hz
+
+    def resume(self, now: float) -> int:
+        """Go on; returns how many milliseconds into the reply that is."""
+        self._held = None
+        # What was sent has been heard, even where nothing is left to follow it now.
+        self._t0 = self._earliest = now - self._sent / self.rate_hz
+        return self.sent_ms
+
+    @property
+    def paused(self) -> bool:
+        return self._held is not None
+
+    def _word_before(self, position: int) -> int:
+        for passage in self._passages:
+            if passage.start <= position < passage.end:
+                return passage.word_before(position, self.rate_hz)
+        return position
+
     # --- what was heard ----------------------------------------------------------------------
 
     def _position(self, now: float) -> int:
+        if self._held is not None:
+            return self._held
         if self._t0 is None:
             return 0
         return max(0, min(self._sent, round((now - self._t0) * self.rate_hz)))
@@ -179,7 +255,8 @@ class Playout:
     def acknowledge(self, played_ms: int, now: float) -> None:
         """The client says how far it has played; believed as far as it can be true."""
         if self._t0 is not None:
-            self._t0 = now - min(played_ms, self.sent_ms) / 1000
+            t0 = now - min(played_ms, self.sent_ms) / 1000
+            self._t0 = min(t0, self._earliest + LONGEST_DELAY_S)
 
     def heard(self, now: float, *, asides: bool = True) -> str:
         """The text that has been played, cut at a word; without asides: what to remember of it."""
@@ -195,9 +272,10 @@ class Playout:
     def over_at(self) -> float | None:
         """When the last sample will have been heard, if no frame is late from here on.
 
-        None while more audio may come or none has been sent; minus infinity where there is none.
+        None while more audio may come, none has been sent or it is paused; minus infinity where
+        there is none.
         """
-        if not self._complete:
+        if not self._complete or self._held is not None:
             return None
         if not self._pushed:
             return float("-inf")
@@ -206,5 +284,6 @@ class Playout:
     def stop(self) -> None:
         """Send no more of this reply. What was sent stays known to `heard`."""
         self._pieces.clear()
+        self._kept.clear()
         self._pushed = self._sent
         self._complete = True

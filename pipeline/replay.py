@@ -146,6 +146,7 @@ class _Player:
         self._session_id = _fit(str, head["session"])
         self._texts = _fit(bool, head["texts"])
         self._origin = _decimal(head["origin"])
+        _finite(self._origin)
         policy = {name: _value(value) for name, value in _fit(dict, head["policy"]).items()}
         self._policy = _checked(TurnPolicy(**policy))
 

@@ -2,6 +2,11 @@
 
 Everything that can fail has a next step. Recognition or reply gone: a canned line; synthesis gone:
 the text alone. The client hears of each by a `Degraded` frame, and the next turn starts afresh.
+
+Nobody is left in silence for longer than the budget's hard limit. Recognition and reply get what it
+leaves them, less what a canned line needs. Where the reply has begun but no sentence of it is
+complete by then, its words so far are spoken; where there are none, the canned line is. Synthesis
+has the rest of the time, and after it the client gets the text alone.
 """
 
 import asyncio
@@ -12,11 +17,11 @@ from typing import Any
 
 from pipeline.budget import TurnBudget
 from pipeline.channel import Channel, Policy
-from pipeline.errors import PipelineError
+from pipeline.errors import BudgetExceeded, ChannelClosed, PipelineError
 from pipeline.frames import Degraded, Fault, Output, Sentence, Slot, Transcript
 from pipeline.guard import Guard
 from pipeline.sentences import SentenceSplitter
-from pipeline.stage import Brief, Host, ReplyRequest, Responder, Transcriber
+from pipeline.stage import Brief, Heard, Host, ReplyRequest, Responder, Transcriber
 from pipeline.turns import Answer
 from pipeline.utterance import Utterance
 from pipeline.voice import Voice
@@ -25,6 +30,9 @@ logger = logging.getLogger("parley.session")
 
 PENDING_CHARACTERS = 4096
 """How much reply text may wait for synthesis; the responder is held back beyond it."""
+
+LONGEST_REPLY = 4000
+"""Characters of a reply, about four minutes; whoever goes on beyond that is not listened to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +74,8 @@ class Reply:
         emit: Callable[[Output], None],
         understood: Callable[[str], None],
         canned: CannedLines,
+        line: str = "",
+        closes: bool = False,
     ) -> None:
         self.turn = answer.turn
         self.budget = budget
@@ -73,7 +83,7 @@ class Reply:
         """What is still to be recognised and accepted; None once that has been done or given up."""
         self.user_text = ""
         """What the person said, once it is to be accepted."""
-        self.closes = False
+        self.closes = closes
         """The conversation ends when this reply has been heard."""
         self._answer = answer
         self._transcribers = transcribers
@@ -83,14 +93,17 @@ class Reply:
         self._emit = emit
         self._understood = understood
         self._canned = canned
+        self._line = line
         self._released = asyncio.Event()
         self._ahead = False  # this attempt began before the release
         self._cleared = asyncio.Event()  # accepted: the client may hear and see the answer
         self._transcript: Transcript | None = None
+        self._heard: Heard | None = None
         self._held: list[Output] = []  # to be told once cleared
         self._accepting: asyncio.Future[None] | None = None
         self._shown = False  # the client has the transcript
         self._failed = False
+        self._stopped = False
 
     def release(self) -> None:
         """The turn is decided. A plain call."""
@@ -106,15 +119,18 @@ class Reply:
             try:
                 return await self._attempt(on_first)
             except _TooEarly:
+                self._raise_if_stopped()
                 await self._released.wait()
 
     async def _attempt(self, on_first: Callable[[], None]) -> str:
         self._ahead = not self._released.is_set()
         self._cleared.clear()
         self._voice.begin(self.turn, self.budget, on_first, self._cleared, ahead=self._ahead)
-        line = await self._listen() or await self._respond()
+        line = self._line
+        if not line:
+            line = await self._listen() or await self._respond() or ""
+            self.closes = self.closes and not line
         if line:
-            self.closes = False
             self._clear()
             await self._voice.speak(Sentence(self.turn, line), aside=True)
         await self._voice.played()
@@ -125,12 +141,18 @@ class Reply:
 
         The task that runs it is to be cancelled in the same breath: nothing of it runs in between.
         """
+        self._stopped = True
         heard = self._voice.stop(self.turn)
         if self.unheard is not None:
             self.unheard.cancel()
         elif self._accepting is None and not self._failed:
             self.user_text = self._answer.typed.strip()  # not accepted yet: see `stored`
         return heard
+
+    def _raise_if_stopped(self) -> None:
+        # A task group that ends by an error of its own forgets that it was cancelled meanwhile.
+        if self._stopped:
+            raise asyncio.CancelledError
 
     async def hear(self) -> str:
         """Recognise, accept and show what the person said; returns it, "" if there was nothing.
@@ -168,6 +190,7 @@ class Reply:
             return None
         self._transcript = None
         if self._ahead:
+            self._held.clear()
             raise _TooEarly
         self._degraded("stt", self._transcribers, reason)
         self.unheard = None
@@ -183,6 +206,7 @@ class Reply:
             utterance.recognise,
             useful=lambda transcript: transcript.final,
             budget_s=budget.allow("stt", loop.time()),
+            min_first_s=budget.least("stt"),
             probe=not self._ahead,
             on_degraded=self._report("stt"),
         )
@@ -192,7 +216,8 @@ class Reply:
                 async for transcript in transcripts:
                     if transcript.final:
                         final = transcript
-                    elif self._released.is_set():
+                        break
+                    if self._released.is_set():
                         self._emit(transcript)
         except PipelineError as error:
             if self._ahead or not utterance.typed:
@@ -201,6 +226,8 @@ class Reply:
             final = Transcript(self.turn, "", final=True)
         budget.start("stt", stream.provider, loop.time())
         budget.end("stt", loop.time())
+        heard = Heard(final, stream.provider, utterance.start_ms, utterance.duration_ms)
+        self._heard = heard if final.text.strip() else None
         text = f"{final.text.strip()} {utterance.typed}".strip()
         return replace(final, turn=self.turn, text=text)
 
@@ -210,6 +237,9 @@ class Reply:
             return
         await self._released.wait()
         self.unheard = None
+        loop = asyncio.get_running_loop()
+        slow = Fault(self.turn, "storage_slow", "the answer is still being stored")
+        timer = loop.call_later(self.budget.allow("tts", loop.time()), self._emit, slow)
         try:
             await self._accept(self._transcript)
         except Exception as error:  # storage is the host's; whatever it raises, the person hears
@@ -219,13 +249,16 @@ class Reply:
             self.user_text = ""
             self._emit(Fault(self.turn, "not_stored", f"the answer was not stored: {error}"))
             raise _NotStored from error
+        finally:
+            timer.cancel()
         self._clear()
 
     async def _accept(self, transcript: Transcript) -> None:
         if self._accepting is None:
             self.user_text = transcript.text
             # Not cancelled with the turn: what has been understood is stored, whatever comes next.
-            self._accepting = asyncio.ensure_future(self._host.accept(self.turn, transcript.text))
+            accepting = self._host.accept(self.turn, transcript.text, self._heard)
+            self._accepting = asyncio.ensure_future(accepting)
         await asyncio.shield(self._accepting)
         if not self._shown:
             self._shown = True
@@ -247,28 +280,72 @@ class Reply:
         sentences: Channel[Sentence] = Channel(
             "sentences", bound=PENDING_CHARACTERS, policy=Policy.BLOCK, size=_characters
         )
+        splitter = SentenceSplitter()
+        known = len(self._held)
         unstored = False
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._accept_when_released())
-                thinking = group.create_task(self._think(text, brief, sentences))
-                async for sentence in sentences:
-                    await self._voice.speak(sentence)
+                thinking = group.create_task(self._think(text, brief, splitter, sentences))
+                await self._speak(sentences, splitter, thinking)
         except* _NotStored:
             unstored = True
-        except* PipelineError as errors:
+        except* (PipelineError, _TooEarly) as errors:
+            del self._held[known:]
             raise _TooEarly from errors
-        return self._canned.unsaved if unstored else thinking.result()
+        self._raise_if_stopped()
+        if unstored:
+            return self._canned.unsaved
+        if thinking.cancelled():  # it was taking too long
+            return self._speechless(BudgetExceeded("llm", 0.0))
+        return thinking.result()
 
-    async def _think(self, text: str, brief: Brief, sentences: Channel[Sentence]) -> str | None:
+    async def _speak(
+        self,
+        sentences: Channel[Sentence],
+        splitter: SentenceSplitter,
+        thinking: asyncio.Task[str | None],
+    ) -> None:
+        """Speak each sentence; where the next one is too long in coming, what there is of it."""
+        loop = asyncio.get_running_loop()
+        begun = False
+        timer: asyncio.TimerHandle
+
+        def wait_no_longer() -> None:
+            nonlocal timer
+            left_s = 0.0 if begun else self.budget.allow("llm", loop.time())
+            if left_s > 0:  # the turn was decided meanwhile, which moved the limit
+                timer = loop.call_later(left_s, wait_no_longer)
+            elif sentences.stats().depth == 0 and not thinking.done():
+                if words := splitter.words():
+                    sentences.offer(Sentence(self.turn, words))
+                else:
+                    thinking.cancel()
+
+        while True:
+            limit_s = self.budget.hard_s if begun else self.budget.allow("llm", loop.time())
+            timer = loop.call_later(limit_s, wait_no_longer)
+            try:
+                sentence = await sentences.receive()
+            except ChannelClosed:
+                break
+            finally:
+                timer.cancel()
+            await self._voice.speak(sentence)
+            begun = True
+
+    async def _think(
+        self, text: str, brief: Brief, splitter: SentenceSplitter, sentences: Channel[Sentence]
+    ) -> str | None:
         loop = asyncio.get_running_loop()
         budget = self.budget
         request = ReplyRequest(self.turn, text, brief)
-        splitter = SentenceSplitter()
+        room = LONGEST_REPLY
         stream = self._responders.stream(
             lambda stage: stage.reply(request),
             useful=lambda delta: bool(delta.text.strip()),
             budget_s=budget.allow("llm", loop.time()),
+            min_first_s=budget.least("llm"),
             probe=not self._ahead,
             on_degraded=self._report("llm"),
         )
@@ -278,19 +355,27 @@ class Reply:
                 async for delta in deltas:
                     budget.start("llm", stream.provider, loop.time())
                     budget.first("llm", loop.time())
-                    for piece in splitter.push(delta.text):
+                    for piece in splitter.push(delta.text[:room]):
                         await sentences.send(Sentence(self.turn, piece))
+                    room -= len(delta.text)
+                    if room <= 0:
+                        break
             for piece in splitter.finish():
                 await sentences.send(Sentence(self.turn, piece))
         except PipelineError as error:
-            if self._ahead and not self._voice.speaking:
-                raise
-            self._degraded("llm", self._responders, str(error))
-            return self._canned.speechless
+            return self._speechless(error)
         finally:
             budget.end("llm", loop.time())
             sentences.close()
         return None
+
+    def _speechless(self, error: PipelineError) -> str:
+        """The line for a reply that failed. Raises where it can be tried again."""
+        hurried = self.budget.allow("llm", asyncio.get_running_loop().time()) == 0
+        if self._ahead and not self._voice.speaking and not (hurried and self._cleared.is_set()):
+            raise _TooEarly from error
+        self._degraded("llm", self._responders, str(error))
+        return self._canned.speechless
 
     # --- telling the client ------------------------------------------------------------------
 

@@ -24,6 +24,7 @@ from pipeline.frames import (
 )
 from pipeline.guard import Guard
 from pipeline.journal import Cause, Journal
+from pipeline.memory import Memory
 from pipeline.pacer import Pacer
 from pipeline.playout import Playout
 from pipeline.reply import CannedLines, Reply
@@ -33,15 +34,20 @@ from pipeline.turns import (
     Answer,
     Cancel,
     Chunk,
+    Close,
     Commit,
     Discard,
     Event,
+    Hold,
     Interrupt,
     Listen,
+    Prompt,
     ReplyBegan,
     ReplyEnded,
+    Resume,
     Speculate,
     State,
+    TimeUp,
     TurnPolicy,
     TurnTaking,
     Typed,
@@ -57,6 +63,9 @@ MOST_UNSETTLED = 8
 
 JUDGED_WITHIN_S = 0.1
 """How long the detector takes at most to judge audio, while it keeps up."""
+
+OVERTIME_S = 60.0
+"""How long the question under way may still be answered when the time is up."""
 
 LAST_WORDS_S = 5.0
 """How long a session that ends may still take to recognise and store what was said."""
@@ -77,7 +86,8 @@ class SessionPolicy:
     """What one client asked for. `target_s` and `hard_s` are the turn's latency budget.
 
     With `speculate` answers are prepared at the first silence; providers that bill by use are
-    asked twice then.
+    asked twice then. After `longest_s` the host is told that time is up; who has not come to an end
+    `OVERTIME_S` later is bidden farewell.
     """
 
     turns: TurnPolicy = field(default_factory=TurnPolicy)
@@ -85,6 +95,7 @@ class SessionPolicy:
     target_s: float = 1.0
     hard_s: float = 6.0
     speculate: bool = True
+    longest_s: float = 3600.0
     canned: CannedLines = field(default_factory=CannedLines)
 
 
@@ -119,11 +130,11 @@ class Session:
         kept_ms = self.policy.turns.prefix_ms + self.policy.turns.barge_in_ms + 1000
         self._recent = Recent(kept_ms * INPUT_RATE_HZ // 1000)
         self._listening: Utterance | None = None
+        self._held: Utterance | None = None  # spoken into the reply; may become the next turn
         self._carried: Utterance | None = None  # decided, but cut off before it was recognised
         self._reply: Reply | None = None
         self._work: asyncio.Task[None] | None = None
-        self._commits: asyncio.Task[None] | None = None
-        self._unsettled = 0  # turns that the host has yet to be told of
+        self._memory = Memory(host, emit)
         self._tasks: asyncio.TaskGroup | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._ear: Ear | None = None
@@ -138,13 +149,14 @@ class Session:
         if self._journal is not None:
             self._journal.audio(pcm, self._now())
         self._recent.push(pcm)
-        if self._listening is not None:
-            self._listening.feed(pcm)
+        for utterance in (self._listening, self._held):
+            if utterance is not None:
+                utterance.feed(pcm)
         self._ear.feed(pcm)
 
     def typed(self, text: str) -> None:
         """A typed answer: a turn without speech. Refused while too many turns wait to be stored."""
-        if self._unsettled >= MOST_UNSETTLED:
+        if self._memory.waiting >= MOST_UNSETTLED:
             text = f"{MOST_UNSETTLED} turns wait to be stored"
             self._emit(Fault(self._turns.turn, "too_many_turns", text))
         else:
@@ -154,8 +166,13 @@ class Session:
         """Stop the reply now. A reply that closes the conversation has closed it then."""
         reply = self._reply
         self._handle(Interrupt())
-        if reply is not None and reply.closes and self._reply is None:
+        if reply is None or self._reply is reply:
+            return
+        if reply.closes:
             self.end()
+            self._silence()  # the farewell, where the time is up as well
+        elif self._reply is None:
+            self._emit(AvatarState(reply.turn, "idle"))
 
     def commit(self) -> None:
         """The turn ends here, whatever the detector thinks.
@@ -183,31 +200,47 @@ class Session:
         When cancelled, the turn under way is dropped and what was heard of it is not recorded;
         call `end` to leave in order.
         """
+        limits = self._limits()
         try:
             async with asyncio.TaskGroup() as self._tasks:
-                self._ear = self._stages.detector.open(self._on_chunk)
-                now = self._now()
-                self._decided("open", now, self._turns.open(now))
-                await self._over.wait()
-                self._ear.close()
-                self._ear = None
-                if self._listening is not None:
-                    self._discard()
-                self._silence()
-                await self._last_words()
-                await self._settled()
+                try:
+                    self._ear = self._stages.detector.open(self._on_chunk)
+                    now = self._now()
+                    self._decided("open", now, self._turns.open(now))
+                    await self._over.wait()
+                    self._ear.close()
+                    self._ear = None
+                    if self._listening is not None:
+                        self._discard()
+                    self._silence()
+                    await self._last_words()
+                    await self._memory.settled()
+                finally:
+                    self._over.set()  # also when cancelled: no task may begin from here on
+                    if self._reply is not None:
+                        self._reply.stop()
         finally:
             if self._ear is not None:
                 self._ear.close()
                 self._ear = None
             if self._timer is not None:
                 self._timer.cancel()
-            if self._listening is not None:
-                self._listening.cancel()
-            if self._reply is not None:
-                self._reply.stop()
+            for limit in limits:
+                limit.cancel()
+            for utterance in (self._listening, self._held):
+                if utterance is not None:
+                    utterance.cancel()
             if self._journal is not None:
                 self._journal.closed(self._now())
+
+    def _limits(self) -> list[asyncio.TimerHandle]:
+        """See to it that the conversation does not last for ever."""
+        loop = asyncio.get_running_loop()
+        longest_s = self.policy.longest_s
+        return [
+            loop.call_later(longest_s, self._host.time_is_up),
+            loop.call_later(longest_s + OVERTIME_S, self._handle, TimeUp()),
+        ]
 
     async def _last_words(self) -> None:
         """What the person had said but nobody had recognised yet is stored all the same."""
@@ -220,7 +253,7 @@ class Session:
         reply.release()
         try:
             async with asyncio.timeout(LAST_WORDS_S):
-                await self._settled()
+                await self._memory.settled()
                 if await reply.hear():
                     self._settle(reply, "")
         except (PipelineError, TimeoutError) as error:
@@ -268,16 +301,32 @@ class Session:
                     self._answer(action)
                 case Cancel():
                     self._silence()
+                case Hold():
+                    self._hold(action)
+                case Resume():
+                    self._voice.resume(action.turn)
+                case Prompt(turn, times):
+                    self._say(turn, self._host.prompt(turn, times))
+                case Close(turn):
+                    self._say(turn, self._host.farewell(), closes=True)
                 case _:  # Refuse
                     text = "there is no speech to commit"
                     self._emit(Fault(action.turn, action.code, text))
+        if self._held is not None and not self._turns.holding:
+            self._held.cancel()
+            self._held = None
         self._watch()
 
     def _watch(self) -> None:
         """See to it that `expire` is called at the deadline. A later deadline leaves the timer."""
         deadline = self._turns.deadline
-        if deadline is not None and self._timer is None:
-            self._timer = asyncio.get_running_loop().call_at(deadline, self._expire)
+        if deadline is None:
+            return
+        if self._timer is not None:
+            if self._timer.when() <= deadline:
+                return
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_at(deadline, self._expire)
 
     def _expire(self) -> None:
         self._timer = None
@@ -285,27 +334,45 @@ class Session:
             now = self._now()
             self._decided("expire", now, self._turns.expire(now))
 
+    def _hold(self, action: Hold) -> None:
+        """Pause the reply and listen to what is said into it."""
+        self._voice.pause(action.turn)
+        # What is carried would be taken for what is said now, so that is not recognised early.
+        stage = self._ready_transcriber() if self._carried is None else None
+        self._held = self._utterance(action.turn + 1, action.from_ms, stage)
+
     def _listen(self, action: Listen) -> None:
-        carried, self._carried = self._carried, None
-        start = action.from_ms * INPUT_RATE_HZ // 1000
+        self._listening, self._held = self._held, None
+        if self._listening is None:
+            stage = self._ready_transcriber()
+            self._listening = self._utterance(action.turn, action.from_ms, stage)
+        self._carried = None
+        self._emit(SpeechStarted(action.turn, action.at_ms))
+        self._emit(AvatarState(action.turn, "listening"))
+
+    def _utterance(self, turn: int, from_ms: int, stage: Transcriber | None) -> Utterance:
+        carried = self._carried
+        start = from_ms * INPUT_RATE_HZ // 1000
         if carried is None:
             audio = self._recent.since(start)
         else:  # the person goes on: it is one utterance, recognised as a whole
             audio = carried.joined(self._recent.since(max(start, carried.end)))
-        self._listening = Utterance(
-            action.turn,
+        return Utterance(
+            turn,
             audio,
             self._recent.position,
-            self._ready_transcriber(),
+            stage,
             self._on_partial,
             typed="" if carried is None else carried.typed,
+            hints=self._host.hints,
         )
-        self._emit(SpeechStarted(action.turn, action.at_ms))
-        self._emit(AvatarState(action.turn, "listening"))
 
     def _on_partial(self, transcript: Transcript) -> None:
-        if self._listening is not None and self._listening.turn == transcript.turn:
-            self._handle(Understood(transcript.turn, transcript.text))
+        turn = transcript.turn
+        if self._held is not None and self._held.turn == turn:
+            self._handle(Understood(turn, transcript.text))
+        if self._listening is not None and self._listening.turn == turn:
+            self._handle(Understood(turn, transcript.text))
             self._emit(transcript)
 
     def _ready_transcriber(self) -> Transcriber | None:
@@ -356,7 +423,22 @@ class Session:
         budget.release(now)
         self._reply.release()
 
-    def _new_reply(self, answer: Answer, utterance: Utterance | None) -> Reply:
+    def _say(self, turn: int, line: str, *, closes: bool = False) -> None:
+        """Say a line that answers nothing; without one nothing is said."""
+        if not line:
+            self._handle(ReplyEnded(turn))
+            if closes:
+                self.end()
+            return
+        assert self._tasks is not None
+        answer = Answer(turn, 0, self._now(), spoken=False)
+        self._reply = self._new_reply(answer, None, line=line, closes=closes)
+        self._work = self._tasks.create_task(self._converse(self._reply))
+        self._reply.release()
+
+    def _new_reply(
+        self, answer: Answer, utterance: Utterance | None, *, line: str = "", closes: bool = False
+    ) -> Reply:
         budget = TurnBudget(answer.ended, target_s=self.policy.target_s, hard_s=self.policy.hard_s)
         budget.start("endpointing", self._stages.detector.provider, answer.ended)
         return Reply(
@@ -370,18 +452,21 @@ class Session:
             emit=self._emit,
             understood=lambda text: self._handle(Understood(answer.turn, text)),
             canned=self.policy.canned,
+            line=line,
+            closes=closes,
         )
 
     async def _converse(self, reply: Reply) -> None:
-        await self._settled()
+        await self._memory.settled()
         heard = await reply.run(lambda: self._handle(ReplyBegan(reply.turn)))
         self._reply = None
         self._settle(reply, heard)
         self._emit(AvatarState(reply.turn, "idle"))
-        self._handle(ReplyEnded(reply.turn))
         if reply.closes:
-            await self._settled()
+            await self._memory.settled()
             self.end()
+        else:
+            self._handle(ReplyEnded(reply.turn))
 
     def _silence(self) -> None:
         """Stop the reply under way, if there is one, and remember what was heard of it."""
@@ -396,27 +481,6 @@ class Session:
         else:
             self._settle(reply, heard)
 
-    # --- what the host remembers -------------------------------------------------------------
-
     def _settle(self, reply: Reply, heard: str) -> None:
-        """Hand the finished turn to the host, after the turns before it."""
         assert self._tasks is not None
-        self._emit(reply.budget.metrics(reply.turn))
-        self._unsettled += 1
-        self._commits = self._tasks.create_task(self._commit(self._commits, reply, heard))
-
-    async def _commit(self, before: asyncio.Task[None] | None, reply: Reply, heard: str) -> None:
-        if before is not None:
-            await before
-        try:
-            await reply.stored()
-            await self._host.commit(reply.turn, reply.user_text, heard)
-        except Exception as error:  # the host's storage; the conversation goes on
-            logger.exception("turn %d could not be committed", reply.turn)
-            self._emit(Fault(reply.turn, "not_stored", f"the turn was not stored: {error}"))
-        self._unsettled -= 1
-
-    async def _settled(self) -> None:
-        """Return when every finished turn has been handed over."""
-        if self._commits is not None:
-            await asyncio.shield(self._commits)
+        self._memory.settle(self._tasks, reply, heard)

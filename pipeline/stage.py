@@ -8,7 +8,7 @@ Failures are raised as `StageFailed`, `StageBusy` or `CallerError` (see `pipelin
 else that a provider raises counts as a failure of its stream.
 """
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -36,7 +36,8 @@ class Detector(Protocol):
     def open(self, on_chunk: OnChunk) -> Ear:
         """A place for one session. `on_chunk` is called on the event loop, in order of position."""
 
-    async def aclose(self) -> None: ...
+    async def aclose(self) -> None:
+        """The process ends: no `on_chunk` is called any more. Idempotent."""
 
 
 class Recognition(Protocol):
@@ -46,7 +47,10 @@ class Recognition(Protocol):
         """Take the utterance's next audio (16 kHz). A plain call: never blocks, never raises."""
 
     def finish(self) -> AsyncIterator[Transcript]:
-        """No more audio will come: yield partials if any, then exactly one final transcript."""
+        """No more audio will come: yield partials if any, then exactly one final transcript.
+
+        Where nothing was fed or nothing understood, the final's text is "".
+        """
 
     def cancel(self) -> None:
         """Forget the utterance. Idempotent; harmless after `finish` has ended."""
@@ -58,11 +62,30 @@ class Transcriber(Protocol):
     provider: str
 
     def open(
-        self, turn: int, on_partial: Callable[[Transcript], None] | None = None
+        self,
+        turn: int,
+        on_partial: Callable[[Transcript], None] | None = None,
+        hints: Sequence[str] = (),
     ) -> Recognition:
-        """Begin an utterance. `on_partial`, if given, hears every changed partial transcript."""
+        """Begin an utterance. `on_partial`, if given, hears every changed partial transcript.
+
+        `hints` are names and terms that are likely to be heard; who cannot use them ignores them.
+        """
 
     async def aclose(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """How spoken words became text: by which provider, from `duration_ms` of audio.
+
+    That audio began `start_ms` into the session's input.
+    """
+
+    transcript: Transcript
+    provider: str
+    start_ms: int
+    duration_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,11 +156,30 @@ class Converter(Protocol):
 class Host(Protocol):
     """What a session asks of whoever runs it. The session knows no interview and no storage."""
 
+    @property
+    def hints(self) -> tuple[str, ...]:
+        """Names and terms that the person is likely to say."""
+
     def brief(self, turn: int, text: str) -> Brief:
         """What should be said next. Pure: may be called for turns that never happen."""
 
-    async def accept(self, turn: int, text: str) -> None:
-        """Store the person's words and what follows from them. Nothing is answered before that."""
+    async def accept(self, turn: int, text: str, heard: Heard | None = None) -> None:
+        """Store the person's words and what follows from them. Nothing is answered before that.
+
+        `heard` is None where all of them were typed.
+        """
 
     async def commit(self, turn: int, user_text: str, heard_text: str) -> None:
         """The turn is over; `heard_text` is what was played of the reply."""
+
+    def prompt(self, turn: int, times: int) -> str:
+        """What to say to a person who has been silent since the last reply; "" for nothing.
+
+        `times` counts from 1 in one silence. What is said is no part of the conversation.
+        """
+
+    def time_is_up(self) -> None:
+        """The conversation has lasted long enough: the next answer is to be the last."""
+
+    def farewell(self) -> str:
+        """What to say where no answer came after that; "" for nothing."""

@@ -9,6 +9,9 @@
          │                                  │ barge-in                             v
          └──────── reply played ────────────┴─────────────────────────────────  SPEAKING
 
+Speech while the reply is spoken holds the reply first. More of it is a barge-in; a cough or an
+"mm-hm" is none, and the reply goes on where it stopped.
+
 Every utterance opens a new turn, and with it a new epoch: what carries an older turn is stale. The
 position in the input audio, not the arrival time of a probability, drives endpointing; real time
 only decides when audio stops coming. Call `expire` when `deadline` has passed.
@@ -16,15 +19,69 @@ only decides when audio stops coming. Call `expire` when `deadline` has passed.
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import Literal, TypeAlias
+from typing import Literal
 
-from pipeline.endings import Ending, ending
+from pipeline.decisions import (
+    Action,
+    Answer,
+    Cancel,
+    Chunk,
+    Close,
+    Commit,
+    Discard,
+    Event,
+    Hold,
+    Interrupt,
+    Listen,
+    Prompt,
+    Refuse,
+    ReplyBegan,
+    ReplyEnded,
+    Resume,
+    Speculate,
+    TimeUp,
+    Typed,
+    Understood,
+)
+from pipeline.endings import Ending, ending, is_backchannel
+
+__all__ = [
+    "Action",
+    "Answer",
+    "Cancel",
+    "Chunk",
+    "Close",
+    "Commit",
+    "Discard",
+    "Event",
+    "Hold",
+    "Interrupt",
+    "Listen",
+    "Prompt",
+    "Refuse",
+    "ReplyBegan",
+    "ReplyEnded",
+    "Resume",
+    "Speculate",
+    "State",
+    "TimeUp",
+    "TurnPolicy",
+    "TurnTaking",
+    "Typed",
+    "Understood",
+]
 
 SPECULATIONS = 2
 """So often a turn's answer is prepared before the turn is decided; a thinker's pauses cost more."""
 
-PATIENCE = {"closed": 0.6, "unclear": 1.0, "open": 2.0, "thinking": float("inf")}
+PATIENCE = {"closed": 0.6, "unclear": 1.0, "open": 1.5, "thinking": float("inf")}
 """How long silence is borne after a sentence that ends in this way. Assumed values."""
+
+LONGEST_BACKCHANNEL_MS = 1_500
+"""Who says "mm-hm" for so long wants to speak. Assumed value."""
+
+PROMPTS = 2
+"""So often a silent person is spoken to before it is left in peace."""
 
 CHUNK_MS = 32
 """The voice detectors' step: 512 samples at 16 kHz."""
@@ -49,6 +106,10 @@ class TurnPolicy:
 
     With `adaptive`, `silence_ms` is multiplied by `PATIENCE` for what has been understood so far;
     no silence lasts longer than `max_wait_ms`, and that long where the person asked for time.
+
+    A reply is held after `start_ms` of speech and cancelled after `barge_in_ms`, or sooner where
+    `barge_in_words` (0: never) words have been understood; it goes on after `resume_ms` of silence.
+    Who has said nothing for `prompt_ms` after a reply is prompted (0: never), `PROMPTS` times.
     """
 
     mode: Literal["auto", "manual"] = "auto"
@@ -62,124 +123,11 @@ class TurnPolicy:
     max_wait_ms: int = 5_000
     grace_ms: int = 250
     barge_in_ms: int = 500
+    barge_in_words: int = 0
+    resume_ms: int = 500
+    prompt_ms: int = 15_000
     prefix_ms: int = 500
     longest_ms: int = 60_000
-
-
-# --- events ----------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Chunk:
-    """The detector's word on the audio that ends `at_ms` into the input."""
-
-    at_ms: float
-    probability: float
-
-
-@dataclass(frozen=True, slots=True)
-class Typed:
-    """The person typed an answer."""
-
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Interrupt:
-    """The person wants the reply to stop."""
-
-
-@dataclass(frozen=True, slots=True)
-class Commit:
-    """The person says that the turn is over (push to talk)."""
-
-
-@dataclass(frozen=True, slots=True)
-class ReplyBegan:
-    """The first audio or text of a turn's reply went out."""
-
-    turn: int
-
-
-@dataclass(frozen=True, slots=True)
-class ReplyEnded:
-    """A turn's reply has been played, or there will be none."""
-
-    turn: int
-
-
-@dataclass(frozen=True, slots=True)
-class Understood:
-    """What has been understood of a turn so far: a partial transcript, or that of a preparation."""
-
-    turn: int
-    text: str
-
-
-Event: TypeAlias = Chunk | Understood | Typed | Interrupt | Commit | ReplyBegan | ReplyEnded
-
-
-# --- actions ---------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Listen:
-    """An utterance began at `at_ms`: open a recognition with the audio from `from_ms` on."""
-
-    turn: int
-    at_ms: int
-    from_ms: int
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """The turn is decided: recognise what was spoken (if it was), append `typed`, and reply.
-
-    `ended` is when, on the clock of `now`, the person's speech ended at position `at_ms`.
-    """
-
-    turn: int
-    at_ms: int
-    ended: float
-    spoken: bool
-    typed: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Speculate:
-    """The person may have finished, `at_ms` into the input: prepare what `Answer` would ask for.
-
-    Nothing of it may be sent or stored. An `Answer` to this turn releases it, `Discard` ends it.
-    """
-
-    turn: int
-    at_ms: int
-    ended: float
-
-
-@dataclass(frozen=True, slots=True)
-class Discard:
-    """The person goes on: what was prepared for this turn is void."""
-
-    turn: int
-
-
-@dataclass(frozen=True, slots=True)
-class Cancel:
-    """Stop this turn's reply, whatever has become of it so far."""
-
-    turn: int
-
-
-@dataclass(frozen=True, slots=True)
-class Refuse:
-    """An event made no sense now; `code` says why."""
-
-    turn: int
-    code: Literal["nothing_to_commit"]
-
-
-Action: TypeAlias = Listen | Speculate | Discard | Answer | Cancel | Refuse
 
 
 class TurnTaking:
@@ -197,13 +145,28 @@ class TurnTaking:
         self._speculations = 0  # of this turn
         self._speculating = False
         self._ending: Ending = "unclear"  # of what was said in this turn
+        self._holding = False
+        self._overheard = ""  # what has been understood since the reply is held
+        self._prompts = 0  # since the person last spoke or typed
+        self._idle_ms = 0.0  # silence since the last reply
+        self._closing = False
+        self._farewell = -1  # the turn in which it was said
+
+    @property
+    def holding(self) -> bool:
+        """True between a `Hold` and what follows from it."""
+        return self._holding
 
     @property
     def deadline(self) -> float | None:
         """When `expire` must be called: audio has stopped coming in the middle of an utterance."""
-        if self.state is not State.LISTENING or self.policy.mode == "manual":
+        if self._holding:
+            silence_ms = float(self.policy.resume_ms)
+        elif self.state is State.LISTENING and self.policy.mode == "auto":
+            silence_ms = self._patience_ms
+        else:
             return None
-        return self._chunk_at + max(0.0, self._patience_ms - self._quiet_ms) / 1000 + self._grace_s
+        return self._chunk_at + max(0.0, silence_ms - self._quiet_ms) / 1000 + self._grace_s
 
     def open(self, now: float) -> list[Action]:
         """Begin the conversation: the interviewer speaks first, in turn 0."""
@@ -216,13 +179,11 @@ class TurnTaking:
             case Chunk():
                 return self._hear(event, now)
             case Understood(turn, text):
-                if turn == self.turn and self.state is State.LISTENING:
-                    self._ending = ending(text)
-                return []
+                return self._understand(turn, text)
             case Typed(text):
                 return self._typed(text, now)
             case Interrupt():
-                return self._interrupt()
+                return [*self._interrupt(), *self._rest()]
             case Commit():
                 if self.state is State.LISTENING:
                     return [self._answer(now)]
@@ -233,17 +194,22 @@ class TurnTaking:
                 if turn == self.turn and self.state is State.THINKING:
                     self.state = State.SPEAKING
                 return []
-            case _:  # ReplyEnded
-                if event.turn == self.turn and self.state in (State.THINKING, State.SPEAKING):
-                    self.state = State.IDLE
-                return []
+            case ReplyEnded(turn):
+                if turn != self.turn or self.state not in (State.THINKING, State.SPEAKING):
+                    return []
+                self._holding = False
+                self.state = State.IDLE
+                return self._rest()
+            case _:  # TimeUp
+                self._closing = True
+                return self._rest()
 
     def expire(self, now: float) -> list[Action]:
         """What follows from time alone."""
         deadline = self.deadline
         if deadline is None or now < deadline:
             return []
-        return [self._answer(now)]
+        return self._resume() if self._holding else [self._answer(now)]
 
     # --- speech ------------------------------------------------------------------------------
 
@@ -267,8 +233,12 @@ class TurnTaking:
                 actions.append(Discard(self.turn))
         elif self._voiced_ms:
             self._quiet_ms += step_ms
-            if not listening and self._quiet_ms >= policy.gap_ms:
+            if self._holding and self._quiet_ms >= policy.resume_ms:
+                return self._resume()
+            if not (listening or self._holding) and self._quiet_ms >= policy.gap_ms:
                 self._forget_speech()
+        elif self.state is State.IDLE and self._may_prompt(min(step_ms, CHUNK_MS)):
+            return self._prompt()
         if listening:
             if policy.mode == "auto" and self._quiet_ms >= self._patience_ms:
                 return [self._answer(now)]
@@ -279,10 +249,39 @@ class TurnTaking:
                 self._speculations += 1
                 actions.append(Speculate(self.turn, *self._speech_end(now)))
             return actions
+        if self._voiced_ms < policy.start_ms:
+            return []
         # Who pushes to talk means it: a barge-in need not last longer than any other turn.
         guarded = self.state is State.SPEAKING and policy.mode == "auto"
-        needed_ms = policy.barge_in_ms if guarded else policy.start_ms
-        return self._listen() if self._voiced_ms >= needed_ms else []
+        if not guarded or self._is_barge_in():
+            return self._listen()
+        if self._holding:
+            return []
+        self._holding = True
+        self._overheard = ""
+        return [Hold(self.turn, *self._onset())]
+
+    def _understand(self, turn: int, text: str) -> list[Action]:
+        if self._holding and turn == self.turn + 1:
+            self._overheard = text
+            return self._listen() if self._is_barge_in() else []
+        if turn == self.turn and self.state is State.LISTENING:
+            self._ending = ending(text)
+        return []
+
+    def _is_barge_in(self) -> bool:
+        overheard = self._overheard if self._holding else ""
+        policy = self.policy
+        if overheard and is_backchannel(overheard):
+            return self._voiced_ms >= max(LONGEST_BACKCHANNEL_MS, policy.barge_in_ms)
+        return self._voiced_ms >= policy.barge_in_ms or 0 < policy.barge_in_words <= len(
+            overheard.split()
+        )
+
+    def _resume(self) -> list[Action]:
+        self._holding = False
+        self._forget_speech()
+        return [Resume(self.turn)]
 
     def _may_have_finished(self) -> bool:
         return (
@@ -293,14 +292,18 @@ class TurnTaking:
         )
 
     def _listen(self) -> list[Action]:
+        self._ending = ending(self._overheard) if self._holding else "unclear"
         actions = self._interrupt()
         self.turn += 1
         self._speculations = 0
-        self._ending = "unclear"
+        self._prompts = 0
         self.state = State.LISTENING
+        return [*actions, Listen(self.turn, *self._onset())]
+
+    def _onset(self) -> tuple[int, int]:
+        """Where the speech that is being heard began, and where its recognition begins."""
         onset_ms = int(self._onset_ms)
-        from_ms = max(0, onset_ms - self.policy.prefix_ms)
-        return [*actions, Listen(self.turn, onset_ms, from_ms)]
+        return onset_ms, max(0, onset_ms - self.policy.prefix_ms)
 
     def _answer(self, now: float, typed: str = "") -> Answer:
         at_ms, ended = self._speech_end(now)
@@ -327,6 +330,33 @@ class TurnTaking:
     def _grace_s(self) -> float:
         return self.policy.grace_ms / 1000
 
+    # --- silence -----------------------------------------------------------------------------
+
+    def _rest(self) -> list[Action]:
+        """What follows when the reply is over: the person's turn, or the end."""
+        self._idle_ms = 0.0
+        if not self._closing or self.state is not State.IDLE or self.turn == self._farewell:
+            return []
+        self.turn += 1
+        self._farewell = self.turn
+        self.state = State.THINKING
+        return [Close(self.turn)]
+
+    def _may_prompt(self, step_ms: float) -> bool:
+        self._idle_ms += step_ms
+        policy = self.policy
+        return (
+            policy.mode == "auto"
+            and self._prompts < PROMPTS
+            and 0 < policy.prompt_ms <= self._idle_ms
+        )
+
+    def _prompt(self) -> list[Action]:
+        self._prompts += 1
+        self.turn += 1
+        self.state = State.THINKING
+        return [Prompt(self.turn, self._prompts)]
+
     # --- everything else ---------------------------------------------------------------------
 
     def _typed(self, text: str, now: float) -> list[Action]:
@@ -334,6 +364,7 @@ class TurnTaking:
             return [self._answer(now, typed=text)]
         actions = self._interrupt()
         self._forget_speech()
+        self._prompts = 0
         self.turn += 1
         self.state = State.THINKING
         return [*actions, Answer(self.turn, int(self._at_ms), now, spoken=False, typed=text)]
@@ -341,5 +372,6 @@ class TurnTaking:
     def _interrupt(self) -> list[Action]:
         if self.state not in (State.THINKING, State.SPEAKING):
             return []
+        self._holding = False
         self.state = State.IDLE
         return [Cancel(self.turn)]

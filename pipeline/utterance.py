@@ -2,7 +2,7 @@
 
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 
 import numpy as np
 
@@ -43,6 +43,7 @@ class Utterance:
 
     While it is spoken the audio also goes to `stage`, if there is one, so that its recognition is
     nearly done when the person stops. `recognise` by another transcriber gives that one all of it.
+    All are told `hints`: names and terms that are likely to be heard.
     """
 
     def __init__(
@@ -54,25 +55,31 @@ class Utterance:
         on_partial: Callable[[Transcript], None] | None = None,
         *,
         typed: str = "",
+        hints: tuple[str, ...] = (),
     ) -> None:
         self.turn = turn
         self.typed = typed
         """What was typed along with it; it follows what was spoken."""
         self.end = end
         """Position in the input audio up to which the utterance has it."""
+        self._start = end - len(audio)
         self._audio = [audio]
         self._length = len(audio)
         self._stage = stage
         self._on_partial = on_partial
+        self._hints = hints
         self._recognition: Recognition | None = None
+        self._cancelled = False
         self.reopen()
 
     def reopen(self) -> None:
         """Go on after `recognise` was tried too early: the recogniser hears it all again."""
         if self._stage is None:
             return
+        self._cancelled = False
+        on_partial = None if self._on_partial is None else self._partial
         try:
-            self._recognition = self._stage.open(self.turn, self._on_partial)
+            self._recognition = self._stage.open(self.turn, on_partial, self._hints)
         except Exception:  # a head start, no more: `recognise` opens it again, guarded
             logger.exception("recogniser %r could not begin early", self._stage.provider)
         else:
@@ -81,6 +88,16 @@ class Utterance:
     @property
     def audio(self) -> Samples:
         return np.concatenate(self._audio)
+
+    @property
+    def start_ms(self) -> int:
+        """Where in the input audio the utterance begins."""
+        return self._start * 1000 // INPUT_RATE_HZ
+
+    @property
+    def duration_ms(self) -> int:
+        """How much audio it has."""
+        return self._length * 1000 // INPUT_RATE_HZ
 
     def joined(self, more: Samples) -> Samples:
         """This utterance's audio and what came after it."""
@@ -101,20 +118,28 @@ class Utterance:
         if stage is self._stage and self._recognition is not None:
             recognition, self._recognition = self._recognition, None
         else:
-            recognition = stage.open(self.turn)
+            recognition = stage.open(self.turn, None, self._hints)
             recognition.feed(self.audio)
         return _finish(recognition)
 
     def cancel(self) -> None:
-        """Stop recognising; the audio is kept. Idempotent."""
+        """Stop recognising; the audio is kept, and no partial is told any more. Idempotent."""
+        self._cancelled = True
         if self._recognition is not None:
             self._recognition.cancel()
             self._recognition = None
 
+    def _partial(self, transcript: Transcript) -> None:
+        if self._on_partial is not None and not self._cancelled:
+            self._on_partial(transcript)
+
 
 async def _finish(recognition: Recognition) -> AsyncIterator[Transcript]:
+    transcripts = recognition.finish()
     try:
-        async for transcript in recognition.finish():
+        async for transcript in transcripts:
             yield transcript
     finally:
         recognition.cancel()
+        if isinstance(transcripts, AsyncGenerator):  # else it would be closed some day, unguarded
+            await transcripts.aclose()

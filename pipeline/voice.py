@@ -11,6 +11,8 @@ from pipeline.frames import (
     Degraded,
     Output,
     ReplyDone,
+    ReplyPaused,
+    ReplyResumed,
     ReplyStarted,
     ReplyText,
     Sentence,
@@ -89,8 +91,8 @@ class Voice:
         An `aside` is no part of the conversation: the client hears it, nobody remembers it.
 
         Where synthesis fails the client gets the text alone and a `Degraded` frame: nothing is
-        raised, but for `PipelineError` in a reply ahead of its decision. Cancelling stops the
-        synthesis.
+        raised, but for `PipelineError` in a reply ahead of its decision, unless this is an aside.
+        Cancelling stops the synthesis.
         """
         assert self._budget is not None
         loop = asyncio.get_running_loop()
@@ -129,7 +131,9 @@ class Voice:
                     self._push(speech, converter, start_ms)
                     await self._room()
         except PipelineError as error:
-            if self._ahead and not self.speaking:
+            hurried = budget.allow("llm", loop.time()) == 0
+            retried = self._ahead and not aside and not self.speaking
+            if retried and not (hurried and self._cleared.is_set()):
                 raise
             await self._cleared.wait()
             self._degraded(stream.provider, "text", str(error))
@@ -139,6 +143,7 @@ class Voice:
         else:
             assert converter is not None
             playout.push(converter.flush())
+            playout.said()
             self._pump_now()
         budget.end("tts", loop.time())
 
@@ -150,10 +155,13 @@ class Voice:
         # Frames that leave late move the end, so look again when it has come.
         while True:
             over_at = self._playout.over_at
-            assert over_at is not None  # the first frame has left, or there is none
-            if over_at <= loop.time():
+            if over_at is None:  # paused; else the first frame has left, or there is none
+                self._moved.clear()
+                await self._moved.wait()
+            elif over_at <= loop.time():
                 break
-            await asyncio.sleep(over_at - loop.time())
+            else:
+                await asyncio.sleep(over_at - loop.time())
         self.speaking = False
 
     def finish(self) -> str:
@@ -174,12 +182,32 @@ class Voice:
         heard = self._playout.heard(now)
         at_ms = self._playout.played_ms(now)
         remembered = self._playout.heard(now, asides=False)
+        cleared = self._playout.paused
         self._playout.stop()
         if self.speaking:
             self.speaking = False
-            self._emit(Clear(self._turn, at_ms))
+            if not cleared:
+                self._emit(Clear(self._turn, at_ms))
             self._emit(ReplyDone(self._turn, interrupted=True, heard=heard))
         return remembered
+
+    def pause(self, turn: int) -> None:
+        """Somebody speaks into a turn's reply: fall silent for a moment. A plain call."""
+        if turn == self._turn and self.speaking:
+            self._pacer.cancel(self._pump)
+            at_ms = self._playout.pause(asyncio.get_running_loop().time())
+            self._emit(Clear(turn, at_ms))
+            self._emit(ReplyPaused(turn, at_ms))
+            self._emit(AvatarState(turn, "listening"))
+
+    def resume(self, turn: int) -> None:
+        """It was nothing: go on with the word that was cut off. A plain call."""
+        if turn == self._turn and self._playout.paused:
+            now = asyncio.get_running_loop().time()
+            self._emit(ReplyResumed(turn, self._playout.resume(now)))
+            self._emit(AvatarState(turn, "speaking"))
+            self._pump_now()
+            self._moved.set()
 
     def acknowledge(self, turn: int, played_ms: int) -> None:
         """The client says how much of a reply it has played."""

@@ -1,17 +1,14 @@
 """Scripted stages, for tests and benchmarks: every provider's shape, with faults on demand.
 
-A `Script` says how one call behaves; a stage takes one script for all its calls or a sequence, one
-after the other, the last one for good::
+A `pipeline.testing.Script` says how one call behaves; a stage takes one script for all its calls or
+a sequence, one after the other, the last one for good::
 
     FakeSynthesizer(Script(), Script(error=OSError("gone"), after=1), Script(stall=True))
 
 Nothing here belongs behind a feature that claims to be real.
 """
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 
@@ -25,27 +22,11 @@ from pipeline.frames import (
     Viseme,
 )
 from pipeline.stage import Ear, OnChunk, Recognition, ReplyRequest
+from pipeline.testing import Script, play
 
-Item = TypeVar("Item")
+__all__ = ["FakeDetector", "FakeResponder", "FakeSynthesizer", "FakeTranscriber", "Script"]
 
 CHUNK = 512
-
-
-@dataclass(frozen=True, slots=True)
-class Script:
-    """How a call behaves. Without arguments: at once and without fault.
-
-    `first_s` before the first item and `gap_s` before each one after it; then, when `after` items
-    have been given, `error` is raised, or nothing comes any more (`stall`), or the stream ends
-    early (`end`).
-    """
-
-    first_s: float = 0.0
-    gap_s: float = 0.0
-    after: int = 0
-    error: Exception | None = None
-    stall: bool = False
-    end: bool = False
 
 
 class _Scripts:
@@ -54,22 +35,6 @@ class _Scripts:
 
     def next(self) -> Script:
         return self._scripts.pop(0) if len(self._scripts) > 1 else self._scripts[0]
-
-
-async def _play(items: Sequence[Item], script: Script) -> AsyncIterator[Item]:
-    faulty = script.error is not None or script.stall or script.end
-    for index, item in enumerate([*items, None]):
-        if faulty and index == script.after:
-            if script.error is not None:
-                raise script.error
-            if script.stall:
-                await asyncio.Event().wait()
-            return
-        pause_s = script.gap_s if index else script.first_s
-        if pause_s:
-            await asyncio.sleep(pause_s)
-        if item is not None:
-            yield item
 
 
 # --- voice detection -------------------------------------------------------------------------
@@ -82,12 +47,16 @@ class FakeDetector:
 
     def __init__(self, level: int = 500) -> None:
         self._level = level
+        self._ears: list[_FakeEar] = []
 
     def open(self, on_chunk: OnChunk) -> Ear:
-        return _FakeEar(on_chunk, self._level)
+        ear = _FakeEar(on_chunk, self._level)
+        self._ears.append(ear)
+        return ear
 
     async def aclose(self) -> None:
-        pass
+        for ear in self._ears:
+            ear.close()
 
 
 class _FakeEar:
@@ -135,7 +104,10 @@ class FakeTranscriber:
         """Utterances that have neither ended nor been cancelled."""
 
     def open(
-        self, turn: int, on_partial: Callable[[Transcript], None] | None = None
+        self,
+        turn: int,
+        on_partial: Callable[[Transcript], None] | None = None,
+        hints: Sequence[str] = (),
     ) -> Recognition:
         return _FakeRecognition(self, turn, on_partial if self._partials else None)
 
@@ -149,7 +121,7 @@ class FakeTranscriber:
         text = self.text
         self._heard += 1
         final = Transcript(turn, text, final=True, language="en", confidence=0.9)
-        return _play([final], self._scripts.next())
+        return play([final], self._scripts.next())
 
     async def aclose(self) -> None:
         pass
@@ -205,7 +177,7 @@ class FakeResponder:
         self.requests.append(request)
         text = self._text if self._text is not None else " ".join(request.brief.say)
         words = [TextDelta(request.turn, word + " ") for word in text.split()]
-        return _play(words, self._scripts.next())
+        return play(words, self._scripts.next())
 
     async def aclose(self) -> None:
         pass
@@ -244,7 +216,7 @@ class FakeSynthesizer:
                 )
             )
             offset += len(word)
-        return _play(pieces, self._scripts.next())
+        return play(pieces, self._scripts.next())
 
     def _tone(self, at_ms: int) -> Samples:
         start = at_ms * self.rate_hz // 1000

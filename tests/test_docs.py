@@ -1,8 +1,13 @@
 """The documentation names what the code does: nothing more, nothing less."""
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import get_args
+
+import pytest
 
 from gateway.protocols.native import ErrorCode
 
@@ -45,3 +50,52 @@ def test_every_message_of_the_server_is_documented() -> None:
         )
     }
     assert first_cells(section("From the server")) == sent
+
+
+# --- the example of docs/providers.md ----------------------------------------------------------
+
+
+@pytest.fixture
+def example(tmp_path: Path) -> Path:
+    """The documented package, word for word."""
+    text = (ROOT / "docs/providers.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```(toml|python)\n(.*?)^```$", text, re.M | re.S)
+    names = ("pyproject.toml", "parley_beep.py", "test_parley_beep.py")
+    assert [language for language, _ in blocks] == ["toml", "python", "python"]
+    for name, (_, block) in zip(names, blocks, strict=True):
+        assert name in text
+        (tmp_path / name).write_text(block, encoding="utf-8")
+    return tmp_path
+
+
+def run(package: Path, *arguments: str) -> str:
+    """What Python prints in the package's directory, where it and Parley are importable."""
+    path = os.pathsep.join((str(package), str(ROOT)))
+    done = subprocess.run(
+        [sys.executable, *arguments],
+        cwd=package,
+        env={**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_the_documented_provider_passes_its_documented_test(example: Path) -> None:
+    assert "1 passed" in run(example, "-m", "pytest", "-q", "-p", "no:cacheprovider")
+    assert run(example, "-m", "stages.testing", "tts", "parley_beep:Beeper") == (
+        "parley_beep:Beeper keeps the contract of tts providers\n"
+    )
+
+
+def test_the_documented_package_is_found_by_its_entry_point(example: Path) -> None:
+    pytest.importorskip("setuptools", reason="pip would fetch it to build the package")
+    run(example, "-c", "import setuptools; setuptools.setup()", "--quiet", "egg_info")
+    program = (
+        "from stages.registry import Options, choose;"
+        "print(choose('tts', 'beep', Options()).first.summary)"
+    )
+    assert run(example, "-c", program) == "a beep for every word\n"

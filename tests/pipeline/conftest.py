@@ -14,7 +14,7 @@ from pipeline.journal import Journal
 from pipeline.pacer import Pacer
 from pipeline.replay import replay
 from pipeline.session import Session, SessionPolicy, Stages
-from pipeline.stage import Brief, Converter
+from pipeline.stage import Brief, Converter, Heard
 from pipeline.testing import run_virtual
 from stages.fakes import FakeDetector, FakeResponder, FakeSynthesizer, FakeTranscriber
 
@@ -44,19 +44,34 @@ class Host:
         self.say: tuple[str, ...] = ("Well, tell me more about that.",)
         self.closes = False
         self.log: list[tuple[str, int, str] | tuple[str, int, str, str]] = []
+        self.heard: list[Heard | None] = []
         self.accept_s = 0.0
         self.commit_s = 0.0
         self.error: Exception | None = None
+        self.hints: tuple[str, ...] = ()
+        self.prompts: tuple[str, ...] = ()
+        self.goodbye = ""
+        self.time_is_up_at: float | None = None
+
+    def prompt(self, turn: int, times: int) -> str:
+        return self.prompts[times - 1] if times <= len(self.prompts) else ""
+
+    def time_is_up(self) -> None:
+        self.time_is_up_at = asyncio.get_running_loop().time()
+
+    def farewell(self) -> str:
+        return self.goodbye
 
     def brief(self, turn: int, text: str) -> Brief:
         return Brief(self.say, closes=self.closes and turn > 0)
 
-    async def accept(self, turn: int, text: str) -> None:
+    async def accept(self, turn: int, text: str, heard: Heard | None = None) -> None:
         if self.accept_s:
             await asyncio.sleep(self.accept_s)
         if self.error is not None:
             raise self.error
         self.log.append(("accept", turn, text))
+        self.heard.append(heard)
 
     async def commit(self, turn: int, user_text: str, heard_text: str) -> None:
         if self.commit_s:

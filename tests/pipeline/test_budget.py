@@ -27,18 +27,34 @@ def answered() -> TurnBudget:
 
 
 def test_a_stage_may_take_what_remains_less_the_later_minimums() -> None:
-    budget = TurnBudget(100.0, hard_s=4.0, minimums=MINIMUMS)
-    assert budget.allow("endpointing", 100.0) == 2.875
-    assert budget.allow("stt", 100.0) == 3.125
-    assert budget.allow("llm", 100.0) == 3.625
+    budget = TurnBudget(100.0, hard_s=4.0, minimums={**MINIMUMS, "tts": 1.25})
+    assert budget.allow("endpointing", 100.0) == 1.875
+    assert budget.allow("stt", 100.0) == 2.125
+    assert budget.allow("llm", 100.0) == 2.625
     assert budget.allow("tts", 100.0) == 3.875
     assert budget.allow("transport", 100.0) == 4.0
 
 
+@pytest.mark.parametrize(("hard_s", "left_s"), [(4.0, 1.25), (1.5, 0.75), (1.0, 0.5)])
+def test_the_end_of_the_budget_is_left_to_the_canned_line(hard_s: float, left_s: float) -> None:
+    budget = TurnBudget(100.0, target_s=1.0, hard_s=hard_s, minimums=MINIMUMS)
+    assert budget.allow("llm", 100.0) == hard_s - left_s - MINIMUMS["transport"]
+    assert budget.allow("tts", 100.0) == hard_s - MINIMUMS["transport"]
+
+
+@pytest.mark.parametrize("decided_s", [0.0, 0.75, 30.0])
+def test_the_hard_limit_counts_from_the_decision(decided_s: float) -> None:
+    budget = TurnBudget(100.0, hard_s=4.0, minimums=MINIMUMS)
+    budget.release(100.0 + decided_s)
+    assert budget.remaining(101.0 + decided_s) == 3.0
+    budget.audio_out(101.0 + decided_s)
+    assert budget.voice_to_voice_s == 1.0 + decided_s
+
+
 def test_what_a_stage_leaves_unused_rolls_forward() -> None:
     budget = TurnBudget(100.0, minimums=MINIMUMS)
-    assert budget.allow("llm", 101.0) == 2.625
-    assert budget.allow("llm", 102.0) == 1.625
+    assert budget.allow("llm", 101.0) == 1.625
+    assert budget.allow("llm", 102.0) == 0.625
 
 
 def test_nothing_is_allowed_after_the_hard_deadline() -> None:
@@ -51,21 +67,21 @@ def test_remaining_counts_down_to_the_hard_deadline() -> None:
     assert TurnBudget(100.0, hard_s=2.5).remaining(101.0) == 1.5
 
 
-def test_a_stage_is_not_started_with_less_than_its_minimum() -> None:
-    budget = TurnBudget(100.0, hard_s=4.0, minimums=MINIMUMS)
-    assert budget.can_start("llm", 103.125)
-    assert not budget.can_start("llm", 103.1251)
+def test_a_stage_is_not_worth_starting_with_less_than_its_minimum() -> None:
+    budget = TurnBudget(100.0, minimums=MINIMUMS)
+    assert (budget.least("llm"), budget.least("endpointing")) == (0.5, 0.0)
+    with pytest.raises(ValueError, match="'asr'"):
+        budget.least("asr")
 
 
 def test_once_the_first_audio_is_out_the_hard_deadline_no_longer_applies() -> None:
     budget = answered()
     assert budget.allow("tts", 500.0) == math.inf
     assert budget.remaining(500.0) == math.inf
-    assert budget.can_start("tts", 500.0)
 
 
 def test_minimums_that_are_not_named_keep_their_values() -> None:
-    named, standard = TurnBudget(0.0, minimums={"tts": 1.0}), TurnBudget(0.0)
+    named, standard = TurnBudget(0.0, minimums={"tts": 1.5}), TurnBudget(0.0)
     assert named.allow("tts", 0.0) == standard.allow("tts", 0.0) < 4.0
     assert named.allow("llm", 0.0) < standard.allow("llm", 0.0)
 

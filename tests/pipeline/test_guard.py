@@ -19,7 +19,7 @@ from pipeline.errors import (
     StageTimeout,
     StageUnavailable,
 )
-from pipeline.guard import Candidate, Guard, Limits, Stream
+from pipeline.guard import Candidate, Guard, Limits, Stream, first_due
 from pipeline.testing import run_virtual
 
 SUCCESS, SLOW, FAILURE, NEUTRAL = Outcome.SUCCESS, Outcome.SLOW, Outcome.FAILURE, Outcome.NEUTRAL
@@ -779,17 +779,58 @@ def test_a_limit_that_ends_with_the_budget_is_the_provider_s() -> None:
 
 
 def test_the_budget_is_for_all_candidates_together() -> None:
-    spare = candidate(Player([1.0]).play, "two")
+    spare = candidate(Player([1.5]).play, "two")
     result = consume(candidate(Player([9.0]).play, "one"), spare, budget_s=2.5)
     assert isinstance(result.error, BudgetExceeded)
     assert (result.at, result.outcomes) == (2.5, [FAILURE, NEUTRAL])
 
 
+@pytest.mark.parametrize(
+    ("budget_s", "gives_way_at", "outcome"),
+    [
+        (9.0, 2.0, FAILURE),  # its own limit
+        (2.5, 1.5, FAILURE),  # longer than what counts as slow
+        (1.75, 0.875, NEUTRAL),  # an earlier stage left it too little to be judged by
+        (1.0, 0.5, NEUTRAL),
+    ],
+)
+def test_a_candidate_leaves_the_next_one_a_second_or_half_of_the_budget(
+    budget_s: float, gives_way_at: float, outcome: Outcome
+) -> None:
+    spare = candidate(Player([0.25]).play, "two")
+    result = consume(candidate(Player([9.0]).play, "one"), spare, budget_s=budget_s)
+    assert (result.items, result.at) == (["x"], gives_way_at + 0.25)
+    assert result.degraded == [("one", "two", "too slow to begin")]
+    assert result.outcomes == [outcome, SUCCESS]
+
+
+def test_nothing_is_left_to_a_candidate_that_would_not_be_asked() -> None:
+    spare = candidate(Player([0.1]).play, "two", opened())
+    result = consume(candidate(Player([1.9]).play, "one"), spare, budget_s=2.0)
+    assert (result.items, result.at, result.outcomes) == (["x"], 1.9, [SLOW])
+
+
+def test_a_provider_may_know_when_its_first_item_is_due() -> None:
+    due: list[float] = []
+
+    async def play() -> AsyncIterator[str]:
+        due.append(first_due.get())
+        await asyncio.sleep(0.5)
+        yield "x"
+        due.append(first_due.get())
+        yield "x"
+
+    result = consume(candidate(play), candidate(Player([]).play, "two"), budget_s=2.5)
+    assert (result.items, due) == (["x", "x"], [1.5, math.inf])
+    assert first_due.get() == math.inf
+
+
 def test_no_candidate_is_started_with_too_little_of_the_budget() -> None:
+    slow = candidate(Player([9.0]).play, "one", limits=Limits(first_s=0.5))
     spare = candidate(Player([0.1]).play, "two")
-    result = consume(candidate(Player([9.0]).play, "one"), spare, budget_s=2.25, min_first_s=0.5)
+    result = consume(slow, spare, budget_s=0.75, min_first_s=0.5)
     assert isinstance(result.error, BudgetExceeded)
-    assert (result.error.left_s, result.at, result.outcomes) == (0.25, 2.0, [FAILURE])
+    assert (result.error.left_s, result.at, result.outcomes) == (0.25, 0.5, [FAILURE])
     assert isinstance(result.error.__cause__, StageTimeout)
 
 

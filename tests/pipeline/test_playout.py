@@ -21,6 +21,7 @@ def playout(ms: int = 1000, text: str = "one two three", **options: int) -> Play
     reply.say(text)
     if ms:
         reply.push(tone(ms))
+        reply.said()
     return reply
 
 
@@ -33,8 +34,12 @@ def taken(reply: Playout, now: float) -> list[int]:
 
 def play(reply: Playout, until: float) -> None:
     """Pump every 20 ms, as the pacer does."""
-    for tick in range(round(until * 50) + 1):
-        taken(reply, tick / 50)
+    play_from(reply, 0.0, until)
+
+
+def play_from(reply: Playout, start: float, seconds: float) -> None:
+    for tick in range(round(seconds * 50) + 1):
+        taken(reply, start + tick / 50)
 
 
 def test_the_first_200_ms_leave_at_once_and_then_a_frame_every_20_ms() -> None:
@@ -129,6 +134,7 @@ def test_words_count_as_heard_when_the_next_has_begun() -> None:
     reply = playout(ms=0)
     words = (SpokenWord(0, 3, 0), SpokenWord(4, 3, 300), SpokenWord(8, 5, 600))
     reply.push(tone(900), words)
+    reply.said()
     reply.finish()
     play(reply, 0.9)
     assert reply.heard(0.1) == ""
@@ -153,6 +159,15 @@ def test_a_sentence_that_has_not_begun_to_play_was_not_heard() -> None:
     play(reply, 0.6)
     assert reply.heard(0.39) == ""
     assert reply.heard(0.41) == "First."
+
+
+def test_a_sentence_whose_synthesis_goes_on_was_not_heard_whole() -> None:
+    reply = playout(ms=0)
+    reply.push(tone(600), (SpokenWord(0, 3, 0), SpokenWord(4, 3, 300)))
+    play(reply, 0.6)
+    assert reply.heard(5.0) == "one"
+    reply.said()
+    assert reply.heard(5.0) == "one two three"
 
 
 def test_written_text_counts_as_heard() -> None:
@@ -188,6 +203,114 @@ def test_stopping_sends_nothing_more_and_remembers_what_was_heard() -> None:
     assert reply.due is None
     assert reply.played_ms(0.5) == 500
     assert heard == "aaaa"
+
+
+def test_without_word_times_the_first_second_of_a_long_sentence_is_not_all_of_it() -> None:
+    text = "one two three four five six seven eight nine ten eleven twelve"
+    reply = playout(0, text)
+    reply.push(tone(1000))
+    for tick in range(60):
+        taken(reply, tick / 50)
+    assert reply.heard(1.0) == "one two three four five"
+
+
+def test_a_pause_sends_again_what_was_not_heard_from_the_word_that_was_cut_off() -> None:
+    reply = playout(0)
+    reply.push(tone(1000), (SpokenWord(0, 3, 0), SpokenWord(4, 3, 250), SpokenWord(8, 5, 700)))
+    reply.said()
+    play(reply, 0.4)
+    assert reply.pause(0.41) == 410
+    assert reply.paused
+    assert (reply.due, reply.take(5.0), reply.over_at) == (None, None, None)
+    assert reply.heard(5.0) == "one"
+    reply.finish()
+    assert reply.resume(7.0) == 250
+    frame = reply.take(7.0)
+    assert frame is not None
+    assert frame.at_ms == 250
+    assert frame.pcm.tolist() == tone(1000)[4000:4320].tolist()
+    play_from(reply, 7.0, 1.0)
+    assert reply.over_at == 7.0 + 0.75
+    assert reply.heard(7.75) == "one two three"
+
+
+def test_without_word_times_a_reply_goes_on_where_it_stopped() -> None:
+    reply = playout(1000)
+    play(reply, 0.4)
+    assert reply.pause(0.41) == 410
+    assert reply.resume(0.6) == 410
+
+
+def test_a_pause_after_the_last_word_of_a_passage_repeats_nothing_before_it() -> None:
+    reply = playout(100)
+    play(reply, 0.5)
+    assert reply.pause(0.5) == 100
+    assert reply.resume(0.9) == 100
+    assert reply.take(1.0) is None
+
+
+def test_a_pause_after_the_last_sample_forgets_nothing_of_what_was_heard() -> None:
+    reply = playout(100)
+    reply.finish()
+    play(reply, 0.5)
+    reply.pause(0.5)
+    assert reply.resume(0.9) == 100
+    assert reply.heard(0.9) == "one two three"
+    assert reply.over_at == 0.9
+
+
+def test_what_a_client_that_is_far_behind_has_not_heard_is_sent_again_after_a_pause() -> None:
+    reply = playout(4000)
+    play(reply, 3.0)
+    reply.acknowledge(1000, 3.0)
+    assert reply.pause(3.0) == 1000
+    assert reply.resume(3.5) == 1000
+
+
+def test_no_more_than_what_was_kept_can_be_sent_again() -> None:
+    reply = playout(0)
+    reply.push(tone(6000), (SpokenWord(0, 13, 0),))
+    play(reply, 4.0)
+    reply.pause(4.0)
+    assert reply.resume(4.5) == 4200 - 3000
+
+
+def test_every_sample_is_heard_once_however_often_a_reply_is_paused() -> None:
+    reply = playout(1500)
+    reply.finish()
+    heard: list[int] = []
+    now = 0.0
+    for tick in range(200):
+        while (frame := reply.take(now)) is not None:
+            heard[frame.at_ms * 16 :] = frame.pcm.tolist()
+        now += 0.13
+        if tick < 8:
+            reply.pause(now)
+            reply.resume(now)
+    assert heard == tone(1500).tolist()
+
+
+def test_what_is_sent_again_is_the_same_even_where_a_client_heard_less_than_before() -> None:
+    reply = playout(0)
+    reply.push(tone(1000), (SpokenWord(0, 3, 0), SpokenWord(4, 3, 250)))
+    play(reply, 0.4)
+    reply.pause(0.4)
+    reply.resume(0.4)
+    play_from(reply, 0.4, 0.1)
+    reply.acknowledge(100, 0.5)
+    reply.pause(0.5)
+    assert reply.resume(0.5) == 0
+    again = [frame.pcm for tick in range(60) if (frame := reply.take(0.5 + tick / 50))]
+    assert np.concatenate(again).tolist() == tone(1000).tolist()
+
+
+def test_a_client_that_says_again_and_again_that_it_heard_nothing_is_believed_for_2_s() -> None:
+    reply = playout(500)
+    reply.finish()
+    for tick in range(1000):
+        taken(reply, tick / 50)
+        reply.acknowledge(0, tick / 50)
+    assert reply.over_at == 2.5
 
 
 def test_a_new_reply_drops_the_old_one() -> None:

@@ -47,11 +47,41 @@ def test_text_is_cut_where_sentences_end(text: str, pieces: list[str]) -> None:
         "1. First do this.",
         "Python 3.11 is fine.",
         "See parley.gateway.cli for it.",
+        "It took 3.14 s, 1.000,50 euros, and v2.0 came at 10:30.",
+        "We met on 3.10.2024 at noon.",
+        "Use Node.js, .NET or C++ for it.",
+        'Call asyncio.run(main()) or "foo.bar" in main.py, then stop.',
+        "A std::vector<int> is fine.",
+        "Write to ann.lee@example.org or see https://example.org/a?b=1.5&c for it.",
+        "It is in Fig. 3, vol. 12 and no. 7 of it.",
+        "Smith et al. wrote it.",
+        # German
+        "Am 3. Oktober und im 19. Jahrhundert war das z. B. bei Dr. Maier bzw. Hr. Klein so.",
+        "Das sind d. h. ca. 1.000,50 Euro inkl. MwSt. und mehr.",
+        "„Halt!“ sagte er.",
+        "Äpfel, Birnen usw. waren da.",
+        "Der Termin ist am 3. 10. 2024 im Büro.",
+        # French
+        "On prend un outil, p. ex. Python, cf. le livre de M. Dupont.",
+        "« Halte ! » dit-il.",
+        "« Halte. » dit-il.",
+        # Spanish, Portuguese, Italian
+        "El Sr. García y la Dra. Ruiz usan, p. ej. Python, en EE. UU. desde hoy.",
+        "O Sr. Silva usa, por ex. Python, com a Dra. Costa.",
+        "Il Sig. Rossi usa, ad es. Python, con il Dott. Bianchi.",
+        # Dutch, Polish, Russian
+        "Dhr. Jansen gebruikt bijv. Python, d.w.z. een taal, enz. in het werk.",
+        "Używam np. Pythona, tzn. języka, m.in. na ul. Długiej.",
+        "Это т. е. язык, напр. Python, и т. д. для работы.",
+        # Greek, Turkish, Hindi
+        "Έχω π.χ. Python και κ. Παπαδόπουλο, κ.λπ. στη δουλειά.",
+        "Prof. Yılmaz örn. Python, bkz. kitap, vb. kullanır.",
+        "डॉ. शर्मा यहाँ हैं।",
         "... and so it went.",
     ],
 )
 def test_full_stops_inside_a_sentence_do_not_cut_it(sentence: str) -> None:
-    assert split(f"{sentence} Next.") == [sentence, "Next."]
+    assert split(f"So. {sentence} Next.") == ["So.", sentence, "Next."]
 
 
 @pytest.mark.parametrize(
@@ -63,6 +93,29 @@ def test_full_stops_inside_a_sentence_do_not_cut_it(sentence: str) -> None:
         ("It took 3. Then we left.", ["It took 3.", "Then we left."]),
         ("We waited... 5 people came.", ["We waited...", "5 people came."]),
         ("Hello. ? Yes.", ["Hello.", "? Yes."]),
+        ("He said no. Then he left.", ["He said no.", "Then he left."]),
+        ("Es waren 3. Dann gingen wir.", ["Es waren 3.", "Dann gingen wir."]),
+        ("Yes (really.) Then no.", ["Yes (really.)", "Then no."]),
+        ("« Oui. » Il part.", ["« Oui. »", "Il part."]),
+        ("« Oui. Non. » Il part.", ["« Oui.", "Non. »", "Il part."]),
+        ("Ça va ? Très bien !", ["Ça va ?", "Très bien !"]),
+        ("Äpfel usw. Dann Birnen.", ["Äpfel usw.", "Dann Birnen."]),
+        ("„Halt!“ Er ging.", ["„Halt!“", "Er ging."]),
+        ("»Halt.« Er ging.", ["»Halt.«", "Er ging."]),
+        (
+            "¿Qué tal? ¡Muy bien! Así es. Entonces.",
+            ["¿Qué tal?", "¡Muy bien!", "Así es.", "Entonces."],
+        ),
+        ("Si fa così, ecc. Poi basta.", ["Si fa così, ecc.", "Poi basta."]),
+        ("Tudo bem? Sim. Vamos!", ["Tudo bem?", "Sim.", "Vamos!"]),
+        ("Goed zo. Ga verder. Ja?", ["Goed zo.", "Ga verder.", "Ja?"]),
+        ("Dobrze. Proszę dalej.", ["Dobrze.", "Proszę dalej."]),
+        ("Это был я. Хорошо. Дальше?", ["Это был я.", "Хорошо.", "Дальше?"]),
+        ("Τι κάνεις; Καλά. Ναι;", ["Τι κάνεις;", "Καλά.", "Ναι;"]),
+        ("Nasılsın? İyiyim. Evet!", ["Nasılsın?", "İyiyim.", "Evet!"]),
+        ("كيف حالك؟ بخير. نعم!", ["كيف حالك؟", "بخير.", "نعم!"]),
+        ("क्या हाल है? ठीक है। चलो।", ["क्या हाल है?", "ठीक है।", "चलो।"]),
+        ("آپ کیسے ہیں؟ ٹھیک۔ چلو۔", ["آپ کیسے ہیں؟", "ٹھیک۔", "چلو۔"]),
     ],
 )
 def test_full_stops_that_may_end_a_sentence_do_so_before_a_new_one(
@@ -88,6 +141,7 @@ def test_a_sentence_is_given_as_soon_as_white_space_follows_it() -> None:
         ("你好。 再见", ["你好。", "再见"]),
         ("真的！？好", ["真的！？", "好"]),
         ("！好", ["！好"]),
+        ("「元気ですか？」と聞いた。はい。", ["「元気ですか？」", "と聞いた。", "はい。"]),
     ],
 )
 def test_wide_sentence_ends_need_no_white_space(text: str, pieces: list[str]) -> None:
@@ -99,6 +153,39 @@ def test_only_the_first_piece_may_end_at_a_clause(mark: str) -> None:
     clause = "x" * (FIRST_CLAUSE_CHARS - 1) + mark
     text = f"{clause} and {clause} so it goes"
     assert split(text) == [clause, f"and {clause} so it goes"]
+
+
+def test_a_clause_of_chinese_or_japanese_is_long_sooner() -> None:
+    clause = "我们来谈谈您最近做过的一个项目，"
+    assert split(f"{clause}您做了什么，为什么？") == [clause, "您做了什么，为什么？"]
+    assert split("你好，请坐。") == ["你好，请坐。"]
+
+
+@pytest.mark.parametrize("comma", ["،", "؛"])
+def test_arabic_clauses_count(comma: str) -> None:
+    clause = "س" * FIRST_CLAUSE_CHARS + comma
+    assert split(f"{clause} نعم") == [clause, "نعم"]
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "rest"),
+    [
+        ("Well, let me thi", "Well, let me", ["thi"]),
+        ("Well, let me think ", "Well, let me think", []),
+        ("It took 3. ", "It took 3.", []),
+        ("Supercalifragilistic", "", ["Supercalifragilistic"]),
+        ("— and", "", ["— and"]),
+        ("", "", []),
+        ("我们来谈谈", "我们来谈谈", []),
+    ],
+)
+def test_who_cannot_wait_gets_the_words_that_are_whole(
+    text: str, words: str, rest: list[str]
+) -> None:
+    splitter = SentenceSplitter()
+    assert splitter.push(text) == []
+    assert splitter.words() == words
+    assert splitter.finish() == rest
 
 
 def test_a_short_first_clause_stays_with_its_sentence() -> None:
@@ -134,11 +221,30 @@ def test_a_word_longer_than_a_piece_is_cut_inside() -> None:
 
 
 texts = st.text(
-    st.sampled_from("ab I.Mr.,;:!?…\"')（。！”3—- \n\t") | st.characters(codec="utf-8"),
+    st.sampled_from("ab I.Mr.,;:!?…\"')（。！”3—- \n\t«»¿;η我，।؟") | st.characters(codec="utf-8"),
     max_size=400,
 ) | st.lists(
     st.sampled_from(
-        ["Mr.", "e.g.", "etc.", "Hello", "well...", "3.5", "you?", "so,", "。", "x" * 90]
+        [
+            "Mr.",
+            "e.g.",
+            "etc.",
+            "am",
+            "3.",
+            "z.",
+            "« Oui.",
+            "»",
+            "я.",
+            "no.",
+            "项目，",
+            "Hello",
+            "well...",
+            "3.5",
+            "you?",
+            "so,",
+            "。",
+            "x" * 90,
+        ]
     ),
     max_size=40,
 ).map(" ".join)
@@ -157,6 +263,24 @@ def test_nothing_is_lost_and_no_piece_is_empty_or_too_long(text: str) -> None:
     assert "".join("".join(pieces).split()) == "".join(text.split())
     assert all(0 < len(piece) <= LONGEST_CHARS for piece in pieces)
     assert [" ".join(piece.split()) for piece in pieces] == pieces
+
+
+@given(texts, st.data())
+def test_nothing_is_lost_by_not_waiting(text: str, data: st.DataObject) -> None:
+    at = data.draw(st.integers(0, len(text)))
+    splitter = SentenceSplitter()
+    pieces = splitter.push(text[:at])
+    pieces.append(splitter.words())
+    pieces += splitter.push(text[at:]) + splitter.finish()
+    assert "".join("".join(pieces).split()) == "".join(text.split())
+
+
+def test_five_hundred_pages_are_cut_into_pieces_that_can_be_spoken() -> None:
+    page = "This is no sentence that comes to an end, and "
+    text = page * 30_000
+    pieces = split(text)
+    assert " ".join(pieces) == text.strip()
+    assert max(map(len, pieces)) <= LONGEST_CHARS
 
 
 @given(st.lists(st.text("abcI.,;!?… ", min_size=1, max_size=40), max_size=30).map(" ".join))

@@ -3,7 +3,16 @@ import socket
 
 import pytest
 
-from pipeline.testing import Deadlock, ManualClock, VirtualLoop, run_virtual
+from pipeline.testing import (
+    Deadlock,
+    ManualClock,
+    Script,
+    Uncancelled,
+    VirtualLoop,
+    cancel_at,
+    play,
+    run_virtual,
+)
 
 
 def test_an_hour_of_sleep_is_an_hour_of_virtual_time() -> None:
@@ -115,3 +124,129 @@ def test_a_manual_clock_moves_only_by_hand() -> None:
 def test_a_manual_clock_does_not_go_back() -> None:
     with pytest.raises(ValueError, match="does not go back"):
         ManualClock().advance(-1)
+
+
+async def played(script: Script) -> list[tuple[str, float]]:
+    """Each item with the time at which it came."""
+    loop = asyncio.get_running_loop()
+    return [(item, loop.time()) async for item in play(["a", "b", "c"], script)]
+
+
+@pytest.mark.parametrize(
+    ("script", "items"),
+    [
+        (Script(), [("a", 0.0), ("b", 0.0), ("c", 0.0)]),
+        (Script(first_s=2, gap_s=1), [("a", 2.0), ("b", 3.0), ("c", 4.0)]),
+        (Script(end=True), []),
+        (Script(end=True, after=2), [("a", 0.0), ("b", 0.0)]),
+    ],
+)
+def test_a_stream_follows_its_script(script: Script, items: list[tuple[str, float]]) -> None:
+    assert items == run_virtual(played(script))
+
+
+@pytest.mark.parametrize("after", [0, 2, 3])
+def test_a_scripted_error_comes_after_so_many_items(after: int) -> None:
+    heard: list[str] = []
+
+    async def main() -> None:
+        script = Script(after=after, error=OSError("gone"))
+        async for item in play(["a", "b", "c"], script):
+            heard.append(item)  # noqa: PERF401  the error comes in the middle
+
+    with pytest.raises(OSError, match="gone"):
+        run_virtual(main())
+    assert ["a", "b", "c"][:after] == heard
+
+
+def test_a_scripted_stall_lasts_until_somebody_gives_up() -> None:
+    async def main() -> float:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(60):
+                await played(Script(after=1, stall=True))
+        return asyncio.get_running_loop().time()
+
+    assert run_virtual(main()) == 60.0
+
+
+def test_a_coroutine_is_cancelled_at_each_of_its_awaits() -> None:
+    done: list[str] = []
+
+    async def work() -> None:
+        for name in ("connect", "send", "receive"):
+            await asyncio.sleep(0 if name == "send" else 1)
+            done.append(name)
+
+    async def main() -> list[list[str]]:
+        reached = []
+        nth = 1
+        while await cancel_at(nth, work()):
+            reached.append(list(done))
+            done.clear()
+            nth += 1
+        return reached
+
+    assert run_virtual(main()) == [[], ["connect"], ["connect", "send"]]
+    assert done == ["connect", "send", "receive"]
+
+
+def test_a_coroutine_may_clean_up_while_it_is_cancelled() -> None:
+    closed: list[float] = []
+
+    async def work() -> None:
+        try:
+            await asyncio.sleep(1)
+        finally:
+            await asyncio.sleep(2)
+            closed.append(asyncio.get_running_loop().time())
+
+    assert run_virtual(cancel_at(1, work())) is True
+    assert closed == [2.0]
+
+
+def test_an_error_before_the_cancellation_is_raised() -> None:
+    async def work() -> None:
+        await asyncio.sleep(1)
+        raise LookupError("mine")
+
+    with pytest.raises(LookupError, match="mine"):
+        run_virtual(cancel_at(2, work()))
+
+
+def test_whoever_ignores_cancellation_is_told_of() -> None:
+    async def swallows() -> None:
+        try:
+            await asyncio.sleep(1)
+        except asyncio.CancelledError:
+            return
+
+    async def replaces() -> None:
+        try:
+            await asyncio.sleep(1)
+        except asyncio.CancelledError:
+            raise OSError("reset") from None
+
+    with pytest.raises(Uncancelled, match=r"returned although it was cancelled at its await no. 1"):
+        run_virtual(cancel_at(1, swallows()))
+    with pytest.raises(Uncancelled, match=r"await no. 1 it raised OSError: reset") as caught:
+        run_virtual(cancel_at(1, replaces()))
+    assert isinstance(caught.value.__cause__, OSError)
+
+
+def test_whoever_cancels_the_trial_cancels_the_coroutine() -> None:
+    ended: list[float] = []
+
+    async def work() -> None:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            ended.append(asyncio.get_running_loop().time())
+
+    async def main() -> None:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(5):
+                await cancel_at(2, work())
+        await asyncio.sleep(0)
+
+    run_virtual(main())
+    assert ended == [5.0]

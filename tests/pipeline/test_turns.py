@@ -10,16 +10,21 @@ from pipeline.turns import (
     Answer,
     Cancel,
     Chunk,
+    Close,
     Commit,
     Discard,
     Event,
+    Hold,
     Interrupt,
     Listen,
+    Prompt,
     Refuse,
     ReplyBegan,
     ReplyEnded,
+    Resume,
     Speculate,
     State,
+    TimeUp,
     TurnPolicy,
     TurnTaking,
     Typed,
@@ -211,7 +216,7 @@ def test_in_manual_mode_nothing_is_prepared() -> None:
     [
         ("i fixed it that was it", 480),
         ("i looked at the logs", 800),
-        ("i looked at the logs and", 1600),
+        ("i looked at the logs and", 1216),
         ("let me think", 5024),
     ],
 )
@@ -264,20 +269,205 @@ def speaking(policy: TurnPolicy | None = None) -> Talk:
     return talk
 
 
-def test_500_ms_of_speech_stop_a_reply_that_is_being_heard() -> None:
+def test_speech_holds_a_reply_after_200_ms_and_stops_it_after_500_ms() -> None:
     talk = speaking()
     began_ms = int(talk.at_ms)
-    assert talk.speech(480) == []
+    assert talk.speech(192) == []
+    assert talk.speech(32) == [Hold(1, began_ms, began_ms - 500)]
+    assert talk.turns.holding
+    assert talk.speech(256) == []
     assert talk.speech(32) == [Cancel(1), Listen(2, began_ms, began_ms - 500)]
     assert talk.turns.state is State.LISTENING
+    assert not talk.turns.holding
 
 
-def test_a_cough_does_not_stop_a_reply() -> None:
+def test_after_a_cough_and_500_ms_of_silence_the_reply_goes_on() -> None:
     talk = speaking()
-    assert talk.speech(320) == []
-    assert talk.silence(128) == []
-    assert talk.speech(320) == []
+    talk.speech(320)
+    assert talk.silence(480) == []
+    assert talk.silence(32) == [Resume(1)]
     assert talk.turns.state is State.SPEAKING
+    assert talk.speech(192) == []
+    assert [type(action) for action in talk.speech(32)] == [Hold]
+
+
+def test_a_click_does_not_hold_a_reply() -> None:
+    talk = speaking()
+    for _ in range(10):
+        assert talk.speech(160) == []
+        assert talk.silence(128) == []
+
+
+def test_speech_in_two_pieces_while_the_reply_is_held_is_one_barge_in() -> None:
+    talk = speaking()
+    talk.speech(320)
+    talk.silence(320)
+    assert [type(action) for action in talk.speech(192)] == [Cancel, Listen]
+
+
+def test_a_sign_of_listening_is_no_barge_in_however_slowly_it_is_said() -> None:
+    talk = speaking()
+    talk.speech(320)
+    assert talk.does(Understood(2, "Mm-hm, okay.")) == []
+    assert talk.speech(640) == []
+    assert talk.silence(512) == [Resume(1)]
+
+
+def test_a_sign_of_listening_that_becomes_a_sentence_is_a_barge_in() -> None:
+    talk = speaking()
+    talk.speech(320)
+    talk.does(Understood(2, "okay"))
+    talk.speech(320)
+    assert [type(action) for action in talk.does(Understood(2, "okay but I"))] == [Cancel, Listen]
+
+
+def test_humming_for_more_than_1500_ms_is_a_barge_in() -> None:
+    talk = speaking()
+    talk.speech(320)
+    talk.does(Understood(2, "mm"))
+    assert talk.speech(1152) == []
+    assert [type(action) for action in talk.speech(32)] == [Cancel, Listen]
+
+
+def test_humming_is_never_a_barge_in_sooner_than_words_are() -> None:
+    talk = speaking(TurnPolicy(speculate_ms=NEVER, barge_in_ms=3000))
+    talk.speech(224)
+    talk.does(Understood(2, "mm-hm"))
+    assert talk.speech(2752) == []
+    assert [type(action) for action in talk.speech(32)] == [Cancel, Listen]
+
+
+def test_what_was_understood_before_the_barge_in_tells_how_long_to_wait() -> None:
+    talk = speaking()
+    talk.speech(224)
+    talk.does(Understood(2, "let me think"))
+    talk.speech(288)
+    assert talk.turns.state is State.LISTENING
+    assert talk.turns.deadline == pytest.approx(talk.now + 5.0 + 0.25)
+
+
+def test_so_many_words_as_the_policy_wants_are_a_barge_in_before_500_ms() -> None:
+    talk = speaking(TurnPolicy(speculate_ms=NEVER, barge_in_words=2))
+    talk.speech(256)
+    assert talk.does(Understood(2, "wait")) == []
+    assert [type(action) for action in talk.does(Understood(2, "wait please"))] == [Cancel, Listen]
+
+
+def test_words_of_another_turn_hold_nothing_up() -> None:
+    talk = speaking(TurnPolicy(speculate_ms=NEVER, barge_in_words=1))
+    talk.speech(256)
+    assert talk.does(Understood(1, "one two three")) == []
+    assert talk.turns.holding
+
+
+def test_audio_that_stops_coming_while_the_reply_is_held_lets_it_go_on() -> None:
+    talk = speaking()
+    talk.speech(320)
+    deadline = talk.turns.deadline
+    assert deadline is not None
+    assert round(deadline - talk.now, 6) == 0.5 + 0.25
+    assert talk.turns.expire(deadline - 0.01) == []
+    assert talk.turns.expire(deadline) == [Resume(1)]
+    assert talk.turns.deadline is None
+
+
+def test_an_interrupt_ends_a_held_reply() -> None:
+    talk = speaking()
+    talk.speech(320)
+    assert talk.does(Interrupt()) == [Cancel(1)]
+    assert not talk.turns.holding
+
+
+def test_what_is_typed_into_a_held_reply_ends_it() -> None:
+    talk = speaking()
+    talk.speech(320)
+    cancel, answer = talk.does(Typed("Next question, please."))
+    assert cancel == Cancel(1)
+    assert isinstance(answer, Answer)
+    assert (answer.turn, answer.spoken) == (2, False)
+    assert not talk.turns.holding
+
+
+def test_a_reply_that_ends_while_it_is_held_leaves_the_floor_to_who_speaks() -> None:
+    talk = speaking()
+    talk.speech(320)
+    talk.does(ReplyEnded(1))
+    assert [type(action) for action in talk.speech(32)] == [Listen]
+
+
+# --- silence ---------------------------------------------------------------------------------
+
+
+def test_who_says_nothing_is_prompted_twice_and_then_left_in_peace() -> None:
+    talk = Talk()
+    assert talk.silence(14_976) == []
+    assert talk.silence(32) == [Prompt(1, 1)]
+    talk.does(ReplyBegan(1))
+    assert talk.silence(20_000) == []
+    talk.does(ReplyEnded(1))
+    assert talk.silence(15_008) == [Prompt(2, 2)]
+    talk.does(ReplyEnded(2))
+    assert talk.silence(60_000) == []
+
+
+def test_after_an_answer_prompts_begin_anew() -> None:
+    talk = Talk()
+    talk.silence(15_008)
+    talk.does(ReplyEnded(1))
+    talk.speech(320)
+    talk.silence(800)
+    talk.does(ReplyEnded(2))
+    assert talk.silence(15_008) == [Prompt(3, 1)]
+
+
+def test_typing_is_no_silence() -> None:
+    talk = Talk()
+    talk.silence(14_976)
+    talk.does(Typed("An answer."))
+    talk.does(ReplyEnded(1))
+    assert talk.silence(14_976) == []
+
+
+def test_lost_audio_is_not_taken_for_a_long_silence() -> None:
+    talk = Talk()
+    talk.at_ms += 60_000
+    assert talk.silence(320) == []
+
+
+@pytest.mark.parametrize("policy", [TurnPolicy(prompt_ms=0), TurnPolicy(mode="manual")])
+def test_nobody_is_prompted_where_that_is_off_or_who_pushes_to_talk(policy: TurnPolicy) -> None:
+    assert Talk(policy).silence(60_000) == []
+
+
+def test_when_time_is_up_an_idle_conversation_closes_at_once() -> None:
+    talk = Talk()
+    assert talk.does(TimeUp()) == [Close(1)]
+    assert talk.turns.state is State.THINKING
+
+
+def test_when_time_is_up_a_reply_is_heard_out() -> None:
+    talk = speaking()
+    assert talk.does(TimeUp()) == []
+    assert talk.does(ReplyEnded(1)) == [Close(2)]
+    assert talk.does(ReplyEnded(2)) == []
+
+
+def test_when_time_is_up_an_interrupted_reply_is_the_last() -> None:
+    talk = speaking()
+    talk.does(TimeUp())
+    assert talk.does(Interrupt()) == [Cancel(1), Close(2)]
+
+
+def test_who_speaks_into_the_farewell_is_answered_and_bidden_farewell_again() -> None:
+    talk = Talk()
+    talk.does(TimeUp())
+    talk.does(ReplyBegan(1))
+    talk.speech(512)
+    talk.silence(800)
+    assert talk.does(ReplyEnded(2)) == [Close(3)]
+
+
+# --- before the reply ------------------------------------------------------------------------
 
 
 def test_going_on_before_the_reply_is_heard_takes_200_ms() -> None:
@@ -392,7 +582,10 @@ EVENTS = st.one_of(
     st.tuples(st.just("speech"), st.integers(1, 40)),
     st.tuples(st.just("silence"), st.integers(1, 40)),
     st.sampled_from(
-        [("typed", 0), ("interrupt", 0), ("commit", 0), ("began", 0), ("ended", 0), ("expire", 0)]
+        [
+            *[(word, 0) for word in ("typed", "interrupt", "commit", "began", "ended", "expire")],
+            *[("understood", 0), ("understood", 1), ("time up", 0)],
+        ]
     ),
 )
 
@@ -418,11 +611,16 @@ def test_turns_only_grow_and_every_utterance_is_answered_before_the_next(
                 actions += talk.does(ReplyBegan(turn))
             case "ended":
                 actions += talk.does(ReplyEnded(turn))
+            case "understood":
+                actions += talk.does(Understood(turn + count, "okay"))
+            case "time up":
+                actions += talk.does(TimeUp())
             case _:
                 actions += talk.turns.expire(talk.now)
     listening: int | None = None
     answering: int | None = None
     preparing: int | None = None
+    held: int | None = None
     newest = 0
     for action in actions:
         match action:
@@ -442,10 +640,22 @@ def test_turns_only_grow_and_every_utterance_is_answered_before_the_next(
                 assert turn >= newest
                 assert preparing in (None, turn)
                 newest = answering = turn
-                listening = preparing = None
+                listening = preparing = held = None
+            case Hold(turn):
+                assert held is None
+                assert turn == answering
+                held = turn
+            case Resume(turn):
+                assert turn == held
+                held = None
+            case Prompt(turn) | Close(turn):
+                assert listening is None
+                assert turn > newest
+                newest = answering = turn
+                held = None
             case Cancel(turn):
                 assert turn == answering
-                answering = None
+                answering = held = None
             case Refuse():
                 assert listening is None
 

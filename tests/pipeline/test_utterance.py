@@ -1,8 +1,12 @@
 """The utterance keeps its audio whole, within its bound."""
 
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+
 import numpy as np
 
-from pipeline.frames import INPUT_RATE_HZ, Samples
+from pipeline.frames import INPUT_RATE_HZ, Samples, Transcript
+from pipeline.stage import Recognition
 from pipeline.utterance import LONGEST_S, Recent, Utterance
 
 
@@ -43,3 +47,67 @@ def test_an_utterance_that_goes_on_has_both_parts() -> None:
     utterance.feed(ramp(320, 320))
     assert np.array_equal(utterance.joined(ramp(640, 320)), ramp(0, 960))
     assert utterance.end == 640
+
+
+def test_a_recognition_that_is_abandoned_is_closed_at_once() -> None:
+    closed: list[bool] = []
+
+    class Closes(Deaf):
+        async def finish(self) -> AsyncIterator[Transcript]:
+            try:
+                yield Transcript(1, "half", final=False)
+            finally:
+                await asyncio.sleep(0)
+                closed.append(True)
+
+    class Recogniser(Told):
+        def open(self, *arguments: object) -> Recognition:
+            return Closes()
+
+    async def scene() -> None:
+        transcripts = Utterance(1, ramp(0, 320), 320, None).recognise(Recogniser())
+        assert (await anext(transcripts)).text == "half"
+        await transcripts.aclose()  # type: ignore[attr-defined]
+        assert closed == [True]
+
+    asyncio.run(scene())
+
+
+class Told:
+    """A recogniser that notes what it is told when an utterance begins."""
+
+    provider = "told"
+
+    def __init__(self) -> None:
+        self.hints: list[Sequence[str]] = []
+
+    def open(
+        self,
+        turn: int,
+        on_partial: Callable[[Transcript], None] | None = None,
+        hints: Sequence[str] = (),
+    ) -> Recognition:
+        self.hints.append(hints)
+        return Deaf()
+
+    async def aclose(self) -> None: ...
+
+
+class Deaf:
+    def feed(self, pcm: Samples) -> None: ...
+
+    async def finish(self) -> AsyncIterator[Transcript]:
+        yield Transcript(1, "", final=True)
+
+    def cancel(self) -> None: ...
+
+
+def test_every_recogniser_is_told_the_hints() -> None:
+    async def scene() -> None:
+        first, second = Told(), Told()
+        utterance = Utterance(1, ramp(0, 320), 320, first, hints=("gRPC",))
+        assert [transcript.text async for transcript in utterance.recognise(second)] == [""]
+        utterance.cancel()
+        assert (first.hints, second.hints) == ([("gRPC",)], [("gRPC",)])
+
+    asyncio.run(scene())

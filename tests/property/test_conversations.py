@@ -1,21 +1,28 @@
-"""Two hundred conversations that nobody wrote by hand: whatever happens, these things hold.
+"""Three hundred conversations that nobody wrote by hand: whatever happens, these things hold.
 
 A person pauses, goes on, interrupts, coughs, types and leaves; stages are slow, fail, stall or give
 nothing. Virtual time, so that an hour of it takes seconds.
 """
 
 import asyncio
+import math
 from collections import Counter
 from dataclasses import replace
 from typing import Any
+from unittest import mock
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pipeline.budget import TurnBudget
 from pipeline.frames import (
+    AvatarState,
     Clear,
+    Degraded,
     ReplyAudio,
     ReplyDone,
+    ReplyPaused,
+    ReplyResumed,
     ReplyStarted,
     ReplyText,
     SpeechStarted,
@@ -28,17 +35,35 @@ from pipeline.session import SessionPolicy
 from pipeline.turns import TurnPolicy
 from stages.fakes import FakeResponder, FakeSynthesizer, FakeTranscriber, Script
 
+MS_PER_WORD = 120
+
 STEPS = st.lists(
     st.one_of(
         st.tuples(st.just("speak"), st.integers(1, 100)),
         st.tuples(st.just("pause"), st.integers(1, 100)),
         st.tuples(st.just("wait"), st.integers(1, 200)),  # no audio at all
+        st.tuples(st.just("cough"), st.integers(10, 24)),
+        st.tuples(st.just("played"), st.sampled_from([0, 100, 1000, 100_000])),
         st.tuples(
-            st.sampled_from(["type", "interrupt", "commit", "answered", "cough"]), st.just(0)
+            st.sampled_from(
+                [
+                    *("type", "interrupt", "commit", "answered", "click", "mm-hm", "silence"),
+                    *("reply", "hold", "close", "disk"),
+                ]
+            ),
+            st.just(0),
         ),
     ),
     min_size=3,
-    max_size=10,
+    max_size=12,
+)
+TURNS = st.builds(
+    TurnPolicy,
+    mode=st.sampled_from(["auto", "auto", "auto", "manual"]),
+    barge_in_ms=st.sampled_from([500, 500, 100, 2000]),
+    barge_in_words=st.sampled_from([0, 0, 1, 2]),
+    resume_ms=st.sampled_from([500, 500, 100, 2000]),
+    prompt_ms=st.sampled_from([15_000, 15_000, 600, 0]),
 )
 SECONDS = st.sampled_from([0.0, 0.0, 0.0, 0.05, 0.3, 1.0, 1.9])
 SCRIPTS = st.lists(
@@ -60,14 +85,14 @@ SCRIPTS = st.lists(
     max_size=6,
 )
 TEXTS = st.lists(
-    st.sampled_from(["I like tests", "let me think", "and", "that was it", "", "yes"]),
+    st.sampled_from(["I like tests", "let me think", "and", "that was it", "", "yes", "mm-hm"]),
     min_size=1,
     max_size=4,
 )
 
 
 @settings(
-    max_examples=100,
+    max_examples=200,
     derandomize=True,  # the same conversations every time, so that a run's length is known
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
@@ -80,7 +105,8 @@ TEXTS = st.lists(
     texts=TEXTS,
     speculate=st.booleans(),
     store_s=st.sampled_from([0.0, 0.0, 0.01, 0.4]),
-    mode=st.sampled_from(["auto", "auto", "auto", "manual"]),
+    close_s=st.sampled_from([0.0, 0.0, 0.2, 3.0]),
+    turns=TURNS,
 )
 def test_whatever_happens(
     rooms: Any,
@@ -91,16 +117,25 @@ def test_whatever_happens(
     texts: list[str],
     speculate: bool,
     store_s: float,
-    mode: Any,
+    close_s: float,
+    turns: TurnPolicy,
 ) -> None:
     room = rooms()
-    room.policy = SessionPolicy(turns=TurnPolicy(mode=mode), speculate=speculate)
+    room.policy = SessionPolicy(turns=turns, speculate=speculate)
     room.host.accept_s = room.host.commit_s = store_s
     room.host.say = ("Thank you for that answer.", "And what did you learn from it?")
-    room.transcribers = [FakeTranscriber(*stt, texts=texts, partials=True)]
-    room.responders = [FakeResponder(*llm)]
-    room.synthesizers = [FakeSynthesizer(*tts, ms_per_word=120)]
+    recogniser = FakeTranscriber(*stt, texts=texts, partials=True)
+    responder = FakeResponder(*llm)
+    synthesizer = FakeSynthesizer(*tts, ms_per_word=MS_PER_WORD)
+    recogniser.transcripts = reluctant(recogniser.transcripts, close_s)  # type: ignore[method-assign]
+    responder.reply = reluctant(responder.reply, close_s)  # type: ignore[method-assign]
+    synthesizer.speak = reluctant(synthesizer.speak, close_s)  # type: ignore[method-assign]
+    room.transcribers = [recogniser]
+    room.responders = [responder]
+    room.synthesizers = [synthesizer]
+    room.host.prompts = ("Take your time.",)
     typed: list[str] = []
+    budgets: list[TurnBudget] = []
 
     async def story() -> None:
         for kind, amount in steps:
@@ -118,26 +153,86 @@ def test_whatever_happens(
                     room.session.interrupt()
                 case "commit":
                     room.session.commit()
-                case "cough":
+                case "click":
                     await room.speak(120)
                     await room.pause(200)
+                case "cough":
+                    await room.speak(amount * 20)
+                    await room.pause(turns.resume_ms + 100)
+                case "reply":
+                    for _ in range(300):
+                        if len(room.all(ReplyStarted)) > len(room.all(ReplyDone)):
+                            break
+                        await room.pause(20)
+                case "hold":
+                    paused = len(room.all(ReplyPaused))
+                    for _ in range(20):
+                        if len(room.all(ReplyPaused)) > paused:
+                            break
+                        await room.speak(20)
+                case "played":
+                    room.session.played(newest(room), amount)
+                case "close":
+                    room.host.closes = not room.host.closes
+                case "disk":
+                    room.host.error = None if room.host.error else OSError("disk full")
+                case "mm-hm":
+                    await room.speak(700)
+                    await room.pause(600)
+                case "silence":
+                    await room.pause(16_000)
                 case _:
                     await room.pause(3000)
         await room.pause(200)
+        if left_in_peace:
+            room.host.error = None
+            await room.pause(40_000)
 
-    room.hold(story)  # also: nothing is left running
-    assert room.transcribers[0].open_now == 0
+    kinds = {kind for kind, _ in steps}
+    left_in_peace = turns.mode == "auto" and turns.prompt_ms == 0 and "close" not in kinds
+
+    def budget(*arguments: Any, **options: Any) -> TurnBudget:
+        budgets.append(TurnBudget(*arguments, **options))
+        return budgets[-1]
+
+    with mock.patch("pipeline.session.TurnBudget", budget):
+        room.hold(story)  # also: nothing is left running, and the journal replays
+    assert recogniser.open_now == 0
+    assert not left_in_peace or room.all(AvatarState)[-1].state == "idle"
 
     check_epochs(room)
     check_replies(room)
-    check_memory(room, typed)
-    check_ledger(room)
+    check_memory(room, [] if kinds & {"close", "disk"} else typed)
+    # A synthesizer that leaves out half is believed, and so is a client.
+    if "played" not in kinds and not any(script.end for script in tts):
+        check_ears(room)
+    check_ledgers(room, budgets)
+
+
+def reluctant(call: Any, close_s: float) -> Any:
+    """The call, but its stream takes so long to close."""
+
+    async def begin(*arguments: Any) -> Any:
+        stream = call(*arguments)
+        try:
+            async for item in stream:
+                yield item
+        finally:
+            await stream.aclose()
+            if close_s:
+                await asyncio.sleep(close_s)
+
+    return begin
+
+
+def newest(room: Any) -> int:
+    return max((frame.turn for frame in room.all(ReplyStarted)), default=0)
 
 
 class Listener(FakeTranscriber):
     """Hears how loud it was: every spoken step has a loudness, and so a word, of its own."""
 
-    def open(self, turn: int, on_partial: Any = None) -> Any:
+    def open(self, turn: int, on_partial: Any = None, hints: Any = ()) -> Any:
         recognition = super().open(turn)
         heard: Counter[int] = Counter()
 
@@ -226,12 +321,31 @@ def check_epochs(room: Any) -> None:
 
 
 def check_replies(room: Any) -> None:
-    """Every reply that began is closed once; an interrupted one is cleared before."""
+    """Every reply that began is closed once; a cleared one is silent unless it goes on; a pause is
+    over before the next one."""
     began = [frame.turn for frame in room.all(ReplyStarted)]
     assert began == sorted(set(began))
     assert [frame.turn for frame in room.all(ReplyDone)] == began
-    cleared = [frame.turn for frame in room.all(Clear)]
-    assert cleared == [frame.turn for frame in room.all(ReplyDone) if frame.interrupted]
+    silent: set[int] = set()
+    paused: set[int] = set()
+    for _, frame in room.frames:
+        match frame:
+            case Clear(turn):
+                assert turn not in silent
+                silent.add(turn)
+            case ReplyPaused(turn):
+                assert turn in silent
+                assert not paused
+                paused.add(turn)
+            case ReplyResumed(turn):
+                silent.remove(turn)
+                paused.remove(turn)
+            case ReplyAudio(turn):
+                assert turn not in silent
+            case ReplyDone(turn, interrupted):
+                assert (turn in silent) is interrupted
+                paused.discard(turn)
+    assert not paused
     stopped = [frame.turn for frame in room.all(SpeechStopped)]
     assert stopped == sorted(set(stopped))
 
@@ -258,10 +372,63 @@ def check_memory(room: Any, typed: list[str]) -> None:
         assert heard.get(turn, "").startswith(remembered)
 
 
-def check_ledger(room: Any) -> None:
-    """A turn that was heard says where its time went, in order."""
+def check_ears(room: Any) -> None:
+    """What a reply is said to have been heard is what a client that plays it has played."""
+    spoilt = {frame.turn for frame in room.all(Degraded)}
+    ears = Ears()
+    for at, frame in room.frames:
+        match frame:
+            case ReplyAudio(turn, pcm, at_ms):
+                ears.play(turn, at, at_ms, len(pcm) // 16)
+            case Clear():
+                ears.clear(at)
+            case ReplyDone(turn, _, heard) if turn not in spoilt:
+                position = ears.position_ms(turn, at)
+                words = len(heard.split())
+                assert words * MS_PER_WORD <= position + 1
+                assert position - 1 < (words + 1) * MS_PER_WORD
+
+
+class Ears:
+    """A client that plays what comes, in order, from when it comes."""
+
+    def __init__(self) -> None:
+        self.played: dict[int, list[tuple[float, int, int]]] = {}  # from when, where, how long
+        self.free_at = 0.0
+
+    def play(self, turn: int, at: float, at_ms: int, duration_ms: int) -> None:
+        begins = max(at, self.free_at)
+        self.free_at = begins + duration_ms / 1000
+        self.played.setdefault(turn, []).append((begins, at_ms, duration_ms))
+
+    def clear(self, at: float) -> None:
+        for turn, parts in self.played.items():
+            self.played[turn] = [
+                (begins, at_ms, min(duration_ms, round((at - begins) * 1000)))
+                for begins, at_ms, duration_ms in parts
+                if begins < at
+            ]
+        self.free_at = at
+
+    def position_ms(self, turn: int, at: float) -> float:
+        return max(
+            (
+                at_ms + min(duration_ms, (at - begins) * 1000)
+                for begins, at_ms, duration_ms in self.played.get(turn, [])
+                if begins < at
+            ),
+            default=0.0,
+        )
+
+
+def check_ledgers(room: Any, budgets: list[TurnBudget]) -> None:
+    """The shares of a turn's stages add up to its voice-to-voice time, and none is negative."""
     for metrics in room.all(TurnMetrics):
         starts = [span.start for span in metrics.stages]
         assert starts[:1] in ([], [0.0])
-        if metrics.voice_to_voice_ms is not None:
-            assert metrics.voice_to_voice_ms >= 0
+    heard = [budget for budget in budgets if budget.voice_to_voice_s is not None]
+    assert len([m for m in room.all(TurnMetrics) if m.voice_to_voice_ms is not None]) == len(heard)
+    for budget in heard:
+        shares = [share.seconds for share in budget.ledger()]
+        assert min(shares) >= 0
+        assert math.isclose(sum(shares), budget.voice_to_voice_s or 0.0, abs_tol=1e-9)

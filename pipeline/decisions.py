@@ -1,0 +1,170 @@
+"""What turn-taking is told, and what it decides. Pure.
+
+Each event says what happened, to one session; each action says what is to be done about it, and
+names the turn that it is about.
+"""
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+# --- events ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """The detector's word on the audio that ends `at_ms` into the input."""
+
+    at_ms: float
+    probability: float
+
+
+@dataclass(frozen=True, slots=True)
+class Typed:
+    """The person typed an answer."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Interrupt:
+    """The person wants the reply to stop."""
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """The person says that the turn is over (push to talk)."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyBegan:
+    """The first audio or text of a turn's reply went out."""
+
+    turn: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyEnded:
+    """A turn's reply has been played, or there will be none."""
+
+    turn: int
+
+
+@dataclass(frozen=True, slots=True)
+class Understood:
+    """What has been understood of a turn so far: a partial transcript, or that of a preparation.
+
+    While a reply is held, what is said into it belongs to the turn that it may become: the next.
+    """
+
+    turn: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class TimeUp:
+    """The conversation has lasted long enough: it closes as soon as nobody speaks."""
+
+
+Event: TypeAlias = (
+    Chunk | Understood | Typed | Interrupt | Commit | ReplyBegan | ReplyEnded | TimeUp
+)
+
+
+# --- actions ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Listen:
+    """An utterance began at `at_ms`: open a recognition with the audio from `from_ms` on."""
+
+    turn: int
+    at_ms: int
+    from_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The turn is decided: recognise what was spoken (if it was), append `typed`, and reply.
+
+    `ended` is when, on the clock of `now`, the person's speech ended at position `at_ms`.
+    """
+
+    turn: int
+    at_ms: int
+    ended: float
+    spoken: bool
+    typed: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Speculate:
+    """The person may have finished, `at_ms` into the input: prepare what `Answer` would ask for.
+
+    Nothing of it may be sent or stored. An `Answer` to this turn releases it, `Discard` ends it.
+    """
+
+    turn: int
+    at_ms: int
+    ended: float
+
+
+@dataclass(frozen=True, slots=True)
+class Discard:
+    """The person goes on: what was prepared for this turn is void."""
+
+    turn: int
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """Stop this turn's reply, whatever has become of it so far."""
+
+    turn: int
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Somebody speaks into this turn's reply, from `at_ms` on: pause it, and start to recognise.
+
+    The audio from `from_ms` on belongs to what may become the next turn: `Listen` makes it that,
+    `Resume` drops it.
+    """
+
+    turn: int
+    at_ms: int
+    from_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """It was no barge-in: this turn's reply goes on where it was held."""
+
+    turn: int
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """Nobody has spoken since the last reply: say something, for the `times`-th time."""
+
+    turn: int
+    times: int
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """Time is up: say farewell and end the conversation."""
+
+    turn: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    """An event made no sense now; `code` says why."""
+
+    turn: int
+    code: Literal["nothing_to_commit"]
+
+
+Action: TypeAlias = (
+    Listen | Speculate | Discard | Answer | Cancel | Hold | Resume | Prompt | Close | Refuse
+)

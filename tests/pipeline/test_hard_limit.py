@@ -1,0 +1,314 @@
+"""Whatever the stages do, nobody waits longer than the turn's hard limit for a word.
+
+From the decision on, the longest silence is made of: what recognition and reply are left (the limit
+less `LAST_RESORT_S` and the reserve for closing), a quarter of a second until a stream that failed
+is closed, a second of synthesis, and again a quarter until that is closed.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, Phase, example, given, settings
+from hypothesis import strategies as st
+
+from pipeline.frames import (
+    Degraded,
+    Fault,
+    ReplyAudio,
+    ReplyDone,
+    ReplyText,
+    SpeechStopped,
+    TextDelta,
+    Transcript,
+)
+from pipeline.session import SessionPolicy
+from pipeline.turns import TurnPolicy
+from stages.fakes import FakeResponder, FakeSynthesizer, FakeTranscriber, Script
+
+UNHEARD = "Sorry, I did not catch that. Could you please say it again?"
+SPEECHLESS = "Sorry, I lost my thread for a moment. Please go on."
+HARD_S = 6.0
+
+
+@pytest.fixture
+def strict(room: Any) -> Any:
+    room.policy = SessionPolicy(hard_s=HARD_S, speculate=False)
+    return room
+
+
+def talk(room: Any) -> None:
+    """An answer and the reply to it, and then another."""
+
+    async def story() -> None:
+        await room.until(ReplyDone, 0)
+        for turn in (1, 2):
+            await room.speak()
+            await room.until(ReplyDone, turn, within_ms=60_000)
+
+    room.hold(story)
+
+
+def waited(room: Any, turn: int = 1) -> float:
+    """Seconds from the decision to the first word that the person hears or sees of the reply."""
+    [decided] = [frame for frame in room.all(SpeechStopped) if frame.turn == turn]
+    words = (at for at, f in room.frames if isinstance(f, ReplyText) and f.turn == turn)
+    return next(words) - room.at(decided)
+
+
+def heard(room: Any, turn: int = 1) -> str:
+    [done] = [frame for frame in room.all(ReplyDone) if frame.turn == turn]
+    return done.heard
+
+
+class Clings:
+    """A stage's stream that neither gives anything nor closes when it is told to."""
+
+    def __init__(self, items: tuple[Any, ...] = ()) -> None:
+        self._items = iter(items)
+
+    def __aiter__(self) -> "Clings":
+        return self
+
+    async def __anext__(self) -> Any:
+        for item in self._items:
+            return item
+        await asyncio.sleep(3600)
+
+    async def aclose(self) -> None:
+        await asyncio.sleep(3600)
+
+
+class ClingingTranscriber(FakeTranscriber):
+    def transcripts(self, turn: int) -> AsyncIterator[Transcript]:
+        return Clings()
+
+
+class ClingingResponder(FakeResponder):
+    def reply(self, request: Any) -> AsyncIterator[TextDelta]:
+        return super().reply(request) if request.turn == 0 else Clings()
+
+
+class ClingingSynthesizer(FakeSynthesizer):
+    def speak(self, sentence: Any) -> Any:
+        return super().speak(sentence) if sentence.turn == 0 else Clings()
+
+
+# --- the reply -------------------------------------------------------------------------------
+
+
+def test_words_without_a_full_stop_are_spoken_when_it_is_time(strict: Any) -> None:
+    words = " ".join(f"word{number}" for number in range(12))
+    strict.responders = [FakeResponder(Script(), Script(gap_s=0.9), Script(), text=words)]
+    talk(strict)
+    assert 4.0 <= waited(strict) <= HARD_S
+    assert heard(strict) == words
+    assert strict.all(Degraded) == []
+
+
+def test_letters_without_a_space_are_given_up(strict: Any) -> None:
+    class Drips(FakeResponder):
+        async def reply(self, request: Any) -> AsyncIterator[TextDelta]:
+            for letter in "Yes. " if request.turn != 1 else "y" * 60:
+                yield TextDelta(request.turn, letter)
+                if request.turn == 1:
+                    await asyncio.sleep(0.9)
+
+    strict.responders = [Drips()]
+    talk(strict)
+    assert waited(strict) <= HARD_S
+    assert heard(strict) == SPEECHLESS
+    assert [(d.stage, d.target) for d in strict.all(Degraded)] == [("llm", "canned line")]
+    assert heard(strict, 2) == "Yes."
+
+
+def test_a_reply_that_comes_to_a_crawl_is_spoken_as_it_comes(strict: Any) -> None:
+    class Slows(FakeResponder):
+        async def reply(self, request: Any) -> AsyncIterator[TextDelta]:
+            yield TextDelta(request.turn, "This is a sentence. ")
+            for number in range(20 if request.turn == 1 else 0):
+                await asyncio.sleep(0.9)
+                yield TextDelta(request.turn, f"word{number} ")
+
+    strict.responders = [Slows()]
+    talk(strict)
+    sent = [at for at, f in strict.frames if isinstance(f, ReplyAudio) and f.turn == 1]
+    assert max(b - a for a, b in pairwise(sent)) <= HARD_S
+    assert len([f for f in strict.all(ReplyText) if f.turn == 1]) >= 4
+    assert heard(strict).endswith("word19")
+
+
+def test_a_reply_that_never_ends_is_ended(strict: Any) -> None:
+    class Endless(FakeResponder):
+        async def reply(self, request: Any) -> AsyncIterator[TextDelta]:
+            while True:
+                yield TextDelta(request.turn, "This is a sentence. " * 5000)
+
+    strict.responders = [Endless()]
+    strict.synthesizers = [FakeSynthesizer(ms_per_word=20)]
+
+    async def story() -> None:
+        await strict.until(ReplyDone, 0, within_ms=600_000)
+
+    strict.hold(story)
+    assert len(heard(strict, 0)) == 4000 - 1
+
+
+def test_a_decision_that_comes_late_gives_the_stages_all_their_time(strict: Any) -> None:
+    strict.policy = SessionPolicy(TurnPolicy(mode="manual"), hard_s=HARD_S, speculate=False)
+    strict.responders = [FakeResponder(Script(), Script(first_s=1.5))]
+
+    async def story() -> None:
+        await strict.until(ReplyDone, 0)
+        await strict.speak()
+        await strict.pause(10_000)
+        strict.session.commit()
+        await strict.until(ReplyDone, 1)
+
+    strict.hold(story)
+    assert heard(strict) == strict.host.say[0]
+    assert strict.all(Degraded) == []
+
+
+# --- recognition -----------------------------------------------------------------------------
+
+
+def test_recognition_that_takes_nearly_all_leaves_the_canned_line(strict: Any) -> None:
+    strict.transcribers = [
+        FakeTranscriber(Script(stall=True), Script(), provider="one"),
+        FakeTranscriber(Script(first_s=1.99), Script(), provider="two"),
+    ]
+    strict.responders = [FakeResponder(Script(), Script(first_s=1.9), Script())]
+    strict.synthesizers = [FakeSynthesizer(Script(), Script(first_s=0.99), Script())]
+    talk(strict)
+    assert waited(strict) <= HARD_S
+    assert [(d.stage, d.target) for d in strict.all(Degraded)] == [
+        ("stt", "two"),
+        ("llm", "canned line"),
+    ]
+    assert heard(strict) == SPEECHLESS
+
+
+def test_a_recogniser_that_goes_on_after_its_final_word_is_not_waited_for(strict: Any) -> None:
+    class Lingers(FakeTranscriber):
+        async def transcripts(self, turn: int) -> AsyncIterator[Transcript]:
+            yield Transcript(turn, "I like tests", final=True)
+            await asyncio.sleep(3600)
+
+    strict.transcribers = [Lingers()]
+    talk(strict)
+    assert waited(strict) == 0.0
+    assert strict.all(Degraded) == []
+    assert ("accept", 1, "I like tests") in strict.host.log
+
+
+# --- synthesis -------------------------------------------------------------------------------
+
+
+def test_a_voice_that_comes_too_late_is_replaced_by_the_text(strict: Any) -> None:
+    strict.policy = SessionPolicy(hard_s=2.5, speculate=False)
+    strict.synthesizers = [FakeSynthesizer(Script(), Script(first_s=1.99), Script())]
+    strict.responders = [FakeResponder(Script(), Script(first_s=0.9), Script())]
+    talk(strict)
+    assert waited(strict) <= 2.5
+    assert heard(strict) == strict.host.say[0]
+    assert strict.audio_ms(1) == 0
+    assert [(d.stage, d.target) for d in strict.all(Degraded)] == [("tts", "text")]
+
+
+# --- everything ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("hard_s", [6.0, 2.5])
+@pytest.mark.parametrize("stages", ["transcribers", "responders", "synthesizers", "all"])
+def test_stages_that_do_not_even_close_cost_no_more(room: Any, stages: str, hard_s: float) -> None:
+    room.policy = SessionPolicy(hard_s=hard_s, speculate=False)
+    clinging = {
+        "transcribers": [ClingingTranscriber()],
+        "responders": [ClingingResponder()],
+        "synthesizers": [ClingingSynthesizer()],
+    }
+    for slot, stage in clinging.items():
+        if stages in (slot, "all"):
+            setattr(room, slot, stage)
+
+    async def story() -> None:
+        await room.until(ReplyDone, 0)
+        await room.speak()
+        await room.until(ReplyDone, 1)
+        await asyncio.sleep(3600 * 3)  # they close at last
+
+    room.hold(story)
+    assert waited(room) <= hard_s
+    assert heard(room) in (UNHEARD, SPEECHLESS, room.host.say[0])
+
+
+def test_who_cannot_be_answered_because_storage_hangs_is_told(strict: Any) -> None:
+    async def story() -> None:
+        await strict.until(ReplyDone, 0)
+        strict.host.accept_s = 20.0
+        await strict.speak()
+        await strict.until(ReplyDone, 1)
+
+    strict.hold(story)
+    [fault] = strict.all(Fault)
+    [decided] = strict.all(SpeechStopped)
+    assert (fault.turn, fault.code, fault.fatal) == (1, "storage_slow", False)
+    assert strict.at(fault) - strict.at(decided) <= HARD_S
+    assert heard(strict) == strict.host.say[0]
+
+
+DELAYS = st.builds(
+    lambda first_s, gap_s, fault, after: Script(
+        first_s, gap_s, after, OSError("gone") if fault == "error" else None, fault == "stall"
+    ),
+    st.sampled_from([0.0, 0.5, 0.99, 1.5, 1.99, 3.0]),
+    st.sampled_from([0.0, 0.3, 0.99]),
+    st.sampled_from([None, None, "error", "stall"]),
+    st.integers(0, 8),
+)
+
+
+@settings(
+    max_examples=60,
+    phases=[Phase.explicit, Phase.generate],
+    derandomize=True,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(
+    stt=st.lists(DELAYS, min_size=1, max_size=2),
+    llm=st.lists(DELAYS, min_size=1, max_size=2),
+    tts=st.lists(DELAYS, min_size=1, max_size=2),
+    hard_s=st.sampled_from([2.5, 4.0, 6.0]),
+    speculate=st.booleans(),
+    silence_ms=st.sampled_from([300, 800, 3000]),
+)
+@example([Script(0.99)], [Script(0, 0.3, 5, stall=True)], [Script(0.99)], 4.0, True, 300)
+@example([Script(1.99)], [Script(0.5, 0.99)], [Script(1.99)], 6.0, True, 3000)
+def test_however_slow_the_stages_are(
+    room: Any,
+    stt: list[Script],
+    llm: list[Script],
+    tts: list[Script],
+    hard_s: float,
+    speculate: bool,
+    silence_ms: int,
+) -> None:
+    room = type(room)()
+    turns = TurnPolicy(silence_ms=silence_ms, adaptive=False)
+    room.policy = SessionPolicy(turns, hard_s=hard_s, speculate=speculate)
+    room.host.say = ("Well this is a reply whose first sentence takes its time to come to an end.",)
+    room.transcribers = [FakeTranscriber(s, provider=f"stt{i}") for i, s in enumerate(stt)]
+    room.responders = [FakeResponder(s, provider=f"llm{i}") for i, s in enumerate(llm)]
+    room.synthesizers = [FakeSynthesizer(s, provider=f"tts{i}") for i, s in enumerate(tts)]
+
+    async def story() -> None:
+        await room.until(ReplyDone, 0, within_ms=90_000)
+        await room.speak()
+        await room.until(ReplyDone, 1, within_ms=90_000)
+
+    room.hold(story)
+    assert waited(room) <= hard_s

