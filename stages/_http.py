@@ -16,6 +16,7 @@ go where the configuration says, or nowhere. Secrets are in no error and no log 
 import asyncio
 import base64
 import json
+import math
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
@@ -27,6 +28,7 @@ import httpx
 
 from pipeline.errors import CallerError, Phase, StageBusy, StageError, StageFailed
 from pipeline.frames import Slot
+from pipeline.guard import first_due
 from stages._sse import EventStream, MalformedStream
 
 CONNECT_S = 2.0
@@ -39,6 +41,10 @@ IDLE_S = 60.0
 """A connection is kept this long for the next call: a conversation's pauses cost no handshake."""
 
 PROBE_S = 1.0
+BUDGET_HEADER = "X-Budget-Ms"
+"""Tells a server how many milliseconds it has for the first item that is of use; who cannot make it
+may save the work. Left out where nobody waits."""
+
 MAX_RETRY_AFTER_S = 300.0
 MAX_MESSAGE = 200
 """Characters of a server's message that are passed on."""
@@ -155,15 +161,23 @@ class HttpClient:
         )
 
     @asynccontextmanager
-    async def post_json(self, path: str, body: Mapping[str, Any]) -> AsyncIterator[Answer]:
+    async def post_json(
+        self, path: str, body: Mapping[str, Any], headers: Mapping[str, str] | None = None
+    ) -> AsyncIterator[Answer]:
         """POST an object. Leaving the context closes a body that has not been read to its end.
 
         Lone surrogates, which no UTF-8 has, become question marks. Raises as the module says.
         """
         content = json.dumps(body, ensure_ascii=False).encode(errors="replace")
-        headers = {"Content-Type": "application/json"}
-        request = self._client.build_request("POST", path, content=content, headers=headers)
+        lines = {**(headers or {}), "Content-Type": "application/json"}
+        request = self._client.build_request("POST", path, content=content, headers=lines)
         async with self._send(request) as answer:
+            yield answer
+
+    @asynccontextmanager
+    async def get(self, path: str) -> AsyncIterator[Answer]:
+        """GET something. See `post_json`."""
+        async with self._send(self._client.build_request("GET", path)) as answer:
             yield answer
 
     @asynccontextmanager
@@ -219,6 +233,11 @@ class HttpClient:
 
     @asynccontextmanager
     async def _send(self, request: httpx.Request) -> AsyncIterator[Answer]:
+        if self._client.is_closed:
+            raise self.failed("connect", "closed")
+        left_s = first_due.get() - asyncio.get_running_loop().time()
+        if math.isfinite(left_s):
+            request.headers[BUDGET_HEADER] = str(max(0, round(left_s * 1000)))
         try:
             response = await self._client.send(request, stream=True)
         except httpx.PoolTimeout as error:
@@ -227,6 +246,8 @@ class HttpClient:
         except httpx.TransportError as error:
             raise self.failed("connect", _describe(error)) from error
         try:
+            if self._client.is_closed:  # it was connecting: the pool knew of nothing to close
+                raise self.failed("connect", "closed")
             if not response.is_success:
                 raise await self._error(response)
             coding = response.headers.get("Content-Encoding", "identity").lower()

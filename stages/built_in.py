@@ -40,7 +40,11 @@ def _openai_stt(options: Options) -> Any:
     server = options.stt_server
     assert server is not None
     return OpenAITranscriber(
-        server.url, server.model, api_key=server.key, language=options.language
+        server.url,
+        server.model,
+        api_key=server.key,
+        language=options.language,
+        word_times=options.stt_words,
     )
 
 
@@ -55,7 +59,11 @@ def _check_whisper(options: Options) -> str | None:
 def _whisper(options: Options) -> Any:
     from stages.stt.whisper import WhisperTranscriber
 
-    return WhisperTranscriber(options.whisper_model, language=options.language)
+    return WhisperTranscriber(
+        options.whisper_model,
+        language=options.language,
+        word_timestamps=options.whisper_words,
+    )
 
 
 def _check_pocketsphinx(options: Options) -> str | None:

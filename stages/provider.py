@@ -25,9 +25,12 @@ class Options:
     """What the built-in providers are told. None stands for what nobody has configured.
 
     `language` is the code of what people speak ("en"); without it recognisers find out themselves.
+    `whisper_words` and `stt_words` ask Whisper and the transcription server for the words' times.
     """
 
     whisper_model: str = "base"
+    whisper_words: bool = False
+    stt_words: bool = False
     language: str | None = None
     stt_server: Server | None = None
     llm_server: Server | None = None

@@ -1,6 +1,6 @@
 """One utterance on its way through a worker process: what the local recognisers share."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 
 import numpy as np
 
@@ -15,9 +15,10 @@ LIMIT_SAMPLES = LONGEST_S * INPUT_RATE_HZ
 class WorkerRecognition:
     """A `pipeline.stage.Recognition` whose work a worker process does.
 
-    The job's messages are "open" (`partials`: are they wanted?), "audio" (16-bit samples, in pieces
-    of at least `message_samples`) and "finish"; its replies are "partial" (`text`, `language`) and
-    "final" (also `confidence` and `words`, each with its first and last millisecond).
+    The job's messages are "open" (`partials`: are they wanted? `hints`: what may be heard), "audio"
+    (16-bit samples, in pieces of at least `message_samples`) and "finish"; its replies are
+    "partial" (`text`, `language`) and "final" (also `confidence` and `words`, each with its first
+    and last millisecond).
     """
 
     def __init__(
@@ -26,6 +27,7 @@ class WorkerRecognition:
         turn: int,
         message_samples: int,
         on_partial: Callable[[Transcript], None] | None = None,
+        hints: Sequence[str] = (),
     ) -> None:
         self._turn = turn
         self._message_samples = message_samples
@@ -34,7 +36,7 @@ class WorkerRecognition:
         self._kept: list[Samples] = []
         self._kept_samples = 0
         self._job = worker.open_job(None if on_partial is None else self._hear)
-        self._job.send("open", {"partials": on_partial is not None})
+        self._job.send("open", {"partials": on_partial is not None, "hints": [*hints]})
 
     def feed(self, pcm: Samples) -> None:
         """Take the utterance's next audio. A plain call: never blocks, never raises."""

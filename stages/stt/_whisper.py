@@ -1,26 +1,105 @@
 """Whisper inside its worker process: audio is gathered while the person speaks, decoded after.
 
 One utterance is decoded at a time, from features to the last of faster-whisper's lazily computed
-segments. Messages of other utterances wait until it is done, but a cancellation is seen between two
-segments.
+segments. Messages of other utterances wait until it is done, but a cancellation is seen between
+two segments, and between the encoder and the decoder.
+
+Partial transcripts are decodes of all the audio so far, made in two pieces, encoder and decoder: a
+final that is wanted meanwhile waits for the piece under way, and the partial is dropped. A second
+CTranslate2 worker (`inter_threads`) would share the weights, but the cores as well: a final of
+400 ms that was wanted 50 ms into a partial took 850 ms with one worker and 690 ms with two (a tiny
+model, two busy cores). Neither will do, so there is one worker, and `stages.stt._share` begins no
+piece that could still be at work when a final is wanted.
 """
 
+import logging
 import math
 import time
 from collections import deque
+from collections.abc import Generator
+from dataclasses import dataclass, field
 
 import numpy as np
-import numpy.typing as npt
-from faster_whisper import WhisperModel
 
 from pipeline.frames import INPUT_RATE_HZ
 from stages._worker_main import Header, LoadError, Reply
+from stages.stt._agreement import Agreement
+from stages.stt._share import Share
+from stages.stt._whisper_model import Abandoned, Audio, Glance, Model, keep_memory
 from stages.stt.whisper_models import check, locate
+
+log = logging.getLogger("stages.stt.whisper")
 
 _WINDOW_SAMPLES = 30 * INPUT_RATE_HZ
 """Whisper looks at 30 s at a time; longer audio needs timestamps to move on at a word's end."""
 
 _SCALE = np.float32(1 / 32768)
+
+_NEWS_BYTES = 2 * INPUT_RATE_HZ // 2
+"""A partial is worth its while when there is half a second of new audio."""
+
+LEAST_TOKENS, MORE_TOKENS = 8, 4
+"""So many are reckoned with at least, and so many more than the last partial had."""
+
+_SLICE_SAMPLES = INPUT_RATE_HZ // 20
+_SPEECH_RANGE = 1 / 20
+"""A slice of 50 ms within 26 dB of the loudest counts as loud."""
+
+
+@dataclass(slots=True)
+class Utterance:
+    """One utterance's audio, and what its partials have said."""
+
+    reply: Reply
+    partials: bool
+    hotwords: str | None
+    audio: bytearray = field(default_factory=bytearray)
+    agreement: Agreement = field(default_factory=Agreement)
+    loud_at_s: float = -math.inf
+    """When audio whose end was loud last came."""
+    seen_bytes: int = 0
+    """How much of the audio the last partial had."""
+    expected_tokens: int = LEAST_TOKENS
+    """How many the next partial may have."""
+    _loudest: float = 1.0
+
+    def feed(self, pcm: bytes, now_s: float) -> None:
+        """Keep the next audio."""
+        self.audio += pcm
+        if not self.partials:
+            return
+        samples = np.frombuffer(pcm, np.int16).astype(np.float32)
+        slices = [samples[max(0, end - _SLICE_SAMPLES) : end] for end in _ends(len(samples))]
+        levels = [float(np.sqrt(np.mean(slice_ * slice_))) for slice_ in slices]
+        self._loudest = max(self._loudest, *levels)
+        if levels[-1] > self._loudest * _SPEECH_RANGE:
+            self.loud_at_s = now_s
+
+    @property
+    def has_news(self) -> bool:
+        """Is there enough new audio for a partial, and still all of it in one window?"""
+        return (
+            self.partials
+            and len(self.audio) >= self.seen_bytes + _NEWS_BYTES
+            and len(self.audio) <= 2 * _WINDOW_SAMPLES
+        )
+
+    def samples(self) -> Audio:
+        return np.frombuffer(bytes(self.audio), np.int16).astype(np.float32) * _SCALE
+
+
+@dataclass(slots=True)
+class Partial:
+    """The partial under way."""
+
+    job: int
+    glance: Generator[None, None, Glance]
+    encoded: bool = False
+
+
+def _ends(length: int) -> range:
+    """Where slices end, the last one with the audio."""
+    return range(length % _SLICE_SAMPLES or min(length, _SLICE_SAMPLES), length + 1, _SLICE_SAMPLES)
 
 
 class Whisper:
@@ -31,17 +110,22 @@ class Whisper:
             raise LoadError(problem)
         started = time.perf_counter()
         self._options = options
-        self._model = WhisperModel(
+        self._model = Model(
             str(locate(options["model"])),
-            device="cpu",
             compute_type=options["compute_type"],
             cpu_threads=options["cpu_threads"],
-            local_files_only=True,
         )
-        self._audio: dict[int, bytearray] = {}
+        self._token_s = 0.0
+        self._utterances: dict[int, Utterance] = {}
         self._finished: deque[tuple[int, Reply]] = deque()
-        # The first decode allocates, and shows whether the files are any good.
-        self._transcribe(np.zeros(INPUT_RATE_HZ, np.float32), None)
+        self._partial: Partial | None = None
+        # The first decode allocates, and shows whether the files are any good; the second tells
+        # what one costs.
+        for level in (0.0, 1e-3):
+            self._transcribe(np.full(INPUT_RATE_HZ, level, np.float32), None, None)
+        self._share = Share(
+            time.perf_counter(), encoder_s=self._model.encode_s, token_s=self._token_s
+        )
         self.report: Header = {
             "model": options["model"],
             "multilingual": self._model.model.is_multilingual,
@@ -50,47 +134,69 @@ class Whisper:
 
     def handle(self, job: int, kind: str, header: Header, payload: bytes, reply: Reply) -> None:
         if kind == "open":
-            self._audio[job] = bytearray()
+            self._utterances[job] = Utterance(
+                reply, header["partials"], " ".join(header["hints"]) or None
+            )
         elif kind == "audio":
-            self._audio[job] += payload
+            self._utterances[job].feed(payload, time.perf_counter())
         elif kind == "finish":
             self._finished.append((job, reply))
         else:
             raise ValueError(f"unknown message {kind!r}")
 
     def cancel(self, job: int) -> None:
-        self._audio.pop(job, None)
+        self._utterances.pop(job, None)
 
     def work(self) -> bool:
-        """Decode the utterance that was finished first. See `Handler.work`."""
-        if not self._finished:
-            return False
-        job, reply = self._finished.popleft()
-        audio = self._audio.pop(job, None)
-        if audio is None:  # cancelled
+        """Decode the utterance that was finished first, else a piece of a partial.
+
+        See `Handler.work`.
+        """
+        if self._finished:
+            self._partial = None
+            self._finish(*self._finished.popleft())
             return True
+        if self._partial is None:
+            self._begin()
+        return self._partial is not None and self._go_on(self._partial)
+
+    # --- finals ------------------------------------------------------------------------------
+
+    def _finish(self, job: int, reply: Reply) -> None:
+        utterance = self._utterances.pop(job, None)
+        if utterance is None:  # cancelled
+            return
+        self._model.cancelled = lambda: reply.cancelled
         try:
-            samples = np.frombuffer(audio, np.int16).astype(np.float32) * _SCALE
-            result = self._transcribe(samples, reply)
+            samples = utterance.samples()
+            result = self._transcribe(samples, utterance.hotwords, reply)
+        except Abandoned:
+            return
         except Exception as error:  # one bad utterance must not end the process for the others
             reply("failed", {"text": f"{type(error).__name__}: {error}"}, last=True)
         else:
             reply("final", result, last=True)
-        return True
+            if 0 < len(samples) <= _WINDOW_SAMPLES:
+                self._share.encoder.measured(self._model.encode_s)
+                self._share.token.measured(self._token_s)
+        finally:
+            self._model.cancelled = lambda: False
 
-    def _transcribe(self, samples: npt.NDArray[np.float32], reply: Reply | None) -> Header:
+    def _transcribe(self, samples: Audio, hotwords: str | None, reply: Reply | None) -> Header:
         if not len(samples):
             return {"text": "", "language": None, "confidence": None, "words": []}
         options = self._options
+        tokens = 0
         segments, info = self._model.transcribe(
             samples,
-            language=options["language"],
+            language=options["language"] or self._model.language_of(samples),
             beam_size=options["beam_size"],
             # One temperature: a second try would double the latency just when it is longest.
             temperature=0.0,
             condition_on_previous_text=False,
             without_timestamps=options["without_timestamps"] and len(samples) <= _WINDOW_SAMPLES,
             word_timestamps=options["word_timestamps"],
+            hotwords=hotwords,
             vad_filter=False,
         )
         texts: list[str] = []
@@ -100,6 +206,7 @@ class Whisper:
             if reply is not None and reply.cancelled:
                 break
             texts.append(segment.text)
+            tokens += len(segment.tokens)
             weight = max(segment.end - segment.start, 0.01)
             weighted += weight * math.exp(segment.avg_logprob)
             weights += weight
@@ -107,6 +214,7 @@ class Whisper:
                 [word.word.strip(), round(word.start * 1000), round(word.end * 1000)]
                 for word in segment.words or ()
             ]
+        self._token_s = self._model.decode_s / max(tokens, LEAST_TOKENS)
         return {
             "text": "".join(texts).strip(),
             "language": info.language,
@@ -114,7 +222,58 @@ class Whisper:
             "words": words,
         }
 
+    # --- partials ----------------------------------------------------------------------------
+
+    def _begin(self) -> None:
+        """Begin a partial for who has waited longest, if one may be begun."""
+        now_s = time.perf_counter()
+        for job, utterance in self._utterances.items():
+            expected = utterance.expected_tokens
+            if utterance.has_news and self._share.may_encode(now_s, utterance.loud_at_s, expected):
+                del self._utterances[job]  # to the end of the line
+                self._utterances[job] = utterance
+                utterance.seen_bytes = len(utterance.audio)
+                glance = self._model.glance(
+                    utterance.samples(), self._options["language"], utterance.hotwords
+                )
+                self._partial = Partial(job, glance)
+                return
+
+    def _go_on(self, partial: Partial) -> bool:
+        """The next piece of a partial; false while it must not begin."""
+        utterance = self._utterances.get(partial.job)
+        if utterance is None:  # cancelled
+            self._partial = None
+            return True
+        started = time.perf_counter()
+        expected = utterance.expected_tokens
+        if partial.encoded and not self._share.may_decode(started, utterance.loud_at_s, expected):
+            return False
+        found: Glance | None = None
+        try:
+            next(partial.glance)
+        except StopIteration as stop:
+            found = stop.value
+            self._partial = None
+        except Exception as error:  # the final will tell whether the utterance is at fault
+            self._partial = None
+            utterance.partials = False
+            log.warning("no more partials of this utterance: %r", error)
+        now_s = time.perf_counter()
+        self._share.spent(now_s, now_s - started)
+        if found is None:
+            partial.encoded = True
+            self._share.encoder.measured(self._model.encode_s)
+            return True
+        self._share.token.measured((now_s - started) / max(found.tokens, LEAST_TOKENS))
+        utterance.expected_tokens = max(LEAST_TOKENS, found.tokens + MORE_TOKENS)
+        before = utterance.agreement.text
+        if (shown := utterance.agreement.add(found.text)) != before:
+            utterance.reply("partial", {"text": shown, "language": found.language})
+        return True
+
 
 def handler(options: Header) -> Whisper:
     """The worker's factory."""
+    keep_memory()
     return Whisper(options)

@@ -15,6 +15,7 @@ import numpy as np
 
 from pipeline.frames import INPUT_RATE_HZ, Samples, Transcript, Word
 from stages._http import Answer, HttpClient, Refused
+from stages.stt._hints import bounded
 
 LIMIT_SAMPLES = 120 * INPUT_RATE_HZ
 """An utterance's audio beyond 120 s is ignored; what came before it is recognised."""
@@ -23,6 +24,9 @@ LEAST_SAMPLES = INPUT_RATE_HZ // 10
 """Servers refuse less than 0.1 s: there is no word in it."""
 
 MAX_REPLY_BYTES = 1 << 20
+MAX_CHARACTERS = 20_000
+"""Nobody says more in two minutes: a longer transcript is a recogniser gone wild."""
+
 
 _LANGUAGES = {
     "arabic": "ar",
@@ -89,12 +93,20 @@ class OpenAITranscriber:
         self._http = HttpClient(base_url, stage="stt", provider=provider, api_key=api_key)
 
     def open(
-        self, turn: int, on_partial: Callable[[Transcript], None] | None = None
+        self,
+        turn: int,
+        on_partial: Callable[[Transcript], None] | None = None,
+        hints: Sequence[str] = (),
     ) -> "OpenAIRecognition":
-        """Begin an utterance. `on_partial` is never called: nothing is known before the upload."""
-        return OpenAIRecognition(self, turn)
+        """Begin an utterance. `on_partial` is never called: nothing is known before the upload.
 
-    async def transcribe(self, turn: int, audio: Samples) -> AsyncGenerator[Transcript, None]:
+        `hints` go along as `prompt`, as many as fit `stages.stt._hints`.
+        """
+        return OpenAIRecognition(self, turn, ", ".join(bounded(hints)))
+
+    async def transcribe(
+        self, turn: int, audio: Samples, prompt: str = ""
+    ) -> AsyncGenerator[Transcript, None]:
         """Upload one utterance: partials if the server streams, then the final transcript.
 
         A server that refuses `verbose_json` is asked once more, for `json`, and from then on at
@@ -103,14 +115,14 @@ class OpenAITranscriber:
         file = wav(audio)
         if self._verbose:
             try:
-                async with aclosing(self._ask(turn, file, verbose=True)) as transcripts:
+                async with aclosing(self._ask(turn, file, prompt, verbose=True)) as transcripts:
                     async for transcript in transcripts:
                         yield transcript
                 return
             except Refused as error:
                 if error.status not in (400, 422):
                     raise
-        async with aclosing(self._ask(turn, file, verbose=False)) as transcripts:
+        async with aclosing(self._ask(turn, file, prompt, verbose=False)) as transcripts:
             async for transcript in transcripts:
                 self._verbose = False
                 yield transcript
@@ -124,7 +136,7 @@ class OpenAITranscriber:
         await self._http.aclose()
 
     async def _ask(
-        self, turn: int, file: bytes, *, verbose: bool
+        self, turn: int, file: bytes, prompt: str, *, verbose: bool
     ) -> AsyncGenerator[Transcript, None]:
         fields = {
             "model": self._model,
@@ -134,6 +146,8 @@ class OpenAITranscriber:
             fields["language"] = self._language
         if self._word_times and verbose:
             fields["timestamp_granularities[]"] = "word"
+        if prompt:
+            fields["prompt"] = prompt
         if self._stream:
             fields["stream"] = "true"
         async with self._http.post_form(
@@ -157,7 +171,7 @@ class OpenAITranscriber:
                 match event.get("type"), event.get("delta"):
                     case "transcript.text.delta", str(delta) if delta:
                         heard += delta
-                        if len(heard) > MAX_REPLY_BYTES:
+                        if len(heard) > MAX_CHARACTERS:
                             raise self._http.failed("protocol", "a transcript without end")
                         text = heard.strip()
                         yield Transcript(turn, text, final=False, language=self._language)
@@ -171,6 +185,8 @@ class OpenAITranscriber:
             text = reply["text"]
             if not isinstance(text, str):
                 raise TypeError("text is no text")
+            if len(text) > MAX_CHARACTERS:
+                raise ValueError(f"a text of more than {MAX_CHARACTERS} characters")
             return Transcript(
                 turn,
                 text.strip(),
@@ -189,8 +205,9 @@ class OpenAITranscriber:
 class OpenAIRecognition:
     """One utterance: its audio until it is over, then its upload."""
 
-    def __init__(self, stage: OpenAITranscriber, turn: int) -> None:
+    def __init__(self, stage: OpenAITranscriber, turn: int, prompt: str) -> None:
         self._stage = stage
+        self._prompt = prompt
         self._turn = turn
         self._room = LIMIT_SAMPLES
         self._kept: list[Samples] = []
@@ -213,7 +230,7 @@ class OpenAIRecognition:
         if len(audio) < LEAST_SAMPLES:
             yield Transcript(self._turn, "", final=True)
             return
-        async with aclosing(self._stage.transcribe(self._turn, audio)) as transcripts:
+        async with aclosing(self._stage.transcribe(self._turn, audio, self._prompt)) as transcripts:
             async for transcript in transcripts:
                 yield transcript
 

@@ -4,7 +4,7 @@ The bundled model makes errors in about every fourth word of free speech, so not
 should rest on it; `note` says so wherever the provider is shown.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 
 from pipeline.frames import INPUT_RATE_HZ, Transcript
@@ -45,9 +45,15 @@ class PocketsphinxTranscriber:
         return await self._worker.start()
 
     def open(
-        self, turn: int, on_partial: Callable[[Transcript], None] | None = None
+        self,
+        turn: int,
+        on_partial: Callable[[Transcript], None] | None = None,
+        hints: Sequence[str] = (),
     ) -> WorkerRecognition:
-        """Begin an utterance. Partials come at most every 300 ms of audio, when they changed."""
+        """Begin an utterance. Partials come at most every 300 ms of audio, when they changed.
+
+        `hints` are ignored: the bundled language model has no place for them.
+        """
         return WorkerRecognition(self._worker, turn, _MESSAGE_SAMPLES, on_partial)
 
     def stats(self) -> WorkerStats:

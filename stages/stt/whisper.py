@@ -2,19 +2,23 @@
 
 The weights must be on the machine already (`parley fetch base`): a session never waits for a
 download. Whisper always looks at 30 s, so a decode takes about the same time however short the
-utterance is, and starts when the utterance is over.
+utterance is, and the one that counts starts when the utterance is over. Partial transcripts are
+decodes of their own, for which only spare time is used (`stages.stt._whisper`).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from pipeline.frames import INPUT_RATE_HZ, Transcript
 from stages._worker import Header, Worker, WorkerStats
+from stages.stt._hints import bounded
 from stages.stt._recognition import WorkerRecognition
 from stages.stt.whisper_models import FetchFailed, check, fetch, locate, missing_files
 
 __all__ = ["FetchFailed", "WhisperTranscriber", "check", "fetch", "locate", "missing_files"]
 
 _MESSAGE_SAMPLES = INPUT_RATE_HZ // 2
+_PARTIAL_MESSAGE_SAMPLES = INPUT_RATE_HZ // 10
+"""Who decodes partials must know soon that the person has stopped."""
 
 
 class WhisperTranscriber:
@@ -24,7 +28,7 @@ class WhisperTranscriber:
     `language` None lets a multilingual model detect it. `cpu_threads` 0 leaves the number to
     CTranslate2. `without_timestamps` saves some tokens of every decode; it holds for utterances
     that fit Whisper's 30 s. `word_timestamps` costs another alignment pass. Utterances are decoded
-    one after the other; there are no partial transcripts. The process starts on first use, or with
+    one after the other. The process starts on first use, or with
     `start`.
     """
 
@@ -66,15 +70,27 @@ class WhisperTranscriber:
         return await self._worker.start()
 
     def open(
-        self, turn: int, on_partial: Callable[[Transcript], None] | None = None
+        self,
+        turn: int,
+        on_partial: Callable[[Transcript], None] | None = None,
+        hints: Sequence[str] = (),
     ) -> WorkerRecognition:
-        """Begin an utterance. `on_partial` is never called: Whisper decodes whole utterances.
+        """Begin an utterance.
+
+        A partial's text is the words on which two successive decodes agreed, which no later partial
+        changes, and the latest decode's words after them, which may change. The final owes nothing
+        to either. Partials come while there is speech, as often as a third of the clock allows, and
+        not at all where the encoder takes longer than the silence before a final; they end after
+        30 s of audio.
+
+        `hints` become the decoder's prompt (`hotwords`): as many as fit `stages.stt._hints`.
 
         The transcript's confidence is the mean probability of its tokens. An utterance cancelled
-        before its turn is skipped; a decode that runs is given up at the end of its present
-        segment (30 s of audio at most).
+        before its turn is skipped; a decode that runs is given up after the encoder, or at the end
+        of its present segment (30 s of audio at most).
         """
-        return WorkerRecognition(self._worker, turn, _MESSAGE_SAMPLES)
+        samples = _MESSAGE_SAMPLES if on_partial is None else _PARTIAL_MESSAGE_SAMPLES
+        return WorkerRecognition(self._worker, turn, samples, on_partial, bounded(hints))
 
     def stats(self) -> WorkerStats:
         """What the worker process is doing."""

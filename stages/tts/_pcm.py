@@ -18,6 +18,9 @@ _ENDLESS = 0xFFFF_0000
 _PCM, _EXTENSIBLE = 1, 0xFFFE
 
 _MAGIC = ((b"ID3", "MP3"), (b"OggS", "Ogg"), (b"fLaC", "FLAC"), (b"\x1aE\xdf\xa3", "WebM"))
+_TEXTS = ((b"<!doctype", "HTML"), (b"<html", "HTML"), (b"<?xml", "XML"))
+_JSON = (b'{"', b"{\n", b"{ ")
+
 _MPEG_SYNCS = (0xE2, 0xE3, 0xF2, 0xF3, 0xFA, 0xFB)
 """Second byte of an MPEG layer III frame; that of AAC in ADTS is one of the next."""
 
@@ -119,6 +122,11 @@ def _kind(head: bytes) -> str | None:
     for magic, kind in _MAGIC:
         if head.startswith(magic):
             return kind
+    for magic, kind in _TEXTS:
+        if head.lower().startswith(magic):
+            return kind
+    if head.startswith(_JSON) and head[:_HEAD_BYTES].isascii():
+        return "JSON"
     if head[4:8] == b"ftyp":
         return "MP4"
     if head[0] != 0xFF:

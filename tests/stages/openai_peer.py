@@ -163,13 +163,74 @@ CHATS: dict[str, Callable[[], Any]] = {
         (chunk(content=f"This is sentence {number}. "), 0.001) for number in itertools.count()
     ),
     "empty": lambda: END,
+    "tools": lambda: [
+        chunk(tool_calls=[{"index": 0, "function": {"name": "end", "arguments": "{}"}}]),
+        chunk("tool_calls"),
+        DONE,
+    ],
+    "thinks": lambda: itertools.cycle([0.02, chunk(reasoning="Hm. ", content="")]),
+    "thought": lambda: [chunk(reasoning="Hm. "), *text("<think>Hm.", "</think>"), *END],
+    "bytewise": lambda: itertools.chain.from_iterable(
+        (1.0, bytes([byte])) for byte in b"".join([*HELLO, *END])
+    ),
+    "pages": lambda: [*text("This is a line of a book. " * 50_000), *END],
+    "book": lambda: [*text(*["This is a line of a book. " * 40] * 1250), *END],
+    "crawls": lambda: itertools.chain(*([0.3, part] for part in text(*["and so on "] * 90)), END),
     "line": lambda: itertools.repeat(b"x" * 8192),
     "late": lambda: itertools.chain(HELLO, itertools.repeat(chunk(content=LATE))),
 }
 
 
+def completion(content: Any, finish: str = "stop") -> dict[str, Any]:
+    message = {"role": "assistant", "content": content}
+    return {"choices": [{"index": 0, "message": message, "finish_reason": finish}]}
+
+
+def opinion(messages: list[dict[str, str]]) -> dict[str, Any]:
+    """What a chat model says that judges interviews: 80 of 100 in everything."""
+    rules, task = messages[0]["content"], messages[1]["content"]
+    advice = {"strengths": ["Clear."], "improvements": ["Shorter."], "next_step": "Practise."}
+    if "JudgedAnswer" in rules:
+        mark = {"score": 80, "reason": "One can follow it.", "quote": ""}
+        return dict.fromkeys(("coverage", "structure", "specificity", "length"), mark)
+    if "ToldInterview" in rules:
+        answers = [advice] * task.count('"candidate": ')
+        return {"headline": "Well told", "overall": advice, "answers": answers}
+    return {"summary": "It went well."}
+
+
+COMPLETIONS: dict[str, Any] = {
+    "hello": completion('{"hello": "there"}'),
+    "plain": completion('{"hello": "there"}'),
+    "cut": completion('{"hello": "th', "length"),
+    "empty": completion(" "),
+    "no-text": completion(["a"]),
+    "no-choices": {"choices": []},
+    "no-object": ["hello"],
+    "error": {"error": {"message": "out of memory"}},
+    "long": completion("x" * (100 << 10)),
+    "huge": completion("x" * (1 << 20)),
+    "prose": completion("That was a good answer. I would give it 80 points."),
+    "judge": lambda fields: completion(json.dumps(opinion(fields["messages"]))),
+}
+
+
+async def complete(call: Call, model: str) -> None:
+    if model == "stall":
+        await call.stream("application/json", paused([b'{"choices": [', HANG]))
+    elif model == "html":
+        await call.stream("text/html", paused([b"<p>Welcome</p>"]))
+    elif model == "plain" and "response_format" in call.fields:
+        await call.json({"error": {"message": "response_format is not supported"}}, 400)
+    else:
+        value = COMPLETIONS[model]
+        await call.json(value(call.fields) if callable(value) else value)
+
+
 async def chat(call: Call, model: str) -> None:
-    if model == "json":
+    if not call.fields.get("stream"):
+        await complete(call, model)
+    elif model == "json":
         await call.json({"error": {"message": "streaming is not supported"}})
     elif model == "gzip":
         await call.start("text/event-stream", content_encoding="gzip")
@@ -205,11 +266,13 @@ TRANSCRIPTS: dict[str, Any] = {
     "no-times": {"text": "Hello", "words": [{"word": "Hello", "start": float("nan"), "end": 1}]},
     "error": {"error": "the model is gone"},
     "long": {"text": "x" * (2 << 20)},
+    "wild": {"text": "thank you " * 5000},
     "whisper": VERBOSE,
 }
 STREAMED: dict[str, list[Any]] = {
     "sse": [*DELTAS, FINAL, DONE],
     "sse-eof": DELTAS,
+    "sse-wild": [sse({"type": "transcript.text.delta", "delta": "thank you " * 500})] * 9,
     "sse-done": [*DELTAS, DONE],
     "sse-stall": [*DELTAS, HANG],
 }
@@ -266,6 +329,9 @@ SPEECH: dict[str, Callable[[], Any]] = {
     "wav-head": lambda: [wav(TONE_HZ)[:20]],
     "mp3": lambda: [b"\xff\xfb\x90\x64" + bytes(400)],
     "mp3-tagged": lambda: [b"ID3\x04" + bytes(400)],
+    "page": lambda: [b"<!doctype html><title>Welcome</title>" * 20],
+    "bytewise": lambda: itertools.chain.from_iterable((1.0, bytes([b])) for b in tone()),
+    "late": lambda: itertools.repeat(tone()),
     "stall": lambda: [tone(), HANG],
     "reset": lambda: [tone(), Abort()],
     "empty": lambda: [],

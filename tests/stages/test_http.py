@@ -31,7 +31,9 @@ def post(url: str, model: str, **options: Any) -> StageError | None:
     async def main() -> StageError | None:
         client = HttpClient(url, stage="llm", provider="test", **options)
         try:
-            async with client.post_json("chat/completions", {"model": model}) as answer:
+            async with client.post_json(
+                "chat/completions", {"model": model, "stream": True}
+            ) as answer:
                 await answer.body(1 << 20)
         except StageError as error:
             return error
@@ -238,7 +240,9 @@ def test_when_all_connections_are_in_use_the_provider_is_busy(
         try:
             async with client.post_json("chat/completions", {"model": "stall"}):
                 with pytest.raises(StageBusy, match="all 1 connections are in use"):
-                    async with client.post_json("chat/completions", {"model": "hello"}):
+                    async with client.post_json(
+                        "chat/completions", {"model": "hello", "stream": True}
+                    ):
                         pass
         finally:
             await client.aclose()
@@ -256,9 +260,11 @@ def test_an_answer_that_was_not_read_to_its_end_keeps_no_connection(
         client = HttpClient(peer.url, stage="llm", provider="test")
         try:
             with contextlib.suppress(StageError):
-                async with client.post_json("chat/completions", {"model": model}):
+                async with client.post_json("chat/completions", {"model": model, "stream": True}):
                     pass
-            async with client.post_json("chat/completions", {"model": "hello"}) as answer:
+            async with client.post_json(
+                "chat/completions", {"model": "hello", "stream": True}
+            ) as answer:
                 assert b"Hello" in await answer.body(1 << 20)
         finally:
             await client.aclose()

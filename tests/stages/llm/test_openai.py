@@ -97,6 +97,9 @@ def test_a_reply_that_breaks_off_fails_after_what_was_said(
         ("nested", ("StageFailed", "protocol"), "what should be JSON is not"),
         ("line", ("StageFailed", "protocol"), "a line of more than 65536 bytes"),
         ("empty", ("StageFailed", "empty"), ""),
+        ("tools", ("StageFailed", "empty"), ""),
+        ("thought", ("StageFailed", "empty"), ""),
+        ("pages", ("StageFailed", "protocol"), "a line of more than 65536 bytes"),
         ("broken", ("StageFailed", "connect"), "HTTP 500"),
         ("busy", ("StageBusy", "connect"), "HTTP 429: slow down"),
     ],
@@ -127,6 +130,8 @@ def test_what_is_our_fault_is_not_held_against_the_server(ask: Ask, model: str) 
     [
         ("silent/limit", Limits(first_s=0.5), "", "first"),
         ("keep-alive/limit", Limits(first_s=0.5), "", "first"),
+        ("thinks/limit", Limits(first_s=0.5), "", "first"),
+        ("bytewise/limit", Limits(first_s=0.5), "", "first"),
         ("stall/limit", Limits(first_s=10, stall_s=0.1), "Hello there.", "stall"),
         ("drip/limit", Limits(first_s=10, stall_s=10, total_s=0.1), None, "total"),
     ],
@@ -176,6 +181,18 @@ def test_a_model_that_never_stops_is_stopped_at_a_sentences_end(ask: Ask, peer: 
     assert said(result).endswith(".")
     assert result.error is None
     assert result.outcomes == [SUCCESS]
+
+
+def test_a_book_is_stopped_at_a_sentences_end(ask: Ask) -> None:
+    result = ask("book")
+    assert 1500 <= len(said(result)) < 1530
+    assert result.error is None
+
+
+def test_the_server_is_told_how_long_somebody_will_wait(ask: Ask, peer: Any) -> None:
+    ask("hello/budget", limits=Limits(first_s=30))
+    [asked] = peer.requests("hello/budget")
+    assert 20_000 <= int(asked["headers"]["x-budget-ms"]) <= 30_000
 
 
 def test_the_model_is_told_the_conversation_and_then_what_to_do(ask: Ask, peer: Any) -> None:

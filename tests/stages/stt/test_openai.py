@@ -25,10 +25,11 @@ def hear(peer: Any, bench: Any) -> Hear:
 
     def hear(model: str, *audio: Any, **options: Any) -> Any:
         names = {"limits", "leave_after", "then"} & options.keys()
+        hints = options.pop("hints", ())
         how = {name: options.pop(name) for name in names}
 
         def call(stage: OpenAITranscriber) -> Any:
-            recognition = stage.open(4)
+            recognition = stage.open(4, None, hints)
             for pcm in audio or (AUDIO[:6000], AUDIO[6000:]):
                 recognition.feed(pcm)
             return recognition.finish()
@@ -61,6 +62,14 @@ def test_the_audio_is_uploaded_as_a_wav_file(hear: Hear, peer: Any) -> None:
     assert asked["language"] == "de"
     assert asked["timestamp_granularities[]"] == "word"
     assert "stream" not in asked
+
+
+def test_hints_are_the_prompt(hear: Hear, peer: Any) -> None:
+    hear("plain/hints", hints=("Kubernetes", "gRPC"))
+    hear("plain/hints")
+    told, untold = peer.requests("plain/hints")
+    assert told["prompt"] == "Kubernetes, gRPC"
+    assert "prompt" not in untold
 
 
 def test_no_more_than_two_minutes_are_uploaded(hear: Hear, peer: Any) -> None:
@@ -154,6 +163,8 @@ def test_a_server_that_cannot_stream_may_answer_as_usual(hear: Hear) -> None:
         ("no-text", ("StageFailed", "protocol"), "no transcription"),
         ("no-times", ("StageFailed", "protocol"), "no transcription"),
         ("long", ("StageFailed", "protocol"), "a body of more than 1048576 bytes"),
+        ("wild", ("StageFailed", "protocol"), "a text of more than 20000 characters"),
+        ("sse-wild", ("StageFailed", "protocol"), "a transcript without end"),
         ("error", ("StageFailed", "stream"), "the server says: the model is gone"),
         ("sse-eof", ("StageFailed", "stream"), "it ended before the transcript did"),
         ("sse-done", ("StageFailed", "stream"), "it ended before the transcript did"),

@@ -120,6 +120,109 @@ def test_utterances_are_decoded_in_turn_and_cancelled_ones_skipped(english: Path
     asyncio.run(scene())
 
 
+LOUD = (np.sin(np.arange(16_000) * 0.2) * 8000).astype(np.int16)
+
+
+def worker(model: Path) -> Any:
+    """The handler itself, in this process."""
+    from stages.stt._whisper import Whisper
+
+    return Whisper(
+        {
+            "model": str(model),
+            "compute_type": "int8",
+            "cpu_threads": 1,
+            "beam_size": 1,
+            "language": None,
+            "without_timestamps": True,
+            "word_timestamps": False,
+        }
+    )
+
+
+class Replies:
+    """Stands for the worker's way back."""
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[str, str]] = []
+        self.cancelled = False
+
+    def __call__(
+        self, kind: str, header: Any = None, payload: bytes = b"", *, last: bool = False
+    ) -> None:
+        self.sent.append((kind, header["text"]))
+
+
+def free(handler: Any) -> None:
+    """As if decodes cost nothing and much was saved."""
+    from stages.stt._share import Share
+
+    handler._share = Share(-1e9, encoder_s=0.0, token_s=0.0)
+    handler._share.encoder.measured = handler._share.token.measured = lambda seconds: None
+
+
+def test_partials_come_while_the_person_speaks_and_only_when_asked_for(german: Path) -> None:
+    handler = worker(german)
+    for job, partials in ((1, False), (2, True)):
+        free(handler)
+        replies = Replies()
+        handler.handle(job, "open", {"partials": partials, "hints": ["x"]}, b"", replies)
+        handler.handle(job, "audio", {}, LOUD.tobytes(), replies)
+        assert [handler.work(), handler.work(), handler.work()] == [partials, partials, False]
+        wanted = [("partial", "ich habe das gebaut")] if partials else []
+        assert replies.sent == wanted
+        handler.cancel(job)
+
+
+def test_no_partial_begins_in_silence_or_past_a_window(english: Path) -> None:
+    handler = worker(english)
+    free(handler)
+    replies = Replies()
+    handler.handle(1, "open", {"partials": True, "hints": []}, b"", replies)
+    handler.handle(1, "audio", {}, LOUD.tobytes() + bytes(3200), replies)
+    assert handler.work() is False
+    handler.handle(1, "audio", {}, LOUD.tobytes() * 31, replies)
+    assert handler.work() is False
+
+
+def test_a_final_drops_the_partial_under_way(english: Path) -> None:
+    handler = worker(english)
+    free(handler)
+    replies = Replies()
+    handler.handle(1, "open", {"partials": True, "hints": []}, b"", replies)
+    handler.handle(1, "audio", {}, LOUD.tobytes(), replies)
+    assert handler.work() is True  # encoded, not decoded
+    handler.handle(1, "finish", {}, b"", replies)
+    assert [handler.work(), handler.work()] == [True, False]
+    assert replies.sent == [("final", SCRIPT)]
+
+
+def test_a_cancelled_decode_ends_before_the_decoder(english: Path) -> None:
+    handler = worker(english)
+    replies = Replies()
+    handler.handle(1, "open", {"partials": False, "hints": []}, b"", replies)
+    handler.handle(1, "audio", {}, LOUD.tobytes(), replies)
+    handler.handle(1, "finish", {}, b"", replies)
+    replies.cancelled = True
+    handler._model.decode_s = -1.0
+    assert handler.work() is True
+    assert (handler._model.decode_s, replies.sent) == (-1.0, [])
+
+
+def test_hints_do_no_harm_to_the_text(english: Path) -> None:
+    async def scene() -> str:
+        transcriber = WhisperTranscriber(str(english))
+        try:
+            recognition = transcriber.open(1, None, ["Kubernetes", "x" * 5000] * 100)
+            recognition.feed(AUDIO)
+            async with asyncio.timeout(30):
+                return (await anext(recognition.finish())).text
+        finally:
+            await transcriber.aclose()
+
+    assert asyncio.run(scene()) == SCRIPT
+
+
 def test_a_failing_decode_fails_its_utterance_only(english: Path) -> None:
     async def scene() -> None:
         transcriber = WhisperTranscriber(str(english))

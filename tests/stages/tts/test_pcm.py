@@ -66,6 +66,11 @@ def test_samples_do_not_depend_on_how_the_bytes_were_cut(data: bytes, cuts: list
 @pytest.mark.parametrize(
     ("head", "kind"),
     [
+        (b"<!DOCTYPE html>", "HTML"),
+        (b"<html><body>", "HTML"),
+        (b"<?xml version=", "XML"),
+        (b'{"error": {"message":', "JSON"),
+        (b'{\n  "detail": 1', "JSON"),
         (b"ID3\x04", "MP3"),
         (b"\xff\xfb\x90\x64", "MP3"),
         (b"\xff\xf3\x84\xc4", "MP3"),
