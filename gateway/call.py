@@ -1,54 +1,26 @@
-"""A caller for trying a server out: `parley call`.
-
-It does what any client does (docs/protocol.md): a microphone that never stops, and ears.
-"""
+"""`parley call`: a caller for trying a server out. What is asked for, shown and saved."""
 
 import argparse
 import asyncio
-import json
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import soundfile
-from websockets.asyncio.client import ClientConnection
-from websockets.exceptions import ConnectionClosed
 
+from gateway import call_demo
 from gateway.audio import AudioFormat
-from gateway.call_audio import Microphone, Recording, UnusableAudio, frames, read
+from gateway.call_audio import UnusableAudio, read
+from gateway.call_conversation import Call, Spoken, Typed
 from gateway.call_door import Door, connected
+from gateway.call_narrator import Narrator
+from gateway.call_recording import save
 from gateway.call_screen import JsonScreen, PersonScreen, Screen
-from gateway.dialogue import Dialogue
 from gateway.protocols import native
 from gateway.terminal import DONE, FAILED, CommandFailed, output
-from pipeline.frames import INPUT_RATE_HZ, Samples
-
-LEAVE_S = 10.0
-"""How long the server may take to store the last words and to close, after `bye`."""
 
 SAVED_AS = (".wav", ".flac", ".ogg")
 CLIPS = Path("fixtures/audio")
-
-
-@dataclass(frozen=True, slots=True)
-class Spoken:
-    """A turn that is played."""
-
-    name: str
-    pcm: Samples
-
-    @property
-    def duration_s(self) -> float:
-        return len(self.pcm) / INPUT_RATE_HZ
-
-
-@dataclass(frozen=True, slots=True)
-class Typed:
-    """A turn that is typed."""
-
-    text: str
 
 
 def call(arguments: argparse.Namespace) -> int:
@@ -56,27 +28,33 @@ def call(arguments: argparse.Namespace) -> int:
 
     Raises `CommandFailed` where it cannot begin.
     """
-    if not arguments.turns:
-        raise CommandFailed(f"name what to say: audio files or --text lines{_hint()}")
-    _check_save(arguments.save)
-    turns = [_turn(kind, value) for kind, value in arguments.turns]
+    demo: bool = arguments.demo_barge_in
+    path: Path | None = arguments.save or (call_demo.SAVED if demo else None)
+    _check_save(path)
+    turns = _demo(arguments.turns) if demo else _turns(arguments.turns)
     door = Door(arguments.url, arguments.session, arguments.role, arguments.questions)
     audio = AudioFormat(arguments.encoding, arguments.rate)
-    screen: Screen
-    if arguments.json:
-        screen = JsonScreen(output())
-    else:
-        screen = PersonScreen(output(), quiet=arguments.quiet)
-    held = Call(turns, audio, arguments.timeout, screen, keep=arguments.save is not None)
+    screen = _screen(arguments)
+    saved: str | None = None
+    held = Call(turns, audio, arguments.timeout, screen, keep=path is not None)
     try:
         asyncio.run(_hold(door, held, screen))
-        if held.recording is not None:
-            _save(held.recording, arguments.save, screen)
+        if path is not None:
+            _save(held, path, screen, both=demo)
+            saved = str(path)
     finally:
-        screen.close(held.summary())
+        screen.close(held.summary() | {"saved": saved})
     if held.failure is not None:
         raise CommandFailed(held.failure, FAILED)
     return DONE
+
+
+def _screen(arguments: argparse.Namespace) -> Screen:
+    if arguments.json:
+        return JsonScreen(output())
+    if arguments.demo_barge_in and not arguments.quiet:
+        return Narrator(output())
+    return PersonScreen(output(), quiet=arguments.quiet)
 
 
 async def _hold(door: Door, held: "Call", screen: Screen) -> None:
@@ -85,6 +63,21 @@ async def _hold(door: Door, held: "Call", screen: Screen) -> None:
 
 
 # --- what is asked for -----------------------------------------------------------------------
+
+
+def _demo(given: list[tuple[str, Any]]) -> list[Spoken | Typed]:
+    if given:
+        raise CommandFailed("--demo-barge-in has turns of its own: leave out files and --text")
+    try:
+        return [*call_demo.turns()]
+    except UnusableAudio as error:
+        raise CommandFailed(f"a clip of the demonstration is missing: {error}") from None
+
+
+def _turns(given: list[tuple[str, Any]]) -> list[Spoken | Typed]:
+    if not given:
+        raise CommandFailed(f"name what to say: audio files or --text lines{_hint()}")
+    return [_turn(kind, value) for kind, value in given]
 
 
 def _turn(kind: str, value: Any) -> Spoken | Typed:
@@ -115,183 +108,14 @@ def _check_save(path: Path | None) -> None:
         raise CommandFailed(f"--save {path}: cannot be written")
 
 
-def _save(recording: Recording, path: Path, screen: Screen) -> None:
+def _save(held: Call, path: Path, screen: Screen, *, both: bool) -> None:
+    if held.person is None or held.interviewer is None:
+        return
+    sides = (held.person, held.interviewer) if both else (held.interviewer,)
     try:
-        recording.save(path)
+        save(path, held.audio, *sides)
     except (OSError, soundfile.LibsndfileError) as error:
         raise CommandFailed(f"--save {path}: {error}", FAILED) from None
-    screen.say(f"{path} has the interviewer's side of the call, {recording.duration_s:.1f} s.")
-
-
-# --- the conversation ------------------------------------------------------------------------
-
-
-class Call:
-    """One conversation: says the turns one after the other, hears and shows what comes."""
-
-    def __init__(
-        self,
-        turns: Sequence[Spoken | Typed],
-        audio: AudioFormat,
-        timeout_s: float,
-        screen: Screen,
-        *,
-        keep: bool,
-    ) -> None:
-        self.audio = audio
-        self.recording = Recording(audio) if keep else None
-        self.failure: str | None = None
-        """Why the conversation went wrong, in a sentence."""
-        self._turns = list(turns)
-        self._said = 0
-        self._timeout_s = timeout_s
-        self._screen = screen
-        self._session_id: str | None = None
-        self._dialogue = Dialogue()
-        self._ready = asyncio.Event()
-        self._complete = False
-        self._leaving = False
-
-    def summary(self) -> dict[str, Any]:
-        """The call in numbers."""
-        return {
-            "session_id": self._session_id,
-            "turns": len(self._turns),
-            "said": self._said,
-            "answers": self._dialogue.answers,
-            "complete": self._complete,
-            "failure": self.failure,
-        }
-
-    async def run(self, socket: ClientConnection, session_id: str, hello: dict[str, Any]) -> None:
-        """Hold it. What went wrong is in `failure` afterwards."""
-        self._session_id = session_id
-        listening = asyncio.create_task(self._listen(socket))
-        speaking = asyncio.create_task(self._speak(socket, hello))
-        try:
-            await asyncio.wait({listening, speaking}, return_when=asyncio.FIRST_COMPLETED)
-            if speaking.done() and not listening.done() and self.failure is None:
-                await asyncio.wait({listening}, timeout=LEAVE_S)
-        finally:
-            for task in (listening, speaking):
-                task.cancel()
-            ends = await asyncio.gather(listening, speaking, return_exceptions=True)
-        for end in ends:
-            if isinstance(end, Exception):
-                raise end
-
-    # --- mouth -------------------------------------------------------------------------------
-
-    async def _speak(self, socket: ClientConnection, hello: dict[str, Any]) -> None:
-        """Say everything; returns when it has been answered, or when `failure` is set."""
-        try:
-            async with asyncio.timeout(self._timeout_s):
-                await socket.send(json.dumps(hello))
-                self._screen.status("waiting for the server…")
-                await self._ready.wait()
-        except TimeoutError:
-            self.failure = f"the server was not ready within {self._timeout_s} s"
-            return
-        except ConnectionClosed:
-            return  # `_listen` knows why
-        clock = asyncio.get_running_loop().time
-        microphone = Microphone(self.audio, clock())
-        self._dialogue.end(clock())
-        saying = False
-        try:
-            while True:
-                await asyncio.sleep(max(0.0, microphone.due - clock()))
-                now = clock()
-                if saying and not microphone.speaking:
-                    saying = False
-                    self._dialogue.end(now)
-                elif self._dialogue.answered(now):
-                    if self._complete or self._said == len(self._turns):
-                        self._leaving = True
-                        await socket.send('{"type":"bye"}')
-                        return
-                    saying = True
-                    await self._say(self._turns[self._said], microphone, socket)
-                elif self._dialogue.overdue(now, self._timeout_s):
-                    self.failure = self._unanswered()
-                    return
-                async with asyncio.timeout(self._timeout_s):
-                    await socket.send(microphone.take())
-        except TimeoutError:
-            self.failure = f"the server has taken no audio for {self._timeout_s} s"
-        except ConnectionClosed:
-            return
-
-    async def _say(
-        self, turn: Spoken | Typed, microphone: Microphone, socket: ClientConnection
-    ) -> None:
-        self._said += 1
-        self._dialogue.begin()
-        match turn:
-            case Spoken(name, pcm):
-                self._screen.say(f"♪ {name}, {turn.duration_s:.1f} s")
-                self._screen.status(f"playing {name}…")
-                microphone.say(frames(pcm, self.audio))
-            case Typed(text):
-                await socket.send(json.dumps({"type": "text", "text": text}))
-
-    def _unanswered(self) -> str:
-        if not self._said:
-            return f"the interviewer did not begin within {self._timeout_s} s"
-        turn = self._turns[self._said - 1]
-        what = turn.name if isinstance(turn, Spoken) else repr(turn.text[:40])
-        return f"{what} was not answered within {self._timeout_s} s"
-
-    # --- ears --------------------------------------------------------------------------------
-
-    async def _listen(self, socket: ClientConnection) -> None:
-        """Hear until the connection closes."""
-        clock = asyncio.get_running_loop().time
-        try:
-            async for data in socket:
-                if isinstance(data, bytes):
-                    self._dialogue.hear(clock())
-                    if self.recording is not None:
-                        self.recording.add(data, clock())
-                    continue
-                try:
-                    self._note(json.loads(data), clock())
-                except (ValueError, LookupError, TypeError, RecursionError):
-                    self.failure = "the server sent something that is not Parley's protocol"
-                    return
-        except ConnectionClosed:
-            pass  # the close code says what it means
-        self._closed(socket.close_code, socket.close_reason)
-
-    def _note(self, message: Mapping[str, Any], now: float) -> None:
-        self._dialogue.note(message, now)
-        self._screen.show(message)
-        match message["type"]:
-            case "ready":
-                providers = ", ".join(f"{k} {v}" for k, v in message["providers"].items())
-                self._screen.say(f"session {message['session_id']}: {providers}")
-                self._ready.set()
-            case "clear":
-                if self.recording is not None:
-                    self.recording.clear(now)
-            case "interview":
-                self._complete = bool(message["isComplete"])
-            case "error" if message["fatal"]:
-                self.failure = f"the server ended the interview: {message['message']}"
-
-    def _closed(self, code: int | None, reason: str | None) -> None:
-        if self.failure is not None:
-            return
-        if code == native.CLOSE_FINISHED and (self._leaving or self._complete):
-            unsaid = len(self._turns) - self._said
-            more = f"; of your turns, {unsaid} had no place in it" if unsaid else ""
-            if self._complete:
-                self._screen.say(f"The interview is complete{more}.")
-            return
-        why = {
-            native.CLOSE_RESTARTING: "the server is shutting down",
-            native.CLOSE_OVERLOADED: "the server is full; try again later",
-            None: "the connection broke off",
-            1006: "the connection broke off",
-        }.get(code, f"the server closed the connection with code {code}")
-        self.failure = f"{why}{f' ({reason})' if reason else ''}"
+    duration_s = max(side.duration_s for side in sides)
+    what = "both sides, you on the left" if both else "the interviewer's side of the call"
+    screen.say(f"{path} has {what}, {duration_s:.1f} s.")

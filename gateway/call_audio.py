@@ -1,14 +1,13 @@
-"""Audio at the caller's end: files read with care, microphone frames, the reply as it was heard."""
+"""Audio at the caller's end: files read with care, and microphone frames."""
 
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import soundfile
 
-from gateway.audio import AudioFormat, converter, decode, encode
+from gateway.audio import AudioFormat, converter, encode
 from pipeline.frames import INPUT_RATE_HZ, Samples
 
 FRAME_MS = 20
@@ -17,8 +16,6 @@ LOWEST_FILE_RATE_HZ = 8_000
 HIGHEST_FILE_RATE_HZ = 192_000
 MOST_CHANNELS = 2
 CHUNK_S = 1
-
-LONGEST_RECORDING_S = 3600
 
 
 class UnusableAudio(Exception):
@@ -132,84 +129,3 @@ class Microphone:
         """The frame that is due."""
         self._taken += 1
         return self._speech.popleft() if self._speech else self._silence
-
-
-# --- the reply -------------------------------------------------------------------------------
-
-
-@dataclass(slots=True)
-class _Stretch:
-    """Audio without a gap; `at` is the position of its first sample."""
-
-    at: int
-    parts: list[Samples]
-    length: int
-
-
-class Recording:
-    """What a loudspeaker would have played: audio from when it came, silence between. Pure.
-
-    Audio that comes ahead of time is played after what came before it. At most
-    `LONGEST_RECORDING_S` of it is kept.
-    """
-
-    def __init__(self, audio: AudioFormat) -> None:
-        self._audio = audio
-        self._origin: float | None = None
-        self._stretches: list[_Stretch] = []
-        self._kept = 0
-
-    def add(self, data: bytes, now: float) -> None:
-        """Reply audio came."""
-        pcm = decode(data, self._audio)
-        if self._kept + len(pcm) > LONGEST_RECORDING_S * self._audio.rate_hz:
-            return
-        if self._origin is None:
-            self._origin = now
-        played = self._played(now)
-        if played > self._end:
-            self._stretches.append(_Stretch(played, [], 0))
-        elif not self._stretches:
-            self._stretches.append(_Stretch(0, [], 0))
-        stretch = self._stretches[-1]
-        stretch.parts.append(pcm)
-        stretch.length += len(pcm)
-        self._kept += len(pcm)
-
-    def clear(self, now: float) -> None:
-        """Drop what has not been played."""
-        while self._stretches and (excess := self._end - self._played(now)) > 0:
-            stretch = self._stretches[-1]
-            last = stretch.parts.pop()
-            if excess < len(last):
-                stretch.parts.append(last[:-excess])
-            dropped = min(excess, len(last))
-            stretch.length -= dropped
-            self._kept -= dropped
-            if not stretch.parts:
-                self._stretches.pop()
-
-    @property
-    def duration_s(self) -> float:
-        return self._end / self._audio.rate_hz
-
-    def save(self, path: Path) -> None:
-        """Write a mono 16-bit file; the format is the one that the name's ending says.
-
-        Raises `OSError` or `soundfile.LibsndfileError`.
-        """
-        with soundfile.SoundFile(path, "w", self._audio.rate_hz, 1) as sound:
-            position = 0
-            for stretch in self._stretches:
-                sound.write(np.zeros(stretch.at - position, np.int16))
-                for part in stretch.parts:
-                    sound.write(part)
-                position = stretch.at + stretch.length
-
-    @property
-    def _end(self) -> int:
-        return self._stretches[-1].at + self._stretches[-1].length if self._stretches else 0
-
-    def _played(self, now: float) -> int:
-        assert self._origin is not None
-        return round((now - self._origin) * self._audio.rate_hz)

@@ -106,7 +106,7 @@ async def _new_session(door: Door) -> str:
             body = answer.json()
             if answer.status_code == 201:
                 return _session_id(body["session_id"])
-            message = str(body["error"]["message"])
+            message = str(body.get("detail") or body["title"])
     except httpx.ConnectError:
         raise _nobody(door) from None
     except httpx.TimeoutException:

@@ -37,8 +37,14 @@ class Screen(Protocol):
     def say(self, text: str) -> None:
         """A remark about the call."""
 
+    def play(self, name: str, duration_s: float) -> None:
+        """The caller begins to play a clip."""
+
     def show(self, message: Mapping[str, Any]) -> None:
         """A message of the server."""
+
+    def cut(self, dropped_ms: int) -> None:
+        """So much of the reply had been sent ahead and was dropped, after a `clear`."""
 
     def close(self, summary: Mapping[str, Any]) -> None:
         """The call is over, well or badly. Nothing is shown afterwards."""
@@ -67,6 +73,13 @@ class PersonScreen:
         if not self._quiet:
             self._line("", text, "dim")
 
+    def play(self, name: str, duration_s: float) -> None:
+        self.say(f"♪ {name}, {duration_s:.1f} s")
+        self.status(f"playing {name}…")
+
+    def cut(self, dropped_ms: int) -> None:
+        """Not shown."""
+
     def show(self, message: Mapping[str, Any]) -> None:
         match message["type"]:
             case "transcript" if message["final"]:
@@ -75,6 +88,10 @@ class PersonScreen:
                 self.status(f"listening… {self._tail(message['text'])}")
             case "reply.text":
                 self._line("Parley", message["text"], "green")
+            case "reply.paused":
+                self.say(f"(paused {message['at_ms'] / 1000:.1f} s into the reply)")
+            case "reply.resumed":
+                self.say("(goes on: that was no interruption)")
             case "reply.done" if message["interrupted"]:
                 self.say(f"(interrupted after: {message['heard'] or 'nothing'})")
             case "avatar.state":
@@ -113,6 +130,12 @@ class JsonScreen:
     def say(self, text: str) -> None:
         """Not shown."""
 
+    def play(self, name: str, duration_s: float) -> None:
+        """Not shown."""
+
+    def cut(self, dropped_ms: int) -> None:
+        """Not shown."""
+
     def show(self, message: Mapping[str, Any]) -> None:
         if not isinstance(message.get("turn"), int):
             return
@@ -122,6 +145,10 @@ class JsonScreen:
                 turn["you"] = message["text"]
             case "reply.text":
                 turn["parley"] = f"{turn['parley'] or ''} {message['text']}".strip()
+            case "reply.paused":
+                turn["pauses"].append({"at_ms": message["at_ms"], "resumed_at_ms": None})
+            case "reply.resumed":
+                turn["pauses"][-1]["resumed_at_ms"] = message["at_ms"]
             case "reply.done":
                 turn["heard"], turn["interrupted"] = message["heard"], message["interrupted"]
             case "degraded" | "error":
@@ -154,6 +181,7 @@ def _nothing(turn: int) -> dict[str, Any]:
         "parley": None,
         "heard": None,
         "interrupted": False,
+        "pauses": [],
         "problems": [],
         "metrics": None,
     }

@@ -13,7 +13,10 @@ OPENING = 0
 
 
 class Dialogue:
-    """One call's. The interviewer speaks first: the first `end` begins the wait for its opening."""
+    """One call's. The interviewer speaks first: the first `end` begins the wait for its opening.
+
+    A reply that was paused is not over: either it goes on, or it is done, interrupted.
+    """
 
     def __init__(self) -> None:
         self._before = OPENING - 1
@@ -23,8 +26,14 @@ class Dialogue:
         self._interrupted = False
         self._silent_since: float | None = None
         self._waiting_since = 0.0
+        self._replying = False
+        self._heard_since: float | None = None
         self.answers = 0
         """How often what the caller said was answered to the end."""
+        self.interruptions = 0
+        """How many replies the caller ended."""
+        self.resumptions = 0
+        """How often a reply was paused and went on."""
 
     def begin(self) -> None:
         """The caller begins to say something."""
@@ -40,18 +49,36 @@ class Dialogue:
         kind = message["type"]
         if kind in ("speech.started", "transcript", "reply.started"):
             self._newest = max(self._newest, message["turn"])
-        if kind == "reply.started":
-            self._waiting_since = now
-        elif kind == "reply.done":
-            self._done_at = now
-            self._done = max(self._done, message["turn"])
-            self._interrupted = message["interrupted"]
-            if self._done > OPENING and not self._interrupted:
-                self.answers += 1
+        match kind:
+            case "reply.started":
+                self._replying, self._heard_since = True, None
+                self._waiting_since = now
+            case "reply.paused":
+                self._replying, self._heard_since = False, None
+                self._waiting_since = now
+            case "reply.resumed":
+                self._replying = True
+                self._waiting_since = now
+                self.resumptions += 1
+            case "reply.done":
+                self._replying, self._heard_since = False, None
+                self._done_at = now
+                self._done = max(self._done, message["turn"])
+                self._interrupted = message["interrupted"]
+                if self._interrupted:
+                    self.interruptions += 1
+                elif self._done > OPENING:
+                    self.answers += 1
 
     def hear(self, now: float) -> None:
         """Reply audio came."""
         self._waiting_since = now
+        if self._replying and self._heard_since is None:
+            self._heard_since = now
+
+    def heard_s(self, now: float) -> float:
+        """How long the interviewer has been speaking without a pause; 0 where it is silent."""
+        return 0.0 if self._heard_since is None else now - self._heard_since
 
     def answered(self, now: float) -> bool:
         """Whether the interviewer has said all that it has to say to the caller's words."""

@@ -143,6 +143,50 @@ def test_a_spoken_interview_is_held(server: Server, tmp_path: Path) -> None:
     assert loudness.min() < 0.001  # while the caller spoke
 
 
+def test_a_newcomer_hears_a_false_interruption_and_a_real_one(
+    server: Server, tmp_path: Path
+) -> None:
+    heard = tmp_path / "heard.wav"
+    done = call("--demo-barge-in", "--url", server.url, "--save", heard)
+    assert (done.returncode, done.stderr) == (0, "")
+    story = done.stdout
+    moments = [
+        "into the reply: “Uh-huh.”",
+        "pauses, ",
+        "that was no interruption",
+        "has finished",
+        "says: “I spent the last four years",
+        "into the reply: “Most of my work",
+        "is interrupted, ",
+        "heard, and so remembered: “",
+        "not heard, and so dropped: “",
+        "understood as: “",
+        "has finished",
+        str(heard),
+    ]
+    found = 0
+    for moment in moments:
+        assert moment in story[found:]
+        found = story.index(moment, found) + len(moment)
+    assert "did not" not in story.rpartition("has finished")[2]
+
+    # Left the person, right the interviewer. "Uh-huh": silence on the right, then both are over.
+    pcm, rate_hz = soundfile.read(heard, dtype="int16")
+    assert (rate_hz, pcm.shape[1]) == (16_000, 2)
+    blocks = np.abs(pcm[: len(pcm) // 320 * 320].astype(int)).reshape(-1, 320, 2).max(axis=1) > 100
+    person = np.flatnonzero(blocks[:, 0])
+    uh_huh = person[person < person[0] + 50]
+    paused = blocks[uh_huh[0] + 15 : uh_huh[0] + 30, 1]  # 300 to 600 ms after its beginning
+    assert blocks[: uh_huh[0], 1].sum() > 50
+    assert not paused.any()
+    assert blocks[uh_huh[-1] + 40 : uh_huh[-1] + 140, 1].sum() > 50
+    # At the end of each interruption nothing more comes from the right than before its decision.
+    second = person[person > uh_huh[-1] + 50]
+    third = second[np.flatnonzero(np.diff(second) > 50)[0] + 1]
+    assert blocks[third - 100 : third, 1].sum() > 50
+    assert not blocks[third + 20 : third + 150, 1].any()
+
+
 def test_a_program_follows_an_interview_in_g711_to_its_end(server: Server) -> None:
     done = call(
         *("--text", "I build web services.", "--text", "One turn too many."),

@@ -1,4 +1,4 @@
-"""Files that a caller plays, the microphone's schedule, and the reply as a loudspeaker had it."""
+"""Files that a caller plays, and the microphone's schedule."""
 
 import io
 import tracemalloc
@@ -9,7 +9,7 @@ import pytest
 import soundfile
 
 from gateway.audio import AudioFormat, decode
-from gateway.call_audio import Microphone, Recording, UnusableAudio, frames, read
+from gateway.call_audio import Microphone, UnusableAudio, frames, read
 
 CLIPS = Path(__file__).parents[2] / "fixtures/audio"
 MALFORMED = CLIPS / "malformed"
@@ -164,74 +164,3 @@ def test_the_schedule_does_not_drift() -> None:
         microphone.take()
     assert due[:3] == pytest.approx([5.0, 5.02, 5.04])
     assert due[-1] == pytest.approx(5.0 + 999 * 0.02)
-
-
-# --- the recording ---------------------------------------------------------------------------
-
-
-def ramp(first: int, samples: int) -> bytes:
-    return np.arange(first, first + samples, dtype="<i2").tobytes()
-
-
-def saved(recording: Recording, folder: Path) -> list[int]:
-    recording.save(folder / "reply.wav")
-    pcm, rate_hz = soundfile.read(folder / "reply.wav", dtype="int16")
-    assert rate_hz == 16_000
-    return [int(sample) for sample in pcm]
-
-
-def test_audio_that_comes_ahead_is_played_in_one_piece(tmp_path: Path) -> None:
-    recording = Recording(PCM)
-    recording.add(ramp(1, 320), now=10.0)
-    recording.add(ramp(321, 320), now=10.001)
-    recording.add(ramp(641, 320), now=10.021)
-    assert saved(recording, tmp_path) == list(range(1, 961))
-
-
-def test_there_is_silence_between_replies_and_none_before_the_first(tmp_path: Path) -> None:
-    recording = Recording(PCM)
-    recording.add(ramp(1, 320), now=10.0)
-    recording.add(ramp(1, 320), now=10.1)
-    assert saved(recording, tmp_path) == [*range(1, 321), *[0] * 1280, *range(1, 321)]
-    assert recording.duration_s == pytest.approx(0.12)
-
-
-def test_clear_drops_what_was_not_played(tmp_path: Path) -> None:
-    recording = Recording(PCM)
-    for frame in range(10):  # 200 ms at once
-        recording.add(ramp(1 + 320 * frame, 320), now=10.0)
-    recording.clear(now=10.05)
-    assert saved(recording, tmp_path) == list(range(1, 801))
-
-
-def test_what_comes_after_a_clear_is_played_when_it_comes(tmp_path: Path) -> None:
-    recording = Recording(PCM)
-    recording.add(ramp(1, 1600), now=10.0)
-    recording.clear(now=10.01)
-    recording.add(ramp(9, 160), now=10.02)
-    assert saved(recording, tmp_path) == [*range(1, 161), *[0] * 160, *range(9, 169)]
-
-
-def test_a_clear_after_everything_was_played_drops_nothing(tmp_path: Path) -> None:
-    recording = Recording(PCM)
-    recording.clear(now=9.0)
-    recording.add(ramp(1, 160), now=10.0)
-    recording.clear(now=11.0)
-    assert saved(recording, tmp_path) == list(range(1, 161))
-
-
-def test_a_reply_of_which_nothing_was_played_leaves_nothing(tmp_path: Path) -> None:
-    recording = Recording(PCM)
-    recording.add(ramp(1, 160), now=10.0)
-    recording.add(ramp(1, 160), now=10.5)
-    recording.add(ramp(161, 160), now=10.5)
-    recording.clear(now=10.5)
-    assert saved(recording, tmp_path) == list(range(1, 161))
-
-
-def test_a_recording_keeps_an_hour_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.call_audio.LONGEST_RECORDING_S", 1)
-    recording = Recording(PCM)
-    for second in range(3):
-        recording.add(ramp(0, 16_000), now=float(second))
-    assert recording.duration_s == 1.0

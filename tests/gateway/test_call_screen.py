@@ -28,6 +28,9 @@ TURN: list[dict[str, Any]] = [
     GAVE_WAY,
     {"type": "reply.text", "turn": 1, "text": "Good."},
     {"type": "reply.text", "turn": 1, "text": "And \x1b[2Jthen?"},
+    {"type": "reply.paused", "turn": 1, "at_ms": 740},
+    {"type": "reply.resumed", "turn": 1, "at_ms": 700},
+    {"type": "reply.paused", "turn": 1, "at_ms": 1960},
     {"type": "reply.done", "turn": 1, "interrupted": True, "heard": "Good."},
     {"type": "error", "turn": 1, "code": "odd_audio", "message": "half a sample", "fatal": False},
     METRICS,
@@ -40,7 +43,7 @@ def shown(*, quiet: bool = False, terminal: bool = False) -> str:
         Console(file=written, width=90, force_terminal=terminal, color_system=None), quiet=quiet
     )
     screen.status("connecting…")
-    screen.say("♪ clip.wav, 2.0 s")
+    screen.play("clip.wav", 2.0)
     for message in TURN:
         screen.show(message)
     screen.close({})
@@ -49,16 +52,19 @@ def shown(*, quiet: bool = False, terminal: bool = False) -> str:
 
 def test_a_person_reads_who_said_what() -> None:
     lines = [line.rstrip() for line in shown().splitlines() if line.strip()]
-    assert lines[:7] == [
+    assert lines[:10] == [
         "        ♪ clip.wav, 2.0 s",
         "You     i spent years",
         "!       recognition: pocketsphinx instead of whisper (stall)",
         "Parley  Good.",
         "Parley  And  [2Jthen?",
+        "        (paused 0.7 s into the reply)",
+        "        (goes on: that was no interruption)",
+        "        (paused 2.0 s into the reply)",
         "        (interrupted after: Good.)",
         "!       the server objects: half a sample",
     ]
-    assert lines[7].strip() == "turn 1: voice to voice 10 ms, budget 1000 ms, 990 ms to spare"
+    assert lines[10].strip() == "turn 1: voice to voice 10 ms, budget 1000 ms, 990 ms to spare"
 
 
 def test_quiet_leaves_the_conversation_and_what_went_wrong() -> None:
@@ -96,6 +102,8 @@ def test_a_program_gets_an_object_for_each_turn_and_one_for_the_call() -> None:
     screen = JsonScreen(Console(file=written, width=20))
     screen.status("connecting…")
     screen.say("♪")
+    screen.play("clip.wav", 2.0)
+    screen.cut(120)
     screen.show({"type": "ready", "session_id": "a"})
     for message in TURN:
         screen.show(message)
@@ -110,6 +118,10 @@ def test_a_program_gets_an_object_for_each_turn_and_one_for_the_call() -> None:
         "parley": "Good. And \x1b[2Jthen?",
         "heard": "Good.",
         "interrupted": True,
+        "pauses": [
+            {"at_ms": 740, "resumed_at_ms": 700},
+            {"at_ms": 1960, "resumed_at_ms": None},
+        ],
         "problems": [
             {k: v for k, v in GAVE_WAY.items() if k != "turn"},
             {"type": "error", "code": "odd_audio", "message": "half a sample", "fatal": False},

@@ -103,3 +103,66 @@ def test_a_long_reply_is_not_overdue_while_it_is_heard() -> None:
     assert not dialogue.overdue(131.0, 30)
     dialogue.hear(150.0)
     assert [dialogue.overdue(now, 30) for now in (179.0, 181.0)] == [False, True]
+
+
+def test_a_paused_reply_is_not_over_and_what_is_said_into_it_needs_no_answer() -> None:
+    dialogue = Dialogue()
+    dialogue.end(0.0)
+    dialogue.note(message("reply.started", 0), 0.1)
+    dialogue.note(message("clear", 0, at_ms=2000), 2.1)
+    dialogue.note(message("reply.paused", 0, at_ms=2000), 2.1)
+    assert not dialogue.answered(4.0)
+    dialogue.note(message("reply.resumed", 0, at_ms=2000), 4.0)
+    assert not dialogue.answered(8.0)
+    dialogue.note(done(0), 9.0)
+    assert dialogue.answered(9.5)
+    assert (dialogue.resumptions, dialogue.interruptions, dialogue.answers) == (1, 0, 0)
+
+
+def test_a_paused_reply_that_is_given_up_answers_nothing() -> None:
+    dialogue = opened()
+    dialogue.begin()
+    dialogue.end(6.0)
+    dialogue.note(message("reply.started", 1), 7.0)
+    dialogue.begin()
+    dialogue.note(message("reply.paused", 1, at_ms=700), 8.0)
+    dialogue.note(done(1, interrupted=True), 8.3)
+    dialogue.note(message("speech.started", 2), 8.3)
+    dialogue.end(9.0)
+    assert not dialogue.answered(10.0)
+    dialogue.note(message("reply.started", 2), 10.0)
+    dialogue.note(done(2), 12.0)
+    assert dialogue.answered(12.5)
+    assert (dialogue.resumptions, dialogue.interruptions, dialogue.answers) == (0, 1, 1)
+
+
+def test_a_pause_is_not_overdue_before_the_timeout() -> None:
+    dialogue = opened()
+    dialogue.begin()
+    dialogue.end(100.0)
+    dialogue.note(message("reply.started", 1), 101.0)
+    dialogue.hear(110.0)
+    dialogue.note(message("reply.paused", 1, at_ms=9000), 115.0)
+    assert [dialogue.overdue(now, 30) for now in (144.0, 146.0)] == [False, True]
+    dialogue.note(message("reply.resumed", 1, at_ms=9000), 116.0)
+    assert not dialogue.overdue(145.5, 30)
+
+
+def test_how_long_the_interviewer_has_been_heard_counts_from_the_first_audio_and_from_a_pause() -> (
+    None
+):
+    dialogue = Dialogue()
+    dialogue.hear(0.5)  # of no reply that is known
+    assert dialogue.heard_s(0.6) == 0.0
+    dialogue.note(message("reply.started", 0), 1.0)
+    assert dialogue.heard_s(1.5) == 0.0
+    dialogue.hear(2.0)
+    dialogue.hear(2.02)
+    assert dialogue.heard_s(3.5) == 1.5
+    dialogue.note(message("reply.paused", 0, at_ms=1500), 3.5)
+    assert dialogue.heard_s(4.0) == 0.0
+    dialogue.note(message("reply.resumed", 0, at_ms=1500), 4.5)
+    dialogue.hear(5.0)
+    assert dialogue.heard_s(6.0) == 1.0
+    dialogue.note(done(0), 7.0)
+    assert dialogue.heard_s(8.0) == 0.0

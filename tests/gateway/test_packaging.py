@@ -78,3 +78,10 @@ def test_the_image_asks_for_its_health_without_curl() -> None:
     python, option, script = json.loads(check)
     assert (python, option) == ("python", "-c")
     compile(script, "HEALTHCHECK", "exec")
+
+
+def test_what_the_demonstration_plays_is_installed() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    patterns = project["tool"]["setuptools"]["package-data"]["gateway"]
+    installed = {path.name for pattern in patterns for path in (ROOT / "gateway").glob(pattern)}
+    assert {"uh-huh.flac", "answer.flac", "interruption.flac", "last.flac"} <= installed
