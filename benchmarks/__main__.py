@@ -1,6 +1,6 @@
 """Measure Parley on this machine.
 
-    python -m benchmarks                  all of it, about eight minutes
+    python -m benchmarks                  all of it, about twelve minutes
     python -m benchmarks load             many callers at once
     python -m benchmarks load --sessions 200 --save
 
@@ -9,8 +9,12 @@
   offline   one caller, the stages of a machine without a network: what a person waits for
   load      --sessions callers at once, the server on one core: CPU, lateness, memory
   wer       every clip of fixtures/audio, spoken to the default recogniser: word error rates
+  endpointing  turns cut off in a pause, and the wait after the others: adaptive against fixed
+  whisper   one caller, a Whisper of the size of "tiny", captions on: the wait for the answer
+            when it is prepared in the first silence, and when it is not
+  rest      32 connections, the server on one core: requests a second and how long each takes
 
-Each run starts a gateway of its own on a free port and prints a table. A figure with a limit must
+Each but endpointing starts a gateway of its own on a free port. A figure with a limit must
 hold: the exit code is 1 where one does not, 2 where the load client was too late or too busy for
 its figures to be believed. Close what else is busy first. --save appends each run, with the facts
 of the machine, to benchmarks/results/<name>.json.
@@ -25,12 +29,15 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from benchmarks import runs
 from benchmarks.caller import CallEnded
+from benchmarks.endpointing import endpointing, tables
+from benchmarks.rest import rest
 from benchmarks.result import Result
 from benchmarks.runs import OnProgress, RunFailed
 from benchmarks.server import ServerFailed
+from benchmarks.whisper import whisper
 
 LOG_WIDTH = 110
-NAMES = ("latency", "offline", "load", "wer")
+NAMES = ("latency", "offline", "load", "wer", "endpointing", "whisper", "rest")
 
 
 def _arguments() -> argparse.Namespace:
@@ -62,6 +69,9 @@ def _measure(name: str, sessions: int, console: Console) -> Result:
         "offline": runs.offline,
         "load": lambda on_progress: runs.load(sessions, on_progress),
         "wer": runs.wer,
+        "endpointing": endpointing,
+        "whisper": whisper,
+        "rest": rest,
     }
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     # Drawn seldom: the terminal's work is done on the load client's core.
@@ -87,7 +97,8 @@ def main() -> int:
             console.print(f"{name}: {error}", style="bold red", markup=False)
             code = 1
             continue
-        console.print(result.table())
+        for table in tables(result) if name == "endpointing" else (result.table(),):
+            console.print(table)
         for note in (*result.distrust, *result.notes):
             console.print(f"  {note}", markup=False)
         if arguments.save:

@@ -59,6 +59,8 @@ class Turn:
     interrupted: bool = False
     transcript: str | None = None
     """The final one."""
+    partials: int = 0
+    """How many partial transcripts came."""
 
     @property
     def first_at(self) -> float | None:
@@ -72,7 +74,8 @@ class Turn:
 class Caller:
     """One session. Made by `call`."""
 
-    def __init__(self, socket: ClientConnection) -> None:
+    def __init__(self, socket: ClientConnection, silence_ms: int = SILENCE_MS) -> None:
+        self._silence_ms = silence_ms
         self.turns: dict[int, Turn] = {}
         self.sent_at = array("d")
         """When each 20 ms frame of input audio was handed to the socket."""
@@ -195,6 +198,8 @@ class Caller:
             case "transcript":
                 if message["final"]:
                     self._turn(message["turn"]).transcript = message["text"]
+                else:
+                    self._turn(message["turn"]).partials += 1
             case "reply.started":
                 self._replying = self._turn(message["turn"])
             case "clear":
@@ -210,7 +215,7 @@ class Caller:
 
     def _stopped(self, turn: Turn, at_ms: int, now: float) -> None:
         turn.stopped_at = now
-        turn.ready_at = self._sent_at(deciding_frame(at_ms, SILENCE_MS, FRAME_MS))
+        turn.ready_at = self._sent_at(deciding_frame(at_ms, self._silence_ms, FRAME_MS))
         turn.ended_at = self._sent_at(at_ms // FRAME_MS)
 
     def _sent_at(self, frame: int) -> float | None:
@@ -222,8 +227,10 @@ def _close_code(error: ConnectionClosed) -> int:
 
 
 @asynccontextmanager
-async def call(url: str, **hello: Any) -> AsyncIterator[Caller]:
+async def call(url: str, silence_ms: int = SILENCE_MS, **hello: Any) -> AsyncIterator[Caller]:
     """A session at `url` that has been greeted: `hello` are further fields of the first message.
+
+    `silence_ms` is the endpointing silence that it asks for.
 
     Raises `OSError` or `TimeoutError` where there is no connection, `CallEnded` where the server
     closes before it is ready.
@@ -240,10 +247,10 @@ async def call(url: str, **hello: Any) -> AsyncIterator[Caller]:
         socket = await connection
     except InvalidHandshake as error:
         raise ConnectionRefusedError(str(error)) from error
-    caller = Caller(socket)
+    caller = Caller(socket, silence_ms)
     running = [asyncio.create_task(caller.listen())]
     try:
-        turn_detection = {"mode": "auto", "silence_ms": SILENCE_MS, "adaptive": False}
+        turn_detection = {"mode": "auto", "silence_ms": silence_ms, "adaptive": False}
         await caller.send(
             {"type": "hello", "version": 1, "turn_detection": turn_detection, **hello}
         )

@@ -22,10 +22,11 @@ from typing import Any, TypeAlias
 
 import uvloop
 
-from benchmarks.caller import CallEnded, Caller, Turn, call
+from benchmarks.caller import SILENCE_MS, CallEnded, Caller, Turn, call
 from benchmarks.speech import FRAME_MS, answers, frames
 from benchmarks.tally import Tally
 from benchmarks.timing import percentile
+from pipeline.frames import INPUT_RATE_HZ
 
 REPLY_TIMEOUT_S = 15.0
 REPLY_LIMIT_S = 60.0
@@ -60,6 +61,9 @@ class Plan:
     longest_ms: int | None = None
     barge_in_every: int = 0
     hush: bool = False
+    silence_ms: int = SILENCE_MS
+    shortest_ms: int = 0
+    """Answers that are shorter are left out."""
     questions: int = QUESTIONS
 
 
@@ -69,7 +73,12 @@ class Load:
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.tally = Tally()
-        self._turns = [list(frames(clip.segment(plan.longest_ms))) for clip in answers()]
+        spoken = [clip.segment(plan.longest_ms) for clip in answers()]
+        self._turns = [
+            list(frames(pcm))
+            for pcm in spoken
+            if len(pcm) * 1000 >= plan.shortest_ms * INPUT_RATE_HZ
+        ]
         self._opened: set[int] = set()
         self._steady = asyncio.Event()
         self._over = asyncio.Event()
@@ -145,7 +154,7 @@ class Load:
         """One interview; True when it was over before the turns were."""
         spoken_before = self.tally.spoken
         try:
-            async with call(url, interview=interview) as caller:
+            async with call(url, self.plan.silence_ms, interview=interview) as caller:
                 try:
                     await self._opening(caller)
                     self._opened_by(number)
@@ -259,6 +268,10 @@ def main() -> int:
     parser.add_argument("--longest-ms", type=int, help="cut what is spoken after so much")
     parser.add_argument("--barge-in-every", type=int, default=0, help="interrupt every n-th reply")
     parser.add_argument("--hush", action="store_true", help="stop each reply when it is heard")
+    parser.add_argument(
+        "--silence-ms", type=int, default=SILENCE_MS, help="that ends a turn, as asked for"
+    )
+    parser.add_argument("--shortest-ms", type=int, default=0, help="leave shorter answers out")
     parser.add_argument("--questions", type=int, default=QUESTIONS, help="of each interview")
     parser.add_argument("--core", type=int, help="stay on this core")
     arguments = vars(parser.parse_args())

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -47,14 +48,21 @@ class Server:
     """A gateway that serves within a `with` block, on `core` alone if one is given.
 
     `fakes`: real voice detection, scripted stages behind it (`benchmarks.scripted`); `offline`:
-    `parley serve` with what answers on a machine without a network. Ended by its process id.
+    `parley serve` with what answers on a machine without a network. `environment` has further
+    settings. Ended by its process id.
 
     Raises `ServerFailed` on entering when it does not become ready.
     """
 
     def __init__(
-        self, stages: Literal["fakes", "offline"], *, core: int | None = None, sessions: int = 1
+        self,
+        stages: Literal["fakes", "offline"],
+        *,
+        core: int | None = None,
+        sessions: int = 1,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
+        self._environment = environment or {}
         self._stages = stages
         self._core = core
         self._sessions = sessions
@@ -84,6 +92,7 @@ class Server:
             "PARLEY_DATA_DIR": self._folder.name,
             "PARLEY_LOG_LEVEL": "warning",
             "PARLEY_MAX_SESSIONS": str(self._sessions + SPARE_SESSIONS),
+            **self._environment,
         }
         log = Path(self._folder.name, "server.log")
         with log.open("wb") as output:

@@ -18,6 +18,9 @@ class Tally:
     voice_to_voice: list[float] = field(default_factory=list)
     lateness: list[float] = field(default_factory=list)
     frames_unheard: int = 0
+    partials: int = 0
+    understood: int = 0
+    """Turns whose final transcript has words in it."""
     barge_ins: int = 0
     clear_to_last: list[float] = field(default_factory=list)
     frames_after_clear: int = 0
@@ -40,6 +43,8 @@ class Tally:
         self.lateness += lateness_ms(turn.arrivals, turn.positions_ms)
         self.frames_unheard += unheard(turn.arrivals, turn.positions_ms)
         self.frames_after_clear += turn.frames_after_clear
+        self.partials += turn.partials
+        self.understood += bool(turn.transcript)
         if turn.stopped_at is not None:
             if turn.ready_at is not None:
                 self.ready_to_decision.append((turn.stopped_at - turn.ready_at) * 1000)
