@@ -13,7 +13,7 @@ COPY pyproject.toml README.md LICENSE NOTICE ./
 COPY pipeline ./pipeline
 COPY stages ./stages
 COPY gateway ./gateway
-RUN python -m pip install --no-cache-dir '.[offline,whisper]'
+RUN python -m pip install --no-cache-dir '.[offline,whisper,redis]'
 
 USER parley
 WORKDIR /var/lib/parley

@@ -47,11 +47,11 @@ clean: ## delete what these commands made, except var/ (stored sessions)
 	find pipeline stages gateway benchmarks fixtures tests -name __pycache__ -prune -exec rm -rf {} +
 
 $(RUN_STAMP): pyproject.toml | $(BIN)/python
-	$(PIP) -e '.[offline,whisper]'
+	$(PIP) -e '.[offline,whisper,redis]'
 	@touch $@
 
 $(DEV_STAMP): pyproject.toml | $(BIN)/python
-	$(PIP) -e '.[offline,whisper,dev]'
+	$(PIP) -e '.[offline,whisper,redis,dev]'
 	@touch $(RUN_STAMP) $@
 
 $(BIN)/python:

@@ -1,8 +1,10 @@
 """A session as the store knows it: what it is about, who runs it, how far its interview has come.
 
 The record of session `a` is the entry `session:a`, its transcript the log `transcript:a`. Both
-live for the record's `ttl_s` after their last change. Every change is a compare-and-set: of two
-writers who read the same version, the second gets the store's `Conflict`.
+live for the record's `ttl_s` after their last change, or until somebody deletes them once the
+session is finished. Every change is a compare-and-set: of two writers who read the same version,
+the second gets the store's `Conflict`. What else is stored of a session has a name with the session
+in second place, `recording:a:3`, or says so in its `Put`: `delete` erases all of it.
 
 ::
 
@@ -11,6 +13,7 @@ writers who read the same version, the second gets the store's `Conflict`.
     └── SessionTaken          it is live already, here or in another worker
 """
 
+import hashlib
 import os
 import re
 import secrets
@@ -21,16 +24,22 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from gateway.store import Append, Conflict, Put, Store
+from gateway.store import Append, Conflict, Keep, Put, Store, put_if_absent
 from stages.interview import InterviewConfig
 
 Mode = Literal["voice", "text"]
+Evaluating = Literal["collect", "evaluate"]
+"""Whether answers are judged when somebody asks for it, or each as it is submitted, too."""
 
 SESSION_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 """What a session's id looks like, from beginning to end."""
 
 DEFAULT_MODEL = "auto"
 """The model of a session whose client named none: whatever answers in the reply slot."""
+
+
+DELETED_S = 24 * 3600
+"""Longer than any conversation, so that none that is still live comes back after its deletion."""
 
 
 class SessionError(Exception):
@@ -73,8 +82,10 @@ class Worker(BaseModel):
 class SessionRecord(BaseModel):
     """What is stored of a session.
 
-    `created_at` is seconds since the epoch, `worker` the owner while the session is live, and
-    `interview` what `InterviewSession.to_record` gave, None until the opening question.
+    `created_at` is seconds since the epoch, `started_at` when the interview began, None before that
+    and in what older versions stored. `worker` the owner while the session is live, and
+    `interview` what `InterviewSession.to_record` gave, None until the opening question. What is
+    `finished` does not expire. `uploads` counts the answers that were uploaded.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -88,10 +99,29 @@ class SessionRecord(BaseModel):
     ttl_s: int
     worker: Worker | None = None
     interview: dict[str, Any] | None = None
+    finished: bool = False
+    started_at: float | None = None
+    evaluating: Evaluating = "collect"
+    uploads: int = 0
 
-    def with_interview(self, interview: dict[str, Any]) -> "SessionRecord":
-        """The record after the interview has gone on."""
-        return self.model_copy(update={"interview": interview})
+    @property
+    def lifetime_s(self) -> int | None:
+        """How long what is stored now lives, None until it is deleted."""
+        return None if self.finished else self.ttl_s
+
+    def with_interview(
+        self, interview: dict[str, Any], *, began: float | None = None
+    ) -> "SessionRecord":
+        """The record after the interview has gone on, or begun: then `began` says when.
+
+        With its last answer it is finished.
+        """
+        first = self.interview is None and self.started_at is None
+        started_at = began if first else self.started_at
+        finished = self.finished or interview["isComplete"]
+        return self.model_copy(
+            update={"interview": interview, "started_at": started_at, "finished": finished}
+        )
 
     def with_worker(self, worker: Worker | None) -> "SessionRecord":
         """The record in other hands, or in nobody's."""
@@ -99,11 +129,16 @@ class SessionRecord(BaseModel):
 
     def put(self, version: int | None) -> Put:
         """The write that stores this record over `version`, to be committed with others."""
-        return Put(f"session:{self.id}", self.model_dump_json().encode(), version, self.ttl_s)
+        value = self.model_dump_json().encode()
+        return Put(f"session:{self.id}", value, version, self.lifetime_s)
 
     def transcript(self, item: bytes) -> Append:
         """The write that adds a line to the session's transcript."""
-        return Append(transcript_log(self.id), item, self.ttl_s)
+        return Append(transcript_log(self.id), item, self.lifetime_s)
+
+    def keep_transcript(self) -> Keep:
+        """The write that lets the transcript live as long as the record that is stored with it."""
+        return Keep(transcript_log(self.id), self.lifetime_s)
 
 
 def transcript_log(session_id: str) -> str:
@@ -122,10 +157,26 @@ async def create(
 ) -> tuple[SessionRecord, int]:
     """Store a new session and return it with its version.
 
-    Without `session_id` it gets an id that nobody can guess. Raises the store's `Conflict` where
-    the given one exists. `now` is seconds since the epoch.
+    Arguments are those of `new`. Raises the store's `Conflict` where the given id exists.
     """
-    record = SessionRecord(
+    record = new(config, mode=mode, ttl_s=ttl_s, session_id=session_id, now=now)
+    return record, await save(store, record, None)
+
+
+def new(
+    config: InterviewConfig,
+    *,
+    mode: Mode,
+    ttl_s: int,
+    session_id: str | None = None,
+    now: float | None = None,
+    evaluating: Evaluating = "collect",
+) -> SessionRecord:
+    """A session that is not stored yet.
+
+    Without `session_id` it gets an id that nobody can guess. `now` is seconds since the epoch.
+    """
+    return SessionRecord(
         id=session_id if session_id is not None else secrets.token_hex(16),
         role=config.role,
         model=config.model,
@@ -133,8 +184,8 @@ async def create(
         mode=mode,
         created_at=time.time() if now is None else now,
         ttl_s=ttl_s,
+        evaluating=evaluating,
     )
-    return record, await save(store, record, None)
 
 
 async def load(store: Store, session_id: str) -> tuple[SessionRecord, int]:
@@ -149,6 +200,49 @@ async def save(store: Store, record: SessionRecord, version: int | None) -> int:
     """Store the record over `version` and return the new one. Raises the store's `Conflict`."""
     (stored,) = await store.commit(record.put(version))
     return stored
+
+
+async def finish(store: Store, record: SessionRecord, version: int) -> tuple[SessionRecord, int]:
+    """Store the record over `version` as finished: it and its transcript stay until `delete`.
+
+    Raises the store's `Conflict`.
+    """
+    finished = record.model_copy(update={"finished": True})
+    stored, _ = await store.commit(finished.put(version), finished.keep_transcript())
+    return finished, stored
+
+
+async def page(
+    store: Store, *, limit: int, before: int | None = None
+) -> tuple[list[SessionRecord], int | None]:
+    """Sessions, the one made last first, and where the next page begins, None at the end.
+
+    A page may hold fewer than `limit` although others follow.
+    """
+    found = await store.page("session", limit=limit, before=before)
+    records = [SessionRecord.model_validate_json(entry.value) for _, entry in found.entries]
+    return records, found.next
+
+
+async def delete(store: Store, session_id: str) -> None:
+    """Erase everything about a session, in one step. Raises `NoSuchSession`.
+
+    A worker in which it is still live stores nothing more of it: for `DELETED_S` the store knows a
+    digest of the id, and nothing else.
+    """
+    if await store.get(f"session:{session_id}") is not None:
+        await put_if_absent(store, _deleted(session_id), b"", ttl_s=DELETED_S)
+    if not await store.erase(session_id):
+        raise NoSuchSession(session_id)
+
+
+async def was_deleted(store: Store, session_id: str) -> bool:
+    """Whether a session that is not there has been deleted, as opposed to expired."""
+    return await store.get(_deleted(session_id)) is not None
+
+
+def _deleted(session_id: str) -> str:
+    return f"deleted:{hashlib.sha256(session_id.encode()).hexdigest()}"
 
 
 def alive(owner: Worker, asking: Worker) -> bool:

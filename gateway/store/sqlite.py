@@ -4,6 +4,10 @@ One thread per store owns the connection; the event loop never touches the file.
 written ahead (WAL) with `synchronous=NORMAL`: a commit that has returned survives the death of the
 process, but a power cut may take back the last commits (whole ones, never parts; see
 https://sqlite.org/pragma.html#pragma_synchronous). WAL needs a local file system.
+
+What is deleted is overwritten (`secure_delete=ON`), also the former content of what is changed and
+what has expired and is swept. The journal still holds it until it is written back: `erase` does
+that at once, otherwise SQLite does after a thousand pages.
 """
 
 import asyncio
@@ -16,7 +20,21 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Self, TypeVar
 
-from gateway.store.protocol import Append, Conflict, Entry, Put, StoreClosed, StoreUnavailable
+from gateway.store.protocol import (
+    Append,
+    Conflict,
+    Entry,
+    Keep,
+    Page,
+    Put,
+    StoreClosed,
+    StoreUnavailable,
+    Write,
+    about,
+    check_subject,
+    kind_of,
+    subject_of,
+)
 
 T = TypeVar("T")
 
@@ -31,15 +49,20 @@ SWEEP_ITEMS = 64
 """What a write clears away at most of what has expired: more than it adds, so that the file stops
 growing, and little enough to take no time."""
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 SCHEMA = (
+    # `made` is an entry's first version: the order in which entries came.
     """CREATE TABLE IF NOT EXISTS entries (
-        key TEXT PRIMARY KEY, value BLOB NOT NULL, version INTEGER NOT NULL, expires REAL
+        key TEXT PRIMARY KEY, value BLOB NOT NULL, version INTEGER NOT NULL, expires REAL,
+        kind TEXT NOT NULL, about TEXT NOT NULL, made INTEGER NOT NULL
     ) WITHOUT ROWID""",
+    "CREATE INDEX IF NOT EXISTS entries_listed ON entries (kind, made)",
+    "CREATE INDEX IF NOT EXISTS entries_about ON entries (about)",
     "CREATE INDEX IF NOT EXISTS entries_expires ON entries (expires) WHERE expires IS NOT NULL",
     """CREATE TABLE IF NOT EXISTS logs (
-        log TEXT PRIMARY KEY, length INTEGER NOT NULL, expires REAL
+        log TEXT PRIMARY KEY, length INTEGER NOT NULL, expires REAL, about TEXT NOT NULL
     ) WITHOUT ROWID""",
+    "CREATE INDEX IF NOT EXISTS logs_about ON logs (about)",
     "CREATE INDEX IF NOT EXISTS logs_expires ON logs (expires) WHERE expires IS NOT NULL",
     """CREATE TABLE IF NOT EXISTS items (
         log TEXT NOT NULL, position INTEGER NOT NULL, item BLOB NOT NULL,
@@ -52,19 +75,34 @@ SCHEMA = (
     f"PRAGMA user_version = {SCHEMA_VERSION}",
 )
 
+LAST = 2**63 - 1
+"""Beyond every version."""
+
 GET = """SELECT value, version FROM entries
     WHERE key = :key AND (expires IS NULL OR expires > :now)"""
 NEXT_VERSION = "UPDATE counter SET version = version + 1 RETURNING version"
-INSERT = """INSERT INTO entries (key, value, version, expires)
-    VALUES (:key, :value, :version, :expires)
+INSERT = """INSERT INTO entries (key, value, version, expires, kind, about, made)
+    VALUES (:key, :value, :version, :expires, :kind, :about, :version)
     ON CONFLICT (key) DO UPDATE
-    SET value = excluded.value, version = excluded.version, expires = excluded.expires
+    SET value = excluded.value, version = excluded.version, expires = excluded.expires,
+        about = excluded.about, made = excluded.made
     WHERE expires <= :now"""
-UPDATE = """UPDATE entries SET value = :value, version = :version, expires = :expires
+UPDATE = """UPDATE entries
+    SET value = :value, version = :version, expires = :expires, about = :about
     WHERE key = :key AND version = :expect AND (expires IS NULL OR expires > :now)"""
+FOUND = """SELECT version FROM entries
+    WHERE key = :key AND (expires IS NULL OR expires > :now)"""
+KEEP = tuple(
+    f"""UPDATE {table} SET expires = :expires
+    WHERE {column} = :name AND (expires IS NULL OR expires > :now)"""
+    for table, column in (("entries", "key"), ("logs", "log"))
+)
+PAGE = """SELECT key, value, version, made FROM entries
+    WHERE kind = :kind AND made < :before AND (expires IS NULL OR expires > :now)
+    ORDER BY made DESC LIMIT :limit"""
 DROP_EXPIRED_ITEMS = """DELETE FROM items
     WHERE log = :log AND EXISTS (SELECT 1 FROM logs WHERE log = :log AND expires <= :now)"""
-LENGTHEN = """INSERT INTO logs (log, length, expires) VALUES (:log, 1, :expires)
+LENGTHEN = """INSERT INTO logs (log, length, expires, about) VALUES (:log, 1, :expires, :about)
     ON CONFLICT (log) DO UPDATE
     SET length = CASE WHEN expires <= :now THEN 1 ELSE length + 1 END, expires = excluded.expires
     RETURNING length"""
@@ -76,6 +114,12 @@ DELETE = tuple(
     f"DELETE FROM {table} WHERE {column} = :key"
     for table, column in (("entries", "key"), ("items", "log"), ("logs", "log"))
 )
+ERASE = (
+    "DELETE FROM logs WHERE about = :about RETURNING expires",
+    "DELETE FROM entries WHERE about = :about RETURNING expires",
+)
+ERASE_ITEMS = "DELETE FROM items WHERE log IN (SELECT log FROM logs WHERE about = :about)"
+
 SWEEP = (
     f"""DELETE FROM entries WHERE key IN
         (SELECT key FROM entries WHERE expires <= :now LIMIT {SWEEP_ENTRIES})""",
@@ -126,6 +170,10 @@ class SqliteStore:
             raise
         return store
 
+    @property
+    def kind(self) -> str:
+        return "sqlite"
+
     async def get(self, key: str) -> Entry | None:
         return await self._run(lambda: self._get(key))
 
@@ -145,8 +193,18 @@ class SqliteStore:
     async def read(self, log: str, after: int = 0) -> list[tuple[int, bytes]]:
         return await self._run(lambda: self._read(log, after))
 
-    async def commit(self, *writes: Put | Append) -> tuple[int, ...]:
+    async def commit(self, *writes: Write) -> tuple[int, ...]:
         return await self._run(lambda: self._commit(writes))
+
+    async def page(self, kind: str, *, limit: int, before: int | None = None) -> Page:
+        return await self._run(lambda: self._page(kind, limit, before))
+
+    async def erase(self, subject: str) -> int:
+        check_subject(subject)
+        return await self._run(lambda: self._erase(subject))
+
+    async def ping(self) -> None:
+        await self._run(lambda: self._connected().execute("SELECT 1 FROM counter").fetchone())
 
     async def aclose(self) -> None:
         if self._closed:
@@ -203,11 +261,14 @@ class SqliteStore:
         try:
             _write_ahead(database)
             database.execute("PRAGMA synchronous = NORMAL")
+            database.execute("PRAGMA secure_delete = ON")
             with _transaction(database):
                 (found,) = database.execute("PRAGMA user_version").fetchone()
                 if found > SCHEMA_VERSION:
                     raise StoreUnavailable(f"{self._path} was written by a newer Parley: update")
                 if found < SCHEMA_VERSION:
+                    if found == 1:
+                        _upgrade(database)
                     for statement in SCHEMA:
                         database.execute(statement)
         except BaseException:
@@ -234,19 +295,41 @@ class SqliteStore:
             for statement in DELETE:
                 database.execute(statement, {"key": key})
 
-    def _commit(self, writes: tuple[Put | Append, ...]) -> tuple[int, ...]:
+    def _commit(self, writes: tuple[Write, ...]) -> tuple[int, ...]:
         database = self._connected()
         now = self._clock()
         with _transaction(database):
-            numbers = tuple(
-                _put(database, write, now)
-                if isinstance(write, Put)
-                else _append(database, write, now)
-                for write in writes
-            )
+            numbers = tuple(_write(database, write, now) for write in writes)
             for statement in SWEEP:
                 database.execute(statement, {"now": now})
         return numbers
+
+    def _page(self, kind: str, limit: int, before: int | None) -> Page:
+        values = {
+            "kind": kind,
+            "before": LAST if before is None else before,
+            "limit": limit + 1,
+            "now": self._clock(),
+        }
+        rows = self._connected().execute(PAGE, values).fetchall()
+        entries = tuple((key, Entry(value, version)) for key, value, version, _ in rows[:limit])
+        return Page(entries, rows[limit - 1][3] if len(rows) > limit else None)
+
+    def _erase(self, subject: str) -> int:
+        database = self._connected()
+        now = self._clock()
+        with _transaction(database):
+            database.execute(ERASE_ITEMS, {"about": subject})
+            ends = [
+                expires
+                for statement in ERASE
+                for (expires,) in database.execute(statement, {"about": subject})
+            ]
+        # The journal holds what was erased: write it back and empty it. Where another process reads
+        # just now it is left to the next time, which no erasure fails for.
+        with contextlib.suppress(sqlite3.OperationalError):
+            database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        return sum(expires is None or expires > now for expires in ends)
 
 
 def _write_ahead(database: sqlite3.Connection) -> None:
@@ -279,6 +362,33 @@ def _transaction(database: sqlite3.Connection) -> Iterator[None]:
         raise
 
 
+def _upgrade(database: sqlite3.Connection) -> None:
+    """Make the tables of schema 1 those of schema 2; entries keep the order of their versions."""
+    database.create_function("kind_of", 1, kind_of, deterministic=True)
+    database.create_function("subject_of", 1, subject_of, deterministic=True)
+    for column in ("kind TEXT NOT NULL DEFAULT ''", "about TEXT NOT NULL DEFAULT ''"):
+        database.execute(f"ALTER TABLE entries ADD COLUMN {column}")
+    database.execute("ALTER TABLE entries ADD COLUMN made INTEGER NOT NULL DEFAULT 0")
+    database.execute("ALTER TABLE logs ADD COLUMN about TEXT NOT NULL DEFAULT ''")
+    database.execute(
+        "UPDATE entries SET kind = kind_of(key), about = subject_of(key), made = version"
+    )
+    database.execute("UPDATE logs SET about = subject_of(log)")
+
+
+def _write(database: sqlite3.Connection, write: Write, now: float) -> int:
+    match write:
+        case Put():
+            return _put(database, write, now)
+        case Append():
+            return _append(database, write, now)
+        case Keep():
+            values = {"name": write.name, "expires": _expires(write.ttl_s, now), "now": now}
+            for statement in KEEP:
+                database.execute(statement, values)
+            return 0
+
+
 def _put(database: sqlite3.Connection, write: Put, now: float) -> int:
     (version,) = database.execute(NEXT_VERSION).fetchone()
     values = {
@@ -287,16 +397,24 @@ def _put(database: sqlite3.Connection, write: Put, now: float) -> int:
         "version": version,
         "expires": _expires(write.ttl_s, now),
         "expect": write.expect,
+        "kind": kind_of(write.key),
+        "about": about(write),
         "now": now,
     }
     statement = INSERT if write.expect is None else UPDATE
     if database.execute(statement, values).rowcount != 1:
-        raise Conflict(write.key, write.expect)
+        row = database.execute(FOUND, values).fetchone()
+        raise Conflict(write.key, write.expect, row[0] if row else None)
     return int(version)
 
 
 def _append(database: sqlite3.Connection, write: Append, now: float) -> int:
-    values = {"log": write.log, "expires": _expires(write.ttl_s, now), "now": now}
+    values = {
+        "log": write.log,
+        "expires": _expires(write.ttl_s, now),
+        "about": about(write),
+        "now": now,
+    }
     database.execute(DROP_EXPIRED_ITEMS, values)
     (position,) = database.execute(LENGTHEN, values).fetchone()
     database.execute(ADD_ITEM, {"log": write.log, "position": position, "item": write.item})

@@ -7,7 +7,8 @@ import pytest
 
 from gateway import sessions
 from gateway.sessions import NoSuchSession, SessionRecord, SessionTaken, Worker
-from gateway.store import Conflict, SqliteStore
+from gateway.store import Conflict, Put, SqliteStore
+from pipeline.testing import ManualClock
 from stages.interview import InterviewConfig
 
 CONFIG = InterviewConfig("Product Manager", "llama3.2:1b", 3)
@@ -180,3 +181,111 @@ def test_an_owner_counts_as_dead_only_where_that_is_certain(
 
     monkeypatch.setattr(os, "kill", not_ours)
     assert sessions.alive(parent, me)
+
+
+# --- what stays and what goes ------------------------------------------------------------------
+
+
+def with_clock(
+    tmp_path: Path, story: Callable[[SqliteStore, ManualClock], Awaitable[None]]
+) -> None:
+    async def main() -> None:
+        clock = ManualClock(1000.0)
+        store = SqliteStore(tmp_path / "parley.sqlite3", clock=clock)
+        try:
+            await story(store, clock)
+        finally:
+            await store.aclose()
+
+    asyncio.run(main())
+
+
+def test_an_unfinished_session_expires_and_a_finished_one_stays(tmp_path: Path) -> None:
+    async def story(store: SqliteStore, clock: ManualClock) -> None:
+        for name in ("open", "done"):
+            record, version = await new(store, name)
+            version, _ = await store.commit(record.put(version), record.transcript(b"answer"))
+            if name == "done":
+                finished, version = await sessions.finish(store, record, version)
+                assert finished.finished
+        clock.advance(59)
+        assert await sessions.load(store, "done") == (finished, version)
+        await sessions.load(store, "open")
+        clock.advance(1)
+        with pytest.raises(NoSuchSession):
+            await sessions.load(store, "open")
+        assert await store.read(sessions.transcript_log("open")) == []
+        clock.advance(1e6)
+        record, version = await sessions.load(store, "done")
+        # Nor does a later change give it an end again.
+        await store.commit(record.put(version), record.transcript(b"read the report"))
+        clock.advance(1e6)
+        assert (await sessions.load(store, "done"))[0] == finished
+        lines = await store.read(sessions.transcript_log("done"))
+        assert lines == [(1, b"answer"), (2, b"read the report")]
+
+    with_clock(tmp_path, story)
+
+
+def test_a_finish_over_a_newer_version_is_refused(run: Run) -> None:
+    async def scenario(store: SqliteStore) -> None:
+        record, version = await new(store)
+        newer = await sessions.save(store, record, version)
+        with pytest.raises(Conflict) as caught:
+            await sessions.finish(store, record, version)
+        assert caught.value.found == newer
+
+    run(scenario)
+
+
+def test_sessions_are_listed_page_by_page_newest_first(run: Run) -> None:
+    async def scenario(store: SqliteStore) -> None:
+        for name in ("a", "b", "c"):
+            await new(store, name)
+        records, following = await sessions.page(store, limit=2)
+        assert [record.id for record in records] == ["c", "b"]
+        records, following = await sessions.page(store, limit=2, before=following)
+        assert [record.id for record in records] == ["a"]
+        assert following is None
+
+    run(scenario)
+
+
+def stored(folder: Path) -> bytes:
+    """Every byte of the store's files."""
+    return b"".join(file.read_bytes() for file in folder.iterdir())
+
+
+def test_deleting_a_session_leaves_nothing_that_names_it(tmp_path: Path, run: Run) -> None:
+    async def scenario(store: SqliteStore) -> None:
+        record, version = await new(store, "somebodys-interview")
+        await new(store, "another")
+        await store.commit(
+            record.put(version),
+            record.transcript(b"private"),
+            Put(f"recording:{record.id}:1", b"{}", None),
+            Put("request:6b", record.id.encode(), None, 60, about=record.id),
+        )
+        await sessions.delete(store, record.id)
+        content = stored(tmp_path)
+        assert b"another" in content
+        assert b"somebodys-interview" not in content
+        assert b"private" not in content
+        with pytest.raises(NoSuchSession):
+            await sessions.delete(store, record.id)
+        assert (await sessions.load(store, "another"))[0].id == "another"
+
+    run(scenario)
+
+
+def test_what_was_deleted_is_told_from_what_never_was(run: Run) -> None:
+    async def scenario(store: SqliteStore) -> None:
+        await new(store, "a")
+        assert not await sessions.was_deleted(store, "a")
+        await sessions.delete(store, "a")
+        assert await sessions.was_deleted(store, "a")
+        with pytest.raises(NoSuchSession):
+            await sessions.delete(store, "b")
+        assert not await sessions.was_deleted(store, "b")
+
+    run(scenario)

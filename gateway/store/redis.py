@@ -1,0 +1,222 @@
+"""A store in Redis, for workers on several machines.
+
+Every change is one Lua script (`gateway.store.redis_scripts`), which Redis runs as a whole: of two
+writers who read the same version the second gets `Conflict`. Scripts work on one server, so all
+names share the hash tag `{parley}`: a cluster keeps them in one slot, and this client speaks to the
+server that its URL names, without following redirections.
+
+What a commit survives: the death of a Parley process, always. The death of the Redis process, where
+that keeps an append-only file; with `appendfsync everysec` the machine's own death may take back
+the last two seconds. Nothing of that can be set from here, so `durability` asks.
+"""
+
+import asyncio
+import math
+from collections.abc import Callable
+from typing import Any, cast
+from urllib.parse import urlsplit
+
+from redis import exceptions
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.connection import parse_url
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+from gateway.store.protocol import (
+    Append,
+    Conflict,
+    Entry,
+    Page,
+    Put,
+    StoreClosed,
+    StoreUnavailable,
+    Write,
+    about,
+    check_subject,
+    kind_of,
+    subject_of,
+)
+from gateway.store.redis_scripts import COMMIT, DELETE, ERASE, PAGE, PREFIX
+
+CONNECTIONS = 16
+"""A commit takes Redis about 50 us, so that few connections keep its one thread busy."""
+
+CONNECT_S = 1.0
+COMMAND_S = 2.0
+"""How long Redis may take to answer a command, as long as SQLite may wait for its lock."""
+
+OPERATION_S = 3.0
+"""How long an operation takes at most, with its wait for a connection."""
+
+MAX_PENDING = 512
+"""Operations that may be under way or wait for a connection."""
+
+ADVICE: tuple[tuple[tuple[type[Exception], ...], str], ...] = (
+    ((exceptions.AuthenticationError,), "refuses the user or the password: check REDIS_URL"),
+    (
+        (exceptions.NoPermissionError,),
+        "does not let this user do it: docs/storage.md says what is needed",
+    ),
+    ((exceptions.OutOfMemoryError,), "is full: make room, or raise its maxmemory"),
+    ((exceptions.ReadOnlyError,), "is a replica: let REDIS_URL name the primary"),
+    ((exceptions.BusyLoadingError,), "is still loading its data: wait"),
+    ((exceptions.TimeoutError, TimeoutError), "does not answer in time: is it overloaded?"),
+    ((exceptions.ConnectionError, OSError), "cannot be reached: start it, or check REDIS_URL"),
+)
+"""What an error means for people; the first that fits counts."""
+
+
+class RedisStore:
+    """A `Store` in the Redis that `url` names. It connects when it is first used.
+
+    Nothing is tried twice: an operation that Redis does not answer raises `StoreUnavailable`, and
+    the next one connects anew. Lifetimes are counted by the clock of Redis.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._place = place(url)
+        # What we set comes last: nothing in the URL takes a limit away.
+        settings = cast("dict[str, Any]", parse_url(url)) | {
+            "max_connections": CONNECTIONS,
+            "timeout": OPERATION_S,
+            "socket_connect_timeout": CONNECT_S,
+            "socket_timeout": COMMAND_S,
+            "retry": Retry(NoBackoff(), 0),
+            "client_name": "parley",
+        }
+        self._redis = Redis.from_pool(BlockingConnectionPool(**settings))
+        scripts = [self._redis.register_script(text) for text in (COMMIT, DELETE, PAGE, ERASE)]
+        self._commit, self._delete, self._page, self._erase = scripts
+        self._pending = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._closed = False
+
+    @property
+    def kind(self) -> str:
+        return "redis"
+
+    async def get(self, key: str) -> Entry | None:
+        name = f"{PREFIX}entry:{key}"
+        value, version = await self._run(lambda: self._redis.hmget(name, ["value", "version"]))
+        return None if version is None else Entry(value, int(version))
+
+    async def put(
+        self, key: str, value: bytes, *, expect: int | None, ttl_s: float | None = None
+    ) -> int:
+        (version,) = await self.commit(Put(key, value, expect, ttl_s))
+        return version
+
+    async def delete(self, key: str) -> None:
+        arguments = [key, kind_of(key), subject_of(key)]
+        await self._run(lambda: self._delete(keys=[PREFIX], args=arguments))
+
+    async def append(self, log: str, item: bytes, *, ttl_s: float | None = None) -> int:
+        (position,) = await self.commit(Append(log, item, ttl_s))
+        return position
+
+    async def read(self, log: str, after: int = 0) -> list[tuple[int, bytes]]:
+        items = await self._run(lambda: self._redis.lrange(f"{PREFIX}log:{log}", after, -1))
+        return list(enumerate(items, after + 1))
+
+    async def commit(self, *writes: Write) -> tuple[int, ...]:
+        arguments = [part for write in writes for part in _arguments(write)]
+        done = await self._run(lambda: self._commit(keys=[PREFIX], args=arguments))
+        if done[0] == b"conflict":
+            put = writes[done[1] - 1]
+            assert isinstance(put, Put)
+            raise Conflict(put.key, put.expect, int(done[2]) if done[2] else None)
+        return tuple(int(number) for number in done[1:])
+
+    async def page(self, kind: str, *, limit: int, before: int | None = None) -> Page:
+        arguments: list[Any] = [kind, limit, "+inf" if before is None else f"({before}"]
+        done = await self._run(lambda: self._page(keys=[PREFIX], args=arguments))
+        following, *flat = done
+        entries = tuple(
+            (key.decode(), Entry(value, int(version)))
+            for key, value, version in zip(flat[::3], flat[1::3], flat[2::3], strict=True)
+        )
+        return Page(entries, int(following) if following else None)
+
+    async def erase(self, subject: str) -> int:
+        check_subject(subject)
+        return int(await self._run(lambda: self._erase(keys=[PREFIX], args=[subject])))
+
+    async def ping(self) -> None:
+        await self._run(self._redis.ping)
+
+    async def durability(self) -> str | None:
+        """What this Redis may lose by its own settings, in a sentence, or None.
+
+        None also where it does not tell: providers of Redis may forbid the question.
+        """
+        try:
+            told = await self._run(self._redis.info)
+        except StoreUnavailable as error:
+            if isinstance(error.__cause__, exceptions.NoPermissionError):
+                return None
+            raise
+        if not told.get("aof_enabled"):
+            return "it keeps no append-only file: its own end may take back what was stored"
+        policy = str(told.get("maxmemory_policy", "noeviction"))
+        if policy != "noeviction" and told.get("maxmemory"):
+            return f"its maxmemory-policy is {policy}: it may drop sessions when memory is full"
+        return None
+
+    async def aclose(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        await self._idle.wait()  # OPERATION_S at most
+        await self._redis.aclose()
+        await self._redis.connection_pool.disconnect()
+
+    async def _run(self, work: Callable[[], Any]) -> Any:
+        if self._closed:
+            raise StoreClosed(f"{self._place} was closed")
+        if self._pending >= MAX_PENDING:
+            raise StoreUnavailable(f"{self._place}: {MAX_PENDING} operations are waiting already")
+        self._pending += 1
+        self._idle.clear()
+        try:
+            async with asyncio.timeout(OPERATION_S):
+                return await work()
+        except (exceptions.RedisError, OSError) as error:  # our own deadline is an OSError
+            raise self._unavailable(error) from error
+        finally:
+            self._pending -= 1
+            if not self._pending:
+                self._idle.set()
+
+    def _unavailable(self, error: Exception) -> StoreUnavailable:
+        for kinds, advice in ADVICE:
+            if isinstance(error, kinds):
+                return StoreUnavailable(f"{self._place} {advice}")
+        # Of a command that it does not know Redis repeats the arguments, which are private.
+        said = str(error).partition(", with args")[0]
+        return StoreUnavailable(f"{self._place}: {said}")
+
+
+def place(url: str) -> str:
+    """A Redis URL as it may be shown: without user, password and options."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+def _arguments(write: Write) -> tuple[Any, ...]:
+    """A write as seven arguments of the script."""
+    match write:
+        case Put():
+            expect = "" if write.expect is None else write.expect
+            lifetime = _milliseconds(write.ttl_s)
+            names = (kind_of(write.key), about(write))
+            return ("put", write.key, write.value, expect, lifetime, *names)
+        case Append():
+            lifetime = _milliseconds(write.ttl_s)
+            return ("append", write.log, write.item, "", lifetime, "", about(write))
+    return ("keep", write.name, "", "", _milliseconds(write.ttl_s), "", "")
+
+
+def _milliseconds(ttl_s: float | None) -> int | str:
+    """A lifetime for Redis, at least one millisecond; empty for no end."""
+    return "" if ttl_s is None else max(1, math.ceil(ttl_s * 1000))
