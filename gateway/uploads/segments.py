@@ -1,0 +1,136 @@
+"""A long recording in pieces that a recogniser can take, cut where nobody speaks. Pure.
+
+Whisper looks at 30 s at a time and pocketsphinx gets slower with length; both were made for
+sentences. Silence is left out: recognisers hear words in it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from pipeline.frames import INPUT_RATE_HZ
+
+LONGEST_MS = 25_000
+"""No piece is longer, with what is left round it."""
+
+AROUND_MS = 300
+"""So much of what is before and after speech belongs to it: soft beginnings and ends."""
+
+APART_MS = 3_000
+"""Who is silent for so long begins something new."""
+
+BREATH_MS = 200
+"""A shorter silence is none."""
+
+BEGINS, ENDS = 0.5, 0.35
+"""Probability of speech at which it begins, and below which it ends."""
+
+_MS = INPUT_RATE_HZ // 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A part of a recording, in samples."""
+
+    start: int
+    end: int
+
+    @property
+    def length(self) -> int:
+        return self.end - self.start
+
+
+@dataclass(slots=True)
+class Voice:
+    """Where a recording is speech, put together from a detector's probabilities."""
+
+    _ends: list[int] = field(default_factory=list)
+    _speech: list[float] = field(default_factory=list)
+
+    @property
+    def position(self) -> int:
+        """How far the detector has come, in samples."""
+        return self._ends[-1] if self._ends else 0
+
+    def heard(self, position: int, probability: float) -> None:
+        """A chunk that ends at `position`."""
+        self._ends.append(position)
+        self._speech.append(probability)
+
+    def runs(self) -> list[Span]:
+        """Stretches of speech, in order, none of them longer than a piece may be."""
+        runs: list[Span] = []
+        start: int | None = None
+        before = 0
+        for end, probability in zip(self._ends, self._speech, strict=True):
+            if start is None and probability >= BEGINS:
+                start = before
+            elif start is not None and probability < ENDS:
+                runs.append(Span(start, before))
+                start = None
+            before = end
+        if start is not None:
+            runs.append(Span(start, before))
+        joined: list[Span] = []
+        for run in runs:
+            if joined and run.start - joined[-1].end < BREATH_MS * _MS:
+                run = Span(joined.pop().start, run.end)
+            joined.append(run)
+        return [part for run in joined for part in self._shortened(run)]
+
+    def _shortened(self, run: Span) -> list[Span]:
+        """A run without a pause is cut where it sounds least like speech."""
+        longest = (LONGEST_MS - 2 * AROUND_MS) * _MS
+        parts = []
+        while run.length > longest:
+            candidates = [
+                (probability, -end)
+                for end, probability in zip(self._ends, self._speech, strict=True)
+                if run.start + longest // 2 <= end <= run.start + longest
+            ]
+            cut = -min(candidates)[1] if candidates else run.start + longest
+            parts.append(Span(run.start, cut))
+            run = Span(cut, run.end)
+        return [*parts, run]
+
+
+def _longest_pause(group: Sequence[Span]) -> int:
+    """Before which of several runs to part them."""
+    half = (LONGEST_MS // 2 - AROUND_MS) * _MS
+    late = [i for i in range(1, len(group)) if group[i - 1].end - group[0].start >= half]
+    return max(late or range(1, len(group)), key=lambda i: group[i].start - group[i - 1].end)
+
+
+def pieces(runs: Sequence[Span], length: int) -> list[Span]:
+    """What to recognise of a recording of `length` samples: each piece at most `LONGEST_MS`.
+
+    Runs are taken together while they fit; what does not fit is parted at its longest pause, if
+    possible one after half of what would fit: every piece has its price.
+    """
+    groups: list[list[Span]] = []
+    group: list[Span] = []
+    for run in runs:
+        if group and run.start - group[-1].end >= APART_MS * _MS:
+            groups.append(group)
+            group = []
+        group.append(run)
+        while len(group) > 1 and run.end - group[0].start > (LONGEST_MS - 2 * AROUND_MS) * _MS:
+            cut = _longest_pause(group)
+            groups.append(group[:cut])
+            group = group[cut:]
+    if group:
+        groups.append(group)
+    found = []
+    for number, runs_ in enumerate(groups):
+        floor = groups[number - 1][-1].end if number else 0
+        ceiling = groups[number + 1][0].start if number + 1 < len(groups) else length
+        start, end = runs_[0].start, runs_[-1].end
+        found.append(
+            Span(
+                max(start - AROUND_MS * _MS, (floor + start) // 2 if number else 0),
+                min(
+                    end + AROUND_MS * _MS,
+                    (end + ceiling) // 2 if number + 1 < len(groups) else length,
+                ),
+            )
+        )
+    return found

@@ -1,0 +1,172 @@
+"""Audio files seen from outside: what one is, by its first bytes, and whether its end is missing.
+
+Plain bytes, nothing is decoded. Neither a name nor a media type is asked: both are what somebody
+claims. Sources: RIFF (Microsoft, 1991), RFC 9639 (FLAC), RFC 3533 (Ogg), RFC 8794 (EBML) and
+RFC 9559 (Matroska), ISO/IEC 14496-12 (boxes), 11172-3 (MP3), 13818-7 (ADTS), id3.org (ID3v2).
+"""
+
+import io
+import struct
+from collections.abc import Callable
+from typing import BinaryIO, Literal
+
+Container = Literal["wav", "flac", "ogg", "mp3", "aac", "mp4", "webm"]
+
+HEAD_BYTES = 64
+"""What `sniff` wants to see of a file's beginning."""
+
+MOST_PIECES = 100_000
+"""Pages, boxes, elements: no file that is worth hearing has more in 10 minutes (Opus has 50 a
+second). Where they go on, nothing is said about the end."""
+
+_ENDLESS = 0x7FFF_F000
+"""A WAV data chunk from here on is that of an encoder that could not go back to mend it."""
+
+_CLUSTER = 0x1F43B675
+_SEGMENT = 0x18538067
+_EBML = 0x1A45DFA3
+
+
+def sniff(head: bytes) -> Container | None:
+    """What the file is that begins so; None for what is no audio that is taken here.
+
+    >>> sniff(b"RIFF....WAVEfmt "), sniff(b"just text")
+    ('wav', None)
+    """
+    if head[:4] in (b"RIFF", b"RF64") and head[8:12] == b"WAVE":
+        return "wav"
+    if head[4:8] == b"ftyp":
+        return "mp4"
+    for magic, container in _MAGIC.items():
+        if head.startswith(magic):
+            return container
+    if len(head) >= 4 and head[0] == 0xFF and head[1] & 0xE0 == 0xE0:
+        return _frame(head)
+    return None
+
+
+_MAGIC: dict[bytes, Container] = {
+    b"fLaC": "flac",
+    b"OggS": "ogg",
+    b"\x1a\x45\xdf\xa3": "webm",
+    b"ID3": "mp3",
+}
+
+
+def _frame(head: bytes) -> Container | None:
+    """MP3 and ADTS frames begin with the same 11 bits; ADTS has layer 0, which MP3 has not."""
+    layer, bitrate, rate = head[1] >> 1 & 3, head[2] >> 4, head[2] >> 2 & 3
+    if layer == 0:
+        return "aac" if head[1] & 0xF0 == 0xF0 and head[2] >> 2 & 15 < 13 else None
+    return "mp3" if bitrate != 15 and rate != 3 and head[1] >> 3 & 3 != 1 else None
+
+
+def is_cut(file: BinaryIO, size: int, container: Container) -> bool:
+    """Whether the file says of itself that more should follow its last byte.
+
+    False also where that cannot be known: FLAC and MP3 tell only how much sound they hold, and a
+    live WebM recording that ends between two blocks looks whole. Moves the file's position.
+    """
+    look = _LOOKS.get(container)
+    if look is None:
+        return False
+    try:
+        return look(file, size)
+    except (struct.error, IndexError):  # it ends inside a header
+        return True
+
+
+def _at(file: BinaryIO, position: int, length: int) -> bytes:
+    file.seek(position)
+    return file.read(length)
+
+
+def _wav(file: BinaryIO, size: int) -> bool:
+    position = 12
+    for _ in range(MOST_PIECES):
+        name, length = struct.unpack("<4sI", _at(file, position, 8))
+        position += 8
+        if name == b"data":  # a length of 0 before data is that of a recorder that never got on
+            rest = size - position
+            return bool((length == 0 < rest) or rest < length < _ENDLESS)
+        position += length + length % 2
+    return False
+
+
+def _ogg(file: BinaryIO, size: int) -> bool:
+    position, ended = 0, False
+    for _ in range(MOST_PIECES):
+        if position >= size:
+            return position > size or not ended
+        head = _at(file, position, 27)
+        if head[:4] != b"OggS":
+            return not ended
+        ended = bool(head[5] & 4)
+        position += 27 + head[26] + sum(_at(file, position + 27, head[26]))
+    return False
+
+
+def _mp4(file: BinaryIO, size: int) -> bool:
+    position = 0
+    for _ in range(MOST_PIECES):
+        if position >= size:
+            return position > size
+        (length,) = struct.unpack(">I", _at(file, position, 8)[:4])
+        if length == 1:
+            (length,) = struct.unpack(">Q", _at(file, position + 8, 8))
+        if length == 0:  # up to the end
+            return False
+        position += max(length, 8)
+    return False
+
+
+def _aac(file: BinaryIO, size: int) -> bool:
+    position = 0
+    for _ in range(MOST_PIECES):
+        if position >= size:
+            return position > size
+        head = _at(file, position, 7)
+        if head[0] != 0xFF:  # tags at the end
+            return False
+        position += max(7, (head[3] & 3) << 11 | head[4] << 3 | head[5] >> 5)
+    return False
+
+
+def _webm(file: BinaryIO, size: int) -> bool:
+    position = 0
+    for _ in range(MOST_PIECES):
+        if position >= size:
+            return position > size
+        head = io.BytesIO(_at(file, position, 12))
+        name, _ = _number(head, keep_mark=True)
+        length, endless = _number(head, keep_mark=False)
+        position += head.tell()
+        # A live recording's segment and clusters have no length: go on with what is inside.
+        if not endless and name == _SEGMENT:
+            return position + length > size
+        if not endless:
+            position += length
+        elif name not in (_SEGMENT, _CLUSTER, _EBML):
+            return False
+    return False
+
+
+def _number(head: io.BytesIO, *, keep_mark: bool) -> tuple[int, bool]:
+    """An EBML number, and whether it is the one that stands for an unknown length."""
+    first = head.read(1)[0]
+    extra = 8 - first.bit_length()
+    rest = head.read(extra)
+    if len(rest) < extra:
+        raise IndexError("it ends inside a number")
+    mark = 1 << 7 * (extra + 1)
+    number = int.from_bytes(bytes([first]) + rest)
+    return (number, False) if keep_mark else (number ^ mark, number ^ mark == mark - 1)
+
+
+_LOOKS: dict[Container, Callable[[BinaryIO, int], bool]] = {
+    "wav": _wav,
+    "ogg": _ogg,
+    "mp4": _mp4,
+    "aac": _aac,
+    "webm": _webm,
+}

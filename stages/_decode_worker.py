@@ -1,0 +1,381 @@
+"""Decoding inside a worker process: FFmpeg's parsers meet files of strangers here and only here.
+
+What keeps it in bounds:
+
+- FFmpeg is told the container (`stages._containers` has looked) and which codecs it may use, and
+  reads through a Python object: no playlist, reference or protocol can make it open anything.
+- The process limits itself before it reads a byte: added memory, processor time, file size.
+- One block of sound is decoded each time one is asked for, so nothing piles up.
+- What a header claims is checked against what is possible before any codec is opened.
+"""
+
+import logging
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Generator, Iterator
+from typing import Any, BinaryIO
+
+import av
+import numpy as np
+
+from pipeline.frames import INPUT_RATE_HZ, Samples
+from stages._containers import Container, is_cut
+from stages._worker_main import Header, Reply
+
+if sys.platform != "win32":
+    import resource
+
+log = logging.getLogger("stages.decode")
+
+BLOCK_SAMPLES = 8 * INPUT_RATE_HZ
+"""Sound in one reply at most, 256 kB; decoding it takes some 30 ms."""
+
+RATES_HZ = (4_000, 192_000)
+MOST_CHANNELS = 8
+MOST_TRACKS = 16
+
+_FORMATS: dict[Container, str] = {
+    "wav": "wav",
+    "flac": "flac",
+    "ogg": "ogg",
+    "mp3": "mp3",
+    "aac": "aac",
+    "mp4": "mov",
+    "webm": "matroska",
+}
+
+_PCM = "pcm_s16le,pcm_s16be,pcm_u8,pcm_s24le,pcm_s32le,pcm_f32le,pcm_f64le,pcm_mulaw,pcm_alaw"
+_CODECS = f"{_PCM},flac,opus,vorbis,mp3float,mp3,aac,alac"
+
+_EXACT: frozenset[Container] = frozenset({"flac", "mp4", "webm"})
+"""Containers whose claimed duration is written in the header, and not an estimate of FFmpeg's."""
+
+_SLACK_S = 0.2
+"""So much less sound than was claimed is still all of it: codecs drop a little at either end."""
+
+_SPARE_BYTES = 1 << 16
+
+SEARCH_S = 0.5
+"""Processor time that finding the first sound may take, and the next one in what is damaged."""
+
+_PROBE_BYTES = 1 << 19
+"""What FFmpeg may look at to find out what the tracks are. Of tiny packets it keeps many times as
+much in memory."""
+
+
+class Refused(Exception):
+    """The file cannot be used: a code for programs and a sentence for people."""
+
+    def __init__(self, code: str, reason: str) -> None:
+        super().__init__(code, reason)
+        self.code = code
+        self.reason = reason
+
+
+class Source:
+    """The file as FFmpeg sees it: something to read and to seek in, and no name.
+
+    It ends early for who reads and reads and finds no sound.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.seek = file.seek
+        self.tell = file.tell
+        self.sound()
+
+    def sound(self) -> None:
+        """There was some: the search begins anew."""
+        self._until_s = time.process_time() + SEARCH_S
+
+    @property
+    def given_up(self) -> bool:
+        return time.process_time() > self._until_s
+
+    def read(self, size: int) -> bytes:
+        """The next bytes; none once the search has taken too long."""
+        return b"" if self.given_up else self._file.read(size)
+
+
+class Facts:
+    """What came to light while decoding."""
+
+    def __init__(self, container: Container) -> None:
+        self.container = container
+        self.codec = ""
+        self.rate_hz = 0
+        self.channels = 0
+        self.claimed_s: float | None = None
+        self.samples = 0
+        self.skipped = 0
+        self.ends_badly = False
+
+    def truncated(self, file: BinaryIO, size: int) -> bool:
+        """Whether sound is missing at the end."""
+        short = False
+        if self.claimed_s is not None and self.container in ("flac", "mp3"):
+            short = self.samples / INPUT_RATE_HZ < self.claimed_s - _SLACK_S
+        return short or self.ends_badly or is_cut(file, size, self.container)
+
+
+# --- the sound -------------------------------------------------------------------------------
+
+
+def blocks(
+    file: BinaryIO, size: int, longest_s: float, facts: Facts
+) -> Generator[bytes, None, None]:
+    """The file's sound as 16 kHz mono 16-bit samples in blocks. Fills in `facts`.
+
+    Raises `Refused`.
+    """
+    limit = round(longest_s * INPUT_RATE_HZ)
+    kept: list[Samples] = []
+    waiting = 0
+    for pcm in _resampled(_frames(file, longest_s, facts), facts):
+        facts.samples += len(pcm)
+        if facts.samples > limit:
+            raise Refused("too_long", f"It lasts longer than {longest_s / 60:g} minutes")
+        kept.append(pcm)
+        waiting += len(pcm)
+        if waiting >= BLOCK_SAMPLES:
+            block = np.concatenate(kept)
+            for start in range(0, waiting - BLOCK_SAMPLES + 1, BLOCK_SAMPLES):
+                yield block[start : start + BLOCK_SAMPLES].tobytes()
+            kept = [block[waiting - waiting % BLOCK_SAMPLES :]]
+            waiting %= BLOCK_SAMPLES
+    if not facts.samples:
+        raise Refused("no_sound", "It holds no sound that could be decoded")
+    if waiting:
+        yield np.concatenate(kept).tobytes()
+
+
+def _frames(file: BinaryIO, longest_s: float, facts: Facts) -> Iterator[Any]:
+    """Decoded frames. Packets that cannot be decoded are skipped and counted."""
+    source = Source(file)
+    options = {"codec_whitelist": _CODECS, "probesize": str(_PROBE_BYTES)}
+    try:
+        container: Any = av.open(
+            source,
+            format=_FORMATS[facts.container],
+            options=options,
+            metadata_errors="replace",
+        )
+    except MemoryError:
+        raise
+    except Exception as error:  # whatever a stranger's file makes the library raise
+        raise _damaged(error) from None
+    with container:
+        stream = _track(container, longest_s, facts)
+        packets = container.demux(stream)
+        while True:
+            try:
+                packet = next(packets)
+            except StopIteration:
+                facts.ends_badly |= source.given_up
+                return
+            except MemoryError:
+                raise
+            except Exception as error:  # the demuxer cannot go on; what came before it counts
+                log.info("demuxing ended: %r", error)
+                facts.ends_badly = True
+                return
+            if packet.stream_index != stream.index:
+                continue
+            try:
+                frames = packet.decode()
+            except MemoryError:
+                raise
+            except Exception:  # one bad packet; a decoder goes on with the next
+                facts.skipped += 1
+                facts.ends_badly = True
+                continue
+            if frames:
+                facts.ends_badly = False
+                source.sound()
+            yield from frames
+
+
+def _track(container: Any, longest_s: float, facts: Facts) -> Any:
+    """The first audio track, once its header has been found possible."""
+    if len(container.streams) > MOST_TRACKS:
+        raise Refused("damaged", f"It claims to hold {len(container.streams)} tracks")
+    if not container.streams.audio:
+        raise Refused("no_audio_track", "It holds no audio track, or is cut before it names one")
+    stream = container.streams.audio[0]
+    context = stream.codec_context
+    if context is None or context.name.split(",")[0] not in _CODECS.split(","):
+        raise Refused("unsupported_codec", "It is encoded in a way that is not taken here")
+    facts.codec = context.name.removesuffix("float")
+    if facts.container == "flac":
+        # FFmpeg believes the frames and passes over a header that says something else.
+        claimed_hz = int.from_bytes((context.extradata or b"")[10:13]) >> 4
+        _possible(claimed_hz, context.channels, facts)
+        if claimed_hz != context.sample_rate:
+            raise Refused("damaged", "Its header and its sound have different sample rates")
+    _possible(context.sample_rate, context.channels, facts)
+    if stream.duration is not None and stream.time_base is not None:
+        facts.claimed_s = float(stream.duration * stream.time_base)
+    elif container.duration is not None:
+        facts.claimed_s = container.duration / 1e6
+    if facts.container in _EXACT and (facts.claimed_s or 0) > longest_s + 1:
+        claim = f"{facts.claimed_s / 60:.0f} minutes" if facts.claimed_s else ""
+        raise Refused(
+            "too_long", f"Its header claims {claim}; {longest_s / 60:g} minutes are possible"
+        )
+    context.thread_count = 1  # threads cost memory, and cores that live voice wants
+    return stream
+
+
+def _possible(rate_hz: int, channels: int, facts: Facts) -> None:
+    if not RATES_HZ[0] <= rate_hz <= RATES_HZ[1]:
+        reason = f"Its sample rate is {rate_hz} Hz; {RATES_HZ[0]} to {RATES_HZ[1]} are possible"
+        raise Refused("unsupported_rate", reason)
+    if not 1 <= channels <= MOST_CHANNELS:
+        known = f"{channels} channels" if channels > 0 else "an impossible number of channels"
+        raise Refused("unsupported_channels", f"It has {known}; 1 to {MOST_CHANNELS} are possible")
+    facts.rate_hz, facts.channels = rate_hz, channels
+
+
+def _resampled(frames: Iterator[Any], facts: Facts) -> Iterator[Samples]:
+    """Frames as 16 kHz mono samples; the format may change from one frame to the next."""
+    shape: tuple[Any, ...] | None = None
+    resampler: Any = None
+    for frame in frames:
+        channels = frame.layout.nb_channels
+        changed = (frame.format.name, frame.sample_rate, channels)
+        if changed != shape:
+            if resampler is not None:
+                yield from _pcm(resampler.resample(None))
+            _possible(frame.sample_rate, channels, facts)
+            resampler = av.AudioResampler(format="s16", layout="mono", rate=INPUT_RATE_HZ)
+            shape = changed
+        if frame.format.name.startswith(("flt", "dbl")):
+            frame = _finite(frame)
+        frame.pts = None  # a gap in the time stamps is no reason to fill it
+        yield from _pcm(resampler.resample(frame))
+    if resampler is not None:
+        yield from _pcm(resampler.resample(None))
+
+
+def _finite(frame: Any) -> Any:
+    """A frame of floats, within reach of 16 bits: FFmpeg's conversion wraps round far outside."""
+    floats = frame.to_ndarray()
+    peak = float(np.abs(floats).max(initial=0.0))
+    if not np.isfinite(peak):
+        raise Refused("not_numbers", "It holds samples that are no numbers (NaN or infinity)")
+    if peak <= 4:
+        return frame
+    clipped = av.AudioFrame.from_ndarray(
+        floats.clip(-1, 1), format=frame.format.name, layout=frame.layout.name
+    )
+    clipped.sample_rate = frame.sample_rate
+    return clipped
+
+
+def _pcm(frames: list[Any]) -> Iterator[Samples]:
+    for frame in frames:
+        yield frame.to_ndarray()[0]
+
+
+def _damaged(error: Exception) -> Refused:
+    log.info("not opened: %r", error)
+    return Refused("damaged", "It is damaged or cut short within its header: it cannot be decoded")
+
+
+# --- the handler -----------------------------------------------------------------------------
+
+
+class Decoder:
+    """The worker's handler, for one file: "data" …, then "next" until the reply is the last one.
+
+    Replies are "ok", "sound" (samples), "done" (what the file was) and "refused" (`code`,
+    `reason`).
+    """
+
+    def __init__(self, options: Header) -> None:
+        self._container: Container = options["container"]
+        self._longest_s: float = options["longest_s"]
+        self._file: BinaryIO = tempfile.TemporaryFile()  # noqa: SIM115
+        self._size = 0
+        self._facts = Facts(self._container)
+        self._blocks: Generator[bytes, None, None] | None = None
+        self.report: Header = {"memory_limited": limit(options)}
+
+    def handle(self, job: int, kind: str, header: Header, payload: bytes, reply: Reply) -> None:
+        if kind == "data":
+            self._file.write(payload)
+            self._size += len(payload)
+            reply("ok")
+            return
+        if kind != "next":
+            raise ValueError(f"unknown message {kind!r}")
+        try:
+            self._next(reply)
+        except Refused as error:
+            reply("refused", {"code": error.code, "reason": error.reason}, last=True)
+        except MemoryError:
+            reason = "Decoding it takes more memory than it may have"
+            reply("refused", {"code": "too_costly", "reason": reason}, last=True)
+
+    def cancel(self, job: int) -> None:
+        """The process is about to end."""
+
+    def work(self) -> bool:
+        return False
+
+    def _next(self, reply: Reply) -> None:
+        facts = self._facts
+        if self._blocks is None:
+            self._file.seek(0)
+            self._blocks = blocks(self._file, self._size, self._longest_s, facts)
+        block = next(self._blocks, None)
+        if block is not None:
+            reply("sound", None, block)
+            return
+        found = {
+            "container": facts.container,
+            "codec": facts.codec,
+            "rate_hz": facts.rate_hz,
+            "channels": facts.channels,
+            "truncated": facts.truncated(self._file, self._size),
+            "skipped": facts.skipped,
+        }
+        reply("done", found, last=True)
+
+
+def limit(options: Header) -> bool:
+    """Bound what this process may take from now on; whether memory is among it.
+
+    Where the system knows no such limits, the parent's clock remains. The process also steps back
+    behind live voice, for good.
+    """
+    if sys.platform == "win32":
+        return False
+    os.nice(options["nice"])
+    _set(resource.RLIMIT_CORE, 0)
+    _set(resource.RLIMIT_CPU, int(options["cpu_s"]) + 1)
+    _set(resource.RLIMIT_FSIZE, options["most_bytes"] + _SPARE_BYTES)
+    try:
+        with open("/proc/self/statm") as file:
+            now = int(file.read().split()[0]) * resource.getpagesize()
+    except OSError:  # no Linux: RLIMIT_AS means something else there, or nothing
+        return False
+    _set(resource.RLIMIT_AS, now + options["memory_bytes"])
+    return True
+
+
+def _set(what: int, most: int) -> None:
+    _, hard = resource.getrlimit(what)
+    if hard != resource.RLIM_INFINITY:
+        most = min(most, hard)
+    resource.setrlimit(what, (most, most))
+
+
+def handler(options: Header) -> Decoder:
+    """The worker's factory."""
+    av.logging.set_level(None)
+    # FFmpeg and numpy allocate things once: before the limit counts.
+    av.AudioResampler(format="s16", layout="mono", rate=INPUT_RATE_HZ)
+    return Decoder(options)

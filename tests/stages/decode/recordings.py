@@ -1,0 +1,118 @@
+"""Recordings as people upload them, made on the spot: every format, and what is wrong with some."""
+
+import io
+import struct
+import wave
+
+import av
+import numpy as np
+import soundfile
+
+from pipeline.frames import Samples
+from stages._containers import Container
+
+RATE_HZ = 16_000
+
+ENCODINGS: dict[str, tuple[Container, str, str, str, int]] = {
+    "wav": ("wav", "wav", "pcm_s16le", "pcm_s16le", 44_100),
+    "wav-24": ("wav", "wav", "pcm_s24le", "pcm_s24le", 48_000),
+    "wav-float": ("wav", "wav", "pcm_f32le", "pcm_f32le", 48_000),
+    "wav-mulaw": ("wav", "wav", "pcm_mulaw", "pcm_mulaw", 8_000),
+    "flac": ("flac", "flac", "flac", "flac", 48_000),
+    "mp3": ("mp3", "mp3", "libmp3lame", "mp3", 44_100),
+    "mp3-low": ("mp3", "mp3", "libmp3lame", "mp3", 22_050),
+    "ogg-opus": ("ogg", "ogg", "libopus", "opus", 48_000),
+    "ogg-vorbis": ("ogg", "ogg", "vorbis", "vorbis", 44_100),
+    "webm": ("webm", "webm", "libopus", "opus", 48_000),
+    "m4a": ("mp4", "mp4", "aac", "aac", 44_100),
+    "aac": ("aac", "adts", "aac", "aac", 44_100),
+}
+"""Name: the container as it is sniffed, FFmpeg's name of it, the encoder, the codec, the rate."""
+
+
+def encoded(pcm: Samples, name: str) -> bytes:
+    """16 kHz samples as a file."""
+    _, container, codec, _, rate_hz = ENCODINGS[name]
+    buffer = io.BytesIO()
+    layout = "stereo" if codec == "vorbis" else "mono"
+    with av.open(buffer, "w", format=container) as file:
+        stream = file.add_stream(codec, rate=rate_hz, layout=layout, options={"strict": "-2"})
+        context = stream.codec_context
+        resampler = av.AudioResampler(
+            format=context.format,
+            layout=layout,
+            rate=rate_hz,
+            frame_size=context.frame_size or None,
+        )
+        frame = av.AudioFrame.from_ndarray(pcm.reshape(1, -1), format="s16", layout="mono")
+        frame.sample_rate = RATE_HZ
+        for resampled in [*resampler.resample(frame), *resampler.resample(None)]:
+            for packet in stream.encode(resampled):
+                file.mux(packet)
+        for packet in stream.encode(None):
+            file.mux(packet)
+    return buffer.getvalue()
+
+
+def live_webm(pcm: Samples) -> bytes:
+    """As a browser records: with no lengths, since nothing can be gone back to."""
+    webm = bytearray(encoded(pcm, "webm"))
+    for name in (b"\x18\x53\x80\x67", b"\x1f\x43\xb6\x75"):
+        at = -1
+        while (at := webm.find(name, at + 1)) >= 0:
+            extra = 8 - webm[at + 4].bit_length()
+            if webm[at + 4] and at + 5 + extra <= len(webm):
+                unknown = (1 << 7 * (extra + 1) + 1) - 1
+                webm[at + 4 : at + 5 + extra] = unknown.to_bytes(extra + 1)
+    return bytes(webm)
+
+
+def wav(pcm: Samples, *, rate_hz: int = RATE_HZ, channels: int = 1) -> bytes:
+    """A plain WAV file."""
+    buffer = io.BytesIO()
+    with wave.open(buffer, "wb") as file:
+        file.setnchannels(channels)
+        file.setsampwidth(2)
+        file.setframerate(rate_hz)
+        file.writeframes(pcm.tobytes())
+    return buffer.getvalue()
+
+
+def float_wav(samples: np.ndarray) -> bytes:
+    """Samples as they are, numbers or not."""
+    buffer = io.BytesIO()
+    soundfile.write(buffer, samples.astype(np.float32), RATE_HZ, format="WAV", subtype="FLOAT")
+    return buffer.getvalue()
+
+
+def lying_wav(*, channels: int, rate_hz: int, size: int = 10_000) -> bytes:
+    """A WAV file whose header says what it is told to say."""
+    block = channels * 2
+    body = b"WAVEfmt " + struct.pack(
+        "<IHHIIHH", 16, 1, channels, rate_hz, min(rate_hz * block, 2**32 - 1), block % 65_536, 16
+    )
+    body += b"data" + struct.pack("<I", size) + bytes(size)
+    return b"RIFF" + struct.pack("<I", len(body)) + body
+
+
+def flac_of(pcm: Samples, *, rate_hz: int | None = None, frames: int | None = None) -> bytes:
+    """FLAC whose STREAMINFO claims another rate or number of frames than it has."""
+    buffer = io.BytesIO()
+    soundfile.write(buffer, pcm, RATE_HZ, format="FLAC", subtype="PCM_16")
+    flac = bytearray(buffer.getvalue())
+    bits = int.from_bytes(flac[18:26])  # rate 20, channels 3, bits 5, frames 36
+    if rate_hz is not None:
+        bits = bits & ~(0xFFFFF << 44) | rate_hz << 44
+    if frames is not None:
+        bits = bits & ~(2**36 - 1) | frames
+    flac[18:26] = bits.to_bytes(8)
+    return bytes(flac)
+
+
+def silent_flac(minutes: int) -> bytes:
+    """Silence, which FLAC shrinks to next to nothing: a large sound in a small file."""
+    buffer = io.BytesIO()
+    with soundfile.SoundFile(buffer, "w", 48_000, 1, format="FLAC", subtype="PCM_16") as file:
+        for _ in range(minutes):
+            file.write(np.zeros(60 * 48_000, np.int16))
+    return buffer.getvalue()

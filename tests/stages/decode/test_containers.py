@@ -1,0 +1,140 @@
+"""What a file is, by its bytes, and whether its end is missing."""
+
+import io
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stages._containers import HEAD_BYTES, Container, is_cut, sniff
+
+MALFORMED = Path(__file__).parents[3] / "fixtures/audio/malformed"
+NAMES = ["wav", "flac", "mp3", "ogg-opus", "ogg-vorbis", "webm", "m4a", "aac"]
+WITH_AN_END = ["wav", "ogg-opus", "ogg-vorbis", "webm", "m4a", "aac"]
+
+
+@pytest.fixture(scope="module")
+def files(recordings: ModuleType) -> dict[str, tuple[Container, bytes]]:
+    pcm = (6000 * np.sin(np.arange(32_000) / 20)).astype(np.int16)
+    return {name: (recordings.ENCODINGS[name][0], recordings.encoded(pcm, name)) for name in NAMES}
+
+
+Files = dict[str, tuple[Container, bytes]]
+
+
+def cut(container: Container, data: bytes) -> bool:
+    return is_cut(io.BytesIO(data), len(data), container)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_container_is_known_by_its_first_bytes(files: Files, name: str) -> None:
+    container, data = files[name]
+    assert container == sniff(data[:HEAD_BYTES])
+
+
+@pytest.mark.parametrize(
+    ("head", "expected"),
+    [
+        (b"", None),
+        (b"\xff\xfb", None),
+        (b"RIFF\0\0\0\0AVI LIST", None),
+        (b"#EXTM3U\nhttp://example.com/a.mp3", None),
+        (b"<html><body>", None),
+        (b"%PDF-1.7", None),
+        (b"PK\x03\x04", None),
+        (b"\xff\xff\xff\xff", None),
+        (b"\xff\xf1\x7c\x80", None),  # ADTS with an impossible rate
+        (b"ID3\x04\0\0\0\0\0\0", "mp3"),
+        (b"\xff\xfb\x90\x64", "mp3"),
+        (b"\xff\xf1\x50\x80", "aac"),
+        (b"RF64\xff\xff\xff\xffWAVEds64", "wav"),
+    ],
+)
+def test_what_is_no_audio_is_not_taken_for_it(head: bytes, expected: Container | None) -> None:
+    assert expected == sniff(head)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_whole_file_is_not_cut(files: Files, name: str) -> None:
+    assert not cut(*files[name])
+
+
+@pytest.mark.parametrize("name", WITH_AN_END)
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
+def test_a_file_that_should_go_on_is_cut(files: Files, name: str, share: float) -> None:
+    container, data = files[name]
+    assert cut(container, data[: int(len(data) * share)])
+
+
+@pytest.mark.parametrize("name", WITH_AN_END)
+def test_a_single_missing_byte_is_seen(files: Files, name: str) -> None:
+    container, data = files[name]
+    assert cut(container, data[:-1])
+
+
+def test_a_live_recording_is_cut_only_where_a_block_is(recordings: ModuleType) -> None:
+    pcm = (6000 * np.sin(np.arange(32_000) / 20)).astype(np.int16)
+    data = recordings.live_webm(pcm)
+    ends = [n for n in range(len(data) // 2, len(data)) if not cut("webm", data[:n])]
+    assert not cut("webm", data)
+    assert 20 < len(ends) < len(data) // 20  # some 50 blocks a second, of some 100 bytes
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("data-size-past-end.wav", False),  # as a streaming encoder writes it
+        ("data-size-0.wav", True),
+        ("truncated-data.wav", True),
+        ("truncated-header.wav", True),
+        ("riff-size-0.wav", False),
+        ("riff-size-past-end.wav", False),
+    ],
+)
+def test_lengths_in_wav_headers_are_read_with_sense(name: str, expected: bool) -> None:
+    assert expected == cut("wav", (MALFORMED / name).read_bytes())
+
+
+@pytest.mark.parametrize(
+    ("container", "data", "expected"),
+    [
+        ("wav", b"RIFF\0\0\0\0WAVE" + b"LIST\0\0\0\0" * 200_000, False),
+        ("ogg", b"OggS" + bytes(22) + b"\0" + b"junk" * 10, True),
+        ("mp4", b"\0\0\0\x08free\0\0\0\x00mdat1234", False),  # up to the end
+        ("mp4", b"\0\0\0\x01mdat" + (20).to_bytes(8) + b"1234", False),
+        ("mp4", b"\0\0\0\x01mdat" + (21).to_bytes(8) + b"1234", True),
+        ("aac", b"\xff\xf1\x50\x80\x00\xff\xfc" + b"TAG" + bytes(125), False),
+        ("webm", bytes.fromhex("1a45dfa380 18538067ff ecff") + bytes(9), False),
+    ],
+)
+def test_odd_ends_are_told_apart(container: Container, data: bytes, expected: bool) -> None:
+    assert expected == cut(container, data)
+
+
+def test_a_file_of_nothing_but_tiny_pieces_takes_no_time() -> None:
+    read = 0
+
+    class Counting(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            nonlocal read
+            read += 1
+            return super().read(size)
+
+    head = bytes.fromhex("1a45dfa380") + bytes.fromhex("18538067 01ffffffffffffff")
+    data = head + b"\xec\x80" * 5_000_000  # empty elements
+    assert not is_cut(Counting(data), len(data), "webm")
+    assert read <= 100_000
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.sampled_from(["wav", "flac", "ogg", "mp3", "aac", "mp4", "webm"]),
+    st.binary(max_size=200),
+    st.sampled_from([b"", b"RIFF\0\0\0\0WAVE", b"OggS", b"\x1a\x45\xdf\xa3", b"\xff\xf1", b"\0"]),
+)
+def test_no_bytes_make_it_raise(container: Container, data: bytes, head: bytes) -> None:
+    assert cut(container, head + data) in (True, False)
+    sniff(head + data)
