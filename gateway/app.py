@@ -7,11 +7,14 @@ from starlette.applications import Starlette
 from starlette.routing import WebSocketRoute
 
 from gateway.engine import Engine
-from gateway.rest import routes
-from gateway.rest.health import ServiceProbe, service_urls
+from gateway.providers import options
+from gateway.rest import middleware, operations, rest_routes
+from gateway.rest.health import Inside, ServiceProbe, service_urls
 from gateway.rest.problems import EXCEPTION_HANDLERS
+from gateway.services import Services
 from gateway.settings import Settings
-from gateway.store import SqliteStore
+from gateway.store import store_at
+from gateway.store.probe import StoreProbe
 from gateway.transports.websocket import websocket_endpoint
 from pipeline.session import Stages
 
@@ -20,29 +23,45 @@ def create_app(settings: Settings | None = None, *, stages: Stages | None = None
     """Parley as an ASGI application; serve it with `parley serve` (see `gateway.serve`).
 
     `stages` replaces the providers that the settings name, for tests and benchmarks.
-    Raises `SettingsError` where the environment holds a value that cannot be used.
+    Raises `SettingsError` where the environment holds a value that cannot be used, and
+    `StoreUnavailable` where the client for the store is not installed.
     """
     settings = settings or Settings.load()
-    store = SqliteStore(settings.database)
+    store = store_at(settings.database, settings.redis_url)
+    stored = StoreProbe(store)
     probe = ServiceProbe(service_urls(settings))
     engine = Engine(settings, store, stages=stages)
+    services = Services(settings, engine.responders, options(settings).llm_server)
+    inside = Inside(
+        stages=engine.reports,
+        providers=engine.candidates,
+        readiness=engine.readiness,
+        store=stored.latest,
+    )
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         try:
-            async with engine:
-                yield
+            async with probe.running():
+                await stored.ask()
+                async with engine:
+                    yield
         finally:
-            await probe.aclose()
+            await services.aclose()
+            await stored.aclose()
             await store.aclose()
 
     app = Starlette(
         routes=[
-            *routes(store, probe, settings, engine.reports, engine.readiness),
+            *rest_routes(
+                operations(store, probe, settings, inside, engine.end, services, engine.desk)
+            ),
             WebSocketRoute("/ws/{session_id}", websocket_endpoint),
         ],
+        middleware=middleware(settings),
         lifespan=lifespan,
         exception_handlers=dict(EXCEPTION_HANDLERS),
     )
+    app.router.redirect_slashes = False  # where nothing is, nothing is promised elsewhere
     app.state.engine = engine
     return app

@@ -29,6 +29,9 @@ a first conversation, in two terminals:
   parley serve
   parley call fixtures/audio/software-engineer-1.wav --text "Could you repeat that?"
 
+an interview in writing, without a server or a microphone:
+  parley interview
+
 when something does not work:
   parley doctor
 
@@ -44,6 +47,10 @@ examples:
 Where a setting is given both ways, the option wins over the environment.
 """
 
+CALL_USAGE = """\
+parley call [options] FILE | --text LINE …
+       parley call [options] --demo-barge-in"""
+
 CALL_EXAMPLES = """\
 Each FILE (WAV, FLAC, OGG or MP3, at most 10 minutes) and each --text line is one turn; they are
 played and typed in the order in which they stand on the command line, each after the interviewer
@@ -54,11 +61,38 @@ examples:
   parley call fixtures/audio/data-analyst-1.wav --text "Please repeat." --role "Data Analyst"
   parley call answer.mp3 --rate 8000 --encoding mulaw --save reply.wav
   parley call --text "Hello." --json | tail -n 1
+  parley call --demo-barge-in
+
+The last one needs no microphone and no files: it says "uh-huh" into the interviewer's opening,
+which pauses and goes on, then interrupts a reply for good, and tells with times what happens. What
+a listener would have heard is in barge-in.wav afterwards: you on the left, Parley on the right.
+"""
+
+INTERVIEW_EXAMPLES = """\
+The interviewer asks, you answer in writing, and afterwards there are scores, advice and a report: a
+page to open in a browser, or Markdown, or JSON, as the name of the file says. It is held with the
+gateway that --url names, or the one that runs on this machine, or else in this process, which needs
+no server; the first line says which.
+
+Enter sends an answer, and what is pasted stays together. "Could you repeat that?" and "Next
+question, please." are understood. Ctrl-C or Ctrl-D ends the interview: you may have a report of
+what you have answered so far, or go on later with --resume.
+
+FILE has one answer to a paragraph, or one to a line if it has no empty lines; "-" reads them from
+standard input. If they end before the questions do, the report is about those that were answered,
+and the exit code is 1.
+
+examples:
+  parley interview
+  parley interview --role "Data Analyst" --questions 3 --save report.md
+  parley interview --answers answers.txt --save report.json --force
+  parley interview --answers - --json < answers.txt | tail -n 1
+  parley interview --url http://127.0.0.1:8000 --resume ab833f01317275c74cd3b24d44861093
 """
 
 DOCTOR_EXAMPLES = """\
 It looks at the Python packages, at every provider of every slot, at the port, the model files, the
-data folder and the settings. Exit code 0 means that a spoken interview would work here.
+data folder, the store and the settings. Exit code 0 means that a spoken interview would work here.
 
 examples:
   parley doctor
@@ -143,6 +177,12 @@ def _call(arguments: argparse.Namespace) -> int:
     return call(arguments)
 
 
+def _interview(arguments: argparse.Namespace) -> int:
+    from gateway.text_interview import interview
+
+    return interview(arguments)
+
+
 def _doctor(arguments: argparse.Namespace) -> int:
     settings = _settings()
     from gateway.doctor import doctor
@@ -170,6 +210,11 @@ def _replay(arguments: argparse.Namespace) -> int:
 
 class _Formatter(argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefaultsHelpFormatter):
     """Keeps the epilog's lines and shows the defaults that are not None."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog)
+        # argparse does not count how far commands are indented, and breaks after a long one.
+        self._action_max_length = len("interview") + 4
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
         if action.default is None or action.const is not None:
@@ -211,8 +256,11 @@ def _parser() -> argparse.ArgumentParser:
             _call,
             "hold a spoken interview with a server",
             CALL_EXAMPLES,
-            usage="parley call [options] FILE | --text LINE …",
+            usage=CALL_USAGE,
         )
+    )
+    _interview_options(
+        command("interview", _interview, "hold an interview in writing, here", INTERVIEW_EXAMPLES)
     )
     doctor = command("doctor", _doctor, "say what works here and what does not", DOCTOR_EXAMPLES)
     doctor.add_argument("--json", action="store_true", help="print one JSON object")
@@ -253,7 +301,7 @@ class _Turn(argparse.Action):
         namespace.turns = [*namespace.turns, (self.dest, values)]
 
 
-FLAGS = frozenset({"-h", "--help", "--json", "--quiet"})
+FLAGS = frozenset({"-h", "--help", "--json", "--quiet", "--demo-barge-in"})
 
 
 def _in_order(words: Sequence[str]) -> list[str]:
@@ -287,6 +335,11 @@ def _call_options(parser: argparse.ArgumentParser) -> None:
         help="a typed turn; can be given again",
         default=argparse.SUPPRESS,
     )
+    parser.add_argument(
+        "--demo-barge-in",
+        action="store_true",
+        help="play a short conversation with a false and a real interruption, and explain it",
+    )
     parser.add_argument("--url", default="ws://127.0.0.1:8000", help="where the server is")
     parser.add_argument(
         "--session", metavar="ID", help="an existing session; without it, a new one is made"
@@ -314,7 +367,8 @@ def _call_options(parser: argparse.ArgumentParser) -> None:
         "--save",
         type=Path,
         metavar="FILE",
-        help="keep what the interviewer says, as it was heard (.wav, .flac or .ogg)",
+        help="keep what the interviewer says, as it was heard (.wav, .flac or .ogg);"
+        " with --demo-barge-in both sides, and barge-in.wav without it",
     )
     parser.add_argument(
         "--timeout",
@@ -325,6 +379,34 @@ def _call_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--quiet", action="store_true", help="print the conversation alone")
     parser.add_argument("--json", action="store_true", help="print one JSON object for each turn")
+
+
+def _interview_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--url", help="where the gateway is, such as http://127.0.0.1:8000")
+    parser.add_argument("--role", help="what the interview is about; otherwise Software Engineer")
+    parser.add_argument(
+        "--questions",
+        type=_between(1, 15),
+        metavar="N",
+        help="how many questions are asked, 1 to 15; otherwise 5",
+    )
+    parser.add_argument(
+        "--model", metavar="NAME", help="language model to note for the session; otherwise auto"
+    )
+    parser.add_argument(
+        "--answers", type=Path, metavar="FILE", help="answer from a file, for scripts"
+    )
+    parser.add_argument(
+        "--resume", metavar="SESSION", help="go on with an interview, or get its report again"
+    )
+    parser.add_argument(
+        "--save",
+        type=Path,
+        metavar="FILE",
+        help="where the report goes (.html, .md or .json); otherwise interview-….html, here",
+    )
+    parser.add_argument("--force", action="store_true", help="overwrite FILE without asking")
+    parser.add_argument("--json", action="store_true", help="print JSON, one object a line")
 
 
 def _between(lowest: int, highest: int) -> Callable[[str], int]:

@@ -7,8 +7,10 @@ import os
 import platform
 import re
 import socket
+import sqlite3
 import sys
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
@@ -21,6 +23,7 @@ from rich.text import Text
 from gateway.probes import Place, ask_all
 from gateway.providers import build, options, wanted
 from gateway.settings import Settings, variables
+from gateway.store import StoreUnavailable
 from gateway.terminal import DONE, FAILED, output, printable
 from pipeline.frames import Slot
 from stages.registry import PROVIDERS, Choice, NoProvider, Options, choose, obstacle, third_party
@@ -88,6 +91,7 @@ def examine(settings: Settings) -> list[Finding]:
         _whisper_model(settings.whisper_model),
         _port(settings.host, settings.port),
         _data_folder(settings.data_dir),
+        _store(settings),
         *_changed(settings),
     ]
 
@@ -312,6 +316,41 @@ def _data_folder(folder: Path) -> Finding:
         return Finding("files", subject, "problem", f"{existing} is not writable", advice)
     detail = "writable" if existing == folder else "will be made at the first start"
     return Finding("files", subject, "ok", detail)
+
+
+def _store(settings: Settings) -> Finding:
+    """Where sessions are stored, and whether that answers. A database is opened for reading."""
+    url, file = settings.redis_url, settings.database
+    if url is not None:
+        return asyncio.run(_redis(url))
+    if not file.exists():
+        return Finding("store", "SQLite", "ok", f"{file} will be made at the first start")
+    try:
+        with closing(sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro", uri=True)) as database:
+            database.execute("PRAGMA schema_version")
+    except sqlite3.Error as error:
+        advice = "move the file away, or choose another folder with PARLEY_DATA_DIR"
+        return Finding("store", "SQLite", "problem", f"{file}: {error}", advice)
+    return Finding("store", "SQLite", "ok", f"{file} can be read")
+
+
+async def _redis(url: str) -> Finding:
+    try:
+        from gateway.store.redis import RedisStore, place
+    except ModuleNotFoundError:
+        install = f"pip install '{DISTRIBUTION}[redis]'"
+        return Finding("store", "Redis", "problem", "the client for it is not installed", install)
+    store = RedisStore(url)
+    try:
+        await store.ping()
+        risk = await store.durability()
+    except StoreUnavailable as error:
+        return Finding("store", "Redis", "problem", str(error))
+    finally:
+        await store.aclose()
+    if risk is not None:
+        return Finding("store", "Redis", "note", f"{place(url)} answers, but {risk}")
+    return Finding("store", "Redis", "ok", f"{place(url)} answers")
 
 
 def _changed(settings: Settings) -> Iterator[Finding]:

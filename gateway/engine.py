@@ -2,18 +2,21 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
+from gateway.assessor import Assessor
 from gateway.audio import converter
+from gateway.desk import Desk, open_desk
 from gateway.interviewer import Interviewer
 from gateway.journals import Journals
 from gateway.probes import StageProbes
 from gateway.protocols.native import Hello, TurnDetection
 from gateway.providers import build, chosen, options
-from gateway.rest.health import Readiness, StageReport
+from gateway.rest.health import ProviderReport, Readiness, StageReport
 from gateway.sessions import SessionTaken, Worker
 from gateway.settings import Settings
 from gateway.store import Store
@@ -44,7 +47,7 @@ LIMITS: dict[Slot, Limits] = {
 }
 
 REMOTE_LIMITS: dict[Slot, Limits] = {
-    "stt": Limits(first_s=8.0, slow_first_s=4.0, stall_s=2.0),
+    "stt": Limits(first_s=8.0, slow_first_s=2.5, stall_s=2.0),
     "llm": Limits(first_s=5.0, slow_first_s=2.5, stall_s=2.0),
     "tts": Limits(first_s=2.0, slow_first_s=1.0, stall_s=1.0),
 }
@@ -63,6 +66,7 @@ LEAVE_S = 6.0
 class _Hold:
     """What this process knows of a session that is live in it."""
 
+    dismiss: Callable[[], None] | None
     leaving: bool = False
     released: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -76,10 +80,13 @@ class Engine:
         store: Store,
         *,
         stages: Stages | None = None,
+        assessor: Assessor | None = None,
     ) -> None:
         self.settings = settings
         self.store = store
         self._given = stages
+        self._assessor = assessor
+        self._desk: Desk | None = None
         self._stages: Stages | None = None
         self._choices: dict[Slot, Choice] = {}
         self._probes = StageProbes({})
@@ -98,6 +105,9 @@ class Engine:
                 self._journals = Journals(self.settings.journal_dir, texts=texts)
                 stack.callback(self._journals.close)
             self._stages = self._given or await self._build(stack)
+            assessor = self._assessor or Assessor.of(self.settings)
+            desk = open_desk(self.store, self._worker, self._stages, self.settings, assessor)
+            self._desk = await stack.enter_async_context(desk)
             self._stack = stack.pop_all()
         self._pacer = Pacer()
         self._started = True
@@ -192,16 +202,22 @@ class Engine:
 
     @asynccontextmanager
     async def interview(
-        self, session_id: str, hello: Hello, notify: Callable[[str, dict[str, Any]], None]
+        self,
+        session_id: str,
+        hello: Hello,
+        notify: Callable[[str, dict[str, Any]], None],
+        dismiss: Callable[[], None] | None = None,
     ) -> AsyncIterator[Interviewer]:
         """The interview behind a session, owned by this process until the block ends.
+
+        `dismiss` is called where the session is to end before its time.
 
         A connection of this process that is `leaving` the session is waited for. Raises
         `InterviewError` for a role or a count that cannot be, `SessionTaken` where another
         connection holds the session.
         """
         await self._left(session_id)
-        hold = self._holds[session_id] = _Hold()
+        hold = self._holds[session_id] = _Hold(dismiss)
         try:
             interviewer = await Interviewer.claim(
                 self.store,
@@ -209,7 +225,7 @@ class Engine:
                 hello.interview,
                 worker=self._worker,
                 ttl_s=self.settings.session_ttl_s,
-                notify=notify,
+                notify=self._told(session_id, notify),
             )
             keeping = asyncio.create_task(interviewer.keep())
             try:
@@ -228,6 +244,38 @@ class Engine:
         """Say that the connection that holds a session is about to let it go."""
         if (hold := self._holds.get(session_id)) is not None:
             hold.leaving = True
+
+    async def end(self, session_id: str) -> None:
+        """End the connection that holds a session in this process; harmless where there is none."""
+        hold = self._holds.get(session_id)
+        if hold is not None and hold.dismiss is not None:
+            hold.dismiss()
+        self.desk().events.publish(session_id, "deleted", {})
+
+    def desk(self) -> Desk:
+        """Where written interviews are held, once the engine has started."""
+        assert self._desk is not None
+        return self._desk
+
+    def drain(self) -> None:
+        """The process is about to end: nobody new comes in, and who only watches leaves."""
+        self.draining = True
+        if self._desk is not None:
+            self._desk.events.close()
+
+    def _told(
+        self, session_id: str, notify: Callable[[str, dict[str, Any]], None]
+    ) -> Callable[[str, dict[str, Any]], None]:
+        """`notify` for a live session that others may watch."""
+        events = self.desk().events
+
+        def both(kind: str, fields: dict[str, Any]) -> None:
+            notify(kind, fields)
+            events.publish(session_id, "interview", fields)
+            if fields["isComplete"]:
+                events.publish(session_id, "completed", fields)
+
+        return both
 
     async def _left(self, session_id: str) -> None:
         """Return once no connection of this process holds the session.
@@ -254,20 +302,31 @@ class Engine:
         assert self._stages is not None
         assert self._pacer is not None
         budget_s = self.settings.budget_ms / 1000
+        longest_s = self.settings.longest_interview_min * 60
+        left_s = interviewer.seconds_left(longest_s, time.time())
+        if left_s == 0:  # it was up before this client came back
+            interviewer.time_is_up()
         policy = SessionPolicy(
             turns=self._turn_policy(hello.turn_detection),
             out_rate_hz=hello.audio_out.rate_hz,
             target_s=budget_s,
             hard_s=budget_s * HARD_FACTOR,
             speculate=self._speculates(),
+            longest_s=left_s,
         )
         if journal is not None:
             now = asyncio.get_running_loop().time()
             journal.opened(interviewer.session_id, policy.turns, now)
+        loop = asyncio.get_running_loop()
+
+        def watched(frame: Output) -> None:
+            interviewer.watch(frame, loop.time())
+            emit(frame)
+
         return Session(
             self._stages,
             interviewer,
-            emit=emit,
+            emit=watched,
             pacer=self._pacer,
             convert=converter,
             policy=policy,
@@ -298,16 +357,18 @@ class Engine:
         )
 
     def _turn_policy(self, wanted: TurnDetection) -> TurnPolicy:
-        default = TurnPolicy(silence_ms=self.settings.silence_ms)
-        return TurnPolicy(
-            mode=wanted.mode,
-            adaptive=wanted.adaptive,
-            threshold=wanted.threshold or default.threshold,
-            silence_ms=wanted.silence_ms or default.silence_ms,
-            max_wait_ms=wanted.max_wait_ms or default.max_wait_ms,
-        )
+        default = {
+            "silence_ms": self.settings.silence_ms,
+            "prompt_ms": self.settings.silence_prompt_s * 1000,
+        }
+        return TurnPolicy(**{**default, **wanted.model_dump(exclude_none=True)})
 
     # --- what is in use ----------------------------------------------------------------------
+
+    def responders(self) -> tuple[Responder, ...]:
+        """Who finds the words of replies, best first."""
+        assert self._stages is not None
+        return tuple(candidate.stage for candidate in self._stages.responders.candidates)
 
     def providers(self, avatar: str) -> dict[str, str]:
         """Provider names for the `ready` message."""
@@ -345,6 +406,24 @@ class Engine:
             else:
                 reports.append(self._report(slot, answering.provider))
         reports.append(StageReport("avatar", "visemes", "online", "drawn by the client"))
+        return reports
+
+    def candidates(self) -> list[ProviderReport]:
+        """Who could answer in each slot that has a guard, best first."""
+        assert self._stages is not None
+        now = asyncio.get_running_loop().time()
+        stages = self._stages
+        guards: tuple[tuple[Slot, Guard[Any]], ...] = (
+            ("stt", stages.transcribers),
+            ("llm", stages.responders),
+            ("tts", stages.synthesizers),
+        )
+        reports = []
+        for slot, guard in guards:
+            for candidate in guard.candidates:
+                candidate.breaker.poll(now)
+                state = candidate.breaker.state.name.lower()
+                reports.append(ProviderReport(slot, candidate.provider, state))
         return reports
 
     def _report(self, slot: Slot, name: str, *, tripped: bool = False) -> StageReport:

@@ -2,6 +2,7 @@
 
 import logging
 import logging.config
+from contextvars import ContextVar
 from typing import Literal
 
 Level = Literal["debug", "info", "warning", "error"]
@@ -10,12 +11,27 @@ QUIET = ("uvicorn", "uvicorn.error", "httpx", "httpcore", "websockets", "asyncio
 """Libraries that tell of every request, some with its query string. Their warnings are kept."""
 
 
+correlation_id: ContextVar[str | None] = ContextVar("correlation_id", default=None)
+"""The id of the request on whose behalf the current task runs."""
+
+
+def upstream_headers() -> dict[str, str]:
+    """What a request to another service says about the request that it is made for."""
+    value = correlation_id.get()
+    return {} if value is None else {"X-Correlation-ID": value}
+
+
 class OneLine(logging.Formatter):
-    """Nothing that is logged can look like a second event: line breaks are shown, not obeyed."""
+    """Nothing that is logged can look like a second event: line breaks are shown, not obeyed.
+
+    What is logged for a request ends in its id.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
         lines = (line.strip() for line in super().format(record).splitlines())
-        return " | ".join(line for line in lines if line)
+        text = " | ".join(line for line in lines if line)
+        value = correlation_id.get()
+        return text if value is None else f"{text} [{value}]"
 
 
 def configure(level: Level) -> None:

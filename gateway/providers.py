@@ -29,6 +29,8 @@ def options(settings: Settings) -> Options:
     chat_url = settings.llm_url or f"{settings.ollama_url}/v1"
     return Options(
         whisper_model=settings.whisper_model,
+        whisper_words=settings.whisper_words,
+        stt_words=settings.stt_words,
         language=settings.stt_language,
         stt_server=_server(settings.stt_url, settings.stt_model, settings.stt_key),
         llm_server=_server(chat_url, settings.llm_model, settings.llm_key),

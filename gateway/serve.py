@@ -35,6 +35,7 @@ GRACE_S = 10
 
 BACKLOG = 128
 
+REDIS_EXTRA = "the client for Redis: pip install 'parley-gateway[redis]'"
 WITHOUT_WHISPER = "PARLEY_STT=auto starts without Whisper"
 
 
@@ -63,6 +64,8 @@ def _check(settings: Settings) -> None:
         chosen(settings)
     except NoProvider as error:
         raise CommandFailed(f"{error}; `parley doctor` shows what is missing") from None
+    if settings.redis_url is not None and find_spec("redis") is None:
+        raise CommandFailed(f"REDIS_URL needs {REDIS_EXTRA}")
     folder = settings.data_dir
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -165,6 +168,10 @@ class _Server(uvicorn.Server):
         gc.freeze()
         assert sockets is not None
         announce(sockets[0], self._app.state.engine.reports())
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._app.state.engine.drain()
+        await super().shutdown(sockets)
 
 
 def announce(listener: socket.socket, reports: Sequence[StageReport]) -> None:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -27,6 +27,19 @@ from stages.registry import AUTO, UnknownProvider, find
 
 OPENAI, PIPER = "openai", "piper"
 """Names of the providers that need further settings."""
+
+
+LOCAL_ORIGINS = ",".join(
+    f"http://{host}:{port}"
+    for host in ("localhost", "127.0.0.1")
+    for port in (3000, 5173, 8080, 8081)
+)
+"""Where web pages under development are usually served."""
+
+REDIS_TLS_OPTIONS = frozenset(
+    {"ssl_ca_certs", "ssl_cert_reqs", "ssl_certfile", "ssl_check_hostname", "ssl_keyfile"}
+)
+"""What a rediss:// URL may say after its question mark."""
 
 
 class SettingsError(Exception):
@@ -50,7 +63,15 @@ def _http_url(text: str) -> str:
 
 
 def _redis_url(text: str) -> str:
-    return _url(("redis", "rediss"), text)
+    url = _url(("redis", "rediss"), text)
+    parts = urlsplit(url)
+    options = parse_qs(parts.query, keep_blank_values=True)
+    known = REDIS_TLS_OPTIONS if parts.scheme == "rediss" else frozenset()
+    if not re.fullmatch(r"(/\d{1,4})?", parts.path) or parts.fragment or options.keys() - known:
+        raise ValueError(
+            "must be a URL like redis://host:port/0; only rediss:// takes ssl_ options"
+        )
+    return url
 
 
 def _engine(value: object) -> object:
@@ -84,6 +105,15 @@ def _language(code: str) -> str:
     if not re.fullmatch(r"[a-z]{2,3}", code):
         raise ValueError(f"must be a language's code, such as en, not {code!r}")
     return code
+
+
+def _origins(text: str) -> str:
+    origins = [part.strip().rstrip("/") for part in text.split(",")]
+    if origins not in (["none"], ["*"]) and not all(
+        re.fullmatch(r"https?://[A-Za-z0-9.:\[\]-]+", origin) for origin in origins
+    ):
+        raise ValueError("must be origins like http://localhost:3000 with commas, * or none")
+    return ",".join(origins)
 
 
 def _lower(value: object) -> object:
@@ -156,7 +186,13 @@ class Settings(BaseSettings):
         "SESSION_TTL",
         default=3600,
         ge=1,
-        description="seconds that a session is kept after it was last changed",
+        description="seconds that an unfinished session is kept after it was last changed",
+    )
+
+    cors_origins: Annotated[str, AfterValidator(_origins)] = _variable(
+        "PARLEY_CORS_ORIGINS",
+        default=LOCAL_ORIGINS,
+        description="web pages that may use the REST API: origins with commas, * or none",
     )
 
     journal_dir: Path | None = _variable(
@@ -186,6 +222,34 @@ class Settings(BaseSettings):
         description="latency budget of a turn in milliseconds, from decision to first reply audio",
     )
 
+    silence_prompt_s: int = _variable(
+        "PARLEY_SILENCE_PROMPT_S",
+        default=15,
+        ge=0,
+        le=600,
+        description="seconds of silence after which who says nothing is spoken to; 0 never does",
+    )
+    longest_interview_min: int = _variable(
+        "PARLEY_LONGEST_INTERVIEW_MIN",
+        default=60,
+        ge=1,
+        le=480,
+        description="minutes after which an interview comes to its end, breaks included",
+    )
+    upload_max_mb: int = _variable(
+        "PARLEY_UPLOAD_MAX_MB",
+        default=25,
+        ge=1,
+        le=200,
+        description="megabytes that an uploaded answer may have",
+    )
+    upload_max_min: int = _variable(
+        "PARLEY_UPLOAD_MAX_MIN",
+        default=10,
+        ge=1,
+        le=60,
+        description="minutes that an uploaded answer may last",
+    )
     speculate: Annotated[Literal["auto", "on", "off"], BeforeValidator(_lower)] = _variable(
         "PARLEY_SPECULATE",
         default="auto",
@@ -227,6 +291,16 @@ class Settings(BaseSettings):
         "WHISPER_MODEL",
         default="base",
         description="Whisper model: tiny, base, small, medium, large-v3 … or a model's folder",
+    )
+    stt_words: bool = _variable(
+        "PARLEY_STT_WORDS",
+        default=False,
+        description="ask the transcription server when each word was said, if it can tell",
+    )
+    whisper_words: bool = _variable(
+        "PARLEY_WHISPER_WORDS",
+        default=False,
+        description="have Whisper tell when each word was said; decodes take up to twice as long",
     )
     llm: Annotated[str, _provider("llm")] = _variable(
         "PARLEY_LLM",
@@ -328,7 +402,7 @@ class Settings(BaseSettings):
         "REDIS_URL",
         default=None,
         repr=False,
-        description="Redis, for workers that share sessions; not used yet, SQLite stores them",
+        description="Redis that stores the sessions, such as redis://localhost:6379/0; else SQLite",
     )
 
     @model_validator(mode="after")

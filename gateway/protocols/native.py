@@ -37,6 +37,8 @@ from pipeline.frames import (
     Output,
     ReplyAudio,
     ReplyDone,
+    ReplyPaused,
+    ReplyResumed,
     ReplyStarted,
     ReplyText,
     SpeechStarted,
@@ -69,8 +71,10 @@ ErrorCode = Literal[
     "audio_too_long",
     "nothing_to_commit",
     "not_stored",
+    "storage_slow",
     "too_many_turns",
     "already_connected",
+    "deleted",
     "flooding",
     "interview",
     "internal",
@@ -121,6 +125,10 @@ class TurnDetection(_Part):
     threshold: Annotated[float, Field(gt=0, lt=1)] | None = None
     silence_ms: Annotated[StrictInt, Field(ge=100, le=10_000)] | None = None
     max_wait_ms: Annotated[StrictInt, Field(ge=100, le=30_000)] | None = None
+    prefix_ms: Annotated[StrictInt, Field(ge=0, le=2_000)] | None = None
+    barge_in_ms: Annotated[StrictInt, Field(ge=100, le=5_000)] | None = None
+    barge_in_words: Annotated[StrictInt, Field(ge=0, le=20)] | None = None
+    resume_ms: Annotated[StrictInt, Field(ge=100, le=5_000)] | None = None
 
 
 def _whole(text: str) -> str:
@@ -373,6 +381,10 @@ def _describe(frame: Output) -> tuple[str, dict[str, Any]]:
             }
         case ReplyDone(turn, interrupted, heard):
             return "reply.done", {"turn": turn, "interrupted": interrupted, "heard": heard}
+        case ReplyPaused(turn, at_ms):
+            return "reply.paused", {"turn": turn, "at_ms": at_ms}
+        case ReplyResumed(turn, at_ms):
+            return "reply.resumed", {"turn": turn, "at_ms": at_ms}
         case Clear(turn, at_ms):
             return "clear", {"turn": turn, "at_ms": at_ms}
         case AvatarState(_, state):

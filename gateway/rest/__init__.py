@@ -1,41 +1,54 @@
-"""The HTTP side: health and sessions. The routes are put together here."""
+"""The HTTP side: health, sessions, and its own description. The table is put together here."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable
 
+from starlette.middleware import Middleware
 from starlette.routing import Route
 
-from gateway.rest.health import (
-    Readiness,
-    ServiceProbe,
-    StageReport,
-    health_routes,
-    service_urls,
-)
-from gateway.rest.problems import EXCEPTION_HANDLERS, Problem
-from gateway.rest.sessions import session_routes
+from gateway.desk import Desk
+from gateway.rest.correlation import CorrelationMiddleware
+from gateway.rest.cors import Cors
+from gateway.rest.desktop import desktop_operations
+from gateway.rest.health import Inside, ServiceProbe, health_operations
+from gateway.rest.interviews import interview_operations
+from gateway.rest.models import model_operations
+from gateway.rest.operation import Operation, routes
+from gateway.rest.pages import page_operations
+from gateway.rest.sessions import session_operations
+from gateway.services import Services
 from gateway.settings import Settings
 from gateway.store import Store
 
-__all__ = [
-    "EXCEPTION_HANDLERS",
-    "Problem",
-    "Readiness",
-    "ServiceProbe",
-    "StageReport",
-    "routes",
-    "service_urls",
-]
+__all__ = ["middleware", "operations", "rest_routes"]
 
 
-def routes(
+def operations(
     store: Store,
     probe: ServiceProbe,
     settings: Settings,
-    stages: Callable[[], Sequence[StageReport]],
-    readiness: Callable[[], Readiness],
-) -> list[Route]:
-    """All of them; the application adds `EXCEPTION_HANDLERS` and closes store and probe."""
+    inside: Inside,
+    end: Callable[[str], Awaitable[None]],
+    services: Services,
+    desk: Callable[[], Desk],
+) -> list[Operation]:
+    """Every endpoint that is described; `end` ends a session that is live in this process."""
     return [
-        *health_routes(probe, stages, readiness),
-        *session_routes(store, settings.session_ttl_s),
+        *health_operations(probe, inside),
+        *session_operations(store, settings.session_ttl_s, end),
+        *interview_operations(desk, store, settings.session_ttl_s, settings.upload_max_mb),
+        *desktop_operations(services.desktop),
+        *model_operations(services.catalogue),
     ]
+
+
+def rest_routes(table: list[Operation]) -> list[Route]:
+    """Routes for the table and for the pages that describe it.
+
+    The application adds `problems.EXCEPTION_HANDLERS` and `middleware`.
+    """
+    return routes([*table, *page_operations(table)])
+
+
+def middleware(settings: Settings) -> list[Middleware]:
+    """What goes around every route. Nothing of it touches WebSockets."""
+    return [Middleware(CorrelationMiddleware), Middleware(Cors, origins=settings.cors_origins)]

@@ -1,28 +1,35 @@
 """How the gateway and the services around it are.
 
-`GET /health` answers at once, also while every service hangs: probes run beside the requests, one
-round for however many callers, and whatever has not answered in time is reported as offline.
+Nobody waits for a service: `ServiceProbe` asks them in the background, and `GET /health` shows what
+it last found, in milliseconds also while every service hangs.
 """
 
 import asyncio
 import errno
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import httpx
+from pydantic import BaseModel, Field
 from starlette.requests import Request
-from starlette.responses import JSONResponse
-from starlette.routing import Route
 
 from gateway import __version__
+from gateway.rest.operation import Answer, Handler, Operation, Reply
 from gateway.settings import Settings
+from gateway.store.probe import StoreReport
 
 PROBE_TIMEOUT_S = 3.0
-ANSWER_WITHIN_S = 0.8
 CACHE_S = 5.0
+
+IDLE_S = 60.0
+"""Services are left in peace once nobody has asked about them for so long."""
+
+CATCH_UP_S = 0.01
+"""So long the first who asks after that waits for news; then the old ones are shown."""
 
 Status = Literal["online", "degraded", "offline"]
 Readiness = Literal["ready", "draining", "full", "starting"]
@@ -43,6 +50,15 @@ class StageReport:
 
 
 @dataclass(frozen=True, slots=True)
+class ProviderReport:
+    """A provider that could answer in a slot, and what its circuit breaker has seen."""
+
+    slot: str
+    provider: str
+    breaker: str
+
+
+@dataclass(frozen=True, slots=True)
 class Reading:
     """One answer of a service, or the reason why there is none. `at` is seconds since the epoch."""
 
@@ -51,151 +67,297 @@ class Reading:
     error: str | None
 
 
-def service_urls(settings: Settings) -> dict[str, str]:
-    """What is asked of each service, in the order of the report."""
+def service_urls(settings: Settings) -> dict[str, tuple[str, ...]]:
+    """What is asked of each service, in the order of the report; the next where one answers no."""
     return {
-        "conversation-service": f"{settings.conversation_url}/health",
-        "voice-service": f"{settings.voice_url}/health",
-        "avatar-service": f"{settings.avatar_url}/health",
-        "interview-service": f"{settings.interview_url}/health",
-        "analytics-service": f"{settings.analytics_url}/health",
-        "granite-interview-service": f"{settings.granite_interview_url}/health",
-        "ollama": f"{settings.ollama_url}/api/tags",
+        "conversation-service": (f"{settings.conversation_url}/health",),
+        "voice-service": (f"{settings.voice_url}/health",),
+        "avatar-service": (f"{settings.avatar_url}/health",),
+        "interview-service": (f"{settings.interview_url}/health",),
+        "analytics-service": (f"{settings.analytics_url}/health",),
+        "granite-interview-service": (f"{settings.granite_interview_url}/health",),
+        "ollama": (f"{settings.ollama_url}/api/health", f"{settings.ollama_url}/api/tags"),
     }
 
 
 class ServiceProbe:
-    """Asks every service how it is, all at once, and remembers the answers for `cache_s`.
+    """Asks every service how it is, all at once, every `cache_s` while somebody wants to know.
 
-    `urls` are those of `service_urls`. Each gets one attempt of `timeout_s` at most; a caller waits
-    `wait_s` at most, counted from the start of the round. The probe owns the round under way:
-    `aclose` ends it. `transport` replaces the network.
+    `urls` are those of `service_urls`. Each service gets one attempt of `timeout_s` at most. `run`
+    asks; `services` tells. `transport` replaces the network.
     """
 
     def __init__(
         self,
-        urls: Mapping[str, str],
+        urls: Mapping[str, Sequence[str]],
         *,
         timeout_s: float = PROBE_TIMEOUT_S,
-        wait_s: float = ANSWER_WITHIN_S,
         cache_s: float = CACHE_S,
-        clock: Callable[[], float] = time.monotonic,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        self._urls = dict(urls)
+        self._urls = {name: tuple(addresses) for name, addresses in urls.items()}
         self._timeout_s = timeout_s
-        self._wait_s = wait_s
         self._cache_s = cache_s
-        self._clock = clock
         # Neither proxies from the environment nor redirects: only the configured hosts are asked.
         self._client = httpx.AsyncClient(
             trust_env=False, follow_redirects=False, timeout=timeout_s, transport=transport
         )
-        self._round: asyncio.Task[None] | None = None
-        self._started_at = 0.0
-        # The answers of the latest round, as they come in.
         self._readings: dict[str, Reading] = {}
+        self._answering: dict[str, int] = {}  # which of its URLs a service answered last
+        self._wanted = asyncio.Event()
+        self._fresh = asyncio.Event()
+        self._told_at = 0.0
 
-    async def services(self) -> list[dict[str, Any]]:
-        """The report's `services`. Being cancelled does not disturb the round under way."""
-        now = self._clock()
-        if self._round is None or (self._round.done() and now - self._started_at >= self._cache_s):
-            self._started_at = now
-            self._readings = {}
-            self._round = asyncio.create_task(self._ask_all(self._readings))
-        readings = self._readings
-        if not self._round.done():
-            left_s = max(0.0, self._started_at + self._wait_s - now)
-            await asyncio.wait({self._round}, timeout=left_s)
-        return [self._entry(name, readings.get(name)) for name in self._urls]
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Ask the services as long as the block lasts; the connections are closed behind it."""
+        asking = asyncio.create_task(self._run())
+        try:
+            yield
+        finally:
+            asking.cancel()
+            await asyncio.wait([asking])
+            await self._client.aclose()
 
-    async def aclose(self) -> None:
-        """End the round under way and close the connections."""
-        if self._round is not None:
-            self._round.cancel()
-            await asyncio.wait({self._round})
-        await self._client.aclose()
+    async def services(self) -> list["Service"]:
+        """How they are, as last found. Waits for `CATCH_UP_S` where nobody has asked for long."""
+        self._told_at = asyncio.get_running_loop().time()
+        self._wanted.set()
+        if not self._fresh.is_set():
+            try:
+                async with asyncio.timeout(CATCH_UP_S):
+                    await self._fresh.wait()
+            except TimeoutError:
+                pass
+        return [self._entry(name) for name in self._urls]
 
-    async def _ask_all(self, readings: dict[str, Reading]) -> None:
-        async with asyncio.TaskGroup() as group:
-            for name, url in self._urls.items():
-                group.create_task(self._ask(name, url, readings))
+    async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._told_at = loop.time()
+        while True:
+            begun = loop.time()
+            async with asyncio.TaskGroup() as group:
+                for name in self._urls:
+                    group.create_task(self._ask(name))
+            self._fresh.set()
+            await asyncio.sleep(max(0.0, begun + self._cache_s - loop.time()))
+            if loop.time() - self._told_at >= IDLE_S:
+                self._wanted.clear()
+                self._fresh.clear()
+                await self._wanted.wait()
 
-    async def _ask(self, name: str, url: str, readings: dict[str, Reading]) -> None:
+    async def _ask(self, name: str) -> None:
+        urls = self._urls[name]
+        first = self._answering.get(name, 0)
+        error: str | None = None
         begun = time.perf_counter()
         try:
-            # Only the status counts, so the body is not read, however long it is.
-            async with asyncio.timeout(self._timeout_s), self._client.stream("GET", url) as answer:
-                status = answer.status_code
-            error = None if status == 200 else f"HTTP {status}"
+            async with asyncio.timeout(self._timeout_s):
+                for choice in dict.fromkeys((first, *range(len(urls)))):
+                    begun = time.perf_counter()
+                    # Only the status counts, so the body is not read, however long it is.
+                    async with self._client.stream("GET", urls[choice]) as answer:
+                        error = None if answer.status_code == 200 else f"HTTP {answer.status_code}"
+                    if error is None:
+                        self._answering[name] = choice
+                        break
         except (TimeoutError, httpx.TimeoutException):
             error = f"no answer within {_duration(self._timeout_s)}"
         except (httpx.HTTPError, httpx.InvalidURL, OSError, UnicodeError) as failure:
             error = _reason(failure)
         latency_ms = round((time.perf_counter() - begun) * 1000)
-        readings[name] = Reading(time.time(), latency_ms, error)
+        self._readings[name] = Reading(time.time(), latency_ms, error)
 
-    def _entry(self, name: str, reading: Reading | None) -> dict[str, Any]:
+    def _entry(self, name: str) -> "Service":
+        reading = self._readings.get(name)
         if reading is None:
-            late = f"no answer within {_duration(self._wait_s)}"
-            return {"name": name, "status": "offline", "error": late}
+            return OfflineService(name=name, error="no answer yet")
         if reading.error is not None:
-            return {"name": name, "status": "offline", "error": reading.error}
-        return {
-            "name": name,
-            "status": "online",
-            "latencyMs": reading.latency_ms,
-            "lastChecked": _iso(reading.at),
-        }
+            return OfflineService(name=name, error=reading.error)
+        return OnlineService(name=name, latencyMs=reading.latency_ms, lastChecked=_iso(reading.at))
 
 
-def overall(services: Sequence[Mapping[str, Any]]) -> Status:
+class OnlineService(BaseModel):
+    """A service that answered 200, how soon, and when it was asked (UTC)."""
+
+    name: str
+    status: Literal["online"] = "online"
+    latencyMs: int
+    lastChecked: str
+
+
+class OfflineService(BaseModel):
+    """A service that did not answer 200, and why."""
+
+    name: str
+    status: Literal["offline"] = "offline"
+    error: str
+
+
+Service = OnlineService | OfflineService
+
+
+class GatewayHealth(BaseModel):
+    """Parley itself, whatever the services around it do."""
+
+    status: Annotated[Status, Field(description="whether it can hold interviews")]
+    version: str
+    uptime_seconds: int
+
+
+class Health(BaseModel):
+    """How everything is. `status` counts the services, `gateway.status` is about Parley."""
+
+    status: Annotated[Status, Field(description="online: 6 services or 7; degraded: 3 to 5")]
+    timestamp: str
+    gateway: GatewayHealth
+    services: list[Service]
+    stages: Annotated[list[StageReport], Field(description="who answers in each slot")]
+    providers: Annotated[list[ProviderReport], Field(description="who could answer, in order")]
+    store: StoreReport
+
+
+class Alive(BaseModel):
+    """The process answers."""
+
+    status: Literal["alive"] = "alive"
+
+
+class Ready(BaseModel):
+    """Whether new sessions should be sent here."""
+
+    status: Readiness
+
+
+def overall(services: Sequence[Service]) -> Status:
     """Six or more of the seven services make the whole online, three to five degraded."""
-    online = sum(service["status"] == "online" for service in services)
+    online = sum(service.status == "online" for service in services)
     if online >= 6:
         return "online"
     return "degraded" if online >= 3 else "offline"
 
 
-def health_routes(
-    probe: ServiceProbe,
-    stages: Callable[[], Sequence[StageReport]],
-    readiness: Callable[[], Readiness],
-) -> list[Route]:
+def own_status(readiness: Readiness, store: StoreReport, stages: Sequence[StageReport]) -> Status:
+    """Whether Parley itself can interview: degraded where it is full or a stage is not well."""
+    if store.status == "offline" or readiness in ("draining", "starting"):
+        return "offline"
+    well = all(stage.status == "online" for stage in stages)
+    return "online" if well and readiness == "ready" else "degraded"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inside:
+    """What the gateway knows of itself, each a plain call."""
+
+    stages: Callable[[], Sequence[StageReport]]
+    providers: Callable[[], Sequence[ProviderReport]]
+    readiness: Callable[[], Readiness]
+    store: Callable[[], StoreReport]
+
+
+def health_operations(probe: ServiceProbe, inside: Inside) -> list[Operation]:
     """`/health` for people and clients, `/health/live` and `/health/ready` for supervisors."""
     started_at = time.monotonic()
 
-    async def health(request: Request) -> JSONResponse:
+    async def health(request: Request) -> Health:
         services = await probe.services()
-        return _fresh(
-            {
-                "status": overall(services),
-                "timestamp": _iso(time.time()),
-                "gateway": {
-                    "version": __version__,
-                    "uptime_seconds": int(time.monotonic() - started_at),
-                },
-                "services": services,
-                "stages": [asdict(report) for report in stages()],
-            }
+        stages, store = inside.stages(), inside.store()
+        return Health(
+            status=overall(services),
+            timestamp=_iso(time.time()),
+            gateway=GatewayHealth(
+                status=own_status(inside.readiness(), store, stages),
+                version=__version__,
+                uptime_seconds=int(time.monotonic() - started_at),
+            ),
+            services=services,
+            stages=[*stages],
+            providers=[*inside.providers()],
+            store=store,
         )
 
-    async def live(request: Request) -> JSONResponse:
-        return _fresh({"status": "alive"})
+    async def live(request: Request) -> Alive:
+        return Alive()
 
-    async def ready(request: Request) -> JSONResponse:
-        state = readiness()
-        return _fresh({"status": state}, 200 if state == "ready" else 503)
+    async def ready(request: Request) -> Reply:
+        state = inside.readiness()
+        return Reply(Ready(status=state), 200 if state == "ready" else 503)
+
+    readiness_answers = {
+        200: Answer("Send sessions here", Ready, {"status": "ready"}),
+        503: Answer("Not now", Ready, {"status": "draining"}),
+    }
+
+    def described(path: str, name: str, handler: Handler, summary: str, **rest: Any) -> Operation:
+        return Operation(
+            method="GET",
+            path=path,
+            name=name,
+            handler=handler,
+            summary=summary,
+            tags=("health",),
+            **rest,
+        )
 
     return [
-        Route("/health", health, methods=["GET"]),
-        Route("/health/live", live, methods=["GET"]),
-        Route("/health/ready", ready, methods=["GET"]),
+        described(
+            "/health",
+            "getHealth",
+            health,
+            "How the gateway and the services around it are",
+            description="Always 200. Services are asked in the background, every"
+            f" {CACHE_S:g} s while somebody wants to know.",
+            answers={200: Answer("How they are", Health, EXAMPLE)},
+        ),
+        described(
+            "/health/live",
+            "getLiveness",
+            live,
+            "Whether the process answers",
+            answers={200: Answer("It does", Alive, {"status": "alive"})},
+        ),
+        described(
+            "/health/ready",
+            "getReadiness",
+            ready,
+            "Whether new sessions should be sent here",
+            answers=readiness_answers,
+        ),
+        described(
+            "/ready",
+            "getReady",
+            ready,
+            "The same as /health/ready",
+            answers=readiness_answers,
+        ),
     ]
 
 
-def _fresh(body: Mapping[str, Any], status: int = 200) -> JSONResponse:
-    return JSONResponse(body, status, headers={"cache-control": "no-store"})
+EXAMPLE: dict[str, Any] = {
+    "status": "offline",
+    "timestamp": "2026-11-20T12:19:46Z",
+    "gateway": {"status": "online", "version": __version__, "uptime_seconds": 3600},
+    "services": [
+        {
+            "name": "conversation-service",
+            "status": "online",
+            "latencyMs": 45,
+            "lastChecked": "2026-11-20T12:19:43Z",
+        },
+        {"name": "ollama", "status": "offline", "error": "Connection refused"},
+    ],
+    "stages": [
+        {
+            "slot": "llm",
+            "provider": "scripted",
+            "status": "online",
+            "why": "the first that can be used here",
+            "note": "",
+        }
+    ],
+    "providers": [{"slot": "llm", "provider": "scripted", "breaker": "closed"}],
+    "store": {"kind": "sqlite", "status": "online"},
+}
 
 
 def _iso(at: float) -> str:

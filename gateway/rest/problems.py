@@ -1,167 +1,218 @@
-"""One way to read a request's JSON and one way to say what was wrong with it.
+"""What is said when an answer cannot be given: problem details (RFC 9457).
 
-Every error is `{"error": {"code", "message"}}`. Codes are for programs and stay; messages are for
-people. What went wrong inside is logged and never told.
+A `Kind` is one way to fail: its code is for programs and stays, its title is for people. Calling it
+makes a `Problem` with the details of this occurrence. What went wrong inside is logged and never
+told.
 """
 
 import json
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any, TypeVar, cast
+from typing import Annotated, Any, cast
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, Response
+from starlette.requests import Request
+from starlette.responses import Response
 
-from gateway.store import StoreError
+from gateway.sessions import NoSuchSession, SessionTaken
+from gateway.store import Conflict, StoreError
+from stages.interview import InterviewError
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("parley.rest")
 
-M = TypeVar("M", bound=BaseModel)
+MEDIA_TYPE = "application/problem+json"
 
-MAX_BODY_BYTES = 64 * 1024
-MAX_DEPTH = 32
+LONGEST_DETAIL = 500
+"""Characters of a detail; what a client sent may be quoted in it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One way to fail, the same wherever it happens."""
+
+    code: str
+    status: int
+    title: str
+
+    @property
+    def type(self) -> str:
+        """The URI reference of the kind, where the gateway itself describes it."""
+        return f"/problems#{self.code}"
+
+    def __call__(
+        self, detail: str | None = None, *, headers: Mapping[str, str] | None = None, **members: Any
+    ) -> "Problem":
+        """An occurrence, to be raised. `members` stand beside the standard ones in the answer."""
+        return Problem(self, detail, headers, members)
 
 
 class Problem(Exception):
     """An answer other than the one that was asked for."""
 
     def __init__(
-        self, status: int, code: str, message: str, headers: Mapping[str, str] | None = None
+        self,
+        kind: Kind,
+        detail: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        members: Mapping[str, Any] | None = None,
     ) -> None:
-        super().__init__(status, code, message)
-        self.status = status
-        self.code = code
-        self.message = message
+        super().__init__(kind.code, detail)
+        self.kind = kind
+        self.detail = detail
         self.headers = headers
+        self.members = members or {}
 
-    def response(self) -> JSONResponse:
-        body = {"error": {"code": self.code, "message": self.message}}
-        return JSONResponse(body, self.status, headers=self.headers)
+    def to_json(self) -> dict[str, Any]:
+        """The members of the answer's object."""
+        detail = self.detail if self.detail is None else self.detail[:LONGEST_DETAIL]
+        return {
+            "type": self.kind.type,
+            "title": self.kind.title,
+            "status": self.kind.status,
+            "code": self.kind.code,
+            **({} if detail is None else {"detail": detail}),
+            **self.members,
+        }
 
-
-async def read_json(request: Request) -> dict[str, Any]:
-    """The request's body, a JSON object. Raises `Problem` before more than the limit is kept."""
-    # Browsers ask this server first before another site's page may send this type.
-    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media_type != "application/json":
-        raise Problem(
-            415, "unsupported_media_type", "The body must be sent as Content-Type: application/json"
+    def response(self) -> Response:
+        """The whole answer."""
+        # Half of a surrogate pair, where a client's text is quoted, is no reason to fail again.
+        body = json.dumps(self.to_json(), ensure_ascii=False, separators=(",", ":"))
+        headers = {"cache-control": "no-store", **(self.headers or {})}
+        return Response(
+            body.encode(errors="replace"), self.kind.status, headers, media_type=MEDIA_TYPE
         )
-    return parse_object(await _body(request))
 
 
-async def _body(request: Request) -> bytes:
-    body = bytearray()
-    try:
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > MAX_BODY_BYTES:
-                message = f"The body is larger than {MAX_BODY_BYTES} bytes"
-                # The rest is not read, so the connection cannot be used again.
-                raise Problem(413, "body_too_large", message, {"connection": "close"})
-    except ClientDisconnect:
-        raise Problem(400, "incomplete_body", "The body broke off") from None
-    return bytes(body)
+class InvalidField(BaseModel):
+    """A part of the request that is wrong, and why."""
+
+    detail: str
+    pointer: Annotated[str | None, Field(description="JSON Pointer into the body (RFC 6901)")] = (
+        None
+    )
+    parameter: Annotated[str | None, Field(description="the name of the query parameter")] = None
 
 
-def parse_object(body: bytes) -> dict[str, Any]:
-    """Parse strict JSON: one object, each key once, real text, no NaN. Raises `Problem`."""
-    try:
-        value = json.loads(body, object_pairs_hook=_unique, parse_constant=_no_constant)
-        too_deep = _deeper_than(MAX_DEPTH, value)
-        if b"\\u" in body:  # an escape can name half a character, which no text may hold
-            json.dumps(value, ensure_ascii=False).encode()
-    except RecursionError:
-        too_deep = True
-    except ValueError as error:
-        raise Problem(
-            400, "invalid_json", f"The body is not valid JSON: {_reason(error)}"
-        ) from None
-    if too_deep:
-        raise Problem(400, "invalid_json", f"The body is nested deeper than {MAX_DEPTH} levels")
-    if not isinstance(value, dict):
-        raise Problem(400, "invalid_json", "The body must be a JSON object")
-    return value
+class ProblemDetails(BaseModel):
+    """Problem details (RFC 9457). `code` is stable; `title` and `detail` are for people."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: Annotated[str, Field(json_schema_extra={"format": "uri-reference"})]
+    title: str
+    status: int
+    code: str
+    detail: str | None = None
+    errors: Annotated[
+        list[InvalidField] | None, Field(description="everything that is wrong with the request")
+    ] = None
+    version: Annotated[
+        int | None, Field(description="of a conflict: the version that is stored now")
+    ] = None
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a key comes twice")
-    return found
+# --- what any operation may answer ---------------------------------------------------------------
+
+NOT_FOUND = Kind("not_found", 404, "There is nothing at this path")
+METHOD_NOT_ALLOWED = Kind("method_not_allowed", 405, "This path does not know the method")
+NOT_ACCEPTABLE = Kind("not_acceptable", 406, "The answer cannot be given in a type you accept")
+INVALID_PARAMETER = Kind("invalid_parameter", 400, "A parameter is wrong")
+INTERNAL = Kind("internal", 500, "Something went wrong inside the gateway")
+STORE_UNAVAILABLE = Kind("store_unavailable", 503, "Sessions cannot be stored or read now")
+
+# --- bodies --------------------------------------------------------------------------------------
+
+INVALID_JSON = Kind("invalid_json", 400, "The body is not one JSON object in UTF-8")
+INVALID_FIELD = Kind("invalid_field", 400, "A field of the body is missing or wrong")
+INCOMPLETE_BODY = Kind("incomplete_body", 400, "The body broke off")
+BODY_TOO_SLOW = Kind("body_too_slow", 408, "The body did not come in time")
+BODY_TOO_LARGE = Kind("body_too_large", 413, "The body is too large")
+UNSUPPORTED_MEDIA_TYPE = Kind("unsupported_media_type", 415, "The body's type is not read here")
+
+# --- idempotency keys ----------------------------------------------------------------------------
+
+INVALID_KEY = Kind("invalid_idempotency_key", 400, "The Idempotency-Key cannot be one")
+KEY_REUSED = Kind("idempotency_key_reused", 422, "The Idempotency-Key came with another request")
+KEY_IN_USE = Kind("idempotency_key_in_use", 409, "The first request with this key is under way")
+ANSWER_NOT_KEPT = Kind("answer_not_kept", 409, "This was done, but its answer is not kept")
+
+# --- sessions and interviews ---------------------------------------------------------------------
+
+NO_SUCH_SESSION = Kind("no_such_session", 404, "There is no session with this id")
+SESSION_LIVE = Kind("session_live", 409, "Somebody is in this session now")
+CONFLICT = Kind("conflict", 409, "Somebody else changed this in the meantime")
+UNKNOWN_ROLE = Kind("unknown_role", 400, "There are no interviews for this role")
+INVALID_COUNT = Kind("invalid_count", 400, "An interview cannot have so many questions")
+INVALID_SESSION = Kind("invalid_session", 400, "The interview's session is inconsistent")
+INVALID_HOST = Kind("invalid_host", 400, "The Host header is missing or is no host name")
+
+_OF_INTERVIEWS = {kind.code: kind for kind in (UNKNOWN_ROLE, INVALID_COUNT, INVALID_SESSION)}
+_OF_STATUS = {404: NOT_FOUND, 405: METHOD_NOT_ALLOWED, 406: NOT_ACCEPTABLE}
 
 
-def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is no JSON number")
+def problem_of(error: Exception) -> Problem | None:
+    """What an exception is answered with, None for one that nobody expected."""
+    match error:
+        case Problem():
+            return error
+        case NoSuchSession():
+            return NO_SUCH_SESSION()
+        case SessionTaken():
+            return SESSION_LIVE()
+        case Conflict():
+            return CONFLICT("Read it again, then try again", version=error.found)
+        case StoreError():
+            logger.error("store failed: %s", error)
+            return STORE_UNAVAILABLE("Try again later", headers={"retry-after": "5"})
+        case HTTPException():
+            return _of_http(error)
+    return None
 
 
-def _reason(error: ValueError) -> str:
-    if isinstance(error, json.JSONDecodeError):
-        return f"{error.msg} at line {error.lineno}, column {error.colno}"
-    if isinstance(error, UnicodeDecodeError):
-        return "it is not UTF-8 text"
-    if isinstance(error, UnicodeEncodeError):
-        return "an escape names half of a surrogate pair"
-    return str(error)
+def of_interview(error: InterviewError) -> Problem:
+    """What the client is told whose request the interview refused.
+
+    Not for what was stored: there it is no fault of the client's.
+    """
+    return _OF_INTERVIEWS[error.code](str(error))
 
 
-def _deeper_than(limit: int, value: Any) -> bool:
-    level = [value]
-    for _ in range(limit):
-        inside = [v for v in level if isinstance(v, dict | list)]
-        if not inside:
-            return False
-        level = [child for v in inside for child in (v.values() if isinstance(v, dict) else v)]
-    return any(isinstance(v, dict | list) for v in level)
-
-
-def validated(model: type[M], body: dict[str, Any]) -> M:
-    """The body as `model`. Raises a `Problem` that names the first field that is wrong."""
-    try:
-        return model.model_validate(body)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        field = ".".join(str(part) for part in first["loc"])
-        match first["type"]:
-            case "extra_forbidden":
-                known = ", ".join(f.alias or name for name, f in model.model_fields.items())
-                message = f"Unknown field {field[:100]!r}; known are {known}"
-            case "missing":
-                message = f"The field {field!r} is missing"
-            case _:
-                message = f"The field {field!r} is wrong: {first['msg']}"
-        raise Problem(400, "invalid_field", message) from None
-
-
-async def _problem(request: Request, error: Problem) -> Response:
-    return error.response()
-
-
-async def _http(request: Request, error: HTTPException) -> Response:
+def _of_http(error: HTTPException) -> Problem:
     status = HTTPStatus(error.status_code)
-    code = status.name.lower()
-    return Problem(status, code, error.detail, error.headers).response()
+    kind = _OF_STATUS.get(status) or Kind(status.name.lower(), status, status.phrase)
+    return kind(headers=error.headers)
 
 
-async def _store(request: Request, error: StoreError) -> Response:
-    logger.error("store failed: %s", error)
-    return Problem(
-        503, "store_unavailable", "Sessions cannot be stored or read now; try again later"
-    ).response()
+def invalid(kind: Kind, errors: Sequence[InvalidField]) -> Problem:
+    """What is wrong with a request, the first of it as the detail. `errors` is not empty."""
+    shown = [error.model_dump(exclude_none=True) for error in errors]
+    return kind(errors[0].detail, errors=shown)
 
 
-async def _internal(request: Request, error: Exception) -> Response:
+async def _expected(request: Request, error: Exception) -> Response:
+    problem = problem_of(error)
+    assert problem is not None
+    return problem.response()
+
+
+async def _unexpected(request: Request, error: Exception) -> Response:
     # Starlette raises the error again once this is sent, and the server logs it.
-    return Problem(500, "internal", "Something went wrong inside the gateway").response()
+    return INTERNAL().response()
 
 
 Handler = Callable[[Request, Exception], Awaitable[Response]]
 
 EXCEPTION_HANDLERS: Mapping[Any, Handler] = cast(
     "Mapping[Any, Handler]",
-    {Problem: _problem, HTTPException: _http, StoreError: _store, Exception: _internal},
+    {
+        Problem: _expected,
+        HTTPException: _expected,
+        StoreError: _expected,
+        Exception: _unexpected,
+    },
 )
-"""For the application: what each kind of exception is answered with."""
+"""For the application: what is raised outside of an operation is answered in the same form."""

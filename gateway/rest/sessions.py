@@ -1,83 +1,267 @@
-"""Making a session and asking about it: `/api/sessions`."""
+"""Making sessions, asking about them, listing and erasing them: `/api/sessions`."""
 
 import re
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, Field, StringConstraints
 from starlette.requests import Request
-from starlette.responses import JSONResponse
-from starlette.routing import Route
 
 from gateway import sessions
-from gateway.rest.problems import Problem, read_json, validated
-from gateway.sessions import DEFAULT_MODEL, SESSION_ID, Mode, NoSuchSession, SessionRecord
+from gateway.rest.once import Once
+from gateway.rest.operation import Answer, Operation, Reply, claim_of
+from gateway.rest.problems import (
+    INVALID_COUNT,
+    INVALID_HOST,
+    NO_SUCH_SESSION,
+    STORE_UNAVAILABLE,
+    UNKNOWN_ROLE,
+    of_interview,
+)
+from gateway.rest.reading import Body, Query
+from gateway.sessions import (
+    DEFAULT_MODEL,
+    SESSION_ID,
+    Evaluating,
+    Mode,
+    NoSuchSession,
+    SessionRecord,
+)
 from gateway.store import Store
 from stages.interview import InterviewConfig, InterviewError, InterviewSession
-from stages.interview.model import DEFAULT_QUESTIONS
+from stages.interview.bank import roles
+from stages.interview.model import DEFAULT_QUESTIONS, FEWEST_QUESTIONS, MOST_QUESTIONS
 
 HOST = re.compile(r"[A-Za-z0-9._-]+(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]+\](:[0-9]{1,5})?")
 
+TAGS = ("sessions",)
 
-class NewSession(BaseModel):
-    """What a client asks for. `totalQuestions` is checked with the role, by the interview."""
+Model = Annotated[str, StringConstraints(pattern=r"^[!-~]{1,128}$")]
+End = Callable[[str], Awaitable[None]]
 
-    model_config = ConfigDict(extra="forbid")
 
-    role: str
-    model: Annotated[str, StringConstraints(pattern=r"^[!-~]{1,128}$")] | None = None
-    total_questions: Any = Field(DEFAULT_QUESTIONS, alias="totalQuestions")
+Role = Annotated[str, Field(description="in any case", json_schema_extra={"enum": [*roles()]})]
+
+COUNT: dict[str, Any] = {
+    "type": "integer",
+    "minimum": FEWEST_QUESTIONS,
+    "maximum": MOST_QUESTIONS,
+}
+
+
+class NewSession(Body):
+    """The interview that is wanted."""
+
+    role: Role
+    model: Annotated[Model | None, Field(description="left out, the gateway chooses")] = None
+    total_questions: Annotated[Any, Field(alias="totalQuestions", json_schema_extra=COUNT)] = (
+        DEFAULT_QUESTIONS
+    )
     mode: Mode = "voice"
+    evaluation: Annotated[
+        Evaluating, Field(description="collect answers, or evaluate each as it is submitted")
+    ] = "collect"
 
 
-def session_routes(store: Store, ttl_s: int) -> list[Route]:
-    """`POST /api/sessions` and `GET /api/sessions/{id}`; sessions are kept for `ttl_s`."""
+class SessionSummary(BaseModel):
+    """What a session is about. `created` is UTC."""
 
-    async def create(request: Request) -> JSONResponse:
+    session_id: str
+    role: str
+    model: str
+    totalQuestions: int
+    mode: Mode
+    created: str
+
+
+class MadeSession(SessionSummary):
+    """A new session, where it is spoken in, and how many seconds it is kept unused."""
+
+    ws_url: str
+    expires_in: int
+
+
+class Progress(BaseModel):
+    """How far an interview has come; questions count from 1."""
+
+    currentQuestion: int
+    totalQuestions: int
+    isComplete: bool
+
+
+class ShownSession(SessionSummary):
+    """A session. `interview` is null until its first question."""
+
+    live: Annotated[bool, Field(description="whether somebody speaks in it now")]
+    finished: Annotated[bool, Field(description="whether it is kept until it is deleted")]
+    version: Annotated[int, Field(description="grows with every change")]
+    interview: Progress | None
+
+
+class SessionPage(BaseModel):
+    """Sessions, the one made last first."""
+
+    sessions: list[SessionSummary]
+    next: Annotated[str | None, Field(description="the cursor of the next page, null at the end")]
+
+
+class PageQuery(Query):
+    """Which part of a list is wanted."""
+
+    limit: Annotated[int, Field(ge=1, le=100, description="sessions on a page")] = 20
+    cursor: Annotated[
+        str | None, Field(pattern=r"^[0-9]{1,18}$", description="`next` of the page before")
+    ] = None
+
+
+EXAMPLE: dict[str, Any] = {
+    "session_id": "ab833f01317275c74cd3b24d44861093",
+    "role": "Data Analyst",
+    "model": "auto",
+    "totalQuestions": 3,
+    "mode": "voice",
+    "created": "2026-11-20T12:19:46Z",
+}
+
+
+def session_operations(store: Store, ttl_s: int, end: End) -> list[Operation]:
+    """The sessions in `store`, kept for `ttl_s`; `end` ends one that is live in this process."""
+
+    async def create(request: Request, wanted: NewSession) -> Reply:
         ws_base = _websocket_base(request)
-        wanted = validated(NewSession, await read_json(request))
         try:
             config = InterviewConfig(
                 wanted.role, wanted.model or DEFAULT_MODEL, wanted.total_questions
             )
         except InterviewError as error:
-            raise Problem(400, error.code, str(error)) from None
-        record, _ = await sessions.create(store, config, mode=wanted.mode, ttl_s=ttl_s)
-        body = {
-            "session_id": record.id,
-            "ws_url": f"{ws_base}/ws/{record.id}",
-            **_public(record),
-            "expires_in": record.ttl_s,
-        }
-        return JSONResponse(body, 201, headers={"location": f"/api/sessions/{record.id}"})
+            raise of_interview(error) from None
+        record = sessions.new(config, mode=wanted.mode, ttl_s=ttl_s, evaluating=wanted.evaluation)
+        made = MadeSession(
+            **_summary(record),
+            ws_url=f"{ws_base}/ws/{record.id}",
+            expires_in=record.ttl_s,
+        )
+        reply = Reply(made, 201, {"location": f"/api/sessions/{record.id}"}, about=record.id)
+        claim = claim_of(request)
+        await store.commit(record.put(None), *([] if claim is None else [claim.write(reply)]))
+        return reply
 
-    async def show(request: Request) -> JSONResponse:
-        session_id = request.path_params["id"]
-        try:
-            if SESSION_ID.fullmatch(session_id) is None:
-                raise NoSuchSession(session_id)
-            record, _ = await sessions.load(store, session_id)
-        except NoSuchSession:
-            raise Problem(404, "no_such_session", "There is no session with this id") from None
-        state = InterviewSession.from_record(record.interview).state() if record.interview else None
-        return JSONResponse(
-            {
-                "session_id": record.id,
-                **_public(record),
-                "live": record.worker is not None,
-                "interview": state,
-            }
+    async def listed(request: Request, query: PageQuery) -> SessionPage:
+        before = None if query.cursor is None else int(query.cursor)
+        records, following = await sessions.page(store, limit=query.limit, before=before)
+        return SessionPage(
+            sessions=[SessionSummary(**_summary(record)) for record in records],
+            next=None if following is None else str(following),
         )
 
+    async def show(request: Request) -> ShownSession:
+        record, version = await sessions.load(store, session_id_of(request))
+        state = InterviewSession.from_record(record.interview).state() if record.interview else None
+        return ShownSession(
+            **_summary(record),
+            live=record.worker is not None,
+            finished=record.finished,
+            version=version,
+            interview=None if state is None else Progress(**state),
+        )
+
+    async def erase(request: Request) -> Reply:
+        session_id = session_id_of(request)
+        await sessions.delete(store, session_id)
+        await end(session_id)
+        return Reply(status=204)
+
+    made = {**EXAMPLE, "ws_url": f"ws://127.0.0.1:8000/ws/{EXAMPLE['session_id']}"}
     return [
-        Route("/api/sessions", create, methods=["POST"]),
-        Route("/api/sessions/{id}", show, methods=["GET"]),
+        Operation(
+            method="POST",
+            path="/api/sessions",
+            name="createSession",
+            handler=create,
+            summary="Make a session",
+            description="An interview that is then spoken at `ws_url`, or held over REST.",
+            tags=TAGS,
+            body=NewSession,
+            body_example={"role": "Data Analyst", "totalQuestions": 3},
+            answers={
+                201: Answer(
+                    "The session was made",
+                    MadeSession,
+                    {**made, "expires_in": 3600},
+                    headers={"Location": "where the session is"},
+                )
+            },
+            errors=(UNKNOWN_ROLE, INVALID_COUNT, INVALID_HOST, STORE_UNAVAILABLE),
+            once=Once(store, ttl_s),
+        ),
+        Operation(
+            method="GET",
+            path="/api/sessions",
+            name="listSessions",
+            handler=listed,
+            summary="List the sessions",
+            description="A page may hold fewer than `limit` although others follow.",
+            tags=TAGS,
+            query=PageQuery,
+            answers={
+                200: Answer("A page", SessionPage, {"sessions": [EXAMPLE], "next": "41"}),
+            },
+            errors=(STORE_UNAVAILABLE,),
+        ),
+        Operation(
+            method="GET",
+            path="/api/sessions/{id}",
+            name="getSession",
+            handler=show,
+            summary="Ask about a session",
+            tags=TAGS,
+            answers={
+                200: Answer(
+                    "The session",
+                    ShownSession,
+                    {
+                        **EXAMPLE,
+                        "live": True,
+                        "finished": False,
+                        "version": 7,
+                        "interview": {
+                            "currentQuestion": 2,
+                            "totalQuestions": 3,
+                            "isComplete": False,
+                        },
+                    },
+                ),
+            },
+            errors=(NO_SUCH_SESSION, STORE_UNAVAILABLE),
+        ),
+        Operation(
+            method="DELETE",
+            path="/api/sessions/{id}",
+            name="deleteSession",
+            handler=erase,
+            summary="Erase everything about a session",
+            description="Record, transcript, answers, recordings and reports. A conversation that"
+            " is going on is ended, and nothing more is stored of it.",
+            tags=TAGS,
+            answers={204: Answer("It is gone")},
+            errors=(NO_SUCH_SESSION, STORE_UNAVAILABLE),
+        ),
     ]
 
 
-def _public(record: SessionRecord) -> dict[str, Any]:
+def session_id_of(request: Request) -> str:
+    """The path's `{id}`. Raises `NoSuchSession` for what cannot be one."""
+    session_id: str = request.path_params["id"]
+    if SESSION_ID.fullmatch(session_id) is None:
+        raise NoSuchSession(session_id)
+    return session_id
+
+
+def _summary(record: SessionRecord) -> dict[str, Any]:
     created = datetime.fromtimestamp(record.created_at, UTC)
     return {
+        "session_id": record.id,
         "role": record.role,
         "model": record.model,
         "totalQuestions": record.total_questions,
@@ -90,5 +274,5 @@ def _websocket_base(request: Request) -> str:
     """Where the client reached this server, for WebSockets. No forwarded header is believed."""
     host = request.headers.get("host", "")
     if HOST.fullmatch(host) is None:
-        raise Problem(400, "invalid_host", "The Host header is missing or is no host name")
+        raise INVALID_HOST()
     return f"{'wss' if request.scope['scheme'] == 'https' else 'ws'}://{host}"

@@ -110,6 +110,10 @@ class Connection:
         if self._session is not None:
             self._end(self._session)
 
+    def _dismiss(self) -> None:
+        """The session was deleted: nothing more is said in it, or stored of it."""
+        self._fail("deleted", "the session was deleted", native.CLOSE_NO_SESSION)
+
     def _end(self, session: Session) -> None:
         """End it, and let whoever reconnects at once wait for its last words to be stored."""
         self._engine.leaving(self._session_id)
@@ -127,7 +131,7 @@ class Connection:
         try:
             async with AsyncExitStack() as stack:
                 interview = await stack.enter_async_context(
-                    self._engine.interview(self._session_id, hello, self._message)
+                    self._engine.interview(self._session_id, hello, self._message, self._dismiss)
                 )
                 journal = stack.enter_context(self._engine.journal(self._session_id))
                 session = self._engine.session(interview, hello, self._emit, journal)

@@ -47,10 +47,10 @@ def test_the_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None
 
 def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     listed = re.findall(r"^    ([a-z]+) +\S", help_of(capsys), re.MULTILINE)
-    assert listed == ["serve", "call", "doctor", "fetch", "replay"]
+    assert listed == ["serve", "call", "interview", "doctor", "fetch", "replay"]
 
 
-@pytest.mark.parametrize("command", ["serve", "call", "doctor", "fetch", "replay"])
+@pytest.mark.parametrize("command", ["serve", "call", "interview", "doctor", "fetch", "replay"])
 def test_the_help_of_each_command_has_examples_and_exit_codes(
     command: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -203,6 +203,33 @@ def test_bad_input_to_a_call_is_one_line(
     assert error.count("\n") == 1
 
 
+def test_the_demonstration_takes_no_turns_beside_its_own(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["call", "--demo-barge-in", "answer.wav"]) == 2
+    complaint = "parley: --demo-barge-in has turns of its own: leave out files and --text\n"
+    assert capsys.readouterr().err == complaint
+
+
+def test_the_demonstration_says_how_to_start_a_server(
+    capsys: pytest.CaptureFixture[str], closed_port: int
+) -> None:
+    address = f"ws://127.0.0.1:{closed_port}"
+    assert main(["call", "--demo-barge-in", "--url", address]) == 2
+    complaint = f"parley: nothing answers at {address}; start it with `parley serve`\n"
+    assert capsys.readouterr().err == complaint
+
+
+def test_the_demonstration_whose_clips_are_gone_says_so(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("gateway.call_demo.CLIPS", tmp_path)
+    assert main(["call", "--demo-barge-in"]) == 2
+    missing = f"{tmp_path / 'uh-huh.flac'}: there is no such file"
+    complaint = f"parley: a clip of the demonstration is missing: {missing}\n"
+    assert capsys.readouterr().err == complaint
+
+
 def test_an_interrupted_command_ends_quietly(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -272,6 +299,5 @@ def test_doctor_as_json_is_one_object(
     code = main(["doctor", "--json"])
     report = json.loads(capsys.readouterr().out)
     assert code == (0 if report["works"] else 1)
-    assert {"python", "packages", "vad", "stt", "llm", "tts", "port", "files", "settings"} == {
-        finding["area"] for finding in report["findings"]
-    }
+    areas = ["python", "packages", "vad", "stt", "llm", "tts", "store", "port", "files", "settings"]
+    assert {finding["area"] for finding in report["findings"]} == set(areas)

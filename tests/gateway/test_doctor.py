@@ -1,3 +1,4 @@
+import asyncio
 import json
 import socket
 import threading
@@ -15,6 +16,7 @@ from pydantic import SecretStr
 from gateway import doctor as module
 from gateway.doctor import Finding, doctor, examine, requirements
 from gateway.settings import Settings, variables
+from gateway.store import SqliteStore
 from stages import registry
 
 
@@ -328,6 +330,22 @@ def test_the_data_folder_is_looked_at_and_left_alone(settings: Settings, tmp_pat
     wrong = tmp_path / "file" / "x"
     finding = found(settings.model_copy(update={"data_dir": wrong}), "files", str(wrong))
     assert (finding.state, finding.detail) == ("problem", f"{tmp_path / 'file'} is no folder")
+
+
+def test_the_store_is_named_and_asked_without_being_made(settings: Settings) -> None:
+    file = settings.database
+    assert found(settings, "store", "SQLite").detail == f"{file} will be made at the first start"
+    assert not file.exists()
+    asyncio.run(_made(file))
+    assert found(settings, "store", "SQLite").detail == f"{file} can be read"
+    file.write_bytes(b"These are somebody's notes. " * 40)
+    finding = found(settings, "store", "SQLite")
+    assert (finding.state, finding.detail) == ("problem", f"{file}: file is not a database")
+    assert "move the file away" in finding.advice
+
+
+async def _made(file: Path) -> None:
+    await (await SqliteStore.open(file)).aclose()
 
 
 def test_a_data_folder_that_is_not_writable_is_a_problem(

@@ -38,6 +38,8 @@ def test_everything_that_is_set_reaches_the_providers() -> None:
         stt_model="large",
         stt_key=SecretStr("e"),
         stt_language="de",
+        stt_words=True,
+        whisper_words=True,
         tts_url="http://mouth",
         tts_model="kokoro",
         tts_voice="anna",
@@ -48,6 +50,8 @@ def test_everything_that_is_set_reaches_the_providers() -> None:
     assert options(settings) == Options(
         whisper_model="small",
         language="de",
+        stt_words=True,
+        whisper_words=True,
         stt_server=Server("http://ears", "large", "e"),
         tts_server=Server("http://mouth", "kokoro", "m"),
         tts_voice="anna",

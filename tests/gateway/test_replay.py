@@ -170,7 +170,7 @@ def test_a_different_decision_exits_with_1_and_is_told(
     monkeypatch.setenv("COLUMNS", "300")
     assert main(["replay", str(changed)]) == 1
     told = capsys.readouterr().out.splitlines()
-    assert re.fullmatch(r"\d+ decisions, 4 of them differ", told[1])
+    assert re.fullmatch(r"\d+ decisions, 8 of them differ", told[1])
     assert re.fullmatch(
         r"line \d+, 3\.488 s, Chunk\(at_ms=3488\.0, probability=[\d.]+\): "
         r"was nothing, is Listen\(turn=1, at_ms=3360, from_ms=2860\)",
@@ -330,7 +330,7 @@ def test_nothing_recorded_becomes_markup() -> None:
 def test_differences_stand_at_the_top_of_the_page(changed: Path) -> None:
     html = page_of(changed)
     cells = "".join(outline(html).texts["td"])
-    assert re.search(r'<p class="bad">\d+ decisions, 4 of them differ\.</p>\n<table>', html)
+    assert re.search(r'<p class="bad">\d+ decisions, 8 of them differ\.</p>\n<table>', html)
     assert "nothingListen(turn=1, at_ms=3360, from_ms=2860)" in cells
 
 

@@ -101,6 +101,17 @@ def test_a_folder_that_cannot_be_made_names_the_setting(
     assert refusal(Settings(port=0, data_dir=tmp_path)).endswith("is not writable for this user")
 
 
+def test_redis_without_its_client_is_answered_with_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(module, "chosen", lambda settings: {})
+    monkeypatch.setattr(module, "find_spec", lambda name: None)
+    settings = Settings(port=0, data_dir=tmp_path, redis_url="redis://127.0.0.1:1")
+    assert refusal(settings) == (
+        "REDIS_URL needs the client for Redis: pip install 'parley-gateway[redis]'"
+    )
+
+
 def test_a_wanted_whisper_model_is_downloaded_before_the_start(
     fetched: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

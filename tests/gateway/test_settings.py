@@ -19,6 +19,11 @@ def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.delenv(name, raising=False)
 
 
+REDIS_REFUSAL = (
+    "REDIS_URL must be a URL like redis://host:port/0; only rediss:// takes ssl_ options"
+)
+
+
 def loaded(monkeypatch: pytest.MonkeyPatch, **environment: str) -> Settings:
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
@@ -47,11 +52,18 @@ def test_the_defaults_are_the_contracts() -> None:
         "tts_engine": "auto",
         "host": "127.0.0.1",
         "port": 8000,
+        "cors_origins": ",".join(
+            f"http://{host}:{port}"
+            for host in ("localhost", "127.0.0.1")
+            for port in (3000, 5173, 8080, 8081)
+        ),
         "stt": "auto",
         "stt_url": None,
         "stt_model": None,
         "stt_key": None,
         "stt_language": None,
+        "stt_words": False,
+        "whisper_words": False,
         "vad": "auto",
         "llm": "auto",
         "llm_url": None,
@@ -70,6 +82,10 @@ def test_the_defaults_are_the_contracts() -> None:
         "journal_texts": False,
         "silence_ms": 800,
         "budget_ms": 1000,
+        "silence_prompt_s": 15,
+        "longest_interview_min": 60,
+        "upload_max_mb": 25,
+        "upload_max_min": 10,
         "speculate": "auto",
     } == settings.model_dump()
     assert Path("var/parley.sqlite3") == settings.database
@@ -94,6 +110,8 @@ def test_the_defaults_are_the_contracts() -> None:
         ("PARLEY_JOURNAL_DIR", "/srv/journals", "journal_dir", Path("/srv/journals")),
         ("PARLEY_JOURNAL_TEXTS", "true", "journal_texts", True),
         ("PARLEY_SPECULATE", "OFF", "speculate", "off"),
+        ("PARLEY_SILENCE_PROMPT_S", "0", "silence_prompt_s", 0),
+        ("PARLEY_LONGEST_INTERVIEW_MIN", "480", "longest_interview_min", 480),
         ("PARLEY_DATA_DIR", "/srv/parley", "data_dir", Path("/srv/parley")),
         (
             "OLLAMA_URL",
@@ -103,6 +121,14 @@ def test_the_defaults_are_the_contracts() -> None:
         ),
         ("REDIS_URL", "redis://redis:6379", "redis_url", "redis://redis:6379"),
         ("REDIS_URL", "", "redis_url", None),
+        ("REDIS_URL", "redis://u:p%40@redis:6379/15", "redis_url", "redis://u:p%40@redis:6379/15"),
+        ("REDIS_URL", "redis://redis/", "redis_url", "redis://redis"),
+        (
+            "REDIS_URL",
+            "rediss://redis?ssl_ca_certs=/ca.pem",
+            "redis_url",
+            "rediss://redis?ssl_ca_certs=/ca.pem",
+        ),
     ],
 )
 def test_a_variable_sets_its_field(
@@ -132,11 +158,36 @@ def test_the_older_name_of_a_service_counts_where_the_newer_is_not_set(
         ("PARLEY_PORT", "abc", "PARLEY_PORT or PORT must be a whole number, not 'abc'"),
         ("PORT", "70000", "PARLEY_PORT or PORT must be at most 65535, not '70000'"),
         ("SESSION_TTL", "0", "SESSION_TTL must be at least 1, not '0'"),
+        (
+            "PARLEY_LONGEST_INTERVIEW_MIN",
+            "0",
+            "PARLEY_LONGEST_INTERVIEW_MIN must be at least 1, not '0'",
+        ),
+        (
+            "PARLEY_LONGEST_INTERVIEW_MIN",
+            "481",
+            "PARLEY_LONGEST_INTERVIEW_MIN must be at most 480, not '481'",
+        ),
+        (
+            "PARLEY_SILENCE_PROMPT_S",
+            "-1",
+            "PARLEY_SILENCE_PROMPT_S must be at least 0, not '-1'",
+        ),
+        (
+            "PARLEY_SILENCE_PROMPT_S",
+            "7.5",
+            "PARLEY_SILENCE_PROMPT_S must be a whole number, not '7.5'",
+        ),
         ("PARLEY_VAD", "magic", "PARLEY_VAD must be one of auto, silero, energy, not 'magic'"),
         (
             "TTS_ENGINE",
             "hal",
             "TTS_ENGINE must be one of auto, openai, piper, espeak-ng, not 'hal'",
+        ),
+        (
+            "PARLEY_CORS_ORIGINS",
+            "http://localhost:3000, localhost:5173",
+            "PARLEY_CORS_ORIGINS must be origins like http://localhost:3000 with commas, * or none",
         ),
         ("PARLEY_TTS_RATE_HZ", "1", "PARLEY_TTS_RATE_HZ must be at least 8000, not '1'"),
         (
@@ -151,6 +202,11 @@ def test_the_older_name_of_a_service_counts_where_the_newer_is_not_set(
         ("AVATAR_URL", "http://host:port", "AVATAR_URL must be a URL like http://host:port"),
         ("AVATAR_URL", "http://ho st", "AVATAR_URL must be a URL like http://host:port"),
         ("REDIS_URL", "http://redis", "REDIS_URL must be a URL like redis://host:port"),
+        ("REDIS_URL", "redis://redis/sessions", REDIS_REFUSAL),
+        ("REDIS_URL", "redis://redis/0#x", REDIS_REFUSAL),
+        ("REDIS_URL", "redis://redis?socket_timeout=900", REDIS_REFUSAL),
+        ("REDIS_URL", "rediss://redis?max_connections=9", REDIS_REFUSAL),
+        ("REDIS_URL", "redis://redis?ssl_keyfile=x", REDIS_REFUSAL),
     ],
 )
 def test_a_value_that_cannot_be_used_is_answered_in_one_line_that_names_it(
@@ -242,6 +298,8 @@ def test_a_password_in_a_url_shows_neither_in_errors_nor_in_the_settings_text(
     )
     assert "canary" not in repr(settings) + str(settings)
     assert "canary" not in refusal(monkeypatch, OLLAMA_URL="ftp://me:canary@host")
+    for wrong in ("redis://:canary@redis/x", "http://:canary@redis", "redis://redis?p=canary"):
+        assert "canary" not in refusal(monkeypatch, OLLAMA_URL="", REDIS_URL=wrong)
 
 
 def test_a_dotenv_file_is_read_and_the_environment_wins(

@@ -22,6 +22,7 @@ from gateway.protocols.native import (
     parse,
 )
 from pipeline import frames
+from pipeline.turns import TurnPolicy
 
 
 def refused(data: bytes | str) -> tuple[str, bool]:
@@ -72,6 +73,18 @@ def test_a_full_hello() -> None:
     assert detection.max_wait_ms is None
     assert hello.interview is not None
     assert (hello.interview.role, hello.interview.total_questions) == ("Data Analyst", 3)
+
+
+def test_what_a_client_can_ask_of_turn_detection_is_what_turn_taking_knows() -> None:
+    asked = parse(
+        '{"type":"hello","version":1,"turn_detection":{"prefix_ms":0,"barge_in_ms":700,'
+        '"barge_in_words":2,"resume_ms":300,"adaptive":false}}'
+    )
+    assert isinstance(asked, Hello)
+    policy = TurnPolicy(**asked.turn_detection.model_dump(exclude_none=True))
+    assert policy == TurnPolicy(
+        prefix_ms=0, barge_in_ms=700, barge_in_words=2, resume_ms=300, adaptive=False
+    )
 
 
 @pytest.mark.parametrize(
@@ -139,6 +152,8 @@ def test_what_is_wrong_gets_a_code_and_the_session_goes_on(data: bytes, code: st
         ({"audio_out": {"rate": 48_001}}, "unsupported_audio"),
         ({"turn_detection": {"threshold": 1.5}}, "bad_hello"),
         ({"turn_detection": {"silence_ms": 5}}, "bad_hello"),
+        ({"turn_detection": {"barge_in_words": -1}}, "bad_hello"),
+        ({"turn_detection": {"resume_ms": 99}}, "bad_hello"),
         ({"interview": {}}, "bad_hello"),
         ({"interview": {"role": "\ud800"}}, "bad_hello"),
     ],

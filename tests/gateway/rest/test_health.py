@@ -4,21 +4,31 @@ import errno
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import httpx
 import pytest
-from starlette.applications import Starlette
 
 from gateway import __version__
 from gateway.rest.health import (
+    IDLE_S,
+    Inside,
+    OfflineService,
+    OnlineService,
+    ProviderReport,
     Readiness,
+    Service,
     ServiceProbe,
     StageReport,
-    health_routes,
+    health_operations,
     overall,
+    own_status,
     service_urls,
 )
 from gateway.settings import Settings
+from gateway.store.probe import StoreReport
+from pipeline.testing import run_virtual
+from tests.gateway.rest.service import serving
 
 NAMES = [
     "conversation-service",
@@ -37,6 +47,7 @@ class Upstream:
     """A tiny HTTP server: answers with `status`, or never where that is None."""
 
     status: int | None
+    missing: tuple[str, ...] = ()  # paths that are answered with 404
     location: str = ""
     paths: list[str] = field(default_factory=list)
     asked: asyncio.Event = field(default_factory=asyncio.Event)
@@ -52,10 +63,9 @@ class Upstream:
                 await reader.read()
                 self.left.set()
                 return
+            status = 404 if self.paths[-1] in self.missing else self.status
             location = f"location: {self.location}\r\n" if self.location else ""
-            writer.write(
-                f"HTTP/1.1 {self.status} X\r\n{location}content-length: 0\r\n\r\n".encode()
-            )
+            writer.write(f"HTTP/1.1 {status} X\r\n{location}content-length: 0\r\n\r\n".encode())
             await writer.drain()
 
     @contextlib.asynccontextmanager
@@ -68,6 +78,8 @@ class Upstream:
             server.close()
 
 
+STORED = StoreReport("sqlite", "online")
+
 REPORT = StageReport(
     slot="stt",
     provider="pocketsphinx",
@@ -75,14 +87,6 @@ REPORT = StageReport(
     why="no Whisper model here",
     note="demo quality",
 )
-
-
-@dataclass
-class Clock:
-    now: float = 100.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 async def unused_url() -> str:
@@ -93,23 +97,44 @@ async def unused_url() -> str:
     return f"http://127.0.0.1:{port}"
 
 
-def pointing_to(*urls: str) -> dict[str, str]:
+def pointing_to(*urls: str) -> dict[str, tuple[str, ...]]:
     """What is asked where the seven services are at these URLs, the last for the rest."""
     padded = (*urls, *[urls[-1]] * (7 - len(urls)))
     return service_urls(Settings().model_copy(update=dict(zip(FIELDS, padded, strict=True))))
+
+
+PROVIDERS = [
+    ProviderReport("stt", "whisper", "open"),
+    ProviderReport("stt", "pocketsphinx", "closed"),
+]
+
+
+def inside(
+    readiness: Readiness = "ready", store: StoreReport = STORED, stage: StageReport = REPORT
+) -> Inside:
+    return Inside(
+        stages=lambda: [stage],
+        providers=lambda: PROVIDERS,
+        readiness=lambda: readiness,
+        store=lambda: store,
+    )
 
 
 @contextlib.asynccontextmanager
 async def client(
     probe: ServiceProbe, readiness: Readiness = "ready"
 ) -> AsyncIterator[httpx.AsyncClient]:
-    app = Starlette(routes=health_routes(probe, lambda: [REPORT], lambda: readiness))
-    transport = httpx.ASGITransport(app)
-    try:
-        async with httpx.AsyncClient(transport=transport, base_url="http://parley") as it:
-            yield it
-    finally:
-        await probe.aclose()
+    async with probe.running(), serving(health_operations(probe, inside(readiness))) as it:
+        yield it
+
+
+async def settled(it: httpx.AsyncClient) -> list[dict[str, Any]]:
+    """The services once each of them has been asked."""
+    while True:
+        services: list[dict[str, Any]] = (await it.get("/health")).json()["services"]
+        if all(service.get("error") != "no answer yet" for service in services):
+            return services
+        await asyncio.sleep(0.005)
 
 
 def run(scenario: Callable[[], Awaitable[None]]) -> None:
@@ -128,6 +153,7 @@ def test_health_has_the_contracts_shape() -> None:
             well.running(),
             client(ServiceProbe(pointing_to(*[well.url] * 5, refused))) as it,
         ):
+            await settled(it)
             answer = await it.get("/health")
             assert answer.status_code == 200
             assert answer.headers["cache-control"] == "no-store"
@@ -141,7 +167,7 @@ def test_health_has_the_contracts_shape() -> None:
         offline = {"status": "offline", "error": "Connection refused"}
         assert body == {
             "status": "degraded",
-            "gateway": {"version": __version__},
+            "gateway": {"status": "online", "version": __version__},
             "services": [
                 *({"name": name, "status": "online"} for name in NAMES[:5]),
                 *({"name": name, **offline} for name in NAMES[5:]),
@@ -155,23 +181,61 @@ def test_health_has_the_contracts_shape() -> None:
                     "note": "demo quality",
                 }
             ],
+            "providers": [
+                {"slot": "stt", "provider": "whisper", "breaker": "open"},
+                {"slot": "stt", "provider": "pocketsphinx", "breaker": "closed"},
+            ],
+            "store": {"kind": "sqlite", "status": "online"},
         }
         assert well.paths == ["/health"] * 5
 
     run(scenario)
 
 
-def test_ollama_is_asked_for_its_models() -> None:
+@pytest.mark.parametrize(
+    ("missing", "expected", "status"),
+    [
+        ((), ["/api/health"], "online"),
+        (("/api/health",), ["/api/health", "/api/tags"], "online"),
+        (("/api/health", "/api/tags"), ["/api/health", "/api/tags"], "offline"),
+    ],
+)
+def test_ollama_is_asked_for_its_health_and_then_for_its_models(
+    missing: tuple[str, ...], expected: list[str], status: str
+) -> None:
     async def scenario() -> None:
-        ollama, refused = Upstream(200), await unused_url()
+        ollama, refused = Upstream(200, missing), await unused_url()
         async with ollama.running():
             urls = pointing_to(*[refused] * 6, ollama.url)
             async with client(ServiceProbe(urls)) as it:
-                body = (await it.get("/health")).json()
-        assert ollama.paths == ["/api/tags"]
-        assert [s["status"] for s in body["services"]] == ["offline"] * 6 + ["online"]
+                services = await settled(it)
+        assert ollama.paths == expected
+        assert [s["status"] for s in services] == ["offline"] * 6 + [status]
 
     run(scenario)
+
+
+def test_what_answered_last_time_is_asked_first_next_time() -> None:
+    async def scenario() -> None:
+        asked: list[str] = []
+        tags = 200
+
+        def answer(request: httpx.Request) -> httpx.Response:
+            if request.url.host != "ollama":
+                return httpx.Response(200)
+            asked.append(request.url.path)
+            return httpx.Response(tags if request.url.path == "/api/tags" else 404)
+
+        urls = pointing_to(*["http://host"] * 6, "http://ollama")
+        probe = ServiceProbe(urls, transport=httpx.MockTransport(answer))
+        async with probe.running():
+            await asyncio.sleep(6)
+            assert asked == ["/api/health", "/api/tags", "/api/tags"]
+            tags = 500
+            await asyncio.sleep(5)
+            assert asked[3:] == ["/api/tags", "/api/health"]
+
+    run_virtual(scenario())
 
 
 def test_an_error_status_and_a_redirect_are_offline_and_no_redirect_is_followed() -> None:
@@ -181,84 +245,108 @@ def test_an_error_status_and_a_redirect_are_offline_and_no_redirect_is_followed(
         async with elsewhere.running(), broken.running(), moved.running():
             moved.location = elsewhere.url
             async with client(ServiceProbe(pointing_to(broken.url, moved.url))) as it:
-                services = (await it.get("/health")).json()["services"]
+                services = await settled(it)
         assert [service["error"] for service in services] == ["HTTP 500"] + ["HTTP 302"] * 6
         assert elsewhere.paths == []
 
     run(scenario)
 
 
-def test_health_answers_before_services_that_hang_and_reports_them_late_afterwards() -> None:
+class Network:
+    """Seven services that answer at once, or that never do. Virtual time tells them apart."""
+
+    def __init__(self) -> None:
+        self.hangs = False
+        self.asked_at: list[float] = []
+
+    async def __call__(self, request: httpx.Request) -> httpx.Response:
+        self.asked_at.append(asyncio.get_running_loop().time())
+        if self.hangs:
+            await asyncio.sleep(3600)
+        return httpx.Response(200)
+
+    def rounds(self) -> list[float]:
+        """When services were asked. All of them, each time."""
+        found = sorted(set(self.asked_at))
+        assert [self.asked_at.count(at) for at in found] == [7] * len(found)
+        return found
+
+    def probe(self) -> ServiceProbe:
+        return ServiceProbe(pointing_to("http://h"), transport=httpx.MockTransport(self))
+
+
+def now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def test_nobody_waits_for_services_that_hang() -> None:
     async def scenario() -> None:
-        well, hanging, clock = Upstream(200), Upstream(None), Clock()
-        async with well.running(), hanging.running():
-            urls = pointing_to(*[well.url] * 6, hanging.url)
-            probe = ServiceProbe(urls, timeout_s=1.0, wait_s=0.1, clock=clock)
-            async with client(probe) as it:
-                first = (await it.get("/health")).json()
-                assert first["services"][6] == {
-                    "name": "ollama",
-                    "status": "offline",
-                    "error": "no answer within 100 ms",
-                }
-                # The round goes on; a caller that comes later waits for what is left of it.
-                clock.now += 0.1
-                second = (await it.get("/health")).json()
-                assert second["services"][6]["error"] == "no answer within 100 ms"
-                clock.now -= 30
-                third = (await it.get("/health")).json()
-                assert third["status"] == "online"
-                assert third["services"][6]["error"] == "no answer within 1 s"
-                assert hanging.paths == ["/api/tags"]
+        network = Network()
+        network.hangs = True
+        probe = network.probe()
+        async with probe.running():
+            for at, expected in [(0.0, "no answer yet"), (3.5, "no answer within 3 s")]:
+                await asyncio.sleep(at - now())
+                services = await probe.services()
+                assert [service.status for service in services] == ["offline"] * 7
+                assert {s.error for s in services if s.status == "offline"} == {expected}
+            assert now() == pytest.approx(3.5)
 
-    run(scenario)
+    run_virtual(scenario())
 
 
-def test_any_number_of_callers_share_one_round_and_its_answers_for_five_seconds() -> None:
+def test_services_are_asked_every_five_seconds_while_somebody_wants_to_know() -> None:
     async def scenario() -> None:
-        well, clock = Upstream(200), Clock()
-        async with well.running():
-            probe = ServiceProbe(pointing_to(well.url), clock=clock)
-            async with client(probe) as it:
-                answers = await asyncio.gather(*(it.get("/health") for _ in range(20)))
-                assert {answer.json()["status"] for answer in answers} == {"online"}
-                assert len(well.paths) == 7
-                clock.now += 4.9
-                await it.get("/health")
-                assert len(well.paths) == 7
-                clock.now += 0.1
-                await it.get("/health")
-                assert len(well.paths) == 14
+        network = Network()
+        probe = network.probe()
+        async with probe.running():
+            for _ in range(210):
+                await probe.services()
+                await asyncio.sleep(0.1)
+            assert network.rounds() == pytest.approx([0, 5, 10, 15, 20], abs=0.01)
 
-    run(scenario)
+    run_virtual(scenario())
 
 
-def test_a_caller_who_goes_away_does_not_end_the_round() -> None:
+def test_services_are_left_in_peace_once_nobody_asks_until_somebody_does() -> None:
     async def scenario() -> None:
-        well, hanging = Upstream(200), Upstream(None)
-        async with well.running(), hanging.running():
-            probe = ServiceProbe(pointing_to(*[well.url] * 6, hanging.url), timeout_s=0.5)
-            impatient = asyncio.create_task(probe.services())
-            await hanging.asked.wait()
-            impatient.cancel()
-            await asyncio.wait({impatient})
+        network = Network()
+        probe = network.probe()
+        async with probe.running():
+            await asyncio.sleep(3600)
+            assert network.rounds() == pytest.approx([*range(0, int(IDLE_S), 5)])
+            network.asked_at.clear()
             services = await probe.services()
-            await probe.aclose()
-        assert [service["status"] for service in services] == ["online"] * 6 + ["offline"]
-        assert services[6]["error"] == "no answer within 500 ms"
-        assert len(hanging.paths) == 1
+            assert network.rounds() == [3600]
+            assert {service.status for service in services} == {"online"}
 
-    run(scenario)
+    run_virtual(scenario())
+
+
+def test_the_first_who_asks_after_long_waits_ten_milliseconds_at_most() -> None:
+    async def scenario() -> None:
+        network = Network()
+        probe = network.probe()
+        async with probe.running():
+            await asyncio.sleep(3600)
+            network.hangs = True
+            services = await asyncio.gather(*(probe.services() for _ in range(5)))
+            assert now() == pytest.approx(3600.01)
+            # What was found an hour ago, which `lastChecked` says, is better than nothing.
+            assert {entry.status for found in services for entry in found} == {"online"}
+            await asyncio.sleep(3)
+            assert {entry.status for entry in await probe.services()} == {"offline"}
+
+    run_virtual(scenario())
 
 
 def test_closing_ends_the_round_under_way() -> None:
     async def scenario() -> None:
         hanging = Upstream(None)
         async with hanging.running():
-            probe = ServiceProbe(pointing_to(hanging.url), timeout_s=60, wait_s=0)
-            await probe.services()
-            await hanging.asked.wait()
-            await probe.aclose()
+            probe = ServiceProbe(pointing_to(hanging.url), timeout_s=60)
+            async with probe.running():
+                await hanging.asked.wait()
             await hanging.left.wait()
 
     run(scenario)
@@ -273,7 +361,8 @@ def test_closing_ends_the_round_under_way() -> None:
 )
 def test_no_error_shows_the_credentials_of_a_url(url: str) -> None:
     async def scenario() -> None:
-        async with client(ServiceProbe(pointing_to(url), wait_s=5)) as it:
+        async with client(ServiceProbe(pointing_to(url))) as it:
+            await settled(it)
             text = (await it.get("/health")).text
         assert "canary" not in text
         assert text.count('"error":"') == 7
@@ -315,11 +404,12 @@ def test_the_reason_is_given_in_words_of_ours(failure: Exception, expected: str)
 
     async def scenario() -> None:
         probe = ServiceProbe(pointing_to("http://host"), transport=httpx.MockTransport(fail))
-        errors = {service["error"] for service in await probe.services()}
-        await probe.aclose()
-        assert errors == {expected}
+        async with probe.running():
+            await asyncio.sleep(0.01)
+            services = await probe.services()
+        assert {s.error for s in services if s.status == "offline"} == {expected}
 
-    run(scenario)
+    run_virtual(scenario())
 
 
 @pytest.mark.parametrize(
@@ -334,8 +424,27 @@ def test_the_reason_is_given_in_words_of_ours(failure: Exception, expected: str)
     ],
 )
 def test_the_whole_is_as_well_as_the_number_of_services_says(online: int, expected: str) -> None:
-    services = [{"status": "online"}] * online + [{"status": "offline"}] * (7 - online)
+    services: list[Service] = [OfflineService(name="x", error="x")] * (7 - online)
+    services += [OnlineService(name="x", latencyMs=1, lastChecked="")] * online
     assert overall(services) == expected
+
+
+@pytest.mark.parametrize(
+    ("readiness", "store", "stage", "expected"),
+    [
+        ("ready", "online", "online", "online"),
+        ("ready", "online", "degraded", "degraded"),
+        ("full", "online", "online", "degraded"),
+        ("ready", "offline", "online", "offline"),
+        ("starting", "online", "online", "offline"),
+        ("draining", "online", "online", "offline"),
+    ],
+)
+def test_parleys_own_status_does_not_depend_on_the_services(
+    readiness: Readiness, store: Any, stage: str, expected: str
+) -> None:
+    report = StageReport("stt", "whisper", stage, "it is there")
+    assert own_status(readiness, StoreReport("sqlite", store), [report]) == expected
 
 
 @pytest.mark.parametrize(
@@ -344,8 +453,9 @@ def test_the_whole_is_as_well_as_the_number_of_services_says(online: int, expect
 def test_readiness_is_what_the_application_says(state: Readiness, status: int) -> None:
     async def scenario() -> None:
         async with client(ServiceProbe(pointing_to("http://127.0.0.1:1")), state) as it:
-            answer = await it.get("/health/ready")
-            assert (answer.status_code, answer.json()) == (status, {"status": state})
+            for path in ("/health/ready", "/ready"):
+                answer = await it.get(path)
+                assert (answer.status_code, answer.json()) == (status, {"status": state})
             alive = await it.get("/health/live")
             assert (alive.status_code, alive.json()) == (200, {"status": "alive"})
 

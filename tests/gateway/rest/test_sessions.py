@@ -1,4 +1,3 @@
-import asyncio
 import json
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -7,13 +6,13 @@ from typing import Any
 
 import httpx
 import pytest
-from starlette.applications import Starlette
 
 from gateway import sessions
-from gateway.rest import EXCEPTION_HANDLERS, ServiceProbe, routes, service_urls
-from gateway.settings import Settings
+from gateway.rest.sessions import session_operations
+from gateway.sessions import NoSuchSession
 from gateway.store import SqliteStore
 from stages.interview import InterviewConfig, start
+from tests.gateway.rest.service import Rest, refused
 
 Scenario = Callable[[httpx.AsyncClient, SqliteStore], Awaitable[None]]
 Run = Callable[[Scenario], None]
@@ -22,39 +21,25 @@ WANTED = {"role": "Software Engineer"}
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Run:
-    def run(scenario: Scenario) -> None:
-        async def main() -> None:
-            settings = Settings(session_ttl_s=60)
-            store, probe = (
-                SqliteStore(tmp_path / "parley.sqlite3"),
-                ServiceProbe(service_urls(settings)),
-            )
-            app = Starlette(
-                routes=routes(store, probe, settings, list, lambda: "ready"),
-                exception_handlers=dict(EXCEPTION_HANDLERS),
-            )
-            transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-            async with (
-                asyncio.timeout(20),
-                httpx.AsyncClient(transport=transport, base_url="http://parley:8009") as client,
-            ):
-                try:
-                    await scenario(client, store)
-                finally:
-                    await probe.aclose()
-                    await store.aclose()
+def ended() -> list[str]:
+    """Sessions that the process was asked to end."""
+    return []
 
-        asyncio.run(main())
+
+@pytest.fixture
+def run(rest: Rest, ended: list[str]) -> Run:
+    def run(scenario: Scenario) -> None:
+        async def end(session_id: str) -> None:
+            with pytest.raises(NoSuchSession):  # a connection finds nothing that it could store
+                await sessions.load(rest.store, session_id)
+            ended.append(session_id)
+
+        async def story(client: httpx.AsyncClient) -> None:
+            await scenario(client, rest.store)
+
+        rest.run(session_operations(rest.store, 60, end), story)
 
     return run
-
-
-def refused(answer: httpx.Response) -> tuple[int, str, str]:
-    body = answer.json()
-    assert set(body) == {"error"}
-    assert set(body["error"]) == {"code", "message"}
-    return answer.status_code, body["error"]["code"], body["error"]["message"]
 
 
 async def post(client: httpx.AsyncClient, body: Any) -> httpx.Response:
@@ -107,6 +92,8 @@ def test_a_session_is_made_as_wanted_and_shown(run: Run) -> None:
             "mode": "text",
             "created": made["created"],
             "live": False,
+            "finished": False,
+            "version": 1,
             "interview": None,
         }
 
@@ -139,6 +126,7 @@ def test_an_id_without_a_session_is_not_found(run: Run, session_id: str) -> None
             "no_such_session",
             "There is no session with this id",
         )
+        assert refused(await client.delete(f"/api/sessions/{session_id}"))[0] == 404
 
     run(scenario)
 
@@ -154,12 +142,15 @@ def test_an_id_without_a_session_is_not_found(run: Run, session_id: str) -> None
         ({**WANTED, "totalQuestions": None}, 400, "invalid_count", "not None"),
         ({**WANTED, "voice": "slt"}, 400, "invalid_field", "Unknown field 'voice'; known are role"),
         ({}, 400, "invalid_field", "'role' is missing"),
-        ({"role": 7}, 400, "invalid_field", "'role' is wrong"),
+        ({"role": 7}, 400, "invalid_field", "'role' is wrong: Input should be a valid string"),
         ({**WANTED, "mode": "mime"}, 400, "invalid_field", "'mode' is wrong"),
         ({**WANTED, "model": "a b\n"}, 400, "invalid_field", "'model' is wrong"),
         ({**WANTED, "role": "\ud800"}, 400, "invalid_json", "surrogate"),
         ({**WANTED, "\ud800": 1}, 400, "invalid_json", "half of a surrogate pair"),
         ([], 400, "invalid_json", "must be a JSON object"),
+        (b'{"totalQuestions": 1e999}', 400, "invalid_json", "a number is too large"),
+        ('{"role": "a"}'.encode("utf-16"), 400, "invalid_json", "not UTF-8"),
+        (b'{"role": [' + b"1," * 5000 + b"1]}", 400, "invalid_json", "more than 5000 values"),
         (b"", 400, "invalid_json", "Expecting value at line 1, column 1"),
         (b'{"role": ', 400, "invalid_json", "Expecting value at line 1, column 10"),
         (b'{"role": "\xff"}', 400, "invalid_json", "not UTF-8"),
@@ -259,10 +250,10 @@ def test_a_host_header_that_is_no_host_is_refused(run: Run, host: str) -> None:
 
 def test_paths_and_methods_that_do_not_exist_are_answered_in_the_same_form(run: Run) -> None:
     async def scenario(client: httpx.AsyncClient, store: SqliteStore) -> None:
-        assert refused(await client.get("/nowhere")) == (404, "not_found", "Not Found")
+        assert refused(await client.get("/nowhere"))[:2] == (404, "not_found")
         answer = await client.put("/api/sessions")
         assert refused(answer)[:2] == (405, "method_not_allowed")
-        assert answer.headers["allow"] == "POST"
+        assert answer.headers["allow"] == "GET, HEAD, POST"
 
     run(scenario)
 
@@ -284,6 +275,82 @@ def test_what_goes_wrong_inside_is_not_told(run: Run) -> None:
         answer = await client.get("/api/sessions/a")
         assert refused(answer)[:2] == (500, "internal")
         assert "canary" not in answer.text
+
+    run(scenario)
+
+
+def test_a_deleted_session_is_gone_with_all_that_was_stored_of_it(
+    run: Run, ended: list[str]
+) -> None:
+    async def scenario(client: httpx.AsyncClient, store: SqliteStore) -> None:
+        keyed = {"idempotency-key": "k"}
+        made = (await client.post("/api/sessions", json=WANTED, headers=keyed)).json()
+        session_id = made["session_id"]
+        await store.append(sessions.transcript_log(session_id), b"canary")
+        answer = await client.delete(f"/api/sessions/{session_id}")
+        assert (answer.status_code, answer.content) == (204, b"")
+        assert ended == [session_id]
+        assert await store.read(sessions.transcript_log(session_id)) == []
+        assert refused(await client.get(f"/api/sessions/{session_id}"))[0] == 404
+        assert refused(await client.delete(f"/api/sessions/{session_id}"))[0] == 404
+        again = await client.post("/api/sessions", json=WANTED, headers=keyed)
+        assert again.json()["session_id"] != session_id  # the key was about it, too
+
+    run(scenario)
+
+
+def test_a_session_that_is_live_elsewhere_is_deleted_all_the_same(run: Run) -> None:
+    async def scenario(client: httpx.AsyncClient, store: SqliteStore) -> None:
+        config = InterviewConfig("Product Manager", "auto", 3)
+        await sessions.create(store, config, mode="voice", ttl_s=60, session_id="a")
+        await sessions.claim(store, "a", sessions.Worker(host="other", pid=1, token="t"))
+        assert (await client.delete("/api/sessions/a")).status_code == 204
+        assert await sessions.was_deleted(store, "a")
+
+    run(scenario)
+
+
+def test_sessions_are_listed_the_last_one_first_page_by_page(run: Run) -> None:
+    async def scenario(client: httpx.AsyncClient, store: SqliteStore) -> None:
+        assert (await client.get("/api/sessions")).json() == {"sessions": [], "next": None}
+        made = [(await post(client, WANTED)).json() for _ in range(5)]
+        expected = [one["session_id"] for one in reversed(made)]
+        found, cursor, sizes = [], None, []
+        while True:
+            query = {"limit": "2"} | ({} if cursor is None else {"cursor": cursor})
+            page = (await client.get("/api/sessions", params=query)).json()
+            found += [one["session_id"] for one in page["sessions"]]
+            sizes.append(len(page["sessions"]))
+            if (cursor := page["next"]) is None:
+                break
+        assert (expected, [2, 2, 1]) == (found, sizes)
+        everything = (await client.get("/api/sessions")).json()
+        assert everything["next"] is None
+        assert {
+            key: made[4][key]
+            for key in ("session_id", "role", "model", "totalQuestions", "mode", "created")
+        } == everything["sessions"][0]
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("query", ["limit=0", "limit=101", "cursor=x", "cursor=-1", "page=2"])
+def test_a_page_that_cannot_be_is_refused(run: Run, query: str) -> None:
+    async def scenario(client: httpx.AsyncClient, store: SqliteStore) -> None:
+        assert refused(await client.get(f"/api/sessions?{query}"))[:2] == (400, "invalid_parameter")
+
+    run(scenario)
+
+
+def test_a_session_is_made_once_for_one_key(run: Run) -> None:
+    async def scenario(client: httpx.AsyncClient, store: SqliteStore) -> None:
+        headers = {"idempotency-key": "6f1c"}
+        answers = [
+            await client.post("/api/sessions", json=WANTED, headers=headers) for _ in range(2)
+        ]
+        assert [answer.status_code for answer in answers] == [201, 201]
+        assert answers[0].json() == answers[1].json()
+        assert len((await client.get("/api/sessions")).json()["sessions"]) == 1
 
     run(scenario)
 
@@ -314,6 +381,6 @@ def test_a_body_that_breaks_off_is_no_failure_of_the_server(run: Run) -> None:
         }
         await transport.app(scope, receive, send)
         assert answers[0]["status"] == 400
-        assert json.loads(answers[1]["body"])["error"]["code"] == "incomplete_body"
+        assert json.loads(answers[1]["body"])["code"] == "incomplete_body"
 
     run(scenario)

@@ -393,7 +393,7 @@ def test_a_recording_sent_at_once_is_heard_whole(gateway: Any) -> None:
     heard: list[int] = []
 
     class Listener(FakeTranscriber):
-        def open(self, turn: int, on_partial: Any = None) -> Any:
+        def open(self, turn: int, on_partial: Any = None, hints: Any = ()) -> Any:
             recognition = super().open(turn, on_partial)
             recognition.feed = lambda pcm: heard.append(len(pcm))
             return recognition

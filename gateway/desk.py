@@ -1,0 +1,128 @@
+"""Where written interviews are held: everything that their requests need of the process."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+from gateway.answer_jobs import AnswerJobs, Job
+from gateway.assessor import Assessor
+from gateway.events import Events
+from gateway.interview_state import Given, Outcome, State, Submitted
+from gateway.interviews import Interviews, Writes, no_writes
+from gateway.reports import Reports
+from gateway.sessions import Worker
+from gateway.settings import Settings
+from gateway.spoken import Speaker
+from gateway.store import Store, Write
+from gateway.uploads import Recording, Uploads
+from pipeline.session import Stages
+
+
+class Desk:
+    """The parts, and what is done with several of them at once. Get one with `open_desk`."""
+
+    def __init__(
+        self,
+        interviews: Interviews,
+        reports: Reports,
+        speaker: Speaker,
+        uploads: Uploads,
+        events: Events,
+        jobs: AnswerJobs,
+    ) -> None:
+        self.interviews = interviews
+        self.reports = reports
+        self.speaker = speaker
+        self.uploads = uploads
+        self.events = events
+        self.jobs = jobs
+
+    async def submit(
+        self, state: State, given: Given, *, held: bool = False, writes: Writes = no_writes
+    ) -> Outcome:
+        """Store an answer, tell who watches, and evaluate it where the session wants that.
+
+        Raises what `Interviews.submit` does. What fails after that is no failure of the answer.
+        """
+        submitted = await self.interviews.submit(state, given, held=held, writes=writes)
+        record = submitted.state.record
+        self.events.publish(record.id, "answer", _told(submitted))
+        evaluation = None
+        if record.evaluating == "evaluate" and submitted.counted:
+            evaluation = await self.reports.judge(submitted)
+            if evaluation is not None:
+                told = {
+                    "question": submitted.number,
+                    "overall": evaluation.overall,
+                    "source": evaluation.source,
+                    "unscored": evaluation.unscored,
+                }
+                self.events.publish(record.id, "evaluation", told)
+        if submitted.state.begun.is_complete:
+            self.completed(submitted.state)
+        return Outcome(submitted, evaluation)
+
+    async def upload(
+        self, state: State, recording: Recording, writes: Writes, *extra: Write
+    ) -> Job:
+        """Have a recording recognised and submitted; see `AnswerJobs.begin`.
+
+        `writes` are for the moment when it is submitted, `extra` for when it is accepted.
+        """
+
+        async def finish(held: State, given: Given, own: Writes) -> Outcome:
+            def both(submitted: Submitted) -> Sequence[Write]:
+                return (*own(submitted), *writes(submitted))
+
+            return await self.submit(held, given, held=True, writes=both)
+
+        return await self.jobs.begin(state, recording, finish, *extra)
+
+    async def end(self, state: State) -> State:
+        """Complete the interview; see `Interviews.end`."""
+        ended = await self.interviews.end(state)
+        self.completed(ended)
+        return ended
+
+    def completed(self, state: State) -> None:
+        """Tell who watches that the interview is over."""
+        self.events.publish(state.record.id, "completed", state.begun.state())
+
+
+@asynccontextmanager
+async def open_desk(
+    store: Store, worker: Worker, stages: Stages, settings: Settings, assessor: Assessor
+) -> AsyncIterator[Desk]:
+    """A desk for a process. At the end uploads under way are given up, and those who watch leave.
+
+    The assessor is closed.
+    """
+    events = Events()
+    interviews = Interviews(store, worker)
+    uploads = Uploads(
+        stages.detector,
+        stages.transcribers,
+        max_mb=settings.upload_max_mb,
+        max_min=settings.upload_max_min,
+    )
+    try:
+        async with asyncio.TaskGroup() as group:
+            jobs = AnswerJobs(store, worker, interviews, uploads, events, group)
+            reports = Reports(store, assessor)
+            try:
+                yield Desk(interviews, reports, Speaker(stages.synthesizers), uploads, events, jobs)
+            finally:
+                events.close()
+                await jobs.aclose()
+    finally:
+        await assessor.aclose()
+
+
+def _told(submitted: Submitted) -> dict[str, object]:
+    return {
+        "question": submitted.number,
+        "counted": submitted.counted,
+        "via": submitted.given.via,
+        "version": submitted.state.version,
+        **submitted.state.begun.state(),
+    }

@@ -1,0 +1,168 @@
+"""What happens in sessions, for whoever watches: numbered, kept for a moment, bounded.
+
+Every session has one ring of its last events. Watchers have no buffer of their own but a place in
+the ring: one that is too slow misses the oldest and is told so. Rings are of this process, and so
+is the numbering: an id begins with the process's token, so that nobody resumes by a number that
+meant something else.
+"""
+
+import asyncio
+import secrets
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Kind = Literal[
+    "upload", "answer", "evaluation", "interview", "failed", "missed", "completed", "deleted"
+]
+
+LAST: tuple[Kind, ...] = ("completed", "deleted")
+"""After these nothing more comes of a session."""
+
+RING = 64
+"""Events of a session that are kept."""
+
+MAX_RINGS = 1024
+"""Sessions whose events are kept. Of more of them, those that nobody watches go first."""
+
+MAX_WATCHERS = 256
+MAX_WATCHERS_OF_ONE = 8
+
+
+class TooManyWatchers(Exception):
+    """There is no place for one more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Happened:
+    """One event. `id` is what a watcher resumes by; data is JSON."""
+
+    id: str
+    kind: Kind
+    data: dict[str, Any]
+
+
+@dataclass(slots=True)
+class _Ring:
+    events: deque[tuple[int, Kind, dict[str, Any]]] = field(
+        default_factory=lambda: deque(maxlen=RING)
+    )
+    dropped: int = 0  # the newest event that is not kept any more
+    watchers: int = 0
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class Events:
+    """The events of this process's sessions."""
+
+    def __init__(self) -> None:
+        self._token = secrets.token_hex(4)
+        self._rings: OrderedDict[str, _Ring] = OrderedDict()
+        self._next = 1
+        self._watchers = 0
+        self.closed = False
+
+    def publish(self, session_id: str, kind: Kind, data: dict[str, Any]) -> None:
+        """Say that something happened. A plain call; never waits for anybody."""
+        ring = self._ring(session_id)
+        if len(ring.events) == RING:
+            ring.dropped = ring.events[0][0]
+        ring.events.append((self._next, kind, data))
+        self._next += 1
+        _wake(ring)
+
+    def watch(self, session_id: str, after: str | None = None) -> "Watch":
+        """See a session's events: those after the id `after`, or those from now on.
+
+        An id of another process stands for the beginning of what is kept. Raises `TooManyWatchers`.
+        """
+        ring = self._ring(session_id)
+        if self._watchers >= MAX_WATCHERS or ring.watchers >= MAX_WATCHERS_OF_ONE:
+            raise TooManyWatchers
+        ring.watchers += 1
+        self._watchers += 1
+
+        def leave() -> None:
+            ring.watchers -= 1
+            self._watchers -= 1
+
+        return Watch(self, ring, self._place(after), self._token, leave)
+
+    def close(self) -> None:
+        """The process ends: every watcher comes to its end."""
+        self.closed = True
+        for ring in self._rings.values():
+            _wake(ring)
+
+    def _place(self, after: str | None) -> int:
+        if after is None:
+            return self._next - 1
+        token, _, number = after.partition("-")
+        known = token == self._token and number.isascii() and number.isdigit() and len(number) < 19
+        return int(number) if known else 0
+
+    def _ring(self, session_id: str) -> _Ring:
+        ring = self._rings.get(session_id)
+        if ring is not None:
+            self._rings.move_to_end(session_id)
+            return ring
+        if len(self._rings) >= MAX_RINGS:  # watched ones are fewer than that
+            unwatched = next(name for name, ring in self._rings.items() if not ring.watchers)
+            del self._rings[unwatched]
+        # Whoever resumes from before this may have missed what a ring that had to go held.
+        ring = self._rings[session_id] = _Ring(dropped=self._next - 1)
+        return ring
+
+
+class Watch:
+    """One watcher. Leave it with `close`."""
+
+    def __init__(
+        self, events: Events, ring: _Ring, place: int, token: str, leave: Callable[[], None]
+    ) -> None:
+        self._events = events
+        self._ring = ring
+        self._place = place
+        self._token = token
+        self._leave: Callable[[], None] | None = leave
+
+    async def next(self, within_s: float) -> list[Happened]:
+        """What has happened since, at least one event; [] where nothing did, or at the end."""
+        if not (found := self._take()) and not self._events.closed:
+            changed = self._ring.changed
+            try:
+                async with asyncio.timeout(within_s):
+                    await changed.wait()
+            except TimeoutError:
+                return []
+            found = self._take()
+        return found
+
+    @property
+    def over(self) -> bool:
+        """Whether the process ends."""
+        return self._events.closed
+
+    def close(self) -> None:
+        """Give the place back. Idempotent."""
+        if self._leave is not None:
+            self._leave()
+            self._leave = None
+
+    def _take(self) -> list[Happened]:
+        place = self._place
+        found = [entry for entry in self._ring.events if entry[0] > place]
+        if not found and place >= self._ring.dropped:
+            return []
+        self._place = found[-1][0] if found else self._ring.dropped
+        happened = [Happened(f"{self._token}-{n}", kind, data) for n, kind, data in found]
+        if place < self._ring.dropped:
+            happened.insert(0, Happened(f"{self._token}-{self._ring.dropped}", "missed", {}))
+        return happened
+
+
+def _wake(ring: _Ring) -> None:
+    if ring.watchers:
+        ring.changed.set()
+        ring.changed = asyncio.Event()

@@ -1,0 +1,282 @@
+"""Which language models a client may choose: those of the services around the gateway.
+
+One list of all of them, kept for `CACHE_S`. However many callers ask, one round is under way, and
+none of them waits for it longer than `ANSWER_WITHIN_S`; what a service told before stands in for
+its answer for a while, and a fixed list where nobody has ever answered.
+"""
+
+import asyncio
+import logging
+import math
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+logger = logging.getLogger("parley.models")
+
+CACHE_S = 30.0
+RETRY_S = 5.0
+"""How soon is asked again where no service had a model to offer."""
+
+ANSWER_WITHIN_S = 0.4
+"""The contract gives the whole request half a second."""
+
+ROUND_S = 3.0
+"""How long one service may take; who is slower than `ANSWER_WITHIN_S` is in the next answer."""
+
+STALE_S = 600.0
+"""How long a service's list is used after the service has stopped answering."""
+
+MAX_MODELS = 100
+"""Models of one service that are looked at."""
+
+GRANITE, OLLAMA = "granite-interview-service", "ollama"
+
+_ID = re.compile(r"[!-~]{1,128}")
+_SIZE = re.compile(r"(?:(\d{1,3})x)?(\d{1,6}(?:\.\d{1,4})?)([KMBT])B?", re.IGNORECASE)
+_SCALE = {"K": 1e-6, "M": 1e-3, "B": 1.0, "T": 1e3}
+_RAM = ((1.5, "4-6 GB"), (4.0, "8-12 GB"), (9.0, "16 GB"), (15.0, "32 GB"))
+"""Up to so many billion parameters, so much memory: the contract's own steps, carried on."""
+UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """One model, in words for people; `id` is what an interview is asked for."""
+
+    id: str
+    name: str
+    param_count: str
+    ram_required: str
+    download_size: str
+    description: str
+    source: str
+    dataset: str | None = None
+
+    def to_contract(self) -> dict[str, str]:
+        """The model as the client contract has it; `dataset` only where it is known."""
+        told = {
+            "id": self.id,
+            "name": self.name,
+            "paramCount": self.param_count,
+            "ramRequired": self.ram_required,
+            "downloadSize": self.download_size,
+            "description": self.description,
+        }
+        if self.dataset is not None:
+            told["dataset"] = self.dataset
+        return {**told, "source": self.source}
+
+
+FALLBACK_MODELS = (
+    Model(
+        id="granite4:2b",
+        name="Granite 4 2B (Fallback)",
+        param_count="2B",
+        ram_required="8-12 GB",
+        download_size="1.2 GB",
+        description="Fallback model",
+        source="fallback",
+    ),
+    Model(
+        id="llama3.2:1b",
+        name="Llama 3.2 1B (Fallback)",
+        param_count="1B",
+        ram_required="4-6 GB",
+        download_size="600 MB",
+        description="Lightweight fallback",
+        source="fallback",
+    ),
+)
+"""The contract's own list, word for word."""
+
+
+class UnknownModel(Exception):
+    """No service offers a model of that name."""
+
+    def __init__(self, model_id: str) -> None:
+        super().__init__(model_id)
+        self.model_id = model_id
+
+
+# --- what services tell ----------------------------------------------------------------------
+
+
+def from_service(told: Mapping[str, Any], source: str = GRANITE) -> tuple[Model, ...]:
+    """The models in the contract's own answer. What is no model is left out."""
+    found = {}
+    for entry in _entries(told):
+        name = _text(entry, "id")
+        if _ID.fullmatch(name) is None:
+            continue
+        size = _text(entry, "paramCount")
+        found[name] = Model(
+            name,
+            _text(entry, "name") or _readable(name, size),
+            size or UNKNOWN,
+            _text(entry, "ramRequired") or _ram(size),
+            _text(entry, "downloadSize") or UNKNOWN,
+            _text(entry, "description") or f"Model of the {source}",
+            source,
+            _text(entry, "dataset") or None,
+        )
+    return tuple(found.values())
+
+
+def from_ollama(told: Mapping[str, Any]) -> tuple[Model, ...]:
+    """The models in an answer to Ollama's `GET /api/tags`. What is no model is left out."""
+    found = {}
+    for entry in _entries(told):
+        name = _text(entry, "name") or _text(entry, "model")
+        if _ID.fullmatch(name) is None:
+            continue
+        given = entry.get("details")
+        details = given if isinstance(given, dict) else {}
+        size = _text(details, "parameter_size")
+        family, level = _text(details, "family"), _text(details, "quantization_level")
+        made = ", ".join(part for part in (family and f"{family} family", level) if part)
+        found[name] = Model(
+            name,
+            _readable(name, size),
+            size or UNKNOWN,
+            _ram(size),
+            _bytes(entry.get("size")),
+            f"Installed in Ollama ({made})" if made else "Installed in Ollama",
+            OLLAMA,
+        )
+    return tuple(found.values())
+
+
+def _entries(told: Mapping[str, Any]) -> list[dict[str, Any]]:
+    models = told.get("models")
+    if not isinstance(models, list):
+        raise ValueError("an answer without a list of models")
+    return [entry for entry in models[:MAX_MODELS] if isinstance(entry, dict)]
+
+
+def _text(entry: Mapping[str, Any], key: str) -> str:
+    """One line of text, "" for anything else."""
+    value = entry.get(key)
+    if not isinstance(value, str):
+        return ""
+    return " ".join("".join(c if c.isprintable() else " " for c in value[:200]).split())
+
+
+def _readable(model_id: str, size: str) -> str:
+    """A name for people: "llama3.2:1b" of 1.2B is "Llama 3.2 1.2B"."""
+    base = model_id.rpartition("/")[2].partition(":")[0]
+    words = re.sub(r"(?<=[a-z])(?=\d)|[-_]+", " ", base).split()
+    return " ".join((*(word[:1].upper() + word[1:] for word in words), size)).strip() or model_id
+
+
+def _ram(size: str) -> str:
+    found = _SIZE.fullmatch(size)
+    if found is None:
+        return UNKNOWN
+    experts, number, unit = found.groups()
+    billions = float(number) * int(experts or 1) * _SCALE[unit.upper()]
+    return next((ram for most, ram in _RAM if billions <= most), "64 GB")
+
+
+def _bytes(size: object) -> str:
+    if isinstance(size, bool) or not isinstance(size, int | float):
+        return UNKNOWN
+    if not 0 < size < 1e15 or not math.isfinite(size):
+        return UNKNOWN
+    if size >= 995e6:
+        return f"{size / 1e9:.1f} GB"
+    return f"{max(1, round(size / 1e6))} MB"
+
+
+# --- the list --------------------------------------------------------------------------------
+
+
+class ModelCatalogue:
+    """The models of several `sources`, asked in parallel; the first to name an id has it.
+
+    A source gives its models or raises. The catalogue owns the round under way: `aclose` ends it.
+    """
+
+    def __init__(self, sources: Mapping[str, Callable[[], Awaitable[tuple[Model, ...]]]]) -> None:
+        self._sources = dict(sources)
+        self._round: asyncio.Task[None] | None = None
+        self._started_at = -math.inf
+        # What each source told last, and when.
+        self._told: dict[str, tuple[float, tuple[Model, ...]]] = {}
+        self._silent: set[str] = set()
+
+    async def models(self) -> tuple[Model, ...]:
+        """All models, never none. Takes `ANSWER_WITHIN_S` at most."""
+        await self._refresh()
+        merged: dict[str, Model] = {}
+        for source in self._sources:
+            for model in self._known(source):
+                merged.setdefault(model.id, model)
+        return tuple(merged.values()) or FALLBACK_MODELS
+
+    async def of(self, source: str) -> tuple[Model, ...]:
+        """The models of one source. Only the very first answer is waited for."""
+        if self._round is None:
+            await self._refresh()
+        elif not self._fresh():
+            self._begin()
+        return self._known(source)
+
+    async def select(self, model_id: str) -> Model:
+        """The model of that id. Raises `UnknownModel`."""
+        for model in await self.models():
+            if model.id == model_id:
+                return model
+        raise UnknownModel(model_id)
+
+    async def aclose(self) -> None:
+        """End the round under way."""
+        if self._round is not None:
+            self._round.cancel()
+            await asyncio.wait({self._round})
+
+    def _known(self, source: str) -> tuple[Model, ...]:
+        at, models = self._told.get(source, (-math.inf, ()))
+        return models if asyncio.get_running_loop().time() - at < STALE_S else ()
+
+    def _fresh(self) -> bool:
+        if self._round is None or not self._round.done():
+            return False
+        lasts_s = CACHE_S if any(map(self._known, self._sources)) else RETRY_S
+        return asyncio.get_running_loop().time() - self._started_at < lasts_s
+
+    def _begin(self) -> "asyncio.Task[None]":
+        """The round under way, a new one if there is none."""
+        if self._round is None or self._round.done():
+            self._started_at = asyncio.get_running_loop().time()
+            self._round = asyncio.create_task(self._ask_all())
+        return self._round
+
+    async def _refresh(self) -> None:
+        """Return when all is fresh, or when it has taken long enough."""
+        if self._fresh():
+            return
+        under_way = self._begin()
+        left_s = self._started_at + ANSWER_WITHIN_S - asyncio.get_running_loop().time()
+        if left_s > 0:
+            await asyncio.wait({under_way}, timeout=left_s)
+
+    async def _ask_all(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            for source in self._sources:
+                group.create_task(self._ask(source))
+
+    async def _ask(self, source: str) -> None:
+        try:
+            async with asyncio.timeout(ROUND_S):
+                models = await self._sources[source]()
+        except Exception as error:  # whatever it is, the others are not to suffer from it
+            if source not in self._silent:  # told once, not every half minute
+                self._silent.add(source)
+                late = f"no answer within {ROUND_S:g} s"
+                why = late if isinstance(error, TimeoutError) else error
+                logger.info("%s tells no models: %s", source, why)
+            return
+        self._silent.discard(source)
+        self._told[source] = (asyncio.get_running_loop().time(), models)

@@ -1,0 +1,209 @@
+"""Answers, typed or uploaded: `/api/sessions/{id}/submit-answer` and `/answers/{n}`."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+
+from starlette.requests import Request
+
+from gateway.desk import Desk
+from gateway.interview_state import Given, Outcome, Submitted
+from gateway.interviews import no_writes
+from gateway.rest.interview_kinds import (
+    ANSWERING,
+    NO_SUCH_ANSWER,
+    check_version,
+    etag,
+    refusing,
+    wanted_version,
+)
+from gateway.rest.interview_models import (
+    TakenTurn,
+    TypedAnswer,
+    UploadedAnswer,
+    WithAudio,
+    with_audio,
+)
+from gateway.rest.once import Once
+from gateway.rest.operation import Answer, Operation, Reply, claim_of
+from gateway.rest.problems import CONFLICT, NO_SUCH_SESSION, STORE_UNAVAILABLE
+from gateway.rest.sessions import TAGS, session_id_of
+from gateway.rest.upload import Accepts, Upload
+from gateway.store import Write
+
+AUDIO = (
+    "audio/wav",
+    "audio/x-wav",
+    "audio/wave",
+    "audio/vnd.wave",
+    "audio/flac",
+    "audio/x-flac",
+    "audio/mpeg",
+    "audio/mp3",
+    "audio/ogg",
+    "application/ogg",
+    "audio/opus",
+    "audio/webm",
+    "video/webm",
+    "audio/mp4",
+    "video/mp4",
+    "audio/m4a",
+    "audio/x-m4a",
+    "audio/aac",
+    "application/octet-stream",
+)
+"""What recordings are sent as. What is in a file is found out by looking at it."""
+
+FORM = "multipart/form-data"
+FORM_BYTES = 512 * 1024
+"""What a form may have around its file."""
+
+AT_ONCE_MS = 30_000
+"""A recording up to this length is answered when it has been recognised."""
+
+WAIT_S = 20.0
+"""How long a request waits for that, live voice coming first; then it is answered like a longer
+one."""
+
+READ_BYTES = 256 * 1024
+
+
+def answer_operations(desk: Callable[[], Desk], once: Once, *, max_mb: int) -> list[Operation]:
+    """Both endpoints, at the desk of the process once that has started."""
+
+    async def submit(request: Request, query: WithAudio, answer: TypedAnswer | Upload) -> Reply:
+        session_id = session_id_of(request)
+        with refusing():
+            if isinstance(answer, Upload):
+                return await _uploaded(desk(), request, session_id, answer, query.audio)
+            return await _typed(desk(), request, session_id, answer, query.audio)
+
+    async def look(request: Request) -> UploadedAnswer:
+        session_id = session_id_of(request)
+        number = request.path_params["number"]
+        await desk().interviews.state(session_id)
+        found = None
+        if number.isascii() and number.isdigit() and len(number) < 10:
+            found = await desk().jobs.look(session_id, int(number))
+        if found is None:
+            raise NO_SUCH_ANSWER()
+        return UploadedAnswer.of(session_id, *found)
+
+    return [
+        Operation(
+            method="POST",
+            path="/api/sessions/{id}/submit-answer",
+            name="submitAnswer",
+            handler=submit,
+            summary="Answer the question that waits",
+            description="In writing as JSON, or as a recording: the body is the file, or a form"
+            " with one file in it. A recording longer than 30 s is answered with 202 at once;"
+            " `Location` says how it is getting on, and so do the session's events.",
+            tags=TAGS,
+            query=WithAudio,
+            body=TypedAnswer,
+            body_example={"text": "I profiled it first, and found one query that ran 400 times."},
+            upload=Accepts((*AUDIO, FORM), max_bytes=(max_mb << 20) + FORM_BYTES),
+            answers={
+                200: Answer("The answer was taken", TakenTurn, headers={"ETag": "the version"}),
+                202: Answer(
+                    "The recording was taken and is being recognised",
+                    UploadedAnswer,
+                    headers={"Location": "how it is getting on", "Retry-After": "seconds"},
+                ),
+            },
+            errors=(*ANSWERING, NO_SUCH_SESSION, CONFLICT, STORE_UNAVAILABLE),
+            once=once,
+        ),
+        Operation(
+            method="GET",
+            path="/api/sessions/{id}/answers/{number}",
+            name="getAnswer",
+            handler=look,
+            summary="Ask how an uploaded answer is getting on",
+            tags=TAGS,
+            answers={200: Answer("The upload", UploadedAnswer)},
+            errors=(NO_SUCH_SESSION, NO_SUCH_ANSWER, STORE_UNAVAILABLE),
+        ),
+    ]
+
+
+async def _typed(
+    desk: Desk, request: Request, session_id: str, answer: TypedAnswer, audio: bool
+) -> Reply:
+    state = await desk.interviews.state(session_id)
+    check_version(state, answer.version)
+    check_version(state, wanted_version(request))
+    kept = _Kept(request)
+    outcome = await desk.submit(state, Given(answer.text), writes=kept.writes)
+    return await _taken(desk, outcome, audio)
+
+
+async def _uploaded(
+    desk: Desk, request: Request, session_id: str, upload: Upload, audio: bool
+) -> Reply:
+    state = await desk.interviews.state(session_id)
+    check_version(state, wanted_version(request))
+    desk.interviews.check_free(state)
+    desk.interviews.answered(state, Given(""))  # before anything costly is done for it
+    with await desk.uploads.read(request.headers, _chunks(upload)) as body:
+        recording = await desk.uploads.decode(body)
+    kept = _Kept(request)
+    later = recording.duration_ms > AT_ONCE_MS
+    accepted = UploadedAnswer(
+        session_id=session_id,
+        number=state.record.uploads + 1,
+        question=state.begun.current_question,
+        status="recognising",
+        progress=0.0,
+        duration_ms=recording.duration_ms,
+        truncated=recording.truncated,
+    )
+    location = f"/api/sessions/{session_id}/answers/{accepted.number}"
+    reply = Reply(accepted, 202, {"location": location, "retry-after": "1"})
+    job = await desk.upload(
+        state,
+        recording,
+        no_writes if later else kept.writes,
+        *(kept.now(reply) if later else ()),
+    )
+    if later:
+        return reply
+    try:
+        async with asyncio.timeout(WAIT_S):
+            outcome = await job.result()
+    except TimeoutError:
+        kept.given = True
+        return reply
+    return await _taken(desk, outcome, audio)
+
+
+class _Kept:
+    """What is stored for the request's idempotency key, if it has one."""
+
+    def __init__(self, request: Request) -> None:
+        self._claim = claim_of(request)
+        self.given = False
+        """The request has been answered otherwise."""
+
+    def writes(self, submitted: Submitted) -> Sequence[Write]:
+        """With the answer that was taken. Which version it makes is not known before."""
+        if self._claim is None or self.given:
+            return ()
+        return self.now(Reply(TakenTurn.after(Outcome(submitted), None)))
+
+    def now(self, reply: Reply) -> Sequence[Write]:
+        """With this reply."""
+        return () if self._claim is None else (self._claim.write(reply),)
+
+
+async def _taken(desk: Desk, outcome: Outcome, audio: bool) -> Reply:
+    version = outcome.submitted.state.version
+    turn = TakenTurn.after(outcome, version)
+    if audio:
+        await with_audio(desk, turn, outcome.submitted.reply)
+    return Reply(turn, 200, etag(version))
+
+
+async def _chunks(upload: Upload) -> AsyncIterator[bytes]:
+    while chunk := await asyncio.to_thread(upload.file.read, READ_BYTES):
+        yield chunk

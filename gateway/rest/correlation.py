@@ -1,0 +1,41 @@
+"""`X-Correlation-ID`: one id for a request, in its answer, in its log lines and further on.
+
+`CorrelationMiddleware` takes the client's id where it is sane and makes one otherwise. What the
+gateway asks of other services meanwhile carries it too: `gateway.logs.upstream_headers`.
+"""
+
+import re
+import secrets
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from gateway.logs import correlation_id
+
+HEADER = b"x-correlation-id"
+SANE = re.compile(rb"[A-Za-z0-9._-]{1,128}")
+
+
+class CorrelationMiddleware:
+    """Goes around everything else, so that errors have an id too. WebSockets pass untouched."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        given = next((value for name, value in scope["headers"] if name == HEADER), b"")
+        value = given if SANE.fullmatch(given) else secrets.token_hex(16).encode()
+
+        async def tagged(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = [*message.get("headers", ()), (HEADER, value)]
+                message = {**message, "headers": headers}
+            await send(message)
+
+        token = correlation_id.set(value.decode())
+        try:
+            await self._app(scope, receive, tagged)
+        finally:
+            correlation_id.reset(token)

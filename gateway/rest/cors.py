@@ -1,0 +1,40 @@
+"""Which web pages may use the API from a browser (the Fetch standard's CORS protocol)."""
+
+from starlette.datastructures import Headers
+from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import Response
+from starlette.types import ASGIApp
+
+from gateway.rest.once import HEADER, REPLAYED
+from gateway.rest.problems import Kind
+
+REFUSED = Kind("origin_not_allowed", 400, "This page may not send such a request")
+
+READ = ("Location", "Retry-After", "X-Correlation-ID", REPLAYED.title())
+"""Headers of answers that pages may read."""
+
+SENT = (HEADER, "last-event-id", "x-correlation-id")
+
+
+class Cors(CORSMiddleware):
+    """Starlette's, which answers a refused preflight as every other error is answered.
+
+    `origins` has commas between them; "*" lets every page in, "none" none.
+    """
+
+    def __init__(self, app: ASGIApp, origins: str) -> None:
+        super().__init__(
+            app,
+            allow_origins=[origin for origin in origins.split(",") if origin != "none"],
+            allow_methods=["GET", "HEAD", "POST", "DELETE"],
+            allow_headers=SENT,
+            expose_headers=READ,
+        )
+
+    def preflight_response(self, request_headers: Headers) -> Response:
+        """The answer to the browser's question before the request."""
+        response = super().preflight_response(request_headers)
+        if response.status_code == 200:
+            return response
+        detail = bytes(response.body).decode() + "; PARLEY_CORS_ORIGINS names the pages that may"
+        return REFUSED(detail, headers={"vary": response.headers["vary"]}).response()

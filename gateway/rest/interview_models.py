@@ -1,0 +1,244 @@
+"""What the endpoints of written interviews read and answer."""
+
+import base64
+import logging
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, Field, RootModel
+
+from gateway.answer_jobs import AnswerRecord, Status
+from gateway.desk import Desk
+from gateway.interview_state import Outcome, Question, State, question_of
+from gateway.reports import evaluation_json
+from gateway.rest.reading import Body, Query
+from gateway.rest.sessions import Progress
+from gateway.spoken import SoundFile
+from gateway.transcripts import Via
+from pipeline.errors import PipelineError
+from stages.interview.answers import MAX_ANSWER
+
+logger = logging.getLogger("parley.rest")
+
+Version = Annotated[
+    int | None,
+    Field(description="the session's; null where the answer to an idempotency key is given again"),
+]
+
+
+class WithAudio(Query):
+    """Whether the words are wanted as sound, too."""
+
+    audio: Annotated[bool, Field(description="add what is said as a WAV file, in base64")] = False
+
+
+class ReportQuery(WithAudio):
+    """In which form the report is wanted; the Accept header counts where this is left out."""
+
+    format: Annotated[
+        Literal["json", "markdown", "html"] | None, Field(description="instead of Accept")
+    ] = None
+
+
+async def with_audio(desk: Desk, spoken: "Turn | Summary", text: str) -> None:
+    """Add the text as sound. That it cannot be spoken is no failure of the request."""
+    try:
+        spoken.audio = Audio.of(await desk.speaker.speak(text))
+    except PipelineError as error:
+        logger.warning("nothing was spoken: %s", error)
+        spoken.audio_problem = "No synthesizer could speak it"
+
+
+class TypedAnswer(Body):
+    """An answer in writing."""
+
+    text: Annotated[str, Field(min_length=1, max_length=MAX_ANSWER)]
+    version: Annotated[
+        int | None, Field(ge=0, description="refuse where the session is not at it any more")
+    ] = None
+
+
+class ShownQuestion(BaseModel):
+    """The question that waits. `said` is how the interviewer put it, with what came before it."""
+
+    number: int
+    text: str
+    said: str
+    follow_up: bool
+
+    @classmethod
+    def of(cls, question: Question | None) -> "ShownQuestion | None":
+        """The question as it is shown."""
+        if question is None:
+            return None
+        return cls(
+            number=question.number,
+            text=question.text,
+            said=question.said,
+            follow_up=question.follow_up,
+        )
+
+
+class Audio(BaseModel):
+    """A sound file: 16-bit mono WAV."""
+
+    content_type: Literal["audio/wav"] = "audio/wav"
+    rate_hz: int
+    duration_ms: int
+    provider: str
+    base64: Annotated[str, Field(json_schema_extra={"contentEncoding": "base64"})]
+
+    @classmethod
+    def of(cls, file: SoundFile) -> "Audio":
+        """The file as it is shown."""
+        return cls(
+            rate_hz=file.rate_hz,
+            duration_ms=file.duration_ms,
+            provider=file.provider,
+            base64=base64.b64encode(file.wav).decode(),
+        )
+
+
+Sound = Annotated[Audio | None, Field(description="what is said, where that was wanted")]
+SoundProblem = Annotated[str | None, Field(description="why it is not there")]
+
+
+class Turn(BaseModel):
+    """Where an interview stands. `question` is null where it is over."""
+
+    session_id: str
+    version: Version
+    question: ShownQuestion | None
+    interview: Progress
+    audio: Sound = None
+    audio_problem: SoundProblem = None
+
+    @classmethod
+    def of(cls, state: State, version: int | None = None) -> "Turn":
+        """The turn of a session."""
+        return cls(
+            session_id=state.record.id,
+            version=version,
+            question=ShownQuestion.of(question_of(state)),
+            interview=Progress(**state.begun.state()),
+        )
+
+
+class TakenAnswer(BaseModel):
+    """An answer as it was taken. `question` is the number of the question that it answers.
+
+    `counted` is false where the words were none, but a request to repeat the question, say. The
+    last four are null where it was typed.
+    """
+
+    question: int
+    text: str
+    via: Via
+    counted: bool
+    language: str | None
+    confidence: float | None
+    duration_ms: int | None
+    recogniser: str | None
+    quality: Annotated[
+        str | None, Field(description="demo: about every fourth word is wrong, nothing is scored")
+    ]
+
+
+class TakenTurn(Turn):
+    """What became of an answer: what the interviewer replied, and the question that waits now.
+
+    `evaluation` is there in sessions that evaluate each answer, and looks as it does in a report.
+    """
+
+    answer: TakenAnswer
+    intent: str
+    reply: str
+    evaluation: dict[str, Any] | None = None
+
+    @classmethod
+    def after(cls, outcome: Outcome, version: int | None) -> "TakenTurn":
+        """The turn after an answer was taken."""
+        submitted = outcome.submitted
+        given = submitted.given
+        speech = given.speech
+        recognition = None if speech is None else speech.recognition
+        evaluation = outcome.evaluation
+        answer = TakenAnswer(
+            question=submitted.number,
+            text=given.text,
+            via=given.via,
+            counted=submitted.counted,
+            language=None if recognition is None else recognition.language,
+            confidence=None if recognition is None else recognition.confidence,
+            duration_ms=None if speech is None else round(speech.duration_ms or 0),
+            recogniser=None if recognition is None else recognition.provider,
+            quality=None if recognition is None else recognition.quality,
+        )
+        return cls(
+            session_id=submitted.state.record.id,
+            version=version,
+            question=ShownQuestion.of(question_of(submitted.state)),
+            interview=Progress(**submitted.state.begun.state()),
+            answer=answer,
+            intent=submitted.intent,
+            reply=submitted.reply,
+            evaluation=None if evaluation is None else evaluation_json(evaluation),
+        )
+
+
+class UploadedAnswer(BaseModel):
+    """An uploaded answer on its way. What was heard is null until it is accepted.
+
+    `code` and `reason` say why it has failed. Then its question still waits.
+    """
+
+    session_id: str
+    number: Annotated[int, Field(description="counts the session's uploads from 1")]
+    question: int
+    status: Status
+    progress: Annotated[float, Field(ge=0, le=1)]
+    duration_ms: int
+    truncated: bool | None = None
+    text: str | None = None
+    language: str | None = None
+    confidence: float | None = None
+    recogniser: str | None = None
+    quality: str | None = None
+    counted: bool | None = None
+    code: str | None = None
+    reason: str | None = None
+
+    @classmethod
+    def of(cls, session_id: str, record: AnswerRecord, progress: float) -> "UploadedAnswer":
+        """The upload as it is shown."""
+        return cls(
+            session_id=session_id,
+            progress=round(progress, 3),
+            recogniser=record.provider,
+            **record.model_dump(exclude={"worker", "provider"}),
+        )
+
+
+class EvaluationBody(RootModel[dict[str, Any]]):
+    """All answers with their scores and feedback, as in a report, without the transcript."""
+
+
+class ReportBody(RootModel[dict[str, Any]]):
+    """A report, and in `summary` a few sentences of it to be spoken."""
+
+
+class Summary(BaseModel):
+    """A few sentences about an interview, to be spoken."""
+
+    text: str
+    audio: Sound = None
+    audio_problem: SoundProblem = None
+
+
+class Ended(BaseModel):
+    """An interview that is over, and its report."""
+
+    session_id: str
+    version: Version
+    interview: Progress
+    summary: Summary
+    report: ReportBody

@@ -1,0 +1,201 @@
+"""Interviews held in writing: `/api/sessions/{id}/start`, `/next`, `/evaluate`, `/end`, `/report`.
+
+Answers are in `gateway.rest.answering`, events in `gateway.rest.watching`.
+"""
+
+from collections.abc import Callable
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from gateway.desk import Desk
+from gateway.interview_state import NothingAnswered, State, answered, question_of
+from gateway.report_page import page
+from gateway.rest.answering import answer_operations
+from gateway.rest.interview_kinds import (
+    COMPLETE,
+    NOT_STARTED,
+    NOTHING_ANSWERED,
+    check_version,
+    etag,
+    refusing,
+    wanted_version,
+)
+from gateway.rest.interview_models import (
+    Ended,
+    EvaluationBody,
+    ReportBody,
+    ReportQuery,
+    Summary,
+    Turn,
+    WithAudio,
+    with_audio,
+)
+from gateway.rest.once import Once
+from gateway.rest.operation import JSON, Answer, Operation, Reply, negotiate
+from gateway.rest.problems import CONFLICT, NO_SUCH_SESSION, SESSION_LIVE, STORE_UNAVAILABLE
+from gateway.rest.sessions import TAGS, Progress, session_id_of
+from gateway.rest.watching import watch_operation
+from gateway.store import Store
+from stages.interview import Report, spoken_summary
+
+MARKDOWN, HTML = "text/markdown", "text/html"
+FORMS = {"json": JSON, "markdown": MARKDOWN, "html": HTML}
+
+STORED = (NO_SUCH_SESSION, STORE_UNAVAILABLE)
+CHANGING = (*STORED, SESSION_LIVE, CONFLICT)
+
+
+def interview_operations(
+    desk: Callable[[], Desk], store: Store, ttl_s: int, max_mb: int
+) -> list[Operation]:
+    """All endpoints of written interviews, at the desk of the process once that has started."""
+    once = Once(store, ttl_s)
+
+    async def start(request: Request, query: WithAudio) -> Reply:
+        with refusing():
+            wanted = wanted_version(request)
+            if wanted is not None:
+                check_version(await desk().interviews.state(session_id_of(request)), wanted)
+            return await _turn(desk(), await desk().interviews.start(session_id_of(request)), query)
+
+    async def following(request: Request, query: WithAudio) -> Reply:
+        with refusing():
+            return await _turn(desk(), await desk().interviews.state(session_id_of(request)), query)
+
+    async def evaluate(request: Request) -> Reply:
+        with refusing():
+            state = await desk().interviews.state(session_id_of(request))
+            if not answered(state):
+                raise NothingAnswered
+            report = await desk().reports.report(state)
+        found = {key: value for key, value in report.to_json().items() if key != "transcript"}
+        return Reply(EvaluationBody(found), 200, etag(state.version))
+
+    async def end(request: Request, query: WithAudio) -> Reply:
+        with refusing():
+            state = await desk().interviews.state(session_id_of(request))
+            check_version(state, wanted_version(request))
+            state = await desk().end(state)
+            report = await desk().reports.report(state)
+        ended = Ended(
+            session_id=state.record.id,
+            version=state.version,
+            interview=Progress(**state.begun.state()),
+            summary=await _summary(desk(), report, query.audio),
+            report=ReportBody(report.to_json()),
+        )
+        return Reply(ended, 200, etag(state.version))
+
+    async def report(request: Request, query: ReportQuery) -> Reply | Response:
+        form = FORMS[query.format] if query.format else negotiate(request, tuple(FORMS.values()))
+        with refusing():
+            state = await desk().interviews.state(session_id_of(request))
+            made = await desk().reports.report(state)
+        if form != JSON:
+            text = made.to_markdown() if form == MARKDOWN else page(made)
+            return Response(text, 200, _headers(state), media_type=form)
+        summary = await _summary(desk(), made, query.audio)
+        body = ReportBody({**made.to_json(), "summary": summary.model_dump()})
+        return Reply(body, 200, etag(state.version))
+
+    return [
+        Operation(
+            method="POST",
+            path="/api/sessions/{id}/start",
+            name="startSession",
+            handler=start,
+            summary="Put the first question",
+            description="Where the interview has begun already, here or by voice, this gives the"
+            " question that waits.",
+            tags=TAGS,
+            query=WithAudio,
+            answers={200: Answer("The question", Turn, headers={"ETag": "the version"})},
+            errors=(*CHANGING, COMPLETE),
+            once=once,
+        ),
+        *(
+            Operation(
+                method=method,
+                path="/api/sessions/{id}/next",
+                name=name,
+                handler=following,
+                summary="Ask for the question that waits",
+                description="Changes nothing: the next question follows from an answer.",
+                tags=TAGS,
+                query=WithAudio,
+                answers={200: Answer("The question", Turn, headers={"ETag": "the version"})},
+                errors=(*STORED, NOT_STARTED),
+            )
+            for method, name in (("GET", "getQuestion"), ("POST", "nextQuestion"))
+        ),
+        *answer_operations(desk, once, max_mb=max_mb),
+        Operation(
+            method="POST",
+            path="/api/sessions/{id}/evaluate",
+            name="evaluateSession",
+            handler=evaluate,
+            summary="Evaluate all answers given so far",
+            tags=TAGS,
+            answers={200: Answer("What they were worth", EvaluationBody)},
+            errors=(*STORED, NOT_STARTED, NOTHING_ANSWERED),
+            once=once,
+        ),
+        Operation(
+            method="POST",
+            path="/api/sessions/{id}/end",
+            name="endSession",
+            handler=end,
+            summary="End the interview",
+            description="With fewer answers where it must be. The session and its report are kept"
+            " until they are deleted.",
+            tags=TAGS,
+            query=WithAudio,
+            answers={200: Answer("The report", Ended, headers={"ETag": "the version"})},
+            errors=(*CHANGING, NOT_STARTED),
+            once=once,
+        ),
+        Operation(
+            method="GET",
+            path="/api/sessions/{id}/report",
+            name="getReport",
+            handler=report,
+            summary="Get the report",
+            description="At any time once the interview has begun.",
+            tags=TAGS,
+            query=ReportQuery,
+            answers={
+                200: Answer(
+                    "The report",
+                    ReportBody,
+                    media=(MARKDOWN, HTML),
+                    headers={"ETag": "the version"},
+                )
+            },
+            errors=(*STORED, NOT_STARTED),
+        ),
+        watch_operation(desk),
+    ]
+
+
+async def _turn(desk: Desk, state: State, query: WithAudio) -> Reply:
+    turn = Turn.of(state, state.version)
+    question = question_of(state)
+    if query.audio and question is not None:
+        await with_audio(desk, turn, question.said)
+    return Reply(turn, 200, etag(state.version))
+
+
+async def _summary(desk: Desk, report: Report, audio: bool) -> Summary:
+    summary = Summary(text=spoken_summary(report))
+    if audio:
+        await with_audio(desk, summary, summary.text)
+    return summary
+
+
+def _headers(state: State) -> dict[str, str]:
+    return {
+        "cache-control": "no-store",
+        "x-content-type-options": "nosniff",
+        **etag(state.version),
+    }

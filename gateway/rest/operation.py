@@ -1,0 +1,295 @@
+"""One entry for each endpoint, from which both the route and its description are made.
+
+An `Operation` says what it reads, what it answers and how it can fail; `routes` serves a table of
+them and `gateway.rest.openapi` describes it. So nothing is served that is not described, and what
+is described is what validates.
+
+A handler is called as `handler(request)`, with the `Query` and then the body after that where the
+operation names them, and returns a pydantic model, a `Reply`, or a Starlette `Response` where the
+answer is no JSON. It raises what `problem_of` knows; everything else is answered with 500.
+"""
+
+import logging
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache, partial
+from typing import Any
+
+from pydantic import BaseModel
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from gateway.rest import problems
+from gateway.rest.once import Claim, Once
+from gateway.rest.problems import Kind, problem_of
+from gateway.rest.reading import (
+    MAX_BODY_BYTES,
+    media_type,
+    parse_object,
+    read_body,
+    read_query,
+    validated,
+)
+from gateway.rest.upload import Accepts, receive_upload
+
+logger = logging.getLogger("parley.rest")
+
+JSON = "application/json"
+
+CLAIM = "parley.claim"
+LONGEST_ACCEPT = 1000
+
+HEADERS = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
+"""What is said of people is not for caches, and is never to be taken for a page."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One way in which an operation succeeds.
+
+    `model` is a pydantic model (or what a `TypeAdapter` takes) for JSON, None where there is no
+    JSON; `media` are further types that it comes in, such as "text/html". `headers` have a
+    description each.
+    """
+
+    description: str
+    model: Any = None
+    example: Any = None
+    media: tuple[str, ...] = ()
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def types(self) -> tuple[str, ...]:
+        """All media types, the default first."""
+        return ((JSON,) if self.model is not None else ()) + self.media
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A model with a status and headers of its own.
+
+    `about` is the session that it is about, where the path does not say so: with it the answer kept
+    for an idempotency key is erased.
+    """
+
+    body: BaseModel | None = None
+    status: int | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    about: str = ""
+
+
+Handler = Callable[..., Awaitable[BaseModel | Reply | Response]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """An endpoint. `name` is its operationId, in camel case and unique.
+
+    `body` is the model of a JSON body of `max_body_bytes` at most, `upload` which files are taken
+    (with both, the Content-Type decides), `query` the model of the query. `answers` has the usual
+    one first. `errors` are those that the handler raises; what the reader of requests raises is
+    added. `once` makes `Idempotency-Key` work. What is `hidden` is served and not described.
+    """
+
+    method: str
+    path: str
+    name: str
+    handler: Handler
+    summary: str
+    answers: Mapping[int, Answer]
+    description: str = ""
+    tags: tuple[str, ...] = ()
+    body: type[BaseModel] | None = None
+    body_example: Any = None
+    max_body_bytes: int = MAX_BODY_BYTES
+    upload: Accepts | None = None
+    query: type[BaseModel] | None = None
+    errors: tuple[Kind, ...] = ()
+    once: Once | None = None
+    hidden: bool = False
+
+    @property
+    def types(self) -> tuple[str, ...]:
+        """Everything that it answers with when it succeeds, the default first."""
+        return tuple(dict.fromkeys(kind for a in self.answers.values() for kind in a.types))
+
+    def all_errors(self) -> tuple[Kind, ...]:
+        """The handler's and those of what is done before it."""
+        kinds = [*self.errors, problems.NOT_ACCEPTABLE, problems.INTERNAL]
+        if self.query is not None:
+            kinds.append(problems.INVALID_PARAMETER)
+        if self.body is not None:
+            kinds += [problems.INVALID_JSON, problems.INVALID_FIELD]
+        if self.body is not None or self.upload is not None:
+            kinds += [
+                problems.INCOMPLETE_BODY,
+                problems.BODY_TOO_SLOW,
+                problems.BODY_TOO_LARGE,
+                problems.UNSUPPORTED_MEDIA_TYPE,
+            ]
+        if self.once is not None:
+            kinds += [problems.INVALID_KEY, problems.KEY_REUSED, problems.KEY_IN_USE]
+            kinds += [problems.ANSWER_NOT_KEPT, problems.CONFLICT, problems.STORE_UNAVAILABLE]
+        return tuple(dict.fromkeys(kinds))
+
+
+def routes(operations: Iterable[Operation]) -> list[Route]:
+    """A route for each path, in the table's order. Raises `ValueError` for two that collide."""
+    methods: dict[str, dict[str, Operation]] = defaultdict(dict)
+    names: set[str] = set()
+    for operation in operations:
+        if operation.method in methods[operation.path] or operation.name in names:
+            raise ValueError(f"{operation.method} {operation.path} ({operation.name}) comes twice")
+        methods[operation.path][operation.method] = operation
+        names.add(operation.name)
+    return [Route(path, Resource(table)) for path, table in methods.items()]
+
+
+class Resource:
+    """What is at one path: an ASGI application that answers each method."""
+
+    def __init__(self, operations: Mapping[str, Operation]) -> None:
+        self._operations = dict(operations)
+        if "GET" in self._operations:
+            self._operations["HEAD"] = self._operations["GET"]
+        self._allow = ", ".join(sorted(self._operations))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        answer = await self._answer(scope, receive)
+        if scope["method"] != "HEAD":
+            await answer(scope, receive, send)
+            return
+        # What would be said, without saying it: streams are not begun.
+        status, headers = answer.status_code, answer.raw_headers
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": b""})
+
+    async def _answer(self, scope: Scope, receive: Receive) -> Response:
+        try:
+            operation = self._operations.get(scope["method"])
+            if operation is None:
+                raise problems.METHOD_NOT_ALLOWED(headers={"allow": self._allow})
+            return await _answer(operation, Request(scope, receive))
+        except Exception as error:
+            problem = problem_of(error)
+            if problem is None:
+                logger.exception("%s %s failed", scope["method"], scope["path"])
+                problem = problems.INTERNAL()
+            return problem.response()
+
+
+async def _answer(operation: Operation, request: Request) -> Response:
+    negotiate(request, operation.types)
+    arguments: list[Any] = [request]
+    if operation.query is not None:
+        arguments.append(read_query(operation.query, request))
+    json_too = operation.body is not None
+    if operation.upload is not None and not (json_too and media_type(request) == JSON):
+        async with receive_upload(request, operation.upload, beside_json=json_too) as upload:
+            return await _run(operation, request, [*arguments, upload], upload.digest)
+    if operation.body is None:
+        return await _run(operation, request, arguments, b"")
+    raw = await read_body(request, operation.max_body_bytes)
+    body = validated(operation.body, parse_object(raw))
+    return await _run(operation, request, [*arguments, body], raw)
+
+
+async def _run(
+    operation: Operation, request: Request, arguments: list[Any], sent: bytes
+) -> Response:
+    claim: Claim | Response | None = None
+    if operation.once is not None:
+        claim = await operation.once.claim(request, sent, partial(rendered, operation))
+    if isinstance(claim, Response):
+        return claim
+    if claim is None:
+        return rendered(operation, await operation.handler(*arguments))
+    request.scope[CLAIM] = claim
+    try:
+        result = await operation.handler(*arguments)
+        response = rendered(operation, result)
+    except Exception:
+        await claim.release()  # nothing has come of it: whoever tries again gets a new attempt
+        raise
+    if response.status_code >= 400:
+        await claim.release()
+    else:
+        await claim.keep(response, result.about if isinstance(result, Reply) else "")
+    return response
+
+
+def claim_of(request: Request) -> Claim | None:
+    """The claim on the request's idempotency key, None for a request without one.
+
+    A handler that commits to the store puts `claim.write(reply)` into the same commit and returns
+    that reply; otherwise the answer is stored once the handler has returned.
+    """
+    claim: Claim | None = request.scope.get(CLAIM)
+    return claim
+
+
+def rendered(operation: Operation, result: BaseModel | Reply | Response) -> Response:
+    """What a handler returned, as it is sent."""
+    if isinstance(result, Response):
+        return result
+    reply = result if isinstance(result, Reply) else Reply(result)
+    response = Response(
+        None, next(iter(operation.answers)) if reply.status is None else reply.status
+    )
+    if reply.body is not None:
+        response.body = reply.body.__pydantic_serializer__.to_json(reply.body, by_alias=True)
+    response.raw_headers = [
+        *HEADERS,
+        *(
+            (name.encode("latin-1"), value.encode("latin-1"))
+            for name, value in reply.headers.items()
+        ),
+    ]
+    if reply.body is not None:
+        response.raw_headers.append((b"content-type", b"application/json"))
+    if response.status_code != 204:
+        response.raw_headers.append((b"content-length", b"%d" % len(response.body)))
+    return response
+
+
+def negotiate(request: Request, types: tuple[str, ...]) -> str:
+    """Which of `types` suits the client best, the first where it does not care.
+
+    Raises `NOT_ACCEPTABLE` where it takes none of them. Parameters of types are not looked at.
+    """
+    accept = ",".join(request.headers.getlist("accept"))[:LONGEST_ACCEPT]
+    if not accept or not types:
+        return types[0] if types else ""
+    best = _best(accept, types)
+    if best is None:
+        raise problems.NOT_ACCEPTABLE(f"It comes as {', '.join(types)}")
+    return best
+
+
+@lru_cache(maxsize=256)
+def _best(accept: str, types: tuple[str, ...]) -> str | None:
+    weights = {kind: _weight(accept, kind) for kind in types}
+    best = max(types, key=lambda kind: weights[kind])  # the first of several
+    return best if weights[best] > 0 else None
+
+
+def _weight(accept: str, kind: str) -> float:
+    """How much the client likes a type: the weight of the range that names it best (RFC 9110)."""
+    ranges = {kind: 3, f"{kind.partition('/')[0]}/*": 2, "*/*": 1}
+    best, found = 0, 0.0
+    for entry in accept.lower().split(","):
+        name, *parameters = (part.strip() for part in entry.split(";"))
+        if ranges.get(name, 0) > best:
+            best = ranges[name]
+            found = next((_number(p[2:]) for p in parameters if p.startswith("q=")), 1.0)
+    return found
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return 0.0

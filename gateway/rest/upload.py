@@ -1,0 +1,68 @@
+"""Files in a request's body: received in bounded pieces, kept outside of memory once they grow."""
+
+import asyncio
+import hashlib
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import IO
+
+from starlette.requests import Request
+
+from gateway.rest.problems import UNSUPPORTED_MEDIA_TYPE
+from gateway.rest.reading import chunks, media_type
+
+IN_MEMORY_BYTES = 1024 * 1024
+WRITE_BYTES = 256 * 1024
+"""So much is collected before a thread writes it down."""
+
+
+@dataclass(frozen=True, slots=True)
+class Accepts:
+    """Which files an operation takes: media types, and how large and slow they may be."""
+
+    types: tuple[str, ...]
+    max_bytes: int
+    within_s: float = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A received file, positioned at its beginning. It is gone when the handler has returned.
+
+    `digest` is its SHA-256. Reading from `file` blocks: do it in a worker.
+    """
+
+    file: IO[bytes]
+    size: int
+    media_type: str
+    digest: bytes
+
+
+@asynccontextmanager
+async def receive_upload(
+    request: Request, accepts: Accepts, *, beside_json: bool = False
+) -> AsyncIterator[Upload]:
+    """The file in the request's body. Raises `Problem` for another type and for too much.
+
+    `beside_json` says whether the operation takes JSON too.
+    """
+    kind = media_type(request)
+    if kind not in accepts.types:
+        read = ", ".join((("application/json",) if beside_json else ()) + accepts.types)
+        raise UNSUPPORTED_MEDIA_TYPE(f"What is read here: {read}", headers={"accept": read})
+    digest = hashlib.sha256(kind.encode() + b"\n")
+    size = 0
+    with tempfile.SpooledTemporaryFile(max_size=IN_MEMORY_BYTES) as file:
+        waiting = bytearray()
+        async for chunk in chunks(request, accepts.max_bytes, accepts.within_s):
+            digest.update(chunk)
+            size += len(chunk)
+            waiting += chunk
+            if len(waiting) >= WRITE_BYTES:
+                await asyncio.to_thread(file.write, bytes(waiting))
+                waiting.clear()
+        await asyncio.to_thread(file.write, bytes(waiting))
+        file.seek(0)
+        yield Upload(file, size, kind, digest.digest())

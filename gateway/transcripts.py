@@ -1,0 +1,100 @@
+"""The lines of a session's transcript: who said what, when, and how it was heard. Pure.
+
+A line is a JSON object with `turn`, `role` ("user" or "assistant"), `text` and `at` (seconds since
+the epoch). A candidate's line also says how it came (`via`) and, where it was spoken, in `speech`
+what the recogniser told. An interviewer's line may have `latency_ms`: how long the candidate waited
+for it. Lines that older versions wrote have less, and are read all the same.
+"""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pipeline.frames import Word
+from stages.interview import Answer, InterviewSession, Recognition, Speech, answers_of
+
+Via = Literal["typed", "voice", "upload"]
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the transcript knows of an interview's messages, by their index."""
+
+    speech: dict[int, Speech]
+    latencies_ms: dict[int, float]
+    via: dict[int, Via]
+
+    def answers(self, session: InterviewSession) -> tuple[Answer, ...]:
+        """The interview's answers with all that is known of them."""
+        return answers_of(session, self.speech, self.latencies_ms)
+
+
+def candidate_line(turn: int, text: str, at: float, via: Via, speech: Speech | None) -> bytes:
+    """A line of the candidate's."""
+    line: dict[str, Any] = {"turn": turn, "role": "user", "text": text, "at": at, "via": via}
+    if speech is not None:
+        line["speech"] = _written(speech)
+    return _encoded(line)
+
+
+def interviewer_line(turn: int, text: str, at: float, latency_ms: float | None = None) -> bytes:
+    """A line of the interviewer's: what was heard of it."""
+    line: dict[str, Any] = {"turn": turn, "role": "assistant", "text": text, "at": at}
+    if latency_ms is not None:
+        line["latency_ms"] = round(latency_ms, 1)
+    return _encoded(line)
+
+
+def known_of(session: InterviewSession, items: Iterable[bytes]) -> Known:
+    """Find the transcript's lines among the interview's messages.
+
+    They are matched by their words, in order: a line without words is no message, and what could
+    not be stored of a turn leaves no line.
+    """
+    known = Known({}, {}, {})
+    messages = session.messages
+    at = 0  # the candidate's last message that was found
+    for item in items:
+        line = json.loads(item)
+        if line["role"] == "assistant":
+            if at and "latency_ms" in line:
+                known.latencies_ms.setdefault(at, line["latency_ms"])
+            continue
+        text = " ".join(line["text"].split())
+        found = range(at + 1, len(messages))
+        found_at = next(
+            (i for i in found if messages[i].role == "user" and messages[i].content == text), None
+        )
+        if found_at is None:
+            continue
+        at = found_at
+        known.via[at] = line.get("via", "voice")
+        if "speech" in line:
+            known.speech[at] = _read(line["speech"])
+    return known
+
+
+def _encoded(line: dict[str, Any]) -> bytes:
+    return json.dumps({**line, "at": round(line["at"], 3)}).encode()
+
+
+def _written(speech: Speech) -> dict[str, Any]:
+    recognition = speech.recognition
+    return {
+        "provider": recognition.provider,
+        "quality": recognition.quality,
+        "confidence": recognition.confidence,
+        "language": recognition.language,
+        "duration_ms": speech.duration_ms,
+        "wait_ms": speech.wait_ms,
+        "words": [[word.text, word.start_ms, word.end_ms] for word in speech.words],
+    }
+
+
+def _read(written: dict[str, Any]) -> Speech:
+    recognition = Recognition(
+        written["provider"], written["quality"], written["confidence"], written["language"]
+    )
+    words = tuple(Word(text, start_ms, end_ms) for text, start_ms, end_ms in written["words"])
+    return Speech(recognition, words, written["duration_ms"], written["wait_ms"])

@@ -1,0 +1,10 @@
+from pathlib import Path
+
+import pytest
+
+from tests.gateway.rest.service import Rest
+
+
+@pytest.fixture
+def rest(tmp_path: Path) -> Rest:
+    return Rest(tmp_path)

@@ -1,0 +1,49 @@
+"""The description against the gateway that serves it: schemathesis sends what fits and what not."""
+
+import asyncio
+import sys
+from asyncio.subprocess import PIPE, STDOUT
+from pathlib import Path
+from typing import Any
+
+CONFIG = Path(__file__).with_name("schemathesis.toml")
+SCHEMATHESIS = Path(sys.executable).with_name("schemathesis")
+
+LONGEST_S = 120
+"""It takes about ten seconds."""
+
+NOWHERE = "http://127.0.0.1:1"
+SERVICES = ("conversation_url", "interview_url", "granite_interview_url", "ollama_url")
+
+
+def test_no_request_is_answered_other_than_described(gateway: Any, tmp_path: Path) -> None:
+    gateway.settings |= dict.fromkeys(SERVICES, NOWHERE)
+
+    async def story() -> None:
+        command = [
+            *(SCHEMATHESIS, "--config-file", CONFIG, "run"),
+            f"http://127.0.0.1:{gateway.port}/openapi.json",
+            *("--max-examples", "8", "--generation-deterministic", "--no-color"),
+            *(
+                "--warnings",
+                "off",
+                "--suppress-health-check",
+                "filter_too_much",
+                "--request-timeout",
+                "10",
+            ),
+        ]
+        process = await asyncio.create_subprocess_exec(
+            *command, stdout=PIPE, stderr=STDOUT, cwd=tmp_path
+        )
+        try:
+            async with asyncio.timeout(LONGEST_S):
+                said, _ = await process.communicate()
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+        assert process.returncode == 0, said.decode()
+        assert "Test cases" in said.decode()
+
+    gateway.run(story)

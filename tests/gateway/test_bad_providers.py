@@ -1,0 +1,375 @@
+"""Providers that misbehave, behind a whole gateway: what people get, and what breakers hear.
+
+The provider is a real process; whoever stands behind it is scripted. How long the silence may be at
+most is proved in virtual time, see `tests/pipeline/test_hard_limit.py`.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from pipeline.breaker import Breaker, Outcome, Permit
+from pipeline.guard import Candidate, Guard, Limits
+from pipeline.session import CannedLines, Stages
+from stages.fakes import FakeSynthesizer, FakeTranscriber
+from stages.llm.openai import OpenAIResponder
+from stages.llm.scripted import ScriptedInterviewer
+from stages.stt.openai import OpenAITranscriber
+from stages.tts.openai import OpenAISynthesizer
+
+SUCCESS, FAILURE, NEUTRAL = Outcome.SUCCESS, Outcome.FAILURE, Outcome.NEUTRAL
+CANNED = CannedLines()
+
+PATIENT = Limits(first_s=10, slow_first_s=10, stall_s=0.2, total_s=10)
+STERN = Limits(first_s=0.3, slow_first_s=0.2, stall_s=0.2, total_s=2)
+UNLIMITED = Limits(first_s=60, slow_first_s=60, stall_s=60, total_s=60)
+
+
+class Recorder(Breaker):
+    """A breaker that writes down what it was told."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.settled: list[Outcome] = []
+
+    def settle(
+        self, permit: Permit, outcome: Outcome, now: float, *, retry_after_s: float = 0.0
+    ) -> None:
+        self.settled.append(outcome)
+        super().settle(permit, outcome, now, retry_after_s=retry_after_s)
+
+
+class Bench:
+    """A gateway with one provider of the fake server, and with or without somebody behind it."""
+
+    def __init__(self, gateway: Any, url: str) -> None:
+        self.gateway = gateway
+        self.url = url
+        self.breaker = Recorder()
+
+    def put(
+        self,
+        slot: str,
+        model: str,
+        limits: Limits = PATIENT,
+        *,
+        alone: bool = False,
+        **options: Any,
+    ) -> None:
+        make: dict[str, Callable[..., Any]] = {
+            "stt": OpenAITranscriber,
+            "llm": OpenAIResponder,
+            "tts": OpenAISynthesizer,
+        }
+        voice = ("alloy",) if slot == "tts" else ()
+        self.stage = make[slot](self.url, model, *voice, **options)
+        fakes: dict[str, Any] = {
+            "stt": FakeTranscriber(texts=("I like to build things that last",)),
+            "llm": ScriptedInterviewer(),
+            "tts": FakeSynthesizer(ms_per_word=2),
+        }
+        candidates = {
+            name: [Candidate(stage.provider, stage, Breaker(), UNLIMITED)]
+            for name, stage in fakes.items()
+        }
+        tested = Candidate(self.stage.provider, self.stage, self.breaker, limits)
+        candidates[slot] = [tested] if alone else [tested, *candidates[slot]]
+        stages = Stages(
+            self.gateway.detector,
+            Guard("stt", candidates["stt"]),
+            Guard("llm", candidates["llm"]),
+            Guard("tts", candidates["tts"]),
+        )
+        self.gateway._scripted = lambda: stages
+
+    def hold(self, story: Callable[[Any], Any]) -> None:
+        async def main() -> None:
+            async with self.gateway.call() as caller:
+                try:
+                    await story(caller)
+                finally:
+                    await self.stage.aclose()
+
+        self.gateway.run(main)
+
+    def talk(self, *, spoken: bool = False) -> Any:
+        """Two answers, each heard out to the end of its reply."""
+        collected: list[Any] = []
+
+        async def story(caller: Any) -> None:
+            collected.append(caller)
+            await caller.say(type="hello", version=1)
+            await caller.until("reply.done", turn=0)
+            for turn in (1, 2):
+                if spoken:
+                    await caller.speak()
+                else:
+                    await caller.say(type="text", text=f"this is what I think, {turn}")
+                await caller.until("reply.done", turn=turn)
+                await caller.until("turn.metrics", turn=turn)
+
+        self.hold(story)
+        return collected[0]
+
+
+@pytest.fixture
+def bench(gateway: Any, peer: Any) -> Bench:
+    gateway.settings |= {"speculate": "off", "budget_ms": 1000}
+    return Bench(gateway, peer.url)
+
+
+def heard(caller: Any, turn: int) -> str:
+    [done] = [m for m in caller.messages if m["type"] == "reply.done" and m["turn"] == turn]
+    return str(done["heard"])
+
+
+def answered(caller: Any) -> bool:
+    """Whether both answers were replied to, each with its own words."""
+    first, second = heard(caller, 1), heard(caller, 2)
+    canned = {CANNED.unheard, CANNED.speechless, CANNED.unsaved, ""}
+    return first != second and not canned & {first, second}
+
+
+def degraded(caller: Any, turn: int) -> list[tuple[str, str, str]]:
+    events = (m for m in caller.messages if m["type"] == "degraded" and m["turn"] == turn)
+    return [(m["stage"], m["to"], m["reason"]) for m in events]
+
+
+# --- the next candidate ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("model", "limits", "outcome", "reason"),
+    [
+        ("json", PATIENT, FAILURE, "malformed answer"),
+        ("no-text", PATIENT, FAILURE, "malformed answer"),
+        ("line", PATIENT, FAILURE, "malformed answer"),
+        ("pages", PATIENT, FAILURE, "malformed answer"),
+        ("empty", PATIENT, FAILURE, "empty answer"),
+        ("tools", PATIENT, FAILURE, "empty answer"),
+        ("thought", PATIENT, FAILURE, "empty answer"),
+        ("broken", PATIENT, FAILURE, "no connection"),
+        ("busy", PATIENT, FAILURE, "at capacity"),
+        ("missing", PATIENT, NEUTRAL, "refused the request"),
+        ("silent", STERN, FAILURE, "too slow to begin"),
+        ("keep-alive", STERN, FAILURE, "too slow to begin"),
+        ("thinks", STERN, FAILURE, "too slow to begin"),
+        ("bytewise", STERN, FAILURE, "too slow to begin"),
+    ],
+)
+def test_a_model_that_says_nothing_of_use_gives_way(
+    bench: Bench, model: str, limits: Limits, outcome: Outcome, reason: str
+) -> None:
+    bench.put("llm", model, limits)
+    caller = bench.talk()
+    assert degraded(caller, 1) == degraded(caller, 2) == [("llm", "scripted", reason)]
+    assert answered(caller)
+    assert bench.breaker.settled == [outcome] * 3
+
+
+@pytest.mark.parametrize(
+    ("model", "limits", "outcome", "reason"),
+    [
+        ("list", PATIENT, FAILURE, "malformed answer"),
+        ("long", PATIENT, FAILURE, "malformed answer"),
+        ("error", PATIENT, FAILURE, "broke off"),
+        ("sse-eof", PATIENT, FAILURE, "broke off"),
+        ("missing", PATIENT, NEUTRAL, "refused the request"),
+        ("silent", STERN, FAILURE, "too slow to begin"),
+    ],
+)
+def test_a_recogniser_that_cannot_tell_gives_way(
+    bench: Bench, model: str, limits: Limits, outcome: Outcome, reason: str
+) -> None:
+    bench.put("stt", model, limits, stream=model.startswith("sse"))
+    caller = bench.talk(spoken=True)
+    assert degraded(caller, 1) == degraded(caller, 2) == [("stt", "fake-stt", reason)]
+    assert answered(caller)
+    assert bench.breaker.settled == [outcome] * 2
+
+
+@pytest.mark.parametrize(
+    ("model", "limits", "outcome", "reason"),
+    [
+        ("json", PATIENT, FAILURE, "malformed answer"),
+        ("html", PATIENT, FAILURE, "malformed answer"),
+        ("page", PATIENT, FAILURE, "malformed answer"),
+        ("mp3", PATIENT, FAILURE, "malformed answer"),
+        ("wav-16k", PATIENT, FAILURE, "malformed answer"),
+        ("rate", PATIENT, FAILURE, "malformed answer"),
+        ("empty", PATIENT, FAILURE, "empty answer"),
+        ("broken", PATIENT, FAILURE, "no connection"),
+        ("busy", PATIENT, FAILURE, "at capacity"),
+        ("missing", PATIENT, NEUTRAL, "refused the request"),
+        ("silent", STERN, FAILURE, "too slow to begin"),
+        ("bytewise", STERN, FAILURE, "too slow to begin"),
+    ],
+)
+def test_a_voice_that_is_not_what_it_promised_is_never_heard(
+    bench: Bench, model: str, limits: Limits, outcome: Outcome, reason: str
+) -> None:
+    bench.put("tts", model, limits)
+    caller = bench.talk()
+    told = [event for turn in (0, 1, 2) for event in degraded(caller, turn)]
+    # When the breaker has opened, the voice behind it is the one that is asked.
+    assert {event[:2] for event in told} == {("tts", "fake-tts")}
+    assert told[0][2] == reason
+    assert {event[2] for event in told} <= {reason, "circuit open"}
+    assert answered(caller)
+    assert set(bench.breaker.settled) == {outcome}
+    words = sum(len(heard(caller, turn).split()) for turn in (0, 1, 2))
+    assert len(caller.audio) == pytest.approx(words * 2 * 32, rel=0.1)
+
+
+# --- nobody behind it ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("model", ["malformed", "error", "eof", "reset", "stall"])
+def test_a_reply_that_breaks_off_ends_with_the_canned_line(bench: Bench, model: str) -> None:
+    bench.put("llm", model)
+    caller = bench.talk()
+    for turn in (1, 2):
+        assert heard(caller, turn) == CANNED.speechless
+        [(stage, target, _)] = degraded(caller, turn)
+        assert (stage, target) == ("llm", "canned line")
+    assert bench.breaker.settled == [FAILURE] * 3
+
+
+@pytest.mark.parametrize(("model", "limits"), [("silent", STERN), ("empty", PATIENT)])
+def test_without_anybody_behind_it_a_canned_line_answers(
+    bench: Bench, model: str, limits: Limits
+) -> None:
+    bench.put("llm", model, limits, alone=True)
+    caller = bench.talk()
+    assert [heard(caller, turn) for turn in (1, 2)] == [CANNED.speechless] * 2
+    assert [target for _, target, _ in degraded(caller, 1)] == ["canned line"]
+
+
+@pytest.mark.parametrize(("model", "limits"), [("silent", STERN), ("nothing", PATIENT)])
+def test_who_was_not_understood_is_asked_again(bench: Bench, model: str, limits: Limits) -> None:
+    bench.put("stt", model, limits, alone=True)
+    caller = bench.talk(spoken=True)
+    assert [heard(caller, turn) for turn in (1, 2)] == [CANNED.unheard] * 2
+    assert [target for _, target, _ in degraded(caller, 1)] == ["canned line"]
+
+
+@pytest.mark.parametrize(
+    ("model", "limits"), [("silent", STERN), ("wav-16k", PATIENT), ("empty", PATIENT)]
+)
+def test_without_a_voice_the_text_is_shown(bench: Bench, model: str, limits: Limits) -> None:
+    bench.put("tts", model, limits, alone=True)
+    caller = bench.talk()
+    assert answered(caller)
+    assert {target for _, target, _ in degraded(caller, 1)} == {"text"}
+    assert caller.audio == b""
+
+
+# --- too much --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("model", ["endless", "book"])
+def test_a_model_that_never_stops_is_stopped(bench: Bench, model: str) -> None:
+    bench.put("llm", f"{model}/gateway")
+    caller = bench.talk()
+    assert 1400 <= len(heard(caller, 1)) < 1530
+    assert degraded(caller, 1) == []
+    assert bench.breaker.settled == [SUCCESS] * 3
+
+
+def test_a_model_that_goes_on_for_ever_is_told_to_stop(bench: Bench, peer: Any) -> None:
+    bench.put("llm", "endless/told")
+
+    async def story(caller: Any) -> None:
+        await caller.until("reply.done", turn=0)
+        await peer.disconnected("endless/told")
+
+    bench.hold(story)
+
+
+def test_a_model_that_never_ends_a_sentence_is_spoken_all_the_same(bench: Bench) -> None:
+    bench.gateway.settings["budget_ms"] = 420
+    limits = Limits(first_s=2, slow_first_s=2, stall_s=2, total_s=1.8)
+    bench.put("llm", "crawls", limits, alone=True)
+    caller = bench.talk()
+    for turn in (1, 2):
+        said = heard(caller, turn)
+        assert said.startswith("and so on and so on")
+        assert said.endswith(CANNED.speechless)
+
+
+# --- the server sees that nobody listens any more --------------------------------------------
+
+
+async def asked(peer: Any, model: str) -> None:
+    async with asyncio.timeout(20):
+        while not await asyncio.to_thread(peer.requests, model):
+            await asyncio.sleep(0.02)
+
+
+@pytest.mark.parametrize(
+    ("slot", "model"),
+    [
+        ("stt", "silent/stt-gone"),
+        ("llm", "silent/llm-gone"),
+        ("llm", "stall/llm-gone"),
+        ("tts", "silent/tts-gone"),
+        ("tts", "stall/tts-gone"),
+    ],
+)
+def test_an_interrupted_turn_is_cancelled_upstream(
+    bench: Bench, peer: Any, slot: str, model: str
+) -> None:
+    bench.put(slot, model, UNLIMITED)
+
+    async def story(caller: Any) -> None:
+        if slot == "stt":
+            await caller.until("reply.done", turn=0)
+            await caller.speak()
+        else:
+            await caller.say(type="text", text="this is what I think")
+        await asked(peer, model)
+        await caller.say(type="interrupt")
+        await peer.disconnected(model)
+
+    bench.hold(story)
+
+
+@pytest.mark.parametrize(
+    ("slot", "model"), [("stt", "silent/early-stt"), ("llm", "stall/early-llm")]
+)
+def test_what_was_prepared_for_nothing_is_cancelled_upstream(
+    bench: Bench, peer: Any, slot: str, model: str
+) -> None:
+    bench.gateway.settings |= {"speculate": "on", "silence_ms": 5000}
+    bench.put(slot, model, UNLIMITED)
+
+    async def story(caller: Any) -> None:
+        await caller.say(type="interrupt")
+        await caller.speak(600, 400)
+        await asked(peer, model)
+        await caller.speak(400, 0)
+        await peer.disconnected(model)
+        assert not [m for m in caller.messages if m["type"] == "degraded"]
+
+    bench.hold(story)
+
+
+def test_what_comes_after_the_end_of_a_turn_is_not_heard(bench: Bench, peer: Any) -> None:
+    bench.put("llm", "late/gateway", UNLIMITED)
+
+    async def story(caller: Any) -> None:
+        await caller.say(type="text", text="this is what I think")
+        await caller.until("reply.started", turn=1)
+        await caller.say(type="interrupt")
+        await caller.until("reply.done", turn=1, interrupted=True)
+        await peer.disconnected("late/gateway")
+        await caller.say(type="text", text="and this, too")
+        await caller.until("reply.started", turn=2)
+        types = [(m["type"], m.get("turn")) for m in caller.messages]
+        after = types[types.index(("reply.done", 1)) :]
+        assert ("reply.text", 1) not in after
+        assert ("visemes", 1) not in after
+
+    bench.hold(story)
