@@ -1,7 +1,9 @@
 import asyncio
 import os
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -9,7 +11,7 @@ from gateway import sessions
 from gateway.sessions import NoSuchSession, SessionRecord, SessionTaken, Worker
 from gateway.store import Conflict, Put, SqliteStore
 from pipeline.testing import ManualClock
-from stages.interview import InterviewConfig
+from stages.interview import InterviewConfig, start
 
 CONFIG = InterviewConfig("Product Manager", "llama3.2:1b", 3)
 HERE = Worker(host="box", pid=10, token="now")
@@ -35,6 +37,11 @@ def run(tmp_path: Path) -> Callable[[Scenario], None]:
 
 
 Run = Callable[[Scenario], None]
+
+
+def interview(question: int) -> dict[str, Any]:
+    """A stored interview that has come to a question."""
+    return replace(start(CONFIG).session, current_question=question).to_record()
 
 
 async def new(store: SqliteStore, session_id: str = "a") -> tuple[SessionRecord, int]:
@@ -79,10 +86,10 @@ def test_an_id_is_used_once_and_ids_that_are_made_differ(run: Run) -> None:
 def test_of_two_who_change_the_same_version_the_second_is_told(run: Run) -> None:
     async def scenario(store: SqliteStore) -> None:
         record, version = await new(store)
-        later = await sessions.save(store, record.with_interview({"n": 1}), version)
+        later = await sessions.save(store, record.with_interview(interview(1)), version)
         with pytest.raises(Conflict):
-            await sessions.save(store, record.with_interview({"n": 2}), version)
-        assert await sessions.load(store, "a") == (record.with_interview({"n": 1}), later)
+            await sessions.save(store, record.with_interview(interview(2)), version)
+        assert await sessions.load(store, "a") == (record.with_interview(interview(1)), later)
 
     run(scenario)
 
@@ -90,7 +97,7 @@ def test_of_two_who_change_the_same_version_the_second_is_told(run: Run) -> None
 def test_words_and_what_follows_from_them_are_stored_in_one_commit(run: Run) -> None:
     async def scenario(store: SqliteStore) -> None:
         record, version = await new(store)
-        after = record.with_interview({"currentQuestion": 2})
+        after = record.with_interview(interview(2))
         version, position = await store.commit(after.put(version), after.transcript(b"my answer"))
         assert await sessions.load(store, "a") == (after, version)
         assert await store.read(sessions.transcript_log("a")) == [(position, b"my answer")]
@@ -135,12 +142,12 @@ def test_releasing_wins_over_a_change_that_comes_in_between(run: Run) -> None:
         record, version = await sessions.claim(store, "a", HERE)
         both = await asyncio.gather(
             sessions.release(store, "a", HERE),
-            sessions.save(store, record.with_interview({"n": 1}), version),
+            sessions.save(store, record.with_interview(interview(1)), version),
             return_exceptions=True,
         )
         stored, _ = await sessions.load(store, "a")
         assert stored.worker is None
-        assert stored.interview == (None if isinstance(both[1], Conflict) else {"n": 1})
+        assert stored.interview == (None if isinstance(both[1], Conflict) else interview(1))
 
     run(scenario)
 
