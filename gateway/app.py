@@ -6,12 +6,12 @@ from contextlib import asynccontextmanager
 from starlette.applications import Starlette
 from starlette.routing import WebSocketRoute
 
+from gateway.desktop import Services
 from gateway.engine import Engine
 from gateway.providers import options
 from gateway.rest import middleware, operations, rest_routes
 from gateway.rest.health import Inside, ServiceProbe, service_urls
 from gateway.rest.problems import EXCEPTION_HANDLERS
-from gateway.services import Services
 from gateway.settings import Settings
 from gateway.store import store_at
 from gateway.store.probe import StoreProbe

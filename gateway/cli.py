@@ -178,7 +178,7 @@ def _call(arguments: argparse.Namespace) -> int:
 
 
 def _interview(arguments: argparse.Namespace) -> int:
-    from gateway.text_interview import interview
+    from gateway.text import interview
 
     return interview(arguments)
 

@@ -6,6 +6,7 @@ from starlette.middleware import Middleware
 from starlette.routing import Route
 
 from gateway.desk import Desk
+from gateway.desktop import Services
 from gateway.rest.correlation import CorrelationMiddleware
 from gateway.rest.cors import Cors
 from gateway.rest.desktop import desktop_operations
@@ -15,7 +16,6 @@ from gateway.rest.models import model_operations
 from gateway.rest.operation import Operation, routes
 from gateway.rest.pages import page_operations
 from gateway.rest.sessions import session_operations
-from gateway.services import Services
 from gateway.settings import Settings
 from gateway.store import Store
 

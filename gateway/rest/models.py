@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 
-from gateway.models import FALLBACK_MODELS, ModelCatalogue, UnknownModel
+from gateway.desktop import FALLBACK_MODELS, ModelCatalogue, UnknownModel
 from gateway.rest.desktop import Lenient, ModelId
 from gateway.rest.operation import Answer, Operation
 from gateway.rest.problems import Kind

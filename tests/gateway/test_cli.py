@@ -223,7 +223,7 @@ def test_the_demonstration_says_how_to_start_a_server(
 def test_the_demonstration_whose_clips_are_gone_says_so(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("gateway.call_demo.CLIPS", tmp_path)
+    monkeypatch.setattr("gateway.call.demo.CLIPS", tmp_path)
     assert main(["call", "--demo-barge-in"]) == 2
     missing = f"{tmp_path / 'uh-huh.flac'}: there is no such file"
     complaint = f"parley: a clip of the demonstration is missing: {missing}\n"

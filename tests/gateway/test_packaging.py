@@ -82,6 +82,8 @@ def test_the_image_asks_for_its_health_without_curl() -> None:
 
 def test_what_the_demonstration_plays_is_installed() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    patterns = project["tool"]["setuptools"]["package-data"]["gateway"]
-    installed = {path.name for pattern in patterns for path in (ROOT / "gateway").glob(pattern)}
+    patterns = project["tool"]["setuptools"]["package-data"]["gateway.call"]
+    installed = {
+        path.name for pattern in patterns for path in (ROOT / "gateway/call").glob(pattern)
+    }
     assert {"uh-huh.flac", "answer.flac", "interruption.flac", "last.flac"} <= installed

@@ -11,10 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.desktop import Desktop
+from gateway.desktop import Desktop, Services
 from gateway.rest.desktop import MAX_MESSAGE, MAX_MESSAGES, desktop_operations
 from gateway.rest.models import model_operations
-from gateway.services import Services
 from gateway.settings import Settings
 from pipeline.testing import run_virtual
 from tests.gateway.rest.service import refused, serving
