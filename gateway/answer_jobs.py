@@ -1,7 +1,8 @@
 """Uploaded answers while they are recognised: stored before, held meanwhile, never simply gone.
 
 From its acceptance to its end a job holds its session as a live connection would, so nobody answers
-the same question meanwhile. What is stored of it outlives the process; the recording does not.
+the same question meanwhile. What is stored of it outlives the process; the recording does not: it
+goes to the recorder once its answer is accepted, which keeps it only where there is consent.
 Whoever asks for a job whose process has died is told that it has failed and that the answer is to
 be sent again. Its session is free again, as every session of a dead process is.
 """
@@ -17,6 +18,8 @@ from pydantic import BaseModel, ConfigDict
 from gateway.events import Events
 from gateway.interview_state import Given, Outcome, State, Submitted
 from gateway.interviews import Interviews, Writes
+from gateway.recorder import Recorder
+from gateway.recordings import number_of
 from gateway.sessions import NoSuchSession, SessionTaken, Worker, alive, load, transcript_log
 from gateway.store import Conflict, Keep, Put, Store, StoreError, Write
 from gateway.uploads import Heard, Recording, UploadError, Uploads
@@ -106,6 +109,7 @@ class AnswerJobs:
         uploads: Uploads,
         events: Events,
         group: asyncio.TaskGroup,
+        recorder: Recorder,
     ) -> None:
         self._store = store
         self._worker = worker
@@ -113,6 +117,7 @@ class AnswerJobs:
         self._uploads = uploads
         self._events = events
         self._group = group
+        self._recorder = recorder
         self._jobs: dict[tuple[str, int], Job] = {}  # as many as there are uploads inside
 
     async def begin(self, state: State, recording: Recording, finish: Finish, *extra: Write) -> Job:
@@ -182,6 +187,8 @@ class AnswerJobs:
             given, heard = await self._recognise(state, record, recording)
             outcome = await self._store_answer(state, record, given, heard, finish)
             failure = None
+            answered = outcome.submitted.state
+            self._recorder.keep(answered.record, number_of(answered.begun), recording)
             return outcome
         except UploadError as error:
             failure = (error.code, error.message)
@@ -198,6 +205,7 @@ class AnswerJobs:
             return error
         finally:
             if failure is not None:
+                recording.close()
                 await self._fail(state, record, failure)
 
     async def _recognise(
@@ -224,7 +232,6 @@ class AnswerJobs:
             )
         finally:
             keeping.cancel()
-            recording.close()
         took_s = asyncio.get_running_loop().time() - began
         return Given(heard.text, heard.speech, took_s * 1000), heard
 
@@ -236,7 +243,8 @@ class AnswerJobs:
         while True:
             await asyncio.sleep(session.ttl_s / RENEWALS)
             try:
-                await self._store.commit(*(Keep(name, session.lifetime_s) for name in names))
+                renewed = (Keep(name, session.lifetime_s) for name in names)
+                await self._store.commit(*renewed, *session.keep_recordings())
             except StoreError as error:
                 logger.warning("session %s was not renewed: %s", session.id, error)
 

@@ -9,6 +9,7 @@ from gateway.assessor import Assessor
 from gateway.events import Events
 from gateway.interview_state import Given, Outcome, State, Submitted
 from gateway.interviews import Interviews, Writes, no_writes
+from gateway.recorder import Recorder
 from gateway.reports import Reports
 from gateway.sessions import Worker
 from gateway.settings import Settings
@@ -29,6 +30,7 @@ class Desk:
         uploads: Uploads,
         events: Events,
         jobs: AnswerJobs,
+        recorder: Recorder,
     ) -> None:
         self.interviews = interviews
         self.reports = reports
@@ -36,6 +38,7 @@ class Desk:
         self.uploads = uploads
         self.events = events
         self.jobs = jobs
+        self.recorder = recorder
 
     async def submit(
         self, state: State, given: Given, *, held: bool = False, writes: Writes = no_writes
@@ -107,13 +110,16 @@ async def open_desk(
     )
     try:
         async with asyncio.TaskGroup() as group:
-            jobs = AnswerJobs(store, worker, interviews, uploads, events, group)
+            recorder = Recorder(store, group, allowed=settings.recording == "allowed")
+            jobs = AnswerJobs(store, worker, interviews, uploads, events, group, recorder)
             reports = Reports(store, assessor)
+            speaker = Speaker(stages.synthesizers)
             try:
-                yield Desk(interviews, reports, Speaker(stages.synthesizers), uploads, events, jobs)
+                yield Desk(interviews, reports, speaker, uploads, events, jobs, recorder)
             finally:
                 events.close()
                 await jobs.aclose()
+                await recorder.aclose()
     finally:
         await assessor.aclose()
 

@@ -226,6 +226,7 @@ class Engine:
                 worker=self._worker,
                 ttl_s=self.settings.session_ttl_s,
                 notify=self._told(session_id, notify),
+                recorder=self.desk().recorder,
             )
             keeping = asyncio.create_task(interviewer.keep())
             try:

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from typing import Any
 
 from gateway.protocols.native import InterviewRequest
+from gateway.recorder import Recorder
+from gateway.recordings import number_of
 from gateway.sessions import (
     DEFAULT_MODEL,
     NoSuchSession,
@@ -59,13 +61,20 @@ class Interviewer:
     """
 
     def __init__(
-        self, store: Store, record: SessionRecord, version: int, worker: Worker, notify: Notify
+        self,
+        store: Store,
+        record: SessionRecord,
+        version: int,
+        worker: Worker,
+        notify: Notify,
+        recorder: Recorder | None = None,
     ) -> None:
         self._store = store
         self._record = record
         self._version = version
         self._worker = worker
         self._notify = notify
+        self._recorder = recorder
         self._saving = asyncio.Lock()
         self._interview: InterviewSession | None = None
         if record.interview is not None:
@@ -87,8 +96,11 @@ class Interviewer:
         worker: Worker,
         ttl_s: int,
         notify: Notify,
+        recorder: Recorder | None = None,
     ) -> "Interviewer":
         """Take over a session; an unknown id makes one, about what `wanted` asks for.
+
+        Spoken answers go to `recorder`, which keeps them where there is consent.
 
         Raises `SessionTaken`, and `InterviewError` for a role or a count that cannot be.
         """
@@ -101,7 +113,7 @@ class Interviewer:
                 with contextlib.suppress(Conflict):
                     await create(store, config, mode="voice", ttl_s=ttl_s, session_id=session_id)
                 continue
-            return cls(store, record, version, worker, notify)
+            return cls(store, record, version, worker, notify, recorder)
 
     @property
     def session_id(self) -> str:
@@ -120,7 +132,8 @@ class Interviewer:
             await asyncio.sleep(self._record.ttl_s / RENEWALS)
             try:
                 async with self._saving:
-                    await self._put(self._record, self._record.keep_transcript())
+                    record = self._record
+                    await self._put(record, record.keep_transcript(), *record.keep_recordings())
             except Conflict:
                 logger.warning("session %s is in other hands", self.session_id)
                 return
@@ -192,7 +205,14 @@ class Interviewer:
         speech = None if heard is None else self._timed.speech(turn, heard)
         via: Via = "typed" if heard is None else "voice"
         line = candidate_line(turn, text, time.time(), via, speech)
-        await self._save(self._step(turn, text).session, line)
+        before = self._interview
+        step = self._step(turn, text)
+        await self._save(step.session, line)
+        if self._recorder is None or heard is None or heard.audio is None or before is None:
+            return
+        number = number_of(step.session)
+        if number > number_of(before):  # what is said after the end is no part of the interview
+            self._recorder.keep(self._record, number, heard.audio)
 
     async def commit(self, turn: int, user_text: str, heard_text: str) -> None:
         if turn and not user_text:
@@ -239,7 +259,7 @@ class Interviewer:
     async def _save(self, interview: InterviewSession, line: bytes) -> None:
         record = self._record.with_interview(interview.to_record(), began=time.time())
         async with self._saving:
-            await self._put(record, record.transcript(line))
+            await self._put(record, record.transcript(line), *record.keep_recordings())
 
     async def _put(self, record: SessionRecord, *others: Append | Keep) -> None:
         try:

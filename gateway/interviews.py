@@ -150,7 +150,7 @@ class Interviews:
             self.check_free(state)
         record = state.record.with_worker(worker)
         numbers = await self._store.commit(
-            record.put(state.version), record.keep_transcript(), *extra
+            record.put(state.version), record.keep_transcript(), *record.keep_recordings(), *extra
         )
         return replace(state, record=record, version=numbers[0])
 
@@ -168,6 +168,7 @@ class Interviews:
         writes: list[Write] = [record.transcript(line) for line in lines]
         if not lines:
             writes.append(record.keep_transcript())
+        writes += record.keep_recordings()
         if record.finished:
             writes.append(Keep(evaluations_log(record.id), record.lifetime_s))
         stored = await self._store.commit(record.put(state.version), *writes, *extra)

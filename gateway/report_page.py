@@ -1,13 +1,16 @@
 """An interview's report as one HTML page for the candidate. Pure.
 
-It needs nothing else: no script, no network, no other file. What was said is text to it and never
-markup, and a content security policy admits this style by its hash and nothing from anywhere.
+It needs nothing else: no script, no network, no other file; recordings are inside it as far as it
+is given them. What was said is text to it and never markup, and a content security policy admits
+this style by its hash, sound that is inside, and nothing from anywhere.
 """
 
 import base64
 import hashlib
 import html
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
 from statistics import median
 
 from gateway.report_charts import bars, latency, ring, speaking, tone
@@ -18,10 +21,37 @@ from stages.interview.markdown import delivery_facts, summary_line
 from stages.interview.report import Item, Line, Report
 
 
-def page(report: Report) -> str:
-    """The page."""
+@dataclass(frozen=True, slots=True)
+class Player:
+    """A recorded answer: a data: URI where it is `embedded`, else where it can be fetched."""
+
+    source: str
+    duration_ms: int
+    embedded: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ReportSound:
+    """Who consented to recording and when, when that was taken back, and what can be played.
+
+    `players` are by the number of the report's question.
+    """
+
+    by: str
+    at: str
+    withdrawn: str | None = None
+    players: Mapping[int, Sequence[Player]] = field(default_factory=dict)
+
+
+def page(report: Report, sound: ReportSound | None = None) -> str:
+    """The page, with what `sound` has embedded."""
     digest = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
-    policy = f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+    players = {} if sound is None else sound.players
+    media = "media-src data:; " if players else ""
+    policy = (
+        f"default-src 'none'; style-src 'sha256-{digest}'; {media}"
+        "base-uri 'none'; form-action 'none'"
+    )
     title = f"Interview report: {report.role}"
     return "\n".join(
         [
@@ -36,14 +66,23 @@ def page(report: Report) -> str:
             "<main>",
             *_overview(report),
             *_charts(report),
-            *(part for item in report.items for part in _item(item)),
+            *(part for item in report.items for part in _item(item, players.get(item.number, ()))),
             *_transcript(report.transcript),
-            *_reading(report),
+            *_reading(report, sound),
             "</main>",
             "</body></html>",
             "",
         ]
     )
+
+
+def _day(created: str) -> str:
+    """A moment as people write it, "21 November 2026, 15:57 UTC"; what is none stays as it is."""
+    try:
+        moment = datetime.strptime(created, "%Y-%m-%dT%H:%M:%SZ")
+    except ValueError:
+        return created
+    return f"{moment.day} {moment:%B %Y, %H:%M} UTC"
 
 
 def _head(report: Report) -> Iterable[str]:
@@ -53,7 +92,7 @@ def _head(report: Report) -> Iterable[str]:
         f'<span dir="auto">{_text(part)}</span>'
         for part in (
             report.candidate or "",
-            report.created or "",
+            _day(report.created or ""),
             f"Session {report.session_id}" if report.session_id else "",
         )
         if part
@@ -112,7 +151,7 @@ def _figure(title: str, chart: str, caption: str) -> Iterable[str]:
     yield f"<figcaption>{caption}</figcaption></figure></section>"
 
 
-def _item(item: Item) -> Iterable[str]:
+def _item(item: Item, players: Sequence[Player]) -> Iterable[str]:
     found = item.evaluation
     yield '<article class="card">'
     kind = "Follow-up" if item.follow_up else item.topic
@@ -124,6 +163,8 @@ def _item(item: Item) -> Iterable[str]:
         f'<p class="badge {tone(found.overall)}">{score}</p></div>'
     )
     yield f'<blockquote dir="auto">{_text(item.answer) or "<i>no words</i>"}</blockquote>'
+    for at, player in enumerate(players, start=1):
+        yield _player(player, f"Your answer to question {item.number}", at if at > 1 else 0)
     yield f'<p class="chips">{_how(item.recognition)}'
     if found.delivery is not None:
         yield from (
@@ -147,6 +188,20 @@ def _item(item: Item) -> Iterable[str]:
     if item.feedback.source != found.source:
         yield f'<p class="from">Feedback: {_source(item.feedback.source)}</p>'
     yield "</article>"
+
+
+def _player(player: Player, what: str, part: int) -> str:
+    name = f"{what}, part {part}" if part else what
+    lasts = _lasting(round(player.duration_ms / 1000))
+    if not player.embedded:
+        return (
+            f'<p class="play"><a href="{_text(player.source)}">{_text(name)}, as it was spoken '
+            f"({lasts})</a></p>"
+        )
+    return (
+        f'<p class="play"><audio controls preload="metadata" src="{player.source}" '
+        f'aria-label="{_text(name)}, as it was spoken, {lasts}"></audio></p>'
+    )
 
 
 def _lists(told: Feedback) -> Iterable[str]:
@@ -185,10 +240,23 @@ def _transcript(lines: Sequence[Line]) -> Iterable[str]:
     yield "</div></section>"
 
 
-def _reading(report: Report) -> Iterable[str]:
+def _reading(report: Report, sound: ReportSound | None) -> Iterable[str]:
     yield '<section class="card reading"><h2>How to read this</h2>'
-    yield from (f"<p>{_text(note)}</p>" for note in (report.method, *report.notes))
+    notes = [report.method, *report.notes]
+    if sound is not None:
+        notes.append(recording_note(sound))
+    yield from (f"<p>{_text(note)}</p>" for note in notes)
     yield "</section>"
+
+
+def recording_note(sound: ReportSound) -> str:
+    """That there was consent to recording, in a sentence."""
+    if sound.withdrawn is None:
+        return f"Consent to recording spoken answers was noted {sound.at}: {sound.by}."
+    return (
+        f"Consent to recording spoken answers was noted {sound.at} ({sound.by}) and taken back "
+        f"{sound.withdrawn}: the recordings were erased."
+    )
 
 
 def _how(recognition: Recognition | None) -> str:
@@ -275,6 +343,8 @@ svg .good { fill: var(--good); } svg .fair { fill: var(--fair); } svg .low { fil
 .badge.low { color: var(--low); border-color: var(--low); }
 .badge.none { font-weight: 500; font-size: .85rem; }
 blockquote { margin: 0 0 .75rem; padding: .1rem 0 .1rem 1rem; border-left: 3px solid var(--rule); }
+.play { margin: 0 0 .75rem; } .play audio { display: block; width: 100%; max-width: 30rem; }
+.play a { color: var(--accent); }
 .chips { display: flex; flex-wrap: wrap; gap: .4rem; }
 .chip { display: inline-block; font-size: .78rem; line-height: 1.35; color: var(--soft);
   background: var(--track); border-radius: 7px; padding: .18rem .55rem; }
@@ -331,5 +401,6 @@ li::before { position: absolute; left: 0; font-weight: 700; }
   .transcript { break-inside: auto; }
   h2, h3, .kicker, .who { break-after: avoid; }
   .notice { border: 1px solid var(--rule); }
+  .play { display: none; }
 }
 """

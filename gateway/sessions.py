@@ -79,13 +79,26 @@ class Worker(BaseModel):
         return cls(host=socket.gethostname(), pid=os.getpid(), token=secrets.token_hex(8))
 
 
+class Consent(BaseModel):
+    """That the spoken answers of a session may be kept: who said so, and when (s since 1970).
+
+    That it was taken back is noted in `gateway.recordings`.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    by: str
+    at: float
+
+
 class SessionRecord(BaseModel):
     """What is stored of a session.
 
     `created_at` is seconds since the epoch, `started_at` when the interview began, None before that
     and in what older versions stored. `worker` the owner while the session is live, and
     `interview` what `InterviewSession.to_record` gave, None until the opening question. What is
-    `finished` does not expire. `uploads` counts the answers that were uploaded.
+    `finished` does not expire. `uploads` counts the answers that were uploaded. Spoken answers are
+    kept only where there is a consent to `recording`.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -103,6 +116,7 @@ class SessionRecord(BaseModel):
     started_at: float | None = None
     evaluating: Evaluating = "collect"
     uploads: int = 0
+    recording: Consent | None = None
 
     @property
     def lifetime_s(self) -> int | None:
@@ -140,10 +154,29 @@ class SessionRecord(BaseModel):
         """The write that lets the transcript live as long as the record that is stored with it."""
         return Keep(transcript_log(self.id), self.lifetime_s)
 
+    def keep_recordings(self) -> tuple[Keep, ...]:
+        """The writes that let what was recorded live as long; not every name need be there."""
+        if self.recording is None:
+            return ()
+        messages = () if self.interview is None else self.interview["messages"]
+        spoken = sum(message["role"] == "user" for message in messages)  # the first asks to begin
+        names = (recording_name(self.id, number) for number in range(1, spoken))
+        return tuple(Keep(name, self.lifetime_s) for name in (recordings_log(self.id), *names))
+
 
 def transcript_log(session_id: str) -> str:
     """The name of the log with the session's transcript."""
     return f"transcript:{session_id}"
+
+
+def recordings_log(session_id: str) -> str:
+    """The name of the log that tells which answers of the session were recorded."""
+    return f"recordings:{session_id}"
+
+
+def recording_name(session_id: str, number: int) -> str:
+    """The name of the entry with the sound of what the candidate said as the `number`th."""
+    return f"recording:{session_id}:{number}"
 
 
 async def create(
@@ -171,6 +204,7 @@ def new(
     session_id: str | None = None,
     now: float | None = None,
     evaluating: Evaluating = "collect",
+    recording: Consent | None = None,
 ) -> SessionRecord:
     """A session that is not stored yet.
 
@@ -185,6 +219,7 @@ def new(
         created_at=time.time() if now is None else now,
         ttl_s=ttl_s,
         evaluating=evaluating,
+        recording=recording,
     )
 
 
@@ -208,8 +243,10 @@ async def finish(store: Store, record: SessionRecord, version: int) -> tuple[Ses
     Raises the store's `Conflict`.
     """
     finished = record.model_copy(update={"finished": True})
-    stored, _ = await store.commit(finished.put(version), finished.keep_transcript())
-    return finished, stored
+    stored = await store.commit(
+        finished.put(version), finished.keep_transcript(), *finished.keep_recordings()
+    )
+    return finished, stored[0]
 
 
 async def page(

@@ -250,6 +250,11 @@ class Settings(BaseSettings):
         le=60,
         description="minutes that an uploaded answer may last",
     )
+    recording: Annotated[Literal["off", "allowed"], BeforeValidator(_lower)] = _variable(
+        "PARLEY_RECORDING",
+        default="off",
+        description="whether spoken answers are kept where the session has consent: off or allowed",
+    )
     speculate: Annotated[Literal["auto", "on", "off"], BeforeValidator(_lower)] = _variable(
         "PARLEY_SPECULATE",
         default="auto",

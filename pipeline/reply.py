@@ -226,8 +226,15 @@ class Reply:
             final = Transcript(self.turn, "", final=True)
         budget.start("stt", stream.provider, loop.time())
         budget.end("stt", loop.time())
-        heard = Heard(final, stream.provider, utterance.start_ms, utterance.duration_ms)
-        self._heard = heard if final.text.strip() else None
+        self._heard = None
+        if final.text.strip():
+            self._heard = Heard(
+                final,
+                stream.provider,
+                utterance.start_ms,
+                utterance.duration_ms,
+                utterance.audio,
+            )
         text = f"{final.text.strip()} {utterance.typed}".strip()
         return replace(final, turn=self.turn, text=text)
 

@@ -9,7 +9,7 @@ else that a provider raises counts as a failure of its stream.
 """
 
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from pipeline.frames import Samples, Sentence, Speech, TextDelta, Transcript
@@ -79,13 +79,15 @@ class Transcriber(Protocol):
 class Heard:
     """How spoken words became text: by which provider, from `duration_ms` of audio.
 
-    That audio began `start_ms` into the session's input.
+    That audio (16 kHz) began `start_ms` into the session's input. A host that keeps recordings
+    finds it in `audio`, which nobody changes any more.
     """
 
     transcript: Transcript
     provider: str
     start_ms: int
     duration_ms: int
+    audio: Samples | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

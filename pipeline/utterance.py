@@ -87,7 +87,9 @@ class Utterance:
 
     @property
     def audio(self) -> Samples:
-        return np.concatenate(self._audio)
+        if len(self._audio) > 1:  # whoever asks for it again gets the same array, and no copy
+            self._audio = [np.concatenate(self._audio)]
+        return self._audio[0]
 
     @property
     def start_ms(self) -> int:

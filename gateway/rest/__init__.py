@@ -15,6 +15,7 @@ from gateway.rest.interviews import interview_operations
 from gateway.rest.models import model_operations
 from gateway.rest.operation import Operation, routes
 from gateway.rest.pages import page_operations
+from gateway.rest.recordings import recording_operations
 from gateway.rest.sessions import session_operations
 from gateway.settings import Settings
 from gateway.store import Store
@@ -34,8 +35,14 @@ def operations(
     """Every endpoint that is described; `end` ends a session that is live in this process."""
     return [
         *health_operations(probe, inside),
-        *session_operations(store, settings.session_ttl_s, end),
+        *session_operations(
+            store,
+            settings.session_ttl_s,
+            end,
+            recording_allowed=settings.recording == "allowed",
+        ),
         *interview_operations(desk, store, settings.session_ttl_s, settings.upload_max_mb),
+        *recording_operations(desk, store),
         *desktop_operations(services.desktop),
         *model_operations(services.catalogue),
     ]

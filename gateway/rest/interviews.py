@@ -3,13 +3,16 @@
 Answers are in `gateway.rest.answering`, events in `gateway.rest.watching`.
 """
 
+from asyncio import to_thread
 from collections.abc import Callable
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.desk import Desk
 from gateway.interview_state import NothingAnswered, State, answered, question_of
+from gateway.recordings import shelf_of
 from gateway.report_page import page
 from gateway.rest.answering import answer_operations
 from gateway.rest.interview_kinds import (
@@ -34,7 +37,8 @@ from gateway.rest.interview_models import (
 from gateway.rest.once import Once
 from gateway.rest.operation import JSON, Answer, Operation, Reply, negotiate
 from gateway.rest.problems import CONFLICT, NO_SUCH_SESSION, SESSION_LIVE, STORE_UNAVAILABLE
-from gateway.rest.sessions import TAGS, Progress, session_id_of
+from gateway.rest.recordings import Recordings, sound_for_page
+from gateway.rest.sessions import HOST, TAGS, Progress, session_id_of
 from gateway.rest.watching import watch_operation
 from gateway.store import Store
 from stages.interview import Report, spoken_summary
@@ -78,12 +82,13 @@ def interview_operations(
             check_version(state, wanted_version(request))
             state = await desk().end(state)
             report = await desk().reports.report(state)
+            told = await _report_json(store, state, report)
         ended = Ended(
             session_id=state.record.id,
             version=state.version,
             interview=Progress(**state.begun.state()),
             summary=await _summary(desk(), report, query.audio),
-            report=ReportBody(report.to_json()),
+            report=ReportBody(told),
         )
         return Reply(ended, 200, etag(state.version))
 
@@ -92,11 +97,15 @@ def interview_operations(
         with refusing():
             state = await desk().interviews.state(session_id_of(request))
             made = await desk().reports.report(state)
-        if form != JSON:
-            text = made.to_markdown() if form == MARKDOWN else page(made)
-            return Response(text, 200, _headers(state), media_type=form)
+            if form == HTML:
+                sound = await sound_for_page(store, state, _base(request))
+                text = page(made) if sound is None else await to_thread(page, made, sound)
+                return Response(text, 200, _headers(state), media_type=form)
+            if form == MARKDOWN:
+                return Response(made.to_markdown(), 200, _headers(state), media_type=form)
+            told = await _report_json(store, state, made)
         summary = await _summary(desk(), made, query.audio)
-        body = ReportBody({**made.to_json(), "summary": summary.model_dump()})
+        body = ReportBody({**told, "summary": summary.model_dump()})
         return Reply(body, 200, etag(state.version))
 
     return [
@@ -191,6 +200,19 @@ async def _summary(desk: Desk, report: Report, audio: bool) -> Summary:
     if audio:
         await with_audio(desk, summary, summary.text)
     return summary
+
+
+async def _report_json(store: Store, state: State, report: Report) -> dict[str, Any]:
+    """The report with what was recorded, null without consent."""
+    shown = Recordings.of(state, await shelf_of(store, state.record))
+    recording = None if shown.consent is None else shown.model_dump()
+    return {**report.to_json(), "recording": recording}
+
+
+def _base(request: Request) -> str:
+    """Where the client reached this server, empty where that cannot be believed."""
+    host = request.headers.get("host", "")
+    return f"{request.scope['scheme']}://{host}" if HOST.fullmatch(host) else ""
 
 
 def _headers(state: State) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """Making sessions, asking about them, listing and erasing them: `/api/sessions`."""
 
 import re
+import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -9,6 +10,7 @@ from pydantic import BaseModel, Field, StringConstraints
 from starlette.requests import Request
 
 from gateway import sessions
+from gateway.recordings import Shelf, shelf_of
 from gateway.rest.once import Once
 from gateway.rest.operation import Answer, Operation, Reply, claim_of
 from gateway.rest.problems import (
@@ -17,12 +19,14 @@ from gateway.rest.problems import (
     NO_SUCH_SESSION,
     STORE_UNAVAILABLE,
     UNKNOWN_ROLE,
+    Kind,
     of_interview,
 )
 from gateway.rest.reading import Body, Query
 from gateway.sessions import (
     DEFAULT_MODEL,
     SESSION_ID,
+    Consent,
     Evaluating,
     Mode,
     NoSuchSession,
@@ -37,6 +41,8 @@ HOST = re.compile(r"[A-Za-z0-9._-]+(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]+\](:[0-9]{1,5}
 
 TAGS = ("sessions",)
 
+RECORDING_NOT_ALLOWED = Kind("recording_not_allowed", 409, "This gateway keeps no recordings")
+
 Model = Annotated[str, StringConstraints(pattern=r"^[!-~]{1,128}$")]
 End = Callable[[str], Awaitable[None]]
 
@@ -48,6 +54,17 @@ COUNT: dict[str, Any] = {
     "minimum": FEWEST_QUESTIONS,
     "maximum": MOST_QUESTIONS,
 }
+
+
+class NewConsent(Body):
+    """Whether spoken answers may be kept, and who says so."""
+
+    consent: bool
+    by: Annotated[
+        str,
+        StringConstraints(strip_whitespace=True, min_length=1, max_length=200),
+        Field(description="the candidate's name, or a note on how consent was given"),
+    ]
 
 
 class NewSession(Body):
@@ -62,6 +79,29 @@ class NewSession(Body):
     evaluation: Annotated[
         Evaluating, Field(description="collect answers, or evaluate each as it is submitted")
     ] = "collect"
+    recording: Annotated[
+        NewConsent | None, Field(description="left out, no answer's sound is kept")
+    ] = None
+
+
+class ShownConsent(BaseModel):
+    """Consent to recording: by whom, when, and when it was taken back, if it was. Times are UTC."""
+
+    by: str
+    at: str
+    withdrawn: str | None
+
+    @classmethod
+    def of(cls, shelf: Shelf) -> "ShownConsent | None":
+        """The consent as it is shown, None where there was none."""
+        if shelf.consent is None:
+            return None
+        taken_back = shelf.withdrawn_at
+        return cls(
+            by=shelf.consent.by,
+            at=utc(shelf.consent.at),
+            withdrawn=None if taken_back is None else utc(taken_back),
+        )
 
 
 class SessionSummary(BaseModel):
@@ -97,6 +137,9 @@ class ShownSession(SessionSummary):
     finished: Annotated[bool, Field(description="whether it is kept until it is deleted")]
     version: Annotated[int, Field(description="grows with every change")]
     interview: Progress | None
+    recording: Annotated[ShownConsent | None, Field(description="null where no sound is kept")] = (
+        None
+    )
 
 
 class SessionPage(BaseModel):
@@ -125,7 +168,9 @@ EXAMPLE: dict[str, Any] = {
 }
 
 
-def session_operations(store: Store, ttl_s: int, end: End) -> list[Operation]:
+def session_operations(
+    store: Store, ttl_s: int, end: End, *, recording_allowed: bool = False
+) -> list[Operation]:
     """The sessions in `store`, kept for `ttl_s`; `end` ends one that is live in this process."""
 
     async def create(request: Request, wanted: NewSession) -> Reply:
@@ -136,7 +181,13 @@ def session_operations(store: Store, ttl_s: int, end: End) -> list[Operation]:
             )
         except InterviewError as error:
             raise of_interview(error) from None
-        record = sessions.new(config, mode=wanted.mode, ttl_s=ttl_s, evaluating=wanted.evaluation)
+        record = sessions.new(
+            config,
+            mode=wanted.mode,
+            ttl_s=ttl_s,
+            evaluating=wanted.evaluation,
+            recording=_consent(wanted.recording, recording_allowed),
+        )
         made = MadeSession(
             **_summary(record),
             ws_url=f"{ws_base}/ws/{record.id}",
@@ -164,6 +215,7 @@ def session_operations(store: Store, ttl_s: int, end: End) -> list[Operation]:
             finished=record.finished,
             version=version,
             interview=None if state is None else Progress(**state),
+            recording=ShownConsent.of(await shelf_of(store, record)),
         )
 
     async def erase(request: Request) -> Reply:
@@ -192,7 +244,13 @@ def session_operations(store: Store, ttl_s: int, end: End) -> list[Operation]:
                     headers={"Location": "where the session is"},
                 )
             },
-            errors=(UNKNOWN_ROLE, INVALID_COUNT, INVALID_HOST, STORE_UNAVAILABLE),
+            errors=(
+                UNKNOWN_ROLE,
+                INVALID_COUNT,
+                INVALID_HOST,
+                RECORDING_NOT_ALLOWED,
+                STORE_UNAVAILABLE,
+            ),
             once=Once(store, ttl_s),
         ),
         Operation(
@@ -230,6 +288,7 @@ def session_operations(store: Store, ttl_s: int, end: End) -> list[Operation]:
                             "totalQuestions": 3,
                             "isComplete": False,
                         },
+                        "recording": None,
                     },
                 ),
             },
@@ -258,15 +317,27 @@ def session_id_of(request: Request) -> str:
     return session_id
 
 
+def utc(at: float) -> str:
+    """Seconds since the epoch as they are shown."""
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _consent(wanted: NewConsent | None, allowed: bool) -> Consent | None:
+    if wanted is None or not wanted.consent:
+        return None
+    if not allowed:
+        raise RECORDING_NOT_ALLOWED("The operator allows it with PARLEY_RECORDING=allowed")
+    return Consent(by=wanted.by, at=round(time.time(), 3))
+
+
 def _summary(record: SessionRecord) -> dict[str, Any]:
-    created = datetime.fromtimestamp(record.created_at, UTC)
     return {
         "session_id": record.id,
         "role": record.role,
         "model": record.model,
         "totalQuestions": record.total_questions,
         "mode": record.mode,
-        "created": created.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "created": utc(record.created_at),
     }
 
 

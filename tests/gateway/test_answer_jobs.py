@@ -13,6 +13,7 @@ from gateway.answer_jobs import AnswerJobs, AnswerRecord, Job
 from gateway.events import Events
 from gateway.interview_state import Given, Outcome, State
 from gateway.interviews import Interviews, Writes, no_writes
+from gateway.recorder import Recorder
 from gateway.sessions import NoSuchSession, SessionTaken, Worker, create, delete, load
 from gateway.store import Conflict, SqliteStore, StoreUnavailable
 from gateway.uploads import Heard, Recording, Uploads
@@ -48,7 +49,8 @@ class Room:
         self.events = Events()
         self.interviews = Interviews(store, HERE)
         uploads = cast("Uploads", self.uploads)
-        self.jobs = AnswerJobs(store, HERE, self.interviews, uploads, self.events, group)
+        recorder = Recorder(store, group, allowed=True)
+        self.jobs = AnswerJobs(store, HERE, self.interviews, uploads, self.events, group, recorder)
         self.session_id = ""
 
     async def begin(self, finish: Any = None) -> Job:

@@ -4,20 +4,23 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
+import numpy as np
 import pytest
 
 from gateway.engine import Engine
 from gateway.interviewer import Interviewer
 from gateway.protocols.native import Hello, InterviewRequest
-from gateway.sessions import SessionTaken, Worker, delete, load, save, transcript_log
+from gateway.recorder import Recorder
+from gateway.sessions import SessionRecord, SessionTaken, Worker, delete, load, save, transcript_log
 from gateway.settings import Settings
 from gateway.store import Conflict, Entry, Keep, Put, SqliteStore, StoreUnavailable
 from gateway.transcripts import known_of
-from pipeline.frames import ReplyDone, SpeechStarted, Transcript, TurnMetrics, Word
+from pipeline.frames import ReplyDone, Samples, SpeechStarted, Transcript, TurnMetrics, Word
 from pipeline.stage import Heard
 from pipeline.testing import ManualClock, run_virtual
 from stages.interview import InterviewSession, Recognition, UnknownRole
@@ -648,6 +651,32 @@ def test_what_the_recogniser_told_is_kept_with_the_answer(tmp_path: Path) -> Non
         # 6 s after the question they spoke; the audio begins 0.3 s before that
         assert (speech.duration_ms, speech.wait_ms) == (1500, 5700)
         assert (list(known.via.values()), list(known.latencies_ms.values())) == (["voice"], [640])
+
+    with_store(tmp_path, story)
+
+
+def test_the_sound_of_an_answer_goes_to_the_recorder_once_it_is_stored(tmp_path: Path) -> None:
+    kept: list[tuple[int, int]] = []
+
+    class FakeRecorder:
+        def keep(self, record: SessionRecord, number: int, sound: Samples) -> None:
+            assert record.interview is not None
+            assert record.interview["messages"][-2]["content"] in (ANSWER, f"{ANSWER} too")
+            kept.append((number, len(sound)))
+
+    async def story(store: SqliteStore) -> None:
+        recorder = cast("Recorder", FakeRecorder())
+        wanted = InterviewRequest.model_validate({"role": "Software Engineer", "totalQuestions": 3})
+        interviewer = await Interviewer.claim(
+            store, "s", wanted, worker=HERE, ttl_s=60, notify=lambda *_: None, recorder=recorder
+        )
+        await take_turn(interviewer, 0, "")
+        sound = replace(heard_as(ANSWER), audio=np.zeros(320, np.int16))
+        await interviewer.accept(1, ANSWER, sound)
+        await interviewer.commit(1, ANSWER, "Thank you.")
+        await take_turn(interviewer, 2, ANSWER)  # typed
+        await interviewer.accept(3, f"{ANSWER} too", sound)
+        assert kept == [(1, 320), (3, 320)]
 
     with_store(tmp_path, story)
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.report_charts import bars, latency, ring, speaking
-from gateway.report_page import page
+from gateway.report_page import Player, ReportSound, page
 from stages.interview import Report, Speech, evaluate, make_report
 from stages.interview.answers import Answer
 from stages.interview.delivery import Delivery
@@ -84,6 +84,14 @@ def test_the_page_tells_the_whole_report() -> None:
     ):
         assert text in found.text, text
     assert html.count("<svg") == 5
+
+
+@pytest.mark.parametrize(
+    ("created", "shown"),
+    [("2026-11-21T15:57:18Z", "21 November 2026, 15:57 UTC"), ("last week", "last week")],
+)
+def test_the_day_is_written_for_people(created: str, shown: str) -> None:
+    assert shown in page(report(good(), created=created))
 
 
 def test_the_page_needs_nothing_from_anywhere() -> None:
@@ -169,3 +177,32 @@ def test_bars_are_as_long_as_their_scores() -> None:
     chart = bars("Skills", [("A", 50), ("B", 100)])
     fifty, hundred = re.findall(r'class="(?:fair|good)"[^>]* width="([0-9.]+)"', chart)
     assert float(hundred) == 2 * float(fifty)
+
+
+def test_recorded_answers_are_played_where_they_were_given() -> None:
+    players = {
+        1: [Player("data:audio/flac;base64,AAAA", 61_000)],
+        2: [
+            Player("data:audio/flac;base64,BBBB", 3_000),
+            Player('http://h/1?"<', 4_000, embedded=False),
+        ],
+    }
+    html = page(report(good(), spoken_answer()), ReportSound(HOSTILE, "2026-03-02", None, players))
+    found = outline(html)
+    sources = [value for tag, name, value in found.attributes if (tag, name) == ("audio", "src")]
+    assert sources == ["data:audio/flac;base64,AAAA", "data:audio/flac;base64,BBBB"]
+    labels = [
+        value for tag, name, value in found.attributes if (tag, name) == ("audio", "aria-label")
+    ]
+    assert labels[0] == "Your answer to question 1, as it was spoken, 1 min 1 s"
+    assert ("a", "href", 'http://h/1?"<') in found.attributes
+    assert "Your answer to question 2, part 2, as it was spoken (4 s)" in found.text
+    assert "script" not in found.tags
+    (policy,) = re.findall(r'Content-Security-Policy" content="([^"]+)"', html)
+    assert "media-src data:;" in policy
+
+
+def test_consent_that_was_taken_back_is_told() -> None:
+    html = page(report(good()), ReportSound("Ada", "2026-03-02", "2026-03-03"))
+    assert "noted 2026-03-02 (Ada) and taken back 2026-03-03" in outline(html).text
+    assert "media-src" not in html

@@ -86,6 +86,7 @@ def test_the_defaults_are_the_contracts() -> None:
         "longest_interview_min": 60,
         "upload_max_mb": 25,
         "upload_max_min": 10,
+        "recording": "off",
         "speculate": "auto",
     } == settings.model_dump()
     assert Path("var/parley.sqlite3") == settings.database

@@ -292,3 +292,13 @@ def test_a_cough_while_the_closing_line_is_being_stored_has_nothing_to_pause(roo
 
     room.hold(story)
     assert room.all(ReplyPaused) == room.all(ReplyResumed) == []
+
+
+def test_an_interrupt_while_nobody_speaks_changes_nothing(room: Any) -> None:
+    async def story() -> None:
+        await room.until(ReplyDone, 0)
+        before = len(room.frames)
+        room.session.interrupt()
+        assert len(room.frames) == before
+
+    room.hold(story)

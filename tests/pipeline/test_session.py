@@ -293,6 +293,8 @@ def test_the_host_learns_how_spoken_words_were_heard(room: Any) -> None:
     assert spoken.transcript.confidence == 0.9
     assert 0 <= started.at_ms - spoken.start_ms <= 500  # what came just before belongs to it
     assert 1000 <= spoken.duration_ms <= 2500
+    assert len(spoken.audio) * 1000 // 16_000 == spoken.duration_ms
+    assert spoken.audio.any()
 
 
 def test_a_typed_answer_is_a_turn(room: Any) -> None:

@@ -95,6 +95,7 @@ def test_a_session_is_made_as_wanted_and_shown(run: Run) -> None:
             "finished": False,
             "version": 1,
             "interview": None,
+            "recording": None,
         }
 
     run(scenario)
