@@ -188,7 +188,11 @@ class AnswerJobs:
             outcome = await self._store_answer(state, record, given, heard, finish)
             failure = None
             answered = outcome.submitted.state
-            self._recorder.keep(answered.record, number_of(answered.begun), recording)
+            number = number_of(answered.begun)
+            if number > number_of(state.begun):
+                self._recorder.keep(answered.record, number, recording)
+            else:  # nothing was understood: the number is that of the answer before
+                recording.close()
             return outcome
         except UploadError as error:
             failure = (error.code, error.message)

@@ -38,7 +38,7 @@ class Memory:
         try:
             await reply.stored()
             await self._host.commit(reply.turn, reply.user_text, heard)
-        except Exception as error:  # the host's storage; the conversation goes on
+        except Exception:  # the host's storage; the conversation goes on
             logger.exception("turn %d could not be committed", reply.turn)
-            self._emit(Fault(reply.turn, "not_stored", f"the turn was not stored: {error}"))
+            self._emit(Fault(reply.turn, "not_stored", "the turn was not stored"))
         self.waiting -= 1

@@ -254,7 +254,7 @@ class Reply:
             self._accepting = None
             self._failed = True
             self.user_text = ""
-            self._emit(Fault(self.turn, "not_stored", f"the answer was not stored: {error}"))
+            self._emit(Fault(self.turn, "not_stored", "the answer was not stored"))
             raise _NotStored from error
         finally:
             timer.cancel()

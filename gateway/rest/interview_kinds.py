@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from starlette.requests import Request
 
 from gateway.interview_state import OutOfOrder, State
-from gateway.rest.problems import INVALID_PARAMETER, SESSION_LIVE, Kind, Problem
+from gateway.rest.problems import INVALID_PARAMETER, SESSION_LIVE, UPLOADS_FULL, Kind, Problem
 from gateway.store import Conflict
 from gateway.uploads import UploadError
 
@@ -38,7 +38,7 @@ UPLOAD_KINDS = {
         Kind("no_audio_track", 415, "The file has no sound"),
         Kind("unsupported_codec", 415, "The recording's codec is not read here"),
         Kind("undecodable", 422, "The recording cannot be decoded"),
-        Kind("uploads_full", 503, "Too many uploads are being recognised"),
+        UPLOADS_FULL,
         Kind("live_voice_first", 503, "Live conversations need the recogniser"),
         Kind("no_decoder", 503, "No decoder could be started"),
         Kind("no_recogniser", 503, "No recogniser could take the recording"),

@@ -38,6 +38,7 @@ from gateway.rest.once import Once
 from gateway.rest.operation import JSON, Answer, Operation, Reply, negotiate
 from gateway.rest.problems import CONFLICT, NO_SUCH_SESSION, SESSION_LIVE, STORE_UNAVAILABLE
 from gateway.rest.recordings import Recordings, sound_for_page
+from gateway.rest.sending import DOWNLOADS_FULL, Outgoing, Sent
 from gateway.rest.sessions import HOST, TAGS, Progress, session_id_of
 from gateway.rest.watching import watch_operation
 from gateway.store import Store
@@ -55,6 +56,7 @@ def interview_operations(
 ) -> list[Operation]:
     """All endpoints of written interviews, at the desk of the process once that has started."""
     once = Once(store, ttl_s)
+    outgoing = Outgoing()
 
     async def start(request: Request, query: WithAudio) -> Reply:
         with refusing():
@@ -99,10 +101,12 @@ def interview_operations(
             made = await desk().reports.report(state)
             if form == HTML:
                 sound = await sound_for_page(store, state, _base(request))
-                text = page(made) if sound is None else await to_thread(page, made, sound)
-                return Response(text, 200, _headers(state), media_type=form)
+                text = await to_thread(page, made, sound)
+                html = text.encode()
+                return Sent(html, 200, _headers(state), form, outgoing.take(len(html)))
             if form == MARKDOWN:
-                return Response(made.to_markdown(), 200, _headers(state), media_type=form)
+                text = await to_thread(made.to_markdown)
+                return Response(text, 200, _headers(state), media_type=form)
             told = await _report_json(store, state, made)
         summary = await _summary(desk(), made, query.audio)
         body = ReportBody({**told, "summary": summary.model_dump()})
@@ -181,7 +185,7 @@ def interview_operations(
                     headers={"ETag": "the version"},
                 )
             },
-            errors=(*STORED, NOT_STARTED),
+            errors=(*STORED, NOT_STARTED, DOWNLOADS_FULL),
         ),
         watch_operation(desk),
     ]

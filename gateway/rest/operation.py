@@ -14,7 +14,7 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from pydantic import BaseModel
 from starlette.requests import Request
@@ -81,6 +81,14 @@ class Reply:
     about: str = ""
 
 
+@runtime_checkable
+class Held(Protocol):
+    """A response that holds something, a place say, until it has been sent or will not be."""
+
+    def release(self) -> None:
+        """Let it go. Idempotent."""
+
+
 Handler = Callable[..., Awaitable[BaseModel | Reply | Response]]
 
 
@@ -130,6 +138,8 @@ class Operation:
                 problems.BODY_TOO_LARGE,
                 problems.UNSUPPORTED_MEDIA_TYPE,
             ]
+        if self.upload is not None:
+            kinds.append(problems.UPLOADS_FULL)
         if self.once is not None:
             kinds += [problems.INVALID_KEY, problems.KEY_REUSED, problems.KEY_IN_USE]
             kinds += [problems.ANSWER_NOT_KEPT, problems.CONFLICT, problems.STORE_UNAVAILABLE]
@@ -164,8 +174,12 @@ class Resource:
             return
         # What would be said, without saying it: streams are not begun.
         status, headers = answer.status_code, answer.raw_headers
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": b""})
+        try:
+            await send({"type": "http.response.start", "status": status, "headers": headers})
+            await send({"type": "http.response.body", "body": b""})
+        finally:
+            if isinstance(answer, Held):
+                answer.release()
 
     async def _answer(self, scope: Scope, receive: Receive) -> Response:
         try:

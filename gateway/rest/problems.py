@@ -132,6 +132,7 @@ INCOMPLETE_BODY = Kind("incomplete_body", 400, "The body broke off")
 BODY_TOO_SLOW = Kind("body_too_slow", 408, "The body did not come in time")
 BODY_TOO_LARGE = Kind("body_too_large", 413, "The body is too large")
 UNSUPPORTED_MEDIA_TYPE = Kind("unsupported_media_type", 415, "The body's type is not read here")
+UPLOADS_FULL = Kind("uploads_full", 503, "Too many uploads are under way")
 
 # --- idempotency keys ----------------------------------------------------------------------------
 

@@ -5,26 +5,39 @@ import hashlib
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import IO
 
 from starlette.requests import Request
 
-from gateway.rest.problems import UNSUPPORTED_MEDIA_TYPE
-from gateway.rest.reading import chunks, media_type
+from gateway.rest.problems import UNSUPPORTED_MEDIA_TYPE, UPLOADS_FULL
+from gateway.rest.reading import CLOSE, chunks, media_type
 
 IN_MEMORY_BYTES = 1024 * 1024
 WRITE_BYTES = 256 * 1024
 """So much is collected before a thread writes it down."""
 
 
+@dataclass(slots=True)
+class Room:
+    """How many bytes the files hold that are here now."""
+
+    taken: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Accepts:
-    """Which files an operation takes: media types, and how large and slow they may be."""
+    """Which files an operation takes: media types, and how large and slow they may be.
+
+    Those under way hold together what `at_once` of the largest would. It is bytes that count:
+    whoever opens connections and sends nothing keeps nobody out.
+    """
 
     types: tuple[str, ...]
     max_bytes: int
     within_s: float = 120.0
+    at_once: int = 16
+    room: Room = field(default_factory=Room, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +59,8 @@ async def receive_upload(
 ) -> AsyncIterator[Upload]:
     """The file in the request's body. Raises `Problem` for another type and for too much.
 
+    Too much is also what there is no room for beside the other files that are here now.
+
     `beside_json` says whether the operation takes JSON too.
     """
     kind = media_type(request)
@@ -54,15 +69,22 @@ async def receive_upload(
         raise UNSUPPORTED_MEDIA_TYPE(f"What is read here: {read}", headers={"accept": read})
     digest = hashlib.sha256(kind.encode() + b"\n")
     size = 0
-    with tempfile.SpooledTemporaryFile(max_size=IN_MEMORY_BYTES) as file:
-        waiting = bytearray()
-        async for chunk in chunks(request, accepts.max_bytes, accepts.within_s):
-            digest.update(chunk)
-            size += len(chunk)
-            waiting += chunk
-            if len(waiting) >= WRITE_BYTES:
-                await asyncio.to_thread(file.write, bytes(waiting))
-                waiting.clear()
-        await asyncio.to_thread(file.write, bytes(waiting))
-        file.seek(0)
-        yield Upload(file, size, kind, digest.digest())
+    room = accepts.room
+    try:
+        with tempfile.SpooledTemporaryFile(max_size=IN_MEMORY_BYTES) as file:
+            waiting = bytearray()
+            async for chunk in chunks(request, accepts.max_bytes, accepts.within_s):
+                if room.taken + len(chunk) > accepts.at_once * accepts.max_bytes:
+                    raise UPLOADS_FULL("Try again later", headers={**CLOSE, "retry-after": "10"})
+                room.taken += len(chunk)
+                size += len(chunk)
+                digest.update(chunk)
+                waiting += chunk
+                if len(waiting) >= WRITE_BYTES:
+                    await asyncio.to_thread(file.write, bytes(waiting))
+                    waiting.clear()
+            await asyncio.to_thread(file.write, bytes(waiting))
+            file.seek(0)
+            yield Upload(file, size, kind, digest.digest())
+    finally:
+        room.taken -= size

@@ -31,6 +31,7 @@ def watch_operation(desk: Callable[[], Desk]) -> Operation:
 
     async def watch(request: Request) -> Response:
         session_id = session_id_of(request)
+        await desk().interviews.state(session_id)  # what is not there gets no ring
         after = request.headers.get("last-event-id")
         try:
             watch = desk().events.watch(session_id, after[:LONGEST_ID] if after else None)
@@ -70,7 +71,11 @@ class EventStream(StreamingResponse):
         try:
             await super().__call__(scope, receive, send)
         finally:
-            self._watch.close()
+            self.release()
+
+    def release(self) -> None:
+        """Give the place back; also where the stream is not begun."""
+        self._watch.close()
 
 
 async def _stream(

@@ -4,6 +4,7 @@ import asyncio
 import io
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,7 +15,18 @@ from gateway.events import Events
 from gateway.interview_state import Given, Outcome, State
 from gateway.interviews import Interviews, Writes, no_writes
 from gateway.recorder import Recorder
-from gateway.sessions import NoSuchSession, SessionTaken, Worker, create, delete, load
+from gateway.recordings import shelf_of
+from gateway.sessions import (
+    Consent,
+    NoSuchSession,
+    SessionTaken,
+    Worker,
+    create,
+    delete,
+    load,
+    new,
+    save,
+)
 from gateway.store import Conflict, SqliteStore, StoreUnavailable
 from gateway.uploads import Heard, Recording, Uploads
 from stages.interview import InterviewConfig, Recognition
@@ -31,13 +43,14 @@ class FakeUploads:
     def __init__(self) -> None:
         self.go = asyncio.Event()
         self.error: Exception | None = None
+        self.heard = HEARD
 
     async def recognise(self, recording: Recording, **options: Any) -> Heard:
         options["on_progress"](0.5)
         await self.go.wait()
         if self.error is not None:
             raise self.error
-        return HEARD
+        return self.heard
 
 
 class Room:
@@ -49,8 +62,10 @@ class Room:
         self.events = Events()
         self.interviews = Interviews(store, HERE)
         uploads = cast("Uploads", self.uploads)
-        recorder = Recorder(store, group, allowed=True)
-        self.jobs = AnswerJobs(store, HERE, self.interviews, uploads, self.events, group, recorder)
+        self.recorder = Recorder(store, group, allowed=True)
+        self.jobs = AnswerJobs(
+            store, HERE, self.interviews, uploads, self.events, group, self.recorder
+        )
         self.session_id = ""
 
     async def begin(self, finish: Any = None) -> Job:
@@ -127,6 +142,27 @@ def test_who_stops_waiting_does_not_stop_the_job(hold: Hold) -> None:
                 await job.result()
         room.uploads.go.set()
         assert (await job.result()).submitted.counted
+
+    hold(story)
+
+
+def test_silence_does_not_replace_the_recording_of_the_answer_before(hold: Hold) -> None:
+    async def story(room: Room) -> None:
+        config = InterviewConfig("Software Engineer", "auto", 2)
+        consent = Consent(by="Ada", at=1.0)
+        record = new(config, mode="text", ttl_s=60, recording=consent)
+        await save(room.store, record, None)
+        await room.interviews.start(record.id)
+        room.uploads.go.set()
+        for heard, seconds in ((HEARD, 2), (replace(HEARD, text=""), 1)):
+            room.uploads.heard = heard
+            recording = Recording(io.BytesIO(bytes(32_000 * seconds)), 16_000 * seconds)
+            state = await room.interviews.state(record.id)
+            await (await room.jobs.begin(state, recording, room.submit)).result()
+            await room.recorder.aclose()
+            assert recording.file.closed
+        shelf = await shelf_of(room.store, record)
+        assert [(item.number, item.duration_ms) for item in shelf.items] == [(1, 2000)]
 
     hold(story)
 

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from gateway.answer_jobs import AnswerRecord
+from gateway.events import MAX_RINGS
 from gateway.rest import answering, watching
 from gateway.sessions import Worker, load
 from gateway.store import SqliteStore
@@ -597,6 +598,34 @@ def test_who_watches_does_not_hold_up_the_end_of_the_process(gateway: Any, serve
             assert (await events.next())[1] == "answer"
             gateway.app.state.engine.drain()
             assert await events.until_the_end() == []
+
+    serve(scenario)
+
+
+def test_asking_for_sessions_that_are_not_there_drops_no_events(serve: Serve) -> None:
+    async def scenario(client: httpx.AsyncClient) -> None:
+        path = await started(client)
+        async with watched(client, path) as events:
+            await typed(client, path)
+            (first, *_) = await events.next()
+            await typed(client, path)
+            (second, *_) = await events.next()
+        for number in range(MAX_RINGS):
+            answer = await client.get(f"/api/sessions/none-{number}/events")
+            assert code(answer) == (404, "no_such_session")
+        async with watched(client, path, first) as events:
+            assert (await events.next())[0] == second
+
+    serve(scenario)
+
+
+def test_who_only_asks_for_the_head_of_a_stream_takes_no_place(serve: Serve) -> None:
+    async def scenario(client: httpx.AsyncClient) -> None:
+        path = await started(client)
+        for _ in range(9):
+            answer = await client.head(f"{path}/events")
+            assert answer.status_code == 200
+            assert answer.headers["content-type"].startswith("text/event-stream")
 
     serve(scenario)
 

@@ -32,7 +32,9 @@ async def take(request: Request, given: Ask | Upload) -> Got:
     return Got(size=given.size, sha256=hashlib.sha256(data).hexdigest(), kind=given.media_type)
 
 
-def table(rest: Rest, *, text: bool = True, within_s: float = 10) -> list[Operation]:
+def table(
+    rest: Rest, *, text: bool = True, within_s: float = 10, at_once: int = 4
+) -> list[Operation]:
     return [
         Operation(
             method="POST",
@@ -41,7 +43,7 @@ def table(rest: Rest, *, text: bool = True, within_s: float = 10) -> list[Operat
             handler=take,
             summary="It takes a file.",
             body=Ask if text else None,
-            upload=Accepts(("audio/wav", "audio/ogg"), 3 * IN_MEMORY_BYTES, within_s),
+            upload=Accepts(("audio/wav", "audio/ogg"), 3 * IN_MEMORY_BYTES, within_s, at_once),
             answers={200: Answer("it", Got)},
             once=Once(rest.store, 60),
         )
@@ -118,6 +120,34 @@ def test_a_file_that_does_not_come_is_not_waited_for(rest: Rest) -> None:
             assert asyncio.get_running_loop().time() == 10
 
     run_virtual(story())
+
+
+def test_files_under_way_fill_no_more_than_their_room_and_give_it_back(rest: Rest) -> None:
+    async def story(client: httpx.AsyncClient) -> None:
+        go_on = asyncio.Event()
+        sent = asyncio.Queue[None]()
+
+        async def slow() -> AsyncIterator[bytes]:
+            yield bytes(2 * IN_MEMORY_BYTES)
+            sent.put_nowait(None)
+            await go_on.wait()
+
+        under_way = [
+            asyncio.create_task(client.post("/x", content=slow(), headers=WAV)) for _ in range(2)
+        ]
+        for _ in under_way:
+            await sent.get()
+        answer = await client.post("/x", content=b"RIFF", headers=WAV)
+        assert answer.status_code == 200, "what there is room for is taken"
+        answer = await client.post("/x", content=bytes(3 * IN_MEMORY_BYTES), headers=WAV)
+        assert refused(answer)[:2] == (503, "uploads_full")
+        assert (answer.headers["retry-after"], answer.headers["connection"]) == ("10", "close")
+        go_on.set()
+        assert [a.status_code for a in await asyncio.gather(*under_way)] == [200, 200]
+        answer = await client.post("/x", content=bytes(3 * IN_MEMORY_BYTES), headers=WAV)
+        assert answer.status_code == 200
+
+    rest.run(table(rest, at_once=2), story)
 
 
 def test_a_file_that_is_sent_again_with_its_key_is_answered_again(rest: Rest) -> None:
