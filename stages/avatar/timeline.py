@@ -1,0 +1,260 @@
+"""What the face does when: mouth shapes, mood and time become a `Pose`. Pure.
+
+The mouth follows the position of the reply that is being played, never a clock of its own, so sound
+and picture cannot drift apart. Blinks and the small motion of a living head are a function of time
+and a seed that repeats after `LOOP_MS`: an idle face can be encoded once and played as a loop.
+
+Co-articulation: lips move before the sound they are for. A shape is complete `SETTLE_MS` into its
+sound after `ATTACK_MS` of movement, the middle of the 60–80 ms that faces take; a shape that has no
+time left before the next one is not made at all. Lips that do not meet on a p, b or m are what
+people notice most: closures are complete when their sound begins and stay for one picture.
+"""
+
+import math
+from bisect import bisect_right
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Literal, TypeAlias
+
+from pipeline.frames import VISEMES, AvatarMood, Viseme, Visemes
+
+ATTACK_MS = 70
+"""From one mouth shape to the next."""
+
+SETTLE_MS = 20
+"""How far into its sound a shape is complete."""
+
+CLOSURES = ("PP", "FF")
+"""Shapes that are nothing unless they are complete."""
+
+CLOSURE_MS = 40
+"""A closure stays for one picture at 25 a second, however short its sound: every one is seen."""
+
+CLOSING_MS = 60
+"""The mouth of a reply that stopped: with one picture of delay it is closed after 80 ms at most."""
+
+PAUSE_MS = 60
+"""A gap between two cues that closes the mouth."""
+
+QUARTERS = 4
+"""Weights are quarters: few enough blends to keep them all."""
+
+MAX_SHAPES = 20_000
+"""Of one reply, some 20 minutes of speech; the oldest are forgotten."""
+
+BLINK_MS = 170
+_LID_MS = 40
+"""Blinks of 100–400 ms are usual; the lids fall and rise for 40 ms each."""
+
+_SLOT_MS = 4000
+_SLOTS = 4
+LOOP_MS = _SLOT_MS * _SLOTS
+"""Idle motion repeats after this: one blink in every 4 s, 15 a minute, as people do at rest."""
+
+MAX_HEAD = 3
+"""The head rises and falls by so many steps with the breath, 15 times a minute."""
+
+Eyes = Literal["open", "half", "closed", "aside"]
+Mouth: TypeAlias = tuple[tuple[str, int], ...]
+"""One or two shapes with their quarters, which add up to `QUARTERS`, in the order of `VISEMES`."""
+
+CLOSED: Mouth = (("sil", QUARTERS),)
+
+_SMALLER = {"aa": "E", "E": "ih", "oh": "ou"}
+
+
+@dataclass(frozen=True, slots=True)
+class Pose:
+    """A face at one moment. `head` is its way down, in steps of 1/640 of the picture's height."""
+
+    mouth: Mouth = CLOSED
+    eyes: Eyes = "open"
+    brows: AvatarMood = "idle"
+    head: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Target:
+    """The mouth moves towards `shape` from `from_ms` on and is there at `full_ms`."""
+
+    from_ms: int
+    full_ms: int
+    shape: str
+    free_ms: int
+    """When the mouth may leave the shape."""
+
+
+class Track:
+    """The mouth of one reply over its position in milliseconds."""
+
+    def __init__(self, cues: Iterable[Viseme] = ()) -> None:
+        self._targets: list[_Target] = []
+        self._starts: list[int] = []
+        self._cued_ms = 0
+        self._end_ms = 0
+        self.add(cues)
+
+    def add(self, cues: Iterable[Viseme]) -> None:
+        """Further cues, in order of time. Those that run backwards, or of unknown shape, are left
+        out; a gap of `PAUSE_MS` closes the mouth.
+        """
+        for cue in cues:
+            if cue.at_ms < self._cued_ms or cue.shape not in VISEMES:
+                continue
+            if cue.at_ms - self._end_ms >= PAUSE_MS:
+                self._aim("sil", self._end_ms)
+            if cue.duration_ms > 0 or cue.shape == "sil":
+                self._aim(_visible(cue), cue.at_ms)
+            self._cued_ms = cue.at_ms
+            self._end_ms = max(self._end_ms, cue.at_ms + max(cue.duration_ms, 0))
+        surplus = len(self._targets) - MAX_SHAPES
+        if surplus > 0:
+            del self._targets[:surplus], self._starts[:surplus]
+
+    def at(self, position_ms: float) -> Mouth:
+        index = bisect_right(self._starts, position_ms) - 1
+        if index < 0:
+            return CLOSED
+        target = self._targets[index]
+        if position_ms >= max(self._end_ms, target.free_ms):
+            since_ms = position_ms - max(self._end_ms, target.free_ms)
+            return mix(target.shape, "sil", since_ms / ATTACK_MS)
+        if position_ms >= target.full_ms:
+            return ((target.shape, QUARTERS),)
+        before = self._targets[index - 1].shape if index else "sil"
+        share = (position_ms - target.from_ms) / (target.full_ms - target.from_ms)
+        return mix(before, target.shape, share)
+
+    def _aim(self, shape: str, at_ms: int) -> None:
+        closure = shape in CLOSURES
+        full_ms = at_ms if closure else at_ms + SETTLE_MS
+        while (last := self._last) and last.shape not in CLOSURES and last.full_ms >= full_ms:
+            del self._targets[-1], self._starts[-1]
+        if last is not None and last.shape == shape:
+            if closure:
+                self._targets[-1] = replace(last, free_ms=full_ms + CLOSURE_MS)
+            return
+        from_ms = full_ms - ATTACK_MS
+        if last is not None:
+            from_ms = max(from_ms, last.free_ms)
+        if closure:
+            from_ms = min(from_ms, full_ms)
+        else:
+            # Lips that were held back open within a picture.
+            held = last is not None and last.shape in CLOSURES
+            full_ms = max(full_ms, from_ms + CLOSURE_MS if held else 0)
+        free_ms = full_ms + (CLOSURE_MS if closure else 0)
+        self._targets.append(_Target(from_ms, full_ms, shape, free_ms))
+        self._starts.append(from_ms)
+
+    @property
+    def _last(self) -> _Target | None:
+        return self._targets[-1] if self._targets else None
+
+
+class Timeline:
+    """One session's face. Times of `now_ms` are of one clock, any, that does not run backwards.
+
+    Args:
+        seed: Faces with another seed blink at other times.
+    """
+
+    def __init__(self, seed: int = 0) -> None:
+        self._seed = seed
+        self._turn: int | None = None
+        self._track = Track()
+        self._mood: AvatarMood = "idle"
+        self._before: AvatarMood = "idle"
+        self._mood_ms = -math.inf
+        self._mouth = CLOSED
+        self._playing = False
+        self._changed_ms = -math.inf
+        self._now_ms = -math.inf
+
+    def add(self, visemes: Visemes) -> None:
+        """What will be spoken; the first of another turn takes the place of the turn before."""
+        if visemes.turn != self._turn:
+            self._turn, self._track = visemes.turn, Track()
+        self._track.add(visemes.cues)
+
+    def mood(self, mood: AvatarMood, now_ms: float) -> None:
+        if mood != self._mood:
+            self._before, self._mood, self._mood_ms = self._mood, mood, now_ms
+
+    def pose(self, now_ms: float, position_ms: float | None) -> Pose:
+        """The face at `now_ms`, while the reply's audio is at `position_ms`.
+
+        None: nothing is played, because the reply is over, was interrupted or has run dry. The
+        mouth closes within `CLOSING_MS` of the last picture of a reply that was played.
+        """
+        idle = idle_pose(self._mood, now_ms, self._seed)
+        eyes, brows = idle.eyes, idle.brows
+        since_ms = now_ms - self._mood_ms
+        if since_ms < BLINK_MS and "thinking" in (self._mood, self._before):
+            # People blink when they look away: it hides the change.
+            eyes = _lids(since_ms)
+            brows = self._before if since_ms < _LID_MS else self._mood
+        return Pose(self._speak(now_ms, position_ms), eyes, brows, idle.head)
+
+    def _speak(self, now_ms: float, position_ms: float | None) -> Mouth:
+        playing = position_ms is not None
+        if playing != self._playing:
+            self._playing = playing
+            # When it stopped is not known better than: after the picture before this one.
+            self._changed_ms = now_ms if playing else self._now_ms
+        self._now_ms = now_ms
+        share = (now_ms - self._changed_ms) / (ATTACK_MS if playing else CLOSING_MS)
+        if position_ms is None:
+            return mix(_main(self._mouth), "sil", share)
+        self._mouth = self._track.at(position_ms)
+        if share < 1 and position_ms >= ATTACK_MS:  # it goes on in the middle of a word
+            return mix("sil", _main(self._mouth), share)
+        return self._mouth
+
+
+def idle_pose(mood: AvatarMood, at_ms: float, seed: int = 0) -> Pose:
+    """A face that says nothing; the same again `LOOP_MS` later."""
+    slot, within_ms = divmod(at_ms % LOOP_MS, _SLOT_MS)
+    chance = _chance(seed * _SLOTS + int(slot))
+    lids = _lids(within_ms - chance % (_SLOT_MS - 2 * BLINK_MS))
+    eyes: Eyes = "aside" if lids == "open" and mood == "thinking" else lids
+    head = round(MAX_HEAD * math.sin(2 * math.pi * within_ms / _SLOT_MS))
+    return Pose(CLOSED, eyes, mood, head)
+
+
+def mix(before: str, after: str, share: float) -> Mouth:
+    """The way from one shape to another, of which `share` is done."""
+    quarters = round(min(max(share, 0), 1) * QUARTERS)
+    if before == after or quarters == QUARTERS:
+        return ((after, QUARTERS),)
+    if quarters == 0:
+        return ((before, QUARTERS),)
+    parts = ((before, QUARTERS - quarters), (after, quarters))
+    return parts if VISEMES.index(before) < VISEMES.index(after) else parts[::-1]
+
+
+def _main(mouth: Mouth) -> str:
+    """The shape that shows most."""
+    return max(mouth, key=lambda part: part[1])[0]
+
+
+def _visible(cue: Viseme) -> str:
+    """A faint vowel is a smaller one: a shape that is half there for long would be a ghost."""
+    if cue.shape in CLOSURES or cue.weight >= 0.5:
+        return cue.shape
+    return "sil" if cue.weight < 0.1 else _SMALLER.get(cue.shape, cue.shape)
+
+
+def _lids(since_ms: float) -> Eyes:
+    if not 0 <= since_ms < BLINK_MS:
+        return "open"
+    return "closed" if _LID_MS <= since_ms < BLINK_MS - _LID_MS else "half"
+
+
+def _chance(number: int) -> int:
+    """A 64-bit number that looks like chance: the finaliser of SplitMix64 (Steele et al., 2014)."""
+    mask = (1 << 64) - 1
+    mixed = (number + 1) * 0x9E3779B97F4A7C15 & mask
+    mixed = (mixed ^ mixed >> 30) * 0xBF58476D1CE4E5B9 & mask
+    mixed = (mixed ^ mixed >> 27) * 0x94D049BB133111EB & mask
+    return mixed ^ mixed >> 31

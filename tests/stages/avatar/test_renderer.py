@@ -1,0 +1,221 @@
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from av import VideoFrame
+
+from pipeline.frames import VISEMES
+from stages.avatar import renderer
+from stages.avatar.face import FACES, Face, FaceError, load
+from stages.avatar.renderer import Bytes, Picture, Plates, RendererMissing
+from stages.avatar.timeline import Pose, mix
+from tests.stages.avatar.sheet import golden, sheet
+
+TOLERANCE = 8
+"""Of 255: a newer rasteriser may round edges otherwise."""
+
+
+@pytest.fixture(scope="module")
+def face() -> Face:
+    return load(FACES / "jonas")
+
+
+@pytest.fixture(scope="module")
+def plates(face: Face) -> Plates:
+    return Plates(face, 160)
+
+
+def shown(plates: Plates, pose: Pose) -> Bytes:
+    picture = Picture(plates)
+    picture.show(pose)
+    return picture.rgb
+
+
+def differing(one: Bytes, other: Bytes) -> tuple[int, int, int, int]:
+    """The rectangle (left, top, right, bottom) in which two pictures differ."""
+    rows, columns = np.nonzero((one != other).any(axis=2))
+    return columns.min(), rows.min(), columns.max() + 1, rows.max() + 1
+
+
+@pytest.mark.parametrize("name", ["jonas", "mira"])
+def test_the_faces_look_as_they_did(name: str) -> None:
+    """After a change that is meant: `python -m tests.stages.avatar.sheet`, and look at them."""
+    now, before = sheet(name), golden(name)
+    assert before.shape == now.shape
+    difference = np.abs(now.astype(int) - before)
+    assert difference.mean() < 0.2
+    assert difference.max() <= TOLERANCE
+
+
+@pytest.mark.parametrize("name", ["jonas", "mira"])
+def test_every_mouth_shape_looks_different(name: str) -> None:
+    plates = Plates(load(FACES / name), 160)
+    pictures = {shape: shown(plates, Pose(((shape, 4),))).astype(int) for shape in VISEMES}
+    alike = [
+        (one, other)
+        for one in VISEMES
+        for other in VISEMES
+        if one < other and np.abs(pictures[one] - pictures[other]).max() < 4 * TOLERANCE
+    ]
+    assert alike == []
+
+
+def test_a_half_way_mouth_is_the_mean_of_both_shapes(plates: Plates) -> None:
+    lips, open_, between = (
+        shown(plates, Pose(mouth)).astype(int)
+        for mouth in ((("PP", 4),), (("aa", 4),), mix("PP", "aa", 0.5))
+    )
+    assert np.abs(between - (lips + open_) / 2).max() <= 1.5
+
+
+def test_only_the_rectangle_of_the_mouth_changes_with_it(plates: Plates, face: Face) -> None:
+    x, y, width, height = (edge / 2 for edge in face.manifest.moves.mouth)
+    left, top, right, bottom = differing(shown(plates, Pose()), shown(plates, Pose((("aa", 4),))))
+    assert x <= left < right <= x + width
+    assert y <= top < bottom <= y + height
+
+
+def test_a_picture_does_not_depend_on_what_was_shown_before(plates: Plates) -> None:
+    poses = [
+        Pose((("aa", 4),), "half", "idle", 2),
+        Pose((("aa", 4),), "closed", "thinking", 2),
+        Pose(mix("oh", "ou", 0.25), "closed", "thinking", 2),
+        Pose(mix("oh", "ou", 0.25), "aside", "speaking", -3),
+        Pose((("PP", 4),), "aside", "speaking", 0),
+    ]
+    picture = Picture(plates)
+    for pose in poses:
+        picture.show(pose)
+        fresh = Picture(plates)
+        fresh.show(pose)
+        assert np.array_equal(fresh.rgb, picture.rgb)
+        assert np.array_equal(fresh.i420, picture.i420)
+
+
+def test_the_same_pose_again_changes_nothing(plates: Plates) -> None:
+    picture = Picture(plates)
+    assert [picture.show(Pose()), picture.show(Pose()), picture.show(Pose(head=1))] == [
+        True,
+        False,
+        True,
+    ]
+
+
+@pytest.mark.parametrize("size", [64, 112, 320])
+def test_i420_is_the_same_picture_for_an_encoder(face: Face, size: int) -> None:
+    picture = Picture(Plates(face, size))
+    for pose in (Pose(), Pose(mix("aa", "oh", 0.5), "half", "thinking", -3)):
+        picture.show(pose)
+        assert (size * 3 // 2, size) == picture.i420.shape
+        back = VideoFrame.from_ndarray(picture.i420, "yuv420p").to_ndarray(format="rgb24")
+        ours = picture.rgb.astype(int)
+        # Chroma has a quarter of the pixels: brightness is compared, and colour in blocks of 16.
+        luma = np.array([0.299, 0.587, 0.114])
+        assert np.abs((back - ours) @ luma).mean() < 2
+        blocks = (back - ours).reshape(size // 16, 16, size // 16, 16, 3).mean(axis=(1, 3))
+        assert np.abs(blocks).max() < 8
+
+
+def test_pure_colours_are_bt601(face: Face) -> None:
+    """White, black, red, green, blue as in ITU-R BT.601, limited range."""
+    window = renderer._Window(0, 0, 2, 2)
+    known = {
+        (255, 255, 255): (235, 128, 128),
+        (0, 0, 0): (16, 128, 128),
+        (255, 0, 0): (82, 90, 240),
+        (0, 255, 0): (144, 54, 34),
+        (0, 0, 255): (41, 240, 110),
+    }
+    for rgb, yuv in known.items():
+        block = renderer._block(window, np.full((2, 2, 3), rgb, np.uint8))
+        assert yuv == (block.y[0, 0], block.u[0, 0], block.v[0, 0])
+
+
+def test_the_head_moves_and_the_background_does_not(plates: Plates) -> None:
+    up, down = shown(plates, Pose(head=-3)), shown(plates, Pose(head=3))
+    left, top, right, bottom = differing(up, down)
+    assert left > 20
+    assert top > 5
+    assert right < 140
+    assert bottom < 130
+    beyond = shown(plates, Pose(head=40))
+    assert np.array_equal(down, beyond)
+
+
+def test_pictures_are_for_reading(plates: Plates) -> None:
+    picture = Picture(plates)
+    picture.show(Pose())
+    for plane in (picture.rgb, picture.i420):
+        with pytest.raises(ValueError, match="read-only"):
+            plane[0] = 0
+
+
+def test_blends_are_made_once_and_bounded(face: Face, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(renderer, "MAX_BLENDS", 3)
+    plates = Plates(face, 64)
+    first = plates.mouth(0, (("aa", 4),))
+    assert plates.mouth(0, (("aa", 4),)) is first
+    for shape in ("oh", "ou"):
+        plates.mouth(0, ((shape, 4),))
+    assert plates.mouth(0, (("aa", 4),)) is first
+    plates.eyes(0, "open", "idle")
+    assert [key[0:3:2] for key in plates._blends] == [
+        ("mouth", (("ou", 4),)),
+        ("mouth", (("aa", 4),)),
+        ("eyes", "open"),
+    ]
+
+
+def test_one_face_is_shared_by_threads(face: Face, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(renderer, "MAX_BLENDS", 8)
+    plates = Plates(face, 64)
+    poses = [
+        Pose(mix(VISEMES[i % 15], VISEMES[i * 7 % 15], i % 5 / 4), "open", "idle", i % 7 - 3)
+        for i in range(200)
+    ]
+
+    def run(_: int) -> list[bytes]:
+        picture = Picture(plates)
+        frames = []
+        for pose in poses:
+            picture.show(pose)
+            frames.append(picture.i420.tobytes())
+        return frames
+
+    expected = run(0)
+    with ThreadPoolExecutor(4) as pool:
+        assert all(expected == frames for frames in pool.map(run, range(4)))
+
+
+@pytest.mark.parametrize("size", [0, 63, 100, 1040, -64])
+def test_a_size_that_encoders_do_not_take_is_refused(face: Face, size: int) -> None:
+    with pytest.raises(ValueError, match="multiple of 16 pixels"):
+        Plates(face, size)
+
+
+def test_without_the_rasteriser_the_extra_is_named(
+    face: Face, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "resvg_py", None)
+    with pytest.raises(RendererMissing, match=r"parley-gateway\[avatar\]"):
+        Plates(face, 64)
+
+
+def test_a_face_that_cannot_look_aside_keeps_its_eyes_open(face: Face) -> None:
+    manifest = face.manifest
+    eyes = manifest.layers.eyes.model_copy(update={"aside": None})
+    layers = manifest.layers.model_copy(update={"eyes": eyes, "front": None})
+    plates = Plates(Face(manifest.model_copy(update={"layers": layers}), face.svg), 64)
+    assert np.array_equal(shown(plates, Pose(eyes="open")), shown(plates, Pose(eyes="aside")))
+
+
+def test_a_drawing_that_the_rasteriser_refuses_is_a_bad_face(
+    face: Face, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(**_: object) -> bytes:
+        raise ValueError("too many elements")
+
+    monkeypatch.setattr("resvg_py.svg_to_bytes", refuse)
+    with pytest.raises(FaceError, match="layer 'base': too many elements"):
+        Plates(face, 64)
