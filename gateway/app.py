@@ -12,6 +12,8 @@ from gateway.providers import options
 from gateway.rest import middleware, operations, rest_routes
 from gateway.rest.health import Inside, ServiceProbe, service_urls
 from gateway.rest.problems import EXCEPTION_HANDLERS
+from gateway.rest.static import static_operations
+from gateway.rest.webrtc import Doors
 from gateway.settings import Settings
 from gateway.store import store_at
 from gateway.store.probe import StoreProbe
@@ -31,6 +33,7 @@ def create_app(settings: Settings | None = None, *, stages: Stages | None = None
     stored = StoreProbe(store)
     probe = ServiceProbe(service_urls(settings))
     engine = Engine(settings, store, stages=stages)
+    doors = Doors(engine, settings)
     services = Services(settings, engine.responders, options(settings).llm_server)
     inside = Inside(
         stages=engine.reports,
@@ -44,7 +47,7 @@ def create_app(settings: Settings | None = None, *, stages: Stages | None = None
         try:
             async with probe.running():
                 await stored.ask()
-                async with engine:
+                async with engine, doors:
                     yield
         finally:
             await services.aclose()
@@ -54,7 +57,11 @@ def create_app(settings: Settings | None = None, *, stages: Stages | None = None
     app = Starlette(
         routes=[
             *rest_routes(
-                operations(store, probe, settings, inside, engine.end, services, engine.desk)
+                [
+                    *operations(store, probe, settings, inside, engine.end, services, engine.desk),
+                    *static_operations(),
+                    *doors.operations(),
+                ]
             ),
             WebSocketRoute("/ws/{session_id}", websocket_endpoint),
         ],
@@ -64,4 +71,5 @@ def create_app(settings: Settings | None = None, *, stages: Stages | None = None
     )
     app.router.redirect_slashes = False  # where nothing is, nothing is promised elsewhere
     app.state.engine = engine
+    app.state.doors = doors
     return app

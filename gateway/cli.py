@@ -43,8 +43,10 @@ examples:
   parley serve
   parley serve --port 8009
   PARLEY_STT=whisper WHISPER_MODEL=small parley serve    (downloads the model first)
+  parley serve --host 0.0.0.0 --tls-cert cert.pem --tls-key key.pem
 
-Where a setting is given both ways, the option wins over the environment.
+Where a setting is given both ways, the option wins over the environment. Browsers give a page the
+microphone on this machine, and over HTTPS: a phone needs --tls-cert and --tls-key.
 """
 
 CALL_USAGE = """\
@@ -165,9 +167,10 @@ def _serve(arguments: argparse.Namespace) -> int:
         for name in ("host", "port", "log_level")
         if (value := getattr(arguments, name)) is not None
     }
-    from gateway.serve import serve
+    from gateway.serve import serve, tls_files
 
-    serve(settings.model_copy(update=given))
+    tls = tls_files(arguments.tls_cert, arguments.tls_key)
+    serve(settings.model_copy(update=given), tls=tls)
     return 0
 
 
@@ -285,6 +288,12 @@ def _serve_options(parser: argparse.ArgumentParser) -> None:
         "--log-level",
         choices=("debug", "info", "warning", "error"),
         help="least severe message that is logged, instead of PARLEY_LOG_LEVEL",
+    )
+    parser.add_argument(
+        "--tls-cert", type=Path, metavar="FILE", help="serve HTTPS with this certificate (PEM)"
+    )
+    parser.add_argument(
+        "--tls-key", type=Path, metavar="FILE", help="the certificate's private key (PEM)"
     )
 
 

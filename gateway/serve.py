@@ -5,8 +5,11 @@ import gc
 import logging
 import os
 import socket
+import ssl
 from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib.util import find_spec
+from pathlib import Path
 
 import uvicorn
 from rich.table import Table
@@ -39,8 +42,42 @@ REDIS_EXTRA = "the client for Redis: pip install 'parley-gateway[redis]'"
 WITHOUT_WHISPER = "PARLEY_STT=auto starts without Whisper"
 
 
-def serve(settings: Settings, stages: Stages | None = None) -> None:
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """Files in PEM of a certificate, its chain behind it, and of its private key."""
+
+    cert: Path
+    key: Path
+
+
+def tls_files(cert: Path | None, key: Path | None) -> Tls | None:
+    """The files to serve HTTPS with, found to work; None where neither was given.
+
+    Raises `CommandFailed` that says what is wrong with them.
+    """
+    if cert is None and key is None:
+        return None
+    if cert is None or key is None:
+        raise CommandFailed("--tls-cert and --tls-key go together")
+    for option, path in (("--tls-cert", cert), ("--tls-key", key)):
+        try:
+            path.open("rb").close()
+        except OSError as error:
+            raise CommandFailed(f"{option} {path}: {error.strerror}") from None
+    try:
+        # Where the key is encrypted this does not ask at the terminal: a server starts unattended.
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(cert, key, password="")
+    except ssl.SSLError:
+        raise CommandFailed(
+            f"{cert} and {key} are not a certificate and its private key, in PEM and unencrypted"
+        ) from None
+    return Tls(cert, key)
+
+
+def serve(settings: Settings, stages: Stages | None = None, *, tls: Tls | None = None) -> None:
     """Serve until SIGINT or SIGTERM, with `stages` in place of the providers of the settings.
+
+    With `tls`, over HTTPS and secure WebSockets alone.
 
     Raises `CommandFailed` where the address is not to be had or no provider fills a slot, and
     `KeyboardInterrupt` after an orderly end by SIGINT. A start that fails later exits with 3.
@@ -49,7 +86,7 @@ def serve(settings: Settings, stages: Stages | None = None) -> None:
     listeners = listen(settings.host, settings.port)
     try:
         _check(settings)
-        server = _Server(settings, stages)
+        server = _Server(settings, stages, tls)
         server.run(sockets=listeners)
     finally:
         for listener in listeners:
@@ -134,7 +171,7 @@ def _why_not(host: str, port: int, error: OSError) -> str:
             return f"PARLEY_HOST={host} cannot be listened on: {error.strerror}"
 
 
-def server_config(app: Starlette) -> uvicorn.Config:
+def server_config(app: Starlette, tls: Tls | None = None) -> uvicorn.Config:
     """How the application is served, wherever that is; it needs this WebSocket protocol."""
     return uvicorn.Config(
         app,
@@ -150,15 +187,17 @@ def server_config(app: Starlette) -> uvicorn.Config:
         access_log=False,
         log_config=None,
         timeout_graceful_shutdown=GRACE_S,
+        ssl_certfile=None if tls is None else tls.cert,
+        ssl_keyfile=None if tls is None else tls.key,
     )
 
 
 class _Server(uvicorn.Server):
     """uvicorn, which tells the person at the terminal what has come up."""
 
-    def __init__(self, settings: Settings, stages: Stages | None) -> None:
+    def __init__(self, settings: Settings, stages: Stages | None, tls: Tls | None) -> None:
         self._app = create_app(settings, stages=stages)
-        super().__init__(server_config(self._app))
+        super().__init__(server_config(self._app, tls))
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -167,16 +206,19 @@ class _Server(uvicorn.Server):
         gc.collect()
         gc.freeze()
         assert sockets is not None
-        announce(sockets[0], self._app.state.engine.reports())
+        reports = self._app.state.engine.reports()
+        announce(sockets[0], reports, secure=self.config.is_ssl)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._app.state.engine.drain()
         await super().shutdown(sockets)
 
 
-def announce(listener: socket.socket, reports: Sequence[StageReport]) -> None:
+def announce(
+    listener: socket.socket, reports: Sequence[StageReport], *, secure: bool = False
+) -> None:
     """Say where the server listens, who answers, and what to try next."""
-    url = ws_url(listener)
+    url = ws_url(listener, secure=secure)
     table = Table(box=None, padding=(0, 2), pad_edge=False)
     for heading in ("slot", "provider", "", "why"):
         table.add_column(heading)
@@ -186,7 +228,7 @@ def announce(listener: socket.socket, reports: Sequence[StageReport]) -> None:
     console = output()
     console.print(f"Parley listens at {url.replace('ws', 'http', 1)} (Ctrl-C ends it)\n")
     console.print(table)
-    console.print("\nHold a spoken interview with it, in a second terminal:")
+    console.print("\nOpen that address in a browser, or talk to it from a second terminal:")
     console.print(
         f"  .venv/bin/parley call fixtures/audio/software-engineer-1.wav{option}", soft_wrap=True
     )
@@ -195,9 +237,10 @@ def announce(listener: socket.socket, reports: Sequence[StageReport]) -> None:
 DEFAULT_URL = "ws://127.0.0.1:8000"
 
 
-def ws_url(listener: socket.socket) -> str:
+def ws_url(listener: socket.socket, *, secure: bool = False) -> str:
     """Where a client on this machine reaches the listener."""
+    scheme = "wss" if secure else "ws"
     host, port = listener.getsockname()[:2]
     if host in ("0.0.0.0", "::"):
         host = "127.0.0.1" if host == "0.0.0.0" else "::1"
-    return f"ws://[{host}]:{port}" if ":" in host else f"ws://{host}:{port}"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"

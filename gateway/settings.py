@@ -22,6 +22,7 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from gateway.transports.webrtc.addresses import parse_addresses, parse_ice_servers
 from pipeline.frames import Slot
 from stages.registry import AUTO, UnknownProvider, find
 
@@ -116,6 +117,18 @@ def _origins(text: str) -> str:
     return ",".join(origins)
 
 
+def _addresses(text: str) -> str:
+    try:
+        return ",".join(parse_addresses(text))
+    except ValueError as error:
+        raise ValueError(f"must be IP addresses with commas between them: {error}") from None
+
+
+def _ice_servers(servers: SecretStr) -> SecretStr:
+    parse_ice_servers(servers.get_secret_value())
+    return servers
+
+
 def _lower(value: object) -> object:
     return value.lower() if isinstance(value, str) else value
 
@@ -193,6 +206,17 @@ class Settings(BaseSettings):
         "PARLEY_CORS_ORIGINS",
         default=LOCAL_ORIGINS,
         description="web pages that may use the REST API: origins with commas, * or none",
+    )
+
+    webrtc_addresses: Annotated[str, AfterValidator(_addresses)] = _variable(
+        "PARLEY_WEBRTC_ADDRESSES",
+        default="",
+        description="addresses that WebRTC offers, with commas: this machine's, or its NAT's",
+    )
+    ice_servers: Annotated[SecretStr, AfterValidator(_ice_servers)] = _variable(
+        "PARLEY_ICE_SERVERS",
+        default=SecretStr(""),
+        description="STUN and TURN servers, with commas: turn:user:password@host:3478",
     )
 
     journal_dir: Path | None = _variable(

@@ -16,9 +16,11 @@ from gateway.recordings import Shelf, answers_by_number, shelf_of, sound_of, to_
 from gateway.report_page import Player, ReportSound
 from gateway.rest.operation import Answer, Operation, Reply, negotiate
 from gateway.rest.problems import NO_SUCH_SESSION, STORE_UNAVAILABLE, Kind
+from gateway.rest.sending import DOWNLOADS_FULL, Outgoing, Place, Sent
 from gateway.rest.sessions import TAGS, ShownConsent, session_id_of, utc
 from gateway.sessions import load
 from gateway.store import Store
+from pipeline.frames import INPUT_RATE_HZ
 
 NO_SUCH_RECORDING = Kind("no_such_recording", 404, "There is no recording with this number")
 INVALID_RANGE = Kind("invalid_range", 416, "The recording has no such range")
@@ -117,6 +119,7 @@ def _as_data(file: bytes) -> str:
 def recording_operations(desk: Callable[[], Desk], store: Store) -> list[Operation]:
     """All endpoints of recordings; new ones are made as answers are given."""
     converting = asyncio.Semaphore(MOST_CONVERTED)
+    outgoing = Outgoing()
 
     async def listed(request: Request) -> Recordings:
         state = await desk().interviews.state(session_id_of(request))
@@ -129,14 +132,22 @@ def recording_operations(desk: Callable[[], Desk], store: Store) -> list[Operati
         found = None
         if number.isascii() and number.isdigit() and len(number) < 10:
             found = (await shelf_of(store, record)).find(int(number))
-        file = None if found is None else await sound_of(store, record.id, found.number)
-        if found is None or file is None:
+        if found is None:
             raise NO_SUCH_RECORDING()
-        if form == WAV:
-            async with converting:
-                file = await asyncio.to_thread(to_wav, file)
-        etag = f'"{found.number}-{round(found.at * 1000)}-{form[-4:]}"'
-        return _part(request, file, form, etag)
+        wav_bytes = 2 * INPUT_RATE_HZ * found.duration_ms // 1000
+        place = outgoing.take(wav_bytes if form == WAV else found.size_bytes)
+        try:
+            file = await sound_of(store, record.id, found.number)
+            if file is None:
+                raise NO_SUCH_RECORDING()
+            if form == WAV:
+                async with converting:
+                    file = await asyncio.to_thread(to_wav, file)
+            etag = f'"{found.number}-{round(found.at * 1000)}-{form[-4:]}"'
+            return _part(request, file, form, etag, place)
+        except BaseException:
+            place.release()
+            raise
 
     async def erase(request: Request) -> Reply:
         record, _ = await load(store, session_id_of(request))
@@ -187,12 +198,18 @@ def recording_operations(desk: Callable[[], Desk], store: Store) -> list[Operati
                     headers={"Content-Range": "which bytes, of how many"},
                 ),
             },
-            errors=(NO_SUCH_SESSION, NO_SUCH_RECORDING, INVALID_RANGE, STORE_UNAVAILABLE),
+            errors=(
+                NO_SUCH_SESSION,
+                NO_SUCH_RECORDING,
+                INVALID_RANGE,
+                DOWNLOADS_FULL,
+                STORE_UNAVAILABLE,
+            ),
         ),
     ]
 
 
-def _part(request: Request, file: bytes, form: str, etag: str) -> Response:
+def _part(request: Request, file: bytes, form: str, etag: str, place: Place) -> Response:
     """The file, or the part of it that `Range` names (RFC 9110, 14)."""
     headers = {
         "cache-control": "no-store",
@@ -205,7 +222,7 @@ def _part(request: Request, file: bytes, form: str, etag: str) -> Response:
     first, last = ("", "") if wanted is None else (wanted[1], wanted[2])
     wrong = not first + last or (first and last and int(last) < int(first))
     if wrong or request.headers.get("if-range", etag) != etag:
-        return Response(file, 200, headers, media_type=form)
+        return Sent(file, 200, headers, form, place)
     if first:
         start, stop = int(first), min(int(last) + 1 if last else len(file), len(file))
     else:  # the last so many
@@ -213,4 +230,4 @@ def _part(request: Request, file: bytes, form: str, etag: str) -> Response:
     if start >= stop:
         raise INVALID_RANGE(headers={"content-range": f"bytes */{len(file)}"})
     headers["content-range"] = f"bytes {start}-{stop - 1}/{len(file)}"
-    return Response(file[start:stop], 206, headers, media_type=form)
+    return Sent(file[start:stop], 206, headers, form, place)

@@ -1,10 +1,15 @@
-"""`/ws/<session_id>`: one spoken interview over one WebSocket, in the native dialect."""
+"""`/ws/<session_id>`: one spoken interview over one WebSocket, in the native dialect.
+
+`Connection` holds it over any `Carrier`, such as a WebRTC peer.
+"""
 
 import asyncio
 import logging
 from collections import deque
+from collections.abc import Callable
 from contextlib import AsyncExitStack
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
 from starlette.responses import PlainTextResponse
 from starlette.types import Receive
@@ -14,10 +19,19 @@ from gateway.audio import AudioFormat, converter, decode, encode
 from gateway.engine import Engine
 from gateway.protocols import native
 from gateway.protocols.native import ProtocolError
+from gateway.security import may_connect
 from gateway.sessions import SESSION_ID, SessionTaken
 from gateway.transports.inlet import Flooded, Inlet
-from gateway.transports.wire import EXTENSION, Wire
-from pipeline.frames import INPUT_RATE_HZ, AvatarState, Fault, Output, ReplyAudio, Visemes
+from gateway.transports.wire import EXTENSION, Receiver, Wire
+from pipeline.frames import (
+    INPUT_RATE_HZ,
+    AvatarState,
+    Clear,
+    Fault,
+    Output,
+    ReplyAudio,
+    Visemes,
+)
 from pipeline.session import Session
 from stages.interview import InterviewError
 
@@ -43,6 +57,11 @@ async def websocket_endpoint(websocket: WebSocket) -> None:
         headers = {"retry-after": str(RETRY_AFTER_S)}
         await websocket.send_denial_response(PlainTextResponse(refusal, 503, headers))
         return
+    origin, host = websocket.headers.get("origin"), websocket.headers.get("host", "")
+    if not may_connect(origin, host, engine.settings.cors_origins):
+        text = "this page may not connect; PARLEY_CORS_ORIGINS names the pages that may"
+        await websocket.send_denial_response(PlainTextResponse(text, 403))
+        return
     wire: Wire | None = websocket.scope["extensions"].get(EXTENSION)
     if wire is None:
         raise RuntimeError("serve this application with `parley serve`: it needs its own protocol")
@@ -57,16 +76,51 @@ async def websocket_endpoint(websocket: WebSocket) -> None:
         await websocket.close(code, reason)
 
 
+class Carrier(Protocol):
+    """What carries messages to the client and, from `attach` on, the client's. Plain calls."""
+
+    @property
+    def open(self) -> bool: ...
+
+    def attach(self, receiver: Receiver) -> None: ...
+
+    def pause(self) -> None: ...
+
+    def resume(self) -> None: ...
+
+    def send_text(self, text: str) -> None: ...
+
+    def send_audio(self, data: bytes) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Media:
+    """A carrier's own way for audio, whose formats `hello` does not choose.
+
+    `audio_in` and `audio_out` are what is handed over, `encoding` and `rate_hz` what travels.
+    `flush` drops the reply audio that the carrier still holds.
+    """
+
+    audio_in: AudioFormat
+    audio_out: AudioFormat
+    encoding: str
+    rate_hz: int
+    flush: Callable[[], None]
+
+
 class Connection:
     """One client: translates between the wire and a session."""
 
-    def __init__(self, wire: Wire, session_id: str, engine: Engine) -> None:
+    def __init__(
+        self, wire: Carrier, session_id: str, engine: Engine, media: Media | None = None
+    ) -> None:
         self._wire = wire
+        self._media = media
         self._session_id = session_id
         self._engine = engine
         self._loop = asyncio.get_running_loop()
         self._encoder = native.Encoder()
-        self._hello = native.Hello()
+        self._hello = self._agreed(native.Hello())
         self._session: Session | None = None
         self._early: deque[bytes | native.Input] = deque()  # bounded by the inlet's counting
         self._spoke = asyncio.Event()  # the client's first message is here
@@ -74,7 +128,12 @@ class Connection:
         self._close = (native.CLOSE_FINISHED, "")
         self._errors = 0
         self._drain_timer: asyncio.TimerHandle | None = None
-        self._listen_to(AudioFormat())
+        self._listen_to(self._hello.audio_in)
+
+    def _agreed(self, hello: native.Hello) -> native.Hello:
+        if self._media is None:
+            return hello
+        return replace(hello, audio_in=self._media.audio_in, audio_out=self._media.audio_out)
 
     def _listen_to(self, audio: AudioFormat) -> None:
         self._audio_in = audio
@@ -83,7 +142,10 @@ class Connection:
         self._inlet = Inlet(self._feed, self._obey, bytes_per_ms)
 
     async def run(self, receive: Receive) -> tuple[int, str]:
-        """Hold the conversation; returns the close code and reason."""
+        """Hold the conversation; returns the close code and reason.
+
+        `receive` says when the client has gone: with a message of type `websocket.disconnect`.
+        """
         try:
             async with asyncio.TaskGroup() as tasks:
                 watch = tasks.create_task(self._watch(receive))
@@ -138,8 +200,9 @@ class Connection:
                 ready = {
                     "version": native.VERSION,
                     "session_id": self._session_id,
-                    "audio_in": _describe(hello.audio_in) | {"channels": hello.audio_in.channels},
-                    "audio_out": _describe(hello.audio_out),
+                    "audio_in": self._describe(hello.audio_in)
+                    | {"channels": hello.audio_in.channels},
+                    "audio_out": self._describe(hello.audio_out),
                     "providers": self._engine.providers(hello.avatar),
                     "resume": None,
                     "interview": interview.describe(),
@@ -165,8 +228,8 @@ class Connection:
             if isinstance(message, native.Hello):
                 if not first:
                     raise ProtocolError("unexpected_hello", "hello is the first message or none")
-                self._hello = message
-                self._listen_to(message.audio_in)
+                self._hello = self._agreed(message)
+                self._listen_to(self._hello.audio_in)
             elif isinstance(message, native.Text | native.Commit | native.Bye):
                 self._inlet.follow(message)
             else:
@@ -246,6 +309,8 @@ class Connection:
         if isinstance(frame, ReplyAudio):
             self._wire.send_audio(encode(frame.pcm, self._hello.audio_out))
         elif not (self._hello.avatar == "off" and isinstance(frame, Visemes | AvatarState)):
+            if self._media is not None and isinstance(frame, Clear):
+                self._media.flush()
             self._wire.send_text(self._encoder.frame(frame))
 
     def _message(self, kind: str, fields: dict[str, Any]) -> None:
@@ -268,6 +333,8 @@ class Connection:
             self._close = (close, reason.decode(errors="ignore"))
             self._leave()
 
-
-def _describe(audio: AudioFormat) -> dict[str, Any]:
-    return {"encoding": audio.encoding, "rate": audio.rate_hz}
+    def _describe(self, audio: AudioFormat) -> dict[str, Any]:
+        media = self._media
+        if media is not None:
+            return {"encoding": media.encoding, "rate": media.rate_hz}
+        return {"encoding": audio.encoding, "rate": audio.rate_hz}

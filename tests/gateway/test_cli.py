@@ -120,7 +120,7 @@ def test_an_unusable_option_is_refused(
 
 def test_serve_options_win_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     served: list[Settings] = []
-    monkeypatch.setattr("gateway.serve.serve", served.append)
+    monkeypatch.setattr("gateway.serve.serve", lambda settings, tls: served.append(settings))
     monkeypatch.setenv("PARLEY_HOST", "127.0.0.2")
     monkeypatch.setenv("PARLEY_PORT", "1234")
     assert main(["serve", "--port", "4321", "--log-level", "error"]) == 0

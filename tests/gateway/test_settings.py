@@ -3,6 +3,7 @@ import re
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from gateway.settings import Settings, SettingsError, variables
 from stages import registry
@@ -78,6 +79,8 @@ def test_the_defaults_are_the_contracts() -> None:
         "data_dir": Path("var"),
         "log_level": "info",
         "max_sessions": 100,
+        "webrtc_addresses": "",
+        "ice_servers": SecretStr(""),
         "journal_dir": None,
         "journal_texts": False,
         "silence_ms": 800,

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from websockets.exceptions import InvalidStatus
 from websockets.frames import Frame, Opcode
+from websockets.typing import Origin
 
 from gateway.sessions import transcript_log
 from gateway.transports import wire
@@ -352,6 +353,19 @@ def test_the_second_client_of_a_session_is_refused_and_the_first_goes_on(gateway
                 assert (await second.closed())[0] == 1008
             await first.say(type="text", text="I am still here")
             await first.until("reply.done", turn=1)
+
+    gateway.run(story)
+
+
+def test_a_page_of_another_site_may_not_connect(gateway: Any) -> None:
+    async def story() -> None:
+        for origin, status in (("https://evil.example", 403), ("http://localhost:3000", None)):
+            try:
+                async with gateway.call("page", origin=Origin(origin)):
+                    found = None
+            except InvalidStatus as refused:
+                found = refused.response.status_code
+            assert (origin, found) == (origin, status)
 
     gateway.run(story)
 

@@ -1,0 +1,137 @@
+"""The browser page at `/`, its scripts and styles, and the faces that it draws.
+
+Everything is read once, at the start, and served from memory: what is not among it does not exist,
+whatever a path says. Browsers ask again each time and are told 304 where nothing has changed, so
+that a new version is there at once and all of it.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from gateway.rest.operation import JSON, Answer, Handler, Operation
+from gateway.rest.problems import NOT_FOUND
+
+FOLDER = Path(__file__).parents[1] / "static"
+FACES = Path(__file__).parents[2] / "stages" / "avatar" / "faces"
+
+INDEX = "index.html"
+MANIFEST = "face.json"
+
+MEDIA_TYPES = {
+    ".html": "text/html; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".json": "application/json",
+    ".svg": "image/svg+xml",
+    ".png": "image/png",
+}
+
+POLICY = (
+    "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none';"
+    " connect-src 'self'; img-src 'self'; script-src 'self'; style-src 'self'"
+)
+"""Files of ours and nothing else, the WebSocket among them; no script or style in the page."""
+
+ALWAYS = {
+    "cache-control": "no-cache",
+    "x-content-type-options": "nosniff",
+    "content-security-policy": POLICY,
+    "referrer-policy": "no-referrer",
+    "cross-origin-opener-policy": "same-origin",
+    "permissions-policy": "microphone=(self), camera=(), geolocation=()",
+}
+"""The policy goes with every file: an SVG that is opened by itself is a page, too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Static:
+    """A file in memory; `etag` changes with its content."""
+
+    content: bytes
+    media_type: str
+    etag: str
+
+
+def read_folder(folder: Path) -> dict[str, Static]:
+    """The files below a folder whose type is known, by their path in it; none where it is not."""
+    return {
+        path.relative_to(folder).as_posix(): _read(path)
+        for path in sorted(folder.rglob("*"))
+        if path.suffix in MEDIA_TYPES and path.is_file()
+    }
+
+
+def _read(path: Path) -> Static:
+    content = path.read_bytes()
+    digest = hashlib.sha256(content).hexdigest()[:32]
+    return Static(content, MEDIA_TYPES[path.suffix], f'"{digest}"')
+
+
+def static_operations(folder: Path = FOLDER, faces: Path = FACES) -> list[Operation]:
+    """The page at `/`, what it is made of at `/static`, and the faces at `/faces`."""
+    files, drawn = read_folder(folder), read_folder(faces)
+    known = [*_faces(drawn)]
+
+    async def index(request: Request) -> Response:
+        return _answer(request, files, INDEX)
+
+    async def file(request: Request) -> Response:
+        return _answer(request, files, request.path_params["name"])
+
+    async def listed(request: Request) -> Response:
+        return JSONResponse({"faces": known}, headers=ALWAYS)
+
+    async def face(request: Request) -> Response:
+        return _answer(request, drawn, request.path_params["name"])
+
+    return [
+        _served("/", "getPage", index, "Hold an interview in a browser", ("text/html",)),
+        _served("/static/{name}", "getStatic", file, "What the page is made of"),
+        _served("/faces", "getFaces", listed, "Which faces there are", (JSON,)),
+        _served("/faces/{name:path}", "getFace", face, "The faces that the page draws"),
+    ]
+
+
+def _faces(drawn: Mapping[str, Static]) -> Iterator[dict[str, str]]:
+    """What people are told of each face, from its manifest."""
+    for path, file in drawn.items():
+        face, _, name = path.partition("/")
+        if name == MANIFEST:
+            told = json.loads(file.content)
+            yield {"id": face, "name": told["name"], "description": told["description"]}
+
+
+def _served(
+    path: str, name: str, handler: Handler, summary: str, media: Iterable[str] = ()
+) -> Operation:
+    return Operation(
+        method="GET",
+        path=path,
+        name=name,
+        handler=handler,
+        summary=summary,
+        answers={200: Answer(summary, media=tuple(media))},
+        hidden=True,
+    )
+
+
+def _answer(request: Request, files: Mapping[str, Static], name: str) -> Response:
+    found = files.get(name)
+    if found is None:
+        raise NOT_FOUND()
+    headers = {**ALWAYS, "etag": found.etag}
+    if found.etag in _etags(request.headers.get("if-none-match", "")):
+        return Response(status_code=304, headers=headers)
+    return Response(found.content, headers=headers, media_type=found.media_type)
+
+
+def _etags(header: str) -> Iterator[str]:
+    """What a client has. Weak and strong count the same here (RFC 9110, section 13.1.2)."""
+    for entry in header.split(","):
+        yield entry.strip().removeprefix("W/")

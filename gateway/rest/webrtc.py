@@ -1,0 +1,200 @@
+"""How WebRTC peers come in: `/webrtc/{id}` in the shape of WHIP (RFC 9725), and `/api/offer`."""
+
+import secrets
+from contextlib import AsyncExitStack
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import BaseModel, Field, StringConstraints
+from starlette.requests import Request
+from starlette.responses import Response
+
+from gateway.engine import Engine
+from gateway.rest.operation import Answer, Handler, Operation, Reply
+from gateway.rest.problems import UNSUPPORTED_MEDIA_TYPE, Kind, Problem
+from gateway.rest.reading import BODY_S, Body, chunks, media_type
+from gateway.sessions import SESSION_ID, NoSuchSession
+from gateway.settings import Settings
+from gateway.transports.webrtc.addresses import links, parse_ice_servers, split
+from gateway.transports.webrtc.offers import MAX_BYTES, OfferError
+
+if TYPE_CHECKING:  # they need the extra
+    from gateway.transports.webrtc.peer import Peer
+    from gateway.transports.webrtc.peers import Answered, Peers
+
+INVALID_OFFER = Kind("invalid_offer", 400, "The offer cannot be understood")
+UNUSABLE_OFFER = Kind("unusable_offer", 422, "The offer asks for what is not to be had here")
+NO_SUCH_PEER = Kind("no_such_peer", 404, "There is no such connection, or it has ended")
+NO_PLACE = Kind("no_place", 503, "No further connection can be made now")
+NOT_INSTALLED = Kind("webrtc_not_installed", 503, "This gateway was installed without WebRTC")
+
+SDP, FRAGMENT = "application/sdp", "application/trickle-ice-sdpfrag"
+EXTRA = "pip install 'parley-gateway[webrtc]'"
+
+RETRY = {"retry-after": "5"}
+
+Id = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+
+
+class NewOffer(Body):
+    """An SDP offer. `pc_id` names a connection that this one replaces, in the same session."""
+
+    sdp: Annotated[str, Field(max_length=MAX_BYTES)]
+    type: Literal["offer"]
+    pc_id: Id | None = None
+    session_id: Annotated[Id | None, Field(description="a new one where it is left out")] = None
+
+
+class OfferAnswer(BaseModel):
+    """The answer to an offer, with all candidates of the server."""
+
+    sdp: str
+    type: Literal["answer"] = "answer"
+    pc_id: str
+    session_id: str
+
+
+class Doors:
+    """The peers' way in, open as long as this context lasts. Enter it inside the engine's."""
+
+    def __init__(self, engine: Engine, settings: Settings) -> None:
+        self._engine = engine
+        self._servers = parse_ice_servers(settings.ice_servers.get_secret_value())
+        self._addresses = tuple(filter(None, settings.webrtc_addresses.split(",")))
+        self._links = links(self._servers)
+        self._peers: Peers | None = None
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> "Doors":
+        if find_spec("aiortc") is not None:
+            from gateway.transports.webrtc.peers import Peers
+
+            peers = Peers(self._engine, split(self._addresses), self._servers)
+            self._peers = await self._stack.enter_async_context(peers)
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self._stack.aclose()
+
+    def _open(self) -> "Peers":
+        if self._peers is None:
+            raise NOT_INSTALLED(EXTRA)
+        return self._peers
+
+    def operations(self) -> list[Operation]:
+        """The endpoints. Those that speak SDP are described in `docs/webrtc.md`, not in OpenAPI."""
+        resource = "/webrtc/{id}/{peer}"
+        tags = ("webrtc",)
+
+        def hidden(method: str, path: str, name: str, handler: Handler, status: int) -> Operation:
+            answers = {status: Answer("done", media=(SDP,) if status == 201 else ())}
+            return Operation(
+                method=method,
+                path=path,
+                name=name,
+                handler=handler,
+                summary=name,
+                answers=answers,
+                hidden=True,
+            )
+
+        return [
+            Operation(
+                method="POST",
+                path="/api/offer",
+                name="offer",
+                handler=self._offer,
+                summary="Connect over WebRTC",
+                description="Takes an SDP offer with an Opus section and, for the messages of the"
+                " native dialect, a data channel.",
+                tags=tags,
+                body=NewOffer,
+                answers={200: Answer("The answer", OfferAnswer)},
+                errors=(INVALID_OFFER, UNUSABLE_OFFER, NO_PLACE, NOT_INSTALLED),
+            ),
+            hidden("POST", "/webrtc/{id}", "whip", self._whip, 201),
+            hidden("OPTIONS", "/webrtc/{id}", "whipOptions", self._options, 204),
+            hidden("PATCH", resource, "whipTrickle", self._trickle, 204),
+            hidden("DELETE", resource, "whipDelete", self._delete, 200),
+            hidden("OPTIONS", resource, "whipPeerOptions", self._options, 204),
+        ]
+
+    async def _offer(self, request: Request, offer: NewOffer) -> OfferAnswer:
+        peers = self._open()
+        session_id = offer.session_id or secrets.token_hex(16)
+        if offer.pc_id is not None and (old := peers.session_of(offer.pc_id)) is not None:
+            session_id = old
+            peers.hang_up(old, offer.pc_id)
+        answered = await _answered(peers, session_id, offer.sdp)
+        return OfferAnswer(sdp=answered.sdp, pc_id=answered.id, session_id=session_id)
+
+    async def _whip(self, request: Request) -> Response:
+        peers = self._open()
+        session_id = _session_of(request)
+        answered = await _answered(peers, session_id, await _text(request, SDP))
+        headers = {
+            "location": f"/webrtc/{session_id}/{answered.id}",
+            "cache-control": "no-store",
+            "access-control-expose-headers": "Location, Link",
+        }
+        response = Response(answered.sdp, 201, headers, media_type=SDP)
+        for link in self._links:
+            response.headers.append("link", link)
+        return response
+
+    async def _trickle(self, request: Request) -> Reply:
+        peer = self._peer(request)
+        try:
+            await peer.trickle(await _text(request, FRAGMENT))
+        except OfferError as error:
+            raise _problem(error) from None
+        return Reply(status=204)
+
+    async def _delete(self, request: Request) -> Reply:
+        peer = self._peer(request)
+        peer.hang_up()
+        return Reply(status=200)
+
+    async def _options(self, request: Request) -> Reply:
+        return Reply(status=204, headers={"accept-post": SDP, "accept-patch": FRAGMENT})
+
+    def _peer(self, request: Request) -> "Peer":
+        found = self._open().find(_session_of(request), request.path_params["peer"])
+        if found is None:
+            raise NO_SUCH_PEER()
+        return found
+
+
+async def _answered(peers: "Peers", session_id: str, sdp: str) -> "Answered":
+    from gateway.transports.webrtc.peers import Refused
+
+    try:
+        return await peers.answer(session_id, sdp)
+    except OfferError as error:
+        raise _problem(error) from None
+    except Refused as error:
+        raise NO_PLACE(str(error), headers=RETRY) from None
+
+
+def _problem(error: OfferError) -> Problem:
+    return (UNUSABLE_OFFER if error.unusable else INVALID_OFFER)(error.reason)
+
+
+def _session_of(request: Request) -> str:
+    session_id: str = request.path_params["id"]
+    if SESSION_ID.fullmatch(session_id) is None:
+        raise NoSuchSession(session_id)
+    return session_id
+
+
+async def _text(request: Request, kind: str) -> str:
+    """The body, text of a type. Raises `Problem`."""
+    if media_type(request) != kind:
+        raise UNSUPPORTED_MEDIA_TYPE(f"The body must be {kind}", headers={"accept": kind})
+    body = bytearray()
+    async for chunk in chunks(request, MAX_BYTES, BODY_S):
+        body += chunk
+    try:
+        return body.decode()
+    except UnicodeDecodeError:
+        raise INVALID_OFFER("The SDP is not UTF-8 text") from None

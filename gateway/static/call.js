@@ -1,0 +1,144 @@
+// One interview with the server: the session is made, connected to, and found again when the line
+// drops. It knows nothing of the page; what it has to tell goes to `handlers`:
+//
+//   state(name, words)  connecting, live, reconnecting, ended, failed; words for people
+//   message(object)     from the server; `audio` likewise, reply audio
+
+import { WebSocketTransport } from "./transport.js";
+
+const RETRIES_MS = [300, 700, 1500, 3000, 5000, 8000, 8000, 8000, 8000, 8000];
+const LASTING_MS = 5000; // a connection that stood for so long was a good one
+const PING_MS = 5000;
+
+const FINISHED = 1000;
+const POLICY = 1008;
+const GONE = 4404;
+
+const FULL = "The server is full at the moment. Try again in a minute.";
+const STOPPING = "The server is being restarted. Try again in a minute.";
+const SILENT = "The server does not answer. Is it running, and are you online?";
+
+export class Call {
+  constructor(handlers, { makeTransport = (id) => new WebSocketTransport(id) } = {}) {
+    this.handlers = handlers;
+    this.makeTransport = makeTransport;
+    this.session = null;
+    this.transport = null;
+    this.attempt = 0;
+    this.joined = false; // whether the interviewer has been reached once
+    this.over = false;
+    this.refused = ""; // the last fatal error
+    this.roundTripMs = null;
+  }
+
+  /** Make a session and connect. `hello` is sent on each connection. */
+  async start({ role, questions }, hello) {
+    this.hello = hello;
+    this.handlers.state("connecting", "Connecting…");
+    let answer;
+    try {
+      answer = await fetch("/api/sessions", {
+        method: "POST",
+        headers: { "content-type": "application/json" },
+        body: JSON.stringify({ role, totalQuestions: questions, mode: "voice" }),
+      });
+    } catch {
+      return this.#finish("failed", SILENT);
+    }
+    const body = await answer.json().catch(() => ({}));
+    if (answer.status === 503) return this.#finish("failed", FULL);
+    if (!answer.ok) return this.#finish("failed", body.detail ?? body.title ?? "The server refused.");
+    this.session = body.session_id;
+    this.#connect();
+  }
+
+  #connect() {
+    if (this.over) return;
+    const transport = this.makeTransport(this.session);
+    this.transport = transport;
+    let openedAt = null;
+    transport.open({
+      opened: () => {
+        openedAt = performance.now();
+        transport.send({ type: "hello", version: 1, ...this.hello });
+        this.pinging = setInterval(() => {
+          transport.send({ type: "ping", t: Math.round(performance.now()) });
+        }, PING_MS);
+      },
+      message: (message) => this.#take(message),
+      audio: (buffer) => this.handlers.audio(buffer),
+      closed: (code, reason) => {
+        clearInterval(this.pinging);
+        if (openedAt !== null && performance.now() - openedAt > LASTING_MS) this.attempt = 0;
+        this.#closed(code, reason, openedAt !== null);
+      },
+    });
+  }
+
+  #take(message) {
+    if (message.type === "pong") this.roundTripMs = Math.round(performance.now() - message.t);
+    if (message.type === "ready") {
+      this.joined = true;
+      this.handlers.state("live", "");
+    }
+    if (message.type === "error" && message.fatal) this.refused = message.code;
+    this.handlers.message(message);
+  }
+
+  async #closed(code, reason, opened) {
+    const refused = this.refused;
+    this.refused = "";
+    if (this.over) return;
+    if (code === FINISHED) return this.#finish("ended", "");
+    if (code === GONE) return this.#finish("ended", "This session was deleted.");
+    // Until the server has noticed the broken line, the old connection still holds the session.
+    const lingering = refused === "already_connected" && this.attempt > 0;
+    if (code === POLICY && !lingering) return this.#finish("failed", reason || "The server refused.");
+    const why = opened ? "" : await this.#whyNot();
+    if (this.over) return;
+    const first = !opened && this.attempt === 0 && !this.joined;
+    if (first) return this.#finish("failed", why);
+    if (this.attempt >= RETRIES_MS.length) {
+      return this.#finish("failed", `${why || SILENT} What you said so far is kept.`);
+    }
+    const words = "The line dropped. Reconnecting to the same interview…";
+    this.handlers.state("reconnecting", why === FULL ? `${words} ${FULL}` : words);
+    this.waiting = setTimeout(() => this.#connect(), RETRIES_MS[this.attempt]);
+    this.attempt += 1;
+  }
+
+  /** A refused handshake looks like a broken line to a page, so the server is asked. */
+  async #whyNot() {
+    try {
+      const { status } = await (await fetch("/health/ready", { cache: "no-store" })).json();
+      if (status === "full") return FULL;
+      return status === "ready" ? "The connection did not come up. Try again." : STOPPING;
+    } catch {
+      return SILENT;
+    }
+  }
+
+  send(message) {
+    this.transport?.send(message);
+  }
+
+  sendAudio(buffer) {
+    this.transport?.sendAudio(buffer);
+  }
+
+  /** End it; what the server still has to say about it is not waited for. */
+  hangUp() {
+    this.send({ type: "bye" });
+    setTimeout(() => this.#finish("ended", ""), 1500); // the server closes; where the line is dead, nobody does
+  }
+
+
+  #finish(state, words) {
+    if (this.over) return;
+    this.over = true;
+    clearTimeout(this.waiting);
+    clearInterval(this.pinging);
+    this.transport?.close();
+    this.handlers.state(state, words);
+  }
+}

@@ -1,0 +1,100 @@
+// The microphone: permission, choice, level, and 20 ms messages of PCM16 at 16 kHz.
+
+export const RATE_HZ = 16000;
+
+const WORDS = {
+  NotAllowedError: "The microphone was refused. Allow it in the browser's address bar, or type.",
+  NotFoundError: "There is no microphone here. You can type your answers.",
+  NotReadableError: "Another program holds the microphone. Close it, or type your answers.",
+  OverconstrainedError: "That microphone has gone. Choose another one, or type your answers.",
+};
+const INSECURE =
+  "Browsers give a page the microphone over HTTPS or on this machine only. You can type instead.";
+
+/** Why there is no microphone, in words for people. */
+export class NoMicrophone extends Error {
+  constructor(error) {
+    super(WORDS[error?.name] ?? "The microphone does not work. You can type your answers.");
+  }
+}
+
+/** Microphones as `{id, label}`; labels are known once the person has allowed one. */
+export async function microphones() {
+  const devices = (await navigator.mediaDevices?.enumerateDevices()) ?? [];
+  return devices
+    .filter((device) => device.kind === "audioinput" && device.deviceId !== "")
+    .map((device, i) => ({ id: device.deviceId, label: device.label || `Microphone ${i + 1}` }));
+}
+
+export class Microphone {
+  /** Raises `NoMicrophone`. `heard({pcm, level})` is called every 20 ms. */
+  static async open(deviceId, heard) {
+    if (!window.isSecureContext || navigator.mediaDevices === undefined) {
+      const refusal = new NoMicrophone(null);
+      refusal.message = INSECURE;
+      throw refusal;
+    }
+    const audio = { echoCancellation: true, noiseSuppression: true, autoGainControl: true };
+    if (deviceId) audio.deviceId = { exact: deviceId };
+    let stream;
+    try {
+      stream = await navigator.mediaDevices.getUserMedia({ audio: { ...audio, channelCount: 1 } });
+      return await Microphone.#listen(stream, heard);
+    } catch (error) {
+      stream?.getTracks().forEach((track) => track.stop());
+      throw new NoMicrophone(error);
+    }
+  }
+
+  static async #listen(stream, heard) {
+    let context = new AudioContext({ sampleRate: RATE_HZ, latencyHint: "interactive" });
+    let source;
+    try {
+      source = context.createMediaStreamSource(stream);
+    } catch {
+      // Firefox connects a microphone at its own rate only; the worklet resamples then.
+      await context.close();
+      context = new AudioContext({ latencyHint: "interactive" });
+      source = context.createMediaStreamSource(stream);
+    }
+    await context.audioWorklet.addModule(new URL("capture-worklet.js", import.meta.url));
+    const node = new AudioWorkletNode(context, "capture", {
+      numberOfOutputs: 0,
+      channelCount: 1,
+      channelCountMode: "explicit",
+      processorOptions: { rate: RATE_HZ },
+    });
+    node.port.onmessage = ({ data }) => heard(data);
+    source.connect(node);
+    await context.resume();
+    return new Microphone(stream, context, node);
+  }
+
+  constructor(stream, context, node) {
+    this.stream = stream;
+    this.context = context;
+    this.node = node;
+    [this.track] = stream.getAudioTracks();
+  }
+
+  get deviceId() {
+    return this.track.getSettings().deviceId ?? "";
+  }
+
+  /** Muted, it goes on with silence: the server's clock of the conversation is the audio. */
+  mute(muted) {
+    this.track.enabled = !muted;
+    this.node.port.postMessage({ muted });
+  }
+
+  /** Calls back when the device is unplugged, or permission is taken back. */
+  onlost(callback) {
+    this.track.addEventListener("ended", callback);
+  }
+
+  close() {
+    this.node.port.onmessage = null;
+    this.stream.getTracks().forEach((track) => track.stop());
+    if (this.context.state !== "closed") this.context.close();
+  }
+}

@@ -1,0 +1,138 @@
+// For engineers: where the time of each turn went, who answers, and what gave way.
+
+const HEALTH_EVERY_MS = 5000;
+const MOST_TURNS = 30;
+
+export class Panel {
+  constructor(root) {
+    this.root = root;
+    this.at = (id) => root.querySelector(`#${id}`);
+    this.measured = {};
+    this.health = null;
+    root.addEventListener("toggle", () => this.#poll());
+    document.addEventListener("visibilitychange", () => this.#poll());
+  }
+
+  restart() {
+    this.at("waterfalls").replaceChildren(made("p", "empty", "The first turn has not ended yet."));
+    this.at("degraded").replaceChildren(
+      made("li", "empty", "None: every provider has answered in time."),
+    );
+  }
+
+  /** `turn.metrics`, drawn: one bar a stage. */
+  turn({ turn, budget_ms: budget, stages, voice_to_voice_ms: total }) {
+    const list = this.at("waterfalls");
+    list.querySelector(".empty")?.remove();
+    const figure = made("figure", "waterfall");
+    const verdict = total === null ? "not heard" : `${Math.round(total)} ms to the first sound`;
+    const late = total !== null && total > budget;
+    const caption = made("figcaption", late ? "late" : "", `Turn ${turn}: ${verdict}`);
+    caption.append(made("small", "", `budget ${budget} ms`));
+    figure.append(caption);
+    const scale = Math.max(budget * 1.25, (total ?? 0) * 1.1);
+    for (const stage of stages) figure.append(bar(stage, scale, budget, total));
+    list.prepend(figure);
+    while (list.childElementCount > MOST_TURNS) list.lastElementChild.remove();
+    const words = total === null ? "" : `last turn ${Math.round(total)} ms of ${budget} ms`;
+    if (words) this.at("panel-summary").textContent = words;
+  }
+
+  degraded({ turn, stage, from, to, reason }) {
+    const list = this.at("degraded");
+    list.querySelector(".empty")?.remove();
+    list.prepend(made("li", "", `Turn ${turn}: ${stage} ${from} → ${to}. ${reason}`));
+    while (list.childElementCount > MOST_TURNS) list.lastElementChild.remove();
+  }
+
+  /** What this page measures itself, by name. */
+  facts(measured) {
+    this.measured = measured;
+    if (this.root.open) this.#showFacts();
+  }
+
+  async #poll() {
+    clearTimeout(this.timer);
+    if (!this.root.open || document.hidden) return;
+    try {
+      this.health = await (await fetch("/health", { cache: "no-store" })).json();
+      this.#showHealth();
+    } catch {
+      this.health = null;
+    }
+    this.#showFacts();
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => this.#poll(), HEALTH_EVERY_MS);
+  }
+
+  #showFacts() {
+    const { gateway, store } = this.health ?? {};
+    const facts = {
+      gateway: gateway ? `${gateway.status}, ${gateway.version}` : "does not answer",
+      ...(store ? { sessions: `${store.kind}, ${store.status}` } : {}),
+      ...this.measured,
+    };
+    this.at("facts").replaceChildren(
+      ...Object.entries(facts).map(([name, value]) => {
+        const pair = made("div");
+        pair.append(made("dt", "", name), made("dd", "", value));
+        return pair;
+      }),
+    );
+  }
+
+  #showHealth() {
+    const breakers = new Map();
+    for (const { slot, provider, breaker } of this.health.providers) {
+      breakers.set(slot, [...(breakers.get(slot) ?? []), { provider, breaker }]);
+    }
+    this.at("stages").replaceChildren(
+      ...this.health.stages.map((stage) => {
+        const row = made("tr");
+        const provider = made("td", "", stage.provider);
+        provider.title = stage.why;
+        const note = [stage.status === "online" ? "" : stage.status, stage.note];
+        const shown = note.filter(Boolean).join(", ");
+        if (shown) provider.append(made("small", "", shown));
+        const states = made("td");
+        for (const { provider: name, breaker } of breakers.get(stage.slot) ?? []) {
+          const chip = made("span", `chip ${breaker}`, breaker);
+          chip.title = name;
+          states.append(chip);
+        }
+        const slot = made("th", "", stage.slot);
+        slot.scope = "row";
+        row.append(slot, provider, states);
+        return row;
+      }),
+    );
+  }
+}
+
+function bar({ stage, provider, start, first, end }, scale, budget, total) {
+  const row = made("div", "bar-row");
+  const track = made("div", "track");
+  const percent = (ms) => `${Math.max(0, Math.min(100, (ms / scale) * 100))}%`;
+  const span = made("span", `span ${stage}`);
+  span.style.left = percent(start);
+  span.style.width = `max(3px, ${percent(Math.min(end, scale) - start)})`;
+  if (end > scale) span.classList.add("beyond");
+  track.append(span);
+  for (const [name, at] of [["first", first], ["budget", budget], ["sound", total]]) {
+    if (at === null || at > scale) continue;
+    const mark = made("i", name);
+    mark.style.left = percent(at);
+    track.append(mark);
+  }
+  const shown = first === null ? `${Math.round(start)} – ${Math.round(end)}` : `${Math.round(first)}`;
+  row.append(made("span", "slot", stage), made("span", "who", provider), track);
+  row.append(made("span", "ms", `${shown} ms`));
+  return row;
+}
+
+function made(tag, className = "", text = "") {
+  const element = document.createElement(tag);
+  element.className = className;
+  element.textContent = text;
+  return element;
+}

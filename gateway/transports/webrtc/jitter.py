@@ -1,0 +1,242 @@
+"""The jitter buffer of one incoming Opus stream. Pure: time is an argument.
+
+A loudspeaker needs a frame every 20 ms; a recogniser does not. So packets that come in order are
+released as they come, and nothing is held back to be safe. What waits is what arrives behind a gap:
+at most `target_ms`, which is 20 ms and grows to 60 where packets are seen to overtake one another.
+It shrinks again with every second in which none did. Then the gap is given up, and told by its
+length. Where nothing comes at all, because the sender is silent (DTX) or the network stalls,
+silence is given out in real time, so that whoever listens for the end of a sentence hears it; what
+was given ahead is taken off the next gap.
+
+Sequence numbers and timestamps are those of RTP (RFC 3550); one packet is one Opus packet
+(RFC 7587), whose first byte tells its length (RFC 6716, section 3.1).
+"""
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import TypeAlias
+
+CLOCK_HZ = 48_000
+"""Of the RTP timestamps of Opus, whatever the audio's rate is."""
+
+LOWEST_TARGET_MS = 20.0
+HIGHEST_TARGET_MS = 60.0
+MARGIN_MS = 5.0
+STEP_MS = 5.0
+CALM_S = 1.0
+"""The target shrinks by a step after so long without reordering."""
+
+MOST_HELD = 64
+"""Packets behind a gap; a burst beyond that gives the gap up at once."""
+
+MOST_REMEMBERED = 64
+FURTHEST = 3_000
+"""Sequence numbers; a packet further away belongs to another stream (RFC 3550, appendix A.1)."""
+
+FILL_AFTER_S = 0.2
+"""Silence is given out after so long without a packet: longer than networks usually stall."""
+
+FILL_EVERY_S = 0.04
+LONGEST_GAP = CLOCK_HZ
+"""Samples of one gap that are told; a timestamp that jumps further is no measure of time."""
+
+RESOLUTION_S = 0.001
+"""Of timers."""
+
+ASSUMED = 960
+LONGEST_PACKET = 5_760
+
+_SILK = (480, 960, 1920, 2880)
+_HYBRID = (480, 960)
+_CELT = (120, 240, 480, 960)
+
+
+@dataclass(frozen=True, slots=True)
+class Packet:
+    """One RTP packet with one Opus packet in it."""
+
+    sequence: int
+    timestamp: int
+    payload: bytes
+    ssrc: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """The next Opus packet."""
+
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """Audio that is not there, in samples at 48 kHz: `lost`, or never sent."""
+
+    samples: int
+    lost: bool
+
+
+Item: TypeAlias = Heard | Missing
+
+
+def duration(payload: bytes) -> int:
+    """How long an Opus packet lasts, in samples at 48 kHz; 0 where it cannot be one."""
+    if not payload:
+        return 0
+    config, code = payload[0] >> 3, payload[0] & 3
+    if config < 12:
+        samples = _SILK[config % 4]
+    elif config < 16:
+        samples = _HYBRID[config % 2]
+    else:
+        samples = _CELT[config % 4]
+    if code == 3:
+        samples *= payload[1] & 63 if len(payload) > 1 else 0
+    elif code:
+        samples *= 2
+    return samples if samples <= LONGEST_PACKET else 0
+
+
+class Jitter:
+    """One stream's. `handle` what came, `expire` at `deadline`; both return what follows next.
+
+    `late` counts packets that came after their gap was given up, `lost` those that were given up,
+    `duplicates` those that came twice.
+    """
+
+    def __init__(self) -> None:
+        self.target_ms = LOWEST_TARGET_MS
+        self.late = 0
+        self.lost = 0
+        self.duplicates = 0
+        self._ssrc = -1
+        self._next: int | None = None  # the sequence number that follows, unwrapped
+        self._timestamp = 0  # the one that follows, wrapped
+        self._held: dict[int, tuple[Packet, float]] = {}  # and when they came
+        self._gap_at = 0.0  # when the packet behind the gap came
+        self._skipped: OrderedDict[int, float] = OrderedDict()  # given up, and since when waited
+        self._given = 0  # samples of silence that no packet has accounted for
+        self._covered = 0.0  # everything up to this time has been given out
+        self._filling = False
+        self._unrest_at = 0.0
+
+    @property
+    def held(self) -> int:
+        """Packets that wait behind a gap."""
+        return len(self._held)
+
+    @property
+    def deadline(self) -> float | None:
+        """When `expire` has something to do; None before the first packet."""
+        if self._next is None:
+            return None
+        if self._held:
+            return self._gap_at + self.target_ms / 1000
+        return self._covered + (FILL_EVERY_S if self._filling else FILL_AFTER_S)
+
+    def handle(self, packet: Packet, now: float) -> list[Item]:
+        """A packet came. What can be given out now, in order; often just this one."""
+        if self._next is None or packet.ssrc != self._ssrc:
+            return self._begin(packet, now)
+        delta = (packet.sequence - self._next + 0x8000 & 0xFFFF) - 0x8000
+        if abs(delta) > FURTHEST:
+            return self._begin(packet, now)
+        sequence = self._next + delta
+        if delta < 0:
+            self._too_late(sequence, now)
+            return []
+        if sequence in self._held:
+            self.duplicates += 1
+            return []
+        if not self._held:
+            self._gap_at = now
+        elif sequence < max(self._held):
+            self._reordered(now - self._gap_at, now)
+        self._held[sequence] = (packet, now)
+        if delta and len(self._held) <= MOST_HELD:
+            return []
+        if delta:
+            self._skip()
+        if now - self._unrest_at >= CALM_S:
+            self.target_ms = max(LOWEST_TARGET_MS, self.target_ms - STEP_MS)
+            self._unrest_at = now
+        return self._release(now)
+
+    def expire(self, now: float) -> list[Item]:
+        """Time has passed: gaps that have waited long enough, and silence where nothing comes."""
+        items: list[Item] = []
+        now += RESOLUTION_S  # a timer that is so early is on time
+        while self._held and now >= self._gap_at + self.target_ms / 1000:
+            self._skip()
+            items += self._release(now - RESOLUTION_S)
+        deadline = self.deadline
+        if deadline is None or self._held or now < deadline:
+            return items
+        samples = min(
+            round((max(deadline, now - RESOLUTION_S) - self._covered) * CLOCK_HZ), LONGEST_GAP
+        )
+        self._filling = True
+        self._covered += samples / CLOCK_HZ
+        self._given += samples
+        items.append(Missing(samples, lost=False))
+        return items
+
+    def _begin(self, packet: Packet, now: float) -> list[Item]:
+        self._ssrc = packet.ssrc
+        self._next = packet.sequence
+        self._timestamp = packet.timestamp
+        self._held = {packet.sequence: (packet, now)}
+        self._skipped.clear()
+        self._given = 0
+        self._unrest_at = now
+        return self._release(now)
+
+    def _too_late(self, sequence: int, now: float) -> None:
+        waited_since = self._skipped.pop(sequence, None)
+        if waited_since is None:
+            self.duplicates += 1
+            return
+        self.late += 1
+        self._reordered(now - waited_since, now)
+
+    def _reordered(self, late_s: float, now: float) -> None:
+        """A packet was overtaken by one that had come `late_s` before it."""
+        wanted = late_s * 1000 + MARGIN_MS
+        self.target_ms = min(HIGHEST_TARGET_MS, max(self.target_ms, wanted))
+        self._unrest_at = now
+
+    def _skip(self) -> None:
+        """Give up the gap: what follows is the first packet behind it."""
+        assert self._next is not None
+        behind = min(self._held)
+        for sequence in range(max(self._next, behind - MOST_REMEMBERED), behind):
+            self._skipped[sequence] = self._gap_at
+        while len(self._skipped) > MOST_REMEMBERED:
+            self._skipped.popitem(last=False)
+        self.lost += behind - self._next
+        self._next = behind
+
+    def _release(self, now: float) -> list[Item]:
+        """Everything up to the next gap. The packet that is due is here."""
+        assert self._next is not None
+        items: list[Item] = []
+        skipped = self._next - 1 in self._skipped
+        while (entry := self._held.pop(self._next, None)) is not None:
+            packet, _ = entry
+            missing = packet.timestamp - self._timestamp & 0xFFFFFFFF
+            if 0 < missing < 1 << 31:  # else it goes back in time, which is no matter
+                already = min(missing, self._given)
+                self._given -= already
+                if missing > already:
+                    samples = min(missing - already, LONGEST_GAP)
+                    items.append(Missing(samples, lost=skipped))
+            skipped = False
+            items.append(Heard(packet.payload))
+            length = duration(packet.payload) or ASSUMED
+            self._timestamp = packet.timestamp + length & 0xFFFFFFFF
+            self._next += 1
+        if self._held:
+            self._gap_at = min(came for _, came in self._held.values())
+        self._covered = now
+        self._filling = False
+        return items

@@ -1,0 +1,294 @@
+"""One WebRTC peer: a connection of aiortc's, and the conversation over it.
+
+Everything that the peer starts ends with `run`: its tasks, timers, sockets and the session.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from aiortc import (
+    RTCConfiguration,
+    RTCDataChannel,
+    RTCIceServer,
+    RTCPeerConnection,
+    RTCRtpSender,
+    RTCSessionDescription,
+)
+from aiortc.sdp import candidate_from_sdp
+
+from gateway.audio import LONGEST_MESSAGE_MS, AudioFormat
+from gateway.engine import Engine
+from gateway.transports.webrtc.addresses import Addresses, IceServer, with_public
+from gateway.transports.webrtc.jitter import CLOCK_HZ
+from gateway.transports.webrtc.offers import MOST_CANDIDATES, Offer, OfferError, screen, trickled
+from gateway.transports.webrtc.opus import SEND_RATE_HZ
+from gateway.transports.webrtc.receiving import Reception
+from gateway.transports.webrtc.sending import Transmission
+from gateway.transports.websocket import READY_AFTER_S, Connection, Media
+from gateway.transports.wire import Receiver
+from pipeline.frames import INPUT_RATE_HZ, Samples
+
+logger = logging.getLogger("parley.webrtc")
+
+CONNECT_S = 10.0
+"""A peer that is not connected so long after the answer never will be."""
+
+LOOK_EVERY_S = 5.0
+GONE_S = 15.0
+"""A peer of which no packet comes for so long has gone; ICE alone would take 30 s to notice."""
+
+LINGER_S = 0.3
+"""After the last word, what is on its way is still to be played and the last messages read."""
+
+CLOSE_S = 5.0
+MOST_HELD_MESSAGES = 50
+MOST_BUFFERED_BYTES = 1024 * 1024
+"""A peer that leaves so much of the data channel unread is dropped."""
+
+LONGEST_MESSAGE_CHARS = 64 * 1024
+
+
+class Peer:
+    """One peer. `answer` its offer, then `run` until it or the session is over.
+
+    It is the `Carrier` of its `Connection`: text goes over the data channel, audio as RTP.
+    """
+
+    def __init__(
+        self,
+        session_id: str,
+        engine: Engine,
+        addresses: Addresses,
+        ice_servers: Sequence[IceServer] = (),
+    ) -> None:
+        self.session_id = session_id
+        self._engine = engine
+        self._addresses = addresses
+        # aiortc asks Google's STUN server where none is named.
+        servers = [RTCIceServer(s.url, s.user, s.password) for s in ice_servers]
+        self._pc = RTCPeerConnection(RTCConfiguration(iceServers=servers))
+        self._offer: Offer | None = None
+        self._trickled = 0
+        self._channel: RTCDataChannel | None = None
+        self._before_channel: deque[str] = deque(maxlen=MOST_HELD_MESSAGES)
+        self._early: deque[str] = deque(maxlen=MOST_HELD_MESSAGES)
+        self._receiver: Receiver | None = None
+        self._heard_from = 0.0  # the microphone counts from this time on
+        self._reception: Reception | None = None
+        self._transmission: Transmission | None = None
+        self._ready = asyncio.Event()
+        self._gone = asyncio.Event()
+
+    # --- signalling --------------------------------------------------------------------------
+
+    async def answer(self, sdp: str) -> str:
+        """The answer to an offer, with all candidates in it. Raises `OfferError`."""
+        pc = self._pc
+        self._offer = offer = screen(sdp, public=self._addresses.is_public)
+        pc.on("connectionstatechange", self._changed)
+        pc.on("datachannel", self._opened)
+        try:
+            await pc.setRemoteDescription(RTCSessionDescription(offer.sdp, "offer"))
+            self._prepare()
+            await pc.setLocalDescription(await pc.createAnswer())
+        except OSError as error:
+            raise OfferError(f"no candidate could be gathered: {error.strerror}") from None
+        except Exception as error:  # aiortc's parser raises whatever comes to pass
+            logger.info("an offer was refused: %r", error)
+            raise OfferError("the offer cannot be understood") from None
+        return with_public(str(pc.localDescription.sdp), self._addresses.public)
+
+    def _prepare(self) -> None:
+        opus = [
+            codec
+            for codec in RTCRtpSender.getCapabilities("audio").codecs
+            if codec.mimeType.lower() == "audio/opus"
+        ]
+        for transceiver in self._pc.getTransceivers():
+            if transceiver.kind != "audio":
+                transceiver.direction = "inactive"
+                continue
+            inside: Any = transceiver
+            transceiver.setCodecPreferences(opus)
+            inside._codecs = [c for c in inside._codecs if c.mimeType.lower() == "audio/opus"]
+            transceiver.direction = "sendrecv"
+            self._transmission = Transmission(transceiver.sender)
+            self._reception = Reception(transceiver.receiver, self._hear)
+
+    async def trickle(self, fragment: str) -> None:
+        """More candidates of the peer's. Raises `OfferError`."""
+        assert self._offer is not None
+        public = self._addresses.is_public
+        for text in trickled(fragment, ufrag=self._offer.ufrag, public=public):
+            self._trickled += 1
+            if self._trickled > MOST_CANDIDATES or self._gone.is_set():
+                return
+            try:
+                candidate = candidate_from_sdp(text)
+                candidate.sdpMid = self._offer.mid
+                await self._pc.addIceCandidate(candidate)
+            except ValueError as error:  # it said before that no more would come
+                logger.debug("a candidate was left out: %s", error)
+
+    def _changed(self) -> None:
+        state = self._pc.connectionState
+        if state in ("failed", "closed"):
+            self.hang_up()
+        elif state == "connected" and self._offer is not None and not self._offer.has_channel:
+            self._ready.set()
+
+    def _opened(self, channel: RTCDataChannel) -> None:
+        if self._channel is not None:
+            return  # one is enough
+        self._channel = channel
+        channel.on("message", self._told)
+        channel.on("close", self.hang_up)
+        while self._before_channel:
+            self.send_text(self._before_channel.popleft())
+        self._ready.set()
+
+    # --- life --------------------------------------------------------------------------------
+
+    def hang_up(self) -> None:
+        """End it; `run` returns when what was said has been stored. Idempotent."""
+        self._gone.set()
+        self._ready.set()
+
+    async def run(self) -> None:
+        """Hold the conversation and close the connection, however it ends."""
+        try:
+            try:
+                async with asyncio.timeout(CONNECT_S):
+                    await self._ready.wait()
+            except TimeoutError:
+                if self._pc.connectionState != "connected":
+                    logger.info("session %s: the peer never connected", self.session_id)
+                    return
+            if self._gone.is_set():
+                return
+            watch = asyncio.create_task(self._watch())
+            try:
+                await self._converse()
+            finally:
+                watch.cancel()
+                await asyncio.wait([watch])
+        finally:
+            await self.close()
+
+    async def _converse(self) -> None:
+        transmission = self._transmission
+        assert transmission is not None
+        media = Media(
+            audio_in=AudioFormat("pcm_s16le", INPUT_RATE_HZ),
+            audio_out=AudioFormat("pcm_s16le", SEND_RATE_HZ),
+            encoding="opus",
+            rate_hz=CLOCK_HZ,
+            flush=transmission.flush,
+        )
+        await Connection(self, self.session_id, self._engine, media).run(self._disconnected)
+        try:
+            async with asyncio.timeout(LINGER_S):
+                await self._gone.wait()
+        except TimeoutError:
+            pass
+
+    async def _disconnected(self) -> dict[str, Any]:
+        await self._gone.wait()
+        return {"type": "websocket.disconnect"}
+
+    async def _watch(self) -> None:
+        """Hang up where nothing at all has come for `GONE_S`."""
+        loop = asyncio.get_running_loop()
+        seen, at = -1, loop.time()
+        while True:
+            await asyncio.sleep(LOOK_EVERY_S)
+            packets = self._packets()
+            if packets != seen:
+                seen, at = packets, loop.time()
+            elif loop.time() - at >= GONE_S:
+                logger.info("session %s: nothing comes from the peer", self.session_id)
+                self.hang_up()
+                return
+
+    def _packets(self) -> int:
+        inside: Any = self._pc.getTransceivers()[0].receiver.transport
+        return int(inside._RTCDtlsTransport__rx_packets)
+
+    async def close(self) -> None:
+        """Give back everything: timers, tasks, sockets. Idempotent."""
+        self.hang_up()
+        if self._reception is not None:
+            self._reception.close()
+        try:
+            async with asyncio.timeout(CLOSE_S):
+                await self._pc.close()
+        except TimeoutError:
+            logger.error("session %s: the connection does not close", self.session_id)
+
+    # --- from the peer -----------------------------------------------------------------------
+
+    def attach(self, receiver: Receiver) -> None:
+        """Messages go to `receiver` from now on, those that came before at once."""
+        self._receiver = receiver
+        if self._early:
+            self._heard_from = 0.0
+        else:  # audio is faster than `hello`, and would count as the first message
+            self._heard_from = asyncio.get_running_loop().time() + READY_AFTER_S
+        while self._early:
+            self._tell(receiver, self._early.popleft())
+
+    def _told(self, message: str | bytes) -> None:
+        if isinstance(message, bytes):
+            message = "audio does not travel on the data channel"  # and that is not JSON
+        if self._receiver is None:
+            self._early.append(message)
+        else:
+            self._tell(self._receiver, message)
+
+    def _tell(self, receiver: Receiver, message: str) -> None:
+        if len(message) > LONGEST_MESSAGE_CHARS:
+            logger.info("session %s: a message is too long", self.session_id)
+            self.hang_up()
+        else:
+            self._heard_from = 0.0
+            receiver.on_text(message.encode(errors="replace"))
+
+    def _hear(self, pcm: Samples) -> None:
+        if self._receiver is None or asyncio.get_running_loop().time() < self._heard_from:
+            return  # nothing is asked yet
+        longest = INPUT_RATE_HZ * LONGEST_MESSAGE_MS // 1000
+        for start in range(0, len(pcm), longest):
+            self._receiver.on_audio(pcm[start : start + longest].astype("<i2").tobytes())
+
+    def pause(self) -> None:
+        """RTP cannot be held back; the inlet is bounded."""
+
+    def resume(self) -> None:
+        pass
+
+    # --- to the peer -------------------------------------------------------------------------
+
+    @property
+    def open(self) -> bool:
+        return not self._gone.is_set()
+
+    def send_text(self, text: str) -> None:
+        """Send a message, or keep the last of them until there is a channel."""
+        channel = self._channel
+        if channel is None:
+            self._before_channel.append(text)
+        elif channel.readyState == "open" and self.open:
+            if channel.bufferedAmount > MOST_BUFFERED_BYTES:
+                logger.info("session %s: the peer does not read", self.session_id)
+                self.hang_up()
+                return
+            channel.send(text)
+
+    def send_audio(self, data: bytes) -> None:
+        """Send one frame of reply audio when it is due."""
+        if self._transmission is not None:
+            self._transmission.push(np.frombuffer(data, "<i2"))

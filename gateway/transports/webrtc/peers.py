@@ -1,0 +1,126 @@
+"""All WebRTC peers of a process: who may come in, and that all of them leave."""
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import aioice.ice
+
+from gateway.engine import Engine
+from gateway.transports.webrtc.addresses import Addresses, IceServer
+from gateway.transports.webrtc.peer import Peer
+
+logger = logging.getLogger("parley.webrtc")
+
+ANSWER_S = 8.0
+"""How long an answer may take: aiortc gives a STUN or TURN server five seconds."""
+
+END_S = 10.0
+
+
+class Refused(Exception):
+    """No peer can come in now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A peer that has its answer."""
+
+    id: str
+    sdp: str
+
+
+class Peers:
+    """Use it as an async context manager inside the engine's; leaving it ends every peer."""
+
+    def __init__(
+        self, engine: Engine, addresses: Addresses, ice_servers: tuple[IceServer, ...] = ()
+    ) -> None:
+        self.ice_servers = ice_servers
+        self._engine = engine
+        self._addresses = addresses
+        self._live: dict[str, tuple[Peer, asyncio.Task[None]]] = {}  # bounded by max_sessions
+        self._found: Callable[..., list[str]] | None = None
+
+    def __len__(self) -> int:
+        return len(self._live)
+
+    async def __aenter__(self) -> "Peers":
+        if self._addresses.local:
+            # The one place where aioice asks; it leaves the loopback address out.
+            inside: Any = aioice.ice
+            self._found = inside.get_host_addresses
+            inside.get_host_addresses = self._host_addresses
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        for peer, _ in self._live.values():
+            peer.hang_up()
+        tasks = [task for _, task in self._live.values()]
+        if tasks:
+            _, late = await asyncio.wait(tasks, timeout=END_S)
+            for task in late:
+                task.cancel()
+            if late:
+                await asyncio.wait(late)
+        if self._found is not None:
+            inside: Any = aioice.ice
+            inside.get_host_addresses = self._found
+
+    def _host_addresses(self, use_ipv4: bool, use_ipv6: bool) -> list[str]:
+        return [a for a in self._addresses.local if (use_ipv6 if ":" in a else use_ipv4)]
+
+    async def answer(self, session_id: str, sdp: str) -> Answered:
+        """Answer an offer and hold the conversation from then on.
+
+        Raises `OfferError`, and `Refused` where there is no place or no answer in time.
+        """
+        refusal = self._engine.refusal()
+        if refusal is not None:
+            raise Refused(refusal)
+        with ExitStack() as place:
+            place.enter_context(self._engine.connected())
+            peer = Peer(session_id, self._engine, self._addresses, self.ice_servers)
+            try:
+                async with asyncio.timeout(ANSWER_S):
+                    answer = await peer.answer(sdp)
+            except TimeoutError:
+                await peer.close()
+                raise Refused("no answer could be made in time") from None
+            except BaseException:
+                await peer.close()
+                raise
+            peer_id = secrets.token_urlsafe(16)
+            hold = self._hold(peer_id, peer, place.pop_all())
+            self._live[peer_id] = (peer, asyncio.create_task(hold))
+        return Answered(peer_id, answer)
+
+    async def _hold(self, peer_id: str, peer: Peer, place: ExitStack) -> None:
+        try:
+            await peer.run()
+        except Exception:
+            logger.exception("session %s: the peer failed", peer.session_id)
+        finally:
+            place.close()
+            del self._live[peer_id]
+
+    def find(self, session_id: str, peer_id: str) -> Peer | None:
+        """A peer that is live, None where there is none."""
+        found = self._live.get(peer_id)
+        return found[0] if found is not None and found[0].session_id == session_id else None
+
+    def hang_up(self, session_id: str, peer_id: str) -> bool:
+        """End a peer; False where there is none."""
+        peer = self.find(session_id, peer_id)
+        if peer is not None:
+            peer.hang_up()
+        return peer is not None
+
+    def session_of(self, peer_id: str) -> str | None:
+        """The session that a live peer is in."""
+        found = self._live.get(peer_id)
+        return None if found is None else found[0].session_id

@@ -1,0 +1,192 @@
+"""Chromium without a window, driven through its DevTools protocol: as much as the tests need."""
+
+import base64
+import itertools
+import json
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from websockets.sync.client import ClientConnection, connect
+
+PROGRAM = shutil.which("chromium")
+
+FLAGS = (
+    "--headless=new",
+    "--no-sandbox",  # tests run as root in containers, where it cannot start
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--hide-scrollbars",
+    "--remote-debugging-port=0",
+    "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",
+)
+ANSWER_S = 15.0
+
+
+class Page:
+    """One tab. What goes wrong in it is collected: `troubles`, and `hosts` that were asked."""
+
+    def __init__(self, wire: ClientConnection) -> None:
+        self._wire = wire
+        self._ids = itertools.count(1)
+        self._session: str | None = None
+        self.troubles: list[str] = []
+        self.hosts: set[str] = set()
+        target = self.call("Target.createTarget", url="about:blank")["targetId"]
+        attached = self.call("Target.attachToTarget", targetId=target, flatten=True)
+        self._session = attached["sessionId"]
+        for domain in ("Page", "Runtime", "Log", "Network"):
+            self.call(f"{domain}.enable")
+
+    def call(self, method: str, **parameters: Any) -> dict[str, Any]:
+        """One command; its result. Raises `RuntimeError` with what Chromium says instead."""
+        number = next(self._ids)
+        message: dict[str, Any] = {"id": number, "method": method, "params": parameters}
+        if self._session is not None:
+            message["sessionId"] = self._session
+        self._wire.send(json.dumps(message))
+        while True:
+            answer = json.loads(self._wire.recv(timeout=ANSWER_S))
+            if answer.get("id") == number:
+                break
+            self._notice(answer)
+        if "error" in answer:
+            raise RuntimeError(f"{method}: {answer['error']['message']}")
+        result: dict[str, Any] = answer["result"]
+        return result
+
+    def _notice(self, event: dict[str, Any]) -> None:
+        about = event.get("params", {})
+        match event.get("method"):
+            case "Runtime.consoleAPICalled" if about["type"] in ("error", "warning", "assert"):
+                said = [str(a.get("value", a.get("description"))) for a in about["args"]]
+                self.troubles.append(f"console.{about['type']}: {' '.join(said)}")
+            case "Runtime.exceptionThrown":
+                details = about["exceptionDetails"]
+                thrown = details.get("exception", {}).get("description", details["text"])
+                self.troubles.append(f"exception: {thrown}")
+            case "Log.entryAdded" if about["entry"]["level"] in ("error", "warning"):
+                entry = about["entry"]  # violations of the content security policy are among these
+                self.troubles.append(f"{entry['source']}: {entry['text']} {entry.get('url', '')}")
+            case "Network.requestWillBeSent":
+                self._ask(about["request"]["url"])
+            case "Network.webSocketCreated":
+                self._ask(about["url"])
+
+    def _ask(self, url: str) -> None:
+        if not url.startswith(("data:", "about:", "blob:")):
+            self.hosts.add(url.split("/")[2])
+
+    def open(self, url: str) -> None:
+        self.call("Page.navigate", url=url)
+        self.until("document.readyState === 'complete'")
+
+    def look(self, script: str) -> Any:
+        """The value of an expression, which may be a promise. No user gesture goes with it."""
+        result = self.call(
+            "Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True
+        )
+        if "exceptionDetails" in result:
+            raise RuntimeError(result["exceptionDetails"]["exception"]["description"])
+        return result["result"].get("value")
+
+    def until(self, script: str, seconds: float = 15.0) -> Any:
+        """The first true value of an expression. Raises `TimeoutError`."""
+        deadline = time.monotonic() + seconds
+        while not (value := self.look(script)):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"never true in {seconds:g} s: {script}; {self.troubles}")
+            time.sleep(0.05)
+        return value
+
+    def click(self, selector: str) -> None:
+        """With the mouse, as a person does: only that is a gesture to the page."""
+        self.look(f"document.querySelector('{selector}').scrollIntoView({{block: 'center'}})")
+        box = self.look(
+            "(({x, y, width, height}) => [x + width / 2, y + height / 2])"
+            f"(document.querySelector('{selector}').getBoundingClientRect())"
+        )
+        for kind in ("mousePressed", "mouseReleased"):
+            self.call(
+                "Input.dispatchMouseEvent",
+                type=kind,
+                x=box[0],
+                y=box[1],
+                button="left",
+                clickCount=1,
+            )
+
+    def type(self, text: str) -> None:
+        """Into whatever has the focus."""
+        self.call("Input.insertText", text=text)
+
+    def press(self, key: str, code: int) -> None:
+        text = {"text": "\r"} if key == "Enter" else {}
+        for kind in ("keyDown", "keyUp"):
+            self.call(
+                "Input.dispatchKeyEvent",
+                type=kind,
+                key=key,
+                code=key,
+                windowsVirtualKeyCode=code,
+                **(text if kind == "keyDown" else {}),
+            )
+
+    def refuse(self, permission: str) -> None:
+        """The person says no when a page asks for it."""
+        self.call("Browser.setPermission", permission={"name": permission}, setting="denied")
+
+    def size(self, width: int, height: int, *, dark: bool = False) -> None:
+        """How large the window is, and which colours the person prefers."""
+        self.call(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=1,
+            mobile=width < 600,
+        )
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        self.call("Emulation.setEmulatedMedia", features=[scheme])
+
+    def screenshot(self, path: Path, *, whole: bool = False) -> None:
+        shot = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=whole)
+        path.write_bytes(base64.b64decode(shot["data"]))
+
+
+@contextmanager
+def chromium(folder: Path, *flags: str) -> Iterator[Page]:
+    """A page in a Chromium of its own, whose profile is in `folder`."""
+    assert PROGRAM is not None
+    profile = folder / "profile"
+    command = [PROGRAM, *FLAGS, *flags, f"--user-data-dir={profile}", "about:blank"]
+    with (folder / "chromium.log").open("w") as log:
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+    try:
+        port, path = _address(profile / "DevToolsActivePort", process)
+        with connect(f"ws://127.0.0.1:{port}{path}", max_size=None, proxy=None) as wire:
+            yield Page(wire)
+    finally:
+        process.terminate()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _address(file: Path, process: "subprocess.Popen[bytes]") -> tuple[str, str]:
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline and process.poll() is None:
+        if file.exists() and len(lines := file.read_text().splitlines()) == 2:
+            return lines[0], lines[1]
+        time.sleep(0.05)
+    log = (file.parents[1] / "chromium.log").read_text()
+    raise RuntimeError(f"chromium did not start:\n{log[-2000:]}")

@@ -1,0 +1,56 @@
+"""A gateway in a process of its own, on a port of its own."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+
+ROOT = Path(__file__).parents[2]
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+        return port
+
+
+@contextmanager
+def gateway(folder: Path, port: int, *options: str, **settings: str) -> Iterator[None]:
+    """`parley serve` with the offline engines, answering; its data and its log are in `folder`."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PARLEY_")}
+    chosen = {"PARLEY_STT": "pocketsphinx", "PARLEY_LLM": "scripted", "PARLEY_PORT": str(port)}
+    with (folder / "log").open("a") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "gateway.cli", "serve", *options],
+            cwd=ROOT,
+            env=kept | chosen | {"PARLEY_DATA_DIR": str(folder / "var")} | settings,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+        )
+    scheme = "https" if "--tls-cert" in options else "http"
+    try:
+        for _ in range(300):
+            try:
+                httpx.get(f"{scheme}://127.0.0.1:{port}/health/live", trust_env=False, verify=False)
+                break
+            except httpx.TransportError:
+                assert process.poll() is None, (folder / "log").read_text()
+                time.sleep(0.1)
+        yield
+    finally:
+        process.send_signal(signal.SIGINT)
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()

@@ -1,0 +1,119 @@
+import json
+import re
+import tomllib
+from pathlib import Path
+
+import httpx
+import pytest
+
+from gateway.rest.static import FOLDER, read_folder, static_operations
+from tests.gateway.rest.service import Rest, refused
+
+ROOT = Path(__file__).parents[3]
+
+
+def told(text: str) -> dict[str, list[str]]:
+    """A content security policy, by directive."""
+    parts = (directive.split() for directive in text.split(";"))
+    return {name: values for name, *values in parts}
+
+
+def test_the_page_and_everything_it_names_is_served(rest: Rest) -> None:
+    async def story(client: httpx.AsyncClient) -> None:
+        page = await client.get("/")
+        assert page.headers["content-type"] == "text/html; charset=utf-8"
+        named = set(re.findall(r'(?:src|href)="(/[^"]*)"', page.text))
+        assert {"/static/main.js", "/static/style.css", "/static/icon.svg"} == named
+        scripts = {"main.js", "capture-worklet.js", "playback-worklet.js"}
+        while scripts:
+            answer = await client.get(f"/static/{(name := scripts.pop())}")
+            assert (name, 200) == (name, answer.status_code)
+            assert answer.headers["content-type"] == "text/javascript; charset=utf-8"
+            scripts |= set(re.findall(r'from "\./([^"]+)"', answer.text))
+
+    rest.run(static_operations(), story)
+
+
+def test_the_policy_admits_files_of_this_server_and_nothing_in_the_page(rest: Rest) -> None:
+    async def story(client: httpx.AsyncClient) -> None:
+        page = await client.get("/")
+        policy = told(page.headers["content-security-policy"])
+        assert policy["default-src"] == ["'none'"]
+        sources = {source for name, values in policy.items() for source in values if "src" in name}
+        assert sources == {"'none'", "'self'"}
+        assert re.search(r"<script(?![^>]*\ssrc=)|<style|\sstyle=|\son\w+=", page.text) is None
+        assert page.headers["permissions-policy"].startswith("microphone=(self)")
+
+    rest.run(static_operations(), story)
+
+
+def test_nothing_of_the_page_comes_from_elsewhere() -> None:
+    for path in FOLDER.iterdir():
+        text = path.read_text(encoding="utf-8").replace("http://www.w3.org/2000/svg", "")
+        assert (path.name, None) == (path.name, re.search(r"(https?:)?//[a-z0-9-]+\.[a-z]", text))
+
+
+def test_what_a_browser_has_is_not_sent_again(rest: Rest) -> None:
+    async def story(client: httpx.AsyncClient) -> None:
+        first = await client.get("/static/style.css")
+        assert first.headers["cache-control"] == "no-cache"
+        for etag in (first.headers["etag"], f'"x", W/{first.headers["etag"]}'):
+            again = await client.get("/static/style.css", headers={"if-none-match": etag})
+            assert (again.status_code, again.content) == (304, b"")
+            assert again.headers["etag"] == first.headers["etag"]
+        other = await client.get("/static/style.css", headers={"if-none-match": '"x"'})
+        assert (other.status_code, other.content) == (200, first.content)
+
+    rest.run(static_operations(), story)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/static/",
+        "/static/none.js",
+        "/static/..%2fapp.py",
+        "/static/..%2f..%2fpyproject.toml",
+        "/faces/mira/..%2f..%2f__init__.py",
+        "/faces/nobody/face.svg",
+    ],
+)
+def test_nothing_else_is_served(rest: Rest, path: str) -> None:
+    async def story(client: httpx.AsyncClient) -> None:
+        assert refused(await client.get(path))[:2] == (404, "not_found")
+
+    rest.run(static_operations(), story)
+
+
+def test_a_face_that_a_designer_adds_is_listed_and_served(rest: Rest, tmp_path: Path) -> None:
+    ada = tmp_path / "ada"
+    ada.mkdir()
+    manifest = {"format": "parley-face/1", "name": "Ada", "description": "A drawing"}
+    (ada / "face.json").write_text(json.dumps(manifest))
+    (ada / "face.svg").write_text("<svg/>")
+    (ada / "notes.txt").write_text("not for the page")
+
+    async def story(client: httpx.AsyncClient) -> None:
+        listed = (await client.get("/faces")).json()
+        assert listed == {"faces": [{"id": "ada", "name": "Ada", "description": "A drawing"}]}
+        drawing = await client.get("/faces/ada/face.svg")
+        assert (drawing.text, drawing.headers["content-type"]) == ("<svg/>", "image/svg+xml")
+        assert "script-src 'self'" in drawing.headers["content-security-policy"]
+        assert refused(await client.get("/faces/ada/notes.txt"))[:2] == (404, "not_found")
+
+    rest.run(static_operations(faces=tmp_path), story)
+
+
+def test_a_server_without_faces_serves_the_page_all_the_same(rest: Rest, tmp_path: Path) -> None:
+    async def story(client: httpx.AsyncClient) -> None:
+        assert (await client.get("/faces")).json() == {"faces": []}
+        assert (await client.get("/")).status_code == 200
+
+    rest.run(static_operations(faces=tmp_path / "none"), story)
+
+
+def test_the_page_is_installed() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    patterns = project["tool"]["setuptools"]["package-data"]["gateway"]
+    installed = {path.name for pattern in patterns for path in (ROOT / "gateway").glob(pattern)}
+    assert set(read_folder(FOLDER)) <= installed

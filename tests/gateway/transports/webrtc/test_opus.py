@@ -1,0 +1,78 @@
+"""Opus in both directions, and what stands where packets are lost."""
+
+import numpy as np
+import pytest
+
+from gateway.transports.webrtc.jitter import Heard, Missing, duration
+from gateway.transports.webrtc.opus import FRAME, SEND_RATE_HZ, Concealer, Decoder, Encoder
+from pipeline.frames import Samples
+
+
+def tone(hz: float, seconds: float, rate_hz: int) -> Samples:
+    at = np.arange(int(seconds * rate_hz)) / rate_hz
+    return (8000 * np.sin(2 * np.pi * hz * at)).astype(np.int16)
+
+
+def packets(pcm: Samples) -> list[bytes]:
+    encoder = Encoder()
+    return [encoder.encode(pcm[at : at + FRAME]) for at in range(0, len(pcm), FRAME)]
+
+
+def pitch(pcm: Samples, rate_hz: int) -> float:
+    spectrum = np.abs(np.fft.rfft(pcm * np.hanning(len(pcm))))
+    return float(np.argmax(spectrum)) * rate_hz / len(pcm)
+
+
+def test_a_tone_survives_encoding_and_decoding() -> None:
+    sent = packets(tone(440, 1.0, SEND_RATE_HZ))
+    assert {duration(packet) for packet in sent} == {960}
+    assert 2500 < sum(map(len, sent)) < 4500, "24 to 32 kb/s"
+    decoder = Decoder()
+    heard = np.concatenate([decoder.decode([Heard(packet)]) for packet in sent])
+    assert len(heard) == pytest.approx(16_000, abs=40)
+    steady = heard[4000:]
+    assert pitch(steady, 16_000) == pytest.approx(440, abs=3)
+    assert np.abs(steady).max() == pytest.approx(8000, rel=0.1)
+
+
+def test_a_short_last_frame_is_filled_up() -> None:
+    assert duration(Encoder().encode(tone(440, 0.005, SEND_RATE_HZ))) == 960
+
+
+@pytest.mark.parametrize("payload", [b"", b"\x03", b"\xff\x00" * 600, bytes([31 << 3 | 3, 50])])
+def test_what_is_no_opus_is_concealed_and_the_next_packet_is_heard(payload: bytes) -> None:
+    decoder = Decoder()
+    first, *rest = packets(tone(440, 0.4, SEND_RATE_HZ))
+    decoder.decode([Heard(first)])
+    assert len(decoder.decode([Heard(payload)])) == 320
+    heard = np.concatenate([decoder.decode([Heard(packet)]) for packet in rest])
+    assert pitch(heard[1600:], 16_000) == pytest.approx(440, abs=5)
+
+
+def test_nothing_decodes_to_nothing() -> None:
+    assert len(Decoder().decode([])) == 0
+
+
+def test_a_lost_packet_continues_the_tone_and_fades() -> None:
+    concealer = Concealer()
+    concealer.heard(tone(200, 0.1, 16_000))
+    gap = concealer.conceal(320)
+    expected = tone(200, 0.12, 16_000)[-320:] * (1 - np.arange(320) / 960)
+    assert np.abs(gap - expected).max() < 300
+    later = np.concatenate([concealer.conceal(320), concealer.conceal(320), concealer.conceal(320)])
+    assert (np.abs(later[:160]).max() > 3000, np.abs(later[640:]).max()) == (True, 0)
+
+
+def test_silence_that_was_never_sent_is_silence() -> None:
+    decoder = Decoder()
+    for packet in packets(tone(440, 0.2, SEND_RATE_HZ)):
+        decoder.decode([Heard(packet)])
+    assert decoder.decode([Missing(9600, lost=False)]).tolist() == [0] * 3200
+
+
+def test_a_gap_has_the_length_of_what_was_lost() -> None:
+    decoder = Decoder()
+    sent = packets(tone(440, 0.2, SEND_RATE_HZ))
+    decoder.decode([Heard(sent[0])])
+    heard = decoder.decode([Missing(1920, lost=True), Heard(sent[3])])
+    assert len(heard) == 640 + 320

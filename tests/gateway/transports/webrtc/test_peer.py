@@ -1,0 +1,505 @@
+"""Whole conversations over WebRTC: a client of aiortc's, a real server, scripted stages."""
+
+import asyncio
+import os
+import re
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+from aiortc import RTCSessionDescription
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pydantic import SecretStr
+
+from gateway.transports.webrtc import peer
+from gateway.transports.webrtc.addresses import Addresses
+from gateway.transports.webrtc.peers import Answered, Peers
+from stages.fakes import FakeSynthesizer
+from tests.gateway.transports.webrtc.conftest import Browser, Doorway
+
+SDP = {"content-type": "application/sdp"}
+FRAGMENT = {"content-type": "application/trickle-ice-sdpfrag"}
+
+
+def test_two_turns_are_held_over_webrtc(doorway: Doorway) -> None:
+    async def story() -> None:
+        async with doorway.browser() as browser:
+            ready = await browser.until("ready")
+            assert (ready["audio_in"], ready["audio_out"]) == (
+                {"encoding": "opus", "rate": 48000, "channels": 1},
+                {"encoding": "opus", "rate": 48000},
+            )
+            assert "Question 1" in (await browser.until("reply.done", turn=0))["heard"]
+            browser.microphone.speak(500)
+            transcript = await browser.until("transcript", turn=1, final=True)
+            assert transcript["text"] == "I like to build things that last"
+            assert (await browser.until("reply.done", turn=1))["interrupted"] is False
+            assert await browser.until("interview", currentQuestion=2)
+            browser.microphone.speak(500)
+            assert (await browser.until("reply.done", turn=2))["interrupted"] is False
+            assert max(peak for _, peak in browser.loudness) > 1000
+            assert [m["seq"] for m in browser.messages] == [*range(1, len(browser.messages) + 1)]
+
+    doorway.run(story)
+
+
+def test_an_interrupted_reply_falls_silent_and_nothing_of_it_follows(doorway: Doorway) -> None:
+    doorway.synthesizer = FakeSynthesizer(ms_per_word=400)
+
+    async def story() -> None:
+        async with doorway.browser() as browser:
+            await browser.until("reply.started", turn=0)
+            while not any(peak > 1000 for _, peak in browser.loudness[-3:]):
+                await asyncio.sleep(0.02)
+            (live, _), *_ = doorway.peers()._live.values()
+            transmission = live._transmission
+            assert transmission is not None
+            browser.say(type="interrupt")
+            await browser.until("clear", turn=0)
+            assert transmission.waiting == 0
+            heard = len(browser.loudness)
+            while len(browser.loudness) < heard + 12:
+                await asyncio.sleep(0.02)
+            # aiortc's receiver holds 80 ms, and an Opus decoder rings for a little.
+            assert max(peak for _, peak in browser.loudness[heard + 8 :]) < 200
+
+    doorway.run(story)
+
+
+def test_an_interview_that_is_over_ends_the_connection(doorway: Doorway) -> None:
+    async def story() -> None:
+        interview = {"role": "data analyst", "totalQuestions": 1}
+        async with doorway.browser(interview=interview) as browser:
+            await browser.until("reply.done", turn=0)
+            browser.say(type="text", text="I would look at the raw numbers first of all")
+            await browser.until("interview", isComplete=True)
+            await asyncio.wait_for(browser.closed.wait(), 10)
+            await emptied(doorway)
+
+    doorway.run(story)
+
+
+def test_what_is_no_message_is_answered_and_the_conversation_goes_on(doorway: Doorway) -> None:
+    async def story() -> None:
+        async with doorway.browser() as browser:
+            await browser.until("ready")
+            assert browser.channel is not None
+            browser.channel.send(b"\x00\x01")
+            await browser.until("error", code="bad_json")
+            browser.say(type="hello", version=1)
+            await browser.until("error", code="unexpected_hello")
+            browser.say(type="ping", t=7)
+            assert (await browser.until("pong"))["t"] == 7
+
+    doorway.run(story)
+
+
+def test_a_message_without_end_ends_the_connection(doorway: Doorway) -> None:
+    async def story() -> None:
+        async with doorway.browser() as browser:
+            await browser.until("ready")
+            browser.say(type="text", text="x" * 70_000)
+            await emptied(doorway)
+
+    doorway.run(story)
+
+
+def test_who_has_no_channel_is_heard_and_spoken_to(doorway: Doorway) -> None:
+    async def story() -> None:
+        browser = Browser(doorway, channel=False)
+        try:
+            await browser.connect()
+            while not any(peak > 1000 for _, peak in browser.loudness):
+                await asyncio.sleep(0.02)
+        finally:
+            await browser.close()
+        await emptied(doorway)
+
+    doorway.run(story)
+
+
+def test_a_browser_that_hides_its_addresses_is_reached(doorway: Doorway) -> None:
+    """Before it may use the microphone, a browser names only mDNS hosts."""
+
+    async def story() -> None:
+        browser = Browser(doorway)
+        browser.conceal = lambda offer: re.sub(
+            r"(udp \d+ )[0-9.]+( \d+ typ)", r"\1x.local\2", offer
+        )
+        try:
+            await browser.connect()
+            await browser.until("ready")
+        finally:
+            await browser.close()
+
+    doorway.run(story)
+
+
+def test_a_server_that_ends_hangs_up(doorway: Doorway) -> None:
+    async def story() -> None:
+        browser = Browser(doorway)
+        engine = doorway.app.state.engine
+        async with Peers(engine, Addresses(("127.0.0.1",))) as peers:
+            answered = await peers.answer("e", await browser.offer())
+            answer = RTCSessionDescription(answered.sdp, "answer")
+            await browser.pc.setRemoteDescription(answer)
+            await browser.until("ready")
+            assert (len(peers), engine.live) == (1, 1)
+        assert (len(peers), engine.live) == (0, 0)
+        await asyncio.wait_for(browser.closed.wait(), 10)
+        await browser.close()
+
+    doorway.run(story)
+
+
+def test_a_peer_that_does_not_read_is_dropped(
+    doorway: Doorway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(peer, "MOST_BUFFERED_BYTES", -1)
+
+    async def story() -> None:
+        async with doorway.browser() as browser:
+            await asyncio.wait_for(browser.closed.wait(), 10)
+        await emptied(doorway)
+
+    doorway.run(story)
+
+
+def test_a_session_that_is_taken_says_so(doorway: Doorway) -> None:
+    async def story() -> None:
+        async with doorway.browser("one") as first:
+            await first.until("ready")
+            async with doorway.browser("one") as second:
+                error = await second.until("error")
+                assert (error["code"], error["fatal"]) == ("already_connected", True)
+
+    doorway.run(story)
+
+
+# --- signalling --------------------------------------------------------------------------------
+
+
+def test_the_json_form_answers_and_replaces(doorway: Doorway) -> None:
+    async def story() -> None:
+        browser = Browser(doorway)
+        async with httpx.AsyncClient(base_url=doorway.url) as client:
+            body = {"sdp": await browser.offer(), "type": "offer"}
+            made = (await client.post("/api/offer", json=body)).json()
+            assert made["type"] == "answer"
+            assert "127.0.0.1" in made["sdp"]
+            again = (await client.post("/api/offer", json=body | {"pc_id": made["pc_id"]})).json()
+            assert again["session_id"] == made["session_id"]
+            assert again["pc_id"] != made["pc_id"]
+            path = f"/webrtc/{made['session_id']}"
+            assert (await client.delete(f"{path}/{again['pc_id']}")).status_code == 200
+            await emptied(doorway)
+            assert (await client.delete(f"{path}/{again['pc_id']}")).status_code == 404
+        await browser.close()
+
+    doorway.run(story)
+
+
+def test_candidates_may_trickle_in(doorway: Doorway) -> None:
+    async def story() -> None:
+        browser = Browser(doorway)
+        lines = (await browser.offer()).splitlines()
+        trickle = [line for line in lines if line.startswith("a=candidate")][:1]
+        ufrag = next(line for line in lines if line.startswith("a=ice-ufrag"))
+        bare = [x for x in lines if not x.startswith(("a=candidate", "a=end-of"))]
+        async with httpx.AsyncClient(base_url=doorway.url) as client:
+            made = await client.post("/webrtc/t", content="\r\n".join([*bare, ""]), headers=SDP)
+            assert made.status_code == 201
+            where = made.headers["location"]
+            body = "\r\n".join([ufrag, *trickle, ""])
+            added = await client.patch(where, content=body, headers=FRAGMENT)
+            assert (added.status_code, added.content) == (204, b"")
+            restart = await client.patch(where, content="a=ice-ufrag:other\r\n", headers=FRAGMENT)
+            assert restart.status_code == 422
+            (live, _), *_ = doorway.peers()._live.values()
+            inside: Any = live._pc.getTransceivers()[0].receiver.transport.transport
+            assert "127.0.0.1" in [c.ip for c in inside.getRemoteCandidates()]
+        await browser.close()
+
+    doorway.run(story)
+
+
+def test_how_whip_is_spoken(doorway: Doorway) -> None:
+    async def story() -> None:
+        async with httpx.AsyncClient(base_url=doorway.url) as client:
+            options = await client.options("/webrtc/x")
+            assert options.status_code == 204
+            assert options.headers["accept-post"] == "application/sdp"
+            plain = await client.post("/webrtc/x", content="v=0")
+            assert plain.status_code == 415
+            large = await client.post("/webrtc/x", content="v" * 20_000, headers=SDP)
+            assert large.status_code == 413
+            nobody = await client.post("/webrtc/a b", content="v=0", headers=SDP)
+            assert nobody.status_code == 404
+            bad = await client.post("/webrtc/x", content="v=0\r\n", headers=SDP)
+            assert (bad.status_code, bad.json()["code"]) == (400, "invalid_offer")
+            binary = await client.post("/webrtc/x", content=b"\xff\xfe", headers=SDP)
+            assert binary.status_code == 400
+
+    doorway.run(story)
+
+
+def test_a_gateway_without_the_extra_says_what_to_install(
+    doorway: Doorway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.rest.webrtc.find_spec", lambda name: None)
+
+    async def story() -> None:
+        async with httpx.AsyncClient(base_url=doorway.url) as client:
+            refused = await client.post("/webrtc/x", content="v=0", headers=SDP)
+            assert (refused.status_code, refused.json()["code"]) == (503, "webrtc_not_installed")
+            assert "parley-gateway[webrtc]" in refused.json()["detail"]
+
+    doorway.run(story)
+
+
+def test_ice_servers_are_told_with_the_answer(
+    doorway: Doorway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    doorway.settings["ice_servers"] = SecretStr("stun:127.0.0.1:9")
+
+    async def answered(*_: object) -> Answered:
+        """A real answer would wait five seconds for the server that is not there."""
+        return Answered("p", "v=0")
+
+    monkeypatch.setattr("gateway.rest.webrtc._answered", answered)
+
+    async def story() -> None:
+        async with httpx.AsyncClient(base_url=doorway.url) as client:
+            made = await client.post("/webrtc/x", content="v=0", headers=SDP)
+            assert made.headers["location"] == "/webrtc/x/p"
+            assert made.headers["link"] == '<stun:127.0.0.1:9>; rel="ice-server"'
+
+    doorway.run(story)
+
+
+def test_an_answer_that_takes_too_long_is_given_up(
+    doorway: Doorway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def for_ever(self: peer.Peer, sdp: str) -> str:
+        await asyncio.Event().wait()
+        return sdp
+
+    monkeypatch.setattr(peer.Peer, "answer", for_ever)
+    monkeypatch.setattr("gateway.transports.webrtc.peers.ANSWER_S", 0.05)
+
+    async def story() -> None:
+        async with httpx.AsyncClient(base_url=doorway.url) as client:
+            late = await client.post("/webrtc/x", content="v=0", headers=SDP)
+            assert (late.status_code, late.json()["code"]) == (503, "no_place")
+        await emptied(doorway)
+
+    doorway.run(story)
+
+
+def test_a_peer_that_fails_gives_its_place_back(
+    doorway: Doorway, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def broken(self: peer.Peer) -> None:
+        await self.close()
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(peer.Peer, "run", broken)
+
+    async def story() -> None:
+        browser = Browser(doorway)
+        async with httpx.AsyncClient(base_url=doorway.url) as client:
+            await client.post("/webrtc/x", content=await browser.offer(), headers=SDP)
+        await emptied(doorway)
+        await browser.close()
+
+    doorway.run(story)
+    assert "session x: the peer failed" in caplog.text
+
+
+def test_a_server_that_is_full_says_when_to_come_again(doorway: Doorway) -> None:
+    doorway.settings["max_sessions"] = 1
+
+    async def story() -> None:
+        browser = Browser(doorway)
+        offer = await browser.offer()
+        async with httpx.AsyncClient(base_url=doorway.url) as client:
+            first = await client.post("/webrtc/a", content=offer, headers=SDP)
+            second = await client.post("/webrtc/b", content=offer, headers=SDP)
+            assert (first.status_code, second.status_code) == (201, 503)
+            assert (second.json()["code"], second.headers["retry-after"]) == ("no_place", "5")
+        await browser.close()
+
+    doorway.run(story)
+
+
+# --- nothing is left ----------------------------------------------------------------------------
+
+
+async def emptied(doorway: Doorway) -> None:
+    async with asyncio.timeout(20):
+        while len(doorway.peers()) or doorway.app.state.engine.live:
+            await asyncio.sleep(0.02)
+
+
+def in_use() -> tuple[int, int, int]:
+    """Descriptors, tasks, and threads but for those in which the client encodes."""
+    threads = [t for t in threading.enumerate() if not t.name.startswith("asyncio_")]
+    return len(os.listdir("/proc/self/fd")), len(asyncio.all_tasks()), len(threads)
+
+
+async def back_to(baseline: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not baseline():
+            await asyncio.sleep(0.05)
+
+
+def test_thirty_abrupt_disconnects_leave_nothing_behind(
+    doorway: Doorway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(peer, "LOOK_EVERY_S", 0.1)
+    monkeypatch.setattr(peer, "GONE_S", 0.3)
+
+    async def nothing(*_: object) -> None:
+        pass
+
+    async def vanish(number: int) -> None:
+        browser = Browser(doorway)
+        await browser.connect(f"s{number}")
+        await browser.until("ready")
+        inside: Any = browser.pc.getTransceivers()[0].receiver.transport.transport
+        for protocol in inside._connection._protocols:  # no goodbye: nothing leaves any more
+            protocol.send_data = nothing
+            protocol.send_stun = lambda *_: None
+        await emptied(doorway)
+        await browser.close()
+
+    async def story() -> None:
+        await vanish(0)  # what is made once is made now
+        await asyncio.sleep(0.2)
+        before = in_use()
+        for batch in range(6):
+            await asyncio.gather(*(vanish(1 + batch * 5 + n) for n in range(5)))
+        await back_to(lambda: all(a <= b for a, b in zip(in_use(), before, strict=True)))
+
+    doorway.run(story)
+
+
+def test_offers_that_never_connect_leave_nothing_behind(
+    doorway: Doorway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(peer, "CONNECT_S", 0.2)
+
+    async def story() -> None:
+        browser = Browser(doorway)
+        offer = await browser.offer()
+        await browser.close()
+        async with httpx.AsyncClient(base_url=doorway.url) as client:
+            first = await client.post("/webrtc/n", content=offer, headers=SDP)
+            assert first.status_code == 201
+            await emptied(doorway)
+            await asyncio.sleep(0.1)
+            before = in_use()
+            for _ in range(10):
+                made = await asyncio.gather(
+                    *(client.post(f"/webrtc/n{n}", content=offer, headers=SDP) for n in range(10))
+                )
+                assert {response.status_code for response in made} == {201}
+                await emptied(doorway)
+        await back_to(lambda: all(a <= b for a, b in zip(in_use(), before, strict=True)))
+
+    doorway.run(story)
+
+
+MUTATIONS = st.lists(
+    st.tuples(
+        st.sampled_from(["drop", "twice", "swap", "cut", "digit", "text", "empty"]),
+        st.integers(0, 200),
+        st.integers(0, 200),
+        st.text(st.characters(codec="utf-8"), max_size=12),
+    ),
+    min_size=1,
+    max_size=4,
+)
+
+
+def mutated(lines: list[str], mutations: list[tuple[str, int, int, str]]) -> str:
+    lines = [*lines]
+    for how, first, second, text in mutations:
+        at, other = first % len(lines), second % len(lines)
+        line = lines[at]
+        match how:
+            case "drop" if len(lines) > 1:
+                del lines[at]
+            case "twice":
+                lines.insert(other, line)
+            case "swap":
+                lines[at], lines[other] = lines[other], line
+            case "cut":
+                lines[at] = line[: second % (len(line) + 1)]
+            case "digit":
+                place = second % (len(line) + 1)
+                lines[at] = line[:place] + str(first * 977) + line[place + 1 :]
+            case "text":
+                place = second % (len(line) + 1)
+                lines[at] = line[:place] + text + line[place:]
+            case "empty":
+                lines[at] = line.partition(":")[0]
+    return "\r\n".join([*lines, ""])
+
+
+def test_no_offer_whatever_is_in_it_is_a_fault_of_ours(
+    doorway: Doorway, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(peer, "CONNECT_S", 0.1)
+    seen: set[int] = set()
+
+    async def story() -> None:
+        browser = Browser(doorway)
+        browser.pc.addTransceiver("video", direction="recvonly")
+        lines = (await browser.offer()).splitlines()
+        await browser.close()
+        loop = asyncio.get_running_loop()
+        async with httpx.AsyncClient(base_url=doorway.url) as client:
+
+            async def post(text: str) -> None:
+                body = text.encode(errors="replace")
+                response = await client.post("/webrtc/h", content=body, headers=SDP)
+                seen.add(response.status_code)
+                assert response.status_code in (201, 400, 413, 422, 503), (text, response.text)
+
+            @settings(
+                max_examples=150,
+                deadline=None,
+                database=None,
+                suppress_health_check=[HealthCheck.too_slow],
+            )
+            @given(mutations=MUTATIONS)
+            def offers(mutations: list[tuple[str, int, int, str]]) -> None:
+                text = mutated(lines, mutations)
+                asyncio.run_coroutine_threadsafe(post(text), loop).result(10)
+
+            await asyncio.to_thread(offers)
+        await emptied(doorway)
+
+    doorway.run(story)
+    assert {201, 400} <= seen
+    assert [r.getMessage() for r in caplog.records if r.levelname == "ERROR"] == []
+
+
+def test_what_comes_before_the_conversation_is_bounded(doorway: Doorway) -> None:
+    async def story() -> None:
+        one = peer.Peer("s", doorway.app.state.engine, Addresses(("127.0.0.1",)))
+        for number in range(500):
+            one.send_text(str(number))
+            one._told(str(number))
+        one.send_audio(np.zeros(480, np.int16).tobytes())
+        one._hear(np.zeros(320, np.int16))
+        assert (len(one._before_channel), len(one._early)) == (50, 50)
+        await one.close()
+        await one.close()
+
+    doorway.run(story)

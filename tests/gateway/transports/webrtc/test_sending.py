@@ -1,0 +1,130 @@
+"""Reply audio on its way out: packet times, timestamps and marker bits, in virtual time."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+from aiortc import RTCRtpCodecParameters, RTCRtpSender
+from aiortc.rtp import HeaderExtensionsMap, RtpPacket
+
+from gateway.transports.webrtc.jitter import Heard
+from gateway.transports.webrtc.opus import FRAME, Decoder
+from gateway.transports.webrtc.sending import MOST_WAITING, TAIL, Transmission
+from pipeline.testing import run_virtual
+
+CODEC = RTCRtpCodecParameters(mimeType="audio/opus", clockRate=48000, channels=2, payloadType=111)
+SPEECH = (6000 * np.sin(2 * np.pi * np.arange(FRAME) / 120)).astype(np.int16)
+
+
+class Line:
+    """In place of a DTLS transport: notes what is sent and when."""
+
+    state = "connected"
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[float, RtpPacket]] = []
+        self.broken = False
+
+    async def _send_rtp(self, data: bytes) -> None:
+        if self.broken:
+            raise ConnectionError
+        now = asyncio.get_running_loop().time()
+        self.sent.append((now, RtpPacket.parse(data, HeaderExtensionsMap())))
+
+
+def sending(story: Callable[[Line, Transmission], Awaitable[None]]) -> Line:
+    """Run a story beside aiortc's sender with our loop in it."""
+
+    async def main() -> Line:
+        line = Line()
+        sender: Any = RTCRtpSender("audio", line)  # type: ignore[arg-type]
+        transmission = Transmission(sender)
+        running = asyncio.create_task(sender._run_rtp(CODEC))
+        await asyncio.sleep(0)
+        await story(line, transmission)
+        running.cancel()
+        await asyncio.wait([running])
+        assert sender._RTCRtpSender__rtp_exited.is_set()
+        assert sender._RTCRtpSender__packet_count == len(line.sent) == transmission.packets
+        return line
+
+    return run_virtual(main())
+
+
+def test_frames_leave_every_20_ms_however_early_they_come() -> None:
+    async def story(line: Line, transmission: Transmission) -> None:
+        await asyncio.sleep(0.1)
+        for _ in range(10):
+            transmission.push(SPEECH)
+        await asyncio.sleep(0.19)
+        assert transmission.waiting == 0
+
+    line = sending(story)
+    times = [round(at - line.sent[0][0], 6) for at, _ in line.sent]
+    assert times == [round(n * 0.02, 6) for n in range(10)]
+    stamps = [packet.timestamp for _, packet in line.sent]
+    assert [b - a & 0xFFFFFFFF for a, b in pairwise(stamps)] == [960] * 9
+    assert [packet.marker for _, packet in line.sent] == [1] + [0] * 9
+
+
+def test_each_stretch_of_talk_begins_with_a_marker_and_ends_in_quiet() -> None:
+    async def story(line: Line, transmission: Transmission) -> None:
+        for _ in range(2):
+            transmission.push(SPEECH)
+            await asyncio.sleep(3.0)
+
+    line = sending(story)
+    marked = [(at, packet) for at, packet in line.sent if packet.marker]
+    assert len(marked) == 2
+    (first_at, first), (second_at, second) = marked
+    assert second_at - first_at == pytest.approx(3.0)
+    assert second.timestamp - first.timestamp & 0xFFFFFFFF == pytest.approx(3.0 * 48_000, abs=2)
+    between = [at for at, _ in line.sent if first_at < at < second_at]
+    assert between[:TAIL] == pytest.approx([first_at + 0.02 * n for n in range(1, TAIL + 1)])
+    pauses = np.diff(between[TAIL - 1 :])
+    assert pauses == pytest.approx([0.42] * len(pauses))
+
+
+def test_what_is_flushed_is_never_sent() -> None:
+    async def story(line: Line, transmission: Transmission) -> None:
+        for _ in range(10):
+            transmission.push(SPEECH)
+        await asyncio.sleep(0.05)
+        transmission.flush()
+        before = len(line.sent)
+        await asyncio.sleep(0.2)
+        after = [packet for _, packet in line.sent[before:]]
+        assert before == 3
+        assert len(after) == TAIL
+        decoder = Decoder()
+        heard = [decoder.decode([Heard(packet.payload)]) for _, packet in line.sent]
+        peaks = [int(np.abs(pcm).max()) for pcm in heard]
+        assert min(peaks[1:before]) > 3000
+        assert max(peaks[before + 2 :]) < 100, "the codec rings for two frames"
+
+    sending(story)
+
+
+def test_what_waits_is_bounded() -> None:
+    async def story(line: Line, transmission: Transmission) -> None:
+        for _ in range(1000):
+            transmission.push(SPEECH)
+        assert transmission.waiting == MOST_WAITING
+
+    sending(story)
+
+
+def test_a_line_that_breaks_ends_the_loop() -> None:
+    async def main() -> None:
+        line = Line()
+        sender: Any = RTCRtpSender("audio", line)  # type: ignore[arg-type]
+        transmission = Transmission(sender)
+        line.broken = True
+        transmission.push(SPEECH)
+        await sender._run_rtp(CODEC)
+        assert sender._RTCRtpSender__rtp_exited.is_set()
+
+    run_virtual(main())
