@@ -13,18 +13,8 @@ from typing import Protocol
 
 import numpy as np
 
-from pipeline.turns import (
-    CHUNK_MS,
-    Answer,
-    Chunk,
-    Discard,
-    Event,
-    Listen,
-    Speculate,
-    TurnPolicy,
-    TurnTaking,
-    Understood,
-)
+from pipeline.decisions import Answer, Chunk, Discard, Event, Listen, Speculate, Understood
+from pipeline.turns import CHUNK_MS, TurnPolicy, TurnTaking
 
 RECOGNITION_MS = 200
 """From a position in the audio to the text of what was said up to it. Assumed."""

@@ -28,6 +28,7 @@ from decimal import Context, Decimal
 from types import MappingProxyType
 from typing import Literal, TypeAlias
 
+from pipeline.decisions import Action, Chunk, Event, Understood
 from pipeline.endings import Ending, ending, is_backchannel
 from pipeline.frames import (
     INPUT_RATE_HZ,
@@ -45,7 +46,7 @@ from pipeline.frames import (
     Transcript,
     TurnMetrics,
 )
-from pipeline.turns import Action, Chunk, Event, TurnPolicy, Understood
+from pipeline.turns import TurnPolicy
 
 VERSION = 2
 MAX_BYTES = 16 * 1024 * 1024

@@ -9,10 +9,11 @@ from functools import cache
 from types import UnionType
 from typing import Any, Literal, TypeAlias, Union, get_args, get_origin, get_type_hints
 
-from pipeline import frames, turns
+from pipeline import decisions, frames
+from pipeline.decisions import Action, Chunk
 from pipeline.frames import Output
 from pipeline.journal import EXACT, VERSION, Cause
-from pipeline.turns import Action, Chunk, State, TurnPolicy, TurnTaking
+from pipeline.turns import State, TurnPolicy, TurnTaking
 
 
 class JournalError(ValueError):
@@ -239,7 +240,7 @@ _MALFORMED = (AttributeError, ArithmeticError, KeyError, RecursionError, TypeErr
 
 _KINDS = {
     name: kind
-    for module in (frames, turns)
+    for module in (decisions, frames)
     for name, kind in vars(module).items()
     if isinstance(kind, type) and is_dataclass(kind)
 }

@@ -17,12 +17,12 @@ from typing import Any
 
 from pipeline.budget import TurnBudget
 from pipeline.channel import Channel, Policy
+from pipeline.decisions import Answer
 from pipeline.errors import BudgetExceeded, ChannelClosed, PipelineError
 from pipeline.frames import Degraded, Fault, Output, Sentence, Slot, Transcript
 from pipeline.guard import Guard
 from pipeline.sentences import SentenceSplitter
 from pipeline.stage import Brief, Heard, Host, ReplyRequest, Responder, Transcriber
-from pipeline.turns import Answer
 from pipeline.utterance import Utterance
 from pipeline.voice import Voice
 

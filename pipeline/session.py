@@ -11,6 +11,27 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from pipeline.budget import TurnBudget
+from pipeline.decisions import (
+    Action,
+    Answer,
+    Cancel,
+    Chunk,
+    Close,
+    Commit,
+    Discard,
+    Event,
+    Hold,
+    Interrupt,
+    Listen,
+    Prompt,
+    ReplyBegan,
+    ReplyEnded,
+    Resume,
+    Speculate,
+    TimeUp,
+    Typed,
+    Understood,
+)
 from pipeline.errors import PipelineError
 from pipeline.frames import (
     INPUT_RATE_HZ,
@@ -29,30 +50,7 @@ from pipeline.pacer import Pacer
 from pipeline.playout import Playout
 from pipeline.reply import CannedLines, Reply
 from pipeline.stage import Detector, Ear, Host, Responder, Synthesizer, Transcriber
-from pipeline.turns import (
-    Action,
-    Answer,
-    Cancel,
-    Chunk,
-    Close,
-    Commit,
-    Discard,
-    Event,
-    Hold,
-    Interrupt,
-    Listen,
-    Prompt,
-    ReplyBegan,
-    ReplyEnded,
-    Resume,
-    Speculate,
-    State,
-    TimeUp,
-    TurnPolicy,
-    TurnTaking,
-    Typed,
-    Understood,
-)
+from pipeline.turns import State, TurnPolicy, TurnTaking
 from pipeline.utterance import Recent, Utterance
 from pipeline.voice import Convert, Voice
 

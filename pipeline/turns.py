@@ -39,37 +39,10 @@ from pipeline.decisions import (
     ReplyEnded,
     Resume,
     Speculate,
-    TimeUp,
     Typed,
     Understood,
 )
 from pipeline.endings import Ending, ending, is_backchannel
-
-__all__ = [
-    "Action",
-    "Answer",
-    "Cancel",
-    "Chunk",
-    "Close",
-    "Commit",
-    "Discard",
-    "Event",
-    "Hold",
-    "Interrupt",
-    "Listen",
-    "Prompt",
-    "Refuse",
-    "ReplyBegan",
-    "ReplyEnded",
-    "Resume",
-    "Speculate",
-    "State",
-    "TimeUp",
-    "TurnPolicy",
-    "TurnTaking",
-    "Typed",
-    "Understood",
-]
 
 SPECULATIONS = 2
 """So often a turn's answer is prepared before the turn is decided; a thinker's pauses cost more."""

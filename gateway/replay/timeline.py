@@ -4,9 +4,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Literal
 
+from pipeline.decisions import Answer, Chunk
 from pipeline.frames import Degraded, Fault, TurnMetrics
 from pipeline.replay import Replayed
-from pipeline.turns import Answer, Chunk, State
+from pipeline.turns import State
 
 Kind = Literal["input", "decision", "output", "trouble"]
 

@@ -6,7 +6,8 @@ from benchmarks.endpointing import Score, equally_careful, tables, verdict
 from benchmarks.endpointing_scripts import Word, perform, plain
 from benchmarks.endpointing_takes import RECOGNITION_MS, Take, decision_ms
 from benchmarks.result import Machine, Result
-from pipeline.turns import CHUNK_MS, TurnPolicy, Understood
+from pipeline.decisions import Understood
+from pipeline.turns import CHUNK_MS, TurnPolicy
 
 
 def said(text: str, pause_ms: int = 0) -> list[Word]:

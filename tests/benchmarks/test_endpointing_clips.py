@@ -4,7 +4,8 @@ import pytest
 from benchmarks.endpointing_clips import ROOM_MS, hear, places, probabilities, spoken_turns
 from benchmarks.endpointing_takes import TAIL_MS, decision_ms
 from benchmarks.speech import Clip, answers
-from pipeline.turns import TurnPolicy, Understood
+from pipeline.decisions import Understood
+from pipeline.turns import TurnPolicy
 
 
 @pytest.fixture(scope="module")

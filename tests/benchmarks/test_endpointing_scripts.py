@@ -15,7 +15,8 @@ from benchmarks.endpointing_scripts import (
     script,
 )
 from benchmarks.endpointing_takes import PAUSE_MS, PAUSE_SPREAD, Take, decision_ms
-from pipeline.turns import Chunk, TurnPolicy, Understood
+from pipeline.decisions import Chunk, Understood
+from pipeline.turns import TurnPolicy
 
 
 def test_scripts_are_the_same_for_the_same_seed():

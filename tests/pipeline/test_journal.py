@@ -8,6 +8,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.decisions import (
+    Answer,
+    Cancel,
+    Chunk,
+    Commit,
+    Interrupt,
+    Listen,
+    Refuse,
+    ReplyBegan,
+    ReplyEnded,
+    Typed,
+    Understood,
+)
 from pipeline.endings import (
     BACKCHANNELS,
     CLOSINGS,
@@ -35,23 +48,7 @@ from pipeline.frames import (
 )
 from pipeline.journal import Cause, Journal
 from pipeline.replay import JournalError, Level, Note, QueueAge, Replayed, replay
-from pipeline.turns import (
-    CHUNK_MS,
-    Answer,
-    Cancel,
-    Chunk,
-    Commit,
-    Interrupt,
-    Listen,
-    Refuse,
-    ReplyBegan,
-    ReplyEnded,
-    State,
-    TurnPolicy,
-    TurnTaking,
-    Typed,
-    Understood,
-)
+from pipeline.turns import CHUNK_MS, State, TurnPolicy, TurnTaking
 
 
 class Talk:

@@ -4,8 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.turns import (
-    CHUNK_MS,
+from pipeline.decisions import (
     Action,
     Answer,
     Cancel,
@@ -23,13 +22,11 @@ from pipeline.turns import (
     ReplyEnded,
     Resume,
     Speculate,
-    State,
     TimeUp,
-    TurnPolicy,
-    TurnTaking,
     Typed,
     Understood,
 )
+from pipeline.turns import CHUNK_MS, State, TurnPolicy, TurnTaking
 
 NEVER = 1_000_000
 

@@ -19,9 +19,10 @@ from gateway.call.audio import read
 from gateway.call.conversation import Call
 from gateway.call.narrator import Narrator
 from gateway.call.recording import save
+from pipeline.decisions import Chunk, Hold, Listen, ReplyBegan, Resume
 from pipeline.frames import Samples
 from pipeline.testing import ManualClock, run_virtual
-from pipeline.turns import Chunk, Hold, Listen, ReplyBegan, Resume, TurnTaking
+from pipeline.turns import TurnTaking
 
 FIXTURES = Path(__file__).parents[3] / "fixtures/audio"
 CUTS = {

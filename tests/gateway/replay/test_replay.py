@@ -16,10 +16,11 @@ from gateway.replay.command import read, seconds, verdict
 from gateway.replay.page import page
 from gateway.replay.timeline import Band, Bar, Tick, timeline
 from gateway.terminal import CommandFailed
+from pipeline.decisions import Chunk, ReplyEnded, Typed
 from pipeline.frames import StageSpan, TurnMetrics
 from pipeline.journal import Journal
 from pipeline.replay import Replayed, replay
-from pipeline.turns import Chunk, ReplyEnded, State, TurnTaking, Typed
+from pipeline.turns import State, TurnTaking
 
 JOURNALS = Path(__file__).parents[3] / "fixtures/journals"
 CONVERSATION = JOURNALS / "conversation.jsonl"
