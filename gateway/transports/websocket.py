@@ -98,13 +98,16 @@ class Media:
     """A carrier's own way for audio, whose formats `hello` does not choose.
 
     `audio_in` and `audio_out` are what is handed over, `encoding` and `rate_hz` what travels.
-    `flush` drops the reply audio that the carrier still holds.
+    `play` takes the reply's audio, and `watch` sees every other frame before it is sent. `flush`
+    drops the reply audio that the carrier still holds.
     """
 
     audio_in: AudioFormat
     audio_out: AudioFormat
     encoding: str
     rate_hz: int
+    play: Callable[[ReplyAudio], None]
+    watch: Callable[[Output], None]
     flush: Callable[[], None]
 
 
@@ -306,11 +309,18 @@ class Connection:
     # --- to the client -----------------------------------------------------------------------
 
     def _emit(self, frame: Output) -> None:
+        media = self._media
         if isinstance(frame, ReplyAudio):
-            self._wire.send_audio(encode(frame.pcm, self._hello.audio_out))
-        elif not (self._hello.avatar == "off" and isinstance(frame, Visemes | AvatarState)):
-            if self._media is not None and isinstance(frame, Clear):
-                self._media.flush()
+            if media is None:
+                self._wire.send_audio(encode(frame.pcm, self._hello.audio_out))
+            else:
+                media.play(frame)
+            return
+        if media is not None:
+            if isinstance(frame, Clear):
+                media.flush()
+            media.watch(frame)
+        if not (self._hello.avatar == "off" and isinstance(frame, Visemes | AvatarState)):
             self._wire.send_text(self._encoder.frame(frame))
 
     def _message(self, kind: str, fields: dict[str, Any]) -> None:

@@ -9,7 +9,6 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 from aiortc import (
     RTCConfiguration,
     RTCDataChannel,
@@ -30,7 +29,7 @@ from gateway.transports.webrtc.receiving import Reception
 from gateway.transports.webrtc.sending import Transmission
 from gateway.transports.websocket import READY_AFTER_S, Connection, Media
 from gateway.transports.wire import Receiver
-from pipeline.frames import INPUT_RATE_HZ, Samples
+from pipeline.frames import INPUT_RATE_HZ, Output, Samples
 
 logger = logging.getLogger("parley.webrtc")
 
@@ -187,6 +186,8 @@ class Peer:
             audio_out=AudioFormat("pcm_s16le", SEND_RATE_HZ),
             encoding="opus",
             rate_hz=CLOCK_HZ,
+            play=transmission.push,
+            watch=self._watched,
             flush=transmission.flush,
         )
         await Connection(self, self.session_id, self._engine, media).run(self._disconnected)
@@ -289,6 +290,8 @@ class Peer:
             channel.send(text)
 
     def send_audio(self, data: bytes) -> None:
-        """Send one frame of reply audio when it is due."""
-        if self._transmission is not None:
-            self._transmission.push(np.frombuffer(data, "<i2"))
+        """Reply audio goes by `Media.play`."""
+        raise NotImplementedError
+
+    def _watched(self, frame: Output) -> None:
+        """A frame of the session's, on its way to the data channel."""

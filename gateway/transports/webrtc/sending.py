@@ -17,7 +17,7 @@ from aiortc.rtp import RtpPacket
 
 from gateway.transports.webrtc.jitter import CLOCK_HZ
 from gateway.transports.webrtc.opus import FRAME, SEND_RATE_HZ, Encoder
-from pipeline.frames import Samples
+from pipeline.frames import ReplyAudio, Samples
 
 FRAME_S = FRAME / SEND_RATE_HZ
 
@@ -39,7 +39,9 @@ class Transmission:
         self._inside._run_rtp = self._run
         self._loop = asyncio.get_running_loop()
         self._encoder = Encoder()
-        self._waiting: deque[Samples] = deque(maxlen=MOST_WAITING)
+        self._waiting: deque[ReplyAudio] = deque(maxlen=MOST_WAITING)
+        self._playing: ReplyAudio | None = None
+        self._playing_from = 0.0
         self._more = asyncio.Event()
         self._silence = np.zeros(FRAME, np.int16)
         self._at = 0.0  # when the next packet is due
@@ -53,14 +55,26 @@ class Transmission:
         """Frames that have not left yet."""
         return len(self._waiting)
 
-    def push(self, pcm: Samples) -> None:
+    def cursor(self, now: float) -> tuple[int, float] | None:
+        """The turn and the position in ms of what is played at `now`, None while nothing is.
+
+        Audio owns this clock; a picture is composed for it when it is sent. It follows what has
+        left, for at most a frame: a reply that has run dry or was dropped is not played.
+        """
+        playing = self._playing
+        if playing is None or not 0 <= now - self._playing_from < 2 * FRAME_S:
+            return None
+        return playing.turn, playing.at_ms + (now - self._playing_from) * 1000
+
+    def push(self, frame: ReplyAudio) -> None:
         """A frame of at most 20 ms at `SEND_RATE_HZ` that follows those that wait."""
-        self._waiting.append(pcm)
+        self._waiting.append(frame)
         self._more.set()
 
     def flush(self) -> None:
         """Drop what has not left."""
         self._waiting.clear()
+        self._playing = None
 
     async def _run(self, codec: RTCRtpCodecParameters) -> None:
         """In place of aiortc's own loop. Ends when cancelled and when the transport is closed."""
@@ -93,10 +107,12 @@ class Transmission:
             await asyncio.sleep(early)
         if not self._waiting:
             self._quiet += 1
+            self._playing = None
             return self._silence, False
         begins = self._quiet >= TAIL
         self._quiet = 0
-        return self._waiting.popleft(), begins
+        self._playing, self._playing_from = self._waiting.popleft(), self._at
+        return self._playing.pcm, begins
 
     def _advance(self, seconds: float) -> None:
         self._at += seconds

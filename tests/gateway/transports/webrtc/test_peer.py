@@ -496,7 +496,6 @@ def test_what_comes_before_the_conversation_is_bounded(doorway: Doorway) -> None
         for number in range(500):
             one.send_text(str(number))
             one._told(str(number))
-        one.send_audio(np.zeros(480, np.int16).tobytes())
         one._hear(np.zeros(320, np.int16))
         assert (len(one._before_channel), len(one._early)) == (50, 50)
         await one.close()

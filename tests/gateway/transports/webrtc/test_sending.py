@@ -13,10 +13,12 @@ from aiortc.rtp import HeaderExtensionsMap, RtpPacket
 from gateway.transports.webrtc.jitter import Heard
 from gateway.transports.webrtc.opus import FRAME, Decoder
 from gateway.transports.webrtc.sending import MOST_WAITING, TAIL, Transmission
+from pipeline.frames import ReplyAudio
 from pipeline.testing import run_virtual
 
 CODEC = RTCRtpCodecParameters(mimeType="audio/opus", clockRate=48000, channels=2, payloadType=111)
 SPEECH = (6000 * np.sin(2 * np.pi * np.arange(FRAME) / 120)).astype(np.int16)
+SPEECH_FRAME = ReplyAudio(3, SPEECH, 400)
 
 
 class Line:
@@ -58,7 +60,7 @@ def test_frames_leave_every_20_ms_however_early_they_come() -> None:
     async def story(line: Line, transmission: Transmission) -> None:
         await asyncio.sleep(0.1)
         for _ in range(10):
-            transmission.push(SPEECH)
+            transmission.push(SPEECH_FRAME)
         await asyncio.sleep(0.19)
         assert transmission.waiting == 0
 
@@ -73,7 +75,7 @@ def test_frames_leave_every_20_ms_however_early_they_come() -> None:
 def test_each_stretch_of_talk_begins_with_a_marker_and_ends_in_quiet() -> None:
     async def story(line: Line, transmission: Transmission) -> None:
         for _ in range(2):
-            transmission.push(SPEECH)
+            transmission.push(SPEECH_FRAME)
             await asyncio.sleep(3.0)
 
     line = sending(story)
@@ -91,7 +93,7 @@ def test_each_stretch_of_talk_begins_with_a_marker_and_ends_in_quiet() -> None:
 def test_what_is_flushed_is_never_sent() -> None:
     async def story(line: Line, transmission: Transmission) -> None:
         for _ in range(10):
-            transmission.push(SPEECH)
+            transmission.push(SPEECH_FRAME)
         await asyncio.sleep(0.05)
         transmission.flush()
         before = len(line.sent)
@@ -108,10 +110,28 @@ def test_what_is_flushed_is_never_sent() -> None:
     sending(story)
 
 
+def test_the_cursor_follows_what_is_played_and_stops_with_it() -> None:
+    async def story(line: Line, transmission: Transmission) -> None:
+        now = asyncio.get_running_loop().time
+        assert transmission.cursor(now()) is None
+        for at_ms in range(0, 200, 20):
+            transmission.push(ReplyAudio(3, SPEECH, at_ms))
+        await asyncio.sleep(0.05)
+        turn, at_ms = transmission.cursor(now()) or (-1, -1.0)
+        assert (turn, at_ms) == (3, pytest.approx(50))
+        transmission.flush()
+        assert transmission.cursor(now()) is None
+        transmission.push(ReplyAudio(4, SPEECH, 0))
+        await asyncio.sleep(0.15)
+        assert transmission.cursor(now()) is None, "it has run dry"
+
+    sending(story)
+
+
 def test_what_waits_is_bounded() -> None:
     async def story(line: Line, transmission: Transmission) -> None:
         for _ in range(1000):
-            transmission.push(SPEECH)
+            transmission.push(SPEECH_FRAME)
         assert transmission.waiting == MOST_WAITING
 
     sending(story)
@@ -123,7 +143,7 @@ def test_a_line_that_breaks_ends_the_loop() -> None:
         sender: Any = RTCRtpSender("audio", line)  # type: ignore[arg-type]
         transmission = Transmission(sender)
         line.broken = True
-        transmission.push(SPEECH)
+        transmission.push(SPEECH_FRAME)
         await sender._run_rtp(CODEC)
         assert sender._RTCRtpSender__rtp_exited.is_set()
 
