@@ -110,6 +110,35 @@ class Speech:
 
 
 @dataclass(frozen=True, slots=True)
+class Spoken:
+    """A piece of a reply's speech, for who animates a face. No session emits it.
+
+    `at_ms` and the cues' times count from the reply's first sample; `last`: the sentence ends here.
+    """
+
+    turn: int
+    at_ms: int
+    rate_hz: int
+    pcm: Samples
+    cues: tuple[Viseme, ...] = ()
+    last: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AvatarFrame:
+    """A picture of the interviewer's face: `data` is of media type `mime`.
+
+    It belongs to what is spoken `at_ms` from the reply's first sample, or, where that is None, to
+    no speech: it is shown when it comes. No session emits it.
+    """
+
+    turn: int
+    at_ms: int | None
+    mime: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class ReplyStarted:
     """The audio that follows belongs to this turn."""
 

@@ -7,7 +7,7 @@ same instant (`Reply.stop`) and cancelled after.
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from pipeline.budget import TurnBudget
@@ -41,6 +41,7 @@ from pipeline.frames import (
     Samples,
     SpeechStarted,
     SpeechStopped,
+    Spoken,
     Transcript,
 )
 from pipeline.guard import Guard
@@ -49,7 +50,7 @@ from pipeline.memory import Memory
 from pipeline.pacer import Pacer
 from pipeline.playout import Playout
 from pipeline.reply import CannedLines, Reply
-from pipeline.stage import Detector, Ear, Host, Responder, Synthesizer, Transcriber
+from pipeline.stage import Animator, Detector, Ear, Host, Responder, Synthesizer, Transcriber
 from pipeline.turns import State, TurnPolicy, TurnTaking
 from pipeline.utterance import Recent, Utterance
 from pipeline.voice import Convert, Voice
@@ -68,15 +69,23 @@ OVERTIME_S = 60.0
 LAST_WORDS_S = 5.0
 """How long a session that ends may still take to recognise and store what was said."""
 
+SLICE = 16
+"""So much of the rest of the input is taken between two turns of the event loop: 0.7 ms of work
+where each is 20 ms of speech in Opus, 5 ms where it is the costliest 100 ms."""
+
 
 @dataclass(frozen=True, slots=True)
 class Stages:
-    """The providers of a process, shared by its sessions."""
+    """The providers of a process, shared by its sessions.
+
+    `animators`, if there are any, are for the host: a session has no picture.
+    """
 
     detector: Detector
     transcribers: Guard[Transcriber]
     responders: Guard[Responder]
     synthesizers: Guard[Synthesizer]
+    animators: Guard[Animator] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +109,9 @@ class SessionPolicy:
 class Session:
     """One conversation. `run` it; everything else is a plain call from the event loop's thread.
 
-    `emit` receives every frame for the client and must neither block nor raise. A `journal`, which
-    its owner has opened, is told every input and decision of turn-taking; `run` closes it.
+    `emit` receives every frame for the client and must neither block nor raise; nor must
+    `overheard`, which gets the reply's speech some time before it is heard. A `journal`, which its
+    owner has opened, is told every input and decision of turn-taking; `run` closes it.
     """
 
     def __init__(
@@ -114,6 +124,7 @@ class Session:
         convert: Convert,
         policy: SessionPolicy | None = None,
         journal: Journal | None = None,
+        overheard: Callable[[Spoken], None] | None = None,
     ) -> None:
         self.policy = policy or SessionPolicy()
         self._stages = stages
@@ -123,7 +134,12 @@ class Session:
         self._journal = journal
         self._turns = TurnTaking(self.policy.turns)
         self._voice = Voice(
-            stages.synthesizers, Playout(self.policy.out_rate_hz), pacer, convert, emit
+            stages.synthesizers,
+            Playout(self.policy.out_rate_hz),
+            pacer,
+            convert,
+            emit,
+            overheard,
         )
         kept_ms = self.policy.turns.prefix_ms + self.policy.turns.barge_in_ms + 1000
         self._recent = Recent(kept_ms * INPUT_RATE_HZ // 1000)
@@ -137,6 +153,8 @@ class Session:
         self._timer: asyncio.TimerHandle | None = None
         self._ear: Ear | None = None
         self._over = asyncio.Event()
+        self._rest: Iterable[Samples] = ()
+        self._failure: Exception | None = None
 
     # --- from the client ---------------------------------------------------------------------
 
@@ -186,9 +204,15 @@ class Session:
         """The client says how much of a reply it has played."""
         self._voice.acknowledge(turn, played_ms)
 
-    def end(self) -> None:
-        """End the conversation; `run` returns when what was said has been stored. Idempotent."""
-        self._over.set()
+    def end(self, rest: Iterable[Samples] = ()) -> None:
+        """End the conversation; `run` returns when what was said has been stored. Idempotent.
+
+        `rest` is input audio that had come but was not fed yet. It belongs to the utterance under
+        way, and is taken from the iterable only where there is one, little by little.
+        """
+        if not self._over.is_set():
+            self._rest = rest
+            self._over.set()
 
     # --- life --------------------------------------------------------------------------------
 
@@ -196,7 +220,8 @@ class Session:
         """Hold the conversation until `end` is called or it closes by itself.
 
         When cancelled, the turn under way is dropped and what was heard of it is not recorded;
-        call `end` to leave in order.
+        call `end` to leave in order. Raises what was wrong where a decision could not be taken or
+        carried out.
         """
         limits = self._limits()
         try:
@@ -206,6 +231,8 @@ class Session:
                     now = self._now()
                     self._decided("open", now, self._turns.open(now))
                     await self._over.wait()
+                    if self._failure is not None:
+                        raise self._failure
                     self._ear.close()
                     self._ear = None
                     if self._listening is not None:
@@ -245,11 +272,16 @@ class Session:
         utterance = self._listening or self._carried
         if utterance is None:
             return
+        rest = self._rest if self._listening is not None else ()
         self._listening = self._carried = None
         answer = Answer(utterance.turn, 0, self._now(), spoken=True)
         reply = self._new_reply(answer, utterance)
         reply.release()
         try:
+            for index, pcm in enumerate(rest, 1):
+                utterance.feed(pcm)
+                if index % SLICE == 0:
+                    await asyncio.sleep(0)
             async with asyncio.timeout(LAST_WORDS_S):
                 await self._memory.settled()
                 if await reply.hear():
@@ -276,10 +308,19 @@ class Session:
         self._handle(Chunk(position * 1000 / INPUT_RATE_HZ, round(probability, 4)))
 
     def _handle(self, event: Event) -> None:
+        self._decide(event, lambda now: self._turns.handle(event, now))
+
+    def _decide(self, cause: Cause, decide: Callable[[float], list[Action]]) -> None:
+        """Decide and act. What goes wrong ends the session: whoever calls, a timer or the detector,
+        could only log it, and the person would talk to nobody."""
         if self._tasks is None or self._over.is_set():
             return
         now = self._now()
-        self._decided(event, now, self._turns.handle(event, now))
+        try:
+            self._decided(cause, now, decide(now))
+        except Exception as error:  # any bug
+            self._failure = error
+            self._over.set()
 
     def _decided(self, cause: Cause, now: float, actions: list[Action]) -> None:
         if self._journal is not None:
@@ -328,9 +369,7 @@ class Session:
 
     def _expire(self) -> None:
         self._timer = None
-        if not self._over.is_set():
-            now = self._now()
-            self._decided("expire", now, self._turns.expire(now))
+        self._decide("expire", self._turns.expire)
 
     def _hold(self, action: Hold) -> None:
         """Pause the reply and listen to what is said into it."""

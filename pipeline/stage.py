@@ -12,7 +12,16 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-from pipeline.frames import Samples, Sentence, Speech, TextDelta, Transcript
+from pipeline.frames import (
+    AvatarFrame,
+    AvatarMood,
+    Samples,
+    Sentence,
+    Speech,
+    Spoken,
+    TextDelta,
+    Transcript,
+)
 
 OnChunk = Callable[[int, float], None]
 """Called with a position in the input audio (samples) and the probability of speech up to it."""
@@ -141,6 +150,35 @@ class Synthesizer(Protocol):
 
     def speak(self, sentence: Sentence) -> AsyncIterator[Speech]:
         """Stream one sentence's audio at `rate_hz`, with visemes and word positions."""
+
+    async def aclose(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """What a face is to be shown doing: saying `speech`, or being silent where that is silence.
+
+    `face` is its name; pictures are `size` pixels wide and high, one every `frame_ms`.
+    """
+
+    speech: Spoken
+    face: str
+    size: int
+    frame_ms: int
+    mood: AvatarMood = "speaking"
+
+
+class Animator(Protocol):
+    """Pictures of a face that speaks."""
+
+    provider: str
+
+    def animate(self, scene: Scene) -> AsyncIterator[AvatarFrame]:
+        """Stream pictures of one scene in order of time.
+
+        Their turn is the speech's, and `at_ms` counts, as its own does, from the reply's first
+        sample. Those that come after they have been spoken are of no use to anybody.
+        """
 
     async def aclose(self) -> None: ...
 

@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 
+import numpy as np
+
 from pipeline.budget import TurnBudget
 from pipeline.errors import PipelineError
 from pipeline.frames import (
@@ -15,8 +17,10 @@ from pipeline.frames import (
     ReplyResumed,
     ReplyStarted,
     ReplyText,
+    Samples,
     Sentence,
     Speech,
+    Spoken,
     Viseme,
     Visemes,
 )
@@ -28,6 +32,8 @@ from pipeline.stage import Converter, Synthesizer
 Convert = Callable[[int, int], Converter]
 """Makes a converter from one sample rate to another."""
 
+NOTHING: Samples = np.zeros(0, np.int16)
+
 LEAST_S = 1.0
 """Synthesis always gets this long: a canned line must be heard after the budget has run out."""
 
@@ -37,6 +43,9 @@ class Voice:
 
     The first `lead` of a reply leaves inside the call that pushed it; the process's pacer sends
     the rest. `stop` takes effect at once: after it no frame of that turn is emitted.
+
+    `overheard`, if given, gets all speech when it is queued for playout, up to some seconds before
+    it is heard. It is not waited for, and must neither block nor raise.
     """
 
     def __init__(
@@ -46,12 +55,14 @@ class Voice:
         pacer: Pacer,
         convert: Convert,
         emit: Callable[[Output], None],
+        overheard: Callable[[Spoken], None] | None = None,
     ) -> None:
         self._synthesizers = synthesizers
         self._playout = playout
         self._pacer = pacer
         self._convert = convert
         self._emit = emit
+        self._overheard = overheard
         self._moved = asyncio.Event()  # a frame left: there may be room
         self._turn = -1
         self._budget: TurnBudget | None = None
@@ -109,6 +120,7 @@ class Voice:
 
         begun = False
         start_ms = playout.pushed_ms
+        samples = 0
         stream = self._synthesizers.stream(
             synthesise,
             useful=lambda speech: len(speech.pcm) > 0,
@@ -128,7 +140,9 @@ class Voice:
                         await self._cleared.wait()
                         self._announce(sentence)
                         playout.say(sentence.text, aside=aside)
-                    self._push(speech, converter, start_ms)
+                    at_ms = start_ms + samples * 1000 // rate_hz
+                    samples += len(speech.pcm)
+                    self._push(speech, converter, start_ms, at_ms, rate_hz)
                     await self._room()
         except PipelineError as error:
             hurried = budget.allow("llm", loop.time()) == 0
@@ -144,6 +158,9 @@ class Voice:
             assert converter is not None
             playout.push(converter.flush())
             playout.said()
+            if self._overheard is not None:
+                at_ms = start_ms + samples * 1000 // rate_hz
+                self._overheard(Spoken(self._turn, at_ms, rate_hz, NOTHING, last=True))
             self._pump_now()
         budget.end("tts", loop.time())
 
@@ -226,13 +243,17 @@ class Voice:
             self._emit(AvatarState(self._turn, "speaking"))
         self._emit(ReplyText(self._turn, sentence.text))
 
-    def _push(self, speech: Speech, converter: Converter, start_ms: int) -> None:
-        if speech.cues:
-            cues = tuple(
-                Viseme(start_ms + cue.at_ms, cue.duration_ms, cue.shape, cue.weight)
-                for cue in speech.cues
-            )
+    def _push(
+        self, speech: Speech, converter: Converter, start_ms: int, at_ms: int, rate_hz: int
+    ) -> None:
+        cues = tuple(
+            Viseme(start_ms + cue.at_ms, cue.duration_ms, cue.shape, cue.weight)
+            for cue in speech.cues
+        )
+        if cues:
             self._emit(Visemes(self._turn, cues[0].at_ms, cues))
+        if self._overheard is not None:
+            self._overheard(Spoken(self._turn, at_ms, rate_hz, speech.pcm, cues))
         self._playout.push(converter.push(speech.pcm), speech.words)
         self._pump_now()
 
@@ -253,7 +274,8 @@ class Voice:
             self._emit(frame)
             if frame.at_ms == 0 and self._budget is not None:
                 self._budget.audio_out(now)
-        self._moved.set()
+        if playout.room_ms >= 0:  # else a task would wake for every frame, and wait again
+            self._moved.set()
         return playout.due
 
     def _degraded(self, source: str, target: str, reason: str) -> None:

@@ -159,6 +159,35 @@ def _espeak(options: Options) -> Any:
     return EspeakSynthesizer()
 
 
+def _check_remote(options: Options) -> str | None:
+    return "no server is named: set PARLEY_AVATAR_URL" if options.avatar_url is None else None
+
+
+def _remote(options: Options) -> Any:
+    from stages.avatar.remote import RemoteAnimator
+
+    assert options.avatar_url is not None
+    return RemoteAnimator(options.avatar_url, api_key=options.avatar_key)
+
+
+def _check_face(options: Options) -> str | None:
+    from stages.avatar import local
+
+    return local.check()
+
+
+def _face(options: Options) -> Any:
+    from stages.avatar.local import Local
+
+    return Local("face")
+
+
+def _visemes(options: Options) -> Any:
+    from stages.avatar.local import Local
+
+    return Local("visemes")
+
+
 def _works(options: Options) -> None:
     return None
 
@@ -212,4 +241,15 @@ PROVIDERS: tuple[Provider, ...] = (
         configured=lambda options: options.piper_voice is not None,
     ),
     Provider("tts", "espeak-ng", "espeak-ng with phoneme timing", _check_espeak, _espeak),
+    Provider(
+        "avatar",
+        "remote",
+        "a server that animates faces",
+        _check_remote,
+        _remote,
+        configured=lambda options: options.avatar_url is not None,
+        remote=True,
+    ),
+    Provider("avatar", "face", "the built-in face, drawn here", _check_face, _face),
+    Provider("avatar", "visemes", "mouth shapes; the client draws", _works, _visemes),
 )

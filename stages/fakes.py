@@ -8,11 +8,13 @@ a sequence, one after the other, the last one for good::
 Nothing here belongs behind a feature that claims to be real.
 """
 
+import weakref
 from collections.abc import AsyncIterator, Callable, Sequence
 
 import numpy as np
 
 from pipeline.frames import (
+    AvatarFrame,
     Samples,
     Sentence,
     Speech,
@@ -21,10 +23,17 @@ from pipeline.frames import (
     Transcript,
     Viseme,
 )
-from pipeline.stage import Ear, OnChunk, Recognition, ReplyRequest
+from pipeline.stage import Ear, OnChunk, Recognition, ReplyRequest, Scene
 from pipeline.testing import Script, play
 
-__all__ = ["FakeDetector", "FakeResponder", "FakeSynthesizer", "FakeTranscriber", "Script"]
+__all__ = [
+    "FakeAnimator",
+    "FakeDetector",
+    "FakeResponder",
+    "FakeSynthesizer",
+    "FakeTranscriber",
+    "Script",
+]
 
 CHUNK = 512
 
@@ -47,15 +56,15 @@ class FakeDetector:
 
     def __init__(self, level: int = 500) -> None:
         self._level = level
-        self._ears: list[_FakeEar] = []
+        self._ears: weakref.WeakSet[_FakeEar] = weakref.WeakSet()  # those of sessions that live
 
     def open(self, on_chunk: OnChunk) -> Ear:
         ear = _FakeEar(on_chunk, self._level)
-        self._ears.append(ear)
+        self._ears.add(ear)
         return ear
 
     async def aclose(self) -> None:
-        for ear in self._ears:
+        for ear in list(self._ears):
             ear.close()
 
 
@@ -222,6 +231,34 @@ class FakeSynthesizer:
         start = at_ms * self.rate_hz // 1000
         time_s = np.arange(start, start + self._ms_per_word * self.rate_hz // 1000) / self.rate_hz
         return (np.sin(2 * np.pi * 220 * time_s) * 8000).astype(np.int16)
+
+    async def aclose(self) -> None:
+        pass
+
+
+# --- animation -------------------------------------------------------------------------------
+
+
+class FakeAnimator:
+    """A picture every `frame_ms` of a scene, which says in words what it shows: "speaking 1080".
+
+    `scenes` is what was asked for.
+    """
+
+    def __init__(self, *scripts: Script, provider: str = "fake-avatar") -> None:
+        self.provider = provider
+        self.scenes: list[Scene] = []
+        self._scripts = _Scripts(scripts)
+
+    def animate(self, scene: Scene) -> AsyncIterator[AvatarFrame]:
+        self.scenes.append(scene)
+        speech = scene.speech
+        end_ms = speech.at_ms + len(speech.pcm) * 1000 // speech.rate_hz
+        frames = [
+            AvatarFrame(speech.turn, at_ms, "text/plain", f"{scene.mood} {at_ms}".encode())
+            for at_ms in range(speech.at_ms, end_ms, scene.frame_ms)
+        ]
+        return play(frames, self._scripts.next())
 
     async def aclose(self) -> None:
         pass

@@ -26,6 +26,7 @@ class Options:
 
     `language` is the code of what people speak ("en"); without it recognisers find out themselves.
     `whisper_words` and `stt_words` ask Whisper and the transcription server for the words' times.
+    `avatar_url` is the server that animates faces, and may carry a password.
     """
 
     whisper_model: str = "base"
@@ -38,6 +39,8 @@ class Options:
     tts_voice: str | None = None
     tts_rate_hz: int = 24_000
     piper_voice: Path | None = None
+    avatar_url: str | None = field(default=None, repr=False)
+    avatar_key: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

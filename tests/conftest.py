@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-PROGRAM = Path(__file__).parent / "stages" / "openai_peer.py"
+ROOT = Path(__file__).parents[1]
 
 
 class Peer:
@@ -35,8 +35,21 @@ class Peer:
 
 @pytest.fixture(scope="session")
 def peer() -> Iterator[Peer]:
-    command = [sys.executable, str(PROGRAM), "--port", "0"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+    """A server that speaks the OpenAI protocol."""
+    yield from _serving("openai_peer")
+
+
+@pytest.fixture(scope="session")
+def avatar_peer() -> Iterator[Peer]:
+    """A server that animates faces."""
+    yield from _serving("avatar_peer")
+
+
+def _serving(program: str) -> Iterator[Peer]:
+    command = [sys.executable, "-m", f"tests.stages.{program}", "--port", "0"]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT
+    ) as process:
         assert process.stdin is not None
         assert process.stdout is not None
         try:

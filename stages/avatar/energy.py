@@ -1,13 +1,22 @@
 """Mouth shapes from the sound alone, for a reply whose synthesizer tells no timing. Pure.
 
-Loudness opens the mouth (`stages.tts._mouth`); where the sound lies in the spectrum tells hisses
-from vowels and round vowels from wide ones. It says nothing about lips that meet.
+Loudness opens the mouth; where the sound lies in the spectrum tells hisses from vowels and round
+vowels from wide ones. It says nothing about lips that meet.
 """
 
 import numpy as np
+import numpy.typing as npt
 
 from pipeline.frames import Samples, Viseme
-from stages.tts._mouth import Mouth
+
+WINDOW_MS = 40
+"""One picture at 25 a second."""
+
+_LOUD = 2000.0
+"""What counts as loud until something louder was heard: an RMS 24 dB below full scale."""
+
+_OPENINGS = ((0.6, "aa"), (0.3, "oh"), (0.06, "E"))
+"""Shapes by the least share of the loudest window so far; below the last the mouth is closed."""
 
 _HISS_HZ = 3000
 """Between the strongest formants of vowels and the noise of s and sh."""
@@ -16,59 +25,77 @@ _ROUND_HZ = 500
 _WIDE_HZ = 1200
 """Both formants of u and o are low, the second one of i and e is high."""
 
+_ROUND = {"oh": "ou", "E": "ou"}
+_WIDE = {"oh": "E", "E": "ih"}
+
 
 class EnergyMouth:
     """The mouth of one reply, or of one sentence: the cues' times count from its first sample."""
 
     def __init__(self, rate_hz: int) -> None:
+        self.window = max(1, rate_hz * WINDOW_MS // 1000)
+        """Samples of a window."""
         self._rate_hz = rate_hz
-        self._mouth = Mouth(rate_hz)
-        self._rest = np.zeros(0, np.int16)
+        self._position = 0
+        self._loudest = _LOUD
 
     def cues(self, pcm: Samples, *, last: bool = False) -> tuple[Viseme, ...]:
-        """Cues for the next audio, of any length, without gap or overlap; what does not fill a
-        window of 40 ms waits for more. The last cue of all is `sil`.
+        """Cues for the next audio, without gap or overlap; neighbours that are equal are one cue.
+
+        All but the last audio is a whole number of windows. The last cue of all is `sil`, of no
+        duration where the voice goes on to the end.
         """
-        pcm = np.concatenate([self._rest, pcm])
-        window = self._mouth.window
-        ready = len(pcm) if last else len(pcm) // window * window
-        self._rest = pcm[ready:].copy()
         cues: list[Viseme] = []
-        for start in range(0, ready, window):
-            part = pcm[start : min(start + window, ready)]
-            for cue in self._mouth.cues(part):
-                _append(cues, self._refined(cue, part))
-        if last:
-            for cue in self._mouth.cues(pcm[:0], last=True):
-                _append(cues, cue)
+        if len(pcm):
+            shapes = self._shapes(pcm)
+            changes = [at for at in range(len(shapes)) if not at or shapes[at] != shapes[at - 1]]
+            ends = [*(at * self.window for at in changes[1:]), len(pcm)]
+            for at, end in zip(changes, ends, strict=True):
+                start_ms, end_ms = self._ms(at * self.window), self._ms(end)
+                if end_ms > start_ms:
+                    cues.append(Viseme(start_ms, end_ms - start_ms, shapes[at]))
+            self._position += len(pcm)
+        if last and (not cues or cues[-1].shape != "sil"):
+            cues.append(Viseme(self._ms(0), 0, "sil"))
         return tuple(cues)
 
-    def _refined(self, cue: Viseme, pcm: Samples) -> Viseme:
-        if cue.shape == "sil":
-            return cue
-        centre_hz = _centre_hz(pcm, self._rate_hz)
-        shape = cue.shape
-        if centre_hz > _HISS_HZ:
-            shape = "SS"
-        elif centre_hz < _ROUND_HZ:
-            shape = {"oh": "ou", "E": "ou"}.get(shape, shape)
-        elif centre_hz > _WIDE_HZ:
-            shape = {"oh": "E", "E": "ih"}.get(shape, shape)
-        # The loudness is in the shape already.
-        return Viseme(cue.at_ms, cue.duration_ms, shape)
+    def _ms(self, samples: int) -> int:
+        return round((self._position + samples) * 1000 / self._rate_hz)
+
+    def _shapes(self, pcm: Samples) -> list[str]:
+        """The shape of each window."""
+        samples = pcm.astype(np.float64)
+        starts = np.arange(0, len(pcm), self.window)
+        sizes = np.diff(starts, append=len(pcm))
+        power = np.add.reduceat(samples * samples, starts)
+        loudness = np.sqrt(power / sizes)
+        loudest = np.maximum.accumulate(np.maximum(loudness, self._loudest))
+        self._loudest = float(loudest[-1])
+        centres_hz = _centres_hz(samples, starts, power) * self._rate_hz
+        return [
+            _shape(share, centre_hz)
+            for share, centre_hz in zip(loudness / loudest, centres_hz, strict=True)
+        ]
 
 
-def _centre_hz(pcm: Samples, rate_hz: int) -> float:
-    """The frequency of the sine that changes from sample to sample as much as this sound does."""
-    samples = pcm.astype(np.float64)
-    power = float(samples @ samples)
-    change = np.diff(samples)
-    ratio = float(change @ change) / power if power else 0.0
-    return float(np.arcsin(min(np.sqrt(ratio) / 2, 1.0))) * rate_hz / np.pi
+def _shape(share: float, centre_hz: float) -> str:
+    opening = next((shape for least, shape in _OPENINGS if share >= least), "sil")
+    if opening == "sil":
+        return opening
+    if centre_hz > _HISS_HZ:
+        return "SS"
+    if centre_hz < _ROUND_HZ:
+        return _ROUND.get(opening, opening)
+    return _WIDE.get(opening, opening) if centre_hz > _WIDE_HZ else opening
 
 
-def _append(cues: list[Viseme], cue: Viseme) -> None:
-    if cues and cues[-1].shape == cue.shape:
-        first = cues.pop()
-        cue = Viseme(first.at_ms, first.duration_ms + cue.duration_ms, cue.shape)
-    cues.append(cue)
+def _centres_hz(
+    samples: npt.NDArray[np.float64], starts: npt.NDArray[np.int_], power: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
+    """Of each window, as a share of the sample rate: the frequency of the sine that changes from
+    sample to sample as much as its sound does."""
+    change = np.diff(samples, append=samples[-1:])
+    change[starts[1:] - 1] = 0.0  # from one window to the next
+    ratio = np.add.reduceat(change * change, starts) / np.maximum(power, 1.0)
+    centres: npt.NDArray[np.float64] = np.arcsin(np.minimum(np.sqrt(ratio) / 2, 1.0)) / np.pi
+    return centres

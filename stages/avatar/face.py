@@ -147,6 +147,25 @@ def shipped() -> tuple[str, ...]:
     return tuple(sorted(path.parent.name for path in FACES.glob("*/face.json")))
 
 
+def find(face: str) -> Face:
+    """A face by name, or by the folder where it is.
+
+    Raises:
+        FaceError: There is none of that name and no folder, or what is there is none.
+    """
+    if face in shipped():
+        return load(FACES / face)
+    folder = Path(face)
+    if not folder.is_dir():
+        raise FaceError([f"{face!r} is neither a folder nor one of {', '.join(shipped())}"])
+    return load(folder)
+
+
+def name(face: str) -> str:
+    """What `find`'s face is called by clients: its folder's name."""
+    return Path(face).resolve().name
+
+
 def load(folder: Path) -> Face:
     """The face in a folder; reads its two files.
 

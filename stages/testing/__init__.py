@@ -7,7 +7,7 @@
     def test_the_beeper_keeps_the_contract() -> None:
         synthesizer_conforms(Beeper)
 
-Each of the four functions is given what builds the stage and puts the rules of its slot to it: its
+Each of the five functions is given what builds the stage and puts the rules of its slot to it: its
 shape, what it gives, odd input, several calls at once, cancellation at every await, an event loop
 that is never blocked, and an end that leaves nothing behind. It returns None, or raises one
 `NotConforming` that lists all rules that were broken: what the contract says, and what was seen.
@@ -24,14 +24,15 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, TypeAlias
 
 from pipeline.frames import Samples, Slot
-from pipeline.stage import Detector, Responder, Synthesizer, Transcriber
-from stages.testing import _llm, _stt, _tts, _vad
+from pipeline.stage import Animator, Detector, Responder, Synthesizer, Transcriber
+from stages.testing import _avatar, _llm, _stt, _tts, _vad
 from stages.testing._trial import Broken, NotConforming, Rule, Trial, Use, judge
 
 __all__ = [
     "PATIENCE_S",
     "Broken",
     "NotConforming",
+    "animator_conforms",
     "detector_conforms",
     "responder_conforms",
     "synthesizer_conforms",
@@ -79,6 +80,13 @@ def synthesizer_conforms(
 ) -> None:
     """Put a synthesizer on trial; it speaks 40 to 80 sentences. Raises `NotConforming`."""
     _try("tts", build, _tts.use, _tts.RULES, run, patience_s)
+
+
+def animator_conforms(
+    build: Callable[[], Animator], *, run: Run = asyncio.run, patience_s: float = PATIENCE_S
+) -> None:
+    """Put an animator on trial; it is asked 30 to 70 times. Raises `NotConforming`."""
+    _try("avatar", build, _avatar.use, _avatar.RULES, run, patience_s)
 
 
 def _try(

@@ -12,6 +12,7 @@ from typing import Any
 
 from stages.testing import (
     NotConforming,
+    animator_conforms,
     detector_conforms,
     responder_conforms,
     synthesizer_conforms,
@@ -23,6 +24,7 @@ CONFORMS: dict[str, Callable[[Any], None]] = {
     "stt": transcriber_conforms,
     "llm": responder_conforms,
     "tts": synthesizer_conforms,
+    "avatar": animator_conforms,
 }
 
 

@@ -1,7 +1,7 @@
 """Speech from any OpenAI-compatible speech server.
 
 Speaks `POST /v1/audio/speech` and asks for raw PCM, which streams in a chunked body. The endpoint
-tells no timing: the mouth follows loudness, and there are no word positions.
+tells no timing: there are neither visemes nor word positions.
 """
 
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -12,7 +12,6 @@ from typing import Any
 from pipeline.frames import Sentence, Speech
 from stages._http import Answer, HttpClient
 from stages.tts._pcm import PcmReader, WrongAudio, check_rate
-from stages.tts._pieces import Pieces
 
 RATE_HZ = 24_000
 """What the endpoint's `pcm` is by its definition: 24 kHz, signed 16-bit little-endian, mono."""
@@ -51,7 +50,7 @@ class OpenAISynthesizer:
         self._http = HttpClient(base_url, stage="tts", provider=provider, api_key=api_key)
 
     async def speak(self, sentence: Sentence) -> AsyncIterator[Speech]:
-        """Stream one sentence in pieces of 40 to 200 ms.
+        """Stream one sentence in pieces as they come.
 
         Raises `StageBusy`, `CallerError` and `StageFailed` as `stages._http` says; "empty" for a
         sentence without a letter or digit, "protocol" for anything but audio of the promised kind:
@@ -83,15 +82,17 @@ class OpenAISynthesizer:
     async def _read(self, answer: Answer, turn: int) -> AsyncGenerator[Speech, None]:
         self._check_type(answer.content_type)
         reader = PcmReader(self.rate_hz)
-        pieces = Pieces(turn, self.rate_hz)
+        samples = 0
         async with aclosing(answer.chunks()) as chunks:
             async for chunk in chunks:
-                for piece in pieces.push(reader.feed(chunk)):
-                    yield piece
-                if pieces.samples > LONGEST_S * self.rate_hz:
+                pcm = reader.feed(chunk)
+                samples += len(pcm)
+                if samples > LONGEST_S * self.rate_hz:
                     raise WrongAudio(f"the server sent more than {LONGEST_S} s for one sentence")
-        for piece in (*pieces.push(reader.finish()), *pieces.finish()):
-            yield piece
+                if len(pcm):
+                    yield Speech(turn, pcm)
+        if len(pcm := reader.finish()):
+            yield Speech(turn, pcm)
 
     def _check_type(self, content_type: str) -> None:
         """Some servers tell the rate: `audio/pcm;rate=16000`."""

@@ -2,8 +2,8 @@
 
 piper-tts (GPL-3.0-or-later: an optional package, not one of ours) runs VITS voices with ONNX. The
 voice must be on the machine already: an `.onnx` file and its `.onnx.json`. A part of a sentence is
-synthesised as a whole, so its first sample comes after all of its work. The mouth follows loudness:
-Piper tells phoneme times only for voices that were patched for it.
+synthesised as a whole, so its first sample comes after all of its work. There are no visemes: Piper
+tells phoneme times only for voices that were patched for it.
 """
 
 import json
@@ -16,7 +16,6 @@ import numpy as np
 from pipeline.errors import PipelineError, StageBusy, StageFailed
 from pipeline.frames import Sentence, Speech
 from stages._worker import Header, Worker, WorkerStats
-from stages.tts._pieces import Pieces
 
 MAX_CHARACTERS = 600
 """Longer sentences are cut: 600 characters are about 40 s of audio."""
@@ -77,7 +76,7 @@ class PiperSynthesizer:
         return await self._worker.start()
 
     async def speak(self, sentence: Sentence) -> AsyncIterator[Speech]:
-        """Yield the sentence in pieces of 40 to 200 ms, a part of it at a time.
+        """Yield the sentence, a part of Piper's own cutting at a time.
 
         Raises `StageFailed`: "empty" when there is nothing to say, "connect" when the voice cannot
         be loaded, "stream" when the process died or the voice failed; `StageBusy` when 32 sentences
@@ -89,15 +88,12 @@ class PiperSynthesizer:
             raise StageFailed("tts", self.provider, "empty", "nothing to say")
         if self._worker.stats().jobs >= MAX_WAITING:
             raise StageBusy("tts", self.provider, f"{MAX_WAITING} sentences are waiting")
-        pieces = Pieces(sentence.turn, self.rate_hz)
         job = self._worker.open_job()
         try:
             job.send("speak", {"text": text})
             async for packet in job:
-                for piece in pieces.push(np.frombuffer(packet.payload, np.int16)):
-                    yield piece
-            for piece in pieces.finish():
-                yield piece
+                if packet.payload:
+                    yield Speech(sentence.turn, np.frombuffer(packet.payload, np.int16))
         finally:
             job.cancel()
 

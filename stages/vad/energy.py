@@ -152,7 +152,7 @@ class _Ear:
             position, probability = self._undelivered.popleft()
             try:
                 self._on_chunk(position, probability)
-            except Exception:
+            except Exception:  # another's code, any bug of it; it would fail 31 times a second
                 _log.exception("voice detection: a session's callback raised; its ear is closed")
                 self.close()
 

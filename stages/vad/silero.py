@@ -231,7 +231,7 @@ class SileroDetector:
                 continue
             try:
                 on_chunk(position, probability)
-            except Exception:
+            except Exception:  # another's code, any bug of it; the rest of the batch is to be heard
                 _log.exception("voice detection: a session's callback raised; its ear is closed")
                 self._failed += 1
                 ear.close()

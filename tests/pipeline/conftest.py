@@ -92,6 +92,7 @@ class Room:
         self.host = Host()
         self.policy = SessionPolicy(speculate=False)
         self.journalled = True
+        self.overheard: Any = None
         self.frames: list[tuple[float, Output]] = []
         self.session: Session
 
@@ -118,6 +119,7 @@ class Room:
             convert=convert,
             policy=self.policy,
             journal=journal if self.journalled else None,
+            overheard=self.overheard,
         )
         before = asyncio.all_tasks()
         self.running = running = asyncio.create_task(self.session.run())

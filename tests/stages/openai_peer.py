@@ -1,4 +1,4 @@
-"""A small OpenAI-compatible server with faults, for tests: `python openai_peer.py --port 0`.
+"""A small OpenAI-compatible server with faults: `python -m tests.stages.openai_peer --port 0`.
 
 Prints its port and serves chat, transcription and speech on 127.0.0.1 until its stdin ends. What a
 call does is told by its model, up to a slash ("stall/1" is a "stall" that has a name of its own).
@@ -397,7 +397,7 @@ class Peer:
             body += message.get("body", b"")
             more = message.get("more_body", False)
         call = Call(scope, body, send)
-        full = call.fields.get("model") or call.query.get("model", "")
+        full = self.named(call)
         work = asyncio.create_task(self.answer(call, full))
         watch = asyncio.create_task(receive())
         await asyncio.wait((work, watch), return_when=asyncio.FIRST_COMPLETED)
@@ -410,6 +410,10 @@ class Peer:
         await asyncio.wait((work, watch))
         if not work.cancelled() and (error := work.exception()) is not None:
             raise error
+
+    def named(self, call: Call) -> str:
+        """The model that a call asks for or asks about."""
+        return str(call.fields.get("model") or call.query.get("model", ""))
 
     async def answer(self, call: Call, full: str) -> None:
         model = full.partition("/")[0]
@@ -444,14 +448,15 @@ class Peer:
                 await call.json({"error": "no such page"}, 404)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+def serve(peer: Peer) -> None:
+    """Serve until stdin ends, on the port that the command line says."""
+    parser = argparse.ArgumentParser()
     parser.add_argument("--port", type=int, default=0)
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", parser.parse_args().port))
         listener.listen()  # whoever reads the port may come before the server runs
         config = uvicorn.Config(
-            Peer(), log_level="critical", lifespan="off", timeout_graceful_shutdown=1
+            peer, log_level="critical", lifespan="off", timeout_graceful_shutdown=1
         )
         server = uvicorn.Server(config)
 
@@ -466,4 +471,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    serve(Peer())

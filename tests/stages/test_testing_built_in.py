@@ -10,13 +10,21 @@ import pytest
 
 from pipeline.frames import Samples
 from pipeline.testing import run_virtual
-from stages.fakes import FakeDetector, FakeResponder, FakeSynthesizer, FakeTranscriber
+from stages.avatar.remote import RemoteAnimator
+from stages.fakes import (
+    FakeAnimator,
+    FakeDetector,
+    FakeResponder,
+    FakeSynthesizer,
+    FakeTranscriber,
+)
 from stages.llm.openai import OpenAIResponder
 from stages.llm.scripted import ScriptedInterviewer
 from stages.stt.openai import OpenAITranscriber
 from stages.stt.pocketsphinx import PocketsphinxTranscriber
 from stages.stt.whisper import WhisperTranscriber
 from stages.testing import (
+    animator_conforms,
     detector_conforms,
     responder_conforms,
     synthesizer_conforms,
@@ -47,6 +55,7 @@ def test_the_fakes() -> None:
     transcriber_conforms(lambda: FakeTranscriber(partials=True), run=run_virtual)
     responder_conforms(FakeResponder, run=run_virtual)
     synthesizer_conforms(FakeSynthesizer, run=run_virtual)
+    animator_conforms(FakeAnimator, run=run_virtual)
 
 
 def test_energy() -> None:
@@ -108,3 +117,7 @@ def test_piper(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     voice.write_bytes(b"")
     Path(f"{voice}.json").write_text('{"audio": {"sample_rate": 16000}}')
     synthesizer_conforms(lambda: PiperSynthesizer(voice))
+
+
+def test_an_avatar_server(avatar_peer: Any) -> None:
+    animator_conforms(lambda: RemoteAnimator(f"{avatar_peer.url}/hello/conforms/v1"))

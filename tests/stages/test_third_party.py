@@ -69,7 +69,7 @@ def test_an_entry_point_gives_a_provider_or_makes_one(
         ),
         ("sounds:leaves", "sounds:leaves cannot be loaded: SystemExit: 1"),
         ("sounds:text", "sounds:text gives no stages.provider.Provider: str"),
-        ("sounds:face", "there is no slot 'avatar' (vad, stt, llm, tts)"),
+        ("sounds:face", "there is no slot 'smell' (vad, stt, llm, tts, avatar)"),
         ("sounds:shout", "'BEEP' is no name: lower-case letters, digits, '.', '_', '-'"),
         ("sounds:auto", "no provider may be called 'auto'"),
         ("sounds:espeak", "the tts provider 'espeak-ng' is built in already"),
@@ -82,7 +82,7 @@ def test_what_is_broken_or_takes_a_name_is_refused_and_harms_no_other(
     package.beep = package.again = tts("beep")
     package.leaves = lambda: sys.exit(1)
     package.text = "beep"
-    package.face = Provider("avatar", "face", "", lambda _: None, lambda _: None)
+    package.face = Provider("smell", "face", "", lambda _: None, lambda _: None)
     package.shout, package.auto, package.espeak = tts("BEEP"), tts("auto"), tts("espeak-ng")
     install(monkeypatch, a="sounds:beep", b=value)
     installed = registry.third_party()

@@ -40,10 +40,10 @@ def heard(result: Any) -> Any:
 
 
 @pytest.mark.parametrize("model", ["tone", "odd", "wav"])
-def test_a_sentence_becomes_its_audio_in_short_pieces(say: Say, model: str) -> None:
+def test_a_sentence_becomes_its_audio_as_it_comes(say: Say, model: str) -> None:
     result = say(model)
     assert heard(result).tolist() == TONE.tolist()
-    assert max(len(piece.pcm) for piece in result.items) <= 4800
+    assert len(result.items) > 5
     assert {piece.turn for piece in result.items} == {4}
     assert result.error is None
     assert result.outcomes == [SUCCESS]
@@ -51,14 +51,6 @@ def test_a_sentence_becomes_its_audio_in_short_pieces(say: Say, model: str) -> N
 
 def test_half_a_sample_at_the_end_is_dropped(say: Say) -> None:
     assert heard(say("half")).tolist() == TONE[:4800].tolist()
-
-
-def test_the_mouth_moves_with_the_voice_and_closes(say: Say) -> None:
-    cues = [cue for piece in say("tone").items for cue in piece.cues]
-    voiced = sum(cue.duration_ms for cue in cues if cue.shape != "sil")
-    assert 500 <= voiced <= 520
-    assert cues[-1].shape == "sil"
-    assert cues[-1].at_ms + cues[-1].duration_ms == 1000
 
 
 def test_the_server_is_asked_for_raw_audio(say: Say, peer: Any) -> None:

@@ -1,0 +1,22 @@
+"""Those in the avatar slot whom nobody asks for pictures: the built-in face, which the gateway
+draws itself, and clients, which draw from mouth shapes.
+"""
+
+from dataclasses import dataclass
+from importlib.util import find_spec
+
+
+@dataclass(frozen=True, slots=True)
+class Local:
+    """A name in the slot."""
+
+    provider: str
+
+    async def aclose(self) -> None: ...
+
+
+def check() -> str | None:
+    """Why the built-in face cannot be drawn here, in a sentence, or None."""
+    if find_spec("resvg_py") is None:
+        return "the extra is missing: pip install 'parley-gateway[avatar]'"
+    return None

@@ -1,0 +1,70 @@
+"""A face that says nothing, as video: encoded once, and sent to everybody who is not spoken to.
+
+`timeline.idle_pose` repeats after `LOOP_MS`, so a loop of that length shows it for ever. Every
+`GROUP` pictures a group begins with a keyframe and refers to nothing outside itself: a session may
+enter a loop, leave it or change to another mood's at any keyframe.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pipeline.frames import AvatarMood
+from stages.avatar.decoding import JpegDecoder
+from stages.avatar.encoding import Codec, VideoEncoder
+from stages.avatar.renderer import Picture, Plates
+from stages.avatar.timeline import LOOP_MS, idle_pose
+
+LOOP_FRAME_MS = 80
+"""Breath and blinks are slow: 12.5 pictures a second show them."""
+
+GROUP = 10
+"""A keyframe every 800 ms: so long who waits for one waits at most."""
+
+LOOP_PICTURES = LOOP_MS // LOOP_FRAME_MS
+
+
+@dataclass(frozen=True, slots=True)
+class Loop:
+    """`units[n]` shows `idle_pose(mood, n * LOOP_FRAME_MS)`, or what an avatar server has for that
+    time; those at multiples of `GROUP` are keyframes. Of H.264 every one begins with its parameter
+    sets.
+    """
+
+    codec: Codec
+    size: int
+    mood: AvatarMood
+    units: tuple[bytes, ...]
+
+
+def record(plates: Plates, mood: AvatarMood, codec: Codec) -> Loop:
+    """Draw and encode a loop. Takes a quarter of a second at 320 × 320: call it in a thread."""
+    encoder = VideoEncoder(codec, plates.size, LOOP_FRAME_MS, patient=True)
+    picture = Picture(plates)
+    units = []
+    for number in range(LOOP_PICTURES):
+        picture.show(idle_pose(mood, number * LOOP_FRAME_MS))
+        units.append(encoder.encode(picture.i420, keyframe=number % GROUP == 0))
+    return Loop(codec, plates.size, mood, tuple(units))
+
+
+def record_pictures(
+    pictures: Sequence[tuple[int, bytes]], length_ms: int, mood: AvatarMood, codec: Codec, size: int
+) -> Loop:
+    """Encode a loop of JPEG pictures, each from its time on; the first is shown from 0.
+
+    `length_ms` is cut to whole groups, of which there must be one. Raises `NotJpeg`. Takes a
+    quarter of a second: call it in a thread.
+    """
+    decoder = JpegDecoder(size)
+    encoder = VideoEncoder(codec, size, LOOP_FRAME_MS, patient=True)
+    units = []
+    left = list(reversed(pictures))
+    shown = decoder.decode(left.pop()[1])
+    for number in range(length_ms // LOOP_FRAME_MS // GROUP * GROUP):
+        due = None
+        while left and left[-1][0] <= number * LOOP_FRAME_MS:
+            due = left.pop()[1]
+        if due is not None:
+            shown = decoder.decode(due)
+        units.append(encoder.encode(shown, keyframe=number % GROUP == 0))
+    return Loop(codec, size, mood, tuple(units))

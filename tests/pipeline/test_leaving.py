@@ -1,0 +1,102 @@
+"""How a session ends: with audio that was still to be fed, and with a bug that nobody awaits."""
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pipeline.decisions import Chunk, Event
+from pipeline.frames import ReplyDone, Samples
+from pipeline.session import SLICE
+from stages.vad.energy import EnergyDetector
+
+FRAME_MS = 20
+
+
+class Rest:
+    """Frames that wait; counts those that were taken."""
+
+    def __init__(self, frames: int) -> None:
+        self._frames = frames
+        self.taken = 0
+
+    def __iter__(self) -> Iterator[Samples]:
+        for _ in range(self._frames):
+            self.taken += 1
+            yield np.full(16 * FRAME_MS, 4000, np.int16)
+
+
+async def most_at_once(room: Any, rest: Rest) -> int:
+    """End the session; returns how much of the rest was taken in one turn of the event loop."""
+    room.session.end(rest)
+    most = before = 0
+    while not room.running.done():
+        await asyncio.sleep(0)
+        most, before = max(most, rest.taken - before), rest.taken
+    return most
+
+
+def test_what_waits_belongs_to_the_last_words_and_is_taken_little_by_little(room: Any) -> None:
+    rest = Rest(3000)
+
+    async def story() -> None:
+        await room.until(ReplyDone, 0)
+        await room.speak(600)
+        assert await most_at_once(room, rest) == SLICE
+        room.session.end(Rest(5))
+
+    room.hold(story)
+    assert rest.taken == 3000
+    (heard,) = room.host.heard
+    prefix_ms = room.policy.turns.prefix_ms
+    assert heard.duration_ms == pytest.approx(prefix_ms + 600 + 60_000, abs=32)
+
+
+def test_what_waits_is_not_even_decoded_where_nobody_speaks(room: Any) -> None:
+    rest = Rest(3000)
+
+    async def story() -> None:
+        await room.until(ReplyDone, 0)
+        await room.pause(200)
+        assert await most_at_once(room, rest) == 0
+
+    room.hold(story)
+    assert rest.taken == 0
+
+
+def broken(*_: Any) -> Any:
+    raise RuntimeError("a bug")
+
+
+def test_a_bug_in_what_the_detector_calls_ends_the_session(room: Any) -> None:
+    room.detector = EnergyDetector()
+
+    async def story() -> None:
+        await room.until(ReplyDone, 0)
+        decide = room.session._turns.handle
+
+        def handle(event: Event, now: float) -> Any:
+            return broken() if isinstance(event, Chunk) else decide(event, now)
+
+        room.session._turns.handle = handle
+        await room.speak(100)
+        assert room.running.done()
+
+    with pytest.raises(ExceptionGroup) as caught:
+        room.hold(story)
+    assert caught.group_contains(RuntimeError, match="a bug")
+
+
+def test_a_bug_in_what_a_timer_calls_ends_the_session(room: Any) -> None:
+    async def story() -> None:
+        await room.until(ReplyDone, 0)
+        await room.speak(600)
+        room.session._turns.expire = broken
+        await asyncio.sleep(5)  # the audio stops, and only the timer knows
+        assert room.running.done()
+
+    with pytest.raises(ExceptionGroup) as caught:
+        room.hold(story)
+    assert caught.group_contains(RuntimeError, match="a bug")

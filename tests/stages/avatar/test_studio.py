@@ -1,0 +1,628 @@
+"""The studio's threads are real, and so is time where a test waits for them; where a picture must
+take long, it waits for an event. What only counts seconds runs in virtual time.
+"""
+
+import asyncio
+import logging
+import threading
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from pipeline.testing import run_virtual
+from stages.avatar import studio as module
+from stages.avatar.encoding import VideoEncoder, codecs
+from stages.avatar.face import FACES, MOODS, Face, load
+from stages.avatar.jpeg import NotJpeg
+from stages.avatar.ladder import RISE_S, RUNGS, Ladder, Rung
+from stages.avatar.loops import GROUP, Loop, record
+from stages.avatar.renderer import Bytes, Picture, Plates, RendererMissing
+from stages.avatar.studio import MOST_WAITING, RETRY_S, Studio, StudioClosed, Take
+from stages.avatar.timeline import Pose, mix
+from tests.stages.avatar.video import decoded, is_keyframe, jpeg, luma, psnr
+
+SIZE = 64
+POSES = [Pose(mix("sil", "aa", quarter / 4), "open", "speaking") for quarter in range(5)]
+
+
+@pytest.fixture(scope="module")
+def faces() -> dict[str, Face]:
+    return {name: load(FACES / name) for name in ("jonas", "mira")}
+
+
+@pytest.fixture(autouse=True)
+def no_thread_is_left() -> Iterator[None]:
+    yield
+    assert [t.name for t in threading.enumerate() if t.name.startswith("face")] == []
+
+
+def run(story: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    async def bounded() -> None:
+        async with asyncio.timeout(20):
+            await story()
+
+    asyncio.run(bounded())
+
+
+def now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+class Gate:
+    """Encoders of which every picture waits until it is let through."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.open = threading.Event()
+        self.entered = threading.Semaphore(0)
+        gate = self
+
+        class Held(VideoEncoder):
+            def encode(self, i420: Bytes, *, keyframe: bool = False) -> bytes:
+                gate.entered.release()
+                assert gate.open.wait(10)
+                return super().encode(i420, keyframe=keyframe)
+
+        monkeypatch.setattr(module, "VideoEncoder", Held)
+
+    async def until_entered(self) -> None:
+        while not self.entered.acquire(blocking=False):
+            await asyncio.sleep(0)
+
+
+@pytest.fixture
+def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
+    gate = Gate(monkeypatch)
+    yield gate
+    gate.open.set()
+
+
+class Listening(Ladder):
+    """Remembers what it was told."""
+
+    def __init__(self) -> None:
+        super().__init__(1)
+        self.late: list[bool] = []
+        self.costs: list[float] = []
+        self.refusals = 0
+
+    def encoded(self, late_ms: float, cost_ms: float, now: float) -> None:
+        self.late.append(late_ms > 0)
+        self.costs.append(cost_ms)
+        super().encoded(late_ms, cost_ms, now)
+
+    def refused(self, now: float) -> None:
+        self.refusals += 1
+        super().refused(now)
+
+
+@asynccontextmanager
+async def opened(faces: dict[str, Face], **options: Any) -> AsyncIterator[tuple[Studio, Take]]:
+    """A studio whose layers are ready, and a take."""
+    async with Studio(faces, default="mira", **options) as studio:
+        await studio.plates("mira", SIZE)
+        yield studio, studio.take("mira", "h264", SIZE, 40)
+
+
+# --- pictures --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("codec", ["h264", "vp8"])
+def test_a_take_shows_its_poses_one_after_another(faces: dict[str, Face], codec: Any) -> None:
+    async def story() -> None:
+        async with Studio(faces, default="mira") as studio:
+            plates = await studio.plates("jonas", 320)
+            take = studio.take("jonas", codec, 320, 40)
+            units = [await take.picture(pose, due=now() + 1) for pose in POSES]
+            found = decoded(codec, [unit for unit in units if unit])
+            drawn = Picture(plates)
+            for picture, pose in zip(found, POSES, strict=True):
+                drawn.show(pose)
+                assert psnr(picture, drawn.i420) > 44
+            take.close()
+
+    run(story)
+
+
+def test_the_first_picture_and_those_asked_for_are_keyframes(faces: dict[str, Face]) -> None:
+    async def story() -> None:
+        async with opened(faces) as (_, take):
+            units = [
+                await take.picture(pose, due=now(), keyframe=number == 3)
+                for number, pose in enumerate(POSES)
+            ]
+            found = [is_keyframe("h264", unit) for unit in units if unit]
+            assert found == [True, False, False, True, False]
+
+    run(story)
+
+
+def test_a_take_with_a_picture_under_way_refuses_the_next(
+    faces: dict[str, Face], gate: Gate
+) -> None:
+    async def story() -> None:
+        ladder = Listening()
+        async with opened(faces, ladder=ladder) as (_, take):
+            first = asyncio.create_task(take.picture(POSES[0], due=now()))
+            await gate.until_entered()
+            assert await take.picture(POSES[1], due=now()) is None
+            assert await take.picture(POSES[2], due=now()) is None
+            assert ladder.refusals == 2
+            gate.open.set()
+            assert await first
+            assert await take.picture(POSES[3], due=now())
+            assert (ladder.refusals, len(ladder.late)) == (2, 2)
+
+    run(story)
+
+
+def test_a_keyframe_that_was_refused_comes_with_the_next_picture(
+    faces: dict[str, Face], gate: Gate
+) -> None:
+    async def story() -> None:
+        async with opened(faces) as (_, take):
+            first = asyncio.create_task(take.picture(POSES[0], due=now()))
+            await gate.until_entered()
+            assert await take.picture(POSES[1], due=now(), keyframe=True) is None
+            gate.open.set()
+            await first
+            units = [await take.picture(pose, due=now()) for pose in POSES[2:4]]
+            assert [is_keyframe("h264", unit) for unit in units if unit] == [True, False]
+
+    run(story)
+
+
+def test_the_whole_process_has_a_bound(faces: dict[str, Face], gate: Gate) -> None:
+    async def story() -> None:
+        ladder = Listening()
+        async with opened(faces, threads=1, ladder=ladder) as (studio, one_too_many):
+            takes = [studio.take("mira", "h264", SIZE, 40) for _ in range(MOST_WAITING)]
+            pictures = [asyncio.create_task(t.picture(POSES[0], due=now())) for t in takes]
+            await gate.until_entered()
+            assert await one_too_many.picture(POSES[0], due=now()) is None
+            assert ladder.refusals == 1
+            gate.open.set()
+            assert all(await asyncio.gather(*pictures))
+            assert await one_too_many.picture(POSES[0], due=now())
+
+    run(story)
+
+
+def test_the_ladder_hears_how_late_and_how_dear_pictures_are(faces: dict[str, Face]) -> None:
+    async def story() -> None:
+        ladder = Listening()
+        async with opened(faces, ladder=ladder) as (_, take):
+            await take.picture(POSES[0], due=now() + 100)
+            await take.picture(POSES[1], due=now() - 100)
+            assert ladder.late == [False, True]
+            assert all(0 < cost_ms < 1000 for cost_ms in ladder.costs)
+
+    run(story)
+
+
+def test_after_a_cancelled_picture_the_next_is_a_keyframe(
+    faces: dict[str, Face], gate: Gate
+) -> None:
+    """It was encoded and nobody has it: what follows may not refer to it."""
+
+    async def story() -> None:
+        ladder = Listening()
+        async with opened(faces, ladder=ladder) as (_, take):
+            gate.open.set()
+            assert await take.picture(POSES[0], due=now())
+            await gate.until_entered()
+            gate.open.clear()
+            lost = asyncio.create_task(take.picture(POSES[1], due=now()))
+            await gate.until_entered()
+            lost.cancel()
+            await asyncio.wait([lost])
+            assert lost.cancelled()
+            assert await take.picture(POSES[2], due=now()) is None  # the thread still has it
+            gate.open.set()
+            while len(ladder.late) < 2:
+                await asyncio.sleep(0)
+            unit = await take.picture(POSES[3], due=now())
+            assert unit
+            assert is_keyframe("h264", unit)
+
+    run(story)
+
+
+def test_no_picture_waits_for_layers_that_are_being_made(faces: dict[str, Face]) -> None:
+    async def story() -> None:
+        ladder = Listening()
+        async with Studio(faces, default="mira", ladder=ladder) as studio:
+            take = studio.take("mira", "h264", SIZE, 40)
+            assert await take.picture(POSES[0], due=now()) is None
+            await studio.plates("mira", SIZE)
+            assert await take.picture(POSES[0], due=now())
+            assert ladder.refusals == 0  # nothing was too slow
+
+    run(story)
+
+
+def test_an_encoder_that_fails_is_replaced(
+    faces: dict[str, Face], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Failing(VideoEncoder):
+        def encode(self, i420: Bytes, *, keyframe: bool = False) -> bytes:
+            raise OSError("no more")
+
+    async def story() -> None:
+        async with opened(faces) as (_, take):
+            with monkeypatch.context() as patch:
+                patch.setattr(take, "_new_encoder", lambda: Failing("h264", SIZE, 40))
+                with pytest.raises(OSError, match="no more"):
+                    await take.picture(POSES[0], due=now())
+            unit = await take.picture(POSES[1], due=now())
+            assert unit
+            assert is_keyframe("h264", unit)
+
+    run(story)
+
+
+def test_a_closed_take_gives_no_pictures(faces: dict[str, Face]) -> None:
+    async def story() -> None:
+        async with opened(faces) as (_, take):
+            assert await take.picture(POSES[0], due=now())
+            take.close()
+            take.close()
+            assert await take.picture(POSES[1], due=now()) is None
+
+    run(story)
+
+
+def test_a_take_may_be_closed_while_its_picture_is_drawn(
+    faces: dict[str, Face], gate: Gate
+) -> None:
+    async def story() -> None:
+        async with opened(faces) as (_, take):
+            picture = asyncio.create_task(take.picture(POSES[0], due=now()))
+            await gate.until_entered()
+            take.close()
+            gate.open.set()
+            assert await picture  # it is done; whether it is sent is not decided here
+
+    run(story)
+
+
+def test_pictures_of_somebody_else_and_poses_are_shown_in_one_stream(
+    faces: dict[str, Face],
+) -> None:
+    async def story() -> None:
+        async with opened(faces) as (_, take):
+            shown = [jpeg(200), POSES[0], jpeg(40), jpeg(90, 128)]
+            units = [await take.picture(one, due=now() + 1) for one in shown]
+            with pytest.raises(NotJpeg):
+                await take.picture(b"nonsense", due=now() + 1)
+            units.append(await take.picture(jpeg(40), due=now() + 1))
+            assert [is_keyframe("h264", unit) for unit in units if unit] == [
+                True,
+                *[False] * 3,
+                True,
+            ]
+            pictures = decoded("h264", [unit for unit in units if unit])
+            light = [picture[:SIZE].mean() for picture in pictures]
+            assert light[0] == pytest.approx(luma(200), abs=2)
+            assert light[2:] == pytest.approx([luma(grey) for grey in (40, 90, 40)], abs=2)
+            drawn = Picture(Plates(faces["mira"], SIZE))
+            drawn.show(POSES[0])
+            assert psnr(pictures[1], drawn.i420) > 30
+
+    run(story)
+
+
+@pytest.mark.parametrize("codec", ["h264", "vp8"])
+def test_a_loop_of_pictures_is_encoded_once(
+    faces: dict[str, Face], codec: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = Counted(module.record_pictures)
+    monkeypatch.setattr(module, "record_pictures", record)
+    pictures = [(160, jpeg(200)), (400, jpeg(40)), (5000, jpeg(90))]
+
+    async def story() -> None:
+        async with Studio(faces, default="mira") as studio:
+            asked = [studio.film("mira", codec, SIZE, "idle", pictures, 4000) for _ in range(3)]
+            first, *others = await asyncio.gather(*asked)
+            assert all(other is first for other in others)
+            assert (first.codec, first.size, first.mood) == (codec, SIZE, "idle")
+            assert len(first.units) == 50
+            assert all(is_keyframe(codec, unit) for unit in first.units[::GROUP])
+            light = [picture[:SIZE].mean() for picture in decoded(codec, first.units)]
+            expected = [luma(200)] * 5 + [luma(40)] * 45
+            assert light == pytest.approx(expected, abs=3)
+            with pytest.raises(NotJpeg):
+                await studio.film("mira", codec, SIZE, "thinking", [(0, b"nonsense")], 4000)
+
+    run(story)
+    assert record.calls == 2
+
+
+# --- what is made once -----------------------------------------------------------------------
+
+
+class Counted:
+    """Stands for a function that makes something; remembers how often, and may fail."""
+
+    def __init__(self, make: Callable[..., Any]) -> None:
+        self._make = make
+        self.calls = 0
+        self.error: Exception | None = None
+
+    def __call__(self, *given: Any) -> Any:
+        self.calls += 1
+        if self.error is not None:
+            raise self.error
+        return self._make(*given)
+
+
+@pytest.fixture
+def plates(monkeypatch: pytest.MonkeyPatch) -> Counted:
+    """Makes the studio's layers."""
+    plates = Counted(Plates)
+    monkeypatch.setattr(module, "Plates", plates)
+    return plates
+
+
+def test_layers_and_loops_are_made_once_for_all_who_ask(
+    faces: dict[str, Face], plates: Counted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = Counted(module.record)
+    monkeypatch.setattr(module, "record", record)
+
+    async def story() -> None:
+        async with Studio(faces, default="mira") as studio:
+            asked = [studio.loop("mira", "vp8", SIZE, "idle") for _ in range(5)]
+            first, *others = await asyncio.gather(*asked)
+            assert all(other is first for other in others)
+            assert await studio.loop("mira", "vp8", SIZE, "idle") is first
+            thinking = await studio.loop("mira", "vp8", SIZE, "thinking")
+            assert (first.mood, thinking.mood) == ("idle", "thinking")
+            assert (plates.calls, record.calls) == (1, 2)
+
+    run(story)
+
+
+def test_who_goes_away_takes_nothing_from_the_others(faces: dict[str, Face]) -> None:
+    async def story() -> None:
+        async with Studio(faces, default="mira") as studio:
+            impatient = asyncio.create_task(studio.loop("mira", "vp8", SIZE, "idle"))
+            patient = asyncio.create_task(studio.loop("mira", "vp8", SIZE, "idle"))
+            await asyncio.sleep(0)
+            impatient.cancel()
+            assert (await patient).mood == "idle"
+            assert impatient.cancelled()
+
+    run(story)
+
+
+def test_a_failure_is_told_to_all_and_tried_again_later(
+    faces: dict[str, Face],
+    plates: Counted,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    plates.error = RendererMissing("no resvg")
+
+    async def story() -> None:
+        async with Studio(faces, default="mira") as studio:
+            take = studio.take("mira", "h264", SIZE, 40)
+            asked = [studio.plates("mira", SIZE), studio.loop("mira", "h264", SIZE, "idle")]
+            told = await asyncio.gather(*asked, return_exceptions=True)
+            assert [str(error) for error in told] == ["no resvg"] * 2
+            with pytest.raises(RendererMissing):  # not for every picture anew
+                await take.picture(POSES[0], due=now())
+            assert plates.calls == 1
+            plates.error = None
+            loop = asyncio.get_running_loop()
+            later = loop.time() + RETRY_S
+            monkeypatch.setattr(loop, "time", lambda: later)
+            assert (await studio.plates("mira", SIZE)).size == SIZE
+            assert (await studio.loop("mira", "h264", SIZE, "idle")).size == SIZE
+
+    with caplog.at_level(logging.WARNING, "parley.avatar"):
+        run(story)
+    assert "face: no plates mira 64: no resvg" in caplog.messages
+
+
+def test_what_the_default_face_needs_is_made_before_anybody_asks(
+    faces: dict[str, Face], plates: Counted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorded = Counted(lambda plates, mood, codec: (plates.size, codec, mood))
+    monkeypatch.setattr(module, "record", recorded)
+
+    async def story() -> None:
+        async with Studio(faces, default="mira") as studio:
+            studio.warm()
+            assert plates.calls == 0  # it does not wait
+            while studio._making:
+                await asyncio.sleep(0.01)
+            assert (plates.calls, recorded.calls) == (2, 8)
+            for size in (320, 192):
+                assert (await studio.plates("mira", size)).size == size
+            for codec in codecs():
+                for mood in MOODS:
+                    made: Any = await studio.loop("mira", codec, 320, mood)
+                    assert made == (320, codec, mood)
+            assert (plates.calls, recorded.calls) == (2, 8)
+
+    run(story)
+
+
+def test_a_face_that_cannot_be_warmed_does_no_harm(
+    faces: dict[str, Face], plates: Counted, caplog: pytest.LogCaptureFixture
+) -> None:
+    plates.error = RendererMissing("no resvg")
+
+    async def story() -> None:
+        async with Studio(faces, default="mira") as studio:
+            studio.warm()
+            while studio._making:
+                await asyncio.sleep(0.01)
+        studio = Studio(faces, default="mira")
+        async with studio:
+            studio.warm()  # and left at once
+
+    with caplog.at_level(logging.WARNING, "parley.avatar"):
+        run(story)
+    assert "face: no plates mira 320: no resvg" in caplog.messages
+
+
+@pytest.mark.parametrize("name", ["", "nobody"])
+def test_a_face_that_is_not_there_is_a_key_error(faces: dict[str, Face], name: str) -> None:
+    async def story() -> None:
+        async with Studio(faces, default="mira") as studio:
+            with pytest.raises(KeyError):
+                studio.take(name, "h264", SIZE, 40)
+            with pytest.raises(KeyError):
+                await studio.plates(name, SIZE)
+            with pytest.raises(KeyError):
+                await studio.loop(name, "h264", SIZE, "idle")
+
+    run(story)
+    with pytest.raises(KeyError):
+        Studio(faces, default=name)
+
+
+# --- the ladder's watch ----------------------------------------------------------------------
+
+
+def test_pictures_that_are_late_while_loops_are_made_cost_no_rung(
+    faces: dict[str, Face], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def held(plates: Plates, mood: Any, codec: Any) -> Loop:
+        begun.set()
+        assert go_on.wait(10)
+        return record(plates, mood, codec)
+
+    monkeypatch.setattr(module, "record", held)
+
+    async def story() -> None:
+        ladder = Listening()
+        async with opened(faces, ladder=ladder) as (studio, take):
+            recording = asyncio.create_task(studio.loop("mira", "h264", SIZE, "idle"))
+            while not begun.is_set():
+                await asyncio.sleep(0)
+            for _ in range(5):
+                assert await take.picture(POSES[0], due=now() - 1)
+            assert ladder.late == []
+            go_on.set()
+            await recording
+            assert await take.picture(POSES[0], due=now() - 1)
+            assert ladder.late == [True]
+
+    run(story)
+
+
+def test_listeners_hear_of_every_change_until_they_stop(
+    faces: dict[str, Face], caplog: pytest.LogCaptureFixture
+) -> None:
+    told: list[tuple[str, str, str]] = []
+
+    def failing(old: Rung, new: Rung, why: str) -> None:
+        raise ValueError("a listener's mistake")
+
+    async def story() -> None:
+        ladder = Ladder(1)
+        async with Studio(faces, default="mira", ladder=ladder) as studio:
+            studio.changed(failing)
+            forget = studio.changed(lambda old, new, why: told.append((old.name, new.name, why)))
+            take = studio.take("mira", "h264", SIZE, 40)
+            for _ in range(2):
+                await asyncio.sleep(0.5)
+                for _ in range(10):
+                    ladder.refused(now())
+                await asyncio.sleep(0.5)
+            await asyncio.sleep(0.5)
+            assert studio.rung == RUNGS[2]
+            take.close()
+            await asyncio.sleep(RISE_S + 1)
+            assert studio.rung == RUNGS[1]
+            forget()
+            forget()
+            await asyncio.sleep(RISE_S)
+            assert studio.rung == RUNGS[0]
+
+    run_virtual(story())
+    why = "10 of 10 pictures late or refused within a second"
+    assert told == [
+        ("25 fps", "12 fps", why),
+        ("12 fps", "12 fps, small", why),
+        ("12 fps, small", "12 fps", "calm for 10 s"),
+    ]
+    assert "face: a listener failed" in caplog.messages
+
+
+def test_nobody_watches_where_nobody_speaks(faces: dict[str, Face]) -> None:
+    """An idle process is not woken every second."""
+
+    async def story() -> None:
+        async with Studio(faces, default="mira") as studio:
+            tasks = len(asyncio.all_tasks())
+            take = studio.take("mira", "h264", SIZE, 40)
+            assert len(asyncio.all_tasks()) == tasks + 1
+            take.close()
+            await asyncio.sleep(1.5)
+            assert len(asyncio.all_tasks()) == tasks
+
+    run_virtual(story())
+
+
+# --- the end ---------------------------------------------------------------------------------
+
+
+def test_leaving_waits_for_what_is_being_drawn(faces: dict[str, Face], gate: Gate) -> None:
+    async def story() -> None:
+        async with opened(faces, threads=1) as (studio, take):
+            running = asyncio.create_task(take.picture(POSES[0], due=now()))
+            await gate.until_entered()
+            other = studio.take("mira", "h264", SIZE, 40)
+            queued = asyncio.create_task(other.picture(POSES[0], due=now()))
+            await asyncio.sleep(0)
+            asyncio.get_running_loop().call_soon(gate.open.set)
+        assert await running
+        assert await queued is None  # it had not begun
+        assert await take.picture(POSES[1], due=now()) is None
+
+    run(story)
+
+
+def test_who_waits_for_layers_when_the_studio_is_left_is_told(
+    faces: dict[str, Face], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def held(face: Face, size: int) -> Plates:
+        begun.set()
+        assert go_on.wait(10)
+        return Plates(face, size)
+
+    monkeypatch.setattr(module, "Plates", held)
+
+    async def story() -> None:
+        async with Studio(faces, default="mira") as studio:
+            waiting = [asyncio.create_task(studio.plates(name, SIZE)) for name in ("mira", "jonas")]
+            while not begun.is_set():
+                await asyncio.sleep(0)
+            asyncio.get_running_loop().call_soon(go_on.set)
+        made, queued = await asyncio.gather(*waiting, return_exceptions=True)
+        assert isinstance(made, Plates)
+        assert isinstance(queued, StudioClosed)
+        for late in (studio.plates("jonas", SIZE), studio.loop("mira", "h264", 96, "idle")):
+            with pytest.raises(StudioClosed):
+                await late
+        with pytest.raises(StudioClosed):
+            studio.take("mira", "h264", SIZE, 40)
+
+    run(story)
+
+
+def test_a_studio_that_drew_nothing_has_no_threads(faces: dict[str, Face]) -> None:
+    async def story() -> None:
+        async with Studio(faces, default="mira"):
+            assert [t.name for t in threading.enumerate() if t.name.startswith("face")] == []
+
+    run_virtual(story())
