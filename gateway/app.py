@@ -38,8 +38,11 @@ def create_app(settings: Settings | None = None, *, stages: Stages | None = None
     inside = Inside(
         stages=engine.reports,
         providers=engine.candidates,
+        queues=engine.queues,
         readiness=engine.readiness,
         store=stored.latest,
+        taken=lambda: engine.live,
+        places=settings.max_sessions,
     )
 
     @asynccontextmanager
@@ -59,7 +62,7 @@ def create_app(settings: Settings | None = None, *, stages: Stages | None = None
             *rest_routes(
                 [
                     *operations(store, probe, settings, inside, engine.end, services, engine.desk),
-                    *static_operations(),
+                    *static_operations(face=settings.face),
                     *doors.operations(),
                 ]
             ),

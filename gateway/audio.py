@@ -1,4 +1,4 @@
-"""Audio on the wire: PCM16, mu-law and A-law at 8 to 48 kHz, to and from the engine's samples."""
+"""Audio on the wire: PCM16, mu-law, A-law and Opus, to and from the engine's samples."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -7,10 +7,11 @@ import av
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.frames import INPUT_RATE_HZ, Samples
+from gateway import opus
+from pipeline.frames import INPUT_RATE_HZ, ReplyAudio, Samples
 
-Encoding = Literal["pcm_s16le", "mulaw", "alaw"]
-ENCODINGS: tuple[Encoding, ...] = ("pcm_s16le", "mulaw", "alaw")
+Encoding = Literal["pcm_s16le", "mulaw", "alaw", "opus"]
+ENCODINGS: tuple[Encoding, ...] = ("pcm_s16le", "mulaw", "alaw", "opus")
 LOWEST_RATE_HZ = 8_000
 HIGHEST_RATE_HZ = 48_000
 LONGEST_MESSAGE_MS = 100
@@ -18,7 +19,11 @@ LONGEST_MESSAGE_MS = 100
 
 @dataclass(frozen=True, slots=True)
 class AudioFormat:
-    """How audio travels in one direction."""
+    """How audio travels in one direction. Of Opus a message is one packet, of the others samples.
+
+    An Opus packet says itself what it holds: for incoming audio `rate_hz` and `channels` then tell
+    no more than what went into it.
+    """
 
     encoding: Encoding = "pcm_s16le"
     rate_hz: int = INPUT_RATE_HZ
@@ -26,12 +31,14 @@ class AudioFormat:
 
     @property
     def sample_bytes(self) -> int:
-        """Bytes of one sample of all channels."""
+        """Bytes of one sample of all channels; not for Opus."""
         return (2 if self.encoding == "pcm_s16le" else 1) * self.channels
 
-    def duration_ms(self, size: int) -> float:
-        """How long `size` bytes last."""
-        return size * 1000 / (self.sample_bytes * self.rate_hz)
+    def duration_ms(self, data: bytes) -> float:
+        """How long a message lasts. Raises `opus.NotOpus` where it is no Opus packet but should."""
+        if self.encoding == "opus":
+            return opus.duration_ms(data)
+        return len(data) * 1000 / (self.sample_bytes * self.rate_hz)
 
 
 # --- G.711 -----------------------------------------------------------------------------------
@@ -68,7 +75,7 @@ _CODES = {name: _nearest_codes(table) for name, table in _EXPANSIONS.items()}
 
 
 def decode(data: bytes, audio: AudioFormat) -> Samples:
-    """Wire bytes (a whole number of samples) as mono samples at the wire's rate."""
+    """Wire bytes (a whole number of samples, no Opus) as mono samples at the wire's rate."""
     if audio.encoding == "pcm_s16le":
         pcm = np.frombuffer(data, "<i2").astype(np.int16, copy=False)
     else:
@@ -80,7 +87,7 @@ def decode(data: bytes, audio: AudioFormat) -> Samples:
 
 
 def encode(pcm: Samples, audio: AudioFormat) -> bytes:
-    """Mono samples at the wire's rate as wire bytes."""
+    """Mono samples at the wire's rate as wire bytes, but for Opus."""
     if audio.encoding == "pcm_s16le":
         return pcm.astype("<i2", copy=False).tobytes()
     return _CODES[audio.encoding][pcm.astype(np.int32) + 32768].tobytes()
@@ -133,3 +140,44 @@ def _joined(frames: list[av.AudioFrame]) -> Samples:
 def converter(source_hz: int, target_hz: int) -> Unchanged | Resampler:
     """A converter between two rates; see `pipeline.stage.Converter`."""
     return Unchanged() if source_hz == target_hz else Resampler(source_hz, target_hz)
+
+
+# --- messages --------------------------------------------------------------------------------
+
+
+class Unpacker:
+    """One client's audio messages to samples at 16 kHz. Keeps state: they come in order."""
+
+    def __init__(self, audio: AudioFormat) -> None:
+        self._audio = audio
+        self._opus = opus.Decoder() if audio.encoding == "opus" else None
+        self._rate = converter(audio.rate_hz, INPUT_RATE_HZ)  # of samples; packets need none
+
+    def unpack(self, data: bytes) -> Samples:
+        """What a message holds. It has been checked; libopus conceals what it refuses still."""
+        if self._opus is None:
+            return self._rate.push(decode(data, self._audio))
+        try:
+            return self._opus.decode(data)
+        except opus.NotOpus:
+            return self._opus.decode(opus.LOST)
+
+
+class Packer:
+    """One client's reply audio to messages, one a frame."""
+
+    def __init__(self, audio: AudioFormat) -> None:
+        self._audio = audio
+        self._opus: opus.Encoder | None = None
+
+    def pack(self, frame: ReplyAudio) -> bytes:
+        """The message for a frame, which has the wire's rate and 20 ms at most."""
+        if self._audio.encoding != "opus":
+            return encode(frame.pcm, self._audio)
+        if self._opus is None or frame.at_ms == 0:
+            self._opus = opus.Encoder(self._audio.rate_hz)
+        return self._opus.encode(frame.pcm)
+
+    def clear(self) -> None:
+        """Let nothing of what was packed ring on in what follows."""
+        self._opus = None

@@ -22,7 +22,7 @@ exit codes:
   130  interrupted with Ctrl-C
 """
 
-DESCRIPTION = "Parley holds spoken interviews: speech in, speech out, over WebSocket."
+DESCRIPTION = "Parley holds spoken interviews: speech in, speech out, over WebSocket and WebRTC."
 
 EXAMPLES = """\
 a first conversation, in two terminals:
@@ -63,9 +63,14 @@ examples:
   parley call fixtures/audio/data-analyst-1.wav --text "Please repeat." --role "Data Analyst"
   parley call answer.mp3 --rate 8000 --encoding mulaw --save reply.wav
   parley call --text "Hello." --json | tail -n 1
+  parley call --webrtc fixtures/audio/data-analyst-1.wav --save reply.mp4
+  parley call --url https://gateway.local --trust cert.pem --text "Hello."
   parley call --demo-barge-in
 
-The last one needs no microphone and no files: it says "uh-huh" into the interviewer's opening,
+--webrtc reaches the server over HTTP first and then over UDP, as a browser does. Where no UDP comes
+through it says so within 10 s, and a call without --webrtc needs none.
+
+The last example needs no microphone and no files: it says "uh-huh" into the interviewer's opening,
 which pauses and goes on, then interrupts a reply for good, and tells with times what happens. What
 a listener would have heard is in barge-in.wav afterwards: you on the left, Parley on the right.
 """
@@ -310,7 +315,7 @@ class _Turn(argparse.Action):
         namespace.turns = [*namespace.turns, (self.dest, values)]
 
 
-FLAGS = frozenset({"-h", "--help", "--json", "--quiet", "--demo-barge-in"})
+FLAGS = frozenset({"-h", "--help", "--json", "--quiet", "--demo-barge-in", "--webrtc"})
 
 
 def _in_order(words: Sequence[str]) -> list[str]:
@@ -351,6 +356,23 @@ def _call_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--url", default="ws://127.0.0.1:8000", help="where the server is")
     parser.add_argument(
+        "--webrtc",
+        action="store_true",
+        help="talk as a browser does: Opus over UDP (needs the extra webrtc)",
+    )
+    parser.add_argument(
+        "--token-file",
+        type=Path,
+        metavar="FILE",
+        help="holds the token of a server that wants one for WebRTC",
+    )
+    parser.add_argument(
+        "--trust",
+        type=Path,
+        metavar="FILE",
+        help="a certificate (PEM) to trust beside those of this system, such as a self-signed one",
+    )
+    parser.add_argument(
         "--session", metavar="ID", help="an existing session; without it, a new one is made"
     )
     parser.add_argument(
@@ -376,8 +398,8 @@ def _call_options(parser: argparse.ArgumentParser) -> None:
         "--save",
         type=Path,
         metavar="FILE",
-        help="keep what the interviewer says, as it was heard (.wav, .flac or .ogg);"
-        " with --demo-barge-in both sides, and barge-in.wav without it",
+        help="keep what the interviewer says, as it was heard (.wav, .flac or .ogg), with --webrtc"
+        " also as it was seen (.mp4); with --demo-barge-in both sides, and barge-in.wav without it",
     )
     parser.add_argument(
         "--timeout",

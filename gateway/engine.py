@@ -1,62 +1,41 @@
 """The process's engine: providers behind their guards, storage, and the sessions that are live."""
 
 import asyncio
-import logging
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from typing import Any
 
 from gateway.assessor import Assessor
 from gateway.audio import converter
+from gateway.avatar.gallery import Gallery
 from gateway.desk import Desk, open_desk
 from gateway.interviewer import Interviewer
 from gateway.journals import Journals
-from gateway.probes import StageProbes
+from gateway.lineup import Lineup, line_up
 from gateway.protocols.native import Hello, TurnDetection
-from gateway.providers import build, chosen, options
-from gateway.rest.health import ProviderReport, Readiness, StageReport
+from gateway.providers import options
+from gateway.rest.health import ProviderReport, QueueReport, Readiness, StageReport
 from gateway.sessions import SessionTaken, Worker
 from gateway.settings import Settings
 from gateway.store import Store
-from pipeline.breaker import Breaker, BreakerPolicy
-from pipeline.frames import Output, Slot
-from pipeline.guard import Candidate, Guard, Limits
+from pipeline.frames import Output, Spoken
 from pipeline.journal import Journal
 from pipeline.pacer import Pacer
 from pipeline.session import Session, SessionPolicy, Stages
-from pipeline.stage import Detector, Responder, Synthesizer, Transcriber
+from pipeline.stage import Responder
 from pipeline.turns import TurnPolicy
-from stages.registry import Choice
-
-logger = logging.getLogger("parley.engine")
-
-P = TypeVar("P")
+from stages.avatar.face import FACES, load, shipped
+from stages.avatar.face import find as find_face
+from stages.avatar.face import name as face_name
+from stages.avatar.ladder import RUNGS
+from stages.avatar.studio import MOST_WAITING, Studio
+from stages.registry import AUTO
 
 HARD_FACTOR = 6
 """The turn's hard limit, in budgets: after it a canned line answers."""
-
-WITH_FALLBACK = BreakerPolicy(open_s=5, open_growth=2, open_max_s=60)
-"""Where another candidate answers meanwhile, a provider may be tried again sooner."""
-
-LIMITS: dict[Slot, Limits] = {
-    "stt": Limits(first_s=5.0, slow_first_s=2.0, stall_s=2.0),
-    "llm": Limits(first_s=3.0, slow_first_s=1.0, stall_s=2.0),
-    "tts": Limits(first_s=2.0, slow_first_s=0.5, stall_s=1.0),
-}
-
-REMOTE_LIMITS: dict[Slot, Limits] = {
-    "stt": Limits(first_s=8.0, slow_first_s=2.5, stall_s=2.0),
-    "llm": Limits(first_s=5.0, slow_first_s=2.5, stall_s=2.0),
-    "tts": Limits(first_s=2.0, slow_first_s=1.0, stall_s=1.0),
-}
-"""Of providers behind a network: the upload of an utterance, a prompt to be read."""
-
-SILENT = "its server does not answer"
-
-START_S = 60.0
-"""How long what the providers load first may hold up the gateway's start."""
 
 LEAVE_S = 6.0
 """How long a client that comes back waits for its old connection, which stores its last words."""
@@ -87,11 +66,12 @@ class Engine:
         self._given = stages
         self._assessor = assessor
         self._desk: Desk | None = None
-        self._stages: Stages | None = None
-        self._choices: dict[Slot, Choice] = {}
-        self._probes = StageProbes({})
+        self._lineup: Lineup | None = None
         self._pacer: Pacer | None = None
         self._journals: Journals | None = None
+        self._gallery: Gallery | None = None
+        self.studio: Studio | None = None
+        """Where faces become video; None where they cannot, or are not to."""
         self._worker = Worker.here()
         self._holds: dict[str, _Hold] = {}  # as many as there are connections
         self.live = 0
@@ -104,74 +84,32 @@ class Engine:
                 texts = self.settings.journal_texts
                 self._journals = Journals(self.settings.journal_dir, texts=texts)
                 stack.callback(self._journals.close)
-            self._stages = self._given or await self._build(stack)
+            self.studio = _studio(self.settings)
+            if self.studio is not None:
+                await stack.enter_async_context(self.studio)
+            if self._given is not None:
+                self._lineup = Lineup.given(self._given)
+            else:
+                self._lineup = await stack.enter_async_context(line_up(self.settings))
+            stages = self._lineup.stages
             assessor = self._assessor or Assessor.of(self.settings)
-            desk = open_desk(self.store, self._worker, self._stages, self.settings, assessor)
+            desk = open_desk(self.store, self._worker, stages, self.settings, assessor)
             self._desk = await stack.enter_async_context(desk)
+            self._pacer = Pacer()
+            gallery = Gallery(
+                self.studio if self._draws() else None,
+                stages.animators,
+                self._pacer,
+                default=face_name(self.settings.face),
+            )
+            self._gallery = await stack.enter_async_context(gallery)
             self._stack = stack.pop_all()
-        self._pacer = Pacer()
         self._started = True
         return self
 
     async def __aexit__(self, *exc: object) -> None:
         self.draining = True
         await self._stack.aclose()
-
-    async def _build(self, stack: AsyncExitStack) -> Stages:
-        told = options(self.settings)
-        built: dict[Slot, list[Any]] = {}
-        for slot, choice in chosen(self.settings).items():
-            if slot == "vad":
-                choice = replace(choice, providers=choice.providers[:1])
-            self._choices[slot], built[slot] = build(choice, told)
-            for stage in built[slot]:
-                stack.push_async_callback(stage.aclose)
-        self._probes = StageProbes(
-            {
-                (slot, provider.name): stage
-                for slot, choice in self._choices.items()
-                for provider, stage in zip(choice.providers, built[slot], strict=True)
-            }
-        )
-        stack.push_async_callback(self._probes.aclose)
-        await self._warm_up(built)
-        for slot, choice in self._choices.items():
-            note = f" ({choice.first.note})" if choice.first.note else ""
-            logger.info("%s: %s%s, %s", slot, choice.first.name, note, choice.why)
-        detector: Detector = built["vad"][0]
-        transcribers: Guard[Transcriber] = self._guard("stt", built["stt"])
-        responders: Guard[Responder] = self._guard("llm", built["llm"])
-        synthesizers: Guard[Synthesizer] = self._guard("tts", built["tts"])
-        return Stages(detector, transcribers, responders, synthesizers)
-
-    async def _warm_up(self, built: dict[Slot, list[Any]]) -> None:
-        """Have those who answer first load their models, and ask all of them how they are.
-
-        Raises what kept a provider from starting that has nobody behind it.
-        """
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._probes.ask())
-            starts = {slot: group.create_task(_start(slot, built[slot][0])) for slot in built}
-        for slot, start in starts.items():
-            if (error := start.result()) is not None:
-                if len(built[slot]) == 1:
-                    raise error
-                logger.warning("%s: %s, which is tried first, has not started", slot, error)
-
-    def _guard(self, slot: Slot, stages: list[Any]) -> Guard[Any]:
-        policy = WITH_FALLBACK if len(stages) > 1 else BreakerPolicy(open_s=5)
-        return Guard(
-            slot,
-            [
-                Candidate(
-                    provider.name,
-                    stage,
-                    Breaker(policy),
-                    (REMOTE_LIMITS if provider.remote else LIMITS)[slot],
-                )
-                for provider, stage in zip(self._choices[slot].providers, stages, strict=True)
-            ],
-        )
 
     # --- sessions ----------------------------------------------------------------------------
 
@@ -258,6 +196,18 @@ class Engine:
         assert self._desk is not None
         return self._desk
 
+    def _draws(self) -> bool:
+        """Whether the built-in face is drawn for clients that want pictures."""
+        choice = self.lineup().choices.get("avatar")
+        if choice is None:
+            return self.settings.avatar in (AUTO, "face")
+        return any(provider.name == "face" for provider in choice.providers)
+
+    def gallery(self) -> Gallery:
+        """Where pictures of faces come from, once the engine has started."""
+        assert self._gallery is not None
+        return self._gallery
+
     def drain(self) -> None:
         """The process is about to end: nobody new comes in, and who only watches leaves."""
         self.draining = True
@@ -298,9 +248,12 @@ class Engine:
         hello: Hello,
         emit: Callable[[Output], None],
         journal: Journal | None = None,
+        overheard: Callable[[Spoken], None] | None = None,
     ) -> Session:
-        """A session for one client. A `journal` is opened here; the session closes it."""
-        assert self._stages is not None
+        """A session for one client. A `journal` is opened here; the session closes it.
+
+        `overheard` gets the reply's speech before it is heard.
+        """
         assert self._pacer is not None
         budget_s = self.settings.budget_ms / 1000
         longest_s = self.settings.longest_interview_min * 60
@@ -325,13 +278,14 @@ class Engine:
             emit(frame)
 
         return Session(
-            self._stages,
+            self.lineup().stages,
             interviewer,
             emit=watched,
             pacer=self._pacer,
             convert=converter,
             policy=policy,
             journal=journal,
+            overheard=overheard,
         )
 
     @contextmanager
@@ -354,7 +308,7 @@ class Engine:
         servers = {"stt": told.stt_server, "llm": told.llm_server, "tts": told.tts_server}
         paid = {slot for slot, server in servers.items() if server and server.key}
         return not any(
-            choice.first.remote for slot, choice in self._choices.items() if slot in paid
+            choice.first.remote for slot, choice in self.lineup().choices.items() if slot in paid
         )
 
     def _turn_policy(self, wanted: TurnDetection) -> TurnPolicy:
@@ -366,92 +320,64 @@ class Engine:
 
     # --- what is in use ----------------------------------------------------------------------
 
+    def lineup(self) -> Lineup:
+        """Who answers in each slot, once the engine has started."""
+        assert self._lineup is not None
+        return self._lineup
+
     def responders(self) -> tuple[Responder, ...]:
         """Who finds the words of replies, best first."""
-        assert self._stages is not None
-        return tuple(candidate.stage for candidate in self._stages.responders.candidates)
+        return tuple(candidate.stage for candidate in self.lineup().stages.responders.candidates)
 
     def providers(self, avatar: str) -> dict[str, str]:
-        """Provider names for the `ready` message."""
-        assert self._stages is not None
-        stages = self._stages
+        """Provider names for the `ready` message; `avatar` draws the face."""
+        stages = self.lineup().stages
         return {
             "vad": stages.detector.provider,
             "stt": stages.transcribers.candidates[0].provider,
             "llm": stages.responders.candidates[0].provider,
             "tts": stages.synthesizers.candidates[0].provider,
-            "avatar": "off" if avatar == "off" else "visemes",
+            "avatar": avatar,
         }
 
     def reports(self) -> list[StageReport]:
-        """Which provider fills each slot, how it is and why it was chosen.
-
-        One whose server did not answer when it was last asked counts as degraded, and so does a
-        slot where every circuit breaker is open.
-        """
-        assert self._stages is not None
-        now = asyncio.get_running_loop().time()
-        stages = self._stages
-        reports = [self._report("vad", stages.detector.provider)]
-        guards: tuple[tuple[Slot, Guard[Any]], ...] = (
-            ("stt", stages.transcribers),
-            ("llm", stages.responders),
-            ("tts", stages.synthesizers),
-        )
-        for slot, guard in guards:
-            for candidate in guard.candidates:
-                candidate.breaker.poll(now)
-            answering = next((c for c in guard.candidates if c.breaker.closed), None)
-            if answering is None:
-                reports.append(self._report(slot, guard.candidates[0].provider, tripped=True))
-            else:
-                reports.append(self._report(slot, answering.provider))
-        reports.append(StageReport("avatar", "visemes", "online", "drawn by the client"))
+        """Which provider fills each slot, how it is and why it was chosen."""
+        lineup = self.lineup()
+        reports = lineup.reports()
+        if lineup.stages.animators is None:
+            reports.append(self._face_report())
         return reports
+
+    def _face_report(self) -> StageReport:
+        if self.studio is None:
+            return StageReport("avatar", "visemes", "online", "drawn by the client")
+        rung = self.studio.rung
+        why = f"{self.studio.default}, drawn here"
+        if rung is RUNGS[0]:
+            return StageReport("avatar", "face", "online", why)
+        return StageReport("avatar", "face", "degraded", why, f"reduced to {rung.name}")
 
     def candidates(self) -> list[ProviderReport]:
         """Who could answer in each slot that has a guard, best first."""
-        assert self._stages is not None
-        now = asyncio.get_running_loop().time()
-        stages = self._stages
-        guards: tuple[tuple[Slot, Guard[Any]], ...] = (
-            ("stt", stages.transcribers),
-            ("llm", stages.responders),
-            ("tts", stages.synthesizers),
-        )
-        reports = []
-        for slot, guard in guards:
-            for candidate in guard.candidates:
-                candidate.breaker.poll(now)
-                state = candidate.breaker.state.name.lower()
-                reports.append(ProviderReport(slot, candidate.provider, state))
-        return reports
+        return self.lineup().candidates()
 
-    def _report(self, slot: Slot, name: str, *, tripped: bool = False) -> StageReport:
-        silent = (slot, name) in self._probes.latest()
-        status = "degraded" if tripped or silent else "online"
-        choice = self._choices.get(slot)
-        if choice is None:
-            return StageReport(slot, name, status, "given by the application")
-        why = choice.why
-        if name != choice.first.name:
-            why = f"{choice.first.name}: its circuit breaker is open"
-        note = next((provider.note for provider in choice.providers if provider.name == name), "")
-        if silent:  # the log says why; the address of a server is not for everybody to read
-            note = f"{note}; {SILENT}" if note else SILENT
-        return StageReport(slot, name, status, why, note)
+    def queues(self) -> list[QueueReport]:
+        """What all sessions share and may have to wait for: worker processes, and pictures."""
+        queues = self.lineup().queues()
+        if (studio := self.studio) is not None:
+            bound = studio.threads * MOST_WAITING
+            queues.append(QueueReport("avatar face", "pictures", studio.under_way, bound))
+        return queues
 
 
-async def _start(slot: Slot, stage: Any) -> Exception | None:
-    """Have a stage load what its first call would wait for; returns what went wrong."""
-    start = getattr(stage, "start", None)
-    if start is None:
+def _studio(settings: Settings) -> Studio | None:
+    """The studio with every face that clients may name, if faces can be drawn here.
+
+    Raises `FaceError` where the configured face has changed since the settings were read.
+    """
+    if settings.avatar_video == "off" or find_spec("resvg_py") is None:
         return None
-    try:
-        async with asyncio.timeout(START_S):
-            await start()
-    except TimeoutError:
-        logger.warning("%s: %s is not ready after %g s", slot, stage.provider, START_S)
-    except Exception as error:  # a third party's, or a model that cannot be loaded
-        return error
-    return None
+    faces = {name: load(FACES / name) for name in shipped()}
+    default = face_name(settings.face)
+    faces[default] = find_face(settings.face)
+    return Studio(faces, default=default, threads=settings.avatar_threads)

@@ -154,10 +154,13 @@ class Interviews:
         )
         return replace(state, record=record, version=numbers[0])
 
+    def is_live(self, record: SessionRecord) -> bool:
+        """Whether somebody is in the session who still runs, as far as this process can tell."""
+        return record.worker is not None and alive(record.worker, self._worker)
+
     def check_free(self, state: State) -> None:
         """Raise `SessionTaken` where somebody is in the session who still runs."""
-        owner = state.record.worker
-        if owner is not None and alive(owner, self._worker):
+        if self.is_live(state.record):
             raise SessionTaken(state.record.id)
 
     async def _commit(

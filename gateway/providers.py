@@ -21,6 +21,7 @@ def wanted(settings: Settings) -> dict[Slot, str]:
         "stt": settings.stt,
         "llm": settings.llm,
         "tts": settings.tts_engine,
+        "avatar": settings.avatar,
     }
 
 
@@ -38,13 +39,19 @@ def options(settings: Settings) -> Options:
         tts_voice=settings.tts_voice,
         tts_rate_hz=settings.tts_rate_hz,
         piper_voice=settings.piper_voice,
+        avatar_url=settings.avatar_server,
+        avatar_key=_secret(settings.avatar_key),
     )
 
 
 def _server(url: str | None, model: str | None, key: SecretStr | None) -> Server | None:
     if url is None or model is None:
         return None
-    return Server(url, model, None if key is None else key.get_secret_value())
+    return Server(url, model, _secret(key))
+
+
+def _secret(key: SecretStr | None) -> str | None:
+    return None if key is None else key.get_secret_value()
 
 
 def chosen(settings: Settings) -> dict[Slot, Choice]:

@@ -171,8 +171,11 @@ def _why_not(host: str, port: int, error: OSError) -> str:
             return f"PARLEY_HOST={host} cannot be listened on: {error.strerror}"
 
 
-def server_config(app: Starlette, tls: Tls | None = None) -> uvicorn.Config:
-    """How the application is served, wherever that is; it needs this WebSocket protocol."""
+def server_config(app: Starlette, tls: Tls | None = None, proxies: str = "") -> uvicorn.Config:
+    """How the application is served, wherever that is; it needs this WebSocket protocol.
+
+    What `proxies` in front say of the way to them is believed: their networks with commas.
+    """
     return uvicorn.Config(
         app,
         lifespan="on",
@@ -182,7 +185,8 @@ def server_config(app: Starlette, tls: Tls | None = None) -> uvicorn.Config:
         ws_ping_interval=PING_EVERY_S,
         ws_ping_timeout=PING_TIMEOUT_S,
         ws_per_message_deflate=False,
-        proxy_headers=False,
+        proxy_headers=bool(proxies),
+        forwarded_allow_ips=proxies,
         server_header=False,
         access_log=False,
         log_config=None,
@@ -197,7 +201,7 @@ class _Server(uvicorn.Server):
 
     def __init__(self, settings: Settings, stages: Stages | None, tls: Tls | None) -> None:
         self._app = create_app(settings, stages=stages)
-        super().__init__(server_config(self._app, tls))
+        super().__init__(server_config(self._app, tls, settings.proxies))
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -206,8 +210,10 @@ class _Server(uvicorn.Server):
         gc.collect()
         gc.freeze()
         assert sockets is not None
-        reports = self._app.state.engine.reports()
-        announce(sockets[0], reports, secure=self.config.is_ssl)
+        engine = self._app.state.engine
+        announce(sockets[0], engine.reports(), secure=self.config.is_ssl)
+        if engine.studio is not None:
+            engine.studio.warm()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._app.state.engine.drain()

@@ -4,29 +4,34 @@ This is the only place that reads the environment. Names of ours begin with `PAR
 other systems already use for the same thing keep their spelling.
 """
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
-from urllib.parse import parse_qs, urlsplit
 
-from pydantic import (
-    AfterValidator,
-    AliasChoices,
-    BeforeValidator,
-    Field,
-    SecretStr,
-    ValidationError,
-    model_validator,
-)
-from pydantic.fields import FieldInfo
+from pydantic import SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from gateway.transports.webrtc.addresses import parse_addresses, parse_ice_servers
-from pipeline.frames import Slot
-from stages.registry import AUTO, UnknownProvider, find
+from gateway.variables import (
+    ENGINE,
+    LOWER,
+    Addresses,
+    ApiKey,
+    Face,
+    HttpUrl,
+    IceServers,
+    Language,
+    Origins,
+    Proxies,
+    RedisUrl,
+    explain,
+    provider,
+    service,
+    variable,
+)
+from gateway.variables import variables as variables
+from stages.registry import AUTO
 
-OPENAI, PIPER = "openai", "piper"
+OPENAI, PIPER, REMOTE = "openai", "piper", "remote"
 """Names of the providers that need further settings."""
 
 
@@ -37,114 +42,9 @@ LOCAL_ORIGINS = ",".join(
 )
 """Where web pages under development are usually served."""
 
-REDIS_TLS_OPTIONS = frozenset(
-    {"ssl_ca_certs", "ssl_cert_reqs", "ssl_certfile", "ssl_check_hostname", "ssl_keyfile"}
-)
-"""What a rediss:// URL may say after its question mark."""
-
 
 class SettingsError(Exception):
     """A setting has a value that cannot be used. The text is one line and names the variable."""
-
-
-def _url(schemes: tuple[str, ...], text: str) -> str:
-    # The value is never echoed: a URL may carry a password.
-    try:
-        parts = urlsplit(text)
-        usable = parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        usable = False
-    if not usable or any(character.isspace() for character in text):
-        raise ValueError(f"must be a URL like {schemes[0]}://host:port")
-    return text.rstrip("/")
-
-
-def _http_url(text: str) -> str:
-    return _url(("http", "https"), text)
-
-
-def _redis_url(text: str) -> str:
-    url = _url(("redis", "rediss"), text)
-    parts = urlsplit(url)
-    options = parse_qs(parts.query, keep_blank_values=True)
-    known = REDIS_TLS_OPTIONS if parts.scheme == "rediss" else frozenset()
-    if not re.fullmatch(r"(/\d{1,4})?", parts.path) or parts.fragment or options.keys() - known:
-        raise ValueError(
-            "must be a URL like redis://host:port/0; only rediss:// takes ssl_ options"
-        )
-    return url
-
-
-def _engine(value: object) -> object:
-    # pyttsx3 drives espeak on Linux; the engine here is the same one without the detour.
-    return "espeak-ng" if value == "pyttsx3" else value
-
-
-def _provider(slot: Slot) -> AfterValidator:
-    """Accepts "auto" and the names of the slot's providers, those of other packages included."""
-
-    def known(name: str) -> str:
-        if name != AUTO:
-            try:
-                find(slot, name)
-            except UnknownProvider as error:
-                names = ", ".join((AUTO, *error.known))
-                broken = "".join(f" ({entry.reason})" for entry in error.refused)
-                raise ValueError(f"must be one of {names}, not {name!r}{broken}") from None
-        return name
-
-    return AfterValidator(known)
-
-
-def _api_key(key: SecretStr) -> SecretStr:
-    if not re.fullmatch(r"[!-~]+", key.get_secret_value()):
-        raise ValueError("must be printable ASCII without spaces")
-    return key
-
-
-def _language(code: str) -> str:
-    if not re.fullmatch(r"[a-z]{2,3}", code):
-        raise ValueError(f"must be a language's code, such as en, not {code!r}")
-    return code
-
-
-def _origins(text: str) -> str:
-    origins = [part.strip().rstrip("/") for part in text.split(",")]
-    if origins not in (["none"], ["*"]) and not all(
-        re.fullmatch(r"https?://[A-Za-z0-9.:\[\]-]+", origin) for origin in origins
-    ):
-        raise ValueError("must be origins like http://localhost:3000 with commas, * or none")
-    return ",".join(origins)
-
-
-def _addresses(text: str) -> str:
-    try:
-        return ",".join(parse_addresses(text))
-    except ValueError as error:
-        raise ValueError(f"must be IP addresses with commas between them: {error}") from None
-
-
-def _ice_servers(servers: SecretStr) -> SecretStr:
-    parse_ice_servers(servers.get_secret_value())
-    return servers
-
-
-def _lower(value: object) -> object:
-    return value.lower() if isinstance(value, str) else value
-
-
-HttpUrl = Annotated[str, AfterValidator(_http_url)]
-RedisUrl = Annotated[str, AfterValidator(_redis_url)]
-ApiKey = Annotated[SecretStr, AfterValidator(_api_key)]
-
-
-def _variable(*names: str, default: Any, description: str, **limits: Any) -> Any:
-    alias = AliasChoices(*names) if len(names) > 1 else names[0]
-    return Field(default, validation_alias=alias, description=description, **limits)
-
-
-def _service(*names: str, default: str | None, description: str) -> Any:
-    return _variable(*names, default=default, description=description, repr=False)
 
 
 class Settings(BaseSettings):
@@ -164,12 +64,12 @@ class Settings(BaseSettings):
     )
 
     # --- the gateway itself ---
-    host: str = _variable(
+    host: str = variable(
         "PARLEY_HOST",
         default="127.0.0.1",
         description="address to listen on; 0.0.0.0 opens the gateway to the network",
     )
-    port: int = _variable(
+    port: int = variable(
         "PARLEY_PORT",
         "PORT",
         default=8000,
@@ -177,68 +77,96 @@ class Settings(BaseSettings):
         le=65535,
         description="TCP port to listen on; 0 takes any free one",
     )
-    data_dir: Path = _variable(
+    data_dir: Path = variable(
         "PARLEY_DATA_DIR",
         default=Path("var"),
         description="folder for what must survive a restart, such as parley.sqlite3",
     )
-    log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)] = (
-        _variable(
-            "PARLEY_LOG_LEVEL",
-            default="info",
-            description="least severe message that is logged: debug, info, warning or error",
-        )
+    proxies: Proxies = variable(
+        "PARLEY_PROXIES",
+        default="",
+        description="proxies whose X-Forwarded-Proto is believed: addresses or networks, or *",
     )
-    max_sessions: int = _variable(
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], LOWER] = variable(
+        "PARLEY_LOG_LEVEL",
+        default="info",
+        description="least severe message that is logged: debug, info, warning or error",
+    )
+    max_sessions: int = variable(
         "PARLEY_MAX_SESSIONS",
         default=100,
         ge=1,
         description="live conversations at a time; more are told to try later",
     )
-    session_ttl_s: int = _variable(
+    session_ttl_s: int = variable(
         "SESSION_TTL",
         default=3600,
         ge=1,
         description="seconds that an unfinished session is kept after it was last changed",
     )
 
-    cors_origins: Annotated[str, AfterValidator(_origins)] = _variable(
+    cors_origins: Origins = variable(
         "PARLEY_CORS_ORIGINS",
         default=LOCAL_ORIGINS,
         description="web pages that may use the REST API: origins with commas, * or none",
     )
 
-    webrtc_addresses: Annotated[str, AfterValidator(_addresses)] = _variable(
+    webrtc_addresses: Addresses = variable(
         "PARLEY_WEBRTC_ADDRESSES",
         default="",
         description="addresses that WebRTC offers, with commas: this machine's, or its NAT's",
     )
-    ice_servers: Annotated[SecretStr, AfterValidator(_ice_servers)] = _variable(
+    ice_servers: IceServers = variable(
         "PARLEY_ICE_SERVERS",
         default=SecretStr(""),
         description="STUN and TURN servers, with commas: turn:user:password@host:3478",
     )
 
-    journal_dir: Path | None = _variable(
+    webrtc_token: ApiKey | None = variable(
+        "PARLEY_WEBRTC_TOKEN",
+        default=None,
+        description="where set, WebRTC is for clients that send it: Authorization: Bearer …",
+    )
+
+    # --- the face ---
+    face: Face = variable(
+        "PARLEY_FACE",
+        default="mira",
+        description="the interviewer's face: mira, jonas, or a folder with one of your own",
+    )
+    avatar_video: Annotated[Literal["auto", "off"], LOWER] = variable(
+        "PARLEY_AVATAR_VIDEO",
+        default="auto",
+        description="video of the face over WebRTC: auto, where it can be drawn here, or off",
+    )
+    avatar_threads: int | None = variable(
+        "PARLEY_AVATAR_THREADS",
+        default=None,
+        ge=1,
+        le=64,
+        description="threads that draw and encode the face; otherwise one a core, at most 4",
+    )
+
+    journal_dir: Path | None = variable(
         "PARLEY_JOURNAL_DIR",
         default=None,
         description="folder for a journal of every session, to be read with `parley replay`",
     )
-    journal_texts: bool = _variable(
+    journal_texts: bool = variable(
         "PARLEY_JOURNAL_TEXTS",
         default=False,
         description="whether journals keep what was said; otherwise only its length",
     )
 
     # --- the conversation ---
-    silence_ms: int = _variable(
+    silence_ms: int = variable(
         "PARLEY_SILENCE_MS",
         default=800,
         ge=100,
         le=10_000,
         description="milliseconds of silence that end a turn",
     )
-    budget_ms: int = _variable(
+    budget_ms: int = variable(
         "PARLEY_BUDGET_MS",
         default=1000,
         ge=100,
@@ -246,188 +174,204 @@ class Settings(BaseSettings):
         description="latency budget of a turn in milliseconds, from decision to first reply audio",
     )
 
-    silence_prompt_s: int = _variable(
+    silence_prompt_s: int = variable(
         "PARLEY_SILENCE_PROMPT_S",
         default=15,
         ge=0,
         le=600,
         description="seconds of silence after which who says nothing is spoken to; 0 never does",
     )
-    longest_interview_min: int = _variable(
+    longest_interview_min: int = variable(
         "PARLEY_LONGEST_INTERVIEW_MIN",
         default=60,
         ge=1,
         le=480,
         description="minutes after which an interview comes to its end, breaks included",
     )
-    upload_max_mb: int = _variable(
+    upload_max_mb: int = variable(
         "PARLEY_UPLOAD_MAX_MB",
         default=25,
         ge=1,
         le=200,
         description="megabytes that an uploaded answer may have",
     )
-    upload_max_min: int = _variable(
+    upload_max_min: int = variable(
         "PARLEY_UPLOAD_MAX_MIN",
         default=10,
         ge=1,
         le=60,
         description="minutes that an uploaded answer may last",
     )
-    recording: Annotated[Literal["off", "allowed"], BeforeValidator(_lower)] = _variable(
+    recording: Annotated[Literal["off", "allowed"], LOWER] = variable(
         "PARLEY_RECORDING",
         default="off",
         description="whether spoken answers are kept where the session has consent: off or allowed",
     )
-    speculate: Annotated[Literal["auto", "on", "off"], BeforeValidator(_lower)] = _variable(
+    speculate: Annotated[Literal["auto", "on", "off"], LOWER] = variable(
         "PARLEY_SPECULATE",
         default="auto",
         description="prepare answers in the first silence: on, off, or auto: where no key is used",
     )
 
     # --- providers; an installed package may bring further names ---
-    vad: Annotated[str, _provider("vad")] = _variable(
+    vad: Annotated[str, provider("vad")] = variable(
         "PARLEY_VAD",
         default=AUTO,
         description="voice detection: auto, silero or energy",
     )
-    stt: Annotated[str, _provider("stt")] = _variable(
+    stt: Annotated[str, provider("stt")] = variable(
         "PARLEY_STT",
         default=AUTO,
         description="speech recognition: auto, openai, whisper or pocketsphinx (demo quality)",
     )
-    stt_url: HttpUrl | None = _service(
+    stt_url: HttpUrl | None = service(
         "PARLEY_STT_URL",
         default=None,
         description="OpenAI-compatible transcription server, such as http://localhost:8010/v1",
     )
-    stt_model: str | None = _variable(
+    stt_model: str | None = variable(
         "PARLEY_STT_MODEL",
         default=None,
         description="model that the transcription server is asked for",
     )
-    stt_key: ApiKey | None = _variable(
+    stt_key: ApiKey | None = variable(
         "PARLEY_STT_KEY",
         default=None,
         description="API key for the transcription server",
     )
-    stt_language: Annotated[str, AfterValidator(_language)] | None = _variable(
+    stt_language: Language | None = variable(
         "PARLEY_STT_LANGUAGE",
         default=None,
         description="code of the language that people speak, such as en; recognisers detect it",
     )
-    whisper_model: str = _variable(
+    whisper_model: str = variable(
         "WHISPER_MODEL",
         default="base",
         description="Whisper model: tiny, base, small, medium, large-v3 … or a model's folder",
     )
-    stt_words: bool = _variable(
+    stt_words: bool = variable(
         "PARLEY_STT_WORDS",
         default=False,
         description="ask the transcription server when each word was said, if it can tell",
     )
-    whisper_words: bool = _variable(
+    whisper_words: bool = variable(
         "PARLEY_WHISPER_WORDS",
         default=False,
         description="have Whisper tell when each word was said; decodes take up to twice as long",
     )
-    llm: Annotated[str, _provider("llm")] = _variable(
+    llm: Annotated[str, provider("llm")] = variable(
         "PARLEY_LLM",
         default=AUTO,
         description="who finds the words of the reply: auto, openai or scripted",
     )
-    llm_url: HttpUrl | None = _service(
+    llm_url: HttpUrl | None = service(
         "PARLEY_LLM_URL",
         default=None,
         description="OpenAI-compatible chat server (llama.cpp, vLLM …); OLLAMA_URL if not set",
     )
-    llm_model: str | None = _variable(
+    llm_model: str | None = variable(
         "PARLEY_LLM_MODEL",
         default=None,
         description="model that the chat server is asked for",
     )
-    llm_key: ApiKey | None = _variable(
+    llm_key: ApiKey | None = variable(
         "PARLEY_LLM_KEY",
         default=None,
         description="API key for the chat server",
     )
-    tts_engine: Annotated[str, BeforeValidator(_engine), _provider("tts")] = _variable(
+    tts_engine: Annotated[str, ENGINE, provider("tts")] = variable(
         "TTS_ENGINE",
         default=AUTO,
         description="speech synthesis: auto, openai, piper or espeak-ng (pyttsx3 means espeak-ng)",
     )
-    tts_url: HttpUrl | None = _service(
+    tts_url: HttpUrl | None = service(
         "PARLEY_TTS_URL",
         default=None,
         description="OpenAI-compatible speech server, such as http://localhost:8880/v1",
     )
-    tts_model: str | None = _variable(
+    tts_model: str | None = variable(
         "PARLEY_TTS_MODEL",
         default=None,
         description="model that the speech server is asked for",
     )
-    tts_voice: str | None = _variable(
+    tts_voice: str | None = variable(
         "PARLEY_TTS_VOICE",
         default=None,
         description="voice that the speech server is asked for",
     )
-    tts_key: ApiKey | None = _variable(
+    tts_key: ApiKey | None = variable(
         "PARLEY_TTS_KEY",
         default=None,
         description="API key for the speech server",
     )
-    tts_rate_hz: int = _variable(
+    tts_rate_hz: int = variable(
         "PARLEY_TTS_RATE_HZ",
         default=24_000,
         ge=8_000,
         le=48_000,
         description="sample rate of the speech server's pcm in Hz",
     )
-    piper_voice: Path | None = _variable(
+    piper_voice: Path | None = variable(
         "PARLEY_PIPER_VOICE",
         default=None,
         description="Piper voice: an .onnx file with its .onnx.json beside it",
     )
 
+    avatar: Annotated[str, provider("avatar")] = variable(
+        "PARLEY_AVATAR",
+        default=AUTO,
+        description="who draws a client's pictures of the face: auto, remote, face or visemes",
+    )
+    avatar_server: HttpUrl | None = service(
+        "PARLEY_AVATAR_URL",
+        default=None,
+        description="server that animates faces (docs/providers.md), such as http://localhost:8020",
+    )
+    avatar_key: ApiKey | None = variable(
+        "PARLEY_AVATAR_KEY",
+        default=None,
+        description="API key for the avatar server",
+    )
+
     # --- services around the gateway ---
-    conversation_url: HttpUrl = _service(
+    conversation_url: HttpUrl = service(
         "CONVERSATION_URL",
         default="http://localhost:8003",
         description="conversation service",
     )
-    voice_url: HttpUrl = _service(
+    voice_url: HttpUrl = service(
         "VOICE_URL",
         "VOICE_SERVICE_URL",
         default="http://localhost:8002",
         description="voice service",
     )
-    avatar_url: HttpUrl = _service(
+    avatar_url: HttpUrl = service(
         "AVATAR_URL",
         default="http://localhost:8001",
         description="avatar service",
     )
-    interview_url: HttpUrl = _service(
+    interview_url: HttpUrl = service(
         "INTERVIEW_URL",
         "INTERVIEW_SERVICE_URL",
         default="http://localhost:8004",
         description="interview service",
     )
-    analytics_url: HttpUrl = _service(
+    analytics_url: HttpUrl = service(
         "ANALYTICS_URL",
         default="http://localhost:8007",
         description="analytics service",
     )
-    granite_interview_url: HttpUrl = _service(
+    granite_interview_url: HttpUrl = service(
         "GRANITE_INTERVIEW_URL",
         default="http://localhost:8005",
         description="service of the trained interview models; its contract names no port",
     )
-    ollama_url: HttpUrl = _service(
+    ollama_url: HttpUrl = service(
         "OLLAMA_URL",
         default="http://localhost:11434",
         description="Ollama",
     )
-    redis_url: RedisUrl | None = _variable(
+    redis_url: RedisUrl | None = variable(
         "REDIS_URL",
         default=None,
         repr=False,
@@ -452,7 +396,9 @@ class Settings(BaseSettings):
             source: dict[str, Any] = {"_env_file": env_file}
             return cls(**source)
         except ValidationError as error:
-            raise SettingsError("; ".join(_explain(entry) for entry in error.errors())) from None
+            raise SettingsError(
+                "; ".join(explain(entry, cls.model_fields) for entry in error.errors())
+            ) from None
         except (OSError, UnicodeDecodeError) as error:
             raise SettingsError(f"{env_file} cannot be read: {error}") from None
 
@@ -467,6 +413,7 @@ _SETS: tuple[tuple[str, str, tuple[str, ...], tuple[str, ...]], ...] = (
         ("tts_url", "tts_model", "tts_voice"),
     ),
     ("tts_engine", PIPER, ("piper_voice",), ("piper_voice",)),
+    ("avatar", REMOTE, ("avatar_server", "avatar_key"), ("avatar_server",)),
 )
 """Fields that work together: the one that chooses a provider, its name, those that belong to it,
 and those it cannot do without."""
@@ -474,11 +421,11 @@ and those it cannot do without."""
 
 def _gaps(settings: Settings) -> Iterator[str]:
     """What cannot work, because something that belongs to it is not set."""
-    for chooser, provider, members, needed in _SETS:
+    for chooser, choice, members, needed in _SETS:
         name = getattr(settings, chooser)
         given = [field for field in members if getattr(settings, field) is not None]
         missing = [_name(field) for field in needed if field not in given]
-        if missing and name == provider:
+        if missing and name == choice:
             yield f"{_name(chooser)}={name} needs {', '.join(missing)}"
         elif missing and given and name == AUTO:
             yield f"{_name(given[0])} needs {', '.join(missing)}"
@@ -486,33 +433,3 @@ def _gaps(settings: Settings) -> Iterator[str]:
 
 def _name(field: str) -> str:
     return variables(Settings.model_fields[field])[0]
-
-
-def variables(field: FieldInfo) -> tuple[str, ...]:
-    """The names of the variables that a field of `Settings` is read from, best first."""
-    alias = field.validation_alias
-    if isinstance(alias, AliasChoices):
-        return tuple(str(choice) for choice in alias.choices)
-    return (str(alias),)
-
-
-def _explain(entry: Any) -> str:
-    """One of pydantic's complaints in words for whoever set the variable."""
-    if not entry["loc"]:  # of several variables together, which it names
-        return str(entry["ctx"]["error"])
-    first = str(entry["loc"][0])
-    spellings = (variables(field) for field in Settings.model_fields.values())
-    name = next((" or ".join(names) for names in spellings if names[0] == first), first)
-    context = entry.get("ctx", {})
-    match entry["type"]:
-        case "int_parsing":
-            wanted = "must be a whole number"
-        case "greater_than_equal":
-            wanted = f"must be at least {context['ge']}"
-        case "less_than_equal":
-            wanted = f"must be at most {context['le']}"
-        case "literal_error":
-            wanted = f"must be one of {context['expected']}".replace("'", "").replace(" or", ",")
-        case _:  # from the validators above, which say it themselves
-            return f"{name} {context.get('error', entry['msg'])}"
-    return f"{name} {wanted}, not {entry['input']!r}"

@@ -5,6 +5,7 @@
     ProtocolError                 code, fatal
 """
 
+import base64
 import json
 import math
 from collections.abc import Mapping
@@ -22,6 +23,7 @@ from pydantic import (
     ValidationError,
 )
 
+from gateway import opus
 from gateway.audio import (
     ENCODINGS,
     HIGHEST_RATE_HZ,
@@ -30,6 +32,7 @@ from gateway.audio import (
     AudioFormat,
 )
 from pipeline.frames import (
+    AvatarFrame,
     AvatarState,
     Clear,
     Degraded,
@@ -69,6 +72,7 @@ ErrorCode = Literal[
     "empty_text",
     "odd_audio",
     "audio_too_long",
+    "bad_packet",
     "nothing_to_commit",
     "not_stored",
     "storage_slow",
@@ -77,6 +81,7 @@ ErrorCode = Literal[
     "deleted",
     "flooding",
     "interview",
+    "unknown_face",
     "internal",
 ]
 """Every code that an `error` message can carry; `docs/protocol.md` says what each means."""
@@ -161,6 +166,7 @@ class _Hello(_Part):
     turn_detection: TurnDetection = TurnDetection()
     resume: _Resume | None = None
     interview: InterviewRequest | None = None
+    face: StrictStr | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +178,7 @@ class Hello:
     avatar: Literal["off", "visemes", "frames"] = "visemes"
     turn_detection: TurnDetection = field(default_factory=TurnDetection)
     interview: InterviewRequest | None = None
+    face: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,6 +274,7 @@ def _hello(message: dict[str, Any]) -> Hello:
         hello.avatar,
         hello.turn_detection,
         hello.interview,
+        hello.face,
     )
 
 
@@ -278,6 +286,12 @@ def _format(name: str, encoding: str, rate: int, channels: int) -> AudioFormat:
         raise ProtocolError(
             "unsupported_audio",
             f"{name}: encoding {encoding[:40]!r} is not one of {', '.join(ENCODINGS)}",
+            fatal=True,
+        )
+    if known == "opus" and rate not in opus.RATES_HZ:
+        raise ProtocolError(
+            "unsupported_audio",
+            f"{name}: rate {rate} with opus is not one of {', '.join(map(str, opus.RATES_HZ))}",
             fatal=True,
         )
     if not LOWEST_RATE_HZ <= rate <= HIGHEST_RATE_HZ:
@@ -323,19 +337,34 @@ def _echo(value: Any) -> Any:
     raise ProtocolError("bad_message", "t: a number or a string is needed")
 
 
-def check_audio(size: int, audio: AudioFormat) -> None:
-    """Raise `ProtocolError` unless a binary message of `size` bytes is acceptable."""
-    if size % audio.sample_bytes:
+def check_audio(data: bytes, audio: AudioFormat) -> float:
+    """How many milliseconds a binary message holds; an empty one holds none.
+
+    Raises `ProtocolError` unless it is acceptable.
+    """
+    if audio.encoding == "opus":
+        _check_packet(data)
+    elif len(data) % audio.sample_bytes:
         raise ProtocolError(
             "odd_audio",
-            f"{size} bytes are not a whole number of {audio.sample_bytes}-byte samples",
+            f"{len(data)} bytes are not a whole number of {audio.sample_bytes}-byte samples",
         )
-    if audio.duration_ms(size) > LONGEST_MESSAGE_MS:
+    duration_ms = audio.duration_ms(data) if data else 0.0
+    if duration_ms > LONGEST_MESSAGE_MS:
         raise ProtocolError(
             "audio_too_long",
-            f"{audio.duration_ms(size):.0f} ms of audio in one message;"
+            f"{duration_ms:.0f} ms of audio in one message;"
             f" at most {LONGEST_MESSAGE_MS} ms are allowed",
         )
+    return duration_ms
+
+
+def _check_packet(data: bytes) -> None:
+    try:
+        if data:
+            opus.check(data)
+    except opus.NotOpus as error:
+        raise ProtocolError("bad_packet", str(error)) from None
 
 
 # --- to the client ---------------------------------------------------------------------------
@@ -355,6 +384,11 @@ class Encoder:
     def frame(self, frame: Output) -> str:
         """The text message for a frame; `ReplyAudio` has none: it travels as a binary message."""
         kind, fields = _describe(frame)
+        return self.message(kind, fields)
+
+    def picture(self, frame: AvatarFrame) -> str:
+        """The text message for a picture."""
+        kind, fields = _picture(frame)
         return self.message(kind, fields)
 
 
@@ -398,6 +432,12 @@ def _describe(frame: Output) -> tuple[str, dict[str, Any]]:
             return "error", {"turn": turn, "code": code, "message": text, "fatal": fatal}
         case ReplyAudio():
             raise TypeError("reply audio travels as a binary message")
+
+
+def _picture(frame: AvatarFrame) -> tuple[str, dict[str, Any]]:
+    data = base64.b64encode(frame.data).decode("ascii")
+    fields = {"turn": frame.turn, "at_ms": frame.at_ms, "mime": frame.mime, "data": data}
+    return "avatar.frame", fields
 
 
 def _transcript(frame: Transcript) -> dict[str, Any]:

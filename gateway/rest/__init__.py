@@ -39,6 +39,7 @@ def operations(
             store,
             settings.session_ttl_s,
             end,
+            lambda record: desk().interviews.is_live(record),
             recording_allowed=settings.recording == "allowed",
         ),
         *interview_operations(desk, store, settings.session_ttl_s, settings.upload_max_mb),

@@ -10,10 +10,10 @@ from gateway.rest.problems import Kind
 
 REFUSED = Kind("origin_not_allowed", 400, "This page may not send such a request")
 
-READ = ("Location", "Retry-After", "X-Correlation-ID", REPLAYED.title())
+READ = ("Location", "Link", "ETag", "Retry-After", "X-Correlation-ID", REPLAYED.title())
 """Headers of answers that pages may read."""
 
-SENT = (HEADER, "last-event-id", "x-correlation-id")
+SENT = (HEADER, "authorization", "if-match", "last-event-id", "x-correlation-id")
 
 
 class Cors(CORSMiddleware):
@@ -26,7 +26,7 @@ class Cors(CORSMiddleware):
         super().__init__(
             app,
             allow_origins=[origin for origin in origins.split(",") if origin != "none"],
-            allow_methods=["GET", "HEAD", "POST", "DELETE"],
+            allow_methods=["GET", "HEAD", "POST", "PATCH", "DELETE"],
             allow_headers=SENT,
             expose_headers=READ,
         )

@@ -59,6 +59,18 @@ class ProviderReport:
 
 
 @dataclass(frozen=True, slots=True)
+class QueueReport:
+    """Work that all sessions share: what is under way or waits, in `unit`. `bound` is how much
+    there may be; null where only the places bound it.
+    """
+
+    name: str
+    unit: str
+    depth: int
+    bound: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Reading:
     """One answer of a service, or the reason why there is none. `at` is seconds since the epoch."""
 
@@ -203,6 +215,8 @@ class GatewayHealth(BaseModel):
     status: Annotated[Status, Field(description="whether it can hold interviews")]
     version: str
     uptime_seconds: int
+    taken: Annotated[int, Field(description="live connections")]
+    places: Annotated[int, Field(description="how many there may be")]
 
 
 class Health(BaseModel):
@@ -214,6 +228,7 @@ class Health(BaseModel):
     services: list[Service]
     stages: Annotated[list[StageReport], Field(description="who answers in each slot")]
     providers: Annotated[list[ProviderReport], Field(description="who could answer, in order")]
+    queues: Annotated[list[QueueReport], Field(description="what is under way or waits")]
     store: StoreReport
 
 
@@ -251,8 +266,11 @@ class Inside:
 
     stages: Callable[[], Sequence[StageReport]]
     providers: Callable[[], Sequence[ProviderReport]]
+    queues: Callable[[], Sequence[QueueReport]]
     readiness: Callable[[], Readiness]
     store: Callable[[], StoreReport]
+    taken: Callable[[], int]
+    places: int
 
 
 def health_operations(probe: ServiceProbe, inside: Inside) -> list[Operation]:
@@ -269,10 +287,13 @@ def health_operations(probe: ServiceProbe, inside: Inside) -> list[Operation]:
                 status=own_status(inside.readiness(), store, stages),
                 version=__version__,
                 uptime_seconds=int(time.monotonic() - started_at),
+                taken=inside.taken(),
+                places=inside.places,
             ),
             services=services,
             stages=[*stages],
             providers=[*inside.providers()],
+            queues=[*inside.queues()],
             store=store,
         )
 
@@ -336,7 +357,13 @@ def health_operations(probe: ServiceProbe, inside: Inside) -> list[Operation]:
 EXAMPLE: dict[str, Any] = {
     "status": "offline",
     "timestamp": "2026-11-20T12:19:46Z",
-    "gateway": {"status": "online", "version": __version__, "uptime_seconds": 3600},
+    "gateway": {
+        "status": "online",
+        "version": __version__,
+        "uptime_seconds": 3600,
+        "taken": 3,
+        "places": 100,
+    },
     "services": [
         {
             "name": "conversation-service",
@@ -356,6 +383,10 @@ EXAMPLE: dict[str, Any] = {
         }
     ],
     "providers": [{"slot": "llm", "provider": "scripted", "breaker": "closed"}],
+    "queues": [
+        {"name": "stt pocketsphinx", "unit": "jobs", "depth": 2, "bound": None},
+        {"name": "avatar face", "unit": "pictures", "depth": 1, "bound": 128},
+    ],
     "store": {"kind": "sqlite", "status": "online"},
 }
 

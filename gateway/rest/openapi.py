@@ -119,6 +119,8 @@ def _operation(operation: Operation, schemas: dict[tuple[Any, Mode], Any]) -> di
             content[JSON]["example"] = operation.body_example
     if operation.upload is not None:
         content |= {kind: {} for kind in operation.upload.types}
+    if operation.text is not None:
+        content[operation.text] = {"schema": {"type": "string"}}
     if content:
         entry["requestBody"] = {"required": True, "content": content}
     return entry

@@ -97,9 +97,11 @@ class Operation:
     """An endpoint. `name` is its operationId, in camel case and unique.
 
     `body` is the model of a JSON body of `max_body_bytes` at most, `upload` which files are taken
-    (with both, the Content-Type decides), `query` the model of the query. `answers` has the usual
-    one first. `errors` are those that the handler raises; what the reader of requests raises is
-    added. `once` makes `Idempotency-Key` work. What is `hidden` is served and not described.
+    (with both, the Content-Type decides), `text` the type of a text that the handler reads by
+    itself, `query` the model of the query. `guard` is called before anything is read, and raises
+    `Problem` for who may not come in. `answers` has the usual one first. `errors` are those that
+    the handler and the guard raise; what the reader of requests raises is added. `once` makes
+    `Idempotency-Key` work. What is `hidden` is served and not described.
     """
 
     method: str
@@ -114,6 +116,8 @@ class Operation:
     body_example: Any = None
     max_body_bytes: int = MAX_BODY_BYTES
     upload: Accepts | None = None
+    text: str | None = None
+    guard: Callable[[Request], None] | None = None
     query: type[BaseModel] | None = None
     errors: tuple[Kind, ...] = ()
     once: Once | None = None
@@ -131,7 +135,7 @@ class Operation:
             kinds.append(problems.INVALID_PARAMETER)
         if self.body is not None:
             kinds += [problems.INVALID_JSON, problems.INVALID_FIELD]
-        if self.body is not None or self.upload is not None:
+        if self.body is not None or self.upload is not None or self.text is not None:
             kinds += [
                 problems.INCOMPLETE_BODY,
                 problems.BODY_TOO_SLOW,
@@ -196,6 +200,8 @@ class Resource:
 
 
 async def _answer(operation: Operation, request: Request) -> Response:
+    if operation.guard is not None:
+        operation.guard(request)
     negotiate(request, operation.types)
     arguments: list[Any] = [request]
     if operation.query is not None:

@@ -45,6 +45,7 @@ RECORDING_NOT_ALLOWED = Kind("recording_not_allowed", 409, "This gateway keeps n
 
 Model = Annotated[str, StringConstraints(pattern=r"^[!-~]{1,128}$")]
 End = Callable[[str], Awaitable[None]]
+IsLive = Callable[[SessionRecord], bool]
 
 
 Role = Annotated[str, Field(description="in any case", json_schema_extra={"enum": [*roles()]})]
@@ -133,7 +134,7 @@ class Progress(BaseModel):
 class ShownSession(SessionSummary):
     """A session. `interview` is null until its first question."""
 
-    live: Annotated[bool, Field(description="whether somebody speaks in it now")]
+    live: Annotated[bool, Field(description="whether somebody is in it now")]
     finished: Annotated[bool, Field(description="whether it is kept until it is deleted")]
     version: Annotated[int, Field(description="grows with every change")]
     interview: Progress | None
@@ -169,9 +170,12 @@ EXAMPLE: dict[str, Any] = {
 
 
 def session_operations(
-    store: Store, ttl_s: int, end: End, *, recording_allowed: bool = False
+    store: Store, ttl_s: int, end: End, is_live: IsLive, *, recording_allowed: bool = False
 ) -> list[Operation]:
-    """The sessions in `store`, kept for `ttl_s`; `end` ends one that is live in this process."""
+    """The sessions in `store`, kept for `ttl_s`; `end` ends one that is live in this process.
+
+    `is_live` says whether whoever holds a session still runs.
+    """
 
     async def create(request: Request, wanted: NewSession) -> Reply:
         ws_base = _websocket_base(request)
@@ -211,7 +215,7 @@ def session_operations(
         state = InterviewSession.from_record(record.interview).state() if record.interview else None
         return ShownSession(
             **_summary(record),
-            live=record.worker is not None,
+            live=is_live(record),
             finished=record.finished,
             version=version,
             interview=None if state is None else Progress(**state),

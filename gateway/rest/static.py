@@ -16,6 +16,7 @@ from starlette.responses import JSONResponse, Response
 
 from gateway.rest.operation import JSON, Answer, Handler, Operation
 from gateway.rest.problems import NOT_FOUND
+from stages.avatar.face import name as face_name
 
 FOLDER = Path(__file__).parents[1] / "static"
 FACES = Path(__file__).parents[2] / "stages" / "avatar" / "faces"
@@ -73,10 +74,19 @@ def _read(path: Path) -> Static:
     return Static(content, MEDIA_TYPES[path.suffix], f'"{digest}"')
 
 
-def static_operations(folder: Path = FOLDER, faces: Path = FACES) -> list[Operation]:
-    """The page at `/`, what it is made of at `/static`, and the faces at `/faces`."""
+def static_operations(
+    folder: Path = FOLDER, faces: Path = FACES, face: str | None = None
+) -> list[Operation]:
+    """The page at `/`, what it is made of at `/static`, and the faces at `/faces`.
+
+    `face` is listed first: the name of one in `faces`, or a folder elsewhere that is served, too.
+    """
     files, drawn = read_folder(folder), read_folder(faces)
-    known = [*_faces(drawn)]
+    if face is not None and f"{face}/{MANIFEST}" not in drawn:
+        own = {f"{face_name(face)}/{path}": file for path, file in read_folder(Path(face)).items()}
+        drawn |= own
+    first = None if face is None else face_name(face)
+    known = sorted(_faces(drawn), key=lambda known: known["id"] != first)
 
     async def index(request: Request) -> Response:
         return _answer(request, files, INDEX)
@@ -87,14 +97,14 @@ def static_operations(folder: Path = FOLDER, faces: Path = FACES) -> list[Operat
     async def listed(request: Request) -> Response:
         return JSONResponse({"faces": known}, headers=ALWAYS)
 
-    async def face(request: Request) -> Response:
+    async def one(request: Request) -> Response:
         return _answer(request, drawn, request.path_params["name"])
 
     return [
         _served("/", "getPage", index, "Hold an interview in a browser", ("text/html",)),
         _served("/static/{name}", "getStatic", file, "What the page is made of"),
         _served("/faces", "getFaces", listed, "Which faces there are", (JSON,)),
-        _served("/faces/{name:path}", "getFace", face, "The faces that the page draws"),
+        _served("/faces/{name:path}", "getFace", one, "The faces that the page draws"),
     ]
 
 

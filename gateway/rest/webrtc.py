@@ -1,7 +1,9 @@
 """How WebRTC peers come in: `/webrtc/{id}` in the shape of WHIP (RFC 9725), and `/api/offer`."""
 
+import hmac
 import secrets
 from contextlib import AsyncExitStack
+from functools import partial
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -11,7 +13,7 @@ from starlette.responses import Response
 
 from gateway.engine import Engine
 from gateway.rest.operation import Answer, Handler, Operation, Reply
-from gateway.rest.problems import UNSUPPORTED_MEDIA_TYPE, Kind, Problem
+from gateway.rest.problems import NO_SUCH_SESSION, UNSUPPORTED_MEDIA_TYPE, Kind, Problem
 from gateway.rest.reading import BODY_S, Body, chunks, media_type
 from gateway.sessions import SESSION_ID, NoSuchSession
 from gateway.settings import Settings
@@ -26,12 +28,29 @@ INVALID_OFFER = Kind("invalid_offer", 400, "The offer cannot be understood")
 UNUSABLE_OFFER = Kind("unusable_offer", 422, "The offer asks for what is not to be had here")
 NO_SUCH_PEER = Kind("no_such_peer", 404, "There is no such connection, or it has ended")
 NO_PLACE = Kind("no_place", 503, "No further connection can be made now")
+TOKEN_REQUIRED = Kind("token_required", 401, "This is for clients that have a token")
 NOT_INSTALLED = Kind("webrtc_not_installed", 503, "This gateway was installed without WebRTC")
 
 SDP, FRAGMENT = "application/sdp", "application/trickle-ice-sdpfrag"
 EXTRA = "pip install 'parley-gateway[webrtc]'"
 
 RETRY = {"retry-after": "5"}
+REALM = 'Bearer realm="parley"'
+
+ENDPOINT, CONNECTION = "/webrtc/{id}", "/webrtc/{id}/{peer}"
+TAGS = ("webrtc",)
+OFFERED = (
+    "Takes an SDP offer with an Opus section and, for the messages of the native dialect, a data"
+    " channel."
+)
+MADE = {
+    "Location": "The connection: PATCH and DELETE it there",
+    "Link": "A STUN or TURN server, where there are any",
+}
+
+TAKEN = {"Accept-Post": "The type of offers", "Accept-Patch": "The type of candidates"}
+
+_OF_ONE = (NO_SUCH_SESSION, NO_SUCH_PEER, NOT_INSTALLED, TOKEN_REQUIRED)
 
 Id = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 
@@ -62,6 +81,8 @@ class Doors:
         self._servers = parse_ice_servers(settings.ice_servers.get_secret_value())
         self._addresses = tuple(filter(None, settings.webrtc_addresses.split(",")))
         self._links = links(self._servers)
+        token = settings.webrtc_token
+        self._token = None if token is None else token.get_secret_value().encode()
         self._peers: Peers | None = None
         self._stack = AsyncExitStack()
 
@@ -82,42 +103,75 @@ class Doors:
         return self._peers
 
     def operations(self) -> list[Operation]:
-        """The endpoints. Those that speak SDP are described in `docs/webrtc.md`, not in OpenAPI."""
-        resource = "/webrtc/{id}/{peer}"
-        tags = ("webrtc",)
-
-        def hidden(method: str, path: str, name: str, handler: Handler, status: int) -> Operation:
-            answers = {status: Answer("done", media=(SDP,) if status == 201 else ())}
-            return Operation(
-                method=method,
-                path=path,
-                name=name,
-                handler=handler,
-                summary=name,
-                answers=answers,
-                hidden=True,
-            )
-
+        """The endpoints."""
+        refusals = (INVALID_OFFER, UNUSABLE_OFFER, NO_PLACE, NOT_INSTALLED, TOKEN_REQUIRED)
+        guarded = partial(Operation, tags=TAGS, guard=self._guard)
         return [
-            Operation(
+            guarded(
                 method="POST",
                 path="/api/offer",
                 name="offer",
                 handler=self._offer,
                 summary="Connect over WebRTC",
-                description="Takes an SDP offer with an Opus section and, for the messages of the"
-                " native dialect, a data channel.",
-                tags=tags,
+                description=OFFERED,
                 body=NewOffer,
                 answers={200: Answer("The answer", OfferAnswer)},
-                errors=(INVALID_OFFER, UNUSABLE_OFFER, NO_PLACE, NOT_INSTALLED),
+                errors=refusals,
             ),
-            hidden("POST", "/webrtc/{id}", "whip", self._whip, 201),
-            hidden("OPTIONS", "/webrtc/{id}", "whipOptions", self._options, 204),
-            hidden("PATCH", resource, "whipTrickle", self._trickle, 204),
-            hidden("DELETE", resource, "whipDelete", self._delete, 200),
-            hidden("OPTIONS", resource, "whipPeerOptions", self._options, 204),
+            guarded(
+                method="POST",
+                path=ENDPOINT,
+                name="whip",
+                handler=self._whip,
+                summary="Connect over WebRTC, in the shape of WHIP",
+                description=f"{OFFERED} This is RFC 9725, but for audio that goes both ways.",
+                text=SDP,
+                answers={201: Answer("The answer", media=(SDP,), headers=MADE)},
+                errors=(*refusals, NO_SUCH_SESSION),
+            ),
+            guarded(
+                method="PATCH",
+                path=CONNECTION,
+                name="whipTrickle",
+                handler=self._trickle,
+                summary="Further candidates of the client",
+                text=FRAGMENT,
+                answers={204: Answer("They are tried, where they are of use")},
+                errors=(INVALID_OFFER, UNUSABLE_OFFER, *_OF_ONE),
+            ),
+            guarded(
+                method="DELETE",
+                path=CONNECTION,
+                name="whipHangUp",
+                handler=self._delete,
+                summary="Hang up",
+                answers={200: Answer("The connection ends")},
+                errors=_OF_ONE,
+            ),
+            _taken("OPTIONS", ENDPOINT, "whipOptions", self._options),
+            _taken("GET", ENDPOINT, "whipProbe", self._options),
+            _taken("OPTIONS", CONNECTION, "whipConnectionOptions", self._options),
+            guarded(
+                method="GET",
+                path=CONNECTION,
+                name="whipConnection",
+                handler=self._look,
+                summary="Whether the connection stands",
+                answers={204: Answer("It does")},
+                errors=_OF_ONE,
+            ),
         ]
+
+    def _guard(self, request: Request) -> None:
+        if self._token is None:
+            return
+        scheme, _, given = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not given:
+            raise TOKEN_REQUIRED(headers={"www-authenticate": REALM})
+        # In constant time, so that no part of the token can be found out by measuring.
+        if not hmac.compare_digest(given.strip().encode(errors="replace"), self._token):
+            challenge = f'{REALM}, error="invalid_token"'
+            raise TOKEN_REQUIRED("This is not the token", headers={"www-authenticate": challenge})
 
     async def _offer(self, request: Request, offer: NewOffer) -> OfferAnswer:
         peers = self._open()
@@ -135,7 +189,6 @@ class Doors:
         headers = {
             "location": f"/webrtc/{session_id}/{answered.id}",
             "cache-control": "no-store",
-            "access-control-expose-headers": "Location, Link",
         }
         response = Response(answered.sdp, 201, headers, media_type=SDP)
         for link in self._links:
@@ -155,7 +208,12 @@ class Doors:
         peer.hang_up()
         return Reply(status=200)
 
+    async def _look(self, request: Request) -> Reply:
+        self._peer(request)
+        return Reply(status=204)
+
     async def _options(self, request: Request) -> Reply:
+        _session_of(request)
         return Reply(status=204, headers={"accept-post": SDP, "accept-patch": FRAGMENT})
 
     def _peer(self, request: Request) -> "Peer":
@@ -163,6 +221,19 @@ class Doors:
         if found is None:
             raise NO_SUCH_PEER()
         return found
+
+
+def _taken(method: str, path: str, name: str, handler: Handler) -> Operation:
+    return Operation(
+        method=method,
+        path=path,
+        name=name,
+        handler=handler,
+        summary="What is taken here",
+        tags=TAGS,
+        answers={204: Answer("Said by the headers", headers=TAKEN)},
+        errors=(NO_SUCH_SESSION,),
+    )
 
 
 async def _answered(peers: "Peers", session_id: str, sdp: str) -> "Answered":

@@ -6,8 +6,8 @@
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -15,7 +15,10 @@ from starlette.responses import PlainTextResponse
 from starlette.types import Receive
 from starlette.websockets import WebSocket
 
-from gateway.audio import AudioFormat, converter, decode, encode
+from gateway import opus
+from gateway.audio import AudioFormat, Packer, Unpacker
+from gateway.avatar.gallery import NOT_DRAWN
+from gateway.avatar.portrait import Portrait
 from gateway.engine import Engine
 from gateway.protocols import native
 from gateway.protocols.native import ProtocolError
@@ -24,18 +27,22 @@ from gateway.sessions import SESSION_ID, SessionTaken
 from gateway.transports.inlet import Flooded, Inlet
 from gateway.transports.wire import EXTENSION, Receiver, Wire
 from pipeline.frames import (
-    INPUT_RATE_HZ,
     AvatarState,
     Clear,
+    Degraded,
     Fault,
     Output,
     ReplyAudio,
+    Spoken,
     Visemes,
 )
 from pipeline.session import Session
 from stages.interview import InterviewError
 
 logger = logging.getLogger("parley.websocket")
+
+Overhear = Callable[[Spoken], None]
+"""Hears the reply's speech before it is played."""
 
 READY_AFTER_S = 1.0
 """`ready` comes this long after connecting where the client sends nothing."""
@@ -44,6 +51,10 @@ PATIENCE_WITH_ERRORS = 50
 """So many errors of one client are answered; then it is broken or hostile."""
 
 RETRY_AFTER_S = 5
+
+MOST_UNSENT_BYTES = 32 * 1024
+"""A client that is so far behind gets no pictures: audio is never to wait behind more than some of
+them. The first 200 ms of a reply, with theirs, take about as much."""
 
 LONGEST_REASON_BYTES = 123
 """Of a close frame: 125 bytes less the code (RFC 6455, section 5.5)."""
@@ -82,6 +93,9 @@ class Carrier(Protocol):
     @property
     def open(self) -> bool: ...
 
+    @property
+    def unsent(self) -> int: ...
+
     def attach(self, receiver: Receiver) -> None: ...
 
     def pause(self) -> None: ...
@@ -99,7 +113,10 @@ class Media:
 
     `audio_in` and `audio_out` are what is handed over, `encoding` and `rate_hz` what travels.
     `play` takes the reply's audio, and `watch` sees every other frame before it is sent. `flush`
-    drops the reply audio that the carrier still holds.
+    drops the reply audio that the carrier still holds. `greet` hears the client's `hello`, or the
+    defaults in its place, once the session stands, and raises `ProtocolError` for what cannot be.
+    `face` draws the face where the carrier shows it, and `animate` has it drawn elsewhere while the
+    session lasts: what it gives, if anything, hears the reply's speech before it is played.
     """
 
     audio_in: AudioFormat
@@ -109,6 +126,9 @@ class Media:
     play: Callable[[ReplyAudio], None]
     watch: Callable[[Output], None]
     flush: Callable[[], None]
+    greet: Callable[[native.Hello], None]
+    animate: Callable[[native.Hello], AbstractAsyncContextManager[Overhear | None]]
+    face: str | None = None
 
 
 class Connection:
@@ -125,24 +145,25 @@ class Connection:
         self._encoder = native.Encoder()
         self._hello = self._agreed(native.Hello())
         self._session: Session | None = None
+        self._portrait: Portrait | None = None
         self._early: deque[bytes | native.Input] = deque()  # bounded by the inlet's counting
         self._spoke = asyncio.Event()  # the client's first message is here
         self._leaving = asyncio.Event()
         self._close = (native.CLOSE_FINISHED, "")
         self._errors = 0
         self._drain_timer: asyncio.TimerHandle | None = None
-        self._listen_to(self._hello.audio_in)
+        self._talk_in(self._hello)
 
     def _agreed(self, hello: native.Hello) -> native.Hello:
         if self._media is None:
             return hello
         return replace(hello, audio_in=self._media.audio_in, audio_out=self._media.audio_out)
 
-    def _listen_to(self, audio: AudioFormat) -> None:
-        self._audio_in = audio
-        self._resampler = converter(audio.rate_hz, INPUT_RATE_HZ)
-        bytes_per_ms = audio.sample_bytes * audio.rate_hz / 1000
-        self._inlet = Inlet(self._feed, self._obey, bytes_per_ms)
+    def _talk_in(self, hello: native.Hello) -> None:
+        self._hello = hello
+        self._unpacker = Unpacker(hello.audio_in)
+        self._packer = Packer(hello.audio_out)
+        self._inlet = Inlet(self._feed, self._obey)
 
     async def run(self, receive: Receive) -> tuple[int, str]:
         """Hold the conversation; returns the close code and reason.
@@ -159,8 +180,8 @@ class Connection:
             logger.error("session %s failed", self._session_id, exc_info=group)
             self._fail("internal", "the session failed", native.CLOSE_INTERNAL)
         finally:
-            if self._drain_timer is not None:
-                self._drain_timer.cancel()
+            self._stop_draining()
+            self._wire.resume()  # for the closing handshake
         return self._close
 
     async def _watch(self, receive: Receive) -> None:
@@ -169,7 +190,9 @@ class Connection:
         self._leave()
 
     def _leave(self) -> None:
-        self._inlet.flush()
+        """Whatever comes from here on is not looked at; what waits is the session's to take."""
+        self._stop_draining()
+        self._wire.pause()
         self._leaving.set()
         self._spoke.set()
         if self._session is not None:
@@ -182,7 +205,7 @@ class Connection:
     def _end(self, session: Session) -> None:
         """End it, and let whoever reconnects at once wait for its last words to be stored."""
         self._engine.leaving(self._session_id)
-        session.end()
+        session.end(map(self._unpacker.unpack, self._inlet.rest()))
 
     async def _converse(self) -> None:
         try:
@@ -199,18 +222,25 @@ class Connection:
                     self._engine.interview(self._session_id, hello, self._message, self._dismiss)
                 )
                 journal = stack.enter_context(self._engine.journal(self._session_id))
-                session = self._engine.session(interview, hello, self._emit, journal)
+                self._portrait = await stack.enter_async_context(self._portrayed(hello))
+                overheard: Overhear | None = None
+                if self._portrait is not None:
+                    overheard = self._portrait.hear
+                if self._media is not None:
+                    overheard = await stack.enter_async_context(self._media.animate(hello))
+                session = self._engine.session(interview, hello, self._emit, journal, overheard)
                 ready = {
                     "version": native.VERSION,
                     "session_id": self._session_id,
                     "audio_in": self._describe(hello.audio_in)
                     | {"channels": hello.audio_in.channels},
                     "audio_out": self._describe(hello.audio_out),
-                    "providers": self._engine.providers(hello.avatar),
+                    "providers": self._engine.providers(self._face(hello)),
                     "resume": None,
                     "interview": interview.describe(),
                 }
                 self._message("ready", ready)
+                self._greet(hello)
                 self._spoke.set()
                 # Once `run` has begun, deliver what came before the session stood.
                 self._loop.call_soon(self._join, session)
@@ -220,10 +250,56 @@ class Connection:
         except SessionTaken as error:
             self._fail("already_connected", str(error))
 
+    def _greet(self, hello: native.Hello) -> None:
+        if self._media is not None:
+            try:
+                self._media.greet(hello)
+            except ProtocolError as error:
+                self._complain(error)
+        elif self._portrait is not None:
+            self._portrait.start()
+            self._check_face(hello.face)
+        elif hello.avatar == "frames":
+            self._emit(Degraded(0, "avatar", "frames", "visemes", NOT_DRAWN))
+
+    def _face(self, hello: native.Hello) -> str:
+        """Who draws the face."""
+        if self._media is not None and self._media.face is not None:
+            return self._media.face
+        if hello.avatar == "frames":
+            return "visemes" if self._portrait is None else self._engine.gallery().provider
+        return hello.avatar
+
+    def _check_face(self, wanted: str | None) -> None:
+        gallery = self._engine.gallery()
+        if wanted is not None and wanted not in gallery.faces:
+            known = ", ".join(gallery.faces)
+            text = f"face: {wanted[:40]!r} is not one of {known}; {gallery.default} is shown"
+            self._complain(ProtocolError("unknown_face", text))
+
+    @asynccontextmanager
+    async def _portrayed(self, hello: native.Hello) -> AsyncIterator[Portrait | None]:
+        """The pictures for a client that wants them; over WebRTC the face travels as video."""
+        if hello.avatar != "frames" or self._media is not None:
+            yield None
+            return
+        portrait = self._engine.gallery().portrait(
+            hello.face,
+            session_id=self._session_id,
+            rate_hz=hello.audio_out.rate_hz,
+            show=lambda frame: self._wire.send_text(self._encoder.picture(frame)),
+            degraded=self._emit,
+            room=lambda: self._wire.unsent < MOST_UNSENT_BYTES,
+        )
+        async with portrait as portrayed:
+            yield portrayed
+
     # --- from the client ---------------------------------------------------------------------
 
     def on_text(self, data: bytes) -> None:
         """A text message."""
+        if self._leaving.is_set():
+            return
         try:
             self._inlet.count(self._loop.time())
             message = native.parse(data)
@@ -231,8 +307,7 @@ class Connection:
             if isinstance(message, native.Hello):
                 if not first:
                     raise ProtocolError("unexpected_hello", "hello is the first message or none")
-                self._hello = self._agreed(message)
-                self._listen_to(self._hello.audio_in)
+                self._talk_in(self._agreed(message))
             elif isinstance(message, native.Text | native.Commit | native.Bye):
                 self._inlet.follow(message)
             else:
@@ -245,16 +320,24 @@ class Connection:
 
     def on_audio(self, data: bytes) -> None:
         """A binary message. The hot path: no task, no queue."""
+        if self._leaving.is_set():
+            return
         try:
-            now = self._loop.time()
-            self._inlet.count(now)
-            native.check_audio(len(data), self._audio_in)
-            self._spoke.set()
-            if not data:
-                return
-            self._inlet.take(data, now)
+            duration_ms = native.check_audio(data, self._hello.audio_in)
         except ProtocolError as error:
             self._complain(error)
+            if error.code == "bad_packet":  # something of its length takes its place
+                self._hear(opus.LOST, opus.PACKET_MS)
+        else:
+            self._hear(data, duration_ms)
+
+    def _hear(self, data: bytes, duration_ms: float) -> None:
+        now = self._loop.time()
+        try:
+            self._inlet.count(now, duration_ms)
+            self._spoke.set()
+            if data:
+                self._inlet.take(data, duration_ms, now)
         except Flooded as error:
             self._fail("flooding", str(error))
         else:
@@ -265,16 +348,23 @@ class Connection:
     def _drain(self) -> None:
         self._drain_timer = None
         self._inlet.drain(self._loop.time())
+        if self._leaving.is_set():  # a `bye` was in line
+            return
         if self._inlet.waiting:
             self._drain_timer = self._loop.call_at(self._inlet.due, self._drain)
         else:
             self._wire.resume()
 
+    def _stop_draining(self) -> None:
+        if self._drain_timer is not None:
+            self._drain_timer.cancel()
+            self._drain_timer = None
+
     def _feed(self, data: bytes) -> None:
         if self._session is None:
             self._early.append(data)
         else:
-            self._session.feed(self._resampler.push(decode(data, self._audio_in)))
+            self._session.feed(self._unpacker.unpack(data))
 
     def _join(self, session: Session) -> None:
         self._session = session
@@ -309,19 +399,27 @@ class Connection:
     # --- to the client -----------------------------------------------------------------------
 
     def _emit(self, frame: Output) -> None:
+        if self._portrait is not None:
+            self._portrait.watch(frame)
         media = self._media
         if isinstance(frame, ReplyAudio):
             if media is None:
-                self._wire.send_audio(encode(frame.pcm, self._hello.audio_out))
+                self._wire.send_audio(self._packer.pack(frame))
             else:
                 media.play(frame)
             return
+        if isinstance(frame, Clear):
+            self._packer.clear()
         if media is not None:
             if isinstance(frame, Clear):
                 media.flush()
             media.watch(frame)
         if not (self._hello.avatar == "off" and isinstance(frame, Visemes | AvatarState)):
             self._wire.send_text(self._encoder.frame(frame))
+
+    def tell(self, kind: str, fields: dict[str, Any]) -> None:
+        """Send a message of the carrier's own."""
+        self._message(kind, fields)
 
     def _message(self, kind: str, fields: dict[str, Any]) -> None:
         self._wire.send_text(self._encoder.message(kind, fields))

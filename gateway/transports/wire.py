@@ -14,6 +14,7 @@ which a client that does not read may hold what we write; after that the connect
 
 import asyncio
 import socket
+import sys
 from typing import Any, Protocol, cast
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
@@ -21,11 +22,18 @@ from websockets.http11 import Request
 
 from gateway.transports.framing import Cutter
 
+if sys.platform == "linux":
+    import fcntl
+
 EXTENSION = "parley.wire"
 """Where the application finds its connection's `Wire`: in the ASGI scope's `extensions`."""
 
 SEND_BUFFER = 64 * 1024
 STALL_S = 2.0
+
+SIOCOUTQNSD = 0x894B
+"""Linux: bytes in a socket's send queue that TCP has not sent, be it for a slow network or a client
+that does not read."""
 
 
 class Receiver(Protocol):
@@ -89,6 +97,21 @@ class Wire(WebSocketsSansIOProtocol):
         else:
             header = bytes((first, 127)) + size.to_bytes(8, "big")
         self.transport.write(header + payload)
+
+    @property
+    def unsent(self) -> int:
+        """Bytes that have not left for the network yet, as far as the system tells."""
+        if not self.open:
+            return 0
+        waiting = self.transport.get_write_buffer_size()
+        raw = self.transport.get_extra_info("socket")
+        if not waiting and raw is not None and sys.platform == "linux":
+            try:
+                answer = fcntl.ioctl(raw.fileno(), SIOCOUTQNSD, bytes(4))
+            except (OSError, ValueError):  # Linux in name only; a socket that is closed already
+                return 0
+            waiting = int.from_bytes(answer, sys.byteorder)
+        return waiting
 
     def pause(self) -> None:
         """Stop reading from the client: TCP makes it wait."""

@@ -5,7 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.audio import AudioFormat, Encoding, converter, decode, encode
+from gateway import opus
+from gateway.audio import AudioFormat, Encoding, Packer, Unpacker, converter, decode, encode
+from pipeline.frames import ReplyAudio
 
 PCM = AudioFormat()
 
@@ -70,7 +72,7 @@ def test_stereo_is_mixed_to_mono() -> None:
     [(PCM, 640, 20.0), (AudioFormat("mulaw", 8000), 160, 20.0), (AudioFormat(channels=2), 640, 10)],
 )
 def test_duration(audio: AudioFormat, size: int, duration_ms: float) -> None:
-    assert audio.duration_ms(size) == duration_ms
+    assert audio.duration_ms(bytes(size)) == duration_ms
 
 
 @pytest.mark.parametrize(
@@ -101,3 +103,42 @@ def test_equal_rates_pass_unchanged() -> None:
     pcm = sine(16_000, 20)
     assert rate.push(pcm) is pcm
     assert len(rate.flush()) == 0
+
+
+# --- messages --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("wire", [AudioFormat("mulaw", 8000), AudioFormat("opus", 8000)])
+def test_messages_become_samples_at_16_khz(wire: AudioFormat) -> None:
+    pcm = sine(8000, 1000)
+    packer, unpacker = Packer(wire), Unpacker(wire)
+    parts = [
+        unpacker.unpack(packer.pack(ReplyAudio(1, pcm[at : at + 160], at // 8)))
+        for at in range(0, len(pcm), 160)
+    ]
+    out = np.concatenate(parts)
+    assert len(out) == pytest.approx(16_000, abs=40)
+    assert loudest_hz(out[2000:], 16_000) == pytest.approx(440, abs=2)
+
+
+def test_what_libopus_refuses_is_concealed() -> None:
+    unpacker = Unpacker(AudioFormat("opus", 16_000))
+    unpacker.unpack(opus.Encoder(16_000).encode(sine(16_000, 20)))
+    assert len(unpacker.unpack(b"\x7b\x00")) == 320
+
+
+def test_a_reply_and_what_follows_a_clear_begin_with_a_new_encoder() -> None:
+    wire = AudioFormat("opus", 24_000)
+    first = Packer(wire).pack(ReplyAudio(1, sine(24_000, 20), 0))
+    packer = Packer(wire)
+    packets = [packer.pack(ReplyAudio(1, sine(24_000, 20), at)) for at in (0, 20, 40)]
+    assert packets[0] == first != packets[1]
+    assert packer.pack(ReplyAudio(2, sine(24_000, 20), 0)) == first
+    packer.clear()
+    assert packer.pack(ReplyAudio(2, sine(24_000, 20), 20)) == first
+
+
+def test_pcm_has_nothing_to_clear() -> None:
+    packer = Packer(PCM)
+    packer.clear()
+    assert packer.pack(ReplyAudio(1, sine(16_000, 20), 20)) == sine(16_000, 20).tobytes()

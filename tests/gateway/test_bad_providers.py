@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.breaker import Breaker, Outcome, Permit
+from pipeline.breaker import Breaker, Outcome
 from pipeline.guard import Candidate, Guard, Limits
 from pipeline.session import CannedLines, Stages
 from stages.fakes import FakeSynthesizer, FakeTranscriber
@@ -18,6 +18,7 @@ from stages.llm.openai import OpenAIResponder
 from stages.llm.scripted import ScriptedInterviewer
 from stages.stt.openai import OpenAITranscriber
 from stages.tts.openai import OpenAISynthesizer
+from tests.gateway.conftest import Recorder
 
 SUCCESS, FAILURE, NEUTRAL = Outcome.SUCCESS, Outcome.FAILURE, Outcome.NEUTRAL
 CANNED = CannedLines()
@@ -25,20 +26,6 @@ CANNED = CannedLines()
 PATIENT = Limits(first_s=10, slow_first_s=10, stall_s=0.2, total_s=10)
 STERN = Limits(first_s=0.3, slow_first_s=0.2, stall_s=0.2, total_s=2)
 UNLIMITED = Limits(first_s=60, slow_first_s=60, stall_s=60, total_s=60)
-
-
-class Recorder(Breaker):
-    """A breaker that writes down what it was told."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.settled: list[Outcome] = []
-
-    def settle(
-        self, permit: Permit, outcome: Outcome, now: float, *, retry_after_s: float = 0.0
-    ) -> None:
-        self.settled.append(outcome)
-        super().settle(permit, outcome, now, retry_after_s=retry_after_s)
 
 
 class Bench:

@@ -11,13 +11,15 @@ from typing import Any, cast
 import httpx
 import pytest
 
-from gateway.engine import START_S, Engine
+from gateway.engine import Engine
+from gateway.lineup import START_S
 from gateway.settings import Settings, variables
 from pipeline.breaker import Mode
 from pipeline.errors import StageFailed
 from pipeline.frames import Slot
 from pipeline.testing import run_virtual
 from stages import registry
+from stages.avatar.local import Local
 from stages.fakes import FakeDetector, FakeSynthesizer, FakeTranscriber
 from stages.llm.scripted import ScriptedInterviewer
 from stages.registry import NoProvider, Options, Provider
@@ -166,6 +168,7 @@ def built_in(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
             provider("stt", FakeTranscriber()),
             provider("llm", ScriptedInterviewer()),
             provider("tts", FakeSynthesizer()),
+            provider("avatar", Local("face")),
         )
         given = {entry.slot for entry in providers}
         rest = (entry for entry in working if entry.slot not in given)
@@ -276,8 +279,7 @@ def test_providers_behind_a_network_get_more_patience(built_in: Callable[..., No
     )
 
     def first_s(engine: Engine) -> list[float]:
-        assert engine._stages is not None
-        return [c.limits.first_s for c in engine._stages.transcribers.candidates]
+        return [c.limits.first_s for c in engine.lineup().stages.transcribers.candidates]
 
     assert started(first_s) == [8.0, 5.0]
 
@@ -291,9 +293,8 @@ def test_one_whose_breaker_is_open_is_reported_with_who_answers_instead(
     )
 
     def trip(engine: Engine) -> list[tuple[str, str, str]]:
-        assert engine._stages is not None
         seen = []
-        for candidate in engine._stages.transcribers.candidates:
+        for candidate in engine.lineup().stages.transcribers.candidates:
             candidate.breaker.mode = Mode.FORCED_OPEN
             now = report(engine, "stt")
             seen.append((now["provider"], now["status"], now["why"]))

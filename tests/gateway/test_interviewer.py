@@ -553,7 +553,9 @@ class Puts:
 def no_stages() -> Any:
     """Stages that nobody uses."""
     nobody = SimpleNamespace(candidates=())
-    return SimpleNamespace(detector=None, transcribers=nobody, synthesizers=nobody)
+    stages = SimpleNamespace(detector=None, transcribers=nobody, synthesizers=nobody)
+    stages.animators = None
+    return stages
 
 
 @asynccontextmanager

@@ -149,6 +149,9 @@ def test_what_is_wrong_gets_a_code_and_the_session_goes_on(data: bytes, code: st
         ({"audio_in": {"channels": 0}}, "unsupported_audio"),
         ({"audio_in": {"channels": 1024}}, "unsupported_audio"),
         ({"audio_in": {"encoding": "flac"}}, "unsupported_audio"),
+        ({"audio_in": {"encoding": "opus", "rate": 44_100}}, "unsupported_audio"),
+        ({"audio_in": {"encoding": "opus", "channels": 3}}, "unsupported_audio"),
+        ({"audio_out": {"encoding": "opus", "rate": 32_000}}, "unsupported_audio"),
         ({"audio_out": {"rate": 48_001}}, "unsupported_audio"),
         ({"turn_detection": {"threshold": 1.5}}, "bad_hello"),
         ({"turn_detection": {"silence_ms": 5}}, "bad_hello"),
@@ -217,13 +220,66 @@ def test_any_object_gives_a_message_or_a_documented_error(
 )
 def test_audio_messages_of_an_impossible_size(size: int, audio: AudioFormat, code: str) -> None:
     with pytest.raises(ProtocolError) as caught:
-        check_audio(size, audio)
+        check_audio(bytes(size), audio)
     assert (caught.value.code, caught.value.fatal) == (code, False)
 
 
-@pytest.mark.parametrize("size", [0, 2, 640, 3200])
-def test_up_to_100_ms_of_whole_samples_are_fine(size: int) -> None:
-    check_audio(size, AudioFormat())
+@pytest.mark.parametrize(("size", "ms"), [(0, 0), (2, 0.0625), (640, 20), (3200, 100)])
+def test_up_to_100_ms_of_whole_samples_are_fine(size: int, ms: float) -> None:
+    assert check_audio(bytes(size), AudioFormat()) == ms
+
+
+OPUS = AudioFormat("opus", 48_000)
+
+
+@pytest.mark.parametrize(
+    ("packet", "ms"),
+    [(b"", 0), (b"\x78", 20), (b"\xe0\x00", 2.5), (b"\x1c\x00", 60), (b"\x7b\x05" + bytes(5), 100)],
+)
+def test_one_opus_packet_of_up_to_100_ms_is_fine(packet: bytes, ms: float) -> None:
+    assert check_audio(packet, OPUS) == ms
+
+
+@pytest.mark.parametrize(
+    ("packet", "code"),
+    [
+        (b"\x7b\x06" + bytes(6), "audio_too_long"),
+        (b"\x7b\x07" + bytes(7), "bad_packet"),
+        (b"\x7b\x00", "bad_packet"),
+        (b"\x79" + bytes(3), "bad_packet"),
+        (b"\x78" + bytes(1276), "bad_packet"),
+    ],
+)
+def test_other_packets_get_a_code(packet: bytes, code: str) -> None:
+    with pytest.raises(ProtocolError) as caught:
+        check_audio(packet, OPUS)
+    assert (caught.value.code, caught.value.fatal) == (code, False)
+
+
+@given(st.binary(max_size=80))
+def test_whatever_bytes_come_they_are_accepted_or_get_a_code(data: bytes) -> None:
+    try:
+        found: float | str = check_audio(data, OPUS)
+    except ProtocolError as error:
+        found = error.code
+    assert found in ("bad_packet", "audio_too_long") or 0 <= float(found) <= 100
+
+
+@pytest.mark.parametrize("rate", [8000, 12_000, 16_000, 24_000, 48_000])
+def test_opus_at_its_rates(rate: int) -> None:
+    hello = parse(
+        json.dumps(
+            {
+                "type": "hello",
+                "version": 1,
+                "audio_in": {"encoding": "opus", "rate": rate, "channels": 2},
+                "audio_out": {"encoding": "opus", "rate": rate},
+            }
+        )
+    )
+    assert isinstance(hello, Hello)
+    assert hello.audio_in == AudioFormat("opus", rate, 2)
+    assert hello.audio_out == AudioFormat("opus", rate, 1)
 
 
 # --- to the client ---------------------------------------------------------------------------

@@ -105,7 +105,7 @@ def test_pages_under_development_may_use_the_api(rest: Rest, origin: str) -> Non
             answer = await client.get(path, headers={"origin": origin})
             assert answer.headers["access-control-allow-origin"] == origin
             assert answer.headers["access-control-expose-headers"] == (
-                "Location, Retry-After, X-Correlation-ID, Idempotency-Replayed"
+                "Location, Link, ETag, Retry-After, X-Correlation-ID, Idempotency-Replayed"
             )
             assert "Origin" in answer.headers["vary"]
         asked = {

@@ -1,6 +1,7 @@
 """The description against the gateway that serves it: schemathesis sends what fits and what not."""
 
 import asyncio
+import os
 import sys
 from asyncio.subprocess import PIPE, STDOUT
 from pathlib import Path
@@ -33,8 +34,9 @@ def test_no_request_is_answered_other_than_described(gateway: Any, tmp_path: Pat
                 "10",
             ),
         ]
+        hooks = {"PYTHONPATH": str(CONFIG.parent), "SCHEMATHESIS_HOOKS": "schemathesis_hooks"}
         process = await asyncio.create_subprocess_exec(
-            *command, stdout=PIPE, stderr=STDOUT, cwd=tmp_path
+            *command, stdout=PIPE, stderr=STDOUT, cwd=tmp_path, env=os.environ | hooks
         )
         try:
             async with asyncio.timeout(LONGEST_S):

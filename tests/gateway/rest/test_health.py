@@ -16,6 +16,7 @@ from gateway.rest.health import (
     OfflineService,
     OnlineService,
     ProviderReport,
+    QueueReport,
     Readiness,
     Service,
     ServiceProbe,
@@ -115,8 +116,11 @@ def inside(
     return Inside(
         stages=lambda: [stage],
         providers=lambda: PROVIDERS,
+        queues=lambda: [QueueReport("stt pocketsphinx", "jobs", 2)],
         readiness=lambda: readiness,
         store=lambda: store,
+        taken=lambda: 3,
+        places=100,
     )
 
 
@@ -167,7 +171,7 @@ def test_health_has_the_contracts_shape() -> None:
         offline = {"status": "offline", "error": "Connection refused"}
         assert body == {
             "status": "degraded",
-            "gateway": {"status": "online", "version": __version__},
+            "gateway": {"status": "online", "version": __version__, "taken": 3, "places": 100},
             "services": [
                 *({"name": name, "status": "online"} for name in NAMES[:5]),
                 *({"name": name, **offline} for name in NAMES[5:]),
@@ -185,6 +189,7 @@ def test_health_has_the_contracts_shape() -> None:
                 {"slot": "stt", "provider": "whisper", "breaker": "open"},
                 {"slot": "stt", "provider": "pocketsphinx", "breaker": "closed"},
             ],
+            "queues": [{"name": "stt pocketsphinx", "unit": "jobs", "depth": 2, "bound": None}],
             "store": {"kind": "sqlite", "status": "online"},
         }
         assert well.paths == ["/health"] * 5

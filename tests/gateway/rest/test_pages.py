@@ -14,7 +14,7 @@ async def nobody(session_id: str) -> None: ...
 
 @pytest.fixture
 def table(rest: Rest) -> list[Operation]:
-    return session_operations(rest.store, 60, nobody)
+    return session_operations(rest.store, 60, nobody, lambda record: False)
 
 
 class Links(HTMLParser):

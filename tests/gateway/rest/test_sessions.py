@@ -1,5 +1,7 @@
+import asyncio
 import json
 import re
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -8,8 +10,9 @@ import httpx
 import pytest
 
 from gateway import sessions
+from gateway.interviews import Interviews
 from gateway.rest.sessions import session_operations
-from gateway.sessions import NoSuchSession
+from gateway.sessions import NoSuchSession, Worker
 from gateway.store import SqliteStore
 from stages.interview import InterviewConfig, start
 from tests.gateway.rest.service import Rest, refused
@@ -18,6 +21,8 @@ Scenario = Callable[[httpx.AsyncClient, SqliteStore], Awaitable[None]]
 Run = Callable[[Scenario], None]
 
 WANTED = {"role": "Software Engineer"}
+
+HERE = Worker.here()
 
 
 @pytest.fixture
@@ -37,7 +42,9 @@ def run(rest: Rest, ended: list[str]) -> Run:
         async def story(client: httpx.AsyncClient) -> None:
             await scenario(client, rest.store)
 
-        rest.run(session_operations(rest.store, 60, end), story)
+        rest.run(
+            session_operations(rest.store, 60, end, Interviews(rest.store, HERE).is_live), story
+        )
 
     return run
 
@@ -105,7 +112,7 @@ def test_a_live_session_shows_how_far_its_interview_has_come(run: Run) -> None:
     async def scenario(client: httpx.AsyncClient, store: SqliteStore) -> None:
         config = InterviewConfig("Product Manager", "auto", 3)
         await sessions.create(store, config, mode="voice", ttl_s=60, session_id="a")
-        record, version = await sessions.claim(store, "a", sessions.Worker.here())
+        record, version = await sessions.claim(store, "a", HERE)
         begun = record.with_interview(start(config).session.to_record())
         await sessions.save(store, begun, version)
         shown = (await client.get("/api/sessions/a")).json()
@@ -115,6 +122,42 @@ def test_a_live_session_shows_how_far_its_interview_has_come(run: Run) -> None:
             "totalQuestions": 3,
             "isComplete": False,
         }
+
+    run(scenario)
+
+
+@pytest.mark.parametrize(
+    ("worker", "live"),
+    [
+        (HERE, True),
+        (Worker(host="elsewhere", pid=1, token="t"), True),
+        (Worker(host=HERE.host, pid=HERE.pid, token="before a restart"), False),
+        (Worker(host=HERE.host, pid=2**31 - 1, token="killed"), False),
+    ],
+)
+def test_a_session_is_live_as_long_as_its_worker_runs(run: Run, worker: Worker, live: bool) -> None:
+    async def scenario(client: httpx.AsyncClient, store: SqliteStore) -> None:
+        config = InterviewConfig("Product Manager", "auto", 3)
+        await sessions.create(store, config, mode="voice", ttl_s=60, session_id="a")
+        await sessions.claim(store, "a", worker)
+        assert (await client.get("/api/sessions/a")).json()["live"] is live
+
+    run(scenario)
+
+
+def test_the_session_of_a_killed_process_is_not_live(run: Run) -> None:
+    async def scenario(client: httpx.AsyncClient, store: SqliteStore) -> None:
+        config = InterviewConfig("Product Manager", "auto", 3)
+        await sessions.create(store, config, mode="voice", ttl_s=60, session_id="a")
+        sleep = "import time; time.sleep(60)"
+        process = await asyncio.create_subprocess_exec(sys.executable, "-c", sleep)
+        await sessions.claim(store, "a", Worker(host=HERE.host, pid=process.pid, token="t"))
+        try:
+            assert (await client.get("/api/sessions/a")).json()["live"] is True
+        finally:
+            process.kill()
+            await process.wait()
+        assert (await client.get("/api/sessions/a")).json()["live"] is False
 
     run(scenario)
 

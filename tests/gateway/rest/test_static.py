@@ -117,3 +117,22 @@ def test_the_page_is_installed() -> None:
     patterns = project["tool"]["setuptools"]["package-data"]["gateway"]
     installed = {path.name for pattern in patterns for path in (ROOT / "gateway").glob(pattern)}
     assert set(read_folder(FOLDER)) <= installed
+
+
+def test_a_face_of_ones_own_is_served_and_comes_first(rest: Rest, tmp_path: Path) -> None:
+    folder = tmp_path / "zoe"
+    folder.mkdir()
+    (folder / "face.svg").write_text("<svg/>")
+    (folder / "face.json").write_text('{"name": "Zoe", "description": "A sketch"}')
+
+    async def own(client: httpx.AsyncClient) -> None:
+        listed = (await client.get("/faces")).json()["faces"]
+        assert [face["id"] for face in listed] == ["zoe", "jonas", "mira"]
+        assert (await client.get("/faces/zoe/face.svg")).text == "<svg/>"
+
+    async def shipped(client: httpx.AsyncClient) -> None:
+        listed = (await client.get("/faces")).json()["faces"]
+        assert [face["id"] for face in listed] == ["mira", "jonas"]
+
+    rest.run(static_operations(face=str(folder)), own)
+    rest.run(static_operations(face="mira"), shipped)

@@ -14,7 +14,10 @@ from websockets.typing import Origin
 
 from gateway.sessions import transcript_log
 from gateway.transports import wire
+from pipeline.decisions import Chunk
+from pipeline.turns import TurnTaking
 from stages.fakes import FakeSynthesizer, FakeTranscriber, Script
+from stages.vad.energy import EnergyDetector
 
 
 def test_a_client_that_sends_nothing_but_pcm_gets_a_conversation(gateway: Any) -> None:
@@ -282,7 +285,8 @@ def test_bad_messages_get_an_error_and_the_conversation_goes_on(
     [
         ({"version": 9}, "bad_hello"),
         ({"audio_in": {"rate": 2**31}}, "unsupported_audio"),
-        ({"audio_in": {"encoding": "opus"}}, "unsupported_audio"),
+        ({"audio_in": {"encoding": "flac"}}, "unsupported_audio"),
+        ({"audio_out": {"encoding": "opus", "rate": 44_100}}, "unsupported_audio"),
         ({"interview": {"role": "Astronaut"}}, "interview"),
         ({"interview": {"role": "Data Analyst", "totalQuestions": 99}}, "interview"),
     ],
@@ -584,6 +588,34 @@ def test_a_bug_ends_the_session_with_1011_and_no_detail(gateway: Any) -> None:
         gateway.app.state.engine.session = broken
         async with gateway.call() as caller:
             await caller.say(type="hello", version=1)
+            error = await caller.until("error")
+            assert error["code"] == "internal"
+            assert "secret" not in json.dumps(error)
+            assert await caller.closed() == (1011, "the session failed")
+
+    gateway.run(story)
+
+
+def test_a_bug_that_only_the_detector_meets_ends_the_session_with_1011_too(
+    gateway: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gateway.detector = EnergyDetector()
+    handle = TurnTaking.handle
+    bugs: list[str] = []
+
+    def broken(turns: TurnTaking, event: Any, now: float) -> Any:
+        if isinstance(event, Chunk) and bugs:
+            raise RuntimeError(bugs[0])
+        return handle(turns, event, now)
+
+    monkeypatch.setattr(TurnTaking, "handle", broken)
+
+    async def story() -> None:
+        async with gateway.call() as caller:
+            await caller.say(type="hello", version=1)
+            await caller.until("reply.done", turn=0)
+            bugs.append("secret detail")
+            await caller.socket.send(bytes(1280))
             error = await caller.until("error")
             assert error["code"] == "internal"
             assert "secret" not in json.dumps(error)

@@ -1,0 +1,109 @@
+"""A face's pictures as JPEG, drawn when they are first wanted and kept: sessions share them.
+
+`timeline.Pose` is made of few values on purpose. Of those that a conversation needs nearly all have
+been drawn before; then a picture costs a look into a dictionary.
+"""
+
+import asyncio
+import logging
+from collections import OrderedDict
+from collections.abc import Callable
+from concurrent.futures import Executor
+from fractions import Fraction
+
+from av import CodecContext, VideoFrame
+from av.video.codeccontext import VideoCodecContext
+
+from stages.avatar.renderer import Picture, Plates
+from stages.avatar.timeline import Pose
+
+logger = logging.getLogger("parley.avatar")
+
+MIME = "image/jpeg"
+
+QUALITY = 4
+"""FFmpeg's scale, 1 to 31. A picture of 320 × 320 takes 10 KB, without visible blocks."""
+
+MOST_BYTES = 32 * 1024 * 1024
+"""Pictures kept of one face, some 3000; the least recently used makes room."""
+
+RETRY_S = 10.0
+"""What could not be drawn, for a bug or for want of memory, is tried again after this."""
+
+MOST_WANTED = 32
+"""Pictures that may wait to be drawn. They take under a millisecond each; more would be late."""
+
+
+class Album:
+    """Pictures of one face at one size. Belongs to the event loop that it is used on.
+
+    `draw` makes a picture, in `pool`, one at a time or it must be thread-safe.
+    """
+
+    def __init__(
+        self, draw: Callable[[Pose], bytes], pool: Executor, *, most_bytes: int = MOST_BYTES
+    ) -> None:
+        self._draw = draw
+        self._pool = pool
+        self._most_bytes = most_bytes
+        self._bytes = 0
+        self._kept: OrderedDict[Pose, bytes] = OrderedDict()
+        self._wanted: set[Pose] = set()
+        self.hits = 0
+        self.misses = 0
+
+    def get(self, pose: Pose) -> bytes | None:
+        """The picture, or None where it is yet to be drawn; then it is there soon. A plain call."""
+        found = self._kept.get(pose)
+        if found is not None:
+            self.hits += 1
+            self._kept.move_to_end(pose)
+            return found
+        self.misses += 1
+        if pose not in self._wanted and len(self._wanted) < MOST_WANTED:
+            try:
+                drawing = asyncio.wrap_future(self._pool.submit(self._draw, pose))
+            except RuntimeError:  # the pool has ended, and so will the session
+                return None
+            self._wanted.add(pose)
+            drawing.add_done_callback(lambda drawn: self._keep(pose, drawn))
+        return None
+
+    def _keep(self, pose: Pose, drawn: "asyncio.Future[bytes]") -> None:
+        if drawn.cancelled():
+            return
+        if (error := drawn.exception()) is not None:
+            logger.error("a picture cannot be drawn", exc_info=error)
+            drawn.get_loop().call_later(RETRY_S, self._wanted.discard, pose)
+            return
+        picture = drawn.result()
+        self._wanted.discard(pose)
+        self._kept[pose] = picture
+        self._bytes += len(picture)
+        while self._bytes > self._most_bytes:
+            self._bytes -= len(self._kept.popitem(last=False)[1])
+
+
+class Printer:
+    """Draws poses of a face as JPEG. Not thread-safe: calls may come from any thread, one a time.
+
+    Raises `av.FFmpegError` where PyAV has no JPEG encoder.
+    """
+
+    def __init__(self, plates: Plates) -> None:
+        self._picture = Picture(plates)
+        context = CodecContext.create("mjpeg", "w")
+        assert isinstance(context, VideoCodecContext)
+        context.width = context.height = plates.size
+        context.pix_fmt = "yuvj420p"  # full range, which is what JPEG has by its definition
+        context.time_base = Fraction(1, 1000)
+        context.qmin = context.qmax = QUALITY
+        context.thread_count = 1
+        context.open()
+        self._context = context
+
+    def __call__(self, pose: Pose) -> bytes:
+        self._picture.show(pose)
+        frame = VideoFrame.from_ndarray(self._picture.i420, format="yuv420p")
+        (packet,) = self._context.encode(frame.reformat(format="yuvj420p"))
+        return bytes(packet)

@@ -1,0 +1,187 @@
+"""What environment variables may hold, and what is said of a value that cannot be used.
+
+The checks are pydantic's: what one raises is a `ValueError` whose text goes on after the variable's
+name.
+"""
+
+import re
+from collections.abc import Mapping
+from ipaddress import ip_network
+from typing import Annotated, Any
+from urllib.parse import parse_qs, urlsplit
+
+from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, SecretStr
+from pydantic.fields import FieldInfo
+
+from gateway.transports.webrtc.addresses import parse_addresses, parse_ice_servers
+from pipeline.frames import Slot
+from stages.avatar.face import FaceError
+from stages.avatar.face import find as find_face
+from stages.registry import AUTO, UnknownProvider, find
+
+REDIS_TLS_OPTIONS = frozenset(
+    {"ssl_ca_certs", "ssl_cert_reqs", "ssl_certfile", "ssl_check_hostname", "ssl_keyfile"}
+)
+"""What a rediss:// URL may say after its question mark."""
+
+
+def _url(schemes: tuple[str, ...], text: str) -> str:
+    # The value is never echoed: a URL may carry a password.
+    try:
+        parts = urlsplit(text)
+        usable = parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable or any(character.isspace() for character in text):
+        raise ValueError(f"must be a URL like {schemes[0]}://host:port")
+    return text.rstrip("/")
+
+
+def _http_url(text: str) -> str:
+    return _url(("http", "https"), text)
+
+
+def _redis_url(text: str) -> str:
+    url = _url(("redis", "rediss"), text)
+    parts = urlsplit(url)
+    options = parse_qs(parts.query, keep_blank_values=True)
+    known = REDIS_TLS_OPTIONS if parts.scheme == "rediss" else frozenset()
+    if not re.fullmatch(r"(/\d{1,4})?", parts.path) or parts.fragment or options.keys() - known:
+        raise ValueError(
+            "must be a URL like redis://host:port/0; only rediss:// takes ssl_ options"
+        )
+    return url
+
+
+def _engine(value: object) -> object:
+    # pyttsx3 drives espeak on Linux; the engine here is the same one without the detour.
+    return "espeak-ng" if value == "pyttsx3" else value
+
+
+def _api_key(key: SecretStr) -> SecretStr:
+    if not re.fullmatch(r"[!-~]+", key.get_secret_value()):
+        raise ValueError("must be printable ASCII without spaces")
+    return key
+
+
+def _language(code: str) -> str:
+    if not re.fullmatch(r"[a-z]{2,3}", code):
+        raise ValueError(f"must be a language's code, such as en, not {code!r}")
+    return code
+
+
+def _origins(text: str) -> str:
+    origins = [part.strip().rstrip("/") for part in text.split(",")]
+    if origins not in (["none"], ["*"]) and not all(
+        re.fullmatch(r"https?://[A-Za-z0-9.:\[\]-]+", origin) for origin in origins
+    ):
+        raise ValueError("must be origins like http://localhost:3000 with commas, * or none")
+    return ",".join(origins)
+
+
+def _proxies(text: str) -> str:
+    proxies = [part.strip() for part in text.split(",") if part.strip()]
+    try:
+        if proxies != ["*"]:
+            proxies = [str(ip_network(proxy)) for proxy in proxies]
+    except ValueError as error:
+        raise ValueError(f"must be addresses like 127.0.0.1 or networks: {error}") from None
+    return ",".join(proxies)
+
+
+def _addresses(text: str) -> str:
+    try:
+        return ",".join(parse_addresses(text))
+    except ValueError as error:
+        raise ValueError(f"must be IP addresses with commas between them: {error}") from None
+
+
+def _face(face: str) -> str:
+    try:
+        find_face(face)
+    except FaceError as error:
+        raise ValueError(f"is no face: {error}") from None
+    return face
+
+
+def _ice_servers(servers: SecretStr) -> SecretStr:
+    parse_ice_servers(servers.get_secret_value())
+    return servers
+
+
+def _lower(value: object) -> object:
+    return value.lower() if isinstance(value, str) else value
+
+
+HttpUrl = Annotated[str, AfterValidator(_http_url)]
+RedisUrl = Annotated[str, AfterValidator(_redis_url)]
+ApiKey = Annotated[SecretStr, AfterValidator(_api_key)]
+Addresses = Annotated[str, AfterValidator(_addresses)]
+Face = Annotated[str, AfterValidator(_face)]
+IceServers = Annotated[SecretStr, AfterValidator(_ice_servers)]
+Language = Annotated[str, AfterValidator(_language)]
+Origins = Annotated[str, AfterValidator(_origins)]
+Proxies = Annotated[str, AfterValidator(_proxies)]
+
+LOWER = BeforeValidator(_lower)
+"""Capitals are no mistake."""
+
+ENGINE = BeforeValidator(_engine)
+"""Names that other systems have for an engine."""
+
+
+def provider(slot: Slot) -> AfterValidator:
+    """Accepts "auto" and the names of the slot's providers, those of other packages included."""
+
+    def known(name: str) -> str:
+        if name != AUTO:
+            try:
+                find(slot, name)
+            except UnknownProvider as error:
+                names = ", ".join((AUTO, *error.known))
+                broken = "".join(f" ({entry.reason})" for entry in error.refused)
+                raise ValueError(f"must be one of {names}, not {name!r}{broken}") from None
+        return name
+
+    return AfterValidator(known)
+
+
+def variable(*names: str, default: Any, description: str, **limits: Any) -> Any:
+    """A field that is read from these variables, the first of them that is set."""
+    alias = AliasChoices(*names) if len(names) > 1 else names[0]
+    return Field(default, validation_alias=alias, description=description, **limits)
+
+
+def service(*names: str, default: str | None, description: str) -> Any:
+    """The address of a service; it may carry a password, so it is shown nowhere."""
+    return variable(*names, default=default, description=description, repr=False)
+
+
+def variables(field: FieldInfo) -> tuple[str, ...]:
+    """The names of the variables that a field of `Settings` is read from, best first."""
+    alias = field.validation_alias
+    if isinstance(alias, AliasChoices):
+        return tuple(str(choice) for choice in alias.choices)
+    return (str(alias),)
+
+
+def explain(entry: Any, fields: Mapping[str, FieldInfo]) -> str:
+    """One of pydantic's complaints about `fields` in words for whoever set the variable."""
+    if not entry["loc"]:  # of several variables together, which it names
+        return str(entry["ctx"]["error"])
+    first = str(entry["loc"][0])
+    spellings = (variables(field) for field in fields.values())
+    name = next((" or ".join(names) for names in spellings if names[0] == first), first)
+    context = entry.get("ctx", {})
+    match entry["type"]:
+        case "int_parsing":
+            wanted = "must be a whole number"
+        case "greater_than_equal":
+            wanted = f"must be at least {context['ge']}"
+        case "less_than_equal":
+            wanted = f"must be at most {context['le']}"
+        case "literal_error":
+            wanted = f"must be one of {context['expected']}".replace("'", "").replace(" or", ",")
+        case _:  # from the checks above, which say it themselves
+            return f"{name} {context.get('error', entry['msg'])}"
+    return f"{name} {wanted}, not {entry['input']!r}"
