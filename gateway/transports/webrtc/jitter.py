@@ -2,11 +2,11 @@
 
 A loudspeaker needs a frame every 20 ms; a recogniser does not. So packets that come in order are
 released as they come, and nothing is held back to be safe. What waits is what arrives behind a gap:
-at most `target_ms`, which is 20 ms and grows to 60 where packets are seen to overtake one another.
-It shrinks again with every second in which none did. Then the gap is given up, and told by its
-length. Where nothing comes at all, because the sender is silent (DTX) or the network stalls,
-silence is given out in real time, so that whoever listens for the end of a sentence hears it; what
-was given ahead is taken off the next gap.
+at most `target_ms`, which is 60 ms at first and shrinks to 20 with the seconds in which no packet
+overtook another; it grows again where some do. Then the gap is given up, and told by its length.
+Where nothing comes at all, because the sender is silent (DTX) or the network stalls, silence is
+given out in real time, so that whoever listens for the end of a sentence hears it; what was given
+ahead is taken off the next gap.
 
 Sequence numbers and timestamps are those of RTP (RFC 3550); one packet is one Opus packet
 (RFC 7587), whose first byte tells its length (RFC 6716, section 3.1).
@@ -15,6 +15,8 @@ Sequence numbers and timestamps are those of RTP (RFC 3550); one packet is one O
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TypeAlias
+
+from gateway import opus
 
 CLOCK_HZ = 48_000
 """Of the RTP timestamps of Opus, whatever the audio's rate is."""
@@ -44,11 +46,6 @@ RESOLUTION_S = 0.001
 """Of timers."""
 
 ASSUMED = 960
-LONGEST_PACKET = 5_760
-
-_SILK = (480, 960, 1920, 2880)
-_HYBRID = (480, 960)
-_CELT = (120, 240, 480, 960)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,20 +78,10 @@ Item: TypeAlias = Heard | Missing
 
 def duration(payload: bytes) -> int:
     """How long an Opus packet lasts, in samples at 48 kHz; 0 where it cannot be one."""
-    if not payload:
+    try:
+        return round(opus.duration_ms(payload) * CLOCK_HZ / 1000)
+    except opus.NotOpus:
         return 0
-    config, code = payload[0] >> 3, payload[0] & 3
-    if config < 12:
-        samples = _SILK[config % 4]
-    elif config < 16:
-        samples = _HYBRID[config % 2]
-    else:
-        samples = _CELT[config % 4]
-    if code == 3:
-        samples *= payload[1] & 63 if len(payload) > 1 else 0
-    elif code:
-        samples *= 2
-    return samples if samples <= LONGEST_PACKET else 0
 
 
 class Jitter:
@@ -105,7 +92,7 @@ class Jitter:
     """
 
     def __init__(self) -> None:
-        self.target_ms = LOWEST_TARGET_MS
+        self.target_ms = HIGHEST_TARGET_MS  # nothing is known of the network
         self.late = 0
         self.lost = 0
         self.duplicates = 0
@@ -114,7 +101,7 @@ class Jitter:
         self._timestamp = 0  # the one that follows, wrapped
         self._held: dict[int, tuple[Packet, float]] = {}  # and when they came
         self._gap_at = 0.0  # when the packet behind the gap came
-        self._skipped: OrderedDict[int, float] = OrderedDict()  # given up, and since when waited
+        self._skipped: OrderedDict[int, None] = OrderedDict()  # sequence numbers that were given up
         self._given = 0  # samples of silence that no packet has accounted for
         self._covered = 0.0  # everything up to this time has been given out
         self._filling = False
@@ -124,6 +111,22 @@ class Jitter:
     def held(self) -> int:
         """Packets that wait behind a gap."""
         return len(self._held)
+
+    @property
+    def position(self) -> int:
+        """The RTP timestamp of the sample that follows what has been given out."""
+        return self._timestamp + (self._given if self._filling else 0) & 0xFFFFFFFF
+
+    @property
+    def ahead(self) -> int:
+        """Samples of silence that were given out and then spoken into, as their packets came late:
+        so far is the stream ahead of real time, until silence is left out of it.
+        """
+        return self._given
+
+    def left_out(self, samples: int) -> None:
+        """So much silence of what was given out is not passed on."""
+        self._given = max(0, self._given - samples)
 
     @property
     def deadline(self) -> float | None:
@@ -192,15 +195,16 @@ class Jitter:
         return self._release(now)
 
     def _too_late(self, sequence: int, now: float) -> None:
-        waited_since = self._skipped.pop(sequence, None)
-        if waited_since is None:
+        if sequence not in self._skipped:
             self.duplicates += 1
             return
+        del self._skipped[sequence]
         self.late += 1
-        self._reordered(now - waited_since, now)
+        self.target_ms = HIGHEST_TARGET_MS  # once is enough: speech is worth more than 60 ms
+        self._unrest_at = now
 
     def _reordered(self, late_s: float, now: float) -> None:
-        """A packet was overtaken by one that had come `late_s` before it."""
+        """A packet that was waited for was overtaken by one that had come `late_s` before it."""
         wanted = late_s * 1000 + MARGIN_MS
         self.target_ms = min(HIGHEST_TARGET_MS, max(self.target_ms, wanted))
         self._unrest_at = now
@@ -210,7 +214,7 @@ class Jitter:
         assert self._next is not None
         behind = min(self._held)
         for sequence in range(max(self._next, behind - MOST_REMEMBERED), behind):
-            self._skipped[sequence] = self._gap_at
+            self._skipped[sequence] = None
         while len(self._skipped) > MOST_REMEMBERED:
             self._skipped.popitem(last=False)
         self.lost += behind - self._next
@@ -237,6 +241,7 @@ class Jitter:
             self._next += 1
         if self._held:
             self._gap_at = min(came for _, came in self._held.values())
-        self._covered = now
+        # Silence that went ahead of packets that came after all is as much of the next stall.
+        self._covered = now + self._given / CLOCK_HZ
         self._filling = False
         return items

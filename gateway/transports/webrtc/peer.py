@@ -6,7 +6,8 @@ Everything that the peer starts ends with `run`: its tasks, timers, sockets and 
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 from aiortc import (
@@ -15,21 +16,36 @@ from aiortc import (
     RTCIceServer,
     RTCPeerConnection,
     RTCRtpSender,
+    RTCRtpTransceiver,
     RTCSessionDescription,
 )
+from aiortc.exceptions import InvalidStateError
 from aiortc.sdp import candidate_from_sdp
+from OpenSSL import SSL
 
 from gateway.audio import LONGEST_MESSAGE_MS, AudioFormat
 from gateway.engine import Engine
+from gateway.protocols.native import Hello, ProtocolError
 from gateway.transports.webrtc.addresses import Addresses, IceServer, with_public
 from gateway.transports.webrtc.jitter import CLOCK_HZ
 from gateway.transports.webrtc.offers import MOST_CANDIDATES, Offer, OfferError, screen, trickled
 from gateway.transports.webrtc.opus import SEND_RATE_HZ
 from gateway.transports.webrtc.receiving import Reception
 from gateway.transports.webrtc.sending import Transmission
-from gateway.transports.websocket import READY_AFTER_S, Connection, Media
+from gateway.transports.webrtc.video import Video, choose
+from gateway.transports.websocket import READY_AFTER_S, Connection, Media, Overhear
 from gateway.transports.wire import Receiver
-from pipeline.frames import INPUT_RATE_HZ, Output, Samples
+from pipeline.frames import (
+    INPUT_RATE_HZ,
+    AvatarState,
+    Clear,
+    Output,
+    ReplyAudio,
+    ReplyDone,
+    Samples,
+    Visemes,
+)
+from stages.avatar.ladder import Rung
 
 logger = logging.getLogger("parley.webrtc")
 
@@ -70,15 +86,19 @@ class Peer:
         # aiortc asks Google's STUN server where none is named.
         servers = [RTCIceServer(s.url, s.user, s.password) for s in ice_servers]
         self._pc = RTCPeerConnection(RTCConfiguration(iceServers=servers))
+        _end_quietly(self._pc, "_RTCPeerConnection__connect", InvalidStateError)
         self._offer: Offer | None = None
         self._trickled = 0
         self._channel: RTCDataChannel | None = None
         self._before_channel: deque[str] = deque(maxlen=MOST_HELD_MESSAGES)
         self._early: deque[str] = deque(maxlen=MOST_HELD_MESSAGES)
+        self._connection: Connection | None = None
         self._receiver: Receiver | None = None
         self._heard_from = 0.0  # the microphone counts from this time on
         self._reception: Reception | None = None
         self._transmission: Transmission | None = None
+        self._video: Video | None = None
+        self._turn = 0  # the latest
         self._ready = asyncio.Event()
         self._gone = asyncio.Event()
 
@@ -102,6 +122,8 @@ class Peer:
         return with_public(str(pc.localDescription.sdp), self._addresses.public)
 
     def _prepare(self) -> None:
+        if self._pc.sctp is not None:
+            _end_quietly(self._pc.sctp, "_transmit", ConnectionError, SSL.Error)
         opus = [
             codec
             for codec in RTCRtpSender.getCapabilities("audio").codecs
@@ -109,14 +131,30 @@ class Peer:
         ]
         for transceiver in self._pc.getTransceivers():
             if transceiver.kind != "audio":
-                transceiver.direction = "inactive"
                 continue
             inside: Any = transceiver
             transceiver.setCodecPreferences(opus)
             inside._codecs = [c for c in inside._codecs if c.mimeType.lower() == "audio/opus"]
             transceiver.direction = "sendrecv"
-            self._transmission = Transmission(transceiver.sender)
+            self._transmission = Transmission(transceiver.sender, self._began)
             self._reception = Reception(transceiver.receiver, self._hear)
+        for transceiver in self._pc.getTransceivers():
+            if transceiver.kind == "video":
+                self._prepare_video(transceiver)
+
+    def _prepare_video(self, transceiver: RTCRtpTransceiver) -> None:
+        inside: Any = transceiver
+        studio, transmission = self._engine.studio, self._transmission
+        codecs = choose(inside._codecs)
+        if studio is None or transmission is None or not codecs:
+            transceiver.direction = "inactive"
+            return
+        inside._codecs = codecs
+        transceiver.direction = "sendonly"
+        if inside._offerDirection in ("sendonly", "sendrecv"):  # as seen from here
+            self._video = Video(
+                transceiver.sender, studio, transmission.cursor, self._stepped, self._degraded
+            )
 
     async def trickle(self, fragment: str) -> None:
         """More candidates of the peer's. Raises `OfferError`."""
@@ -189,8 +227,12 @@ class Peer:
             play=transmission.push,
             watch=self._watched,
             flush=transmission.flush,
+            greet=self._greeted,
+            animate=self._animated,
+            face=None if self._video is None else self._engine.gallery().server or "face",
         )
-        await Connection(self, self.session_id, self._engine, media).run(self._disconnected)
+        self._connection = Connection(self, self.session_id, self._engine, media)
+        await self._connection.run(self._disconnected)
         try:
             async with asyncio.timeout(LINGER_S):
                 await self._gone.wait()
@@ -277,6 +319,11 @@ class Peer:
     def open(self) -> bool:
         return not self._gone.is_set()
 
+    @property
+    def unsent(self) -> int:
+        """Bytes that wait for the data channel."""
+        return 0 if self._channel is None else self._channel.bufferedAmount
+
     def send_text(self, text: str) -> None:
         """Send a message, or keep the last of them until there is a channel."""
         channel = self._channel
@@ -293,5 +340,74 @@ class Peer:
         """Reply audio goes by `Media.play`."""
         raise NotImplementedError
 
+    def _began(self, frame: ReplyAudio, timestamp: int) -> None:
+        """A stretch of reply audio leaves: which RTP timestamp is which place in the reply."""
+        if self._connection is not None:
+            fields = {"turn": frame.turn, "at_ms": frame.at_ms, "rtp": timestamp}
+            self._connection.tell("reply.audio", fields)
+
     def _watched(self, frame: Output) -> None:
         """A frame of the session's, on its way to the data channel."""
+        self._turn = max(self._turn, frame.turn)
+        video = self._video
+        if video is None:
+            return
+        match frame:
+            case Visemes():
+                video.add(frame)
+            case AvatarState(_, mood):
+                video.mood(mood)
+            case Clear():
+                video.clear()
+            case ReplyDone(turn, interrupted=True) if video.animation is not None:
+                video.animation.drop(turn)
+
+    @asynccontextmanager
+    async def _animated(self, hello: Hello) -> AsyncIterator[Overhear | None]:
+        """An avatar server, where there is one, gets the speech; the video shows its pictures."""
+        studio, video = self._engine.studio, self._video
+        if studio is None or video is None:
+            yield None
+            return
+        face = hello.face if hello.face in studio.faces else studio.default
+        async with self._engine.gallery().animated(face, video.gave_way) as animation:
+            video.animation = animation
+            yield None if animation is None else animation.hear
+
+    def _greeted(self, hello: Hello) -> None:
+        studio, video = self._engine.studio, self._video
+        if studio is None or video is None:
+            return
+        face = studio.default if hello.face is None else hello.face
+        if face not in studio.faces:
+            video.begin(studio.default)
+            known = ", ".join(sorted(studio.faces))
+            raise ProtocolError(
+                "unknown_face",
+                f"face: {face[:40]!r} is not one of {known}; {studio.default} is shown",
+            )
+        video.begin(face)
+
+    def _stepped(self, old: Rung, new: Rung, reason: str) -> None:
+        self._degraded(self._turn, old.name, new.name, reason)
+
+    def _degraded(self, turn: int, source: str, target: str, reason: str) -> None:
+        if self._connection is not None:
+            fields = {"turn": turn, "stage": "avatar", "from": source, "to": target}
+            self._connection.tell("degraded", fields | {"reason": reason})
+
+
+def _end_quietly(owner: object, name: str, *errors: type[Exception]) -> None:
+    """Let a coroutine of aiortc's, whose task nobody awaits, end where the connection was closed
+    meanwhile; asyncio would report what it raises then.
+    """
+    inside: Any = owner
+    method = getattr(inside, name)
+
+    async def quietly() -> None:
+        try:
+            await method()
+        except errors as error:
+            logger.debug("closed meanwhile: %r", error)
+
+    setattr(inside, name, quietly)

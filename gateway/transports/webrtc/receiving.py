@@ -12,13 +12,25 @@ from typing import Any
 from aiortc import RTCRtpReceiver
 from aiortc.rtp import RtpPacket
 
-from gateway.transports.webrtc.jitter import Item, Jitter, Packet
+from gateway.transports.webrtc.inside import receive_at_once
+from gateway.transports.webrtc.jitter import CLOCK_HZ, Heard, Item, Jitter, Packet
 from gateway.transports.webrtc.opus import Decoder
-from pipeline.frames import Samples
+from pipeline.frames import INPUT_RATE_HZ, Samples
+
+QUIET = 300
+"""The highest sample of what nobody can have said, 40 dB below the loudest."""
+
+STALL_S = 0.005
+"""A timer that is later than this finds packets unread, of which the loop takes one a turn: before
+any is given up, they have as long to come in."""
 
 
 class Reception:
-    """One incoming audio track. `deliver` gets 16 kHz samples as they come: a plain call."""
+    """One incoming audio track. `deliver` gets 16 kHz samples as they come: a plain call.
+
+    Where the network stalled, silence went ahead of what then came; as much of it is left out where
+    the speaker is quiet, so that no stall leaves a delay behind.
+    """
 
     def __init__(self, receiver: RTCRtpReceiver, deliver: Callable[[Samples], None]) -> None:
         self.jitter = Jitter()
@@ -26,6 +38,7 @@ class Reception:
         self._decoder = Decoder()
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
+        self._catching_up = False
         self._closed = False
         _take_over(receiver, self)
 
@@ -46,9 +59,13 @@ class Reception:
 
     def _give(self, items: list[Item]) -> None:
         if items:
-            self._deliver(self._decoder.decode(items))
+            pcm = self._decoder.decode(items)
+            if self.jitter.ahead and isinstance(items[0], Heard) and _is_quiet(pcm):
+                self.jitter.left_out(len(pcm) * CLOCK_HZ // INPUT_RATE_HZ)
+            else:
+                self._deliver(pcm)
         deadline = self.jitter.deadline
-        if deadline is None or self._closed:
+        if deadline is None or self._closed or self._catching_up:
             return
         # The usual deadline moves on with every packet; a timer that is early looks again.
         if self._timer is None or self._timer.when() > deadline:
@@ -57,8 +74,18 @@ class Reception:
             self._timer = self._loop.call_at(deadline, self._expire)
 
     def _expire(self) -> None:
+        assert self._timer is not None
+        now = self._loop.time()
+        self._catching_up = not self._catching_up and now - self._timer.when() > STALL_S
+        if self._catching_up:
+            self._timer = self._loop.call_at(now + STALL_S, self._expire)
+            return
         self._timer = None
-        self._give(self.jitter.expire(self._loop.time()))
+        self._give(self.jitter.expire(now))
+
+
+def _is_quiet(pcm: Samples) -> bool:
+    return len(pcm) > 0 and max(int(pcm.max()), -int(pcm.min())) < QUIET
 
 
 def _take_over(receiver: RTCRtpReceiver, reception: Reception) -> None:
@@ -70,5 +97,6 @@ def _take_over(receiver: RTCRtpReceiver, reception: Reception) -> None:
     async def without_thread(parameters: Any) -> None:
         await receive(parameters)
         inside._RTCRtpReceiver__stop_decoder()
+        receive_at_once(receiver.transport)
 
     inside.receive = without_thread

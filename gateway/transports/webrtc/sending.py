@@ -4,17 +4,22 @@ The session hands frames over up to 200 ms before they are heard. They wait here
 when they are due, so that dropping them silences the reply within a frame. aiortc's sender keeps
 its RTCP reports, statistics and life; only the loop in it is replaced. Its own sets the marker bit
 on every packet, where it begins a stretch of talk (RFC 7587, section 4.1), and encodes in a thread.
+
+Each packet is made and sent in one plain call by a timer: no task wakes for it.
 """
 
 import asyncio
 import secrets
+import struct
 from collections import deque
+from collections.abc import Callable
 from typing import Any, cast
 
 import numpy as np
 from aiortc import RTCRtpCodecParameters, RTCRtpSender, clock
-from aiortc.rtp import RtpPacket
+from aiortc.rtp import HeaderExtensions
 
+from gateway.transports.webrtc.inside import at_once
 from gateway.transports.webrtc.jitter import CLOCK_HZ
 from gateway.transports.webrtc.opus import FRAME, SEND_RATE_HZ, Encoder
 from pipeline.frames import ReplyAudio, Samples
@@ -27,22 +32,38 @@ MOST_WAITING = 50
 TAIL = 10
 """Frames of silence after a stretch of talk, so that the peer's own buffer ends in quiet."""
 
+LATE_S = 0.1
+"""What is later than this, because the process stood still, is not made up for by a burst: the
+clock of the track goes on with the wall's, and the rest is heard later."""
+
 QUIET_S = 0.4
 """While nobody talks a packet of silence goes out this often, as Opus does with DTX."""
 
 
 class Transmission:
-    """One outgoing audio track."""
+    """One outgoing audio track.
 
-    def __init__(self, sender: RTCRtpSender) -> None:
+    `began` is told of each stretch of a reply without a gap: its first frame, as that leaves, and
+    the RTP timestamp that it leaves with.
+    """
+
+    def __init__(
+        self,
+        sender: RTCRtpSender,
+        began: Callable[[ReplyAudio, int], None] = lambda frame, timestamp: None,
+    ) -> None:
         self._inside = cast("Any", sender)  # its private names are needed
+        self._began = began
         self._inside._run_rtp = self._run
         self._loop = asyncio.get_running_loop()
         self._encoder = Encoder()
         self._waiting: deque[ReplyAudio] = deque(maxlen=MOST_WAITING)
         self._playing: ReplyAudio | None = None
         self._playing_from = 0.0
-        self._more = asyncio.Event()
+        self._timer: asyncio.TimerHandle | None = None
+        self._broken: asyncio.Future[None] | None = None  # set while it runs
+        self._resting = False  # the timer is set for a packet of silence, far away
+        self._header: Callable[[bool, int, int], bytes] | None = None
         self._silence = np.zeros(FRAME, np.int16)
         self._at = 0.0  # when the next packet is due
         self._timestamp = 0
@@ -69,73 +90,119 @@ class Transmission:
     def push(self, frame: ReplyAudio) -> None:
         """A frame of at most 20 ms at `SEND_RATE_HZ` that follows those that wait."""
         self._waiting.append(frame)
-        self._more.set()
+        if self._resting:
+            # From now on the clock that fills this queue and the one that empties it tick at the
+            # same time: each moment at which a process wakes up costs.
+            self._rise()
+            self._wake(self._at)
 
     def flush(self) -> None:
         """Drop what has not left."""
         self._waiting.clear()
         self._playing = None
 
+    # --- in aiortc's sender ------------------------------------------------------------------
+
     async def _run(self, codec: RTCRtpCodecParameters) -> None:
         """In place of aiortc's own loop. Ends when cancelled and when the transport is closed."""
         inside = self._inside
         inside._RTCRtpSender__rtp_started.set()
-        self._at = self._loop.time()
+        self._header = _header(inside, codec.payloadType or 0)
         self._sequence = secrets.randbits(15)  # SRTP's roll-over counter wants the lower half
         self._timestamp = secrets.randbits(32)
+        self._at = self._loop.time()
+        self._broken = self._loop.create_future()
+        self._schedule()
         try:
-            while True:
-                pcm, marker = await self._next()
-                await self._send(codec.payloadType, self._encoder.encode(pcm), marker)
-                self._advance(FRAME_S)
+            await self._broken
         except ConnectionError:
             pass
         finally:
+            self._broken = None
+            self._resting = False
+            if self._timer is not None:
+                self._timer.cancel()
             inside._RTCRtpSender__rtp_exited.set()
 
-    async def _next(self) -> tuple[Samples, bool]:
-        """The frame that is due, once it is, and whether it begins a stretch of talk."""
-        if not self._waiting and self._quiet >= TAIL:
-            self._more.clear()
-            try:
-                async with asyncio.timeout_at(self._at + QUIET_S):
-                    await self._more.wait()
-            except TimeoutError:
-                pass
-            self._advance(max(0.0, self._loop.time() - self._at))
-        if (early := self._at - self._loop.time()) > 0:
-            await asyncio.sleep(early)
+    def _schedule(self) -> None:
+        self._resting = not self._waiting and self._quiet >= TAIL
+        self._wake(self._at + QUIET_S if self._resting else self._at)
+
+    def _rise(self) -> None:
+        """Take up the time that has passed without packets."""
+        self._resting = False
+        self._advance(max(0.0, self._loop.time() - self._at))
+
+    def _wake(self, at: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_at(at, self._pump)
+
+    def _pump(self) -> None:
+        """Send the packet that is due. The timer calls it."""
+        self._timer = None
+        if self._broken is None or self._broken.done():
+            return
+        if self._resting:
+            self._rise()
+        elif self._loop.time() - self._at > LATE_S:
+            self._rise()
+            self._playing, self._quiet = None, TAIL  # what follows begins anew
+        try:
+            pcm, marker = self._next()
+            self._send(self._encoder.encode(pcm), marker)
+        except Exception as error:
+            self._broken.set_exception(error)
+            return
+        self._advance(FRAME_S)
+        self._schedule()
+
+    def _next(self) -> tuple[Samples, bool]:
+        """The frame that is due, and whether it begins a stretch of talk."""
         if not self._waiting:
             self._quiet += 1
             self._playing = None
             return self._silence, False
         begins = self._quiet >= TAIL
         self._quiet = 0
-        self._playing, self._playing_from = self._waiting.popleft(), self._at
-        return self._playing.pcm, begins
+        before, frame = self._playing, self._waiting.popleft()
+        self._playing, self._playing_from = frame, self._at
+        if before is None or before.turn != frame.turn:
+            self._began(frame, self._timestamp)
+        return frame.pcm, begins
 
     def _advance(self, seconds: float) -> None:
         self._at += seconds
         self._timestamp = self._timestamp + round(seconds * CLOCK_HZ) & 0xFFFFFFFF
 
-    async def _send(self, payload_type: int | None, payload: bytes, marker: bool) -> None:
+    def _send(self, payload: bytes, marker: bool) -> None:
         inside = self._inside
-        now = clock.current_ntp_time()
-        packet = RtpPacket(
-            payload_type=payload_type or 0,
-            marker=int(marker),
-            sequence_number=self._sequence,
-            timestamp=self._timestamp,
-            ssrc=inside._ssrc,
-            payload=payload,
-        )
-        packet.extensions.mid = inside._RTCRtpSender__mid
-        packet.extensions.abs_send_time = now >> 14 & 0x00FFFFFF
-        data = packet.serialize(inside._RTCRtpSender__rtp_header_extensions_map)
+        assert self._header is not None
+        header = self._header(marker, self._sequence, self._timestamp)
         self._sequence = self._sequence + 1 & 0xFFFF
-        await inside.transport._send_rtp(data)
+        at_once(inside.transport._send_rtp(header + payload))
         self.packets += 1
-        inside._RTCRtpSender__ntp_timestamp = now  # for the sender reports
-        inside._RTCRtpSender__rtp_timestamp = packet.timestamp
+        # For the sender reports: when the packet was due, not when it left.
+        late = self._loop.time() - self._at
+        inside._RTCRtpSender__ntp_timestamp = clock.current_ntp_time() - int(late * (1 << 32))
+        inside._RTCRtpSender__rtp_timestamp = self._timestamp
         inside._RTCRtpSender__octet_count += len(payload)
         inside._RTCRtpSender__packet_count += 1
+
+
+def _header(inside: Any, payload_type: int) -> Callable[[bool, int, int], bytes]:
+    """What makes the headers of a sender's packets (RFC 3550, section 5.1).
+
+    Of the extensions `mid` alone is sent, which never changes. The time of sending is for who
+    estimates how much a network can carry: it says nothing where the rate is constant.
+    """
+    extensions = HeaderExtensions(mid=inside._RTCRtpSender__mid)
+    profile, value = inside._RTCRtpSender__rtp_header_extensions_map.set(extensions)
+    extension = struct.pack("!HH", profile, len(value) // 4) + value if value else b""
+    first, ssrc = 0x90 if value else 0x80, inside._ssrc
+
+    def header(marker: bool, sequence: int, timestamp: int) -> bytes:
+        second = marker << 7 | payload_type
+        return struct.pack("!BBHII", first, second, sequence, timestamp, ssrc) + extension
+
+    return header

@@ -2,18 +2,22 @@
 
 import asyncio
 import json
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
 import numpy as np
+import numpy.typing as npt
 import pytest
 from aiortc import (
     MediaStreamTrack,
     RTCConfiguration,
     RTCPeerConnection,
+    RTCRtpReceiver,
     RTCSessionDescription,
 )
 from aiortc.mediastreams import MediaStreamError
@@ -21,6 +25,8 @@ from av import AudioFrame
 
 from gateway.transports.webrtc.peers import Peers
 from tests.gateway.conftest import PATIENCE_S, Gateway
+
+ROOT = Path(__file__).parents[4]
 
 
 class Microphone(MediaStreamTrack):  # type: ignore[misc]
@@ -56,13 +62,32 @@ class Microphone(MediaStreamTrack):  # type: ignore[misc]
         return frame
 
 
-class Browser:
-    """One peer: collects messages and the loudness of what it hears, 20 ms each."""
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A picture: when it came, its RTP timestamp in ms, and its Y, U and V."""
 
-    def __init__(self, gateway: Gateway, *, channel: bool = True) -> None:
+    at: float
+    stamp_ms: float
+    keyframe: bool
+    i420: npt.NDArray[np.uint8]
+
+
+class Browser:
+    """One peer: collects messages, the loudness of what it hears, 20 ms each, and what it sees.
+
+    `video` is the codec that it wants pictures in, such as `video/VP8`.
+    """
+
+    def __init__(self, gateway: Gateway, *, channel: bool = True, video: str | None = None) -> None:
         self.pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         self.microphone = Microphone()
         self.pc.addTrack(self.microphone)
+        if video is not None:
+            offered = RTCRtpReceiver.getCapabilities("video").codecs
+            wanted = [codec for codec in offered if codec.mimeType in (video, "video/rtx")]
+            transceiver = self.pc.addTransceiver("video", direction="recvonly")
+            transceiver.setCodecPreferences(wanted)
+        self.pictures: list[Seen] = []
         self.channel = self.pc.createDataChannel("parley") if channel else None
         self.messages: list[dict[str, Any]] = []
         self.loudness: list[tuple[float, int]] = []
@@ -70,9 +95,10 @@ class Browser:
         self.location = ""
         self.closed = asyncio.Event()
         self.conceal: Callable[[str], str] = str  # what becomes of the offer on its way
+        self.reveal: Callable[[str], str] = str  # and of the answer
         self._gateway = gateway
         self._more = asyncio.Event()
-        self._ear: asyncio.Task[None] | None = None
+        self._senses: list[asyncio.Task[None]] = []
         self.pc.on("track", self._on_track)
         if self.channel is not None:
             self.channel.on("message", self._on_message)
@@ -83,7 +109,8 @@ class Browser:
         self._more.set()
 
     def _on_track(self, track: MediaStreamTrack) -> None:
-        self._ear = asyncio.create_task(self._listen(track))
+        sense = self._listen if track.kind == "audio" else self._watch
+        self._senses.append(asyncio.create_task(sense(track)))
 
     async def _listen(self, track: MediaStreamTrack) -> None:
         try:
@@ -91,6 +118,16 @@ class Browser:
                 frame = await track.recv()
                 peak = int(np.abs(frame.to_ndarray().astype(np.int32)).max())
                 self.loudness.append((asyncio.get_running_loop().time(), peak))
+        except MediaStreamError:
+            pass
+
+    async def _watch(self, track: MediaStreamTrack) -> None:
+        try:
+            while True:
+                frame = await track.recv()
+                now, stamp_ms = asyncio.get_running_loop().time(), frame.pts / 90
+                picture = frame.to_ndarray(format="yuv420p")
+                self.pictures.append(Seen(now, stamp_ms, bool(frame.key_frame), picture))
         except MediaStreamError:
             pass
 
@@ -105,7 +142,7 @@ class Browser:
             offer = self.conceal(await self.offer())
             made = await client.post(f"/webrtc/{session_id}", content=offer, headers=headers)
         assert made.status_code == 201, made.text
-        self.answer, self.location = made.text, made.headers["location"]
+        self.answer, self.location = self.reveal(made.text), made.headers["location"]
         await self.pc.setRemoteDescription(RTCSessionDescription(self.answer, "answer"))
         if self.channel is not None:
             async with asyncio.timeout(PATIENCE_S):
@@ -131,8 +168,8 @@ class Browser:
 
     async def close(self) -> None:
         await self.pc.close()
-        if self._ear is not None:
-            await asyncio.wait([self._ear])
+        if self._senses:
+            await asyncio.wait(self._senses)
 
 
 class Doorway(Gateway):
@@ -153,8 +190,10 @@ class Doorway(Gateway):
         return peers
 
     @asynccontextmanager
-    async def browser(self, session_id: str = "test", **hello: Any) -> AsyncIterator[Browser]:
-        browser = Browser(self)
+    async def browser(
+        self, session_id: str = "test", *, video: str | None = None, **hello: Any
+    ) -> AsyncIterator[Browser]:
+        browser = Browser(self, video=video)
         try:
             await browser.connect(session_id, **hello)
             yield browser
@@ -162,6 +201,35 @@ class Doorway(Gateway):
             await browser.close()
 
 
+async def emptied(doorway: Doorway) -> None:
+    """Return when no peer and no session is left."""
+    async with asyncio.timeout(20):
+        while len(doorway.peers()) or doorway.app.state.engine.live:
+            await asyncio.sleep(0.02)
+
+
+async def said(module: str, *arguments: str) -> Any:
+    """What a module beside this one prints as JSON, run in a process of its own."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", f"tests.gateway.transports.webrtc.{module}", *arguments),
+        stdout=asyncio.subprocess.PIPE,
+        cwd=ROOT,
+    )
+    try:
+        printed, _ = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+    assert process.returncode == 0, (module, arguments)
+    return json.loads(printed)
+
+
 @pytest.fixture
 def doorway(tmp_path: Path) -> Doorway:
     return Doorway(tmp_path)
+
+
+@pytest.fixture
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For stories that last longer than others."""
+    monkeypatch.setattr("tests.gateway.conftest.PATIENCE_S", 60.0)

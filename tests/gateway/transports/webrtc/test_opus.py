@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from gateway.transports.webrtc.jitter import Heard, Missing, duration
-from gateway.transports.webrtc.opus import FRAME, SEND_RATE_HZ, Concealer, Decoder, Encoder
+from gateway.transports.webrtc.opus import FRAME, SEND_RATE_HZ, Decoder, Encoder
 from pipeline.frames import Samples
 
 
@@ -54,13 +54,48 @@ def test_nothing_decodes_to_nothing() -> None:
 
 
 def test_a_lost_packet_continues_the_tone_and_fades() -> None:
-    concealer = Concealer()
-    concealer.heard(tone(200, 0.1, 16_000))
-    gap = concealer.conceal(320)
-    expected = tone(200, 0.12, 16_000)[-320:] * (1 - np.arange(320) / 960)
-    assert np.abs(gap - expected).max() < 300
-    later = np.concatenate([concealer.conceal(320), concealer.conceal(320), concealer.conceal(320)])
-    assert (np.abs(later[:160]).max() > 3000, np.abs(later[640:]).max()) == (True, 0)
+    decoder = Decoder()
+    for packet in packets(tone(200, 0.4, SEND_RATE_HZ)):
+        decoder.decode([Heard(packet)])
+    gaps = [decoder.decode([Missing(960, lost=True)]) for _ in range(5)]
+    assert [len(gap) for gap in gaps] == [320] * 5
+    assert pitch(np.concatenate(gaps[:3]), 16_000) == pytest.approx(200, abs=17)
+    loudness = [int(np.abs(gap).max()) for gap in gaps]
+    assert loudness[0] > 5000
+    assert loudness[1] > loudness[2] > loudness[3] > loudness[4] == 0
+
+
+def test_a_lost_packet_harms_the_next_one_little_and_those_behind_not_at_all() -> None:
+    sent = packets(voice(0.6))
+    whole, holed = Decoder(), Decoder()
+    expected = np.concatenate([whole.decode([Heard(packet)]) for packet in sent])
+    items = [Missing(960, lost=True) if at == 15 else Heard(sent[at]) for at in range(len(sent))]
+    actual = np.concatenate([holed.decode([item]) for item in items])
+    hole = slice(15 * 320 - 16, 16 * 320 - 16)
+    assert apart(expected[hole], actual[hole]) < 0.2
+    following, later = slice(16 * 320, 17 * 320), slice(18 * 320, None)
+    assert apart(expected[following], actual[following]) < 0.15
+    assert apart(expected[later], actual[later]) < 0.01
+
+
+def voice(seconds: float) -> Samples:
+    """A vowel's harmonics on a falling pitch."""
+    at = np.arange(int(seconds * SEND_RATE_HZ)) / SEND_RATE_HZ
+    phase = 2 * np.pi * (140 * at - 10 * at * at)
+    parts = [np.sin(number * phase) / number for number in range(1, 12)]
+    return (4000 * np.sum(parts, axis=0)).astype(np.int16)
+
+
+def apart(one: Samples, other: Samples) -> float:
+    """The energy of the difference, as a share of the first one's."""
+    difference = one.astype(float) - other
+    return float(difference @ difference / (one.astype(float) @ one))
+
+
+def test_a_stream_may_begin_with_a_loss() -> None:
+    decoder = Decoder()
+    assert decoder.decode([Heard(b"\x03")]).tolist() == [0] * 320
+    assert decoder.decode([Missing(480, lost=True)]).tolist() == [0] * 160
 
 
 def test_silence_that_was_never_sent_is_silence() -> None:

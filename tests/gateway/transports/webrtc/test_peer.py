@@ -1,25 +1,20 @@
 """Whole conversations over WebRTC: a client of aiortc's, a real server, scripted stages."""
 
 import asyncio
-import os
 import re
-import threading
-from collections.abc import Callable
 from typing import Any
 
 import httpx
 import numpy as np
 import pytest
 from aiortc import RTCSessionDescription
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from gateway.transports.webrtc import peer
 from gateway.transports.webrtc.addresses import Addresses
 from gateway.transports.webrtc.peers import Answered, Peers
 from stages.fakes import FakeSynthesizer
-from tests.gateway.transports.webrtc.conftest import Browser, Doorway
+from tests.gateway.transports.webrtc.conftest import Browser, Doorway, emptied
 
 SDP = {"content-type": "application/sdp"}
 FRAGMENT = {"content-type": "application/trickle-ice-sdpfrag"}
@@ -334,160 +329,6 @@ def test_a_server_that_is_full_says_when_to_come_again(doorway: Doorway) -> None
         await browser.close()
 
     doorway.run(story)
-
-
-# --- nothing is left ----------------------------------------------------------------------------
-
-
-async def emptied(doorway: Doorway) -> None:
-    async with asyncio.timeout(20):
-        while len(doorway.peers()) or doorway.app.state.engine.live:
-            await asyncio.sleep(0.02)
-
-
-def in_use() -> tuple[int, int, int]:
-    """Descriptors, tasks, and threads but for those in which the client encodes."""
-    threads = [t for t in threading.enumerate() if not t.name.startswith("asyncio_")]
-    return len(os.listdir("/proc/self/fd")), len(asyncio.all_tasks()), len(threads)
-
-
-async def back_to(baseline: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not baseline():
-            await asyncio.sleep(0.05)
-
-
-def test_thirty_abrupt_disconnects_leave_nothing_behind(
-    doorway: Doorway, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(peer, "LOOK_EVERY_S", 0.1)
-    monkeypatch.setattr(peer, "GONE_S", 0.3)
-
-    async def nothing(*_: object) -> None:
-        pass
-
-    async def vanish(number: int) -> None:
-        browser = Browser(doorway)
-        await browser.connect(f"s{number}")
-        await browser.until("ready")
-        inside: Any = browser.pc.getTransceivers()[0].receiver.transport.transport
-        for protocol in inside._connection._protocols:  # no goodbye: nothing leaves any more
-            protocol.send_data = nothing
-            protocol.send_stun = lambda *_: None
-        await emptied(doorway)
-        await browser.close()
-
-    async def story() -> None:
-        await vanish(0)  # what is made once is made now
-        await asyncio.sleep(0.2)
-        before = in_use()
-        for batch in range(6):
-            await asyncio.gather(*(vanish(1 + batch * 5 + n) for n in range(5)))
-        await back_to(lambda: all(a <= b for a, b in zip(in_use(), before, strict=True)))
-
-    doorway.run(story)
-
-
-def test_offers_that_never_connect_leave_nothing_behind(
-    doorway: Doorway, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(peer, "CONNECT_S", 0.2)
-
-    async def story() -> None:
-        browser = Browser(doorway)
-        offer = await browser.offer()
-        await browser.close()
-        async with httpx.AsyncClient(base_url=doorway.url) as client:
-            first = await client.post("/webrtc/n", content=offer, headers=SDP)
-            assert first.status_code == 201
-            await emptied(doorway)
-            await asyncio.sleep(0.1)
-            before = in_use()
-            for _ in range(10):
-                made = await asyncio.gather(
-                    *(client.post(f"/webrtc/n{n}", content=offer, headers=SDP) for n in range(10))
-                )
-                assert {response.status_code for response in made} == {201}
-                await emptied(doorway)
-        await back_to(lambda: all(a <= b for a, b in zip(in_use(), before, strict=True)))
-
-    doorway.run(story)
-
-
-MUTATIONS = st.lists(
-    st.tuples(
-        st.sampled_from(["drop", "twice", "swap", "cut", "digit", "text", "empty"]),
-        st.integers(0, 200),
-        st.integers(0, 200),
-        st.text(st.characters(codec="utf-8"), max_size=12),
-    ),
-    min_size=1,
-    max_size=4,
-)
-
-
-def mutated(lines: list[str], mutations: list[tuple[str, int, int, str]]) -> str:
-    lines = [*lines]
-    for how, first, second, text in mutations:
-        at, other = first % len(lines), second % len(lines)
-        line = lines[at]
-        match how:
-            case "drop" if len(lines) > 1:
-                del lines[at]
-            case "twice":
-                lines.insert(other, line)
-            case "swap":
-                lines[at], lines[other] = lines[other], line
-            case "cut":
-                lines[at] = line[: second % (len(line) + 1)]
-            case "digit":
-                place = second % (len(line) + 1)
-                lines[at] = line[:place] + str(first * 977) + line[place + 1 :]
-            case "text":
-                place = second % (len(line) + 1)
-                lines[at] = line[:place] + text + line[place:]
-            case "empty":
-                lines[at] = line.partition(":")[0]
-    return "\r\n".join([*lines, ""])
-
-
-def test_no_offer_whatever_is_in_it_is_a_fault_of_ours(
-    doorway: Doorway, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr(peer, "CONNECT_S", 0.1)
-    seen: set[int] = set()
-
-    async def story() -> None:
-        browser = Browser(doorway)
-        browser.pc.addTransceiver("video", direction="recvonly")
-        lines = (await browser.offer()).splitlines()
-        await browser.close()
-        loop = asyncio.get_running_loop()
-        async with httpx.AsyncClient(base_url=doorway.url) as client:
-
-            async def post(text: str) -> None:
-                body = text.encode(errors="replace")
-                response = await client.post("/webrtc/h", content=body, headers=SDP)
-                seen.add(response.status_code)
-                assert response.status_code in (201, 400, 413, 422, 503), (text, response.text)
-
-            @settings(
-                max_examples=150,
-                deadline=None,
-                database=None,
-                suppress_health_check=[HealthCheck.too_slow],
-            )
-            @given(mutations=MUTATIONS)
-            def offers(mutations: list[tuple[str, int, int, str]]) -> None:
-                text = mutated(lines, mutations)
-                asyncio.run_coroutine_threadsafe(post(text), loop).result(10)
-
-            await asyncio.to_thread(offers)
-        await emptied(doorway)
-
-    doorway.run(story)
-    assert {201, 400} <= seen
-    assert [r.getMessage() for r in caplog.records if r.levelname == "ERROR"] == []
 
 
 def test_what_comes_before_the_conversation_is_bounded(doorway: Doorway) -> None:

@@ -7,7 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from aiortc import RTCRtpCodecParameters, RTCRtpSender
+from aiortc import (
+    RTCRtpCodecParameters,
+    RTCRtpHeaderExtensionParameters,
+    RTCRtpSender,
+)
+from aiortc.rtcrtpparameters import RTCRtpSendParameters
 from aiortc.rtp import HeaderExtensionsMap, RtpPacket
 
 from gateway.transports.webrtc.jitter import Heard
@@ -28,13 +33,14 @@ class Line:
 
     def __init__(self) -> None:
         self.sent: list[tuple[float, RtpPacket]] = []
-        self.broken = False
+        self.broken: type[Exception] | None = None
+        self.extensions = HeaderExtensionsMap()
 
     async def _send_rtp(self, data: bytes) -> None:
         if self.broken:
-            raise ConnectionError
+            raise self.broken
         now = asyncio.get_running_loop().time()
-        self.sent.append((now, RtpPacket.parse(data, HeaderExtensionsMap())))
+        self.sent.append((now, RtpPacket.parse(data, self.extensions)))
 
 
 def sending(story: Callable[[Line, Transmission], Awaitable[None]]) -> Line:
@@ -128,6 +134,65 @@ def test_the_cursor_follows_what_is_played_and_stops_with_it() -> None:
     sending(story)
 
 
+def test_each_stretch_of_a_reply_is_told_with_its_timestamp() -> None:
+    async def main() -> tuple[Line, list[tuple[int, int, int]]]:
+        line, told = Line(), []
+        sender: Any = RTCRtpSender("audio", line)  # type: ignore[arg-type]
+
+        def began(frame: ReplyAudio, timestamp: int) -> None:
+            told.append((frame.turn, frame.at_ms, timestamp))
+
+        transmission = Transmission(sender, began)
+        running = asyncio.create_task(sender._run_rtp(CODEC))
+        for turn, at_ms in ((3, 0), (3, 20), (4, 0)):  # the next one at once
+            transmission.push(ReplyAudio(turn, SPEECH, at_ms))
+        await asyncio.sleep(0.5)
+        transmission.push(ReplyAudio(4, SPEECH, 20))  # it had run dry
+        await asyncio.sleep(0.1)
+        running.cancel()
+        await asyncio.wait([running])
+        return line, told
+
+    line, told = run_virtual(main())
+    assert [(turn, at_ms) for turn, at_ms, _ in told] == [(3, 0), (4, 0), (4, 20)]
+    stamps = [packet.timestamp for _, packet in line.sent]
+    first, second, third = (stamps.index(timestamp) for *_, timestamp in told)
+    assert (first, second) == (0, 2)
+    assert third == max(n for n, (_, packet) in enumerate(line.sent) if packet.marker)
+
+
+def stalled(for_s: float) -> Line:
+    """Stand still in the middle of a reply of ten frames, after the third."""
+
+    async def story(line: Line, transmission: Transmission) -> None:
+        loop: Any = asyncio.get_running_loop()
+        for at_ms in range(0, 200, 20):
+            transmission.push(ReplyAudio(3, SPEECH, at_ms))
+        await asyncio.sleep(0.05)
+        loop._jumping.now += for_s
+        await asyncio.sleep(0.16)
+
+    return sending(story)
+
+
+def test_a_packet_that_leaves_late_does_not_delay_those_after_it() -> None:
+    line = stalled(for_s=0.05)
+    times = [round(at - line.sent[0][0], 6) for at, _ in line.sent[:10]]
+    assert times == [0.0, 0.02, 0.04, 0.1, 0.1, 0.1, 0.12, 0.14, 0.16, 0.18]
+    stamps = [packet.timestamp for _, packet in line.sent[:10]]
+    assert [b - a & 0xFFFFFFFF for a, b in pairwise(stamps)] == [960] * 9
+
+
+def test_what_was_missed_while_all_stood_still_is_not_sent_in_a_burst() -> None:
+    line = stalled(for_s=2.0)
+    times = [at - line.sent[0][0] for at, _ in line.sent[:10]]
+    assert np.diff(times) == pytest.approx([0.02, 0.02, 2.01, *[0.02] * 6])
+    stamps = [packet.timestamp for _, packet in line.sent[:10]]
+    gaps = [b - a & 0xFFFFFFFF for a, b in pairwise(stamps)]
+    assert gaps == [960, 960, round(2.01 * 48_000), *[960] * 6]
+    assert [packet.marker for _, packet in line.sent[:10]] == [1, 0, 0, 1, 0, 0, 0, 0, 0, 0]
+
+
 def test_what_waits_is_bounded() -> None:
     async def story(line: Line, transmission: Transmission) -> None:
         for _ in range(1000):
@@ -137,14 +202,51 @@ def test_what_waits_is_bounded() -> None:
     sending(story)
 
 
-def test_a_line_that_breaks_ends_the_loop() -> None:
+def broken(error: type[Exception]) -> None:
+    """Run into an error of the line's."""
+
     async def main() -> None:
         line = Line()
         sender: Any = RTCRtpSender("audio", line)  # type: ignore[arg-type]
         transmission = Transmission(sender)
-        line.broken = True
+        line.broken = error
         transmission.push(SPEECH_FRAME)
-        await sender._run_rtp(CODEC)
-        assert sender._RTCRtpSender__rtp_exited.is_set()
+        try:
+            await sender._run_rtp(CODEC)
+        finally:
+            assert sender._RTCRtpSender__rtp_exited.is_set()
+            transmission.push(SPEECH_FRAME)
+            await asyncio.sleep(1.0)
+            assert transmission.packets == 0, "nothing is tried any more"
+
+    run_virtual(main())
+
+
+def test_a_line_that_breaks_ends_the_loop() -> None:
+    broken(ConnectionError)
+
+
+def test_what_else_goes_wrong_is_not_hidden() -> None:
+    with pytest.raises(ZeroDivisionError):
+        broken(ZeroDivisionError)
+
+
+def test_a_packet_says_which_section_it_belongs_to() -> None:
+    async def main() -> None:
+        line = Line()
+        sender: Any = RTCRtpSender("audio", line)  # type: ignore[arg-type]
+        extension = RTCRtpHeaderExtensionParameters(1, "urn:ietf:params:rtp-hdrext:sdes:mid")
+        parameters = RTCRtpSendParameters(headerExtensions=[extension])
+        sender._RTCRtpSender__rtp_header_extensions_map.configure(parameters)
+        line.extensions.configure(parameters)
+        sender._RTCRtpSender__mid = "0"
+        Transmission(sender).push(SPEECH_FRAME)
+        running = asyncio.create_task(sender._run_rtp(CODEC))
+        await asyncio.sleep(0.01)
+        running.cancel()
+        await asyncio.wait([running])
+        (_, packet), *_ = line.sent
+        assert (packet.extensions.mid, packet.payload_type) == ("0", 111)
+        assert packet.ssrc == sender._ssrc
 
     run_virtual(main())

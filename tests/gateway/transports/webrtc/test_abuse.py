@@ -1,0 +1,268 @@
+"""Peers that never come, vanish or talk nonsense: answers stay honest, and nothing is left."""
+
+import asyncio
+import ctypes
+import gc
+import os
+import sys
+import threading
+from collections import Counter
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+from aiortc import (
+    RTCDtlsTransport,
+    RTCPeerConnection,
+    RTCRtpReceiver,
+    RTCRtpSender,
+    RTCSctpTransport,
+)
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from gateway.transports.webrtc import peer
+from pipeline.session import Session
+from stages.fakes import FakeSynthesizer
+from tests.gateway.transports.webrtc.conftest import Browser, Doorway, emptied, said
+from tests.gateway.transports.webrtc.crowd import each
+
+SDP = {"content-type": "application/sdp"}
+FRAGMENT = {"content-type": "application/trickle-ice-sdpfrag"}
+CHROMIUM = (Path(__file__).parent / "chromium_offer.sdp").read_text().splitlines()
+"""Chromium 150's offer with a microphone, a picture to receive and a data channel."""
+
+MOST_GROWTH_MB = 32.0
+"""Of the process's memory over a hundred peers, which fill the renderer's caches and, on a busy
+machine, have smaller pictures made ready. Peers that are kept are counted as objects; the curve of
+`make soak` stands still.
+"""
+
+KINDS = (
+    RTCPeerConnection,
+    RTCDtlsTransport,
+    RTCSctpTransport,
+    RTCRtpReceiver,
+    RTCRtpSender,
+    peer.Peer,
+    Session,
+)
+
+
+@dataclass(frozen=True)
+class Use:
+    """What the process holds."""
+
+    descriptors: int
+    tasks: int
+    threads: int
+    objects: int
+    memory_mb: float
+
+    def within(self, before: "Use") -> bool:
+        return (
+            self.descriptors <= before.descriptors
+            and self.tasks <= before.tasks
+            and self.threads <= before.threads
+            and self.objects <= before.objects
+            and self.memory_mb <= before.memory_mb + MOST_GROWTH_MB
+        )
+
+
+def in_use() -> Use:
+    """Threads but for those of asyncio's pool, which stay, and tasks but for the studio's, which
+    comes and goes with the machine's load; peers and their parts, as objects.
+    """
+    gc.collect()
+    with suppress(OSError, AttributeError):  # of the GNU C library alone
+        ctypes.CDLL(None).malloc_trim(0)
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return Use(
+        len(os.listdir("/proc/self/fd")),
+        sum("Studio" not in repr(task.get_coro()) for task in asyncio.all_tasks()),
+        sum(not thread.name.startswith("asyncio_") for thread in threading.enumerate()),
+        sum(isinstance(thing, KINDS) for thing in gc.get_objects()),
+        pages * os.sysconf("SC_PAGE_SIZE") / 2**20,
+    )
+
+
+async def back_to(before: Use, what: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Wait until what is used is as it was."""
+    for _ in range(30):
+        now = in_use()
+        if now.within(before):
+            break
+        await asyncio.sleep(0.2)
+    with capsys.disabled():
+        sys.stdout.write(f"\n{what}: {before} -> {now}\n")
+    assert now.within(before), (before, now)
+
+
+# --- who never comes, and who vanishes ----------------------------------------------------------
+
+
+def test_a_hundred_offers_that_never_connect_leave_nothing_behind(
+    doorway: Doorway,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(peer, "CONNECT_S", 0.2)
+
+    async def story() -> None:
+        browser = Browser(doorway, video="video/VP8")
+        offer = await browser.offer()
+        await browser.close()
+        async with httpx.AsyncClient(base_url=doorway.url) as client:
+
+            async def never(number: int) -> None:
+                made = await client.post(f"/webrtc/n{number}", content=offer, headers=SDP)
+                assert made.status_code == 201, made.text
+
+            await each(100, never)  # what is made once, and what malloc keeps, is made now
+            await emptied(doorway)
+            before = in_use()
+            await each(100, never)
+            await emptied(doorway)
+            await back_to(before, "100 offers that never connect", capsys)
+
+    doorway.run(story)
+    assert [r.getMessage() for r in caplog.records if r.levelname == "ERROR"] == []
+
+
+async def crowd(doorway: Doorway, count: int) -> dict[str, int]:
+    """So many clients come and vanish; how many at which stage. Returns when they are forgotten."""
+    left: dict[str, int] = await said("crowd", doorway.url, str(count))
+    await emptied(doorway)
+    return left
+
+
+def test_a_hundred_abrupt_disconnects_leave_nothing_behind(
+    doorway: Doorway,
+    patience: None,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A third each: before ICE has found a way, before DTLS is through, and while it speaks."""
+    monkeypatch.setattr(peer, "LOOK_EVERY_S", 0.1)
+    monkeypatch.setattr(peer, "GONE_S", 2.0)
+    monkeypatch.setattr(peer, "CONNECT_S", 6.0)
+    doorway.synthesizer = FakeSynthesizer(ms_per_word=400)
+
+    async def story() -> None:
+        await crowd(doorway, 21)  # what is made once is made now
+        await asyncio.sleep(0.5)
+        before = in_use()
+        assert await crowd(doorway, 100) == {"checking": 34, "completed": 33, "speaking": 33}
+        await back_to(before, "100 abrupt disconnects", capsys)
+        studio = doorway.app.state.engine.studio
+        assert (studio._takes, studio._told) == (set(), [])
+
+    doorway.run(story)
+    assert [r.getMessage() for r in caplog.records if r.levelname == "ERROR"] == []
+
+
+# --- who talks nonsense -------------------------------------------------------------------------
+
+MUTATIONS = st.lists(
+    st.tuples(
+        st.sampled_from(["drop", "twice", "swap", "cut", "digit", "text", "empty", "word"]),
+        st.integers(0, 400),
+        st.integers(0, 400),
+        st.text(st.characters(codec="utf-8"), max_size=12),
+    ),
+    min_size=1,
+    max_size=4,
+)
+WORDS = ("-1", "4294967296", "sha-1", "inactive", "0", "::", "udp", "actpass", "a=mid:", "VP8/0")
+
+
+def mutated(lines: list[str], mutations: list[tuple[str, int, int, str]]) -> str:
+    lines = [*lines]
+    for how, first, second, text in mutations:
+        at, other = first % len(lines), second % len(lines)
+        line = lines[at]
+        place = second % (len(line) + 1)
+        match how:
+            case "drop" if len(lines) > 1:
+                del lines[at]
+            case "twice":
+                lines.insert(other, line)
+            case "swap":
+                lines[at], lines[other] = lines[other], line
+            case "cut":
+                lines[at] = line[:place]
+            case "digit":
+                lines[at] = line[:place] + str(first * 977) + line[place + 1 :]
+            case "text":
+                lines[at] = line[:place] + text + line[place:]
+            case "empty":
+                lines[at] = line.partition(":")[0]
+            case "word":
+                words = line.split(" ")
+                words[second % len(words)] = WORDS[first % len(WORDS)]
+                lines[at] = " ".join(words)
+    return "\r\n".join([*lines, ""])
+
+
+@pytest.mark.parametrize("shape", ["aiortc", "chromium"])
+def test_no_offer_whatever_is_in_it_is_a_fault_of_ours(
+    shape: str,
+    doorway: Doorway,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Hypothesis writes offers and, for those that are answered, candidates that trickle in."""
+    monkeypatch.setattr(peer, "CONNECT_S", 0.1)
+    answers: Counter[str] = Counter()
+
+    async def story() -> None:
+        browser = Browser(doorway, video="video/VP8")
+        lines = CHROMIUM if shape == "chromium" else (await browser.offer()).splitlines()
+        await browser.close()
+        loop = asyncio.get_running_loop()
+        limits = httpx.Limits(max_connections=1)
+        async with httpx.AsyncClient(base_url=doorway.url, limits=limits) as client:
+
+            async def post(text: str) -> None:
+                body = text.encode(errors="replace")
+                made = await client.post("/webrtc/h", content=body, headers=SDP)
+                answers[f"POST {made.status_code}"] += 1
+                assert made.status_code in (201, 400, 413, 422, 503), (text, made.text)
+                if made.status_code == 503:
+                    assert made.json()["code"] == "no_place", made.text
+                if made.status_code == 201:
+                    where = made.headers["location"]
+                    told = await client.patch(where, content=body[-2000:], headers=FRAGMENT)
+                    answers[f"PATCH {told.status_code}"] += 1
+                    assert told.status_code in (204, 400, 404, 422), (text, told.text)
+
+            @settings(
+                max_examples=150,
+                deadline=None,
+                database=None,
+                derandomize=True,
+                suppress_health_check=[HealthCheck.too_slow],
+            )
+            @given(mutations=MUTATIONS)
+            def offers(mutations: list[tuple[str, int, int, str]]) -> None:
+                text = mutated(lines, mutations)
+                asyncio.run_coroutine_threadsafe(post(text), loop).result(20)
+
+            async with asyncio.timeout(5):
+                await post("\r\n".join([*lines, ""]))
+            await emptied(doorway)
+            await asyncio.sleep(0.2)
+            before = in_use()
+            await asyncio.to_thread(offers)
+            await emptied(doorway)
+            await back_to(before, f"mutated offers ({shape}): {dict(answers)}", capsys)
+
+    doorway.run(story)
+    assert answers["POST 201"] > 10
+    assert answers["POST 400"] > 10
+    assert [r.getMessage() for r in caplog.records if r.levelname == "ERROR"] == []
