@@ -3,28 +3,38 @@
 //
 //   state(name, words)  connecting, live, reconnecting, ended, failed; words for people
 //   message(object)     from the server; `audio` likewise, reply audio
+//   track(track, receiver)  what the server sends over WebRTC; null when that is over
 
-import { WebSocketTransport } from "./transport.js";
+import { EitherTransport } from "./transport.js";
 
 const RETRIES_MS = [300, 700, 1500, 3000, 5000, 8000, 8000, 8000, 8000, 8000];
 const LASTING_MS = 5000; // a connection that stood for so long was a good one
 const PING_MS = 5000;
+const MOST_UNANSWERED = 2; // pings; a line that drops silently is noticed within 15 seconds
+const ASK_MS = 10000; // what the server may take for a session
+const HEALTH_MS = 4000;
 
 const FINISHED = 1000;
+const BROKEN = 1006;
 const POLICY = 1008;
 const GONE = 4404;
 
 const FULL = "The server is full at the moment. Try again in a minute.";
 const STOPPING = "The server is being restarted. Try again in a minute.";
-const SILENT = "The server does not answer. Is it running, and are you online?";
+export const SILENT = "The server does not answer. Is it running, and are you online?";
+const REFUSED = "The server refused.";
+const REFUSALS = {
+  store_unavailable: "The server cannot store interviews at the moment. Try again in a minute.",
+};
 
 export class Call {
-  constructor(handlers, { makeTransport = (id) => new WebSocketTransport(id) } = {}) {
+  constructor(handlers, { makeTransport = (id) => new EitherTransport(id) } = {}) {
     this.handlers = handlers;
     this.makeTransport = makeTransport;
     this.session = null;
     this.transport = null;
     this.attempt = 0;
+    this.hadWebRtc = false;
     this.joined = false; // whether the interviewer has been reached once
     this.over = false;
     this.refused = ""; // the last fatal error
@@ -34,6 +44,7 @@ export class Call {
   /** Make a session and connect. `hello` is sent on each connection. */
   async start({ role, questions }, hello) {
     this.hello = hello;
+    this.startedAt = performance.now();
     this.handlers.state("connecting", "Connecting…");
     let answer;
     try {
@@ -41,13 +52,18 @@ export class Call {
         method: "POST",
         headers: { "content-type": "application/json" },
         body: JSON.stringify({ role, totalQuestions: questions, mode: "voice" }),
+        signal: AbortSignal.timeout(ASK_MS),
       });
     } catch {
       return this.#finish("failed", SILENT);
     }
     const body = await answer.json().catch(() => ({}));
-    if (answer.status === 503) return this.#finish("failed", FULL);
-    if (!answer.ok) return this.#finish("failed", body.detail ?? body.title ?? "The server refused.");
+    if (!answer.ok) {
+      // A proxy that finds no server behind it has no code.
+      const none = answer.status > 500 && !body.code;
+      const words = REFUSALS[body.code] ?? (none ? STOPPING : (body.detail ?? body.title ?? REFUSED));
+      return this.#finish("failed", words);
+    }
     this.session = body.session_id;
     this.#connect();
   }
@@ -57,21 +73,36 @@ export class Call {
     const transport = this.makeTransport(this.session);
     this.transport = transport;
     let openedAt = null;
+    let unanswered = 0;
+    let gone = false;
+    const closed = (code, reason) => {
+      if (gone) return;
+      gone = true;
+      clearInterval(this.pinging);
+      this.handlers.track(null);
+      if (openedAt !== null && performance.now() - openedAt > LASTING_MS) this.attempt = 0;
+      this.#closed(code, reason, openedAt !== null);
+    };
     transport.open({
       opened: () => {
         openedAt = performance.now();
         transport.send({ type: "hello", version: 1, ...this.hello });
         this.pinging = setInterval(() => {
+          if (unanswered >= MOST_UNANSWERED) {
+            closed(BROKEN, "");
+            return transport.close();
+          }
+          unanswered += 1;
           transport.send({ type: "ping", t: Math.round(performance.now()) });
         }, PING_MS);
       },
-      message: (message) => this.#take(message),
-      audio: (buffer) => this.handlers.audio(buffer),
-      closed: (code, reason) => {
-        clearInterval(this.pinging);
-        if (openedAt !== null && performance.now() - openedAt > LASTING_MS) this.attempt = 0;
-        this.#closed(code, reason, openedAt !== null);
+      message: (message) => {
+        unanswered = 0;
+        if (!gone) this.#take(message);
       },
+      audio: (buffer) => this.handlers.audio(buffer),
+      track: (track, receiver) => this.handlers.track(track, receiver),
+      closed,
     });
   }
 
@@ -93,8 +124,8 @@ export class Call {
     if (code === GONE) return this.#finish("ended", "This session was deleted.");
     // Until the server has noticed the broken line, the old connection still holds the session.
     const lingering = refused === "already_connected" && this.attempt > 0;
-    if (code === POLICY && !lingering) return this.#finish("failed", reason || "The server refused.");
-    const why = opened ? "" : await this.#whyNot();
+    if (code === POLICY && !lingering) return this.#finish("failed", reason || REFUSED);
+    const why = opened ? "" : await this.#whyNot(reason);
     if (this.over) return;
     const first = !opened && this.attempt === 0 && !this.joined;
     if (first) return this.#finish("failed", why);
@@ -108,9 +139,10 @@ export class Call {
   }
 
   /** A refused handshake looks like a broken line to a page, so the server is asked. */
-  async #whyNot() {
+  async #whyNot(reason) {
     try {
-      const { status } = await (await fetch("/health/ready", { cache: "no-store" })).json();
+      const { status } = await (await ask("/health/ready")).json();
+      if (reason) return `The connection did not come up: ${reason}. Try it another way.`;
       if (status === "full") return FULL;
       return status === "ready" ? "The connection did not come up. Try again." : STOPPING;
     } catch {
@@ -126,12 +158,16 @@ export class Call {
     this.transport?.sendAudio(buffer);
   }
 
+  /** What is sent as the person's voice from now on; null where there is none. */
+  microphone(track) {
+    if (!this.over) this.transport?.microphone(track);
+  }
+
   /** End it; what the server still has to say about it is not waited for. */
   hangUp() {
     this.send({ type: "bye" });
-    setTimeout(() => this.#finish("ended", ""), 1500); // the server closes; where the line is dead, nobody does
+    setTimeout(() => this.#finish("ended", ""), 1500); // where the line is dead, nobody else closes
   }
-
 
   #finish(state, words) {
     if (this.over) return;
@@ -141,4 +177,13 @@ export class Call {
     this.transport?.close();
     this.handlers.state(state, words);
   }
+}
+
+function ask(path) {
+  return fetch(path, { cache: "no-store", signal: AbortSignal.timeout(HEALTH_MS) });
+}
+
+/** Whether the server answers at all. */
+export function reachable() {
+  return ask("/health/live").then(({ ok }) => ok, () => false);
 }

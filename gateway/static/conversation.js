@@ -3,9 +3,11 @@
 const NAMES = { parley: "Parley", you: "You" };
 
 export class Conversation {
-  constructor(list, caption) {
+  /** `announced(text)` is called with each sentence of the interviewer's as it begins. */
+  constructor(list, caption, announced) {
     this.list = list;
     this.caption = caption;
+    this.heard = announced;
     this.replies = new Map(); // by turn
     this.answers = new Map();
     this.coming = []; // sentences that have been announced and not begun
@@ -30,6 +32,7 @@ export class Conversation {
   /** A partial or final transcript of what the person says. */
   transcript({ turn, text, final, confidence }) {
     if (final) this.#adopt(turn, text);
+    else if (!text) return;
     const entry = this.#entry(this.answers, turn, "you");
     entry.words.textContent = text;
     entry.item.classList.toggle("partial", !final);
@@ -89,6 +92,7 @@ export class Conversation {
     else if (next.turn === cursor.turn && cursor.ms >= (next.at ?? 0)) {
       this.coming.shift();
       this.#show("parley", next.text);
+      this.heard(next.text);
     }
   }
 

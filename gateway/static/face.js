@@ -1,52 +1,13 @@
 // The interviewer's face: a layered SVG whose mouth follows what is being heard.
 //
 // A face is a folder with `face.json` and `face.svg` (docs: stages/avatar). The file shows all of its
-// layers at once; here one of each kind is shown, the mouth as a dissolve between two.
+// layers at once; here one of each kind is shown. Between two mouths they dissolve while both are
+// stretched to the size in between, so that their lips lie on one another.
 
-const ATTACK_MS = 70;
-const EARLY_MS = 20; // a shape is complete so long after its cue begins
-const CLOSE_MS = 60;
-const HOLD_MS = 40; // lips that close stay closed so long
-const CLOSED = new Set(["PP", "FF"]);
-const SMALLER = { aa: "E", E: "ih", oh: "ou" };
+import { Mouth } from "./timeline.js";
 
 const BLINK_EVERY_MS = [2500, 5500];
 const BLINK = [["half", 40], ["closed", 80], ["half", 40]];
-
-/** What the cues of one reply say, put in order of time. */
-export class Timeline {
-  constructor(turn) {
-    this.turn = turn;
-    this.steps = []; // {from, full, shape}: when the attack begins, and when it is complete
-  }
-
-  add(cues) {
-    for (const { t, d, v, w } of cues) {
-      const shape = w < 0.1 ? "sil" : w < 0.5 ? (SMALLER[v] ?? v) : v;
-      const attack = Math.min(ATTACK_MS, Math.max(1, d));
-      const full = CLOSED.has(v) ? t : t + EARLY_MS;
-      const last = this.steps.at(-1);
-      const held = last && CLOSED.has(last.shape) ? last.full + HOLD_MS : 0;
-      const from = Math.max(full - attack, held);
-      this.steps.push({ from, full: Math.max(full, from + 1), shape });
-    }
-  }
-
-  /** `[from, to, weight]`: the mouth at a moment, a dissolve from one shape to another. */
-  at(ms) {
-    let low = 0;
-    let high = this.steps.length;
-    while (low < high) {
-      const middle = (low + high) >> 1;
-      if (this.steps[middle].from <= ms) low = middle + 1;
-      else high = middle;
-    }
-    if (low === 0) return ["sil", "sil", 1];
-    const { from, full, shape } = this.steps[low - 1];
-    const before = this.steps[low - 2]?.shape ?? "sil";
-    return [before, shape, Math.min(1, (ms - from) / (full - from))];
-  }
-}
 
 /** The faces that the server has, as `{id, name, description}`. */
 export async function faces() {
@@ -55,30 +16,34 @@ export async function faces() {
 }
 
 export class Face {
-  /** Draw the face in `host`, in place of one that is there. `cursor()` is the speaker's. */
-  static async load(host, id, cursor) {
+  /** A face's manifest and picture. */
+  static async read(id) {
     const folder = `/faces/${encodeURIComponent(id)}`;
     const [manifest, text] = await Promise.all([
       fetch(`${folder}/face.json`).then((answer) => answer.json()),
       fetch(`${folder}/face.svg`).then((answer) => answer.text()),
     ]);
     if (manifest.format !== "parley-face/1") throw new Error(`${id} is no face of this format`);
-    return new Face(host, manifest, text, cursor);
+    return [manifest, text];
   }
 
+  /** Draw it in `host`, in place of one that is there. `cursor()` is the speaker's. */
   constructor(host, manifest, text, cursor) {
     this.cursor = cursor;
     this.still = matchMedia("(prefers-reduced-motion: reduce)");
     this.state = "idle";
-    this.timeline = null;
+    this.mouth = new Mouth();
     this.shape = "sil";
     this.moves = 0; // how often the mouth has changed its shape
-    this.closing = null;
     this.shown = {};
     host.setAttribute("aria-label", `The interviewer, drawn: ${manifest.description}`);
     const root = host.shadowRoot ?? host.attachShadow({ mode: "open" });
     const svg = this.#draw(root, text, manifest);
     root.replaceChildren(svg);
+    this.boxes = measured(this.layers.mouth);
+    for (const kind of Object.values(this.layers)) {
+      for (const element of Object.values(kind)) element.style.display = "none";
+    }
     this.#eyes("open");
     this.#brows();
     this.#mouth("sil", "sil", 1);
@@ -111,16 +76,17 @@ export class Face {
     const base = layer(layers.base);
     for (const child of [...svg.children]) {
       if (child === base || child.tagName === "defs") continue;
-      if (Object.values(this.layers.mouth).includes(child)) {
-        child.style.mixBlendMode = "plus-lighter";
-        mouths.append(child);
-        if (!mouths.isConnected && mouths.parentNode === null) this.head.append(mouths);
+      const [name] = Object.entries(this.layers.mouth).find(([, mouth]) => mouth === child) ?? [];
+      if (name !== undefined) {
+        const wrapped = document.createElementNS(svg.namespaceURI, "g");
+        wrapped.style.mixBlendMode = "plus-lighter"; // two halves of one colour are that colour
+        wrapped.append(child);
+        mouths.append(wrapped);
+        this.layers.mouth[name] = wrapped;
+        if (mouths.parentNode === null) this.head.append(mouths);
       } else this.head.append(child);
     }
     svg.append(this.head);
-    for (const kind of Object.values(this.layers)) {
-      for (const element of Object.values(kind)) element.style.display = "none";
-    }
     return svg;
   }
 
@@ -132,14 +98,13 @@ export class Face {
   }
 
   /** `visemes` of the server. Those of a reply stay until the next one. */
-  cues({ turn, cues }) {
-    if (this.timeline?.turn !== turn) this.timeline = new Timeline(turn);
-    this.timeline.add(cues);
+  cues(message) {
+    this.mouth.add(message);
   }
 
   /** Another connection: its turns have other cues. */
   forget() {
-    this.timeline = null;
+    this.mouth.forget();
   }
 
   close() {
@@ -149,15 +114,8 @@ export class Face {
   #step(now) {
     const cursor = this.cursor();
     const speaking =
-      cursor !== null && cursor.sounding && this.timeline?.turn === cursor.turn;
-    if (speaking) {
-      this.closing = null;
-      this.#mouth(...this.timeline.at(cursor.ms));
-    } else if (this.shape !== "sil") {
-      this.closing ??= { at: now, from: this.shape };
-      const weight = Math.min(1, (now - this.closing.at) / CLOSE_MS);
-      this.#mouth(this.closing.from, "sil", weight, weight < 1 ? this.closing.from : "sil");
-    }
+      cursor !== null && cursor.sounding && this.mouth.track?.turn === cursor.turn;
+    this.#mouth(...this.mouth.at(now, speaking ? cursor.ms : null));
     this.#blink(now);
     if (!this.still.matches) {
       const lively = speaking ? Math.sin(now / 370) * 0.7 + Math.sin(now / 910) * 0.6 : 0;
@@ -167,7 +125,8 @@ export class Face {
     this.frame = requestAnimationFrame((next) => this.#step(next));
   }
 
-  #mouth(from, to, weight, shape = to) {
+  #mouth(from, to, weight) {
+    const shape = weight < 1 && to === "sil" ? from : to;
     if (shape !== this.shape) this.moves += 1;
     this.shape = shape;
     const wanted = from === to || weight >= 1 ? { [to]: 1 } : { [from]: 1 - weight, [to]: weight };
@@ -175,9 +134,10 @@ export class Face {
       if (!(name in wanted)) this.layers.mouth[name].style.display = "none";
     }
     for (const [name, opacity] of Object.entries(wanted)) {
-      const { style } = this.layers.mouth[name];
-      style.display = "";
-      style.opacity = opacity.toFixed(3);
+      const layer = this.layers.mouth[name];
+      layer.style.display = "";
+      layer.style.opacity = opacity.toFixed(3);
+      layer.setAttribute("transform", stretched(this.boxes, name, wanted));
     }
     this.shown = wanted;
   }
@@ -205,6 +165,29 @@ export class Face {
   #brows() {
     only(this.layers.brows, this.state in this.layers.brows ? this.state : "idle");
   }
+}
+
+/** The rectangles of drawn layers, null where one cannot be stretched. */
+function measured(layers) {
+  const boxes = {};
+  for (const [name, element] of Object.entries(layers)) {
+    const { x, y, width, height } = element.getBBox();
+    boxes[name] = width > 0 && height > 0 ? { x, y, width, height } : null;
+  }
+  return boxes;
+}
+
+/** What brings a mouth to the size between those that are shown, by their weights. */
+function stretched(boxes, name, shown) {
+  const own = boxes[name];
+  const names = Object.keys(shown);
+  if (names.length < 2 || names.some((one) => boxes[one] === null)) return "";
+  const between = (side) => names.reduce((sum, one) => sum + boxes[one][side] * shown[one], 0);
+  const wide = between("width") / own.width;
+  const high = between("height") / own.height;
+  const right = between("x") - own.x * wide;
+  const down = between("y") - own.y * high;
+  return `translate(${right.toFixed(2)} ${down.toFixed(2)}) scale(${wide.toFixed(3)} ${high.toFixed(3)})`;
 }
 
 function only(layers, shown) {

@@ -1,18 +1,29 @@
 // The page: what the buttons do, and who is told what the server says.
 
-import { Call } from "./call.js";
+import { Call, SILENT, reachable } from "./call.js";
 import { Conversation } from "./conversation.js";
-import { Face, faces } from "./face.js";
-import { Microphone, RATE_HZ, microphones } from "./microphone.js";
+import { Gallery } from "./gallery.js";
+import { RATE_HZ } from "./microphone.js";
+import { remembered } from "./options.js";
 import { Panel } from "./panel.js";
+import { Picker } from "./picker.js";
+import { Picture } from "./picture.js";
+import { report } from "./report.js";
 import { Speaker } from "./speaker.js";
+import { EitherTransport, WebSocketTransport } from "./transport.js";
+import { WebRtcTransport } from "./webrtc.js";
 
 const PLAYED_EVERY_MS = 200;
 const FACTS_EVERY_MS = 500;
-const FIRST_FACE = "mira";
-const REPORT_TRIES = 6; // the session is let go a moment after the connection has closed
 
+const WAYS = { webrtc: WebRtcTransport, websocket: WebSocketTransport };
+const NAMES = { webrtc: "WebRTC", websocket: "WebSocket" };
+const CARRIES = { webrtc: "Opus both ways", websocket: "PCM16, 16 kHz up, 24 kHz down" };
+const PICTURES = { video: "video from the server", frames: "pictures from the server" };
 const MOODS = { idle: "", listening: "listening", thinking: "thinking", speaking: "speaking" };
+const MUTE = "This browser cannot play the interviewer's voice.";
+const WAITS = "You are not connected. What you typed waits here until you are.";
+const VOICELESS = "The voice has failed. Please read what is asked.";
 const REASONS = {
   not_stored: "Your answer could not be stored; you will be asked for it again.",
   empty_text: "There is nothing in that answer.",
@@ -21,16 +32,22 @@ const REASONS = {
 };
 
 const at = (id) => document.getElementById(id);
+const chosen = (name) => at("setup").elements[name];
 
-const conversation = new Conversation(at("turns"), at("caption"));
+const conversation = new Conversation(at("turns"), at("caption"), (text) => {
+  if (chosen("announce").checked) announce(text);
+});
 const panel = new Panel(at("panel"));
+const picker = new Picker(at, {
+  changed: (track) => call?.microphone(track),
+  heard: (pcm) => call?.sendAudio(pcm),
+});
+const cursor = () => speaker?.cursor() ?? null;
+const gallery = new Gallery(at("face"), at("faces"), cursor);
+const picture = new Picture(at("portrait"), at("video"), at("frames"), cursor);
 
 let call = null;
 let speaker = null;
-let microphone = null;
-let face = null;
-let muted = false;
-let state = "idle"; // of the interviewer
 let playing = null; // the reply that is acknowledged
 
 // --- before the interview ------------------------------------------------------------------------
@@ -47,106 +64,56 @@ at("setup").addEventListener("submit", async (event) => {
   at("setup-notice").textContent = "";
   try {
     speaker = await Speaker.open();
-    await listen();
-    await begin(new FormData(at("setup")));
+    await picker.open();
+    await begin();
   } catch (error) {
     console.warn(error);
-    failed("This browser cannot play the interviewer's voice.");
+    failed((await reachable()) ? MUTE : SILENT); // some of that is loaded only now
   }
 });
-
-at("mic-try").addEventListener("click", () => listen());
-at("mic-choice").addEventListener("change", () => {
-  if (microphone !== null || document.body.dataset.view === "live") listen();
-});
-
-// --- the microphone ------------------------------------------------------------------------------
-
-/** Open the chosen microphone, or say in plain words why there is none. */
-async function listen() {
-  microphone?.close();
-  microphone = null;
-  level(0);
-  try {
-    const opened = await Microphone.open(at("mic-choice").value, heard);
-    microphone = opened;
-    opened.mute(muted);
-    opened.onlost(() => {
-      if (microphone === opened) lost("The microphone is gone. Choose another one, or type.");
-    });
-    notice("");
-    at("mic-try").hidden = true;
-    at("mute").disabled = false;
-    await list(opened.deviceId);
-  } catch (error) {
-    lost(error.message);
-    await list();
-  }
-}
-
-function lost(words) {
-  microphone?.close();
-  microphone = null;
-  level(0);
-  notice(words);
-  at("mic-try").hidden = false;
-  at("mic-try").textContent = "Try again";
-  at("mute").disabled = true;
-}
-
-async function list(chosen = at("mic-choice").value) {
-  const found = await microphones();
-  const choice = at("mic-choice");
-  choice.replaceChildren(
-    new Option("Default microphone", ""),
-    ...found.filter(({ id }) => id !== "default").map(({ id, label }) => new Option(label, id)),
-  );
-  choice.value = [...choice.options].some(({ value }) => value === chosen) ? chosen : "";
-}
-
-function heard({ pcm, level: loudness }) {
-  call?.sendAudio(pcm);
-  level(loudness);
-}
-
-function level(loudness) {
-  // -60 dB is quiet, 0 dB as loud as it gets
-  const shown = Math.max(0, Math.min(1, 1 + Math.log10(Math.max(loudness, 1e-3)) / 3));
-  at("mic-bar").style.transform = `scaleX(${shown.toFixed(3)})`;
-  at("mic-level").value = shown;
-  at("portrait").style.setProperty("--loud", shown.toFixed(3));
-}
-
-function notice(words) {
-  at("mic-notice").textContent = words;
-  at("mic-notice").hidden = words === "";
-}
-
-navigator.mediaDevices?.addEventListener("devicechange", () => list());
 
 // --- the interview -------------------------------------------------------------------------------
 
-async function begin(form) {
+async function begin() {
   conversation.restart();
   panel.restart();
   mood("thinking");
+  const video = chosen("picture").value === "server";
   const hello = {
     audio_in: { encoding: "pcm_s16le", rate: RATE_HZ, channels: 1 },
     audio_out: { encoding: "pcm_s16le", rate: speaker.rate },
-    avatar: "visemes",
+    avatar: video ? "frames" : "visemes",
   };
-  call = new Call({ state: line, message: take, audio: (buffer) => speaker?.push(buffer) });
-  const wanted = { role: form.get("role"), questions: Number(form.get("questions")) };
-  await call.start(wanted, hello);
+  if (chosen("face")?.value) hello.face = chosen("face").value;
+  const way = chosen("way").value;
+  const handlers = { state: line, message: take, audio: (buffer) => speaker?.push(buffer), track };
+  call = new Call(handlers, { makeTransport: (id) => transport(id, way, video) });
+  await call.start({ role: chosen("role").value, questions: Number(chosen("questions").value) }, hello);
+}
+
+function transport(id, way, video) {
+  // What did not come up at the start of a call is not tried again in it.
+  const why = call.hadWebRtc ? "" : call.transport?.why;
+  const Transport = WAYS[way] ?? (why ? WebSocketTransport : EitherTransport);
+  return Object.assign(new Transport(id, { microphone: picker.track, video }), why ? { why } : {});
+}
+
+/** What comes over WebRTC; null when that is over. */
+function track(media, receiver) {
+  if (media?.kind !== "video") speaker?.listen(media, receiver).catch((error) => console.warn(error));
+  if (media?.kind !== "audio") picture.play(media);
 }
 
 /** How the connection is. */
 function line(name, words) {
   at("line").dataset.state = name;
-  at("line-words").textContent = words || { live: "Connected", ended: "Ended" }[name] || "";
+  at("start").textContent = name === "connecting" ? "Connecting…" : "Start interview";
+  at("line-words").textContent = words || { live: connected(), ended: "Ended" }[name] || "";
   if (name === "live") {
+    call.hadWebRtc ||= call.transport.kind === "webrtc";
+    if (live()) return; // whoever types goes on typing
     view("live");
-    if (microphone === null) at("answer").focus();
+    if (picker.track === null) at("answer").focus();
     else at("conversation").focus({ preventScroll: true });
   } else if (name === "reconnecting") {
     speaker?.clear();
@@ -159,13 +126,19 @@ function line(name, words) {
   }
 }
 
+function connected() {
+  const { kind, why } = call.transport;
+  return `Connected over ${NAMES[kind]}${why ? `, because ${why}` : ""}`;
+}
+
 /** A message of the server. */
 function take(message) {
   switch (message.type) {
     case "ready":
       conversation.connected();
       speaker.clear();
-      face?.forget();
+      gallery.face?.forget();
+      picture.forget();
       playing = null;
       progress(message.interview);
       break;
@@ -182,15 +155,22 @@ function take(message) {
       playing = message.turn;
       speaker.begin(message.turn);
       break;
+    case "reply.audio":
+      speaker.anchor(message);
+      break;
     case "reply.text":
       conversation.announced(message);
       break;
     case "visemes":
       conversation.timed(message);
-      face?.cues(message);
+      gallery.face?.cues(message);
+      break;
+    case "avatar.frame":
+      picture.frame(message);
       break;
     case "clear":
       speaker.clear();
+      picture.clear();
       break;
     case "reply.paused":
       break; // `clear` came before it
@@ -212,19 +192,20 @@ function take(message) {
       break;
     case "degraded":
       panel.degraded(message);
+      if (message.stage === "avatar") picture.degraded(message);
+      if (message.stage === "tts" && message.to === "text") say(VOICELESS);
       break;
     case "error":
-      if (!message.fatal && message.code in REASONS) conversation.say(REASONS[message.code]);
+      if (!message.fatal && message.code in REASONS) say(REASONS[message.code]);
       break;
   }
 }
 
 function mood(name) {
-  state = name;
   at("portrait").dataset.state = name;
   at("mood").textContent = MOODS[name] || "\u00a0";
   at("interrupt").disabled = name !== "speaking" && name !== "thinking";
-  face?.setState(name);
+  gallery.state(name);
 }
 
 function progress({ currentQuestion, totalQuestions, isComplete }) {
@@ -235,47 +216,80 @@ function progress({ currentQuestion, totalQuestions, isComplete }) {
   at("progress-bar").value = isComplete ? totalQuestions : Math.max(0, currentQuestion - 1);
 }
 
+/** Under the face, and to who does not see it. */
+function say(words) {
+  conversation.say(words);
+  announce(words);
+}
+
+function announce(words) {
+  at("announced").textContent = words;
+}
+
 setInterval(() => {
-  const cursor = speaker?.cursor() ?? null;
-  if (cursor === null || playing !== cursor.turn) return;
-  call?.send({ type: "played", turn: cursor.turn, ms: Math.floor(cursor.ms) });
+  const now = cursor();
+  if (now === null || playing !== now.turn) return;
+  call?.send({ type: "played", turn: now.turn, ms: Math.floor(now.ms) });
 }, PLAYED_EVERY_MS);
 
 requestAnimationFrame(function captions() {
-  conversation.playing(speaker?.cursor() ?? null);
+  conversation.playing(cursor());
   requestAnimationFrame(captions);
 });
 
-setInterval(() => {
-  if (call === null) return;
-  const facts = { transport: "WebSocket, PCM16 16 kHz up, 24 kHz down" };
-  if (call.roundTripMs !== null) facts["round trip"] = `${call.roundTripMs} ms`;
-  if (speaker !== null) {
-    facts["ahead in this browser"] = `${speaker.queuedMs} ms`;
-    facts.underruns = `${speaker.underruns}`;
-  }
-  if (call.session !== null) facts.session = call.session;
-  panel.facts(facts);
+setInterval(async () => {
+  if (call === null || call.over) return;
+  const { transport } = call;
+  if (transport?.kind) panel.facts(await facts(transport));
 }, FACTS_EVERY_MS);
+
+async function facts(transport) {
+  const found = { transport: `${NAMES[transport.kind]}, ${CARRIES[transport.kind]}` };
+  if (transport.why) found["not WebRTC"] = transport.why;
+  found.face = PICTURES[picture.how] ?? "drawn in this browser";
+  if (call.roundTripMs !== null) found["round trip"] = `${call.roundTripMs} ms`;
+  Object.assign(found, await transport.measured());
+  if (speaker !== null && transport.kind === "websocket") {
+    found["waiting to be played"] = `${speaker.queuedMs} ms`;
+    found.underruns = `${speaker.underruns}`;
+  }
+  if (call.session !== null) found.session = call.session;
+  return found;
+}
 
 // --- what the person does ------------------------------------------------------------------------
 
-at("mute").addEventListener("click", () => {
-  muted = !muted;
-  microphone?.mute(muted);
-  at("mute").setAttribute("aria-pressed", String(muted));
-  at("mute").querySelector("span").textContent = muted ? "Unmute" : "Mute";
-});
+function live() {
+  return document.body.dataset.view === "live";
+}
+
+function mute() {
+  picker.mute(!picker.muted);
+  at("mute").setAttribute("aria-pressed", String(picker.muted));
+}
 
 function interrupt() {
-  if (document.body.dataset.view !== "live" || at("interrupt").disabled) return;
+  if (!live() || at("interrupt").disabled) return;
   speaker?.clear();
+  picture.clear();
   call?.send({ type: "interrupt" });
 }
 
+at("mute").addEventListener("click", mute);
 at("interrupt").addEventListener("click", interrupt);
 document.addEventListener("keydown", (event) => {
   if (event.key === "Escape") interrupt();
+  // On a button it presses, in a field it is a space, on a list it scrolls: that stays so.
+  const free = event.target === document.body || event.target === at("conversation");
+  if (event.key === " " && free && live() && !at("mute").disabled) {
+    event.preventDefault();
+    if (!event.repeat) mute();
+  }
+});
+
+// The browser asks whether to leave: a page that is loaded again does not find its interview.
+addEventListener("beforeunload", (event) => {
+  if (live()) event.preventDefault();
 });
 
 at("end").addEventListener("click", () => {
@@ -288,6 +302,7 @@ at("typed").addEventListener("submit", (event) => {
   event.preventDefault();
   const text = at("answer").value.trim();
   if (text === "") return;
+  if (at("line").dataset.state !== "live") return say(WAITS);
   conversation.typed(text);
   call?.send({ type: "text", text });
   at("answer").value = "";
@@ -316,109 +331,60 @@ function failed(words) {
 }
 
 async function over(words) {
-  const { session } = call;
+  const ended = call;
   const played = speaker?.drained();
   view("ended");
-  conversation.say("Thank you for the conversation.");
+  at("turns").scrollTop = at("turns").scrollHeight; // there is less room now
+  conversation.say(words || "Thank you for the conversation.");
   at("report").hidden = true;
   at("after-words").textContent = words || "One moment, the report is being made…";
   at("after-title").textContent = words ? "The interview broke off." : "That was the interview.";
   await played;
   rest();
-  await report(session, words);
+  const made = await report(ended.session);
+  if (call !== ended) return; // there is another one by now
+  at("after-words").textContent = `${words} ${made.words}`.trim();
+  if (made.link === null) return;
+  at("report").href = made.link;
+  at("report").hidden = false;
+  at("report").focus();
 }
 
 /** Release the microphone and the loudspeaker. */
 function rest() {
-  microphone?.close();
-  microphone = null;
+  picker.release();
+  picture.play(null);
   speaker?.close();
   speaker = null;
-  level(0);
   mood("idle");
   playing = null;
-  at("mic-try").hidden = false;
-  at("mic-try").textContent = "Try it";
   at("start").disabled = false;
   at("end").disabled = false;
 }
 
-async function report(session, words) {
-  const path = `/api/sessions/${session}`;
-  let said = "There is no report this time.";
-  for (let i = 0; i < REPORT_TRIES; i += 1) {
-    const answer = await fetch(`${path}/end`, { method: "POST" }).catch(() => null);
-    const body = (await answer?.json().catch(() => null)) ?? {};
-    if (body.report?.answered === 0 || body.code === "not_started") {
-      said = "No question was answered, so there is no report.";
-      break;
-    }
-    if (answer?.ok) {
-      at("report").href = `${path}/report?format=html`;
-      at("report").hidden = false;
-      said = body.summary?.text ?? "";
-      break;
-    }
-    if (body.code !== "session_live") break;
-    await new Promise((resolve) => setTimeout(resolve, 400 * (i + 1)));
-  }
-  at("after-words").textContent = `${words} ${said}`.trim();
-  if (!at("report").hidden) at("report").focus();
-}
-
 function view(name) {
+  if (document.body.dataset.view !== name) scrollTo({ top: 0 });
   document.body.dataset.view = name;
 }
 
 // --- at the start --------------------------------------------------------------------------------
 
-async function draw() {
-  const found = await faces();
-  for (const { id, name } of found) {
-    const radio = Object.assign(document.createElement("input"), { type: "radio", value: id });
-    radio.name = "face";
-    radio.addEventListener("change", () => show(id));
-    const label = document.createElement("label");
-    const words = document.createElement("span");
-    words.textContent = name;
-    label.append(radio, words);
-    at("faces").append(label);
-  }
-  if (found.length === 0) return;
-  at("faces").hidden = found.length < 2;
-  const { id } = found.find((one) => one.id === FIRST_FACE) ?? found[0];
-  at("faces").querySelector(`[value="${CSS.escape(id)}"]`).checked = true;
-  await show(id);
-}
-
-async function show(id) {
-  const drawn = await Face.load(at("face"), id, () => speaker?.cursor() ?? null);
-  face?.close();
-  face = drawn;
-  face.setState(state);
-}
-
 view("setup");
-list();
-draw().catch((error) => console.warn(error));
+remembered(at("setup"), ["way", "picture", "announce"]);
+gallery.hang().catch((error) => console.warn(error));
 document.addEventListener("visibilitychange", () => {
-  // A phone call, for one, suspends a page's sound and does not give it back.
-  if (!document.hidden) speaker?.context.resume();
+  if (!document.hidden) speaker?.resume();
 });
-navigator.permissions
-  ?.query({ name: "microphone" })
-  .then(({ state: permission }) => {
-    if (permission === "denied") notice("This page may not use the microphone; you can type.");
-  })
-  .catch(() => {}); // Firefox does not know this permission
 
 /** For tests, and for the curious at the console. */
 globalThis.parley = {
+  picker,
+  picture,
   get speaker() {
     return speaker;
   },
   get face() {
-    return face;
+    return gallery.face;
   },
   get call() {
     return call;

@@ -47,27 +47,23 @@ export class Microphone {
   }
 
   static async #listen(stream, heard) {
-    let context = new AudioContext({ sampleRate: RATE_HZ, latencyHint: "interactive" });
-    let source;
+    const [context, source] = await tapped(stream);
     try {
-      source = context.createMediaStreamSource(stream);
-    } catch {
-      // Firefox connects a microphone at its own rate only; the worklet resamples then.
+      await context.audioWorklet.addModule(new URL("capture-worklet.js", import.meta.url));
+      const node = new AudioWorkletNode(context, "capture", {
+        numberOfOutputs: 0,
+        channelCount: 1,
+        channelCountMode: "explicit",
+        processorOptions: { rate: RATE_HZ },
+      });
+      node.port.onmessage = ({ data }) => heard(data);
+      source.connect(node);
+      await context.resume();
+      return new Microphone(stream, context, node);
+    } catch (error) {
       await context.close();
-      context = new AudioContext({ latencyHint: "interactive" });
-      source = context.createMediaStreamSource(stream);
+      throw error;
     }
-    await context.audioWorklet.addModule(new URL("capture-worklet.js", import.meta.url));
-    const node = new AudioWorkletNode(context, "capture", {
-      numberOfOutputs: 0,
-      channelCount: 1,
-      channelCountMode: "explicit",
-      processorOptions: { rate: RATE_HZ },
-    });
-    node.port.onmessage = ({ data }) => heard(data);
-    source.connect(node);
-    await context.resume();
-    return new Microphone(stream, context, node);
   }
 
   constructor(stream, context, node) {
@@ -96,5 +92,18 @@ export class Microphone {
     this.node.port.onmessage = null;
     this.stream.getTracks().forEach((track) => track.stop());
     if (this.context.state !== "closed") this.context.close();
+  }
+}
+
+/** A context of 16 kHz where the browser can, and the microphone in it. */
+async function tapped(stream) {
+  const context = new AudioContext({ sampleRate: RATE_HZ, latencyHint: "interactive" });
+  try {
+    return [context, context.createMediaStreamSource(stream)];
+  } catch {
+    // Firefox connects a microphone at its own rate only; the worklet resamples then.
+    await context.close();
+    const own = new AudioContext({ latencyHint: "interactive" });
+    return [own, own.createMediaStreamSource(stream)];
   }
 }

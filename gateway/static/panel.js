@@ -9,11 +9,16 @@ export class Panel {
     this.at = (id) => root.querySelector(`#${id}`);
     this.measured = {};
     this.health = null;
+    this.fallbacks = 0;
+    this.last = "";
     root.addEventListener("toggle", () => this.#poll());
     document.addEventListener("visibilitychange", () => this.#poll());
   }
 
   restart() {
+    this.fallbacks = 0;
+    this.last = "";
+    this.#summarise();
     this.at("waterfalls").replaceChildren(made("p", "empty", "The first turn has not ended yet."));
     this.at("degraded").replaceChildren(
       made("li", "empty", "None: every provider has answered in time."),
@@ -34,8 +39,15 @@ export class Panel {
     for (const stage of stages) figure.append(bar(stage, scale, budget, total));
     list.prepend(figure);
     while (list.childElementCount > MOST_TURNS) list.lastElementChild.remove();
-    const words = total === null ? "" : `last turn ${Math.round(total)} ms of ${budget} ms`;
-    if (words) this.at("panel-summary").textContent = words;
+    if (total !== null) this.last = `last turn ${Math.round(total)} ms of ${budget} ms`;
+    this.#summarise();
+  }
+
+  #summarise() {
+    const { last, fallbacks } = this;
+    const gave = fallbacks ? `${fallbacks} fallback${fallbacks > 1 ? "s" : ""}` : "";
+    const words = [last, gave].filter(Boolean).join(", ");
+    this.at("panel-summary").textContent = words || "where the milliseconds of every turn go";
   }
 
   degraded({ turn, stage, from, to, reason }) {
@@ -43,6 +55,8 @@ export class Panel {
     list.querySelector(".empty")?.remove();
     list.prepend(made("li", "", `Turn ${turn}: ${stage} ${from} → ${to}. ${reason}`));
     while (list.childElementCount > MOST_TURNS) list.lastElementChild.remove();
+    this.fallbacks += 1;
+    this.#summarise();
   }
 
   /** What this page measures itself, by name. */
@@ -66,10 +80,12 @@ export class Panel {
   }
 
   #showFacts() {
-    const { gateway, store } = this.health ?? {};
+    const { gateway, store, queues = [] } = this.health ?? {};
     const facts = {
       gateway: gateway ? `${gateway.status}, ${gateway.version}` : "does not answer",
-      ...(store ? { sessions: `${store.kind}, ${store.status}` } : {}),
+      ...(gateway?.places ? { "places taken": `${gateway.taken} of ${gateway.places}` } : {}),
+      ...(store ? { "sessions kept": `${store.kind}, ${store.status}` } : {}),
+      ...Object.fromEntries(queues.map(waiting)),
       ...this.measured,
     };
     this.at("facts").replaceChildren(
@@ -95,10 +111,10 @@ export class Panel {
         const shown = note.filter(Boolean).join(", ");
         if (shown) provider.append(made("small", "", shown));
         const states = made("td");
-        for (const { provider: name, breaker } of breakers.get(stage.slot) ?? []) {
-          const chip = made("span", `chip ${breaker}`, breaker);
-          chip.title = name;
-          states.append(chip);
+        const candidates = breakers.get(stage.slot) ?? [];
+        for (const { provider: name, breaker } of candidates) {
+          const words = candidates.length > 1 ? `${name} ${breaker}` : breaker;
+          states.append(made("span", `chip ${breaker}`, words.replace("_", "-")));
         }
         const slot = made("th", "", stage.slot);
         slot.scope = "row";
@@ -107,6 +123,11 @@ export class Panel {
       }),
     );
   }
+}
+
+/** What is under way or waits in the server, and what fits where that is known. */
+function waiting({ name, unit, depth, bound }) {
+  return [`${name}, under way`, `${depth}${bound === null ? "" : ` of ${bound}`} ${unit}`];
 }
 
 function bar({ stage, provider, start, first, end }, scale, budget, total) {

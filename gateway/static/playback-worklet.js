@@ -1,7 +1,8 @@
 // The loudspeaker's end of the audio thread: a bounded buffer that knows how far it has played.
 //
 // Audio comes in pieces that belong to a run: a stretch of one reply without a gap, numbered by the
-// page. A run begins to sound once PREROLL_MS wait, or the first piece has waited that long.
+// page. A run begins to sound once PREROLL_MS wait, or the first piece has waited that long. What is
+// connected to its input is heard as it comes.
 
 const LONGEST_S = 5; // the server sends 200 ms ahead; what is beyond this is a mistake
 const PREROLL_MS = 60;
@@ -49,13 +50,13 @@ class Playback extends AudioWorkletProcessor {
     this.queued += taken;
   }
 
-  process(inputs, [[output]]) {
+  process([[remote]], [[output]]) {
     const preroll = PREROLL_MS / 1000;
     if (!this.sounding && this.queued > 0) {
       this.sounding = this.queued >= preroll * sampleRate || currentTime - this.since >= preroll;
     }
     for (let i = 0; i < output.length; i += 1) {
-      output[i] = this.#next();
+      output[i] = this.#next() + (remote?.[i] ?? 0);
       this.power += output[i] * output[i];
     }
     this.counted += output.length;

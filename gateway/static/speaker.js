@@ -1,33 +1,70 @@
 // What the interviewer says, played. It owns the one clock that the mouth and the captions follow:
-// how much of which reply has been heard.
+// how much of which reply has been heard. Its audio comes in pieces over the WebSocket, or by itself
+// over WebRTC (remote.js).
+
+import { RemoteVoice } from "./remote.js";
 
 export const RATE_HZ = 24000;
+
+const DRAIN_MS = 1000;
+const MOST_EARLY = 16;
 
 export class Speaker {
   /** Call it in a click: browsers let no page sound before one. */
   static async open() {
     const context = new AudioContext({ sampleRate: RATE_HZ, latencyHint: "interactive" });
-    await Promise.all([
-      context.resume(),
-      context.audioWorklet.addModule(new URL("playback-worklet.js", import.meta.url)),
-    ]);
-    return new Speaker(context);
+    try {
+      return new Speaker(context, await output(context));
+    } catch (error) {
+      await context.close();
+      throw error;
+    }
   }
 
-  constructor(context) {
+  constructor(context, node) {
     this.context = context;
     this.rate = context.sampleRate;
-    this.node = new AudioWorkletNode(context, "playback", {
-      numberOfInputs: 0,
-      outputChannelCount: [1],
-    });
-    this.node.connect(context.destination);
+    this.node = node;
+    this.remote = null;
+    this.spare = null; // where a remote voice is heard that `context` does not take
+    this.early = []; // `reply.audio` that came before the voice
+    this.track = null; // the remote voice that is wanted
     this.runs = 0;
     this.turn = null;
     this.base = 0;
     this.heard = null; // the worklet's last report
     this.loudest = 0;
     this.node.port.onmessage = ({ data }) => this.#report(data);
+  }
+
+  /** From now on the voice is this track of WebRTC's; null: it comes in pieces. */
+  async listen(track, receiver) {
+    this.remote?.close();
+    this.remote = null;
+    this.early = [];
+    this.track = track;
+    if (track === null) return;
+    try {
+      this.remote = new RemoteVoice(track, receiver, this.context, this.node);
+    } catch {
+      // Firefox takes a track at its own rate only.
+      if (this.spare === null) {
+        const context = new AudioContext({ latencyHint: "interactive" });
+        const node = await output(context).catch(() => null);
+        if (node === null || this.track !== track) return context.close(); // it is over
+        this.spare = { context, node };
+        this.spare.node.port.onmessage = this.node.port.onmessage;
+        this.node.port.onmessage = null;
+      }
+      this.remote = new RemoteVoice(track, receiver, this.spare.context, this.spare.node);
+      for (const message of this.early) this.remote.anchor(message);
+    }
+  }
+
+  /** `reply.audio`: where in the remote voice a stretch of a reply begins. */
+  anchor(message) {
+    if (this.remote === null) this.early = [...this.early, message].slice(-MOST_EARLY);
+    else this.remote.anchor(message);
   }
 
   #report(report) {
@@ -55,6 +92,7 @@ export class Speaker {
   /** Silence, at once. Nothing of the reply is heard any more unless it begins again. */
   clear() {
     this.node.port.postMessage({ kind: "clear" });
+    this.remote?.clear();
     this.turn = null;
   }
 
@@ -66,6 +104,11 @@ export class Speaker {
   /** How far the reply has been heard: `{turn, ms, sounding}`, null where none is under way. */
   cursor() {
     if (this.turn === null) return null;
+    if (this.remote !== null) {
+      const at = this.remote.position();
+      const sounding = at?.turn === this.turn;
+      return { turn: this.turn, ms: sounding ? at.ms : this.base, sounding };
+    }
     const report = this.heard;
     if (report === null || report.run !== this.runs) {
       return { turn: this.turn, ms: this.base, sounding: false };
@@ -75,6 +118,12 @@ export class Speaker {
     const seconds = report.played / this.rate + since - latency;
     const ms = this.base + Math.max(0, seconds * 1000);
     return { turn: this.turn, ms, sounding: report.sounding };
+  }
+
+  /** A phone call, for one, suspends a page's sound and does not give it back. */
+  resume() {
+    this.context.resume();
+    this.spare?.context.resume();
   }
 
   get queuedMs() {
@@ -92,13 +141,28 @@ export class Speaker {
 
   /** Resolves once everything buffered has been heard, a second later at the latest. */
   async drained() {
-    for (let i = 0; i < 20 && (this.heard?.queued ?? 0) > 0; i += 1) {
+    const deadline = performance.now() + DRAIN_MS; // a hidden page's timers are slow
+    while ((this.heard?.queued ?? 0) > 0 && performance.now() < deadline) {
       await new Promise((resolve) => setTimeout(resolve, 50));
     }
   }
 
   async close() {
     await this.drained();
-    if (this.context.state !== "closed") await this.context.close();
+    this.remote?.close();
+    this.track = null;
+    for (const context of [this.context, this.spare?.context]) {
+      if (context && context.state !== "closed") await context.close();
+    }
   }
+}
+
+async function output(context) {
+  await Promise.all([
+    context.resume(),
+    context.audioWorklet.addModule(new URL("playback-worklet.js", import.meta.url)),
+  ]);
+  const node = new AudioWorkletNode(context, "playback", { outputChannelCount: [1] });
+  node.connect(context.destination);
+  return node;
 }

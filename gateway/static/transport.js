@@ -1,15 +1,28 @@
 // How a session's messages travel. Everything else on the page knows a transport by this alone:
 //
-//   open(handlers)   handlers: opened(), message(object), audio(ArrayBuffer), closed(code, reason)
+//   open(handlers)   opened(), message(object), audio(ArrayBuffer), closed(code, reason), and, where
+//                    sound and picture come by themselves, track(MediaStreamTrack, RTCRtpReceiver)
 //   send(object)     a message of the native dialect
 //   sendAudio(buffer) 20 ms of the microphone
+//   microphone(track) the microphone itself, null for none, for those that send it by themselves
 //   close()
+//   measured()       how the line is, by name, in words for people; a promise
+//   kind             "websocket" or "webrtc"; null while it is not decided
+//   why              why it is not the other one, for people; mostly empty
 //
 // Each transport is used for one connection. `closed` comes once, also where it was never opened.
 
+import { WebRtcTransport, hasWebRtc } from "./webrtc.js";
+
+const TRIES = 3;
+const HANDSHAKE_MS = 10000; // browsers wait for minutes
+const AGAIN_MS = 400;
 const MOST_UNSENT_BYTES = 64000; // two seconds: a line that slow is better given fresh audio
 
 export class WebSocketTransport {
+  kind = "websocket";
+  why = "";
+
   constructor(sessionId) {
     const url = new URL(`/ws/${sessionId}`, location.href);
     url.protocol = location.protocol === "https:" ? "wss:" : "ws:";
@@ -20,12 +33,19 @@ export class WebSocketTransport {
   open({ opened, message, audio, closed }) {
     this.socket = new WebSocket(this.url);
     this.socket.binaryType = "arraybuffer";
-    this.socket.onopen = opened;
+    const deadline = setTimeout(() => this.socket.close(), HANDSHAKE_MS);
+    this.socket.onopen = () => {
+      clearTimeout(deadline);
+      opened();
+    };
     this.socket.onmessage = ({ data }) => {
       if (typeof data === "string") message(JSON.parse(data));
       else audio(data);
     };
-    this.socket.onclose = ({ code, reason }) => closed(code, reason);
+    this.socket.onclose = ({ code, reason }) => {
+      clearTimeout(deadline);
+      closed(code, reason);
+    };
   }
 
   get ready() {
@@ -42,7 +62,87 @@ export class WebSocketTransport {
     else this.socket.send(buffer);
   }
 
+  microphone() {} // its audio comes in pieces, by sendAudio
+
+  async measured() {
+    const { bufferedAmount: bytes = 0 } = this.socket ?? {};
+    return { "waiting to be sent": `${bytes} bytes`, "microphone dropped": `${this.dropped * 20} ms` };
+  }
+
   close() {
     this.socket?.close(1000);
+  }
+}
+
+/** WebRTC, and WebSocket where that does not come up. */
+export class EitherTransport {
+  constructor(sessionId, options) {
+    this.sessionId = sessionId;
+    this.options = options;
+    this.chosen = null;
+    this.over = false;
+    this.why = "";
+  }
+
+  get kind() {
+    return this.chosen?.kind ?? null;
+  }
+
+  open(handlers) {
+    if (!hasWebRtc()) return this.#settle(handlers, "this browser has no WebRTC");
+    const attempt = new WebRtcTransport(this.sessionId, this.options);
+    this.attempt = attempt;
+    attempt.open({
+      ...handlers,
+      opened: () => {
+        this.chosen = attempt;
+        handlers.opened();
+      },
+      closed: async (code, reason) => {
+        if (this.chosen === attempt) return handlers.closed(code, reason);
+        await attempt.gone; // the server lets one connection hold the session
+        if (!this.over) this.#settle(handlers, reason);
+      },
+    });
+  }
+
+  #settle(handlers, why, tries = TRIES) {
+    this.why = why;
+    const line = new WebSocketTransport(this.sessionId);
+    this.chosen = line;
+    let stood = false;
+    line.open({
+      ...handlers,
+      opened: () => {
+        stood = true;
+        handlers.opened();
+      },
+      closed: (code, reason) => {
+        // The attempt may still hold a place, and that may have been the last one.
+        if (stood || this.over || tries === 0 || !this.attempt?.placed) handlers.closed(code, reason);
+        else setTimeout(() => this.over || this.#settle(handlers, why, tries - 1), AGAIN_MS);
+      },
+    });
+  }
+
+  send(object) {
+    this.chosen?.send(object);
+  }
+
+  sendAudio(buffer) {
+    this.chosen?.sendAudio(buffer);
+  }
+
+  measured() {
+    return this.chosen.measured();
+  }
+
+  microphone(track) {
+    (this.chosen ?? this.attempt)?.microphone(track);
+  }
+
+  close() {
+    this.over = true;
+    (this.chosen ?? this.attempt)?.close();
   }
 }

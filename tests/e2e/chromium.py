@@ -25,6 +25,7 @@ FLAGS = (
     "--disable-component-update",
     "--disable-sync",
     "--hide-scrollbars",
+    "--allow-loopback-in-peer-connection",  # the gateway of the tests is nowhere else
     "--remote-debugging-port=0",
     "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",
 )
@@ -34,13 +35,16 @@ ANSWER_S = 15.0
 class Page:
     """One tab. What goes wrong in it is collected: `troubles`, and `hosts` that were asked."""
 
-    def __init__(self, wire: ClientConnection) -> None:
+    def __init__(self, wire: ClientConnection, ids: Iterator[int]) -> None:
         self._wire = wire
-        self._ids = itertools.count(1)
+        self._ids = ids
         self._session: str | None = None
         self.troubles: list[str] = []
         self.hosts: set[str] = set()
-        target = self.call("Target.createTarget", url="about:blank")["targetId"]
+        self._profile = self.call("Target.createBrowserContext")["browserContextId"]
+        target = self.call(
+            "Target.createTarget", url="about:blank", browserContextId=self._profile
+        )["targetId"]
         attached = self.call("Target.attachToTarget", targetId=target, flatten=True)
         self._session = attached["sessionId"]
         for domain in ("Page", "Runtime", "Log", "Network"):
@@ -63,7 +67,14 @@ class Page:
         result: dict[str, Any] = answer["result"]
         return result
 
+    def close(self) -> None:
+        """With all that it kept: the next tab is a stranger's."""
+        self._session = None
+        self.call("Target.disposeBrowserContext", browserContextId=self._profile)
+
     def _notice(self, event: dict[str, Any]) -> None:
+        if event.get("sessionId") != self._session:
+            return  # another tab's
         about = event.get("params", {})
         match event.get("method"):
             case "Runtime.consoleAPICalled" if about["type"] in ("error", "warning", "assert"):
@@ -129,7 +140,8 @@ class Page:
         self.call("Input.insertText", text=text)
 
     def press(self, key: str, code: int) -> None:
-        text = {"text": "\r"} if key == "Enter" else {}
+        texts = {"Enter": "\r", " ": " "}
+        text = {"text": texts[key]} if key in texts else {}
         for kind in ("keyDown", "keyUp"):
             self.call(
                 "Input.dispatchKeyEvent",
@@ -142,7 +154,24 @@ class Page:
 
     def refuse(self, permission: str) -> None:
         """The person says no when a page asks for it."""
-        self.call("Browser.setPermission", permission={"name": permission}, setting="denied")
+        self.call(
+            "Browser.setPermission",
+            permission={"name": permission},
+            setting="denied",
+            browserContextId=self._profile,
+        )
+
+    def tree(self) -> list[dict[str, Any]]:
+        """What a screen reader is told of the page: its nodes, those that are left out not."""
+        nodes = self.call("Accessibility.getFullAXTree")["nodes"]
+        return [node for node in nodes if not node["ignored"]]
+
+    def prefer(self, **features: str) -> None:
+        """What the person wants of every page: `prefers_reduced_motion="reduce"`."""
+        wanted = [
+            {"name": name.replace("_", "-"), "value": value} for name, value in features.items()
+        ]
+        self.call("Emulation.setEmulatedMedia", features=wanted)
 
     def size(self, width: int, height: int, *, dark: bool = False) -> None:
         """How large the window is, and which colours the person prefers."""
@@ -153,17 +182,40 @@ class Page:
             deviceScaleFactor=1,
             mobile=width < 600,
         )
-        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
-        self.call("Emulation.setEmulatedMedia", features=[scheme])
+        self.prefer(prefers_color_scheme="dark" if dark else "light")
 
     def screenshot(self, path: Path, *, whole: bool = False) -> None:
         shot = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=whole)
         path.write_bytes(base64.b64decode(shot["data"]))
 
 
+class Browser:
+    """A Chromium whose tabs know nothing of each other. Only one of them is spoken to at a time:
+    what happens in the others meanwhile is not collected."""
+
+    def __init__(self, wire: ClientConnection) -> None:
+        self._wire = wire
+        self._ids = itertools.count(1)
+
+    @contextmanager
+    def page(self) -> Iterator[Page]:
+        page = Page(self._wire, self._ids)
+        try:
+            yield page
+        finally:
+            page.close()
+
+
 @contextmanager
 def chromium(folder: Path, *flags: str) -> Iterator[Page]:
     """A page in a Chromium of its own, whose profile is in `folder`."""
+    with browser(folder, *flags) as opened, opened.page() as page:
+        yield page
+
+
+@contextmanager
+def browser(folder: Path, *flags: str) -> Iterator[Browser]:
+    """A Chromium whose profile is in `folder`."""
     assert PROGRAM is not None
     profile = folder / "profile"
     command = [PROGRAM, *FLAGS, *flags, f"--user-data-dir={profile}", "about:blank"]
@@ -172,7 +224,7 @@ def chromium(folder: Path, *flags: str) -> Iterator[Page]:
     try:
         port, path = _address(profile / "DevToolsActivePort", process)
         with connect(f"ws://127.0.0.1:{port}{path}", max_size=None, proxy=None) as wire:
-            yield Page(wire)
+            yield Browser(wire)
     finally:
         process.terminate()
         try:

@@ -1,0 +1,53 @@
+// Which face the interviewer has: the choice before the interview, and the one that is drawn.
+
+import { Face, faces } from "./face.js";
+
+export class Gallery {
+  /** Draws in `host`; the choice goes to `list`, hidden where there is nothing to choose. */
+  constructor(host, list, cursor) {
+    this.host = host;
+    this.list = list;
+    this.cursor = cursor;
+    this.face = null;
+    this.wanted = null;
+    this.mood = "idle";
+  }
+
+  /** Show the faces that the server has, and draw the first. */
+  async hang() {
+    const found = await faces();
+    for (const { id, name } of found) this.list.append(this.#choice(id, name));
+    this.list.hidden = found.length < 2;
+    if (found.length === 0) return;
+    this.list.querySelector("input").checked = true;
+    await this.#show(found[0].id);
+  }
+
+  #choice(id, name) {
+    const radio = Object.assign(document.createElement("input"), { type: "radio", value: id });
+    radio.name = "face";
+    radio.setAttribute("form", "setup");
+    radio.addEventListener("change", () => this.#show(id).catch((error) => console.warn(error)));
+    const label = document.createElement("label");
+    const words = document.createElement("span");
+    words.textContent = name;
+    label.append(radio, words);
+    return label;
+  }
+
+  async #show(id) {
+    this.wanted = id;
+    const drawing = await Face.read(id);
+    if (this.wanted !== id) return; // another one was chosen meanwhile
+    const drawn = new Face(this.host, ...drawing, this.cursor);
+    this.face?.close();
+    this.face = drawn;
+    drawn.setState(this.mood);
+  }
+
+  /** `avatar.state` of the server. */
+  state(mood) {
+    this.mood = mood;
+    this.face?.setState(mood);
+  }
+}

@@ -1,0 +1,115 @@
+// The microphone's row on the page: which one, how loud, and what is wrong with it.
+
+import { Microphone, microphones } from "./microphone.js";
+
+const MUTED = "You are muted. Nobody hears you.";
+
+export class Picker {
+  /** `changed(track)` tells of another microphone, null for none; `heard(pcm)` of its sound. */
+  constructor(at, { changed, heard }) {
+    this.at = at;
+    this.changed = changed;
+    this.heard = heard;
+    this.microphone = null;
+    this.opening = 0; // counts: of two that are being opened only the later one is wanted
+    this.muted = false;
+    this.tried = false; // whether somebody wanted a microphone
+    at("mic-try").addEventListener("click", () => this.open());
+    at("mic-choice").addEventListener("change", () => this.tried && this.open());
+    navigator.mediaDevices?.addEventListener("devicechange", () => this.#list());
+    navigator.permissions
+      ?.query({ name: "microphone" })
+      .then(({ state }) => {
+        if (state === "denied") this.#say("This page may not use the microphone; you can type.");
+      })
+      .catch(() => {}); // Firefox does not know this permission
+    this.#list();
+  }
+
+  get track() {
+    return this.microphone?.track ?? null;
+  }
+
+  /** Open the chosen microphone, or say in plain words why there is none. */
+  async open() {
+    this.tried = true;
+    this.#drop();
+    const mine = this.opening;
+    try {
+      const opened = await Microphone.open(this.at("mic-choice").value, (sound) => {
+        if (mine !== this.opening) return;
+        this.#level(sound.level);
+        this.heard(sound.pcm);
+      });
+      if (mine !== this.opening) return opened.close();
+      this.microphone = opened;
+      opened.mute(this.muted);
+      opened.onlost(() => {
+        if (this.microphone === opened) this.#lost("The microphone is gone. Choose another one, or type.");
+      });
+      this.#say(this.muted ? MUTED : "");
+      this.at("mic-try").hidden = true;
+      this.at("mute").disabled = false;
+      this.changed(opened.track);
+      await this.#list(opened.deviceId);
+    } catch (error) {
+      if (mine !== this.opening) return;
+      this.#lost(error.message);
+      await this.#list();
+    }
+  }
+
+  mute(muted) {
+    this.muted = muted;
+    this.microphone?.mute(muted);
+    if (this.microphone !== null) this.#say(muted ? MUTED : "");
+  }
+
+  /** The interview is over: let it go. */
+  release() {
+    this.#drop();
+    this.tried = false;
+    if (this.muted) this.#say("");
+    this.at("mic-try").hidden = false;
+    this.at("mic-try").textContent = "Try it";
+  }
+
+  #lost(words) {
+    this.#drop();
+    this.#say(words);
+    this.at("mic-try").hidden = false;
+    this.at("mic-try").textContent = "Try again";
+    this.at("mute").disabled = true;
+    this.changed(null);
+  }
+
+  #drop() {
+    this.opening += 1;
+    this.microphone?.close();
+    this.microphone = null;
+    this.#level(0);
+  }
+
+  async #list(chosen = this.at("mic-choice").value) {
+    const found = await microphones();
+    const choice = this.at("mic-choice");
+    choice.replaceChildren(
+      new Option("Default microphone", ""),
+      ...found.filter(({ id }) => id !== "default").map(({ id, label }) => new Option(label, id)),
+    );
+    choice.value = [...choice.options].some(({ value }) => value === chosen) ? chosen : "";
+  }
+
+  #level(loudness) {
+    // -60 dB is quiet, 0 dB as loud as it gets
+    const shown = Math.max(0, Math.min(1, 1 + Math.log10(Math.max(loudness, 1e-3)) / 3));
+    this.at("mic-bar").style.transform = `scaleX(${shown.toFixed(3)})`;
+    this.at("mic-level").value = shown;
+    this.at("portrait").style.setProperty("--loud", shown.toFixed(3));
+  }
+
+  #say(words) {
+    this.at("mic-notice").textContent = words;
+    this.at("mic-notice").hidden = words === "";
+  }
+}

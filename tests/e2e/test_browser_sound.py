@@ -1,0 +1,149 @@
+"""What the page hears and says: how exact its clock is, and that mute is mute."""
+
+import base64
+import json
+import statistics
+import time
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from websockets.sync.client import connect
+
+from tests.e2e.chromium import Browser
+from tests.e2e.visit import browser_tests, start
+
+pytestmark = browser_tests
+
+RATE_HZ = 24_000
+KNOWN_S = 4.5
+"""Of the opening, which is always the same."""
+
+HEARD = 7_200
+"""Samples at a time: 300 ms."""
+
+CLEAR_ENOUGH = 0.6
+"""Correlation from which a place is certain; the synthesizer's noise is another one each time."""
+
+QUIET = 1e-5
+"""A beep has a thousand times that, of energy as of loudness."""
+
+TAP = """
+globalThis.tap = new AnalyserNode(parley.speaker.context, { fftSize: 8192 });
+parley.speaker.node.connect(tap);
+"""
+LISTEN = """(() => {
+  const samples = new Float32Array(8192);
+  tap.getFloatTimeDomainData(samples);
+  const cursor = parley.speaker.cursor();
+  const bytes = new Uint8Array(samples.slice(-HEARD).buffer);
+  const { outputLatency } = parley.speaker.context;
+  return [cursor?.ms, outputLatency * 1000, btoa(String.fromCharCode(...bytes))];
+})()"""
+
+
+@pytest.fixture(scope="module")
+def opening(port: int) -> NDArray[np.float64]:
+    """The beginning of the interviewer's first words, at `RATE_HZ`."""
+    hello = {
+        "type": "hello",
+        "version": 1,
+        "audio_out": {"encoding": "pcm_s16le", "rate": RATE_HZ},
+    }
+    said = b""
+    with connect(f"ws://127.0.0.1:{port}/ws/known", proxy=None, max_queue=None) as wire:
+        wire.send(json.dumps(hello))
+        while len(said) < 2 * RATE_HZ * KNOWN_S:
+            message = wire.recv(timeout=10)
+            said += message if isinstance(message, bytes) else b""
+    return np.frombuffer(said, "<i2").astype(float)
+
+
+def place(known: NDArray[np.float64], heard: NDArray[np.float64]) -> float | None:
+    """Where in the known speech the end of what was heard lies, in ms; None where it is unclear."""
+    size = len(known) + len(heard)
+    both = np.fft.rfft(known, size) * np.conj(np.fft.rfft(heard, size))
+    shifts = np.fft.irfft(both, size)[: len(known) - len(heard) + 1]
+    summed = np.cumsum(np.concatenate([[0.0], known**2]))
+    power = summed[len(heard) :] - summed[: -len(heard)]
+    likeness = shifts / np.sqrt(np.maximum(power, 1) * np.maximum((heard**2).sum(), 1e-9))
+    best = int(np.argmax(likeness))
+    return (best + len(heard)) * 1000 / RATE_HZ if likeness[best] > CLEAR_ENOUGH else None
+
+
+@pytest.mark.parametrize("way", ["webrtc", "websocket"])
+def test_the_cursor_is_where_the_sound_is(
+    way: str, port: int, opening: NDArray[np.float64], deaf: Browser
+) -> None:
+    listened = []
+    with deaf.page() as page:
+        start(page, f"http://127.0.0.1:{port}/", way=way)
+        page.until("parley.speaker.cursor()?.ms > 300")
+        page.look(TAP)
+        for _ in range(14):
+            time.sleep(0.2)
+            listened.append(page.look(LISTEN.replace("HEARD", str(HEARD))))
+    off = []
+    for cursor, latency, data in listened:
+        heard = np.frombuffer(base64.b64decode(data), "<f4").astype(float)
+        found = place(opening, heard) if cursor and cursor < KNOWN_S * 1000 - 100 else None
+        if found is not None:
+            off.append(cursor + latency - found)
+    assert len(off) >= 5
+    assert abs(statistics.median(off)) < 40, off
+
+
+ENERGY = """parley.call.transport.pc.getStats().then((reports) =>
+  [...reports.values()].find((r) => r.type === "media-source" && r.kind === "audio")
+    .totalAudioEnergy)"""
+SENT = """
+globalThis.loudness = 0;
+const { transport } = parley.call;
+const { sendAudio } = transport;
+transport.sendAudio = (buffer) => {
+  loudness += new Int16Array(buffer).reduce((sum, sample) => sum + Math.abs(sample), 0);
+  sendAudio.call(transport, buffer);
+};"""
+
+
+def test_mute_silences_the_track_and_what_is_sent_over_the_websocket(
+    url: str, beeping: Browser
+) -> None:
+    with beeping.page() as over_webrtc, beeping.page() as over_websocket:
+        start(over_webrtc, url, way="webrtc")
+        start(over_websocket, url, way="websocket")
+        over_websocket.look(SENT)
+        measured = ((over_webrtc, ENERGY), (over_websocket, "loudness"))
+
+        def heard(seconds: float) -> list[float]:
+            before = [page.look(loudness) for page, loudness in measured]
+            time.sleep(seconds)
+            after = [page.look(loudness) for page, loudness in measured]
+            return [late - early for early, late in zip(before, after, strict=True)]
+
+        def mute() -> None:
+            for page, _ in measured:
+                page.call("Page.bringToFront")
+                page.click("#mute")
+
+        assert min(heard(1.5)) > 100 * QUIET
+        mute()
+        time.sleep(0.5)  # the browser's meter falls slowly
+        assert max(heard(2.2)) < QUIET
+        mute()
+        assert min(heard(1.5)) > 100 * QUIET
+
+
+def test_another_microphone_may_be_chosen_in_the_middle(port: int, beeping: Browser) -> None:
+    sent = "parley.call.transport.sender.track.getSettings().deviceId"
+    level = "Number(document.querySelector('#mic-level').value)"
+    with beeping.page() as page:
+        start(page, f"http://127.0.0.1:{port}/", way="webrtc")
+        first = page.look(sent)
+        choice = "document.querySelector('#mic-choice')"
+        others = page.look(f"[...{choice}.options].map((o) => o.value).filter((v) => v)")
+        other = next(device for device in others if device != first)
+        page.look(f"{choice}.value = '{other}'; {choice}.dispatchEvent(new Event('change'))")
+        page.until(f"{sent} === '{other}'", 5)
+        page.until(f"{level} > 0.3", 5)  # it beeps, too
+        assert page.look("parley.call.transport.kind") == "webrtc"

@@ -1,0 +1,122 @@
+"""The page's mouth against the server's: one rule book in two languages, on random cues."""
+
+import base64
+import json
+import os
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.frames import VISEMES, Viseme, Visemes
+from stages.avatar.timeline import Mouth, Timeline, Track, mix
+from tests.e2e.chromium import PROGRAM, Browser, Page
+
+ROOT = Path(__file__).parents[2]
+
+pytestmark = [
+    pytest.mark.skipif(PROGRAM is None and os.environ.get("CI") != "true", reason="needs chromium"),
+    pytest.mark.timeout(100),
+]
+
+REPLIES = 60
+STEP_MS = 10
+STRANGE = ("XX", "")
+
+TRACKS = """({ Track }, replies) => replies.map(({ pieces, end }) => {
+    const track = new Track(0);
+    for (const cues of pieces) track.add(cues);
+    const mouths = [];
+    for (let ms = 0; ms < end; ms += STEP) mouths.push(track.at(ms));
+    return mouths;
+})"""
+
+MOUTHS = """({ Mouth }, replies) => {
+    const mouth = new Mouth();
+    return replies.map(({ turn, pieces, positions, from }) => {
+        for (const cues of pieces) mouth.add({ turn, cues });
+        return positions.map((position, i) => mouth.at(from + i * STEP, position));
+    });
+}"""
+
+
+def ask(page: Page, script: str, given: Any) -> Any:
+    """What a function says of the page's module and of `given`."""
+    source = (ROOT / "gateway/static/timeline.js").read_bytes()
+    module = "data:text/javascript;base64," + base64.b64encode(source).decode()
+    called = script.replace("STEP", str(STEP_MS))
+    return page.look(f'import("{module}").then((m) => ({called})(m, {json.dumps(given)}))')
+
+
+def reply(chance: random.Random) -> list[list[Viseme]]:
+    """Cues in pieces, as sentences bring them, with gaps, hurries and mistakes."""
+    pieces, at = [], chance.choice((0, 0, chance.randrange(300)))
+    for _ in range(chance.randrange(1, 5)):
+        piece = []
+        for _ in range(chance.randrange(1, 25)):
+            shape = chance.choice(VISEMES + (STRANGE if chance.random() < 0.05 else ()))
+            lasts = chance.choice((0, 10, 25, 40, 66, 80, 120, 200))
+            weight = chance.choice((1.0, 1.0, 0.7, 0.5, 0.49, 0.2, 0.1, 0.09, 0.0))
+            piece.append(Viseme(at, lasts, shape, weight))
+            at += lasts + chance.choice((0, 0, 0, 20, 59, 60, 200, -30))
+        pieces.append(piece)
+    return pieces
+
+
+def positions(chance: random.Random, end: int) -> list[int | None]:
+    """Where playing is, every `STEP_MS`: with pauses, and going on a word earlier."""
+    heard: list[int | None] = [None] * chance.randrange(4)
+    at = 0
+    while at < end:
+        heard += [*range(at, until := min(end, at + chance.randrange(50, 900)), STEP_MS)]
+        heard += [None] * chance.randrange(15)
+        at = max(0, until - chance.choice((0, 40, 200)))
+        at += 10 * (chance.random() < 0.9)  # what stands still forever ends, too
+    return heard
+
+
+def wire(pieces: list[list[Viseme]]) -> list[list[dict[str, Any]]]:
+    """As in `visemes`."""
+    return [
+        [{"t": c.at_ms, "d": c.duration_ms, "v": c.shape, "w": c.weight} for c in piece]
+        for piece in pieces
+    ]
+
+
+def as_server(mouth: list[Any]) -> Mouth:
+    before, after, share = mouth
+    return mix(before, after, share)
+
+
+def test_page_and_server_shape_the_same_mouth_from_any_cues(deaf: Browser) -> None:
+    chance = random.Random(7)
+    replies = [reply(chance) for _ in range(REPLIES)]
+    ends = [max(c.at_ms + c.duration_ms for piece in r for c in piece) + 200 for r in replies]
+    given = [{"pieces": wire(r), "end": end} for r, end in zip(replies, ends, strict=True)]
+    with deaf.page() as page:
+        seen = ask(page, TRACKS, given)
+    for pieces, end, drawn in zip(replies, ends, seen, strict=True):
+        track = Track()
+        for piece in pieces:
+            track.add(piece)
+        expected = [track.at(ms) for ms in range(0, end, STEP_MS)]
+        assert [as_server(mouth) for mouth in drawn] == expected
+
+
+def test_page_and_server_close_and_reopen_the_mouth_alike(deaf: Browser) -> None:
+    chance = random.Random(8)
+    timeline, given, expected, now = Timeline(), [], [], 0
+    for turn in range(REPLIES):
+        pieces = reply(chance)
+        end = max(c.at_ms + c.duration_ms for piece in pieces for c in piece) + 100
+        heard = positions(chance, end)
+        given.append({"turn": turn, "pieces": wire(pieces), "positions": heard, "from": now})
+        for piece in pieces:
+            timeline.add(Visemes(turn, piece[0].at_ms, tuple(piece)))
+        mouths = [timeline.pose(now + i * STEP_MS, at).mouth for i, at in enumerate(heard)]
+        expected.append(mouths)
+        now += len(heard) * STEP_MS
+    with deaf.page() as page:
+        seen = ask(page, MOUTHS, given)
+    assert [[as_server(mouth) for mouth in drawn] for drawn in seen] == expected
