@@ -13,11 +13,12 @@ COPY pyproject.toml README.md LICENSE NOTICE ./
 COPY pipeline ./pipeline
 COPY stages ./stages
 COPY gateway ./gateway
-RUN python -m pip install --no-cache-dir '.[offline,whisper,redis]'
+RUN python -m pip install --no-cache-dir '.[offline,whisper,redis,webrtc,avatar]'
 
 USER parley
 WORKDIR /var/lib/parley
 VOLUME /var/lib/parley
+# Media over WebRTC comes by UDP, on ports that the kernel chooses: docker-compose.udp.yml.
 EXPOSE 8000
 
 # Liveness: the gateway is healthy while it answers, whatever state the services behind it are in.

@@ -9,7 +9,7 @@ RUN_STAMP := .venv/.installed-run
 DEV_STAMP := .venv/.installed-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint bench clean
+.PHONY: help run test soak lint bench clean
 
 help: ## list the commands
 	@echo "Parley: a realtime gateway for spoken interviews"
@@ -32,6 +32,9 @@ test: $(DEV_STAMP) ## run the tests; 100 % of branches in pipeline/ and 90 % els
 	$(BIN)/coverage report --include='stages/*,gateway/*' --fail-under=90 || failed=1; \
 	exit $$failed
 
+soak: $(DEV_STAMP) ## watch lips and voice for 10 minutes, then who comes and goes for 5 (SOAK_MINUTES=10)
+	$(BIN)/python -m pytest -o faulthandler_timeout=0 tests/soak/media.py $(ARGS)
+
 lint: $(DEV_STAMP) ## check style, types and which package may import which
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -47,11 +50,11 @@ clean: ## delete what these commands made, except var/ (stored sessions)
 	find pipeline stages gateway benchmarks fixtures tests -name __pycache__ -prune -exec rm -rf {} +
 
 $(RUN_STAMP): pyproject.toml | $(BIN)/python
-	$(PIP) -e '.[offline,whisper,redis]'
+	$(PIP) -e '.[offline,whisper,redis,webrtc,avatar]'
 	@touch $@
 
 $(DEV_STAMP): pyproject.toml | $(BIN)/python
-	$(PIP) -e '.[offline,whisper,redis,dev]'
+	$(PIP) -e '.[offline,whisper,redis,webrtc,avatar,dev]'
 	@touch $(RUN_STAMP) $@
 
 $(BIN)/python:

@@ -3,23 +3,35 @@
 import argparse
 import asyncio
 import os
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import soundfile
+from av.codec import codecs_available
+from av.error import FFmpegError
 
 from gateway.audio import AudioFormat
 from gateway.call import demo
 from gateway.call.audio import UnusableAudio, read
 from gateway.call.conversation import Call, Spoken, Typed
 from gateway.call.door import Door, connected
+from gateway.call.film import CODEC, Film, write
+from gateway.call.line import Line
 from gateway.call.narrator import Narrator
 from gateway.call.recording import save
 from gateway.call.screen import JsonScreen, PersonScreen, Screen
 from gateway.protocols import native
 from gateway.terminal import DONE, FAILED, CommandFailed, output
+from pipeline.frames import INPUT_RATE_HZ
+
+Way: TypeAlias = Callable[[Film | None], AbstractAsyncContextManager[tuple[Line, str]]]
 
 SAVED_AS = (".wav", ".flac", ".ogg")
+FILM = ".mp4"
+LONGEST_TOKEN = 1_000
 CLIPS = Path("fixtures/audio")
 
 
@@ -30,18 +42,25 @@ def call(arguments: argparse.Namespace) -> int:
     """
     as_demo: bool = arguments.demo_barge_in
     path: Path | None = arguments.save or (demo.SAVED if as_demo else None)
-    _check_save(path)
-    turns = _demo(arguments.turns) if as_demo else _turns(arguments.turns)
-    door = Door(arguments.url, arguments.session, arguments.role, arguments.questions)
     audio = AudioFormat(arguments.encoding, arguments.rate)
+    if arguments.webrtc:
+        _check_webrtc(audio)
+    _check_save(path, webrtc=arguments.webrtc)
+    turns = _demo(arguments.turns) if as_demo else _turns(arguments.turns)
+    door = Door(
+        arguments.url, arguments.session, arguments.role, arguments.questions, arguments.trust
+    )
+    token = _token(arguments.token_file)
     screen = _screen(arguments)
+    way = _way(door, screen, webrtc=arguments.webrtc, token=token)
     saved: str | None = None
     held = Call(turns, audio, arguments.timeout, screen, keep=path is not None)
     try:
-        asyncio.run(_hold(door, held, screen))
-        if path is not None:
-            _save(held, path, screen, both=as_demo)
-            saved = str(path)
+        with Film() if path is not None and _is_film(path) else nullcontext() as film:
+            asyncio.run(_hold(door, held, way(film)))
+            if path is not None:
+                _save(held, path, screen, film, both=as_demo)
+                saved = str(path)
     finally:
         screen.close(held.summary() | {"saved": saved})
     if held.failure is not None:
@@ -57,9 +76,17 @@ def _screen(arguments: argparse.Namespace) -> Screen:
     return PersonScreen(output(), quiet=arguments.quiet)
 
 
-async def _hold(door: Door, held: "Call", screen: Screen) -> None:
-    async with connected(door, screen) as (socket, session_id):
-        await held.run(socket, session_id, door.hello(held.audio))
+async def _hold(door: Door, held: Call, way: AbstractAsyncContextManager[tuple[Line, str]]) -> None:
+    async with way as (line, session_id):
+        await held.run(line, session_id, door.hello(held.audio))
+
+
+def _way(door: Door, screen: Screen, *, webrtc: bool, token: str | None) -> Way:
+    if not webrtc:
+        return lambda film: connected(door, screen)
+    from gateway.call import whip  # it needs the extra
+
+    return lambda film: whip.connected(door, screen, token, film)
 
 
 # --- what is asked for -----------------------------------------------------------------------
@@ -98,24 +125,58 @@ def _hint() -> str:
     return f", such as {', '.join(clips)}" if clips else "; `parley call --help` has examples"
 
 
-def _check_save(path: Path | None) -> None:
+def _check_webrtc(audio: AudioFormat) -> None:
+    if find_spec("aiortc") is None:
+        raise CommandFailed("--webrtc needs aiortc: pip install 'parley-gateway[webrtc]'")
+    if audio != AudioFormat("pcm_s16le", INPUT_RATE_HZ):
+        raise CommandFailed("--rate and --encoding are for WebSocket; WebRTC speaks Opus")
+
+
+def _token(file: Path | None) -> str | None:
+    if file is None:
+        return None
+    try:
+        token = file.read_text(encoding="ascii")[:LONGEST_TOKEN].strip()
+    except (OSError, UnicodeDecodeError):
+        raise CommandFailed(f"--token-file {file}: cannot be read") from None
+    if not token:
+        raise CommandFailed(f"--token-file {file}: there is nothing in it")
+    return token
+
+
+def _is_film(path: Path) -> bool:
+    return path.suffix.lower() == FILM
+
+
+def _check_save(path: Path | None, *, webrtc: bool) -> None:
     if path is None:
         return
-    if path.suffix.lower() not in SAVED_AS:
-        raise CommandFailed(f"--save {path}: the name must end in {', '.join(SAVED_AS)}")
+    if _is_film(path) and not webrtc:
+        raise CommandFailed(f"--save {path}: pictures come over WebRTC; add --webrtc")
+    if path.suffix.lower() not in (*SAVED_AS, FILM):
+        names = ", ".join((*SAVED_AS, FILM) if webrtc else SAVED_AS)
+        raise CommandFailed(f"--save {path}: the name must end in {names}")
+    if _is_film(path) and CODEC not in codecs_available:
+        raise CommandFailed(f"--save {path}: this PyAV has no {CODEC}; .wav keeps the sound")
     folder = path.parent
     if path.is_dir() or not os.access(path if path.exists() else folder, os.W_OK):
         raise CommandFailed(f"--save {path}: cannot be written")
 
 
-def _save(held: Call, path: Path, screen: Screen, *, both: bool) -> None:
+def _save(held: Call, path: Path, screen: Screen, film: Film | None, *, both: bool) -> None:
     if held.person is None or held.interviewer is None:
         return
     sides = (held.person, held.interviewer) if both else (held.interviewer,)
     try:
-        save(path, held.audio, *sides)
-    except (OSError, soundfile.LibsndfileError) as error:
+        if film is not None:
+            write(path, held.audio, film, *sides)
+        else:
+            save(path, held.audio, *sides)
+    except (OSError, FFmpegError, soundfile.LibsndfileError) as error:
         raise CommandFailed(f"--save {path}: {error}", FAILED) from None
     duration_s = max(side.duration_s for side in sides)
     what = "both sides, you on the left" if both else "the interviewer's side of the call"
+    if film is not None and film.pictures:
+        width, height = film.size
+        what += f", with {film.pictures} pictures of {width}×{height}"
     screen.say(f"{path} has {what}, {duration_s:.1f} s.")

@@ -9,12 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from websockets.asyncio.client import ClientConnection
-from websockets.exceptions import ConnectionClosed
-
 from gateway.audio import AudioFormat
 from gateway.call.audio import Microphone, frames
 from gateway.call.dialogue import Dialogue
+from gateway.call.line import Line, LineClosed, Sound
 from gateway.call.recording import Recording
 from gateway.call.screen import Screen
 from gateway.protocols import native
@@ -89,11 +87,11 @@ class Call:
             "failure": self.failure,
         }
 
-    async def run(self, socket: ClientConnection, session_id: str, hello: dict[str, Any]) -> None:
+    async def run(self, line: Line, session_id: str, hello: dict[str, Any]) -> None:
         """Hold it. What went wrong is in `failure` afterwards."""
         self._session_id = session_id
-        listening = asyncio.create_task(self._listen(socket))
-        speaking = asyncio.create_task(self._speak(socket, hello))
+        listening = asyncio.create_task(self._listen(line))
+        speaking = asyncio.create_task(self._speak(line, hello))
         try:
             await asyncio.wait({listening, speaking}, return_when=asyncio.FIRST_COMPLETED)
             if speaking.done() and not listening.done() and self.failure is None:
@@ -108,17 +106,17 @@ class Call:
 
     # --- mouth -------------------------------------------------------------------------------
 
-    async def _speak(self, socket: ClientConnection, hello: dict[str, Any]) -> None:
+    async def _speak(self, line: Line, hello: dict[str, Any]) -> None:
         """Say everything; returns when it has been answered, or when `failure` is set."""
         try:
             async with asyncio.timeout(self._timeout_s):
-                await socket.send(json.dumps(hello))
+                await line.send(json.dumps(hello))
                 self._screen.status("waiting for the server…")
                 await self._ready.wait()
         except TimeoutError:
             self.failure = f"the server was not ready within {self._timeout_s} s"
             return
-        except ConnectionClosed:
+        except LineClosed:
             return  # `_listen` knows why
         clock = asyncio.get_running_loop().time
         microphone = Microphone(self.audio, self._began)
@@ -134,11 +132,11 @@ class Call:
                         self._dialogue.end(now)
                 elif self._finished(now):
                     self._leaving = True
-                    await socket.send('{"type":"bye"}')
+                    await line.send('{"type":"bye"}')
                     return
                 elif self._may_speak(now):
                     saying = True
-                    await self._say(self._turns[self._said], microphone, socket)
+                    await self._say(self._turns[self._said], microphone, line)
                 elif self._dialogue.overdue(now, self._timeout_s):
                     self.failure = self._unanswered()
                     return
@@ -147,10 +145,10 @@ class Call:
                 if speaking and self.person is not None:
                     self.person.add(frame, due)
                 async with asyncio.timeout(self._timeout_s):
-                    await socket.send(frame)
+                    await line.send(frame)
         except TimeoutError:
             self.failure = f"the server has taken no audio for {self._timeout_s} s"
-        except ConnectionClosed:
+        except LineClosed:
             return
 
     def _finished(self, now: float) -> bool:
@@ -173,9 +171,7 @@ class Call:
             self._said += 1
         return False
 
-    async def _say(
-        self, turn: Spoken | Typed, microphone: Microphone, socket: ClientConnection
-    ) -> None:
+    async def _say(self, turn: Spoken | Typed, microphone: Microphone, line: Line) -> None:
         self._said += 1
         match turn:
             case Spoken(name, pcm):
@@ -185,7 +181,7 @@ class Call:
                 microphone.say(frames(pcm, self.audio))
             case Typed(text):
                 self._dialogue.begin()
-                await socket.send(json.dumps({"type": "text", "text": text}))
+                await line.send(json.dumps({"type": "text", "text": text}))
 
     def _unanswered(self) -> str:
         if not self._said:
@@ -198,24 +194,30 @@ class Call:
 
     # --- ears --------------------------------------------------------------------------------
 
-    async def _listen(self, socket: ClientConnection) -> None:
+    async def _listen(self, line: Line) -> None:
         """Hear until the connection closes."""
         clock = asyncio.get_running_loop().time
-        try:
-            async for data in socket:
-                if isinstance(data, bytes):
-                    self._dialogue.hear(clock())
-                    if self.interviewer is not None:
-                        self.interviewer.add(data, clock())
-                    continue
-                try:
-                    self._note(json.loads(data), clock())
-                except (ValueError, LookupError, TypeError, RecursionError):
-                    self.failure = "the server sent something that is not Parley's protocol"
-                    return
-        except ConnectionClosed:
-            pass  # the close code says what it means
-        self._closed(socket.close_code, socket.close_reason)
+        async for data in line:
+            if not isinstance(data, str):
+                self._hear(data, clock())
+                continue
+            try:
+                self._note(json.loads(data), clock())
+            except (ValueError, LookupError, TypeError, RecursionError):
+                self.failure = "the server sent something that is not Parley's protocol"
+                return
+        self._closed(line.close_code, line.close_reason)
+
+    def _hear(self, data: bytes | Sound, now: float) -> None:
+        if isinstance(data, bytes):
+            self._dialogue.hear(now)
+            if self.interviewer is not None:
+                self.interviewer.add(data, now)
+            return
+        if data.audible:
+            self._dialogue.hear(now)
+        if self.interviewer is not None:
+            self.interviewer.place(data.pcm, data.at)
 
     def _note(self, message: Mapping[str, Any], now: float) -> None:
         self._dialogue.note(message, now)

@@ -1,15 +1,18 @@
 """The way into a server for `parley call`: a session over HTTP, then its WebSocket."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import ssl
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
 import httpx
-from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidHandshake, InvalidMessage, InvalidStatus
 
 from gateway.audio import AudioFormat
+from gateway.call.line import WebSocketLine
 from gateway.call.screen import Screen
 from gateway.protocols import native
 from gateway.sessions import SESSION_ID
@@ -24,7 +27,12 @@ class Door:
     """Where the server is and which interview is wanted there. Raises `CommandFailed`."""
 
     def __init__(
-        self, url: str, session_id: str | None, role: str | None, questions: int | None
+        self,
+        url: str,
+        session_id: str | None,
+        role: str | None,
+        questions: int | None,
+        trusted: Path | None = None,
     ) -> None:
         try:
             parts = urlsplit(url)
@@ -38,6 +46,9 @@ class Door:
         http = SCHEMES[parts.scheme]
         place = f"{parts.netloc}{parts.path.rstrip('/')}"
         self.session_id = session_id
+        self.host = parts.hostname or ""
+        self.trust = _trust(trusted)
+        """The certificates that a server's is checked against."""
         self._http = f"{http}://{place}"
         self._ws = f"{http.replace('http', 'ws')}://{place}"
         host = parts.netloc.rpartition("@")[2]
@@ -52,6 +63,9 @@ class Door:
 
     def websocket_url(self, session_id: str) -> str:
         return f"{self._ws}/ws/{quote(session_id, safe='')}"
+
+    def webrtc_url(self, session_id: str) -> str:
+        return f"{self._http}/webrtc/{quote(session_id, safe='')}"
 
     def request(self) -> dict[str, Any]:
         """The body that makes a session."""
@@ -76,14 +90,30 @@ class Door:
         return message
 
 
+def _trust(trusted: Path | None) -> ssl.SSLContext:
+    try:
+        context = ssl.create_default_context()
+        if trusted is not None:
+            context.load_verify_locations(trusted)
+    except OSError as error:  # what is in it is none, or there is no such file
+        reason = "is no certificate in PEM" if isinstance(error, ssl.SSLError) else error.strerror
+        raise CommandFailed(f"--trust {trusted}: {reason}") from None
+    return context
+
+
 @asynccontextmanager
-async def connected(door: Door, screen: Screen) -> AsyncIterator[tuple[ClientConnection, str]]:
+async def connected(door: Door, screen: Screen) -> AsyncIterator[tuple[WebSocketLine, str]]:
     """An open connection and its session's id. Raises `CommandFailed`."""
     screen.status(f"connecting to {door.shown}…")
-    session_id = door.session_id or await _new_session(door)
+    session_id = await session_of(door)
+    url = door.websocket_url(session_id)
     # Nothing on the way but the network: no proxy, and no compression of audio.
     connection = connect(
-        door.websocket_url(session_id), compression=None, open_timeout=CONNECT_S, proxy=None
+        url,
+        compression=None,
+        open_timeout=CONNECT_S,
+        proxy=None,
+        ssl=door.trust if url.startswith("wss:") else None,
     )
     try:
         socket = await connection
@@ -92,28 +122,43 @@ async def connected(door: Door, screen: Screen) -> AsyncIterator[tuple[ClientCon
     except InvalidStatus as error:
         raise CommandFailed(_refused(door, error)) from None
     except (InvalidHandshake, InvalidMessage):
-        raise _no_parley(door) from None
-    except OSError:
-        raise _nobody(door) from None
+        raise no_parley(door) from None
+    except OSError as error:
+        raise _nobody(door, error) from None
     async with socket:
-        yield socket, session_id
+        yield WebSocketLine(socket), session_id
 
 
-async def _new_session(door: Door) -> str:
-    try:
-        async with httpx.AsyncClient(trust_env=False, timeout=CONNECT_S) as client:
-            answer = await client.post(door.sessions_url, json=door.request())
+async def session_of(door: Door) -> str:
+    """The session that was named, or a new one. Raises `CommandFailed`."""
+    if door.session_id is not None:
+        return door.session_id
+    with told(door):
+        async with client(door) as http:
+            answer = await http.post(door.sessions_url, json=door.request())
             body = answer.json()
             if answer.status_code == 201:
                 return _session_id(body["session_id"])
             message = str(body.get("detail") or body["title"])
-    except httpx.ConnectError:
-        raise _nobody(door) from None
+    raise CommandFailed(f"the server made no session: {message}")
+
+
+def client(door: Door) -> httpx.AsyncClient:
+    """For requests to the server."""
+    return httpx.AsyncClient(trust_env=False, timeout=CONNECT_S, verify=door.trust)
+
+
+@contextmanager
+def told(door: Door) -> Iterator[None]:
+    """What goes wrong with a request, as `CommandFailed`."""
+    try:
+        yield
+    except httpx.ConnectError as error:
+        raise _nobody(door, error) from None
     except httpx.TimeoutException:
         raise _too_late(door) from None
     except (httpx.HTTPError, httpx.InvalidURL, ValueError, LookupError, TypeError):
-        raise _no_parley(door) from None
-    raise CommandFailed(f"the server made no session: {message}")
+        raise no_parley(door) from None
 
 
 def _session_id(value: object) -> str:
@@ -130,7 +175,16 @@ def _refused(door: Door, error: InvalidStatus) -> str:
     return f"{door.shown} refused the connection with HTTP {status}"
 
 
-def _nobody(door: Door) -> CommandFailed:
+def _nobody(door: Door, error: BaseException | None) -> CommandFailed:
+    while error is not None and not isinstance(error, ssl.SSLError):
+        error = error.__cause__ or error.__context__
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return CommandFailed(
+            f"the certificate of {door.shown} is not trusted ({error.verify_message});"
+            " --trust names a certificate that is"
+        )
+    if error is not None:
+        return CommandFailed(f"what answers at {door.shown} speaks no TLS")
     return CommandFailed(f"nothing answers at {door.shown}; start it with `parley serve`")
 
 
@@ -138,5 +192,6 @@ def _too_late(door: Door) -> CommandFailed:
     return CommandFailed(f"{door.shown} did not answer within {CONNECT_S:.0f} s")
 
 
-def _no_parley(door: Door) -> CommandFailed:
+def no_parley(door: Door) -> CommandFailed:
+    """Something else than Parley is there."""
     return CommandFailed(f"what answers at {door.shown} is no Parley")

@@ -65,8 +65,7 @@ class Narrator:
                 after = self._since_first_word(self._fell_silent)
                 self._line(
                     "Parley",
-                    f"pauses{after}, {_seconds(message['at_ms'])} into its reply;"
-                    f" {self._dropped_ms} ms sent ahead are cut",
+                    f"pauses{after}, {_seconds(message['at_ms'])} into its reply{self._cut()}",
                 )
             case "reply.resumed":
                 broke_off = (self._paused_at_ms or 0) > message["at_ms"]
@@ -101,13 +100,16 @@ class Narrator:
         else:
             self._line(
                 "Parley",
-                f"is interrupted{self._since_first_word(self._fell_silent)};"
-                f" {self._dropped_ms} ms sent ahead are cut",
+                f"is interrupted{self._since_first_word(self._fell_silent)}{self._cut()}",
             )
         heard, said = message["heard"], " ".join(self._reply)
         unheard = said.removeprefix(heard).strip()
         self._line("", f"heard, and so remembered: {_quoted(heard)}")
         self._line("", f"not heard, and so dropped: {_quoted(unheard)}")
+
+    def _cut(self) -> str:
+        """What had been sent ahead, as over a WebSocket."""
+        return f"; {self._dropped_ms} ms sent ahead are cut" if self._dropped_ms else ""
 
     def _since_first_word(self, at: float) -> str:
         """How long after the person's first word that was."""

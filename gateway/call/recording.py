@@ -29,7 +29,8 @@ class _Stretch:
 class Recording:
     """One side of a call: audio from when it came, silence between.
 
-    Audio that comes ahead of time is played after what came before it. At most
+    Audio that comes ahead of time is `add`ed, and played after what came before it; what says by
+    itself when it is heard is `place`d. A recording has the one or the other. At most
     `LONGEST_RECORDING_S` of it is kept. Position 0 is `start`, or the first audio.
     """
 
@@ -39,6 +40,7 @@ class Recording:
         self._stretches: list[_Stretch] = []
         self._kept = 0
         self._reply = 0  # samples of the present reply
+        self._placed = False
 
     def start(self, now: float) -> None:
         """The time line begins, in silence."""
@@ -68,13 +70,42 @@ class Recording:
         self._kept += len(pcm)
         self._reply += len(pcm)
 
+    def place(self, pcm: Samples, at: float) -> None:
+        """Audio that is heard at a time, after what was placed before; over its end, if need be.
+
+        Nothing is kept of what comes before `start`.
+        """
+        self._placed = True
+        if self._origin is None or not pcm.any():
+            return
+        start = self._played(at)
+        pcm = pcm[max(0, -start) :]
+        start = max(0, start)
+        if self._kept + len(pcm) > LONGEST_RECORDING_S * self._audio.rate_hz or not len(pcm):
+            return
+        if self._end - start > 0:
+            self._cut(min(self._end - start, self._stretches[-1].length))
+        if not self._stretches or start > self._end:
+            self._stretches.append(_Stretch(start, [], 0))
+        stretch = self._stretches[-1]
+        stretch.parts.append(pcm)
+        stretch.length += len(pcm)
+        self._kept += len(pcm)
+
     def clear(self, at_ms: int) -> int:
         """Drop the present reply from `at_ms` on; returns how many ms of it were dropped.
 
-        What comes of this reply afterwards is heard when it comes.
+        What comes of this reply afterwards is heard when it comes. What was placed has been heard.
         """
-        excess = dropped = max(0, self._reply - max(0, at_ms) * self._audio.rate_hz // 1000)
-        self._reply -= excess
+        if self._placed:
+            return 0
+        dropped = max(0, self._reply - max(0, at_ms) * self._audio.rate_hz // 1000)
+        self._reply -= dropped
+        self._cut(dropped)
+        return dropped * 1000 // self._audio.rate_hz
+
+    def _cut(self, excess: int) -> None:
+        """Drop so many of the last samples."""
         self._kept -= excess
         while excess:
             stretch = self._stretches[-1]
@@ -86,7 +117,11 @@ class Recording:
             excess -= cut
             if not stretch.parts:
                 self._stretches.pop()
-        return dropped * 1000 // self._audio.rate_hz
+
+    @property
+    def origin(self) -> float | None:
+        """The time of position 0, None before there is one."""
+        return self._origin
 
     @property
     def duration_s(self) -> float:

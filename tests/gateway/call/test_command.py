@@ -2,9 +2,14 @@
 
 import argparse
 import asyncio
+import json
+import re
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 
 from gateway.audio import AudioFormat
 from gateway.call.conversation import Spoken
@@ -61,7 +66,12 @@ def test_hello_names_the_interview_of_a_session_that_may_be_new() -> None:
 # --- other servers ---------------------------------------------------------------------------
 
 
-def answering(response: bytes, *words: str) -> tuple[int | str, list[bytes]]:
+Answering = Callable[[asyncio.StreamReader, asyncio.StreamWriter, bytes], Awaitable[None]]
+
+
+def answering(
+    response: bytes | Answering, *words: str, token_file: Path | None = None
+) -> tuple[int | str, list[bytes]]:
     """Run a call against a server that answers every connection with `response`."""
     from gateway.call import call
     from gateway.terminal import CommandFailed
@@ -70,7 +80,10 @@ def answering(response: bytes, *words: str) -> tuple[int | str, list[bytes]]:
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         requests.append(await reader.readuntil(b"\r\n\r\n"))
-        writer.write(response)
+        if isinstance(response, bytes):
+            writer.write(response)
+        else:
+            await response(reader, writer, requests[-1])
         await writer.drain()
         writer.close()
 
@@ -81,12 +94,15 @@ def answering(response: bytes, *words: str) -> tuple[int | str, list[bytes]]:
             options = argparse.Namespace(
                 turns=[("text", "hello")],
                 url=f"ws://127.0.0.1:{port}",
-                session="known" if "known" in words else None,
+                session="known" if words else None,
                 role=None,
                 questions=None,
                 rate=16_000,
                 encoding="pcm_s16le",
                 save=None,
+                webrtc="webrtc" in words,
+                token_file=token_file,
+                trust=None,
                 demo_barge_in=False,
                 timeout=5,
                 quiet=True,
@@ -147,6 +163,132 @@ def test_a_refused_websocket_says_why(response: bytes, message: str) -> None:
     outcome, requests = answering(response, "known")
     assert outcome == message
     assert requests[0].startswith(b"GET /ws/known HTTP/1.1\r\n")
+
+
+def problem(status: str, code: str, title: str) -> bytes:
+    body = {"title": title, "code": code}
+    return http(status, json.dumps(body).encode())
+
+
+@pytest.mark.parametrize(
+    ("response", "message"),
+    [
+        (
+            http("404 Not Found", b"{}"),
+            "ws://127.0.0.1:PORT knows no WebRTC; leave --webrtc out to call over WebSocket",
+        ),
+        (
+            problem("503 Service Unavailable", "webrtc_not_installed", "pip install x"),
+            "ws://127.0.0.1:PORT was installed without WebRTC: there, pip install x and start it"
+            " again; or leave --webrtc out to call over WebSocket",
+        ),
+        (
+            problem("503 Service Unavailable", "no_place", "all 100 places are taken"),
+            "the server takes no more calls now (all 100 places are taken); try again later",
+        ),
+        (
+            problem("401 Unauthorized", "token_required", "This wants a token"),
+            "the server wants a token: --token-file names a file that holds it",
+        ),
+        (
+            problem("422 Unprocessable Content", "unusable_offer", "no such thing"),
+            "the server refused the call: no such thing",
+        ),
+        (http("200 OK", b"v=0"), "what answers at ws://127.0.0.1:PORT is no Parley"),
+        (http("201 Created", b"v=0"), "what answers at ws://127.0.0.1:PORT is no Parley"),
+    ],
+)
+def test_a_server_without_webrtc_is_told_in_plain_words(response: bytes, message: str) -> None:
+    outcome, requests = answering(response, "webrtc")
+    assert outcome == message
+    assert requests[0].startswith(b"POST /webrtc/known HTTP/1.1\r\n")
+
+
+def test_the_token_goes_along_and_may_be_another(tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text("a-secret\n")
+    response = problem("401 Unauthorized", "token_required", "no")
+    outcome, requests = answering(response, "webrtc", token_file=file)
+    assert outcome == "the server wants another token: --token-file names a file that holds it"
+    assert b"\r\nauthorization: bearer a-secret\r\n" in requests[0].lower()
+
+
+def test_a_server_that_sends_no_media_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    from gateway.call import webrtc, whip
+
+    for module in (webrtc, whip):
+        monkeypatch.setattr(module, "CONNECT_S", 0.3)
+
+    async def deaf(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, head: bytes) -> None:
+        if not head.startswith(b"POST"):
+            writer.write(http("200 OK", b""))
+            return
+        length = int(re.findall(rb"content-length: (\d+)", head.lower())[0])
+        offer = (await reader.readexactly(length)).decode()
+        pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+        await pc.setRemoteDescription(RTCSessionDescription(offer, "offer"))
+        await pc.setLocalDescription(await pc.createAnswer())
+        answer = pc.localDescription.sdp
+        await pc.close()
+        answer = re.sub(r"(a=candidate:\S+ \d \S+ \d+) \S+", r"\1 127.0.0.77", answer)
+        body = answer.encode()
+        writer.write(
+            b"HTTP/1.1 201 Created\r\nlocation: /webrtc/known/x\r\n"
+            b"content-length: %d\r\nconnection: close\r\n\r\n%s" % (len(body), body)
+        )
+
+    outcome, requests = answering(deaf, "webrtc")
+    assert outcome == (
+        "ws://127.0.0.1:PORT answered, but no media came over UDP within 0 s. It offered"
+        " 127.0.0.77: where that cannot be reached from here, set PARLEY_WEBRTC_ADDRESSES there"
+        " (docs/webrtc.md) and let UDP through; or leave --webrtc out to call over WebSocket"
+    )
+    assert requests[-1].startswith(b"DELETE /webrtc/known/x HTTP/1.1\r\n")
+
+
+def refused(**given: Any) -> str:
+    from gateway.call import call
+    from gateway.terminal import CommandFailed
+
+    usual = {"turns": [("text", "hello")], "url": "ws://127.0.0.1:1", "session": None, "role": None}
+    usual |= {
+        "questions": None,
+        "rate": 16_000,
+        "encoding": "pcm_s16le",
+        "save": None,
+        "webrtc": False,
+    }
+    usual |= {
+        "token_file": None,
+        "trust": None,
+        "demo_barge_in": False,
+        "timeout": 5,
+        "quiet": True,
+    }
+    with pytest.raises(CommandFailed) as caught:
+        call(argparse.Namespace(json=False, **(usual | given)))
+    return str(caught.value.message)
+
+
+def test_what_cannot_be_meant_is_refused_before_anything_is_done(tmp_path: Path) -> None:
+    film, empty = tmp_path / "x.mp4", tmp_path / "empty"
+    empty.touch()
+    assert refused(save=film) == f"--save {film}: pictures come over WebRTC; add --webrtc"
+    assert refused(webrtc=True, rate=8_000) == (
+        "--rate and --encoding are for WebSocket; WebRTC speaks Opus"
+    )
+    assert refused(webrtc=True, save=Path("x.avi")) == (
+        "--save x.avi: the name must end in .wav, .flac, .ogg, .mp4"
+    )
+    assert refused(token_file=empty) == f"--token-file {empty}: there is nothing in it"
+    assert refused(token_file=film) == f"--token-file {film}: cannot be read"
+    assert refused(trust=film) == f"--trust {film}: No such file or directory"
+    assert refused(trust=empty) == f"--trust {empty}: is no certificate in PEM"
+
+
+def test_who_lacks_the_extra_is_told_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.call.command.find_spec", lambda name: None)
+    assert refused(webrtc=True) == "--webrtc needs aiortc: pip install 'parley-gateway[webrtc]'"
 
 
 def test_a_file_is_named_by_its_last_part(tmp_path: Path) -> None:

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from websockets.exceptions import ConnectionClosedError
 
 from gateway.audio import AudioFormat
 from gateway.call.conversation import Call, Spoken, Typed
+from gateway.call.line import LineClosed, Sound
 from pipeline.testing import run_virtual
 
 HELLO = {"type": "hello", "version": 1}
@@ -57,16 +57,16 @@ class Server:
         self._answers = answers
         self._questions = questions
         self._opening = opening
-        self._outbox: asyncio.Queue[str | bytes | None] = asyncio.Queue()
+        self._outbox: asyncio.Queue[str | bytes | Sound | None] = asyncio.Queue()
         self._turn = 0
         self._spoken = False
         self._silent_frames = 0
 
-    # --- what a client connection has --------------------------------------------------------
+    # --- what a line has -------------------------------------------------------------------
 
     async def send(self, data: str | bytes) -> None:
         if self.close_code is not None:
-            raise ConnectionClosedError(None, None)
+            raise LineClosed
         if isinstance(data, bytes):
             self._hear(data)
             return
@@ -83,15 +83,16 @@ class Server:
             case "bye":
                 self.close(1000)
 
-    async def __aiter__(self) -> AsyncIterator[str | bytes]:
+    async def __aiter__(self) -> AsyncIterator[str | bytes | Sound]:
         while (data := await self._outbox.get()) is not None:
             yield data
 
     # --- what the server does ----------------------------------------------------------------
 
-    def push(self, *messages: dict[str, Any] | bytes) -> None:
+    def push(self, *messages: dict[str, Any] | bytes | Sound) -> None:
         for message in messages:
-            self._outbox.put_nowait(message if isinstance(message, bytes) else json.dumps(message))
+            ready = isinstance(message, bytes | Sound)
+            self._outbox.put_nowait(message if ready else json.dumps(message))
 
     def close(self, code: int, reason: str = "") -> None:
         self.close_code, self.close_reason = code, reason
@@ -237,6 +238,31 @@ def test_the_replies_are_kept_and_a_clear_cuts_them() -> None:
     assert call.interviewer.duration_s == pytest.approx(0.6, abs=0.05)
     assert np.count_nonzero(call.interviewer.samples(0, 16_000)) == 800
     assert screen.dropped_ms == [150]
+
+
+def test_sound_that_is_heard_at_once_is_not_cut_and_silence_is_no_reply() -> None:
+    server = Server()
+    server.push(
+        READY,
+        {"type": "reply.started", "turn": 0},
+        Sound(LOUD[:3200], 0.2, audible=True),
+        {"type": "clear", "turn": 0, "at_ms": 0},
+    )
+    call, screen = held(server, [Typed("one")], keep=True)
+    assert call.interviewer is not None
+    assert np.flatnonzero(call.interviewer.samples(0, 16_000))[[0, -1]].tolist() == [3200, 6399]
+    assert screen.dropped_ms == [0]
+
+
+def test_silence_that_comes_is_no_answer() -> None:
+    class Silent(Server):
+        async def send(self, data: str | bytes) -> None:
+            await super().send(data)
+            if isinstance(data, bytes):
+                self.push(Sound(LOUD[:320] // 1000, 0.0, audible=False))
+
+    call, _ = held(Silent(answers=False), [Spoken("one.wav", LOUD)])
+    assert call.failure == "one.wav was not answered within 5 s"
 
 
 def test_the_persons_side_lies_where_it_was_spoken() -> None:

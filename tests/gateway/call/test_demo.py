@@ -345,7 +345,7 @@ def test_a_reply_that_somebody_else_ended_is_told_without_a_first_word() -> None
     )
     assert lines == [
         "Parley  begins to speak",
-        "Parley  is interrupted; 0 ms sent ahead are cut",
+        "Parley  is interrupted",
         "heard, and so remembered: nothing",
         "not heard, and so dropped: nothing",
     ]

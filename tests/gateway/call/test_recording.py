@@ -109,12 +109,47 @@ def test_a_clear_touches_nothing_but_the_present_reply(
     assert saved(recording, tmp_path) == list(range(1, 161 + 16 * (20 - dropped_ms)))
 
 
+def test_what_is_placed_lies_where_it_is_heard(tmp_path: Path) -> None:
+    recording = Recording(PCM)
+    recording.place(np.arange(1, 321, dtype=np.int16), 9.0)  # before the beginning
+    recording.start(10.0)
+    recording.place(np.arange(1, 321, dtype=np.int16), 9.99)
+    recording.place(np.arange(321, 641, dtype=np.int16), 10.01)
+    recording.place(np.zeros(320, np.int16), 10.03)
+    recording.place(np.arange(1, 17, dtype=np.int16), 10.031)
+    expected = [*range(161, 641), *[0] * 16, *range(1, 17)]
+    assert saved(recording, tmp_path) == expected
+
+
+def test_what_is_placed_takes_the_place_of_what_was_there(tmp_path: Path) -> None:
+    recording = Recording(PCM)
+    recording.start(10.0)
+    recording.place(np.full(320, 1, np.int16), 10.0)
+    recording.place(np.full(320, 2, np.int16), 10.015)
+    assert saved(recording, tmp_path) == [*[1] * 240, *[2] * 320]
+
+
+def test_what_is_placed_has_been_heard_and_is_not_cleared(tmp_path: Path) -> None:
+    recording = Recording(PCM)
+    recording.start(10.0)
+    recording.reply()
+    recording.place(np.full(320, 1, np.int16), 10.0)
+    recording.resume(at_ms=500)
+    assert recording.clear(at_ms=0) == 0
+    assert saved(recording, tmp_path) == [1] * 320
+
+
 def test_a_recording_keeps_an_hour_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gateway.call.recording.LONGEST_RECORDING_S", 1)
     recording = Recording(PCM)
     for second in range(3):
         recording.add(ramp(0, 16_000), now=float(second))
     assert recording.duration_s == 1.0
+    placed = Recording(PCM)
+    placed.start(0.0)
+    for second in range(3):
+        placed.place(np.full(16_000, 7, np.int16), float(second))
+    assert placed.duration_s == 1.0
 
 
 def test_two_sides_are_two_channels_on_one_time_line(tmp_path: Path) -> None:
