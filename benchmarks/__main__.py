@@ -1,6 +1,6 @@
 """Measure Parley on this machine.
 
-    python -m benchmarks                  all of it, about twelve minutes
+    python -m benchmarks                  all of it, about eighteen minutes
     python -m benchmarks load             many callers at once
     python -m benchmarks load --sessions 200 --save
 
@@ -13,6 +13,7 @@
   whisper   one caller, a Whisper of the size of "tiny", captions on: the wait for the answer
             when it is prepared in the first silence, and when it is not
   rest      32 connections, the server on one core: requests a second and how long each takes
+  webrtc    WebRTC peers, the server on one core: CPU of each, beside aiortc as it comes
 
 Each but endpointing starts a gateway of its own on a free port. A figure with a limit must
 hold: the exit code is 1 where one does not, 2 where the load client was too late or too busy for
@@ -34,10 +35,11 @@ from benchmarks.rest import rest
 from benchmarks.result import Result
 from benchmarks.runs import OnProgress, RunFailed
 from benchmarks.server import ServerFailed
+from benchmarks.webrtc import webrtc
 from benchmarks.whisper import whisper
 
 LOG_WIDTH = 110
-NAMES = ("latency", "offline", "load", "wer", "endpointing", "whisper", "rest")
+NAMES = ("latency", "offline", "load", "wer", "endpointing", "whisper", "rest", "webrtc")
 
 
 def _arguments() -> argparse.Namespace:
@@ -56,6 +58,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--sessions", type=int, default=100, help="callers at once in the load run (default: 100)"
     )
+    parser.add_argument(
+        "--quick", action="store_true", help="one short round in the webrtc run, to try it"
+    )
     parser.add_argument("--save", action="store_true", help="keep the results")
     arguments = parser.parse_args()
     if arguments.sessions < 1:
@@ -63,7 +68,7 @@ def _arguments() -> argparse.Namespace:
     return arguments
 
 
-def _measure(name: str, sessions: int, console: Console) -> Result:
+def _measure(name: str, sessions: int, quick: bool, console: Console) -> Result:
     measure: dict[str, Callable[[OnProgress], Result]] = {
         "latency": runs.latency,
         "offline": runs.offline,
@@ -72,6 +77,7 @@ def _measure(name: str, sessions: int, console: Console) -> Result:
         "endpointing": endpointing,
         "whisper": whisper,
         "rest": rest,
+        "webrtc": lambda on_progress: webrtc(on_progress, quick=quick),
     }
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     # Drawn seldom: the terminal's work is done on the load client's core.
@@ -92,7 +98,7 @@ def main() -> int:
     code = 0
     for name in NAMES if arguments.run == "all" else (arguments.run,):
         try:
-            result = _measure(name, arguments.sessions, console)
+            result = _measure(name, arguments.sessions, arguments.quick, console)
         except (RunFailed, ServerFailed, CallEnded, OSError) as error:
             console.print(f"{name}: {error}", style="bold red", markup=False)
             code = 1

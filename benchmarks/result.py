@@ -26,6 +26,8 @@ STYLES: dict[Verdict, str] = {
     "info": "",
 }
 PACKAGES = (
+    "aioice",
+    "aiortc",
     "av",
     "numpy",
     "onnxruntime",

@@ -5,7 +5,8 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,9 +57,25 @@ def cores() -> tuple[int, int]:
     return usable[0], usable[-1]
 
 
+def told_by(module: str, *arguments: str) -> Generator[tuple[str, dict[str, Any]], None, None]:
+    """What a client of its own process tells, each event with its fields, until it ends.
+
+    Closing the generator ends the client.
+    """
+    command = [sys.executable, "-m", module, *arguments]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            for line in process.stdout:
+                told = json.loads(line)
+                yield told.pop("event"), told
+        finally:
+            process.terminate()
+
+
 def run_load(server: Server, plan: Plan, on_progress: OnProgress) -> Measured:
     """Let a load client of its own process call the server. Raises `RunFailed`."""
-    arguments = [sys.executable, "-m", "benchmarks.load", "--core", str(cores()[1])]
+    arguments = ["--core", str(cores()[1])]
     for name, value in vars_of(plan).items():
         if value is True:
             arguments.append(f"--{name}")
@@ -69,23 +86,18 @@ def run_load(server: Server, plan: Plan, on_progress: OnProgress) -> Measured:
     before = after = server.cpu()
     full_mb = empty_mb
     report: dict[str, Any] | None = None
-    with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        try:
-            for line in process.stdout:
-                told = json.loads(line)
-                match told.pop("event"):
-                    case "steady":
-                        before = server.cpu()
-                    case "progress":
-                        on_progress(told["elapsed_s" if plan.seconds else "answered"], goal)
-                    case "over":
-                        after = server.cpu()
-                        full_mb = server.memory_mb()
-                    case "report":
-                        report = told
-        finally:
-            process.terminate()
+    with closing(told_by("benchmarks.load", *arguments)) as events:
+        for event, told in events:
+            match event:
+                case "steady":
+                    before = server.cpu()
+                case "progress":
+                    on_progress(told["elapsed_s" if plan.seconds else "answered"], goal)
+                case "over":
+                    after = server.cpu()
+                    full_mb = server.memory_mb()
+                case "report":
+                    report = told
     if report is None:
         raise RunFailed("the load client broke off")
     on_progress(goal, goal)

@@ -23,6 +23,15 @@ SPARE_SESSIONS = 20
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
+Kind = Literal["fakes", "offline", "endless", "stock"]
+
+PROGRAMS: dict[Kind, tuple[str, ...]] = {
+    "fakes": ("benchmarks.scripted",),
+    "offline": ("gateway.cli", "serve"),
+    "endless": ("benchmarks.webrtc_gateway",),
+    "stock": ("benchmarks.webrtc_stock",),
+}
+
 
 class ServerFailed(Exception):
     """The gateway did not start; the text has the last lines that it wrote."""
@@ -48,22 +57,23 @@ class Server:
     """A gateway that serves within a `with` block, on `core` alone if one is given.
 
     `fakes`: real voice detection, scripted stages behind it (`benchmarks.scripted`); `offline`:
-    `parley serve` with what answers on a machine without a network. `environment` has further
-    settings. Ended by its process id.
+    `parley serve` with what answers on a machine without a network; `endless`: one that never stops
+    talking; `stock`: no gateway, but aiortc alone. `arguments` follow on the command line,
+    `environment` has further settings. Ended by its process id.
 
     Raises `ServerFailed` on entering when it does not become ready.
     """
 
     def __init__(
         self,
-        stages: Literal["fakes", "offline"],
-        *,
+        kind: Kind,
+        *arguments: str,
         core: int | None = None,
         sessions: int = 1,
         environment: Mapping[str, str] | None = None,
     ) -> None:
         self._environment = environment or {}
-        self._stages = stages
+        self._command = [sys.executable, "-m", *PROGRAMS[kind], *arguments]
         self._core = core
         self._sessions = sessions
         self._port = _free_port()
@@ -76,15 +86,16 @@ class Server:
         return f"ws://127.0.0.1:{self._port}/ws"
 
     @property
+    def url(self) -> str:
+        """Of its HTTP."""
+        return f"http://127.0.0.1:{self._port}"
+
+    @property
     def pid(self) -> int:
         assert self._process is not None
         return self._process.pid
 
     def __enter__(self) -> "Server":
-        if self._stages == "fakes":
-            command = [sys.executable, "-m", "benchmarks.scripted"]
-        else:
-            command = [sys.executable, "-m", "gateway.cli", "serve"]
         environment = {
             **os.environ,
             "PARLEY_HOST": "127.0.0.1",
@@ -97,7 +108,11 @@ class Server:
         log = Path(self._folder.name, "server.log")
         with log.open("wb") as output:
             self._process = subprocess.Popen(
-                command, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+                self._command,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
             )
         if self._core is not None:
             # Threads that it starts from now on stay on this core; its imports take longer.
@@ -120,7 +135,7 @@ class Server:
     def _wait_until_ready(self, log: Path) -> None:
         assert self._process is not None
         deadline = time.monotonic() + START_TIMEOUT_S
-        url = f"http://127.0.0.1:{self._port}/health/ready"
+        url = f"{self.url}/health/ready"
         while self._process.poll() is None and time.monotonic() < deadline:
             try:
                 if httpx.get(url, timeout=2.0, trust_env=False).status_code == 200:
@@ -145,7 +160,7 @@ class Server:
 
     def providers(self) -> dict[str, str]:
         """Which provider fills each slot, as `/health` tells it."""
-        health = httpx.get(f"http://127.0.0.1:{self._port}/health", timeout=5.0, trust_env=False)
+        health = httpx.get(f"{self.url}/health", timeout=5.0, trust_env=False)
         return {stage["slot"]: stage["provider"] for stage in health.json()["stages"]}
 
     def cpu(self) -> Cpu:
