@@ -39,6 +39,7 @@ def test_every_message_of_the_server_is_documented() -> None:
     sources = [
         (ROOT / "gateway/protocols/native.py").read_text(),
         (ROOT / "gateway/transports/websocket.py").read_text(),
+        (ROOT / "gateway/transports/webrtc/peer.py").read_text(),
         (ROOT / "gateway/interviewer.py").read_text(),
     ]
     sent = {
@@ -46,7 +47,7 @@ def test_every_message_of_the_server_is_documented() -> None:
         for source in sources
         for name in (
             *re.findall(r'return "([\w.]+)", ', source),
-            *re.findall(r'(?:self\._message|self\._notify)\("([\w.]+)"', source),
+            *re.findall(r'(?:self\._message|self\._notify|\.tell)\("([\w.]+)"', source),
         )
     }
     assert first_cells(section("From the server")) == sent
