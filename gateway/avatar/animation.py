@@ -187,6 +187,10 @@ class Animation:
         """All pictures of the face while it says nothing, with their times; see `Loops`."""
         return await self._loops.pictures(self._face, self._size, mood)
 
+    def reject_silence(self, mood: AvatarMood) -> None:
+        """Those pictures cannot be shown; they are asked for again later."""
+        self._loops.reject(self._face, self._size, mood)
+
     # --- the work ----------------------------------------------------------------------------
 
     @asynccontextmanager

@@ -80,6 +80,12 @@ class Loops:
                 await asyncio.wait([making])
         return [(frame.at_ms or 0, frame.data) for frame in self._made.get(key, ())]
 
+    def reject(self, face: str, size: int, mood: AvatarMood) -> None:
+        """A loop cannot be shown: it counts for none, and the server is asked again later."""
+        key = face, size, mood
+        if self._made.pop(key, None) is not None:
+            self._failed[key] = asyncio.get_running_loop().time() + RETRY_S
+
     def _want(self, key: Key, now: float) -> None:
         if key not in self._making and now >= self._failed.get(key, 0.0):
             self._making[key] = asyncio.get_running_loop().create_task(self._make(key))

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from math import inf
 
-from gateway.protocols.native import Input
+from gateway.protocols.native import Input, Text
 
 AHEAD_MS = 500.0
 """How far the fed audio may run ahead of real time; a detector's ring holds more than that."""
@@ -28,7 +28,7 @@ WAITING_BYTES = 1024 * 1024
 
 WAITING_MS = 120_000.0
 MOST_WAITING = 6_000
-"""How much of small packets may wait."""
+"""How many small packets, and messages between them, may wait."""
 
 RESOLUTION_S = 0.001
 """What is due within this is fed on now: timers fire a little early by the loop's clock, which
@@ -86,20 +86,15 @@ class Inlet:
         if not self._waiting and now >= self.due:
             self._pass(data, duration_ms, now)
             return
-        self._waiting_bytes += len(data)
-        self._waiting_ms += duration_ms
-        if (
-            self._waiting_bytes > WAITING_BYTES
-            or self._waiting_ms > WAITING_MS
-            or len(self._waiting) >= MOST_WAITING
-        ):
-            raise Flooded("audio comes faster than it is spoken")
-        self._waiting.append((data, duration_ms))
+        self._wait((data, duration_ms), len(data), duration_ms)
 
     def follow(self, message: Input) -> None:
-        """A message came that means what it says only after the audio before it."""
+        """A message came that means what it says only after the audio before it.
+
+        Raises `Flooded` when too much waits.
+        """
         if self._waiting:
-            self._waiting.append(message)
+            self._wait(message, _length(message), 0.0)
         else:
             self._obey(message)
 
@@ -112,6 +107,7 @@ class Inlet:
                 self._waiting_ms -= item[1]
                 self._pass(*item, now)
             else:
+                self._waiting_bytes -= _length(item)
                 self._obey(item)
 
     def rest(self) -> Iterator[bytes]:
@@ -120,6 +116,17 @@ class Inlet:
             item = self._waiting.popleft()
             if isinstance(item, tuple):
                 yield item[0]
+
+    def _wait(self, item: tuple[bytes, float] | Input, length: int, duration_ms: float) -> None:
+        self._waiting_bytes += length
+        self._waiting_ms += duration_ms
+        if (
+            self._waiting_bytes > WAITING_BYTES
+            or self._waiting_ms > WAITING_MS
+            or len(self._waiting) >= MOST_WAITING
+        ):
+            raise Flooded("audio comes faster than it is spoken")
+        self._waiting.append(item)
 
     def _pass(self, data: bytes, duration_ms: float, now: float) -> None:
         duration_s = duration_ms / 1000
@@ -132,3 +139,8 @@ class Inlet:
         self._overdue_s -= sooner_s
         self._fed_until += duration_s - sooner_s
         self._feed(data)
+
+
+def _length(message: Input) -> int:
+    """What it takes up of `WAITING_BYTES`; only a text is of any length."""
+    return len(message.text) if isinstance(message, Text) else 0

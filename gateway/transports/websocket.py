@@ -147,7 +147,7 @@ class Connection:
         self._session: Session | None = None
         self._portrait: Portrait | None = None
         self._early: deque[bytes | native.Input] = deque()  # bounded by the inlet's counting
-        self._spoke = asyncio.Event()  # the client's first message is here
+        self._spoke = asyncio.Event()  # the client's first message is here, or waited for no more
         self._leaving = asyncio.Event()
         self._close = (native.CLOSE_FINISHED, "")
         self._errors = 0
@@ -212,7 +212,7 @@ class Connection:
             async with asyncio.timeout(READY_AFTER_S):
                 await self._spoke.wait()
         except TimeoutError:
-            pass
+            self._spoke.set()  # what was not said by now holds as the defaults say
         if self._leaving.is_set():
             return
         hello = self._hello
@@ -241,7 +241,6 @@ class Connection:
                 }
                 self._message("ready", ready)
                 self._greet(hello)
-                self._spoke.set()
                 # Once `run` has begun, deliver what came before the session stood.
                 self._loop.call_soon(self._join, session)
                 await session.run()

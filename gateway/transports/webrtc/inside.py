@@ -16,6 +16,13 @@ from aiortc import RTCDtlsTransport, clock
 from aiortc.rtcdtlstransport import State
 from aiortc.rtp import is_rtcp
 
+LONGEST = 1500
+"""Bytes of a datagram, as many as libsrtp's buffer and an Ethernet packet hold. Longer ones raise
+what ends aiortc's transport, and anybody can send them."""
+
+MOST_SSRCS = 16
+"""aiortc keeps statistics of each for ever, and cannot report on more than 255."""
+
 
 def at_once(coroutine: Coroutine[Any, Any, None]) -> None:
     """Run a coroutine that does not wait. Raises what it raises, `RuntimeError` where it waits."""
@@ -28,19 +35,27 @@ def at_once(coroutine: Coroutine[Any, Any, None]) -> None:
 
 
 def receive_at_once(transport: RTCDtlsTransport) -> None:
-    """Let RTP that comes be handled as it comes, once the transport is connected.
+    """Let RTP that comes be handled as it comes, while the transport is connected.
 
-    All else, and all that comes before and after, goes the usual way. Decryption, counting,
-    parsing and routing remain aiortc's. Harmless a second time.
+    RTP that comes before or after is dropped, as are datagrams of a size that aiortc does not
+    bear and more sources than `MOST_SSRCS`; all else goes the usual way. Decryption, counting,
+    parsing and routing remain aiortc's. Idempotent; best before the handshake.
     """
     dtls: Any = transport
     connection = dtls.transport._connection
+    if getattr(connection, "_at_once", False):
+        return
+    connection._at_once = True
     usual = connection.data_received
+    ssrcs: set[bytes] = set()
 
     def came(data: bytes, component: int) -> None:
-        rtp = 127 < data[0] < 192 and not is_rtcp(data)  # RFC 7983
-        if not rtp or dtls._state is not State.CONNECTED:
+        if not 0 < len(data) <= LONGEST:
+            return
+        if not 127 < data[0] < 192 or is_rtcp(data):  # RFC 7983
             usual(data, component)
+            return
+        if dtls._state is not State.CONNECTED:
             return
         dtls._RTCDtlsTransport__rx_bytes += len(data)
         dtls._RTCDtlsTransport__rx_packets += 1
@@ -48,6 +63,11 @@ def receive_at_once(transport: RTCDtlsTransport) -> None:
             packet = dtls._rx_srtp.unprotect(data)
         except pylibsrtp.Error:
             return  # forged, or a repetition
+        ssrc = packet[8:12]
+        if ssrc not in ssrcs:
+            if len(ssrcs) >= MOST_SSRCS:
+                return
+            ssrcs.add(ssrc)
         at_once(dtls._handle_rtp_data(packet, arrival_time_ms=clock.current_ms()))
 
     connection.data_received = came

@@ -33,7 +33,8 @@ MOST_HELD = 64
 
 MOST_REMEMBERED = 64
 FURTHEST = 3_000
-"""Sequence numbers; a packet further away belongs to another stream (RFC 3550, appendix A.1)."""
+"""Sequence numbers; two packets in sequence that are further away begin another stream, and one
+alone is left out (RFC 3550, appendix A.1)."""
 
 FILL_AFTER_S = 0.2
 """Silence is given out after so long without a packet: longer than networks usually stall."""
@@ -41,6 +42,10 @@ FILL_AFTER_S = 0.2
 FILL_EVERY_S = 0.04
 LONGEST_GAP = CLOCK_HZ
 """Samples of one gap that are told; a timestamp that jumps further is no measure of time."""
+
+MOST_AHEAD = 2 * CLOCK_HZ
+"""Samples of silence that a stall is made up for with. More of it was a pause rather than a stall:
+a sender whose RTP clock stood still meanwhile owes none of it."""
 
 RESOLUTION_S = 0.001
 """Of timers."""
@@ -99,6 +104,7 @@ class Jitter:
         self._ssrc = -1
         self._next: int | None = None  # the sequence number that follows, unwrapped
         self._timestamp = 0  # the one that follows, wrapped
+        self._elsewhere = -1  # what would follow the last packet from far away
         self._held: dict[int, tuple[Packet, float]] = {}  # and when they came
         self._gap_at = 0.0  # when the packet behind the gap came
         self._skipped: OrderedDict[int, None] = OrderedDict()  # sequence numbers that were given up
@@ -143,7 +149,10 @@ class Jitter:
             return self._begin(packet, now)
         delta = (packet.sequence - self._next + 0x8000 & 0xFFFF) - 0x8000
         if abs(delta) > FURTHEST:
-            return self._begin(packet, now)
+            if packet.sequence == self._elsewhere:
+                return self._begin(packet, now)
+            self._elsewhere = packet.sequence + 1 & 0xFFFF
+            return []
         sequence = self._next + delta
         if delta < 0:
             self._too_late(sequence, now)
@@ -187,6 +196,7 @@ class Jitter:
     def _begin(self, packet: Packet, now: float) -> list[Item]:
         self._ssrc = packet.ssrc
         self._next = packet.sequence
+        self._elsewhere = -1
         self._timestamp = packet.timestamp
         self._held = {packet.sequence: (packet, now)}
         self._skipped.clear()
@@ -242,6 +252,7 @@ class Jitter:
         if self._held:
             self._gap_at = min(came for _, came in self._held.values())
         # Silence that went ahead of packets that came after all is as much of the next stall.
+        self._given = min(self._given, MOST_AHEAD)
         self._covered = now + self._given / CLOCK_HZ
         self._filling = False
         return items

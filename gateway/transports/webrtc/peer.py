@@ -6,13 +6,14 @@ Everything that the peer starts ends with `run`: its tasks, timers, sockets and 
 import asyncio
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 from aiortc import (
     RTCConfiguration,
     RTCDataChannel,
+    RTCDtlsTransport,
     RTCIceServer,
     RTCPeerConnection,
     RTCRtpSender,
@@ -27,6 +28,7 @@ from gateway.audio import LONGEST_MESSAGE_MS, AudioFormat
 from gateway.engine import Engine
 from gateway.protocols.native import Hello, ProtocolError
 from gateway.transports.webrtc.addresses import Addresses, IceServer, with_public
+from gateway.transports.webrtc.inside import receive_at_once
 from gateway.transports.webrtc.jitter import CLOCK_HZ
 from gateway.transports.webrtc.offers import MOST_CANDIDATES, Offer, OfferError, screen, trickled
 from gateway.transports.webrtc.opus import SEND_RATE_HZ
@@ -65,6 +67,11 @@ MOST_BUFFERED_BYTES = 1024 * 1024
 """A peer that leaves so much of the data channel unread is dropped."""
 
 LONGEST_MESSAGE_CHARS = 64 * 1024
+
+MOST_FRAGMENTS = 1024
+MOST_STREAMS = 64
+"""Of the data channel: so much may wait for what is missing of it. As many fragments of 1200 bytes
+are what aiortc's window holds; small ones would cost far more than their bytes."""
 
 
 class Peer:
@@ -124,6 +131,9 @@ class Peer:
     def _prepare(self) -> None:
         if self._pc.sctp is not None:
             _end_quietly(self._pc.sctp, "_transmit", ConnectionError, SSL.Error)
+            _keep_window(self._pc.sctp, self._overrun)
+        for transport in self._transports():
+            receive_at_once(transport)
         opus = [
             codec
             for codec in RTCRtpSender.getCapabilities("audio").codecs
@@ -136,7 +146,7 @@ class Peer:
             transceiver.setCodecPreferences(opus)
             inside._codecs = [c for c in inside._codecs if c.mimeType.lower() == "audio/opus"]
             transceiver.direction = "sendrecv"
-            self._transmission = Transmission(transceiver.sender, self._began)
+            self._transmission = Transmission(transceiver.sender, self._began, self.hang_up)
             self._reception = Reception(transceiver.receiver, self._hear)
         for transceiver in self._pc.getTransceivers():
             if transceiver.kind == "video":
@@ -271,6 +281,27 @@ class Peer:
                 await self._pc.close()
         except TimeoutError:
             logger.error("session %s: the connection does not close", self.session_id)
+            await self._tear()
+
+    async def _tear(self) -> None:
+        """Stop each part by itself: one of them hangs, and the sockets shall go nevertheless."""
+        transceivers, transports = self._pc.getTransceivers(), self._transports()
+        stops = [part.stop() for t in transceivers for part in (t.sender, t.receiver)]
+        if self._pc.sctp is not None:
+            stops.append(self._pc.sctp.stop())
+        stops += [stop() for dtls in transports for stop in (dtls.stop, dtls.transport.stop)]
+        try:
+            async with asyncio.timeout(CLOSE_S):
+                await asyncio.gather(*stops, return_exceptions=True)
+        except TimeoutError:
+            pass
+
+    def _transports(self) -> list[RTCDtlsTransport]:
+        """Of audio, video and the channel: one, where they are bundled."""
+        found = [transceiver.receiver.transport for transceiver in self._pc.getTransceivers()]
+        if self._pc.sctp is not None:
+            found.append(self._pc.sctp.transport)
+        return list(dict.fromkeys(found))
 
     # --- from the peer -----------------------------------------------------------------------
 
@@ -287,18 +318,22 @@ class Peer:
     def _told(self, message: str | bytes) -> None:
         if isinstance(message, bytes):
             message = "audio does not travel on the data channel"  # and that is not JSON
-        if self._receiver is None:
+        if len(message) > LONGEST_MESSAGE_CHARS:
+            logger.info("session %s: a message is too long", self.session_id)
+            self.hang_up()
+        elif self._receiver is None:
             self._early.append(message)
         else:
             self._tell(self._receiver, message)
 
     def _tell(self, receiver: Receiver, message: str) -> None:
-        if len(message) > LONGEST_MESSAGE_CHARS:
-            logger.info("session %s: a message is too long", self.session_id)
-            self.hang_up()
-        else:
-            self._heard_from = 0.0
-            receiver.on_text(message.encode(errors="replace"))
+        self._heard_from = 0.0
+        receiver.on_text(message.encode(errors="replace"))
+
+    def _overrun(self) -> None:
+        if self.open:  # a flood shall not fill the log as well
+            logger.info("session %s: the peer sends more than it was allowed", self.session_id)
+        self.hang_up()
 
     def _hear(self, pcm: Samples) -> None:
         if self._receiver is None or asyncio.get_running_loop().time() < self._heard_from:
@@ -411,3 +446,24 @@ def _end_quietly(owner: object, name: str, *errors: type[Exception]) -> None:
             logger.debug("closed meanwhile: %r", error)
 
     setattr(inside, name, quietly)
+
+
+def _keep_window(sctp: object, overrun: Callable[[], None]) -> None:
+    """Take no more in pieces than may wait: aiortc tells its peer a window, and does not hold it to
+    that. `overrun` is called for each datagram that is dropped.
+    """
+    inside: Any = sctp
+    handle = inside._handle_data
+
+    async def bounded(data: bytes) -> None:
+        streams = inside._inbound_streams
+        if (
+            inside._advertised_rwnd <= 0
+            or len(streams) > MOST_STREAMS
+            or sum(len(stream.reassembly) for stream in streams.values()) > MOST_FRAGMENTS
+        ):
+            overrun()
+        else:
+            await handle(data)
+
+    inside._handle_data = bounded

@@ -112,7 +112,7 @@ class Screenplay:
         """What will be spoken. Those of a later reply wait until it is played."""
         if visemes.turn == self._turn:
             self._timeline.add(visemes)
-        else:
+        elif self._turn is None or visemes.turn > self._turn:
             self._held.append(visemes)
 
     def mood(self, mood: AvatarMood, now_ms: float) -> None:

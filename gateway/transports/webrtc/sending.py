@@ -9,6 +9,7 @@ Each packet is made and sent in one plain call by a timer: no task wakes for it.
 """
 
 import asyncio
+import logging
 import secrets
 import struct
 from collections import deque
@@ -23,6 +24,8 @@ from gateway.transports.webrtc.inside import at_once
 from gateway.transports.webrtc.jitter import CLOCK_HZ
 from gateway.transports.webrtc.opus import FRAME, SEND_RATE_HZ, Encoder
 from pipeline.frames import ReplyAudio, Samples
+
+logger = logging.getLogger("parley.webrtc")
 
 FRAME_S = FRAME / SEND_RATE_HZ
 
@@ -44,16 +47,19 @@ class Transmission:
     """One outgoing audio track.
 
     `began` is told of each stretch of a reply without a gap: its first frame, as that leaves, and
-    the RTP timestamp that it leaves with.
+    the RTP timestamp that it leaves with. `failed` is called where nothing can be sent any more,
+    for another reason than that the transport was closed.
     """
 
     def __init__(
         self,
         sender: RTCRtpSender,
         began: Callable[[ReplyAudio, int], None] = lambda frame, timestamp: None,
+        failed: Callable[[], None] = lambda: None,
     ) -> None:
         self._inside = cast("Any", sender)  # its private names are needed
         self._began = began
+        self._failed = failed
         self._inside._run_rtp = self._run
         self._loop = asyncio.get_running_loop()
         self._encoder = Encoder()
@@ -117,6 +123,9 @@ class Transmission:
             await self._broken
         except ConnectionError:
             pass
+        except Exception:  # nobody awaits aiortc's task
+            logger.exception("no audio is sent any more")
+            self._failed()
         finally:
             self._broken = None
             self._resting = False

@@ -44,6 +44,10 @@ which ticks in milliseconds, and waiting for the rest would only spin."""
 MAX_RETRY_S = 320.0
 """An encoder that fails is tried again after `RETRY_S`, then twice that, and so on up to this."""
 
+MOST_RESENT = 64
+"""Packets sent again between two pictures, several times what a picture has. One request can name
+thousands, and with it a peer could have us fill its line, or another's."""
+
 Cursor = Callable[[float], tuple[int, float] | None]
 """The turn and the position in ms of what audio plays at a time of the loop's clock."""
 
@@ -86,6 +90,9 @@ class Video:
         self._inside = cast("Any", sender)  # its private names are needed
         self._inside._run_rtp = self._run
         self._inside._send_keyframe = self._keyframe_wanted
+        self._resend = self._inside._retransmit
+        self._inside._retransmit = self._packet_wanted
+        self._resent = 0  # since the last picture
         self._loop = asyncio.get_running_loop()
         self._studio = studio
         self._cursor = cursor
@@ -159,6 +166,12 @@ class Video:
         """In place of aiortc's own: a PLI or FIR came."""
         self._play.want_keyframe()
 
+    async def _packet_wanted(self, sequence_number: int) -> None:
+        """Around aiortc's own: a NACK names a packet."""
+        if self._resent < MOST_RESENT:
+            self._resent += 1
+            await self._resend(sequence_number)
+
     def _step(self, old: Rung, new: Rung, reason: str) -> None:
         if self._retry is not None or not self._begun.is_set():
             return
@@ -200,6 +213,8 @@ class Video:
                 await self._show(payload_type)
         except (ConnectionError, StudioClosed):
             pass
+        except Exception:  # nobody awaits aiortc's task
+            logger.exception("no pictures are sent any more")
 
     async def _fetch(self) -> None:
         """Have the loops there, those of the size that holds."""
@@ -235,6 +250,7 @@ class Video:
                     )
                 except NotJpeg as error:  # the studio has logged it
                     logger.debug("no loop of pictures: %s", error)
+                    self.animation.reject_silence(mood)
             self._lacking = True
         return await self._studio.loop(self._face, self._codec, size, mood)
 
@@ -384,6 +400,7 @@ class Video:
             inside._RTCRtpSender__octet_count += len(payload)
             inside._RTCRtpSender__packet_count += 1
         self.pictures += 1
+        self._resent = 0
         # For the sender reports: when the picture was due, not when it was ready.
         late = self._loop.time() - (self._t0 + at_ms / 1000)
         inside._RTCRtpSender__ntp_timestamp = clock.current_ntp_time() - int(late * (1 << 32))

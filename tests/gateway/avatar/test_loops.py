@@ -128,6 +128,22 @@ def test_a_fault_of_our_own_is_told_and_no_face_is_lost(caplog: pytest.LogCaptur
     assert "idle loop of mira" in caplog.text
 
 
+def test_a_loop_that_cannot_be_shown_is_asked_for_again_later() -> None:
+    animator = FakeAnimator()
+
+    async def story(look: Any, loops: Loops) -> None:
+        assert await loops.pictures("mira", 320, "idle") != []
+        loops.reject("mira", 320, "idle")
+        assert look() is None
+        assert await loops.pictures("mira", 320, "idle") == []
+        assert len(animator.scenes) == 1
+        await asyncio.sleep(RETRY_S)
+        assert await loops.pictures("mira", 320, "idle") != []
+
+    watch(animator, story)
+    assert len(animator.scenes) == 2
+
+
 def test_the_end_takes_what_is_under_way_along() -> None:
     async def story(look: Any, loops: Loops) -> None:
         look()

@@ -130,6 +130,20 @@ def test_too_much_waiting_audio_is_a_flood() -> None:
         inlet.take(FRAME, 20, 100.0)
 
 
+@pytest.mark.parametrize("message", [Text("a" * 65_000), Commit()])
+def test_too_many_messages_behind_audio_that_waits_are_a_flood(message: Text | Commit) -> None:
+    inlet, fed = make()
+    for _ in range(27):
+        inlet.take(FRAME, 20, 100.0)
+    most = 16 if isinstance(message, Text) else MOST_WAITING - 1
+    for _ in range(most):
+        inlet.follow(message)
+    with pytest.raises(Flooded):
+        inlet.follow(message)
+    inlet.drain(200.0)
+    assert fed.count(message) == most
+
+
 def test_small_packets_last_as_long_as_they_say() -> None:
     inlet, fed = make()
     for _ in range(100):

@@ -3,6 +3,8 @@
 import asyncio
 import json
 import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
@@ -13,7 +15,7 @@ from websockets.frames import Frame, Opcode
 from websockets.typing import Origin
 
 from gateway.sessions import transcript_log
-from gateway.transports import wire
+from gateway.transports import websocket, wire
 from pipeline.decisions import Chunk
 from pipeline.turns import TurnTaking
 from stages.fakes import FakeSynthesizer, FakeTranscriber, Script
@@ -70,6 +72,35 @@ def test_ready_comes_a_second_after_connecting_to_a_client_that_says_nothing(gat
         async with gateway.call() as caller:
             assert caller.messages == []
             await caller.until("ready")
+
+    gateway.run(story)
+
+
+def test_a_hello_that_comes_too_late_to_be_looked_at_is_refused(
+    gateway: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(websocket, "READY_AFTER_S", 0.0)
+
+    async def story() -> None:
+        engine = gateway.app.state.engine
+        interview, asked, answer = engine.interview, asyncio.Event(), asyncio.Event()
+
+        @asynccontextmanager
+        async def slow(*args: Any) -> AsyncIterator[Any]:
+            asked.set()
+            await answer.wait()  # the store takes its time
+            async with interview(*args) as made:
+                yield made
+
+        engine.interview = slow
+        async with gateway.call() as caller:
+            await asked.wait()
+            audio_in = {"encoding": "mulaw", "rate": 8000}
+            await caller.say(type="hello", version=1, audio_in=audio_in)
+            assert (await caller.until("error"))["code"] == "unexpected_hello"
+            answer.set()
+            ready = await caller.until("ready")
+            assert ready["audio_in"]["encoding"] == "pcm_s16le"
 
     gateway.run(story)
 

@@ -9,7 +9,7 @@ import pytest
 from aiortc import RTCDtlsTransport
 from aiortc.rtcdtlstransport import State
 
-from gateway.transports.webrtc.inside import at_once, receive_at_once
+from gateway.transports.webrtc.inside import LONGEST, MOST_SSRCS, at_once, receive_at_once
 
 RTP = bytes([0x80, 111]) + bytes(30)
 FORGED = bytes([0x80, 111]) + bytes(31)
@@ -80,10 +80,45 @@ def test_all_else_goes_the_usual_way(dtls: Dtls, data: bytes) -> None:
     assert dtls.queued == [data]
 
 
-def test_nothing_is_handled_after_the_end(dtls: Dtls) -> None:
-    dtls._state = State.CLOSED
+@pytest.mark.parametrize("state", [State.CONNECTING, State.CLOSED])
+def test_rtp_is_dropped_before_the_handshake_and_after_the_end(dtls: Dtls, state: State) -> None:
+    dtls._state = state
     dtls.come(RTP)
+    dtls.come(DTLS)
     assert dtls.handled == []
+    assert dtls.queued == [DTLS]
+
+
+@pytest.mark.parametrize("state", [State.CONNECTING, State.CONNECTED])
+@pytest.mark.parametrize("kind", [RTP, RTCP, DTLS], ids=["RTP", "RTCP", "DTLS"])
+def test_datagrams_of_a_size_that_ends_the_transport_are_dropped(
+    dtls: Dtls, state: State, kind: bytes
+) -> None:
+    dtls._state = state
+    dtls.come(b"")
+    dtls.come(kind.ljust(LONGEST + 1))
+    dtls.come(kind.ljust(4000))
+    assert dtls.handled == dtls.queued == []
+    assert dtls._RTCDtlsTransport__rx_packets == 0
+
+
+def test_the_longest_datagram_is_taken(dtls: Dtls) -> None:
+    dtls.come(RTP.ljust(LONGEST))
+    assert len(dtls.handled) == 1
+
+
+def test_no_more_sources_are_admitted_than_can_be_reported_on(dtls: Dtls) -> None:
+    packets = [RTP[:8] + number.to_bytes(4) + RTP[12:] for number in range(300)]
+    for packet in packets * 2:
+        dtls.come(packet)
+    assert dtls.handled == [packet[:-10] for packet in packets[:MOST_SSRCS] * 2]
+
+
+def test_who_comes_in_twice_comes_once(dtls: Dtls) -> None:
+    before = dtls.connection.data_received
+    transport: Any = dtls
+    receive_at_once(transport)
+    assert dtls.connection.data_received is before
 
 
 def test_the_names_that_are_used_are_those_of_aiortc() -> None:

@@ -199,9 +199,30 @@ def test_one_stall_after_another_takes_the_stream_no_further_ahead() -> None:
 def test_another_stream_begins_anew() -> None:
     buffer = Jitter()
     buffer.handle(packet(0), 0.0)
-    assert shown(buffer.handle(packet(9, start=40_000), 0.02)) == [9]
+    assert shown(buffer.handle(packet(9, start=40_000), 0.02)) == []
+    assert shown(buffer.handle(packet(10, start=40_000), 0.02)) == [10]
     other = Packet(7, 123, OPUS + bytes(4), ssrc=5)
     assert buffer.handle(other, 0.04) == [Heard(other.payload)]
+
+
+def test_one_packet_from_far_away_is_left_out_and_the_stream_goes_on() -> None:
+    buffer = Jitter()
+    assert shown(buffer.handle(packet(0), 0.0)) == [0]
+    assert shown(buffer.handle(packet(7, start=40_000), 0.01)) == []
+    assert shown(buffer.handle(packet(1), 0.02)) == [1]
+    assert shown(buffer.handle(packet(7, start=20_000), 0.03)) == []
+    assert shown(buffer.handle(packet(2), 0.04)) == [2]
+    assert (buffer.lost, buffer.late) == (0, 0)
+
+
+def test_a_pause_takes_the_stream_no_further_ahead_than_a_stall_could() -> None:
+    buffer = Jitter()
+    buffer.handle(packet(0), 0.0)
+    while (buffer.deadline or 30.0) < 30.0:
+        buffer.expire(buffer.deadline or 0.0)
+    assert shown(buffer.handle(packet(1), 30.0)) == [1]
+    assert buffer.ahead == jitter.MOST_AHEAD
+    assert buffer.deadline == pytest.approx(32.0 + jitter.FILL_AFTER_S)
 
 
 def test_a_burst_behind_a_gap_is_not_kept_waiting() -> None:

@@ -8,6 +8,7 @@ import httpx
 import numpy as np
 import pytest
 from aiortc import RTCSessionDescription
+from aiortc.rtcsctptransport import DataChunk, serialize_packet
 from pydantic import SecretStr
 
 from gateway.transports.webrtc import peer
@@ -186,10 +187,14 @@ def test_the_json_form_answers_and_replaces(doorway: Doorway) -> None:
             made = (await client.post("/api/offer", json=body)).json()
             assert made["type"] == "answer"
             assert "127.0.0.1" in made["sdp"]
+            path = f"/webrtc/{made['session_id']}"
+            worse = {"sdp": "x", "type": "offer", "pc_id": made["pc_id"]}
+            assert (await client.post("/api/offer", json=worse)).status_code == 400
+            await asyncio.sleep(0.2)
+            assert (await client.get(f"{path}/{made['pc_id']}")).status_code == 204
             again = (await client.post("/api/offer", json=body | {"pc_id": made["pc_id"]})).json()
             assert again["session_id"] == made["session_id"]
             assert again["pc_id"] != made["pc_id"]
-            path = f"/webrtc/{made['session_id']}"
             assert (await client.delete(f"{path}/{again['pc_id']}")).status_code == 200
             await emptied(doorway)
             assert (await client.delete(f"{path}/{again['pc_id']}")).status_code == 404
@@ -339,7 +344,94 @@ def test_what_comes_before_the_conversation_is_bounded(doorway: Doorway) -> None
             one._told(str(number))
         one._hear(np.zeros(320, np.int16))
         assert (len(one._before_channel), len(one._early)) == (50, 50)
+        assert one.open
+        one._told("x" * (peer.LONGEST_MESSAGE_CHARS + 1))
+        assert one._early[-1] == "499"
+        assert not one.open
         await one.close()
         await one.close()
 
     doorway.run(story)
+
+
+@pytest.mark.parametrize("data", [b"", b"\x80\xc8".ljust(4000)], ids=["empty", "long"])
+def test_a_datagram_from_anybody_does_not_end_a_call(doorway: Doorway, data: bytes) -> None:
+    async def story() -> None:
+        async with doorway.browser() as browser:
+            await browser.until("ready")
+            (live, _), *_ = doorway.peers()._live.values()
+            (transport,) = live._transports()
+            inside: Any = transport.transport
+            inside._connection.data_received(data, 1)
+            await asyncio.sleep(0.1)
+            assert transport.state == "connected"
+            browser.say(type="ping", t=7)
+            assert (await browser.until("pong"))["t"] == 7
+
+    doorway.run(story)
+
+
+def test_what_is_long_is_dropped_before_the_handshake_too(doorway: Doorway) -> None:
+    async def story() -> None:
+        one = peer.Peer("s", doorway.app.state.engine, Addresses(("127.0.0.1",)))
+        browser = Browser(doorway)
+        await one.answer(await browser.offer())
+        for transport in one._transports():
+            inside: Any = transport.transport
+            inside._connection.data_received(bytes([22]) * 4000, 1)
+            assert inside._connection._queue.empty()
+        await one.close()
+        await browser.close()
+
+    doorway.run(story)
+
+
+def piece(tsn: int, data: bytes) -> DataChunk:
+    """A part of a message whose beginning never comes."""
+    chunk = DataChunk(flags=0)
+    chunk.tsn, chunk.stream_id, chunk.user_data = tsn, 1, data
+    return chunk
+
+
+@pytest.mark.parametrize(
+    ("count", "size"), [(1000, 1200), (2000, 1)], ids=["more than the window", "crumbs"]
+)
+def test_who_sends_messages_without_a_beginning_is_hung_up(
+    doorway: Doorway, count: int, size: int
+) -> None:
+    async def story() -> None:
+        async with doorway.browser() as browser:
+            await browser.until("ready")
+            (live, _), *_ = doorway.peers()._live.values()
+            sctp: Any = live._pc.sctp
+            tag = sctp._local_verification_tag
+            for _ in range(count):
+                chunk = piece((sctp._last_received_tsn + 1) % 2**32, bytes(size))
+                await sctp._handle_data(serialize_packet(5000, 5000, tag, chunk))
+            waiting = [len(stream.reassembly) for stream in sctp._inbound_streams.values()]
+            assert not live.open
+            assert 0 < sum(waiting) < count
+            await emptied(doorway)
+
+    doorway.run(story)
+
+
+def test_a_part_that_does_not_stop_leaves_no_socket_open(
+    doorway: Doorway, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(peer, "CLOSE_S", 0.3)
+
+    async def story() -> None:
+        async with doorway.browser() as browser:
+            await browser.until("ready")
+            (live, _), *_ = doorway.peers()._live.values()
+            (transport,) = live._transports()
+            receiver: Any = live._pc.getTransceivers()[0].receiver
+            receiver.stop = asyncio.Event().wait
+            live.hang_up()
+            await emptied(doorway)
+            assert (transport.state, transport.transport.state) == ("closed", "closed")
+            await asyncio.wait_for(browser.closed.wait(), 10)
+
+    doorway.run(story)
+    assert "session test: the connection does not close" in caplog.text

@@ -105,3 +105,31 @@ def test_silence_that_went_ahead_of_late_speech_is_left_out_again() -> None:
         one.close()
 
     run_virtual(main())
+
+
+def test_after_a_pause_in_which_the_senders_clock_stood_still_quiet_is_heard_again_soon() -> None:
+    encoder = Encoder()
+    tone = (6000 * np.sin(2 * np.pi * np.arange(FRAME) / 120)).astype(np.int16)
+    talk = [encoder.encode(tone) for _ in range(100)]
+    quiet = [encoder.encode(np.zeros(FRAME, np.int16)) for _ in range(200)]
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        heard: list[tuple[float, int]] = []
+        receiver: Any = type("Receiver", (), {"receive": None})()
+        one = Reception(receiver, lambda pcm: heard.append((loop.time(), len(pcm))))
+        fell_quiet = 0.0
+        for number, payload in enumerate(talk + quiet):
+            if number == 50:
+                await asyncio.sleep(30)
+            elif number == 100:
+                fell_quiet = loop.time()
+            await asyncio.sleep(0.02)
+            packet = RtpPacket(sequence_number=number, timestamp=960 * number, ssrc=1)
+            packet.payload = payload
+            one.add(packet)
+        after_ms = sum(length for at, length in heard if at > fell_quiet) / 16
+        assert after_ms == pytest.approx(4000 - 2000, abs=100)
+        one.close()
+
+    run_virtual(main())

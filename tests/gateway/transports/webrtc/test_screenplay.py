@@ -313,6 +313,16 @@ def test_visemes_of_the_next_reply_wait_until_it_is_played(evening: Evening) -> 
     assert drawn(evening.until(1700))[-1].pose.mouth == (("ou", 4),)
 
 
+def test_visemes_of_replies_that_are_over_take_no_place(evening: Evening) -> None:
+    evening.speak(2)
+    evening.until(500)
+    evening.play.add(vowel(3))
+    for number in range(MOST_HELD):
+        evening.play.add(vowel(1, number))
+    evening.cursor = 3, 0.0
+    assert drawn(evening.until(900))[-1].pose.mouth == WIDE
+
+
 def test_visemes_of_replies_that_are_never_played_are_bounded() -> None:
     play = Screenplay(FULL, FULL)
     for number in range(10 * MOST_HELD):

@@ -202,13 +202,14 @@ def test_what_waits_is_bounded() -> None:
     sending(story)
 
 
-def broken(error: type[Exception]) -> None:
-    """Run into an error of the line's."""
+def broken(error: type[Exception]) -> list[str]:
+    """Run into an error of the line's; what was told of it."""
 
-    async def main() -> None:
+    async def main() -> list[str]:
         line = Line()
         sender: Any = RTCRtpSender("audio", line)  # type: ignore[arg-type]
-        transmission = Transmission(sender)
+        told: list[str] = []
+        transmission = Transmission(sender, failed=lambda: told.append("failed"))
         line.broken = error
         transmission.push(SPEECH_FRAME)
         try:
@@ -218,17 +219,20 @@ def broken(error: type[Exception]) -> None:
             transmission.push(SPEECH_FRAME)
             await asyncio.sleep(1.0)
             assert transmission.packets == 0, "nothing is tried any more"
+        return told
 
-    run_virtual(main())
-
-
-def test_a_line_that_breaks_ends_the_loop() -> None:
-    broken(ConnectionError)
+    return run_virtual(main())
 
 
-def test_what_else_goes_wrong_is_not_hidden() -> None:
-    with pytest.raises(ZeroDivisionError):
-        broken(ZeroDivisionError)
+def test_a_line_that_breaks_ends_the_loop(caplog: pytest.LogCaptureFixture) -> None:
+    assert broken(ConnectionError) == []
+    assert caplog.text == ""
+
+
+def test_what_else_goes_wrong_is_logged_and_told(caplog: pytest.LogCaptureFixture) -> None:
+    assert broken(ZeroDivisionError) == ["failed"]
+    assert "no audio is sent any more" in caplog.text
+    assert "ZeroDivisionError" in caplog.text
 
 
 def test_a_packet_says_which_section_it_belongs_to() -> None:

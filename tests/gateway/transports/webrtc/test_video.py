@@ -544,6 +544,25 @@ def test_a_packet_that_was_lost_is_sent_again(atelier: Atelier) -> None:
     perform("vp8", atelier, story)
 
 
+def test_a_request_for_everything_is_not_answered_with_everything(atelier: Atelier) -> None:
+    async def story(stage: Stage) -> None:
+        await stage.until(0.5)
+        lost = [packet.sequence_number for packet in stage.packets[-10:]]
+        nack = RtcpRtpfbPacket(
+            fmt=RTCP_RTPFB_NACK, ssrc=0, media_ssrc=stage.sender._ssrc, lost=lost * 595
+        )
+        again: list[int] = []
+        for end in (0.5, 0.75):
+            await stage.until(end)
+            before = len(stage.line.sent)
+            await stage.sender._handle_rtcp_packet(nack)
+            await stage.sender._handle_rtcp_packet(nack)
+            again.append(len(stage.line.sent) - before)
+        assert again == [video.MOST_RESENT] * 2
+
+    perform("vp8", atelier, story)
+
+
 # --- life ---------------------------------------------------------------------------------------
 
 
@@ -619,6 +638,24 @@ def test_a_studio_that_closes_ends_the_track(atelier: Atelier) -> None:
         assert stage.sender._RTCRtpSender__rtp_exited.is_set()
 
     perform("vp8", atelier, story)
+
+
+def test_what_else_ends_the_track_is_logged(
+    atelier: Atelier, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def story(stage: Stage) -> None:
+        await stage.until(1)
+
+        def fail(unit: bytes) -> list[bytes]:
+            raise ZeroDivisionError
+
+        monkeypatch.setattr(stage.video, "_payloads", fail)
+        await stage.until(1.2)
+        assert stage.sender._RTCRtpSender__rtp_exited.is_set()
+
+    perform("vp8", atelier, story)
+    assert "no pictures are sent any more" in caplog.text
+    assert "ZeroDivisionError" in caplog.text
 
 
 def test_an_encoder_that_fails_leaves_the_loop_and_the_client_is_told(
@@ -746,6 +783,7 @@ class Puppet:
         self.missing = False
         self.data: bytes | None = None
         self.loop: list[tuple[int, bytes]] = [(0, jpeg(SILENT))]
+        self.rejected: list[AvatarMood] = []
         self.asked = 0
 
     def follows(self, turn: int) -> bool:
@@ -764,6 +802,9 @@ class Puppet:
     async def silence(self, mood: AvatarMood) -> list[tuple[int, bytes]]:
         self.asked += 1
         return self.loop
+
+    def reject_silence(self, mood: AvatarMood) -> None:
+        self.rejected.append(mood)
 
     def reject(self, turn: int, reason: str) -> None:
         self.gone = True
@@ -925,6 +966,7 @@ def test_a_server_without_loops_is_asked_for_them_again(atelier: Atelier) -> Non
         puppet.loop = [(0, b"nonsense")]
         await stage.until(video.RETRY_S + 2)
         assert puppet.asked == 8
+        assert len(set(puppet.rejected)) == len(puppet.rejected) == 4
         puppet.loop = [(0, jpeg(SILENT))]
         await stage.until(4 * video.RETRY_S)
         assert puppet.asked == 12
