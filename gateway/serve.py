@@ -22,6 +22,7 @@ from gateway.providers import chosen
 from gateway.rest.health import StageReport
 from gateway.settings import Settings
 from gateway.terminal import CommandFailed, output
+from gateway.transports.webrtc.addresses import split
 from gateway.transports.wire import Wire
 from pipeline.session import Stages
 from stages.registry import NoProvider
@@ -103,6 +104,14 @@ def _check(settings: Settings) -> None:
         raise CommandFailed(f"{error}; `parley doctor` shows what is missing") from None
     if settings.redis_url is not None and find_spec("redis") is None:
         raise CommandFailed(f"REDIS_URL needs {REDIS_EXTRA}")
+    if find_spec("aiortc") is not None:
+        try:
+            split(filter(None, settings.webrtc_addresses.split(",")))
+        except ValueError as error:
+            raise CommandFailed(
+                f"PARLEY_WEBRTC_ADDRESSES: {error}; name this machine's addresses and at most one"
+                " other, the public one of its NAT"
+            ) from None
     folder = settings.data_dir
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -85,7 +85,10 @@ class Settings(BaseSettings):
     proxies: Proxies = variable(
         "PARLEY_PROXIES",
         default="",
-        description="proxies whose X-Forwarded-Proto is believed: addresses or networks, or *",
+        description=(
+            "proxies whose X-Forwarded-Proto and X-Forwarded-For are believed:"
+            " addresses or networks, or *"
+        ),
     )
     log_level: Annotated[Literal["debug", "info", "warning", "error"], LOWER] = variable(
         "PARLEY_LOG_LEVEL",

@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import os
+import re
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
 from importlib.util import find_spec
@@ -59,8 +60,8 @@ def call(arguments: argparse.Namespace) -> int:
         with Film() if path is not None and _is_film(path) else nullcontext() as film:
             asyncio.run(_hold(door, held, way(film)))
             if path is not None:
-                _save(held, path, screen, film, both=as_demo)
-                saved = str(path)
+                kept = _save(held, path, screen, film, both=as_demo)
+                saved = str(path) if kept else None
     finally:
         screen.close(held.summary() | {"saved": saved})
     if held.failure is not None:
@@ -141,6 +142,8 @@ def _token(file: Path | None) -> str | None:
         raise CommandFailed(f"--token-file {file}: cannot be read") from None
     if not token:
         raise CommandFailed(f"--token-file {file}: there is nothing in it")
+    if re.fullmatch(r"[!-~]+", token) is None:
+        raise CommandFailed(f"--token-file {file}: holds no token, which is one word on one line")
     return token
 
 
@@ -163,10 +166,15 @@ def _check_save(path: Path | None, *, webrtc: bool) -> None:
         raise CommandFailed(f"--save {path}: cannot be written")
 
 
-def _save(held: Call, path: Path, screen: Screen, film: Film | None, *, both: bool) -> None:
+def _save(held: Call, path: Path, screen: Screen, film: Film | None, *, both: bool) -> bool:
+    """Whether there was anything to keep. Raises `CommandFailed`."""
     if held.person is None or held.interviewer is None:
-        return
+        return False
     sides = (held.person, held.interviewer) if both else (held.interviewer,)
+    duration_s = max(side.duration_s for side in sides)
+    if duration_s == 0 and (film is None or not film.pictures):
+        screen.say(f"Nothing came that could be kept: {path} was not written.")
+        return False
     try:
         if film is not None:
             write(path, held.audio, film, *sides)
@@ -174,9 +182,9 @@ def _save(held: Call, path: Path, screen: Screen, film: Film | None, *, both: bo
             save(path, held.audio, *sides)
     except (OSError, FFmpegError, soundfile.LibsndfileError) as error:
         raise CommandFailed(f"--save {path}: {error}", FAILED) from None
-    duration_s = max(side.duration_s for side in sides)
     what = "both sides, you on the left" if both else "the interviewer's side of the call"
     if film is not None and film.pictures:
         width, height = film.size
         what += f", with {film.pictures} pictures of {width}×{height}"
     screen.say(f"{path} has {what}, {duration_s:.1f} s.")
+    return True

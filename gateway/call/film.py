@@ -6,6 +6,7 @@ are decoded first and then encoded again, by x264: one size, nothing missing.
 
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import av
 import numpy as np
 from av.audio.stream import AudioStream
+from av.error import FFmpegError
 from av.video.stream import VideoStream
 
 from gateway.audio import AudioFormat
@@ -39,6 +41,7 @@ class Film:
         self._file = tempfile.SpooledTemporaryFile(MOST_IN_MEMORY)  # noqa: SIM115 closed by __exit__
         self._container: Any = None
         self._stream: VideoStream | None = None
+        self._failure: OSError | None = None
         self._last = -1
         self.first: int | None = None
         """The unwrapped timestamp of the first picture."""
@@ -51,11 +54,17 @@ class Film:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        self.finish()
-        self._file.close()
+        # Nothing of it is wanted any more, so that a full disk is no error here.
+        with suppress(OSError, FFmpegError):
+            self.finish()
+        with suppress(OSError):
+            self._file.close()
 
     def add(self, picture: av.VideoFrame, unwrapped: int) -> None:
-        """A picture and its unwrapped timestamp. Takes some milliseconds: call it in a thread."""
+        """A picture and its unwrapped timestamp. Takes some milliseconds: call it in a thread.
+
+        Raises `OSError`, which `read` raises again, and `FFmpegError`.
+        """
         if self._stream is None:
             self._begin(picture, unwrapped)
         assert self._stream is not None
@@ -67,7 +76,11 @@ class Film:
         frame = picture.reformat(*self.size, format="yuv420p")
         frame.pts, frame.time_base = pts, Fraction(1, CLOCK_HZ)
         frame.pict_type = 0  # what was a keyframe need not be one again
-        self._container.mux(self._stream.encode(frame))
+        try:
+            self._container.mux(self._stream.encode(frame))
+        except OSError as error:
+            self._failure = error  # what the container says of it later is nothing for people
+            raise
         self.pictures += 1
 
     def _begin(self, picture: av.VideoFrame, unwrapped: int) -> None:
@@ -83,14 +96,18 @@ class Film:
         self._stream = stream
 
     def finish(self) -> None:
-        """No picture follows. Idempotent."""
-        if self._stream is not None:
-            self._container.mux(self._stream.encode(None))
-            self._container.close()
-            self._stream = None
+        """No picture follows. Idempotent, even after an error: `OSError` or `FFmpegError`."""
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            try:
+                self._container.mux(stream.encode(None))
+            finally:
+                self._container.close()
 
     def read(self) -> Any:
         """The pictures as an open container, to be closed. There is at least one."""
+        if self._failure is not None:
+            raise self._failure
         self.finish()
         self._file.seek(0)
         return av.open(self._file, "r", format="nut")

@@ -227,8 +227,8 @@ class WebRtcLine:
                 first = inside._RTCRtpReceiver__timestamp_mapper._origin
                 at = self._picture_clock.unwrapped(picture.pts + first & 0xFFFFFFFF)
                 await asyncio.to_thread(film.add, picture, at)
-        except (MediaStreamError, FFmpegError):
-            pass  # what has come is kept
+        except (MediaStreamError, FFmpegError, OSError):
+            pass  # what has come is kept; a full disk is told when the film is written
 
 
 class Voice:

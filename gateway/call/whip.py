@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
-from urllib.parse import urljoin
+from urllib.parse import urljoin, urlsplit
 
 import aioice.ice
 
@@ -15,6 +15,7 @@ from gateway.terminal import CommandFailed
 
 SDP = "application/sdp"
 LOOPBACK = "127.0.0.1"
+PORTS = {"http": 80, "https": 443}
 
 
 @asynccontextmanager
@@ -75,7 +76,7 @@ async def _posted(
         async with client(door) as http:
             answer = await http.post(url, content=offer, headers=headers | {"content-type": SDP})
             if answer.status_code == 201:
-                return answer.text, urljoin(url, answer.headers["location"])
+                return answer.text, _placed(door, url, answer.headers["location"])
             if answer.status_code in (404, 405):
                 raise CommandFailed(
                     f"{door.shown} knows no WebRTC; leave --webrtc out to call over WebSocket"
@@ -96,6 +97,30 @@ async def _posted(
                 f"the server wants {which}: --token-file names a file that holds it"
             )
     raise CommandFailed(f"the server refused the call: {message}")
+
+
+def _placed(door: Door, url: str, location: str) -> str:
+    """Where the connection is. Raises `CommandFailed`: the token is for the server that was named.
+
+    Raises `ValueError` for what is no URL.
+    """
+    where = urljoin(url, location)
+    if _origin(where) != _origin(url):
+        raise CommandFailed(
+            f"{door.shown} put the connection on another server,"
+            f" {_shown(where)}: call that one with --url"
+        )
+    return where
+
+
+def _origin(url: str) -> tuple[str, str | None, int | None]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname, parts.port or PORTS.get(parts.scheme)
+
+
+def _shown(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
 
 
 async def _hang_up(door: Door, where: str, headers: dict[str, str]) -> None:

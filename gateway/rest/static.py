@@ -23,6 +23,8 @@ FACES = Path(__file__).parents[2] / "stages" / "avatar" / "faces"
 
 INDEX = "index.html"
 MANIFEST = "face.json"
+FACE = (MANIFEST, "face.svg")
+"""The files of a face. What else lies in a folder of somebody's own is nobody's business."""
 
 MEDIA_TYPES = {
     ".html": "text/html; charset=utf-8",
@@ -83,8 +85,8 @@ def static_operations(
     """
     files, drawn = read_folder(folder), read_folder(faces)
     if face is not None and f"{face}/{MANIFEST}" not in drawn:
-        own = {f"{face_name(face)}/{path}": file for path, file in read_folder(Path(face)).items()}
-        drawn |= own
+        own = {f"{face_name(face)}/{file}": Path(face) / file for file in FACE}
+        drawn |= {name: _read(path) for name, path in own.items() if path.is_file()}
     first = None if face is None else face_name(face)
     known = sorted(_faces(drawn), key=lambda known: known["id"] != first)
 

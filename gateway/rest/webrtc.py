@@ -176,10 +176,13 @@ class Doors:
     async def _offer(self, request: Request, offer: NewOffer) -> OfferAnswer:
         peers = self._open()
         session_id = offer.session_id or secrets.token_hex(16)
-        if offer.pc_id is not None and (old := peers.session_of(offer.pc_id)) is not None:
+        old = None if offer.pc_id is None else peers.session_of(offer.pc_id)
+        if old is not None:
             session_id = old
-            peers.hang_up(old, offer.pc_id)
         answered = await _answered(peers, session_id, offer.sdp)
+        if old is not None and offer.pc_id is not None:
+            # Only now: an offer that is refused must not cost the connection that works.
+            peers.hang_up(old, offer.pc_id)
         return OfferAnswer(sdp=answered.sdp, pc_id=answered.id, session_id=session_id)
 
     async def _whip(self, request: Request) -> Response:

@@ -53,8 +53,9 @@ export class Speaker {
         const node = await output(context).catch(() => null);
         if (node === null || this.track !== track) return context.close(); // it is over
         this.spare = { context, node };
-        this.spare.node.port.onmessage = this.node.port.onmessage;
-        this.node.port.onmessage = null;
+        node.port.onmessage = ({ data }) => {
+          this.loudest = Math.max(this.loudest, data.level); // no piece is played here
+        };
       }
       this.remote = new RemoteVoice(track, receiver, this.spare.context, this.spare.node);
       for (const message of this.early) this.remote.anchor(message);

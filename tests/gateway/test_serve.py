@@ -112,6 +112,19 @@ def test_redis_without_its_client_is_answered_with_what_to_install(
     )
 
 
+def test_two_addresses_of_other_machines_are_refused_in_words(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(module, "chosen", lambda settings: {})
+    settings = Settings(
+        port=0, data_dir=tmp_path, webrtc_addresses="127.0.0.1,203.0.113.8,203.0.113.9"
+    )
+    assert refusal(settings) == (
+        "PARLEY_WEBRTC_ADDRESSES: of 203.0.113.8, 203.0.113.9 none is an address of this machine;"
+        " name this machine's addresses and at most one other, the public one of its NAT"
+    )
+
+
 def test_a_wanted_whisper_model_is_downloaded_before_the_start(
     fetched: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

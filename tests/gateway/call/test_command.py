@@ -6,13 +6,14 @@ import json
 import re
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 
 from gateway.audio import AudioFormat
-from gateway.call.conversation import Spoken
+from gateway.call.conversation import Call, Spoken
 from gateway.call.door import Door
 
 # --- the door --------------------------------------------------------------------------------
@@ -213,6 +214,19 @@ def test_the_token_goes_along_and_may_be_another(tmp_path: Path) -> None:
     assert b"\r\nauthorization: bearer a-secret\r\n" in requests[0].lower()
 
 
+def test_the_token_is_not_for_the_server_that_another_one_names(tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text("a-secret")
+    head = b"HTTP/1.1 201 Created\r\nlocation: http://me@127.0.0.1:9/x\r\n"
+    response = head + b"content-length: 0\r\nconnection: close\r\n\r\n"
+    outcome, requests = answering(response, "webrtc", token_file=file)
+    assert outcome == (
+        "ws://127.0.0.1:PORT put the connection on another server, http://127.0.0.1:9: call that"
+        " one with --url"
+    )
+    assert len(requests) == 1
+
+
 def test_a_server_that_sends_no_media_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     from gateway.call import webrtc, whip
 
@@ -281,6 +295,11 @@ def test_what_cannot_be_meant_is_refused_before_anything_is_done(tmp_path: Path)
         "--save x.avi: the name must end in .wav, .flac, .ogg, .mp4"
     )
     assert refused(token_file=empty) == f"--token-file {empty}: there is nothing in it"
+    two = tmp_path / "two"
+    two.write_text("a-secret\nanother\n")
+    assert refused(token_file=two) == (
+        f"--token-file {two}: holds no token, which is one word on one line"
+    )
     assert refused(token_file=film) == f"--token-file {film}: cannot be read"
     assert refused(trust=film) == f"--trust {film}: No such file or directory"
     assert refused(trust=empty) == f"--trust {empty}: is no certificate in PEM"
@@ -289,6 +308,23 @@ def test_what_cannot_be_meant_is_refused_before_anything_is_done(tmp_path: Path)
 def test_who_lacks_the_extra_is_told_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gateway.call.command.find_spec", lambda name: None)
     assert refused(webrtc=True) == "--webrtc needs aiortc: pip install 'parley-gateway[webrtc]'"
+
+
+@pytest.mark.parametrize("name", ["reply.mp4", "reply.wav"])
+def test_nothing_is_said_to_be_saved_where_nothing_came(name: str, tmp_path: Path) -> None:
+    from gateway.call.command import _save
+    from gateway.call.film import Film
+
+    path = tmp_path / name
+    told: list[str] = []
+    screen = SimpleNamespace(say=told.append)
+    held = Call([], AudioFormat(), 1.0, cast("Any", screen), keep=True)
+    with Film() as film:
+        kept = _save(
+            held, path, cast("Any", screen), film if name.endswith("4") else None, both=False
+        )
+    assert (kept, path.exists()) == (False, False)
+    assert told == [f"Nothing came that could be kept: {path} was not written."]
 
 
 def test_a_file_is_named_by_its_last_part(tmp_path: Path) -> None:

@@ -1,7 +1,10 @@
 """Files with sound and pictures: flash and beep at the same moment."""
 
+import errno
+import io
 import itertools
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -112,3 +115,56 @@ def test_a_film_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     with Film() as film:
         flashing(film, pictures=200)
         assert film.pictures < 200
+
+
+class Full(io.BytesIO):
+    """A file on a disk that is full from some moment on."""
+
+    full = False
+
+    def write(self, data: Any) -> int:
+        if self.full:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return super().write(data)
+
+
+def test_a_full_disk_is_told_once_and_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = Full()
+    monkeypatch.setattr(films.tempfile, "SpooledTemporaryFile", lambda size: disk)
+    with Film() as film:
+        film.place = lambda unwrapped: 100.0
+        flashing(film, pictures=10)
+        disk.full = True
+        with pytest.raises(OSError, match="No space left"):
+            write(tmp_path / "reply.mp4", PCM, film, beeps(100.5))
+        film.finish()
+
+
+def test_pictures_that_found_no_room_are_told_when_the_film_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = Full()
+    monkeypatch.setattr(films.tempfile, "SpooledTemporaryFile", lambda size: disk)
+    with Film() as film:
+        flashing(film, pictures=1)
+        disk.full = True
+        with pytest.raises(OSError, match="No space left"):
+            flashing(film, 0.2, pictures=1_000)
+        with pytest.raises(OSError, match="No space left"):
+            write(tmp_path / "reply.mp4", PCM, film, beeps(100.5))
+
+
+def test_an_error_of_a_call_is_not_hidden_by_a_full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    disk = Full()
+    monkeypatch.setattr(films.tempfile, "SpooledTemporaryFile", lambda size: disk)
+
+    def call() -> None:
+        with Film() as film:
+            flashing(film, pictures=10)
+            disk.full = True
+            raise LookupError
+
+    with pytest.raises(LookupError):
+        call()

@@ -124,11 +124,13 @@ def test_a_face_of_ones_own_is_served_and_comes_first(rest: Rest, tmp_path: Path
     folder.mkdir()
     (folder / "face.svg").write_text("<svg/>")
     (folder / "face.json").write_text('{"name": "Zoe", "description": "A sketch"}')
+    (folder / "private.json").write_text("{}")
 
     async def own(client: httpx.AsyncClient) -> None:
         listed = (await client.get("/faces")).json()["faces"]
         assert [face["id"] for face in listed] == ["zoe", "jonas", "mira"]
         assert (await client.get("/faces/zoe/face.svg")).text == "<svg/>"
+        assert refused(await client.get("/faces/zoe/private.json"))[:2] == (404, "not_found")
 
     async def shipped(client: httpx.AsyncClient) -> None:
         listed = (await client.get("/faces")).json()["faces"]
