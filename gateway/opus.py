@@ -146,9 +146,14 @@ class Decoder:
 
 
 class Encoder:
-    """Mono samples to Opus packets of 20 ms, one call a packet. `rate_hz` is one of `RATES_HZ`."""
+    """Mono samples to Opus packets of 20 ms, one call a packet. `rate_hz` is one of `RATES_HZ`.
 
-    def __init__(self, rate_hz: int = 24_000) -> None:
+    With `fec` each packet of speech also carries a coarse copy of the one before it, so that the
+    receiver can make up for a single loss. libopus does that in its SILK mode alone (RFC 6716,
+    section 2.1.7), which takes 120 µs a packet in place of 33.
+    """
+
+    def __init__(self, rate_hz: int = 24_000, *, fec: bool = False) -> None:
         self.frame = rate_hz * PACKET_MS // 1000
         """Samples of one packet."""
         codec = av.CodecContext.create("libopus", "w")
@@ -164,7 +169,7 @@ class Encoder:
             "compression_level": "2",
             "frame_duration": str(PACKET_MS),
             "vbr": "on",
-        }
+        } | ({"fec": "1", "packet_loss": "10"} if fec else {})
         self._codec = codec
 
     def encode(self, pcm: Samples) -> bytes:

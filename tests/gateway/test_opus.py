@@ -3,6 +3,7 @@
 import av
 import numpy as np
 import pytest
+import soundfile
 from av.audio.codeccontext import AudioCodecContext
 from hypothesis import given
 from hypothesis import strategies as st
@@ -52,6 +53,18 @@ def test_a_tone_survives_at_every_rate(rate_hz: int) -> None:
     assert len(heard) == pytest.approx(16_000, abs=40)
     assert pitch(heard[4000:]) == pytest.approx(440, abs=3)
     assert np.abs(heard[4000:]).max() == pytest.approx(8000, rel=0.1)
+
+
+@pytest.mark.parametrize("fec", [False, True])
+def test_with_forward_error_correction_packets_carry_the_one_before(fec: bool) -> None:
+    pcm, rate_hz = soundfile.read("fixtures/audio/software-engineer-1.wav", dtype="int16")
+    assert rate_hz == 16_000
+    encoder = Encoder(rate_hz, fec=fec)
+    sent = [encoder.encode(pcm[at : at + 320]) for at in range(0, len(pcm), 320)]
+    # Below 16 it is SILK, whose second bit says that there is a copy (RFC 6716, 3.1 and 4.2.4).
+    copies = sum(packet[0] >> 3 < 16 and packet[1] & 0x40 > 0 for packet in sent)
+    assert (copies > len(sent) / 2) is fec
+    assert fec or copies == 0
 
 
 def test_a_short_last_frame_is_filled_up() -> None:

@@ -13,7 +13,7 @@ from aiortc import (
     RTCRtpSender,
 )
 from aiortc.rtcrtpparameters import RTCRtpSendParameters
-from aiortc.rtp import HeaderExtensionsMap, RtpPacket
+from aiortc.rtp import HeaderExtensionsMap, RtcpReceiverInfo, RtcpRrPacket, RtpPacket
 
 from gateway.transports.webrtc.jitter import Heard
 from gateway.transports.webrtc.opus import FRAME, Decoder
@@ -30,6 +30,7 @@ class Line:
     """In place of a DTLS transport: notes what is sent and when."""
 
     state = "connected"
+    _stats_id = "line"
 
     def __init__(self) -> None:
         self.sent: list[tuple[float, RtpPacket]] = []
@@ -191,6 +192,23 @@ def test_what_was_missed_while_all_stood_still_is_not_sent_in_a_burst() -> None:
     gaps = [b - a & 0xFFFFFFFF for a, b in pairwise(stamps)]
     assert gaps == [960, 960, round(2.01 * 48_000), *[960] * 6]
     assert [packet.marker for _, packet in line.sent[:10]] == [1, 0, 0, 1, 0, 0, 0, 0, 0, 0]
+
+
+def test_talk_is_protected_where_the_peer_reports_loss_and_only_there() -> None:
+    async def story(line: Line, transmission: Transmission) -> None:
+        sender = transmission._inside
+        for lost in (0, 26, 0):
+            report = RtcpReceiverInfo(sender._ssrc, lost, 0, 0, 0, 0, 0)
+            await sender._handle_rtcp_packet(RtcpRrPacket(1, [report]))
+            for _ in range(20):
+                transmission.push(SPEECH_FRAME)
+            await asyncio.sleep(1.0)
+
+    line = sending(story)
+    begins = [index for index, (_, packet) in enumerate(line.sent) if packet.marker]
+    stretches = [[packet for _, packet in line.sent[at : at + 20]] for at in begins]
+    silk = [all(packet.payload[0] >> 3 < 16 for packet in stretch) for stretch in stretches]
+    assert silk == [False, True, False]
 
 
 def test_what_waits_is_bounded() -> None:
