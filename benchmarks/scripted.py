@@ -6,7 +6,7 @@ PARLEY_PORT=8000 python -m benchmarks.scripted
 import sys
 
 from benchmarks.speech import answers
-from gateway.serve import serve
+from gateway.commands.serve import serve
 from gateway.settings import Settings
 from pipeline.breaker import Breaker, BreakerPolicy
 from pipeline.guard import Candidate, Guard

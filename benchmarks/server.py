@@ -27,7 +27,7 @@ Kind = Literal["fakes", "offline", "endless", "stock"]
 
 PROGRAMS: dict[Kind, tuple[str, ...]] = {
     "fakes": ("benchmarks.scripted",),
-    "offline": ("gateway.cli", "serve"),
+    "offline": ("gateway.commands.cli", "serve"),
     "endless": ("benchmarks.webrtc_gateway",),
     "stock": ("benchmarks.webrtc_stock",),
 }

@@ -14,7 +14,7 @@ from itertools import count
 
 from benchmarks.webrtc_pictures import visemes
 from benchmarks.webrtc_speech import speech
-from gateway.serve import serve
+from gateway.commands.serve import serve
 from gateway.settings import Settings
 from pipeline.breaker import Breaker, BreakerPolicy
 from pipeline.frames import Samples, Sentence, Speech

@@ -6,23 +6,23 @@ from contextlib import asynccontextmanager
 from starlette.applications import Starlette
 from starlette.routing import WebSocketRoute
 
-from gateway.desktop import Services
-from gateway.engine import Engine
-from gateway.providers import options
+from gateway.live.connection import websocket_endpoint
+from gateway.providers.build import options
 from gateway.rest import middleware, operations, rest_routes
 from gateway.rest.health import Inside, ServiceProbe, service_urls
 from gateway.rest.problems import EXCEPTION_HANDLERS
+from gateway.rest.stateless import Services
 from gateway.rest.static import static_operations
 from gateway.rest.webrtc import Doors
+from gateway.runtime import Engine
 from gateway.settings import Settings
 from gateway.store import store_at
 from gateway.store.probe import StoreProbe
-from gateway.transports.websocket import websocket_endpoint
 from pipeline.session import Stages
 
 
 def create_app(settings: Settings | None = None, *, stages: Stages | None = None) -> Starlette:
-    """Parley as an ASGI application; serve it with `parley serve` (see `gateway.serve`).
+    """Parley as an ASGI application; serve it with `parley serve` (see `gateway.commands.serve`).
 
     `stages` replaces the providers that the settings name, for tests and benchmarks.
     Raises `SettingsError` where the environment holds a value that cannot be used, and

@@ -13,7 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, SecretStr
 from pydantic.fields import FieldInfo
 
-from gateway.transports.webrtc.addresses import parse_addresses, parse_ice_servers
+from gateway.ice import parse_addresses, parse_ice_servers
 from pipeline.frames import Slot
 from stages.avatar.face import FaceError
 from stages.avatar.face import find as find_face

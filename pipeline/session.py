@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from pipeline.budget import TurnBudget
+from pipeline.committer import Memory
 from pipeline.decisions import (
     Action,
     Answer,
@@ -46,7 +47,6 @@ from pipeline.frames import (
 )
 from pipeline.guard import Guard
 from pipeline.journal import Cause, Journal
-from pipeline.memory import Memory
 from pipeline.pacer import Pacer
 from pipeline.playout import Playout
 from pipeline.reply import CannedLines, Reply

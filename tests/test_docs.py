@@ -9,7 +9,7 @@ from typing import get_args
 
 import pytest
 
-from gateway.protocols.native import ErrorCode
+from gateway.protocols.native.messages import ErrorCode
 
 ROOT = Path(__file__).parent.parent
 PROTOCOL = (ROOT / "docs/protocol.md").read_text()
@@ -29,7 +29,7 @@ def test_every_error_code_is_documented() -> None:
 
 
 def test_every_message_of_the_client_is_documented() -> None:
-    source = (ROOT / "gateway/protocols/native.py").read_text()
+    source = (ROOT / "gateway/protocols/native/messages.py").read_text()
     known = set(re.findall(r'^        case "(\w+)":$', source, re.MULTILINE))
     documented = first_cells(section("From the client").split("Fields of `hello`")[0])
     assert documented == known
@@ -37,10 +37,10 @@ def test_every_message_of_the_client_is_documented() -> None:
 
 def test_every_message_of_the_server_is_documented() -> None:
     sources = [
-        (ROOT / "gateway/protocols/native.py").read_text(),
-        (ROOT / "gateway/transports/websocket.py").read_text(),
+        (ROOT / "gateway/protocols/native/messages.py").read_text(),
+        (ROOT / "gateway/live/connection.py").read_text(),
         (ROOT / "gateway/transports/webrtc/peer.py").read_text(),
-        (ROOT / "gateway/interviewer.py").read_text(),
+        (ROOT / "gateway/live/host.py").read_text(),
     ]
     sent = {
         name

@@ -5,18 +5,18 @@ from collections.abc import Awaitable, Callable
 from starlette.middleware import Middleware
 from starlette.routing import Route
 
-from gateway.desk import Desk
-from gateway.desktop import Services
+from gateway.interviews.service import Desk
 from gateway.rest.correlation import CorrelationMiddleware
 from gateway.rest.cors import Cors
-from gateway.rest.desktop import desktop_operations
 from gateway.rest.health import Inside, ServiceProbe, health_operations
 from gateway.rest.interviews import interview_operations
-from gateway.rest.models import model_operations
 from gateway.rest.operation import Operation, routes
 from gateway.rest.pages import page_operations
 from gateway.rest.recordings import recording_operations
 from gateway.rest.sessions import session_operations
+from gateway.rest.stateless import Services
+from gateway.rest.stateless.endpoints import desktop_operations
+from gateway.rest.stateless.model_endpoints import model_operations
 from gateway.settings import Settings
 from gateway.store import Store
 

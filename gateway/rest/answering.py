@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator, Callable, Sequence
 
 from starlette.requests import Request
 
-from gateway.desk import Desk
-from gateway.interview_state import Given, Outcome, Submitted
-from gateway.interviews import no_writes
+from gateway.interviews.service import Desk
+from gateway.interviews.state import Given, Outcome, Submitted
+from gateway.interviews.written import no_writes
 from gateway.rest.interview_kinds import (
     ANSWERING,
     NO_SUCH_ANSWER,

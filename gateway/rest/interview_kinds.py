@@ -6,10 +6,10 @@ from contextlib import contextmanager
 
 from starlette.requests import Request
 
-from gateway.interview_state import OutOfOrder, State
+from gateway.interviews.state import OutOfOrder, State
+from gateway.interviews.uploads import UploadError
 from gateway.rest.problems import INVALID_PARAMETER, SESSION_LIVE, UPLOADS_FULL, Kind, Problem
 from gateway.store import Conflict
-from gateway.uploads import UploadError
 
 NOT_STARTED = Kind("not_started", 409, "The interview has not been started")
 COMPLETE = Kind("interview_complete", 409, "The interview is over")

@@ -6,14 +6,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, RootModel
 
-from gateway.answer_jobs import AnswerRecord, Status
-from gateway.desk import Desk
-from gateway.interview_state import Outcome, Question, State, question_of
-from gateway.reports import evaluation_json
+from gateway.interviews.answer_jobs import AnswerRecord, Status
+from gateway.interviews.kept_reports import evaluation_json
+from gateway.interviews.service import Desk
+from gateway.interviews.speech_files import SoundFile
+from gateway.interviews.state import Outcome, Question, State, question_of
+from gateway.interviews.transcripts import Via
 from gateway.rest.reading import Body, Query
 from gateway.rest.sessions import Progress
-from gateway.spoken import SoundFile
-from gateway.transcripts import Via
 from pipeline.errors import PipelineError
 from stages.interview.answers import MAX_ANSWER
 

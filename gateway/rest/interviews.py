@@ -10,10 +10,10 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway.desk import Desk
-from gateway.interview_state import NothingAnswered, State, answered, question_of
-from gateway.recordings import shelf_of
-from gateway.report_page import page
+from gateway.interviews.recordings import shelf_of
+from gateway.interviews.service import Desk
+from gateway.interviews.state import NothingAnswered, State, answered, question_of
+from gateway.reports.page import page
 from gateway.rest.answering import answer_operations
 from gateway.rest.interview_kinds import (
     COMPLETE,

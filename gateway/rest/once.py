@@ -17,8 +17,8 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
+from gateway.interviews.sessions import SESSION_ID
 from gateway.rest.problems import ANSWER_NOT_KEPT, INVALID_KEY, KEY_IN_USE, KEY_REUSED
-from gateway.sessions import SESSION_ID
 from gateway.store import Conflict, Entry, Put, Store, StoreError
 
 logger = logging.getLogger("parley.rest")

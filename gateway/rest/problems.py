@@ -17,7 +17,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway.sessions import NoSuchSession, SessionTaken
+from gateway.interviews.sessions import NoSuchSession, SessionTaken
 from gateway.store import Conflict, StoreError
 from stages.interview import InterviewError
 

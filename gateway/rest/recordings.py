@@ -10,15 +10,22 @@ from pydantic import BaseModel, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway.desk import Desk
-from gateway.interview_state import State
-from gateway.recordings import Shelf, answers_by_number, shelf_of, sound_of, to_wav, withdraw
-from gateway.report_page import Player, ReportSound
+from gateway.interviews.recordings import (
+    Shelf,
+    answers_by_number,
+    shelf_of,
+    sound_of,
+    to_wav,
+    withdraw,
+)
+from gateway.interviews.service import Desk
+from gateway.interviews.sessions import load
+from gateway.interviews.state import State
+from gateway.reports.page import Player, ReportSound
 from gateway.rest.operation import Answer, Operation, Reply, negotiate
 from gateway.rest.problems import NO_SUCH_SESSION, STORE_UNAVAILABLE, Kind
 from gateway.rest.sending import DOWNLOADS_FULL, Outgoing, Place, Sent
 from gateway.rest.sessions import TAGS, ShownConsent, session_id_of, utc
-from gateway.sessions import load
 from gateway.store import Store
 from pipeline.frames import INPUT_RATE_HZ
 

@@ -9,8 +9,17 @@ from typing import Annotated, Any
 from pydantic import BaseModel, Field, StringConstraints
 from starlette.requests import Request
 
-from gateway import sessions
-from gateway.recordings import Shelf, shelf_of
+from gateway.interviews import sessions
+from gateway.interviews.recordings import Shelf, shelf_of
+from gateway.interviews.sessions import (
+    DEFAULT_MODEL,
+    SESSION_ID,
+    Consent,
+    Evaluating,
+    Mode,
+    NoSuchSession,
+    SessionRecord,
+)
 from gateway.rest.once import Once
 from gateway.rest.operation import Answer, Operation, Reply, claim_of
 from gateway.rest.problems import (
@@ -23,15 +32,6 @@ from gateway.rest.problems import (
     of_interview,
 )
 from gateway.rest.reading import Body, Query
-from gateway.sessions import (
-    DEFAULT_MODEL,
-    SESSION_ID,
-    Consent,
-    Evaluating,
-    Mode,
-    NoSuchSession,
-    SessionRecord,
-)
 from gateway.store import Store
 from stages.interview import InterviewConfig, InterviewError, InterviewSession
 from stages.interview.bank import roles

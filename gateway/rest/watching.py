@@ -8,13 +8,13 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from gateway.desk import Desk
-from gateway.events import LAST, TooManyWatchers, Watch
+from gateway.interviews.events import LAST, TooManyWatchers, Watch
+from gateway.interviews.service import Desk
+from gateway.interviews.sessions import NoSuchSession
 from gateway.rest.interview_kinds import TOO_MANY_WATCHERS
 from gateway.rest.operation import Answer, Operation
 from gateway.rest.problems import NO_SUCH_SESSION, STORE_UNAVAILABLE
 from gateway.rest.sessions import TAGS, session_id_of
-from gateway.sessions import NoSuchSession
 from gateway.store import StoreError
 
 HEARTBEAT_S = 15.0

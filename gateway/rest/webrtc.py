@@ -11,13 +11,13 @@ from pydantic import BaseModel, Field, StringConstraints
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway.engine import Engine
+from gateway.ice import links, parse_ice_servers, split
+from gateway.interviews.sessions import SESSION_ID, NoSuchSession
 from gateway.rest.operation import Answer, Handler, Operation, Reply
 from gateway.rest.problems import NO_SUCH_SESSION, UNSUPPORTED_MEDIA_TYPE, Kind, Problem
 from gateway.rest.reading import BODY_S, Body, chunks, media_type
-from gateway.sessions import SESSION_ID, NoSuchSession
+from gateway.runtime import Engine
 from gateway.settings import Settings
-from gateway.transports.webrtc.addresses import links, parse_ice_servers, split
 from gateway.transports.webrtc.offers import MAX_BYTES, OfferError
 
 if TYPE_CHECKING:  # they need the extra

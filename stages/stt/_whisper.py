@@ -8,7 +8,7 @@ Partial transcripts are decodes of all the audio so far, made in two pieces, enc
 final that is wanted meanwhile waits for the piece under way, and the partial is dropped. A second
 CTranslate2 worker (`inter_threads`) would share the weights, but the cores as well: a final of
 400 ms that was wanted 50 ms into a partial took 850 ms with one worker and 690 ms with two (a tiny
-model, two busy cores). Neither will do, so there is one worker, and `stages.stt._share` begins no
+model, two busy cores). Neither will do, so there is one worker, and `_partial_budget` begins no
 piece that could still be at work when a final is wanted.
 """
 
@@ -24,7 +24,7 @@ import numpy as np
 from pipeline.frames import INPUT_RATE_HZ
 from stages._worker_main import Header, LoadError, Reply
 from stages.stt._agreement import Agreement
-from stages.stt._share import Share
+from stages.stt._partial_budget import Share
 from stages.stt._whisper_model import Abandoned, Audio, Glance, Model, keep_memory
 from stages.stt.whisper_models import check, locate
 

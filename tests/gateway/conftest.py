@@ -14,7 +14,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from gateway.app import create_app
-from gateway.serve import server_config
+from gateway.commands.serve import server_config
 from gateway.settings import Settings
 from pipeline.breaker import Breaker, BreakerPolicy, Outcome, Permit
 from pipeline.guard import Candidate, Guard

@@ -82,8 +82,8 @@ def test_the_image_asks_for_its_health_without_curl() -> None:
 
 def test_what_the_demonstration_plays_is_installed() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    patterns = project["tool"]["setuptools"]["package-data"]["gateway.call"]
+    patterns = project["tool"]["setuptools"]["package-data"]["gateway.commands.call"]
     installed = {
-        path.name for pattern in patterns for path in (ROOT / "gateway/call").glob(pattern)
+        path.name for pattern in patterns for path in (ROOT / "gateway/commands/call").glob(pattern)
     }
     assert {"uh-huh.flac", "answer.flac", "interruption.flac", "last.flac"} <= installed

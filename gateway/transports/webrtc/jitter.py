@@ -16,7 +16,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from gateway import opus
+from gateway.media import opus_packets as opus
 
 CLOCK_HZ = 48_000
 """Of the RTP timestamps of Opus, whatever the audio's rate is."""

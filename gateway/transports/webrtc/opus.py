@@ -4,8 +4,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from gateway import opus
-from gateway.opus import Encoder as Encoder
+from gateway.media import opus_packets as opus
+from gateway.media.opus_packets import Encoder as Encoder
 from gateway.transports.webrtc.jitter import CLOCK_HZ, Heard, Item
 from pipeline.frames import INPUT_RATE_HZ, Samples
 

@@ -24,19 +24,19 @@ from aiortc.exceptions import InvalidStateError
 from aiortc.sdp import candidate_from_sdp
 from OpenSSL import SSL
 
-from gateway.audio import LONGEST_MESSAGE_MS, AudioFormat
-from gateway.engine import Engine
-from gateway.protocols.native import Hello, ProtocolError
-from gateway.transports.webrtc.addresses import Addresses, IceServer, with_public
-from gateway.transports.webrtc.inside import receive_at_once
+from gateway.ice import Addresses, IceServer, with_public
+from gateway.live.connection import READY_AFTER_S, Connection, Media, Overhear
+from gateway.media.codecs import LONGEST_MESSAGE_MS, AudioFormat
+from gateway.protocols.native.messages import Hello, ProtocolError
+from gateway.runtime import Engine
+from gateway.transports.webrtc.aiortc_private import receive_at_once
 from gateway.transports.webrtc.jitter import CLOCK_HZ
 from gateway.transports.webrtc.offers import MOST_CANDIDATES, Offer, OfferError, screen, trickled
 from gateway.transports.webrtc.opus import SEND_RATE_HZ
 from gateway.transports.webrtc.receiving import Reception
 from gateway.transports.webrtc.sending import Transmission
 from gateway.transports.webrtc.video import Video, choose
-from gateway.transports.websocket import READY_AFTER_S, Connection, Media, Overhear
-from gateway.transports.wire import Receiver
+from gateway.transports.websocket.protocol import Receiver
 from pipeline.frames import (
     INPUT_RATE_HZ,
     AvatarState,

@@ -10,8 +10,8 @@ from typing import Any
 
 import aioice.ice
 
-from gateway.engine import Engine
-from gateway.transports.webrtc.addresses import Addresses, IceServer
+from gateway.ice import Addresses, IceServer
+from gateway.runtime import Engine
 from gateway.transports.webrtc.peer import Peer
 
 logger = logging.getLogger("parley.webrtc")

@@ -12,7 +12,7 @@ from typing import Any
 from aiortc import RTCRtpReceiver
 from aiortc.rtp import RtpPacket
 
-from gateway.transports.webrtc.inside import receive_at_once
+from gateway.transports.webrtc.aiortc_private import receive_at_once
 from gateway.transports.webrtc.jitter import CLOCK_HZ, Heard, Item, Jitter, Packet
 from gateway.transports.webrtc.opus import Decoder
 from pipeline.frames import INPUT_RATE_HZ, Samples

@@ -18,10 +18,10 @@ from aiortc.codecs.h264 import H264Encoder
 from aiortc.codecs.vpx import Vp8Encoder
 from aiortc.rtp import RTP_HISTORY_SIZE, RtpPacket
 
-from gateway.avatar.animation import Animation
-from gateway.avatar.gallery import FACE
-from gateway.avatar.loops import LOOP_MS
-from gateway.transports.webrtc.screenplay import Drawn, Screenplay
+from gateway.faces.animation import Animation
+from gateway.faces.loops import LOOP_MS
+from gateway.faces.service import FACE
+from gateway.transports.webrtc.schedule import Drawn, Screenplay
 from pipeline.frames import AvatarMood, Visemes
 from stages.avatar.encoding import Codec
 from stages.avatar.encoding import codecs as encodable

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.desktop import Desktop, Services
-from gateway.rest.desktop import MAX_MESSAGE, MAX_MESSAGES, desktop_operations
-from gateway.rest.models import model_operations
+from gateway.rest.stateless import Desktop, Services
+from gateway.rest.stateless.endpoints import MAX_MESSAGE, MAX_MESSAGES, desktop_operations
+from gateway.rest.stateless.model_endpoints import model_operations
 from gateway.settings import Settings
 from pipeline.testing import run_virtual
 from tests.gateway.rest.service import refused, serving

@@ -14,10 +14,10 @@ import httpx
 import numpy as np
 import pytest
 
-from gateway.answer_jobs import AnswerRecord
-from gateway.events import MAX_RINGS
+from gateway.interviews.answer_jobs import AnswerRecord
+from gateway.interviews.events import MAX_RINGS
+from gateway.interviews.sessions import Worker, load
 from gateway.rest import answering, watching
-from gateway.sessions import Worker, load
 from gateway.store import SqliteStore
 from pipeline.testing import Script
 from stages.fakes import FakeSynthesizer, FakeTranscriber

@@ -9,10 +9,10 @@ from pydantic import BaseModel, Field
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 
+from gateway.interviews.sessions import NoSuchSession, SessionTaken
 from gateway.rest.operation import Answer, Handler, Operation, Reply, negotiate, routes
 from gateway.rest.problems import Kind
 from gateway.rest.reading import Body, Query
-from gateway.sessions import NoSuchSession, SessionTaken
 from gateway.store import Conflict, StoreUnavailable
 from tests.gateway.rest.service import Rest, refused
 

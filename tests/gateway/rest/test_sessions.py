@@ -9,10 +9,10 @@ from typing import Any
 import httpx
 import pytest
 
-from gateway import sessions
-from gateway.interviews import Interviews
+from gateway.interviews import sessions
+from gateway.interviews.sessions import NoSuchSession, Worker
+from gateway.interviews.written import Interviews
 from gateway.rest.sessions import session_operations
-from gateway.sessions import NoSuchSession, Worker
 from gateway.store import SqliteStore
 from stages.interview import InterviewConfig, start
 from tests.gateway.rest.service import Rest, refused

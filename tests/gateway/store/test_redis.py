@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 import pytest
 
-from gateway.doctor import examine
+from gateway.commands.doctor import examine
 from gateway.settings import Settings
 from gateway.store import Append, Conflict, Entry, Put, StoreUnavailable, store_at
 from gateway.store import redis as module

@@ -2,7 +2,7 @@
 
 import pytest
 
-from stages.stt._share import Share
+from stages.stt._partial_budget import Share
 
 
 def test_a_partial_waits_until_its_cost_is_saved() -> None:

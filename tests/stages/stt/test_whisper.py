@@ -155,7 +155,7 @@ class Replies:
 
 def free(handler: Any) -> None:
     """As if decodes cost nothing and much was saved."""
-    from stages.stt._share import Share
+    from stages.stt._partial_budget import Share
 
     handler._share = Share(-1e9, encoder_s=0.0, token_s=0.0)
     handler._share.encoder.measured = handler._share.token.measured = lambda seconds: None

@@ -11,8 +11,8 @@ from aiortc import RTCSessionDescription
 from aiortc.rtcsctptransport import DataChunk, serialize_packet
 from pydantic import SecretStr
 
+from gateway.ice import Addresses
 from gateway.transports.webrtc import peer
-from gateway.transports.webrtc.addresses import Addresses
 from gateway.transports.webrtc.peers import Answered, Peers
 from stages.fakes import FakeSynthesizer
 from tests.gateway.transports.webrtc.conftest import Browser, Doorway, emptied

@@ -1,0 +1,39 @@
+"""The conversation of `parley call --demo-barge-in`: a false interruption, a real one, an answer.
+
+The clips are package data and not spoken on the spot: so the demonstration also runs on a caller's
+machine without a synthesizer, and the length of the "uh-huh" is known. Silero hears 290 to 420 ms
+of speech in it, more than the 200 ms that pause a reply and less than the 500 ms that end it. A
+cough would not do: Silero rightly takes it for no speech at all.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from gateway.commands.call.audio import read
+from gateway.commands.call.conversation import Spoken
+
+CLIPS = Path(__file__).parent / "clips"
+SAVED = Path("barge-in.wav")
+
+ASIDE_INTO_REPLY_MS = 2_000
+BARGE_IN_INTO_REPLY_MS = 2_500
+"""Into a sentence, so that a part of it is heard and remembered, and a part is not."""
+
+
+def turns() -> Iterator[Spoken]:
+    """What the person says, in order. Raises `UnusableAudio` where a clip is missing."""
+    yield Spoken("Uh-huh.", read(CLIPS / "uh-huh.flac"), ASIDE_INTO_REPLY_MS, aside=True)
+    yield Spoken(
+        "I spent the last four years building web services for a large online shop.",
+        read(CLIPS / "answer.flac"),
+    )
+    yield Spoken(
+        "Most of my work was making the checkout faster and easier to test.",
+        read(CLIPS / "interruption.flac"),
+        BARGE_IN_INTO_REPLY_MS,
+    )
+    yield Spoken(
+        "I would first look at the logs, find the slow query, and then add an index before"
+        " changing any code.",
+        read(CLIPS / "last.flac"),
+    )

@@ -1,0 +1,197 @@
+"""The way into a server for `parley call`: a session over HTTP, then its WebSocket."""
+
+import ssl
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import httpx
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidHandshake, InvalidMessage, InvalidStatus
+
+from gateway.commands.call.line import WebSocketLine
+from gateway.commands.call.screen import Screen
+from gateway.commands.terminal import CommandFailed
+from gateway.interviews.sessions import SESSION_ID
+from gateway.media.codecs import AudioFormat
+from gateway.protocols.native import messages as native
+
+CONNECT_S = 10.0
+SCHEMES = {"ws": "http", "wss": "https", "http": "http", "https": "https"}
+DEFAULT_ROLE = "Software Engineer"
+
+
+class Door:
+    """Where the server is and which interview is wanted there. Raises `CommandFailed`."""
+
+    def __init__(
+        self,
+        url: str,
+        session_id: str | None,
+        role: str | None,
+        questions: int | None,
+        trusted: Path | None = None,
+    ) -> None:
+        try:
+            parts = urlsplit(url)
+            usable = parts.scheme in SCHEMES and bool(parts.hostname) and parts.port != 0
+        except ValueError:
+            usable = False
+        if not usable or any(character.isspace() for character in url):
+            raise CommandFailed("--url must be like ws://127.0.0.1:8000")
+        if session_id is not None and SESSION_ID.fullmatch(session_id) is None:
+            raise CommandFailed("--session: an id has 1 to 64 of A-Z a-z 0-9 _ -")
+        http = SCHEMES[parts.scheme]
+        place = f"{parts.netloc}{parts.path.rstrip('/')}"
+        self.session_id = session_id
+        self.host = parts.hostname or ""
+        self.trust = _trust(trusted)
+        """The certificates that a server's is checked against."""
+        self._http = f"{http}://{place}"
+        self._ws = f"{http.replace('http', 'ws')}://{place}"
+        host = parts.netloc.rpartition("@")[2]
+        self.shown = f"{http.replace('http', 'ws')}://{host}"
+        """The address for people, without a password."""
+        self._role = role
+        self._questions = questions
+
+    @property
+    def sessions_url(self) -> str:
+        return f"{self._http}/api/sessions"
+
+    def websocket_url(self, session_id: str) -> str:
+        return f"{self._ws}/ws/{quote(session_id, safe='')}"
+
+    def webrtc_url(self, session_id: str) -> str:
+        return f"{self._http}/webrtc/{quote(session_id, safe='')}"
+
+    def request(self) -> dict[str, Any]:
+        """The body that makes a session."""
+        wanted: dict[str, Any] = {"role": self._role or DEFAULT_ROLE, "mode": "voice"}
+        if self._questions is not None:
+            wanted["totalQuestions"] = self._questions
+        return wanted
+
+    def hello(self, audio: AudioFormat) -> dict[str, Any]:
+        """The first message. It names an interview only where the session was not made for it."""
+        wire = {"encoding": audio.encoding, "rate": audio.rate_hz}
+        message: dict[str, Any] = {
+            "type": "hello",
+            "version": native.VERSION,
+            "audio_in": wire | {"channels": 1},
+            "audio_out": wire,
+        }
+        if self.session_id is not None and (self._role or self._questions):
+            wanted = self.request()
+            del wanted["mode"]
+            message["interview"] = wanted
+        return message
+
+
+def _trust(trusted: Path | None) -> ssl.SSLContext:
+    try:
+        context = ssl.create_default_context()
+        if trusted is not None:
+            context.load_verify_locations(trusted)
+    except OSError as error:  # what is in it is none, or there is no such file
+        reason = "is no certificate in PEM" if isinstance(error, ssl.SSLError) else error.strerror
+        raise CommandFailed(f"--trust {trusted}: {reason}") from None
+    return context
+
+
+@asynccontextmanager
+async def connected(door: Door, screen: Screen) -> AsyncIterator[tuple[WebSocketLine, str]]:
+    """An open connection and its session's id. Raises `CommandFailed`."""
+    screen.status(f"connecting to {door.shown}…")
+    session_id = await session_of(door)
+    url = door.websocket_url(session_id)
+    # Nothing on the way but the network: no proxy, and no compression of audio.
+    connection = connect(
+        url,
+        compression=None,
+        open_timeout=CONNECT_S,
+        proxy=None,
+        ssl=door.trust if url.startswith("wss:") else None,
+    )
+    try:
+        socket = await connection
+    except TimeoutError:
+        raise _too_late(door) from None
+    except InvalidStatus as error:
+        raise CommandFailed(_refused(door, error)) from None
+    except (InvalidHandshake, InvalidMessage):
+        raise no_parley(door) from None
+    except OSError as error:
+        raise _nobody(door, error) from None
+    async with socket:
+        yield WebSocketLine(socket), session_id
+
+
+async def session_of(door: Door) -> str:
+    """The session that was named, or a new one. Raises `CommandFailed`."""
+    if door.session_id is not None:
+        return door.session_id
+    with told(door):
+        async with client(door) as http:
+            answer = await http.post(door.sessions_url, json=door.request())
+            body = answer.json()
+            if answer.status_code == 201:
+                return _session_id(body["session_id"])
+            message = str(body.get("detail") or body["title"])
+    raise CommandFailed(f"the server made no session: {message}")
+
+
+def client(door: Door) -> httpx.AsyncClient:
+    """For requests to the server."""
+    return httpx.AsyncClient(trust_env=False, timeout=CONNECT_S, verify=door.trust)
+
+
+@contextmanager
+def told(door: Door) -> Iterator[None]:
+    """What goes wrong with a request, as `CommandFailed`."""
+    try:
+        yield
+    except httpx.ConnectError as error:
+        raise _nobody(door, error) from None
+    except httpx.TimeoutException:
+        raise _too_late(door) from None
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError, LookupError, TypeError):
+        raise no_parley(door) from None
+
+
+def _session_id(value: object) -> str:
+    if not isinstance(value, str) or SESSION_ID.fullmatch(value) is None:
+        raise ValueError("no session id")
+    return value
+
+
+def _refused(door: Door, error: InvalidStatus) -> str:
+    status = error.response.status_code
+    if status == 503:
+        why = (error.response.body or b"").decode(errors="replace")[:200]
+        return f"the server takes no more sessions now ({why}); try again later"
+    return f"{door.shown} refused the connection with HTTP {status}"
+
+
+def _nobody(door: Door, error: BaseException | None) -> CommandFailed:
+    while error is not None and not isinstance(error, ssl.SSLError):
+        error = error.__cause__ or error.__context__
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return CommandFailed(
+            f"the certificate of {door.shown} is not trusted ({error.verify_message});"
+            " --trust names a certificate that is"
+        )
+    if error is not None:
+        return CommandFailed(f"what answers at {door.shown} speaks no TLS")
+    return CommandFailed(f"nothing answers at {door.shown}; start it with `parley serve`")
+
+
+def _too_late(door: Door) -> CommandFailed:
+    return CommandFailed(f"{door.shown} did not answer within {CONNECT_S:.0f} s")
+
+
+def no_parley(door: Door) -> CommandFailed:
+    """Something else than Parley is there."""
+    return CommandFailed(f"what answers at {door.shown} is no Parley")

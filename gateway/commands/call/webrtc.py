@@ -1,0 +1,277 @@
+"""A line over WebRTC: Opus both ways, messages on a data channel, pictures. Needs aiortc.
+
+Audio comes when it is to be heard. It goes through the gateway's own jitter buffer, and carries its
+place on the sender's clock, so that what is kept of a call has sound and pictures in step.
+"""
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator
+from typing import Any, cast
+
+import numpy as np
+from aiortc import (
+    MediaStreamTrack,
+    RTCConfiguration,
+    RTCPeerConnection,
+    RTCRtpReceiver,
+    RTCRtpSender,
+    RTCSessionDescription,
+)
+from aiortc import clock as ntp
+from aiortc.mediastreams import MediaStreamError
+from aiortc.rtp import RtcpSrPacket, RtpPacket
+from av.error import FFmpegError
+
+from gateway.commands.call.clock import StreamClock
+from gateway.commands.call.film import CLOCK_HZ as VIDEO_HZ
+from gateway.commands.call.film import Film
+from gateway.commands.call.line import LineClosed, Sound
+from gateway.commands.call.server import CONNECT_S
+from gateway.media.opus_packets import Encoder
+from gateway.protocols.native import messages as native
+from gateway.transports.webrtc.jitter import CLOCK_HZ as AUDIO_HZ
+from gateway.transports.webrtc.receiving import Reception
+from pipeline.frames import INPUT_RATE_HZ, Samples
+
+QUIET = 100
+"""A sample beyond this is heard; what a codec leaves of silence is not."""
+
+MOST_WAITING = 1_000
+"""Messages and pieces of sound that have not been read: 20 seconds."""
+
+GONE_S = 15.0
+"""A server of which nothing comes for so long has gone: even silence is sent twice a second."""
+
+CLOSE_S = 5.0
+
+
+class NotAnAnswer(Exception):
+    """What the server sent is no answer to the offer."""
+
+
+class WebRtcLine:
+    """One peer connection; a `Line`. `offer`, then `dial`, then use; `close` it in any case."""
+
+    def __init__(self, film: Film | None = None) -> None:
+        self.close_code: int | None = None
+        self.close_reason: str | None = None
+        self._film = film
+        # Without a list aiortc would ask Google's STUN server.
+        self._pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+        self._inbox: asyncio.Queue[str | Sound | None] = asyncio.Queue(MOST_WAITING)
+        self._loop = asyncio.get_running_loop()
+        self._heard_at = self._loop.time()
+        self._up = asyncio.Event()
+        self._ended = False
+        self._watching: asyncio.Task[None] | None = None
+        self._channel = self._pc.createDataChannel("parley")
+        self._channel.on("open", self._up.set)
+        self._channel.on("message", self._told)
+        self._channel.on("close", self._left)
+        self._pc.on("connectionstatechange", self._changed)
+        self._pc.on("track", self._shown)
+        audio = self._pc.addTransceiver("audio")
+        inside = RTCRtpSender.getCapabilities("audio").codecs
+        audio.setCodecPreferences([c for c in inside if c.mimeType.lower() == "audio/opus"])
+        self._receiver = audio.receiver
+        self._voice = Voice(audio.sender)
+        self._reception = Reception(audio.receiver, self._hear)
+        self._sound_clock = StreamClock(AUDIO_HZ)
+        self._picture_clock = StreamClock(VIDEO_HZ)
+        self._follow(audio.receiver, self._sound_clock)
+        if film is not None:
+            video = self._pc.addTransceiver("video", direction="recvonly")
+            self._follow(video.receiver, self._picture_clock)
+            self._video = video.receiver
+            film.place = lambda at: self._picture_clock.beside(self._sound_clock, at)
+
+    # --- connecting --------------------------------------------------------------------------
+
+    async def offer(self) -> str:
+        """The offer, with all candidates of this machine."""
+        await self._pc.setLocalDescription(await self._pc.createOffer())
+        return str(self._pc.localDescription.sdp)
+
+    async def dial(self, answer: str) -> None:
+        """Return when messages can be sent. Raises `NotAnAnswer` and `TimeoutError`."""
+        try:
+            await self._pc.setRemoteDescription(RTCSessionDescription(answer, "answer"))
+        except Exception as error:  # aiortc's parser raises whatever comes to pass
+            raise NotAnAnswer from error
+        async with asyncio.timeout(CONNECT_S):
+            await self._up.wait()
+        if self._channel.readyState != "open":
+            raise TimeoutError
+
+    def route(self) -> str:
+        """Where the server was reached, for people."""
+        inside: Any = self._receiver.transport.transport
+        pair = inside._connection._nominated.get(1)
+        if pair is None:
+            return "over UDP"
+        remote, through = pair.remote_candidate, ""
+        if "relay" in (remote.type, pair.local_candidate.type):
+            through = " through a relay"
+        return f"over UDP with {remote.host}, port {remote.port}{through}"
+
+    def pictures(self) -> str:
+        """Whether the server shows any, for people."""
+        return "sound alone: this server sends no pictures" if self._watching is None else "video"
+
+    # --- a line ------------------------------------------------------------------------------
+
+    async def __aiter__(self) -> AsyncIterator[str | bytes | Sound]:
+        while (item := await self._inbox.get()) is not None:
+            yield item
+
+    async def send(self, data: str | bytes) -> None:
+        """Send a message, or 20 ms of the microphone: PCM16 at 16 kHz. Raises `LineClosed`."""
+        if self._loop.time() - self._heard_at > GONE_S:
+            self._end(None, f"nothing has come for {GONE_S:.0f} s")
+        if self._ended or self._channel.readyState != "open":
+            raise LineClosed
+        if isinstance(data, str):
+            self._channel.send(data)
+            return
+        try:
+            await self._voice.send(np.frombuffer(data, "<i2").astype(np.int16))
+        except ConnectionError as error:
+            raise LineClosed from error
+
+    async def close(self) -> None:
+        """Give back everything. Idempotent."""
+        self._end(None, None)
+        self._reception.close()
+        if self._watching is not None:
+            self._watching.cancel()
+            await asyncio.wait([self._watching])
+        try:
+            async with asyncio.timeout(CLOSE_S):
+                await self._pc.close()
+        except TimeoutError:
+            pass
+
+    def _end(self, code: int | None, reason: str | None) -> None:
+        if self._ended:
+            return
+        self._ended = True
+        self.close_code, self.close_reason = code, reason
+        if self._inbox.full():
+            self._inbox.get_nowait()
+        self._inbox.put_nowait(None)
+
+    # --- from the server ---------------------------------------------------------------------
+
+    def _told(self, message: str | bytes) -> None:
+        self._heard_at = self._loop.time()
+        # What is no text is no message; the conversation says so.
+        self._put(message if isinstance(message, str) else "")
+
+    def _put(self, item: str | Sound) -> None:
+        if self._ended:
+            return
+        try:
+            self._inbox.put_nowait(item)
+        except asyncio.QueueFull:
+            self._end(None, "this program does not keep up")
+
+    def _hear(self, pcm: Samples) -> None:
+        clock = self._sound_clock
+        if not clock.known or not pcm.any():
+            return
+        audible = int(np.abs(pcm.astype(np.int32)).max()) > QUIET
+        if audible:
+            clock.hold()
+        end = clock.at(clock.unwrapped(self._reception.jitter.position))
+        self._put(Sound(pcm, end - len(pcm) / INPUT_RATE_HZ, audible))
+
+    def _left(self) -> None:
+        """The server has closed the channel, which it does in good order only."""
+        self._up.set()
+        self._end(native.CLOSE_FINISHED, None)
+
+    def _changed(self) -> None:
+        if self._pc.connectionState in ("failed", "closed"):
+            self._up.set()
+            self._end(None, None)
+
+    def _follow(self, receiver: RTCRtpReceiver, clock: StreamClock) -> None:
+        """Let a clock see a stream's packets and reports."""
+        inside: Any = receiver
+        on_rtp, on_rtcp = inside._handle_rtp_packet, inside._handle_rtcp_packet
+
+        async def rtp(packet: RtpPacket, arrival_time_ms: int) -> None:
+            self._heard_at = self._loop.time()
+            clock.arrived(packet.timestamp, self._heard_at)
+            await on_rtp(packet, arrival_time_ms)
+
+        async def rtcp(packet: Any) -> None:
+            if isinstance(packet, RtcpSrPacket):
+                clock.report(packet.sender_info.ntp_timestamp, packet.sender_info.rtp_timestamp)
+            await on_rtcp(packet)
+
+        inside._handle_rtp_packet, inside._handle_rtcp_packet = rtp, rtcp
+
+    def _shown(self, track: MediaStreamTrack) -> None:
+        if track.kind == "video" and self._film is not None:
+            self._watching = asyncio.create_task(self._watch(track, self._film))
+
+    async def _watch(self, track: MediaStreamTrack, film: Film) -> None:
+        """Keep the pictures until there are no more."""
+        inside: Any = self._video
+        try:
+            while True:
+                picture: Any = await track.recv()
+                # Their clock begins with the first of them; the packets' does not.
+                first = inside._RTCRtpReceiver__timestamp_mapper._origin
+                at = self._picture_clock.unwrapped(picture.pts + first & 0xFFFFFFFF)
+                await asyncio.to_thread(film.add, picture, at)
+        except (MediaStreamError, FFmpegError, OSError):
+            pass  # what has come is kept; a full disk is told when the film is written
+
+
+class Voice:
+    """The microphone as RTP, a packet for each frame at once: who sends keeps the time.
+
+    In place of aiortc's own loop, which encodes in a thread and marks every packet.
+    """
+
+    def __init__(self, sender: RTCRtpSender) -> None:
+        self._inside = cast("Any", sender)  # its private names are needed
+        self._inside._run_rtp = self._run
+        self._encoder = Encoder(INPUT_RATE_HZ)
+        self._payload_type = 0
+        self._sequence = secrets.randbits(15)  # SRTP's roll-over counter wants the lower half
+        self._timestamp = secrets.randbits(32)
+        self._packets = 0
+
+    async def _run(self, codec: Any) -> None:
+        self._payload_type = codec.payloadType
+        self._inside._RTCRtpSender__rtp_started.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self._inside._RTCRtpSender__rtp_exited.set()
+
+    async def send(self, pcm: Samples) -> None:
+        """20 ms at 16 kHz. Raises `ConnectionError`."""
+        inside, now = self._inside, ntp.current_ntp_time()
+        packet = RtpPacket(
+            payload_type=self._payload_type,
+            marker=int(not self._packets),
+            sequence_number=self._sequence,
+            timestamp=self._timestamp,
+            ssrc=inside._ssrc,
+            payload=self._encoder.encode(pcm),
+        )
+        packet.extensions.mid = inside._RTCRtpSender__mid
+        data = packet.serialize(inside._RTCRtpSender__rtp_header_extensions_map)
+        self._sequence = self._sequence + 1 & 0xFFFF
+        self._timestamp = self._timestamp + AUDIO_HZ // 50 & 0xFFFFFFFF
+        self._packets += 1
+        await inside.transport._send_rtp(data)
+        inside._RTCRtpSender__ntp_timestamp = now  # for the sender reports
+        inside._RTCRtpSender__rtp_timestamp = packet.timestamp
+        inside._RTCRtpSender__octet_count += len(packet.payload)
+        inside._RTCRtpSender__packet_count += 1

@@ -1,0 +1,149 @@
+"""The way into a server over WebRTC for `parley call`: WHIP (RFC 9725). Needs aiortc."""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
+from urllib.parse import urljoin, urlsplit
+
+import aioice.ice
+
+from gateway.commands.call.film import Film
+from gateway.commands.call.screen import Screen
+from gateway.commands.call.server import CONNECT_S, Door, client, no_parley, session_of, told
+from gateway.commands.call.webrtc import NotAnAnswer, WebRtcLine
+from gateway.commands.terminal import CommandFailed
+
+SDP = "application/sdp"
+LOOPBACK = "127.0.0.1"
+PORTS = {"http": 80, "https": 443}
+
+
+@asynccontextmanager
+async def connected(
+    door: Door, screen: Screen, token: str | None = None, film: Film | None = None
+) -> AsyncIterator[tuple[WebRtcLine, str]]:
+    """An open connection and its session's id. Raises `CommandFailed`.
+
+    With a film, pictures are asked for, and those that come are added to it.
+    """
+    screen.status(f"connecting to {door.shown}…")
+    session_id = await session_of(door)
+    line = WebRtcLine(film)
+    headers = {} if token is None else {"authorization": f"Bearer {token}"}
+    where: str | None = None
+    try:
+        with _beside(door):
+            offer = await line.offer()
+        answer, where = await _posted(door, session_id, offer, headers)
+        screen.status(f"waiting for {door.shown} over UDP…")
+        try:
+            await line.dial(answer)
+        except NotAnAnswer:
+            raise no_parley(door) from None
+        except TimeoutError:
+            raise CommandFailed(_unreached(door, answer)) from None
+        screen.say(f"WebRTC {line.route()}{'' if film is None else ', ' + line.pictures()}")
+        yield line, session_id
+    finally:
+        await line.close()
+        if where is not None and line.close_code is None:
+            await _hang_up(door, where, headers)
+
+
+@contextmanager
+def _beside(door: Door) -> Iterator[None]:
+    """Where the server is on this machine, offer the loopback address, which aioice leaves out."""
+    inside: Any = aioice.ice
+    found = inside.get_host_addresses
+
+    def with_loopback(use_ipv4: bool, use_ipv6: bool) -> list[str]:
+        return [*dict.fromkeys([*found(use_ipv4, use_ipv6), LOOPBACK])]
+
+    if door.host in ("localhost", "::1") or door.host.startswith("127."):
+        inside.get_host_addresses = with_loopback
+    try:
+        yield
+    finally:
+        inside.get_host_addresses = found
+
+
+async def _posted(
+    door: Door, session_id: str, offer: str, headers: dict[str, str]
+) -> tuple[str, str]:
+    """The answer to an offer, and where the connection is. Raises `CommandFailed`."""
+    url = door.webrtc_url(session_id)
+    with told(door):
+        async with client(door) as http:
+            answer = await http.post(url, content=offer, headers=headers | {"content-type": SDP})
+            if answer.status_code == 201:
+                return answer.text, _placed(door, url, answer.headers["location"])
+            if answer.status_code in (404, 405):
+                raise CommandFailed(
+                    f"{door.shown} knows no WebRTC; leave --webrtc out to call over WebSocket"
+                )
+            body = answer.json()
+            code, message = body["code"], str(body.get("detail") or body["title"])
+    match answer.status_code, code:
+        case 503, "webrtc_not_installed":
+            raise CommandFailed(
+                f"{door.shown} was installed without WebRTC: there, {message} and start it again;"
+                " or leave --webrtc out to call over WebSocket"
+            )
+        case 503, _:
+            raise CommandFailed(f"the server takes no more calls now ({message}); try again later")
+        case 401, _:
+            which = "another token" if "authorization" in headers else "a token"
+            raise CommandFailed(
+                f"the server wants {which}: --token-file names a file that holds it"
+            )
+    raise CommandFailed(f"the server refused the call: {message}")
+
+
+def _placed(door: Door, url: str, location: str) -> str:
+    """Where the connection is. Raises `CommandFailed`: the token is for the server that was named.
+
+    Raises `ValueError` for what is no URL.
+    """
+    where = urljoin(url, location)
+    if _origin(where) != _origin(url):
+        raise CommandFailed(
+            f"{door.shown} put the connection on another server,"
+            f" {_shown(where)}: call that one with --url"
+        )
+    return where
+
+
+def _origin(url: str) -> tuple[str, str | None, int | None]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname, parts.port or PORTS.get(parts.scheme)
+
+
+def _shown(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+
+
+async def _hang_up(door: Door, where: str, headers: dict[str, str]) -> None:
+    """Say goodbye where the server may not have noticed. It would find out by itself."""
+    try:
+        with told(door):
+            async with client(door) as http:
+                await http.delete(where, headers=headers)
+    except CommandFailed:
+        pass
+
+
+def _unreached(door: Door, answer: str) -> str:
+    lines = [line.split() for line in answer.splitlines() if line.startswith("a=candidate:")]
+    offered = ", ".join(dict.fromkeys(parts[4] for parts in lines if len(parts) > 4))
+    if not offered:
+        what = "It offered no address: it has no network, and needs PARLEY_WEBRTC_ADDRESSES"
+    else:
+        what = (
+            f"It offered {offered}: where that cannot be reached from here, set"
+            " PARLEY_WEBRTC_ADDRESSES there (docs/webrtc.md) and let UDP through"
+        )
+    return (
+        f"{door.shown} answered, but no media came over UDP within {CONNECT_S:.0f} s. {what};"
+        " or leave --webrtc out to call over WebSocket"
+    )

@@ -1,0 +1,169 @@
+"""Where an interview in writing is held: what that takes, and the room in this very process.
+
+The room here works on the store that the settings name, with the code that serves the requests of
+`parley serve`: what was begun in one can be gone on with in the other.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from gateway.commands.terminal import FAILED, CommandFailed
+from gateway.interviews.kept_reports import Reports
+from gateway.interviews.sessions import (
+    DEFAULT_MODEL,
+    NoSuchSession,
+    SessionTaken,
+    Worker,
+    create,
+)
+from gateway.interviews.state import Given, OutOfOrder, State, question_of
+from gateway.interviews.written import Interviews
+from gateway.reports.assessor import Assessor
+from gateway.settings import Settings
+from gateway.store import Conflict, Store, StoreError, store_at
+from stages.interview import InterviewConfig, InterviewError, Report
+from stages.interview.model import DEFAULT_QUESTIONS
+from stages.registry import NoProvider
+
+DEFAULT_ROLE = "Software Engineer"
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """The interview that somebody asks for: a new one, or that of the session `resume`."""
+
+    role: str | None = None
+    questions: int | None = None
+    model: str | None = None
+    resume: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """How far an interview has come. `said` is what the interviewer has said last.
+
+    Question `number` of `total` waits for an answer, unless it `is_complete`.
+    """
+
+    session_id: str
+    role: str
+    number: int
+    total: int
+    said: str
+    is_complete: bool
+
+    @property
+    def answered(self) -> int:
+        """How many questions have been answered, if the interview was not ended early."""
+        return self.total if self.is_complete else self.number - 1
+
+
+class Room(Protocol):
+    """A place for one interview. Every method raises `CommandFailed` where it cannot go on."""
+
+    @property
+    def where(self) -> str:
+        """The place in words, such as "with the gateway at http://127.0.0.1:8000"."""
+
+    @property
+    def option(self) -> str:
+        """What brings one back here, beside `--resume`: an option with its value, or nothing."""
+
+    @property
+    def judge(self) -> str | None:
+        """Who will evaluate the answers, None where nobody here knows."""
+
+    async def open(self, wanted: Wanted) -> Scene:
+        """Begin the interview, or go on with it."""
+
+    async def submit(self, text: str) -> Scene:
+        """Give an answer to what was asked last."""
+
+    async def report(self) -> Report:
+        """End the interview where it stands, have it evaluated, and get its report."""
+
+    async def aclose(self) -> None:
+        """Leave. The session stays as it is."""
+
+
+class RoomHere:
+    """In this process, with the store and the model that the settings name."""
+
+    def __init__(self, settings: Settings, why: str) -> None:
+        self._settings = settings
+        try:
+            self._assessor = Assessor.of(settings)
+            self._store: Store = store_at(settings.database, settings.redis_url)
+        except (NoProvider, StoreError) as error:
+            raise CommandFailed(str(error)) from None
+        self._interviews = Interviews(self._store, Worker.here())
+        self._reports = Reports(self._store, self._assessor)
+        self._state: State | None = None
+        kept = settings.database if settings.redis_url is None else "Redis"
+        self.where = f"in this process ({why}); it is kept in {kept}"
+        self.option = ""
+        self.judge: str | None = self._assessor.source
+
+    async def open(self, wanted: Wanted) -> Scene:
+        try:
+            session_id = wanted.resume or await self._create(wanted)
+            state = await self._interviews.state(session_id)
+            if state.interview is None or not state.interview.is_complete:
+                state = await self._interviews.start(session_id)
+        except InterviewError as error:
+            raise CommandFailed(str(error)) from None
+        except NoSuchSession as error:
+            raise CommandFailed(
+                f"{error}; unfinished ones are kept for {self._settings.session_ttl_s} s"
+            ) from None
+        except (SessionTaken, StoreError) as error:
+            raise CommandFailed(str(error)) from None
+        question = question_of(state)
+        said = "" if question is None else question.said
+        return self._scene(state, said)
+
+    async def submit(self, text: str) -> Scene:
+        assert self._state is not None
+        try:
+            submitted = await self._interviews.submit(self._state, Given(text))
+        except Conflict:
+            raise CommandFailed("somebody else has answered in this session", FAILED) from None
+        except (OutOfOrder, SessionTaken, StoreError) as error:
+            raise CommandFailed(str(error), FAILED) from None
+        return self._scene(submitted.state, submitted.reply)
+
+    async def report(self) -> Report:
+        assert self._state is not None
+        try:
+            state = await self._interviews.end(self._state)
+            return await self._reports.report(state)
+        except Conflict:
+            raise CommandFailed("somebody else has gone on with this session", FAILED) from None
+        except (SessionTaken, StoreError) as error:
+            raise CommandFailed(str(error), FAILED) from None
+
+    async def aclose(self) -> None:
+        await self._assessor.aclose()
+        await self._store.aclose()
+
+    async def _create(self, wanted: Wanted) -> str:
+        config = InterviewConfig(
+            wanted.role or DEFAULT_ROLE,
+            wanted.model or DEFAULT_MODEL,
+            DEFAULT_QUESTIONS if wanted.questions is None else wanted.questions,
+        )
+        ttl_s = self._settings.session_ttl_s
+        record, _ = await create(self._store, config, mode="text", ttl_s=ttl_s)
+        return record.id
+
+    def _scene(self, state: State, said: str) -> Scene:
+        self._state = state
+        interview = state.begun
+        return Scene(
+            state.record.id,
+            state.record.role,
+            interview.current_question,
+            interview.config.total_questions,
+            said,
+            interview.is_complete,
+        )

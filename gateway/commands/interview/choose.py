@@ -1,0 +1,45 @@
+"""Which place an interview in writing is held in: with a gateway that runs, or in this process."""
+
+import httpx
+
+from gateway.commands.call import Door
+from gateway.commands.interview.backend import Room, RoomHere
+from gateway.commands.interview.remote import RoomThere
+from gateway.commands.terminal import CommandFailed
+from gateway.settings import Settings, SettingsError
+
+LOOK_S = 1.0
+"""How long a gateway that nobody has named may take to show that it is there."""
+
+_ANY = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}
+
+
+async def enter(url: str | None) -> Room:
+    """The gateway at `url`, or without one that of the settings, or this process.
+
+    Raises `CommandFailed` for a URL that is none, and for settings that cannot be used.
+    """
+    if url is not None:
+        door = Door(url, None, None, None)
+        return RoomThere(
+            door.sessions_url, door.shown.replace("ws", "http", 1), option=f"--url {door.shown}"
+        )
+    try:
+        settings = Settings.load()
+    except SettingsError as error:
+        raise CommandFailed(str(error)) from None
+    host = _ANY.get(settings.host, f"[{settings.host}]" if ":" in settings.host else settings.host)
+    address = f"http://{host}:{settings.port}"
+    if await _is_parley(address):
+        return RoomThere(f"{address}/api/sessions", address)
+    return RoomHere(settings, f"no gateway runs at {address}")
+
+
+async def _is_parley(address: str) -> bool:
+    """Whether a gateway answers there."""
+    try:
+        async with httpx.AsyncClient(trust_env=False, timeout=LOOK_S) as client:
+            body = (await client.get(f"{address}/health")).json()
+        return isinstance(body["gateway"]["version"], str)
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError, LookupError, TypeError):
+        return False

@@ -1,0 +1,163 @@
+"""`parley interview`: an interview in writing, in the terminal."""
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+from gateway.commands.interview.answers import Answers, Keyboard, Pipe, Prepared, prepared
+from gateway.commands.interview.backend import Room, Scene, Wanted
+from gateway.commands.interview.choose import enter
+from gateway.commands.interview.report import Target
+from gateway.commands.interview.screen import JsonTextScreen, PersonTextScreen, TextScreen
+from gateway.commands.terminal import DONE, FAILED, INTERRUPTED, CommandFailed, output
+from gateway.interviews.sessions import SESSION_ID
+
+T = TypeVar("T")
+
+
+def interview(arguments: argparse.Namespace) -> int:
+    """Hold the interview that the options of `parley interview` describe; returns the exit code.
+
+    Raises `CommandFailed`.
+    """
+    wanted = _wanted(arguments)
+    person = sys.stdin.isatty() and arguments.answers is None
+    target = Target(arguments.save, force=arguments.force, ask=_yes if person else None)
+    answers: Answers
+    if arguments.answers is not None:
+        answers = prepared(arguments.answers)
+    else:
+        answers = Keyboard() if person else Pipe()
+    screen: TextScreen
+    screen = JsonTextScreen(output()) if arguments.json else PersonTextScreen(output())
+    with asyncio.Runner() as runner:
+        room = runner.run(enter(arguments.url))
+        try:
+            return _Interview(runner, room, answers, screen, target).hold(wanted)
+        finally:
+            runner.run(room.aclose())
+
+
+def _wanted(arguments: argparse.Namespace) -> Wanted:
+    if arguments.resume is None:
+        return Wanted(arguments.role, arguments.questions, arguments.model)
+    if SESSION_ID.fullmatch(arguments.resume) is None:
+        raise CommandFailed("--resume: a session's id has 1 to 64 of A-Z a-z 0-9 _ -")
+    for option in ("role", "questions", "model"):
+        if getattr(arguments, option) is not None:
+            raise CommandFailed(f"--{option} is for a new interview: leave it out with --resume")
+    return Wanted(resume=arguments.resume)
+
+
+class _Interview:
+    """One interview. The person is waited for outside of the event loop."""
+
+    def __init__(
+        self,
+        runner: asyncio.Runner,
+        room: Room,
+        answers: Answers,
+        screen: TextScreen,
+        target: Target,
+    ) -> None:
+        self._runner = runner
+        self._room = room
+        self._answers = answers
+        self._screen = screen
+        self._target = target
+        self._scene: Scene | None = None
+
+    def hold(self, wanted: Wanted) -> int:
+        """From the first question to the report; returns the exit code. Raises `CommandFailed`."""
+        try:
+            scene = self._scene = self._run(self._room.open(wanted))
+            self._screen.opened(
+                scene,
+                self._room.where,
+                resumed=wanted.resume is not None,
+                interactive=self._answers.typed,
+            )
+            return self._converse(scene)
+        except KeyboardInterrupt:
+            return self._keep(INTERRUPTED)
+        except CommandFailed as error:
+            if self._scene is None:
+                raise
+            message = f"{error.message}; go on with: {self._command()}"
+            raise CommandFailed(message, error.code) from None
+
+    def _converse(self, scene: Scene) -> int:
+        self._screen.question(scene)
+        while not scene.is_complete:
+            try:
+                text = self._answers.next(self._screen.prompt)
+            except KeyboardInterrupt:
+                return self._stop(scene, INTERRUPTED)
+            if text is None:
+                return self._stop(scene, FAILED)
+            self._screen.answer(scene, text, typed=self._answers.typed)
+            with self._screen.busy("One moment", long=False):
+                scene = self._scene = self._run(self._room.submit(text))
+            self._screen.question(scene)
+        if isinstance(self._answers, Prepared) and self._answers.left:
+            self._screen.say(f"{_answers(self._answers.left)} more than questions.")
+        return self._report(DONE)
+
+    def _stop(self, scene: Scene, code: int) -> int:
+        """There are no more answers: the report of what there is, if that is wanted."""
+        self._screen.say("")
+        if not scene.answered:
+            self._screen.say("Nothing has been answered, so there is no report.")
+            return self._keep(code)
+        if self._answers.typed:
+            so_far = f"You have answered {_questions(scene.answered)} of {scene.total}."
+            if not _yes(f"{so_far} End the interview here, with a report?", enter=True):
+                return self._keep(code)
+        elif code == INTERRUPTED:
+            return self._keep(code)
+        else:
+            self._screen.say(
+                f"The answers ended at question {scene.number} of {scene.total}:"
+                f" the report is about {_questions(scene.answered)}."
+            )
+        return self._report(code)
+
+    def _report(self, code: int) -> int:
+        by = f" ({judge})" if (judge := self._room.judge) else ""
+        with self._screen.busy(f"Evaluating the answers{by}", long=True):
+            report = self._run(self._room.report())
+        self._screen.report(report, self._target.write(report))
+        return code
+
+    def _keep(self, code: int) -> int:
+        if self._scene is not None:
+            self._screen.kept(self._command())
+        return code
+
+    def _command(self) -> str:
+        """What goes on with this interview."""
+        assert self._scene is not None
+        option = f" {self._room.option}" if self._room.option else ""
+        return f"parley interview --resume {self._scene.session_id}{option}"
+
+    def _run(self, step: Coroutine[Any, Any, T]) -> T:
+        return self._runner.run(step)
+
+
+def _yes(question: str, *, enter: bool = False) -> bool:
+    """Ask the person at the terminal; `enter` is what Enter alone means. No answer means no."""
+    try:
+        said = input(f"{question} [{'Y/n' if enter else 'y/N'}] ").strip().lower()
+    except EOFError:
+        return False
+    return said in ("y", "yes") or (enter and not said)
+
+
+def _questions(number: int) -> str:
+    return "one question" if number == 1 else f"{number} questions"
+
+
+def _answers(number: int) -> str:
+    return "There was one answer" if number == 1 else f"There were {number} answers"

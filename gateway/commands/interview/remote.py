@@ -1,0 +1,216 @@
+"""An interview in writing with a gateway, over its REST API.
+
+What nobody has answered is sent again, for about as long as a gateway takes to start: each POST has
+an idempotency key, so nothing is done twice. `CommandFailed` says what else goes wrong.
+"""
+
+import asyncio
+import json
+import secrets
+from collections.abc import Mapping
+from typing import Any
+
+import httpx
+
+from gateway.commands.interview.backend import DEFAULT_ROLE, Scene, Wanted
+from gateway.commands.terminal import FAILED, UNUSABLE, CommandFailed
+from gateway.interviews.sessions import SESSION_ID
+from stages.interview import InvalidReport, Report
+
+CONNECT_S = 5.0
+ANSWER_S = 30.0
+
+REPORT_S = 120.0
+"""A chat model may have to be asked about every answer."""
+
+PAUSES_S = (0.5, 1.0, 2.0, 4.0, 4.0)
+"""Together longer than a gateway takes to start again."""
+
+MAX_BYTES = 16 << 20
+
+MAX_TOLD = 500
+"""Characters of what a gateway says that are shown."""
+
+_AGAIN = ("idempotency_key_in_use", "store_unavailable")
+
+
+class Problem(CommandFailed):
+    """The gateway refused. `problem` is its code (RFC 9457 with ours), "" where it gave none."""
+
+    def __init__(self, problem: str, message: str, code: int) -> None:
+        super().__init__(message, code)
+        self.problem = problem
+
+
+class RoomThere:
+    """With the gateway at `shown`, whose sessions are at `url`; `option` leads there again.
+
+    `pauses_s` are made between the attempts to send a request.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        shown: str,
+        *,
+        option: str = "",
+        pauses_s: tuple[float, ...] = PAUSES_S,
+    ) -> None:
+        self._pauses_s = pauses_s
+        self._url = url
+        self._shown = shown
+        self._session_id = ""
+        self._role = ""
+        self._complete = False
+        self.where = f"with the gateway at {shown}"
+        self.option = option
+        self.judge: str | None = None
+        self._client = httpx.AsyncClient(trust_env=False)
+
+    async def open(self, wanted: Wanted) -> Scene:
+        if wanted.resume is None:
+            asked = {
+                "role": wanted.role or DEFAULT_ROLE,
+                "model": wanted.model,
+                "totalQuestions": wanted.questions,
+                "mode": "text",
+            }
+            body = {name: value for name, value in asked.items() if value is not None}
+            made = await self._send("POST", "", body, code=UNUSABLE, once=True)
+        else:
+            self._session_id = wanted.resume
+            made = await self._send("GET", f"/{wanted.resume}", code=UNUSABLE, once=True)
+            interview = made.get("interview")
+            self._complete = isinstance(interview, Mapping) and interview.get("isComplete") is True
+        self._session_id, self._role = self._text(made, "session_id"), self._text(made, "role")
+        if SESSION_ID.fullmatch(self._session_id) is None:
+            raise self._no_parley()
+        if self._complete:
+            return self._scene(made, "")
+        turn = await self._send("POST", f"/{self._session_id}/start", code=UNUSABLE)
+        return self._scene(turn, self._text(turn.get("question"), "said"))
+
+    async def submit(self, text: str) -> Scene:
+        turn = await self._send("POST", f"/{self._session_id}/submit-answer", {"text": text})
+        return self._scene(turn, self._text(turn, "reply"))
+
+    async def report(self) -> Report:
+        if not self._complete:
+            try:
+                await self._send("POST", f"/{self._session_id}/end", timeout_s=REPORT_S)
+            except Problem as problem:
+                if problem.problem != "answer_not_kept":  # then it was done at the first attempt
+                    raise
+        path = f"/{self._session_id}/report"
+        told = await self._send("GET", path, timeout_s=REPORT_S)
+        try:
+            return Report.from_json(told)
+        except InvalidReport as error:
+            why = f"the report of {self._shown} is not one that this version reads ({error})"
+            raise CommandFailed(why, FAILED) from None
+
+    async def aclose(self) -> None:
+        await self._client.aclose()
+
+    # --- one request ---------------------------------------------------------------------------
+
+    async def _send(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        *,
+        timeout_s: float = ANSWER_S,
+        code: int = FAILED,
+        once: bool = False,
+    ) -> dict[str, Any]:
+        """The object that the gateway answers with; `code` is what the command exits with if not.
+
+        Where nobody answered, or not yet, it is sent again, unless it shall be sent `once`.
+        """
+        headers = {"accept": "application/json"}
+        if method == "POST":
+            headers["idempotency-key"] = secrets.token_hex(16)
+        request = self._client.build_request(
+            method,
+            f"{self._url}{path}",
+            json=body,
+            headers=headers,
+            timeout=httpx.Timeout(timeout_s, connect=CONNECT_S),
+        )
+        for pause_s in (*(() if once else self._pauses_s), None):
+            try:
+                status, raw = await self._exchange(request, timeout_s)
+            except (TimeoutError, httpx.TimeoutException):
+                raise Problem("", f"{self._shown} does not answer in time", code) from None
+            except httpx.HTTPError:
+                failure = self._away(code)
+            else:
+                if 200 <= status < 300:
+                    return self._object(raw)
+                failure = self._refused(status, raw, code)
+                if failure.problem not in _AGAIN:
+                    raise failure
+            if pause_s is not None:
+                await asyncio.sleep(pause_s)
+        raise failure
+
+    async def _exchange(self, request: httpx.Request, timeout_s: float) -> tuple[int, bytes]:
+        async with asyncio.timeout(timeout_s + CONNECT_S):
+            response = await self._client.send(request, stream=True)
+            try:
+                raw = bytearray()
+                async for chunk in response.aiter_bytes():
+                    raw += chunk
+                    if len(raw) > MAX_BYTES:
+                        raise self._no_parley()
+            finally:
+                await response.aclose()
+        return response.status_code, bytes(raw)
+
+    def _away(self, code: int) -> Problem:
+        if code == UNUSABLE:
+            advice = "start it with `parley serve`, or leave out --url to need none"
+            return Problem("", f"nothing answers at {self._shown}; {advice}", code)
+        return Problem("", f"{self._shown} has gone away", code)
+
+    def _refused(self, status: int, raw: bytes, code: int) -> Problem:
+        try:
+            told = json.loads(raw)
+            problem, title = str(told["code"]), str(told["title"])
+            message = str(told.get("detail") or title)
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+            why = f"what answers at {self._shown} is no Parley, or an older one (HTTP {status})"
+            return Problem("", why, code)
+        if problem == "no_such_session":
+            message = f"{self._shown} has no session {self._session_id}"
+        return Problem(problem, message[:MAX_TOLD], code)
+
+    def _object(self, raw: bytes) -> dict[str, Any]:
+        try:
+            value = json.loads(raw)
+        except (ValueError, RecursionError):
+            raise self._no_parley() from None
+        if not isinstance(value, dict):
+            raise self._no_parley()
+        return value
+
+    def _text(self, value: Any, name: str) -> str:
+        text = value.get(name) if isinstance(value, dict) else None
+        if not isinstance(text, str):
+            raise self._no_parley()
+        return text
+
+    def _scene(self, told: Mapping[str, Any], said: str) -> Scene:
+        try:
+            interview = told["interview"]
+            number, total = interview["currentQuestion"], interview["totalQuestions"]
+            self._complete = interview["isComplete"]
+        except (LookupError, TypeError):
+            raise self._no_parley() from None
+        if not (isinstance(number, int) and isinstance(total, int)):
+            raise self._no_parley()
+        return Scene(self._session_id, self._role, number, total, said, bool(self._complete))
+
+    def _no_parley(self) -> CommandFailed:
+        return CommandFailed(f"what answers at {self._shown} is no Parley, or an older one")

@@ -1,0 +1,69 @@
+"""The file in which `parley interview` saves the report."""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from gateway.commands.terminal import FAILED, CommandFailed
+from gateway.reports.page import page
+from stages.interview import Report
+
+FORMS: dict[str, Callable[[Report], str]] = {
+    ".html": page,
+    ".md": Report.to_markdown,
+    ".json": lambda report: json.dumps(report.to_json(), ensure_ascii=False, indent=2) + "\n",
+}
+"""How a file's name ends, and what is in it then."""
+
+_SHOWN_ID = 8
+_MOST_NAMES = 1_000
+
+
+class Target:
+    """Where the report goes: to `path`, or to a name of its own in this folder.
+
+    What is there already is overwritten only with `force`, or where `ask` says yes, once and before
+    the interview begins. Raises `CommandFailed` where nothing can be written.
+    """
+
+    def __init__(
+        self, path: Path | None, *, force: bool, ask: Callable[[str], bool] | None = None
+    ) -> None:
+        self._path = path
+        self._replaces = force
+        if path is None:
+            if not os.access(Path(), os.W_OK):
+                raise CommandFailed("this folder is not writable: name a file with --save")
+            return
+        if path.suffix.lower() not in FORMS:
+            raise CommandFailed(f"--save {path}: the name must end in {', '.join(FORMS)}")
+        if path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
+            raise CommandFailed(f"--save {path}: cannot be written")
+        if path.exists() and not force:
+            if ask is None or not ask(f"{path} exists. Overwrite it?"):
+                raise CommandFailed(f"--save {path}: it exists; --force overwrites it")
+            self._replaces = True
+
+    def write(self, report: Report) -> Path:
+        """Write the report and return where it is. Raises `CommandFailed`.
+
+        Where another file has come up under the name meanwhile, it goes beside that one.
+        """
+        path = self._path or Path(f"interview-{(report.session_id or 'report')[:_SHOWN_ID]}.html")
+        text = FORMS[path.suffix.lower()](report)
+        try:
+            if self._path is not None and self._replaces:
+                path.write_text(text, encoding="utf-8")
+                return path
+            for number in range(1, _MOST_NAMES):
+                free = path if number == 1 else path.with_stem(f"{path.stem}-{number}")
+                try:
+                    with free.open("x", encoding="utf-8") as file:
+                        file.write(text)
+                except FileExistsError:
+                    continue
+                return free
+        except OSError as error:
+            raise CommandFailed(f"the report: {path}: {error.strerror}", FAILED) from None
+        raise CommandFailed(f"the report: there are {_MOST_NAMES} files like {path}", FAILED)

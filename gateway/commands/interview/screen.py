@@ -1,0 +1,188 @@
+"""What `parley interview` shows: to a person, or as JSON lines to a program."""
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from gateway.commands.call import INDENT
+from gateway.commands.interview.backend import Scene
+from gateway.commands.terminal import printable
+from stages.interview import Report
+from stages.interview.feedback import GOOD, LABELS
+
+BAR = 20
+"""Cells of a score's bar."""
+
+
+class TextScreen(Protocol):
+    """Where an interview in writing is shown. `prompt` stands before what is typed."""
+
+    prompt: str
+
+    def opened(self, scene: Scene, where: str, *, resumed: bool, interactive: bool) -> None:
+        """The interview begins, or goes on."""
+
+    def question(self, scene: Scene) -> None:
+        """What the interviewer says, which ends in a question or a farewell."""
+
+    def answer(self, scene: Scene, text: str, *, typed: bool) -> None:
+        """An answer. One that was `typed` in this terminal can be seen there already."""
+
+    def say(self, text: str) -> None:
+        """A remark."""
+
+    def kept(self, command: str) -> None:
+        """The session is as it was, and this command goes on with it."""
+
+    @contextmanager
+    def busy(self, text: str, *, long: bool) -> Iterator[None]:
+        """Something takes a while. Unless it is `long` it is not worth a line that stays."""
+
+    def report(self, report: Report, saved: Path) -> None:
+        """The report, in short, and where it is."""
+
+
+class PersonTextScreen:
+    """For a person."""
+
+    prompt = f"{'You':<{INDENT}}"
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    def opened(self, scene: Scene, where: str, *, resumed: bool, interactive: bool) -> None:
+        begins = "goes on" if resumed else "begins"
+        self.say(f"An interview for {scene.role} {begins} {where}.")
+        self.say(f"Session {scene.session_id}.")
+        if interactive and not scene.is_complete:
+            self.say("Enter sends an answer. “Could you repeat that?” and “Next question, please.”")
+            self.say("are understood. Ctrl-C ends the interview, now or for later.")
+
+    def question(self, scene: Scene) -> None:
+        self._console.print()
+        if not scene.is_complete:
+            self.say(f"Question {scene.number} of {scene.total}")
+        if scene.said:
+            self._line("Parley", scene.said, "green")
+
+    def answer(self, scene: Scene, text: str, *, typed: bool) -> None:
+        if not typed:
+            self._line("You", text, "bold")
+
+    def say(self, text: str) -> None:
+        self._console.print(Text(printable(text), "dim"), soft_wrap=not self._console.is_terminal)
+
+    def kept(self, command: str) -> None:
+        self.say("The session is kept for now. Go on with:")
+        # In one piece, so that it can be copied.
+        self._console.print(f"  {command}", soft_wrap=True)
+
+    @contextmanager
+    def busy(self, text: str, *, long: bool) -> Iterator[None]:
+        if long:
+            self._console.print()
+        if self._console.is_terminal:
+            with self._console.status(Text(f"{printable(text)}…", "dim")):
+                yield
+            return
+        if long:
+            self.say(f"{text}…")
+        yield
+
+    def report(self, report: Report, saved: Path) -> None:
+        told = report.feedback
+        score = "Not scored" if report.overall is None else f"{report.overall} of 100"
+        title = Text.assemble((f"{score}. ", "bold"), printable(told.headline))
+        self._console.print(title, soft_wrap=True)
+        table = Table.grid(padding=(0, 2))
+        table.add_column()
+        table.add_column(justify="right")
+        table.add_column()
+        for skill in report.skills:
+            value = skill.value
+            shown = "–" if value is None else str(value)
+            table.add_row(LABELS[skill.criterion], shown, _bar(value))
+        self._console.print()
+        self._console.print(Padding(table, (0, 0, 0, 2), expand=False))
+        self._console.print()
+        marked = (
+            *(("+", line, "green") for line in told.strengths),
+            *(("→", line, "yellow") for line in told.improvements),
+            *(("Next", line, "bold") for line in (told.next_step,) if line),
+        )
+        for mark, line, style in marked:
+            self._line(mark, line, style, width=6)
+        self._console.print()
+        self.say(f"Scored by: {report.source}.")
+        self._console.print(f"The report is in {saved}.", soft_wrap=True)
+
+    def _line(self, who: str, text: str, style: str, width: int = INDENT) -> None:
+        words = printable(text)
+        if not self._console.is_terminal:
+            self._console.print(Text(f"{who:<{width}}{words}"), soft_wrap=True)
+            return
+        table = Table.grid()
+        table.add_column(width=width)
+        table.add_column(overflow="fold")
+        table.add_row(Text(who, style), Text(words))
+        self._console.print(table)
+
+
+class JsonTextScreen:
+    """For a program: one JSON object a line."""
+
+    prompt = ""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    def opened(self, scene: Scene, where: str, *, resumed: bool, interactive: bool) -> None:
+        self._write(
+            {
+                "type": "session",
+                "session_id": scene.session_id,
+                "role": scene.role,
+                "questions": scene.total,
+                "where": where,
+                "resumed": resumed,
+            }
+        )
+
+    def question(self, scene: Scene) -> None:
+        if scene.is_complete:
+            self._write({"type": "closing", "text": scene.said})
+            return
+        said = {"number": scene.number, "of": scene.total, "text": scene.said}
+        self._write({"type": "question", **said})
+
+    def answer(self, scene: Scene, text: str, *, typed: bool) -> None:
+        self._write({"type": "answer", "number": scene.number, "text": text})
+
+    def say(self, text: str) -> None:
+        self._write({"type": "note", "text": text})
+
+    def kept(self, command: str) -> None:
+        self._write({"type": "kept", "command": command})
+
+    @contextmanager
+    def busy(self, text: str, *, long: bool) -> Iterator[None]:
+        yield
+
+    def report(self, report: Report, saved: Path) -> None:
+        self._write({"type": "report", "saved": str(saved), "report": report.to_json()})
+
+    def _write(self, value: Mapping[str, Any]) -> None:
+        self._console.out(json.dumps(value, ensure_ascii=False), highlight=False)
+
+
+def _bar(value: int | None) -> Text:
+    filled = round(BAR * (value or 0) / 100)
+    style = "green" if (value or 0) >= GOOD else "yellow"
+    return Text.assemble(("█" * filled, style), ("░" * (BAR - filled), "dim"))

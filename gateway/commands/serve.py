@@ -1,0 +1,261 @@
+"""The server process: `parley serve`."""
+
+import errno
+import gc
+import logging
+import os
+import socket
+import ssl
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+import uvicorn
+from rich.table import Table
+from starlette.applications import Starlette
+
+from gateway.app import create_app
+from gateway.commands.fetch import fetch
+from gateway.commands.terminal import CommandFailed, output
+from gateway.ice import split
+from gateway.logs import configure
+from gateway.providers.build import chosen
+from gateway.rest.health import StageReport
+from gateway.settings import Settings
+from gateway.transports.websocket.protocol import Wire
+from pipeline.session import Stages
+from stages.registry import NoProvider
+
+logger = logging.getLogger("parley.serve")
+
+LONGEST_MESSAGE_BYTES = 64 * 1024
+"""A WebSocket message beyond this is answered by close code 1009 before it has been received."""
+
+PING_EVERY_S = 10.0
+PING_TIMEOUT_S = 10.0
+GRACE_S = 10
+"""How long sessions may take to end in order when the server is told to stop."""
+
+BACKLOG = 128
+
+REDIS_EXTRA = "the client for Redis: pip install 'parley-gateway[redis]'"
+WITHOUT_WHISPER = "PARLEY_STT=auto starts without Whisper"
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """Files in PEM of a certificate, its chain behind it, and of its private key."""
+
+    cert: Path
+    key: Path
+
+
+def tls_files(cert: Path | None, key: Path | None) -> Tls | None:
+    """The files to serve HTTPS with, found to work; None where neither was given.
+
+    Raises `CommandFailed` that says what is wrong with them.
+    """
+    if cert is None and key is None:
+        return None
+    if cert is None or key is None:
+        raise CommandFailed("--tls-cert and --tls-key go together")
+    for option, path in (("--tls-cert", cert), ("--tls-key", key)):
+        try:
+            path.open("rb").close()
+        except OSError as error:
+            raise CommandFailed(f"{option} {path}: {error.strerror}") from None
+    try:
+        # Where the key is encrypted this does not ask at the terminal: a server starts unattended.
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(cert, key, password="")
+    except ssl.SSLError:
+        raise CommandFailed(
+            f"{cert} and {key} are not a certificate and its private key, in PEM and unencrypted"
+        ) from None
+    return Tls(cert, key)
+
+
+def serve(settings: Settings, stages: Stages | None = None, *, tls: Tls | None = None) -> None:
+    """Serve until SIGINT or SIGTERM, with `stages` in place of the providers of the settings.
+
+    With `tls`, over HTTPS and secure WebSockets alone.
+
+    Raises `CommandFailed` where the address is not to be had or no provider fills a slot, and
+    `KeyboardInterrupt` after an orderly end by SIGINT. A start that fails later exits with 3.
+    """
+    configure(settings.log_level)
+    listeners = listen(settings.host, settings.port)
+    try:
+        _check(settings)
+        server = _Server(settings, stages, tls)
+        server.run(sockets=listeners)
+    finally:
+        for listener in listeners:
+            listener.close()
+
+
+def _check(settings: Settings) -> None:
+    """Find out now, in words, what would otherwise be a traceback of the application's start."""
+    if settings.stt == "whisper":
+        _fetch_whisper(settings.whisper_model)
+    try:
+        chosen(settings)
+    except NoProvider as error:
+        raise CommandFailed(f"{error}; `parley doctor` shows what is missing") from None
+    if settings.redis_url is not None and find_spec("redis") is None:
+        raise CommandFailed(f"REDIS_URL needs {REDIS_EXTRA}")
+    if find_spec("aiortc") is not None:
+        try:
+            split(filter(None, settings.webrtc_addresses.split(",")))
+        except ValueError as error:
+            raise CommandFailed(
+                f"PARLEY_WEBRTC_ADDRESSES: {error}; name this machine's addresses and at most one"
+                " other, the public one of its NAT"
+            ) from None
+    folder = settings.data_dir
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CommandFailed(f"PARLEY_DATA_DIR={folder} cannot be made: {error.strerror}") from None
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise CommandFailed(f"PARLEY_DATA_DIR={folder} is not writable for this user")
+
+
+def _fetch_whisper(model: str) -> None:
+    from stages.stt import whisper
+    from stages.stt.whisper_models import repository
+
+    if find_spec("faster_whisper") is None:
+        return  # the registry says so, and what to install
+    folder = whisper.locate(model)
+    if folder is None or whisper.missing_files(folder):
+        if repository(model) is None:  # a folder of the person's own: nobody knows where it is from
+            raise CommandFailed(f"{whisper.check(model)}; {WITHOUT_WHISPER}")
+        try:
+            fetch(model)
+        except CommandFailed as error:
+            raise CommandFailed(f"{error}; {WITHOUT_WHISPER}") from None
+
+
+def listen(host: str, port: int) -> list[socket.socket]:
+    """Sockets that listen on every address of `host`; clients that come early wait for the start.
+
+    Raises `CommandFailed` that names the setting to change.
+    """
+    try:
+        found = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE | socket.AI_NUMERICSERV
+        )
+    except (OSError, UnicodeError):
+        raise CommandFailed(f"PARLEY_HOST={host} is not an address of this machine") from None
+    listeners: list[socket.socket] = []
+    failure: OSError | None = None
+    for family, address in dict.fromkeys((entry[0], str(entry[4][0])) for entry in found):
+        try:
+            # Where any port will do, all addresses get the same one.
+            at = listeners[0].getsockname()[1] if listeners else port
+            listeners.append(socket.create_server((address, at), family=family, backlog=BACKLOG))
+        except OSError as error:
+            failure = error
+            if error.errno == errno.EADDRINUSE:
+                break
+    if failure is not None and (failure.errno == errno.EADDRINUSE or not listeners):
+        for listener in listeners:
+            listener.close()
+        raise CommandFailed(_why_not(host, port, failure)) from None
+    return listeners
+
+
+def _why_not(host: str, port: int, error: OSError) -> str:
+    match error.errno:
+        case errno.EADDRINUSE:
+            another = port + 1 if port < 65535 else port - 1
+            return (
+                f"port {port} is in use; stop the other program or choose another:"
+                f" PARLEY_PORT={another} make run"
+            )
+        case errno.EACCES:
+            return f"port {port} is for the administrator only; choose one from 1024, such as 8000"
+        case _:
+            return f"PARLEY_HOST={host} cannot be listened on: {error.strerror}"
+
+
+def server_config(app: Starlette, tls: Tls | None = None, proxies: str = "") -> uvicorn.Config:
+    """How the application is served, wherever that is; it needs this WebSocket protocol.
+
+    What `proxies` in front say of the way to them is believed: their networks with commas.
+    """
+    return uvicorn.Config(
+        app,
+        lifespan="on",
+        http="httptools",
+        ws=Wire,
+        ws_max_size=LONGEST_MESSAGE_BYTES,
+        ws_ping_interval=PING_EVERY_S,
+        ws_ping_timeout=PING_TIMEOUT_S,
+        ws_per_message_deflate=False,
+        proxy_headers=bool(proxies),
+        forwarded_allow_ips=proxies,
+        server_header=False,
+        access_log=False,
+        log_config=None,
+        timeout_graceful_shutdown=GRACE_S,
+        ssl_certfile=None if tls is None else tls.cert,
+        ssl_keyfile=None if tls is None else tls.key,
+    )
+
+
+class _Server(uvicorn.Server):
+    """uvicorn, which tells the person at the terminal what has come up."""
+
+    def __init__(self, settings: Settings, stages: Stages | None, tls: Tls | None) -> None:
+        self._app = create_app(settings, stages=stages)
+        super().__init__(server_config(self._app, tls, settings.proxies))
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        # A full collection would stop every session for 100 ms and more now that the libraries are
+        # loaded; what is alive here lives as long as the process.
+        gc.collect()
+        gc.freeze()
+        assert sockets is not None
+        engine = self._app.state.engine
+        announce(sockets[0], engine.reports(), secure=self.config.is_ssl)
+        if engine.studio is not None:
+            engine.studio.warm()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._app.state.engine.drain()
+        await super().shutdown(sockets)
+
+
+def announce(
+    listener: socket.socket, reports: Sequence[StageReport], *, secure: bool = False
+) -> None:
+    """Say where the server listens, who answers, and what to try next."""
+    url = ws_url(listener, secure=secure)
+    table = Table(box=None, padding=(0, 2), pad_edge=False)
+    for heading in ("slot", "provider", "", "why"):
+        table.add_column(heading)
+    for report in reports:
+        table.add_row(report.slot, report.provider, report.note, report.why)
+    option = "" if url == DEFAULT_URL else f" --url {url}"
+    console = output()
+    console.print(f"Parley listens at {url.replace('ws', 'http', 1)} (Ctrl-C ends it)\n")
+    console.print(table)
+    console.print("\nOpen that address in a browser, or talk to it from a second terminal:")
+    console.print(
+        f"  .venv/bin/parley call fixtures/audio/software-engineer-1.wav{option}", soft_wrap=True
+    )
+
+
+DEFAULT_URL = "ws://127.0.0.1:8000"
+
+
+def ws_url(listener: socket.socket, *, secure: bool = False) -> str:
+    """Where a client on this machine reaches the listener."""
+    scheme = "wss" if secure else "ws"
+    host, port = listener.getsockname()[:2]
+    if host in ("0.0.0.0", "::"):
+        host = "127.0.0.1" if host == "0.0.0.0" else "::1"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"

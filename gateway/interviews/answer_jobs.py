@@ -1,0 +1,323 @@
+"""Uploaded answers while they are recognised: stored before, held meanwhile, never simply gone.
+
+From its acceptance to its end a job holds its session as a live connection would, so nobody answers
+the same question meanwhile. What is stored of it outlives the process; the recording does not: it
+goes to the recorder once its answer is accepted, which keeps it only where there is consent.
+Whoever asks for a job whose process has died is told that it has failed and that the answer is to
+be sent again. Its session is free again, as every session of a dead process is.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from gateway.interviews.events import Events
+from gateway.interviews.recorder import Recorder
+from gateway.interviews.recordings import number_of
+from gateway.interviews.sessions import (
+    NoSuchSession,
+    SessionTaken,
+    Worker,
+    alive,
+    load,
+    transcript_log,
+)
+from gateway.interviews.state import Given, Outcome, State, Submitted
+from gateway.interviews.uploads import Heard, Recording, UploadError, Uploads
+from gateway.interviews.written import Interviews, Writes
+from gateway.store import Conflict, Keep, Put, Store, StoreError, Write
+from stages.interview import bank_for
+
+logger = logging.getLogger("parley.uploads")
+
+Status = Literal["recognising", "accepted", "failed"]
+
+PATIENCE_S = 600.0
+"""How long an upload may wait for live voice; what is accepted is worth a long wait."""
+
+RENEWALS = 3
+"""So many times within its lifetime a session is renewed while its upload is recognised."""
+
+PROGRESS_STEP = 0.05
+"""Progress is told where it has grown by this share."""
+
+INTERRUPTED = ("interrupted", "The gateway was stopped before this was recognised: send it again")
+LOST = ("session_lost", "The session was changed or deleted while this was recognised")
+NOT_STORED = ("not_stored", "The answer was recognised but could not be stored: send it again")
+INTERNAL = ("internal", "Something went wrong inside the gateway")
+
+
+class AnswerRecord(BaseModel):
+    """What is stored of an uploaded answer. `number` counts a session's uploads from 1.
+
+    `question` is the number of the question that waited. `code` and `reason` say why it has failed;
+    the rest is None until it is accepted.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    number: int
+    question: int
+    status: Status
+    duration_ms: int
+    worker: Worker
+    text: str | None = None
+    language: str | None = None
+    confidence: float | None = None
+    provider: str | None = None
+    quality: str | None = None
+    words: int | None = None
+    truncated: bool | None = None
+    counted: bool | None = None
+    code: str | None = None
+    reason: str | None = None
+
+    def put(self, session_id: str, version: int | None, lifetime_s: float | None) -> Put:
+        """The write that stores it over `version`."""
+        value = self.model_dump_json(exclude_none=True).encode()
+        return Put(_key(session_id, self.number), value, version, lifetime_s)
+
+
+Finish = Callable[[State, Given, Writes], Awaitable[Outcome]]
+"""Stores a recognised answer for who holds the session, along with the writes for what it gave."""
+
+
+@dataclass(slots=True)
+class Job:
+    """A job of this process."""
+
+    record: AnswerRecord
+    done: asyncio.Task[Outcome | Exception]
+    progress: float = 0.0
+
+    async def result(self) -> Outcome:
+        """What became of it. Raises `UploadError` and what storing raises.
+
+        Cancelling only stops waiting.
+        """
+        found = await asyncio.shield(self.done)
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+
+class AnswerJobs:
+    """The jobs of a process; a task of `group` each."""
+
+    def __init__(
+        self,
+        store: Store,
+        worker: Worker,
+        interviews: Interviews,
+        uploads: Uploads,
+        events: Events,
+        group: asyncio.TaskGroup,
+        recorder: Recorder,
+    ) -> None:
+        self._store = store
+        self._worker = worker
+        self._interviews = interviews
+        self._uploads = uploads
+        self._events = events
+        self._group = group
+        self._recorder = recorder
+        self._jobs: dict[tuple[str, int], Job] = {}  # as many as there are uploads inside
+
+    async def begin(self, state: State, recording: Recording, finish: Finish, *extra: Write) -> Job:
+        """Accept a recording as the answer to the question that waits; it is closed in any case.
+
+        What is needed to tell of it is stored before this returns, with `extra`. Raises what
+        `Interviews.answered` does, `SessionTaken` and `Conflict`.
+        """
+        try:
+            self._interviews.answered(state, Given(""))
+            session = state.record
+            number = session.uploads + 1
+            record = AnswerRecord(
+                number=number,
+                question=state.begun.current_question,
+                status="recognising",
+                duration_ms=recording.duration_ms,
+                truncated=recording.truncated,
+                worker=self._worker,
+            )
+            counted = replace(state, record=session.model_copy(update={"uploads": number}))
+            put = record.put(session.id, None, session.lifetime_s)
+            held = await self._interviews.hold(counted, self._worker, put, *extra)
+        except BaseException:
+            recording.close()
+            raise
+        key = (session.id, number)
+        running = self._run(held, record, recording, finish)
+        job = self._jobs[key] = Job(record, self._group.create_task(running))
+        job.done.add_done_callback(lambda _: self._jobs.pop(key))
+        return job
+
+    async def look(self, session_id: str, number: int) -> tuple[AnswerRecord, float] | None:
+        """What is stored of an upload, and how far it has come (0..1), None where there is none."""
+        job = self._jobs.get((session_id, number))
+        entry = await self._store.get(_key(session_id, number))
+        if entry is None:
+            return None
+        record = AnswerRecord.model_validate_json(entry.value)
+        if record.status != "recognising":
+            return record, 1.0
+        if job is not None:
+            return record, job.progress
+        if record.worker == self._worker:  # its end could not be stored
+            return _failed(record, NOT_STORED), 1.0
+        if not alive(record.worker, self._worker):
+            return _failed(record, INTERRUPTED), 1.0
+        return record, 0.0
+
+    async def aclose(self) -> None:
+        """Give up what is under way; what is stored says so."""
+        tasks = [job.done for job in self._jobs.values()]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+
+    # --- one job -----------------------------------------------------------------------------
+
+    async def _run(
+        self, state: State, record: AnswerRecord, recording: Recording, finish: Finish
+    ) -> Outcome | Exception:
+        """The whole job. Raises nothing but cancellation: the group is everybody's."""
+        session_id = state.record.id
+        failure: tuple[str, str] | None = INTERRUPTED  # where it is cancelled
+        try:
+            given, heard = await self._recognise(state, record, recording)
+            outcome = await self._store_answer(state, record, given, heard, finish)
+            failure = None
+            answered = outcome.submitted.state
+            number = number_of(answered.begun)
+            if number > number_of(state.begun):
+                self._recorder.keep(answered.record, number, recording)
+            else:  # nothing was understood: the number is that of the answer before
+                recording.close()
+            return outcome
+        except UploadError as error:
+            failure = (error.code, error.message)
+            return error
+        except (SessionTaken, Conflict, NoSuchSession) as error:
+            failure = LOST
+            return error
+        except StoreError as error:
+            failure = NOT_STORED
+            return error
+        except Exception as error:
+            logger.exception("answer %d of session %s failed", record.number, session_id)
+            failure = INTERNAL
+            return error
+        finally:
+            if failure is not None:
+                recording.close()
+                await self._fail(state, record, failure)
+
+    async def _recognise(
+        self, state: State, record: AnswerRecord, recording: Recording
+    ) -> tuple[Given, Heard]:
+        began = asyncio.get_running_loop().time()
+        told = 0.0
+
+        def progress(share: float) -> None:
+            nonlocal told
+            if (job := self._jobs.get((state.record.id, record.number))) is not None:
+                job.progress = share
+            if share >= told:
+                told = share + PROGRESS_STEP
+                self._tell(state, record, share)
+
+        keeping = asyncio.create_task(self._keep(state, record))
+        try:
+            heard = await self._uploads.recognise(
+                recording,
+                hints=bank_for(state.record.role).key_terms,
+                patience_s=PATIENCE_S,
+                on_progress=progress,
+            )
+        finally:
+            keeping.cancel()
+        took_s = asyncio.get_running_loop().time() - began
+        return Given(heard.text, heard.speech, took_s * 1000), heard
+
+    async def _keep(self, state: State, record: AnswerRecord) -> None:
+        """Keep the session from expiring until cancelled; versions do not change by it."""
+        session = state.record
+        answer = _key(session.id, record.number)
+        names = (f"session:{session.id}", transcript_log(session.id), answer)
+        while True:
+            await asyncio.sleep(session.ttl_s / RENEWALS)
+            try:
+                renewed = (Keep(name, session.lifetime_s) for name in names)
+                await self._store.commit(*renewed, *session.keep_recordings())
+            except StoreError as error:
+                logger.warning("session %s was not renewed: %s", session.id, error)
+
+    async def _store_answer(
+        self, state: State, record: AnswerRecord, given: Given, heard: Heard, finish: Finish
+    ) -> Outcome:
+        accepted = record.model_copy(
+            update={
+                "status": "accepted",
+                "text": heard.text,
+                "language": heard.recognition.language,
+                "confidence": heard.recognition.confidence,
+                "provider": heard.recognition.provider,
+                "quality": heard.recognition.quality,
+                "words": len(heard.text.split()),
+            }
+        )
+        entry = await self._store.get(_key(state.record.id, record.number))
+        if entry is None:
+            raise NoSuchSession(state.record.id)
+
+        def writes(submitted: Submitted) -> Sequence[Write]:
+            counted = accepted.model_copy(update={"counted": submitted.counted})
+            lifetime_s = submitted.state.record.lifetime_s
+            return (counted.put(state.record.id, entry.version, lifetime_s),)
+
+        return await finish(state, given, writes)
+
+    async def _fail(self, state: State, record: AnswerRecord, failure: tuple[str, str]) -> None:
+        """Store that the answer has failed, and let the session go."""
+        session_id = state.record.id
+        name = _key(session_id, record.number)
+        try:
+            entry = await self._store.get(name)
+            if entry is None or not _under_way(entry.value):
+                return  # it was deleted, or stored before it failed
+            held, version = await load(self._store, session_id)
+            put = _failed(record, failure).put(session_id, entry.version, held.lifetime_s)
+            if held.worker == self._worker and held.uploads == record.number:
+                await self._interviews.hold(replace(state, record=held, version=version), None, put)
+            else:
+                await self._store.commit(put)
+        except (NoSuchSession, Conflict):
+            return  # it was deleted, or another has it: there is nothing to let go
+        except StoreError as error:
+            logger.error("answer %d of session %s: %s", record.number, session_id, error)
+        told = {"answer": record.number, "code": failure[0], "reason": failure[1]}
+        self._events.publish(session_id, "failed", told)
+
+    def _tell(self, state: State, record: AnswerRecord, share: float) -> None:
+        data = {"answer": record.number, "question": record.question, "progress": round(share, 3)}
+        self._events.publish(state.record.id, "upload", data)
+
+
+def _under_way(value: bytes) -> bool:
+    return AnswerRecord.model_validate_json(value).status == "recognising"
+
+
+def _failed(record: AnswerRecord, failure: tuple[str, str]) -> AnswerRecord:
+    code, reason = failure
+    return record.model_copy(update={"status": "failed", "code": code, "reason": reason})
+
+
+def _key(session_id: str, number: int) -> str:
+    return f"answer:{session_id}:{number}"

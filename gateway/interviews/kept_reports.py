@@ -1,0 +1,143 @@
+"""What an interview was worth: single answers as they come, and the report of all of them.
+
+A report is kept with the session once that is finished, so that it reads the same whenever somebody
+asks, and no chat model judges the same answers twice. It belongs to what was said: should that
+change it is made anew.
+"""
+
+import hashlib
+import json
+import logging
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from pydantic import TypeAdapter
+from pydantic.alias_generators import to_camel
+
+from gateway.interviews.sessions import (
+    NoSuchSession,
+    SessionRecord,
+    load,
+    transcript_log,
+    was_deleted,
+)
+from gateway.interviews.state import State, Submitted
+from gateway.interviews.transcripts import known_of
+from gateway.interviews.written import evaluations_log
+from gateway.reports.assessor import Assessor
+from gateway.store import Append, Conflict, Put, Store, StoreError, Write
+from stages.interview import Answer, AnswerEvaluation, InvalidReport, Report, answers_of
+
+logger = logging.getLogger("parley.reports")
+
+_EVALUATIONS: TypeAdapter[AnswerEvaluation] = TypeAdapter(AnswerEvaluation)
+
+
+class Reports:
+    """Evaluates the interviews in a store by an assessor."""
+
+    def __init__(self, store: Store, assessor: Assessor) -> None:
+        self._store = store
+        self._assessor = assessor
+
+    async def judge(self, submitted: Submitted) -> AnswerEvaluation | None:
+        """What the answer just given is worth, None where the words were no answer.
+
+        It stays what it is: the report takes it over.
+        """
+        if not submitted.counted:
+            return None
+        interview = submitted.state.begun
+        record = submitted.state.record
+        given = submitted.given
+        at = len(interview.messages) - 2
+        speech = {} if given.speech is None else {at: given.speech}
+        answers = answers_of(interview, speech)
+        if not answers:
+            return None
+        number, answer = len(answers), answers[-1]
+        # Of the answers before it the assessor needs no more than that they are known.
+        found = await self._assessor.evaluate(interview.config.role, (answer,))
+        evaluation = replace(found.answers[0], number=number)
+        item = {
+            "number": number,
+            "of": _digest(answer.text),
+            "evaluation": _EVALUATIONS.dump_python(evaluation, mode="json"),
+        }
+        log = evaluations_log(record.id)
+        await self._keep(record, Append(log, json.dumps(item).encode(), record.lifetime_s))
+        return evaluation
+
+    async def report(self, state: State) -> Report:
+        """The report of an interview as far as it has come. Raises `NotStarted`."""
+        interview, record = state.begun, state.record
+        digest = _digest(json.dumps(record.interview, sort_keys=True))
+        name = f"report:{record.id}"
+        stored = await self._store.get(name) if record.finished else None
+        if stored is not None:
+            kept = json.loads(stored.value)
+            if kept["of"] == digest:
+                try:
+                    return Report.from_json(kept["report"])
+                except InvalidReport:
+                    pass  # an older version wrote it
+        lines = await self._store.read(transcript_log(record.id))
+        known = known_of(interview, (item for _, item in lines))
+        created = datetime.fromtimestamp(record.created_at, UTC)
+        report = await self._assessor.report(
+            interview,
+            speech=known.speech,
+            latencies_ms=known.latencies_ms,
+            known=await self._known(record, known.answers(interview)),
+            session_id=record.id,
+            created=created.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        )
+        if record.finished:
+            value = json.dumps({"of": digest, "report": report.to_json()}).encode()
+            expect = None if stored is None else stored.version
+            await self._keep(record, Put(name, value, expect, record.lifetime_s))
+        return report
+
+    async def _known(
+        self, record: SessionRecord, answers: tuple[Answer, ...]
+    ) -> dict[int, AnswerEvaluation]:
+        """What answers were found to be worth when they came, unless something was added since."""
+        known = {}
+        if record.evaluating == "evaluate":
+            for _, item in await self._store.read(evaluations_log(record.id)):
+                entry = json.loads(item)
+                number = entry["number"]
+                if number <= len(answers) and entry["of"] == _digest(answers[number - 1].text):
+                    known[number] = _EVALUATIONS.validate_python(entry["evaluation"])
+        return known
+
+    async def _keep(self, record: SessionRecord, write: Write) -> None:
+        """Store what belongs to a session, unless that has been deleted meanwhile."""
+        try:
+            await load(self._store, record.id)
+            await self._store.commit(write)
+            if await was_deleted(self._store, record.id):
+                await self._store.erase(record.id)
+        except NoSuchSession:
+            return
+        except Conflict:
+            return  # somebody else has made the same report
+        except StoreError as error:  # what was found is told all the same
+            logger.error("session %s: its evaluation is not kept: %s", record.id, error)
+
+
+def evaluation_json(evaluation: AnswerEvaluation) -> dict[str, Any]:
+    """One answer's evaluation as JSON, with the names that it has in a report."""
+    found: dict[str, Any] = _renamed(_EVALUATIONS.dump_python(evaluation, mode="json"))
+    return found
+
+
+def _renamed(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {to_camel(key): _renamed(inner) for key, inner in value.items()}
+    return [_renamed(inner) for inner in value] if isinstance(value, list) else value
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode(errors="replace")).hexdigest()

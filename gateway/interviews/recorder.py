@@ -1,0 +1,199 @@
+"""Keeps the sound of spoken answers, once they are stored and where there is consent.
+
+No answer waits for its recording: it is encoded in a thread after the answer is stored, one at a
+time, and what goes wrong is logged and noted. Until that is done, moments later, the death of the
+process loses it.
+"""
+
+import asyncio
+import io
+import json
+import logging
+import time
+from collections.abc import Iterator
+
+import numpy as np
+import soundfile
+
+from gateway.interviews.recordings import Recorded, shelf_of
+from gateway.interviews.sessions import (
+    NoSuchSession,
+    SessionRecord,
+    load,
+    recording_name,
+    recordings_log,
+)
+from gateway.interviews.uploads import Recording
+from gateway.store import Append, Keep, Put, Store, StoreError
+from pipeline.frames import INPUT_RATE_HZ, Samples
+
+logger = logging.getLogger("parley.recordings")
+
+MOST_BYTES = 32 << 20
+"""Of one recording: more than ten minutes, an upload's usual limit, can have at 16 kHz."""
+
+MOST_SESSION_BYTES = 100 << 20
+"""Of all recordings of a session."""
+
+MOST_WAITING = 16
+"""Answers that wait to be encoded: at most 4 MB of memory each, or a file on disk."""
+
+MOST_NOTED = 256
+"""Further ones, of which only that they are not kept is noted."""
+
+PATIENCE_S = 5.0
+"""How long the end of the process waits for them."""
+
+BLOCK_BYTES = 2 * INPUT_RATE_HZ
+
+Sound = Samples | Recording
+
+
+class NotKept(Exception):
+    """A recording is not kept. The text is a code for programs."""
+
+
+class Recorder:
+    """Keeps recordings in a store, by tasks of `group`; none at all where it is not `allowed`."""
+
+    def __init__(self, store: Store, group: asyncio.TaskGroup, *, allowed: bool) -> None:
+        self._store = store
+        self._group = group
+        self._allowed = allowed
+        self._one = asyncio.Lock()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def keep(self, record: SessionRecord, number: int, sound: Sound) -> None:
+        """Have the sound of a stored answer kept, where that is wanted. A plain call, never raises.
+
+        A `Recording` is closed in any case.
+        """
+        if not self._allowed or record.recording is None:
+            _close(sound)
+            return
+        waiting = sum(not task.done() for task in self._tasks)
+        if waiting >= MOST_WAITING + MOST_NOTED:
+            _close(sound)
+            logger.error("session %s: recording %d is not kept: busy", record.id, number)
+            return
+        if waiting >= MOST_WAITING:
+            _close(sound)
+        kept = sound if waiting < MOST_WAITING else None
+        task = self._group.create_task(self._run(record, number, kept))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def aclose(self) -> None:
+        """Give those that wait `PATIENCE_S`, then give them up."""
+        if self._tasks:
+            _, late = await asyncio.wait(self._tasks, timeout=PATIENCE_S)
+            for task in late:
+                task.cancel()
+
+    async def _run(self, record: SessionRecord, number: int, sound: Sound | None) -> None:
+        problem: str | None = "busy"
+        try:
+            if sound is not None:
+                async with self._one:
+                    problem = await self._keep(record, number, sound)
+            if problem is not None:
+                logger.error("session %s: recording %d is not kept: %s", record.id, number, problem)
+                await self._store_lines(record, Recorded(number, _now(), problem=problem))
+        except NoSuchSession:
+            pass  # deleted, or expired: nothing is kept of it
+        except Exception:  # the group is everybody's
+            logger.exception("session %s: recording %d is not kept", record.id, number)
+        finally:
+            _close(sound)
+
+    async def _keep(self, record: SessionRecord, number: int, sound: Sound) -> str | None:
+        """Returns why it is not kept, where that is to be noted. Raises `NoSuchSession`."""
+        try:
+            shelf = await shelf_of(self._store, record)
+            if shelf.withdrawn_at is not None:
+                return None
+            others = sum(item.size_bytes for item in shelf.items if item.number != number)
+            room = MOST_SESSION_BYTES - others
+            if room <= 0:
+                return "session_full"
+            most = min(room, MOST_BYTES)
+            file, samples = await asyncio.to_thread(encode, sound, most)
+            duration_ms = samples * 1000 // INPUT_RATE_HZ
+            item = Recorded(number, _now(), duration_ms, len(file))
+            await self._store.delete(recording_name(record.id, number))
+            await self._store_lines(record, item, file)
+        except NotKept:
+            return "session_full" if most < MOST_BYTES else "too_large"
+        except StoreError as error:
+            logger.warning("session %s: %s", record.id, error)
+            return "not_stored"
+        return None
+
+    async def _store_lines(
+        self, record: SessionRecord, item: Recorded, file: bytes | None = None
+    ) -> None:
+        """Store what is known of a recording, and its file, for as long as the session is kept."""
+        name, log = recording_name(record.id, item.number), recordings_log(record.id)
+        current, _ = await load(self._store, record.id)
+        lifetime_s = current.lifetime_s
+        line = json.dumps(_written(item)).encode()
+        puts = () if file is None else (Put(name, file, None, lifetime_s),)
+        await self._store.commit(*puts, Append(log, line, lifetime_s))
+        # What happened to the session in between did not know of it.
+        try:
+            current, _ = await load(self._store, record.id)
+        except NoSuchSession:
+            await self._store.erase(record.id)
+            raise
+        if current.lifetime_s != lifetime_s:
+            await self._store.commit(*(Keep(kept, current.lifetime_s) for kept in (name, log)))
+        if (await shelf_of(self._store, current)).withdrawn_at is not None:
+            await self._store.delete(name)
+
+
+def encode(sound: Sound, most_bytes: int) -> tuple[bytes, int]:
+    """The sound as a FLAC file, and how many samples it has. For a thread.
+
+    Raises `NotKept` where the file would be larger than `most_bytes`.
+    """
+    out = io.BytesIO()
+    samples = 0
+    with soundfile.SoundFile(
+        out, "w", INPUT_RATE_HZ, channels=1, format="FLAC", subtype="PCM_16"
+    ) as file:
+        for pcm in _blocks(sound):
+            file.write(pcm)
+            samples += len(pcm)
+            if out.tell() > most_bytes:
+                raise NotKept("too_large")
+    return out.getvalue(), samples
+
+
+def _blocks(sound: Sound) -> Iterator[Samples]:
+    if isinstance(sound, Recording):
+        sound.file.seek(0)
+        while data := sound.file.read(BLOCK_BYTES):
+            yield np.frombuffer(data, np.int16)
+    else:
+        for start in range(0, len(sound), INPUT_RATE_HZ):
+            yield sound[start : start + INPUT_RATE_HZ]
+
+
+def _close(sound: Sound | None) -> None:
+    if isinstance(sound, Recording):
+        sound.close()
+
+
+def _written(item: Recorded) -> dict[str, object]:
+    if item.problem is not None:
+        return {"number": item.number, "at": item.at, "problem": item.problem}
+    return {
+        "number": item.number,
+        "at": item.at,
+        "duration_ms": item.duration_ms,
+        "size_bytes": item.size_bytes,
+    }
+
+
+def _now() -> float:
+    return round(time.time(), 3)

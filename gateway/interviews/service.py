@@ -1,0 +1,134 @@
+"""Where written interviews are held: everything that their requests need of the process."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+from gateway.interviews.answer_jobs import AnswerJobs, Job
+from gateway.interviews.events import Events
+from gateway.interviews.kept_reports import Reports
+from gateway.interviews.recorder import Recorder
+from gateway.interviews.sessions import Worker
+from gateway.interviews.speech_files import Speaker
+from gateway.interviews.state import Given, Outcome, State, Submitted
+from gateway.interviews.uploads import Recording, Uploads
+from gateway.interviews.written import Interviews, Writes, no_writes
+from gateway.reports.assessor import Assessor
+from gateway.settings import Settings
+from gateway.store import Store, Write
+from pipeline.session import Stages
+
+
+class Desk:
+    """The parts, and what is done with several of them at once. Get one with `open_desk`."""
+
+    def __init__(
+        self,
+        interviews: Interviews,
+        reports: Reports,
+        speaker: Speaker,
+        uploads: Uploads,
+        events: Events,
+        jobs: AnswerJobs,
+        recorder: Recorder,
+    ) -> None:
+        self.interviews = interviews
+        self.reports = reports
+        self.speaker = speaker
+        self.uploads = uploads
+        self.events = events
+        self.jobs = jobs
+        self.recorder = recorder
+
+    async def submit(
+        self, state: State, given: Given, *, held: bool = False, writes: Writes = no_writes
+    ) -> Outcome:
+        """Store an answer, tell who watches, and evaluate it where the session wants that.
+
+        Raises what `Interviews.submit` does. What fails after that is no failure of the answer.
+        """
+        submitted = await self.interviews.submit(state, given, held=held, writes=writes)
+        record = submitted.state.record
+        self.events.publish(record.id, "answer", _told(submitted))
+        evaluation = None
+        if record.evaluating == "evaluate" and submitted.counted:
+            evaluation = await self.reports.judge(submitted)
+            if evaluation is not None:
+                told = {
+                    "question": submitted.number,
+                    "overall": evaluation.overall,
+                    "source": evaluation.source,
+                    "unscored": evaluation.unscored,
+                }
+                self.events.publish(record.id, "evaluation", told)
+        if submitted.state.begun.is_complete:
+            self.completed(submitted.state)
+        return Outcome(submitted, evaluation)
+
+    async def upload(
+        self, state: State, recording: Recording, writes: Writes, *extra: Write
+    ) -> Job:
+        """Have a recording recognised and submitted; see `AnswerJobs.begin`.
+
+        `writes` are for the moment when it is submitted, `extra` for when it is accepted.
+        """
+
+        async def finish(held: State, given: Given, own: Writes) -> Outcome:
+            def both(submitted: Submitted) -> Sequence[Write]:
+                return (*own(submitted), *writes(submitted))
+
+            return await self.submit(held, given, held=True, writes=both)
+
+        return await self.jobs.begin(state, recording, finish, *extra)
+
+    async def end(self, state: State) -> State:
+        """Complete the interview; see `Interviews.end`."""
+        ended = await self.interviews.end(state)
+        self.completed(ended)
+        return ended
+
+    def completed(self, state: State) -> None:
+        """Tell who watches that the interview is over."""
+        self.events.publish(state.record.id, "completed", state.begun.state())
+
+
+@asynccontextmanager
+async def open_desk(
+    store: Store, worker: Worker, stages: Stages, settings: Settings, assessor: Assessor
+) -> AsyncIterator[Desk]:
+    """A desk for a process. At the end uploads under way are given up, and those who watch leave.
+
+    The assessor is closed.
+    """
+    events = Events()
+    interviews = Interviews(store, worker)
+    uploads = Uploads(
+        stages.detector,
+        stages.transcribers,
+        max_mb=settings.upload_max_mb,
+        max_min=settings.upload_max_min,
+    )
+    try:
+        async with asyncio.TaskGroup() as group:
+            recorder = Recorder(store, group, allowed=settings.recording == "allowed")
+            jobs = AnswerJobs(store, worker, interviews, uploads, events, group, recorder)
+            reports = Reports(store, assessor)
+            speaker = Speaker(stages.synthesizers)
+            try:
+                yield Desk(interviews, reports, speaker, uploads, events, jobs, recorder)
+            finally:
+                events.close()
+                await jobs.aclose()
+                await recorder.aclose()
+    finally:
+        await assessor.aclose()
+
+
+def _told(submitted: Submitted) -> dict[str, object]:
+    return {
+        "question": submitted.number,
+        "counted": submitted.counted,
+        "via": submitted.given.via,
+        "version": submitted.state.version,
+        **submitted.state.begun.state(),
+    }

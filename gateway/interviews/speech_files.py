@@ -1,0 +1,110 @@
+"""Text as a sound file: questions and summaries for clients that hold no live conversation."""
+
+import asyncio
+import io
+import wave
+from collections import OrderedDict
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from gateway.media.codecs import converter
+from pipeline.frames import Samples, Sentence, Speech
+from pipeline.guard import Guard
+from pipeline.sentences import SentenceSplitter
+from pipeline.stage import Synthesizer
+
+FIRST_S = 4.0
+"""How long the first sound of a sentence may take, all candidates together."""
+
+LONGEST_TEXT = 4_000
+"""Characters that are spoken: four minutes."""
+
+AT_ONCE = 2
+"""Texts that are spoken at a time: live voice needs the synthesizer more."""
+
+KEPT_BYTES = 16 << 20
+"""Of files kept for whoever asks for the same words again: questions come again."""
+
+
+@dataclass(frozen=True, slots=True)
+class SoundFile:
+    """A WAV file, 16-bit mono, and who spoke it."""
+
+    wav: bytes
+    rate_hz: int
+    duration_ms: int
+    provider: str
+
+
+class Speaker:
+    """Speaks texts through a guard. Any number of callers share it."""
+
+    def __init__(self, synthesizers: Guard[Synthesizer]) -> None:
+        self._synthesizers = synthesizers
+        self._places = asyncio.Semaphore(AT_ONCE)
+        self._kept: OrderedDict[str, SoundFile] = OrderedDict()
+        self._kept_bytes = 0
+
+    async def speak(self, text: str) -> SoundFile:
+        """The text as a file. Raises `PipelineError` where no synthesizer can.
+
+        Cancelling stops the synthesis.
+        """
+        text = text[:LONGEST_TEXT]
+        if (kept := self._kept.get(text)) is not None:
+            self._kept.move_to_end(text)
+            return kept
+        async with self._places:
+            spoken = await self._speak(text)
+        self._keep(text, spoken)
+        return spoken
+
+    async def _speak(self, text: str) -> SoundFile:
+        splitter = SentenceSplitter()
+        parts: list[Samples] = []
+        rate_hz, provider = 0, ""
+        for sentence in (*splitter.push(text), *splitter.finish()):
+            pcm, spoken_hz, provider = await self._sentence(sentence)
+            rate_hz = rate_hz or spoken_hz
+            if spoken_hz != rate_hz:  # another candidate took over
+                resample = converter(spoken_hz, rate_hz)
+                pcm = np.concatenate((resample.push(pcm), resample.flush()))
+            parts.append(pcm)
+        rate_hz = rate_hz or 16_000
+        pcm = np.concatenate((np.zeros(0, np.int16), *parts))
+        return SoundFile(_wav(pcm, rate_hz), rate_hz, len(pcm) * 1000 // rate_hz, provider)
+
+    async def _sentence(self, text: str) -> tuple[Samples, int, str]:
+        rate_hz = 0
+
+        def synthesise(stage: Synthesizer) -> AsyncIterator[Speech]:
+            nonlocal rate_hz
+            rate_hz = stage.rate_hz
+            return stage.speak(Sentence(0, text))
+
+        stream = self._synthesizers.stream(
+            synthesise, useful=lambda speech: len(speech.pcm) > 0, budget_s=FIRST_S
+        )
+        async with stream as pieces:
+            parts = [speech.pcm async for speech in pieces]
+        return np.concatenate(parts), rate_hz, stream.provider
+
+    def _keep(self, text: str, spoken: SoundFile) -> None:
+        if text not in self._kept:
+            self._kept[text] = spoken
+            self._kept_bytes += len(spoken.wav)
+        while self._kept_bytes > KEPT_BYTES:
+            _, dropped = self._kept.popitem(last=False)
+            self._kept_bytes -= len(dropped.wav)
+
+
+def _wav(pcm: Samples, rate_hz: int) -> bytes:
+    buffer = io.BytesIO()
+    with wave.open(buffer, "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(rate_hz)
+        file.writeframes(pcm.astype("<i2").tobytes())
+    return buffer.getvalue()

@@ -1,0 +1,163 @@
+"""A written interview between two requests: where it stands, and what became of an answer. Pure.
+
+::
+
+    OutOfOrder            code
+    ├── NotStarted        the interview has no first question yet
+    ├── Completed         it is over
+    ├── NothingAnswered   there is no answer that could be judged
+    └── TooManyTurns      it has come to more messages than interviews have
+"""
+
+from dataclasses import dataclass
+
+from gateway.interviews.sessions import SessionRecord
+from gateway.interviews.transcripts import Via
+from stages.interview import (
+    AnswerEvaluation,
+    Intent,
+    InterviewSession,
+    Speech,
+    answers_of,
+    resume,
+)
+from stages.interview.bank import is_follow_up
+
+MOST_MESSAGES = 300
+"""Of an interview: fifteen answers, and as many requests to repeat as anybody has patience for."""
+
+COUNTED: tuple[Intent, ...] = ("ask", "follow_up", "skip", "close")
+"""What the interviewer does after words that count as an answer."""
+
+
+class OutOfOrder(Exception):
+    """The request does not fit how far the interview has come. `code` is for programs."""
+
+    code = "out_of_order"
+
+
+class NotStarted(OutOfOrder):
+    code = "not_started"
+
+    def __str__(self) -> str:
+        return "The interview has not been started"
+
+
+class Completed(OutOfOrder):
+    code = "interview_complete"
+
+    def __str__(self) -> str:
+        return "The interview is over"
+
+
+class NothingAnswered(OutOfOrder):
+    code = "nothing_answered"
+
+    def __str__(self) -> str:
+        return "No question has been answered yet"
+
+
+class TooManyTurns(OutOfOrder):
+    code = "too_many_turns"
+
+    def __str__(self) -> str:
+        return f"The interview has come to {MOST_MESSAGES} messages: end it"
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """The question that waits for an answer. `number` counts from 1.
+
+    `said` is how the interviewer put it: with the greeting or a word about the answer before.
+    """
+
+    number: int
+    text: str
+    said: str
+    prompt_id: str | None
+    follow_up: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What somebody answered: typed, or recognised in an upload, which took `latency_ms`."""
+
+    text: str
+    speech: Speech | None = None
+    latency_ms: float | None = None
+
+    @property
+    def via(self) -> Via:
+        return "typed" if self.speech is None else "upload"
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """A session as it is stored. `interview` is None until the first question."""
+
+    record: SessionRecord
+    version: int
+    interview: InterviewSession | None
+
+    @property
+    def begun(self) -> InterviewSession:
+        """The interview. Raises `NotStarted`."""
+        if self.interview is None:
+            raise NotStarted
+        return self.interview
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """What became of a submitted answer.
+
+    `number` is the question that waited. `intent` is what the interviewer did, and `reply` what was
+    said.
+    """
+
+    state: State
+    given: Given
+    number: int
+    intent: Intent
+    reply: str
+
+    @property
+    def counted(self) -> bool:
+        """Whether the words were an answer, and not, say, a request to repeat the question."""
+        return self.intent in COUNTED
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A submitted answer and, where the session wants that at once, what it was worth."""
+
+    submitted: Submitted
+    evaluation: AnswerEvaluation | None = None
+
+
+def answered(state: State) -> bool:
+    """Whether a question has been answered or skipped. Raises `NotStarted`."""
+    interview = state.begun
+    return interview.current_question > 1 or bool(interview.is_complete and answers_of(interview))
+
+
+def question_of(state: State) -> Question | None:
+    """The question that waits for an answer, None where the interview is over.
+
+    Raises `NotStarted`.
+    """
+    interview = state.begun
+    if interview.is_complete:
+        return None
+    text = resume(interview).say[-1]
+    last = interview.messages[-1] if interview.messages else None
+    said = last.content if last is not None and last.role == "assistant" else ""
+    known = len(interview.asked) == interview.current_question
+    prompt_id = interview.asked[-1] if known else None
+    return Question(
+        interview.current_question,
+        text,
+        said if text in said else text,
+        prompt_id,
+        prompt_id is not None and is_follow_up(prompt_id),
+    )

@@ -1,0 +1,101 @@
+"""Uploaded answers: a recording in a request's body becomes the words and the sound of an answer.
+
+`Uploads` is what routes use; the errors they meet are drawn in `gateway.interviews.uploads.errors`.
+"""
+
+import asyncio
+import tempfile
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import BinaryIO, cast
+
+from gateway.interviews.uploads.body import UploadBody, read_body, takes
+from gateway.interviews.uploads.errors import UploadBusy, UploadError, not_decoded
+from gateway.interviews.uploads.precedence import LiveFirst
+from gateway.interviews.uploads.recognise import OnProgress, Recording, recognise_upload
+from gateway.interviews.uploads.transcript import Heard
+from pipeline.guard import Guard
+from pipeline.stage import Detector, Transcriber
+from stages._decode import DecodeLimits, NotDecoded, decode
+
+__all__ = ["Heard", "Recording", "UploadBody", "UploadError", "Uploads", "takes"]
+
+MOST_DECODED = 2
+"""Files decoded at a time, each in a process of its own."""
+
+MOST_INSIDE = 16
+"""Uploads that are decoded, recognised or waiting for either: 25 MB and 19 MB on disk each."""
+
+
+class Uploads:
+    """All uploads of a process. Belongs to the event loop on which it is first used."""
+
+    def __init__(
+        self,
+        detector: Detector,
+        transcribers: Guard[Transcriber],
+        *,
+        max_mb: int = 25,
+        max_min: int = 10,
+    ) -> None:
+        self._detector = detector
+        self._transcribers = transcribers
+        self._limits = DecodeLimits(most_bytes=max_mb << 20, longest_s=max_min * 60)
+        self._live_first = LiveFirst([one.stage for one in transcribers.candidates])
+        self._decoding = asyncio.Semaphore(MOST_DECODED)
+        self._inside = 0
+
+    async def read(self, headers: Mapping[str, str], stream: AsyncIterator[bytes]) -> UploadBody:
+        """The request's body; see `gateway.interviews.uploads.body.read_body`."""
+        return await read_body(headers, stream, most_bytes=self._limits.most_bytes)
+
+    async def decode(self, body: UploadBody) -> Recording:
+        """What is in the body's file, as samples; the caller closes both.
+
+        Raises `UploadTooLarge` (also too long), `UploadNotTaken`, `UploadUndecodable`,
+        `UploadBusy` and `UploadFailed`. Cancelling ends the decoder.
+        """
+        with self._place():
+            file = cast("BinaryIO", tempfile.TemporaryFile())  # noqa: SIM115
+            try:
+                async with self._decoding:
+                    found = await decode(body.file, file, self._limits)
+            except NotDecoded as error:
+                file.close()
+                raise not_decoded(error) from error
+            except BaseException:
+                file.close()
+                raise
+        return Recording(file, found.samples, found.truncated)
+
+    async def recognise(
+        self,
+        recording: Recording,
+        *,
+        hints: Sequence[str] = (),
+        patience_s: float = 60.0,
+        on_progress: OnProgress | None = None,
+    ) -> Heard:
+        """The recording's words; see `gateway.interviews.uploads.recognise.recognise_upload`."""
+        with self._place():
+            return await recognise_upload(
+                recording,
+                self._detector,
+                self._transcribers,
+                self._live_first,
+                hints=hints,
+                patience_s=patience_s,
+                on_progress=on_progress,
+            )
+
+    @contextmanager
+    def _place(self) -> Iterator[None]:
+        if self._inside >= MOST_INSIDE:
+            raise UploadBusy(
+                "uploads_full", f"{MOST_INSIDE} uploads are being recognised", retry_after_s=10
+            )
+        self._inside += 1
+        try:
+            yield
+        finally:
+            self._inside -= 1

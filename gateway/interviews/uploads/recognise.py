@@ -1,0 +1,196 @@
+"""From an uploaded recording to words: voice detection, pieces, the recognisers of live voice."""
+
+import asyncio
+import io
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
+from typing import BinaryIO
+
+import numpy as np
+
+from gateway.interviews.uploads.errors import UploadBusy, UploadFailed
+from gateway.interviews.uploads.precedence import LiveFirst, Patience
+from gateway.interviews.uploads.segments import Span, Voice, pieces
+from gateway.interviews.uploads.transcript import Heard, Part, joined
+from pipeline.errors import PipelineError
+from pipeline.frames import INPUT_RATE_HZ, Samples, Transcript
+from pipeline.guard import Candidate, Guard, Limits
+from pipeline.stage import Detector, Ear, Transcriber
+
+LIMITS = Limits(first_s=90.0, slow_first_s=90.0, stall_s=5.0, total_s=120.0)
+"""Of one piece. A guard's own are for live voice, most of which is recognised before it ends; a
+piece of an upload comes all at once, and its taking long says nothing against the provider."""
+
+LISTEN_SAMPLES = INPUT_RATE_HZ // 2
+"""Audio that voice detection gets at a time: about 1 ms of the event loop."""
+
+REST_S = 0.005
+"""The event loop's rest between two of them."""
+
+DETECTION_S = 10.0
+"""Voice detection that says nothing for so long has failed."""
+
+LISTENING = 0.1
+"""The share of voice detection in the progress that is told."""
+
+OnProgress = Callable[[float], None]
+
+
+@dataclass(slots=True)
+class Recording:
+    """Decoded audio: 16 kHz, mono, 16 bit. `close` deletes it."""
+
+    file: BinaryIO
+    samples: int
+    truncated: bool = False
+
+    @property
+    def duration_ms(self) -> int:
+        return self.samples * 1000 // INPUT_RATE_HZ
+
+    async def read(self, span: Span) -> Samples:
+        """A part of it."""
+        if isinstance(self.file, io.BytesIO):
+            return self._read(span)
+        return await asyncio.to_thread(self._read, span)
+
+    def close(self) -> None:
+        self.file.close()
+
+    def _read(self, span: Span) -> Samples:
+        self.file.seek(2 * span.start)
+        pcm: Samples = np.frombuffer(self.file.read(2 * span.length), np.int16)
+        return pcm
+
+
+async def recognise_upload(
+    recording: Recording,
+    detector: Detector,
+    transcribers: Guard[Transcriber],
+    live_first: LiveFirst,
+    *,
+    hints: Sequence[str] = (),
+    patience_s: float = 60.0,
+    on_progress: OnProgress | None = None,
+) -> Heard:
+    """Recognise a recording piece by piece, each when no live voice needs the recogniser.
+
+    `patience_s` is how long it may wait for live voice, pieces given up for it included.
+    `on_progress` hears a share from 0 to 1 that never falls. Raises `UploadBusy`
+    (`live_voice_first`, `uploads_full`) and `UploadFailed` (`no_recogniser`). Cancelling gives up
+    the piece under way; the recording is the caller's to close.
+    """
+    tell = on_progress or _nobody
+    tell(0.0)
+    runs = await _listen(recording, detector, tell)
+    found = pieces(runs, recording.samples)
+    patient: Guard[Transcriber] = Guard(
+        "stt",
+        [Candidate(one.provider, one.stage, one.breaker, LIMITS)
+         for one in transcribers.candidates],
+    )  # fmt: skip
+    patience = Patience(patience_s)
+    parts: list[Part] = []
+    whole = sum(span.length for span in found)
+    done = 0
+    for span in found:
+        piece = _Piece(await recording.read(span), span, patient, live_first, tuple(hints))
+        parts.append(await live_first.run(piece.recognise, patience))
+        done += span.length
+        tell(LISTENING + (1 - LISTENING) * done / whole)
+    tell(1.0)
+    first = transcribers.candidates[0].provider
+    return joined(parts, runs, recording.samples, first=first, truncated=recording.truncated)
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """One piece on its way through the recognisers; may be tried several times."""
+
+    pcm: Samples
+    span: Span
+    guard: Guard[Transcriber]
+    live_first: LiveFirst
+    hints: tuple[str, ...]
+
+    async def recognise(self) -> Part:
+        try:
+            async with self.guard.stream(
+                self._transcripts, useful=lambda transcript: transcript.final
+            ) as transcripts:
+                async for transcript in transcripts:
+                    if transcript.final:
+                        return self._part(transcript, transcripts.provider)
+        except PipelineError as error:
+            raise UploadFailed(
+                "no_recogniser", "No recogniser could take the recording", retry_after_s=10
+            ) from error
+        raise UploadFailed("no_recogniser", "No recogniser came to an end", retry_after_s=10)
+
+    def _part(self, transcript: Transcript, provider: str) -> Part:
+        stage = next(one.stage for one in self.guard.candidates if one.provider == provider)
+        return Part(self.span, transcript, provider, getattr(stage, "note", ""))
+
+    async def _transcripts(self, stage: Transcriber) -> AsyncIterator[Transcript]:
+        with self.live_first.ours(stage):
+            recognition = stage.open(0, None, self.hints)
+            try:
+                recognition.feed(self.pcm)
+                async for transcript in recognition.finish():
+                    yield transcript
+            finally:
+                recognition.cancel()
+
+
+async def _listen(recording: Recording, detector: Detector, tell: OnProgress) -> list[Span]:
+    """Where the recording is speech, by the detector that live voice uses."""
+    voice = Voice()
+    more = asyncio.Event()
+
+    def on_chunk(position: int, probability: float) -> None:
+        voice.heard(position, probability)
+        more.set()
+
+    try:
+        ear = detector.open(on_chunk)
+    except PipelineError as error:  # it has no place left
+        raise UploadBusy(
+            "uploads_full", "Voice detection has no place left; try again later", retry_after_s=10
+        ) from error
+    try:
+        for start in range(0, recording.samples, LISTEN_SAMPLES):
+            end = min(start + LISTEN_SAMPLES, recording.samples)
+            ear.feed(await recording.read(Span(start, end)))
+            await _caught_up(voice, more, end)
+            tell(LISTENING * end / recording.samples)
+            await asyncio.sleep(REST_S)
+        await _flush(ear, voice, more, recording.samples)
+    finally:
+        ear.close()
+    return [Span(run.start, min(run.end, recording.samples)) for run in voice.runs()]
+
+
+CHUNK_SAMPLES = 1600
+"""Detectors judge chunks of this length or less."""
+
+
+async def _caught_up(voice: Voice, more: asyncio.Event, position: int) -> None:
+    try:
+        async with asyncio.timeout(DETECTION_S):
+            while voice.position <= position - CHUNK_SAMPLES:
+                more.clear()
+                await more.wait()
+    except TimeoutError:
+        raise UploadFailed(
+            "no_recogniser", "Voice detection does not answer", retry_after_s=10
+        ) from None
+
+
+async def _flush(ear: Ear, voice: Voice, more: asyncio.Event, samples: int) -> None:
+    """Silence after the end, so that a last chunk that is not whole is judged as well."""
+    ear.feed(np.zeros(CHUNK_SAMPLES, np.int16))
+    await _caught_up(voice, more, samples + CHUNK_SAMPLES)
+
+
+def _nobody(share: float) -> None:
+    """Nobody wants to know."""

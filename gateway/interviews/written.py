@@ -1,0 +1,194 @@
+"""Interviews in writing: the same questions, state and store as live voice, one request at a time.
+
+Every step reads the session, computes what follows and commits it over the version that was read:
+of two writers one succeeds, and the other gets the store's `Conflict`, never an answer to a
+question that it has not seen. A session that is live in a connection, or whose upload is being
+recognised, is not touched meanwhile (`SessionTaken`). What a worker held that has died is taken
+over.
+
+Whoever answers in writing answers the question as it is written: where the last thing heard in a
+call broke off before it, it is put again first.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from gateway.interviews.sessions import SessionRecord, SessionTaken, Worker, alive, load
+from gateway.interviews.state import (
+    MOST_MESSAGES,
+    Completed,
+    Given,
+    State,
+    Submitted,
+    TooManyTurns,
+)
+from gateway.interviews.transcripts import candidate_line, interviewer_line
+from gateway.store import Conflict, Keep, Store, Write
+from stages.interview import (
+    InterviewConfig,
+    InterviewSession,
+    Step,
+    respond,
+    resume,
+    start,
+)
+
+Writes = Callable[[Submitted], Sequence[Write]]
+"""What to commit along with an answer, given what becomes of it; its version is still the old."""
+
+
+def no_writes(submitted: Submitted) -> Sequence[Write]:
+    """Nothing more."""
+    return ()
+
+
+class Interviews:
+    """The interviews in a store, for one process, which is `worker`."""
+
+    def __init__(self, store: Store, worker: Worker) -> None:
+        self._store = store
+        self._worker = worker
+
+    async def state(self, session_id: str) -> State:
+        """The session as it is now. Raises `NoSuchSession`."""
+        return _state(*await load(self._store, session_id))
+
+    async def start(self, session_id: str) -> State:
+        """Put the first question; harmless where that was done.
+
+        Raises `NoSuchSession`, `SessionTaken`, `Completed`.
+        """
+        while True:
+            state = await self.state(session_id)
+            if state.interview is not None:
+                if state.interview.is_complete:
+                    raise Completed
+                return state
+            self.check_free(state)
+            try:
+                return await self._begin(state)
+            except Conflict:
+                continue  # somebody else did it, or something else: look again
+
+    async def _begin(self, state: State) -> State:
+        record, now = state.record, time.time()
+        config = InterviewConfig(record.role, record.model, record.total_questions)
+        interview = start(config).session
+        line = interviewer_line(0, interview.messages[-1].content, now)
+        begun = State(_with(record, interview, now), state.version, interview)
+        return await self._commit(begun, (line,))
+
+    def answered(self, state: State, given: Given) -> Step:
+        """What the interviewer makes of an answer. Nothing is stored.
+
+        Raises `NotStarted`, `Completed`, `TooManyTurns`.
+        """
+        interview = state.begun
+        if interview.is_complete:
+            raise Completed
+        if len(interview.messages) >= MOST_MESSAGES:
+            raise TooManyTurns
+        step = respond(interview, given.text)
+        if step.intent == "repeat":
+            again = respond(resume(interview).session, given.text)
+            if again.intent != "repeat":  # the question had not been heard: now it has been read
+                return again
+        return step
+
+    async def submit(
+        self,
+        state: State,
+        given: Given,
+        *,
+        held: bool = False,
+        writes: Writes = no_writes,
+    ) -> Submitted:
+        """Store an answer to the question that waits in `state`, and what follows from it.
+
+        `held`: the caller has taken hold of the session for it, and it is let go. Raises what
+        `answered` does, `SessionTaken`, and the store's `Conflict` where the session is not at that
+        version any more.
+        """
+        if not held:
+            self.check_free(state)
+        before = state.begun
+        step = self.answered(state, given)
+        now = time.time()
+        turn = len(before.messages) // 2
+        lines = [candidate_line(turn, given.text, now, given.via, given.speech)]
+        put_again = len(step.session.messages) - len(before.messages) > 2
+        if put_again:
+            question = step.session.messages[len(before.messages)].content
+            lines.insert(0, interviewer_line(turn, question, now))
+        reply = step.session.messages[-1].content
+        lines.append(interviewer_line(turn, reply, now, given.latency_ms))
+        after = State(_with(state.record, step.session, now), state.version, step.session)
+        submitted = Submitted(after, given, before.current_question, step.intent, reply)
+        stored = await self._commit(after, lines, writes(submitted))
+        return replace(submitted, state=stored)
+
+    async def end(self, state: State) -> State:
+        """Complete the interview, with fewer answers where it must be. Harmless if it is over.
+
+        Raises `NotStarted`, `SessionTaken` and `Conflict`.
+        """
+        interview = state.begun
+        if interview.is_complete and state.record.finished:
+            return state
+        self.check_free(state)
+        ended = replace(interview, is_complete=True)
+        record = _with(state.record, ended, time.time())
+        return await self._commit(State(record, state.version, ended), ())
+
+    async def hold(self, state: State, worker: Worker | None, *extra: Write) -> State:
+        """Take hold of a session, as a connection would, or let it go where `worker` is None.
+
+        Raises `SessionTaken` where another has it, and `Conflict`.
+        """
+        if worker is not None:
+            self.check_free(state)
+        record = state.record.with_worker(worker)
+        numbers = await self._store.commit(
+            record.put(state.version), record.keep_transcript(), *record.keep_recordings(), *extra
+        )
+        return replace(state, record=record, version=numbers[0])
+
+    def is_live(self, record: SessionRecord) -> bool:
+        """Whether somebody is in the session who still runs, as far as this process can tell."""
+        return record.worker is not None and alive(record.worker, self._worker)
+
+    def check_free(self, state: State) -> None:
+        """Raise `SessionTaken` where somebody is in the session who still runs."""
+        if self.is_live(state.record):
+            raise SessionTaken(state.record.id)
+
+    async def _commit(
+        self, state: State, lines: Sequence[bytes], extra: Sequence[Write] = ()
+    ) -> State:
+        """Store a state over its version, with new lines of the transcript."""
+        record = state.record
+        writes: list[Write] = [record.transcript(line) for line in lines]
+        if not lines:
+            writes.append(record.keep_transcript())
+        writes += record.keep_recordings()
+        if record.finished:
+            writes.append(Keep(evaluations_log(record.id), record.lifetime_s))
+        stored = await self._store.commit(record.put(state.version), *writes, *extra)
+        return replace(state, version=stored[0])
+
+
+def evaluations_log(session_id: str) -> str:
+    """The name of the log with what single answers were found to be worth."""
+    return f"evaluations:{session_id}"
+
+
+def _with(record: SessionRecord, interview: InterviewSession, now: float) -> SessionRecord:
+    """The record after a step, in nobody's hands."""
+    return record.with_interview(interview.to_record(), began=now).with_worker(None)
+
+
+def _state(record: SessionRecord, version: int) -> State:
+    stored = record.interview
+    interview = None if stored is None else InterviewSession.from_record(stored)
+    return State(record, version, interview)

@@ -1,0 +1,335 @@
+"""The host of a live session: it runs the interview and stores every step before it is answered."""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+from gateway.interviews.recorder import Recorder
+from gateway.interviews.recordings import number_of
+from gateway.interviews.sessions import (
+    DEFAULT_MODEL,
+    NoSuchSession,
+    SessionRecord,
+    Worker,
+    claim,
+    create,
+    load,
+    release,
+    was_deleted,
+)
+from gateway.interviews.transcripts import Via, candidate_line, interviewer_line
+from gateway.protocols.native.messages import InterviewRequest
+from gateway.store import Append, Conflict, Keep, Store, StoreError
+from pipeline.frames import Output, ReplyDone, SpeechStarted, TurnMetrics
+from pipeline.stage import Brief, Heard
+from stages.interview import (
+    InterviewConfig,
+    InterviewSession,
+    Recognition,
+    Speech,
+    Step,
+    bank_for,
+    expire,
+    heard,
+    prompt,
+    prompted,
+    respond,
+    resume,
+    start,
+)
+from stages.interview.model import DEFAULT_QUESTIONS
+
+logger = logging.getLogger("parley.interviewer")
+
+DEFAULT_ROLE = "Software Engineer"
+
+RENEWALS = 3
+"""So many times within its lifetime a live session's record is stored again."""
+
+Notify = Callable[[str, dict[str, Any]], None]
+"""Sends a message of the given type to the client. Plain, must not raise."""
+
+
+class Interviewer:
+    """One interview, as `pipeline.stage.Host`. Get one with `claim`, give it back with `release`.
+
+    `accept` stores what the person said and where that takes the interview, in one transaction;
+    `commit` stores what was really heard of the answer.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        record: SessionRecord,
+        version: int,
+        worker: Worker,
+        notify: Notify,
+        recorder: Recorder | None = None,
+    ) -> None:
+        self._store = store
+        self._record = record
+        self._version = version
+        self._worker = worker
+        self._notify = notify
+        self._recorder = recorder
+        self._saving = asyncio.Lock()
+        self._interview: InterviewSession | None = None
+        if record.interview is not None:
+            self._interview = InterviewSession.from_record(record.interview)
+        self._config = InterviewConfig(record.role, record.model, record.total_questions)
+        self._prompt: tuple[int, str] | None = None  # said in this turn, and not answered yet
+        self._time_is_up = False
+        self._judged: tuple[int, bool] = (0, False)  # whether it was up when this turn was answered
+        self._bidden_farewell = False
+        self._timed = _Timed()
+
+    @classmethod
+    async def claim(
+        cls,
+        store: Store,
+        session_id: str,
+        wanted: InterviewRequest | None,
+        *,
+        worker: Worker,
+        ttl_s: int,
+        notify: Notify,
+        recorder: Recorder | None = None,
+    ) -> "Interviewer":
+        """Take over a session; an unknown id makes one, about what `wanted` asks for.
+
+        Spoken answers go to `recorder`, which keeps them where there is consent.
+
+        Raises `SessionTaken`, and `InterviewError` for a role or a count that cannot be.
+        """
+        while True:
+            try:
+                record, version = await claim(store, session_id, worker)
+            except NoSuchSession:
+                config = _config(wanted)
+                # A conflict means that somebody else made it in this instant: claim that one.
+                with contextlib.suppress(Conflict):
+                    await create(store, config, mode="voice", ttl_s=ttl_s, session_id=session_id)
+                continue
+            return cls(store, record, version, worker, notify, recorder)
+
+    @property
+    def session_id(self) -> str:
+        return self._record.id
+
+    async def release(self) -> None:
+        """Let the session go."""
+        await release(self._store, self._record.id, self._worker)
+
+    async def keep(self) -> None:
+        """Keep the record from expiring in a long silence, until cancelled.
+
+        Ends by itself once the session is somebody else's; other failures are tried again.
+        """
+        while True:
+            await asyncio.sleep(self._record.ttl_s / RENEWALS)
+            try:
+                async with self._saving:
+                    record = self._record
+                    await self._put(record, record.keep_transcript(), *record.keep_recordings())
+            except Conflict:
+                logger.warning("session %s is in other hands", self.session_id)
+                return
+            except StoreError as error:
+                logger.warning("session %s was not renewed: %s", self.session_id, error)
+
+    def state(self) -> dict[str, Any]:
+        """What clients see of the interview."""
+        if self._interview is not None:
+            return self._interview.state()
+        total = self._config.total_questions
+        return {"currentQuestion": 1, "totalQuestions": total, "isComplete": False}
+
+    def describe(self) -> dict[str, Any]:
+        """The interview for the `ready` message."""
+        return {"role": self._config.role, "model": self._config.model, **self.state()}
+
+    def seconds_left(self, longest_s: float, now: float) -> float:
+        """How much is left of `longest_s` since the interview began, breaks included; 0 or more.
+
+        `now` is seconds since the epoch.
+        """
+        record = self._record
+        began = record.started_at
+        if began is None:  # not yet, or an older version began it
+            began = now if record.interview is None else record.created_at
+        return max(0.0, min(longest_s, longest_s - (now - began)))
+
+    def watch(self, frame: Output, now: float) -> None:
+        """Note from what the client is sent, at `now` (s), how long answers and replies took."""
+        self._timed.note(frame, now)
+
+    # --- pipeline.stage.Host -----------------------------------------------------------------
+
+    @property
+    def hints(self) -> tuple[str, ...]:
+        return bank_for(self._config.role).key_terms
+
+    def prompt(self, turn: int, times: int) -> str:
+        if self._interview is None or self._time_is_up:
+            return ""
+        line = prompt(self._interview, times)
+        if line:
+            self._prompt = (turn, line)
+        return line
+
+    def time_is_up(self) -> None:
+        self._time_is_up = True
+
+    def farewell(self) -> str:
+        if self._interview is None:
+            return ""
+        self._bidden_farewell = True
+        return " ".join(expire(self._interview).say)
+
+    def brief(self, turn: int, text: str) -> Brief:
+        # What is said now holds for `accept` and `commit`, even if the time is up in between.
+        self._judged = (turn, self._time_is_up)
+        step = self._step(turn, text)
+        return Brief(
+            step.say,
+            step.instructions,
+            history=step.session.messages[:-1],
+            closes=step.intent in ("close", "closed"),
+        )
+
+    async def accept(self, turn: int, text: str, heard: Heard | None = None) -> None:
+        self._timed.answered()
+        speech = None if heard is None else self._timed.speech(turn, heard)
+        via: Via = "typed" if heard is None else "voice"
+        line = candidate_line(turn, text, time.time(), via, speech)
+        before = self._interview
+        step = self._step(turn, text)
+        await self._save(step.session, line)
+        if self._recorder is None or heard is None or heard.audio is None or before is None:
+            return
+        number = number_of(step.session)
+        if number > number_of(before):  # what is said after the end is no part of the interview
+            self._recorder.keep(self._record, number, heard.audio)
+
+    async def commit(self, turn: int, user_text: str, heard_text: str) -> None:
+        if turn and not user_text:
+            # A prompt, or nobody was understood: what was said is no part of the interview.
+            await self._expire(turn)
+            return
+        interview = heard(self._step(turn, user_text).session, heard_text)
+        latency_ms = self._timed.latency_ms(turn)
+        line = interviewer_line(turn, heard_text, time.time(), latency_ms)
+        await self._save(interview, line)
+        self._interview = interview
+        if self._prompt is not None and self._prompt[0] < turn:
+            self._prompt = None
+        self._notify("interview", self.state())
+
+    # --- one step ----------------------------------------------------------------------------
+
+    def _step(self, turn: int, text: str) -> Step:
+        if self._judged[0] != turn:
+            self._judged = (turn, self._time_is_up)
+        late = self._judged[1]
+        interview = self._interview
+        if interview is None:
+            return start(self._config)
+        if not text:
+            return resume(interview, time_is_up=late)
+        if self._prompt is not None and self._prompt[0] < turn:
+            interview = prompted(interview, self._prompt[1])
+        return respond(interview, text, time_is_up=late)
+
+    async def _expire(self, turn: int) -> None:
+        """Store the interview as closed, once, where it was closed by the farewell.
+
+        Here it stays open: who speaks into the farewell has still given an answer.
+        """
+        if not self._bidden_farewell or self._interview is None or self._interview.is_complete:
+            return
+        self._bidden_farewell = False
+        step = expire(self._interview)
+        line = interviewer_line(turn, " ".join(step.say), time.time())
+        await self._save(step.session, line)
+        self._notify("interview", step.session.state())
+
+    async def _save(self, interview: InterviewSession, line: bytes) -> None:
+        record = self._record.with_interview(interview.to_record(), began=time.time())
+        async with self._saving:
+            await self._put(record, record.transcript(line), *record.keep_recordings())
+
+    async def _put(self, record: SessionRecord, *others: Append | Keep) -> None:
+        try:
+            stored = await self._store.commit(record.put(self._version), *others)
+        except Conflict as conflict:
+            version = await self._found(conflict)
+            stored = await self._store.commit(record.put(version), *others)
+        self._version = stored[0]
+        self._record = record
+
+    async def _found(self, conflict: Conflict) -> int | None:
+        """The version to store over after a conflict: None where the record has expired.
+
+        Raises `conflict` where the session is not this worker's any more, or was deleted.
+        """
+        try:
+            record, version = await load(self._store, self.session_id)
+        except NoSuchSession:
+            if await was_deleted(self._store, self.session_id):
+                raise conflict from None
+            return None
+        if record.worker != self._worker:
+            raise conflict
+        return version
+
+
+class _Timed:
+    """How long the candidate took to begin, and the interviewer to reply, by turn."""
+
+    def __init__(self) -> None:
+        self._asked_at: float | None = None  # when the last reply had been heard to its end
+        self._began: tuple[int, float, int] | None = None  # turn, s after that, position in ms
+        self._latency: tuple[int, float | None] = (-1, None)
+
+    def note(self, frame: Output, now: float) -> None:
+        match frame:
+            case ReplyDone(interrupted=False):
+                # What is said into a silence does not end the wait: the question came before it.
+                self._asked_at = now if self._asked_at is None else self._asked_at
+            case SpeechStarted(turn, at_ms):
+                asked_at, self._asked_at = self._asked_at, None
+                self._began = None if asked_at is None else (turn, now - asked_at, at_ms)
+            case TurnMetrics(turn=turn, voice_to_voice_ms=latency_ms):
+                self._latency = (turn, latency_ms)
+
+    def answered(self) -> None:
+        """What comes next is another question."""
+        self._asked_at = None
+
+    def latency_ms(self, turn: int) -> float | None:
+        """How long the candidate waited for the reply, where it is known."""
+        return self._latency[1] if self._latency[0] == turn else None
+
+    def speech(self, turn: int, heard: Heard) -> Speech:
+        """What was heard, for the report. That speech was detected a little late is not known."""
+        transcript = heard.transcript
+        recognition = Recognition(
+            heard.provider, confidence=transcript.confidence, language=transcript.language
+        )
+        wait_ms = None
+        if self._began is not None and self._began[0] == turn:
+            _, after_s, at_ms = self._began
+            wait_ms = max(0.0, after_s * 1000 - (at_ms - heard.start_ms))
+        return Speech(recognition, transcript.words, heard.duration_ms, wait_ms)
+
+
+def _config(wanted: InterviewRequest | None) -> InterviewConfig:
+    if wanted is None:
+        return InterviewConfig(DEFAULT_ROLE, DEFAULT_MODEL, DEFAULT_QUESTIONS)
+    total = wanted.total_questions
+    return InterviewConfig(
+        wanted.role, wanted.model or DEFAULT_MODEL, DEFAULT_QUESTIONS if total is None else total
+    )

@@ -1,0 +1,146 @@
+"""The way in for a session's audio: at most a little ahead of real time, whatever the client does.
+
+A client on a microphone sends in real time, and its frames pass straight through. One that sends
+a recording as fast as it can, or a network that stalls and then delivers everything at once, runs
+ahead: the surplus waits here and is fed on as time passes, while reading is paused so that TCP
+holds the client back. What a stall held up is fed on faster, or the delay would stay for good.
+Nothing is dropped, and messages that belong between the audio stay there.
+Pure but for what it feeds: time is an argument.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from math import inf
+
+from gateway.protocols.native.messages import Input, Text
+
+AHEAD_MS = 500.0
+"""How far the fed audio may run ahead of real time; a detector's ring holds more than that."""
+
+CATCH_UP = 4.0
+"""Audio that is overdue is fed on so much faster than real time."""
+
+MOST_OVERDUE_S = 10.0
+"""A client that sent nothing for longer was not held up: it was silent, or muted."""
+
+WAITING_BYTES = 1024 * 1024
+"""How much may wait. A read from the socket brings at most a quarter of it before reading stops."""
+
+WAITING_MS = 120_000.0
+MOST_WAITING = 6_000
+"""How many small packets, and messages between them, may wait."""
+
+RESOLUTION_S = 0.001
+"""What is due within this is fed on now: timers fire a little early by the loop's clock, which
+ticks in milliseconds, and waiting for the rest would only spin."""
+
+SHORTEST_MS = 2.5
+"""A message of so much audio or more needs no counting: real time bounds their number."""
+
+MESSAGES_PER_S = 200.0
+MESSAGES_BURST = 2_000.0
+
+
+class Flooded(Exception):
+    """The client sends more messages or more audio than any conversation needs."""
+
+
+class Inlet:
+    """One session's. `take` what came, `drain` at `due`; reading is to stop while `waiting`."""
+
+    def __init__(self, feed: Callable[[bytes], None], obey: Callable[[Input], None]) -> None:
+        self._feed = feed
+        self._obey = obey
+        self._fed_until: float | None = None  # when everything fed would have been spoken
+        self._overdue_s = 0.0  # for so long real time had nothing to feed
+        self._waiting: deque[tuple[bytes, float] | Input] = deque()
+        self._waiting_bytes = 0
+        self._waiting_ms = 0.0
+        self._allowance = MESSAGES_BURST
+        self._counted_at = 0.0
+
+    @property
+    def waiting(self) -> bool:
+        return bool(self._waiting)
+
+    @property
+    def due(self) -> float:
+        """When `drain` can feed something on."""
+        return -inf if self._fed_until is None else self._fed_until - AHEAD_MS / 1000
+
+    def count(self, now: float, duration_ms: float = 0.0) -> None:
+        """A message came, of whatever kind, with so much audio.
+
+        Raises `Flooded` past the rate that is allowed.
+        """
+        if duration_ms >= SHORTEST_MS:
+            return
+        refilled = self._allowance + (now - self._counted_at) * MESSAGES_PER_S
+        self._allowance = min(MESSAGES_BURST, refilled) - 1
+        self._counted_at = now
+        if self._allowance < 0:
+            raise Flooded(f"more than {MESSAGES_PER_S:.0f} messages a second")
+
+    def take(self, data: bytes, duration_ms: float, now: float) -> None:
+        """Audio came. Fed at once unless it runs ahead. Raises `Flooded` when too much waits."""
+        if not self._waiting and now >= self.due:
+            self._pass(data, duration_ms, now)
+            return
+        self._wait((data, duration_ms), len(data), duration_ms)
+
+    def follow(self, message: Input) -> None:
+        """A message came that means what it says only after the audio before it.
+
+        Raises `Flooded` when too much waits.
+        """
+        if self._waiting:
+            self._wait(message, _length(message), 0.0)
+        else:
+            self._obey(message)
+
+    def drain(self, now: float) -> None:
+        """Feed what real time has caught up with."""
+        while self._waiting and now + RESOLUTION_S >= self.due:
+            item = self._waiting.popleft()
+            if isinstance(item, tuple):
+                self._waiting_bytes -= len(item[0])
+                self._waiting_ms -= item[1]
+                self._pass(*item, now)
+            else:
+                self._waiting_bytes -= _length(item)
+                self._obey(item)
+
+    def rest(self) -> Iterator[bytes]:
+        """The client has gone: the audio that still waits, whatever the time."""
+        while self._waiting:
+            item = self._waiting.popleft()
+            if isinstance(item, tuple):
+                yield item[0]
+
+    def _wait(self, item: tuple[bytes, float] | Input, length: int, duration_ms: float) -> None:
+        self._waiting_bytes += length
+        self._waiting_ms += duration_ms
+        if (
+            self._waiting_bytes > WAITING_BYTES
+            or self._waiting_ms > WAITING_MS
+            or len(self._waiting) >= MOST_WAITING
+        ):
+            raise Flooded("audio comes faster than it is spoken")
+        self._waiting.append(item)
+
+    def _pass(self, data: bytes, duration_ms: float, now: float) -> None:
+        duration_s = duration_ms / 1000
+        if self._fed_until is None:
+            self._fed_until = now
+        elif now > self._fed_until:
+            self._overdue_s = min(self._overdue_s + now - self._fed_until, MOST_OVERDUE_S)
+            self._fed_until = now
+        sooner_s = min(self._overdue_s, duration_s * (1 - 1 / CATCH_UP))
+        self._overdue_s -= sooner_s
+        self._fed_until += duration_s - sooner_s
+        self._feed(data)
+
+
+def _length(message: Input) -> int:
+    """What it takes up of `WAITING_BYTES`; only a text is of any length."""
+    return len(message.text) if isinstance(message, Text) else 0

@@ -1,0 +1,233 @@
+"""Who answers in each slot of a process: the providers that the settings name, behind guards."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+from gateway.providers.build import build, chosen, options
+from gateway.providers.probes import StageProbes
+from gateway.rest.health import ProviderReport, QueueReport, StageReport
+from gateway.settings import Settings
+from pipeline.breaker import Breaker, BreakerPolicy
+from pipeline.frames import Slot
+from pipeline.guard import Candidate, Guard, Limits
+from pipeline.session import Stages
+from pipeline.stage import Animator, Detector, Responder, Synthesizer, Transcriber
+from stages.avatar.local import Local
+from stages.registry import Choice
+from stages.tts.viseme_fallback import Mouthed
+
+logger = logging.getLogger("parley.engine")
+
+WITH_FALLBACK = BreakerPolicy(open_s=5, open_growth=2, open_max_s=60)
+"""Where another candidate answers meanwhile, a provider may be tried again sooner."""
+
+LIMITS: dict[Slot, Limits] = {
+    "stt": Limits(first_s=5.0, slow_first_s=2.0, stall_s=2.0),
+    "llm": Limits(first_s=3.0, slow_first_s=1.0, stall_s=2.0),
+    "tts": Limits(first_s=2.0, slow_first_s=0.5, stall_s=1.0),
+}
+
+REMOTE_LIMITS: dict[Slot, Limits] = {
+    "stt": Limits(first_s=8.0, slow_first_s=2.5, stall_s=2.0),
+    "llm": Limits(first_s=5.0, slow_first_s=2.5, stall_s=2.0),
+    "tts": Limits(first_s=2.0, slow_first_s=1.0, stall_s=1.0),
+    "avatar": Limits(first_s=2.0, slow_first_s=1.0, stall_s=1.0, total_s=15.0),
+}
+"""Of providers behind a network: the upload of an utterance, a prompt to be read."""
+
+SILENT = "its server does not answer"
+
+START_S = 60.0
+"""How long what the providers load first may hold up the gateway's start."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lineup:
+    """The stages of a process, why they were chosen and how they are.
+
+    `choices` knows nothing of stages that the application brought itself.
+    """
+
+    stages: Stages
+    choices: Mapping[Slot, Choice]
+    probes: StageProbes
+
+    @classmethod
+    def given(cls, stages: Stages) -> "Lineup":
+        """Of an application that brings its own stages."""
+        return cls(stages, {}, StageProbes({}))
+
+    def reports(self) -> list[StageReport]:
+        """Which provider fills each slot, how it is and why it was chosen; pictures only where a
+        provider makes them.
+
+        One whose server did not answer when it was last asked counts as degraded, and so does a
+        slot where every circuit breaker is open.
+        """
+        reports = [self._report("vad", self.stages.detector.provider)]
+        for slot, guard in self._guards():
+            answering = next((c for c in guard.candidates if c.breaker.closed), None)
+            if answering is None:
+                reports.append(self._report(slot, guard.candidates[0].provider, tripped=True))
+            else:
+                reports.append(self._report(slot, answering.provider))
+        return reports
+
+    def candidates(self) -> list[ProviderReport]:
+        """Who could answer in each slot that has a guard, best first."""
+        return [
+            ProviderReport(slot, candidate.provider, candidate.breaker.state.name.lower())
+            for slot, guard in self._guards()
+            for candidate in guard.candidates
+        ]
+
+    def queues(self) -> list[QueueReport]:
+        """The jobs of each provider that has a worker process: waiting, or being worked on."""
+        return [
+            QueueReport(f"{slot} {candidate.provider}", "jobs", jobs)
+            for slot, guard in self._guards()
+            for candidate in guard.candidates
+            if (jobs := _jobs(candidate.stage)) is not None
+        ]
+
+    def _guards(self) -> list[tuple[Slot, Guard[Any]]]:
+        """Their breakers are up to date."""
+        stages = self.stages
+        guards: list[tuple[Slot, Guard[Any]]] = [
+            ("stt", stages.transcribers),
+            ("llm", stages.responders),
+            ("tts", stages.synthesizers),
+        ]
+        if stages.animators is not None:
+            guards.append(("avatar", stages.animators))
+        now = asyncio.get_running_loop().time()
+        for _, guard in guards:
+            for candidate in guard.candidates:
+                candidate.breaker.poll(now)
+        return guards
+
+    def _report(self, slot: Slot, name: str, *, tripped: bool = False) -> StageReport:
+        silent = (slot, name) in self.probes.latest()
+        status = "degraded" if tripped or silent else "online"
+        choice = self.choices.get(slot)
+        if choice is None:
+            return StageReport(slot, name, status, "given by the application")
+        why = choice.why
+        if name != choice.first.name:
+            why = f"{choice.first.name}: its circuit breaker is open"
+        note = next((provider.note for provider in choice.providers if provider.name == name), "")
+        if silent:  # the log says why; the address of a server is not for everybody to read
+            note = f"{note}; {SILENT}" if note else SILENT
+        return StageReport(slot, name, status, why, note)
+
+
+def _jobs(stage: Any) -> int | None:
+    """Of a stage with a worker process (`stages._worker`); None of others, which may come from
+    elsewhere and mean something else by that name."""
+    try:
+        jobs = stage.stats().jobs
+    except Exception:
+        return None
+    return jobs if isinstance(jobs, int) else None
+
+
+@asynccontextmanager
+async def line_up(settings: Settings) -> AsyncIterator[Lineup]:
+    """Build who is wanted in each slot, and have those who answer first load their models.
+
+    All of them are closed at the end. Raises `stages.registry.NoProvider` for a slot that nobody
+    can fill, and what kept a provider from starting that has nobody behind it.
+    """
+    told = options(settings)
+    choices: dict[Slot, Choice] = {}
+    built: dict[Slot, list[Any]] = {}
+    async with AsyncExitStack() as stack:
+        for slot, choice in chosen(settings).items():
+            if slot == "vad":
+                choice = replace(choice, providers=choice.providers[:1])
+            choices[slot], built[slot] = build(choice, told)
+            for stage in built[slot]:
+                stack.push_async_callback(stage.aclose)
+        probes = StageProbes(
+            {
+                (slot, provider.name): stage
+                for slot, choice in choices.items()
+                for provider, stage in zip(choice.providers, built[slot], strict=True)
+            }
+        )
+        stack.push_async_callback(probes.aclose)
+        await _warm_up(built, probes)
+        for slot, choice in choices.items():
+            note = f" ({choice.first.note})" if choice.first.note else ""
+            logger.info("%s: %s%s, %s", slot, choice.first.name, note, choice.why)
+        yield Lineup(_guarded(choices, built), choices, probes)
+
+
+def _guarded(choices: Mapping[Slot, Choice], built: Mapping[Slot, list[Any]]) -> Stages:
+    detector: Detector = built["vad"][0]
+    transcribers: Guard[Transcriber] = _guard(choices["stt"], built["stt"])
+    responders: Guard[Responder] = _guard(choices["llm"], built["llm"])
+    voices = [Mouthed(stage) for stage in built["tts"]]
+    synthesizers: Guard[Synthesizer] = _guard(choices["tts"], voices)
+    animators = _animators(choices["avatar"], built["avatar"])
+    return Stages(detector, transcribers, responders, synthesizers, animators)
+
+
+def _guard(choice: Choice, stages: Sequence[Any]) -> Guard[Any]:
+    policy = WITH_FALLBACK if len(stages) > 1 else BreakerPolicy(open_s=5)
+    return Guard(
+        choice.slot,
+        [
+            Candidate(
+                provider.name,
+                stage,
+                Breaker(policy),
+                (REMOTE_LIMITS if provider.remote else LIMITS)[choice.slot],
+            )
+            for provider, stage in zip(choice.providers, stages, strict=True)
+        ],
+    )
+
+
+def _animators(choice: Choice, stages: Sequence[Any]) -> Guard[Animator] | None:
+    """Who is asked for pictures, if anybody is."""
+    candidates = [
+        Candidate(provider.name, stage, Breaker(WITH_FALLBACK), REMOTE_LIMITS["avatar"])
+        for provider, stage in zip(choice.providers, stages, strict=True)
+        if not isinstance(stage, Local)
+    ]
+    return Guard("avatar", candidates) if candidates else None
+
+
+async def _warm_up(built: Mapping[Slot, list[Any]], probes: StageProbes) -> None:
+    """Have those who answer first load their models, and ask all of them how they are.
+
+    Raises what kept a provider from starting that has nobody behind it.
+    """
+    async with asyncio.TaskGroup() as group:
+        group.create_task(probes.ask())
+        starts = {slot: group.create_task(_start(slot, built[slot][0])) for slot in built}
+    for slot, start in starts.items():
+        if (error := start.result()) is not None:
+            if len(built[slot]) == 1:
+                raise error
+            logger.warning("%s: %s, which is tried first, has not started", slot, error)
+
+
+async def _start(slot: Slot, stage: Any) -> Exception | None:
+    """Have a stage load what its first call would wait for; returns what went wrong."""
+    start = getattr(stage, "start", None)
+    if start is None:
+        return None
+    try:
+        async with asyncio.timeout(START_S):
+            await start()
+    except TimeoutError:
+        logger.warning("%s: %s is not ready after %g s", slot, stage.provider, START_S)
+    except Exception as error:  # a third party's, or a model that cannot be loaded
+        return error
+    return None

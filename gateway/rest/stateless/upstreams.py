@@ -1,0 +1,234 @@
+"""Who may word an interview in the scripted interviewer's place: services and chat models.
+
+A `ContractService` speaks the desktop contract itself (`/api/v1/interviews/…`, `/api/v1/models`); a
+`Chat` has a model that is told what to say. Each gives a whole turn or nothing: what does not fit
+is a failure of theirs (`StageFailed`, "protocol"), and the next one is asked.
+"""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Annotated, Any, Generic, Protocol, TypeVar
+
+from pydantic import BaseModel, Field, StringConstraints, ValidationError
+
+from gateway.logs import upstream_headers
+from gateway.rest.stateless.proposals import (
+    Turn,
+    Unusable,
+    by_model,
+    by_service,
+    cleaned,
+    opened_by,
+)
+from pipeline.errors import StageFailed
+from pipeline.stage import Brief, ReplyRequest, Responder
+from stages._http import HttpClient, Refused
+from stages.interview import InterviewSession, Judge, answers_of, evaluate, start, summary_of
+from stages.llm.chat import ChatModel
+
+MAX_BODY = 1 << 20
+"""Bytes of a service's answer: four times the largest session that clients may send."""
+
+MAX_SUMMARY = 8_000
+"""Characters of a summary."""
+
+MAX_CHAT_MODELS = 4
+"""Models of one server that are kept connected; the one unused for longest goes."""
+
+_OUR_FAULT = frozenset({400, 409, 413, 422})
+"""What a service may say to one request without being unfit for the next."""
+
+T = TypeVar("T")
+
+
+class Upstream(Protocol):
+    """Somebody who may word a turn of an interview, or sum one up.
+
+    Each call yields one item, or raises a `StageError`. Cancelling closes the connection.
+    """
+
+    provider: str
+
+    def say(self, turn: Turn) -> AsyncIterator[InterviewSession]: ...
+
+    def summarise(self, session: InterviewSession) -> AsyncIterator[str]: ...
+
+
+class _Line(BaseModel):
+    role: Annotated[str, StringConstraints(max_length=20)]
+    content: str
+
+
+class _Session(BaseModel):
+    """What of a service's session is looked at: counts and settings are the gateway's own."""
+
+    messages: list[_Line] = Field(min_length=1, max_length=1_000)
+
+
+class _Summary(BaseModel):
+    summary: str
+
+
+S = TypeVar("S", bound=BaseModel)
+
+
+class ContractService:
+    """A service at `base_url` that speaks the desktop contract. Raises `ValueError` for the URL."""
+
+    def __init__(self, base_url: str, provider: str) -> None:
+        self.provider = provider
+        self._http = HttpClient(f"{base_url}/api/v1", stage="llm", provider=provider)
+
+    async def say(self, turn: Turn) -> AsyncIterator[InterviewSession]:
+        """The session after the turn, in the service's words and with its system prompt."""
+        if turn.before is None:
+            config = turn.step.session.to_contract()["config"]
+            told = await self._ask("interviews/start", config, _Session)
+            yield self._fitting(lambda: _opened(turn, told))
+        else:
+            known = len(turn.before.messages)
+            body = {"session": turn.before.to_contract(), "message": turn.message}
+            told = await self._ask("interviews/respond", body, _Session)
+            yield self._fitting(lambda: by_service(turn, _new(told, known)))
+
+    async def summarise(self, session: InterviewSession) -> AsyncIterator[str]:
+        """A summary, as text for people."""
+        body = {"session": session.to_contract()}
+        told = await self._ask("interviews/summary", body, _Summary)
+        yield self._fitting(lambda: cleaned(told.summary, MAX_SUMMARY))
+
+    async def models(self) -> dict[str, Any]:
+        """The answer to `GET /api/v1/models`, any JSON object. Raises a `StageError`."""
+        return await fetch_object(self._http, "models")
+
+    async def aclose(self) -> None:
+        """Close the connections. Calls under way fail."""
+        await self._http.aclose()
+
+    async def _ask(self, path: str, body: dict[str, Any], shape: type[S]) -> S:
+        try:
+            async with self._http.post_json(path, body, upstream_headers()) as answer:
+                if "json" not in answer.content_type:
+                    raise await answer.unexpected("JSON")
+                told = self._http.parse(await answer.body(MAX_BODY))
+        except Refused as error:
+            if error.status in _OUR_FAULT:
+                raise
+            # 401, 404, 405 …: the next request will not be answered either.
+            raise self._http.failed("protocol", error.detail) from None
+        try:
+            return shape.model_validate(told)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            where = ".".join(str(part) for part in first["loc"])
+            raise self._http.failed("protocol", f"{where}: {first['msg']}") from None
+
+    def _fitting(self, make: Callable[[], T]) -> T:
+        try:
+            return make()
+        except Unusable as error:
+            raise self._http.failed("protocol", str(error)) from None
+
+
+async def fetch_object(http: HttpClient, path: str) -> dict[str, Any]:
+    """GET a JSON object. Raises a `StageError`."""
+    async with http.get(path) as answer:
+        if "json" not in answer.content_type:
+            raise await answer.unexpected("JSON")
+        return http.parse(await answer.body(MAX_BODY))
+
+
+def _opened(turn: Turn, told: _Session) -> InterviewSession:
+    opened = by_service(turn, _new(told, 0))
+    system = next((m.content for m in told.messages if m.role == "system"), "")
+    return opened_by(opened, system) if system.strip() else opened
+
+
+def _new(told: _Session, known: int) -> str:
+    """What the interviewer says in the messages beyond those that are known."""
+    new = [m.content for m in told.messages[known:] if m.role == "assistant"]
+    if not new or told.messages[-1].role != "assistant":
+        raise Unusable("a session that does not end in a new message of the interviewer")
+    return "\n".join(new)
+
+
+# --- chat models -----------------------------------------------------------------------------
+
+
+class Closable(Protocol):
+    async def aclose(self) -> None: ...
+
+
+C = TypeVar("C", bound=Closable)
+
+
+class PerModel(Generic[C]):
+    """One client for each model that was used last, `MAX_CHAT_MODELS` at most."""
+
+    def __init__(self, make: Callable[[str], C]) -> None:
+        self._make = make
+        self._clients: OrderedDict[str, C] = OrderedDict()
+
+    async def get(self, model: str) -> C:
+        """The model's client. The one that has to go for it fails what it has under way."""
+        if model not in self._clients:
+            self._clients[model] = self._make(model)
+        self._clients.move_to_end(model)
+        client = self._clients[model]
+        if len(self._clients) > MAX_CHAT_MODELS:
+            await self._clients.popitem(last=False)[1].aclose()
+        return client
+
+    async def aclose(self) -> None:
+        while self._clients:
+            await self._clients.popitem()[1].aclose()
+
+
+class Chat:
+    """A chat model as interviewer and writer of summaries.
+
+    `responder` and `model` give the clients for a session; who made them closes them. The persona
+    and what to ask come from the interview, whatever system prompt the client's session has.
+    """
+
+    def __init__(
+        self,
+        provider: str,
+        responder: Callable[[InterviewSession], Awaitable[Responder]],
+        model: Callable[[InterviewSession], Awaitable[ChatModel]] | None = None,
+    ) -> None:
+        self.provider = provider
+        self._responder = responder
+        self._model = model
+
+    async def say(self, turn: Turn) -> AsyncIterator[InterviewSession]:
+        """The session after the turn; the question is the interview's own, word for word."""
+        step = turn.step
+        persona = start(step.session.config).session.messages[0]
+        history = (persona, *(m for m in step.session.messages[:-1] if m.role != "system"))
+        brief = Brief(step.say, step.instructions, history, step.intent == "close")
+        responder = await self._responder(step.session)
+        reply = responder.reply(ReplyRequest(0, turn.message or "", brief))
+        try:
+            text = "".join([delta.text async for delta in reply])
+        finally:
+            if (aclose := getattr(reply, "aclose", None)) is not None:
+                await aclose()
+        try:
+            yield by_model(turn, text)
+        except Unusable as error:
+            raise StageFailed("llm", self.provider, "protocol", str(error)) from None
+
+    async def summarise(self, session: InterviewSession) -> AsyncIterator[str]:
+        """The contract's summary with the model's between its counts and its thanks."""
+        if self._model is None:
+            raise StageFailed("llm", self.provider, "empty", "it writes no summaries")
+        model = await self._model(session)
+        role = session.config.role
+        answers = await asyncio.to_thread(answers_of, session)
+        evaluation = await asyncio.to_thread(evaluate, role, answers)
+        text = await Judge(model.complete, model.model).summary(role, answers, evaluation)
+        if text is None:
+            raise StageFailed("llm", self.provider, "protocol", "no usable summary")
+        yield (await asyncio.to_thread(summary_of, session, text=text))["summary"]

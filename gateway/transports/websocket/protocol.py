@@ -1,0 +1,203 @@
+"""The socket under `/ws/<session_id>`: uvicorn's WebSocket protocol with a short way through.
+
+uvicorn hands every message to the application through a queue, a wake-up and a coroutine, and
+pauses reading after each. A voice session gets 50 messages a second, so once a session is attached
+its messages go straight from the parser to the session by a plain call, and its frames straight to
+the transport. The handshake, control frames, limits and closing stay uvicorn's.
+
+Measured on the hot path's prototype: 1.7 instead of 2.2 ms of CPU per session-second.
+
+Bypassing uvicorn's flow control obliges to three limits of our own: `pause` for a client that sends
+faster than real time, `SEND_BUFFER` bytes of unsent data in the kernel, and `STALL_S` seconds in
+which a client that does not read may hold what we write; after that the connection is aborted.
+"""
+
+import asyncio
+import socket
+import sys
+from typing import Any, Protocol, cast
+
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.http11 import Request
+
+from gateway.transports.websocket.framing import Cutter
+
+if sys.platform == "linux":
+    import fcntl
+
+EXTENSION = "parley.wire"
+"""Where the application finds its connection's `Wire`: in the ASGI scope's `extensions`."""
+
+SEND_BUFFER = 64 * 1024
+STALL_S = 2.0
+
+SIOCOUTQNSD = 0x894B
+"""Linux: bytes in a socket's send queue that TCP has not sent, be it for a slow network or a client
+that does not read."""
+
+
+class Receiver(Protocol):
+    """What takes a session's messages: plain calls that must not raise."""
+
+    def on_text(self, data: bytes) -> None: ...
+
+    def on_audio(self, data: bytes) -> None: ...
+
+
+class Wire(WebSocketsSansIOProtocol):
+    """One connection. Not attached, it behaves as uvicorn's own protocol does."""
+
+    receiver: Receiver | None = None
+    stall_timer: asyncio.TimerHandle | None = None
+    heard_at = 0.0
+    cutter: Cutter | None = None
+    """Set while uvicorn's parser has had nothing but whole frames."""
+
+    def attach(self, receiver: Receiver) -> None:
+        """From now on messages go to `receiver`; `receive` still reports the disconnect.
+
+        Messages that came before, between the handshake and this call, are delivered now.
+        """
+        held = []
+        while not self.queue.empty():
+            held.append(self.queue.get_nowait())
+        self.receiver = receiver
+        for event in held:
+            if event["type"] != "websocket.receive":
+                self.queue.put_nowait(event)
+            elif (text := event.get("text")) is not None:
+                receiver.on_text(text.encode())
+            else:
+                receiver.on_audio(cast("bytes", event.get("bytes")))
+        self.resume()
+
+    # --- sending -----------------------------------------------------------------------------
+
+    @property
+    def open(self) -> bool:
+        return not (self.close_sent or self.disconnected or self.transport.is_closing())
+
+    def send_text(self, text: str) -> None:
+        """Send a text message, or nothing when the connection is closed. A plain call."""
+        self._send_frame(0x81, text.encode())
+
+    def send_audio(self, data: bytes) -> None:
+        """Send a binary message, or nothing when the connection is closed. A plain call."""
+        self._send_frame(0x82, data)
+
+    def _send_frame(self, first: int, payload: bytes) -> None:
+        # An unmasked, unfragmented server frame (RFC 6455, section 5.2).
+        if not self.open:
+            return
+        size = len(payload)
+        if size < 126:
+            header = bytes((first, size))
+        elif size < 65536:
+            header = bytes((first, 126, size >> 8, size & 255))
+        else:
+            header = bytes((first, 127)) + size.to_bytes(8, "big")
+        self.transport.write(header + payload)
+
+    @property
+    def unsent(self) -> int:
+        """Bytes that have not left for the network yet, as far as the system tells."""
+        if not self.open:
+            return 0
+        waiting = self.transport.get_write_buffer_size()
+        raw = self.transport.get_extra_info("socket")
+        if not waiting and raw is not None and sys.platform == "linux":
+            try:
+                answer = fcntl.ioctl(raw.fileno(), SIOCOUTQNSD, bytes(4))
+            except (OSError, ValueError):  # Linux in name only; a socket that is closed already
+                return 0
+            waiting = int.from_bytes(answer, sys.byteorder)
+        return waiting
+
+    def pause(self) -> None:
+        """Stop reading from the client: TCP makes it wait."""
+        if not self.read_paused and self.open:
+            self.read_paused = True
+            self.transport.pause_reading()
+
+    def resume(self) -> None:
+        if self.read_paused and self.open:
+            self.read_paused = False
+            self.transport.resume_reading()
+
+    def abort(self) -> None:
+        """Drop the connection at once, with everything unsent."""
+        self.transport.abort()
+
+    # --- uvicorn's hooks ---------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        raw = transport.get_extra_info("socket")
+        if raw is not None:
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self.stall_timer is not None:
+            self.stall_timer.cancel()
+        super().connection_lost(exc)
+
+    def handle_connect(self, event: Request) -> None:
+        super().handle_connect(event)
+        scope: Any = getattr(self, "scope", None)  # not set where the handshake was refused
+        if scope is not None:
+            scope["extensions"][EXTENSION] = self
+
+    def data_received(self, data: bytes) -> None:
+        self.heard_at = self.loop.time()
+        if not self.handshake_initiated:
+            super().data_received(data)
+            # Usually the request ends here, and the client waits for the answer.
+            self.cutter = Cutter() if data.endswith(b"\r\n\r\n") else None
+        elif self.receiver is None or self.cutter is None:
+            self.cutter = None
+            super().data_received(data)
+        else:
+            for audio, piece in self.cutter.push(data):
+                if not audio:
+                    super().data_received(piece)
+                elif not self.close_sent:
+                    self.receiver.on_audio(piece)
+
+    def send_receive_event_to_app(self) -> None:
+        if self.receiver is None:
+            super().send_receive_event_to_app()
+            return
+        data = self.frames[0] if len(self.frames) == 1 else b"".join(self.frames)
+        self.frames = []
+        if self.close_sent:
+            return
+        if self.curr_msg_data_type == "text":
+            self.receiver.on_text(data)
+        else:
+            self.receiver.on_audio(data)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        if self.stall_timer is None:
+            self.stall_timer = self.loop.call_later(STALL_S, self._give_up)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self.stall_timer is not None:
+            self.stall_timer.cancel()
+            self.stall_timer = None
+
+    def _give_up(self) -> None:
+        self.stall_timer = None
+        self.abort()
+
+    def keepalive_timeout(self) -> None:
+        if self.loop.time() - self.heard_at < (self.ping_timeout or 0.0):
+            # Whatever came is a sign of life: the pong may wait behind audio that is held back.
+            self.pong_timer = None
+            self.pending_ping_payload = None
+            self.schedule_ping()
+            return
+        # uvicorn closes, which waits until everything has been sent; a dead peer takes nothing.
+        super().keepalive_timeout()
+        self.abort()

@@ -1,0 +1,399 @@
+import asyncio
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+
+from gateway.commands import doctor as module
+from gateway.commands.doctor import Finding, doctor, examine, requirements
+from gateway.settings import Settings, variables
+from gateway.store import SqliteStore
+from stages import registry
+
+
+@pytest.fixture(autouse=True)
+def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for field in Settings.model_fields.values():
+        for name in variables(field):
+            monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """Port 0 stands for any free one: nothing on this machine is in the way."""
+    return Settings(port=0, data_dir=tmp_path)
+
+
+def found(settings: Settings, area: str, subject: str) -> Finding:
+    (finding,) = (f for f in examine(settings) if (f.area, f.subject) == (area, subject))
+    return finding
+
+
+def all_providers_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All that needs no configuration."""
+    providers = tuple(p if p.configured else replace(p, check=_works) for p in registry.PROVIDERS)
+    _register(monkeypatch, providers)
+
+
+def _works(options: registry.Options) -> None:
+    return None
+
+
+def _register(monkeypatch: pytest.MonkeyPatch, providers: tuple[registry.Provider, ...]) -> None:
+    monkeypatch.setattr(registry, "PROVIDERS", providers)
+    monkeypatch.setattr(module, "PROVIDERS", providers)
+
+
+@contextmanager
+def http_server(body: bytes) -> Iterator[int]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *arguments: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            yield server.server_address[1]
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_a_machine_where_everything_works_is_sent_to_serve(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    all_providers_work(monkeypatch)
+    assert doctor(settings, as_json=False) == 0
+    assert capsys.readouterr().out.endswith(
+        "\nA spoken interview works here. Start with `parley serve`.\n"
+    )
+
+
+def test_a_slot_without_provider_is_a_problem_with_what_to_do(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mute = replace(
+        next(p for p in registry.PROVIDERS if p.slot == "tts"),
+        check=lambda options: "espeakng-loader is not installed: pip install it",
+    )
+    others = tuple(replace(p, check=_works) for p in registry.PROVIDERS if p.slot != "tts")
+    _register(monkeypatch, (*others, mute))
+    assert doctor(settings, as_json=True) == 1
+    report = json.loads(capsys.readouterr().out)
+    assert report["works"] is False
+    assert [finding for finding in report["findings"] if finding["state"] == "problem"] == [
+        {
+            "area": "tts",
+            "subject": "answers",
+            "state": "problem",
+            "detail": "nobody",
+            "advice": "espeakng-loader is not installed: pip install it",
+        }
+    ]
+    assert doctor(settings, as_json=False) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert "  answers: espeakng-loader is not installed: pip install it" in lines
+
+
+def test_who_answers_is_told_with_the_reason_and_who_comes_next(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    all_providers_work(monkeypatch)
+    detail = found(settings, "stt", "answers").detail
+    assert detail == ("whisper: the best that needs no configuration; if it fails: pocketsphinx")
+    demo = settings.model_copy(update={"stt": "pocketsphinx"})
+    detail = found(demo, "stt", "answers").detail
+    assert detail == "pocketsphinx, demo quality: chosen by configuration"
+
+
+def test_a_provider_that_does_not_work_says_why(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    all_providers_work(monkeypatch)
+    first, *rest = registry.PROVIDERS
+    _register(monkeypatch, (replace(first, check=lambda options: "no model"), *rest))
+    assert found(settings, first.slot, first.name) == Finding(
+        first.slot, first.name, "note", "no model"
+    )
+
+
+def test_a_server_that_answers_is_who_answers(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, peer: Any
+) -> None:
+    all_providers_work(monkeypatch)
+    served = settings.model_copy(update={"llm_url": peer.url, "llm_model": "hello"})
+    assert found(served, "llm", "openai") == Finding(
+        "llm", "openai", "ok", "a chat model behind an OpenAI-compatible server"
+    )
+    detail = found(served, "llm", "answers").detail
+    assert detail == "openai: chosen by configuration; if it fails: scripted"
+
+
+def test_a_server_that_is_down_is_told_with_who_answers_instead(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    all_providers_work(monkeypatch)
+    with closing(socket.create_server(("127.0.0.1", 0))) as free:
+        url = f"http://127.0.0.1:{free.getsockname()[1]}"
+    down = settings.model_copy(update={"llm": "openai", "llm_url": url, "llm_model": "hello"})
+    reason = f"{url} cannot be used (ConnectError: All connection attempts failed)"
+    assert found(down, "llm", "openai") == Finding("llm", "openai", "note", reason)
+    assert found(down, "llm", "answers").detail == f"scripted: openai: {reason}"
+    alone = tuple(p for p in registry.PROVIDERS if p.name != "scripted")
+    _register(monkeypatch, alone)
+    assert found(down, "llm", "answers") == Finding(
+        "llm", "answers", "problem", "nobody", f"openai: {reason}"
+    )
+
+
+def test_a_server_that_cannot_be_asked_says_why(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    all_providers_work(monkeypatch)
+    odd = settings.model_copy(update={"llm_url": "nonsense", "llm_model": "hello"})
+    finding = found(odd, "llm", "openai")
+    assert finding.detail == ("it cannot be built: ValueError: must be a URL like http://host:port")
+
+
+def test_providers_of_other_packages_are_listed_and_so_is_why_one_is_refused(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def check(options: registry.Options) -> str | None:
+        raise KeyError("BEEP")
+
+    beep = registry.Provider("tts", "beep", "a beep for every word", check, lambda _: None)
+    boop = registry.Refused("boop", "boop:X cannot be loaded: ImportError: no sound")
+    monkeypatch.setattr(module, "third_party", lambda: registry.Installed((beep,), (boop,)))
+    assert found(settings, "tts", "beep").detail == "its check failed: KeyError: 'BEEP'"
+    assert found(settings, "others", "boop") == Finding("others", "boop", "note", boop.reason)
+
+
+def test_requirements_know_their_extra() -> None:
+    declared = [
+        "av<19,>=15",
+        'uvloop<0.30,>=0.21; sys_platform != "win32"',
+        'onnxruntime<2,>=1.20; extra == "offline"',
+        'pytest<10,>=8.3; extra == "dev"',
+        "numpy>=2; python_version > \"3\" and extra == 'whisper'",
+    ]
+    assert requirements(declared) == {
+        "av": "",
+        "uvloop": "",
+        "onnxruntime": "offline",
+        "numpy": "whisper",
+    }
+
+
+def test_a_missing_package_names_what_installs_it(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def version(name: str) -> str:
+        if name in ("av", "pocketsphinx"):
+            raise metadata.PackageNotFoundError(name)
+        return "1.0"
+
+    declared = ["av>=15", 'pocketsphinx>=5; extra == "offline"', "numpy>=2"]
+    monkeypatch.setattr(metadata, "requires", lambda name: declared)
+    monkeypatch.setattr(metadata, "version", version)
+    assert found(settings, "packages", "av") == Finding(
+        "packages", "av", "problem", "not installed", "pip install 'av'"
+    )
+    assert found(settings, "packages", "pocketsphinx") == Finding(
+        "packages",
+        "pocketsphinx",
+        "note",
+        "not installed (extra offline)",
+        "pip install 'parley-gateway[offline]'",
+    )
+    assert found(settings, "packages", "numpy") == Finding("packages", "numpy", "ok", "1.0")
+
+
+def test_a_folder_that_was_never_installed_is_named(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nothing(name: str) -> list[str]:
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(metadata, "requires", nothing)
+    assert found(settings, "packages", "parley-gateway").advice == "make run"
+
+
+def test_an_old_python_is_a_problem(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.version_info", (3, 10, 1))
+    finding = found(settings, "python", "Python")
+    assert (finding.state, finding.advice) == ("problem", "Parley needs Python 3.11 or later")
+
+
+def test_a_free_port_is_fine(settings: Settings) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    finding = found(settings.model_copy(update={"port": port}), "port", f"port {port}")
+    assert finding == Finding("port", f"port {port}", "ok", "free on 127.0.0.1")
+
+
+def test_a_parley_on_the_port_is_recognised(settings: Settings) -> None:
+    with http_server(b'{"gateway": {"version": "9.9"}, "stages": []}') as port:
+        finding = found(
+            settings.model_copy(update={"port": port, "host": "0.0.0.0"}), "port", f"port {port}"
+        )
+    assert (finding.state, finding.detail) == ("ok", "Parley 9.9 answers there")
+
+
+@pytest.mark.parametrize("body", [b"<html>", b"[]", b'{"gateway": {}}', b'{"stages": 1}'])
+def test_another_program_on_the_port_is_a_problem(settings: Settings, body: bytes) -> None:
+    with http_server(body) as port:
+        finding = found(settings.model_copy(update={"port": port}), "port", f"port {port}")
+    assert (finding.state, finding.detail) == ("problem", "in use by another program")
+    assert "PARLEY_PORT=" in finding.advice
+
+
+def test_an_address_that_cannot_be_reached_is_a_problem(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unreachable(*arguments: object) -> socket.socket:
+        raise OSError(113, "No route to host")
+
+    monkeypatch.setattr(socket, "create_connection", unreachable)
+    elsewhere = settings.model_copy(update={"port": 8000, "host": "192.0.2.1"})
+    finding = found(elsewhere, "port", "port 8000")
+    assert finding.detail == "PARLEY_HOST=192.0.2.1 cannot be reached: No route to host"
+    assert finding.state == "problem"
+
+
+def test_the_whisper_model_is_looked_for_and_missed(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from stages.stt import whisper
+
+    monkeypatch.setattr(whisper, "locate", lambda model: None)
+    finding = found(settings, "files", "Whisper model")
+    assert finding.detail.startswith("base is not in ")
+    assert (finding.state, finding.advice) == ("note", "parley fetch base")
+    monkeypatch.setattr(whisper, "locate", lambda model: tmp_path)
+    monkeypatch.setattr(whisper, "missing_files", lambda folder: ("model.bin", "config.json"))
+    finding = found(settings, "files", "Whisper model")
+    assert finding.detail == f"{tmp_path} lacks model.bin, config.json"
+    monkeypatch.setattr(whisper, "missing_files", lambda folder: ())
+    finding = found(settings, "files", "Whisper model")
+    assert (finding.state, finding.detail) == ("ok", f"base in {tmp_path}")
+
+
+def test_a_whisper_folder_is_not_to_be_fetched(settings: Settings, tmp_path: Path) -> None:
+    for name in ("config.json", "preprocessor_config.json", "vocabulary.txt"):
+        (tmp_path / name).touch()
+    own = settings.model_copy(update={"whisper_model": str(tmp_path)})
+    finding = found(own, "files", "Whisper model")
+    assert finding.detail == f"{tmp_path} lacks model.bin, tokenizer.json"
+    assert (finding.state, finding.advice) == ("note", "put the missing files there")
+    gone = settings.model_copy(update={"whisper_model": "/no/where"})
+    finding = found(gone, "files", "Whisper model")
+    assert finding.detail == "/no/where is neither a folder nor a model's name"
+    assert finding.advice == "choose a model by its name: WHISPER_MODEL=base"
+
+
+def test_without_faster_whisper_no_model_is_looked_for(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from stages.stt import whisper
+
+    def missing(model: str) -> Path:
+        raise ImportError("huggingface_hub")
+
+    monkeypatch.setattr(whisper, "locate", missing)
+    finding = found(settings, "files", "Whisper model")
+    assert (finding.state, finding.detail) == ("note", "faster-whisper is not installed")
+
+
+def test_the_data_folder_is_looked_at_and_left_alone(settings: Settings, tmp_path: Path) -> None:
+    assert found(settings, "files", str(tmp_path)).detail == "writable"
+    new = tmp_path / "a" / "b"
+    finding = found(settings.model_copy(update={"data_dir": new}), "files", str(new))
+    assert (finding.state, finding.detail) == ("ok", "will be made at the first start")
+    assert not new.exists()
+    (tmp_path / "file").touch()
+    wrong = tmp_path / "file" / "x"
+    finding = found(settings.model_copy(update={"data_dir": wrong}), "files", str(wrong))
+    assert (finding.state, finding.detail) == ("problem", f"{tmp_path / 'file'} is no folder")
+
+
+def test_the_store_is_named_and_asked_without_being_made(settings: Settings) -> None:
+    file = settings.database
+    assert found(settings, "store", "SQLite").detail == f"{file} will be made at the first start"
+    assert not file.exists()
+    asyncio.run(_made(file))
+    assert found(settings, "store", "SQLite").detail == f"{file} can be read"
+    file.write_bytes(b"These are somebody's notes. " * 40)
+    finding = found(settings, "store", "SQLite")
+    assert (finding.state, finding.detail) == ("problem", f"{file}: file is not a database")
+    assert "move the file away" in finding.advice
+
+
+async def _made(file: Path) -> None:
+    await (await SqliteStore.open(file)).aclose()
+
+
+def test_a_data_folder_that_is_not_writable_is_a_problem(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("os.access", lambda *arguments: False)
+    finding = found(settings, "files", str(tmp_path))
+    assert (finding.state, finding.detail) == ("problem", f"{tmp_path} is not writable")
+
+
+def test_changed_settings_are_shown_without_secrets(
+    settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    changed = settings.model_copy(
+        update={
+            "redis_url": "redis://user:secret@cache:6379/0",
+            "ollama_url": "http://me:secret@gpu:11434",
+            "silence_ms": 500,
+            "llm_model": "hello",
+            "llm_url": "http://me:secret@127.0.0.1:9/v1",
+            "llm_key": SecretStr("a-secret-key"),
+        }
+    )
+    doctor(changed, as_json=True)
+    out = capsys.readouterr().out
+    assert "secret" not in out
+    shown = {
+        finding["subject"]: finding["detail"]
+        for finding in json.loads(out)["findings"]
+        if finding["area"] == "settings"
+    }
+    assert shown == {
+        "PARLEY_PORT": "0",
+        "PARLEY_DATA_DIR": str(settings.data_dir),
+        "PARLEY_SILENCE_MS": "500",
+        "PARLEY_LLM_URL": "http://127.0.0.1:9/v1",
+        "PARLEY_LLM_MODEL": "hello",
+        "PARLEY_LLM_KEY": "**********",
+        "OLLAMA_URL": "http://gpu:11434",
+        "REDIS_URL": "redis://cache:6379/0",
+    }
+
+
+def test_a_port_that_says_nothing_is_another_program(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "PORT_TIMEOUT_S", 0.05)
+    with closing(socket.create_server(("127.0.0.1", 0))) as silent:
+        port = silent.getsockname()[1]
+        finding = found(settings.model_copy(update={"port": port}), "port", f"port {port}")
+    assert finding.detail == "in use by another program"

@@ -1,0 +1,221 @@
+import socket
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from gateway.commands import serve as module
+from gateway.commands.serve import announce, listen, serve, ws_url
+from gateway.commands.terminal import CommandFailed
+from gateway.rest.health import StageReport
+from gateway.settings import Settings
+from stages.registry import NoProvider
+
+
+@pytest.fixture(autouse=True)
+def no_logging(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "configure", lambda level: None)
+
+
+@pytest.fixture
+def fetched(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Which models were downloaded; the start ends after that."""
+    models: list[str] = []
+    monkeypatch.setattr(module, "fetch", models.append)
+
+    def nobody(settings: Settings) -> None:
+        raise NoProvider("stt", (("whisper", "no model"),))
+
+    monkeypatch.setattr(module, "chosen", nobody)
+    return models
+
+
+def refusal(settings: Settings) -> str:
+    with pytest.raises(CommandFailed) as caught:
+        serve(settings)
+    assert caught.value.code == 2
+    return caught.value.message
+
+
+def test_any_free_port_is_the_same_on_every_address() -> None:
+    listeners = listen("localhost", 0)
+    try:
+        ports = {listener.getsockname()[1] for listener in listeners}
+        assert len(ports) == 1
+        assert ports != {0}
+        with socket.create_connection(listeners[0].getsockname()[:2], 5):
+            pass
+    finally:
+        for listener in listeners:
+            listener.close()
+
+
+def test_a_port_in_use_names_the_setting_to_change() -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as other:
+        port = other.getsockname()[1]
+        another = port + 1 if port < 65535 else port - 1
+        assert refusal(Settings(host="127.0.0.1", port=port)) == (
+            f"port {port} is in use; stop the other program or choose another:"
+            f" PARLEY_PORT={another} make run"
+        )
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "a" * 70])
+def test_an_address_that_is_not_this_machines_names_the_setting(host: str) -> None:
+    assert refusal(Settings(host=host, port=0)).startswith(f"PARLEY_HOST={host} ")
+
+
+def test_a_host_that_nobody_knows_names_the_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(*arguments: object, **options: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    expected = "PARLEY_HOST=typo is not an address of this machine"
+    assert refusal(Settings(host="typo", port=0)) == expected
+
+
+def test_a_port_of_the_administrator_says_which_to_choose(monkeypatch: pytest.MonkeyPatch) -> None:
+    def forbidden(*arguments: object, **options: object) -> socket.socket:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(socket, "create_server", forbidden)
+    with pytest.raises(CommandFailed, match="port 80 is for the administrator only"):
+        listen("127.0.0.1", 80)
+
+
+def test_where_no_provider_works_the_reasons_are_told(fetched: list[str], tmp_path: Path) -> None:
+    assert refusal(Settings(port=0, data_dir=tmp_path)) == (
+        "no stt provider works here (whisper: no model); `parley doctor` shows what is missing"
+    )
+    assert fetched == []
+
+
+def test_a_folder_that_cannot_be_made_names_the_setting(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(module, "chosen", lambda settings: {})
+    (tmp_path / "file").touch()
+    folder = tmp_path / "file" / "var"
+    assert refusal(Settings(port=0, data_dir=folder)).startswith(f"PARLEY_DATA_DIR={folder} ")
+    monkeypatch.setattr("os.access", lambda *arguments: False)
+    assert refusal(Settings(port=0, data_dir=tmp_path)).endswith("is not writable for this user")
+
+
+def test_redis_without_its_client_is_answered_with_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(module, "chosen", lambda settings: {})
+    monkeypatch.setattr(module, "find_spec", lambda name: None)
+    settings = Settings(port=0, data_dir=tmp_path, redis_url="redis://127.0.0.1:1")
+    assert refusal(settings) == (
+        "REDIS_URL needs the client for Redis: pip install 'parley-gateway[redis]'"
+    )
+
+
+def test_two_addresses_of_other_machines_are_refused_in_words(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(module, "chosen", lambda settings: {})
+    settings = Settings(
+        port=0, data_dir=tmp_path, webrtc_addresses="127.0.0.1,203.0.113.8,203.0.113.9"
+    )
+    assert refusal(settings) == (
+        "PARLEY_WEBRTC_ADDRESSES: of 203.0.113.8, 203.0.113.9 none is an address of this machine;"
+        " name this machine's addresses and at most one other, the public one of its NAT"
+    )
+
+
+def test_a_wanted_whisper_model_is_downloaded_before_the_start(
+    fetched: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from stages.stt import whisper
+
+    monkeypatch.setattr(module, "find_spec", lambda name: object())
+    settings = Settings(port=0, stt="whisper", whisper_model="tiny", data_dir=tmp_path)
+    monkeypatch.setattr(whisper, "locate", lambda model: None)
+    refusal(settings)
+    assert fetched == ["tiny"]
+    monkeypatch.setattr(whisper, "locate", lambda model: tmp_path)  # there, but incomplete
+    refusal(settings)
+    assert fetched == ["tiny", "tiny"]
+    monkeypatch.setattr(whisper, "missing_files", lambda folder: ())
+    refusal(settings)
+    assert fetched == ["tiny", "tiny"]
+
+
+def test_a_whisper_folder_that_is_incomplete_is_answered_with_the_missing_files(
+    fetched: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(module, "find_spec", lambda name: object())
+    monkeypatch.setattr("stages.stt.whisper_models.find_spec", lambda name: object())
+    for name in ("config.json", "preprocessor_config.json", "vocabulary.txt"):
+        (tmp_path / name).touch()
+    settings = Settings(port=0, stt="whisper", whisper_model=str(tmp_path), data_dir=tmp_path)
+    assert refusal(settings) == (
+        f"Whisper model '{tmp_path}' is incomplete (model.bin, tokenizer.json missing);"
+        " PARLEY_STT=auto starts without Whisper"
+    )
+    assert fetched == []
+
+
+def test_a_download_that_fails_says_how_to_start_without(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from stages.stt import whisper
+
+    def failing(model: str) -> Path:
+        raise CommandFailed("no network", 1)
+
+    monkeypatch.setattr(module, "find_spec", lambda name: object())
+    monkeypatch.setattr(module, "fetch", failing)
+    monkeypatch.setattr(whisper, "locate", lambda model: None)
+    assert refusal(Settings(port=0, stt="whisper", data_dir=tmp_path)) == (
+        "no network; PARLEY_STT=auto starts without Whisper"
+    )
+
+
+def test_without_faster_whisper_nothing_is_downloaded(
+    fetched: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(module, "find_spec", lambda name: None)
+    refusal(Settings(port=0, stt="whisper", data_dir=tmp_path))
+    assert fetched == []
+
+
+def test_the_start_says_where_who_and_what_to_try(capsys: pytest.CaptureFixture[str]) -> None:
+    reports = [
+        StageReport("vad", "silero", "online", "the best"),
+        StageReport("stt", "pocketsphinx", "online", "[no markup]", "demo quality"),
+    ]
+    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
+        announce(listener, reports)
+        port = listener.getsockname()[1]
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert lines[0][:4] == ["Parley", "listens", "at", f"http://127.0.0.1:{port}"]
+    assert ["stt", "pocketsphinx", "demo", "quality", "[no", "markup]"] in lines
+    assert lines[-1] == [
+        ".venv/bin/parley",
+        "call",
+        "fixtures/audio/software-engineer-1.wav",
+        "--url",
+        f"ws://127.0.0.1:{port}",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("family", "address", "url"),
+    [
+        (socket.AF_INET, "0.0.0.0", "ws://127.0.0.1:"),
+        (socket.AF_INET6, "::", "ws://[::1]:"),
+        (socket.AF_INET6, "::1", "ws://[::1]:"),
+    ],
+)
+def test_an_open_address_is_reached_on_this_machine(
+    family: socket.AddressFamily, address: str, url: str
+) -> None:
+    try:
+        listener = socket.create_server((address, 0), family=family)
+    except OSError:
+        pytest.skip("no IPv6 here")
+    with closing(listener):
+        assert ws_url(listener) == f"{url}{listener.getsockname()[1]}"

@@ -1,0 +1,94 @@
+"""Who fills the avatar slot, by configuration."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, cast
+
+import pytest
+
+from gateway.providers.build import options
+from gateway.runtime import Engine
+from gateway.settings import Settings
+from pipeline.breaker import Mode
+from stages import registry
+from stages.fakes import FakeDetector, FakeResponder, FakeSynthesizer, FakeTranscriber
+from stages.registry import Provider
+
+URL = "http://avatar:secret-secret@127.0.0.1:9/v1"
+
+
+@pytest.fixture
+def look(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """What is seen of an engine that has started with these settings and fakes in other slots."""
+    fakes = {"vad": FakeDetector, "stt": FakeTranscriber, "llm": FakeResponder}
+    others = [
+        Provider(
+            cast("Any", slot), "fake", "for tests", lambda _: None, lambda _, fake=fake: fake()
+        )
+        for slot, fake in {**fakes, "tts": FakeSynthesizer}.items()
+    ]
+    avatars = [provider for provider in registry.PROVIDERS if provider.slot == "avatar"]
+    monkeypatch.setattr(registry, "PROVIDERS", (*others, *avatars))
+
+    def look(see: Callable[[Engine], Any], **settings: Any) -> Any:
+        async def main() -> Any:
+            async with Engine(Settings(**settings), cast("Any", None)) as engine:
+                return see(engine)
+
+        return asyncio.run(main())
+
+    return look
+
+
+def report(engine: Engine) -> tuple[str, str, str]:
+    [found] = [entry for entry in engine.reports() if entry.slot == "avatar"]
+    return found.provider, found.status, found.why
+
+
+@pytest.mark.parametrize(
+    ("settings", "provider"),
+    [
+        ({}, "face"),
+        ({"avatar_server": URL}, "remote"),
+        ({"avatar": "remote", "avatar_server": URL}, "remote"),
+        ({"avatar": "face", "avatar_server": URL}, "face"),
+        ({"avatar": "visemes"}, "visemes"),
+        ({"avatar_video": "off"}, "visemes"),
+    ],
+)
+def test_the_settings_say_who_draws(look: Any, settings: dict[str, Any], provider: str) -> None:
+    assert look(lambda engine: engine.gallery().provider, **settings) == provider
+
+
+def test_a_server_that_does_not_answer_is_reported(look: Any) -> None:
+    provider, status, why = look(report, avatar_server=URL)
+    assert (provider, status, why) == ("remote", "degraded", "chosen by configuration")
+
+
+def test_a_server_is_reported_with_its_breaker(look: Any) -> None:
+    def see(engine: Engine) -> Any:
+        [candidate] = [entry for entry in engine.candidates() if entry.slot == "avatar"]
+        return candidate.provider, candidate.breaker
+
+    assert look(see, avatar_server=URL) == ("remote", "closed")
+
+    def tripped(engine: Engine) -> Any:
+        animators = engine.lineup().stages.animators
+        assert animators is not None
+        [candidate] = animators.candidates
+        candidate.breaker.mode = Mode.FORCED_OPEN
+        return report(engine)[:2]
+
+    assert look(tripped, avatar_server=URL) == ("remote", "degraded")
+
+
+def test_a_server_needs_an_address_and_its_password_is_not_shown() -> None:
+    with pytest.raises(ValueError, match="PARLEY_AVATAR=remote needs PARLEY_AVATAR_URL"):
+        Settings(avatar="remote")
+    with pytest.raises(ValueError, match="PARLEY_AVATAR_KEY needs PARLEY_AVATAR_URL"):
+        Settings(avatar_key="sesame-sesame")
+    settings = Settings(avatar_server=URL, avatar_key="sesame-sesame")
+    told = options(settings)
+    assert (told.avatar_url, told.avatar_key) == (URL, "sesame-sesame")
+    assert "secret" not in repr(settings) + repr(told)
+    assert "sesame" not in repr(settings) + repr(told)

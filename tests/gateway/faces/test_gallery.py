@@ -1,0 +1,223 @@
+import asyncio
+import threading
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+
+from gateway.faces import service as module
+from gateway.faces.service import Gallery
+from pipeline.breaker import Breaker, BreakerPolicy
+from pipeline.errors import StageFailed
+from pipeline.frames import AvatarFrame, Degraded, Spoken
+from pipeline.guard import Candidate, Guard
+from pipeline.pacer import Pacer
+from pipeline.testing import Script, run_virtual
+from stages.avatar.face import FACES, load
+from stages.avatar.local import check
+from stages.avatar.renderer import Plates
+from stages.fakes import FakeAnimator
+
+
+class Studio:
+    """Draws mira, once for everybody, and cannot draw jonas."""
+
+    def __init__(self) -> None:
+        self.faces = {"mira": load(FACES / "mira"), "jonas": None}
+        self.asked: list[tuple[str, int]] = []
+
+    async def plates(self, face: str, size: int) -> Plates:
+        self.asked.append((face, size))
+        if face == "jonas":
+            raise ValueError("no such colour")
+        return await asyncio.to_thread(Plates, self.faces[face], size)
+
+
+def visit(studio: Any, *wanted: str | None, animators: Any = None) -> list[AvatarFrame]:
+    """The first picture for clients that want these faces, one after the other."""
+    seen: list[AvatarFrame] = []
+
+    async def main() -> None:
+        guard = None
+        if animators is not None:
+            guard = Guard("avatar", [Candidate("fake-avatar", animators, Breaker())])
+        gallery = Gallery(studio, guard, Pacer(), default="mira")
+        async with gallery:
+            for face in wanted:
+                shown: asyncio.Queue[AvatarFrame] = asyncio.Queue()
+                portrait = gallery.portrait(
+                    face,
+                    session_id="s",
+                    rate_hz=16_000,
+                    show=shown.put_nowait,
+                    degraded=lambda frame: None,
+                    room=lambda: True,
+                )
+                async with portrait as portrayed:
+                    assert portrayed is not None
+                    portrayed.start()
+                    async with asyncio.timeout(10):
+                        seen.append(await shown.get())
+        assert len(asyncio.all_tasks()) == 1
+
+    asyncio.run(main())
+    return seen
+
+
+def test_sessions_of_a_face_share_its_layers() -> None:
+    studio = Studio()
+    assert len(visit(studio, "mira", "mira")) == 2
+    assert studio.asked == [("mira", 320)]
+
+
+def test_who_names_no_face_or_none_that_is_known_gets_the_default() -> None:
+    studio = Studio()
+    visit(studio, None, "nobody")
+    assert studio.asked == [("mira", 320)]
+
+
+def test_a_face_that_cannot_be_drawn_costs_its_pictures_only(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    told: list[Degraded] = []
+
+    async def main() -> None:
+        gallery = Gallery(Studio(), None, Pacer(), default="jonas")
+        async with gallery, hung(gallery, told.append):
+            await asyncio.sleep(0.1)
+
+    asyncio.run(main())
+    assert told == [Degraded(0, "avatar", "face", "visemes", "the face cannot be drawn")]
+    assert "the face jonas cannot be drawn: no such colour" in caplog.text
+
+
+def test_sessions_share_one_printer_which_is_not_made_on_the_event_loop(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made: list[threading.Thread] = []
+
+    def printer(plates: Plates) -> Any:
+        made.append(threading.current_thread())
+        return lambda pose: b"picture"
+
+    monkeypatch.setattr(module, "Printer", printer)
+
+    async def main() -> None:
+        gallery = Gallery(Studio(), None, Pacer(), default="mira")
+        async with gallery, hung(gallery) as one, hung(gallery) as another:
+            async with asyncio.timeout(10):
+                while one.album is None or another.album is None:
+                    await asyncio.sleep(0.01)
+            assert one.album is another.album
+
+    asyncio.run(main())
+    [thread] = made
+    assert thread is not threading.main_thread()
+
+
+def test_without_an_encoder_the_client_is_told(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def none(plates: Plates) -> Any:
+        raise av.FFmpegError(1, "no mjpeg encoder")
+
+    monkeypatch.setattr(module, "Printer", none)
+    told: list[Degraded] = []
+
+    async def main() -> None:
+        gallery = Gallery(Studio(), None, Pacer(), default="mira")
+        async with gallery, hung(gallery, told.append):
+            async with asyncio.timeout(10):
+                while not told:
+                    await asyncio.sleep(0.01)
+
+    asyncio.run(main())
+    assert told == [Degraded(0, "avatar", "face", "visemes", "the face cannot be drawn")]
+    assert "no mjpeg encoder" in caplog.text
+
+
+def test_one_server_gives_way_to_the_next_and_the_client_is_told_once_a_turn() -> None:
+    told: list[Degraded] = []
+    broken = FakeAnimator(Script(error=StageFailed("avatar", "fake-avatar", "connect", "refused")))
+
+    async def main() -> None:
+        guard = Guard(
+            "avatar",
+            [
+                Candidate("first", broken, Breaker(BreakerPolicy(consecutive_failures=2))),
+                Candidate("second", FakeAnimator(), Breaker()),
+            ],
+        )
+        async with (
+            Gallery(Studio(), guard, Pacer(), default="mira") as gallery,
+            hung(gallery, told.append) as portrait,
+        ):
+            for turn in range(2):
+                for at_ms in range(0, 4000, 1000):
+                    speech = np.zeros(16_000, np.int16)
+                    portrait.hear(Spoken(turn, at_ms, 16_000, speech, last=True))
+                    await asyncio.sleep(0.05)
+
+    asyncio.run(main())
+    assert [(event.turn, event.source, event.target) for event in told] == [
+        (0, "first", "second"),
+        (1, "first", "second"),
+    ]
+
+
+@pytest.mark.parametrize(("face", "target"), [("mira", "face"), ("jonas", "visemes")])
+def test_a_server_that_fails_gives_way_to_whoever_is_left(face: str, target: str) -> None:
+    told: list[Degraded] = []
+    broken = FakeAnimator(Script(error=StageFailed("avatar", "fake-avatar", "connect", "refused")))
+
+    async def main() -> None:
+        guard = Guard("avatar", [Candidate("fake-avatar", broken, Breaker())])
+        gallery = Gallery(Studio(), guard, Pacer(), default=face)
+        async with gallery, hung(gallery, told.append) as portrait:
+            await asyncio.sleep(0.1)
+            portrait.hear(Spoken(3, 0, 16_000, np.zeros(16_000, np.int16), last=True))
+            await asyncio.sleep(0.1)
+
+    asyncio.run(main())
+    [event] = told
+    assert (event.turn, event.source, event.target) == (3, "fake-avatar", target)
+
+
+def test_a_server_needs_no_face_of_our_own() -> None:
+    [shown] = visit(None, "mira", animators=FakeAnimator())
+    assert shown.data.startswith(b"idle ")
+
+
+def test_nobody_waits_for_a_face_that_is_made_ready() -> None:
+    class Slow(Studio):
+        async def plates(self, face: str, size: int) -> Plates:
+            await asyncio.sleep(60)
+            raise AssertionError
+
+    async def main() -> None:
+        async with Gallery(Slow(), None, Pacer(), default="mira") as gallery:
+            async with hung(gallery) as portrait:
+                assert portrait.album is None
+                await asyncio.sleep(1)
+            assert asyncio.get_running_loop().time() == 1
+            assert len(asyncio.all_tasks()) == 1
+
+    run_virtual(main())
+
+
+def hung(gallery: Gallery, degraded: Any = None) -> Any:
+    return gallery.portrait(
+        None,
+        session_id="s",
+        rate_hz=16_000,
+        show=lambda frame: None,
+        degraded=degraded,
+        room=lambda: True,
+    )
+
+
+def test_the_built_in_face_says_what_it_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert check() is None
+    monkeypatch.setattr("stages.avatar.local.find_spec", lambda name: None)
+    assert "parley-gateway[avatar]" in str(check())

@@ -1,0 +1,73 @@
+"""Texts as sound files: spoken through the guard, whoever takes over."""
+
+import io
+import wave
+
+import pytest
+
+from gateway.interviews import speech_files as spoken
+from gateway.interviews.speech_files import SoundFile, Speaker
+from pipeline.breaker import Breaker
+from pipeline.errors import PipelineError
+from pipeline.guard import Candidate, Guard
+from pipeline.testing import Script, run_virtual
+from stages.fakes import FakeSynthesizer
+
+
+def speaker(*synthesizers: FakeSynthesizer) -> Speaker:
+    return Speaker(Guard("tts", [Candidate(s.provider, s, Breaker()) for s in synthesizers]))
+
+
+def frames(file: SoundFile) -> int:
+    with wave.open(io.BytesIO(file.wav)) as read:
+        assert (read.getnchannels(), read.getsampwidth()) == (1, 2)
+        assert read.getframerate() == file.rate_hz
+        return read.getnframes()
+
+
+def test_every_sentence_is_in_the_file() -> None:
+    async def story() -> None:
+        file = await speaker(FakeSynthesizer(rate_hz=8000)).speak("One two three. Four five.")
+        assert (file.rate_hz, file.provider, file.duration_ms) == (8000, "fake-tts", 1000)
+        assert frames(file) == 8000
+
+    run_virtual(story())
+
+
+def test_a_second_voice_takes_over_at_the_rate_of_the_first() -> None:
+    async def story() -> None:
+        first = FakeSynthesizer(Script(), Script(error=OSError("gone")), rate_hz=16_000)
+        second = FakeSynthesizer(rate_hz=8000, provider="second")
+        file = await speaker(first, second).speak("One two. Three four five.")
+        assert (file.rate_hz, file.provider) == (16_000, "second")
+        assert file.duration_ms == pytest.approx(1000, abs=5)
+
+    run_virtual(story())
+
+
+def test_the_same_words_are_spoken_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def story() -> None:
+        voice = speaker(FakeSynthesizer())
+        first = await voice.speak("One two.")
+        assert await voice.speak("One two.") is first
+        monkeypatch.setattr(spoken, "KEPT_BYTES", len(first.wav))
+        await voice.speak("Three four.")
+        assert await voice.speak("One two.") is not first
+
+    run_virtual(story())
+
+
+def test_a_long_text_is_cut() -> None:
+    async def story() -> None:
+        file = await speaker(FakeSynthesizer(ms_per_word=10)).speak("word " * 5000)
+        assert file.duration_ms == 10 * (spoken.LONGEST_TEXT // 5)
+
+    run_virtual(story())
+
+
+def test_where_nobody_can_speak_it_fails() -> None:
+    async def story() -> None:
+        with pytest.raises(PipelineError):
+            await speaker(FakeSynthesizer(Script(error=OSError("gone")))).speak("One.")
+
+    run_virtual(story())

@@ -1,0 +1,105 @@
+"""A client that comes back at once finds its session, also while the old connection is ending."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from gateway.live.connection import Connection
+from gateway.live.host import Interviewer
+from gateway.runtime import Engine
+
+
+@pytest.fixture
+def held_up(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
+    """Connections that end give their session back once this is set."""
+    go = asyncio.Event()
+    release = Interviewer.release
+
+    async def later(self: Interviewer) -> None:
+        await go.wait()
+        await release(self)
+
+    monkeypatch.setattr(Interviewer, "release", later)
+    return go
+
+
+@pytest.fixture
+def left(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
+    """Set once a connection has said that it leaves."""
+    said = asyncio.Event()
+    leave = Connection._leave
+
+    def leaving(self: Connection) -> None:
+        leave(self)
+        said.set()
+
+    monkeypatch.setattr(Connection, "_leave", leaving)
+    return said
+
+
+def test_a_client_that_comes_back_waits_for_its_old_connection(
+    gateway: Any, held_up: asyncio.Event, left: asyncio.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits = asyncio.Event()
+    look = Engine._left
+
+    async def seen(self: Engine, session_id: str) -> None:
+        if self._holds:
+            waits.set()
+        await look(self, session_id)
+
+    monkeypatch.setattr(Engine, "_left", seen)
+
+    async def story() -> None:
+        async with gateway.call() as first:
+            await first.say(type="hello", version=1)
+            await first.until("reply.done", turn=0)
+        await left.wait()
+        async with gateway.call() as second:
+            await second.say(type="hello", version=1)
+            await waits.wait()
+            assert second.messages == []
+            held_up.set()
+            ready = await second.until("ready")
+            assert ready["interview"]["currentQuestion"] == 1
+            await second.until("reply.done", turn=0)
+            assert "error" not in second.types()
+
+    gateway.run(story)
+
+
+def test_one_that_stays_is_not_waited_for(gateway: Any, held_up: asyncio.Event) -> None:
+    async def story() -> None:
+        async with gateway.call() as first:
+            await first.until("reply.done", turn=0)
+            async with gateway.call() as second:
+                await second.say(type="hello", version=1)
+                error = await second.until("error", fatal=True)
+                assert error["code"] == "already_connected"
+                await second.closed()
+            held_up.set()
+
+    gateway.run(story)
+
+
+def test_one_that_takes_too_long_to_leave_is_given_up(
+    gateway: Any,
+    held_up: asyncio.Event,
+    left: asyncio.Event,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("gateway.runtime.LEAVE_S", 0.05)
+
+    async def story() -> None:
+        async with gateway.call() as first:
+            await first.until("ready")
+        await left.wait()
+        async with gateway.call() as second:
+            await second.say(type="hello", version=1)
+            error = await second.until("error", fatal=True)
+            assert error["code"] == "already_connected"
+            await second.closed()
+        held_up.set()
+
+    gateway.run(story)

@@ -1,0 +1,319 @@
+"""What the settings name answers, and what happens where it does not."""
+
+import asyncio
+import logging
+import socket
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import asdict
+from typing import Any, cast
+
+import httpx
+import pytest
+
+from gateway.providers.lineup import START_S
+from gateway.runtime import Engine
+from gateway.settings import Settings, variables
+from pipeline.breaker import Mode
+from pipeline.errors import StageFailed
+from pipeline.frames import Slot
+from pipeline.testing import run_virtual
+from stages import registry
+from stages.avatar.local import Local
+from stages.fakes import FakeDetector, FakeSynthesizer, FakeTranscriber
+from stages.llm.scripted import ScriptedInterviewer
+from stages.registry import NoProvider, Options, Provider
+
+
+@pytest.fixture(autouse=True)
+def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for field in Settings.model_fields.values():
+        for name in variables(field):
+            monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def served(gateway: Any, peer: Any) -> Any:
+    """A gateway whose recognition, replies and speech come from the peer."""
+    gateway.configured = True
+    gateway.settings |= {
+        "vad": "energy",
+        "stt": "openai",
+        "stt_url": peer.url,
+        "stt_model": "verbose/engine",
+        "llm": "openai",
+        "llm_url": peer.url,
+        "llm_model": "hello/engine",
+        "tts_engine": "openai",
+        "tts_url": peer.url,
+        "tts_model": "tone/engine",
+        "tts_voice": "anna",
+    }
+    return gateway
+
+
+@pytest.fixture
+def nowhere() -> str:
+    """A URL at which nobody listens."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as free:
+        return f"http://127.0.0.1:{free.getsockname()[1]}"
+
+
+async def stages_of(gateway: Any) -> dict[str, dict[str, Any]]:
+    """The stages in /health, by slot."""
+    async with httpx.AsyncClient(trust_env=False) as client:
+        health = (await client.get(f"http://127.0.0.1:{gateway.port}/health")).json()
+    return {stage["slot"]: stage for stage in health["stages"]}
+
+
+def test_a_conversation_with_configured_servers(served: Any, peer: Any) -> None:
+    async def story() -> None:
+        async with served.call() as caller:
+            await caller.say(type="hello", version=1)
+            ready = await caller.until("ready")
+            assert ready["providers"] == {
+                "vad": "energy",
+                "stt": "openai",
+                "llm": "openai",
+                "tts": "openai",
+                "avatar": "visemes",
+            }
+            await caller.until("reply.done", turn=0)
+            await caller.say(type="text", text="I mend bicycles")
+            await caller.until("reply.text", turn=1, text="Hello there.")
+            done = await caller.until("reply.done", turn=1)
+            assert done["heard"] == "Hello there."
+            assert any(caller.audio)
+            await caller.speak(ms=0, silence_ms=400)  # what the background sounds like
+            await caller.speak()
+            await caller.until("transcript", turn=2, text="Hello there.", final=True)
+            await caller.until("reply.done", turn=2)
+            assert "degraded" not in caller.types()
+        stages = await stages_of(served)
+        assert {"openai online chosen by configuration"} == {
+            "{provider} {status} {why}".format(**stages[slot]) for slot in ("stt", "llm", "tts")
+        }
+
+    served.run(story)
+    opening, answer, *_ = peer.requests("hello/engine")
+    assert opening["path"] == "/v1/chat/completions"
+    assert {"role": "user", "content": "I mend bicycles"} in answer["messages"]
+    assert {"anna"} == {asked["voice"] for asked in peer.requests("tone/engine")}
+
+
+def test_a_server_that_is_down_gives_way_and_the_interview_goes_on(
+    served: Any, nowhere: str
+) -> None:
+    served.settings["llm_url"] = nowhere
+
+    async def story() -> None:
+        stages = await stages_of(served)
+        async with served.call() as caller:
+            await caller.say(type="hello", version=1)
+            for turn in (0, 1):
+                degraded = await caller.until("degraded", turn=turn)
+                assert [degraded[field] for field in ("stage", "from", "to", "reason")] == [
+                    "llm",
+                    "openai",
+                    "scripted",
+                    "no connection",
+                ]
+                await caller.until("reply.done", turn=turn, interrupted=False)
+                await caller.say(type="text", text="I repaired a slow query by adding an index")
+            question = await caller.until("interview", currentQuestion=2)
+            assert question["isComplete"] is False
+        assert stages["llm"] == {
+            "slot": "llm",
+            "provider": "openai",
+            "status": "degraded",
+            "why": "chosen by configuration",
+            "note": "its server does not answer",
+        }
+        assert stages["tts"]["status"] == "online"
+
+    served.run(story)
+
+
+# --- without a network -----------------------------------------------------------------------
+
+
+def provider(slot: Slot, stage: Any, *, remote: bool = False) -> Provider:
+    def build(options: Options) -> Any:
+        if isinstance(stage, Exception):
+            raise stage
+        return stage
+
+    name = getattr(stage, "provider", "torn")
+    return Provider(slot, name, "for tests", lambda _: None, build, remote=remote)
+
+
+class Loading(FakeTranscriber):
+    """Has something to load before its first utterance."""
+
+    def __init__(self, provider: str, load: Callable[[], Any]) -> None:
+        super().__init__(provider=provider)
+        self._load = load
+
+    async def start(self) -> None:
+        await self._load()
+
+
+@pytest.fixture
+def built_in(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Replaces what is built in; slots that are not given get a stage that works."""
+
+    def replace(*providers: Provider) -> None:
+        working = (
+            provider("vad", FakeDetector()),
+            provider("stt", FakeTranscriber()),
+            provider("llm", ScriptedInterviewer()),
+            provider("tts", FakeSynthesizer()),
+            provider("avatar", Local("face")),
+        )
+        given = {entry.slot for entry in providers}
+        rest = (entry for entry in working if entry.slot not in given)
+        monkeypatch.setattr(registry, "PROVIDERS", (*providers, *rest))
+
+    return replace
+
+
+def started(look: Callable[[Engine], Any] = lambda engine: None) -> Any:
+    """What `look` sees of an engine that has started."""
+
+    async def main() -> Any:
+        async with Engine(Settings(), cast("Any", None)) as engine:
+            return look(engine)
+
+    return run_virtual(main())
+
+
+def report(engine: Engine, slot: Slot) -> dict[str, str]:
+    (found,) = (asdict(entry) for entry in engine.reports() if entry.slot == slot)
+    return found
+
+
+def test_those_who_answer_first_load_at_the_same_time(built_in: Callable[..., None]) -> None:
+    loaded: list[str] = []
+
+    async def load(name: str) -> None:
+        await both.wait()
+        loaded.append(name)
+
+    class Speaker(FakeSynthesizer):
+        async def start(self) -> None:
+            await load("tts")
+
+    async def main() -> None:
+        nonlocal both
+        both = asyncio.Barrier(2)
+        async with Engine(Settings(), cast("Any", None)):
+            assert sorted(loaded) == ["first", "tts"]
+
+    both: asyncio.Barrier
+    built_in(
+        provider("stt", Loading("first", lambda: load("first"))),
+        provider("stt", Loading("second", lambda: load("second"))),
+        provider("tts", Speaker()),
+    )
+    run_virtual(main())
+
+
+def test_a_provider_that_never_gets_ready_holds_up_the_start_for_a_while_only(
+    built_in: Callable[..., None], caplog: pytest.LogCaptureFixture
+) -> None:
+    built_in(provider("stt", Loading("slow", lambda: asyncio.sleep(1e6))))
+    assert started(lambda engine: asyncio.get_running_loop().time()) == START_S
+    assert "stt: slow is not ready after 60 s" in caplog.text
+
+
+async def fail() -> None:
+    raise StageFailed("stt", "torn", "connect", "the model is gone")
+
+
+def test_a_provider_that_cannot_start_is_fatal_only_where_nobody_is_behind_it(
+    built_in: Callable[..., None], caplog: pytest.LogCaptureFixture
+) -> None:
+    torn = provider("stt", Loading("torn", fail))
+    built_in(torn)
+    with pytest.raises(StageFailed, match="the model is gone"):
+        started()
+    built_in(torn, provider("stt", FakeTranscriber()))
+    assert started(lambda engine: engine.readiness()) == "ready"
+    assert "stt provider 'torn': connect: the model is gone, which is tried first" in caplog.text
+
+
+def test_a_provider_that_cannot_be_built_gives_way_with_the_reason(
+    built_in: Callable[..., None],
+) -> None:
+    torn = provider("tts", RuntimeError("no sound card"))
+    built_in(torn, provider("tts", FakeSynthesizer()))
+    assert started(lambda engine: report(engine, "tts")) == {
+        "slot": "tts",
+        "provider": FakeSynthesizer().provider,
+        "status": "online",
+        "why": "torn: it cannot be built: RuntimeError: no sound card",
+        "note": "",
+    }
+    built_in(torn)
+    with pytest.raises(NoProvider, match=r"torn: it cannot be built: RuntimeError: no sound card"):
+        started()
+
+
+def test_everything_is_closed_where_the_start_fails(built_in: Callable[..., None]) -> None:
+    closed: list[str] = []
+
+    class Speaker(FakeSynthesizer):
+        async def aclose(self) -> None:
+            closed.append("tts")
+
+    built_in(provider("stt", Loading("torn", fail)), provider("tts", Speaker()))
+    with pytest.raises(StageFailed):
+        started()
+    assert closed == ["tts"]
+
+
+def test_providers_behind_a_network_get_more_patience(built_in: Callable[..., None]) -> None:
+    built_in(
+        provider("stt", Loading("far", lambda: asyncio.sleep(0)), remote=True),
+        provider("stt", Loading("near", lambda: asyncio.sleep(0))),
+    )
+
+    def first_s(engine: Engine) -> list[float]:
+        return [c.limits.first_s for c in engine.lineup().stages.transcribers.candidates]
+
+    assert started(first_s) == [8.0, 5.0]
+
+
+def test_one_whose_breaker_is_open_is_reported_with_who_answers_instead(
+    built_in: Callable[..., None],
+) -> None:
+    built_in(
+        provider("stt", Loading("first", lambda: asyncio.sleep(0))),
+        provider("stt", Loading("second", lambda: asyncio.sleep(0))),
+    )
+
+    def trip(engine: Engine) -> list[tuple[str, str, str]]:
+        seen = []
+        for candidate in engine.lineup().stages.transcribers.candidates:
+            candidate.breaker.mode = Mode.FORCED_OPEN
+            now = report(engine, "stt")
+            seen.append((now["provider"], now["status"], now["why"]))
+        return seen
+
+    assert started(trip) == [
+        ("second", "online", "first: its circuit breaker is open"),
+        ("first", "degraded", "the best of those built in"),
+    ]
+
+
+def test_a_probe_that_finds_a_change_is_logged_once(
+    built_in: Callable[..., None], caplog: pytest.LogCaptureFixture
+) -> None:
+    class Far(FakeTranscriber):
+        async def probe(self) -> str | None:
+            return "http://gpu does not answer within 1 s"
+
+    caplog.set_level(logging.INFO)
+    built_in(provider("stt", Far(provider="far")))
+    assert started(lambda engine: report(engine, "stt")["status"]) == "degraded"
+    assert caplog.text.count("stt: far would not answer now: http://gpu does not answer") == 1

@@ -1,0 +1,83 @@
+"""Cutting frames: the same messages whatever the chunks, and everything odd for the full parser."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+from websockets.frames import Frame, Opcode
+
+from gateway.transports.websocket.framing import Cutter, Piece
+
+MASKED_FRAMES = st.builds(
+    lambda opcode, data, fin: Frame(opcode, data, fin).serialize(mask=True),
+    st.sampled_from([Opcode.BINARY, Opcode.TEXT, Opcode.CONT]),
+    st.binary(max_size=400) | st.binary(min_size=640, max_size=640),
+    st.booleans(),
+)
+
+
+def audio(data: bytes) -> bytes:
+    return Frame(Opcode.BINARY, data).serialize(mask=True)
+
+
+def cut(*chunks: bytes) -> list[Piece]:
+    cutter = Cutter()
+    return [piece for chunk in chunks for piece in cutter.push(chunk)]
+
+
+def test_audio_frames_are_unmasked() -> None:
+    assert cut(audio(b"a" * 640), audio(b"") + audio(b"b" * 3200)) == [
+        (True, b"a" * 640),
+        (True, b""),
+        (True, b"b" * 3200),
+    ]
+
+
+def test_a_frame_is_given_when_it_is_complete() -> None:
+    data = audio(b"0123456789")
+    assert cut(*(bytes([byte]) for byte in data)) == [(True, b"0123456789")]
+
+
+def test_other_frames_are_handed_on_whole() -> None:
+    text = Frame(Opcode.TEXT, b"{}").serialize(mask=True)
+    ping = Frame(Opcode.PING, b"").serialize(mask=True)
+    part = Frame(Opcode.BINARY, b"12", fin=False).serialize(mask=True)
+    reserved = bytes([audio(b"1")[0] | 0x40]) + audio(b"1")[1:]
+    assert cut(text + ping + part + reserved) == [
+        (False, text),
+        (False, ping),
+        (False, part),
+        (False, reserved),
+    ]
+
+
+def test_from_an_unmasked_frame_on_everything_is_for_the_full_parser() -> None:
+    unmasked = Frame(Opcode.BINARY, b"123456").serialize(mask=False)
+    later = audio(b"later")
+    assert cut(audio(b"ok") + unmasked, later) == [
+        (True, b"ok"),
+        (False, unmasked),
+        (False, later),
+    ]
+
+
+def test_nothing_is_held_back_of_a_frame_that_is_too_long() -> None:
+    header = bytes([0x82, 0xFF]) + (1 << 40).to_bytes(8, "big") + bytes(4)
+    assert cut(header, b"x" * 100_000) == [(False, header), (False, b"x" * 100_000)]
+
+
+def test_audio_between_the_fragments_of_a_message_is_for_the_full_parser() -> None:
+    first = Frame(Opcode.TEXT, b"{", fin=False).serialize(mask=True)
+    last = Frame(Opcode.CONT, b"}").serialize(mask=True)
+    between = audio(b"no")
+    assert cut(first + last + audio(b"yes")) == [(False, first), (False, last), (True, b"yes")]
+    assert cut(first + between) == [(False, first), (False, between)]
+
+
+@given(st.lists(MASKED_FRAMES, max_size=12), st.lists(st.integers(1, 900), max_size=20))
+def test_the_same_frames_whatever_the_chunks(frames: list[bytes], sizes: list[int]) -> None:
+    stream = b"".join(frames)
+    chunks, position = [], 0
+    for size in sizes:
+        chunks.append(stream[position : position + size])
+        position += size
+    chunks.append(stream[position:])
+    assert cut(*chunks) == cut(*frames)

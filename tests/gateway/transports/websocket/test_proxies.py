@@ -1,0 +1,49 @@
+"""`PARLEY_PROXIES`: whose word is taken for how a client came."""
+
+import asyncio
+
+import httpx
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+
+from gateway.commands.serve import server_config
+from gateway.settings import Settings, SettingsError
+
+SAID = {"x-forwarded-proto": "https", "x-forwarded-for": "192.0.2.7", "x-forwarded-host": "evil"}
+
+
+async def told(request: Request) -> PlainTextResponse:
+    assert request.client is not None
+    return PlainTextResponse(f"{request.url.scheme} {request.client.host} {request.url.hostname}")
+
+
+@pytest.mark.parametrize(
+    ("proxies", "seen"),
+    [
+        ("", "http 10.0.0.5 parley"),
+        ("127.0.0.1/32", "http 10.0.0.5 parley"),
+        ("127.0.0.1/32,10.0.0.0/8", "https 192.0.2.7 parley"),
+        ("*", "https 192.0.2.7 parley"),
+    ],
+)
+def test_only_the_proxies_that_are_named_are_believed(proxies: str, seen: str) -> None:
+    config = server_config(Starlette(routes=[Route("/", told)]), proxies=proxies)
+    config.load()
+
+    async def ask() -> str:
+        transport = httpx.ASGITransport(config.loaded_app, client=("10.0.0.5", 1))
+        async with httpx.AsyncClient(transport=transport, base_url="http://parley") as client:
+            return (await client.get("/", headers=SAID)).text
+
+    assert asyncio.run(ask()) == seen
+
+
+def test_the_setting_takes_addresses_and_networks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PARLEY_PROXIES", "127.0.0.1, 10.0.0.0/8,::1")
+    assert Settings.load(None).proxies == "127.0.0.1/32,10.0.0.0/8,::1/128"
+    monkeypatch.setenv("PARLEY_PROXIES", "proxy.example")
+    with pytest.raises(SettingsError, match="PARLEY_PROXIES must be addresses"):
+        Settings.load(None)
