@@ -18,7 +18,7 @@ from benchmarks.runs import RunFailed
 from benchmarks.speech import MARGIN_MS, Clip
 from pipeline.frames import INPUT_RATE_HZ, Samples
 from pipeline.testing import run_virtual
-from stages._worker_main import Header, Reply
+from stages._worker_main import Header, WorkerReply
 from stages.stt._sphinx import Sphinx as Decoders
 from stages.stt._sphinx import handler, spoken
 from stages.vad.silero import SileroDetector
@@ -224,7 +224,7 @@ class Sphinx:
         self._tell("audio", payload=audio)
 
     def _tell(self, kind: str, header: dict[str, Any] | None = None, payload: bytes = b"") -> None:
-        reply = cast("Reply", self._understood)
+        reply = cast("WorkerReply", self._understood)
         self._decoders.handle(self._job, kind, header or {}, payload, reply)
         while self._decoders.work():
             pass

@@ -13,7 +13,7 @@ from typing import Protocol
 
 import numpy as np
 
-from pipeline.decisions import Answer, Chunk, Discard, Event, Listen, Speculate, Understood
+from pipeline.decisions import Chunk, Discard, EndTurn, Event, Speculate, StartTurn, Understood
 from pipeline.turns import CHUNK_MS, TurnPolicy, TurnTaking
 
 RECOGNITION_MS = 200
@@ -79,7 +79,7 @@ def rehearse(probabilities: Sequence[float], recogniser: Recogniser, end_ms: flo
         events.append((at_ms, chunk))
         for action in turns.handle(chunk, at_ms / 1000):
             match action:
-                case Listen():
+                case StartTurn():
                     turn, from_ms, listening = action.turn, action.from_ms, True
                     recogniser.listen(from_ms)
                 case Speculate():
@@ -100,7 +100,7 @@ def decision_ms(take: Take, policy: TurnPolicy) -> float:
     """When a policy decides that the turn is over. Raises `ValueError` where it never does."""
     turns = TurnTaking(policy)
     for at_ms, event in take.events:
-        if any(isinstance(action, Answer) for action in turns.handle(event, at_ms / 1000)):
+        if any(isinstance(action, EndTurn) for action in turns.handle(event, at_ms / 1000)):
             return at_ms
     raise ValueError(f"no decision in {take.events[-1][0]:.0f} ms" if take.events else "no audio")
 

@@ -20,7 +20,7 @@ from pipeline.breaker import Breaker, BreakerPolicy
 from pipeline.frames import Samples, Sentence, Speech
 from pipeline.guard import Candidate, Guard
 from pipeline.session import Stages
-from pipeline.stage import Detector, Ear, OnChunk
+from pipeline.stage import Detector, OnChunk, VadStream
 from stages.fakes import FakeTranscriber
 from stages.llm.scripted import ScriptedInterviewer
 from stages.vad.silero import SileroDetector
@@ -67,7 +67,7 @@ class Unmoved:
     def __init__(self, detector: Detector) -> None:
         self._detector = detector
 
-    def open(self, on_chunk: OnChunk) -> Ear:
+    def open(self, on_chunk: OnChunk) -> VadStream:
         return self._detector.open(lambda position, probability: on_chunk(position, 0.0))
 
     async def aclose(self) -> None:
@@ -79,7 +79,7 @@ class NoDetector:
 
     provider = "none"
 
-    def open(self, on_chunk: OnChunk) -> Ear:
+    def open(self, on_chunk: OnChunk) -> VadStream:
         return _NoEar()
 
     async def aclose(self) -> None:

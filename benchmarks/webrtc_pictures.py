@@ -5,7 +5,7 @@ import numpy.typing as npt
 
 from pipeline.frames import Viseme, Visemes
 from stages.avatar import face
-from stages.avatar.renderer import Picture, Plates
+from stages.avatar.renderer import LayerBitmaps, Picture
 from stages.avatar.timeline import Timeline
 
 PICTURE_MS = 40
@@ -30,7 +30,7 @@ def visemes(from_ms: int, lasting_ms: int) -> tuple[Viseme, ...]:
 
 def talking(name: str = "mira") -> list[npt.NDArray[np.uint8]]:
     """RGB pictures, `PICTURE_MS` apart, to be shown again and again."""
-    picture = Picture(Plates(face.find(name), SIZE))
+    picture = Picture(LayerBitmaps(face.find(name), SIZE))
     timeline = Timeline()
     timeline.add(Visemes(0, 0, visemes(0, LASTING_MS)))
     timeline.mood("speaking", 0)

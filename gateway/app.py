@@ -9,12 +9,12 @@ from starlette.routing import WebSocketRoute
 from gateway.live.connection import websocket_endpoint
 from gateway.providers.build import options
 from gateway.rest import middleware, operations, rest_routes
-from gateway.rest.health import Inside, ServiceProbe, service_urls
+from gateway.rest.health import ServiceProbe, StatusSources, service_urls
 from gateway.rest.problems import EXCEPTION_HANDLERS
 from gateway.rest.stateless import Services
 from gateway.rest.static import static_operations
-from gateway.rest.webrtc import Doors
-from gateway.runtime import Engine
+from gateway.rest.webrtc import WebRtcEndpoints
+from gateway.runtime import Runtime
 from gateway.settings import Settings
 from gateway.store import store_at
 from gateway.store.probe import StoreProbe
@@ -32,10 +32,10 @@ def create_app(settings: Settings | None = None, *, stages: Stages | None = None
     store = store_at(settings.database, settings.redis_url)
     stored = StoreProbe(store)
     probe = ServiceProbe(service_urls(settings))
-    engine = Engine(settings, store, stages=stages)
-    doors = Doors(engine, settings)
+    engine = Runtime(settings, store, stages=stages)
+    doors = WebRtcEndpoints(engine, settings)
     services = Services(settings, engine.responders, options(settings).llm_server)
-    inside = Inside(
+    inside = StatusSources(
         stages=engine.reports,
         providers=engine.candidates,
         queues=engine.queues,

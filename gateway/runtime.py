@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import Any
 
-from gateway.faces.service import Gallery
-from gateway.interviews.service import Desk, open_desk
-from gateway.interviews.sessions import SessionTaken, Worker
-from gateway.live.host import Interviewer
+from gateway.faces.service import FaceService
+from gateway.interviews.service import InterviewService, open_interview_service
+from gateway.interviews.sessions import SessionOwner, SessionTaken
+from gateway.live.host import InterviewHost
 from gateway.live.journals import Journals
 from gateway.media.codecs import converter
 from gateway.protocols.native.messages import Hello, TurnDetection
@@ -30,7 +30,7 @@ from pipeline.turns import TurnPolicy
 from stages.avatar.face import FACES, load, shipped
 from stages.avatar.face import find as find_face
 from stages.avatar.face import name as face_name
-from stages.avatar.ladder import RUNGS
+from stages.avatar.ladder import QUALITY_LEVELS
 from stages.avatar.studio import MOST_WAITING, Studio
 from stages.registry import AUTO
 
@@ -50,7 +50,7 @@ class _Hold:
     released: asyncio.Event = field(default_factory=asyncio.Event)
 
 
-class Engine:
+class Runtime:
     """Everything that the sessions of a process share. Use it as an async context manager."""
 
     def __init__(
@@ -65,20 +65,20 @@ class Engine:
         self.store = store
         self._given = stages
         self._assessor = assessor
-        self._desk: Desk | None = None
+        self._desk: InterviewService | None = None
         self._lineup: Lineup | None = None
         self._pacer: Pacer | None = None
         self._journals: Journals | None = None
-        self._gallery: Gallery | None = None
+        self._gallery: FaceService | None = None
         self.studio: Studio | None = None
         """Where faces become video; None where they cannot, or are not to."""
-        self._worker = Worker.here()
+        self._worker = SessionOwner.here()
         self._holds: dict[str, _Hold] = {}  # as many as there are connections
         self.live = 0
         self._started = False
         self.draining = False
 
-    async def __aenter__(self) -> "Engine":
+    async def __aenter__(self) -> "Runtime":
         async with AsyncExitStack() as stack:
             if self.settings.journal_dir is not None:
                 texts = self.settings.journal_texts
@@ -93,10 +93,10 @@ class Engine:
                 self._lineup = await stack.enter_async_context(line_up(self.settings))
             stages = self._lineup.stages
             assessor = self._assessor or Assessor.of(self.settings)
-            desk = open_desk(self.store, self._worker, stages, self.settings, assessor)
+            desk = open_interview_service(self.store, self._worker, stages, self.settings, assessor)
             self._desk = await stack.enter_async_context(desk)
             self._pacer = Pacer()
-            gallery = Gallery(
+            gallery = FaceService(
                 self.studio if self._draws() else None,
                 stages.animators,
                 self._pacer,
@@ -145,7 +145,7 @@ class Engine:
         hello: Hello,
         notify: Callable[[str, dict[str, Any]], None],
         dismiss: Callable[[], None] | None = None,
-    ) -> AsyncIterator[Interviewer]:
+    ) -> AsyncIterator[InterviewHost]:
         """The interview behind a session, owned by this process until the block ends.
 
         `dismiss` is called where the session is to end before its time.
@@ -157,7 +157,7 @@ class Engine:
         await self._left(session_id)
         hold = self._holds[session_id] = _Hold(dismiss)
         try:
-            interviewer = await Interviewer.claim(
+            interviewer = await InterviewHost.claim(
                 self.store,
                 session_id,
                 hello.interview,
@@ -191,7 +191,7 @@ class Engine:
             hold.dismiss()
         self.desk().events.publish(session_id, "deleted", {})
 
-    def desk(self) -> Desk:
+    def desk(self) -> InterviewService:
         """Where written interviews are held, once the engine has started."""
         assert self._desk is not None
         return self._desk
@@ -203,7 +203,7 @@ class Engine:
             return self.settings.avatar in (AUTO, "face")
         return any(provider.name == "face" for provider in choice.providers)
 
-    def gallery(self) -> Gallery:
+    def gallery(self) -> FaceService:
         """Where pictures of faces come from, once the engine has started."""
         assert self._gallery is not None
         return self._gallery
@@ -244,7 +244,7 @@ class Engine:
 
     def session(
         self,
-        interviewer: Interviewer,
+        interviewer: InterviewHost,
         hello: Hello,
         emit: Callable[[Output], None],
         journal: Journal | None = None,
@@ -353,7 +353,7 @@ class Engine:
             return StageReport("avatar", "visemes", "online", "drawn by the client")
         rung = self.studio.rung
         why = f"{self.studio.default}, drawn here"
-        if rung is RUNGS[0]:
+        if rung is QUALITY_LEVELS[0]:
             return StageReport("avatar", "face", "online", why)
         return StageReport("avatar", "face", "degraded", why, f"reduced to {rung.name}")
 

@@ -27,7 +27,7 @@ PENDING_TRANSITIONS = 64
 """Transitions kept for `take_transitions`; the oldest go first when nobody takes them."""
 
 
-class State(Enum):
+class BreakerState(Enum):
     CLOSED = "closed"
     OPEN = "open"
     HALF_OPEN = "half-open"
@@ -107,8 +107,8 @@ class Transition:
     """The breaker changed from `old` to `new` at time `at`."""
 
     at: float
-    old: State
-    new: State
+    old: BreakerState
+    new: BreakerState
     reason: str
 
 
@@ -130,7 +130,7 @@ class Breaker:
         self.policy = policy or BreakerPolicy()
         self.mode = mode
         self._jitter = jitter
-        self._state = State.CLOSED
+        self._state = BreakerState.CLOSED
         # Counts transitions. A permit of an older generation says nothing about the present.
         self._generation = 0
         self._late = 0
@@ -150,7 +150,7 @@ class Breaker:
         self._probed = 0
 
     @property
-    def state(self) -> State:
+    def state(self) -> BreakerState:
         """The state as of the last call. FORCED_OPEN and DISABLED do not show in it."""
         return self._state
 
@@ -159,7 +159,7 @@ class Breaker:
         """Whether calls pass without being probes, as of the last call with a time."""
         if self.mode is Mode.FORCED_OPEN:
             return False
-        return self.mode is not Mode.NORMAL or self._state is State.CLOSED
+        return self.mode is not Mode.NORMAL or self._state is BreakerState.CLOSED
 
     @property
     def generation(self) -> int:
@@ -181,9 +181,13 @@ class Breaker:
         if self.mode is Mode.FORCED_OPEN:
             return None
         permit = Permit(self._generation, now)
-        if self._state is State.CLOSED or self.mode is Mode.DISABLED:
+        if self._state is BreakerState.CLOSED or self.mode is Mode.DISABLED:
             return permit
-        if self._state is State.HALF_OPEN and probe and len(self._probes) < self.policy.probes:
+        if (
+            self._state is BreakerState.HALF_OPEN
+            and probe
+            and len(self._probes) < self.policy.probes
+        ):
             self._probes.append(permit)
             return permit
         return permit if self.mode is Mode.SHADOW else None
@@ -207,7 +211,7 @@ class Breaker:
             outcome = Outcome.NEUTRAL
         if outcome is Outcome.FAILURE:
             self._not_before = max(self._not_before, now + retry_after_s)
-        if self._state is State.CLOSED:
+        if self._state is BreakerState.CLOSED:
             self._count(outcome, now)
         elif permit in self._probes:
             self._probes.remove(permit)
@@ -215,17 +219,17 @@ class Breaker:
 
     def poll(self, now: float) -> None:
         """Make the transitions that are due by time. Every other method does so first."""
-        if self._state is State.HALF_OPEN and self._probes:
+        if self._state is BreakerState.HALF_OPEN and self._probes:
             due = self._probes[0].at + self.policy.probe_timeout_s
             if now >= due:
                 self._trip(due, "probe never settled")
-        if self._state is State.OPEN and now >= self._until:
-            self._change(self._until, State.HALF_OPEN, "open time over")
+        if self._state is BreakerState.OPEN and now >= self._until:
+            self._change(self._until, BreakerState.HALF_OPEN, "open time over")
 
     def retry_after(self, now: float) -> float:
         """Seconds until a probe is possible; 0 unless OPEN."""
         self.poll(now)
-        return self._until - now if self._state is State.OPEN else 0.0
+        return self._until - now if self._state is BreakerState.OPEN else 0.0
 
     def take_transitions(self) -> list[Transition]:
         """The transitions since the last call, oldest first (the newest 64, if there are more)."""
@@ -267,7 +271,7 @@ class Breaker:
             self._probed += 1
             if self._probed >= self.policy.probe_successes:
                 self._open_s = 0.0
-                self._change(now, State.CLOSED, "probes succeeded")
+                self._change(now, BreakerState.CLOSED, "probes succeeded")
 
     def _trip(self, at: float, reason: str) -> None:
         policy = self.policy
@@ -275,9 +279,9 @@ class Breaker:
         self._open_s = min(max(policy.open_s, self._open_s * policy.open_growth), policy.open_max_s)
         stretch = self._jitter() if self._jitter is not None else 1.0
         self._until = min(max(at + self._open_s * stretch, self._not_before), longest)
-        self._change(at, State.OPEN, reason)
+        self._change(at, BreakerState.OPEN, reason)
 
-    def _change(self, at: float, new: State, reason: str) -> None:
+    def _change(self, at: float, new: BreakerState, reason: str) -> None:
         self._transitions.append(Transition(at, self._state, new, reason))
         self._state = new
         self._generation += 1

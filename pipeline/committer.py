@@ -11,7 +11,7 @@ from pipeline.stage import Host
 logger = logging.getLogger("parley.session")
 
 
-class Memory:
+class TurnCommitter:
     """Hands finished turns to the host beside the conversation, which need not wait for storage."""
 
     def __init__(self, host: Host, emit: Callable[[Output], None]) -> None:

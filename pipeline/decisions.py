@@ -74,7 +74,7 @@ Event: TypeAlias = (
 
 
 @dataclass(frozen=True, slots=True)
-class Listen:
+class StartTurn:
     """An utterance began at `at_ms`: open a recognition with the audio from `from_ms` on."""
 
     turn: int
@@ -83,7 +83,7 @@ class Listen:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class EndTurn:
     """The turn is decided: recognise what was spoken (if it was), append `typed`, and reply.
 
     `ended` is when, on the clock of `now`, the person's speech ended at position `at_ms`.
@@ -98,9 +98,9 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Speculate:
-    """The person may have finished, `at_ms` into the input: prepare what `Answer` would ask for.
+    """The person may have finished, `at_ms` into the input: prepare what `EndTurn` would ask for.
 
-    Nothing of it may be sent or stored. An `Answer` to this turn releases it, `Discard` ends it.
+    Nothing of it may be sent or stored. An `EndTurn` to this turn releases it, `Discard` ends it.
     """
 
     turn: int
@@ -126,7 +126,7 @@ class Cancel:
 class Hold:
     """Somebody speaks into this turn's reply, from `at_ms` on: pause it, and start to recognise.
 
-    The audio from `from_ms` on belongs to what may become the next turn: `Listen` makes it that,
+    The audio from `from_ms` on belongs to what may become the next turn: `StartTurn` makes it that,
     `Resume` drops it.
     """
 
@@ -166,5 +166,5 @@ class Refuse:
 
 
 Action: TypeAlias = (
-    Listen | Speculate | Discard | Answer | Cancel | Hold | Resume | Prompt | Close | Refuse
+    StartTurn | Speculate | Discard | EndTurn | Cancel | Hold | Resume | Prompt | Close | Refuse
 )

@@ -28,7 +28,7 @@ from decimal import Context, Decimal
 from types import MappingProxyType
 from typing import Literal, TypeAlias
 
-from pipeline.decisions import Action, Chunk, Event, Understood
+from pipeline.decisions import Action, Chunk, EndTurn, Event, StartTurn, Understood
 from pipeline.endings import Ending, ending, is_backchannel
 from pipeline.frames import (
     INPUT_RATE_HZ,
@@ -49,6 +49,9 @@ from pipeline.frames import (
 from pipeline.turns import TurnPolicy
 
 VERSION = 2
+WRITTEN_AS: Mapping[type, str] = MappingProxyType({EndTurn: "Answer", StartTurn: "Listen"})
+"""The names of actions in the format, where a class has another one."""
+
 MAX_BYTES = 16 * 1024 * 1024
 RUN = 32
 """So many chunks or levels share a line; what a process that dies has not yet written."""
@@ -87,6 +90,11 @@ Cause: TypeAlias = Event | Literal["open", "expire"]
 
 EXACT = Context(prec=60)
 """More digits than the sum or difference of two moments on a clock can have."""
+
+
+def written_as(kind: type) -> str:
+    """The name of a dataclass in a journal."""
+    return WRITTEN_AS.get(kind, kind.__name__)
 
 
 class Journal:
@@ -219,7 +227,7 @@ class Journal:
     def _shown(self, item: object) -> object:
         if is_dataclass(item) and not isinstance(item, type):
             return {
-                type(item).__name__: [
+                written_as(type(item)): [
                     _masked(item, value)
                     if field.name in TEXTS and isinstance(value, str) and not self._texts
                     else self._shown(value)

@@ -12,8 +12,8 @@ from typing import Any, Literal, TypeAlias, Union, get_args, get_origin, get_typ
 from pipeline import decisions, frames
 from pipeline.decisions import Action, Chunk
 from pipeline.frames import Output
-from pipeline.journal import EXACT, VERSION, Cause
-from pipeline.turns import State, TurnPolicy, TurnTaking
+from pipeline.journal import EXACT, VERSION, Cause, written_as
+from pipeline.turns import TurnPolicy, TurnState, TurnTaking
 
 
 class JournalError(ValueError):
@@ -39,7 +39,7 @@ class Decision:
     at_ms: float
     cause: Cause
     actions: tuple[Action, ...]
-    state: State
+    state: TurnState
     turn: int
 
 
@@ -239,9 +239,9 @@ _MALFORMED = (AttributeError, ArithmeticError, KeyError, RecursionError, TypeErr
 """What reading something else than a journal's line may raise."""
 
 _KINDS = {
-    name: kind
+    written_as(kind): kind
     for module in (decisions, frames)
-    for name, kind in vars(module).items()
+    for kind in vars(module).values()
     if isinstance(kind, type) and is_dataclass(kind)
 }
 """What a line can hold."""

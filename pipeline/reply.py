@@ -17,12 +17,12 @@ from typing import Any
 
 from pipeline.budget import TurnBudget
 from pipeline.channel import Channel, Policy
-from pipeline.decisions import Answer
+from pipeline.decisions import EndTurn
 from pipeline.errors import BudgetExceeded, ChannelClosed, PipelineError
 from pipeline.frames import Degraded, Fault, Output, Sentence, Slot, Transcript
 from pipeline.guard import Guard
 from pipeline.sentences import SentenceSplitter
-from pipeline.stage import Brief, Heard, Host, ReplyRequest, Responder, Transcriber
+from pipeline.stage import Brief, Host, RecognizedSpeech, ReplyRequest, Responder, Transcriber
 from pipeline.utterance import Utterance
 from pipeline.voice import Voice
 
@@ -63,7 +63,7 @@ class Reply:
 
     def __init__(
         self,
-        answer: Answer,
+        answer: EndTurn,
         utterance: Utterance | None,
         *,
         budget: TurnBudget,
@@ -98,7 +98,7 @@ class Reply:
         self._ahead = False  # this attempt began before the release
         self._cleared = asyncio.Event()  # accepted: the client may hear and see the answer
         self._transcript: Transcript | None = None
-        self._heard: Heard | None = None
+        self._heard: RecognizedSpeech | None = None
         self._held: list[Output] = []  # to be told once cleared
         self._accepting: asyncio.Future[None] | None = None
         self._shown = False  # the client has the transcript
@@ -228,7 +228,7 @@ class Reply:
         budget.end("stt", loop.time())
         self._heard = None
         if final.text.strip():
-            self._heard = Heard(
+            self._heard = RecognizedSpeech(
                 final,
                 stream.provider,
                 utterance.start_ms,

@@ -11,24 +11,24 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from pipeline.budget import TurnBudget
-from pipeline.committer import Memory
+from pipeline.committer import TurnCommitter
 from pipeline.decisions import (
     Action,
-    Answer,
     Cancel,
     Chunk,
     Close,
     Commit,
     Discard,
+    EndTurn,
     Event,
     Hold,
     Interrupt,
-    Listen,
     Prompt,
     ReplyBegan,
     ReplyEnded,
     Resume,
     Speculate,
+    StartTurn,
     TimeUp,
     Typed,
     Understood,
@@ -50,9 +50,9 @@ from pipeline.journal import Cause, Journal
 from pipeline.pacer import Pacer
 from pipeline.playout import Playout
 from pipeline.reply import CannedLines, Reply
-from pipeline.stage import Animator, Detector, Ear, Host, Responder, Synthesizer, Transcriber
-from pipeline.turns import State, TurnPolicy, TurnTaking
-from pipeline.utterance import Recent, Utterance
+from pipeline.stage import Animator, Detector, Host, Responder, Synthesizer, Transcriber, VadStream
+from pipeline.turns import TurnPolicy, TurnState, TurnTaking
+from pipeline.utterance import PreRoll, Utterance
 from pipeline.voice import Convert, Voice
 
 logger = logging.getLogger("parley.session")
@@ -142,16 +142,16 @@ class Session:
             overheard,
         )
         kept_ms = self.policy.turns.prefix_ms + self.policy.turns.barge_in_ms + 1000
-        self._recent = Recent(kept_ms * INPUT_RATE_HZ // 1000)
+        self._recent = PreRoll(kept_ms * INPUT_RATE_HZ // 1000)
         self._listening: Utterance | None = None
         self._held: Utterance | None = None  # spoken into the reply; may become the next turn
         self._carried: Utterance | None = None  # decided, but cut off before it was recognised
         self._reply: Reply | None = None
         self._work: asyncio.Task[None] | None = None
-        self._memory = Memory(host, emit)
+        self._memory = TurnCommitter(host, emit)
         self._tasks: asyncio.TaskGroup | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._ear: Ear | None = None
+        self._ear: VadStream | None = None
         self._over = asyncio.Event()
         self._rest: Iterable[Samples] = ()
         self._failure: Exception | None = None
@@ -195,7 +195,7 @@ class Session:
 
         Where it has not heard anybody yet, it gets a moment to judge the audio that has come.
         """
-        if self._turns.state is State.LISTENING or self._tasks is None:
+        if self._turns.state is TurnState.LISTENING or self._tasks is None:
             self._handle(Commit())
         else:
             asyncio.get_running_loop().call_later(JUDGED_WITHIN_S, self._handle, Commit())
@@ -274,7 +274,7 @@ class Session:
             return
         rest = self._rest if self._listening is not None else ()
         self._listening = self._carried = None
-        answer = Answer(utterance.turn, 0, self._now(), spoken=True)
+        answer = EndTurn(utterance.turn, 0, self._now(), spoken=True)
         reply = self._new_reply(answer, utterance)
         reply.release()
         try:
@@ -330,13 +330,13 @@ class Session:
     def _perform(self, actions: list[Action]) -> None:
         for action in actions:
             match action:
-                case Listen():
+                case StartTurn():
                     self._listen(action)
                 case Speculate():
                     self._speculate(action)
                 case Discard():
                     self._discard()
-                case Answer():
+                case EndTurn():
                     self._answer(action)
                 case Cancel():
                     self._silence()
@@ -378,7 +378,7 @@ class Session:
         stage = self._ready_transcriber() if self._carried is None else None
         self._held = self._utterance(action.turn + 1, action.from_ms, stage)
 
-    def _listen(self, action: Listen) -> None:
+    def _listen(self, action: StartTurn) -> None:
         self._listening, self._held = self._held, None
         if self._listening is None:
             stage = self._ready_transcriber()
@@ -425,7 +425,7 @@ class Session:
         if not self.policy.speculate:
             return
         assert self._tasks is not None
-        answer = Answer(action.turn, action.at_ms, action.ended, spoken=True)
+        answer = EndTurn(action.turn, action.at_ms, action.ended, spoken=True)
         self._reply = self._new_reply(answer, self._listening)
         self._work = self._tasks.create_task(self._converse(self._reply))
 
@@ -440,7 +440,7 @@ class Session:
         assert self._listening is not None
         self._listening.reopen()
 
-    def _answer(self, action: Answer) -> None:
+    def _answer(self, action: EndTurn) -> None:
         assert self._tasks is not None
         if action.typed:
             self._discard()
@@ -468,13 +468,13 @@ class Session:
                 self.end()
             return
         assert self._tasks is not None
-        answer = Answer(turn, 0, self._now(), spoken=False)
+        answer = EndTurn(turn, 0, self._now(), spoken=False)
         self._reply = self._new_reply(answer, None, line=line, closes=closes)
         self._work = self._tasks.create_task(self._converse(self._reply))
         self._reply.release()
 
     def _new_reply(
-        self, answer: Answer, utterance: Utterance | None, *, line: str = "", closes: bool = False
+        self, answer: EndTurn, utterance: Utterance | None, *, line: str = "", closes: bool = False
     ) -> Reply:
         budget = TurnBudget(answer.ended, target_s=self.policy.target_s, hard_s=self.policy.hard_s)
         budget.start("endpointing", self._stages.detector.provider, answer.ended)

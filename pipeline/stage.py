@@ -27,7 +27,7 @@ OnChunk = Callable[[int, float], None]
 """Called with a position in the input audio (samples) and the probability of speech up to it."""
 
 
-class Ear(Protocol):
+class VadStream(Protocol):
     """One session's end of the process's voice detector."""
 
     def feed(self, pcm: Samples) -> None:
@@ -42,7 +42,7 @@ class Detector(Protocol):
 
     provider: str
 
-    def open(self, on_chunk: OnChunk) -> Ear:
+    def open(self, on_chunk: OnChunk) -> VadStream:
         """A place for one session. `on_chunk` is called on the event loop, in order of position."""
 
     async def aclose(self) -> None:
@@ -85,7 +85,7 @@ class Transcriber(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class RecognizedSpeech:
     """How spoken words became text: by which provider, from `duration_ms` of audio.
 
     That audio (16 kHz) began `start_ms` into the session's input. A host that keeps recordings
@@ -203,7 +203,7 @@ class Host(Protocol):
     def brief(self, turn: int, text: str) -> Brief:
         """What should be said next. Pure: may be called for turns that never happen."""
 
-    async def accept(self, turn: int, text: str, heard: Heard | None = None) -> None:
+    async def accept(self, turn: int, text: str, heard: RecognizedSpeech | None = None) -> None:
         """Store the person's words and what follows from them. Nothing is answered before that.
 
         `heard` is None where all of them were typed.

@@ -23,22 +23,22 @@ from typing import Literal
 
 from pipeline.decisions import (
     Action,
-    Answer,
     Cancel,
     Chunk,
     Close,
     Commit,
     Discard,
+    EndTurn,
     Event,
     Hold,
     Interrupt,
-    Listen,
     Prompt,
     Refuse,
     ReplyBegan,
     ReplyEnded,
     Resume,
     Speculate,
+    StartTurn,
     Typed,
     Understood,
 )
@@ -47,7 +47,7 @@ from pipeline.endings import Ending, ending, is_backchannel
 SPECULATIONS = 2
 """So often a turn's answer is prepared before the turn is decided; a thinker's pauses cost more."""
 
-PATIENCE = {"closed": 0.6, "unclear": 1.0, "open": 1.5, "thinking": float("inf")}
+ENDPOINTING_FACTORS = {"closed": 0.6, "unclear": 1.0, "open": 1.5, "thinking": float("inf")}
 """How long silence is borne after a sentence that ends in this way. Assumed values."""
 
 LONGEST_BACKCHANNEL_MS = 1_500
@@ -60,7 +60,7 @@ CHUNK_MS = 32
 """The voice detectors' step: 512 samples at 16 kHz."""
 
 
-class State(Enum):
+class TurnState(Enum):
     IDLE = "idle"
     LISTENING = "listening"
     THINKING = "thinking"
@@ -77,8 +77,9 @@ class TurnPolicy:
     all, silence is assumed after `grace_ms`. After `speculate_ms` of silence the answer may be
     prepared, `SPECULATIONS` times a turn.
 
-    With `adaptive`, `silence_ms` is multiplied by `PATIENCE` for what has been understood so far;
-    no silence lasts longer than `max_wait_ms`, and that long where the person asked for time.
+    With `adaptive`, `silence_ms` is multiplied by `ENDPOINTING_FACTORS`, by what has been
+    understood so far; no silence lasts longer than `max_wait_ms`, and that long where the person
+    asked for time.
 
     A reply is held after `start_ms` of speech and cancelled after `barge_in_ms`, or sooner where
     `barge_in_words` (0: never) words have been understood; it goes on after `resume_ms` of silence.
@@ -108,7 +109,7 @@ class TurnTaking:
 
     def __init__(self, policy: TurnPolicy | None = None) -> None:
         self.policy = policy or TurnPolicy()
-        self.state = State.IDLE
+        self.state = TurnState.IDLE
         self.turn = 0
         self._onset_ms = 0.0  # where the speech that is being heard began
         self._voiced_ms = 0.0  # how much of it was speech
@@ -135,7 +136,7 @@ class TurnTaking:
         """When `expire` must be called: audio has stopped coming in the middle of an utterance."""
         if self._holding:
             silence_ms = float(self.policy.resume_ms)
-        elif self.state is State.LISTENING and self.policy.mode == "auto":
+        elif self.state is TurnState.LISTENING and self.policy.mode == "auto":
             silence_ms = self._patience_ms
         else:
             return None
@@ -143,8 +144,8 @@ class TurnTaking:
 
     def open(self, now: float) -> list[Action]:
         """Begin the conversation: the interviewer speaks first, in turn 0."""
-        self.state = State.THINKING
-        return [Answer(self.turn, 0, now, spoken=False)]
+        self.state = TurnState.THINKING
+        return [EndTurn(self.turn, 0, now, spoken=False)]
 
     def handle(self, event: Event, now: float) -> list[Action]:
         """What follows from `event`."""
@@ -158,20 +159,20 @@ class TurnTaking:
             case Interrupt():
                 return [*self._interrupt(), *self._rest()]
             case Commit():
-                if self.state is State.LISTENING:
+                if self.state is TurnState.LISTENING:
                     return [self._answer(now)]
                 if self._voiced_ms:  # too little to be sure of, but the person is
                     return [*self._listen(), self._answer(now)]
                 return [Refuse(self.turn, "nothing_to_commit")]
             case ReplyBegan(turn):
-                if turn == self.turn and self.state is State.THINKING:
-                    self.state = State.SPEAKING
+                if turn == self.turn and self.state is TurnState.THINKING:
+                    self.state = TurnState.SPEAKING
                 return []
             case ReplyEnded(turn):
-                if turn != self.turn or self.state not in (State.THINKING, State.SPEAKING):
+                if turn != self.turn or self.state not in (TurnState.THINKING, TurnState.SPEAKING):
                     return []
                 self._holding = False
-                self.state = State.IDLE
+                self.state = TurnState.IDLE
                 return self._rest()
             case _:  # TimeUp
                 self._closing = True
@@ -192,7 +193,7 @@ class TurnTaking:
         step_ms = chunk.at_ms - self._at_ms
         self._at_ms = chunk.at_ms
         self._chunk_at = now
-        listening = self.state is State.LISTENING
+        listening = self.state is TurnState.LISTENING
         actions: list[Action] = []
         bar = policy.threshold - policy.hysteresis if self._voiced_ms else policy.threshold
         if chunk.probability >= bar:
@@ -210,7 +211,7 @@ class TurnTaking:
                 return self._resume()
             if not (listening or self._holding) and self._quiet_ms >= policy.gap_ms:
                 self._forget_speech()
-        elif self.state is State.IDLE and self._may_prompt(min(step_ms, CHUNK_MS)):
+        elif self.state is TurnState.IDLE and self._may_prompt(min(step_ms, CHUNK_MS)):
             return self._prompt()
         if listening:
             if policy.mode == "auto" and self._quiet_ms >= self._patience_ms:
@@ -225,7 +226,7 @@ class TurnTaking:
         if self._voiced_ms < policy.start_ms:
             return []
         # Who pushes to talk means it: a barge-in need not last longer than any other turn.
-        guarded = self.state is State.SPEAKING and policy.mode == "auto"
+        guarded = self.state is TurnState.SPEAKING and policy.mode == "auto"
         if not guarded or self._is_barge_in():
             return self._listen()
         if self._holding:
@@ -238,7 +239,7 @@ class TurnTaking:
         if self._holding and turn == self.turn + 1:
             self._overheard = text
             return self._listen() if self._is_barge_in() else []
-        if turn == self.turn and self.state is State.LISTENING:
+        if turn == self.turn and self.state is TurnState.LISTENING:
             self._ending = ending(text)
         return []
 
@@ -270,20 +271,20 @@ class TurnTaking:
         self.turn += 1
         self._speculations = 0
         self._prompts = 0
-        self.state = State.LISTENING
-        return [*actions, Listen(self.turn, *self._onset())]
+        self.state = TurnState.LISTENING
+        return [*actions, StartTurn(self.turn, *self._onset())]
 
     def _onset(self) -> tuple[int, int]:
         """Where the speech that is being heard began, and where its recognition begins."""
         onset_ms = int(self._onset_ms)
         return onset_ms, max(0, onset_ms - self.policy.prefix_ms)
 
-    def _answer(self, now: float, typed: str = "") -> Answer:
+    def _answer(self, now: float, typed: str = "") -> EndTurn:
         at_ms, ended = self._speech_end(now)
         self._forget_speech()
         self._speculating = False
-        self.state = State.THINKING
-        return Answer(self.turn, at_ms, ended, spoken=True, typed=typed)
+        self.state = TurnState.THINKING
+        return EndTurn(self.turn, at_ms, ended, spoken=True, typed=typed)
 
     def _speech_end(self, now: float) -> tuple[int, float]:
         """Where the speech heard so far ended: in the input audio, and on the clock of `now`."""
@@ -296,7 +297,7 @@ class TurnTaking:
 
     @property
     def _patience_ms(self) -> float:
-        factor = PATIENCE[self._ending] if self.policy.adaptive else 1.0
+        factor = ENDPOINTING_FACTORS[self._ending] if self.policy.adaptive else 1.0
         return min(self.policy.silence_ms * factor, self.policy.max_wait_ms)
 
     @property
@@ -308,11 +309,11 @@ class TurnTaking:
     def _rest(self) -> list[Action]:
         """What follows when the reply is over: the person's turn, or the end."""
         self._idle_ms = 0.0
-        if not self._closing or self.state is not State.IDLE or self.turn == self._farewell:
+        if not self._closing or self.state is not TurnState.IDLE or self.turn == self._farewell:
             return []
         self.turn += 1
         self._farewell = self.turn
-        self.state = State.THINKING
+        self.state = TurnState.THINKING
         return [Close(self.turn)]
 
     def _may_prompt(self, step_ms: float) -> bool:
@@ -327,24 +328,24 @@ class TurnTaking:
     def _prompt(self) -> list[Action]:
         self._prompts += 1
         self.turn += 1
-        self.state = State.THINKING
+        self.state = TurnState.THINKING
         return [Prompt(self.turn, self._prompts)]
 
     # --- everything else ---------------------------------------------------------------------
 
     def _typed(self, text: str, now: float) -> list[Action]:
-        if self.state is State.LISTENING:
+        if self.state is TurnState.LISTENING:
             return [self._answer(now, typed=text)]
         actions = self._interrupt()
         self._forget_speech()
         self._prompts = 0
         self.turn += 1
-        self.state = State.THINKING
-        return [*actions, Answer(self.turn, int(self._at_ms), now, spoken=False, typed=text)]
+        self.state = TurnState.THINKING
+        return [*actions, EndTurn(self.turn, int(self._at_ms), now, spoken=False, typed=text)]
 
     def _interrupt(self) -> list[Action]:
-        if self.state not in (State.THINKING, State.SPEAKING):
+        if self.state not in (TurnState.THINKING, TurnState.SPEAKING):
             return []
         self._holding = False
-        self.state = State.IDLE
+        self.state = TurnState.IDLE
         return [Cancel(self.turn)]

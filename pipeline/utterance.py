@@ -15,7 +15,7 @@ LONGEST_S = 120
 """No utterance is kept beyond this: twice the longest turn, since a turn may be continued."""
 
 
-class Recent:
+class PreRoll:
     """The last seconds of the input audio, by position in samples."""
 
     def __init__(self, keep: int) -> None:

@@ -21,7 +21,7 @@ from typing import BinaryIO
 from pipeline.errors import StageFailed
 from pipeline.frames import INPUT_RATE_HZ
 from stages._containers import HEAD_BYTES, Container, sniff
-from stages._worker import Job, Packet, Worker
+from stages._worker import Worker, WorkerJob, WorkerPacket
 
 BLOCK_BYTES = 1 << 18
 """What travels at a time, either way, and waits for its answer."""
@@ -128,7 +128,7 @@ async def decode(file: BinaryIO, sink: BinaryIO, limits: DecodeLimits = DEFAULT_
         await worker.aclose()
 
 
-async def _upload(job: Job, file: BinaryIO, block: bytes, most_bytes: int) -> None:
+async def _upload(job: WorkerJob, file: BinaryIO, block: bytes, most_bytes: int) -> None:
     size = 0
     while block:
         size += len(block)
@@ -138,7 +138,7 @@ async def _upload(job: Job, file: BinaryIO, block: bytes, most_bytes: int) -> No
         block = await asyncio.to_thread(file.read, BLOCK_BYTES)
 
 
-async def _download(job: Job, sink: BinaryIO, container: Container) -> Decoded:
+async def _download(job: WorkerJob, sink: BinaryIO, container: Container) -> Decoded:
     samples = 0
     while not (packet := await _ask(job, "next")).last:
         samples += len(packet.payload) // 2
@@ -157,6 +157,6 @@ async def _download(job: Job, sink: BinaryIO, container: Container) -> Decoded:
     )
 
 
-async def _ask(job: Job, kind: str, payload: bytes = b"") -> Packet:
+async def _ask(job: WorkerJob, kind: str, payload: bytes = b"") -> WorkerPacket:
     job.send(kind, None, payload)
     return await anext(job)

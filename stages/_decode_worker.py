@@ -22,7 +22,7 @@ import numpy as np
 
 from pipeline.frames import INPUT_RATE_HZ, Samples
 from stages._containers import Container, is_cut
-from stages._worker_main import Header, Reply
+from stages._worker_main import Header, WorkerReply
 
 if sys.platform != "win32":
     import resource
@@ -65,7 +65,7 @@ _PROBE_BYTES = 1 << 19
 much in memory."""
 
 
-class Refused(Exception):
+class RecordingRefused(Exception):
     """The file cannot be used: a code for programs and a sentence for people."""
 
     def __init__(self, code: str, reason: str) -> None:
@@ -128,7 +128,7 @@ def blocks(
 ) -> Generator[bytes, None, None]:
     """The file's sound as 16 kHz mono 16-bit samples in blocks. Fills in `facts`.
 
-    Raises `Refused`.
+    Raises `RecordingRefused`.
     """
     limit = round(longest_s * INPUT_RATE_HZ)
     kept: list[Samples] = []
@@ -136,7 +136,7 @@ def blocks(
     for pcm in _resampled(_frames(file, longest_s, facts), facts):
         facts.samples += len(pcm)
         if facts.samples > limit:
-            raise Refused("too_long", f"It lasts longer than {longest_s / 60:g} minutes")
+            raise RecordingRefused("too_long", f"It lasts longer than {longest_s / 60:g} minutes")
         kept.append(pcm)
         waiting += len(pcm)
         if waiting >= BLOCK_SAMPLES:
@@ -146,7 +146,7 @@ def blocks(
             kept = [block[waiting - waiting % BLOCK_SAMPLES :]]
             waiting %= BLOCK_SAMPLES
     if not facts.samples:
-        raise Refused("no_sound", "It holds no sound that could be decoded")
+        raise RecordingRefused("no_sound", "It holds no sound that could be decoded")
     if waiting:
         yield np.concatenate(kept).tobytes()
 
@@ -200,20 +200,24 @@ def _frames(file: BinaryIO, longest_s: float, facts: Facts) -> Iterator[Any]:
 def _track(container: Any, longest_s: float, facts: Facts) -> Any:
     """The first audio track, once its header has been found possible."""
     if len(container.streams) > MOST_TRACKS:
-        raise Refused("damaged", f"It claims to hold {len(container.streams)} tracks")
+        raise RecordingRefused("damaged", f"It claims to hold {len(container.streams)} tracks")
     if not container.streams.audio:
-        raise Refused("no_audio_track", "It holds no audio track, or is cut before it names one")
+        raise RecordingRefused(
+            "no_audio_track", "It holds no audio track, or is cut before it names one"
+        )
     stream = container.streams.audio[0]
     context = stream.codec_context
     if context is None or context.name.split(",")[0] not in _CODECS.split(","):
-        raise Refused("unsupported_codec", "It is encoded in a way that is not taken here")
+        raise RecordingRefused("unsupported_codec", "It is encoded in a way that is not taken here")
     facts.codec = context.name.removesuffix("float")
     if facts.container == "flac":
         # FFmpeg believes the frames and passes over a header that says something else.
         claimed_hz = int.from_bytes((context.extradata or b"")[10:13]) >> 4
         _possible(claimed_hz, context.channels, facts)
         if claimed_hz != context.sample_rate:
-            raise Refused("damaged", "Its header and its sound have different sample rates")
+            raise RecordingRefused(
+                "damaged", "Its header and its sound have different sample rates"
+            )
     _possible(context.sample_rate, context.channels, facts)
     if stream.duration is not None and stream.time_base is not None:
         facts.claimed_s = float(stream.duration * stream.time_base)
@@ -221,7 +225,7 @@ def _track(container: Any, longest_s: float, facts: Facts) -> Any:
         facts.claimed_s = container.duration / 1e6
     if facts.container in _EXACT and (facts.claimed_s or 0) > longest_s + 1:
         claim = f"{facts.claimed_s / 60:.0f} minutes" if facts.claimed_s else ""
-        raise Refused(
+        raise RecordingRefused(
             "too_long", f"Its header claims {claim}; {longest_s / 60:g} minutes are possible"
         )
     context.thread_count = 1  # threads cost memory, and cores that live voice wants
@@ -231,10 +235,12 @@ def _track(container: Any, longest_s: float, facts: Facts) -> Any:
 def _possible(rate_hz: int, channels: int, facts: Facts) -> None:
     if not RATES_HZ[0] <= rate_hz <= RATES_HZ[1]:
         reason = f"Its sample rate is {rate_hz} Hz; {RATES_HZ[0]} to {RATES_HZ[1]} are possible"
-        raise Refused("unsupported_rate", reason)
+        raise RecordingRefused("unsupported_rate", reason)
     if not 1 <= channels <= MOST_CHANNELS:
         known = f"{channels} channels" if channels > 0 else "an impossible number of channels"
-        raise Refused("unsupported_channels", f"It has {known}; 1 to {MOST_CHANNELS} are possible")
+        raise RecordingRefused(
+            "unsupported_channels", f"It has {known}; 1 to {MOST_CHANNELS} are possible"
+        )
     facts.rate_hz, facts.channels = rate_hz, channels
 
 
@@ -264,7 +270,9 @@ def _finite(frame: Any) -> Any:
     floats = frame.to_ndarray()
     peak = float(np.abs(floats).max(initial=0.0))
     if not np.isfinite(peak):
-        raise Refused("not_numbers", "It holds samples that are no numbers (NaN or infinity)")
+        raise RecordingRefused(
+            "not_numbers", "It holds samples that are no numbers (NaN or infinity)"
+        )
     if peak <= 4:
         return frame
     clipped = av.AudioFrame.from_ndarray(
@@ -279,15 +287,17 @@ def _pcm(frames: list[Any]) -> Iterator[Samples]:
         yield frame.to_ndarray()[0]
 
 
-def _damaged(error: Exception) -> Refused:
+def _damaged(error: Exception) -> RecordingRefused:
     log.info("not opened: %r", error)
-    return Refused("damaged", "It is damaged or cut short within its header: it cannot be decoded")
+    return RecordingRefused(
+        "damaged", "It is damaged or cut short within its header: it cannot be decoded"
+    )
 
 
 # --- the handler -----------------------------------------------------------------------------
 
 
-class Decoder:
+class RecordingDecoder:
     """The worker's handler, for one file: "data" …, then "next" until the reply is the last one.
 
     Replies are "ok", "sound" (samples), "done" (what the file was) and "refused" (`code`,
@@ -303,7 +313,9 @@ class Decoder:
         self._blocks: Generator[bytes, None, None] | None = None
         self.report: Header = {"memory_limited": limit(options)}
 
-    def handle(self, job: int, kind: str, header: Header, payload: bytes, reply: Reply) -> None:
+    def handle(
+        self, job: int, kind: str, header: Header, payload: bytes, reply: WorkerReply
+    ) -> None:
         if kind == "data":
             self._file.write(payload)
             self._size += len(payload)
@@ -313,7 +325,7 @@ class Decoder:
             raise ValueError(f"unknown message {kind!r}")
         try:
             self._next(reply)
-        except Refused as error:
+        except RecordingRefused as error:
             reply("refused", {"code": error.code, "reason": error.reason}, last=True)
         except MemoryError:
             reason = "Decoding it takes more memory than it may have"
@@ -325,7 +337,7 @@ class Decoder:
     def work(self) -> bool:
         return False
 
-    def _next(self, reply: Reply) -> None:
+    def _next(self, reply: WorkerReply) -> None:
         facts = self._facts
         if self._blocks is None:
             self._file.seek(0)
@@ -373,9 +385,9 @@ def _set(what: int, most: int) -> None:
     resource.setrlimit(what, (most, most))
 
 
-def handler(options: Header) -> Decoder:
+def handler(options: Header) -> RecordingDecoder:
     """The worker's factory."""
     av.logging.set_level(None)
     # FFmpeg and numpy allocate things once: before the limit counts.
     av.AudioResampler(format="s16", layout="mono", rate=INPUT_RATE_HZ)
-    return Decoder(options)
+    return RecordingDecoder(options)

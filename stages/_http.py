@@ -4,7 +4,7 @@ what servers answer.
 ========================================  ======================================================
 no connection, TLS failure, 5xx           `StageFailed` ("connect")
 429, 503; no connection of the pool free  `StageBusy`, with the server's Retry-After
-3xx (not followed), other 4xx             `Refused`, a `CallerError`, with the server's message
+3xx (not followed), other 4xx             `HttpRefused`, a `CallerError`, with the server's message
 the connection breaks in the body         `StageFailed` ("stream")
 not what the protocol says                `StageFailed` ("protocol")
 ========================================  ======================================================
@@ -57,7 +57,7 @@ _SECRET_LENGTH = 8
 """What is shorter is no secret ("ollama", "EMPTY"), and may well be a word of a message."""
 
 
-class Refused(CallerError):
+class HttpRefused(CallerError):
     """The server refused the request with an HTTP status that says it is our fault."""
 
     def __init__(self, stage: str, provider: str, status: int, detail: str) -> None:
@@ -65,7 +65,7 @@ class Refused(CallerError):
         self.status = status
 
 
-class Answer:
+class HttpAnswer:
     """A successful response whose body has yet to come. Read the body once, in one of the ways.
 
     All of them raise `StageFailed` ("stream") when the connection breaks. They set no time limit:
@@ -163,7 +163,7 @@ class HttpClient:
     @asynccontextmanager
     async def post_json(
         self, path: str, body: Mapping[str, Any], headers: Mapping[str, str] | None = None
-    ) -> AsyncIterator[Answer]:
+    ) -> AsyncIterator[HttpAnswer]:
         """POST an object. Leaving the context closes a body that has not been read to its end.
 
         Lone surrogates, which no UTF-8 has, become question marks. Raises as the module says.
@@ -175,7 +175,7 @@ class HttpClient:
             yield answer
 
     @asynccontextmanager
-    async def get(self, path: str) -> AsyncIterator[Answer]:
+    async def get(self, path: str) -> AsyncIterator[HttpAnswer]:
         """GET something. See `post_json`."""
         async with self._send(self._client.build_request("GET", path)) as answer:
             yield answer
@@ -183,7 +183,7 @@ class HttpClient:
     @asynccontextmanager
     async def post_form(
         self, path: str, fields: Mapping[str, str], name: str, file: bytes, kind: str
-    ) -> AsyncIterator[Answer]:
+    ) -> AsyncIterator[HttpAnswer]:
         """POST a form with one file, called `name` and of media type `kind`. See `post_json`."""
         files = {"file": (name, file, kind)}
         request = self._client.build_request("POST", path, data=fields, files=files)
@@ -203,7 +203,7 @@ class HttpClient:
                 return None
         except TimeoutError:
             return f"{self._where} does not answer within {PROBE_S:g} s"
-        except Refused as error:
+        except HttpRefused as error:
             if error.status in (401, 403):
                 return f"{self._where} does not accept the API key ({error.detail})"
             return None
@@ -232,7 +232,7 @@ class HttpClient:
         return value
 
     @asynccontextmanager
-    async def _send(self, request: httpx.Request) -> AsyncIterator[Answer]:
+    async def _send(self, request: httpx.Request) -> AsyncIterator[HttpAnswer]:
         if self._client.is_closed:
             raise self.failed("connect", "closed")
         left_s = first_due.get() - asyncio.get_running_loop().time()
@@ -253,7 +253,7 @@ class HttpClient:
             coding = response.headers.get("Content-Encoding", "identity").lower()
             if coding != "identity":
                 raise self.failed("protocol", f"the server sent {coding} that was not asked for")
-            yield Answer(self, response)
+            yield HttpAnswer(self, response)
         finally:
             await response.aclose()
 
@@ -261,14 +261,14 @@ class HttpClient:
         status = response.status_code
         if response.is_redirect:
             detail = f"HTTP {status}: a redirect, and none is followed"
-            return Refused(self._stage, self._provider, status, detail)
+            return HttpRefused(self._stage, self._provider, status, detail)
         message = self._clean(await _message_of(response))
         detail = f"HTTP {status}: {message}" if message else f"HTTP {status}"
         if status in (429, 503):
             wait_s = retry_after_s(response.headers.get("Retry-After", ""), datetime.now(UTC))
             return StageBusy(self._stage, self._provider, detail, retry_after_s=wait_s)
         if 400 <= status < 500:
-            return Refused(self._stage, self._provider, status, detail)
+            return HttpRefused(self._stage, self._provider, status, detail)
         return StageFailed(self._stage, self._provider, "connect", detail)
 
     def _clean(self, text: str) -> str:

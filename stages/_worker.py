@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from typing import cast
 
 from pipeline.errors import StageFailed
-from stages._worker_main import Header, Packet
-from stages._worker_process import Job, Process, Spec
+from stages._worker_main import Header, WorkerPacket
+from stages._worker_process import Process, Spec, WorkerJob
 
-__all__ = ["Header", "Job", "Packet", "Worker", "WorkerStats"]
+__all__ = ["Header", "Worker", "WorkerJob", "WorkerPacket", "WorkerStats"]
 
 log = logging.getLogger("stages.worker")
 
@@ -93,7 +93,7 @@ class Worker:
                 return cast("Header", process.report)
         raise self._refusal()
 
-    def open_job(self, on_reply: Callable[[Packet], None] | None = None) -> Job:
+    def open_job(self, on_reply: Callable[[WorkerPacket], None] | None = None) -> WorkerJob:
         """A new job; starts the process if need be. A plain call that never raises.
 
         `on_reply`, if given, is called on the event loop with every reply but the last, which then
@@ -101,7 +101,7 @@ class Worker:
         """
         process = self._current()
         self._jobs += 1
-        job = Job(self._spec, process, self._jobs, on_reply)
+        job = WorkerJob(self._spec, process, self._jobs, on_reply)
         if process is None:
             job.fail(self._refusal())
         else:

@@ -39,7 +39,7 @@ class LoadError(Exception):
     """Raised by a factory: a sentence for whoever runs this, passed on as it is."""
 
 
-class Packet(NamedTuple):
+class WorkerPacket(NamedTuple):
     """One message. Job 0 is the process itself; `last` ends the job's replies."""
 
     job: int
@@ -57,13 +57,13 @@ def pack(
     return b"".join((_LENGTHS.pack(len(head), len(payload)), head, payload))
 
 
-class Unpacker:
+class WorkerUnpacker:
     """Turns a stream of bytes, cut anywhere, back into messages."""
 
     def __init__(self) -> None:
         self._buffer = bytearray()
 
-    def feed(self, data: bytes) -> list[Packet]:
+    def feed(self, data: bytes) -> list[WorkerPacket]:
         """The messages that `data` completes. Raises ValueError for what is no message."""
         buffer = self._buffer
         buffer += data
@@ -78,12 +78,14 @@ class Unpacker:
                 break
             job, kind, header, last = json.loads(buffer[body : body + head])
             start = body + head + payload
-            packets.append(Packet(job, kind, header, bytes(buffer[body + head : start]), last))
+            packets.append(
+                WorkerPacket(job, kind, header, bytes(buffer[body + head : start]), last)
+            )
         del buffer[:start]
         return packets
 
 
-class Reply:
+class WorkerReply:
     """How a handler answers one job."""
 
     __slots__ = ("_job", "_link")
@@ -117,7 +119,9 @@ class Handler(Protocol):
     report: Header
     """What was loaded: given to the parent with the news that the worker is ready."""
 
-    def handle(self, job: int, kind: str, header: Header, payload: bytes, reply: Reply) -> None: ...
+    def handle(
+        self, job: int, kind: str, header: Header, payload: bytes, reply: WorkerReply
+    ) -> None: ...
 
     def cancel(self, job: int) -> None:
         """Forget the job. Also called for jobs that are unknown or already over."""
@@ -134,7 +138,7 @@ class _Link:
         self._write_fd = write_fd
         self._writing = threading.Lock()
         self._news = threading.Condition()
-        self._queue: deque[Packet] = deque()
+        self._queue: deque[WorkerPacket] = deque()
         self._queued_bytes = 0
         self._ended = False
         self.max_queued_bytes = 1 << 20
@@ -161,7 +165,7 @@ class _Link:
             self._purge(job)
         self.send(job, kind, {"text": text}, last=True)
 
-    def next(self, *, wait: bool) -> Packet | None:
+    def next(self, *, wait: bool) -> WorkerPacket | None:
         """The next message; None when there is none (`wait` false) or the parent is gone."""
         with self._news:
             while wait and not self._queue and not self._ended:
@@ -178,7 +182,7 @@ class _Link:
 
     def read(self) -> None:
         """The reading thread's whole life."""
-        unpacker = Unpacker()
+        unpacker = WorkerUnpacker()
         while data := os.read(self._read_fd, _READ_BYTES):
             for packet in unpacker.feed(data):
                 self._arrived(packet)
@@ -189,7 +193,7 @@ class _Link:
         time.sleep(_EXIT_GRACE_S)
         os._exit(1)
 
-    def _arrived(self, packet: Packet) -> None:
+    def _arrived(self, packet: WorkerPacket) -> None:
         job = packet.job
         if packet.kind == "ping":
             self.send(0, "pong")
@@ -227,7 +231,7 @@ def serve(link: _Link, handler: Handler) -> None:
         elif packet.job not in link.dropped:
             more = True
             try:
-                handler.handle(*packet[:4], Reply(link, packet.job))
+                handler.handle(*packet[:4], WorkerReply(link, packet.job))
             except Exception as error:  # told to the parent: one bad job must not end the others
                 link.refuse(packet.job, "failed", _describe(error))
 

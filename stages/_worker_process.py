@@ -11,7 +11,7 @@ from typing import cast
 
 from pipeline.errors import Phase, StageBusy, StageError, StageFailed
 from stages import _worker_main
-from stages._worker_main import Header, Packet, Unpacker, pack
+from stages._worker_main import Header, WorkerPacket, WorkerUnpacker, pack
 
 log = logging.getLogger("stages.worker")
 
@@ -51,7 +51,7 @@ class Spec:
         return StageBusy(self.stage, self.provider, detail, retry_after_s=1.0)
 
 
-class Job:
+class WorkerJob:
     """One piece of work in the worker. Iterate to get its replies, up to and with the last one.
 
     Errors come out where one awaits, never where one sends: StageFailed ("connect": no process
@@ -64,13 +64,13 @@ class Job:
         spec: Spec,
         process: "Process | None",
         number: int,
-        on_reply: Callable[[Packet], None] | None,
+        on_reply: Callable[[WorkerPacket], None] | None,
     ) -> None:
         self._spec = spec
         self._process = process
         self._number = number
         self._on_reply = on_reply
-        self._replies: deque[Packet] = deque()
+        self._replies: deque[WorkerPacket] = deque()
         self._error: StageError | None = None
         self._over = False  # no further reply will come
         self._cancelled = False
@@ -90,10 +90,10 @@ class Job:
         if not self._over:
             self._end()
 
-    def __aiter__(self) -> "Job":
+    def __aiter__(self) -> "WorkerJob":
         return self
 
-    async def __anext__(self) -> Packet:
+    async def __anext__(self) -> WorkerPacket:
         while not self._replies:
             if self._error is not None:
                 raise self._error
@@ -107,7 +107,7 @@ class Job:
                 raise
         return self._replies.popleft()
 
-    async def result(self) -> Packet:
+    async def result(self) -> WorkerPacket:
         """The job's last reply; those before it are passed over.
 
         Raises what iterating raises, and StageFailed for a job that was cancelled.
@@ -117,7 +117,7 @@ class Job:
                 return packet
         raise self._spec.failed("stream", "the job was cancelled")
 
-    def receive(self, packet: Packet) -> None:
+    def receive(self, packet: WorkerPacket) -> None:
         """Take a reply from the process."""
         if packet.kind == "failed":
             self.fail(self._spec.failed("stream", packet.header["text"]))
@@ -140,7 +140,7 @@ class Job:
         self._error = error
         self._end()
 
-    def _hear(self, on_reply: Callable[[Packet], None], packet: Packet) -> None:
+    def _hear(self, on_reply: Callable[[WorkerPacket], None], packet: WorkerPacket) -> None:
         if not self._cancelled:
             on_reply(packet)
 
@@ -163,7 +163,7 @@ class Process(asyncio.SubprocessProtocol):
 
     def __init__(self, spec: Spec, on_end: Callable[["Process"], None]) -> None:
         self.spec = spec
-        self.jobs: dict[int, Job] = {}
+        self.jobs: dict[int, WorkerJob] = {}
         self.report: Header | None = None
         self.ready_at: float | None = None
         self.ended: tuple[Phase, str] | None = None  # why it takes no more jobs
@@ -179,7 +179,7 @@ class Process(asyncio.SubprocessProtocol):
             "max_pending_bytes": spec.max_pending_bytes,
         }
         self._outbox = [pack(0, "load", hello)]  # what is sent before the process runs
-        self._unpacker = Unpacker()
+        self._unpacker = WorkerUnpacker()
         self._silent = False  # its stdout has ended
         self._exited = False
         self._stderr = b""
@@ -288,7 +288,7 @@ class Process(asyncio.SubprocessProtocol):
         for data in waiting:
             self._write(data)
 
-    def _on_news(self, packet: Packet) -> None:
+    def _on_news(self, packet: WorkerPacket) -> None:
         if packet.kind == "ready":
             self.report = packet.header
             self.ready_at = self._loop.time()

@@ -23,7 +23,7 @@ from pipeline.frames import (
     Transcript,
     Viseme,
 )
-from pipeline.stage import Ear, OnChunk, Recognition, ReplyRequest, Scene
+from pipeline.stage import OnChunk, Recognition, ReplyRequest, Scene, VadStream
 from pipeline.testing import Script, play
 
 __all__ = [
@@ -58,7 +58,7 @@ class FakeDetector:
         self._level = level
         self._ears: weakref.WeakSet[_FakeEar] = weakref.WeakSet()  # those of sessions that live
 
-    def open(self, on_chunk: OnChunk) -> Ear:
+    def open(self, on_chunk: OnChunk) -> VadStream:
         ear = _FakeEar(on_chunk, self._level)
         self._ears.add(ear)
         return ear

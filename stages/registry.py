@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pipeline.frames import Slot
 from stages.built_in import PROVIDERS
 from stages.provider import Options, Provider, Server
-from stages.third_party import Installed, Refused, describe, load
+from stages.third_party import Installed, ProviderRefused, describe, load
 
 __all__ = [
     "AUTO",
@@ -21,7 +21,7 @@ __all__ = [
     "NoProvider",
     "Options",
     "Provider",
-    "Refused",
+    "ProviderRefused",
     "Server",
     "UnknownProvider",
     "choose",
@@ -54,7 +54,7 @@ class UnknownProvider(LookupError):
     """
 
     def __init__(
-        self, slot: Slot, name: str, known: tuple[str, ...], refused: tuple[Refused, ...]
+        self, slot: Slot, name: str, known: tuple[str, ...], refused: tuple[ProviderRefused, ...]
     ) -> None:
         super().__init__(slot, name, known, refused)
         self.slot = slot

@@ -20,7 +20,7 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class ProviderRefused:
     """An entry point that gives no usable provider, and why. `name` is the entry point's."""
 
     name: str
@@ -32,7 +32,7 @@ class Installed:
     """What the packages on this machine bring along, in the order of the entry points' names."""
 
     providers: tuple[Provider, ...]
-    refused: tuple[Refused, ...]
+    refused: tuple[ProviderRefused, ...]
 
 
 class _Unusable(Exception):
@@ -46,7 +46,7 @@ def load(built_in: Collection[Provider], reserved: Collection[str] = ()) -> Inst
     """
     taken = {(provider.slot, provider.name): "built in" for provider in built_in}
     providers: list[Provider] = []
-    refused: list[Refused] = []
+    refused: list[ProviderRefused] = []
     for entry in sorted(entry_points(group=GROUP), key=lambda entry: (entry.name, entry.value)):
         try:
             provider = _provider(entry)
@@ -56,7 +56,7 @@ def load(built_in: Collection[Provider], reserved: Collection[str] = ()) -> Inst
             if key in taken:
                 raise _Unusable(f"the {key[0]} provider {key[1]!r} is {taken[key]} already")
         except _Unusable as error:
-            refused.append(Refused(entry.name, str(error)))
+            refused.append(ProviderRefused(entry.name, str(error)))
         else:
             taken[key] = f"that of {entry.value}"
             providers.append(provider)

@@ -23,7 +23,7 @@ from gateway.logs import configure
 from gateway.providers.build import chosen
 from gateway.rest.health import StageReport
 from gateway.settings import Settings
-from gateway.transports.websocket.protocol import Wire
+from gateway.transports.websocket.protocol import WebSocketProtocol
 from pipeline.session import Stages
 from stages.registry import NoProvider
 
@@ -189,7 +189,7 @@ def server_config(app: Starlette, tls: Tls | None = None, proxies: str = "") -> 
         app,
         lifespan="on",
         http="httptools",
-        ws=Wire,
+        ws=WebSocketProtocol,
         ws_max_size=LONGEST_MESSAGE_BYTES,
         ws_ping_interval=PING_EVERY_S,
         ws_ping_timeout=PING_TIMEOUT_S,

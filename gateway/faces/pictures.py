@@ -14,7 +14,7 @@ from fractions import Fraction
 from av import CodecContext, VideoFrame
 from av.video.codeccontext import VideoCodecContext
 
-from stages.avatar.renderer import Picture, Plates
+from stages.avatar.renderer import LayerBitmaps, Picture
 from stages.avatar.timeline import Pose
 
 logger = logging.getLogger("parley.avatar")
@@ -34,7 +34,7 @@ MOST_WANTED = 32
 """Pictures that may wait to be drawn. They take under a millisecond each; more would be late."""
 
 
-class Album:
+class PictureCache:
     """Pictures of one face at one size. Belongs to the event loop that it is used on.
 
     `draw` makes a picture, in `pool`, one at a time or it must be thread-safe.
@@ -84,13 +84,13 @@ class Album:
             self._bytes -= len(self._kept.popitem(last=False)[1])
 
 
-class Printer:
+class JpegRenderer:
     """Draws poses of a face as JPEG. Not thread-safe: calls may come from any thread, one a time.
 
     Raises `av.FFmpegError` where PyAV has no JPEG encoder.
     """
 
-    def __init__(self, plates: Plates) -> None:
+    def __init__(self, plates: LayerBitmaps) -> None:
         self._picture = Picture(plates)
         context = CodecContext.create("mjpeg", "w")
         assert isinstance(context, VideoCodecContext)

@@ -9,8 +9,8 @@ from contextlib import asynccontextmanager
 
 from gateway.faces.animation import Animation, GaveWay
 from gateway.faces.loops import Loops
-from gateway.faces.pictures import Album, Printer
-from gateway.faces.stream import FRAME_MS, Portrait
+from gateway.faces.pictures import JpegRenderer, PictureCache
+from gateway.faces.stream import FRAME_MS, FaceStream
 from pipeline.frames import AvatarFrame, Degraded
 from pipeline.guard import Guard
 from pipeline.pacer import Pacer
@@ -26,7 +26,7 @@ FACE, VISEMES = "face", "visemes"
 NOT_DRAWN = "no face can be drawn here: the extra 'avatar' is missing, or video is off"
 
 
-class Gallery:
+class FaceService:
     """Use it as an async context manager; sessions are left before it is.
 
     `studio` draws the built-in faces, `animators` are avatar servers; None where there are none.
@@ -47,12 +47,12 @@ class Gallery:
         self._animators = animators
         self._pacer = pacer
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="album")
-        self._albums: dict[str, Album] = {}
+        self._albums: dict[str, PictureCache] = {}
         self._opening = asyncio.Lock()  # one album is made, which takes 0.1 s, and all have it
         self._undrawable: set[str] = set()
         self._loops = None if animators is None else Loops(animators, FRAME_MS)
 
-    async def __aenter__(self) -> "Gallery":
+    async def __aenter__(self) -> "FaceService":
         return self
 
     async def __aexit__(self, *exc: object) -> None:
@@ -82,7 +82,7 @@ class Gallery:
         show: Callable[[AvatarFrame], None],
         degraded: Callable[[Degraded], None],
         room: Callable[[], bool],
-    ) -> AsyncIterator[Portrait | None]:
+    ) -> AsyncIterator[FaceStream | None]:
         """The pictures of one session while the block lasts; None where nobody draws any.
 
         `show` sends a picture, `degraded` tells the client of who gave way, `room` says whether the
@@ -99,7 +99,7 @@ class Gallery:
             degraded(Degraded(turn, "avatar", source, target or ours, reason))
 
         async with self.animated(face, gave_way) as animation:
-            portrait = Portrait(
+            portrait = FaceStream(
                 animation,
                 show=show,
                 room=room,
@@ -134,7 +134,7 @@ class Gallery:
             yield animation
 
     async def _load(
-        self, portrait: Portrait, face: str, degraded: Callable[[Degraded], None]
+        self, portrait: FaceStream, face: str, degraded: Callable[[Degraded], None]
     ) -> None:
         if self._studio is None or portrait.album is not None:
             return
@@ -142,8 +142,8 @@ class Gallery:
             plates = await self._studio.plates(face, SIZE)
             async with self._opening:
                 if face not in self._albums:
-                    printer = await asyncio.wrap_future(self._pool.submit(Printer, plates))
-                    self._albums[face] = Album(printer, self._pool)
+                    printer = await asyncio.wrap_future(self._pool.submit(JpegRenderer, plates))
+                    self._albums[face] = PictureCache(printer, self._pool)
         except Exception as error:  # of a rasteriser over somebody's drawing, or of an encoder
             logger.warning("the face %s cannot be drawn: %s", face, error)
             self._undrawable.add(face)

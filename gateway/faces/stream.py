@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from gateway.faces.animation import Animation
-from gateway.faces.pictures import MIME, Album
+from gateway.faces.pictures import MIME, PictureCache
 from pipeline.frames import (
     AvatarFrame,
     AvatarMood,
@@ -38,7 +38,7 @@ SOON_S = 0.02
 """A picture that is being drawn is there by then."""
 
 
-class Portrait:
+class FaceStream:
     """The pictures of one session, from `start` to `close`.
 
     Args:
@@ -59,7 +59,7 @@ class Portrait:
         rate_hz: int,
         seed: int = 0,
     ) -> None:
-        self.album: Album | None = None
+        self.album: PictureCache | None = None
         """The built-in face, once it can be drawn."""
         self._animation = animation
         self._show = show

@@ -20,15 +20,15 @@ from gateway.interviews.recorder import Recorder
 from gateway.interviews.recordings import number_of
 from gateway.interviews.sessions import (
     NoSuchSession,
+    SessionOwner,
     SessionTaken,
-    Worker,
     alive,
     load,
     transcript_log,
 )
-from gateway.interviews.state import Given, Outcome, State, Submitted
-from gateway.interviews.uploads import Heard, Recording, UploadError, Uploads
-from gateway.interviews.written import Interviews, Writes
+from gateway.interviews.state import Given, InterviewState, SubmitOutcome, Submitted
+from gateway.interviews.uploads import UploadError, UploadRecording, Uploads, UploadTranscript
+from gateway.interviews.written import Writes, WrittenInterviews
 from gateway.store import Conflict, Keep, Put, Store, StoreError, Write
 from stages.interview import bank_for
 
@@ -64,7 +64,7 @@ class AnswerRecord(BaseModel):
     question: int
     status: Status
     duration_ms: int
-    worker: Worker
+    worker: SessionOwner
     text: str | None = None
     language: str | None = None
     confidence: float | None = None
@@ -82,19 +82,19 @@ class AnswerRecord(BaseModel):
         return Put(_key(session_id, self.number), value, version, lifetime_s)
 
 
-Finish = Callable[[State, Given, Writes], Awaitable[Outcome]]
+Finish = Callable[[InterviewState, Given, Writes], Awaitable[SubmitOutcome]]
 """Stores a recognised answer for who holds the session, along with the writes for what it gave."""
 
 
 @dataclass(slots=True)
-class Job:
+class AnswerJob:
     """A job of this process."""
 
     record: AnswerRecord
-    done: asyncio.Task[Outcome | Exception]
+    done: asyncio.Task[SubmitOutcome | Exception]
     progress: float = 0.0
 
-    async def result(self) -> Outcome:
+    async def result(self) -> SubmitOutcome:
         """What became of it. Raises `UploadError` and what storing raises.
 
         Cancelling only stops waiting.
@@ -111,8 +111,8 @@ class AnswerJobs:
     def __init__(
         self,
         store: Store,
-        worker: Worker,
-        interviews: Interviews,
+        worker: SessionOwner,
+        interviews: WrittenInterviews,
         uploads: Uploads,
         events: Events,
         group: asyncio.TaskGroup,
@@ -125,13 +125,15 @@ class AnswerJobs:
         self._events = events
         self._group = group
         self._recorder = recorder
-        self._jobs: dict[tuple[str, int], Job] = {}  # as many as there are uploads inside
+        self._jobs: dict[tuple[str, int], AnswerJob] = {}  # as many as there are uploads inside
 
-    async def begin(self, state: State, recording: Recording, finish: Finish, *extra: Write) -> Job:
+    async def begin(
+        self, state: InterviewState, recording: UploadRecording, finish: Finish, *extra: Write
+    ) -> AnswerJob:
         """Accept a recording as the answer to the question that waits; it is closed in any case.
 
         What is needed to tell of it is stored before this returns, with `extra`. Raises what
-        `Interviews.answered` does, `SessionTaken` and `Conflict`.
+        `WrittenInterviews.answered` does, `SessionTaken` and `Conflict`.
         """
         try:
             self._interviews.answered(state, Given(""))
@@ -153,7 +155,7 @@ class AnswerJobs:
             raise
         key = (session.id, number)
         running = self._run(held, record, recording, finish)
-        job = self._jobs[key] = Job(record, self._group.create_task(running))
+        job = self._jobs[key] = AnswerJob(record, self._group.create_task(running))
         job.done.add_done_callback(lambda _: self._jobs.pop(key))
         return job
 
@@ -185,8 +187,12 @@ class AnswerJobs:
     # --- one job -----------------------------------------------------------------------------
 
     async def _run(
-        self, state: State, record: AnswerRecord, recording: Recording, finish: Finish
-    ) -> Outcome | Exception:
+        self,
+        state: InterviewState,
+        record: AnswerRecord,
+        recording: UploadRecording,
+        finish: Finish,
+    ) -> SubmitOutcome | Exception:
         """The whole job. Raises nothing but cancellation: the group is everybody's."""
         session_id = state.record.id
         failure: tuple[str, str] | None = INTERRUPTED  # where it is cancelled
@@ -220,8 +226,8 @@ class AnswerJobs:
                 await self._fail(state, record, failure)
 
     async def _recognise(
-        self, state: State, record: AnswerRecord, recording: Recording
-    ) -> tuple[Given, Heard]:
+        self, state: InterviewState, record: AnswerRecord, recording: UploadRecording
+    ) -> tuple[Given, UploadTranscript]:
         began = asyncio.get_running_loop().time()
         told = 0.0
 
@@ -246,7 +252,7 @@ class AnswerJobs:
         took_s = asyncio.get_running_loop().time() - began
         return Given(heard.text, heard.speech, took_s * 1000), heard
 
-    async def _keep(self, state: State, record: AnswerRecord) -> None:
+    async def _keep(self, state: InterviewState, record: AnswerRecord) -> None:
         """Keep the session from expiring until cancelled; versions do not change by it."""
         session = state.record
         answer = _key(session.id, record.number)
@@ -260,8 +266,13 @@ class AnswerJobs:
                 logger.warning("session %s was not renewed: %s", session.id, error)
 
     async def _store_answer(
-        self, state: State, record: AnswerRecord, given: Given, heard: Heard, finish: Finish
-    ) -> Outcome:
+        self,
+        state: InterviewState,
+        record: AnswerRecord,
+        given: Given,
+        heard: UploadTranscript,
+        finish: Finish,
+    ) -> SubmitOutcome:
         accepted = record.model_copy(
             update={
                 "status": "accepted",
@@ -284,7 +295,9 @@ class AnswerJobs:
 
         return await finish(state, given, writes)
 
-    async def _fail(self, state: State, record: AnswerRecord, failure: tuple[str, str]) -> None:
+    async def _fail(
+        self, state: InterviewState, record: AnswerRecord, failure: tuple[str, str]
+    ) -> None:
         """Store that the answer has failed, and let the session go."""
         session_id = state.record.id
         name = _key(session_id, record.number)
@@ -305,7 +318,7 @@ class AnswerJobs:
         told = {"answer": record.number, "code": failure[0], "reason": failure[1]}
         self._events.publish(session_id, "failed", told)
 
-    def _tell(self, state: State, record: AnswerRecord, share: float) -> None:
+    def _tell(self, state: InterviewState, record: AnswerRecord, share: float) -> None:
         data = {"answer": record.number, "question": record.question, "progress": round(share, 3)}
         self._events.publish(state.record.id, "upload", data)
 

@@ -22,19 +22,19 @@ from gateway.interviews.sessions import (
     transcript_log,
     was_deleted,
 )
-from gateway.interviews.state import State, Submitted
+from gateway.interviews.state import InterviewState, Submitted
 from gateway.interviews.transcripts import known_of
 from gateway.interviews.written import evaluations_log
 from gateway.reports.assessor import Assessor
 from gateway.store import Append, Conflict, Put, Store, StoreError, Write
-from stages.interview import Answer, AnswerEvaluation, InvalidReport, Report, answers_of
+from stages.interview import AnswerEvaluation, InterviewAnswer, InvalidReport, Report, answers_of
 
 logger = logging.getLogger("parley.reports")
 
 _EVALUATIONS: TypeAdapter[AnswerEvaluation] = TypeAdapter(AnswerEvaluation)
 
 
-class Reports:
+class KeptReports:
     """Evaluates the interviews in a store by an assessor."""
 
     def __init__(self, store: Store, assessor: Assessor) -> None:
@@ -69,7 +69,7 @@ class Reports:
         await self._keep(record, Append(log, json.dumps(item).encode(), record.lifetime_s))
         return evaluation
 
-    async def report(self, state: State) -> Report:
+    async def report(self, state: InterviewState) -> Report:
         """The report of an interview as far as it has come. Raises `NotStarted`."""
         interview, record = state.begun, state.record
         digest = _digest(json.dumps(record.interview, sort_keys=True))
@@ -100,7 +100,7 @@ class Reports:
         return report
 
     async def _known(
-        self, record: SessionRecord, answers: tuple[Answer, ...]
+        self, record: SessionRecord, answers: tuple[InterviewAnswer, ...]
     ) -> dict[int, AnswerEvaluation]:
         """What answers were found to be worth when they came, unless something was added since."""
         known = {}

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 import numpy as np
 import soundfile
 
-from gateway.interviews.recordings import Recorded, shelf_of
+from gateway.interviews.recordings import Recorded, recordings_of
 from gateway.interviews.sessions import (
     NoSuchSession,
     SessionRecord,
@@ -23,7 +23,7 @@ from gateway.interviews.sessions import (
     recording_name,
     recordings_log,
 )
-from gateway.interviews.uploads import Recording
+from gateway.interviews.uploads import UploadRecording
 from gateway.store import Append, Keep, Put, Store, StoreError
 from pipeline.frames import INPUT_RATE_HZ, Samples
 
@@ -46,7 +46,7 @@ PATIENCE_S = 5.0
 
 BLOCK_BYTES = 2 * INPUT_RATE_HZ
 
-Sound = Samples | Recording
+Sound = Samples | UploadRecording
 
 
 class NotKept(Exception):
@@ -66,7 +66,7 @@ class Recorder:
     def keep(self, record: SessionRecord, number: int, sound: Sound) -> None:
         """Have the sound of a stored answer kept, where that is wanted. A plain call, never raises.
 
-        A `Recording` is closed in any case.
+        A `UploadRecording` is closed in any case.
         """
         if not self._allowed or record.recording is None:
             _close(sound)
@@ -109,7 +109,7 @@ class Recorder:
     async def _keep(self, record: SessionRecord, number: int, sound: Sound) -> str | None:
         """Returns why it is not kept, where that is to be noted. Raises `NoSuchSession`."""
         try:
-            shelf = await shelf_of(self._store, record)
+            shelf = await recordings_of(self._store, record)
             if shelf.withdrawn_at is not None:
                 return None
             others = sum(item.size_bytes for item in shelf.items if item.number != number)
@@ -147,7 +147,7 @@ class Recorder:
             raise
         if current.lifetime_s != lifetime_s:
             await self._store.commit(*(Keep(kept, current.lifetime_s) for kept in (name, log)))
-        if (await shelf_of(self._store, current)).withdrawn_at is not None:
+        if (await recordings_of(self._store, current)).withdrawn_at is not None:
             await self._store.delete(name)
 
 
@@ -170,7 +170,7 @@ def encode(sound: Sound, most_bytes: int) -> tuple[bytes, int]:
 
 
 def _blocks(sound: Sound) -> Iterator[Samples]:
-    if isinstance(sound, Recording):
+    if isinstance(sound, UploadRecording):
         sound.file.seek(0)
         while data := sound.file.read(BLOCK_BYTES):
             yield np.frombuffer(data, np.int16)
@@ -180,7 +180,7 @@ def _blocks(sound: Sound) -> Iterator[Samples]:
 
 
 def _close(sound: Sound | None) -> None:
-    if isinstance(sound, Recording):
+    if isinstance(sound, UploadRecording):
         sound.close()
 
 

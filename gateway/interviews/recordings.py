@@ -15,7 +15,7 @@ import soundfile
 from gateway.interviews.sessions import Consent, SessionRecord, recording_name, recordings_log
 from gateway.store import Append, Store
 from pipeline.frames import INPUT_RATE_HZ, Word
-from stages.interview import InterviewSession, Recognition, Speech, answers_of
+from stages.interview import AnswerSpeech, InterviewSession, RecognitionSource, answers_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class Recorded:
 
 
 @dataclass(frozen=True, slots=True)
-class Shelf:
+class RecordingList:
     """What is known of a session's recordings, by number. After `withdrawn_at` there are none."""
 
     consent: Consent | None
@@ -50,10 +50,10 @@ class Shelf:
         return next(found, None)
 
 
-async def shelf_of(store: Store, record: SessionRecord) -> Shelf:
+async def recordings_of(store: Store, record: SessionRecord) -> RecordingList:
     """Which recordings the session has."""
     if record.recording is None:
-        return Shelf(None)
+        return RecordingList(None)
     items: dict[int, Recorded] = {}
     withdrawn_at = None
     for _, line in await store.read(recordings_log(record.id)):
@@ -63,8 +63,8 @@ async def shelf_of(store: Store, record: SessionRecord) -> Shelf:
         else:
             items[entry["number"]] = Recorded(**entry)
     if withdrawn_at is not None:
-        return Shelf(record.recording, withdrawn_at)
-    return Shelf(record.recording, None, tuple(items[number] for number in sorted(items)))
+        return RecordingList(record.recording, withdrawn_at)
+    return RecordingList(record.recording, None, tuple(items[number] for number in sorted(items)))
 
 
 async def sound_of(store: Store, session_id: str, number: int) -> bytes | None:
@@ -73,9 +73,9 @@ async def sound_of(store: Store, session_id: str, number: int) -> bytes | None:
     return None if entry is None else entry.value
 
 
-async def withdraw(store: Store, record: SessionRecord) -> Shelf:
+async def withdraw(store: Store, record: SessionRecord) -> RecordingList:
     """Erase the session's recordings, and keep none from now on. Harmless where that was done."""
-    shelf = await shelf_of(store, record)
+    shelf = await recordings_of(store, record)
     if shelf.consent is None:
         return shelf
     if shelf.withdrawn_at is None:
@@ -84,7 +84,7 @@ async def withdraw(store: Store, record: SessionRecord) -> Shelf:
     for _, line in await store.read(recordings_log(record.id)):  # all that ever were
         if (number := json.loads(line).get("number")) is not None:
             await store.delete(recording_name(record.id, number))
-    return await shelf_of(store, record)
+    return await recordings_of(store, record)
 
 
 def number_of(interview: InterviewSession) -> int:
@@ -100,7 +100,7 @@ def answers_by_number(interview: InterviewSession, numbers: tuple[int, ...]) -> 
     spoken = _spoken(interview)
     # What belongs to one answer is joined with its words: a word of its own marks each message.
     marks = {
-        spoken[number]: Speech(Recognition(""), (Word(str(number), 0, 0),))
+        spoken[number]: AnswerSpeech(RecognitionSource(""), (Word(str(number), 0, 0),))
         for number in numbers
         if number < len(spoken)
     }

@@ -4,29 +4,32 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
-from gateway.interviews.answer_jobs import AnswerJobs, Job
+from gateway.interviews.answer_jobs import AnswerJob, AnswerJobs
 from gateway.interviews.events import Events
-from gateway.interviews.kept_reports import Reports
+from gateway.interviews.kept_reports import KeptReports
 from gateway.interviews.recorder import Recorder
-from gateway.interviews.sessions import Worker
-from gateway.interviews.speech_files import Speaker
-from gateway.interviews.state import Given, Outcome, State, Submitted
-from gateway.interviews.uploads import Recording, Uploads
-from gateway.interviews.written import Interviews, Writes, no_writes
+from gateway.interviews.sessions import SessionOwner
+from gateway.interviews.speech_files import SpeechFiles
+from gateway.interviews.state import Given, InterviewState, SubmitOutcome, Submitted
+from gateway.interviews.uploads import UploadRecording, Uploads
+from gateway.interviews.written import Writes, WrittenInterviews, no_writes
 from gateway.reports.assessor import Assessor
 from gateway.settings import Settings
 from gateway.store import Store, Write
 from pipeline.session import Stages
 
 
-class Desk:
-    """The parts, and what is done with several of them at once. Get one with `open_desk`."""
+class InterviewService:
+    """The parts of written interviews, and what is done with several of them at once.
+
+    Get one with `open_interview_service`.
+    """
 
     def __init__(
         self,
-        interviews: Interviews,
-        reports: Reports,
-        speaker: Speaker,
+        interviews: WrittenInterviews,
+        reports: KeptReports,
+        speaker: SpeechFiles,
         uploads: Uploads,
         events: Events,
         jobs: AnswerJobs,
@@ -41,11 +44,11 @@ class Desk:
         self.recorder = recorder
 
     async def submit(
-        self, state: State, given: Given, *, held: bool = False, writes: Writes = no_writes
-    ) -> Outcome:
+        self, state: InterviewState, given: Given, *, held: bool = False, writes: Writes = no_writes
+    ) -> SubmitOutcome:
         """Store an answer, tell who watches, and evaluate it where the session wants that.
 
-        Raises what `Interviews.submit` does. What fails after that is no failure of the answer.
+        Raises what `WrittenInterviews.submit` does. A later failure is no failure of the answer.
         """
         submitted = await self.interviews.submit(state, given, held=held, writes=writes)
         record = submitted.state.record
@@ -63,17 +66,17 @@ class Desk:
                 self.events.publish(record.id, "evaluation", told)
         if submitted.state.begun.is_complete:
             self.completed(submitted.state)
-        return Outcome(submitted, evaluation)
+        return SubmitOutcome(submitted, evaluation)
 
     async def upload(
-        self, state: State, recording: Recording, writes: Writes, *extra: Write
-    ) -> Job:
+        self, state: InterviewState, recording: UploadRecording, writes: Writes, *extra: Write
+    ) -> AnswerJob:
         """Have a recording recognised and submitted; see `AnswerJobs.begin`.
 
         `writes` are for the moment when it is submitted, `extra` for when it is accepted.
         """
 
-        async def finish(held: State, given: Given, own: Writes) -> Outcome:
+        async def finish(held: InterviewState, given: Given, own: Writes) -> SubmitOutcome:
             def both(submitted: Submitted) -> Sequence[Write]:
                 return (*own(submitted), *writes(submitted))
 
@@ -81,27 +84,27 @@ class Desk:
 
         return await self.jobs.begin(state, recording, finish, *extra)
 
-    async def end(self, state: State) -> State:
-        """Complete the interview; see `Interviews.end`."""
+    async def end(self, state: InterviewState) -> InterviewState:
+        """Complete the interview; see `WrittenInterviews.end`."""
         ended = await self.interviews.end(state)
         self.completed(ended)
         return ended
 
-    def completed(self, state: State) -> None:
+    def completed(self, state: InterviewState) -> None:
         """Tell who watches that the interview is over."""
         self.events.publish(state.record.id, "completed", state.begun.state())
 
 
 @asynccontextmanager
-async def open_desk(
-    store: Store, worker: Worker, stages: Stages, settings: Settings, assessor: Assessor
-) -> AsyncIterator[Desk]:
+async def open_interview_service(
+    store: Store, worker: SessionOwner, stages: Stages, settings: Settings, assessor: Assessor
+) -> AsyncIterator[InterviewService]:
     """A desk for a process. At the end uploads under way are given up, and those who watch leave.
 
     The assessor is closed.
     """
     events = Events()
-    interviews = Interviews(store, worker)
+    interviews = WrittenInterviews(store, worker)
     uploads = Uploads(
         stages.detector,
         stages.transcribers,
@@ -112,10 +115,12 @@ async def open_desk(
         async with asyncio.TaskGroup() as group:
             recorder = Recorder(store, group, allowed=settings.recording == "allowed")
             jobs = AnswerJobs(store, worker, interviews, uploads, events, group, recorder)
-            reports = Reports(store, assessor)
-            speaker = Speaker(stages.synthesizers)
+            reports = KeptReports(store, assessor)
+            speaker = SpeechFiles(stages.synthesizers)
             try:
-                yield Desk(interviews, reports, speaker, uploads, events, jobs, recorder)
+                yield InterviewService(
+                    interviews, reports, speaker, uploads, events, jobs, recorder
+                )
             finally:
                 events.close()
                 await jobs.aclose()

@@ -64,7 +64,7 @@ class SessionTaken(SessionError):
         return f"session {self.session_id!r} is live already"
 
 
-class Worker(BaseModel):
+class SessionOwner(BaseModel):
     """The process that runs a live session; `token` is its own where numbers come again."""
 
     model_config = ConfigDict(frozen=True)
@@ -74,7 +74,7 @@ class Worker(BaseModel):
     token: str
 
     @classmethod
-    def here(cls) -> "Worker":
+    def here(cls) -> "SessionOwner":
         """This process. Make one at its start and keep it."""
         return cls(host=socket.gethostname(), pid=os.getpid(), token=secrets.token_hex(8))
 
@@ -110,7 +110,7 @@ class SessionRecord(BaseModel):
     mode: Mode
     created_at: float
     ttl_s: int
-    worker: Worker | None = None
+    worker: SessionOwner | None = None
     interview: dict[str, Any] | None = None
     finished: bool = False
     started_at: float | None = None
@@ -137,7 +137,7 @@ class SessionRecord(BaseModel):
             update={"interview": interview, "started_at": started_at, "finished": finished}
         )
 
-    def with_worker(self, worker: Worker | None) -> "SessionRecord":
+    def with_worker(self, worker: SessionOwner | None) -> "SessionRecord":
         """The record in other hands, or in nobody's."""
         return self.model_copy(update={"worker": worker})
 
@@ -282,7 +282,7 @@ def _deleted(session_id: str) -> str:
     return f"deleted:{hashlib.sha256(session_id.encode()).hexdigest()}"
 
 
-def alive(owner: Worker, asking: Worker) -> bool:
+def alive(owner: SessionOwner, asking: SessionOwner) -> bool:
     """Whether a session's owner still runs, as far as `asking` can tell.
 
     The process itself and processes of other hosts count as running.
@@ -303,9 +303,9 @@ def alive(owner: Worker, asking: Worker) -> bool:
 async def claim(
     store: Store,
     session_id: str,
-    worker: Worker,
+    worker: SessionOwner,
     *,
-    alive: Callable[[Worker, Worker], bool] = alive,
+    alive: Callable[[SessionOwner, SessionOwner], bool] = alive,
 ) -> tuple[SessionRecord, int]:
     """Make `worker` the session's owner; a session whose owner has died is taken over.
 
@@ -322,7 +322,7 @@ async def claim(
             continue
 
 
-async def release(store: Store, session_id: str, worker: Worker) -> None:
+async def release(store: Store, session_id: str, worker: SessionOwner) -> None:
     """Give the session back. Harmless where it is gone or is somebody else's by now."""
     while True:
         try:

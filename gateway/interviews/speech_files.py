@@ -38,7 +38,7 @@ class SoundFile:
     provider: str
 
 
-class Speaker:
+class SpeechFiles:
     """Speaks texts through a guard. Any number of callers share it."""
 
     def __init__(self, synthesizers: Guard[Synthesizer]) -> None:

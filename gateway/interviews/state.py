@@ -15,9 +15,9 @@ from gateway.interviews.sessions import SessionRecord
 from gateway.interviews.transcripts import Via
 from stages.interview import (
     AnswerEvaluation,
+    AnswerSpeech,
     Intent,
     InterviewSession,
-    Speech,
     answers_of,
     resume,
 )
@@ -65,7 +65,7 @@ class TooManyTurns(OutOfOrder):
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class AskedQuestion:
     """The question that waits for an answer. `number` counts from 1.
 
     `said` is how the interviewer put it: with the greeting or a word about the answer before.
@@ -83,7 +83,7 @@ class Given:
     """What somebody answered: typed, or recognised in an upload, which took `latency_ms`."""
 
     text: str
-    speech: Speech | None = None
+    speech: AnswerSpeech | None = None
     latency_ms: float | None = None
 
     @property
@@ -92,7 +92,7 @@ class Given:
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class InterviewState:
     """A session as it is stored. `interview` is None until the first question."""
 
     record: SessionRecord
@@ -115,7 +115,7 @@ class Submitted:
     said.
     """
 
-    state: State
+    state: InterviewState
     given: Given
     number: int
     intent: Intent
@@ -128,20 +128,20 @@ class Submitted:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class SubmitOutcome:
     """A submitted answer and, where the session wants that at once, what it was worth."""
 
     submitted: Submitted
     evaluation: AnswerEvaluation | None = None
 
 
-def answered(state: State) -> bool:
+def answered(state: InterviewState) -> bool:
     """Whether a question has been answered or skipped. Raises `NotStarted`."""
     interview = state.begun
     return interview.current_question > 1 or bool(interview.is_complete and answers_of(interview))
 
 
-def question_of(state: State) -> Question | None:
+def question_of(state: InterviewState) -> AskedQuestion | None:
     """The question that waits for an answer, None where the interview is over.
 
     Raises `NotStarted`.
@@ -154,7 +154,7 @@ def question_of(state: State) -> Question | None:
     said = last.content if last is not None and last.role == "assistant" else ""
     known = len(interview.asked) == interview.current_question
     prompt_id = interview.asked[-1] if known else None
-    return Question(
+    return AskedQuestion(
         interview.current_question,
         text,
         said if text in said else text,

@@ -12,7 +12,13 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from pipeline.frames import Word
-from stages.interview import Answer, InterviewSession, Recognition, Speech, answers_of
+from stages.interview import (
+    AnswerSpeech,
+    InterviewAnswer,
+    InterviewSession,
+    RecognitionSource,
+    answers_of,
+)
 
 Via = Literal["typed", "voice", "upload"]
 
@@ -21,16 +27,16 @@ Via = Literal["typed", "voice", "upload"]
 class Known:
     """What the transcript knows of an interview's messages, by their index."""
 
-    speech: dict[int, Speech]
+    speech: dict[int, AnswerSpeech]
     latencies_ms: dict[int, float]
     via: dict[int, Via]
 
-    def answers(self, session: InterviewSession) -> tuple[Answer, ...]:
+    def answers(self, session: InterviewSession) -> tuple[InterviewAnswer, ...]:
         """The interview's answers with all that is known of them."""
         return answers_of(session, self.speech, self.latencies_ms)
 
 
-def candidate_line(turn: int, text: str, at: float, via: Via, speech: Speech | None) -> bytes:
+def candidate_line(turn: int, text: str, at: float, via: Via, speech: AnswerSpeech | None) -> bytes:
     """A line of the candidate's."""
     line: dict[str, Any] = {"turn": turn, "role": "user", "text": text, "at": at, "via": via}
     if speech is not None:
@@ -79,7 +85,7 @@ def _encoded(line: dict[str, Any]) -> bytes:
     return json.dumps({**line, "at": round(line["at"], 3)}).encode()
 
 
-def _written(speech: Speech) -> dict[str, Any]:
+def _written(speech: AnswerSpeech) -> dict[str, Any]:
     recognition = speech.recognition
     return {
         "provider": recognition.provider,
@@ -92,9 +98,9 @@ def _written(speech: Speech) -> dict[str, Any]:
     }
 
 
-def _read(written: dict[str, Any]) -> Speech:
-    recognition = Recognition(
+def _read(written: dict[str, Any]) -> AnswerSpeech:
+    recognition = RecognitionSource(
         written["provider"], written["quality"], written["confidence"], written["language"]
     )
     words = tuple(Word(text, start_ms, end_ms) for text, start_ms, end_ms in written["words"])
-    return Speech(recognition, words, written["duration_ms"], written["wait_ms"])
+    return AnswerSpeech(recognition, words, written["duration_ms"], written["wait_ms"])

@@ -14,12 +14,12 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from gateway.interviews.sessions import SessionRecord, SessionTaken, Worker, alive, load
+from gateway.interviews.sessions import SessionOwner, SessionRecord, SessionTaken, alive, load
 from gateway.interviews.state import (
     MOST_MESSAGES,
     Completed,
     Given,
-    State,
+    InterviewState,
     Submitted,
     TooManyTurns,
 )
@@ -43,18 +43,18 @@ def no_writes(submitted: Submitted) -> Sequence[Write]:
     return ()
 
 
-class Interviews:
+class WrittenInterviews:
     """The interviews in a store, for one process, which is `worker`."""
 
-    def __init__(self, store: Store, worker: Worker) -> None:
+    def __init__(self, store: Store, worker: SessionOwner) -> None:
         self._store = store
         self._worker = worker
 
-    async def state(self, session_id: str) -> State:
+    async def state(self, session_id: str) -> InterviewState:
         """The session as it is now. Raises `NoSuchSession`."""
         return _state(*await load(self._store, session_id))
 
-    async def start(self, session_id: str) -> State:
+    async def start(self, session_id: str) -> InterviewState:
         """Put the first question; harmless where that was done.
 
         Raises `NoSuchSession`, `SessionTaken`, `Completed`.
@@ -71,15 +71,15 @@ class Interviews:
             except Conflict:
                 continue  # somebody else did it, or something else: look again
 
-    async def _begin(self, state: State) -> State:
+    async def _begin(self, state: InterviewState) -> InterviewState:
         record, now = state.record, time.time()
         config = InterviewConfig(record.role, record.model, record.total_questions)
         interview = start(config).session
         line = interviewer_line(0, interview.messages[-1].content, now)
-        begun = State(_with(record, interview, now), state.version, interview)
+        begun = InterviewState(_with(record, interview, now), state.version, interview)
         return await self._commit(begun, (line,))
 
-    def answered(self, state: State, given: Given) -> Step:
+    def answered(self, state: InterviewState, given: Given) -> Step:
         """What the interviewer makes of an answer. Nothing is stored.
 
         Raises `NotStarted`, `Completed`, `TooManyTurns`.
@@ -98,7 +98,7 @@ class Interviews:
 
     async def submit(
         self,
-        state: State,
+        state: InterviewState,
         given: Given,
         *,
         held: bool = False,
@@ -123,12 +123,12 @@ class Interviews:
             lines.insert(0, interviewer_line(turn, question, now))
         reply = step.session.messages[-1].content
         lines.append(interviewer_line(turn, reply, now, given.latency_ms))
-        after = State(_with(state.record, step.session, now), state.version, step.session)
+        after = InterviewState(_with(state.record, step.session, now), state.version, step.session)
         submitted = Submitted(after, given, before.current_question, step.intent, reply)
         stored = await self._commit(after, lines, writes(submitted))
         return replace(submitted, state=stored)
 
-    async def end(self, state: State) -> State:
+    async def end(self, state: InterviewState) -> InterviewState:
         """Complete the interview, with fewer answers where it must be. Harmless if it is over.
 
         Raises `NotStarted`, `SessionTaken` and `Conflict`.
@@ -139,9 +139,11 @@ class Interviews:
         self.check_free(state)
         ended = replace(interview, is_complete=True)
         record = _with(state.record, ended, time.time())
-        return await self._commit(State(record, state.version, ended), ())
+        return await self._commit(InterviewState(record, state.version, ended), ())
 
-    async def hold(self, state: State, worker: Worker | None, *extra: Write) -> State:
+    async def hold(
+        self, state: InterviewState, worker: SessionOwner | None, *extra: Write
+    ) -> InterviewState:
         """Take hold of a session, as a connection would, or let it go where `worker` is None.
 
         Raises `SessionTaken` where another has it, and `Conflict`.
@@ -158,14 +160,14 @@ class Interviews:
         """Whether somebody is in the session who still runs, as far as this process can tell."""
         return record.worker is not None and alive(record.worker, self._worker)
 
-    def check_free(self, state: State) -> None:
+    def check_free(self, state: InterviewState) -> None:
         """Raise `SessionTaken` where somebody is in the session who still runs."""
         if self.is_live(state.record):
             raise SessionTaken(state.record.id)
 
     async def _commit(
-        self, state: State, lines: Sequence[bytes], extra: Sequence[Write] = ()
-    ) -> State:
+        self, state: InterviewState, lines: Sequence[bytes], extra: Sequence[Write] = ()
+    ) -> InterviewState:
         """Store a state over its version, with new lines of the transcript."""
         record = state.record
         writes: list[Write] = [record.transcript(line) for line in lines]
@@ -188,7 +190,7 @@ def _with(record: SessionRecord, interview: InterviewSession, now: float) -> Ses
     return record.with_interview(interview.to_record(), began=now).with_worker(None)
 
 
-def _state(record: SessionRecord, version: int) -> State:
+def _state(record: SessionRecord, version: int) -> InterviewState:
     stored = record.interview
     interview = None if stored is None else InterviewSession.from_record(stored)
-    return State(record, version, interview)
+    return InterviewState(record, version, interview)

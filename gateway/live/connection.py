@@ -1,6 +1,6 @@
 """`/ws/<session_id>`: one spoken interview over one WebSocket, in the native dialect.
 
-`Connection` holds it over any `Carrier`, such as a WebRTC peer.
+`Connection` holds it over any `Transport`, such as a WebRTC peer.
 """
 
 import asyncio
@@ -16,16 +16,16 @@ from starlette.types import Receive
 from starlette.websockets import WebSocket
 
 from gateway.faces.service import NOT_DRAWN
-from gateway.faces.stream import Portrait
+from gateway.faces.stream import FaceStream
 from gateway.interviews.sessions import SESSION_ID, SessionTaken
-from gateway.live.ingress import Flooded, Inlet
+from gateway.live.ingress import Flooded, IngressPacer
 from gateway.media import opus_packets as opus
-from gateway.media.codecs import AudioFormat, Packer, Unpacker
+from gateway.media.codecs import AudioFormat, AudioPacker, AudioUnpacker
 from gateway.protocols.native import messages as native
 from gateway.protocols.native.messages import ProtocolError
-from gateway.runtime import Engine
+from gateway.runtime import Runtime
 from gateway.security import may_connect
-from gateway.transports.websocket.protocol import EXTENSION, Receiver, Wire
+from gateway.transports.websocket.protocol import EXTENSION, Receiver, WebSocketProtocol
 from pipeline.frames import (
     AvatarState,
     Clear,
@@ -41,7 +41,7 @@ from stages.interview import InterviewError
 
 logger = logging.getLogger("parley.websocket")
 
-Overhear = Callable[[Spoken], None]
+SpeechTap = Callable[[Spoken], None]
 """Hears the reply's speech before it is played."""
 
 READY_AFTER_S = 1.0
@@ -61,8 +61,8 @@ LONGEST_REASON_BYTES = 123
 
 
 async def websocket_endpoint(websocket: WebSocket) -> None:
-    """The endpoint of the route. Needs uvicorn with the `Wire` protocol class."""
-    engine: Engine = websocket.app.state.engine
+    """The endpoint of the route. Needs uvicorn with the `WebSocketProtocol` protocol class."""
+    engine: Runtime = websocket.app.state.engine
     refusal = engine.refusal()
     if refusal is not None:
         headers = {"retry-after": str(RETRY_AFTER_S)}
@@ -73,7 +73,7 @@ async def websocket_endpoint(websocket: WebSocket) -> None:
         text = "this page may not connect; PARLEY_CORS_ORIGINS names the pages that may"
         await websocket.send_denial_response(PlainTextResponse(text, 403))
         return
-    wire: Wire | None = websocket.scope["extensions"].get(EXTENSION)
+    wire: WebSocketProtocol | None = websocket.scope["extensions"].get(EXTENSION)
     if wire is None:
         raise RuntimeError("serve this application with `parley serve`: it needs its own protocol")
     await websocket.accept()
@@ -87,7 +87,7 @@ async def websocket_endpoint(websocket: WebSocket) -> None:
         await websocket.close(code, reason)
 
 
-class Carrier(Protocol):
+class Transport(Protocol):
     """What carries messages to the client and, from `attach` on, the client's. Plain calls."""
 
     @property
@@ -127,7 +127,7 @@ class Media:
     watch: Callable[[Output], None]
     flush: Callable[[], None]
     greet: Callable[[native.Hello], None]
-    animate: Callable[[native.Hello], AbstractAsyncContextManager[Overhear | None]]
+    animate: Callable[[native.Hello], AbstractAsyncContextManager[SpeechTap | None]]
     face: str | None = None
 
 
@@ -135,17 +135,17 @@ class Connection:
     """One client: translates between the wire and a session."""
 
     def __init__(
-        self, wire: Carrier, session_id: str, engine: Engine, media: Media | None = None
+        self, wire: Transport, session_id: str, engine: Runtime, media: Media | None = None
     ) -> None:
         self._wire = wire
         self._media = media
         self._session_id = session_id
         self._engine = engine
         self._loop = asyncio.get_running_loop()
-        self._encoder = native.Encoder()
+        self._encoder = native.NativeEncoder()
         self._hello = self._agreed(native.Hello())
         self._session: Session | None = None
-        self._portrait: Portrait | None = None
+        self._portrait: FaceStream | None = None
         self._early: deque[bytes | native.Input] = deque()  # bounded by the inlet's counting
         self._spoke = asyncio.Event()  # the client's first message is here, or waited for no more
         self._leaving = asyncio.Event()
@@ -161,9 +161,9 @@ class Connection:
 
     def _talk_in(self, hello: native.Hello) -> None:
         self._hello = hello
-        self._unpacker = Unpacker(hello.audio_in)
-        self._packer = Packer(hello.audio_out)
-        self._inlet = Inlet(self._feed, self._obey)
+        self._unpacker = AudioUnpacker(hello.audio_in)
+        self._packer = AudioPacker(hello.audio_out)
+        self._inlet = IngressPacer(self._feed, self._obey)
 
     async def run(self, receive: Receive) -> tuple[int, str]:
         """Hold the conversation; returns the close code and reason.
@@ -223,7 +223,7 @@ class Connection:
                 )
                 journal = stack.enter_context(self._engine.journal(self._session_id))
                 self._portrait = await stack.enter_async_context(self._portrayed(hello))
-                overheard: Overhear | None = None
+                overheard: SpeechTap | None = None
                 if self._portrait is not None:
                     overheard = self._portrait.hear
                 if self._media is not None:
@@ -277,7 +277,7 @@ class Connection:
             self._complain(ProtocolError("unknown_face", text))
 
     @asynccontextmanager
-    async def _portrayed(self, hello: native.Hello) -> AsyncIterator[Portrait | None]:
+    async def _portrayed(self, hello: native.Hello) -> AsyncIterator[FaceStream | None]:
         """The pictures for a client that wants them; over WebRTC the face travels as video."""
         if hello.avatar != "frames" or self._media is not None:
             yield None
@@ -307,7 +307,7 @@ class Connection:
                 if not first:
                     raise ProtocolError("unexpected_hello", "hello is the first message or none")
                 self._talk_in(self._agreed(message))
-            elif isinstance(message, native.Text | native.Commit | native.Bye):
+            elif isinstance(message, native.TypedText | native.CommitTurn | native.Bye):
                 self._inlet.follow(message)
             else:
                 self._obey(message)
@@ -382,11 +382,11 @@ class Connection:
             self._early.append(message)
             return
         match message:
-            case native.Text(text):
+            case native.TypedText(text):
                 session.typed(text)
-            case native.Interrupt():
+            case native.InterruptReply():
                 session.interrupt()
-            case native.Commit():
+            case native.CommitTurn():
                 session.commit()
             case native.Played(turn, ms):
                 session.played(turn, ms)

@@ -12,8 +12,8 @@ from gateway.interviews.recordings import number_of
 from gateway.interviews.sessions import (
     DEFAULT_MODEL,
     NoSuchSession,
+    SessionOwner,
     SessionRecord,
-    Worker,
     claim,
     create,
     load,
@@ -24,12 +24,12 @@ from gateway.interviews.transcripts import Via, candidate_line, interviewer_line
 from gateway.protocols.native.messages import InterviewRequest
 from gateway.store import Append, Conflict, Keep, Store, StoreError
 from pipeline.frames import Output, ReplyDone, SpeechStarted, TurnMetrics
-from pipeline.stage import Brief, Heard
+from pipeline.stage import Brief, RecognizedSpeech
 from stages.interview import (
+    AnswerSpeech,
     InterviewConfig,
     InterviewSession,
-    Recognition,
-    Speech,
+    RecognitionSource,
     Step,
     bank_for,
     expire,
@@ -53,7 +53,7 @@ Notify = Callable[[str, dict[str, Any]], None]
 """Sends a message of the given type to the client. Plain, must not raise."""
 
 
-class Interviewer:
+class InterviewHost:
     """One interview, as `pipeline.stage.Host`. Get one with `claim`, give it back with `release`.
 
     `accept` stores what the person said and where that takes the interview, in one transaction;
@@ -65,7 +65,7 @@ class Interviewer:
         store: Store,
         record: SessionRecord,
         version: int,
-        worker: Worker,
+        worker: SessionOwner,
         notify: Notify,
         recorder: Recorder | None = None,
     ) -> None:
@@ -93,11 +93,11 @@ class Interviewer:
         session_id: str,
         wanted: InterviewRequest | None,
         *,
-        worker: Worker,
+        worker: SessionOwner,
         ttl_s: int,
         notify: Notify,
         recorder: Recorder | None = None,
-    ) -> "Interviewer":
+    ) -> "InterviewHost":
         """Take over a session; an unknown id makes one, about what `wanted` asks for.
 
         Spoken answers go to `recorder`, which keeps them where there is consent.
@@ -200,7 +200,7 @@ class Interviewer:
             closes=step.intent in ("close", "closed"),
         )
 
-    async def accept(self, turn: int, text: str, heard: Heard | None = None) -> None:
+    async def accept(self, turn: int, text: str, heard: RecognizedSpeech | None = None) -> None:
         self._timed.answered()
         speech = None if heard is None else self._timed.speech(turn, heard)
         via: Via = "typed" if heard is None else "voice"
@@ -313,17 +313,17 @@ class _Timed:
         """How long the candidate waited for the reply, where it is known."""
         return self._latency[1] if self._latency[0] == turn else None
 
-    def speech(self, turn: int, heard: Heard) -> Speech:
+    def speech(self, turn: int, heard: RecognizedSpeech) -> AnswerSpeech:
         """What was heard, for the report. That speech was detected a little late is not known."""
         transcript = heard.transcript
-        recognition = Recognition(
+        recognition = RecognitionSource(
             heard.provider, confidence=transcript.confidence, language=transcript.language
         )
         wait_ms = None
         if self._began is not None and self._began[0] == turn:
             _, after_s, at_ms = self._began
             wait_ms = max(0.0, after_s * 1000 - (at_ms - heard.start_ms))
-        return Speech(recognition, transcript.words, heard.duration_ms, wait_ms)
+        return AnswerSpeech(recognition, transcript.words, heard.duration_ms, wait_ms)
 
 
 def _config(wanted: InterviewRequest | None) -> InterviewConfig:

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from math import inf
 
-from gateway.protocols.native.messages import Input, Text
+from gateway.protocols.native.messages import Input, TypedText
 
 AHEAD_MS = 500.0
 """How far the fed audio may run ahead of real time; a detector's ring holds more than that."""
@@ -45,7 +45,7 @@ class Flooded(Exception):
     """The client sends more messages or more audio than any conversation needs."""
 
 
-class Inlet:
+class IngressPacer:
     """One session's. `take` what came, `drain` at `due`; reading is to stop while `waiting`."""
 
     def __init__(self, feed: Callable[[bytes], None], obey: Callable[[Input], None]) -> None:
@@ -143,4 +143,4 @@ class Inlet:
 
 def _length(message: Input) -> int:
     """What it takes up of `WAITING_BYTES`; only a text is of any length."""
-    return len(message.text) if isinstance(message, Text) else 0
+    return len(message.text) if isinstance(message, TypedText) else 0

@@ -145,12 +145,12 @@ def converter(source_hz: int, target_hz: int) -> Unchanged | Resampler:
 # --- messages --------------------------------------------------------------------------------
 
 
-class Unpacker:
+class AudioUnpacker:
     """One client's audio messages to samples at 16 kHz. Keeps state: they come in order."""
 
     def __init__(self, audio: AudioFormat) -> None:
         self._audio = audio
-        self._opus = opus.Decoder() if audio.encoding == "opus" else None
+        self._opus = opus.OpusDecoder() if audio.encoding == "opus" else None
         self._rate = converter(audio.rate_hz, INPUT_RATE_HZ)  # of samples; packets need none
 
     def unpack(self, data: bytes) -> Samples:
@@ -163,19 +163,19 @@ class Unpacker:
             return self._opus.decode(opus.LOST)
 
 
-class Packer:
+class AudioPacker:
     """One client's reply audio to messages, one a frame."""
 
     def __init__(self, audio: AudioFormat) -> None:
         self._audio = audio
-        self._opus: opus.Encoder | None = None
+        self._opus: opus.OpusEncoder | None = None
 
     def pack(self, frame: ReplyAudio) -> bytes:
         """The message for a frame, which has the wire's rate and 20 ms at most."""
         if self._audio.encoding != "opus":
             return encode(frame.pcm, self._audio)
         if self._opus is None or frame.at_ms == 0:
-            self._opus = opus.Encoder(self._audio.rate_hz)
+            self._opus = opus.OpusEncoder(self._audio.rate_hz)
         return self._opus.encode(frame.pcm)
 
     def clear(self) -> None:

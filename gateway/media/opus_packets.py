@@ -118,7 +118,7 @@ def _last(size: int) -> None:
         raise NotOpus(f"a frame has no less than 0 and no more than {LONGEST_FRAME_BYTES} bytes")
 
 
-class Decoder:
+class OpusDecoder:
     """One stream of packets to mono samples at 16 kHz. Keeps state: packets come in order."""
 
     def __init__(self) -> None:
@@ -145,7 +145,7 @@ class Decoder:
         return parts[0] if len(parts) == 1 else np.concatenate([np.zeros(0, np.int16), *parts])
 
 
-class Encoder:
+class OpusEncoder:
     """Mono samples to Opus packets of 20 ms, one call a packet. `rate_hz` is one of `RATES_HZ`.
 
     With `fec` each packet of speech also carries a coarse copy of the one before it, so that the

@@ -18,7 +18,7 @@ from pipeline.session import Stages
 from pipeline.stage import Animator, Detector, Responder, Synthesizer, Transcriber
 from stages.avatar.local import Local
 from stages.registry import Choice
-from stages.tts.viseme_fallback import Mouthed
+from stages.tts.viseme_fallback import VisemeFallback
 
 logger = logging.getLogger("parley.engine")
 
@@ -171,7 +171,7 @@ def _guarded(choices: Mapping[Slot, Choice], built: Mapping[Slot, list[Any]]) ->
     detector: Detector = built["vad"][0]
     transcribers: Guard[Transcriber] = _guard(choices["stt"], built["stt"])
     responders: Guard[Responder] = _guard(choices["llm"], built["llm"])
-    voices = [Mouthed(stage) for stage in built["tts"]]
+    voices = [VisemeFallback(stage) for stage in built["tts"]]
     synthesizers: Guard[Synthesizer] = _guard(choices["tts"], voices)
     animators = _animators(choices["avatar"], built["avatar"])
     return Stages(detector, transcribers, responders, synthesizers, animators)

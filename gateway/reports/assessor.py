@@ -29,15 +29,15 @@ from pipeline.errors import (
 from pipeline.guard import Candidate, Guard, Limits
 from pipeline.stage import Message
 from stages.interview import (
-    Answer,
     AnswerEvaluation,
+    AnswerSpeech,
     Evaluation,
+    InterviewAnswer,
     InterviewFeedback,
     InterviewSession,
     Judge,
-    Line,
     Report,
-    Speech,
+    ReportLine,
     answers_of,
     bank_for,
     evaluate,
@@ -145,7 +145,7 @@ class Assessor:
     async def evaluate(
         self,
         role: str,
-        answers: Sequence[Answer],
+        answers: Sequence[InterviewAnswer],
         *,
         known: Mapping[int, AnswerEvaluation] | None = None,
     ) -> Evaluation:
@@ -158,7 +158,7 @@ class Assessor:
     async def assess(
         self,
         role: str,
-        answers: Sequence[Answer],
+        answers: Sequence[InterviewAnswer],
         *,
         known: Mapping[int, AnswerEvaluation] | None = None,
     ) -> tuple[Evaluation, InterviewFeedback]:
@@ -173,10 +173,10 @@ class Assessor:
         self,
         session: InterviewSession,
         *,
-        speech: Mapping[int, Speech] | None = None,
+        speech: Mapping[int, AnswerSpeech] | None = None,
         latencies_ms: Mapping[int, float] | None = None,
         known: Mapping[int, AnswerEvaluation] | None = None,
-        transcript: Sequence[Line] | None = None,
+        transcript: Sequence[ReportLine] | None = None,
         notes: Sequence[str] = (),
         candidate: str | None = None,
         session_id: str | None = None,
@@ -204,7 +204,7 @@ class Assessor:
         )
 
     async def summary(
-        self, role: str, answers: Sequence[Answer], evaluation: Evaluation
+        self, role: str, answers: Sequence[InterviewAnswer], evaluation: Evaluation
     ) -> str | None:
         """A few sentences of the model's, for `summary_of`. None where it gives none."""
         judge = self._judge()
@@ -221,7 +221,7 @@ class Assessor:
         self,
         judge: Judge | None,
         role: str,
-        answers: Sequence[Answer],
+        answers: Sequence[InterviewAnswer],
         known: Mapping[int, AnswerEvaluation],
     ) -> Evaluation:
         if judge is None:
@@ -230,7 +230,7 @@ class Assessor:
         bank_for(role)
         places = asyncio.Semaphore(PER_REPORT)
 
-        async def judged(number: int, answer: Answer) -> AnswerEvaluation:
+        async def judged(number: int, answer: InterviewAnswer) -> AnswerEvaluation:
             if number in known:
                 return known[number]
             async with places:
@@ -246,10 +246,10 @@ class Assessor:
         if self._guard is None:
             return None
         until = asyncio.get_running_loop().time() + self._deadline_s
-        return Judge(_Sitting(self._guard, self._places, self._alone, until).complete, self._name)
+        return Judge(_JudgeCall(self._guard, self._places, self._alone, until).complete, self._name)
 
 
-class _Sitting:
+class _JudgeCall:
     """What is asked of the model for one call of the assessor, until a deadline.
 
     Once the model cannot be reached it is not asked again: what it would cost is the wait.

@@ -15,10 +15,10 @@ from statistics import median
 
 from gateway.commands.terminal import printable
 from gateway.reports.charts import bars, latency, ring, speaking, tone
-from stages.interview.answers import Recognition
+from stages.interview.answers import RecognitionSource
 from stages.interview.feedback import LABELS, Feedback
 from stages.interview.markdown import delivery_facts, summary_line
-from stages.interview.report import Item, Line, Report
+from stages.interview.report import Item, Report, ReportLine
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,7 +223,7 @@ def _lists(told: Feedback) -> Iterable[str]:
         yield f'<p class="next" dir="auto"><b>Next step</b> {_text(told.next_step)}</p>'
 
 
-def _transcript(lines: Sequence[Line]) -> Iterable[str]:
+def _transcript(lines: Sequence[ReportLine]) -> Iterable[str]:
     if not lines:
         return
     yield '<section class="card transcript"><h2>Transcript</h2>'
@@ -259,7 +259,7 @@ def recording_note(sound: ReportSound) -> str:
     )
 
 
-def _how(recognition: Recognition | None) -> str:
+def _how(recognition: RecognitionSource | None) -> str:
     """How an answer reached us, as a chip."""
     if recognition is None:
         return '<span class="chip">typed</span>'

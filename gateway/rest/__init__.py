@@ -5,10 +5,10 @@ from collections.abc import Awaitable, Callable
 from starlette.middleware import Middleware
 from starlette.routing import Route
 
-from gateway.interviews.service import Desk
+from gateway.interviews.service import InterviewService
 from gateway.rest.correlation import CorrelationMiddleware
 from gateway.rest.cors import Cors
-from gateway.rest.health import Inside, ServiceProbe, health_operations
+from gateway.rest.health import ServiceProbe, StatusSources, health_operations
 from gateway.rest.interviews import interview_operations
 from gateway.rest.operation import Operation, routes
 from gateway.rest.pages import page_operations
@@ -27,10 +27,10 @@ def operations(
     store: Store,
     probe: ServiceProbe,
     settings: Settings,
-    inside: Inside,
+    inside: StatusSources,
     end: Callable[[str], Awaitable[None]],
     services: Services,
-    desk: Callable[[], Desk],
+    desk: Callable[[], InterviewService],
 ) -> list[Operation]:
     """Every endpoint that is described; `end` ends a session that is live in this process."""
     return [

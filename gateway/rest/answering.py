@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator, Callable, Sequence
 
 from starlette.requests import Request
 
-from gateway.interviews.service import Desk
-from gateway.interviews.state import Given, Outcome, Submitted
+from gateway.interviews.service import InterviewService
+from gateway.interviews.state import Given, SubmitOutcome, Submitted
 from gateway.interviews.written import no_writes
 from gateway.rest.interview_kinds import (
     ANSWERING,
@@ -24,7 +24,7 @@ from gateway.rest.interview_models import (
     with_audio,
 )
 from gateway.rest.once import Once
-from gateway.rest.operation import Answer, Operation, Reply, claim_of
+from gateway.rest.operation import HttpReply, Operation, ResponseSpec, claim_of
 from gateway.rest.problems import CONFLICT, NO_SUCH_SESSION, STORE_UNAVAILABLE
 from gateway.rest.sessions import TAGS, session_id_of
 from gateway.rest.upload import Accepts, Upload
@@ -67,10 +67,12 @@ one."""
 READ_BYTES = 256 * 1024
 
 
-def answer_operations(desk: Callable[[], Desk], once: Once, *, max_mb: int) -> list[Operation]:
+def answer_operations(
+    desk: Callable[[], InterviewService], once: Once, *, max_mb: int
+) -> list[Operation]:
     """Both endpoints, at the desk of the process once that has started."""
 
-    async def submit(request: Request, query: WithAudio, answer: TypedAnswer | Upload) -> Reply:
+    async def submit(request: Request, query: WithAudio, answer: TypedAnswer | Upload) -> HttpReply:
         session_id = session_id_of(request)
         with refusing():
             if isinstance(answer, Upload):
@@ -104,8 +106,10 @@ def answer_operations(desk: Callable[[], Desk], once: Once, *, max_mb: int) -> l
             body_example={"text": "I profiled it first, and found one query that ran 400 times."},
             upload=Accepts((*AUDIO, FORM), max_bytes=(max_mb << 20) + FORM_BYTES),
             answers={
-                200: Answer("The answer was taken", TakenTurn, headers={"ETag": "the version"}),
-                202: Answer(
+                200: ResponseSpec(
+                    "The answer was taken", TakenTurn, headers={"ETag": "the version"}
+                ),
+                202: ResponseSpec(
                     "The recording was taken and is being recognised",
                     UploadedAnswer,
                     headers={"Location": "how it is getting on", "Retry-After": "seconds"},
@@ -121,15 +125,15 @@ def answer_operations(desk: Callable[[], Desk], once: Once, *, max_mb: int) -> l
             handler=look,
             summary="Ask how an uploaded answer is getting on",
             tags=TAGS,
-            answers={200: Answer("The upload", UploadedAnswer)},
+            answers={200: ResponseSpec("The upload", UploadedAnswer)},
             errors=(NO_SUCH_SESSION, NO_SUCH_ANSWER, STORE_UNAVAILABLE),
         ),
     ]
 
 
 async def _typed(
-    desk: Desk, request: Request, session_id: str, answer: TypedAnswer, audio: bool
-) -> Reply:
+    desk: InterviewService, request: Request, session_id: str, answer: TypedAnswer, audio: bool
+) -> HttpReply:
     state = await desk.interviews.state(session_id)
     check_version(state, answer.version)
     check_version(state, wanted_version(request))
@@ -139,8 +143,8 @@ async def _typed(
 
 
 async def _uploaded(
-    desk: Desk, request: Request, session_id: str, upload: Upload, audio: bool
-) -> Reply:
+    desk: InterviewService, request: Request, session_id: str, upload: Upload, audio: bool
+) -> HttpReply:
     state = await desk.interviews.state(session_id)
     check_version(state, wanted_version(request))
     desk.interviews.check_free(state)
@@ -159,7 +163,7 @@ async def _uploaded(
         truncated=recording.truncated,
     )
     location = f"/api/sessions/{session_id}/answers/{accepted.number}"
-    reply = Reply(accepted, 202, {"location": location, "retry-after": "1"})
+    reply = HttpReply(accepted, 202, {"location": location, "retry-after": "1"})
     job = await desk.upload(
         state,
         recording,
@@ -189,19 +193,19 @@ class _Kept:
         """With the answer that was taken. Which version it makes is not known before."""
         if self._claim is None or self.given:
             return ()
-        return self.now(Reply(TakenTurn.after(Outcome(submitted), None)))
+        return self.now(HttpReply(TakenTurn.after(SubmitOutcome(submitted), None)))
 
-    def now(self, reply: Reply) -> Sequence[Write]:
+    def now(self, reply: HttpReply) -> Sequence[Write]:
         """With this reply."""
         return () if self._claim is None else (self._claim.write(reply),)
 
 
-async def _taken(desk: Desk, outcome: Outcome, audio: bool) -> Reply:
+async def _taken(desk: InterviewService, outcome: SubmitOutcome, audio: bool) -> HttpReply:
     version = outcome.submitted.state.version
     turn = TakenTurn.after(outcome, version)
     if audio:
         await with_audio(desk, turn, outcome.submitted.reply)
-    return Reply(turn, 200, etag(version))
+    return HttpReply(turn, 200, etag(version))
 
 
 async def _chunks(upload: Upload) -> AsyncIterator[bytes]:

@@ -18,7 +18,7 @@ from pydantic import BaseModel, Field
 from starlette.requests import Request
 
 from gateway import __version__
-from gateway.rest.operation import Answer, Handler, Operation, Reply
+from gateway.rest.operation import Handler, HttpReply, Operation, ResponseSpec
 from gateway.settings import Settings
 from gateway.store.probe import StoreReport
 
@@ -261,7 +261,7 @@ def own_status(readiness: Readiness, store: StoreReport, stages: Sequence[StageR
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Inside:
+class StatusSources:
     """What the gateway knows of itself, each a plain call."""
 
     stages: Callable[[], Sequence[StageReport]]
@@ -273,7 +273,7 @@ class Inside:
     places: int
 
 
-def health_operations(probe: ServiceProbe, inside: Inside) -> list[Operation]:
+def health_operations(probe: ServiceProbe, inside: StatusSources) -> list[Operation]:
     """`/health` for people and clients, `/health/live` and `/health/ready` for supervisors."""
     started_at = time.monotonic()
 
@@ -300,13 +300,13 @@ def health_operations(probe: ServiceProbe, inside: Inside) -> list[Operation]:
     async def live(request: Request) -> Alive:
         return Alive()
 
-    async def ready(request: Request) -> Reply:
+    async def ready(request: Request) -> HttpReply:
         state = inside.readiness()
-        return Reply(Ready(status=state), 200 if state == "ready" else 503)
+        return HttpReply(Ready(status=state), 200 if state == "ready" else 503)
 
     readiness_answers = {
-        200: Answer("Send sessions here", Ready, {"status": "ready"}),
-        503: Answer("Not now", Ready, {"status": "draining"}),
+        200: ResponseSpec("Send sessions here", Ready, {"status": "ready"}),
+        503: ResponseSpec("Not now", Ready, {"status": "draining"}),
     }
 
     def described(path: str, name: str, handler: Handler, summary: str, **rest: Any) -> Operation:
@@ -328,14 +328,14 @@ def health_operations(probe: ServiceProbe, inside: Inside) -> list[Operation]:
             "How the gateway and the services around it are",
             description="Always 200. Services are asked in the background, every"
             f" {CACHE_S:g} s while somebody wants to know.",
-            answers={200: Answer("How they are", Health, EXAMPLE)},
+            answers={200: ResponseSpec("How they are", Health, EXAMPLE)},
         ),
         described(
             "/health/live",
             "getLiveness",
             live,
             "Whether the process answers",
-            answers={200: Answer("It does", Alive, {"status": "alive"})},
+            answers={200: ResponseSpec("It does", Alive, {"status": "alive"})},
         ),
         described(
             "/health/ready",

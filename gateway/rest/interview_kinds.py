@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 from starlette.requests import Request
 
-from gateway.interviews.state import OutOfOrder, State
+from gateway.interviews.state import InterviewState, OutOfOrder
 from gateway.interviews.uploads import UploadError
 from gateway.rest.problems import INVALID_PARAMETER, SESSION_LIVE, UPLOADS_FULL, Kind, Problem
 from gateway.store import Conflict
@@ -78,7 +78,7 @@ def wanted_version(request: Request) -> int | None:
     return int(found[1])
 
 
-def check_version(state: State, wanted: int | None) -> None:
+def check_version(state: InterviewState, wanted: int | None) -> None:
     """Raise the store's `Conflict` where the session is at another version than the client wants.
 
     With None any will do.

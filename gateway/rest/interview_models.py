@@ -8,9 +8,9 @@ from pydantic import BaseModel, Field, RootModel
 
 from gateway.interviews.answer_jobs import AnswerRecord, Status
 from gateway.interviews.kept_reports import evaluation_json
-from gateway.interviews.service import Desk
+from gateway.interviews.service import InterviewService
 from gateway.interviews.speech_files import SoundFile
-from gateway.interviews.state import Outcome, Question, State, question_of
+from gateway.interviews.state import AskedQuestion, InterviewState, SubmitOutcome, question_of
 from gateway.interviews.transcripts import Via
 from gateway.rest.reading import Body, Query
 from gateway.rest.sessions import Progress
@@ -39,7 +39,7 @@ class ReportQuery(WithAudio):
     ] = None
 
 
-async def with_audio(desk: Desk, spoken: "Turn | Summary", text: str) -> None:
+async def with_audio(desk: InterviewService, spoken: "TurnBody | Summary", text: str) -> None:
     """Add the text as sound. That it cannot be spoken is no failure of the request."""
     try:
         spoken.audio = Audio.of(await desk.speaker.speak(text))
@@ -66,7 +66,7 @@ class ShownQuestion(BaseModel):
     follow_up: bool
 
     @classmethod
-    def of(cls, question: Question | None) -> "ShownQuestion | None":
+    def of(cls, question: AskedQuestion | None) -> "ShownQuestion | None":
         """The question as it is shown."""
         if question is None:
             return None
@@ -102,7 +102,7 @@ Sound = Annotated[Audio | None, Field(description="what is said, where that was 
 SoundProblem = Annotated[str | None, Field(description="why it is not there")]
 
 
-class Turn(BaseModel):
+class TurnBody(BaseModel):
     """Where an interview stands. `question` is null where it is over."""
 
     session_id: str
@@ -113,7 +113,7 @@ class Turn(BaseModel):
     audio_problem: SoundProblem = None
 
     @classmethod
-    def of(cls, state: State, version: int | None = None) -> "Turn":
+    def of(cls, state: InterviewState, version: int | None = None) -> "TurnBody":
         """The turn of a session."""
         return cls(
             session_id=state.record.id,
@@ -143,7 +143,7 @@ class TakenAnswer(BaseModel):
     ]
 
 
-class TakenTurn(Turn):
+class TakenTurn(TurnBody):
     """What became of an answer: what the interviewer replied, and the question that waits now.
 
     `evaluation` is there in sessions that evaluate each answer, and looks as it does in a report.
@@ -155,7 +155,7 @@ class TakenTurn(Turn):
     evaluation: dict[str, Any] | None = None
 
     @classmethod
-    def after(cls, outcome: Outcome, version: int | None) -> "TakenTurn":
+    def after(cls, outcome: SubmitOutcome, version: int | None) -> "TakenTurn":
         """The turn after an answer was taken."""
         submitted = outcome.submitted
         given = submitted.given

@@ -10,9 +10,9 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway.interviews.recordings import shelf_of
-from gateway.interviews.service import Desk
-from gateway.interviews.state import NothingAnswered, State, answered, question_of
+from gateway.interviews.recordings import recordings_of
+from gateway.interviews.service import InterviewService
+from gateway.interviews.state import InterviewState, NothingAnswered, answered, question_of
 from gateway.reports.page import page
 from gateway.rest.answering import answer_operations
 from gateway.rest.interview_kinds import (
@@ -30,12 +30,12 @@ from gateway.rest.interview_models import (
     ReportBody,
     ReportQuery,
     Summary,
-    Turn,
+    TurnBody,
     WithAudio,
     with_audio,
 )
 from gateway.rest.once import Once
-from gateway.rest.operation import JSON, Answer, Operation, Reply, negotiate
+from gateway.rest.operation import JSON, HttpReply, Operation, ResponseSpec, negotiate
 from gateway.rest.problems import CONFLICT, NO_SUCH_SESSION, SESSION_LIVE, STORE_UNAVAILABLE
 from gateway.rest.recordings import Recordings, sound_for_page
 from gateway.rest.sending import DOWNLOADS_FULL, Outgoing, Sent
@@ -52,33 +52,33 @@ CHANGING = (*STORED, SESSION_LIVE, CONFLICT)
 
 
 def interview_operations(
-    desk: Callable[[], Desk], store: Store, ttl_s: int, max_mb: int
+    desk: Callable[[], InterviewService], store: Store, ttl_s: int, max_mb: int
 ) -> list[Operation]:
     """All endpoints of written interviews, at the desk of the process once that has started."""
     once = Once(store, ttl_s)
     outgoing = Outgoing()
 
-    async def start(request: Request, query: WithAudio) -> Reply:
+    async def start(request: Request, query: WithAudio) -> HttpReply:
         with refusing():
             wanted = wanted_version(request)
             if wanted is not None:
                 check_version(await desk().interviews.state(session_id_of(request)), wanted)
             return await _turn(desk(), await desk().interviews.start(session_id_of(request)), query)
 
-    async def following(request: Request, query: WithAudio) -> Reply:
+    async def following(request: Request, query: WithAudio) -> HttpReply:
         with refusing():
             return await _turn(desk(), await desk().interviews.state(session_id_of(request)), query)
 
-    async def evaluate(request: Request) -> Reply:
+    async def evaluate(request: Request) -> HttpReply:
         with refusing():
             state = await desk().interviews.state(session_id_of(request))
             if not answered(state):
                 raise NothingAnswered
             report = await desk().reports.report(state)
         found = {key: value for key, value in report.to_json().items() if key != "transcript"}
-        return Reply(EvaluationBody(found), 200, etag(state.version))
+        return HttpReply(EvaluationBody(found), 200, etag(state.version))
 
-    async def end(request: Request, query: WithAudio) -> Reply:
+    async def end(request: Request, query: WithAudio) -> HttpReply:
         with refusing():
             state = await desk().interviews.state(session_id_of(request))
             check_version(state, wanted_version(request))
@@ -92,9 +92,9 @@ def interview_operations(
             summary=await _summary(desk(), report, query.audio),
             report=ReportBody(told),
         )
-        return Reply(ended, 200, etag(state.version))
+        return HttpReply(ended, 200, etag(state.version))
 
-    async def report(request: Request, query: ReportQuery) -> Reply | Response:
+    async def report(request: Request, query: ReportQuery) -> HttpReply | Response:
         form = FORMS[query.format] if query.format else negotiate(request, tuple(FORMS.values()))
         with refusing():
             state = await desk().interviews.state(session_id_of(request))
@@ -110,7 +110,7 @@ def interview_operations(
             told = await _report_json(store, state, made)
         summary = await _summary(desk(), made, query.audio)
         body = ReportBody({**told, "summary": summary.model_dump()})
-        return Reply(body, 200, etag(state.version))
+        return HttpReply(body, 200, etag(state.version))
 
     return [
         Operation(
@@ -123,7 +123,7 @@ def interview_operations(
             " question that waits.",
             tags=TAGS,
             query=WithAudio,
-            answers={200: Answer("The question", Turn, headers={"ETag": "the version"})},
+            answers={200: ResponseSpec("The question", TurnBody, headers={"ETag": "the version"})},
             errors=(*CHANGING, COMPLETE),
             once=once,
         ),
@@ -137,7 +137,9 @@ def interview_operations(
                 description="Changes nothing: the next question follows from an answer.",
                 tags=TAGS,
                 query=WithAudio,
-                answers={200: Answer("The question", Turn, headers={"ETag": "the version"})},
+                answers={
+                    200: ResponseSpec("The question", TurnBody, headers={"ETag": "the version"})
+                },
                 errors=(*STORED, NOT_STARTED),
             )
             for method, name in (("GET", "getQuestion"), ("POST", "nextQuestion"))
@@ -150,7 +152,7 @@ def interview_operations(
             handler=evaluate,
             summary="Evaluate all answers given so far",
             tags=TAGS,
-            answers={200: Answer("What they were worth", EvaluationBody)},
+            answers={200: ResponseSpec("What they were worth", EvaluationBody)},
             errors=(*STORED, NOT_STARTED, NOTHING_ANSWERED),
             once=once,
         ),
@@ -164,7 +166,7 @@ def interview_operations(
             " until they are deleted.",
             tags=TAGS,
             query=WithAudio,
-            answers={200: Answer("The report", Ended, headers={"ETag": "the version"})},
+            answers={200: ResponseSpec("The report", Ended, headers={"ETag": "the version"})},
             errors=(*CHANGING, NOT_STARTED),
             once=once,
         ),
@@ -178,7 +180,7 @@ def interview_operations(
             tags=TAGS,
             query=ReportQuery,
             answers={
-                200: Answer(
+                200: ResponseSpec(
                     "The report",
                     ReportBody,
                     media=(MARKDOWN, HTML),
@@ -191,24 +193,24 @@ def interview_operations(
     ]
 
 
-async def _turn(desk: Desk, state: State, query: WithAudio) -> Reply:
-    turn = Turn.of(state, state.version)
+async def _turn(desk: InterviewService, state: InterviewState, query: WithAudio) -> HttpReply:
+    turn = TurnBody.of(state, state.version)
     question = question_of(state)
     if query.audio and question is not None:
         await with_audio(desk, turn, question.said)
-    return Reply(turn, 200, etag(state.version))
+    return HttpReply(turn, 200, etag(state.version))
 
 
-async def _summary(desk: Desk, report: Report, audio: bool) -> Summary:
+async def _summary(desk: InterviewService, report: Report, audio: bool) -> Summary:
     summary = Summary(text=spoken_summary(report))
     if audio:
         await with_audio(desk, summary, summary.text)
     return summary
 
 
-async def _report_json(store: Store, state: State, report: Report) -> dict[str, Any]:
+async def _report_json(store: Store, state: InterviewState, report: Report) -> dict[str, Any]:
     """The report with what was recorded, null without consent."""
-    shown = Recordings.of(state, await shelf_of(store, state.record))
+    shown = Recordings.of(state, await recordings_of(store, state.record))
     recording = None if shown.consent is None else shown.model_dump()
     return {**report.to_json(), "recording": recording}
 
@@ -219,7 +221,7 @@ def _base(request: Request) -> str:
     return f"{request.scope['scheme']}://{host}" if HOST.fullmatch(host) else ""
 
 
-def _headers(state: State) -> dict[str, str]:
+def _headers(state: InterviewState) -> dict[str, str]:
     return {
         "cache-control": "no-store",
         "x-content-type-options": "nosniff",

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import TypeAdapter
 
 from gateway.rest import problems
-from gateway.rest.operation import JSON, Answer, Operation
+from gateway.rest.operation import JSON, Operation, ResponseSpec
 from gateway.rest.problems import Kind, ProblemDetails
 
 SCHEMAS = "#/components/schemas/"
@@ -149,7 +149,7 @@ def _parameters(
     yield {"$ref": "#/components/parameters/X-Correlation-ID"}
 
 
-def _success(answer: Answer, schemas: dict[tuple[Any, Mode], Any]) -> dict[str, Any]:
+def _success(answer: ResponseSpec, schemas: dict[tuple[Any, Mode], Any]) -> dict[str, Any]:
     described: dict[str, Any] = {
         "description": answer.description,
         "headers": {

@@ -5,8 +5,8 @@ them and `gateway.rest.openapi` describes it. So nothing is served that is not d
 is described is what validates.
 
 A handler is called as `handler(request)`, with the `Query` and then the body after that where the
-operation names them, and returns a pydantic model, a `Reply`, or a Starlette `Response` where the
-answer is no JSON. It raises what `problem_of` knows; everything else is answered with 500.
+operation names them, and returns a pydantic model, an `HttpReply`, or a Starlette `Response` where
+the answer is no JSON. It raises what `problem_of` knows; everything else is answered with 500.
 """
 
 import logging
@@ -47,7 +47,7 @@ HEADERS = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosnif
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ResponseSpec:
     """One way in which an operation succeeds.
 
     `model` is a pydantic model (or what a `TypeAdapter` takes) for JSON, None where there is no
@@ -68,7 +68,7 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class HttpReply:
     """A model with a status and headers of its own.
 
     `about` is the session that it is about, where the path does not say so: with it the answer kept
@@ -89,7 +89,7 @@ class Held(Protocol):
         """Let it go. Idempotent."""
 
 
-Handler = Callable[..., Awaitable[BaseModel | Reply | Response]]
+Handler = Callable[..., Awaitable[BaseModel | HttpReply | Response]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,7 +109,7 @@ class Operation:
     name: str
     handler: Handler
     summary: str
-    answers: Mapping[int, Answer]
+    answers: Mapping[int, ResponseSpec]
     description: str = ""
     tags: tuple[str, ...] = ()
     body: type[BaseModel] | None = None
@@ -237,7 +237,7 @@ async def _run(
     if response.status_code >= 400:
         await claim.release()
     else:
-        await claim.keep(response, result.about if isinstance(result, Reply) else "")
+        await claim.keep(response, result.about if isinstance(result, HttpReply) else "")
     return response
 
 
@@ -251,11 +251,11 @@ def claim_of(request: Request) -> Claim | None:
     return claim
 
 
-def rendered(operation: Operation, result: BaseModel | Reply | Response) -> Response:
+def rendered(operation: Operation, result: BaseModel | HttpReply | Response) -> Response:
     """What a handler returned, as it is sent."""
     if isinstance(result, Response):
         return result
-    reply = result if isinstance(result, Reply) else Reply(result)
+    reply = result if isinstance(result, HttpReply) else HttpReply(result)
     response = Response(
         None, next(iter(operation.answers)) if reply.status is None else reply.status
     )

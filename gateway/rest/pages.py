@@ -16,7 +16,7 @@ from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Respon
 
 from gateway import __version__
 from gateway.rest.openapi import document
-from gateway.rest.operation import JSON, Answer, Handler, Operation, negotiate
+from gateway.rest.operation import JSON, Handler, Operation, ResponseSpec, negotiate
 from gateway.rest.problems import METHOD_NOT_ALLOWED, NOT_FOUND, Kind
 
 TITLE = "Parley"
@@ -166,7 +166,7 @@ def _pages(described: bytes, listing: list[dict[str, str]], kinds: list[Kind]) -
             name=name,
             handler=handler,
             summary=summary,
-            answers={200: Answer(summary, media=media)},
+            answers={200: ResponseSpec(summary, media=media)},
             hidden=True,
         )
 

@@ -11,18 +11,18 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.interviews.recordings import (
-    Shelf,
+    RecordingList,
     answers_by_number,
-    shelf_of,
+    recordings_of,
     sound_of,
     to_wav,
     withdraw,
 )
-from gateway.interviews.service import Desk
+from gateway.interviews.service import InterviewService
 from gateway.interviews.sessions import load
-from gateway.interviews.state import State
+from gateway.interviews.state import InterviewState
 from gateway.reports.page import Player, ReportSound
-from gateway.rest.operation import Answer, Operation, Reply, negotiate
+from gateway.rest.operation import HttpReply, Operation, ResponseSpec, negotiate
 from gateway.rest.problems import NO_SUCH_SESSION, STORE_UNAVAILABLE, Kind
 from gateway.rest.sending import DOWNLOADS_FULL, Outgoing, Place, Sent
 from gateway.rest.sessions import TAGS, ShownConsent, session_id_of, utc
@@ -67,7 +67,7 @@ class Recordings(BaseModel):
     recordings: list[ShownRecording]
 
     @classmethod
-    def of(cls, state: State, shelf: Shelf) -> "Recordings":
+    def of(cls, state: InterviewState, shelf: RecordingList) -> "Recordings":
         """The recordings as they are shown."""
         numbers = tuple(item.number for item in shelf.items)
         interview = state.interview
@@ -92,12 +92,12 @@ def url_of(session_id: str, number: int) -> str:
     return f"/api/sessions/{session_id}/recordings/{number}"
 
 
-async def sound_for_page(store: Store, state: State, base: str) -> ReportSound | None:
+async def sound_for_page(store: Store, state: InterviewState, base: str) -> ReportSound | None:
     """What the report's page plays, None where nothing was recorded with consent.
 
     What is more than `MOST_EMBEDDED_BYTES` in all is linked below `base`.
     """
-    shown = Recordings.of(state, await shelf_of(store, state.record))
+    shown = Recordings.of(state, await recordings_of(store, state.record))
     if shown.consent is None:
         return None
     players: dict[int, list[Player]] = {}
@@ -123,14 +123,14 @@ def _as_data(file: bytes) -> str:
     return f"data:{FLAC};base64,{base64.b64encode(file).decode()}"
 
 
-def recording_operations(desk: Callable[[], Desk], store: Store) -> list[Operation]:
+def recording_operations(desk: Callable[[], InterviewService], store: Store) -> list[Operation]:
     """All endpoints of recordings; new ones are made as answers are given."""
     converting = asyncio.Semaphore(MOST_CONVERTED)
     outgoing = Outgoing()
 
     async def listed(request: Request) -> Recordings:
         state = await desk().interviews.state(session_id_of(request))
-        return Recordings.of(state, await shelf_of(store, state.record))
+        return Recordings.of(state, await recordings_of(store, state.record))
 
     async def play(request: Request) -> Response:
         form = negotiate(request, (FLAC, WAV))
@@ -138,7 +138,7 @@ def recording_operations(desk: Callable[[], Desk], store: Store) -> list[Operati
         number = request.path_params["number"]
         found = None
         if number.isascii() and number.isdigit() and len(number) < 10:
-            found = (await shelf_of(store, record)).find(int(number))
+            found = (await recordings_of(store, record)).find(int(number))
         if found is None:
             raise NO_SUCH_RECORDING()
         wav_bytes = 2 * INPUT_RATE_HZ * found.duration_ms // 1000
@@ -156,10 +156,10 @@ def recording_operations(desk: Callable[[], Desk], store: Store) -> list[Operati
             place.release()
             raise
 
-    async def erase(request: Request) -> Reply:
+    async def erase(request: Request) -> HttpReply:
         record, _ = await load(store, session_id_of(request))
         await withdraw(store, record)
-        return Reply(status=204)
+        return HttpReply(status=204)
 
     return [
         Operation(
@@ -169,7 +169,7 @@ def recording_operations(desk: Callable[[], Desk], store: Store) -> list[Operati
             handler=listed,
             summary="List the recorded answers",
             tags=TAGS,
-            answers={200: Answer("The recordings", Recordings)},
+            answers={200: ResponseSpec("The recordings", Recordings)},
             errors=(NO_SUCH_SESSION, STORE_UNAVAILABLE),
         ),
         Operation(
@@ -181,7 +181,7 @@ def recording_operations(desk: Callable[[], Desk], store: Store) -> list[Operati
             description="All recordings of the session are erased, and none is made from now on."
             " Harmless where there are none.",
             tags=TAGS,
-            answers={204: Answer("They are gone")},
+            answers={204: ResponseSpec("They are gone")},
             errors=(NO_SUCH_SESSION, STORE_UNAVAILABLE),
         ),
         Operation(
@@ -194,12 +194,12 @@ def recording_operations(desk: Callable[[], Desk], store: Store) -> list[Operati
             " of bytes is answered with 206, several with the whole.",
             tags=TAGS,
             answers={
-                200: Answer(
+                200: ResponseSpec(
                     "The recording",
                     media=(FLAC, WAV),
                     headers={"ETag": "changes with the sound", "Accept-Ranges": "bytes"},
                 ),
-                206: Answer(
+                206: ResponseSpec(
                     "A part of it",
                     media=(FLAC, WAV),
                     headers={"Content-Range": "which bytes, of how many"},

@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field, StringConstraints
 from starlette.requests import Request
 
 from gateway.interviews import sessions
-from gateway.interviews.recordings import Shelf, shelf_of
+from gateway.interviews.recordings import RecordingList, recordings_of
 from gateway.interviews.sessions import (
     DEFAULT_MODEL,
     SESSION_ID,
@@ -21,7 +21,7 @@ from gateway.interviews.sessions import (
     SessionRecord,
 )
 from gateway.rest.once import Once
-from gateway.rest.operation import Answer, Operation, Reply, claim_of
+from gateway.rest.operation import HttpReply, Operation, ResponseSpec, claim_of
 from gateway.rest.problems import (
     INVALID_COUNT,
     INVALID_HOST,
@@ -93,7 +93,7 @@ class ShownConsent(BaseModel):
     withdrawn: str | None
 
     @classmethod
-    def of(cls, shelf: Shelf) -> "ShownConsent | None":
+    def of(cls, shelf: RecordingList) -> "ShownConsent | None":
         """The consent as it is shown, None where there was none."""
         if shelf.consent is None:
             return None
@@ -177,7 +177,7 @@ def session_operations(
     `is_live` says whether whoever holds a session still runs.
     """
 
-    async def create(request: Request, wanted: NewSession) -> Reply:
+    async def create(request: Request, wanted: NewSession) -> HttpReply:
         ws_base = _websocket_base(request)
         try:
             config = InterviewConfig(
@@ -197,7 +197,7 @@ def session_operations(
             ws_url=f"{ws_base}/ws/{record.id}",
             expires_in=record.ttl_s,
         )
-        reply = Reply(made, 201, {"location": f"/api/sessions/{record.id}"}, about=record.id)
+        reply = HttpReply(made, 201, {"location": f"/api/sessions/{record.id}"}, about=record.id)
         claim = claim_of(request)
         await store.commit(record.put(None), *([] if claim is None else [claim.write(reply)]))
         return reply
@@ -219,14 +219,14 @@ def session_operations(
             finished=record.finished,
             version=version,
             interview=None if state is None else Progress(**state),
-            recording=ShownConsent.of(await shelf_of(store, record)),
+            recording=ShownConsent.of(await recordings_of(store, record)),
         )
 
-    async def erase(request: Request) -> Reply:
+    async def erase(request: Request) -> HttpReply:
         session_id = session_id_of(request)
         await sessions.delete(store, session_id)
         await end(session_id)
-        return Reply(status=204)
+        return HttpReply(status=204)
 
     made = {**EXAMPLE, "ws_url": f"ws://127.0.0.1:8000/ws/{EXAMPLE['session_id']}"}
     return [
@@ -241,7 +241,7 @@ def session_operations(
             body=NewSession,
             body_example={"role": "Data Analyst", "totalQuestions": 3},
             answers={
-                201: Answer(
+                201: ResponseSpec(
                     "The session was made",
                     MadeSession,
                     {**made, "expires_in": 3600},
@@ -267,7 +267,7 @@ def session_operations(
             tags=TAGS,
             query=PageQuery,
             answers={
-                200: Answer("A page", SessionPage, {"sessions": [EXAMPLE], "next": "41"}),
+                200: ResponseSpec("A page", SessionPage, {"sessions": [EXAMPLE], "next": "41"}),
             },
             errors=(STORE_UNAVAILABLE,),
         ),
@@ -279,7 +279,7 @@ def session_operations(
             summary="Ask about a session",
             tags=TAGS,
             answers={
-                200: Answer(
+                200: ResponseSpec(
                     "The session",
                     ShownSession,
                     {
@@ -307,7 +307,7 @@ def session_operations(
             description="Record, transcript, answers, recordings and reports. A conversation that"
             " is going on is ended, and nothing more is stored of it.",
             tags=TAGS,
-            answers={204: Answer("It is gone")},
+            answers={204: ResponseSpec("It is gone")},
             errors=(NO_SUCH_SESSION, STORE_UNAVAILABLE),
         ),
     ]

@@ -14,7 +14,7 @@ from pathlib import Path
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from gateway.rest.operation import JSON, Answer, Handler, Operation
+from gateway.rest.operation import JSON, Handler, Operation, ResponseSpec
 from gateway.rest.problems import NOT_FOUND
 from stages.avatar.face import name as face_name
 
@@ -128,7 +128,7 @@ def _served(
         name=name,
         handler=handler,
         summary=summary,
-        answers={200: Answer(summary, media=tuple(media))},
+        answers={200: ResponseSpec(summary, media=tuple(media))},
         hidden=True,
     )
 

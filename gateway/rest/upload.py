@@ -19,7 +19,7 @@ WRITE_BYTES = 256 * 1024
 
 
 @dataclass(slots=True)
-class Room:
+class UploadBudget:
     """How many bytes the files hold that are here now."""
 
     taken: int = 0
@@ -37,7 +37,7 @@ class Accepts:
     max_bytes: int
     within_s: float = 120.0
     at_once: int = 16
-    room: Room = field(default_factory=Room, compare=False)
+    room: UploadBudget = field(default_factory=UploadBudget, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,10 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from gateway.interviews.events import LAST, TooManyWatchers, Watch
-from gateway.interviews.service import Desk
+from gateway.interviews.service import InterviewService
 from gateway.interviews.sessions import NoSuchSession
 from gateway.rest.interview_kinds import TOO_MANY_WATCHERS
-from gateway.rest.operation import Answer, Operation
+from gateway.rest.operation import Operation, ResponseSpec
 from gateway.rest.problems import NO_SUCH_SESSION, STORE_UNAVAILABLE
 from gateway.rest.sessions import TAGS, session_id_of
 from gateway.store import StoreError
@@ -26,7 +26,7 @@ RETRY_MS = 3_000
 LONGEST_ID = 64
 
 
-def watch_operation(desk: Callable[[], Desk]) -> Operation:
+def watch_operation(desk: Callable[[], InterviewService]) -> Operation:
     """The endpoint, at the desk of the process once that has started."""
 
     async def watch(request: Request) -> Response:
@@ -42,7 +42,7 @@ def watch_operation(desk: Callable[[], Desk]) -> Operation:
         except BaseException:
             watch.close()
             raise
-        return EventStream(watch, _stream(desk(), session_id, watch, ended))
+        return EventResponse(watch, _stream(desk(), session_id, watch, ended))
 
     return Operation(
         method="GET",
@@ -54,12 +54,14 @@ def watch_operation(desk: Callable[[], Desk]) -> Operation:
         " (live voice), `failed`, and `missed` where some are not kept any more. After `completed`"
         " or `deleted` the stream ends. `Last-Event-ID` goes on after that event.",
         tags=TAGS,
-        answers={200: Answer("Events until the interview is over", media=("text/event-stream",))},
+        answers={
+            200: ResponseSpec("Events until the interview is over", media=("text/event-stream",))
+        },
         errors=(NO_SUCH_SESSION, STORE_UNAVAILABLE, TOO_MANY_WATCHERS),
     )
 
 
-class EventStream(StreamingResponse):
+class EventResponse(StreamingResponse):
     """A stream that gives its watcher's place back, however it ends."""
 
     def __init__(self, watch: Watch, events: AsyncIterator[bytes]) -> None:
@@ -79,7 +81,7 @@ class EventStream(StreamingResponse):
 
 
 async def _stream(
-    desk: Desk, session_id: str, watch: Watch, ended: bytes | None
+    desk: InterviewService, session_id: str, watch: Watch, ended: bytes | None
 ) -> AsyncIterator[bytes]:
     yield b"retry: %d\n\n" % RETRY_MS
     while not watch.over:
@@ -104,7 +106,7 @@ async def _stream(
             yield b": still here\n\n"
 
 
-async def _ended(desk: Desk, session_id: str) -> bytes | None:
+async def _ended(desk: InterviewService, session_id: str) -> bytes | None:
     """The last event of a session that is over, None for one that is not."""
     state = await desk.interviews.state(session_id)
     if state.interview is None or not state.interview.is_complete:

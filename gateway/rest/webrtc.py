@@ -13,10 +13,10 @@ from starlette.responses import Response
 
 from gateway.ice import links, parse_ice_servers, split
 from gateway.interviews.sessions import SESSION_ID, NoSuchSession
-from gateway.rest.operation import Answer, Handler, Operation, Reply
+from gateway.rest.operation import Handler, HttpReply, Operation, ResponseSpec
 from gateway.rest.problems import NO_SUCH_SESSION, UNSUPPORTED_MEDIA_TYPE, Kind, Problem
 from gateway.rest.reading import BODY_S, Body, chunks, media_type
-from gateway.runtime import Engine
+from gateway.runtime import Runtime
 from gateway.settings import Settings
 from gateway.transports.webrtc.offers import MAX_BYTES, OfferError
 
@@ -73,10 +73,10 @@ class OfferAnswer(BaseModel):
     session_id: str
 
 
-class Doors:
+class WebRtcEndpoints:
     """The peers' way in, open as long as this context lasts. Enter it inside the engine's."""
 
-    def __init__(self, engine: Engine, settings: Settings) -> None:
+    def __init__(self, engine: Runtime, settings: Settings) -> None:
         self._engine = engine
         self._servers = parse_ice_servers(settings.ice_servers.get_secret_value())
         self._addresses = tuple(filter(None, settings.webrtc_addresses.split(",")))
@@ -86,7 +86,7 @@ class Doors:
         self._peers: Peers | None = None
         self._stack = AsyncExitStack()
 
-    async def __aenter__(self) -> "Doors":
+    async def __aenter__(self) -> "WebRtcEndpoints":
         if find_spec("aiortc") is not None:
             from gateway.transports.webrtc.peers import Peers
 
@@ -115,7 +115,7 @@ class Doors:
                 summary="Connect over WebRTC",
                 description=OFFERED,
                 body=NewOffer,
-                answers={200: Answer("The answer", OfferAnswer)},
+                answers={200: ResponseSpec("The answer", OfferAnswer)},
                 errors=refusals,
             ),
             guarded(
@@ -126,7 +126,7 @@ class Doors:
                 summary="Connect over WebRTC, in the shape of WHIP",
                 description=f"{OFFERED} This is RFC 9725, but for audio that goes both ways.",
                 text=SDP,
-                answers={201: Answer("The answer", media=(SDP,), headers=MADE)},
+                answers={201: ResponseSpec("The answer", media=(SDP,), headers=MADE)},
                 errors=(*refusals, NO_SUCH_SESSION),
             ),
             guarded(
@@ -136,7 +136,7 @@ class Doors:
                 handler=self._trickle,
                 summary="Further candidates of the client",
                 text=FRAGMENT,
-                answers={204: Answer("They are tried, where they are of use")},
+                answers={204: ResponseSpec("They are tried, where they are of use")},
                 errors=(INVALID_OFFER, UNUSABLE_OFFER, *_OF_ONE),
             ),
             guarded(
@@ -145,7 +145,7 @@ class Doors:
                 name="whipHangUp",
                 handler=self._delete,
                 summary="Hang up",
-                answers={200: Answer("The connection ends")},
+                answers={200: ResponseSpec("The connection ends")},
                 errors=_OF_ONE,
             ),
             _taken("OPTIONS", ENDPOINT, "whipOptions", self._options),
@@ -157,7 +157,7 @@ class Doors:
                 name="whipConnection",
                 handler=self._look,
                 summary="Whether the connection stands",
-                answers={204: Answer("It does")},
+                answers={204: ResponseSpec("It does")},
                 errors=_OF_ONE,
             ),
         ]
@@ -198,26 +198,26 @@ class Doors:
             response.headers.append("link", link)
         return response
 
-    async def _trickle(self, request: Request) -> Reply:
+    async def _trickle(self, request: Request) -> HttpReply:
         peer = self._peer(request)
         try:
             await peer.trickle(await _text(request, FRAGMENT))
         except OfferError as error:
             raise _problem(error) from None
-        return Reply(status=204)
+        return HttpReply(status=204)
 
-    async def _delete(self, request: Request) -> Reply:
+    async def _delete(self, request: Request) -> HttpReply:
         peer = self._peer(request)
         peer.hang_up()
-        return Reply(status=200)
+        return HttpReply(status=200)
 
-    async def _look(self, request: Request) -> Reply:
+    async def _look(self, request: Request) -> HttpReply:
         self._peer(request)
-        return Reply(status=204)
+        return HttpReply(status=204)
 
-    async def _options(self, request: Request) -> Reply:
+    async def _options(self, request: Request) -> HttpReply:
         _session_of(request)
-        return Reply(status=204, headers={"accept-post": SDP, "accept-patch": FRAGMENT})
+        return HttpReply(status=204, headers={"accept-post": SDP, "accept-patch": FRAGMENT})
 
     def _peer(self, request: Request) -> "Peer":
         found = self._open().find(_session_of(request), request.path_params["peer"])
@@ -234,19 +234,19 @@ def _taken(method: str, path: str, name: str, handler: Handler) -> Operation:
         handler=handler,
         summary="What is taken here",
         tags=TAGS,
-        answers={204: Answer("Said by the headers", headers=TAKEN)},
+        answers={204: ResponseSpec("Said by the headers", headers=TAKEN)},
         errors=(NO_SUCH_SESSION,),
     )
 
 
 async def _answered(peers: "Peers", session_id: str, sdp: str) -> "Answered":
-    from gateway.transports.webrtc.peers import Refused
+    from gateway.transports.webrtc.peers import PeerRefused
 
     try:
         return await peers.answer(session_id, sdp)
     except OfferError as error:
         raise _problem(error) from None
-    except Refused as error:
+    except PeerRefused as error:
         raise NO_PLACE(str(error), headers=RETRY) from None
 
 

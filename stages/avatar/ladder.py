@@ -41,7 +41,7 @@ RELAPSE_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
-class Rung:
+class QualityLevel:
     """`frame_ms` from one picture to the next; `size` is width and height in pixels. Both are 0
     where nothing is drawn here and clients have the mouth shapes alone.
     """
@@ -56,15 +56,15 @@ class Rung:
         return self.size**2 / self.frame_ms if self.frame_ms else 0.0
 
 
-RUNGS = (
-    Rung("25 fps", 40, 320),
-    Rung("12 fps", 80, 320),
-    Rung("12 fps, small", 80, 192),
-    Rung("visemes", 0, 0),
+QUALITY_LEVELS = (
+    QualityLevel("25 fps", 40, 320),
+    QualityLevel("12 fps", 80, 320),
+    QualityLevel("12 fps, small", 80, 192),
+    QualityLevel("visemes", 0, 0),
 )
 
 
-class Ladder:
+class QualityLadder:
     """Times of `now` are in seconds, of one clock, any.
 
     Args:
@@ -72,7 +72,7 @@ class Ladder:
         rungs: From the best to the cheapest.
     """
 
-    def __init__(self, threads: int, rungs: Sequence[Rung] = RUNGS) -> None:
+    def __init__(self, threads: int, rungs: Sequence[QualityLevel] = QUALITY_LEVELS) -> None:
         self.reason = ""
         """Why the rung changed last, for people."""
         self._threads = threads
@@ -86,7 +86,7 @@ class Ladder:
         self._rise_s = RISE_S
 
     @property
-    def rung(self) -> Rung:
+    def rung(self) -> QualityLevel:
         return self._rungs[self._index]
 
     @property

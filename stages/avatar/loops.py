@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pipeline.frames import AvatarMood
 from stages.avatar.decoding import JpegDecoder
 from stages.avatar.encoding import Codec, VideoEncoder
-from stages.avatar.renderer import Picture, Plates
+from stages.avatar.renderer import LayerBitmaps, Picture
 from stages.avatar.timeline import LOOP_MS, idle_pose
 
 LOOP_FRAME_MS = 80
@@ -36,7 +36,7 @@ class Loop:
     units: tuple[bytes, ...]
 
 
-def record(plates: Plates, mood: AvatarMood, codec: Codec) -> Loop:
+def record(plates: LayerBitmaps, mood: AvatarMood, codec: Codec) -> Loop:
     """Draw and encode a loop. Takes a quarter of a second at 320 × 320: call it in a thread."""
     encoder = VideoEncoder(codec, plates.size, LOOP_FRAME_MS, patient=True)
     picture = Picture(plates)

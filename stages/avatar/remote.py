@@ -12,7 +12,7 @@ from typing import Any
 
 from pipeline.frames import AvatarFrame
 from pipeline.stage import Scene
-from stages._http import Answer, HttpClient
+from stages._http import HttpAnswer, HttpClient
 from stages.avatar.jpeg import MIME, dimensions
 
 TYPES = ("application/x-ndjson", "application/ndjson", "application/jsonl")
@@ -67,7 +67,7 @@ class RemoteAnimator:
         """Close the connections. Scenes under way fail."""
         await self._http.aclose()
 
-    async def _lines(self, answer: Answer) -> AsyncGenerator[bytes, None]:
+    async def _lines(self, answer: HttpAnswer) -> AsyncGenerator[bytes, None]:
         """Lines that say something; a last one without its line feed is not whole."""
         rest = bytearray()
         blanks = 0

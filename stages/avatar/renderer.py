@@ -1,9 +1,9 @@
 """Pictures of a face, on the CPU.
 
-`Plates` holds a face's layers, rasterised once, and the blends made from them: one per face and
-size, shared by all sessions and threads. `Picture` is one session's canvas; per frame it copies in
-the rectangles that changed. Colours follow ITU-R BT.601, limited range, which is what encoders take
-I420 for; chroma is the mean of four pixels.
+`LayerBitmaps` holds a face's layers, rasterised once, and the blends made from them: one per face
+and size, shared by all sessions and threads. `Picture` is one session's canvas; per frame it copies
+in the rectangles that changed. Colours follow ITU-R BT.601, limited range, which is what encoders
+take I420 for; chroma is the mean of four pixels.
 """
 
 from collections import OrderedDict
@@ -67,7 +67,7 @@ class _Sprites:
     front: Bytes | None
 
 
-class Plates:
+class LayerBitmaps:
     """A face's layers at one size; read-only once made, safe to share between threads.
 
     Making one rasterises everything, which takes 0.3 s at 320×320: do it at the start, in a thread.
@@ -198,7 +198,7 @@ class Picture:
     takes `yuv420p`. Both are read-only, show the last pose and change with the next `show`.
     """
 
-    def __init__(self, plates: Plates) -> None:
+    def __init__(self, plates: LayerBitmaps) -> None:
         self._plates = plates
         size = plates.size
         self._rgb = np.zeros((size, size, 3), np.uint8)

@@ -1,9 +1,9 @@
 """Where faces are drawn and encoded, for all sessions of a process.
 
-Pictures of those who speak are drawn in a bounded pool of threads. A `Take`, the pictures of one
-session while it speaks, has at most one under way: the next is refused rather than queued, so that
-nobody is sent what is out of date. Layers and loops are made once in a thread of their own, where
-they hold no picture up.
+Pictures of those who speak are drawn in a bounded pool of threads. An `EncodingSession`, the
+pictures of one session while it speaks, has at most one under way: the next is refused rather than
+queued, so that nobody is sent what is out of date. Layers and loops are made once in a thread of
+their own, where they hold no picture up.
 """
 
 import asyncio
@@ -19,9 +19,9 @@ from pipeline.frames import AvatarMood
 from stages.avatar.decoding import JpegDecoder
 from stages.avatar.encoding import Codec, VideoEncoder, codecs
 from stages.avatar.face import MOODS, Face
-from stages.avatar.ladder import RUNGS, WINDOW_S, Ladder, Rung
+from stages.avatar.ladder import QUALITY_LEVELS, WINDOW_S, QualityLadder, QualityLevel
 from stages.avatar.loops import Loop, record, record_pictures
-from stages.avatar.renderer import Bytes, Picture, Plates
+from stages.avatar.renderer import Bytes, LayerBitmaps, Picture
 from stages.avatar.timeline import Pose
 
 logger = logging.getLogger("parley.avatar")
@@ -37,7 +37,7 @@ MOST_WAITING = 64
 RETRY_S = 10.0
 """What could not be made is tried again after this, and not for every picture."""
 
-Told = Callable[[Rung, Rung, str], None]
+Told = Callable[[QualityLevel, QualityLevel, str], None]
 
 
 class StudioClosed(RuntimeError):
@@ -61,20 +61,20 @@ class Studio:
         *,
         default: str,
         threads: int | None = None,
-        ladder: Ladder | None = None,
+        ladder: QualityLadder | None = None,
     ) -> None:
         self.faces = dict(faces)
         self.default = default
         self._check(default)
         self.threads = threads or min(MAX_THREADS, _cores())
-        self._ladder = ladder or Ladder(self.threads)
+        self._ladder = ladder or QualityLadder(self.threads)
         self._pool = ThreadPoolExecutor(self.threads, "face")
         self._workshop = ThreadPoolExecutor(1, "face-workshop")
         self._made: dict[tuple[Any, ...], Any] = {}
         self._making: dict[tuple[Any, ...], asyncio.Task[Any]] = {}
         self._failed: dict[tuple[Any, ...], tuple[Exception, float]] = {}
         self._told: list[Told] = []
-        self._takes: set[Take] = set()
+        self._takes: set[EncodingSession] = set()
         self._watching: asyncio.Task[None] | None = None
         self._under_way = 0
         self._quiet = asyncio.Event()
@@ -110,11 +110,11 @@ class Studio:
         self._start(("warm",), self._warm)
 
     async def _warm(self) -> None:
-        face, sizes = self.default, dict.fromkeys(rung.size for rung in RUNGS if rung.size)
+        face, sizes = self.default, dict.fromkeys(rung.size for rung in QUALITY_LEVELS if rung.size)
         jobs: list[Callable[[], Coroutine[Any, Any, object]]] = [
             *(partial(self.plates, face, size) for size in sizes),
             *(
-                partial(self.loop, face, codec, RUNGS[0].size, mood)
+                partial(self.loop, face, codec, QUALITY_LEVELS[0].size, mood)
                 for codec in codecs()
                 for mood in MOODS
             ),
@@ -125,16 +125,18 @@ class Studio:
             except Exception:  # it has been logged, or is asked for again
                 logger.debug("face: not warmed", exc_info=True)
 
-    async def plates(self, face: str, size: int) -> Plates:
+    async def plates(self, face: str, size: int) -> LayerBitmaps:
         """The layers of a face; who asks while they are being made waits for the same ones.
 
         Raises:
             KeyError: There is no face of that name.
-            ValueError, RendererMissing, FaceError: As `Plates` does, for `RETRY_S`.
+            ValueError, RendererMissing, FaceError: As `LayerBitmaps` does, for `RETRY_S`.
             StudioClosed: The studio was left meanwhile.
         """
         self._check(face)
-        made: Plates = await self._once(("plates", face, size), partial(self._plates, face, size))
+        made: LayerBitmaps = await self._once(
+            ("plates", face, size), partial(self._plates, face, size)
+        )
         return made
 
     async def loop(self, face: str, codec: Codec, size: int, mood: AvatarMood) -> Loop:
@@ -169,8 +171,8 @@ class Studio:
         if face not in self.faces:
             raise KeyError(face)
 
-    async def _plates(self, face: str, size: int) -> Plates:
-        return await self._work(partial(Plates, self.faces[face], size))
+    async def _plates(self, face: str, size: int) -> LayerBitmaps:
+        return await self._work(partial(LayerBitmaps, self.faces[face], size))
 
     async def _loop(self, face: str, codec: Codec, size: int, mood: AvatarMood) -> Loop:
         plates = await self.plates(face, size)
@@ -228,7 +230,7 @@ class Studio:
     # --- what speaking pictures may cost -----------------------------------------------------
 
     @property
-    def rung(self) -> Rung:
+    def rung(self) -> QualityLevel:
         return self._ladder.rung
 
     @property
@@ -278,7 +280,7 @@ class Studio:
 
     # --- pictures of those who speak ---------------------------------------------------------
 
-    def take(self, face: str, codec: Codec, size: int, frame_ms: int) -> "Take":
+    def take(self, face: str, codec: Codec, size: int, frame_ms: int) -> "EncodingSession":
         """An encoder of one's own, while somebody speaks. To be closed.
 
         Raises:
@@ -288,16 +290,16 @@ class Studio:
         self._check(face)
         if self._closed:
             raise StudioClosed
-        take = Take(self, face, codec, size, frame_ms)
+        take = EncodingSession(self, face, codec, size, frame_ms)
         self._takes.add(take)
         if self._watching is None:
             self._watching = asyncio.get_running_loop().create_task(self._watch())
         return take
 
-    def _ready(self, face: str, size: int) -> Plates | None:
+    def _ready(self, face: str, size: int) -> LayerBitmaps | None:
         """Layers that are there already; else they are being made."""
         key = ("plates", face, size)
-        made: Plates | None = self._made.get(key)
+        made: LayerBitmaps | None = self._made.get(key)
         if made is None and not self._closed:
             if (failure := self._failure(key)) is not None:
                 raise failure.with_traceback(None)
@@ -327,7 +329,7 @@ def _cores() -> int:
     return os.cpu_count() or 1
 
 
-class Take:
+class EncodingSession:
     """The pictures of one session while it speaks; made by `Studio.take`."""
 
     def __init__(self, studio: Studio, face: str, codec: Codec, size: int, frame_ms: int) -> None:
@@ -399,7 +401,7 @@ class Take:
         unit = self._encoder.encode(draw(), keyframe=keyframe)
         return unit, (time.thread_time() - begun) * 1000
 
-    def _composed(self, plates: Plates, pose: Pose) -> Bytes:
+    def _composed(self, plates: LayerBitmaps, pose: Pose) -> Bytes:
         if self._picture is None:
             self._picture = Picture(plates)
         self._picture.show(pose)

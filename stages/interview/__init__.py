@@ -9,7 +9,7 @@ of the scores, `make_report` puts it together, `summary_of` makes it short. A `J
 model evaluate, tell and summarise in their place.
 """
 
-from stages.interview.answers import Answer, Recognition, Speech, answers_of
+from stages.interview.answers import AnswerSpeech, InterviewAnswer, RecognitionSource, answers_of
 from stages.interview.bank import RoleBank, bank_for, roles
 from stages.interview.delivery import Delivery, delivery_of
 from stages.interview.errors import (
@@ -23,7 +23,7 @@ from stages.interview.evaluation import AnswerEvaluation, Evaluation, Score, eva
 from stages.interview.feedback import Feedback, InterviewFeedback, give_feedback
 from stages.interview.judge import Judge
 from stages.interview.model import InterviewConfig, InterviewSession
-from stages.interview.report import Line, Report, make_report
+from stages.interview.report import Report, ReportLine, make_report
 from stages.interview.summary import spoken_summary, summary_of
 from stages.interview.transitions import (
     Intent,
@@ -38,12 +38,13 @@ from stages.interview.transitions import (
 )
 
 __all__ = [
-    "Answer",
     "AnswerEvaluation",
+    "AnswerSpeech",
     "Delivery",
     "Evaluation",
     "Feedback",
     "Intent",
+    "InterviewAnswer",
     "InterviewConfig",
     "InterviewError",
     "InterviewFeedback",
@@ -52,12 +53,11 @@ __all__ = [
     "InvalidReport",
     "InvalidSession",
     "Judge",
-    "Line",
-    "Recognition",
+    "RecognitionSource",
     "Report",
+    "ReportLine",
     "RoleBank",
     "Score",
-    "Speech",
     "Step",
     "UnknownRole",
     "answers_of",

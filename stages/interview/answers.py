@@ -40,7 +40,7 @@ _NUMBERED = re.compile(r"^.*?\bquestion \d+:\s*", re.IGNORECASE | re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
-class Recognition:
+class RecognitionSource:
     """Who turned speech into words, and how well. `confidence` is 0..1 where it is known.
 
     The `quality` of a demo recogniser is "demo", whatever the caller says.
@@ -64,14 +64,14 @@ class Recognition:
 
 
 @dataclass(frozen=True, slots=True)
-class Speech:
+class AnswerSpeech:
     """The sound of an answer.
 
     `words` have times from the start of the audio, which lasts `duration_ms` and began `wait_ms`
     after the question had ended; None where nobody knows. Times that cannot be are dropped.
     """
 
-    recognition: Recognition
+    recognition: RecognitionSource
     words: tuple[Word, ...] = ()
     duration_ms: float | None = None
     wait_ms: float | None = None
@@ -84,7 +84,7 @@ class Speech:
         object.__setattr__(self, "duration_ms", duration if duration else None)
         object.__setattr__(self, "wait_ms", _time(self.wait_ms))
 
-    def then(self, later: "Speech") -> "Speech":
+    def then(self, later: "AnswerSpeech") -> "AnswerSpeech":
         """This and what was said after it, as one; the worse recognition stands for both."""
         ends = max((word.end_ms for word in self.words), default=0)
         offset = round(self.duration_ms or ends)
@@ -93,7 +93,7 @@ class Speech:
         known = self.duration_ms is not None and later.duration_ms is not None
         both = (self.recognition, later.recognition)
         worse = min(both, key=lambda r: (r.quality == "full", _sure(r)))
-        return Speech(
+        return AnswerSpeech(
             worse,
             (*self.words, *moved),
             (self.duration_ms or 0) + (later.duration_ms or 0) if known else None,
@@ -102,7 +102,7 @@ class Speech:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class InterviewAnswer:
     """One answer. `speech` is None where it was typed, `prompt_id` where the bank lacks it.
 
     `latency_ms`: from the end of the answer to the beginning of what the interviewer said next.
@@ -113,7 +113,7 @@ class Answer:
     text: str
     prompt_id: str | None = None
     declined: bool = False
-    speech: Speech | None = None
+    speech: AnswerSpeech | None = None
     latency_ms: float | None = None
 
     def __post_init__(self) -> None:
@@ -121,15 +121,15 @@ class Answer:
         object.__setattr__(self, "latency_ms", _time(self.latency_ms))
 
     @property
-    def recognition(self) -> Recognition | None:
+    def recognition(self) -> RecognitionSource | None:
         return None if self.speech is None else self.speech.recognition
 
 
 def answers_of(
     session: InterviewSession,
-    speech: Mapping[int, Speech] | None = None,
+    speech: Mapping[int, AnswerSpeech] | None = None,
     latencies_ms: Mapping[int, float] | None = None,
-) -> tuple[Answer, ...]:
+) -> tuple[InterviewAnswer, ...]:
     """The answers given so far, in order, one for each question that was answered or declined.
 
     `speech` and `latencies_ms` are known of some of the candidate's messages, by their index in
@@ -141,7 +141,7 @@ def answers_of(
     messages = tuple(
         Message(m.role, m.content[:MAX_ANSWER]) for m in session.messages[:MAX_MESSAGES]
     )
-    found: list[Answer] = []
+    found: list[InterviewAnswer] = []
     for at, message in enumerate(messages):
         if len(found) == most or is_farewell(message):
             break
@@ -151,7 +151,7 @@ def answers_of(
         before = InterviewSession(
             session.config, messages[:at], number, asked=session.asked[:number]
         )
-        part = Answer(
+        part = InterviewAnswer(
             "",
             message.content,
             speech=(speech or {}).get(at),
@@ -172,7 +172,7 @@ def answers_of(
     return tuple(found)
 
 
-def _joined(answer: Answer, more: Answer) -> Answer:
+def _joined(answer: InterviewAnswer, more: InterviewAnswer) -> InterviewAnswer:
     speech = answer.speech
     if speech is not None and more.speech is not None:
         speech = speech.then(more.speech)
@@ -199,5 +199,5 @@ def _time(value: float | None) -> float | None:
     return value
 
 
-def _sure(recognition: Recognition) -> float:
+def _sure(recognition: RecognitionSource) -> float:
     return 1.0 if recognition.confidence is None else recognition.confidence

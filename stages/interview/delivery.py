@@ -8,7 +8,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from pipeline.frames import Word
-from stages.interview.answers import Answer, Recognition, Speech
+from stages.interview.answers import AnswerSpeech, InterviewAnswer, RecognitionSource
 from stages.interview.cues import FILLERS
 from stages.interview.wording import Wording
 
@@ -65,7 +65,7 @@ class Delivery:
     the start of the audio. `fillers` is None for demo recognition, which mishears them.
     """
 
-    recognition: Recognition
+    recognition: RecognitionSource
     words: int
     duration_ms: int | None = None
     words_per_minute: int | None = None
@@ -80,7 +80,7 @@ class Delivery:
     fillers_per_minute: float | None = None
 
 
-def delivery_of(answer: Answer) -> Delivery | None:
+def delivery_of(answer: InterviewAnswer) -> Delivery | None:
     """How the answer was spoken; None for one that was typed."""
     speech = answer.speech
     if speech is None:
@@ -131,7 +131,7 @@ class _Timed:
     pace: tuple[Pace, ...] = ()
 
 
-def _timed(words: tuple[Word, ...], speech: Speech, duration: float | None) -> _Timed:
+def _timed(words: tuple[Word, ...], speech: AnswerSpeech, duration: float | None) -> _Timed:
     pauses = _pauses(words)
     total = sum(pause.length_ms for pause in pauses)
     begins, ends = words[0].start_ms, max(word.end_ms for word in words)
@@ -175,7 +175,7 @@ def _rate(count: int, spoken_ms: float | None) -> int | None:
     return round(count * 60_000 / spoken_ms)
 
 
-def _fillers(wording: Wording, speech: Speech) -> tuple[Filler, ...] | None:
+def _fillers(wording: Wording, speech: AnswerSpeech) -> tuple[Filler, ...] | None:
     if speech.recognition.quality == "demo":
         return None
     counts = Counter(found[0] for found in FILLERS.finditer(wording.line))

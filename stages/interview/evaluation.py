@@ -14,7 +14,7 @@ from itertools import pairwise
 from typing import Literal, get_args
 
 from stages.interview import cues
-from stages.interview.answers import Answer, Recognition
+from stages.interview.answers import InterviewAnswer, RecognitionSource
 from stages.interview.bank import Question, RoleBank, bank_for
 from stages.interview.delivery import Delivery, delivery_of
 from stages.interview.wording import Wording
@@ -55,7 +55,7 @@ class Score:
     found: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
     quotes: tuple[str, ...] = ()
-    recognition: Recognition | None = None
+    recognition: RecognitionSource | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ class Evaluation:
     method: str
 
 
-def evaluate(role: str, answers: Sequence[Answer]) -> Evaluation:
+def evaluate(role: str, answers: Sequence[InterviewAnswer]) -> Evaluation:
     """Evaluate an interview's answers offline. Raises `UnknownRole`."""
     bank = bank_for(role)
     return combined(
@@ -97,7 +97,7 @@ def evaluate(role: str, answers: Sequence[Answer]) -> Evaluation:
     )
 
 
-def evaluate_answer(bank: RoleBank, answer: Answer, number: int = 1) -> AnswerEvaluation:
+def evaluate_answer(bank: RoleBank, answer: InterviewAnswer, number: int = 1) -> AnswerEvaluation:
     """Evaluate one answer offline."""
     wording = Wording(answer.text)
     reason = unscored(answer)
@@ -118,7 +118,7 @@ def evaluate_answer(bank: RoleBank, answer: Answer, number: int = 1) -> AnswerEv
     )
 
 
-def unscored(answer: Answer) -> str | None:
+def unscored(answer: InterviewAnswer) -> str | None:
     """Why an answer must not be scored by anybody, in a sentence, or None."""
     recognition = answer.recognition
     if answer.declined:
@@ -140,7 +140,7 @@ def unscored(answer: Answer) -> str | None:
     return None
 
 
-def without_scores(answer: Answer, number: int, reason: str) -> AnswerEvaluation:
+def without_scores(answer: InterviewAnswer, number: int, reason: str) -> AnswerEvaluation:
     """An answer that is not scored; how it was spoken is measured all the same,
     unless the question was declined."""
     delivery = None if answer.declined else delivery_of(answer)
@@ -209,7 +209,7 @@ class _Told:
 
     bank: RoleBank
     question: Question | None
-    answer: Answer
+    answer: InterviewAnswer
     wording: Wording
 
     def score(

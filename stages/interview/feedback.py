@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from stages.interview import cues
-from stages.interview.answers import Answer
+from stages.interview.answers import InterviewAnswer
 from stages.interview.bank import bank_for, seed_of
 from stages.interview.delivery import COMFORTABLE_WPM, Delivery
 from stages.interview.evaluation import HEURISTIC, AnswerEvaluation, Criterion, Evaluation, Score
@@ -161,7 +161,7 @@ class InterviewFeedback:
 
 
 def give_feedback(
-    role: str, answers: Sequence[Answer], evaluation: Evaluation
+    role: str, answers: Sequence[InterviewAnswer], evaluation: Evaluation
 ) -> InterviewFeedback:
     """Feedback on what `evaluation` says about `answers`. Raises `UnknownRole`."""
     said: set[str] = set()
@@ -173,7 +173,7 @@ def give_feedback(
 
 
 def feedback_on(
-    role: str, answer: Answer, evaluation: AnswerEvaluation, said: set[str] | None = None
+    role: str, answer: InterviewAnswer, evaluation: AnswerEvaluation, said: set[str] | None = None
 ) -> Feedback:
     """Feedback on one answer. Raises `UnknownRole`.
 
@@ -210,7 +210,7 @@ class _Lines:
     """The lines for one answer."""
 
     def __init__(
-        self, answer: Answer, evaluation: AnswerEvaluation, shape: str, said: set[str]
+        self, answer: InterviewAnswer, evaluation: AnswerEvaluation, shape: str, said: set[str]
     ) -> None:
         self._seed = seed_of(answer.prompt_id, answer.text)
         self._evaluation = evaluation

@@ -27,7 +27,7 @@ from pydantic import (
 
 from pipeline.errors import PipelineError
 from pipeline.stage import Message
-from stages.interview.answers import Answer
+from stages.interview.answers import InterviewAnswer
 from stages.interview.bank import RoleBank, bank_for
 from stages.interview.delivery import delivery_of
 from stages.interview.evaluation import (
@@ -163,7 +163,7 @@ class Judge:
         self._complete = complete
         self.source = f"model:{_line(model)}"
 
-    async def evaluate(self, role: str, answers: Sequence[Answer]) -> Evaluation:
+    async def evaluate(self, role: str, answers: Sequence[InterviewAnswer]) -> Evaluation:
         """Evaluate the answers, one after the other. Raises `UnknownRole`.
 
         Once the model cannot be reached, the rest is done offline without asking again. Cancelling
@@ -190,7 +190,7 @@ class Judge:
         return combined(found)
 
     async def feedback(
-        self, role: str, answers: Sequence[Answer], evaluation: Evaluation
+        self, role: str, answers: Sequence[InterviewAnswer], evaluation: Evaluation
     ) -> InterviewFeedback:
         """Write the feedback, in one call for the whole interview. Raises `UnknownRole`."""
         offline = give_feedback(role, answers, evaluation)
@@ -214,7 +214,7 @@ class Judge:
         return InterviewFeedback(self._told(0, told.headline, told.overall), each)
 
     async def summary(
-        self, role: str, answers: Sequence[Answer], evaluation: Evaluation
+        self, role: str, answers: Sequence[InterviewAnswer], evaluation: Evaluation
     ) -> str | None:
         """A few sentences to the candidate, None where the model gives none.
 
@@ -227,7 +227,9 @@ class Judge:
         except (PipelineError, _Failed):
             return None
 
-    async def _evaluate(self, bank: RoleBank, answer: Answer, number: int) -> AnswerEvaluation:
+    async def _evaluate(
+        self, bank: RoleBank, answer: InterviewAnswer, number: int
+    ) -> AnswerEvaluation:
         question = bank.question(answer.prompt_id)
         shown = {
             "role": bank.role,
@@ -312,7 +314,7 @@ def _reason(error: PipelineError) -> str:
     return str(getattr(error, "phase", "unavailable"))
 
 
-def _shown(role: str, answers: Sequence[Answer], evaluation: Evaluation) -> str:
+def _shown(role: str, answers: Sequence[InterviewAnswer], evaluation: Evaluation) -> str:
     """An interview for the model, answers cut so that all fit."""
     room = min(MAX_SHOWN, MAX_SHOWN_ALL // max(1, len(answers)))
     blocks = [_data({"role": role})]

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from pydantic import TypeAdapter, ValidationError
 from pydantic.alias_generators import to_camel, to_snake
 
-from stages.interview.answers import Answer, Recognition
+from stages.interview.answers import InterviewAnswer, RecognitionSource
 from stages.interview.bank import bank_for, is_follow_up
 from stages.interview.errors import InvalidReport
 from stages.interview.evaluation import HEURISTIC, AnswerEvaluation, Evaluation, Score
@@ -29,7 +29,7 @@ _ENDS = (".", "?", "!", "…", '"', "”", ")", ":")
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class ReportLine:
     """One line of the conversation as it was heard, and by whom if it was spoken.
 
     `interrupted`: the interviewer was cut off after these words.
@@ -37,7 +37,7 @@ class Line:
 
     speaker: Literal["interviewer", "candidate"]
     text: str
-    recognition: Recognition | None = None
+    recognition: RecognitionSource | None = None
     interrupted: bool = False
 
 
@@ -50,7 +50,7 @@ class Item:
     topic: str
     answer: str
     follow_up: bool
-    recognition: Recognition | None
+    recognition: RecognitionSource | None
     latency_ms: int | None
     evaluation: AnswerEvaluation
     feedback: Feedback
@@ -74,7 +74,7 @@ class Report:
     skills: tuple[Score, ...]
     feedback: Feedback
     items: tuple[Item, ...]
-    transcript: tuple[Line, ...]
+    transcript: tuple[ReportLine, ...]
     source: str
     method: str
     notes: tuple[str, ...] = ()
@@ -104,11 +104,11 @@ class Report:
 
 def make_report(
     session: InterviewSession,
-    answers: Sequence[Answer],
+    answers: Sequence[InterviewAnswer],
     evaluation: Evaluation,
     feedback: InterviewFeedback | None = None,
     *,
-    transcript: Sequence[Line] | None = None,
+    transcript: Sequence[ReportLine] | None = None,
     notes: Sequence[str] = (),
     candidate: str | None = None,
     session_id: str | None = None,
@@ -160,7 +160,9 @@ def make_report(
     )
 
 
-def transcript_of(session: InterviewSession, answers: Sequence[Answer] = ()) -> tuple[Line, ...]:
+def transcript_of(
+    session: InterviewSession, answers: Sequence[InterviewAnswer] = ()
+) -> tuple[ReportLine, ...]:
     """The conversation as the interview remembers it, which is what was heard of it.
 
     `answers` tell how the candidate's words came about.
@@ -173,13 +175,15 @@ def transcript_of(session: InterviewSession, answers: Sequence[Answer] = ()) -> 
             continue
         if message.role == "assistant":
             cut = not text.endswith(_ENDS)
-            lines.append(Line("interviewer", text, interrupted=cut))
+            lines.append(ReportLine("interviewer", text, interrupted=cut))
         else:
-            lines.append(Line("candidate", text, _recognition_of(text, heard)))
+            lines.append(ReportLine("candidate", text, _recognition_of(text, heard)))
     return tuple(lines)
 
 
-def _recognition_of(text: str, heard: Mapping[str, Recognition | None]) -> Recognition | None:
+def _recognition_of(
+    text: str, heard: Mapping[str, RecognitionSource | None]
+) -> RecognitionSource | None:
     """How a line came about: that of the answer that it is, or is a part of."""
     if text in heard:
         return heard[text]
@@ -187,7 +191,7 @@ def _recognition_of(text: str, heard: Mapping[str, Recognition | None]) -> Recog
 
 
 def _notes(
-    answers: Sequence[Answer], evaluation: Evaluation, feedback: InterviewFeedback
+    answers: Sequence[InterviewAnswer], evaluation: Evaluation, feedback: InterviewFeedback
 ) -> Iterable[str]:
     recognisers = dict.fromkeys(a.recognition.provider for a in answers if a.recognition)
     demo = dict.fromkeys(

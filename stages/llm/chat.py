@@ -12,7 +12,7 @@ from typing import Any
 
 from pipeline.errors import StageTimeout
 from pipeline.stage import Message
-from stages._http import HttpClient, Refused
+from stages._http import HttpClient, HttpRefused
 
 logger = logging.getLogger(__name__)
 
@@ -83,7 +83,7 @@ class ChatModel:
             strict = {**body, "response_format": {"type": "json_schema", "json_schema": wanted}}
             try:
                 return await self._post(strict)
-            except Refused as error:
+            except HttpRefused as error:
                 if error.status not in _NOT_UNDERSTOOD:
                     raise
             text = await self._post(body)

@@ -19,7 +19,7 @@ _FALL = 0.3
 """How fast an estimate follows when decodes become cheaper; a dearer one counts at once."""
 
 
-class Cost:
+class CostEstimate:
     """An estimate of what something costs, in seconds: careful rather than exact."""
 
     def __init__(self, seconds: float) -> None:
@@ -30,7 +30,7 @@ class Cost:
         self.seconds = max(seconds, self.seconds + _FALL * (seconds - self.seconds))
 
 
-class Share:
+class PartialBudget:
     """The account of a worker's partials. It begins with nothing saved.
 
     `encoder` is the cost of the encoder, `token` of one token of the decoder. Finals measure both
@@ -38,8 +38,8 @@ class Share:
     """
 
     def __init__(self, now_s: float, *, encoder_s: float, token_s: float) -> None:
-        self.encoder = Cost(encoder_s)
-        self.token = Cost(token_s)
+        self.encoder = CostEstimate(encoder_s)
+        self.token = CostEstimate(token_s)
         self._saved_s = 0.0
         self._at_s = now_s
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from pipeline.frames import INPUT_RATE_HZ, Samples, Transcript, Word
 from pipeline.utterance import LONGEST_S
-from stages._worker import Header, Packet, Worker
+from stages._worker import Header, Worker, WorkerPacket
 
 LIMIT_SAMPLES = LONGEST_S * INPUT_RATE_HZ
 """An utterance's audio beyond this is ignored; what came before it is recognised."""
@@ -73,7 +73,7 @@ class WorkerRecognition:
             self._job.send("audio", None, np.concatenate(self._kept).tobytes())
         self._kept, self._kept_samples = [], 0
 
-    def _hear(self, packet: Packet) -> None:
+    def _hear(self, packet: WorkerPacket) -> None:
         if self._on_partial is not None:
             self._on_partial(self._transcript(packet.header, final=False))
 

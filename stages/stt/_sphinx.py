@@ -14,7 +14,7 @@ import numpy.typing as npt
 from pocketsphinx import Decoder, set_loglevel
 
 from pipeline.frames import INPUT_RATE_HZ
-from stages._worker_main import Header, Reply
+from stages._worker_main import Header, WorkerReply
 
 _BYTES_PER_MS = 2 * INPUT_RATE_HZ // 1000
 _SLICE_BYTES = 100 * _BYTES_PER_MS
@@ -48,7 +48,7 @@ def spoken(word: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Speaker:
+class SpeakerNorm:
     """What the features take account of: the vocal tract's length and the mean of the cepstra.
 
     `mean` is None for the model's own.
@@ -58,7 +58,7 @@ class Speaker:
     mean: str | None = None
 
 
-ANYBODY = Speaker()
+ANYBODY = SpeakerNorm()
 
 
 class Recogniser:
@@ -82,7 +82,7 @@ class Recogniser:
         self._warp = 1.0
         self._model_mean: str = self._decoder.get_cmn()
 
-    def begin(self, speaker: Speaker = ANYBODY) -> None:
+    def begin(self, speaker: SpeakerNorm = ANYBODY) -> None:
         """Start an utterance of somebody."""
         if speaker.warp != self._warp:
             self._warp = speaker.warp
@@ -99,15 +99,15 @@ class Recogniser:
         """No more audio: settle the result."""
         self._decoder.end_utt()
 
-    def learn(self, speech: bytes) -> Generator[None, None, Speaker]:
+    def learn(self, speech: bytes) -> Generator[None, None, SpeakerNorm]:
         """Find the speaker of some speech: of those tried, the one that explains it best.
 
         Not while an utterance is under way; pauses after every slice of work. The choice by
         likelihood is that of vocal tract length normalisation (Lee and Rose, 1996).
         """
-        likelihoods: dict[Speaker, float] = {}
+        likelihoods: dict[SpeakerNorm, float] = {}
         for warp in _WARPS:
-            speaker = Speaker(warp, self._mean_of(speech, warp))
+            speaker = SpeakerNorm(warp, self._mean_of(speech, warp))
             self.begin(speaker)
             for start in range(0, len(speech), _SLICE_BYTES):
                 self.decode(speech[start : start + _SLICE_BYTES])
@@ -118,7 +118,7 @@ class Recogniser:
         return max(likelihoods, key=lambda speaker: likelihoods[speaker])
 
     def _mean_of(self, speech: bytes, warp: float) -> str:
-        self.begin(Speaker(warp))
+        self.begin(SpeakerNorm(warp))
         self._decoder.process_raw(speech, no_search=True)
         after = _numbers(self._decoder.get_cmn(True))
         self._decoder.end_utt()
@@ -146,17 +146,17 @@ def _numbers(mean: str) -> npt.NDArray[np.float64]:
     return np.array([float(number) for number in mean.split(",")])
 
 
-class Utterance:
+class SphinxUtterance:
     """One utterance's audio, and how much of it has been decoded."""
 
-    def __init__(self, reply: Reply) -> None:
+    def __init__(self, reply: WorkerReply) -> None:
         self.reply = reply
         self.finished = False
         self.recogniser: Recogniser | None = None
         self._audio = bytearray()
         self._decoded = 0  # bytes
         self._loudness: list[float] = []  # of each slice, until there is enough to learn from
-        self._learning: Generator[None, None, Speaker] | None = None
+        self._learning: Generator[None, None, SpeakerNorm] | None = None
         self._learnt = False
         self._partial = ""
         self._next_partial = _PARTIAL_BYTES
@@ -209,7 +209,7 @@ class Utterance:
         self._learning = recogniser.learn(b"".join(slices))
         next(self._learning)  # so that the decoder always has an utterance under way
 
-    def _learn(self, recogniser: Recogniser, learning: Generator[None, None, Speaker]) -> None:
+    def _learn(self, recogniser: Recogniser, learning: Generator[None, None, SpeakerNorm]) -> None:
         try:
             next(learning)
         except StopIteration as stop:
@@ -229,16 +229,18 @@ class Sphinx:
         started = time.perf_counter()
         self._free = [Recogniser()]
         self._unmade = decoders - 1
-        self._utterances: dict[int, Utterance] = {}
+        self._utterances: dict[int, SphinxUtterance] = {}
         self._partials: set[int] = set()
         self.report: Header = {
             "decoders": decoders,
             "load_ms": round((time.perf_counter() - started) * 1000),
         }
 
-    def handle(self, job: int, kind: str, header: Header, payload: bytes, reply: Reply) -> None:
+    def handle(
+        self, job: int, kind: str, header: Header, payload: bytes, reply: WorkerReply
+    ) -> None:
         if kind == "open":
-            self._utterances[job] = Utterance(reply)
+            self._utterances[job] = SphinxUtterance(reply)
             if header["partials"]:
                 self._partials.add(job)
         elif kind == "audio":
@@ -263,7 +265,7 @@ class Sphinx:
                 return True
         return False
 
-    def _step(self, job: int, utterance: Utterance) -> None:
+    def _step(self, job: int, utterance: SphinxUtterance) -> None:
         # To the end of the line, so that all get their turn.
         del self._utterances[job]
         try:
@@ -280,7 +282,7 @@ class Sphinx:
         else:
             self._utterances[job] = utterance
 
-    def _equip(self, utterance: Utterance) -> bool:
+    def _equip(self, utterance: SphinxUtterance) -> bool:
         if not self._free and self._unmade:
             self._unmade -= 1
             self._free.append(Recogniser())

@@ -22,10 +22,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from pipeline.frames import INPUT_RATE_HZ
-from stages._worker_main import Header, LoadError, Reply
+from stages._worker_main import Header, LoadError, WorkerReply
 from stages.stt._agreement import Agreement
-from stages.stt._partial_budget import Share
-from stages.stt._whisper_model import Abandoned, Audio, Glance, Model, keep_memory
+from stages.stt._partial_budget import PartialBudget
+from stages.stt._whisper_model import Abandoned, Audio, Glance, StoppableWhisper, keep_memory
 from stages.stt.whisper_models import check, locate
 
 log = logging.getLogger("stages.stt.whisper")
@@ -47,10 +47,10 @@ _SPEECH_RANGE = 1 / 20
 
 
 @dataclass(slots=True)
-class Utterance:
+class WhisperUtterance:
     """One utterance's audio, and what its partials have said."""
 
-    reply: Reply
+    reply: WorkerReply
     partials: bool
     hotwords: str | None
     audio: bytearray = field(default_factory=bytearray)
@@ -110,20 +110,20 @@ class Whisper:
             raise LoadError(problem)
         started = time.perf_counter()
         self._options = options
-        self._model = Model(
+        self._model = StoppableWhisper(
             str(locate(options["model"])),
             compute_type=options["compute_type"],
             cpu_threads=options["cpu_threads"],
         )
         self._token_s = 0.0
-        self._utterances: dict[int, Utterance] = {}
-        self._finished: deque[tuple[int, Reply]] = deque()
+        self._utterances: dict[int, WhisperUtterance] = {}
+        self._finished: deque[tuple[int, WorkerReply]] = deque()
         self._partial: Partial | None = None
         # The first decode allocates, and shows whether the files are any good; the second tells
         # what one costs.
         for level in (0.0, 1e-3):
             self._transcribe(np.full(INPUT_RATE_HZ, level, np.float32), None, None)
-        self._share = Share(
+        self._share = PartialBudget(
             time.perf_counter(), encoder_s=self._model.encode_s, token_s=self._token_s
         )
         self.report: Header = {
@@ -132,9 +132,11 @@ class Whisper:
             "load_ms": round((time.perf_counter() - started) * 1000),
         }
 
-    def handle(self, job: int, kind: str, header: Header, payload: bytes, reply: Reply) -> None:
+    def handle(
+        self, job: int, kind: str, header: Header, payload: bytes, reply: WorkerReply
+    ) -> None:
         if kind == "open":
-            self._utterances[job] = Utterance(
+            self._utterances[job] = WhisperUtterance(
                 reply, header["partials"], " ".join(header["hints"]) or None
             )
         elif kind == "audio":
@@ -162,7 +164,7 @@ class Whisper:
 
     # --- finals ------------------------------------------------------------------------------
 
-    def _finish(self, job: int, reply: Reply) -> None:
+    def _finish(self, job: int, reply: WorkerReply) -> None:
         utterance = self._utterances.pop(job, None)
         if utterance is None:  # cancelled
             return
@@ -182,7 +184,9 @@ class Whisper:
         finally:
             self._model.cancelled = lambda: False
 
-    def _transcribe(self, samples: Audio, hotwords: str | None, reply: Reply | None) -> Header:
+    def _transcribe(
+        self, samples: Audio, hotwords: str | None, reply: WorkerReply | None
+    ) -> Header:
         if not len(samples):
             return {"text": "", "language": None, "confidence": None, "words": []}
         options = self._options

@@ -55,7 +55,7 @@ def keep_memory() -> None:
         libc.mallopt(_M_TRIM_THRESHOLD, (1 << 31) - 1)
 
 
-class Model(WhisperModel):  # type: ignore[misc]  # it has no types
+class StoppableWhisper(WhisperModel):  # type: ignore[misc]  # it has no types
     """A `WhisperModel` that can be told to stop, and that encodes the same window only once.
 
     `cancelled` is asked before and after the encoder works; where it says so, `Abandoned` is

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.frames import INPUT_RATE_HZ, Samples, Transcript, Word
-from stages._http import Answer, HttpClient, Refused
+from stages._http import HttpAnswer, HttpClient, HttpRefused
 from stages.stt._hints import bounded
 
 LIMIT_SAMPLES = 120 * INPUT_RATE_HZ
@@ -119,7 +119,7 @@ class OpenAITranscriber:
                     async for transcript in transcripts:
                         yield transcript
                 return
-            except Refused as error:
+            except HttpRefused as error:
                 if error.status not in (400, 422):
                     raise
         async with aclosing(self._ask(turn, file, prompt, verbose=False)) as transcripts:
@@ -161,7 +161,7 @@ class OpenAITranscriber:
             reply = self._http.parse(await answer.body(MAX_REPLY_BYTES))
             yield self._final(turn, reply)
 
-    async def _streamed(self, turn: int, answer: Answer) -> AsyncGenerator[Transcript, None]:
+    async def _streamed(self, turn: int, answer: HttpAnswer) -> AsyncGenerator[Transcript, None]:
         heard = ""
         async with aclosing(answer.events()) as events:
             async for data in events:

@@ -10,7 +10,7 @@ from typing import Any
 
 from piper import PiperVoice, SynthesisConfig
 
-from stages._worker_main import Header, LoadError, Reply
+from stages._worker_main import Header, LoadError, WorkerReply
 from stages.tts.piper import check
 
 
@@ -25,7 +25,7 @@ class Piper:
         self._config = SynthesisConfig(
             speaker_id=options["speaker"], length_scale=options["length_scale"]
         )
-        self._sentences: dict[int, tuple[Iterator[Any], Reply]] = {}
+        self._sentences: dict[int, tuple[Iterator[Any], WorkerReply]] = {}
         for _ in self._parts("Hello."):  # the first run allocates, and shows what the file is worth
             pass
         self.report: Header = {
@@ -33,7 +33,9 @@ class Piper:
             "load_ms": round((time.perf_counter() - started) * 1000),
         }
 
-    def handle(self, job: int, kind: str, header: Header, payload: bytes, reply: Reply) -> None:
+    def handle(
+        self, job: int, kind: str, header: Header, payload: bytes, reply: WorkerReply
+    ) -> None:
         if kind != "speak":
             raise ValueError(f"unknown message {kind!r}")
         self._sentences[job] = (self._parts(header["text"]), reply)

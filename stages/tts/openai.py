@@ -10,7 +10,7 @@ from email.message import Message
 from typing import Any
 
 from pipeline.frames import Sentence, Speech
-from stages._http import Answer, HttpClient
+from stages._http import HttpAnswer, HttpClient
 from stages.tts._pcm import PcmReader, WrongAudio, check_rate
 
 RATE_HZ = 24_000
@@ -79,7 +79,7 @@ class OpenAISynthesizer:
         """Close the connections. Sentences under way fail."""
         await self._http.aclose()
 
-    async def _read(self, answer: Answer, turn: int) -> AsyncGenerator[Speech, None]:
+    async def _read(self, answer: HttpAnswer, turn: int) -> AsyncGenerator[Speech, None]:
         self._check_type(answer.content_type)
         reader = PcmReader(self.rate_hz)
         samples = 0

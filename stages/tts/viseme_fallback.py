@@ -13,7 +13,7 @@ PIECE_MS = 200
 """The longest piece handed on at once."""
 
 
-class Mouthed:
+class VisemeFallback:
     """A `pipeline.stage.Synthesizer` like the one it has, whose every sentence has visemes.
 
     Whether a sentence is timed shows in its first audio. Timed speech passes as it is; any other

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from gateway.providers.lineup import START_S
-from gateway.runtime import Engine
+from gateway.runtime import Runtime
 from gateway.settings import Settings, variables
 from pipeline.breaker import Mode
 from pipeline.errors import StageFailed
@@ -177,17 +177,17 @@ def built_in(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     return replace
 
 
-def started(look: Callable[[Engine], Any] = lambda engine: None) -> Any:
+def started(look: Callable[[Runtime], Any] = lambda engine: None) -> Any:
     """What `look` sees of an engine that has started."""
 
     async def main() -> Any:
-        async with Engine(Settings(), cast("Any", None)) as engine:
+        async with Runtime(Settings(), cast("Any", None)) as engine:
             return look(engine)
 
     return run_virtual(main())
 
 
-def report(engine: Engine, slot: Slot) -> dict[str, str]:
+def report(engine: Runtime, slot: Slot) -> dict[str, str]:
     (found,) = (asdict(entry) for entry in engine.reports() if entry.slot == slot)
     return found
 
@@ -206,7 +206,7 @@ def test_those_who_answer_first_load_at_the_same_time(built_in: Callable[..., No
     async def main() -> None:
         nonlocal both
         both = asyncio.Barrier(2)
-        async with Engine(Settings(), cast("Any", None)):
+        async with Runtime(Settings(), cast("Any", None)):
             assert sorted(loaded) == ["first", "tts"]
 
     both: asyncio.Barrier
@@ -278,7 +278,7 @@ def test_providers_behind_a_network_get_more_patience(built_in: Callable[..., No
         provider("stt", Loading("near", lambda: asyncio.sleep(0))),
     )
 
-    def first_s(engine: Engine) -> list[float]:
+    def first_s(engine: Runtime) -> list[float]:
         return [c.limits.first_s for c in engine.lineup().stages.transcribers.candidates]
 
     assert started(first_s) == [8.0, 5.0]
@@ -292,7 +292,7 @@ def test_one_whose_breaker_is_open_is_reported_with_who_answers_instead(
         provider("stt", Loading("second", lambda: asyncio.sleep(0))),
     )
 
-    def trip(engine: Engine) -> list[tuple[str, str, str]]:
+    def trip(engine: Runtime) -> list[tuple[str, str, str]]:
         seen = []
         for candidate in engine.lineup().stages.transcribers.candidates:
             candidate.breaker.mode = Mode.FORCED_OPEN

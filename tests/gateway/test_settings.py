@@ -7,7 +7,7 @@ from pydantic import SecretStr
 
 from gateway.settings import Settings, SettingsError, variables
 from stages import registry
-from stages.registry import Installed, Provider, Refused
+from stages.registry import Installed, Provider, ProviderRefused
 
 ROOT = Path(__file__).parents[2]
 
@@ -272,7 +272,7 @@ def test_what_is_not_used_need_not_be_complete(monkeypatch: pytest.MonkeyPatch) 
 
 def test_the_name_of_an_installed_provider_is_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
     beep = Provider("tts", "beep", "beeps", lambda _: None, lambda _: None)
-    broken = Refused("boop", "boop:PROVIDER cannot be loaded: ImportError: no sound")
+    broken = ProviderRefused("boop", "boop:PROVIDER cannot be loaded: ImportError: no sound")
     monkeypatch.setattr(registry, "third_party", lambda: Installed((beep,), (broken,)))
     assert loaded(monkeypatch, TTS_ENGINE="beep").tts_engine == "beep"
     assert refusal(monkeypatch, TTS_ENGINE="boop") == (

@@ -14,7 +14,7 @@ from pipeline.journal import Journal
 from pipeline.pacer import Pacer
 from pipeline.replay import replay
 from pipeline.session import Session, SessionPolicy, Stages
-from pipeline.stage import Brief, Converter, Heard
+from pipeline.stage import Brief, Converter, RecognizedSpeech
 from pipeline.testing import run_virtual
 from stages.fakes import FakeDetector, FakeResponder, FakeSynthesizer, FakeTranscriber
 
@@ -44,7 +44,7 @@ class Host:
         self.say: tuple[str, ...] = ("Well, tell me more about that.",)
         self.closes = False
         self.log: list[tuple[str, int, str] | tuple[str, int, str, str]] = []
-        self.heard: list[Heard | None] = []
+        self.heard: list[RecognizedSpeech | None] = []
         self.accept_s = 0.0
         self.commit_s = 0.0
         self.error: Exception | None = None
@@ -65,7 +65,7 @@ class Host:
     def brief(self, turn: int, text: str) -> Brief:
         return Brief(self.say, closes=self.closes and turn > 0)
 
-    async def accept(self, turn: int, text: str, heard: Heard | None = None) -> None:
+    async def accept(self, turn: int, text: str, heard: RecognizedSpeech | None = None) -> None:
         if self.accept_s:
             await asyncio.sleep(self.accept_s)
         if self.error is not None:

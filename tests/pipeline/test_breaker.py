@@ -11,10 +11,10 @@ from pipeline.breaker import (
     WINDOW_CALLS,
     Breaker,
     BreakerPolicy,
+    BreakerState,
     Mode,
     Outcome,
     Permit,
-    State,
     Transition,
 )
 
@@ -25,10 +25,10 @@ OUTCOMES = {
     "N": Outcome.NEUTRAL,
 }
 LEGAL = {
-    (State.CLOSED, State.OPEN),
-    (State.OPEN, State.HALF_OPEN),
-    (State.HALF_OPEN, State.OPEN),
-    (State.HALF_OPEN, State.CLOSED),
+    (BreakerState.CLOSED, BreakerState.OPEN),
+    (BreakerState.OPEN, BreakerState.HALF_OPEN),
+    (BreakerState.HALF_OPEN, BreakerState.OPEN),
+    (BreakerState.HALF_OPEN, BreakerState.CLOSED),
 }
 
 
@@ -38,7 +38,7 @@ def acquire(breaker: Breaker, now: float) -> Permit:
     return permit
 
 
-def state_of(breaker: Breaker) -> State:
+def state_of(breaker: Breaker) -> BreakerState:
     """`breaker.state`, which a type checker would otherwise believe to stay as asserted."""
     return breaker.state
 
@@ -60,7 +60,7 @@ def opened(
     """A breaker that five failures opened at 0.4."""
     breaker = Breaker(policy, jitter=jitter)
     calls(breaker, "FFFFF")
-    assert state_of(breaker) is State.OPEN
+    assert state_of(breaker) is BreakerState.OPEN
     breaker.take_transitions()
     return breaker
 
@@ -76,7 +76,7 @@ def test_five_failures_in_a_row_open_it() -> None:
     breaker = Breaker()
     calls(breaker, "FFFFF")
     assert breaker.take_transitions() == [
-        Transition(0.4, State.CLOSED, State.OPEN, "consecutive failures")
+        Transition(0.4, BreakerState.CLOSED, BreakerState.OPEN, "consecutive failures")
     ]
     assert breaker.try_acquire(0.5) is None
 
@@ -85,7 +85,7 @@ def test_five_failures_in_a_row_open_it() -> None:
 def test_fewer_than_five_failures_in_a_row_leave_it_closed(outcomes: str) -> None:
     breaker = Breaker()
     calls(breaker, outcomes)
-    assert state_of(breaker) is State.CLOSED
+    assert state_of(breaker) is BreakerState.CLOSED
     assert breaker.take_transitions() == []
 
 
@@ -98,22 +98,24 @@ def test_a_neutral_call_does_not_end_a_run_of_failures() -> None:
 def test_a_failure_rate_opens_it_once_enough_calls_are_known() -> None:
     breaker = Breaker()
     calls(breaker, "FS" * 4)
-    assert state_of(breaker) is State.CLOSED
+    assert state_of(breaker) is BreakerState.CLOSED
     calls(breaker, "FF", start=0.8)
-    assert breaker.take_transitions() == [Transition(0.9, State.CLOSED, State.OPEN, "failure rate")]
+    assert breaker.take_transitions() == [
+        Transition(0.9, BreakerState.CLOSED, BreakerState.OPEN, "failure rate")
+    ]
 
 
 def test_neutral_calls_do_not_count_towards_a_rate() -> None:
     breaker = Breaker()
     calls(breaker, "FS" * 4 + "N" * 20)
-    assert state_of(breaker) is State.CLOSED
+    assert state_of(breaker) is BreakerState.CLOSED
 
 
 def test_the_window_forgets() -> None:
     breaker = Breaker()
     calls(breaker, "FS" * 4)
     calls(breaker, "SFFS", start=100.0)
-    assert state_of(breaker) is State.CLOSED
+    assert state_of(breaker) is BreakerState.CLOSED
 
 
 def test_a_call_leaves_the_window_when_it_is_as_old_as_the_window() -> None:
@@ -122,7 +124,7 @@ def test_a_call_leaves_the_window_when_it_is_as_old_as_the_window() -> None:
     for breaker, second in ((remembers, 9.9), (forgets, 10.0)):
         call(breaker, "F", 0.0)
         call(breaker, "S", second)
-    assert (remembers.state, forgets.state) == (State.OPEN, State.CLOSED)
+    assert (remembers.state, forgets.state) == (BreakerState.OPEN, BreakerState.CLOSED)
 
 
 def test_forgotten_slow_calls_no_longer_count() -> None:
@@ -130,20 +132,20 @@ def test_forgotten_slow_calls_no_longer_count() -> None:
     calls(breaker, "W" * 9)
     calls(breaker, "S" * 9, start=100.0)
     call(breaker, "W", 101.0)
-    assert state_of(breaker) is State.CLOSED
+    assert state_of(breaker) is BreakerState.CLOSED
 
 
 def test_forgotten_failures_no_longer_count() -> None:
     breaker = Breaker()
     calls(breaker, "FS" * 4)
     calls(breaker, "S" * 9 + "F", start=100.0)
-    assert state_of(breaker) is State.CLOSED
+    assert state_of(breaker) is BreakerState.CLOSED
 
 
 def test_slow_calls_open_it() -> None:
     breaker = Breaker()
     calls(breaker, "W" * 9)
-    assert state_of(breaker) is State.CLOSED
+    assert state_of(breaker) is BreakerState.CLOSED
     call(breaker, "W", 0.9)
     assert reasons(breaker) == ["slow rate"]
 
@@ -159,9 +161,9 @@ def test_a_busy_window_remembers_its_newest_calls() -> None:
     call(breaker, "S", 0.0)
     for _ in range(WINDOW_CALLS - 1):
         call(breaker, "W", 1.0)
-    assert state_of(breaker) is State.CLOSED
+    assert state_of(breaker) is BreakerState.CLOSED
     call(breaker, "W", 1.0)  # pushes the success out
-    assert state_of(breaker) is State.OPEN
+    assert state_of(breaker) is BreakerState.OPEN
 
 
 # --- open ------------------------------------------------------------------------------------
@@ -171,13 +173,13 @@ def test_when_the_open_time_is_over_one_probe_may_pass_and_its_success_closes_it
     breaker = opened()
     assert breaker.try_acquire(60.399) is None
     probe = acquire(breaker, 60.4)
-    assert state_of(breaker) is State.HALF_OPEN
+    assert state_of(breaker) is BreakerState.HALF_OPEN
     assert breaker.try_acquire(60.5) is None
     breaker.settle(probe, Outcome.SUCCESS, 61.0)
-    assert state_of(breaker) is State.CLOSED
+    assert state_of(breaker) is BreakerState.CLOSED
     assert breaker.take_transitions() == [
-        Transition(60.4, State.OPEN, State.HALF_OPEN, "open time over"),
-        Transition(61.0, State.HALF_OPEN, State.CLOSED, "probes succeeded"),
+        Transition(60.4, BreakerState.OPEN, BreakerState.HALF_OPEN, "open time over"),
+        Transition(61.0, BreakerState.HALF_OPEN, BreakerState.CLOSED, "probes succeeded"),
     ]
 
 
@@ -187,7 +189,7 @@ def test_retry_after_counts_down_while_it_is_open() -> None:
     calls(breaker, "FFFFF")
     assert breaker.retry_after(10.4) == 50.0
     assert breaker.retry_after(60.4) == 0.0
-    assert state_of(breaker) is State.HALF_OPEN
+    assert state_of(breaker) is BreakerState.HALF_OPEN
 
 
 def waits(breaker: Breaker, trips: int) -> list[float]:
@@ -256,7 +258,7 @@ def test_what_a_provider_asked_for_is_forgotten_once_it_has_been_probed() -> Non
 def test_a_bad_probe_opens_it_again(outcome: str, reason: str) -> None:
     breaker = opened()
     call(breaker, outcome, 61.0)
-    assert state_of(breaker) is State.OPEN
+    assert state_of(breaker) is BreakerState.OPEN
     assert reasons(breaker) == ["open time over", reason]
     assert breaker.retry_after(61.0) == 60.0
 
@@ -265,7 +267,7 @@ def test_a_neutral_probe_gives_its_place_back() -> None:
     breaker = opened()
     probe = acquire(breaker, 61.0)
     breaker.settle(probe, Outcome.NEUTRAL, 61.2)
-    assert state_of(breaker) is State.HALF_OPEN
+    assert state_of(breaker) is BreakerState.HALF_OPEN
     assert breaker.try_acquire(61.3) is not None
 
 
@@ -273,11 +275,11 @@ def test_a_probe_that_never_settles_does_not_block_recovery() -> None:
     breaker = opened()
     acquire(breaker, 61.0)
     assert breaker.try_acquire(75.9) is None
-    assert state_of(breaker) is State.HALF_OPEN
+    assert state_of(breaker) is BreakerState.HALF_OPEN
     breaker.poll(76.0)
-    assert state_of(breaker) is State.OPEN
+    assert state_of(breaker) is BreakerState.OPEN
     assert breaker.take_transitions()[-1] == Transition(
-        76.0, State.HALF_OPEN, State.OPEN, "probe never settled"
+        76.0, BreakerState.HALF_OPEN, BreakerState.OPEN, "probe never settled"
     )
     assert breaker.try_acquire(136.0) is not None
 
@@ -285,27 +287,27 @@ def test_a_probe_that_never_settles_does_not_block_recovery() -> None:
 def test_it_may_take_several_probes_to_close() -> None:
     breaker = opened(BreakerPolicy(probe_successes=2))
     call(breaker, "S", 61.0)
-    assert state_of(breaker) is State.HALF_OPEN
+    assert state_of(breaker) is BreakerState.HALF_OPEN
     call(breaker, "S", 62.0)
-    assert state_of(breaker) is State.CLOSED
+    assert state_of(breaker) is BreakerState.CLOSED
 
 
 def test_a_bad_probe_forgets_the_good_ones_before_it() -> None:
     breaker = opened(BreakerPolicy(probe_successes=2))
     calls(breaker, "SF", start=61.0)
     call(breaker, "S", 125.0)
-    assert state_of(breaker) is State.HALF_OPEN
+    assert state_of(breaker) is BreakerState.HALF_OPEN
 
 
 @pytest.mark.parametrize("before", ["FS" * 4 + "FF", "W" * 10])
 def test_a_recovered_provider_starts_with_a_clean_record(before: str) -> None:
     breaker = Breaker(BreakerPolicy(open_s=1))
     calls(breaker, before)
-    assert state_of(breaker) is State.OPEN
+    assert state_of(breaker) is BreakerState.OPEN
     calls(breaker, "S" * 11, start=2.0)
-    assert state_of(breaker) is State.CLOSED
+    assert state_of(breaker) is BreakerState.CLOSED
     calls(breaker, "FFFF", start=4.0)
-    assert state_of(breaker) is State.CLOSED
+    assert state_of(breaker) is BreakerState.CLOSED
 
 
 def test_the_record_of_before_does_not_dilute_the_next_trip() -> None:
@@ -321,9 +323,9 @@ def test_transitions_happen_when_they_are_due_and_not_when_they_are_noticed() ->
     acquire(breaker, 10.0)
     breaker.poll(1000.0)
     assert [(change.at, change.new) for change in breaker.take_transitions()] == [
-        (5.4, State.HALF_OPEN),
-        (14.0, State.OPEN),
-        (19.0, State.HALF_OPEN),
+        (5.4, BreakerState.HALF_OPEN),
+        (14.0, BreakerState.OPEN),
+        (19.0, BreakerState.HALF_OPEN),
     ]
 
 
@@ -340,7 +342,7 @@ def test_a_speculative_call_passes_only_a_closed_breaker() -> None:
     calls(breaker, "FFFFF")
     assert breaker.try_acquire(1.0, probe=False) is None
     assert breaker.try_acquire(61.0, probe=False) is None
-    assert state_of(breaker) is State.HALF_OPEN
+    assert state_of(breaker) is BreakerState.HALF_OPEN
     assert breaker.try_acquire(61.0) is not None
 
 
@@ -355,7 +357,7 @@ def test_a_call_from_before_the_trip_says_nothing_about_the_recovery(outcome: Ou
     acquire(breaker, 61.0)
     breaker.take_transitions()
     breaker.settle(early, outcome, 62.0, retry_after_s=100.0)
-    assert state_of(breaker) is State.HALF_OPEN
+    assert state_of(breaker) is BreakerState.HALF_OPEN
     assert breaker.take_transitions() == []
     assert breaker.late == 1
 
@@ -367,7 +369,7 @@ def test_late_calls_do_not_count_against_a_provider_that_has_recovered() -> None
     call(breaker, "S", 61.0)
     for permit in early:
         breaker.settle(permit, Outcome.FAILURE, 62.0)
-    assert state_of(breaker) is State.CLOSED
+    assert state_of(breaker) is BreakerState.CLOSED
     assert breaker.late == 5
 
 
@@ -376,7 +378,7 @@ def test_a_permit_settles_once() -> None:
     permit = acquire(breaker, 0.0)
     breaker.settle(permit, Outcome.FAILURE, 0.1)
     breaker.settle(permit, Outcome.FAILURE, 0.2)
-    assert state_of(breaker) is State.CLOSED
+    assert state_of(breaker) is BreakerState.CLOSED
     assert breaker.late == 0
 
 
@@ -392,7 +394,7 @@ def test_a_permit_carries_its_generation_and_time() -> None:
 def test_disabled_lets_every_call_pass_and_counts_none() -> None:
     breaker = Breaker(mode=Mode.DISABLED)
     calls(breaker, "F" * 50)
-    assert state_of(breaker) is State.CLOSED
+    assert state_of(breaker) is BreakerState.CLOSED
     breaker = opened()
     breaker.mode = Mode.DISABLED
     assert breaker.try_acquire(1.0) is not None
@@ -413,21 +415,21 @@ def test_a_probe_that_settles_while_disabled_gives_its_place_back() -> None:
     breaker.mode = Mode.DISABLED
     breaker.settle(probe, Outcome.FAILURE, 62.0)
     breaker.mode = Mode.NORMAL
-    assert state_of(breaker) is State.HALF_OPEN
+    assert state_of(breaker) is BreakerState.HALF_OPEN
     assert breaker.try_acquire(62.0) is not None
 
 
 def test_shadow_counts_but_never_refuses() -> None:
     breaker = Breaker(mode=Mode.SHADOW)
     calls(breaker, "FFFFF")
-    assert state_of(breaker) is State.OPEN
+    assert state_of(breaker) is BreakerState.OPEN
     call(breaker, "S", 1.0)
-    assert state_of(breaker) is State.OPEN
+    assert state_of(breaker) is BreakerState.OPEN
     probe, beside = acquire(breaker, 61.0), acquire(breaker, 61.0)
     breaker.settle(beside, Outcome.FAILURE, 61.5)
-    assert state_of(breaker) is State.HALF_OPEN
+    assert state_of(breaker) is BreakerState.HALF_OPEN
     breaker.settle(probe, Outcome.SUCCESS, 62.0)
-    assert state_of(breaker) is State.CLOSED
+    assert state_of(breaker) is BreakerState.CLOSED
 
 
 def test_forced_open_refuses_every_call() -> None:
@@ -443,7 +445,7 @@ def test_a_new_policy_keeps_the_state() -> None:
     calls(breaker, "FF")
     breaker.policy = BreakerPolicy(consecutive_failures=3)
     call(breaker, "F", 0.2)
-    assert state_of(breaker) is State.OPEN
+    assert state_of(breaker) is BreakerState.OPEN
     breaker.policy = BreakerPolicy(open_s=1)
     assert breaker.retry_after(0.2) == 60.0
 
@@ -516,16 +518,16 @@ class AnyHistory(RuleBasedStateMachine):
         before = self.record()
         self.breaker.poll(self.now)
         assert self.record() == []
-        assert all(transition.new is not State.CLOSED for transition in before)
+        assert all(transition.new is not BreakerState.CLOSED for transition in before)
 
     @rule(probe=st.booleans())
     def ask(self, probe: bool) -> None:
         permit = self.breaker.try_acquire(self.now, probe=probe)
         if permit is None:
-            assert self.breaker.state is not State.CLOSED
+            assert self.breaker.state is not BreakerState.CLOSED
         else:
-            assert self.breaker.state is not State.OPEN
-            assert probe or self.breaker.state is State.CLOSED
+            assert self.breaker.state is not BreakerState.OPEN
+            assert probe or self.breaker.state is BreakerState.CLOSED
             self.permits.append(permit)
 
     @precondition(lambda self: self.permits)
@@ -545,7 +547,7 @@ class AnyHistory(RuleBasedStateMachine):
     @invariant()
     def transitions_form_a_legal_chain_in_time(self) -> None:
         self.record()
-        state, at = State.CLOSED, 0.0
+        state, at = BreakerState.CLOSED, 0.0
         for transition in self.chain:
             assert transition.old is state
             assert (transition.old, transition.new) in LEGAL
@@ -561,9 +563,9 @@ class AnyHistory(RuleBasedStateMachine):
             for permit in self.permits
             if permit.generation == self.breaker.generation and not permit.settled
         ]
-        if self.breaker.state is State.HALF_OPEN:
+        if self.breaker.state is BreakerState.HALF_OPEN:
             assert len(under_way) <= SMALL.probes
-        if self.breaker.state is State.OPEN:
+        if self.breaker.state is BreakerState.OPEN:
             assert under_way == []
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.breaker import Breaker, BreakerPolicy, Mode, Outcome, Permit, State
+from pipeline.breaker import Breaker, BreakerPolicy, BreakerState, Mode, Outcome, Permit
 from pipeline.errors import (
     BudgetExceeded,
     CallerError,
@@ -717,11 +717,11 @@ def test_a_speculative_stream_leaves_the_half_open_probe_to_others() -> None:
         await asyncio.sleep(2)
         with pytest.raises(StageUnavailable):
             await run(working, probe=False)
-        assert breaker.state is State.HALF_OPEN
+        assert breaker.state is BreakerState.HALF_OPEN
         assert await run(working, probe=True) == ["x"]
 
     run_virtual(main())
-    assert breaker.state is State.CLOSED
+    assert breaker.state is BreakerState.CLOSED
 
 
 def test_the_guard_s_own_listener_hears_what_the_stream_s_does_not() -> None:

@@ -9,15 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.decisions import (
-    Answer,
     Cancel,
     Chunk,
     Commit,
+    EndTurn,
     Interrupt,
-    Listen,
     Refuse,
     ReplyBegan,
     ReplyEnded,
+    StartTurn,
     Typed,
     Understood,
 )
@@ -48,7 +48,7 @@ from pipeline.frames import (
 )
 from pipeline.journal import Cause, Journal
 from pipeline.replay import JournalError, Level, Note, QueueAge, Replayed, replay
-from pipeline.turns import CHUNK_MS, State, TurnPolicy, TurnTaking
+from pipeline.turns import CHUNK_MS, TurnPolicy, TurnState, TurnTaking
 
 
 class Talk:
@@ -309,12 +309,15 @@ def test_replay_reproduces_the_decisions_and_the_state_after_each() -> None:
     found = spoken().replayed()
     assert (found.session_id, found.origin, found.cut) == ("s-1", 100.25, False)
     assert len(found.decisions) == 2 + (64 + 320 + 800) // CHUNK_MS
-    assert [decision.state for decision in found.decisions[:2]] == [State.THINKING, State.IDLE]
+    assert [decision.state for decision in found.decisions[:2]] == [
+        TurnState.THINKING,
+        TurnState.IDLE,
+    ]
     began = found.decisions[2 + 2 + 6]  # the last of seven chunks of speech
-    assert began.actions == (Listen(1, 64, 0),)
+    assert began.actions == (StartTurn(1, 64, 0),)
     assert (round(began.at_ms, 6), began.cause) == (288.0, Chunk(288.0, 0.95))
-    assert (began.state, began.turn) == (State.LISTENING, 1)
-    assert isinstance(found.decisions[-1].actions[0], Answer)
+    assert (began.state, began.turn) == (TurnState.LISTENING, 1)
+    assert isinstance(found.decisions[-1].actions[0], EndTurn)
     assert found.differences == ()
 
 
@@ -331,7 +334,7 @@ def test_time_that_runs_out_is_replayed() -> None:
     found = talk.replayed()
     assert [d.actions for d in found.decisions[-2:]] == [
         (),
-        (Answer(1, 320, deadline - 1.05, spoken=True),),
+        (EndTurn(1, 320, deadline - 1.05, spoken=True),),
     ]
     assert found.differences == ()
 
@@ -352,7 +355,7 @@ def test_another_policy_decides_otherwise() -> None:
     talk.journal.closed(talk.now)
     found = replay([talk.lines[0].replace('"start_ms":200', '"start_ms":100'), *talk.lines[1:]])
     taken = [(difference.decision.actions, difference.recorded) for difference in found.differences]
-    assert taken[:2] == [((Listen(1, 64, 0),), ()), ((), (Listen(1, 64, 0),))]
+    assert taken[:2] == [((StartTurn(1, 64, 0),), ()), ((), (StartTurn(1, 64, 0),))]
 
 
 def test_a_line_that_a_dying_process_left_half_written_is_a_cut() -> None:

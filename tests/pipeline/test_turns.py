@@ -6,27 +6,27 @@ from hypothesis import strategies as st
 
 from pipeline.decisions import (
     Action,
-    Answer,
     Cancel,
     Chunk,
     Close,
     Commit,
     Discard,
+    EndTurn,
     Event,
     Hold,
     Interrupt,
-    Listen,
     Prompt,
     Refuse,
     ReplyBegan,
     ReplyEnded,
     Resume,
     Speculate,
+    StartTurn,
     TimeUp,
     Typed,
     Understood,
 )
-from pipeline.turns import CHUNK_MS, State, TurnPolicy, TurnTaking
+from pipeline.turns import CHUNK_MS, TurnPolicy, TurnState, TurnTaking
 
 NEVER = 1_000_000
 
@@ -63,21 +63,21 @@ class Talk:
 
 def test_the_interviewer_speaks_first_in_turn_0() -> None:
     turns = TurnTaking()
-    assert turns.open(5.0) == [Answer(0, 0, 5.0, spoken=False)]
-    assert turns.state is State.THINKING
+    assert turns.open(5.0) == [EndTurn(0, 0, 5.0, spoken=False)]
+    assert turns.state is TurnState.THINKING
 
 
 def test_speech_of_200_ms_starts_a_turn_with_the_audio_from_500_ms_before_it() -> None:
     talk = Talk()
     talk.silence(1024)
     assert talk.speech(192) == []
-    assert talk.speech(32) == [Listen(turn=1, at_ms=1024, from_ms=524)]
-    assert talk.turns.state is State.LISTENING
+    assert talk.speech(32) == [StartTurn(turn=1, at_ms=1024, from_ms=524)]
+    assert talk.turns.state is TurnState.LISTENING
 
 
 def test_the_prefix_does_not_reach_before_the_first_sample() -> None:
     talk = Talk()
-    assert talk.speech(224) == [Listen(turn=1, at_ms=0, from_ms=0)]
+    assert talk.speech(224) == [StartTurn(turn=1, at_ms=0, from_ms=0)]
 
 
 def test_a_click_does_not_start_a_turn() -> None:
@@ -91,7 +91,7 @@ def test_a_gap_of_one_chunk_does_not_forget_speech() -> None:
     talk = Talk()
     talk.speech(160)
     talk.silence(32)
-    assert talk.speech(64) == [Listen(turn=1, at_ms=0, from_ms=0)]
+    assert talk.speech(64) == [StartTurn(turn=1, at_ms=0, from_ms=0)]
 
 
 def test_800_ms_of_silence_end_the_turn_where_the_speech_ended() -> None:
@@ -99,8 +99,8 @@ def test_800_ms_of_silence_end_the_turn_where_the_speech_ended() -> None:
     talk.speech(960)
     assert talk.silence(768) == []
     (answer,) = talk.silence(32)
-    assert answer == Answer(1, 960, talk.now - 0.8, spoken=True)
-    assert talk.turns.state is State.THINKING
+    assert answer == EndTurn(1, 960, talk.now - 0.8, spoken=True)
+    assert talk.turns.state is TurnState.THINKING
 
 
 def test_speech_within_the_silence_goes_on_with_the_same_turn() -> None:
@@ -110,7 +110,7 @@ def test_speech_within_the_silence_goes_on_with_the_same_turn() -> None:
     assert talk.speech(320) == []
     assert talk.silence(768) == []
     (answer,) = talk.silence(32)
-    assert isinstance(answer, Answer)
+    assert isinstance(answer, EndTurn)
     assert (answer.turn, answer.at_ms) == (1, 960 + 704 + 320)
 
 
@@ -119,7 +119,7 @@ def test_a_probability_between_the_thresholds_keeps_speech_alive_but_starts_none
     assert talk.chunks(20, 0.4) == []
     talk.speech(320)
     talk.chunks(40, 0.4)
-    assert talk.turns.state is State.LISTENING
+    assert talk.turns.state is TurnState.LISTENING
     assert talk.chunks(24, 0.34) == []
     assert len(talk.chunks(1, 0.34)) == 1
 
@@ -129,7 +129,7 @@ def test_lost_audio_counts_as_silence() -> None:
     talk.speech(320)
     talk.at_ms += 800
     (answer,) = talk.chunks(1, 0.02)
-    assert isinstance(answer, Answer)
+    assert isinstance(answer, EndTurn)
     assert answer.at_ms == 320
 
 
@@ -142,7 +142,7 @@ def test_audio_that_stops_coming_ends_the_turn_after_silence_and_grace() -> None
     assert round(deadline - talk.now, 6) == 0.48 + 0.25
     assert talk.turns.expire(deadline - 0.001) == []
     (answer,) = talk.turns.expire(deadline)
-    assert isinstance(answer, Answer)
+    assert isinstance(answer, EndTurn)
     assert (answer.at_ms, round(answer.ended, 6)) == (320, 0.32)
     assert talk.turns.deadline is None
 
@@ -157,9 +157,9 @@ def test_the_longest_wait_caps_the_silence() -> None:
 def test_a_monologue_is_answered_after_a_minute() -> None:
     talk = Talk()
     talk.speech(59_968)
-    assert talk.turns.state is State.LISTENING
+    assert talk.turns.state is TurnState.LISTENING
     (answer,) = talk.speech(32)
-    assert isinstance(answer, Answer)
+    assert isinstance(answer, EndTurn)
     assert answer.spoken
 
 
@@ -174,7 +174,7 @@ def test_after_200_ms_of_silence_the_answer_may_be_prepared() -> None:
     assert speculate == Speculate(1, 960, talk.now - 0.224)
     assert talk.silence(544) == []
     (answer,) = talk.silence(32)
-    assert isinstance(answer, Answer)
+    assert isinstance(answer, EndTurn)
     assert (answer.turn, answer.at_ms) == (speculate.turn, speculate.at_ms)
     assert answer.ended == pytest.approx(speculate.ended)
 
@@ -251,7 +251,7 @@ def test_going_on_makes_the_ending_unclear_again() -> None:
     talk.speech(640)
     talk.silence(768)
     (answer,) = talk.silence(32)
-    assert isinstance(answer, Answer)
+    assert isinstance(answer, EndTurn)
 
 
 # --- barge-in --------------------------------------------------------------------------------
@@ -262,7 +262,7 @@ def speaking(policy: TurnPolicy | None = None) -> Talk:
     talk.speech(320)
     talk.silence(800)
     talk.does(ReplyBegan(1))
-    assert talk.turns.state is State.SPEAKING
+    assert talk.turns.state is TurnState.SPEAKING
     return talk
 
 
@@ -273,8 +273,8 @@ def test_speech_holds_a_reply_after_200_ms_and_stops_it_after_500_ms() -> None:
     assert talk.speech(32) == [Hold(1, began_ms, began_ms - 500)]
     assert talk.turns.holding
     assert talk.speech(256) == []
-    assert talk.speech(32) == [Cancel(1), Listen(2, began_ms, began_ms - 500)]
-    assert talk.turns.state is State.LISTENING
+    assert talk.speech(32) == [Cancel(1), StartTurn(2, began_ms, began_ms - 500)]
+    assert talk.turns.state is TurnState.LISTENING
     assert not talk.turns.holding
 
 
@@ -283,7 +283,7 @@ def test_after_a_cough_and_500_ms_of_silence_the_reply_goes_on() -> None:
     talk.speech(320)
     assert talk.silence(480) == []
     assert talk.silence(32) == [Resume(1)]
-    assert talk.turns.state is State.SPEAKING
+    assert talk.turns.state is TurnState.SPEAKING
     assert talk.speech(192) == []
     assert [type(action) for action in talk.speech(32)] == [Hold]
 
@@ -299,7 +299,7 @@ def test_speech_in_two_pieces_while_the_reply_is_held_is_one_barge_in() -> None:
     talk = speaking()
     talk.speech(320)
     talk.silence(320)
-    assert [type(action) for action in talk.speech(192)] == [Cancel, Listen]
+    assert [type(action) for action in talk.speech(192)] == [Cancel, StartTurn]
 
 
 def test_a_sign_of_listening_is_no_barge_in_however_slowly_it_is_said() -> None:
@@ -315,7 +315,10 @@ def test_a_sign_of_listening_that_becomes_a_sentence_is_a_barge_in() -> None:
     talk.speech(320)
     talk.does(Understood(2, "okay"))
     talk.speech(320)
-    assert [type(action) for action in talk.does(Understood(2, "okay but I"))] == [Cancel, Listen]
+    assert [type(action) for action in talk.does(Understood(2, "okay but I"))] == [
+        Cancel,
+        StartTurn,
+    ]
 
 
 def test_humming_for_more_than_1500_ms_is_a_barge_in() -> None:
@@ -323,7 +326,7 @@ def test_humming_for_more_than_1500_ms_is_a_barge_in() -> None:
     talk.speech(320)
     talk.does(Understood(2, "mm"))
     assert talk.speech(1152) == []
-    assert [type(action) for action in talk.speech(32)] == [Cancel, Listen]
+    assert [type(action) for action in talk.speech(32)] == [Cancel, StartTurn]
 
 
 def test_humming_is_never_a_barge_in_sooner_than_words_are() -> None:
@@ -331,7 +334,7 @@ def test_humming_is_never_a_barge_in_sooner_than_words_are() -> None:
     talk.speech(224)
     talk.does(Understood(2, "mm-hm"))
     assert talk.speech(2752) == []
-    assert [type(action) for action in talk.speech(32)] == [Cancel, Listen]
+    assert [type(action) for action in talk.speech(32)] == [Cancel, StartTurn]
 
 
 def test_what_was_understood_before_the_barge_in_tells_how_long_to_wait() -> None:
@@ -339,7 +342,7 @@ def test_what_was_understood_before_the_barge_in_tells_how_long_to_wait() -> Non
     talk.speech(224)
     talk.does(Understood(2, "let me think"))
     talk.speech(288)
-    assert talk.turns.state is State.LISTENING
+    assert talk.turns.state is TurnState.LISTENING
     assert talk.turns.deadline == pytest.approx(talk.now + 5.0 + 0.25)
 
 
@@ -347,7 +350,10 @@ def test_so_many_words_as_the_policy_wants_are_a_barge_in_before_500_ms() -> Non
     talk = speaking(TurnPolicy(speculate_ms=NEVER, barge_in_words=2))
     talk.speech(256)
     assert talk.does(Understood(2, "wait")) == []
-    assert [type(action) for action in talk.does(Understood(2, "wait please"))] == [Cancel, Listen]
+    assert [type(action) for action in talk.does(Understood(2, "wait please"))] == [
+        Cancel,
+        StartTurn,
+    ]
 
 
 def test_words_of_another_turn_hold_nothing_up() -> None:
@@ -380,7 +386,7 @@ def test_what_is_typed_into_a_held_reply_ends_it() -> None:
     talk.speech(320)
     cancel, answer = talk.does(Typed("Next question, please."))
     assert cancel == Cancel(1)
-    assert isinstance(answer, Answer)
+    assert isinstance(answer, EndTurn)
     assert (answer.turn, answer.spoken) == (2, False)
     assert not talk.turns.holding
 
@@ -389,7 +395,7 @@ def test_a_reply_that_ends_while_it_is_held_leaves_the_floor_to_who_speaks() -> 
     talk = speaking()
     talk.speech(320)
     talk.does(ReplyEnded(1))
-    assert [type(action) for action in talk.speech(32)] == [Listen]
+    assert [type(action) for action in talk.speech(32)] == [StartTurn]
 
 
 # --- silence ---------------------------------------------------------------------------------
@@ -439,7 +445,7 @@ def test_nobody_is_prompted_where_that_is_off_or_who_pushes_to_talk(policy: Turn
 def test_when_time_is_up_an_idle_conversation_closes_at_once() -> None:
     talk = Talk()
     assert talk.does(TimeUp()) == [Close(1)]
-    assert talk.turns.state is State.THINKING
+    assert talk.turns.state is TurnState.THINKING
 
 
 def test_when_time_is_up_a_reply_is_heard_out() -> None:
@@ -473,13 +479,13 @@ def test_going_on_before_the_reply_is_heard_takes_200_ms() -> None:
     talk.silence(800)
     began_ms = int(talk.at_ms)
     assert talk.speech(192) == []
-    assert talk.speech(32) == [Cancel(1), Listen(2, began_ms, began_ms - 500)]
+    assert talk.speech(32) == [Cancel(1), StartTurn(2, began_ms, began_ms - 500)]
 
 
 def test_an_interrupt_stops_the_reply_and_waits() -> None:
     talk = speaking()
     assert talk.does(Interrupt()) == [Cancel(1)]
-    assert talk.turns.state is State.IDLE
+    assert talk.turns.state is TurnState.IDLE
     assert talk.does(Interrupt()) == []
 
 
@@ -487,7 +493,7 @@ def test_an_interrupt_while_the_person_speaks_changes_nothing() -> None:
     talk = Talk()
     talk.speech(320)
     assert talk.does(Interrupt()) == []
-    assert talk.turns.state is State.LISTENING
+    assert talk.turns.state is TurnState.LISTENING
 
 
 # --- typed turns and push to talk ------------------------------------------------------------
@@ -496,7 +502,7 @@ def test_an_interrupt_while_the_person_speaks_changes_nothing() -> None:
 def test_typed_text_is_a_turn_without_speech() -> None:
     talk = Talk()
     talk.silence(320)
-    assert talk.does(Typed("hello")) == [Answer(1, 320, talk.now, spoken=False, typed="hello")]
+    assert talk.does(Typed("hello")) == [EndTurn(1, 320, talk.now, spoken=False, typed="hello")]
 
 
 def test_typed_text_stops_the_reply() -> None:
@@ -504,7 +510,7 @@ def test_typed_text_stops_the_reply() -> None:
     at_ms = int(talk.at_ms)
     assert talk.does(Typed("wait")) == [
         Cancel(1),
-        Answer(2, at_ms, talk.now, spoken=False, typed="wait"),
+        EndTurn(2, at_ms, talk.now, spoken=False, typed="wait"),
     ]
 
 
@@ -512,14 +518,14 @@ def test_typed_text_while_speaking_ends_the_spoken_turn_and_joins_it() -> None:
     talk = Talk()
     talk.speech(320)
     assert talk.does(Typed("as I typed")) == [
-        Answer(1, 320, talk.now, spoken=True, typed="as I typed")
+        EndTurn(1, 320, talk.now, spoken=True, typed="as I typed")
     ]
 
 
 def test_commit_ends_the_turn_at_once() -> None:
     talk = Talk()
     talk.speech(320)
-    assert talk.does(Commit()) == [Answer(1, 320, talk.now, spoken=True)]
+    assert talk.does(Commit()) == [EndTurn(1, 320, talk.now, spoken=True)]
 
 
 def test_commit_after_a_short_word_is_a_turn() -> None:
@@ -527,14 +533,14 @@ def test_commit_after_a_short_word_is_a_turn() -> None:
     talk.silence(640)
     talk.speech(128)
     listen, answer = talk.does(Commit())
-    assert listen == Listen(1, 640, 140)
-    assert answer == Answer(1, 768, talk.now, spoken=True)
+    assert listen == StartTurn(1, 640, 140)
+    assert answer == EndTurn(1, 768, talk.now, spoken=True)
 
 
 def test_push_to_talk_interrupts_with_200_ms_of_speech() -> None:
     talk = speaking(TurnPolicy(mode="auto", speculate_ms=NEVER))
     talk.turns.policy = TurnPolicy(mode="manual")
-    assert [type(action) for action in talk.speech(224)] == [Cancel, Listen]
+    assert [type(action) for action in talk.speech(224)] == [Cancel, StartTurn]
 
 
 def test_commit_without_speech_is_refused() -> None:
@@ -559,20 +565,20 @@ def test_news_of_an_older_reply_changes_nothing() -> None:
     assert talk.turns.turn == 2
     talk.does(ReplyEnded(1))
     talk.does(ReplyBegan(1))
-    assert talk.turns.state is State.LISTENING
+    assert talk.turns.state is TurnState.LISTENING
 
 
 def test_a_second_beginning_of_the_same_reply_changes_nothing() -> None:
     talk = speaking()
     talk.does(ReplyBegan(1))
-    assert talk.turns.state is State.SPEAKING
+    assert talk.turns.state is TurnState.SPEAKING
 
 
 def test_after_the_reply_the_floor_is_free() -> None:
     talk = speaking()
     talk.does(ReplyEnded(1))
-    assert talk.turns.state is State.IDLE
-    assert talk.speech(224) == [Listen(2, 1120, 620)]
+    assert talk.turns.state is TurnState.IDLE
+    assert talk.speech(224) == [StartTurn(2, 1120, 620)]
 
 
 EVENTS = st.one_of(
@@ -628,11 +634,11 @@ def test_turns_only_grow_and_every_utterance_is_answered_before_the_next(
             case Discard(turn):
                 assert preparing == turn
                 preparing = None
-            case Listen(turn):
+            case StartTurn(turn):
                 assert listening is None
                 assert turn > newest
                 newest = listening = turn
-            case Answer(turn, spoken=spoken):
+            case EndTurn(turn, spoken=spoken):
                 assert (listening == turn) is spoken
                 assert turn >= newest
                 assert preparing in (None, turn)

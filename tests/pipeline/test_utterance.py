@@ -7,7 +7,7 @@ import numpy as np
 
 from pipeline.frames import INPUT_RATE_HZ, Samples, Transcript
 from pipeline.stage import Recognition
-from pipeline.utterance import LONGEST_S, Recent, Utterance
+from pipeline.utterance import LONGEST_S, PreRoll, Utterance
 
 
 def ramp(start: int, count: int) -> Samples:
@@ -15,7 +15,7 @@ def ramp(start: int, count: int) -> Samples:
 
 
 def test_recent_audio_is_found_by_position() -> None:
-    recent = Recent(keep=1000)
+    recent = PreRoll(keep=1000)
     for start in range(0, 3200, 320):
         recent.push(ramp(start, 320))
     assert recent.position == 3200
@@ -24,7 +24,7 @@ def test_recent_audio_is_found_by_position() -> None:
 
 
 def test_recent_audio_is_kept_as_long_as_asked_and_hardly_longer() -> None:
-    recent = Recent(keep=1000)
+    recent = PreRoll(keep=1000)
     for start in range(0, 3200, 320):
         recent.push(ramp(start, 320))
     kept = recent.since(0)

@@ -13,7 +13,7 @@ from stages.registry import (
     NoProvider,
     Options,
     Provider,
-    Refused,
+    ProviderRefused,
     Server,
     UnknownProvider,
     choose,
@@ -68,7 +68,7 @@ def test_an_unknown_name_is_an_error_that_lists_the_known_ones(
 ) -> None:
     extra = replace(provider("extra"), slot="stt")
     other = replace(provider("other"), slot="tts")
-    torn = Refused("none such", "x:y cannot be loaded: ImportError: no y")
+    torn = ProviderRefused("none such", "x:y cannot be loaded: ImportError: no y")
     monkeypatch.setattr(registry, "third_party", lambda: Installed((extra, other), (torn,)))
     with pytest.raises(UnknownProvider) as caught:
         choose("stt", "none such", OPTIONS)

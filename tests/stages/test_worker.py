@@ -18,8 +18,8 @@ import uvloop
 
 from pipeline.errors import StageBusy, StageFailed
 from stages import _worker, _worker_process
-from stages._worker import Packet, Worker
-from stages._worker_main import Unpacker, pack
+from stages._worker import Worker, WorkerPacket
+from stages._worker_main import WorkerUnpacker, pack
 
 Run = Callable[[Coroutine[Any, Any, None]], None]
 
@@ -61,7 +61,7 @@ def worker(factory: str = "obedient", **limits: Any) -> Worker:
     return OPENED[-1]
 
 
-async def ask(one: Worker, kind: str, header: dict[str, Any], payload: bytes = b"") -> Packet:
+async def ask(one: Worker, kind: str, header: dict[str, Any], payload: bytes = b"") -> WorkerPacket:
     job = one.open_job()
     job.send(kind, header, payload)
     return await job.result()
@@ -84,17 +84,17 @@ def gone(pid: int) -> bool:
 
 def test_messages_survive_being_cut_anywhere() -> None:
     stream = pack(1, "audio", {"n": 1}, b"\x00\x01\x02") + pack(2, "end", last=True)
-    unpacker = Unpacker()
+    unpacker = WorkerUnpacker()
     packets = [p for index in range(len(stream)) for p in unpacker.feed(stream[index : index + 1])]
     assert [
-        Packet(1, "audio", {"n": 1}, b"\x00\x01\x02", False),
-        Packet(2, "end", {}, b"", True),
+        WorkerPacket(1, "audio", {"n": 1}, b"\x00\x01\x02", False),
+        WorkerPacket(2, "end", {}, b"", True),
     ] == packets
 
 
 def test_a_message_of_impossible_length_is_refused() -> None:
     with pytest.raises(ValueError, match="impossible length"):
-        Unpacker().feed(b"\xff" * 8)
+        WorkerUnpacker().feed(b"\xff" * 8)
 
 
 def test_the_first_job_starts_the_process_and_gets_its_bytes_back(run: Run) -> None:

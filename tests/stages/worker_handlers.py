@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from stages._worker_main import LoadError, Reply
+from stages._worker_main import LoadError, WorkerReply
 
 
 class Obedient:
@@ -19,7 +19,7 @@ class Obedient:
         self.labour = 0
 
     def handle(
-        self, job: int, kind: str, header: Mapping[str, Any], payload: bytes, reply: Reply
+        self, job: int, kind: str, header: Mapping[str, Any], payload: bytes, reply: WorkerReply
     ) -> None:
         self.seen.append([job, kind])
         if kind == "echo":

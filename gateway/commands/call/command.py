@@ -16,19 +16,19 @@ from av.error import FFmpegError
 
 from gateway.commands.call import demo
 from gateway.commands.call.audio import UnusableAudio, read
-from gateway.commands.call.conversation import Call, Spoken, Typed
+from gateway.commands.call.conversation import Call, SpokenTurn, TypedTurn
 from gateway.commands.call.film import CODEC, Film, write
-from gateway.commands.call.line import Line
+from gateway.commands.call.line import CallLine
 from gateway.commands.call.narrator import Narrator
 from gateway.commands.call.recording import save
 from gateway.commands.call.screen import JsonScreen, PersonScreen, Screen
-from gateway.commands.call.server import Door, connected
+from gateway.commands.call.server import ServerAddress, connected
 from gateway.commands.terminal import DONE, FAILED, CommandFailed, output
 from gateway.media.codecs import AudioFormat
 from gateway.protocols.native import messages as native
 from pipeline.frames import INPUT_RATE_HZ
 
-Way: TypeAlias = Callable[[Film | None], AbstractAsyncContextManager[tuple[Line, str]]]
+Way: TypeAlias = Callable[[Film | None], AbstractAsyncContextManager[tuple[CallLine, str]]]
 
 SAVED_AS = (".wav", ".flac", ".ogg")
 FILM = ".mp4"
@@ -48,7 +48,7 @@ def call(arguments: argparse.Namespace) -> int:
         _check_webrtc(audio)
     _check_save(path, webrtc=arguments.webrtc)
     turns = _demo(arguments.turns) if as_demo else _turns(arguments.turns)
-    door = Door(
+    door = ServerAddress(
         arguments.url, arguments.session, arguments.role, arguments.questions, arguments.trust
     )
     token = _token(arguments.token_file)
@@ -77,12 +77,14 @@ def _screen(arguments: argparse.Namespace) -> Screen:
     return PersonScreen(output(), quiet=arguments.quiet)
 
 
-async def _hold(door: Door, held: Call, way: AbstractAsyncContextManager[tuple[Line, str]]) -> None:
+async def _hold(
+    door: ServerAddress, held: Call, way: AbstractAsyncContextManager[tuple[CallLine, str]]
+) -> None:
     async with way as (line, session_id):
         await held.run(line, session_id, door.hello(held.audio))
 
 
-def _way(door: Door, screen: Screen, *, webrtc: bool, token: str | None) -> Way:
+def _way(door: ServerAddress, screen: Screen, *, webrtc: bool, token: str | None) -> Way:
     if not webrtc:
         return lambda film: connected(door, screen)
     from gateway.commands.call import whip  # it needs the extra
@@ -93,7 +95,7 @@ def _way(door: Door, screen: Screen, *, webrtc: bool, token: str | None) -> Way:
 # --- what is asked for -----------------------------------------------------------------------
 
 
-def _demo(given: list[tuple[str, Any]]) -> list[Spoken | Typed]:
+def _demo(given: list[tuple[str, Any]]) -> list[SpokenTurn | TypedTurn]:
     if given:
         raise CommandFailed("--demo-barge-in has turns of its own: leave out files and --text")
     try:
@@ -102,21 +104,21 @@ def _demo(given: list[tuple[str, Any]]) -> list[Spoken | Typed]:
         raise CommandFailed(f"a clip of the demonstration is missing: {error}") from None
 
 
-def _turns(given: list[tuple[str, Any]]) -> list[Spoken | Typed]:
+def _turns(given: list[tuple[str, Any]]) -> list[SpokenTurn | TypedTurn]:
     if not given:
         raise CommandFailed(f"name what to say: audio files or --text lines{_hint()}")
     return [_turn(kind, value) for kind, value in given]
 
 
-def _turn(kind: str, value: Any) -> Spoken | Typed:
+def _turn(kind: str, value: Any) -> SpokenTurn | TypedTurn:
     if kind == "text":
         if not value.strip():
             raise CommandFailed("--text: there is nothing in it")
         if len(value.encode(errors="replace")) > native.LONGEST_TEXT_BYTES:
             raise CommandFailed(f"--text: at most {native.LONGEST_TEXT_BYTES} bytes are possible")
-        return Typed(value)
+        return TypedTurn(value)
     try:
-        return Spoken(value.name, read(value))
+        return SpokenTurn(value.name, read(value))
     except UnusableAudio as error:
         raise CommandFailed(str(error)) from None
 

@@ -11,8 +11,8 @@ from typing import Any
 
 from gateway.commands.call.audio import Microphone, frames
 from gateway.commands.call.dialogue import Dialogue
-from gateway.commands.call.line import Line, LineClosed, Sound
-from gateway.commands.call.recording import Recording
+from gateway.commands.call.line import CallLine, LineClosed, Sound
+from gateway.commands.call.recording import CallRecording
 from gateway.commands.call.screen import Screen
 from gateway.media.codecs import AudioFormat
 from gateway.protocols.native import messages as native
@@ -23,7 +23,7 @@ LEAVE_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class Spoken:
+class SpokenTurn:
     """A turn that is played: after the interviewer has finished, or so far into its reply.
 
     An `aside` is no turn: nobody is to answer it, and where the reply is over it is left out.
@@ -40,7 +40,7 @@ class Spoken:
 
 
 @dataclass(frozen=True, slots=True)
-class Typed:
+class TypedTurn:
     """A turn that is typed."""
 
     text: str
@@ -51,7 +51,7 @@ class Call:
 
     def __init__(
         self,
-        turns: Sequence[Spoken | Typed],
+        turns: Sequence[SpokenTurn | TypedTurn],
         audio: AudioFormat,
         timeout_s: float,
         screen: Screen,
@@ -59,8 +59,8 @@ class Call:
         keep: bool,
     ) -> None:
         self.audio = audio
-        self.interviewer = Recording(audio) if keep else None
-        self.person = Recording(audio) if keep else None
+        self.interviewer = CallRecording(audio) if keep else None
+        self.person = CallRecording(audio) if keep else None
         self.failure: str | None = None
         """Why the conversation went wrong, in a sentence."""
         self._turns = list(turns)
@@ -87,7 +87,7 @@ class Call:
             "failure": self.failure,
         }
 
-    async def run(self, line: Line, session_id: str, hello: dict[str, Any]) -> None:
+    async def run(self, line: CallLine, session_id: str, hello: dict[str, Any]) -> None:
         """Hold it. What went wrong is in `failure` afterwards."""
         self._session_id = session_id
         listening = asyncio.create_task(self._listen(line))
@@ -106,7 +106,7 @@ class Call:
 
     # --- mouth -------------------------------------------------------------------------------
 
-    async def _speak(self, line: Line, hello: dict[str, Any]) -> None:
+    async def _speak(self, line: CallLine, hello: dict[str, Any]) -> None:
         """Say everything; returns when it has been answered, or when `failure` is set."""
         try:
             async with asyncio.timeout(self._timeout_s):
@@ -160,7 +160,7 @@ class Call:
         answered = self._dialogue.answered(now)
         while self._said < len(self._turns):
             turn = self._turns[self._said]
-            if not isinstance(turn, Spoken) or turn.into_reply_ms is None:
+            if not isinstance(turn, SpokenTurn) or turn.into_reply_ms is None:
                 return answered
             if self._dialogue.heard_s(now) * 1000 >= turn.into_reply_ms:
                 return True
@@ -171,15 +171,17 @@ class Call:
             self._said += 1
         return False
 
-    async def _say(self, turn: Spoken | Typed, microphone: Microphone, line: Line) -> None:
+    async def _say(
+        self, turn: SpokenTurn | TypedTurn, microphone: Microphone, line: CallLine
+    ) -> None:
         self._said += 1
         match turn:
-            case Spoken(name, pcm):
+            case SpokenTurn(name, pcm):
                 if not turn.aside:
                     self._dialogue.begin()
                 self._screen.play(name, turn.duration_s)
                 microphone.say(frames(pcm, self.audio))
-            case Typed(text):
+            case TypedTurn(text):
                 self._dialogue.begin()
                 await line.send(json.dumps({"type": "text", "text": text}))
 
@@ -187,14 +189,14 @@ class Call:
         if not self._said:
             return f"the interviewer did not begin within {self._timeout_s} s"
         turn = self._turns[self._said - 1]
-        if isinstance(turn, Spoken) and turn.aside:
+        if isinstance(turn, SpokenTurn) and turn.aside:
             return f"after {turn.name!r} the interviewer did not go on within {self._timeout_s} s"
-        what = turn.name if isinstance(turn, Spoken) else repr(turn.text[:40])
+        what = turn.name if isinstance(turn, SpokenTurn) else repr(turn.text[:40])
         return f"{what} was not answered within {self._timeout_s} s"
 
     # --- ears --------------------------------------------------------------------------------
 
-    async def _listen(self, line: Line) -> None:
+    async def _listen(self, line: CallLine) -> None:
         """Hear until the connection closes."""
         clock = asyncio.get_running_loop().time
         async for data in line:

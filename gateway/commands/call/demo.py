@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from gateway.commands.call.audio import read
-from gateway.commands.call.conversation import Spoken
+from gateway.commands.call.conversation import SpokenTurn
 
 CLIPS = Path(__file__).parent / "clips"
 SAVED = Path("barge-in.wav")
@@ -20,19 +20,19 @@ BARGE_IN_INTO_REPLY_MS = 2_500
 """Into a sentence, so that a part of it is heard and remembered, and a part is not."""
 
 
-def turns() -> Iterator[Spoken]:
+def turns() -> Iterator[SpokenTurn]:
     """What the person says, in order. Raises `UnusableAudio` where a clip is missing."""
-    yield Spoken("Uh-huh.", read(CLIPS / "uh-huh.flac"), ASIDE_INTO_REPLY_MS, aside=True)
-    yield Spoken(
+    yield SpokenTurn("Uh-huh.", read(CLIPS / "uh-huh.flac"), ASIDE_INTO_REPLY_MS, aside=True)
+    yield SpokenTurn(
         "I spent the last four years building web services for a large online shop.",
         read(CLIPS / "answer.flac"),
     )
-    yield Spoken(
+    yield SpokenTurn(
         "Most of my work was making the checkout faster and easier to test.",
         read(CLIPS / "interruption.flac"),
         BARGE_IN_INTO_REPLY_MS,
     )
-    yield Spoken(
+    yield SpokenTurn(
         "I would first look at the logs, find the slow query, and then add an index before"
         " changing any code.",
         read(CLIPS / "last.flac"),

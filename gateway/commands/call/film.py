@@ -17,7 +17,7 @@ from av.audio.stream import AudioStream
 from av.error import FFmpegError
 from av.video.stream import VideoStream
 
-from gateway.commands.call.recording import Recording
+from gateway.commands.call.recording import CallRecording
 from gateway.media.codecs import AudioFormat
 
 CLOCK_HZ = 90_000
@@ -113,7 +113,7 @@ class Film:
         return av.open(self._file, "r", format="nut")
 
 
-def write(path: Path, audio: AudioFormat, film: Film | None, *sides: Recording) -> None:
+def write(path: Path, audio: AudioFormat, film: Film | None, *sides: CallRecording) -> None:
     """Write an MP4: H.264 where there are pictures, AAC with a channel for each side.
 
     Position 0 is that of the recordings, or the first picture where that was seen before.
@@ -156,7 +156,7 @@ class _Sound:
         container: Any,
         stream: AudioStream,
         audio: AudioFormat,
-        sides: tuple[Recording, ...],
+        sides: tuple[CallRecording, ...],
         lead: int,
     ) -> None:
         self._container = container

@@ -23,7 +23,7 @@ class Sound:
     audible: bool
 
 
-class Line(Protocol):
+class CallLine(Protocol):
     """What a call holds its conversation over.
 
     Iteration gives messages as text, and reply audio: as bytes where it comes ahead of the time at

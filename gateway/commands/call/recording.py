@@ -26,7 +26,7 @@ class _Stretch:
         return self.at + self.length
 
 
-class Recording:
+class CallRecording:
     """One side of a call: audio from when it came, silence between.
 
     Audio that comes ahead of time is `add`ed, and played after what came before it; what says by
@@ -150,7 +150,7 @@ class Recording:
         return round((now - self._origin) * self._audio.rate_hz)
 
 
-def save(path: Path, audio: AudioFormat, *sides: Recording) -> None:
+def save(path: Path, audio: AudioFormat, *sides: CallRecording) -> None:
     """Write a 16-bit file with a channel for each side, on one time line.
 
     The format is the one that the name's ending says. Raises `OSError` or

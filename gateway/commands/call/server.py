@@ -23,7 +23,7 @@ SCHEMES = {"ws": "http", "wss": "https", "http": "http", "https": "https"}
 DEFAULT_ROLE = "Software Engineer"
 
 
-class Door:
+class ServerAddress:
     """Where the server is and which interview is wanted there. Raises `CommandFailed`."""
 
     def __init__(
@@ -102,7 +102,9 @@ def _trust(trusted: Path | None) -> ssl.SSLContext:
 
 
 @asynccontextmanager
-async def connected(door: Door, screen: Screen) -> AsyncIterator[tuple[WebSocketLine, str]]:
+async def connected(
+    door: ServerAddress, screen: Screen
+) -> AsyncIterator[tuple[WebSocketLine, str]]:
     """An open connection and its session's id. Raises `CommandFailed`."""
     screen.status(f"connecting to {door.shown}…")
     session_id = await session_of(door)
@@ -129,7 +131,7 @@ async def connected(door: Door, screen: Screen) -> AsyncIterator[tuple[WebSocket
         yield WebSocketLine(socket), session_id
 
 
-async def session_of(door: Door) -> str:
+async def session_of(door: ServerAddress) -> str:
     """The session that was named, or a new one. Raises `CommandFailed`."""
     if door.session_id is not None:
         return door.session_id
@@ -143,13 +145,13 @@ async def session_of(door: Door) -> str:
     raise CommandFailed(f"the server made no session: {message}")
 
 
-def client(door: Door) -> httpx.AsyncClient:
+def client(door: ServerAddress) -> httpx.AsyncClient:
     """For requests to the server."""
     return httpx.AsyncClient(trust_env=False, timeout=CONNECT_S, verify=door.trust)
 
 
 @contextmanager
-def told(door: Door) -> Iterator[None]:
+def told(door: ServerAddress) -> Iterator[None]:
     """What goes wrong with a request, as `CommandFailed`."""
     try:
         yield
@@ -167,7 +169,7 @@ def _session_id(value: object) -> str:
     return value
 
 
-def _refused(door: Door, error: InvalidStatus) -> str:
+def _refused(door: ServerAddress, error: InvalidStatus) -> str:
     status = error.response.status_code
     if status == 503:
         why = (error.response.body or b"").decode(errors="replace")[:200]
@@ -175,7 +177,7 @@ def _refused(door: Door, error: InvalidStatus) -> str:
     return f"{door.shown} refused the connection with HTTP {status}"
 
 
-def _nobody(door: Door, error: BaseException | None) -> CommandFailed:
+def _nobody(door: ServerAddress, error: BaseException | None) -> CommandFailed:
     while error is not None and not isinstance(error, ssl.SSLError):
         error = error.__cause__ or error.__context__
     if isinstance(error, ssl.SSLCertVerificationError):
@@ -188,10 +190,10 @@ def _nobody(door: Door, error: BaseException | None) -> CommandFailed:
     return CommandFailed(f"nothing answers at {door.shown}; start it with `parley serve`")
 
 
-def _too_late(door: Door) -> CommandFailed:
+def _too_late(door: ServerAddress) -> CommandFailed:
     return CommandFailed(f"{door.shown} did not answer within {CONNECT_S:.0f} s")
 
 
-def no_parley(door: Door) -> CommandFailed:
+def no_parley(door: ServerAddress) -> CommandFailed:
     """Something else than Parley is there."""
     return CommandFailed(f"what answers at {door.shown} is no Parley")

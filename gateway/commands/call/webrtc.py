@@ -28,7 +28,7 @@ from gateway.commands.call.film import CLOCK_HZ as VIDEO_HZ
 from gateway.commands.call.film import Film
 from gateway.commands.call.line import LineClosed, Sound
 from gateway.commands.call.server import CONNECT_S
-from gateway.media.opus_packets import Encoder
+from gateway.media.opus_packets import OpusEncoder
 from gateway.protocols.native import messages as native
 from gateway.transports.webrtc.jitter import CLOCK_HZ as AUDIO_HZ
 from gateway.transports.webrtc.receiving import Reception
@@ -75,7 +75,7 @@ class WebRtcLine:
         inside = RTCRtpSender.getCapabilities("audio").codecs
         audio.setCodecPreferences([c for c in inside if c.mimeType.lower() == "audio/opus"])
         self._receiver = audio.receiver
-        self._voice = Voice(audio.sender)
+        self._voice = RtpMicrophone(audio.sender)
         self._reception = Reception(audio.receiver, self._hear)
         self._sound_clock = StreamClock(AUDIO_HZ)
         self._picture_clock = StreamClock(VIDEO_HZ)
@@ -231,7 +231,7 @@ class WebRtcLine:
             pass  # what has come is kept; a full disk is told when the film is written
 
 
-class Voice:
+class RtpMicrophone:
     """The microphone as RTP, a packet for each frame at once: who sends keeps the time.
 
     In place of aiortc's own loop, which encodes in a thread and marks every packet.
@@ -240,7 +240,7 @@ class Voice:
     def __init__(self, sender: RTCRtpSender) -> None:
         self._inside = cast("Any", sender)  # its private names are needed
         self._inside._run_rtp = self._run
-        self._encoder = Encoder(INPUT_RATE_HZ)
+        self._encoder = OpusEncoder(INPUT_RATE_HZ)
         self._payload_type = 0
         self._sequence = secrets.randbits(15)  # SRTP's roll-over counter wants the lower half
         self._timestamp = secrets.randbits(32)

@@ -9,7 +9,14 @@ import aioice.ice
 
 from gateway.commands.call.film import Film
 from gateway.commands.call.screen import Screen
-from gateway.commands.call.server import CONNECT_S, Door, client, no_parley, session_of, told
+from gateway.commands.call.server import (
+    CONNECT_S,
+    ServerAddress,
+    client,
+    no_parley,
+    session_of,
+    told,
+)
 from gateway.commands.call.webrtc import NotAnAnswer, WebRtcLine
 from gateway.commands.terminal import CommandFailed
 
@@ -20,7 +27,7 @@ PORTS = {"http": 80, "https": 443}
 
 @asynccontextmanager
 async def connected(
-    door: Door, screen: Screen, token: str | None = None, film: Film | None = None
+    door: ServerAddress, screen: Screen, token: str | None = None, film: Film | None = None
 ) -> AsyncIterator[tuple[WebRtcLine, str]]:
     """An open connection and its session's id. Raises `CommandFailed`.
 
@@ -51,7 +58,7 @@ async def connected(
 
 
 @contextmanager
-def _beside(door: Door) -> Iterator[None]:
+def _beside(door: ServerAddress) -> Iterator[None]:
     """Where the server is on this machine, offer the loopback address, which aioice leaves out."""
     inside: Any = aioice.ice
     found = inside.get_host_addresses
@@ -68,7 +75,7 @@ def _beside(door: Door) -> Iterator[None]:
 
 
 async def _posted(
-    door: Door, session_id: str, offer: str, headers: dict[str, str]
+    door: ServerAddress, session_id: str, offer: str, headers: dict[str, str]
 ) -> tuple[str, str]:
     """The answer to an offer, and where the connection is. Raises `CommandFailed`."""
     url = door.webrtc_url(session_id)
@@ -99,7 +106,7 @@ async def _posted(
     raise CommandFailed(f"the server refused the call: {message}")
 
 
-def _placed(door: Door, url: str, location: str) -> str:
+def _placed(door: ServerAddress, url: str, location: str) -> str:
     """Where the connection is. Raises `CommandFailed`: the token is for the server that was named.
 
     Raises `ValueError` for what is no URL.
@@ -123,7 +130,7 @@ def _shown(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
 
 
-async def _hang_up(door: Door, where: str, headers: dict[str, str]) -> None:
+async def _hang_up(door: ServerAddress, where: str, headers: dict[str, str]) -> None:
     """Say goodbye where the server may not have noticed. It would find out by itself."""
     try:
         with told(door):
@@ -133,7 +140,7 @@ async def _hang_up(door: Door, where: str, headers: dict[str, str]) -> None:
         pass
 
 
-def _unreached(door: Door, answer: str) -> str:
+def _unreached(door: ServerAddress, answer: str) -> str:
     lines = [line.split() for line in answer.splitlines() if line.startswith("a=candidate:")]
     offered = ", ".join(dict.fromkeys(parts[4] for parts in lines if len(parts) > 4))
     if not offered:

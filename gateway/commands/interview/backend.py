@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from gateway.commands.terminal import FAILED, CommandFailed
-from gateway.interviews.kept_reports import Reports
+from gateway.interviews.kept_reports import KeptReports
 from gateway.interviews.sessions import (
     DEFAULT_MODEL,
     NoSuchSession,
+    SessionOwner,
     SessionTaken,
-    Worker,
     create,
 )
-from gateway.interviews.state import Given, OutOfOrder, State, question_of
-from gateway.interviews.written import Interviews
+from gateway.interviews.state import Given, InterviewState, OutOfOrder, question_of
+from gateway.interviews.written import WrittenInterviews
 from gateway.reports.assessor import Assessor
 from gateway.settings import Settings
 from gateway.store import Conflict, Store, StoreError, store_at
@@ -39,7 +39,7 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
-class Scene:
+class InterviewView:
     """How far an interview has come. `said` is what the interviewer has said last.
 
     Question `number` of `total` waits for an answer, unless it `is_complete`.
@@ -58,7 +58,7 @@ class Scene:
         return self.total if self.is_complete else self.number - 1
 
 
-class Room(Protocol):
+class InterviewBackend(Protocol):
     """A place for one interview. Every method raises `CommandFailed` where it cannot go on."""
 
     @property
@@ -73,10 +73,10 @@ class Room(Protocol):
     def judge(self) -> str | None:
         """Who will evaluate the answers, None where nobody here knows."""
 
-    async def open(self, wanted: Wanted) -> Scene:
+    async def open(self, wanted: Wanted) -> InterviewView:
         """Begin the interview, or go on with it."""
 
-    async def submit(self, text: str) -> Scene:
+    async def submit(self, text: str) -> InterviewView:
         """Give an answer to what was asked last."""
 
     async def report(self) -> Report:
@@ -86,7 +86,7 @@ class Room(Protocol):
         """Leave. The session stays as it is."""
 
 
-class RoomHere:
+class LocalBackend:
     """In this process, with the store and the model that the settings name."""
 
     def __init__(self, settings: Settings, why: str) -> None:
@@ -96,15 +96,15 @@ class RoomHere:
             self._store: Store = store_at(settings.database, settings.redis_url)
         except (NoProvider, StoreError) as error:
             raise CommandFailed(str(error)) from None
-        self._interviews = Interviews(self._store, Worker.here())
-        self._reports = Reports(self._store, self._assessor)
-        self._state: State | None = None
+        self._interviews = WrittenInterviews(self._store, SessionOwner.here())
+        self._reports = KeptReports(self._store, self._assessor)
+        self._state: InterviewState | None = None
         kept = settings.database if settings.redis_url is None else "Redis"
         self.where = f"in this process ({why}); it is kept in {kept}"
         self.option = ""
         self.judge: str | None = self._assessor.source
 
-    async def open(self, wanted: Wanted) -> Scene:
+    async def open(self, wanted: Wanted) -> InterviewView:
         try:
             session_id = wanted.resume or await self._create(wanted)
             state = await self._interviews.state(session_id)
@@ -122,7 +122,7 @@ class RoomHere:
         said = "" if question is None else question.said
         return self._scene(state, said)
 
-    async def submit(self, text: str) -> Scene:
+    async def submit(self, text: str) -> InterviewView:
         assert self._state is not None
         try:
             submitted = await self._interviews.submit(self._state, Given(text))
@@ -156,10 +156,10 @@ class RoomHere:
         record, _ = await create(self._store, config, mode="text", ttl_s=ttl_s)
         return record.id
 
-    def _scene(self, state: State, said: str) -> Scene:
+    def _scene(self, state: InterviewState, said: str) -> InterviewView:
         self._state = state
         interview = state.begun
-        return Scene(
+        return InterviewView(
             state.record.id,
             state.record.role,
             interview.current_question,

@@ -2,9 +2,9 @@
 
 import httpx
 
-from gateway.commands.call import Door
-from gateway.commands.interview.backend import Room, RoomHere
-from gateway.commands.interview.remote import RoomThere
+from gateway.commands.call import ServerAddress
+from gateway.commands.interview.backend import InterviewBackend, LocalBackend
+from gateway.commands.interview.remote import RemoteBackend
 from gateway.commands.terminal import CommandFailed
 from gateway.settings import Settings, SettingsError
 
@@ -14,14 +14,14 @@ LOOK_S = 1.0
 _ANY = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}
 
 
-async def enter(url: str | None) -> Room:
+async def enter(url: str | None) -> InterviewBackend:
     """The gateway at `url`, or without one that of the settings, or this process.
 
     Raises `CommandFailed` for a URL that is none, and for settings that cannot be used.
     """
     if url is not None:
-        door = Door(url, None, None, None)
-        return RoomThere(
+        door = ServerAddress(url, None, None, None)
+        return RemoteBackend(
             door.sessions_url, door.shown.replace("ws", "http", 1), option=f"--url {door.shown}"
         )
     try:
@@ -31,8 +31,8 @@ async def enter(url: str | None) -> Room:
     host = _ANY.get(settings.host, f"[{settings.host}]" if ":" in settings.host else settings.host)
     address = f"http://{host}:{settings.port}"
     if await _is_parley(address):
-        return RoomThere(f"{address}/api/sessions", address)
-    return RoomHere(settings, f"no gateway runs at {address}")
+        return RemoteBackend(f"{address}/api/sessions", address)
+    return LocalBackend(settings, f"no gateway runs at {address}")
 
 
 async def _is_parley(address: str) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 from gateway.commands.interview.answers import Answers, Keyboard, Pipe, Prepared, prepared
-from gateway.commands.interview.backend import Room, Scene, Wanted
+from gateway.commands.interview.backend import InterviewBackend, InterviewView, Wanted
 from gateway.commands.interview.choose import enter
 from gateway.commands.interview.report import Target
 from gateway.commands.interview.screen import JsonTextScreen, PersonTextScreen, TextScreen
@@ -57,7 +57,7 @@ class _Interview:
     def __init__(
         self,
         runner: asyncio.Runner,
-        room: Room,
+        room: InterviewBackend,
         answers: Answers,
         screen: TextScreen,
         target: Target,
@@ -67,7 +67,7 @@ class _Interview:
         self._answers = answers
         self._screen = screen
         self._target = target
-        self._scene: Scene | None = None
+        self._scene: InterviewView | None = None
 
     def hold(self, wanted: Wanted) -> int:
         """From the first question to the report; returns the exit code. Raises `CommandFailed`."""
@@ -88,7 +88,7 @@ class _Interview:
             message = f"{error.message}; go on with: {self._command()}"
             raise CommandFailed(message, error.code) from None
 
-    def _converse(self, scene: Scene) -> int:
+    def _converse(self, scene: InterviewView) -> int:
         self._screen.question(scene)
         while not scene.is_complete:
             try:
@@ -105,7 +105,7 @@ class _Interview:
             self._screen.say(f"{_answers(self._answers.left)} more than questions.")
         return self._report(DONE)
 
-    def _stop(self, scene: Scene, code: int) -> int:
+    def _stop(self, scene: InterviewView, code: int) -> int:
         """There are no more answers: the report of what there is, if that is wanted."""
         self._screen.say("")
         if not scene.answered:

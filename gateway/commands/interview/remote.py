@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 
-from gateway.commands.interview.backend import DEFAULT_ROLE, Scene, Wanted
+from gateway.commands.interview.backend import DEFAULT_ROLE, InterviewView, Wanted
 from gateway.commands.terminal import FAILED, UNUSABLE, CommandFailed
 from gateway.interviews.sessions import SESSION_ID
 from stages.interview import InvalidReport, Report
@@ -34,7 +34,7 @@ MAX_TOLD = 500
 _AGAIN = ("idempotency_key_in_use", "store_unavailable")
 
 
-class Problem(CommandFailed):
+class RemoteProblem(CommandFailed):
     """The gateway refused. `problem` is its code (RFC 9457 with ours), "" where it gave none."""
 
     def __init__(self, problem: str, message: str, code: int) -> None:
@@ -42,7 +42,7 @@ class Problem(CommandFailed):
         self.problem = problem
 
 
-class RoomThere:
+class RemoteBackend:
     """With the gateway at `shown`, whose sessions are at `url`; `option` leads there again.
 
     `pauses_s` are made between the attempts to send a request.
@@ -67,7 +67,7 @@ class RoomThere:
         self.judge: str | None = None
         self._client = httpx.AsyncClient(trust_env=False)
 
-    async def open(self, wanted: Wanted) -> Scene:
+    async def open(self, wanted: Wanted) -> InterviewView:
         if wanted.resume is None:
             asked = {
                 "role": wanted.role or DEFAULT_ROLE,
@@ -90,7 +90,7 @@ class RoomThere:
         turn = await self._send("POST", f"/{self._session_id}/start", code=UNUSABLE)
         return self._scene(turn, self._text(turn.get("question"), "said"))
 
-    async def submit(self, text: str) -> Scene:
+    async def submit(self, text: str) -> InterviewView:
         turn = await self._send("POST", f"/{self._session_id}/submit-answer", {"text": text})
         return self._scene(turn, self._text(turn, "reply"))
 
@@ -98,7 +98,7 @@ class RoomThere:
         if not self._complete:
             try:
                 await self._send("POST", f"/{self._session_id}/end", timeout_s=REPORT_S)
-            except Problem as problem:
+            except RemoteProblem as problem:
                 if problem.problem != "answer_not_kept":  # then it was done at the first attempt
                     raise
         path = f"/{self._session_id}/report"
@@ -142,7 +142,7 @@ class RoomThere:
             try:
                 status, raw = await self._exchange(request, timeout_s)
             except (TimeoutError, httpx.TimeoutException):
-                raise Problem("", f"{self._shown} does not answer in time", code) from None
+                raise RemoteProblem("", f"{self._shown} does not answer in time", code) from None
             except httpx.HTTPError:
                 failure = self._away(code)
             else:
@@ -168,23 +168,23 @@ class RoomThere:
                 await response.aclose()
         return response.status_code, bytes(raw)
 
-    def _away(self, code: int) -> Problem:
+    def _away(self, code: int) -> RemoteProblem:
         if code == UNUSABLE:
             advice = "start it with `parley serve`, or leave out --url to need none"
-            return Problem("", f"nothing answers at {self._shown}; {advice}", code)
-        return Problem("", f"{self._shown} has gone away", code)
+            return RemoteProblem("", f"nothing answers at {self._shown}; {advice}", code)
+        return RemoteProblem("", f"{self._shown} has gone away", code)
 
-    def _refused(self, status: int, raw: bytes, code: int) -> Problem:
+    def _refused(self, status: int, raw: bytes, code: int) -> RemoteProblem:
         try:
             told = json.loads(raw)
             problem, title = str(told["code"]), str(told["title"])
             message = str(told.get("detail") or title)
         except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
             why = f"what answers at {self._shown} is no Parley, or an older one (HTTP {status})"
-            return Problem("", why, code)
+            return RemoteProblem("", why, code)
         if problem == "no_such_session":
             message = f"{self._shown} has no session {self._session_id}"
-        return Problem(problem, message[:MAX_TOLD], code)
+        return RemoteProblem(problem, message[:MAX_TOLD], code)
 
     def _object(self, raw: bytes) -> dict[str, Any]:
         try:
@@ -201,7 +201,7 @@ class RoomThere:
             raise self._no_parley()
         return text
 
-    def _scene(self, told: Mapping[str, Any], said: str) -> Scene:
+    def _scene(self, told: Mapping[str, Any], said: str) -> InterviewView:
         try:
             interview = told["interview"]
             number, total = interview["currentQuestion"], interview["totalQuestions"]
@@ -210,7 +210,9 @@ class RoomThere:
             raise self._no_parley() from None
         if not (isinstance(number, int) and isinstance(total, int)):
             raise self._no_parley()
-        return Scene(self._session_id, self._role, number, total, said, bool(self._complete))
+        return InterviewView(
+            self._session_id, self._role, number, total, said, bool(self._complete)
+        )
 
     def _no_parley(self) -> CommandFailed:
         return CommandFailed(f"what answers at {self._shown} is no Parley, or an older one")

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gateway.commands.call import INDENT
-from gateway.commands.interview.backend import Scene
+from gateway.commands.interview.backend import InterviewView
 from gateway.commands.terminal import printable
 from stages.interview import Report
 from stages.interview.feedback import GOOD, LABELS
@@ -26,13 +26,13 @@ class TextScreen(Protocol):
 
     prompt: str
 
-    def opened(self, scene: Scene, where: str, *, resumed: bool, interactive: bool) -> None:
+    def opened(self, scene: InterviewView, where: str, *, resumed: bool, interactive: bool) -> None:
         """The interview begins, or goes on."""
 
-    def question(self, scene: Scene) -> None:
+    def question(self, scene: InterviewView) -> None:
         """What the interviewer says, which ends in a question or a farewell."""
 
-    def answer(self, scene: Scene, text: str, *, typed: bool) -> None:
+    def answer(self, scene: InterviewView, text: str, *, typed: bool) -> None:
         """An answer. One that was `typed` in this terminal can be seen there already."""
 
     def say(self, text: str) -> None:
@@ -57,7 +57,7 @@ class PersonTextScreen:
     def __init__(self, console: Console) -> None:
         self._console = console
 
-    def opened(self, scene: Scene, where: str, *, resumed: bool, interactive: bool) -> None:
+    def opened(self, scene: InterviewView, where: str, *, resumed: bool, interactive: bool) -> None:
         begins = "goes on" if resumed else "begins"
         self.say(f"An interview for {scene.role} {begins} {where}.")
         self.say(f"Session {scene.session_id}.")
@@ -65,14 +65,14 @@ class PersonTextScreen:
             self.say("Enter sends an answer. “Could you repeat that?” and “Next question, please.”")
             self.say("are understood. Ctrl-C ends the interview, now or for later.")
 
-    def question(self, scene: Scene) -> None:
+    def question(self, scene: InterviewView) -> None:
         self._console.print()
         if not scene.is_complete:
             self.say(f"Question {scene.number} of {scene.total}")
         if scene.said:
             self._line("Parley", scene.said, "green")
 
-    def answer(self, scene: Scene, text: str, *, typed: bool) -> None:
+    def answer(self, scene: InterviewView, text: str, *, typed: bool) -> None:
         if not typed:
             self._line("You", text, "bold")
 
@@ -143,7 +143,7 @@ class JsonTextScreen:
     def __init__(self, console: Console) -> None:
         self._console = console
 
-    def opened(self, scene: Scene, where: str, *, resumed: bool, interactive: bool) -> None:
+    def opened(self, scene: InterviewView, where: str, *, resumed: bool, interactive: bool) -> None:
         self._write(
             {
                 "type": "session",
@@ -155,14 +155,14 @@ class JsonTextScreen:
             }
         )
 
-    def question(self, scene: Scene) -> None:
+    def question(self, scene: InterviewView) -> None:
         if scene.is_complete:
             self._write({"type": "closing", "text": scene.said})
             return
         said = {"number": scene.number, "of": scene.total, "text": scene.said}
         self._write({"type": "question", **said})
 
-    def answer(self, scene: Scene, text: str, *, typed: bool) -> None:
+    def answer(self, scene: InterviewView, text: str, *, typed: bool) -> None:
         self._write({"type": "answer", "number": scene.number, "text": text})
 
     def say(self, text: str) -> None:

@@ -12,11 +12,11 @@ from rich.table import Table
 from rich.text import Text
 
 from gateway.commands.replay.page import page
-from gateway.commands.replay.timeline import Bar, Timeline, describe, timeline
+from gateway.commands.replay.timeline import Bar, JournalTimeline, describe, timeline
 from gateway.commands.terminal import DONE, FAILED, CommandFailed, output, printable
 from pipeline.journal import FLOOR_DBFS
 from pipeline.replay import Difference, JournalError, Replayed, replay
-from pipeline.turns import State
+from pipeline.turns import TurnState
 
 CELLS = 10
 CELL_MS = 100
@@ -26,7 +26,12 @@ SHOWN = 5
 QUIET = 3
 """So many seconds in a row in which nothing happens are worth one line."""
 
-STATES = {State.IDLE: "·", State.LISTENING: "L", State.THINKING: "T", State.SPEAKING: "S"}
+STATES = {
+    TurnState.IDLE: "·",
+    TurnState.LISTENING: "L",
+    TurnState.THINKING: "T",
+    TurnState.SPEAKING: "S",
+}
 COLOURS = {"·": "dim", "L": "green", "T": "yellow", "S": "cyan"}
 STAGES = {"endpointing": "e", "stt": "r", "llm": "l", "tts": "s", "transport": "o"}
 LEGEND = (
@@ -71,7 +76,7 @@ def verdict(replayed: Replayed) -> str:
     return f"{count} decisions, {came}{cut}"
 
 
-def show(console: Console, replayed: Replayed, lanes: Timeline) -> None:
+def show(console: Console, replayed: Replayed, lanes: JournalTimeline) -> None:
     """The verdict, the first differences and the timeline."""
     console.print(Text(f"session {printable(replayed.session_id)}", "dim"))
     console.print(Text(verdict(replayed), "red" if replayed.differences else "green"))
@@ -116,7 +121,7 @@ class Second:
     second: int
     levels: tuple[float | None, ...]
     speech: tuple[float | None, ...]
-    states: tuple[State, ...]
+    states: tuple[TurnState, ...]
     turn: int
     stages: str
     news: tuple[str, ...]
@@ -124,7 +129,7 @@ class Second:
     """The state's name, if nobody spoke and nothing happened."""
 
 
-def seconds(lanes: Timeline, replayed: Replayed) -> Iterator[Second]:
+def seconds(lanes: JournalTimeline, replayed: Replayed) -> Iterator[Second]:
     """The seconds of which anything is known."""
     low = replayed.policy.threshold - replayed.policy.hysteresis
     news = _news(lanes)
@@ -151,7 +156,7 @@ def seconds(lanes: Timeline, replayed: Replayed) -> Iterator[Second]:
         )
 
 
-def _news(lanes: Timeline) -> dict[int, list[str]]:
+def _news(lanes: JournalTimeline) -> dict[int, list[str]]:
     news: dict[int, list[str]] = {}
     for tick in lanes.ticks:
         news.setdefault(int(tick.at_ms // 1000), []).append(printable(tick.label))

@@ -11,7 +11,7 @@ import html
 import json
 from collections.abc import Iterable, Sequence
 
-from gateway.commands.replay.timeline import Timeline, describe
+from gateway.commands.replay.timeline import JournalTimeline, describe
 from gateway.commands.terminal import printable
 from pipeline.replay import Replayed
 
@@ -20,7 +20,7 @@ EVENTS = 2_000
 """At most so many differences and events are listed; the lanes show all of them."""
 
 
-def page(replayed: Replayed, lanes: Timeline) -> str:
+def page(replayed: Replayed, lanes: JournalTimeline) -> str:
     """The page."""
     policy = (
         f"default-src 'none'; style-src {_hash(STYLE)}; script-src {_hash(SCRIPT)}; "
@@ -72,7 +72,7 @@ def _verdict(replayed: Replayed) -> Iterable[str]:
     yield from _table(("line", "s", "event", "recorded", "replayed"), rows)
 
 
-def _events(lanes: Timeline) -> Iterable[str]:
+def _events(lanes: JournalTimeline) -> Iterable[str]:
     count = len(lanes.ticks)
     listed = f"the first {EVENTS} of {count}" if count > EVENTS else f"{count}"
     yield f"<details><summary>Events ({listed})</summary>"
@@ -88,7 +88,7 @@ def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterable[str]
     yield "</tbody></table>"
 
 
-def _data(replayed: Replayed, lanes: Timeline) -> str:
+def _data(replayed: Replayed, lanes: JournalTimeline) -> str:
     policy = replayed.policy
     data = {
         "end": lanes.end,

@@ -4,10 +4,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Literal
 
-from pipeline.decisions import Answer, Chunk
+from pipeline.decisions import Chunk, EndTurn
 from pipeline.frames import Degraded, Fault, TurnMetrics
 from pipeline.replay import Replayed
-from pipeline.turns import State
+from pipeline.turns import TurnState
 
 Kind = Literal["input", "decision", "output", "trouble"]
 
@@ -18,7 +18,7 @@ class Band:
 
     start: float
     end: float
-    state: State
+    state: TurnState
     turn: int
 
 
@@ -45,7 +45,7 @@ class Tick:
 
 
 @dataclass(frozen=True, slots=True)
-class Timeline:
+class JournalTimeline:
     """A session's lanes. `speech` and `levels` are (milliseconds, value), in order of time."""
 
     end: float
@@ -57,7 +57,7 @@ class Timeline:
     queue_ages: Mapping[str, tuple[tuple[float, float], ...]]
 
 
-def timeline(replayed: Replayed) -> Timeline:
+def timeline(replayed: Replayed) -> JournalTimeline:
     """The lanes of a session that was played again."""
     moments = [
         *(decision.at_ms for decision in replayed.decisions),
@@ -69,7 +69,7 @@ def timeline(replayed: Replayed) -> Timeline:
     ages: dict[str, list[tuple[float, float]]] = {}
     for age in replayed.queue_ages:
         ages.setdefault(age.queue, []).append((age.at_ms, age.age_ms))
-    return Timeline(
+    return JournalTimeline(
         end=end,
         levels=tuple(sorted((level.at_ms, level.dbfs) for level in replayed.levels)),
         speech=tuple(
@@ -95,7 +95,7 @@ def describe(item: object) -> str:
 
 
 def _bands(replayed: Replayed, end: float) -> Iterator[Band]:
-    start, state, turn = 0.0, State.IDLE, 0
+    start, state, turn = 0.0, TurnState.IDLE, 0
     for decision in replayed.decisions:
         if (decision.state, decision.turn) != (state, turn):
             if decision.at_ms > start:
@@ -110,7 +110,7 @@ def _bars(replayed: Replayed) -> Iterator[Bar]:
         action.turn: (action.ended - replayed.origin) * 1000
         for decision in replayed.decisions
         for action in decision.actions
-        if isinstance(action, Answer)
+        if isinstance(action, EndTurn)
     }
     for note in replayed.notes:
         metrics = note.frame

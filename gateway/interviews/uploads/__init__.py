@@ -12,13 +12,13 @@ from typing import BinaryIO, cast
 from gateway.interviews.uploads.body import UploadBody, read_body, takes
 from gateway.interviews.uploads.errors import UploadBusy, UploadError, not_decoded
 from gateway.interviews.uploads.precedence import LiveFirst
-from gateway.interviews.uploads.recognise import OnProgress, Recording, recognise_upload
-from gateway.interviews.uploads.transcript import Heard
+from gateway.interviews.uploads.recognise import OnProgress, UploadRecording, recognise_upload
+from gateway.interviews.uploads.transcript import UploadTranscript
 from pipeline.guard import Guard
 from pipeline.stage import Detector, Transcriber
 from stages._decode import DecodeLimits, NotDecoded, decode
 
-__all__ = ["Heard", "Recording", "UploadBody", "UploadError", "Uploads", "takes"]
+__all__ = ["UploadBody", "UploadError", "UploadRecording", "UploadTranscript", "Uploads", "takes"]
 
 MOST_DECODED = 2
 """Files decoded at a time, each in a process of its own."""
@@ -49,7 +49,7 @@ class Uploads:
         """The request's body; see `gateway.interviews.uploads.body.read_body`."""
         return await read_body(headers, stream, most_bytes=self._limits.most_bytes)
 
-    async def decode(self, body: UploadBody) -> Recording:
+    async def decode(self, body: UploadBody) -> UploadRecording:
         """What is in the body's file, as samples; the caller closes both.
 
         Raises `UploadTooLarge` (also too long), `UploadNotTaken`, `UploadUndecodable`,
@@ -66,16 +66,16 @@ class Uploads:
             except BaseException:
                 file.close()
                 raise
-        return Recording(file, found.samples, found.truncated)
+        return UploadRecording(file, found.samples, found.truncated)
 
     async def recognise(
         self,
-        recording: Recording,
+        recording: UploadRecording,
         *,
         hints: Sequence[str] = (),
         patience_s: float = 60.0,
         on_progress: OnProgress | None = None,
-    ) -> Heard:
+    ) -> UploadTranscript:
         """The recording's words; see `gateway.interviews.uploads.recognise.recognise_upload`."""
         with self._place():
             return await recognise_upload(

@@ -10,12 +10,12 @@ import numpy as np
 
 from gateway.interviews.uploads.errors import UploadBusy, UploadFailed
 from gateway.interviews.uploads.precedence import LiveFirst, Patience
-from gateway.interviews.uploads.segments import Span, Voice, pieces
-from gateway.interviews.uploads.transcript import Heard, Part, joined
+from gateway.interviews.uploads.segments import Span, SpeechRuns, pieces
+from gateway.interviews.uploads.transcript import Part, UploadTranscript, joined
 from pipeline.errors import PipelineError
 from pipeline.frames import INPUT_RATE_HZ, Samples, Transcript
 from pipeline.guard import Candidate, Guard, Limits
-from pipeline.stage import Detector, Ear, Transcriber
+from pipeline.stage import Detector, Transcriber, VadStream
 
 LIMITS = Limits(first_s=90.0, slow_first_s=90.0, stall_s=5.0, total_s=120.0)
 """Of one piece. A guard's own are for live voice, most of which is recognised before it ends; a
@@ -37,7 +37,7 @@ OnProgress = Callable[[float], None]
 
 
 @dataclass(slots=True)
-class Recording:
+class UploadRecording:
     """Decoded audio: 16 kHz, mono, 16 bit. `close` deletes it."""
 
     file: BinaryIO
@@ -64,7 +64,7 @@ class Recording:
 
 
 async def recognise_upload(
-    recording: Recording,
+    recording: UploadRecording,
     detector: Detector,
     transcribers: Guard[Transcriber],
     live_first: LiveFirst,
@@ -72,7 +72,7 @@ async def recognise_upload(
     hints: Sequence[str] = (),
     patience_s: float = 60.0,
     on_progress: OnProgress | None = None,
-) -> Heard:
+) -> UploadTranscript:
     """Recognise a recording piece by piece, each when no live voice needs the recogniser.
 
     `patience_s` is how long it may wait for live voice, pieces given up for it included.
@@ -142,9 +142,9 @@ class _Piece:
                 recognition.cancel()
 
 
-async def _listen(recording: Recording, detector: Detector, tell: OnProgress) -> list[Span]:
+async def _listen(recording: UploadRecording, detector: Detector, tell: OnProgress) -> list[Span]:
     """Where the recording is speech, by the detector that live voice uses."""
-    voice = Voice()
+    voice = SpeechRuns()
     more = asyncio.Event()
 
     def on_chunk(position: int, probability: float) -> None:
@@ -174,7 +174,7 @@ CHUNK_SAMPLES = 1600
 """Detectors judge chunks of this length or less."""
 
 
-async def _caught_up(voice: Voice, more: asyncio.Event, position: int) -> None:
+async def _caught_up(voice: SpeechRuns, more: asyncio.Event, position: int) -> None:
     try:
         async with asyncio.timeout(DETECTION_S):
             while voice.position <= position - CHUNK_SAMPLES:
@@ -186,7 +186,7 @@ async def _caught_up(voice: Voice, more: asyncio.Event, position: int) -> None:
         ) from None
 
 
-async def _flush(ear: Ear, voice: Voice, more: asyncio.Event, samples: int) -> None:
+async def _flush(ear: VadStream, voice: SpeechRuns, more: asyncio.Event, samples: int) -> None:
     """Silence after the end, so that a last chunk that is not whole is judged as well."""
     ear.feed(np.zeros(CHUNK_SAMPLES, np.int16))
     await _caught_up(voice, more, samples + CHUNK_SAMPLES)

@@ -40,7 +40,7 @@ class Span:
 
 
 @dataclass(slots=True)
-class Voice:
+class SpeechRuns:
     """Where a recording is speech, put together from a detector's probabilities."""
 
     _ends: list[int] = field(default_factory=list)

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 from gateway.interviews.uploads.segments import Span
 from pipeline.frames import INPUT_RATE_HZ, Transcript, Word
-from stages.interview.answers import Recognition, Speech
+from stages.interview.answers import AnswerSpeech, RecognitionSource
 from stages.interview.delivery import MAX_PAUSES, PAUSE_MS, Delivery, Pause
 
 _MS = INPUT_RATE_HZ / 1000
@@ -25,7 +25,7 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class UploadTranscript:
     """An uploaded answer as text. Times are milliseconds from the start of the recording.
 
     `recognition` is that of the piece with the worst provider; its confidence is the mean over the
@@ -36,7 +36,7 @@ class Heard:
     """
 
     text: str
-    recognition: Recognition
+    recognition: RecognitionSource
     note: str
     words: tuple[Word, ...]
     duration_ms: int
@@ -46,9 +46,9 @@ class Heard:
     truncated: bool = False
 
     @property
-    def speech(self) -> Speech:
+    def speech(self) -> AnswerSpeech:
         """For `stages.interview.answers.Answer`. An upload tells nothing of the wait before it."""
-        return Speech(self.recognition, self.words, self.duration_ms)
+        return AnswerSpeech(self.recognition, self.words, self.duration_ms)
 
     def measured(self, delivery: Delivery) -> Delivery:
         """A delivery with what only voice detection knows, where word times have told nothing."""
@@ -73,10 +73,10 @@ class Heard:
 
 def joined(
     parts: Sequence[Part], runs: Sequence[Span], samples: int, *, first: str, truncated: bool
-) -> Heard:
+) -> UploadTranscript:
     """The pieces of a recording of so many samples as one. `first`: who would have recognised it
     where there was nothing to recognise; `runs`: where voice detection found speech."""
-    return Heard(
+    return UploadTranscript(
         text=" ".join(text for part in parts if (text := part.transcript.text.strip())),
         recognition=_recognition(parts, first),
         note=next((part.note for part in parts if part.note), ""),
@@ -89,7 +89,7 @@ def joined(
     )
 
 
-def _recognition(parts: Sequence[Part], first: str) -> Recognition:
+def _recognition(parts: Sequence[Part], first: str) -> RecognitionSource:
     heard = [part for part in parts if part.transcript.text.strip()]
     languages: Counter[str] = Counter()
     sure = weights = 0.0
@@ -100,8 +100,10 @@ def _recognition(parts: Sequence[Part], first: str) -> Recognition:
         if part.transcript.confidence is not None:
             sure += part.transcript.confidence * weight
             weights += weight
-    of_each = [Recognition(part.provider) for part in heard or parts] or [Recognition(first)]
-    return Recognition(
+    of_each = [RecognitionSource(part.provider) for part in heard or parts] or [
+        RecognitionSource(first)
+    ]
+    return RecognitionSource(
         min(of_each, key=lambda one: one.quality == "full").provider,
         confidence=round(sure / weights, 4) if weights else None,
         language=languages.most_common(1)[0][0] if languages else None,

@@ -182,17 +182,17 @@ class Hello:
 
 
 @dataclass(frozen=True, slots=True)
-class Text:
+class TypedText:
     text: str
 
 
 @dataclass(frozen=True, slots=True)
-class Interrupt:
+class InterruptReply:
     pass
 
 
 @dataclass(frozen=True, slots=True)
-class Commit:
+class CommitTurn:
     pass
 
 
@@ -212,7 +212,7 @@ class Bye:
     pass
 
 
-Input: TypeAlias = Hello | Text | Interrupt | Commit | Played | Ping | Bye
+Input: TypeAlias = Hello | TypedText | InterruptReply | CommitTurn | Played | Ping | Bye
 
 
 def parse(data: bytes | str) -> Input:
@@ -233,11 +233,11 @@ def parse(data: bytes | str) -> Input:
         case "hello":
             return _hello(message)
         case "text":
-            return Text(_typed_text(message))
+            return TypedText(_typed_text(message))
         case "interrupt":
-            return Interrupt()
+            return InterruptReply()
         case "commit":
-            return Commit()
+            return CommitTurn()
         case "played":
             return Played(_natural(message, "turn"), _natural(message, "ms"))
         case "ping":
@@ -370,7 +370,7 @@ def _check_packet(data: bytes) -> None:
 # --- to the client ---------------------------------------------------------------------------
 
 
-class Encoder:
+class NativeEncoder:
     """Messages of one session, numbered from 1."""
 
     def __init__(self) -> None:

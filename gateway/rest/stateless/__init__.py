@@ -1,18 +1,18 @@
 """The stateless desktop API without HTTP: text interviews whose state is with the client.
 
-`Desktop` carries them on, `ModelCatalogue` knows which models a client may choose, and `Services`
-makes both from the settings.
+`StatelessInterviews` carries them on, `ModelCatalogue` knows which models a client may choose, and
+`Services` makes both from the settings.
 """
 
-from gateway.rest.stateless.interviews import Desktop, session_of
+from gateway.rest.stateless.interviews import StatelessInterviews, session_of
 from gateway.rest.stateless.models import FALLBACK_MODELS, ModelCatalogue, UnknownModel
 from gateway.rest.stateless.services import Services
 
 __all__ = [
     "FALLBACK_MODELS",
-    "Desktop",
     "ModelCatalogue",
     "Services",
+    "StatelessInterviews",
     "UnknownModel",
     "session_of",
 ]

@@ -6,9 +6,9 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from starlette.requests import Request
 
 from gateway.interviews.sessions import DEFAULT_MODEL
-from gateway.rest.operation import Answer, Operation
+from gateway.rest.operation import Operation, ResponseSpec
 from gateway.rest.problems import INVALID_COUNT, INVALID_SESSION, UNKNOWN_ROLE, of_interview
-from gateway.rest.stateless import Desktop, session_of
+from gateway.rest.stateless import StatelessInterviews, session_of
 from pipeline.stage import Message
 from stages.interview import (
     InterviewConfig,
@@ -103,7 +103,7 @@ class ContractSummary(BaseModel):
     summary: str
 
 
-def desktop_operations(desktop: Desktop) -> list[Operation]:
+def desktop_operations(desktop: StatelessInterviews) -> list[Operation]:
     """`start`, `respond` and `summary`. Nothing is kept: each request brings its whole session."""
 
     async def open_one(request: Request, body: StartRequest) -> ContractSession:
@@ -130,7 +130,7 @@ def desktop_operations(desktop: Desktop) -> list[Operation]:
             tags=TAGS,
             body=StartRequest,
             body_example=EXAMPLE["config"],
-            answers={200: Answer("The session", ContractSession, EXAMPLE)},
+            answers={200: ResponseSpec("The session", ContractSession, EXAMPLE)},
             errors=(UNKNOWN_ROLE, INVALID_COUNT),
         ),
         Operation(
@@ -145,7 +145,9 @@ def desktop_operations(desktop: Desktop) -> list[Operation]:
             body=RespondRequest,
             body_example={"session": EXAMPLE, "message": _ANSWER},
             max_body_bytes=MAX_SESSION_BYTES,
-            answers={200: Answer("The session after it", ContractSession, _ANSWERED.to_contract())},
+            answers={
+                200: ResponseSpec("The session after it", ContractSession, _ANSWERED.to_contract())
+            },
             errors=(UNKNOWN_ROLE, INVALID_COUNT, INVALID_SESSION),
         ),
         Operation(
@@ -158,7 +160,7 @@ def desktop_operations(desktop: Desktop) -> list[Operation]:
             body=SummaryRequest,
             body_example={"session": _ANSWERED.to_contract()},
             max_body_bytes=MAX_SESSION_BYTES,
-            answers={200: Answer("The summary", ContractSummary, summary_of(_ANSWERED))},
+            answers={200: ResponseSpec("The summary", ContractSummary, summary_of(_ANSWERED))},
             errors=(UNKNOWN_ROLE, INVALID_COUNT, INVALID_SESSION),
         ),
     ]

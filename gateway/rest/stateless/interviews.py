@@ -13,7 +13,7 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import Literal, Protocol, TypeVar, cast
 
-from gateway.rest.stateless.proposals import Turn
+from gateway.rest.stateless.proposals import StatelessTurn
 from gateway.rest.stateless.upstreams import Upstream
 from pipeline.breaker import Breaker, BreakerPolicy
 from pipeline.errors import PipelineError, StageError
@@ -87,7 +87,7 @@ class LocalUpstream(Upstream, Protocol):
     async def can(self, model: str) -> bool: ...
 
 
-class Desktop:
+class StatelessInterviews:
     """The three operations. They never raise for what upstreams do, and take `TOTAL_S` at most.
 
     `services` lists, for each operation, who is asked, best first. `chats` gives those to be asked
@@ -108,7 +108,7 @@ class Desktop:
 
     async def start(self, config: InterviewConfig) -> InterviewSession:
         """A new interview, with its first question."""
-        turn = Turn(start(config))
+        turn = StatelessTurn(start(config))
         said = await self._first("start", config.model, lambda upstream: upstream.say(turn))
         return turn.step.session if said is None else said
 
@@ -116,7 +116,9 @@ class Desktop:
         """The session after the candidate's message. One that is complete stays as it is."""
         if session.is_complete:
             return session
-        turn = Turn(_verbatim(respond(session, message), session, message), session, message)
+        turn = StatelessTurn(
+            _verbatim(respond(session, message), session, message), session, message
+        )
         model = session.config.model
         said = await self._first("respond", model, lambda upstream: upstream.say(turn))
         return turn.step.session if said is None else said

@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 
-from gateway.rest.operation import Answer, Operation
+from gateway.rest.operation import Operation, ResponseSpec
 from gateway.rest.problems import Kind
 from gateway.rest.stateless import FALLBACK_MODELS, ModelCatalogue, UnknownModel
 from gateway.rest.stateless.endpoints import Lenient, ModelId
@@ -79,7 +79,7 @@ def model_operations(catalogue: ModelCatalogue) -> list[Operation]:
             description="Those of the interview service and of Ollama, or a fixed list where"
             " neither has any. Answers within half a second.",
             tags=TAGS,
-            answers={200: Answer("The models", ModelList, example)},
+            answers={200: ResponseSpec("The models", ModelList, example)},
         ),
         Operation(
             method="POST",
@@ -92,7 +92,7 @@ def model_operations(catalogue: ModelCatalogue) -> list[Operation]:
             body=Selection,
             body_example={"modelId": "llama3.2:1b"},
             answers={
-                200: Answer(
+                200: ResponseSpec(
                     "It can be chosen",
                     Selected,
                     {"selected": "llama3.2:1b", "timestamp": "2026-11-21T10:30:00Z"},

@@ -42,7 +42,7 @@ UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, slots=True)
-class Model:
+class ModelEntry:
     """One model, in words for people; `id` is what an interview is asked for."""
 
     id: str
@@ -70,7 +70,7 @@ class Model:
 
 
 FALLBACK_MODELS = (
-    Model(
+    ModelEntry(
         id="granite4:2b",
         name="Granite 4 2B (Fallback)",
         param_count="2B",
@@ -79,7 +79,7 @@ FALLBACK_MODELS = (
         description="Fallback model",
         source="fallback",
     ),
-    Model(
+    ModelEntry(
         id="llama3.2:1b",
         name="Llama 3.2 1B (Fallback)",
         param_count="1B",
@@ -103,7 +103,7 @@ class UnknownModel(Exception):
 # --- what services tell ----------------------------------------------------------------------
 
 
-def from_service(told: Mapping[str, Any], source: str = GRANITE) -> tuple[Model, ...]:
+def from_service(told: Mapping[str, Any], source: str = GRANITE) -> tuple[ModelEntry, ...]:
     """The models in the contract's own answer. What is no model is left out."""
     found = {}
     for entry in _entries(told):
@@ -111,7 +111,7 @@ def from_service(told: Mapping[str, Any], source: str = GRANITE) -> tuple[Model,
         if _ID.fullmatch(name) is None:
             continue
         size = _text(entry, "paramCount")
-        found[name] = Model(
+        found[name] = ModelEntry(
             name,
             _text(entry, "name") or _readable(name, size),
             size or UNKNOWN,
@@ -124,7 +124,7 @@ def from_service(told: Mapping[str, Any], source: str = GRANITE) -> tuple[Model,
     return tuple(found.values())
 
 
-def from_ollama(told: Mapping[str, Any]) -> tuple[Model, ...]:
+def from_ollama(told: Mapping[str, Any]) -> tuple[ModelEntry, ...]:
     """The models in an answer to Ollama's `GET /api/tags`. What is no model is left out."""
     found = {}
     for entry in _entries(told):
@@ -136,7 +136,7 @@ def from_ollama(told: Mapping[str, Any]) -> tuple[Model, ...]:
         size = _text(details, "parameter_size")
         family, level = _text(details, "family"), _text(details, "quantization_level")
         made = ", ".join(part for part in (family and f"{family} family", level) if part)
-        found[name] = Model(
+        found[name] = ModelEntry(
             name,
             _readable(name, size),
             size or UNKNOWN,
@@ -198,24 +198,26 @@ class ModelCatalogue:
     A source gives its models or raises. The catalogue owns the round under way: `aclose` ends it.
     """
 
-    def __init__(self, sources: Mapping[str, Callable[[], Awaitable[tuple[Model, ...]]]]) -> None:
+    def __init__(
+        self, sources: Mapping[str, Callable[[], Awaitable[tuple[ModelEntry, ...]]]]
+    ) -> None:
         self._sources = dict(sources)
         self._round: asyncio.Task[None] | None = None
         self._started_at = -math.inf
         # What each source told last, and when.
-        self._told: dict[str, tuple[float, tuple[Model, ...]]] = {}
+        self._told: dict[str, tuple[float, tuple[ModelEntry, ...]]] = {}
         self._silent: set[str] = set()
 
-    async def models(self) -> tuple[Model, ...]:
+    async def models(self) -> tuple[ModelEntry, ...]:
         """All models, never none. Takes `ANSWER_WITHIN_S` at most."""
         await self._refresh()
-        merged: dict[str, Model] = {}
+        merged: dict[str, ModelEntry] = {}
         for source in self._sources:
             for model in self._known(source):
                 merged.setdefault(model.id, model)
         return tuple(merged.values()) or FALLBACK_MODELS
 
-    async def of(self, source: str) -> tuple[Model, ...]:
+    async def of(self, source: str) -> tuple[ModelEntry, ...]:
         """The models of one source. Only the very first answer is waited for."""
         if self._round is None:
             await self._refresh()
@@ -223,7 +225,7 @@ class ModelCatalogue:
             self._begin()
         return self._known(source)
 
-    async def select(self, model_id: str) -> Model:
+    async def select(self, model_id: str) -> ModelEntry:
         """The model of that id. Raises `UnknownModel`."""
         for model in await self.models():
             if model.id == model_id:
@@ -236,7 +238,7 @@ class ModelCatalogue:
             self._round.cancel()
             await asyncio.wait({self._round})
 
-    def _known(self, source: str) -> tuple[Model, ...]:
+    def _known(self, source: str) -> tuple[ModelEntry, ...]:
         at, models = self._told.get(source, (-math.inf, ()))
         return models if asyncio.get_running_loop().time() - at < STALE_S else ()
 

@@ -41,7 +41,7 @@ _CLOSING = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class StatelessTurn:
     """A turn that waits for words. `step` is what the scripted interviewer makes of it.
 
     `before` and `message` are None where the interview begins.
@@ -88,7 +88,7 @@ def closes(text: str) -> bool:
     return _CLOSING.search(text) is not None and not asks(text)
 
 
-def by_service(turn: Turn, text: str) -> InterviewSession:
+def by_service(turn: StatelessTurn, text: str) -> InterviewSession:
     """The session after a turn worded by a service that leads interviews, with its own questions.
 
     Where a question is due and none was asked, ours is added; a closing message ends the interview
@@ -114,7 +114,7 @@ def by_service(turn: Turn, text: str) -> InterviewSession:
     return _said(step.session, text)
 
 
-def by_model(turn: Turn, text: str) -> InterviewSession:
+def by_model(turn: StatelessTurn, text: str) -> InterviewSession:
     """The session after a turn worded by a chat model, which was told what to ask.
 
     A model that has put it into its own words keeps its lead, and the question is ours: so the next

@@ -3,13 +3,13 @@
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
-from gateway.rest.stateless.interviews import Desktop
+from gateway.rest.stateless.interviews import StatelessInterviews
 from gateway.rest.stateless.models import (
     FALLBACK_MODELS,
     GRANITE,
     OLLAMA,
-    Model,
     ModelCatalogue,
+    ModelEntry,
     from_ollama,
     from_service,
 )
@@ -93,7 +93,7 @@ class Services:
             self._ollama = Ollama(settings.ollama_url, self.catalogue)
             if server is not None:
                 self._model = ChatModel(server.url, server.model, api_key=server.key)
-        self.desktop = Desktop(
+        self.desktop = StatelessInterviews(
             {
                 "start": [self._granite],
                 "respond": [self._granite, self._conversation],
@@ -118,10 +118,10 @@ class Services:
             if responder.provider != SCRIPTED
         ]
 
-    async def _offered(self) -> tuple[Model, ...]:
+    async def _offered(self) -> tuple[ModelEntry, ...]:
         return from_service(await self._granite.models())
 
-    async def _installed(self) -> tuple[Model, ...]:
+    async def _installed(self) -> tuple[ModelEntry, ...]:
         return from_ollama(await fetch_object(self._tags, "tags"))
 
 

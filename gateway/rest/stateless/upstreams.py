@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field, StringConstraints, ValidationError
 
 from gateway.logs import upstream_headers
 from gateway.rest.stateless.proposals import (
-    Turn,
+    StatelessTurn,
     Unusable,
     by_model,
     by_service,
@@ -23,7 +23,7 @@ from gateway.rest.stateless.proposals import (
 )
 from pipeline.errors import StageFailed
 from pipeline.stage import Brief, ReplyRequest, Responder
-from stages._http import HttpClient, Refused
+from stages._http import HttpClient, HttpRefused
 from stages.interview import InterviewSession, Judge, answers_of, evaluate, start, summary_of
 from stages.llm.chat import ChatModel
 
@@ -50,7 +50,7 @@ class Upstream(Protocol):
 
     provider: str
 
-    def say(self, turn: Turn) -> AsyncIterator[InterviewSession]: ...
+    def say(self, turn: StatelessTurn) -> AsyncIterator[InterviewSession]: ...
 
     def summarise(self, session: InterviewSession) -> AsyncIterator[str]: ...
 
@@ -80,7 +80,7 @@ class ContractService:
         self.provider = provider
         self._http = HttpClient(f"{base_url}/api/v1", stage="llm", provider=provider)
 
-    async def say(self, turn: Turn) -> AsyncIterator[InterviewSession]:
+    async def say(self, turn: StatelessTurn) -> AsyncIterator[InterviewSession]:
         """The session after the turn, in the service's words and with its system prompt."""
         if turn.before is None:
             config = turn.step.session.to_contract()["config"]
@@ -112,7 +112,7 @@ class ContractService:
                 if "json" not in answer.content_type:
                     raise await answer.unexpected("JSON")
                 told = self._http.parse(await answer.body(MAX_BODY))
-        except Refused as error:
+        except HttpRefused as error:
             if error.status in _OUR_FAULT:
                 raise
             # 401, 404, 405 …: the next request will not be answered either.
@@ -139,7 +139,7 @@ async def fetch_object(http: HttpClient, path: str) -> dict[str, Any]:
         return http.parse(await answer.body(MAX_BODY))
 
 
-def _opened(turn: Turn, told: _Session) -> InterviewSession:
+def _opened(turn: StatelessTurn, told: _Session) -> InterviewSession:
     opened = by_service(turn, _new(told, 0))
     system = next((m.content for m in told.messages if m.role == "system"), "")
     return opened_by(opened, system) if system.strip() else opened
@@ -202,7 +202,7 @@ class Chat:
         self._responder = responder
         self._model = model
 
-    async def say(self, turn: Turn) -> AsyncIterator[InterviewSession]:
+    async def say(self, turn: StatelessTurn) -> AsyncIterator[InterviewSession]:
         """The session after the turn; the question is the interview's own, word for word."""
         step = turn.step
         persona = start(step.session.config).session.messages[0]

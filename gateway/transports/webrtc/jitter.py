@@ -54,7 +54,7 @@ ASSUMED = 960
 
 
 @dataclass(frozen=True, slots=True)
-class Packet:
+class ArrivedPacket:
     """One RTP packet with one Opus packet in it."""
 
     sequence: int
@@ -64,21 +64,21 @@ class Packet:
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class MediaPacket:
     """The next Opus packet."""
 
     payload: bytes
 
 
 @dataclass(frozen=True, slots=True)
-class Missing:
+class MissingMedia:
     """Audio that is not there, in samples at 48 kHz: `lost`, or never sent."""
 
     samples: int
     lost: bool
 
 
-Item: TypeAlias = Heard | Missing
+Item: TypeAlias = MediaPacket | MissingMedia
 
 
 def duration(payload: bytes) -> int:
@@ -105,7 +105,7 @@ class Jitter:
         self._next: int | None = None  # the sequence number that follows, unwrapped
         self._timestamp = 0  # the one that follows, wrapped
         self._elsewhere = -1  # what would follow the last packet from far away
-        self._held: dict[int, tuple[Packet, float]] = {}  # and when they came
+        self._held: dict[int, tuple[ArrivedPacket, float]] = {}  # and when they came
         self._gap_at = 0.0  # when the packet behind the gap came
         self._skipped: OrderedDict[int, None] = OrderedDict()  # sequence numbers that were given up
         self._given = 0  # samples of silence that no packet has accounted for
@@ -143,7 +143,7 @@ class Jitter:
             return self._gap_at + self.target_ms / 1000
         return self._covered + (FILL_EVERY_S if self._filling else FILL_AFTER_S)
 
-    def handle(self, packet: Packet, now: float) -> list[Item]:
+    def handle(self, packet: ArrivedPacket, now: float) -> list[Item]:
         """A packet came. What can be given out now, in order; often just this one."""
         if self._next is None or packet.ssrc != self._ssrc:
             return self._begin(packet, now)
@@ -190,10 +190,10 @@ class Jitter:
         self._filling = True
         self._covered += samples / CLOCK_HZ
         self._given += samples
-        items.append(Missing(samples, lost=False))
+        items.append(MissingMedia(samples, lost=False))
         return items
 
-    def _begin(self, packet: Packet, now: float) -> list[Item]:
+    def _begin(self, packet: ArrivedPacket, now: float) -> list[Item]:
         self._ssrc = packet.ssrc
         self._next = packet.sequence
         self._elsewhere = -1
@@ -243,9 +243,9 @@ class Jitter:
                 self._given -= already
                 if missing > already:
                     samples = min(missing - already, LONGEST_GAP)
-                    items.append(Missing(samples, lost=skipped))
+                    items.append(MissingMedia(samples, lost=skipped))
             skipped = False
-            items.append(Heard(packet.payload))
+            items.append(MediaPacket(packet.payload))
             length = duration(packet.payload) or ASSUMED
             self._timestamp = packet.timestamp + length & 0xFFFFFFFF
             self._next += 1

@@ -5,8 +5,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from gateway.media import opus_packets as opus
-from gateway.media.opus_packets import Encoder as Encoder
-from gateway.transports.webrtc.jitter import CLOCK_HZ, Heard, Item
+from gateway.transports.webrtc.jitter import CLOCK_HZ, Item, MediaPacket
 from pipeline.frames import INPUT_RATE_HZ, Samples
 
 SEND_RATE_HZ = 24_000
@@ -23,7 +22,7 @@ _FADE = INPUT_RATE_HZ * FADE_MS // 1000
 _PACKET = INPUT_RATE_HZ * opus.PACKET_MS // 1000
 
 
-class Decoder:
+class PacketDecoder:
     """One stream of Opus packets to mono samples at 16 kHz. Keeps state: packets come in order.
 
     What is lost is concealed by libopus (`opus.LOST`), for as long as `FADE_MS`. Its forward error
@@ -31,7 +30,7 @@ class Decoder:
     """
 
     def __init__(self) -> None:
-        self._decoder = opus.Decoder()
+        self._decoder = opus.OpusDecoder()
         self._concealed = 0  # samples since something was heard
 
     def decode(self, items: Iterable[Item]) -> Samples:
@@ -40,7 +39,7 @@ class Decoder:
         return parts[0] if len(parts) == 1 else np.concatenate([np.zeros(0, np.int16), *parts])
 
     def _one(self, item: Item) -> Samples:
-        if isinstance(item, Heard):
+        if isinstance(item, MediaPacket):
             try:
                 pcm = self._decoder.decode(item.payload)
             except opus.NotOpus:

@@ -25,10 +25,10 @@ from aiortc.sdp import candidate_from_sdp
 from OpenSSL import SSL
 
 from gateway.ice import Addresses, IceServer, with_public
-from gateway.live.connection import READY_AFTER_S, Connection, Media, Overhear
+from gateway.live.connection import READY_AFTER_S, Connection, Media, SpeechTap
 from gateway.media.codecs import LONGEST_MESSAGE_MS, AudioFormat
 from gateway.protocols.native.messages import Hello, ProtocolError
-from gateway.runtime import Engine
+from gateway.runtime import Runtime
 from gateway.transports.webrtc.aiortc_private import receive_at_once
 from gateway.transports.webrtc.jitter import CLOCK_HZ
 from gateway.transports.webrtc.offers import MOST_CANDIDATES, Offer, OfferError, screen, trickled
@@ -47,7 +47,7 @@ from pipeline.frames import (
     Samples,
     Visemes,
 )
-from stages.avatar.ladder import Rung
+from stages.avatar.ladder import QualityLevel
 
 logger = logging.getLogger("parley.webrtc")
 
@@ -83,7 +83,7 @@ class Peer:
     def __init__(
         self,
         session_id: str,
-        engine: Engine,
+        engine: Runtime,
         addresses: Addresses,
         ice_servers: Sequence[IceServer] = (),
     ) -> None:
@@ -398,7 +398,7 @@ class Peer:
                 video.animation.drop(turn)
 
     @asynccontextmanager
-    async def _animated(self, hello: Hello) -> AsyncIterator[Overhear | None]:
+    async def _animated(self, hello: Hello) -> AsyncIterator[SpeechTap | None]:
         """An avatar server, where there is one, gets the speech; the video shows its pictures."""
         studio, video = self._engine.studio, self._video
         if studio is None or video is None:
@@ -423,7 +423,7 @@ class Peer:
             )
         video.begin(face)
 
-    def _stepped(self, old: Rung, new: Rung, reason: str) -> None:
+    def _stepped(self, old: QualityLevel, new: QualityLevel, reason: str) -> None:
         self._degraded(self._turn, old.name, new.name, reason)
 
     def _degraded(self, turn: int, source: str, target: str, reason: str) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import aioice.ice
 
 from gateway.ice import Addresses, IceServer
-from gateway.runtime import Engine
+from gateway.runtime import Runtime
 from gateway.transports.webrtc.peer import Peer
 
 logger = logging.getLogger("parley.webrtc")
@@ -22,7 +22,7 @@ ANSWER_S = 8.0
 END_S = 10.0
 
 
-class Refused(Exception):
+class PeerRefused(Exception):
     """No peer can come in now."""
 
 
@@ -38,7 +38,7 @@ class Peers:
     """Use it as an async context manager inside the engine's; leaving it ends every peer."""
 
     def __init__(
-        self, engine: Engine, addresses: Addresses, ice_servers: tuple[IceServer, ...] = ()
+        self, engine: Runtime, addresses: Addresses, ice_servers: tuple[IceServer, ...] = ()
     ) -> None:
         self.ice_servers = ice_servers
         self._engine = engine
@@ -77,11 +77,11 @@ class Peers:
     async def answer(self, session_id: str, sdp: str) -> Answered:
         """Answer an offer and hold the conversation from then on.
 
-        Raises `OfferError`, and `Refused` where there is no place or no answer in time.
+        Raises `OfferError`, and `PeerRefused` where there is no place or no answer in time.
         """
         refusal = self._engine.refusal()
         if refusal is not None:
-            raise Refused(refusal)
+            raise PeerRefused(refusal)
         with ExitStack() as place:
             place.enter_context(self._engine.connected())
             peer = Peer(session_id, self._engine, self._addresses, self.ice_servers)
@@ -90,7 +90,7 @@ class Peers:
                     answer = await peer.answer(sdp)
             except TimeoutError:
                 await peer.close()
-                raise Refused("no answer could be made in time") from None
+                raise PeerRefused("no answer could be made in time") from None
             except BaseException:
                 await peer.close()
                 raise

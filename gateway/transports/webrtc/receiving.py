@@ -13,8 +13,8 @@ from aiortc import RTCRtpReceiver
 from aiortc.rtp import RtpPacket
 
 from gateway.transports.webrtc.aiortc_private import receive_at_once
-from gateway.transports.webrtc.jitter import CLOCK_HZ, Heard, Item, Jitter, Packet
-from gateway.transports.webrtc.opus import Decoder
+from gateway.transports.webrtc.jitter import CLOCK_HZ, ArrivedPacket, Item, Jitter, MediaPacket
+from gateway.transports.webrtc.opus import PacketDecoder
 from pipeline.frames import INPUT_RATE_HZ, Samples
 
 QUIET = 300
@@ -35,7 +35,7 @@ class Reception:
     def __init__(self, receiver: RTCRtpReceiver, deliver: Callable[[Samples], None]) -> None:
         self.jitter = Jitter()
         self._deliver = deliver
-        self._decoder = Decoder()
+        self._decoder = PacketDecoder()
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._catching_up = False
@@ -46,7 +46,9 @@ class Reception:
         """What aiortc calls on a jitter buffer; nothing is left for it to decode."""
         if not self._closed:
             now = self._loop.time()
-            came = Packet(packet.sequence_number, packet.timestamp, packet.payload, packet.ssrc)
+            came = ArrivedPacket(
+                packet.sequence_number, packet.timestamp, packet.payload, packet.ssrc
+            )
             self._give(self.jitter.handle(came, now))
         return False, None
 
@@ -60,7 +62,7 @@ class Reception:
     def _give(self, items: list[Item]) -> None:
         if items:
             pcm = self._decoder.decode(items)
-            if self.jitter.ahead and isinstance(items[0], Heard) and _is_quiet(pcm):
+            if self.jitter.ahead and isinstance(items[0], MediaPacket) and _is_quiet(pcm):
                 self.jitter.left_out(len(pcm) * CLOCK_HZ // INPUT_RATE_HZ)
             else:
                 self._deliver(pcm)

@@ -15,7 +15,7 @@ from collections import deque
 from dataclasses import dataclass
 
 from pipeline.frames import AvatarMood, Visemes
-from stages.avatar.ladder import Rung
+from stages.avatar.ladder import QualityLevel
 from stages.avatar.loops import GROUP, LOOP_FRAME_MS, Loop
 from stages.avatar.timeline import CLOSED, Pose, Timeline, idle_pose
 
@@ -60,7 +60,7 @@ class Drawn:
     size: int
 
 
-class Screenplay:
+class VideoSchedule:
     """One session's pictures. Ask `due_ms`, then `picture`; say `sent` when it has been.
 
     A picture that was not sent is as if it had never been asked for, but its slot is over.
@@ -70,7 +70,7 @@ class Screenplay:
         full: What they cost where nothing is the matter; its size holds where the rung has none.
     """
 
-    def __init__(self, rung: Rung, full: Rung) -> None:
+    def __init__(self, rung: QualityLevel, full: QualityLevel) -> None:
         self.seamless = True
         """Whether pictures that are made move as the loop does. Where they do not, because somebody
         else draws them, nothing is gained by waiting for the way back."""
@@ -128,7 +128,7 @@ class Screenplay:
         self._closing = self._live
         self._no_earlier(now_ms)
 
-    def step(self, rung: Rung) -> None:
+    def step(self, rung: QualityLevel) -> None:
         """What pictures may cost from now on; nothing: none are made, only loops shown."""
         self._rung = rung
         if rung.frame_ms and (rung.frame_ms, rung.size) != (self._frame_ms, self._size):

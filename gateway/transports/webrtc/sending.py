@@ -20,9 +20,10 @@ import numpy as np
 from aiortc import RTCRtpCodecParameters, RTCRtpSender, clock
 from aiortc.rtp import HeaderExtensions
 
+from gateway.media.opus_packets import OpusEncoder
 from gateway.transports.webrtc.aiortc_private import at_once
 from gateway.transports.webrtc.jitter import CLOCK_HZ
-from gateway.transports.webrtc.opus import FRAME, SEND_RATE_HZ, Encoder
+from gateway.transports.webrtc.opus import FRAME, SEND_RATE_HZ
 from pipeline.frames import ReplyAudio, Samples
 
 logger = logging.getLogger("parley.webrtc")
@@ -66,7 +67,7 @@ class Transmission:
         self._failed = failed
         self._inside._run_rtp = self._run
         self._loop = asyncio.get_running_loop()
-        self._encoder = Encoder()
+        self._encoder = OpusEncoder()
         self._fec = False
         self._waiting: deque[ReplyAudio] = deque(maxlen=MOST_WAITING)
         self._playing: ReplyAudio | None = None
@@ -193,7 +194,7 @@ class Transmission:
         lost = max((getattr(stat, "fractionLost", 0) for stat in stats), default=0)
         if (lost > FEC_FROM) is not self._fec:
             self._fec = not self._fec
-            self._encoder = Encoder(SEND_RATE_HZ, fec=self._fec)
+            self._encoder = OpusEncoder(SEND_RATE_HZ, fec=self._fec)
 
     def _advance(self, seconds: float) -> None:
         self._at += seconds

@@ -21,15 +21,15 @@ from aiortc.rtp import RTP_HISTORY_SIZE, RtpPacket
 from gateway.faces.animation import Animation
 from gateway.faces.loops import LOOP_MS
 from gateway.faces.service import FACE
-from gateway.transports.webrtc.schedule import Drawn, Screenplay
+from gateway.transports.webrtc.schedule import Drawn, VideoSchedule
 from pipeline.frames import AvatarMood, Visemes
 from stages.avatar.encoding import Codec
 from stages.avatar.encoding import codecs as encodable
 from stages.avatar.face import MOODS
 from stages.avatar.jpeg import NotJpeg
-from stages.avatar.ladder import RUNGS, Rung
+from stages.avatar.ladder import QUALITY_LEVELS, QualityLevel
 from stages.avatar.loops import Loop
-from stages.avatar.studio import RETRY_S, Studio, StudioClosed, Take
+from stages.avatar.studio import RETRY_S, EncodingSession, Studio, StudioClosed
 from stages.avatar.timeline import Pose
 
 logger = logging.getLogger("parley.webrtc")
@@ -84,7 +84,7 @@ class Video:
         sender: RTCRtpSender,
         studio: Studio,
         cursor: Cursor,
-        stepped: Callable[[Rung, Rung, str], None],
+        stepped: Callable[[QualityLevel, QualityLevel, str], None],
         replaced: Callable[[int, str, str, str], None],
     ) -> None:
         self._inside = cast("Any", sender)  # its private names are needed
@@ -102,13 +102,13 @@ class Video:
         """The face at an avatar server, if there is one; to be set before `begin`."""
         self._left: str | None = None  # the server that gave way to the built-in face
         self._lacking = False  # built-in loops are shown where the server's are wanted
-        self._play = Screenplay(studio.rung, RUNGS[0])
+        self._play = VideoSchedule(studio.rung, QUALITY_LEVELS[0])
         self._face = studio.default
         self._codec: Codec = "h264"
         self._begun = asyncio.Event()
         self._loops_wanted = asyncio.Event()
         self._waiter: asyncio.Future[None] | None = None
-        self._take: Take | None = None
+        self._take: EncodingSession | None = None
         self._taken: tuple[int, int] = 0, 0  # the take's frame_ms and size
         self._photo: bytes | None = None  # the server's picture, if the take's last was one
         self._broken = False  # the last attempt to draw a picture failed; loops are shown
@@ -172,14 +172,14 @@ class Video:
             self._resent += 1
             await self._resend(sequence_number)
 
-    def _step(self, old: Rung, new: Rung, reason: str) -> None:
+    def _step(self, old: QualityLevel, new: QualityLevel, reason: str) -> None:
         if self._retry is not None or not self._begun.is_set():
             return
         self._hold(new)
         if not self._broken:
             self._stepped(old, new, reason)
 
-    def _hold(self, rung: Rung) -> None:
+    def _hold(self, rung: QualityLevel) -> None:
         self._play.step(rung)
         self._loops_wanted.set()
         self._wake()
@@ -194,8 +194,8 @@ class Video:
         try:
             await self._begun.wait()
             self._play.step(self._studio.rung)
-            if self._studio.rung != RUNGS[0]:
-                self._stepped(RUNGS[0], self._studio.rung, "the server is busy")
+            if self._studio.rung != QUALITY_LEVELS[0]:
+                self._stepped(QUALITY_LEVELS[0], self._studio.rung, "the server is busy")
             async with asyncio.TaskGroup() as tasks:
                 fetching = tasks.create_task(self._fetch())
                 await self._stream(codec.payloadType or 0)
@@ -329,11 +329,11 @@ class Video:
     def _failed(self, error: Exception) -> None:
         logger.error("no pictures can be drawn for %g s: %r", self._retry_s, error)
         self._end_take()
-        self._hold(RUNGS[-1])
+        self._hold(QUALITY_LEVELS[-1])
         self._retry = self._loop.call_later(self._retry_s, self._try_again)
         self._retry_s = min(self._retry_s * 2, MAX_RETRY_S)
         if not self._broken:
-            self._stepped(self._studio.rung, RUNGS[-1], "pictures cannot be drawn")
+            self._stepped(self._studio.rung, QUALITY_LEVELS[-1], "pictures cannot be drawn")
         self._broken = True
 
     def _try_again(self) -> None:
@@ -343,7 +343,7 @@ class Video:
 
     def _mended(self) -> None:
         self._broken, self._retry_s = False, RETRY_S
-        self._stepped(RUNGS[-1], self._studio.rung, "pictures are drawn again")
+        self._stepped(QUALITY_LEVELS[-1], self._studio.rung, "pictures are drawn again")
 
     def _end_take(self) -> None:
         if self._take is not None:

@@ -19,7 +19,7 @@ Piece: TypeAlias = tuple[bool, bytes]
 """True and the payload of a final, masked binary frame; or False and bytes for the full parser."""
 
 
-class Cutter:
+class FrameSplitter:
     """One connection's. What it gives is the stream, in order, cut at the frames' edges.
 
     It stops cutting at a frame that no client of ours may send: one that is not masked, or longer

@@ -20,13 +20,13 @@ from typing import Any, Protocol, cast
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.http11 import Request
 
-from gateway.transports.websocket.framing import Cutter
+from gateway.transports.websocket.framing import FrameSplitter
 
 if sys.platform == "linux":
     import fcntl
 
 EXTENSION = "parley.wire"
-"""Where the application finds its connection's `Wire`: in the ASGI scope's `extensions`."""
+"""The key of the connection's `WebSocketProtocol` in the ASGI scope's `extensions`."""
 
 SEND_BUFFER = 64 * 1024
 STALL_S = 2.0
@@ -44,13 +44,13 @@ class Receiver(Protocol):
     def on_audio(self, data: bytes) -> None: ...
 
 
-class Wire(WebSocketsSansIOProtocol):
+class WebSocketProtocol(WebSocketsSansIOProtocol):
     """One connection. Not attached, it behaves as uvicorn's own protocol does."""
 
     receiver: Receiver | None = None
     stall_timer: asyncio.TimerHandle | None = None
     heard_at = 0.0
-    cutter: Cutter | None = None
+    cutter: FrameSplitter | None = None
     """Set while uvicorn's parser has had nothing but whole frames."""
 
     def attach(self, receiver: Receiver) -> None:
@@ -152,7 +152,7 @@ class Wire(WebSocketsSansIOProtocol):
         if not self.handshake_initiated:
             super().data_received(data)
             # Usually the request ends here, and the client waits for the answer.
-            self.cutter = Cutter() if data.endswith(b"\r\n\r\n") else None
+            self.cutter = FrameSplitter() if data.endswith(b"\r\n\r\n") else None
         elif self.receiver is None or self.cutter is None:
             self.cutter = None
             super().data_received(data)

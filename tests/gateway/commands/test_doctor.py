@@ -177,7 +177,7 @@ def test_providers_of_other_packages_are_listed_and_so_is_why_one_is_refused(
         raise KeyError("BEEP")
 
     beep = registry.Provider("tts", "beep", "a beep for every word", check, lambda _: None)
-    boop = registry.Refused("boop", "boop:X cannot be loaded: ImportError: no sound")
+    boop = registry.ProviderRefused("boop", "boop:X cannot be loaded: ImportError: no sound")
     monkeypatch.setattr(module, "third_party", lambda: registry.Installed((beep,), (boop,)))
     assert found(settings, "tts", "beep").detail == "its check failed: KeyError: 'BEEP'"
     assert found(settings, "others", "boop") == Finding("others", "boop", "note", boop.reason)

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gateway.faces.pictures import Album
-from gateway.faces.stream import Portrait
+from gateway.faces.pictures import PictureCache
+from gateway.faces.stream import FaceStream
 from pipeline.frames import AvatarFrame, Output, ReplyAudio, ReplyStarted, Viseme, Visemes
 from pipeline.pacer import Pacer
 from pipeline.testing import run_virtual
@@ -39,20 +39,20 @@ class Easel:
         self.room = True
         self.sent: list[tuple[float, AvatarFrame | Output]] = []
         self.pacer: Pacer
-        self.portrait: Portrait
-        self.album: Album | None = None
+        self.portrait: FaceStream
+        self.album: PictureCache | None = None
 
     def hold(self, story: Callable[[], Coroutine[Any, Any, None]], *, drawn: bool = True) -> None:
         async def main() -> None:
             self.pacer = Pacer()
-            self.album = Album(draw, Inline()) if drawn else None
+            self.album = PictureCache(draw, Inline()) if drawn else None
             await story()
 
         run_virtual(main())
 
-    def hang(self) -> Portrait:
+    def hang(self) -> FaceStream:
         """Put a portrait up and start it."""
-        self.portrait = Portrait(
+        self.portrait = FaceStream(
             None,
             show=self.note,
             room=lambda: self.room,

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from av import CodecContext, Packet
 
-from gateway.faces.pictures import MOST_WANTED, RETRY_S, Album, Printer
+from gateway.faces.pictures import MOST_WANTED, RETRY_S, JpegRenderer, PictureCache
 from pipeline.testing import run_virtual
 from stages.avatar.face import FACES, load
 from stages.avatar.jpeg import dimensions
-from stages.avatar.renderer import Picture, Plates
+from stages.avatar.renderer import LayerBitmaps, Picture
 from stages.avatar.timeline import Pose
 
 
@@ -46,7 +46,7 @@ def pose(head: int) -> Pose:
 def test_a_picture_is_drawn_once_however_often_it_is_wanted() -> None:
     async def main() -> None:
         pool = Held()
-        album = Album(draw, pool)
+        album = PictureCache(draw, pool)
         assert [album.get(pose(1)), album.get(pose(1))] == [None, None]
         assert await pool.run() == 1
         assert [album.get(pose(1)) for _ in range(5)] == [b"open 1"] * 5
@@ -59,7 +59,7 @@ def test_a_picture_is_drawn_once_however_often_it_is_wanted() -> None:
 def test_the_least_recently_used_makes_room() -> None:
     async def main() -> None:
         pool = Held()
-        album = Album(draw, pool, most_bytes=18)
+        album = PictureCache(draw, pool, most_bytes=18)
         for head in (1, 2, 3):
             album.get(pose(head))
         await pool.run()
@@ -75,7 +75,7 @@ def test_the_least_recently_used_makes_room() -> None:
 def test_no_more_wait_than_can_be_in_time() -> None:
     async def main() -> None:
         pool = Held()
-        album = Album(draw, pool)
+        album = PictureCache(draw, pool)
         for head in range(MOST_WANTED + 10):
             album.get(pose(head))
         assert await pool.run() == MOST_WANTED
@@ -91,7 +91,7 @@ def test_what_cannot_be_drawn_is_left_out_and_reported(caplog: pytest.LogCapture
 
     async def main() -> None:
         with ThreadPoolExecutor(1) as pool:
-            album = Album(fail, pool)
+            album = PictureCache(fail, pool)
             assert album.get(pose(1)) is None
             await asyncio.sleep(0.05)
             assert album.get(pose(1)) is None
@@ -104,7 +104,7 @@ def test_what_cannot_be_drawn_is_left_out_and_reported(caplog: pytest.LogCapture
 def test_what_could_not_be_drawn_is_tried_again_later() -> None:
     async def main() -> None:
         pool = Held()
-        album = Album(draw, pool)
+        album = PictureCache(draw, pool)
         for head in range(MOST_WANTED):
             album.get(pose(head))
             pool.work.pop()[0].set_exception(MemoryError())
@@ -122,7 +122,7 @@ def test_what_could_not_be_drawn_is_tried_again_later() -> None:
 def test_a_pool_that_ends_leaves_nothing_behind() -> None:
     async def main() -> None:
         pool = Held()
-        album = Album(draw, pool)
+        album = PictureCache(draw, pool)
         album.get(pose(1))
         pool.work.pop()[0].cancel()
         await pool.run()
@@ -136,14 +136,14 @@ def test_a_pool_that_has_ended_draws_nothing_and_breaks_nothing() -> None:
     async def main() -> None:
         pool = ThreadPoolExecutor(1)
         pool.shutdown()
-        assert Album(draw, pool).get(pose(1)) is None
+        assert PictureCache(draw, pool).get(pose(1)) is None
 
     run_virtual(main())
 
 
 def test_a_print_shows_what_the_renderer_draws() -> None:
-    plates = Plates(load(FACES / "mira"), 320)
-    show, picture = Printer(plates), Picture(plates)
+    plates = LayerBitmaps(load(FACES / "mira"), 320)
+    show, picture = JpegRenderer(plates), Picture(plates)
     decoder: Any = CodecContext.create("mjpeg", "r")
     for mouth in ("sil", "aa"):
         wanted = Pose(mouth=((mouth, 4),), brows="speaking")

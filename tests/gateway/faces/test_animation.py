@@ -18,7 +18,7 @@ from gateway.faces.animation import (
     Animation,
 )
 from gateway.faces.loops import Loops
-from pipeline.breaker import Breaker, BreakerPolicy, State
+from pipeline.breaker import Breaker, BreakerPolicy, BreakerState
 from pipeline.errors import StageFailed
 from pipeline.frames import AvatarFrame, Spoken, Viseme
 from pipeline.guard import Candidate, Guard, Limits
@@ -355,7 +355,7 @@ def test_after_some_failures_the_server_is_left_alone_and_comes_back(server: Ser
         for turn in range(3):
             server.say(turn, 0, 1000, last=True)
             await asyncio.sleep(0.5)
-        assert server.breaker.state is State.OPEN
+        assert server.breaker.state is BreakerState.OPEN
         server.say(3, 0, 1000, last=True)
         assert not server.animation.follows(3)
         await asyncio.sleep(0.5)
@@ -371,7 +371,7 @@ def test_after_some_failures_the_server_is_left_alone_and_comes_back(server: Ser
 
     server.hold(story)
     assert [turn for turn, _, _ in server.gave_way] == [0, 1, 2, 3]
-    assert server.breaker.state is State.CLOSED
+    assert server.breaker.state is BreakerState.CLOSED
 
 
 def test_a_reply_that_is_over_is_cancelled_upstream_and_forgotten(server: Server) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from av import CodecContext, Packet
 
-from pipeline.breaker import BreakerPolicy, Outcome, State
+from pipeline.breaker import BreakerPolicy, BreakerState, Outcome
 from pipeline.guard import Candidate, Guard, Limits
 from stages.avatar.remote import RemoteAnimator
 from stages.fakes import FakeSynthesizer
@@ -191,7 +191,7 @@ def test_its_breaker_opens_and_the_server_comes_back_when_it_is_well(bench: Benc
             await caller.say(type="hello", version=1, avatar="frames")
             await caller.until("reply.done", turn=0)
             turn = 0
-            while bench.breaker.state is not State.OPEN:
+            while bench.breaker.state is not BreakerState.OPEN:
                 turn += 1
                 await answer(turn)
             asked = len(bench.peer.requests("broken/again"))
@@ -202,7 +202,7 @@ def test_its_breaker_opens_and_the_server_comes_back_when_it_is_well(bench: Benc
             await asyncio.sleep(3.1)
             await answer(turn + 2)
             await answer(turn + 3)
-            assert bench.breaker.state is State.CLOSED
+            assert bench.breaker.state is BreakerState.CLOSED
             assert -1 not in greys(spoken(caller, turn + 3))
             assert degraded(caller)[-1][0] == turn + 1
             assert all_was_heard(caller)

@@ -7,7 +7,7 @@ from typing import Any, cast
 import pytest
 
 from gateway.providers.build import options
-from gateway.runtime import Engine
+from gateway.runtime import Runtime
 from gateway.settings import Settings
 from pipeline.breaker import Mode
 from stages import registry
@@ -30,9 +30,9 @@ def look(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     avatars = [provider for provider in registry.PROVIDERS if provider.slot == "avatar"]
     monkeypatch.setattr(registry, "PROVIDERS", (*others, *avatars))
 
-    def look(see: Callable[[Engine], Any], **settings: Any) -> Any:
+    def look(see: Callable[[Runtime], Any], **settings: Any) -> Any:
         async def main() -> Any:
-            async with Engine(Settings(**settings), cast("Any", None)) as engine:
+            async with Runtime(Settings(**settings), cast("Any", None)) as engine:
                 return see(engine)
 
         return asyncio.run(main())
@@ -40,7 +40,7 @@ def look(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     return look
 
 
-def report(engine: Engine) -> tuple[str, str, str]:
+def report(engine: Runtime) -> tuple[str, str, str]:
     [found] = [entry for entry in engine.reports() if entry.slot == "avatar"]
     return found.provider, found.status, found.why
 
@@ -66,13 +66,13 @@ def test_a_server_that_does_not_answer_is_reported(look: Any) -> None:
 
 
 def test_a_server_is_reported_with_its_breaker(look: Any) -> None:
-    def see(engine: Engine) -> Any:
+    def see(engine: Runtime) -> Any:
         [candidate] = [entry for entry in engine.candidates() if entry.slot == "avatar"]
         return candidate.provider, candidate.breaker
 
     assert look(see, avatar_server=URL) == ("remote", "closed")
 
-    def tripped(engine: Engine) -> Any:
+    def tripped(engine: Runtime) -> Any:
         animators = engine.lineup().stages.animators
         assert animators is not None
         [candidate] = animators.candidates

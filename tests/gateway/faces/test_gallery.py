@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from gateway.faces import service as module
-from gateway.faces.service import Gallery
+from gateway.faces.service import FaceService
 from pipeline.breaker import Breaker, BreakerPolicy
 from pipeline.errors import StageFailed
 from pipeline.frames import AvatarFrame, Degraded, Spoken
@@ -16,7 +16,7 @@ from pipeline.pacer import Pacer
 from pipeline.testing import Script, run_virtual
 from stages.avatar.face import FACES, load
 from stages.avatar.local import check
-from stages.avatar.renderer import Plates
+from stages.avatar.renderer import LayerBitmaps
 from stages.fakes import FakeAnimator
 
 
@@ -27,11 +27,11 @@ class Studio:
         self.faces = {"mira": load(FACES / "mira"), "jonas": None}
         self.asked: list[tuple[str, int]] = []
 
-    async def plates(self, face: str, size: int) -> Plates:
+    async def plates(self, face: str, size: int) -> LayerBitmaps:
         self.asked.append((face, size))
         if face == "jonas":
             raise ValueError("no such colour")
-        return await asyncio.to_thread(Plates, self.faces[face], size)
+        return await asyncio.to_thread(LayerBitmaps, self.faces[face], size)
 
 
 def visit(studio: Any, *wanted: str | None, animators: Any = None) -> list[AvatarFrame]:
@@ -42,7 +42,7 @@ def visit(studio: Any, *wanted: str | None, animators: Any = None) -> list[Avata
         guard = None
         if animators is not None:
             guard = Guard("avatar", [Candidate("fake-avatar", animators, Breaker())])
-        gallery = Gallery(studio, guard, Pacer(), default="mira")
+        gallery = FaceService(studio, guard, Pacer(), default="mira")
         async with gallery:
             for face in wanted:
                 shown: asyncio.Queue[AvatarFrame] = asyncio.Queue()
@@ -83,7 +83,7 @@ def test_a_face_that_cannot_be_drawn_costs_its_pictures_only(
     told: list[Degraded] = []
 
     async def main() -> None:
-        gallery = Gallery(Studio(), None, Pacer(), default="jonas")
+        gallery = FaceService(Studio(), None, Pacer(), default="jonas")
         async with gallery, hung(gallery, told.append):
             await asyncio.sleep(0.1)
 
@@ -97,14 +97,14 @@ def test_sessions_share_one_printer_which_is_not_made_on_the_event_loop(
 ) -> None:
     made: list[threading.Thread] = []
 
-    def printer(plates: Plates) -> Any:
+    def printer(plates: LayerBitmaps) -> Any:
         made.append(threading.current_thread())
         return lambda pose: b"picture"
 
     monkeypatch.setattr(module, "Printer", printer)
 
     async def main() -> None:
-        gallery = Gallery(Studio(), None, Pacer(), default="mira")
+        gallery = FaceService(Studio(), None, Pacer(), default="mira")
         async with gallery, hung(gallery) as one, hung(gallery) as another:
             async with asyncio.timeout(10):
                 while one.album is None or another.album is None:
@@ -119,14 +119,14 @@ def test_sessions_share_one_printer_which_is_not_made_on_the_event_loop(
 def test_without_an_encoder_the_client_is_told(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def none(plates: Plates) -> Any:
+    def none(plates: LayerBitmaps) -> Any:
         raise av.FFmpegError(1, "no mjpeg encoder")
 
     monkeypatch.setattr(module, "Printer", none)
     told: list[Degraded] = []
 
     async def main() -> None:
-        gallery = Gallery(Studio(), None, Pacer(), default="mira")
+        gallery = FaceService(Studio(), None, Pacer(), default="mira")
         async with gallery, hung(gallery, told.append):
             async with asyncio.timeout(10):
                 while not told:
@@ -150,7 +150,7 @@ def test_one_server_gives_way_to_the_next_and_the_client_is_told_once_a_turn() -
             ],
         )
         async with (
-            Gallery(Studio(), guard, Pacer(), default="mira") as gallery,
+            FaceService(Studio(), guard, Pacer(), default="mira") as gallery,
             hung(gallery, told.append) as portrait,
         ):
             for turn in range(2):
@@ -173,7 +173,7 @@ def test_a_server_that_fails_gives_way_to_whoever_is_left(face: str, target: str
 
     async def main() -> None:
         guard = Guard("avatar", [Candidate("fake-avatar", broken, Breaker())])
-        gallery = Gallery(Studio(), guard, Pacer(), default=face)
+        gallery = FaceService(Studio(), guard, Pacer(), default=face)
         async with gallery, hung(gallery, told.append) as portrait:
             await asyncio.sleep(0.1)
             portrait.hear(Spoken(3, 0, 16_000, np.zeros(16_000, np.int16), last=True))
@@ -191,12 +191,12 @@ def test_a_server_needs_no_face_of_our_own() -> None:
 
 def test_nobody_waits_for_a_face_that_is_made_ready() -> None:
     class Slow(Studio):
-        async def plates(self, face: str, size: int) -> Plates:
+        async def plates(self, face: str, size: int) -> LayerBitmaps:
             await asyncio.sleep(60)
             raise AssertionError
 
     async def main() -> None:
-        async with Gallery(Slow(), None, Pacer(), default="mira") as gallery:
+        async with FaceService(Slow(), None, Pacer(), default="mira") as gallery:
             async with hung(gallery) as portrait:
                 assert portrait.album is None
                 await asyncio.sleep(1)
@@ -206,7 +206,7 @@ def test_nobody_waits_for_a_face_that_is_made_ready() -> None:
     run_virtual(main())
 
 
-def hung(gallery: Gallery, degraded: Any = None) -> Any:
+def hung(gallery: FaceService, degraded: Any = None) -> Any:
     return gallery.portrait(
         None,
         session_id="s",

@@ -8,7 +8,7 @@ import pytest
 
 from gateway.faces.animation import Animation
 from gateway.faces.loops import Loops
-from gateway.faces.stream import FRAME_MS, Portrait
+from gateway.faces.stream import FRAME_MS, FaceStream
 from pipeline.breaker import Breaker
 from pipeline.errors import StageBusy, StageFailed
 from pipeline.frames import AvatarFrame, Output, ReplyAudio, Samples
@@ -91,7 +91,7 @@ def speech(animator: Any = None) -> tuple[Sent, list[tuple[float, AvatarFrame]]]
         animation = Animation(
             guard, loops, face="mira", size=320, frame_ms=FRAME_MS, gave_way=lambda *told: None
         )
-        portrait = Portrait(
+        portrait = FaceStream(
             animation,
             show=lambda frame: pictures.append((round(loop.time(), 6), frame)),
             room=lambda: True,

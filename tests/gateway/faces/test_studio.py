@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 
 from gateway import runtime as module
-from gateway.runtime import Engine
+from gateway.runtime import Runtime
 from gateway.settings import Settings, SettingsError
 from pipeline.breaker import Breaker
 from pipeline.guard import Candidate, Guard
@@ -21,7 +21,7 @@ from stages.llm.scripted import ScriptedInterviewer
 
 
 @asynccontextmanager
-async def engine_with(**settings: Any) -> AsyncIterator[Engine]:
+async def engine_with(**settings: Any) -> AsyncIterator[Runtime]:
     def only(slot: Any, stage: Any) -> Any:
         return Guard(slot, [Candidate(stage.provider, stage, Breaker())])
 
@@ -31,11 +31,11 @@ async def engine_with(**settings: Any) -> AsyncIterator[Engine]:
         only("llm", ScriptedInterviewer()),
         only("tts", FakeSynthesizer()),
     )
-    async with Engine(Settings(**settings), cast("Any", None), stages=stages) as engine:
+    async with Runtime(Settings(**settings), cast("Any", None), stages=stages) as engine:
         yield engine
 
 
-def avatar(engine: Engine) -> tuple[str, str, str, str]:
+def avatar(engine: Runtime) -> tuple[str, str, str, str]:
     (report,) = (report for report in engine.reports() if report.slot == "avatar")
     return report.provider, report.status, report.why, report.note
 

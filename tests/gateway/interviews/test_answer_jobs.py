@@ -10,31 +10,33 @@ from typing import Any, cast
 
 import pytest
 
-from gateway.interviews.answer_jobs import AnswerJobs, AnswerRecord, Job
+from gateway.interviews.answer_jobs import AnswerJob, AnswerJobs, AnswerRecord
 from gateway.interviews.events import Events
 from gateway.interviews.recorder import Recorder
-from gateway.interviews.recordings import shelf_of
+from gateway.interviews.recordings import recordings_of
 from gateway.interviews.sessions import (
     Consent,
     NoSuchSession,
+    SessionOwner,
     SessionTaken,
-    Worker,
     create,
     delete,
     load,
     new,
     save,
 )
-from gateway.interviews.state import Given, Outcome, State
-from gateway.interviews.uploads import Heard, Recording, Uploads
-from gateway.interviews.written import Interviews, Writes, no_writes
+from gateway.interviews.state import Given, InterviewState, SubmitOutcome
+from gateway.interviews.uploads import UploadRecording, Uploads, UploadTranscript
+from gateway.interviews.written import Writes, WrittenInterviews, no_writes
 from gateway.store import Conflict, SqliteStore, StoreUnavailable
-from stages.interview import InterviewConfig, Recognition
+from stages.interview import InterviewConfig, RecognitionSource
 
-HERE = Worker.here()
-HEARD = Heard("we measured it first", Recognition("whisper"), "", (), 2000, 100, 1900, ())
+HERE = SessionOwner.here()
+HEARD = UploadTranscript(
+    "we measured it first", RecognitionSource("whisper"), "", (), 2000, 100, 1900, ()
+)
 
-Recognise = Callable[[], Awaitable[Heard]]
+Recognise = Callable[[], Awaitable[UploadTranscript]]
 
 
 class FakeUploads:
@@ -45,7 +47,7 @@ class FakeUploads:
         self.error: Exception | None = None
         self.heard = HEARD
 
-    async def recognise(self, recording: Recording, **options: Any) -> Heard:
+    async def recognise(self, recording: UploadRecording, **options: Any) -> UploadTranscript:
         options["on_progress"](0.5)
         await self.go.wait()
         if self.error is not None:
@@ -60,7 +62,7 @@ class Room:
         self.store = store
         self.uploads = FakeUploads()
         self.events = Events()
-        self.interviews = Interviews(store, HERE)
+        self.interviews = WrittenInterviews(store, HERE)
         uploads = cast("Uploads", self.uploads)
         self.recorder = Recorder(store, group, allowed=True)
         self.jobs = AnswerJobs(
@@ -68,24 +70,24 @@ class Room:
         )
         self.session_id = ""
 
-    async def begin(self, finish: Any = None) -> Job:
+    async def begin(self, finish: Any = None) -> AnswerJob:
         record, _ = await create(
             self.store, InterviewConfig("Software Engineer", "auto", 2), mode="text", ttl_s=60
         )
         self.session_id = record.id
         state = await self.interviews.start(record.id)
-        self.recording = Recording(io.BytesIO(b"\0\0"), 32_000)
+        self.recording = UploadRecording(io.BytesIO(b"\0\0"), 32_000)
         return await self.jobs.begin(state, self.recording, finish or self.submit)
 
-    async def submit(self, state: State, given: Given, writes: Writes) -> Outcome:
-        return Outcome(await self.interviews.submit(state, given, held=True, writes=writes))
+    async def submit(self, state: InterviewState, given: Given, writes: Writes) -> SubmitOutcome:
+        return SubmitOutcome(await self.interviews.submit(state, given, held=True, writes=writes))
 
     async def look(self) -> AnswerRecord:
         found = await self.jobs.look(self.session_id, 1)
         assert found is not None
         return found[0]
 
-    async def owner(self) -> Worker | None:
+    async def owner(self) -> SessionOwner | None:
         return (await load(self.store, self.session_id))[0].worker
 
 
@@ -156,12 +158,12 @@ def test_silence_does_not_replace_the_recording_of_the_answer_before(hold: Hold)
         room.uploads.go.set()
         for heard, seconds in ((HEARD, 2), (replace(HEARD, text=""), 1)):
             room.uploads.heard = heard
-            recording = Recording(io.BytesIO(bytes(32_000 * seconds)), 16_000 * seconds)
+            recording = UploadRecording(io.BytesIO(bytes(32_000 * seconds)), 16_000 * seconds)
             state = await room.interviews.state(record.id)
             await (await room.jobs.begin(state, recording, room.submit)).result()
             await room.recorder.aclose()
             assert recording.file.closed
-        shelf = await shelf_of(room.store, record)
+        shelf = await recordings_of(room.store, record)
         assert [(item.number, item.duration_ms) for item in shelf.items] == [(1, 2000)]
 
     hold(story)
@@ -212,7 +214,7 @@ def test_of_a_session_that_was_deleted_nothing_is_stored(hold: Hold) -> None:
 def test_what_another_worker_has_taken_over_is_left_to_it(hold: Hold) -> None:
     async def story(room: Room) -> None:
         job = await room.begin()
-        other = Worker(host="elsewhere", pid=1, token="other")
+        other = SessionOwner(host="elsewhere", pid=1, token="other")
         record, version = await load(room.store, room.session_id)
         await room.store.commit(record.with_worker(other).put(version))
         room.uploads.go.set()
@@ -226,7 +228,7 @@ def test_what_another_worker_has_taken_over_is_left_to_it(hold: Hold) -> None:
 
 def test_what_fails_after_the_answer_was_stored_does_not_take_it_back(hold: Hold) -> None:
     async def story(room: Room) -> None:
-        async def finish(state: State, given: Given, writes: Writes) -> Outcome:
+        async def finish(state: InterviewState, given: Given, writes: Writes) -> SubmitOutcome:
             await room.submit(state, given, writes)
             raise ZeroDivisionError
 
@@ -263,7 +265,7 @@ def test_of_an_upload_in_another_process_only_the_status_is_known(hold: Hold) ->
     async def story(room: Room) -> None:
         job = await room.begin()
         elsewhere = job.record.model_copy(
-            update={"number": 2, "worker": Worker(host="elsewhere", pid=1, token="other")}
+            update={"number": 2, "worker": SessionOwner(host="elsewhere", pid=1, token="other")}
         )
         await room.store.commit(elsewhere.put(room.session_id, None, 60))
         assert await room.jobs.look(room.session_id, 2) == (elsewhere, 0.0)

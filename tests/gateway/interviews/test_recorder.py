@@ -13,11 +13,11 @@ import soundfile
 
 from gateway.interviews import recorder as module
 from gateway.interviews.recorder import Recorder, encode
-from gateway.interviews.recordings import Recorded, Shelf, shelf_of, sound_of, withdraw
+from gateway.interviews.recordings import Recorded, RecordingList, recordings_of, sound_of, withdraw
 from gateway.interviews.sessions import (
     Consent,
+    SessionOwner,
     SessionRecord,
-    Worker,
     delete,
     finish,
     load,
@@ -25,8 +25,8 @@ from gateway.interviews.sessions import (
     save,
 )
 from gateway.interviews.state import Given
-from gateway.interviews.uploads import Recording
-from gateway.interviews.written import Interviews
+from gateway.interviews.uploads import UploadRecording
+from gateway.interviews.written import WrittenInterviews
 from gateway.store import Entry, SqliteStore, StoreUnavailable
 from pipeline.frames import Samples
 from stages.interview import InterviewConfig
@@ -86,11 +86,11 @@ async def keep(
         await recorder.aclose()
 
 
-async def shelf(store: SqliteStore, record: SessionRecord) -> Shelf:
-    return await shelf_of(store, record)
+async def shelf(store: SqliteStore, record: SessionRecord) -> RecordingList:
+    return await recordings_of(store, record)
 
 
-def problems(found: Shelf) -> list[str | None]:
+def problems(found: RecordingList) -> list[str | None]:
     return [item.problem for item in found.items]
 
 
@@ -114,7 +114,7 @@ def test_an_upload_is_kept_from_its_beginning_and_its_file_closed(tell: Any) -> 
         record = await session(store)
         with tempfile.TemporaryFile() as file:
             file.write(np.tile(TONE, 5).tobytes())  # stands at its end, as after recognition
-            await keep(store, record, Recording(cast("Any", file), 40_000))
+            await keep(store, record, UploadRecording(cast("Any", file), 40_000))
             assert file.closed
         assert [i.duration_ms for i in (await shelf(store, record)).items] == [2_500]
 
@@ -127,7 +127,7 @@ def test_without_consent_or_permission_nothing_is_kept(
 ) -> None:
     async def story(store: SqliteStore) -> None:
         record = await session(store, consent)
-        upload = Recording(io.BytesIO(TONE.tobytes()), 8_000)
+        upload = UploadRecording(io.BytesIO(TONE.tobytes()), 8_000)
         await keep(store, record, TONE, upload, allowed=allowed)
         assert upload.file.closed
         assert (await shelf(store, record)).items == ()
@@ -186,7 +186,7 @@ def test_too_many_at_a_time_are_noted_and_beyond_that_only_logged(
 
     async def story(store: SqliteStore) -> None:
         record = await session(store)
-        late = Recording(io.BytesIO(TONE.tobytes()), 8_000)
+        late = UploadRecording(io.BytesIO(TONE.tobytes()), 8_000)
         await keep(store, record, TONE, TONE, late)
         assert late.file.closed
         assert problems(await shelf(store, record)) == [None, "busy"]
@@ -279,7 +279,7 @@ def test_it_goes_with_an_unfinished_session(tell: Any, clock: Clock) -> None:
 def test_it_lives_as_long_as_its_session_which_goes_on(tell: Any, clock: Clock) -> None:
     async def story(store: SqliteStore) -> None:
         made = await session(store)
-        interviews = Interviews(store, Worker.here())
+        interviews = WrittenInterviews(store, SessionOwner.here())
         state = await interviews.start(made.id)
         after = (await interviews.submit(state, Given("we measured it first"))).state
         await keep(store, after.record, TONE)
@@ -321,7 +321,7 @@ def test_the_end_of_the_process_waits_for_those_under_way_and_not_for_ever(
             return []
 
         monkeypatch.setattr(store, "read", hangs)
-        upload = Recording(io.BytesIO(TONE.tobytes()), 8_000)
+        upload = UploadRecording(io.BytesIO(TONE.tobytes()), 8_000)
         await keep(store, record, upload)
         assert upload.file.closed
 
@@ -329,5 +329,7 @@ def test_the_end_of_the_process_waits_for_those_under_way_and_not_for_ever(
 
 
 def test_a_recorded_item_knows_why_it_is_not_there() -> None:
-    found = Shelf(CONSENT, None, (Recorded(1, 5.0, problem="busy"), Recorded(2, 6.0, 500, 9)))
+    found = RecordingList(
+        CONSENT, None, (Recorded(1, 5.0, problem="busy"), Recorded(2, 6.0, 500, 9))
+    )
     assert (found.find(1), found.find(2), found.size_bytes) == (None, found.items[1], 9)

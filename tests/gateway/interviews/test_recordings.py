@@ -9,10 +9,10 @@ import soundfile
 
 from gateway.interviews.recorder import encode
 from gateway.interviews.recordings import (
-    Shelf,
+    RecordingList,
     answers_by_number,
     number_of,
-    shelf_of,
+    recordings_of,
     to_wav,
     withdraw,
 )
@@ -58,7 +58,11 @@ def test_without_consent_there_is_nothing_to_take_back(tmp_path: Path) -> None:
         store = SqliteStore(tmp_path / "parley.sqlite3")
         record = new(CONFIG, mode="text", ttl_s=60)
         await save(store, record, None)
-        assert await withdraw(store, record) == Shelf(None) == await shelf_of(store, record)
+        assert (
+            await withdraw(store, record)
+            == RecordingList(None)
+            == await recordings_of(store, record)
+        )
         assert await store.read(f"recordings:{record.id}") == []
         await store.aclose()
 

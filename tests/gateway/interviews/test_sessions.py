@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 
 from gateway.interviews import sessions
-from gateway.interviews.sessions import NoSuchSession, SessionRecord, SessionTaken, Worker
+from gateway.interviews.sessions import NoSuchSession, SessionOwner, SessionRecord, SessionTaken
 from gateway.store import Conflict, Put, SqliteStore
 from pipeline.testing import ManualClock
 from stages.interview import InterviewConfig, start
 
 CONFIG = InterviewConfig("Product Manager", "llama3.2:1b", 3)
-HERE = Worker(host="box", pid=10, token="now")
-THERE = Worker(host="other", pid=10, token="then")
+HERE = SessionOwner(host="box", pid=10, token="now")
+THERE = SessionOwner(host="other", pid=10, token="then")
 
 Scenario = Callable[[SqliteStore], Awaitable[None]]
 
@@ -126,7 +126,7 @@ def test_a_session_has_one_owner_until_it_is_released(run: Run) -> None:
 def test_of_many_who_claim_at_once_one_succeeds(run: Run) -> None:
     async def scenario(store: SqliteStore) -> None:
         await new(store)
-        workers = [Worker(host="box", pid=n, token="t") for n in range(8)]
+        workers = [SessionOwner(host="box", pid=n, token="t") for n in range(8)]
         asked = [sessions.claim(store, "a", w, alive=lambda owner, me: True) for w in workers]
         answers = await asyncio.gather(*asked, return_exceptions=True)
         assert sum(isinstance(answer, SessionTaken) for answer in answers) == 7
@@ -164,7 +164,7 @@ def test_a_session_that_is_gone_cannot_be_claimed_and_need_not_be_released(run: 
 def test_a_session_whose_owner_has_died_is_taken_over(run: Run) -> None:
     async def scenario(store: SqliteStore) -> None:
         await new(store)
-        me = Worker.here()
+        me = SessionOwner.here()
         before_me = me.model_copy(update={"token": "had my number before"})
         await sessions.claim(store, "a", before_me)
         assert (await sessions.claim(store, "a", me))[0].worker == me
@@ -175,7 +175,7 @@ def test_a_session_whose_owner_has_died_is_taken_over(run: Run) -> None:
 def test_an_owner_counts_as_dead_only_where_that_is_certain(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    me = Worker.here()
+    me = SessionOwner.here()
     assert sessions.alive(me, me)
     assert sessions.alive(THERE, me)
     parent = me.model_copy(update={"pid": os.getppid(), "token": "t"})

@@ -6,7 +6,7 @@ import wave
 import pytest
 
 from gateway.interviews import speech_files as spoken
-from gateway.interviews.speech_files import SoundFile, Speaker
+from gateway.interviews.speech_files import SoundFile, SpeechFiles
 from pipeline.breaker import Breaker
 from pipeline.errors import PipelineError
 from pipeline.guard import Candidate, Guard
@@ -14,8 +14,8 @@ from pipeline.testing import Script, run_virtual
 from stages.fakes import FakeSynthesizer
 
 
-def speaker(*synthesizers: FakeSynthesizer) -> Speaker:
-    return Speaker(Guard("tts", [Candidate(s.provider, s, Breaker()) for s in synthesizers]))
+def speaker(*synthesizers: FakeSynthesizer) -> SpeechFiles:
+    return SpeechFiles(Guard("tts", [Candidate(s.provider, s, Breaker()) for s in synthesizers]))
 
 
 def frames(file: SoundFile) -> int:

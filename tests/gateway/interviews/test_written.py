@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from gateway.interviews.kept_reports import Reports
+from gateway.interviews.kept_reports import KeptReports
 from gateway.interviews.sessions import (
     NoSuchSession,
+    SessionOwner,
     SessionTaken,
-    Worker,
     create,
     delete,
     load,
@@ -23,30 +23,30 @@ from gateway.interviews.state import (
     MOST_MESSAGES,
     Completed,
     Given,
+    InterviewState,
     NotStarted,
-    State,
     TooManyTurns,
     answered,
     question_of,
 )
 from gateway.interviews.transcripts import known_of
-from gateway.interviews.written import Interviews
-from gateway.live.host import Interviewer
+from gateway.interviews.written import WrittenInterviews
+from gateway.live.host import InterviewHost
 from gateway.reports.assessor import Assessor
 from gateway.store import Conflict, SqliteStore, StoreUnavailable
 from pipeline.frames import Word
-from stages.interview import InterviewConfig, Recognition, Speech
+from stages.interview import AnswerSpeech, InterviewConfig, RecognitionSource
 
-HERE = Worker.here()
-DEAD = Worker(host=HERE.host, pid=2**22 + 1, token="gone")
+HERE = SessionOwner.here()
+DEAD = SessionOwner(host=HERE.host, pid=2**22 + 1, token="gone")
 ANSWER = "I would begin with the logs and then try to reproduce it on my own machine"
-SPOKEN = Speech(
-    Recognition("whisper", confidence=0.8, language="en"),
+SPOKEN = AnswerSpeech(
+    RecognitionSource("whisper", confidence=0.8, language="en"),
     (Word("we", 300, 500), Word("measured", 600, 1100)),
     1500.0,
 )
 
-Story = Callable[[SqliteStore, Interviews], Coroutine[Any, Any, None]]
+Story = Callable[[SqliteStore, WrittenInterviews], Coroutine[Any, Any, None]]
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def hold(tmp_path: Path) -> Callable[[Story], None]:
         async def run() -> None:
             store = SqliteStore(tmp_path / "parley.sqlite3")
             try:
-                await story(store, Interviews(store, HERE))
+                await story(store, WrittenInterviews(store, HERE))
             finally:
                 await store.aclose()
 
@@ -75,7 +75,9 @@ async def transcript(store: SqliteStore, session_id: str) -> list[dict[str, Any]
     return [json.loads(item) for _, item in await store.read(transcript_log(session_id))]
 
 
-async def submit(interviews: Interviews, session_id: str, text: str = ANSWER) -> State:
+async def submit(
+    interviews: WrittenInterviews, session_id: str, text: str = ANSWER
+) -> InterviewState:
     state = await interviews.state(session_id)
     return (await interviews.submit(state, Given(text))).state
 
@@ -84,7 +86,7 @@ Hold = Callable[[Story], None]
 
 
 def test_an_interview_goes_from_its_first_question_to_its_end(hold: Hold) -> None:
-    async def story(store: SqliteStore, interviews: Interviews) -> None:
+    async def story(store: SqliteStore, interviews: WrittenInterviews) -> None:
         session_id = await made(store, total=2)
         state = await interviews.start(session_id)
         first = question_of(state)
@@ -111,7 +113,7 @@ def test_an_interview_goes_from_its_first_question_to_its_end(hold: Hold) -> Non
 
 
 def test_starting_twice_gives_the_question_that_waits(hold: Hold) -> None:
-    async def story(store: SqliteStore, interviews: Interviews) -> None:
+    async def story(store: SqliteStore, interviews: WrittenInterviews) -> None:
         session_id = await made(store)
         states = await asyncio.gather(*(interviews.start(session_id) for _ in range(5)))
         assert {state.version for state in states} == {states[0].version}
@@ -123,7 +125,7 @@ def test_starting_twice_gives_the_question_that_waits(hold: Hold) -> None:
 
 
 def test_an_answer_before_the_start_and_after_the_end_is_refused(hold: Hold) -> None:
-    async def story(store: SqliteStore, interviews: Interviews) -> None:
+    async def story(store: SqliteStore, interviews: WrittenInterviews) -> None:
         session_id = await made(store, total=1)
         state = await interviews.state(session_id)
         with pytest.raises(NotStarted):
@@ -144,7 +146,7 @@ def test_an_answer_before_the_start_and_after_the_end_is_refused(hold: Hold) -> 
 
 
 def test_of_two_who_answer_the_same_question_one_learns_that_it_was_answered(hold: Hold) -> None:
-    async def story(store: SqliteStore, interviews: Interviews) -> None:
+    async def story(store: SqliteStore, interviews: WrittenInterviews) -> None:
         session_id = await made(store)
         state = await interviews.start(session_id)
         found = await asyncio.gather(
@@ -162,7 +164,7 @@ def test_of_two_who_answer_the_same_question_one_learns_that_it_was_answered(hol
 
 
 def test_a_request_to_repeat_the_question_is_no_answer(hold: Hold) -> None:
-    async def story(store: SqliteStore, interviews: Interviews) -> None:
+    async def story(store: SqliteStore, interviews: WrittenInterviews) -> None:
         session_id = await made(store)
         state = await interviews.start(session_id)
         taken = await interviews.submit(state, Given("could you repeat that please"))
@@ -176,7 +178,7 @@ def test_a_request_to_repeat_the_question_is_no_answer(hold: Hold) -> None:
 
 
 def test_a_session_that_is_live_is_not_touched(hold: Hold) -> None:
-    async def story(store: SqliteStore, interviews: Interviews) -> None:
+    async def story(store: SqliteStore, interviews: WrittenInterviews) -> None:
         session_id = await made(store, worker=HERE)
         with pytest.raises(SessionTaken):
             await interviews.start(session_id)
@@ -197,7 +199,7 @@ def test_a_session_that_is_live_is_not_touched(hold: Hold) -> None:
 
 
 def test_what_a_dead_worker_held_is_taken_over(hold: Hold) -> None:
-    async def story(store: SqliteStore, interviews: Interviews) -> None:
+    async def story(store: SqliteStore, interviews: WrittenInterviews) -> None:
         session_id = await made(store, worker=DEAD)
         state = await interviews.start(session_id)
         assert state.record.worker is None
@@ -207,7 +209,7 @@ def test_what_a_dead_worker_held_is_taken_over(hold: Hold) -> None:
 
 
 def test_an_interview_can_be_ended_early_and_ends_once(hold: Hold) -> None:
-    async def story(store: SqliteStore, interviews: Interviews) -> None:
+    async def story(store: SqliteStore, interviews: WrittenInterviews) -> None:
         session_id = await made(store)
         await interviews.start(session_id)
         state = await submit(interviews, session_id)
@@ -215,14 +217,14 @@ def test_an_interview_can_be_ended_early_and_ends_once(hold: Hold) -> None:
         assert (ended.begun.is_complete, ended.record.finished) == (True, True)
         assert await interviews.end(ended) == ended
         assert answered(ended)
-        report = await Reports(store, Assessor()).report(ended)
+        report = await KeptReports(store, Assessor()).report(ended)
         assert (report.questions, report.answered, report.complete) == (3, 1, True)
 
     hold(story)
 
 
 def test_an_interview_does_not_grow_for_ever(hold: Hold) -> None:
-    async def story(store: SqliteStore, interviews: Interviews) -> None:
+    async def story(store: SqliteStore, interviews: WrittenInterviews) -> None:
         session_id = await made(store)
         state = await interviews.start(session_id)
         messages = (*state.begun.messages[:-1], *state.begun.messages * (MOST_MESSAGES // 3))
@@ -236,14 +238,14 @@ def test_an_interview_does_not_grow_for_ever(hold: Hold) -> None:
 # --- voice and text are one interview --------------------------------------------------------
 
 
-async def claimed(store: SqliteStore, session_id: str) -> Interviewer:
-    return await Interviewer.claim(
+async def claimed(store: SqliteStore, session_id: str) -> InterviewHost:
+    return await InterviewHost.claim(
         store, session_id, None, worker=HERE, ttl_s=60, notify=lambda *_: None
     )
 
 
 def test_who_answers_in_writing_answers_the_question_that_the_call_broke_off(hold: Hold) -> None:
-    async def story(store: SqliteStore, interviews: Interviews) -> None:
+    async def story(store: SqliteStore, interviews: WrittenInterviews) -> None:
         session_id = await made(store)
         voice = await claimed(store, session_id)
         await voice.commit(0, "", "Hello, I'm Parley, and I")
@@ -258,14 +260,14 @@ def test_who_answers_in_writing_answers_the_question_that_the_call_broke_off(hol
         assert (taken.counted, taken.number) == (True, 1)
         roles = [line["role"] for line in await transcript(store, session_id)]
         assert roles == ["assistant", "assistant", "user", "assistant"]
-        report = await Reports(store, Assessor()).report(taken.state)
+        report = await KeptReports(store, Assessor()).report(taken.state)
         assert [(item.question, item.answer) for item in report.items] == [(question.text, ANSWER)]
 
     hold(story)
 
 
 def test_a_call_goes_on_where_the_writing_stopped(hold: Hold) -> None:
-    async def story(store: SqliteStore, interviews: Interviews) -> None:
+    async def story(store: SqliteStore, interviews: WrittenInterviews) -> None:
         session_id = await made(store)
         await interviews.start(session_id)
         state = await submit(interviews, session_id)
@@ -279,7 +281,7 @@ def test_a_call_goes_on_where_the_writing_stopped(hold: Hold) -> None:
 
 
 def test_a_call_that_answers_the_last_question_finishes_the_session(hold: Hold) -> None:
-    async def story(store: SqliteStore, interviews: Interviews) -> None:
+    async def story(store: SqliteStore, interviews: WrittenInterviews) -> None:
         session_id = await made(store, total=1)
         await interviews.start(session_id)
         voice = await claimed(store, session_id)
@@ -297,7 +299,7 @@ def test_a_call_that_answers_the_last_question_finishes_the_session(hold: Hold) 
 
 
 def test_the_report_knows_how_each_answer_came(hold: Hold) -> None:
-    async def story(store: SqliteStore, interviews: Interviews) -> None:
+    async def story(store: SqliteStore, interviews: WrittenInterviews) -> None:
         session_id = await made(store, total=2)
         state = await interviews.start(session_id)
         taken = await interviews.submit(state, Given("we measured", SPOKEN, latency_ms=812.0))
@@ -306,7 +308,7 @@ def test_the_report_knows_how_each_answer_came(hold: Hold) -> None:
         known = known_of(state.begun, items)
         assert known.speech == {3: SPOKEN}
         assert known.via == {3: "upload", 5: "typed"}
-        report = await Reports(store, Assessor()).report(state)
+        report = await KeptReports(store, Assessor()).report(state)
         spoken, typed = report.items
         assert spoken.recognition == SPOKEN.recognition
         assert spoken.latency_ms == 812
@@ -325,8 +327,8 @@ def test_a_finished_report_is_kept_and_made_anew_where_more_was_said(hold: Hold)
             Counting.asked += 1
             return await super().report(*arguments, **options)
 
-    async def story(store: SqliteStore, interviews: Interviews) -> None:
-        reports = Reports(store, Counting())
+    async def story(store: SqliteStore, interviews: WrittenInterviews) -> None:
+        reports = KeptReports(store, Counting())
         session_id = await made(store, total=1)
         state = await interviews.start(session_id)
         await reports.report(state)
@@ -358,8 +360,8 @@ def test_what_an_answer_was_found_to_be_worth_stays(hold: Hold) -> None:
             scored = [replace(entry, overall=Moody.mood) for entry in found.answers]
             return replace(found, answers=tuple(scored))
 
-    async def story(store: SqliteStore, interviews: Interviews) -> None:
-        reports = Reports(store, Moody())
+    async def story(store: SqliteStore, interviews: WrittenInterviews) -> None:
+        reports = KeptReports(store, Moody())
         session_id = await made(store, total=2, evaluating="evaluate")
         state = await interviews.start(session_id)
         for expected in (11, 12):
@@ -375,8 +377,8 @@ def test_what_an_answer_was_found_to_be_worth_stays(hold: Hold) -> None:
 
 
 def test_nothing_of_a_deleted_session_comes_back(hold: Hold) -> None:
-    async def story(store: SqliteStore, interviews: Interviews) -> None:
-        reports = Reports(store, Assessor())
+    async def story(store: SqliteStore, interviews: WrittenInterviews) -> None:
+        reports = KeptReports(store, Assessor())
         session_id = await made(store, total=1, evaluating="evaluate")
         state = await interviews.start(session_id)
         taken = await interviews.submit(state, Given(ANSWER))
@@ -391,8 +393,8 @@ def test_nothing_of_a_deleted_session_comes_back(hold: Hold) -> None:
 
 
 def test_a_report_that_an_older_version_wrote_is_made_anew(hold: Hold) -> None:
-    async def story(store: SqliteStore, interviews: Interviews) -> None:
-        reports = Reports(store, Assessor())
+    async def story(store: SqliteStore, interviews: WrittenInterviews) -> None:
+        reports = KeptReports(store, Assessor())
         session_id = await made(store, total=1)
         await interviews.start(session_id)
         state = await submit(interviews, session_id)
@@ -413,7 +415,7 @@ def test_a_report_that_an_older_version_wrote_is_made_anew(hold: Hold) -> None:
 def test_a_report_that_cannot_be_kept_is_given_all_the_same(
     hold: Hold, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    async def story(store: SqliteStore, interviews: Interviews) -> None:
+    async def story(store: SqliteStore, interviews: WrittenInterviews) -> None:
         session_id = await made(store, total=1)
         await interviews.start(session_id)
         state = await submit(interviews, session_id)
@@ -423,7 +425,7 @@ def test_a_report_that_cannot_be_kept_is_given_all_the_same(
 
         with monkeypatch.context() as patch:
             patch.setattr(store, "commit", fail)
-            report = await Reports(store, Assessor()).report(state)
+            report = await KeptReports(store, Assessor()).report(state)
         assert report.answered == 1
         assert await store.get(f"report:{session_id}") is None
 
@@ -431,7 +433,7 @@ def test_a_report_that_cannot_be_kept_is_given_all_the_same(
 
 
 def test_lines_of_a_transcript_that_are_no_messages_are_passed_over(hold: Hold) -> None:
-    async def story(store: SqliteStore, interviews: Interviews) -> None:
+    async def story(store: SqliteStore, interviews: WrittenInterviews) -> None:
         session_id = await made(store)
         state = await interviews.start(session_id)
         state = (await interviews.submit(state, Given("...", SPOKEN))).state

@@ -14,26 +14,26 @@ import pytest
 
 from gateway.interviews.recorder import Recorder
 from gateway.interviews.sessions import (
+    SessionOwner,
     SessionRecord,
     SessionTaken,
-    Worker,
     delete,
     load,
     save,
     transcript_log,
 )
 from gateway.interviews.transcripts import known_of
-from gateway.live.host import Interviewer
+from gateway.live.host import InterviewHost
 from gateway.protocols.native.messages import Hello, InterviewRequest
-from gateway.runtime import Engine
+from gateway.runtime import Runtime
 from gateway.settings import Settings
 from gateway.store import Conflict, Entry, Keep, Put, SqliteStore, StoreUnavailable
 from pipeline.frames import ReplyDone, Samples, SpeechStarted, Transcript, TurnMetrics, Word
-from pipeline.stage import Heard
+from pipeline.stage import RecognizedSpeech
 from pipeline.testing import ManualClock, run_virtual
-from stages.interview import InterviewSession, Recognition, UnknownRole
+from stages.interview import InterviewSession, RecognitionSource, UnknownRole
 
-HERE = Worker.here()
+HERE = SessionOwner.here()
 ANSWER = "I would begin with the logs and then try to reproduce it on my own machine"
 
 
@@ -50,9 +50,9 @@ def with_store(tmp_path: Path, story: Callable[[SqliteStore], Coroutine[Any, Any
 
 async def claimed(
     store: SqliteStore, sent: list[dict[str, Any]] | None = None, **wanted: Any
-) -> Interviewer:
+) -> InterviewHost:
     request = InterviewRequest.model_validate({"role": "Software Engineer", **wanted})
-    return await Interviewer.claim(
+    return await InterviewHost.claim(
         store,
         "s",
         request,
@@ -63,7 +63,7 @@ async def claimed(
 
 
 async def take_turn(
-    interviewer: Interviewer, turn: int, text: str, heard: str | None = None
+    interviewer: InterviewHost, turn: int, text: str, heard: str | None = None
 ) -> str:
     brief = interviewer.brief(turn, text)
     if text:
@@ -197,7 +197,7 @@ def test_a_live_session_cannot_be_claimed_twice(tmp_path: Path) -> None:
 
 def test_without_a_wish_it_is_five_questions_for_a_software_engineer(tmp_path: Path) -> None:
     async def story(store: SqliteStore) -> None:
-        interviewer = await Interviewer.claim(
+        interviewer = await InterviewHost.claim(
             store, "new", None, worker=HERE, ttl_s=60, notify=lambda *_: None
         )
         assert interviewer.describe() == {
@@ -524,9 +524,11 @@ def test_a_session_that_somebody_else_has_taken_is_not_stored_over(tmp_path: Pat
     async def story(store: SqliteStore, clock: ManualClock) -> None:
         interviewer = await claimed(store)
         clock.advance(61)
-        other = Worker(host="elsewhere", pid=1, token="t")
+        other = SessionOwner(host="elsewhere", pid=1, token="t")
         request = InterviewRequest.model_validate({"role": "Data Analyst"})
-        await Interviewer.claim(store, "s", request, worker=other, ttl_s=60, notify=lambda *_: None)
+        await InterviewHost.claim(
+            store, "s", request, worker=other, ttl_s=60, notify=lambda *_: None
+        )
         with pytest.raises(Conflict):
             await take_turn(interviewer, 0, "")
         record, _ = await load(store, "s")
@@ -567,9 +569,9 @@ def no_stages() -> Any:
 
 
 @asynccontextmanager
-async def engine_with(store: SqliteStore, **settings: int) -> AsyncIterator[Engine]:
+async def engine_with(store: SqliteStore, **settings: int) -> AsyncIterator[Runtime]:
     """An engine whose sessions are made but never run."""
-    async with Engine(Settings(**cast("Any", settings)), store, stages=no_stages()) as engine:
+    async with Runtime(Settings(**cast("Any", settings)), store, stages=no_stages()) as engine:
         yield engine
 
 
@@ -620,7 +622,7 @@ def test_a_live_session_is_stored_three_times_in_its_lifetime_and_no_more_after_
 
     async def main() -> None:
         settings = Settings(session_ttl_s=60)
-        async with Engine(settings, cast("Any", store), stages=no_stages()) as engine:
+        async with Runtime(settings, cast("Any", store), stages=no_stages()) as engine:
             async with engine.interview("s", Hello(), lambda *_: None):
                 await asyncio.sleep(70)
             await asyncio.sleep(100)
@@ -635,10 +637,10 @@ def test_a_live_session_is_stored_three_times_in_its_lifetime_and_no_more_after_
 # --- how spoken answers were heard -------------------------------------------------------------
 
 
-def heard_as(text: str, start_ms: int = 5_000) -> Heard:
+def heard_as(text: str, start_ms: int = 5_000) -> RecognizedSpeech:
     words = (Word("we", 300, 500), Word("measured", 600, 1100))
     transcript = Transcript(1, text, final=True, language="en", confidence=0.8, words=words)
-    return Heard(transcript, "whisper", start_ms, 1500)
+    return RecognizedSpeech(transcript, "whisper", start_ms, 1500)
 
 
 def test_what_the_recogniser_told_is_kept_with_the_answer(tmp_path: Path) -> None:
@@ -656,7 +658,7 @@ def test_what_the_recogniser_told_is_kept_with_the_answer(tmp_path: Path) -> Non
         items = [item for _, item in await store.read(transcript_log("s"))]
         known = known_of(interview, items)
         (speech,) = known.speech.values()
-        assert speech.recognition == Recognition("whisper", "full", 0.8, "en")
+        assert speech.recognition == RecognitionSource("whisper", "full", 0.8, "en")
         assert [word.text for word in speech.words] == ["we", "measured"]
         # 6 s after the question they spoke; the audio begins 0.3 s before that
         assert (speech.duration_ms, speech.wait_ms) == (1500, 5700)
@@ -677,7 +679,7 @@ def test_the_sound_of_an_answer_goes_to_the_recorder_once_it_is_stored(tmp_path:
     async def story(store: SqliteStore) -> None:
         recorder = cast("Recorder", FakeRecorder())
         wanted = InterviewRequest.model_validate({"role": "Software Engineer", "totalQuestions": 3})
-        interviewer = await Interviewer.claim(
+        interviewer = await InterviewHost.claim(
             store, "s", wanted, worker=HERE, ttl_s=60, notify=lambda *_: None, recorder=recorder
         )
         await take_turn(interviewer, 0, "")

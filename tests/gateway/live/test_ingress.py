@@ -12,16 +12,16 @@ from gateway.live.ingress import (
     WAITING_BYTES,
     WAITING_MS,
     Flooded,
-    Inlet,
+    IngressPacer,
 )
-from gateway.protocols.native.messages import Commit, Text
+from gateway.protocols.native.messages import CommitTurn, TypedText
 
 FRAME = bytes(640)  # 20 ms at 16 kHz
 
 
-def make() -> tuple[Inlet, list[Any]]:
+def make() -> tuple[IngressPacer, list[Any]]:
     fed: list[Any] = []
-    return Inlet(fed.append, fed.append), fed
+    return IngressPacer(fed.append, fed.append), fed
 
 
 def test_a_microphone_passes_straight_through() -> None:
@@ -103,20 +103,20 @@ def test_messages_stay_where_they_belong_between_the_audio() -> None:
     inlet, fed = make()
     for _ in range(26):
         inlet.take(FRAME, 20, 100.0)
-    inlet.follow(Commit())
+    inlet.follow(CommitTurn())
     inlet.take(FRAME, 20, 100.0)
-    inlet.follow(Text("typed"))
+    inlet.follow(TypedText("typed"))
     inlet.take(FRAME, 20, 100.0)
-    assert fed[26:] == [Commit()]
+    assert fed[26:] == [CommitTurn()]
     inlet.drain(101.0)
-    assert fed[26:] == [Commit(), FRAME, Text("typed"), FRAME]
+    assert fed[26:] == [CommitTurn(), FRAME, TypedText("typed"), FRAME]
 
 
 def test_when_the_client_has_gone_all_its_audio_can_still_be_had() -> None:
     inlet, fed = make()
     for _ in range(100):
         inlet.take(FRAME, 20, 100.0)
-    inlet.follow(Commit())
+    inlet.follow(CommitTurn())
     assert len(fed) == 26
     assert list(inlet.rest()) == [FRAME] * 74
     assert not inlet.waiting
@@ -130,12 +130,14 @@ def test_too_much_waiting_audio_is_a_flood() -> None:
         inlet.take(FRAME, 20, 100.0)
 
 
-@pytest.mark.parametrize("message", [Text("a" * 65_000), Commit()])
-def test_too_many_messages_behind_audio_that_waits_are_a_flood(message: Text | Commit) -> None:
+@pytest.mark.parametrize("message", [TypedText("a" * 65_000), CommitTurn()])
+def test_too_many_messages_behind_audio_that_waits_are_a_flood(
+    message: TypedText | CommitTurn,
+) -> None:
     inlet, fed = make()
     for _ in range(27):
         inlet.take(FRAME, 20, 100.0)
-    most = 16 if isinstance(message, Text) else MOST_WAITING - 1
+    most = 16 if isinstance(message, TypedText) else MOST_WAITING - 1
     for _ in range(most):
         inlet.follow(message)
     with pytest.raises(Flooded):

@@ -6,21 +6,21 @@ from typing import Any
 import pytest
 
 from gateway.live.connection import Connection
-from gateway.live.host import Interviewer
-from gateway.runtime import Engine
+from gateway.live.host import InterviewHost
+from gateway.runtime import Runtime
 
 
 @pytest.fixture
 def held_up(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
     """Connections that end give their session back once this is set."""
     go = asyncio.Event()
-    release = Interviewer.release
+    release = InterviewHost.release
 
-    async def later(self: Interviewer) -> None:
+    async def later(self: InterviewHost) -> None:
         await go.wait()
         await release(self)
 
-    monkeypatch.setattr(Interviewer, "release", later)
+    monkeypatch.setattr(InterviewHost, "release", later)
     return go
 
 
@@ -42,14 +42,14 @@ def test_a_client_that_comes_back_waits_for_its_old_connection(
     gateway: Any, held_up: asyncio.Event, left: asyncio.Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waits = asyncio.Event()
-    look = Engine._left
+    look = Runtime._left
 
-    async def seen(self: Engine, session_id: str) -> None:
+    async def seen(self: Runtime, session_id: str) -> None:
         if self._holds:
             waits.set()
         await look(self, session_id)
 
-    monkeypatch.setattr(Engine, "_left", seen)
+    monkeypatch.setattr(Runtime, "_left", seen)
 
     async def story() -> None:
         async with gateway.call() as first:

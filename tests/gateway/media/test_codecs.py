@@ -6,7 +6,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.media import opus_packets as opus
-from gateway.media.codecs import AudioFormat, Encoding, Packer, Unpacker, converter, decode, encode
+from gateway.media.codecs import (
+    AudioFormat,
+    AudioPacker,
+    AudioUnpacker,
+    Encoding,
+    converter,
+    decode,
+    encode,
+)
 from pipeline.frames import ReplyAudio
 
 PCM = AudioFormat()
@@ -111,7 +119,7 @@ def test_equal_rates_pass_unchanged() -> None:
 @pytest.mark.parametrize("wire", [AudioFormat("mulaw", 8000), AudioFormat("opus", 8000)])
 def test_messages_become_samples_at_16_khz(wire: AudioFormat) -> None:
     pcm = sine(8000, 1000)
-    packer, unpacker = Packer(wire), Unpacker(wire)
+    packer, unpacker = AudioPacker(wire), AudioUnpacker(wire)
     parts = [
         unpacker.unpack(packer.pack(ReplyAudio(1, pcm[at : at + 160], at // 8)))
         for at in range(0, len(pcm), 160)
@@ -122,15 +130,15 @@ def test_messages_become_samples_at_16_khz(wire: AudioFormat) -> None:
 
 
 def test_what_libopus_refuses_is_concealed() -> None:
-    unpacker = Unpacker(AudioFormat("opus", 16_000))
-    unpacker.unpack(opus.Encoder(16_000).encode(sine(16_000, 20)))
+    unpacker = AudioUnpacker(AudioFormat("opus", 16_000))
+    unpacker.unpack(opus.OpusEncoder(16_000).encode(sine(16_000, 20)))
     assert len(unpacker.unpack(b"\x7b\x00")) == 320
 
 
 def test_a_reply_and_what_follows_a_clear_begin_with_a_new_encoder() -> None:
     wire = AudioFormat("opus", 24_000)
-    first = Packer(wire).pack(ReplyAudio(1, sine(24_000, 20), 0))
-    packer = Packer(wire)
+    first = AudioPacker(wire).pack(ReplyAudio(1, sine(24_000, 20), 0))
+    packer = AudioPacker(wire)
     packets = [packer.pack(ReplyAudio(1, sine(24_000, 20), at)) for at in (0, 20, 40)]
     assert packets[0] == first != packets[1]
     assert packer.pack(ReplyAudio(2, sine(24_000, 20), 0)) == first
@@ -139,6 +147,6 @@ def test_a_reply_and_what_follows_a_clear_begin_with_a_new_encoder() -> None:
 
 
 def test_pcm_has_nothing_to_clear() -> None:
-    packer = Packer(PCM)
+    packer = AudioPacker(PCM)
     packer.clear()
     assert packer.pack(ReplyAudio(1, sine(16_000, 20), 20)) == sine(16_000, 20).tobytes()

@@ -8,7 +8,15 @@ from av.audio.codeccontext import AudioCodecContext
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.media.opus_packets import LOST, RATES_HZ, Decoder, Encoder, NotOpus, check, duration_ms
+from gateway.media.opus_packets import (
+    LOST,
+    RATES_HZ,
+    NotOpus,
+    OpusDecoder,
+    OpusEncoder,
+    check,
+    duration_ms,
+)
 from pipeline.frames import Samples
 
 
@@ -23,7 +31,7 @@ def pitch(pcm: Samples, rate_hz: int = 16_000) -> float:
 
 
 def packets(pcm: Samples, rate_hz: int = 16_000) -> list[bytes]:
-    encoder = Encoder(rate_hz)
+    encoder = OpusEncoder(rate_hz)
     step = encoder.frame
     return [encoder.encode(pcm[at : at + step]) for at in range(0, len(pcm), step)]
 
@@ -48,7 +56,7 @@ def others(pcm: Samples, *, channels: int = 1, ms: str = "20", application: str 
 def test_a_tone_survives_at_every_rate(rate_hz: int) -> None:
     sent = packets(tone(440, 1.0, rate_hz), rate_hz)
     assert {duration_ms(packet) for packet in sent} == {20.0}
-    decoder = Decoder()
+    decoder = OpusDecoder()
     heard = np.concatenate([decoder.decode(packet) for packet in sent])
     assert len(heard) == pytest.approx(16_000, abs=40)
     assert pitch(heard[4000:]) == pytest.approx(440, abs=3)
@@ -59,7 +67,7 @@ def test_a_tone_survives_at_every_rate(rate_hz: int) -> None:
 def test_with_forward_error_correction_packets_carry_the_one_before(fec: bool) -> None:
     pcm, rate_hz = soundfile.read("fixtures/audio/software-engineer-1.wav", dtype="int16")
     assert rate_hz == 16_000
-    encoder = Encoder(rate_hz, fec=fec)
+    encoder = OpusEncoder(rate_hz, fec=fec)
     sent = [encoder.encode(pcm[at : at + 320]) for at in range(0, len(pcm), 320)]
     # Below 16 it is SILK, whose second bit says that there is a copy (RFC 6716, 3.1 and 4.2.4).
     copies = sum(packet[0] >> 3 < 16 and packet[1] & 0x40 > 0 for packet in sent)
@@ -68,16 +76,16 @@ def test_with_forward_error_correction_packets_carry_the_one_before(fec: bool) -
 
 
 def test_a_short_last_frame_is_filled_up() -> None:
-    packet = Encoder(48_000).encode(tone(440, 0.005, 48_000))
+    packet = OpusEncoder(48_000).encode(tone(440, 0.005, 48_000))
     assert duration_ms(packet) == 20.0
-    assert np.abs(Decoder().decode(packet)).max() > 3000
+    assert np.abs(OpusDecoder().decode(packet)).max() > 3000
 
 
 @pytest.mark.parametrize("ms", ["2.5", "5", "10", "20", "40", "60"])
 @pytest.mark.parametrize("application", ["voip", "audio", "lowdelay"])
 def test_packets_of_every_length_are_heard(ms: str, application: str) -> None:
     sent = others(tone(440, 1.2, 48_000), ms=ms, application=application)
-    decoder = Decoder()
+    decoder = OpusDecoder()
     for packet in sent:
         check(packet)
         assert duration_ms(packet) == float(ms)
@@ -91,7 +99,7 @@ def test_a_stereo_packet_is_mixed_to_mono() -> None:
     sides = np.column_stack((left, np.zeros_like(left))).reshape(-1)
     sent = others(sides, channels=2, application="audio")
     assert all(packet[0] & 4 for packet in sent), "the packets are stereo"
-    decoder = Decoder()
+    decoder = OpusDecoder()
     heard = np.concatenate([decoder.decode(packet) for packet in sent])[4000:]
     assert len(heard) == pytest.approx(12_000, abs=40)
     assert pitch(heard) == pytest.approx(440, abs=3)
@@ -101,13 +109,13 @@ def test_a_stereo_packet_is_mixed_to_mono() -> None:
 @pytest.mark.parametrize("config", range(32))
 def test_the_first_byte_tells_what_libopus_decodes(config: int) -> None:
     packet = bytes([config << 3])
-    decoder = Decoder()
+    decoder = OpusDecoder()
     decoder.decode(packet)  # the resampler holds a little of the first one
     assert len(decoder.decode(packet)) == pytest.approx(duration_ms(packet) * 16, abs=1)
 
 
 def test_a_lost_packet_continues_the_tone_and_fades() -> None:
-    decoder = Decoder()
+    decoder = OpusDecoder()
     for packet in packets(tone(200, 0.4, 16_000)):
         decoder.decode(packet)
     lost = [decoder.decode(LOST) for _ in range(10)]
@@ -142,7 +150,7 @@ def test_a_lost_packet_continues_the_tone_and_fades() -> None:
 def test_what_is_no_packet_is_told_by_its_bytes(packet: bytes, reason: str) -> None:
     with pytest.raises(NotOpus, match=reason):
         check(packet)
-    decoder = Decoder()
+    decoder = OpusDecoder()
     with pytest.raises(NotOpus):
         decoder.decode(packet)
     for packet in packets(tone(440, 0.4, 16_000)):
@@ -164,7 +172,7 @@ def test_what_is_no_packet_is_told_by_its_bytes(packet: bytes, reason: str) -> N
 def test_packets_of_several_frames_padded_or_not(packet: bytes, ms: float) -> None:
     check(packet)
     assert duration_ms(packet) == ms
-    assert len(Decoder().decode(packet)) == pytest.approx(ms * 16, abs=40)
+    assert len(OpusDecoder().decode(packet)) == pytest.approx(ms * 16, abs=40)
 
 
 headers = st.one_of(
@@ -184,6 +192,6 @@ def test_whatever_comes_the_check_and_libopus_agree(head: bytes, body: bytes, ze
         check(packet)
     except NotOpus:
         with pytest.raises(NotOpus):
-            Decoder().decode(packet)
+            OpusDecoder().decode(packet)
     else:
-        assert len(Decoder().decode(packet)) == pytest.approx(duration_ms(packet) * 16, abs=40)
+        assert len(OpusDecoder().decode(packet)) == pytest.approx(duration_ms(packet) * 16, abs=40)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from pipeline.frames import VISEMES, Samples, Sentence, Speech, SpokenWord, Viseme
 from stages.tts.espeak import EspeakSynthesizer
-from stages.tts.viseme_fallback import Mouthed, Timing
+from stages.tts.viseme_fallback import Timing, VisemeFallback
 from tests.gateway.service_peer import Raw, ServicePeer
 
 RATE_HZ = 16_000
@@ -48,7 +48,7 @@ class Voice:
 
 def spoken(stage: Any, text: str = "Tell me more.") -> list[Speech]:
     async def main() -> list[Speech]:
-        return [speech async for speech in Mouthed(stage).speak(Sentence(3, text))]
+        return [speech async for speech in VisemeFallback(stage).speak(Sentence(3, text))]
 
     return asyncio.run(main())
 
@@ -99,7 +99,7 @@ def test_espeak_tells_its_timing_and_keeps_it() -> None:
         stage.speak = noted  # type: ignore[method-assign]
         for text in ("Tell me about a time when you disagreed.", "Hm.", "One, two; three: 4 - 5!"):
             given.clear()
-            got = [piece async for piece in Mouthed(stage).speak(Sentence(1, text))]
+            got = [piece async for piece in VisemeFallback(stage).speak(Sentence(1, text))]
             assert got
             assert all(one is other for one, other in zip(got, given, strict=True))
         await stage.aclose()
@@ -130,7 +130,7 @@ def test_no_audio_makes_no_piece() -> None:
 
 def test_what_a_voice_raises_is_raised_after_what_it_said() -> None:
     async def main() -> None:
-        stage = Mouthed(Voice(Speech(3, voice(90)), OSError("gone")))
+        stage = VisemeFallback(Voice(Speech(3, voice(90)), OSError("gone")))
         speeches = stage.speak(Sentence(3, "Tell me more."))
         assert len((await anext(speeches)).pcm) == 80 * 16
         with pytest.raises(OSError, match="gone"):
@@ -142,12 +142,12 @@ def test_what_a_voice_raises_is_raised_after_what_it_said() -> None:
 def test_who_stops_listening_closes_the_voice() -> None:
     async def main() -> None:
         stage = Voice(*(Speech(3, voice(100)) for _ in range(9)))
-        speeches = Mouthed(stage).speak(Sentence(3, "Tell me more."))
+        speeches = VisemeFallback(stage).speak(Sentence(3, "Tell me more."))
         await anext(speeches)
         assert stage.closed == 0
         await speeches.aclose()
         assert stage.closed == 1
-        await Mouthed(stage).aclose()
+        await VisemeFallback(stage).aclose()
         assert stage.closed == 101
 
     asyncio.run(main())
@@ -229,7 +229,7 @@ def test_cues_cover_the_audio_however_it_came(sizes: list[int], rate_hz: int) ->
 
 def test_a_voice_that_learns_its_rate_when_it_starts_is_heard_at_that_rate() -> None:
     voice_ = Voice(Speech(3, np.tile(voice(100), 3)))
-    stage = Mouthed(voice_)
+    stage = VisemeFallback(voice_)
     voice_.rate_hz, voice_.provider = 48_000, "renamed"
     assert (stage.rate_hz, stage.provider) == (48_000, "renamed")
 
@@ -242,7 +242,7 @@ def test_a_voice_that_learns_its_rate_when_it_starts_is_heard_at_that_rate() -> 
 
 def test_a_sentence_after_one_that_was_cancelled_begins_anew() -> None:
     async def main() -> None:
-        stage = Mouthed(Voice(*(Speech(3, voice(90)) for _ in range(9))))
+        stage = VisemeFallback(Voice(*(Speech(3, voice(90)) for _ in range(9))))
         whole = [speech async for speech in stage.speak(Sentence(3, "Tell me more."))]
         cut = stage.speak(Sentence(3, "Tell me more."))
         await anext(cut)
@@ -258,5 +258,5 @@ def test_what_else_a_voice_can_do_is_not_hidden() -> None:
         def stats(self) -> str:
             return "3 jobs"
 
-    assert Mouthed(Worked()).stats() == "3 jobs"
-    assert not hasattr(Mouthed(Voice()), "stats")
+    assert VisemeFallback(Worked()).stats() == "3 jobs"
+    assert not hasattr(VisemeFallback(Voice()), "stats")

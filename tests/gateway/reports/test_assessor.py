@@ -14,7 +14,7 @@ from pipeline.errors import StageFailed
 from pipeline.guard import Limits
 from pipeline.stage import Message
 from pipeline.testing import run_virtual
-from stages.interview import Answer, Report, UnknownRole, answers_of, evaluate, make_report
+from stages.interview import InterviewAnswer, Report, UnknownRole, answers_of, evaluate, make_report
 from tests.stages.interview.conversation import DEMO, GOOD, good, interview, spoken_answer
 from tests.stages.openai_peer import opinion
 
@@ -278,7 +278,7 @@ def test_who_words_the_replies_judges_the_answers(settings: dict[str, Any], sour
 
 # --- a real server ---------------------------------------------------------------------------
 
-ANSWERS: tuple[Answer, ...] = (good(), good())
+ANSWERS: tuple[InterviewAnswer, ...] = (good(), good())
 
 
 def ask(peer: Any, model: str, work: Callable[[Assessor], Any], **options: Any) -> Any:

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from gateway.reports.charts import bars, latency, ring, speaking
 from gateway.reports.page import Player, ReportSound, page
-from stages.interview import Report, Speech, evaluate, make_report
-from stages.interview.answers import Answer
+from stages.interview import AnswerSpeech, Report, evaluate, make_report
+from stages.interview.answers import InterviewAnswer
 from stages.interview.delivery import Delivery
 from tests.stages.interview.conversation import DEMO, GOOD, WHISPER, good, interview, spoken_answer
 
@@ -57,7 +57,7 @@ def outline(html: str) -> Outline:
     return found
 
 
-def report(*answers: Answer, **about: Any) -> Report:
+def report(*answers: InterviewAnswer, **about: Any) -> Report:
     session = interview(["I fixed a race condition in Python."])
     return make_report(session, answers, evaluate("Software Engineer", answers), **about)
 
@@ -146,7 +146,7 @@ def test_an_interview_without_answers_has_a_page() -> None:
 @settings(max_examples=40, deadline=None)
 @given(st.text(max_size=200), st.floats(), st.floats())
 def test_any_words_and_times_make_a_whole_page(text: str, duration: float, wait: float) -> None:
-    speech = Speech(WHISPER, spoken_answer().speech.words[:5], duration, wait)  # type: ignore[union-attr]
+    speech = AnswerSpeech(WHISPER, spoken_answer().speech.words[:5], duration, wait)  # type: ignore[union-attr]
     html = page(report(good(text=text, question=text, speech=speech, latency_ms=wait)))
     outline(html)
     html.encode()

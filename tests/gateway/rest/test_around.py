@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from starlette.requests import Request
 
 from gateway.logs import OneLine, upstream_headers
-from gateway.rest.operation import Answer, Operation
+from gateway.rest.operation import Operation, ResponseSpec
 from tests.gateway.rest.service import Rest, refused
 
 logger = logging.getLogger("parley.test")
@@ -33,7 +33,7 @@ TABLE = [
         name="tell",
         handler=tell,
         summary="It tells.",
-        answers={200: Answer("it", Told)},
+        answers={200: ResponseSpec("it", Told)},
     )
 ]
 

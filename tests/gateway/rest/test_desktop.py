@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.rest.stateless import Desktop, Services
+from gateway.rest.stateless import Services, StatelessInterviews
 from gateway.rest.stateless.endpoints import MAX_MESSAGE, MAX_MESSAGES, desktop_operations
 from gateway.rest.stateless.model_endpoints import model_operations
 from gateway.settings import Settings
@@ -372,7 +372,7 @@ SESSIONS = st.fixed_dictionaries(
         "isComplete": st.booleans() | st.just("yes"),
     }
 )
-NOBODY = Desktop({"start": (), "respond": (), "summary": ()})
+NOBODY = StatelessInterviews({"start": (), "respond": (), "summary": ()})
 
 
 @settings(max_examples=150)

@@ -12,7 +12,6 @@ import pytest
 from gateway import __version__
 from gateway.rest.health import (
     IDLE_S,
-    Inside,
     OfflineService,
     OnlineService,
     ProviderReport,
@@ -21,6 +20,7 @@ from gateway.rest.health import (
     Service,
     ServiceProbe,
     StageReport,
+    StatusSources,
     health_operations,
     overall,
     own_status,
@@ -112,8 +112,8 @@ PROVIDERS = [
 
 def inside(
     readiness: Readiness = "ready", store: StoreReport = STORED, stage: StageReport = REPORT
-) -> Inside:
-    return Inside(
+) -> StatusSources:
+    return StatusSources(
         stages=lambda: [stage],
         providers=lambda: PROVIDERS,
         queues=lambda: [QueueReport("stt pocketsphinx", "jobs", 2)],

@@ -16,7 +16,7 @@ import pytest
 
 from gateway.interviews.answer_jobs import AnswerRecord
 from gateway.interviews.events import MAX_RINGS
-from gateway.interviews.sessions import Worker, load
+from gateway.interviews.sessions import SessionOwner, load
 from gateway.rest import answering, watching
 from gateway.store import SqliteStore
 from pipeline.testing import Script
@@ -425,7 +425,7 @@ def test_an_upload_of_a_process_that_died_has_failed(
     async def scenario(client: httpx.AsyncClient) -> None:
         path = await started(client)
         session_id = path.rpartition("/")[2]
-        dead = Worker(host=Worker.here().host, pid=2**22 + 1, token="gone")
+        dead = SessionOwner(host=SessionOwner.here().host, pid=2**22 + 1, token="gone")
         upload = AnswerRecord(
             number=1, question=1, status="recognising", duration_ms=40_000, worker=dead
         )
@@ -455,7 +455,7 @@ def test_a_gateway_that_is_stopped_says_so_of_an_upload_under_way(
 
     gateway.run(story)
 
-    async def afterwards() -> tuple[AnswerRecord, Worker | None]:
+    async def afterwards() -> tuple[AnswerRecord, SessionOwner | None]:
         store = SqliteStore(tmp_path / "parley.sqlite3")
         session_id = paths[0].split("/")[3]
         entry = await store.get(f"answer:{session_id}:1")

@@ -9,7 +9,7 @@ from starlette.responses import PlainTextResponse, Response, StreamingResponse
 
 from gateway.rest import once
 from gateway.rest.once import Once
-from gateway.rest.operation import Answer, Handler, Operation, Reply, claim_of
+from gateway.rest.operation import Handler, HttpReply, Operation, ResponseSpec, claim_of
 from gateway.rest.problems import Kind
 from gateway.rest.reading import Body
 from gateway.store import Put, StoreUnavailable
@@ -37,7 +37,7 @@ class Counter:
         self.held: asyncio.Event | None = None
         self.begun = asyncio.Event()
 
-    async def __call__(self, request: Request, ask: Ask) -> Reply:
+    async def __call__(self, request: Request, ask: Ask) -> HttpReply:
         self.begun.set()
         if self.held is not None:
             await self.held.wait()
@@ -45,7 +45,9 @@ class Counter:
             self.fails -= 1
             raise BUSY()
         self.done += 1
-        return Reply(Told(text=ask.text, done=self.done), 201, {"location": f"/made/{self.done}"})
+        return HttpReply(
+            Told(text=ask.text, done=self.done), 201, {"location": f"/made/{self.done}"}
+        )
 
 
 def table(rest: Rest, handler: Handler, path: str = "/api/things/{id}") -> list[Operation]:
@@ -57,7 +59,7 @@ def table(rest: Rest, handler: Handler, path: str = "/api/things/{id}") -> list[
             handler=handler,
             summary="It is done.",
             body=Ask,
-            answers={201: Answer("done", Told)},
+            answers={201: ResponseSpec("done", Told)},
             once=Once(rest.store, 3600),
         )
     ]
@@ -177,10 +179,10 @@ def test_what_cannot_be_a_key_is_refused(rest: Rest, keys: list[str]) -> None:
 
 
 def test_the_answer_can_be_committed_with_what_it_tells_of(rest: Rest) -> None:
-    async def commit(request: Request, ask: Ask) -> Reply:
+    async def commit(request: Request, ask: Ask) -> HttpReply:
         claim = claim_of(request)
         assert claim is not None
-        reply = Reply(Told(text=ask.text, done=1), 201)
+        reply = HttpReply(Told(text=ask.text, done=1), 201)
         await rest.store.commit(Put("thing", b"x", None), claim.write(reply))
         raise ValueError("the process dies before it has answered")
 
@@ -216,8 +218,8 @@ def test_keys_and_answers_are_erased_with_their_session(rest: Rest) -> None:
 
 
 def test_the_answer_to_a_making_is_erased_with_what_was_made(rest: Rest) -> None:
-    async def make(request: Request, ask: Ask) -> Reply:
-        return Reply(Told(text=ask.text, done=1), 201, about="made")
+    async def make(request: Request, ask: Ask) -> HttpReply:
+        return HttpReply(Told(text=ask.text, done=1), 201, about="made")
 
     async def story(client: httpx.AsyncClient) -> None:
         await post(client, path="/api/things")

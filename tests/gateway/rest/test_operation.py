@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 
 from gateway.interviews.sessions import NoSuchSession, SessionTaken
-from gateway.rest.operation import Answer, Handler, Operation, Reply, negotiate, routes
+from gateway.rest.operation import Handler, HttpReply, Operation, ResponseSpec, negotiate, routes
 from gateway.rest.problems import Kind
 from gateway.rest.reading import Body, Query
 from gateway.store import Conflict, StoreUnavailable
@@ -36,7 +36,7 @@ class Told(BaseModel):
 def operation(handler: Handler, **given: Any) -> Operation:
     """An operation at /x with what it needs."""
     given.setdefault("method", "POST" if "body" in given else "GET")
-    given.setdefault("answers", {200: Answer("it", Told)})
+    given.setdefault("answers", {200: ResponseSpec("it", Told)})
     return Operation(
         **{"path": "/x", "name": "x", "handler": handler, "summary": "It does x.", **given}
     )
@@ -216,7 +216,7 @@ def test_head_says_what_get_would_and_begins_no_stream(rest: Rest) -> None:
     async def stream(request: Request) -> Response:
         return StreamingResponse(endless(), media_type="text/event-stream")
 
-    media = {200: Answer("events", media=("text/event-stream",))}
+    media = {200: ResponseSpec("events", media=("text/event-stream",))}
     table = [operation(told), operation(stream, path="/s", name="s", answers=media)]
 
     async def story(client: httpx.AsyncClient) -> None:
@@ -231,11 +231,11 @@ def test_head_says_what_get_would_and_begins_no_stream(rest: Rest) -> None:
 
 
 def test_a_reply_has_its_own_status_and_headers_and_may_have_no_body(rest: Rest) -> None:
-    async def made(request: Request) -> Reply:
-        return Reply(Told(total=1), 201, {"location": "/x/1"})
+    async def made(request: Request) -> HttpReply:
+        return HttpReply(Told(total=1), 201, {"location": "/x/1"})
 
-    async def gone(request: Request) -> Reply:
-        return Reply(status=204)
+    async def gone(request: Request) -> HttpReply:
+        return HttpReply(status=204)
 
     table = [operation(made), operation(gone, method="DELETE", name="gone")]
 
@@ -270,7 +270,7 @@ def test_the_type_is_the_one_that_the_client_likes_best(
     async def both(request: Request) -> Response:
         return PlainTextResponse(negotiate(request, ("application/json", "text/html")))
 
-    table = [operation(both, answers={200: Answer("it", Told, media=("text/html",))})]
+    table = [operation(both, answers={200: ResponseSpec("it", Told, media=("text/html",))})]
 
     async def story(client: httpx.AsyncClient) -> None:
         del client.headers["accept"]
@@ -298,7 +298,7 @@ def test_what_only_describes_itself_as_text_is_not_given_as_json(rest: Rest) -> 
     async def plain(request: Request) -> Response:
         return PlainTextResponse("x")
 
-    table = [operation(plain, answers={200: Answer("it", media=("text/plain",))})]
+    table = [operation(plain, answers={200: ResponseSpec("it", media=("text/plain",))})]
 
     async def story(client: httpx.AsyncClient) -> None:
         answer = await client.get("/x", headers={"accept": "application/json"})

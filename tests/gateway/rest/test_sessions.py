@@ -10,8 +10,8 @@ import httpx
 import pytest
 
 from gateway.interviews import sessions
-from gateway.interviews.sessions import NoSuchSession, Worker
-from gateway.interviews.written import Interviews
+from gateway.interviews.sessions import NoSuchSession, SessionOwner
+from gateway.interviews.written import WrittenInterviews
 from gateway.rest.sessions import session_operations
 from gateway.store import SqliteStore
 from stages.interview import InterviewConfig, start
@@ -22,7 +22,7 @@ Run = Callable[[Scenario], None]
 
 WANTED = {"role": "Software Engineer"}
 
-HERE = Worker.here()
+HERE = SessionOwner.here()
 
 
 @pytest.fixture
@@ -43,7 +43,8 @@ def run(rest: Rest, ended: list[str]) -> Run:
             await scenario(client, rest.store)
 
         rest.run(
-            session_operations(rest.store, 60, end, Interviews(rest.store, HERE).is_live), story
+            session_operations(rest.store, 60, end, WrittenInterviews(rest.store, HERE).is_live),
+            story,
         )
 
     return run
@@ -130,12 +131,14 @@ def test_a_live_session_shows_how_far_its_interview_has_come(run: Run) -> None:
     ("worker", "live"),
     [
         (HERE, True),
-        (Worker(host="elsewhere", pid=1, token="t"), True),
-        (Worker(host=HERE.host, pid=HERE.pid, token="before a restart"), False),
-        (Worker(host=HERE.host, pid=2**31 - 1, token="killed"), False),
+        (SessionOwner(host="elsewhere", pid=1, token="t"), True),
+        (SessionOwner(host=HERE.host, pid=HERE.pid, token="before a restart"), False),
+        (SessionOwner(host=HERE.host, pid=2**31 - 1, token="killed"), False),
     ],
 )
-def test_a_session_is_live_as_long_as_its_worker_runs(run: Run, worker: Worker, live: bool) -> None:
+def test_a_session_is_live_as_long_as_its_worker_runs(
+    run: Run, worker: SessionOwner, live: bool
+) -> None:
     async def scenario(client: httpx.AsyncClient, store: SqliteStore) -> None:
         config = InterviewConfig("Product Manager", "auto", 3)
         await sessions.create(store, config, mode="voice", ttl_s=60, session_id="a")
@@ -151,7 +154,7 @@ def test_the_session_of_a_killed_process_is_not_live(run: Run) -> None:
         await sessions.create(store, config, mode="voice", ttl_s=60, session_id="a")
         sleep = "import time; time.sleep(60)"
         process = await asyncio.create_subprocess_exec(sys.executable, "-c", sleep)
-        await sessions.claim(store, "a", Worker(host=HERE.host, pid=process.pid, token="t"))
+        await sessions.claim(store, "a", SessionOwner(host=HERE.host, pid=process.pid, token="t"))
         try:
             assert (await client.get("/api/sessions/a")).json()["live"] is True
         finally:
@@ -347,7 +350,7 @@ def test_a_session_that_is_live_elsewhere_is_deleted_all_the_same(run: Run) -> N
     async def scenario(client: httpx.AsyncClient, store: SqliteStore) -> None:
         config = InterviewConfig("Product Manager", "auto", 3)
         await sessions.create(store, config, mode="voice", ttl_s=60, session_id="a")
-        await sessions.claim(store, "a", sessions.Worker(host="other", pid=1, token="t"))
+        await sessions.claim(store, "a", sessions.SessionOwner(host="other", pid=1, token="t"))
         assert (await client.delete("/api/sessions/a")).status_code == 204
         assert await sessions.was_deleted(store, "a")
 

@@ -7,7 +7,7 @@ from pydantic import BaseModel
 from starlette.requests import Request
 
 from gateway.rest.once import Once
-from gateway.rest.operation import Answer, Operation
+from gateway.rest.operation import Operation, ResponseSpec
 from gateway.rest.reading import Body
 from gateway.rest.upload import IN_MEMORY_BYTES, Accepts, Upload
 from pipeline.testing import run_virtual
@@ -44,7 +44,7 @@ def table(
             summary="It takes a file.",
             body=Ask if text else None,
             upload=Accepts(("audio/wav", "audio/ogg"), 3 * IN_MEMORY_BYTES, within_s, at_once),
-            answers={200: Answer("it", Got)},
+            answers={200: ResponseSpec("it", Got)},
             once=Once(rest.store, 60),
         )
     ]

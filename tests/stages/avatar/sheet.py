@@ -10,7 +10,7 @@ from av.video.codeccontext import VideoCodecContext
 
 from pipeline.frames import VISEMES, AvatarMood
 from stages.avatar.face import FACES, load, shipped
-from stages.avatar.renderer import Bytes, Picture, Plates
+from stages.avatar.renderer import Bytes, LayerBitmaps, Picture
 from stages.avatar.timeline import Eyes, Pose, mix
 
 GOLDENS = Path(__file__).parent / "goldens"
@@ -29,7 +29,7 @@ POSES = (
 
 def sheet(name: str) -> Bytes:
     """All poses, in rows of `COLUMNS`."""
-    picture = Picture(Plates(load(FACES / name), SIZE))
+    picture = Picture(LayerBitmaps(load(FACES / name), SIZE))
     pictures = []
     for pose in POSES:
         picture.show(pose)

@@ -4,7 +4,7 @@ import pytest
 from pipeline.frames import VISEMES, Viseme, Visemes
 from stages.avatar.encoding import BIT_RATE, Codec, VideoEncoder, codecs
 from stages.avatar.face import FACES, load
-from stages.avatar.renderer import Bytes, Picture, Plates
+from stages.avatar.renderer import Bytes, LayerBitmaps, Picture
 from stages.avatar.timeline import Pose, Timeline
 from tests.stages.avatar.video import decoded, is_keyframe, nal_types, psnr
 
@@ -12,8 +12,8 @@ CODECS: tuple[Codec, ...] = ("h264", "vp8")
 
 
 @pytest.fixture(scope="module", params=["jonas", "mira"])
-def plates(request: pytest.FixtureRequest) -> Plates:
-    return Plates(load(FACES / request.param), 320)
+def plates(request: pytest.FixtureRequest) -> LayerBitmaps:
+    return LayerBitmaps(load(FACES / request.param), 320)
 
 
 def speech(seconds: int) -> list[Pose]:
@@ -25,7 +25,7 @@ def speech(seconds: int) -> list[Pose]:
     return [timeline.pose(n * 40, n * 40) for n in range(seconds * 25)]
 
 
-def shown(plates: Plates, poses: list[Pose]) -> list[Bytes]:
+def shown(plates: LayerBitmaps, poses: list[Pose]) -> list[Bytes]:
     picture = Picture(plates)
     pictures = []
     for pose in poses:
@@ -46,7 +46,7 @@ def test_both_codecs_are_in_the_wheels_of_pyav() -> None:
 @pytest.mark.parametrize("codec", CODECS)
 @pytest.mark.parametrize("size", [320, 192])
 def test_the_decoded_pictures_look_like_those_that_were_drawn(codec: Codec, size: int) -> None:
-    plates = Plates(load(FACES / "mira"), size)
+    plates = LayerBitmaps(load(FACES / "mira"), size)
     poses = speech(2)
     encoder, picture = VideoEncoder(codec, size, 40), Picture(plates)
     units = []
@@ -60,7 +60,9 @@ def test_the_decoded_pictures_look_like_those_that_were_drawn(codec: Codec, size
 
 
 @pytest.mark.parametrize("codec", CODECS)
-def test_a_face_speaks_at_less_than_200_kilobits_a_second(codec: Codec, plates: Plates) -> None:
+def test_a_face_speaks_at_less_than_200_kilobits_a_second(
+    codec: Codec, plates: LayerBitmaps
+) -> None:
     encoder = VideoEncoder(codec, 320, 40)
     units = [encoder.encode(picture) for picture in shown(plates, speech(4))]
     assert 50_000 < sum(map(len, units)) * 8 / 4 < 200_000
@@ -131,7 +133,7 @@ def test_a_picture_of_another_size_is_refused_and_the_stream_goes_on() -> None:
 
 
 @pytest.mark.parametrize("codec", CODECS)
-def test_a_late_keyframe_looks_like_the_first(codec: Codec, plates: Plates) -> None:
+def test_a_late_keyframe_looks_like_the_first(codec: Codec, plates: LayerBitmaps) -> None:
     pictures = shown(plates, speech(10))
     asked = range(30, 250, 40)
     encoder = VideoEncoder(codec, 320, 40)

@@ -6,21 +6,21 @@ from stages.avatar.ladder import (
     FEW,
     LATE_MS,
     MAX_RISE_S,
+    QUALITY_LEVELS,
     RELAPSE_S,
     RISE_S,
-    RUNGS,
-    Ladder,
-    Rung,
+    QualityLadder,
+    QualityLevel,
 )
 
-FULL, HALF, SMALL, VISEMES = RUNGS
+FULL, HALF, SMALL, VISEMES = QUALITY_LEVELS
 
 
 class Seconds:
     """A ladder that lives through seconds in which the same things happen."""
 
     def __init__(self, threads: int = 2) -> None:
-        self.ladder = Ladder(threads)
+        self.ladder = QualityLadder(threads)
         self.now = 100.0
         self.ladder.tick(self.now)
 
@@ -32,7 +32,7 @@ class Seconds:
         late: int = 0,
         refused: int = 0,
         cost_ms: float = 0.3,
-    ) -> Rung:
+    ) -> QualityLevel:
         for _ in range(seconds):
             for number in range(pictures):
                 late_ms = LATE_MS + 1 if number < late else -10.0
@@ -45,12 +45,12 @@ class Seconds:
 
 
 def test_pictures_begin_on_the_top_rung() -> None:
-    assert Seconds().ladder.rung == Rung("25 fps", 40, 320)
+    assert Seconds().ladder.rung == QualityLevel("25 fps", 40, 320)
     assert Seconds().ladder.top
 
 
 def test_rungs_get_cheaper_and_the_last_costs_nothing() -> None:
-    work = [rung.work for rung in RUNGS]
+    work = [rung.work for rung in QUALITY_LEVELS]
     assert work == sorted(work, reverse=True)
     assert work[-1] == 0
 
@@ -73,7 +73,7 @@ def test_rungs_get_cheaper_and_the_last_costs_nothing() -> None:
         ({"pictures": 1000, "cost_ms": 1.01}, HALF),
     ],
 )
-def test_a_bad_second_costs_a_rung(second: dict[str, float], rung: Rung) -> None:
+def test_a_bad_second_costs_a_rung(second: dict[str, float], rung: QualityLevel) -> None:
     assert Seconds().pass_by(**second) == rung  # type: ignore[arg-type]
 
 
@@ -164,7 +164,7 @@ def test_a_rise_that_holds_is_forgiven() -> None:
 
 def test_seconds_that_were_not_looked_at_count_as_one_window() -> None:
     """Nobody ticks while nobody speaks; the load is per second all the same."""
-    ladder = Ladder(1)
+    ladder = QualityLadder(1)
     ladder.encoded(0, 2000, 0.0)
     ladder.tick(100.0)
     assert ladder.rung == FULL

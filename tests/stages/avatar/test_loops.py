@@ -7,7 +7,7 @@ from pipeline.frames import AvatarMood
 from stages.avatar.encoding import Codec
 from stages.avatar.face import FACES, load
 from stages.avatar.loops import GROUP, LOOP_FRAME_MS, LOOP_PICTURES, Loop, record
-from stages.avatar.renderer import Bytes, Picture, Plates
+from stages.avatar.renderer import Bytes, LayerBitmaps, Picture
 from stages.avatar.timeline import LOOP_MS, idle_pose
 from tests.stages.avatar.video import decoded, is_keyframe, psnr
 
@@ -16,16 +16,16 @@ MOODS: tuple[AvatarMood, ...] = ("idle", "listening", "thinking")
 
 
 @pytest.fixture(scope="module")
-def plates() -> Plates:
-    return Plates(load(FACES / "mira"), 320)
+def plates() -> LayerBitmaps:
+    return LayerBitmaps(load(FACES / "mira"), 320)
 
 
 @pytest.fixture(scope="module", params=CODECS)
-def loops(request: pytest.FixtureRequest, plates: Plates) -> dict[AvatarMood, Loop]:
+def loops(request: pytest.FixtureRequest, plates: LayerBitmaps) -> dict[AvatarMood, Loop]:
     return {mood: record(plates, mood, request.param) for mood in MOODS}
 
 
-def drawn(plates: Plates, mood: AvatarMood) -> list[Bytes]:
+def drawn(plates: LayerBitmaps, mood: AvatarMood) -> list[Bytes]:
     picture = Picture(plates)
     pictures = []
     for number in range(LOOP_PICTURES):
@@ -41,7 +41,7 @@ def test_a_loop_is_as_long_as_the_motion_of_the_face_and_whole_groups() -> None:
 
 @pytest.mark.parametrize("mood", MOODS)
 def test_a_picture_of_a_loop_looks_like_the_pose_it_stands_for(
-    loops: dict[AvatarMood, Loop], plates: Plates, mood: AvatarMood
+    loops: dict[AvatarMood, Loop], plates: LayerBitmaps, mood: AvatarMood
 ) -> None:
     loop = loops[mood]
     assert (loop.mood, loop.size, len(loop.units)) == (mood, 320, LOOP_PICTURES)
@@ -80,11 +80,13 @@ def test_a_loop_goes_on_from_its_end_to_its_beginning(loops: dict[AvatarMood, Lo
 @pytest.mark.parametrize("name", ["jonas", "mira"])
 @pytest.mark.parametrize("codec", CODECS)
 def test_who_is_not_spoken_to_costs_120_kilobits_a_second_at_most(name: str, codec: Codec) -> None:
-    loop = record(Plates(load(FACES / name), 320), "listening", codec)
+    loop = record(LayerBitmaps(load(FACES / name), 320), "listening", codec)
     assert sum(map(len, loop.units)) * 8 * 1000 / LOOP_MS < 120_000
 
 
-def test_nothing_pulses_with_the_keyframes(loops: dict[AvatarMood, Loop], plates: Plates) -> None:
+def test_nothing_pulses_with_the_keyframes(
+    loops: dict[AvatarMood, Loop], plates: LayerBitmaps
+) -> None:
     """What coding does to the picture changes by less than a level in the mean, and by no more
     than an edge's blur in one pixel of a hundred.
     """

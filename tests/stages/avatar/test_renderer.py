@@ -8,7 +8,7 @@ from av import VideoFrame
 from pipeline.frames import VISEMES
 from stages.avatar import renderer
 from stages.avatar.face import FACES, Face, FaceError, load
-from stages.avatar.renderer import Bytes, Picture, Plates, RendererMissing
+from stages.avatar.renderer import Bytes, LayerBitmaps, Picture, RendererMissing
 from stages.avatar.timeline import Pose, mix
 from tests.stages.avatar.sheet import golden, sheet
 
@@ -22,11 +22,11 @@ def face() -> Face:
 
 
 @pytest.fixture(scope="module")
-def plates(face: Face) -> Plates:
-    return Plates(face, 160)
+def plates(face: Face) -> LayerBitmaps:
+    return LayerBitmaps(face, 160)
 
 
-def shown(plates: Plates, pose: Pose) -> Bytes:
+def shown(plates: LayerBitmaps, pose: Pose) -> Bytes:
     picture = Picture(plates)
     picture.show(pose)
     return picture.rgb
@@ -50,7 +50,7 @@ def test_the_faces_look_as_they_did(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["jonas", "mira"])
 def test_every_mouth_shape_looks_different(name: str) -> None:
-    plates = Plates(load(FACES / name), 160)
+    plates = LayerBitmaps(load(FACES / name), 160)
     pictures = {shape: shown(plates, Pose(((shape, 4),))).astype(int) for shape in VISEMES}
     alike = [
         (one, other)
@@ -61,7 +61,7 @@ def test_every_mouth_shape_looks_different(name: str) -> None:
     assert alike == []
 
 
-def test_a_half_way_mouth_is_the_mean_of_both_shapes(plates: Plates) -> None:
+def test_a_half_way_mouth_is_the_mean_of_both_shapes(plates: LayerBitmaps) -> None:
     lips, open_, between = (
         shown(plates, Pose(mouth)).astype(int)
         for mouth in ((("PP", 4),), (("aa", 4),), mix("PP", "aa", 0.5))
@@ -69,14 +69,14 @@ def test_a_half_way_mouth_is_the_mean_of_both_shapes(plates: Plates) -> None:
     assert np.abs(between - (lips + open_) / 2).max() <= 1.5
 
 
-def test_only_the_rectangle_of_the_mouth_changes_with_it(plates: Plates, face: Face) -> None:
+def test_only_the_rectangle_of_the_mouth_changes_with_it(plates: LayerBitmaps, face: Face) -> None:
     x, y, width, height = (edge / 2 for edge in face.manifest.moves.mouth)
     left, top, right, bottom = differing(shown(plates, Pose()), shown(plates, Pose((("aa", 4),))))
     assert x <= left < right <= x + width
     assert y <= top < bottom <= y + height
 
 
-def test_a_picture_does_not_depend_on_what_was_shown_before(plates: Plates) -> None:
+def test_a_picture_does_not_depend_on_what_was_shown_before(plates: LayerBitmaps) -> None:
     poses = [
         Pose((("aa", 4),), "half", "idle", 2),
         Pose((("aa", 4),), "closed", "thinking", 2),
@@ -93,7 +93,7 @@ def test_a_picture_does_not_depend_on_what_was_shown_before(plates: Plates) -> N
         assert np.array_equal(fresh.i420, picture.i420)
 
 
-def test_the_same_pose_again_changes_nothing(plates: Plates) -> None:
+def test_the_same_pose_again_changes_nothing(plates: LayerBitmaps) -> None:
     picture = Picture(plates)
     assert [picture.show(Pose()), picture.show(Pose()), picture.show(Pose(head=1))] == [
         True,
@@ -104,7 +104,7 @@ def test_the_same_pose_again_changes_nothing(plates: Plates) -> None:
 
 @pytest.mark.parametrize("size", [64, 112, 320])
 def test_i420_is_the_same_picture_for_an_encoder(face: Face, size: int) -> None:
-    picture = Picture(Plates(face, size))
+    picture = Picture(LayerBitmaps(face, size))
     for pose in (Pose(), Pose(mix("aa", "oh", 0.5), "half", "thinking", -3)):
         picture.show(pose)
         assert (size * 3 // 2, size) == picture.i420.shape
@@ -132,7 +132,7 @@ def test_pure_colours_are_bt601(face: Face) -> None:
         assert yuv == (block.y[0, 0], block.u[0, 0], block.v[0, 0])
 
 
-def test_the_head_moves_and_the_background_does_not(plates: Plates) -> None:
+def test_the_head_moves_and_the_background_does_not(plates: LayerBitmaps) -> None:
     up, down = shown(plates, Pose(head=-3)), shown(plates, Pose(head=3))
     left, top, right, bottom = differing(up, down)
     assert left > 20
@@ -143,7 +143,7 @@ def test_the_head_moves_and_the_background_does_not(plates: Plates) -> None:
     assert np.array_equal(down, beyond)
 
 
-def test_pictures_are_for_reading(plates: Plates) -> None:
+def test_pictures_are_for_reading(plates: LayerBitmaps) -> None:
     picture = Picture(plates)
     picture.show(Pose())
     for plane in (picture.rgb, picture.i420):
@@ -153,7 +153,7 @@ def test_pictures_are_for_reading(plates: Plates) -> None:
 
 def test_blends_are_made_once_and_bounded(face: Face, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(renderer, "MAX_BLENDS", 3)
-    plates = Plates(face, 64)
+    plates = LayerBitmaps(face, 64)
     first = plates.mouth(0, (("aa", 4),))
     assert plates.mouth(0, (("aa", 4),)) is first
     for shape in ("oh", "ou"):
@@ -169,7 +169,7 @@ def test_blends_are_made_once_and_bounded(face: Face, monkeypatch: pytest.Monkey
 
 def test_one_face_is_shared_by_threads(face: Face, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(renderer, "MAX_BLENDS", 8)
-    plates = Plates(face, 64)
+    plates = LayerBitmaps(face, 64)
     poses = [
         Pose(mix(VISEMES[i % 15], VISEMES[i * 7 % 15], i % 5 / 4), "open", "idle", i % 7 - 3)
         for i in range(200)
@@ -191,7 +191,7 @@ def test_one_face_is_shared_by_threads(face: Face, monkeypatch: pytest.MonkeyPat
 @pytest.mark.parametrize("size", [0, 63, 100, 1040, -64])
 def test_a_size_that_encoders_do_not_take_is_refused(face: Face, size: int) -> None:
     with pytest.raises(ValueError, match="multiple of 16 pixels"):
-        Plates(face, size)
+        LayerBitmaps(face, size)
 
 
 def test_without_the_rasteriser_the_extra_is_named(
@@ -199,14 +199,14 @@ def test_without_the_rasteriser_the_extra_is_named(
 ) -> None:
     monkeypatch.setitem(sys.modules, "resvg_py", None)
     with pytest.raises(RendererMissing, match=r"parley-gateway\[avatar\]"):
-        Plates(face, 64)
+        LayerBitmaps(face, 64)
 
 
 def test_a_face_that_cannot_look_aside_keeps_its_eyes_open(face: Face) -> None:
     manifest = face.manifest
     eyes = manifest.layers.eyes.model_copy(update={"aside": None})
     layers = manifest.layers.model_copy(update={"eyes": eyes, "front": None})
-    plates = Plates(Face(manifest.model_copy(update={"layers": layers}), face.svg), 64)
+    plates = LayerBitmaps(Face(manifest.model_copy(update={"layers": layers}), face.svg), 64)
     assert np.array_equal(shown(plates, Pose(eyes="open")), shown(plates, Pose(eyes="aside")))
 
 
@@ -218,4 +218,4 @@ def test_a_drawing_that_the_rasteriser_refuses_is_a_bad_face(
 
     monkeypatch.setattr("resvg_py.svg_to_bytes", refuse)
     with pytest.raises(FaceError, match="layer 'base': too many elements"):
-        Plates(face, 64)
+        LayerBitmaps(face, 64)

@@ -16,10 +16,10 @@ from stages.avatar import studio as module
 from stages.avatar.encoding import VideoEncoder, codecs
 from stages.avatar.face import FACES, MOODS, Face, load
 from stages.avatar.jpeg import NotJpeg
-from stages.avatar.ladder import RISE_S, RUNGS, Ladder, Rung
+from stages.avatar.ladder import QUALITY_LEVELS, RISE_S, QualityLadder, QualityLevel
 from stages.avatar.loops import GROUP, Loop, record
-from stages.avatar.renderer import Bytes, Picture, Plates, RendererMissing
-from stages.avatar.studio import MOST_WAITING, RETRY_S, Studio, StudioClosed, Take
+from stages.avatar.renderer import Bytes, LayerBitmaps, Picture, RendererMissing
+from stages.avatar.studio import MOST_WAITING, RETRY_S, EncodingSession, Studio, StudioClosed
 from stages.avatar.timeline import Pose, mix
 from tests.stages.avatar.video import decoded, is_keyframe, jpeg, luma, psnr
 
@@ -78,7 +78,7 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
     gate.open.set()
 
 
-class Listening(Ladder):
+class Listening(QualityLadder):
     """Remembers what it was told."""
 
     def __init__(self) -> None:
@@ -98,7 +98,9 @@ class Listening(Ladder):
 
 
 @asynccontextmanager
-async def opened(faces: dict[str, Face], **options: Any) -> AsyncIterator[tuple[Studio, Take]]:
+async def opened(
+    faces: dict[str, Face], **options: Any
+) -> AsyncIterator[tuple[Studio, EncodingSession]]:
     """A studio whose layers are ready, and a take."""
     async with Studio(faces, default="mira", **options) as studio:
         await studio.plates("mira", SIZE)
@@ -306,7 +308,7 @@ def test_pictures_of_somebody_else_and_poses_are_shown_in_one_stream(
             light = [picture[:SIZE].mean() for picture in pictures]
             assert light[0] == pytest.approx(luma(200), abs=2)
             assert light[2:] == pytest.approx([luma(grey) for grey in (40, 90, 40)], abs=2)
-            drawn = Picture(Plates(faces["mira"], SIZE))
+            drawn = Picture(LayerBitmaps(faces["mira"], SIZE))
             drawn.show(POSES[0])
             assert psnr(pictures[1], drawn.i420) > 30
 
@@ -360,8 +362,8 @@ class Counted:
 @pytest.fixture
 def plates(monkeypatch: pytest.MonkeyPatch) -> Counted:
     """Makes the studio's layers."""
-    plates = Counted(Plates)
-    monkeypatch.setattr(module, "Plates", plates)
+    plates = Counted(LayerBitmaps)
+    monkeypatch.setattr(module, "LayerBitmaps", plates)
     return plates
 
 
@@ -493,7 +495,7 @@ def test_pictures_that_are_late_while_loops_are_made_cost_no_rung(
 ) -> None:
     begun, go_on = threading.Event(), threading.Event()
 
-    def held(plates: Plates, mood: Any, codec: Any) -> Loop:
+    def held(plates: LayerBitmaps, mood: Any, codec: Any) -> Loop:
         begun.set()
         assert go_on.wait(10)
         return record(plates, mood, codec)
@@ -522,11 +524,11 @@ def test_listeners_hear_of_every_change_until_they_stop(
 ) -> None:
     told: list[tuple[str, str, str]] = []
 
-    def failing(old: Rung, new: Rung, why: str) -> None:
+    def failing(old: QualityLevel, new: QualityLevel, why: str) -> None:
         raise ValueError("a listener's mistake")
 
     async def story() -> None:
-        ladder = Ladder(1)
+        ladder = QualityLadder(1)
         async with Studio(faces, default="mira", ladder=ladder) as studio:
             studio.changed(failing)
             forget = studio.changed(lambda old, new, why: told.append((old.name, new.name, why)))
@@ -537,14 +539,14 @@ def test_listeners_hear_of_every_change_until_they_stop(
                     ladder.refused(now())
                 await asyncio.sleep(0.5)
             await asyncio.sleep(0.5)
-            assert studio.rung == RUNGS[2]
+            assert studio.rung == QUALITY_LEVELS[2]
             take.close()
             await asyncio.sleep(RISE_S + 1)
-            assert studio.rung == RUNGS[1]
+            assert studio.rung == QUALITY_LEVELS[1]
             forget()
             forget()
             await asyncio.sleep(RISE_S)
-            assert studio.rung == RUNGS[0]
+            assert studio.rung == QUALITY_LEVELS[0]
 
     run_virtual(story())
     why = "10 of 10 pictures late or refused within a second"
@@ -595,12 +597,12 @@ def test_who_waits_for_layers_when_the_studio_is_left_is_told(
 ) -> None:
     begun, go_on = threading.Event(), threading.Event()
 
-    def held(face: Face, size: int) -> Plates:
+    def held(face: Face, size: int) -> LayerBitmaps:
         begun.set()
         assert go_on.wait(10)
-        return Plates(face, size)
+        return LayerBitmaps(face, size)
 
-    monkeypatch.setattr(module, "Plates", held)
+    monkeypatch.setattr(module, "LayerBitmaps", held)
 
     async def story() -> None:
         async with Studio(faces, default="mira") as studio:
@@ -609,7 +611,7 @@ def test_who_waits_for_layers_when_the_studio_is_left_is_told(
                 await asyncio.sleep(0)
             asyncio.get_running_loop().call_soon(go_on.set)
         made, queued = await asyncio.gather(*waiting, return_exceptions=True)
-        assert isinstance(made, Plates)
+        assert isinstance(made, LayerBitmaps)
         assert isinstance(queued, StudioClosed)
         for late in (studio.plates("jonas", SIZE), studio.loop("mira", "h264", 96, "idle")):
             with pytest.raises(StudioClosed):

@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from pipeline.frames import Samples
 from stages import _decode
 from stages._decode import Decoded, DecodeLimits, DecoderFailed, Undecodable, decode
-from stages._decode_worker import Facts, Refused, blocks
+from stages._decode_worker import Facts, RecordingRefused, blocks
 from stages._worker import Worker
 
 ROOT = Path(__file__).parents[3]
@@ -147,7 +147,7 @@ def test_a_webm_is_refused_or_marked_wherever_it_is_cut(
         try:
             facts, _ = here(data[:size], "webm")
             outcomes.append(facts.truncated(io.BytesIO(data[:size]), size))
-        except Refused as error:
+        except RecordingRefused as error:
             outcomes.append(error.code)
     first = outcomes.index(True)
     assert set(outcomes[:first]) <= {"damaged", "no_audio_track", "no_sound"}
@@ -206,7 +206,7 @@ def test_a_malformed_file_is_refused_or_harmless(name: str) -> None:
 def test_an_impossible_shape_is_refused(
     recordings: ModuleType, channels: int, rate_hz: int, expected: str
 ) -> None:
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(RecordingRefused) as caught:
         here(recordings.lying_wav(channels=channels, rate_hz=rate_hz), "wav")
     assert expected == caught.value.code
 
@@ -239,7 +239,7 @@ def test_floats_beyond_full_scale_are_clipped(recordings: ModuleType) -> None:
 
 def test_silence_for_longer_than_the_limit_is_refused(recordings: ModuleType) -> None:
     data = recordings.silent_flac(12)
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(RecordingRefused) as caught:
         here(data, "flac")
     assert caught.value.code == "too_long"
     assert caught.value.reason.startswith("Its header claims 12 minutes")
@@ -249,7 +249,7 @@ def test_a_header_that_claims_less_than_it_holds_gains_nothing(recordings: Modul
     data = bytearray(recordings.silent_flac(3))
     data[21] &= 0xF0
     data[22:26] = bytes(4)  # unknown
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(RecordingRefused) as caught:
         here(bytes(data), "flac", longest_s=60)
     assert (
         caught.value.code, caught.value.reason,
@@ -279,7 +279,7 @@ def test_a_film_without_sound_is_refused() -> None:
         frame = av.VideoFrame.from_ndarray(np.zeros((64, 64, 3), np.uint8), format="rgb24")
         for packet in [*stream.encode(frame), *stream.encode(None)]:
             file.mux(packet)
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(RecordingRefused) as caught:
         here(buffer.getvalue(), "webm")
     assert caught.value.code == "no_audio_track"
 
@@ -288,7 +288,7 @@ def test_a_film_without_sound_is_refused() -> None:
 def test_codecs_that_nobody_needs_are_not_opened(clip: Samples, subtype: str) -> None:
     buffer = io.BytesIO()
     soundfile.write(buffer, clip, 16_000, format="WAV", subtype=subtype)
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(RecordingRefused) as caught:
         here(buffer.getvalue(), "wav")
     assert caught.value.code == "unsupported_codec"
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from pipeline.frames import Word
 from stages.interview import InterviewConfig, InterviewSession, respond, start
-from stages.interview.answers import Answer, Recognition, Speech
+from stages.interview.answers import AnswerSpeech, InterviewAnswer, RecognitionSource
 
 GOOD = (
     "Last year at my previous company our checkout page took eight seconds to load. I had to get "
@@ -14,20 +14,20 @@ GOOD = (
 )
 VAGUE = "We kind of made it faster with some stuff, basically, and various things."
 
-WHISPER = Recognition("whisper", confidence=0.9, language="en")
-DEMO = Recognition("pocketsphinx")
+WHISPER = RecognitionSource("whisper", confidence=0.9, language="en")
+DEMO = RecognitionSource("pocketsphinx")
 
 PERFORMANCE = "Give me an example of something slow that you made fast."
 
 
-def good(**changes: object) -> Answer:
+def good(**changes: object) -> InterviewAnswer:
     fields: dict[str, object] = {
         "question": PERFORMANCE,
         "text": GOOD,
         "prompt_id": "performance",
         **changes,
     }
-    return Answer(**fields)  # type: ignore[arg-type]
+    return InterviewAnswer(**fields)  # type: ignore[arg-type]
 
 
 def words(text: str, each_ms: int = 400, gap_ms: int = 0, first_ms: int = 0) -> tuple[Word, ...]:
@@ -39,9 +39,11 @@ def words(text: str, each_ms: int = 400, gap_ms: int = 0, first_ms: int = 0) -> 
     )
 
 
-def spoken_answer(text: str = GOOD, recognition: Recognition = WHISPER) -> Answer:
+def spoken_answer(text: str = GOOD, recognition: RecognitionSource = WHISPER) -> InterviewAnswer:
     timed = words(text)
-    return good(text=text, speech=Speech(recognition, timed, timed[-1].end_ms + 500, wait_ms=700))
+    return good(
+        text=text, speech=AnswerSpeech(recognition, timed, timed[-1].end_ms + 500, wait_ms=700)
+    )
 
 
 def interview(

@@ -8,7 +8,13 @@ from hypothesis import strategies as st
 from pipeline.frames import Word
 from pipeline.stage import Message
 from stages.interview import InterviewConfig, InterviewSession, bank_for, heard, respond, start
-from stages.interview.answers import MAX_ANSWER, Answer, Recognition, Speech, answers_of
+from stages.interview.answers import (
+    MAX_ANSWER,
+    AnswerSpeech,
+    InterviewAnswer,
+    RecognitionSource,
+    answers_of,
+)
 from tests.stages.interview.conversation import DEMO, WHISPER, interview
 
 
@@ -77,20 +83,22 @@ def test_an_interview_in_other_words_has_its_answers_too() -> None:
 def test_speech_and_latency_come_from_the_message_they_belong_to() -> None:
     session = interview(["I fixed a race condition in Python.", "I look at the logs first."])
     at = [n for n, m in enumerate(session.messages) if m.role == "user"][1:]
-    found = answers_of(session, {at[1]: Speech(WHISPER)}, {at[0]: 350.0})
+    found = answers_of(session, {at[1]: AnswerSpeech(WHISPER)}, {at[0]: 350.0})
     assert [a.recognition for a in found] == [None, WHISPER]
     assert [a.latency_ms for a in found] == [350.0, None]
 
 
 def test_speech_in_two_parts_is_one_with_the_worse_recognition() -> None:
-    first = Speech(WHISPER, (Word("one", 100, 400),), 1_000, wait_ms=300)
-    both = first.then(Speech(DEMO, (Word("two", 50, 300),), 500))
-    assert both == Speech(DEMO, (Word("one", 100, 400), Word("two", 1_050, 1_300)), 1_500, 300)
+    first = AnswerSpeech(WHISPER, (Word("one", 100, 400),), 1_000, wait_ms=300)
+    both = first.then(AnswerSpeech(DEMO, (Word("two", 50, 300),), 500))
+    assert both == AnswerSpeech(
+        DEMO, (Word("one", 100, 400), Word("two", 1_050, 1_300)), 1_500, 300
+    )
 
 
 def test_nobody_can_call_a_demo_recogniser_better_than_it_is() -> None:
-    assert Recognition("pocketsphinx", "full").quality == "demo"
-    assert Recognition("whisper", "full").quality == "full"
+    assert RecognitionSource("pocketsphinx", "full").quality == "demo"
+    assert RecognitionSource("whisper", "full").quality == "full"
 
 
 @pytest.mark.parametrize(
@@ -100,13 +108,13 @@ def test_nobody_can_call_a_demo_recogniser_better_than_it_is() -> None:
 def test_a_confidence_that_cannot_be_is_not_known(
     confidence: float, kept: float | None, unsure: bool
 ) -> None:
-    recognition = Recognition("whisper", confidence=confidence)
+    recognition = RecognitionSource("whisper", confidence=confidence)
     assert (recognition.confidence, recognition.unsure) == (kept, unsure)
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -1, 0])
 def test_a_duration_that_cannot_be_is_not_known(value: float) -> None:
-    assert Speech(WHISPER, duration_ms=value).duration_ms is None
+    assert AnswerSpeech(WHISPER, duration_ms=value).duration_ms is None
 
 
 @given(
@@ -116,11 +124,11 @@ def test_a_duration_that_cannot_be_is_not_known(value: float) -> None:
 def test_whatever_times_a_recogniser_gives_the_kept_ones_can_be(
     times: list[tuple[Any, Any]], duration: float
 ) -> None:
-    speech = Speech(WHISPER, tuple(Word("a", *pair) for pair in times), duration, duration)
+    speech = AnswerSpeech(WHISPER, tuple(Word("a", *pair) for pair in times), duration, duration)
     assert all(0 <= w.start_ms <= w.end_ms < math.inf for w in speech.words)
     assert [w.start_ms for w in speech.words] == sorted(w.start_ms for w in speech.words)
     assert speech.duration_ms is None or 0 < speech.duration_ms < math.inf
 
 
 def test_an_endless_answer_is_cut() -> None:
-    assert len(Answer("Why?", "word " * 100_000).text) <= MAX_ANSWER
+    assert len(InterviewAnswer("Why?", "word " * 100_000).text) <= MAX_ANSWER

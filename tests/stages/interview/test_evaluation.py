@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stages.interview.answers import Answer, Recognition, Speech
+from stages.interview.answers import AnswerSpeech, InterviewAnswer, RecognitionSource
 from stages.interview.bank import bank_for, roles
 from stages.interview.evaluation import (
     CRITERIA,
@@ -30,7 +30,7 @@ BANK = bank_for("Software Engineer")
 
 
 def score(criterion: str, text: str, prompt_id: str | None = "performance") -> Score:
-    found = evaluate_answer(BANK, Answer(PERFORMANCE, text, prompt_id))
+    found = evaluate_answer(BANK, InterviewAnswer(PERFORMANCE, text, prompt_id))
     return next(s for s in found.scores if s.criterion == criterion)
 
 
@@ -74,7 +74,7 @@ def test_demo_recognition_is_measured_but_never_scored() -> None:
 
 def test_an_answer_that_is_half_demo_recognition_is_not_scored() -> None:
     timed = words("a b c")
-    both = Speech(WHISPER, timed).then(Speech(DEMO, timed))
+    both = AnswerSpeech(WHISPER, timed).then(AnswerSpeech(DEMO, timed))
     assert "demo quality" in str(unscored(good(speech=both)))
 
 
@@ -84,7 +84,7 @@ def test_an_answer_that_is_half_demo_recognition_is_not_scored() -> None:
         (good(declined=True), "Not scored: this question was skipped."),
         (good(text=" … "), "Not scored: no words were understood."),
         (
-            good(speech=Speech(Recognition("whisper", confidence=0.31))),
+            good(speech=AnswerSpeech(RecognitionSource("whisper", confidence=0.31))),
             "Not scored: the recogniser (whisper) was not sure what it heard (confidence 0.31).",
         ),
         (
@@ -97,7 +97,7 @@ def test_an_answer_that_is_half_demo_recognition_is_not_scored() -> None:
         (good(), None),
     ],
 )
-def test_what_cannot_be_scored_says_why(answer: Answer, reason: str | None) -> None:
+def test_what_cannot_be_scored_says_why(answer: InterviewAnswer, reason: str | None) -> None:
     found = evaluate_answer(BANK, answer)
     assert found.unscored == reason
     assert (found.overall is None) == (reason is not None)
@@ -226,7 +226,7 @@ def test_every_rubric_is_found_in_an_answer_that_names_its_points(role: str) -> 
 @settings(max_examples=60, deadline=None)
 @given(st.text(max_size=600), st.sampled_from(["performance", "testing", "any/scale", None, "?"]))
 def test_whatever_is_said_scores_stay_in_their_range(text: str, prompt_id: str | None) -> None:
-    found = evaluate_answer(BANK, Answer("Why?", text, prompt_id))
+    found = evaluate_answer(BANK, InterviewAnswer("Why?", text, prompt_id))
     values = [found.overall, *(s.value for s in found.scores)]
     assert all(value is None or 0 <= value <= 100 for value in values)
     assert (found.unscored is None) == bool(found.scores)

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stages.interview.answers import Answer, Recognition, Speech
+from stages.interview.answers import AnswerSpeech, InterviewAnswer, RecognitionSource
 from stages.interview.evaluation import evaluate
 from stages.interview.feedback import (
     _LONG,
@@ -27,7 +27,7 @@ from tests.stages.interview.conversation import (
 ROLE = "Software Engineer"
 
 
-def told(*answers: Answer) -> InterviewFeedback:
+def told(*answers: InterviewAnswer) -> InterviewFeedback:
     return give_feedback(ROLE, answers, evaluate(ROLE, answers))
 
 
@@ -76,23 +76,23 @@ def test_what_is_wrong_is_named(text: str, lines: set[str]) -> None:
     [(300, "You spoke fast, 200 words a minute."), (700, "You spoke slowly, 86 words a minute.")],
 )
 def test_the_pace_is_told(each_ms: int, line: str) -> None:
-    answer = good(text=GOOD, speech=Speech(WHISPER, words(GOOD, each_ms=each_ms)))
+    answer = good(text=GOOD, speech=AnswerSpeech(WHISPER, words(GOOD, each_ms=each_ms)))
     assert line in everything(told(answer))
 
 
 def test_a_pace_in_another_language_is_not_judged() -> None:
-    speech = Speech(Recognition("whisper", language="ja"), words(GOOD, each_ms=300))
+    speech = AnswerSpeech(RecognitionSource("whisper", language="ja"), words(GOOD, each_ms=300))
     assert "You spoke fast" not in everything(told(good(speech=speech)))
 
 
 def test_fillers_and_long_pauses_are_told() -> None:
     text = " ".join(["um"] * 8 + GOOD.split()[:30])
-    fillers = good(text=text, speech=Speech(WHISPER, words(text)))
+    fillers = good(text=text, speech=AnswerSpeech(WHISPER, words(text)))
     assert "“um” came up 8 times" in everything(told(fillers))
     begin, end = " ".join(GOOD.split()[:40]), " ".join(GOOD.split()[40:])
     timed = (*words(begin, each_ms=350), *words(end, each_ms=350, first_ms=40 * 350 + 4_500))
     assert "Your longest pause lasted 4 seconds." in everything(
-        told(good(speech=Speech(WHISPER, timed)))
+        told(good(speech=AnswerSpeech(WHISPER, timed)))
     )
 
 

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from pipeline.stage import Message
 from stages.interview import InterviewConfig, InterviewSession, evaluate, heard, make_report, start
-from stages.interview.answers import Answer, answers_of
+from stages.interview.answers import InterviewAnswer, answers_of
 from stages.interview.errors import InvalidReport
 from stages.interview.markdown import plain
-from stages.interview.report import Line, Report, transcript_of
+from stages.interview.report import Report, ReportLine, transcript_of
 from tests.stages.interview.conversation import (
     DEMO,
     GOOD,
@@ -108,7 +108,9 @@ def test_the_transcript_is_what_was_heard_and_by_whom() -> None:
     session = interview(["I fixed a race condition in Python."], total=3)
     session = heard(session, "Thank you for bringing up Py")
     [answer] = answers_of(session)
-    lines = transcript_of(session, [Answer("?", answer.text, speech=spoken_answer().speech)])
+    lines = transcript_of(
+        session, [InterviewAnswer("?", answer.text, speech=spoken_answer().speech)]
+    )
     assert [(line.speaker, line.interrupted) for line in lines] == [
         ("interviewer", False),
         ("candidate", False),
@@ -130,7 +132,7 @@ def test_an_interview_that_nobody_answered_has_a_report() -> None:
 def test_a_callers_transcript_and_notes_come_first() -> None:
     session = interview(["I fixed a race condition in Python."])
     answers = answers_of(session)
-    line = Line("candidate", "hello", WHISPER)
+    line = ReportLine("candidate", "hello", WHISPER)
     report = make_report(
         session, answers, evaluate("Software Engineer", answers), transcript=[line], notes=["A."]
     )

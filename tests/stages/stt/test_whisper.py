@@ -155,9 +155,9 @@ class Replies:
 
 def free(handler: Any) -> None:
     """As if decodes cost nothing and much was saved."""
-    from stages.stt._partial_budget import Share
+    from stages.stt._partial_budget import PartialBudget
 
-    handler._share = Share(-1e9, encoder_s=0.0, token_s=0.0)
+    handler._share = PartialBudget(-1e9, encoder_s=0.0, token_s=0.0)
     handler._share.encoder.measured = handler._share.token.measured = lambda seconds: None
 
 

@@ -12,8 +12,8 @@ from typing import Any, cast
 import pytest
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 
-from gateway.commands.call.conversation import Call, Spoken
-from gateway.commands.call.server import Door
+from gateway.commands.call.conversation import Call, SpokenTurn
+from gateway.commands.call.server import ServerAddress
 from gateway.media.codecs import AudioFormat
 
 # --- the door --------------------------------------------------------------------------------
@@ -43,12 +43,12 @@ from gateway.media.codecs import AudioFormat
     ],
 )
 def test_addresses_follow_from_the_url(url: str, sessions: str, socket: str, shown: str) -> None:
-    door = Door(url, None, None, None)
+    door = ServerAddress(url, None, None, None)
     assert (door.sessions_url, door.websocket_url("id-1"), door.shown) == (sessions, socket, shown)
 
 
 def test_a_new_session_is_made_for_the_interview_and_hello_does_not_repeat_it() -> None:
-    door = Door("ws://h", None, "Data Analyst", 3)
+    door = ServerAddress("ws://h", None, "Data Analyst", 3)
     assert door.request() == {"role": "Data Analyst", "mode": "voice", "totalQuestions": 3}
     assert door.hello(AudioFormat("mulaw", 8_000)) == {
         "type": "hello",
@@ -59,9 +59,9 @@ def test_a_new_session_is_made_for_the_interview_and_hello_does_not_repeat_it() 
 
 
 def test_hello_names_the_interview_of_a_session_that_may_be_new() -> None:
-    hello = Door("ws://h", "mine", None, 2).hello(AudioFormat())
+    hello = ServerAddress("ws://h", "mine", None, 2).hello(AudioFormat())
     assert hello["interview"] == {"role": "Software Engineer", "totalQuestions": 2}
-    assert "interview" not in Door("ws://h", "mine", None, None).hello(AudioFormat())
+    assert "interview" not in ServerAddress("ws://h", "mine", None, None).hello(AudioFormat())
 
 
 # --- other servers ---------------------------------------------------------------------------
@@ -332,5 +332,5 @@ def test_a_file_is_named_by_its_last_part(tmp_path: Path) -> None:
 
     clip = Path(__file__).parents[4] / "fixtures/audio/data-analyst-3.wav"
     turn = _turn("file", clip)
-    assert isinstance(turn, Spoken)
+    assert isinstance(turn, SpokenTurn)
     assert (turn.name, round(turn.duration_s, 1)) == ("data-analyst-3.wav", 7.8)

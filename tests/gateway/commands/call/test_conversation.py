@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gateway.commands.call.conversation import Call, Spoken, Typed
+from gateway.commands.call.conversation import Call, SpokenTurn, TypedTurn
 from gateway.commands.call.line import LineClosed, Sound
 from gateway.media.codecs import AudioFormat
 from pipeline.testing import run_virtual
@@ -122,7 +122,11 @@ class Server:
 
 
 def held(
-    server: Server, turns: Iterable[Spoken | Typed], *, keep: bool = False, timeout_s: float = 5
+    server: Server,
+    turns: Iterable[SpokenTurn | TypedTurn],
+    *,
+    keep: bool = False,
+    timeout_s: float = 5,
 ) -> tuple[Call, Heard]:
     screen = Heard()
     call = Call(list(turns), AudioFormat(), timeout_s, screen, keep=keep)
@@ -132,7 +136,7 @@ def held(
 
 def test_the_turns_are_said_in_order_each_after_the_reply() -> None:
     server = Server()
-    call, screen = held(server, [Typed("one"), Spoken("two.wav", LOUD), Typed("three")])
+    call, screen = held(server, [TypedTurn("one"), SpokenTurn("two.wav", LOUD), TypedTurn("three")])
     assert call.failure is None
     assert [message["type"] for message in server.received] == ["hello", "text", "text", "bye"]
     assert [message.get("text") for message in server.received[1:3]] == ["one", "three"]
@@ -151,7 +155,7 @@ def test_the_turns_are_said_in_order_each_after_the_reply() -> None:
 
 def test_the_microphone_never_stops_and_keeps_its_schedule() -> None:
     server = Server()
-    held(server, [Spoken("one.wav", LOUD)])
+    held(server, [SpokenTurn("one.wav", LOUD)])
     times = [at for at, _ in server.frames]
     assert times == pytest.approx([index * 0.02 for index in range(len(times))])
     spoken = [index for index, (_, frame) in enumerate(server.frames) if any(frame)]
@@ -161,19 +165,19 @@ def test_the_microphone_never_stops_and_keeps_its_schedule() -> None:
 
 
 def test_a_turn_that_is_not_answered_fails_the_call() -> None:
-    call, _ = held(Server(answers=False), [Spoken("one.wav", LOUD)])
+    call, _ = held(Server(answers=False), [SpokenTurn("one.wav", LOUD)])
     assert call.failure == "one.wav was not answered within 5 s"
 
 
 def test_an_interviewer_that_says_nothing_fails_the_call() -> None:
-    call, _ = held(Server(opening=False), [Typed("one")])
+    call, _ = held(Server(opening=False), [TypedTurn("one")])
     assert call.failure == "the interviewer did not begin within 5 s"
 
 
 def test_a_server_that_is_never_ready_fails_the_call() -> None:
     server = Server()
     server.push = lambda *messages: None  # type: ignore[method-assign]
-    call, _ = held(server, [Typed("one")])
+    call, _ = held(server, [TypedTurn("one")])
     assert call.failure == "the server was not ready within 5 s"
 
 
@@ -184,12 +188,14 @@ def test_a_server_that_reads_nothing_fails_the_call() -> None:
                 await asyncio.Event().wait()
             await super().send(data)
 
-    call, _ = held(Deaf(), [Typed("one")])
+    call, _ = held(Deaf(), [TypedTurn("one")])
     assert call.failure == "the server has taken no audio for 5 s"
 
 
 def test_turns_beyond_the_interviews_end_are_no_failure() -> None:
-    call, screen = held(Server(questions=1), [Typed("one"), Typed("two"), Typed("three")])
+    call, screen = held(
+        Server(questions=1), [TypedTurn("one"), TypedTurn("two"), TypedTurn("three")]
+    )
     assert (call.failure, call.summary()["complete"]) == (None, True)
     assert screen.remarks[-1] == "The interview is complete; of your turns, 2 had no place in it."
 
@@ -208,7 +214,7 @@ def test_a_server_that_leaves_early_fails_the_call(code: int, reason: str, failu
     server = Server(opening=False)
     server.push(READY)
     server.close(code, reason)
-    call, _ = held(server, [Typed("one")])
+    call, _ = held(server, [TypedTurn("one")])
     assert call.failure == failure
 
 
@@ -216,7 +222,7 @@ def test_a_fatal_error_is_told_with_the_servers_words() -> None:
     server = Server(opening=False)
     server.push(READY, {"type": "error", "turn": 0, "message": "no such role", "fatal": True})
     server.close(1008)
-    call, _ = held(server, [Typed("one")])
+    call, _ = held(server, [TypedTurn("one")])
     assert call.failure == "the server ended the interview: no such role"
 
 
@@ -224,7 +230,7 @@ def test_a_fatal_error_is_told_with_the_servers_words() -> None:
 def test_what_is_not_the_protocol_fails_the_call(message: str) -> None:
     server = Server()
     server._outbox.put_nowait(message)
-    call, _ = held(server, [Typed("one")])
+    call, _ = held(server, [TypedTurn("one")])
     assert call.failure == "the server sent something that is not Parley's protocol"
 
 
@@ -232,7 +238,7 @@ def test_the_replies_are_kept_and_a_clear_cuts_them() -> None:
     server = Server()
     clear = {"type": "clear", "turn": 0, "at_ms": 50}
     server.push({"type": "reply.started", "turn": 0}, LOUD[:3200].tobytes(), clear)
-    call, screen = held(server, [Typed("one")], keep=True)
+    call, screen = held(server, [TypedTurn("one")], keep=True)
     assert call.interviewer is not None
     # The silent opening, a breath and a silent reply of 0.1 s follow.
     assert call.interviewer.duration_s == pytest.approx(0.6, abs=0.05)
@@ -248,7 +254,7 @@ def test_sound_that_is_heard_at_once_is_not_cut_and_silence_is_no_reply() -> Non
         Sound(LOUD[:3200], 0.2, audible=True),
         {"type": "clear", "turn": 0, "at_ms": 0},
     )
-    call, screen = held(server, [Typed("one")], keep=True)
+    call, screen = held(server, [TypedTurn("one")], keep=True)
     assert call.interviewer is not None
     assert np.flatnonzero(call.interviewer.samples(0, 16_000))[[0, -1]].tolist() == [3200, 6399]
     assert screen.dropped_ms == [0]
@@ -261,13 +267,13 @@ def test_silence_that_comes_is_no_answer() -> None:
             if isinstance(data, bytes):
                 self.push(Sound(LOUD[:320] // 1000, 0.0, audible=False))
 
-    call, _ = held(Silent(answers=False), [Spoken("one.wav", LOUD)])
+    call, _ = held(Silent(answers=False), [SpokenTurn("one.wav", LOUD)])
     assert call.failure == "one.wav was not answered within 5 s"
 
 
 def test_the_persons_side_lies_where_it_was_spoken() -> None:
     server = Server()
-    call, screen = held(server, [Spoken("one.wav", LOUD)], keep=True)
+    call, screen = held(server, [SpokenTurn("one.wav", LOUD)], keep=True)
     first = next(at for at, frame in server.frames if any(frame))
     assert call.person is not None
     assert call.person.duration_s == pytest.approx(first + 1.0, abs=0.001)

@@ -19,7 +19,7 @@ from gateway.commands.call.conversation import Call
 from gateway.commands.call.narrator import Narrator
 from gateway.commands.call.recording import save
 from gateway.media.codecs import AudioFormat
-from pipeline.decisions import Chunk, Hold, Listen, ReplyBegan, Resume
+from pipeline.decisions import Chunk, Hold, ReplyBegan, Resume, StartTurn
 from pipeline.frames import Samples
 from pipeline.testing import ManualClock, run_virtual
 from pipeline.turns import TurnTaking
@@ -107,7 +107,7 @@ def test_the_energy_detector_hears_a_pause_in_it_too_and_each_finds_the_interrup
     assert spoken_into_a_reply(judged(EnergyDetector(), aside.pcm, 32_000)) == [Hold, Resume]
     actions = spoken_into_a_reply(judged(EnergyDetector(), interruption.pcm, 32_000))
     assert actions[0] is Hold
-    assert Listen in actions
+    assert StartTurn in actions
 
 
 # --- the conversation ------------------------------------------------------------------------

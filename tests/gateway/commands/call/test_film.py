@@ -12,7 +12,7 @@ import pytest
 
 from gateway.commands.call import film as films
 from gateway.commands.call.film import Film, write
-from gateway.commands.call.recording import Recording
+from gateway.commands.call.recording import CallRecording
 from gateway.media.codecs import AudioFormat
 
 PCM = AudioFormat()
@@ -27,8 +27,8 @@ def picture(*, light: bool, size: int = 64) -> av.VideoFrame:
     return av.VideoFrame.from_ndarray(np.full((size, size, 3), level, np.uint8), format="rgb24")
 
 
-def beeps(*at: float) -> Recording:
-    recording = Recording(PCM)
+def beeps(*at: float) -> CallRecording:
+    recording = CallRecording(PCM)
     recording.start(100.0)
     for time in at:
         recording.place(BEEP, time)
@@ -106,7 +106,7 @@ def test_pictures_of_a_call_that_never_began_begin_the_file(tmp_path: Path) -> N
     with Film() as film:
         film.place = lambda unwrapped: 99_999.0
         flashing(film, 0.2, pictures=10)
-        write(path, PCM, film, Recording(PCM))
+        write(path, PCM, film, CallRecording(PCM))
     assert flashes(path) == pytest.approx([0.2], abs=0.001)
 
 

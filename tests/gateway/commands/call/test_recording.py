@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from gateway.commands.call.recording import Recording, save
+from gateway.commands.call.recording import CallRecording, save
 from gateway.media.codecs import AudioFormat
 
 PCM = AudioFormat()
@@ -16,7 +16,7 @@ def ramp(first: int, samples: int) -> bytes:
     return np.arange(first, first + samples, dtype="<i2").tobytes()
 
 
-def saved(recording: Recording, folder: Path) -> list[int]:
+def saved(recording: CallRecording, folder: Path) -> list[int]:
     save(folder / "reply.wav", PCM, recording)
     pcm, rate_hz = soundfile.read(folder / "reply.wav", dtype="int16")
     assert rate_hz == 16_000
@@ -24,7 +24,7 @@ def saved(recording: Recording, folder: Path) -> list[int]:
 
 
 def test_audio_that_comes_ahead_is_played_in_one_piece(tmp_path: Path) -> None:
-    recording = Recording(PCM)
+    recording = CallRecording(PCM)
     recording.add(ramp(1, 320), now=10.0)
     recording.add(ramp(321, 320), now=10.001)
     recording.add(ramp(641, 320), now=10.021)
@@ -32,7 +32,7 @@ def test_audio_that_comes_ahead_is_played_in_one_piece(tmp_path: Path) -> None:
 
 
 def test_there_is_silence_between_replies_and_none_before_the_first(tmp_path: Path) -> None:
-    recording = Recording(PCM)
+    recording = CallRecording(PCM)
     recording.add(ramp(1, 320), now=10.0)
     recording.add(ramp(1, 320), now=10.1)
     assert saved(recording, tmp_path) == [*range(1, 321), *[0] * 1280, *range(1, 321)]
@@ -40,7 +40,7 @@ def test_there_is_silence_between_replies_and_none_before_the_first(tmp_path: Pa
 
 
 def test_clear_drops_the_reply_from_there_on(tmp_path: Path) -> None:
-    recording = Recording(PCM)
+    recording = CallRecording(PCM)
     for frame in range(10):  # 200 ms at once
         recording.add(ramp(1 + 320 * frame, 320), now=10.0)
     assert recording.clear(at_ms=50) == 150
@@ -48,7 +48,7 @@ def test_clear_drops_the_reply_from_there_on(tmp_path: Path) -> None:
 
 
 def test_a_reply_that_was_paused_goes_on_later_where_it_stopped(tmp_path: Path) -> None:
-    recording = Recording(PCM)
+    recording = CallRecording(PCM)
     recording.reply()
     recording.add(ramp(1, 1600), now=10.0)
     assert recording.clear(at_ms=10) == 90
@@ -57,7 +57,7 @@ def test_a_reply_that_was_paused_goes_on_later_where_it_stopped(tmp_path: Path) 
 
 
 def test_a_reply_may_go_on_with_the_word_that_was_cut_off(tmp_path: Path) -> None:
-    recording = Recording(PCM)
+    recording = CallRecording(PCM)
     recording.reply()
     recording.add(ramp(1, 1600), now=10.0)
     recording.clear(at_ms=10)
@@ -68,7 +68,7 @@ def test_a_reply_may_go_on_with_the_word_that_was_cut_off(tmp_path: Path) -> Non
 
 
 def test_a_reply_can_be_paused_twice(tmp_path: Path) -> None:
-    recording = Recording(PCM)
+    recording = CallRecording(PCM)
     recording.reply()
     recording.add(ramp(1, 1600), now=10.0)
     recording.clear(at_ms=10)
@@ -78,7 +78,7 @@ def test_a_reply_can_be_paused_twice(tmp_path: Path) -> None:
 
 
 def test_clear_counts_from_the_beginning_of_the_present_reply(tmp_path: Path) -> None:
-    recording = Recording(PCM)
+    recording = CallRecording(PCM)
     recording.reply()
     recording.add(ramp(1, 320), now=10.0)
     recording.reply()
@@ -88,7 +88,7 @@ def test_clear_counts_from_the_beginning_of_the_present_reply(tmp_path: Path) ->
 
 
 def test_a_clear_reaches_back_over_a_place_where_the_reply_was_late(tmp_path: Path) -> None:
-    recording = Recording(PCM)
+    recording = CallRecording(PCM)
     recording.reply()
     recording.add(ramp(1, 320), now=10.0)
     recording.add(ramp(321, 320), now=10.1)
@@ -100,7 +100,7 @@ def test_a_clear_reaches_back_over_a_place_where_the_reply_was_late(tmp_path: Pa
 def test_a_clear_touches_nothing_but_the_present_reply(
     at_ms: int, dropped_ms: int, tmp_path: Path
 ) -> None:
-    recording = Recording(PCM)
+    recording = CallRecording(PCM)
     assert recording.clear(at_ms) == 0
     recording.add(ramp(1, 160), now=10.0)
     recording.reply()
@@ -110,7 +110,7 @@ def test_a_clear_touches_nothing_but_the_present_reply(
 
 
 def test_what_is_placed_lies_where_it_is_heard(tmp_path: Path) -> None:
-    recording = Recording(PCM)
+    recording = CallRecording(PCM)
     recording.place(np.arange(1, 321, dtype=np.int16), 9.0)  # before the beginning
     recording.start(10.0)
     recording.place(np.arange(1, 321, dtype=np.int16), 9.99)
@@ -122,7 +122,7 @@ def test_what_is_placed_lies_where_it_is_heard(tmp_path: Path) -> None:
 
 
 def test_what_is_placed_takes_the_place_of_what_was_there(tmp_path: Path) -> None:
-    recording = Recording(PCM)
+    recording = CallRecording(PCM)
     recording.start(10.0)
     recording.place(np.full(320, 1, np.int16), 10.0)
     recording.place(np.full(320, 2, np.int16), 10.015)
@@ -130,7 +130,7 @@ def test_what_is_placed_takes_the_place_of_what_was_there(tmp_path: Path) -> Non
 
 
 def test_what_is_placed_has_been_heard_and_is_not_cleared(tmp_path: Path) -> None:
-    recording = Recording(PCM)
+    recording = CallRecording(PCM)
     recording.start(10.0)
     recording.reply()
     recording.place(np.full(320, 1, np.int16), 10.0)
@@ -141,11 +141,11 @@ def test_what_is_placed_has_been_heard_and_is_not_cleared(tmp_path: Path) -> Non
 
 def test_a_recording_keeps_an_hour_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gateway.commands.call.recording.LONGEST_RECORDING_S", 1)
-    recording = Recording(PCM)
+    recording = CallRecording(PCM)
     for second in range(3):
         recording.add(ramp(0, 16_000), now=float(second))
     assert recording.duration_s == 1.0
-    placed = Recording(PCM)
+    placed = CallRecording(PCM)
     placed.start(0.0)
     for second in range(3):
         placed.place(np.full(16_000, 7, np.int16), float(second))
@@ -153,7 +153,7 @@ def test_a_recording_keeps_an_hour_and_no_more(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_two_sides_are_two_channels_on_one_time_line(tmp_path: Path) -> None:
-    person, interviewer = Recording(PCM), Recording(PCM)
+    person, interviewer = CallRecording(PCM), CallRecording(PCM)
     for side in (person, interviewer):
         side.start(10.0)
     person.add(ramp(1, 160), now=10.01)
@@ -169,7 +169,7 @@ def test_a_file_is_written_in_blocks_without_seams(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("gateway.commands.call.recording.BLOCK_S", 1)
-    recording = Recording(PCM)
+    recording = CallRecording(PCM)
     recording.add(ramp(1, 15_990), now=0.0)
     recording.add(ramp(15_991, 30), now=0.0)
     recording.add(ramp(1, 3), now=2.5)

@@ -13,7 +13,7 @@ import pytest
 
 from gateway.commands.cli import main
 from gateway.commands.interview.backend import Wanted
-from gateway.commands.interview.remote import RoomThere
+from gateway.commands.interview.remote import RemoteBackend
 from gateway.commands.terminal import CommandFailed
 from gateway.settings import Settings, variables
 from stages.interview import Report
@@ -85,7 +85,7 @@ def test_an_interview_with_a_gateway_can_be_gone_on_with(
     gateway: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async def story() -> None:
-        room = RoomThere(f"http://127.0.0.1:{gateway.port}/api/sessions", "here")
+        room = RemoteBackend(f"http://127.0.0.1:{gateway.port}/api/sessions", "here")
         try:
             scene = await room.open(Wanted(questions=2))
             await room.submit(GOOD)
@@ -204,9 +204,9 @@ class Stand:
         self._server.server_close()
 
     @property
-    def room(self) -> RoomThere:
+    def room(self) -> RemoteBackend:
         url = f"http://127.0.0.1:{self.port}/api/sessions"
-        return RoomThere(url, "the stand", pauses_s=(0.01, 0.01))
+        return RemoteBackend(url, "the stand", pauses_s=(0.01, 0.01))
 
 
 @pytest.fixture

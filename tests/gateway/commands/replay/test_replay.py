@@ -20,7 +20,7 @@ from pipeline.decisions import Chunk, ReplyEnded, Typed
 from pipeline.frames import StageSpan, TurnMetrics
 from pipeline.journal import Journal
 from pipeline.replay import Replayed, replay
-from pipeline.turns import State, TurnTaking
+from pipeline.turns import TurnState, TurnTaking
 
 JOURNALS = Path(__file__).parents[4] / "fixtures/journals"
 CONVERSATION = JOURNALS / "conversation.jsonl"
@@ -83,10 +83,10 @@ def test_the_journals_are_what_their_script_makes() -> None:
 
 def test_bands_say_who_had_the_floor() -> None:
     assert timeline(session()).bands == (
-        Band(0.0, 500.0, State.THINKING, 0),
-        Band(500.0, 2000.0, State.IDLE, 0),
-        Band(2000.0, 2500.0, State.THINKING, 1),
-        Band(2500.0, 2500.0, State.IDLE, 1),
+        Band(0.0, 500.0, TurnState.THINKING, 0),
+        Band(500.0, 2000.0, TurnState.IDLE, 0),
+        Band(2000.0, 2500.0, TurnState.THINKING, 1),
+        Band(2500.0, 2500.0, TurnState.IDLE, 1),
     )
 
 
@@ -103,10 +103,10 @@ def test_ticks_are_events_decisions_and_frames_but_no_timer_that_decided_nothing
     lanes = timeline(session())
     assert [(tick.at_ms, tick.label, tick.kind) for tick in lanes.ticks] == [
         (0.0, "open", "input"),
-        (0.0, "Answer 0", "decision"),
+        (0.0, "EndTurn 0", "decision"),
         (500.0, "ReplyEnded 0", "input"),
         (2000.0, "Typed", "input"),
-        (2000.0, "Answer 1", "decision"),
+        (2000.0, "EndTurn 1", "decision"),
         (2500.0, "ReplyEnded 1", "input"),
         (2500.0, "TurnMetrics 1", "output"),
         (2500.0, "TurnMetrics 9", "output"),
@@ -116,7 +116,7 @@ def test_ticks_are_events_decisions_and_frames_but_no_timer_that_decided_nothing
 
 def test_a_timer_that_decided_and_a_fallback_are_ticks() -> None:
     lanes = timeline(read(CONVERSATION))
-    assert [tick.label for tick in lanes.ticks[-3:]] == ["expire", "Answer 4", "SpeechStopped 4"]
+    assert [tick.label for tick in lanes.ticks[-3:]] == ["expire", "EndTurn 4", "SpeechStopped 4"]
     assert [tick.label for tick in lanes.ticks if tick.kind == "trouble"] == [
         "Degraded 2",
         "Fault 3",
@@ -129,13 +129,13 @@ def test_a_timer_that_decided_and_a_fallback_are_ticks() -> None:
 def test_a_second_has_ten_cells_in_every_lane() -> None:
     replayed = session()
     first, last = seconds(timeline(replayed), replayed)
-    assert first.states == (State.THINKING,) * 5 + (State.IDLE,) * 5
+    assert first.states == (TurnState.THINKING,) * 5 + (TurnState.IDLE,) * 5
     assert (first.second, first.turn, first.stages, first.quiet) == (0, 0, " " * 10, None)
     assert last.speech == (0.75, *[None] * 9)
     assert last.stages == " lss      "
     assert last.news == (
         "Typed",
-        "Answer 1",
+        "EndTurn 1",
         "ReplyEnded 1",
         "TurnMetrics 1",
         "TurnMetrics 9",
@@ -159,8 +159,8 @@ def test_an_identical_replay_exits_with_0_and_shows_the_conversation(
     lines = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
     assert lines[0] == "session demo-1"
     assert re.fullmatch(r"\d+ decisions, identical", lines[1])
-    listening = next(line for line in lines if "Listen 1" in line)
-    assert listening.split()[-4:] == ["Listen", "1,", "SpeechStarted", "1"]
+    listening = next(line for line in lines if "StartTurn 1" in line)
+    assert listening.split()[-4:] == ["StartTurn", "1,", "SpeechStarted", "1"]
     assert "······LLLL" in listening
     assert any(re.search(r"\d+ s idle$", line) for line in lines)
 
@@ -174,7 +174,7 @@ def test_a_different_decision_exits_with_1_and_is_told(
     assert re.fullmatch(r"\d+ decisions, 8 of them differ", told[1])
     assert re.fullmatch(
         r"line \d+, 3\.488 s, Chunk\(at_ms=3488\.0, probability=[\d.]+\): "
-        r"was nothing, is Listen\(turn=1, at_ms=3360, from_ms=2860\)",
+        r"was nothing, is StartTurn\(turn=1, at_ms=3360, from_ms=2860\)",
         told[2],
     )
 
@@ -332,7 +332,7 @@ def test_differences_stand_at_the_top_of_the_page(changed: Path) -> None:
     html = page_of(changed)
     cells = "".join(outline(html).texts["td"])
     assert re.search(r'<p class="bad">\d+ decisions, 8 of them differ\.</p>\n<table>', html)
-    assert "nothingListen(turn=1, at_ms=3360, from_ms=2860)" in cells
+    assert "nothingStartTurn(turn=1, at_ms=3360, from_ms=2860)" in cells
 
 
 def test_the_page_says_that_texts_are_masked_or_the_journal_cut(tmp_path: Path) -> None:

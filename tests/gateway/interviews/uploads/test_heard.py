@@ -3,7 +3,7 @@
 from gateway.interviews.uploads.segments import Span
 from gateway.interviews.uploads.transcript import Part, joined
 from pipeline.frames import Transcript, Word
-from stages.interview.answers import Answer
+from stages.interview.answers import InterviewAnswer
 from stages.interview.delivery import Pause, delivery_of
 
 MS = 16
@@ -86,7 +86,7 @@ def test_silence_is_an_empty_answer() -> None:
     heard = joined([], [], 5000 * MS, first="whisper", truncated=False)
     assert (heard.text, heard.words, heard.first_speech_ms, heard.pauses) == ("", (), None, ())
     assert heard.recognition.provider == "whisper"
-    delivery = delivery_of(Answer("Why?", heard.text, speech=heard.speech))
+    delivery = delivery_of(InterviewAnswer("Why?", heard.text, speech=heard.speech))
     assert delivery is not None
     assert heard.measured(delivery) == delivery
 
@@ -99,7 +99,7 @@ def test_a_recogniser_without_word_times_leaves_pauses_to_voice_detection() -> N
         first="whisper",
         truncated=False,
     )
-    delivery = delivery_of(Answer("Why?", heard.text, speech=heard.speech))
+    delivery = delivery_of(InterviewAnswer("Why?", heard.text, speech=heard.speech))
     assert delivery is not None
     assert (delivery.time_to_first_word_ms, delivery.pause_count) == (None, None)
     measured = heard.measured(delivery)
@@ -120,7 +120,7 @@ def test_word_times_are_believed_where_there_are_any() -> None:
         first="whisper",
         truncated=False,
     )
-    delivery = delivery_of(Answer("Why?", heard.text, speech=heard.speech))
+    delivery = delivery_of(InterviewAnswer("Why?", heard.text, speech=heard.speech))
     assert delivery is not None
     assert heard.measured(delivery) is delivery
     assert (delivery.time_to_first_word_ms, delivery.pause_count) == (0, 0)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gateway.interviews.uploads import Recording, Uploads
+from gateway.interviews.uploads import UploadRecording, Uploads
 from pipeline.breaker import Breaker
 from pipeline.frames import Samples
 from pipeline.guard import Candidate, Guard
@@ -32,7 +32,7 @@ def test_an_upload_leaves_the_recogniser_to_live_voice_and_is_recognised_after_i
             )
             pcm = clip("software-engineer-1")
             upload = asyncio.create_task(
-                uploads.recognise(Recording(io.BytesIO(pcm.tobytes()), len(pcm)))
+                uploads.recognise(UploadRecording(io.BytesIO(pcm.tobytes()), len(pcm)))
             )
             async with asyncio.timeout(30):
                 while stage.stats().jobs == 0:  # the upload's: nobody speaks yet

@@ -9,7 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gateway.interviews.uploads import MOST_INSIDE, Recording, UploadBody, UploadError, Uploads
+from gateway.interviews.uploads import (
+    MOST_INSIDE,
+    UploadBody,
+    UploadError,
+    UploadRecording,
+    Uploads,
+)
 from gateway.interviews.uploads.errors import UploadBusy, UploadFailed, UploadTooLarge
 from pipeline.breaker import Breaker
 from pipeline.errors import PipelineError, StageFailed
@@ -31,8 +37,8 @@ def sound(*parts: tuple[float, bool]) -> Samples:
     return np.concatenate(pieces).astype(np.int16)
 
 
-def recording(pcm: Samples, *, truncated: bool = False) -> Recording:
-    return Recording(io.BytesIO(pcm.tobytes()), len(pcm), truncated)
+def recording(pcm: Samples, *, truncated: bool = False) -> UploadRecording:
+    return UploadRecording(io.BytesIO(pcm.tobytes()), len(pcm), truncated)
 
 
 class Attentive(FakeTranscriber):

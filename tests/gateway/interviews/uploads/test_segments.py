@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.interviews.uploads.segments import LONGEST_MS, Span, Voice, pieces
+from gateway.interviews.uploads.segments import LONGEST_MS, Span, SpeechRuns, pieces
 
 MS = 16
 LONGEST = LONGEST_MS * MS
@@ -18,7 +18,7 @@ def span(start_ms: int, end_ms: int) -> Span:
 
 def runs(*speech_ms: tuple[int, int], length_ms: int = 60_000, chunk_ms: int = 32) -> list[Span]:
     """What voice detection makes of a recording that is speech in these places."""
-    voice = Voice()
+    voice = SpeechRuns()
     for end in range(chunk_ms, length_ms + 1, chunk_ms):
         loud = any(start <= end - chunk_ms / 2 < stop for start, stop in speech_ms)
         voice.heard(end * MS, 0.9 if loud else 0.1)
@@ -39,7 +39,7 @@ def test_a_breath_parts_nothing() -> None:
 
 
 def test_doubt_neither_begins_nor_ends_speech() -> None:
-    voice = Voice()
+    voice = SpeechRuns()
     for number, probability in enumerate([0.1, 0.45, 0.6, 0.4, 0.45, 0.2, 0.45]):
         voice.heard((number + 1) * 512, probability)
     assert [Span(1024, 2560)] == voice.runs()
@@ -79,7 +79,7 @@ def test_pieces_share_a_short_pause() -> None:
 
 
 def test_speech_without_a_pause_is_cut_where_it_is_least_like_speech() -> None:
-    voice = Voice()
+    voice = SpeechRuns()
     for number in range(1, 1600):
         voice.heard(number * 512, 0.6 if number == 600 else 0.95)
     first, *_ = pieces(voice.runs(), 1600 * 512)
@@ -109,7 +109,7 @@ def test_every_run_is_in_a_piece_and_no_piece_is_too_long(
 
 @pytest.mark.parametrize("probability", [0.0, 1.0])
 def test_ten_minutes_of_anything_are_cut(probability: float) -> None:
-    voice = Voice()
+    voice = SpeechRuns()
     for number in range(1, 18_751):
         voice.heard(number * 512, probability)
     found = pieces(voice.runs(), 18_750 * 512)

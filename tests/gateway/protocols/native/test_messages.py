@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 from gateway.media.codecs import AudioFormat
 from gateway.protocols.native.messages import (
     Bye,
-    Commit,
-    Encoder,
+    CommitTurn,
     Hello,
-    Interrupt,
+    InterruptReply,
+    NativeEncoder,
     Ping,
     Played,
     ProtocolError,
-    Text,
+    TypedText,
     check_audio,
     parse,
 )
@@ -44,7 +44,7 @@ def test_what_is_null_in_a_hello_was_not_given() -> None:
 
 def test_a_text_of_8_kib_may_be_escaped() -> None:
     text = "é" * 4096
-    assert parse(json.dumps({"type": "text", "text": text})) == Text(text)
+    assert parse(json.dumps({"type": "text", "text": text})) == TypedText(text)
 
 
 def test_a_full_hello() -> None:
@@ -90,9 +90,9 @@ def test_what_a_client_can_ask_of_turn_detection_is_what_turn_taking_knows() -> 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('{"type":"text","text":" hi "}', Text(" hi ")),
-        ('{"type":"interrupt"}', Interrupt()),
-        ('{"type":"commit"}', Commit()),
+        ('{"type":"text","text":" hi "}', TypedText(" hi ")),
+        ('{"type":"interrupt"}', InterruptReply()),
+        ('{"type":"commit"}', CommitTurn()),
         ('{"type":"played","turn":3,"ms":250}', Played(3, 250)),
         ('{"type":"ping","t":17.5}', Ping(17.5)),
         ('{"type":"ping"}', Ping(None)),
@@ -354,11 +354,11 @@ def test_opus_at_its_rates(rate: int) -> None:
     ids=lambda value: type(value).__name__,
 )
 def test_every_frame_has_its_message(frame: frames.Output, message: dict[str, Any]) -> None:
-    assert json.loads(Encoder().frame(frame)) == {"seq": 1, **message}
+    assert json.loads(NativeEncoder().frame(frame)) == {"seq": 1, **message}
 
 
 def test_messages_are_numbered_from_1() -> None:
-    encoder = Encoder()
+    encoder = NativeEncoder()
     sent = [encoder.message("pong", {"t": 1}), encoder.frame(frames.ReplyStarted(0))]
     assert [json.loads(text)["seq"] for text in sent] == [1, 2]
 
@@ -367,4 +367,4 @@ def test_reply_audio_is_no_text_message() -> None:
     import numpy as np
 
     with pytest.raises(TypeError):
-        Encoder().frame(frames.ReplyAudio(0, np.zeros(1, np.int16), 0))
+        NativeEncoder().frame(frames.ReplyAudio(0, np.zeros(1, np.int16), 0))

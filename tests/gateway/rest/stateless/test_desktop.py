@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.rest.stateless import Desktop, session_of
-from gateway.rest.stateless.proposals import Turn, by_service
+from gateway.rest.stateless import StatelessInterviews, session_of
+from gateway.rest.stateless.proposals import StatelessTurn, by_service
 from pipeline.errors import CallerError, StageFailed
 from pipeline.stage import Message
 from pipeline.testing import run_virtual
@@ -42,7 +42,7 @@ class Fake:
     installed: bool = True
     calls: list[str] = field(default_factory=list)
 
-    async def say(self, turn: Turn) -> AsyncIterator[InterviewSession]:
+    async def say(self, turn: StatelessTurn) -> AsyncIterator[InterviewSession]:
         await self._work("say")
         yield by_service(turn, self.text)
 
@@ -68,9 +68,13 @@ def failing(provider: str) -> Fake:
     return Fake(provider, error=StageFailed("llm", provider, "protocol", "no JSON"))
 
 
-def desktop(*services: Fake, chats: tuple[Fake, ...] = (), local: Fake | None = None) -> Desktop:
+def desktop(
+    *services: Fake, chats: tuple[Fake, ...] = (), local: Fake | None = None
+) -> StatelessInterviews:
     first = services[:1]
-    return Desktop({"start": first, "respond": services, "summary": first}, lambda: chats, local)
+    return StatelessInterviews(
+        {"start": first, "respond": services, "summary": first}, lambda: chats, local
+    )
 
 
 def said(session: InterviewSession) -> str:
@@ -128,7 +132,7 @@ def test_a_local_model_that_is_not_installed_is_not_asked() -> None:
 
 def test_with_nobody_there_the_scripted_interviewer_answers() -> None:
     async def scenario() -> None:
-        it = Desktop({"start": (), "respond": (), "summary": ()})
+        it = StatelessInterviews({"start": (), "respond": (), "summary": ()})
         assert await it.start(CONFIG) == OPENED
         assert await it.respond(OPENED, ANSWER) == SCRIPTED
         assert summary_of(SCRIPTED)["summary"] == await it.summary(SCRIPTED)
@@ -308,7 +312,9 @@ def test_any_session_goes_on_by_a_step_at_most(
     session = session_of(config, messages, min(current, total), complete)
 
     async def scenario() -> None:
-        after = await Desktop({"start": (), "respond": (), "summary": ()}).respond(session, text)
+        after = await StatelessInterviews({"start": (), "respond": (), "summary": ()}).respond(
+            session, text
+        )
         assert session.messages == after.messages[: len(messages)]
         assert after.current_question - session.current_question in (0, 1)
         assert after.current_question <= total

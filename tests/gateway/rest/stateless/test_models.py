@@ -12,8 +12,8 @@ from gateway.rest.stateless.models import (
     FALLBACK_MODELS,
     GRANITE,
     OLLAMA,
-    Model,
     ModelCatalogue,
+    ModelEntry,
     UnknownModel,
     from_ollama,
     from_service,
@@ -133,11 +133,11 @@ def test_whatever_services_tell_comes_out_as_cards_of_text(entries: list[Any]) -
 class Source:
     """Gives `models`, late by `delay_s`; raises where there are none."""
 
-    models: tuple[Model, ...] | None
+    models: tuple[ModelEntry, ...] | None
     delay_s: float = 0.0
     calls: int = 0
 
-    async def __call__(self) -> tuple[Model, ...]:
+    async def __call__(self) -> tuple[ModelEntry, ...]:
         self.calls += 1
         await asyncio.sleep(self.delay_s)
         if self.models is None:
@@ -145,8 +145,8 @@ class Source:
         return self.models
 
 
-def model(name: str, source: str = OLLAMA) -> Model:
-    return Model(name, name, "1B", "4-6 GB", "600 MB", "a model", source)
+def model(name: str, source: str = OLLAMA) -> ModelEntry:
+    return ModelEntry(name, name, "1B", "4-6 GB", "600 MB", "a model", source)
 
 
 def run(sources: dict[str, Source], scenario: Callable[[ModelCatalogue], Awaitable[None]]) -> None:

@@ -2,7 +2,7 @@ import pytest
 
 from gateway.rest.stateless.proposals import (
     MAX_SAID,
-    Turn,
+    StatelessTurn,
     Unusable,
     asks,
     by_model,
@@ -29,15 +29,15 @@ def opened(total: int = 3) -> InterviewSession:
     return start(InterviewConfig("Software Engineer", "granite", total)).session
 
 
-def turn(session: InterviewSession, text: str = ANSWER) -> Turn:
-    return Turn(respond(session, text), session, text)
+def turn(session: InterviewSession, text: str = ANSWER) -> StatelessTurn:
+    return StatelessTurn(respond(session, text), session, text)
 
 
 def last(session: InterviewSession) -> str:
     return session.messages[-1].content
 
 
-def finished(total: int = 1) -> Turn:
+def finished(total: int = 1) -> StatelessTurn:
     session = opened(total)
     while session.current_question < total:
         session = respond(session, ANSWER).session
@@ -163,4 +163,4 @@ def test_what_is_no_turn_is_refused(text: str) -> None:
     step: Step = start(InterviewConfig("Data Analyst", "m", 2))
     for worded in (by_service, by_model):
         with pytest.raises(Unusable):
-            worded(Turn(step), text)
+            worded(StatelessTurn(step), text)

@@ -13,7 +13,7 @@ from pipeline.breaker import Breaker
 from pipeline.frames import Sentence, Speech, SpokenWord, Viseme
 from pipeline.guard import Candidate, Guard
 from pipeline.session import Stages
-from stages.avatar.ladder import Ladder
+from stages.avatar.ladder import QualityLadder
 from stages.fakes import FakeResponder
 from tests.gateway.transports.webrtc.conftest import Doorway
 
@@ -56,7 +56,7 @@ class Clapper:
         pass
 
 
-class Steady(Ladder):
+class Steady(QualityLadder):
     """Pictures stay what they are, however busy the machine is."""
 
     def _fall(self, now: float, reason: str) -> None:

@@ -7,15 +7,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.transports.webrtc import jitter
-from gateway.transports.webrtc.jitter import Heard, Item, Jitter, Missing, Packet, duration
+from gateway.transports.webrtc.jitter import (
+    ArrivedPacket,
+    Item,
+    Jitter,
+    MediaPacket,
+    MissingMedia,
+    duration,
+)
 
 FRAME = 960
 OPUS = b"\x78"  # the first byte of a packet with one frame of 20 ms
 
 
-def packet(number: int, *, start: int = 0, clock: int = 0) -> Packet:
+def packet(number: int, *, start: int = 0, clock: int = 0) -> ArrivedPacket:
     """The packet of that number: 20 ms each, with its number in it."""
-    return Packet(
+    return ArrivedPacket(
         (start + number) & 0xFFFF,
         (clock + number * FRAME) & 0xFFFFFFFF,
         OPUS + number.to_bytes(4, "big"),
@@ -26,7 +33,7 @@ def shown(items: list[Item]) -> list[int | str]:
     """Numbers of the packets that are given out, and how many milliseconds are missing."""
     return [
         int.from_bytes(item.payload[1:5], "big")
-        if isinstance(item, Heard)
+        if isinstance(item, MediaPacket)
         else f"{'lost' if item.lost else 'quiet'} {item.samples // 48}"
         for item in items
     ]
@@ -150,7 +157,9 @@ def test_who_stops_sending_is_silent_in_real_time() -> None:
     while buffer.deadline is not None and buffer.deadline < 1.0:
         at = buffer.deadline
         assert buffer.expire(at - 0.01) == []
-        given += [(round(at, 3), i.samples) for i in buffer.expire(at) if isinstance(i, Missing)]
+        given += [
+            (round(at, 3), i.samples) for i in buffer.expire(at) if isinstance(i, MissingMedia)
+        ]
     assert given[:2] == [(0.2, 9600), (0.24, 1920)]
     assert sum(samples for _, samples in given) == round(given[-1][0] * 48000)
 
@@ -162,11 +171,11 @@ def test_silence_that_was_never_sent_is_told_once() -> None:
     given = 0
     while (buffer.deadline or 1.0) < 0.4:
         items = buffer.expire(buffer.deadline or 0.0)
-        given += sum(item.samples for item in items if isinstance(item, Missing))
-    items = buffer.handle(Packet(1, 20 * FRAME, OPUS + bytes(4)), 0.4)
-    rest = sum(item.samples for item in items if isinstance(item, Missing))
+        given += sum(item.samples for item in items if isinstance(item, MissingMedia))
+    items = buffer.handle(ArrivedPacket(1, 20 * FRAME, OPUS + bytes(4)), 0.4)
+    rest = sum(item.samples for item in items if isinstance(item, MissingMedia))
     assert 19 * FRAME <= given + rest <= 20 * FRAME
-    assert not any(item.lost for item in items if isinstance(item, Missing))
+    assert not any(item.lost for item in items if isinstance(item, MissingMedia))
 
 
 def test_an_outage_gives_out_what_comes_after_it_and_forgets_what_was_filled() -> None:
@@ -189,7 +198,7 @@ def test_one_stall_after_another_takes_the_stream_no_further_ahead() -> None:
             at = max(number * 0.02, stall + 0.4)  # the first 400 ms of each second come at once
             while (buffer.deadline or at) < at:
                 items = buffer.expire(buffer.deadline or 0.0)
-                given += sum(item.samples for item in items if isinstance(item, Missing))
+                given += sum(item.samples for item in items if isinstance(item, MissingMedia))
             assert shown(buffer.handle(packet(number), at)) == [number]
     assert buffer.ahead == given <= 0.4 * jitter.CLOCK_HZ
     buffer.left_out(given)
@@ -201,8 +210,8 @@ def test_another_stream_begins_anew() -> None:
     buffer.handle(packet(0), 0.0)
     assert shown(buffer.handle(packet(9, start=40_000), 0.02)) == []
     assert shown(buffer.handle(packet(10, start=40_000), 0.02)) == [10]
-    other = Packet(7, 123, OPUS + bytes(4), ssrc=5)
-    assert buffer.handle(other, 0.04) == [Heard(other.payload)]
+    other = ArrivedPacket(7, 123, OPUS + bytes(4), ssrc=5)
+    assert buffer.handle(other, 0.04) == [MediaPacket(other.payload)]
 
 
 def test_one_packet_from_far_away_is_left_out_and_the_stream_goes_on() -> None:
@@ -237,9 +246,9 @@ def test_a_burst_behind_a_gap_is_not_kept_waiting() -> None:
 def test_a_timestamp_that_jumps_is_no_measure_of_time() -> None:
     buffer = Jitter()
     buffer.handle(packet(0), 0.0)
-    items = buffer.handle(Packet(1, 2**30, OPUS), 0.02)
-    assert items == [Missing(jitter.LONGEST_GAP, lost=False), Heard(OPUS)]
-    assert buffer.handle(Packet(2, 5, OPUS), 0.04) == [Heard(OPUS)]
+    items = buffer.handle(ArrivedPacket(1, 2**30, OPUS), 0.02)
+    assert items == [MissingMedia(jitter.LONGEST_GAP, lost=False), MediaPacket(OPUS)]
+    assert buffer.handle(ArrivedPacket(2, 5, OPUS), 0.04) == [MediaPacket(OPUS)]
 
 
 def test_nothing_is_due_before_the_first_packet() -> None:
@@ -300,14 +309,16 @@ def outputs(buffer: Jitter, network: list[tuple[int, float]], start: int) -> Ite
 def test_whatever_the_network_does(network: list[tuple[int, float]], start: int) -> None:
     buffer = Jitter()
     out = [*outputs(buffer, network, start)]
-    heard = [int.from_bytes(item.payload[1:5], "big") for item in out if isinstance(item, Heard)]
+    heard = [
+        int.from_bytes(item.payload[1:5], "big") for item in out if isinstance(item, MediaPacket)
+    ]
     assert heard == sorted(set(heard)), "in order, each once"
     assert buffer.held == 0
     sent = {number for number, _ in network}
     assert len(heard) + buffer.late == len(sent), "every packet is heard or came too late"
     assert jitter.LOWEST_TARGET_MS <= buffer.target_ms <= jitter.HIGHEST_TARGET_MS
     # The timeline keeps its length: every gap is told, once.
-    total = sum(FRAME if isinstance(item, Heard) else item.samples for item in out)
+    total = sum(FRAME if isinstance(item, MediaPacket) else item.samples for item in out)
     assert total >= (heard[-1] + 1) * FRAME
-    filled = sum(item.samples for item in out if isinstance(item, Missing) and not item.lost)
+    filled = sum(item.samples for item in out if isinstance(item, MissingMedia) and not item.lost)
     assert total <= (heard[-1] + 1) * FRAME + filled

@@ -25,7 +25,7 @@ from aiortc import (
 from aiortc.mediastreams import MediaStreamError
 
 from pipeline.frames import Samples
-from pipeline.stage import Ear, OnChunk
+from pipeline.stage import OnChunk, VadStream
 from tests.gateway.transports.webrtc import marks
 from tests.gateway.transports.webrtc.conftest import Browser, Doorway
 from tests.gateway.transports.webrtc.held import Held, enough
@@ -76,7 +76,7 @@ class Recorder:
     def __init__(self) -> None:
         self.records: list[Record] = []
 
-    def open(self, on_chunk: OnChunk) -> Ear:
+    def open(self, on_chunk: OnChunk) -> VadStream:
         self.records.append(Record())
         return self.records[-1]
 

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from gateway.transports.webrtc.jitter import Heard, Missing, duration
-from gateway.transports.webrtc.opus import FRAME, SEND_RATE_HZ, Decoder, Encoder
+from gateway.media.opus_packets import OpusEncoder
+from gateway.transports.webrtc.jitter import MediaPacket, MissingMedia, duration
+from gateway.transports.webrtc.opus import FRAME, SEND_RATE_HZ, PacketDecoder
 from pipeline.frames import Samples
 
 
@@ -14,7 +15,7 @@ def tone(hz: float, seconds: float, rate_hz: int) -> Samples:
 
 
 def packets(pcm: Samples) -> list[bytes]:
-    encoder = Encoder()
+    encoder = OpusEncoder()
     return [encoder.encode(pcm[at : at + FRAME]) for at in range(0, len(pcm), FRAME)]
 
 
@@ -27,8 +28,8 @@ def test_a_tone_survives_encoding_and_decoding() -> None:
     sent = packets(tone(440, 1.0, SEND_RATE_HZ))
     assert {duration(packet) for packet in sent} == {960}
     assert 2500 < sum(map(len, sent)) < 4500, "24 to 32 kb/s"
-    decoder = Decoder()
-    heard = np.concatenate([decoder.decode([Heard(packet)]) for packet in sent])
+    decoder = PacketDecoder()
+    heard = np.concatenate([decoder.decode([MediaPacket(packet)]) for packet in sent])
     assert len(heard) == pytest.approx(16_000, abs=40)
     steady = heard[4000:]
     assert pitch(steady, 16_000) == pytest.approx(440, abs=3)
@@ -36,28 +37,28 @@ def test_a_tone_survives_encoding_and_decoding() -> None:
 
 
 def test_a_short_last_frame_is_filled_up() -> None:
-    assert duration(Encoder().encode(tone(440, 0.005, SEND_RATE_HZ))) == 960
+    assert duration(OpusEncoder().encode(tone(440, 0.005, SEND_RATE_HZ))) == 960
 
 
 @pytest.mark.parametrize("payload", [b"", b"\x03", b"\xff\x00" * 600, bytes([31 << 3 | 3, 50])])
 def test_what_is_no_opus_is_concealed_and_the_next_packet_is_heard(payload: bytes) -> None:
-    decoder = Decoder()
+    decoder = PacketDecoder()
     first, *rest = packets(tone(440, 0.4, SEND_RATE_HZ))
-    decoder.decode([Heard(first)])
-    assert len(decoder.decode([Heard(payload)])) == 320
-    heard = np.concatenate([decoder.decode([Heard(packet)]) for packet in rest])
+    decoder.decode([MediaPacket(first)])
+    assert len(decoder.decode([MediaPacket(payload)])) == 320
+    heard = np.concatenate([decoder.decode([MediaPacket(packet)]) for packet in rest])
     assert pitch(heard[1600:], 16_000) == pytest.approx(440, abs=5)
 
 
 def test_nothing_decodes_to_nothing() -> None:
-    assert len(Decoder().decode([])) == 0
+    assert len(PacketDecoder().decode([])) == 0
 
 
 def test_a_lost_packet_continues_the_tone_and_fades() -> None:
-    decoder = Decoder()
+    decoder = PacketDecoder()
     for packet in packets(tone(200, 0.4, SEND_RATE_HZ)):
-        decoder.decode([Heard(packet)])
-    gaps = [decoder.decode([Missing(960, lost=True)]) for _ in range(5)]
+        decoder.decode([MediaPacket(packet)])
+    gaps = [decoder.decode([MissingMedia(960, lost=True)]) for _ in range(5)]
     assert [len(gap) for gap in gaps] == [320] * 5
     assert pitch(np.concatenate(gaps[:3]), 16_000) == pytest.approx(200, abs=17)
     loudness = [int(np.abs(gap).max()) for gap in gaps]
@@ -67,9 +68,12 @@ def test_a_lost_packet_continues_the_tone_and_fades() -> None:
 
 def test_a_lost_packet_harms_the_next_one_little_and_those_behind_not_at_all() -> None:
     sent = packets(voice(0.6))
-    whole, holed = Decoder(), Decoder()
-    expected = np.concatenate([whole.decode([Heard(packet)]) for packet in sent])
-    items = [Missing(960, lost=True) if at == 15 else Heard(sent[at]) for at in range(len(sent))]
+    whole, holed = PacketDecoder(), PacketDecoder()
+    expected = np.concatenate([whole.decode([MediaPacket(packet)]) for packet in sent])
+    items = [
+        MissingMedia(960, lost=True) if at == 15 else MediaPacket(sent[at])
+        for at in range(len(sent))
+    ]
     actual = np.concatenate([holed.decode([item]) for item in items])
     hole = slice(15 * 320 - 16, 16 * 320 - 16)
     assert apart(expected[hole], actual[hole]) < 0.2
@@ -93,21 +97,21 @@ def apart(one: Samples, other: Samples) -> float:
 
 
 def test_a_stream_may_begin_with_a_loss() -> None:
-    decoder = Decoder()
-    assert decoder.decode([Heard(b"\x03")]).tolist() == [0] * 320
-    assert decoder.decode([Missing(480, lost=True)]).tolist() == [0] * 160
+    decoder = PacketDecoder()
+    assert decoder.decode([MediaPacket(b"\x03")]).tolist() == [0] * 320
+    assert decoder.decode([MissingMedia(480, lost=True)]).tolist() == [0] * 160
 
 
 def test_silence_that_was_never_sent_is_silence() -> None:
-    decoder = Decoder()
+    decoder = PacketDecoder()
     for packet in packets(tone(440, 0.2, SEND_RATE_HZ)):
-        decoder.decode([Heard(packet)])
-    assert decoder.decode([Missing(9600, lost=False)]).tolist() == [0] * 3200
+        decoder.decode([MediaPacket(packet)])
+    assert decoder.decode([MissingMedia(9600, lost=False)]).tolist() == [0] * 3200
 
 
 def test_a_gap_has_the_length_of_what_was_lost() -> None:
-    decoder = Decoder()
+    decoder = PacketDecoder()
     sent = packets(tone(440, 0.2, SEND_RATE_HZ))
-    decoder.decode([Heard(sent[0])])
-    heard = decoder.decode([Missing(1920, lost=True), Heard(sent[3])])
+    decoder.decode([MediaPacket(sent[0])])
+    heard = decoder.decode([MissingMedia(1920, lost=True), MediaPacket(sent[3])])
     assert len(heard) == 640 + 320

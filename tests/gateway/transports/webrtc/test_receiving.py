@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from aiortc.rtp import RtpPacket
 
-from gateway.transports.webrtc.opus import FRAME, Encoder
+from gateway.media.opus_packets import OpusEncoder
+from gateway.transports.webrtc.opus import FRAME
 from gateway.transports.webrtc.receiving import Reception
 from pipeline.testing import VirtualLoop, run_virtual
 
@@ -77,7 +78,7 @@ def test_a_loop_that_is_always_late_gives_up_gaps_all_the_same() -> None:
 
 
 def test_silence_that_went_ahead_of_late_speech_is_left_out_again() -> None:
-    encoder = Encoder()
+    encoder = OpusEncoder()
     tone = (6000 * np.sin(2 * np.pi * np.arange(FRAME) / 120)).astype(np.int16)
     talk = [encoder.encode(tone) for _ in range(40)]
     quiet = [encoder.encode(np.zeros(FRAME, np.int16)) for _ in range(60)]
@@ -108,7 +109,7 @@ def test_silence_that_went_ahead_of_late_speech_is_left_out_again() -> None:
 
 
 def test_after_a_pause_in_which_the_senders_clock_stood_still_quiet_is_heard_again_soon() -> None:
-    encoder = Encoder()
+    encoder = OpusEncoder()
     tone = (6000 * np.sin(2 * np.pi * np.arange(FRAME) / 120)).astype(np.int16)
     talk = [encoder.encode(tone) for _ in range(100)]
     quiet = [encoder.encode(np.zeros(FRAME, np.int16)) for _ in range(200)]

@@ -14,16 +14,16 @@ from gateway.transports.webrtc.schedule import (
     KEYFRAME_EVERY_MS,
     MOST_HELD,
     Drawn,
-    Screenplay,
     Shared,
+    VideoSchedule,
 )
 from pipeline.frames import AvatarMood, Viseme, Visemes
 from stages.avatar.face import MOODS
-from stages.avatar.ladder import RUNGS
+from stages.avatar.ladder import QUALITY_LEVELS
 from stages.avatar.loops import GROUP, LOOP_FRAME_MS, LOOP_PICTURES, Loop
 from stages.avatar.timeline import CLOSED, idle_pose
 
-FULL, HALF, SMALL, NOTHING = RUNGS
+FULL, HALF, SMALL, NOTHING = QUALITY_LEVELS
 WIDE = (("aa", 4),)
 
 
@@ -36,7 +36,7 @@ def loop(mood: AvatarMood, size: int = 320) -> Loop:
 class Evening:
     """A play and its clock; pictures are sent as soon as they are due."""
 
-    play: Screenplay
+    play: VideoSchedule
     now_ms: float = 0.0
     cursor: tuple[int, float] | None = None
     sent: list[Shared | Drawn] = field(default_factory=list)
@@ -73,7 +73,7 @@ class Evening:
 
 @pytest.fixture
 def evening() -> Evening:
-    play = Screenplay(FULL, FULL)
+    play = VideoSchedule(FULL, FULL)
     for mood in MOODS:
         play.have(loop(mood))
     return Evening(play)
@@ -104,7 +104,7 @@ def test_who_says_nothing_is_shown_a_loop_in_order_and_no_picture_is_drawn(
 
 
 def test_before_the_loops_are_there_nothing_is_shown_and_then_a_keyframe_at_once() -> None:
-    evening = Evening(Screenplay(FULL, FULL))
+    evening = Evening(VideoSchedule(FULL, FULL))
     assert evening.until(500) == []
     evening.play.have(loop("idle"))
     shown = evening.until(1000)
@@ -128,7 +128,7 @@ def test_another_mood_waits_for_a_keyframe(evening: Evening) -> None:
 
 
 def test_a_mood_without_a_loop_shows_that_of_the_mood_before() -> None:
-    evening = Evening(Screenplay(FULL, FULL))
+    evening = Evening(VideoSchedule(FULL, FULL))
     evening.play.have(loop("idle"))
     evening.play.mood("thinking", 0)
     assert units(evening.until(100)) == ["idle 320 0", "idle 320 1"]
@@ -137,7 +137,7 @@ def test_a_mood_without_a_loop_shows_that_of_the_mood_before() -> None:
 
 
 def test_drawing_goes_on_until_there_is_a_loop_to_go_back_to() -> None:
-    evening = Evening(Screenplay(FULL, FULL))
+    evening = Evening(VideoSchedule(FULL, FULL))
     evening.play.have(loop("idle"))
     evening.speak()
     evening.until(400)
@@ -282,7 +282,7 @@ def test_a_picture_that_was_not_drawn_leaves_its_keyframe_to_the_next(evening: E
 def test_the_mouth_of_an_interrupted_reply_is_closed_within_80_ms(
     evening: Evening, rung: object, into_ms: int
 ) -> None:
-    evening.play.step(RUNGS[RUNGS.index(rung)])  # type: ignore[arg-type]
+    evening.play.step(QUALITY_LEVELS[QUALITY_LEVELS.index(rung)])  # type: ignore[arg-type]
     evening.speak()
     evening.play.add(vowel(1))
     evening.until(1000 + into_ms)
@@ -324,7 +324,7 @@ def test_visemes_of_replies_that_are_over_take_no_place(evening: Evening) -> Non
 
 
 def test_visemes_of_replies_that_are_never_played_are_bounded() -> None:
-    play = Screenplay(FULL, FULL)
+    play = VideoSchedule(FULL, FULL)
     for number in range(10 * MOST_HELD):
         play.add(vowel(7, number))
     assert len(play._held) == MOST_HELD
@@ -367,7 +367,7 @@ def test_on_the_last_rung_the_mouth_closes_and_the_loop_goes_on(evening: Evening
 
 
 def test_on_the_last_rung_without_loops_nothing_is_shown() -> None:
-    evening = Evening(Screenplay(FULL, FULL))
+    evening = Evening(VideoSchedule(FULL, FULL))
     evening.speak()
     evening.until(300)
     evening.play.step(NOTHING)
@@ -376,7 +376,7 @@ def test_on_the_last_rung_without_loops_nothing_is_shown() -> None:
 
 
 def test_a_track_that_begins_on_the_last_rung_shows_loops_of_full_size() -> None:
-    evening = Evening(Screenplay(NOTHING, FULL))
+    evening = Evening(VideoSchedule(NOTHING, FULL))
     assert evening.play.size == 320
     evening.play.have(loop("idle"))
     evening.speak()
@@ -401,7 +401,7 @@ EVENTS = st.lists(
         st.tuples(st.just("cursor"), st.sampled_from([None, (1, 0.0), (2, 500.0)])),
         st.tuples(st.just("clear"), st.none()),
         st.tuples(st.just("keyframe"), st.none()),
-        st.tuples(st.just("step"), st.sampled_from(RUNGS)),
+        st.tuples(st.just("step"), st.sampled_from(QUALITY_LEVELS)),
         st.tuples(st.just("have"), st.tuples(st.sampled_from(MOODS), st.sampled_from([192, 320]))),
         st.tuples(st.just("sleep"), st.integers(0, 2500)),
         st.tuples(st.just("refused"), st.none()),
@@ -461,7 +461,7 @@ def faults(sent: list[Shared | Drawn]) -> Iterator[str]:
 
 @given(events=EVENTS)
 def test_whatever_happens_every_picture_can_be_decoded(events: list[tuple[str, object]]) -> None:
-    evening = Evening(Screenplay(FULL, FULL))
+    evening = Evening(VideoSchedule(FULL, FULL))
     for kind, value in events:
         happen(evening, kind, value)
     evening.until(evening.now_ms + 2000)

@@ -15,8 +15,8 @@ from aiortc import (
 from aiortc.rtcrtpparameters import RTCRtpSendParameters
 from aiortc.rtp import HeaderExtensionsMap, RtcpReceiverInfo, RtcpRrPacket, RtpPacket
 
-from gateway.transports.webrtc.jitter import Heard
-from gateway.transports.webrtc.opus import FRAME, Decoder
+from gateway.transports.webrtc.jitter import MediaPacket
+from gateway.transports.webrtc.opus import FRAME, PacketDecoder
 from gateway.transports.webrtc.sending import MOST_WAITING, TAIL, Transmission
 from pipeline.frames import ReplyAudio
 from pipeline.testing import run_virtual
@@ -108,8 +108,8 @@ def test_what_is_flushed_is_never_sent() -> None:
         after = [packet for _, packet in line.sent[before:]]
         assert before == 3
         assert len(after) == TAIL
-        decoder = Decoder()
-        heard = [decoder.decode([Heard(packet.payload)]) for _, packet in line.sent]
+        decoder = PacketDecoder()
+        heard = [decoder.decode([MediaPacket(packet.payload)]) for _, packet in line.sent]
         peaks = [int(np.abs(pcm).max()) for pcm in heard]
         assert min(peaks[1:before]) > 3000
         assert max(peaks[before + 2 :]) < 100, "the codec rings for two frames"

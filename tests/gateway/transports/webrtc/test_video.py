@@ -33,23 +33,23 @@ from pipeline.testing import run_virtual
 from stages.avatar.decoding import JpegDecoder
 from stages.avatar.encoding import Codec, VideoEncoder
 from stages.avatar.face import FACES, FaceError, load
-from stages.avatar.ladder import RUNGS, Rung
+from stages.avatar.ladder import QUALITY_LEVELS, QualityLevel
 from stages.avatar.loops import GROUP, Loop, record, record_pictures
-from stages.avatar.renderer import Bytes, Picture, Plates
+from stages.avatar.renderer import Bytes, LayerBitmaps, Picture
 from stages.avatar.studio import StudioClosed
 from stages.avatar.timeline import Pose, idle_pose
 from tests.stages.avatar.video import decoded, is_keyframe, jpeg, luma, psnr
 
 CODECS: tuple[Codec, ...] = ("h264", "vp8")
-FULL = Rung("25 fps", 40, 160)
-HALF = Rung("12 fps", 80, 160)
-SMALL = Rung("12 fps, small", 80, 96)
-NOTHING = RUNGS[-1]
+FULL = QualityLevel("25 fps", 40, 160)
+HALF = QualityLevel("12 fps", 80, 160)
+SMALL = QualityLevel("12 fps, small", 80, 96)
+NOTHING = QUALITY_LEVELS[-1]
 
 
 @pytest.fixture(scope="module")
-def plates() -> dict[int, Plates]:
-    return {size: Plates(load(FACES / "mira"), size) for size in (160, 96)}
+def plates() -> dict[int, LayerBitmaps]:
+    return {size: LayerBitmaps(load(FACES / "mira"), size) for size in (160, 96)}
 
 
 @pytest.fixture(scope="module")
@@ -60,13 +60,13 @@ def recorded() -> dict[tuple[Any, ...], Loop]:
 class Atelier:
     """A studio without threads: what it makes is real, and there `delay_s` after it was asked."""
 
-    def __init__(self, plates: dict[int, Plates], loops: dict[tuple[Any, ...], Loop]) -> None:
+    def __init__(self, plates: dict[int, LayerBitmaps], loops: dict[tuple[Any, ...], Loop]) -> None:
         self.faces = {"mira": None, "jonas": None}
         self.default = "mira"
         self.rung = FULL
         self.plates = plates
         self.loops = loops
-        self.told: list[Callable[[Rung, Rung, str], None]] = []
+        self.told: list[Callable[[QualityLevel, QualityLevel, str], None]] = []
         self.takes: list[Sitting] = []
         self.asked: list[tuple[str, int, AvatarMood]] = []
         self.delay_s = 0.0
@@ -74,11 +74,13 @@ class Atelier:
         self.error: Exception | None = None
         self.loop_error: Exception | None = None
 
-    def changed(self, told: Callable[[Rung, Rung, str], None]) -> Callable[[], None]:
+    def changed(
+        self, told: Callable[[QualityLevel, QualityLevel, str], None]
+    ) -> Callable[[], None]:
         self.told.append(told)
         return lambda: self.told.remove(told)
 
-    def step(self, rung: Rung, reason: str = "busy") -> None:
+    def step(self, rung: QualityLevel, reason: str = "busy") -> None:
         before, self.rung = self.rung, rung
         for told in self.told:
             told(before, rung, reason)
@@ -188,7 +190,7 @@ class Stage:
             return None
         return self.position[0], (now - self.position[1]) * 1000
 
-    def stepped(self, old: Rung, new: Rung, reason: str) -> None:
+    def stepped(self, old: QualityLevel, new: QualityLevel, reason: str) -> None:
         self.steps.append((old.name, new.name, reason))
 
     def speak(self, seconds: float, *, mood: AvatarMood = "speaking", shape: str = "aa") -> None:
@@ -258,11 +260,11 @@ Story = Callable[[Stage], Awaitable[None]]
 
 @pytest.fixture
 def atelier(
-    plates: dict[int, Plates],
+    plates: dict[int, LayerBitmaps],
     recorded: dict[tuple[Any, ...], Loop],
     monkeypatch: pytest.MonkeyPatch,
 ) -> Atelier:
-    monkeypatch.setattr(video, "RUNGS", (FULL, HALF, SMALL, NOTHING))
+    monkeypatch.setattr(video, "QUALITY_LEVELS", (FULL, HALF, SMALL, NOTHING))
     return Atelier(plates, recorded)
 
 
@@ -282,7 +284,7 @@ def perform(codec: Codec, atelier: Atelier, story: Story) -> Stage:
     return run_virtual(main())
 
 
-def pose_of(plates: Plates, pose: Pose) -> Bytes:
+def pose_of(plates: LayerBitmaps, pose: Pose) -> Bytes:
     picture = Picture(plates)
     picture.show(pose)
     return picture.i420.copy()
@@ -293,7 +295,7 @@ def pose_of(plates: Plates, pose: Pose) -> Bytes:
 
 @pytest.mark.parametrize("codec", CODECS)
 def test_the_ways_between_loop_and_live_pictures_are_not_seen(
-    codec: Codec, atelier: Atelier, plates: dict[int, Plates]
+    codec: Codec, atelier: Atelier, plates: dict[int, LayerBitmaps]
 ) -> None:
     """A reply without a sound: every picture is that of an idle face at its time, however made."""
 
@@ -320,7 +322,7 @@ def test_the_ways_between_loop_and_live_pictures_are_not_seen(
 
 @pytest.mark.parametrize("codec", CODECS)
 def test_the_mouth_moves_while_it_speaks_and_closes_after_an_interruption(
-    codec: Codec, atelier: Atelier, plates: dict[int, Plates]
+    codec: Codec, atelier: Atelier, plates: dict[int, LayerBitmaps]
 ) -> None:
     cleared: list[float] = []
 

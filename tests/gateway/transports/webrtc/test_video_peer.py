@@ -14,8 +14,8 @@ from aiortc import RTCSessionDescription
 from gateway.transports.webrtc.video import Video
 from pipeline.frames import AvatarMood, Sentence, Speech, Viseme
 from stages.avatar.face import FACES, load
-from stages.avatar.ladder import RUNGS, Ladder
-from stages.avatar.renderer import Bytes, Picture, Plates
+from stages.avatar.ladder import QUALITY_LEVELS, QualityLadder
+from stages.avatar.renderer import Bytes, LayerBitmaps, Picture
 from stages.avatar.studio import Studio
 from stages.avatar.timeline import Pose, idle_pose
 from stages.fakes import FakeSynthesizer
@@ -44,15 +44,15 @@ class Chewer:
 
 
 @pytest.fixture(scope="module")
-def plates() -> dict[str, Plates]:
-    return {face: Plates(load(FACES / face), 320) for face in ("mira", "jonas")}
+def plates() -> dict[str, LayerBitmaps]:
+    return {face: LayerBitmaps(load(FACES / face), 320) for face in ("mira", "jonas")}
 
 
 @pytest.fixture
 def doorway(doorway: Doorway, monkeypatch: pytest.MonkeyPatch) -> Doorway:
     doorway.synthesizer = Chewer()
     # However busy the machine of the tests is.
-    monkeypatch.setattr(Ladder, "_judge", lambda *_: None)
+    monkeypatch.setattr(QualityLadder, "_judge", lambda *_: None)
     return doorway
 
 
@@ -85,12 +85,12 @@ def slots(browser: Browser, video: Video) -> list[tuple[int, Bytes]]:
     return [(round((p.stamp_ms * 90 + origin) / 90), p.i420) for p in browser.pictures]
 
 
-def mouth(plates: Plates, i420: Bytes) -> Bytes:
+def mouth(plates: LayerBitmaps, i420: Bytes) -> Bytes:
     at = plates._mouth_window
     return i420[at.y : at.y + at.height, at.x : at.x + at.width]
 
 
-def pose_of(plates: Plates, pose: Pose) -> Bytes:
+def pose_of(plates: LayerBitmaps, pose: Pose) -> Bytes:
     picture = Picture(plates)
     picture.show(pose)
     return picture.i420.copy()
@@ -98,7 +98,7 @@ def pose_of(plates: Plates, pose: Pose) -> Bytes:
 
 @pytest.mark.parametrize("codec", CODECS)
 def test_the_face_speaks_with_the_reply_and_closes_its_mouth_when_interrupted(
-    doorway: Doorway, plates: dict[str, Plates], codec: str
+    doorway: Doorway, plates: dict[str, LayerBitmaps], codec: str
 ) -> None:
     async def story() -> None:
         async with doorway.browser(video=codec) as browser:
@@ -139,7 +139,7 @@ def test_the_face_speaks_with_the_reply_and_closes_its_mouth_when_interrupted(
 
 @pytest.mark.parametrize("asked", [None, "jonas"])
 def test_the_face_that_hello_asks_for_is_shown(
-    doorway: Doorway, plates: dict[str, Plates], asked: str | None
+    doorway: Doorway, plates: dict[str, LayerBitmaps], asked: str | None
 ) -> None:
     hello = {} if asked is None else {"face": asked}
 
@@ -221,9 +221,9 @@ def test_a_step_of_the_ladder_is_told_and_seen(doorway: Doorway) -> None:
             await seen(browser, 30)
             for down in range(3):
                 studio._judge(lambda at: studio._ladder._fall(at, "it is a test"))
-                assert studio.rung is RUNGS[down + 1]
-                told = await browser.until("degraded", to=RUNGS[down + 1].name)
-                assert told["from"] == RUNGS[down].name
+                assert studio.rung is QUALITY_LEVELS[down + 1]
+                told = await browser.until("degraded", to=QUALITY_LEVELS[down + 1].name)
+                assert told["from"] == QUALITY_LEVELS[down].name
                 assert (told["stage"], told["turn"]) == ("avatar", 0)
                 assert told["reason"] == "it is a test"
                 await seen(browser, 12)

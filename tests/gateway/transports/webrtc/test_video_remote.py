@@ -15,7 +15,7 @@ from pipeline.breaker import Breaker, BreakerPolicy
 from pipeline.frames import AvatarFrame, Sentence, Speech
 from pipeline.guard import Candidate, Guard, Limits
 from pipeline.stage import Scene
-from stages.avatar.ladder import Ladder
+from stages.avatar.ladder import QualityLadder
 from stages.avatar.remote import RemoteAnimator
 from stages.fakes import FakeSynthesizer
 from tests.gateway.transports.webrtc.conftest import Browser, Doorway, Seen
@@ -70,7 +70,7 @@ class Slow:
 @pytest.fixture
 def switch(doorway: Doorway, avatar_peer: Any, monkeypatch: pytest.MonkeyPatch) -> Switch:
     # However busy the machine of the tests is.
-    monkeypatch.setattr(Ladder, "_judge", lambda *_: None)
+    monkeypatch.setattr(QualityLadder, "_judge", lambda *_: None)
     switch = Switch(avatar_peer.url)
     scripted = doorway._scripted
     breaker = Breaker(BreakerPolicy(consecutive_failures=50))

@@ -26,7 +26,7 @@ from aiortc.mediastreams import MediaStreamError
 from aiortc.rtp import RtcpSrPacket
 
 from stages.avatar.face import FACES, load
-from stages.avatar.renderer import Picture, Plates
+from stages.avatar.renderer import LayerBitmaps, Picture
 from stages.avatar.timeline import MAX_HEAD, QUARTERS, Pose, mix
 from tests.gateway.transports.webrtc.conftest import Browser
 from tests.gateway.transports.webrtc.relay import Relay, Weather
@@ -89,7 +89,7 @@ class Mouth:
         face = load(FACES / "mira")
         x, y, width, height = (round(n) for n in face.manifest.moves.mouth)
         self._rows, self._columns = slice(y, y + height), slice(x, x + width)
-        picture = Picture(Plates(face, SIZE))
+        picture = Picture(LayerBitmaps(face, SIZE))
         shown, self._openness = [], []
         for head in range(-MAX_HEAD, MAX_HEAD + 1):
             for quarters in range(QUARTERS + 1):

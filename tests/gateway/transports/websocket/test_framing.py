@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from websockets.frames import Frame, Opcode
 
-from gateway.transports.websocket.framing import Cutter, Piece
+from gateway.transports.websocket.framing import FrameSplitter, Piece
 
 MASKED_FRAMES = st.builds(
     lambda opcode, data, fin: Frame(opcode, data, fin).serialize(mask=True),
@@ -19,7 +19,7 @@ def audio(data: bytes) -> bytes:
 
 
 def cut(*chunks: bytes) -> list[Piece]:
-    cutter = Cutter()
+    cutter = FrameSplitter()
     return [piece for chunk in chunks for piece in cutter.push(chunk)]
 
 

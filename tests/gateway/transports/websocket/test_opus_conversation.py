@@ -14,7 +14,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.frames import Frame, Opcode
 
 from gateway.media.codecs import AudioFormat, converter
-from gateway.media.opus_packets import Decoder, Encoder, duration_ms
+from gateway.media.opus_packets import OpusDecoder, OpusEncoder, duration_ms
 from gateway.protocols.native import messages as native
 from pipeline.frames import Samples, Sentence, Speech
 from stages.fakes import FakeSynthesizer, FakeTranscriber
@@ -45,7 +45,7 @@ class Listener:
 
 def heard(packets: list[bytes]) -> Samples:
     """What a client with one decoder hears, at 16 kHz."""
-    decoder = Decoder()
+    decoder = OpusDecoder()
     return np.concatenate([decoder.decode(packet) for packet in packets])
 
 
@@ -69,7 +69,7 @@ def clip(rate_hz: int) -> Samples:
 
 
 def packed(pcm: Samples, rate_hz: int) -> list[bytes]:
-    encoder = Encoder(rate_hz)
+    encoder = OpusEncoder(rate_hz)
     step = encoder.frame
     return [encoder.encode(pcm[at : at + step]) for at in range(0, len(pcm), step)]
 
@@ -170,7 +170,7 @@ def test_after_clear_nothing_of_the_old_reply_rings_on(gateway: Any) -> None:
             while len(audio.packets) < before + 5:
                 await asyncio.sleep(0.01)
             # A new encoder begins with the silence that it looks ahead: 6.5 ms.
-            begins = Decoder().decode(audio.packets[before])
+            begins = OpusDecoder().decode(audio.packets[before])
             assert np.abs(begins[:64]).max() < 100
             assert np.abs(heard(audio.packets[before:])).max() > 7000
 
@@ -295,7 +295,7 @@ def test_a_minute_of_opus_in_one_read_is_no_flood_and_half_an_hour_is(gateway: A
             for caller in (patient, hasty):
                 await caller.say(**hello("opus", 16_000))
                 await caller.until("ready")
-            patient.socket.transport.write(at_once(Encoder(16_000).encode(SILENCE), 3000))
+            patient.socket.transport.write(at_once(OpusEncoder(16_000).encode(SILENCE), 3000))
             hasty.socket.transport.write(at_once(b"\x1b\x01\x00", 30_000))  # 60 ms each
             assert (await hasty.until("error"))["code"] == "flooding"
             assert (await hasty.closed())[0] == 1008
