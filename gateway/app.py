@@ -6,7 +6,6 @@ from contextlib import asynccontextmanager
 from starlette.applications import Starlette
 from starlette.routing import WebSocketRoute
 
-from gateway.live.connection import websocket_endpoint
 from gateway.providers.build import options
 from gateway.rest import middleware, operations, rest_routes
 from gateway.rest.health import ServiceProbe, StatusSources, service_urls
@@ -18,6 +17,7 @@ from gateway.runtime import Runtime
 from gateway.settings import Settings
 from gateway.store import store_at
 from gateway.store.probe import StoreProbe
+from gateway.transports.websocket.endpoint import websocket_endpoint
 from pipeline.session import Stages
 
 
@@ -32,16 +32,16 @@ def create_app(settings: Settings | None = None, *, stages: Stages | None = None
     store = store_at(settings.database, settings.redis_url)
     stored = StoreProbe(store)
     probe = ServiceProbe(service_urls(settings))
-    engine = Runtime(settings, store, stages=stages)
-    doors = WebRtcEndpoints(engine, settings)
-    services = Services(settings, engine.responders, options(settings).llm_server)
-    inside = StatusSources(
-        stages=engine.reports,
-        providers=engine.candidates,
-        queues=engine.queues,
-        readiness=engine.readiness,
+    runtime = Runtime(settings, store, stages=stages)
+    webrtc = WebRtcEndpoints(runtime, settings)
+    services = Services(settings, runtime.responders, options(settings).llm_server)
+    status = StatusSources(
+        stages=runtime.reports,
+        providers=runtime.candidates,
+        queues=runtime.queues,
+        readiness=runtime.readiness,
         store=stored.latest,
-        taken=lambda: engine.live,
+        taken=lambda: runtime.live.connections,
         places=settings.max_sessions,
     )
 
@@ -50,7 +50,7 @@ def create_app(settings: Settings | None = None, *, stages: Stages | None = None
         try:
             async with probe.running():
                 await stored.ask()
-                async with engine, doors:
+                async with runtime, webrtc:
                     yield
         finally:
             await services.aclose()
@@ -61,9 +61,11 @@ def create_app(settings: Settings | None = None, *, stages: Stages | None = None
         routes=[
             *rest_routes(
                 [
-                    *operations(store, probe, settings, inside, engine.end, services, engine.desk),
+                    *operations(
+                        store, probe, settings, status, runtime.end, services, runtime.interviews
+                    ),
                     *static_operations(face=settings.face),
-                    *doors.operations(),
+                    *webrtc.operations(),
                 ]
             ),
             WebSocketRoute("/ws/{session_id}", websocket_endpoint),
@@ -73,6 +75,6 @@ def create_app(settings: Settings | None = None, *, stages: Stages | None = None
         exception_handlers=dict(EXCEPTION_HANDLERS),
     )
     app.router.redirect_slashes = False  # where nothing is, nothing is promised elsewhere
-    app.state.engine = engine
-    app.state.doors = doors
+    app.state.runtime = runtime
+    app.state.webrtc = webrtc
     return app

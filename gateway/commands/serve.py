@@ -219,13 +219,13 @@ class _Server(uvicorn.Server):
         gc.collect()
         gc.freeze()
         assert sockets is not None
-        engine = self._app.state.engine
-        announce(sockets[0], engine.reports(), secure=self.config.is_ssl)
-        if engine.studio is not None:
-            engine.studio.warm()
+        runtime = self._app.state.runtime
+        announce(sockets[0], runtime.reports(), secure=self.config.is_ssl)
+        if runtime.studio is not None:
+            runtime.studio.warm()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self._app.state.engine.drain()
+        self._app.state.runtime.drain()
         await super().shutdown(sockets)
 
 

@@ -73,7 +73,7 @@ class FaceService:
         return None if self._animators is None else self._animators.candidates[0].provider
 
     @asynccontextmanager
-    async def portrait(
+    async def stream(
         self,
         wanted: str | None,
         *,
@@ -99,7 +99,7 @@ class FaceService:
             degraded(Degraded(turn, "avatar", source, target or ours, reason))
 
         async with self.animated(face, gave_way) as animation:
-            portrait = FaceStream(
+            stream = FaceStream(
                 animation,
                 show=show,
                 room=room,
@@ -107,12 +107,12 @@ class FaceService:
                 rate_hz=rate_hz,
                 seed=zlib.crc32(session_id.encode()),
             )
-            portrait.album = self._albums.get(face)
-            loading = asyncio.create_task(self._load(portrait, face, degraded))
+            stream.album = self._albums.get(face)
+            loading = asyncio.create_task(self._load(stream, face, degraded))
             try:
-                yield portrait
+                yield stream
             finally:
-                portrait.close()
+                stream.close()
                 loading.cancel()
                 await asyncio.wait([loading])
 
@@ -134,9 +134,9 @@ class FaceService:
             yield animation
 
     async def _load(
-        self, portrait: FaceStream, face: str, degraded: Callable[[Degraded], None]
+        self, stream: FaceStream, face: str, degraded: Callable[[Degraded], None]
     ) -> None:
-        if self._studio is None or portrait.album is not None:
+        if self._studio is None or stream.album is not None:
             return
         try:
             plates = await self._studio.plates(face, SIZE)
@@ -151,4 +151,4 @@ class FaceService:
                 degraded(Degraded(0, "avatar", FACE, VISEMES, "the face cannot be drawn"))
             return
         self._undrawable.discard(face)
-        portrait.album = self._albums[face]
+        stream.album = self._albums[face]

@@ -19,7 +19,6 @@ from pipeline.frames import (
     AvatarMood,
     AvatarState,
     Clear,
-    Output,
     ReplyAudio,
     ReplyDone,
     ReplyResumed,
@@ -28,6 +27,7 @@ from pipeline.frames import (
     Visemes,
 )
 from pipeline.pacer import Pacer
+from pipeline.stage import Observed
 from stages.avatar.timeline import Pose, Timeline
 
 FRAME_MS = 80
@@ -43,7 +43,7 @@ class FaceStream:
 
     Args:
         animation: The face at an avatar server, if there is one.
-        show: Sends a picture to the client; called from `watch` and by the pacer.
+        show: Sends a picture to the client; called from `observe` and by the pacer.
         room: Whether the client has room for one.
         rate_hz: Of the reply audio.
         seed: Faces with another seed blink at other times.
@@ -85,18 +85,16 @@ class FaceStream:
         """Send nothing more. Idempotent."""
         self._pacer.cancel(self._pump)
 
-    def hear(self, spoken: Spoken) -> None:
-        """Speech that will be sent soon."""
-        if self._animation is not None:
-            self._animation.hear(spoken)
-
-    def watch(self, frame: Output) -> None:
-        """A frame of the session's that is about to be sent."""
-        match frame:
+    def observe(self, output: Observed, now: float) -> None:
+        """An output of the session that is about to be sent, or speech that will be sent soon."""
+        match output:
+            case Spoken():
+                if self._animation is not None:
+                    self._animation.hear(output)
             case ReplyAudio():
-                self._speak(frame)
+                self._speak(output)
             case Visemes():
-                self._speaking.add(frame)
+                self._speaking.add(output)
             case AvatarState(turn, state):
                 self._turn, self._mood = turn, state
                 now_ms = self._loop.time() * 1000

@@ -21,10 +21,10 @@ from gateway.interviews.sessions import (
     was_deleted,
 )
 from gateway.interviews.transcripts import Via, candidate_line, interviewer_line
-from gateway.protocols.native.messages import InterviewRequest
+from gateway.protocols.dialect import InterviewRequest, SessionRequest
 from gateway.store import Append, Conflict, Keep, Store, StoreError
-from pipeline.frames import Output, ReplyDone, SpeechStarted, TurnMetrics
-from pipeline.stage import Brief, RecognizedSpeech, ToolRequest
+from pipeline.frames import ReplyDone, SpeechStarted, TurnMetrics
+from pipeline.stage import Brief, Observed, Observer, RecognizedSpeech, ToolRequest
 from stages.interview import (
     AnswerSpeech,
     InterviewConfig,
@@ -49,8 +49,8 @@ DEFAULT_ROLE = "Software Engineer"
 RENEWALS = 3
 """So many times within its lifetime a live session's record is stored again."""
 
-Notify = Callable[[str, dict[str, Any]], None]
-"""Sends a message of the given type to the client. Plain, must not raise."""
+Notify = Callable[[dict[str, Any]], None]
+"""Gets the state of the interview when it has come further. Plain, must not raise."""
 
 
 class InterviewHost:
@@ -164,9 +164,12 @@ class InterviewHost:
             began = now if record.interview is None else record.created_at
         return max(0.0, min(longest_s, longest_s - (now - began)))
 
-    def watch(self, frame: Output, now: float) -> None:
-        """Note from what the client is sent, at `now` (s), how long answers and replies took."""
-        self._timed.note(frame, now)
+    def request(self, request: SessionRequest) -> None:
+        """Nothing of an interview changes while it lasts."""
+
+    def observers(self) -> tuple[Observer, ...]:
+        """What notes from the session's outputs how long answers and replies took."""
+        return (self._timed,)
 
     # --- pipeline.stage.Host -----------------------------------------------------------------
 
@@ -232,7 +235,7 @@ class InterviewHost:
         self._correctable = turn
         if self._prompt is not None and self._prompt[0] < turn:
             self._prompt = None
-        self._notify("interview", self.state())
+        self._notify(self.state())
 
     async def correct(self, turn: int, heard_text: str) -> None:
         """Store that no more than `heard_text` was heard, unless the person has answered since."""
@@ -270,7 +273,7 @@ class InterviewHost:
         step = expire(self._interview)
         line = interviewer_line(turn, " ".join(step.say), time.time())
         await self._save(step.session, line)
-        self._notify("interview", step.session.state())
+        self._notify(step.session.state())
 
     async def _save(self, interview: InterviewSession, line: bytes) -> None:
         record = self._record.with_interview(interview.to_record(), began=time.time())
@@ -310,8 +313,8 @@ class _Timed:
         self._began: tuple[int, float, int] | None = None  # turn, s after that, position in ms
         self._latency: tuple[int, float | None] = (-1, None)
 
-    def note(self, frame: Output, now: float) -> None:
-        match frame:
+    def observe(self, output: Observed, now: float) -> None:
+        match output:
             case ReplyDone(interrupted=False):
                 # What is said into a silence does not end the wait: the question came before it.
                 self._asked_at = now if self._asked_at is None else self._asked_at

@@ -1,18 +1,20 @@
-"""The way in for a session's audio: at most a little ahead of real time, whatever the client does.
+"""Pacing of a session's input audio: at most a little ahead of real time. Pure.
 
 A client on a microphone sends in real time, and its frames pass straight through. One that sends
 a recording as fast as it can, or a network that stalls and then delivers everything at once, runs
 ahead: the surplus waits here and is fed on as time passes, while reading is paused so that TCP
 holds the client back. What a stall held up is fed on faster, or the delay would stay for good.
-Nothing is dropped, and messages that belong between the audio stay there.
-Pure but for what it feeds: time is an argument.
+Nothing is dropped, and commands that belong between the audio stay there. Time is an argument.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sized
 from math import inf
+from typing import Generic, TypeVar
 
-from gateway.protocols.native.messages import Input, TypedText
+from gateway.protocols.dialect import Command, TypedText
+
+P = TypeVar("P", bound=Sized)
 
 AHEAD_MS = 500.0
 """How far the fed audio may run ahead of real time; a detector's ring holds more than that."""
@@ -23,8 +25,8 @@ CATCH_UP = 4.0
 MOST_OVERDUE_S = 10.0
 """A client that sent nothing for longer was not held up: it was silent, or muted."""
 
-WAITING_BYTES = 1024 * 1024
-"""How much may wait. A read from the socket brings at most a quarter of it before reading stops."""
+WAITING_BYTES = 4 * 1024 * 1024
+"""How much may wait, in bytes, or in samples where audio comes as samples."""
 
 WAITING_MS = 120_000.0
 MOST_WAITING = 6_000
@@ -45,15 +47,18 @@ class Flooded(Exception):
     """The client sends more messages or more audio than any conversation needs."""
 
 
-class IngressPacer:
-    """One session's. `take` what came, `drain` at `due`; reading is to stop while `waiting`."""
+class IngressPacer(Generic[P]):
+    """One session's. `take` what came, `drain` at `due`; reading should stop while `waiting`.
 
-    def __init__(self, feed: Callable[[bytes], None], obey: Callable[[Input], None]) -> None:
+    `feed` gets audio and `obey` the commands among it, in the order in which they came.
+    """
+
+    def __init__(self, feed: Callable[[P], None], obey: Callable[[Command], None]) -> None:
         self._feed = feed
         self._obey = obey
         self._fed_until: float | None = None  # when everything fed would have been spoken
         self._overdue_s = 0.0  # for so long real time had nothing to feed
-        self._waiting: deque[tuple[bytes, float] | Input] = deque()
+        self._waiting: deque[tuple[P, float] | Command] = deque()
         self._waiting_bytes = 0
         self._waiting_ms = 0.0
         self._allowance = MESSAGES_BURST
@@ -81,43 +86,44 @@ class IngressPacer:
         if self._allowance < 0:
             raise Flooded(f"more than {MESSAGES_PER_S:.0f} messages a second")
 
-    def take(self, data: bytes, duration_ms: float, now: float) -> None:
+    def take(self, data: P, duration_ms: float, now: float) -> None:
         """Audio came. Fed at once unless it runs ahead. Raises `Flooded` when too much waits."""
         if not self._waiting and now >= self.due:
             self._pass(data, duration_ms, now)
             return
         self._wait((data, duration_ms), len(data), duration_ms)
 
-    def follow(self, message: Input) -> None:
-        """A message came that means what it says only after the audio before it.
+    def follow(self, command: Command) -> None:
+        """A command came that holds only after the audio before it.
 
         Raises `Flooded` when too much waits.
         """
         if self._waiting:
-            self._wait(message, _length(message), 0.0)
+            self._wait(command, _length(command), 0.0)
         else:
-            self._obey(message)
+            self._obey(command)
 
     def drain(self, now: float) -> None:
         """Feed what real time has caught up with."""
         while self._waiting and now + RESOLUTION_S >= self.due:
             item = self._waiting.popleft()
             if isinstance(item, tuple):
-                self._waiting_bytes -= len(item[0])
-                self._waiting_ms -= item[1]
-                self._pass(*item, now)
+                data, duration_ms = item
+                self._waiting_bytes -= len(data)
+                self._waiting_ms -= duration_ms
+                self._pass(data, duration_ms, now)
             else:
                 self._waiting_bytes -= _length(item)
                 self._obey(item)
 
-    def rest(self) -> Iterator[bytes]:
+    def rest(self) -> Iterator[P]:
         """The client has gone: the audio that still waits, whatever the time."""
         while self._waiting:
             item = self._waiting.popleft()
             if isinstance(item, tuple):
                 yield item[0]
 
-    def _wait(self, item: tuple[bytes, float] | Input, length: int, duration_ms: float) -> None:
+    def _wait(self, item: tuple[P, float] | Command, length: int, duration_ms: float) -> None:
         self._waiting_bytes += length
         self._waiting_ms += duration_ms
         if (
@@ -128,7 +134,7 @@ class IngressPacer:
             raise Flooded("audio comes faster than it is spoken")
         self._waiting.append(item)
 
-    def _pass(self, data: bytes, duration_ms: float, now: float) -> None:
+    def _pass(self, data: P, duration_ms: float, now: float) -> None:
         duration_s = duration_ms / 1000
         if self._fed_until is None:
             self._fed_until = now
@@ -141,6 +147,6 @@ class IngressPacer:
         self._feed(data)
 
 
-def _length(message: Input) -> int:
-    """What it takes up of `WAITING_BYTES`; only a text is of any length."""
-    return len(message.text) if isinstance(message, TypedText) else 0
+def _length(command: Command) -> int:
+    """What it takes up of `WAITING_BYTES`: the length of a text, 0 for all else."""
+    return len(command.text) if isinstance(command, TypedText) else 0

@@ -1,13 +1,17 @@
 """Audio on the wire: PCM16, mu-law, A-law and Opus, to and from the engine's samples."""
 
+import sys
+
 import numpy as np
 
-from gateway.media.format import AudioFormat
+from gateway.media.format import LONGEST_MESSAGE_MS, AudioFormat
 from gateway.media.g711 import CODES, EXPANSIONS
 from gateway.media.opus import OpusDecoder, OpusEncoder
-from gateway.media.opus_packets import LOST, NotOpus
+from gateway.media.opus_packets import LOST, PACKET_MS, NotOpus, check, duration_ms
 from gateway.media.resampling import converter
 from pipeline.frames import INPUT_RATE_HZ, ReplyAudio, Samples
+
+LITTLE = sys.byteorder == "little"
 
 
 def decode(data: bytes, audio: AudioFormat) -> Samples:
@@ -29,32 +33,99 @@ def encode(pcm: Samples, audio: AudioFormat) -> bytes:
     return CODES[audio.encoding][pcm.astype(np.int32) + 32768].tobytes()
 
 
-class AudioUnpacker:
-    """One client's audio messages to samples at 16 kHz. Keeps state: they come in order."""
+class UnusableAudio(ValueError):
+    """A message's audio cannot be taken. `code` is the dialects' name of the error.
+
+    `lost_ms` is how much silence or noise should stand in its place, 0 for none.
+    """
+
+    def __init__(self, code: str, message: str, *, lost_ms: float = 0.0) -> None:
+        super().__init__(message)
+        self.code = code
+        self.lost_ms = lost_ms
+
+
+class SampleReader:
+    """Messages of PCM16, mu-law or A-law to samples at 16 kHz. Keeps state: they come in order."""
+
+    lost = b""
 
     def __init__(self, audio: AudioFormat) -> None:
         self._audio = audio
-        self._opus = OpusDecoder() if audio.encoding == "opus" else None
-        self._rate = converter(audio.rate_hz, INPUT_RATE_HZ)  # of samples; packets need none
+        self._sample_bytes = audio.sample_bytes
+        self._longest = LONGEST_MESSAGE_MS * audio.sample_bytes * audio.rate_hz // 1000
+        self._ms_per_byte = 1000 / (audio.sample_bytes * audio.rate_hz)
+        self._plain = audio.encoding == "pcm_s16le" and audio.channels == 1
+        self._unchanged = audio.rate_hz == INPUT_RATE_HZ
+        self._rate = converter(audio.rate_hz, INPUT_RATE_HZ)
 
-    def unpack(self, data: bytes) -> Samples:
-        """What a message holds. It has been checked; libopus conceals what it refuses still."""
-        if self._opus is None:
-            return self._rate.push(decode(data, self._audio))
+    def duration_ms(self, data: bytes) -> float:
+        """How long a message lasts; an empty one, 0. Raises `UnusableAudio`."""
+        if len(data) % self._sample_bytes:
+            raise UnusableAudio(
+                "odd_audio",
+                f"{len(data)} bytes are not a whole number of {self._sample_bytes}-byte samples",
+            )
+        if len(data) > self._longest:
+            raise _too_long(len(data) * self._ms_per_byte)
+        return len(data) * self._ms_per_byte
+
+    def read(self, data: bytes) -> Samples:
+        """What a message holds."""
+        pcm = np.frombuffer(data, np.int16) if self._plain and LITTLE else decode(data, self._audio)
+        return pcm if self._unchanged else self._rate.push(pcm)
+
+
+class OpusReader:
+    """Opus packets to samples at 16 kHz, one packet a message. Keeps state: they come in order."""
+
+    lost = LOST
+
+    def __init__(self) -> None:
+        self._decoder = OpusDecoder()
+
+    def duration_ms(self, data: bytes) -> float:
+        """How long a packet lasts; an empty message, 0. Raises `UnusableAudio`."""
+        if not data:
+            return 0.0
         try:
-            return self._opus.decode(data)
+            check(data)
+        except NotOpus as error:
+            raise UnusableAudio("bad_packet", str(error), lost_ms=PACKET_MS) from None
+        duration = duration_ms(data)
+        if duration > LONGEST_MESSAGE_MS:
+            raise _too_long(duration)
+        return duration
+
+    def read(self, data: bytes) -> Samples:
+        """What a packet holds. It has been checked; libopus conceals what it refuses still."""
+        try:
+            return self._decoder.decode(data)
         except NotOpus:
-            return self._opus.decode(LOST)
+            return self._decoder.decode(LOST)
 
 
-class AudioPacker:
+def reader_of(audio: AudioFormat) -> SampleReader | OpusReader:
+    """The reader of one client's audio, chosen once for its format."""
+    return OpusReader() if audio.encoding == "opus" else SampleReader(audio)
+
+
+def _too_long(duration_ms: float) -> UnusableAudio:
+    return UnusableAudio(
+        "audio_too_long",
+        f"{duration_ms:.0f} ms of audio in one message;"
+        f" at most {LONGEST_MESSAGE_MS} ms are allowed",
+    )
+
+
+class AudioWriter:
     """One client's reply audio to messages, one a frame."""
 
     def __init__(self, audio: AudioFormat) -> None:
         self._audio = audio
         self._opus: OpusEncoder | None = None
 
-    def pack(self, frame: ReplyAudio) -> bytes:
+    def write(self, frame: ReplyAudio) -> bytes:
         """The message for a frame, which has the wire's rate and 20 ms at most."""
         if self._audio.encoding != "opus":
             return encode(frame.pcm, self._audio)
@@ -63,5 +134,5 @@ class AudioPacker:
         return self._opus.encode(frame.pcm)
 
     def clear(self) -> None:
-        """Let nothing of what was packed ring on in what follows."""
+        """Let nothing of what was written ring on in what follows."""
         self._opus = None

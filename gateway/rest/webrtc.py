@@ -74,10 +74,10 @@ class OfferAnswer(BaseModel):
 
 
 class WebRtcEndpoints:
-    """The peers' way in, open as long as this context lasts. Enter it inside the engine's."""
+    """The peers' way in, open as long as this context lasts. Enter it inside the runtime's."""
 
-    def __init__(self, engine: Runtime, settings: Settings) -> None:
-        self._engine = engine
+    def __init__(self, runtime: Runtime, settings: Settings) -> None:
+        self._runtime = runtime
         self._servers = parse_ice_servers(settings.ice_servers.get_secret_value())
         self._addresses = tuple(filter(None, settings.webrtc_addresses.split(",")))
         self._links = links(self._servers)
@@ -90,7 +90,7 @@ class WebRtcEndpoints:
         if find_spec("aiortc") is not None:
             from gateway.transports.webrtc.peers import Peers
 
-            peers = Peers(self._engine, split(self._addresses), self._servers)
+            peers = Peers(self._runtime, split(self._addresses), self._servers)
             self._peers = await self._stack.enter_async_context(peers)
         return self
 

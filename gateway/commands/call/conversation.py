@@ -15,7 +15,7 @@ from gateway.commands.call.line import CallLine, LineClosed, Sound
 from gateway.commands.call.recording import CallRecording
 from gateway.commands.call.screen import Screen
 from gateway.media.format import AudioFormat
-from gateway.protocols.native import messages as native
+from gateway.protocols import native
 from pipeline.frames import INPUT_RATE_HZ, Samples
 
 LEAVE_S = 10.0

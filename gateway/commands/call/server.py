@@ -16,7 +16,7 @@ from gateway.commands.call.screen import Screen
 from gateway.commands.terminal import CommandFailed
 from gateway.interviews.sessions import SESSION_ID
 from gateway.media.format import AudioFormat
-from gateway.protocols.native import messages as native
+from gateway.protocols import native
 
 CONNECT_S = 10.0
 SCHEMES = {"ws": "http", "wss": "https", "http": "http", "https": "https"}

@@ -38,10 +38,10 @@ class Peers:
     """Use it as an async context manager inside the engine's; leaving it ends every peer."""
 
     def __init__(
-        self, engine: Runtime, addresses: Addresses, ice_servers: tuple[IceServer, ...] = ()
+        self, runtime: Runtime, addresses: Addresses, ice_servers: tuple[IceServer, ...] = ()
     ) -> None:
         self.ice_servers = ice_servers
-        self._engine = engine
+        self._runtime = runtime
         self._addresses = addresses
         self._live: dict[str, tuple[Peer, asyncio.Task[None]]] = {}  # bounded by max_sessions
         self._found: Callable[..., list[str]] | None = None
@@ -79,12 +79,12 @@ class Peers:
 
         Raises `OfferError`, and `PeerRefused` where there is no place or no answer in time.
         """
-        refusal = self._engine.refusal()
+        refusal = self._runtime.live.refusal()
         if refusal is not None:
             raise PeerRefused(refusal)
         with ExitStack() as place:
-            place.enter_context(self._engine.connected())
-            peer = Peer(session_id, self._engine, self._addresses, self.ice_servers)
+            place.enter_context(self._runtime.live.connected())
+            peer = Peer(session_id, self._runtime, self._addresses, self.ice_servers)
             try:
                 async with asyncio.timeout(ANSWER_S):
                     answer = await peer.answer(sdp)

@@ -96,6 +96,8 @@ class Video:
         self._loop = asyncio.get_running_loop()
         self._studio = studio
         self._cursor = cursor
+        self.turn = 0
+        """The latest turn of the session, for what `stepped` tells."""
         self._stepped = stepped
         self._replaced = replaced
         self.animation: Animation | None = None

@@ -1,0 +1,84 @@
+"""The host of a plain conversation with the chat server: it stores nothing."""
+
+from typing import Any
+
+from gateway.protocols.dialect import AssistantRequest, SessionRequest
+from pipeline.stage import Brief, Observer, RecognizedSpeech, ToolRequest
+
+
+class NoAssistant(Exception):
+    """No chat server is configured that could hold a plain conversation."""
+
+    def __str__(self) -> str:
+        return "no chat server is configured: set PARLEY_LLM_MODEL (and PARLEY_LLM_URL)"
+
+
+class AssistantHost:
+    """A `pipeline.stage.Host` whose memory is the client's: see `AssistantRequest.history`."""
+
+    hints: tuple[str, ...] = ()
+
+    def __init__(self, asked: AssistantRequest) -> None:
+        self._asked = asked
+        self._once: AssistantRequest | None = None  # for the next reply that answers nothing new
+        self._once_turn: int | None = None  # the turn that has it
+
+    def request(self, request: SessionRequest) -> None:
+        if request.assistant is not None:
+            self._asked = request.assistant
+
+    def once(self, asked: AssistantRequest | None) -> None:
+        """The next reply without words of the person goes by `asked`."""
+        self._once, self._once_turn = asked, None
+
+    def describe(self) -> dict[str, Any] | None:
+        return None
+
+    def seconds_left(self, longest_s: float, now: float) -> float:
+        return longest_s
+
+    def observers(self) -> tuple[Observer, ...]:
+        return ()
+
+    # --- pipeline.stage.Host -----------------------------------------------------------------
+
+    def brief(self, turn: int, text: str) -> Brief:
+        asked = self._asked
+        if self._once is not None and not text and self._once_turn in (None, turn):
+            asked, self._once_turn = self._once, turn
+        return brief_of(asked, turn)
+
+    async def accept(self, turn: int, text: str, heard: RecognizedSpeech | None = None) -> None:
+        """The dialect remembers the text when it sees the transcript."""
+
+    async def commit(
+        self, turn: int, user_text: str, heard_text: str, calls: tuple[ToolRequest, ...] = ()
+    ) -> None:
+        """The dialect remembers the reply when it sees that it is done."""
+
+    async def correct(self, turn: int, heard_text: str) -> None:
+        """The dialect has cut its own memory: the client told it."""
+
+    def prompt(self, turn: int, times: int) -> str:
+        return ""
+
+    def time_is_up(self) -> None:
+        """The farewell is all there is to say, and there is none."""
+
+    def farewell(self) -> str:
+        return ""
+
+
+def brief_of(asked: AssistantRequest, turn: int) -> Brief:
+    """What the chat server is to be told in a turn."""
+    return Brief(
+        (),
+        asked.instructions,
+        history=asked.history(turn),
+        tools=asked.tools,
+        tool_choice=asked.tool_choice,
+        max_tokens=asked.max_tokens,
+        voice=asked.voice,
+        spoken=asked.spoken,
+        model=asked.model or None,
+    )

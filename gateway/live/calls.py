@@ -1,0 +1,213 @@
+"""Builds the sessions of live calls from what a process shares; `Connection` imports nothing else
+of it."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol
+
+from gateway.faces.service import FaceService
+from gateway.interviews.events import Events
+from gateway.interviews.recorder import Recorder
+from gateway.interviews.sessions import SessionOwner
+from gateway.live.assistant import AssistantHost, NoAssistant
+from gateway.live.host import InterviewHost
+from gateway.live.journals import Journals
+from gateway.live.registry import LiveSessions
+from gateway.media.resampling import converter
+from gateway.protocols.dialect import SessionRequest
+from gateway.providers.build import options
+from gateway.providers.lineup import Lineup
+from gateway.settings import Settings
+from gateway.store import Store
+from pipeline.guard import Guard
+from pipeline.journal import Journal
+from pipeline.pacer import Pacer
+from pipeline.session import Session, SessionPolicy
+from pipeline.stage import Host, Observer, Responder
+from pipeline.turns import TurnPolicy
+
+HARD_FACTOR = 6
+"""The turn's hard limit, in budgets: after it a canned line answers."""
+
+
+class LiveHost(Host, Protocol):
+    """What stands behind a live session: an interview, or an assistant."""
+
+    def describe(self) -> dict[str, Any] | None:
+        """The interview for the client, None where there is none."""
+
+    def seconds_left(self, longest_s: float, now: float) -> float:
+        """How much is left of `longest_s`, at `now` seconds since the epoch; 0 or more."""
+
+    def request(self, request: SessionRequest) -> None:
+        """The client asks for something else from now on."""
+
+    def observers(self) -> tuple[Observer, ...]:
+        """What of the host is to see the session's outputs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Calls:
+    """What live sessions are built from. One per process."""
+
+    settings: Settings
+    store: Store
+    lineup: Lineup
+    pacer: Pacer
+    faces: FaceService
+    live: LiveSessions
+    owner: SessionOwner
+    events: Events
+    recorder: Recorder | None
+    journals: Journals | None
+
+    @asynccontextmanager
+    async def host(
+        self,
+        session_id: str,
+        request: SessionRequest,
+        progress: Callable[[dict[str, Any]], None],
+        dismiss: Callable[[], None],
+    ) -> AsyncIterator[LiveHost]:
+        """What stands behind a session, which this process owns until the block ends.
+
+        `progress` gets the state of an interview when it has come further, and `dismiss` is called
+        where the session is to end before its time.
+
+        Raises `InterviewError` for a role or a count that cannot be, `SessionTaken` where another
+        connection holds the session, `NoAssistant` where no chat server is configured.
+        """
+        if request.assistant is not None:
+            if not self._has_chat_server():
+                raise NoAssistant
+            yield AssistantHost(request.assistant)
+            return
+        async with self.live.hold(session_id, dismiss):
+            host = await InterviewHost.claim(
+                self.store,
+                session_id,
+                request.interview,
+                worker=self.owner,
+                ttl_s=self.settings.session_ttl_s,
+                notify=self._published(session_id, progress),
+                recorder=self.recorder,
+            )
+            keeping = asyncio.create_task(host.keep())
+            try:
+                yield host
+            finally:
+                keeping.cancel()
+                try:
+                    await asyncio.wait([keeping])
+                finally:
+                    await host.release()
+
+    def session(
+        self,
+        session_id: str,
+        host: LiveHost,
+        request: SessionRequest,
+        *,
+        rate_hz: int,
+        observers: tuple[Observer, ...],
+        journal: Journal | None = None,
+    ) -> Session:
+        """A session for one client, whose replies have `rate_hz`.
+
+        A `journal` is opened here; the session closes it.
+        """
+        budget_s = self.settings.budget_ms / 1000
+        left_s = host.seconds_left(self.settings.longest_interview_min * 60, time.time())
+        if left_s == 0:  # it was up before this client came back
+            host.time_is_up()
+        policy = SessionPolicy(
+            turns=self.turn_policy(request),
+            out_rate_hz=rate_hz,
+            target_s=budget_s,
+            hard_s=budget_s * HARD_FACTOR,
+            speculate=self._speculates(),
+            longest_s=left_s,
+        )
+        if journal is not None:
+            now = asyncio.get_running_loop().time()
+            journal.opened(session_id, policy.turns, now)
+        return Session(
+            self.lineup.stages,
+            host,
+            observers=(*host.observers(), *observers),
+            pacer=self.pacer,
+            convert=converter,
+            policy=policy,
+            journal=journal,
+        )
+
+    def turn_policy(self, request: SessionRequest) -> TurnPolicy:
+        """How turns are detected for a client: as it asked, else as the settings say."""
+        asked = {name: value for name, value in asdict(request.turns).items() if value is not None}
+        default = {
+            "silence_ms": self.settings.silence_ms,
+            "prompt_ms": self.settings.silence_prompt_s * 1000,
+        }
+        if request.assistant is not None:  # it neither opens the conversation nor fills silences
+            default |= {"opens": False, "prompt_ms": 0}
+        return TurnPolicy(**{**default, **asked})
+
+    @contextmanager
+    def journal(self, session_id: str) -> Iterator[Journal | None]:
+        """The journal of a session, as long as it lasts; None where none is kept."""
+        if self.journals is None:
+            yield None
+            return
+        journal, file = self.journals.open(session_id)
+        try:
+            yield journal
+        finally:
+            file.close()
+
+    @property
+    def responders(self) -> Guard[Responder]:
+        """The chat models, for replies beside the conversation."""
+        return self.lineup.stages.responders
+
+    def providers(self, avatar: str) -> dict[str, str]:
+        """The names of the providers that are tried first; `avatar` draws the face."""
+        stages = self.lineup.stages
+        return {
+            "vad": stages.detector.provider,
+            "stt": stages.transcribers.candidates[0].provider,
+            "llm": stages.responders.candidates[0].provider,
+            "tts": stages.synthesizers.candidates[0].provider,
+            "avatar": avatar,
+        }
+
+    def _has_chat_server(self) -> bool:
+        """Whether a chat server answers, or stages that the application brought itself."""
+        choice = self.lineup.choices.get("llm")
+        return choice is None or choice.first.name != "scripted"
+
+    def _speculates(self) -> bool:
+        """Whether answers are prepared that may never be heard: not where each of them costs."""
+        if self.settings.speculate != "auto":
+            return self.settings.speculate == "on"
+        told = options(self.settings)
+        servers = {"stt": told.stt_server, "llm": told.llm_server, "tts": told.tts_server}
+        paid = {slot for slot, server in servers.items() if server and server.key}
+        return not any(
+            choice.first.remote for slot, choice in self.lineup.choices.items() if slot in paid
+        )
+
+    def _published(
+        self, session_id: str, progress: Callable[[dict[str, Any]], None]
+    ) -> Callable[[dict[str, Any]], None]:
+        """`progress` for a live session that others may watch over REST."""
+
+        def both(state: dict[str, Any]) -> None:
+            progress(state)
+            self.events.publish(session_id, "interview", state)
+            if state["isComplete"]:
+                self.events.publish(session_id, "completed", state)
+
+        return both

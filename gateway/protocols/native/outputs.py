@@ -1,0 +1,140 @@
+"""What the native dialect tells its clients: the type and the fields of every message. Pure."""
+
+import base64
+from typing import Any
+
+from gateway.protocols.dialect import (
+    InterviewProgress,
+    Outgoing,
+    OutOfBand,
+    Ready,
+    ReplyTiming,
+    WireAudio,
+)
+from gateway.protocols.native.messages import VERSION
+from pipeline.frames import (
+    AvatarFrame,
+    AvatarState,
+    Clear,
+    Degraded,
+    Fault,
+    ReplyAudio,
+    ReplyDone,
+    ReplyPaused,
+    ReplyResumed,
+    ReplyStarted,
+    ReplyText,
+    SpeechStarted,
+    SpeechStopped,
+    ToolCall,
+    Transcript,
+    TurnMetrics,
+    Visemes,
+)
+
+
+def describe(output: Outgoing) -> tuple[str, dict[str, Any]] | None:
+    """The type and the fields of the message for an output; None where there is no message.
+
+    Reply audio has none: it travels as a binary message, or over RTP.
+    """
+    match output:
+        case Ready():
+            return "ready", _ready(output)
+        case InterviewProgress(state):
+            return "interview", state
+        case ReplyTiming(turn, at_ms, rtp):
+            return "reply.audio", {"turn": turn, "at_ms": at_ms, "rtp": rtp}
+        case AvatarFrame():
+            return "avatar.frame", _picture(output)
+        case SpeechStarted(turn, at_ms):
+            return "speech.started", {"turn": turn, "at_ms": at_ms}
+        case SpeechStopped(turn, at_ms):
+            return "speech.stopped", {"turn": turn, "at_ms": at_ms}
+        case Transcript():
+            return "transcript", _transcript(output)
+        case ReplyStarted(turn):
+            return "reply.started", {"turn": turn}
+        case ReplyText(turn, text):
+            return "reply.text", {"turn": turn, "text": text}
+        case Visemes(turn, start_ms, cues):
+            return "visemes", {
+                "turn": turn,
+                "start_ms": start_ms,
+                "cues": [
+                    {"t": cue.at_ms, "d": cue.duration_ms, "v": cue.shape, "w": cue.weight}
+                    for cue in cues
+                ],
+            }
+        case ReplyDone(turn, interrupted, heard):
+            return "reply.done", {"turn": turn, "interrupted": interrupted, "heard": heard}
+        case ReplyPaused(turn, at_ms):
+            return "reply.paused", {"turn": turn, "at_ms": at_ms}
+        case ReplyResumed(turn, at_ms):
+            return "reply.resumed", {"turn": turn, "at_ms": at_ms}
+        case Clear(turn, at_ms):
+            return "clear", {"turn": turn, "at_ms": at_ms}
+        case AvatarState(_, state):
+            return "avatar.state", {"state": state}
+        case Degraded(turn, stage, source, target, reason):
+            fields = {"turn": turn, "stage": stage, "from": source, "to": target, "reason": reason}
+            return "degraded", fields
+        case TurnMetrics():
+            return "turn.metrics", _metrics(output)
+        case Fault(turn, code, text, fatal):
+            return "error", {"turn": turn, "code": code, "message": text, "fatal": fatal}
+        case ReplyAudio() | ToolCall() | OutOfBand():
+            return None
+
+
+def _ready(ready: Ready) -> dict[str, Any]:
+    return {
+        "version": VERSION,
+        "session_id": ready.session_id,
+        "audio_in": _audio(ready.audio_in) | {"channels": ready.audio_in.channels},
+        "audio_out": _audio(ready.audio_out),
+        "providers": ready.providers,
+        "resume": None,
+        "interview": ready.interview,
+    }
+
+
+def _audio(audio: WireAudio) -> dict[str, Any]:
+    return {"encoding": audio.encoding, "rate": audio.rate_hz}
+
+
+def _picture(frame: AvatarFrame) -> dict[str, Any]:
+    data = base64.b64encode(frame.data).decode("ascii")
+    return {"turn": frame.turn, "at_ms": frame.at_ms, "mime": frame.mime, "data": data}
+
+
+def _transcript(frame: Transcript) -> dict[str, Any]:
+    fields: dict[str, Any] = {"turn": frame.turn, "text": frame.text, "final": frame.final}
+    if frame.language is not None:
+        fields["language"] = frame.language
+    if frame.confidence is not None:
+        fields["confidence"] = round(frame.confidence, 3)
+    if frame.words:
+        fields["words"] = [
+            {"text": word.text, "start_ms": word.start_ms, "end_ms": word.end_ms}
+            for word in frame.words
+        ]
+    return fields
+
+
+def _metrics(frame: TurnMetrics) -> dict[str, Any]:
+    return {
+        "turn": frame.turn,
+        "budget_ms": frame.budget_ms,
+        "stages": [
+            {
+                "stage": span.stage,
+                "provider": span.provider,
+                "start": span.start,
+                "first": span.first,
+                "end": span.end,
+            }
+            for span in frame.stages
+        ],
+        "voice_to_voice_ms": frame.voice_to_voice_ms,
+    }

@@ -1,0 +1,183 @@
+"""`PeerTransport`: a client's messages over a data channel, its audio and face over RTP."""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+
+import numpy as np
+from aiortc import RTCDataChannel
+
+from gateway.faces.service import FaceService
+from gateway.live.connection import READY_AFTER_S
+from gateway.live.transport import ClientFace, Media, Receiver
+from gateway.media.format import LONGEST_MESSAGE_MS
+from gateway.protocols.dialect import ReplyTiming, SessionRequest, WireAudio
+from gateway.transports.webrtc.face import VideoFace
+from gateway.transports.webrtc.jitter import CLOCK_HZ
+from gateway.transports.webrtc.opus import SEND_RATE_HZ
+from gateway.transports.webrtc.sending import Transmission
+from gateway.transports.webrtc.video import Video
+from pipeline.frames import INPUT_RATE_HZ, Degraded, ReplyAudio, Samples
+from stages.avatar.ladder import QualityLevel
+
+logger = logging.getLogger("parley.webrtc")
+
+MOST_HELD_MESSAGES = 50
+MOST_BUFFERED_BYTES = 1024 * 1024
+"""A peer that leaves so much of the data channel unread is dropped."""
+
+LONGEST_MESSAGE_CHARS = 64 * 1024
+LONGEST_AUDIO = INPUT_RATE_HZ * LONGEST_MESSAGE_MS // 1000
+"""Samples handed over at once."""
+
+
+class DecodedAudio:
+    """The `gateway.live.transport.AudioReader` of audio that the RTP decoder has decoded."""
+
+    lost: Samples = np.zeros(0, np.int16)
+
+    def duration_ms(self, data: Samples) -> float:
+        return len(data) * 1000 / INPUT_RATE_HZ
+
+    def read(self, data: Samples) -> Samples:
+        return data
+
+
+class PeerTransport:
+    """A `gateway.live.transport.Transport` over one peer connection.
+
+    With `waits` audio that comes before the first message is dropped for `READY_AFTER_S`: it would
+    be faster than a `hello`. `hang_up` ends the peer.
+    """
+
+    def __init__(self, session_id: str, hang_up: Callable[[], None], *, waits: bool) -> None:
+        self.transmission: Transmission | None = None
+        """Where reply audio leaves; set before the connection runs."""
+        self.video: Video | None = None
+        """The face, where the peer takes one."""
+        self.faces: FaceService | None = None
+        self._session_id = session_id
+        self._hang_up = hang_up
+        self._waits = waits
+        self._gone = asyncio.Event()
+        self._channel: RTCDataChannel | None = None
+        self._unsent: deque[str] = deque(maxlen=MOST_HELD_MESSAGES)  # before there is a channel
+        self._early: deque[str] = deque(maxlen=MOST_HELD_MESSAGES)  # before there is a receiver
+        self._receiver: Receiver[Samples] | None = None
+        self._heard_from = 0.0  # the microphone counts from this time on
+
+    def end(self) -> None:
+        """The peer has gone, or is to go. Idempotent."""
+        self._gone.set()
+
+    async def gone(self) -> None:
+        await self._gone.wait()
+
+    @property
+    def open(self) -> bool:
+        return not self._gone.is_set()
+
+    # --- from the peer -----------------------------------------------------------------------
+
+    def opened(self, channel: RTCDataChannel) -> bool:
+        """The peer opened a data channel; False where it has one already."""
+        if self._channel is not None:
+            return False
+        self._channel = channel
+        channel.on("message", self._told)
+        channel.on("close", self._hang_up)
+        while self._unsent:
+            self.send(self._unsent.popleft())
+        return True
+
+    def attach(self, receiver: Receiver[Samples]) -> None:
+        self._receiver = receiver
+        if self._waits and not self._early:
+            self._heard_from = asyncio.get_running_loop().time() + READY_AFTER_S
+        while self._early:
+            self._tell(receiver, self._early.popleft())
+
+    def _told(self, message: str | bytes) -> None:
+        if isinstance(message, bytes):
+            message = "audio does not travel on the data channel"  # and that is not JSON
+        if len(message) > LONGEST_MESSAGE_CHARS:
+            logger.info("session %s: a message is too long", self._session_id)
+            self._hang_up()
+        elif self._receiver is None:
+            self._early.append(message)
+        else:
+            self._tell(self._receiver, message)
+
+    def _tell(self, receiver: Receiver[Samples], message: str) -> None:
+        self._heard_from = 0.0
+        receiver.on_text(message.encode(errors="replace"))
+
+    def hear(self, pcm: Samples) -> None:
+        """Decoded audio of the peer's microphone."""
+        if self._receiver is None or asyncio.get_running_loop().time() < self._heard_from:
+            return  # nothing is asked yet
+        if len(pcm) <= LONGEST_AUDIO:
+            self._receiver.on_audio(pcm)
+            return
+        for start in range(0, len(pcm), LONGEST_AUDIO):
+            self._receiver.on_audio(pcm[start : start + LONGEST_AUDIO])
+
+    def pause(self) -> None:
+        """RTP cannot be held back; the pacer of the input is bounded."""
+
+    def resume(self) -> None:
+        """See `pause`."""
+
+    # --- to the peer -------------------------------------------------------------------------
+
+    def agree(self, request: SessionRequest) -> Media[Samples]:
+        """Audio travels as Opus, whatever was asked for (RFC 7587: its clock is 48 kHz)."""
+        opus = WireAudio("opus", CLOCK_HZ)
+        return Media(DecodedAudio(), opus, opus, SEND_RATE_HZ)
+
+    @property
+    def unsent(self) -> int:
+        """Bytes that wait for the data channel."""
+        return 0 if self._channel is None else self._channel.bufferedAmount
+
+    def send(self, message: str) -> None:
+        """Send a message, or keep the last of them until there is a channel."""
+        channel = self._channel
+        if channel is None:
+            self._unsent.append(message)
+        elif channel.readyState == "open" and self.open:
+            if channel.bufferedAmount > MOST_BUFFERED_BYTES:
+                logger.info("session %s: the peer does not read", self._session_id)
+                self._hang_up()
+                return
+            channel.send(message)
+
+    def play(self, frame: ReplyAudio) -> None:
+        assert self.transmission is not None
+        self.transmission.push(frame)
+
+    def clear(self) -> None:
+        assert self.transmission is not None
+        self.transmission.flush()
+
+    def began(self, frame: ReplyAudio, timestamp: int) -> None:
+        """A stretch of reply audio leaves: which RTP timestamp is which place in the reply."""
+        if self._receiver is not None:
+            self._receiver.emit(ReplyTiming(frame.turn, frame.at_ms, timestamp))
+
+    def stepped(self, old: QualityLevel, new: QualityLevel, reason: str) -> None:
+        """The video goes on at another quality level."""
+        turn = 0 if self.video is None else self.video.turn
+        self.replaced(turn, old.name, new.name, reason)
+
+    def replaced(self, turn: int, source: str, target: str, reason: str) -> None:
+        """Something else than before draws the video from now on."""
+        if self._receiver is not None:
+            self._receiver.emit(Degraded(turn, "avatar", source, target, reason))
+
+    def face(self, request: SessionRequest) -> AbstractAsyncContextManager[ClientFace] | None:
+        if self.video is None or self.faces is None:
+            return None
+        return VideoFace(self.video, self.faces, request.face).running()

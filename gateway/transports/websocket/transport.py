@@ -1,0 +1,74 @@
+"""`WebSocketTransport`: a client's messages and audio over one WebSocket."""
+
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+from starlette.types import Receive
+
+from gateway.live.transport import ClientFace, Media, Receiver
+from gateway.media.codecs import AudioWriter, reader_of
+from gateway.media.format import AudioFormat
+from gateway.protocols.dialect import Dialect, SessionRequest, WireAudio
+from gateway.transports.websocket.protocol import WebSocketProtocol
+from pipeline.frames import ReplyAudio
+
+
+class WebSocketTransport:
+    """A `gateway.live.transport.Transport`. Audio goes as binary messages, or as the dialect says.
+
+    `receive` reports the disconnect, with a message of type `websocket.disconnect`.
+    """
+
+    def __init__(self, protocol: WebSocketProtocol, dialect: Dialect, receive: Receive) -> None:
+        self._protocol = protocol
+        self._dialect = dialect
+        self._receive = receive
+        self._writer = AudioWriter(AudioFormat())
+        self.pause = protocol.pause
+        self.resume = protocol.resume
+        self.send = protocol.send_text
+
+    @property
+    def open(self) -> bool:
+        return self._protocol.open
+
+    @property
+    def unsent(self) -> int:
+        return self._protocol.unsent
+
+    def agree(self, request: SessionRequest) -> Media[bytes]:
+        self._writer = AudioWriter(request.audio_out)
+        return Media(
+            reader_of(request.audio_in),
+            _told(request.audio_in),
+            _told(request.audio_out),
+            request.audio_out.rate_hz,
+        )
+
+    def attach(self, receiver: Receiver[bytes]) -> None:
+        self._protocol.attach(receiver)
+
+    def play(self, frame: ReplyAudio) -> None:
+        data = self._writer.write(frame)
+        messages = self._dialect.audio(frame, data)
+        if messages is None:
+            self._protocol.send_audio(data)
+        else:
+            for message in messages:
+                self._protocol.send_text(message)
+
+    def clear(self) -> None:
+        """The client drops by itself what it has not played; the encoder must not go on from it."""
+        self._writer.clear()
+
+    def face(self, request: SessionRequest) -> AbstractAsyncContextManager[ClientFace] | None:
+        return None
+
+    async def gone(self) -> None:
+        message: Any = {"type": ""}
+        while message["type"] != "websocket.disconnect":
+            message = await self._receive()  # what came before `attach` has been delivered
+
+
+def _told(audio: AudioFormat) -> WireAudio:
+    return WireAudio(audio.encoding, audio.rate_hz, audio.channels)
