@@ -18,8 +18,8 @@ from gateway.protocols.native.messages import Hello, TurnDetection
 from gateway.providers.build import options
 from gateway.providers.lineup import Lineup, line_up
 from gateway.reports.assessor import Assessor
-from gateway.rest.health import ProviderReport, QueueReport, Readiness, StageReport
 from gateway.settings import Settings
+from gateway.status import ProviderReport, QueueReport, Readiness, StageReport
 from gateway.store import Store
 from pipeline.frames import Output, Spoken
 from pipeline.journal import Journal

@@ -20,7 +20,7 @@ from starlette.requests import Request
 from gateway import __version__
 from gateway.rest.operation import Handler, HttpReply, Operation, ResponseSpec
 from gateway.settings import Settings
-from gateway.store.probe import StoreReport
+from gateway.status import ProviderReport, QueueReport, Readiness, StageReport, StoreReport
 
 PROBE_TIMEOUT_S = 3.0
 CACHE_S = 5.0
@@ -32,42 +32,6 @@ CATCH_UP_S = 0.01
 """So long the first who asks after that waits for news; then the old ones are shown."""
 
 Status = Literal["online", "degraded", "offline"]
-Readiness = Literal["ready", "draining", "full", "starting"]
-
-
-@dataclass(frozen=True, slots=True)
-class StageReport:
-    """Which provider answers in a slot, how it is, and why it was chosen.
-
-    `note` is what a person should know about it, such as demo quality; empty for nothing.
-    """
-
-    slot: str
-    provider: str
-    status: str
-    why: str
-    note: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class ProviderReport:
-    """A provider that could answer in a slot, and what its circuit breaker has seen."""
-
-    slot: str
-    provider: str
-    breaker: str
-
-
-@dataclass(frozen=True, slots=True)
-class QueueReport:
-    """Work that all sessions share: what is under way or waits, in `unit`. `bound` is how much
-    there may be; null where only the places bound it.
-    """
-
-    name: str
-    unit: str
-    depth: int
-    bound: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

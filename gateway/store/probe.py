@@ -5,23 +5,14 @@ import logging
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal
 
+from gateway.status import StoreReport
 from gateway.store.protocol import Store, StoreError
 
 logger = logging.getLogger("parley.store")
 
 PROBE_S = 1.5
 CACHE_S = 5.0
-
-
-@dataclass(frozen=True, slots=True)
-class StoreReport:
-    """Which store is in use and whether it answered when it was last asked. Holds no address."""
-
-    kind: str
-    status: Literal["online", "offline"]
 
 
 class StoreProbe:

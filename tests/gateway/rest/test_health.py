@@ -14,12 +14,8 @@ from gateway.rest.health import (
     IDLE_S,
     OfflineService,
     OnlineService,
-    ProviderReport,
-    QueueReport,
-    Readiness,
     Service,
     ServiceProbe,
-    StageReport,
     StatusSources,
     health_operations,
     overall,
@@ -27,7 +23,7 @@ from gateway.rest.health import (
     service_urls,
 )
 from gateway.settings import Settings
-from gateway.store.probe import StoreReport
+from gateway.status import ProviderReport, QueueReport, Readiness, StageReport, StoreReport
 from pipeline.testing import run_virtual
 from tests.gateway.rest.service import serving
 

@@ -5,8 +5,9 @@ from typing import Any, cast
 
 import pytest
 
+from gateway.status import StoreReport
 from gateway.store import StoreUnavailable
-from gateway.store.probe import PROBE_S, StoreProbe, StoreReport
+from gateway.store.probe import PROBE_S, StoreProbe
 from pipeline.testing import run_virtual
 
 
