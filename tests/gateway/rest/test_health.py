@@ -10,16 +10,13 @@ import httpx
 import pytest
 
 from gateway import __version__
-from gateway.rest.health import (
+from gateway.rest.health import StatusSources, health_operations, overall, own_status
+from gateway.rest.service_probe import (
     IDLE_S,
     OfflineService,
     OnlineService,
     Service,
     ServiceProbe,
-    StatusSources,
-    health_operations,
-    overall,
-    own_status,
     service_urls,
 )
 from gateway.settings import Settings
