@@ -11,8 +11,8 @@ from gateway.live.journals import Journals
 from gateway.live.registry import LiveSessions
 from gateway.providers.lineup import Lineup, line_up
 from gateway.reports.assessor import Assessor
-from gateway.rest.health import ProviderReport, QueueReport, Readiness, StageReport
 from gateway.settings import Settings
+from gateway.status import ProviderReport, QueueReport, Readiness, StageReport
 from gateway.store import Store
 from pipeline.pacer import Pacer
 from pipeline.session import Stages

@@ -20,7 +20,8 @@ from urllib.parse import urlsplit
 from rich.table import Table
 from rich.text import Text
 
-from gateway.commands.terminal import DONE, FAILED, output, printable
+from gateway.commands.terminal import DONE, FAILED, output
+from gateway.printable import printable
 from gateway.providers.build import build, options, wanted
 from gateway.providers.probes import Place, ask_all
 from gateway.settings import Settings, variables

@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from gateway.commands.terminal import FAILED, CommandFailed, download_bar, output, printable
+from gateway.commands.terminal import FAILED, CommandFailed, download_bar, output
+from gateway.printable import printable
 
 
 def fetch(model: str) -> Path:

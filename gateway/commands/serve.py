@@ -21,8 +21,8 @@ from gateway.commands.terminal import CommandFailed, output
 from gateway.ice import split
 from gateway.logs import configure
 from gateway.providers.build import chosen
-from gateway.rest.health import StageReport
 from gateway.settings import Settings
+from gateway.status import StageReport
 from gateway.transports.websocket.protocol import WebSocketProtocol
 from pipeline.session import Stages
 from stages.registry import NoProvider

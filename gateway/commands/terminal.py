@@ -5,6 +5,8 @@ import sys
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
+from gateway.printable import printable
+
 DONE = 0
 FAILED = 1
 UNUSABLE = 2
@@ -35,11 +37,6 @@ def output() -> Console:
 def complain(message: str) -> None:
     """One line on standard error."""
     sys.stderr.write(f"parley: {printable(message)}\n")
-
-
-def printable(text: str) -> str:
-    """`text` on one line, without the control characters that a terminal would obey."""
-    return "".join(character if character.isprintable() else " " for character in text).strip()
 
 
 def download_bar(console: Console) -> Progress:

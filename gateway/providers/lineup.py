@@ -9,8 +9,8 @@ from typing import Any
 
 from gateway.providers.build import build, chosen, options
 from gateway.providers.probes import StageProbes
-from gateway.rest.health import ProviderReport, QueueReport, StageReport
 from gateway.settings import Settings
+from gateway.status import ProviderReport, QueueReport, StageReport
 from pipeline.breaker import Breaker, BreakerPolicy
 from pipeline.frames import Slot
 from pipeline.guard import Candidate, Guard, Limits

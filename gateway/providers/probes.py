@@ -1,12 +1,11 @@
-"""What providers say of themselves, asked in the background: nobody waits for servers."""
+"""What providers say of themselves, asked in the background: no request waits for a server."""
 
 import asyncio
 import logging
-import math
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
+from gateway.refreshed import Refreshed
 from pipeline.frames import Slot
 from stages.third_party import describe
 
@@ -14,6 +13,9 @@ logger = logging.getLogger("parley.engine")
 
 PROBE_S = 1.5
 """A provider's own limit is 1 s; this one is for those that keep none."""
+
+ROUND_S = 2.0
+"""For all of them, which are asked at once; `PROBE_S` ends a round before this does."""
 
 CACHE_S = 5.0
 
@@ -55,40 +57,34 @@ class StageProbes:
     It owns the round under way: `aclose` ends it.
     """
 
-    def __init__(
-        self,
-        stages: Mapping[Place, Any],
-        *,
-        cache_s: float = CACHE_S,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __init__(self, stages: Mapping[Place, Any], *, cache_s: float = CACHE_S) -> None:
         self._stages = {place: stage for place, stage in stages.items() if hasattr(stage, "probe")}
         self._cache_s = cache_s
-        self._clock = clock
-        self._asked_at = -math.inf
-        self._problems: dict[Place, str] = {}
-        self._round: asyncio.Task[dict[Place, str]] | None = None
+        self._problems = Refreshed[dict[Place, str]](
+            self._round, {}, limit_s=ROUND_S, changed=self._log
+        )
 
     async def ask(self) -> dict[Place, str]:
         """Ask all of them now, and return what keeps them from answering. Changes are logged."""
-        self._asked_at = self._clock()
-        before, self._problems = self._problems, await ask_all(self._stages)
-        for place in self._stages:
-            if place in self._problems.keys() - before.keys():
-                logger.warning("%s: %s would not answer now: %s", *place, self._problems[place])
-            elif place in before.keys() - self._problems.keys():
-                logger.info("%s: %s answers again", *place)
-        return self._problems
+        return await self._problems.refresh()
 
     def latest(self) -> dict[Place, str]:
         """What the last round found. A plain call; it begins the next round when that is due."""
-        due = self._clock() - self._asked_at >= self._cache_s
-        if self._stages and due and (self._round is None or self._round.done()):
-            self._round = asyncio.create_task(self.ask())
-        return self._problems
+        return self._problems.latest(self._cache_s) if self._stages else {}
 
     async def aclose(self) -> None:
         """End the round under way."""
-        if self._round is not None:
-            self._round.cancel()
-            await asyncio.wait({self._round})
+        await self._problems.aclose()
+
+    async def _round(self) -> dict[Place, str]:
+        before, problems = self._problems.value, await ask_all(self._stages)
+        for place in self._stages:
+            if place in problems.keys() - before.keys():
+                logger.warning("%s: %s would not answer now: %s", *place, problems[place])
+            elif place in before.keys() - problems.keys():
+                logger.info("%s: %s answers again", *place)
+        return problems
+
+    def _log(self, error: Exception | None) -> None:
+        if error is not None:
+            logger.error("the providers cannot be asked how they are: %s", describe(error))

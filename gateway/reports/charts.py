@@ -9,7 +9,7 @@ import html
 from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 
-from gateway.commands.terminal import printable
+from gateway.printable import printable
 from stages.interview.delivery import COMFORTABLE_WPM, Delivery
 
 WIDE = 360

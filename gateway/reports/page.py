@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from statistics import median
 
-from gateway.commands.terminal import printable
+from gateway.printable import printable
 from gateway.reports.charts import bars, latency, ring, speaking, tone
 from stages.interview.answers import RecognitionSource
 from stages.interview.feedback import LABELS, Feedback

@@ -8,11 +8,12 @@ from starlette.routing import Route
 from gateway.interviews.service import InterviewService
 from gateway.rest.correlation import CorrelationMiddleware
 from gateway.rest.cors import Cors
-from gateway.rest.health import ServiceProbe, StatusSources, health_operations
+from gateway.rest.health import StatusSources, health_operations
 from gateway.rest.interviews import interview_operations
 from gateway.rest.operation import Operation, routes
 from gateway.rest.pages import page_operations
 from gateway.rest.recordings import recording_operations
+from gateway.rest.service_probe import ServiceProbe
 from gateway.rest.sessions import session_operations
 from gateway.rest.stateless import Services
 from gateway.rest.stateless.endpoints import desktop_operations

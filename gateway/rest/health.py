@@ -1,212 +1,22 @@
-"""How the gateway and the services around it are.
+"""`/health` for people and clients, `/health/live` and `/health/ready` for supervisors.
 
-Nobody waits for a service: `ServiceProbe` asks them in the background, and `GET /health` shows what
-it last found, in milliseconds also while every service hangs.
+`GET /health` shows what `ServiceProbe` last found, in milliseconds also while every service hangs.
 """
 
-import asyncio
-import errno
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-import httpx
 from pydantic import BaseModel, Field
 from starlette.requests import Request
 
 from gateway import __version__
 from gateway.rest.operation import Handler, HttpReply, Operation, ResponseSpec
-from gateway.settings import Settings
-from gateway.store.probe import StoreReport
-
-PROBE_TIMEOUT_S = 3.0
-CACHE_S = 5.0
-
-IDLE_S = 60.0
-"""Services are left in peace once nobody has asked about them for so long."""
-
-CATCH_UP_S = 0.01
-"""So long the first who asks after that waits for news; then the old ones are shown."""
+from gateway.rest.service_probe import CACHE_S, Service, ServiceProbe, iso
+from gateway.status import ProviderReport, QueueReport, Readiness, StageReport, StoreReport
 
 Status = Literal["online", "degraded", "offline"]
-Readiness = Literal["ready", "draining", "full", "starting"]
-
-
-@dataclass(frozen=True, slots=True)
-class StageReport:
-    """Which provider answers in a slot, how it is, and why it was chosen.
-
-    `note` is what a person should know about it, such as demo quality; empty for nothing.
-    """
-
-    slot: str
-    provider: str
-    status: str
-    why: str
-    note: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class ProviderReport:
-    """A provider that could answer in a slot, and what its circuit breaker has seen."""
-
-    slot: str
-    provider: str
-    breaker: str
-
-
-@dataclass(frozen=True, slots=True)
-class QueueReport:
-    """Work that all sessions share: what is under way or waits, in `unit`. `bound` is how much
-    there may be; null where only the places bound it.
-    """
-
-    name: str
-    unit: str
-    depth: int
-    bound: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """One answer of a service, or the reason why there is none. `at` is seconds since the epoch."""
-
-    at: float
-    latency_ms: int
-    error: str | None
-
-
-def service_urls(settings: Settings) -> dict[str, tuple[str, ...]]:
-    """What is asked of each service, in the order of the report; the next where one answers no."""
-    return {
-        "conversation-service": (f"{settings.conversation_url}/health",),
-        "voice-service": (f"{settings.voice_url}/health",),
-        "avatar-service": (f"{settings.avatar_url}/health",),
-        "interview-service": (f"{settings.interview_url}/health",),
-        "analytics-service": (f"{settings.analytics_url}/health",),
-        "granite-interview-service": (f"{settings.granite_interview_url}/health",),
-        "ollama": (f"{settings.ollama_url}/api/health", f"{settings.ollama_url}/api/tags"),
-    }
-
-
-class ServiceProbe:
-    """Asks every service how it is, all at once, every `cache_s` while somebody wants to know.
-
-    `urls` are those of `service_urls`. Each service gets one attempt of `timeout_s` at most. `run`
-    asks; `services` tells. `transport` replaces the network.
-    """
-
-    def __init__(
-        self,
-        urls: Mapping[str, Sequence[str]],
-        *,
-        timeout_s: float = PROBE_TIMEOUT_S,
-        cache_s: float = CACHE_S,
-        transport: httpx.AsyncBaseTransport | None = None,
-    ) -> None:
-        self._urls = {name: tuple(addresses) for name, addresses in urls.items()}
-        self._timeout_s = timeout_s
-        self._cache_s = cache_s
-        # Neither proxies from the environment nor redirects: only the configured hosts are asked.
-        self._client = httpx.AsyncClient(
-            trust_env=False, follow_redirects=False, timeout=timeout_s, transport=transport
-        )
-        self._readings: dict[str, Reading] = {}
-        self._answering: dict[str, int] = {}  # which of its URLs a service answered last
-        self._wanted = asyncio.Event()
-        self._fresh = asyncio.Event()
-        self._told_at = 0.0
-
-    @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        """Ask the services as long as the block lasts; the connections are closed behind it."""
-        asking = asyncio.create_task(self._run())
-        try:
-            yield
-        finally:
-            asking.cancel()
-            await asyncio.wait([asking])
-            await self._client.aclose()
-
-    async def services(self) -> list["Service"]:
-        """How they are, as last found. Waits for `CATCH_UP_S` where nobody has asked for long."""
-        self._told_at = asyncio.get_running_loop().time()
-        self._wanted.set()
-        if not self._fresh.is_set():
-            try:
-                async with asyncio.timeout(CATCH_UP_S):
-                    await self._fresh.wait()
-            except TimeoutError:
-                pass
-        return [self._entry(name) for name in self._urls]
-
-    async def _run(self) -> None:
-        loop = asyncio.get_running_loop()
-        self._told_at = loop.time()
-        while True:
-            begun = loop.time()
-            async with asyncio.TaskGroup() as group:
-                for name in self._urls:
-                    group.create_task(self._ask(name))
-            self._fresh.set()
-            await asyncio.sleep(max(0.0, begun + self._cache_s - loop.time()))
-            if loop.time() - self._told_at >= IDLE_S:
-                self._wanted.clear()
-                self._fresh.clear()
-                await self._wanted.wait()
-
-    async def _ask(self, name: str) -> None:
-        urls = self._urls[name]
-        first = self._answering.get(name, 0)
-        error: str | None = None
-        begun = time.perf_counter()
-        try:
-            async with asyncio.timeout(self._timeout_s):
-                for choice in dict.fromkeys((first, *range(len(urls)))):
-                    begun = time.perf_counter()
-                    # Only the status counts, so the body is not read, however long it is.
-                    async with self._client.stream("GET", urls[choice]) as answer:
-                        error = None if answer.status_code == 200 else f"HTTP {answer.status_code}"
-                    if error is None:
-                        self._answering[name] = choice
-                        break
-        except (TimeoutError, httpx.TimeoutException):
-            error = f"no answer within {_duration(self._timeout_s)}"
-        except (httpx.HTTPError, httpx.InvalidURL, OSError, UnicodeError) as failure:
-            error = _reason(failure)
-        latency_ms = round((time.perf_counter() - begun) * 1000)
-        self._readings[name] = Reading(time.time(), latency_ms, error)
-
-    def _entry(self, name: str) -> "Service":
-        reading = self._readings.get(name)
-        if reading is None:
-            return OfflineService(name=name, error="no answer yet")
-        if reading.error is not None:
-            return OfflineService(name=name, error=reading.error)
-        return OnlineService(name=name, latencyMs=reading.latency_ms, lastChecked=_iso(reading.at))
-
-
-class OnlineService(BaseModel):
-    """A service that answered 200, how soon, and when it was asked (UTC)."""
-
-    name: str
-    status: Literal["online"] = "online"
-    latencyMs: int
-    lastChecked: str
-
-
-class OfflineService(BaseModel):
-    """A service that did not answer 200, and why."""
-
-    name: str
-    status: Literal["offline"] = "offline"
-    error: str
-
-
-Service = OnlineService | OfflineService
 
 
 class GatewayHealth(BaseModel):
@@ -282,7 +92,7 @@ def health_operations(probe: ServiceProbe, inside: StatusSources) -> list[Operat
         stages, store = inside.stages(), inside.store()
         return Health(
             status=overall(services),
-            timestamp=_iso(time.time()),
+            timestamp=iso(time.time()),
             gateway=GatewayHealth(
                 status=own_status(inside.readiness(), store, stages),
                 version=__version__,
@@ -389,39 +199,3 @@ EXAMPLE: dict[str, Any] = {
     ],
     "store": {"kind": "sqlite", "status": "online"},
 }
-
-
-def _iso(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _duration(seconds: float) -> str:
-    return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:g} s"
-
-
-def _reason(failure: Exception) -> str:
-    """Why a service could not be asked. Never the exception's own text, which may hold its URL."""
-    for cause in _causes(failure):
-        if isinstance(cause, ConnectionRefusedError):
-            return "Connection refused"
-        if isinstance(cause, OSError) and cause.errno in (errno.EHOSTUNREACH, errno.ENETUNREACH):
-            return "Host unreachable"
-    match failure:
-        case httpx.ConnectError():
-            return "Connection failed"
-        case httpx.InvalidURL() | httpx.UnsupportedProtocol() | UnicodeError():
-            return "Invalid URL"
-        case httpx.RemoteProtocolError():
-            return "Answer is not HTTP"
-        case _:
-            return "Connection broke off"
-
-
-def _causes(failure: BaseException) -> Iterator[BaseException]:
-    if isinstance(failure, BaseExceptionGroup):
-        for member in failure.exceptions:
-            yield from _causes(member)
-        return
-    yield failure
-    if (cause := failure.__cause__ or failure.__context__) is not None:
-        yield from _causes(cause)

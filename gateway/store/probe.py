@@ -1,13 +1,9 @@
-"""Whether the store answers, asked in the background: nobody waits for it."""
+"""Whether the store answers, asked in the background: no request waits for the answer."""
 
-import asyncio
 import logging
-import math
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal
 
+from gateway.refreshed import Refreshed
+from gateway.status import StoreReport
 from gateway.store.protocol import Store, StoreError
 
 logger = logging.getLogger("parley.store")
@@ -16,66 +12,42 @@ PROBE_S = 1.5
 CACHE_S = 5.0
 
 
-@dataclass(frozen=True, slots=True)
-class StoreReport:
-    """Which store is in use and whether it answered when it was last asked. Holds no address."""
-
-    kind: str
-    status: Literal["online", "offline"]
-
-
 class StoreProbe:
     """The latest answer of a store, asked for again when it is older than `cache_s`.
 
     It owns the question under way: `aclose` ends it. The store is the caller's.
     """
 
-    def __init__(
-        self,
-        store: Store,
-        *,
-        cache_s: float = CACHE_S,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __init__(self, store: Store, *, cache_s: float = CACHE_S) -> None:
         self._store = store
         self._cache_s = cache_s
-        self._clock = clock
-        self._asked_at = -math.inf
-        self._problem: str | None = None
-        self._asking: asyncio.Task[StoreReport] | None = None
+        self._ping = Refreshed(store.ping, None, limit_s=PROBE_S, changed=self._log)
 
     async def ask(self) -> StoreReport:
         """Ask now, for `PROBE_S` at most. The log says why it does not answer, and when it does."""
-        self._asked_at = self._clock()
-        before, self._problem = self._problem, await self._find()
-        if self._problem is not None and before is None:
-            logger.warning("store: %s", self._problem)
-        elif self._problem is None and before is not None:
-            logger.info("store: %s answers again", self._store.kind)
+        await self._ping.refresh()
         return self._report()
 
     def latest(self) -> StoreReport:
         """What was last found. A plain call; it asks again in the background when that is due."""
-        due = self._clock() - self._asked_at >= self._cache_s
-        if due and (self._asking is None or self._asking.done()):
-            self._asking = asyncio.create_task(self.ask())
+        self._ping.latest(self._cache_s)
         return self._report()
 
     async def aclose(self) -> None:
         """End the question under way."""
-        if self._asking is not None:
-            self._asking.cancel()
-            await asyncio.wait({self._asking})
+        await self._ping.aclose()
 
-    async def _find(self) -> str | None:
-        try:
-            async with asyncio.timeout(PROBE_S):
-                await self._store.ping()
-        except StoreError as error:
-            return str(error)
-        except TimeoutError:
-            return f"{self._store.kind} does not answer within {PROBE_S:g} s"
-        return None
+    def _log(self, error: Exception | None) -> None:
+        kind = self._store.kind
+        match error:
+            case None:
+                logger.info("store: %s answers again", kind)
+            case StoreError():
+                logger.warning("store: %s", error)
+            case TimeoutError():
+                logger.warning("store: %s does not answer within %g s", kind, PROBE_S)
+            case _:
+                logger.error("store: %s cannot be asked", kind, exc_info=error)
 
     def _report(self) -> StoreReport:
-        return StoreReport(self._store.kind, "offline" if self._problem else "online")
+        return StoreReport(self._store.kind, "offline" if self._ping.error else "online")

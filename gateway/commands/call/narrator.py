@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 from gateway.commands.call.screen import degraded
-from gateway.commands.terminal import printable
+from gateway.printable import printable
 
 STYLES = {"You": "bold", "Parley": "green", "!": "yellow"}
 TIME_WIDTH, WHO_WIDTH = 7, 6

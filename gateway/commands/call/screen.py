@@ -10,7 +10,7 @@ from rich.status import Status
 from rich.text import Text
 
 from gateway.commands.call.waterfall import draw
-from gateway.commands.terminal import printable
+from gateway.printable import printable
 
 STAGES = {
     "vad": "voice detection",

@@ -8,7 +8,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from gateway.commands.terminal import printable
+from gateway.printable import printable
 
 WIDTH = 24
 WAITING, WORKING, BEYOND = "░", "█", "▶"

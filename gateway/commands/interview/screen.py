@@ -13,7 +13,7 @@ from rich.text import Text
 
 from gateway.commands.call import INDENT
 from gateway.commands.interview.backend import InterviewView
-from gateway.commands.terminal import printable
+from gateway.printable import printable
 from stages.interview import Report
 from stages.interview.feedback import GOOD, LABELS
 

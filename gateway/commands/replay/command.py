@@ -13,7 +13,8 @@ from rich.text import Text
 
 from gateway.commands.replay.page import page
 from gateway.commands.replay.timeline import Bar, JournalTimeline, describe, timeline
-from gateway.commands.terminal import DONE, FAILED, CommandFailed, output, printable
+from gateway.commands.terminal import DONE, FAILED, CommandFailed, output
+from gateway.printable import printable
 from pipeline.journal import FLOOR_DBFS
 from pipeline.replay import Difference, JournalError, Replayed, replay
 from pipeline.turns import TurnState

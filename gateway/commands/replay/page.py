@@ -12,7 +12,7 @@ import json
 from collections.abc import Iterable, Sequence
 
 from gateway.commands.replay.timeline import JournalTimeline, describe
-from gateway.commands.terminal import printable
+from gateway.printable import printable
 from pipeline.replay import Replayed
 
 DIFFERENCES = 20

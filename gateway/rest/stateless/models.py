@@ -5,13 +5,15 @@ none of them waits for it longer than `ANSWER_WITHIN_S`; what a service told bef
 its answer for a while, and a fixed list where nobody has ever answered.
 """
 
-import asyncio
 import logging
 import math
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
+
+from gateway.refreshed import Refreshed
 
 logger = logging.getLogger("parley.models")
 
@@ -195,34 +197,36 @@ def _bytes(size: object) -> str:
 class ModelCatalogue:
     """The models of several `sources`, asked in parallel; the first to name an id has it.
 
-    A source gives its models or raises. The catalogue owns the round under way: `aclose` ends it.
+    A source gives its models or raises. The catalogue owns the questions under way: `aclose` ends
+    them.
     """
 
     def __init__(
         self, sources: Mapping[str, Callable[[], Awaitable[tuple[ModelEntry, ...]]]]
     ) -> None:
-        self._sources = dict(sources)
-        self._round: asyncio.Task[None] | None = None
-        self._started_at = -math.inf
-        # What each source told last, and when.
-        self._told: dict[str, tuple[float, tuple[ModelEntry, ...]]] = {}
-        self._silent: set[str] = set()
+        self._lists = {
+            source: Refreshed[tuple[ModelEntry, ...]](
+                ask, (), limit_s=ROUND_S, changed=partial(_log, source)
+            )
+            for source, ask in sources.items()
+        }
 
     async def models(self) -> tuple[ModelEntry, ...]:
         """All models, never none. Takes `ANSWER_WITHIN_S` at most."""
-        await self._refresh()
+        self._ask_where_due()
+        await self._wait()
         merged: dict[str, ModelEntry] = {}
-        for source in self._sources:
+        for source in self._lists:
             for model in self._known(source):
                 merged.setdefault(model.id, model)
         return tuple(merged.values()) or FALLBACK_MODELS
 
     async def of(self, source: str) -> tuple[ModelEntry, ...]:
         """The models of one source. Only the very first answer is waited for."""
-        if self._round is None:
-            await self._refresh()
-        elif not self._fresh():
-            self._begin()
+        first = math.isinf(self._lists[source].since_begun_s)
+        self._ask_where_due()
+        if first:
+            await self._wait()
         return self._known(source)
 
     async def select(self, model_id: str) -> ModelEntry:
@@ -233,52 +237,28 @@ class ModelCatalogue:
         raise UnknownModel(model_id)
 
     async def aclose(self) -> None:
-        """End the round under way."""
-        if self._round is not None:
-            self._round.cancel()
-            await asyncio.wait({self._round})
+        """End the questions under way."""
+        for told in self._lists.values():
+            await told.aclose()
 
     def _known(self, source: str) -> tuple[ModelEntry, ...]:
-        at, models = self._told.get(source, (-math.inf, ()))
-        return models if asyncio.get_running_loop().time() - at < STALE_S else ()
+        told = self._lists[source]
+        return told.value if told.age_s < STALE_S else ()
 
-    def _fresh(self) -> bool:
-        if self._round is None or not self._round.done():
-            return False
-        lasts_s = CACHE_S if any(map(self._known, self._sources)) else RETRY_S
-        return asyncio.get_running_loop().time() - self._started_at < lasts_s
+    def _ask_where_due(self) -> None:
+        every_s = CACHE_S if any(map(self._known, self._lists)) else RETRY_S
+        for told in self._lists.values():
+            told.latest(every_s)
 
-    def _begin(self) -> "asyncio.Task[None]":
-        """The round under way, a new one if there is none."""
-        if self._round is None or self._round.done():
-            self._started_at = asyncio.get_running_loop().time()
-            self._round = asyncio.create_task(self._ask_all())
-        return self._round
+    async def _wait(self) -> None:
+        """Until all have answered, or have taken long enough."""
+        for told in self._lists.values():
+            await told.wait(max(0.0, ANSWER_WITHIN_S - told.since_begun_s))
 
-    async def _refresh(self) -> None:
-        """Return when all is fresh, or when it has taken long enough."""
-        if self._fresh():
-            return
-        under_way = self._begin()
-        left_s = self._started_at + ANSWER_WITHIN_S - asyncio.get_running_loop().time()
-        if left_s > 0:
-            await asyncio.wait({under_way}, timeout=left_s)
 
-    async def _ask_all(self) -> None:
-        async with asyncio.TaskGroup() as group:
-            for source in self._sources:
-                group.create_task(self._ask(source))
-
-    async def _ask(self, source: str) -> None:
-        try:
-            async with asyncio.timeout(ROUND_S):
-                models = await self._sources[source]()
-        except Exception as error:  # whatever it is, the others are not to suffer from it
-            if source not in self._silent:  # told once, not every half minute
-                self._silent.add(source)
-                late = f"no answer within {ROUND_S:g} s"
-                why = late if isinstance(error, TimeoutError) else error
-                logger.info("%s tells no models: %s", source, why)
-            return
-        self._silent.discard(source)
-        self._told[source] = (asyncio.get_running_loop().time(), models)
+def _log(source: str, error: Exception | None) -> None:
+    """Once for each time that a source stops answering, not every half minute."""
+    if error is not None:
+        late = f"no answer within {ROUND_S:g} s"
+        why = late if isinstance(error, TimeoutError) else error
+        logger.info("%s tells no models: %s", source, why)

@@ -7,8 +7,8 @@ import pytest
 from gateway.commands import serve as module
 from gateway.commands.serve import announce, listen, serve, ws_url
 from gateway.commands.terminal import CommandFailed
-from gateway.rest.health import StageReport
 from gateway.settings import Settings
+from gateway.status import StageReport
 from stages.registry import NoProvider
 
 

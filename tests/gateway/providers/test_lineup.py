@@ -3,7 +3,7 @@
 from typing import Any
 
 from gateway.providers.lineup import Lineup
-from gateway.rest.health import QueueReport
+from gateway.status import QueueReport
 from pipeline.breaker import Breaker
 from pipeline.guard import Candidate, Guard
 from pipeline.session import Stages

@@ -59,9 +59,8 @@ def test_all_are_asked_at_once() -> None:
 
 def test_the_latest_answer_is_given_at_once_and_renewed_in_the_background() -> None:
     async def main() -> None:
-        loop = asyncio.get_running_loop()
         server = Server("gone", delay_s=0.5)
-        probes = StageProbes({PLACE: server, ("vad", "near"): object()}, clock=loop.time)
+        probes = StageProbes({PLACE: server, ("vad", "near"): object()})
         assert await probes.ask() == {PLACE: "gone"}
         server.problem = None
         await asyncio.sleep(4)

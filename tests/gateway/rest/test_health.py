@@ -10,24 +10,17 @@ import httpx
 import pytest
 
 from gateway import __version__
-from gateway.rest.health import (
+from gateway.rest.health import StatusSources, health_operations, overall, own_status
+from gateway.rest.service_probe import (
     IDLE_S,
     OfflineService,
     OnlineService,
-    ProviderReport,
-    QueueReport,
-    Readiness,
     Service,
     ServiceProbe,
-    StageReport,
-    StatusSources,
-    health_operations,
-    overall,
-    own_status,
     service_urls,
 )
 from gateway.settings import Settings
-from gateway.store.probe import StoreReport
+from gateway.status import ProviderReport, QueueReport, Readiness, StageReport, StoreReport
 from pipeline.testing import run_virtual
 from tests.gateway.rest.service import serving
 

@@ -5,8 +5,9 @@ from typing import Any, cast
 
 import pytest
 
+from gateway.status import StoreReport
 from gateway.store import StoreUnavailable
-from gateway.store.probe import PROBE_S, StoreProbe, StoreReport
+from gateway.store.probe import PROBE_S, StoreProbe
 from pipeline.testing import run_virtual
 
 
@@ -38,7 +39,7 @@ ONLINE, OFFLINE = StoreReport("redis", "online"), StoreReport("redis", "offline"
 def test_the_store_is_asked_in_the_background_and_not_too_often() -> None:
     async def story() -> None:
         storage = Storage()
-        probe = StoreProbe(cast("Any", storage), clock=asyncio.get_running_loop().time)
+        probe = StoreProbe(cast("Any", storage))
         assert await probe.ask() == ONLINE
         storage.problem = "it is away"
         assert probe.latest() == ONLINE
@@ -58,7 +59,7 @@ def test_a_store_that_hangs_is_offline_and_holds_nobody_up() -> None:
         loop = asyncio.get_running_loop()
         storage = Storage()
         storage.hangs = True
-        probe = StoreProbe(cast("Any", storage), clock=loop.time)
+        probe = StoreProbe(cast("Any", storage))
         assert await probe.ask() == OFFLINE
         assert loop.time() == PROBE_S
         await asyncio.sleep(5)
@@ -76,7 +77,7 @@ def test_the_log_says_once_why_a_store_is_away_and_that_it_is_back(
 ) -> None:
     async def story() -> None:
         storage = Storage()
-        probe = StoreProbe(cast("Any", storage), clock=asyncio.get_running_loop().time)
+        probe = StoreProbe(cast("Any", storage))
         for problem in (None, "it is away", "it is away", None, None):
             storage.problem = problem
             await probe.ask()

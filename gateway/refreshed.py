@@ -1,0 +1,96 @@
+"""A value that is asked for in the background and kept, so that no reader waits for its source."""
+
+import asyncio
+import math
+from collections.abc import Awaitable, Callable
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class Refreshed(Generic[T]):
+    """The latest answer of `ask`. Belongs to the event loop that it is used on; so does its time.
+
+    However many callers want a new answer, one refresh is under way, in a task that this object
+    owns: cancelling a caller does not end it, `aclose` does. A refresh takes `limit_s` at most.
+    One that fails leaves `value` as it was and its exception in `error`.
+
+    Args:
+        ask: Gives the value, or raises. It is cancelled after `limit_s`, which counts as a
+            `TimeoutError`.
+        value: What stands for the answer until there is one.
+        limit_s: How long one refresh may take.
+        changed: Called with the exception when a refresh fails and the one before did not, and
+            with None when a refresh succeeds and the one before failed. It must not raise.
+    """
+
+    def __init__(
+        self,
+        ask: Callable[[], Awaitable[T]],
+        value: T,
+        *,
+        limit_s: float,
+        changed: Callable[[Exception | None], None],
+    ) -> None:
+        self.value = value
+        self.error: Exception | None = None
+        self._ask = ask
+        self._limit_s = limit_s
+        self._changed = changed
+        self._answered_at = -math.inf
+        self._begun_at = -math.inf
+        self._refresh: asyncio.Task[None] | None = None
+        self._closed = False
+
+    @property
+    def age_s(self) -> float:
+        """Seconds since `value` was given; infinite before the first answer."""
+        return asyncio.get_running_loop().time() - self._answered_at
+
+    @property
+    def since_begun_s(self) -> float:
+        """Seconds since the last refresh began; infinite before the first."""
+        return asyncio.get_running_loop().time() - self._begun_at
+
+    def latest(self, every_s: float) -> T:
+        """`value`, at once. Begins a refresh where the last one began `every_s` ago or earlier."""
+        if self.since_begun_s >= every_s:
+            self._begin()
+        return self.value
+
+    async def refresh(self) -> T:
+        """`value` after a refresh: the one under way, else a new one. Never raises its error."""
+        self._begin()
+        return await self.wait()
+
+    async def wait(self, within_s: float | None = None) -> T:
+        """`value` once the refresh under way has ended, or after `within_s` as it is then."""
+        if self._refresh is not None:
+            await asyncio.wait({self._refresh}, timeout=within_s)
+        return self.value
+
+    async def aclose(self) -> None:
+        """End the refresh under way. `value` stays; no refresh begins any more."""
+        self._closed = True
+        if self._refresh is not None:
+            self._refresh.cancel()
+            await asyncio.wait({self._refresh})
+
+    def _begin(self) -> None:
+        if self._closed or (self._refresh is not None and not self._refresh.done()):
+            return
+        self._begun_at = asyncio.get_running_loop().time()
+        self._refresh = asyncio.create_task(self._run())
+
+    async def _run(self) -> None:
+        before = self.error
+        try:
+            async with asyncio.timeout(self._limit_s):
+                self.value = await self._ask()
+        except Exception as error:  # a source's, whatever it raises; `changed` is told
+            self.error = error
+        else:
+            self.error = None
+            self._answered_at = asyncio.get_running_loop().time()
+        if (self.error is None) != (before is None):
+            self._changed(self.error)

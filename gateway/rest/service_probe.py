@@ -1,0 +1,224 @@
+"""How the services around the gateway are, asked in the background: no request waits for one."""
+
+import asyncio
+import errno
+import logging
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from typing import Literal
+
+import httpx
+from pydantic import BaseModel
+
+from gateway.refreshed import Refreshed
+from gateway.settings import Settings
+
+logger = logging.getLogger("parley.health")
+
+PROBE_TIMEOUT_S = 3.0
+CACHE_S = 5.0
+
+IDLE_S = 60.0
+"""Services are not asked any more once no request has wanted to know for so long."""
+
+CATCH_UP_S = 0.01
+"""So long the first request after that waits for new answers; then it shows the old ones."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """When a service last answered 200, in seconds since the epoch, and how soon."""
+
+    at: float
+    latency_ms: int
+
+
+class _BadStatus(Exception):
+    """A service answered with a status other than 200."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(status)
+        self.status = status
+
+
+_OFFLINE = (_BadStatus, httpx.HTTPError, httpx.InvalidURL, OSError, UnicodeError)
+"""Raised for a service that is not well; a `TimeoutError` is an `OSError`."""
+
+
+def service_urls(settings: Settings) -> dict[str, tuple[str, ...]]:
+    """What is asked of each service, in the order of the report; the next where one answers no."""
+    return {
+        "conversation-service": (f"{settings.conversation_url}/health",),
+        "voice-service": (f"{settings.voice_url}/health",),
+        "avatar-service": (f"{settings.avatar_url}/health",),
+        "interview-service": (f"{settings.interview_url}/health",),
+        "analytics-service": (f"{settings.analytics_url}/health",),
+        "granite-interview-service": (f"{settings.granite_interview_url}/health",),
+        "ollama": (f"{settings.ollama_url}/api/health", f"{settings.ollama_url}/api/tags"),
+    }
+
+
+class ServiceProbe:
+    """Asks every service how it is, all at once, every `cache_s` while clients want to know.
+
+    `urls` are those of `service_urls`. Each service gets one attempt of `timeout_s` at most.
+    `running` asks; `services` gives what was found. `transport` replaces the network.
+    """
+
+    def __init__(
+        self,
+        urls: Mapping[str, Sequence[str]],
+        *,
+        timeout_s: float = PROBE_TIMEOUT_S,
+        cache_s: float = CACHE_S,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self._urls = {name: tuple(addresses) for name, addresses in urls.items()}
+        self._timeout_s = timeout_s
+        self._cache_s = cache_s
+        # Neither proxies from the environment nor redirects: only the configured hosts are asked.
+        self._client = httpx.AsyncClient(
+            trust_env=False, follow_redirects=False, timeout=timeout_s, transport=transport
+        )
+        self._readings = {
+            name: Refreshed[Reading | None](
+                partial(self._ask, name), None, limit_s=timeout_s, changed=partial(_log, name)
+            )
+            for name in self._urls
+        }
+        self._answering: dict[str, int] = {}  # which of its URLs a service answered last
+        self._wanted = asyncio.Event()
+        self._fresh = asyncio.Event()
+        self._told_at = 0.0
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Ask the services as long as the block lasts; the connections are closed behind it."""
+        asking = asyncio.create_task(self._run())
+        try:
+            yield
+        finally:
+            asking.cancel()
+            await asyncio.wait([asking])
+            for reading in self._readings.values():
+                await reading.aclose()
+            await self._client.aclose()
+
+    async def services(self) -> list["Service"]:
+        """How they are, as last found. The first call after `IDLE_S` waits for `CATCH_UP_S`."""
+        self._told_at = asyncio.get_running_loop().time()
+        self._wanted.set()
+        if not self._fresh.is_set():
+            try:
+                async with asyncio.timeout(CATCH_UP_S):
+                    await self._fresh.wait()
+            except TimeoutError:
+                pass
+        return [self._entry(name) for name in self._urls]
+
+    async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._told_at = loop.time()
+        while True:
+            begun = loop.time()
+            await asyncio.gather(*(reading.refresh() for reading in self._readings.values()))
+            self._fresh.set()
+            await asyncio.sleep(max(0.0, begun + self._cache_s - loop.time()))
+            if loop.time() - self._told_at >= IDLE_S:
+                self._wanted.clear()
+                self._fresh.clear()
+                await self._wanted.wait()
+
+    async def _ask(self, name: str) -> Reading:
+        urls = self._urls[name]
+        first = self._answering.get(name, 0)
+        status = 0
+        for choice in dict.fromkeys((first, *range(len(urls)))):
+            begun = time.perf_counter()
+            # Only the status counts, so the body is not read, however long it is.
+            async with self._client.stream("GET", urls[choice]) as answer:
+                status = answer.status_code
+            if status == 200:
+                self._answering[name] = choice
+                return Reading(time.time(), round((time.perf_counter() - begun) * 1000))
+        raise _BadStatus(status)
+
+    def _entry(self, name: str) -> "Service":
+        answer = self._readings[name]
+        if answer.error is not None:
+            return OfflineService(name=name, error=_reason(answer.error, self._timeout_s))
+        if answer.value is None:
+            return OfflineService(name=name, error="no answer yet")
+        at, latency_ms = answer.value.at, answer.value.latency_ms
+        return OnlineService(name=name, latencyMs=latency_ms, lastChecked=iso(at))
+
+
+class OnlineService(BaseModel):
+    """A service that answered 200, how soon, and when it was asked (UTC)."""
+
+    name: str
+    status: Literal["online"] = "online"
+    latencyMs: int
+    lastChecked: str
+
+
+class OfflineService(BaseModel):
+    """A service that did not answer 200, and why."""
+
+    name: str
+    status: Literal["offline"] = "offline"
+    error: str
+
+
+Service = OnlineService | OfflineService
+
+
+def iso(at: float) -> str:
+    """A moment, in seconds since the epoch, as UTC in ISO 8601."""
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:g} s"
+
+
+def _log(name: str, error: Exception | None) -> None:
+    """Services may well be offline, as `/health` shows; only an error of ours is for the log."""
+    if error is not None and not isinstance(error, _OFFLINE):
+        logger.error("%s cannot be asked", name, exc_info=error)
+
+
+def _reason(failure: Exception, timeout_s: float) -> str:
+    """Why a service could not be asked. Never the exception's own text, which may hold its URL."""
+    if isinstance(failure, TimeoutError | httpx.TimeoutException):
+        return f"no answer within {_duration(timeout_s)}"
+    for cause in _causes(failure):
+        if isinstance(cause, ConnectionRefusedError):
+            return "Connection refused"
+        if isinstance(cause, OSError) and cause.errno in (errno.EHOSTUNREACH, errno.ENETUNREACH):
+            return "Host unreachable"
+    match failure:
+        case _BadStatus():
+            return f"HTTP {failure.status}"
+        case httpx.ConnectError():
+            return "Connection failed"
+        case httpx.InvalidURL() | httpx.UnsupportedProtocol() | UnicodeError():
+            return "Invalid URL"
+        case httpx.RemoteProtocolError():
+            return "Answer is not HTTP"
+        case _:
+            return "Connection broke off"
+
+
+def _causes(failure: BaseException) -> Iterator[BaseException]:
+    if isinstance(failure, BaseExceptionGroup):
+        for member in failure.exceptions:
+            yield from _causes(member)
+        return
+    yield failure
+    if (cause := failure.__cause__ or failure.__context__) is not None:
+        yield from _causes(cause)
