@@ -1,4 +1,4 @@
-"""Which addresses are offered to peers, and which servers help to find a way. Pure but for `split`.
+"""Which addresses are offered to peers, and which servers help to find a way.
 
 `PARLEY_WEBRTC_ADDRESSES` names IP addresses with commas between them. Those of this machine are
 where media is received, in place of all its interfaces (aiortc never offers the loopback address by

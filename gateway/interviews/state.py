@@ -1,4 +1,4 @@
-"""A written interview between two requests: where it stands, and what became of an answer. Pure.
+"""A written interview between two requests: where it stands, and what became of an answer.
 
 ::
 

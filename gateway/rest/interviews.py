@@ -43,6 +43,7 @@ from gateway.rest.sessions import HOST, TAGS, Progress, session_id_of
 from gateway.rest.watching import watch_operation
 from gateway.store import Store
 from stages.interview import Report, spoken_summary
+from stages.interview.markdown import markdown
 
 MARKDOWN, HTML = "text/markdown", "text/html"
 FORMS = {"json": JSON, "markdown": MARKDOWN, "html": HTML}
@@ -105,7 +106,7 @@ def interview_operations(
                 html = text.encode()
                 return Sent(html, 200, _headers(state), form, outgoing.take(len(html)))
             if form == MARKDOWN:
-                text = await to_thread(made.to_markdown)
+                text = await to_thread(markdown, made)
                 return Response(text, 200, _headers(state), media_type=form)
             told = await _report_json(store, state, made)
         summary = await _summary(desk(), made, query.audio)

@@ -5,13 +5,10 @@ What people said is escaped: it can be no heading, link, image, table or HTML.
 
 import re
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
 
 from stages.interview.delivery import Delivery
 from stages.interview.feedback import LABELS, Feedback
-
-if TYPE_CHECKING:
-    from stages.interview.report import Item, Report
+from stages.interview.report import Item, Report
 
 _MARKUP = re.compile(r"([\\`*_\[\]<>&~|$@])")
 _AT_START = re.compile(r"^([#+\-=:])|^(\d{1,9})([.)])")
@@ -26,12 +23,12 @@ def plain(text: str) -> str:
     return _AT_START.sub(lambda m: f"\\{m[1]}" if m[1] else f"{m[2]}\\{m[3]}", line)
 
 
-def markdown(report: "Report") -> str:
+def markdown(report: Report) -> str:
     """The report."""
     return "\n".join(_lines(report)) + "\n"
 
 
-def _lines(report: "Report") -> Iterable[str]:
+def _lines(report: Report) -> Iterable[str]:
     yield f"# Interview report: {plain(report.role)}"
     yield ""
     about = [
@@ -71,7 +68,7 @@ def _lines(report: "Report") -> Iterable[str]:
         yield ""
 
 
-def summary_line(report: "Report") -> str:
+def summary_line(report: Report) -> str:
     """How far the interview went, in a sentence."""
     answered = f"{report.answered} of {report.questions} questions answered"
     if report.scored == report.answered:
@@ -105,7 +102,7 @@ def delivery_facts(delivery: Delivery) -> tuple[tuple[str, str], ...]:
     return tuple(facts)
 
 
-def _item(item: "Item") -> Iterable[str]:
+def _item(item: Item) -> Iterable[str]:
     yield f"## {item.number}. {plain(item.question)}"
     yield ""
     yield f"> {plain(item.answer) or '(no words)'}"

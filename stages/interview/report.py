@@ -16,7 +16,6 @@ from stages.interview.bank import bank_for, is_follow_up
 from stages.interview.errors import InvalidReport
 from stages.interview.evaluation import HEURISTIC, AnswerEvaluation, Evaluation, Score
 from stages.interview.feedback import Feedback, InterviewFeedback, give_feedback
-from stages.interview.markdown import markdown
 from stages.interview.model import InterviewSession
 
 MAX_NAME = 120
@@ -96,10 +95,6 @@ class Report:
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"]) or "report"
             raise InvalidReport(where, first["msg"]) from None
-
-    def to_markdown(self) -> str:
-        """The report as Markdown in which nothing that was said is markup."""
-        return markdown(self)
 
 
 def make_report(

@@ -1,4 +1,4 @@
-"""What a listener would have heard of a call, written to a file. Pure: time is an argument."""
+"""What a listener would have heard of a call, written to a file. Time is an argument."""
 
 from dataclasses import dataclass
 from pathlib import Path

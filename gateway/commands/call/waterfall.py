@@ -1,4 +1,4 @@
-"""A turn's time as a picture: budget, what was heard when, and what each stage took of it. Pure."""
+"""A turn's time as a picture: budget, what was heard when, and what each stage took of it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -8,10 +8,11 @@ from pathlib import Path
 from gateway.commands.terminal import FAILED, CommandFailed
 from gateway.reports.page import page
 from stages.interview import Report
+from stages.interview.markdown import markdown
 
 FORMS: dict[str, Callable[[Report], str]] = {
     ".html": page,
-    ".md": Report.to_markdown,
+    ".md": markdown,
     ".json": lambda report: json.dumps(report.to_json(), ensure_ascii=False, indent=2) + "\n",
 }
 """How a file's name ends, and what is in it then."""

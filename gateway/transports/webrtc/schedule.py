@@ -1,4 +1,4 @@
-"""Which picture of a face goes out next: one of a shared loop, or one made for this session. Pure.
+"""Which picture of a face goes out next: one of a shared loop, or one made for this session.
 
 A face that says nothing costs no encoding: its pictures are those of a loop, as they were encoded.
 While it speaks they are composed and encoded for it alone. Both show the same motion of head and

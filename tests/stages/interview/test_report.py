@@ -11,7 +11,7 @@ from pipeline.stage import Message
 from stages.interview import InterviewConfig, InterviewSession, evaluate, heard, make_report, start
 from stages.interview.answers import InterviewAnswer, answers_of
 from stages.interview.errors import InvalidReport
-from stages.interview.markdown import plain
+from stages.interview.markdown import markdown, plain
 from stages.interview.report import Report, ReportLine, transcript_of
 from tests.stages.interview.conversation import (
     DEMO,
@@ -58,7 +58,7 @@ def small() -> Report:
 @pytest.mark.parametrize("name", ["report.json", "report.md"])
 def test_the_report_is_the_golden_one(name: str) -> None:
     report = small()
-    text = report.to_markdown()
+    text = markdown(report)
     if name.endswith("json"):
         text = json.dumps(report.to_json(), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     assert text == (GOLDEN / name).read_text("utf-8")
@@ -125,7 +125,7 @@ def test_an_interview_that_nobody_answered_has_a_report() -> None:
     report = make_report(session, (), evaluate("Data Analyst", ()))
     assert (report.overall, report.answered, report.complete) == (None, 0, False)
     assert "**Not scored.** No question was answered. 0 of 5 questions answered." in (
-        report.to_markdown()
+        markdown(report)
     )
 
 
@@ -165,7 +165,7 @@ def test_hostile_words_stay_words_in_markdown() -> None:
     answers = answers_of(session)
     evaluation = evaluate("Software Engineer", answers)
     report = make_report(session, answers, evaluation, candidate=HOSTILE, session_id=HOSTILE)
-    text = report.to_markdown()
+    text = markdown(report)
     assert "<" not in text.replace("\\<", "")
     assert "](" not in text.replace("\\](", "")
     assert "http://" not in text
@@ -181,4 +181,4 @@ def test_any_words_make_a_report_that_comes_back(text: str, name: str, latency: 
     assert Report.from_json(report.to_json()) == report
     assert "NaN" not in json.dumps(report.to_json()) or "NaN" in text + name
     assert report.items[0].latency_ms is None or math.isfinite(report.items[0].latency_ms)
-    assert "\n# " not in report.to_markdown()[1:]
+    assert "\n# " not in markdown(report)[1:]
