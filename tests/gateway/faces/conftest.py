@@ -68,7 +68,7 @@ class Easel:
 
     def send(self, frame: Output) -> None:
         """What a connection does with a frame."""
-        self.portrait.watch(frame)
+        self.portrait.observe(frame, asyncio.get_running_loop().time())
         self.note(frame)
 
     async def speak(self, turn: int, ms: int, *, start_ms: int = 0, cues: bool = True) -> None:

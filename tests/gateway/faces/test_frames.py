@@ -247,9 +247,13 @@ def test_clients_that_vanish_leave_nothing_behind(gateway: Any) -> None:
         await visit(0)
         before = len(asyncio.all_tasks())
         await asyncio.gather(*map(visit, range(1, 20)))
-        engine = gateway.app.state.engine
+        runtime = gateway.app.state.runtime
         async with asyncio.timeout(10):
-            while engine.live or len(asyncio.all_tasks()) > before or len(engine._pacer):
+            while (
+                runtime.live.connections
+                or len(asyncio.all_tasks()) > before
+                or len(runtime.calls().pacer)
+            ):
                 await asyncio.sleep(0.05)
 
     gateway.run(story)

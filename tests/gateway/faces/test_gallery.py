@@ -46,7 +46,7 @@ def visit(studio: Any, *wanted: str | None, animators: Any = None) -> list[Avata
         async with gallery:
             for face in wanted:
                 shown: asyncio.Queue[AvatarFrame] = asyncio.Queue()
-                portrait = gallery.portrait(
+                portrait = gallery.stream(
                     face,
                     session_id="s",
                     rate_hz=16_000,
@@ -156,7 +156,7 @@ def test_one_server_gives_way_to_the_next_and_the_client_is_told_once_a_turn() -
             for turn in range(2):
                 for at_ms in range(0, 4000, 1000):
                     speech = np.zeros(16_000, np.int16)
-                    portrait.hear(Spoken(turn, at_ms, 16_000, speech, last=True))
+                    portrait.observe(Spoken(turn, at_ms, 16_000, speech, last=True), 0.0)
                     await asyncio.sleep(0.05)
 
     asyncio.run(main())
@@ -176,7 +176,7 @@ def test_a_server_that_fails_gives_way_to_whoever_is_left(face: str, target: str
         gallery = FaceService(Studio(), guard, Pacer(), default=face)
         async with gallery, hung(gallery, told.append) as portrait:
             await asyncio.sleep(0.1)
-            portrait.hear(Spoken(3, 0, 16_000, np.zeros(16_000, np.int16), last=True))
+            portrait.observe(Spoken(3, 0, 16_000, np.zeros(16_000, np.int16), last=True), 0.0)
             await asyncio.sleep(0.1)
 
     asyncio.run(main())
@@ -207,7 +207,7 @@ def test_nobody_waits_for_a_face_that_is_made_ready() -> None:
 
 
 def hung(gallery: FaceService, degraded: Any = None) -> Any:
-    return gallery.portrait(
+    return gallery.stream(
         None,
         session_id="s",
         rate_hz=16_000,

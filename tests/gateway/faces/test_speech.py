@@ -105,7 +105,7 @@ def speech(animator: Any = None) -> tuple[Sent, list[tuple[float, AvatarFrame]]]
 
         def emit(frame: Output) -> None:
             if animator is not None:
-                portrait.watch(frame)
+                portrait.observe(frame, now)
             if isinstance(frame, ReplyAudio):
                 audio.append((round(loop.time(), 6), frame.turn, frame.at_ms))
 

@@ -6,8 +6,8 @@ async def face_is_there(gateway: Any) -> None:
     """Return when the built-in face of a running gateway can be drawn. It is made for the first
     client that wants pictures, and a busy machine may have spoken for seconds until then.
     """
-    engine = gateway.app.state.engine
-    portrait = engine.gallery().portrait(
+    runtime = gateway.app.state.runtime
+    stream = runtime.calls().faces.stream(
         None,
         session_id="nobody",
         rate_hz=16_000,
@@ -15,6 +15,6 @@ async def face_is_there(gateway: Any) -> None:
         degraded=lambda frame: None,
         room=lambda: False,
     )
-    async with portrait as portrayed, asyncio.timeout(20):
-        while engine.studio is not None and portrayed.album is None:
+    async with stream as pictures, asyncio.timeout(20):
+        while runtime.studio is not None and pictures.album is None:
             await asyncio.sleep(0.01)

@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -23,12 +23,14 @@ from gateway.interviews.sessions import (
     transcript_log,
 )
 from gateway.interviews.transcripts import known_of
+from gateway.live.calls import LiveHost
 from gateway.live.host import InterviewHost
-from gateway.protocols.native.messages import Hello, InterviewRequest
+from gateway.protocols.dialect import InterviewRequest
 from gateway.runtime import Runtime
 from gateway.settings import Settings
 from gateway.store import Conflict, Entry, Keep, Put, SqliteStore, StoreUnavailable
-from pipeline.frames import ReplyDone, Samples, SpeechStarted, Transcript, TurnMetrics, Word
+from pipeline.frames import Output, ReplyDone, Samples, SpeechStarted, Transcript, TurnMetrics, Word
+from pipeline.session import Session
 from pipeline.stage import RecognizedSpeech
 from pipeline.testing import ManualClock, run_virtual
 from stages.interview import InterviewSession, RecognitionSource, UnknownRole
@@ -58,7 +60,7 @@ async def claimed(
         request,
         worker=HERE,
         ttl_s=60,
-        notify=lambda kind, fields: None if sent is None else sent.append({"type": kind, **fields}),
+        notify=lambda state: None if sent is None else sent.append({"type": "interview", **state}),
     )
 
 
@@ -616,10 +618,19 @@ def no_stages() -> Any:
     return stages
 
 
+def held(runtime: Runtime) -> AbstractAsyncContextManager[LiveHost]:
+    """The interview of the session "s", owned by this process."""
+    return runtime.calls().host("s", SessionRequest(), lambda state: None, lambda: None)
+
+
+def session_of(runtime: Runtime, host: LiveHost) -> Session:
+    return runtime.calls().session("s", host, SessionRequest(), rate_hz=16_000, observers=())
+
+
 @asynccontextmanager
-async def engine_with(store: SqliteStore, **settings: int) -> AsyncIterator[Runtime]:
-    """An engine whose sessions are made but never run."""
-    async with Runtime(Settings(**cast("Any", settings)), store, stages=no_stages()) as engine:
+async def runtime_with(store: SqliteStore, **settings: int) -> AsyncIterator[Runtime]:
+    """A runtime whose sessions are made but never run."""
+    async with Runtime(Settings(**cast("Any", settings)), store, stages=no_stages()) as runtime:
         yield engine
 
 
@@ -636,10 +647,10 @@ def test_the_settings_reach_the_session(
 ) -> None:
     async def story(store: SqliteStore) -> None:
         async with (
-            engine_with(store, **settings) as engine,
-            engine.interview("s", Hello(), lambda *_: None) as interviewer,
+            runtime_with(store, **settings) as runtime,
+            held(runtime) as interviewer,
         ):
-            policy = engine.session(interviewer, Hello(), lambda frame: None).policy
+            policy = session_of(runtime, interviewer).policy
             assert (policy.turns.prompt_ms, policy.longest_s) == (prompt_ms, longest_s)
 
     with_store(tmp_path, story)
@@ -655,10 +666,10 @@ def test_who_comes_back_too_late_is_bidden_farewell_at_once(tmp_path: Path) -> N
         earlier = record.model_copy(update={"started_at": record.started_at - 61})
         await save(store, earlier, version)
         async with (
-            engine_with(store, longest_interview_min=1) as engine,
-            engine.interview("s", Hello(), lambda *_: None) as interviewer,
+            runtime_with(store, longest_interview_min=1) as runtime,
+            held(runtime) as interviewer,
         ):
-            session = engine.session(interviewer, Hello(), lambda frame: None)
+            session = session_of(runtime, interviewer)
             assert session.policy.longest_s == 0
             assert interviewer.brief(0, "").closes
 
@@ -670,8 +681,8 @@ def test_a_live_session_is_stored_three_times_in_its_lifetime_and_no_more_after_
 
     async def main() -> None:
         settings = Settings(session_ttl_s=60)
-        async with Runtime(settings, cast("Any", store), stages=no_stages()) as engine:
-            async with engine.interview("s", Hello(), lambda *_: None):
+        async with Runtime(settings, cast("Any", store), stages=no_stages()) as runtime:
+            async with held(runtime):
                 await asyncio.sleep(70)
             await asyncio.sleep(100)
 
@@ -685,6 +696,11 @@ def test_a_live_session_is_stored_three_times_in_its_lifetime_and_no_more_after_
 # --- how spoken answers were heard -------------------------------------------------------------
 
 
+def observe(host: InterviewHost, output: Output, now: float) -> None:
+    for observer in host.observers():
+        observer.observe(output, now)
+
+
 def heard_as(text: str, start_ms: int = 5_000) -> RecognizedSpeech:
     words = (Word("we", 300, 500), Word("measured", 600, 1100))
     transcript = Transcript(1, text, final=True, language="en", confidence=0.8, words=words)
@@ -695,11 +711,11 @@ def test_what_the_recogniser_told_is_kept_with_the_answer(tmp_path: Path) -> Non
     async def story(store: SqliteStore) -> None:
         interviewer = await claimed(store)
         await take_turn(interviewer, 0, "")
-        interviewer.watch(ReplyDone(0, interrupted=False, heard=""), 20.0)
-        interviewer.watch(ReplyDone(1, interrupted=False, heard=""), 24.0)  # into the silence
-        interviewer.watch(SpeechStarted(2, at_ms=5_300), 26.0)
+        observe(interviewer, ReplyDone(0, interrupted=False, heard=""), 20.0)
+        observe(interviewer, ReplyDone(1, interrupted=False, heard=""), 24.0)  # into the silence
+        observe(interviewer, SpeechStarted(2, at_ms=5_300), 26.0)
         await interviewer.accept(2, ANSWER, heard_as(ANSWER))
-        interviewer.watch(TurnMetrics(2, 1000, (), 640.0), 30.0)
+        observe(interviewer, TurnMetrics(2, 1000, (), 640.0), 30.0)
         await interviewer.commit(2, ANSWER, "Thank you.")
         record, _ = await load(store, "s")
         interview = InterviewSession.from_record(record.interview)
@@ -755,8 +771,8 @@ def test_where_the_question_was_not_heard_to_its_end_nobody_knows_the_wait(
         interviewer = await claimed(store)
         await take_turn(interviewer, 0, "")
         for frame in before:
-            interviewer.watch(frame, 20.0)
-        interviewer.watch(SpeechStarted(1, at_ms=5_300), 26.0)
+            observe(interviewer, frame, 20.0)
+        observe(interviewer, SpeechStarted(1, at_ms=5_300), 26.0)
         await interviewer.accept(1, ANSWER, heard_as(ANSWER))
         await interviewer.commit(1, ANSWER, "Thank you.")
         items = [json.loads(item) for _, item in await store.read(transcript_log("s"))]

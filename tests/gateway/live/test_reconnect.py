@@ -7,7 +7,7 @@ import pytest
 
 from gateway.live.connection import Connection
 from gateway.live.host import InterviewHost
-from gateway.runtime import Runtime
+from gateway.live.registry import LiveSessions
 
 
 @pytest.fixture
@@ -42,14 +42,14 @@ def test_a_client_that_comes_back_waits_for_its_old_connection(
     gateway: Any, held_up: asyncio.Event, left: asyncio.Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waits = asyncio.Event()
-    look = Runtime._left
+    look = LiveSessions._left
 
-    async def seen(self: Runtime, session_id: str) -> None:
+    async def seen(self: LiveSessions, session_id: str) -> None:
         if self._holds:
             waits.set()
         await look(self, session_id)
 
-    monkeypatch.setattr(Runtime, "_left", seen)
+    monkeypatch.setattr(LiveSessions, "_left", seen)
 
     async def story() -> None:
         async with gateway.call() as first:
@@ -89,7 +89,7 @@ def test_one_that_takes_too_long_to_leave_is_given_up(
     left: asyncio.Event,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("gateway.runtime.LEAVE_S", 0.05)
+    monkeypatch.setattr("gateway.live.registry.LEAVE_S", 0.05)
 
     async def story() -> None:
         async with gateway.call() as first:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.media.codecs import AudioPacker, AudioUnpacker, decode, encode
+from gateway.media.codecs import AudioWriter, UnusableAudio, decode, encode, reader_of
 from gateway.media.format import AudioFormat, Encoding
 from gateway.media.opus import OpusEncoder
 from gateway.media.resampling import converter
@@ -113,9 +113,9 @@ def test_equal_rates_pass_unchanged() -> None:
 @pytest.mark.parametrize("wire", [AudioFormat("mulaw", 8000), AudioFormat("opus", 8000)])
 def test_messages_become_samples_at_16_khz(wire: AudioFormat) -> None:
     pcm = sine(8000, 1000)
-    packer, unpacker = AudioPacker(wire), AudioUnpacker(wire)
+    writer, reader = AudioWriter(wire), reader_of(wire)
     parts = [
-        unpacker.unpack(packer.pack(ReplyAudio(1, pcm[at : at + 160], at // 8)))
+        reader.read(writer.write(ReplyAudio(1, pcm[at : at + 160], at // 8)))
         for at in range(0, len(pcm), 160)
     ]
     out = np.concatenate(parts)
@@ -124,23 +124,83 @@ def test_messages_become_samples_at_16_khz(wire: AudioFormat) -> None:
 
 
 def test_what_libopus_refuses_is_concealed() -> None:
-    unpacker = AudioUnpacker(AudioFormat("opus", 16_000))
-    unpacker.unpack(OpusEncoder(16_000).encode(sine(16_000, 20)))
-    assert len(unpacker.unpack(b"\x7b\x00")) == 320
+    reader = reader_of(AudioFormat("opus", 16_000))
+    reader.read(OpusEncoder(16_000).encode(sine(16_000, 20)))
+    assert len(reader.read(b"\x7b\x00")) == 320
 
 
 def test_a_reply_and_what_follows_a_clear_begin_with_a_new_encoder() -> None:
     wire = AudioFormat("opus", 24_000)
-    first = AudioPacker(wire).pack(ReplyAudio(1, sine(24_000, 20), 0))
-    packer = AudioPacker(wire)
-    packets = [packer.pack(ReplyAudio(1, sine(24_000, 20), at)) for at in (0, 20, 40)]
+    first = AudioWriter(wire).write(ReplyAudio(1, sine(24_000, 20), 0))
+    writer = AudioWriter(wire)
+    packets = [writer.write(ReplyAudio(1, sine(24_000, 20), at)) for at in (0, 20, 40)]
     assert packets[0] == first != packets[1]
-    assert packer.pack(ReplyAudio(2, sine(24_000, 20), 0)) == first
-    packer.clear()
-    assert packer.pack(ReplyAudio(2, sine(24_000, 20), 20)) == first
+    assert writer.write(ReplyAudio(2, sine(24_000, 20), 0)) == first
+    writer.clear()
+    assert writer.write(ReplyAudio(2, sine(24_000, 20), 20)) == first
 
 
 def test_pcm_has_nothing_to_clear() -> None:
-    packer = AudioPacker(PCM)
-    packer.clear()
-    assert packer.pack(ReplyAudio(1, sine(16_000, 20), 20)) == sine(16_000, 20).tobytes()
+    writer = AudioWriter(PCM)
+    writer.clear()
+    assert writer.write(ReplyAudio(1, sine(16_000, 20), 20)) == sine(16_000, 20).tobytes()
+
+
+# --- what a message may hold ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("size", "audio", "code"),
+    [
+        (641, AudioFormat(), "odd_audio"),
+        (642, AudioFormat(channels=2), "odd_audio"),
+        (3202, AudioFormat(), "audio_too_long"),
+        (320_000, AudioFormat(), "audio_too_long"),
+        (801, AudioFormat("mulaw", 8000), "audio_too_long"),
+    ],
+)
+def test_audio_messages_of_an_impossible_size(size: int, audio: AudioFormat, code: str) -> None:
+    with pytest.raises(UnusableAudio) as caught:
+        reader_of(audio).duration_ms(bytes(size))
+    assert caught.value.code == code
+
+
+@pytest.mark.parametrize(("size", "ms"), [(0, 0), (2, 0.0625), (640, 20), (3200, 100)])
+def test_up_to_100_ms_of_whole_samples_are_fine(size: int, ms: float) -> None:
+    assert reader_of(AudioFormat()).duration_ms(bytes(size)) == ms
+
+
+OPUS = AudioFormat("opus", 48_000)
+
+
+@pytest.mark.parametrize(
+    ("packet", "ms"),
+    [(b"", 0), (b"\x78", 20), (b"\xe0\x00", 2.5), (b"\x1c\x00", 60), (b"\x7b\x05" + bytes(5), 100)],
+)
+def test_one_opus_packet_of_up_to_100_ms_is_fine(packet: bytes, ms: float) -> None:
+    assert reader_of(OPUS).duration_ms(packet) == ms
+
+
+@pytest.mark.parametrize(
+    ("packet", "code"),
+    [
+        (b"\x7b\x06" + bytes(6), "audio_too_long"),
+        (b"\x7b\x07" + bytes(7), "bad_packet"),
+        (b"\x7b\x00", "bad_packet"),
+        (b"\x79" + bytes(3), "bad_packet"),
+        (b"\x78" + bytes(1276), "bad_packet"),
+    ],
+)
+def test_other_packets_get_a_code(packet: bytes, code: str) -> None:
+    with pytest.raises(UnusableAudio) as caught:
+        reader_of(OPUS).duration_ms(packet)
+    assert caught.value.code == code
+
+
+@given(st.binary(max_size=80))
+def test_whatever_bytes_come_they_are_accepted_or_get_a_code(data: bytes) -> None:
+    try:
+        found: float | str = reader_of(OPUS).duration_ms(data)
+    except UnusableAudio as error:
+        found = error.code
+    assert found in ("bad_packet", "audio_too_long") or 0 <= float(found) <= 100

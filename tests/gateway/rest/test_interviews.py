@@ -596,7 +596,7 @@ def test_who_watches_does_not_hold_up_the_end_of_the_process(gateway: Any, serve
         async with watched(client, path) as events:
             await typed(client, path)
             assert (await events.next())[1] == "answer"
-            gateway.app.state.engine.drain()
+            gateway.app.state.runtime.drain()
             assert await events.until_the_end() == []
 
     serve(scenario)

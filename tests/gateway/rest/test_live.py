@@ -21,7 +21,7 @@ def test_who_is_in_a_deleted_session_is_told_and_nothing_more_is_stored(gateway:
             assert caller.socket.close_code == 4404
             assert (await client.get("/api/sessions/s")).status_code == 404
             assert (await client.get("/api/sessions")).json()["sessions"] == []
-            assert await gateway.app.state.engine.store.read("transcript:s") == []
+            assert await gateway.app.state.runtime.store.read("transcript:s") == []
 
     gateway.run(story)
 

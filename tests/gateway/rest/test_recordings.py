@@ -268,7 +268,7 @@ def test_a_deleted_session_leaves_no_recording(gateway: Any, serve: Serve) -> No
         assert (await client.delete(path)).status_code == 204
         assert code(await client.get(url)) == (404, "no_such_session")
         assert code(await client.get(f"{path}/recordings")) == (404, "no_such_session")
-        store = gateway.app.state.engine.store
+        store = gateway.app.state.runtime.store
         session_id = path.rpartition("/")[2]
         assert await store.get(f"recording:{session_id}:1") is None
         assert await store.read(f"recordings:{session_id}") == []
@@ -301,7 +301,7 @@ def test_a_file_that_is_gone_in_this_moment_is_not_played(gateway: Any, serve: S
     async def scenario(client: httpx.AsyncClient) -> None:
         path, url = await with_one(client)
         session_id = path.rpartition("/")[2]
-        await gateway.app.state.engine.store.delete(f"recording:{session_id}:1")
+        await gateway.app.state.runtime.store.delete(f"recording:{session_id}:1")
         assert code(await client.get(url)) == (404, "no_such_recording")
         assert "<audio" not in (await client.get(f"{path}/report?format=html")).text
 

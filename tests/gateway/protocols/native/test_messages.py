@@ -1,6 +1,7 @@
 """The native dialect: every message in, every frame out, and nothing else."""
 
 import json
+from dataclasses import asdict
 from typing import Any
 
 import pytest
@@ -8,21 +9,27 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway.media.format import AudioFormat
-from gateway.protocols.native.messages import (
-    Bye,
+from gateway.protocols.dialect import (
     CommitTurn,
-    Hello,
     InterruptReply,
-    NativeEncoder,
-    Ping,
-    Played,
+    InterviewRequest,
+    Leave,
     ProtocolError,
+    ReportPlayed,
+    SessionRequest,
+    Start,
+    TurnRequest,
     TypedText,
-    check_audio,
-    parse,
 )
-from pipeline import frames
+from gateway.protocols.native.messages import Ping, parse
 from pipeline.turns import TurnPolicy
+
+
+def asked_for(message: str) -> SessionRequest:
+    """What a hello asks for."""
+    command = parse(message)
+    assert isinstance(command, Start)
+    return command.request
 
 
 def refused(data: bytes | str) -> tuple[str, bool]:
@@ -33,13 +40,13 @@ def refused(data: bytes | str) -> tuple[str, bool]:
 
 
 def test_a_bare_hello_asks_for_the_defaults() -> None:
-    assert parse('{"type":"hello","version":1}') == Hello()
-    assert Hello().audio_in == AudioFormat("pcm_s16le", 16_000, 1)
+    assert parse('{"type":"hello","version":1}') == Start(SessionRequest())
+    assert SessionRequest().audio_in == AudioFormat("pcm_s16le", 16_000, 1)
 
 
 def test_what_is_null_in_a_hello_was_not_given() -> None:
     nulls = '"audio_in":null,"avatar":null,"turn_detection":null,"interview":null'
-    assert parse('{"type":"hello","version":1,' + nulls + "}") == Hello()
+    assert parse('{"type":"hello","version":1,' + nulls + "}") == Start(SessionRequest())
 
 
 def test_a_text_of_8_kib_may_be_escaped() -> None:
@@ -48,7 +55,7 @@ def test_a_text_of_8_kib_may_be_escaped() -> None:
 
 
 def test_a_full_hello() -> None:
-    hello = parse(
+    hello = asked_for(
         json.dumps(
             {
                 "type": "hello",
@@ -64,24 +71,19 @@ def test_a_full_hello() -> None:
             }
         )
     )
-    assert isinstance(hello, Hello)
     assert hello.audio_in == AudioFormat("mulaw", 8000, 2)
     assert hello.audio_out == AudioFormat("alaw", 48_000, 1)
     assert hello.avatar == "off"
-    detection = hello.turn_detection
-    assert (detection.mode, detection.threshold, detection.silence_ms) == ("manual", 0.7, 400)
-    assert detection.max_wait_ms is None
-    assert hello.interview is not None
-    assert (hello.interview.role, hello.interview.total_questions) == ("Data Analyst", 3)
+    assert hello.turns == TurnRequest(mode="manual", threshold=0.7, silence_ms=400)
+    assert hello.interview == InterviewRequest("Data Analyst", None, 3)
 
 
 def test_what_a_client_can_ask_of_turn_detection_is_what_turn_taking_knows() -> None:
-    asked = parse(
+    asked = asked_for(
         '{"type":"hello","version":1,"turn_detection":{"prefix_ms":0,"barge_in_ms":700,'
         '"barge_in_words":2,"resume_ms":300,"adaptive":false}}'
     )
-    assert isinstance(asked, Hello)
-    policy = TurnPolicy(**asked.turn_detection.model_dump(exclude_none=True))
+    policy = TurnPolicy(**{k: v for k, v in asdict(asked.turns).items() if v is not None})
     assert policy == TurnPolicy(
         prefix_ms=0, barge_in_ms=700, barge_in_words=2, resume_ms=300, adaptive=False
     )
@@ -93,10 +95,10 @@ def test_what_a_client_can_ask_of_turn_detection_is_what_turn_taking_knows() -> 
         ('{"type":"text","text":" hi "}', TypedText(" hi ")),
         ('{"type":"interrupt"}', InterruptReply()),
         ('{"type":"commit"}', CommitTurn()),
-        ('{"type":"played","turn":3,"ms":250}', Played(3, 250)),
+        ('{"type":"played","turn":3,"ms":250}', ReportPlayed(3, 250)),
         ('{"type":"ping","t":17.5}', Ping(17.5)),
         ('{"type":"ping"}', Ping(None)),
-        ('{"type":"bye"}', Bye()),
+        ('{"type":"bye"}', Leave()),
     ],
 )
 def test_every_other_message(text: str, message: object) -> None:
@@ -205,69 +207,9 @@ def test_any_object_gives_a_message_or_a_documented_error(
     assert code is None or code in codes
 
 
-# --- audio -----------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("size", "audio", "code"),
-    [
-        (641, AudioFormat(), "odd_audio"),
-        (642, AudioFormat(channels=2), "odd_audio"),
-        (3202, AudioFormat(), "audio_too_long"),
-        (320_000, AudioFormat(), "audio_too_long"),
-        (801, AudioFormat("mulaw", 8000), "audio_too_long"),
-    ],
-)
-def test_audio_messages_of_an_impossible_size(size: int, audio: AudioFormat, code: str) -> None:
-    with pytest.raises(ProtocolError) as caught:
-        check_audio(bytes(size), audio)
-    assert (caught.value.code, caught.value.fatal) == (code, False)
-
-
-@pytest.mark.parametrize(("size", "ms"), [(0, 0), (2, 0.0625), (640, 20), (3200, 100)])
-def test_up_to_100_ms_of_whole_samples_are_fine(size: int, ms: float) -> None:
-    assert check_audio(bytes(size), AudioFormat()) == ms
-
-
-OPUS = AudioFormat("opus", 48_000)
-
-
-@pytest.mark.parametrize(
-    ("packet", "ms"),
-    [(b"", 0), (b"\x78", 20), (b"\xe0\x00", 2.5), (b"\x1c\x00", 60), (b"\x7b\x05" + bytes(5), 100)],
-)
-def test_one_opus_packet_of_up_to_100_ms_is_fine(packet: bytes, ms: float) -> None:
-    assert check_audio(packet, OPUS) == ms
-
-
-@pytest.mark.parametrize(
-    ("packet", "code"),
-    [
-        (b"\x7b\x06" + bytes(6), "audio_too_long"),
-        (b"\x7b\x07" + bytes(7), "bad_packet"),
-        (b"\x7b\x00", "bad_packet"),
-        (b"\x79" + bytes(3), "bad_packet"),
-        (b"\x78" + bytes(1276), "bad_packet"),
-    ],
-)
-def test_other_packets_get_a_code(packet: bytes, code: str) -> None:
-    with pytest.raises(ProtocolError) as caught:
-        check_audio(packet, OPUS)
-    assert (caught.value.code, caught.value.fatal) == (code, False)
-
-
-@given(st.binary(max_size=80))
-def test_whatever_bytes_come_they_are_accepted_or_get_a_code(data: bytes) -> None:
-    try:
-        found: float | str = check_audio(data, OPUS)
-    except ProtocolError as error:
-        found = error.code
-    assert found in ("bad_packet", "audio_too_long") or 0 <= float(found) <= 100
-
-
 @pytest.mark.parametrize("rate", [8000, 12_000, 16_000, 24_000, 48_000])
 def test_opus_at_its_rates(rate: int) -> None:
-    hello = parse(
+    hello = asked_for(
         json.dumps(
             {
                 "type": "hello",
@@ -277,94 +219,5 @@ def test_opus_at_its_rates(rate: int) -> None:
             }
         )
     )
-    assert isinstance(hello, Hello)
     assert hello.audio_in == AudioFormat("opus", rate, 2)
     assert hello.audio_out == AudioFormat("opus", rate, 1)
-
-
-# --- to the client ---------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("frame", "message"),
-    [
-        (frames.SpeechStarted(1, 20), {"type": "speech.started", "turn": 1, "at_ms": 20}),
-        (frames.SpeechStopped(1, 90), {"type": "speech.stopped", "turn": 1, "at_ms": 90}),
-        (
-            frames.Transcript(1, "hi", final=False),
-            {"type": "transcript", "turn": 1, "text": "hi", "final": False},
-        ),
-        (
-            frames.Transcript(1, "hi", True, "en", 0.98765, (frames.Word("hi", 0, 200),)),
-            {
-                "type": "transcript",
-                "turn": 1,
-                "text": "hi",
-                "final": True,
-                "language": "en",
-                "confidence": 0.988,
-                "words": [{"text": "hi", "start_ms": 0, "end_ms": 200}],
-            },
-        ),
-        (frames.ReplyStarted(2), {"type": "reply.started", "turn": 2}),
-        (frames.ReplyText(2, "Hm."), {"type": "reply.text", "turn": 2, "text": "Hm."}),
-        (
-            frames.Visemes(2, 40, (frames.Viseme(40, 80, "PP", 0.5),)),
-            {
-                "type": "visemes",
-                "turn": 2,
-                "start_ms": 40,
-                "cues": [{"t": 40, "d": 80, "v": "PP", "w": 0.5}],
-            },
-        ),
-        (
-            frames.ReplyDone(2, interrupted=True, heard="H"),
-            {"type": "reply.done", "turn": 2, "interrupted": True, "heard": "H"},
-        ),
-        (frames.Clear(2, 300), {"type": "clear", "turn": 2, "at_ms": 300}),
-        (frames.AvatarState(2, "idle"), {"type": "avatar.state", "state": "idle"}),
-        (
-            frames.Degraded(2, "stt", "a", "b", "broke off"),
-            {
-                "type": "degraded",
-                "turn": 2,
-                "stage": "stt",
-                "from": "a",
-                "to": "b",
-                "reason": "broke off",
-            },
-        ),
-        (
-            frames.TurnMetrics(2, 1000, (frames.StageSpan("stt", "x", 1.0, None, 2.5),), 3.5),
-            {
-                "type": "turn.metrics",
-                "turn": 2,
-                "budget_ms": 1000,
-                "stages": [
-                    {"stage": "stt", "provider": "x", "start": 1.0, "first": None, "end": 2.5}
-                ],
-                "voice_to_voice_ms": 3.5,
-            },
-        ),
-        (
-            frames.Fault(0, "bad_json", "no", fatal=True),
-            {"type": "error", "turn": 0, "code": "bad_json", "message": "no", "fatal": True},
-        ),
-    ],
-    ids=lambda value: type(value).__name__,
-)
-def test_every_frame_has_its_message(frame: frames.Output, message: dict[str, Any]) -> None:
-    assert json.loads(NativeEncoder().frame(frame)) == {"seq": 1, **message}
-
-
-def test_messages_are_numbered_from_1() -> None:
-    encoder = NativeEncoder()
-    sent = [encoder.message("pong", {"t": 1}), encoder.frame(frames.ReplyStarted(0))]
-    assert [json.loads(text)["seq"] for text in sent] == [1, 2]
-
-
-def test_reply_audio_is_no_text_message() -> None:
-    import numpy as np
-
-    with pytest.raises(TypeError):
-        NativeEncoder().frame(frames.ReplyAudio(0, np.zeros(1, np.int16), 0))

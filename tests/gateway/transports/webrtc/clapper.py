@@ -84,5 +84,5 @@ class Theatre(Doorway):
 
     def steady(self) -> None:
         """From now on pictures are not made cheaper."""
-        studio = self.app.state.engine.studio
+        studio = self.app.state.runtime.studio
         studio._ladder = Steady(studio.threads)

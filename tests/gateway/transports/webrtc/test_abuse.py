@@ -158,7 +158,7 @@ def test_a_hundred_abrupt_disconnects_leave_nothing_behind(
         before = in_use()
         assert await crowd(doorway, 100) == {"checking": 34, "completed": 33, "speaking": 33}
         await back_to(before, "100 abrupt disconnects", capsys)
-        studio = doorway.app.state.engine.studio
+        studio = doorway.app.state.runtime.studio
         assert (studio._takes, studio._told) == (set(), [])
 
     doorway.run(story)

@@ -138,14 +138,14 @@ def test_a_browser_that_hides_its_addresses_is_reached(doorway: Doorway) -> None
 def test_a_server_that_ends_hangs_up(doorway: Doorway) -> None:
     async def story() -> None:
         browser = Browser(doorway)
-        engine = doorway.app.state.engine
-        async with Peers(engine, Addresses(("127.0.0.1",))) as peers:
+        runtime = doorway.app.state.runtime
+        async with Peers(runtime, Addresses(("127.0.0.1",))) as peers:
             answered = await peers.answer("e", await browser.offer())
             answer = RTCSessionDescription(answered.sdp, "answer")
             await browser.pc.setRemoteDescription(answer)
             await browser.until("ready")
-            assert (len(peers), engine.live) == (1, 1)
-        assert (len(peers), engine.live) == (0, 0)
+            assert (len(peers), runtime.live.connections) == (1, 1)
+        assert (len(peers), runtime.live.connections) == (0, 0)
         await asyncio.wait_for(browser.closed.wait(), 10)
         await browser.close()
 
@@ -338,7 +338,7 @@ def test_a_server_that_is_full_says_when_to_come_again(doorway: Doorway) -> None
 
 def test_what_comes_before_the_conversation_is_bounded(doorway: Doorway) -> None:
     async def story() -> None:
-        one = peer.Peer("s", doorway.app.state.engine, Addresses(("127.0.0.1",)))
+        one = peer.Peer("s", doorway.app.state.runtime, Addresses(("127.0.0.1",)))
         for number in range(500):
             one.send_text(str(number))
             one._told(str(number))
@@ -373,7 +373,7 @@ def test_a_datagram_from_anybody_does_not_end_a_call(doorway: Doorway, data: byt
 
 def test_what_is_long_is_dropped_before_the_handshake_too(doorway: Doorway) -> None:
     async def story() -> None:
-        one = peer.Peer("s", doorway.app.state.engine, Addresses(("127.0.0.1",)))
+        one = peer.Peer("s", doorway.app.state.runtime, Addresses(("127.0.0.1",)))
         browser = Browser(doorway)
         await one.answer(await browser.offer())
         for transport in one._transports():

@@ -63,7 +63,7 @@ def video_of(doorway: Doorway) -> Video:
 
 
 def studio_of(doorway: Doorway) -> Studio:
-    studio: Studio | None = doorway.app.state.engine.studio
+    studio: Studio | None = doorway.app.state.runtime.studio
     assert studio is not None
     return studio
 

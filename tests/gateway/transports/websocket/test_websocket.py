@@ -15,7 +15,8 @@ from websockets.frames import Frame, Opcode
 from websockets.typing import Origin
 
 from gateway.interviews.sessions import transcript_log
-from gateway.live import connection as websocket
+from gateway.live import connection
+from gateway.live.calls import Calls
 from gateway.transports.websocket import protocol as wire
 from pipeline.decisions import Chunk
 from pipeline.turns import TurnTaking
@@ -80,20 +81,19 @@ def test_ready_comes_a_second_after_connecting_to_a_client_that_says_nothing(gat
 def test_a_hello_that_comes_too_late_to_be_looked_at_is_refused(
     gateway: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(websocket, "READY_AFTER_S", 0.0)
+    monkeypatch.setattr(connection, "READY_AFTER_S", 0.0)
 
     async def story() -> None:
-        engine = gateway.app.state.engine
-        interview, asked, answer = engine.interview, asyncio.Event(), asyncio.Event()
+        host, asked, answer = Calls.host, asyncio.Event(), asyncio.Event()
 
         @asynccontextmanager
         async def slow(*args: Any) -> AsyncIterator[Any]:
             asked.set()
             await answer.wait()  # the store takes its time
-            async with interview(*args) as made:
+            async with host(*args) as made:
                 yield made
 
-        engine.interview = slow
+        monkeypatch.setattr(Calls, "host", slow)
         async with gateway.call() as caller:
             await asked.wait()
             audio_in = {"encoding": "mulaw", "rate": 8000}
@@ -132,7 +132,7 @@ def test_everything_that_was_said_is_in_the_store(gateway: Any) -> None:
             await caller.until("reply.done", turn=1)
             await caller.speak()
             await caller.until("reply.done", turn=2)
-        lines = await gateway.app.state.engine.store.read(transcript_log("kept"))
+        lines = await gateway.app.state.runtime.store.read(transcript_log("kept"))
         said = [json.loads(line) for _, line in lines]
         assert [(line["turn"], line["text"]) for line in said if line["role"] == "user"] == [
             (1, "typed before anything was asked"),
@@ -548,14 +548,14 @@ def test_a_client_that_never_reads_is_dropped(
     gateway.synthesizer = FakeSynthesizer(ms_per_word=1000)
 
     async def story() -> None:
-        engine = gateway.app.state.engine
+        live = gateway.app.state.runtime.live
         audio_out = {"encoding": "pcm_s16le", "rate": 48_000}
         hello = json.dumps({"type": "hello", "version": 1, "audio_out": audio_out}).encode()
         with await raw_call(gateway, masked(Opcode.TEXT, hello), receive_buffer=2048):
             async with asyncio.timeout(20):
-                while engine.live == 0:
+                while live.connections == 0:
                     await asyncio.sleep(0.02)
-                while engine.live:
+                while live.connections:
                     await asyncio.sleep(0.02)
 
     gateway.run(story)
@@ -563,13 +563,13 @@ def test_a_client_that_never_reads_is_dropped(
 
 def test_a_client_that_vanishes_leaves_nothing_behind(gateway: Any) -> None:
     async def story() -> None:
-        engine = gateway.app.state.engine
+        live = gateway.app.state.runtime.live
         async with gateway.call("gone") as caller:
             await caller.say(type="hello", version=1)
             await caller.until("reply.started")
             caller.socket.transport.abort()
         async with asyncio.timeout(5):
-            while engine.live:
+            while live.connections:
                 await asyncio.sleep(0.02)
         async with gateway.call("gone") as caller:
             await caller.say(type="hello", version=1)
@@ -612,12 +612,14 @@ def test_a_failing_recogniser_degrades_the_turn_and_the_next_one_works(
     gateway.run(story)
 
 
-def test_a_bug_ends_the_session_with_1011_and_no_detail(gateway: Any) -> None:
+def test_a_bug_ends_the_session_with_1011_and_no_detail(
+    gateway: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def story() -> None:
         def broken(*args: Any) -> Any:
             raise RuntimeError("secret detail")
 
-        gateway.app.state.engine.session = broken
+        monkeypatch.setattr(Calls, "session", broken)
         async with gateway.call() as caller:
             await caller.say(type="hello", version=1)
             error = await caller.until("error")

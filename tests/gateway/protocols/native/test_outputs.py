@@ -1,0 +1,167 @@
+"""What clients of the native dialect get: a message for every output."""
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gateway.protocols.dialect import (
+    InterviewProgress,
+    Outgoing,
+    OutOfBand,
+    ProtocolError,
+    Ready,
+    ReplyTiming,
+    Send,
+    SessionRequest,
+    Start,
+    WireAudio,
+)
+from gateway.protocols.native import NativeDialect
+from pipeline import frames
+
+
+@pytest.mark.parametrize(
+    ("frame", "message"),
+    [
+        (frames.SpeechStarted(1, 20), {"type": "speech.started", "turn": 1, "at_ms": 20}),
+        (frames.SpeechStopped(1, 90), {"type": "speech.stopped", "turn": 1, "at_ms": 90}),
+        (
+            frames.Transcript(1, "hi", final=False),
+            {"type": "transcript", "turn": 1, "text": "hi", "final": False},
+        ),
+        (
+            frames.Transcript(1, "hi", True, "en", 0.98765, (frames.Word("hi", 0, 200),)),
+            {
+                "type": "transcript",
+                "turn": 1,
+                "text": "hi",
+                "final": True,
+                "language": "en",
+                "confidence": 0.988,
+                "words": [{"text": "hi", "start_ms": 0, "end_ms": 200}],
+            },
+        ),
+        (frames.ReplyStarted(2), {"type": "reply.started", "turn": 2}),
+        (frames.ReplyText(2, "Hm."), {"type": "reply.text", "turn": 2, "text": "Hm."}),
+        (
+            frames.Visemes(2, 40, (frames.Viseme(40, 80, "PP", 0.5),)),
+            {
+                "type": "visemes",
+                "turn": 2,
+                "start_ms": 40,
+                "cues": [{"t": 40, "d": 80, "v": "PP", "w": 0.5}],
+            },
+        ),
+        (
+            frames.ReplyDone(2, interrupted=True, heard="H"),
+            {"type": "reply.done", "turn": 2, "interrupted": True, "heard": "H"},
+        ),
+        (frames.Clear(2, 300), {"type": "clear", "turn": 2, "at_ms": 300}),
+        (frames.AvatarState(2, "idle"), {"type": "avatar.state", "state": "idle"}),
+        (
+            frames.Degraded(2, "stt", "a", "b", "broke off"),
+            {
+                "type": "degraded",
+                "turn": 2,
+                "stage": "stt",
+                "from": "a",
+                "to": "b",
+                "reason": "broke off",
+            },
+        ),
+        (
+            frames.TurnMetrics(2, 1000, (frames.StageSpan("stt", "x", 1.0, None, 2.5),), 3.5),
+            {
+                "type": "turn.metrics",
+                "turn": 2,
+                "budget_ms": 1000,
+                "stages": [
+                    {"stage": "stt", "provider": "x", "start": 1.0, "first": None, "end": 2.5}
+                ],
+                "voice_to_voice_ms": 3.5,
+            },
+        ),
+        (
+            Ready("s", WireAudio("mulaw", 8000, 2), WireAudio("opus", 48_000), {"stt": "x"}, None),
+            {
+                "type": "ready",
+                "version": 1,
+                "session_id": "s",
+                "audio_in": {"encoding": "mulaw", "rate": 8000, "channels": 2},
+                "audio_out": {"encoding": "opus", "rate": 48_000},
+                "providers": {"stt": "x"},
+                "resume": None,
+                "interview": None,
+            },
+        ),
+        (InterviewProgress({"isComplete": True}), {"type": "interview", "isComplete": True}),
+        (ReplyTiming(2, 40, 9), {"type": "reply.audio", "turn": 2, "at_ms": 40, "rtp": 9}),
+        (
+            frames.AvatarFrame(2, 80, "image/jpeg", b"jpeg"),
+            {
+                "type": "avatar.frame",
+                "turn": 2,
+                "at_ms": 80,
+                "mime": "image/jpeg",
+                "data": "anBlZw==",
+            },
+        ),
+        (
+            frames.Fault(0, "bad_json", "no", fatal=True),
+            {"type": "error", "turn": 0, "code": "bad_json", "message": "no", "fatal": True},
+        ),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_every_output_has_its_message(frame: Outgoing, message: dict[str, Any]) -> None:
+    (text,) = NativeDialect().encode(frame, 0.0)
+    assert json.loads(text) == {"seq": 1, **message}
+
+
+def test_messages_are_numbered_from_1() -> None:
+    dialect = NativeDialect()
+    (pong,) = dialect.parse(b'{"type":"ping","t":1}', 2.5)
+    assert isinstance(pong, Send)
+    (started,) = dialect.encode(frames.ReplyStarted(0), 2.5)
+    (refused,) = dialect.refuse(ProtocolError("bad_json", "no"))
+    assert [json.loads(text) for text in (pong.message, started, refused)] == [
+        {"type": "pong", "seq": 1, "t": 1, "now": 2500},
+        {"type": "reply.started", "seq": 2, "turn": 0},
+        {
+            "type": "error",
+            "seq": 3,
+            "turn": 0,
+            "code": "bad_json",
+            "message": "no",
+            "fatal": False,
+        },
+    ]
+
+
+@pytest.mark.parametrize(
+    "output",
+    [
+        frames.ReplyAudio(0, np.zeros(1, np.int16), 0),
+        frames.ToolCall(0, "c", "look", "{}"),
+        OutOfBand("k", "text"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_what_the_dialect_does_not_know_has_no_text_message(output: Outgoing) -> None:
+    assert NativeDialect().encode(output, 0.0) == ()
+
+
+def test_reply_audio_travels_as_a_binary_message() -> None:
+    frame = frames.ReplyAudio(0, np.zeros(1, np.int16), 0)
+    assert NativeDialect().audio(frame, bytes(2)) is None
+
+
+def test_a_client_without_a_face_is_told_nothing_of_it() -> None:
+    dialect = NativeDialect()
+    (start,) = dialect.parse(b'{"type":"hello","version":1,"avatar":"off"}', 0.0)
+    assert start == Start(SessionRequest(avatar="off"))
+    assert dialect.encode(frames.AvatarState(0, "idle"), 0.0) == ()
+    assert dialect.encode(frames.Visemes(0, 0, ()), 0.0) == ()
+    assert len(dialect.encode(frames.ReplyStarted(0), 0.0)) == 1
