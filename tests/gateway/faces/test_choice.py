@@ -57,7 +57,7 @@ def report(engine: Runtime) -> tuple[str, str, str]:
     ],
 )
 def test_the_settings_say_who_draws(look: Any, settings: dict[str, Any], provider: str) -> None:
-    assert look(lambda engine: engine.gallery().provider, **settings) == provider
+    assert look(lambda engine: engine.calls().faces.provider, **settings) == provider
 
 
 def test_a_server_that_does_not_answer_is_reported(look: Any) -> None:

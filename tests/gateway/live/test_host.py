@@ -25,7 +25,7 @@ from gateway.interviews.sessions import (
 from gateway.interviews.transcripts import known_of
 from gateway.live.calls import LiveHost
 from gateway.live.host import InterviewHost
-from gateway.protocols.dialect import InterviewRequest
+from gateway.protocols.dialect import InterviewRequest, SessionRequest
 from gateway.runtime import Runtime
 from gateway.settings import Settings
 from gateway.store import Conflict, Entry, Keep, Put, SqliteStore, StoreUnavailable
@@ -50,10 +50,14 @@ def with_store(tmp_path: Path, story: Callable[[SqliteStore], Coroutine[Any, Any
     asyncio.run(run())
 
 
+def asked_for(told: dict[str, Any]) -> InterviewRequest:
+    return InterviewRequest(told["role"], told.get("model"), told.get("totalQuestions"))
+
+
 async def claimed(
     store: SqliteStore, sent: list[dict[str, Any]] | None = None, **wanted: Any
 ) -> InterviewHost:
-    request = InterviewRequest.model_validate({"role": "Software Engineer", **wanted})
+    request = asked_for({"role": "Software Engineer", **wanted})
     return await InterviewHost.claim(
         store,
         "s",
@@ -575,7 +579,7 @@ def test_a_session_that_somebody_else_has_taken_is_not_stored_over(tmp_path: Pat
         interviewer = await claimed(store)
         clock.advance(61)
         other = SessionOwner(host="elsewhere", pid=1, token="t")
-        request = InterviewRequest.model_validate({"role": "Data Analyst"})
+        request = asked_for({"role": "Data Analyst"})
         await InterviewHost.claim(
             store, "s", request, worker=other, ttl_s=60, notify=lambda *_: None
         )
@@ -631,7 +635,7 @@ def session_of(runtime: Runtime, host: LiveHost) -> Session:
 async def runtime_with(store: SqliteStore, **settings: int) -> AsyncIterator[Runtime]:
     """A runtime whose sessions are made but never run."""
     async with Runtime(Settings(**cast("Any", settings)), store, stages=no_stages()) as runtime:
-        yield engine
+        yield runtime
 
 
 @pytest.mark.parametrize(
@@ -742,7 +746,7 @@ def test_the_sound_of_an_answer_goes_to_the_recorder_once_it_is_stored(tmp_path:
 
     async def story(store: SqliteStore) -> None:
         recorder = cast("Recorder", FakeRecorder())
-        wanted = InterviewRequest.model_validate({"role": "Software Engineer", "totalQuestions": 3})
+        wanted = asked_for({"role": "Software Engineer", "totalQuestions": 3})
         interviewer = await InterviewHost.claim(
             store, "s", wanted, worker=HERE, ttl_s=60, notify=lambda *_: None, recorder=recorder
         )

@@ -13,11 +13,10 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.frames import Frame, Opcode
 
-from gateway.media.format import AudioFormat
+from gateway.media.codecs import OpusReader
 from gateway.media.opus import OpusDecoder, OpusEncoder
 from gateway.media.opus_packets import duration_ms
 from gateway.media.resampling import converter
-from gateway.protocols.native import messages as native
 from pipeline.frames import Samples, Sentence, Speech
 from stages.fakes import FakeSynthesizer, FakeTranscriber
 
@@ -331,13 +330,13 @@ def test_who_is_refused_is_not_listened_to_any_more(
     gateway: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     checked: list[int] = []
-    check = native.check_audio
+    check = OpusReader.duration_ms
 
-    def counting(data: bytes, audio: AudioFormat) -> float:
+    def counting(self: OpusReader, data: bytes) -> float:
         checked.append(len(data))
-        return check(data, audio)
+        return check(self, data)
 
-    monkeypatch.setattr(native, "check_audio", counting)
+    monkeypatch.setattr(OpusReader, "duration_ms", counting)
 
     async def story() -> None:
         async with gateway.call() as caller:
