@@ -21,11 +21,10 @@ from gateway.reports.assessor import Assessor
 from gateway.rest.health import ProviderReport, QueueReport, Readiness, StageReport
 from gateway.settings import Settings
 from gateway.store import Store
-from pipeline.frames import Output, Spoken
 from pipeline.journal import Journal
 from pipeline.pacer import Pacer
 from pipeline.session import Session, SessionPolicy, Stages
-from pipeline.stage import Responder
+from pipeline.stage import Observer, Responder
 from pipeline.turns import TurnPolicy
 from stages.avatar.face import FACES, load, shipped
 from stages.avatar.face import find as find_face
@@ -246,14 +245,10 @@ class Runtime:
         self,
         interviewer: InterviewHost,
         hello: Hello,
-        emit: Callable[[Output], None],
+        observers: tuple[Observer, ...],
         journal: Journal | None = None,
-        overheard: Callable[[Spoken], None] | None = None,
     ) -> Session:
-        """A session for one client. A `journal` is opened here; the session closes it.
-
-        `overheard` gets the reply's speech before it is heard.
-        """
+        """A session for one client. A `journal` is opened here; the session closes it."""
         assert self._pacer is not None
         budget_s = self.settings.budget_ms / 1000
         longest_s = self.settings.longest_interview_min * 60
@@ -271,21 +266,14 @@ class Runtime:
         if journal is not None:
             now = asyncio.get_running_loop().time()
             journal.opened(interviewer.session_id, policy.turns, now)
-        loop = asyncio.get_running_loop()
-
-        def watched(frame: Output) -> None:
-            interviewer.watch(frame, loop.time())
-            emit(frame)
-
         return Session(
             self.lineup().stages,
             interviewer,
-            emit=watched,
+            observers=(interviewer.timing, *observers),
             pacer=self._pacer,
             convert=converter,
             policy=policy,
             journal=journal,
-            overheard=overheard,
         )
 
     @contextmanager

@@ -37,6 +37,7 @@ from pipeline.frames import (
     Visemes,
 )
 from pipeline.session import Session
+from pipeline.stage import Observed
 from stages.interview import InterviewError
 
 logger = logging.getLogger("parley.websocket")
@@ -146,6 +147,7 @@ class Connection:
         self._hello = self._agreed(native.Hello())
         self._session: Session | None = None
         self._portrait: FaceStream | None = None
+        self._overheard: SpeechTap | None = None
         self._early: deque[bytes | native.Input] = deque()  # bounded by the inlet's counting
         self._spoke = asyncio.Event()  # the client's first message is here, or waited for no more
         self._leaving = asyncio.Event()
@@ -223,12 +225,11 @@ class Connection:
                 )
                 journal = stack.enter_context(self._engine.journal(self._session_id))
                 self._portrait = await stack.enter_async_context(self._portrayed(hello))
-                overheard: SpeechTap | None = None
                 if self._portrait is not None:
-                    overheard = self._portrait.hear
+                    self._overheard = self._portrait.hear
                 if self._media is not None:
-                    overheard = await stack.enter_async_context(self._media.animate(hello))
-                session = self._engine.session(interview, hello, self._emit, journal, overheard)
+                    self._overheard = await stack.enter_async_context(self._media.animate(hello))
+                session = self._engine.session(interview, hello, (self,), journal)
                 ready = {
                     "version": native.VERSION,
                     "session_id": self._session_id,
@@ -398,6 +399,14 @@ class Connection:
     # --- to the client -----------------------------------------------------------------------
 
     def _emit(self, frame: Output) -> None:
+        self.observe(frame, self._loop.time())
+
+    def observe(self, frame: Observed, now: float) -> None:
+        """An output of the session, as `pipeline.stage.Observer`."""
+        if isinstance(frame, Spoken):
+            if self._overheard is not None:
+                self._overheard(frame)
+            return
         if self._portrait is not None:
             self._portrait.watch(frame)
         media = self._media

@@ -23,8 +23,8 @@ from gateway.interviews.sessions import (
 from gateway.interviews.transcripts import Via, candidate_line, interviewer_line
 from gateway.protocols.native.messages import InterviewRequest
 from gateway.store import Append, Conflict, Keep, Store, StoreError
-from pipeline.frames import Output, ReplyDone, SpeechStarted, TurnMetrics
-from pipeline.stage import Brief, RecognizedSpeech, ToolRequest
+from pipeline.frames import ReplyDone, SpeechStarted, TurnMetrics
+from pipeline.stage import Brief, Observed, RecognizedSpeech, ToolRequest
 from stages.interview import (
     AnswerSpeech,
     InterviewConfig,
@@ -86,7 +86,8 @@ class InterviewHost:
         self._time_is_up = False
         self._judged: tuple[int, bool] = (0, False)  # whether it was up when this turn was answered
         self._bidden_farewell = False
-        self._timed = _Timed()
+        self.timing = _Timed()
+        """Observes the session, for how long answers and replies took."""
 
     @classmethod
     async def claim(
@@ -164,10 +165,6 @@ class InterviewHost:
             began = now if record.interview is None else record.created_at
         return max(0.0, min(longest_s, longest_s - (now - began)))
 
-    def watch(self, frame: Output, now: float) -> None:
-        """Note from what the client is sent, at `now` (s), how long answers and replies took."""
-        self._timed.note(frame, now)
-
     # --- pipeline.stage.Host -----------------------------------------------------------------
 
     @property
@@ -204,8 +201,8 @@ class InterviewHost:
 
     async def accept(self, turn: int, text: str, heard: RecognizedSpeech | None = None) -> None:
         self._correctable = -1
-        self._timed.answered()
-        speech = None if heard is None else self._timed.speech(turn, heard)
+        self.timing.answered()
+        speech = None if heard is None else self.timing.speech(turn, heard)
         via: Via = "typed" if heard is None else "voice"
         line = candidate_line(turn, text, time.time(), via, speech)
         before = self._interview
@@ -225,7 +222,7 @@ class InterviewHost:
             await self._expire(turn)
             return
         interview = heard(self._step(turn, user_text).session, heard_text)
-        latency_ms = self._timed.latency_ms(turn)
+        latency_ms = self.timing.latency_ms(turn)
         line = interviewer_line(turn, heard_text, time.time(), latency_ms)
         await self._save(interview, line)
         self._interview = interview
@@ -240,7 +237,7 @@ class InterviewHost:
             return
         interview = heard(self._interview, heard_text)
         # A later line of a turn's reply replaces the one before.
-        line = interviewer_line(turn, heard_text, time.time(), self._timed.latency_ms(turn))
+        line = interviewer_line(turn, heard_text, time.time(), self.timing.latency_ms(turn))
         await self._save(interview, line)
         self._interview = interview
 
@@ -310,8 +307,9 @@ class _Timed:
         self._began: tuple[int, float, int] | None = None  # turn, s after that, position in ms
         self._latency: tuple[int, float | None] = (-1, None)
 
-    def note(self, frame: Output, now: float) -> None:
-        match frame:
+    def observe(self, output: Observed, now: float) -> None:
+        """Note what the client is sent at `now`, as `pipeline.stage.Observer`."""
+        match output:
             case ReplyDone(interrupted=False):
                 # What is said into a silence does not end the wait: the question came before it.
                 self._asked_at = now if self._asked_at is None else self._asked_at

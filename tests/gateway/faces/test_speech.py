@@ -11,11 +11,11 @@ from gateway.faces.loops import Loops
 from gateway.faces.stream import FRAME_MS, FaceStream
 from pipeline.breaker import Breaker
 from pipeline.errors import StageBusy, StageFailed
-from pipeline.frames import AvatarFrame, Output, ReplyAudio, Samples
+from pipeline.frames import AvatarFrame, ReplyAudio, Samples, Spoken
 from pipeline.guard import Candidate, Guard, Limits
 from pipeline.pacer import Pacer
 from pipeline.session import Session, SessionPolicy, Stages
-from pipeline.stage import Brief, Converter, ToolRequest
+from pipeline.stage import Brief, Converter, Observed, ToolRequest
 from pipeline.testing import Script, run_virtual
 from stages.fakes import (
     FakeAnimator,
@@ -103,20 +103,25 @@ def speech(animator: Any = None) -> tuple[Sent, list[tuple[float, AvatarFrame]]]
             rate_hz=16_000,
         )
 
-        def emit(frame: Output) -> None:
-            if animator is not None:
-                portrait.watch(frame)
-            if isinstance(frame, ReplyAudio):
-                audio.append((round(loop.time(), 6), frame.turn, frame.at_ms))
+        class Face:
+            def observe(self, output: Observed, now: float) -> None:
+                if isinstance(output, Spoken):
+                    portrait.hear(output)
+                else:
+                    portrait.watch(output)
+
+        class Client:
+            def observe(self, output: Observed, now: float) -> None:
+                if isinstance(output, ReplyAudio):
+                    audio.append((round(now, 6), output.turn, output.at_ms))
 
         session = Session(
             stages,
             Host(),
-            emit=emit,
+            observers=(Client(),) if animator is None else (Face(), Client()),
             pacer=pacer,
             convert=plain,
             policy=SessionPolicy(speculate=False),
-            overheard=None if animator is None else portrait.hear,
         )
         async with animation.running():
             running = asyncio.create_task(session.run())

@@ -639,7 +639,7 @@ def test_the_settings_reach_the_session(
             engine_with(store, **settings) as engine,
             engine.interview("s", Hello(), lambda *_: None) as interviewer,
         ):
-            policy = engine.session(interviewer, Hello(), lambda frame: None).policy
+            policy = engine.session(interviewer, Hello(), ()).policy
             assert (policy.turns.prompt_ms, policy.longest_s) == (prompt_ms, longest_s)
 
     with_store(tmp_path, story)
@@ -658,7 +658,7 @@ def test_who_comes_back_too_late_is_bidden_farewell_at_once(tmp_path: Path) -> N
             engine_with(store, longest_interview_min=1) as engine,
             engine.interview("s", Hello(), lambda *_: None) as interviewer,
         ):
-            session = engine.session(interviewer, Hello(), lambda frame: None)
+            session = engine.session(interviewer, Hello(), ())
             assert session.policy.longest_s == 0
             assert interviewer.brief(0, "").closes
 
@@ -695,11 +695,13 @@ def test_what_the_recogniser_told_is_kept_with_the_answer(tmp_path: Path) -> Non
     async def story(store: SqliteStore) -> None:
         interviewer = await claimed(store)
         await take_turn(interviewer, 0, "")
-        interviewer.watch(ReplyDone(0, interrupted=False, heard=""), 20.0)
-        interviewer.watch(ReplyDone(1, interrupted=False, heard=""), 24.0)  # into the silence
-        interviewer.watch(SpeechStarted(2, at_ms=5_300), 26.0)
+        interviewer.timing.observe(ReplyDone(0, interrupted=False, heard=""), 20.0)
+        interviewer.timing.observe(
+            ReplyDone(1, interrupted=False, heard=""), 24.0
+        )  # into the silence
+        interviewer.timing.observe(SpeechStarted(2, at_ms=5_300), 26.0)
         await interviewer.accept(2, ANSWER, heard_as(ANSWER))
-        interviewer.watch(TurnMetrics(2, 1000, (), 640.0), 30.0)
+        interviewer.timing.observe(TurnMetrics(2, 1000, (), 640.0), 30.0)
         await interviewer.commit(2, ANSWER, "Thank you.")
         record, _ = await load(store, "s")
         interview = InterviewSession.from_record(record.interview)
@@ -755,8 +757,8 @@ def test_where_the_question_was_not_heard_to_its_end_nobody_knows_the_wait(
         interviewer = await claimed(store)
         await take_turn(interviewer, 0, "")
         for frame in before:
-            interviewer.watch(frame, 20.0)
-        interviewer.watch(SpeechStarted(1, at_ms=5_300), 26.0)
+            interviewer.timing.observe(frame, 20.0)
+        interviewer.timing.observe(SpeechStarted(1, at_ms=5_300), 26.0)
         await interviewer.accept(1, ANSWER, heard_as(ANSWER))
         await interviewer.commit(1, ANSWER, "Thank you.")
         items = [json.loads(item) for _, item in await store.read(transcript_log("s"))]
