@@ -4,9 +4,9 @@ import asyncio
 import logging
 from collections.abc import Callable
 
+from pipeline.answer import Answer
 from pipeline.frames import Fault, Output
-from pipeline.reply import Reply
-from pipeline.stage import Host
+from pipeline.stage import Host, ToolRequest
 
 logger = logging.getLogger("parley.session")
 
@@ -15,30 +15,62 @@ class TurnCommitter:
     """Hands finished turns to the host beside the conversation, which need not wait for storage."""
 
     def __init__(self, host: Host, emit: Callable[[Output], None]) -> None:
-        self._host = host
-        self._emit = emit
-        self._last: asyncio.Task[None] | None = None
+        self.emit = emit
         self.waiting = 0
         """Turns that the host has yet to be told of."""
+        self._host = host
+        self._last: asyncio.Task[None] | None = None
+        self._corrections: dict[int, str] = {}  # that the host has yet to be told of, by turn
 
-    def settle(self, tasks: asyncio.TaskGroup, reply: Reply, heard: str) -> None:
+    def settle(
+        self,
+        tasks: asyncio.TaskGroup,
+        answer: Answer,
+        heard: str,
+        calls: tuple[ToolRequest, ...] = (),
+    ) -> None:
         """The turn is over, and `heard` is what is to be remembered of its reply. A plain call."""
-        self._emit(reply.budget.metrics(reply.turn))
+        self.emit(answer.budget.metrics(answer.turn))
         self.waiting += 1
-        self._last = tasks.create_task(self._commit(self._last, reply, heard))
+        self._last = tasks.create_task(self._commit(self._last, answer, heard, calls))
+
+    def correct(self, tasks: asyncio.TaskGroup, turn: int, heard: str) -> None:
+        """Of a turn that is over, `heard` is to be remembered instead. A plain call.
+
+        What waits to be told already is replaced: at most one correction of a turn waits.
+        """
+        waits = turn in self._corrections
+        self._corrections[turn] = heard
+        if not waits:
+            self._last = tasks.create_task(self._correct(self._last, turn))
 
     async def settled(self) -> None:
         """Return when every finished turn has been handed over."""
         if self._last is not None:
             await asyncio.shield(self._last)
 
-    async def _commit(self, before: asyncio.Task[None] | None, reply: Reply, heard: str) -> None:
+    async def _commit(
+        self,
+        before: asyncio.Task[None] | None,
+        answer: Answer,
+        heard: str,
+        calls: tuple[ToolRequest, ...],
+    ) -> None:
         if before is not None:
             await before
         try:
-            await reply.stored()
-            await self._host.commit(reply.turn, reply.user_text, heard)
+            await answer.stored()
+            await self._host.commit(answer.turn, answer.text, heard, calls)
         except Exception:  # the host's storage; the conversation goes on
-            logger.exception("turn %d could not be committed", reply.turn)
-            self._emit(Fault(reply.turn, "not_stored", "the turn was not stored"))
+            logger.exception("turn %d could not be committed", answer.turn)
+            self.emit(Fault(answer.turn, "not_stored", "the turn was not stored"))
         self.waiting -= 1
+
+    async def _correct(self, before: asyncio.Task[None] | None, turn: int) -> None:
+        if before is not None:
+            await before
+        try:
+            await self._host.correct(turn, self._corrections.pop(turn))
+        except Exception:  # the host's storage; the conversation goes on
+            logger.exception("turn %d could not be corrected", turn)
+            self.emit(Fault(turn, "not_stored", "what was heard of the turn was not corrected"))

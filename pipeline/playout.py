@@ -100,6 +100,7 @@ class Playout:
         self._earliest = float("-inf")  # t0 by the clock alone
         self._held: int | None = None  # how far the reply had been heard when it was paused
         self._complete = False
+        self._truncated: int | None = None  # how far it was heard, where the client says that
         self._passages: list[Passage] = []
 
     def begin(self, turn: int) -> None:
@@ -260,13 +261,21 @@ class Playout:
 
     def heard(self, now: float, *, asides: bool = True) -> str:
         """The text that has been played, cut at a word; without asides: what to remember of it."""
-        position = self._position(now)
+        position = self._position(now) if self._truncated is None else self._truncated
         heard = (
             passage.spoken_until(position, self.rate_hz)
             for passage in self._passages
             if (position > passage.start or passage.written) and (asides or not passage.aside)
         )
         return " ".join(text for text in heard if text)
+
+    def truncate(self, heard_ms: int) -> None:
+        """The client heard the reply up to `heard_ms`, or as much as has been sent: so says `heard`
+        from here on, until the next reply."""
+        if heard_ms >= self.sent_ms:
+            self._truncated = self._sent
+        else:
+            self._truncated = max(0, heard_ms) * self.rate_hz // 1000
 
     @property
     def over_at(self) -> float | None:

@@ -1,7 +1,6 @@
 """One utterance's audio: kept whole, so that any recogniser can be given all of it."""
 
 import logging
-from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 
 import numpy as np
@@ -13,29 +12,6 @@ logger = logging.getLogger("parley.session")
 
 LONGEST_S = 120
 """No utterance is kept beyond this: twice the longest turn, since a turn may be continued."""
-
-
-class PreRoll:
-    """The last seconds of the input audio, by position in samples."""
-
-    def __init__(self, keep: int) -> None:
-        self.position = 0
-        self._keep = keep
-        self._held = 0
-        self._frames: deque[Samples] = deque()
-
-    def push(self, pcm: Samples) -> None:
-        """The next input audio; what is older than `keep` samples is forgotten frame by frame."""
-        self._frames.append(pcm)
-        self.position += len(pcm)
-        self._held += len(pcm)
-        while self._held - len(self._frames[0]) >= self._keep:
-            self._held -= len(self._frames.popleft())
-
-    def since(self, position: int) -> Samples:
-        """The audio from `position` on, as far back as it is kept."""
-        skip = max(0, position - (self.position - self._held))
-        return np.concatenate(self._frames)[skip:]
 
 
 class Utterance:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 
 import numpy as np
 
@@ -10,8 +11,6 @@ from pipeline.errors import PipelineError
 from pipeline.frames import (
     AvatarState,
     Clear,
-    Degraded,
-    Output,
     ReplyDone,
     ReplyPaused,
     ReplyResumed,
@@ -25,9 +24,10 @@ from pipeline.frames import (
     Visemes,
 )
 from pipeline.guard import Guard
+from pipeline.outputs import ReplyOutputs
 from pipeline.pacer import Pacer
 from pipeline.playout import Playout
-from pipeline.stage import Converter, Synthesizer
+from pipeline.stage import Converter, Observed, Synthesizer
 
 Convert = Callable[[int, int], Converter]
 """Makes a converter from one sample rate to another."""
@@ -44,8 +44,8 @@ class Voice:
     The first `lead` of a reply leaves inside the call that pushed it; the process's pacer sends
     the rest. `stop` takes effect at once: after it no frame of that turn is emitted.
 
-    `overheard`, if given, gets all speech when it is queued for playout, up to some seconds before
-    it is heard. It is not waited for, and must neither block nor raise.
+    `emit` takes the frames for the client, and all speech when it is queued for playout, up to some
+    seconds before it is heard. It must neither block nor raise.
     """
 
     def __init__(
@@ -54,22 +54,19 @@ class Voice:
         playout: Playout,
         pacer: Pacer,
         convert: Convert,
-        emit: Callable[[Output], None],
-        overheard: Callable[[Spoken], None] | None = None,
+        emit: Callable[[Observed], None],
     ) -> None:
         self._synthesizers = synthesizers
         self._playout = playout
         self._pacer = pacer
         self._convert = convert
         self._emit = emit
-        self._overheard = overheard
         self._moved = asyncio.Event()  # a frame left: there may be room
         self._turn = -1
         self._budget: TurnBudget | None = None
         self._on_first: Callable[[], None] = lambda: None
-        self._cleared = asyncio.Event()
-        self._ahead = False
-        self._held: list[Output] = []  # to be told with the first audio
+        self._outputs = ReplyOutputs(-1, emit)
+        self._remembered: str | None = None  # of this turn's reply, once it is over
         self.speaking = False
         """True from the first audio or text of a reply until it has been played or stopped."""
 
@@ -78,20 +75,17 @@ class Voice:
         turn: int,
         budget: TurnBudget,
         on_first: Callable[[], None],
-        cleared: asyncio.Event,
-        *,
-        ahead: bool = False,
+        outputs: ReplyOutputs,
     ) -> None:
         """A new reply. `on_first` is called when its first audio or text is on its way.
 
-        Nothing is sent before `cleared` is set; until then the first piece of audio is kept. A
-        reply `ahead` of its turn's decision uses closed breakers only, and what fails before its
-        first audio is raised.
+        Nothing is sent before its `outputs` are accepted; until then the first piece of audio is
+        kept. A reply ahead of its turn's decision uses closed breakers only, and what fails before
+        its first audio is raised.
         """
         self._turn = turn
-        self._cleared = cleared
-        self._ahead = ahead
-        self._held.clear()
+        self._outputs = outputs
+        self._remembered = None
         self._budget = budget
         self._on_first = on_first
         self._playout.begin(turn)
@@ -107,7 +101,7 @@ class Voice:
         """
         assert self._budget is not None
         loop = asyncio.get_running_loop()
-        budget, playout = self._budget, self._playout
+        budget, playout, outputs = self._budget, self._playout, self._outputs
         budget.start("tts", "", loop.time())
         converter: Converter | None = None
         rate_hz = playout.rate_hz
@@ -126,8 +120,8 @@ class Voice:
             useful=lambda speech: len(speech.pcm) > 0,
             media_s=lambda speech: len(speech.pcm) / rate_hz,
             budget_s=max(budget.allow("tts", loop.time()), LEAST_S),
-            probe=not self._ahead,
-            on_degraded=self._degraded,
+            probe=not outputs.ahead,
+            on_degraded=partial(outputs.degraded, "tts"),
         )
         try:
             async with stream as pieces:
@@ -137,7 +131,7 @@ class Voice:
                     budget.first("tts", loop.time())
                     if not begun:
                         begun = True
-                        await self._cleared.wait()
+                        await outputs.wait()
                         self._announce(sentence)
                         playout.say(sentence.text, aside=aside)
                     at_ms = start_ms + samples * 1000 // rate_hz
@@ -146,11 +140,11 @@ class Voice:
                     await self._room()
         except PipelineError as error:
             hurried = budget.allow("llm", loop.time()) == 0
-            retried = self._ahead and not aside and not self.speaking
-            if retried and not (hurried and self._cleared.is_set()):
+            retried = outputs.ahead and not aside and not self.speaking
+            if retried and not (hurried and outputs.accepted):
                 raise
-            await self._cleared.wait()
-            self._degraded(stream.provider, "text", str(error))
+            await outputs.wait()
+            outputs.degraded("tts", stream.provider, "text", str(error))
             if not begun:
                 self._announce(sentence)
                 playout.say(sentence.text, written=True, aside=aside)
@@ -158,11 +152,16 @@ class Voice:
             assert converter is not None
             playout.push(converter.flush())
             playout.said()
-            if self._overheard is not None:
-                at_ms = start_ms + samples * 1000 // rate_hz
-                self._overheard(Spoken(self._turn, at_ms, rate_hz, NOTHING, last=True))
+            at_ms = start_ms + samples * 1000 // rate_hz
+            self._emit(Spoken(self._turn, at_ms, rate_hz, NOTHING, last=True))
             self._pump_now()
         budget.end("tts", loop.time())
+
+    async def write(self, sentence: Sentence, *, aside: bool = False) -> None:
+        """Show a sentence that is not to be spoken; it counts as heard at once."""
+        await self._outputs.wait()
+        self._announce(sentence, spoken=False)
+        self._playout.say(sentence.text, written=True, aside=aside)
 
     async def played(self) -> None:
         """The reply is complete: return when its last sample has been heard."""
@@ -185,7 +184,8 @@ class Voice:
         """Tell the client that the reply is over; returns what is to be remembered of it."""
         now = asyncio.get_running_loop().time()
         self._emit(ReplyDone(self._turn, interrupted=False, heard=self._playout.heard(now)))
-        return self._playout.heard(now, asides=False)
+        self._remembered = self._playout.heard(now, asides=False)
+        return self._remembered
 
     def stop(self, turn: int) -> str:
         """Silence a turn's reply now; returns what is to be remembered of it. A plain call.
@@ -198,7 +198,7 @@ class Voice:
         self._pacer.cancel(self._pump)
         heard = self._playout.heard(now)
         at_ms = self._playout.played_ms(now)
-        remembered = self._playout.heard(now, asides=False)
+        self._remembered = self._playout.heard(now, asides=False)
         cleared = self._playout.paused
         self._playout.stop()
         if self.speaking:
@@ -206,7 +206,7 @@ class Voice:
             if not cleared:
                 self._emit(Clear(self._turn, at_ms))
             self._emit(ReplyDone(self._turn, interrupted=True, heard=heard))
-        return remembered
+        return self._remembered
 
     def pause(self, turn: int) -> None:
         """Somebody speaks into a turn's reply: fall silent for a moment. A plain call."""
@@ -231,16 +231,31 @@ class Voice:
         if turn == self._playout.turn:
             self._playout.acknowledge(played_ms, asyncio.get_running_loop().time())
 
+    def truncate(self, turn: int, heard_ms: int) -> str | None:
+        """The client heard only `heard_ms` of a turn's reply, or no more than was sent.
+
+        Returns what is to be remembered of it instead. None: nothing else than is remembered, the
+        reply is under way, which takes it into account, or it is not the last one.
+        """
+        if turn != self._turn:
+            return None
+        self._playout.truncate(heard_ms)
+        if self._remembered is None:
+            return None
+        before = self._remembered
+        now = asyncio.get_running_loop().time()
+        self._remembered = self._playout.heard(now, asides=False)
+        return None if self._remembered == before else self._remembered
+
     # --- on the way out ----------------------------------------------------------------------
 
-    def _announce(self, sentence: Sentence) -> None:
+    def _announce(self, sentence: Sentence, *, spoken: bool = True) -> None:
         if not self.speaking:
             self.speaking = True
             self._on_first()
-            for frame in self._held:
-                self._emit(frame)
             self._emit(ReplyStarted(self._turn))
-            self._emit(AvatarState(self._turn, "speaking"))
+            if spoken:
+                self._emit(AvatarState(self._turn, "speaking"))
         self._emit(ReplyText(self._turn, sentence.text))
 
     def _push(
@@ -252,8 +267,7 @@ class Voice:
         )
         if cues:
             self._emit(Visemes(self._turn, cues[0].at_ms, cues))
-        if self._overheard is not None:
-            self._overheard(Spoken(self._turn, at_ms, rate_hz, speech.pcm, cues))
+        self._emit(Spoken(self._turn, at_ms, rate_hz, speech.pcm, cues))
         self._playout.push(converter.push(speech.pcm), speech.words)
         self._pump_now()
 
@@ -277,10 +291,3 @@ class Voice:
         if playout.room_ms >= 0:  # else a task would wake for every frame, and wait again
             self._moved.set()
         return playout.due
-
-    def _degraded(self, source: str, target: str, reason: str) -> None:
-        frame = Degraded(self._turn, "tts", source, target, reason)
-        if self._cleared.is_set():
-            self._emit(frame)
-        else:
-            self._held.append(frame)

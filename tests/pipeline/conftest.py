@@ -1,20 +1,28 @@
-"""A room for one session: fake stages, a host that remembers, a client that writes down."""
+"""One session under test: fake stages, a host that remembers, an observer that writes down."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import numpy as np
 import pytest
 
 from pipeline.breaker import Breaker
-from pipeline.frames import Output, ReplyAudio, Samples
+from pipeline.frames import Output, ReplyAudio, Samples, Spoken
 from pipeline.guard import Candidate, Guard, Limits
 from pipeline.journal import Journal
 from pipeline.pacer import Pacer
 from pipeline.replay import replay
 from pipeline.session import Session, SessionPolicy, Stages
-from pipeline.stage import Brief, Converter, RecognizedSpeech, ToolRequest
+from pipeline.stage import (
+    Brief,
+    Converter,
+    Observed,
+    Observer,
+    RecognizedSpeech,
+    ToolRequest,
+)
 from pipeline.testing import run_virtual
 from stages.fakes import FakeDetector, FakeResponder, FakeSynthesizer, FakeTranscriber
 
@@ -42,12 +50,15 @@ class Host:
 
     def __init__(self) -> None:
         self.say: tuple[str, ...] = ("Well, tell me more about that.",)
+        self.wishes = Brief(())
+        """What else its briefs say."""
         self.closes = False
         self.log: list[tuple[str, int, str] | tuple[str, int, str, str]] = []
         self.calls: list[tuple[ToolRequest, ...]] = []
         self.heard: list[RecognizedSpeech | None] = []
         self.accept_s = 0.0
         self.commit_s = 0.0
+        self.correct_s = 0.0
         self.error: Exception | None = None
         self.hints: tuple[str, ...] = ()
         self.prompts: tuple[str, ...] = ()
@@ -64,7 +75,7 @@ class Host:
         return self.goodbye
 
     def brief(self, turn: int, text: str) -> Brief:
-        return Brief(self.say, closes=self.closes and turn > 0)
+        return replace(self.wishes, say=self.say, closes=self.closes and turn > 0)
 
     async def accept(self, turn: int, text: str, heard: RecognizedSpeech | None = None) -> None:
         if self.accept_s:
@@ -85,11 +96,15 @@ class Host:
         self.calls.append(calls)
 
     async def correct(self, turn: int, heard_text: str) -> None:
+        if self.correct_s:
+            await asyncio.sleep(self.correct_s)
+        if self.error is not None:
+            raise self.error
         self.log.append(("correct", turn, heard_text))
 
 
-class Room:
-    """One session under virtual time. Write the test as a coroutine and pass it to `hold`."""
+class Conversation:
+    """One session under virtual time. Write the test as a coroutine and pass it to `run`."""
 
     def __init__(self) -> None:
         self.detector: Any = FakeDetector()
@@ -99,15 +114,18 @@ class Room:
         self.host = Host()
         self.policy = SessionPolicy(speculate=False)
         self.journalled = True
-        self.overheard: Any = None
+        self.observed = True
+        self.observers: tuple[Observer, ...] = ()
+        """More of them, after the one that writes down."""
         self.frames: list[tuple[float, Output]] = []
+        self.spoken: list[tuple[float, Spoken]] = []
         self.session: Session
 
-    def hold(self, story: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    def run(self, story: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Run the session and the story beside it; the session ends when the story does."""
-        run_virtual(self._hold(story))
+        run_virtual(self._run(story))
 
-    async def _hold(self, story: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    async def _run(self, story: Callable[[], Coroutine[Any, Any, None]]) -> None:
         loop = asyncio.get_running_loop()
         stages = Stages(
             self.detector,
@@ -115,18 +133,18 @@ class Room:
             _guard("llm", self.responders),
             _guard("tts", self.synthesizers),
         )
-        lines: list[str] = []
-        journal = Journal(lines.append)
-        journal.opened("room", self.policy.turns, loop.time())
+        self.lines: list[str] = []
+        """What the journal says so far."""
+        journal = Journal(self.lines.append)
+        journal.opened("conversation", self.policy.turns, loop.time())
         self.session = Session(
             stages,
             self.host,
-            emit=lambda frame: self.frames.append((loop.time(), frame)),
+            observers=(self, *self.observers) if self.observed else (),
             pacer=Pacer(),
             convert=convert,
             policy=self.policy,
             journal=journal if self.journalled else None,
-            overheard=self.overheard,
         )
         before = asyncio.all_tasks()
         self.running = running = asyncio.create_task(self.session.run())
@@ -141,7 +159,14 @@ class Room:
         await asyncio.sleep(0.3)  # streams that were abandoned have a quarter of a second to close
         assert asyncio.all_tasks() == before, "something was left running"
         if self.journalled:
-            assert replay(lines).differences == (), "the journal replays to other decisions"
+            assert replay(self.lines).differences == (), "the journal replays to other decisions"
+
+    def observe(self, output: Observed, now: float) -> None:
+        """Write down what the session puts out, as `pipeline.stage.Observer`."""
+        if isinstance(output, Spoken):
+            self.spoken.append((now, output))
+        else:
+            self.frames.append((now, output))
 
     # --- what the person does ----------------------------------------------------------------
 
@@ -188,5 +213,5 @@ def _guard(slot: Any, stages: list[Any]) -> Guard[Any]:
 
 
 @pytest.fixture
-def room() -> Room:
-    return Room()
+def conversation() -> Conversation:
+    return Conversation()

@@ -34,32 +34,32 @@ HARD_S = 6.0
 
 
 @pytest.fixture
-def strict(room: Any) -> Any:
-    room.policy = SessionPolicy(hard_s=HARD_S, speculate=False)
-    return room
+def strict(conversation: Any) -> Any:
+    conversation.policy = SessionPolicy(hard_s=HARD_S, speculate=False)
+    return conversation
 
 
-def talk(room: Any) -> None:
+def talk(conversation: Any) -> None:
     """An answer and the reply to it, and then another."""
 
     async def story() -> None:
-        await room.until(ReplyDone, 0)
+        await conversation.until(ReplyDone, 0)
         for turn in (1, 2):
-            await room.speak()
-            await room.until(ReplyDone, turn, within_ms=60_000)
+            await conversation.speak()
+            await conversation.until(ReplyDone, turn, within_ms=60_000)
 
-    room.hold(story)
+    conversation.run(story)
 
 
-def waited(room: Any, turn: int = 1) -> float:
+def waited(conversation: Any, turn: int = 1) -> float:
     """Seconds from the decision to the first word that the person hears or sees of the reply."""
-    [decided] = [frame for frame in room.all(SpeechStopped) if frame.turn == turn]
-    words = (at for at, f in room.frames if isinstance(f, ReplyText) and f.turn == turn)
-    return next(words) - room.at(decided)
+    [decided] = [frame for frame in conversation.all(SpeechStopped) if frame.turn == turn]
+    words = (at for at, f in conversation.frames if isinstance(f, ReplyText) and f.turn == turn)
+    return next(words) - conversation.at(decided)
 
 
-def heard(room: Any, turn: int = 1) -> str:
-    [done] = [frame for frame in room.all(ReplyDone) if frame.turn == turn]
+def heard(conversation: Any, turn: int = 1) -> str:
+    [done] = [frame for frame in conversation.all(ReplyDone) if frame.turn == turn]
     return done.heard
 
 
@@ -152,7 +152,7 @@ def test_a_reply_that_never_ends_is_ended(strict: Any) -> None:
     async def story() -> None:
         await strict.until(ReplyDone, 0, within_ms=600_000)
 
-    strict.hold(story)
+    strict.run(story)
     assert len(heard(strict, 0)) == 4000 - 1
 
 
@@ -167,7 +167,7 @@ def test_a_decision_that_comes_late_gives_the_stages_all_their_time(strict: Any)
         strict.session.commit()
         await strict.until(ReplyDone, 1)
 
-    strict.hold(story)
+    strict.run(story)
     assert heard(strict) == strict.host.say[0]
     assert strict.all(Degraded) == []
 
@@ -223,8 +223,10 @@ def test_a_voice_that_comes_too_late_is_replaced_by_the_text(strict: Any) -> Non
 
 @pytest.mark.parametrize("hard_s", [6.0, 2.5])
 @pytest.mark.parametrize("stages", ["transcribers", "responders", "synthesizers", "all"])
-def test_stages_that_do_not_even_close_cost_no_more(room: Any, stages: str, hard_s: float) -> None:
-    room.policy = SessionPolicy(hard_s=hard_s, speculate=False)
+def test_stages_that_do_not_even_close_cost_no_more(
+    conversation: Any, stages: str, hard_s: float
+) -> None:
+    conversation.policy = SessionPolicy(hard_s=hard_s, speculate=False)
     clinging = {
         "transcribers": [ClingingTranscriber()],
         "responders": [ClingingResponder()],
@@ -232,17 +234,17 @@ def test_stages_that_do_not_even_close_cost_no_more(room: Any, stages: str, hard
     }
     for slot, stage in clinging.items():
         if stages in (slot, "all"):
-            setattr(room, slot, stage)
+            setattr(conversation, slot, stage)
 
     async def story() -> None:
-        await room.until(ReplyDone, 0)
-        await room.speak()
-        await room.until(ReplyDone, 1)
+        await conversation.until(ReplyDone, 0)
+        await conversation.speak()
+        await conversation.until(ReplyDone, 1)
         await asyncio.sleep(3600 * 3)  # they close at last
 
-    room.hold(story)
-    assert waited(room) <= hard_s
-    assert heard(room) in (UNHEARD, SPEECHLESS, room.host.say[0])
+    conversation.run(story)
+    assert waited(conversation) <= hard_s
+    assert heard(conversation) in (UNHEARD, SPEECHLESS, conversation.host.say[0])
 
 
 def test_who_cannot_be_answered_because_storage_hangs_is_told(strict: Any) -> None:
@@ -252,7 +254,7 @@ def test_who_cannot_be_answered_because_storage_hangs_is_told(strict: Any) -> No
         await strict.speak()
         await strict.until(ReplyDone, 1)
 
-    strict.hold(story)
+    strict.run(story)
     [fault] = strict.all(Fault)
     [decided] = strict.all(SpeechStopped)
     assert (fault.turn, fault.code, fault.fatal) == (1, "storage_slow", False)
@@ -289,7 +291,7 @@ DELAYS = st.builds(
 @example([Script(0.99)], [Script(0, 0.3, 5, stall=True)], [Script(0.99)], 4.0, True, 300)
 @example([Script(1.99)], [Script(0.5, 0.99)], [Script(1.99)], 6.0, True, 3000)
 def test_however_slow_the_stages_are(
-    room: Any,
+    conversation: Any,
     stt: list[Script],
     llm: list[Script],
     tts: list[Script],
@@ -297,18 +299,20 @@ def test_however_slow_the_stages_are(
     speculate: bool,
     silence_ms: int,
 ) -> None:
-    room = type(room)()
+    conversation = type(conversation)()
     turns = TurnPolicy(silence_ms=silence_ms, adaptive=False)
-    room.policy = SessionPolicy(turns, hard_s=hard_s, speculate=speculate)
-    room.host.say = ("Well this is a reply whose first sentence takes its time to come to an end.",)
-    room.transcribers = [FakeTranscriber(s, provider=f"stt{i}") for i, s in enumerate(stt)]
-    room.responders = [FakeResponder(s, provider=f"llm{i}") for i, s in enumerate(llm)]
-    room.synthesizers = [FakeSynthesizer(s, provider=f"tts{i}") for i, s in enumerate(tts)]
+    conversation.policy = SessionPolicy(turns, hard_s=hard_s, speculate=speculate)
+    conversation.host.say = (
+        "Well this is a reply whose first sentence takes its time to come to an end.",
+    )
+    conversation.transcribers = [FakeTranscriber(s, provider=f"stt{i}") for i, s in enumerate(stt)]
+    conversation.responders = [FakeResponder(s, provider=f"llm{i}") for i, s in enumerate(llm)]
+    conversation.synthesizers = [FakeSynthesizer(s, provider=f"tts{i}") for i, s in enumerate(tts)]
 
     async def story() -> None:
-        await room.until(ReplyDone, 0, within_ms=90_000)
-        await room.speak()
-        await room.until(ReplyDone, 1, within_ms=90_000)
+        await conversation.until(ReplyDone, 0, within_ms=90_000)
+        await conversation.speak()
+        await conversation.until(ReplyDone, 1, within_ms=90_000)
 
-    room.hold(story)
-    assert waited(room) <= hard_s
+    conversation.run(story)
+    assert waited(conversation) <= hard_s

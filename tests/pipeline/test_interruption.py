@@ -49,121 +49,129 @@ class Measuring(FakeTranscriber):
         return recognition
 
 
-def test_a_cough_pauses_the_reply_which_then_goes_on_where_it_stopped(room: Any) -> None:
+def test_a_cough_pauses_the_reply_which_then_goes_on_where_it_stopped(conversation: Any) -> None:
     async def story() -> None:
-        await room.until(ReplyStarted, 0)
-        await room.pause(500)
-        await room.speak(300)
-        await room.until(ReplyDone, 0)
+        await conversation.until(ReplyStarted, 0)
+        await conversation.pause(500)
+        await conversation.speak(300)
+        await conversation.until(ReplyDone, 0)
 
-    room.hold(story)
-    (clear,) = room.all(Clear)
-    (paused,) = room.all(ReplyPaused)
-    (resumed,) = room.all(ReplyResumed)
+    conversation.run(story)
+    (clear,) = conversation.all(Clear)
+    (paused,) = conversation.all(ReplyPaused)
+    (resumed,) = conversation.all(ReplyResumed)
     assert paused == ReplyPaused(0, clear.at_ms)
-    assert room.at(resumed) - room.at(paused) == pytest.approx(0.1 + 0.5, abs=0.05)
+    assert conversation.at(resumed) - conversation.at(paused) == pytest.approx(0.1 + 0.5, abs=0.05)
     between = [
         frame
-        for at, frame in room.frames
-        if isinstance(frame, ReplyAudio) and room.at(paused) < at < room.at(resumed)
+        for at, frame in conversation.frames
+        if isinstance(frame, ReplyAudio) and conversation.at(paused) < at < conversation.at(resumed)
     ]
     assert between == []
-    assert room.all(ReplyDone) == [ReplyDone(0, interrupted=False, heard=LINE[0])]
-    assert room.all(SpeechStarted) == []
-    assert room.host.log == [("commit", 0, "", LINE[0])]
+    assert conversation.all(ReplyDone) == [ReplyDone(0, interrupted=False, heard=LINE[0])]
+    assert conversation.all(SpeechStarted) == []
+    assert conversation.host.log == [("commit", 0, "", LINE[0])]
 
 
-def test_what_was_cleared_is_sent_again_sample_by_sample(room: Any) -> None:
-    room.synthesizers = [FakeSynthesizer(ms_per_word=MS_PER_WORD)]
+def test_what_was_cleared_is_sent_again_sample_by_sample(conversation: Any) -> None:
+    conversation.synthesizers = [FakeSynthesizer(ms_per_word=MS_PER_WORD)]
 
     async def story() -> None:
-        await room.until(ReplyStarted, 0)
-        await room.pause(500)
-        await room.speak(300)
-        await room.until(ReplyDone, 0)
+        await conversation.until(ReplyStarted, 0)
+        await conversation.pause(500)
+        await conversation.speak(300)
+        await conversation.until(ReplyDone, 0)
 
-    room.hold(story)
-    (resumed,) = room.all(ReplyResumed)
-    index = [frame for _, frame in room.frames].index(resumed)
-    after = [frame for _, frame in room.frames[index:] if isinstance(frame, ReplyAudio)]
-    assert after[0].at_ms == resumed.at_ms <= room.all(ReplyPaused)[0].at_ms
+    conversation.run(story)
+    (resumed,) = conversation.all(ReplyResumed)
+    index = [frame for _, frame in conversation.frames].index(resumed)
+    after = [frame for _, frame in conversation.frames[index:] if isinstance(frame, ReplyAudio)]
+    assert after[0].at_ms == resumed.at_ms <= conversation.all(ReplyPaused)[0].at_ms
     assert resumed.at_ms + sum(len(frame.pcm) for frame in after) // 16 == 6 * MS_PER_WORD
 
 
-def test_the_face_listens_while_the_reply_is_paused(room: Any) -> None:
+def test_the_face_listens_while_the_reply_is_paused(conversation: Any) -> None:
     async def story() -> None:
-        await room.until(ReplyStarted, 0)
-        await room.speak(300)
-        await room.until(ReplyDone, 0)
+        await conversation.until(ReplyStarted, 0)
+        await conversation.speak(300)
+        await conversation.until(ReplyDone, 0)
 
-    room.hold(story)
-    moods = [frame.state for frame in room.all(AvatarState)]
+    conversation.run(story)
+    moods = [frame.state for frame in conversation.all(AvatarState)]
     assert moods == ["thinking", "speaking", "listening", "speaking", "idle"]
 
 
-def test_a_sign_of_listening_does_not_interrupt_and_is_not_answered(room: Any) -> None:
-    room.transcribers = [FakeTranscriber(texts=("mm-hm okay",), partials=True)]
+def test_a_sign_of_listening_does_not_interrupt_and_is_not_answered(conversation: Any) -> None:
+    conversation.transcribers = [FakeTranscriber(texts=("mm-hm okay",), partials=True)]
 
     async def story() -> None:
-        await room.until(ReplyStarted, 0)
-        await room.speak(700)
-        await room.until(ReplyDone, 0)
-        await room.pause(1000)
+        await conversation.until(ReplyStarted, 0)
+        await conversation.speak(700)
+        await conversation.until(ReplyDone, 0)
+        await conversation.pause(1000)
 
-    room.hold(story)
-    assert room.all(ReplyDone) == [ReplyDone(0, interrupted=False, heard=LINE[0])]
-    assert room.all(Transcript) == []
-    assert room.transcribers[0].open_now == 0
+    conversation.run(story)
+    assert conversation.all(ReplyDone) == [ReplyDone(0, interrupted=False, heard=LINE[0])]
+    assert conversation.all(Transcript) == []
+    assert conversation.transcribers[0].open_now == 0
 
 
-def test_the_words_that_interrupt_are_recognised_from_their_first_sample(room: Any) -> None:
+def test_the_words_that_interrupt_are_recognised_from_their_first_sample(conversation: Any) -> None:
     fed: list[int] = []
-    room.transcribers = [Measuring(fed, texts=("I like tests",))]
+    conversation.transcribers = [Measuring(fed, texts=("I like tests",))]
 
     async def story() -> None:
-        await room.until(ReplyStarted, 0)
-        await room.pause(600)
-        await room.speak(1000)
-        await room.until(ReplyDone, 1)
+        await conversation.until(ReplyStarted, 0)
+        await conversation.pause(600)
+        await conversation.speak(1000)
+        await conversation.until(ReplyDone, 1)
 
-    room.hold(story)
+    conversation.run(story)
     assert fed == [1000]
-    assert ("accept", 1, "I like tests") in room.host.log
+    assert ("accept", 1, "I like tests") in conversation.host.log
 
 
-def test_synthesis_that_is_still_going_on_waits_while_the_reply_is_paused(room: Any) -> None:
-    room.host.say = tuple(f"Sentence number {number} is here to fill time." for number in range(9))
-    room.synthesizers = [FakeSynthesizer(Script(gap_s=0.1), ms_per_word=MS_PER_WORD)]
+def test_synthesis_that_is_still_going_on_waits_while_the_reply_is_paused(
+    conversation: Any,
+) -> None:
+    conversation.host.say = tuple(
+        f"Sentence number {number} is here to fill time." for number in range(9)
+    )
+    conversation.synthesizers = [FakeSynthesizer(Script(gap_s=0.1), ms_per_word=MS_PER_WORD)]
 
     async def story() -> None:
-        await room.until(ReplyStarted, 0)
+        await conversation.until(ReplyStarted, 0)
         for _ in range(4):
-            await room.pause(800)
-            await room.speak(300)
-        await room.until(ReplyDone, 0, within_ms=60_000)
+            await conversation.pause(800)
+            await conversation.speak(300)
+        await conversation.until(ReplyDone, 0, within_ms=60_000)
 
-    room.hold(story)
-    assert len(room.all(ReplyPaused)) == len(room.all(ReplyResumed)) == 4
-    assert room.all(ReplyDone) == [ReplyDone(0, interrupted=False, heard=" ".join(room.host.say))]
+    conversation.run(story)
+    assert len(conversation.all(ReplyPaused)) == len(conversation.all(ReplyResumed)) == 4
+    assert conversation.all(ReplyDone) == [
+        ReplyDone(0, interrupted=False, heard=" ".join(conversation.host.say))
+    ]
 
 
-def test_a_cough_between_two_sentences_forgets_nothing_of_the_first(room: Any) -> None:
-    room.host.say = ("This is the first sentence of two.", "And this is the second one.")
-    room.synthesizers = [FakeSynthesizer(Script(), Script(first_s=1.8), ms_per_word=100)]
+def test_a_cough_between_two_sentences_forgets_nothing_of_the_first(conversation: Any) -> None:
+    conversation.host.say = ("This is the first sentence of two.", "And this is the second one.")
+    conversation.synthesizers = [FakeSynthesizer(Script(), Script(first_s=1.8), ms_per_word=100)]
 
     async def story() -> None:
-        await room.until(ReplyStarted, 0)
-        await room.pause(800)
-        await room.speak(260)
-        await room.until(ReplyResumed, 0)
-        room.session.interrupt()
+        await conversation.until(ReplyStarted, 0)
+        await conversation.pause(800)
+        await conversation.speak(260)
+        await conversation.until(ReplyResumed, 0)
+        conversation.session.interrupt()
 
-    room.hold(story)
-    assert room.all(ReplyResumed) == [ReplyResumed(0, 700)]
-    assert room.all(ReplyDone) == [ReplyDone(0, interrupted=True, heard=room.host.say[0])]
+    conversation.run(story)
+    assert conversation.all(ReplyResumed) == [ReplyResumed(0, 700)]
+    assert conversation.all(ReplyDone) == [
+        ReplyDone(0, interrupted=True, heard=conversation.host.say[0])
+    ]
 
 
-def test_a_late_word_of_a_cough_says_nothing_about_what_is_said_next(room: Any) -> None:
+def test_a_late_word_of_a_cough_says_nothing_about_what_is_said_next(conversation: Any) -> None:
     heard: list[Any] = []
 
     class Late(FakeTranscriber):
@@ -171,134 +179,138 @@ def test_a_late_word_of_a_cough_says_nothing_about_what_is_said_next(room: Any) 
             heard.append(on_partial)
             return super().open(turn, on_partial)
 
-    room.transcribers = [Late()]
+    conversation.transcribers = [Late()]
 
     async def story() -> None:
-        await room.until(ReplyStarted, 0)
-        await room.speak(260)
-        await room.until(ReplyResumed, 0)
-        await room.speak(260)
+        await conversation.until(ReplyStarted, 0)
+        await conversation.speak(260)
+        await conversation.until(ReplyResumed, 0)
+        await conversation.speak(260)
         heard[0](Transcript(1, "mm-hm", final=False))
-        await room.speak(500)
-        await room.until(ReplyDone, 1)
+        await conversation.speak(500)
+        await conversation.until(ReplyDone, 1)
 
-    room.hold(story)
-    assert room.all(ReplyDone)[0].interrupted
-    assert [transcript.final for transcript in room.all(Transcript)] == [True]
+    conversation.run(story)
+    assert conversation.all(ReplyDone)[0].interrupted
+    assert [transcript.final for transcript in conversation.all(Transcript)] == [True]
 
 
-def test_leaving_while_the_reply_is_paused_leaves_nothing_behind(room: Any) -> None:
+def test_leaving_while_the_reply_is_paused_leaves_nothing_behind(conversation: Any) -> None:
     async def story() -> None:
-        await room.until(ReplyStarted, 0)
-        await room.speak(300)
+        await conversation.until(ReplyStarted, 0)
+        await conversation.speak(300)
 
-    room.hold(story)
-    assert len(room.all(ReplyPaused)) == 1
-    assert room.transcribers[0].open_now == 0
+    conversation.run(story)
+    assert len(conversation.all(ReplyPaused)) == 1
+    assert conversation.transcribers[0].open_now == 0
 
 
-def test_an_interrupt_while_the_reply_is_paused_ends_it(room: Any) -> None:
+def test_an_interrupt_while_the_reply_is_paused_ends_it(conversation: Any) -> None:
     async def story() -> None:
-        await room.until(ReplyStarted, 0)
-        await room.speak(300)
-        room.session.interrupt()
-        await room.pause(600)
+        await conversation.until(ReplyStarted, 0)
+        await conversation.speak(300)
+        conversation.session.interrupt()
+        await conversation.pause(600)
 
-    room.hold(story)
-    assert [frame.interrupted for frame in room.all(ReplyDone)] == [True]
-    assert room.transcribers[0].open_now == 0
+    conversation.run(story)
+    assert [frame.interrupted for frame in conversation.all(ReplyDone)] == [True]
+    assert conversation.transcribers[0].open_now == 0
 
 
-def test_audio_that_stops_while_the_reply_is_paused_lets_it_go_on(room: Any) -> None:
+def test_audio_that_stops_while_the_reply_is_paused_lets_it_go_on(conversation: Any) -> None:
     async def story() -> None:
-        await room.until(ReplyStarted, 0)
-        await room.speak(300)
+        await conversation.until(ReplyStarted, 0)
+        await conversation.speak(300)
         await asyncio.sleep(5)
 
-    room.hold(story)
-    assert [frame.interrupted for frame in room.all(ReplyDone)] == [False]
+    conversation.run(story)
+    assert [frame.interrupted for frame in conversation.all(ReplyDone)] == [False]
 
 
-def test_a_reply_without_sound_has_nothing_to_pause(room: Any) -> None:
-    room.synthesizers = [FakeSynthesizer(Script(error=OSError("gone")))]
-    room.policy = SessionPolicy(turns=TurnPolicy(prompt_ms=0), speculate=False)
+def test_a_reply_without_sound_has_nothing_to_pause(conversation: Any) -> None:
+    conversation.synthesizers = [FakeSynthesizer(Script(error=OSError("gone")))]
+    conversation.policy = SessionPolicy(turns=TurnPolicy(prompt_ms=0), speculate=False)
 
     async def story() -> None:
-        await room.speak(300)
-        await room.until(ReplyDone, 0)
+        await conversation.speak(300)
+        await conversation.until(ReplyDone, 0)
 
-    room.hold(story)
-    assert room.all(ReplyPaused) == []
+    conversation.run(story)
+    assert conversation.all(ReplyPaused) == []
 
 
-def test_an_utterance_that_waits_to_be_recognised_is_not_lost_to_a_hold(room: Any) -> None:
+def test_an_utterance_that_waits_to_be_recognised_is_not_lost_to_a_hold(conversation: Any) -> None:
     """Interrupted while it was being recognised, then silence, a prompt, and speech into that."""
     fed: list[int] = []
-    room.transcribers = [Measuring(fed, Script(first_s=1.5), texts=("I like tests",))]
-    room.host.prompts = ("Take your time, there is no hurry, none at all.",)
-    room.policy = SessionPolicy(turns=TurnPolicy(resume_ms=1500), speculate=False)
+    conversation.transcribers = [Measuring(fed, Script(first_s=1.5), texts=("I like tests",))]
+    conversation.host.prompts = ("Take your time, there is no hurry, none at all.",)
+    conversation.policy = SessionPolicy(turns=TurnPolicy(resume_ms=1500), speculate=False)
 
     async def story() -> None:
-        await room.until(ReplyDone, 0)
-        await room.speak(600)
-        await room.pause(1000)
-        room.session.interrupt()
-        await room.until(ReplyStarted, 2, within_ms=20_000)
+        await conversation.until(ReplyDone, 0)
+        await conversation.speak(600)
+        await conversation.pause(1000)
+        conversation.session.interrupt()
+        await conversation.until(ReplyStarted, 2, within_ms=20_000)
         for spoken_ms in (300, 60, 300):
-            await room.speak(spoken_ms)
-            await room.pause(1400)
-        await room.until(ReplyDone, 3)
+            await conversation.speak(spoken_ms)
+            await conversation.pause(1400)
+        await conversation.until(ReplyDone, 3)
 
-    room.hold(story)
+    conversation.run(story)
     assert fed == [600, 600 + 660]
-    assert ("accept", 3, "I like tests") in room.host.log
+    assert ("accept", 3, "I like tests") in conversation.host.log
 
 
 def test_an_utterance_that_waits_to_be_recognised_is_not_taken_for_words_into_a_reply(
-    room: Any,
+    conversation: Any,
 ) -> None:
-    room.transcribers = [
+    conversation.transcribers = [
         FakeTranscriber(Script(first_s=1.5), texts=("I like tests",), partials=True)
     ]
-    room.host.prompts = ("Take your time, there is no hurry.",)
-    room.policy = SessionPolicy(turns=TurnPolicy(barge_in_words=2), speculate=False)
+    conversation.host.prompts = ("Take your time, there is no hurry.",)
+    conversation.policy = SessionPolicy(turns=TurnPolicy(barge_in_words=2), speculate=False)
 
     async def story() -> None:
-        await room.until(ReplyDone, 0)
-        await room.speak(600)
-        await room.pause(1000)
-        room.session.interrupt()
-        await room.until(ReplyStarted, 2, within_ms=20_000)
-        await room.speak(300)
-        await room.until(ReplyDone, 2)
+        await conversation.until(ReplyDone, 0)
+        await conversation.speak(600)
+        await conversation.pause(1000)
+        conversation.session.interrupt()
+        await conversation.until(ReplyStarted, 2, within_ms=20_000)
+        await conversation.speak(300)
+        await conversation.until(ReplyDone, 2)
 
-    room.hold(story)
-    assert [frame.turn for frame in room.all(ReplyResumed)] == [2]
-    assert room.all(ReplyDone)[-1] == ReplyDone(2, interrupted=False, heard=room.host.prompts[0])
-    assert ("accept", 3, "I like tests") not in room.host.log
+    conversation.run(story)
+    assert [frame.turn for frame in conversation.all(ReplyResumed)] == [2]
+    assert conversation.all(ReplyDone)[-1] == ReplyDone(
+        2, interrupted=False, heard=conversation.host.prompts[0]
+    )
+    assert ("accept", 3, "I like tests") not in conversation.host.log
 
 
-def test_a_cough_while_the_closing_line_is_being_stored_has_nothing_to_pause(room: Any) -> None:
-    room.host.closes = True
-    room.host.commit_s = 3.0
+def test_a_cough_while_the_closing_line_is_being_stored_has_nothing_to_pause(
+    conversation: Any,
+) -> None:
+    conversation.host.closes = True
+    conversation.host.commit_s = 3.0
 
     async def story() -> None:
-        await room.until(ReplyDone, 0)
-        await room.speak(600)
-        await room.until(ReplyDone, 1)
-        await room.speak(300)
-        await asyncio.wait([room.running], timeout=10)
-        assert room.running.done()
+        await conversation.until(ReplyDone, 0)
+        await conversation.speak(600)
+        await conversation.until(ReplyDone, 1)
+        await conversation.speak(300)
+        await asyncio.wait([conversation.running], timeout=10)
+        assert conversation.running.done()
 
-    room.hold(story)
-    assert room.all(ReplyPaused) == room.all(ReplyResumed) == []
+    conversation.run(story)
+    assert conversation.all(ReplyPaused) == conversation.all(ReplyResumed) == []
 
 
-def test_an_interrupt_while_nobody_speaks_changes_nothing(room: Any) -> None:
+def test_an_interrupt_while_nobody_speaks_changes_nothing(conversation: Any) -> None:
     async def story() -> None:
-        await room.until(ReplyDone, 0)
-        before = len(room.frames)
-        room.session.interrupt()
-        assert len(room.frames) == before
+        await conversation.until(ReplyDone, 0)
+        before = len(conversation.frames)
+        conversation.session.interrupt()
+        assert len(conversation.frames) == before
 
-    room.hold(story)
+    conversation.run(story)

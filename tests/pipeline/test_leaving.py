@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.decisions import Chunk, Event
 from pipeline.frames import ReplyDone, Samples
-from pipeline.session import SLICE
+from pipeline.last_words import SLICE
 from stages.vad.energy import EnergyDetector
 
 FRAME_MS = 20
@@ -28,41 +28,43 @@ class Rest:
             yield np.full(16 * FRAME_MS, 4000, np.int16)
 
 
-async def most_at_once(room: Any, rest: Rest) -> int:
+async def most_at_once(conversation: Any, rest: Rest) -> int:
     """End the session; returns how much of the rest was taken in one turn of the event loop."""
-    room.session.end(rest)
+    conversation.session.end(rest)
     most = before = 0
-    while not room.running.done():
+    while not conversation.running.done():
         await asyncio.sleep(0)
         most, before = max(most, rest.taken - before), rest.taken
     return most
 
 
-def test_what_waits_belongs_to_the_last_words_and_is_taken_little_by_little(room: Any) -> None:
+def test_what_waits_belongs_to_the_last_words_and_is_taken_little_by_little(
+    conversation: Any,
+) -> None:
     rest = Rest(3000)
 
     async def story() -> None:
-        await room.until(ReplyDone, 0)
-        await room.speak(600)
-        assert await most_at_once(room, rest) == SLICE
-        room.session.end(Rest(5))
+        await conversation.until(ReplyDone, 0)
+        await conversation.speak(600)
+        assert await most_at_once(conversation, rest) == SLICE
+        conversation.session.end(Rest(5))
 
-    room.hold(story)
+    conversation.run(story)
     assert rest.taken == 3000
-    (heard,) = room.host.heard
-    prefix_ms = room.policy.turns.prefix_ms
+    (heard,) = conversation.host.heard
+    prefix_ms = conversation.policy.turns.prefix_ms
     assert heard.duration_ms == pytest.approx(prefix_ms + 600 + 60_000, abs=32)
 
 
-def test_what_waits_is_not_even_decoded_where_nobody_speaks(room: Any) -> None:
+def test_what_waits_is_not_even_decoded_where_nobody_speaks(conversation: Any) -> None:
     rest = Rest(3000)
 
     async def story() -> None:
-        await room.until(ReplyDone, 0)
-        await room.pause(200)
-        assert await most_at_once(room, rest) == 0
+        await conversation.until(ReplyDone, 0)
+        await conversation.pause(200)
+        assert await most_at_once(conversation, rest) == 0
 
-    room.hold(story)
+    conversation.run(story)
     assert rest.taken == 0
 
 
@@ -70,33 +72,33 @@ def broken(*_: Any) -> Any:
     raise RuntimeError("a bug")
 
 
-def test_a_bug_in_what_the_detector_calls_ends_the_session(room: Any) -> None:
-    room.detector = EnergyDetector()
+def test_a_bug_in_what_the_detector_calls_ends_the_session(conversation: Any) -> None:
+    conversation.detector = EnergyDetector()
 
     async def story() -> None:
-        await room.until(ReplyDone, 0)
-        decide = room.session._turns.handle
+        await conversation.until(ReplyDone, 0)
+        decide = conversation.session._turns.handle
 
         def handle(event: Event, now: float) -> Any:
             return broken() if isinstance(event, Chunk) else decide(event, now)
 
-        room.session._turns.handle = handle
-        await room.speak(100)
-        assert room.running.done()
+        conversation.session._turns.handle = handle
+        await conversation.speak(100)
+        assert conversation.running.done()
 
     with pytest.raises(ExceptionGroup) as caught:
-        room.hold(story)
+        conversation.run(story)
     assert caught.group_contains(RuntimeError, match="a bug")
 
 
-def test_a_bug_in_what_a_timer_calls_ends_the_session(room: Any) -> None:
+def test_a_bug_in_what_a_timer_calls_ends_the_session(conversation: Any) -> None:
     async def story() -> None:
-        await room.until(ReplyDone, 0)
-        await room.speak(600)
-        room.session._turns.expire = broken
+        await conversation.until(ReplyDone, 0)
+        await conversation.speak(600)
+        conversation.session._turns.expire = broken
         await asyncio.sleep(5)  # the audio stops, and only the timer knows
-        assert room.running.done()
+        assert conversation.running.done()
 
     with pytest.raises(ExceptionGroup) as caught:
-        room.hold(story)
+        conversation.run(story)
     assert caught.group_contains(RuntimeError, match="a bug")

@@ -31,68 +31,68 @@ LINE = "Well, tell me more about that."
 HEARD_MS = 6 * 200
 
 
-def test_the_interviewer_speaks_first_and_the_opening_is_remembered(room: Any) -> None:
+def test_the_interviewer_speaks_first_and_the_opening_is_remembered(conversation: Any) -> None:
     async def story() -> None:
-        await room.until(ReplyDone, 0)
+        await conversation.until(ReplyDone, 0)
 
-    room.hold(story)
-    assert room.all(ReplyStarted) == [ReplyStarted(0)]
-    assert room.all(ReplyText) == [ReplyText(0, LINE)]
-    assert room.audio_ms(0) == HEARD_MS
-    assert room.all(ReplyDone) == [ReplyDone(0, interrupted=False, heard=LINE)]
-    assert room.host.log == [("commit", 0, "", LINE)]
+    conversation.run(story)
+    assert conversation.all(ReplyStarted) == [ReplyStarted(0)]
+    assert conversation.all(ReplyText) == [ReplyText(0, LINE)]
+    assert conversation.audio_ms(0) == HEARD_MS
+    assert conversation.all(ReplyDone) == [ReplyDone(0, interrupted=False, heard=LINE)]
+    assert conversation.host.log == [("commit", 0, "", LINE)]
 
 
-def test_a_spoken_turn_is_recognised_stored_and_answered(room: Any) -> None:
+def test_a_spoken_turn_is_recognised_stored_and_answered(conversation: Any) -> None:
     async def story() -> None:
-        await room.until(ReplyDone, 0)
-        await room.speak(1000)
-        await room.until(ReplyDone, 1)
+        await conversation.until(ReplyDone, 0)
+        await conversation.speak(1000)
+        await conversation.until(ReplyDone, 1)
 
-    room.hold(story)
-    (started,) = room.all(SpeechStarted)
-    (stopped,) = room.all(SpeechStopped)
+    conversation.run(story)
+    (started,) = conversation.all(SpeechStarted)
+    (stopped,) = conversation.all(SpeechStopped)
     assert (started.turn, stopped.turn) == (1, 1)
     assert 980 <= stopped.at_ms - started.at_ms <= 1024
-    (transcript,) = room.all(Transcript)
+    (transcript,) = conversation.all(Transcript)
     assert (transcript.turn, transcript.text, transcript.final) == (1, "I like tests", True)
-    assert room.host.log == [
+    assert conversation.host.log == [
         ("commit", 0, "", LINE),
         ("accept", 1, "I like tests"),
         ("commit", 1, "I like tests", LINE),
     ]
-    assert [state.state for state in room.all(AvatarState)] == [
+    assert [state.state for state in conversation.all(AvatarState)] == [
         *("thinking", "speaking", "idle"),
         *("listening", "thinking", "speaking", "idle"),
     ]
 
 
 def test_the_reply_follows_the_decision_at_once_and_never_runs_more_than_200_ms_ahead(
-    room: Any,
+    conversation: Any,
 ) -> None:
     async def story() -> None:
-        await room.until(ReplyDone, 0)
-        await room.speak()
-        await room.until(ReplyDone, 1)
+        await conversation.until(ReplyDone, 0)
+        await conversation.speak()
+        await conversation.until(ReplyDone, 1)
 
-    room.hold(story)
-    (stopped,) = room.all(SpeechStopped)
-    frames = [(at, frame) for at, frame in room.frames if isinstance(frame, ReplyAudio)]
+    conversation.run(story)
+    (stopped,) = conversation.all(SpeechStopped)
+    frames = [(at, frame) for at, frame in conversation.frames if isinstance(frame, ReplyAudio)]
     first = next(at for at, frame in frames if frame.turn == 1)
-    assert first == room.at(stopped)
+    assert first == conversation.at(stopped)
     for at, frame in frames:
         if frame.turn == 1:
             end_s = frame.at_ms / 1000 + len(frame.pcm) / 16_000
             assert end_s - (at - first) <= 0.2011
 
 
-def test_visemes_come_before_the_audio_they_describe(room: Any) -> None:
+def test_visemes_come_before_the_audio_they_describe(conversation: Any) -> None:
     async def story() -> None:
-        await room.until(ReplyDone, 0)
+        await conversation.until(ReplyDone, 0)
 
-    room.hold(story)
+    conversation.run(story)
     described_ms = 0
-    for _, frame in room.frames:
+    for _, frame in conversation.frames:
         if isinstance(frame, Visemes):
             described_ms = max(cue.at_ms + cue.duration_ms for cue in frame.cues)
         elif isinstance(frame, ReplyAudio):
@@ -100,18 +100,18 @@ def test_visemes_come_before_the_audio_they_describe(room: Any) -> None:
     assert described_ms == HEARD_MS
 
 
-def test_metrics_tell_where_the_time_of_a_turn_went(room: Any) -> None:
-    room.transcribers = [FakeTranscriber(Script(first_s=0.3), texts=("slowly",))]
-    room.responders = [FakeResponder(Script(first_s=0.2))]
-    room.synthesizers = [FakeSynthesizer(Script(first_s=0.1))]
+def test_metrics_tell_where_the_time_of_a_turn_went(conversation: Any) -> None:
+    conversation.transcribers = [FakeTranscriber(Script(first_s=0.3), texts=("slowly",))]
+    conversation.responders = [FakeResponder(Script(first_s=0.2))]
+    conversation.synthesizers = [FakeSynthesizer(Script(first_s=0.1))]
 
     async def story() -> None:
-        await room.until(ReplyDone, 0)
-        await room.speak()
-        await room.until(ReplyDone, 1)
+        await conversation.until(ReplyDone, 0)
+        await conversation.speak()
+        await conversation.until(ReplyDone, 1)
 
-    room.hold(story)
-    metrics = next(frame for frame in room.all(TurnMetrics) if frame.turn == 1)
+    conversation.run(story)
+    metrics = next(frame for frame in conversation.all(TurnMetrics) if frame.turn == 1)
     spans = {span.stage: span for span in metrics.stages}
     assert list(spans) == ["endpointing", "stt", "llm", "tts"]
     assert spans["stt"].provider == "fake-stt"
@@ -125,43 +125,44 @@ def test_metrics_tell_where_the_time_of_a_turn_went(room: Any) -> None:
 # --- barge-in --------------------------------------------------------------------------------
 
 
-def test_a_barge_in_silences_the_reply_in_the_same_instant(room: Any) -> None:
+def test_a_barge_in_silences_the_reply_in_the_same_instant(conversation: Any) -> None:
     async def story() -> None:
-        await room.until(ReplyStarted, 0)
-        await room.pause(100)
-        await room.speak(1000)
-        await room.until(ReplyDone, 1)
+        await conversation.until(ReplyStarted, 0)
+        await conversation.pause(100)
+        await conversation.speak(1000)
+        await conversation.until(ReplyDone, 1)
 
-    room.hold(story)
-    (clear,) = room.all(Clear)
+    conversation.run(story)
+    (clear,) = conversation.all(Clear)
     assert clear.turn == 0
-    index = [frame for _, frame in room.frames].index(clear)
+    index = [frame for _, frame in conversation.frames].index(clear)
     assert not any(
-        isinstance(frame, ReplyAudio) and frame.turn == 0 for _, frame in room.frames[index:]
+        isinstance(frame, ReplyAudio) and frame.turn == 0
+        for _, frame in conversation.frames[index:]
     )
-    done = next(frame for frame in room.all(ReplyDone) if frame.turn == 0)
+    done = next(frame for frame in conversation.all(ReplyDone) if frame.turn == 0)
     assert done == ReplyDone(0, interrupted=True, heard="Well,")
-    assert room.host.log[0] == ("commit", 0, "", "Well,")
+    assert conversation.host.log[0] == ("commit", 0, "", "Well,")
 
 
-def test_an_interrupt_stops_the_reply_and_the_next_turn_works(room: Any) -> None:
+def test_an_interrupt_stops_the_reply_and_the_next_turn_works(conversation: Any) -> None:
     async def story() -> None:
-        await room.until(ReplyStarted, 0)
-        await room.pause(300)
-        room.session.interrupt()
-        await room.pause(500)
-        await room.speak()
-        await room.until(ReplyDone, 1)
+        await conversation.until(ReplyStarted, 0)
+        await conversation.pause(300)
+        conversation.session.interrupt()
+        await conversation.pause(500)
+        await conversation.speak()
+        await conversation.until(ReplyDone, 1)
 
-    room.hold(story)
-    first, second = room.all(ReplyDone)
+    conversation.run(story)
+    first, second = conversation.all(ReplyDone)
     assert first.interrupted
     assert not second.interrupted
-    moods = [frame.state for frame in room.all(AvatarState)]
+    moods = [frame.state for frame in conversation.all(AvatarState)]
     assert moods[:4] == ["thinking", "speaking", "idle", "listening"]
 
 
-def test_going_on_while_recognition_works_makes_one_utterance_of_it(room: Any) -> None:
+def test_going_on_while_recognition_works_makes_one_utterance_of_it(conversation: Any) -> None:
     heard: list[int] = []
 
     class Listener(FakeTranscriber):
@@ -178,37 +179,37 @@ def test_going_on_while_recognition_works_makes_one_utterance_of_it(room: Any) -
             recognition.finish = lambda: (heard.append(samples * 1000 // 16_000), finish())[1]
             return recognition
 
-    room.transcribers = [Listener(Script(first_s=1.5), texts=("one whole answer",))]
+    conversation.transcribers = [Listener(Script(first_s=1.5), texts=("one whole answer",))]
 
     async def story() -> None:
-        await room.until(ReplyDone, 0)
-        await room.speak(1000)
-        await room.until(SpeechStopped, 1)
-        await room.pause(100)
-        await room.speak(1000)
-        await room.until(ReplyDone, 2)
+        await conversation.until(ReplyDone, 0)
+        await conversation.speak(1000)
+        await conversation.until(SpeechStopped, 1)
+        await conversation.pause(100)
+        await conversation.speak(1000)
+        await conversation.until(ReplyDone, 2)
 
-    room.hold(story)
+    conversation.run(story)
     assert heard[0] >= 1700
     assert heard[1] >= 3500
-    assert [entry for entry in room.host.log if entry[0] == "accept"] == [
+    assert [entry for entry in conversation.host.log if entry[0] == "accept"] == [
         ("accept", 2, "one whole answer")
     ]
-    assert room.all(ReplyStarted) == [ReplyStarted(0), ReplyStarted(2)]
+    assert conversation.all(ReplyStarted) == [ReplyStarted(0), ReplyStarted(2)]
 
 
-def test_what_was_accepted_stays_accepted_when_the_person_goes_on(room: Any) -> None:
-    room.responders = [FakeResponder(Script(), Script(first_s=1.0), Script())]
+def test_what_was_accepted_stays_accepted_when_the_person_goes_on(conversation: Any) -> None:
+    conversation.responders = [FakeResponder(Script(), Script(first_s=1.0), Script())]
 
     async def story() -> None:
-        await room.until(ReplyDone, 0)
-        await room.speak()
-        await room.until(Transcript, 1)
-        await room.speak()
-        await room.until(ReplyDone, 2)
+        await conversation.until(ReplyDone, 0)
+        await conversation.speak()
+        await conversation.until(Transcript, 1)
+        await conversation.speak()
+        await conversation.until(ReplyDone, 2)
 
-    room.hold(story)
-    assert room.host.log[1:] == [
+    conversation.run(story)
+    assert conversation.host.log[1:] == [
         ("accept", 1, "I like tests"),
         ("commit", 1, "I like tests", ""),
         ("accept", 2, "I like tests"),
@@ -216,18 +217,18 @@ def test_what_was_accepted_stays_accepted_when_the_person_goes_on(room: Any) -> 
     ]
 
 
-def test_a_slow_store_keeps_the_order_of_turns(room: Any) -> None:
-    room.host.accept_s = 0.7
+def test_a_slow_store_keeps_the_order_of_turns(conversation: Any) -> None:
+    conversation.host.accept_s = 0.7
 
     async def story() -> None:
-        await room.until(ReplyDone, 0)
-        await room.speak()
-        await room.until(SpeechStopped, 1)
-        await room.speak(400)
-        await room.until(ReplyDone, 2)
+        await conversation.until(ReplyDone, 0)
+        await conversation.speak()
+        await conversation.until(SpeechStopped, 1)
+        await conversation.speak(400)
+        await conversation.until(ReplyDone, 2)
 
-    room.hold(story)
-    assert [entry[:2] for entry in room.host.log] == [
+    conversation.run(story)
+    assert [entry[:2] for entry in conversation.host.log] == [
         ("commit", 0),
         ("accept", 1),
         ("commit", 1),
@@ -236,19 +237,19 @@ def test_a_slow_store_keeps_the_order_of_turns(room: Any) -> None:
     ]
 
 
-def test_nothing_was_heard_of_a_reply_that_was_stopped_before_it_began(room: Any) -> None:
-    room.host.commit_s = 1.0
+def test_nothing_was_heard_of_a_reply_that_was_stopped_before_it_began(conversation: Any) -> None:
+    conversation.host.commit_s = 1.0
 
     async def story() -> None:
-        await room.until(ReplyDone, 0)
-        room.session.typed("first")
-        await room.pause(100)
-        room.session.interrupt()
-        room.session.typed("second")
-        await room.until(ReplyDone, 2)
+        await conversation.until(ReplyDone, 0)
+        conversation.session.typed("first")
+        await conversation.pause(100)
+        conversation.session.interrupt()
+        conversation.session.typed("second")
+        await conversation.until(ReplyDone, 2)
 
-    room.hold(story)
-    assert room.host.log == [
+    conversation.run(story)
+    assert conversation.host.log == [
         ("commit", 0, "", LINE),
         ("accept", 1, "first"),
         ("commit", 1, "first", ""),
@@ -257,37 +258,37 @@ def test_nothing_was_heard_of_a_reply_that_was_stopped_before_it_began(room: Any
     ]
 
 
-def test_what_was_typed_along_with_speech_is_carried_with_it(room: Any) -> None:
-    room.transcribers = [FakeTranscriber(Script(first_s=1.5), texts=("spoken",))]
+def test_what_was_typed_along_with_speech_is_carried_with_it(conversation: Any) -> None:
+    conversation.transcribers = [FakeTranscriber(Script(first_s=1.5), texts=("spoken",))]
 
     async def story() -> None:
-        await room.until(ReplyDone, 0)
-        await room.speak(600)
-        room.session.typed("typed")
-        await room.pause(100)
-        await room.speak(600)
-        room.session.typed("more")
-        await room.until(ReplyDone, 2)
+        await conversation.until(ReplyDone, 0)
+        await conversation.speak(600)
+        conversation.session.typed("typed")
+        await conversation.pause(100)
+        await conversation.speak(600)
+        conversation.session.typed("more")
+        await conversation.until(ReplyDone, 2)
 
-    room.hold(story)
-    assert ("accept", 2, "spoken typed more") in room.host.log
-    assert len([entry for entry in room.host.log if entry[0] == "accept"]) == 1
+    conversation.run(story)
+    assert ("accept", 2, "spoken typed more") in conversation.host.log
+    assert len([entry for entry in conversation.host.log if entry[0] == "accept"]) == 1
 
 
 # --- typed turns, push to talk ---------------------------------------------------------------
 
 
-def test_the_host_learns_how_spoken_words_were_heard(room: Any) -> None:
+def test_the_host_learns_how_spoken_words_were_heard(conversation: Any) -> None:
     async def story() -> None:
-        await room.until(ReplyDone, 0)
-        await room.speak(1000)
-        await room.until(ReplyDone, 1)
-        room.session.typed("I type")
-        await room.until(ReplyDone, 2)
+        await conversation.until(ReplyDone, 0)
+        await conversation.speak(1000)
+        await conversation.until(ReplyDone, 1)
+        conversation.session.typed("I type")
+        await conversation.until(ReplyDone, 2)
 
-    room.hold(story)
-    (started,) = room.all(SpeechStarted)
-    spoken, typed = room.host.heard
+    conversation.run(story)
+    (started,) = conversation.all(SpeechStarted)
+    spoken, typed = conversation.host.heard
     assert typed is None
     assert (spoken.provider, spoken.transcript.text) == ("fake-stt", "I like tests")
     assert spoken.transcript.confidence == 0.9
@@ -297,67 +298,67 @@ def test_the_host_learns_how_spoken_words_were_heard(room: Any) -> None:
     assert spoken.audio.any()
 
 
-def test_a_typed_answer_is_a_turn(room: Any) -> None:
+def test_a_typed_answer_is_a_turn(conversation: Any) -> None:
     async def story() -> None:
-        await room.until(ReplyDone, 0)
-        room.session.typed("  I type  ")
-        await room.until(ReplyDone, 1)
+        await conversation.until(ReplyDone, 0)
+        conversation.session.typed("  I type  ")
+        await conversation.until(ReplyDone, 1)
 
-    room.hold(story)
-    assert room.all(Transcript) == [Transcript(1, "I type", final=True)]
-    assert room.host.log[1:] == [("accept", 1, "I type"), ("commit", 1, "I type", LINE)]
+    conversation.run(story)
+    assert conversation.all(Transcript) == [Transcript(1, "I type", final=True)]
+    assert conversation.host.log[1:] == [("accept", 1, "I type"), ("commit", 1, "I type", LINE)]
 
 
-def test_typing_while_speaking_joins_both(room: Any) -> None:
+def test_typing_while_speaking_joins_both(conversation: Any) -> None:
     async def story() -> None:
-        await room.until(ReplyDone, 0)
-        await room.speak(600)
-        room.session.typed("and I type")
-        await room.until(ReplyDone, 1)
+        await conversation.until(ReplyDone, 0)
+        await conversation.speak(600)
+        conversation.session.typed("and I type")
+        await conversation.until(ReplyDone, 1)
 
-    room.hold(story)
-    assert ("accept", 1, "I like tests and I type") in room.host.log
+    conversation.run(story)
+    assert ("accept", 1, "I like tests and I type") in conversation.host.log
 
 
-def test_commit_without_speech_is_an_error_that_ends_nothing(room: Any) -> None:
+def test_commit_without_speech_is_an_error_that_ends_nothing(conversation: Any) -> None:
     async def story() -> None:
-        await room.until(ReplyDone, 0)
-        room.session.commit()
-        await room.pause(200)
-        await room.speak()
-        await room.until(ReplyDone, 1)
+        await conversation.until(ReplyDone, 0)
+        conversation.session.commit()
+        await conversation.pause(200)
+        await conversation.speak()
+        await conversation.until(ReplyDone, 1)
 
-    room.hold(story)
-    (fault,) = room.all(Fault)
+    conversation.run(story)
+    (fault,) = conversation.all(Fault)
     assert (fault.code, fault.fatal) == ("nothing_to_commit", False)
 
 
-def test_push_to_talk_ends_the_turn_at_commit(room: Any) -> None:
-    room.policy = SessionPolicy(turns=TurnPolicy(mode="manual"), speculate=False)
+def test_push_to_talk_ends_the_turn_at_commit(conversation: Any) -> None:
+    conversation.policy = SessionPolicy(turns=TurnPolicy(mode="manual"), speculate=False)
 
     async def story() -> None:
-        await room.until(ReplyDone, 0)
-        await room.speak(600)
-        await room.pause(3000)
-        assert room.all(SpeechStopped) == []
-        room.session.commit()
-        await room.until(ReplyDone, 1)
+        await conversation.until(ReplyDone, 0)
+        await conversation.speak(600)
+        await conversation.pause(3000)
+        assert conversation.all(SpeechStopped) == []
+        conversation.session.commit()
+        await conversation.until(ReplyDone, 1)
 
-    room.hold(story)
+    conversation.run(story)
 
 
-def test_audio_that_stops_in_the_middle_ends_the_turn(room: Any) -> None:
+def test_audio_that_stops_in_the_middle_ends_the_turn(conversation: Any) -> None:
     async def story() -> None:
-        await room.until(ReplyDone, 0)
-        await room.speak(600)
+        await conversation.until(ReplyDone, 0)
+        await conversation.speak(600)
         await asyncio.sleep(5)
 
-    room.hold(story)
-    assert len(room.all(SpeechStopped)) == 1
-    assert ("accept", 1, "I like tests") in room.host.log
+    conversation.run(story)
+    assert len(conversation.all(SpeechStopped)) == 1
+    assert ("accept", 1, "I like tests") in conversation.host.log
 
 
-def test_audio_that_stops_after_a_finished_sentence_ends_the_turn_soon(room: Any) -> None:
+def test_audio_that_stops_after_a_finished_sentence_ends_the_turn_soon(conversation: Any) -> None:
     """Although a longer silence would have been borne a moment before."""
     heard: list[Any] = []
 
@@ -366,121 +367,128 @@ def test_audio_that_stops_after_a_finished_sentence_ends_the_turn_soon(room: Any
             heard.append(on_partial)
             return super().open(turn, on_partial)
 
-    room.transcribers = [Dictated()]
+    conversation.transcribers = [Dictated()]
 
     async def story() -> None:
-        await room.until(ReplyDone, 0)
-        await room.speak(400)
+        await conversation.until(ReplyDone, 0)
+        await conversation.speak(400)
         heard[0](Transcript(1, "let me think", final=False))
-        await room.pause(1500)
-        await room.speak(320)
+        await conversation.pause(1500)
+        await conversation.speak(320)
         heard[0](Transcript(1, "let me think yes that was it", final=False))
         await asyncio.sleep(8)
 
-    room.hold(story)
-    partial = room.all(Transcript)[1]
-    waited_s = room.at(room.all(SpeechStopped)[0]) - room.at(partial)
+    conversation.run(story)
+    partial = conversation.all(Transcript)[1]
+    waited_s = conversation.at(conversation.all(SpeechStopped)[0]) - conversation.at(partial)
     assert 0.6 * 0.8 < waited_s <= 0.6 * 0.8 + 0.25
 
 
-def test_the_clients_own_playback_position_decides_what_was_heard(room: Any) -> None:
+def test_the_clients_own_playback_position_decides_what_was_heard(conversation: Any) -> None:
     async def story() -> None:
-        await room.until(ReplyStarted, 0)
-        await room.pause(900)
-        room.session.played(7, 9999)
-        room.session.played(0, 250)
-        room.session.interrupt()
+        await conversation.until(ReplyStarted, 0)
+        await conversation.pause(900)
+        conversation.session.played(7, 9999)
+        conversation.session.played(0, 250)
+        conversation.session.interrupt()
 
-    room.hold(story)
-    assert room.all(ReplyDone) == [ReplyDone(0, interrupted=True, heard="Well,")]
+    conversation.run(story)
+    assert conversation.all(ReplyDone) == [ReplyDone(0, interrupted=True, heard="Well,")]
 
 
 # --- the end ---------------------------------------------------------------------------------
 
 
-def test_a_closing_reply_ends_the_session_by_itself(room: Any) -> None:
-    room.host.closes = True
+def test_a_closing_reply_ends_the_session_by_itself(conversation: Any) -> None:
+    conversation.host.closes = True
 
     async def story() -> None:
-        await room.until(ReplyDone, 0)
-        room.session.typed("my last answer")
+        await conversation.until(ReplyDone, 0)
+        conversation.session.typed("my last answer")
         await asyncio.sleep(30)
-        assert room.all(ReplyDone)[-1].turn == 1
-        room.session.typed("nobody listens any more")
-        room.session.feed(np.zeros(320, np.int16))
+        assert conversation.all(ReplyDone)[-1].turn == 1
+        conversation.session.typed("nobody listens any more")
+        conversation.session.feed(np.zeros(320, np.int16))
 
-    room.hold(story)
-    assert [entry[:2] for entry in room.host.log] == [("commit", 0), ("accept", 1), ("commit", 1)]
+    conversation.run(story)
+    assert [entry[:2] for entry in conversation.host.log] == [
+        ("commit", 0),
+        ("accept", 1),
+        ("commit", 1),
+    ]
 
 
-def test_what_was_being_said_when_the_client_left_is_stored(room: Any) -> None:
+def test_what_was_being_said_when_the_client_left_is_stored(conversation: Any) -> None:
     async def story() -> None:
-        await room.until(ReplyDone, 0)
-        await room.speak(600)
+        await conversation.until(ReplyDone, 0)
+        await conversation.speak(600)
 
-    room.hold(story)
-    assert room.host.log[1:] == [("accept", 1, "I like tests"), ("commit", 1, "I like tests", "")]
-
-
-def test_what_was_not_yet_recognised_when_the_client_left_is_stored(room: Any) -> None:
-    room.transcribers = [FakeTranscriber(Script(first_s=1.0), texts=("too late",))]
-
-    async def story() -> None:
-        await room.until(ReplyDone, 0)
-        await room.speak(600)
-        await room.until(SpeechStopped, 1)
-
-    room.hold(story)
-    assert room.host.log[1:] == [("accept", 1, "too late"), ("commit", 1, "too late", "")]
+    conversation.run(story)
+    assert conversation.host.log[1:] == [
+        ("accept", 1, "I like tests"),
+        ("commit", 1, "I like tests", ""),
+    ]
 
 
-def test_last_words_that_nobody_can_recognise_do_not_hold_the_session(room: Any) -> None:
-    room.transcribers = [FakeTranscriber(Script(stall=True))]
+def test_what_was_not_yet_recognised_when_the_client_left_is_stored(conversation: Any) -> None:
+    conversation.transcribers = [FakeTranscriber(Script(first_s=1.0), texts=("too late",))]
 
     async def story() -> None:
-        await room.until(ReplyDone, 0)
-        await room.speak(600)
+        await conversation.until(ReplyDone, 0)
+        await conversation.speak(600)
+        await conversation.until(SpeechStopped, 1)
 
-    room.hold(story)
-    assert room.host.log == [("commit", 0, "", LINE)]
+    conversation.run(story)
+    assert conversation.host.log[1:] == [("accept", 1, "too late"), ("commit", 1, "too late", "")]
 
 
-def test_last_words_that_cannot_be_stored_do_not_hold_the_session(room: Any) -> None:
+def test_last_words_that_nobody_can_recognise_do_not_hold_the_session(conversation: Any) -> None:
+    conversation.transcribers = [FakeTranscriber(Script(stall=True))]
+
     async def story() -> None:
-        await room.until(ReplyDone, 0)
-        await room.speak(600)
-        room.host.error = OSError("disk full")
+        await conversation.until(ReplyDone, 0)
+        await conversation.speak(600)
 
-    room.hold(story)
-    assert room.host.log == [("commit", 0, "", LINE)]
+    conversation.run(story)
+    assert conversation.host.log == [("commit", 0, "", LINE)]
 
 
-def test_leaving_during_the_opening_remembers_what_was_heard_of_it(room: Any) -> None:
+def test_last_words_that_cannot_be_stored_do_not_hold_the_session(conversation: Any) -> None:
     async def story() -> None:
-        await room.until(ReplyStarted, 0)
-        await room.pause(500)
+        await conversation.until(ReplyDone, 0)
+        await conversation.speak(600)
+        conversation.host.error = OSError("disk full")
 
-    room.hold(story)
-    assert room.host.log == [("commit", 0, "", "Well, tell")]
+    conversation.run(story)
+    assert conversation.host.log == [("commit", 0, "", LINE)]
+
+
+def test_leaving_during_the_opening_remembers_what_was_heard_of_it(conversation: Any) -> None:
+    async def story() -> None:
+        await conversation.until(ReplyStarted, 0)
+        await conversation.pause(500)
+
+    conversation.run(story)
+    assert conversation.host.log == [("commit", 0, "", "Well, tell")]
 
 
 @pytest.mark.parametrize("when", ["listening", "thinking", "speaking"])
-def test_a_cancelled_session_leaves_nothing_running(room: Any, when: str) -> None:
-    room.responders = [FakeResponder(Script(), Script(first_s=1.0))]
+def test_a_cancelled_session_leaves_nothing_running(conversation: Any, when: str) -> None:
+    conversation.responders = [FakeResponder(Script(), Script(first_s=1.0))]
 
     async def story() -> None:
-        await room.until(ReplyDone, 0)
-        await room.speak(600)
+        await conversation.until(ReplyDone, 0)
+        await conversation.speak(600)
         if when == "thinking":
-            await room.until(Transcript, 1)
+            await conversation.until(Transcript, 1)
         elif when == "speaking":
-            await room.until(ReplyStarted, 1)
-        room.running.cancel()
-        await asyncio.wait([room.running])
+            await conversation.until(ReplyStarted, 1)
+        conversation.running.cancel()
+        await asyncio.wait([conversation.running])
 
-    room.hold(story)
-    assert room.transcribers[0].open_now == 0
-    assert room.running.cancelled()
+    conversation.run(story)
+    assert conversation.transcribers[0].open_now == 0
+    assert conversation.running.cancelled()
 
 
 # --- failure ---------------------------------------------------------------------------------
@@ -499,137 +507,139 @@ SPEECHLESS = "Sorry, I lost my thread for a moment. Please go on."
     ids=["raises", "stalls", "returns nothing"],
 )
 class TestAFaultyStage:
-    def test_recognition(self, room: Any, script: Script) -> None:
-        room.transcribers = [FakeTranscriber(script, Script(), texts=("again",))]
-        self.talk(room)
-        (degraded,) = room.all(Degraded)
+    def test_recognition(self, conversation: Any, script: Script) -> None:
+        conversation.transcribers = [FakeTranscriber(script, Script(), texts=("again",))]
+        self.talk(conversation)
+        (degraded,) = conversation.all(Degraded)
         assert (degraded.turn, degraded.stage, degraded.target) == (1, "stt", "canned line")
-        assert room.all(ReplyDone)[1] == ReplyDone(1, interrupted=False, heard=UNHEARD)
-        assert ("accept", 2, "again") in room.host.log
+        assert conversation.all(ReplyDone)[1] == ReplyDone(1, interrupted=False, heard=UNHEARD)
+        assert ("accept", 2, "again") in conversation.host.log
 
-    def test_reply(self, room: Any, script: Script) -> None:
-        room.responders = [FakeResponder(Script(), script, Script())]
-        self.talk(room)
-        (degraded,) = room.all(Degraded)
+    def test_reply(self, conversation: Any, script: Script) -> None:
+        conversation.responders = [FakeResponder(Script(), script, Script())]
+        self.talk(conversation)
+        (degraded,) = conversation.all(Degraded)
         assert (degraded.turn, degraded.stage, degraded.target) == (1, "llm", "canned line")
-        assert room.all(ReplyDone)[1] == ReplyDone(1, interrupted=False, heard=SPEECHLESS)
-        assert room.host.log[1:3] == [
+        assert conversation.all(ReplyDone)[1] == ReplyDone(1, interrupted=False, heard=SPEECHLESS)
+        assert conversation.host.log[1:3] == [
             ("accept", 1, "I like tests"),
             ("commit", 1, "I like tests", ""),
         ]
 
-    def test_synthesis(self, room: Any, script: Script) -> None:
-        room.synthesizers = [FakeSynthesizer(Script(), script, Script())]
-        self.talk(room)
-        (degraded,) = room.all(Degraded)
+    def test_synthesis(self, conversation: Any, script: Script) -> None:
+        conversation.synthesizers = [FakeSynthesizer(Script(), script, Script())]
+        self.talk(conversation)
+        (degraded,) = conversation.all(Degraded)
         assert (degraded.turn, degraded.stage, degraded.target) == (1, "tts", "text")
-        assert ReplyText(1, LINE) in room.all(ReplyText)
-        assert room.all(ReplyDone)[1] == ReplyDone(1, interrupted=False, heard=LINE)
-        assert room.audio_ms(1) == 0
+        assert ReplyText(1, LINE) in conversation.all(ReplyText)
+        assert conversation.all(ReplyDone)[1] == ReplyDone(1, interrupted=False, heard=LINE)
+        assert conversation.audio_ms(1) == 0
 
-    def talk(self, room: Any) -> None:
+    def talk(self, conversation: Any) -> None:
         async def story() -> None:
-            await room.until(ReplyDone, 0)
-            await room.speak()
-            await room.until(ReplyDone, 1)
-            await room.speak()
-            await room.until(ReplyDone, 2)
+            await conversation.until(ReplyDone, 0)
+            await conversation.speak()
+            await conversation.until(ReplyDone, 1)
+            await conversation.speak()
+            await conversation.until(ReplyDone, 2)
 
-        room.hold(story)
-        assert room.all(ReplyDone)[2].heard == LINE
-        assert room.audio_ms(2) == HEARD_MS
+        conversation.run(story)
+        assert conversation.all(ReplyDone)[2].heard == LINE
+        assert conversation.audio_ms(2) == HEARD_MS
 
 
-def test_what_was_typed_along_survives_a_failed_recognition(room: Any) -> None:
-    room.transcribers = [FakeTranscriber(Script(error=OSError("gone")))]
+def test_what_was_typed_along_survives_a_failed_recognition(conversation: Any) -> None:
+    conversation.transcribers = [FakeTranscriber(Script(error=OSError("gone")))]
 
     async def story() -> None:
-        await room.until(ReplyDone, 0)
-        await room.speak(600)
-        room.session.typed("typed")
-        await room.until(ReplyDone, 1)
+        await conversation.until(ReplyDone, 0)
+        await conversation.speak(600)
+        conversation.session.typed("typed")
+        await conversation.until(ReplyDone, 1)
 
-    room.hold(story)
-    assert room.host.log[1:] == [("accept", 1, "typed"), ("commit", 1, "typed", LINE)]
-    assert room.host.heard == [None]
-    assert [(d.stage, d.target) for d in room.all(Degraded)] == [("stt", "canned line")]
+    conversation.run(story)
+    assert conversation.host.log[1:] == [("accept", 1, "typed"), ("commit", 1, "typed", LINE)]
+    assert conversation.host.heard == [None]
+    assert [(d.stage, d.target) for d in conversation.all(Degraded)] == [("stt", "canned line")]
 
 
-def test_another_recogniser_gets_the_whole_utterance(room: Any) -> None:
+def test_another_recogniser_gets_the_whole_utterance(conversation: Any) -> None:
     second = FakeTranscriber(texts=("from the second",), provider="second")
-    room.transcribers = [FakeTranscriber(Script(error=OSError("gone"))), second]
+    conversation.transcribers = [FakeTranscriber(Script(error=OSError("gone"))), second]
 
     async def story() -> None:
-        await room.until(ReplyDone, 0)
-        await room.speak()
-        await room.until(ReplyDone, 1)
+        await conversation.until(ReplyDone, 0)
+        await conversation.speak()
+        await conversation.until(ReplyDone, 1)
 
-    room.hold(story)
-    assert room.all(Degraded) == [Degraded(1, "stt", "fake-stt", "second", "broke off")]
-    assert ("accept", 1, "from the second") in room.host.log
+    conversation.run(story)
+    assert conversation.all(Degraded) == [Degraded(1, "stt", "fake-stt", "second", "broke off")]
+    assert ("accept", 1, "from the second") in conversation.host.log
 
 
-def test_a_reply_that_breaks_off_is_closed_with_the_canned_line(room: Any) -> None:
-    room.host.say = ("This is a first sentence of some length.", "This is the second one.")
+def test_a_reply_that_breaks_off_is_closed_with_the_canned_line(conversation: Any) -> None:
+    conversation.host.say = ("This is a first sentence of some length.", "This is the second one.")
     broken = Script(after=10, error=OSError("gone"))
-    room.responders = [FakeResponder(Script(), broken)]
+    conversation.responders = [FakeResponder(Script(), broken)]
 
     async def story() -> None:
-        await room.until(ReplyDone, 0)
-        await room.speak()
-        await room.until(ReplyDone, 1)
+        await conversation.until(ReplyDone, 0)
+        await conversation.speak()
+        await conversation.until(ReplyDone, 1)
 
-    room.hold(story)
-    done = room.all(ReplyDone)[1]
+    conversation.run(story)
+    done = conversation.all(ReplyDone)[1]
     assert done.heard == f"This is a first sentence of some length. {SPEECHLESS}"
 
 
-def test_synthesis_that_breaks_off_keeps_what_was_spoken(room: Any) -> None:
-    room.synthesizers = [FakeSynthesizer(Script(), Script(after=3, error=OSError("gone")))]
+def test_synthesis_that_breaks_off_keeps_what_was_spoken(conversation: Any) -> None:
+    conversation.synthesizers = [FakeSynthesizer(Script(), Script(after=3, error=OSError("gone")))]
 
     async def story() -> None:
-        await room.until(ReplyDone, 0)
-        await room.speak()
-        await room.until(ReplyDone, 1)
+        await conversation.until(ReplyDone, 0)
+        await conversation.speak()
+        await conversation.until(ReplyDone, 1)
 
-    room.hold(story)
-    assert room.audio_ms(1) == 600
-    assert [d.stage for d in room.all(Degraded)] == ["tts"]
+    conversation.run(story)
+    assert conversation.audio_ms(1) == 600
+    assert [d.stage for d in conversation.all(Degraded)] == ["tts"]
 
 
-def test_silence_that_was_taken_for_speech_gets_a_canned_line(room: Any) -> None:
-    room.transcribers = [FakeTranscriber(texts=("",))]
+def test_silence_that_was_taken_for_speech_gets_a_canned_line(conversation: Any) -> None:
+    conversation.transcribers = [FakeTranscriber(texts=("",))]
 
     async def story() -> None:
-        await room.until(ReplyDone, 0)
-        await room.speak()
-        await room.until(ReplyDone, 1)
+        await conversation.until(ReplyDone, 0)
+        await conversation.speak()
+        await conversation.until(ReplyDone, 1)
 
-    room.hold(story)
-    assert [d.reason for d in room.all(Degraded)] == ["nothing was recognised"]
-    assert room.all(ReplyDone)[1].heard == UNHEARD
-    assert room.all(Transcript) == []
+    conversation.run(story)
+    assert [d.reason for d in conversation.all(Degraded)] == ["nothing was recognised"]
+    assert conversation.all(ReplyDone)[1].heard == UNHEARD
+    assert conversation.all(Transcript) == []
 
 
 @pytest.mark.parametrize("speculate", [False, True])
-def test_an_answer_that_cannot_be_stored_is_not_answered(room: Any, speculate: bool) -> None:
-    room.policy = SessionPolicy(speculate=speculate)
+def test_an_answer_that_cannot_be_stored_is_not_answered(
+    conversation: Any, speculate: bool
+) -> None:
+    conversation.policy = SessionPolicy(speculate=speculate)
 
     async def story() -> None:
-        await room.until(ReplyDone, 0)
-        await room.pause(100)
-        room.host.error = OSError("disk full")
-        await room.speak()
-        await room.until(ReplyDone, 1)
+        await conversation.until(ReplyDone, 0)
+        await conversation.pause(100)
+        conversation.host.error = OSError("disk full")
+        await conversation.speak()
+        await conversation.until(ReplyDone, 1)
 
-    room.hold(story)
-    assert {fault.code for fault in room.all(Fault)} == {"not_stored"}
-    assert "could not save" in room.all(ReplyDone)[1].heard
-    assert room.all(Transcript) == []
+    conversation.run(story)
+    assert {fault.code for fault in conversation.all(Fault)} == {"not_stored"}
+    assert "could not save" in conversation.all(ReplyDone)[1].heard
+    assert conversation.all(Transcript) == []
 
 
-def test_who_can_neither_be_stored_nor_spoken_to_reads_so(room: Any) -> None:
-    room.policy = SessionPolicy()
+def test_who_can_neither_be_stored_nor_spoken_to_reads_so(conversation: Any) -> None:
+    conversation.policy = SessionPolicy()
 
     class Hoarse(FakeSynthesizer):
         async def speak(self, sentence: Any) -> Any:
@@ -638,18 +648,18 @@ def test_who_can_neither_be_stored_nor_spoken_to_reads_so(room: Any) -> None:
             async for speech in super().speak(sentence):
                 yield speech
 
-    room.synthesizers = [Hoarse()]
+    conversation.synthesizers = [Hoarse()]
 
     async def story() -> None:
-        await room.until(ReplyDone, 0)
-        await room.pause(100)
-        room.host.error = OSError("disk full")
-        await room.speak()
-        await room.until(ReplyDone, 1)
+        await conversation.until(ReplyDone, 0)
+        await conversation.pause(100)
+        conversation.host.error = OSError("disk full")
+        await conversation.speak()
+        await conversation.until(ReplyDone, 1)
 
-    room.hold(story)
-    assert "could not save" in room.all(ReplyDone)[1].heard
-    assert [(d.stage, d.target) for d in room.all(Degraded)] == [("tts", "text")]
+    conversation.run(story)
+    assert "could not save" in conversation.all(ReplyDone)[1].heard
+    assert [(d.stage, d.target) for d in conversation.all(Degraded)] == [("tts", "text")]
 
 
 class Unstoppable(FakeResponder):
@@ -664,55 +674,55 @@ class Unstoppable(FakeResponder):
                 await asyncio.sleep(0.2)
 
 
-def test_a_turn_that_is_stopped_while_its_reply_fails_says_nothing_more(room: Any) -> None:
-    room.responders = [Unstoppable()]
+def test_a_turn_that_is_stopped_while_its_reply_fails_says_nothing_more(conversation: Any) -> None:
+    conversation.responders = [Unstoppable()]
 
     async def story() -> None:
-        await room.until(ReplyDone, 0)
-        await room.pause(100)
-        room.host.error = OSError("disk full")
-        room.host.accept_s = 0.3
-        await room.speak()
-        await room.until(Fault, 1)
-        room.host.error = None
-        room.session.typed("again")
-        await room.until(ReplyDone, 2)
+        await conversation.until(ReplyDone, 0)
+        await conversation.pause(100)
+        conversation.host.error = OSError("disk full")
+        conversation.host.accept_s = 0.3
+        await conversation.speak()
+        await conversation.until(Fault, 1)
+        conversation.host.error = None
+        conversation.session.typed("again")
+        await conversation.until(ReplyDone, 2)
 
-    room.hold(story)
-    assert room.all(ReplyStarted) == [ReplyStarted(0), ReplyStarted(2)]
+    conversation.run(story)
+    assert conversation.all(ReplyStarted) == [ReplyStarted(0), ReplyStarted(2)]
     texts = [LINE, "And then?"]
-    assert [text.text for text in room.all(ReplyText)] == [*texts, *texts]
+    assert [text.text for text in conversation.all(ReplyText)] == [*texts, *texts]
 
 
-def test_a_long_reply_is_synthesised_at_most_five_seconds_ahead(room: Any) -> None:
-    room.host.say = (" ".join(["word"] * 40) + ".", " ".join(["more"] * 40) + ".")
+def test_a_long_reply_is_synthesised_at_most_five_seconds_ahead(conversation: Any) -> None:
+    conversation.host.say = (" ".join(["word"] * 40) + ".", " ".join(["more"] * 40) + ".")
 
     async def story() -> None:
-        await room.until(ReplyDone, 0)
+        await conversation.until(ReplyDone, 0)
 
-    room.hold(story)
-    assert room.audio_ms(0) == 80 * 200
-    sentences = room.all(ReplyText)
-    assert room.at(sentences[1]) >= 2.5
+    conversation.run(story)
+    assert conversation.audio_ms(0) == 80 * 200
+    sentences = conversation.all(ReplyText)
+    assert conversation.at(sentences[1]) >= 2.5
 
 
 # --- partial transcripts ---------------------------------------------------------------------
 
 
-def test_partial_transcripts_reach_the_client_while_the_person_speaks(room: Any) -> None:
-    room.transcribers = [FakeTranscriber(texts=("a b c",), partials=True)]
+def test_partial_transcripts_reach_the_client_while_the_person_speaks(conversation: Any) -> None:
+    conversation.transcribers = [FakeTranscriber(texts=("a b c",), partials=True)]
 
     async def story() -> None:
-        await room.until(ReplyDone, 0)
-        await room.speak()
-        await room.until(ReplyDone, 1)
+        await conversation.until(ReplyDone, 0)
+        await conversation.speak()
+        await conversation.until(ReplyDone, 1)
 
-    room.hold(story)
-    heard = [(transcript.text, transcript.final) for transcript in room.all(Transcript)]
+    conversation.run(story)
+    heard = [(transcript.text, transcript.final) for transcript in conversation.all(Transcript)]
     assert heard == [("a b", False), ("a b c", False), ("a b c", True)]
 
 
-def test_a_partial_transcript_of_an_older_turn_is_dropped(room: Any) -> None:
+def test_a_partial_transcript_of_an_older_turn_is_dropped(conversation: Any) -> None:
     late: list[Any] = []
 
     class Late(FakeTranscriber):
@@ -720,18 +730,18 @@ def test_a_partial_transcript_of_an_older_turn_is_dropped(room: Any) -> None:
             late.append(on_partial)
             return super().open(turn, on_partial)
 
-    room.transcribers = [Late()]
+    conversation.transcribers = [Late()]
 
     async def story() -> None:
-        await room.until(ReplyDone, 0)
-        await room.speak()
-        await room.until(ReplyDone, 1)
+        await conversation.until(ReplyDone, 0)
+        await conversation.speak()
+        await conversation.until(ReplyDone, 1)
         late[0](Transcript(1, "too late", final=False))
-        await room.speak(400)
+        await conversation.speak(400)
         late[0](Transcript(1, "much too late", final=False))
 
-    room.hold(story)
-    assert all(transcript.final for transcript in room.all(Transcript))
+    conversation.run(story)
+    assert all(transcript.final for transcript in conversation.all(Transcript))
 
 
 class Batch(FakeTranscriber):
@@ -742,103 +752,107 @@ class Batch(FakeTranscriber):
         yield Transcript(turn, "first and last", final=True)
 
 
-def test_partials_that_come_with_the_final_are_shown(room: Any) -> None:
-    room.transcribers = [Batch()]
+def test_partials_that_come_with_the_final_are_shown(conversation: Any) -> None:
+    conversation.transcribers = [Batch()]
 
     async def story() -> None:
-        await room.until(ReplyDone, 0)
-        await room.speak()
-        await room.until(ReplyDone, 1)
+        await conversation.until(ReplyDone, 0)
+        await conversation.speak()
+        await conversation.until(ReplyDone, 1)
 
-    room.hold(story)
-    heard = [(transcript.text, transcript.final) for transcript in room.all(Transcript)]
+    conversation.run(story)
+    heard = [(transcript.text, transcript.final) for transcript in conversation.all(Transcript)]
     assert heard == [("first", False), ("first and last", True)]
 
 
-def test_a_recogniser_that_cannot_even_begin_gives_way(room: Any) -> None:
+def test_a_recogniser_that_cannot_even_begin_gives_way(conversation: Any) -> None:
     class Broken(FakeTranscriber):
         def open(self, turn: int, on_partial: Any = None, hints: Any = ()) -> Any:
             raise RuntimeError("no memory")
 
-    room.transcribers = [Broken(), FakeTranscriber(texts=("fine",), provider="second")]
+    conversation.transcribers = [Broken(), FakeTranscriber(texts=("fine",), provider="second")]
 
     async def story() -> None:
-        await room.until(ReplyDone, 0)
-        await room.speak()
-        await room.until(ReplyDone, 1)
+        await conversation.until(ReplyDone, 0)
+        await conversation.speak()
+        await conversation.until(ReplyDone, 1)
 
-    room.hold(story)
-    assert ("accept", 1, "fine") in room.host.log
+    conversation.run(story)
+    assert ("accept", 1, "fine") in conversation.host.log
 
 
-def test_with_every_breaker_open_the_utterance_waits_for_a_probe(room: Any) -> None:
-    room.transcribers = [FakeTranscriber(Script(error=OSError("gone")))]
+def test_with_every_breaker_open_the_utterance_waits_for_a_probe(conversation: Any) -> None:
+    conversation.transcribers = [FakeTranscriber(Script(error=OSError("gone")))]
 
     async def story() -> None:
-        await room.until(ReplyDone, 0)
+        await conversation.until(ReplyDone, 0)
         for turn in range(1, 7):
-            await room.speak(400)
-            await room.until(ReplyDone, turn)
+            await conversation.speak(400)
+            await conversation.until(ReplyDone, turn)
 
-    room.hold(story)
-    reasons = [degraded.reason for degraded in room.all(Degraded)]
+    conversation.run(story)
+    reasons = [degraded.reason for degraded in conversation.all(Degraded)]
     assert "circuit breaker is open" in reasons[-1]
-    assert room.transcribers[0].open_now == 0
+    assert conversation.transcribers[0].open_now == 0
 
 
-def test_the_last_words_of_a_reply_need_no_full_stop(room: Any) -> None:
-    room.host.say = ("One sentence here. and a tail without a full stop",)
+def test_the_last_words_of_a_reply_need_no_full_stop(conversation: Any) -> None:
+    conversation.host.say = ("One sentence here. and a tail without a full stop",)
 
     async def story() -> None:
-        await room.until(ReplyDone, 0)
+        await conversation.until(ReplyDone, 0)
 
-    room.hold(story)
-    assert [text.text for text in room.all(ReplyText)] == [
+    conversation.run(story)
+    assert [text.text for text in conversation.all(ReplyText)] == [
         "One sentence here.",
         "and a tail without a full stop",
     ]
 
 
-def test_a_synthesizer_without_visemes_is_heard_all_the_same(room: Any) -> None:
+def test_a_synthesizer_without_visemes_is_heard_all_the_same(conversation: Any) -> None:
     class Mute(FakeSynthesizer):
         async def speak(self, sentence: Any) -> Any:
             yield Speech(sentence.turn, np.full(16_000, 99, np.int16))
 
-    room.synthesizers = [Mute()]
+    conversation.synthesizers = [Mute()]
 
     async def story() -> None:
-        await room.until(ReplyDone, 0)
+        await conversation.until(ReplyDone, 0)
 
-    room.hold(story)
-    assert room.audio_ms(0) == 1000
-    assert room.all(Visemes) == []
+    conversation.run(story)
+    assert conversation.audio_ms(0) == 1000
+    assert conversation.all(Visemes) == []
 
 
-def test_synthesis_slower_than_speech_counts_against_its_provider(room: Any) -> None:
-    room.host.say = tuple(f"Sentence number {n} is spoken slowly." for n in range(12))
-    room.synthesizers = [FakeSynthesizer(Script(gap_s=0.3))]
+def test_synthesis_slower_than_speech_counts_against_its_provider(conversation: Any) -> None:
+    conversation.host.say = tuple(f"Sentence number {n} is spoken slowly." for n in range(12))
+    conversation.synthesizers = [FakeSynthesizer(Script(gap_s=0.3))]
 
     async def story() -> None:
-        await room.until(Degraded, 0)
+        await conversation.until(Degraded, 0)
 
-    room.hold(story)
-    assert "circuit breaker is open" in room.all(Degraded)[0].reason
+    conversation.run(story)
+    assert "circuit breaker is open" in conversation.all(Degraded)[0].reason
 
 
 # --- speculation -----------------------------------------------------------------------------
 
 
 @pytest.fixture
-def quick(room: Any) -> Any:
-    """A room whose session prepares answers ahead of the decision."""
-    room.policy = SessionPolicy()
-    return room
+def quick(conversation: Any) -> Any:
+    """A conversation that prepares answers ahead of the decision."""
+    conversation.policy = SessionPolicy()
+    return conversation
 
 
-def since_decision(room: Any, turn: int) -> float:
+def since_decision(conversation: Any, turn: int) -> float:
     """Seconds from the decision of a turn to its first reply audio."""
-    stopped = next(at for at, f in room.frames if isinstance(f, SpeechStopped) and f.turn == turn)
-    first = next(at for at, f in room.frames if isinstance(f, ReplyAudio) and f.turn == turn)
+    stopped = next(
+        at for at, f in conversation.frames if isinstance(f, SpeechStopped) and f.turn == turn
+    )
+    first = next(
+        at for at, f in conversation.frames if isinstance(f, ReplyAudio) and f.turn == turn
+    )
     return first - stopped
 
 
@@ -852,7 +866,7 @@ def test_the_endpointing_wait_hides_the_stages(quick: Any) -> None:
         await quick.speak()
         await quick.until(ReplyDone, 1)
 
-    quick.hold(story)
+    quick.run(story)
     assert since_decision(quick, 1) == 0
     metrics = next(frame for frame in quick.all(TurnMetrics) if frame.turn == 1)
     spans = {span.stage: span for span in metrics.stages}
@@ -872,7 +886,7 @@ def test_nothing_is_stored_or_told_before_the_decision(quick: Any) -> None:
         assert len(quick.responders[0].requests) == 2
         await quick.until(ReplyDone, 1)
 
-    quick.hold(story)
+    quick.run(story)
     kinds = [type(f) for _, f in quick.frames if getattr(f, "turn", 0) == 1]
     assert kinds[:5] == [SpeechStarted, AvatarState, SpeechStopped, AvatarState, Transcript]
 
@@ -887,7 +901,7 @@ def test_a_sentence_that_goes_on_discards_what_was_prepared_unheard(quick: Any) 
         await quick.speak(600)
         await quick.until(ReplyDone, 1)
 
-    quick.hold(story)
+    quick.run(story)
     assert [t.text for t in quick.all(Transcript)] == ["both halves"]
     assert quick.host.log[1:] == [("accept", 1, "both halves"), ("commit", 1, "both halves", LINE)]
     assert quick.all(Clear) == []
@@ -910,7 +924,7 @@ def test_a_failed_preparation_is_tried_again_before_anything_degrades(
         await quick.speak()
         await quick.until(ReplyDone, 1)
 
-    quick.hold(story)
+    quick.run(story)
     assert quick.all(Degraded) == []
     assert [done.heard for done in quick.all(ReplyDone)] == [LINE] * 2
     assert len([entry for entry in quick.host.log if entry[0] == "accept"]) == 1
@@ -935,7 +949,7 @@ def test_a_candidate_that_prepared_nothing_is_not_named(quick: Any, stage: str) 
         await quick.speak()
         await quick.until(ReplyDone, 1)
 
-    quick.hold(story)
+    quick.run(story)
     assert quick.all(Degraded) == []
     assert quick.all(ReplyDone)[1].heard == LINE
 
@@ -976,7 +990,7 @@ def test_a_preparation_that_is_stopped_while_it_fails_does_not_hold_the_session(
         await asyncio.wait([quick.running], timeout=10)
         assert quick.running.done()
 
-    quick.hold(story)
+    quick.run(story)
     accepted = [entry[1] for entry in quick.host.log if entry[0] == "accept"]
     assert accepted == ([] if how == "is gone" else [1])
 
@@ -1004,7 +1018,7 @@ def test_a_preparation_that_fails_only_after_the_decision_is_tried_again_too(
         await quick.speak()
         await quick.until(ReplyDone, 1)
 
-    quick.hold(story)
+    quick.run(story)
     assert [entry for entry in quick.host.log if entry[0] == "accept"] == [
         ("accept", 1, "I like tests")
     ]
@@ -1020,7 +1034,7 @@ def test_silence_taken_for_speech_is_recognised_again_after_the_decision(quick: 
         await quick.speak()
         await quick.until(ReplyDone, 1)
 
-    quick.hold(story)
+    quick.run(story)
     assert [t.text for t in quick.all(Transcript)] == ["now I hear you"]
     assert quick.all(Degraded) == []
 
@@ -1033,7 +1047,7 @@ def test_typing_in_the_silence_joins_what_was_said(quick: Any) -> None:
         quick.session.typed("and typed")
         await quick.until(ReplyDone, 1)
 
-    quick.hold(story)
+    quick.run(story)
     assert [entry for entry in quick.host.log if entry[0] == "accept"] == [
         ("accept", 1, "I like tests and typed")
     ]
@@ -1045,7 +1059,7 @@ def test_leaving_in_the_silence_stores_what_was_said(quick: Any) -> None:
         await quick.speak(600)
         await quick.pause(400)
 
-    quick.hold(story)
+    quick.run(story)
     assert quick.host.log[1:] == [("accept", 1, "I like tests"), ("commit", 1, "I like tests", "")]
     assert quick.transcribers[0].open_now == 0
 
@@ -1058,7 +1072,7 @@ def test_a_reply_that_takes_longer_than_the_wait_is_late_by_what_is_left_of_it(q
         await quick.speak()
         await quick.until(ReplyDone, 1)
 
-    quick.hold(story)
+    quick.run(story)
     assert 0.2 < since_decision(quick, 1) < 0.4
 
 
@@ -1077,7 +1091,7 @@ def test_another_candidate_that_prepared_the_answer_is_named_when_it_is_heard(qu
         await quick.speak()
         await quick.until(ReplyDone, 1)
 
-    quick.hold(story)
+    quick.run(story)
     told = [(d.stage, d.source, d.target) for d in quick.all(Degraded)]
     assert told == [("llm", "fake-llm", "second"), ("tts", "fake-tts", "second")]
 
@@ -1090,19 +1104,19 @@ def test_partials_of_a_preparation_are_not_shown(quick: Any) -> None:
         await quick.speak()
         await quick.until(ReplyDone, 1)
 
-    quick.hold(story)
+    quick.run(story)
     assert [t.text for t in quick.all(Transcript)] == ["first and last"]
 
 
-def test_last_words_without_a_word_are_not_stored(room: Any) -> None:
-    room.transcribers = [FakeTranscriber(texts=("",))]
+def test_last_words_without_a_word_are_not_stored(conversation: Any) -> None:
+    conversation.transcribers = [FakeTranscriber(texts=("",))]
 
     async def story() -> None:
-        await room.until(ReplyDone, 0)
-        await room.speak(600)
+        await conversation.until(ReplyDone, 0)
+        await conversation.speak(600)
 
-    room.hold(story)
-    assert room.host.log == [("commit", 0, "", LINE)]
+    conversation.run(story)
+    assert conversation.host.log == [("commit", 0, "", LINE)]
 
 
 def test_a_thinking_pause_is_waited_for(quick: Any) -> None:
@@ -1115,7 +1129,7 @@ def test_a_thinking_pause_is_waited_for(quick: Any) -> None:
         await quick.speak(600)
         await quick.until(ReplyDone, 1)
 
-    quick.hold(story)
+    quick.run(story)
     assert [t.text for t in quick.all(Transcript)] == ["the whole answer"]
 
 
@@ -1127,64 +1141,68 @@ def test_a_finished_sentence_is_answered_sooner(quick: Any) -> None:
         await quick.speak(600)
         await quick.until(ReplyDone, 1)
 
-    quick.hold(story)
+    quick.run(story)
     metrics = next(frame for frame in quick.all(TurnMetrics) if frame.turn == 1)
     assert 480 <= metrics.voice_to_voice_ms < 540
 
 
-def test_a_session_needs_no_journal(room: Any) -> None:
-    room.journalled = False
+def test_a_session_needs_no_journal(conversation: Any) -> None:
+    conversation.journalled = False
 
     async def story() -> None:
-        await room.until(ReplyDone, 0)
-        await room.speak(600)
+        await conversation.until(ReplyDone, 0)
+        await conversation.speak(600)
         await asyncio.sleep(3)
 
-    room.hold(story)
-    assert ("accept", 1, "I like tests") in room.host.log
+    conversation.run(story)
+    assert ("accept", 1, "I like tests") in conversation.host.log
 
 
-def test_a_commit_waits_for_the_detectors_word_on_a_short_answer(room: Any) -> None:
-    room.policy = SessionPolicy(turns=TurnPolicy(mode="manual"), speculate=False)
-
-    async def story() -> None:
-        await room.until(ReplyDone, 0)
-        await room.speak(120)
-        room.session.commit()
-        await room.until(ReplyDone, 1)
-
-    room.hold(story)
-    assert room.all(Fault) == []
-    assert ("accept", 1, "I like tests") in room.host.log
-
-
-def test_interrupting_the_closing_line_closes_the_conversation(room: Any) -> None:
-    room.host.closes = True
+def test_a_commit_waits_for_the_detectors_word_on_a_short_answer(conversation: Any) -> None:
+    conversation.policy = SessionPolicy(turns=TurnPolicy(mode="manual"), speculate=False)
 
     async def story() -> None:
-        await room.until(ReplyDone, 0)
-        room.session.typed("my last answer")
-        await room.until(ReplyStarted, 1)
-        room.session.interrupt()
-        await asyncio.wait([room.running], timeout=5)
-        assert room.running.done()
+        await conversation.until(ReplyDone, 0)
+        await conversation.speak(120)
+        conversation.session.commit()
+        await conversation.until(ReplyDone, 1)
 
-    room.hold(story)
-    assert [entry[:2] for entry in room.host.log] == [("commit", 0), ("accept", 1), ("commit", 1)]
+    conversation.run(story)
+    assert conversation.all(Fault) == []
+    assert ("accept", 1, "I like tests") in conversation.host.log
 
 
-def test_typing_faster_than_storage_writes_is_refused(room: Any) -> None:
-    room.host.accept_s = 1.0
+def test_interrupting_the_closing_line_closes_the_conversation(conversation: Any) -> None:
+    conversation.host.closes = True
 
     async def story() -> None:
-        await room.until(ReplyDone, 0)
-        await room.pause(100)
+        await conversation.until(ReplyDone, 0)
+        conversation.session.typed("my last answer")
+        await conversation.until(ReplyStarted, 1)
+        conversation.session.interrupt()
+        await asyncio.wait([conversation.running], timeout=5)
+        assert conversation.running.done()
+
+    conversation.run(story)
+    assert [entry[:2] for entry in conversation.host.log] == [
+        ("commit", 0),
+        ("accept", 1),
+        ("commit", 1),
+    ]
+
+
+def test_typing_faster_than_storage_writes_is_refused(conversation: Any) -> None:
+    conversation.host.accept_s = 1.0
+
+    async def story() -> None:
+        await conversation.until(ReplyDone, 0)
+        await conversation.pause(100)
         for number in range(20):
-            room.session.typed(f"typed {number}")
-        await room.pause(30_000)
+            conversation.session.typed(f"typed {number}")
+        await conversation.pause(30_000)
 
-    room.hold(story)
-    refused = [fault for fault in room.all(Fault) if fault.code == "too_many_turns"]
-    accepted = [entry[2] for entry in room.host.log if entry[0] == "accept"]
+    conversation.run(story)
+    refused = [fault for fault in conversation.all(Fault) if fault.code == "too_many_turns"]
+    accepted = [entry[2] for entry in conversation.host.log if entry[0] == "accept"]
     assert len(refused) + len(accepted) == 20
     assert accepted == [f"typed {number}" for number in range(len(accepted))]

@@ -7,29 +7,11 @@ import numpy as np
 
 from pipeline.frames import INPUT_RATE_HZ, Samples, Transcript
 from pipeline.stage import Recognition
-from pipeline.utterance import LONGEST_S, PreRoll, Utterance
+from pipeline.utterance import LONGEST_S, Utterance
 
 
 def ramp(start: int, count: int) -> Samples:
     return (np.arange(start, start + count) % 30_000).astype(np.int16)
-
-
-def test_recent_audio_is_found_by_position() -> None:
-    recent = PreRoll(keep=1000)
-    for start in range(0, 3200, 320):
-        recent.push(ramp(start, 320))
-    assert recent.position == 3200
-    assert np.array_equal(recent.since(2500), ramp(2500, 700))
-    assert len(recent.since(3200)) == 0
-
-
-def test_recent_audio_is_kept_as_long_as_asked_and_hardly_longer() -> None:
-    recent = PreRoll(keep=1000)
-    for start in range(0, 3200, 320):
-        recent.push(ramp(start, 320))
-    kept = recent.since(0)
-    assert 1000 <= len(kept) < 1000 + 320
-    assert kept[-1] == 3199
 
 
 def test_an_utterance_keeps_two_minutes() -> None:

@@ -109,7 +109,7 @@ TEXTS = st.lists(
     turns=TURNS,
 )
 def test_whatever_happens(
-    rooms: Any,
+    conversations: Any,
     steps: list[tuple[str, int]],
     stt: list[Script],
     llm: list[Script],
@@ -120,20 +120,20 @@ def test_whatever_happens(
     close_s: float,
     turns: TurnPolicy,
 ) -> None:
-    room = rooms()
-    room.policy = SessionPolicy(turns=turns, speculate=speculate)
-    room.host.accept_s = room.host.commit_s = store_s
-    room.host.say = ("Thank you for that answer.", "And what did you learn from it?")
+    conversation = conversations()
+    conversation.policy = SessionPolicy(turns=turns, speculate=speculate)
+    conversation.host.accept_s = conversation.host.commit_s = store_s
+    conversation.host.say = ("Thank you for that answer.", "And what did you learn from it?")
     recogniser = FakeTranscriber(*stt, texts=texts, partials=True)
     responder = FakeResponder(*llm)
     synthesizer = FakeSynthesizer(*tts, ms_per_word=MS_PER_WORD)
     recogniser.transcripts = reluctant(recogniser.transcripts, close_s)  # type: ignore[method-assign]
     responder.reply = reluctant(responder.reply, close_s)  # type: ignore[method-assign]
     synthesizer.speak = reluctant(synthesizer.speak, close_s)  # type: ignore[method-assign]
-    room.transcribers = [recogniser]
-    room.responders = [responder]
-    room.synthesizers = [synthesizer]
-    room.host.prompts = ("Take your time.",)
+    conversation.transcribers = [recogniser]
+    conversation.responders = [responder]
+    conversation.synthesizers = [synthesizer]
+    conversation.host.prompts = ("Take your time.",)
     typed: list[str] = []
     budgets: list[TurnBudget] = []
 
@@ -141,52 +141,54 @@ def test_whatever_happens(
         for kind, amount in steps:
             match kind:
                 case "speak":
-                    await room.speak(amount * 20)
+                    await conversation.speak(amount * 20)
                 case "pause":
-                    await room.pause(amount * 20)
+                    await conversation.pause(amount * 20)
                 case "wait":
                     await asyncio.sleep(amount * 0.02)
                 case "type":
                     typed.append(f"typed{len(typed)}")
-                    room.session.typed(typed[-1])
+                    conversation.session.typed(typed[-1])
                 case "interrupt":
-                    room.session.interrupt()
+                    conversation.session.interrupt()
                 case "commit":
-                    room.session.commit()
+                    conversation.session.commit()
                 case "click":
-                    await room.speak(120)
-                    await room.pause(200)
+                    await conversation.speak(120)
+                    await conversation.pause(200)
                 case "cough":
-                    await room.speak(amount * 20)
-                    await room.pause(turns.resume_ms + 100)
+                    await conversation.speak(amount * 20)
+                    await conversation.pause(turns.resume_ms + 100)
                 case "reply":
                     for _ in range(300):
-                        if len(room.all(ReplyStarted)) > len(room.all(ReplyDone)):
+                        if len(conversation.all(ReplyStarted)) > len(conversation.all(ReplyDone)):
                             break
-                        await room.pause(20)
+                        await conversation.pause(20)
                 case "hold":
-                    paused = len(room.all(ReplyPaused))
+                    paused = len(conversation.all(ReplyPaused))
                     for _ in range(20):
-                        if len(room.all(ReplyPaused)) > paused:
+                        if len(conversation.all(ReplyPaused)) > paused:
                             break
-                        await room.speak(20)
+                        await conversation.speak(20)
                 case "played":
-                    room.session.played(newest(room), amount)
+                    conversation.session.played(newest(conversation), amount)
                 case "close":
-                    room.host.closes = not room.host.closes
+                    conversation.host.closes = not conversation.host.closes
                 case "disk":
-                    room.host.error = None if room.host.error else OSError("disk full")
+                    conversation.host.error = (
+                        None if conversation.host.error else OSError("disk full")
+                    )
                 case "mm-hm":
-                    await room.speak(700)
-                    await room.pause(600)
+                    await conversation.speak(700)
+                    await conversation.pause(600)
                 case "silence":
-                    await room.pause(16_000)
+                    await conversation.pause(16_000)
                 case _:
-                    await room.pause(3000)
-        await room.pause(200)
+                    await conversation.pause(3000)
+        await conversation.pause(200)
         if left_in_peace:
-            room.host.error = None
-            await room.pause(40_000)
+            conversation.host.error = None
+            await conversation.pause(40_000)
 
     kinds = {kind for kind, _ in steps}
     left_in_peace = turns.mode == "auto" and turns.prompt_ms == 0 and "close" not in kinds
@@ -195,18 +197,18 @@ def test_whatever_happens(
         budgets.append(TurnBudget(*arguments, **options))
         return budgets[-1]
 
-    with mock.patch("pipeline.session.TurnBudget", budget):
-        room.hold(story)  # also: nothing is left running, and the journal replays
+    with mock.patch("pipeline.replies.TurnBudget", budget):
+        conversation.run(story)  # also: nothing is left running, and the journal replays
     assert recogniser.open_now == 0
-    assert not left_in_peace or room.all(AvatarState)[-1].state == "idle"
+    assert not left_in_peace or conversation.all(AvatarState)[-1].state == "idle"
 
-    check_epochs(room)
-    check_replies(room)
-    check_memory(room, [] if kinds & {"close", "disk"} else typed)
+    check_epochs(conversation)
+    check_replies(conversation)
+    check_memory(conversation, [] if kinds & {"close", "disk"} else typed)
     # A synthesizer that leaves out half is believed, and so is a client.
     if "played" not in kinds and not any(script.end for script in tts):
-        check_ears(room)
-    check_ledgers(room, budgets)
+        check_ears(conversation)
+    check_ledgers(conversation, budgets)
 
 
 def reluctant(call: Any, close_s: float) -> Any:
@@ -225,8 +227,8 @@ def reluctant(call: Any, close_s: float) -> Any:
     return begin
 
 
-def newest(room: Any) -> int:
-    return max((frame.turn for frame in room.all(ReplyStarted)), default=0)
+def newest(conversation: Any) -> int:
+    return max((frame.turn for frame in conversation.all(ReplyStarted)), default=0)
 
 
 class Listener(FakeTranscriber):
@@ -268,18 +270,18 @@ class Listener(FakeTranscriber):
     speculate=st.booleans(),
 )
 def test_nothing_that_was_said_is_lost(
-    rooms: Any,
+    conversations: Any,
     steps: list[tuple[str, int]],
     stt_s: float,
     llm_s: float,
     store_s: float,
     speculate: bool,
 ) -> None:
-    room = rooms()
-    room.policy = SessionPolicy(speculate=speculate)
-    room.host.accept_s = room.host.commit_s = store_s
-    room.transcribers = [Listener(Script(first_s=stt_s))]
-    room.responders = [FakeResponder(Script(first_s=llm_s))]
+    conversation = conversations()
+    conversation.policy = SessionPolicy(speculate=speculate)
+    conversation.host.accept_s = conversation.host.commit_s = store_s
+    conversation.transcribers = [Listener(Script(first_s=stt_s))]
+    conversation.responders = [FakeResponder(Script(first_s=llm_s))]
     said: list[str] = []
 
     async def story() -> None:
@@ -287,25 +289,25 @@ def test_nothing_that_was_said_is_lost(
             match kind:
                 case "speak":
                     said.append(f"w{4000 + number}")
-                    await room.feed(amount * 20, 4000 + number)
+                    await conversation.feed(amount * 20, 4000 + number)
                 case "pause":
-                    await room.pause(amount * 20)
+                    await conversation.pause(amount * 20)
                 case "interrupt":
-                    room.session.interrupt()
+                    conversation.session.interrupt()
                 case _:
                     said.append(f"t{number}")
-                    room.session.typed(said[-1])
+                    conversation.session.typed(said[-1])
 
-    room.hold(story)
-    accepted = " ".join(entry[2] for entry in room.host.log if entry[0] == "accept").split()
+    conversation.run(story)
+    accepted = " ".join(entry[2] for entry in conversation.host.log if entry[0] == "accept").split()
     assert [word for word in said if word not in accepted] == []
 
 
-def check_epochs(room: Any) -> None:
+def check_epochs(conversation: Any) -> None:
     """No stale frame is ever sent after its epoch ended."""
     newest = 0
     ended: set[int] = set()
-    for _, frame in room.frames:
+    for _, frame in conversation.frames:
         if isinstance(frame, SpeechStarted):
             assert frame.turn > newest
             newest = frame.turn
@@ -320,15 +322,15 @@ def check_epochs(room: Any) -> None:
             assert frame.turn >= newest
 
 
-def check_replies(room: Any) -> None:
+def check_replies(conversation: Any) -> None:
     """Every reply that began is closed once; a cleared one is silent unless it goes on; a pause is
     over before the next one."""
-    began = [frame.turn for frame in room.all(ReplyStarted)]
+    began = [frame.turn for frame in conversation.all(ReplyStarted)]
     assert began == sorted(set(began))
-    assert [frame.turn for frame in room.all(ReplyDone)] == began
+    assert [frame.turn for frame in conversation.all(ReplyDone)] == began
     silent: set[int] = set()
     paused: set[int] = set()
-    for _, frame in room.frames:
+    for _, frame in conversation.frames:
         match frame:
             case Clear(turn):
                 assert turn not in silent
@@ -346,37 +348,37 @@ def check_replies(room: Any) -> None:
                 assert (turn in silent) is interrupted
                 paused.discard(turn)
     assert not paused
-    stopped = [frame.turn for frame in room.all(SpeechStopped)]
+    stopped = [frame.turn for frame in conversation.all(SpeechStopped)]
     assert stopped == sorted(set(stopped))
 
 
-def check_memory(room: Any, typed: list[str]) -> None:
+def check_memory(conversation: Any, typed: list[str]) -> None:
     """What was said is stored, once and in order; what is remembered is what was heard."""
-    accepted = [entry for entry in room.host.log if entry[0] == "accept"]
-    committed = [entry for entry in room.host.log if entry[0] == "commit"]
+    accepted = [entry for entry in conversation.host.log if entry[0] == "accept"]
+    committed = [entry for entry in conversation.host.log if entry[0] == "commit"]
     turns = [entry[1] for entry in accepted]
     assert turns == sorted(set(turns))
-    finals = [(t.turn, t.text) for t in room.all(Transcript) if t.final]
+    finals = [(t.turn, t.text) for t in conversation.all(Transcript) if t.final]
     assert finals == [(t, text) for _, t, text in accepted if (t, text) in finals]
     for _, turn, user_text, _ in committed:
         if user_text:
-            accept = room.host.log.index(("accept", turn, user_text))
+            accept = conversation.host.log.index(("accept", turn, user_text))
             assert accept < next(
-                i for i, e in enumerate(room.host.log) if e[0] == "commit" and e[1] == turn
+                i for i, e in enumerate(conversation.host.log) if e[0] == "commit" and e[1] == turn
             )
     said = " ".join(text for _, _, text in accepted)
     for word in typed:
         assert said.split().count(word) == 1, f"{word} was lost or stored twice"
-    heard = {frame.turn: frame.heard for frame in room.all(ReplyDone)}
+    heard = {frame.turn: frame.heard for frame in conversation.all(ReplyDone)}
     for _, turn, _, remembered in committed:
         assert heard.get(turn, "").startswith(remembered)
 
 
-def check_ears(room: Any) -> None:
+def check_ears(conversation: Any) -> None:
     """What a reply is said to have been heard is what a client that plays it has played."""
-    spoilt = {frame.turn for frame in room.all(Degraded)}
+    spoilt = {frame.turn for frame in conversation.all(Degraded)}
     ears = Ears()
-    for at, frame in room.frames:
+    for at, frame in conversation.frames:
         match frame:
             case ReplyAudio(turn, pcm, at_ms):
                 ears.play(turn, at, at_ms, len(pcm) // 16)
@@ -421,13 +423,15 @@ class Ears:
         )
 
 
-def check_ledgers(room: Any, budgets: list[TurnBudget]) -> None:
+def check_ledgers(conversation: Any, budgets: list[TurnBudget]) -> None:
     """The shares of a turn's stages add up to its voice-to-voice time, and none is negative."""
-    for metrics in room.all(TurnMetrics):
+    for metrics in conversation.all(TurnMetrics):
         starts = [span.start for span in metrics.stages]
         assert starts[:1] in ([], [0.0])
     heard = [budget for budget in budgets if budget.voice_to_voice_s is not None]
-    assert len([m for m in room.all(TurnMetrics) if m.voice_to_voice_ms is not None]) == len(heard)
+    assert len(
+        [m for m in conversation.all(TurnMetrics) if m.voice_to_voice_ms is not None]
+    ) == len(heard)
     for budget in heard:
         shares = [share.seconds for share in budget.ledger()]
         assert min(shares) >= 0

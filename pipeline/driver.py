@@ -1,0 +1,99 @@
+"""Turn-taking in time: its events, its deadline, its journal, and what follows from them."""
+
+import asyncio
+from collections.abc import Callable
+
+from pipeline.decisions import Action, Chunk, Event, PolicyChanged
+from pipeline.frames import INPUT_RATE_HZ
+from pipeline.journal import Cause, Journal
+from pipeline.turns import TurnPolicy, TurnTaking
+
+
+class TurnDriver:
+    """Hands turn-taking its events, calls it at its deadline and has `perform` do what it decides.
+
+    What goes wrong in that closes the driver and is told to `failed`: whoever calls, a timer or the
+    detector, could only log it. Belongs to the event loop. Plain calls.
+    """
+
+    def __init__(
+        self,
+        turns: TurnTaking,
+        perform: Callable[[list[Action]], None],
+        failed: Callable[[Exception], None],
+        journal: Journal | None = None,
+    ) -> None:
+        self._turns = turns
+        self._perform = perform
+        self._failed = failed
+        self._journal = journal
+        self._timer: asyncio.TimerHandle | None = None
+        self._opened = False
+        self._closed = False
+
+    def open(self) -> None:
+        """Begin the conversation. Events before that are ignored."""
+        self._opened = True
+        now = asyncio.get_running_loop().time()
+        self._decided("open", now, self._turns.open(now))
+
+    def close(self) -> None:
+        """Decide nothing more. Idempotent."""
+        self._closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def on_chunk(self, position: int, probability: float) -> None:
+        """The detector's word on the input audio up to `position` (samples)."""
+        # Four digits decide as well as seventeen, and keep journals small.
+        self.handle(Chunk(position * 1000 / INPUT_RATE_HZ, round(probability, 4)))
+
+    def handle(self, event: Event) -> None:
+        """Something happened. Ignored before `open` and after `close`."""
+        if not self._opened or self._closed:
+            return
+        now = asyncio.get_running_loop().time()
+        try:
+            self._decided(event, now, self._turns.handle(event, now))
+        except Exception as error:  # any bug
+            self._fail(error)
+
+    def reconfigure(self, policy: TurnPolicy) -> None:
+        """Go by another policy from here on; before `open` as well."""
+        if self._opened:
+            self.handle(PolicyChanged(policy))
+        else:
+            event, now = PolicyChanged(policy), asyncio.get_running_loop().time()
+            self._decided(event, now, self._turns.handle(event, now))
+
+    def _expire(self) -> None:
+        self._timer = None
+        now = asyncio.get_running_loop().time()
+        try:
+            self._decided("expire", now, self._turns.expire(now))
+        except Exception as error:  # any bug
+            self._fail(error)
+
+    def _fail(self, error: Exception) -> None:
+        self.close()
+        self._failed(error)
+
+    def _decided(self, cause: Cause, now: float, actions: list[Action]) -> None:
+        if self._journal is not None:
+            self._journal.decided(cause, now, actions)
+        if actions:
+            self._perform(actions)
+        if not self._closed:
+            self._watch()
+
+    def _watch(self) -> None:
+        """See to it that `expire` is called at the deadline. A later deadline leaves the timer."""
+        deadline = self._turns.deadline
+        if deadline is None:
+            return
+        if self._timer is not None:
+            if self._timer.when() <= deadline:
+                return
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_at(deadline, self._expire)

@@ -1,0 +1,135 @@
+"""The input audio of a session: its last seconds, and the utterances that are cut from it."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+
+import numpy as np
+
+from pipeline.frames import INPUT_RATE_HZ, Output, Samples, Transcript
+from pipeline.guard import Guard
+from pipeline.stage import Host, Transcriber
+from pipeline.utterance import Utterance
+
+
+class InputAudio:
+    """The utterances under way, and the pre-roll from which they begin.
+
+    `understood` is told the turn and text of every partial transcript that may decide something,
+    and may `start` what is held; `emit` takes those that the client is to see.
+    """
+
+    def __init__(
+        self,
+        pre_roll_ms: int,
+        transcribers: Guard[Transcriber],
+        host: Host,
+        *,
+        understood: Callable[[int, str], None],
+        emit: Callable[[Output], None],
+    ) -> None:
+        self.current: Utterance | None = None
+        """What the person is saying in its turn."""
+        self.held: Utterance | None = None
+        """What is spoken into the reply; it may become the next turn."""
+        self.carried: Utterance | None = None
+        """What was decided, but cut off before it was recognised: the next turn begins with it."""
+        self.keep(pre_roll_ms)
+        self._position = 0
+        self._kept = 0
+        self._frames: deque[Samples] = deque()
+        self._transcribers = transcribers
+        self._host = host
+        self._understood = understood
+        self._emit = emit
+
+    def keep(self, pre_roll_ms: int) -> None:
+        """How much of the audio is kept from here on, at least; it is forgotten frame by frame."""
+        self._keep = pre_roll_ms * INPUT_RATE_HZ // 1000
+
+    def feed(self, pcm: Samples) -> None:
+        """The next input audio. The hot path: a plain call, and no other but the recognisers'."""
+        frames = self._frames
+        frames.append(pcm)
+        self._position += len(pcm)
+        self._kept += len(pcm)
+        while self._kept - len(frames[0]) >= self._keep:
+            self._kept -= len(frames.popleft())
+        if self.current is not None:
+            self.current.feed(pcm)
+        if self.held is not None:
+            self.held.feed(pcm)
+
+    def since(self, position: int) -> Samples:
+        """The audio from `position` (samples) on, as far back as it is kept."""
+        skip = max(0, position - (self._position - self._kept))
+        return np.concatenate(self._frames)[skip:]
+
+    # --- utterances --------------------------------------------------------------------------
+
+    def hold(self, turn: int, from_ms: int) -> None:
+        """Somebody speaks into the reply, and it may become `turn`."""
+        # What is carried would be taken for what is said now, so that is not recognised early.
+        stage = self._ready_transcriber() if self.carried is None else None
+        self.held = self._utterance(turn, from_ms, stage)
+
+    def drop_held(self) -> None:
+        """What was spoken into the reply is no turn. Harmless where nothing is held."""
+        if self.held is not None:
+            self.held.cancel()
+            self.held = None
+
+    def start(self, turn: int, from_ms: int) -> None:
+        """The turn begins, with what is held or carried if there is such."""
+        self.current, self.held = self.held, None
+        if self.current is None:
+            self.current = self._utterance(turn, from_ms, self._ready_transcriber())
+        self.carried = None
+
+    def end(self, typed: str = "") -> Utterance | None:
+        """The turn is decided, and `typed` is its end: returns what is to be recognised."""
+        utterance = self.current or self.carried
+        self.current = self.carried = None
+        if utterance is not None:
+            utterance.typed = f"{utterance.typed} {typed}".strip()
+        return utterance
+
+    def cancel(self) -> None:
+        """The session is over: stop recognising."""
+        for utterance in (self.current, self.held):
+            if utterance is not None:
+                utterance.cancel()
+
+    def _utterance(self, turn: int, from_ms: int, stage: Transcriber | None) -> Utterance:
+        carried = self.carried
+        start = from_ms * INPUT_RATE_HZ // 1000
+        if carried is None:
+            audio = self.since(start)
+        else:  # the person goes on: it is one utterance, recognised as a whole
+            audio = carried.joined(self.since(max(start, carried.end)))
+        return Utterance(
+            turn,
+            audio,
+            self._position,
+            stage,
+            self._on_partial,
+            typed="" if carried is None else carried.typed,
+            hints=self._host.hints,
+        )
+
+    def _on_partial(self, transcript: Transcript) -> None:
+        turn = transcript.turn
+        if self.held is not None and self.held.turn == turn:
+            self._understood(turn, transcript.text)
+        if self.current is not None and self.current.turn == turn:
+            self._understood(turn, transcript.text)
+            self._emit(transcript)
+
+    def _ready_transcriber(self) -> Transcriber | None:
+        """The recogniser that most likely gets the utterance, so that it can start at once."""
+        now = asyncio.get_running_loop().time()
+        for candidate in self._transcribers.candidates:
+            candidate.breaker.poll(now)
+            if candidate.breaker.closed:
+                return candidate.stage
+        return None

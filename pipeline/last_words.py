@@ -1,0 +1,50 @@
+"""What the person had said but no recogniser had yet: stored, although the session ends."""
+
+import asyncio
+import logging
+from collections.abc import Iterable
+
+from pipeline.answer import Answer
+from pipeline.committer import TurnCommitter
+from pipeline.errors import PipelineError
+from pipeline.frames import Samples
+from pipeline.utterance import Utterance
+
+logger = logging.getLogger("parley.session")
+
+LAST_WORDS_S = 5.0
+"""How long a session that ends may still take to recognise and store what was said."""
+
+SLICE = 16
+"""So much of the rest of the input is taken between two turns of the event loop: 0.7 ms of work
+where each is 20 ms of speech in Opus, 5 ms where it is the costliest 100 ms."""
+
+
+async def store_last_words(
+    answer: Answer,
+    utterance: Utterance,
+    rest: Iterable[Samples],
+    committer: TurnCommitter,
+    tasks: asyncio.TaskGroup,
+) -> None:
+    """Recognise and store the answer to an utterance that the end of the session cuts off.
+
+    `rest` is input audio that belongs to it and was not fed yet; it is taken little by little. What
+    fails, or takes longer than `LAST_WORDS_S`, is logged. May be cancelled.
+    """
+    try:
+        for index, pcm in enumerate(rest, 1):
+            utterance.feed(pcm)
+            if index % SLICE == 0:
+                await asyncio.sleep(0)
+        async with asyncio.timeout(LAST_WORDS_S):
+            await committer.settled()
+            if (await answer.recognise(committer.emit)).text:
+                await answer.accept()
+                committer.settle(tasks, answer, "")
+    except (PipelineError, TimeoutError) as error:
+        logger.warning("the last words of the session were not recognised: %s", error)
+    except Exception:  # the host's storage; only the operator is left to be told
+        logger.exception("the last words of the session were not stored")
+    finally:
+        utterance.cancel()

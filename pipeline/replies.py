@@ -1,0 +1,120 @@
+"""A session's replies: one at a time, each a task of its own until it is settled."""
+
+import asyncio
+from collections.abc import Callable
+
+from pipeline.answer import Answer
+from pipeline.budget import TurnBudget
+from pipeline.committer import TurnCommitter
+from pipeline.decisions import Event, ReplyBegan, ReplyEnded, Understood
+from pipeline.frames import AvatarState, Output
+from pipeline.outputs import ReplyOutputs
+from pipeline.reply import Reply, ReplyTask
+from pipeline.session_policy import SessionPolicy, Stages
+from pipeline.stage import Host
+from pipeline.utterance import Utterance
+from pipeline.voice import Voice
+
+
+class Replies:
+    """Begins replies and stops them. Turn-taking is told through `handle` how they fare.
+
+    `closed` is called when one that closes the conversation has been heard.
+    """
+
+    def __init__(
+        self,
+        stages: Stages,
+        host: Host,
+        policy: SessionPolicy,
+        *,
+        voice: Voice,
+        committer: TurnCommitter,
+        handle: Callable[[Event], None],
+        closed: Callable[[], None],
+        emit: Callable[[Output], None],
+    ) -> None:
+        self.current: Reply | None = None
+        """The reply under way."""
+        self._stages = stages
+        self._host = host
+        self._policy = policy
+        self._voice = voice
+        self._committer = committer
+        self._handle = handle
+        self._closed = closed
+        self._emit = emit
+        self._work: asyncio.Task[None] | None = None
+
+    def answer(
+        self, turn: int, ended: float, utterance: Utterance | None = None, typed: str = ""
+    ) -> Answer:
+        """What the person said, having `ended` at that time; its budget begins there."""
+        policy = self._policy
+        budget = TurnBudget(ended, target_s=policy.target_s, hard_s=policy.hard_s)
+        budget.start("endpointing", self._stages.detector.provider, ended)
+        return Answer(
+            turn,
+            utterance,
+            typed,
+            budget=budget,
+            outputs=ReplyOutputs(turn, self._emit),
+            transcribers=self._stages.transcribers,
+            host=self._host,
+            emit=self._emit,
+        )
+
+    def begin(self, tasks: asyncio.TaskGroup, answer: Answer, task: ReplyTask) -> Reply:
+        """Begin a turn's work, which waits for its release."""
+        reply = self.current = Reply(
+            task,
+            answer,
+            responders=self._stages.responders,
+            voice=self._voice,
+            host=self._host,
+            emit=self._emit,
+            understood=lambda text: self._handle(Understood(answer.turn, text)),
+            canned=self._policy.canned,
+        )
+        self._work = tasks.create_task(self._run(tasks, reply))
+        return reply
+
+    async def _run(self, tasks: asyncio.TaskGroup, reply: Reply) -> None:
+        await self._committer.settled()
+        heard = await reply.run(lambda: self._handle(ReplyBegan(reply.turn)))
+        self.current = None
+        self._settle(tasks, reply, heard)
+        self._emit(AvatarState(reply.turn, "idle"))
+        if reply.closes:
+            await self._committer.settled()
+            self._closed()
+        else:
+            self._handle(ReplyEnded(reply.turn))
+
+    def discard(self) -> bool:
+        """Nothing was prepared: stop the reply, if there is one; returns whether there was."""
+        reply, self.current = self.current, None
+        if reply is None:
+            return False
+        assert self._work is not None
+        reply.stop()
+        self._work.cancel()
+        return True
+
+    def silence(self, tasks: asyncio.TaskGroup) -> Utterance | None:
+        """Stop the reply, if there is one, and remember what was heard of it.
+
+        Returns what was not recognised yet: it is to be carried into the next turn.
+        """
+        reply, self.current = self.current, None
+        if reply is None:
+            return None
+        assert self._work is not None
+        heard = reply.stop()
+        self._work.cancel()
+        if reply.answer.unheard is None:
+            self._settle(tasks, reply, heard)
+        return reply.answer.unheard
+
+    def _settle(self, tasks: asyncio.TaskGroup, reply: Reply, heard: str) -> None:
+        self._committer.settle(tasks, reply.answer, heard, reply.outputs.calls)
