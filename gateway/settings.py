@@ -16,6 +16,7 @@ from gateway.variables import (
     LOWER,
     Addresses,
     ApiKey,
+    ApiKeys,
     Face,
     HttpUrl,
     IceServers,
@@ -129,6 +130,12 @@ class Settings(BaseSettings):
         "PARLEY_WEBRTC_TOKEN",
         default=None,
         description="where set, WebRTC is for clients that send it: Authorization: Bearer …",
+    )
+
+    api_keys: ApiKeys | None = variable(
+        "PARLEY_API_KEYS",
+        default=None,
+        description="where set, /v1/realtime is for clients with one of these keys, with commas",
     )
 
     # --- the face ---

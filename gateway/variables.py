@@ -64,6 +64,13 @@ def _api_key(key: SecretStr) -> SecretStr:
     return key
 
 
+def _api_keys(keys: SecretStr) -> SecretStr:
+    parts = [part.strip() for part in keys.get_secret_value().split(",")]
+    if not all(re.fullmatch(r"[!-+\--~]{8,}", part) for part in parts):
+        raise ValueError("must be keys of 8 printable ASCII characters or more, with commas")
+    return keys
+
+
 def _language(code: str) -> str:
     if not re.fullmatch(r"[a-z]{2,3}", code):
         raise ValueError(f"must be a language's code, such as en, not {code!r}")
@@ -116,6 +123,7 @@ def _lower(value: object) -> object:
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
 RedisUrl = Annotated[str, AfterValidator(_redis_url)]
 ApiKey = Annotated[SecretStr, AfterValidator(_api_key)]
+ApiKeys = Annotated[SecretStr, AfterValidator(_api_keys)]
 Addresses = Annotated[str, AfterValidator(_addresses)]
 Face = Annotated[str, AfterValidator(_face)]
 IceServers = Annotated[SecretStr, AfterValidator(_ice_servers)]
