@@ -22,7 +22,7 @@ from gateway.interviews.sessions import (
 )
 from gateway.interviews.transcripts import Via, candidate_line, interviewer_line
 from gateway.protocols.native.messages import InterviewRequest
-from gateway.store import Append, Conflict, Keep, Store, StoreError
+from gateway.store import Conflict, Store, StoreError
 from pipeline.frames import Output, ReplyDone, SpeechStarted, TurnMetrics
 from pipeline.stage import Brief, RecognizedSpeech
 from stages.interview import (
@@ -132,8 +132,7 @@ class InterviewHost:
             await asyncio.sleep(self._record.ttl_s / RENEWALS)
             try:
                 async with self._saving:
-                    record = self._record
-                    await self._put(record, record.keep_transcript(), *record.keep_recordings())
+                    await self._put(self._record)
             except Conflict:
                 logger.warning("session %s is in other hands", self.session_id)
                 return
@@ -259,14 +258,14 @@ class InterviewHost:
     async def _save(self, interview: InterviewSession, line: bytes) -> None:
         record = self._record.with_interview(interview.to_record(), began=time.time())
         async with self._saving:
-            await self._put(record, record.transcript(line), *record.keep_recordings())
+            await self._put(record, line)
 
-    async def _put(self, record: SessionRecord, *others: Append | Keep) -> None:
+    async def _put(self, record: SessionRecord, *lines: bytes) -> None:
         try:
-            stored = await self._store.commit(record.put(self._version), *others)
+            stored = await self._store.commit(*record.writes(self._version, lines))
         except Conflict as conflict:
             version = await self._found(conflict)
-            stored = await self._store.commit(record.put(version), *others)
+            stored = await self._store.commit(*record.writes(version, lines))
         self._version = stored[0]
         self._record = record
 
