@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict
 from gateway.interviews.events import Events
 from gateway.interviews.keys import SessionKeys
 from gateway.interviews.recorder import Recorder
-from gateway.interviews.recordings import number_of
+from gateway.interviews.recordings import number_added
 from gateway.interviews.sessions import (
     NoSuchSession,
     SessionOwner,
@@ -202,11 +202,11 @@ class AnswerJobs:
             outcome = await self._store_answer(state, record, given, heard, finish)
             failure = None
             answered = outcome.submitted.state
-            number = number_of(answered.begun)
-            if number > number_of(state.begun):
-                self._recorder.keep(answered.record, number, recording)
-            else:  # nothing was understood: the number is that of the answer before
+            number = number_added(state.begun, answered.begun)
+            if number is None:  # nothing was understood
                 recording.close()
+            else:
+                self._recorder.keep(answered.record, number, recording)
             return outcome
         except UploadError as error:
             failure = (error.code, error.message)

@@ -93,6 +93,12 @@ def number_of(interview: InterviewSession) -> int:
     return max(0, len(_spoken(interview)) - 1)
 
 
+def number_added(before: InterviewSession, after: InterviewSession) -> int | None:
+    """The number of what the candidate has said since `before`, None where that was nothing."""
+    number = number_of(after)
+    return number if number > number_of(before) else None
+
+
 def answers_by_number(interview: InterviewSession, numbers: tuple[int, ...]) -> dict[int, int]:
     """To which answers of the report the recordings belong, both counting from 1.
 

@@ -17,7 +17,7 @@ import re
 import secrets
 import socket
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -164,7 +164,7 @@ class SessionRecord(BaseModel):
             uploads=self.uploads,
         )
 
-    def writes(self, version: int | None, lines: Iterable[bytes] = ()) -> tuple[Write, ...]:
+    def writes(self, version: int | None, lines: Sequence[bytes] = ()) -> tuple[Write, ...]:
         """The writes that store this record over `version`, with new lines of the transcript.
 
         They renew everything else that is stored of the session. The record's `Put` comes first.

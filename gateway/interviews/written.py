@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from gateway.interviews.answers import commit_step
 from gateway.interviews.sessions import SessionOwner, SessionRecord, SessionTaken, alive, load
 from gateway.interviews.state import (
     MOST_MESSAGES,
@@ -166,8 +167,8 @@ class WrittenInterviews:
         self, state: InterviewState, lines: Sequence[bytes], extra: Sequence[Write] = ()
     ) -> InterviewState:
         """Store a state over its version, with new lines of the transcript."""
-        stored = await self._store.commit(*state.record.writes(state.version, lines), *extra)
-        return replace(state, version=stored[0])
+        version = await commit_step(self._store, state.record, state.version, lines, extra=extra)
+        return replace(state, version=version)
 
 
 def _with(record: SessionRecord, interview: InterviewSession, now: float) -> SessionRecord:
