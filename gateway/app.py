@@ -61,7 +61,9 @@ def create_app(settings: Settings | None = None, *, stages: Stages | None = None
         routes=[
             *rest_routes(
                 [
-                    *operations(store, probe, settings, inside, engine.end, services, engine.desk),
+                    *operations(
+                        store, probe, settings, inside, engine.end, services, engine.interviews
+                    ),
                     *static_operations(face=settings.face),
                     *doors.operations(),
                 ]

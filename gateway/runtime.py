@@ -65,7 +65,7 @@ class Runtime:
         self.store = store
         self._given = stages
         self._assessor = assessor
-        self._desk: InterviewService | None = None
+        self._interviews: InterviewService | None = None
         self._lineup: Lineup | None = None
         self._pacer: Pacer | None = None
         self._journals: Journals | None = None
@@ -93,8 +93,9 @@ class Runtime:
                 self._lineup = await stack.enter_async_context(line_up(self.settings))
             stages = self._lineup.stages
             assessor = self._assessor or Assessor.of(self.settings)
-            desk = open_interview_service(self.store, self._worker, stages, self.settings, assessor)
-            self._desk = await stack.enter_async_context(desk)
+            self._interviews = await stack.enter_async_context(
+                open_interview_service(self.store, self._worker, stages, self.settings, assessor)
+            )
             self._pacer = Pacer()
             gallery = FaceService(
                 self.studio if self._draws() else None,
@@ -164,7 +165,7 @@ class Runtime:
                 worker=self._worker,
                 ttl_s=self.settings.session_ttl_s,
                 notify=self._told(session_id, notify),
-                recorder=self.desk().recorder,
+                recorder=self.interviews().recorder,
             )
             keeping = asyncio.create_task(interviewer.keep())
             try:
@@ -189,12 +190,12 @@ class Runtime:
         hold = self._holds.get(session_id)
         if hold is not None and hold.dismiss is not None:
             hold.dismiss()
-        self.desk().events.publish(session_id, "deleted", {})
+        self.interviews().events.publish(session_id, "deleted", {})
 
-    def desk(self) -> InterviewService:
-        """Where written interviews are held, once the engine has started."""
-        assert self._desk is not None
-        return self._desk
+    def interviews(self) -> InterviewService:
+        """The interview service, once the engine has started."""
+        assert self._interviews is not None
+        return self._interviews
 
     def _draws(self) -> bool:
         """Whether the built-in face is drawn for clients that want pictures."""
@@ -211,14 +212,14 @@ class Runtime:
     def drain(self) -> None:
         """The process is about to end: nobody new comes in, and who only watches leaves."""
         self.draining = True
-        if self._desk is not None:
-            self._desk.events.close()
+        if self._interviews is not None:
+            self._interviews.events.close()
 
     def _told(
         self, session_id: str, notify: Callable[[str, dict[str, Any]], None]
     ) -> Callable[[str, dict[str, Any]], None]:
         """`notify` for a live session that others may watch."""
-        events = self.desk().events
+        events = self.interviews().events
 
         def both(kind: str, fields: dict[str, Any]) -> None:
             notify(kind, fields)

@@ -107,10 +107,10 @@ class Recorder:
             if known.withdrawn_at is not None:
                 return None
             others = sum(item.size_bytes for item in known.items if item.number != number)
-            left = MOST_SESSION_BYTES - others
-            if left <= 0:
+            left_bytes = MOST_SESSION_BYTES - others
+            if left_bytes <= 0:
                 return "session_full"
-            most = min(left, MOST_BYTES)
+            most = min(left_bytes, MOST_BYTES)
             file, samples = await asyncio.to_thread(encode, sound, most)
             duration_ms = samples * 1000 // INPUT_RATE_HZ
             item = Recorded(number, _now(), duration_ms, len(file))
