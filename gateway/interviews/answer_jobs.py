@@ -16,20 +16,21 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from gateway.interviews.events import Events
+from gateway.interviews.keys import SessionKeys
 from gateway.interviews.recorder import Recorder
-from gateway.interviews.recordings import number_of
+from gateway.interviews.recordings import number_added
 from gateway.interviews.sessions import (
     NoSuchSession,
     SessionOwner,
+    SessionRecord,
     SessionTaken,
     alive,
     load,
-    transcript_log,
 )
 from gateway.interviews.state import Given, InterviewState, SubmitOutcome, Submitted
 from gateway.interviews.uploads import UploadError, UploadRecording, Uploads, UploadTranscript
 from gateway.interviews.written import Writes, WrittenInterviews
-from gateway.store import Conflict, Keep, Put, Store, StoreError, Write
+from gateway.store import Conflict, Put, Store, StoreError, Write
 from stages.interview import bank_for
 
 logger = logging.getLogger("parley.uploads")
@@ -79,7 +80,7 @@ class AnswerRecord(BaseModel):
     def put(self, session_id: str, version: int | None, lifetime_s: float | None) -> Put:
         """The write that stores it over `version`."""
         value = self.model_dump_json(exclude_none=True).encode()
-        return Put(_key(session_id, self.number), value, version, lifetime_s)
+        return Put(SessionKeys(session_id).answer(self.number), value, version, lifetime_s)
 
 
 Finish = Callable[[InterviewState, Given, Writes], Awaitable[SubmitOutcome]]
@@ -162,7 +163,7 @@ class AnswerJobs:
     async def look(self, session_id: str, number: int) -> tuple[AnswerRecord, float] | None:
         """What is stored of an upload, and how far it has come (0..1), None where there is none."""
         job = self._jobs.get((session_id, number))
-        entry = await self._store.get(_key(session_id, number))
+        entry = await self._store.get(SessionKeys(session_id).answer(number))
         if entry is None:
             return None
         record = AnswerRecord.model_validate_json(entry.value)
@@ -201,11 +202,11 @@ class AnswerJobs:
             outcome = await self._store_answer(state, record, given, heard, finish)
             failure = None
             answered = outcome.submitted.state
-            number = number_of(answered.begun)
-            if number > number_of(state.begun):
-                self._recorder.keep(answered.record, number, recording)
-            else:  # nothing was understood: the number is that of the answer before
+            number = number_added(state.begun, answered.begun)
+            if number is None:  # nothing was understood
                 recording.close()
+            else:
+                self._recorder.keep(answered.record, number, recording)
             return outcome
         except UploadError as error:
             failure = (error.code, error.message)
@@ -239,7 +240,7 @@ class AnswerJobs:
                 told = share + PROGRESS_STEP
                 self._tell(state, record, share)
 
-        keeping = asyncio.create_task(self._keep(state, record))
+        keeping = asyncio.create_task(self._keep(state.record))
         try:
             heard = await self._uploads.recognise(
                 recording,
@@ -252,16 +253,12 @@ class AnswerJobs:
         took_s = asyncio.get_running_loop().time() - began
         return Given(heard.text, heard.speech, took_s * 1000), heard
 
-    async def _keep(self, state: InterviewState, record: AnswerRecord) -> None:
+    async def _keep(self, session: SessionRecord) -> None:
         """Keep the session from expiring until cancelled; versions do not change by it."""
-        session = state.record
-        answer = _key(session.id, record.number)
-        names = (f"session:{session.id}", transcript_log(session.id), answer)
         while True:
             await asyncio.sleep(session.ttl_s / RENEWALS)
             try:
-                renewed = (Keep(name, session.lifetime_s) for name in names)
-                await self._store.commit(*renewed, *session.keep_recordings())
+                await self._store.commit(*session.keep())
             except StoreError as error:
                 logger.warning("session %s was not renewed: %s", session.id, error)
 
@@ -284,7 +281,7 @@ class AnswerJobs:
                 "words": len(heard.text.split()),
             }
         )
-        entry = await self._store.get(_key(state.record.id, record.number))
+        entry = await self._store.get(state.record.keys.answer(record.number))
         if entry is None:
             raise NoSuchSession(state.record.id)
 
@@ -300,9 +297,8 @@ class AnswerJobs:
     ) -> None:
         """Store that the answer has failed, and let the session go."""
         session_id = state.record.id
-        name = _key(session_id, record.number)
         try:
-            entry = await self._store.get(name)
+            entry = await self._store.get(state.record.keys.answer(record.number))
             if entry is None or not _under_way(entry.value):
                 return  # it was deleted, or stored before it failed
             held, version = await load(self._store, session_id)
@@ -330,7 +326,3 @@ def _under_way(value: bytes) -> bool:
 def _failed(record: AnswerRecord, failure: tuple[str, str]) -> AnswerRecord:
     code, reason = failure
     return record.model_copy(update={"status": "failed", "code": code, "reason": reason})
-
-
-def _key(session_id: str, number: int) -> str:
-    return f"answer:{session_id}:{number}"

@@ -8,6 +8,7 @@ change it is made anew.
 import hashlib
 import json
 import logging
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -15,18 +16,11 @@ from typing import Any
 from pydantic import TypeAdapter
 from pydantic.alias_generators import to_camel
 
-from gateway.interviews.sessions import (
-    NoSuchSession,
-    SessionRecord,
-    load,
-    transcript_log,
-    was_deleted,
-)
+from gateway.interviews.sessions import NoSuchSession, SessionRecord, add
 from gateway.interviews.state import InterviewState, Submitted
 from gateway.interviews.transcripts import known_of
-from gateway.interviews.written import evaluations_log
 from gateway.reports.assessor import Assessor
-from gateway.store import Append, Conflict, Put, Store, StoreError, Write
+from gateway.store import Append, Conflict, Put, Store, StoreError
 from stages.interview import AnswerEvaluation, InterviewAnswer, InvalidReport, Report, answers_of
 
 logger = logging.getLogger("parley.reports")
@@ -65,15 +59,15 @@ class KeptReports:
             "of": _digest(answer.text),
             "evaluation": _EVALUATIONS.dump_python(evaluation, mode="json"),
         }
-        log = evaluations_log(record.id)
-        await self._keep(record, Append(log, json.dumps(item).encode(), record.lifetime_s))
+        line = json.dumps(item).encode()
+        await self._keep(record, lambda ttl_s: Append(record.keys.evaluations, line, ttl_s))
         return evaluation
 
     async def report(self, state: InterviewState) -> Report:
         """The report of an interview as far as it has come. Raises `NotStarted`."""
         interview, record = state.begun, state.record
         digest = _digest(json.dumps(record.interview, sort_keys=True))
-        name = f"report:{record.id}"
+        name = record.keys.report
         stored = await self._store.get(name) if record.finished else None
         if stored is not None:
             kept = json.loads(stored.value)
@@ -82,7 +76,7 @@ class KeptReports:
                     return Report.from_json(kept["report"])
                 except InvalidReport:
                     pass  # an older version wrote it
-        lines = await self._store.read(transcript_log(record.id))
+        lines = await self._store.read(record.keys.transcript)
         known = known_of(interview, (item for _, item in lines))
         created = datetime.fromtimestamp(record.created_at, UTC)
         report = await self._assessor.report(
@@ -96,7 +90,7 @@ class KeptReports:
         if record.finished:
             value = json.dumps({"of": digest, "report": report.to_json()}).encode()
             expect = None if stored is None else stored.version
-            await self._keep(record, Put(name, value, expect, record.lifetime_s))
+            await self._keep(record, lambda ttl_s: Put(name, value, expect, ttl_s))
         return report
 
     async def _known(
@@ -105,20 +99,19 @@ class KeptReports:
         """What answers were found to be worth when they came, unless something was added since."""
         known = {}
         if record.evaluating == "evaluate":
-            for _, item in await self._store.read(evaluations_log(record.id)):
+            for _, item in await self._store.read(record.keys.evaluations):
                 entry = json.loads(item)
                 number = entry["number"]
                 if number <= len(answers) and entry["of"] == _digest(answers[number - 1].text):
                     known[number] = _EVALUATIONS.validate_python(entry["evaluation"])
         return known
 
-    async def _keep(self, record: SessionRecord, write: Write) -> None:
+    async def _keep(
+        self, record: SessionRecord, write: Callable[[float | None], Put | Append]
+    ) -> None:
         """Store what belongs to a session, unless that has been deleted meanwhile."""
         try:
-            await load(self._store, record.id)
-            await self._store.commit(write)
-            if await was_deleted(self._store, record.id):
-                await self._store.erase(record.id)
+            await add(self._store, record.id, lambda ttl_s: (write(ttl_s),))
         except NoSuchSession:
             return
         except Conflict:

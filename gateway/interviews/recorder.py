@@ -16,15 +16,9 @@ import numpy as np
 import soundfile
 
 from gateway.interviews.recordings import Recorded, recordings_of
-from gateway.interviews.sessions import (
-    NoSuchSession,
-    SessionRecord,
-    load,
-    recording_name,
-    recordings_log,
-)
+from gateway.interviews.sessions import NoSuchSession, SessionRecord, add
 from gateway.interviews.uploads import UploadRecording
-from gateway.store import Append, Keep, Put, Store, StoreError
+from gateway.store import Append, Put, Store, StoreError
 from pipeline.frames import INPUT_RATE_HZ, Samples
 
 logger = logging.getLogger("parley.recordings")
@@ -109,18 +103,18 @@ class Recorder:
     async def _keep(self, record: SessionRecord, number: int, sound: Sound) -> str | None:
         """Returns why it is not kept, where that is to be noted. Raises `NoSuchSession`."""
         try:
-            shelf = await recordings_of(self._store, record)
-            if shelf.withdrawn_at is not None:
+            known = await recordings_of(self._store, record)
+            if known.withdrawn_at is not None:
                 return None
-            others = sum(item.size_bytes for item in shelf.items if item.number != number)
-            room = MOST_SESSION_BYTES - others
-            if room <= 0:
+            others = sum(item.size_bytes for item in known.items if item.number != number)
+            left_bytes = MOST_SESSION_BYTES - others
+            if left_bytes <= 0:
                 return "session_full"
-            most = min(room, MOST_BYTES)
+            most = min(left_bytes, MOST_BYTES)
             file, samples = await asyncio.to_thread(encode, sound, most)
             duration_ms = samples * 1000 // INPUT_RATE_HZ
             item = Recorded(number, _now(), duration_ms, len(file))
-            await self._store.delete(recording_name(record.id, number))
+            await self._store.delete(record.keys.recording(number))
             await self._store_lines(record, item, file)
         except NotKept:
             return "session_full" if most < MOST_BYTES else "too_large"
@@ -133,20 +127,14 @@ class Recorder:
         self, record: SessionRecord, item: Recorded, file: bytes | None = None
     ) -> None:
         """Store what is known of a recording, and its file, for as long as the session is kept."""
-        name, log = recording_name(record.id, item.number), recordings_log(record.id)
-        current, _ = await load(self._store, record.id)
-        lifetime_s = current.lifetime_s
+        name, log = record.keys.recording(item.number), record.keys.recordings
         line = json.dumps(_written(item)).encode()
-        puts = () if file is None else (Put(name, file, None, lifetime_s),)
-        await self._store.commit(*puts, Append(log, line, lifetime_s))
-        # What happened to the session in between did not know of it.
-        try:
-            current, _ = await load(self._store, record.id)
-        except NoSuchSession:
-            await self._store.erase(record.id)
-            raise
-        if current.lifetime_s != lifetime_s:
-            await self._store.commit(*(Keep(kept, current.lifetime_s) for kept in (name, log)))
+
+        def writes(lifetime_s: float | None) -> tuple[Put | Append, ...]:
+            puts = () if file is None else (Put(name, file, None, lifetime_s),)
+            return (*puts, Append(log, line, lifetime_s))
+
+        current = await add(self._store, record.id, writes)
         if (await recordings_of(self._store, current)).withdrawn_at is not None:
             await self._store.delete(name)
 

@@ -1,8 +1,8 @@
 """The sound of spoken answers, kept where the operator allows it and the session has consent.
 
-Number n is what the candidate said as the n-th: its sound is the entry `recording:<session>:n`, a
-FLAC file (16 kHz, mono, 16 bit). The log `recordings:<session>` tells what was kept, what could
-not be and why, and when the consent was taken back. Both live and die with the session.
+Number n is what the candidate said as the n-th: its sound is an entry, a FLAC file (16 kHz, mono,
+16 bit). A log tells what was kept, what could not be and why, and when the consent was taken back.
+Both live as long as the session.
 """
 
 import io
@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 import soundfile
 
-from gateway.interviews.sessions import Consent, SessionRecord, recording_name, recordings_log
+from gateway.interviews.keys import SessionKeys
+from gateway.interviews.sessions import Consent, SessionRecord
 from gateway.store import Append, Store
 from pipeline.frames import INPUT_RATE_HZ, Word
 from stages.interview import AnswerSpeech, InterviewSession, RecognitionSource, answers_of
@@ -56,7 +57,7 @@ async def recordings_of(store: Store, record: SessionRecord) -> RecordingList:
         return RecordingList(None)
     items: dict[int, Recorded] = {}
     withdrawn_at = None
-    for _, line in await store.read(recordings_log(record.id)):
+    for _, line in await store.read(record.keys.recordings):
         entry = json.loads(line)
         if "withdrawn" in entry:
             withdrawn_at = withdrawn_at or entry["withdrawn"]
@@ -69,27 +70,33 @@ async def recordings_of(store: Store, record: SessionRecord) -> RecordingList:
 
 async def sound_of(store: Store, session_id: str, number: int) -> bytes | None:
     """The recording as a FLAC file, None where it is not there any more."""
-    entry = await store.get(recording_name(session_id, number))
+    entry = await store.get(SessionKeys(session_id).recording(number))
     return None if entry is None else entry.value
 
 
 async def withdraw(store: Store, record: SessionRecord) -> RecordingList:
     """Erase the session's recordings, and keep none from now on. Harmless where that was done."""
-    shelf = await recordings_of(store, record)
-    if shelf.consent is None:
-        return shelf
-    if shelf.withdrawn_at is None:
+    known = await recordings_of(store, record)
+    if known.consent is None:
+        return known
+    if known.withdrawn_at is None:
         line = json.dumps({"withdrawn": round(time.time(), 3)}).encode()
-        await store.commit(Append(recordings_log(record.id), line, record.lifetime_s))
-    for _, line in await store.read(recordings_log(record.id)):  # all that ever were
+        await store.commit(Append(record.keys.recordings, line, record.lifetime_s))
+    for _, line in await store.read(record.keys.recordings):  # all that ever were
         if (number := json.loads(line).get("number")) is not None:
-            await store.delete(recording_name(record.id, number))
+            await store.delete(record.keys.recording(number))
     return await recordings_of(store, record)
 
 
 def number_of(interview: InterviewSession) -> int:
     """The number of what the candidate said last; 0 where that was only the wish to begin."""
     return max(0, len(_spoken(interview)) - 1)
+
+
+def number_added(before: InterviewSession, after: InterviewSession) -> int | None:
+    """The number of what the candidate has said since `before`, None where that was nothing."""
+    number = number_of(after)
+    return number if number > number_of(before) else None
 
 
 def answers_by_number(interview: InterviewSession, numbers: tuple[int, ...]) -> dict[int, int]:

@@ -1,4 +1,4 @@
-"""Where written interviews are held: everything that their requests need of the process."""
+"""The interview service: everything of the process that requests about interviews need."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -27,20 +27,20 @@ class InterviewService:
 
     def __init__(
         self,
-        interviews: WrittenInterviews,
+        written: WrittenInterviews,
         reports: KeptReports,
-        speaker: SpeechFiles,
+        speech_files: SpeechFiles,
         uploads: Uploads,
         events: Events,
-        jobs: AnswerJobs,
+        answer_jobs: AnswerJobs,
         recorder: Recorder,
     ) -> None:
-        self.interviews = interviews
+        self.written = written
         self.reports = reports
-        self.speaker = speaker
+        self.speech_files = speech_files
         self.uploads = uploads
         self.events = events
-        self.jobs = jobs
+        self.answer_jobs = answer_jobs
         self.recorder = recorder
 
     async def submit(
@@ -50,7 +50,7 @@ class InterviewService:
 
         Raises what `WrittenInterviews.submit` does. A later failure is no failure of the answer.
         """
-        submitted = await self.interviews.submit(state, given, held=held, writes=writes)
+        submitted = await self.written.submit(state, given, held=held, writes=writes)
         record = submitted.state.record
         self.events.publish(record.id, "answer", _told(submitted))
         evaluation = None
@@ -82,11 +82,11 @@ class InterviewService:
 
             return await self.submit(held, given, held=True, writes=both)
 
-        return await self.jobs.begin(state, recording, finish, *extra)
+        return await self.answer_jobs.begin(state, recording, finish, *extra)
 
     async def end(self, state: InterviewState) -> InterviewState:
         """Complete the interview; see `WrittenInterviews.end`."""
-        ended = await self.interviews.end(state)
+        ended = await self.written.end(state)
         self.completed(ended)
         return ended
 
@@ -99,12 +99,12 @@ class InterviewService:
 async def open_interview_service(
     store: Store, worker: SessionOwner, stages: Stages, settings: Settings, assessor: Assessor
 ) -> AsyncIterator[InterviewService]:
-    """A desk for a process. At the end uploads under way are given up, and those who watch leave.
+    """The interview service of a process.
 
-    The assessor is closed.
+    At the end uploads under way are given up, watchers are ended, and the assessor is closed.
     """
     events = Events()
-    interviews = WrittenInterviews(store, worker)
+    written = WrittenInterviews(store, worker)
     uploads = Uploads(
         stages.detector,
         stages.transcribers,
@@ -114,12 +114,12 @@ async def open_interview_service(
     try:
         async with asyncio.TaskGroup() as group:
             recorder = Recorder(store, group, allowed=settings.recording == "allowed")
-            jobs = AnswerJobs(store, worker, interviews, uploads, events, group, recorder)
+            jobs = AnswerJobs(store, worker, written, uploads, events, group, recorder)
             reports = KeptReports(store, assessor)
-            speaker = SpeechFiles(stages.synthesizers)
+            speech_files = SpeechFiles(stages.synthesizers)
             try:
                 yield InterviewService(
-                    interviews, reports, speaker, uploads, events, jobs, recorder
+                    written, reports, speech_files, uploads, events, jobs, recorder
                 )
             finally:
                 events.close()

@@ -1,10 +1,9 @@
 """A session as the store knows it: what it is about, who runs it, how far its interview has come.
 
-The record of session `a` is the entry `session:a`, its transcript the log `transcript:a`. Both
-live for the record's `ttl_s` after their last change, or until somebody deletes them once the
-session is finished. Every change is a compare-and-set: of two writers who read the same version,
-the second gets the store's `Conflict`. What else is stored of a session has a name with the session
-in second place, `recording:a:3`, or says so in its `Put`: `delete` erases all of it.
+A session lives for its record's `ttl_s` after the last change, or until it is deleted once it is
+finished. Every change is a compare-and-set: of two writers that read the same version, the second
+gets the store's `Conflict`. Each change renews everything else that is stored of the session (its
+names: `gateway.interviews.keys`), and `delete` erases all of it.
 
 ::
 
@@ -13,18 +12,18 @@ in second place, `recording:a:3`, or says so in its `Put`: `delete` erases all o
     └── SessionTaken          it is live already, here or in another worker
 """
 
-import hashlib
 import os
 import re
 import secrets
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from gateway.store import Append, Conflict, Keep, Put, Store, put_if_absent
+from gateway.interviews.keys import RECORD_KIND, SessionKeys
+from gateway.store import Append, Conflict, Keep, Put, Store, Write, put_if_absent
 from stages.interview import InterviewConfig
 
 Mode = Literal["voice", "text"]
@@ -119,6 +118,11 @@ class SessionRecord(BaseModel):
     recording: Consent | None = None
 
     @property
+    def keys(self) -> SessionKeys:
+        """The names of everything that is stored of the session."""
+        return SessionKeys(self.id)
+
+    @property
     def lifetime_s(self) -> int | None:
         """How long what is stored now lives, None until it is deleted."""
         return None if self.finished else self.ttl_s
@@ -142,41 +146,38 @@ class SessionRecord(BaseModel):
         return self.model_copy(update={"worker": worker})
 
     def put(self, version: int | None) -> Put:
-        """The write that stores this record over `version`, to be committed with others."""
+        """The write that stores this record over `version`, and nothing else."""
         value = self.model_dump_json().encode()
-        return Put(f"session:{self.id}", value, version, self.lifetime_s)
+        return Put(self.keys.record, value, version, self.lifetime_s)
 
     def transcript(self, item: bytes) -> Append:
         """The write that adds a line to the session's transcript."""
-        return Append(transcript_log(self.id), item, self.lifetime_s)
+        return Append(self.keys.transcript, item, self.lifetime_s)
 
-    def keep_transcript(self) -> Keep:
-        """The write that lets the transcript live as long as the record that is stored with it."""
-        return Keep(transcript_log(self.id), self.lifetime_s)
+    def keep(self) -> tuple[Keep, ...]:
+        """The writes that let everything of the session live for `lifetime_s`, the record first."""
+        recorded = None if self.recording is None else self._spoken
+        return self.keys.keep(
+            self.lifetime_s,
+            evaluated=self.evaluating == "evaluate",
+            recorded=recorded,
+            uploads=self.uploads,
+        )
 
-    def keep_recordings(self) -> tuple[Keep, ...]:
-        """The writes that let what was recorded live as long; not every name need be there."""
-        if self.recording is None:
-            return ()
+    def writes(self, version: int | None, lines: Sequence[bytes] = ()) -> tuple[Write, ...]:
+        """The writes that store this record over `version`, with new lines of the transcript.
+
+        They renew everything else that is stored of the session. The record's `Put` comes first.
+        """
+        others = () if version is None else self.keep()[1:]  # a new session has no others
+        return (self.put(version), *(self.transcript(line) for line in lines), *others)
+
+    @property
+    def _spoken(self) -> int:
+        """How often the candidate has said something; the first message asks to begin."""
         messages = () if self.interview is None else self.interview["messages"]
-        spoken = sum(message["role"] == "user" for message in messages)  # the first asks to begin
-        names = (recording_name(self.id, number) for number in range(1, spoken))
-        return tuple(Keep(name, self.lifetime_s) for name in (recordings_log(self.id), *names))
-
-
-def transcript_log(session_id: str) -> str:
-    """The name of the log with the session's transcript."""
-    return f"transcript:{session_id}"
-
-
-def recordings_log(session_id: str) -> str:
-    """The name of the log that tells which answers of the session were recorded."""
-    return f"recordings:{session_id}"
-
-
-def recording_name(session_id: str, number: int) -> str:
-    """The name of the entry with the sound of what the candidate said as the `number`th."""
-    return f"recording:{session_id}:{number}"
+        said: int = sum(message["role"] == "user" for message in messages)
+        return max(0, said - 1)
 
 
 async def create(
@@ -225,7 +226,7 @@ def new(
 
 async def load(store: Store, session_id: str) -> tuple[SessionRecord, int]:
     """The session and the version to save it over. Raises `NoSuchSession`."""
-    entry = await store.get(f"session:{session_id}")
+    entry = await store.get(SessionKeys(session_id).record)
     if entry is None:
         raise NoSuchSession(session_id)
     return SessionRecord.model_validate_json(entry.value), entry.version
@@ -233,20 +234,33 @@ async def load(store: Store, session_id: str) -> tuple[SessionRecord, int]:
 
 async def save(store: Store, record: SessionRecord, version: int | None) -> int:
     """Store the record over `version` and return the new one. Raises the store's `Conflict`."""
-    (stored,) = await store.commit(record.put(version))
-    return stored
+    stored = await store.commit(*record.writes(version))
+    return stored[0]
 
 
-async def finish(store: Store, record: SessionRecord, version: int) -> tuple[SessionRecord, int]:
-    """Store the record over `version` as finished: it and its transcript stay until `delete`.
+async def add(
+    store: Store, session_id: str, writes: Callable[[float | None], Sequence[Put | Append]]
+) -> SessionRecord:
+    """Store something more of a session, without a change of its record; returns the record.
 
-    Raises the store's `Conflict`.
+    `writes` gets the lifetime that it is to have, in seconds. Where the session is finished or
+    deleted meanwhile, what was written stays or goes with it. Raises `NoSuchSession`, and
+    `Conflict` where one of the writes meets it.
     """
-    finished = record.model_copy(update={"finished": True})
-    stored = await store.commit(
-        finished.put(version), finished.keep_transcript(), *finished.keep_recordings()
-    )
-    return finished, stored[0]
+    record, _ = await load(store, session_id)
+    lifetime_s = record.lifetime_s
+    written = writes(lifetime_s)
+    await store.commit(*written)
+    # A change of the session in between did not know of what was written.
+    try:
+        record, _ = await load(store, session_id)
+    except NoSuchSession:
+        await store.erase(session_id)
+        raise
+    if record.lifetime_s != lifetime_s:
+        names = (write.key if isinstance(write, Put) else write.log for write in written)
+        await store.commit(*(Keep(name, record.lifetime_s) for name in names))
+    return record
 
 
 async def page(
@@ -256,7 +270,7 @@ async def page(
 
     A page may hold fewer than `limit` although others follow.
     """
-    found = await store.page("session", limit=limit, before=before)
+    found = await store.page(RECORD_KIND, limit=limit, before=before)
     records = [SessionRecord.model_validate_json(entry.value) for _, entry in found.entries]
     return records, found.next
 
@@ -267,19 +281,16 @@ async def delete(store: Store, session_id: str) -> None:
     A worker in which it is still live stores nothing more of it: for `DELETED_S` the store knows a
     digest of the id, and nothing else.
     """
-    if await store.get(f"session:{session_id}") is not None:
-        await put_if_absent(store, _deleted(session_id), b"", ttl_s=DELETED_S)
+    keys = SessionKeys(session_id)
+    if await store.get(keys.record) is not None:
+        await put_if_absent(store, keys.deleted, b"", ttl_s=DELETED_S)
     if not await store.erase(session_id):
         raise NoSuchSession(session_id)
 
 
 async def was_deleted(store: Store, session_id: str) -> bool:
     """Whether a session that is not there has been deleted, as opposed to expired."""
-    return await store.get(_deleted(session_id)) is not None
-
-
-def _deleted(session_id: str) -> str:
-    return f"deleted:{hashlib.sha256(session_id.encode()).hexdigest()}"
+    return await store.get(SessionKeys(session_id).deleted) is not None
 
 
 def alive(owner: SessionOwner, asking: SessionOwner) -> bool:

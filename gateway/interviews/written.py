@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from gateway.interviews.answers import commit_step
 from gateway.interviews.sessions import SessionOwner, SessionRecord, SessionTaken, alive, load
 from gateway.interviews.state import (
     MOST_MESSAGES,
@@ -24,7 +25,7 @@ from gateway.interviews.state import (
     TooManyTurns,
 )
 from gateway.interviews.transcripts import candidate_line, interviewer_line
-from gateway.store import Conflict, Keep, Store, Write
+from gateway.store import Conflict, Store, Write
 from stages.interview import (
     InterviewConfig,
     InterviewSession,
@@ -151,10 +152,7 @@ class WrittenInterviews:
         if worker is not None:
             self.check_free(state)
         record = state.record.with_worker(worker)
-        numbers = await self._store.commit(
-            record.put(state.version), record.keep_transcript(), *record.keep_recordings(), *extra
-        )
-        return replace(state, record=record, version=numbers[0])
+        return await self._commit(replace(state, record=record), (), extra)
 
     def is_live(self, record: SessionRecord) -> bool:
         """Whether somebody is in the session who still runs, as far as this process can tell."""
@@ -169,20 +167,8 @@ class WrittenInterviews:
         self, state: InterviewState, lines: Sequence[bytes], extra: Sequence[Write] = ()
     ) -> InterviewState:
         """Store a state over its version, with new lines of the transcript."""
-        record = state.record
-        writes: list[Write] = [record.transcript(line) for line in lines]
-        if not lines:
-            writes.append(record.keep_transcript())
-        writes += record.keep_recordings()
-        if record.finished:
-            writes.append(Keep(evaluations_log(record.id), record.lifetime_s))
-        stored = await self._store.commit(record.put(state.version), *writes, *extra)
-        return replace(state, version=stored[0])
-
-
-def evaluations_log(session_id: str) -> str:
-    """The name of the log with what single answers were found to be worth."""
-    return f"evaluations:{session_id}"
+        version = await commit_step(self._store, state.record, state.version, lines, extra=extra)
+        return replace(state, version=version)
 
 
 def _with(record: SessionRecord, interview: InterviewSession, now: float) -> SessionRecord:

@@ -7,8 +7,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from gateway.interviews.answers import commit_step
 from gateway.interviews.recorder import Recorder
-from gateway.interviews.recordings import number_of
+from gateway.interviews.recordings import number_added
 from gateway.interviews.sessions import (
     DEFAULT_MODEL,
     NoSuchSession,
@@ -16,13 +17,11 @@ from gateway.interviews.sessions import (
     SessionRecord,
     claim,
     create,
-    load,
     release,
-    was_deleted,
 )
 from gateway.interviews.transcripts import Via, candidate_line, interviewer_line
 from gateway.protocols.dialect import InterviewRequest, SessionRequest
-from gateway.store import Append, Conflict, Keep, Store, StoreError
+from gateway.store import Conflict, Store, StoreError
 from pipeline.frames import ReplyDone, SpeechStarted, TurnMetrics
 from pipeline.stage import Brief, Observed, Observer, RecognizedSpeech, ToolRequest
 from stages.interview import (
@@ -134,8 +133,7 @@ class InterviewHost:
             await asyncio.sleep(self._record.ttl_s / RENEWALS)
             try:
                 async with self._saving:
-                    record = self._record
-                    await self._put(record, record.keep_transcript(), *record.keep_recordings())
+                    await self._put(self._record)
             except Conflict:
                 logger.warning("session %s is in other hands", self.session_id)
                 return
@@ -216,8 +214,8 @@ class InterviewHost:
         await self._save(step.session, line)
         if self._recorder is None or heard is None or heard.audio is None or before is None:
             return
-        number = number_of(step.session)
-        if number > number_of(before):  # what is said after the end is no part of the interview
+        # What is said after the end is no part of the interview.
+        if (number := number_added(before, step.session)) is not None:
             self._recorder.keep(self._record, number, heard.audio)
 
     async def commit(
@@ -278,31 +276,13 @@ class InterviewHost:
     async def _save(self, interview: InterviewSession, line: bytes) -> None:
         record = self._record.with_interview(interview.to_record(), began=time.time())
         async with self._saving:
-            await self._put(record, record.transcript(line), *record.keep_recordings())
+            await self._put(record, line)
 
-    async def _put(self, record: SessionRecord, *others: Append | Keep) -> None:
-        try:
-            stored = await self._store.commit(record.put(self._version), *others)
-        except Conflict as conflict:
-            version = await self._found(conflict)
-            stored = await self._store.commit(record.put(version), *others)
-        self._version = stored[0]
+    async def _put(self, record: SessionRecord, *lines: bytes) -> None:
+        self._version = await commit_step(
+            self._store, record, self._version, lines, owner=self._worker
+        )
         self._record = record
-
-    async def _found(self, conflict: Conflict) -> int | None:
-        """The version to store over after a conflict: None where the record has expired.
-
-        Raises `conflict` where the session is not this worker's any more, or was deleted.
-        """
-        try:
-            record, version = await load(self._store, self.session_id)
-        except NoSuchSession:
-            if await was_deleted(self._store, self.session_id):
-                raise conflict from None
-            return None
-        if record.worker != self._worker:
-            raise conflict
-        return version
 
 
 class _Timed:

@@ -31,7 +31,7 @@ def operations(
     inside: StatusSources,
     end: Callable[[str], Awaitable[None]],
     services: Services,
-    desk: Callable[[], InterviewService],
+    interviews: Callable[[], InterviewService],
 ) -> list[Operation]:
     """Every endpoint that is described; `end` ends a session that is live in this process."""
     return [
@@ -40,11 +40,11 @@ def operations(
             store,
             settings.session_ttl_s,
             end,
-            lambda record: desk().interviews.is_live(record),
+            lambda record: interviews().written.is_live(record),
             recording_allowed=settings.recording == "allowed",
         ),
-        *interview_operations(desk, store, settings.session_ttl_s, settings.upload_max_mb),
-        *recording_operations(desk, store),
+        *interview_operations(interviews, store, settings.session_ttl_s, settings.upload_max_mb),
+        *recording_operations(interviews, store),
         *desktop_operations(services.desktop),
         *model_operations(services.catalogue),
     ]

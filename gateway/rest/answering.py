@@ -68,24 +68,24 @@ READ_BYTES = 256 * 1024
 
 
 def answer_operations(
-    desk: Callable[[], InterviewService], once: Once, *, max_mb: int
+    interviews: Callable[[], InterviewService], once: Once, *, max_mb: int
 ) -> list[Operation]:
-    """Both endpoints, at the desk of the process once that has started."""
+    """Both endpoints, answered by the interview service of the process."""
 
     async def submit(request: Request, query: WithAudio, answer: TypedAnswer | Upload) -> HttpReply:
         session_id = session_id_of(request)
         with refusing():
             if isinstance(answer, Upload):
-                return await _uploaded(desk(), request, session_id, answer, query.audio)
-            return await _typed(desk(), request, session_id, answer, query.audio)
+                return await _uploaded(interviews(), request, session_id, answer, query.audio)
+            return await _typed(interviews(), request, session_id, answer, query.audio)
 
     async def look(request: Request) -> UploadedAnswer:
         session_id = session_id_of(request)
         number = request.path_params["number"]
-        await desk().interviews.state(session_id)
+        await interviews().written.state(session_id)
         found = None
         if number.isascii() and number.isdigit() and len(number) < 10:
-            found = await desk().jobs.look(session_id, int(number))
+            found = await interviews().answer_jobs.look(session_id, int(number))
         if found is None:
             raise NO_SUCH_ANSWER()
         return UploadedAnswer.of(session_id, *found)
@@ -132,25 +132,25 @@ def answer_operations(
 
 
 async def _typed(
-    desk: InterviewService, request: Request, session_id: str, answer: TypedAnswer, audio: bool
+    service: InterviewService, request: Request, session_id: str, answer: TypedAnswer, audio: bool
 ) -> HttpReply:
-    state = await desk.interviews.state(session_id)
+    state = await service.written.state(session_id)
     check_version(state, answer.version)
     check_version(state, wanted_version(request))
     kept = _Kept(request)
-    outcome = await desk.submit(state, Given(answer.text), writes=kept.writes)
-    return await _taken(desk, outcome, audio)
+    outcome = await service.submit(state, Given(answer.text), writes=kept.writes)
+    return await _taken(service, outcome, audio)
 
 
 async def _uploaded(
-    desk: InterviewService, request: Request, session_id: str, upload: Upload, audio: bool
+    service: InterviewService, request: Request, session_id: str, upload: Upload, audio: bool
 ) -> HttpReply:
-    state = await desk.interviews.state(session_id)
+    state = await service.written.state(session_id)
     check_version(state, wanted_version(request))
-    desk.interviews.check_free(state)
-    desk.interviews.answered(state, Given(""))  # before anything costly is done for it
-    with await desk.uploads.read(request.headers, _chunks(upload)) as body:
-        recording = await desk.uploads.decode(body)
+    service.written.check_free(state)
+    service.written.answered(state, Given(""))  # before anything costly is done for it
+    with await service.uploads.read(request.headers, _chunks(upload)) as body:
+        recording = await service.uploads.decode(body)
     kept = _Kept(request)
     later = recording.duration_ms > AT_ONCE_MS
     accepted = UploadedAnswer(
@@ -164,7 +164,7 @@ async def _uploaded(
     )
     location = f"/api/sessions/{session_id}/answers/{accepted.number}"
     reply = HttpReply(accepted, 202, {"location": location, "retry-after": "1"})
-    job = await desk.upload(
+    job = await service.upload(
         state,
         recording,
         no_writes if later else kept.writes,
@@ -178,7 +178,7 @@ async def _uploaded(
     except TimeoutError:
         kept.given = True
         return reply
-    return await _taken(desk, outcome, audio)
+    return await _taken(service, outcome, audio)
 
 
 class _Kept:
@@ -200,11 +200,11 @@ class _Kept:
         return () if self._claim is None else (self._claim.write(reply),)
 
 
-async def _taken(desk: InterviewService, outcome: SubmitOutcome, audio: bool) -> HttpReply:
+async def _taken(service: InterviewService, outcome: SubmitOutcome, audio: bool) -> HttpReply:
     version = outcome.submitted.state.version
     turn = TakenTurn.after(outcome, version)
     if audio:
-        await with_audio(desk, turn, outcome.submitted.reply)
+        await with_audio(service, turn, outcome.submitted.reply)
     return HttpReply(turn, 200, etag(version))
 
 

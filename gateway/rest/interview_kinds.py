@@ -84,7 +84,7 @@ def check_version(state: InterviewState, wanted: int | None) -> None:
     With None any will do.
     """
     if wanted is not None and wanted != state.version:
-        raise Conflict(f"session:{state.record.id}", wanted, state.version)
+        raise Conflict(state.record.keys.record, wanted, state.version)
 
 
 def etag(version: int) -> Mapping[str, str]:

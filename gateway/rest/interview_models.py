@@ -39,10 +39,10 @@ class ReportQuery(WithAudio):
     ] = None
 
 
-async def with_audio(desk: InterviewService, spoken: "TurnBody | Summary", text: str) -> None:
+async def with_audio(service: InterviewService, spoken: "TurnBody | Summary", text: str) -> None:
     """Add the text as sound. That it cannot be spoken is no failure of the request."""
     try:
-        spoken.audio = Audio.of(await desk.speaker.speak(text))
+        spoken.audio = Audio.of(await service.speech_files.speak(text))
     except PipelineError as error:
         logger.warning("nothing was spoken: %s", error)
         spoken.audio_problem = "No synthesizer could speak it"

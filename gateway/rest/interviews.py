@@ -53,9 +53,9 @@ CHANGING = (*STORED, SESSION_LIVE, CONFLICT)
 
 
 def interview_operations(
-    desk: Callable[[], InterviewService], store: Store, ttl_s: int, max_mb: int
+    interviews: Callable[[], InterviewService], store: Store, ttl_s: int, max_mb: int
 ) -> list[Operation]:
-    """All endpoints of written interviews, at the desk of the process once that has started."""
+    """All endpoints of written interviews, answered by the interview service of the process."""
     once = Once(store, ttl_s)
     outgoing = Outgoing()
 
@@ -63,34 +63,38 @@ def interview_operations(
         with refusing():
             wanted = wanted_version(request)
             if wanted is not None:
-                check_version(await desk().interviews.state(session_id_of(request)), wanted)
-            return await _turn(desk(), await desk().interviews.start(session_id_of(request)), query)
+                check_version(await interviews().written.state(session_id_of(request)), wanted)
+            return await _turn(
+                interviews(), await interviews().written.start(session_id_of(request)), query
+            )
 
     async def following(request: Request, query: WithAudio) -> HttpReply:
         with refusing():
-            return await _turn(desk(), await desk().interviews.state(session_id_of(request)), query)
+            return await _turn(
+                interviews(), await interviews().written.state(session_id_of(request)), query
+            )
 
     async def evaluate(request: Request) -> HttpReply:
         with refusing():
-            state = await desk().interviews.state(session_id_of(request))
+            state = await interviews().written.state(session_id_of(request))
             if not answered(state):
                 raise NothingAnswered
-            report = await desk().reports.report(state)
+            report = await interviews().reports.report(state)
         found = {key: value for key, value in report.to_json().items() if key != "transcript"}
         return HttpReply(EvaluationBody(found), 200, etag(state.version))
 
     async def end(request: Request, query: WithAudio) -> HttpReply:
         with refusing():
-            state = await desk().interviews.state(session_id_of(request))
+            state = await interviews().written.state(session_id_of(request))
             check_version(state, wanted_version(request))
-            state = await desk().end(state)
-            report = await desk().reports.report(state)
+            state = await interviews().end(state)
+            report = await interviews().reports.report(state)
             told = await _report_json(store, state, report)
         ended = Ended(
             session_id=state.record.id,
             version=state.version,
             interview=Progress(**state.begun.state()),
-            summary=await _summary(desk(), report, query.audio),
+            summary=await _summary(interviews(), report, query.audio),
             report=ReportBody(told),
         )
         return HttpReply(ended, 200, etag(state.version))
@@ -98,8 +102,8 @@ def interview_operations(
     async def report(request: Request, query: ReportQuery) -> HttpReply | Response:
         form = FORMS[query.format] if query.format else negotiate(request, tuple(FORMS.values()))
         with refusing():
-            state = await desk().interviews.state(session_id_of(request))
-            made = await desk().reports.report(state)
+            state = await interviews().written.state(session_id_of(request))
+            made = await interviews().reports.report(state)
             if form == HTML:
                 sound = await sound_for_page(store, state, _base(request))
                 text = await to_thread(page, made, sound)
@@ -109,7 +113,7 @@ def interview_operations(
                 text = await to_thread(markdown, made)
                 return Response(text, 200, _headers(state), media_type=form)
             told = await _report_json(store, state, made)
-        summary = await _summary(desk(), made, query.audio)
+        summary = await _summary(interviews(), made, query.audio)
         body = ReportBody({**told, "summary": summary.model_dump()})
         return HttpReply(body, 200, etag(state.version))
 
@@ -145,7 +149,7 @@ def interview_operations(
             )
             for method, name in (("GET", "getQuestion"), ("POST", "nextQuestion"))
         ),
-        *answer_operations(desk, once, max_mb=max_mb),
+        *answer_operations(interviews, once, max_mb=max_mb),
         Operation(
             method="POST",
             path="/api/sessions/{id}/evaluate",
@@ -190,22 +194,22 @@ def interview_operations(
             },
             errors=(*STORED, NOT_STARTED, DOWNLOADS_FULL),
         ),
-        watch_operation(desk),
+        watch_operation(interviews),
     ]
 
 
-async def _turn(desk: InterviewService, state: InterviewState, query: WithAudio) -> HttpReply:
+async def _turn(service: InterviewService, state: InterviewState, query: WithAudio) -> HttpReply:
     turn = TurnBody.of(state, state.version)
     question = question_of(state)
     if query.audio and question is not None:
-        await with_audio(desk, turn, question.said)
+        await with_audio(service, turn, question.said)
     return HttpReply(turn, 200, etag(state.version))
 
 
-async def _summary(desk: InterviewService, report: Report, audio: bool) -> Summary:
+async def _summary(service: InterviewService, report: Report, audio: bool) -> Summary:
     summary = Summary(text=spoken_summary(report))
     if audio:
-        await with_audio(desk, summary, summary.text)
+        await with_audio(service, summary, summary.text)
     return summary
 
 

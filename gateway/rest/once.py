@@ -17,6 +17,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
+from gateway.interviews.keys import once_key
 from gateway.interviews.sessions import SESSION_ID
 from gateway.rest.problems import ANSWER_NOT_KEPT, INVALID_KEY, KEY_IN_USE, KEY_REUSED
 from gateway.store import Conflict, Entry, Put, Store, StoreError
@@ -62,8 +63,8 @@ class Once:
         about = request.path_params.get("id", "")
         if SESSION_ID.fullmatch(about) is None:
             about = ""
-        name = _digest(f"{request.method} {request.scope['path']} {given[0]}".encode())
-        claim = Claim(self._store, f"once:{name}", about, _digest(sent), self._ttl_s, render)
+        name = once_key(request.method, request.scope["path"], given[0])
+        claim = Claim(self._store, name, about, _digest(sent), self._ttl_s, render)
         stored = await claim.begin()
         return claim if stored is None else _again(stored, claim.sent)
 

@@ -67,9 +67,9 @@ class Recordings(BaseModel):
     recordings: list[ShownRecording]
 
     @classmethod
-    def of(cls, state: InterviewState, shelf: RecordingList) -> "Recordings":
+    def of(cls, state: InterviewState, known: RecordingList) -> "Recordings":
         """The recordings as they are shown."""
-        numbers = tuple(item.number for item in shelf.items)
+        numbers = tuple(item.number for item in known.items)
         interview = state.interview
         answers = {} if interview is None else answers_by_number(interview, numbers)
         shown = [
@@ -82,9 +82,9 @@ class Recordings(BaseModel):
                 url=None if item.problem else url_of(state.record.id, item.number),
                 problem=item.problem,
             )
-            for item in shelf.items
+            for item in known.items
         ]
-        return cls(consent=ShownConsent.of(shelf), recordings=shown)
+        return cls(consent=ShownConsent.of(known), recordings=shown)
 
 
 def url_of(session_id: str, number: int) -> str:
@@ -101,17 +101,17 @@ async def sound_for_page(store: Store, state: InterviewState, base: str) -> Repo
     if shown.consent is None:
         return None
     players: dict[int, list[Player]] = {}
-    room = MOST_EMBEDDED_BYTES
+    left_bytes = MOST_EMBEDDED_BYTES
     for recording in shown.recordings:
         if recording.answer is None or recording.url is None:
             continue
         source = f"{base}{recording.url}"
-        embedded = recording.size_bytes <= room
+        embedded = recording.size_bytes <= left_bytes
         if embedded:
             file = await sound_of(store, state.record.id, recording.number)
             if file is None:  # erased in this moment
                 continue
-            room -= len(file)
+            left_bytes -= len(file)
             source = await asyncio.to_thread(_as_data, file)
         player = Player(source, recording.duration_ms, embedded)
         players.setdefault(recording.answer, []).append(player)
@@ -123,13 +123,15 @@ def _as_data(file: bytes) -> str:
     return f"data:{FLAC};base64,{base64.b64encode(file).decode()}"
 
 
-def recording_operations(desk: Callable[[], InterviewService], store: Store) -> list[Operation]:
+def recording_operations(
+    interviews: Callable[[], InterviewService], store: Store
+) -> list[Operation]:
     """All endpoints of recordings; new ones are made as answers are given."""
     converting = asyncio.Semaphore(MOST_CONVERTED)
     outgoing = Outgoing()
 
     async def listed(request: Request) -> Recordings:
-        state = await desk().interviews.state(session_id_of(request))
+        state = await interviews().written.state(session_id_of(request))
         return Recordings.of(state, await recordings_of(store, state.record))
 
     async def play(request: Request) -> Response:

@@ -93,14 +93,14 @@ class ShownConsent(BaseModel):
     withdrawn: str | None
 
     @classmethod
-    def of(cls, shelf: RecordingList) -> "ShownConsent | None":
+    def of(cls, known: RecordingList) -> "ShownConsent | None":
         """The consent as it is shown, None where there was none."""
-        if shelf.consent is None:
+        if known.consent is None:
             return None
-        taken_back = shelf.withdrawn_at
+        taken_back = known.withdrawn_at
         return cls(
-            by=shelf.consent.by,
-            at=utc(shelf.consent.at),
+            by=known.consent.by,
+            at=utc(known.consent.at),
             withdrawn=None if taken_back is None else utc(taken_back),
         )
 

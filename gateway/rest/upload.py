@@ -37,7 +37,7 @@ class Accepts:
     max_bytes: int
     within_s: float = 120.0
     at_once: int = 16
-    room: UploadBudget = field(default_factory=UploadBudget, compare=False)
+    budget: UploadBudget = field(default_factory=UploadBudget, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +69,14 @@ async def receive_upload(
         raise UNSUPPORTED_MEDIA_TYPE(f"What is read here: {read}", headers={"accept": read})
     digest = hashlib.sha256(kind.encode() + b"\n")
     size = 0
-    room = accepts.room
+    budget = accepts.budget
     try:
         with tempfile.SpooledTemporaryFile(max_size=IN_MEMORY_BYTES) as file:
             waiting = bytearray()
             async for chunk in chunks(request, accepts.max_bytes, accepts.within_s):
-                if room.taken + len(chunk) > accepts.at_once * accepts.max_bytes:
+                if budget.taken + len(chunk) > accepts.at_once * accepts.max_bytes:
                     raise UPLOADS_FULL("Try again later", headers={**CLOSE, "retry-after": "10"})
-                room.taken += len(chunk)
+                budget.taken += len(chunk)
                 size += len(chunk)
                 digest.update(chunk)
                 waiting += chunk
@@ -87,4 +87,4 @@ async def receive_upload(
             file.seek(0)
             yield Upload(file, size, kind, digest.digest())
     finally:
-        room.taken -= size
+        budget.taken -= size

@@ -26,23 +26,23 @@ RETRY_MS = 3_000
 LONGEST_ID = 64
 
 
-def watch_operation(desk: Callable[[], InterviewService]) -> Operation:
-    """The endpoint, at the desk of the process once that has started."""
+def watch_operation(interviews: Callable[[], InterviewService]) -> Operation:
+    """The endpoint, answered by the interview service of the process."""
 
     async def watch(request: Request) -> Response:
         session_id = session_id_of(request)
-        await desk().interviews.state(session_id)  # what is not there gets no ring
+        await interviews().written.state(session_id)  # what is not there gets no ring
         after = request.headers.get("last-event-id")
         try:
-            watch = desk().events.watch(session_id, after[:LONGEST_ID] if after else None)
+            watch = interviews().events.watch(session_id, after[:LONGEST_ID] if after else None)
         except TooManyWatchers:
             raise TOO_MANY_WATCHERS(headers={"retry-after": "10"}) from None
         try:
-            ended = await _ended(desk(), session_id)
+            ended = await _ended(interviews(), session_id)
         except BaseException:
             watch.close()
             raise
-        return EventResponse(watch, _stream(desk(), session_id, watch, ended))
+        return EventResponse(watch, _stream(interviews(), session_id, watch, ended))
 
     return Operation(
         method="GET",
@@ -81,7 +81,7 @@ class EventResponse(StreamingResponse):
 
 
 async def _stream(
-    desk: InterviewService, session_id: str, watch: Watch, ended: bytes | None
+    service: InterviewService, session_id: str, watch: Watch, ended: bytes | None
 ) -> AsyncIterator[bytes]:
     yield b"retry: %d\n\n" % RETRY_MS
     while not watch.over:
@@ -94,7 +94,7 @@ async def _stream(
             continue
         try:
             # It may have ended in another process, or before this one began to watch.
-            ended = ended or await _ended(desk, session_id)
+            ended = ended or await _ended(service, session_id)
         except NoSuchSession:
             ended = _event("deleted", {})
         except StoreError:
@@ -106,9 +106,9 @@ async def _stream(
             yield b": still here\n\n"
 
 
-async def _ended(desk: InterviewService, session_id: str) -> bytes | None:
+async def _ended(service: InterviewService, session_id: str) -> bytes | None:
     """The last event of a session that is over, None for one that is not."""
-    state = await desk.interviews.state(session_id)
+    state = await service.written.state(session_id)
     if state.interview is None or not state.interview.is_complete:
         return None
     return _event("completed", state.interview.state())

@@ -4,7 +4,7 @@ import hmac
 from collections.abc import Iterable, Sequence
 
 SUBPROTOCOL_KEY = "openai-insecure-api-key."
-"""Browsers, which set no header on a WebSocket, offer the key as a subprotocol of this beginning."""
+"""Browsers set no header on a WebSocket: they offer the key as a subprotocol that begins so."""
 
 
 class ApiKeys:

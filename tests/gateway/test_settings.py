@@ -82,6 +82,7 @@ def test_the_defaults_are_the_contracts() -> None:
         "webrtc_addresses": "",
         "ice_servers": SecretStr(""),
         "webrtc_token": None,
+        "api_keys": None,
         "proxies": "",
         "face": "mira",
         "avatar_video": "auto",

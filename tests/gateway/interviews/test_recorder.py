@@ -19,7 +19,6 @@ from gateway.interviews.sessions import (
     SessionOwner,
     SessionRecord,
     delete,
-    finish,
     load,
     new,
     save,
@@ -298,7 +297,8 @@ def test_a_session_that_is_finished_meanwhile_keeps_it(tell: Any, clock: Clock) 
         record = await session(store)
 
         async def finished() -> None:
-            await finish(store, *await load(store, record.id))
+            current, version = await load(store, record.id)
+            await save(store, current.model_copy(update={"finished": True}), version)
 
         await keep(Ailing(store, finished), record, TONE)
         clock.now += 1_000_000

@@ -50,6 +50,13 @@ async def new(store: SqliteStore, session_id: str = "a") -> tuple[SessionRecord,
     )
 
 
+async def finish(
+    store: SqliteStore, record: SessionRecord, version: int
+) -> tuple[SessionRecord, int]:
+    finished = record.model_copy(update={"finished": True})
+    return finished, await sessions.save(store, finished, version)
+
+
 def test_a_session_is_loaded_as_it_was_made(run: Run) -> None:
     async def scenario(store: SqliteStore) -> None:
         made = await new(store)
@@ -100,7 +107,7 @@ def test_words_and_what_follows_from_them_are_stored_in_one_commit(run: Run) -> 
         after = record.with_interview(interview(2))
         version, position = await store.commit(after.put(version), after.transcript(b"my answer"))
         assert await sessions.load(store, "a") == (after, version)
-        assert await store.read(sessions.transcript_log("a")) == [(position, b"my answer")]
+        assert await store.read("transcript:a") == [(position, b"my answer")]
 
     run(scenario)
 
@@ -213,7 +220,7 @@ def test_an_unfinished_session_expires_and_a_finished_one_stays(tmp_path: Path) 
             record, version = await new(store, name)
             version, _ = await store.commit(record.put(version), record.transcript(b"answer"))
             if name == "done":
-                finished, version = await sessions.finish(store, record, version)
+                finished, version = await finish(store, record, version)
                 assert finished.finished
         clock.advance(59)
         assert await sessions.load(store, "done") == (finished, version)
@@ -221,14 +228,14 @@ def test_an_unfinished_session_expires_and_a_finished_one_stays(tmp_path: Path) 
         clock.advance(1)
         with pytest.raises(NoSuchSession):
             await sessions.load(store, "open")
-        assert await store.read(sessions.transcript_log("open")) == []
+        assert await store.read("transcript:open") == []
         clock.advance(1e6)
         record, version = await sessions.load(store, "done")
         # Nor does a later change give it an end again.
         await store.commit(record.put(version), record.transcript(b"read the report"))
         clock.advance(1e6)
         assert (await sessions.load(store, "done"))[0] == finished
-        lines = await store.read(sessions.transcript_log("done"))
+        lines = await store.read("transcript:done")
         assert lines == [(1, b"answer"), (2, b"read the report")]
 
     with_clock(tmp_path, story)
@@ -239,7 +246,7 @@ def test_a_finish_over_a_newer_version_is_refused(run: Run) -> None:
         record, version = await new(store)
         newer = await sessions.save(store, record, version)
         with pytest.raises(Conflict) as caught:
-            await sessions.finish(store, record, version)
+            await finish(store, record, version)
         assert caught.value.found == newer
 
     run(scenario)

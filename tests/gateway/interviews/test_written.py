@@ -17,7 +17,6 @@ from gateway.interviews.sessions import (
     create,
     delete,
     load,
-    transcript_log,
 )
 from gateway.interviews.state import (
     MOST_MESSAGES,
@@ -72,7 +71,7 @@ async def made(store: SqliteStore, total: int = 3, **fields: Any) -> str:
 
 
 async def transcript(store: SqliteStore, session_id: str) -> list[dict[str, Any]]:
-    return [json.loads(item) for _, item in await store.read(transcript_log(session_id))]
+    return [json.loads(item) for _, item in await store.read(f"transcript:{session_id}")]
 
 
 async def submit(
@@ -304,7 +303,7 @@ def test_the_report_knows_how_each_answer_came(hold: Hold) -> None:
         state = await interviews.start(session_id)
         taken = await interviews.submit(state, Given("we measured", SPOKEN, latency_ms=812.0))
         state = (await interviews.submit(taken.state, Given(ANSWER))).state
-        items = [item for _, item in await store.read(transcript_log(session_id))]
+        items = [item for _, item in await store.read(f"transcript:{session_id}")]
         known = known_of(state.begun, items)
         assert known.speech == {3: SPOKEN}
         assert known.via == {3: "upload", 5: "typed"}
@@ -438,7 +437,7 @@ def test_lines_of_a_transcript_that_are_no_messages_are_passed_over(hold: Hold) 
         state = await interviews.start(session_id)
         state = (await interviews.submit(state, Given("...", SPOKEN))).state
         state = (await interviews.submit(state, Given(ANSWER))).state
-        items = [item for _, item in await store.read(transcript_log(session_id))]
+        items = [item for _, item in await store.read(f"transcript:{session_id}")]
         older = [json.dumps({"turn": 9, "role": "user", "text": "of another day"}).encode()]
         known = known_of(state.begun, [*older, *items])
         assert (known.speech, list(known.via.values())) == ({}, ["typed"])

@@ -333,11 +333,11 @@ def test_a_deleted_session_is_gone_with_all_that_was_stored_of_it(
         keyed = {"idempotency-key": "k"}
         made = (await client.post("/api/sessions", json=WANTED, headers=keyed)).json()
         session_id = made["session_id"]
-        await store.append(sessions.transcript_log(session_id), b"canary")
+        await store.append(f"transcript:{session_id}", b"canary")
         answer = await client.delete(f"/api/sessions/{session_id}")
         assert (answer.status_code, answer.content) == (204, b"")
         assert ended == [session_id]
-        assert await store.read(sessions.transcript_log(session_id)) == []
+        assert await store.read(f"transcript:{session_id}") == []
         assert refused(await client.get(f"/api/sessions/{session_id}"))[0] == 404
         assert refused(await client.delete(f"/api/sessions/{session_id}"))[0] == 404
         again = await client.post("/api/sessions", json=WANTED, headers=keyed)

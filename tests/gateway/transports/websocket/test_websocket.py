@@ -14,7 +14,6 @@ from websockets.exceptions import InvalidStatus
 from websockets.frames import Frame, Opcode
 from websockets.typing import Origin
 
-from gateway.interviews.sessions import transcript_log
 from gateway.live import connection
 from gateway.live.calls import Calls
 from gateway.transports.websocket import protocol as wire
@@ -132,7 +131,7 @@ def test_everything_that_was_said_is_in_the_store(gateway: Any) -> None:
             await caller.until("reply.done", turn=1)
             await caller.speak()
             await caller.until("reply.done", turn=2)
-        lines = await gateway.app.state.runtime.store.read(transcript_log("kept"))
+        lines = await gateway.app.state.runtime.store.read("transcript:kept")
         said = [json.loads(line) for _, line in lines]
         assert [(line["turn"], line["text"]) for line in said if line["role"] == "user"] == [
             (1, "typed before anything was asked"),

@@ -1,0 +1,101 @@
+"""The names under which a session is stored, and how long what they name lives. Pure.
+
+=======================  ======  ================================================================
+``session:ID``           entry   the record: `gateway.interviews.sessions`
+``transcript:ID``        log     who said what: `gateway.interviews.transcripts`
+``answer:ID:N``          entry   the Nth upload: `gateway.interviews.answer_jobs`
+``recordings:ID``        log     which answers were recorded: `gateway.interviews.recordings`
+``recording:ID:N``       entry   the sound of what the candidate said as the Nth
+``evaluations:ID``       log     what single answers are worth: `gateway.interviews.kept_reports`
+``report:ID``            entry   the report of a finished session
+``once:DIGEST``          entry   the response to a request with a key: `gateway.rest.once`
+``deleted:DIGEST``       entry   that a session was deleted
+=======================  ======  ================================================================
+
+No other module makes such a name. All but the last two have the session in second place, so the
+store erases them with it. A response says in its `Put` which session it is about, and has a
+lifetime of its own. The marker of a deletion outlives the session and does not hold its id.
+"""
+
+import hashlib
+from dataclasses import dataclass
+
+from gateway.store.protocol import Keep
+
+RECORD_KIND = "session"
+"""The kind by which the store lists the records of sessions."""
+
+MOST_UPLOADS_RENEWED = 150
+"""The newest ones: an interview has no more answers than that. Failed uploads have no other bound,
+so that older ones are left to expire."""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionKeys:
+    """The names of everything that is stored of one session."""
+
+    session_id: str
+
+    @property
+    def record(self) -> str:
+        return f"{RECORD_KIND}:{self.session_id}"
+
+    @property
+    def transcript(self) -> str:
+        return f"transcript:{self.session_id}"
+
+    @property
+    def recordings(self) -> str:
+        return f"recordings:{self.session_id}"
+
+    @property
+    def evaluations(self) -> str:
+        return f"evaluations:{self.session_id}"
+
+    @property
+    def report(self) -> str:
+        return f"report:{self.session_id}"
+
+    @property
+    def deleted(self) -> str:
+        return f"deleted:{_digest(self.session_id)}"
+
+    def recording(self, number: int) -> str:
+        """The sound of what the candidate said as the `number`th, counting from 1."""
+        return f"recording:{self.session_id}:{number}"
+
+    def answer(self, number: int) -> str:
+        """The `number`th upload, counting from 1."""
+        return f"answer:{self.session_id}:{number}"
+
+    def keep(
+        self, lifetime_s: float | None, *, evaluated: bool, recorded: int | None, uploads: int
+    ) -> tuple[Keep, ...]:
+        """The writes that let all of it live for `lifetime_s` (None: until it is deleted).
+
+        The record comes first. `evaluated` says whether answers are judged as they come, `recorded`
+        how many may have been recorded (None without consent), `uploads` how many were uploaded.
+        Not every name need be there. The report is not among them: only a finished session has one,
+        and that does not expire.
+        """
+        names = [self.record, self.transcript]
+        names += [self.answer(number) for number in _newest(uploads)]
+        if recorded is not None:
+            names.append(self.recordings)
+            names += [self.recording(number) for number in range(1, recorded + 1)]
+        if evaluated:
+            names.append(self.evaluations)
+        return tuple(Keep(name, lifetime_s) for name in names)
+
+
+def once_key(method: str, path: str, key: str) -> str:
+    """The name of the response to a request with the client's idempotency key."""
+    return f"once:{_digest(f'{method} {path} {key}')}"
+
+
+def _newest(uploads: int) -> range:
+    return range(max(1, uploads - MOST_UPLOADS_RENEWED + 1), uploads + 1)
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
