@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -55,17 +56,22 @@ def test_every_message_of_the_server_is_documented() -> None:
 
 # --- the example of docs/providers.md ----------------------------------------------------------
 
+EXAMPLE = ROOT / "examples/provider-package"
+FILES = ("pyproject.toml", "parley_beep.py", "test_parley_beep.py")
+
+
+def test_the_page_prints_the_example_package_word_for_word() -> None:
+    text = (ROOT / "docs/providers.md").read_text(encoding="utf-8")
+    printed = re.findall(r"^```(?:toml|python)\n(.*?)^```$", text, re.M | re.S)
+    assert printed == [(EXAMPLE / name).read_text(encoding="utf-8") for name in FILES]
+    assert all(f"`{name}`" in text for name in (*FILES, "examples/provider-package"))
+
 
 @pytest.fixture
 def example(tmp_path: Path) -> Path:
-    """The documented package, word for word."""
-    text = (ROOT / "docs/providers.md").read_text(encoding="utf-8")
-    blocks = re.findall(r"^```(toml|python)\n(.*?)^```$", text, re.M | re.S)
-    names = ("pyproject.toml", "parley_beep.py", "test_parley_beep.py")
-    assert [language for language, _ in blocks] == ["toml", "python", "python"]
-    for name, (_, block) in zip(names, blocks, strict=True):
-        assert name in text
-        (tmp_path / name).write_text(block, encoding="utf-8")
+    """The example package, in a folder where it may be built."""
+    for name in FILES:
+        shutil.copy(EXAMPLE / name, tmp_path)
     return tmp_path
 
 
@@ -85,14 +91,14 @@ def run(package: Path, *arguments: str) -> str:
     return done.stdout
 
 
-def test_the_documented_provider_passes_its_documented_test(example: Path) -> None:
+def test_the_example_provider_passes_its_own_test(example: Path) -> None:
     assert "1 passed" in run(example, "-m", "pytest", "-q", "-p", "no:cacheprovider")
     assert run(example, "-m", "stages.testing", "tts", "parley_beep:Beeper") == (
         "parley_beep:Beeper keeps the contract of tts providers\n"
     )
 
 
-def test_the_documented_package_is_found_by_its_entry_point(example: Path) -> None:
+def test_the_example_package_is_found_by_its_entry_point(example: Path) -> None:
     pytest.importorskip("setuptools", reason="pip would fetch it to build the package")
     run(example, "-c", "import setuptools; setuptools.setup()", "--quiet", "egg_info")
     program = (
