@@ -1,16 +1,25 @@
 """The documentation names what the code does: nothing more, nothing less."""
 
+import asyncio
+import importlib
 import os
 import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
+import httpx
 import pytest
+from pydantic import BaseModel
+from starlette.applications import Starlette
+from starlette.requests import Request
 
 from gateway.protocols.native.messages import ErrorCode
+from gateway.rest.openapi import document
+from gateway.rest.operation import Operation, ResponseSpec, routes
+from pipeline.frames import ReplyStarted, ReplyText
 
 ROOT = Path(__file__).parent.parent
 PROTOCOL = (ROOT / "docs/protocol.md").read_text()
@@ -52,6 +61,83 @@ def test_every_message_of_the_server_is_documented() -> None:
         )
     }
     assert first_cells(section("From the server")) == sent
+
+
+# --- docs/glossary.md --------------------------------------------------------------------------
+
+GLOSSARY = (ROOT / "docs/glossary.md").read_text(encoding="utf-8")
+ROWS = re.findall(r"^\| (.+?) \| (.+?) \| (.+?) \|$", GLOSSARY, re.MULTILINE)
+ENTRIES = [(term, meaning, held) for term, meaning, held in ROWS if term not in ("term", "---")]
+
+
+def exists(name: str) -> bool:
+    """Whether a dotted name is a module, or something that a module holds."""
+    try:
+        importlib.import_module(name)
+    except ModuleNotFoundError:
+        module, _, attribute = name.rpartition(".")
+        return hasattr(importlib.import_module(module), attribute)
+    return True
+
+
+def test_every_term_of_the_glossary_is_held_by_something_that_exists() -> None:
+    held = {name for _, _, cell in ENTRIES for name in re.findall(r"`([\w.]+)`", cell)}
+    assert [name for name in sorted(held) if not exists(name)] == []
+    assert [term for term, _, cell in ENTRIES if "`" not in cell] == []
+
+
+def test_every_term_of_the_glossary_stands_once_with_one_sentence() -> None:
+    terms = [term for cell, _, _ in ENTRIES for term in cell.split(", ")]
+    assert len(terms) == len(set(terms))
+    assert [meaning for _, meaning, _ in ENTRIES if not meaning.endswith(".")] == []
+    assert [meaning for _, meaning, _ in ENTRIES if ". " in meaning] == []
+
+
+# --- the examples of CONTRIBUTING.md -------------------------------------------------------------
+
+
+def printed(first_line: str) -> str:
+    """The block of Python in CONTRIBUTING.md that begins so."""
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    blocks: list[str] = re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    (block,) = [block for block in blocks if block.startswith(first_line)]
+    return block
+
+
+def test_the_printed_dialect_translates_both_ways() -> None:
+    reason = "the dialect contract is not there yet"
+    contract = pytest.importorskip("gateway.protocols.dialect", reason=reason)
+    names: dict[str, Any] = {}
+    exec(printed("from collections.abc"), names)
+    dialect = names["PlainDialect"]()
+    assert [contract.Start(contract.SessionRequest())] == [*dialect.begin()]
+    assert [contract.TypedText("Hello.")] == [*dialect.parse(b"Hello.\n", 0.0)]
+    assert [*dialect.encode(ReplyText(1, "Hello to you."), 0.0)] == ["Hello to you."]
+    assert [*dialect.encode(ReplyStarted(1), 0.0)] == []
+    with pytest.raises(contract.ProtocolError) as refused:
+        dialect.parse(b" ", 0.0)
+    assert [*dialect.refuse(refused.value)] == ["Error: write an answer"]
+
+
+def test_the_printed_endpoint_answers_and_is_described() -> None:
+    names: dict[str, Any] = {
+        "BaseModel": BaseModel,
+        "Request": Request,
+        "Operation": Operation,
+        "ResponseSpec": ResponseSpec,
+        "__name__": __name__,
+    }
+    exec(printed("class Pong"), names)
+    operation = names["PING"]
+    app = Starlette(routes=routes([operation]))
+
+    async def asked() -> httpx.Response:
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            return await client.get("/ping")
+
+    assert asyncio.run(asked()).json() == {"pong": True}
+    assert "/ping" in document([operation], title="", version="1", description="")["paths"]
 
 
 # --- the example of docs/providers.md ----------------------------------------------------------
