@@ -63,7 +63,7 @@ BENCHMARKS = (
     Benchmark(
         "endpointing",
         "adaptive against fixed ends of turns, no server",
-        90,
+        180,
         lambda progress, _: endpointing(progress),
     ),
     Benchmark(
