@@ -47,7 +47,7 @@ bench: $(DEV_STAMP) ## measure latency, load and word error rates on this machin
 clean: ## delete what these commands made, except var/ (stored sessions)
 	rm -rf .venv build dist *.egg-info .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache \
 		.import_linter_cache .hypothesis
-	find pipeline stages gateway benchmarks fixtures tests -name __pycache__ -prune -exec rm -rf {} +
+	find pipeline stages gateway benchmarks examples fixtures tests -name __pycache__ -prune -exec rm -rf {} +
 
 $(RUN_STAMP): pyproject.toml | $(BIN)/python
 	$(PIP) -e '.[offline,whisper,redis,webrtc,avatar]'

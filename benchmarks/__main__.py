@@ -1,6 +1,6 @@
 """Measure Parley on this machine.
 
-    python -m benchmarks                  all of it, about eighteen minutes
+    python -m benchmarks                  all of it: it says how long that takes
     python -m benchmarks load             many callers at once
     python -m benchmarks load --sessions 200 --save
 
@@ -15,6 +15,8 @@
   rest      32 connections, the server on one core: requests a second and how long each takes
   webrtc    WebRTC peers, the server on one core: CPU of each, beside aiortc as it comes
 
+What will run and how long it takes is said on stderr, and then a line for every run.
+
 Each but endpointing starts a gateway of its own on a free port. A figure with a limit must
 hold: the exit code is 1 where one does not, 2 where the load client was too late or too busy for
 its figures to be believed. Close what else is busy first. --save appends each run, with the facts
@@ -23,23 +25,18 @@ of the machine, to benchmarks/results/<name>.json.
 
 import argparse
 import sys
-from collections.abc import Callable
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from benchmarks import runs
 from benchmarks.caller import CallEnded
-from benchmarks.endpointing import endpointing, tables
-from benchmarks.rest import rest
+from benchmarks.catalogue import BENCHMARKS, Options, announcement, named
+from benchmarks.endpointing import tables
+from benchmarks.progress import Progress
 from benchmarks.result import Result
-from benchmarks.runs import OnProgress, RunFailed
+from benchmarks.runs import RunFailed
 from benchmarks.server import ServerFailed
-from benchmarks.webrtc import webrtc
-from benchmarks.whisper import whisper
 
 LOG_WIDTH = 110
-NAMES = ("latency", "offline", "load", "wer", "endpointing", "whisper", "rest", "webrtc")
 
 
 def _arguments() -> argparse.Namespace:
@@ -51,7 +48,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "run",
         nargs="?",
-        choices=(*NAMES, "all"),
+        choices=(*(one.name for one in BENCHMARKS), "all"),
         default="all",
         help="what to measure (default: all)",
     )
@@ -68,47 +65,34 @@ def _arguments() -> argparse.Namespace:
     return arguments
 
 
-def _measure(name: str, sessions: int, quick: bool, console: Console) -> Result:
-    measure: dict[str, Callable[[OnProgress], Result]] = {
-        "latency": runs.latency,
-        "offline": runs.offline,
-        "load": lambda on_progress: runs.load(sessions, on_progress),
-        "wer": runs.wer,
-        "endpointing": endpointing,
-        "whisper": whisper,
-        "rest": rest,
-        "webrtc": lambda on_progress: webrtc(on_progress, quick=quick),
-    }
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    # Drawn seldom: the terminal's work is done on the load client's core.
-    with Progress(*columns, console=console, transient=True, refresh_per_second=2) as progress:
-        task = progress.add_task(f"{name}: starting the gateway", total=None)
-
-        def on_progress(done: float, goal: float) -> None:
-            progress.update(task, description=name, completed=done, total=goal)
-
-        return measure[name](on_progress)
+def _show(result: Result, console: Console) -> None:
+    for table in tables(result) if result.benchmark == "endpointing" else (result.table(),):
+        console.print(table)
+    for note in (*result.distrust, *result.notes):
+        console.print(f"  {note}", markup=False)
 
 
 def main() -> int:
     """Run what the command line asks for; returns the exit code."""
     arguments = _arguments()
+    options = Options(arguments.sessions, arguments.quick)
     # In a pipe or a log there is no terminal whose width could be asked.
-    console = Console(width=None if sys.stdout.isatty() else LOG_WIDTH)
+    results = Console(width=None if sys.stdout.isatty() else LOG_WIDTH)
+    progress = Console(stderr=True)
+    benchmarks = named(arguments.run)
+    for line in announcement(benchmarks, options) if len(benchmarks) > 1 else ():
+        progress.print(line, markup=False, highlight=False, soft_wrap=True)
     code = 0
-    for name in NAMES if arguments.run == "all" else (arguments.run,):
+    for one in benchmarks:
         try:
-            result = _measure(name, arguments.sessions, arguments.quick, console)
+            result = one.measure(Progress(one.name, one.expected_s(options), progress), options)
         except (RunFailed, ServerFailed, CallEnded, OSError) as error:
-            console.print(f"{name}: {error}", style="bold red", markup=False)
+            progress.print(f"{one.name}: {error}", style="bold red", markup=False)
             code = 1
             continue
-        for table in tables(result) if name == "endpointing" else (result.table(),):
-            console.print(table)
-        for note in (*result.distrust, *result.notes):
-            console.print(f"  {note}", markup=False)
+        _show(result, results)
         if arguments.save:
-            console.print(f"  saved to {result.save()}", markup=False)
+            results.print(f"  saved to {result.save()}", markup=False)
         if result.failed:
             code = 1
         elif result.distrust:

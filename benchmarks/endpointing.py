@@ -9,8 +9,9 @@ real recognition); scripted turns ("scripts"); and the same turns as a recognise
 that punctuates, like Whisper ("punctuated"). Pauses are log-normal in all.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import count
 from statistics import fmean
 
 from rich.table import Table
@@ -25,8 +26,8 @@ from benchmarks.endpointing_takes import (
     Take,
     decision_ms,
 )
+from benchmarks.progress import OnProgress, Progress
 from benchmarks.result import Machine, Metric, Result
-from benchmarks.runs import OnProgress
 from benchmarks.speech import Clip, answers
 from benchmarks.timing import percentile
 from pipeline.turns import CHUNK_MS, TurnPolicy
@@ -85,22 +86,19 @@ def _fixed(chunks: int) -> TurnPolicy:
     return TurnPolicy(silence_ms=silence_ms, max_wait_ms=TAIL_MS, adaptive=False)
 
 
-def endpointing(on_progress: OnProgress, clips: Sequence[Clip] = ()) -> Result:
+def endpointing(progress: Progress, clips: Sequence[Clip] = ()) -> Result:
     """Adaptive against fixed endpointing on all sets."""
     clips = clips or answers()
-    goal = len(spoken_turns(clips)) * 10 + 2 * SCRIPTS
-    done = 0
-
-    def one_more(worth: int) -> None:
-        nonlocal done
-        done += worth
-        on_progress(done, goal)
-
-    sets = {
-        "fixtures": from_fixtures(lambda: one_more(10), clips),
-        "scripts": from_scripts(lambda: one_more(1)),
-        "punctuated": from_scripts(lambda: one_more(1), punctuation=True),
-    }
+    spoken = len(spoken_turns(clips))
+    sets = {}
+    with progress.runs(3):
+        with progress.run(f"fixtures, {spoken} turns") as on_progress:
+            sets["fixtures"] = from_fixtures(counter(on_progress, spoken), clips)
+        with progress.run(f"scripts, {SCRIPTS} turns") as on_progress:
+            sets["scripts"] = from_scripts(counter(on_progress, SCRIPTS))
+        with progress.run(f"punctuated, {SCRIPTS} turns") as on_progress:
+            on_turn = counter(on_progress, SCRIPTS)
+            sets["punctuated"] = from_scripts(on_turn, punctuation=True)
     found: list[Metric] = []
     notes = []
     for name, takes in sets.items():
@@ -116,6 +114,12 @@ def endpointing(on_progress: OnProgress, clips: Sequence[Clip] = ()) -> Result:
         "seed": SEED,
     }
     return Result("endpointing", settings, tuple(found), Machine.here(), notes=tuple(notes))
+
+
+def counter(on_progress: OnProgress, goal: int) -> Callable[[], None]:
+    """What is called after each of `goal` turns."""
+    done = count(1)
+    return lambda: on_progress(next(done), goal)
 
 
 def verdict(takes: Sequence[Take]) -> str:

@@ -21,12 +21,12 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
-import httpx
 import uvloop
 
 from benchmarks.load import CPU_LIMIT, tell
+from benchmarks.progress import Progress
 from benchmarks.result import Machine, Metric, Result, percentiles
-from benchmarks.runs import OnProgress, RunFailed, cores
+from benchmarks.runs import RunFailed, cores
 from benchmarks.server import Server
 from benchmarks.timing import Summary
 
@@ -39,8 +39,6 @@ MOST_MS = 1.0
 """Of the server's core for one request: 1,000 requests a second."""
 
 SLOWEST_MS = 50.0
-
-SUBMIT = "/api/sessions/{id}/submit-answer"
 
 INTERVIEW = {"role": "Software Engineer", "totalQuestions": 5}
 ANSWER = (
@@ -195,19 +193,16 @@ def _own_cpu_s() -> float:
 # --- the run ---------------------------------------------------------------------------------
 
 
-def rest(on_progress: OnProgress) -> Result:
+def rest(progress: Progress) -> Result:
     """Each kind of request for some seconds. Raises `RunFailed`."""
-    with Server("fakes", core=cores()[0]) as server:
-        url = server.sessions_url.replace("ws", "http", 1).removesuffix("/ws")
-        known = httpx.get(f"{url}/openapi.json", trust_env=False).json()["paths"]
-        names = [name for name in RUNS if name != "submit-answer" or SUBMIT in known]
+    with progress.runs(len(RUNS)), Server("fakes", core=cores()[0]) as server:
         metrics: list[Metric] = []
         notes: list[str] = []
         distrust: list[str] = []
-        for done, name in enumerate(names):
-            on_progress(done, len(names))
+        for name in RUNS:
             before, began = server.cpu(), time.monotonic()
-            told = _measured(url, name)
+            with progress.run(f"{name}, {CONNECTIONS} connections, {SECONDS:.0f} s"):
+                told = _measured(server.url, name)
             used, wall_s = server.cpu().since(before), time.monotonic() - began
             latency = told["latency"]
             rate = told["rate"]

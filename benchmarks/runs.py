@@ -5,20 +5,18 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
 from benchmarks.load import Plan
+from benchmarks.progress import OnProgress, Progress
 from benchmarks.result import Machine, Metric, Result, percentiles
 from benchmarks.server import Server
 from benchmarks.speech import answers, recordings
 from benchmarks.timing import Summary, cpu_ms_per_session_second
 from benchmarks.wer import Score, metrics, recognise
-
-OnProgress = Callable[[float, float], None]
-"""Called with how much is done and how much there is to do."""
 
 LATENCY_TURNS = 36
 BARGE_IN_EVERY = 3
@@ -117,9 +115,14 @@ def vars_of(plan: Plan) -> dict[str, Any]:
     return {name.replace("_", "-"): getattr(plan, name) for name in plan.__slots__}
 
 
-def latency(on_progress: OnProgress) -> Result:
+def latency(progress: Progress) -> Result:
     """One session, stages that cost nothing: what the gateway itself adds."""
-    with Server("fakes", core=cores()[0]) as server:
+    what = f"{LATENCY_TURNS} short answers, every third reply interrupted"
+    with (
+        progress.runs(1),
+        progress.run(what) as on_progress,
+        Server("fakes", core=cores()[0]) as server,
+    ):
         plan = Plan(
             server.sessions_url,
             turns=LATENCY_TURNS,
@@ -139,9 +142,10 @@ def latency(on_progress: OnProgress) -> Result:
     return _result("latency", seen, {"sessions": 1, "stages": "fakes"}, [*decided, *interrupted])
 
 
-def offline(on_progress: OnProgress) -> Result:
+def offline(progress: Progress) -> Result:
     """One session, what answers on a machine without a network, on all its cores."""
-    with Server("offline") as server:
+    what = f"{OFFLINE_TURNS} whole answers"
+    with progress.runs(1), progress.run(what) as on_progress, Server("offline") as server:
         plan = Plan(server.sessions_url, turns=OFFLINE_TURNS, hush=True)
         seen = run_load(server, plan, on_progress)
     decided = percentiles(
@@ -150,9 +154,14 @@ def offline(on_progress: OnProgress) -> Result:
     return _result("offline", seen, {"sessions": 1, "stages": "offline"}, decided)
 
 
-def load(sessions: int, on_progress: OnProgress) -> Result:
+def load(sessions: int, progress: Progress) -> Result:
     """Many sessions at once on one core: real voice detection, fakes behind it."""
-    with Server("fakes", core=cores()[0], sessions=sessions) as server:
+    what = f"{sessions} sessions for {LOAD_SECONDS:.0f} s"
+    with (
+        progress.runs(1),
+        progress.run(what) as on_progress,
+        Server("fakes", core=cores()[0], sessions=sessions) as server,
+    ):
         plan = Plan(server.sessions_url, sessions=sessions, seconds=LOAD_SECONDS)
         seen = run_load(server, plan, on_progress)
     decided = percentiles("decision → first reply byte", "ms", seen.summary("decision_to_first"))
@@ -171,19 +180,12 @@ def load(sessions: int, on_progress: OnProgress) -> Result:
     return _result("load", seen, {"sessions": sessions, "stages": "fakes"}, found)
 
 
-def wer(on_progress: OnProgress) -> Result:
+def wer(progress: Progress) -> Result:
     """How well the default recogniser understands the clips."""
     clips = (*answers(), *recordings())
-    done = 0
-
-    def one_more() -> None:
-        nonlocal done
-        done += 1
-        on_progress(done, len(clips))
-
-    with Server("offline") as server:
+    with progress.runs(len(clips)), Server("offline") as server:
         provider = server.providers().get("stt", "unknown")
-        scores = asyncio.run(recognise(server.sessions_url, clips, one_more))
+        scores = asyncio.run(recognise(server.sessions_url, clips, progress))
     notes = tuple(_heard(score) for score in scores if score.errors)
     return Result(
         "wer", {"recogniser": provider}, tuple(metrics(scores)), Machine.here(), notes=notes

@@ -7,10 +7,12 @@ falls on all of them. The server is a process of its own on one core, the client
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from itertools import product
 from typing import Any
 
+from benchmarks.progress import Progress
 from benchmarks.result import Machine, Metric, Result
-from benchmarks.runs import OnProgress, RunFailed, cores, told_by
+from benchmarks.runs import RunFailed, cores, told_by
 from benchmarks.server import Kind, Server
 from benchmarks.timing import cpu_ms_per_session_second, percentile
 from stages.avatar.encoding import Codec
@@ -131,21 +133,24 @@ def run_client(server: Server, job: Job, seconds: float) -> tuple[float, float, 
     return used.server_s, used.machine_s, report
 
 
-def webrtc(on_progress: OnProgress, *, quick: bool = False, jobs: Sequence[Job] = JOBS) -> Result:
+def webrtc(progress: Progress, *, quick: bool = False, jobs: Sequence[Job] = JOBS) -> Result:
     """All jobs, in turn, round after round. Raises `RunFailed`."""
     rounds, seconds = (QUICK_ROUNDS, QUICK_SECONDS) if quick else (ROUNDS, SECONDS)
     seen = {job.name: Seen() for job in jobs}
-    for number, job in enumerate(list(jobs) * rounds):
-        with Server(
-            job.server,
-            *job.arguments,
-            core=cores()[0],
-            sessions=job.peers,
-            environment=ENVIRONMENT,
-        ) as server:
-            window = run_client(server, job, seconds)
-        seen[job.name].add(job.peers, *window)
-        on_progress((number + 1) * seconds, len(jobs) * rounds * seconds)
+    with progress.runs(len(jobs) * rounds):
+        for number, job in product(range(1, rounds + 1), jobs):
+            with (
+                progress.run(f"{job.name}, {job.peers} peers, round {number} of {rounds}"),
+                Server(
+                    job.server,
+                    *job.arguments,
+                    core=cores()[0],
+                    sessions=job.peers,
+                    environment=ENVIRONMENT,
+                ) as server,
+            ):
+                window = run_client(server, job, seconds)
+            seen[job.name].add(job.peers, *window)
     distrust = [f"{name}: {why}" for name, one in seen.items() for why in one.distrust]
     short = [
         f"{job.name}: {share:.0%} of its packets or pictures did not come in the worst round"

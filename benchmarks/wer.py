@@ -7,10 +7,11 @@ microphone and the final transcript, the endpointing included.
 import asyncio
 import os
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from benchmarks.caller import SILENCE_MS, Caller, call
+from benchmarks.progress import Progress
 from benchmarks.result import Metric
 from benchmarks.speech import Clip, frames
 
@@ -66,10 +67,8 @@ def rate(scores: Iterable[Score]) -> float:
     return sum(score.errors for score in counted) / sum(score.words for score in counted)
 
 
-async def recognise(
-    url: str, clips: Sequence[Clip], on_clip: Callable[[], None] = lambda: None
-) -> list[Score]:
-    """Speak every clip to the gateway at `url`; `on_clip` is called after each of them.
+async def recognise(url: str, clips: Sequence[Clip], progress: Progress) -> list[Score]:
+    """Speak every clip to the gateway at `url`; each is one run of the benchmark.
 
     Raises `OSError` where there is no gateway, `CallEnded` where it hangs up.
     """
@@ -77,9 +76,8 @@ async def recognise(
 
     async def one(number: int, clip: Clip) -> Score:
         async with places:
-            score = await _speak(f"{url}/wer-{os.getpid()}-{number}", clip)
-        on_clip()
-        return score
+            with progress.run(clip.name):
+                return await _speak(f"{url}/wer-{os.getpid()}-{number}", clip)
 
     return await asyncio.gather(*(one(number, clip) for number, clip in enumerate(clips)))
 

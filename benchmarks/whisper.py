@@ -9,8 +9,9 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.load import Plan
+from benchmarks.progress import Progress
 from benchmarks.result import Machine, Metric, Result, percentiles
-from benchmarks.runs import Measured, OnProgress, run_load
+from benchmarks.runs import Measured, run_load
 from benchmarks.server import Server
 from benchmarks.tiny_whisper import TOKENS, build
 
@@ -20,12 +21,12 @@ SHORTEST_MS = 8_000
 """With the fixture clips: five answers of 8.3 to 9.6 s, in each one speech without a long pause."""
 
 
-def whisper(on_progress: OnProgress) -> Result:
+def whisper(progress: Progress) -> Result:
     """One session, captions on: with speculation, and without."""
-    with tempfile.TemporaryDirectory(prefix="parley-whisper-") as folder:
+    with progress.runs(2), tempfile.TemporaryDirectory(prefix="parley-whisper-") as folder:
         model = build(Path(folder, "tiny"))
-        prepared = _run(model, "on", lambda done, goal: on_progress(done, 2 * goal))
-        waited = _run(model, "off", lambda done, goal: on_progress(goal + done, 2 * goal))
+        prepared = _run(model, "on", progress)
+        waited = _run(model, "off", progress)
     found: list[Metric] = []
     for name, seen, limits in (
         ("with speculation", prepared, {"p50": 60.0}),
@@ -61,13 +62,16 @@ def whisper(on_progress: OnProgress) -> Result:
     )
 
 
-def _run(model: Path, speculate: str, on_progress: OnProgress) -> Measured:
+def _run(model: Path, speculate: str, progress: Progress) -> Measured:
     environment = {
         "PARLEY_STT": "whisper",
         "WHISPER_MODEL": str(model),
         "PARLEY_SPECULATE": speculate,
     }
-    with Server("offline", environment=environment) as server:
+    with (
+        progress.run(f"{TURNS} answers, speculation {speculate}") as on_progress,
+        Server("offline", environment=environment) as server,
+    ):
         plan = Plan(
             server.sessions_url,
             turns=TURNS,

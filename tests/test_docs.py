@@ -1,15 +1,25 @@
 """The documentation names what the code does: nothing more, nothing less."""
 
+import asyncio
+import importlib
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
+import httpx
 import pytest
+from pydantic import BaseModel
+from starlette.applications import Starlette
+from starlette.requests import Request
 
 from gateway.protocols.native.messages import ErrorCode
+from gateway.rest.openapi import document
+from gateway.rest.operation import Operation, ResponseSpec, routes
+from pipeline.frames import ReplyStarted, ReplyText
 
 ROOT = Path(__file__).parent.parent
 PROTOCOL = (ROOT / "docs/protocol.md").read_text()
@@ -53,19 +63,101 @@ def test_every_message_of_the_server_is_documented() -> None:
     assert first_cells(section("From the server")) == sent
 
 
+# --- docs/glossary.md --------------------------------------------------------------------------
+
+GLOSSARY = (ROOT / "docs/glossary.md").read_text(encoding="utf-8")
+ROWS = re.findall(r"^\| (.+?) \| (.+?) \| (.+?) \|$", GLOSSARY, re.MULTILINE)
+ENTRIES = [(term, meaning, held) for term, meaning, held in ROWS if term not in ("term", "---")]
+
+
+def exists(name: str) -> bool:
+    """Whether a dotted name is a module, or something that a module holds."""
+    try:
+        importlib.import_module(name)
+    except ModuleNotFoundError:
+        module, _, attribute = name.rpartition(".")
+        return hasattr(importlib.import_module(module), attribute)
+    return True
+
+
+def test_every_term_of_the_glossary_is_held_by_something_that_exists() -> None:
+    held = {name for _, _, cell in ENTRIES for name in re.findall(r"`([\w.]+)`", cell)}
+    assert [name for name in sorted(held) if not exists(name)] == []
+    assert [term for term, _, cell in ENTRIES if "`" not in cell] == []
+
+
+def test_every_term_of_the_glossary_stands_once_with_one_sentence() -> None:
+    terms = [term for cell, _, _ in ENTRIES for term in cell.split(", ")]
+    assert len(terms) == len(set(terms))
+    assert [meaning for _, meaning, _ in ENTRIES if not meaning.endswith(".")] == []
+    assert [meaning for _, meaning, _ in ENTRIES if ". " in meaning] == []
+
+
+# --- the examples of CONTRIBUTING.md -------------------------------------------------------------
+
+
+def printed(first_line: str) -> str:
+    """The block of Python in CONTRIBUTING.md that begins so."""
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    blocks: list[str] = re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    (block,) = [block for block in blocks if block.startswith(first_line)]
+    return block
+
+
+def test_the_printed_dialect_translates_both_ways() -> None:
+    reason = "the dialect contract is not there yet"
+    contract = pytest.importorskip("gateway.protocols.dialect", reason=reason)
+    names: dict[str, Any] = {}
+    exec(printed("from collections.abc"), names)
+    dialect = names["PlainDialect"]()
+    assert [contract.Start(contract.SessionRequest())] == [*dialect.begin()]
+    assert [contract.TypedText("Hello.")] == [*dialect.parse(b"Hello.\n", 0.0)]
+    assert [*dialect.encode(ReplyText(1, "Hello to you."), 0.0)] == ["Hello to you."]
+    assert [*dialect.encode(ReplyStarted(1), 0.0)] == []
+    with pytest.raises(contract.ProtocolError) as refused:
+        dialect.parse(b" ", 0.0)
+    assert [*dialect.refuse(refused.value)] == ["Error: write an answer"]
+
+
+def test_the_printed_endpoint_answers_and_is_described() -> None:
+    names: dict[str, Any] = {
+        "BaseModel": BaseModel,
+        "Request": Request,
+        "Operation": Operation,
+        "ResponseSpec": ResponseSpec,
+        "__name__": __name__,
+    }
+    exec(printed("class Pong"), names)
+    operation = names["PING"]
+    app = Starlette(routes=routes([operation]))
+
+    async def asked() -> httpx.Response:
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            return await client.get("/ping")
+
+    assert asyncio.run(asked()).json() == {"pong": True}
+    assert "/ping" in document([operation], title="", version="1", description="")["paths"]
+
+
 # --- the example of docs/providers.md ----------------------------------------------------------
+
+EXAMPLE = ROOT / "examples/provider-package"
+FILES = ("pyproject.toml", "parley_beep.py", "test_parley_beep.py")
+
+
+def test_the_page_prints_the_example_package_word_for_word() -> None:
+    text = (ROOT / "docs/providers.md").read_text(encoding="utf-8")
+    printed = re.findall(r"^```(?:toml|python)\n(.*?)^```$", text, re.M | re.S)
+    assert printed == [(EXAMPLE / name).read_text(encoding="utf-8") for name in FILES]
+    assert all(f"`{name}`" in text for name in (*FILES, "examples/provider-package"))
 
 
 @pytest.fixture
 def example(tmp_path: Path) -> Path:
-    """The documented package, word for word."""
-    text = (ROOT / "docs/providers.md").read_text(encoding="utf-8")
-    blocks = re.findall(r"^```(toml|python)\n(.*?)^```$", text, re.M | re.S)
-    names = ("pyproject.toml", "parley_beep.py", "test_parley_beep.py")
-    assert [language for language, _ in blocks] == ["toml", "python", "python"]
-    for name, (_, block) in zip(names, blocks, strict=True):
-        assert name in text
-        (tmp_path / name).write_text(block, encoding="utf-8")
+    """The example package, in a folder where it may be built."""
+    for name in FILES:
+        shutil.copy(EXAMPLE / name, tmp_path)
     return tmp_path
 
 
@@ -85,14 +177,14 @@ def run(package: Path, *arguments: str) -> str:
     return done.stdout
 
 
-def test_the_documented_provider_passes_its_documented_test(example: Path) -> None:
+def test_the_example_provider_passes_its_own_test(example: Path) -> None:
     assert "1 passed" in run(example, "-m", "pytest", "-q", "-p", "no:cacheprovider")
     assert run(example, "-m", "stages.testing", "tts", "parley_beep:Beeper") == (
         "parley_beep:Beeper keeps the contract of tts providers\n"
     )
 
 
-def test_the_documented_package_is_found_by_its_entry_point(example: Path) -> None:
+def test_the_example_package_is_found_by_its_entry_point(example: Path) -> None:
     pytest.importorskip("setuptools", reason="pip would fetch it to build the package")
     run(example, "-c", "import setuptools; setuptools.setup()", "--quiet", "egg_info")
     program = (

@@ -1,4 +1,8 @@
-"""The interviewer's face as pictures for a client: `portrait` sends them with the audio they belong
-to, `album` has them from the built-in face, `animation` and `loops` from an avatar server, and
-`gallery` holds what the sessions of a process share.
+"""The interviewer's face as pictures for a client.
+
+`stream` sends one session's pictures with the audio they belong to; `service` holds what the
+sessions of a process share. `pictures` come from the built-in face, `animation` and `loops` from an
+avatar server.
 """
+
+__all__: list[str] = []

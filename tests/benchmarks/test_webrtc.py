@@ -1,15 +1,19 @@
 import asyncio
+import io
 import json
+from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import uvicorn
+from rich.console import Console
 
 from benchmarks import webrtc_client
+from benchmarks.progress import Progress
 from benchmarks.result import Machine, Metric, Result
-from benchmarks.webrtc import Job, Seen, delivered, metrics, missing, shared
+from benchmarks.webrtc import Job, Seen, delivered, metrics, missing, shared, webrtc
 from benchmarks.webrtc_client import Counter, measure
 from benchmarks.webrtc_gateway import EndlessVoice, NoDetector, Unmoved, stages
 from benchmarks.webrtc_pictures import LASTING_MS, PICTURE_MS, talking, visemes
@@ -79,6 +83,21 @@ def test_the_worst_round_counts_for_what_is_missing() -> None:
     assert missing(PARLEY, both) == pytest.approx(0.2)
     both.rates.append({})
     assert missing(PARLEY, both) == 1.0
+
+
+def test_every_run_of_every_round_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    report: dict[str, Any] = {"wall_s": 10.0, "client_cpu_share": 0.2, "rates": {"a": 50.0}}
+    window = (0.4, 7.4, report | {"degraded": 0, "distrust": []})
+    monkeypatch.setattr("benchmarks.webrtc.Server", lambda *_, **__: nullcontext())
+    monkeypatch.setattr("benchmarks.webrtc.run_client", lambda *_: window)
+    told = io.StringIO()
+    progress = Progress("webrtc", 60, Console(file=told), clock=lambda: 0.0)
+    assert not webrtc(progress, jobs=(PARLEY, STOCK)).failed
+    assert [line.split(": ")[:2] for line in told.getvalue().splitlines()[1:]] == [
+        [f"webrtc {2 * round + place} of 6", f"{name}, 4 peers, round {round + 1} of 3"]
+        for round in range(3)
+        for place, name in ((1, "ours"), (2, "theirs"))
+    ]
 
 
 def test_what_others_used_is_what_server_and_client_did_not() -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import re
 import sys
+import tomllib
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from types import ModuleType
@@ -18,6 +19,7 @@ from stages.registry import Options, Provider, choose
 
 ROOT = Path(__file__).parents[2]
 DOCUMENT = (ROOT / "docs/providers.md").read_text(encoding="utf-8")
+EXAMPLE = ROOT / "examples/provider-package"
 
 
 def tts(name: str) -> Provider:
@@ -99,29 +101,21 @@ def test_nothing_is_loaded_unless_somebody_asks(monkeypatch: pytest.MonkeyPatch)
     assert choose("llm", "auto", Options()).first.name == "scripted"
 
 
-# --- the documented example ------------------------------------------------------------------
-
-
-def example(language: str) -> str:
-    blocks: list[str] = re.findall(rf"^```{language}\n(.*?)^```$", DOCUMENT, re.M | re.S)
-    return blocks[0]  # what comes after the package itself is its test
+# --- the example package, which docs/providers.md prints -------------------------------------
 
 
 @pytest.fixture
-def beeper(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
-    """The synthesizer of docs/providers.md, as it is found where its package is installed."""
-    import tomllib
-
-    (tmp_path / "parley_beep.py").write_text(example("python"), encoding="utf-8")
-    monkeypatch.syspath_prepend(tmp_path)
+def beeper(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The synthesizer of the example package, as it is found where that is installed."""
+    monkeypatch.syspath_prepend(EXAMPLE)
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
-    project = tomllib.loads(example("toml"))["project"]
+    project = tomllib.loads((EXAMPLE / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     install(monkeypatch, **project["entry-points"][third_party.GROUP])
     yield choose("tts", "beep", Options()).first.build(Options())
     sys.modules.pop("parley_beep", None)
 
 
-def test_the_documented_provider_speaks(beeper: Any) -> None:
+def test_the_example_provider_speaks(beeper: Any) -> None:
     async def spoken(text: str) -> list[Speech]:
         return [speech async for speech in beeper.speak(Sentence(3, text))]
 

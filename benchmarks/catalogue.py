@@ -1,0 +1,105 @@
+"""The benchmarks there are, in the order in which they run, and how long each takes."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from benchmarks import runs
+from benchmarks.endpointing import endpointing
+from benchmarks.progress import Progress, estimate
+from benchmarks.rest import rest
+from benchmarks.result import Result
+from benchmarks.webrtc import webrtc
+from benchmarks.whisper import whisper
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the command line leaves to the benchmarks."""
+
+    sessions: int = 100
+    quick: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Benchmark:
+    """One of them. `lasts_s` was measured on two cores; `quick_s` where there is a quick form."""
+
+    name: str
+    does: str
+    lasts_s: float
+    measure: Callable[[Progress, Options], Result]
+    quick_s: float | None = None
+
+    def expected_s(self, options: Options) -> float:
+        """About how long it will take."""
+        return self.quick_s if options.quick and self.quick_s is not None else self.lasts_s
+
+
+BENCHMARKS = (
+    Benchmark(
+        "latency",
+        "one caller, stages that cost nothing",
+        150,
+        lambda progress, _: runs.latency(progress),
+    ),
+    Benchmark(
+        "offline",
+        "one caller, what answers without a network",
+        170,
+        lambda progress, _: runs.offline(progress),
+    ),
+    Benchmark(
+        "load",
+        "many callers at once, the server on one core",
+        60,
+        lambda progress, options: runs.load(options.sessions, progress),
+    ),
+    Benchmark(
+        "wer",
+        "word error rates of the default recogniser",
+        70,
+        lambda progress, _: runs.wer(progress),
+    ),
+    Benchmark(
+        "endpointing",
+        "adaptive against fixed ends of turns, no server",
+        180,
+        lambda progress, _: endpointing(progress),
+    ),
+    Benchmark(
+        "whisper",
+        "one caller, a Whisper of the size of tiny",
+        240,
+        lambda progress, _: whisper(progress),
+    ),
+    Benchmark(
+        "rest",
+        "32 connections, the server on one core",
+        40,
+        lambda progress, _: rest(progress),
+    ),
+    Benchmark(
+        "webrtc",
+        "WebRTC peers beside aiortc as it comes",
+        720,
+        lambda progress, options: webrtc(progress, quick=options.quick),
+        quick_s=130,
+    ),
+)
+
+
+def named(name: str) -> Sequence[Benchmark]:
+    """The benchmark of this name, or every one for `all`."""
+    return [one for one in BENCHMARKS if name in (one.name, "all")]
+
+
+def announcement(benchmarks: Sequence[Benchmark], options: Options) -> list[str]:
+    """What is about to run and how long it will take, in lines."""
+    total = estimate(sum(one.expected_s(options) for one in benchmarks))
+    width = max(len(one.name) for one in benchmarks)
+    count = "1 benchmark" if len(benchmarks) == 1 else f"{len(benchmarks)} benchmarks"
+    lines = [
+        f"  {one.name:{width}}  {estimate(one.expected_s(options)):12}  {one.does}"
+        for one in benchmarks
+    ]
+    return [f"{count}, {total} in all:", *lines]
