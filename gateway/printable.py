@@ -3,4 +3,6 @@
 
 def printable(text: str) -> str:
     """`text` on one line: each control character, which a terminal would obey, is a space."""
-    return "".join(character if character.isprintable() else " " for character in text).strip()
+    if not text.isprintable():
+        text = "".join(character if character.isprintable() else " " for character in text)
+    return text.strip()

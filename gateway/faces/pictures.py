@@ -6,13 +6,13 @@ been drawn before; then a picture costs a look into a dictionary.
 
 import asyncio
 import logging
-from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Executor
 from fractions import Fraction
 
 from av import CodecContext, VideoFrame
 from av.video.codeccontext import VideoCodecContext
+from cachetools import LRUCache
 
 from stages.avatar.renderer import LayerBitmaps, Picture
 from stages.avatar.timeline import Pose
@@ -45,9 +45,7 @@ class PictureCache:
     ) -> None:
         self._draw = draw
         self._pool = pool
-        self._most_bytes = most_bytes
-        self._bytes = 0
-        self._kept: OrderedDict[Pose, bytes] = OrderedDict()
+        self._kept: LRUCache[Pose, bytes] = LRUCache(most_bytes, getsizeof=len)
         self._wanted: set[Pose] = set()
         self.hits = 0
         self.misses = 0
@@ -57,7 +55,6 @@ class PictureCache:
         found = self._kept.get(pose)
         if found is not None:
             self.hits += 1
-            self._kept.move_to_end(pose)
             return found
         self.misses += 1
         if pose not in self._wanted and len(self._wanted) < MOST_WANTED:
@@ -78,10 +75,8 @@ class PictureCache:
             return
         picture = drawn.result()
         self._wanted.discard(pose)
-        self._kept[pose] = picture
-        self._bytes += len(picture)
-        while self._bytes > self._most_bytes:
-            self._bytes -= len(self._kept.popitem(last=False)[1])
+        if len(picture) <= self._kept.maxsize:
+            self._kept[pose] = picture
 
 
 class JpegRenderer:

@@ -3,11 +3,11 @@
 import asyncio
 import io
 import wave
-from collections import OrderedDict
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 import numpy as np
+from cachetools import LRUCache
 
 from gateway.media.resampling import converter
 from pipeline.frames import Samples, Sentence, Speech
@@ -44,8 +44,9 @@ class SpeechFiles:
     def __init__(self, synthesizers: Guard[Synthesizer]) -> None:
         self._synthesizers = synthesizers
         self._places = asyncio.Semaphore(AT_ONCE)
-        self._kept: OrderedDict[str, SoundFile] = OrderedDict()
-        self._kept_bytes = 0
+        self._kept: LRUCache[str, SoundFile] = LRUCache(
+            KEPT_BYTES, getsizeof=lambda spoken: len(spoken.wav)
+        )
 
     async def speak(self, text: str) -> SoundFile:
         """The text as a file. Raises `PipelineError` where no synthesizer can.
@@ -54,11 +55,11 @@ class SpeechFiles:
         """
         text = text[:LONGEST_TEXT]
         if (kept := self._kept.get(text)) is not None:
-            self._kept.move_to_end(text)
             return kept
         async with self._places:
             spoken = await self._speak(text)
-        self._keep(text, spoken)
+        if len(spoken.wav) <= self._kept.maxsize:
+            self._kept[text] = spoken
         return spoken
 
     async def _speak(self, text: str) -> SoundFile:
@@ -90,14 +91,6 @@ class SpeechFiles:
         async with stream as pieces:
             parts = [speech.pcm async for speech in pieces]
         return np.concatenate(parts), rate_hz, stream.provider
-
-    def _keep(self, text: str, spoken: SoundFile) -> None:
-        if text not in self._kept:
-            self._kept[text] = spoken
-            self._kept_bytes += len(spoken.wav)
-        while self._kept_bytes > KEPT_BYTES:
-            _, dropped = self._kept.popitem(last=False)
-            self._kept_bytes -= len(dropped.wav)
 
 
 def _wav(pcm: Samples, rate_hz: int) -> bytes:

@@ -6,7 +6,6 @@ in the rectangles that changed. Colours follow ITU-R BT.601, limited range, whic
 take I420 for; chroma is the mean of four pixels.
 """
 
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import ceil, floor
@@ -15,6 +14,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+from cachetools import LRUCache
 
 from stages.avatar.face import Face, FaceError, Rectangle
 from stages.avatar.timeline import MAX_HEAD, QUARTERS, Mouth, Pose
@@ -92,7 +92,7 @@ class LayerBitmaps:
         self._unit = unit
         self._mouth_window = self._window(moves.mouth)
         self._eyes_window = self._window(moves.eyes)
-        self._blends: OrderedDict[tuple[Any, ...], _Block] = OrderedDict()
+        self._blends: LRUCache[tuple[Any, ...], _Block] = LRUCache(MAX_BLENDS)
         self._lock = Lock()
         whole = _Window(0, 0, size, size)
         base = self._layer(face.manifest.layers.base, whole, 0.0)
@@ -132,13 +132,10 @@ class LayerBitmaps:
     def _kept(self, key: tuple[Any, ...], blend: Callable[[], _Block]) -> _Block:
         with self._lock:
             if found := self._blends.get(key):
-                self._blends.move_to_end(key)
                 return found
         made = blend()
         with self._lock:
             self._blends[key] = made
-            while len(self._blends) > MAX_BLENDS:
-                self._blends.popitem(last=False)
         return made
 
     def _make(self, head: int, base: Bytes, whole: _Window) -> None:

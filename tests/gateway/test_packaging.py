@@ -22,6 +22,24 @@ def test_every_extra_that_is_installed_is_declared(file: str) -> None:
     assert extras_of(file) <= set(project["optional-dependencies"])
 
 
+def test_every_file_that_the_packages_need_is_package_data() -> None:
+    tools = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]
+    declared = {
+        file
+        for package, patterns in tools["setuptools"]["package-data"].items()
+        for pattern in patterns
+        for file in (ROOT / package.replace(".", "/")).glob(pattern)
+    }
+    files = {
+        file
+        for package in ("gateway", "stages", "pipeline")
+        for file in (ROOT / package).rglob("*")
+        if file.is_file() and file.suffix != ".py" and "__pycache__" not in file.parts
+    }
+    assert ROOT / "gateway/reports/templates/report.css" in files
+    assert files - declared == set()
+
+
 def test_the_image_installs_what_make_run_installs() -> None:
     assert extras_of("Dockerfile") == extras_of("Makefile") - {"dev"}
 

@@ -6,10 +6,10 @@ is a failure of theirs (`StageFailed`, "protocol"), and the next one is asked.
 """
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Annotated, Any, Generic, Protocol, TypeVar
 
+from cachetools import LRUCache
 from pydantic import BaseModel, Field, StringConstraints, ValidationError
 
 from gateway.logs import upstream_headers
@@ -169,16 +169,18 @@ class PerModel(Generic[C]):
 
     def __init__(self, make: Callable[[str], C]) -> None:
         self._make = make
-        self._clients: OrderedDict[str, C] = OrderedDict()
+        self._clients: LRUCache[str, C] = LRUCache(MAX_CHAT_MODELS)
 
     async def get(self, model: str) -> C:
         """The model's client. The one that has to go for it fails what it has under way."""
-        if model not in self._clients:
-            self._clients[model] = self._make(model)
-        self._clients.move_to_end(model)
-        client = self._clients[model]
-        if len(self._clients) > MAX_CHAT_MODELS:
-            await self._clients.popitem(last=False)[1].aclose()
+        client = self._clients.get(model)
+        if client is None:
+            client = self._make(model)
+            full = len(self._clients) >= self._clients.maxsize
+            dropped = self._clients.popitem()[1] if full else None
+            self._clients[model] = client
+            if dropped is not None:
+                await dropped.aclose()
         return client
 
     async def aclose(self) -> None:

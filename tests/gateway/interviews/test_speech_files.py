@@ -47,11 +47,25 @@ def test_a_second_voice_takes_over_at_the_rate_of_the_first() -> None:
 
 def test_the_same_words_are_spoken_once(monkeypatch: pytest.MonkeyPatch) -> None:
     async def story() -> None:
+        size = len((await speaker(FakeSynthesizer()).speak("One two.")).wav)
+        monkeypatch.setattr(spoken, "KEPT_BYTES", size)
         voice = speaker(FakeSynthesizer())
         first = await voice.speak("One two.")
         assert await voice.speak("One two.") is first
-        monkeypatch.setattr(spoken, "KEPT_BYTES", len(first.wav))
         await voice.speak("Three four.")
+        assert await voice.speak("One two.") is not first
+
+    run_virtual(story())
+
+
+def test_a_file_larger_than_all_that_is_kept_is_spoken_but_not_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def story() -> None:
+        monkeypatch.setattr(spoken, "KEPT_BYTES", 100)
+        voice = speaker(FakeSynthesizer(rate_hz=8000))
+        first = await voice.speak("One two.")
+        assert frames(first) == 3200
         assert await voice.speak("One two.") is not first
 
     run_virtual(story())

@@ -128,6 +128,15 @@ def test_hostile_words_stay_words() -> None:
     assert "<script>alert(1)</script>" in found.text
 
 
+def test_no_control_character_is_on_the_page() -> None:
+    words = "one\x1b[2J\u202etwo\x00\x85three"
+    answer = good(question=words, text=words)
+    made = replace(report(answer, candidate=words, session_id=words, notes=[words]), role=words)
+    html = page(made, ReportSound(words, words))
+    assert [c for c in html if c != "\n" and not c.isprintable()] == []
+    assert html.count("one [2J two  three") >= 6
+
+
 def test_recognition_of_demo_quality_is_marked_and_not_scored() -> None:
     html = page(report(spoken_answer(recognition=DEMO)))
     text = outline(html).text

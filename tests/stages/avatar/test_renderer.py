@@ -156,15 +156,13 @@ def test_blends_are_made_once_and_bounded(face: Face, monkeypatch: pytest.Monkey
     plates = LayerBitmaps(face, 64)
     first = plates.mouth(0, (("aa", 4),))
     assert plates.mouth(0, (("aa", 4),)) is first
-    for shape in ("oh", "ou"):
-        plates.mouth(0, ((shape, 4),))
+    second, third = (plates.mouth(0, ((shape, 4),)) for shape in ("oh", "ou"))
     assert plates.mouth(0, (("aa", 4),)) is first
-    plates.eyes(0, "open", "idle")
-    assert [key[0:3:2] for key in plates._blends] == [
-        ("mouth", (("ou", 4),)),
-        ("mouth", (("aa", 4),)),
-        ("eyes", "open"),
-    ]
+    eyes = plates.eyes(0, "open", "idle")  # the least recently used, the second, makes room
+    assert plates.mouth(0, (("ou", 4),)) is third
+    assert plates.mouth(0, (("aa", 4),)) is first
+    assert plates.eyes(0, "open", "idle") is eyes
+    assert plates.mouth(0, (("oh", 4),)) is not second
 
 
 def test_one_face_is_shared_by_threads(face: Face, monkeypatch: pytest.MonkeyPatch) -> None:
