@@ -11,6 +11,7 @@ from gateway.rest import middleware, operations, rest_routes
 from gateway.rest.health import StatusSources
 from gateway.rest.problems import EXCEPTION_HANDLERS
 from gateway.rest.service_probe import ServiceProbe, service_urls
+from gateway.rest.realtime import RealtimeEndpoints
 from gateway.rest.stateless import Services
 from gateway.rest.static import static_operations
 from gateway.rest.webrtc import WebRtcEndpoints
@@ -19,6 +20,7 @@ from gateway.settings import Settings
 from gateway.store import store_at
 from gateway.store.probe import StoreProbe
 from gateway.transports.websocket.endpoint import websocket_endpoint
+from gateway.transports.websocket.realtime import realtime_endpoint
 from pipeline.session import Stages
 
 
@@ -67,9 +69,11 @@ def create_app(settings: Settings | None = None, *, stages: Stages | None = None
                     ),
                     *static_operations(face=settings.face),
                     *webrtc.operations(),
+                    *RealtimeEndpoints(runtime, webrtc).operations(),
                 ]
             ),
             WebSocketRoute("/ws/{session_id}", websocket_endpoint),
+            WebSocketRoute("/v1/realtime", realtime_endpoint),
         ],
         middleware=middleware(settings),
         lifespan=lifespan,

@@ -11,6 +11,7 @@ from gateway.live.journals import Journals
 from gateway.live.registry import LiveSessions
 from gateway.providers.lineup import Lineup, line_up
 from gateway.reports.assessor import Assessor
+from gateway.security import ApiKeys
 from gateway.settings import Settings
 from gateway.status import ProviderReport, QueueReport, Readiness, StageReport
 from gateway.store import Store
@@ -42,6 +43,8 @@ class Runtime:
         self.settings = settings
         self.store = store
         self.live = LiveSessions(settings.max_sessions)
+        keys = settings.api_keys
+        self.api_keys = ApiKeys("" if keys is None else keys.get_secret_value())
         self.studio: Studio | None = None
         """Where faces become video; None where they cannot, or are not to."""
         self._given = stages

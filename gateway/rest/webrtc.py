@@ -13,6 +13,7 @@ from starlette.responses import Response
 
 from gateway.ice import links, parse_ice_servers, split
 from gateway.interviews.sessions import SESSION_ID, NoSuchSession
+from gateway.protocols.dialect import Dialect
 from gateway.rest.operation import Handler, HttpReply, Operation, ResponseSpec
 from gateway.rest.problems import NO_SUCH_SESSION, UNSUPPORTED_MEDIA_TYPE, Kind, Problem
 from gateway.rest.reading import BODY_S, Body, chunks, media_type
@@ -101,6 +102,21 @@ class WebRtcEndpoints:
         if self._peers is None:
             raise NOT_INSTALLED(EXTRA)
         return self._peers
+
+    async def answer(self, session_id: str, sdp: str, dialect: Dialect) -> "Answered":
+        """Answer an offer whose data channel speaks `dialect`. Raises `OfferError`, `Problem`."""
+        from gateway.transports.webrtc.peers import PeerRefused
+
+        try:
+            return await self._open().answer(session_id, sdp, dialect)
+        except PeerRefused as error:
+            raise NO_PLACE(str(error), headers=RETRY) from None
+
+    def hang_up(self, peer_id: str) -> bool:
+        """End a connection; False where there is none."""
+        peers = self._open()
+        session_id = peers.session_of(peer_id)
+        return session_id is not None and peers.hang_up(session_id, peer_id)
 
     def operations(self) -> list[Operation]:
         """The endpoints."""

@@ -11,6 +11,7 @@ from typing import Any
 import aioice.ice
 
 from gateway.ice import Addresses, IceServer
+from gateway.protocols.dialect import Dialect
 from gateway.runtime import Runtime
 from gateway.transports.webrtc.peer import Peer
 
@@ -74,8 +75,12 @@ class Peers:
     def _host_addresses(self, use_ipv4: bool, use_ipv6: bool) -> list[str]:
         return [a for a in self._addresses.local if (use_ipv6 if ":" in a else use_ipv4)]
 
-    async def answer(self, session_id: str, sdp: str) -> Answered:
+    async def answer(
+        self, session_id: str, sdp: str, dialect: Dialect | None = None
+    ) -> Answered:
         """Answer an offer and hold the conversation from then on.
+
+        Without `dialect` the data channel speaks the native one, which begins with a `hello`.
 
         Raises `OfferError`, and `PeerRefused` where there is no place or no answer in time.
         """
@@ -84,7 +89,14 @@ class Peers:
             raise PeerRefused(refusal)
         with ExitStack() as place:
             place.enter_context(self._runtime.live.connected())
-            peer = Peer(session_id, self._runtime, self._addresses, self.ice_servers)
+            peer = Peer(
+                session_id,
+                self._runtime,
+                self._addresses,
+                self.ice_servers,
+                dialect=dialect,
+                waits=dialect is None,
+            )
             try:
                 async with asyncio.timeout(ANSWER_S):
                     answer = await peer.answer(sdp)

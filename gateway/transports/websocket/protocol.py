@@ -113,6 +113,10 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             waiting = int.from_bytes(answer, sys.byteorder)
         return waiting
 
+    def allow(self, message_bytes: int) -> None:
+        """Take messages up to this length from now on, in place of the server's limit."""
+        self.conn.max_message_size = message_bytes
+
     def pause(self) -> None:
         """Stop reading from the client: TCP makes it wait."""
         if not self.read_paused and self.open:

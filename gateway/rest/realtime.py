@@ -1,0 +1,216 @@
+"""The HTTP side of OpenAI's Realtime API: calls over WebRTC, and client secrets.
+
+Its errors are that API's, `{"error": {…}}`, so the operations stand here without a description in
+`/openapi.json`; `docs/openai-realtime.md` describes them.
+"""
+
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, Field, ValidationError
+from starlette.datastructures import UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from gateway.interviews.sessions import SESSION_ID
+from gateway.live.client_secrets import ClientSecret, find_secret, make_secret
+from gateway.protocols.dialect import InterviewRequest, ProtocolError
+from gateway.protocols.openai_realtime import OpenAiRealtime, RealtimeSession, error_body, session_of
+from gateway.rest.operation import Operation, ResponseSpec
+from gateway.rest.problems import Problem
+from gateway.rest.reading import BODY_S, chunks, media_type, parse_object, read_json
+from gateway.rest.webrtc import WebRtcEndpoints
+from gateway.runtime import Runtime
+from gateway.security import bearer
+from gateway.transports.webrtc.offers import MAX_BYTES, OfferError
+from gateway.transports.websocket.realtime import new_id
+
+SDP = "application/sdp"
+MULTIPART = "multipart/form-data"
+LONGEST_BODY = 4 * MAX_BYTES
+
+LIFETIME_S = 600
+"""How long a client secret lives where nothing else was asked for."""
+
+CALLS, CALL = "/v1/realtime/calls", "/v1/realtime/calls/{call}"
+
+
+class Failure(Exception):
+    """A request that the API refuses."""
+
+    def __init__(self, status: int, code: str, message: str, param: str | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.body = error_body(code, message, param=param)
+
+
+class Expiry(BaseModel):
+    anchor: Literal["created_at"] = "created_at"
+    seconds: Annotated[int, Field(ge=10, le=7200)] = LIFETIME_S
+
+
+class SecretRequest(BaseModel):
+    """What a client secret is made for."""
+
+    expires_after: Expiry = Expiry()
+    session: dict[str, Any] = {}
+
+
+class RealtimeEndpoints:
+    """The endpoints. `webrtc` answers the offers."""
+
+    def __init__(self, runtime: Runtime, webrtc: WebRtcEndpoints) -> None:
+        self._runtime = runtime
+        self._webrtc = webrtc
+
+    def operations(self) -> list[Operation]:
+        """The endpoints, as entries of the table of operations."""
+        return [
+            _hidden("POST", CALLS, "realtimeCall", self._call, 201),
+            _hidden("POST", f"{CALL}/hangup", "realtimeHangUp", self._hang_up, 200),
+            _hidden("POST", "/v1/realtime/client_secrets", "realtimeSecret", self._secret, 200),
+        ]
+
+    async def _call(self, request: Request) -> Response:
+        secret = await self._admitted(request)
+        sdp, given = await _offer(request)
+        model = request.query_params.get("model")
+        session = _session(given or ({} if secret is None else secret.session), model, request)
+        named = request.query_params.get("session_id")
+        if not (session.is_interview and named and SESSION_ID.fullmatch(named)):
+            named = new_id("sess")
+        dialect = OpenAiRealtime(session, new_id=new_id, media="rtp")
+        try:
+            answered = await self._webrtc.answer(named, sdp, dialect)
+        except OfferError as error:
+            raise Failure(400, "invalid_offer", error.reason, "sdp") from None
+        headers = {"location": f"{CALLS}/rtc_{answered.id}", "cache-control": "no-store"}
+        return Response(answered.sdp, 201, headers, media_type=SDP)
+
+    async def _hang_up(self, request: Request) -> Response:
+        await self._admitted(request)
+        call = str(request.path_params["call"]).removeprefix("rtc_")
+        if not self._webrtc.hang_up(call):
+            raise Failure(404, "call_not_found", "There is no such call, or it has ended.", "call_id")
+        return Response(status_code=200)
+
+    async def _secret(self, request: Request) -> Response:
+        if not self._runtime.api_keys.accepts(bearer(request.headers.get("authorization"))):
+            raise _no_key()
+        try:
+            asked = SecretRequest.model_validate(await read_json(request))
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            where = ".".join(map(str, first["loc"]))
+            raise Failure(400, "invalid_value", f"{where}: {first['msg']}.", where) from None
+        session = _session(asked.session, None, request)
+        now = time.time()
+        made = await make_secret(
+            self._runtime.store,
+            asked.session,
+            lifetime_s=asked.expires_after.seconds,
+            now=now,
+        )
+        body = {
+            "value": made.value,
+            "expires_at": made.expires_at,
+            "session": session.payload(new_id("sess")),
+        }
+        return JSONResponse(body, headers={"cache-control": "no-store"})
+
+    async def _admitted(self, request: Request) -> ClientSecret | None:
+        """The client secret that the client came with, None for an API key. Raises `Failure`."""
+        key = bearer(request.headers.get("authorization"))
+        secret = await find_secret(self._runtime.store, key, now=time.time())
+        if secret is None and not self._runtime.api_keys.accepts(key):
+            raise _no_key()
+        return secret
+
+
+def _hidden(
+    method: str,
+    path: str,
+    name: str,
+    handler: Callable[[Request], Awaitable[Response]],
+    status: int,
+) -> Operation:
+    async def answer(request: Request) -> Response:
+        try:
+            return await handler(request)
+        except Failure as failure:
+            return JSONResponse(failure.body, failure.status)
+        except Problem as problem:
+            code, text = problem.kind.code, problem.detail or problem.kind.title
+            return JSONResponse(error_body(code, text), problem.kind.status, problem.headers)
+
+    return Operation(
+        method=method,
+        path=path,
+        name=name,
+        handler=answer,
+        summary=name,
+        answers={status: ResponseSpec("Done")},
+        hidden=True,
+    )
+
+
+async def _offer(request: Request) -> tuple[str, dict[str, Any]]:
+    """The SDP and the session object of a call. Raises `Failure` and `Problem`."""
+    kind = media_type(request)
+    if kind == SDP:
+        parts: dict[str, bytes] = {"sdp": await _whole(request)}
+    elif kind == MULTIPART:
+        parts = await _parts(request)
+    else:
+        raise Failure(415, "unsupported_media_type", f"Send the offer as {SDP} or {MULTIPART}.")
+    if "sdp" not in parts:
+        raise Failure(400, "missing_required_parameter", "The part 'sdp' is missing.", "sdp")
+    try:
+        sdp = parts["sdp"].decode()
+    except UnicodeDecodeError:
+        raise Failure(400, "invalid_offer", "The SDP is not UTF-8 text.", "sdp") from None
+    return sdp, parse_object(parts["session"]) if "session" in parts else {}
+
+
+async def _whole(request: Request) -> bytes:
+    return b"".join([chunk async for chunk in chunks(request, MAX_BYTES, BODY_S)])
+
+
+async def _parts(request: Request) -> dict[str, bytes]:
+    """The parts of a form, whatever their types: browsers send them as plain text."""
+    parser = MultiPartParser(
+        request.headers,
+        chunks(request, LONGEST_BODY, BODY_S),
+        max_files=4,
+        max_fields=4,
+        max_part_size=LONGEST_BODY,
+    )
+    try:
+        form = await parser.parse()
+    except MultiPartException as error:
+        raise Failure(400, "invalid_form", f"The form cannot be read: {error.message}.") from None
+    found: dict[str, bytes] = {}
+    try:
+        for name, part in form.multi_items():
+            found[name] = await part.read() if isinstance(part, UploadFile) else part.encode()
+    finally:
+        with suppress(OSError):
+            await form.close()
+    return found
+
+
+def _session(given: dict[str, Any], model: str | None, request: Request) -> RealtimeSession:
+    """The session that a session object asks for. Raises `Failure`."""
+    role = request.query_params.get("role")
+    try:
+        interview = None if role is None else InterviewRequest(role)
+        return session_of(given, model=model, interview=interview)
+    except ProtocolError as error:
+        raise Failure(400, error.code, error.message, error.param) from None
+
+
+def _no_key() -> Failure:
+    return Failure(401, "invalid_api_key", "This API key is not one of this gateway's.")
