@@ -12,7 +12,7 @@ from aiortc.mediastreams import MediaStreamError
 from av.audio.codeccontext import AudioCodecContext
 
 from benchmarks.speech import answers
-from gateway.media.codecs import converter
+from gateway.media.resampling import converter
 from pipeline.frames import INPUT_RATE_HZ, Samples
 
 PACKET_MS = 20

@@ -13,7 +13,7 @@ from gateway.interviews.service import InterviewService, open_interview_service
 from gateway.interviews.sessions import SessionOwner, SessionTaken
 from gateway.live.host import InterviewHost
 from gateway.live.journals import Journals
-from gateway.media.codecs import converter
+from gateway.media.resampling import converter
 from gateway.protocols.native.messages import Hello, TurnDetection
 from gateway.providers.build import options
 from gateway.providers.lineup import Lineup, line_up

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gateway.media.codecs import converter
+from gateway.media.resampling import converter
 from pipeline.frames import Samples, Sentence, Speech
 from pipeline.guard import Guard
 from pipeline.sentences import SentenceSplitter

@@ -20,7 +20,8 @@ from gateway.faces.stream import FaceStream
 from gateway.interviews.sessions import SESSION_ID, SessionTaken
 from gateway.live.ingress import Flooded, IngressPacer
 from gateway.media import opus_packets as opus
-from gateway.media.codecs import AudioFormat, AudioPacker, AudioUnpacker
+from gateway.media.codecs import AudioPacker, AudioUnpacker
+from gateway.media.format import AudioFormat
 from gateway.protocols.native import messages as native
 from gateway.protocols.native.messages import ProtocolError
 from gateway.runtime import Runtime

@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from gateway.media.codecs import AudioFormat, converter, encode
+from gateway.media.codecs import encode
+from gateway.media.format import AudioFormat
+from gateway.media.resampling import converter
 from pipeline.frames import INPUT_RATE_HZ, Samples
 
 FRAME_MS = 20

@@ -24,7 +24,7 @@ from gateway.commands.call.recording import save
 from gateway.commands.call.screen import JsonScreen, PersonScreen, Screen
 from gateway.commands.call.server import ServerAddress, connected
 from gateway.commands.terminal import DONE, FAILED, CommandFailed, output
-from gateway.media.codecs import AudioFormat
+from gateway.media.format import AudioFormat
 from gateway.protocols.native import messages as native
 from pipeline.frames import INPUT_RATE_HZ
 

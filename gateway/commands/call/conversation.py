@@ -14,7 +14,7 @@ from gateway.commands.call.dialogue import Dialogue
 from gateway.commands.call.line import CallLine, LineClosed, Sound
 from gateway.commands.call.recording import CallRecording
 from gateway.commands.call.screen import Screen
-from gateway.media.codecs import AudioFormat
+from gateway.media.format import AudioFormat
 from gateway.protocols.native import messages as native
 from pipeline.frames import INPUT_RATE_HZ, Samples
 

@@ -18,7 +18,7 @@ from av.error import FFmpegError
 from av.video.stream import VideoStream
 
 from gateway.commands.call.recording import CallRecording
-from gateway.media.codecs import AudioFormat
+from gateway.media.format import AudioFormat
 
 CLOCK_HZ = 90_000
 """Of the timestamps of video in RTP (RFC 6184, RFC 7741)."""

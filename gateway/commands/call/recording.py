@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from gateway.media.codecs import AudioFormat, decode
+from gateway.media.codecs import decode
+from gateway.media.format import AudioFormat
 from pipeline.frames import Samples
 
 LONGEST_RECORDING_S = 3600

@@ -15,7 +15,7 @@ from gateway.commands.call.line import WebSocketLine
 from gateway.commands.call.screen import Screen
 from gateway.commands.terminal import CommandFailed
 from gateway.interviews.sessions import SESSION_ID
-from gateway.media.codecs import AudioFormat
+from gateway.media.format import AudioFormat
 from gateway.protocols.native import messages as native
 
 CONNECT_S = 10.0

@@ -28,7 +28,7 @@ from gateway.commands.call.film import CLOCK_HZ as VIDEO_HZ
 from gateway.commands.call.film import Film
 from gateway.commands.call.line import LineClosed, Sound
 from gateway.commands.call.server import CONNECT_S
-from gateway.media.opus_packets import OpusEncoder
+from gateway.media.opus import OpusEncoder
 from gateway.protocols.native import messages as native
 from gateway.transports.webrtc.jitter import CLOCK_HZ as AUDIO_HZ
 from gateway.transports.webrtc.receiving import Reception

@@ -24,7 +24,7 @@ from pydantic import (
 )
 
 from gateway.media import opus_packets as opus
-from gateway.media.codecs import (
+from gateway.media.format import (
     ENCODINGS,
     HIGHEST_RATE_HZ,
     LONGEST_MESSAGE_MS,

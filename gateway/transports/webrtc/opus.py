@@ -5,6 +5,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from gateway.media import opus_packets as opus
+from gateway.media.opus import OpusDecoder
 from gateway.transports.webrtc.jitter import CLOCK_HZ, Item, MediaPacket
 from pipeline.frames import INPUT_RATE_HZ, Samples
 
@@ -30,7 +31,7 @@ class PacketDecoder:
     """
 
     def __init__(self) -> None:
-        self._decoder = opus.OpusDecoder()
+        self._decoder = OpusDecoder()
         self._concealed = 0  # samples since something was heard
 
     def decode(self, items: Iterable[Item]) -> Samples:

@@ -26,7 +26,7 @@ from OpenSSL import SSL
 
 from gateway.ice import Addresses, IceServer, with_public
 from gateway.live.connection import READY_AFTER_S, Connection, Media, SpeechTap
-from gateway.media.codecs import LONGEST_MESSAGE_MS, AudioFormat
+from gateway.media.format import LONGEST_MESSAGE_MS, AudioFormat
 from gateway.protocols.native.messages import Hello, ProtocolError
 from gateway.runtime import Runtime
 from gateway.transports.webrtc.aiortc_private import receive_at_once

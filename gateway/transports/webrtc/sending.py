@@ -20,7 +20,7 @@ import numpy as np
 from aiortc import RTCRtpCodecParameters, RTCRtpSender, clock
 from aiortc.rtp import HeaderExtensions
 
-from gateway.media.opus_packets import OpusEncoder
+from gateway.media.opus import OpusEncoder
 from gateway.transports.webrtc.aiortc_private import at_once
 from gateway.transports.webrtc.jitter import CLOCK_HZ
 from gateway.transports.webrtc.opus import FRAME, SEND_RATE_HZ

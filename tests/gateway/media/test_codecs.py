@@ -5,16 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.media import opus_packets as opus
-from gateway.media.codecs import (
-    AudioFormat,
-    AudioPacker,
-    AudioUnpacker,
-    Encoding,
-    converter,
-    decode,
-    encode,
-)
+from gateway.media.codecs import AudioPacker, AudioUnpacker, decode, encode
+from gateway.media.format import AudioFormat, Encoding
+from gateway.media.resampling import converter
 from pipeline.frames import ReplyAudio
 
 PCM = AudioFormat()
@@ -131,7 +124,7 @@ def test_messages_become_samples_at_16_khz(wire: AudioFormat) -> None:
 
 def test_what_libopus_refuses_is_concealed() -> None:
     unpacker = AudioUnpacker(AudioFormat("opus", 16_000))
-    unpacker.unpack(opus.OpusEncoder(16_000).encode(sine(16_000, 20)))
+    unpacker.unpack(OpusEncoder(16_000).encode(sine(16_000, 20)))
     assert len(unpacker.unpack(b"\x7b\x00")) == 320
 
 

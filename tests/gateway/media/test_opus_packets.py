@@ -8,15 +8,8 @@ from av.audio.codeccontext import AudioCodecContext
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.media.opus_packets import (
-    LOST,
-    RATES_HZ,
-    NotOpus,
-    OpusDecoder,
-    OpusEncoder,
-    check,
-    duration_ms,
-)
+from gateway.media.opus import OpusDecoder, OpusEncoder
+from gateway.media.opus_packets import LOST, RATES_HZ, NotOpus, check, duration_ms
 from pipeline.frames import Samples
 
 

@@ -9,7 +9,8 @@ import pytest
 import soundfile
 
 from gateway.commands.call.audio import Microphone, UnusableAudio, frames, read
-from gateway.media.codecs import AudioFormat, decode
+from gateway.media.codecs import decode
+from gateway.media.format import AudioFormat
 
 CLIPS = Path(__file__).parents[4] / "fixtures/audio"
 MALFORMED = CLIPS / "malformed"

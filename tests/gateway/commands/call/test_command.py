@@ -14,7 +14,7 @@ from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 
 from gateway.commands.call.conversation import Call, SpokenTurn
 from gateway.commands.call.server import ServerAddress
-from gateway.media.codecs import AudioFormat
+from gateway.media.format import AudioFormat
 
 # --- the door --------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ import pytest
 
 from gateway.commands.call.conversation import Call, SpokenTurn, TypedTurn
 from gateway.commands.call.line import LineClosed, Sound
-from gateway.media.codecs import AudioFormat
+from gateway.media.format import AudioFormat
 from pipeline.testing import run_virtual
 
 HELLO = {"type": "hello", "version": 1}

@@ -18,7 +18,7 @@ from gateway.commands.call.audio import read
 from gateway.commands.call.conversation import Call
 from gateway.commands.call.narrator import Narrator
 from gateway.commands.call.recording import save
-from gateway.media.codecs import AudioFormat
+from gateway.media.format import AudioFormat
 from pipeline.decisions import Chunk, Hold, ReplyBegan, Resume, StartTurn
 from pipeline.frames import Samples
 from pipeline.testing import ManualClock, run_virtual

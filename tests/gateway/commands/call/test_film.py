@@ -13,7 +13,7 @@ import pytest
 from gateway.commands.call import film as films
 from gateway.commands.call.film import Film, write
 from gateway.commands.call.recording import CallRecording
-from gateway.media.codecs import AudioFormat
+from gateway.media.format import AudioFormat
 
 PCM = AudioFormat()
 BEEP = (8000 * np.sin(np.arange(1600) / 4)).astype(np.int16)

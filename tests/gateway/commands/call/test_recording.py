@@ -7,7 +7,7 @@ import pytest
 import soundfile
 
 from gateway.commands.call.recording import CallRecording, save
-from gateway.media.codecs import AudioFormat
+from gateway.media.format import AudioFormat
 
 PCM = AudioFormat()
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gateway.media.codecs import AudioFormat
+from gateway.media.format import AudioFormat
 from gateway.protocols.native.messages import (
     Bye,
     CommitTurn,

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from gateway.media.opus_packets import OpusEncoder
+from gateway.media.opus import OpusEncoder
 from gateway.transports.webrtc.jitter import MediaPacket, MissingMedia, duration
 from gateway.transports.webrtc.opus import FRAME, SEND_RATE_HZ, PacketDecoder
 from pipeline.frames import Samples

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from aiortc.rtp import RtpPacket
 
-from gateway.media.opus_packets import OpusEncoder
+from gateway.media.opus import OpusEncoder
 from gateway.transports.webrtc.opus import FRAME
 from gateway.transports.webrtc.receiving import Reception
 from pipeline.testing import VirtualLoop, run_virtual

@@ -13,8 +13,10 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.frames import Frame, Opcode
 
-from gateway.media.codecs import AudioFormat, converter
-from gateway.media.opus_packets import OpusDecoder, OpusEncoder, duration_ms
+from gateway.media.format import AudioFormat
+from gateway.media.opus import OpusDecoder, OpusEncoder
+from gateway.media.opus_packets import duration_ms
+from gateway.media.resampling import converter
 from gateway.protocols.native import messages as native
 from pipeline.frames import Samples, Sentence, Speech
 from stages.fakes import FakeSynthesizer, FakeTranscriber

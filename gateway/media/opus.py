@@ -1,0 +1,80 @@
+"""Opus packets to and from samples, through FFmpeg's libopus.
+
+Plain calls of 20 to 50 µs a packet. A new encoder takes 0.4 ms.
+"""
+
+from fractions import Fraction
+
+import av
+import numpy as np
+from av.audio.codeccontext import AudioCodecContext
+from av.error import FFmpegError
+
+from gateway.media.opus_packets import CLOCK_HZ, PACKET_MS, NotOpus
+from pipeline.frames import INPUT_RATE_HZ, Samples
+
+BIT_RATE = 28_000
+
+
+class OpusDecoder:
+    """One stream of packets to mono samples at 16 kHz. Keeps state: packets come in order."""
+
+    def __init__(self) -> None:
+        codec = av.CodecContext.create("libopus", "r")
+        assert isinstance(codec, AudioCodecContext)
+        codec.layout = "mono"  # libopus mixes a stereo packet down itself
+        codec.sample_rate = CLOCK_HZ
+        self._codec = codec
+        self._resampler = av.AudioResampler(format="s16", layout="mono", rate=INPUT_RATE_HZ)
+
+    def decode(self, packet: bytes) -> Samples:
+        """What is in it. Raises `NotOpus` for anything else; the next packet is heard then."""
+        if not packet:
+            # FFmpeg takes an empty packet for the end of the stream, and nothing after it.
+            raise NotOpus("an Opus packet has a first byte")
+        try:
+            parts: list[Samples] = [
+                np.frombuffer(bytes(resampled.planes[0]), np.int16)[: resampled.samples]
+                for frame in self._codec.decode(av.Packet(packet))
+                for resampled in self._resampler.resample(frame)
+            ]
+        except FFmpegError as error:
+            raise NotOpus("the bytes are no Opus packet") from error
+        return parts[0] if len(parts) == 1 else np.concatenate([np.zeros(0, np.int16), *parts])
+
+
+class OpusEncoder:
+    """Mono samples to Opus packets of 20 ms, one call a packet. `rate_hz` is one of `RATES_HZ`.
+
+    With `fec` each packet of speech also carries a coarse copy of the one before it, so that the
+    receiver can make up for a single loss. libopus does that in its SILK mode alone (RFC 6716,
+    section 2.1.7), which takes 120 µs a packet in place of 33.
+    """
+
+    def __init__(self, rate_hz: int = 24_000, *, fec: bool = False) -> None:
+        self.frame = rate_hz * PACKET_MS // 1000
+        """Samples of one packet."""
+        codec = av.CodecContext.create("libopus", "w")
+        assert isinstance(codec, AudioCodecContext)
+        codec.layout = "mono"
+        codec.format = "s16"
+        codec.sample_rate = rate_hz
+        codec.bit_rate = BIT_RATE
+        codec.time_base = Fraction(1, rate_hz)
+        # On speech: 39 µs a packet, where complexity 10 takes 177.
+        codec.options = {
+            "application": "audio",
+            "compression_level": "2",
+            "frame_duration": str(PACKET_MS),
+            "vbr": "on",
+        } | ({"fec": "1", "packet_loss": "10"} if fec else {})
+        self._codec = codec
+
+    def encode(self, pcm: Samples) -> bytes:
+        """One packet for at most `frame` samples; a shorter frame is filled up with silence."""
+        if len(pcm) < self.frame:
+            pcm = np.concatenate((pcm, np.zeros(self.frame - len(pcm), np.int16)))
+        frame = av.AudioFrame(format="s16", layout="mono", samples=self.frame)
+        frame.planes[0].update(pcm.tobytes())
+        frame.sample_rate = self._codec.sample_rate
+        return b"".join(bytes(packet) for packet in self._codec.encode(frame))

@@ -1,0 +1,52 @@
+"""Sample rates: FFmpeg's resampler as a `pipeline.stage.Converter`."""
+
+import av
+import numpy as np
+
+from pipeline.frames import Samples
+
+
+class Unchanged:
+    """The converter between equal rates."""
+
+    def push(self, pcm: Samples) -> Samples:
+        return pcm
+
+    def flush(self) -> Samples:
+        return np.zeros(0, np.int16)
+
+
+class Resampler:
+    """FFmpeg's resampler, stateful. It holds back 0.7 to 2 ms (soxr: 4 to 38 ms, in bursts)."""
+
+    def __init__(self, source_hz: int, target_hz: int) -> None:
+        self._source_hz = source_hz
+        self._target_hz = target_hz
+        self._renew()
+
+    def _renew(self) -> None:
+        self._resampler = av.AudioResampler(format="s16", layout="mono", rate=self._target_hz)
+
+    def push(self, pcm: Samples) -> Samples:
+        if not len(pcm):
+            return pcm
+        frame = av.AudioFrame.from_ndarray(pcm.reshape(1, -1), format="s16", layout="mono")
+        frame.sample_rate = self._source_hz
+        return _joined(self._resampler.resample(frame))
+
+    def flush(self) -> Samples:
+        rest = _joined(self._resampler.resample(None))
+        self._renew()  # FFmpeg's resampler takes nothing more once it has been drained
+        return rest
+
+
+def _joined(frames: list[av.AudioFrame]) -> Samples:
+    parts: list[Samples] = [frame.to_ndarray()[0] for frame in frames]
+    if len(parts) == 1:
+        return parts[0]
+    return np.concatenate(parts) if parts else np.zeros(0, np.int16)
+
+
+def converter(source_hz: int, target_hz: int) -> Unchanged | Resampler:
+    """A converter between two rates; see `pipeline.stage.Converter`."""
+    return Unchanged() if source_hz == target_hz else Resampler(source_hz, target_hz)
