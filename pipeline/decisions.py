@@ -7,6 +7,8 @@ names the turn that it is about.
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from pipeline.turn_policy import TurnPolicy
+
 # --- events ----------------------------------------------------------------------------------
 
 
@@ -65,8 +67,32 @@ class TimeUp:
     """The conversation has lasted long enough: it closes as soon as nobody speaks."""
 
 
+@dataclass(frozen=True, slots=True)
+class RespondNow:
+    """The client wants a reply without words of the person.
+
+    While what was said in a turn without reply is still being recognised, the reply follows it.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyChanged:
+    """From here on turn-taking goes by another policy."""
+
+    policy: TurnPolicy
+
+
 Event: TypeAlias = (
-    Chunk | Understood | Typed | Interrupt | Commit | ReplyBegan | ReplyEnded | TimeUp
+    Chunk
+    | Understood
+    | Typed
+    | Interrupt
+    | Commit
+    | ReplyBegan
+    | ReplyEnded
+    | TimeUp
+    | RespondNow
+    | PolicyChanged
 )
 
 
@@ -86,7 +112,8 @@ class StartTurn:
 class EndTurn:
     """The turn is decided: recognise what was spoken (if it was), append `typed`, and reply.
 
-    `ended` is when, on the clock of `now`, the person's speech ended at position `at_ms`.
+    `ended` is when, on the clock of `now`, the person's speech ended at position `at_ms`. Without
+    `replies` the words are recognised, accepted and shown, and that is all: `ReplyEnded` follows.
     """
 
     turn: int
@@ -94,6 +121,7 @@ class EndTurn:
     ended: float
     spoken: bool
     typed: str = ""
+    replies: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,12 +155,22 @@ class Hold:
     """Somebody speaks into this turn's reply, from `at_ms` on: pause it, and start to recognise.
 
     The audio from `from_ms` on belongs to what may become the next turn: `StartTurn` makes it that,
-    `Resume` drops it.
+    `DropHeld` drops it.
     """
 
     turn: int
     at_ms: int
     from_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class DropHeld:
+    """What was spoken into this turn's reply, since it was held, is no turn: forget it.
+
+    Every `Hold` is followed by this or by the `StartTurn` of the next turn.
+    """
+
+    turn: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,9 +200,19 @@ class Refuse:
     """An event made no sense now; `code` says why."""
 
     turn: int
-    code: Literal["nothing_to_commit"]
+    code: Literal["nothing_to_commit", "reply_under_way", "person_speaks"]
 
 
 Action: TypeAlias = (
-    StartTurn | Speculate | Discard | EndTurn | Cancel | Hold | Resume | Prompt | Close | Refuse
+    StartTurn
+    | Speculate
+    | Discard
+    | EndTurn
+    | Cancel
+    | Hold
+    | DropHeld
+    | Resume
+    | Prompt
+    | Close
+    | Refuse
 )

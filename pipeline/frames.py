@@ -73,11 +73,28 @@ class TextDelta:
 
 
 @dataclass(frozen=True, slots=True)
+class ToolCall:
+    """The responder asks the client to run a function: `arguments` are its JSON, as text.
+
+    `call_id` names the call; the client's result carries it.
+    """
+
+    turn: int
+    call_id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
 class Sentence:
-    """A piece of the reply that can be spoken on its own."""
+    """A piece of the reply that can be spoken on its own.
+
+    `voice` is a wish: a synthesizer that has that voice uses it, any other speaks with its own.
+    """
 
     turn: int
     text: str
+    voice: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,6 +280,7 @@ Output: TypeAlias = (
     | Transcript
     | ReplyStarted
     | ReplyText
+    | ToolCall
     | ReplyAudio
     | Visemes
     | ReplyDone

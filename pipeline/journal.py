@@ -4,15 +4,16 @@ One session per journal, one JSON object per line, times (`t`) in milliseconds s
 
 ::
 
-    {"v":2,"session":"s-1","origin":12.5,"texts":false,"policy":{…}}    the first line
-    {"t":0,"e":"open","a":[{"Answer":[0,0,12.5,false,""]}]}             a call and its actions
+    {"v":3,"session":"s-1","origin":12.5,"texts":false,"policy":{…}}    the first line
+    {"t":0,"e":"open","a":[{"Answer":[0,0,12.5,false,"",true]}]}        a call and its actions
     {"t":32,"at":32,"chunks":[[0,0,0.01],[32,32,0.02], …]}              calls without actions
     {"t":992,"f":{"SpeechStarted":[1,960]}}                             a frame for the client
     {"t":100,"level":[[0,-61.2],[100,-60.8], …]}                        input audio, dBFS
     {"t":992,"queue":["stt",12.5]}                                      age of the oldest item
     {"t":7e6,"cut":16777216}                                            the journal was full
 
-A dataclass is its name with its fields in order. A run of chunks without actions is one line: for
+A dataclass is its name with its fields in order; the last ones may be missing, and are then what
+their class says: older versions had fewer. A run of chunks without actions is one line: for
 each, the time and the position since the one before, and the probability. An hour of conversation
 takes about 3 MB with probabilities of four digits, and 5 MB with all that a detector gives.
 
@@ -43,12 +44,13 @@ from pipeline.frames import (
     Samples,
     SpeechStarted,
     SpeechStopped,
+    ToolCall,
     Transcript,
     TurnMetrics,
 )
 from pipeline.turns import TurnPolicy
 
-VERSION = 2
+VERSION = 3
 WRITTEN_AS: Mapping[type, str] = MappingProxyType({EndTurn: "Answer", StartTurn: "Listen"})
 """The names of actions in the format, where a class has another one."""
 
@@ -67,7 +69,7 @@ ENDS: Mapping[Ending, tuple[str, ...]] = MappingProxyType(
 """In place of a text's last words, so that turn-taking judges the mask like the text that was said.
 Requests for time have two words at least."""
 
-TEXTS = frozenset({"text", "typed", "heard"})
+TEXTS = frozenset({"text", "typed", "heard", "arguments"})
 """The fields that hold what somebody said."""
 
 NOTED = (
@@ -75,6 +77,7 @@ NOTED = (
     SpeechStopped,
     Transcript,
     ReplyStarted,
+    ToolCall,
     ReplyDone,
     ReplyPaused,
     ReplyResumed,

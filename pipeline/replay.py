@@ -2,18 +2,21 @@
 
 import json
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, is_dataclass
 from decimal import Decimal
 from functools import cache
-from types import UnionType
+from types import MappingProxyType, UnionType
 from typing import Any, Literal, TypeAlias, Union, get_args, get_origin, get_type_hints
 
 from pipeline import decisions, frames
-from pipeline.decisions import Action, Chunk
+from pipeline.decisions import Action, Chunk, DropHeld
 from pipeline.frames import Output
 from pipeline.journal import EXACT, VERSION, Cause, written_as
 from pipeline.turns import TurnPolicy, TurnState, TurnTaking
+
+UNKNOWN_TO: Mapping[int, tuple[type[Action], ...]] = MappingProxyType({2: (DropHeld,), VERSION: ()})
+"""The versions that can be read, and the actions that each of them did not write down."""
 
 
 class JournalError(ValueError):
@@ -129,6 +132,7 @@ class _Player:
         self._origin = Decimal(0)
         self._session_id = ""
         self._texts = self._cut = False
+        self._unknown: tuple[type[Action], ...] = ()
         self._decisions: list[Decision] = []
         self._differences: list[Difference] = []
         self._notes: list[Note] = []
@@ -141,9 +145,12 @@ class _Player:
         self._turns = TurnTaking(self._policy)
 
     def _open(self, head: dict[str, Any]) -> None:
-        version = head.get("v")
-        if version != VERSION:
-            raise ValueError(f"version {version} where {VERSION} is known")
+        version: Any = head.get("v")
+        if version not in UNKNOWN_TO:
+            raise ValueError(
+                f"version {version} where {' and '.join(map(str, UNKNOWN_TO))} are known"
+            )
+        self._unknown = UNKNOWN_TO[version]
         self._session_id = _fit(str, head["session"])
         self._texts = _fit(bool, head["texts"])
         self._origin = _decimal(head["origin"])
@@ -184,7 +191,8 @@ class _Player:
             number, call.at_ms, call.cause, taken, self._turns.state, self._turns.turn
         )
         self._decisions.append(decision)
-        if taken != call.actions:
+        comparable = tuple(action for action in taken if not isinstance(action, self._unknown))
+        if comparable != call.actions:
             self._differences.append(Difference(decision, call.actions))
 
     def replayed(self) -> Replayed:

@@ -19,7 +19,7 @@ from pipeline.budget import TurnBudget
 from pipeline.channel import Channel, Policy
 from pipeline.decisions import EndTurn
 from pipeline.errors import BudgetExceeded, ChannelClosed, PipelineError
-from pipeline.frames import Degraded, Fault, Output, Sentence, Slot, Transcript
+from pipeline.frames import Degraded, Fault, Output, Sentence, Slot, ToolCall, Transcript
 from pipeline.guard import Guard
 from pipeline.sentences import SentenceSplitter
 from pipeline.stage import Brief, Host, RecognizedSpeech, ReplyRequest, Responder, Transcriber
@@ -350,7 +350,7 @@ class Reply:
         room = LONGEST_REPLY
         stream = self._responders.stream(
             lambda stage: stage.reply(request),
-            useful=lambda delta: bool(delta.text.strip()),
+            useful=lambda item: isinstance(item, ToolCall) or bool(item.text.strip()),
             budget_s=budget.allow("llm", loop.time()),
             min_first_s=budget.least("llm"),
             probe=not self._ahead,
@@ -362,6 +362,8 @@ class Reply:
                 async for delta in deltas:
                     budget.start("llm", stream.provider, loop.time())
                     budget.first("llm", loop.time())
+                    if isinstance(delta, ToolCall):
+                        continue
                     for piece in splitter.push(delta.text[:room]):
                         await sentences.send(Sentence(self.turn, piece))
                     room -= len(delta.text)

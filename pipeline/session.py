@@ -19,6 +19,7 @@ from pipeline.decisions import (
     Close,
     Commit,
     Discard,
+    DropHeld,
     EndTurn,
     Event,
     Hold,
@@ -342,6 +343,8 @@ class Session:
                     self._silence()
                 case Hold():
                     self._hold(action)
+                case DropHeld():
+                    self._drop_held()
                 case Resume():
                     self._voice.resume(action.turn)
                 case Prompt(turn, times):
@@ -351,9 +354,6 @@ class Session:
                 case _:  # Refuse
                     text = "there is no speech to commit"
                     self._emit(Fault(action.turn, action.code, text))
-        if self._held is not None and not self._turns.holding:
-            self._held.cancel()
-            self._held = None
         self._watch()
 
     def _watch(self) -> None:
@@ -377,6 +377,11 @@ class Session:
         # What is carried would be taken for what is said now, so that is not recognised early.
         stage = self._ready_transcriber() if self._carried is None else None
         self._held = self._utterance(action.turn + 1, action.from_ms, stage)
+
+    def _drop_held(self) -> None:
+        held, self._held = self._held, None
+        if held is not None:
+            held.cancel()
 
     def _listen(self, action: StartTurn) -> None:
         self._listening, self._held = self._held, None

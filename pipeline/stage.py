@@ -8,18 +8,20 @@ Failures are raised as `StageFailed`, `StageBusy` or `CallerError` (see `pipelin
 else that a provider raises counts as a failure of its stream.
 """
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol, TypeAlias
 
 from pipeline.frames import (
     AvatarFrame,
     AvatarMood,
+    Output,
     Samples,
     Sentence,
     Speech,
     Spoken,
     TextDelta,
+    ToolCall,
     Transcript,
 )
 
@@ -100,11 +102,35 @@ class RecognizedSpeech:
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
-    """One line of the conversation as it was heard."""
+class ToolRequest:
+    """A call of a function, as the conversation remembers it: `arguments` are JSON, as text."""
 
-    role: Literal["system", "user", "assistant"]
+    call_id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A function that the client offers; `parameters` is the JSON schema of its arguments."""
+
+    name: str
+    description: str
+    parameters: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One line of the conversation as it was heard.
+
+    `calls` are the functions that an assistant's message called. A message of the role "tool" is
+    the result of one call, and `call_id` names that call.
+    """
+
+    role: Literal["system", "user", "assistant", "tool"]
     content: str
+    calls: tuple[ToolRequest, ...] = ()
+    call_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,12 +140,23 @@ class Brief:
     `say` is the exact text that a scripted responder speaks, sentence by sentence; `instructions`
     tell a language model what to do with the turn, and `history` is the conversation so far as it
     was heard; `closes`: the conversation ends with this turn.
+
+    `tools` are the functions that the reply may call, `tool_choice` is "auto", "none", "required"
+    or the name of the one to call. `max_tokens` bounds the reply; None leaves that to the
+    responder. `voice` and `model` are wishes, for providers that can choose. Where `spoken` is
+    False the reply is text only: nothing is synthesised, and each sentence counts as heard at once.
     """
 
     say: tuple[str, ...]
     instructions: str = ""
     history: tuple[Message, ...] = ()
     closes: bool = False
+    tools: tuple[Tool, ...] = ()
+    tool_choice: str = "auto"
+    max_tokens: int | None = None
+    voice: str | None = None
+    spoken: bool = True
+    model: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,8 +173,11 @@ class Responder(Protocol):
 
     provider: str
 
-    def reply(self, request: ReplyRequest) -> AsyncIterator[TextDelta]:
-        """Stream the reply's text. Must have no side effect on the conversation."""
+    def reply(self, request: ReplyRequest) -> AsyncIterator[TextDelta | ToolCall]:
+        """Stream the reply's text, and calls of the brief's tools, each of them complete.
+
+        Must have no side effect on the conversation.
+        """
 
     async def aclose(self) -> None: ...
 
@@ -209,8 +249,13 @@ class Host(Protocol):
         `heard` is None where all of them were typed.
         """
 
-    async def commit(self, turn: int, user_text: str, heard_text: str) -> None:
-        """The turn is over; `heard_text` is what was played of the reply."""
+    async def commit(
+        self, turn: int, user_text: str, heard_text: str, calls: tuple[ToolRequest, ...] = ()
+    ) -> None:
+        """The turn is over: `heard_text` was played of the reply, `calls` is what it called."""
+
+    async def correct(self, turn: int, heard_text: str) -> None:
+        """The client says that no more than `heard_text` of a committed turn's reply was heard."""
 
     def prompt(self, turn: int, times: int) -> str:
         """What to say to a person who has been silent since the last reply; "" for nothing.
@@ -223,3 +268,18 @@ class Host(Protocol):
 
     def farewell(self) -> str:
         """What to say where no answer came after that; "" for nothing."""
+
+
+Observed: TypeAlias = Output | Spoken
+"""What observers of a session get: what goes to the client, and speech as it is queued for playout.
+"""
+
+
+class Observer(Protocol):
+    """Sees what a session puts out, in order: the client's connection, a recorder, a face."""
+
+    def observe(self, output: Observed, now: float) -> None:
+        """Take an output at `now`, seconds on the event loop's clock.
+
+        A plain call: must neither block nor raise.
+        """

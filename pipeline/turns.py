@@ -17,9 +17,7 @@ position in the input audio, not the arrival time of a probability, drives endpo
 only decides when audio stops coming. Call `expire` when `deadline` has passed.
 """
 
-from dataclasses import dataclass
 from enum import Enum
-from typing import Literal
 
 from pipeline.decisions import (
     Action,
@@ -28,14 +26,17 @@ from pipeline.decisions import (
     Close,
     Commit,
     Discard,
+    DropHeld,
     EndTurn,
     Event,
     Hold,
     Interrupt,
+    PolicyChanged,
     Prompt,
     Refuse,
     ReplyBegan,
     ReplyEnded,
+    RespondNow,
     Resume,
     Speculate,
     StartTurn,
@@ -43,18 +44,8 @@ from pipeline.decisions import (
     Understood,
 )
 from pipeline.endings import Ending, ending, is_backchannel
-
-SPECULATIONS = 2
-"""So often a turn's answer is prepared before the turn is decided; a thinker's pauses cost more."""
-
-ENDPOINTING_FACTORS = {"closed": 0.6, "unclear": 1.0, "open": 1.5, "thinking": float("inf")}
-"""How long silence is borne after a sentence that ends in this way. Assumed values."""
-
-LONGEST_BACKCHANNEL_MS = 1_500
-"""Who says "mm-hm" for so long wants to speak. Assumed value."""
-
-PROMPTS = 2
-"""So often a silent person is spoken to before it is left in peace."""
+from pipeline.turn_policy import ENDPOINTING_FACTORS, LONGEST_BACKCHANNEL_MS, PROMPTS, SPECULATIONS
+from pipeline.turn_policy import TurnPolicy as TurnPolicy
 
 CHUNK_MS = 32
 """The voice detectors' step: 512 samples at 16 kHz."""
@@ -65,43 +56,6 @@ class TurnState(Enum):
     LISTENING = "listening"
     THINKING = "thinking"
     SPEAKING = "speaking"
-
-
-@dataclass(frozen=True, slots=True)
-class TurnPolicy:
-    """When a turn starts and ends. Starting values: Silero's and the interview advice of our notes.
-
-    `threshold` starts speech; it ends below `threshold - hysteresis`, so that a probability near
-    the threshold does not flutter. A pause of `gap_ms` before speech has lasted `start_ms` forgets
-    it. `prefix_ms` of audio from before the onset goes to the recogniser. Where no audio comes at
-    all, silence is assumed after `grace_ms`. After `speculate_ms` of silence the answer may be
-    prepared, `SPECULATIONS` times a turn.
-
-    With `adaptive`, `silence_ms` is multiplied by `ENDPOINTING_FACTORS`, by what has been
-    understood so far; no silence lasts longer than `max_wait_ms`, and that long where the person
-    asked for time.
-
-    A reply is held after `start_ms` of speech and cancelled after `barge_in_ms`, or sooner where
-    `barge_in_words` (0: never) words have been understood; it goes on after `resume_ms` of silence.
-    Who has said nothing for `prompt_ms` after a reply is prompted (0: never), `PROMPTS` times.
-    """
-
-    mode: Literal["auto", "manual"] = "auto"
-    threshold: float = 0.5
-    hysteresis: float = 0.15
-    start_ms: int = 200
-    gap_ms: int = 96
-    silence_ms: int = 800
-    speculate_ms: int = 200
-    adaptive: bool = True
-    max_wait_ms: int = 5_000
-    grace_ms: int = 250
-    barge_in_ms: int = 500
-    barge_in_words: int = 0
-    resume_ms: int = 500
-    prompt_ms: int = 15_000
-    prefix_ms: int = 500
-    longest_ms: int = 60_000
 
 
 class TurnTaking:
@@ -123,13 +77,10 @@ class TurnTaking:
         self._overheard = ""  # what has been understood since the reply is held
         self._prompts = 0  # since the person last spoke or typed
         self._idle_ms = 0.0  # silence since the last reply
+        self._replying = True  # this turn is to be replied to
+        self._respond_next = False  # a reply was asked for, but the turn before is not over yet
         self._closing = False
         self._farewell = -1  # the turn in which it was said
-
-    @property
-    def holding(self) -> bool:
-        """True between a `Hold` and what follows from it."""
-        return self._holding
 
     @property
     def deadline(self) -> float | None:
@@ -143,7 +94,9 @@ class TurnTaking:
         return self._chunk_at + max(0.0, silence_ms - self._quiet_ms) / 1000 + self._grace_s
 
     def open(self, now: float) -> list[Action]:
-        """Begin the conversation: the interviewer speaks first, in turn 0."""
+        """Begin the conversation: the interviewer speaks first, in turn 0, if anybody."""
+        if not self.policy.opens:
+            return []
         self.state = TurnState.THINKING
         return [EndTurn(self.turn, 0, now, spoken=False)]
 
@@ -157,13 +110,15 @@ class TurnTaking:
             case Typed(text):
                 return self._typed(text, now)
             case Interrupt():
-                return [*self._interrupt(), *self._rest()]
+                return [*self._drop(), *self._interrupt(), *self._rest()]
             case Commit():
                 if self.state is TurnState.LISTENING:
                     return [self._answer(now)]
                 if self._voiced_ms:  # too little to be sure of, but the person is
                     return [*self._listen(), self._answer(now)]
                 return [Refuse(self.turn, "nothing_to_commit")]
+            case RespondNow():
+                return self._respond_now(now)
             case ReplyBegan(turn):
                 if turn == self.turn and self.state is TurnState.THINKING:
                     self.state = TurnState.SPEAKING
@@ -171,9 +126,12 @@ class TurnTaking:
             case ReplyEnded(turn):
                 if turn != self.turn or self.state not in (TurnState.THINKING, TurnState.SPEAKING):
                     return []
-                self._holding = False
+                dropped = self._drop()
                 self.state = TurnState.IDLE
-                return self._rest()
+                following = self._respond_now(now) if self._respond_next else self._rest()
+                return [*dropped, *following]
+            case PolicyChanged(policy):
+                return self._change(policy)
             case _:  # TimeUp
                 self._closing = True
                 return self._rest()
@@ -223,7 +181,7 @@ class TurnTaking:
                 self._speculations += 1
                 actions.append(Speculate(self.turn, *self._speech_end(now)))
             return actions
-        if self._voiced_ms < policy.start_ms:
+        if self._voiced_ms < policy.start_ms or (self._under_way and not policy.interruptible):
             return []
         # Who pushes to talk means it: a barge-in need not last longer than any other turn.
         guarded = self.state is TurnState.SPEAKING and policy.mode == "auto"
@@ -253,13 +211,21 @@ class TurnTaking:
         )
 
     def _resume(self) -> list[Action]:
-        self._holding = False
+        dropped = self._drop()
         self._forget_speech()
-        return [Resume(self.turn)]
+        return [*dropped, Resume(self.turn)]
+
+    def _drop(self) -> list[Action]:
+        """What was spoken into a held reply, if there is one, was no turn."""
+        if not self._holding:
+            return []
+        self._holding = False
+        return [DropHeld(self.turn)]
 
     def _may_have_finished(self) -> bool:
         return (
             self.policy.mode == "auto"
+            and self.policy.replies
             and self._quiet_ms >= self.policy.speculate_ms
             and not self._speculating
             and self._speculations < SPECULATIONS
@@ -284,7 +250,8 @@ class TurnTaking:
         self._forget_speech()
         self._speculating = False
         self.state = TurnState.THINKING
-        return EndTurn(self.turn, at_ms, ended, spoken=True, typed=typed)
+        self._replying = self.policy.replies
+        return EndTurn(self.turn, at_ms, ended, spoken=True, typed=typed, replies=self._replying)
 
     def _speech_end(self, now: float) -> tuple[int, float]:
         """Where the speech heard so far ended: in the input audio, and on the clock of `now`."""
@@ -311,9 +278,8 @@ class TurnTaking:
         self._idle_ms = 0.0
         if not self._closing or self.state is not TurnState.IDLE or self.turn == self._farewell:
             return []
-        self.turn += 1
+        self._next_turn()
         self._farewell = self.turn
-        self.state = TurnState.THINKING
         return [Close(self.turn)]
 
     def _may_prompt(self, step_ms: float) -> bool:
@@ -327,8 +293,7 @@ class TurnTaking:
 
     def _prompt(self) -> list[Action]:
         self._prompts += 1
-        self.turn += 1
-        self.state = TurnState.THINKING
+        self._next_turn()
         return [Prompt(self.turn, self._prompts)]
 
     # --- everything else ---------------------------------------------------------------------
@@ -336,16 +301,52 @@ class TurnTaking:
     def _typed(self, text: str, now: float) -> list[Action]:
         if self.state is TurnState.LISTENING:
             return [self._answer(now, typed=text)]
-        actions = self._interrupt()
+        actions = [*self._drop(), *self._interrupt()]
         self._forget_speech()
         self._prompts = 0
+        self._next_turn(replying=self.policy.replies)
+        at_ms = int(self._at_ms)
+        answer = EndTurn(self.turn, at_ms, now, spoken=False, typed=text, replies=self._replying)
+        return [*actions, answer]
+
+    def _respond_now(self, now: float) -> list[Action]:
+        self._respond_next = False
+        if self.state is TurnState.LISTENING:
+            return [Refuse(self.turn, "person_speaks")]
+        if self._under_way:
+            return [Refuse(self.turn, "reply_under_way")]
+        if self.state is not TurnState.IDLE:  # what was said is still being recognised
+            self._respond_next = True
+            return []
+        self._next_turn()
+        return [EndTurn(self.turn, 0, now, spoken=False)]
+
+    def _change(self, policy: TurnPolicy) -> list[Action]:
+        self.policy = policy
+        actions: list[Action] = []
+        if self._speculating and not policy.replies:
+            self._speculating = False
+            actions.append(Discard(self.turn))
+        if self._holding and not policy.interruptible:
+            actions += self._resume()
+        return actions
+
+    def _next_turn(self, *, replying: bool = True) -> None:
+        """A turn that begins with its end, without speech."""
         self.turn += 1
+        self._replying = replying
         self.state = TurnState.THINKING
-        return [*actions, EndTurn(self.turn, int(self._at_ms), now, spoken=False, typed=text)]
+
+    @property
+    def _under_way(self) -> bool:
+        """Whether a reply is being made or spoken."""
+        return self.state is TurnState.SPEAKING or (
+            self.state is TurnState.THINKING and self._replying
+        )
 
     def _interrupt(self) -> list[Action]:
         if self.state not in (TurnState.THINKING, TurnState.SPEAKING):
             return []
-        self._holding = False
+        self._holding = self._respond_next = False
         self.state = TurnState.IDLE
         return [Cancel(self.turn)]

@@ -24,7 +24,7 @@ from gateway.interviews.transcripts import Via, candidate_line, interviewer_line
 from gateway.protocols.native.messages import InterviewRequest
 from gateway.store import Append, Conflict, Keep, Store, StoreError
 from pipeline.frames import Output, ReplyDone, SpeechStarted, TurnMetrics
-from pipeline.stage import Brief, RecognizedSpeech
+from pipeline.stage import Brief, RecognizedSpeech, ToolRequest
 from stages.interview import (
     AnswerSpeech,
     InterviewConfig,
@@ -57,7 +57,8 @@ class InterviewHost:
     """One interview, as `pipeline.stage.Host`. Get one with `claim`, give it back with `release`.
 
     `accept` stores what the person said and where that takes the interview, in one transaction;
-    `commit` stores what was really heard of the answer.
+    `commit` stores what was really heard of the answer, and `correct` cuts it where the client
+    tells afterwards that less was heard.
     """
 
     def __init__(
@@ -81,6 +82,7 @@ class InterviewHost:
             self._interview = InterviewSession.from_record(record.interview)
         self._config = InterviewConfig(record.role, record.model, record.total_questions)
         self._prompt: tuple[int, str] | None = None  # said in this turn, and not answered yet
+        self._correctable = -1  # the turn whose reply is the interview's last message
         self._time_is_up = False
         self._judged: tuple[int, bool] = (0, False)  # whether it was up when this turn was answered
         self._bidden_farewell = False
@@ -201,6 +203,7 @@ class InterviewHost:
         )
 
     async def accept(self, turn: int, text: str, heard: RecognizedSpeech | None = None) -> None:
+        self._correctable = -1
         self._timed.answered()
         speech = None if heard is None else self._timed.speech(turn, heard)
         via: Via = "typed" if heard is None else "voice"
@@ -214,7 +217,9 @@ class InterviewHost:
         if number > number_of(before):  # what is said after the end is no part of the interview
             self._recorder.keep(self._record, number, heard.audio)
 
-    async def commit(self, turn: int, user_text: str, heard_text: str) -> None:
+    async def commit(
+        self, turn: int, user_text: str, heard_text: str, calls: tuple[ToolRequest, ...] = ()
+    ) -> None:
         if turn and not user_text:
             # A prompt, or nobody was understood: what was said is no part of the interview.
             await self._expire(turn)
@@ -224,9 +229,20 @@ class InterviewHost:
         line = interviewer_line(turn, heard_text, time.time(), latency_ms)
         await self._save(interview, line)
         self._interview = interview
+        self._correctable = turn
         if self._prompt is not None and self._prompt[0] < turn:
             self._prompt = None
         self._notify("interview", self.state())
+
+    async def correct(self, turn: int, heard_text: str) -> None:
+        """Store that no more than `heard_text` was heard, unless the person has answered since."""
+        if turn != self._correctable or self._interview is None:
+            return
+        interview = heard(self._interview, heard_text)
+        # A later line of a turn's reply replaces the one before.
+        line = interviewer_line(turn, heard_text, time.time(), self._timed.latency_ms(turn))
+        await self._save(interview, line)
+        self._interview = interview
 
     # --- one step ----------------------------------------------------------------------------
 

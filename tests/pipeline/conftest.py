@@ -14,7 +14,7 @@ from pipeline.journal import Journal
 from pipeline.pacer import Pacer
 from pipeline.replay import replay
 from pipeline.session import Session, SessionPolicy, Stages
-from pipeline.stage import Brief, Converter, RecognizedSpeech
+from pipeline.stage import Brief, Converter, RecognizedSpeech, ToolRequest
 from pipeline.testing import run_virtual
 from stages.fakes import FakeDetector, FakeResponder, FakeSynthesizer, FakeTranscriber
 
@@ -44,6 +44,7 @@ class Host:
         self.say: tuple[str, ...] = ("Well, tell me more about that.",)
         self.closes = False
         self.log: list[tuple[str, int, str] | tuple[str, int, str, str]] = []
+        self.calls: list[tuple[ToolRequest, ...]] = []
         self.heard: list[RecognizedSpeech | None] = []
         self.accept_s = 0.0
         self.commit_s = 0.0
@@ -73,12 +74,18 @@ class Host:
         self.log.append(("accept", turn, text))
         self.heard.append(heard)
 
-    async def commit(self, turn: int, user_text: str, heard_text: str) -> None:
+    async def commit(
+        self, turn: int, user_text: str, heard_text: str, calls: tuple[ToolRequest, ...] = ()
+    ) -> None:
         if self.commit_s:
             await asyncio.sleep(self.commit_s)
         if self.error is not None:
             raise self.error
         self.log.append(("commit", turn, user_text, heard_text))
+        self.calls.append(calls)
+
+    async def correct(self, turn: int, heard_text: str) -> None:
+        self.log.append(("correct", turn, heard_text))
 
 
 class Room:

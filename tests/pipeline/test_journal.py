@@ -12,11 +12,15 @@ from pipeline.decisions import (
     Cancel,
     Chunk,
     Commit,
+    DropHeld,
     EndTurn,
+    Hold,
     Interrupt,
+    PolicyChanged,
     Refuse,
     ReplyBegan,
     ReplyEnded,
+    RespondNow,
     StartTurn,
     Typed,
     Understood,
@@ -42,6 +46,7 @@ from pipeline.frames import (
     SpeechStarted,
     SpeechStopped,
     StageSpan,
+    ToolCall,
     Transcript,
     TurnMetrics,
     Word,
@@ -113,7 +118,7 @@ def spoken() -> Talk:
 def test_the_first_line_has_the_version_the_origin_and_the_policy() -> None:
     policy = TurnPolicy(silence_ms=500)
     head = json.loads(Talk(policy).lines[0])
-    assert (head["v"], head["session"], head["origin"], head["texts"]) == (2, "s-1", 100.25, True)
+    assert (head["v"], head["session"], head["origin"], head["texts"]) == (3, "s-1", 100.25, True)
     assert TurnPolicy(**head["policy"]) == policy
 
 
@@ -123,9 +128,9 @@ def test_a_call_is_one_line_with_its_time_its_cause_and_its_actions() -> None:
     talk.now += 1.5
     talk.does(Typed("hello"))
     assert talk.lines[1:] == [
-        '{"t":0,"e":"open","a":[{"Answer":[0,0,100.25,false,""]}]}\n',
+        '{"t":0,"e":"open","a":[{"Answer":[0,0,100.25,false,"",true]}]}\n',
         '{"t":1500,"e":{"Typed":["hello"]},'
-        '"a":[{"Cancel":[0]},{"Answer":[1,0,101.75,false,"hello"]}]}\n',
+        '"a":[{"Cancel":[0]},{"Answer":[1,0,101.75,false,"hello",true]}]}\n',
     ]
 
 
@@ -176,6 +181,7 @@ METRICS = TurnMetrics(1, 1000, (StageSpan("stt", "whisper", 0.0, None, 99.5),), 
         SpeechStopped(1, 1960),
         Transcript(1, "I like tests.", True, "en", 0.5, (Word("I", 0, 80),)),
         ReplyStarted(1),
+        ToolCall(1, "call_1", "look_up", '{"word":"parley"}'),
         ReplyDone(1, True, "Well,"),
         Clear(1, 340),
         Degraded(1, "tts", "piper", "espeak", "timeout"),
@@ -211,11 +217,13 @@ def test_without_texts_what_people_say_is_masked_and_the_replay_is_still_identic
     talk.does(Understood(1, "secret and"))
     words = (Word("secret", 0, 300),)
     talk.journal.noted(Transcript(1, "my secret", True, "en", None, words), talk.now)
+    talk.journal.noted(ToolCall(1, "call_1", "tell", '"my secret"'), talk.now)
     talk.journal.noted(ReplyDone(1, False, "A secret!"), talk.now)
     assert "secret" not in "".join(talk.lines)
     found = talk.replayed()
     assert [note.frame for note in found.notes] == [
         Transcript(1, "*********", True, "en", None, (Word("******", 0, 300),)),
+        ToolCall(1, "call_1", "tell", "***********"),
         ReplyDone(1, False, "*********"),
     ]
     assert found.decisions[1].cause == Typed("*********")
@@ -358,6 +366,64 @@ def test_another_policy_decides_otherwise() -> None:
     assert taken[:2] == [((StartTurn(1, 64, 0),), ()), ((), (StartTurn(1, 64, 0),))]
 
 
+def test_a_change_of_policy_is_replayed() -> None:
+    talk = Talk()
+    talk.does("open")
+    talk.does(ReplyEnded(0))
+    policy = TurnPolicy(mode="manual", start_ms=96, replies=False)
+    talk.does(PolicyChanged(policy))
+    talk.speech(96)
+    talk.does(Commit())
+    talk.does(RespondNow())
+    talk.does(ReplyEnded(1))
+    found = talk.replayed()
+    assert found.differences == ()
+    causes = [decision.cause for decision in found.decisions]
+    assert causes[2] == PolicyChanged(policy)
+    assert [decision.actions for decision in found.decisions[-4:]] == [
+        (StartTurn(1, 0, 0),),
+        (EndTurn(1, 96, talk.now, spoken=True, replies=False),),
+        (),
+        (EndTurn(2, 0, talk.now, spoken=False),),
+    ]
+
+
+def test_a_dropped_barge_in_is_replayed_and_version_2_did_not_write_it_down() -> None:
+    talk = spoken()
+    talk.does(ReplyBegan(1))
+    talk.speech(224)
+    talk.does(Interrupt())
+    found = talk.replayed()
+    assert found.decisions[-2].actions == (Hold(1, 1184, 684),)
+    assert found.decisions[-1].actions == (DropHeld(1), Cancel(1))
+    assert found.differences == ()
+    newest = talk.lines[-1]
+    old = newest.replace('{"DropHeld":[1]},', "")
+    assert old != newest
+    assert replay([*talk.lines[:-1], old]).differences != ()
+    head = talk.lines[0].replace('"v":3', '"v":2')
+    assert replay([head, *talk.lines[1:-1], old]).differences == ()
+
+
+def test_what_an_older_version_left_out_has_its_default_value() -> None:
+    talk = Talk()
+    talk.does("open")
+    talk.does(PolicyChanged(TurnPolicy(silence_ms=500)))
+    lines = [
+        talk.lines[0].replace(',"replies":true,"interruptible":true,"opens":true', ""),
+        talk.lines[1].replace('"",true', '""'),
+        talk.lines[2].replace(",true,true,true]", "]"),
+    ]
+    assert all(new != old for new, old in zip(talk.lines, lines, strict=True))
+    found = replay(lines)
+    assert found.policy == TurnPolicy()
+    assert [decision.cause for decision in found.decisions] == [
+        "open",
+        PolicyChanged(TurnPolicy(silence_ms=500)),
+    ]
+    assert found.differences == ()
+
+
 def test_a_line_that_a_dying_process_left_half_written_is_a_cut() -> None:
     talk = spoken()
     whole = replay(talk.lines)
@@ -400,7 +466,7 @@ def lines() -> list[str]:
         ('{"t":1,"e":"open","a":[{"Commit":[]}]}\n', "Commit() where"),
         (
             '{"t":1,"e":"open","a":[{"Refuse":[0,"whim"]}]}\n',
-            "whim where 'nothing_to_commit' is expected",
+            "whim where 'nothing_to_commit' or 'reply_under_way' or",
         ),
         ('{"t":1,"e":"open","a":5}\n', "not iterable"),
         ('{"t":1,"at":32,"chunks":[[0,0]]}\n', "not enough values"),
@@ -427,8 +493,8 @@ def test_a_line_that_is_none_is_named(line: str, reason: str) -> None:
     ("head", "reason"),
     [
         ("", "no JSON: Expecting value at character 1"),
-        ('{"v":3}\n', "version 3 where 2 is known"),
-        ('{"t":0,"e":"open","a":[]}\n', "version None where 2 is known"),
+        ('{"v":4}\n', "version 4 where 2 and 3 are known"),
+        ('{"t":0,"e":"open","a":[]}\n', "version None where 2 and 3 are known"),
         ('{"v":2}\n', "nothing here is called 'session'"),
         ('{"v":2,"session":"s","origin":1,"texts":true,"policy":{"patience":1}}\n', "'patience'"),
         (
@@ -450,6 +516,12 @@ def test_an_empty_file_is_no_journal() -> None:
 
 
 SAID = ("I like", "okay", "That is it.", "Let me think")
+POLICIES = (
+    TurnPolicy(),
+    TurnPolicy(mode="manual"),
+    TurnPolicy(replies=False),
+    TurnPolicy(interruptible=False),
+)
 SCRIPTS = st.lists(
     st.one_of(
         st.tuples(st.just("speech"), st.integers(1, 40)),
@@ -457,6 +529,8 @@ SCRIPTS = st.lists(
         st.sampled_from(
             [(word, 0) for word in ("typed", "interrupt", "commit", "began", "ended", "expire")]
         ),
+        st.just(("respond", 0)),
+        st.tuples(st.just("policy"), st.integers(0, len(POLICIES) - 1)),
         st.tuples(st.just("understood"), st.integers(0, 3)),
         st.just(("deadline", 0)),
     ),
@@ -493,6 +567,10 @@ def test_every_journal_replays_to_identical_decisions(
                 does(Interrupt())
             case "commit":
                 does(Commit())
+            case "respond":
+                does(RespondNow())
+            case "policy":
+                does(PolicyChanged(POLICIES[count]))
             case "understood":
                 does(Understood(turn + count % 2, SAID[count]))
             case "began":

@@ -1,5 +1,7 @@
 """Turn-taking as tables: what the person does, and what follows."""
 
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,14 +13,17 @@ from pipeline.decisions import (
     Close,
     Commit,
     Discard,
+    DropHeld,
     EndTurn,
     Event,
     Hold,
     Interrupt,
+    PolicyChanged,
     Prompt,
     Refuse,
     ReplyBegan,
     ReplyEnded,
+    RespondNow,
     Resume,
     Speculate,
     StartTurn,
@@ -271,18 +276,16 @@ def test_speech_holds_a_reply_after_200_ms_and_stops_it_after_500_ms() -> None:
     began_ms = int(talk.at_ms)
     assert talk.speech(192) == []
     assert talk.speech(32) == [Hold(1, began_ms, began_ms - 500)]
-    assert talk.turns.holding
     assert talk.speech(256) == []
     assert talk.speech(32) == [Cancel(1), StartTurn(2, began_ms, began_ms - 500)]
     assert talk.turns.state is TurnState.LISTENING
-    assert not talk.turns.holding
 
 
 def test_after_a_cough_and_500_ms_of_silence_the_reply_goes_on() -> None:
     talk = speaking()
     talk.speech(320)
     assert talk.silence(480) == []
-    assert talk.silence(32) == [Resume(1)]
+    assert talk.silence(32) == [DropHeld(1), Resume(1)]
     assert talk.turns.state is TurnState.SPEAKING
     assert talk.speech(192) == []
     assert [type(action) for action in talk.speech(32)] == [Hold]
@@ -307,7 +310,7 @@ def test_a_sign_of_listening_is_no_barge_in_however_slowly_it_is_said() -> None:
     talk.speech(320)
     assert talk.does(Understood(2, "Mm-hm, okay.")) == []
     assert talk.speech(640) == []
-    assert talk.silence(512) == [Resume(1)]
+    assert talk.silence(512) == [DropHeld(1), Resume(1)]
 
 
 def test_a_sign_of_listening_that_becomes_a_sentence_is_a_barge_in() -> None:
@@ -360,7 +363,7 @@ def test_words_of_another_turn_hold_nothing_up() -> None:
     talk = speaking(TurnPolicy(speculate_ms=NEVER, barge_in_words=1))
     talk.speech(256)
     assert talk.does(Understood(1, "one two three")) == []
-    assert talk.turns.holding
+    assert talk.turns.state is TurnState.SPEAKING
 
 
 def test_audio_that_stops_coming_while_the_reply_is_held_lets_it_go_on() -> None:
@@ -370,31 +373,33 @@ def test_audio_that_stops_coming_while_the_reply_is_held_lets_it_go_on() -> None
     assert deadline is not None
     assert round(deadline - talk.now, 6) == 0.5 + 0.25
     assert talk.turns.expire(deadline - 0.01) == []
-    assert talk.turns.expire(deadline) == [Resume(1)]
+    assert talk.turns.expire(deadline) == [DropHeld(1), Resume(1)]
     assert talk.turns.deadline is None
 
 
 def test_an_interrupt_ends_a_held_reply() -> None:
     talk = speaking()
     talk.speech(320)
-    assert talk.does(Interrupt()) == [Cancel(1)]
-    assert not talk.turns.holding
+    assert talk.does(Interrupt()) == [DropHeld(1), Cancel(1)]
+    assert talk.turns.deadline is None
 
 
 def test_what_is_typed_into_a_held_reply_ends_it() -> None:
     talk = speaking()
     talk.speech(320)
-    cancel, answer = talk.does(Typed("Next question, please."))
-    assert cancel == Cancel(1)
-    assert isinstance(answer, EndTurn)
-    assert (answer.turn, answer.spoken) == (2, False)
-    assert not talk.turns.holding
+    at_ms = int(talk.at_ms)
+    assert talk.does(Typed("Next question, please.")) == [
+        DropHeld(1),
+        Cancel(1),
+        EndTurn(2, at_ms, talk.now, spoken=False, typed="Next question, please."),
+    ]
+    assert talk.turns.deadline is None
 
 
 def test_a_reply_that_ends_while_it_is_held_leaves_the_floor_to_who_speaks() -> None:
     talk = speaking()
     talk.speech(320)
-    talk.does(ReplyEnded(1))
+    assert talk.does(ReplyEnded(1)) == [DropHeld(1)]
     assert [type(action) for action in talk.speech(32)] == [StartTurn]
 
 
@@ -581,13 +586,252 @@ def test_after_the_reply_the_floor_is_free() -> None:
     assert talk.speech(224) == [StartTurn(2, 1120, 620)]
 
 
+# --- what the client wants -------------------------------------------------------------------
+
+
+def idle() -> Talk:
+    return Talk()
+
+
+def listening() -> Talk:
+    talk = Talk()
+    talk.speech(320)
+    return talk
+
+
+def preparing() -> Talk:
+    talk = Talk(TurnPolicy())
+    talk.speech(320)
+    talk.silence(224)
+    return talk
+
+
+def thinking() -> Talk:
+    talk = Talk()
+    talk.does(Typed("hello"))
+    return talk
+
+
+def holding() -> Talk:
+    talk = speaking()
+    talk.speech(320)
+    return talk
+
+
+def prompting() -> Talk:
+    talk = Talk()
+    talk.silence(15_008)
+    return talk
+
+
+STATES = [idle, listening, preparing, thinking, speaking, holding, prompting]
+
+
+@pytest.mark.parametrize("state", [listening, preparing])
+def test_no_reply_is_made_on_request_while_the_person_speaks(state: Callable[[], Talk]) -> None:
+    assert state().does(RespondNow()) == [Refuse(1, "person_speaks")]
+
+
+@pytest.mark.parametrize("state", [thinking, speaking, holding, prompting])
+def test_no_second_reply_is_made_on_request(state: Callable[[], Talk]) -> None:
+    talk = state()
+    before = (talk.turns.state, talk.turns.deadline)
+    assert talk.does(RespondNow()) == [Refuse(1, "reply_under_way")]
+    assert (talk.turns.state, talk.turns.deadline) == before
+
+
+@pytest.mark.parametrize("replies", [True, False])
+def test_a_reply_on_request_is_a_turn_without_words(replies: bool) -> None:
+    talk = Talk(TurnPolicy(replies=replies))
+    talk.silence(640)
+    assert talk.does(RespondNow()) == [EndTurn(1, 0, talk.now, spoken=False)]
+    assert talk.turns.state is TurnState.THINKING
+    assert talk.does(RespondNow()) == [Refuse(1, "reply_under_way")]
+    talk.does(ReplyBegan(1))
+    talk.does(ReplyEnded(1))
+    assert talk.turns.state is TurnState.IDLE
+
+
+def test_who_begins_to_speak_when_a_reply_is_requested_is_heard() -> None:
+    talk = Talk()
+    talk.speech(160)
+    talk.does(RespondNow())
+    assert talk.speech(64) == [Cancel(1), StartTurn(2, 0, 0)]
+
+
+SILENT = TurnPolicy(speculate_ms=NEVER, replies=False)
+
+
+def test_without_replies_turns_end_and_say_so() -> None:
+    talk = Talk(SILENT)
+    talk.speech(320)
+    (answer,) = talk.silence(800)
+    assert answer == EndTurn(1, 320, talk.now - 0.8, spoken=True, replies=False)
+    assert talk.does(ReplyEnded(1)) == []
+    at_ms = int(talk.at_ms)
+    assert talk.does(Typed("x")) == [
+        EndTurn(2, at_ms, talk.now, spoken=False, typed="x", replies=False)
+    ]
+    talk.does(ReplyEnded(2))
+    talk.speech(320)
+    assert [type(action) for action in talk.does(Commit())] == [EndTurn]
+
+
+def test_without_replies_nothing_is_prepared() -> None:
+    talk = Talk(TurnPolicy(replies=False))
+    talk.speech(320)
+    assert talk.silence(768) == []
+
+
+def test_without_replies_the_conversation_is_opened_all_the_same() -> None:
+    assert TurnTaking(SILENT).open(5.0) == [EndTurn(0, 0, 5.0, spoken=False)]
+
+
+def test_a_reply_requested_while_the_answer_is_recognised_follows_it() -> None:
+    talk = Talk(SILENT)
+    talk.speech(320)
+    talk.does(Commit())
+    assert talk.does(RespondNow()) == []
+    assert talk.does(ReplyEnded(1)) == [EndTurn(2, 0, talk.now, spoken=False)]
+    assert talk.does(ReplyEnded(2)) == []
+
+
+@pytest.mark.parametrize("event", [Interrupt(), Typed("wait")])
+def test_a_requested_reply_does_not_follow_a_turn_that_is_cut_off(event: Event) -> None:
+    talk = Talk(SILENT)
+    talk.speech(320)
+    talk.does(Commit())
+    talk.does(RespondNow())
+    talk.does(event)
+    assert talk.does(ReplyEnded(talk.turns.turn)) == []
+
+
+def test_a_requested_reply_does_not_follow_where_the_person_goes_on() -> None:
+    talk = Talk(SILENT)
+    talk.speech(320)
+    talk.does(Commit())
+    talk.does(RespondNow())
+    assert [type(action) for action in talk.speech(224)] == [Cancel, StartTurn]
+    talk.does(Commit())
+    assert talk.does(ReplyEnded(2)) == []
+
+
+def test_a_conversation_whose_time_is_up_closes_after_a_requested_reply() -> None:
+    talk = Talk(SILENT)
+    talk.speech(320)
+    talk.does(Commit())
+    talk.does(RespondNow())
+    talk.does(TimeUp())
+    talk.does(ReplyEnded(1))
+    assert talk.does(ReplyEnded(2)) == [Close(3)]
+
+
+FIRM = TurnPolicy(speculate_ms=NEVER, interruptible=False)
+
+
+def test_speech_into_a_reply_that_is_not_interruptible_changes_nothing() -> None:
+    talk = speaking(FIRM)
+    assert talk.speech(2016) == []
+    assert talk.silence(800) == []
+    assert talk.turns.deadline is None
+    assert talk.does(ReplyEnded(1)) == []
+    assert talk.silence(800) == []
+
+
+def test_going_on_before_a_reply_that_is_not_interruptible_changes_nothing() -> None:
+    talk = Talk(FIRM)
+    talk.speech(320)
+    talk.silence(800)
+    assert talk.speech(2016) == []
+    assert talk.turns.state is TurnState.THINKING
+
+
+def test_in_manual_mode_too_speech_does_not_cancel_a_reply_that_is_not_interruptible() -> None:
+    talk = speaking(FIRM)
+    talk.does(PolicyChanged(TurnPolicy(mode="manual", interruptible=False)))
+    assert talk.speech(2016) == []
+
+
+def test_who_still_speaks_when_such_a_reply_ends_has_a_turn() -> None:
+    talk = speaking(FIRM)
+    began_ms = int(talk.at_ms)
+    talk.speech(640)
+    assert talk.does(ReplyEnded(1)) == []
+    assert talk.speech(32) == [StartTurn(2, began_ms, began_ms - 500)]
+
+
+def test_a_reply_that_is_not_interruptible_ends_by_an_interrupt() -> None:
+    assert speaking(FIRM).does(Interrupt()) == [Cancel(1)]
+
+
+def test_where_no_reply_comes_the_person_may_go_on_whatever_the_policy() -> None:
+    talk = Talk(TurnPolicy(replies=False, interruptible=False))
+    talk.speech(320)
+    talk.silence(800)
+    assert [type(action) for action in talk.speech(224)] == [Cancel, StartTurn]
+
+
+def test_without_an_opening_the_first_turn_is_the_persons() -> None:
+    talk = Talk(TurnPolicy(opens=False, speculate_ms=NEVER), opened=False)
+    assert talk.turns.open(0.0) == []
+    assert talk.turns.state is TurnState.IDLE
+    assert talk.speech(224) == [StartTurn(1, 0, 0)]
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_a_policy_that_changes_nothing_else_takes_no_action(state: Callable[[], Talk]) -> None:
+    talk = state()
+    before = (talk.turns.state, talk.turns.turn)
+    policy = TurnPolicy(silence_ms=500, opens=False)
+    assert talk.does(PolicyChanged(policy)) == []
+    assert (talk.turns.state, talk.turns.turn) == before
+    assert talk.turns.policy == policy
+
+
+def test_a_new_policy_holds_from_the_next_chunk_on() -> None:
+    talk = listening()
+    talk.silence(480)
+    talk.does(PolicyChanged(TurnPolicy(silence_ms=500)))
+    (answer,) = talk.silence(32)
+    assert answer == EndTurn(1, 320, talk.now - 0.512, spoken=True)
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_without_replies_from_here_on_what_is_prepared_is_void(state: Callable[[], Talk]) -> None:
+    talk = state()
+    expected = [Discard(1)] if state is preparing else []
+    assert talk.does(PolicyChanged(SILENT)) == expected
+    assert talk.does(PolicyChanged(SILENT)) == []
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_what_may_not_be_interrupted_any_more_goes_on(state: Callable[[], Talk]) -> None:
+    talk = state()
+    expected = [DropHeld(1), Resume(1)] if state is holding else []
+    assert talk.does(PolicyChanged(FIRM)) == expected
+    assert talk.does(PolicyChanged(FIRM)) == []
+
+
+def test_a_turn_that_was_ended_with_a_reply_keeps_it() -> None:
+    talk = thinking()
+    talk.does(PolicyChanged(SILENT))
+    assert talk.does(RespondNow()) == [Refuse(1, "reply_under_way")]
+
+
+POLICIES = (
+    TurnPolicy(),
+    TurnPolicy(mode="manual"),
+    TurnPolicy(replies=False),
+    TurnPolicy(interruptible=False),
+)
 EVENTS = st.one_of(
+    st.tuples(st.just("policy"), st.integers(0, len(POLICIES) - 1)),
     st.tuples(st.just("speech"), st.integers(1, 40)),
     st.tuples(st.just("silence"), st.integers(1, 40)),
     st.sampled_from(
         [
             *[(word, 0) for word in ("typed", "interrupt", "commit", "began", "ended", "expire")],
-            *[("understood", 0), ("understood", 1), ("time up", 0)],
+            *[("understood", 0), ("understood", 1), ("time up", 0), ("respond", 0)],
         ]
     ),
 )
@@ -616,6 +860,10 @@ def test_turns_only_grow_and_every_utterance_is_answered_before_the_next(
                 actions += talk.does(ReplyEnded(turn))
             case "understood":
                 actions += talk.does(Understood(turn + count, "okay"))
+            case "respond":
+                actions += talk.does(RespondNow())
+            case "policy":
+                actions += talk.does(PolicyChanged(POLICIES[count]))
             case "time up":
                 actions += talk.does(TimeUp())
             case _:
@@ -638,27 +886,34 @@ def test_turns_only_grow_and_every_utterance_is_answered_before_the_next(
                 assert listening is None
                 assert turn > newest
                 newest = listening = turn
+                held = None
             case EndTurn(turn, spoken=spoken):
                 assert (listening == turn) is spoken
                 assert turn >= newest
                 assert preparing in (None, turn)
+                assert held is None
                 newest = answering = turn
-                listening = preparing = held = None
+                listening = preparing = None
             case Hold(turn):
                 assert held is None
                 assert turn == answering
                 held = turn
-            case Resume(turn):
+            case DropHeld(turn):
                 assert turn == held
                 held = None
+            case Resume(turn):
+                assert held is None
+                assert turn == answering
             case Prompt(turn) | Close(turn):
                 assert listening is None
                 assert turn > newest
+                assert held is None
                 newest = answering = turn
-                held = None
             case Cancel(turn):
                 assert turn == answering
-                answering = held = None
+                answering = None
+            case Refuse(code="person_speaks"):
+                assert listening is not None
             case Refuse():
                 assert listening is None
 

@@ -46,6 +46,7 @@ from pipeline.frames import (
     ReplyText,
     SpeechStarted,
     SpeechStopped,
+    ToolCall,
     Transcript,
     TurnMetrics,
     Visemes,
@@ -432,6 +433,8 @@ def _describe(frame: Output) -> tuple[str, dict[str, Any]]:
             return "error", {"turn": turn, "code": code, "message": text, "fatal": fatal}
         case ReplyAudio():
             raise TypeError("reply audio travels as a binary message")
+        case ToolCall():
+            raise TypeError("no message of this protocol asks for a function")
 
 
 def _picture(frame: AvatarFrame) -> tuple[str, dict[str, Any]]:

@@ -22,6 +22,7 @@ from gateway.rest.stateless.proposals import (
     opened_by,
 )
 from pipeline.errors import StageFailed
+from pipeline.frames import TextDelta
 from pipeline.stage import Brief, ReplyRequest, Responder
 from stages._http import HttpClient, HttpRefused
 from stages.interview import InterviewSession, Judge, answers_of, evaluate, start, summary_of
@@ -211,7 +212,7 @@ class Chat:
         responder = await self._responder(step.session)
         reply = responder.reply(ReplyRequest(0, turn.message or "", brief))
         try:
-            text = "".join([delta.text async for delta in reply])
+            text = "".join([item.text async for item in reply if isinstance(item, TextDelta)])
         finally:
             if (aclose := getattr(reply, "aclose", None)) is not None:
                 await aclose()

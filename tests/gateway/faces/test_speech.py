@@ -15,7 +15,7 @@ from pipeline.frames import AvatarFrame, Output, ReplyAudio, Samples
 from pipeline.guard import Candidate, Guard, Limits
 from pipeline.pacer import Pacer
 from pipeline.session import Session, SessionPolicy, Stages
-from pipeline.stage import Brief, Converter
+from pipeline.stage import Brief, Converter, ToolRequest
 from pipeline.testing import Script, run_virtual
 from stages.fakes import (
     FakeAnimator,
@@ -37,7 +37,11 @@ class Host:
 
     async def accept(self, turn: int, text: str, heard: Any = None) -> None: ...
 
-    async def commit(self, turn: int, user_text: str, heard_text: str) -> None: ...
+    async def commit(
+        self, turn: int, user_text: str, heard_text: str, calls: tuple[ToolRequest, ...] = ()
+    ) -> None: ...
+
+    async def correct(self, turn: int, heard_text: str) -> None: ...
 
     def prompt(self, turn: int, times: int) -> str:
         return ""

@@ -142,6 +142,54 @@ def test_history_holds_only_what_was_heard(tmp_path: Path) -> None:
     with_store(tmp_path, story)
 
 
+def test_a_reply_of_which_less_was_heard_is_cut_in_the_store_and_in_the_history(
+    tmp_path: Path,
+) -> None:
+    async def story(store: SqliteStore) -> None:
+        interviewer = await claimed(store)
+        await take_turn(interviewer, 0, "")
+        await take_turn(interviewer, 1, ANSWER, heard="Thank you. What did you build last?")
+        _, before = await load(store, "s")
+        await interviewer.correct(1, "Thank you.")
+        record, after = await load(store, "s")
+        assert record.interview is not None
+        assert record.interview["messages"][-1] == {"role": "assistant", "content": "Thank you."}
+        assert after == before + 1
+        lines = [json.loads(line) for _, line in await store.read(transcript_log("s"))]
+        assert [(line["turn"], line["text"]) for line in lines[-2:]] == [
+            (1, "Thank you. What did you build last?"),
+            (1, "Thank you."),
+        ]
+        assert interviewer.brief(2, "A compiler").history[-2].content == "Thank you."
+
+    with_store(tmp_path, story)
+
+
+@pytest.mark.parametrize("turn", [0, 2])
+def test_only_the_latest_reply_can_be_corrected(tmp_path: Path, turn: int) -> None:
+    async def story(store: SqliteStore) -> None:
+        interviewer = await claimed(store)
+        await take_turn(interviewer, 0, "")
+        await take_turn(interviewer, 1, ANSWER)
+        before = await load(store, "s")
+        await interviewer.correct(turn, "Hello")
+        assert await load(store, "s") == before
+
+    with_store(tmp_path, story)
+
+
+def test_a_reply_that_was_answered_meanwhile_is_not_corrected(tmp_path: Path) -> None:
+    async def story(store: SqliteStore) -> None:
+        interviewer = await claimed(store)
+        await take_turn(interviewer, 0, "")
+        await interviewer.accept(1, ANSWER)
+        before = await load(store, "s")
+        await interviewer.correct(0, "Hello")
+        assert await load(store, "s") == before
+
+    with_store(tmp_path, story)
+
+
 def test_a_turn_in_which_nobody_was_understood_changes_nothing(tmp_path: Path) -> None:
     async def story(store: SqliteStore) -> None:
         sent: list[dict[str, Any]] = []

@@ -71,6 +71,13 @@ def test_the_recorded_conversations_are_decided_as_they_were(name: str) -> None:
     assert read(JOURNALS / name).differences == ()
 
 
+@pytest.mark.parametrize("name", ["conversation.jsonl", "masked.jsonl", "hostile.jsonl"])
+def test_journals_that_the_version_before_wrote_are_decided_as_they_were(name: str) -> None:
+    found = read(JOURNALS / "version-2" / name)
+    assert found.differences == ()
+    assert found.decisions == read(JOURNALS / name).decisions
+
+
 def test_the_journals_are_what_their_script_makes() -> None:
     made = runpy.run_path(str(JOURNALS / "make.py"))["FILES"]
     assert {file.name for file in JOURNALS.glob("*.jsonl")} == set(made)
