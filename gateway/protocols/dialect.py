@@ -1,0 +1,308 @@
+"""What a wire dialect is: a client's messages to commands, a session's outputs to messages. Pure.
+
+A dialect is a value without I/O, one per connection. It neither waits nor sends: `Connection`
+(`gateway.live.connection`) calls it and does what the commands say. A new dialect is one package
+beside this module and one route; see `docs/architecture.md`.
+
+::
+
+    ProtocolError                 the client sent something that its dialect does not allow
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, Protocol, TypeAlias
+
+from gateway.media.format import AudioFormat
+from pipeline.frames import AvatarFrame, Output, ReplyAudio
+from pipeline.stage import Message, Tool
+
+# --- what a client asks for ------------------------------------------------------------------
+
+Avatar = Literal["off", "visemes", "frames"]
+
+
+@dataclass(frozen=True, slots=True)
+class TurnRequest:
+    """How turns are to be detected; what is None keeps the server's value.
+
+    `replies`: an ended turn is answered by itself. `interruptible`: speech stops a reply.
+    """
+
+    mode: Literal["auto", "manual"] = "auto"
+    adaptive: bool = True
+    threshold: float | None = None
+    silence_ms: int | None = None
+    max_wait_ms: int | None = None
+    prefix_ms: int | None = None
+    barge_in_ms: int | None = None
+    barge_in_words: int | None = None
+    resume_ms: int | None = None
+    replies: bool = True
+    interruptible: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class InterviewRequest:
+    """The interview that a client wants where its session does not exist yet."""
+
+    role: str
+    model: str | None = None
+    total_questions: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AssistantRequest:
+    """A plain conversation with the configured chat server, in place of an interview.
+
+    `history` gives the conversation before a turn, as it was heard; `spoken` is False for replies
+    in text only. The other fields are those of `pipeline.stage.Brief`.
+    """
+
+    history: Callable[[int], tuple[Message, ...]]
+    model: str = ""
+    instructions: str = ""
+    tools: tuple[Tool, ...] = ()
+    tool_choice: str = "auto"
+    max_tokens: int | None = None
+    voice: str | None = None
+    spoken: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class SessionRequest:
+    """What a client asked for, in no dialect's words; `SessionRequest()` asks for the defaults.
+
+    Exactly one of `interview` and `assistant` says what the session is; where both are None it is
+    the interview that is stored under the session's id, or a default one.
+    """
+
+    audio_in: AudioFormat = field(default_factory=AudioFormat)
+    audio_out: AudioFormat = field(default_factory=AudioFormat)
+    avatar: Avatar = "visemes"
+    face: str | None = None
+    turns: TurnRequest = field(default_factory=TurnRequest)
+    interview: InterviewRequest | None = None
+    assistant: AssistantRequest | None = None
+
+    def with_audio(self, audio_in: AudioFormat, audio_out: AudioFormat) -> "SessionRequest":
+        """The same request with other formats."""
+        return replace(self, audio_in=audio_in, audio_out=audio_out)
+
+
+# --- commands --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """The session is to begin as requested. At most once, before all other commands."""
+
+    request: SessionRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Reconfigure:
+    """The session goes on with another request: turn detection, instructions, audio formats."""
+
+    request: SessionRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Audio:
+    """Input audio that came inside a message, in the format of `audio_in`."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class TypedText:
+    """The person typed an answer."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class CommitTurn:
+    """The person's turn ends here (push to talk)."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClearAudio:
+    """Audio that came but was not committed is to be forgotten."""
+
+
+@dataclass(frozen=True, slots=True)
+class Respond:
+    """Reply now, without words of the person; `assistant`, if given, holds for this reply only."""
+
+    assistant: AssistantRequest | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RespondAside:
+    """Ask the chat server beside the conversation: the text goes to `OutOfBand` outputs, which
+    carry `key`; nothing is spoken or remembered."""
+
+    key: str
+    assistant: AssistantRequest
+
+
+@dataclass(frozen=True, slots=True)
+class InterruptReply:
+    """Stop the reply that is under way, if there is one."""
+
+
+@dataclass(frozen=True, slots=True)
+class StopAside:
+    """Stop a reply beside the conversation."""
+
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReportPlayed:
+    """The client has played so much of a turn's reply."""
+
+    turn: int
+    played_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Truncate:
+    """Of a turn's reply no more than this was heard: memory ends there."""
+
+    turn: int
+    heard_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """A message that answers the client's; the dialect made it from its own state."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Leave:
+    """The client says goodbye."""
+
+
+Command: TypeAlias = (
+    Start
+    | Reconfigure
+    | Audio
+    | TypedText
+    | CommitTurn
+    | ClearAudio
+    | Respond
+    | RespondAside
+    | StopAside
+    | InterruptReply
+    | ReportPlayed
+    | Truncate
+    | Send
+    | Leave
+)
+
+# --- outputs of the gateway itself -----------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class WireAudio:
+    """How audio travels in one direction, as the client is told."""
+
+    encoding: str
+    rate_hz: int
+    channels: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """The session stands. `interview` is what clients see of it; None for an assistant."""
+
+    session_id: str
+    audio_in: WireAudio
+    audio_out: WireAudio
+    providers: dict[str, str]
+    interview: dict[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class InterviewProgress:
+    """The interview has come further."""
+
+    state: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyTiming:
+    """Over RTP: the sample with this timestamp is `at_ms` into the turn's reply."""
+
+    turn: int
+    at_ms: int
+    rtp_timestamp: int
+
+
+@dataclass(frozen=True, slots=True)
+class OutOfBand:
+    """A piece of a reply beside the conversation; `done` with the last, `failed` says why."""
+
+    key: str
+    text: str = ""
+    done: bool = False
+    failed: str | None = None
+
+
+Outgoing: TypeAlias = Output | AvatarFrame | Ready | InterviewProgress | ReplyTiming | OutOfBand
+
+# --- the dialect -----------------------------------------------------------------------------
+
+
+class ProtocolError(Exception):
+    """The client sent something that its dialect does not allow.
+
+    A `fatal` error ends the session, with close code 1008; after any other the session goes on.
+    `param` names the field at fault and `event_id` the client's message, where a dialect has them.
+    """
+
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        *,
+        fatal: bool = False,
+        param: str | None = None,
+        event_id: str | None = None,
+    ) -> None:
+        super().__init__(code, message)
+        self.code = code
+        self.message = message
+        self.fatal = fatal
+        self.param = param
+        self.event_id = event_id
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class Dialect(Protocol):
+    """One connection's messages, both ways."""
+
+    def begin(self) -> Sequence[Command]:
+        """What is to be done once the client has connected, before its first message."""
+
+    def parse(self, message: bytes, now: float) -> Sequence[Command]:
+        """The commands in a text message, in their order. `now` is the loop's clock, in seconds.
+
+        Raises `ProtocolError` for anything else, in time linear in the message's length, which the
+        transport bounds.
+        """
+
+    def encode(self, output: Outgoing, now: float) -> Sequence[str]:
+        """The messages for an output; none where the dialect does not know it."""
+
+    def audio(self, frame: ReplyAudio, data: bytes) -> Sequence[str] | None:
+        """The messages for reply audio, encoded as `data`; None: it is a binary message."""
+
+    def refuse(self, error: ProtocolError) -> Sequence[str]:
+        """The messages that tell the client of its error."""
