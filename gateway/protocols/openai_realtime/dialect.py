@@ -1,0 +1,255 @@
+"""OpenAI's Realtime API (GA) as a dialect. Pure.
+
+::
+
+    OpenAiRealtime                one connection's messages, both ways
+"""
+
+import json
+from collections.abc import Sequence
+from typing import Literal
+
+from gateway.protocols.dialect import (
+    Command,
+    Outgoing,
+    OutOfBand,
+    ProtocolError,
+    Ready,
+    ReplyTiming,
+    Send,
+    Start,
+)
+from gateway.protocols.openai_realtime import events
+from gateway.protocols.openai_realtime.errors import (
+    ALREADY_RESPONDING,
+    BUFFER_EMPTY,
+    PERSON_SPEAKS,
+    TOO_MANY_TURNS,
+    Event,
+    error_event,
+)
+from gateway.protocols.openai_realtime.requests import Requests
+from gateway.protocols.openai_realtime.responses import NewId
+from gateway.protocols.openai_realtime.session import Session
+from pipeline.frames import (
+    AvatarState,
+    Clear,
+    Degraded,
+    Fault,
+    ReplyAudio,
+    ReplyDone,
+    ReplyPaused,
+    ReplyResumed,
+    ReplyStarted,
+    ReplyText,
+    SpeechStarted,
+    SpeechStopped,
+    ToolCall,
+    Transcript,
+    TurnMetrics,
+)
+
+MOST_EARLY = 1_000
+"""So many answers may wait for `session.created`, which is always the first message."""
+
+FRAME_MS = 20
+"""How long a frame of reply audio is over RTP, where it is not measured."""
+
+CANNED = "canned line"
+"""The target of a `Degraded` whose turn gets a canned line."""
+
+REFUSED_RESPONSES = {
+    "reply_under_way": ALREADY_RESPONDING,
+    "person_speaks": PERSON_SPEAKS,
+    "too_many_turns": TOO_MANY_TURNS,
+}
+"""Why the engine does not obey a `response.create`, and what the client is told."""
+
+
+class OpenAiRealtime:
+    """One connection. `new_id("item")` gives "item_" and something unique.
+
+    It begins with `session`, which `effective_session` makes. With `media="rtp"` audio travels
+    beside the messages and playout is the server's: nothing is appended, no event carries audio,
+    and what was not played is dropped for the client.
+    """
+
+    def __init__(
+        self, session: Session, *, new_id: NewId, media: Literal["messages", "rtp"] = "messages"
+    ) -> None:
+        self._new_id = new_id
+        self._rtp = media == "rtp"
+        self._requests = Requests(session, new_id, rtp=self._rtp)
+        self._inputs = self._requests.inputs
+        self._replies = self._requests.replies
+        self._ready = False
+        self._early: list[str] = []  # what waits for `session.created`
+        self._kept: list[str] = []  # closing events, for the next message whatever it is
+
+    @property
+    def session(self) -> Session:
+        """The effective session."""
+        return self._requests.session
+
+    # --- from the client ---------------------------------------------------------------------
+
+    def begin(self) -> Sequence[Command]:
+        """The session starts at once: the API has no message that asks for it."""
+        return [Start(self._requests.request())]
+
+    def parse(self, message: bytes, now: float) -> Sequence[Command]:
+        """See `Dialect.parse`."""
+        event, event_id = events.read(message)
+        if len(self._early) > MOST_EARLY:
+            raise ProtocolError("too_many_events", "Wait for session.created.", fatal=True)
+        self._kept += self._messages(self._replies.flush())
+        try:
+            steps = self._requests.obey(event, event_id)
+        except ProtocolError as error:
+            error.event_id = event_id
+            raise
+        commands: list[Command] = [Send(text) for text in self._take_kept()]
+        for step in steps:
+            if isinstance(step, dict):
+                commands.extend(Send(text) for text in self._messages([step]))
+            else:
+                commands.append(step)
+        return commands
+
+    def refuse(self, error: ProtocolError) -> Sequence[str]:
+        """See `Dialect.refuse`."""
+        event = error_event(error.code, error.message, param=error.param, event_id=error.event_id)
+        return [*self._take_kept(), self._message(event)]
+
+    # --- to the client -----------------------------------------------------------------------
+
+    def encode(self, output: Outgoing, now: float) -> Sequence[str]:
+        """See `Dialect.encode`."""
+        if isinstance(output, Ready):
+            return self._begin(output)
+        return self._messages(self._events(output))
+
+    def audio(self, frame: ReplyAudio, data: bytes) -> Sequence[str]:
+        """Reply audio as `response.output_audio.delta`; over RTP only what its beginning means."""
+        events = self._replies.flush()
+        if self._rtp:
+            events += self._replies.audio(frame.turn, b"", frame.at_ms, FRAME_MS)
+        else:
+            duration_ms = self.session.audio_out.audio_format().duration_ms(data)
+            events += self._replies.audio(frame.turn, data, frame.at_ms, duration_ms)
+        return self._messages(events)
+
+    def _begin(self, ready: Ready) -> list[str]:
+        self._ready = True
+        self._requests.session_id = ready.session_id
+        payload = self.session.payload(ready.session_id)
+        created = self._message({"type": "session.created", "session": payload})
+        early, self._early = self._early, []
+        return [created, *early]
+
+    def _events(self, output: Outgoing) -> list[Event]:
+        inputs, replies = self._inputs, self._replies
+        match output:
+            case SpeechStarted(turn):
+                gone = inputs.superseded(turn)
+                began = inputs.started(output)
+                return [*began, *replies.speech_began(turn), *gone]
+            case TurnMetrics(turn=turn):  # comes between the end of a reply and SpeechStarted
+                reason = "The words were not recognised."
+                return [*inputs.unheard(turn, reason), *replies.silent(turn)]
+            case AvatarState(turn, state):
+                return self._mood(turn, state)
+            case OutOfBand():
+                return self._requests.asides.output(output)
+            case _:
+                return [*replies.flush(), *self._reply_events(output)]
+
+    def _mood(self, turn: int, state: str) -> list[Event]:
+        if state == "thinking":
+            return [*self._replies.flush(), *self._thinking(turn)]
+        if state == "idle":
+            return [*self._replies.flush(), *self._replies.silent(turn)]
+        return []
+
+    def _thinking(self, turn: int) -> list[Event]:
+        """The turn has ended; the engine works on a reply unless the turn is to have none."""
+        session = self.session
+        if self._inputs.speaks_in(turn):
+            # A manual turn gets its response with `response.create`, or at last with its reply.
+            waits = not self._replies.wanted if session.manual else False
+            if not session.replies or waits:
+                return []
+        return self._replies.open(turn)
+
+    def _reply_events(self, output: Outgoing) -> list[Event]:
+        inputs, replies = self._inputs, self._replies
+        match output:
+            case SpeechStopped(turn):
+                return [*inputs.stopped(output), *self._thinking(turn)]
+            case Transcript():
+                return inputs.transcript(output)
+            case ReplyStarted(turn):
+                return replies.started(turn)
+            case ReplyText(turn, text):
+                return replies.said(turn, text)
+            case ReplyAudio(turn=turn, at_ms=at_ms):
+                return replies.audio(turn, b"", at_ms, FRAME_MS)
+            case ReplyTiming(turn):
+                return replies.timed(turn)
+            case ToolCall():
+                return replies.called(output)
+            case Clear() | ReplyPaused():
+                replies.cut_off(output)
+            case ReplyResumed(turn):
+                replies.resumed(turn)
+            case ReplyDone():
+                return replies.done(output)
+            case Degraded():
+                return self._degraded(output)
+            case Fault():
+                return self._fault(output)
+            case _:  # mouth shapes, pictures, the interview's progress: the API has no event
+                pass
+        return []
+
+    def _degraded(self, output: Degraded) -> list[Event]:
+        """Only what the client must know: a turn whose words or whose reply are lost."""
+        if output.target != CANNED:
+            return []
+        if output.stage == "stt":
+            self._replies.canned(output.turn, None)
+            return self._inputs.unheard(output.turn, output.reason)
+        self._replies.canned(output.turn, f"{output.stage}_unavailable")
+        return []
+
+    def _fault(self, fault: Fault) -> list[Event]:
+        if fault.code == "nothing_to_commit":
+            event_id = self._inputs.uncommitted()
+            faults = [error_event(BUFFER_EMPTY, fault.message, event_id=event_id)]
+            if self.session.is_interview and self._replies.wanted:  # it waited for this turn
+                event_id = self._replies.refused()
+                faults.append(error_event(BUFFER_EMPTY, fault.message, event_id=event_id))
+            return faults
+        code = REFUSED_RESPONSES.get(fault.code)
+        if code is not None:
+            return [error_event(code, fault.message, event_id=self._replies.refused())]
+        if fault.code == "not_stored":
+            self._replies.canned(fault.turn, fault.code)
+        return [error_event(fault.code, fault.message, server=True)]
+
+    # --- messages ----------------------------------------------------------------------------
+
+    def _messages(self, made: list[Event]) -> list[str]:
+        messages = [self._message(event) for event in made]
+        if self._ready:
+            return messages
+        self._early += messages
+        return []
+
+    def _message(self, event: Event) -> str:
+        numbered = {"type": event["type"], "event_id": self._new_id("event"), **event}
+        return json.dumps(numbered, separators=(",", ":"))
+
+    def _take_kept(self) -> list[str]:
+        kept, self._kept = self._kept, []
+        return kept

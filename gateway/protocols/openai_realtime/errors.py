@@ -1,0 +1,73 @@
+"""The errors of the Realtime API: which there are, and how the client is told. Pure.
+
+Every one leaves the session open but those that the gateway calls fatal. `type` is not part of a
+`ProtocolError`: it follows from the code.
+"""
+
+from typing import Any, TypeAlias
+
+from pydantic import ValidationError
+
+from gateway.protocols.dialect import ProtocolError
+
+Event: TypeAlias = dict[str, Any]
+"""A server event without its `event_id`."""
+
+INVALID_VALUE = "invalid_value"
+INVALID_EVENT = "invalid_event"
+INVALID_JSON = "invalid_json"
+MISSING = "missing_required_parameter"
+UNKNOWN_EVENT = "unknown_event"
+ITEM_NOT_FOUND = "item_not_found"
+BUFFER_EMPTY = "input_audio_buffer_commit_empty"
+ALREADY_RESPONDING = "conversation_already_has_active_response"
+NOT_RESPONDING = "response_cancel_not_active"
+PERSON_SPEAKS = "response_create_while_person_speaks"
+TOO_MANY_TURNS = "too_many_turns"
+CONVERSATION_FULL = "conversation_full"
+VOICE_FROZEN = "cannot_update_voice"
+
+SERVER_CODES = frozenset(
+    {"internal", "not_stored", "storage_slow", "server_error", "already_connected", "deleted"}
+)
+"""Codes of the engine and the gateway for what is not the client's fault."""
+
+LONGEST_ECHO = 512
+
+
+def invalid(message: str, param: str | None, code: str = INVALID_VALUE) -> ProtocolError:
+    """The client's event cannot be obeyed as it is."""
+    return ProtocolError(code, message, param=param)
+
+
+def from_validation(error: ValidationError, prefix: str = "") -> ProtocolError:
+    """The first thing that is wrong, with its path as `param`, such as `session.tools[0].name`."""
+    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    path = prefix
+    for part in first["loc"]:
+        if isinstance(part, int):
+            path += f"[{part}]"
+        else:
+            path += f".{part}" if path else part
+    path = path[:LONGEST_ECHO]
+    if first["type"] == "missing":
+        return invalid(f"Missing required parameter: '{path}'.", path, MISSING)
+    return invalid(f"Invalid value for '{path}': {first['msg']}.", path)
+
+
+def error_event(
+    code: str,
+    message: str,
+    *,
+    param: str | None = None,
+    event_id: str | None = None,
+    server: bool = False,
+) -> Event:
+    """The server event. What is not known is left out: stock clients refuse some nulls."""
+    kind = "server_error" if server or code in SERVER_CODES else "invalid_request_error"
+    error: Event = {"type": kind, "code": code, "message": message}
+    if param is not None:
+        error["param"] = param
+    if event_id is not None:
+        error["event_id"] = event_id
+    return {"type": "error", "error": error}

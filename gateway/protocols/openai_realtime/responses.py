@@ -1,0 +1,253 @@
+"""One response: its events in the documented order, from `response.created` to `response.done`.
+Pure."""
+
+import base64
+from collections.abc import Callable
+from typing import Any, Literal, TypeAlias
+
+from gateway.protocols.openai_realtime import conversation as conversations
+from gateway.protocols.openai_realtime.conversation import Conversation
+from gateway.protocols.openai_realtime.errors import Event
+from gateway.protocols.openai_realtime.fields import Modality, ResponseFields
+from gateway.protocols.openai_realtime.items import Item, Part, SentAudio, Status
+
+NewId = Callable[[str], str]
+"""Makes an id that begins with the given word and "_"."""
+
+Outcome: TypeAlias = Literal["completed", "cancelled", "failed"]
+Reason: TypeAlias = Literal["turn_detected", "client_cancelled"]
+
+USAGE: Event = {
+    "total_tokens": 0,
+    "input_tokens": 0,
+    "output_tokens": 0,
+    "input_token_details": {
+        "text_tokens": 0,
+        "audio_tokens": 0,
+        "image_tokens": 0,
+        "cached_tokens": 0,
+        "cached_tokens_details": {"text_tokens": 0, "audio_tokens": 0, "image_tokens": 0},
+    },
+    "output_token_details": {"text_tokens": 0, "audio_tokens": 0},
+}
+"""Tokens are not counted here; the key and all of its fields must be there all the same."""
+
+
+class Response:
+    """What one reply has come to. Every method returns the events that follow, in their order.
+
+    `conversation` is None for a response beside it. `turn` is the engine's.
+    """
+
+    def __init__(
+        self,
+        response_id: str,
+        new_id: NewId,
+        *,
+        conversation: Conversation | None,
+        turn: int | None,
+        modality: Modality,
+        audio: Event,
+        max_output_tokens: Any = "inf",
+        wanted: ResponseFields | None = None,
+    ) -> None:
+        self.id = response_id
+        self.turn = turn
+        self.message: Item | None = None
+        """The message that is spoken or written; at most one."""
+        self.failure: str | None = None
+        """Why the reply is only a canned line, if it is."""
+        self.aside = False
+        """What is said is no part of the conversation."""
+        self._new_id = new_id
+        self._conversation = conversation
+        self._modality = modality
+        self._audio = audio
+        self._max_output_tokens = max_output_tokens
+        self._metadata = None if wanted is None else wanted.metadata
+        self._items: list[Item] = []
+        self._previous: dict[str, str | None] = {}
+        self._status = "in_progress"
+        self._details: Event | None = None
+
+    @property
+    def spoken(self) -> bool:
+        return self._modality == "audio"
+
+    @property
+    def over(self) -> bool:
+        """`response.done` has been made."""
+        return self._status != "in_progress"
+
+    def begin(self) -> list[Event]:
+        """`response.created`."""
+        return [{"type": "response.created", "response": self._payload()}]
+
+    # --- a message ---------------------------------------------------------------------------
+
+    def open_message(self) -> list[Event]:
+        """The message begins; nothing where it has."""
+        if self.message is not None:
+            return []
+        item = Item(
+            self._new_id("item"),
+            "message",
+            "in_progress",
+            role="assistant",
+            turn=self.turn,
+            aside=self.aside,
+            audio=SentAudio() if self.spoken else None,
+        )
+        self.message = item
+        events = self._add(item)
+        item.parts = [Part("output_audio" if self.spoken else "output_text", "")]
+        part = {"type": "response.content_part.added", **self._place(item), "part": self._part("")}
+        return [*events, part]
+
+    def say(self, text: str) -> list[Event]:
+        """The next piece of the message's text, with the space before it if there is one."""
+        events = self.open_message()
+        assert self.message is not None
+        self.message.say(self.message.text + text)
+        kind = "output_audio_transcript" if self.spoken else "output_text"
+        delta = {"type": f"response.{kind}.delta", **self._place(self.message), "delta": text}
+        return [*events, delta]
+
+    def audio(self, data: bytes, at_ms: float, duration_ms: float) -> list[Event]:
+        """The next audio of the message; no delta where `data` is empty."""
+        events = self.open_message()
+        assert self.message is not None
+        if self.message.audio is None:  # a text response has none
+            return events
+        self.message.audio.add(at_ms, duration_ms)
+        if data:
+            delta = base64.b64encode(data).decode("ascii")
+            place = self._place(self.message)
+            events.append({"type": "response.output_audio.delta", **place, "delta": delta})
+        return events
+
+    def _close_message(self, status: Status) -> list[Event]:
+        item = self.message
+        if item is None:
+            return []
+        item.status = status
+        item.aside = self.aside
+        item.settle()
+        place, text = self._place(item), item.text
+        if self.spoken:
+            events: list[Event] = [
+                {"type": "response.output_audio.done", **place},
+                {"type": "response.output_audio_transcript.done", **place, "transcript": text},
+            ]
+        else:
+            events = [{"type": "response.output_text.done", **place, "text": text}]
+        events.append({"type": "response.content_part.done", **place, "part": self._part(text)})
+        return events + self._finish(item)
+
+    def _part(self, text: str) -> Event:
+        if self.spoken:
+            return {"type": "audio", "transcript": text}
+        return {"type": "text", "text": text}
+
+    # --- a function call ---------------------------------------------------------------------
+
+    def call(self, call_id: str, name: str, arguments: str) -> list[Event]:
+        """A function call, whole."""
+        item = Item(
+            self._new_id("item"),
+            "function_call",
+            "in_progress",
+            name=name,
+            call_id=call_id,
+            turn=self.turn,
+        )
+        events = self._add(item)
+        item.arguments = arguments
+        item.status = "completed"
+        place: Event = {
+            "response_id": self.id,
+            "item_id": item.id,
+            "output_index": self._items.index(item),
+            "call_id": call_id,
+        }
+        kind = "response.function_call_arguments"
+        return [
+            *events,
+            {"type": f"{kind}.delta", **place, "delta": arguments},
+            {"type": f"{kind}.done", **place, "name": name, "arguments": arguments},
+            *self._finish(item),
+        ]
+
+    # --- the end -----------------------------------------------------------------------------
+
+    def close(
+        self,
+        outcome: Outcome,
+        reason: Reason | None = None,
+        *,
+        heard: str | None = None,
+        heard_ms: float | None = None,
+    ) -> list[Event]:
+        """What is open ends, then the response. `heard`, where it is given, is all that was heard
+        of the message, `heard_ms` into the reply."""
+        if self.message is not None and heard is not None:
+            self.message.say(heard)
+            self.message.heard_ms = heard_ms
+        events = self._close_message("completed" if outcome == "completed" else "incomplete")
+        self._status = outcome
+        if outcome == "cancelled":
+            self._details = {"type": "cancelled", "reason": reason or "client_cancelled"}
+        elif outcome == "failed":
+            error = {"type": "server_error", "code": self.failure or "server_error"}
+            self._details = {"type": "failed", "error": error}
+        return [*events, {"type": "response.done", "response": self._payload()}]
+
+    # --- parts of events ---------------------------------------------------------------------
+
+    def _add(self, item: Item) -> list[Event]:
+        self._items.append(item)
+        index = len(self._items) - 1
+        event = {
+            "type": "response.output_item.added",
+            "response_id": self.id,
+            "output_index": index,
+            "item": item.payload(),
+        }
+        if self._conversation is None:
+            return [event]
+        previous = self._previous[item.id] = self._conversation.append(item)
+        return [event, conversations.added(item, previous)]
+
+    def _finish(self, item: Item) -> list[Event]:
+        event = {
+            "type": "response.output_item.done",
+            "response_id": self.id,
+            "output_index": self._items.index(item),
+            "item": item.payload(),
+        }
+        if self._conversation is None:
+            return [event]
+        return [conversations.done(item, self._previous[item.id]), event]
+
+    def _place(self, item: Item) -> Event:
+        return {
+            "response_id": self.id,
+            "item_id": item.id,
+            "output_index": self._items.index(item),
+            "content_index": 0,
+        }
+
+    def _payload(self) -> Event:
+        return {
+            "id": self.id,
+            "object": "realtime.response",
+            "status": self._status,
+            "status_details": self._details,
+            "output": [item.payload() for item in self._items] if self.over else [],
+            "conversation_id": None if self._conversation is None else self._conversation.id,
+            "output_modalities": [self._modality],
+            "max_output_tokens": self._max_output_tokens,
+            "audio": {"output": self._audio},
+            "metadata": self._metadata,
+            "usage": USAGE if self.over else None,
+        }
