@@ -10,8 +10,8 @@ from gateway.providers.build import options
 from gateway.rest import middleware, operations, rest_routes
 from gateway.rest.health import StatusSources
 from gateway.rest.problems import EXCEPTION_HANDLERS
-from gateway.rest.service_probe import ServiceProbe, service_urls
 from gateway.rest.realtime import RealtimeEndpoints
+from gateway.rest.service_probe import ServiceProbe, service_urls
 from gateway.rest.stateless import Services
 from gateway.rest.static import static_operations
 from gateway.rest.webrtc import WebRtcEndpoints

@@ -5,7 +5,7 @@ Its errors are that API's, `{"error": {…}}`, so the operations stand here with
 """
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import suppress
 from typing import Annotated, Any, Literal
 
@@ -18,7 +18,9 @@ from starlette.responses import JSONResponse, Response
 from gateway.interviews.sessions import SESSION_ID
 from gateway.live.client_secrets import ClientSecret, find_secret, make_secret
 from gateway.protocols.dialect import InterviewRequest, ProtocolError
-from gateway.protocols.openai_realtime import OpenAiRealtime, RealtimeSession, error_body, session_of
+from gateway.protocols.openai_realtime.dialect import OpenAiRealtime
+from gateway.protocols.openai_realtime.opening import error_body, session_of
+from gateway.protocols.openai_realtime.session import Session as RealtimeSession
 from gateway.rest.operation import Operation, ResponseSpec
 from gateway.rest.problems import Problem
 from gateway.rest.reading import BODY_S, chunks, media_type, parse_object, read_json
@@ -94,7 +96,9 @@ class RealtimeEndpoints:
         await self._admitted(request)
         call = str(request.path_params["call"]).removeprefix("rtc_")
         if not self._webrtc.hang_up(call):
-            raise Failure(404, "call_not_found", "There is no such call, or it has ended.", "call_id")
+            raise Failure(
+                404, "call_not_found", "There is no such call, or it has ended.", "call_id"
+            )
         return Response(status_code=200)
 
     async def _secret(self, request: Request) -> Response:
@@ -183,7 +187,7 @@ async def _parts(request: Request) -> dict[str, bytes]:
     """The parts of a form, whatever their types: browsers send them as plain text."""
     parser = MultiPartParser(
         request.headers,
-        chunks(request, LONGEST_BODY, BODY_S),
+        _generated(request),
         max_files=4,
         max_fields=4,
         max_part_size=LONGEST_BODY,
@@ -200,6 +204,11 @@ async def _parts(request: Request) -> dict[str, bytes]:
         with suppress(OSError):
             await form.close()
     return found
+
+
+async def _generated(request: Request) -> AsyncGenerator[bytes, None]:
+    async for chunk in chunks(request, LONGEST_BODY, BODY_S):
+        yield chunk
 
 
 def _session(given: dict[str, Any], model: str | None, request: Request) -> RealtimeSession:

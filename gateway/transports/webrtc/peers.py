@@ -75,9 +75,7 @@ class Peers:
     def _host_addresses(self, use_ipv4: bool, use_ipv6: bool) -> list[str]:
         return [a for a in self._addresses.local if (use_ipv6 if ":" in a else use_ipv4)]
 
-    async def answer(
-        self, session_id: str, sdp: str, dialect: Dialect | None = None
-    ) -> Answered:
+    async def answer(self, session_id: str, sdp: str, dialect: Dialect | None = None) -> Answered:
         """Answer an offer and hold the conversation from then on.
 
         Without `dialect` the data channel speaks the native one, which begins with a `hello`.
