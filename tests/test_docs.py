@@ -10,9 +10,9 @@ from typing import get_args
 import pytest
 
 from gateway.protocols.native.messages import ErrorCode
+from tests.support.paths import DOCS, ROOT
 
-ROOT = Path(__file__).parent.parent
-PROTOCOL = (ROOT / "docs/protocol.md").read_text()
+PROTOCOL = (DOCS / "protocol.md").read_text()
 
 
 def section(title: str) -> str:
@@ -59,7 +59,7 @@ def test_every_message_of_the_server_is_documented() -> None:
 @pytest.fixture
 def example(tmp_path: Path) -> Path:
     """The documented package, word for word."""
-    text = (ROOT / "docs/providers.md").read_text(encoding="utf-8")
+    text = (DOCS / "providers.md").read_text(encoding="utf-8")
     blocks = re.findall(r"^```(toml|python)\n(.*?)^```$", text, re.M | re.S)
     names = ("pyproject.toml", "parley_beep.py", "test_parley_beep.py")
     assert [language for language, _ in blocks] == ["toml", "python", "python"]

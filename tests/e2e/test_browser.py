@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from websockets.sync.client import connect
 
-from tests.e2e.chromium import Browser, Page, browser, chromium
-from tests.e2e.served import free_port, gateway
-from tests.e2e.visit import (
+from tests.support.chromium import Browser, Page, browser, chromium
+from tests.support.served import free_port, gateway
+from tests.support.visit import (
     ANSWERS,
     BEEPS,
     CLIPS,

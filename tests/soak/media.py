@@ -14,9 +14,10 @@ import pytest
 
 from gateway.transports.webrtc import peer
 from stages.fakes import FakeSynthesizer
-from tests.gateway.transports.webrtc.conftest import Doorway
-from tests.gateway.transports.webrtc.test_abuse import Use, crowd, in_use
-from tests.gateway.transports.webrtc.test_sync import watch_and_listen
+from tests.support.crowd import crowd
+from tests.support.in_use import Use, in_use
+from tests.support.sync import watch_and_listen
+from tests.support.webrtc import Doorway
 
 SECONDS = float(os.environ.get("SOAK_MINUTES", "10")) * 60
 TURNS = 14
@@ -28,7 +29,7 @@ WARM = 3
 
 @pytest.fixture(autouse=True)
 def patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tests.gateway.conftest.PATIENCE_S", SECONDS + 120)
+    monkeypatch.setattr("tests.support.gateway.PATIENCE_S", SECONDS + 120)
 
 
 @pytest.mark.timeout(2 * SECONDS + 300)

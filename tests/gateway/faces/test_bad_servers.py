@@ -17,8 +17,8 @@ from pipeline.breaker import BreakerPolicy, BreakerState, Outcome
 from pipeline.guard import Candidate, Guard, Limits
 from stages.avatar.remote import RemoteAnimator
 from stages.fakes import FakeSynthesizer
-from tests.gateway.conftest import Recorder
-from tests.gateway.faces.waiting import face_is_there
+from tests.support.breakers import Recorder
+from tests.support.waiting import face_is_there
 
 FAILURE, NEUTRAL = Outcome.FAILURE, Outcome.NEUTRAL
 PATIENT = Limits(first_s=10, slow_first_s=10, stall_s=0.5, total_s=20)

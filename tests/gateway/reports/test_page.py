@@ -14,7 +14,7 @@ from gateway.reports.page import Player, ReportSound, page
 from stages.interview import AnswerSpeech, Report, evaluate, make_report
 from stages.interview.answers import InterviewAnswer
 from stages.interview.delivery import Delivery
-from tests.stages.interview.conversation import DEMO, GOOD, WHISPER, good, interview, spoken_answer
+from tests.support.conversation import DEMO, GOOD, WHISPER, good, interview, spoken_answer
 
 HOSTILE = '</style><script>alert(1)</script><img src=//e onerror=x> " onload="y'
 

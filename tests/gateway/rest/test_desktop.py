@@ -16,8 +16,8 @@ from gateway.rest.stateless.endpoints import MAX_MESSAGE, MAX_MESSAGES, desktop_
 from gateway.rest.stateless.model_endpoints import model_operations
 from gateway.settings import Settings
 from pipeline.testing import run_virtual
-from tests.gateway.rest.service import refused, serving
-from tests.gateway.service_peer import HANG, ServicePeer, nobody
+from tests.support.rest import refused, serving
+from tests.support.service_peer import HANG, ServicePeer, nobody
 
 START, RESPOND, SUMMARY, MODELS, SELECT = (
     "/api/v1/interviews/start",

@@ -29,7 +29,7 @@ from gateway.rest.health import (
 from gateway.settings import Settings
 from gateway.store.probe import StoreReport
 from pipeline.testing import run_virtual
-from tests.gateway.rest.service import serving
+from tests.support.rest import serving
 
 NAMES = [
     "conversation-service",

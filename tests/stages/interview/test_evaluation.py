@@ -15,7 +15,7 @@ from stages.interview.evaluation import (
     unscored,
     weighted,
 )
-from tests.stages.interview.conversation import (
+from tests.support.conversation import (
     DEMO,
     GOOD,
     PERFORMANCE,

@@ -14,7 +14,7 @@ from stages.interview.feedback import (
     give_feedback,
     with_source,
 )
-from tests.stages.interview.conversation import (
+from tests.support.conversation import (
     DEMO,
     GOOD,
     VAGUE,

@@ -13,7 +13,7 @@ from stages.interview.answers import InterviewAnswer, answers_of
 from stages.interview.errors import InvalidReport
 from stages.interview.markdown import plain
 from stages.interview.report import Report, ReportLine, transcript_of
-from tests.stages.interview.conversation import (
+from tests.support.conversation import (
     DEMO,
     GOOD,
     PERFORMANCE,

@@ -5,7 +5,6 @@ import os
 import wave
 from collections.abc import AsyncIterator
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,10 +17,11 @@ from gateway.media.opus_packets import OpusDecoder, OpusEncoder, duration_ms
 from gateway.protocols.native import messages as native
 from pipeline.frames import Samples, Sentence, Speech
 from stages.fakes import FakeSynthesizer, FakeTranscriber
+from tests.support.paths import AUDIO
 
 SENTENCE = 4_700 * 16
 
-CLIP = Path(__file__).parents[4] / "fixtures/audio/software-engineer-1.wav"
+CLIP = AUDIO / "software-engineer-1.wav"
 
 MISSING = [name for name in ("pocketsphinx", "espeakng_loader") if find_spec(name) is None]
 needs_engines = pytest.mark.skipif(

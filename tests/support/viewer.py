@@ -4,7 +4,7 @@ It notes at which RTP timestamps beeps begin and mouths open and close, and, as 
 both streams on the sender's clock by their RTCP sender reports. Viewers run in processes of their
 own, so that what they decode does not hold the gateway up.
 
-`python -m tests.gateway.transports.webrtc.viewer URL TASK` takes the fields of a `Task` as JSON and
+`python -m tests.support.viewer URL TASK` takes the fields of a `Task` as JSON and
 prints those of an `Apart`, or of a list of `Closing`.
 """
 
@@ -28,8 +28,8 @@ from aiortc.rtp import RtcpSrPacket
 from stages.avatar.face import FACES, load
 from stages.avatar.renderer import LayerBitmaps, Picture
 from stages.avatar.timeline import MAX_HEAD, QUARTERS, Pose, mix
-from tests.gateway.transports.webrtc.conftest import Browser
-from tests.gateway.transports.webrtc.relay import Relay, Weather
+from tests.support.relay import Relay, Weather
+from tests.support.webrtc import Browser
 
 Kind = Literal["audio", "video"]
 CLOCK_HZ: dict[Kind, int] = {"audio": 48_000, "video": 90_000}
