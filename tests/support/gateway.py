@@ -97,6 +97,10 @@ class Gateway:
         self.port = 0
         self.app: Any = None
 
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
     def run(self, story: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Serve while the story lasts."""
         asyncio.run(self._run(story))

@@ -124,7 +124,7 @@ class Viewer(Browser):
         super()._on_track(track)
         for receiver in self.pc.getReceivers():
             if receiver.track is track:
-                self._note_reports(receiver, track.kind)
+                self._note_reports(receiver, "audio" if track.kind == "audio" else "video")
 
     def _note_reports(self, receiver: RTCRtpReceiver, kind: Kind) -> None:
         inside: Any = receiver
@@ -145,7 +145,7 @@ class Viewer(Browser):
         ends, quiet, loud = -1, 0, False  # where the last frame ended, and how long it is quiet
         try:
             while True:
-                frame = await track.recv()
+                frame: Any = await track.recv()
                 pcm = np.abs(frame.to_ndarray()[0, ::2].astype(np.int32))
                 self.loudness.append((loop.time(), int(pcm.max())))
                 at = int(frame.pts)
@@ -167,7 +167,7 @@ class Viewer(Browser):
         loop = asyncio.get_running_loop()
         try:
             while True:
-                frame = await track.recv()
+                frame: Any = await track.recv()
                 i420 = frame.to_ndarray(format="yuv420p")
                 openness = self._mouth.openness(i420)
                 self.looks.append(Look(int(frame.pts), loop.time(), openness))

@@ -27,7 +27,7 @@ from tests.support.gateway import PATIENCE_S, Gateway
 from tests.support.paths import ROOT
 
 
-class Microphone(MediaStreamTrack):  # type: ignore[misc]
+class Microphone(MediaStreamTrack):
     """48 kHz in real time: silence, and a tone for as long as `speak` says."""
 
     kind = "audio"
@@ -81,8 +81,9 @@ class Browser:
         self.microphone = Microphone()
         self.pc.addTrack(self.microphone)
         if video is not None:
-            offered = RTCRtpReceiver.getCapabilities("video").codecs
-            wanted = [codec for codec in offered if codec.mimeType in (video, "video/rtx")]
+            offered = RTCRtpReceiver.getCapabilities("video")
+            assert offered is not None
+            wanted = [codec for codec in offered.codecs if codec.mimeType in (video, "video/rtx")]
             transceiver = self.pc.addTransceiver("video", direction="recvonly")
             transceiver.setCodecPreferences(wanted)
         self.pictures: list[Seen] = []
@@ -113,7 +114,7 @@ class Browser:
     async def _listen(self, track: MediaStreamTrack) -> None:
         try:
             while True:
-                frame = await track.recv()
+                frame: Any = await track.recv()
                 peak = int(np.abs(frame.to_ndarray().astype(np.int32)).max())
                 self.loudness.append((asyncio.get_running_loop().time(), peak))
         except MediaStreamError:
@@ -122,7 +123,7 @@ class Browser:
     async def _watch(self, track: MediaStreamTrack) -> None:
         try:
             while True:
-                frame = await track.recv()
+                frame: Any = await track.recv()
                 now, stamp_ms = asyncio.get_running_loop().time(), frame.pts / 90
                 picture = frame.to_ndarray(format="yuv420p")
                 self.pictures.append(Seen(now, stamp_ms, bool(frame.key_frame), picture))
@@ -176,10 +177,6 @@ class Doorway(Gateway):
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
         self.settings["webrtc_addresses"] = "127.0.0.1"
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
 
     def peers(self) -> Peers:
         """The server's."""
