@@ -12,6 +12,10 @@ import pytest
 
 pytest.register_assert_rewrite("tests.support")
 
+from tests.support.examples import load_profile  # noqa: E402 - what comes after is rewritten
+
+load_profile()
+
 if TYPE_CHECKING:
     from tests.support.gateway import Gateway
     from tests.support.peers import Peer

@@ -4,11 +4,12 @@ import io
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from stages._containers import HEAD_BYTES, Container, is_cut, sniff
 from tests.support import recordings
+from tests.support.examples import examples
 from tests.support.paths import AUDIO
 
 MALFORMED = AUDIO / "malformed"
@@ -129,7 +130,7 @@ def test_a_file_of_nothing_but_tiny_pieces_takes_no_time() -> None:
     assert read <= 100_000
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(
     st.sampled_from(["wav", "flac", "ogg", "mp3", "aac", "mp4", "webm"]),
     st.binary(max_size=200),

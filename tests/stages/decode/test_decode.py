@@ -17,7 +17,7 @@ import av
 import numpy as np
 import pytest
 import soundfile
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.frames import Samples
@@ -26,6 +26,7 @@ from stages._decode import Decoded, DecodeLimits, DecoderFailed, Undecodable, de
 from stages._decode_worker import Facts, RecordingRefused, blocks
 from stages._worker import Worker
 from tests.support import recordings
+from tests.support.examples import examples
 from tests.support.paths import AUDIO, ROOT
 
 MALFORMED = AUDIO / "malformed"
@@ -459,11 +460,7 @@ def originals() -> dict[str, bytes]:
     return {name: recordings.encoded(pcm, name) for name in EVERY}
 
 
-@settings(
-    max_examples=40,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
+@examples(40)
 @given(
     name=st.sampled_from(EVERY),
     changes=st.lists(

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.media.codecs import AudioFormat
@@ -188,7 +188,6 @@ FIELDS = st.sampled_from(
 
 
 # Nested JSON takes a busy machine long to draw.
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(TYPES, st.dictionaries(FIELDS, JSON, max_size=5))
 def test_any_object_gives_a_message_or_a_documented_error(
     kind: str, fields: dict[str, Any]
