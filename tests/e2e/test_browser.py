@@ -68,6 +68,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
         yield port
 
 
+@pytest.mark.realtime
 @pytest.mark.parametrize(("way", "picture"), [("", "server"), ("websocket", "")])
 def test_two_spoken_turns_are_held_heard_seen_and_interrupted(
     way: str, picture: str, url: str, tmp_path: Path

@@ -13,7 +13,7 @@ from websockets.sync.client import connect
 from tests.support.chromium import Browser
 from tests.support.visit import browser_tests, start
 
-pytestmark = browser_tests
+pytestmark = [*browser_tests, pytest.mark.realtime]
 
 RATE_HZ = 24_000
 KNOWN_S = 4.5

@@ -67,6 +67,7 @@ def test_silero() -> None:
     detector_conforms(SileroDetector)
 
 
+@pytest.mark.slow
 @needs("pocketsphinx")
 def test_pocketsphinx(speech: Samples) -> None:
     transcriber_conforms(PocketsphinxTranscriber, speech=speech)

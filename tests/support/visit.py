@@ -24,6 +24,7 @@ browser_tests = [
         reason=f"needs a browser and all extras: {', '.join(MISSING)} not installed",
     ),
     pytest.mark.timeout(100),
+    pytest.mark.slow,
 ]
 
 LOOPBACK = {"PARLEY_WEBRTC_ADDRESSES": "127.0.0.1"}

@@ -16,6 +16,8 @@ from stages.avatar.face import FACES, load
 from stages.fakes import FakeSynthesizer
 from tests.support.waiting import face_is_there
 
+pytestmark = pytest.mark.realtime
+
 HELLO = {"type": "hello", "version": 1, "avatar": "frames"}
 
 

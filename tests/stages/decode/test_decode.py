@@ -420,6 +420,7 @@ def bombs() -> Iterator[tuple[str, bytes]]:
     yield "aac-headers", b"\xff\xf1\x50\x80\x00\xff\xfc" * (3 << 20)
 
 
+@pytest.mark.slow
 def test_bombs_cost_little_memory_and_time(tmp_path: Path) -> None:
     names = ["plain"]
     (tmp_path / "plain").write_bytes(recordings.wav(np.zeros(16_000, np.int16)))
@@ -460,6 +461,7 @@ def originals() -> dict[str, bytes]:
     return {name: recordings.encoded(pcm, name) for name in EVERY}
 
 
+@pytest.mark.slow
 @examples(40)
 @given(
     name=st.sampled_from(EVERY),

@@ -37,6 +37,7 @@ async def back_to(before: Use, what: str, capsys: pytest.CaptureFixture[str]) ->
 # --- who never comes, and who vanishes ----------------------------------------------------------
 
 
+@pytest.mark.realtime
 def test_a_hundred_offers_that_never_connect_leave_nothing_behind(
     doorway: Doorway,
     monkeypatch: pytest.MonkeyPatch,
@@ -66,6 +67,7 @@ def test_a_hundred_offers_that_never_connect_leave_nothing_behind(
     assert [r.getMessage() for r in caplog.records if r.levelname == "ERROR"] == []
 
 
+@pytest.mark.realtime
 def test_a_hundred_abrupt_disconnects_leave_nothing_behind(
     doorway: Doorway,
     patience: None,
@@ -135,6 +137,7 @@ def mutated(lines: list[str], mutations: list[tuple[str, int, int, str]]) -> str
     return "\r\n".join([*lines, ""])
 
 
+@pytest.mark.realtime
 @pytest.mark.parametrize("shape", ["aiortc", "chromium"])
 def test_no_offer_whatever_is_in_it_is_a_fault_of_ours(
     shape: str,

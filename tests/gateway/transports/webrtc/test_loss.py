@@ -31,6 +31,8 @@ from tests.support.held import Held, enough
 from tests.support.relay import Relay, Weather
 from tests.support.webrtc import Browser, Doorway
 
+pytestmark = pytest.mark.realtime
+
 WEATHERS = {
     "no loss": Weather(),
     "1 %": Weather(loss=0.01),

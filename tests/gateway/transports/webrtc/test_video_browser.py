@@ -19,6 +19,7 @@ pytestmark = [
         reason=f"needs a browser and the extras 'offline' and 'avatar': {', '.join(MISSING)}",
     ),
     pytest.mark.timeout(100),
+    pytest.mark.realtime,
 ]
 
 CALL = """(async () => {

@@ -22,6 +22,8 @@ from stages.fakes import FakeSynthesizer
 from tests.support.video import psnr
 from tests.support.webrtc import Browser, Doorway, Seen
 
+pytestmark = pytest.mark.realtime
+
 CODECS = ("video/H264", "video/VP8")
 
 

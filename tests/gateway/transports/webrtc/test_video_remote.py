@@ -21,6 +21,8 @@ from stages.fakes import FakeSynthesizer
 from tests.support.video import luma
 from tests.support.webrtc import Browser, Doorway, Seen
 
+pytestmark = pytest.mark.realtime
+
 PATIENT = Limits(first_s=10, slow_first_s=10, stall_s=0.5, total_s=20)
 SILENT, BUILT_IN = "silent", "built in"
 
