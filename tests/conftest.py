@@ -1,59 +1,47 @@
-"""What tests of several packages need: a server to talk to."""
+"""Fixtures that tests of several packages use. What they need is imported when they are: a test of
+the engine alone does not wait for a web server to be loaded.
+"""
 
-import subprocess
-import sys
+from __future__ import annotations
+
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-import httpx
 import pytest
 
-ROOT = Path(__file__).parents[1]
+pytest.register_assert_rewrite("tests.support")
 
+from tests.support.examples import load_profile  # noqa: E402 - what comes after is rewritten
 
-class Peer:
-    """The server process, seen from a test."""
+load_profile()
 
-    def __init__(self, port: int) -> None:
-        self.port = port
-        self.url = f"http://127.0.0.1:{port}"
-
-    def requests(self, model: str) -> list[dict[str, Any]]:
-        """What was asked of a model, in order."""
-        with httpx.Client(trust_env=False) as client:
-            answer = client.get(f"{self.url}/requests", params={"model": model})
-        asked: list[dict[str, Any]] = answer.raise_for_status().json()
-        return asked
-
-    async def disconnected(self, model: str) -> None:
-        """Return when the server has seen a client of this model go before its answer ended."""
-        async with httpx.AsyncClient(trust_env=False, timeout=10) as client:
-            answer = await client.get(f"{self.url}/disconnects", params={"model": model})
-        answer.raise_for_status()
+if TYPE_CHECKING:
+    from tests.support.gateway import Gateway
+    from tests.support.peers import Peer
 
 
 @pytest.fixture(scope="session")
 def peer() -> Iterator[Peer]:
     """A server that speaks the OpenAI protocol."""
-    yield from _serving("openai_peer")
+    from tests.support.peers import serving
+
+    with serving("openai_peer") as server:
+        yield server
 
 
 @pytest.fixture(scope="session")
 def avatar_peer() -> Iterator[Peer]:
     """A server that animates faces."""
-    yield from _serving("avatar_peer")
+    from tests.support.peers import serving
+
+    with serving("avatar_peer") as server:
+        yield server
 
 
-def _serving(program: str) -> Iterator[Peer]:
-    command = [sys.executable, "-m", f"tests.stages.{program}", "--port", "0"]
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT
-    ) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        try:
-            yield Peer(int(process.stdout.readline()))
-        finally:
-            process.stdin.close()
-            process.wait(10)
+@pytest.fixture
+def gateway(tmp_path: Path) -> Gateway:
+    """A real server in this process; `run` starts it."""
+    from tests.support.gateway import Gateway
+
+    return Gateway(tmp_path)

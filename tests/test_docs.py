@@ -20,9 +20,9 @@ from gateway.protocols.native.messages import ErrorCode
 from gateway.rest.openapi import document
 from gateway.rest.operation import Operation, ResponseSpec, routes
 from pipeline.frames import ReplyStarted, ReplyText
+from tests.support.paths import DOCS, ROOT
 
-ROOT = Path(__file__).parent.parent
-PROTOCOL = (ROOT / "docs/protocol.md").read_text()
+PROTOCOL = (DOCS / "protocol.md").read_text()
 
 
 def section(title: str) -> str:

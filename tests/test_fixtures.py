@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-AUDIO = Path(__file__).resolve().parent.parent / "fixtures" / "audio"
+from tests.support.paths import AUDIO
+
 MALFORMED = AUDIO / "malformed"
 CLIPS = sorted(AUDIO.glob("*.wav"))
 

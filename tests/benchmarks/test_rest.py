@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from benchmarks.rest import Answered, Connection, measure, respond, submit
-from tests.gateway.service_peer import Raw, ServicePeer
+from tests.support.service_peer import Raw, ServicePeer
 
 
 def run(scenario: Callable[[], Awaitable[None]]) -> None:

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.e2e.chromium import Browser, browser
-from tests.e2e.served import free_port, gateway
-from tests.e2e.visit import BEEPS, LOOPBACK
+from tests.support.chromium import Browser, browser
+from tests.support.served import free_port, gateway
+from tests.support.visit import BEEPS, LOOPBACK
 
 
 @pytest.fixture(scope="session")

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from websockets.sync.client import connect
 
-from tests.e2e.chromium import Browser, Page, browser, chromium
-from tests.e2e.served import free_port, gateway
-from tests.e2e.visit import (
+from tests.support.chromium import Browser, Page, browser, chromium
+from tests.support.served import free_port, gateway
+from tests.support.visit import (
     ANSWERS,
     BEEPS,
     CLIPS,
@@ -68,6 +68,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
         yield port
 
 
+@pytest.mark.realtime
 @pytest.mark.parametrize(("way", "picture"), [("", "server"), ("websocket", "")])
 def test_two_spoken_turns_are_held_heard_seen_and_interrupted(
     way: str, picture: str, url: str, tmp_path: Path

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.chromium import Browser, Page
-from tests.e2e.visit import REPLIES, assert_clean, browser_tests, start
+from tests.support.chromium import Browser, Page
+from tests.support.visit import REPLIES, assert_clean, browser_tests, start
 
 pytestmark = browser_tests
 

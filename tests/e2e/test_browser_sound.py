@@ -10,10 +10,10 @@ import pytest
 from numpy.typing import NDArray
 from websockets.sync.client import connect
 
-from tests.e2e.chromium import Browser
-from tests.e2e.visit import browser_tests, start
+from tests.support.chromium import Browser
+from tests.support.visit import browser_tests, start
 
-pytestmark = browser_tests
+pytestmark = [*browser_tests, pytest.mark.realtime]
 
 RATE_HZ = 24_000
 KNOWN_S = 4.5

@@ -7,8 +7,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tests.e2e.chromium import Browser, Page
-from tests.e2e.visit import LINE, REPLIES, assert_clean, browser_tests, start
+from tests.support.chromium import Browser, Page
+from tests.support.visit import LINE, REPLIES, assert_clean, browser_tests, start
 
 pytestmark = browser_tests
 

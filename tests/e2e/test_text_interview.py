@@ -16,7 +16,8 @@ from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.support.paths import ROOT
+
 PATIENCE_S = 30.0
 LONG = "I would take this step by step, and measure before I change anything at all. " * 100
 

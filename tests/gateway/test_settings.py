@@ -8,8 +8,7 @@ from pydantic import SecretStr
 from gateway.settings import Settings, SettingsError, variables
 from stages import registry
 from stages.registry import Installed, Provider, ProviderRefused
-
-ROOT = Path(__file__).parents[2]
+from tests.support.paths import ROOT
 
 
 @pytest.fixture(autouse=True)

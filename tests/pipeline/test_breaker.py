@@ -2,7 +2,7 @@ import random
 from collections.abc import Callable, Iterable
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -17,6 +17,7 @@ from pipeline.breaker import (
     Permit,
     Transition,
 )
+from tests.support.examples import examples
 
 OUTCOMES = {
     "S": Outcome.SUCCESS,
@@ -570,7 +571,7 @@ class AnyHistory(RuleBasedStateMachine):
 
 
 TestAnyHistory = AnyHistory.TestCase
-TestAnyHistory.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestAnyHistory.settings = examples(60, stateful_step_count=40)
 
 
 Step = tuple[float, str, int]
@@ -602,7 +603,7 @@ def replay(steps: list[Step], polls: int) -> list[Transition]:
     return chain + breaker.take_transitions()
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(STEPS)
 def test_the_same_history_gives_the_same_transitions_however_often_it_is_polled(
     steps: list[Step],

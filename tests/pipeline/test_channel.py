@@ -3,7 +3,7 @@ from collections import deque
 from dataclasses import dataclass
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.channel import Channel, ChannelStats, Policy
@@ -385,7 +385,6 @@ def test_items_count_one_each_unless_they_have_a_size() -> None:
 # --- properties ------------------------------------------------------------------------------
 
 
-@settings(max_examples=100, deadline=None)
 @given(
     policy=st.sampled_from(Policy),
     bound=st.integers(1, 4),

@@ -11,7 +11,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, example, given, settings
+from hypothesis import Phase, example, given
 from hypothesis import strategies as st
 
 from pipeline.frames import (
@@ -27,6 +27,7 @@ from pipeline.frames import (
 from pipeline.session import SessionPolicy
 from pipeline.turns import TurnPolicy
 from stages.fakes import FakeResponder, FakeSynthesizer, FakeTranscriber, Script
+from tests.support.examples import examples
 
 UNHEARD = "Sorry, I did not catch that. Could you please say it again?"
 SPEECHLESS = "Sorry, I lost my thread for a moment. Please go on."
@@ -273,13 +274,7 @@ DELAYS = st.builds(
 )
 
 
-@settings(
-    max_examples=60,
-    phases=[Phase.explicit, Phase.generate],
-    derandomize=True,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
+@examples(60, phases=[Phase.explicit, Phase.generate])
 @given(
     stt=st.lists(DELAYS, min_size=1, max_size=2),
     llm=st.lists(DELAYS, min_size=1, max_size=2),

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 from unittest import mock
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.budget import TurnBudget
@@ -34,6 +34,7 @@ from pipeline.frames import (
 from pipeline.session import SessionPolicy
 from pipeline.turns import TurnPolicy
 from stages.fakes import FakeResponder, FakeSynthesizer, FakeTranscriber, Script
+from tests.support.examples import examples
 
 MS_PER_WORD = 120
 
@@ -91,12 +92,7 @@ TEXTS = st.lists(
 )
 
 
-@settings(
-    max_examples=200,
-    derandomize=True,  # the same conversations every time, so that a run's length is known
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
+@examples(200)
 @given(
     steps=STEPS,
     stt=SCRIPTS,
@@ -252,12 +248,6 @@ class Listener(FakeTranscriber):
         return recognition
 
 
-@settings(
-    max_examples=100,
-    derandomize=True,  # the same conversations every time, so that a run's length is known
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
 @given(
     steps=st.lists(
         st.tuples(st.sampled_from(["speak", "pause", "interrupt", "type"]), st.integers(36, 120)),

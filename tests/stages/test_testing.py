@@ -6,7 +6,6 @@ import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,8 +23,7 @@ from stages.testing import (
     synthesizer_conforms,
     transcriber_conforms,
 )
-
-ROOT = Path(__file__).parents[2]
+from tests.support.paths import ROOT
 
 Conforms = Callable[..., None]
 

@@ -1,7 +1,7 @@
 """The providers that Parley brings along keep the contract that others are asked to keep."""
 
 import wave
-from importlib.util import find_spec, module_from_spec, spec_from_file_location
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -35,9 +35,9 @@ from stages.tts.openai import OpenAISynthesizer
 from stages.tts.piper import PiperSynthesizer
 from stages.vad.energy import EnergyDetector
 from stages.vad.silero import SileroDetector
+from tests.support.paths import AUDIO, TESTS
 
-HERE = Path(__file__).parent
-CLIP = HERE.parents[1] / "fixtures/audio/software-engineer-1.wav"
+CLIP = AUDIO / "software-engineer-1.wav"
 
 
 def needs(package: str) -> pytest.MarkDecorator:
@@ -67,6 +67,7 @@ def test_silero() -> None:
     detector_conforms(SileroDetector)
 
 
+@pytest.mark.slow
 @needs("pocketsphinx")
 def test_pocketsphinx(speech: Samples) -> None:
     transcriber_conforms(PocketsphinxTranscriber, speech=speech)
@@ -74,12 +75,9 @@ def test_pocketsphinx(speech: Samples) -> None:
 
 @needs("faster_whisper")
 def test_whisper(tmp_path: Path) -> None:
-    spec = spec_from_file_location("scripted_whisper", HERE / "stt/scripted_whisper.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module: Any = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    model = module.build(tmp_path / "model", "i have tested this very small model today", 2.4)
+    from tests.support.scripted_whisper import build
+
+    model = build(tmp_path / "model", "i have tested this very small model today", 2.4)
     transcriber_conforms(lambda: WhisperTranscriber(str(model), cpu_threads=1))
 
 
@@ -112,7 +110,7 @@ def test_a_speech_server(peer: Any, model: str) -> None:
 
 
 def test_piper(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.syspath_prepend(HERE / "tts/stand_in")
+    monkeypatch.syspath_prepend(TESTS / "stages/tts/stand_in")
     voice = tmp_path / "voice.onnx"
     voice.write_bytes(b"")
     Path(f"{voice}.json").write_text('{"audio": {"sample_rate": 16000}}')

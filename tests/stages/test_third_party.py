@@ -16,9 +16,9 @@ from pipeline.frames import Sentence, Speech
 from pipeline.testing import run_virtual
 from stages import registry, third_party
 from stages.registry import Options, Provider, choose
+from tests.support.paths import DOCS, ROOT
 
-ROOT = Path(__file__).parents[2]
-DOCUMENT = (ROOT / "docs/providers.md").read_text(encoding="utf-8")
+DOCUMENT = (DOCS / "providers.md").read_text(encoding="utf-8")
 EXAMPLE = ROOT / "examples/provider-package"
 
 

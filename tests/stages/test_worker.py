@@ -1,4 +1,4 @@
-"""Worker processes: real ones, with handlers from worker_handlers.py."""
+"""Worker processes: real ones, with handlers from tests/support/worker_handlers.py."""
 
 import asyncio
 import itertools
@@ -10,7 +10,6 @@ import subprocess
 import sys
 from collections.abc import Callable, Coroutine
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,11 +21,6 @@ from stages._worker import Worker, WorkerPacket
 from stages._worker_main import WorkerUnpacker, pack
 
 Run = Callable[[Coroutine[Any, Any, None]], None]
-
-
-@pytest.fixture(autouse=True)
-def _handlers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(Path(__file__).parent)  # the child is told of it too
 
 
 @pytest.fixture
@@ -52,11 +46,12 @@ def play(scene: Coroutine[Any, Any, None], runner: Callable[..., None] = asyncio
     runner(main())
 
 
+HANDLERS = "tests.support.worker_handlers"
 OPENED: list[Worker] = []
 
 
 def worker(factory: str = "obedient", **limits: Any) -> Worker:
-    target = f"worker_handlers:{factory}"
+    target = f"{HANDLERS}:{factory}"
     OPENED.append(Worker(target, {"load": "all"}, stage="stt", provider="x", **limits))
     return OPENED[-1]
 
@@ -388,7 +383,7 @@ def test_nonsense_from_the_process_ends_it() -> None:
     [
         ("unwilling", "the model is on holiday (next start"),
         ("broken", "KeyError: 'model' (next start"),
-        ("missing", "AttributeError: module 'worker_handlers' has no attribute 'missing'"),
+        ("missing", f"AttributeError: module '{HANDLERS}' has no attribute 'missing'"),
     ],
 )
 def test_a_failed_start_says_why(factory: str, reason: str) -> None:
@@ -477,7 +472,7 @@ sys.path[:] = {path!r}
 from stages._worker import Worker
 
 async def main():
-    worker = Worker("worker_handlers:obedient", {{}}, stage="stt", provider="x")
+    worker = Worker("tests.support.worker_handlers:obedient", {{}}, stage="stt", provider="x")
     await worker.start()
     print(worker.stats().pid, flush=True)
     sys.stdin.readline()

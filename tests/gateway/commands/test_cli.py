@@ -11,9 +11,9 @@ import pytest
 from gateway import __version__
 from gateway.commands.cli import main
 from gateway.settings import Settings, variables
+from tests.support.paths import AUDIO, ROOT
 
-ROOT = Path(__file__).parents[3]
-MALFORMED = ROOT / "fixtures/audio/malformed"
+MALFORMED = AUDIO / "malformed"
 
 
 @pytest.fixture(autouse=True)

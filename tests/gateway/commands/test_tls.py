@@ -11,7 +11,7 @@ from websockets.sync.client import connect
 from gateway.commands.cli import main
 from gateway.commands.serve import Tls, tls_files
 from gateway.commands.terminal import CommandFailed
-from tests.e2e.served import free_port, gateway
+from tests.support.served import free_port, gateway
 
 FILES = Path(__file__).parent / "tls"
 CERT, KEY = FILES / "cert.pem", FILES / "key.pem"

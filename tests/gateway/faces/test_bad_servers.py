@@ -13,18 +13,19 @@ import numpy as np
 import pytest
 from av import CodecContext, Packet
 
-from pipeline.breaker import BreakerPolicy, BreakerState, Outcome
+from pipeline.breaker import Breaker, BreakerPolicy, BreakerState, Outcome
 from pipeline.guard import Candidate, Guard, Limits
 from stages.avatar.remote import RemoteAnimator
-from stages.fakes import FakeSynthesizer
-from tests.gateway.conftest import Recorder
-from tests.gateway.faces.waiting import face_is_there
+from stages.fakes import FakeResponder, FakeSynthesizer
+from tests.support.breakers import Recorder
+from tests.support.waiting import face_is_there
 
 FAILURE, NEUTRAL = Outcome.FAILURE, Outcome.NEUTRAL
 PATIENT = Limits(first_s=10, slow_first_s=10, stall_s=0.5, total_s=20)
 STERN = Limits(first_s=0.3, slow_first_s=0.2, stall_s=0.3, total_s=2)
 
 WORD_MS = 60
+REPLY = "One reply of sixteen words, which take as long as a picture server needs to fail."
 
 
 class Bench:
@@ -46,7 +47,12 @@ class Bench:
         scripted = self.gateway._scripted
 
         def animated() -> Any:
-            return replace(scripted(), animators=Guard("avatar", [candidate]))
+            responder = FakeResponder(text=REPLY)
+            return replace(
+                scripted(),
+                responders=Guard("llm", [Candidate(responder.provider, responder, Breaker())]),
+                animators=Guard("avatar", [candidate]),
+            )
 
         self.gateway._scripted = animated
 
@@ -224,6 +230,7 @@ def test_where_nobody_else_draws_the_client_is_left_with_the_visemes(bench: Benc
 
 def test_an_interruption_is_seen_by_the_server_and_nothing_of_it_is_shown(bench: Bench) -> None:
     bench.put("slow/interrupted")
+    bench.speak_at(200)
 
     async def story() -> None:
         async with bench.gateway.call() as caller:

@@ -14,7 +14,9 @@ from gateway import runtime as module
 from gateway.transports.websocket import protocol as wire
 from stages.avatar.face import FACES, load
 from stages.fakes import FakeSynthesizer
-from tests.gateway.faces.waiting import face_is_there
+from tests.support.waiting import face_is_there
+
+pytestmark = pytest.mark.realtime
 
 HELLO = {"type": "hello", "version": 1, "avatar": "frames"}
 

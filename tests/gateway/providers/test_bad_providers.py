@@ -18,7 +18,7 @@ from stages.llm.openai import OpenAIResponder
 from stages.llm.scripted import ScriptedInterviewer
 from stages.stt.openai import OpenAITranscriber
 from stages.tts.openai import OpenAISynthesizer
-from tests.gateway.conftest import Recorder
+from tests.support.breakers import Recorder
 
 SUCCESS, FAILURE, NEUTRAL = Outcome.SUCCESS, Outcome.FAILURE, Outcome.NEUTRAL
 CANNED = CannedLines()

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pipeline.frames import VISEMES, Samples, Sentence, Speech, SpokenWord, Viseme
 from stages.tts.espeak import EspeakSynthesizer
 from stages.tts.viseme_fallback import Timing, VisemeFallback
-from tests.gateway.service_peer import Raw, ServicePeer
+from tests.support.service_peer import Raw, ServicePeer
 
 RATE_HZ = 16_000
 

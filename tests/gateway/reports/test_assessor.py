@@ -15,8 +15,8 @@ from pipeline.guard import Limits
 from pipeline.stage import Message
 from pipeline.testing import run_virtual
 from stages.interview import InterviewAnswer, Report, UnknownRole, answers_of, evaluate, make_report
-from tests.stages.interview.conversation import DEMO, GOOD, good, interview, spoken_answer
-from tests.stages.openai_peer import opinion
+from tests.support.conversation import DEMO, GOOD, good, interview, spoken_answer
+from tests.support.openai_peer import opinion
 
 ROLE = "Software Engineer"
 INSTEAD = "heuristic, because model:granite gave no answer ({})"

@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.reports.charts import bars, latency, ring, speaking
@@ -14,7 +14,8 @@ from gateway.reports.page import Player, ReportSound, page
 from stages.interview import AnswerSpeech, Report, evaluate, make_report
 from stages.interview.answers import InterviewAnswer
 from stages.interview.delivery import Delivery
-from tests.stages.interview.conversation import DEMO, GOOD, WHISPER, good, interview, spoken_answer
+from tests.support.conversation import DEMO, GOOD, WHISPER, good, interview, spoken_answer
+from tests.support.examples import examples
 
 HOSTILE = '</style><script>alert(1)</script><img src=//e onerror=x> " onload="y'
 
@@ -152,7 +153,7 @@ def test_an_interview_without_answers_has_a_page() -> None:
     assert html.count("<svg") == 1
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(st.text(max_size=200), st.floats(), st.floats())
 def test_any_words_and_times_make_a_whole_page(text: str, duration: float, wait: float) -> None:
     speech = AnswerSpeech(WHISPER, spoken_answer().speech.words[:5], duration, wait)  # type: ignore[union-attr]

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.gateway.rest.service import Rest
+from tests.support.rest import Rest
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from starlette.requests import Request
 
 from gateway.logs import OneLine, upstream_headers
 from gateway.rest.operation import Operation, ResponseSpec
-from tests.gateway.rest.service import Rest, refused
+from tests.support.rest import Rest, refused
 
 logger = logging.getLogger("parley.test")
 

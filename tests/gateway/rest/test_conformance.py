@@ -7,6 +7,8 @@ from asyncio.subprocess import PIPE, STDOUT
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 CONFIG = Path(__file__).with_name("schemathesis.toml")
 SCHEMATHESIS = Path(sys.executable).with_name("schemathesis")
 
@@ -17,6 +19,7 @@ NOWHERE = "http://127.0.0.1:1"
 SERVICES = ("conversation_url", "interview_url", "granite_interview_url", "ollama_url")
 
 
+@pytest.mark.slow
 def test_no_request_is_answered_other_than_described(gateway: Any, tmp_path: Path) -> None:
     gateway.settings |= dict.fromkeys(SERVICES, NOWHERE)
 

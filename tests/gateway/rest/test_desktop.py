@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.rest.stateless import Services, StatelessInterviews
@@ -16,8 +16,9 @@ from gateway.rest.stateless.endpoints import MAX_MESSAGE, MAX_MESSAGES, desktop_
 from gateway.rest.stateless.model_endpoints import model_operations
 from gateway.settings import Settings
 from pipeline.testing import run_virtual
-from tests.gateway.rest.service import refused, serving
-from tests.gateway.service_peer import HANG, ServicePeer, nobody
+from tests.support.examples import examples
+from tests.support.rest import refused, serving
+from tests.support.service_peer import HANG, ServicePeer, nobody
 
 START, RESPOND, SUMMARY, MODELS, SELECT = (
     "/api/v1/interviews/start",
@@ -375,7 +376,7 @@ SESSIONS = st.fixed_dictionaries(
 NOBODY = StatelessInterviews({"start": (), "respond": (), "summary": ()})
 
 
-@settings(max_examples=150)
+@examples(150)
 @given(SESSIONS, TEXT)
 def test_any_session_is_refused_or_goes_on(session: dict[str, Any], said: str) -> None:
     async def main() -> None:

@@ -22,7 +22,7 @@ from gateway.rest.service_probe import (
 from gateway.settings import Settings
 from gateway.status import ProviderReport, QueueReport, Readiness, StageReport, StoreReport
 from pipeline.testing import run_virtual
-from tests.gateway.rest.service import serving
+from tests.support.rest import serving
 
 NAMES = [
     "conversation-service",

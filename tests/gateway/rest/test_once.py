@@ -13,7 +13,7 @@ from gateway.rest.operation import Handler, HttpReply, Operation, ResponseSpec, 
 from gateway.rest.problems import Kind
 from gateway.rest.reading import Body
 from gateway.store import Put, StoreUnavailable
-from tests.gateway.rest.service import Rest, refused
+from tests.support.rest import Rest, refused
 
 BUSY = Kind("busy", 503, "Come back later")
 

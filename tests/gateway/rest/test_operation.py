@@ -14,7 +14,7 @@ from gateway.rest.operation import Handler, HttpReply, Operation, ResponseSpec, 
 from gateway.rest.problems import Kind
 from gateway.rest.reading import Body, Query
 from gateway.store import Conflict, StoreUnavailable
-from tests.gateway.rest.service import Rest, refused
+from tests.support.rest import Rest, refused
 
 TEAPOT = Kind("teapot", 418, "This is a teapot")
 

@@ -6,7 +6,7 @@ import pytest
 
 from gateway.rest.operation import Operation
 from gateway.rest.sessions import session_operations
-from tests.gateway.rest.service import Rest, refused
+from tests.support.rest import Rest, refused
 
 
 async def nobody(session_id: str) -> None: ...

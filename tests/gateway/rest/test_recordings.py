@@ -14,7 +14,7 @@ import soundfile
 
 from gateway.rest import recordings
 from stages.fakes import FakeTranscriber
-from tests.gateway.rest.test_interviews import code, made, recording, started, typed, uploaded
+from tests.support.interviews import code, made, recording, started, typed, uploaded
 
 Scenario = Callable[[httpx.AsyncClient], Awaitable[None]]
 Serve = Callable[[Scenario], None]

@@ -15,7 +15,7 @@ from gateway.interviews.written import WrittenInterviews
 from gateway.rest.sessions import session_operations
 from gateway.store import SqliteStore
 from stages.interview import InterviewConfig, start
-from tests.gateway.rest.service import Rest, refused
+from tests.support.rest import Rest, refused
 
 Scenario = Callable[[httpx.AsyncClient, SqliteStore], Awaitable[None]]
 Run = Callable[[Scenario], None]

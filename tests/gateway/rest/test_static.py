@@ -7,9 +7,8 @@ import httpx
 import pytest
 
 from gateway.rest.static import FOLDER, read_folder, static_operations
-from tests.gateway.rest.service import Rest, refused
-
-ROOT = Path(__file__).parents[3]
+from tests.support.paths import ROOT
+from tests.support.rest import Rest, refused
 
 
 def told(text: str) -> dict[str, list[str]]:

@@ -11,7 +11,7 @@ from gateway.rest.operation import Operation, ResponseSpec
 from gateway.rest.reading import Body
 from gateway.rest.upload import IN_MEMORY_BYTES, Accepts, Upload
 from pipeline.testing import run_virtual
-from tests.gateway.rest.service import Rest, refused, serving
+from tests.support.rest import Rest, refused, serving
 
 
 class Ask(Body):

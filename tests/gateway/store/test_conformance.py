@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.store import (
@@ -22,6 +22,7 @@ from gateway.store import (
     StoreClosed,
     put_if_absent,
 )
+from tests.support.examples import examples
 
 Run = Callable[[Callable[[Store], Awaitable[None]]], None]
 
@@ -413,11 +414,7 @@ operations = st.lists(
 )
 
 
-@settings(
-    max_examples=30,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
+@examples(30)
 @given(operations)
 def test_any_history_reads_like_a_dictionary_whose_keys_expire(
     run: Run, place: Any, history: list[tuple[str, str, float | None]]

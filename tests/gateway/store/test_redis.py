@@ -22,6 +22,7 @@ from gateway.store import redis as module
 from gateway.store.probe import StoreProbe
 from gateway.store.redis import RedisStore, place
 from gateway.store.redis_scripts import PREFIX, SWEEP
+from tests.support.paths import DOCS
 
 
 def with_store(url: str, scenario: Callable[[RedisStore], Awaitable[None]]) -> None:
@@ -293,7 +294,7 @@ def test_what_redis_may_lose_is_said(redis_server: Any) -> None:
 
 
 def test_a_user_with_the_documented_rights_can_do_everything(redis_server: Any) -> None:
-    page = (Path(__file__).parents[3] / "docs/storage.md").read_text()
+    page = (DOCS / "storage.md").read_text()
     (rule,) = [line for line in page.splitlines() if line.startswith("ACL SETUSER parley")]
     redis_server.ask(*rule.replace(">PASSWORD", ">secret").split())
 

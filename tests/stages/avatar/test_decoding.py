@@ -5,7 +5,7 @@ import pytest
 
 from stages.avatar.decoding import LARGEST, MOST_SCANS, JpegDecoder
 from stages.avatar.jpeg import NotJpeg
-from tests.stages.avatar.video import jpeg, luma
+from tests.support.video import jpeg, luma
 
 
 def resized(data: bytes, width: int, height: int) -> bytes:

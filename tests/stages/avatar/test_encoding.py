@@ -6,7 +6,7 @@ from stages.avatar.encoding import BIT_RATE, Codec, VideoEncoder, codecs
 from stages.avatar.face import FACES, load
 from stages.avatar.renderer import Bytes, LayerBitmaps, Picture
 from stages.avatar.timeline import Pose, Timeline
-from tests.stages.avatar.video import decoded, is_keyframe, nal_types, psnr
+from tests.support.video import decoded, is_keyframe, nal_types, psnr
 
 CODECS: tuple[Codec, ...] = ("h264", "vp8")
 

@@ -15,8 +15,9 @@ from pipeline.frames import VISEMES
 from stages.avatar.__main__ import main
 from stages.avatar.face import FACES, MAX_MANIFEST_BYTES, MAX_SVG_BYTES, FaceError, load, shipped
 from stages.avatar.renderer import paint_outside
+from tests.support.paths import DOCS
 
-DOCS = (Path(__file__).parents[3] / "docs/faces.md").read_text()
+DOCS = (DOCS / "faces.md").read_text()
 
 
 @pytest.fixture

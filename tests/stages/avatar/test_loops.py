@@ -9,7 +9,7 @@ from stages.avatar.face import FACES, load
 from stages.avatar.loops import GROUP, LOOP_FRAME_MS, LOOP_PICTURES, Loop, record
 from stages.avatar.renderer import Bytes, LayerBitmaps, Picture
 from stages.avatar.timeline import LOOP_MS, idle_pose
-from tests.stages.avatar.video import decoded, is_keyframe, psnr
+from tests.support.video import decoded, is_keyframe, psnr
 
 CODECS: tuple[Codec, ...] = ("h264", "vp8")
 MOODS: tuple[AvatarMood, ...] = ("idle", "listening", "thinking")

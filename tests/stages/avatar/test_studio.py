@@ -21,7 +21,7 @@ from stages.avatar.loops import GROUP, Loop, record
 from stages.avatar.renderer import Bytes, LayerBitmaps, Picture, RendererMissing
 from stages.avatar.studio import MOST_WAITING, RETRY_S, EncodingSession, Studio, StudioClosed
 from stages.avatar.timeline import Pose, mix
-from tests.stages.avatar.video import decoded, is_keyframe, jpeg, luma, psnr
+from tests.support.video import decoded, is_keyframe, jpeg, luma, psnr
 
 SIZE = 64
 POSES = [Pose(mix("sil", "aa", quarter / 4), "open", "speaking") for quarter in range(5)]

@@ -1,23 +1,24 @@
 """What a file is, by its bytes, and whether its end is missing."""
 
 import io
-from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from stages._containers import HEAD_BYTES, Container, is_cut, sniff
+from tests.support import recordings
+from tests.support.examples import examples
+from tests.support.paths import AUDIO
 
-MALFORMED = Path(__file__).parents[3] / "fixtures/audio/malformed"
+MALFORMED = AUDIO / "malformed"
 NAMES = ["wav", "flac", "mp3", "ogg-opus", "ogg-vorbis", "webm", "m4a", "aac"]
 WITH_AN_END = ["wav", "ogg-opus", "ogg-vorbis", "webm", "m4a", "aac"]
 
 
 @pytest.fixture(scope="module")
-def files(recordings: ModuleType) -> dict[str, tuple[Container, bytes]]:
+def files() -> dict[str, tuple[Container, bytes]]:
     pcm = (6000 * np.sin(np.arange(32_000) / 20)).astype(np.int16)
     return {name: (recordings.ENCODINGS[name][0], recordings.encoded(pcm, name)) for name in NAMES}
 
@@ -75,7 +76,7 @@ def test_a_single_missing_byte_is_seen(files: Files, name: str) -> None:
     assert cut(container, data[:-1])
 
 
-def test_a_live_recording_is_cut_only_where_a_block_is(recordings: ModuleType) -> None:
+def test_a_live_recording_is_cut_only_where_a_block_is() -> None:
     pcm = (6000 * np.sin(np.arange(32_000) / 20)).astype(np.int16)
     data = recordings.live_webm(pcm)
     ends = [n for n in range(len(data) // 2, len(data)) if not cut("webm", data[:n])]
@@ -129,7 +130,7 @@ def test_a_file_of_nothing_but_tiny_pieces_takes_no_time() -> None:
     assert read <= 100_000
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(
     st.sampled_from(["wav", "flac", "ogg", "mp3", "aac", "mp4", "webm"]),
     st.binary(max_size=200),

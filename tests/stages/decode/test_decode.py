@@ -11,14 +11,13 @@ import tempfile
 import wave
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import av
 import numpy as np
 import pytest
 import soundfile
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.frames import Samples
@@ -26,17 +25,18 @@ from stages import _decode
 from stages._decode import Decoded, DecodeLimits, DecoderFailed, Undecodable, decode
 from stages._decode_worker import Facts, RecordingRefused, blocks
 from stages._worker import Worker
+from tests.support import recordings
+from tests.support.examples import examples
+from tests.support.paths import AUDIO, ROOT
 
-ROOT = Path(__file__).parents[3]
-CLIPS = ROOT / "fixtures/audio"
-MALFORMED = CLIPS / "malformed"
+MALFORMED = AUDIO / "malformed"
 EVERY = ["wav", "wav-24", "wav-float", "wav-mulaw", "flac", "mp3", "ogg-opus", "ogg-vorbis"]
 EVERY += ["webm", "m4a", "aac"]
 
 
 @pytest.fixture(scope="module")
 def clip() -> Samples:
-    with wave.open(str(CLIPS / "software-engineer-1.wav")) as file:
+    with wave.open(str(AUDIO / "software-engineer-1.wav")) as file:
         return np.frombuffer(file.readframes(file.getnframes()), np.int16)[:48_000]
 
 
@@ -79,9 +79,7 @@ def likeness(a: Samples, b: Samples) -> float:
 
 
 @pytest.mark.parametrize("name", EVERY)
-def test_each_format_becomes_the_same_sound(
-    recordings: ModuleType, clip: Samples, name: str
-) -> None:
+def test_each_format_becomes_the_same_sound(clip: Samples, name: str) -> None:
     container, _, _, codec, rate_hz = recordings.ENCODINGS[name]
     found, pcm = decoded(recordings.encoded(clip, name))
     channels = 2 if name == "ogg-vorbis" else 1
@@ -93,16 +91,16 @@ def test_each_format_becomes_the_same_sound(
     assert likeness(clip, pcm) > 0.9
 
 
-def test_a_browsers_live_recording_is_whole(recordings: ModuleType, clip: Samples) -> None:
+def test_a_browsers_live_recording_is_whole(clip: Samples) -> None:
     facts, pcm = here(recordings.live_webm(clip), "webm")
     assert (facts.skipped, pytest.approx(len(pcm) / 16, abs=100)) == (0, 3000)
 
 
-def test_16_khz_mono_is_left_alone(recordings: ModuleType, clip: Samples) -> None:
+def test_16_khz_mono_is_left_alone(clip: Samples) -> None:
     assert np.array_equal(clip, decoded(recordings.wav(clip))[1])
 
 
-def test_two_channels_are_mixed(recordings: ModuleType, clip: Samples) -> None:
+def test_two_channels_are_mixed(clip: Samples) -> None:
     both = np.stack((clip, np.zeros_like(clip)), axis=1)
     facts, pcm = here(recordings.wav(both, channels=2), "wav")
     assert (2, len(clip)) == (facts.channels, len(pcm))
@@ -110,7 +108,7 @@ def test_two_channels_are_mixed(recordings: ModuleType, clip: Samples) -> None:
     assert np.abs(pcm).max() == pytest.approx(np.abs(clip).max() / 2, rel=0.05)
 
 
-def test_long_sound_comes_in_blocks(recordings: ModuleType, clip: Samples) -> None:
+def test_long_sound_comes_in_blocks(clip: Samples) -> None:
     long = np.tile(clip, 7)
     assert np.array_equal(long, here(recordings.wav(long), "wav")[1])
 
@@ -119,9 +117,7 @@ def test_long_sound_comes_in_blocks(recordings: ModuleType, clip: Samples) -> No
 
 
 @pytest.mark.parametrize("name", ["wav", "flac", "mp3", "ogg-opus", "ogg-vorbis", "webm", "aac"])
-def test_what_there_is_of_a_cut_file_is_decoded_and_marked(
-    recordings: ModuleType, clip: Samples, name: str
-) -> None:
+def test_what_there_is_of_a_cut_file_is_decoded_and_marked(clip: Samples, name: str) -> None:
     whole = recordings.encoded(np.tile(clip, 5), name)
     data = whole[: len(whole) * 6 // 10]
     facts, pcm = here(data, recordings.ENCODINGS[name][0])
@@ -129,7 +125,7 @@ def test_what_there_is_of_a_cut_file_is_decoded_and_marked(
     assert facts.truncated(io.BytesIO(data), len(data))
 
 
-def test_the_mark_reaches_the_caller(recordings: ModuleType, clip: Samples) -> None:
+def test_the_mark_reaches_the_caller(clip: Samples) -> None:
     found, _ = decoded(recordings.encoded(clip, "webm")[:-2000])
     assert found.truncated
 
@@ -138,9 +134,7 @@ def test_a_webm_cut_inside_its_header_is_refused() -> None:
     assert refusal((MALFORMED / "cut-in-header.webm").read_bytes()) == "damaged"
 
 
-def test_a_webm_is_refused_or_marked_wherever_it_is_cut(
-    recordings: ModuleType, clip: Samples
-) -> None:
+def test_a_webm_is_refused_or_marked_wherever_it_is_cut(clip: Samples) -> None:
     data = recordings.encoded(clip, "webm")
     outcomes = []
     for size in range(4, len(data), 97):
@@ -203,41 +197,35 @@ def test_a_malformed_file_is_refused_or_harmless(name: str) -> None:
         (1, 100, "unsupported_rate"),
     ],
 )
-def test_an_impossible_shape_is_refused(
-    recordings: ModuleType, channels: int, rate_hz: int, expected: str
-) -> None:
+def test_an_impossible_shape_is_refused(channels: int, rate_hz: int, expected: str) -> None:
     with pytest.raises(RecordingRefused) as caught:
         here(recordings.lying_wav(channels=channels, rate_hz=rate_hz), "wav")
     assert expected == caught.value.code
 
 
-def test_a_flac_header_that_lies_about_its_rate_is_refused(
-    recordings: ModuleType, clip: Samples
-) -> None:
+def test_a_flac_header_that_lies_about_its_rate_is_refused(clip: Samples) -> None:
     assert refusal(recordings.flac_of(clip, rate_hz=768_000)) == "unsupported_rate"
 
 
-def test_a_flac_that_claims_more_than_it_holds_is_truncated(
-    recordings: ModuleType, clip: Samples
-) -> None:
+def test_a_flac_that_claims_more_than_it_holds_is_truncated(clip: Samples) -> None:
     data = recordings.flac_of(clip, frames=2 * len(clip))
     facts, pcm = here(data, "flac")
     assert (len(clip), True) == (len(pcm), facts.truncated(io.BytesIO(data), len(data)))
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_a_single_sample_that_is_no_number_is_refused(recordings: ModuleType, value: float) -> None:
+def test_a_single_sample_that_is_no_number_is_refused(value: float) -> None:
     samples = np.zeros(160_000, np.float32)
     samples[150_000] = value
     assert refusal(recordings.float_wav(samples)) == "not_numbers"
 
 
-def test_floats_beyond_full_scale_are_clipped(recordings: ModuleType) -> None:
+def test_floats_beyond_full_scale_are_clipped() -> None:
     _, pcm = here(recordings.float_wav(np.full(16_000, 1e30, np.float32)), "wav")
     assert {32767} == set(pcm.tolist())
 
 
-def test_silence_for_longer_than_the_limit_is_refused(recordings: ModuleType) -> None:
+def test_silence_for_longer_than_the_limit_is_refused() -> None:
     data = recordings.silent_flac(12)
     with pytest.raises(RecordingRefused) as caught:
         here(data, "flac")
@@ -245,7 +233,7 @@ def test_silence_for_longer_than_the_limit_is_refused(recordings: ModuleType) ->
     assert caught.value.reason.startswith("Its header claims 12 minutes")
 
 
-def test_a_header_that_claims_less_than_it_holds_gains_nothing(recordings: ModuleType) -> None:
+def test_a_header_that_claims_less_than_it_holds_gains_nothing() -> None:
     data = bytearray(recordings.silent_flac(3))
     data[21] &= 0xF0
     data[22:26] = bytes(4)  # unknown
@@ -256,18 +244,18 @@ def test_a_header_that_claims_less_than_it_holds_gains_nothing(recordings: Modul
     ) == ("too_long", "It lasts longer than 1 minutes")  # fmt: skip
 
 
-def test_a_file_without_a_sample_is_refused(recordings: ModuleType) -> None:
+def test_a_file_without_a_sample_is_refused() -> None:
     assert refusal(recordings.wav(np.zeros(0, np.int16))) == "no_sound"
 
 
-def test_a_playlist_opens_nothing(recordings: ModuleType, clip: Samples, tmp_path: Path) -> None:
+def test_a_playlist_opens_nothing(clip: Samples, tmp_path: Path) -> None:
     target = tmp_path / "secret.wav"
     target.write_bytes(recordings.wav(clip))
     assert refusal(f"#EXTM3U\n#EXTINF:3\n{target}\n".encode()) == "not_audio"
     assert refusal(f"ffconcat version 1.0\nfile {target}\n".encode()) == "not_audio"
 
 
-def test_more_bytes_than_allowed_are_refused(recordings: ModuleType, clip: Samples) -> None:
+def test_more_bytes_than_allowed_are_refused(clip: Samples) -> None:
     assert refusal(recordings.wav(clip), most_bytes=50_000) == "too_large"
 
 
@@ -293,15 +281,13 @@ def test_codecs_that_nobody_needs_are_not_opened(clip: Samples, subtype: str) ->
     assert caught.value.code == "unsupported_codec"
 
 
-def test_a_format_that_changes_midway_goes_on(recordings: ModuleType, clip: Samples) -> None:
+def test_a_format_that_changes_midway_goes_on(clip: Samples) -> None:
     two = recordings.encoded(clip, "mp3") + recordings.encoded(clip, "mp3-low")
     _, pcm = here(two, "mp3")
     assert len(pcm) / 16 == pytest.approx(6000, abs=300)
 
 
-def test_a_name_in_metadata_that_is_no_text_does_no_harm(
-    recordings: ModuleType, clip: Samples
-) -> None:
+def test_a_name_in_metadata_that_is_no_text_does_no_harm(clip: Samples) -> None:
     info = b"LIST\x14\0\0\0INFOINAM\x08\0\0\0\xff\xfe\xfd\xfc\xfb\xfa\xf9\xf8"
     data = recordings.wav(clip)
     assert np.array_equal(clip, here(data[:36] + info + data[36:], "wav")[1])
@@ -339,7 +325,7 @@ def gone(pid: int) -> bool:
 
 
 def test_every_file_has_a_process_of_its_own_that_is_gone_afterwards(
-    recordings: ModuleType, clip: Samples, pids: list[int]
+    clip: Samples, pids: list[int]
 ) -> None:
     decoded(recordings.wav(clip))
     refusal(MALFORMED.joinpath("rate-0.wav").read_bytes())
@@ -347,9 +333,7 @@ def test_every_file_has_a_process_of_its_own_that_is_gone_afterwards(
     assert all(gone(pid) for pid in pids)
 
 
-def test_cancelling_ends_the_process(
-    recordings: ModuleType, clip: Samples, pids: list[int]
-) -> None:
+def test_cancelling_ends_the_process(clip: Samples, pids: list[int]) -> None:
     class Slow(io.BytesIO):
         def write(self, data: Any) -> int:
             task.get_loop().call_soon_threadsafe(task.cancel)
@@ -367,9 +351,7 @@ def test_cancelling_ends_the_process(
     assert [gone(pid) for pid in pids] == [True]
 
 
-def test_a_decoder_that_takes_too_long_is_ended(
-    recordings: ModuleType, clip: Samples, pids: list[int]
-) -> None:
+def test_a_decoder_that_takes_too_long_is_ended(clip: Samples, pids: list[int]) -> None:
     class Stuck(io.BytesIO):
         """The second block never comes, as with a decoder that does not return."""
 
@@ -389,9 +371,7 @@ def test_a_decoder_that_takes_too_long_is_ended(
     assert gone(pids[0])
 
 
-def test_a_decoder_that_dies_says_so(
-    recordings: ModuleType, clip: Samples, pids: list[int]
-) -> None:
+def test_a_decoder_that_dies_says_so(clip: Samples, pids: list[int]) -> None:
     class Deadly(io.BytesIO):
         def write(self, data: Any) -> int:
             os.kill(pids[0], 9)
@@ -408,15 +388,13 @@ def test_memory_beyond_the_limit_is_not_given() -> None:
     assert refusal(packets, memory_bytes=8 << 20) == "too_costly"
 
 
-def test_no_process_is_the_machines_fault(
-    recordings: ModuleType, clip: Samples, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_process_is_the_machines_fault(clip: Samples, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
     with pytest.raises(DecoderFailed):
         decoded(recordings.wav(clip))
 
 
-def bombs(recordings: ModuleType) -> Iterator[tuple[str, bytes]]:
+def bombs() -> Iterator[tuple[str, bytes]]:
     """Files that cost others much memory or time."""
     chance = random.Random(4)
     silence = recordings.silent_flac(12)
@@ -442,10 +420,11 @@ def bombs(recordings: ModuleType) -> Iterator[tuple[str, bytes]]:
     yield "aac-headers", b"\xff\xf1\x50\x80\x00\xff\xfc" * (3 << 20)
 
 
-def test_bombs_cost_little_memory_and_time(recordings: ModuleType, tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_bombs_cost_little_memory_and_time(tmp_path: Path) -> None:
     names = ["plain"]
     (tmp_path / "plain").write_bytes(recordings.wav(np.zeros(16_000, np.int16)))
-    for name, data in bombs(recordings):
+    for name, data in bombs():
         (tmp_path / name).write_bytes(data)
         names.append(name)
     program = [sys.executable, str(Path(__file__).with_name("measure.py"))]
@@ -477,16 +456,13 @@ REASONS |= {"unsupported_codec", "unsupported_rate", "unsupported_channels"}
 
 
 @pytest.fixture(scope="module")
-def originals(recordings: ModuleType) -> dict[str, bytes]:
+def originals() -> dict[str, bytes]:
     pcm = (6000 * np.sin(np.arange(4_800) / 20)).astype(np.int16)
     return {name: recordings.encoded(pcm, name) for name in EVERY}
 
 
-@settings(
-    max_examples=40,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
+@pytest.mark.slow
+@examples(40)
 @given(
     name=st.sampled_from(EVERY),
     changes=st.lists(

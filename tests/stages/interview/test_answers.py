@@ -15,7 +15,7 @@ from stages.interview.answers import (
     RecognitionSource,
     answers_of,
 )
-from tests.stages.interview.conversation import DEMO, WHISPER, interview
+from tests.support.conversation import DEMO, WHISPER, interview
 
 
 def texts(session: InterviewSession) -> list[str]:

@@ -14,7 +14,7 @@ from stages.interview.delivery import (
     Pause,
     delivery_of,
 )
-from tests.stages.interview.conversation import DEMO, WHISPER, words
+from tests.support.conversation import DEMO, WHISPER, words
 
 
 def measured(text: str, speech: AnswerSpeech) -> Delivery:

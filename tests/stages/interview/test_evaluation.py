@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from stages.interview.answers import AnswerSpeech, InterviewAnswer, RecognitionSource
@@ -15,7 +15,7 @@ from stages.interview.evaluation import (
     unscored,
     weighted,
 )
-from tests.stages.interview.conversation import (
+from tests.support.conversation import (
     DEMO,
     GOOD,
     PERFORMANCE,
@@ -25,6 +25,7 @@ from tests.stages.interview.conversation import (
     spoken_answer,
     words,
 )
+from tests.support.examples import examples
 
 BANK = bank_for("Software Engineer")
 
@@ -223,7 +224,7 @@ def test_every_rubric_is_found_in_an_answer_that_names_its_points(role: str) -> 
         assert len(set(first)) == len(first), question.id
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(st.text(max_size=600), st.sampled_from(["performance", "testing", "any/scale", None, "?"]))
 def test_whatever_is_said_scores_stay_in_their_range(text: str, prompt_id: str | None) -> None:
     found = evaluate_answer(BANK, InterviewAnswer("Why?", text, prompt_id))

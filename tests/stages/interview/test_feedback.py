@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from stages.interview.answers import AnswerSpeech, InterviewAnswer, RecognitionSource
@@ -14,7 +14,7 @@ from stages.interview.feedback import (
     give_feedback,
     with_source,
 )
-from tests.stages.interview.conversation import (
+from tests.support.conversation import (
     DEMO,
     GOOD,
     VAGUE,
@@ -23,6 +23,7 @@ from tests.stages.interview.conversation import (
     spoken_answer,
     words,
 )
+from tests.support.examples import examples
 
 ROLE = "Software Engineer"
 
@@ -137,7 +138,7 @@ def test_feedback_says_where_it_comes_from() -> None:
     assert {f.source for f in (other.overall, *other.answers)} == {"x"}
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(st.lists(st.text(max_size=200), max_size=3))
 def test_whatever_is_said_feedback_is_short_and_there(texts: list[str]) -> None:
     feedback = told(*(good(text=text) for text in texts))

@@ -10,7 +10,7 @@ from pipeline.stage import Message
 from stages.interview.evaluation import evaluate
 from stages.interview.feedback import give_feedback
 from stages.interview.judge import MAX_SHOWN, Judge
-from tests.stages.interview.conversation import DEMO, GOOD, good, spoken_answer
+from tests.support.conversation import DEMO, GOOD, good, spoken_answer
 
 ROLE = "Software Engineer"
 

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.stage import Message
@@ -13,7 +13,7 @@ from stages.interview.answers import InterviewAnswer, answers_of
 from stages.interview.errors import InvalidReport
 from stages.interview.markdown import markdown, plain
 from stages.interview.report import Report, ReportLine, transcript_of
-from tests.stages.interview.conversation import (
+from tests.support.conversation import (
     DEMO,
     GOOD,
     PERFORMANCE,
@@ -22,6 +22,7 @@ from tests.stages.interview.conversation import (
     interview,
     spoken_answer,
 )
+from tests.support.examples import examples
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -171,7 +172,7 @@ def test_hostile_words_stay_words_in_markdown() -> None:
     assert "http://" not in text
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(st.text(max_size=300), st.text(max_size=50), st.floats())
 def test_any_words_make_a_report_that_comes_back(text: str, name: str, latency: float) -> None:
     session = interview(["I fixed a race condition in Python."], total=1)

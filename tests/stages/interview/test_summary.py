@@ -9,7 +9,7 @@ from stages.interview import (
     spoken_summary,
     summary_of,
 )
-from tests.stages.interview.conversation import GOOD, interview
+from tests.support.conversation import GOOD, interview
 
 ROLE = "Software Engineer"
 ANSWERS = ["I fixed a race condition in Python by hand.", "I use a debugger for that every day."]

@@ -73,6 +73,7 @@ def test_an_utterance_becomes_text_with_word_times(sphinx: Sphinx, clip: Clip) -
     assert 0 <= times[0] < times[-1] <= 3000
 
 
+@pytest.mark.slow
 def test_an_utterance_is_recognised_alike_whatever_was_heard_before(
     sphinx: Sphinx, clip: Clip
 ) -> None:
@@ -176,6 +177,7 @@ def feed(recognition: _recognition.WorkerRecognition, pcm: Samples) -> None:
         recognition.feed(pcm[at : at + 320])
 
 
+@pytest.mark.slow
 def test_the_provider_hears_two_people_at_once(clip: Clip) -> None:
     async def scene() -> None:
         transcriber = PocketsphinxTranscriber()

@@ -2,7 +2,6 @@
 
 import asyncio
 from pathlib import Path
-from types import ModuleType
 from typing import Any, NamedTuple
 
 import huggingface_hub
@@ -29,17 +28,20 @@ AUDIO = np.zeros(2400 * 16, np.int16)  # 2.4 s: 300 ms a word
 ALL = ("config.json", "model.bin", "preprocessor_config.json", "tokenizer.json", "vocabulary.json")
 
 
-@pytest.fixture(scope="module")
-def english(scripted_whisper: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    model: Path = scripted_whisper.build(tmp_path_factory.mktemp("models") / "en", SCRIPT, 2.4)
-    return model
+def build(directory: Path, words: str, duration_s: float, language: str | None = None) -> Path:
+    from tests.support import scripted_whisper  # which needs what the line above asks for
+
+    return scripted_whisper.build(directory, words, duration_s, language)
 
 
 @pytest.fixture(scope="module")
-def german(scripted_whisper: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    directory = tmp_path_factory.mktemp("models") / "de"
-    model: Path = scripted_whisper.build(directory, "ich habe das gebaut", 1.2, "de")
-    return model
+def english(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build(tmp_path_factory.mktemp("models") / "en", SCRIPT, 2.4)
+
+
+@pytest.fixture(scope="module")
+def german(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build(tmp_path_factory.mktemp("models") / "de", "ich habe das gebaut", 1.2, "de")
 
 
 async def transcribe(transcriber: WhisperTranscriber, pcm: Samples, turn: int = 1) -> Transcript:

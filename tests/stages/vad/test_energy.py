@@ -2,7 +2,6 @@ import asyncio
 import json
 import logging
 import wave
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,8 +10,7 @@ from pipeline.errors import PipelineError
 from pipeline.frames import Samples
 from pipeline.testing import run_virtual
 from stages.vad.energy import EnergyDetector, check
-
-CLIPS = Path(__file__).parents[3] / "fixtures" / "audio"
+from tests.support.paths import AUDIO
 
 
 def noise(samples: int, rms: float, seed: int = 1) -> Samples:
@@ -66,9 +64,9 @@ def test_speech_over_noise_is_told_from_noise() -> None:
 
 
 def test_a_recorded_answer_is_found() -> None:
-    with wave.open(str(CLIPS / "software-engineer-1.wav")) as file:
+    with wave.open(str(AUDIO / "software-engineer-1.wav")) as file:
         pcm = np.frombuffer(file.readframes(file.getnframes()), np.int16)
-    [segment] = json.loads((CLIPS / "software-engineer-1.json").read_text())["segments"]
+    [segment] = json.loads((AUDIO / "software-engineer-1.json").read_text())["segments"]
     chunks = listen(pcm)
     start_s, end_s = segment["start_ms"] / 1000, segment["end_ms"] / 1000
     assert np.mean(np.array(between(chunks, start_s, end_s)) > 0.5) > 0.85

@@ -4,7 +4,6 @@ import logging
 import sys
 import wave
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,13 +12,13 @@ from pipeline.errors import PipelineError
 from pipeline.frames import Samples
 from pipeline.testing import run_virtual
 from stages.vad.silero import SileroDetector, check
+from tests.support.paths import AUDIO
 
-CLIPS = Path(__file__).parents[3] / "fixtures" / "audio"
 FRAME = 320
 
 
 def clip(name: str) -> Samples:
-    with wave.open(str(CLIPS / f"{name}.wav")) as file:
+    with wave.open(str(AUDIO / f"{name}.wav")) as file:
         return np.frombuffer(file.readframes(file.getnframes()), np.int16)
 
 
@@ -64,7 +63,7 @@ async def alone(pcm: Samples) -> list[tuple[int, float]]:
 
 def test_speech_is_told_from_silence() -> None:
     pcm = clip("software-engineer-1")
-    [segment] = json.loads((CLIPS / "software-engineer-1.json").read_text())["segments"]
+    [segment] = json.loads((AUDIO / "software-engineer-1.json").read_text())["segments"]
     chunks = run_virtual(alone(pcm))
     inside = [p for at, p in chunks if segment["start_ms"] + 64 < at / 16 < segment["end_ms"] - 64]
     outside = [

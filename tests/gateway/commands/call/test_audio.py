@@ -11,9 +11,9 @@ import soundfile
 from gateway.commands.call.audio import Microphone, UnusableAudio, frames, read
 from gateway.media.codecs import decode
 from gateway.media.format import AudioFormat
+from tests.support.paths import AUDIO
 
-CLIPS = Path(__file__).parents[4] / "fixtures/audio"
-MALFORMED = CLIPS / "malformed"
+MALFORMED = AUDIO / "malformed"
 PCM = AudioFormat()
 
 UNPLAYABLE = {
@@ -45,7 +45,7 @@ def tone(rate_hz: int, duration_s: float) -> np.ndarray:
 # --- files -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("clip", sorted(CLIPS.glob("*.wav")), ids=lambda clip: clip.stem)
+@pytest.mark.parametrize("clip", sorted(AUDIO.glob("*.wav")), ids=lambda clip: clip.stem)
 def test_every_clip_is_read_as_it_is(clip: Path) -> None:
     expected, _ = soundfile.read(clip, dtype="int16")
     assert np.array_equal(expected, read(clip))

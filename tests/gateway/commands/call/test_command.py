@@ -15,6 +15,7 @@ from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from gateway.commands.call.conversation import Call, SpokenTurn
 from gateway.commands.call.server import ServerAddress
 from gateway.media.format import AudioFormat
+from tests.support.paths import AUDIO
 
 # --- the door --------------------------------------------------------------------------------
 
@@ -330,7 +331,7 @@ def test_nothing_is_said_to_be_saved_where_nothing_came(name: str, tmp_path: Pat
 def test_a_file_is_named_by_its_last_part(tmp_path: Path) -> None:
     from gateway.commands.call.command import _turn
 
-    clip = Path(__file__).parents[4] / "fixtures/audio/data-analyst-3.wav"
+    clip = AUDIO / "data-analyst-3.wav"
     turn = _turn("file", clip)
     assert isinstance(turn, SpokenTurn)
     assert (turn.name, round(turn.duration_s, 1)) == ("data-analyst-3.wav", 7.8)

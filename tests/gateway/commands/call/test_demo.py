@@ -23,8 +23,8 @@ from pipeline.decisions import Chunk, Hold, ReplyBegan, Resume, StartTurn
 from pipeline.frames import Samples
 from pipeline.testing import ManualClock, run_virtual
 from pipeline.turns import TurnTaking
+from tests.support.paths import AUDIO
 
-FIXTURES = Path(__file__).parents[4] / "fixtures/audio"
 CUTS = {
     "answer": ("software-engineer-1", 450, 4680),
     "interruption": ("software-engineer-1", 4740, 8740),
@@ -40,7 +40,7 @@ LEAD_FRAMES = 10
 @pytest.mark.parametrize("name", sorted(CUTS))
 def test_the_answers_are_cut_from_the_fixtures(name: str) -> None:
     source, start_ms, end_ms = CUTS[name]
-    expected = read(FIXTURES / f"{source}.wav")[start_ms * 16 : end_ms * 16]
+    expected = read(AUDIO / f"{source}.wav")[start_ms * 16 : end_ms * 16]
     assert np.array_equal(expected, read(demo.CLIPS / f"{name}.flac"))
 
 
@@ -49,7 +49,7 @@ def test_what_is_said_is_what_the_fixtures_say() -> None:
     assert (aside.name, aside.aside, aside.into_reply_ms) == ("Uh-huh.", True, 2_000)
     assert [turn.into_reply_ms for turn in turns] == [None, 2_500, None]
     for turn, (source, _, _) in zip(turns, CUTS.values(), strict=True):
-        assert turn.name in json.loads((FIXTURES / f"{source}.json").read_text())["text"]
+        assert turn.name in json.loads((AUDIO / f"{source}.json").read_text())["text"]
 
 
 def test_every_clip_begins_and_ends_within_a_tenth_of_a_second_of_its_speech() -> None:

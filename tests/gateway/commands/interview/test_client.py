@@ -17,7 +17,7 @@ from gateway.commands.interview.remote import RemoteBackend
 from gateway.commands.terminal import CommandFailed
 from gateway.settings import Settings, variables
 from stages.interview import Report
-from tests.stages.interview.conversation import GOOD
+from tests.support.conversation import GOOD
 
 OTHER = "First I reproduce it, then I bisect, because guessing wastes time. Later I write a test."
 ID = "ab833f01317275c74cd3b24d44861093"

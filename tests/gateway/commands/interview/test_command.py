@@ -16,7 +16,7 @@ from gateway.commands.cli import main
 from gateway.commands.interview import command
 from gateway.settings import Settings, variables
 from stages.interview import Report
-from tests.stages.interview.conversation import GOOD
+from tests.support.conversation import GOOD
 
 OTHER = "First I reproduce it, then I bisect, because guessing wastes time. Later I write a test."
 

@@ -21,8 +21,8 @@ from pipeline.frames import StageSpan, TurnMetrics
 from pipeline.journal import Journal
 from pipeline.replay import Replayed, replay
 from pipeline.turns import TurnState, TurnTaking
+from tests.support.paths import JOURNALS
 
-JOURNALS = Path(__file__).parents[4] / "fixtures/journals"
 CONVERSATION = JOURNALS / "conversation.jsonl"
 HOSTILE = JOURNALS / "hostile.jsonl"
 

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from starlette.requests import ClientDisconnect
 
@@ -13,6 +13,7 @@ from gateway.interviews.uploads import body as body_module
 from gateway.interviews.uploads.body import MAX_FIELD_BYTES, SPOOL_BYTES, read_body, takes
 from gateway.interviews.uploads.errors import UploadError
 from pipeline.testing import run_virtual
+from tests.support.examples import examples
 
 MOST = 100_000
 FILE = b'Content-Disposition: form-data; name="audio"; filename="a.wav"\r\nContent-Type: audio/wav'
@@ -263,7 +264,7 @@ def test_cancelling_deletes_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [file.closed for file in made] == [True]
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(
     st.lists(
         st.one_of(

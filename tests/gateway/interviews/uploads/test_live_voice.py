@@ -3,7 +3,6 @@
 import asyncio
 import io
 import wave
-from pathlib import Path
 
 import numpy as np
 
@@ -13,12 +12,11 @@ from pipeline.frames import Samples
 from pipeline.guard import Candidate, Guard
 from stages.stt.pocketsphinx import PocketsphinxTranscriber
 from stages.vad.energy import EnergyDetector
-
-CLIPS = Path(__file__).parents[4] / "fixtures/audio"
+from tests.support.paths import AUDIO
 
 
 def clip(name: str) -> Samples:
-    with wave.open(str(CLIPS / f"{name}.wav")) as file:
+    with wave.open(str(AUDIO / f"{name}.wav")) as file:
         return np.frombuffer(file.readframes(file.getnframes()), np.int16)
 
 

@@ -5,7 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.media.format import AudioFormat
@@ -190,7 +190,6 @@ FIELDS = st.sampled_from(
 
 
 # Nested JSON takes a busy machine long to draw.
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(TYPES, st.dictionaries(FIELDS, JSON, max_size=5))
 def test_any_object_gives_a_message_or_a_documented_error(
     kind: str, fields: dict[str, Any]

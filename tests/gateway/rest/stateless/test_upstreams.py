@@ -16,7 +16,7 @@ from stages.fakes import FakeResponder
 from stages.interview import InterviewConfig, InterviewSession, respond, start, summary_of
 from stages.llm.scripted import ScriptedInterviewer
 from stages.registry import Server
-from tests.gateway.service_peer import HANG, Raw, ServicePeer, nobody
+from tests.support.service_peer import HANG, Raw, ServicePeer, nobody
 
 CONFIG = InterviewConfig("Software Engineer", "llama3.2:1b", 3)
 OPENED = start(CONFIG).session

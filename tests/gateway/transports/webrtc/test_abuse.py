@@ -1,91 +1,25 @@
 """Peers that never come, vanish or talk nonsense: answers stay honest, and nothing is left."""
 
 import asyncio
-import ctypes
-import gc
-import os
 import sys
-import threading
 from collections import Counter
-from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 import pytest
-from aiortc import (
-    RTCDtlsTransport,
-    RTCPeerConnection,
-    RTCRtpReceiver,
-    RTCRtpSender,
-    RTCSctpTransport,
-)
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway.transports.webrtc import peer
-from pipeline.session import Session
 from stages.fakes import FakeSynthesizer
-from tests.gateway.transports.webrtc.conftest import Browser, Doorway, emptied, said
-from tests.gateway.transports.webrtc.crowd import each
+from tests.support.crowd import crowd, each
+from tests.support.in_use import Use, in_use
+from tests.support.webrtc import Browser, Doorway, emptied
 
 SDP = {"content-type": "application/sdp"}
 FRAGMENT = {"content-type": "application/trickle-ice-sdpfrag"}
 CHROMIUM = (Path(__file__).parent / "chromium_offer.sdp").read_text().splitlines()
 """Chromium 150's offer with a microphone, a picture to receive and a data channel."""
-
-MOST_GROWTH_MB = 32.0
-"""Of the process's memory over a hundred peers, which fill the renderer's caches and, on a busy
-machine, have smaller pictures made ready. Peers that are kept are counted as objects; the curve of
-`make soak` stands still.
-"""
-
-KINDS = (
-    RTCPeerConnection,
-    RTCDtlsTransport,
-    RTCSctpTransport,
-    RTCRtpReceiver,
-    RTCRtpSender,
-    peer.Peer,
-    Session,
-)
-
-
-@dataclass(frozen=True)
-class Use:
-    """What the process holds."""
-
-    descriptors: int
-    tasks: int
-    threads: int
-    objects: int
-    memory_mb: float
-
-    def within(self, before: "Use") -> bool:
-        return (
-            self.descriptors <= before.descriptors
-            and self.tasks <= before.tasks
-            and self.threads <= before.threads
-            and self.objects <= before.objects
-            and self.memory_mb <= before.memory_mb + MOST_GROWTH_MB
-        )
-
-
-def in_use() -> Use:
-    """Threads but for those of asyncio's pool, which stay, and tasks but for the studio's, which
-    comes and goes with the machine's load; peers and their parts, as objects.
-    """
-    gc.collect()
-    with suppress(OSError, AttributeError):  # of the GNU C library alone
-        ctypes.CDLL(None).malloc_trim(0)
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return Use(
-        len(os.listdir("/proc/self/fd")),
-        sum("Studio" not in repr(task.get_coro()) for task in asyncio.all_tasks()),
-        sum(not thread.name.startswith("asyncio_") for thread in threading.enumerate()),
-        sum(isinstance(thing, KINDS) for thing in gc.get_objects()),
-        pages * os.sysconf("SC_PAGE_SIZE") / 2**20,
-    )
 
 
 async def back_to(before: Use, what: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -103,6 +37,7 @@ async def back_to(before: Use, what: str, capsys: pytest.CaptureFixture[str]) ->
 # --- who never comes, and who vanishes ----------------------------------------------------------
 
 
+@pytest.mark.realtime
 def test_a_hundred_offers_that_never_connect_leave_nothing_behind(
     doorway: Doorway,
     monkeypatch: pytest.MonkeyPatch,
@@ -132,13 +67,7 @@ def test_a_hundred_offers_that_never_connect_leave_nothing_behind(
     assert [r.getMessage() for r in caplog.records if r.levelname == "ERROR"] == []
 
 
-async def crowd(doorway: Doorway, count: int) -> dict[str, int]:
-    """So many clients come and vanish; how many at which stage. Returns when they are forgotten."""
-    left: dict[str, int] = await said("crowd", doorway.url, str(count))
-    await emptied(doorway)
-    return left
-
-
+@pytest.mark.realtime
 def test_a_hundred_abrupt_disconnects_leave_nothing_behind(
     doorway: Doorway,
     patience: None,
@@ -208,6 +137,7 @@ def mutated(lines: list[str], mutations: list[tuple[str, int, int, str]]) -> str
     return "\r\n".join([*lines, ""])
 
 
+@pytest.mark.realtime
 @pytest.mark.parametrize("shape", ["aiortc", "chromium"])
 def test_no_offer_whatever_is_in_it_is_a_fault_of_ours(
     shape: str,

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.transports.webrtc import jitter
@@ -304,7 +304,6 @@ def outputs(buffer: Jitter, network: list[tuple[int, float]], start: int) -> Ite
         yield from buffer.expire(buffer.deadline)
 
 
-@settings(deadline=None)
 @given(network=networks(), start=st.integers(0, 0xFFFF))
 def test_whatever_the_network_does(network: list[tuple[int, float]], start: int) -> None:
     buffer = Jitter()

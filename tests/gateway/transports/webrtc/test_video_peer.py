@@ -19,8 +19,10 @@ from stages.avatar.renderer import Bytes, LayerBitmaps, Picture
 from stages.avatar.studio import Studio
 from stages.avatar.timeline import Pose, idle_pose
 from stages.fakes import FakeSynthesizer
-from tests.gateway.transports.webrtc.conftest import Browser, Doorway, Seen
-from tests.stages.avatar.video import psnr
+from tests.support.video import psnr
+from tests.support.webrtc import Browser, Doorway, Seen
+
+pytestmark = pytest.mark.realtime
 
 CODECS = ("video/H264", "video/VP8")
 

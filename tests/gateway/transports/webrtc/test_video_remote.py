@@ -18,8 +18,10 @@ from pipeline.stage import Scene
 from stages.avatar.ladder import QualityLadder
 from stages.avatar.remote import RemoteAnimator
 from stages.fakes import FakeSynthesizer
-from tests.gateway.transports.webrtc.conftest import Browser, Doorway, Seen
-from tests.stages.avatar.video import luma
+from tests.support.video import luma
+from tests.support.webrtc import Browser, Doorway, Seen
+
+pytestmark = pytest.mark.realtime
 
 PATIENT = Limits(first_s=10, slow_first_s=10, stall_s=0.5, total_s=20)
 SILENT, BUILT_IN = "silent", "built in"

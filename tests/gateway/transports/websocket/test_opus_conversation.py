@@ -5,7 +5,6 @@ import os
 import wave
 from collections.abc import AsyncIterator
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,10 +18,11 @@ from gateway.media.opus_packets import duration_ms
 from gateway.media.resampling import converter
 from pipeline.frames import Samples, Sentence, Speech
 from stages.fakes import FakeSynthesizer, FakeTranscriber
+from tests.support.paths import AUDIO
 
 SENTENCE = 4_700 * 16
 
-CLIP = Path(__file__).parents[4] / "fixtures/audio/software-engineer-1.wav"
+CLIP = AUDIO / "software-engineer-1.wav"
 
 MISSING = [name for name in ("pocketsphinx", "espeakng_loader") if find_spec(name) is None]
 needs_engines = pytest.mark.skipif(
@@ -101,6 +101,7 @@ async def understood(gateway: Any, encoding: str, rate: int) -> str:
         return text
 
 
+@pytest.mark.slow
 @needs_engines
 def test_a_conversation_in_opus_is_understood_as_one_in_pcm_is(gateway: Any) -> None:
     gateway.configured = True

@@ -23,7 +23,7 @@ def decoded(codec: Codec, units: Iterable[bytes]) -> list[Bytes]:
     pictures = []
     for unit in units:
         (frame,) = decoder.decode(av.Packet(unit))
-        pictures.append(frame.to_ndarray(format="yuv420p"))
+        pictures.append(np.asarray(frame.to_ndarray(format="yuv420p"), np.uint8))
     return pictures
 
 

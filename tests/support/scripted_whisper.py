@@ -65,8 +65,8 @@ def build(directory: Path, words: str, duration_s: float, language: str | None =
     for index, token in enumerate(chain):
         embeddings[token, index + 1] = _POINT
         projection[token, index] = _CHOOSE
-    for token, dimension in prompts.items():
-        embeddings[ids[token], dimension] = _POINT
+    for word, dimension in prompts.items():
+        embeddings[ids[word], dimension] = _POINT
     if language is not None:
         # The language is read off what follows the very first token: a dimension of its own.
         embeddings[ids["<|startoftranscript|>"]] = 0

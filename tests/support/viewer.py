@@ -4,7 +4,7 @@ It notes at which RTP timestamps beeps begin and mouths open and close, and, as 
 both streams on the sender's clock by their RTCP sender reports. Viewers run in processes of their
 own, so that what they decode does not hold the gateway up.
 
-`python -m tests.gateway.transports.webrtc.viewer URL TASK` takes the fields of a `Task` as JSON and
+`python -m tests.support.viewer URL TASK` takes the fields of a `Task` as JSON and
 prints those of an `Apart`, or of a list of `Closing`.
 """
 
@@ -28,8 +28,8 @@ from aiortc.rtp import RtcpSrPacket
 from stages.avatar.face import FACES, load
 from stages.avatar.renderer import LayerBitmaps, Picture
 from stages.avatar.timeline import MAX_HEAD, QUARTERS, Pose, mix
-from tests.gateway.transports.webrtc.conftest import Browser
-from tests.gateway.transports.webrtc.relay import Relay, Weather
+from tests.support.relay import Relay, Weather
+from tests.support.webrtc import Browser
 
 Kind = Literal["audio", "video"]
 CLOCK_HZ: dict[Kind, int] = {"audio": 48_000, "video": 90_000}
@@ -124,7 +124,7 @@ class Viewer(Browser):
         super()._on_track(track)
         for receiver in self.pc.getReceivers():
             if receiver.track is track:
-                self._note_reports(receiver, track.kind)
+                self._note_reports(receiver, "audio" if track.kind == "audio" else "video")
 
     def _note_reports(self, receiver: RTCRtpReceiver, kind: Kind) -> None:
         inside: Any = receiver
@@ -145,7 +145,7 @@ class Viewer(Browser):
         ends, quiet, loud = -1, 0, False  # where the last frame ended, and how long it is quiet
         try:
             while True:
-                frame = await track.recv()
+                frame: Any = await track.recv()
                 pcm = np.abs(frame.to_ndarray()[0, ::2].astype(np.int32))
                 self.loudness.append((loop.time(), int(pcm.max())))
                 at = int(frame.pts)
@@ -167,7 +167,7 @@ class Viewer(Browser):
         loop = asyncio.get_running_loop()
         try:
             while True:
-                frame = await track.recv()
+                frame: Any = await track.recv()
                 i420 = frame.to_ndarray(format="yuv420p")
                 openness = self._mouth.openness(i420)
                 self.looks.append(Look(int(frame.pts), loop.time(), openness))

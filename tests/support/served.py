@@ -12,7 +12,7 @@ from pathlib import Path
 
 import httpx
 
-ROOT = Path(__file__).parents[2]
+from tests.support.paths import ROOT
 
 
 def free_port() -> int:

@@ -26,7 +26,7 @@ async def serving(
 ) -> AsyncIterator[httpx.AsyncClient]:
     """A client of an application that has this table."""
     app = Starlette(
-        routes=rest_routes(table),
+        routes=rest_routes(list(table)),
         middleware=middleware(settings or Settings()),
         exception_handlers=dict(EXCEPTION_HANDLERS),
     )

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 import uvicorn
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
@@ -16,7 +15,7 @@ from websockets.exceptions import ConnectionClosed
 from gateway.app import create_app
 from gateway.commands.serve import server_config
 from gateway.settings import Settings
-from pipeline.breaker import Breaker, BreakerPolicy, Outcome, Permit
+from pipeline.breaker import Breaker
 from pipeline.guard import Candidate, Guard
 from pipeline.session import Stages
 from stages.fakes import FakeDetector, FakeSynthesizer, FakeTranscriber
@@ -29,20 +28,6 @@ SPEECH = (6000 * np.sin(2 * np.pi * np.arange(320) / 80)).astype(np.int16).tobyt
 """20 ms of 200 Hz."""
 
 SILENCE = bytes(640)
-
-
-class Recorder(Breaker):
-    """A breaker that writes down what it was told."""
-
-    def __init__(self, policy: BreakerPolicy | None = None) -> None:
-        super().__init__(policy)
-        self.settled: list[Outcome] = []
-
-    def settle(
-        self, permit: Permit, outcome: Outcome, now: float, *, retry_after_s: float = 0.0
-    ) -> None:
-        self.settled.append(outcome)
-        super().settle(permit, outcome, now, retry_after_s=retry_after_s)
 
 
 class Caller:
@@ -112,6 +97,10 @@ class Gateway:
         self.port = 0
         self.app: Any = None
 
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
     def run(self, story: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Serve while the story lasts."""
         asyncio.run(self._run(story))
@@ -149,8 +138,3 @@ class Gateway:
         url = f"ws://127.0.0.1:{self.port}/ws/{session_id}"
         async with connect(url, compression=None, **options) as socket:
             yield Caller(socket)
-
-
-@pytest.fixture
-def gateway(tmp_path: Path) -> Gateway:
-    return Gateway(tmp_path)

@@ -1,4 +1,4 @@
-"""A small OpenAI-compatible server with faults: `python -m tests.stages.openai_peer --port 0`.
+"""A small OpenAI-compatible server with faults: `python -m tests.support.openai_peer --port 0`.
 
 Prints its port and serves chat, transcription and speech on 127.0.0.1 until its stdin ends. What a
 call does is told by its model, up to a slash ("stall/1" is a "stall" that has a name of its own).

@@ -15,7 +15,7 @@ from pipeline.guard import Candidate, Guard
 from pipeline.session import Stages
 from stages.avatar.ladder import QualityLadder
 from stages.fakes import FakeResponder
-from tests.gateway.transports.webrtc.conftest import Doorway
+from tests.support.webrtc import Doorway
 
 BEEP_MS = 140
 BEEP_HZ = 1_000

@@ -1,4 +1,4 @@
-"""A small avatar server with faults, for tests: `python -m tests.stages.avatar_peer --port 0`.
+"""A small avatar server with faults, for tests: `python -m tests.support.avatar_peer --port 0`.
 
 What it does is told by the path: `/stall/v1/animations` is a server that stalls, `/stall/1/v1/…`
 one that does so and has a name of its own. Its pictures are grey, and the lighter the louder.
@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from tests.stages.avatar.video import jpeg
-from tests.stages.openai_peer import HANG, Abort, Call, Peer, paused, refuse, serve
+from tests.support.openai_peer import HANG, Abort, Call, Peer, paused, refuse, serve
+from tests.support.video import jpeg
 
 LOUD = 8000
 
