@@ -101,7 +101,7 @@ def test_sessions_share_one_printer_which_is_not_made_on_the_event_loop(
         made.append(threading.current_thread())
         return lambda pose: b"picture"
 
-    monkeypatch.setattr(module, "Printer", printer)
+    monkeypatch.setattr(module, "JpegRenderer", printer)
 
     async def main() -> None:
         gallery = FaceService(Studio(), None, Pacer(), default="mira")
@@ -122,7 +122,7 @@ def test_without_an_encoder_the_client_is_told(
     def none(plates: LayerBitmaps) -> Any:
         raise av.FFmpegError(1, "no mjpeg encoder")
 
-    monkeypatch.setattr(module, "Printer", none)
+    monkeypatch.setattr(module, "JpegRenderer", none)
     told: list[Degraded] = []
 
     async def main() -> None:
