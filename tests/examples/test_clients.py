@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.e2e.chromium import PROGRAM, chromium
-from tests.e2e.served import free_port, gateway
-from tests.e2e.visit import spoken
+from tests.support.chromium import PROGRAM, chromium
+from tests.support.served import free_port, gateway
+from tests.support.visit import spoken
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"

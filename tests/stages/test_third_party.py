@@ -5,7 +5,6 @@ import re
 import sys
 import tomllib
 from importlib.metadata import EntryPoint
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 

@@ -180,7 +180,7 @@ class Doorway(Gateway):
 
     def peers(self) -> Peers:
         """The server's."""
-        peers = self.app.state.doors._peers
+        peers = self.app.state.webrtc._peers
         assert isinstance(peers, Peers)
         return peers
 
@@ -199,7 +199,7 @@ class Doorway(Gateway):
 async def emptied(doorway: Doorway) -> None:
     """Return when no peer and no session is left."""
     async with asyncio.timeout(20):
-        while len(doorway.peers()) or doorway.app.state.engine.live:
+        while len(doorway.peers()) or doorway.app.state.runtime.live.connections:
             await asyncio.sleep(0.02)
 
 

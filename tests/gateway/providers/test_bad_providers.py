@@ -12,7 +12,8 @@ import pytest
 
 from pipeline.breaker import Breaker, Outcome
 from pipeline.guard import Candidate, Guard, Limits
-from pipeline.session import CannedLines, Stages
+from pipeline.reply import CannedLines
+from pipeline.session import Stages
 from stages.fakes import FakeSynthesizer, FakeTranscriber
 from stages.llm.openai import OpenAIResponder
 from stages.llm.scripted import ScriptedInterviewer
