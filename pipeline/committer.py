@@ -35,10 +35,11 @@ class TurnCommitter:
         self._last = tasks.create_task(self._commit(self._last, answer, heard, calls))
 
     def correct(self, tasks: asyncio.TaskGroup, turn: int, heard: str) -> None:
-        """Of a turn that is over, `heard` is to be remembered instead. A plain call.
+        """Of a turn that was settled, `heard` is to be remembered instead. A plain call.
 
         What waits to be told already is replaced: at most one correction of a turn waits.
         """
+        assert self._last is not None
         waits = turn in self._corrections
         self._corrections[turn] = heard
         if not waits:
@@ -66,9 +67,8 @@ class TurnCommitter:
             self.emit(Fault(answer.turn, "not_stored", "the turn was not stored"))
         self.waiting -= 1
 
-    async def _correct(self, before: asyncio.Task[None] | None, turn: int) -> None:
-        if before is not None:
-            await before
+    async def _correct(self, before: asyncio.Task[None], turn: int) -> None:
+        await before
         try:
             await self._host.correct(turn, self._corrections.pop(turn))
         except Exception:  # the host's storage; the conversation goes on

@@ -225,7 +225,7 @@ class Playout:
 
     def resume(self, now: float) -> int:
         """Go on; returns how many milliseconds into the reply that is."""
-        self._held = None
+        self._held = self._truncated = None
         # What was sent has been heard, even where nothing is left to follow it now.
         self._t0 = self._earliest = now - self._sent / self.rate_hz
         return self.sent_ms
@@ -271,7 +271,7 @@ class Playout:
 
     def truncate(self, heard_ms: int) -> None:
         """The client heard the reply up to `heard_ms`, or as much as has been sent: so says `heard`
-        from here on, until the next reply."""
+        from here on, until the reply is resumed or the next one begins."""
         if heard_ms >= self.sent_ms:
             self._truncated = self._sent
         else:

@@ -22,7 +22,6 @@ from pipeline.decisions import (
     Hold,
     Interrupt,
     Prompt,
-    Refuse,
     ReplyEnded,
     RespondNow,
     Resume,
@@ -301,8 +300,8 @@ class Session:
                     self._say(turn, ReplyTask(line=self._host.prompt(turn, times)))
                 case Close(turn):
                     self._say(turn, ReplyTask(line=self._host.farewell(), closes=True))
-                case Refuse(turn, code):
-                    self._emit(Fault(turn, code, REFUSALS[code]))
+                case _:  # Refuse
+                    self._emit(Fault(action.turn, action.code, REFUSALS[action.code]))
 
     def _listen(self, action: StartTurn) -> None:
         self._input.start(action.turn, action.from_ms)

@@ -114,6 +114,8 @@ class Conversation:
         self.host = Host()
         self.policy = SessionPolicy(speculate=False)
         self.journalled = True
+        self.early: Callable[[], None] = lambda: None
+        """Is called before the session runs."""
         self.observed = True
         self.observers: tuple[Observer, ...] = ()
         """More of them, after the one that writes down."""
@@ -146,6 +148,7 @@ class Conversation:
             policy=self.policy,
             journal=journal if self.journalled else None,
         )
+        self.early()
         before = asyncio.all_tasks()
         self.running = running = asyncio.create_task(self.session.run())
         await asyncio.sleep(0)

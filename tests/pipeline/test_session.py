@@ -638,6 +638,21 @@ def test_an_answer_that_cannot_be_stored_is_not_answered(
     assert conversation.all(Transcript) == []
 
 
+def test_what_the_client_was_told_is_not_stored_is_not_stored_later(conversation: Any) -> None:
+    async def story() -> None:
+        await conversation.until(ReplyDone, 0)
+        await conversation.pause(100)
+        conversation.host.error = OSError("disk full")
+        conversation.session.typed("lost")
+        await conversation.until(ReplyStarted, 1)  # of the line that says so
+        conversation.host.error = None
+        conversation.session.interrupt()
+        await conversation.pause(500)
+
+    conversation.run(story)
+    assert conversation.host.log == [("commit", 0, "", LINE), ("commit", 1, "", "")]
+
+
 def test_who_can_neither_be_stored_nor_spoken_to_reads_so(conversation: Any) -> None:
     conversation.policy = SessionPolicy()
 

@@ -44,12 +44,14 @@ STEPS = st.lists(
         st.tuples(st.just("pause"), st.integers(1, 100)),
         st.tuples(st.just("wait"), st.integers(1, 200)),  # no audio at all
         st.tuples(st.just("cough"), st.integers(10, 24)),
-        st.tuples(st.just("played"), st.sampled_from([0, 100, 1000, 100_000])),
+        st.tuples(
+            st.sampled_from(["played", "truncate"]), st.sampled_from([0, 100, 1000, 100_000])
+        ),
         st.tuples(
             st.sampled_from(
                 [
                     *("type", "interrupt", "commit", "answered", "click", "mm-hm", "silence"),
-                    *("reply", "hold", "close", "disk"),
+                    *("reply", "hold", "close", "disk", "respond", "reconfigure"),
                 ]
             ),
             st.just(0),
@@ -168,6 +170,13 @@ def test_whatever_happens(
                         await conversation.speak(20)
                 case "played":
                     conversation.session.played(newest(conversation), amount)
+                case "truncate":
+                    conversation.session.truncate(newest(conversation), amount)
+                case "respond":
+                    conversation.session.respond()
+                case "reconfigure":
+                    replying = conversation.session.policy.turns.replies
+                    conversation.session.reconfigure(replace(turns, replies=not replying))
                 case "close":
                     conversation.host.closes = not conversation.host.closes
                 case "disk":
@@ -202,7 +211,7 @@ def test_whatever_happens(
     check_replies(conversation)
     check_memory(conversation, [] if kinds & {"close", "disk"} else typed)
     # A synthesizer that leaves out half is believed, and so is a client.
-    if "played" not in kinds and not any(script.end for script in tts):
+    if not kinds & {"played", "truncate"} and not any(script.end for script in tts):
         check_ears(conversation)
     check_ledgers(conversation, budgets)
 
@@ -356,6 +365,10 @@ def check_memory(conversation: Any, typed: list[str]) -> None:
             assert accept < next(
                 i for i, e in enumerate(conversation.host.log) if e[0] == "commit" and e[1] == turn
             )
+    for index, entry in enumerate(conversation.host.log):
+        if entry[0] == "correct":
+            before = [other[1] for other in conversation.host.log[:index] if other[0] == "commit"]
+            assert max(before) == entry[1], "corrected too early or too late"
     said = " ".join(text for _, _, text in accepted)
     for word in typed:
         assert said.split().count(word) == 1, f"{word} was lost or stored twice"
