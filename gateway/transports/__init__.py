@@ -1,0 +1,6 @@
+"""What carries a client's messages and audio: `websocket` and `webrtc`.
+
+They fill the contract in `gateway.live.transport` and know nothing of one another.
+"""
+
+__all__: list[str] = []
