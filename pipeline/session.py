@@ -304,6 +304,10 @@ class Session:
             self._journal.noted(frame, self._now())
         self._send(frame)
 
+    def _waited(self, queue: str, age_ms: float) -> None:
+        if self._journal is not None:
+            self._journal.queue_age(queue, age_ms, self._now())
+
     def _on_chunk(self, position: int, probability: float) -> None:
         # Four digits decide as well as seventeen, and keep journals small.
         self._handle(Chunk(position * 1000 / INPUT_RATE_HZ, round(probability, 4)))
@@ -493,6 +497,7 @@ class Session:
             host=self._host,
             emit=self._emit,
             understood=lambda text: self._handle(Understood(answer.turn, text)),
+            waited=self._waited,
             canned=self.policy.canned,
             line=line,
             closes=closes,
