@@ -383,9 +383,9 @@ class Session:
         self._held = self._utterance(action.turn + 1, action.from_ms, stage)
 
     def _drop_held(self) -> None:
-        held, self._held = self._held, None
-        if held is not None:
-            held.cancel()
+        assert self._held is not None
+        self._held.cancel()
+        self._held = None
 
     def _listen(self, action: StartTurn) -> None:
         self._listening, self._held = self._held, None
