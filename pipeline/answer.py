@@ -6,6 +6,7 @@ from dataclasses import replace
 from functools import partial
 
 from pipeline.budget import TurnBudget
+from pipeline.channel import Waited
 from pipeline.errors import PipelineError
 from pipeline.frames import Output, Transcript
 from pipeline.guard import Guard
@@ -17,7 +18,8 @@ from pipeline.utterance import Utterance
 class Answer:
     """One turn's answer, spoken, typed or both; in the opening turn there is none.
 
-    `recognise` it, then `accept` it. `emit` takes the transcript once the host has stored it.
+    `recognise` it, then `accept` it. `emit` takes the transcript once the host has stored it, and
+    `waited` is told how long the recogniser took to answer.
     """
 
     def __init__(
@@ -31,6 +33,7 @@ class Answer:
         transcribers: Guard[Transcriber],
         host: Host,
         emit: Callable[[Output], None],
+        waited: Waited,
     ) -> None:
         self.turn = turn
         self.budget = budget
@@ -46,6 +49,7 @@ class Answer:
         self._transcribers = transcribers
         self._host = host
         self._emit = emit
+        self._waited = waited
         self._speech: RecognizedSpeech | None = None
         self._accepting: asyncio.Future[None] | None = None
         self._shown = False  # the client has the transcript
@@ -77,10 +81,15 @@ class Answer:
             probe=not ahead,
             on_degraded=partial(self.outputs.degraded, "stt"),
         )
-        budget.start("stt", "", loop.time())
+        asked_at = loop.time()
+        budget.start("stt", "", asked_at)
+        waiting = True
         try:
             async with stream as transcripts:
                 async for transcript in transcripts:
+                    if waiting:
+                        waiting = False
+                        self._waited("recognition", (loop.time() - asked_at) * 1000)
                     if transcript.final:
                         final = transcript
                         break

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from pipeline.answer import Answer
 from pipeline.budget import TurnBudget
+from pipeline.channel import Waited
 from pipeline.committer import TurnCommitter
 from pipeline.decisions import Event, ReplyBegan, ReplyEnded, Understood
 from pipeline.frames import AvatarState, Output
@@ -19,7 +20,8 @@ from pipeline.voice import Voice
 class Replies:
     """Begins replies and stops them. Turn-taking is told through `handle` how they fare.
 
-    `closed` is called when one that closes the conversation has been heard.
+    `closed` is called when one that closes the conversation has been heard, and `waited` with how
+    long work has waited for recognition and for synthesis.
     """
 
     def __init__(
@@ -33,6 +35,7 @@ class Replies:
         handle: Callable[[Event], None],
         closed: Callable[[], None],
         emit: Callable[[Output], None],
+        waited: Waited,
     ) -> None:
         self.current: Reply | None = None
         """The reply under way."""
@@ -44,6 +47,7 @@ class Replies:
         self._handle = handle
         self._closed = closed
         self._emit = emit
+        self._waited = waited
         self._work: asyncio.Task[None] | None = None
 
     def answer(
@@ -62,6 +66,7 @@ class Replies:
             transcribers=self._stages.transcribers,
             host=self._host,
             emit=self._emit,
+            waited=self._waited,
         )
 
     def begin(self, tasks: asyncio.TaskGroup, answer: Answer, task: ReplyTask) -> Reply:
@@ -74,6 +79,7 @@ class Replies:
             host=self._host,
             emit=self._emit,
             understood=lambda text: self._handle(Understood(answer.turn, text)),
+            waited=self._waited,
             canned=self._policy.canned,
         )
         self._work = tasks.create_task(self._run(tasks, reply))

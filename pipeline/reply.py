@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from pipeline.answer import Answer
-from pipeline.channel import Channel, Policy
+from pipeline.channel import Channel, Waited
 from pipeline.errors import BudgetExceeded, ChannelClosed, PipelineError
 from pipeline.frames import Fault, Output, Sentence, ToolCall, Transcript
 from pipeline.guard import Guard
@@ -87,6 +87,7 @@ class Reply:
         host: Host,
         emit: Callable[[Output], None],
         understood: Callable[[str], None],
+        waited: Waited,
         canned: CannedLines,
     ) -> None:
         self.turn = answer.turn
@@ -101,6 +102,7 @@ class Reply:
         self._host = host
         self._emit = emit
         self._understood = understood
+        self._waited = waited
         self._canned = canned
         self._brief: Brief | None = None
         self._released = asyncio.Event()
@@ -217,7 +219,7 @@ class Reply:
         brief = self._brief = self._host.brief(self.turn, text)
         self.closes = brief.closes
         sentences: Channel[Sentence] = Channel(
-            "sentences", bound=PENDING_CHARACTERS, policy=Policy.BLOCK, size=_characters
+            "synthesis", bound=PENDING_CHARACTERS, size=_characters, waited=self._waited
         )
         splitter = SentenceSplitter()
         kept = self.outputs.kept

@@ -108,6 +108,7 @@ class Session:
             handle=self._driver.handle,
             closed=self.end,
             emit=self._emit,
+            waited=self._waited,
         )
         self._tasks: asyncio.TaskGroup | None = None
         self._vad: VadStream | None = None
@@ -267,6 +268,10 @@ class Session:
             now = asyncio.get_running_loop().time()
             for observe in self._observe:
                 observe(output, now)
+
+    def _waited(self, queue: str, age_ms: float) -> None:
+        if self._journal is not None:
+            self._journal.queue_age(queue, age_ms, self._now())
 
     def _may_begin(self) -> bool:
         """Whether another turn may begin; the client is told where it may not."""

@@ -235,3 +235,28 @@ def test_another_turn_follows_a_reply_of_calls_alone(conversation: Any) -> None:
     assert [entry[:2] for entry in conversation.host.log if entry[0] == "commit"] == [
         ("commit", turn) for turn in range(4)
     ]
+
+
+class Calling:
+    """Calls a function after 1.5 s and speaks 0.75 s later: too late for its first item."""
+
+    provider = "calling"
+
+    async def reply(self, request: ReplyRequest) -> AsyncIterator[TextDelta | ToolCall]:
+        await asyncio.sleep(1.5)
+        yield ToolCall(request.turn, "call_1", "look_up", "{}")
+        await asyncio.sleep(0.75)
+        yield TextDelta(request.turn, "I have looked it up.")
+
+    async def aclose(self) -> None: ...
+
+
+def test_a_call_counts_as_the_first_item_and_the_text_after_it_is_spoken(conversation: Any) -> None:
+    conversation.responders = [Calling()]
+
+    async def story() -> None:
+        done = await conversation.until(ReplyDone, 0)
+        assert done.heard == "I have looked it up."
+        assert conversation.all(Degraded) == []
+
+    conversation.run(story)
