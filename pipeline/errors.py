@@ -10,9 +10,7 @@
     │   └── CallerError           the provider refused what we sent (our fault, not its health)
     ├── StageUnavailable          no candidate of a stage could answer
     ├── BudgetExceeded            the turn's latency budget ran out
-    └── ChannelError
-        ├── ChannelClosed         this side closed it, or the other did and nothing is left
-        └── ChannelFull           a REJECT channel has no room
+    └── ChannelClosed             this side closed it, or the other did and nothing is left
 """
 
 from typing import Literal
@@ -97,13 +95,5 @@ class BudgetExceeded(PipelineError):
         return f"{self.stage}: {self.left_s * 1000:.0f} ms of the turn's budget left"
 
 
-class ChannelError(PipelineError):
-    """Base of what a channel raises."""
-
-
-class ChannelClosed(ChannelError):
+class ChannelClosed(PipelineError):
     """The channel is closed and holds nothing more."""
-
-
-class ChannelFull(ChannelError):
-    """The channel refuses the item: it is full and its policy is REJECT."""

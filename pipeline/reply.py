@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from pipeline.budget import TurnBudget
-from pipeline.channel import Channel, Policy
+from pipeline.channel import Channel, Waited
 from pipeline.decisions import EndTurn
 from pipeline.errors import BudgetExceeded, ChannelClosed, PipelineError
 from pipeline.frames import Degraded, Fault, Output, Sentence, Slot, ToolCall, Transcript
@@ -73,6 +73,7 @@ class Reply:
         host: Host,
         emit: Callable[[Output], None],
         understood: Callable[[str], None],
+        waited: Waited,
         canned: CannedLines,
         line: str = "",
         closes: bool = False,
@@ -92,6 +93,7 @@ class Reply:
         self._host = host
         self._emit = emit
         self._understood = understood
+        self._waited = waited
         self._canned = canned
         self._line = line
         self._released = asyncio.Event()
@@ -210,10 +212,15 @@ class Reply:
             probe=not self._ahead,
             on_degraded=self._report("stt"),
         )
-        budget.start("stt", "", loop.time())
+        asked_at = loop.time()
+        budget.start("stt", "", asked_at)
+        waiting = True
         try:
             async with stream as transcripts:
                 async for transcript in transcripts:
+                    if waiting:
+                        waiting = False
+                        self._waited("recognition", (loop.time() - asked_at) * 1000)
                     if transcript.final:
                         final = transcript
                         break
@@ -285,7 +292,7 @@ class Reply:
         brief = self._host.brief(self.turn, text)
         self.closes = brief.closes
         sentences: Channel[Sentence] = Channel(
-            "sentences", bound=PENDING_CHARACTERS, policy=Policy.BLOCK, size=_characters
+            "synthesis", bound=PENDING_CHARACTERS, size=_characters, waited=self._waited
         )
         splitter = SentenceSplitter()
         known = len(self._held)

@@ -304,6 +304,10 @@ class Session:
             self._journal.noted(frame, self._now())
         self._send(frame)
 
+    def _waited(self, queue: str, age_ms: float) -> None:
+        if self._journal is not None:
+            self._journal.queue_age(queue, age_ms, self._now())
+
     def _on_chunk(self, position: int, probability: float) -> None:
         # Four digits decide as well as seventeen, and keep journals small.
         self._handle(Chunk(position * 1000 / INPUT_RATE_HZ, round(probability, 4)))
@@ -379,9 +383,9 @@ class Session:
         self._held = self._utterance(action.turn + 1, action.from_ms, stage)
 
     def _drop_held(self) -> None:
-        held, self._held = self._held, None
-        if held is not None:
-            held.cancel()
+        assert self._held is not None
+        self._held.cancel()
+        self._held = None
 
     def _listen(self, action: StartTurn) -> None:
         self._listening, self._held = self._held, None
@@ -493,6 +497,7 @@ class Session:
             host=self._host,
             emit=self._emit,
             understood=lambda text: self._handle(Understood(answer.turn, text)),
+            waited=self._waited,
             canned=self.policy.canned,
             line=line,
             closes=closes,

@@ -7,11 +7,12 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
+from gateway.providers.breakers import breaker
 from gateway.providers.build import build, chosen, options
 from gateway.providers.probes import StageProbes
 from gateway.rest.health import ProviderReport, QueueReport, StageReport
 from gateway.settings import Settings
-from pipeline.breaker import Breaker, BreakerPolicy
+from pipeline.breaker import BreakerPolicy
 from pipeline.frames import Slot
 from pipeline.guard import Candidate, Guard, Limits
 from pipeline.session import Stages
@@ -185,7 +186,7 @@ def _guard(choice: Choice, stages: Sequence[Any]) -> Guard[Any]:
             Candidate(
                 provider.name,
                 stage,
-                Breaker(policy),
+                breaker(policy),
                 (REMOTE_LIMITS if provider.remote else LIMITS)[choice.slot],
             )
             for provider, stage in zip(choice.providers, stages, strict=True)
@@ -196,7 +197,7 @@ def _guard(choice: Choice, stages: Sequence[Any]) -> Guard[Any]:
 def _animators(choice: Choice, stages: Sequence[Any]) -> Guard[Animator] | None:
     """Who is asked for pictures, if anybody is."""
     candidates = [
-        Candidate(provider.name, stage, Breaker(WITH_FALLBACK), REMOTE_LIMITS["avatar"])
+        Candidate(provider.name, stage, breaker(WITH_FALLBACK), REMOTE_LIMITS["avatar"])
         for provider, stage in zip(choice.providers, stages, strict=True)
         if not isinstance(stage, Local)
     ]

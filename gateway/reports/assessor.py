@@ -14,9 +14,10 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ParamSpec, Protocol, TypeVar
 
+from gateway.providers.breakers import breaker
 from gateway.providers.build import options, wanted
 from gateway.settings import OPENAI, Settings
-from pipeline.breaker import Breaker, BreakerPolicy
+from pipeline.breaker import BreakerPolicy
 from pipeline.errors import (
     BudgetExceeded,
     CallerError,
@@ -121,7 +122,7 @@ class Assessor:
         self._guard: Guard[Completer] | None = None
         if model is not None:
             provider = getattr(model, "provider", name)
-            self._guard = Guard("llm", [Candidate(provider, model, Breaker(POLICY), limits)])
+            self._guard = Guard("llm", [Candidate(provider, model, breaker(POLICY), limits)])
 
     @classmethod
     def of(cls, settings: Settings) -> "Assessor":

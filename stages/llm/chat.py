@@ -13,6 +13,7 @@ from typing import Any
 from pipeline.errors import StageTimeout
 from pipeline.stage import Message
 from stages._http import HttpClient, HttpRefused
+from stages.llm._conversation import as_json
 
 logger = logging.getLogger(__name__)
 
@@ -60,8 +61,7 @@ class ChatModel:
         answer without text, "protocol" for one that was cut at the token limit, and `StageTimeout`.
         Cancelling closes the connection, which stops the model.
         """
-        lines = [{"role": message.role, "content": message.content} for message in messages]
-        body = {**self._options, "messages": lines}
+        body = {**self._options, "messages": [as_json(message) for message in messages]}
         try:
             async with asyncio.timeout(self._timeout_s):
                 return await self._asked(body, schema)

@@ -2,31 +2,31 @@
 
 Speaks `POST /v1/chat/completions` with `stream: true`. Servers differ in what they send besides the
 text: roles in every chunk, null contents, reasoning, usage, comments to keep the connection alive;
-only text that is to be spoken counts here, so only that resets the guard's clocks.
+only text that is to be spoken and calls of functions count here, so only these reset the guard's
+clocks.
 """
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Collection
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
 from pipeline.errors import StageError
-from pipeline.frames import TextDelta
+from pipeline.frames import TextDelta, ToolCall
 from pipeline.stage import ReplyRequest
 from stages._http import HttpClient
+from stages.llm._conversation import messages_of, options_of
 from stages.llm._spoken import SpokenText
-
-MAX_HISTORY = 48_000
-"""Characters of conversation sent along, about 12,000 tokens; the oldest lines go first."""
-
-MAX_LINE = 16_000
-"""Characters of one line of it: longer than any answer that was spoken."""
+from stages.llm._tool_calls import CallPiece, ToolCallPieces
 
 REST_S = 0.1
 """How long what follows the reply (usage, the end mark) may take: reading it to its end keeps the
 connection for the next reply."""
+
+CALLS_S = 0.5
+"""How long calls of functions are waited for after a text that is long enough to be spoken."""
 
 _DONE = "[DONE]"
 
@@ -42,15 +42,16 @@ class Usage:
 @dataclass(frozen=True, slots=True)
 class _Piece:
     text: str
-    finished: bool
+    finish: str | None = None
 
 
 class OpenAIResponder:
     """A `pipeline.stage.Responder` over HTTP.
 
     `base_url` is the server's address; `/v1` is added where it has no path. `provider` names the
-    server in errors and metrics. `temperature` None leaves it to the server. Raises `ValueError`
-    for an unusable URL or key.
+    server in errors and metrics. `temperature` None leaves it to the server. A request that asks
+    for one of `models` gets that one; for all others it is `model`. Raises `ValueError` for an
+    unusable URL or key.
     """
 
     def __init__(
@@ -62,42 +63,49 @@ class OpenAIResponder:
         provider: str = "openai",
         max_tokens: int = 400,
         temperature: float | None = None,
+        models: Collection[str] = (),
     ) -> None:
         self.provider = provider
         self.usage = Usage()
+        self._models = frozenset(models)
         self._options: dict[str, Any] = {"model": model, "max_tokens": max_tokens}
         if temperature is not None:
             self._options["temperature"] = temperature
         self._http = HttpClient(base_url, stage="llm", provider=provider, api_key=api_key)
 
-    async def reply(self, request: ReplyRequest) -> AsyncIterator[TextDelta]:
+    async def reply(self, request: ReplyRequest) -> AsyncIterator[TextDelta | ToolCall]:
         """Stream the reply, without Markdown and reasoning; it ends after about 1500 characters.
 
-        Raises `StageBusy`, `CallerError` and `StageFailed` as `stages._http` says; "stream" also
-        for an error in the middle and for an end that no finish reason or end mark announced.
-        Cancelling, or closing the iterator, closes the connection, which stops the model.
+        Calls of the brief's tools follow the text, each of them whole. Raises `StageBusy`,
+        `CallerError` and `StageFailed` as `stages._http` says; "stream" also for an error in the
+        middle and for an end that no finish reason or end mark announced. Cancelling, or closing
+        the iterator, closes the connection, which stops the model.
         """
-        spoken = SpokenText()
-        options = {"stream": True, "stream_options": {"include_usage": True}}
-        body = {**self._options, **options, "messages": _messages(request)}
-        async with self._http.post_json("chat/completions", body) as answer:
+        brief = request.brief
+        calling = bool(brief.tools) and brief.tool_choice != "none"
+        spoken, calls = SpokenText(), ToolCallPieces()
+        async with self._http.post_json("chat/completions", self._body(request)) as answer:
             if "json" in answer.content_type:
                 raise await answer.unexpected("an event stream")
             async with aclosing(answer.events()) as events:
-                finished = False
+                finish: str | None = None
                 async for data in events:
-                    piece = self._read(data)
+                    piece = self._read(data, calls)
                     if text := spoken.push(piece.text):
                         yield TextDelta(request.turn, text)
-                    if spoken.full:
-                        return
-                    if piece.finished:
-                        finished = True
+                    if (finish := piece.finish) is not None or spoken.full:
                         break
-                if not finished:
+                if finish is None and spoken.full:
+                    finish = await self._read_on(events, calls) if calling else None
+                    if finish is None:
+                        return
+                if finish is None:
                     raise self._http.failed("stream", "it ended without a finish reason")
                 if text := spoken.finish():
                     yield TextDelta(request.turn, text)
+                if calling:
+                    for call in self._called(calls, request.turn, finish):
+                        yield call
                 await self._read_rest(events)
 
     async def probe(self) -> str | None:
@@ -108,55 +116,62 @@ class OpenAIResponder:
         """Close the connections. Replies under way fail."""
         await self._http.aclose()
 
-    def _read(self, data: str) -> _Piece:
+    def _body(self, request: ReplyRequest) -> dict[str, Any]:
+        brief = request.brief
+        wished = {"model": brief.model} if brief.model in self._models else {}
+        return {
+            **self._options,
+            **wished,
+            **options_of(brief),
+            "stream": True,
+            "stream_options": {"include_usage": True},
+            "messages": messages_of(request),
+        }
+
+    def _read(self, data: str, calls: ToolCallPieces) -> _Piece:
+        """What an event brings; `calls` gets what belongs to calls."""
         if data.strip() == _DONE:
-            return _Piece("", finished=True)
+            return _Piece("", "stop")
         chunk = self._http.parse(data)
         try:
             self._count(chunk.get("usage") or {})
             choices = chunk.get("choices") or ()
             if not choices:
-                return _Piece("", finished=False)
+                return _Piece("")
             choice = choices[0]
-            text = (choice.get("delta") or {}).get("content") or ""
+            delta = choice.get("delta") or {}
+            text = delta.get("content") or ""
             if not isinstance(text, str):
                 raise TypeError("content is not text")
-            return _Piece(text, choice.get("finish_reason") is not None)
-        except (AttributeError, KeyError, TypeError) as error:
+            calls.push(map(CallPiece.read, delta.get("tool_calls") or ()))
+            return _Piece(text, choice.get("finish_reason"))
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise self._http.failed("protocol", f"no chat completion chunk: {error}") from error
+
+    def _called(self, calls: ToolCallPieces, turn: int, finish: str) -> list[ToolCall]:
+        try:
+            return calls.finish(turn, cut=finish == "length")
+        except ValueError as error:
+            raise self._http.failed("protocol", str(error)) from error
 
     def _count(self, usage: dict[str, Any]) -> None:
         self.usage.prompt_tokens += usage.get("prompt_tokens") or 0
         self.usage.completion_tokens += usage.get("completion_tokens") or 0
+
+    async def _read_on(
+        self, events: AsyncGenerator[str, None], calls: ToolCallPieces
+    ) -> str | None:
+        """The text is long enough, but calls may follow: the finish reason if it comes in time."""
+        with contextlib.suppress(TimeoutError, StageError):
+            async with asyncio.timeout(CALLS_S):
+                async for data in events:
+                    if (finish := self._read(data, calls).finish) is not None:
+                        return finish
+        return None
 
     async def _read_rest(self, events: AsyncGenerator[str, None]) -> None:
         """The reply is complete, whatever comes now."""
         with contextlib.suppress(TimeoutError, StageError):
             async with asyncio.timeout(REST_S):
                 async for data in events:
-                    self._read(data)
-
-
-def _messages(request: ReplyRequest) -> list[dict[str, str]]:
-    """The conversation, what was just said, and what to do with it.
-
-    A host may already count the person's words to the history: they are said once.
-    """
-    brief = request.brief
-    lines = [(message.role, message.content) for message in brief.history]
-    said = " ".join(request.text.split())
-    if said and (not lines or lines[-1] != ("user", said)):
-        lines.append(("user", said))
-    system = lines[:1] if lines and lines[0][0] == "system" else []
-    room = MAX_HISTORY
-    kept: list[tuple[str, str]] = []
-    for role, content in reversed(lines[len(system) :]):
-        content = content[:MAX_LINE]
-        room -= len(content)
-        if room < 0:
-            break
-        kept.append((role, content))
-    ordered: list[tuple[str, str]] = [*system, *reversed(kept)]
-    if brief.instructions:
-        ordered.append(("system", brief.instructions))
-    return [{"role": role, "content": content} for role, content in ordered]
+                    self._read(data, ToolCallPieces())

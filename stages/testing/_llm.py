@@ -3,7 +3,7 @@
 from typing import Any
 
 from pipeline.frames import TextDelta
-from pipeline.stage import Brief, Message, ReplyRequest
+from pipeline.stage import Brief, Message, ReplyRequest, Tool, ToolRequest
 from stages.testing import _calls
 from stages.testing._trial import Result, Rule, Trial
 
@@ -14,6 +14,19 @@ BRIEF = Brief(
         Message("system", "You hold a job interview."),
         Message("assistant", "Hello. Who are you?"),
     ),
+)
+
+TOOLS = Brief(
+    say=("Well.",),
+    history=(
+        Message("user", "Where is Ada?"),
+        Message("assistant", "", calls=(ToolRequest("call_1", "find", '{"name":"Ada"}'),)),
+        Message("tool", "In London.", call_id="call_1"),
+    ),
+    tools=(Tool("find", "Find a person.", {"type": "object", "properties": {}}),),
+    max_tokens=50,
+    voice="nobody",
+    model="nothing",
 )
 
 
@@ -51,6 +64,7 @@ async def takes_any_request(trial: Trial) -> None:
         "a long history": ReplyRequest(4, "Go on.", Brief(("Well.",), "Go on.", long)),
         "emoji and half of one": ReplyRequest(5, "👩‍💻 \ud83d", Brief(("👍 \ud83d",))),
         "control characters": ReplyRequest(6, "a\x00\x1b[31m\r\n", Brief(("a\x00b",))),
+        "functions and their results": ReplyRequest(7, "", TOOLS),
         "the last turn": ReplyRequest(8, "Goodbye.", Brief(("Goodbye.",), closes=True)),
     }
     for what, request in requests.items():

@@ -4,13 +4,15 @@ Speaks `POST /v1/audio/speech` and asks for raw PCM, which streams in a chunked 
 tells no timing: there are neither visemes nor word positions.
 """
 
+import logging
+from collections import OrderedDict
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from email.message import Message
 from typing import Any
 
 from pipeline.frames import Sentence, Speech
-from stages._http import HttpAnswer, HttpClient
+from stages._http import HttpAnswer, HttpClient, HttpRefused
 from stages.tts._pcm import PcmReader, WrongAudio, check_rate
 
 RATE_HZ = 24_000
@@ -23,12 +25,22 @@ LONGEST_S = 60
 """More audio than this for one sentence is no speech."""
 
 
+MOST_REFUSED = 64
+"""So many names of voices that the server refused are remembered."""
+
+_REFUSED = (400, 404, 422)
+"""How servers refuse a voice that they do not have."""
+
+logger = logging.getLogger(__name__)
+
+
 class OpenAISynthesizer:
     """A `pipeline.stage.Synthesizer` over HTTP.
 
     `base_url` is the server's address; `/v1` is added where it has no path. `rate_hz` is what the
     server's `pcm` has, where it is not the usual 24 kHz; raw audio does not say. `speed` is 0.25 to
-    4. Raises `ValueError` for an unusable URL or key.
+    4. `voice` is the server's own name of a voice. A sentence may wish for another one; where the
+    server refuses that, it is spoken with `voice`. Raises `ValueError` for an unusable URL or key.
     """
 
     def __init__(
@@ -44,7 +56,9 @@ class OpenAISynthesizer:
     ) -> None:
         self.provider = provider
         self.rate_hz = rate_hz
-        self._options: dict[str, Any] = {"model": model, "voice": voice, "response_format": "pcm"}
+        self._voice = voice
+        self._refused: OrderedDict[str, None] = OrderedDict()  # voices that the server lacks
+        self._options: dict[str, Any] = {"model": model, "response_format": "pcm"}
         if speed is not None:
             self._options["speed"] = speed
         self._http = HttpClient(base_url, stage="tts", provider=provider, api_key=api_key)
@@ -60,12 +74,30 @@ class OpenAISynthesizer:
         text = sentence.text[:MAX_CHARACTERS]
         if not any(map(str.isalnum, text)):
             raise self._http.failed("empty", "nothing to say")
-        async with self._http.post_json("audio/speech", {**self._options, "input": text}) as answer:
+        wished = sentence.voice or self._voice
+        voice = self._voice if wished in self._refused else wished
+        try:
+            async with aclosing(self._ask(text, voice, sentence.turn)) as pieces:
+                async for piece in pieces:
+                    yield piece
+        except HttpRefused as error:
+            if voice == self._voice or error.status not in _REFUSED:
+                raise
+        else:
+            return
+        async with aclosing(self._ask(text, self._voice, sentence.turn)) as pieces:
+            async for piece in pieces:
+                yield piece
+        self._refuse(voice)  # only now is it sure that the voice was what was refused
+
+    async def _ask(self, text: str, voice: str, turn: int) -> AsyncGenerator[Speech, None]:
+        body = {**self._options, "voice": voice, "input": text}
+        async with self._http.post_json("audio/speech", body) as answer:
             kind = answer.content_type.partition(";")[0].strip()
             if kind and not kind.startswith("audio/") and not kind.endswith("/octet-stream"):
                 raise await answer.unexpected("audio")
             try:
-                async with aclosing(self._read(answer, sentence.turn)) as pieces:
+                async with aclosing(self._read(answer, turn)) as pieces:
                     async for piece in pieces:
                         yield piece
             except WrongAudio as error:
@@ -78,6 +110,13 @@ class OpenAISynthesizer:
     async def aclose(self) -> None:
         """Close the connections. Sentences under way fail."""
         await self._http.aclose()
+
+    def _refuse(self, voice: str) -> None:
+        """Remember, for a while, that the server lacks a voice: it is not asked for it again."""
+        logger.info("%s does not speak with the voice %.40r", self.provider, voice)
+        self._refused[voice] = None
+        if len(self._refused) > MOST_REFUSED:
+            self._refused.popitem(last=False)
 
     async def _read(self, answer: HttpAnswer, turn: int) -> AsyncGenerator[Speech, None]:
         self._check_type(answer.content_type)

@@ -99,6 +99,7 @@ class Room:
         self.host = Host()
         self.policy = SessionPolicy(speculate=False)
         self.journalled = True
+        self.lines: list[str] = []  # of the journal
         self.overheard: Any = None
         self.frames: list[tuple[float, Output]] = []
         self.session: Session
@@ -115,8 +116,7 @@ class Room:
             _guard("llm", self.responders),
             _guard("tts", self.synthesizers),
         )
-        lines: list[str] = []
-        journal = Journal(lines.append)
+        journal = Journal(self.lines.append)
         journal.opened("room", self.policy.turns, loop.time())
         self.session = Session(
             stages,
@@ -141,7 +141,7 @@ class Room:
         await asyncio.sleep(0.3)  # streams that were abandoned have a quarter of a second to close
         assert asyncio.all_tasks() == before, "something was left running"
         if self.journalled:
-            assert replay(lines).differences == (), "the journal replays to other decisions"
+            assert replay(self.lines).differences == (), "the journal replays to other decisions"
 
     # --- what the person does ----------------------------------------------------------------
 

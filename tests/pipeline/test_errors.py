@@ -4,8 +4,6 @@ from pipeline.errors import (
     BudgetExceeded,
     CallerError,
     ChannelClosed,
-    ChannelError,
-    ChannelFull,
     PipelineError,
     StageBusy,
     StageError,
@@ -82,11 +80,6 @@ def test_what_a_provider_does_wrong_is_one_kind_of_error(kind: type[StageError])
     assert issubclass(kind, StageError)
 
 
-@pytest.mark.parametrize("kind", [ChannelClosed, ChannelFull])
-def test_what_a_channel_refuses_is_another(kind: type[ChannelError]) -> None:
-    assert issubclass(kind, ChannelError)
-
-
-@pytest.mark.parametrize("kind", [StageError, StageUnavailable, BudgetExceeded, ChannelError])
+@pytest.mark.parametrize("kind", [StageError, StageUnavailable, BudgetExceeded, ChannelClosed])
 def test_every_error_of_the_engine_has_one_base(kind: type[PipelineError]) -> None:
     assert issubclass(kind, PipelineError)

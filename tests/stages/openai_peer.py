@@ -127,6 +127,18 @@ def text(*pieces: str) -> list[bytes]:
     return [chunk(content=piece) for piece in pieces]
 
 
+def part(index: Any, call_id: Any, name: Any, arguments: Any = None) -> dict[str, Any]:
+    """A piece of a call; what is None is left out."""
+    function = {"name": name, "arguments": arguments}
+    whole = {"index": index, "id": call_id, "type": "function" if call_id else None}
+    whole["function"] = {key: value for key, value in function.items() if value is not None}
+    return {key: value for key, value in whole.items() if value is not None}
+
+
+def called(index: Any, call_id: Any, name: Any, arguments: Any) -> bytes:
+    return chunk(tool_calls=[part(index, call_id, name, arguments)], content=None)
+
+
 STOP = chunk("stop")
 USAGE = sse({"choices": [], "usage": {"prompt_tokens": 9, "completion_tokens": 2}})
 DONE = sse("[DONE]")
@@ -168,6 +180,45 @@ CHATS: dict[str, Callable[[], Any]] = {
         chunk("tool_calls"),
         DONE,
     ],
+    "calls": lambda: [
+        *HELLO,
+        called(0, "call_a", "look_up", ""),
+        called(0, None, None, '{"word":'),
+        called(0, None, None, ' "parley"}'),
+        called(1, "call_b", "end", "{}"),
+        chunk("tool_calls"),
+        USAGE,
+        DONE,
+    ],
+    "calls-loose": lambda: [
+        called(None, None, "look_up", '{"word": '),
+        called(None, None, None, "1}"),
+        called(None, None, "end", None),
+        DONE,
+    ],
+    "calls-same-index": lambda: [
+        chunk("stop", tool_calls=[part(0, "call_a", "end", {"now": True}), part(0, "b", "end")]),
+        DONE,
+    ],
+    "calls-cut": lambda: [
+        called(0, "call_a", "end", "{}"),
+        called(1, "call_b", "look_up", '{"wo'),
+        chunk("length"),
+        DONE,
+    ],
+    "calls-after-a-book": lambda: [
+        *text(*["This is a line of a book. " * 40] * 2),
+        called(0, "call_a", "end", "{}"),
+        chunk("tool_calls"),
+        DONE,
+    ],
+    "calls-never": lambda: [*text(*["This is a line of a book. " * 40] * 2), HANG],
+    "calls-nameless": lambda: [called(0, "call_a", None, "{}"), chunk("tool_calls"), DONE],
+    "calls-no-text": lambda: [called(0, "call_a", "end", 5), chunk("tool_calls"), DONE],
+    "calls-no-index": lambda: [called("a", "call_a", "end", "{}"), chunk("tool_calls"), DONE],
+    "calls-no-list": lambda: [chunk("tool_calls", tool_calls=[7]), DONE],
+    "calls-many": lambda: [called(n, None, "end", "{}") for n in range(17)] + END,
+    "calls-long": lambda: itertools.repeat(called(0, "call_a", "end", "x" * 8000)),
     "thinks": lambda: itertools.cycle([0.02, chunk(reasoning="Hm. ", content="")]),
     "thought": lambda: [chunk(reasoning="Hm. "), *text("<think>Hm.", "</think>"), *END],
     "bytewise": lambda: itertools.chain.from_iterable(
@@ -321,6 +372,7 @@ def cut(data: bytes, *sizes: int) -> list[bytes]:
 
 SPEECH: dict[str, Callable[[], Any]] = {
     "tone": lambda: cut(tone(), 4096),
+    "picky": lambda: cut(tone(), 4096),
     "odd": lambda: cut(tone(), 1, 3, 4097, 5),
     "half": lambda: [tone()[:9601]],
     "wav": lambda: cut(wav(TONE_HZ), 7, 30, 4096),
@@ -340,7 +392,9 @@ SPEECH: dict[str, Callable[[], Any]] = {
 
 
 async def speak(call: Call, model: str) -> None:
-    if model == "json":
+    if model == "picky" and call.fields["voice"] != "alloy":
+        await call.json({"error": {"message": "no such voice"}}, 400)
+    elif model == "json":
         await call.json({"error": {"message": "no such voice"}})
     elif model == "html":
         await call.stream("text/html", paused([b"<p>Welcome</p>"]))

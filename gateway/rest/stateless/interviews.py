@@ -13,9 +13,10 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import Literal, Protocol, TypeVar, cast
 
+from gateway.providers.breakers import breaker
 from gateway.rest.stateless.proposals import StatelessTurn
 from gateway.rest.stateless.upstreams import Upstream
-from pipeline.breaker import Breaker, BreakerPolicy
+from pipeline.breaker import BreakerPolicy
 from pipeline.errors import PipelineError, StageError
 from pipeline.guard import Candidate, Guard, Limits
 from pipeline.stage import Message
@@ -175,7 +176,7 @@ def _verbatim(step: Step, before: InterviewSession, message: str) -> Step:
 
 
 def _candidate(upstream: Upstream, limits: Limits) -> Candidate[Upstream]:
-    return Candidate(upstream.provider, upstream, Breaker(POLICY), limits)
+    return Candidate(upstream.provider, upstream, breaker(POLICY), limits)
 
 
 def _anything(item: object) -> bool:

@@ -143,7 +143,7 @@ def test_a_server_that_keeps_one_waiting_is_left(show: Show, behaviour: str) -> 
 @pytest.mark.parametrize("behaviour", ["missing", "redirect"])
 def test_our_own_mistake_is_not_held_against_the_server(show: Show, behaviour: str) -> None:
     result = show(behaviour)
-    assert result.failure == ("Refused", "connect")
+    assert result.failure == ("HttpRefused", "connect")
     assert result.outcomes == [NEUTRAL]
 
 

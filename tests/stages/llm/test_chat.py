@@ -72,9 +72,9 @@ def test_a_server_that_knows_no_schemas_is_asked_without(
         ("html", "StageFailed", "protocol", "text/html where JSON was asked for"),
         ("broken", "StageFailed", "connect", "HTTP 500"),
         ("busy", "StageBusy", "connect", "HTTP 429"),
-        ("missing", "Refused", "connect", "HTTP 404"),
-        ("unauthorized", "Refused", "connect", "HTTP 401"),
-        ("bad", "Refused", "connect", "HTTP 400: invalid key"),
+        ("missing", "HttpRefused", "connect", "HTTP 404"),
+        ("unauthorized", "HttpRefused", "connect", "HTTP 401"),
+        ("bad", "HttpRefused", "connect", "HTTP 400: invalid key"),
     ],
 )
 def test_what_is_no_answer_is_an_error(

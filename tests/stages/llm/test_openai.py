@@ -6,9 +6,9 @@ from typing import Any, cast
 import pytest
 
 from pipeline.breaker import Outcome
-from pipeline.frames import TextDelta
+from pipeline.frames import TextDelta, ToolCall
 from pipeline.guard import Limits
-from pipeline.stage import Brief, Message, ReplyRequest
+from pipeline.stage import Brief, Message, ReplyRequest, Tool, ToolRequest
 from stages.llm.openai import OpenAIResponder
 
 SUCCESS, FAILURE, NEUTRAL = Outcome.SUCCESS, Outcome.FAILURE, Outcome.NEUTRAL
@@ -33,7 +33,11 @@ def ask(peer: Any, bench: Any) -> Ask:
         call = options.pop("call", lambda stage: stage.reply(request))
         responder = OpenAIResponder(peer.url, model, **options)
         result = bench.guarded(
-            "llm", responder, call, useful=lambda delta: bool(delta.text.strip()), **how
+            "llm",
+            responder,
+            call,
+            useful=lambda item: isinstance(item, ToolCall) or bool(item.text.strip()),
+            **how,
         )
         result.usage = responder.usage
         return result
@@ -42,7 +46,11 @@ def ask(peer: Any, bench: Any) -> Ask:
 
 
 def said(result: Any) -> str:
-    return "".join(delta.text for delta in result.items)
+    return "".join(item.text for item in result.items if isinstance(item, TextDelta))
+
+
+def called(result: Any) -> list[ToolCall]:
+    return [item for item in result.items if isinstance(item, ToolCall)]
 
 
 @pytest.mark.parametrize(
@@ -121,7 +129,7 @@ def test_the_breaker_hears_how_long_the_server_wants_to_be_left_alone(ask: Ask) 
 @pytest.mark.parametrize("model", ["bad", "missing", "redirect"])
 def test_what_is_our_fault_is_not_held_against_the_server(ask: Ask, model: str) -> None:
     result = ask(model)
-    assert result.failure == ("Refused", "connect")
+    assert result.failure == ("HttpRefused", "connect")
     assert result.outcomes == [NEUTRAL]
 
 
@@ -153,7 +161,7 @@ def test_a_consumer_that_leaves_stops_the_server(ask: Ask, peer: Any, model: str
 
 
 def test_nothing_of_a_reply_that_was_left_reaches_the_next(ask: Ask) -> None:
-    async def twice(stage: OpenAIResponder) -> AsyncIterator[TextDelta]:
+    async def twice(stage: OpenAIResponder) -> AsyncIterator[TextDelta | ToolCall]:
         for _ in range(2):
             async with aclosing(cast("AsyncGenerator[TextDelta, None]", stage.reply(REQUEST))) as r:
                 yield await anext(r)
@@ -166,7 +174,7 @@ def test_nothing_of_a_reply_that_was_left_reaches_the_next(ask: Ask) -> None:
 def test_the_next_reply_uses_the_same_connection_if_the_last_was_read_to_its_end(
     ask: Ask, peer: Any, model: str, connections: int
 ) -> None:
-    async def twice(stage: OpenAIResponder) -> AsyncIterator[TextDelta]:
+    async def twice(stage: OpenAIResponder) -> AsyncIterator[TextDelta | ToolCall]:
         for _ in range(2):
             async for delta in stage.reply(REQUEST):
                 yield delta
@@ -238,6 +246,157 @@ def test_of_an_endless_conversation_the_oldest_lines_are_left_out(ask: Ask, peer
     heads = [content.split()[0] for _, content in told]
     assert heads == ["You", "498", "499", "So.", "Go"]
     assert {len(content) for _, content in told[1:3]} == {16_000}
+
+
+# --- tools -----------------------------------------------------------------------------------
+
+LOOK_UP = Tool("look_up", "Look a word up.", {"type": "object", "properties": {}})
+WITH_TOOLS = ReplyRequest(4, "Because I can.", Brief((), "", HISTORY, tools=(LOOK_UP,)))
+
+
+def test_calls_follow_the_text_each_of_them_whole(ask: Ask) -> None:
+    result = ask("calls", WITH_TOOLS)
+    assert said(result) == "Hello there."
+    assert result.items[-2:] == [
+        ToolCall(4, "call_a", "look_up", '{"word": "parley"}'),
+        ToolCall(4, "call_b", "end", "{}"),
+    ]
+    assert result.outcomes == [SUCCESS]
+    assert result.usage.prompt_tokens == 9
+
+
+@pytest.mark.parametrize(
+    ("model", "calls"),
+    [
+        ("tools", [ToolCall(4, "call_4_0", "end", "{}")]),
+        (
+            "calls-loose",
+            [
+                ToolCall(4, "call_4_0", "look_up", '{"word": 1}'),
+                ToolCall(4, "call_4_1", "end", "{}"),
+            ],
+        ),
+        (
+            "calls-same-index",
+            [ToolCall(4, "call_a", "end", '{"now": true}'), ToolCall(4, "b", "end", "{}")],
+        ),
+        ("calls-cut", [ToolCall(4, "call_a", "end", "{}")]),
+    ],
+)
+def test_calls_alone_are_a_reply_however_the_server_numbers_them(
+    ask: Ask, model: str, calls: list[ToolCall]
+) -> None:
+    result = ask(model, WITH_TOOLS)
+    assert result.items == calls
+    assert result.error is None
+    assert result.outcomes == [SUCCESS]
+
+
+@pytest.mark.parametrize(
+    ("model", "detail"),
+    [
+        ("calls-nameless", "a call of a function without a name"),
+        ("calls-no-text", "a part of a call is not text"),
+        ("calls-no-index", "the index of a call is no number"),
+        ("calls-no-list", "no chat completion chunk"),
+        ("calls-many", "more calls of functions than a reply may have"),
+        ("calls-long", "more calls of functions than a reply may have"),
+    ],
+)
+def test_calls_that_make_no_sense_are_a_failure(ask: Ask, model: str, detail: str) -> None:
+    result = ask(model, WITH_TOOLS)
+    assert result.items == []
+    assert result.failure == ("StageFailed", "protocol")
+    assert detail in result.error.detail
+
+
+def test_a_text_that_is_long_enough_hides_no_call(ask: Ask) -> None:
+    result = ask("calls-after-a-book", WITH_TOOLS)
+    assert 1500 <= len(said(result)) < 1530
+    assert called(result) == [ToolCall(4, "call_a", "end", "{}")]
+
+
+def test_calls_after_a_long_text_are_not_waited_for_without_end(ask: Ask, peer: Any) -> None:
+    result = ask("calls-never/x", WITH_TOOLS, then=lambda: peer.disconnected("calls-never/x"))
+    assert 1500 <= len(said(result)) < 1530
+    assert (called(result), result.error) == ([], None)
+
+
+@pytest.mark.parametrize(
+    "brief", [Brief((), "", HISTORY), Brief((), "", HISTORY, tools=(LOOK_UP,), tool_choice="none")]
+)
+def test_calls_that_nobody_wants_are_left_out(ask: Ask, brief: Brief) -> None:
+    result = ask("calls", ReplyRequest(4, "So.", brief))
+    assert (said(result), called(result)) == ("Hello there.", [])
+
+
+@pytest.mark.parametrize(
+    ("wanted", "sent"),
+    [
+        *[(choice, choice) for choice in ("auto", "none", "required")],
+        ("look_up", {"type": "function", "function": {"name": "look_up"}}),
+    ],
+)
+def test_the_model_is_told_the_tools_and_whether_to_use_them(
+    ask: Ask, peer: Any, wanted: str, sent: Any
+) -> None:
+    brief = Brief((), "", HISTORY, tools=(LOOK_UP,), tool_choice=wanted)
+    ask(f"hello/{wanted}", ReplyRequest(4, "So.", brief))
+    [asked] = peer.requests(f"hello/{wanted}")
+    assert asked["tool_choice"] == sent
+    function = {
+        "name": "look_up",
+        "description": "Look a word up.",
+        "parameters": {"type": "object", "properties": {}},
+    }
+    assert asked["tools"] == [{"type": "function", "function": function}]
+
+
+def test_without_tools_none_are_told(ask: Ask, peer: Any) -> None:
+    ask("hello/none-told")
+    [asked] = peer.requests("hello/none-told")
+    assert not {"tools", "tool_choice"} & asked.keys()
+
+
+CALLED = Message("assistant", "", (ToolRequest("call_1", "look_up", '{"word":"x"}'),))
+FOUND = Message("tool", "A letter.", call_id="call_1")
+
+
+def test_calls_and_their_results_are_told(ask: Ask, peer: Any) -> None:
+    ask("hello/results", ReplyRequest(4, "", Brief((), "", (*HISTORY[:2], CALLED, FOUND))))
+    [asked] = peer.requests("hello/results")
+    function = {"name": "look_up", "arguments": '{"word":"x"}'}
+    assert asked["messages"][2:] == [
+        {
+            "role": "assistant",
+            "content": None,
+            "tool_calls": [{"id": "call_1", "type": "function", "function": function}],
+        },
+        {"role": "tool", "content": "A letter.", "tool_call_id": "call_1"},
+    ]
+
+
+def test_a_result_without_its_call_is_left_out(ask: Ask, peer: Any) -> None:
+    lines = [Message("user", "x" * 15_000) for _ in range(3)]
+    costly = Message("assistant", "y" * 5_000, CALLED.calls)
+    ask("hello/orphan", ReplyRequest(4, "", Brief((), "", (HISTORY[0], costly, FOUND, *lines))))
+    roles = [role for role, _ in conversation(peer, "hello/orphan")]
+    assert roles == ["system", "user", "user", "user"]
+
+
+def test_a_reply_may_be_bounded_and_come_from_another_model(ask: Ask, peer: Any) -> None:
+    brief = Brief((), "", HISTORY, max_tokens=7, model="hello/wished")
+    ask("hello/own", ReplyRequest(4, "So.", brief), models=("hello/wished",), max_tokens=50)
+    [asked] = peer.requests("hello/wished")
+    assert asked["max_tokens"] == 7
+    assert peer.requests("hello/own") == []
+
+
+def test_a_model_that_is_not_offered_is_not_asked(ask: Ask, peer: Any) -> None:
+    brief = Brief((), "", HISTORY, model="hello/costly")
+    ask("hello/kept", ReplyRequest(4, "So.", brief), models=("hello/wished",))
+    assert len(peer.requests("hello/kept")) == 1
+    assert peer.requests("hello/costly") == []
 
 
 def test_reported_tokens_are_counted(ask: Ask) -> None:

@@ -129,7 +129,7 @@ def test_a_server_without_verbose_json_is_asked_for_it_once(peer: Any, bench: An
 
 def test_a_refusal_of_the_audio_itself_changes_no_format(peer: Any, hear: Hear) -> None:
     result = hear("bad-audio")
-    assert result.failure == ("Refused", "connect")
+    assert result.failure == ("HttpRefused", "connect")
     assert result.error.detail == "HTTP 400: response_format must be json"
     assert result.outcomes == [NEUTRAL]
 

@@ -1,11 +1,12 @@
-from collections.abc import Callable
-from typing import Any
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from typing import Any, cast
 
 import numpy as np
 import pytest
 
 from pipeline.breaker import Outcome
-from pipeline.frames import Sentence
+from pipeline.frames import Sentence, Speech
 from pipeline.guard import Limits
 from stages.tts.openai import OpenAISynthesizer
 
@@ -20,13 +21,21 @@ Say = Callable[..., Any]
 def say(peer: Any, bench: Any) -> Say:
     """Has the model say a sentence, through a guard."""
 
-    def say(model: str, text: str = "Tell me more.", **options: Any) -> Any:
+    def say(model: str, *texts: str, voice: str | None = None, **options: Any) -> Any:
         names = {"limits", "leave_after", "then"} & options.keys()
         how = {name: options.pop(name) for name in names}
+
+        async def speak(stage: OpenAISynthesizer) -> AsyncGenerator[Speech, None]:
+            for text in texts or ("Tell me more.",):
+                pieces = cast("AsyncGenerator[Speech, None]", stage.speak(Sentence(4, text, voice)))
+                async with aclosing(pieces):
+                    async for piece in pieces:
+                        yield piece
+
         return bench.guarded(
             "tts",
             OpenAISynthesizer(peer.url, model, "alloy", **options),
-            lambda stage: stage.speak(Sentence(4, text)),
+            speak,
             useful=lambda speech: len(speech.pcm) > 0,
             **how,
         )
@@ -60,6 +69,29 @@ def test_the_server_is_asked_for_raw_audio(say: Say, peer: Any) -> None:
     assert asked["headers"]["authorization"] == "Bearer sk-1"
     assert (asked["voice"], asked["input"]) == ("alloy", "Tell me more.")
     assert (asked["response_format"], asked["speed"]) == ("pcm", 1.2)
+
+
+def voices(peer: Any, model: str) -> list[str]:
+    return [asked["voice"] for asked in peer.requests(model)]
+
+
+def test_a_sentence_may_wish_for_a_voice_of_the_server(say: Say, peer: Any) -> None:
+    say("tone/wished", voice="marin")
+    assert voices(peer, "tone/wished") == ["marin"]
+
+
+def test_a_voice_that_the_server_lacks_is_asked_for_once(say: Say, peer: Any) -> None:
+    result = say("picky/lacks", "Tell me more.", "And then?", voice="marin")
+    assert len(heard(result)) == 2 * len(TONE)
+    assert (result.error, result.outcomes) == (None, [SUCCESS])
+    assert voices(peer, "picky/lacks") == ["marin", "alloy", "alloy"]
+
+
+def test_a_refusal_that_is_not_about_the_voice_is_raised(say: Say, peer: Any) -> None:
+    assert say("bad/voice", voice="marin").failure == ("HttpRefused", "connect")
+    assert voices(peer, "bad/voice") == ["marin", "alloy"]
+    assert say("unauthorized/voice", voice="marin").failure == ("HttpRefused", "connect")
+    assert voices(peer, "unauthorized/voice") == ["marin"]
 
 
 def test_a_sentence_is_cut_to_what_the_endpoint_takes(say: Say, peer: Any) -> None:
