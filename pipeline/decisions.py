@@ -38,6 +38,11 @@ class Commit:
 
 
 @dataclass(frozen=True, slots=True)
+class Forget:
+    """What the person has said and not finished yet is to be forgotten."""
+
+
+@dataclass(frozen=True, slots=True)
 class ReplyBegan:
     """The first audio or text of a turn's reply went out."""
 
@@ -92,6 +97,7 @@ Event: TypeAlias = (
     | ReplyEnded
     | TimeUp
     | RespondNow
+    | Forget
     | PolicyChanged
 )
 
@@ -174,6 +180,13 @@ class DropHeld:
 
 
 @dataclass(frozen=True, slots=True)
+class Abandon:
+    """The utterance of this turn is forgotten: nothing is recognised, and no reply follows."""
+
+    turn: int
+
+
+@dataclass(frozen=True, slots=True)
 class Resume:
     """It was no barge-in: this turn's reply goes on where it was held."""
 
@@ -211,6 +224,7 @@ Action: TypeAlias = (
     | Cancel
     | Hold
     | DropHeld
+    | Abandon
     | Resume
     | Prompt
     | Close

@@ -79,6 +79,12 @@ class InputAudio:
             self.held.cancel()
             self.held = None
 
+    def abandon(self) -> None:
+        """What is being said is no turn. Harmless where nothing is said."""
+        if self.current is not None:
+            self.current.cancel()
+            self.current = None
+
     def start(self, turn: int, from_ms: int) -> None:
         """The turn begins, with what is held or carried if there is such."""
         self.current, self.held = self.held, None

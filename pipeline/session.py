@@ -12,6 +12,7 @@ from dataclasses import replace
 from pipeline.answer import Answer
 from pipeline.committer import TurnCommitter
 from pipeline.decisions import (
+    Abandon,
     Action,
     Cancel,
     Close,
@@ -19,6 +20,7 @@ from pipeline.decisions import (
     Discard,
     DropHeld,
     EndTurn,
+    Forget,
     Hold,
     Interrupt,
     Prompt,
@@ -112,6 +114,8 @@ class Session:
         )
         self._tasks: asyncio.TaskGroup | None = None
         self._vad: VadStream | None = None
+        self._committing: asyncio.TimerHandle | None = None  # the detector judges what came
+        self._responds_after = False
         self._over = asyncio.Event()
         self._rest: Iterable[Samples] = ()
         self._failure: Exception | None = None
@@ -135,8 +139,12 @@ class Session:
     def respond(self) -> None:
         """Reply now, without words of the person. Refused while it speaks, while a reply is under
         way, and while too many turns wait to be stored."""
-        if self._may_begin():
+        if not self._may_begin():
+            return
+        if self._committing is None:
             self._driver.handle(RespondNow())
+        else:  # what was committed a moment ago comes first
+            self._responds_after = True
 
     def interrupt(self) -> None:
         """Stop the reply now. A reply that closes the conversation has closed it then."""
@@ -158,8 +166,21 @@ class Session:
         if self._turns.state is TurnState.LISTENING:
             self._driver.handle(Commit())
         else:
+            if self._committing is not None:
+                self._committing.cancel()
             loop = asyncio.get_running_loop()
-            loop.call_later(JUDGED_WITHIN_S, self._driver.handle, Commit())
+            self._committing = loop.call_later(JUDGED_WITHIN_S, self._committed)
+
+    def _committed(self) -> None:
+        self._committing = None
+        self._driver.handle(Commit())
+        if self._responds_after:
+            self._responds_after = False
+            self._driver.handle(RespondNow())
+
+    def forget(self) -> None:
+        """What the person is saying is to be forgotten: the utterance under way becomes no turn."""
+        self._driver.handle(Forget())
 
     def played(self, turn: int, played_ms: int) -> None:
         """The client says how much of a reply it has played."""
@@ -250,6 +271,8 @@ class Session:
         self._leave()
 
     def _leave(self) -> None:
+        if self._committing is not None:
+            self._committing.cancel()
         self._driver.close()
         self._over.set()
 
@@ -299,6 +322,9 @@ class Session:
                     self._input.hold(turn + 1, from_ms)
                 case DropHeld():
                     self._input.drop_held()
+                case Abandon(turn):
+                    self._input.abandon()
+                    self._emit(AvatarState(turn, "idle"))
                 case Resume(turn):
                     self._voice.resume(turn)
                 case Prompt(turn, times):

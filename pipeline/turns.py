@@ -20,6 +20,7 @@ only decides when audio stops coming. Call `expire` when `deadline` has passed.
 from enum import Enum
 
 from pipeline.decisions import (
+    Abandon,
     Action,
     Cancel,
     Chunk,
@@ -29,6 +30,7 @@ from pipeline.decisions import (
     DropHeld,
     EndTurn,
     Event,
+    Forget,
     Hold,
     Interrupt,
     PolicyChanged,
@@ -117,6 +119,8 @@ class TurnTaking:
                 if self._voiced_ms:  # too little to be sure of, but the person is
                     return [*self._listen(), self._answer(now)]
                 return [Refuse(self.turn, "nothing_to_commit")]
+            case Forget():
+                return self._forget()
             case RespondNow():
                 return self._respond_now(now)
             case ReplyBegan(turn):
@@ -258,6 +262,18 @@ class TurnTaking:
         since_chunk_ms = (now - self._chunk_at) * 1000
         ended = now - (self._quiet_ms + since_chunk_ms) / 1000
         return int(self._at_ms - self._quiet_ms), ended
+
+    def _forget(self) -> list[Action]:
+        """What is being said is no turn, neither the utterance nor what is said into a reply."""
+        if self._holding:
+            return self._resume()
+        self._forget_speech()
+        if self.state is not TurnState.LISTENING:
+            return []
+        discarded: list[Action] = [Discard(self.turn)] if self._speculating else []
+        self._speculating = False
+        self.state = TurnState.IDLE
+        return [*discarded, Abandon(self.turn), *self._rest()]
 
     def _forget_speech(self) -> None:
         self._voiced_ms = self._quiet_ms = 0.0
