@@ -9,6 +9,7 @@ from itertools import takewhile
 from gateway.protocols.openai_realtime.errors import (
     CONVERSATION_FULL,
     ITEM_NOT_FOUND,
+    UNKNOWN_CALL,
     Event,
     invalid,
 )
@@ -63,7 +64,7 @@ class Conversation:
             raise invalid(
                 f"No function was called with the id {item.call_id[:64]!r}.",
                 "item.call_id",
-                "invalid_tool_call_id",
+                UNKNOWN_CALL,
             )
         full = len(self._order) >= MOST_ITEMS
         if full or self._client_bytes + item.size > MOST_CLIENT_BYTES:

@@ -24,6 +24,7 @@ from gateway.protocols.openai_realtime.errors import (
     ALREADY_RESPONDING,
     BUFFER_EMPTY,
     PERSON_SPEAKS,
+    TOO_MANY_EVENTS,
     TOO_MANY_TURNS,
     Event,
     error_event,
@@ -49,8 +50,9 @@ from pipeline.frames import (
     TurnMetrics,
 )
 
-MOST_EARLY = 1_000
-"""So many answers may wait for `session.created`, which is always the first message."""
+MOST_EARLY_BYTES = 16 * 1024 * 1024
+"""So much may wait for `session.created`, which is always the first message: more than the answers
+to a client that puts a whole conversation in at once."""
 
 FRAME_MS = 20
 """How long a frame of reply audio is over RTP, where it is not measured."""
@@ -84,6 +86,7 @@ class OpenAiRealtime:
         self._replies = self._requests.replies
         self._ready = False
         self._early: list[str] = []  # what waits for `session.created`
+        self._early_bytes = 0
         self._kept: list[str] = []  # closing events, for the next message whatever it is
 
     @property
@@ -100,8 +103,8 @@ class OpenAiRealtime:
     def parse(self, message: bytes, now: float) -> Sequence[Command]:
         """See `Dialect.parse`."""
         event, event_id = events.read(message)
-        if len(self._early) > MOST_EARLY:
-            raise ProtocolError("too_many_events", "Wait for session.created.", fatal=True)
+        if self._early_bytes > MOST_EARLY_BYTES:
+            raise ProtocolError(TOO_MANY_EVENTS, "Wait for session.created.", fatal=True)
         self._kept += self._messages(self._replies.flush())
         try:
             steps = self._requests.obey(event, event_id)
@@ -144,7 +147,7 @@ class OpenAiRealtime:
         self._requests.session_id = ready.session_id
         payload = self.session.payload(ready.session_id)
         created = self._message({"type": "session.created", "session": payload})
-        early, self._early = self._early, []
+        early, self._early, self._early_bytes = self._early, [], 0
         return [created, *early]
 
     def _events(self, output: Outgoing) -> list[Event]:
@@ -244,6 +247,7 @@ class OpenAiRealtime:
         if self._ready:
             return messages
         self._early += messages
+        self._early_bytes += sum(map(len, messages))
         return []
 
     def _message(self, event: Event) -> str:

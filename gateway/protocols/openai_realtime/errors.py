@@ -24,6 +24,8 @@ ALREADY_RESPONDING = "conversation_already_has_active_response"
 NOT_RESPONDING = "response_cancel_not_active"
 PERSON_SPEAKS = "response_create_while_person_speaks"
 TOO_MANY_TURNS = "too_many_turns"
+TOO_MANY_EVENTS = "too_many_events"
+UNKNOWN_CALL = "invalid_tool_call_id"
 CONVERSATION_FULL = "conversation_full"
 VOICE_FROZEN = "cannot_update_voice"
 

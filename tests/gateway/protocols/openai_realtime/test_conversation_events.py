@@ -8,12 +8,14 @@ import pytest
 from gateway.protocols.dialect import (
     CommitTurn,
     InterruptReply,
+    ProtocolError,
     Ready,
     ReplyTiming,
     Respond,
     Truncate,
     TypedText,
 )
+from gateway.protocols.openai_realtime import OpenAiRealtime, dialect, effective_session
 from pipeline.frames import (
     AvatarState,
     Clear,
@@ -632,8 +634,7 @@ def test_the_end_of_a_reply_is_told_with_the_next_message_where_no_speech_follow
 
 
 def test_session_created_comes_first_whatever_the_client_sends_before_it() -> None:
-    client = StockClient()
-    early = client.dialect.__class__(client.dialect.session, new_id=lambda kind: f"{kind}_0")
+    early = OpenAiRealtime(effective_session("any"), new_id=lambda kind: f"{kind}_0")
     update = b'{"type":"session.update","session":{"type":"realtime","instructions":"Be brief."}}'
     (command,) = early.parse(update, 0.0)
     ready = Ready("s-2", WIRE, WIRE, {}, None)
@@ -641,6 +642,22 @@ def test_session_created_comes_first_whatever_the_client_sends_before_it() -> No
     assert '"type":"session.created"' in created
     assert '"type":"session.updated"' in updated
     assert command.request.assistant.instructions == "Be brief."  # type: ignore[union-attr]
+
+
+def test_what_waits_for_session_created_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dialect, "MOST_EARLY_BYTES", 2000)
+    early = OpenAiRealtime(effective_session("any"), new_id=lambda kind: f"{kind}_0")
+    event = b'{"type":"input_audio_buffer.clear"}'
+    length = len('{"type":"input_audio_buffer.cleared","event_id":"event_0"}')
+    accepted = 2000 // length + 1
+    for _ in range(accepted):
+        early.parse(event, 0.0)
+    with pytest.raises(ProtocolError) as caught:
+        early.parse(event, 0.0)
+    assert (caught.value.code, caught.value.fatal) == ("too_many_events", True)
+    messages = early.encode(Ready("s-2", WIRE, WIRE, {}, None), 0.0)
+    assert len(messages) == 1 + accepted
+    assert early.parse(event, 0.0)
 
 
 @pytest.mark.parametrize("rtp", [False, True])

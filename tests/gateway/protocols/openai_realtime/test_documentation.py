@@ -1,0 +1,33 @@
+"""`docs/openai-realtime.md` names every error code and every limit as the code has it."""
+
+from pathlib import Path
+
+from gateway.protocols.openai_realtime import asides, conversation, errors, events, fields, items
+from gateway.protocols.openai_realtime import requests as client_requests
+
+DOC = (Path(__file__).parents[4] / "docs/openai-realtime.md").read_text(encoding="utf-8")
+
+
+def test_every_error_code_is_documented() -> None:
+    codes = {
+        value for name, value in vars(errors).items() if name.isupper() and isinstance(value, str)
+    }
+    assert {code for code in codes if f"`{code}`" not in DOC} == set()
+
+
+def test_the_documented_limits_are_those_of_the_code() -> None:
+    limits = DOC.split("## Limits")[1].split("## Errors")[0]
+    kib, mib = 1024, 1024 * 1024
+    append_s = client_requests.LONGEST_APPEND_MS // 1000
+    for text in (
+        f"{events.LONGEST_AUDIO_BYTES // mib} MiB and {append_s} s",
+        f"{conversation.MOST_ITEMS} items, {conversation.MOST_CLIENT_BYTES // mib} MiB",
+        f"{items.LONGEST_TEXT_BYTES // kib} KiB; an answer typed",
+        f"in an interview {client_requests.LONGEST_TYPED_BYTES // kib} KiB",
+        f"| instructions | {fields.LONGEST_INSTRUCTIONS // kib} KiB |",
+        f"| tools | {fields.MOST_TOOLS} |",
+        f"{fields.MOST_INPUT_ITEMS} items |",
+        f"{asides.MOST_ASIDES} at once",
+        f"{events.DEEPEST} levels",
+    ):
+        assert text in limits
