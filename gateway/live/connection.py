@@ -17,7 +17,8 @@ from gateway.live.assistant import AssistantHost, NoAssistant
 from gateway.live.calls import Calls, LiveHost
 from gateway.live.face import client_face
 from gateway.live.ingress import Flooded, IngressPacer
-from gateway.live.transport import Media, P, Transport
+from gateway.live.reply_rate import ReplyRate
+from gateway.live.transport import AudioReader, Media, P, Transport
 from gateway.media.codecs import UnusableAudio
 from gateway.protocols.dialect import (
     AssistantRequest,
@@ -58,7 +59,7 @@ READY_AFTER_S = 1.0
 MOST_ERRORS = 50
 """So many errors of one client are answered; then it is broken or hostile."""
 
-IN_LINE = (TypedText, CommitTurn, ClearAudio, Respond, Leave)
+IN_LINE = (Reconfigure, TypedText, CommitTurn, ClearAudio, Respond, Leave)
 """Commands that hold only after the audio before them."""
 
 
@@ -82,14 +83,16 @@ class Connection(Generic[P]):
         self._close = (Close.FINISHED, "")
         self._errors = 0
         self._drain_timer: asyncio.TimerHandle | None = None
+        self._pacer: IngressPacer[P] = IngressPacer(self._feed, self._obey)
         self._agree(SessionRequest())
+        self._reader = self._media.reader  # of the audio that is fed now
+        self._readers: deque[tuple[Reconfigure, AudioReader[P]]] = deque()  # for what waits
+        self._reply_rate: ReplyRate | None = None
 
     def _agree(self, request: SessionRequest) -> None:
-        """The client asks for this: choose how its audio travels."""
+        """The client asks for this: choose how its audio travels from now on."""
         self._request = request
         self._media: Media[P] = self._transport.agree(request)
-        self._reader = self._media.reader
-        self._pacer: IngressPacer[P] = IngressPacer(self._feed, self._obey)
 
     # --- life --------------------------------------------------------------------------------
 
@@ -137,6 +140,7 @@ class Connection(Generic[P]):
     async def _hold(self, stack: AsyncExitStack) -> None:
         """Have the session, from its opening to its end."""
         request, media, calls = self._request, self._media, self._calls
+        self._reply_rate = ReplyRate(media.reply_rate_hz)
         host = self._host = await stack.enter_async_context(
             calls.host(self._session_id, request, self._progressed, self._dismiss)
         )
@@ -222,13 +226,14 @@ class Connection(Generic[P]):
         """Audio. The hot path: no task, no queue."""
         if self._leaving.is_set():
             return
+        reader = self._media.reader
         try:
-            duration_ms = self._reader.duration_ms(data)
+            duration_ms = reader.duration_ms(data)
         except UnusableAudio as error:
             self._complain(ProtocolError(error.code, str(error)))
             if not error.lost_ms:
                 return
-            data, duration_ms = self._reader.lost, error.lost_ms
+            data, duration_ms = reader.lost, error.lost_ms
         now = self._loop.time()
         try:
             self._pacer.count(now, duration_ms)
@@ -275,11 +280,14 @@ class Connection(Generic[P]):
                 if self._spoke.is_set():
                     raise ProtocolError("unexpected_hello", "hello is the first message or none")
                 self._agree(request)
+                self._reader = self._media.reader
             case Audio(data):
                 self.on_audio(cast("P", data))  # its dialect knows that audio travels as bytes
             case Send(message):
                 self._transport.send(message)
             case _ if isinstance(command, IN_LINE):
+                if isinstance(command, Reconfigure):
+                    self._change_formats(command)
                 self._pacer.follow(command)
             case _:
                 self._obey(command)
@@ -303,8 +311,8 @@ class Connection(Generic[P]):
                 session.played(turn, played_ms)
             case Truncate(turn, heard_ms):
                 session.truncate(turn, heard_ms)
-            case Reconfigure(request):
-                self._reconfigure(session, request)
+            case Reconfigure():
+                self._reconfigure(session, command)
             case Respond(assistant):
                 if isinstance(self._host, AssistantHost):
                     self._host.once(assistant)
@@ -317,14 +325,23 @@ class Connection(Generic[P]):
             case Leave():
                 self._leave()
 
-    def _reconfigure(self, session: Session, request: SessionRequest) -> None:
-        formats = (request.audio_in, request.audio_out)
-        if formats != (self._request.audio_in, self._request.audio_out):
-            self._agree(request)
-        self._request = request
+    def _change_formats(self, command: Reconfigure) -> None:
+        """Audio that comes from here on has these formats; what waits is still read as it came."""
+        before, request = self._request, command.request
+        if (before.audio_in, before.audio_out) == (request.audio_in, request.audio_out):
+            self._request = request
+            return
+        self._agree(request)
+        self._readers.append((command, self._media.reader))
+        if self._reply_rate is not None:
+            self._reply_rate.use(self._media.reply_rate_hz)
+
+    def _reconfigure(self, session: Session, command: Reconfigure) -> None:
+        if self._readers and self._readers[0][0] is command:
+            self._reader = self._readers.popleft()[1]
         if self._host is not None:
-            self._host.request(request)
-        session.reconfigure(self._calls.turn_policy(request))
+            self._host.request(command.request)
+        session.reconfigure(self._calls.turn_policy(command.request))
 
     def _answer_aside(self, key: str, assistant: AssistantRequest) -> None:
         assert self._asides is not None
@@ -338,9 +355,12 @@ class Connection(Generic[P]):
     def observe(self, output: Observed, now: float) -> None:
         """An output of the session."""
         if isinstance(output, ReplyAudio):
-            self._transport.play(output)
+            assert self._reply_rate is not None
+            self._transport.play(self._reply_rate.convert(output))
         elif not isinstance(output, Spoken):
             if isinstance(output, Clear):
+                assert self._reply_rate is not None
+                self._reply_rate.clear()
                 self._transport.clear()
             for message in self._dialect.encode(output, now):
                 self._transport.send(message)
