@@ -15,7 +15,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 ROOTS = ("pipeline", "stages", "gateway")
 
-PENDING = ("gateway.live", "gateway.media", "gateway.protocols", "gateway.transports")
+PENDING: tuple[str, ...] = ()
 """These packages, and those below them, do not state `__all__` yet."""
 
 HEAVY = ("av", "httpx", "numpy", "onnxruntime", "pydantic", "rich", "starlette", "uvicorn")

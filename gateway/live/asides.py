@@ -21,7 +21,7 @@ ALL_HISTORY = 1 << 62
 """A turn later than any: nothing of the conversation is left out."""
 
 
-class Asides:
+class OutOfBandReplies:
     """One client's, as tasks of `group`. `emit` gets their pieces as `OutOfBand`."""
 
     def __init__(

@@ -12,7 +12,7 @@ from contextlib import AsyncExitStack
 from typing import Any, Generic, cast
 
 from gateway.interviews.sessions import SessionTaken
-from gateway.live.asides import Asides
+from gateway.live.asides import OutOfBandReplies
 from gateway.live.assistant import AssistantHost, NoAssistant
 from gateway.live.calls import Calls, LiveHost
 from gateway.live.face import client_face
@@ -76,7 +76,7 @@ class Connection(Generic[P]):
         self._loop = asyncio.get_running_loop()
         self._host: LiveHost | None = None
         self._session: Session | None = None
-        self._asides: Asides | None = None
+        self._asides: OutOfBandReplies | None = None
         self._early: deque[P | Command] = deque()  # bounded by the pacer's counting
         self._spoke = asyncio.Event()  # the client's first message is here, or waited for no more
         self._leaving = asyncio.Event()
@@ -101,7 +101,7 @@ class Connection(Generic[P]):
         try:
             async with asyncio.TaskGroup() as tasks:
                 watch = tasks.create_task(self._watch())
-                self._asides = Asides(self._calls.responders, tasks, self.emit)
+                self._asides = OutOfBandReplies(self._calls.responders, tasks, self.emit)
                 self._perform_all(self._dialect.begin())
                 self._transport.attach(self)
                 await self._converse()

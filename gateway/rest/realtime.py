@@ -18,9 +18,8 @@ from starlette.responses import JSONResponse, Response
 from gateway.interviews.sessions import SESSION_ID
 from gateway.live.client_secrets import ClientSecret, find_secret, make_secret
 from gateway.protocols.dialect import InterviewRequest, ProtocolError
-from gateway.protocols.openai_realtime.dialect import OpenAiRealtime
+from gateway.protocols.openai_realtime import OpenAiRealtime, RealtimeSession
 from gateway.protocols.openai_realtime.opening import error_body, session_of
-from gateway.protocols.openai_realtime.session import Session as RealtimeSession
 from gateway.rest.operation import Operation, ResponseSpec
 from gateway.rest.problems import Problem
 from gateway.rest.reading import BODY_S, chunks, media_type, parse_object, read_json

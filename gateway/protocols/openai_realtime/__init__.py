@@ -2,6 +2,6 @@
 
 from gateway.protocols.openai_realtime.dialect import OpenAiRealtime
 from gateway.protocols.openai_realtime.requests import effective_session
-from gateway.protocols.openai_realtime.session import INTERVIEW, Session
+from gateway.protocols.openai_realtime.session import INTERVIEW, RealtimeSession
 
-__all__ = ["INTERVIEW", "OpenAiRealtime", "Session", "effective_session"]
+__all__ = ["INTERVIEW", "OpenAiRealtime", "RealtimeSession", "effective_session"]

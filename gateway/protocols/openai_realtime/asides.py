@@ -13,7 +13,7 @@ from gateway.protocols.openai_realtime.errors import ALREADY_RESPONDING, Event, 
 from gateway.protocols.openai_realtime.fields import ItemFields, ResponseFields
 from gateway.protocols.openai_realtime.items import Item, made, messages
 from gateway.protocols.openai_realtime.responses import NewId, Response
-from gateway.protocols.openai_realtime.session import History, Session
+from gateway.protocols.openai_realtime.session import History, RealtimeSession
 from pipeline.stage import Message
 
 MOST_ASIDES = 8
@@ -32,7 +32,9 @@ class Asides:
     def __contains__(self, response_id: object) -> bool:
         return response_id in self._open
 
-    def begin(self, fields: ResponseFields, session: Session) -> tuple[RespondAside, list[Event]]:
+    def begin(
+        self, fields: ResponseFields, session: RealtimeSession
+    ) -> tuple[RespondAside, list[Event]]:
         """The command and the events that begin it.
 
         Raises `ProtocolError` for an unknown reference and while `MOST_ASIDES` are under way.

@@ -31,7 +31,7 @@ from gateway.protocols.openai_realtime.errors import (
 )
 from gateway.protocols.openai_realtime.requests import Requests
 from gateway.protocols.openai_realtime.responses import NewId
-from gateway.protocols.openai_realtime.session import Session
+from gateway.protocols.openai_realtime.session import RealtimeSession
 from pipeline.frames import (
     AvatarState,
     Clear,
@@ -77,7 +77,11 @@ class OpenAiRealtime:
     """
 
     def __init__(
-        self, session: Session, *, new_id: NewId, media: Literal["messages", "rtp"] = "messages"
+        self,
+        session: RealtimeSession,
+        *,
+        new_id: NewId,
+        media: Literal["messages", "rtp"] = "messages",
     ) -> None:
         self._new_id = new_id
         self._rtp = media == "rtp"
@@ -90,7 +94,7 @@ class OpenAiRealtime:
         self._kept: list[str] = []  # closing events, for the next message whatever it is
 
     @property
-    def session(self) -> Session:
+    def session(self) -> RealtimeSession:
         """The effective session."""
         return self._requests.session
 

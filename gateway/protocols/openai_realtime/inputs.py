@@ -13,7 +13,7 @@ from gateway.protocols.openai_realtime.conversation import Conversation
 from gateway.protocols.openai_realtime.errors import BUFFER_EMPTY, Event, invalid
 from gateway.protocols.openai_realtime.items import Item, Part
 from gateway.protocols.openai_realtime.responses import NewId
-from gateway.protocols.openai_realtime.session import Session
+from gateway.protocols.openai_realtime.session import RealtimeSession
 from pipeline.frames import SpeechStarted, SpeechStopped, Transcript
 
 SHORTEST_COMMIT_MS = 100
@@ -35,7 +35,7 @@ class Inputs:
     """One session's. Methods return the events that follow."""
 
     def __init__(
-        self, conversation: Conversation, new_id: NewId, session: Callable[[], Session]
+        self, conversation: Conversation, new_id: NewId, session: Callable[[], RealtimeSession]
     ) -> None:
         self._conversation = conversation
         self._new_id = new_id

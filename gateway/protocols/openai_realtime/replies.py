@@ -16,7 +16,7 @@ from gateway.protocols.openai_realtime.conversation import Conversation
 from gateway.protocols.openai_realtime.errors import ALREADY_RESPONDING, Event, invalid
 from gateway.protocols.openai_realtime.fields import ResponseFields
 from gateway.protocols.openai_realtime.responses import NewId, Outcome, Reason, Response
-from gateway.protocols.openai_realtime.session import Session
+from gateway.protocols.openai_realtime.session import RealtimeSession
 from pipeline.frames import Clear, ReplyDone, ReplyPaused, ToolCall
 
 
@@ -43,7 +43,7 @@ class Replies:
         self,
         conversation: Conversation,
         new_id: NewId,
-        session: Callable[[], Session],
+        session: Callable[[], RealtimeSession],
         *,
         rtp: bool,
     ) -> None:

@@ -36,7 +36,7 @@ from gateway.protocols.openai_realtime.inputs import Inputs
 from gateway.protocols.openai_realtime.items import Item, made
 from gateway.protocols.openai_realtime.replies import Replies, truncated
 from gateway.protocols.openai_realtime.responses import NewId
-from gateway.protocols.openai_realtime.session import Session
+from gateway.protocols.openai_realtime.session import RealtimeSession
 
 LONGEST_APPEND_MS = 60_000
 LONGEST_TYPED_BYTES = 8 * 1024
@@ -51,12 +51,12 @@ Step: TypeAlias = Command | Event
 
 def effective_session(
     model: str, update: Mapping[str, Any] | None = None, interview: InterviewRequest | None = None
-) -> Session:
+) -> RealtimeSession:
     """The session that a client secret or a call describes, with every default filled in.
 
     Raises `ProtocolError` for one that cannot be.
     """
-    session = Session.begin(model, interview)
+    session = RealtimeSession.begin(model, interview)
     if update is None:
         return session
     try:
@@ -69,7 +69,7 @@ def effective_session(
 class Requests:
     """One session's state, as the client changes it. With `rtp` audio travels beside messages."""
 
-    def __init__(self, session: Session, new_id: NewId, *, rtp: bool) -> None:
+    def __init__(self, session: RealtimeSession, new_id: NewId, *, rtp: bool) -> None:
         self.session = session
         self.session_id: str | None = None
         """None until the session stands."""

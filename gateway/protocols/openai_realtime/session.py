@@ -99,7 +99,7 @@ class TurnDetection:
 
 
 @dataclass(frozen=True, slots=True)
-class Session:
+class RealtimeSession:
     """What holds for one client. A value: `updated` gives another."""
 
     model: str
@@ -123,7 +123,7 @@ class Session:
     truncation: Any = "auto"
 
     @classmethod
-    def begin(cls, model: str, interview: InterviewRequest | None = None) -> "Session":
+    def begin(cls, model: str, interview: InterviewRequest | None = None) -> "RealtimeSession":
         """The defaults: those of the API, and Parley's turn-taking for an interview."""
         if model == INTERVIEW:
             detection = TurnDetection(kind="semantic_vad")
@@ -146,7 +146,7 @@ class Session:
 
     # --- changes -----------------------------------------------------------------------------
 
-    def updated(self, fields: SessionFields, *, spoken: bool) -> "Session":
+    def updated(self, fields: SessionFields, *, spoken: bool) -> "RealtimeSession":
         """What holds after `session.update`: only fields that were given change.
 
         Raises `ProtocolError` for another voice once audio has been `spoken`. The model cannot
@@ -174,7 +174,7 @@ class Session:
                 changes["modality"] = fields.output_modalities[0]
         return replace(session, **changes)
 
-    def _with_audio(self, audio: AudioFields, *, spoken: bool) -> "Session":
+    def _with_audio(self, audio: AudioFields, *, spoken: bool) -> "RealtimeSession":
         session = self
         if audio.input is not None:
             session = session._with_input(audio.input)
@@ -182,7 +182,7 @@ class Session:
             session = session._with_output(audio.output, spoken=spoken)
         return session
 
-    def _with_input(self, wanted: InputAudioFields) -> "Session":
+    def _with_input(self, wanted: InputAudioFields) -> "RealtimeSession":
         changes: dict[str, Any] = {}
         if wanted.format is not None:
             changes["audio_in"] = wanted.format
@@ -197,7 +197,7 @@ class Session:
             changes["detection"] = detection
         return replace(self, **changes)
 
-    def _with_output(self, wanted: OutputAudioFields, *, spoken: bool) -> "Session":
+    def _with_output(self, wanted: OutputAudioFields, *, spoken: bool) -> "RealtimeSession":
         changes: dict[str, Any] = {}
         if wanted.format is not None:
             changes["audio_out"] = wanted.format

@@ -9,9 +9,8 @@ from starlette.websockets import WebSocket
 from gateway.interviews.sessions import SESSION_ID
 from gateway.live.client_secrets import find_secret
 from gateway.protocols.dialect import InterviewRequest, ProtocolError
-from gateway.protocols.openai_realtime.dialect import OpenAiRealtime
+from gateway.protocols.openai_realtime import OpenAiRealtime, RealtimeSession
 from gateway.protocols.openai_realtime.opening import error_body, session_of
-from gateway.protocols.openai_realtime.session import Session as RealtimeSession
 from gateway.runtime import Runtime
 from gateway.security import key_of
 from gateway.transports.websocket.endpoint import converse, denied
