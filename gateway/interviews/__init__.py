@@ -1,6 +1,7 @@
 """Interviews as they are stored, and what is kept of them.
 
-`sessions` is the stored record, `state` and `written` the steps of a written interview, `service`
+`sessions` is the stored record, `keys` the names of all that is stored of it, `answers` the one way
+by which answers are committed, `state` and `written` the steps of a written interview, `service`
 what requests need of the process. `uploads` turns a recording into an answer, and `answer_jobs`
 holds answers that are being recognised. `transcripts`, `recorder`, `recordings`, `speech_files` and
 `kept_reports` are what is kept or made of an interview; `events` tells of it while it goes on.

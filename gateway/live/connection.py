@@ -19,12 +19,12 @@ from gateway.live.face import client_face
 from gateway.live.ingress import Flooded, IngressPacer
 from gateway.live.reply_rate import ReplyRate
 from gateway.live.transport import AudioReader, Media, P, Transport
-from gateway.media.codecs import UnusableAudio
+from gateway.media.codecs import RefusedAudio
 from gateway.protocols.dialect import (
     AssistantRequest,
-    Audio,
+    AudioMessage,
     ClearAudio,
-    Close,
+    CloseCode,
     Command,
     CommitTurn,
     Dialect,
@@ -34,12 +34,12 @@ from gateway.protocols.dialect import (
     Outgoing,
     OutOfBand,
     ProtocolError,
-    Ready,
     Reconfigure,
     ReportPlayed,
     Respond,
     RespondAside,
     Send,
+    SessionReady,
     SessionRequest,
     Start,
     StopAside,
@@ -80,7 +80,7 @@ class Connection(Generic[P]):
         self._early: deque[P | Command] = deque()  # bounded by the pacer's counting
         self._spoke = asyncio.Event()  # the client's first message is here, or waited for no more
         self._leaving = asyncio.Event()
-        self._close = (Close.FINISHED, "")
+        self._close = (CloseCode.FINISHED, "")
         self._errors = 0
         self._drain_timer: asyncio.TimerHandle | None = None
         self._pacer: IngressPacer[P] = IngressPacer(self._feed, self._obey)
@@ -96,7 +96,7 @@ class Connection(Generic[P]):
 
     # --- life --------------------------------------------------------------------------------
 
-    async def run(self) -> tuple[Close, str]:
+    async def run(self) -> tuple[CloseCode, str]:
         """Hold the conversation; returns how it ended, and the reason for the client."""
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -109,7 +109,7 @@ class Connection(Generic[P]):
                 watch.cancel()
         except* Exception as group:
             logger.error("session %s failed", self._session_id, exc_info=group)
-            self._fail("internal", "the session failed", Close.INTERNAL)
+            self._fail("internal", "the session failed", CloseCode.INTERNAL)
         finally:
             self._stop_draining()
             self._transport.resume()  # for the closing handshake
@@ -164,7 +164,7 @@ class Connection(Generic[P]):
             journal=journal,
         )
         self.emit(
-            Ready(
+            SessionReady(
                 self._session_id,
                 media.audio_in,
                 media.audio_out,
@@ -205,7 +205,7 @@ class Connection(Generic[P]):
 
     def _dismiss(self) -> None:
         """The session was deleted: nothing more is said in it, or stored of it."""
-        self._fail("deleted", "the session was deleted", Close.NO_SESSION)
+        self._fail("deleted", "the session was deleted", CloseCode.NO_SESSION)
 
     # --- from the client: gateway.live.transport.Receiver ------------------------------------
 
@@ -229,7 +229,7 @@ class Connection(Generic[P]):
         reader = self._media.reader
         try:
             duration_ms = reader.duration_ms(data)
-        except UnusableAudio as error:
+        except RefusedAudio as error:
             self._complain(ProtocolError(error.code, str(error)))
             if not error.lost_ms:
                 return
@@ -281,7 +281,7 @@ class Connection(Generic[P]):
                     raise ProtocolError("unexpected_hello", "hello is the first message or none")
                 self._agree(request)
                 self._reader = self._media.reader
-            case Audio(data):
+            case AudioMessage(data):
                 self.on_audio(cast("P", data))  # its dialect knows that audio travels as bytes
             case Send(message):
                 self._transport.send(message)
@@ -383,7 +383,7 @@ class Connection(Generic[P]):
             for message in self._dialect.refuse(error):
                 self._transport.send(message)
 
-    def _fail(self, code: str, message: str, close: Close = Close.POLICY) -> None:
+    def _fail(self, code: str, message: str, close: CloseCode = CloseCode.POLICY) -> None:
         """Tell the client what is wrong and end the session."""
         if not self._leaving.is_set():
             self.emit(Fault(0, code, message, fatal=True))

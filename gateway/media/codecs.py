@@ -33,7 +33,7 @@ def encode(pcm: Samples, audio: AudioFormat) -> bytes:
     return CODES[audio.encoding][pcm.astype(np.int32) + 32768].tobytes()
 
 
-class UnusableAudio(ValueError):
+class RefusedAudio(ValueError):
     """A message's audio cannot be taken. `code` is the dialects' name of the error.
 
     `lost_ms` is how much silence or noise should stand in its place, 0 for none.
@@ -60,9 +60,9 @@ class SampleReader:
         self._rate = converter(audio.rate_hz, INPUT_RATE_HZ)
 
     def duration_ms(self, data: bytes) -> float:
-        """How long a message lasts; an empty one, 0. Raises `UnusableAudio`."""
+        """How long a message lasts; an empty one, 0. Raises `RefusedAudio`."""
         if len(data) % self._sample_bytes:
-            raise UnusableAudio(
+            raise RefusedAudio(
                 "odd_audio",
                 f"{len(data)} bytes are not a whole number of {self._sample_bytes}-byte samples",
             )
@@ -85,13 +85,13 @@ class OpusReader:
         self._decoder = OpusDecoder()
 
     def duration_ms(self, data: bytes) -> float:
-        """How long a packet lasts; an empty message, 0. Raises `UnusableAudio`."""
+        """How long a packet lasts; an empty message, 0. Raises `RefusedAudio`."""
         if not data:
             return 0.0
         try:
             check(data)
         except NotOpus as error:
-            raise UnusableAudio("bad_packet", str(error), lost_ms=PACKET_MS) from None
+            raise RefusedAudio("bad_packet", str(error), lost_ms=PACKET_MS) from None
         duration = duration_ms(data)
         if duration > LONGEST_MESSAGE_MS:
             raise _too_long(duration)
@@ -110,8 +110,8 @@ def reader_of(audio: AudioFormat) -> SampleReader | OpusReader:
     return OpusReader() if audio.encoding == "opus" else SampleReader(audio)
 
 
-def _too_long(duration_ms: float) -> UnusableAudio:
-    return UnusableAudio(
+def _too_long(duration_ms: float) -> RefusedAudio:
+    return RefusedAudio(
         "audio_too_long",
         f"{duration_ms:.0f} ms of audio in one message;"
         f" at most {LONGEST_MESSAGE_MS} ms are allowed",

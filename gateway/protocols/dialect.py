@@ -105,7 +105,7 @@ class Reconfigure:
 
 
 @dataclass(frozen=True, slots=True)
-class Audio:
+class AudioMessage:
     """Input audio that came inside a message, in the format of `audio_in`."""
 
     data: bytes
@@ -187,7 +187,7 @@ class Leave:
 Command: TypeAlias = (
     Start
     | Reconfigure
-    | Audio
+    | AudioMessage
     | TypedText
     | CommitTurn
     | ClearAudio
@@ -214,7 +214,7 @@ class WireAudio:
 
 
 @dataclass(frozen=True, slots=True)
-class Ready:
+class SessionReady:
     """The session stands. `interview` is what clients see of it; None for an assistant."""
 
     session_id: str
@@ -250,7 +250,9 @@ class OutOfBand:
     failed: str | None = None
 
 
-Outgoing: TypeAlias = Output | AvatarFrame | Ready | InterviewProgress | ReplyTiming | OutOfBand
+Outgoing: TypeAlias = (
+    Output | AvatarFrame | SessionReady | InterviewProgress | ReplyTiming | OutOfBand
+)
 
 # --- the dialect -----------------------------------------------------------------------------
 
@@ -282,7 +284,7 @@ class ProtocolError(Exception):
         return self.message
 
 
-class Close(IntEnum):
+class CloseCode(IntEnum):
     """How a session ended, as the close code of a WebSocket (RFC 6455, section 7.4)."""
 
     FINISHED = 1000

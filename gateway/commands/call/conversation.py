@@ -15,7 +15,7 @@ from gateway.commands.call.line import CallLine, LineClosed, Sound
 from gateway.commands.call.recording import CallRecording
 from gateway.commands.call.screen import Screen
 from gateway.media.format import AudioFormat
-from gateway.protocols.dialect import Close
+from gateway.protocols.dialect import CloseCode
 from pipeline.frames import INPUT_RATE_HZ, Samples
 
 LEAVE_S = 10.0
@@ -251,15 +251,15 @@ class Call:
     def _closed(self, code: int | None, reason: str | None) -> None:
         if self.failure is not None:
             return
-        if code == Close.FINISHED and (self._leaving or self._complete):
+        if code == CloseCode.FINISHED and (self._leaving or self._complete):
             unsaid = len(self._turns) - self._said
             more = f"; of your turns, {unsaid} had no place in it" if unsaid else ""
             if self._complete:
                 self._screen.say(f"The interview is complete{more}.")
             return
         why = {
-            Close.RESTARTING: "the server is shutting down",
-            Close.OVERLOADED: "the server is full; try again later",
+            CloseCode.RESTARTING: "the server is shutting down",
+            CloseCode.OVERLOADED: "the server is full; try again later",
             None: "the connection broke off",
             1006: "the connection broke off",
         }.get(code, f"the server closed the connection with code {code}")

@@ -29,7 +29,7 @@ from gateway.commands.call.film import Film
 from gateway.commands.call.line import LineClosed, Sound
 from gateway.commands.call.server import CONNECT_S
 from gateway.media.opus import OpusEncoder
-from gateway.protocols.dialect import Close
+from gateway.protocols.dialect import CloseCode
 from gateway.transports.webrtc.jitter import CLOCK_HZ as AUDIO_HZ
 from gateway.transports.webrtc.receiving import Reception
 from pipeline.frames import INPUT_RATE_HZ, Samples
@@ -189,7 +189,7 @@ class WebRtcLine:
     def _left(self) -> None:
         """The server has closed the channel, which it does in good order only."""
         self._up.set()
-        self._end(Close.FINISHED, None)
+        self._end(CloseCode.FINISHED, None)
 
     def _changed(self) -> None:
         if self._pc.connectionState in ("failed", "closed"):

@@ -7,8 +7,8 @@ from gateway.protocols.dialect import (
     InterviewProgress,
     Outgoing,
     OutOfBand,
-    Ready,
     ReplyTiming,
+    SessionReady,
     WireAudio,
 )
 from gateway.protocols.native.messages import VERSION
@@ -39,7 +39,7 @@ def describe(output: Outgoing) -> tuple[str, dict[str, Any]] | None:
     Reply audio has none: it travels as a binary message, or over RTP.
     """
     match output:
-        case Ready():
+        case SessionReady():
             return "ready", _ready(output)
         case InterviewProgress(state):
             return "interview", state
@@ -87,7 +87,7 @@ def describe(output: Outgoing) -> tuple[str, dict[str, Any]] | None:
             return None
 
 
-def _ready(ready: Ready) -> dict[str, Any]:
+def _ready(ready: SessionReady) -> dict[str, Any]:
     return {
         "version": VERSION,
         "session_id": ready.session_id,

@@ -11,7 +11,7 @@ from gateway.protocols.dialect import OutOfBand, RespondAside
 from gateway.protocols.openai_realtime.conversation import Conversation
 from gateway.protocols.openai_realtime.errors import ALREADY_RESPONDING, Event, invalid
 from gateway.protocols.openai_realtime.fields import ItemFields, ResponseFields
-from gateway.protocols.openai_realtime.items import Item, made, messages
+from gateway.protocols.openai_realtime.items import RealtimeItem, made, messages
 from gateway.protocols.openai_realtime.responses import NewId, Response
 from gateway.protocols.openai_realtime.session import History, RealtimeSession
 from pipeline.stage import Message
@@ -92,7 +92,7 @@ def context(fields: Sequence[ItemFields] | None, conversation: Conversation) -> 
     return fixed(messages(items))
 
 
-def _item(fields: ItemFields, conversation: Conversation, where: str) -> Item:
+def _item(fields: ItemFields, conversation: Conversation, where: str) -> RealtimeItem:
     if fields.type != "item_reference":
         return made(fields, fields.id or where, where)
     return conversation.find(fields.id or "", f"{where}.id")

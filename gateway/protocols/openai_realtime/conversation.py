@@ -13,7 +13,7 @@ from gateway.protocols.openai_realtime.errors import (
     Event,
     invalid,
 )
-from gateway.protocols.openai_realtime.items import Item, messages
+from gateway.protocols.openai_realtime.items import RealtimeItem, messages
 from pipeline.stage import Message
 
 MOST_ITEMS = 4_096
@@ -28,8 +28,8 @@ class Conversation:
 
     def __init__(self, conversation_id: str) -> None:
         self.id = conversation_id
-        self._order: list[Item] = []
-        self._known: dict[str, Item] = {}
+        self._order: list[RealtimeItem] = []
+        self._known: dict[str, RealtimeItem] = {}
         self._calls: set[str] = set()
         self._sizes: dict[str, int] = {}  # of the client's items
         self._client_bytes = 0
@@ -37,14 +37,14 @@ class Conversation:
     def __contains__(self, item_id: str) -> bool:
         return item_id in self._known
 
-    def find(self, item_id: str, param: str = "item_id") -> Item:
+    def find(self, item_id: str, param: str = "item_id") -> RealtimeItem:
         """Raises `ProtocolError` for an unknown id."""
         item = self._known.get(item_id)
         if item is None:
             raise invalid(f"There is no item with the id {item_id[:64]!r}.", param, ITEM_NOT_FOUND)
         return item
 
-    def append(self, item: Item) -> str | None:
+    def append(self, item: RealtimeItem) -> str | None:
         """Add an item of the session's at the end; returns the id of the one before it."""
         if len(self._order) >= MOST_ITEMS:
             self._forget(self._order[0])
@@ -52,7 +52,7 @@ class Conversation:
         self._know(item, len(self._order))
         return previous
 
-    def insert(self, item: Item, after: str | None) -> str | None:
+    def insert(self, item: RealtimeItem, after: str | None) -> str | None:
         """Add an item of the client's after another, at the front (`ROOT`) or at the end (None).
 
         Returns the id of the item before it. Raises `ProtocolError` for an unknown `after`, for an
@@ -76,7 +76,7 @@ class Conversation:
         self._client_bytes += item.size
         return self._order[index - 1].id if index else None
 
-    def _know(self, item: Item, index: int) -> None:
+    def _know(self, item: RealtimeItem, index: int) -> None:
         self._order.insert(index, item)
         self._known[item.id] = item
         if item.type == "function_call":
@@ -92,13 +92,13 @@ class Conversation:
             return len(self._order)
         return self._order.index(item) + 1
 
-    def delete(self, item_id: str) -> Item:
+    def delete(self, item_id: str) -> RealtimeItem:
         """Raises `ProtocolError` for an unknown id."""
         item = self.find(item_id)
         self._forget(item)
         return item
 
-    def _forget(self, item: Item) -> None:
+    def _forget(self, item: RealtimeItem) -> None:
         del self._known[item.id]
         if self._order[0] is item:
             self._order.pop(0)
@@ -113,7 +113,7 @@ class Conversation:
         return messages(takewhile(lambda item: item.turn is None or item.turn < turn, self._order))
 
 
-def added(item: Item, previous: str | None) -> Event:
+def added(item: RealtimeItem, previous: str | None) -> Event:
     """`conversation.item.added`."""
     return {
         "type": "conversation.item.added",
@@ -122,7 +122,7 @@ def added(item: Item, previous: str | None) -> Event:
     }
 
 
-def done(item: Item, previous: str | None) -> Event:
+def done(item: RealtimeItem, previous: str | None) -> Event:
     """`conversation.item.done`."""
     return {
         "type": "conversation.item.done",

@@ -14,9 +14,9 @@ from gateway.protocols.dialect import (
     Outgoing,
     OutOfBand,
     ProtocolError,
-    Ready,
     ReplyTiming,
     Send,
+    SessionReady,
     Start,
 )
 from gateway.protocols.openai_realtime import events
@@ -132,7 +132,7 @@ class OpenAiRealtime:
 
     def encode(self, output: Outgoing, now: float) -> Sequence[str]:
         """See `Dialect.encode`."""
-        if isinstance(output, Ready):
+        if isinstance(output, SessionReady):
             return self._begin(output)
         return self._messages(self._events(output))
 
@@ -146,7 +146,7 @@ class OpenAiRealtime:
             events += self._replies.audio(frame.turn, data, frame.at_ms, duration_ms)
         return self._messages(events)
 
-    def _begin(self, ready: Ready) -> list[str]:
+    def _begin(self, ready: SessionReady) -> list[str]:
         self._ready = True
         self._requests.session_id = ready.session_id
         payload = self.session.payload(ready.session_id)

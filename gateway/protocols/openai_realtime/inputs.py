@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from gateway.protocols.openai_realtime import conversation as conversations
 from gateway.protocols.openai_realtime.conversation import Conversation
 from gateway.protocols.openai_realtime.errors import BUFFER_EMPTY, Event, invalid
-from gateway.protocols.openai_realtime.items import Item, Part
+from gateway.protocols.openai_realtime.items import ContentPart, RealtimeItem
 from gateway.protocols.openai_realtime.responses import NewId
 from gateway.protocols.openai_realtime.session import RealtimeSession
 from pipeline.frames import SpeechStarted, SpeechStopped, Transcript
@@ -26,7 +26,7 @@ class _Utterance:
     item_id: str
     began_ms: int
     ended_ms: int
-    item: Item | None = None  # once committed
+    item: RealtimeItem | None = None  # once committed
     shown: str = ""  # the transcript as far as deltas have told it
     settled: bool = False  # its transcript is known, or known never to come
 
@@ -136,8 +136,12 @@ class Inputs:
         self._committing = None
         utterance.ended_ms = output.at_ms
         item_id = utterance.item_id
-        item = Item(
-            item_id, "message", role="user", parts=[Part("input_audio", None)], turn=output.turn
+        item = RealtimeItem(
+            item_id,
+            "message",
+            role="user",
+            parts=[ContentPart("input_audio", None)],
+            turn=output.turn,
         )
         utterance.item = item
         if session.detection is not None:
@@ -167,7 +171,7 @@ class Inputs:
         if utterance.item is None:  # the text of another turn
             return []
         utterance.settled = True
-        utterance.item.parts = [Part("input_audio", output.text)]
+        utterance.item.parts = [ContentPart("input_audio", output.text)]
         if not self._shows(utterance):
             return []
         usage = {"type": "duration", "seconds": self._seconds(utterance)}

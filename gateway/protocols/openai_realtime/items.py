@@ -57,7 +57,7 @@ class SentAudio:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class ContentPart:
     """One piece of a message; the text of audio is its transcript, None while unknown."""
 
     type: PartType
@@ -69,7 +69,7 @@ class Part:
 
 
 @dataclass(slots=True, eq=False)
-class Item:
+class RealtimeItem:
     """One item. `turn` is the engine's, None for what the client made; `aside`: the reply was no
     part of the conversation, such as a canned line."""
 
@@ -77,7 +77,7 @@ class Item:
     type: Literal["message", "function_call", "function_call_output"]
     status: Status = "completed"
     role: Role | None = None
-    parts: list[Part] = field(default_factory=list)
+    parts: list[ContentPart] = field(default_factory=list)
     name: str = ""
     arguments: str = ""
     call_id: str = ""
@@ -100,7 +100,7 @@ class Item:
 
     def say(self, text: str) -> None:
         """Replace the text of the only part."""
-        self.parts = [Part(self.parts[0].type, text)] if self.parts else []
+        self.parts = [ContentPart(self.parts[0].type, text)] if self.parts else []
 
     def truncate(self, played_ms: float) -> int:
         """The client has played no more; returns how far into the reply that is."""
@@ -146,14 +146,16 @@ class Item:
         return item
 
 
-def made(fields: ItemFields, item_id: str, where: str = "item") -> Item:
+def made(fields: ItemFields, item_id: str, where: str = "item") -> RealtimeItem:
     """The item that the client describes. Raises `ProtocolError` for one that Parley cannot have;
     `where` is the path of its fields."""
     match fields.type:
         case "message":
-            return Item(item_id, "message", role=_role(fields, where), parts=_parts(fields, where))
+            return RealtimeItem(
+                item_id, "message", role=_role(fields, where), parts=_parts(fields, where)
+            )
         case "function_call":
-            return Item(
+            return RealtimeItem(
                 item_id,
                 "function_call",
                 name=_needed(fields.name, f"{where}.name"),
@@ -161,7 +163,7 @@ def made(fields: ItemFields, item_id: str, where: str = "item") -> Item:
                 call_id=fields.call_id or item_id,
             )
         case "function_call_output":
-            return Item(
+            return RealtimeItem(
                 item_id,
                 "function_call_output",
                 call_id=_needed(fields.call_id, f"{where}.call_id"),
@@ -192,7 +194,7 @@ def _role(fields: ItemFields, where: str) -> Role:
     return role
 
 
-def _parts(fields: ItemFields, where: str) -> list[Part]:
+def _parts(fields: ItemFields, where: str) -> list[ContentPart]:
     if fields.content is None:
         path = f"{where}.content"
         raise invalid(f"Missing required parameter: '{path}'.", path, MISSING)
@@ -203,7 +205,7 @@ def _parts(fields: ItemFields, where: str) -> list[Part]:
     ]
 
 
-def _part(content: ContentFields, allowed: tuple[PartType, ...], where: str) -> Part:
+def _part(content: ContentFields, allowed: tuple[PartType, ...], where: str) -> ContentPart:
     for kind in allowed:
         if kind == content.type:
             break
@@ -211,14 +213,14 @@ def _part(content: ContentFields, allowed: tuple[PartType, ...], where: str) -> 
         text = f"Content of type {content.type[:40]!r} is not supported: {', '.join(allowed)}."
         raise invalid(text, f"{where}.type")
     if kind not in _AUDIO:
-        return Part(kind, _needed(content.text, f"{where}.text"))
+        return ContentPart(kind, _needed(content.text, f"{where}.text"))
     if content.transcript is None:
         text = "Audio in an item needs its transcript; append speech to the input buffer."
         raise invalid(text, f"{where}.transcript", MISSING)
-    return Part(kind, _short(content.transcript, f"{where}.transcript"))
+    return ContentPart(kind, _short(content.transcript, f"{where}.transcript"))
 
 
-def messages(items: Iterable[Item]) -> tuple[Message, ...]:
+def messages(items: Iterable[RealtimeItem]) -> tuple[Message, ...]:
     """The conversation for a chat server.
 
     Calls without a result and results without a call are left out, since such servers refuse them;
@@ -239,7 +241,9 @@ def messages(items: Iterable[Item]) -> tuple[Message, ...]:
     return tuple(lines)
 
 
-def _settle(calls: list[ToolRequest], results: dict[str, Item], lines: list[Message]) -> None:
+def _settle(
+    calls: list[ToolRequest], results: dict[str, RealtimeItem], lines: list[Message]
+) -> None:
     if not calls:
         return
     lines.append(Message("assistant", "", calls=tuple(calls)))

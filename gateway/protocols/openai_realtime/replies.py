@@ -21,7 +21,7 @@ from pipeline.frames import Clear, ReplyDone, ReplyPaused, ToolCall
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class WantedResponse:
     """A `response.create` that the engine has not begun to obey."""
 
     event_id: str | None
@@ -36,7 +36,7 @@ class _Ending:
     heard_ms: float | None = None
 
 
-class Replies:
+class Responses:
     """One session's. Methods return the events that follow. With `rtp` audio travels as RTP."""
 
     def __init__(
@@ -55,7 +55,7 @@ class Replies:
         self._rtp = rtp
         self._active: Response | None = None
         self._newest = -1  # the newest turn that has or had a response
-        self._wanted: Wanted | None = None
+        self._wanted: WantedResponse | None = None
         self._cancelling = False
         self._heard_ms: float | None = None  # of the active response, once it was cut off
         self._ending: _Ending | None = None  # of the active response, until speech began
@@ -70,7 +70,7 @@ class Replies:
             if self._active is not None:
                 text = f"{text[:-1]}: {self._active.id}."
             raise invalid(f"{text} Wait until it is done.", None, ALREADY_RESPONDING)
-        self._wanted = Wanted(event_id, fields)
+        self._wanted = WantedResponse(event_id, fields)
 
     def refused(self) -> str | None:
         """The engine does not obey; returns the id of the `response.create`."""

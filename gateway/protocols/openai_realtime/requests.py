@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from gateway.media.format import LONGEST_MESSAGE_MS
 from gateway.protocols.dialect import (
-    Audio,
+    AudioMessage,
     ClearAudio,
     Command,
     CommitTurn,
@@ -33,8 +33,8 @@ from gateway.protocols.openai_realtime.errors import (
 )
 from gateway.protocols.openai_realtime.fields import ResponseFields, SessionFields
 from gateway.protocols.openai_realtime.inputs import Inputs
-from gateway.protocols.openai_realtime.items import Item, made
-from gateway.protocols.openai_realtime.replies import Replies, truncated
+from gateway.protocols.openai_realtime.items import RealtimeItem, made
+from gateway.protocols.openai_realtime.replies import Responses, truncated
 from gateway.protocols.openai_realtime.responses import NewId
 from gateway.protocols.openai_realtime.session import RealtimeSession
 
@@ -75,11 +75,11 @@ class Requests:
         """None until the session stands."""
         self.conversation = Conversation(new_id("conv"))
         self.inputs = Inputs(self.conversation, new_id, lambda: self.session)
-        self.replies = Replies(self.conversation, new_id, lambda: self.session, rtp=rtp)
+        self.replies = Responses(self.conversation, new_id, lambda: self.session, rtp=rtp)
         self.asides = Asides(self.conversation, new_id)
         self._new_id = new_id
         self._rtp = rtp
-        self._typed: list[Item] = []  # for the interview, by the next `response.create`
+        self._typed: list[RealtimeItem] = []  # for the interview, by the next `response.create`
 
     def request(self) -> SessionRequest:
         """What the session is to be, as of now."""
@@ -132,8 +132,8 @@ class Requests:
         self.inputs.append(duration_ms)
         step = form.rate_hz * LONGEST_MESSAGE_MS // 1000 * form.sample_bytes
         if len(audio) <= step:
-            return [Audio(audio)] if audio else []
-        return [Audio(audio[at : at + step]) for at in range(0, len(audio), step)]
+            return [AudioMessage(audio)] if audio else []
+        return [AudioMessage(audio[at : at + step]) for at in range(0, len(audio), step)]
 
     def _update(self, fields: SessionFields) -> list[Step]:
         before = self.request()
@@ -218,5 +218,5 @@ class Requests:
         return [InterruptReply()] if self.replies.playing and self.replies.cancel() else []
 
 
-def _joined(items: list[Item]) -> str:
+def _joined(items: list[RealtimeItem]) -> str:
     return "\n".join(item.text.strip() for item in items)

@@ -9,7 +9,7 @@ from gateway.protocols.openai_realtime import conversation as conversations
 from gateway.protocols.openai_realtime.conversation import Conversation
 from gateway.protocols.openai_realtime.errors import Event
 from gateway.protocols.openai_realtime.fields import Modality, ResponseFields
-from gateway.protocols.openai_realtime.items import Item, Part, SentAudio, Status
+from gateway.protocols.openai_realtime.items import ContentPart, RealtimeItem, SentAudio, Status
 
 NewId = Callable[[str], str]
 """Makes an id that begins with the given word and "_"."""
@@ -53,7 +53,7 @@ class Response:
     ) -> None:
         self.id = response_id
         self.turn = turn
-        self.message: Item | None = None
+        self.message: RealtimeItem | None = None
         """The message that is spoken or written; at most one."""
         self.failure: str | None = None
         """Why the reply is only a canned line, if it is."""
@@ -65,7 +65,7 @@ class Response:
         self._audio = audio
         self._max_output_tokens = max_output_tokens
         self._metadata = None if wanted is None else wanted.metadata
-        self._items: list[Item] = []
+        self._items: list[RealtimeItem] = []
         self._previous: dict[str, str | None] = {}
         self._status = "in_progress"
         self._details: Event | None = None
@@ -89,7 +89,7 @@ class Response:
         """The message begins; nothing where it has."""
         if self.message is not None:
             return []
-        item = Item(
+        item = RealtimeItem(
             self._new_id("item"),
             "message",
             "in_progress",
@@ -100,7 +100,7 @@ class Response:
         )
         self.message = item
         events = self._add(item)
-        item.parts = [Part("output_audio" if self.spoken else "output_text", "")]
+        item.parts = [ContentPart("output_audio" if self.spoken else "output_text", "")]
         part = {"type": "response.content_part.added", **self._place(item), "part": self._part("")}
         return [*events, part]
 
@@ -153,7 +153,7 @@ class Response:
 
     def call(self, call_id: str, name: str, arguments: str) -> list[Event]:
         """A function call, whole."""
-        item = Item(
+        item = RealtimeItem(
             self._new_id("item"),
             "function_call",
             "in_progress",
@@ -204,7 +204,7 @@ class Response:
 
     # --- parts of events ---------------------------------------------------------------------
 
-    def _add(self, item: Item) -> list[Event]:
+    def _add(self, item: RealtimeItem) -> list[Event]:
         self._items.append(item)
         index = len(self._items) - 1
         event = {
@@ -218,7 +218,7 @@ class Response:
         previous = self._previous[item.id] = self._conversation.append(item)
         return [event, conversations.added(item, previous)]
 
-    def _finish(self, item: Item) -> list[Event]:
+    def _finish(self, item: RealtimeItem) -> list[Event]:
         event = {
             "type": "response.output_item.done",
             "response_id": self.id,
@@ -229,7 +229,7 @@ class Response:
             return [event]
         return [conversations.done(item, self._previous[item.id]), event]
 
-    def _place(self, item: Item) -> Event:
+    def _place(self, item: RealtimeItem) -> Event:
         return {
             "response_id": self.id,
             "item_id": item.id,

@@ -5,7 +5,7 @@ from starlette.websockets import WebSocket
 
 from gateway.interviews.sessions import SESSION_ID
 from gateway.live.connection import Connection
-from gateway.protocols.dialect import Close, Dialect
+from gateway.protocols.dialect import CloseCode, Dialect
 from gateway.protocols.native import NativeDialect
 from gateway.runtime import Runtime
 from gateway.security import may_connect
@@ -27,7 +27,7 @@ async def websocket_endpoint(websocket: WebSocket) -> None:
     session_id = websocket.path_params["session_id"]
     if SESSION_ID.fullmatch(session_id) is None:
         text = "a session id has 1 to 64 of A-Z a-z 0-9 _ -"
-        await websocket.close(Close.NO_SESSION, text)
+        await websocket.close(CloseCode.NO_SESSION, text)
         return
     await converse(websocket, runtime, session_id, NativeDialect())
 

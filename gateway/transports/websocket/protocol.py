@@ -15,11 +15,12 @@ which a client that does not read may hold what we write; after that the connect
 import asyncio
 import socket
 import sys
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.http11 import Request
 
+from gateway.live.transport import Receiver
 from gateway.transports.websocket.framing import FrameSplitter
 
 if sys.platform == "linux":
@@ -36,24 +37,16 @@ SIOCOUTQNSD = 0x894B
 that does not read."""
 
 
-class Receiver(Protocol):
-    """What takes a session's messages: plain calls that must not raise."""
-
-    def on_text(self, data: bytes) -> None: ...
-
-    def on_audio(self, data: bytes) -> None: ...
-
-
 class WebSocketProtocol(WebSocketsSansIOProtocol):
     """One connection. Not attached, it behaves as uvicorn's own protocol does."""
 
-    receiver: Receiver | None = None
+    receiver: Receiver[bytes] | None = None
     stall_timer: asyncio.TimerHandle | None = None
     heard_at = 0.0
     cutter: FrameSplitter | None = None
     """Set while uvicorn's parser has had nothing but whole frames."""
 
-    def attach(self, receiver: Receiver) -> None:
+    def attach(self, receiver: Receiver[bytes]) -> None:
         """From now on messages go to `receiver`; `receive` still reports the disconnect.
 
         Messages that came before, between the handshake and this call, are delivered now.

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.media.codecs import AudioWriter, UnusableAudio, decode, encode, reader_of
+from gateway.media.codecs import AudioWriter, RefusedAudio, decode, encode, reader_of
 from gateway.media.format import AudioFormat, Encoding
 from gateway.media.opus import OpusEncoder
 from gateway.media.resampling import converter
@@ -160,7 +160,7 @@ def test_pcm_has_nothing_to_clear() -> None:
     ],
 )
 def test_audio_messages_of_an_impossible_size(size: int, audio: AudioFormat, code: str) -> None:
-    with pytest.raises(UnusableAudio) as caught:
+    with pytest.raises(RefusedAudio) as caught:
         reader_of(audio).duration_ms(bytes(size))
     assert caught.value.code == code
 
@@ -192,7 +192,7 @@ def test_one_opus_packet_of_up_to_100_ms_is_fine(packet: bytes, ms: float) -> No
     ],
 )
 def test_other_packets_get_a_code(packet: bytes, code: str) -> None:
-    with pytest.raises(UnusableAudio) as caught:
+    with pytest.raises(RefusedAudio) as caught:
         reader_of(OPUS).duration_ms(packet)
     assert caught.value.code == code
 
@@ -201,6 +201,6 @@ def test_other_packets_get_a_code(packet: bytes, code: str) -> None:
 def test_whatever_bytes_come_they_are_accepted_or_get_a_code(data: bytes) -> None:
     try:
         found: float | str = reader_of(OPUS).duration_ms(data)
-    except UnusableAudio as error:
+    except RefusedAudio as error:
         found = error.code
     assert found in ("bad_packet", "audio_too_long") or 0 <= float(found) <= 100

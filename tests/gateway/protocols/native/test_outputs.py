@@ -11,9 +11,9 @@ from gateway.protocols.dialect import (
     Outgoing,
     OutOfBand,
     ProtocolError,
-    Ready,
     ReplyTiming,
     Send,
+    SessionReady,
     SessionRequest,
     Start,
     WireAudio,
@@ -84,7 +84,9 @@ from pipeline import frames
             },
         ),
         (
-            Ready("s", WireAudio("mulaw", 8000, 2), WireAudio("opus", 48_000), {"stt": "x"}, None),
+            SessionReady(
+                "s", WireAudio("mulaw", 8000, 2), WireAudio("opus", 48_000), {"stt": "x"}, None
+            ),
             {
                 "type": "ready",
                 "version": 1,

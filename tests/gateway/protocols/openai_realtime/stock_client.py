@@ -11,7 +11,14 @@ import numpy as np
 from openai.types.realtime.realtime_server_event import RealtimeServerEvent
 from pydantic import TypeAdapter
 
-from gateway.protocols.dialect import Command, Outgoing, ProtocolError, Ready, Send, WireAudio
+from gateway.protocols.dialect import (
+    Command,
+    Outgoing,
+    ProtocolError,
+    Send,
+    SessionReady,
+    WireAudio,
+)
 from gateway.protocols.openai_realtime.dialect import OpenAiRealtime
 from gateway.protocols.openai_realtime.requests import effective_session
 from pipeline.frames import ReplyAudio
@@ -43,7 +50,7 @@ class StockClient:
         self.commands: list[Command] = list(self.dialect.begin())
         self.events: list[Event] = []
         self._sent = itertools.count(1)
-        self.hear(Ready("s-1", WIRE, WIRE, {}, None))
+        self.hear(SessionReady("s-1", WIRE, WIRE, {}, None))
 
     # --- to the server -----------------------------------------------------------------------
 

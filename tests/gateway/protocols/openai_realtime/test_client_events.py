@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.protocols.dialect import (
-    Audio,
+    AudioMessage,
     ClearAudio,
     CommitTurn,
     InterruptReply,
@@ -360,7 +360,7 @@ def test_appended_audio_is_cut_into_pieces_that_the_session_takes() -> None:
     client = StockClient()
     client.taken()
     assert client.append(250) == []
-    pieces = [command.data for command in client.taken() if isinstance(command, Audio)]
+    pieces = [command.data for command in client.taken() if isinstance(command, AudioMessage)]
     assert [len(piece) for piece in pieces] == [4800, 4800, 2400]
 
 

@@ -9,9 +9,9 @@ from gateway.protocols.dialect import (
     CommitTurn,
     InterruptReply,
     ProtocolError,
-    Ready,
     ReplyTiming,
     Respond,
+    SessionReady,
     Truncate,
     TypedText,
 )
@@ -637,7 +637,7 @@ def test_session_created_comes_first_whatever_the_client_sends_before_it() -> No
     early = OpenAiRealtime(effective_session("any"), new_id=lambda kind: f"{kind}_0")
     update = b'{"type":"session.update","session":{"type":"realtime","instructions":"Be brief."}}'
     (command,) = early.parse(update, 0.0)
-    ready = Ready("s-2", WIRE, WIRE, {}, None)
+    ready = SessionReady("s-2", WIRE, WIRE, {}, None)
     created, updated = early.encode(ready, 0.0)
     assert '"type":"session.created"' in created
     assert '"type":"session.updated"' in updated
@@ -655,7 +655,7 @@ def test_what_waits_for_session_created_is_bounded(monkeypatch: pytest.MonkeyPat
     with pytest.raises(ProtocolError) as caught:
         early.parse(event, 0.0)
     assert (caught.value.code, caught.value.fatal) == ("too_many_events", True)
-    messages = early.encode(Ready("s-2", WIRE, WIRE, {}, None), 0.0)
+    messages = early.encode(SessionReady("s-2", WIRE, WIRE, {}, None), 0.0)
     assert len(messages) == 1 + accepted
     assert early.parse(event, 0.0)
 
