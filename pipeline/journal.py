@@ -36,7 +36,6 @@ from pipeline.frames import (
     Clear,
     Degraded,
     Fault,
-    Output,
     ReplyDone,
     ReplyPaused,
     ReplyResumed,
@@ -48,6 +47,7 @@ from pipeline.frames import (
     Transcript,
     TurnMetrics,
 )
+from pipeline.stage import Observed
 from pipeline.turns import TurnPolicy
 
 VERSION = 3
@@ -149,8 +149,8 @@ class Journal:
         event, taken = _json(self._shown(cause)), _json([self._shown(action) for action in actions])
         self._put(f'{{"t":{self._t(now)},"e":{event},"a":{taken}}}', now)
 
-    def noted(self, frame: Output, now: float) -> None:
-        """A frame went to the client. Audio, visemes, moods and partial transcripts are no news."""
+    def noted(self, frame: Observed, now: float) -> None:
+        """A frame was emitted. Audio, visemes, moods and partial transcripts are no news."""
         if self._left <= 0 or not isinstance(frame, NOTED):
             return
         if isinstance(frame, Transcript) and not frame.final:

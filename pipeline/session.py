@@ -6,7 +6,7 @@ same instant (`Reply.stop`) and cancelled after.
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from pipeline.answer import Answer
@@ -86,8 +86,10 @@ class Session:
         self.policy = policy or SessionPolicy()
         self._stages = stages
         self._host = host
-        notes = () if journal is None else (journal.noted,)
-        self._observe = (*notes, *(observer.observe for observer in observers))
+        observe: list[Callable[[Observed, float], None]] = [each.observe for each in observers]
+        if journal is not None:
+            observe.insert(0, journal.noted)
+        self._observe = tuple(observe)
         self._journal = journal
         self._turns = TurnTaking(self.policy.turns)
         self._driver = TurnDriver(self._turns, self._perform, self._fail, journal)
