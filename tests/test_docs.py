@@ -164,10 +164,11 @@ def example(tmp_path: Path) -> Path:
 def run(package: Path, *arguments: str) -> str:
     """What Python prints in the package's directory, where it and Parley are importable."""
     path = os.pathsep.join((str(package), str(ROOT)))
+    own = {"PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1", "PYTEST_ADDOPTS": ""}
     done = subprocess.run(
         [sys.executable, *arguments],
         cwd=package,
-        env={**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"},
+        env={**os.environ, **own},
         capture_output=True,
         text=True,
         timeout=120,

@@ -40,6 +40,7 @@ def test_spoken_turns_hold_the_clip_its_pause_and_silence(clip):
         assert np.abs(turn.pcm[-16_000:]).max() <= np.abs(room).max()
 
 
+@pytest.mark.slow
 def test_a_clip_is_heard_by_the_real_stages(clip):
     whole = spoken_turns([clip])[0]
     (judged,) = probabilities([whole])

@@ -5,6 +5,7 @@ import io
 import wave
 
 import numpy as np
+import pytest
 
 from gateway.interviews.uploads import UploadRecording, Uploads
 from pipeline.breaker import Breaker
@@ -20,6 +21,7 @@ def clip(name: str) -> Samples:
         return np.frombuffer(file.readframes(file.getnframes()), np.int16)
 
 
+@pytest.mark.slow
 def test_an_upload_leaves_the_recogniser_to_live_voice_and_is_recognised_after_it() -> None:
     async def main() -> None:
         stage = PocketsphinxTranscriber()
