@@ -56,19 +56,21 @@ class FakeDetector:
 
     def __init__(self, level: int = 500) -> None:
         self._level = level
-        self._ears: weakref.WeakSet[_FakeEar] = weakref.WeakSet()  # those of sessions that live
+        self._streams: weakref.WeakSet[_FakeStream] = (
+            weakref.WeakSet()
+        )  # those of sessions that live
 
     def open(self, on_chunk: OnChunk) -> VadStream:
-        ear = _FakeEar(on_chunk, self._level)
-        self._ears.add(ear)
-        return ear
+        stream = _FakeStream(on_chunk, self._level)
+        self._streams.add(stream)
+        return stream
 
     async def aclose(self) -> None:
-        for ear in list(self._ears):
-            ear.close()
+        for stream in list(self._streams):
+            stream.close()
 
 
-class _FakeEar:
+class _FakeStream:
     def __init__(self, on_chunk: OnChunk, level: int) -> None:
         self._on_chunk = on_chunk
         self._level = level
