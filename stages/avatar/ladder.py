@@ -4,9 +4,9 @@ Three things show that a process has more to draw than it can: pictures that com
 with their sound, pictures that were refused because nobody was free to draw them, and the share of
 the drawing threads' time that is used up. The first two are what a viewer sees, whatever the
 reason, such as speech recognition on the same cores; the third comes before them, and says whether
-the rung above would fit. They are judged together over `WINDOW_S`, for the whole process.
+the level above would fit. They are judged together over `WINDOW_S`, for the whole process.
 
-A bad window goes down a rung at once. Up it goes after calm windows of `RISE_S` in a row, if what
+A bad window goes down a level at once. Up it goes after calm windows of `RISE_S` in a row, if what
 is drawn now would fit up there; a rise that fails doubles the wait.
 """
 
@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 WINDOW_S = 1.0
-"""25 pictures of one face: a pause of the process shorter than a quarter of it costs no rung."""
+"""25 pictures of one face: a pause of the process shorter than a quarter of it costs no level."""
 
 LATE_MS = 20.0
 """Half a picture at 25 a second. With the picture before it, sound then leads by less than the
@@ -32,7 +32,7 @@ FULL_LOAD = 0.5
 random arrivals also begin to queue from there on."""
 
 FITTING_LOAD = 0.35
-"""Of the threads' time on the rung above, as foreseen. The gap keeps it from going to and fro."""
+"""Of the threads' time on the level above, as foreseen. The gap keeps it from going to and fro."""
 
 RISE_S = 10.0
 MAX_RISE_S = 320.0
@@ -69,14 +69,14 @@ class QualityLadder:
 
     Args:
         threads: That draw, each worth a second of work a second.
-        rungs: From the best to the cheapest.
+        levels: From the best to the cheapest.
     """
 
-    def __init__(self, threads: int, rungs: Sequence[QualityLevel] = QUALITY_LEVELS) -> None:
+    def __init__(self, threads: int, levels: Sequence[QualityLevel] = QUALITY_LEVELS) -> None:
         self.reason = ""
-        """Why the rung changed last, for people."""
+        """Why the level changed last, for people."""
         self._threads = threads
-        self._rungs = tuple(rungs)
+        self._levels = tuple(levels)
         self._index = 0
         self._from: float | None = None
         self._drawn = self._late = self._refused = 0
@@ -86,8 +86,8 @@ class QualityLadder:
         self._rise_s = RISE_S
 
     @property
-    def rung(self) -> QualityLevel:
-        return self._rungs[self._index]
+    def level(self) -> QualityLevel:
+        return self._levels[self._index]
 
     @property
     def top(self) -> bool:
@@ -140,14 +140,14 @@ class QualityLadder:
             self._rise(now)
 
     def _fits(self, load: float) -> bool:
-        if self.top or not self.rung.work:
+        if self.top or not self.level.work:
             return True
-        above = self._rungs[self._index - 1]
-        return load * above.work / self.rung.work <= FITTING_LOAD
+        above = self._levels[self._index - 1]
+        return load * above.work / self.level.work <= FITTING_LOAD
 
     def _fall(self, now: float, reason: str) -> None:
         self._calm_from = None
-        if self._index == len(self._rungs) - 1:
+        if self._index == len(self._levels) - 1:
             return
         if self._risen_at is not None:
             self._rise_s = min(self._rise_s * 2, MAX_RISE_S)

@@ -36,15 +36,15 @@ class Loop:
     units: tuple[bytes, ...]
 
 
-def record(plates: LayerBitmaps, mood: AvatarMood, codec: Codec) -> Loop:
+def record(bitmaps: LayerBitmaps, mood: AvatarMood, codec: Codec) -> Loop:
     """Draw and encode a loop. Takes a quarter of a second at 320 × 320: call it in a thread."""
-    encoder = VideoEncoder(codec, plates.size, LOOP_FRAME_MS, patient=True)
-    picture = Picture(plates)
+    encoder = VideoEncoder(codec, bitmaps.size, LOOP_FRAME_MS, patient=True)
+    picture = Picture(bitmaps)
     units = []
     for number in range(LOOP_PICTURES):
         picture.show(idle_pose(mood, number * LOOP_FRAME_MS))
         units.append(encoder.encode(picture.i420, keyframe=number % GROUP == 0))
-    return Loop(codec, plates.size, mood, tuple(units))
+    return Loop(codec, bitmaps.size, mood, tuple(units))
 
 
 def record_pictures(

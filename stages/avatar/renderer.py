@@ -96,15 +96,15 @@ class LayerBitmaps:
         self._lock = Lock()
         whole = _Window(0, 0, size, size)
         base = self._layer(face.manifest.layers.base, whole, 0.0)
-        self._plates: dict[int, _Block] = {}
+        self._wholes: dict[int, _Block] = {}
         self._mouths: dict[int, _Sprites] = {}
         self._eyes: dict[int, _Sprites] = {}
         for head in range(-MAX_HEAD, MAX_HEAD + 1):
             self._make(head, base, whole)
 
-    def plate(self, head: int) -> _Block:
+    def whole(self, head: int) -> _Block:
         """The whole picture at one position of the head, with a resting face."""
-        return self._plates[_head(head)]
+        return self._wholes[_head(head)]
 
     def mouth(self, head: int, mouth: Mouth) -> _Block:
         head = _head(head)
@@ -163,7 +163,7 @@ class LayerBitmaps:
         self._mouths[head] = sprites(self._mouth_window, mouth=layers.mouth)
         self._eyes[head] = sprites(self._eyes_window, eyes=eyes, brows=layers.brows)
         picture = _over(under, front)
-        self._plates[head] = _block(whole, picture)
+        self._wholes[head] = _block(whole, picture)
 
     def _layer(self, layer: str, window: _Window, down: float) -> Bytes:
         left, top = self._face.manifest.viewBox[:2]
@@ -195,9 +195,9 @@ class Picture:
     takes `yuv420p`. Both are read-only, show the last pose and change with the next `show`.
     """
 
-    def __init__(self, plates: LayerBitmaps) -> None:
-        self._plates = plates
-        size = plates.size
+    def __init__(self, bitmaps: LayerBitmaps) -> None:
+        self._bitmaps = bitmaps
+        size = bitmaps.size
         self._rgb = np.zeros((size, size, 3), np.uint8)
         self._i420 = np.zeros((size * 3 // 2, size), np.uint8)
         half = size // 2
@@ -213,14 +213,14 @@ class Picture:
         before = self._pose
         if pose == before:
             return False
-        plates, self._pose = self._plates, pose
+        bitmaps, self._pose = self._bitmaps, pose
         moved = before is None or before.head != pose.head
         if moved:
-            self._put(plates.plate(pose.head))
+            self._put(bitmaps.whole(pose.head))
         if moved or before is None or before.mouth != pose.mouth:
-            self._put(plates.mouth(pose.head, pose.mouth))
+            self._put(bitmaps.mouth(pose.head, pose.mouth))
         if moved or before is None or (before.eyes, before.brows) != (pose.eyes, pose.brows):
-            self._put(plates.eyes(pose.head, pose.eyes, pose.brows))
+            self._put(bitmaps.eyes(pose.head, pose.eyes, pose.brows))
         return True
 
     def _put(self, block: _Block) -> None:

@@ -37,7 +37,7 @@ MOST_WAITING = 64
 RETRY_S = 10.0
 """What could not be made is tried again after this, and not for every picture."""
 
-Told = Callable[[QualityLevel, QualityLevel, str], None]
+LevelListener = Callable[[QualityLevel, QualityLevel, str], None]
 
 
 class StudioClosed(RuntimeError):
@@ -69,12 +69,12 @@ class Studio:
         self.threads = threads or min(MAX_THREADS, _cores())
         self._ladder = ladder or QualityLadder(self.threads)
         self._pool = ThreadPoolExecutor(self.threads, "face")
-        self._workshop = ThreadPoolExecutor(1, "face-workshop")
+        self._asset_pool = ThreadPoolExecutor(1, "face-assets")
         self._made: dict[tuple[Any, ...], Any] = {}
         self._making: dict[tuple[Any, ...], asyncio.Task[Any]] = {}
         self._failed: dict[tuple[Any, ...], tuple[Exception, float]] = {}
-        self._told: list[Told] = []
-        self._takes: set[EncodingSession] = set()
+        self._listeners: list[LevelListener] = []
+        self._sessions: set[EncodingSession] = set()
         self._watching: asyncio.Task[None] | None = None
         self._under_way = 0
         self._quiet = asyncio.Event()
@@ -86,10 +86,10 @@ class Studio:
 
     async def __aexit__(self, *exc: object) -> None:
         self._closed = True
-        for take in tuple(self._takes):
-            take.close()
+        for session in tuple(self._sessions):
+            session.close()
         self._pool.shutdown(wait=False, cancel_futures=True)
-        self._workshop.shutdown(wait=False, cancel_futures=True)
+        self._asset_pool.shutdown(wait=False, cancel_futures=True)
         try:
             if self._watching is not None:
                 self._watching.cancel()
@@ -99,7 +99,7 @@ class Studio:
             await self._quiet.wait()
         finally:
             self._pool.shutdown()
-            self._workshop.shutdown()
+            self._asset_pool.shutdown()
 
     # --- what is made once -------------------------------------------------------------------
 
@@ -110,7 +110,10 @@ class Studio:
         self._start(("warm",), self._warm)
 
     async def _warm(self) -> None:
-        face, sizes = self.default, dict.fromkeys(rung.size for rung in QUALITY_LEVELS if rung.size)
+        face, sizes = (
+            self.default,
+            dict.fromkeys(level.size for level in QUALITY_LEVELS if level.size),
+        )
         jobs: list[Callable[[], Coroutine[Any, Any, object]]] = [
             *(partial(self.plates, face, size) for size in sizes),
             *(
@@ -135,7 +138,7 @@ class Studio:
         """
         self._check(face)
         made: LayerBitmaps = await self._once(
-            ("plates", face, size), partial(self._plates, face, size)
+            ("layers", face, size), partial(self._bitmaps, face, size)
         )
         return made
 
@@ -171,17 +174,17 @@ class Studio:
         if face not in self.faces:
             raise KeyError(face)
 
-    async def _plates(self, face: str, size: int) -> LayerBitmaps:
+    async def _bitmaps(self, face: str, size: int) -> LayerBitmaps:
         return await self._work(partial(LayerBitmaps, self.faces[face], size))
 
     async def _loop(self, face: str, codec: Codec, size: int, mood: AvatarMood) -> Loop:
-        plates = await self.plates(face, size)
-        return await self._work(partial(record, plates, mood, codec))
+        bitmaps = await self.plates(face, size)
+        return await self._work(partial(record, bitmaps, mood, codec))
 
     async def _work(self, make: Callable[[], T]) -> T:
         if self._closed:
             raise StudioClosed
-        made = asyncio.wrap_future(self._workshop.submit(make))
+        made = asyncio.wrap_future(self._asset_pool.submit(make))
         try:
             return await made
         except asyncio.CancelledError:
@@ -231,22 +234,22 @@ class Studio:
 
     @property
     def rung(self) -> QualityLevel:
-        return self._ladder.rung
+        return self._ladder.level
 
     @property
     def under_way(self) -> int:
         """Pictures that are being drawn or wait for a thread: at most `MOST_WAITING` for each."""
         return self._under_way
 
-    def changed(self, told: Told) -> Callable[[], None]:
-        """Call `told(old, new, reason)` when the rung changes, until the returned function is
+    def changed(self, listener: LevelListener) -> Callable[[], None]:
+        """Call `listener(old, new, reason)` when the rung changes, until the returned function is
         called. It is called in the event loop and should return soon.
         """
-        self._told.append(told)
+        self._listeners.append(listener)
 
         def forget() -> None:
-            if told in self._told:
-                self._told.remove(told)
+            if listener in self._listeners:
+                self._listeners.remove(listener)
 
         return forget
 
@@ -258,22 +261,22 @@ class Studio:
             self._judge(feed)
 
     def _judge(self, feed: Callable[[float], None]) -> None:
-        before = self._ladder.rung
+        before = self._ladder.level
         feed(asyncio.get_running_loop().time())
-        after = self._ladder.rung
+        after = self._ladder.level
         if after is before:
             return
         logger.info("face: from %s to %s: %s", before.name, after.name, self._ladder.reason)
-        for told in tuple(self._told):
+        for listener in tuple(self._listeners):
             try:
-                told(before, after, self._ladder.reason)
+                listener(before, after, self._ladder.reason)
             except Exception:
                 logger.exception("face: a listener failed")
 
     async def _watch(self) -> None:
         """Let the ladder judge every window soon after it is over, also where no picture comes."""
         self._judge(self._ladder.tick)
-        while self._takes or not self._ladder.top:
+        while self._sessions or not self._ladder.top:
             await asyncio.sleep(WINDOW_S / 4)
             self._judge(self._ladder.tick)
         self._watching = None
@@ -290,20 +293,20 @@ class Studio:
         self._check(face)
         if self._closed:
             raise StudioClosed
-        take = EncodingSession(self, face, codec, size, frame_ms)
-        self._takes.add(take)
+        session = EncodingSession(self, face, codec, size, frame_ms)
+        self._sessions.add(session)
         if self._watching is None:
             self._watching = asyncio.get_running_loop().create_task(self._watch())
-        return take
+        return session
 
     def _ready(self, face: str, size: int) -> LayerBitmaps | None:
         """Layers that are there already; else they are being made."""
-        key = ("plates", face, size)
+        key = ("layers", face, size)
         made: LayerBitmaps | None = self._made.get(key)
         if made is None and not self._closed:
             if (failure := self._failure(key)) is not None:
                 raise failure.with_traceback(None)
-            self._start(key, partial(self._plates, face, size))
+            self._start(key, partial(self._bitmaps, face, size))
         return made
 
     def _submit(
@@ -367,10 +370,10 @@ class EncodingSession:
         if isinstance(shown, bytes):
             draw = partial(self._decoded, shown)
         else:
-            plates = studio._ready(self._face, self._size)
-            if plates is None:
+            bitmaps = studio._ready(self._face, self._size)
+            if bitmaps is None:
                 return None
-            draw = partial(self._composed, plates, shown)
+            draw = partial(self._composed, bitmaps, shown)
         key = self._owes_keyframe
         work = None if self._busy else studio._submit(partial(self._draw, draw, key))
         if work is None:
@@ -389,7 +392,7 @@ class EncodingSession:
     def close(self) -> None:
         """No further pictures; one that is under way is let go. Closing twice does nothing."""
         self._closed = True
-        self._studio._takes.discard(self)
+        self._studio._sessions.discard(self)
         if not self._busy:
             self._picture = self._decoder = self._encoder = None
 
@@ -401,9 +404,9 @@ class EncodingSession:
         unit = self._encoder.encode(draw(), keyframe=keyframe)
         return unit, (time.thread_time() - begun) * 1000
 
-    def _composed(self, plates: LayerBitmaps, pose: Pose) -> Bytes:
+    def _composed(self, bitmaps: LayerBitmaps, pose: Pose) -> Bytes:
         if self._picture is None:
-            self._picture = Picture(plates)
+            self._picture = Picture(bitmaps)
         self._picture.show(pose)
         return self._picture.i420
 
