@@ -128,7 +128,7 @@ class WorkerJob:
             self._end(tell=False)
         elif self._on_reply is not None:
             # By way of the loop, so that whatever it raises hurts no other job.
-            asyncio.get_running_loop().call_soon(self._hear, self._on_reply, packet)
+            asyncio.get_running_loop().call_soon(self._report, self._on_reply, packet)
         elif len(self._replies) < _MAX_REPLIES:
             self._replies.append(packet)
             self._wake()
@@ -140,7 +140,7 @@ class WorkerJob:
         self._error = error
         self._end()
 
-    def _hear(self, on_reply: Callable[[WorkerPacket], None], packet: WorkerPacket) -> None:
+    def _report(self, on_reply: Callable[[WorkerPacket], None], packet: WorkerPacket) -> None:
         if not self._cancelled:
             on_reply(packet)
 

@@ -106,8 +106,8 @@ def evaluate_answer(bank: RoleBank, answer: InterviewAnswer, number: int = 1) ->
     if reason is not None:
         return without_scores(answer, number, reason)
     question = bank.question(answer.prompt_id)
-    told = _Told(bank, question, answer, wording)
-    scores = (_coverage(told), _structure(told), _specificity(told), _length(told))
+    answered = _Answered(bank, question, answer, wording)
+    scores = (_coverage(answered), _structure(answered), _specificity(answered), _length(answered))
     return AnswerEvaluation(
         number,
         answer.prompt_id,
@@ -204,7 +204,7 @@ def _skill(criterion: Criterion, answers: Sequence[AnswerEvaluation]) -> Score |
 
 
 @dataclass(frozen=True, slots=True)
-class _Told:
+class _Answered:
     """An answer and what it answers."""
 
     bank: RoleBank
@@ -233,56 +233,58 @@ class _Told:
         )
 
 
-def _coverage(told: _Told) -> Score:
+def _coverage(answered: _Answered) -> Score:
     """Which points of the rubric were spoken about. Words of the question itself do not count."""
-    if told.question is None:
+    if answered.question is None:
         reason = "Not scored: there is no list of expected points for this question."
-        return told.score("coverage", None, reason)
-    asked = set(Wording(told.question.text).words)
+        return answered.score("coverage", None, reason)
+    asked = set(Wording(answered.question.text).words)
     found, missing, quotes = [], [], []
-    for point in told.question.rubric:
-        hits = point.heard.finditer(told.wording.line)
+    for point in answered.question.rubric:
+        hits = point.heard.finditer(answered.wording.line)
         hit = next((h for h in hits if h[0] not in asked), None)
         if hit is None:
             missing.append(point.say)
         else:
             found.append(point.say)
-            quotes.append(told.wording.quote(hit))
-    total = len(told.question.rubric)
+            quotes.append(answered.wording.quote(hit))
+    total = len(answered.question.rubric)
     needed = total - _SPARE_POINTS if total > 3 else total
     reason = f"Words of {len(found)} of {total} expected points were found."
-    return told.score("coverage", 100 * len(found) / needed, reason, found, missing, quotes)
+    return answered.score("coverage", 100 * len(found) / needed, reason, found, missing, quotes)
 
 
-def _structure(told: _Told) -> Score:
+def _structure(answered: _Answered) -> Score:
     """Which parts a well-built answer has. A story: situation, task, action, result."""
-    story = told.question is None or told.question.shape == "story"
+    story = answered.question is None or answered.question.shape == "story"
     found, missing, quotes = [], [], []
     for name, cue in cues.STORY if story else cues.APPROACH:
-        hit = told.wording.find(cues.ACTION if cue is None else cue)
+        hit = answered.wording.find(cues.ACTION if cue is None else cue)
         if hit is None:
             missing.append(name)
         else:
             found.append(name)
-            quotes.append(told.wording.quote(hit))
-    if told.question is None and len(found) < len(cues.STORY):
+            quotes.append(answered.wording.quote(hit))
+    if answered.question is None and len(found) < len(cues.STORY):
         # Nobody knows which shape this question is after: the better one counts.
-        other = [n for n, cue in cues.APPROACH if cue is not None and told.wording.find(cue)]
+        other = [n for n, cue in cues.APPROACH if cue is not None and answered.wording.find(cue)]
         if len(other) > len(found):
             found, missing = other, [n for n, _ in cues.APPROACH if n not in other]
             quotes = []
     parts = ", ".join(found) if found else "none"
     reason = f"Parts found: {parts}." + (f" Not found: {', '.join(missing)}." if missing else "")
     total = len(found) + len(missing)
-    return told.score("structure", 100 * len(found) / total, reason, found, missing, quotes)
+    return answered.score("structure", 100 * len(found) / total, reason, found, missing, quotes)
 
 
-def _specificity(told: _Told) -> Score:
+def _specificity(answered: _Answered) -> Score:
     """Numbers, names and deeds speak for an answer, vague words against it."""
-    line = told.wording.line
+    line = answered.wording.line
     numbers = list(cues.NUMBER.finditer(line))
-    names = list(dict.fromkeys((*told.bank.terms_in(line), *_capitalised(told.answer.text))))
-    story = told.question is None or told.question.shape == "story"
+    names = list(
+        dict.fromkeys((*answered.bank.terms_in(line), *_capitalised(answered.answer.text)))
+    )
+    story = answered.question is None or answered.question.shape == "story"
     verbs = cues.ACTION if story else cues.HABIT
     deeds = list({hit[0]: hit for hit in verbs.finditer(line)}.values())
     vague = list(dict.fromkeys(hit[0] for hit in cues.VAGUE.finditer(line)))
@@ -295,18 +297,18 @@ def _specificity(told: _Told) -> Score:
         f"{_count(len(numbers), 'number')}, {_count(len(names), 'name')}, "
         f"{_count(len(deeds), 'deed')}, {_count(len(vague), 'vague word')}."
     )
-    quotes = [told.wording.quote(hit) for hit in (*numbers[:1], *deeds[:1])]
-    return told.score("specificity", value, reason, found, missing, quotes)
+    quotes = [answered.wording.quote(hit) for hit in (*numbers[:1], *deeds[:1])]
+    return answered.score("specificity", value, reason, found, missing, quotes)
 
 
-def _length(told: _Told) -> Score:
-    words = len(told.wording.words)
+def _length(answered: _Answered) -> Score:
+    words = len(answered.wording.words)
     missing = []
     if words < _LENGTHS[2][0]:
         missing = ["more to say"]
     elif words > _LENGTHS[3][0]:
         missing = ["fewer words"]
-    return told.score("length", _worth(words), f"{_count(words, 'word')}.", (), missing)
+    return answered.score("length", _worth(words), f"{_count(words, 'word')}.", (), missing)
 
 
 def _worth(words: int) -> float:

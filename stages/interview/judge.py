@@ -206,12 +206,14 @@ class Judge:
             return with_source(offline, self._instead(str(failed)))
         each = tuple(
             # What was not scored has nothing that a model may speak about.
-            plain if found.overall is None else self._told(plain.number, plain.headline, words)
+            plain
+            if found.overall is None
+            else self._feedback_from(plain.number, plain.headline, words)
             for plain, found, words in zip(
                 offline.answers, evaluation.answers, told.answers, strict=True
             )
         )
-        return InterviewFeedback(self._told(0, told.headline, told.overall), each)
+        return InterviewFeedback(self._feedback_from(0, told.headline, told.overall), each)
 
     async def summary(
         self, role: str, answers: Sequence[InterviewAnswer], evaluation: Evaluation
@@ -287,7 +289,7 @@ class Judge:
             ]
         raise _Failed(f"unusable answer, {wrong[:120]}")
 
-    def _told(self, number: int, headline: str, told: ToldFeedback) -> Feedback:
+    def _feedback_from(self, number: int, headline: str, told: ToldFeedback) -> Feedback:
         return Feedback(
             number,
             headline,
@@ -316,7 +318,7 @@ def _reason(error: PipelineError) -> str:
 
 def _shown(role: str, answers: Sequence[InterviewAnswer], evaluation: Evaluation) -> str:
     """An interview for the model, answers cut so that all fit."""
-    room = min(MAX_SHOWN, MAX_SHOWN_ALL // max(1, len(answers)))
+    limit = min(MAX_SHOWN, MAX_SHOWN_ALL // max(1, len(answers)))
     blocks = [_data({"role": role})]
     for answer, found in zip(answers, evaluation.answers, strict=True):
         scored = found.overall is not None
@@ -326,7 +328,7 @@ def _shown(role: str, answers: Sequence[InterviewAnswer], evaluation: Evaluation
                 {
                     "question": answer.question,
                     "scores": marks if scored else (found.unscored or "not scored"),
-                    "candidate": answer.text[:room] if scored else "(not shown)",
+                    "candidate": answer.text[:limit] if scored else "(not shown)",
                 }
             )
         )

@@ -148,12 +148,12 @@ def _messages(request: ReplyRequest) -> list[dict[str, str]]:
     if said and (not lines or lines[-1] != ("user", said)):
         lines.append(("user", said))
     system = lines[:1] if lines and lines[0][0] == "system" else []
-    room = MAX_HISTORY
+    left = MAX_HISTORY
     kept: list[tuple[str, str]] = []
     for role, content in reversed(lines[len(system) :]):
         content = content[:MAX_LINE]
-        room -= len(content)
-        if room < 0:
+        left -= len(content)
+        if left < 0:
             break
         kept.append((role, content))
     ordered: list[tuple[str, str]] = [*system, *reversed(kept)]
