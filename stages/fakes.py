@@ -1,11 +1,11 @@
-"""Scripted stages, for tests and benchmarks: every provider's shape, with faults on demand.
+"""Scripted stages for tests and benchmarks, one for every slot, with faults on demand.
 
-A `pipeline.testing.Script` says how one call behaves; a stage takes one script for all its calls or
-a sequence, one after the other, the last one for good::
+A `pipeline.testing.Script` says how one call behaves; a stage takes one script for all its calls,
+or a script for each call, of which the last one is repeated::
 
     FakeSynthesizer(Script(), Script(error=OSError("gone"), after=1), Script(stall=True))
 
-Nothing here belongs behind a feature that claims to be real.
+Fakes are never used as a real feature.
 """
 
 import weakref
@@ -50,7 +50,7 @@ class _Scripts:
 
 
 class FakeDetector:
-    """Calls speech whatever is louder than `level`; chunk by chunk, inside `feed`."""
+    """Reports every chunk that is louder than `level` as speech, inside `feed`."""
 
     provider = "fake"
 
@@ -94,9 +94,9 @@ class _FakeStream:
 
 
 class FakeTranscriber:
-    """Hears the next of `texts` in every utterance, again from the start when they run out.
+    """Recognises the next of `texts` in every utterance, and starts again after the last.
 
-    With `partials` it reports a growing part of the text, word by word, with every feed.
+    With `partials`, every feed reports one more word of the text.
     """
 
     def __init__(
@@ -124,11 +124,11 @@ class FakeTranscriber:
 
     @property
     def text(self) -> str:
-        """What will be heard next."""
+        """The text that the next utterance will have."""
         return self._texts[self._heard % len(self._texts)]
 
     def transcripts(self, turn: int) -> AsyncIterator[Transcript]:
-        """The next utterance's."""
+        """The transcripts of the next utterance."""
         text = self.text
         self._heard += 1
         final = Transcript(turn, text, final=True, language="en", confidence=0.9)
@@ -174,7 +174,7 @@ class _FakeRecognition:
 
 
 class FakeResponder:
-    """Says what the host's brief says, or `text` where one is given, word by word."""
+    """Replies with the brief's lines, or with `text` if one is given, word by word."""
 
     def __init__(
         self, *scripts: Script, text: str | None = None, provider: str = "fake-llm"
@@ -198,7 +198,7 @@ class FakeResponder:
 
 
 class FakeSynthesizer:
-    """A steady tone, `ms_per_word` of it for every word, in pieces of one word each."""
+    """Speaks a steady tone: `ms_per_word` for every word, in pieces of one word each."""
 
     def __init__(
         self,
@@ -242,9 +242,9 @@ class FakeSynthesizer:
 
 
 class FakeAnimator:
-    """A picture every `frame_ms` of a scene, which says in words what it shows: "speaking 1080".
+    """Gives a picture every `frame_ms` of a scene; its bytes are words such as "speaking 1080".
 
-    `scenes` is what was asked for.
+    `scenes` has the scenes that were asked for.
     """
 
     def __init__(self, *scripts: Script, provider: str = "fake-avatar") -> None:

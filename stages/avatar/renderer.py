@@ -1,9 +1,9 @@
 """Pictures of a face, on the CPU.
 
-`LayerBitmaps` holds a face's layers, rasterised once, and the blends made from them: one per face
-and size, shared by all sessions and threads. `Picture` is one session's canvas; per frame it copies
-in the rectangles that changed. Colours follow ITU-R BT.601, limited range, which is what encoders
-take I420 for; chroma is the mean of four pixels.
+`LayerBitmaps` holds a face's layers, rasterised once, and the blends made from them: one object per
+face and size, shared by all sessions and threads. `Picture` is one session's canvas; per frame it
+copies in the rectangles that changed. Colours follow ITU-R BT.601, limited range, as encoders
+expect of I420; chroma is the mean of four pixels.
 """
 
 from collections.abc import Callable
@@ -22,10 +22,10 @@ from stages.avatar.timeline import MAX_HEAD, QUARTERS, Mouth, Pose
 Bytes: TypeAlias = npt.NDArray[np.uint8]
 
 MAX_BLENDS = 512
-"""Blends kept, some 10 MB at 320×320; the least recently used makes room."""
+"""Blends kept, some 10 MB at 320×320; the least recently used goes first."""
 
 HEAD_STEPS = 640
-"""`Pose.head` counts in this part of the picture's height."""
+"""`Pose.head` is in steps of the picture's height divided by this."""
 
 SIZES = range(64, 1025, 16)
 
@@ -70,14 +70,14 @@ class _Sprites:
 class LayerBitmaps:
     """A face's layers at one size; read-only once made, safe to share between threads.
 
-    Making one rasterises everything, which takes 0.3 s at 320×320: do it at the start, in a thread.
+    The constructor rasterises everything, which takes 0.3 s at 320×320: call it in a thread.
 
     Args:
         face: The face.
         size: Width and height in pixels, one of `SIZES`.
 
     Raises:
-        ValueError: The size is none of `SIZES`.
+        ValueError: The size is not one of `SIZES`.
         RendererMissing: The extra `avatar` is not installed.
         FaceError: The drawing cannot be rasterised.
     """
@@ -298,7 +298,7 @@ def _premultiplied(rgba: Bytes) -> Bytes:
 
 
 def _scaled(plane: Bytes, by: Bytes) -> Bytes:
-    """`plane * by / 255`, rounded, in whole numbers."""
+    """`plane * by / 255`, rounded, as integers."""
     product = plane.astype(np.uint16) * by + np.uint16(128)
     return ((product + (product >> 8)) >> 8).astype(np.uint8)
 
@@ -320,7 +320,7 @@ def _over(under: Bytes, *layers: Bytes | None) -> Bytes:
 
 
 def _block(window: _Window, rgb: Bytes) -> _Block:
-    """Read-only pixels, with Y, U and V by BT.601 in whole numbers."""
+    """Read-only pixels, with Y, U and V by BT.601 as integers."""
     red, green, blue = (rgb[..., channel].astype(np.int32) for channel in range(3))
     luma = ((66 * red + 129 * green + 25 * blue + 128) >> 8) + 16
     height, width = luma.shape

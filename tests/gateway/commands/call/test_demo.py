@@ -104,7 +104,11 @@ def test_the_energy_detector_hears_a_pause_in_it_too_and_each_finds_the_interrup
     from stages.vad.energy import EnergyDetector
 
     aside, _, interruption, _ = demo.turns()
-    assert spoken_into_a_reply(judged(EnergyDetector(), aside.pcm, 32_000)) == [Hold, DropHeld, Resume]
+    assert spoken_into_a_reply(judged(EnergyDetector(), aside.pcm, 32_000)) == [
+        Hold,
+        DropHeld,
+        Resume,
+    ]
     actions = spoken_into_a_reply(judged(EnergyDetector(), interruption.pcm, 32_000))
     assert actions[0] is Hold
     assert StartTurn in actions
