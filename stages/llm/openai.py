@@ -1,8 +1,8 @@
 """A chat model behind any OpenAI-compatible server: Ollama, llama.cpp, vLLM, hosted services.
 
 Speaks `POST /v1/chat/completions` with `stream: true`. Servers differ in what they send besides the
-text: roles in every chunk, null contents, reasoning, usage, comments to keep the connection alive;
-only text that is to be spoken counts here, so only that resets the guard's clocks.
+text: roles in every chunk, null contents, reasoning, usage, comments to keep the connection alive.
+Only text to be spoken is passed on, so only such text resets the guard's clocks.
 """
 
 import asyncio
@@ -22,11 +22,11 @@ MAX_HISTORY = 48_000
 """Characters of conversation sent along, about 12,000 tokens; the oldest lines go first."""
 
 MAX_LINE = 16_000
-"""Characters of one line of it: longer than any answer that was spoken."""
+"""Characters of one line of the conversation: longer than any spoken answer."""
 
 REST_S = 0.1
-"""How long what follows the reply (usage, the end mark) may take: reading it to its end keeps the
-connection for the next reply."""
+"""How long the rest after the reply (usage, the end mark) may take: a response that was read to its
+end keeps the connection for the next reply."""
 
 _DONE = "[DONE]"
 
@@ -130,7 +130,7 @@ class OpenAIResponder:
         self.usage.completion_tokens += usage.get("completion_tokens") or 0
 
     async def _read_rest(self, events: AsyncGenerator[str, None]) -> None:
-        """The reply is complete, whatever comes now."""
+        """Read the rest of a complete reply; errors are ignored."""
         with contextlib.suppress(TimeoutError, StageError):
             async with asyncio.timeout(REST_S):
                 async for data in events:
@@ -138,9 +138,9 @@ class OpenAIResponder:
 
 
 def _messages(request: ReplyRequest) -> list[dict[str, str]]:
-    """The conversation, what was just said, and what to do with it.
+    """The conversation, the person's words, and the instructions.
 
-    A host may already count the person's words to the history: they are said once.
+    If the history already ends with the person's words, they are not repeated.
     """
     brief = request.brief
     lines = [(message.role, message.content) for message in brief.history]
