@@ -1,8 +1,8 @@
-"""Audio files seen from outside: what one is, by its first bytes, and whether its end is missing.
+"""The container of an audio file, by its first bytes, and whether the file's end is missing.
 
-Plain bytes, nothing is decoded. Neither a name nor a media type is asked: both are what somebody
-claims. Sources: RIFF (Microsoft, 1991), RFC 9639 (FLAC), RFC 3533 (Ogg), RFC 8794 (EBML) and
-RFC 9559 (Matroska), ISO/IEC 14496-12 (boxes), 11172-3 (MP3), 13818-7 (ADTS), id3.org (ID3v2).
+Nothing is decoded. File names and media types are ignored: the uploader chose them. Sources: RIFF
+(Microsoft, 1991), RFC 9639 (FLAC), RFC 3533 (Ogg), RFC 8794 (EBML) and RFC 9559 (Matroska), ISO/IEC
+14496-12 (boxes), 11172-3 (MP3), 13818-7 (ADTS), id3.org (ID3v2).
 """
 
 import io
@@ -13,14 +13,14 @@ from typing import BinaryIO, Literal
 Container = Literal["wav", "flac", "ogg", "mp3", "aac", "mp4", "webm"]
 
 HEAD_BYTES = 64
-"""What `sniff` wants to see of a file's beginning."""
+"""Bytes of a file's beginning that `sniff` needs."""
 
 MOST_PIECES = 100_000
-"""Pages, boxes, elements: no file that is worth hearing has more in 10 minutes (Opus has 50 a
-second). Where they go on, nothing is said about the end."""
+"""Pages, boxes or elements: 10 minutes of audio have fewer (Opus has 50 a second). In a file with
+more, the end is not checked."""
 
 _ENDLESS = 0x7FFF_F000
-"""A WAV data chunk from here on is that of an encoder that could not go back to mend it."""
+"""A WAV data chunk of this length or more was left by an encoder that could not seek back."""
 
 _CLUSTER = 0x1F43B675
 _SEGMENT = 0x18538067
@@ -28,7 +28,7 @@ _EBML = 0x1A45DFA3
 
 
 def sniff(head: bytes) -> Container | None:
-    """What the file is that begins so; None for what is no audio that is taken here.
+    """The container of the file that begins with `head`; None if it is not an accepted one.
 
     >>> sniff(b"RIFF....WAVEfmt "), sniff(b"just text")
     ('wav', None)
@@ -62,9 +62,9 @@ def _frame(head: bytes) -> Container | None:
 
 
 def is_cut(file: BinaryIO, size: int, container: Container) -> bool:
-    """Whether the file says of itself that more should follow its last byte.
+    """Whether the file's own structure says that more bytes should follow its last one.
 
-    False also where that cannot be known: FLAC and MP3 tell only how much sound they hold, and a
+    False also where this cannot be known: FLAC and MP3 state only the length of their sound, and a
     live WebM recording that ends between two blocks looks whole. Moves the file's position.
     """
     look = _LOOKS.get(container)
@@ -72,7 +72,7 @@ def is_cut(file: BinaryIO, size: int, container: Container) -> bool:
         return False
     try:
         return look(file, size)
-    except (struct.error, IndexError):  # it ends inside a header
+    except (struct.error, IndexError):  # the file ends inside a header
         return True
 
 
@@ -86,7 +86,7 @@ def _wav(file: BinaryIO, size: int) -> bool:
     for _ in range(MOST_PIECES):
         name, length = struct.unpack("<4sI", _at(file, position, 8))
         position += 8
-        if name == b"data":  # a length of 0 before data is that of a recorder that never got on
+        if name == b"data":  # a recorder that was stopped leaves a length of 0
             rest = size - position
             return bool((length == 0 < rest) or rest < length < _ENDLESS)
         position += length + length % 2
@@ -141,7 +141,7 @@ def _webm(file: BinaryIO, size: int) -> bool:
         name, _ = _number(head, keep_mark=True)
         length, endless = _number(head, keep_mark=False)
         position += head.tell()
-        # A live recording's segment and clusters have no length: go on with what is inside.
+        # A live recording's segment and clusters have no length: go on inside them.
         if not endless and name == _SEGMENT:
             return position + length > size
         if not endless:
@@ -152,12 +152,12 @@ def _webm(file: BinaryIO, size: int) -> bool:
 
 
 def _number(head: io.BytesIO, *, keep_mark: bool) -> tuple[int, bool]:
-    """An EBML number, and whether it is the one that stands for an unknown length."""
+    """An EBML number, and whether it means an unknown length."""
     first = head.read(1)[0]
     extra = 8 - first.bit_length()
     rest = head.read(extra)
     if len(rest) < extra:
-        raise IndexError("it ends inside a number")
+        raise IndexError("the file ends inside a number")
     mark = 1 << 7 * (extra + 1)
     number = int.from_bytes(bytes([first]) + rest)
     return (number, False) if keep_mark else (number ^ mark, number ^ mark == mark - 1)

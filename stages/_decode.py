@@ -1,7 +1,7 @@
-"""Audio files of strangers as samples: one worker process for each file, gone when it is decoded.
+"""Uploaded audio files as samples: one worker process decodes one file and then ends.
 
-The process costs about 0.1 s and some 45 MB while it lives. For that a file that crashes the
-decoder, or takes it over, meets nobody else's audio; `stages._decode_worker` says what bounds it.
+The process costs about 0.1 s and some 45 MB while it lives. In return, a file that crashes the
+decoder or takes it over reaches no other file's audio. `stages._decode_worker` lists its limits.
 
 PyAV (BSD-3-Clause; its wheels carry FFmpeg under LGPL-3.0) is used and not libsndfile because
 browsers record WebM and M4A, which libsndfile does not read; the gateway needs it in any case.
@@ -10,7 +10,7 @@ browsers record WebM and M4A, which libsndfile does not read; the gateway needs 
 
     NotDecoded            code, reason
     ├── Undecodable       the file is at fault
-    └── DecoderFailed     this machine is: no process could be started
+    └── DecoderFailed     this machine is at fault: no process could be started
 """
 
 import asyncio
@@ -24,11 +24,11 @@ from stages._containers import HEAD_BYTES, Container, sniff
 from stages._worker import Worker, WorkerJob, WorkerPacket
 
 BLOCK_BYTES = 1 << 18
-"""What travels at a time, either way, and waits for its answer."""
+"""Bytes in one message, either way; the next one waits for the reply."""
 
 
 class NotDecoded(Exception):
-    """There are no samples. `code` is for programs, `reason` a sentence for people."""
+    """The file was not decoded. `code` is for programs, `reason` a sentence for people."""
 
     def __init__(self, code: str, reason: str) -> None:
         super().__init__(code, reason)
@@ -54,8 +54,8 @@ class DecoderFailed(NotDecoded):
 
 @dataclass(frozen=True, slots=True)
 class DecodeLimits:
-    """What one file may be and cost. `memory_bytes` is what the process may add to what it has when
-    it starts; `wall_s` bounds all of it, `cpu_s` ends the process even if nobody waits any more."""
+    """Limits on one file. `memory_bytes` is what the process may allocate after its start; `wall_s`
+    bounds the whole decode, `cpu_s` ends the process even if no caller waits for it."""
 
     most_bytes: int = 25 << 20
     longest_s: float = 600.0
@@ -70,10 +70,11 @@ DEFAULT_LIMITS = DecodeLimits()
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """What a file was. `samples` are those at 16 kHz; `rate_hz` and `channels` are the file's own.
+    """Facts about a decoded file. `samples` count at 16 kHz; `rate_hz` and `channels` are the
+    file's.
 
-    `truncated`: its end is missing; what there was has been decoded. `skipped`: packets that could
-    not be.
+    `truncated`: the file's end is missing, the rest has been decoded. `skipped`: packets that could
+    not be decoded.
     """
 
     container: Container
@@ -93,7 +94,7 @@ async def decode(file: BinaryIO, sink: BinaryIO, limits: DecodeLimits = DEFAULT_
     """Decode a file, from its beginning, into `sink`: 16-bit native-endian samples, 16 kHz, mono.
 
     Both files are used in threads, in blocks of `BLOCK_BYTES`. Raises `Undecodable` and
-    `DecoderFailed`; what `sink` holds then is of no use. Cancelling ends the process.
+    `DecoderFailed`; the content of `sink` is then useless. Cancelling ends the process.
     """
     file.seek(0)
     block = await asyncio.to_thread(file.read, BLOCK_BYTES)

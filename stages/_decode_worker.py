@@ -1,12 +1,12 @@
-"""Decoding inside a worker process: FFmpeg's parsers meet files of strangers here and only here.
+"""Decoding inside a worker process, the only place where FFmpeg parses uploaded files.
 
-What keeps it in bounds:
+Its limits:
 
-- FFmpeg is told the container (`stages._containers` has looked) and which codecs it may use, and
+- The container (found by `stages._containers`) and the codecs are prescribed to FFmpeg, and it
   reads through a Python object: no playlist, reference or protocol can make it open anything.
 - The process limits itself before it reads a byte: added memory, processor time, file size.
-- One block of sound is decoded each time one is asked for, so nothing piles up.
-- What a header claims is checked against what is possible before any codec is opened.
+- Each request decodes one block of sound, so nothing piles up.
+- The claims of a header are checked before any codec is opened.
 """
 
 import logging
@@ -50,18 +50,19 @@ _PCM = "pcm_s16le,pcm_s16be,pcm_u8,pcm_s24le,pcm_s32le,pcm_f32le,pcm_f64le,pcm_m
 _CODECS = f"{_PCM},flac,opus,vorbis,mp3float,mp3,aac,alac"
 
 _EXACT: frozenset[Container] = frozenset({"flac", "mp4", "webm"})
-"""Containers whose claimed duration is written in the header, and not an estimate of FFmpeg's."""
+"""Containers whose header states the duration; for the others FFmpeg estimates it."""
 
 _SLACK_S = 0.2
-"""So much less sound than was claimed is still all of it: codecs drop a little at either end."""
+"""A file is whole if it has at most this much less sound than claimed: codecs drop a little at
+either end."""
 
 _SPARE_BYTES = 1 << 16
 
 SEARCH_S = 0.5
-"""Processor time that finding the first sound may take, and the next one in what is damaged."""
+"""Processor time for finding the first sound, and the next one in a damaged part."""
 
 _PROBE_BYTES = 1 << 19
-"""What FFmpeg may look at to find out what the tracks are. Of tiny packets it keeps many times as
+"""Bytes that FFmpeg may read to identify the tracks. If packets are tiny, it keeps many times as
 much in memory."""
 
 
@@ -75,9 +76,9 @@ class RecordingRefused(Exception):
 
 
 class Source:
-    """The file as FFmpeg sees it: something to read and to seek in, and no name.
+    """The file as FFmpeg sees it: it can read and seek, but there is no name.
 
-    It ends early for who reads and reads and finds no sound.
+    `read` returns nothing once too much processor time has gone without any sound.
     """
 
     def __init__(self, file: BinaryIO) -> None:
@@ -87,7 +88,7 @@ class Source:
         self.sound()
 
     def sound(self) -> None:
-        """There was some: the search begins anew."""
+        """Sound was found: the time limit of the search starts again."""
         self._until_s = time.process_time() + SEARCH_S
 
     @property
@@ -100,7 +101,7 @@ class Source:
 
 
 class Facts:
-    """What came to light while decoding."""
+    """Facts collected while decoding."""
 
     def __init__(self, container: Container) -> None:
         self.container = container
@@ -164,7 +165,7 @@ def _frames(file: BinaryIO, longest_s: float, facts: Facts) -> Iterator[Any]:
         )
     except MemoryError:
         raise
-    except Exception as error:  # whatever a stranger's file makes the library raise
+    except Exception as error:  # a bad file can make the library raise anything
         raise _damaged(error) from None
     with container:
         stream = _track(container, longest_s, facts)
@@ -177,7 +178,7 @@ def _frames(file: BinaryIO, longest_s: float, facts: Facts) -> Iterator[Any]:
                 return
             except MemoryError:
                 raise
-            except Exception as error:  # the demuxer cannot go on; what came before it counts
+            except Exception as error:  # the demuxer cannot go on; the packets so far count
                 log.info("demuxing ended: %r", error)
                 facts.ends_badly = True
                 return
@@ -211,7 +212,7 @@ def _track(container: Any, longest_s: float, facts: Facts) -> Any:
         raise RecordingRefused("unsupported_codec", "It is encoded in a way that is not taken here")
     facts.codec = context.name.removesuffix("float")
     if facts.container == "flac":
-        # FFmpeg believes the frames and passes over a header that says something else.
+        # FFmpeg believes the frames and ignores a header that contradicts them.
         claimed_hz = int.from_bytes((context.extradata or b"")[10:13]) >> 4
         _possible(claimed_hz, context.channels, facts)
         if claimed_hz != context.sample_rate:
@@ -228,7 +229,7 @@ def _track(container: Any, longest_s: float, facts: Facts) -> Any:
         raise RecordingRefused(
             "too_long", f"Its header claims {claim}; {longest_s / 60:g} minutes are possible"
         )
-    context.thread_count = 1  # threads cost memory, and cores that live voice wants
+    context.thread_count = 1  # threads cost memory, and cores that live sessions need
     return stream
 
 
@@ -266,7 +267,7 @@ def _resampled(frames: Iterator[Any], facts: Facts) -> Iterator[Samples]:
 
 
 def _finite(frame: Any) -> Any:
-    """A frame of floats, within reach of 16 bits: FFmpeg's conversion wraps round far outside."""
+    """A frame of floats, clipped: FFmpeg's conversion to 16 bits wraps round values far outside."""
     floats = frame.to_ndarray()
     peak = float(np.abs(floats).max(initial=0.0))
     if not np.isfinite(peak):
@@ -300,7 +301,7 @@ def _damaged(error: Exception) -> RecordingRefused:
 class RecordingDecoder:
     """The worker's handler, for one file: "data" …, then "next" until the reply is the last one.
 
-    Replies are "ok", "sound" (samples), "done" (what the file was) and "refused" (`code`,
+    Replies are "ok", "sound" (samples), "done" (the file's facts) and "refused" (`code`,
     `reason`).
     """
 
@@ -332,7 +333,7 @@ class RecordingDecoder:
             reply("refused", {"code": "too_costly", "reason": reason}, last=True)
 
     def cancel(self, job: int) -> None:
-        """The process is about to end."""
+        """Nothing to do: the process is about to end."""
 
     def work(self) -> bool:
         return False
@@ -358,10 +359,10 @@ class RecordingDecoder:
 
 
 def limit(options: Header) -> bool:
-    """Bound what this process may take from now on; whether memory is among it.
+    """Limit this process from now on; returns whether its memory could be limited.
 
-    Where the system knows no such limits, the parent's clock remains. The process also steps back
-    behind live voice, for good.
+    Where the system has no such limits, only the parent's timeout remains. The process also lowers
+    its own priority, so that live sessions go first.
     """
     if sys.platform == "win32":
         return False
@@ -372,7 +373,7 @@ def limit(options: Header) -> bool:
     try:
         with open("/proc/self/statm") as file:
             now = int(file.read().split()[0]) * resource.getpagesize()
-    except OSError:  # no Linux: RLIMIT_AS means something else there, or nothing
+    except OSError:  # not Linux: RLIMIT_AS means something else there, or nothing
         return False
     _set(resource.RLIMIT_AS, now + options["memory_bytes"])
     return True
@@ -388,6 +389,6 @@ def _set(what: int, most: int) -> None:
 def handler(options: Header) -> RecordingDecoder:
     """The worker's factory."""
     av.logging.set_level(None)
-    # FFmpeg and numpy allocate things once: before the limit counts.
+    # FFmpeg and numpy allocate some memory once: let them do it before the limit counts.
     av.AudioResampler(format="s16", layout="mono", rate=INPUT_RATE_HZ)
     return RecordingDecoder(options)

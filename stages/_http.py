@@ -1,16 +1,15 @@
-"""The HTTP client that providers share: one connection pool for each of them, and one reading of
-what servers answer.
+"""The HTTP client that providers share: one connection pool each, and the same reading of answers.
 
 ========================================  ======================================================
 no connection, TLS failure, 5xx           `StageFailed` ("connect")
 429, 503; no connection of the pool free  `StageBusy`, with the server's Retry-After
 3xx (not followed), other 4xx             `HttpRefused`, a `CallerError`, with the server's message
 the connection breaks in the body         `StageFailed` ("stream")
-not what the protocol says                `StageFailed` ("protocol")
+an answer that breaks the protocol        `StageFailed` ("protocol")
 ========================================  ======================================================
 
-The environment's proxies and certificates are not consulted, and no redirect is followed: requests
-go where the configuration says, or nowhere. Secrets are in no error and no log line.
+The environment's proxies and certificates are not used, and no redirect is followed: requests go
+only where the configuration says. Secrets are in no error and no log line.
 """
 
 import asyncio
@@ -42,8 +41,8 @@ IDLE_S = 60.0
 
 PROBE_S = 1.0
 BUDGET_HEADER = "X-Budget-Ms"
-"""Tells a server how many milliseconds it has for the first item that is of use; who cannot make it
-may save the work. Left out where nobody waits."""
+"""Header: the milliseconds that the server has for the first useful item; a server that cannot make
+it may skip the work. Left out where there is no deadline."""
 
 MAX_RETRY_AFTER_S = 300.0
 MAX_MESSAGE = 200
@@ -54,11 +53,11 @@ _ERROR_BODY_BYTES = 8 << 10
 
 _KEY = re.compile(r"[!-~]+")
 _SECRET_LENGTH = 8
-"""What is shorter is no secret ("ollama", "EMPTY"), and may well be a word of a message."""
+"""A shorter key is no secret ("ollama", "EMPTY") and may be a word of a message."""
 
 
 class HttpRefused(CallerError):
-    """The server refused the request with an HTTP status that says it is our fault."""
+    """The server refused the request with an HTTP status that blames the request."""
 
     def __init__(self, stage: str, provider: str, status: int, detail: str) -> None:
         super().__init__(stage, provider, "connect", detail)
@@ -66,10 +65,10 @@ class HttpRefused(CallerError):
 
 
 class HttpAnswer:
-    """A successful response whose body has yet to come. Read the body once, in one of the ways.
+    """A successful response whose body has yet to come. Read the body once, by one of the methods.
 
     All of them raise `StageFailed` ("stream") when the connection breaks. They set no time limit:
-    that is the guard's. Leaving them early is fine, the request's context closes the connection.
+    the guard does. Reading may stop early: the request's context closes the connection.
     """
 
     def __init__(self, client: "HttpClient", response: httpx.Response) -> None:
@@ -124,9 +123,9 @@ class HttpAnswer:
 class HttpClient:
     """One provider's connections to its server. Sessions share it.
 
-    `base_url` with a path is taken as it is; without one, `/v1` is added. A user and a password in
-    it are sent as basic authentication, `api_key` as a bearer token. Raises `ValueError` for what
-    is no http(s) URL or no key; the text repeats neither. `stage` and `provider` name it in errors.
+    A `base_url` with a path is used as it is; without one, `/v1` is added. A user and a password in
+    it are sent as basic authentication, `api_key` as a bearer token. Raises `ValueError`, which
+    repeats neither, for a bad URL or key. `stage` and `provider` name the client in errors.
     """
 
     def __init__(
@@ -141,7 +140,7 @@ class HttpClient:
         basic = base64.b64encode(f"{user}:{password}".encode()).decode()
         secrets = (api_key or "", password, basic if password else "")
         self._secrets = tuple(secret for secret in secrets if len(secret) >= _SECRET_LENGTH)
-        # No compression: a server would hold back a stream for it.
+        # No compression: to compress, a server would hold the stream back.
         headers = {"Accept-Encoding": "identity"}
         if api_key is not None:
             headers["Authorization"] = f"Bearer {api_key}"
@@ -176,7 +175,7 @@ class HttpClient:
 
     @asynccontextmanager
     async def get(self, path: str) -> AsyncIterator[HttpAnswer]:
-        """GET something. See `post_json`."""
+        """GET a path. See `post_json`."""
         async with self._send(self._client.build_request("GET", path)) as answer:
             yield answer
 
@@ -191,7 +190,7 @@ class HttpClient:
             yield answer
 
     async def probe(self) -> str | None:
-        """None if a server answers that accepts our key, otherwise a sentence. Takes 1 s at most.
+        """None if the server answers and accepts our key, else a sentence. Takes 1 s at most.
 
         Asks for `models`; a server without that list counts as present.
         """
@@ -211,7 +210,7 @@ class HttpClient:
             return f"{self._where} cannot be used ({error.detail})"
 
     async def aclose(self) -> None:
-        """Close all connections. What is under way fails."""
+        """Close all connections. Requests under way fail."""
         await self._client.aclose()
 
     def failed(self, phase: Phase, detail: str) -> StageFailed:
@@ -246,7 +245,7 @@ class HttpClient:
         except httpx.TransportError as error:
             raise self.failed("connect", _describe(error)) from error
         try:
-            if self._client.is_closed:  # it was connecting: the pool knew of nothing to close
+            if self._client.is_closed:  # it was still connecting: the pool had nothing to close
                 raise self.failed("connect", "closed")
             if not response.is_success:
                 raise await self._error(response)
@@ -280,7 +279,7 @@ class HttpClient:
 
 
 def retry_after_s(value: str, now: datetime) -> float:
-    """Seconds that a Retry-After header asks for, 0 to 300; 0 where it makes no sense.
+    """Seconds that a Retry-After header asks for, 0 to 300; 0 for an unusable value.
 
     >>> now = datetime(2026, 10, 21, 7, 27, 30, tzinfo=UTC)
     >>> retry_after_s("Wed, 21 Oct 2026 07:28:00 GMT", now)
@@ -300,7 +299,7 @@ def retry_after_s(value: str, now: datetime) -> float:
 
 
 def _split(base_url: str) -> tuple[httpx.URL, str, str]:
-    """The address without the user and the password in it, and these."""
+    """The address without user and password, then the user and the password."""
     try:
         url = httpx.URL(base_url)
     except (httpx.InvalidURL, TypeError):
@@ -313,7 +312,7 @@ def _split(base_url: str) -> tuple[httpx.URL, str, str]:
 
 
 async def _message_of(response: httpx.Response) -> str:
-    """What an error response says, as far as it says it soon."""
+    """The message of an error response, as far as it arrives soon."""
     body = bytearray()
     try:
         async with asyncio.timeout(_ERROR_BODY_S):

@@ -1,8 +1,8 @@
-"""Server-sent events: a stream of bytes, cut anywhere, as the events in it. Pure.
+"""Server-sent events: the events in a stream of bytes that is cut anywhere. Pure.
 
-Follows "Interpreting an event stream" of the WHATWG HTML standard, but for two habits of servers:
-an event that the end of the stream left without its blank line counts if its last line is whole,
-and an event without text (a keep-alive) does not.
+Follows "Interpreting an event stream" of the WHATWG HTML standard, with two exceptions for real
+servers: at the end of the stream, an event without its blank line counts if its last line is whole;
+an event without text (a keep-alive) never counts.
 """
 
 MAX_LINE_BYTES = 64 << 10
@@ -12,11 +12,11 @@ _BOM = b"\xef\xbb\xbf"
 
 
 class MalformedStream(ValueError):
-    """A line or an event is longer than any that is meant for us."""
+    """A line or an event is longer than its limit."""
 
 
 class EventStream:
-    """Decodes one stream. `event`, `id` and `retry` fields are passed over: only data is wanted."""
+    """Decodes one stream. `event`, `id` and `retry` fields are ignored: only data is wanted."""
 
     def __init__(self) -> None:
         self._line = bytearray()
@@ -28,8 +28,8 @@ class EventStream:
     def feed(self, chunk: bytes) -> list[str]:
         """The data of each event that `chunk` completes, its lines joined by line feeds.
 
-        Raises `MalformedStream` for a line over 64 KiB or an event over 256 KiB. What is not UTF-8
-        becomes replacement characters.
+        Raises `MalformedStream` for a line over 64 KiB or an event over 256 KiB. Bytes that are not
+        UTF-8 become replacement characters.
         """
         if not chunk:
             return []
@@ -48,7 +48,7 @@ class EventStream:
         return events
 
     def finish(self) -> list[str]:
-        """The stream is over: the event whose blank line is missing, if any."""
+        """End the stream: returns the event whose blank line is missing, if any."""
         events: list[str] = []
         self._dispatch(events)
         return events

@@ -1,10 +1,10 @@
-"""Worker processes: a home for native code that holds the GIL, may crash, or takes its time.
+"""Worker processes, for native code that holds the GIL, may crash, or runs long.
 
 A `Worker` is one child process with an interpreter of its own (spawned, never forked) that runs a
 handler (see `stages._worker_main`) for many jobs at once. Messages to it are plain, non-blocking
-writes; replies are awaited. The process starts on first use. Its death is seen at once (its pipe
-ends), a frozen one by missed heartbeats; every job of a dead process fails, and the next use starts
-a new process, with a growing delay when processes keep dying young.
+writes; replies are awaited. The process starts on first use. Its death is noticed at once (its pipe
+ends), a frozen process by missed heartbeats. Every job of a dead process fails. The next use starts
+a new process, after a growing delay if processes keep dying soon after their start.
 
 All methods belong to the event loop on which the worker was first used.
 """
@@ -32,7 +32,7 @@ _MAX_DELAY_S = 8.0
 
 @dataclass(frozen=True, slots=True)
 class WorkerStats:
-    """The worker at one moment. `pid` is None while no process runs; `starts` counts them all."""
+    """The worker at one moment. `pid` is None while no process runs; `starts` counts all starts."""
 
     pid: int | None
     ready: bool
@@ -81,10 +81,10 @@ class Worker:
         self._not_before = 0.0
 
     async def start(self) -> Header:
-        """Have the process ready now, and return what its handler says it has loaded.
+        """Start the process and wait until it is ready; returns what its handler has loaded.
 
-        Raises StageFailed ("connect") with the reason why it cannot. Cancelling the wait leaves
-        the process starting.
+        Raises StageFailed ("connect") with the reason if it cannot start. Cancelling the wait
+        leaves the process starting.
         """
         process = self._current()
         if process is not None:
@@ -96,8 +96,8 @@ class Worker:
     def open_job(self, on_reply: Callable[[WorkerPacket], None] | None = None) -> WorkerJob:
         """A new job; starts the process if need be. A plain call that never raises.
 
-        `on_reply`, if given, is called on the event loop with every reply but the last, which then
-        alone is left for the job's awaiting side.
+        `on_reply`, if given, is called on the event loop with every reply but the last; awaiting
+        the job then yields the last reply only.
         """
         process = self._current()
         self._jobs += 1
@@ -109,7 +109,7 @@ class Worker:
         return job
 
     def stats(self) -> WorkerStats:
-        """What the worker is doing."""
+        """The worker's present state."""
         process = self._process
         if process is None or process.ended is not None:
             return WorkerStats(None, False, self._starts, 0, 0)
@@ -122,12 +122,12 @@ class Worker:
         )
 
     async def aclose(self) -> None:
-        """Fail what is under way and end the process: at once if it is idle, in 3 s at worst."""
+        """Fail all jobs and end the process: at once if it is idle, within 3 s at worst."""
         self._closed = True
         await asyncio.gather(*(process.end() for process in self._unreaped))
 
     def _current(self) -> Process | None:
-        """The process to use: None while there may be none."""
+        """The process to use; None if the worker is closed or the next start must wait."""
         process = self._process
         if process is not None and process.ended is None:
             return process

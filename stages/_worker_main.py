@@ -5,8 +5,8 @@ said where it lies) and talks to it in messages over stdin and stdout. A message
 32-bit lengths, a JSON array `[job, kind, header, last]` and raw bytes. The process's own stdout is
 turned into stderr first, so that native libraries may print what they like.
 
-One thread reads messages, answers pings and never waits: what the handler has no time for is
-queued up to `max_pending_bytes`, a job beyond that is refused. The main thread alone runs the
+One thread reads messages and answers pings; it never waits. Messages wait for the handler in a
+queue of up to `max_pending_bytes`; a job beyond that is refused. Only the main thread runs the
 handler. The process ends when its stdin does, so it cannot outlive its parent.
 """
 
@@ -29,14 +29,14 @@ _MAX_HEADER_BYTES = 1 << 20
 _MAX_PAYLOAD_BYTES = 1 << 26
 _READ_BYTES = 1 << 18
 _EXIT_GRACE_S = 5.0
-"""How long a handler may still run after the parent's end: beyond it the process just ends."""
+"""How long a handler may still run after the parent's end; then the process exits."""
 
 Header: TypeAlias = Mapping[str, Any]
 """A message's small facts, as JSON."""
 
 
 class LoadError(Exception):
-    """Raised by a factory: a sentence for whoever runs this, passed on as it is."""
+    """Raised by a factory: a sentence for the operator, passed on as it is."""
 
 
 class WorkerPacket(NamedTuple):
@@ -64,7 +64,7 @@ class WorkerUnpacker:
         self._buffer = bytearray()
 
     def feed(self, data: bytes) -> list[WorkerPacket]:
-        """The messages that `data` completes. Raises ValueError for what is no message."""
+        """The messages that `data` completes. Raises ValueError for a malformed message."""
         buffer = self._buffer
         buffer += data
         packets = []
@@ -96,7 +96,7 @@ class WorkerReply:
 
     @property
     def cancelled(self) -> bool:
-        """Nobody wants this job any more: true as soon as the message arrived."""
+        """Whether the parent has cancelled the job; true as soon as its message arrives."""
         return self._job in self._link.dropped
 
     def __call__(
@@ -108,16 +108,16 @@ class WorkerReply:
 
 
 class Handler(Protocol):
-    """What a worker's factory returns. All methods run on the process's main thread.
+    """The object that a worker's factory returns. All methods run on the process's main thread.
 
-    `handle` should be quick (store the audio), `work` does the labour in slices of some 10 ms:
-    between two slices all arrived messages are handled, so that a job's last message or its
-    cancellation never waits for another job's labour. What either raises fails the job concerned
-    (`handle`) or ends the process (`work`).
+    `handle` should be quick (store the audio); `work` does the work in slices of some 10 ms. All
+    messages that have arrived are handled between two slices, so that a job's last message or its
+    cancellation never waits for another job's work. An exception from `handle` fails the job, one
+    from `work` ends the process.
     """
 
     report: Header
-    """What was loaded: given to the parent with the news that the worker is ready."""
+    """Describes what was loaded; sent to the parent when the worker is ready."""
 
     def handle(
         self, job: int, kind: str, header: Header, payload: bytes, reply: WorkerReply
@@ -131,7 +131,7 @@ class Handler(Protocol):
 
 
 class _Link:
-    """The process's end of the connection, and the queue between its two threads."""
+    """The child's end of the connection, and the queue between its two threads."""
 
     def __init__(self, read_fd: int, write_fd: int) -> None:
         self._read_fd = read_fd
@@ -181,7 +181,7 @@ class _Link:
         return self._ended
 
     def read(self) -> None:
-        """The reading thread's whole life."""
+        """The reading thread: put messages into the queue until stdin ends."""
         unpacker = WorkerUnpacker()
         while data := os.read(self._read_fd, _READ_BYTES):
             for packet in unpacker.feed(data):
@@ -232,7 +232,7 @@ def serve(link: _Link, handler: Handler) -> None:
             more = True
             try:
                 handler.handle(*packet[:4], WorkerReply(link, packet.job))
-            except Exception as error:  # told to the parent: one bad job must not end the others
+            except Exception as error:  # the parent gets it: one bad job must not end the others
                 link.refuse(packet.job, "failed", _describe(error))
 
 
@@ -250,7 +250,7 @@ def _resolve(target: str) -> Callable[[Header], Handler]:
 
 def main(name: str) -> None:
     """Take over stdin and stdout, load what the first message names, and serve."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's business
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C
     read_fd, write_fd = os.dup(0), os.dup(1)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(2, 1)
@@ -264,11 +264,11 @@ def main(name: str) -> None:
         return
     link.max_queued_bytes = first.header["max_pending_bytes"]
     sys.path[:] = first.header["path"]
-    # Handlers import this file by its name: let them have this module, not a second one.
+    # Handlers import this file by its name: give them this module, not a second copy.
     sys.modules["stages._worker_main"] = sys.modules[__name__]
     try:
         handler = _resolve(first.header["target"])(first.header["options"])
-    except Exception as error:  # told to the parent, who raises it
+    except Exception as error:  # the parent raises it
         link.send(0, "failed", {"text": _describe(error)})
         return
     link.send(0, "ready", handler.report)

@@ -16,7 +16,7 @@ from stages._worker_main import Header, WorkerPacket, WorkerUnpacker, pack
 log = logging.getLogger("stages.worker")
 
 _MAX_REPLIES = 1024
-"""Replies that a job may have waiting; one that leaves more unread fails."""
+"""Unread replies that a job may have; a job with more fails."""
 
 _STDERR_LINES_PER_BEAT = 20
 _STDERR_LINE_BYTES = 400
@@ -24,12 +24,12 @@ _EXIT_STEP_S = 1.0
 """How long `end` waits after closing the pipe, again after SIGTERM, and again after SIGKILL."""
 
 _DRAIN_S = 0.1
-"""How long a dead process's last words may take to arrive."""
+"""How long the last output of a dead process may take to arrive."""
 
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """What to run, and the limits it has. `target` is "module:factory", `options` are JSON."""
+    """The program and its limits. `target` is "module:factory", `options` are JSON."""
 
     target: str
     options: Header
@@ -52,11 +52,11 @@ class Spec:
 
 
 class WorkerJob:
-    """One piece of work in the worker. Iterate to get its replies, up to and with the last one.
+    """One piece of work in the worker. Iterate to get its replies, including the last one.
 
-    Errors come out where one awaits, never where one sends: StageFailed ("connect": no process
-    could be started; "stream": it died, or the work failed) and StageBusy (more bytes wait than
-    the worker may hold). Cancelling the await cancels the job.
+    Awaiting a reply raises errors, sending a message never does: StageFailed ("connect": no process
+    could be started; "stream": the process died, or the work failed) and StageBusy (more bytes wait
+    than the worker may hold). Cancelling the await cancels the job.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class WorkerJob:
             self.fail(self._spec.busy(f"{self._process.pending_bytes} bytes wait for the worker"))
 
     def cancel(self) -> None:
-        """Drop the job and whatever of it still waits anywhere. Idempotent."""
+        """Drop the job with all its waiting messages and replies. Idempotent."""
         self._cancelled = True
         self._replies.clear()
         if not self._over:
@@ -108,7 +108,7 @@ class WorkerJob:
         return self._replies.popleft()
 
     async def result(self) -> WorkerPacket:
-        """The job's last reply; those before it are passed over.
+        """The job's last reply; the replies before it are ignored.
 
         Raises what iterating raises, and StageFailed for a job that was cancelled.
         """
@@ -127,8 +127,8 @@ class WorkerJob:
             self._replies.append(packet)
             self._end(tell=False)
         elif self._on_reply is not None:
-            # By way of the loop, so that whatever it raises hurts no other job.
-            asyncio.get_running_loop().call_soon(self._hear, self._on_reply, packet)
+            # By way of the loop, so that an exception reaches no other job.
+            asyncio.get_running_loop().call_soon(self._report, self._on_reply, packet)
         elif len(self._replies) < _MAX_REPLIES:
             self._replies.append(packet)
             self._wake()
@@ -140,7 +140,7 @@ class WorkerJob:
         self._error = error
         self._end()
 
-    def _hear(self, on_reply: Callable[[WorkerPacket], None], packet: WorkerPacket) -> None:
+    def _report(self, on_reply: Callable[[WorkerPacket], None], packet: WorkerPacket) -> None:
         if not self._cancelled:
             on_reply(packet)
 
@@ -158,7 +158,7 @@ class WorkerJob:
 class Process(asyncio.SubprocessProtocol):
     """One process, from its start to its end, with the jobs that it holds.
 
-    `on_end` is called once, when it takes no more jobs; `reaped` is set when nothing is left of it.
+    `on_end` is called once, when the process takes no more jobs; `reaped` is set when it is gone.
     """
 
     def __init__(self, spec: Spec, on_end: Callable[["Process"], None]) -> None:
@@ -178,7 +178,7 @@ class Process(asyncio.SubprocessProtocol):
             "path": sys.path,
             "max_pending_bytes": spec.max_pending_bytes,
         }
-        self._outbox = [pack(0, "load", hello)]  # what is sent before the process runs
+        self._outbox = [pack(0, "load", hello)]  # messages sent before the process runs
         self._unpacker = WorkerUnpacker()
         self._silent = False  # its stdout has ended
         self._exited = False
@@ -196,20 +196,21 @@ class Process(asyncio.SubprocessProtocol):
 
     @property
     def pending_bytes(self) -> int:
-        """What has been sent and waits for the pipe."""
+        """Bytes that have been sent and wait for the pipe."""
         pipe = self._stdin()
         buffered = 0 if pipe is None else pipe.get_write_buffer_size()
         return buffered + sum(map(len, self._outbox))
 
     def send(self, data: bytes) -> bool:
-        """Write, unless that would make too much wait."""
+        """Write, unless too many bytes would wait; returns whether it did."""
         if self.pending_bytes + len(data) > self.spec.max_pending_bytes:
             return False
         self._write(data)
         return True
 
     def forget(self, number: int, *, tell: bool) -> None:
-        """A job is over. `tell` the process if it does not know, however full the pipe is."""
+        """Remove a job that is over. `tell` the process if it does not know, even if the pipe is
+        full."""
         if self.jobs.pop(number, None) is not None and tell:
             self._write(pack(number, "cancel"))
 
@@ -266,7 +267,7 @@ class Process(asyncio.SubprocessProtocol):
         self._timer.cancel()
         if self._silent:
             self._close()
-        else:  # its last words are still in the pipe
+        else:  # its last output is still in the pipe
             self._timer = self._loop.call_later(_DRAIN_S, self._close)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -314,7 +315,7 @@ class Process(asyncio.SubprocessProtocol):
             self._kill()
 
     def _lose(self, phase: Phase, reason: str) -> None:
-        """No more jobs go to this process, those that it has fail, and its days are numbered."""
+        """Give this process no more jobs, fail the ones that it has, and end it."""
         if self.ended is not None:
             return
         self.ended = (phase, reason)
@@ -332,7 +333,7 @@ class Process(asyncio.SubprocessProtocol):
                 self._transport.kill()
 
     def _close(self) -> None:
-        """The process is gone: let go of its pipes."""
+        """Release the pipes of a process that is gone."""
         self._lose(self._phase(), "the worker process died")
         cast("asyncio.SubprocessTransport", self._transport).close()
 

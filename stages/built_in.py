@@ -1,8 +1,8 @@
-"""The providers that Parley brings along, best first in every slot.
+"""Parley's own providers, best first in every slot.
 
-What somebody configured comes before what is there anyway, and the offline default is last. The
-modules of a provider are imported when it is looked at: a missing extra is a reason that `check`
-gives, not an ImportError at start.
+Providers that need configuration come before the others; the offline default is last. A provider's
+modules are imported when it is checked or built: a missing extra is a reason that `check` gives,
+not an ImportError at start.
 """
 
 from typing import Any

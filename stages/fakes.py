@@ -1,11 +1,11 @@
-"""Scripted stages, for tests and benchmarks: every provider's shape, with faults on demand.
+"""Scripted stages for tests and benchmarks, one for every slot, with faults on demand.
 
-A `pipeline.testing.Script` says how one call behaves; a stage takes one script for all its calls or
-a sequence, one after the other, the last one for good::
+A `pipeline.testing.Script` says how one call behaves; a stage takes one script for all its calls,
+or a script for each call, of which the last one is repeated::
 
     FakeSynthesizer(Script(), Script(error=OSError("gone"), after=1), Script(stall=True))
 
-Nothing here belongs behind a feature that claims to be real.
+Fakes are never used as a real feature.
 """
 
 import weakref
@@ -50,25 +50,27 @@ class _Scripts:
 
 
 class FakeDetector:
-    """Calls speech whatever is louder than `level`; chunk by chunk, inside `feed`."""
+    """Reports every chunk that is louder than `level` as speech, inside `feed`."""
 
     provider = "fake"
 
     def __init__(self, level: int = 500) -> None:
         self._level = level
-        self._ears: weakref.WeakSet[_FakeEar] = weakref.WeakSet()  # those of sessions that live
+        self._streams: weakref.WeakSet[_FakeStream] = (
+            weakref.WeakSet()
+        )  # those of sessions that live
 
     def open(self, on_chunk: OnChunk) -> VadStream:
-        ear = _FakeEar(on_chunk, self._level)
-        self._ears.add(ear)
-        return ear
+        stream = _FakeStream(on_chunk, self._level)
+        self._streams.add(stream)
+        return stream
 
     async def aclose(self) -> None:
-        for ear in list(self._ears):
-            ear.close()
+        for stream in list(self._streams):
+            stream.close()
 
 
-class _FakeEar:
+class _FakeStream:
     def __init__(self, on_chunk: OnChunk, level: int) -> None:
         self._on_chunk = on_chunk
         self._level = level
@@ -92,9 +94,9 @@ class _FakeEar:
 
 
 class FakeTranscriber:
-    """Hears the next of `texts` in every utterance, again from the start when they run out.
+    """Recognises the next of `texts` in every utterance, and starts again after the last.
 
-    With `partials` it reports a growing part of the text, word by word, with every feed.
+    With `partials`, every feed reports one more word of the text.
     """
 
     def __init__(
@@ -122,11 +124,11 @@ class FakeTranscriber:
 
     @property
     def text(self) -> str:
-        """What will be heard next."""
+        """The text that the next utterance will have."""
         return self._texts[self._heard % len(self._texts)]
 
     def transcripts(self, turn: int) -> AsyncIterator[Transcript]:
-        """The next utterance's."""
+        """The transcripts of the next utterance."""
         text = self.text
         self._heard += 1
         final = Transcript(turn, text, final=True, language="en", confidence=0.9)
@@ -172,7 +174,7 @@ class _FakeRecognition:
 
 
 class FakeResponder:
-    """Says what the host's brief says, or `text` where one is given, word by word."""
+    """Replies with the brief's lines, or with `text` if one is given, word by word."""
 
     def __init__(
         self, *scripts: Script, text: str | None = None, provider: str = "fake-llm"
@@ -196,7 +198,7 @@ class FakeResponder:
 
 
 class FakeSynthesizer:
-    """A steady tone, `ms_per_word` of it for every word, in pieces of one word each."""
+    """Speaks a steady tone: `ms_per_word` for every word, in pieces of one word each."""
 
     def __init__(
         self,
@@ -240,9 +242,9 @@ class FakeSynthesizer:
 
 
 class FakeAnimator:
-    """A picture every `frame_ms` of a scene, which says in words what it shows: "speaking 1080".
+    """Gives a picture every `frame_ms` of a scene; its bytes are words such as "speaking 1080".
 
-    `scenes` is what was asked for.
+    `scenes` has the scenes that were asked for.
     """
 
     def __init__(self, *scripts: Script, provider: str = "fake-avatar") -> None:

@@ -1,4 +1,4 @@
-"""What is known of a provider before it is built, and what it can be told."""
+"""The description of a provider before it is built, and the options it is built with."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -10,9 +10,9 @@ from pipeline.frames import Slot
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """An OpenAI-compatible server, which of its models to ask for, and the key it wants.
+    """An OpenAI-compatible server, the model to ask it for, and its key.
 
-    The URL may carry a password: neither it nor the key shows in texts.
+    The URL may contain a password: neither the password nor the key is shown in any text.
     """
 
     url: str = field(repr=False)
@@ -22,11 +22,11 @@ class Server:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What the built-in providers are told. None stands for what nobody has configured.
+    """The configuration of the built-in providers. None means not configured.
 
-    `language` is the code of what people speak ("en"); without it recognisers find out themselves.
+    `language` is the code of the spoken language ("en"); without it recognisers detect it.
     `whisper_words` and `stt_words` ask Whisper and the transcription server for the words' times.
-    `avatar_url` is the server that animates faces, and may carry a password.
+    `avatar_url` is the server that animates faces, and may contain a password.
     """
 
     whisper_model: str = "base"
@@ -47,14 +47,14 @@ class Options:
 class Provider:
     """One way to fill a slot.
 
-    `check` says in a sentence why it cannot work here, or None; it reads files at most and is
-    called often. `build` gives the stage, of the slot's protocol in `pipeline.stage`. A stage may
-    also have `start()`, a coroutine that loads what the first call would wait for, and `probe()`,
-    a coroutine that says in a sentence why it would not answer now, or None, within a second.
+    `check` returns a sentence why the provider cannot work here, or None; it only reads files and
+    is called often. `build` makes the stage, of the slot's protocol in `pipeline.stage`. A stage
+    may also have two coroutines: `start()` loads what the first call would wait for, and `probe()`
+    returns within a second a sentence why the stage would not answer now, or None.
 
-    `note` is what people should know about it. `configured` says whether anybody has set up what it
-    needs; None for one that needs nothing. `remote`: it needs a network, so it gets more patience,
-    and where it is named those that need none stay behind it.
+    `note` is shown to people. `configured` says whether the settings that the provider needs are
+    there; None for a provider that needs none. A `remote` provider needs a network: it gets longer
+    limits, and when it is chosen by name, the providers without a network remain as fallbacks.
     """
 
     slot: Slot

@@ -1,8 +1,8 @@
-"""Provider names and what stands behind them: which work here, which one answers, and why.
+"""The providers by name: which of them work here, which one fills a slot, and why.
 
 ::
 
-    NoProvider                    nothing that was asked for works here; `reasons` say what to do
+    NoProvider                    no wanted provider works here; `reasons` say what to do
     UnknownProvider               there is no provider of that name
 """
 
@@ -48,9 +48,9 @@ class NoProvider(Exception):
 
 
 class UnknownProvider(LookupError):
-    """A slot has no provider of that name. `known` are those it has.
+    """A slot has no provider of that name. `known` are the names that it has.
 
-    `refused` are the third-party ones of that name that could not be taken.
+    `refused` are third-party providers of that name that could not be used.
     """
 
     def __init__(
@@ -85,14 +85,14 @@ class Choice:
 
 
 def third_party() -> Installed:
-    """The providers of other packages. Runs their code, which may take its time."""
+    """The providers of other packages. Runs their code, which may be slow."""
     return load(PROVIDERS, reserved=(AUTO,))
 
 
 def find(slot: Slot, name: str) -> Provider:
     """The slot's provider of that name. Raises `UnknownProvider`.
 
-    Other packages are looked at only where none that is built in has the name.
+    Other packages are loaded only if no built-in provider has the name.
     """
     built_in = [provider for provider in PROVIDERS if provider.slot == slot]
     for provider in built_in:
@@ -112,16 +112,16 @@ def obstacle(provider: Provider, options: Options) -> str | None:
     """Why a provider cannot work here, or None. Never raises."""
     try:
         return provider.check(options)
-    except Exception as error:  # a third party's; whatever it raises is a reason
+    except Exception as error:  # third-party code: any exception is a reason
         return f"its check failed: {describe(error)}"
 
 
 def choose(slot: Slot, wanted: str, options: Options) -> Choice:
     """Providers for `slot`, best first.
 
-    "auto" takes all that are built in and work here. A name takes that provider alone; behind a
-    remote one stay those that are built in and need no network. Raises `NoProvider` where what is
-    wanted does not work, `UnknownProvider` for a name that nobody has.
+    "auto" takes all built-in providers that work here. A name takes that provider alone; if it is
+    remote, the built-in providers without a network follow it. Raises `NoProvider` if the wanted
+    providers do not work, `UnknownProvider` if no provider has the name.
     """
     built_in = [provider for provider in PROVIDERS if provider.slot == slot]
     if wanted == AUTO:

@@ -1,8 +1,8 @@
-"""Providers that other packages bring along, found by entry point.
+"""Providers of other packages, found by entry point.
 
-An entry point of the group `parley.providers` gives a `stages.provider.Provider`, or something that
-returns one when called. `docs/providers.md` shows a whole package. Loading runs that package's
-code, so it happens only where somebody asks for a provider that is not built in.
+An entry point of the group `parley.providers` gives a `stages.provider.Provider`, or a callable
+that returns one. `docs/providers.md` shows a whole package. Loading runs the package's code, so it
+happens only when a provider is asked for that is not built in.
 """
 
 import re
@@ -21,7 +21,7 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 
 @dataclass(frozen=True, slots=True)
 class ProviderRefused:
-    """An entry point that gives no usable provider, and why. `name` is the entry point's."""
+    """An entry point that gives no usable provider, and the reason. `name` is the entry point's."""
 
     name: str
     reason: str
@@ -29,7 +29,7 @@ class ProviderRefused:
 
 @dataclass(frozen=True, slots=True)
 class Installed:
-    """What the packages on this machine bring along, in the order of the entry points' names."""
+    """The providers of installed packages, in the order of the entry points' names."""
 
     providers: tuple[Provider, ...]
     refused: tuple[ProviderRefused, ...]
@@ -40,9 +40,9 @@ class _Unusable(Exception):
 
 
 def load(built_in: Collection[Provider], reserved: Collection[str] = ()) -> Installed:
-    """Load all of them. What fails, or takes a name that is `built_in` or `reserved`, is refused.
+    """Load all of them. Entry points that fail or use a `built_in` or `reserved` name are refused.
 
-    Never raises for what a package does.
+    Never raises, whatever a package does.
     """
     taken = {(provider.slot, provider.name): "built in" for provider in built_in}
     providers: list[Provider] = []
@@ -68,7 +68,7 @@ def _provider(entry: EntryPoint) -> Provider:
         given = entry.load()
         if not isinstance(given, Provider) and callable(given):
             given = given()
-    # Whatever a package does when it is loaded, it takes nothing down with it.
+    # A package may raise anything while it is loaded; the process goes on.
     except (Exception, SystemExit) as error:
         raise _Unusable(f"{entry.value} cannot be loaded: {describe(error)}") from error
     if not isinstance(given, Provider):
@@ -81,6 +81,6 @@ def _provider(entry: EntryPoint) -> Provider:
 
 
 def describe(error: BaseException) -> str:
-    """An exception of somebody else's code in one line."""
+    """An exception of third-party code in one line."""
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -1,10 +1,10 @@
 """The interviewer's face, drawn here or by a server.
 
-`face` is what it looks like, `timeline` what it does when, `energy` a mouth for voices without
-timing, `renderer` its pictures (it needs the extra `avatar`). As video: `encoding`, what is encoded
-once (`loops`), what may be spent (`ladder`), and the threads that draw for all sessions (`studio`).
-`local` fills the slot without a server; `remote` asks one, and `jpeg` and `decoding` read its
-pictures.
+`face` is the drawing, `timeline` its movement over time, `energy` mouth shapes for voices without
+timing, `renderer` the pictures (it needs the extra `avatar`). As video: `encoding`; `loops`,
+encoded once; `ladder`, the quality that the machine can afford; `studio`, the threads that draw for
+all sessions. `local` fills the slot without a server; `remote` asks a server, and `jpeg` and
+`decoding` read its pictures.
 """
 
 __all__: list[str] = []

@@ -1,6 +1,6 @@
-"""`python -m stages.avatar check FOLDER`: what is wrong with a face.
+"""`python -m stages.avatar check FOLDER`: print the problems of a face.
 
-Exits with 0 if it can be shown, 1 with everything that keeps it from that, 2 if it cannot look.
+Exits with 0 if the face can be shown, 1 with all its problems, 2 if it could not be checked.
 """
 
 import argparse

@@ -1,8 +1,8 @@
 """JPEG pictures of an avatar server as I420, of the size that is encoded.
 
-What comes from a stranger is bounded before it is decoded: by its header, by the number of its
-scans, each of which costs a pass over the whole picture, and by the decoder's own limit, which also
-holds for headers that come later in the file.
+A picture is bounded before it is decoded: by its header, by the number of its scans (each costs a
+pass over the whole picture), and by the decoder's own limit, which also holds for later headers in
+the file.
 """
 
 import numpy as np
@@ -24,7 +24,7 @@ _SCAN = b"\xff\xda"
 class JpegDecoder:
     """Not thread-safe: calls may come from different threads, one at a time.
 
-    `size` is the width and height of what comes out; a picture of another shape is stretched.
+    `size` is the width and height of the result; a picture of another shape is stretched.
     """
 
     def __init__(self, size: int) -> None:
@@ -38,7 +38,7 @@ class JpegDecoder:
     def decode(self, jpeg: bytes) -> Bytes:
         """The rows of Y, U and V as `renderer.Picture.i420` has them. Takes 1 ms at 320 × 320.
 
-        Raises `NotJpeg` for what is no whole picture or too large.
+        Raises `NotJpeg` for a picture that is too large, incomplete or no JPEG.
         """
         width, height = dimensions(jpeg)
         if max(width, height) > LARGEST or jpeg.count(_SCAN) > MOST_SCANS:

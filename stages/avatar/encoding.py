@@ -1,9 +1,9 @@
 """The face as video: I420 pictures become access units of H.264 or VP8, on the CPU.
 
-Both encoders hold the quantiser and let the bit rate follow: a cartoon before a still background
-costs what its mouth costs, and keyframes look like the pictures between them, so that nothing
-pulses. `bit_rate` only cuts off what a drawing full of detail would need. There is no lookahead and
-there are no B-pictures: a picture goes in, its unit comes out. Measured: `docs/faces.md`.
+Both encoders hold the quantiser and let the bit rate follow: before a still background, only the
+moving mouth costs bits, and keyframes look like the pictures between them, so that nothing pulses.
+`bit_rate` is a cap for drawings full of detail. There is no lookahead and there are no B-pictures:
+each picture gives its unit at once. Measured: `docs/faces.md`.
 """
 
 from fractions import Fraction
@@ -20,15 +20,15 @@ from stages.avatar.renderer import SIZES, Bytes
 Codec = Literal["h264", "vp8"]
 
 BIT_RATE = 1_000_000
-"""In bits a second, over a second. The faces that come with Parley speak at 150 000."""
+"""In bits a second, over a second. Parley's own faces speak at 150 000."""
 
 _ENCODERS: dict[Codec, str] = {"h264": "libx264", "vp8": "libvpx"}
 _NEVER = 1 << 20
-"""Keyframes come when they are asked for, not by count."""
+"""Keyframes are made on request, not by count."""
 
 
 def codecs() -> tuple[Codec, ...]:
-    """What can be encoded here; PyAV from a distribution may come without x264."""
+    """The codecs that can be encoded here; a distribution's PyAV may lack x264."""
     return tuple(codec for codec, name in _ENCODERS.items() if name in codecs_available)
 
 
@@ -43,10 +43,10 @@ class VideoEncoder:
         size: Width and height in pixels, one of `renderer.SIZES`.
         frame_ms: From one picture to the next.
         bit_rate: The most over a second, in bits a second; of VP8, up to ten times that for noise.
-        patient: Search longer for fewer bits. For what is encoded once and sent often.
+        patient: Search longer for fewer bits. For video that is encoded once and sent often.
 
     Raises:
-        ValueError: The size or the time is none that can be encoded.
+        ValueError: The size or the time cannot be encoded.
         av.FFmpegError: PyAV has no such encoder, or it does not start.
     """
 
@@ -96,7 +96,7 @@ class VideoEncoder:
         """
         if i420.shape != self._shape or i420.dtype != np.uint8:
             raise ValueError(f"a picture is {self._shape} of uint8, not {i420.shape}")
-        # Without a copy: both encoders take theirs before they return.
+        # Without a copy: both encoders make their own before they return.
         frame = VideoFrame.from_numpy_buffer(i420, format="yuv420p")
         frame.pts, frame.time_base = self._next, self._context.time_base
         frame.pict_type = PictureType.I if keyframe else PictureType.NONE
@@ -124,12 +124,12 @@ def _vpx(bit_rate: int, patient: bool) -> dict[str, str]:
         "deadline": "good" if patient else "realtime",
         # Below 0 the speed is fixed; above it, libvpx goes by the clock.
         "cpu-used": "2" if patient else "-8",
-        # What hardly changes is not looked at closer: half the work, and 1 dB.
+        # Skip the search in parts that hardly change: half the work, and 1 dB.
         "static-thresh": "0" if patient else "1000",
         "lag-in-frames": "0",
         "auto-alt-ref": "0",
         "qmin": "10" if patient else "8",
-        # Free to, libvpx now and then spends half on a keyframe, which shows.
+        # Without a limit, libvpx now and then spends half on a keyframe, which is visible.
         "qmax": "40",
         "maxrate": str(bit_rate),
         "bufsize": str(bit_rate),

@@ -1,7 +1,7 @@
-"""Mouth shapes from the sound alone, for a reply whose synthesizer tells no timing. Pure.
+"""Mouth shapes from the sound alone, for a reply whose synthesizer gives no timing. Pure.
 
-Loudness opens the mouth; where the sound lies in the spectrum tells hisses from vowels and round
-vowels from wide ones. It says nothing about lips that meet.
+Loudness opens the mouth; the centre of the spectrum tells hisses from vowels and round vowels from
+wide ones. Closed lips (p, b, m) cannot be told from the sound.
 """
 
 import numpy as np
@@ -13,10 +13,10 @@ WINDOW_MS = 40
 """One picture at 25 a second."""
 
 _LOUD = 2000.0
-"""What counts as loud until something louder was heard: an RMS 24 dB below full scale."""
+"""The loudest RMS to compare with at the beginning: 24 dB below full scale."""
 
 _OPENINGS = ((0.6, "aa"), (0.3, "oh"), (0.06, "E"))
-"""Shapes by the least share of the loudest window so far; below the last the mouth is closed."""
+"""Shapes by their least share of the loudest window so far; below the last the mouth is closed."""
 
 _HISS_HZ = 3000
 """Between the strongest formants of vowels and the noise of s and sh."""
@@ -30,7 +30,7 @@ _WIDE = {"oh": "E", "E": "ih"}
 
 
 class EnergyMouth:
-    """The mouth of one reply, or of one sentence: the cues' times count from its first sample."""
+    """The mouth of one reply or sentence: the cues' times count from its first sample."""
 
     def __init__(self, rate_hz: int) -> None:
         self.window = max(1, rate_hz * WINDOW_MS // 1000)
@@ -40,10 +40,10 @@ class EnergyMouth:
         self._loudest = _LOUD
 
     def cues(self, pcm: Samples, *, last: bool = False) -> tuple[Viseme, ...]:
-        """Cues for the next audio, without gap or overlap; neighbours that are equal are one cue.
+        """Cues for the next audio, without gap or overlap; equal neighbours are one cue.
 
-        All but the last audio is a whole number of windows. The last cue of all is `sil`, of no
-        duration where the voice goes on to the end.
+        All audio but the last must be a whole number of windows. The very last cue is `sil`, of no
+        duration if the voice goes on to the end.
         """
         cues: list[Viseme] = []
         if len(pcm):
@@ -92,8 +92,8 @@ def _shape(share: float, centre_hz: float) -> str:
 def _centres_hz(
     samples: npt.NDArray[np.float64], starts: npt.NDArray[np.int_], power: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.float64]:
-    """Of each window, as a share of the sample rate: the frequency of the sine that changes from
-    sample to sample as much as its sound does."""
+    """The centre of each window's spectrum, as a share of the sample rate: the frequency of the
+    sine that changes from sample to sample as much as the sound does."""
     change = np.diff(samples, append=samples[-1:])
     change[starts[1:] - 1] = 0.0  # from one window to the next
     ratio = np.add.reduceat(change * change, starts) / np.maximum(power, 1.0)

@@ -1,9 +1,9 @@
 """A face: one layered SVG and a manifest that names its layers (`docs/faces.md`).
 
-A face may come from anywhere and the page shows it inline, so what could run, load or blow up is
-refused here, before it is rendered.
+A face may come from anywhere and the page shows it inline, so everything that could run, load or
+blow up is refused here, before it is rendered.
 
-    FaceError(ValueError)   the folder holds no usable face; `problems` says all that is wrong
+    FaceError(ValueError)   the folder holds no usable face; `problems` lists everything wrong
 """
 
 import json
@@ -21,7 +21,7 @@ from pipeline.frames import VISEMES, AvatarMood
 
 FORMAT = "parley-face/1"
 FACES = Path(__file__).parent / "faces"
-"""The faces that come with Parley, a folder each."""
+"""Parley's own faces, a folder each."""
 
 MAX_SVG_BYTES = 512 * 1024
 MAX_MANIFEST_BYTES = 64 * 1024
@@ -116,7 +116,7 @@ class Manifest(_Part):
 
 @dataclass(frozen=True)
 class Face:
-    """A face that has been checked. Nothing in it changes."""
+    """A face that has been checked; immutable."""
 
     manifest: Manifest
     svg: str
@@ -151,7 +151,7 @@ def find(face: str) -> Face:
     """A face by name, or by the folder where it is.
 
     Raises:
-        FaceError: There is none of that name and no folder, or what is there is none.
+        FaceError: There is no such name or folder, or the folder holds no usable face.
     """
     if face in shipped():
         return load(FACES / face)
@@ -162,7 +162,7 @@ def find(face: str) -> Face:
 
 
 def name(face: str) -> str:
-    """What `find`'s face is called by clients: its folder's name."""
+    """The name that clients use for `find`'s face: its folder's name."""
     return Path(face).resolve().name
 
 

@@ -1,14 +1,14 @@
-"""What a JPEG file says of itself, without decoding it. Pure.
+"""The size of a JPEG picture from its header, without decoding it. Pure.
 
 ::
 
-    NotJpeg(ValueError)   the bytes are none that a browser would show
+    NotJpeg(ValueError)   the bytes are not a JPEG picture that browsers show
 """
 
 MIME = "image/jpeg"
 
 MOST_SEGMENTS = 64
-"""Before the frame header there are tables and comments, ten of them at most."""
+"""Tables and comments before the frame header; real files have ten at most."""
 
 _START, _END = b"\xff\xd8", b"\xff\xd9"
 _BASELINE, _EXTENDED, _PROGRESSIVE = 0xC0, 0xC1, 0xC2
@@ -16,13 +16,13 @@ _SCAN = 0xDA
 
 
 class NotJpeg(ValueError):
-    """The bytes are no JPEG picture, or one of a kind that browsers do not show."""
+    """The bytes are no JPEG picture, or of a kind that browsers do not show."""
 
 
 def dimensions(data: bytes) -> tuple[int, int]:
     """Width and height in pixels, from the frame header (ITU-T T.81, annex B).
 
-    Looks at `MOST_SEGMENTS` segments at most, and at no compressed data. Raises `NotJpeg`.
+    Reads `MOST_SEGMENTS` segments at most, and no compressed data. Raises `NotJpeg`.
     """
     if not data.startswith(_START) or not data.endswith(_END):
         raise NotJpeg("it does not begin or end as JPEG does")

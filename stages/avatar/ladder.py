@@ -1,38 +1,39 @@
-"""How much the pictures of speaking faces may cost, so that sound never waits for them. Pure.
+"""The quality of speaking faces' pictures, lowered so that sound never waits for them. Pure.
 
-Three things show that a process has more to draw than it can: pictures that come too late to go
-with their sound, pictures that were refused because nobody was free to draw them, and the share of
-the drawing threads' time that is used up. The first two are what a viewer sees, whatever the
-reason, such as speech recognition on the same cores; the third comes before them, and says whether
-the rung above would fit. They are judged together over `WINDOW_S`, for the whole process.
+Three measures show that a process has too much to draw: pictures that are late for their sound,
+pictures that were refused because no thread was free, and the share of the drawing threads' time
+that is used. A viewer sees the first two, whatever their reason (such as speech recognition on the
+same cores). The third rises before them, and says whether the level above would fit. They are
+judged together over `WINDOW_S`, for the whole process.
 
-A bad window goes down a rung at once. Up it goes after calm windows of `RISE_S` in a row, if what
-is drawn now would fit up there; a rise that fails doubles the wait.
+After a bad window the ladder goes down one level. After `RISE_S` of calm windows in a row it goes
+up one level, if the present work would fit there; a failed rise doubles the wait.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 WINDOW_S = 1.0
-"""25 pictures of one face: a pause of the process shorter than a quarter of it costs no rung."""
+"""25 pictures of one face. A pause of the process shorter than a quarter of it lowers nothing."""
 
 LATE_MS = 20.0
-"""Half a picture at 25 a second. With the picture before it, sound then leads by less than the
-45 ms from which on people notice it (ITU-R BT.1359)."""
+"""Half a picture at 25 a second. With the picture before it, sound then leads by less than 45 ms,
+from which on people notice it (ITU-R BT.1359)."""
 
 BAD_SHARE = 0.25
 CALM_SHARE = 0.05
-"""Of a window's pictures, late or refused. What lies between changes nothing."""
+"""Of a window's pictures, late or refused. A share between the two changes nothing."""
 
 FEW = 5
-"""Pictures in a window that are too few to tell a habit from a hiccup."""
+"""In a window with fewer pictures, late or refused ones are ignored."""
 
 FULL_LOAD = 0.5
-"""Of the threads' time. There are as many threads as cores, up to four, and speech needs the rest;
-random arrivals also begin to queue from there on."""
+"""Of the threads' time. There are as many threads as cores, up to four, and speech needs the rest.
+Beyond this share, pictures also begin to queue."""
 
 FITTING_LOAD = 0.35
-"""Of the threads' time on the rung above, as foreseen. The gap keeps it from going to and fro."""
+"""Of the threads' time that the level above would take. The gap to `FULL_LOAD` keeps the level from
+going up and down."""
 
 RISE_S = 10.0
 MAX_RISE_S = 320.0
@@ -42,8 +43,8 @@ RELAPSE_S = 30.0
 
 @dataclass(frozen=True, slots=True)
 class QualityLevel:
-    """`frame_ms` from one picture to the next; `size` is width and height in pixels. Both are 0
-    where nothing is drawn here and clients have the mouth shapes alone.
+    """`frame_ms` from one picture to the next; `size` is width and height in pixels. Both are 0 if
+    nothing is drawn here and clients get only the mouth shapes.
     """
 
     name: str
@@ -52,7 +53,7 @@ class QualityLevel:
 
     @property
     def work(self) -> float:
-        """Pixels a millisecond, which the cost goes by."""
+        """Pixels a millisecond; the cost is proportional to it."""
         return self.size**2 / self.frame_ms if self.frame_ms else 0.0
 
 
@@ -65,18 +66,18 @@ QUALITY_LEVELS = (
 
 
 class QualityLadder:
-    """Times of `now` are in seconds, of one clock, any.
+    """The level of a process. `now` is in seconds of any one clock.
 
     Args:
-        threads: That draw, each worth a second of work a second.
-        rungs: From the best to the cheapest.
+        threads: The number of drawing threads.
+        levels: From the best to the cheapest.
     """
 
-    def __init__(self, threads: int, rungs: Sequence[QualityLevel] = QUALITY_LEVELS) -> None:
+    def __init__(self, threads: int, levels: Sequence[QualityLevel] = QUALITY_LEVELS) -> None:
         self.reason = ""
-        """Why the rung changed last, for people."""
+        """Why the level last changed, for people."""
         self._threads = threads
-        self._rungs = tuple(rungs)
+        self._levels = tuple(levels)
         self._index = 0
         self._from: float | None = None
         self._drawn = self._late = self._refused = 0
@@ -86,17 +87,17 @@ class QualityLadder:
         self._rise_s = RISE_S
 
     @property
-    def rung(self) -> QualityLevel:
-        return self._rungs[self._index]
+    def level(self) -> QualityLevel:
+        return self._levels[self._index]
 
     @property
     def top(self) -> bool:
-        """Whether nothing is being saved."""
+        """Whether the level is the best one."""
         return self._index == 0
 
     def encoded(self, late_ms: float, cost_ms: float, now: float) -> None:
-        """A picture was ready `late_ms` after it was due, or before it if negative, and took a
-        thread `cost_ms` of processor time.
+        """Record a picture that was ready `late_ms` after it was due (negative: before) and took
+        `cost_ms` of processor time.
         """
         self.tick(now)
         self._drawn += 1
@@ -104,13 +105,13 @@ class QualityLadder:
         self._cost_ms += cost_ms
 
     def refused(self, now: float) -> None:
-        """A picture was not drawn, because there was no room."""
+        """Record a picture that was not drawn, because too many were waiting."""
         self.tick(now)
         self._refused += 1
 
     def tick(self, now: float) -> None:
-        """Judge a window that is over. To be called every `WINDOW_S` while anything is drawn or
-        saved, as calm may mean that no picture comes.
+        """Judge the window if it is over. Call it every `WINDOW_S` while pictures are drawn or the
+        level is not the best: in a calm window there may be no picture.
         """
         if self._from is None:
             self._from = now
@@ -140,14 +141,14 @@ class QualityLadder:
             self._rise(now)
 
     def _fits(self, load: float) -> bool:
-        if self.top or not self.rung.work:
+        if self.top or not self.level.work:
             return True
-        above = self._rungs[self._index - 1]
-        return load * above.work / self.rung.work <= FITTING_LOAD
+        above = self._levels[self._index - 1]
+        return load * above.work / self.level.work <= FITTING_LOAD
 
     def _fall(self, now: float, reason: str) -> None:
         self._calm_from = None
-        if self._index == len(self._rungs) - 1:
+        if self._index == len(self._levels) - 1:
             return
         if self._risen_at is not None:
             self._rise_s = min(self._rise_s * 2, MAX_RISE_S)

@@ -1,5 +1,5 @@
-"""Those in the avatar slot whom nobody asks for pictures: the built-in face, which the gateway
-draws itself, and clients, which draw from mouth shapes.
+"""Providers of the avatar slot that are not asked for pictures: the built-in face, which the
+gateway draws itself, and mouth shapes, from which the client draws.
 """
 
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from importlib.util import find_spec
 
 @dataclass(frozen=True, slots=True)
 class Local:
-    """A name in the slot."""
+    """A stage that only has a provider's name."""
 
     provider: str
 

@@ -1,8 +1,8 @@
-"""A face that says nothing, as video: encoded once, and sent to everybody who is not spoken to.
+"""Video of a face that says nothing: encoded once, and sent to all sessions without a reply.
 
-`timeline.idle_pose` repeats after `LOOP_MS`, so a loop of that length shows it for ever. Every
-`GROUP` pictures a group begins with a keyframe and refers to nothing outside itself: a session may
-enter a loop, leave it or change to another mood's at any keyframe.
+`timeline.idle_pose` repeats after `LOOP_MS`, so a loop of that length can be repeated without end.
+A group of `GROUP` pictures begins with a keyframe and refers to no other group: a session may enter
+a loop, leave it or change to another mood's loop at any keyframe.
 """
 
 from collections.abc import Sequence
@@ -18,15 +18,15 @@ LOOP_FRAME_MS = 80
 """Breath and blinks are slow: 12.5 pictures a second show them."""
 
 GROUP = 10
-"""A keyframe every 800 ms: so long who waits for one waits at most."""
+"""A keyframe every 800 ms: the longest wait for one."""
 
 LOOP_PICTURES = LOOP_MS // LOOP_FRAME_MS
 
 
 @dataclass(frozen=True, slots=True)
 class Loop:
-    """`units[n]` shows `idle_pose(mood, n * LOOP_FRAME_MS)`, or what an avatar server has for that
-    time; those at multiples of `GROUP` are keyframes. Of H.264 every one begins with its parameter
+    """`units[n]` shows `idle_pose(mood, n * LOOP_FRAME_MS)`, or an avatar server's picture of that
+    time; units at multiples of `GROUP` are keyframes. H.264 keyframes begin with their parameter
     sets.
     """
 
@@ -36,24 +36,24 @@ class Loop:
     units: tuple[bytes, ...]
 
 
-def record(plates: LayerBitmaps, mood: AvatarMood, codec: Codec) -> Loop:
+def record(bitmaps: LayerBitmaps, mood: AvatarMood, codec: Codec) -> Loop:
     """Draw and encode a loop. Takes a quarter of a second at 320 × 320: call it in a thread."""
-    encoder = VideoEncoder(codec, plates.size, LOOP_FRAME_MS, patient=True)
-    picture = Picture(plates)
+    encoder = VideoEncoder(codec, bitmaps.size, LOOP_FRAME_MS, patient=True)
+    picture = Picture(bitmaps)
     units = []
     for number in range(LOOP_PICTURES):
         picture.show(idle_pose(mood, number * LOOP_FRAME_MS))
         units.append(encoder.encode(picture.i420, keyframe=number % GROUP == 0))
-    return Loop(codec, plates.size, mood, tuple(units))
+    return Loop(codec, bitmaps.size, mood, tuple(units))
 
 
 def record_pictures(
     pictures: Sequence[tuple[int, bytes]], length_ms: int, mood: AvatarMood, codec: Codec, size: int
 ) -> Loop:
-    """Encode a loop of JPEG pictures, each from its time on; the first is shown from 0.
+    """Encode a loop of JPEG pictures, each shown from its time on; the first is shown from 0.
 
-    `length_ms` is cut to whole groups, of which there must be one. Raises `NotJpeg`. Takes a
-    quarter of a second: call it in a thread.
+    `length_ms` is cut to whole groups; it must hold at least one. Raises `NotJpeg`. Takes a quarter
+    of a second: call it in a thread.
     """
     decoder = JpegDecoder(size)
     encoder = VideoEncoder(codec, size, LOOP_FRAME_MS, patient=True)

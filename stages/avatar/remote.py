@@ -1,8 +1,8 @@
 """A face that an avatar server animates. `docs/providers.md` has the server's side of the contract.
 
-Speaks `POST /v1/animations`: some speech with its mouth shapes as JSON, and pictures as they are
-ready as lines of JSON. Pictures are passed on undecoded; their headers say whether they are fit for
-it.
+Speaks `POST /v1/animations`: the request is speech with its mouth shapes as JSON, the answer lines
+of JSON, each with a picture as soon as it is ready. Pictures are passed on undecoded, after a check
+of their headers.
 """
 
 import base64
@@ -18,14 +18,14 @@ from stages.avatar.jpeg import MIME, dimensions
 TYPES = ("application/x-ndjson", "application/ndjson", "application/jsonl")
 
 MOST_FRAME_BYTES = 128 * 1024
-"""Ten times what a picture of 320 × 320 takes."""
+"""Ten times the size of a picture of 320 × 320."""
 
 MOST_LINE_BYTES = MOST_FRAME_BYTES * 4 // 3 + 1024
 MOST_BLANKS = 1000
-"""Empty lines of an answer: signs of life. A flood of them would keep the event loop busy."""
+"""Empty lines of an answer, which keep the connection alive; more would block the event loop."""
 
 LARGEST = 1024
-"""Pixels; a client decodes whatever we pass on."""
+"""Pixels; a client decodes every picture that is passed on."""
 
 OVERHANG_MS = 500
 """Servers round up to whole pictures, and may close a mouth after the last sound."""
@@ -68,7 +68,7 @@ class RemoteAnimator:
         await self._http.aclose()
 
     async def _lines(self, answer: HttpAnswer) -> AsyncGenerator[bytes, None]:
-        """Lines that say something; a last one without its line feed is not whole."""
+        """The lines that are not empty; a last line without its line feed is incomplete."""
         rest = bytearray()
         blanks = 0
         async with aclosing(answer.chunks()) as chunks:

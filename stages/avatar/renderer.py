@@ -1,9 +1,9 @@
 """Pictures of a face, on the CPU.
 
-`LayerBitmaps` holds a face's layers, rasterised once, and the blends made from them: one per face
-and size, shared by all sessions and threads. `Picture` is one session's canvas; per frame it copies
-in the rectangles that changed. Colours follow ITU-R BT.601, limited range, which is what encoders
-take I420 for; chroma is the mean of four pixels.
+`LayerBitmaps` holds a face's layers, rasterised once, and the blends made from them: one object per
+face and size, shared by all sessions and threads. `Picture` is one session's canvas; per frame it
+copies in the rectangles that changed. Colours follow ITU-R BT.601, limited range, as encoders
+expect of I420; chroma is the mean of four pixels.
 """
 
 from collections.abc import Callable
@@ -22,10 +22,10 @@ from stages.avatar.timeline import MAX_HEAD, QUARTERS, Mouth, Pose
 Bytes: TypeAlias = npt.NDArray[np.uint8]
 
 MAX_BLENDS = 512
-"""Blends kept, some 10 MB at 320×320; the least recently used makes room."""
+"""Blends kept, some 10 MB at 320×320; the least recently used goes first."""
 
 HEAD_STEPS = 640
-"""`Pose.head` counts in this part of the picture's height."""
+"""`Pose.head` is in steps of the picture's height divided by this."""
 
 SIZES = range(64, 1025, 16)
 
@@ -70,14 +70,14 @@ class _Sprites:
 class LayerBitmaps:
     """A face's layers at one size; read-only once made, safe to share between threads.
 
-    Making one rasterises everything, which takes 0.3 s at 320×320: do it at the start, in a thread.
+    The constructor rasterises everything, which takes 0.3 s at 320×320: call it in a thread.
 
     Args:
         face: The face.
         size: Width and height in pixels, one of `SIZES`.
 
     Raises:
-        ValueError: The size is none of `SIZES`.
+        ValueError: The size is not one of `SIZES`.
         RendererMissing: The extra `avatar` is not installed.
         FaceError: The drawing cannot be rasterised.
     """
@@ -96,15 +96,15 @@ class LayerBitmaps:
         self._lock = Lock()
         whole = _Window(0, 0, size, size)
         base = self._layer(face.manifest.layers.base, whole, 0.0)
-        self._plates: dict[int, _Block] = {}
+        self._wholes: dict[int, _Block] = {}
         self._mouths: dict[int, _Sprites] = {}
         self._eyes: dict[int, _Sprites] = {}
         for head in range(-MAX_HEAD, MAX_HEAD + 1):
             self._make(head, base, whole)
 
-    def plate(self, head: int) -> _Block:
+    def whole(self, head: int) -> _Block:
         """The whole picture at one position of the head, with a resting face."""
-        return self._plates[_head(head)]
+        return self._wholes[_head(head)]
 
     def mouth(self, head: int, mouth: Mouth) -> _Block:
         head = _head(head)
@@ -163,7 +163,7 @@ class LayerBitmaps:
         self._mouths[head] = sprites(self._mouth_window, mouth=layers.mouth)
         self._eyes[head] = sprites(self._eyes_window, eyes=eyes, brows=layers.brows)
         picture = _over(under, front)
-        self._plates[head] = _block(whole, picture)
+        self._wholes[head] = _block(whole, picture)
 
     def _layer(self, layer: str, window: _Window, down: float) -> Bytes:
         left, top = self._face.manifest.viewBox[:2]
@@ -195,9 +195,9 @@ class Picture:
     takes `yuv420p`. Both are read-only, show the last pose and change with the next `show`.
     """
 
-    def __init__(self, plates: LayerBitmaps) -> None:
-        self._plates = plates
-        size = plates.size
+    def __init__(self, bitmaps: LayerBitmaps) -> None:
+        self._bitmaps = bitmaps
+        size = bitmaps.size
         self._rgb = np.zeros((size, size, 3), np.uint8)
         self._i420 = np.zeros((size * 3 // 2, size), np.uint8)
         half = size // 2
@@ -213,14 +213,14 @@ class Picture:
         before = self._pose
         if pose == before:
             return False
-        plates, self._pose = self._plates, pose
+        bitmaps, self._pose = self._bitmaps, pose
         moved = before is None or before.head != pose.head
         if moved:
-            self._put(plates.plate(pose.head))
+            self._put(bitmaps.whole(pose.head))
         if moved or before is None or before.mouth != pose.mouth:
-            self._put(plates.mouth(pose.head, pose.mouth))
+            self._put(bitmaps.mouth(pose.head, pose.mouth))
         if moved or before is None or (before.eyes, before.brows) != (pose.eyes, pose.brows):
-            self._put(plates.eyes(pose.head, pose.eyes, pose.brows))
+            self._put(bitmaps.eyes(pose.head, pose.eyes, pose.brows))
         return True
 
     def _put(self, block: _Block) -> None:
@@ -298,7 +298,7 @@ def _premultiplied(rgba: Bytes) -> Bytes:
 
 
 def _scaled(plane: Bytes, by: Bytes) -> Bytes:
-    """`plane * by / 255`, rounded, in whole numbers."""
+    """`plane * by / 255`, rounded, as integers."""
     product = plane.astype(np.uint16) * by + np.uint16(128)
     return ((product + (product >> 8)) >> 8).astype(np.uint8)
 
@@ -320,7 +320,7 @@ def _over(under: Bytes, *layers: Bytes | None) -> Bytes:
 
 
 def _block(window: _Window, rgb: Bytes) -> _Block:
-    """Read-only pixels, with Y, U and V by BT.601 in whole numbers."""
+    """Read-only pixels, with Y, U and V by BT.601 as integers."""
     red, green, blue = (rgb[..., channel].astype(np.int32) for channel in range(3))
     luma = ((66 * red + 129 * green + 25 * blue + 128) >> 8) + 16
     height, width = luma.shape

@@ -1,9 +1,9 @@
-"""Where faces are drawn and encoded, for all sessions of a process.
+"""Drawing and encoding of faces, for all sessions of a process.
 
-Pictures of those who speak are drawn in a bounded pool of threads. An `EncodingSession`, the
-pictures of one session while it speaks, has at most one under way: the next is refused rather than
-queued, so that nobody is sent what is out of date. Layers and loops are made once in a thread of
-their own, where they hold no picture up.
+Pictures of speaking faces are drawn in a bounded pool of threads. An `EncodingSession` makes the
+pictures of one session during a reply. At most one of them is under way: the next is refused rather
+than queued, so that no picture is sent out of date. Layers and loops are made once, in a thread of
+their own, so that they delay no picture.
 """
 
 import asyncio
@@ -29,15 +29,15 @@ logger = logging.getLogger("parley.avatar")
 T = TypeVar("T")
 
 MAX_THREADS = 4
-"""By default; a thread draws and encodes 4000 pictures a second, beside other work half as many."""
+"""Default limit. A thread draws and encodes 4000 pictures a second, half as many on a busy core."""
 
 MOST_WAITING = 64
-"""Pictures under way for each thread, which are drawn within the time of one picture."""
+"""Pictures under way for each thread; they are drawn within the time of one picture."""
 
 RETRY_S = 10.0
-"""What could not be made is tried again after this, and not for every picture."""
+"""Layers or loops that could not be made are tried again after this, not for every picture."""
 
-Told = Callable[[QualityLevel, QualityLevel, str], None]
+LevelListener = Callable[[QualityLevel, QualityLevel, str], None]
 
 
 class StudioClosed(RuntimeError):
@@ -46,13 +46,13 @@ class StudioClosed(RuntimeError):
 
 class Studio:
     """Shared by all sessions of a process. Use it as an async context manager; leaving it ends its
-    threads, after at most what one of them is making.
+    threads once each has finished its present job.
 
     Args:
         faces: By name.
-        default: The name of the face that is shown where nobody asks for another.
-        threads: That draw; by default one for each core, at most `MAX_THREADS`.
-        ladder: By default one for so many threads.
+        default: The name of the face that is shown unless a session asks for another.
+        threads: The number of drawing threads; by default one per core, at most `MAX_THREADS`.
+        ladder: By default a ladder for this number of threads.
     """
 
     def __init__(
@@ -69,12 +69,12 @@ class Studio:
         self.threads = threads or min(MAX_THREADS, _cores())
         self._ladder = ladder or QualityLadder(self.threads)
         self._pool = ThreadPoolExecutor(self.threads, "face")
-        self._workshop = ThreadPoolExecutor(1, "face-workshop")
+        self._asset_pool = ThreadPoolExecutor(1, "face-assets")
         self._made: dict[tuple[Any, ...], Any] = {}
         self._making: dict[tuple[Any, ...], asyncio.Task[Any]] = {}
         self._failed: dict[tuple[Any, ...], tuple[Exception, float]] = {}
-        self._told: list[Told] = []
-        self._takes: set[EncodingSession] = set()
+        self._listeners: list[LevelListener] = []
+        self._sessions: set[EncodingSession] = set()
         self._watching: asyncio.Task[None] | None = None
         self._under_way = 0
         self._quiet = asyncio.Event()
@@ -86,10 +86,10 @@ class Studio:
 
     async def __aexit__(self, *exc: object) -> None:
         self._closed = True
-        for take in tuple(self._takes):
-            take.close()
+        for session in tuple(self._sessions):
+            session.close()
         self._pool.shutdown(wait=False, cancel_futures=True)
-        self._workshop.shutdown(wait=False, cancel_futures=True)
+        self._asset_pool.shutdown(wait=False, cancel_futures=True)
         try:
             if self._watching is not None:
                 self._watching.cancel()
@@ -99,18 +99,21 @@ class Studio:
             await self._quiet.wait()
         finally:
             self._pool.shutdown()
-            self._workshop.shutdown()
+            self._asset_pool.shutdown()
 
-    # --- what is made once -------------------------------------------------------------------
+    # --- layers and loops --------------------------------------------------------------------
 
     def warm(self) -> None:
-        """Make what the default face needs, in the background: its layers in all sizes that may be
-        shown and its loops in the size that is shown first. Others get in between.
+        """Make the default face's layers in all sizes and its loops in the first size, in the
+        background. Other requests are served in between.
         """
         self._start(("warm",), self._warm)
 
     async def _warm(self) -> None:
-        face, sizes = self.default, dict.fromkeys(rung.size for rung in QUALITY_LEVELS if rung.size)
+        face, sizes = (
+            self.default,
+            dict.fromkeys(level.size for level in QUALITY_LEVELS if level.size),
+        )
         jobs: list[Callable[[], Coroutine[Any, Any, object]]] = [
             *(partial(self.plates, face, size) for size in sizes),
             *(
@@ -122,27 +125,27 @@ class Studio:
         for job in jobs:
             try:
                 await job()
-            except Exception:  # it has been logged, or is asked for again
+            except Exception:  # it has been logged, or will be requested again
                 logger.debug("face: not warmed", exc_info=True)
 
     async def plates(self, face: str, size: int) -> LayerBitmaps:
-        """The layers of a face; who asks while they are being made waits for the same ones.
+        """The layers of a face, made once; concurrent calls wait for the same ones.
 
         Raises:
             KeyError: There is no face of that name.
-            ValueError, RendererMissing, FaceError: As `LayerBitmaps` does, for `RETRY_S`.
+            ValueError, RendererMissing, FaceError: As `LayerBitmaps` does; again for `RETRY_S`.
             StudioClosed: The studio was left meanwhile.
         """
         self._check(face)
         made: LayerBitmaps = await self._once(
-            ("plates", face, size), partial(self._plates, face, size)
+            ("layers", face, size), partial(self._bitmaps, face, size)
         )
         return made
 
     async def loop(self, face: str, codec: Codec, size: int, mood: AvatarMood) -> Loop:
-        """The loop of a face that says nothing, recorded when it is asked for first.
+        """The loop of a face that says nothing, recorded by the first call.
 
-        Raises what `plates` does, and `av.FFmpegError` where the codec is not to be had.
+        Raises as `plates` does, and `av.FFmpegError` if the codec is missing.
         """
         self._check(face)
         key = ("loop", face, codec, size, mood)
@@ -158,7 +161,7 @@ class Studio:
         pictures: Sequence[tuple[int, bytes]],
         length_ms: int,
     ) -> Loop:
-        """The loop of an avatar server's face: of `pictures`, where it is asked for first.
+        """The loop of an avatar server's face, recorded from `pictures` by the first call.
 
         Raises `NotJpeg` and `StudioClosed`, and `av.FFmpegError` as `loop` does.
         """
@@ -171,17 +174,17 @@ class Studio:
         if face not in self.faces:
             raise KeyError(face)
 
-    async def _plates(self, face: str, size: int) -> LayerBitmaps:
+    async def _bitmaps(self, face: str, size: int) -> LayerBitmaps:
         return await self._work(partial(LayerBitmaps, self.faces[face], size))
 
     async def _loop(self, face: str, codec: Codec, size: int, mood: AvatarMood) -> Loop:
-        plates = await self.plates(face, size)
-        return await self._work(partial(record, plates, mood, codec))
+        bitmaps = await self.plates(face, size)
+        return await self._work(partial(record, bitmaps, mood, codec))
 
     async def _work(self, make: Callable[[], T]) -> T:
         if self._closed:
             raise StudioClosed
-        made = asyncio.wrap_future(self._workshop.submit(make))
+        made = asyncio.wrap_future(self._asset_pool.submit(make))
         try:
             return await made
         except asyncio.CancelledError:
@@ -196,7 +199,7 @@ class Studio:
             return self._made[key]
         if (failure := self._failure(key)) is not None:
             raise failure.with_traceback(None)
-        # Who goes away meanwhile does not take it from the others.
+        # A caller that is cancelled must not cancel the work for the others.
         return await asyncio.shield(self._start(key, make))
 
     def _failure(self, key: tuple[Any, ...]) -> Exception | None:
@@ -227,61 +230,61 @@ class Studio:
             self._failed.pop(key, None)
             self._made[key] = task.result()
 
-    # --- what speaking pictures may cost -----------------------------------------------------
+    # --- the quality level -------------------------------------------------------------------
 
     @property
     def rung(self) -> QualityLevel:
-        return self._ladder.rung
+        return self._ladder.level
 
     @property
     def under_way(self) -> int:
-        """Pictures that are being drawn or wait for a thread: at most `MOST_WAITING` for each."""
+        """Pictures that are drawn or wait for a thread: at most `MOST_WAITING` per thread."""
         return self._under_way
 
-    def changed(self, told: Told) -> Callable[[], None]:
-        """Call `told(old, new, reason)` when the rung changes, until the returned function is
-        called. It is called in the event loop and should return soon.
+    def changed(self, listener: LevelListener) -> Callable[[], None]:
+        """Call `listener(old, new, reason)` whenever the level changes, until the returned function
+        is called. The listener runs on the event loop and should return soon.
         """
-        self._told.append(told)
+        self._listeners.append(listener)
 
         def forget() -> None:
-            if told in self._told:
-                self._told.remove(told)
+            if listener in self._listeners:
+                self._listeners.remove(listener)
 
         return forget
 
     def _feed(self, feed: Callable[[float], None]) -> None:
-        """Tell the ladder of a picture, unless layers or loops are being made meanwhile: that is
-        over soon and says nothing of what pictures cost.
+        """Record a picture in the ladder, unless layers or loops are being made: for that short
+        time, pictures are slow for another reason.
         """
         if not self._making:
             self._judge(feed)
 
     def _judge(self, feed: Callable[[float], None]) -> None:
-        before = self._ladder.rung
+        before = self._ladder.level
         feed(asyncio.get_running_loop().time())
-        after = self._ladder.rung
+        after = self._ladder.level
         if after is before:
             return
         logger.info("face: from %s to %s: %s", before.name, after.name, self._ladder.reason)
-        for told in tuple(self._told):
+        for listener in tuple(self._listeners):
             try:
-                told(before, after, self._ladder.reason)
+                listener(before, after, self._ladder.reason)
             except Exception:
                 logger.exception("face: a listener failed")
 
     async def _watch(self) -> None:
-        """Let the ladder judge every window soon after it is over, also where no picture comes."""
+        """Let the ladder judge every window soon after its end, even if no picture comes."""
         self._judge(self._ladder.tick)
-        while self._takes or not self._ladder.top:
+        while self._sessions or not self._ladder.top:
             await asyncio.sleep(WINDOW_S / 4)
             self._judge(self._ladder.tick)
         self._watching = None
 
-    # --- pictures of those who speak ---------------------------------------------------------
+    # --- pictures of speaking faces ----------------------------------------------------------
 
     def take(self, face: str, codec: Codec, size: int, frame_ms: int) -> "EncodingSession":
-        """An encoder of one's own, while somebody speaks. To be closed.
+        """A new encoding session, for one reply. The caller closes it.
 
         Raises:
             KeyError: There is no face of that name.
@@ -290,26 +293,26 @@ class Studio:
         self._check(face)
         if self._closed:
             raise StudioClosed
-        take = EncodingSession(self, face, codec, size, frame_ms)
-        self._takes.add(take)
+        session = EncodingSession(self, face, codec, size, frame_ms)
+        self._sessions.add(session)
         if self._watching is None:
             self._watching = asyncio.get_running_loop().create_task(self._watch())
-        return take
+        return session
 
     def _ready(self, face: str, size: int) -> LayerBitmaps | None:
-        """Layers that are there already; else they are being made."""
-        key = ("plates", face, size)
+        """The layers if they have been made; otherwise None, and they are being made."""
+        key = ("layers", face, size)
         made: LayerBitmaps | None = self._made.get(key)
         if made is None and not self._closed:
             if (failure := self._failure(key)) is not None:
                 raise failure.with_traceback(None)
-            self._start(key, partial(self._plates, face, size))
+            self._start(key, partial(self._bitmaps, face, size))
         return made
 
     def _submit(
         self, draw: Callable[[], tuple[bytes, float]]
     ) -> "Future[tuple[bytes, float]] | None":
-        """Have a picture drawn, unless there is no room."""
+        """Have a picture drawn; None if too many are waiting."""
         if self._closed or self._under_way >= self.threads * MOST_WAITING:
             return None
         self._under_way += 1
@@ -323,14 +326,14 @@ class Studio:
 
 
 def _cores() -> int:
-    """That this process may use."""
+    """The number of cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 class EncodingSession:
-    """The pictures of one session while it speaks; made by `Studio.take`."""
+    """The pictures of one session during a reply; made by `Studio.take`."""
 
     def __init__(self, studio: Studio, face: str, codec: Codec, size: int, frame_ms: int) -> None:
         self._studio = studio
@@ -346,16 +349,16 @@ class EncodingSession:
     async def picture(
         self, shown: Pose | bytes, *, due: float, keyframe: bool = False
     ) -> bytes | None:
-        """Compose and encode a pose, or encode a JPEG picture in its place; `due`, in seconds of
-        the loop's clock, is when it is wanted.
+        """Compose and encode a pose, or encode a JPEG picture in its place, by `due`, in seconds of
+        the loop's clock.
 
-        None where it was not drawn: the picture before it is still under way or the studio has too
-        many, which the ladder hears of; the face's layers are still being made; the take is closed.
-        A keyframe that was wanted then comes with the next picture. So does one after a picture
-        that was drawn and, because of a cancellation, not sent.
+        Returns None if nothing was drawn: the picture before is still under way or too many are
+        waiting (the ladder counts both); the face's layers are still being made; the session is
+        closed. A keyframe that was asked for then comes with the next picture. After a cancellation
+        the next picture is a keyframe too.
 
         Raises:
-            av.FFmpegError: The encoder failed; the next picture begins with another.
+            av.FFmpegError: The encoder failed; the next picture gets a new one.
             RendererMissing, FaceError: The face cannot be drawn.
             NotJpeg: The picture cannot be decoded.
         """
@@ -367,10 +370,10 @@ class EncodingSession:
         if isinstance(shown, bytes):
             draw = partial(self._decoded, shown)
         else:
-            plates = studio._ready(self._face, self._size)
-            if plates is None:
+            bitmaps = studio._ready(self._face, self._size)
+            if bitmaps is None:
                 return None
-            draw = partial(self._composed, plates, shown)
+            draw = partial(self._composed, bitmaps, shown)
         key = self._owes_keyframe
         work = None if self._busy else studio._submit(partial(self._draw, draw, key))
         if work is None:
@@ -387,23 +390,23 @@ class EncodingSession:
             raise
 
     def close(self) -> None:
-        """No further pictures; one that is under way is let go. Closing twice does nothing."""
+        """Make no further pictures; the one under way is dropped. Idempotent."""
         self._closed = True
-        self._studio._takes.discard(self)
+        self._studio._sessions.discard(self)
         if not self._busy:
             self._picture = self._decoder = self._encoder = None
 
     def _draw(self, draw: Callable[[], Bytes], keyframe: bool) -> tuple[bytes, float]:
-        """In a thread; nobody else touches what this and `draw` use meanwhile."""
+        """Runs in a thread; no other code uses the encoder and the canvas meanwhile."""
         begun = time.thread_time()
         if self._encoder is None:
             self._encoder = self._new_encoder()
         unit = self._encoder.encode(draw(), keyframe=keyframe)
         return unit, (time.thread_time() - begun) * 1000
 
-    def _composed(self, plates: LayerBitmaps, pose: Pose) -> Bytes:
+    def _composed(self, bitmaps: LayerBitmaps, pose: Pose) -> Bytes:
         if self._picture is None:
-            self._picture = Picture(plates)
+            self._picture = Picture(bitmaps)
         self._picture.show(pose)
         return self._picture.i420
 

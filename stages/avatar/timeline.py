@@ -1,13 +1,13 @@
-"""What the face does when: mouth shapes, mood and time become a `Pose`. Pure.
+"""The face's movement over time: mouth shapes, mood and time become a `Pose`. Pure.
 
-The mouth follows the position of the reply that is being played, never a clock of its own, so sound
-and picture cannot drift apart. Blinks and the small motion of a living head are a function of time
-and a seed that repeats after `LOOP_MS`: an idle face can be encoded once and played as a loop.
+The mouth follows the reply's playback position, never a clock of its own, so sound and picture
+cannot drift apart. Blinks and small head motion are a function of time and a seed, and repeat after
+`LOOP_MS`: an idle face can be encoded once and played as a loop.
 
-Co-articulation: lips move before the sound they are for. A shape is complete `SETTLE_MS` into its
-sound after `ATTACK_MS` of movement, the middle of the 60–80 ms that faces take; a shape that has no
-time left before the next one is not made at all. Lips that do not meet on a p, b or m are what
-people notice most: closures are complete when their sound begins and stay for one picture.
+Co-articulation: lips move before their sound. A shape is complete `SETTLE_MS` into its sound after
+`ATTACK_MS` of movement (faces take 60–80 ms); a shape without time before the next one is skipped.
+People notice most if lips do not meet on a p, b or m: closures are complete when their sound begins
+and stay for one picture.
 """
 
 import math
@@ -25,22 +25,22 @@ SETTLE_MS = 20
 """How far into its sound a shape is complete."""
 
 CLOSURES = ("PP", "FF")
-"""Shapes that are nothing unless they are complete."""
+"""Shapes that must be complete to be recognised."""
 
 CLOSURE_MS = 40
-"""A closure stays for one picture at 25 a second, however short its sound: every one is seen."""
+"""A closure stays for one picture at 25 a second, however short its sound, so that it is seen."""
 
 CLOSING_MS = 60
-"""The mouth of a reply that stopped: with one picture of delay it is closed after 80 ms at most."""
+"""How long the mouth takes to close after a reply stops; with a picture's delay 80 ms at most."""
 
 PAUSE_MS = 60
 """A gap between two cues that closes the mouth."""
 
 QUARTERS = 4
-"""Weights are quarters: few enough blends to keep them all."""
+"""Weights are quarters, so that the blends are few enough to be kept."""
 
 MAX_SHAPES = 20_000
-"""Of one reply, some 20 minutes of speech; the oldest are forgotten."""
+"""Targets kept of one reply, some 20 minutes of speech; the oldest are dropped."""
 
 BLINK_MS = 170
 _LID_MS = 40
@@ -52,7 +52,7 @@ LOOP_MS = _SLOT_MS * _SLOTS
 """Idle motion repeats after this: one blink in every 4 s, 15 a minute, as people do at rest."""
 
 MAX_HEAD = 3
-"""The head rises and falls by so many steps with the breath, 15 times a minute."""
+"""Steps by which the head rises and falls with the breath, 15 times a minute."""
 
 Eyes = Literal["open", "half", "closed", "aside"]
 Mouth: TypeAlias = tuple[tuple[str, int], ...]
@@ -65,7 +65,7 @@ _SMALLER = {"aa": "E", "E": "ih", "oh": "ou"}
 
 @dataclass(frozen=True, slots=True)
 class Pose:
-    """A face at one moment. `head` is its way down, in steps of 1/640 of the picture's height."""
+    """A face at one moment. `head` is how far down it is, in 1/640 of the picture's height."""
 
     mouth: Mouth = CLOSED
     eyes: Eyes = "open"
@@ -75,7 +75,7 @@ class Pose:
 
 @dataclass(frozen=True, slots=True)
 class _Target:
-    """The mouth moves towards `shape` from `from_ms` on and is there at `full_ms`."""
+    """The mouth moves towards `shape` from `from_ms` on and reaches it at `full_ms`."""
 
     from_ms: int
     full_ms: int
@@ -95,8 +95,8 @@ class Track:
         self.add(cues)
 
     def add(self, cues: Iterable[Viseme]) -> None:
-        """Further cues, in order of time. Those that run backwards, or of unknown shape, are left
-        out; a gap of `PAUSE_MS` closes the mouth.
+        """Add cues, in order of time. Cues that run backwards or have an unknown shape are ignored;
+        a gap of `PAUSE_MS` closes the mouth.
         """
         for cue in cues:
             if cue.at_ms < self._cued_ms or cue.shape not in VISEMES:
@@ -140,7 +140,7 @@ class Track:
         if closure:
             from_ms = min(from_ms, full_ms)
         else:
-            # Lips that were held back open within a picture.
+            # Lips that stayed closed for a picture open within the next.
             held = last is not None and last.shape in CLOSURES
             full_ms = max(full_ms, from_ms + CLOSURE_MS if held else 0)
         free_ms = full_ms + (CLOSURE_MS if closure else 0)
@@ -153,10 +153,10 @@ class Track:
 
 
 class Timeline:
-    """One session's face. Times of `now_ms` are of one clock, any, that does not run backwards.
+    """One session's face. `now_ms` is of any one clock that does not run backwards.
 
     Args:
-        seed: Faces with another seed blink at other times.
+        seed: Decides when the face blinks.
     """
 
     def __init__(self, seed: int = 0) -> None:
@@ -172,7 +172,7 @@ class Timeline:
         self._now_ms = -math.inf
 
     def add(self, visemes: Visemes) -> None:
-        """What will be spoken; the first of another turn takes the place of the turn before."""
+        """Add visemes of the reply; the first of another turn replace those of the turn before."""
         if visemes.turn != self._turn:
             self._turn, self._track = visemes.turn, Track()
         self._track.add(visemes.cues)
@@ -184,8 +184,8 @@ class Timeline:
     def pose(self, now_ms: float, position_ms: float | None) -> Pose:
         """The face at `now_ms`, while the reply's audio is at `position_ms`.
 
-        None: nothing is played, because the reply is over, was interrupted or has run dry. The
-        mouth closes within `CLOSING_MS` of the last picture of a reply that was played.
+        `position_ms` is None while nothing is played: the reply is over, was interrupted or waits
+        for audio. The mouth then closes within `CLOSING_MS` of the last played picture.
         """
         idle = idle_pose(self._mood, now_ms, self._seed)
         eyes, brows = idle.eyes, idle.brows
@@ -200,14 +200,14 @@ class Timeline:
         playing = position_ms is not None
         if playing != self._playing:
             self._playing = playing
-            # When it stopped is not known better than: after the picture before this one.
+            # It stopped at some time after the picture before this one.
             self._changed_ms = now_ms if playing else self._now_ms
         self._now_ms = now_ms
         share = (now_ms - self._changed_ms) / (ATTACK_MS if playing else CLOSING_MS)
         if position_ms is None:
             return mix(_main(self._mouth), "sil", share)
         self._mouth = self._track.at(position_ms)
-        if share < 1 and position_ms >= ATTACK_MS:  # it goes on in the middle of a word
+        if share < 1 and position_ms >= ATTACK_MS:  # the reply goes on in the middle of a word
             return mix("sil", _main(self._mouth), share)
         return self._mouth
 
@@ -223,7 +223,7 @@ def idle_pose(mood: AvatarMood, at_ms: float, seed: int = 0) -> Pose:
 
 
 def mix(before: str, after: str, share: float) -> Mouth:
-    """The way from one shape to another, of which `share` is done."""
+    """The mouth on the way from one shape to another, of which `share` is done."""
     quarters = round(min(max(share, 0), 1) * QUARTERS)
     if before == after or quarters == QUARTERS:
         return ((after, QUARTERS),)
@@ -239,7 +239,8 @@ def _main(mouth: Mouth) -> str:
 
 
 def _visible(cue: Viseme) -> str:
-    """A faint vowel is a smaller one: a shape that is half there for long would be a ghost."""
+    """The shape to draw: a faint vowel becomes a smaller one, as a half-blended shape looks
+    wrong."""
     if cue.shape in CLOSURES or cue.weight >= 0.5:
         return cue.shape
     return "sil" if cue.weight < 0.1 else _SMALLER.get(cue.shape, cue.shape)
@@ -252,7 +253,7 @@ def _lids(since_ms: float) -> Eyes:
 
 
 def _chance(number: int) -> int:
-    """A 64-bit number that looks like chance: the finaliser of SplitMix64 (Steele et al., 2014)."""
+    """A pseudo-random 64-bit number: the finaliser of SplitMix64 (Steele et al., 2014)."""
     mask = (1 << 64) - 1
     mixed = (number + 1) * 0x9E3779B97F4A7C15 & mask
     mixed = (mixed ^ mixed >> 30) * 0xBF58476D1CE4E5B9 & mask

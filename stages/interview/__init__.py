@@ -1,12 +1,12 @@
 """The interview: its questions, its rules and its state. Pure; the same for voice and text.
 
-`start` opens an interview, `respond` answers what the candidate said, `prompt` finds what to say to
-one who is silent, and `heard` corrects what an interruption cut off. Each step gives a new
+`start` opens an interview, `respond` answers the candidate, `prompt` gives a line for a candidate
+who is silent, and `heard` corrects the last message after an interruption. Each step gives a new
 `InterviewSession`; nothing is changed in place.
 
-Afterwards `answers_of` finds the answers, `evaluate` scores them, `give_feedback` says what to make
-of the scores, `make_report` puts it together, `summary_of` makes it short. A `Judge` has a chat
-model evaluate, tell and summarise in their place.
+Afterwards `answers_of` finds the answers, `evaluate` scores them, `give_feedback` turns scores into
+advice, `make_report` combines all of it, and `summary_of` shortens it. A `Judge` has a chat model
+write scores, feedback and summary instead.
 """
 
 from stages.interview.answers import AnswerSpeech, InterviewAnswer, RecognitionSource, answers_of

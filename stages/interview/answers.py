@@ -1,7 +1,7 @@
-"""What the candidate answered to which question, and how it reached us. Pure.
+"""The candidate's answers, their questions, and how the words were recognised. Pure.
 
-`answers_of` finds the answers of an interview by walking it once more with the interview's own
-rules, so what counted as an answer there counts here, and nothing else does.
+`answers_of` finds the answers by replaying the interview with its own rules, so that both agree on
+what an answer is.
 """
 
 import math
@@ -21,19 +21,19 @@ from stages.interview.transitions import declines, is_farewell, respond
 Quality = Literal["full", "demo"]
 
 DEMO_RECOGNISERS = frozenset({"pocketsphinx"})
-"""Recognisers that get about every fourth word wrong: what they hear is never judged."""
+"""Recognisers that get about every fourth word wrong: their transcripts are never scored."""
 
 UNSURE = 0.4
-"""Below this confidence (0..1) a recogniser says itself that these may be other words."""
+"""Below this confidence (0..1) a transcript is too uncertain to be scored."""
 
 MAX_ANSWER = 20_000
-"""Characters of an answer that are looked at: more than two hours of speech."""
+"""Characters of an answer that are read: more than two hours of speech."""
 
 MAX_WORDS = 8_000
-"""Recognised words of an answer that are looked at."""
+"""Recognised words of an answer that are read."""
 
 MAX_MESSAGES = 400
-"""Messages of an interview that are looked at."""
+"""Messages of an interview that are read."""
 
 _LONGEST_MS = 24 * 3_600_000.0
 _NUMBERED = re.compile(r"^.*?\bquestion \d+:\s*", re.IGNORECASE | re.DOTALL)
@@ -41,9 +41,9 @@ _NUMBERED = re.compile(r"^.*?\bquestion \d+:\s*", re.IGNORECASE | re.DOTALL)
 
 @dataclass(frozen=True, slots=True)
 class RecognitionSource:
-    """Who turned speech into words, and how well. `confidence` is 0..1 where it is known.
+    """The recogniser of an answer, and its quality. `confidence` is 0..1, None if unknown.
 
-    The `quality` of a demo recogniser is "demo", whatever the caller says.
+    The `quality` of a demo recogniser is always "demo".
     """
 
     provider: str
@@ -59,7 +59,7 @@ class RecognitionSource:
 
     @property
     def unsure(self) -> bool:
-        """Whether the recogniser itself does not stand by its words."""
+        """Whether the recogniser's confidence is too low."""
         return self.confidence is not None and self.confidence < UNSURE
 
 
@@ -68,7 +68,7 @@ class AnswerSpeech:
     """The sound of an answer.
 
     `words` have times from the start of the audio, which lasts `duration_ms` and began `wait_ms`
-    after the question had ended; None where nobody knows. Times that cannot be are dropped.
+    after the end of the question; None if unknown. Impossible times are dropped.
     """
 
     recognition: RecognitionSource
@@ -85,7 +85,7 @@ class AnswerSpeech:
         object.__setattr__(self, "wait_ms", _time(self.wait_ms))
 
     def then(self, later: "AnswerSpeech") -> "AnswerSpeech":
-        """This and what was said after it, as one; the worse recognition stands for both."""
+        """This speech and `later` as one; the worse recognition stands for both."""
         ends = max((word.end_ms for word in self.words), default=0)
         offset = round(self.duration_ms or ends)
         moved = (replace(w, start_ms=w.start_ms + offset, end_ms=w.end_ms + offset)
@@ -103,9 +103,9 @@ class AnswerSpeech:
 
 @dataclass(frozen=True, slots=True)
 class InterviewAnswer:
-    """One answer. `speech` is None where it was typed, `prompt_id` where the bank lacks it.
+    """One answer. `speech` is None if it was typed, `prompt_id` if the question is not in the bank.
 
-    `latency_ms`: from the end of the answer to the beginning of what the interviewer said next.
+    `latency_ms`: from the end of the answer to the beginning of the interviewer's next words.
     `declined`: the candidate asked for the next question instead.
     """
 
@@ -132,9 +132,9 @@ def answers_of(
 ) -> tuple[InterviewAnswer, ...]:
     """The answers given so far, in order, one for each question that was answered or declined.
 
-    `speech` and `latencies_ms` are known of some of the candidate's messages, by their index in
-    `session.messages`. Words that belong to the answer before, because they came before the next
-    question was heard, are added to it.
+    `speech` and `latencies_ms` belong to some of the candidate's messages, by their index in
+    `session.messages`. Words spoken before the next question was heard are added to the answer
+    before.
     """
     bank = bank_for(session.config.role)
     most = session.current_question if session.is_complete else session.config.total_questions
@@ -193,7 +193,7 @@ def _timed(word: Word) -> bool:
 
 
 def _time(value: float | None) -> float | None:
-    """A length of time that can be, or None."""
+    """A possible length of time, or None."""
     if value is None or not math.isfinite(value) or not 0 <= value <= _LONGEST_MS:
         return None
     return value

@@ -7,8 +7,8 @@ follow-up of it, ``any/scale`` a follow-up to any question, ``elaborate/1`` an e
 Patterns of words (`heard` in the files) match what a recogniser writes: lower-case words, see
 `hearing.spoken`. ``*`` stands for the rest of a word: ``migrat*`` hears "migrated".
 
-A question has a `shape`: a "story" asks for something that happened, an "approach" for how one goes
-about things. Its rubric is what a good answer speaks about, each point with the words that tell.
+A question has a `shape`: a "story" asks for an event, an "approach" for a way of working. Its
+rubric lists the points of a good answer, each with the words that show it.
 """
 
 import json
@@ -31,7 +31,7 @@ _FILES = {
 }
 
 _RECOGNISABLE_WORDS = 5
-"""So many first words, if no other prompt has them, tell what a barge-in has cut off."""
+"""A prompt cut off by a barge-in is recognised by this many first words, if they are unique."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ _MOST_POINTS = 5
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """Something that a good answer speaks about: in words that end "You spoke about"."""
+    """A point of a good answer; `say` completes "You spoke about …"."""
 
     say: str
     heard: re.Pattern[str]
@@ -71,7 +71,7 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """A word of the trade: how it is said, and what it is recognised by."""
+    """A technical term: its spelling, and the words by which it is recognised."""
 
     say: str
     heard: re.Pattern[str]
@@ -79,7 +79,7 @@ class Term:
 
 @dataclass(frozen=True, slots=True)
 class RoleBank:
-    """Everything that is said to candidates for one role.
+    """All prompts for one role.
 
     `texts` has the text of every prompt by its id; `elaborations` are ids.
     """
@@ -96,11 +96,11 @@ class RoleBank:
 
     @property
     def key_terms(self) -> tuple[str, ...]:
-        """The role's technology words as they are spelt: hints for a recogniser."""
+        """The spelling of the role's technical terms: hints for a recogniser."""
         return tuple(term.say for term in self.terms)
 
     def question(self, prompt_id: str | None) -> Question | None:
-        """The question of that id, None for a follow-up and for what is not in the bank."""
+        """The question of that id; None for a follow-up or an unknown id."""
         return next((q for q in self.questions if q.id == prompt_id), None)
 
     def walk(self, seed: int) -> tuple[str, ...]:
@@ -119,37 +119,37 @@ class RoleBank:
         return tuple(say for _, say in sorted((m.start(), say) for m, say in found if m))
 
     def asked_in(self, lines: Iterable[str]) -> tuple[str, ...]:
-        """The ids of the prompts found in what the interviewer said, in the order first asked.
+        """The ids of the prompts found in the interviewer's lines, in the order first asked.
 
-        A line that breaks off inside a prompt counts once its first words had been said.
+        A line that breaks off inside a prompt counts if it has the prompt's first words.
         """
         prompts = [(prompt_id, spoken(text)) for prompt_id, text in self.texts.items()]
         asked: dict[str, None] = {}
         for line in lines:
             words = f" {spoken(line)} "
             found = sorted((_place(prompt, words), prompt_id) for prompt_id, prompt in prompts)
-            at_once = Counter(at for at, _ in found)  # several: too little was said to tell which
+            at_once = Counter(at for at, _ in found)  # several: too few words to tell them apart
             asked.update(dict.fromkeys(i for at, i in found if at >= 0 and at_once[at] == 1))
         return tuple(asked)
 
 
 def is_follow_up(prompt_id: str) -> bool:
-    """Whether the prompt is a follow-up or an elaboration, and not a question of its own."""
+    """Whether the prompt is a follow-up or an elaboration, not a question of its own."""
     return "/" in prompt_id
 
 
 def seed_of(*parts: object) -> int:
-    """A number that is the same for the same parts in every process: variety without chance."""
+    """A number that depends on the parts alone, in every process: variety without randomness."""
     return zlib.crc32("\n".join(str(part) for part in parts).encode("utf-8", "replace"))
 
 
 def roles() -> tuple[str, ...]:
-    """The roles there are banks for."""
+    """The roles that have a question bank."""
     return tuple(_load(file).role for file in _FILES.values())
 
 
 def bank_for(role: str) -> RoleBank:
-    """The bank of a role, whatever its case and the space around it.
+    """The bank of a role; case and surrounding space are ignored.
 
     Raises `UnknownRole`.
     """
@@ -233,6 +233,6 @@ def _follow_ups(owner: str, raw: list[dict[str, Any]]) -> tuple[FollowUp, ...]:
 
 
 def pattern(heard: Iterable[str]) -> re.Pattern[str]:
-    """What finds any of the phrases in `hearing.spoken` words; ``*`` is the rest of a word."""
+    """A pattern that finds any of the phrases in `hearing.spoken` words; ``*`` ends a word."""
     words = "|".join(re.escape(phrase).replace(r"\*", r"\w*") for phrase in heard)
     return re.compile(rf"\b(?:{words})\b")

@@ -1,7 +1,7 @@
-"""Words that show how an answer is built: what the offline evaluator listens for. Pure.
+"""Words that show how an answer is built, for the offline evaluator. Pure.
 
-They are English. The lists are this project's own and are meant to be read and argued with. They
-match `hearing.spoken` words; ``*`` is the rest of a word.
+They are English, and this project's own choice; discussion is welcome. They match `hearing.spoken`
+words; ``*`` is the rest of a word.
 """
 
 import re
@@ -58,7 +58,7 @@ STORY = (
     ("action", None),
     ("result", RESULT),
 )
-"""The parts of a story, in the order in which they are told; the action is found by `actions`."""
+"""The parts of a story, in their usual order; the action is found by `actions`."""
 
 APPROACH = (
     ("steps", STEPS),
@@ -66,7 +66,7 @@ APPROACH = (
     ("example", EXAMPLE),
     ("limits", BALANCE),
 )
-"""The parts of an answer that says how one goes about things."""
+"""The parts of an answer that describes an approach."""
 
 VAGUE = _cue(
     "stuff,things,somehow,something like that,kind of,sort of,and so on,et cetera,etc,various,"
@@ -108,7 +108,7 @@ FILLERS = re.compile(
     r"\b(?:u+[hm]+|e+r+m?|h+m+|a+h|you know|i mean|basically|actually|literally|kind of|"
     r"sort of)\b"
 )
-"""Words that give the speaker time and the listener nothing. Many recognisers leave them out."""
+"""Filler words. Many recognisers leave them out."""
 
 _SMALL_WORDS = (
     "the and i to a of was it in we that is for my on with you so but as have had they this at be "
@@ -120,7 +120,7 @@ _LEAST_SHARE = 0.12
 
 
 def is_english(words: tuple[str, ...]) -> bool:
-    """Whether this may be English: its smallest words are there. Short texts may always be."""
+    """Whether the text may be English: it has enough of its most frequent words, or is short."""
     if len(words) < _ENOUGH_WORDS:
         return all(word.isascii() for word in words)
     return sum(word in _ENGLISH for word in words) >= _LEAST_SHARE * len(words)

@@ -1,7 +1,7 @@
 """How an answer was spoken: pace, pauses, fillers, the first word. Measured, never judged. Pure.
 
-Everything comes from the recogniser's word times and the length of the audio. What they do not
-tell is None and not a guess.
+Everything comes from the recogniser's word times and the length of the audio. A value that they do
+not give is None, never a guess.
 """
 
 from collections import Counter
@@ -13,7 +13,7 @@ from stages.interview.cues import FILLERS
 from stages.interview.wording import Wording
 
 PAUSE_MS = 500
-"""Silence between two words from here on is a pause and not the rhythm of speech."""
+"""Silence between two words of this length or more is a pause."""
 
 WINDOW_MS = 10_000
 """The speaking rate over time is counted in windows of this length."""
@@ -22,18 +22,18 @@ COMFORTABLE_WPM = (110, 170)
 """Words per minute that are easy to follow in English: a choice of this project."""
 
 MAX_PAUSES = 200
-"""So many pauses are listed; all of them are counted."""
+"""At most this many pauses are listed; all are counted."""
 
 MAX_WINDOWS = 120
 
 _FEWEST_WORDS = 5
 _SHORTEST_MS = 2_000
-"""Fewer words or less time give no pace worth showing."""
+"""With fewer words or less time, the pace means nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """Silence inside an answer, from `at_ms` of its audio on."""
+    """Silence inside an answer; `at_ms` is its start in the audio."""
 
     at_ms: int
     length_ms: int
@@ -57,12 +57,12 @@ class Filler:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One answer's. `recognition` says on whose word times it rests.
+    """The delivery of one answer, by the word times of `recognition`.
 
     `words_per_minute` counts from the first word to the end of the last, pauses included;
-    `talk_ratio` is the share of the audio (0..1) that is no silence before, after or in pauses.
-    `time_to_first_word_ms` counts from the end of the question where that is known, otherwise from
-    the start of the audio. `fillers` is None for demo recognition, which mishears them.
+    `talk_ratio` is the share of the audio (0..1) without the silence before, after and in pauses.
+    `time_to_first_word_ms` counts from the end of the question if that is known, otherwise from the
+    start of the audio. `fillers` is None for demo recognition, which mishears them.
     """
 
     recognition: RecognitionSource
@@ -81,7 +81,7 @@ class Delivery:
 
 
 def delivery_of(answer: InterviewAnswer) -> Delivery | None:
-    """How the answer was spoken; None for one that was typed."""
+    """How the answer was spoken; None for a typed answer."""
     speech = answer.speech
     if speech is None:
         return None
@@ -120,7 +120,7 @@ def delivery_of(answer: InterviewAnswer) -> Delivery | None:
 
 @dataclass(frozen=True, slots=True)
 class _Timed:
-    """What only word times tell."""
+    """The values that need word times."""
 
     first_ms: int | None = None
     talk_ratio: float | None = None

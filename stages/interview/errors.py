@@ -3,9 +3,9 @@
 ::
 
     InterviewError                code
-    ├── InvalidSession            invalid_session: `where` in the JSON it is wrong, and why
-    │   └── InvalidReport         invalid_report: the same of a stored report
-    ├── UnknownRole               unknown_role: no question bank; `known` names those there are
+    ├── InvalidSession            invalid_session: `where` in the JSON the fault is, and which
+    │   └── InvalidReport         invalid_report: the same for a stored report
+    ├── UnknownRole               unknown_role: no question bank; `known` names the existing roles
     └── InvalidCount              invalid_count: the number of questions is not 1..15
 """
 
@@ -13,7 +13,7 @@ from typing import ClassVar
 
 
 class InterviewError(Exception):
-    """Base of what the interview refuses. `code` is stable and may be shown to clients."""
+    """Base of the interview's errors. `code` is stable and may be shown to clients."""
 
     code: ClassVar[str] = "interview_error"
 

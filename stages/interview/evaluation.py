@@ -1,11 +1,11 @@
-"""What an answer was worth: four criteria, each 0 to 100, each saying where it comes from. Pure.
+"""Scores of answers: four criteria, each 0 to 100, each with its source. Pure.
 
 `evaluate` is the offline evaluator. It is a heuristic: it counts words that usually go with good
-answers and understands none of them, and every score of it has "heuristic" as its source.
-`judge.Judge` asks a chat model instead and gives the same shapes.
+answers, without understanding them, and all its scores have the source "heuristic". `judge.Judge`
+asks a chat model instead and gives the same types.
 
-What is not the candidate's words is not scored: an answer that came through a recogniser of demo
-quality, or through one that does not stand by what it heard, has a reason in place of scores.
+Words that may not be the candidate's are not scored: an answer recognised with demo quality or low
+confidence has a reason in place of scores.
 """
 
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ Criterion = Literal["coverage", "structure", "specificity", "length"]
 CRITERIA: tuple[Criterion, ...] = get_args(Criterion)
 
 WEIGHTS: dict[Criterion, int] = {"coverage": 40, "structure": 25, "specificity": 25, "length": 10}
-"""What the criteria count for, of 100. Where one is not scored the others share its weight."""
+"""The weights of the criteria, of 100. The others share the weight of a criterion without score."""
 
 HEURISTIC = "heuristic"
 METHOD = (
@@ -33,19 +33,19 @@ METHOD = (
 )
 
 _SPARE_POINTS = 1
-"""So many points of a rubric of four or more may be missing without loss."""
+"""Points of a rubric of four or more that may be missing without loss."""
 
 _LENGTHS = ((5, 0), (20, 35), (60, 100), (280, 100), (500, 60), (1_000, 40))
-"""Words of an answer and what that length is worth; straight lines between. 60 words are about half
-a minute of speech, 280 two minutes."""
+"""Numbers of words and their scores, linear in between. 60 words are about half a minute of speech,
+280 two minutes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """One criterion of one answer, or of all. `value` is 0..100, None where it cannot be scored.
+    """One criterion of one answer, or of all. `value` is 0..100, None if it cannot be scored.
 
-    `source` is "heuristic" or "model:<name>". `found` and `missing` are what counted, `quotes` are
-    the candidate's own words, exactly. `recognition` is whose words those are if they were spoken.
+    `source` is "heuristic" or "model:<name>". `found` and `missing` are the parts that counted,
+    `quotes` the candidate's exact words. `recognition` is their recogniser if they were spoken.
     """
 
     criterion: Criterion
@@ -62,7 +62,7 @@ class Score:
 class AnswerEvaluation:
     """One answer's scores, or in `unscored` the reason why there are none. `number` counts from 1.
 
-    `source` is where the scores come from; where a chat model was asked in vain it says so.
+    `source` is the origin of the scores; it says so if a chat model gave no usable answer.
     """
 
     number: int
@@ -80,7 +80,7 @@ class AnswerEvaluation:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """All answers of an interview. `overall` and `skills` are means over those that have scores."""
+    """All answers of an interview. `overall` and `skills` are means over the scored answers."""
 
     overall: int | None
     skills: tuple[Score, ...]
@@ -106,8 +106,8 @@ def evaluate_answer(bank: RoleBank, answer: InterviewAnswer, number: int = 1) ->
     if reason is not None:
         return without_scores(answer, number, reason)
     question = bank.question(answer.prompt_id)
-    told = _Told(bank, question, answer, wording)
-    scores = (_coverage(told), _structure(told), _specificity(told), _length(told))
+    answered = _Answered(bank, question, answer, wording)
+    scores = (_coverage(answered), _structure(answered), _specificity(answered), _length(answered))
     return AnswerEvaluation(
         number,
         answer.prompt_id,
@@ -119,7 +119,7 @@ def evaluate_answer(bank: RoleBank, answer: InterviewAnswer, number: int = 1) ->
 
 
 def unscored(answer: InterviewAnswer) -> str | None:
-    """Why an answer must not be scored by anybody, in a sentence, or None."""
+    """A sentence why an answer must not be scored, by rules or by a model; or None."""
     recognition = answer.recognition
     if answer.declined:
         return "Not scored: this question was skipped."
@@ -141,8 +141,8 @@ def unscored(answer: InterviewAnswer) -> str | None:
 
 
 def without_scores(answer: InterviewAnswer, number: int, reason: str) -> AnswerEvaluation:
-    """An answer that is not scored; how it was spoken is measured all the same,
-    unless the question was declined."""
+    """The evaluation of an answer without scores. Its delivery is measured all the same, unless the
+    question was declined."""
     delivery = None if answer.declined else delivery_of(answer)
     return AnswerEvaluation(
         number, answer.prompt_id, None, (), HEURISTIC, unscored=reason, delivery=delivery
@@ -158,7 +158,7 @@ def weighted(scores: Sequence[Score]) -> int | None:
 
 
 def combined(answers: Sequence[AnswerEvaluation]) -> Evaluation:
-    """An interview's evaluation from that of its answers."""
+    """An interview's evaluation from its answers' evaluations."""
     scored = [a for a in answers if a.overall is not None]
     sources = list(dict.fromkeys(a.source for a in scored))
     source = " and ".join(sources) or HEURISTIC
@@ -204,8 +204,8 @@ def _skill(criterion: Criterion, answers: Sequence[AnswerEvaluation]) -> Score |
 
 
 @dataclass(frozen=True, slots=True)
-class _Told:
-    """An answer and what it answers."""
+class _Answered:
+    """An answer with its question."""
 
     bank: RoleBank
     question: Question | None
@@ -233,56 +233,58 @@ class _Told:
         )
 
 
-def _coverage(told: _Told) -> Score:
-    """Which points of the rubric were spoken about. Words of the question itself do not count."""
-    if told.question is None:
+def _coverage(answered: _Answered) -> Score:
+    """The points of the rubric that the answer has. Words of the question do not count."""
+    if answered.question is None:
         reason = "Not scored: there is no list of expected points for this question."
-        return told.score("coverage", None, reason)
-    asked = set(Wording(told.question.text).words)
+        return answered.score("coverage", None, reason)
+    asked = set(Wording(answered.question.text).words)
     found, missing, quotes = [], [], []
-    for point in told.question.rubric:
-        hits = point.heard.finditer(told.wording.line)
+    for point in answered.question.rubric:
+        hits = point.heard.finditer(answered.wording.line)
         hit = next((h for h in hits if h[0] not in asked), None)
         if hit is None:
             missing.append(point.say)
         else:
             found.append(point.say)
-            quotes.append(told.wording.quote(hit))
-    total = len(told.question.rubric)
+            quotes.append(answered.wording.quote(hit))
+    total = len(answered.question.rubric)
     needed = total - _SPARE_POINTS if total > 3 else total
     reason = f"Words of {len(found)} of {total} expected points were found."
-    return told.score("coverage", 100 * len(found) / needed, reason, found, missing, quotes)
+    return answered.score("coverage", 100 * len(found) / needed, reason, found, missing, quotes)
 
 
-def _structure(told: _Told) -> Score:
-    """Which parts a well-built answer has. A story: situation, task, action, result."""
-    story = told.question is None or told.question.shape == "story"
+def _structure(answered: _Answered) -> Score:
+    """The parts of its shape that the answer has. A story: situation, task, action, result."""
+    story = answered.question is None or answered.question.shape == "story"
     found, missing, quotes = [], [], []
     for name, cue in cues.STORY if story else cues.APPROACH:
-        hit = told.wording.find(cues.ACTION if cue is None else cue)
+        hit = answered.wording.find(cues.ACTION if cue is None else cue)
         if hit is None:
             missing.append(name)
         else:
             found.append(name)
-            quotes.append(told.wording.quote(hit))
-    if told.question is None and len(found) < len(cues.STORY):
-        # Nobody knows which shape this question is after: the better one counts.
-        other = [n for n, cue in cues.APPROACH if cue is not None and told.wording.find(cue)]
+            quotes.append(answered.wording.quote(hit))
+    if answered.question is None and len(found) < len(cues.STORY):
+        # The question's shape is unknown: the better one counts.
+        other = [n for n, cue in cues.APPROACH if cue is not None and answered.wording.find(cue)]
         if len(other) > len(found):
             found, missing = other, [n for n, _ in cues.APPROACH if n not in other]
             quotes = []
     parts = ", ".join(found) if found else "none"
     reason = f"Parts found: {parts}." + (f" Not found: {', '.join(missing)}." if missing else "")
     total = len(found) + len(missing)
-    return told.score("structure", 100 * len(found) / total, reason, found, missing, quotes)
+    return answered.score("structure", 100 * len(found) / total, reason, found, missing, quotes)
 
 
-def _specificity(told: _Told) -> Score:
-    """Numbers, names and deeds speak for an answer, vague words against it."""
-    line = told.wording.line
+def _specificity(answered: _Answered) -> Score:
+    """Numbers, names and deeds raise the score, vague words lower it."""
+    line = answered.wording.line
     numbers = list(cues.NUMBER.finditer(line))
-    names = list(dict.fromkeys((*told.bank.terms_in(line), *_capitalised(told.answer.text))))
-    story = told.question is None or told.question.shape == "story"
+    names = list(
+        dict.fromkeys((*answered.bank.terms_in(line), *_capitalised(answered.answer.text)))
+    )
+    story = answered.question is None or answered.question.shape == "story"
     verbs = cues.ACTION if story else cues.HABIT
     deeds = list({hit[0]: hit for hit in verbs.finditer(line)}.values())
     vague = list(dict.fromkeys(hit[0] for hit in cues.VAGUE.finditer(line)))
@@ -295,18 +297,18 @@ def _specificity(told: _Told) -> Score:
         f"{_count(len(numbers), 'number')}, {_count(len(names), 'name')}, "
         f"{_count(len(deeds), 'deed')}, {_count(len(vague), 'vague word')}."
     )
-    quotes = [told.wording.quote(hit) for hit in (*numbers[:1], *deeds[:1])]
-    return told.score("specificity", value, reason, found, missing, quotes)
+    quotes = [answered.wording.quote(hit) for hit in (*numbers[:1], *deeds[:1])]
+    return answered.score("specificity", value, reason, found, missing, quotes)
 
 
-def _length(told: _Told) -> Score:
-    words = len(told.wording.words)
+def _length(answered: _Answered) -> Score:
+    words = len(answered.wording.words)
     missing = []
     if words < _LENGTHS[2][0]:
         missing = ["more to say"]
     elif words > _LENGTHS[3][0]:
         missing = ["fewer words"]
-    return told.score("length", _worth(words), f"{_count(words, 'word')}.", (), missing)
+    return answered.score("length", _worth(words), f"{_count(words, 'word')}.", (), missing)
 
 
 def _worth(words: int) -> float:

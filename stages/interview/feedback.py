@@ -1,8 +1,8 @@
-"""What a candidate is told: what went well, what to work on, and one thing to do next. Pure.
+"""Feedback to a candidate: strengths, improvements, and one next step. Pure.
 
-This is the offline coach. It says only what the evaluation has found, quotes the candidate's own
-words and nothing else, and picks its lines by the answer and not by chance, so that the same
-interview is always told the same. `judge.Judge` has a chat model write instead.
+This is the offline coach. It says only what the evaluation has found, quotes only the candidate's
+own words, and picks its lines by the answer, not at random: the same interview always gets the same
+feedback. `judge.Judge` has a chat model write it instead.
 """
 
 from collections.abc import Sequence
@@ -16,21 +16,21 @@ from stages.interview.evaluation import HEURISTIC, AnswerEvaluation, Criterion, 
 from stages.interview.wording import Wording
 
 GOOD = 70
-"""A score from here on is a strength, below it something to work on."""
+"""Scores of at least this are strengths, lower ones need work."""
 
 MOST = 3
-"""So many strengths and improvements are told at most: more would not be remembered."""
+"""At most this many strengths, and as many improvements: more would not be remembered."""
 
 MANY_FILLERS = 6.0
-"""Fillers a minute that a listener notices: a choice of this project."""
+"""Fillers a minute that listeners notice: a choice of this project."""
 
 LONG_PAUSE_MS = 4_000
 
 _READY = 85
-"""A score from here on needs no more work."""
+"""Scores of at least this need no more work."""
 
 _TOO_SHORT = 40
-"""A score for the length below which nothing else matters as much."""
+"""Below this score for length, the length is the first thing to improve."""
 
 LABELS: dict[Criterion, str] = {
     "coverage": "Content",
@@ -142,7 +142,7 @@ _ORDERS = {
 
 @dataclass(frozen=True, slots=True)
 class Feedback:
-    """What is told about an answer or, with number 0, about the whole interview."""
+    """Feedback on one answer or, with number 0, on the whole interview."""
 
     number: int
     headline: str
@@ -154,7 +154,7 @@ class Feedback:
 
 @dataclass(frozen=True, slots=True)
 class InterviewFeedback:
-    """Feedback for each answer, in order, and for all of it."""
+    """Feedback on each answer, in order, and on the whole interview."""
 
     overall: Feedback
     answers: tuple[Feedback, ...]
@@ -177,7 +177,7 @@ def feedback_on(
 ) -> Feedback:
     """Feedback on one answer. Raises `UnknownRole`.
 
-    Lines in `said` are avoided where there are others; those that are used are added to it.
+    Lines in `said` are avoided if there are others; the lines used are added to it.
     """
     question = bank_for(role).question(answer.prompt_id)
     shape = "story" if question is None else question.shape
@@ -219,7 +219,7 @@ class _Lines:
         self._wording = Wording(answer.text)
 
     def pick(self, lines: Sequence[str]) -> str:
-        """One of the lines, if possible one that no other answer of the interview was told."""
+        """One of the lines, if possible one that no other answer of the interview has."""
         first = self._seed % len(lines)
         rotated = (*lines[first:], *lines[:first])
         line = next((line for line in rotated if line not in self._said), rotated[0])
@@ -245,7 +245,7 @@ class _Lines:
         return tuple(lines)
 
     def beginning(self) -> str:
-        """Something good about an answer in which nothing was."""
+        """A strength for an answer that has none by its scores."""
         coverage = self._evaluation.score("coverage")
         if coverage is not None and coverage.found:
             return self.pick(_BEGINNING).format(coverage.found[0])
@@ -259,14 +259,14 @@ class _Lines:
             lines.append(self.pick(_NOT_COVERED).format(missing, _sentence(missing)))
         structure = self._evaluation.score("structure")
         if structure is not None and structure.missing:
-            # The end of a story is missed most.
+            # A missing end of a story weighs most.
             lines.append(_PARTS[structure.missing[-1]])
         lines.extend(self._words())
         length = self._evaluation.score("length")
         if length is not None and length.missing:
             line = _LONG if "fewer words" in length.missing else self.pick(_SHORT)
             lines.insert(0 if (length.value or 0) < _TOO_SHORT else len(lines), line)
-        # How it was spoken has a place of its own among the few lines that will be told.
+        # One of the few lines is kept for the delivery.
         return (*lines[: MOST - 1], *self._spoken()[:1], *lines[MOST - 1 :])
 
     def next_step(self) -> str:
@@ -350,7 +350,7 @@ def _overall(evaluation: Evaluation, each: Sequence[Feedback]) -> Feedback:
     scored = [a for a in evaluation.answers if a.overall is not None]
     best = max(scored, key=lambda a: a.overall or 0)
     weakest = min(scored, key=lambda a: a.overall or 0)
-    # Nobody wants to hear that the length was the best of it.
+    # Praise for the length alone would discourage.
     telling = [s for s in evaluation.skills if s.criterion != "length"]
     skills = sorted(telling, key=lambda s: -(s.value or 0))
     strengths = [
@@ -377,7 +377,7 @@ def _overall(evaluation: Evaluation, each: Sequence[Feedback]) -> Feedback:
 
 
 def with_source(feedback: InterviewFeedback, source: str) -> InterviewFeedback:
-    """The same feedback with another source, for example after a model had been asked in vain."""
+    """The same feedback with another source, for example after a model failed to answer."""
     return InterviewFeedback(
         replace(feedback.overall, source=source),
         tuple(replace(each, source=source) for each in feedback.answers),

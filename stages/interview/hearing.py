@@ -1,10 +1,10 @@
-"""What a candidate's words ask for, beyond answering. Pure.
+"""Requests in a candidate's words: to repeat, to skip, for time; agreement and refusal. Pure.
 
-Everything here works on `spoken(text)`: lower-case words without punctuation, which is what speech
-recognisers write, so that typed and recognised answers are understood alike.
+Everything here works on `spoken(text)`: lower-case words without punctuation, as speech recognisers
+write them, so that typed and recognised answers are understood alike.
 
-A request is recognised only when it is *all* that was said: the words are walked from the left in
-pieces, each a request or a filler. "I had to repeat the experiment" has words that are neither.
+A request counts only if the words hold nothing else: from the left, each piece must be a request or
+a filler. "I had to repeat the experiment" has words that are neither.
 """
 
 import re
@@ -13,9 +13,9 @@ _APOSTROPHES = re.compile("['’ʼ`]")
 _GAPS = re.compile(r"[\W_]+")
 
 _LONGEST_REQUEST_WORDS = 18
-"""A request with its fillers is shorter; what is longer tells something."""
+"""A request with its fillers is shorter; longer texts are answers."""
 
-# In the patterns below white space means nothing and "_" is the gap between two words.
+# In the patterns below white space is ignored and "_" is the gap between two words.
 
 _FILLER = """
     sorry|im_sorry|i_am_sorry|excuse_me|u[hm]+|er+m?|hm+|oh|ah|ok|okay|well|so|and|but|then|hey|hi
@@ -185,7 +185,7 @@ def refuses(words: str) -> bool:
 
 
 def thanks(words: str) -> bool:
-    """Whether `words` (see `spoken`) only take up a kindness: "thank you", "all right"."""
+    """Whether `words` (see `spoken`) only acknowledge: "thank you", "all right"."""
     return _asks(_THANKS_PIECE, words)
 
 

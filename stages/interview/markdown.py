@@ -1,6 +1,6 @@
 """A report as Markdown (CommonMark with tables). Pure.
 
-What people said is escaped: it can be no heading, link, image, table or HTML.
+People's words are escaped: they can be no heading, link, image, table or HTML.
 """
 
 import re
@@ -77,13 +77,13 @@ def summary_line(report: Report) -> str:
 
 
 def heard_by(provider: str, quality: str) -> str:
-    """How words came about, in a few words."""
+    """The recogniser of some words, as a phrase."""
     demo = ", demo quality: may not be what was said" if quality == "demo" else ""
     return f"recognised by {provider}{demo}"
 
 
 def delivery_facts(delivery: Delivery) -> tuple[tuple[str, str], ...]:
-    """What is known of how an answer was spoken: names and values."""
+    """The known facts of a delivery: names and values."""
     facts = []
     if delivery.words_per_minute is not None:
         facts.append(("Pace", f"{delivery.words_per_minute} words a minute"))

@@ -1,7 +1,7 @@
-"""An interview as a value: what it is about, what was said, how far it has come. Pure.
+"""An interview as a value: its settings, its messages, its progress. Pure.
 
 `InterviewSession.to_contract` is the JSON that clients hold, `to_record` the JSON that is stored.
-They differ in `asked`, which clients do not see and which is found again in what was said.
+Only the record has `asked`; for a client's JSON it is found again in the messages.
 """
 
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ _SPEAKERS: dict[str, Literal["system", "user", "assistant"]] = {
 
 @dataclass(frozen=True, slots=True)
 class InterviewConfig:
-    """What an interview is about. `role` may be written in any case; it is kept as the bank has it.
+    """The settings of an interview. `role` may be in any case; it is kept as the bank spells it.
 
     `model` names the language model that the client chose; the interview itself needs none.
     Raises `UnknownRole` and `InvalidCount`.
@@ -44,8 +44,8 @@ class InterviewConfig:
 class InterviewSession:
     """An interview after some turns. `current_question` counts from 1 to `total_questions`.
 
-    `asked` has the ids of the bank's prompts put so far, in order. It has `current_question` of
-    them, or fewer where a question was worded by somebody else. Raises `InvalidSession`.
+    `asked` has the ids of the bank's prompts asked so far, in order: `current_question` of them, or
+    fewer if a question was not in the bank's words. Raises `InvalidSession`.
     """
 
     config: InterviewConfig
@@ -78,9 +78,9 @@ class InterviewSession:
 
     @classmethod
     def from_contract(cls, obj: object) -> "InterviewSession":
-        """Read a session that a client sent back; keys that the contract lacks are ignored.
+        """Read a session that a client sent back; unknown keys are ignored.
 
-        Which prompts were asked is found in what the interviewer said. Raises `InvalidSession`,
+        The asked prompts are found in the interviewer's messages. Raises `InvalidSession`,
         `UnknownRole` and `InvalidCount`.
         """
         session = _read(obj)
@@ -94,13 +94,13 @@ class InterviewSession:
 
     @classmethod
     def from_record(cls, obj: object) -> "InterviewSession":
-        """Read what `to_record` wrote. Raises as `from_contract` does."""
+        """Read the JSON of `to_record`. Raises as `from_contract` does."""
         session = _read(obj)
         asked = _list(_object(obj, "session"), "asked", "asked")
         return _with_asked(session, tuple(_text(a, f"asked[{i}]") for i, a in enumerate(asked)))
 
     def state(self) -> dict[str, Any]:
-        """How far the interview has come, for the wire."""
+        """The interview's progress as JSON, for messages to clients."""
         return {
             "currentQuestion": self.current_question,
             "totalQuestions": self.config.total_questions,

@@ -1,7 +1,7 @@
 """The report of an interview as one value: everything that its JSON, Markdown and page show. Pure.
 
-`to_json` and `from_json` are each other's inverse, so a stored report can be shown in any form
-later. The text in it is what people said: whoever renders it escapes it.
+`from_json` is the inverse of `to_json`, so a stored report can be shown in any form later. Its text
+is unescaped words of people: every renderer must escape it.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -24,12 +24,12 @@ MAX_LINE = 20_000
 
 _BEGIN = "Please start the interview."
 _ENDS = (".", "?", "!", "…", '"', "”", ")", ":")
-"""How a line ends that was heard to its end."""
+"""How a line ends that was not cut off."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReportLine:
-    """One line of the conversation as it was heard, and by whom if it was spoken.
+    """One line of the conversation as it was heard; its recogniser if it was spoken.
 
     `interrupted`: the interviewer was cut off after these words.
     """
@@ -42,7 +42,7 @@ class ReportLine:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One question, what was answered, and what that was worth."""
+    """One question with its answer, scores and feedback."""
 
     number: int
     question: str
@@ -57,10 +57,10 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """An interview's report. `created` is when, as the reader should see it (RFC 3339, UTC).
+    """An interview's report. `created` is its time, for the reader (RFC 3339, UTC).
 
     `questions` were planned, `answered` were answered or skipped, `scored` have scores. `notes` are
-    sentences about how far to trust what is written here.
+    sentences about how far to trust the report.
     """
 
     role: str
@@ -88,7 +88,7 @@ class Report:
 
     @classmethod
     def from_json(cls, obj: object) -> "Report":
-        """Read what `to_json` gave; keys that reports lack are ignored. Raises `InvalidReport`."""
+        """Read the JSON of `to_json`; unknown keys are ignored. Raises `InvalidReport`."""
         try:
             return _REPORTS.validate_python(_renamed(obj, to_snake))
         except ValidationError as error:
@@ -109,10 +109,10 @@ def make_report(
     session_id: str | None = None,
     created: str | None = None,
 ) -> Report:
-    """Put the parts of a report together.
+    """Make a report from its parts.
 
-    Without `feedback` it is the offline one, without `transcript` it is `transcript_of` the
-    session. `evaluation` and `feedback` belong to `answers`, one for one.
+    `feedback` is the offline one by default, `transcript` is `transcript_of` the session.
+    `evaluation` and `feedback` have one entry for each of `answers`.
     """
     bank = bank_for(session.config.role)
     if feedback is None:
@@ -158,9 +158,9 @@ def make_report(
 def transcript_of(
     session: InterviewSession, answers: Sequence[InterviewAnswer] = ()
 ) -> tuple[ReportLine, ...]:
-    """The conversation as the interview remembers it, which is what was heard of it.
+    """The conversation from the session's messages, which hold only words that were heard.
 
-    `answers` tell how the candidate's words came about.
+    `answers` have the recognition of the candidate's words.
     """
     heard = {answer.text: answer.recognition for answer in answers}
     lines = []
@@ -179,7 +179,7 @@ def transcript_of(
 def _recognition_of(
     text: str, heard: Mapping[str, RecognitionSource | None]
 ) -> RecognitionSource | None:
-    """How a line came about: that of the answer that it is, or is a part of."""
+    """The recognition of the answer to which a line belongs."""
     if text in heard:
         return heard[text]
     return next((by for answer, by in heard.items() if text in answer), None)
@@ -219,7 +219,7 @@ _DEEPEST = 12
 
 
 def _renamed(value: Any, name: Callable[[str], str], depth: int = 0) -> Any:
-    """JSON with its keys renamed. Deeper than any report it is left alone."""
+    """JSON with its keys renamed, down to the depth of a report."""
     if depth > _DEEPEST:
         return value
     if isinstance(value, dict):

@@ -1,8 +1,8 @@
-"""What is said to a candidate who says nothing, and what the answer to that means. Pure.
+"""Lines to a candidate who is silent, and the meaning of the replies to them. Pure.
 
-A line is remembered, as the end of what the interviewer said last, only once there is an answer to
-it (`remember`). So the messages alone tell, to `respond` and to whoever reads the interview later,
-that a "yes" took up an offer and answered no question.
+A line is remembered once there is an answer to it (`remember`): it is added to the interviewer's
+last message. So the messages alone show, to `respond` and to later readers, that a "yes" accepted
+an offer and answered no question.
 """
 
 from dataclasses import replace
@@ -21,13 +21,13 @@ PATIENT = (
 )
 OFFER = "Shall we move on to the next question?"
 OFFER_TO_END = "This was the last question. Shall we leave it at that?"
-"""The offer where no further question would follow."""
+"""The offer after the last question."""
 
 _OFFERS = (OFFER, OFFER_TO_END)
 
 
 def line(session: InterviewSession, times: int, variant: int) -> str:
-    """What to say in a silence for the `times`-th time, from 1 on; "" for nothing."""
+    """The line for a silence, for the `times`-th time, from 1 on; "" for none."""
     if times == 1:
         return PATIENT[variant % len(PATIENT)]
     if times == 2:
@@ -45,15 +45,15 @@ def remember(session: InterviewSession, line: str) -> InterviewSession:
 
 
 def without_line(text: str) -> str:
-    """What the interviewer said before the silence."""
+    """The interviewer's text without a line that was said into the silence after it."""
     found = next((line for line in (*PATIENT, *_OFFERS) if text.endswith(line)), "")
     return text.removesuffix(found).rstrip()
 
 
 def meaning(messages: tuple[Message, ...], words: str) -> Meaning:
-    """What `words` (see `hearing.spoken`), said after `messages`, mean to the line they end in.
+    """What `words` (see `hearing.spoken`) mean as a reply to the line that ends `messages`.
 
-    Where they end in none, everything is an answer.
+    If `messages` end in no such line, all words are an answer.
     """
     said = messages[-1].content if messages and messages[-1].role == "assistant" else ""
     if said.endswith(_OFFERS):
@@ -66,7 +66,7 @@ def meaning(messages: tuple[Message, ...], words: str) -> Meaning:
 
 
 def waiting(messages: tuple[Message, ...]) -> bool:
-    """Whether the candidate last asked for time; what was heard of the reply does not matter."""
+    """Whether the candidate last asked for time, even if the reply was cut off."""
     at = len(messages) - (1 if messages and messages[-1].role == "user" else 2)
     if at < 1 or messages[at].role != "user":
         return False

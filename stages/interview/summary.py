@@ -19,7 +19,7 @@ def summary_of(
     """The answer to `/api/v1/interviews/summary`: `{"summary": …}`.
 
     With the session alone it is the contract's template, word for word; its "Responses" counts
-    answers. An evaluation, its feedback and a `text` (a model's, say) come before the thanks.
+    answers. An evaluation, its feedback and a `text` (such as a model's) come before the thanks.
     """
     config = session.config
     parts = [

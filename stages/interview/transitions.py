@@ -1,12 +1,12 @@
-"""What the interviewer does next: pure functions from a session and an answer to the next session.
+"""The interviewer's next step: pure functions from a session and an answer to the next session.
 
-The interview has N numbered questions and is complete when answer N has been accepted. An answer
-is accepted when it was given to a question that was heard and does not just ask for a repetition or
-for time to think; declining to answer counts. When the time is up, the next accepted answer is the
-last, whatever its number. A follow-up is one of the N: it is put only to a question of the bank (so
-never first, never two in a row), only when N >= 3, and at most N // 3 times.
+The interview has N numbered questions and is complete when answer N has been accepted. An answer is
+accepted if its question was heard and if it is no mere request for a repetition or for time;
+declining to answer counts. When the time is up, the next accepted answer is the last, whatever its
+number. A follow-up is one of the N: it follows only a question of the bank (so never first, never
+two in a row), only if N >= 3, and at most N // 3 times.
 
-Lines vary with the interview's settings and its length, not by chance: the same interview always
+Lines vary with the interview's settings and its length, not at random: the same interview always
 goes the same way, so any process can answer the next turn of a session.
 """
 
@@ -24,7 +24,7 @@ from stages.interview.model import InterviewConfig, InterviewSession
 Intent = Literal["open", "ask", "follow_up", "repeat", "wait", "skip", "close", "closed"]
 
 _SHORT_ANSWER_WORDS = 6
-"""An answer with fewer words is asked to be elaborated."""
+"""After an answer with fewer words, the interviewer asks for more."""
 
 _FEWEST_QUESTIONS_WITH_FOLLOW_UP = 3
 
@@ -74,9 +74,9 @@ _TELL_TIME_IS_UP = (
 class Step:
     """One turn of the interviewer.
 
-    `session` already has the candidate's words and, as one message, the lines of `say`; where
-    something else was heard, `heard` corrects it. `instructions` tell a language model what to do
-    in place of speaking `say`.
+    `session` already has the candidate's words and, as one message, the lines of `say`; `heard`
+    corrects the message if something else was heard. A language model gets `instructions` instead
+    of speaking `say`.
     """
 
     session: InterviewSession
@@ -98,10 +98,10 @@ def start(config: InterviewConfig) -> Step:
 
 
 def respond(session: InterviewSession, text: str, *, time_is_up: bool = False) -> Step:
-    """Answer what the candidate said. Without words in it, `text` is not kept as a message.
+    """Answer the candidate's `text`, which is kept as a message only if it has words.
 
-    Where the session ends in a line that was said into a silence (see `prompted`), "yes" may take
-    up its offer and "not yet" ask for more time. When the `time_is_up`, the answer is the last.
+    If the session ends in a line that was said into a silence (see `prompted`), "yes" may accept
+    its offer and "not yet" ask for more time. When the `time_is_up`, the answer is the last.
     """
     bank = bank_for(session.config.role)
     words = spoken(text)
@@ -151,10 +151,10 @@ def declines(session: InterviewSession, words: str) -> bool:
 
 
 def prompt(session: InterviewSession, times: int) -> str:
-    """What to say in a silence for the `times`-th time, from 1 on; "" for nothing.
+    """The line for a silence, for the `times`-th time, from 1 on; "" for none.
 
-    Once it is answered, hand what `prompted` makes of the session to `respond`. Who has not heard
-    the question needs no time to think; any answer then brings the question.
+    When the candidate answers it, pass the session from `prompted` to `respond`. If the question
+    was not heard, the line offers no time to think, and any answer brings the question.
     """
     if session.is_complete:
         return ""
@@ -170,7 +170,7 @@ def prompted(session: InterviewSession, line: str) -> InterviewSession:
 
 
 def resume(session: InterviewSession, *, time_is_up: bool = False) -> Step:
-    """Go on after the candidate was away: put the question that waits for an answer again.
+    """Go on after the candidate was away: ask the question that waits for an answer again.
 
     When the time is up, the interview is closed instead.
     """
@@ -183,7 +183,7 @@ def resume(session: InterviewSession, *, time_is_up: bool = False) -> Step:
 
 
 def expire(session: InterviewSession) -> Step:
-    """Close the interview of a candidate who has not answered although the time was up."""
+    """Close the interview without another answer, after its time was up."""
     return resume(session, time_is_up=True)
 
 
@@ -193,9 +193,9 @@ def is_farewell(message: Message) -> bool:
 
 
 def heard(session: InterviewSession, heard_text: str) -> InterviewSession:
-    """Make the interviewer's last message what was really heard of it, after a barge-in.
+    """Replace the interviewer's last message by `heard_text`, after a barge-in.
 
-    Without words in `heard_text` the message is dropped: the next answer then brings the question
+    If `heard_text` has no words, the message is dropped: the next answer then brings the question
     once more.
     """
     messages = session.messages
@@ -229,7 +229,7 @@ def _ask_again(
 
 
 def _current_question(session: InterviewSession, bank: RoleBank) -> str | None:
-    """The question that waits for an answer; None when nobody has asked it yet."""
+    """The question that waits for an answer; None if it has not been asked yet."""
     if len(session.asked) == session.current_question and session.asked[-1] in bank.texts:
         return bank.texts[session.asked[-1]]
     if session.messages and session.messages[-1].role == "assistant":
@@ -240,9 +240,9 @@ def _current_question(session: InterviewSession, bank: RoleBank) -> str | None:
 def _question_was_heard(session: InterviewSession, bank: RoleBank) -> bool:
     """Whether the last message reached its question.
 
-    A pause inside an answer can end the turn too early. The candidate then talks on while the
-    acknowledgement is playing: these words still belong to the answer before, and counting them as
-    the answer to a question that nobody heard would lose that question.
+    A pause inside an answer can end the turn too early. The candidate then goes on while the
+    acknowledgement is playing: these words belong to the answer before. Counted as the answer to a
+    question that was not heard, they would lose that question.
     """
     if silence.waiting(session.messages):
         return True
@@ -254,13 +254,13 @@ def _question_was_heard(session: InterviewSession, bank: RoleBank) -> bool:
 
 @lru_cache(maxsize=1024)
 def _line(said: str) -> str:
-    """`hearing.spoken` of an interviewer's line: the same ones are said again and again."""
+    """`hearing.spoken` of an interviewer's line, cached because the lines repeat."""
     return spoken(said)
 
 
 @cache
 def _leads(role: str) -> tuple[str, ...]:
-    """All that the interviewer says before a question."""
+    """All lines that the interviewer says before a question."""
     bank = bank_for(role)
     mentions = (mention.format(term) for mention in _MENTIONS for term in bank.key_terms)
     fixed = (bank.opening, *bank.acknowledgements, *_SKIPS, *_REPEATS, *_UNCLEAR, _WELCOME_BACK)
@@ -268,7 +268,7 @@ def _leads(role: str) -> tuple[str, ...]:
 
 
 def _acknowledge(session: InterviewSession, bank: RoleBank, words: str) -> str:
-    """A line that takes up a term in `words` that the interviewer has not said yet."""
+    """A line that mentions a term of `words` that the interviewer has not said yet."""
     before = " ".join(_line(m.content) for m in session.messages if m.role == "assistant")
     for term in bank.terms_in(words):
         if spoken(term) not in before:
@@ -304,7 +304,7 @@ def _pick(lines: Sequence[str], session: InterviewSession) -> str:
 
 
 def _turns_in(session: InterviewSession) -> int:
-    """A number that grows with the interview, and that begins elsewhere with other settings."""
+    """A number that grows with the interview and starts at a value that depends on its settings."""
     return _seed(session.config) + len(session.messages) // 2
 
 

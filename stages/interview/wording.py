@@ -1,4 +1,4 @@
-"""A text as a recogniser would write it, for patterns, and as it is, to quote from. Pure."""
+"""A text in two forms: as a recogniser would write it, for patterns; as it is, for quotes. Pure."""
 
 import re
 from bisect import bisect_right
@@ -6,7 +6,7 @@ from bisect import bisect_right
 from stages.interview.hearing import spoken
 
 QUOTE = 110
-"""Characters of a quotation, about."""
+"""Approximate length of a quotation in characters."""
 
 _TOKEN = re.compile(r"[^\W_]+(?:['’ʼ`]+[^\W_]+)*")
 _SENTENCE_END = re.compile(r"[.!?…]+[\"'”’)]*\s")
@@ -22,7 +22,7 @@ class Wording:
         words: list[str] = []
         at = 0
         for token in _TOKEN.finditer(text):
-            # A few characters become two words in lower case; here a token stays one.
+            # A few characters become two words in lower case; here they stay one token.
             word = spoken(token[0]).replace(" ", "")
             if not word:
                 continue
@@ -38,14 +38,14 @@ class Wording:
         return pattern.search(self.line)
 
     def quote(self, found: re.Match[str]) -> str:
-        """The sentence round something found in `line`, in the words of `text`, not too long."""
+        """The sentence of `text` around a match in `line`, cut to about `QUOTE` characters."""
         first, last = self._index(found.start()), self._index(max(found.start(), found.end() - 1))
         start, end = self._tokens[first].start(), self._tokens[last].end()
         ends = [m.end() for m in _SENTENCE_END.finditer(self.text)]
         left = max((e for e in ends if e <= start), default=0)
         right = min((e for e in ends if e >= end), default=len(self.text))
         cut_left = cut_right = False
-        if right - left > QUOTE:  # the words nearest to what was found
+        if right - left > QUOTE:  # keep the words nearest to the match
             left, right, cut_left, cut_right = self._window(first, last, left, right)
         excerpt = " ".join(self.text[left:right].split()).strip(' "“”')
         return f"{'… ' if cut_left else ''}{excerpt}{' …' if cut_right else ''}"

@@ -1,13 +1,13 @@
-"""What of a language model's text is to be spoken, while the text is still coming. Pure."""
+"""Filters a language model's text for speech, while the text is still coming. Pure."""
 
 LIMIT = 1500
-"""Characters after which a reply ends with its sentence: nobody listens for longer than 90 s."""
+"""Characters after which a reply ends with its sentence: about 90 s of speech."""
 
 _OVER = 500
-"""How much later it ends between two words; twice that, anywhere."""
+"""So many characters later it ends between two words; after twice that, anywhere."""
 
 _OPEN, _CLOSE = "<think>", "</think>"
-"""Some servers leave a model's reasoning in its text, at the beginning, between these."""
+"""Some servers leave a model's reasoning at the beginning of its text, between these marks."""
 
 _MARKS = "*`"
 _ENDS = ".!?…"
@@ -15,24 +15,24 @@ _WIDE_ENDS = "。！？"
 
 
 class SpokenText:
-    """Filters one reply: without reasoning, without marks of Markdown, and of bounded length.
+    """Filters one reply: removes reasoning and Markdown marks, and bounds the length.
 
     `#` is kept after a letter or a digit only ("C#", but not headings). The result does not depend
     on how the text was cut.
     """
 
     def __init__(self) -> None:
-        self._start = ""  # of the reply, as long as it may be that of a reasoning block
+        self._start = ""  # the reply's start, while it may begin a reasoning block
         self._begun = False
         self._reasoning = False
         self._tail = ""
         self._last = ""
         self._length = 0
         self.full = False
-        """The reply is long enough: nothing more of it will be spoken."""
+        """Whether the reply is long enough: nothing more of it will be spoken."""
 
     def push(self, delta: str) -> str:
-        """Take more text; give what of it is to be spoken, often nothing."""
+        """Take more text; returns the part to be spoken, often nothing."""
         if self._reasoning:
             delta = self._after_reasoning(delta)
         elif not self._begun:
@@ -40,7 +40,7 @@ class SpokenText:
         return self._speakable(delta)
 
     def finish(self) -> str:
-        """The text is over: what was held back, if anything."""
+        """End the text; returns the part that was held back, if any."""
         start, self._start = self._start, ""
         return self._speakable(start)
 

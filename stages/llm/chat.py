@@ -1,8 +1,8 @@
 """One answer of a chat model, whole and by a JSON schema, from any OpenAI-compatible server.
 
 Speaks `POST /v1/chat/completions` without `stream`. Servers that know `response_format` hold the
-model to the schema; one that refuses it is asked again without, and from then on never with it:
-whoever reads the answer checks it anyway.
+model to the schema. A server that refuses the field is asked again without it, and never with it
+again: the caller checks the answer anyway.
 """
 
 import asyncio
@@ -55,7 +55,7 @@ class ChatModel:
         self._knows_schemas = True
 
     async def complete(self, messages: Sequence[Message], schema: Mapping[str, Any]) -> str:
-        """The model's text. It should be JSON by `schema`, but only the server saw to that.
+        """The model's text. It should be JSON by `schema`, but is not checked here.
 
         Raises `StageBusy`, `CallerError` and `StageFailed` as `stages._http` says, "empty" for an
         answer without text, "protocol" for one that was cut at the token limit, and `StageTimeout`.
@@ -87,7 +87,7 @@ class ChatModel:
                 if error.status not in _NOT_UNDERSTOOD:
                     raise
             text = await self._post(body)
-            # Only now is it sure that the schema was what it refused.
+            # Only now is it certain that the server refused the schema.
             logger.info("%s refuses response_format; it is asked without", self.provider)
             self._knows_schemas = False
             return text

@@ -1,4 +1,4 @@
-"""A responder that speaks what the host wrote: no model, no network, no delay."""
+"""A responder that speaks the host's lines: no model, no network, no delay."""
 
 from collections.abc import AsyncIterator
 
@@ -8,15 +8,16 @@ from pipeline.stage import ReplyRequest
 
 
 class ScriptedInterviewer:
-    """Replies with the lines of the request's brief. Holds nothing, so it serves any number."""
+    """Replies with the lines of the request's brief. Stateless, so it serves any number of
+    calls."""
 
     provider = "scripted"
 
     async def reply(self, request: ReplyRequest) -> AsyncIterator[TextDelta]:
-        """One delta for each line; the space that ends all but the last ends their sentence too.
+        """One delta for each line; each but the last ends in a space, which ends its sentence too.
 
         Raises `StageFailed` (phase "empty") when the brief has nothing to say. Never waits, so it
-        cannot be cancelled half-way through a line.
+        cannot be cancelled within a line.
         """
         lines = [line for line in map(str.strip, request.brief.say) if line]
         if not lines:

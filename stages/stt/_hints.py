@@ -21,13 +21,13 @@ def bounded(hints: Sequence[str]) -> tuple[str, ...]:
     ('Kubernetes', 'gRPC')
     """
     kept: dict[str, str] = {}
-    room = MOST_CHARACTERS
+    left = MOST_CHARACTERS
     for hint in hints:
         line = " ".join(hint.split())
         if not line or len(line) > LONGEST_HINT or line.casefold() in kept:
             continue
-        room -= len(line) + 2
-        if room < 0:
+        left -= len(line) + 2
+        if left < 0:
             break
         kept[line.casefold()] = line
     return tuple(kept.values())

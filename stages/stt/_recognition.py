@@ -32,16 +32,16 @@ class WorkerRecognition:
         self._turn = turn
         self._message_samples = message_samples
         self._on_partial = on_partial
-        self._room = LIMIT_SAMPLES
+        self._left = LIMIT_SAMPLES
         self._kept: list[Samples] = []
         self._kept_samples = 0
-        self._job = worker.open_job(None if on_partial is None else self._hear)
+        self._job = worker.open_job(None if on_partial is None else self._on_reply)
         self._job.send("open", {"partials": on_partial is not None, "hints": [*hints]})
 
     def feed(self, pcm: Samples) -> None:
         """Take the utterance's next audio. A plain call: never blocks, never raises."""
-        pcm = pcm[: self._room]
-        self._room -= len(pcm)
+        pcm = pcm[: self._left]
+        self._left -= len(pcm)
         self._kept.append(pcm.copy())
         self._kept_samples += len(pcm)
         if self._kept_samples >= self._message_samples:
@@ -64,7 +64,7 @@ class WorkerRecognition:
 
     def cancel(self) -> None:
         """Forget the utterance. Idempotent; harmless after `finish` has ended."""
-        self._room = 0
+        self._left = 0
         self._kept, self._kept_samples = [], 0
         self._job.cancel()
 
@@ -73,7 +73,7 @@ class WorkerRecognition:
             self._job.send("audio", None, np.concatenate(self._kept).tobytes())
         self._kept, self._kept_samples = [], 0
 
-    def _hear(self, packet: WorkerPacket) -> None:
+    def _on_reply(self, packet: WorkerPacket) -> None:
         if self._on_partial is not None:
             self._on_partial(self._transcript(packet.header, final=False))
 

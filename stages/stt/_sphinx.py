@@ -187,7 +187,7 @@ class SphinxUtterance:
         recogniser.decode(pcm)
         self._decoded += len(pcm)
         if not self._learnt:
-            self._listen(recogniser, pcm)
+            self._collect(recogniser, pcm)
         if partials and self._decoded >= self._next_partial:
             self._next_partial = self._decoded + _PARTIAL_BYTES
             if (text := recogniser.text()) != self._partial:
@@ -195,7 +195,7 @@ class SphinxUtterance:
                 self.reply("partial", {"text": text, "language": "en"})
         return False
 
-    def _listen(self, recogniser: Recogniser, pcm: bytes) -> None:
+    def _collect(self, recogniser: Recogniser, pcm: bytes) -> None:
         """Collect speech until there is enough of it to learn the speaker."""
         samples = np.frombuffer(pcm, np.int16).astype(np.float64)
         self._loudness.append(float(np.sqrt(np.mean(samples * samples))))

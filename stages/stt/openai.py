@@ -209,13 +209,13 @@ class OpenAIRecognition:
         self._stage = stage
         self._prompt = prompt
         self._turn = turn
-        self._room = LIMIT_SAMPLES
+        self._left = LIMIT_SAMPLES
         self._kept: list[Samples] = []
 
     def feed(self, pcm: Samples) -> None:
         """Take the utterance's next audio. A plain call: never blocks, never raises."""
-        pcm = pcm[: self._room]
-        self._room -= len(pcm)
+        pcm = pcm[: self._left]
+        self._left -= len(pcm)
         if len(pcm):
             self._kept.append(pcm.copy())
 
@@ -236,7 +236,7 @@ class OpenAIRecognition:
 
     def cancel(self) -> None:
         """Forget the audio. Idempotent; an upload is stopped by leaving `finish`."""
-        self._room = 0
+        self._left = 0
         self._kept = []
 
 

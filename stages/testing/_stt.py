@@ -20,7 +20,7 @@ LITTLE: dict[str, Samples] = {
 QUIET_S = 0.2
 """How long a forgotten utterance is listened to."""
 
-Hear = Callable[[Transcript], None]
+OnPartial = Callable[[Transcript], None]
 
 
 def rules(speech: Samples | None) -> tuple[Use, tuple[Rule, ...]]:
@@ -60,10 +60,10 @@ def rules(speech: Samples | None) -> tuple[Use, tuple[Rule, ...]]:
         """`on_partial` hears transcripts of its own turn that are not final, on the event loop."""
         heard: list[tuple[Any, int]] = []
 
-        def hear(transcript: Transcript) -> None:
+        def note(transcript: Transcript) -> None:
             heard.append((transcript, threading.get_ident()))
 
-        items = [item async for item in _paced(trial.stage, 7, pcm, hear)]
+        items = [item async for item in _paced(trial.stage, 7, pcm, note)]
         check_transcripts(trial, items, 7, "with partials")
         for transcript, thread in heard:
             if not isinstance(transcript, Transcript):
@@ -103,9 +103,9 @@ async def recognised(stage: Any, turn: int, pcm: Samples) -> AsyncIterator[Trans
         recognition.cancel()
 
 
-async def _paced(stage: Any, turn: int, pcm: Samples, hear: Hear) -> AsyncIterator[Transcript]:
+async def _paced(stage: Any, turn: int, pcm: Samples, note: OnPartial) -> AsyncIterator[Transcript]:
     """The same with partials; the recogniser may work on the audio while it comes."""
-    recognition = stage.open(turn, hear)
+    recognition = stage.open(turn, note)
     try:
         for frame in frames(pcm):
             recognition.feed(frame)

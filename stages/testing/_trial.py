@@ -134,8 +134,8 @@ class Trial:
             if not task.done():
                 task.cancel()
                 await asyncio.wait((task,), timeout=UNWIND_S)
-                deaf = "" if task.done() else ", nor when it was cancelled"
-                raise Broke(f"{what}: it did not end within {self.patience_s:g} s{deaf}")
+                stuck = "" if task.done() else ", nor when it was cancelled"
+                raise Broke(f"{what}: it did not end within {self.patience_s:g} s{stuck}")
             if task.cancelled():
                 raise Broke(f"{what}: CancelledError was raised, though nobody had cancelled it")
             return task.result()

@@ -17,7 +17,7 @@ PLACES = 200
 """So many sessions come and go, one after the other."""
 
 
-class _Ear:
+class _TrialStream:
     """A place in the detector and what it was told."""
 
     def __init__(self, trial: Trial) -> None:
@@ -25,22 +25,22 @@ class _Ear:
         self.threads: set[int] = set()
         self.fed = 0
         self._trial = trial
-        self._ear = trial.stage.open(self._hear)
+        self._stream = trial.stage.open(self._on_chunk)
 
-    def _hear(self, position: int, probability: float) -> None:
+    def _on_chunk(self, position: int, probability: float) -> None:
         self.heard.append((position, probability))
         self.threads.add(threading.get_ident())
 
     def feed(self, pcm: Samples, what: str = "audio") -> None:
         self.fed += len(pcm)
         try:
-            self._ear.feed(pcm)
+            self._stream.feed(pcm)
         except Exception as error:
             self._trial.saw(f"{what}: `feed` of {len(pcm)} samples raised {describe(error)}")
 
     def close(self, what: str = "audio") -> None:
         try:
-            self._ear.close()
+            self._stream.close()
         except Exception as error:
             self._trial.saw(f"{what}: `close` raised {describe(error)}")
 
@@ -64,49 +64,51 @@ async def has_the_shape_of_a_detector(trial: Trial) -> None:
     _calls.shape_of_stage(trial, {"open": 1})
     if not callable(getattr(trial.stage, "open", None)) or not _calls.takes(trial.stage.open, 1):
         return
-    ear = trial.stage.open(lambda position, probability: None)
-    if inspect.iscoroutine(ear):
-        ear.close()
+    stream = trial.stage.open(lambda position, probability: None)
+    if inspect.iscoroutine(stream):
+        stream.close()
         trial.saw("`open` is `async def`: it must be a plain call")
         return
-    _calls.shape(trial, ear, f"what `open` gives, a {type(ear).__name__},", {"feed": 1, "close": 0})
+    _calls.shape(
+        trial, stream, f"what `open` gives, a {type(stream).__name__},", {"feed": 1, "close": 0}
+    )
     for name in ("feed", "close"):
-        if inspect.iscoroutinefunction(getattr(ear, name, None)):
+        if inspect.iscoroutinefunction(getattr(stream, name, None)):
             trial.saw(f"`{name}` is `async def`: it must be a plain call")
             return
-    if callable(getattr(ear, "close", None)):
-        ear.close()
+    if callable(getattr(stream, "close", None)):
+        stream.close()
 
 
 async def tells_of_the_audio_in_order(trial: Trial) -> None:
     """`on_chunk` is called on the event loop with a position in the audio, each after the one
     before, and the probability of speech up to it, 0 to 1."""
-    ear = _Ear(trial)
-    await ear.listen(voice(1.0))
-    check(trial, ear, "a second of audio")
-    if ear.threads - {threading.get_ident()}:
+    stream = _TrialStream(trial)
+    await stream.listen(voice(1.0))
+    check(trial, stream, "a second of audio")
+    if stream.threads - {threading.get_ident()}:
         trial.saw("`on_chunk` was called in another thread")
-    ear.close()
+    stream.close()
 
 
 async def takes_frames_of_any_size(trial: Trial) -> None:
     """`feed` takes from nothing to a second of audio, and never raises."""
-    ear = _Ear(trial)
+    stream = _TrialStream(trial)
     second = voice(1.0)
     for size in (0, 1, 319, 511, 513, 16_000, 0):
-        ear.feed(second[:size])
-    await ear.settle()
-    check(trial, ear, "odd frames")
-    ear.close()
+        stream.feed(second[:size])
+    await stream.settle()
+    check(trial, stream, "odd frames")
+    stream.close()
 
 
 async def keeps_sessions_apart(trial: Trial) -> None:
-    """Every session has an ear of its own: positions count its own audio, and what is heard of it
+    """Every session has a stream of its own: positions count its own audio, and what is heard of it
     is what would be heard if it were alone."""
-    alone = _Ear(trial)
+    alone = _TrialStream(trial)
     await alone.listen(voice(1.0))
     alone.close()
-    speaks, is_silent = _Ear(trial), _Ear(trial)
+    speaks, is_silent = _TrialStream(trial), _TrialStream(trial)
     await asyncio.gather(speaks.listen(voice(1.0)), is_silent.listen(silence(0.5)))
     check(trial, speaks, "a second of speech beside silence")
     check(trial, is_silent, "half a second of silence beside speech")
@@ -121,17 +123,17 @@ async def keeps_sessions_apart(trial: Trial) -> None:
 async def gives_places_back(trial: Trial) -> None:
     """`close` gives the place back, and may be called again; what is under way then is dropped, and
     `feed` does nothing any more."""
-    ear = _Ear(trial)
-    ear.feed(voice(0.5))
+    stream = _TrialStream(trial)
+    stream.feed(voice(0.5))
     for _ in range(2):
-        ear.close()
-    before = len(ear.heard)
-    ear.feed(voice(0.5), "after `close`")
-    await ear.settle()
-    if len(ear.heard) > before:
-        trial.saw(f"`on_chunk` was called {len(ear.heard) - before} times after `close`")
+        stream.close()
+    before = len(stream.heard)
+    stream.feed(voice(0.5), "after `close`")
+    await stream.settle()
+    if len(stream.heard) > before:
+        trial.saw(f"`on_chunk` was called {len(stream.heard) - before} times after `close`")
     for _ in range(PLACES):
-        _Ear(trial).close()
+        _TrialStream(trial).close()
     await tells_of_the_audio_in_order(trial)
 
 
@@ -140,36 +142,36 @@ async def never_blocks_the_event_loop(trial: Trial) -> None:
     a thread or a process."""
     held_s = []
     for _ in range(2):
-        ear = _Ear(trial)
-        held_s.append(await trial.longest_hold_s(ear.listen(voice(1.0))))
-        ear.close()
+        stream = _TrialStream(trial)
+        held_s.append(await trial.longest_hold_s(stream.listen(voice(1.0))))
+        stream.close()
     _calls.report_hold(trial, min(held_s))
 
 
 async def ends_with_aclose(trial: Trial) -> None:
     """`aclose` ends what is under way and may be called again: no probability comes any more, and
     nothing is left running."""
-    ear = _Ear(trial)
-    ear.feed(voice(0.5))
+    stream = _TrialStream(trial)
+    stream.feed(voice(0.5))
     for call in ("aclose", "aclose, again"):
         await _calls.raises_nothing(trial, trial.stage.aclose(), call)
-    before = len(ear.heard)
-    ear.feed(voice(0.5), "after `aclose`")
-    await ear.settle()
-    if len(ear.heard) > before:
-        trial.saw(f"`on_chunk` was called {len(ear.heard) - before} times after `aclose`")
-    ear.close("after `aclose`")
+    before = len(stream.heard)
+    stream.feed(voice(0.5), "after `aclose`")
+    await stream.settle()
+    if len(stream.heard) > before:
+        trial.saw(f"`on_chunk` was called {len(stream.heard) - before} times after `aclose`")
+    stream.close("after `aclose`")
     await trial.nothing_left()
 
 
-def check(trial: Trial, ear: _Ear, what: str) -> None:
+def check(trial: Trial, stream: _TrialStream, what: str) -> None:
     """Complain of calls that are not as they should be."""
-    if not ear.heard:
+    if not stream.heard:
         trial.saw(f"{what}: `on_chunk` was never called")
     last = 0
-    for position, probability in ear.heard:
-        if position <= last or position > ear.fed:
-            trial.saw(f"{what}: after {last} of {ear.fed} samples came position {position!r}")
+    for position, probability in stream.heard:
+        if position <= last or position > stream.fed:
+            trial.saw(f"{what}: after {last} of {stream.fed} samples came position {position!r}")
         last = max(last, position)
         if not 0 <= probability <= 1:
             trial.saw(f"{what}: the probability at {position} was {probability!r}")

@@ -57,35 +57,35 @@ class EnergyDetector:
     """Voice detection without dependencies (implements `pipeline.stage.Detector`).
 
     Belongs to the event loop on which `feed` is called; not thread-safe. `on_chunk` is called by
-    `call_soon`, never from inside `feed`, and may close any ear; when it raises, the error is
-    logged once and its ear is closed.
+    `call_soon`, never from inside `feed`, and may close any stream; when it raises, the error is
+    logged once and its stream is closed.
     """
 
     provider = "energy"
 
     def __init__(self, *, max_sessions: int = 1024) -> None:
         self._max_sessions = max_sessions
-        self._ears: set[_Ear] = set()
+        self._streams: set[_Stream] = set()
         self._closed = False
 
-    def open(self, on_chunk: OnChunk) -> "_Ear":
+    def open(self, on_chunk: OnChunk) -> "_Stream":
         """A place for one session; positions count from its first sample.
 
         Raises `PipelineError` when `max_sessions` are open or the detector is closed.
         """
         if self._closed:
             raise PipelineError("voice detection is closed")
-        if len(self._ears) >= self._max_sessions:
+        if len(self._streams) >= self._max_sessions:
             raise PipelineError(f"voice detection has no place left: {self._max_sessions} sessions")
-        ear = _Ear(self._ears, on_chunk)
-        self._ears.add(ear)
-        return ear
+        stream = _Stream(self._streams, on_chunk)
+        self._streams.add(stream)
+        return stream
 
     async def aclose(self) -> None:
-        """Close every ear; probabilities still under way are dropped. Idempotent."""
+        """Close every stream; probabilities still under way are dropped. Idempotent."""
         self._closed = True
-        for ear in tuple(self._ears):
-            ear.close()
+        for stream in tuple(self._streams):
+            stream.close()
 
 
 class NoiseFloor:
@@ -105,9 +105,9 @@ class NoiseFloor:
         return max(_decibels(min(self._minima)) + BIAS_DB, QUIETEST_DB)
 
 
-class _Ear:
-    def __init__(self, ears: "set[_Ear]", on_chunk: OnChunk) -> None:
-        self._ears = ears
+class _Stream:
+    def __init__(self, streams: "set[_Stream]", on_chunk: OnChunk) -> None:
+        self._streams = streams
         self._on_chunk: OnChunk | None = on_chunk
         self._rest: npt.NDArray[np.int16] = np.zeros(0, np.int16)
         self._position = 0
@@ -132,7 +132,7 @@ class _Ear:
         """Give the place back. Idempotent."""
         self._on_chunk = None
         self._undelivered.clear()
-        self._ears.discard(self)
+        self._streams.discard(self)
         if self._handle is not None:
             self._handle.cancel()
             self._handle = None
@@ -145,7 +145,7 @@ class _Ear:
 
     def _deliver(self) -> None:
         self._handle = None
-        # A callback may feed this ear again: what that adds has its own turn of the loop.
+        # A callback may feed this stream again: what that adds has its own turn of the loop.
         for _ in range(len(self._undelivered)):
             if self._on_chunk is None:
                 return
@@ -153,7 +153,7 @@ class _Ear:
             try:
                 self._on_chunk(position, probability)
             except Exception:  # another's code, any bug of it; it would fail 31 times a second
-                _log.exception("voice detection: a session's callback raised; its ear is closed")
+                _log.exception("voice detection: a session's callback raised; its stream is closed")
                 self.close()
 
 

@@ -72,8 +72,8 @@ class SileroStats:
     """What the detector does. Counts since the start, except the first two.
 
     `ready`: whole chunks waiting now; `dropped`: chunks overwritten before their turn came;
-    `failed`: ears closed because their callback raised; `max_wait_ms`: longest time from a chunk's
-    last sample to its probability, as the event loop's clock tells it.
+    `failed`: streams closed because their callback raised; `max_wait_ms`: the longest time from a
+    chunk's last sample to its probability, by the event loop's clock.
     """
 
     sessions: int
@@ -114,8 +114,8 @@ class SileroDetector:
         self._input = np.zeros((SLICE_UNDER_BACKLOG, CONTEXT + CHUNK), np.float32)
         # The place given back last is taken first: its pages are in memory.
         self._free = list(range(max_sessions - 1, -1, -1))
-        self._ears: set[_Ear] = set()
-        self._ready: deque[_Ear] = deque()
+        self._streams: set[_Stream] = set()
+        self._ready: deque[_Stream] = deque()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.Handle | None = None
         self._closed = False
@@ -125,11 +125,11 @@ class SileroDetector:
         self._chunks = 0
         self._max_wait_s = 0.0
 
-    def open(self, on_chunk: OnChunk) -> "_Ear":
+    def open(self, on_chunk: OnChunk) -> "_Stream":
         """A place for one session; positions count from its first sample.
 
-        `on_chunk` is called with the position of each chunk's end. When it raises, the error is
-        logged once and its ear is closed; other sessions hear nothing of it. It may close any ear.
+        `on_chunk` is called with the position of each chunk's end, and may close any stream. When
+        it raises, the error is logged once and its stream is closed; other streams go on.
 
         Raises `PipelineError` when `max_sessions` are open or the detector is closed.
         """
@@ -140,14 +140,14 @@ class SileroDetector:
         place = self._free.pop()
         self._context[place] = 0.0
         self._state[:, place] = 0.0
-        ear = _Ear(self, place, on_chunk)
-        self._ears.add(ear)
-        return ear
+        stream = _Stream(self, place, on_chunk)
+        self._streams.add(stream)
+        return stream
 
     def stats(self) -> SileroStats:
         return SileroStats(
-            sessions=len(self._ears),
-            ready=sum((ear.written - ear.read) // CHUNK for ear in self._ears),
+            sessions=len(self._streams),
+            ready=sum((stream.written - stream.read) // CHUNK for stream in self._streams),
             dropped=self._dropped,
             failed=self._failed,
             batches=self._batches,
@@ -156,15 +156,15 @@ class SileroDetector:
         )
 
     async def aclose(self) -> None:
-        """Close every ear; probabilities still under way are dropped. Idempotent."""
+        """Close every stream; probabilities still under way are dropped. Idempotent."""
         self._closed = True
-        for ear in tuple(self._ears):
-            ear.close()
+        for stream in tuple(self._streams):
+            stream.close()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
-    # --- called by ears ----------------------------------------------------------------------
+    # --- called by streams -------------------------------------------------------------------
 
     def now(self) -> float:
         if self._loop is None:
@@ -175,24 +175,24 @@ class SileroDetector:
         start = place * self._ring_chunks
         return self._audio[start : start + self._ring_chunks].reshape(-1)
 
-    def enqueue(self, ear: "_Ear") -> None:
-        self._ready.append(ear)
+    def enqueue(self, stream: "_Stream") -> None:
+        self._ready.append(stream)
         if self._timer is None and self._loop is not None:
             self._timer = self._loop.call_later(GATHER_S, self._wake)
 
     def count_dropped(self, chunks: int) -> None:
         self._dropped += chunks
 
-    def release(self, ear: "_Ear") -> None:
-        self._ears.discard(ear)
-        self._free.append(ear.place)
-        if ear.queued:
-            self._ready.remove(ear)
+    def release(self, stream: "_Stream") -> None:
+        self._streams.discard(stream)
+        self._free.append(stream.place)
+        if stream.queued:
+            self._ready.remove(stream)
 
     # --- the hot path ------------------------------------------------------------------------
 
     def _wake(self) -> None:
-        # `_timer` stays set meanwhile: a callback that feeds an ear must not arm another.
+        # `_timer` stays set meanwhile: a callback that feeds a stream must not arm another.
         try:
             self._run_slice()
         finally:
@@ -207,8 +207,8 @@ class SileroDetector:
         if size == 0:
             return
         batch = [self._ready.popleft() for _ in range(size)]
-        taken = [ear.take() for ear in batch]
-        places = np.array([ear.place for ear in batch])
+        taken = [stream.take() for stream in batch]
+        places = np.array([stream.place for stream in batch])
         rows = np.array([row for row, _, _ in taken])
 
         x = self._input[:size]
@@ -223,21 +223,21 @@ class SileroDetector:
         self._chunks += size
         self._max_wait_s = max(self._max_wait_s, self.now() - min(since for _, _, since in taken))
 
-        for ear, (_, position, _), probability in zip(
+        for stream, (_, position, _), probability in zip(
             batch, taken, output[:, 0].tolist(), strict=True
         ):
-            on_chunk = ear.on_chunk
+            on_chunk = stream.on_chunk
             if on_chunk is None:
                 continue
             try:
                 on_chunk(position, probability)
             except Exception:  # another's code, any bug of it; the rest of the batch is to be heard
-                _log.exception("voice detection: a session's callback raised; its ear is closed")
+                _log.exception("voice detection: a session's callback raised; its stream is closed")
                 self._failed += 1
-                ear.close()
+                stream.close()
 
 
-class _Ear:
+class _Stream:
     """One session's place: positions in samples since it was opened."""
 
     __slots__ = (
@@ -300,7 +300,7 @@ class _Ear:
     def take(self) -> tuple[int, int, float]:
         """The oldest chunk: its row of the detector's audio, its end's position, ready since when.
 
-        The caller has removed this ear from the queue; it is queued again if more is waiting.
+        The caller has removed this stream from the queue; it is queued again if more is waiting.
         """
         chunk = self.read // CHUNK % len(self._since)
         self.read += CHUNK

@@ -795,12 +795,12 @@ class Detects:
     provider = "detects"
 
     def open(self, on_chunk: Any) -> Any:
-        return Ear(on_chunk)
+        return Stream(on_chunk)
 
     async def aclose(self) -> None: ...
 
 
-class Ear:
+class Stream:
     def __init__(self, on_chunk: Any) -> None:
         self.on_chunk = on_chunk
         self.fed = self.told = 0
@@ -820,19 +820,19 @@ class Ear:
 
 
 def detector(**attributes: Any) -> Callable[[], Any]:
-    ear = type("Broken", (Ear,), attributes)
+    stream = type("Broken", (Stream,), attributes)
 
     class Opens(Detects):
         def __init__(self) -> None:
-            self.ears: list[Any] = []
+            self.streams: list[Any] = []
 
         def open(self, on_chunk: Any) -> Any:
-            self.ears.append(ear(on_chunk))
-            return self.ears[-1]
+            self.streams.append(stream(on_chunk))
+            return self.streams[-1]
 
         async def aclose(self) -> None:
-            for one in self.ears:
-                Ear.close(one)
+            for one in self.streams:
+                Stream.close(one)
 
     return Opens
 
@@ -842,12 +842,12 @@ def test_a_detector_that_keeps_the_contract_passes() -> None:
     detector_conforms(FakeDetector, run=run_virtual)
 
 
-def test_an_ear_has_a_shape_too() -> None:
+def test_a_stream_has_a_shape_too() -> None:
     class Opens(Detects):
         def open(self, on_chunk: Any) -> Any:
             return asyncio.sleep(0)
 
-    async def feed(self: Ear, pcm: Any) -> None: ...
+    async def feed(self: Stream, pcm: Any) -> None: ...
 
     rule = "has the shape of a detector"
     assert broken(detector_conforms, Opens) == {
@@ -867,10 +867,13 @@ def test_an_ear_has_a_shape_too() -> None:
 @pytest.mark.parametrize(
     ("tell", "said"),
     [
-        (lambda ear, at, p: None, "a second of audio: `on_chunk` was never called"),
-        (lambda ear, at, p: ear.on_chunk(512, p), "after 512 of 16000 samples came position 512"),
-        (lambda ear, at, p: ear.on_chunk(at + 9999, p), "samples came position 16143"),
-        (lambda ear, at, p: ear.on_chunk(at, p * 100), "the probability at 512 was 50.0"),
+        (lambda stream, at, p: None, "a second of audio: `on_chunk` was never called"),
+        (
+            lambda stream, at, p: stream.on_chunk(512, p),
+            "after 512 of 16000 samples came position 512",
+        ),
+        (lambda stream, at, p: stream.on_chunk(at + 9999, p), "samples came position 16143"),
+        (lambda stream, at, p: stream.on_chunk(at, p * 100), "the probability at 512 was 50.0"),
     ],
 )
 def test_probabilities_come_in_order(tell: Any, said: str) -> None:
@@ -879,7 +882,7 @@ def test_probabilities_come_in_order(tell: Any, said: str) -> None:
 
 
 def test_probabilities_come_on_the_event_loop() -> None:
-    def tell(self: Ear, position: int, probability: float) -> None:
+    def tell(self: Stream, position: int, probability: float) -> None:
         worker = threading.Thread(target=self.on_chunk, args=(position, probability))
         worker.start()
         worker.join()
@@ -891,10 +894,10 @@ def test_probabilities_come_on_the_event_loop() -> None:
 
 
 def test_frames_may_have_any_size() -> None:
-    def feed(self: Ear, pcm: Any) -> None:
+    def feed(self: Stream, pcm: Any) -> None:
         if len(pcm) == 511:
             raise ValueError("not a multiple of 320")
-        Ear.feed(self, pcm)
+        Stream.feed(self, pcm)
 
     assert broken(detector_conforms, detector(feed=feed)) == {
         "takes frames of any size": "audio: `feed` of 511 samples raised "
@@ -902,14 +905,14 @@ def test_frames_may_have_any_size() -> None:
     }
 
 
-def test_ears_do_not_mix() -> None:
+def test_streams_do_not_mix() -> None:
     class Shared(Detects):
         loud = False
 
         def open(self, on_chunk: Any) -> Any:
             stage = self
 
-            class One(Ear):
+            class One(Stream):
                 def feed(self, pcm: Any) -> None:
                     stage.loud = bool(pcm.any())
                     super().feed(pcm)
@@ -921,14 +924,14 @@ def test_ears_do_not_mix() -> None:
                     if self.open:
                         self.on_chunk(position, float(stage.loud))
 
-            self.ears.append(One(on_chunk))
-            return self.ears[-1]
+            self.streams.append(One(on_chunk))
+            return self.streams[-1]
 
         def __init__(self) -> None:
-            self.ears: list[Any] = []
+            self.streams: list[Any] = []
 
         async def aclose(self) -> None:
-            for one in self.ears:
+            for one in self.streams:
                 one.close()
 
     assert broken(detector_conforms, Shared) == {
@@ -936,25 +939,25 @@ def test_ears_do_not_mix() -> None:
     }
 
 
-def test_ears_do_not_take_turns() -> None:
+def test_streams_do_not_take_turns() -> None:
     class Crowded(Detects):
         def __init__(self) -> None:
-            self.ears: list[Any] = []
+            self.streams: list[Any] = []
 
         def open(self, on_chunk: Any) -> Any:
             stage = self
 
-            class One(Ear):
+            class One(Stream):
                 def tell(self, position: int, probability: float) -> None:
-                    alone = sum(ear.open for ear in stage.ears) == 1
+                    alone = sum(stream.open for stream in stage.streams) == 1
                     if alone or position % 1024 == 0:
                         self.on_chunk(position, probability)
 
-            self.ears.append(One(on_chunk))
-            return self.ears[-1]
+            self.streams.append(One(on_chunk))
+            return self.streams[-1]
 
         async def aclose(self) -> None:
-            for one in self.ears:
+            for one in self.streams:
                 one.close()
 
     assert broken(detector_conforms, Crowded) == {
@@ -963,12 +966,12 @@ def test_ears_do_not_take_turns() -> None:
     }
 
 
-def test_a_closed_ear_is_silent_and_may_be_closed_again() -> None:
-    def feed(self: Ear, pcm: Any) -> None:
+def test_a_closed_stream_is_silent_and_may_be_closed_again() -> None:
+    def feed(self: Stream, pcm: Any) -> None:
         assert self.open, "closed"
-        Ear.feed(self, pcm)
+        Stream.feed(self, pcm)
 
-    def close(self: Ear) -> None:
+    def close(self: Stream) -> None:
         if not self.open:
             raise ValueError("closed already")
         self.open = False
@@ -990,17 +993,17 @@ def test_a_place_that_is_not_given_back_is_missed() -> None:
             self.places -= 1
             if self.places < 0:
                 raise StageFailed("vad", "detects", "connect", "no place left")
-            return Ear(on_chunk)
+            return Stream(on_chunk)
 
     seen = broken(detector_conforms, Counts)
     assert "no place left was raised where nothing should go wrong" in seen["gives places back"]
 
 
 def test_a_detector_that_holds_the_loop_is_told_for_how_long() -> None:
-    def feed(self: Ear, pcm: Any) -> None:
+    def feed(self: Stream, pcm: Any) -> None:
         if self.fed == 3200:
             time.sleep(0.25)
-        Ear.feed(self, pcm)
+        Stream.feed(self, pcm)
 
     seen = broken(detector_conforms, detector(feed=feed))
     assert list(seen) == ["never blocks the event loop"]

@@ -28,7 +28,7 @@ from gateway.media.format import AudioFormat
 from gateway.protocols import native
 from pipeline.frames import INPUT_RATE_HZ
 
-Way: TypeAlias = Callable[[Film | None], AbstractAsyncContextManager[tuple[CallLine, str]]]
+Connect: TypeAlias = Callable[[Film | None], AbstractAsyncContextManager[tuple[CallLine, str]]]
 
 SAVED_AS = (".wav", ".flac", ".ogg")
 FILM = ".mp4"
@@ -48,17 +48,17 @@ def call(arguments: argparse.Namespace) -> int:
         _check_webrtc(audio)
     _check_save(path, webrtc=arguments.webrtc)
     turns = _demo(arguments.turns) if as_demo else _turns(arguments.turns)
-    door = ServerAddress(
+    server = ServerAddress(
         arguments.url, arguments.session, arguments.role, arguments.questions, arguments.trust
     )
     token = _token(arguments.token_file)
     screen = _screen(arguments)
-    way = _way(door, screen, webrtc=arguments.webrtc, token=token)
+    connect = _connect(server, screen, webrtc=arguments.webrtc, token=token)
     saved: str | None = None
     held = Call(turns, audio, arguments.timeout, screen, keep=path is not None)
     try:
         with Film() if path is not None and _is_film(path) else nullcontext() as film:
-            asyncio.run(_hold(door, held, way(film)))
+            asyncio.run(_hold(server, held, connect(film)))
             if path is not None:
                 kept = _save(held, path, screen, film, both=as_demo)
                 saved = str(path) if kept else None
@@ -78,18 +78,18 @@ def _screen(arguments: argparse.Namespace) -> Screen:
 
 
 async def _hold(
-    door: ServerAddress, held: Call, way: AbstractAsyncContextManager[tuple[CallLine, str]]
+    server: ServerAddress, held: Call, connection: AbstractAsyncContextManager[tuple[CallLine, str]]
 ) -> None:
-    async with way as (line, session_id):
-        await held.run(line, session_id, door.hello(held.audio))
+    async with connection as (line, session_id):
+        await held.run(line, session_id, server.hello(held.audio))
 
 
-def _way(door: ServerAddress, screen: Screen, *, webrtc: bool, token: str | None) -> Way:
+def _connect(server: ServerAddress, screen: Screen, *, webrtc: bool, token: str | None) -> Connect:
     if not webrtc:
-        return lambda film: connected(door, screen)
+        return lambda film: connected(server, screen)
     from gateway.commands.call import whip  # it needs the extra
 
-    return lambda film: whip.connected(door, screen, token, film)
+    return lambda film: whip.connected(server, screen, token, film)
 
 
 # --- what is asked for -----------------------------------------------------------------------

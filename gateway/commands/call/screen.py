@@ -109,8 +109,8 @@ class PersonScreen:
 
     def _tail(self, partial: str) -> str:
         """As much of the end as fits beside the word before it, in one line."""
-        room = self._console.width - SPINNER - len("listening… ") - 1
-        return partial if len(partial) <= room else f"…{partial[-room + 1 :]}"
+        width = self._console.width - SPINNER - len("listening… ") - 1
+        return partial if len(partial) <= width else f"…{partial[-width + 1 :]}"
 
     def _line(self, who: str, text: str, style: str) -> None:
         line = Text.assemble((f"{who:<{INDENT}}", style), printable(text))

@@ -103,41 +103,41 @@ def _trust(trusted: Path | None) -> ssl.SSLContext:
 
 @asynccontextmanager
 async def connected(
-    door: ServerAddress, screen: Screen
+    server: ServerAddress, screen: Screen
 ) -> AsyncIterator[tuple[WebSocketLine, str]]:
     """An open connection and its session's id. Raises `CommandFailed`."""
-    screen.status(f"connecting to {door.shown}…")
-    session_id = await session_of(door)
-    url = door.websocket_url(session_id)
+    screen.status(f"connecting to {server.shown}…")
+    session_id = await session_of(server)
+    url = server.websocket_url(session_id)
     # Nothing on the way but the network: no proxy, and no compression of audio.
     connection = connect(
         url,
         compression=None,
         open_timeout=CONNECT_S,
         proxy=None,
-        ssl=door.trust if url.startswith("wss:") else None,
+        ssl=server.trust if url.startswith("wss:") else None,
     )
     try:
         socket = await connection
     except TimeoutError:
-        raise _too_late(door) from None
+        raise _too_late(server) from None
     except InvalidStatus as error:
-        raise CommandFailed(_refused(door, error)) from None
+        raise CommandFailed(_refused(server, error)) from None
     except (InvalidHandshake, InvalidMessage):
-        raise no_parley(door) from None
+        raise not_parley(server) from None
     except OSError as error:
-        raise _nobody(door, error) from None
+        raise _no_answer(server, error) from None
     async with socket:
         yield WebSocketLine(socket), session_id
 
 
-async def session_of(door: ServerAddress) -> str:
+async def session_of(server: ServerAddress) -> str:
     """The session that was named, or a new one. Raises `CommandFailed`."""
-    if door.session_id is not None:
-        return door.session_id
-    with told(door):
-        async with client(door) as http:
-            answer = await http.post(door.sessions_url, json=door.request())
+    if server.session_id is not None:
+        return server.session_id
+    with reported(server):
+        async with client(server) as http:
+            answer = await http.post(server.sessions_url, json=server.request())
             body = answer.json()
             if answer.status_code == 201:
                 return _session_id(body["session_id"])
@@ -145,22 +145,22 @@ async def session_of(door: ServerAddress) -> str:
     raise CommandFailed(f"the server made no session: {message}")
 
 
-def client(door: ServerAddress) -> httpx.AsyncClient:
+def client(server: ServerAddress) -> httpx.AsyncClient:
     """For requests to the server."""
-    return httpx.AsyncClient(trust_env=False, timeout=CONNECT_S, verify=door.trust)
+    return httpx.AsyncClient(trust_env=False, timeout=CONNECT_S, verify=server.trust)
 
 
 @contextmanager
-def told(door: ServerAddress) -> Iterator[None]:
+def reported(server: ServerAddress) -> Iterator[None]:
     """What goes wrong with a request, as `CommandFailed`."""
     try:
         yield
     except httpx.ConnectError as error:
-        raise _nobody(door, error) from None
+        raise _no_answer(server, error) from None
     except httpx.TimeoutException:
-        raise _too_late(door) from None
+        raise _too_late(server) from None
     except (httpx.HTTPError, httpx.InvalidURL, ValueError, LookupError, TypeError):
-        raise no_parley(door) from None
+        raise not_parley(server) from None
 
 
 def _session_id(value: object) -> str:
@@ -169,31 +169,31 @@ def _session_id(value: object) -> str:
     return value
 
 
-def _refused(door: ServerAddress, error: InvalidStatus) -> str:
+def _refused(server: ServerAddress, error: InvalidStatus) -> str:
     status = error.response.status_code
     if status == 503:
         why = (error.response.body or b"").decode(errors="replace")[:200]
         return f"the server takes no more sessions now ({why}); try again later"
-    return f"{door.shown} refused the connection with HTTP {status}"
+    return f"{server.shown} refused the connection with HTTP {status}"
 
 
-def _nobody(door: ServerAddress, error: BaseException | None) -> CommandFailed:
+def _no_answer(server: ServerAddress, error: BaseException | None) -> CommandFailed:
     while error is not None and not isinstance(error, ssl.SSLError):
         error = error.__cause__ or error.__context__
     if isinstance(error, ssl.SSLCertVerificationError):
         return CommandFailed(
-            f"the certificate of {door.shown} is not trusted ({error.verify_message});"
+            f"the certificate of {server.shown} is not trusted ({error.verify_message});"
             " --trust names a certificate that is"
         )
     if error is not None:
-        return CommandFailed(f"what answers at {door.shown} speaks no TLS")
-    return CommandFailed(f"nothing answers at {door.shown}; start it with `parley serve`")
+        return CommandFailed(f"what answers at {server.shown} speaks no TLS")
+    return CommandFailed(f"nothing answers at {server.shown}; start it with `parley serve`")
 
 
-def _too_late(door: ServerAddress) -> CommandFailed:
-    return CommandFailed(f"{door.shown} did not answer within {CONNECT_S:.0f} s")
+def _too_late(server: ServerAddress) -> CommandFailed:
+    return CommandFailed(f"{server.shown} did not answer within {CONNECT_S:.0f} s")
 
 
-def no_parley(door: ServerAddress) -> CommandFailed:
+def not_parley(server: ServerAddress) -> CommandFailed:
     """Something else than Parley is there."""
-    return CommandFailed(f"what answers at {door.shown} is no Parley")
+    return CommandFailed(f"what answers at {server.shown} is no Parley")

@@ -67,7 +67,7 @@ class WebRtcLine:
         self._watching: asyncio.Task[None] | None = None
         self._channel = self._pc.createDataChannel("parley")
         self._channel.on("open", self._up.set)
-        self._channel.on("message", self._told)
+        self._channel.on("message", self._received)
         self._channel.on("close", self._left)
         self._pc.on("connectionstatechange", self._changed)
         self._pc.on("track", self._shown)
@@ -163,7 +163,7 @@ class WebRtcLine:
 
     # --- from the server ---------------------------------------------------------------------
 
-    def _told(self, message: str | bytes) -> None:
+    def _received(self, message: str | bytes) -> None:
         self._heard_at = self._loop.time()
         # What is no text is no message; the conversation says so.
         self._put(message if isinstance(message, str) else "")

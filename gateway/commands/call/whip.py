@@ -13,9 +13,9 @@ from gateway.commands.call.server import (
     CONNECT_S,
     ServerAddress,
     client,
-    no_parley,
+    not_parley,
+    reported,
     session_of,
-    told,
 )
 from gateway.commands.call.webrtc import NotAnAnswer, WebRtcLine
 from gateway.commands.terminal import CommandFailed
@@ -27,38 +27,38 @@ PORTS = {"http": 80, "https": 443}
 
 @asynccontextmanager
 async def connected(
-    door: ServerAddress, screen: Screen, token: str | None = None, film: Film | None = None
+    server: ServerAddress, screen: Screen, token: str | None = None, film: Film | None = None
 ) -> AsyncIterator[tuple[WebRtcLine, str]]:
     """An open connection and its session's id. Raises `CommandFailed`.
 
     With a film, pictures are asked for, and those that come are added to it.
     """
-    screen.status(f"connecting to {door.shown}…")
-    session_id = await session_of(door)
+    screen.status(f"connecting to {server.shown}…")
+    session_id = await session_of(server)
     line = WebRtcLine(film)
     headers = {} if token is None else {"authorization": f"Bearer {token}"}
     where: str | None = None
     try:
-        with _beside(door):
+        with _with_loopback(server):
             offer = await line.offer()
-        answer, where = await _posted(door, session_id, offer, headers)
-        screen.status(f"waiting for {door.shown} over UDP…")
+        answer, where = await _posted(server, session_id, offer, headers)
+        screen.status(f"waiting for {server.shown} over UDP…")
         try:
             await line.dial(answer)
         except NotAnAnswer:
-            raise no_parley(door) from None
+            raise not_parley(server) from None
         except TimeoutError:
-            raise CommandFailed(_unreached(door, answer)) from None
+            raise CommandFailed(_unreached(server, answer)) from None
         screen.say(f"WebRTC {line.route()}{'' if film is None else ', ' + line.pictures()}")
         yield line, session_id
     finally:
         await line.close()
         if where is not None and line.close_code is None:
-            await _hang_up(door, where, headers)
+            await _hang_up(server, where, headers)
 
 
 @contextmanager
-def _beside(door: ServerAddress) -> Iterator[None]:
+def _with_loopback(server: ServerAddress) -> Iterator[None]:
     """Where the server is on this machine, offer the loopback address, which aioice leaves out."""
     inside: Any = aioice.ice
     found = inside.get_host_addresses
@@ -66,7 +66,7 @@ def _beside(door: ServerAddress) -> Iterator[None]:
     def with_loopback(use_ipv4: bool, use_ipv6: bool) -> list[str]:
         return [*dict.fromkeys([*found(use_ipv4, use_ipv6), LOOPBACK])]
 
-    if door.host in ("localhost", "::1") or door.host.startswith("127."):
+    if server.host in ("localhost", "::1") or server.host.startswith("127."):
         inside.get_host_addresses = with_loopback
     try:
         yield
@@ -75,25 +75,25 @@ def _beside(door: ServerAddress) -> Iterator[None]:
 
 
 async def _posted(
-    door: ServerAddress, session_id: str, offer: str, headers: dict[str, str]
+    server: ServerAddress, session_id: str, offer: str, headers: dict[str, str]
 ) -> tuple[str, str]:
     """The answer to an offer, and where the connection is. Raises `CommandFailed`."""
-    url = door.webrtc_url(session_id)
-    with told(door):
-        async with client(door) as http:
+    url = server.webrtc_url(session_id)
+    with reported(server):
+        async with client(server) as http:
             answer = await http.post(url, content=offer, headers=headers | {"content-type": SDP})
             if answer.status_code == 201:
-                return answer.text, _placed(door, url, answer.headers["location"])
+                return answer.text, _placed(server, url, answer.headers["location"])
             if answer.status_code in (404, 405):
                 raise CommandFailed(
-                    f"{door.shown} knows no WebRTC; leave --webrtc out to call over WebSocket"
+                    f"{server.shown} knows no WebRTC; leave --webrtc out to call over WebSocket"
                 )
             body = answer.json()
             code, message = body["code"], str(body.get("detail") or body["title"])
     match answer.status_code, code:
         case 503, "webrtc_not_installed":
             raise CommandFailed(
-                f"{door.shown} was installed without WebRTC: there, {message} and start it again;"
+                f"{server.shown} was installed without WebRTC: there, {message} and start it again;"
                 " or leave --webrtc out to call over WebSocket"
             )
         case 503, _:
@@ -106,7 +106,7 @@ async def _posted(
     raise CommandFailed(f"the server refused the call: {message}")
 
 
-def _placed(door: ServerAddress, url: str, location: str) -> str:
+def _placed(server: ServerAddress, url: str, location: str) -> str:
     """Where the connection is. Raises `CommandFailed`: the token is for the server that was named.
 
     Raises `ValueError` for what is no URL.
@@ -114,7 +114,7 @@ def _placed(door: ServerAddress, url: str, location: str) -> str:
     where = urljoin(url, location)
     if _origin(where) != _origin(url):
         raise CommandFailed(
-            f"{door.shown} put the connection on another server,"
+            f"{server.shown} put the connection on another server,"
             f" {_shown(where)}: call that one with --url"
         )
     return where
@@ -130,17 +130,17 @@ def _shown(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
 
 
-async def _hang_up(door: ServerAddress, where: str, headers: dict[str, str]) -> None:
+async def _hang_up(server: ServerAddress, where: str, headers: dict[str, str]) -> None:
     """Say goodbye where the server may not have noticed. It would find out by itself."""
     try:
-        with told(door):
-            async with client(door) as http:
+        with reported(server):
+            async with client(server) as http:
                 await http.delete(where, headers=headers)
     except CommandFailed:
         pass
 
 
-def _unreached(door: ServerAddress, answer: str) -> str:
+def _unreached(server: ServerAddress, answer: str) -> str:
     lines = [line.split() for line in answer.splitlines() if line.startswith("a=candidate:")]
     offered = ", ".join(dict.fromkeys(parts[4] for parts in lines if len(parts) > 4))
     if not offered:
@@ -151,6 +151,6 @@ def _unreached(door: ServerAddress, answer: str) -> str:
             " PARLEY_WEBRTC_ADDRESSES there (docs/webrtc.md) and let UDP through"
         )
     return (
-        f"{door.shown} answered, but no media came over UDP within {CONNECT_S:.0f} s. {what};"
+        f"{server.shown} answered, but no media came over UDP within {CONNECT_S:.0f} s. {what};"
         " or leave --webrtc out to call over WebSocket"
     )

@@ -120,7 +120,7 @@ class LocalBackend:
             raise CommandFailed(str(error)) from None
         question = question_of(state)
         said = "" if question is None else question.said
-        return self._scene(state, said)
+        return self._view(state, said)
 
     async def submit(self, text: str) -> InterviewView:
         assert self._state is not None
@@ -130,7 +130,7 @@ class LocalBackend:
             raise CommandFailed("somebody else has answered in this session", FAILED) from None
         except (OutOfOrder, SessionTaken, StoreError) as error:
             raise CommandFailed(str(error), FAILED) from None
-        return self._scene(submitted.state, submitted.reply)
+        return self._view(submitted.state, submitted.reply)
 
     async def report(self) -> Report:
         assert self._state is not None
@@ -156,7 +156,7 @@ class LocalBackend:
         record, _ = await create(self._store, config, mode="text", ttl_s=ttl_s)
         return record.id
 
-    def _scene(self, state: InterviewState, said: str) -> InterviewView:
+    def _view(self, state: InterviewState, said: str) -> InterviewView:
         self._state = state
         interview = state.begun
         return InterviewView(

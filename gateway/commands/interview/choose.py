@@ -14,15 +14,17 @@ LOOK_S = 1.0
 _ANY = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}
 
 
-async def enter(url: str | None) -> InterviewBackend:
+async def choose(url: str | None) -> InterviewBackend:
     """The gateway at `url`, or without one that of the settings, or this process.
 
     Raises `CommandFailed` for a URL that is none, and for settings that cannot be used.
     """
     if url is not None:
-        door = ServerAddress(url, None, None, None)
+        server = ServerAddress(url, None, None, None)
         return RemoteBackend(
-            door.sessions_url, door.shown.replace("ws", "http", 1), option=f"--url {door.shown}"
+            server.sessions_url,
+            server.shown.replace("ws", "http", 1),
+            option=f"--url {server.shown}",
         )
     try:
         settings = Settings.load()

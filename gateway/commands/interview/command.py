@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from gateway.commands.interview.answers import Answers, Keyboard, Pipe, Prepared, prepared
 from gateway.commands.interview.backend import InterviewBackend, InterviewView, Wanted
-from gateway.commands.interview.choose import enter
+from gateway.commands.interview.choose import choose
 from gateway.commands.interview.report import Target
 from gateway.commands.interview.screen import JsonTextScreen, PersonTextScreen, TextScreen
 from gateway.commands.terminal import DONE, FAILED, INTERRUPTED, CommandFailed, output
@@ -33,11 +33,11 @@ def interview(arguments: argparse.Namespace) -> int:
     screen: TextScreen
     screen = JsonTextScreen(output()) if arguments.json else PersonTextScreen(output())
     with asyncio.Runner() as runner:
-        room = runner.run(enter(arguments.url))
+        backend = runner.run(choose(arguments.url))
         try:
-            return _Interview(runner, room, answers, screen, target).hold(wanted)
+            return _Interview(runner, backend, answers, screen, target).hold(wanted)
         finally:
-            runner.run(room.aclose())
+            runner.run(backend.aclose())
 
 
 def _wanted(arguments: argparse.Namespace) -> Wanted:
@@ -57,90 +57,90 @@ class _Interview:
     def __init__(
         self,
         runner: asyncio.Runner,
-        room: InterviewBackend,
+        backend: InterviewBackend,
         answers: Answers,
         screen: TextScreen,
         target: Target,
     ) -> None:
         self._runner = runner
-        self._room = room
+        self._backend = backend
         self._answers = answers
         self._screen = screen
         self._target = target
-        self._scene: InterviewView | None = None
+        self._view: InterviewView | None = None
 
     def hold(self, wanted: Wanted) -> int:
         """From the first question to the report; returns the exit code. Raises `CommandFailed`."""
         try:
-            scene = self._scene = self._run(self._room.open(wanted))
+            view = self._view = self._run(self._backend.open(wanted))
             self._screen.opened(
-                scene,
-                self._room.where,
+                view,
+                self._backend.where,
                 resumed=wanted.resume is not None,
                 interactive=self._answers.typed,
             )
-            return self._converse(scene)
+            return self._converse(view)
         except KeyboardInterrupt:
             return self._keep(INTERRUPTED)
         except CommandFailed as error:
-            if self._scene is None:
+            if self._view is None:
                 raise
             message = f"{error.message}; go on with: {self._command()}"
             raise CommandFailed(message, error.code) from None
 
-    def _converse(self, scene: InterviewView) -> int:
-        self._screen.question(scene)
-        while not scene.is_complete:
+    def _converse(self, view: InterviewView) -> int:
+        self._screen.question(view)
+        while not view.is_complete:
             try:
                 text = self._answers.next(self._screen.prompt)
             except KeyboardInterrupt:
-                return self._stop(scene, INTERRUPTED)
+                return self._stop(view, INTERRUPTED)
             if text is None:
-                return self._stop(scene, FAILED)
-            self._screen.answer(scene, text, typed=self._answers.typed)
+                return self._stop(view, FAILED)
+            self._screen.answer(view, text, typed=self._answers.typed)
             with self._screen.busy("One moment", long=False):
-                scene = self._scene = self._run(self._room.submit(text))
-            self._screen.question(scene)
+                view = self._view = self._run(self._backend.submit(text))
+            self._screen.question(view)
         if isinstance(self._answers, Prepared) and self._answers.left:
             self._screen.say(f"{_answers(self._answers.left)} more than questions.")
         return self._report(DONE)
 
-    def _stop(self, scene: InterviewView, code: int) -> int:
+    def _stop(self, view: InterviewView, code: int) -> int:
         """There are no more answers: the report of what there is, if that is wanted."""
         self._screen.say("")
-        if not scene.answered:
+        if not view.answered:
             self._screen.say("Nothing has been answered, so there is no report.")
             return self._keep(code)
         if self._answers.typed:
-            so_far = f"You have answered {_questions(scene.answered)} of {scene.total}."
+            so_far = f"You have answered {_questions(view.answered)} of {view.total}."
             if not _yes(f"{so_far} End the interview here, with a report?", enter=True):
                 return self._keep(code)
         elif code == INTERRUPTED:
             return self._keep(code)
         else:
             self._screen.say(
-                f"The answers ended at question {scene.number} of {scene.total}:"
-                f" the report is about {_questions(scene.answered)}."
+                f"The answers ended at question {view.number} of {view.total}:"
+                f" the report is about {_questions(view.answered)}."
             )
         return self._report(code)
 
     def _report(self, code: int) -> int:
-        by = f" ({judge})" if (judge := self._room.judge) else ""
+        by = f" ({judge})" if (judge := self._backend.judge) else ""
         with self._screen.busy(f"Evaluating the answers{by}", long=True):
-            report = self._run(self._room.report())
+            report = self._run(self._backend.report())
         self._screen.report(report, self._target.write(report))
         return code
 
     def _keep(self, code: int) -> int:
-        if self._scene is not None:
+        if self._view is not None:
             self._screen.kept(self._command())
         return code
 
     def _command(self) -> str:
         """What goes on with this interview."""
-        assert self._scene is not None
-        option = f" {self._room.option}" if self._room.option else ""
-        return f"parley interview --resume {self._scene.session_id}{option}"
+        assert self._view is not None
+        option = f" {self._backend.option}" if self._backend.option else ""
+        return f"parley interview --resume {self._view.session_id}{option}"
 
     def _run(self, step: Coroutine[Any, Any, T]) -> T:
         return self._runner.run(step)

@@ -84,15 +84,15 @@ class RemoteBackend:
             self._complete = isinstance(interview, Mapping) and interview.get("isComplete") is True
         self._session_id, self._role = self._text(made, "session_id"), self._text(made, "role")
         if SESSION_ID.fullmatch(self._session_id) is None:
-            raise self._no_parley()
+            raise self._not_parley()
         if self._complete:
-            return self._scene(made, "")
+            return self._view(made, "")
         turn = await self._send("POST", f"/{self._session_id}/start", code=UNUSABLE)
-        return self._scene(turn, self._text(turn.get("question"), "said"))
+        return self._view(turn, self._text(turn.get("question"), "said"))
 
     async def submit(self, text: str) -> InterviewView:
         turn = await self._send("POST", f"/{self._session_id}/submit-answer", {"text": text})
-        return self._scene(turn, self._text(turn, "reply"))
+        return self._view(turn, self._text(turn, "reply"))
 
     async def report(self) -> Report:
         if not self._complete:
@@ -163,7 +163,7 @@ class RemoteBackend:
                 async for chunk in response.aiter_bytes():
                     raw += chunk
                     if len(raw) > MAX_BYTES:
-                        raise self._no_parley()
+                        raise self._not_parley()
             finally:
                 await response.aclose()
         return response.status_code, bytes(raw)
@@ -190,29 +190,29 @@ class RemoteBackend:
         try:
             value = json.loads(raw)
         except (ValueError, RecursionError):
-            raise self._no_parley() from None
+            raise self._not_parley() from None
         if not isinstance(value, dict):
-            raise self._no_parley()
+            raise self._not_parley()
         return value
 
     def _text(self, value: Any, name: str) -> str:
         text = value.get(name) if isinstance(value, dict) else None
         if not isinstance(text, str):
-            raise self._no_parley()
+            raise self._not_parley()
         return text
 
-    def _scene(self, told: Mapping[str, Any], said: str) -> InterviewView:
+    def _view(self, told: Mapping[str, Any], said: str) -> InterviewView:
         try:
             interview = told["interview"]
             number, total = interview["currentQuestion"], interview["totalQuestions"]
             self._complete = interview["isComplete"]
         except (LookupError, TypeError):
-            raise self._no_parley() from None
+            raise self._not_parley() from None
         if not (isinstance(number, int) and isinstance(total, int)):
-            raise self._no_parley()
+            raise self._not_parley()
         return InterviewView(
             self._session_id, self._role, number, total, said, bool(self._complete)
         )
 
-    def _no_parley(self) -> CommandFailed:
+    def _not_parley(self) -> CommandFailed:
         return CommandFailed(f"what answers at {self._shown} is no Parley, or an older one")

@@ -26,13 +26,13 @@ class TextScreen(Protocol):
 
     prompt: str
 
-    def opened(self, scene: InterviewView, where: str, *, resumed: bool, interactive: bool) -> None:
+    def opened(self, view: InterviewView, where: str, *, resumed: bool, interactive: bool) -> None:
         """The interview begins, or goes on."""
 
-    def question(self, scene: InterviewView) -> None:
+    def question(self, view: InterviewView) -> None:
         """What the interviewer says, which ends in a question or a farewell."""
 
-    def answer(self, scene: InterviewView, text: str, *, typed: bool) -> None:
+    def answer(self, view: InterviewView, text: str, *, typed: bool) -> None:
         """An answer. One that was `typed` in this terminal can be seen there already."""
 
     def say(self, text: str) -> None:
@@ -57,22 +57,22 @@ class PersonTextScreen:
     def __init__(self, console: Console) -> None:
         self._console = console
 
-    def opened(self, scene: InterviewView, where: str, *, resumed: bool, interactive: bool) -> None:
+    def opened(self, view: InterviewView, where: str, *, resumed: bool, interactive: bool) -> None:
         begins = "goes on" if resumed else "begins"
-        self.say(f"An interview for {scene.role} {begins} {where}.")
-        self.say(f"Session {scene.session_id}.")
-        if interactive and not scene.is_complete:
+        self.say(f"An interview for {view.role} {begins} {where}.")
+        self.say(f"Session {view.session_id}.")
+        if interactive and not view.is_complete:
             self.say("Enter sends an answer. “Could you repeat that?” and “Next question, please.”")
             self.say("are understood. Ctrl-C ends the interview, now or for later.")
 
-    def question(self, scene: InterviewView) -> None:
+    def question(self, view: InterviewView) -> None:
         self._console.print()
-        if not scene.is_complete:
-            self.say(f"Question {scene.number} of {scene.total}")
-        if scene.said:
-            self._line("Parley", scene.said, "green")
+        if not view.is_complete:
+            self.say(f"Question {view.number} of {view.total}")
+        if view.said:
+            self._line("Parley", view.said, "green")
 
-    def answer(self, scene: InterviewView, text: str, *, typed: bool) -> None:
+    def answer(self, view: InterviewView, text: str, *, typed: bool) -> None:
         if not typed:
             self._line("You", text, "bold")
 
@@ -143,27 +143,27 @@ class JsonTextScreen:
     def __init__(self, console: Console) -> None:
         self._console = console
 
-    def opened(self, scene: InterviewView, where: str, *, resumed: bool, interactive: bool) -> None:
+    def opened(self, view: InterviewView, where: str, *, resumed: bool, interactive: bool) -> None:
         self._write(
             {
                 "type": "session",
-                "session_id": scene.session_id,
-                "role": scene.role,
-                "questions": scene.total,
+                "session_id": view.session_id,
+                "role": view.role,
+                "questions": view.total,
                 "where": where,
                 "resumed": resumed,
             }
         )
 
-    def question(self, scene: InterviewView) -> None:
-        if scene.is_complete:
-            self._write({"type": "closing", "text": scene.said})
+    def question(self, view: InterviewView) -> None:
+        if view.is_complete:
+            self._write({"type": "closing", "text": view.said})
             return
-        said = {"number": scene.number, "of": scene.total, "text": scene.said}
+        said = {"number": view.number, "of": view.total, "text": view.said}
         self._write({"type": "question", **said})
 
-    def answer(self, scene: InterviewView, text: str, *, typed: bool) -> None:
-        self._write({"type": "answer", "number": scene.number, "text": text})
+    def answer(self, view: InterviewView, text: str, *, typed: bool) -> None:
+        self._write({"type": "answer", "number": view.number, "text": text})
 
     def say(self, text: str) -> None:
         self._write({"type": "note", "text": text})

@@ -12,7 +12,7 @@ CODECS: tuple[Codec, ...] = ("h264", "vp8")
 
 
 @pytest.fixture(scope="module", params=["jonas", "mira"])
-def plates(request: pytest.FixtureRequest) -> LayerBitmaps:
+def bitmaps(request: pytest.FixtureRequest) -> LayerBitmaps:
     return LayerBitmaps(load(FACES / request.param), 320)
 
 
@@ -25,8 +25,8 @@ def speech(seconds: int) -> list[Pose]:
     return [timeline.pose(n * 40, n * 40) for n in range(seconds * 25)]
 
 
-def shown(plates: LayerBitmaps, poses: list[Pose]) -> list[Bytes]:
-    picture = Picture(plates)
+def shown(bitmaps: LayerBitmaps, poses: list[Pose]) -> list[Bytes]:
+    picture = Picture(bitmaps)
     pictures = []
     for pose in poses:
         picture.show(pose)
@@ -46,25 +46,25 @@ def test_both_codecs_are_in_the_wheels_of_pyav() -> None:
 @pytest.mark.parametrize("codec", CODECS)
 @pytest.mark.parametrize("size", [320, 192])
 def test_the_decoded_pictures_look_like_those_that_were_drawn(codec: Codec, size: int) -> None:
-    plates = LayerBitmaps(load(FACES / "mira"), size)
+    bitmaps = LayerBitmaps(load(FACES / "mira"), size)
     poses = speech(2)
-    encoder, picture = VideoEncoder(codec, size, 40), Picture(plates)
+    encoder, picture = VideoEncoder(codec, size, 40), Picture(bitmaps)
     units = []
     for pose in poses:  # on one canvas, which goes on changing: nothing of it may be kept
         picture.show(pose)
         units.append(encoder.encode(picture.i420))
     likeness = [
-        psnr(*pair) for pair in zip(decoded(codec, units), shown(plates, poses), strict=True)
+        psnr(*pair) for pair in zip(decoded(codec, units), shown(bitmaps, poses), strict=True)
     ]
     assert min(likeness) > 44
 
 
 @pytest.mark.parametrize("codec", CODECS)
 def test_a_face_speaks_at_less_than_200_kilobits_a_second(
-    codec: Codec, plates: LayerBitmaps
+    codec: Codec, bitmaps: LayerBitmaps
 ) -> None:
     encoder = VideoEncoder(codec, 320, 40)
-    units = [encoder.encode(picture) for picture in shown(plates, speech(4))]
+    units = [encoder.encode(picture) for picture in shown(bitmaps, speech(4))]
     assert 50_000 < sum(map(len, units)) * 8 / 4 < 200_000
     assert len(units[0]) < 16_000
 
@@ -133,8 +133,8 @@ def test_a_picture_of_another_size_is_refused_and_the_stream_goes_on() -> None:
 
 
 @pytest.mark.parametrize("codec", CODECS)
-def test_a_late_keyframe_looks_like_the_first(codec: Codec, plates: LayerBitmaps) -> None:
-    pictures = shown(plates, speech(10))
+def test_a_late_keyframe_looks_like_the_first(codec: Codec, bitmaps: LayerBitmaps) -> None:
+    pictures = shown(bitmaps, speech(10))
     asked = range(30, 250, 40)
     encoder = VideoEncoder(codec, 320, 40)
     units = [encoder.encode(picture, keyframe=n in asked) for n, picture in enumerate(pictures)]

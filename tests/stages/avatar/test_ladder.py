@@ -1,4 +1,4 @@
-"""Each test is a table of seconds: what happened in each of them, and the rung after it."""
+"""Each test is a table of seconds: what happened in each of them, and the level after it."""
 
 import pytest
 
@@ -41,22 +41,22 @@ class Seconds:
                 self.ladder.refused(self.now + 0.9)
             self.now += 1
             self.ladder.tick(self.now)
-        return self.ladder.rung
+        return self.ladder.level
 
 
 def test_pictures_begin_on_the_top_rung() -> None:
-    assert Seconds().ladder.rung == QualityLevel("25 fps", 40, 320)
+    assert Seconds().ladder.level == QualityLevel("25 fps", 40, 320)
     assert Seconds().ladder.top
 
 
 def test_rungs_get_cheaper_and_the_last_costs_nothing() -> None:
-    work = [rung.work for rung in QUALITY_LEVELS]
+    work = [level.work for level in QUALITY_LEVELS]
     assert work == sorted(work, reverse=True)
     assert work[-1] == 0
 
 
 @pytest.mark.parametrize(
-    ("second", "rung"),
+    ("second", "level"),
     [
         ({}, FULL),
         ({"pictures": 25}, FULL),
@@ -73,8 +73,8 @@ def test_rungs_get_cheaper_and_the_last_costs_nothing() -> None:
         ({"pictures": 1000, "cost_ms": 1.01}, HALF),
     ],
 )
-def test_a_bad_second_costs_a_rung(second: dict[str, float], rung: QualityLevel) -> None:
-    assert Seconds().pass_by(**second) == rung  # type: ignore[arg-type]
+def test_a_bad_second_costs_a_level(second: dict[str, float], level: QualityLevel) -> None:
+    assert Seconds().pass_by(**second) == level  # type: ignore[arg-type]
 
 
 def test_the_load_counts_against_all_threads() -> None:
@@ -167,10 +167,10 @@ def test_seconds_that_were_not_looked_at_count_as_one_window() -> None:
     ladder = QualityLadder(1)
     ladder.encoded(0, 2000, 0.0)
     ladder.tick(100.0)
-    assert ladder.rung == FULL
+    assert ladder.level == FULL
     ladder.encoded(0, 2000, 100.5)
     ladder.tick(101.0)
-    assert ladder.rung == HALF
+    assert ladder.level == HALF
 
 
 def test_fifty_speakers_fit_on_a_thread() -> None:

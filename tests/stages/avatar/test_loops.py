@@ -16,17 +16,17 @@ MOODS: tuple[AvatarMood, ...] = ("idle", "listening", "thinking")
 
 
 @pytest.fixture(scope="module")
-def plates() -> LayerBitmaps:
+def bitmaps() -> LayerBitmaps:
     return LayerBitmaps(load(FACES / "mira"), 320)
 
 
 @pytest.fixture(scope="module", params=CODECS)
-def loops(request: pytest.FixtureRequest, plates: LayerBitmaps) -> dict[AvatarMood, Loop]:
-    return {mood: record(plates, mood, request.param) for mood in MOODS}
+def loops(request: pytest.FixtureRequest, bitmaps: LayerBitmaps) -> dict[AvatarMood, Loop]:
+    return {mood: record(bitmaps, mood, request.param) for mood in MOODS}
 
 
-def drawn(plates: LayerBitmaps, mood: AvatarMood) -> list[Bytes]:
-    picture = Picture(plates)
+def drawn(bitmaps: LayerBitmaps, mood: AvatarMood) -> list[Bytes]:
+    picture = Picture(bitmaps)
     pictures = []
     for number in range(LOOP_PICTURES):
         picture.show(idle_pose(mood, number * LOOP_FRAME_MS))
@@ -41,11 +41,11 @@ def test_a_loop_is_as_long_as_the_motion_of_the_face_and_whole_groups() -> None:
 
 @pytest.mark.parametrize("mood", MOODS)
 def test_a_picture_of_a_loop_looks_like_the_pose_it_stands_for(
-    loops: dict[AvatarMood, Loop], plates: LayerBitmaps, mood: AvatarMood
+    loops: dict[AvatarMood, Loop], bitmaps: LayerBitmaps, mood: AvatarMood
 ) -> None:
     loop = loops[mood]
     assert (loop.mood, loop.size, len(loop.units)) == (mood, 320, LOOP_PICTURES)
-    pictures = zip(decoded(loop.codec, loop.units), drawn(plates, mood), strict=True)
+    pictures = zip(decoded(loop.codec, loop.units), drawn(bitmaps, mood), strict=True)
     assert min(psnr(*pair) for pair in pictures) > 44
 
 
@@ -85,7 +85,7 @@ def test_who_is_not_spoken_to_costs_120_kilobits_a_second_at_most(name: str, cod
 
 
 def test_nothing_pulses_with_the_keyframes(
-    loops: dict[AvatarMood, Loop], plates: LayerBitmaps
+    loops: dict[AvatarMood, Loop], bitmaps: LayerBitmaps
 ) -> None:
     """What coding does to the picture changes by less than a level in the mean, and by no more
     than an edge's blur in one pixel of a hundred.
@@ -93,7 +93,7 @@ def test_nothing_pulses_with_the_keyframes(
     loop = loops["idle"]
     coded = decoded(loop.codec, loop.units)
     errors = [
-        one.astype(int) - other for one, other in zip(coded, drawn(plates, "idle"), strict=True)
+        one.astype(int) - other for one, other in zip(coded, drawn(bitmaps, "idle"), strict=True)
     ]
     flicker = [np.abs(after - before) for before, after in pairwise(errors)]
     keyframes = flicker[GROUP - 1 :: GROUP]

@@ -22,12 +22,12 @@ def face() -> Face:
 
 
 @pytest.fixture(scope="module")
-def plates(face: Face) -> LayerBitmaps:
+def bitmaps(face: Face) -> LayerBitmaps:
     return LayerBitmaps(face, 160)
 
 
-def shown(plates: LayerBitmaps, pose: Pose) -> Bytes:
-    picture = Picture(plates)
+def shown(bitmaps: LayerBitmaps, pose: Pose) -> Bytes:
+    picture = Picture(bitmaps)
     picture.show(pose)
     return picture.rgb
 
@@ -50,8 +50,8 @@ def test_the_faces_look_as_they_did(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["jonas", "mira"])
 def test_every_mouth_shape_looks_different(name: str) -> None:
-    plates = LayerBitmaps(load(FACES / name), 160)
-    pictures = {shape: shown(plates, Pose(((shape, 4),))).astype(int) for shape in VISEMES}
+    bitmaps = LayerBitmaps(load(FACES / name), 160)
+    pictures = {shape: shown(bitmaps, Pose(((shape, 4),))).astype(int) for shape in VISEMES}
     alike = [
         (one, other)
         for one in VISEMES
@@ -61,22 +61,22 @@ def test_every_mouth_shape_looks_different(name: str) -> None:
     assert alike == []
 
 
-def test_a_half_way_mouth_is_the_mean_of_both_shapes(plates: LayerBitmaps) -> None:
+def test_a_half_way_mouth_is_the_mean_of_both_shapes(bitmaps: LayerBitmaps) -> None:
     lips, open_, between = (
-        shown(plates, Pose(mouth)).astype(int)
+        shown(bitmaps, Pose(mouth)).astype(int)
         for mouth in ((("PP", 4),), (("aa", 4),), mix("PP", "aa", 0.5))
     )
     assert np.abs(between - (lips + open_) / 2).max() <= 1.5
 
 
-def test_only_the_rectangle_of_the_mouth_changes_with_it(plates: LayerBitmaps, face: Face) -> None:
+def test_only_the_rectangle_of_the_mouth_changes_with_it(bitmaps: LayerBitmaps, face: Face) -> None:
     x, y, width, height = (edge / 2 for edge in face.manifest.moves.mouth)
-    left, top, right, bottom = differing(shown(plates, Pose()), shown(plates, Pose((("aa", 4),))))
+    left, top, right, bottom = differing(shown(bitmaps, Pose()), shown(bitmaps, Pose((("aa", 4),))))
     assert x <= left < right <= x + width
     assert y <= top < bottom <= y + height
 
 
-def test_a_picture_does_not_depend_on_what_was_shown_before(plates: LayerBitmaps) -> None:
+def test_a_picture_does_not_depend_on_what_was_shown_before(bitmaps: LayerBitmaps) -> None:
     poses = [
         Pose((("aa", 4),), "half", "idle", 2),
         Pose((("aa", 4),), "closed", "thinking", 2),
@@ -84,17 +84,17 @@ def test_a_picture_does_not_depend_on_what_was_shown_before(plates: LayerBitmaps
         Pose(mix("oh", "ou", 0.25), "aside", "speaking", -3),
         Pose((("PP", 4),), "aside", "speaking", 0),
     ]
-    picture = Picture(plates)
+    picture = Picture(bitmaps)
     for pose in poses:
         picture.show(pose)
-        fresh = Picture(plates)
+        fresh = Picture(bitmaps)
         fresh.show(pose)
         assert np.array_equal(fresh.rgb, picture.rgb)
         assert np.array_equal(fresh.i420, picture.i420)
 
 
-def test_the_same_pose_again_changes_nothing(plates: LayerBitmaps) -> None:
-    picture = Picture(plates)
+def test_the_same_pose_again_changes_nothing(bitmaps: LayerBitmaps) -> None:
+    picture = Picture(bitmaps)
     assert [picture.show(Pose()), picture.show(Pose()), picture.show(Pose(head=1))] == [
         True,
         False,
@@ -132,19 +132,19 @@ def test_pure_colours_are_bt601(face: Face) -> None:
         assert yuv == (block.y[0, 0], block.u[0, 0], block.v[0, 0])
 
 
-def test_the_head_moves_and_the_background_does_not(plates: LayerBitmaps) -> None:
-    up, down = shown(plates, Pose(head=-3)), shown(plates, Pose(head=3))
+def test_the_head_moves_and_the_background_does_not(bitmaps: LayerBitmaps) -> None:
+    up, down = shown(bitmaps, Pose(head=-3)), shown(bitmaps, Pose(head=3))
     left, top, right, bottom = differing(up, down)
     assert left > 20
     assert top > 5
     assert right < 140
     assert bottom < 130
-    beyond = shown(plates, Pose(head=40))
+    beyond = shown(bitmaps, Pose(head=40))
     assert np.array_equal(down, beyond)
 
 
-def test_pictures_are_for_reading(plates: LayerBitmaps) -> None:
-    picture = Picture(plates)
+def test_pictures_are_for_reading(bitmaps: LayerBitmaps) -> None:
+    picture = Picture(bitmaps)
     picture.show(Pose())
     for plane in (picture.rgb, picture.i420):
         with pytest.raises(ValueError, match="read-only"):
@@ -153,28 +153,28 @@ def test_pictures_are_for_reading(plates: LayerBitmaps) -> None:
 
 def test_blends_are_made_once_and_bounded(face: Face, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(renderer, "MAX_BLENDS", 3)
-    plates = LayerBitmaps(face, 64)
-    first = plates.mouth(0, (("aa", 4),))
-    assert plates.mouth(0, (("aa", 4),)) is first
-    second, third = (plates.mouth(0, ((shape, 4),)) for shape in ("oh", "ou"))
-    assert plates.mouth(0, (("aa", 4),)) is first
-    eyes = plates.eyes(0, "open", "idle")  # the least recently used, the second, makes room
-    assert plates.mouth(0, (("ou", 4),)) is third
-    assert plates.mouth(0, (("aa", 4),)) is first
-    assert plates.eyes(0, "open", "idle") is eyes
-    assert plates.mouth(0, (("oh", 4),)) is not second
+    bitmaps = LayerBitmaps(face, 64)
+    first = bitmaps.mouth(0, (("aa", 4),))
+    assert bitmaps.mouth(0, (("aa", 4),)) is first
+    second, third = (bitmaps.mouth(0, ((shape, 4),)) for shape in ("oh", "ou"))
+    assert bitmaps.mouth(0, (("aa", 4),)) is first
+    eyes = bitmaps.eyes(0, "open", "idle")  # the least recently used, the second, makes room
+    assert bitmaps.mouth(0, (("ou", 4),)) is third
+    assert bitmaps.mouth(0, (("aa", 4),)) is first
+    assert bitmaps.eyes(0, "open", "idle") is eyes
+    assert bitmaps.mouth(0, (("oh", 4),)) is not second
 
 
 def test_one_face_is_shared_by_threads(face: Face, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(renderer, "MAX_BLENDS", 8)
-    plates = LayerBitmaps(face, 64)
+    bitmaps = LayerBitmaps(face, 64)
     poses = [
         Pose(mix(VISEMES[i % 15], VISEMES[i * 7 % 15], i % 5 / 4), "open", "idle", i % 7 - 3)
         for i in range(200)
     ]
 
     def run(_: int) -> list[bytes]:
-        picture = Picture(plates)
+        picture = Picture(bitmaps)
         frames = []
         for pose in poses:
             picture.show(pose)
@@ -204,8 +204,8 @@ def test_a_face_that_cannot_look_aside_keeps_its_eyes_open(face: Face) -> None:
     manifest = face.manifest
     eyes = manifest.layers.eyes.model_copy(update={"aside": None})
     layers = manifest.layers.model_copy(update={"eyes": eyes, "front": None})
-    plates = LayerBitmaps(Face(manifest.model_copy(update={"layers": layers}), face.svg), 64)
-    assert np.array_equal(shown(plates, Pose(eyes="open")), shown(plates, Pose(eyes="aside")))
+    bitmaps = LayerBitmaps(Face(manifest.model_copy(update={"layers": layers}), face.svg), 64)
+    assert np.array_equal(shown(bitmaps, Pose(eyes="open")), shown(bitmaps, Pose(eyes="aside")))
 
 
 def test_a_drawing_that_the_rasteriser_refuses_is_a_bad_face(

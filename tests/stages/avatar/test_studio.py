@@ -101,7 +101,7 @@ class Listening(QualityLadder):
 async def opened(
     faces: dict[str, Face], **options: Any
 ) -> AsyncIterator[tuple[Studio, EncodingSession]]:
-    """A studio whose layers are ready, and a take."""
+    """A studio whose layers are ready, and an encoding session."""
     async with Studio(faces, default="mira", **options) as studio:
         await studio.plates("mira", SIZE)
         yield studio, studio.take("mira", "h264", SIZE, 40)
@@ -114,24 +114,24 @@ async def opened(
 def test_a_take_shows_its_poses_one_after_another(faces: dict[str, Face], codec: Any) -> None:
     async def story() -> None:
         async with Studio(faces, default="mira") as studio:
-            plates = await studio.plates("jonas", 320)
-            take = studio.take("jonas", codec, 320, 40)
-            units = [await take.picture(pose, due=now() + 1) for pose in POSES]
+            bitmaps = await studio.plates("jonas", 320)
+            session = studio.take("jonas", codec, 320, 40)
+            units = [await session.picture(pose, due=now() + 1) for pose in POSES]
             found = decoded(codec, [unit for unit in units if unit])
-            drawn = Picture(plates)
+            drawn = Picture(bitmaps)
             for picture, pose in zip(found, POSES, strict=True):
                 drawn.show(pose)
                 assert psnr(picture, drawn.i420) > 44
-            take.close()
+            session.close()
 
     run(story)
 
 
 def test_the_first_picture_and_those_asked_for_are_keyframes(faces: dict[str, Face]) -> None:
     async def story() -> None:
-        async with opened(faces) as (_, take):
+        async with opened(faces) as (_, session):
             units = [
-                await take.picture(pose, due=now(), keyframe=number == 3)
+                await session.picture(pose, due=now(), keyframe=number == 3)
                 for number, pose in enumerate(POSES)
             ]
             found = [is_keyframe("h264", unit) for unit in units if unit]
@@ -145,15 +145,15 @@ def test_a_take_with_a_picture_under_way_refuses_the_next(
 ) -> None:
     async def story() -> None:
         ladder = Listening()
-        async with opened(faces, ladder=ladder) as (_, take):
-            first = asyncio.create_task(take.picture(POSES[0], due=now()))
+        async with opened(faces, ladder=ladder) as (_, session):
+            first = asyncio.create_task(session.picture(POSES[0], due=now()))
             await gate.until_entered()
-            assert await take.picture(POSES[1], due=now()) is None
-            assert await take.picture(POSES[2], due=now()) is None
+            assert await session.picture(POSES[1], due=now()) is None
+            assert await session.picture(POSES[2], due=now()) is None
             assert ladder.refusals == 2
             gate.open.set()
             assert await first
-            assert await take.picture(POSES[3], due=now())
+            assert await session.picture(POSES[3], due=now())
             assert (ladder.refusals, len(ladder.late)) == (2, 2)
 
     run(story)
@@ -163,13 +163,13 @@ def test_a_keyframe_that_was_refused_comes_with_the_next_picture(
     faces: dict[str, Face], gate: Gate
 ) -> None:
     async def story() -> None:
-        async with opened(faces) as (_, take):
-            first = asyncio.create_task(take.picture(POSES[0], due=now()))
+        async with opened(faces) as (_, session):
+            first = asyncio.create_task(session.picture(POSES[0], due=now()))
             await gate.until_entered()
-            assert await take.picture(POSES[1], due=now(), keyframe=True) is None
+            assert await session.picture(POSES[1], due=now(), keyframe=True) is None
             gate.open.set()
             await first
-            units = [await take.picture(pose, due=now()) for pose in POSES[2:4]]
+            units = [await session.picture(pose, due=now()) for pose in POSES[2:4]]
             assert [is_keyframe("h264", unit) for unit in units if unit] == [True, False]
 
     run(story)
@@ -179,8 +179,8 @@ def test_the_whole_process_has_a_bound(faces: dict[str, Face], gate: Gate) -> No
     async def story() -> None:
         ladder = Listening()
         async with opened(faces, threads=1, ladder=ladder) as (studio, one_too_many):
-            takes = [studio.take("mira", "h264", SIZE, 40) for _ in range(MOST_WAITING)]
-            pictures = [asyncio.create_task(t.picture(POSES[0], due=now())) for t in takes]
+            sessions = [studio.take("mira", "h264", SIZE, 40) for _ in range(MOST_WAITING)]
+            pictures = [asyncio.create_task(t.picture(POSES[0], due=now())) for t in sessions]
             await gate.until_entered()
             assert await one_too_many.picture(POSES[0], due=now()) is None
             assert ladder.refusals == 1
@@ -194,9 +194,9 @@ def test_the_whole_process_has_a_bound(faces: dict[str, Face], gate: Gate) -> No
 def test_the_ladder_hears_how_late_and_how_dear_pictures_are(faces: dict[str, Face]) -> None:
     async def story() -> None:
         ladder = Listening()
-        async with opened(faces, ladder=ladder) as (_, take):
-            await take.picture(POSES[0], due=now() + 100)
-            await take.picture(POSES[1], due=now() - 100)
+        async with opened(faces, ladder=ladder) as (_, session):
+            await session.picture(POSES[0], due=now() + 100)
+            await session.picture(POSES[1], due=now() - 100)
             assert ladder.late == [False, True]
             assert all(0 < cost_ms < 1000 for cost_ms in ladder.costs)
 
@@ -210,21 +210,21 @@ def test_after_a_cancelled_picture_the_next_is_a_keyframe(
 
     async def story() -> None:
         ladder = Listening()
-        async with opened(faces, ladder=ladder) as (_, take):
+        async with opened(faces, ladder=ladder) as (_, session):
             gate.open.set()
-            assert await take.picture(POSES[0], due=now())
+            assert await session.picture(POSES[0], due=now())
             await gate.until_entered()
             gate.open.clear()
-            lost = asyncio.create_task(take.picture(POSES[1], due=now()))
+            lost = asyncio.create_task(session.picture(POSES[1], due=now()))
             await gate.until_entered()
             lost.cancel()
             await asyncio.wait([lost])
             assert lost.cancelled()
-            assert await take.picture(POSES[2], due=now()) is None  # the thread still has it
+            assert await session.picture(POSES[2], due=now()) is None  # the thread still has it
             gate.open.set()
             while len(ladder.late) < 2:
                 await asyncio.sleep(0)
-            unit = await take.picture(POSES[3], due=now())
+            unit = await session.picture(POSES[3], due=now())
             assert unit
             assert is_keyframe("h264", unit)
 
@@ -235,10 +235,10 @@ def test_no_picture_waits_for_layers_that_are_being_made(faces: dict[str, Face])
     async def story() -> None:
         ladder = Listening()
         async with Studio(faces, default="mira", ladder=ladder) as studio:
-            take = studio.take("mira", "h264", SIZE, 40)
-            assert await take.picture(POSES[0], due=now()) is None
+            session = studio.take("mira", "h264", SIZE, 40)
+            assert await session.picture(POSES[0], due=now()) is None
             await studio.plates("mira", SIZE)
-            assert await take.picture(POSES[0], due=now())
+            assert await session.picture(POSES[0], due=now())
             assert ladder.refusals == 0  # nothing was too slow
 
     run(story)
@@ -252,12 +252,12 @@ def test_an_encoder_that_fails_is_replaced(
             raise OSError("no more")
 
     async def story() -> None:
-        async with opened(faces) as (_, take):
+        async with opened(faces) as (_, session):
             with monkeypatch.context() as patch:
-                patch.setattr(take, "_new_encoder", lambda: Failing("h264", SIZE, 40))
+                patch.setattr(session, "_new_encoder", lambda: Failing("h264", SIZE, 40))
                 with pytest.raises(OSError, match="no more"):
-                    await take.picture(POSES[0], due=now())
-            unit = await take.picture(POSES[1], due=now())
+                    await session.picture(POSES[0], due=now())
+            unit = await session.picture(POSES[1], due=now())
             assert unit
             assert is_keyframe("h264", unit)
 
@@ -266,11 +266,11 @@ def test_an_encoder_that_fails_is_replaced(
 
 def test_a_closed_take_gives_no_pictures(faces: dict[str, Face]) -> None:
     async def story() -> None:
-        async with opened(faces) as (_, take):
-            assert await take.picture(POSES[0], due=now())
-            take.close()
-            take.close()
-            assert await take.picture(POSES[1], due=now()) is None
+        async with opened(faces) as (_, session):
+            assert await session.picture(POSES[0], due=now())
+            session.close()
+            session.close()
+            assert await session.picture(POSES[1], due=now()) is None
 
     run(story)
 
@@ -279,10 +279,10 @@ def test_a_take_may_be_closed_while_its_picture_is_drawn(
     faces: dict[str, Face], gate: Gate
 ) -> None:
     async def story() -> None:
-        async with opened(faces) as (_, take):
-            picture = asyncio.create_task(take.picture(POSES[0], due=now()))
+        async with opened(faces) as (_, session):
+            picture = asyncio.create_task(session.picture(POSES[0], due=now()))
             await gate.until_entered()
-            take.close()
+            session.close()
             gate.open.set()
             assert await picture  # it is done; whether it is sent is not decided here
 
@@ -293,12 +293,12 @@ def test_pictures_of_somebody_else_and_poses_are_shown_in_one_stream(
     faces: dict[str, Face],
 ) -> None:
     async def story() -> None:
-        async with opened(faces) as (_, take):
+        async with opened(faces) as (_, session):
             shown = [jpeg(200), POSES[0], jpeg(40), jpeg(90, 128)]
-            units = [await take.picture(one, due=now() + 1) for one in shown]
+            units = [await session.picture(one, due=now() + 1) for one in shown]
             with pytest.raises(NotJpeg):
-                await take.picture(b"nonsense", due=now() + 1)
-            units.append(await take.picture(jpeg(40), due=now() + 1))
+                await session.picture(b"nonsense", due=now() + 1)
+            units.append(await session.picture(jpeg(40), due=now() + 1))
             assert [is_keyframe("h264", unit) for unit in units if unit] == [
                 True,
                 *[False] * 3,
@@ -360,15 +360,15 @@ class Counted:
 
 
 @pytest.fixture
-def plates(monkeypatch: pytest.MonkeyPatch) -> Counted:
+def bitmaps(monkeypatch: pytest.MonkeyPatch) -> Counted:
     """Makes the studio's layers."""
-    plates = Counted(LayerBitmaps)
-    monkeypatch.setattr(module, "LayerBitmaps", plates)
-    return plates
+    bitmaps = Counted(LayerBitmaps)
+    monkeypatch.setattr(module, "LayerBitmaps", bitmaps)
+    return bitmaps
 
 
 def test_layers_and_loops_are_made_once_for_all_who_ask(
-    faces: dict[str, Face], plates: Counted, monkeypatch: pytest.MonkeyPatch
+    faces: dict[str, Face], bitmaps: Counted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     record = Counted(module.record)
     monkeypatch.setattr(module, "record", record)
@@ -381,7 +381,7 @@ def test_layers_and_loops_are_made_once_for_all_who_ask(
             assert await studio.loop("mira", "vp8", SIZE, "idle") is first
             thinking = await studio.loop("mira", "vp8", SIZE, "thinking")
             assert (first.mood, thinking.mood) == ("idle", "thinking")
-            assert (plates.calls, record.calls) == (1, 2)
+            assert (bitmaps.calls, record.calls) == (1, 2)
 
     run(story)
 
@@ -401,22 +401,22 @@ def test_who_goes_away_takes_nothing_from_the_others(faces: dict[str, Face]) -> 
 
 def test_a_failure_is_told_to_all_and_tried_again_later(
     faces: dict[str, Face],
-    plates: Counted,
+    bitmaps: Counted,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    plates.error = RendererMissing("no resvg")
+    bitmaps.error = RendererMissing("no resvg")
 
     async def story() -> None:
         async with Studio(faces, default="mira") as studio:
-            take = studio.take("mira", "h264", SIZE, 40)
+            session = studio.take("mira", "h264", SIZE, 40)
             asked = [studio.plates("mira", SIZE), studio.loop("mira", "h264", SIZE, "idle")]
             told = await asyncio.gather(*asked, return_exceptions=True)
             assert [str(error) for error in told] == ["no resvg"] * 2
             with pytest.raises(RendererMissing):  # not for every picture anew
-                await take.picture(POSES[0], due=now())
-            assert plates.calls == 1
-            plates.error = None
+                await session.picture(POSES[0], due=now())
+            assert bitmaps.calls == 1
+            bitmaps.error = None
             loop = asyncio.get_running_loop()
             later = loop.time() + RETRY_S
             monkeypatch.setattr(loop, "time", lambda: later)
@@ -425,29 +425,29 @@ def test_a_failure_is_told_to_all_and_tried_again_later(
 
     with caplog.at_level(logging.WARNING, "parley.avatar"):
         run(story)
-    assert "face: no plates mira 64: no resvg" in caplog.messages
+    assert "face: no layers mira 64: no resvg" in caplog.messages
 
 
 def test_what_the_default_face_needs_is_made_before_anybody_asks(
-    faces: dict[str, Face], plates: Counted, monkeypatch: pytest.MonkeyPatch
+    faces: dict[str, Face], bitmaps: Counted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    recorded = Counted(lambda plates, mood, codec: (plates.size, codec, mood))
+    recorded = Counted(lambda bitmaps, mood, codec: (bitmaps.size, codec, mood))
     monkeypatch.setattr(module, "record", recorded)
 
     async def story() -> None:
         async with Studio(faces, default="mira") as studio:
             studio.warm()
-            assert plates.calls == 0  # it does not wait
+            assert bitmaps.calls == 0  # it does not wait
             while studio._making:
                 await asyncio.sleep(0.01)
-            assert (plates.calls, recorded.calls) == (2, 8)
+            assert (bitmaps.calls, recorded.calls) == (2, 8)
             for size in (320, 192):
                 assert (await studio.plates("mira", size)).size == size
             for codec in codecs():
                 for mood in MOODS:
                     made: Any = await studio.loop("mira", codec, 320, mood)
                     assert made == (320, codec, mood)
-            assert (plates.calls, recorded.calls) == (2, 8)
+            assert (bitmaps.calls, recorded.calls) == (2, 8)
 
     run(story)
 
@@ -455,7 +455,7 @@ def test_what_the_default_face_needs_is_made_before_anybody_asks(
 def test_a_face_that_cannot_be_warmed_does_no_harm(
     faces: dict[str, Face], plates: Counted, caplog: pytest.LogCaptureFixture
 ) -> None:
-    plates.error = RendererMissing("no resvg")
+    bitmaps.error = RendererMissing("no resvg")
 
     async def story() -> None:
         async with Studio(faces, default="mira") as studio:
@@ -468,7 +468,7 @@ def test_a_face_that_cannot_be_warmed_does_no_harm(
 
     with caplog.at_level(logging.WARNING, "parley.avatar"):
         run(story)
-    assert "face: no plates mira 320: no resvg" in caplog.messages
+    assert "face: no layers mira 320: no resvg" in caplog.messages
 
 
 @pytest.mark.parametrize("name", ["", "nobody"])
@@ -495,25 +495,25 @@ def test_pictures_that_are_late_while_loops_are_made_cost_no_rung(
 ) -> None:
     begun, go_on = threading.Event(), threading.Event()
 
-    def held(plates: LayerBitmaps, mood: Any, codec: Any) -> Loop:
+    def held(bitmaps: LayerBitmaps, mood: Any, codec: Any) -> Loop:
         begun.set()
         assert go_on.wait(10)
-        return record(plates, mood, codec)
+        return record(bitmaps, mood, codec)
 
     monkeypatch.setattr(module, "record", held)
 
     async def story() -> None:
         ladder = Listening()
-        async with opened(faces, ladder=ladder) as (studio, take):
+        async with opened(faces, ladder=ladder) as (studio, session):
             recording = asyncio.create_task(studio.loop("mira", "h264", SIZE, "idle"))
             while not begun.is_set():
                 await asyncio.sleep(0)
             for _ in range(5):
-                assert await take.picture(POSES[0], due=now() - 1)
+                assert await session.picture(POSES[0], due=now() - 1)
             assert ladder.late == []
             go_on.set()
             await recording
-            assert await take.picture(POSES[0], due=now() - 1)
+            assert await session.picture(POSES[0], due=now() - 1)
             assert ladder.late == [True]
 
     run(story)
@@ -532,7 +532,7 @@ def test_listeners_hear_of_every_change_until_they_stop(
         async with Studio(faces, default="mira", ladder=ladder) as studio:
             studio.changed(failing)
             forget = studio.changed(lambda old, new, why: told.append((old.name, new.name, why)))
-            take = studio.take("mira", "h264", SIZE, 40)
+            session = studio.take("mira", "h264", SIZE, 40)
             for _ in range(2):
                 await asyncio.sleep(0.5)
                 for _ in range(10):
@@ -540,7 +540,7 @@ def test_listeners_hear_of_every_change_until_they_stop(
                 await asyncio.sleep(0.5)
             await asyncio.sleep(0.5)
             assert studio.rung == QUALITY_LEVELS[2]
-            take.close()
+            session.close()
             await asyncio.sleep(RISE_S + 1)
             assert studio.rung == QUALITY_LEVELS[1]
             forget()
@@ -564,9 +564,9 @@ def test_nobody_watches_where_nobody_speaks(faces: dict[str, Face]) -> None:
     async def story() -> None:
         async with Studio(faces, default="mira") as studio:
             tasks = len(asyncio.all_tasks())
-            take = studio.take("mira", "h264", SIZE, 40)
+            session = studio.take("mira", "h264", SIZE, 40)
             assert len(asyncio.all_tasks()) == tasks + 1
-            take.close()
+            session.close()
             await asyncio.sleep(1.5)
             assert len(asyncio.all_tasks()) == tasks
 
@@ -578,8 +578,8 @@ def test_nobody_watches_where_nobody_speaks(faces: dict[str, Face]) -> None:
 
 def test_leaving_waits_for_what_is_being_drawn(faces: dict[str, Face], gate: Gate) -> None:
     async def story() -> None:
-        async with opened(faces, threads=1) as (studio, take):
-            running = asyncio.create_task(take.picture(POSES[0], due=now()))
+        async with opened(faces, threads=1) as (studio, session):
+            running = asyncio.create_task(session.picture(POSES[0], due=now()))
             await gate.until_entered()
             other = studio.take("mira", "h264", SIZE, 40)
             queued = asyncio.create_task(other.picture(POSES[0], due=now()))
@@ -587,7 +587,7 @@ def test_leaving_waits_for_what_is_being_drawn(faces: dict[str, Face], gate: Gat
             asyncio.get_running_loop().call_soon(gate.open.set)
         assert await running
         assert await queued is None  # it had not begun
-        assert await take.picture(POSES[1], due=now()) is None
+        assert await session.picture(POSES[1], due=now()) is None
 
     run(story)
 

@@ -25,7 +25,7 @@ def syllables(seconds: float, rms: float) -> Samples:
 
 
 class Heard:
-    """Takes what one ear tells."""
+    """Takes what one stream tells."""
 
     def __init__(self) -> None:
         self.chunks: list[tuple[int, float]] = []
@@ -41,9 +41,9 @@ class Heard:
 def listen(pcm: Samples, frame: int = 320) -> list[tuple[int, float]]:
     async def main() -> list[tuple[int, float]]:
         heard = Heard()
-        ear = EnergyDetector().open(heard)
+        stream = EnergyDetector().open(heard)
         for start in range(0, len(pcm), frame):
-            ear.feed(pcm[start : start + frame])
+            stream.feed(pcm[start : start + frame])
             await asyncio.sleep(frame / 16_000)
         return heard.chunks
 
@@ -111,8 +111,8 @@ def test_the_length_of_frames_changes_nothing(frame: int) -> None:
 def test_feed_calls_nobody() -> None:
     async def main() -> list[int]:
         heard = Heard()
-        ear = EnergyDetector().open(heard)
-        ear.feed(noise(1024, rms=100))
+        stream = EnergyDetector().open(heard)
+        stream.feed(noise(1024, rms=100))
         assert heard.chunks == []
         await asyncio.sleep(0)
         return heard.positions
@@ -127,12 +127,12 @@ def test_a_callback_may_close_and_feed_its_own_ear() -> None:
         def on_chunk(position: int, probability: float) -> None:
             heard(position, probability)
             if position == 1024:
-                ear.feed(noise(512, rms=100))
+                stream.feed(noise(512, rms=100))
             if position == 2048:
-                ear.close()
+                stream.close()
 
-        ear = EnergyDetector().open(on_chunk)
-        ear.feed(noise(512 * 3, rms=100))
+        stream = EnergyDetector().open(on_chunk)
+        stream.feed(noise(512 * 3, rms=100))
         await asyncio.sleep(0.1)
         return heard.positions
 
@@ -145,19 +145,19 @@ def test_closing_in_a_callback_drops_the_rest() -> None:
 
         def on_chunk(position: int, probability: float) -> None:
             heard(position, probability)
-            ear.close()
+            stream.close()
 
-        ear = EnergyDetector().open(on_chunk)
-        ear.feed(noise(512 * 3, rms=100))
+        stream = EnergyDetector().open(on_chunk)
+        stream.feed(noise(512 * 3, rms=100))
         await asyncio.sleep(0.1)
-        ear.feed(noise(512, rms=100))
+        stream.feed(noise(512, rms=100))
         await asyncio.sleep(0.1)
         return heard.positions
 
     assert run_virtual(main()) == [512]
 
 
-def test_a_callback_that_raises_loses_its_ear_and_no_other(
+def test_a_callback_that_raises_loses_its_stream_and_no_other(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     calls = []
@@ -169,9 +169,9 @@ def test_a_callback_that_raises_loses_its_ear_and_no_other(
     async def main() -> list[int]:
         detector = EnergyDetector(max_sessions=2)
         good = Heard()
-        ears = [detector.open(broken), detector.open(good)]
-        for ear in ears:
-            ear.feed(noise(1024, rms=100))
+        streams = [detector.open(broken), detector.open(good)]
+        for stream in streams:
+            stream.feed(noise(1024, rms=100))
         await asyncio.sleep(0.1)
         detector.open(good)
         return good.positions
@@ -185,9 +185,9 @@ def test_a_callback_that_raises_loses_its_ear_and_no_other(
 def test_probabilities_that_nobody_fetches_are_bounded() -> None:
     async def main() -> list[int]:
         heard = Heard()
-        ear = EnergyDetector().open(heard)
+        stream = EnergyDetector().open(heard)
         for _ in range(10):
-            ear.feed(noise(16_000, rms=100))
+            stream.feed(noise(16_000, rms=100))
         await asyncio.sleep(0)
         return heard.positions
 
@@ -212,10 +212,10 @@ def test_closing_the_detector_drops_what_is_under_way() -> None:
 
 def test_a_session_too_many_is_refused_until_one_leaves() -> None:
     detector = EnergyDetector(max_sessions=1)
-    ear = detector.open(Heard())
+    stream = detector.open(Heard())
     with pytest.raises(PipelineError, match="no place left: 1 sessions"):
         detector.open(Heard())
-    ear.close()
+    stream.close()
     detector.open(Heard())
 
 

@@ -27,7 +27,7 @@ def noise(samples: int, seed: int = 1) -> Samples:
 
 
 class Heard:
-    """Takes what one ear tells."""
+    """Takes what one stream tells."""
 
     def __init__(self) -> None:
         self.chunks: list[tuple[int, float]] = []
@@ -43,16 +43,16 @@ class Heard:
 async def listen(
     detector: SileroDetector, *voices: Samples, frame: int = FRAME
 ) -> list[list[tuple[int, float]]]:
-    """Feed each voice to its own ear, all at the pace of speech; give what the ears told."""
+    """Feed each voice to its own stream, all at the pace of speech; give what the streams told."""
     heard = [Heard() for _ in voices]
-    ears = [detector.open(one) for one in heard]
+    streams = [detector.open(one) for one in heard]
     for start in range(0, max(map(len, voices)), frame):
-        for ear, pcm in zip(ears, voices, strict=True):
-            ear.feed(pcm[start : start + frame])
+        for stream, pcm in zip(streams, voices, strict=True):
+            stream.feed(pcm[start : start + frame])
         await asyncio.sleep(frame / 16_000)
     await asyncio.sleep(0.1)
-    for ear in ears:
-        ear.close()
+    for stream in streams:
+        stream.close()
     return [one.chunks for one in heard]
 
 
@@ -126,10 +126,10 @@ def test_a_chunk_waits_5_ms_for_company_and_feed_calls_nobody() -> None:
         detector = SileroDetector()
         loop = asyncio.get_running_loop()
         at: list[float] = []
-        ears = [detector.open(lambda position, p: at.append(loop.time())) for _ in range(2)]
-        ears[0].feed(noise(512))
+        streams = [detector.open(lambda position, p: at.append(loop.time())) for _ in range(2)]
+        streams[0].feed(noise(512))
         await asyncio.sleep(0.003)
-        ears[1].feed(noise(512))
+        streams[1].feed(noise(512))
         assert at == []
         await asyncio.sleep(1)
         assert detector.stats().batches == 1
@@ -178,9 +178,9 @@ def test_a_frame_of_one_second_is_heard_whole_and_in_order() -> None:
     async def main() -> tuple[list[int], int]:
         detector = SileroDetector()
         heard = Heard()
-        ear = detector.open(heard)
-        ear.feed(noise(500))
-        ear.feed(noise(16_000))
+        stream = detector.open(heard)
+        stream.feed(noise(500))
+        stream.feed(noise(16_000))
         assert detector.stats().ready == 32
         await asyncio.sleep(0.1)
         return heard.positions, detector.stats().dropped
@@ -195,10 +195,10 @@ def test_a_full_ring_drops_the_oldest_audio_and_says_so(frames: Sequence[int]) -
     async def main() -> tuple[Heard, int]:
         detector = SileroDetector()
         heard = Heard()
-        ear = detector.open(heard)
+        stream = detector.open(heard)
         start = 0
         for frame in frames:
-            ear.feed(pcm[start : start + frame])
+            stream.feed(pcm[start : start + frame])
             start += frame
         await asyncio.sleep(0.1)
         return heard, detector.stats().dropped
@@ -215,19 +215,19 @@ def test_what_comes_after_a_gap_is_heard_at_its_true_position() -> None:
     async def main() -> list[int]:
         detector = SileroDetector(ring_chunks=3)
         heard = Heard()
-        ear = detector.open(heard)
-        ear.feed(noise(512))
+        stream = detector.open(heard)
+        stream.feed(noise(512))
         await asyncio.sleep(0.02)
-        ear.feed(noise(512 * 5))
+        stream.feed(noise(512 * 5))
         await asyncio.sleep(0.02)
-        ear.feed(noise(512))
+        stream.feed(noise(512))
         await asyncio.sleep(0.02)
         return [position // 512 for position in heard.positions]
 
     assert run_virtual(main()) == [1, 4, 5, 6, 7]
 
 
-def test_a_callback_that_raises_loses_its_ear_and_no_other(
+def test_a_callback_that_raises_loses_its_stream_and_no_other(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     calls = []
@@ -239,10 +239,10 @@ def test_a_callback_that_raises_loses_its_ear_and_no_other(
     async def main() -> tuple[list[list[int]], int, int]:
         detector = SileroDetector()
         good = [Heard(), Heard()]
-        ears = [detector.open(one) for one in (good[0], broken, good[1])]
+        streams = [detector.open(one) for one in (good[0], broken, good[1])]
         for _ in range(3):
-            for ear in ears:
-                ear.feed(noise(512))
+            for stream in streams:
+                stream.feed(noise(512))
             await asyncio.sleep(0.032)
         stats = detector.stats()
         return [one.positions for one in good], stats.failed, stats.sessions
@@ -275,19 +275,19 @@ def test_a_failed_run_costs_its_own_chunks_only(monkeypatch: pytest.MonkeyPatch)
     assert run_virtual(main()) == ([1024, 1536], ["MemoryError"])
 
 
-def test_a_callback_may_close_its_own_ear_and_others() -> None:
+def test_a_callback_may_close_its_own_stream_and_others() -> None:
     async def main() -> tuple[list[int], list[int], list[int], int]:
         detector = SileroDetector()
         first, victim, last = Heard(), Heard(), Heard()
 
         def close_two(position: int, probability: float) -> None:
             first(position, probability)
-            ears[0].close()
-            ears[1].close()
+            streams[0].close()
+            streams[1].close()
 
-        ears = [detector.open(close_two), detector.open(victim), detector.open(last)]
-        for ear in ears:
-            ear.feed(noise(1024))
+        streams = [detector.open(close_two), detector.open(victim), detector.open(last)]
+        for stream in streams:
+            stream.feed(noise(1024))
         await asyncio.sleep(0.1)
         return first.positions, victim.positions, last.positions, detector.stats().sessions
 
@@ -309,15 +309,15 @@ def test_a_callback_may_feed_and_open_ears() -> None:
     assert run_virtual(main()) == [512]
 
 
-def test_a_closed_ear_is_silent() -> None:
+def test_a_closed_stream_is_silent() -> None:
     async def main() -> tuple[list[int], int]:
         detector = SileroDetector()
         heard = Heard()
-        ear = detector.open(heard)
-        ear.feed(noise(1024))
-        ear.close()
-        ear.close()
-        ear.feed(noise(1024))
+        stream = detector.open(heard)
+        stream.feed(noise(1024))
+        stream.close()
+        stream.close()
+        stream.feed(noise(1024))
         await asyncio.sleep(0.1)
         return heard.positions, detector.stats().chunks
 
@@ -338,10 +338,10 @@ def test_a_place_used_again_remembers_nothing() -> None:
 
 def test_a_session_too_many_is_refused_until_one_leaves() -> None:
     detector = SileroDetector(max_sessions=2)
-    ears = [detector.open(Heard()) for _ in range(2)]
+    streams = [detector.open(Heard()) for _ in range(2)]
     with pytest.raises(PipelineError, match="no place left: 2 sessions"):
         detector.open(Heard())
-    ears[0].close()
+    streams[0].close()
     detector.open(Heard())
     assert detector.stats().sessions == 2
 
@@ -350,11 +350,11 @@ def test_closing_the_detector_drops_what_is_under_way() -> None:
     async def main() -> tuple[list[int], int]:
         detector = SileroDetector()
         heard = Heard()
-        ear = detector.open(heard)
-        ear.feed(noise(512))
+        stream = detector.open(heard)
+        stream.feed(noise(512))
         await detector.aclose()
         await detector.aclose()
-        ear.feed(noise(512))
+        stream.feed(noise(512))
         await asyncio.sleep(0.1)
         with pytest.raises(PipelineError, match="closed"):
             detector.open(heard)

@@ -17,7 +17,7 @@ from gateway.commands.call.server import ServerAddress
 from gateway.media.format import AudioFormat
 from tests.support.paths import AUDIO
 
-# --- the door --------------------------------------------------------------------------------
+# --- the address -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -44,14 +44,18 @@ from tests.support.paths import AUDIO
     ],
 )
 def test_addresses_follow_from_the_url(url: str, sessions: str, socket: str, shown: str) -> None:
-    door = ServerAddress(url, None, None, None)
-    assert (door.sessions_url, door.websocket_url("id-1"), door.shown) == (sessions, socket, shown)
+    server = ServerAddress(url, None, None, None)
+    assert (server.sessions_url, server.websocket_url("id-1"), server.shown) == (
+        sessions,
+        socket,
+        shown,
+    )
 
 
 def test_a_new_session_is_made_for_the_interview_and_hello_does_not_repeat_it() -> None:
-    door = ServerAddress("ws://h", None, "Data Analyst", 3)
-    assert door.request() == {"role": "Data Analyst", "mode": "voice", "totalQuestions": 3}
-    assert door.hello(AudioFormat("mulaw", 8_000)) == {
+    server = ServerAddress("ws://h", None, "Data Analyst", 3)
+    assert server.request() == {"role": "Data Analyst", "mode": "voice", "totalQuestions": 3}
+    assert server.hello(AudioFormat("mulaw", 8_000)) == {
         "type": "hello",
         "version": 1,
         "audio_in": {"encoding": "mulaw", "rate": 8_000, "channels": 1},

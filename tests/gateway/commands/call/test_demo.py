@@ -19,7 +19,7 @@ from gateway.commands.call.conversation import Call
 from gateway.commands.call.narrator import Narrator
 from gateway.commands.call.recording import save
 from gateway.media.format import AudioFormat
-from pipeline.decisions import Chunk, Hold, ReplyBegan, Resume, StartTurn
+from pipeline.decisions import Chunk, DropHeld, Hold, ReplyBegan, Resume, StartTurn
 from pipeline.frames import Samples
 from pipeline.testing import ManualClock, run_virtual
 from pipeline.turns import TurnTaking
@@ -77,13 +77,13 @@ def judged(detector: Any, pcm: Samples, lead: int) -> list[tuple[int, float]]:
 
     async def judge() -> list[tuple[int, float]]:
         chunks: list[tuple[int, float]] = []
-        ear = detector.open(lambda position, probability: chunks.append((position, probability)))
+        stream = detector.open(lambda position, probability: chunks.append((position, probability)))
         audio = np.concatenate((np.zeros(lead, np.int16), pcm, np.zeros(16_000, np.int16)))
         for start in range(0, len(audio), 320):
-            ear.feed(audio[start : start + 320])
+            stream.feed(audio[start : start + 320])
             await asyncio.sleep(0.02)
         await asyncio.sleep(0.1)
-        ear.close()
+        stream.close()
         return chunks
 
     return run_virtual(judge())
@@ -97,14 +97,18 @@ def test_silero_hears_a_pause_in_the_uh_huh_and_no_interruption(offset: int) -> 
 
     clip = read(demo.CLIPS / "uh-huh.flac")
     chunks = judged(SileroDetector(), clip, 32_000 + offset)
-    assert spoken_into_a_reply(chunks) == [Hold, Resume]
+    assert spoken_into_a_reply(chunks) == [Hold, DropHeld, Resume]
 
 
 def test_the_energy_detector_hears_a_pause_in_it_too_and_each_finds_the_interruption() -> None:
     from stages.vad.energy import EnergyDetector
 
     aside, _, interruption, _ = demo.turns()
-    assert spoken_into_a_reply(judged(EnergyDetector(), aside.pcm, 32_000)) == [Hold, Resume]
+    assert spoken_into_a_reply(judged(EnergyDetector(), aside.pcm, 32_000)) == [
+        Hold,
+        DropHeld,
+        Resume,
+    ]
     actions = spoken_into_a_reply(judged(EnergyDetector(), interruption.pcm, 32_000))
     assert actions[0] is Hold
     assert StartTurn in actions

@@ -50,7 +50,7 @@ def test_a_program_that_does_not_keep_up_is_cut_off(monkeypatch: pytest.MonkeyPa
 
     async def story(line: WebRtcLine) -> None:
         for number in range(9):
-            line._told(str(number))
+            line._received(str(number))
         assert await read(line) == ["1", "2"]
 
     assert told(story).close_reason == "this program does not keep up"
@@ -58,8 +58,8 @@ def test_a_program_that_does_not_keep_up_is_cut_off(monkeypatch: pytest.MonkeyPa
 
 def test_a_channel_that_is_closed_is_an_end_in_good_order() -> None:
     async def story(line: WebRtcLine) -> None:
-        line._told("{}")
-        line._told(b"no text")
+        line._received("{}")
+        line._received(b"no text")
         line._left()
         line._changed()
         assert await read(line) == ["{}", ""]

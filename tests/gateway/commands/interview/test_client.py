@@ -85,13 +85,13 @@ def test_an_interview_with_a_gateway_can_be_gone_on_with(
     gateway: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async def story() -> None:
-        room = RemoteBackend(f"http://127.0.0.1:{gateway.port}/api/sessions", "here")
+        backend = RemoteBackend(f"http://127.0.0.1:{gateway.port}/api/sessions", "here")
         try:
-            scene = await room.open(Wanted(questions=2))
-            await room.submit(GOOD)
+            view = await backend.open(Wanted(questions=2))
+            await backend.submit(GOOD)
         finally:
-            await room.aclose()
-        words = ["--url", f"ws://127.0.0.1:{gateway.port}", "--resume", scene.session_id]
+            await backend.aclose()
+        words = ["--url", f"ws://127.0.0.1:{gateway.port}", "--resume", view.session_id]
         assert await parley(*words, "--answers", answers(OTHER), "--save", "first.json") == 0
         said = capsys.readouterr().out
         assert "goes on with the gateway" in said
@@ -204,7 +204,7 @@ class Stand:
         self._server.server_close()
 
     @property
-    def room(self) -> RemoteBackend:
+    def backend(self) -> RemoteBackend:
         url = f"http://127.0.0.1:{self.port}/api/sessions"
         return RemoteBackend(url, "the stand", pauses_s=(0.01, 0.01))
 
@@ -217,17 +217,17 @@ def stand() -> Iterator[Stand]:
 
 
 def at(stand: Stand, *texts: str) -> Any:
-    """Open an interview and give these answers; the last scene."""
+    """Open an interview and give these answers; the last view."""
 
     async def story() -> Any:
-        room = stand.room
+        backend = stand.backend
         try:
-            scene = await room.open(Wanted())
+            view = await backend.open(Wanted())
             for text in texts:
-                scene = await room.submit(text)
+                view = await backend.submit(text)
         finally:
-            await room.aclose()
-        return scene
+            await backend.aclose()
+        return view
 
     return asyncio.run(story())
 
@@ -239,8 +239,8 @@ BUSY = (503, {"code": "store_unavailable", "title": "Sessions cannot be stored o
 @pytest.mark.parametrize("fault", [None, IN_USE, BUSY])
 def test_what_was_not_answered_is_sent_again_with_the_same_key(stand: Stand, fault: Any) -> None:
     stand.plan = [MADE, ASKED, fault, fault, TAKEN]
-    scene = at(stand, GOOD)
-    assert (scene.said, scene.number, scene.total) == ("I see. And how?", 2, 2)
+    view = at(stand, GOOD)
+    assert (view.said, view.number, view.total) == ("I see. And how?", 2, 2)
     sent = [key for path, key in stand.asked if path.endswith("/submit-answer")]
     assert (len(sent), len(set(sent))) == (3, 1)
     assert len({key for _, key in stand.asked}) == 3
@@ -258,12 +258,12 @@ def test_an_end_that_was_not_heard_of_is_not_an_error(stand: Stand) -> None:
     stand.plan = [MADE, ASKED, None, not_kept, {"role": "x"}]
 
     async def story() -> None:
-        room = stand.room
+        backend = stand.backend
         try:
-            await room.open(Wanted())
-            await room.report()
+            await backend.open(Wanted())
+            await backend.report()
         finally:
-            await room.aclose()
+            await backend.aclose()
 
     with pytest.raises(CommandFailed, match="not one that this version reads"):
         asyncio.run(story())

@@ -88,7 +88,7 @@ def test_a_hundred_abrupt_disconnects_leave_nothing_behind(
         assert await crowd(doorway, 100) == {"checking": 34, "completed": 33, "speaking": 33}
         await back_to(before, "100 abrupt disconnects", capsys)
         studio = doorway.app.state.runtime.studio
-        assert (studio._takes, studio._told) == (set(), [])
+        assert (studio._sessions, studio._listeners) == (set(), [])
 
     doorway.run(story)
     assert [r.getMessage() for r in caplog.records if r.levelname == "ERROR"] == []
