@@ -7,18 +7,18 @@ place on the sender's clock, so that what is kept of a call has sound and pictur
 import asyncio
 import secrets
 from collections.abc import AsyncIterator
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from aiortc import (
     MediaStreamTrack,
     RTCConfiguration,
     RTCPeerConnection,
+    RTCRtpCodecParameters,
     RTCRtpReceiver,
     RTCRtpSender,
     RTCSessionDescription,
 )
-from aiortc import clock as ntp
 from aiortc.mediastreams import MediaStreamError
 from aiortc.rtp import RtcpSrPacket, RtpPacket
 from av.error import FFmpegError
@@ -30,6 +30,12 @@ from gateway.commands.call.line import LineClosed, Sound
 from gateway.commands.call.server import CONNECT_S
 from gateway.media.opus import OpusEncoder
 from gateway.protocols.dialect import CloseCode
+from gateway.transports.webrtc.aiortc_private import (
+    RtpSenderPort,
+    first_timestamp,
+    observe_receiver,
+    selected_pair,
+)
 from gateway.transports.webrtc.jitter import CLOCK_HZ as AUDIO_HZ
 from gateway.transports.webrtc.receiving import Reception
 from pipeline.frames import INPUT_RATE_HZ, Samples
@@ -72,8 +78,8 @@ class WebRtcLine:
         self._pc.on("connectionstatechange", self._changed)
         self._pc.on("track", self._shown)
         audio = self._pc.addTransceiver("audio")
-        inside = RTCRtpSender.getCapabilities("audio").codecs
-        audio.setCodecPreferences([c for c in inside if c.mimeType.lower() == "audio/opus"])
+        codecs = RTCRtpSender.getCapabilities("audio").codecs
+        audio.setCodecPreferences([c for c in codecs if c.mimeType.lower() == "audio/opus"])
         self._receiver = audio.receiver
         self._voice = RtpMicrophone(audio.sender)
         self._reception = Reception(audio.receiver, self._hear)
@@ -106,8 +112,7 @@ class WebRtcLine:
 
     def route(self) -> str:
         """Where the server was reached, for people."""
-        inside: Any = self._receiver.transport.transport
-        pair = inside._connection._nominated.get(1)
+        pair = selected_pair(self._receiver.transport)
         if pair is None:
             return "over UDP"
         remote, through = pair.remote_candidate, ""
@@ -135,7 +140,7 @@ class WebRtcLine:
             self._channel.send(data)
             return
         try:
-            await self._voice.send(np.frombuffer(data, "<i2").astype(np.int16))
+            self._voice.send(np.frombuffer(data, "<i2").astype(np.int16))
         except ConnectionError as error:
             raise LineClosed from error
 
@@ -198,20 +203,15 @@ class WebRtcLine:
 
     def _follow(self, receiver: RTCRtpReceiver, clock: StreamClock) -> None:
         """Let a clock see a stream's packets and reports."""
-        inside: Any = receiver
-        on_rtp, on_rtcp = inside._handle_rtp_packet, inside._handle_rtcp_packet
 
-        async def rtp(packet: RtpPacket, arrival_time_ms: int) -> None:
+        def arrived(packet: RtpPacket) -> None:
             self._heard_at = self._loop.time()
             clock.arrived(packet.timestamp, self._heard_at)
-            await on_rtp(packet, arrival_time_ms)
 
-        async def rtcp(packet: Any) -> None:
-            if isinstance(packet, RtcpSrPacket):
-                clock.report(packet.sender_info.ntp_timestamp, packet.sender_info.rtp_timestamp)
-            await on_rtcp(packet)
+        def report(packet: RtcpSrPacket) -> None:
+            clock.report(packet.sender_info.ntp_timestamp, packet.sender_info.rtp_timestamp)
 
-        inside._handle_rtp_packet, inside._handle_rtcp_packet = rtp, rtcp
+        observe_receiver(receiver, arrived, report)
 
     def _shown(self, track: MediaStreamTrack) -> None:
         if track.kind == "video" and self._film is not None:
@@ -219,12 +219,11 @@ class WebRtcLine:
 
     async def _watch(self, track: MediaStreamTrack, film: Film) -> None:
         """Keep the pictures until there are no more."""
-        inside: Any = self._video
         try:
             while True:
                 picture: Any = await track.recv()
                 # Their clock begins with the first of them; the packets' does not.
-                first = inside._RTCRtpReceiver__timestamp_mapper._origin
+                first = first_timestamp(self._video)
                 at = self._picture_clock.unwrapped(picture.pts + first & 0xFFFFFFFF)
                 await asyncio.to_thread(film.add, picture, at)
         except (MediaStreamError, FFmpegError, OSError):
@@ -238,40 +237,24 @@ class RtpMicrophone:
     """
 
     def __init__(self, sender: RTCRtpSender) -> None:
-        self._inside = cast("Any", sender)  # its private names are needed
-        self._inside._run_rtp = self._run
+        self._port = RtpSenderPort(sender, self._run)
+        self._loop = asyncio.get_running_loop()
         self._encoder = OpusEncoder(INPUT_RATE_HZ)
-        self._payload_type = 0
-        self._sequence = secrets.randbits(15)  # SRTP's roll-over counter wants the lower half
         self._timestamp = secrets.randbits(32)
         self._packets = 0
 
-    async def _run(self, codec: Any) -> None:
-        self._payload_type = codec.payloadType
-        self._inside._RTCRtpSender__rtp_started.set()
+    async def _run(self, codec: RTCRtpCodecParameters) -> None:
+        self._port.started(codec)
         try:
             await asyncio.Event().wait()
         finally:
-            self._inside._RTCRtpSender__rtp_exited.set()
+            self._port.exited()
 
-    async def send(self, pcm: Samples) -> None:
+    def send(self, pcm: Samples) -> None:
         """20 ms at 16 kHz. Raises `ConnectionError`."""
-        inside, now = self._inside, ntp.current_ntp_time()
-        packet = RtpPacket(
-            payload_type=self._payload_type,
-            marker=int(not self._packets),
-            sequence_number=self._sequence,
-            timestamp=self._timestamp,
-            ssrc=inside._ssrc,
-            payload=self._encoder.encode(pcm),
-        )
-        packet.extensions.mid = inside._RTCRtpSender__mid
-        data = packet.serialize(inside._RTCRtpSender__rtp_header_extensions_map)
-        self._sequence = self._sequence + 1 & 0xFFFF
+        now = self._loop.time()
+        payload = self._encoder.encode(pcm)
+        marker = not self._packets
+        self._port.send(payload, marker=marker, timestamp=self._timestamp, due=now)
         self._timestamp = self._timestamp + AUDIO_HZ // 50 & 0xFFFFFFFF
         self._packets += 1
-        await inside.transport._send_rtp(data)
-        inside._RTCRtpSender__ntp_timestamp = now  # for the sender reports
-        inside._RTCRtpSender__rtp_timestamp = packet.timestamp
-        inside._RTCRtpSender__octet_count += len(packet.payload)
-        inside._RTCRtpSender__packet_count += 1

@@ -1,11 +1,8 @@
 """The way into a server over WebRTC for `parley call`: WHIP (RFC 9725). Needs aiortc."""
 
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
-from typing import Any
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from urllib.parse import urljoin, urlsplit
-
-import aioice.ice
 
 from gateway.commands.call.film import Film
 from gateway.commands.call.screen import Screen
@@ -19,6 +16,7 @@ from gateway.commands.call.server import (
 )
 from gateway.commands.call.webrtc import NotAnAnswer, WebRtcLine
 from gateway.commands.terminal import CommandFailed
+from gateway.transports.webrtc.aiortc_private import use_addresses
 
 SDP = "application/sdp"
 LOOPBACK = "127.0.0.1"
@@ -60,18 +58,10 @@ async def connected(
 @contextmanager
 def _with_loopback(server: ServerAddress) -> Iterator[None]:
     """Where the server is on this machine, offer the loopback address, which aioice leaves out."""
-    inside: Any = aioice.ice
-    found = inside.get_host_addresses
-
-    def with_loopback(use_ipv4: bool, use_ipv6: bool) -> list[str]:
-        return [*dict.fromkeys([*found(use_ipv4, use_ipv6), LOOPBACK])]
-
-    if server.host in ("localhost", "::1") or server.host.startswith("127."):
-        inside.get_host_addresses = with_loopback
-    try:
+    with ExitStack() as addresses:
+        if server.host in ("localhost", "::1") or server.host.startswith("127."):
+            addresses.enter_context(use_addresses(LOOPBACK, only=False))
         yield
-    finally:
-        inside.get_host_addresses = found
 
 
 async def _posted(

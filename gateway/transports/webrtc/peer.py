@@ -5,8 +5,7 @@ Everything that the peer starts ends with `run`: its tasks, timers, sockets and 
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from aiortc import (
     RTCConfiguration,
@@ -14,20 +13,26 @@ from aiortc import (
     RTCDtlsTransport,
     RTCIceServer,
     RTCPeerConnection,
-    RTCRtpSender,
     RTCRtpTransceiver,
     RTCSessionDescription,
 )
-from aiortc.exceptions import InvalidStateError
 from aiortc.sdp import candidate_from_sdp
-from OpenSSL import SSL
 
 from gateway.ice import Addresses, IceServer, with_public
 from gateway.live.connection import Connection
 from gateway.protocols.dialect import Dialect
 from gateway.protocols.native import NativeDialect
 from gateway.runtime import Runtime
-from gateway.transports.webrtc.aiortc_private import receive_at_once
+from gateway.transports.webrtc.aiortc_private import (
+    bound_sctp_window,
+    choose_codecs,
+    connect_quietly,
+    negotiated_codecs,
+    offered_direction,
+    packets_received,
+    receive_at_once,
+    transmit_quietly,
+)
 from gateway.transports.webrtc.offers import MOST_CANDIDATES, Offer, OfferError, screen, trickled
 from gateway.transports.webrtc.receiving import Reception
 from gateway.transports.webrtc.sending import Transmission
@@ -47,12 +52,6 @@ LINGER_S = 0.3
 """After the last word, what is on its way is still to be played and the last messages read."""
 
 CLOSE_S = 5.0
-
-
-MOST_FRAGMENTS = 1024
-MOST_STREAMS = 64
-"""Of the data channel: so much may wait for what is missing of it. As many fragments of 1200 bytes
-are what aiortc's window holds; small ones would cost far more than their bytes."""
 
 
 class Peer:
@@ -79,7 +78,7 @@ class Peer:
         # aiortc asks Google's STUN server where none is named.
         servers = [RTCIceServer(s.url, s.user, s.password) for s in ice_servers]
         self._pc = RTCPeerConnection(RTCConfiguration(iceServers=servers))
-        _end_quietly(self._pc, "_RTCPeerConnection__connect", InvalidStateError)
+        connect_quietly(self._pc)
         self._offer: Offer | None = None
         self._trickled = 0
         self._transport = PeerTransport(session_id, self.hang_up, waits=waits)
@@ -107,21 +106,15 @@ class Peer:
 
     def _prepare(self) -> None:
         if self._pc.sctp is not None:
-            _end_quietly(self._pc.sctp, "_transmit", ConnectionError, SSL.Error)
-            _keep_window(self._pc.sctp, self._overrun)
+            transmit_quietly(self._pc.sctp)
+            bound_sctp_window(self._pc.sctp, self._overrun)
         for transport in self._transports():
             receive_at_once(transport)
-        opus = [
-            codec
-            for codec in RTCRtpSender.getCapabilities("audio").codecs
-            if codec.mimeType.lower() == "audio/opus"
-        ]
         for transceiver in self._pc.getTransceivers():
             if transceiver.kind != "audio":
                 continue
-            inside: Any = transceiver
-            transceiver.setCodecPreferences(opus)
-            inside._codecs = [c for c in inside._codecs if c.mimeType.lower() == "audio/opus"]
+            codecs = negotiated_codecs(transceiver)
+            choose_codecs(transceiver, [c for c in codecs if c.mimeType.lower() == "audio/opus"])
             transceiver.direction = "sendrecv"
             self._transport.transmission = Transmission(
                 transceiver.sender, self._transport.began, self.hang_up
@@ -132,15 +125,14 @@ class Peer:
                 self._prepare_video(transceiver)
 
     def _prepare_video(self, transceiver: RTCRtpTransceiver) -> None:
-        inside: Any = transceiver
         studio, transport = self._runtime.studio, self._transport
-        codecs = choose(inside._codecs)
+        codecs = choose(negotiated_codecs(transceiver))
         if studio is None or transport.transmission is None or not codecs:
             transceiver.direction = "inactive"
             return
-        inside._codecs = codecs
+        choose_codecs(transceiver, codecs)
         transceiver.direction = "sendonly"
-        if inside._offerDirection in ("sendonly", "sendrecv"):  # as seen from here
+        if offered_direction(transceiver) in ("sendonly", "sendrecv"):
             transport.faces = self._runtime.calls().faces
             transport.video = Video(
                 transceiver.sender,
@@ -216,20 +208,17 @@ class Peer:
     async def _watch(self) -> None:
         """Hang up where nothing at all has come for `GONE_S`."""
         loop = asyncio.get_running_loop()
+        transport = self._pc.getTransceivers()[0].receiver.transport
         seen, at = -1, loop.time()
         while True:
             await asyncio.sleep(LOOK_EVERY_S)
-            packets = self._packets()
+            packets = packets_received(transport)
             if packets != seen:
                 seen, at = packets, loop.time()
             elif loop.time() - at >= GONE_S:
                 logger.info("session %s: nothing comes from the peer", self.session_id)
                 self.hang_up()
                 return
-
-    def _packets(self) -> int:
-        inside: Any = self._pc.getTransceivers()[0].receiver.transport
-        return int(inside._RTCDtlsTransport__rx_packets)
 
     async def close(self) -> None:
         """Give back everything: timers, tasks, sockets. Idempotent."""
@@ -267,40 +256,3 @@ class Peer:
         if self._transport.open:  # a flood shall not fill the log as well
             logger.info("session %s: the peer sends more than it was allowed", self.session_id)
         self.hang_up()
-
-
-def _end_quietly(owner: object, name: str, *errors: type[Exception]) -> None:
-    """Let a coroutine of aiortc's, whose task nobody awaits, end where the connection was closed
-    meanwhile; asyncio would report what it raises then.
-    """
-    inside: Any = owner
-    method = getattr(inside, name)
-
-    async def quietly() -> None:
-        try:
-            await method()
-        except errors as error:
-            logger.debug("closed meanwhile: %r", error)
-
-    setattr(inside, name, quietly)
-
-
-def _keep_window(sctp: object, overrun: Callable[[], None]) -> None:
-    """Take no more in pieces than may wait: aiortc tells its peer a window, and does not hold it to
-    that. `overrun` is called for each datagram that is dropped.
-    """
-    inside: Any = sctp
-    handle = inside._handle_data
-
-    async def bounded(data: bytes) -> None:
-        streams = inside._inbound_streams
-        if (
-            inside._advertised_rwnd <= 0
-            or len(streams) > MOST_STREAMS
-            or sum(len(stream.reassembly) for stream in streams.values()) > MOST_FRAGMENTS
-        ):
-            overrun()
-        else:
-            await handle(data)
-
-    inside._handle_data = bounded

@@ -3,16 +3,13 @@
 import asyncio
 import logging
 import secrets
-from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any
-
-import aioice.ice
 
 from gateway.ice import Addresses, IceServer
 from gateway.protocols.dialect import Dialect
 from gateway.runtime import Runtime
+from gateway.transports.webrtc.aiortc_private import use_addresses
 from gateway.transports.webrtc.peer import Peer
 
 logger = logging.getLogger("parley.webrtc")
@@ -45,17 +42,14 @@ class Peers:
         self._runtime = runtime
         self._addresses = addresses
         self._live: dict[str, tuple[Peer, asyncio.Task[None]]] = {}  # bounded by max_sessions
-        self._found: Callable[..., list[str]] | None = None
+        self._at_addresses = ExitStack()
 
     def __len__(self) -> int:
         return len(self._live)
 
     async def __aenter__(self) -> "Peers":
         if self._addresses.local:
-            # The one place where aioice asks; it leaves the loopback address out.
-            inside: Any = aioice.ice
-            self._found = inside.get_host_addresses
-            inside.get_host_addresses = self._host_addresses
+            self._at_addresses.enter_context(use_addresses(*self._addresses.local, only=True))
         return self
 
     async def __aexit__(self, *exc: object) -> None:
@@ -68,12 +62,7 @@ class Peers:
                 task.cancel()
             if late:
                 await asyncio.wait(late)
-        if self._found is not None:
-            inside: Any = aioice.ice
-            inside.get_host_addresses = self._found
-
-    def _host_addresses(self, use_ipv4: bool, use_ipv6: bool) -> list[str]:
-        return [a for a in self._addresses.local if (use_ipv6 if ":" in a else use_ipv4)]
+        self._at_addresses.close()
 
     async def answer(self, session_id: str, sdp: str, dialect: Dialect | None = None) -> Answered:
         """Answer an offer and hold the conversation from then on.

@@ -11,17 +11,14 @@ Each packet is made and sent in one plain call by a timer: no task wakes for it.
 import asyncio
 import logging
 import secrets
-import struct
 from collections import deque
 from collections.abc import Callable
-from typing import Any, cast
 
 import numpy as np
-from aiortc import RTCRtpCodecParameters, RTCRtpSender, clock
-from aiortc.rtp import HeaderExtensions
+from aiortc import RTCRtpCodecParameters, RTCRtpSender
 
 from gateway.media.opus import OpusEncoder
-from gateway.transports.webrtc.aiortc_private import at_once
+from gateway.transports.webrtc.aiortc_private import RtpSenderPort
 from gateway.transports.webrtc.jitter import CLOCK_HZ
 from gateway.transports.webrtc.opus import FRAME, SEND_RATE_HZ
 from pipeline.frames import ReplyAudio, Samples
@@ -62,10 +59,9 @@ class Transmission:
         began: Callable[[ReplyAudio, int], None] = lambda frame, timestamp: None,
         failed: Callable[[], None] = lambda: None,
     ) -> None:
-        self._inside = cast("Any", sender)  # its private names are needed
+        self._port = RtpSenderPort(sender, self._run)
         self._began = began
         self._failed = failed
-        self._inside._run_rtp = self._run
         self._loop = asyncio.get_running_loop()
         self._encoder = OpusEncoder()
         self._fec = False
@@ -75,11 +71,9 @@ class Transmission:
         self._timer: asyncio.TimerHandle | None = None
         self._broken: asyncio.Future[None] | None = None  # set while it runs
         self._resting = False  # the timer is set for a packet of silence, far away
-        self._header: Callable[[bool, int, int], bytes] | None = None
         self._silence = np.zeros(FRAME, np.int16)
         self._at = 0.0  # when the next packet is due
         self._timestamp = 0
-        self._sequence = 0
         self._quiet = TAIL  # frames of silence since somebody talked
         self.packets = 0
 
@@ -117,10 +111,7 @@ class Transmission:
 
     async def _run(self, codec: RTCRtpCodecParameters) -> None:
         """In place of aiortc's own loop. Ends when cancelled and when the transport is closed."""
-        inside = self._inside
-        inside._RTCRtpSender__rtp_started.set()
-        self._header = _header(inside, codec.payloadType or 0)
-        self._sequence = secrets.randbits(15)  # SRTP's roll-over counter wants the lower half
+        self._port.started(codec)
         self._timestamp = secrets.randbits(32)
         self._at = self._loop.time()
         self._broken = self._loop.create_future()
@@ -137,7 +128,7 @@ class Transmission:
             self._resting = False
             if self._timer is not None:
                 self._timer.cancel()
-            inside._RTCRtpSender__rtp_exited.set()
+            self._port.exited()
 
     def _schedule(self) -> None:
         self._resting = not self._waiting and self._quiet >= TAIL
@@ -165,10 +156,12 @@ class Transmission:
             self._playing, self._quiet = None, TAIL  # what follows begins anew
         try:
             pcm, marker = self._next()
-            self._send(self._encoder.encode(pcm), marker)
+            payload = self._encoder.encode(pcm)
+            self._port.send(payload, marker=marker, timestamp=self._timestamp, due=self._at)
         except Exception as error:
             self._broken.set_exception(error)
             return
+        self.packets += 1
         self._advance(FRAME_S)
         self._schedule()
 
@@ -190,44 +183,10 @@ class Transmission:
 
     def _suit(self) -> None:
         """Encode as the way to the peer demands. Only in quiet, where no change is heard."""
-        stats = self._inside._RTCRtpSender__stats.values()
-        lost = max((getattr(stat, "fractionLost", 0) for stat in stats), default=0)
-        if (lost > FEC_FROM) is not self._fec:
+        if (self._port.fraction_lost() > FEC_FROM) is not self._fec:
             self._fec = not self._fec
             self._encoder = OpusEncoder(SEND_RATE_HZ, fec=self._fec)
 
     def _advance(self, seconds: float) -> None:
         self._at += seconds
         self._timestamp = self._timestamp + round(seconds * CLOCK_HZ) & 0xFFFFFFFF
-
-    def _send(self, payload: bytes, marker: bool) -> None:
-        inside = self._inside
-        assert self._header is not None
-        header = self._header(marker, self._sequence, self._timestamp)
-        self._sequence = self._sequence + 1 & 0xFFFF
-        at_once(inside.transport._send_rtp(header + payload))
-        self.packets += 1
-        # For the sender reports: when the packet was due, not when it left.
-        late = self._loop.time() - self._at
-        inside._RTCRtpSender__ntp_timestamp = clock.current_ntp_time() - int(late * (1 << 32))
-        inside._RTCRtpSender__rtp_timestamp = self._timestamp
-        inside._RTCRtpSender__octet_count += len(payload)
-        inside._RTCRtpSender__packet_count += 1
-
-
-def _header(inside: Any, payload_type: int) -> Callable[[bool, int, int], bytes]:
-    """What makes the headers of a sender's packets (RFC 3550, section 5.1).
-
-    Of the extensions `mid` alone is sent, which never changes. The time of sending is for who
-    estimates how much a network can carry: it says nothing where the rate is constant.
-    """
-    extensions = HeaderExtensions(mid=inside._RTCRtpSender__mid)
-    profile, value = inside._RTCRtpSender__rtp_header_extensions_map.set(extensions)
-    extension = struct.pack("!HH", profile, len(value) // 4) + value if value else b""
-    first, ssrc = 0x90 if value else 0x80, inside._ssrc
-
-    def header(marker: bool, sequence: int, timestamp: int) -> bytes:
-        second = marker << 7 | payload_type
-        return struct.pack("!BBHII", first, second, sequence, timestamp, ssrc) + extension
-
-    return header

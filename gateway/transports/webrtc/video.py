@@ -11,16 +11,17 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Callable, Sequence
-from typing import Any, cast
 
-from aiortc import RTCRtpCodecParameters, RTCRtpSender, clock
-from aiortc.codecs.h264 import H264Encoder
-from aiortc.codecs.vpx import Vp8Encoder
-from aiortc.rtp import RTP_HISTORY_SIZE, RtpPacket
+from aiortc import RTCRtpCodecParameters, RTCRtpSender
 
 from gateway.faces.animation import Animation
 from gateway.faces.loops import LOOP_MS
 from gateway.faces.service import FACE
+from gateway.transports.webrtc.aiortc_private import (
+    VideoSenderPort,
+    h264_payloads,
+    vp8_payloads,
+)
 from gateway.transports.webrtc.schedule import Drawn, VideoSchedule
 from pipeline.frames import AvatarMood, Visemes
 from stages.avatar.encoding import Codec
@@ -87,12 +88,6 @@ class Video:
         stepped: Callable[[QualityLevel, QualityLevel, str], None],
         replaced: Callable[[int, str, str, str], None],
     ) -> None:
-        self._inside = cast("Any", sender)  # its private names are needed
-        self._inside._run_rtp = self._run
-        self._inside._send_keyframe = self._keyframe_wanted
-        self._resend = self._inside._retransmit
-        self._inside._retransmit = self._packet_wanted
-        self._resent = 0  # since the last picture
         self._loop = asyncio.get_running_loop()
         self._studio = studio
         self._cursor = cursor
@@ -105,6 +100,7 @@ class Video:
         self._left: str | None = None  # the server that gave way to the built-in face
         self._lacking = False  # built-in loops are shown where the server's are wanted
         self._play = VideoSchedule(studio.rung, QUALITY_LEVELS[0])
+        self._port = VideoSenderPort(sender, self._run, self._play.want_keyframe, MOST_RESENT)
         self._face = studio.default
         self._codec: Codec = "h264"
         self._begun = asyncio.Event()
@@ -118,7 +114,6 @@ class Video:
         self._retry_s = RETRY_S
         self._t0 = self._loop.time()
         self._timestamp = secrets.randbits(32)
-        self._sequence = secrets.randbits(15)  # SRTP's roll-over counter wants the lower half
         self._picture_id = secrets.randbits(15)
         self.pictures = 0
 
@@ -164,16 +159,6 @@ class Video:
             self._left = None
             self._loops_wanted.set()
 
-    def _keyframe_wanted(self) -> None:
-        """In place of aiortc's own: a PLI or FIR came."""
-        self._play.want_keyframe()
-
-    async def _packet_wanted(self, sequence_number: int) -> None:
-        """Around aiortc's own: a NACK names a packet."""
-        if self._resent < MOST_RESENT:
-            self._resent += 1
-            await self._resend(sequence_number)
-
     def _step(self, old: QualityLevel, new: QualityLevel, reason: str) -> None:
         if self._retry is not None or not self._begun.is_set():
             return
@@ -190,7 +175,7 @@ class Video:
 
     async def _run(self, codec: RTCRtpCodecParameters) -> None:
         """In place of aiortc's own loop. Ends when cancelled and when the transport is closed."""
-        self._inside._RTCRtpSender__rtp_started.set()
+        self._port.started(codec)
         self._codec = "h264" if codec.mimeType.lower() == "video/h264" else "vp8"
         forget = self._studio.changed(self._step)
         try:
@@ -200,19 +185,19 @@ class Video:
                 self._stepped(QUALITY_LEVELS[0], self._studio.rung, "the server is busy")
             async with asyncio.TaskGroup() as tasks:
                 fetching = tasks.create_task(self._fetch())
-                await self._stream(codec.payloadType or 0)
+                await self._stream()
                 fetching.cancel()
         finally:
             forget()
             if self._retry is not None:
                 self._retry.cancel()
             self._end_take()
-            self._inside._RTCRtpSender__rtp_exited.set()
+            self._port.exited()
 
-    async def _stream(self, payload_type: int) -> None:
+    async def _stream(self) -> None:
         try:
             while True:
-                await self._show(payload_type)
+                await self._show()
         except (ConnectionError, StudioClosed):
             pass
         except Exception:  # nobody awaits aiortc's task
@@ -256,7 +241,7 @@ class Video:
             self._lacking = True
         return await self._studio.loop(self._face, self._codec, size, mood)
 
-    async def _show(self, payload_type: int) -> None:
+    async def _show(self) -> None:
         """One picture, in its slot."""
         due_ms = self._play.due_ms(self._now_ms())
         due = self._t0 + due_ms / 1000
@@ -274,7 +259,7 @@ class Video:
             self._end_take()
             unit = None if picture is None else picture.unit
         if picture is not None and unit:
-            await self._send(payload_type, unit, due_ms)
+            await self._send(unit, due_ms)
             self._play.sent(picture)
 
     async def _drawn(
@@ -371,39 +356,14 @@ class Video:
 
     # --- packets -----------------------------------------------------------------------------
 
-    def _payloads(self, unit: bytes) -> list[bytes]:
-        payloads: list[bytes]
+    async def _send(self, unit: bytes, at_ms: int) -> None:
         if self._codec == "h264":
-            payloads = H264Encoder._packetize(H264Encoder._split_bitstream(unit))
+            payloads = h264_payloads(unit)
         else:
-            payloads = Vp8Encoder._packetize(unit, self._picture_id)
+            payloads = vp8_payloads(unit, self._picture_id)
             self._picture_id = (self._picture_id + 1) % PICTURE_IDS
-        return payloads
-
-    async def _send(self, payload_type: int, unit: bytes, at_ms: int) -> None:
-        inside = self._inside
         timestamp = self._timestamp + at_ms * CLOCK_HZ // 1000 & 0xFFFFFFFF
-        payloads = self._payloads(unit)
-        for number, payload in enumerate(payloads, 1):
-            packet = RtpPacket(
-                payload_type=payload_type,
-                marker=int(number == len(payloads)),
-                sequence_number=self._sequence,
-                timestamp=timestamp,
-                ssrc=inside._ssrc,
-                payload=payload,
-            )
-            packet.extensions.mid = inside._RTCRtpSender__mid
-            packet.extensions.abs_send_time = clock.current_ntp_time() >> 14 & 0x00FFFFFF
-            inside._RTCRtpSender__rtp_history[self._sequence % RTP_HISTORY_SIZE] = packet
-            self._sequence = self._sequence + 1 & 0xFFFF
-            data = packet.serialize(inside._RTCRtpSender__rtp_header_extensions_map)
-            await inside.transport._send_rtp(data)
-            inside._RTCRtpSender__octet_count += len(payload)
-            inside._RTCRtpSender__packet_count += 1
-        self.pictures += 1
-        self._resent = 0
         # For the sender reports: when the picture was due, not when it was ready.
-        late = self._loop.time() - (self._t0 + at_ms / 1000)
-        inside._RTCRtpSender__ntp_timestamp = clock.current_ntp_time() - int(late * (1 << 32))
-        inside._RTCRtpSender__rtp_timestamp = timestamp
+        due = self._t0 + at_ms / 1000
+        await self._port.send_picture(payloads, timestamp=timestamp, due=due)
+        self.pictures += 1

@@ -12,7 +12,7 @@ from aiortc.rtcsctptransport import DataChunk, serialize_packet
 from pydantic import SecretStr
 
 from gateway.ice import Addresses
-from gateway.transports.webrtc import peer
+from gateway.transports.webrtc import peer, transport
 from gateway.transports.webrtc.peers import Answered, Peers
 from stages.fakes import FakeSynthesizer
 from tests.support.webrtc import Browser, Doorway, emptied
@@ -52,7 +52,7 @@ def test_an_interrupted_reply_falls_silent_and_nothing_of_it_follows(doorway: Do
             while not any(peak > 1000 for _, peak in browser.loudness[-3:]):
                 await asyncio.sleep(0.02)
             (live, _), *_ = doorway.peers()._live.values()
-            transmission = live._transmission
+            transmission = live._transport.transmission
             assert transmission is not None
             browser.say(type="interrupt")
             await browser.until("clear", turn=0)
@@ -155,7 +155,7 @@ def test_a_server_that_ends_hangs_up(doorway: Doorway) -> None:
 def test_a_peer_that_does_not_read_is_dropped(
     doorway: Doorway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(peer, "MOST_BUFFERED_BYTES", -1)
+    monkeypatch.setattr(transport, "MOST_BUFFERED_BYTES", -1)
 
     async def story() -> None:
         async with doorway.browser() as browser:
@@ -339,15 +339,16 @@ def test_a_server_that_is_full_says_when_to_come_again(doorway: Doorway) -> None
 def test_what_comes_before_the_conversation_is_bounded(doorway: Doorway) -> None:
     async def story() -> None:
         one = peer.Peer("s", doorway.app.state.runtime, Addresses(("127.0.0.1",)))
+        before = one._transport
         for number in range(500):
-            one.send_text(str(number))
-            one._told(str(number))
-        one._hear(np.zeros(320, np.int16))
-        assert (len(one._before_channel), len(one._early)) == (50, 50)
-        assert one.open
-        one._told("x" * (peer.LONGEST_MESSAGE_CHARS + 1))
-        assert one._early[-1] == "499"
-        assert not one.open
+            before.send(str(number))
+            before._told(str(number))
+        before.hear(np.zeros(320, np.int16))
+        assert (len(before._unsent), len(before._early)) == (50, 50)
+        assert before.open
+        before._told("x" * (transport.LONGEST_MESSAGE_CHARS + 1))
+        assert before._early[-1] == "499"
+        assert not before.open
         await one.close()
         await one.close()
 
@@ -360,11 +361,11 @@ def test_a_datagram_from_anybody_does_not_end_a_call(doorway: Doorway, data: byt
         async with doorway.browser() as browser:
             await browser.until("ready")
             (live, _), *_ = doorway.peers()._live.values()
-            (transport,) = live._transports()
-            inside: Any = transport.transport
+            (dtls,) = live._transports()
+            inside: Any = dtls.transport
             inside._connection.data_received(data, 1)
             await asyncio.sleep(0.1)
-            assert transport.state == "connected"
+            assert dtls.state == "connected"
             browser.say(type="ping", t=7)
             assert (await browser.until("pong"))["t"] == 7
 
@@ -376,8 +377,8 @@ def test_what_is_long_is_dropped_before_the_handshake_too(doorway: Doorway) -> N
         one = peer.Peer("s", doorway.app.state.runtime, Addresses(("127.0.0.1",)))
         browser = Browser(doorway)
         await one.answer(await browser.offer())
-        for transport in one._transports():
-            inside: Any = transport.transport
+        for dtls in one._transports():
+            inside: Any = dtls.transport
             inside._connection.data_received(bytes([22]) * 4000, 1)
             assert inside._connection._queue.empty()
         await one.close()
@@ -409,7 +410,7 @@ def test_who_sends_messages_without_a_beginning_is_hung_up(
                 chunk = piece((sctp._last_received_tsn + 1) % 2**32, bytes(size))
                 await sctp._handle_data(serialize_packet(5000, 5000, tag, chunk))
             waiting = [len(stream.reassembly) for stream in sctp._inbound_streams.values()]
-            assert not live.open
+            assert not live._transport.open
             assert 0 < sum(waiting) < count
             await emptied(doorway)
 
@@ -425,12 +426,12 @@ def test_a_part_that_does_not_stop_leaves_no_socket_open(
         async with doorway.browser() as browser:
             await browser.until("ready")
             (live, _), *_ = doorway.peers()._live.values()
-            (transport,) = live._transports()
+            (dtls,) = live._transports()
             receiver: Any = live._pc.getTransceivers()[0].receiver
             receiver.stop = asyncio.Event().wait
             live.hang_up()
             await emptied(doorway)
-            assert (transport.state, transport.transport.state) == ("closed", "closed")
+            assert (dtls.state, dtls.transport.state) == ("closed", "closed")
             await asyncio.wait_for(browser.closed.wait(), 10)
 
     doorway.run(story)

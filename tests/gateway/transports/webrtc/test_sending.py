@@ -196,7 +196,7 @@ def test_what_was_missed_while_all_stood_still_is_not_sent_in_a_burst() -> None:
 
 def test_talk_is_protected_where_the_peer_reports_loss_and_only_there() -> None:
     async def story(line: Line, transmission: Transmission) -> None:
-        sender = transmission._inside
+        sender = transmission._port._inside
         for lost in (0, 26, 0):
             report = RtcpReceiverInfo(sender._ssrc, lost, 0, 0, 0, 0, 0)
             await sender._handle_rtcp_packet(RtcpRrPacket(1, [report]))

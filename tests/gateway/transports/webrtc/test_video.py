@@ -468,7 +468,7 @@ def test_sender_reports_name_the_time_of_the_slot_however_long_encoding_takes(
     def now() -> int:
         return int(asyncio.get_running_loop().time() * (1 << 32))
 
-    monkeypatch.setattr(video.clock, "current_ntp_time", now)
+    monkeypatch.setattr("aiortc.clock.current_ntp_time", now)
     atelier.delay_s = 0.03
 
     async def story(stage: Stage) -> None:
@@ -648,10 +648,10 @@ def test_what_else_ends_the_track_is_logged(
     async def story(stage: Stage) -> None:
         await stage.until(1)
 
-        def fail(unit: bytes) -> list[bytes]:
+        def fail(unit: bytes, picture_id: int) -> list[bytes]:
             raise ZeroDivisionError
 
-        monkeypatch.setattr(stage.video, "_payloads", fail)
+        monkeypatch.setattr(video, "vp8_payloads", fail)
         await stage.until(1.2)
         assert stage.sender._RTCRtpSender__rtp_exited.is_set()
 
