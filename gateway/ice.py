@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 _SERVER = re.compile(
     r"(?P<scheme>stuns?|turns?):(?:(?P<user>[^:@\s]+):(?P<password>[^@\s]+)@)?"
-    r"(?P<place>[A-Za-z0-9.\-]+(?::\d{1,5})?|\[[0-9A-Fa-f:.]+\](?::\d{1,5})?)"
+    r"(?P<host>[A-Za-z0-9.\-]+(?::\d{1,5})?|\[[0-9A-Fa-f:.]+\](?::\d{1,5})?)"
     r"(?P<query>\?transport=(?:udp|tcp))?"
 )
 _CANDIDATE = re.compile(r"(a=candidate:\S+ \d+ \S+ \d+ )(\S+)( \d+ typ host\b)")
@@ -69,7 +69,7 @@ def parse_ice_servers(text: str) -> tuple[IceServer, ...]:
             raise ValueError(
                 f"must give STUN servers no account or transport, as number {number} has"
             )
-        url = f"{match['scheme']}:{match['place']}{match['query'] or ''}"
+        url = f"{match['scheme']}:{match['host']}{match['query'] or ''}"
         servers.append(IceServer(url, match["user"], match["password"]))
     return tuple(servers)
 

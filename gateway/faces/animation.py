@@ -72,7 +72,7 @@ class Animation:
         self._size = size
         self._frame_ms = frame_ms
         self._gave_way = gave_way
-        self._told: set[str] = set()  # of whom it is known in this turn that another took over
+        self._reported: set[str] = set()  # of whom it is known in this turn that another took over
         self._asked: Stream[AvatarFrame] | None = None  # for the latest scene
         self._loop = asyncio.get_running_loop()
         self._turn = -1
@@ -106,7 +106,7 @@ class Animation:
         self._drop()
         self._turn = turn
         self._given_up = False
-        self._told.clear()
+        self._reported.clear()
         now = self._loop.time()
         for candidate in self._animators.candidates:
             candidate.breaker.poll(now)
@@ -264,8 +264,8 @@ class Animation:
         turn = scene.speech.turn
 
         def degraded(source: str, target: str, reason: str) -> None:
-            if source not in self._told:
-                self._told.add(source)
+            if source not in self._reported:
+                self._reported.add(source)
                 self._gave_way(turn, source, target, reason)
 
         self._asked = ask(self._animators, scene, degraded)

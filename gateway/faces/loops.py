@@ -119,14 +119,14 @@ class Loops:
         silence = np.zeros(LOOP_MS * RATE_HZ // 1000, np.int16)
         scene = Scene(Spoken(-1, 0, RATE_HZ, silence, last=True), face, size, self._frame_ms, mood)
         made: list[AvatarFrame] = []
-        room = MOST_BYTES
+        left_bytes = MOST_BYTES
         stream = ask(self._animators, scene)
         async with stream as frames:
             async for frame in frames:
                 if not is_picture(frame):
                     continue
-                room -= len(frame.data)
-                if room < 0 or (frame.at_ms or 0) >= LOOP_MS:
+                left_bytes -= len(frame.data)
+                if left_bytes < 0 or (frame.at_ms or 0) >= LOOP_MS:
                     break
                 made.append(frame)
         if not made:

@@ -85,11 +85,11 @@ class JpegRenderer:
     Raises `av.FFmpegError` where PyAV has no JPEG encoder.
     """
 
-    def __init__(self, plates: LayerBitmaps) -> None:
-        self._picture = Picture(plates)
+    def __init__(self, bitmaps: LayerBitmaps) -> None:
+        self._picture = Picture(bitmaps)
         context = CodecContext.create("mjpeg", "w")
         assert isinstance(context, VideoCodecContext)
-        context.width = context.height = plates.size
+        context.width = context.height = bitmaps.size
         context.pix_fmt = "yuvj420p"  # full range, which is what JPEG has by its definition
         context.time_base = Fraction(1, 1000)
         context.qmin = context.qmax = QUALITY

@@ -1,4 +1,4 @@
-"""What the pictures of a process's sessions share, and where a session gets its portrait."""
+"""What the pictures of a process's sessions share, and where a session gets its stream."""
 
 import asyncio
 import logging
@@ -46,9 +46,9 @@ class FaceService:
         self._studio = studio
         self._animators = animators
         self._pacer = pacer
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="album")
-        self._albums: dict[str, PictureCache] = {}
-        self._opening = asyncio.Lock()  # one album is made, which takes 0.1 s, and all have it
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="faces")
+        self._pictures: dict[str, PictureCache] = {}
+        self._opening = asyncio.Lock()  # one cache is made, in 0.1 s, and shared
         self._undrawable: set[str] = set()
         self._loops = None if animators is None else Loops(animators, FRAME_MS)
 
@@ -107,7 +107,7 @@ class FaceService:
                 rate_hz=rate_hz,
                 seed=zlib.crc32(session_id.encode()),
             )
-            stream.album = self._albums.get(face)
+            stream.pictures = self._pictures.get(face)
             loading = asyncio.create_task(self._load(stream, face, degraded))
             try:
                 yield stream
@@ -136,14 +136,14 @@ class FaceService:
     async def _load(
         self, stream: FaceStream, face: str, degraded: Callable[[Degraded], None]
     ) -> None:
-        if self._studio is None or stream.album is not None:
+        if self._studio is None or stream.pictures is not None:
             return
         try:
-            plates = await self._studio.plates(face, SIZE)
+            bitmaps = await self._studio.plates(face, SIZE)
             async with self._opening:
-                if face not in self._albums:
-                    printer = await asyncio.wrap_future(self._pool.submit(JpegRenderer, plates))
-                    self._albums[face] = PictureCache(printer, self._pool)
+                if face not in self._pictures:
+                    renderer = await asyncio.wrap_future(self._pool.submit(JpegRenderer, bitmaps))
+                    self._pictures[face] = PictureCache(renderer, self._pool)
         except Exception as error:  # of a rasteriser over somebody's drawing, or of an encoder
             logger.warning("the face %s cannot be drawn: %s", face, error)
             self._undrawable.add(face)
@@ -151,4 +151,4 @@ class FaceService:
                 degraded(Degraded(0, "avatar", FACE, VISEMES, "the face cannot be drawn"))
             return
         self._undrawable.discard(face)
-        stream.album = self._albums[face]
+        stream.pictures = self._pictures[face]

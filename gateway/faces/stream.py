@@ -59,7 +59,7 @@ class FaceStream:
         rate_hz: int,
         seed: int = 0,
     ) -> None:
-        self.album: PictureCache | None = None
+        self.pictures: PictureCache | None = None
         """The built-in face, once it can be drawn."""
         self._animation = animation
         self._show = show
@@ -133,11 +133,11 @@ class FaceStream:
             if position_ms >= audio.at_ms:
                 at_ms = heard_at * 1000 + position_ms - audio.at_ms
                 self._show_speech(audio.turn, position_ms, at_ms)
-        if self.album is not None and not self._follows(audio.turn):
+        if self.pictures is not None and not self._follows(audio.turn):
             # Have the next one drawn by the time it is wanted. Asked with every piece of audio: the
             # mouth shapes may have come after the one before.
             at_ms = heard_at * 1000 + self._next_ms - audio.at_ms
-            self.album.get(self._speaking.pose(at_ms, self._next_ms))
+            self.pictures.get(self._speaking.pose(at_ms, self._next_ms))
 
     def _follows(self, turn: int) -> bool:
         return self._animation is not None and self._animation.follows(turn)
@@ -148,9 +148,9 @@ class FaceStream:
             if frame is not None and frame.data is not self._shown and self._room():
                 self._shown = frame.data
                 self._show(replace(frame, at_ms=position_ms))
-        elif self.album is not None:
+        elif self.pictures is not None:
             pose = self._speaking.pose(now_ms, position_ms)
-            picture = self.album.get(pose)
+            picture = self.pictures.get(pose)
             if picture is not None and self._room():
                 self._shown = pose
                 self._show(AvatarFrame(turn, position_ms, MIME, picture))
@@ -173,9 +173,9 @@ class FaceStream:
             if frame is not None or pending:
                 return True
         pose = self._silent.pose(now * 1000, None)
-        if self.album is None or pose == self._shown:
+        if self.pictures is None or pose == self._shown:
             return True
-        picture = self.album.get(pose)
+        picture = self.pictures.get(pose)
         if picture is None:
             return False
         self._shown = pose

@@ -37,7 +37,7 @@ logger = logging.getLogger("parley.uploads")
 
 Status = Literal["recognising", "accepted", "failed"]
 
-PATIENCE_S = 600.0
+MAX_WAIT_S = 600.0
 """How long an upload may wait for live voice; what is accepted is worth a long wait."""
 
 RENEWALS = 3
@@ -198,8 +198,8 @@ class AnswerJobs:
         session_id = state.record.id
         failure: tuple[str, str] | None = INTERRUPTED  # where it is cancelled
         try:
-            given, heard = await self._recognise(state, record, recording)
-            outcome = await self._store_answer(state, record, given, heard, finish)
+            given, transcript = await self._recognise(state, record, recording)
+            outcome = await self._store_answer(state, record, given, transcript, finish)
             failure = None
             answered = outcome.submitted.state
             number = number_added(state.begun, answered.begun)
@@ -230,28 +230,28 @@ class AnswerJobs:
         self, state: InterviewState, record: AnswerRecord, recording: UploadRecording
     ) -> tuple[Given, UploadTranscript]:
         began = asyncio.get_running_loop().time()
-        told = 0.0
+        reported = 0.0
 
         def progress(share: float) -> None:
-            nonlocal told
+            nonlocal reported
             if (job := self._jobs.get((state.record.id, record.number))) is not None:
                 job.progress = share
-            if share >= told:
-                told = share + PROGRESS_STEP
-                self._tell(state, record, share)
+            if share >= reported:
+                reported = share + PROGRESS_STEP
+                self._publish_progress(state, record, share)
 
         keeping = asyncio.create_task(self._keep(state.record))
         try:
-            heard = await self._uploads.recognise(
+            transcript = await self._uploads.recognise(
                 recording,
                 hints=bank_for(state.record.role).key_terms,
-                patience_s=PATIENCE_S,
+                max_wait_s=MAX_WAIT_S,
                 on_progress=progress,
             )
         finally:
             keeping.cancel()
         took_s = asyncio.get_running_loop().time() - began
-        return Given(heard.text, heard.speech, took_s * 1000), heard
+        return Given(transcript.text, transcript.speech, took_s * 1000), transcript
 
     async def _keep(self, session: SessionRecord) -> None:
         """Keep the session from expiring until cancelled; versions do not change by it."""
@@ -267,18 +267,18 @@ class AnswerJobs:
         state: InterviewState,
         record: AnswerRecord,
         given: Given,
-        heard: UploadTranscript,
+        transcript: UploadTranscript,
         finish: Finish,
     ) -> SubmitOutcome:
         accepted = record.model_copy(
             update={
                 "status": "accepted",
-                "text": heard.text,
-                "language": heard.recognition.language,
-                "confidence": heard.recognition.confidence,
-                "provider": heard.recognition.provider,
-                "quality": heard.recognition.quality,
-                "words": len(heard.text.split()),
+                "text": transcript.text,
+                "language": transcript.recognition.language,
+                "confidence": transcript.recognition.confidence,
+                "provider": transcript.recognition.provider,
+                "quality": transcript.recognition.quality,
+                "words": len(transcript.text.split()),
             }
         )
         entry = await self._store.get(state.record.keys.answer(record.number))
@@ -311,10 +311,10 @@ class AnswerJobs:
             return  # it was deleted, or another has it: there is nothing to let go
         except StoreError as error:
             logger.error("answer %d of session %s: %s", record.number, session_id, error)
-        told = {"answer": record.number, "code": failure[0], "reason": failure[1]}
-        self._events.publish(session_id, "failed", told)
+        data = {"answer": record.number, "code": failure[0], "reason": failure[1]}
+        self._events.publish(session_id, "failed", data)
 
-    def _tell(self, state: InterviewState, record: AnswerRecord, share: float) -> None:
+    def _publish_progress(self, state: InterviewState, record: AnswerRecord, share: float) -> None:
         data = {"answer": record.number, "question": record.question, "progress": round(share, 3)}
         self._events.publish(state.record.id, "upload", data)
 

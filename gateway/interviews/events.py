@@ -87,7 +87,7 @@ class Events:
             ring.watchers -= 1
             self._watchers -= 1
 
-        return Watch(self, ring, self._place(after), self._token, leave)
+        return Watch(self, ring, self._position_of(after), self._token, leave)
 
     def close(self) -> None:
         """The process ends: every watcher comes to its end."""
@@ -95,7 +95,7 @@ class Events:
         for ring in self._rings.values():
             _wake(ring)
 
-    def _place(self, after: str | None) -> int:
+    def _position_of(self, after: str | None) -> int:
         if after is None:
             return self._next - 1
         token, _, number = after.partition("-")
@@ -119,24 +119,24 @@ class Watch:
     """One watcher. Leave it with `close`."""
 
     def __init__(
-        self, events: Events, ring: _Ring, place: int, token: str, leave: Callable[[], None]
+        self, events: Events, ring: _Ring, position: int, token: str, leave: Callable[[], None]
     ) -> None:
         self._events = events
         self._ring = ring
-        self._place = place
+        self._position = position
         self._token = token
         self._leave: Callable[[], None] | None = leave
 
     async def next(self, within_s: float) -> list[Happened]:
         """What has happened since, at least one event; [] where nothing did, or at the end."""
-        if not (found := self._take()) and not self._events.closed:
+        if not (found := self._new_events()) and not self._events.closed:
             changed = self._ring.changed
             try:
                 async with asyncio.timeout(within_s):
                     await changed.wait()
             except TimeoutError:
                 return []
-            found = self._take()
+            found = self._new_events()
         return found
 
     @property
@@ -150,14 +150,14 @@ class Watch:
             self._leave()
             self._leave = None
 
-    def _take(self) -> list[Happened]:
-        place = self._place
-        found = [entry for entry in self._ring.events if entry[0] > place]
-        if not found and place >= self._ring.dropped:
+    def _new_events(self) -> list[Happened]:
+        position = self._position
+        found = [entry for entry in self._ring.events if entry[0] > position]
+        if not found and position >= self._ring.dropped:
             return []
-        self._place = found[-1][0] if found else self._ring.dropped
+        self._position = found[-1][0] if found else self._ring.dropped
         happened = [Happened(f"{self._token}-{n}", kind, data) for n, kind, data in found]
-        if place < self._ring.dropped:
+        if position < self._ring.dropped:
             happened.insert(0, Happened(f"{self._token}-{self._ring.dropped}", "missed", {}))
         return happened
 

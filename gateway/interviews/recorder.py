@@ -35,7 +35,7 @@ MOST_WAITING = 16
 MOST_NOTED = 256
 """Further ones, of which only that they are not kept is noted."""
 
-PATIENCE_S = 5.0
+CLOSE_WAIT_S = 5.0
 """How long the end of the process waits for them."""
 
 BLOCK_BYTES = 2 * INPUT_RATE_HZ
@@ -80,7 +80,7 @@ class Recorder:
     async def aclose(self) -> None:
         """Give those that wait `PATIENCE_S`, then give them up."""
         if self._tasks:
-            _, late = await asyncio.wait(self._tasks, timeout=PATIENCE_S)
+            _, late = await asyncio.wait(self._tasks, timeout=CLOSE_WAIT_S)
             for task in late:
                 task.cancel()
 

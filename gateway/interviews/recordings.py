@@ -82,7 +82,7 @@ async def withdraw(store: Store, record: SessionRecord) -> RecordingList:
     if known.withdrawn_at is None:
         line = json.dumps({"withdrawn": round(time.time(), 3)}).encode()
         await store.commit(Append(record.keys.recordings, line, record.lifetime_s))
-    for _, line in await store.read(record.keys.recordings):  # all that ever were
+    for _, line in await store.read(record.keys.recordings):  # every one ever noted
         if (number := json.loads(line).get("number")) is not None:
             await store.delete(record.keys.recording(number))
     return await recordings_of(store, record)

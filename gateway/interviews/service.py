@@ -52,7 +52,7 @@ class InterviewService:
         """
         submitted = await self.written.submit(state, given, held=held, writes=writes)
         record = submitted.state.record
-        self.events.publish(record.id, "answer", _told(submitted))
+        self.events.publish(record.id, "answer", _answer_data(submitted))
         evaluation = None
         if record.evaluating == "evaluate" and submitted.counted:
             evaluation = await self.reports.judge(submitted)
@@ -129,7 +129,7 @@ async def open_interview_service(
         await assessor.aclose()
 
 
-def _told(submitted: Submitted) -> dict[str, object]:
+def _answer_data(submitted: Submitted) -> dict[str, object]:
     return {
         "question": submitted.number,
         "counted": submitted.counted,

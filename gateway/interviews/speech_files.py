@@ -43,7 +43,7 @@ class SpeechFiles:
 
     def __init__(self, synthesizers: Guard[Synthesizer]) -> None:
         self._synthesizers = synthesizers
-        self._places = asyncio.Semaphore(AT_ONCE)
+        self._at_once = asyncio.Semaphore(AT_ONCE)
         self._kept: LRUCache[str, SoundFile] = LRUCache(
             KEPT_BYTES, getsizeof=lambda spoken: len(spoken.wav)
         )
@@ -56,7 +56,7 @@ class SpeechFiles:
         text = text[:LONGEST_TEXT]
         if (kept := self._kept.get(text)) is not None:
             return kept
-        async with self._places:
+        async with self._at_once:
             spoken = await self._speak(text)
         if len(spoken.wav) <= self._kept.maxsize:
             self._kept[text] = spoken

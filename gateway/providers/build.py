@@ -56,11 +56,11 @@ def _secret(key: SecretStr | None) -> str | None:
 
 def chosen(settings: Settings) -> dict[Slot, Choice]:
     """Who would answer in each slot, and why. Raises `stages.registry.NoProvider`."""
-    told = options(settings)
-    return {slot: choose(slot, name, told) for slot, name in wanted(settings).items()}
+    provider_options = options(settings)
+    return {slot: choose(slot, name, provider_options) for slot, name in wanted(settings).items()}
 
 
-def build(choice: Choice, told: Options) -> tuple[Choice, list[Any]]:
+def build(choice: Choice, provider_options: Options) -> tuple[Choice, list[Any]]:
     """The stages of a choice, best first, and the choice without those that cannot be built.
 
     Raises `stages.registry.NoProvider` where none can.
@@ -69,7 +69,7 @@ def build(choice: Choice, told: Options) -> tuple[Choice, list[Any]]:
     providers, failures = [], []
     for provider in choice.providers:
         try:
-            built.append(provider.build(told))
+            built.append(provider.build(provider_options))
             providers.append(provider)
         except Exception as error:  # a third party's, or a library's: it costs this provider only
             logger.warning("%s: %s cannot be built: %r", choice.slot, provider.name, error)

@@ -142,14 +142,14 @@ async def line_up(settings: Settings) -> AsyncIterator[Lineup]:
     All of them are closed at the end. Raises `stages.registry.NoProvider` for a slot that nobody
     can fill, and what kept a provider from starting that has nobody behind it.
     """
-    told = options(settings)
+    provider_options = options(settings)
     choices: dict[Slot, Choice] = {}
     built: dict[Slot, list[Any]] = {}
     async with AsyncExitStack() as stack:
         for slot, choice in chosen(settings).items():
             if slot == "vad":
                 choice = replace(choice, providers=choice.providers[:1])
-            choices[slot], built[slot] = build(choice, told)
+            choices[slot], built[slot] = build(choice, provider_options)
             for stage in built[slot]:
                 stack.push_async_callback(stage.aclose)
         probes = StageProbes(

@@ -67,7 +67,7 @@ LIMITS = Limits(first_s=15.0, slow_first_s=10.0, stall_s=1.0, total_s=15.0)
 
 POLICY = BreakerPolicy(open_s=5, open_growth=2, open_max_s=60)
 
-_UP = "the time for it was up"
+_TIME_UP = "the time for it was up"
 _LATE = "too slow"
 _REASONS: dict[Phase, str] = {
     "connect": "no connection",
@@ -116,8 +116,8 @@ class Assessor:
         self._model = model
         self._name = name
         self._deadline_s = deadline_s
-        self._places = asyncio.Semaphore(AT_ONCE)
-        self._alone = asyncio.Lock()
+        self._at_once = asyncio.Semaphore(AT_ONCE)
+        self._recovery = asyncio.Lock()
         self._guard: Guard[Completer] | None = None
         if model is not None:
             provider = getattr(model, "provider", name)
@@ -130,9 +130,12 @@ class Assessor:
         A provider of another package only words replies; then, and with the scripted one, the
         assessor is heuristic. Raises `stages.registry.NoProvider`.
         """
-        told = options(settings)
-        server = told.llm_server
-        if choose("llm", wanted(settings)["llm"], told).first.name != OPENAI or server is None:
+        provider_options = options(settings)
+        server = provider_options.llm_server
+        if (
+            choose("llm", wanted(settings)["llm"], provider_options).first.name != OPENAI
+            or server is None
+        ):
             return cls()
         model = ChatModel(server.url, server.model, api_key=server.key, timeout_s=LIMITS.total_s)
         return cls(model, server.model)
@@ -166,7 +169,7 @@ class Assessor:
         judge = self._judge()
         evaluation = await self._evaluate(judge, role, answers, known or {})
         if judge is None:
-            return evaluation, await _aside(give_feedback, role, answers, evaluation)
+            return evaluation, await _in_thread(give_feedback, role, answers, evaluation)
         return evaluation, await judge.feedback(role, answers, evaluation)
 
     async def report(
@@ -188,9 +191,9 @@ class Assessor:
         `make_report`.
         """
         role = session.config.role
-        answers = await _aside(answers_of, session, speech, latencies_ms)
+        answers = await _in_thread(answers_of, session, speech, latencies_ms)
         evaluation, feedback = await self.assess(role, answers, known=known)
-        return await _aside(
+        return await _in_thread(
             make_report,
             session,
             answers,
@@ -225,15 +228,15 @@ class Assessor:
         known: Mapping[int, AnswerEvaluation],
     ) -> Evaluation:
         if judge is None:
-            found = (await _aside(evaluate, role, answers)).answers
+            found = (await _in_thread(evaluate, role, answers)).answers
             return combined([known.get(entry.number, entry) for entry in found])
         bank_for(role)
-        places = asyncio.Semaphore(PER_REPORT)
+        at_once = asyncio.Semaphore(PER_REPORT)
 
         async def judged(number: int, answer: InterviewAnswer) -> AnswerEvaluation:
             if number in known:
                 return known[number]
-            async with places:
+            async with at_once:
                 [found] = (await judge.evaluate(role, (answer,))).answers
             return replace(found, number=number)
 
@@ -246,7 +249,9 @@ class Assessor:
         if self._guard is None:
             return None
         until = asyncio.get_running_loop().time() + self._deadline_s
-        return Judge(_JudgeCall(self._guard, self._places, self._alone, until).complete, self._name)
+        return Judge(
+            _JudgeCall(self._guard, self._at_once, self._recovery, until).complete, self._name
+        )
 
 
 class _JudgeCall:
@@ -258,28 +263,28 @@ class _JudgeCall:
     def __init__(
         self,
         guard: Guard[Completer],
-        places: asyncio.Semaphore,
-        alone: asyncio.Lock,
+        at_once: asyncio.Semaphore,
+        recovery: asyncio.Lock,
         until: float,
     ) -> None:
         self._guard = guard
-        self._places = places
-        self._alone = alone
+        self._at_once = at_once
+        self._recovery = recovery
         self._until = until
-        self._away: str | None = None
+        self._unavailable: str | None = None
 
     async def complete(self, messages: Sequence[Message], schema: Mapping[str, Any]) -> str:
         """One answer of the model's. Raises `NoOpinion`."""
         try:
-            async with asyncio.timeout_at(self._until), self._places:
+            async with asyncio.timeout_at(self._until), self._at_once:
                 if self._recovering():
                     # One question finds out for all of them, instead of their being refused.
-                    async with self._alone:
+                    async with self._recovery:
                         if self._recovering():
                             return await self._ask(messages, schema)
                 return await self._ask(messages, schema)
         except TimeoutError:
-            raise NoOpinion(self._away or _UP) from None
+            raise NoOpinion(self._unavailable or _TIME_UP) from None
 
     def _recovering(self) -> bool:
         [candidate] = self._guard.candidates
@@ -287,18 +292,18 @@ class _JudgeCall:
         return not candidate.breaker.closed
 
     async def _ask(self, messages: Sequence[Message], schema: Mapping[str, Any]) -> str:
-        if self._away is not None:
-            raise NoOpinion(self._away)
+        if self._unavailable is not None:
+            raise NoOpinion(self._unavailable)
         budget_s = self._until - asyncio.get_running_loop().time()
         call = _asking(messages, schema)
         try:
             async with self._guard.stream(call, useful=bool, budget_s=budget_s) as stream:
                 return "".join([text async for text in stream])
         except PipelineError as error:
-            if self._away is None:
+            if self._unavailable is None:
                 logger.warning("the heuristic judges in the model's place: %s", error)
-                self._away = _why(error)
-            raise NoOpinion(self._away) from error
+                self._unavailable = _why(error)
+            raise NoOpinion(self._unavailable) from error
 
 
 def _asking(
@@ -318,7 +323,7 @@ def _why(error: PipelineError) -> str:
         case NoOpinion():
             return error.phase
         case BudgetExceeded():
-            return _UP
+            return _TIME_UP
         case StageUnavailable(causes=()):
             return "it failed too often lately"
         case StageUnavailable():
@@ -332,6 +337,6 @@ def _why(error: PipelineError) -> str:
     return "unavailable"
 
 
-async def _aside(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+async def _in_thread(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Do pure work in a thread: an interview of the greatest length takes half a second."""
     return await asyncio.to_thread(work, *args, **kwargs)

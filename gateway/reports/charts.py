@@ -102,10 +102,10 @@ def ring(value: int | None) -> Markup:
 def bars(label: str, rows: Sequence[tuple[str, int | None]]) -> Markup:
     """Scores from 0 to 100 as lying bars."""
     left, track = 84, WIDE - 84 - 40
-    told = ", ".join(f"{name} {'not scored' if v is None else v}" for name, v in rows)
+    description = ", ".join(f"{name} {'not scored' if v is None else v}" for name, v in rows)
     return TEMPLATES.render(
         "bars.svg",
-        label=f"{label}: {told}",
+        label=f"{label}: {description}",
         high=30 * len(rows) or 1,
         left=left,
         track=track,
@@ -158,7 +158,7 @@ def speaking(answers: Sequence[tuple[int, Delivery]]) -> Markup:
     rates = [(number, d.words_per_minute, d.pause_count or 0) for number, d in known]
     return TEMPLATES.render(
         "speaking.svg",
-        told=", ".join(
+        description=", ".join(
             f"question {number} {rate} words a minute with {pauses} pauses"
             for number, rate, pauses in rates
             if rate
@@ -180,13 +180,15 @@ def latency(rows: Sequence[tuple[int, int]]) -> Markup:
     step = (WIDE - 8) / len(rows)
     width = min(34.0, step * 0.6)
     waits = []
-    for place, (number, value) in enumerate(rows):
-        middle = 4 + step * (place + 0.5)
+    for index, (number, value) in enumerate(rows):
+        middle = 4 + step * (index + 0.5)
         tall = max(2.0, 96 * value / slowest)
         name = f"Q{number}" if step > 24 else f"{number}"
         waits.append(_Wait(name, value / 1000, middle, middle - width / 2, 122 - tall, width, tall))
-    told = ", ".join(f"question {number} {value / 1000:.1f} seconds" for number, value in rows)
-    return TEMPLATES.render("latency.svg", told=told, bars=waits)
+    description = ", ".join(
+        f"question {number} {value / 1000:.1f} seconds" for number, value in rows
+    )
+    return TEMPLATES.render("latency.svg", description=description, bars=waits)
 
 
 def _pace(

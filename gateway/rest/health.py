@@ -83,27 +83,27 @@ class StatusSources:
     places: int
 
 
-def health_operations(probe: ServiceProbe, inside: StatusSources) -> list[Operation]:
+def health_operations(probe: ServiceProbe, sources: StatusSources) -> list[Operation]:
     """`/health` for people and clients, `/health/live` and `/health/ready` for supervisors."""
     started_at = time.monotonic()
 
     async def health(request: Request) -> Health:
         services = await probe.services()
-        stages, store = inside.stages(), inside.store()
+        stages, store = sources.stages(), sources.store()
         return Health(
             status=overall(services),
             timestamp=iso(time.time()),
             gateway=GatewayHealth(
-                status=own_status(inside.readiness(), store, stages),
+                status=own_status(sources.readiness(), store, stages),
                 version=__version__,
                 uptime_seconds=int(time.monotonic() - started_at),
-                taken=inside.taken(),
-                places=inside.places,
+                taken=sources.taken(),
+                places=sources.places,
             ),
             services=services,
             stages=[*stages],
-            providers=[*inside.providers()],
-            queues=[*inside.queues()],
+            providers=[*sources.providers()],
+            queues=[*sources.queues()],
             store=store,
         )
 
@@ -111,7 +111,7 @@ def health_operations(probe: ServiceProbe, inside: StatusSources) -> list[Operat
         return Alive()
 
     async def ready(request: Request) -> HttpReply:
-        state = inside.readiness()
+        state = sources.readiness()
         return HttpReply(Ready(status=state), 200 if state == "ready" else 503)
 
     readiness_answers = {

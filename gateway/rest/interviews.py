@@ -89,13 +89,13 @@ def interview_operations(
             check_version(state, wanted_version(request))
             state = await interviews().end(state)
             report = await interviews().reports.report(state)
-            told = await _report_json(store, state, report)
+            report_json = await _report_json(store, state, report)
         ended = Ended(
             session_id=state.record.id,
             version=state.version,
             interview=Progress(**state.begun.state()),
             summary=await _summary(interviews(), report, query.audio),
-            report=ReportBody(told),
+            report=ReportBody(report_json),
         )
         return HttpReply(ended, 200, etag(state.version))
 
@@ -108,13 +108,13 @@ def interview_operations(
                 sound = await sound_for_page(store, state, _base(request))
                 text = await to_thread(page, made, sound)
                 html = text.encode()
-                return Sent(html, 200, _headers(state), form, outgoing.take(len(html)))
+                return Sent(html, 200, _headers(state), form, outgoing.reserve(len(html)))
             if form == MARKDOWN:
                 text = await to_thread(markdown, made)
                 return Response(text, 200, _headers(state), media_type=form)
-            told = await _report_json(store, state, made)
+            report_json = await _report_json(store, state, made)
         summary = await _summary(interviews(), made, query.audio)
-        body = ReportBody({**told, "summary": summary.model_dump()})
+        body = ReportBody({**report_json, "summary": summary.model_dump()})
         return HttpReply(body, 200, etag(state.version))
 
     return [

@@ -167,10 +167,10 @@ def _excess(value: Any) -> str | None:
     level = [value]
     count = 1
     for _ in range(MAX_DEPTH + 1):
-        inside = [v for v in level if isinstance(v, dict | list)]
-        if not inside:
+        containers = [v for v in level if isinstance(v, dict | list)]
+        if not containers:
             return None
-        level = [child for v in inside for child in (v.values() if isinstance(v, dict) else v)]
+        level = [child for v in containers for child in (v.values() if isinstance(v, dict) else v)]
         count += len(level)
         if count > MAX_VALUES:
             return f"holds more than {MAX_VALUES} values"
@@ -199,10 +199,10 @@ def read_query(model: type[M], request: Request) -> M:
 def _wrong(model: type[BaseModel], error: ValidationError, kind: Kind) -> Iterator[InvalidField]:
     found = error.errors(include_url=False, include_input=False, include_context=False)
     for entry in found[:MOST_ERRORS]:
-        place = [str(part)[:100] for part in entry["loc"]]
-        field = ".".join(place)
+        path = [str(part)[:100] for part in entry["loc"]]
+        field = ".".join(path)
         match entry["type"]:
-            case "extra_forbidden" if len(place) == 1:
+            case "extra_forbidden" if len(path) == 1:
                 known = ", ".join(f.alias or name for name, f in model.model_fields.items())
                 detail = f"Unknown field {field!r}; known are {known}"
             case "extra_forbidden":
@@ -214,8 +214,8 @@ def _wrong(model: type[BaseModel], error: ValidationError, kind: Kind) -> Iterat
         if kind is INVALID_PARAMETER:
             yield InvalidField(detail=detail.replace("field", "parameter", 1), parameter=field)
         else:
-            yield InvalidField(detail=detail, pointer=_pointer(place))
+            yield InvalidField(detail=detail, pointer=_pointer(path))
 
 
-def _pointer(place: list[str]) -> str:
-    return "".join("/" + part.replace("~", "~0").replace("/", "~1") for part in place)
+def _pointer(path: list[str]) -> str:
+    return "".join("/" + part.replace("~", "~0").replace("/", "~1") for part in path)

@@ -24,7 +24,7 @@ from gateway.interviews.state import InterviewState
 from gateway.reports.page import Player, ReportSound
 from gateway.rest.operation import HttpReply, Operation, ResponseSpec, negotiate
 from gateway.rest.problems import NO_SUCH_SESSION, STORE_UNAVAILABLE, Kind
-from gateway.rest.sending import DOWNLOADS_FULL, Outgoing, Place, Sent
+from gateway.rest.sending import DOWNLOADS_FULL, Outgoing, Reservation, Sent
 from gateway.rest.sessions import TAGS, ShownConsent, session_id_of, utc
 from gateway.store import Store
 from pipeline.frames import INPUT_RATE_HZ
@@ -144,7 +144,7 @@ def recording_operations(
         if found is None:
             raise NO_SUCH_RECORDING()
         wav_bytes = 2 * INPUT_RATE_HZ * found.duration_ms // 1000
-        place = outgoing.take(wav_bytes if form == WAV else found.size_bytes)
+        reservation = outgoing.reserve(wav_bytes if form == WAV else found.size_bytes)
         try:
             file = await sound_of(store, record.id, found.number)
             if file is None:
@@ -153,9 +153,9 @@ def recording_operations(
                 async with converting:
                     file = await asyncio.to_thread(to_wav, file)
             etag = f'"{found.number}-{round(found.at * 1000)}-{form[-4:]}"'
-            return _part(request, file, form, etag, place)
+            return _part(request, file, form, etag, reservation)
         except BaseException:
-            place.release()
+            reservation.release()
             raise
 
     async def erase(request: Request) -> HttpReply:
@@ -218,7 +218,9 @@ def recording_operations(
     ]
 
 
-def _part(request: Request, file: bytes, form: str, etag: str, place: Place) -> Response:
+def _part(
+    request: Request, file: bytes, form: str, etag: str, reservation: Reservation
+) -> Response:
     """The file, or the part of it that `Range` names (RFC 9110, 14)."""
     headers = {
         "cache-control": "no-store",
@@ -231,7 +233,7 @@ def _part(request: Request, file: bytes, form: str, etag: str, place: Place) -> 
     first, last = ("", "") if wanted is None else (wanted[1], wanted[2])
     wrong = not first + last or (first and last and int(last) < int(first))
     if wrong or request.headers.get("if-range", etag) != etag:
-        return Sent(file, 200, headers, form, place)
+        return Sent(file, 200, headers, form, reservation)
     if first:
         start, stop = int(first), min(int(last) + 1 if last else len(file), len(file))
     else:  # the last so many
@@ -239,4 +241,4 @@ def _part(request: Request, file: bytes, form: str, etag: str, place: Place) -> 
     if start >= stop:
         raise INVALID_RANGE(headers={"content-range": f"bytes */{len(file)}"})
     headers["content-range"] = f"bytes {start}-{stop - 1}/{len(file)}"
-    return Sent(file[start:stop], 206, headers, form, place)
+    return Sent(file[start:stop], 206, headers, form, reservation)

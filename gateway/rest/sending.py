@@ -29,23 +29,23 @@ class Outgoing:
 
     def __init__(self, most_bytes: int = MOST_BYTES) -> None:
         self._most_bytes = most_bytes
-        self._taken = 0
+        self._reserved = 0
 
-    def take(self, size: int) -> "Place":
+    def reserve(self, size: int) -> "Reservation":
         """A place for so many bytes. Raises `DOWNLOADS_FULL`, but never where there are no others.
 
         The caller releases it, or gives it to `Sent`.
         """
-        if self._taken and self._taken + size > self._most_bytes:
+        if self._reserved and self._reserved + size > self._most_bytes:
             raise DOWNLOADS_FULL("Try again later", headers={"retry-after": "10"})
-        return Place(self, size)
+        return Reservation(self, size)
 
     def add(self, size: int) -> None:
         """Count bytes that come, or go where there are less than none."""
-        self._taken += size
+        self._reserved += size
 
 
-class Place:
+class Reservation:
     """Bytes that are counted until `release`."""
 
     def __init__(self, outgoing: Outgoing, size: int) -> None:
@@ -63,10 +63,15 @@ class Sent(Response):
     """An answer that gives its place back, however it ends."""
 
     def __init__(
-        self, body: bytes, status: int, headers: Mapping[str, str], form: str, place: Place
+        self,
+        body: bytes,
+        status: int,
+        headers: Mapping[str, str],
+        form: str,
+        reservation: Reservation,
     ) -> None:
         super().__init__(body, status, headers, media_type=form)
-        self._place = place
+        self._reservation = reservation
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         body = memoryview(self.body)
@@ -86,4 +91,4 @@ class Sent(Response):
 
     def release(self) -> None:
         """Give the place back; also where nothing is sent."""
-        self._place.release()
+        self._reservation.release()

@@ -93,7 +93,7 @@ class ServiceProbe:
         self._answering: dict[str, int] = {}  # which of its URLs a service answered last
         self._wanted = asyncio.Event()
         self._fresh = asyncio.Event()
-        self._told_at = 0.0
+        self._asked_at = 0.0
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -110,7 +110,7 @@ class ServiceProbe:
 
     async def services(self) -> list["Service"]:
         """How they are, as last found. The first call after `IDLE_S` waits for `CATCH_UP_S`."""
-        self._told_at = asyncio.get_running_loop().time()
+        self._asked_at = asyncio.get_running_loop().time()
         self._wanted.set()
         if not self._fresh.is_set():
             try:
@@ -122,13 +122,13 @@ class ServiceProbe:
 
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
-        self._told_at = loop.time()
+        self._asked_at = loop.time()
         while True:
             begun = loop.time()
             await asyncio.gather(*(reading.refresh() for reading in self._readings.values()))
             self._fresh.set()
             await asyncio.sleep(max(0.0, begun + self._cache_s - loop.time()))
-            if loop.time() - self._told_at >= IDLE_S:
+            if loop.time() - self._asked_at >= IDLE_S:
                 self._wanted.clear()
                 self._fresh.clear()
                 await self._wanted.wait()

@@ -115,8 +115,8 @@ def _faces(drawn: Mapping[str, Static]) -> Iterator[dict[str, str]]:
     for path, file in drawn.items():
         face, _, name = path.partition("/")
         if name == MANIFEST:
-            told = json.loads(file.content)
-            yield {"id": face, "name": told["name"], "description": told["description"]}
+            manifest = json.loads(file.content)
+            yield {"id": face, "name": manifest["name"], "description": manifest["description"]}
 
 
 def _served(

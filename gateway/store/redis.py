@@ -74,7 +74,7 @@ class RedisStore:
     """
 
     def __init__(self, url: str) -> None:
-        self._place = place(url)
+        self._address = place(url)
         # What we set comes last: nothing in the URL takes a limit away.
         settings = cast("dict[str, Any]", parse_url(url)) | {
             "max_connections": CONNECTIONS,
@@ -151,15 +151,15 @@ class RedisStore:
         None also where it does not tell: providers of Redis may forbid the question.
         """
         try:
-            told = await self._run(self._redis.info)
+            info = await self._run(self._redis.info)
         except StoreUnavailable as error:
             if isinstance(error.__cause__, exceptions.NoPermissionError):
                 return None
             raise
-        if not told.get("aof_enabled"):
+        if not info.get("aof_enabled"):
             return "it keeps no append-only file: its own end may take back what was stored"
-        policy = str(told.get("maxmemory_policy", "noeviction"))
-        if policy != "noeviction" and told.get("maxmemory"):
+        policy = str(info.get("maxmemory_policy", "noeviction"))
+        if policy != "noeviction" and info.get("maxmemory"):
             return f"its maxmemory-policy is {policy}: it may drop sessions when memory is full"
         return None
 
@@ -173,9 +173,9 @@ class RedisStore:
 
     async def _run(self, work: Callable[[], Any]) -> Any:
         if self._closed:
-            raise StoreClosed(f"{self._place} was closed")
+            raise StoreClosed(f"{self._address} was closed")
         if self._pending >= MAX_PENDING:
-            raise StoreUnavailable(f"{self._place}: {MAX_PENDING} operations are waiting already")
+            raise StoreUnavailable(f"{self._address}: {MAX_PENDING} operations are waiting already")
         self._pending += 1
         self._idle.clear()
         try:
@@ -191,10 +191,10 @@ class RedisStore:
     def _unavailable(self, error: Exception) -> StoreUnavailable:
         for kinds, advice in ADVICE:
             if isinstance(error, kinds):
-                return StoreUnavailable(f"{self._place} {advice}")
+                return StoreUnavailable(f"{self._address} {advice}")
         # Of a command that it does not know Redis repeats the arguments, which are private.
         said = str(error).partition(", with args")[0]
-        return StoreUnavailable(f"{self._place}: {said}")
+        return StoreUnavailable(f"{self._address}: {said}")
 
 
 def place(url: str) -> str:

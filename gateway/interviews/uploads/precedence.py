@@ -27,7 +27,7 @@ QUIET_S = 1.0
 """After live voice has been recognised, its reply is spoken first."""
 
 
-class Patience:
+class WaitBudget:
     """How long an upload may yet wait for live voice, in seconds."""
 
     def __init__(self, seconds: float) -> None:
@@ -40,7 +40,7 @@ class LiveFirst:
     def __init__(self, transcribers: Sequence[Transcriber]) -> None:
         self._transcribers = tuple(transcribers)
         self._ours: Counter[int] = Counter()
-        self._place = asyncio.Lock()
+        self._turn = asyncio.Lock()
 
     def live(self) -> int:
         """How many live utterances the recognisers have, spoken just now or waiting for words."""
@@ -55,15 +55,15 @@ class LiveFirst:
         finally:
             self._ours[id(stage)] -= 1
 
-    async def run(self, work: Callable[[], Awaitable[T]], patience: Patience) -> T:
+    async def run(self, work: Callable[[], Awaitable[T]], budget: WaitBudget) -> T:
         """Do the work when it disturbs nobody, from its beginning each time it has been given up.
 
         Uploads take turns in the order in which they ask. Raises `UploadBusy` when patience has run
         out, and what the work raises.
         """
-        async with self._place:
+        async with self._turn:
             while True:
-                await self._silence(patience)
+                await self._wait_for_silence(budget)
                 began = asyncio.get_running_loop().time()
                 task = asyncio.ensure_future(work())
                 try:
@@ -74,9 +74,9 @@ class LiveFirst:
                     await asyncio.wait([task])
                     if not task.cancelled():
                         task.exception()  # seen: it is raised above or no longer of interest
-                patience.left_s -= asyncio.get_running_loop().time() - began
+                budget.left_s -= asyncio.get_running_loop().time() - began
 
-    async def _silence(self, patience: Patience) -> None:
+    async def _wait_for_silence(self, budget: WaitBudget) -> None:
         loop = asyncio.get_running_loop()
         quiet_at = loop.time()
         while True:
@@ -85,14 +85,14 @@ class LiveFirst:
                 quiet_at = now + QUIET_S
             elif now >= quiet_at:
                 return
-            if patience.left_s <= 0:
+            if budget.left_s <= 0:
                 raise UploadBusy(
                     "live_voice_first",
                     "Live conversations need the recogniser; try again later",
                     retry_after_s=30,
                 )
             await asyncio.sleep(POLL_S)
-            patience.left_s -= loop.time() - now
+            budget.left_s -= loop.time() - now
 
     async def _undisturbed(self, task: asyncio.Future[T]) -> bool:
         while not task.done():

@@ -51,7 +51,7 @@ class SpeechRuns:
         """How far the detector has come, in samples."""
         return self._ends[-1] if self._ends else 0
 
-    def heard(self, position: int, probability: float) -> None:
+    def add(self, position: int, probability: float) -> None:
         """A chunk that ends at `position`."""
         self._ends.append(position)
         self._speech.append(probability)

@@ -90,22 +90,22 @@ def joined(
 
 
 def _recognition(parts: Sequence[Part], first: str) -> RecognitionSource:
-    heard = [part for part in parts if part.transcript.text.strip()]
+    with_words = [part for part in parts if part.transcript.text.strip()]
     languages: Counter[str] = Counter()
-    sure = weights = 0.0
-    for part in heard:
+    weighted = weights = 0.0
+    for part in with_words:
         weight = part.span.length
         if part.transcript.language is not None:
             languages[part.transcript.language] += weight
         if part.transcript.confidence is not None:
-            sure += part.transcript.confidence * weight
+            weighted += part.transcript.confidence * weight
             weights += weight
-    of_each = [RecognitionSource(part.provider) for part in heard or parts] or [
+    of_each = [RecognitionSource(part.provider) for part in with_words or parts] or [
         RecognitionSource(first)
     ]
     return RecognitionSource(
         min(of_each, key=lambda one: one.quality == "full").provider,
-        confidence=round(sure / weights, 4) if weights else None,
+        confidence=round(weighted / weights, 4) if weights else None,
         language=languages.most_common(1)[0][0] if languages else None,
     )
 

@@ -103,20 +103,20 @@ class ContractSummary(BaseModel):
     summary: str
 
 
-def desktop_operations(desktop: StatelessInterviews) -> list[Operation]:
+def stateless_operations(interviews: StatelessInterviews) -> list[Operation]:
     """`start`, `respond` and `summary`. Nothing is kept: each request brings its whole session."""
 
     async def open_one(request: Request, body: StartRequest) -> ContractSession:
-        return _told(await desktop.start(_config(body)))
+        return _contract_session(await interviews.start(_config(body)))
 
     async def answer_in(request: Request, body: RespondRequest) -> ContractSession:
         if len(body.session.messages) > MAX_MESSAGES - 2 and not body.session.isComplete:
             raise INVALID_SESSION(f"messages: an interview has {MAX_MESSAGES} at most")
-        answered = await desktop.respond(_session(body.session), body.message)
-        return _told(answered, body.session)
+        answered = await interviews.respond(_session(body.session), body.message)
+        return _contract_session(answered, body.session)
 
     async def sum_up(request: Request, body: SummaryRequest) -> ContractSummary:
-        return ContractSummary(summary=await desktop.summary(_session(body.session)))
+        return ContractSummary(summary=await interviews.summary(_session(body.session)))
 
     return [
         Operation(
@@ -166,23 +166,25 @@ def desktop_operations(desktop: StatelessInterviews) -> list[Operation]:
     ]
 
 
-def _config(told: StartRequest | ContractConfig) -> InterviewConfig:
+def _config(sent: StartRequest | ContractConfig) -> InterviewConfig:
     try:
-        return InterviewConfig(told.role, told.model, told.totalQuestions)
+        return InterviewConfig(sent.role, sent.model, sent.totalQuestions)
     except InterviewError as error:
         raise of_interview(error) from None
 
 
-def _session(told: ContractSession) -> InterviewSession:
-    config = _config(told.config)
-    messages = [Message(line.role, line.content) for line in told.messages]
+def _session(sent: ContractSession) -> InterviewSession:
+    config = _config(sent.config)
+    messages = [Message(line.role, line.content) for line in sent.messages]
     try:
-        return session_of(config, messages, told.currentQuestion, told.isComplete)
+        return session_of(config, messages, sent.currentQuestion, sent.isComplete)
     except InterviewError as error:
         raise of_interview(error) from None
 
 
-def _told(session: InterviewSession, sent: ContractSession | None = None) -> ContractSession:
+def _contract_session(
+    session: InterviewSession, sent: ContractSession | None = None
+) -> ContractSession:
     """The session for the client. It goes on from what was `sent`, which need not be made again."""
     known = [] if sent is None else sent.messages
     new = session.messages[len(known) :]

@@ -126,10 +126,10 @@ class StatelessInterviews:
     async def summary(self, session: InterviewSession) -> str:
         """What to tell the candidate at the end."""
         model = session.config.model
-        told = await self._first("summary", model, lambda upstream: upstream.summarise(session))
-        if told is None:  # of a long interview this takes a while
+        text = await self._first("summary", model, lambda upstream: upstream.summarise(session))
+        if text is None:  # of a long interview this takes a while
             return (await asyncio.to_thread(summary_of, session))["summary"]
-        return told
+        return text
 
     async def _first(
         self, operation: Operation, model: str, call: Callable[[Upstream], AsyncIterator[T]]

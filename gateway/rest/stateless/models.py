@@ -58,7 +58,7 @@ class ModelEntry:
 
     def to_contract(self) -> dict[str, str]:
         """The model as the client contract has it; `dataset` only where it is known."""
-        told = {
+        contract = {
             "id": self.id,
             "name": self.name,
             "paramCount": self.param_count,
@@ -67,8 +67,8 @@ class ModelEntry:
             "description": self.description,
         }
         if self.dataset is not None:
-            told["dataset"] = self.dataset
-        return {**told, "source": self.source}
+            contract["dataset"] = self.dataset
+        return {**contract, "source": self.source}
 
 
 FALLBACK_MODELS = (
@@ -105,10 +105,10 @@ class UnknownModel(Exception):
 # --- what services tell ----------------------------------------------------------------------
 
 
-def from_service(told: Mapping[str, Any], source: str = GRANITE) -> tuple[ModelEntry, ...]:
+def from_service(received: Mapping[str, Any], source: str = GRANITE) -> tuple[ModelEntry, ...]:
     """The models in the contract's own answer. What is no model is left out."""
     found = {}
-    for entry in _entries(told):
+    for entry in _entries(received):
         name = _text(entry, "id")
         if _ID.fullmatch(name) is None:
             continue
@@ -126,10 +126,10 @@ def from_service(told: Mapping[str, Any], source: str = GRANITE) -> tuple[ModelE
     return tuple(found.values())
 
 
-def from_ollama(told: Mapping[str, Any]) -> tuple[ModelEntry, ...]:
+def from_ollama(received: Mapping[str, Any]) -> tuple[ModelEntry, ...]:
     """The models in an answer to Ollama's `GET /api/tags`. What is no model is left out."""
     found = {}
-    for entry in _entries(told):
+    for entry in _entries(received):
         name = _text(entry, "name") or _text(entry, "model")
         if _ID.fullmatch(name) is None:
             continue
@@ -150,8 +150,8 @@ def from_ollama(told: Mapping[str, Any]) -> tuple[ModelEntry, ...]:
     return tuple(found.values())
 
 
-def _entries(told: Mapping[str, Any]) -> list[dict[str, Any]]:
-    models = told.get("models")
+def _entries(received: Mapping[str, Any]) -> list[dict[str, Any]]:
+    models = received.get("models")
     if not isinstance(models, list):
         raise ValueError("an answer without a list of models")
     return [entry for entry in models[:MAX_MODELS] if isinstance(entry, dict)]
@@ -238,22 +238,22 @@ class ModelCatalogue:
 
     async def aclose(self) -> None:
         """End the questions under way."""
-        for told in self._lists.values():
-            await told.aclose()
+        for models in self._lists.values():
+            await models.aclose()
 
     def _known(self, source: str) -> tuple[ModelEntry, ...]:
-        told = self._lists[source]
-        return told.value if told.age_s < STALE_S else ()
+        models = self._lists[source]
+        return models.value if models.age_s < STALE_S else ()
 
     def _ask_where_due(self) -> None:
         every_s = CACHE_S if any(map(self._known, self._lists)) else RETRY_S
-        for told in self._lists.values():
-            told.latest(every_s)
+        for models in self._lists.values():
+            models.latest(every_s)
 
     async def _wait(self) -> None:
         """Until all have answered, or have taken long enough."""
-        for told in self._lists.values():
-            await told.wait(max(0.0, ANSWER_WITHIN_S - told.since_begun_s))
+        for models in self._lists.values():
+            await models.wait(max(0.0, ANSWER_WITHIN_S - models.since_begun_s))
 
 
 def _log(source: str, error: Exception | None) -> None:

@@ -69,7 +69,7 @@ class Ollama(Chat):
 
 
 class Services:
-    """The desktop API's two halves, `desktop` and `catalogue`, with everybody behind them.
+    """The desktop API's two halves, `interviews` and `catalogue`, with everybody behind them.
 
     `responders` gives the chat models that word turns, best first, once they are there; `server` is
     the chat server that sums up. With `PARLEY_LLM=scripted` no chat model is asked, Ollama's
@@ -93,7 +93,7 @@ class Services:
             self._ollama = Ollama(settings.ollama_url, self.catalogue)
             if server is not None:
                 self._model = ChatModel(server.url, server.model, api_key=server.key)
-        self.desktop = StatelessInterviews(
+        self.interviews = StatelessInterviews(
             {
                 "start": [self._granite],
                 "respond": [self._granite, self._conversation],

@@ -85,19 +85,19 @@ class ContractService:
         """The session after the turn, in the service's words and with its system prompt."""
         if turn.before is None:
             config = turn.step.session.to_contract()["config"]
-            told = await self._ask("interviews/start", config, _Session)
-            yield self._fitting(lambda: _opened(turn, told))
+            received = await self._ask("interviews/start", config, _Session)
+            yield self._fitting(lambda: _opened(turn, received))
         else:
             known = len(turn.before.messages)
             body = {"session": turn.before.to_contract(), "message": turn.message}
-            told = await self._ask("interviews/respond", body, _Session)
-            yield self._fitting(lambda: by_service(turn, _new(told, known)))
+            received = await self._ask("interviews/respond", body, _Session)
+            yield self._fitting(lambda: by_service(turn, _new(received, known)))
 
     async def summarise(self, session: InterviewSession) -> AsyncIterator[str]:
         """A summary, as text for people."""
         body = {"session": session.to_contract()}
-        told = await self._ask("interviews/summary", body, _Summary)
-        yield self._fitting(lambda: cleaned(told.summary, MAX_SUMMARY))
+        received = await self._ask("interviews/summary", body, _Summary)
+        yield self._fitting(lambda: cleaned(received.summary, MAX_SUMMARY))
 
     async def models(self) -> dict[str, Any]:
         """The answer to `GET /api/v1/models`, any JSON object. Raises a `StageError`."""
@@ -112,14 +112,14 @@ class ContractService:
             async with self._http.post_json(path, body, upstream_headers()) as answer:
                 if "json" not in answer.content_type:
                     raise await answer.unexpected("JSON")
-                told = self._http.parse(await answer.body(MAX_BODY))
+                received = self._http.parse(await answer.body(MAX_BODY))
         except HttpRefused as error:
             if error.status in _OUR_FAULT:
                 raise
             # 401, 404, 405 …: the next request will not be answered either.
             raise self._http.failed("protocol", error.detail) from None
         try:
-            return shape.model_validate(told)
+            return shape.model_validate(received)
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
             where = ".".join(str(part) for part in first["loc"])
@@ -140,16 +140,16 @@ async def fetch_object(http: HttpClient, path: str) -> dict[str, Any]:
         return http.parse(await answer.body(MAX_BODY))
 
 
-def _opened(turn: StatelessTurn, told: _Session) -> InterviewSession:
-    opened = by_service(turn, _new(told, 0))
-    system = next((m.content for m in told.messages if m.role == "system"), "")
+def _opened(turn: StatelessTurn, received: _Session) -> InterviewSession:
+    opened = by_service(turn, _new(received, 0))
+    system = next((m.content for m in received.messages if m.role == "system"), "")
     return opened_by(opened, system) if system.strip() else opened
 
 
-def _new(told: _Session, known: int) -> str:
+def _new(received: _Session, known: int) -> str:
     """What the interviewer says in the messages beyond those that are known."""
-    new = [m.content for m in told.messages[known:] if m.role == "assistant"]
-    if not new or told.messages[-1].role != "assistant":
+    new = [m.content for m in received.messages[known:] if m.role == "assistant"]
+    if not new or received.messages[-1].role != "assistant":
         raise Unusable("a session that does not end in a new message of the interviewer")
     return "\n".join(new)
 
