@@ -1,6 +1,6 @@
 """Uploaded answers: a recording in a request's body becomes the words and the sound of an answer.
 
-`Uploads` is what routes use; the errors they meet are drawn in `gateway.interviews.uploads.errors`.
+Routes use `Uploads`; `gateway.interviews.uploads.errors` shows the tree of its errors.
 """
 
 import asyncio
@@ -21,10 +21,10 @@ from stages._decode import DecodeLimits, NotDecoded, decode
 __all__ = ["UploadBody", "UploadError", "UploadRecording", "UploadTranscript", "Uploads", "takes"]
 
 MOST_DECODED = 2
-"""Files decoded at a time, each in a process of its own."""
+"""Files that are decoded at a time, each in its own process."""
 
 MOST_UNDER_WAY = 16
-"""Uploads that are decoded, recognised or waiting for either: 25 MB and 19 MB on disk each."""
+"""Uploads that are decoded or recognised, or wait for either: 25 MB and 19 MB on disk each."""
 
 
 class Uploads:
@@ -50,7 +50,7 @@ class Uploads:
         return await read_body(headers, stream, most_bytes=self._limits.most_bytes)
 
     async def decode(self, body: UploadBody) -> UploadRecording:
-        """What is in the body's file, as samples; the caller closes both.
+        """The body's file as samples; the caller closes both.
 
         Raises `UploadTooLarge` (also too long), `UploadNotTaken`, `UploadUndecodable`,
         `UploadBusy` and `UploadFailed`. Cancelling ends the decoder.

@@ -1,4 +1,4 @@
-"""From an uploaded recording to words: voice detection, pieces, the recognisers of live voice."""
+"""Recognition of an upload: voice detection, then pieces for the recognisers of live voice."""
 
 import asyncio
 import io
@@ -18,20 +18,20 @@ from pipeline.guard import Candidate, Guard, Limits
 from pipeline.stage import Detector, Transcriber, VadStream
 
 LIMITS = Limits(first_s=90.0, slow_first_s=90.0, stall_s=5.0, total_s=120.0)
-"""Of one piece. A guard's own are for live voice, most of which is recognised before it ends; a
-piece of an upload comes all at once, and its taking long says nothing against the provider."""
+"""For one piece. The usual limits are for live voice, most of which is recognised before it ends; a
+piece of an upload arrives all at once, so a long recognition is no fault of the provider."""
 
 DETECT_SAMPLES = INPUT_RATE_HZ // 2
 """Audio that voice detection gets at a time: about 1 ms of the event loop."""
 
 REST_S = 0.005
-"""The event loop's rest between two of them."""
+"""Pause between two of these, in which the event loop does other work."""
 
 DETECTION_S = 10.0
-"""Voice detection that says nothing for so long has failed."""
+"""Voice detection that gives no result for this time has failed."""
 
 DETECTION_SHARE = 0.1
-"""The share of voice detection in the progress that is told."""
+"""The share of voice detection in the reported progress."""
 
 OnProgress = Callable[[float], None]
 
@@ -49,7 +49,7 @@ class UploadRecording:
         return self.samples * 1000 // INPUT_RATE_HZ
 
     async def read(self, span: Span) -> Samples:
-        """A part of it."""
+        """The samples of one part."""
         if isinstance(self.file, io.BytesIO):
             return self._read(span)
         return await asyncio.to_thread(self._read, span)
@@ -73,12 +73,12 @@ async def recognise_upload(
     max_wait_s: float = 60.0,
     on_progress: OnProgress | None = None,
 ) -> UploadTranscript:
-    """Recognise a recording piece by piece, each when no live voice needs the recogniser.
+    """Recognise a recording piece by piece, each while no live voice needs the recogniser.
 
-    `patience_s` is how long it may wait for live voice, pieces given up for it included.
-    `on_progress` hears a share from 0 to 1 that never falls. Raises `UploadBusy`
-    (`live_voice_first`, `uploads_full`) and `UploadFailed` (`no_recogniser`). Cancelling gives up
-    the piece under way; the recording is the caller's to close.
+    `max_wait_s` limits the wait for live voice, the time of cancelled pieces included.
+    `on_progress` is called with a share from 0 to 1 that never falls. Raises `UploadBusy`
+    (`live_voice_first`, `uploads_full`) and `UploadFailed` (`no_recogniser`). Cancelling cancels
+    the piece under way; the caller closes the recording.
     """
     report = on_progress or _ignored
     report(0.0)
@@ -105,7 +105,7 @@ async def recognise_upload(
 
 @dataclass(frozen=True, slots=True)
 class _Piece:
-    """One piece on its way through the recognisers; may be tried several times."""
+    """One piece to be recognised; `recognise` may be called several times."""
 
     pcm: Samples
     span: Span
@@ -145,7 +145,7 @@ class _Piece:
 async def _detect_speech(
     recording: UploadRecording, detector: Detector, report: OnProgress
 ) -> list[Span]:
-    """Where the recording is speech, by the detector that live voice uses."""
+    """Where the recording contains speech, by the detector that live voice uses."""
     voice = SpeechRuns()
     more = asyncio.Event()
 
@@ -155,7 +155,7 @@ async def _detect_speech(
 
     try:
         vad_stream = detector.open(on_chunk)
-    except PipelineError as error:  # it has no place left
+    except PipelineError as error:  # the detector has all the streams that it can serve
         raise UploadBusy(
             "uploads_full", "Voice detection has no place left; try again later", retry_after_s=10
         ) from error
@@ -191,10 +191,10 @@ async def _caught_up(voice: SpeechRuns, more: asyncio.Event, position: int) -> N
 async def _flush(
     vad_stream: VadStream, voice: SpeechRuns, more: asyncio.Event, samples: int
 ) -> None:
-    """Silence after the end, so that a last chunk that is not whole is judged as well."""
+    """Feed silence after the end, so that an incomplete last chunk is judged, too."""
     vad_stream.feed(np.zeros(CHUNK_SAMPLES, np.int16))
     await _caught_up(voice, more, samples + CHUNK_SAMPLES)
 
 
 def _ignored(share: float) -> None:
-    """Nobody wants to know."""
+    """Used where the caller wants no progress."""
