@@ -1,6 +1,6 @@
-"""Which providers fill the slots of this process.
+"""The providers that fill the slots of this process.
 
-`build` goes from settings to providers, `lineup` puts them behind guards, `probes` asks in the
+`build` makes providers from settings, `lineup` puts them behind guards, and `probes` asks in the
 background whether they answer.
 """
 

@@ -1,11 +1,12 @@
-"""What a session's answers were worth, and its report: by a chat model where one is configured.
+"""Evaluation of a session's answers, and its report: by a chat model if one is configured.
 
-The model is asked through a guard and a circuit breaker of its own: a whole answer takes longer
-than the first word of a reply, so one says little about the other. Everything together has one
-deadline. Answers are judged side by side; what the model has not judged by then, or judges wrongly,
-the offline heuristic does, and the report says so. Without a model the heuristic does all of it.
+The model is called through its own guard and circuit breaker: a complete answer takes longer than
+the first word of a reply, so the timing of one says little about the other. One deadline holds for
+all questions of a call. Answers are evaluated in parallel. The offline heuristic evaluates those
+that the model has not evaluated by the deadline, or not usably, and the report says so; without a
+model it evaluates all.
 
-Nothing here reads or writes the store: sessions come in as values, reports go out as values.
+This module does not use the store: sessions and reports are values.
 """
 
 import asyncio
@@ -54,16 +55,16 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 DEADLINE_S = 20.0
-"""How long the chat model may take for one call of `Assessor`, all its questions together."""
+"""How long the chat model may take for one call of `Assessor`, for all its questions together."""
 
 PER_REPORT = 3
-"""So many answers of one interview are judged at a time."""
+"""Answers of one interview that are evaluated at a time."""
 
 AT_ONCE = 12
-"""So many questions are before the model at a time, from all sessions of the process."""
+"""Questions to the model that are under way at a time, from all sessions of the process."""
 
 LIMITS = Limits(first_s=15.0, slow_first_s=10.0, stall_s=1.0, total_s=15.0)
-"""Of one question. The answer comes as one item, so only its first and total time count."""
+"""For one question. The answer is one item, so only the first and the total limit matter."""
 
 POLICY = BreakerPolicy(open_s=5, open_growth=2, open_max_s=60)
 
@@ -81,13 +82,13 @@ _REASONS: dict[Phase, str] = {
 
 
 class Completer(Protocol):
-    """What is asked: `stages.llm.chat.ChatModel`, or a test's."""
+    """What completes a chat: `stages.llm.chat.ChatModel`, or a test's substitute."""
 
     async def complete(self, messages: Sequence[Message], schema: Mapping[str, Any]) -> str:
         """One answer, which should be JSON by `schema`. Raises `StageError`."""
 
     async def aclose(self) -> None:
-        """Give up what it holds."""
+        """Close its connections."""
 
 
 class NoOpinion(PipelineError):
@@ -99,10 +100,10 @@ class NoOpinion(PipelineError):
 
 
 class Assessor:
-    """Evaluates, tells and reports. One for the process; any number of callers share it.
+    """Evaluates answers and makes reports. One for the process; callers may share it.
 
-    `model` stands behind `name` and goes by that name in sources, "model:<name>"; without it all is
-    heuristic. `deadline_s` is for one call of a method here.
+    Results of `model` have the source "model:<name>"; without a model all are heuristic.
+    `deadline_s` holds for one call of a method.
     """
 
     def __init__(
@@ -125,9 +126,9 @@ class Assessor:
 
     @classmethod
     def of(cls, settings: Settings) -> "Assessor":
-        """The one that the settings ask for: whoever words the replies also judges the answers.
+        """The assessor for these settings: the chat server of the replies also judges the answers.
 
-        A provider of another package only words replies; then, and with the scripted one, the
+        With the scripted provider, or one of another package, which can only make replies, the
         assessor is heuristic. Raises `stages.registry.NoProvider`.
         """
         provider_options = options(settings)
@@ -142,7 +143,7 @@ class Assessor:
 
     @property
     def source(self) -> str:
-        """Where scores come from if all goes well: "model:<name>" or "heuristic"."""
+        """The source of scores if the model answers: "model:<name>", else "heuristic"."""
         return HEURISTIC if self._model is None else f"model:{self._name}"
 
     async def evaluate(
@@ -152,9 +153,9 @@ class Assessor:
         *,
         known: Mapping[int, AnswerEvaluation] | None = None,
     ) -> Evaluation:
-        """Evaluate the answers, those in `known` (by their number, from 1) excepted: they stay.
+        """Evaluate the answers. Those in `known` (by number, from 1) keep their evaluation.
 
-        Raises `UnknownRole`. Cancelling cancels what the model is asked.
+        Raises `UnknownRole`. Cancelling cancels the calls of the model.
         """
         return await self._evaluate(self._judge(), role, answers, known or {})
 
@@ -165,7 +166,7 @@ class Assessor:
         *,
         known: Mapping[int, AnswerEvaluation] | None = None,
     ) -> tuple[Evaluation, InterviewFeedback]:
-        """Evaluate the answers as `evaluate` does, and say what to make of it."""
+        """Evaluate the answers as `evaluate` does, and give feedback on them."""
         judge = self._judge()
         evaluation = await self._evaluate(judge, role, answers, known or {})
         if judge is None:
@@ -187,7 +188,7 @@ class Assessor:
     ) -> Report:
         """The report of an interview, finished or not.
 
-        `speech` and `latencies_ms` are for `answers_of`, `known` for `evaluate`, the rest for
+        `speech` and `latencies_ms` are passed to `answers_of`, `known` to `evaluate`, the rest to
         `make_report`.
         """
         role = session.config.role
@@ -209,12 +210,12 @@ class Assessor:
     async def summary(
         self, role: str, answers: Sequence[InterviewAnswer], evaluation: Evaluation
     ) -> str | None:
-        """A few sentences of the model's, for `summary_of`. None where it gives none."""
+        """A few sentences by the model, for `summary_of`. None if it gives none."""
         judge = self._judge()
         return None if judge is None else await judge.summary(role, answers, evaluation)
 
     async def aclose(self) -> None:
-        """Close the connections to the model. What is under way becomes heuristic."""
+        """Close the connections to the model. Calls under way fall back to the heuristic."""
         if self._model is not None:
             await self._model.aclose()
 
@@ -245,7 +246,7 @@ class Assessor:
         return combined([task.result() for task in tasks])
 
     def _judge(self) -> Judge | None:
-        """A judge who has from now until the deadline. None without a model."""
+        """A judge with a deadline of `deadline_s` from now. None without a model."""
         if self._guard is None:
             return None
         until = asyncio.get_running_loop().time() + self._deadline_s
@@ -255,9 +256,9 @@ class Assessor:
 
 
 class _JudgeCall:
-    """What is asked of the model for one call of the assessor, until a deadline.
+    """The model's share of one call of the assessor, until a deadline.
 
-    Once the model cannot be reached it is not asked again: what it would cost is the wait.
+    Once the model has failed it is not called again, which would only cost time.
     """
 
     def __init__(
@@ -274,11 +275,11 @@ class _JudgeCall:
         self._unavailable: str | None = None
 
     async def complete(self, messages: Sequence[Message], schema: Mapping[str, Any]) -> str:
-        """One answer of the model's. Raises `NoOpinion`."""
+        """One answer of the model. Raises `NoOpinion`."""
         try:
             async with asyncio.timeout_at(self._until), self._at_once:
                 if self._recovering():
-                    # One question finds out for all of them, instead of their being refused.
+                    # One question probes the breaker while the others wait for its outcome.
                     async with self._recovery:
                         if self._recovering():
                             return await self._ask(messages, schema)
@@ -318,7 +319,7 @@ def _asking(
 
 
 def _why(error: PipelineError) -> str:
-    """Why there was no answer, without what a server said: that is for the log."""
+    """Why there was no answer, without the server's own words, which are only logged."""
     match error:
         case NoOpinion():
             return error.phase
@@ -338,5 +339,5 @@ def _why(error: PipelineError) -> str:
 
 
 async def _in_thread(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Do pure work in a thread: an interview of the greatest length takes half a second."""
+    """Do pure work in a thread: the longest interview takes half a second."""
     return await asyncio.to_thread(work, *args, **kwargs)
