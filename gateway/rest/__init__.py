@@ -1,4 +1,4 @@
-"""The HTTP side: health, sessions, and its own description. The table is put together here."""
+"""The HTTP API. This module puts its table of operations together."""
 
 from collections.abc import Awaitable, Callable
 
@@ -33,7 +33,7 @@ def operations(
     services: Services,
     interviews: Callable[[], InterviewService],
 ) -> list[Operation]:
-    """Every endpoint that is described; `end` ends a session that is live in this process."""
+    """Every documented endpoint; `end` ends a session that is live in this process."""
     return [
         *health_operations(probe, sources),
         *session_operations(
@@ -51,7 +51,7 @@ def operations(
 
 
 def rest_routes(table: list[Operation]) -> list[Route]:
-    """Routes for the table and for the pages that describe it.
+    """The routes of the table and of the pages that describe it.
 
     The application adds `problems.EXCEPTION_HANDLERS` and `middleware`.
     """
@@ -59,5 +59,5 @@ def rest_routes(table: list[Operation]) -> list[Route]:
 
 
 def middleware(settings: Settings) -> list[Middleware]:
-    """What goes around every route. Nothing of it touches WebSockets."""
+    """The middleware around every route. It does not affect WebSockets."""
     return [Middleware(CorrelationMiddleware), Middleware(Cors, origins=settings.cors_origins)]

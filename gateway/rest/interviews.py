@@ -1,4 +1,4 @@
-"""Interviews held in writing: `/api/sessions/{id}/start`, `/next`, `/evaluate`, `/end`, `/report`.
+"""Written interviews: `/api/sessions/{id}/start`, `/next`, `/evaluate`, `/end` and `/report`.
 
 Answers are in `gateway.rest.answering`, events in `gateway.rest.watching`.
 """
@@ -55,7 +55,7 @@ CHANGING = (*STORED, SESSION_LIVE, CONFLICT)
 def interview_operations(
     interviews: Callable[[], InterviewService], store: Store, ttl_s: int, max_mb: int
 ) -> list[Operation]:
-    """All endpoints of written interviews, answered by the interview service of the process."""
+    """All endpoints of written interviews, served by the interview service of the process."""
     once = Once(store, ttl_s)
     outgoing = Outgoing()
 
@@ -214,14 +214,14 @@ async def _summary(service: InterviewService, report: Report, audio: bool) -> Su
 
 
 async def _report_json(store: Store, state: InterviewState, report: Report) -> dict[str, Any]:
-    """The report with what was recorded, null without consent."""
+    """The report with its recordings, which are null without consent."""
     shown = Recordings.of(state, await recordings_of(store, state.record))
     recording = None if shown.consent is None else shown.model_dump()
     return {**report.to_json(), "recording": recording}
 
 
 def _base(request: Request) -> str:
-    """Where the client reached this server, empty where that cannot be believed."""
+    """The base URL with which the client reached this server, "" if its Host header is invalid."""
     host = request.headers.get("host", "")
     return f"{request.scope['scheme']}://{host}" if HOST.fullmatch(host) else ""
 

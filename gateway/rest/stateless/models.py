@@ -1,8 +1,8 @@
-"""Which language models a client may choose: those of the services around the gateway.
+"""The language models that a client may choose: those of the services around the gateway.
 
-One list of all of them, kept for `CACHE_S`. However many callers ask, one round is under way, and
-none of them waits for it longer than `ANSWER_WITHIN_S`; what a service told before stands in for
-its answer for a while, and a fixed list where nobody has ever answered.
+Their list is cached for `CACHE_S`. For any number of callers one round of requests is under way,
+and no caller waits for it longer than `ANSWER_WITHIN_S`. If a service does not answer, its earlier
+answer is used for a while; if no service has ever answered, a fixed list is used.
 """
 
 import logging
@@ -19,19 +19,19 @@ logger = logging.getLogger("parley.models")
 
 CACHE_S = 30.0
 RETRY_S = 5.0
-"""How soon is asked again where no service had a model to offer."""
+"""How soon the services are asked again if none has offered a model."""
 
 ANSWER_WITHIN_S = 0.4
 """The contract gives the whole request half a second."""
 
 ROUND_S = 3.0
-"""How long one service may take; who is slower than `ANSWER_WITHIN_S` is in the next answer."""
+"""How long one service may take; one slower than `ANSWER_WITHIN_S` is in the next answer."""
 
 STALE_S = 600.0
 """How long a service's list is used after the service has stopped answering."""
 
 MAX_MODELS = 100
-"""Models of one service that are looked at."""
+"""Models that are taken of one service."""
 
 GRANITE, OLLAMA = "granite-interview-service", "ollama"
 
@@ -39,13 +39,13 @@ _ID = re.compile(r"[!-~]{1,128}")
 _SIZE = re.compile(r"(?:(\d{1,3})x)?(\d{1,6}(?:\.\d{1,4})?)([KMBT])B?", re.IGNORECASE)
 _SCALE = {"K": 1e-6, "M": 1e-3, "B": 1.0, "T": 1e3}
 _RAM = ((1.5, "4-6 GB"), (4.0, "8-12 GB"), (9.0, "16 GB"), (15.0, "32 GB"))
-"""Up to so many billion parameters, so much memory: the contract's own steps, carried on."""
+"""Memory up to a number of billion parameters: the contract's own steps, continued."""
 UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, slots=True)
 class ModelEntry:
-    """One model, in words for people; `id` is what an interview is asked for."""
+    """One model, described for people; a client names its `id` to choose it."""
 
     id: str
     name: str
@@ -57,7 +57,7 @@ class ModelEntry:
     dataset: str | None = None
 
     def to_contract(self) -> dict[str, str]:
-        """The model as the client contract has it; `dataset` only where it is known."""
+        """The model in the form of the client contract; `dataset` only if it is known."""
         contract = {
             "id": self.id,
             "name": self.name,
@@ -102,11 +102,11 @@ class UnknownModel(Exception):
         self.model_id = model_id
 
 
-# --- what services tell ----------------------------------------------------------------------
+# --- the services' answers -------------------------------------------------------------------
 
 
 def from_service(received: Mapping[str, Any], source: str = GRANITE) -> tuple[ModelEntry, ...]:
-    """The models in the contract's own answer. What is no model is left out."""
+    """The models in an answer of the contract's form. Invalid entries are left out."""
     found = {}
     for entry in _entries(received):
         name = _text(entry, "id")
@@ -127,7 +127,7 @@ def from_service(received: Mapping[str, Any], source: str = GRANITE) -> tuple[Mo
 
 
 def from_ollama(received: Mapping[str, Any]) -> tuple[ModelEntry, ...]:
-    """The models in an answer to Ollama's `GET /api/tags`. What is no model is left out."""
+    """The models in an answer to Ollama's `GET /api/tags`. Invalid entries are left out."""
     found = {}
     for entry in _entries(received):
         name = _text(entry, "name") or _text(entry, "model")
@@ -195,10 +195,10 @@ def _bytes(size: object) -> str:
 
 
 class ModelCatalogue:
-    """The models of several `sources`, asked in parallel; the first to name an id has it.
+    """The models of several `sources`, asked in parallel; for the same id the first source counts.
 
-    A source gives its models or raises. The catalogue owns the questions under way: `aclose` ends
-    them.
+    A source returns its models or raises. The catalogue owns the requests under way; `aclose`
+    cancels them.
     """
 
     def __init__(
@@ -212,7 +212,7 @@ class ModelCatalogue:
         }
 
     async def models(self) -> tuple[ModelEntry, ...]:
-        """All models, never none. Takes `ANSWER_WITHIN_S` at most."""
+        """All models, at least one. Takes `ANSWER_WITHIN_S` at most."""
         self._ask_where_due()
         await self._wait()
         merged: dict[str, ModelEntry] = {}
@@ -222,7 +222,7 @@ class ModelCatalogue:
         return tuple(merged.values()) or FALLBACK_MODELS
 
     async def of(self, source: str) -> tuple[ModelEntry, ...]:
-        """The models of one source. Only the very first answer is waited for."""
+        """The models of one source. Waits only for its first answer."""
         first = math.isinf(self._lists[source].since_begun_s)
         self._ask_where_due()
         if first:
@@ -237,7 +237,7 @@ class ModelCatalogue:
         raise UnknownModel(model_id)
 
     async def aclose(self) -> None:
-        """End the questions under way."""
+        """Cancel the requests under way."""
         for models in self._lists.values():
             await models.aclose()
 
@@ -251,13 +251,13 @@ class ModelCatalogue:
             models.latest(every_s)
 
     async def _wait(self) -> None:
-        """Until all have answered, or have taken long enough."""
+        """Wait until all have answered, each for `ANSWER_WITHIN_S` at most."""
         for models in self._lists.values():
             await models.wait(max(0.0, ANSWER_WITHIN_S - models.since_begun_s))
 
 
 def _log(source: str, error: Exception | None) -> None:
-    """Once for each time that a source stops answering, not every half minute."""
+    """Log the first failure after a success only, not one every half minute."""
     if error is not None:
         late = f"no answer within {ROUND_S:g} s"
         why = late if isinstance(error, TimeoutError) else error
