@@ -1,12 +1,12 @@
-"""Which addresses are offered to peers, and which servers help to find a way.
+"""The addresses that are offered to WebRTC peers, and the STUN and TURN servers.
 
-`PARLEY_WEBRTC_ADDRESSES` names IP addresses with commas between them. Those of this machine are
-where media is received, in place of all its interfaces (aiortc never offers the loopback address by
-itself). A single one that is not of this machine is the public address of the NAT in front of it,
-which passes UDP ports on unchanged: it is offered in place of the machine's own.
+`PARLEY_WEBRTC_ADDRESSES` names IP addresses, separated by commas. Media is received on those of
+this machine only, instead of all its interfaces (aiortc never offers the loopback address by
+itself). A single address that is not of this machine is the public address of its NAT, which must
+forward UDP ports unchanged: it is offered instead of the machine's own.
 
-`PARLEY_ICE_SERVERS` names STUN and TURN servers as URLs with commas between them; a TURN server's
-account stands before its host: `turn:user:password@turn.example.org:3478?transport=udp`.
+`PARLEY_ICE_SERVERS` names STUN and TURN servers as URLs, separated by commas; a TURN server's
+account comes before its host: `turn:user:password@turn.example.org:3478?transport=udp`.
 """
 
 import ipaddress
@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 _SERVER = re.compile(
     r"(?P<scheme>stuns?|turns?):(?:(?P<user>[^:@\s]+):(?P<password>[^@\s]+)@)?"
-    r"(?P<place>[A-Za-z0-9.\-]+(?::\d{1,5})?|\[[0-9A-Fa-f:.]+\](?::\d{1,5})?)"
+    r"(?P<host>[A-Za-z0-9.\-]+(?::\d{1,5})?|\[[0-9A-Fa-f:.]+\](?::\d{1,5})?)"
     r"(?P<query>\?transport=(?:udp|tcp))?"
 )
 _CANDIDATE = re.compile(r"(a=candidate:\S+ \d+ \S+ \d+ )(\S+)( \d+ typ host\b)")
@@ -37,26 +37,26 @@ class IceServer:
 
 @dataclass(frozen=True, slots=True)
 class Addresses:
-    """Where media is received (all interfaces where empty), and the address of the NAT in front."""
+    """The addresses that receive media (empty: all interfaces), and the NAT's public address."""
 
     local: tuple[str, ...] = ()
     public: str | None = None
 
     @property
     def is_public(self) -> bool:
-        """Whether peers come from the internet: then nothing private is sent to for them."""
+        """Whether peers connect from the internet: then their private addresses are ignored."""
         given = (*self.local, *((self.public,) if self.public else ()))
         return any(ipaddress.ip_address(address).is_global for address in given)
 
 
 def parse_addresses(text: str) -> tuple[str, ...]:
-    """IP addresses with commas between them. Raises `ValueError` for anything else."""
+    """Parse IP addresses, separated by commas. Raises `ValueError`."""
     parts = [part.strip() for part in text.split(",")]
     return tuple(str(ipaddress.ip_address(part)) for part in parts if part)
 
 
 def parse_ice_servers(text: str) -> tuple[IceServer, ...]:
-    """ICE servers with commas between them. Raises `ValueError`, which quotes no password."""
+    """Parse ICE servers, separated by commas. Raises `ValueError`, which quotes no password."""
     servers = []
     for number, part in enumerate((part for part in text.split(",") if part.strip()), 1):
         match = _SERVER.fullmatch(part.strip())
@@ -69,15 +69,15 @@ def parse_ice_servers(text: str) -> tuple[IceServer, ...]:
             raise ValueError(
                 f"must give STUN servers no account or transport, as number {number} has"
             )
-        url = f"{match['scheme']}:{match['place']}{match['query'] or ''}"
+        url = f"{match['scheme']}:{match['host']}{match['query'] or ''}"
         servers.append(IceServer(url, match["user"], match["password"]))
     return tuple(servers)
 
 
 def split(addresses: Iterable[str]) -> Addresses:
-    """Tell this machine's addresses from the NAT's by trying to bind them.
+    """Separate this machine's addresses from the NAT's by trying to bind them.
 
-    Raises `ValueError` where several are not of this machine.
+    Raises `ValueError` if several are not of this machine.
     """
     given = tuple(addresses)
     local = tuple(address for address in given if _is_ours(address))
@@ -98,7 +98,7 @@ def _is_ours(address: str) -> bool:
 
 
 def with_public(sdp: str, public: str | None) -> str:
-    """An answer whose host candidates of the same family carry the NAT's address."""
+    """The SDP with the NAT's address in host candidates of the same address family."""
     if public is None:
         return sdp
 

@@ -1,4 +1,4 @@
-"""Where log messages go: standard error, one line for each event."""
+"""Logging to standard error, one line for each event."""
 
 import logging
 import logging.config
@@ -8,7 +8,7 @@ from typing import Literal
 Level = Literal["debug", "info", "warning", "error"]
 
 QUIET = ("uvicorn", "uvicorn.error", "httpx", "httpcore", "websockets", "asyncio")
-"""Libraries that tell of every request, some with its query string. Their warnings are kept."""
+"""Libraries that log every request, some with its query string. Only their warnings are logged."""
 
 
 correlation_id: ContextVar[str | None] = ContextVar("correlation_id", default=None)
@@ -16,15 +16,15 @@ correlation_id: ContextVar[str | None] = ContextVar("correlation_id", default=No
 
 
 def upstream_headers() -> dict[str, str]:
-    """What a request to another service says about the request that it is made for."""
+    """Headers with which a request to another service names the request that caused it."""
     value = correlation_id.get()
     return {} if value is None else {"X-Correlation-ID": value}
 
 
 class OneLine(logging.Formatter):
-    """Nothing that is logged can look like a second event: line breaks are shown, not obeyed.
+    """Formats a record as one line, so that no logged text can look like a second event.
 
-    What is logged for a request ends in its id.
+    Line breaks become " | ". The line of a request ends in the request's id.
     """
 
     def format(self, record: logging.LogRecord) -> str:

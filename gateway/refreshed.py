@@ -1,4 +1,4 @@
-"""A value that is asked for in the background and kept, so that no reader waits for its source."""
+"""A cached value that is refreshed in the background, so that no reader waits for its source."""
 
 import asyncio
 import math
@@ -9,16 +9,16 @@ T = TypeVar("T")
 
 
 class Refreshed(Generic[T]):
-    """The latest answer of `ask`. Belongs to the event loop that it is used on; so does its time.
+    """The latest answer of `ask`. Belongs to one event loop, whose clock it uses.
 
-    However many callers want a new answer, one refresh is under way, in a task that this object
-    owns: cancelling a caller does not end it, `aclose` does. A refresh takes `limit_s` at most.
-    One that fails leaves `value` as it was and its exception in `error`.
+    For any number of callers one refresh is under way, in a task that this object owns: cancelling
+    a caller does not end it, `aclose` does. A refresh takes `limit_s` at most. A refresh that fails
+    leaves `value` unchanged and stores its exception in `error`.
 
     Args:
         ask: Gives the value, or raises. It is cancelled after `limit_s`, which counts as a
             `TimeoutError`.
-        value: What stands for the answer until there is one.
+        value: The value before the first answer.
         limit_s: How long one refresh may take.
         changed: Called with the exception when a refresh fails and the one before did not, and
             with None when a refresh succeeds and the one before failed. It must not raise.
@@ -44,7 +44,7 @@ class Refreshed(Generic[T]):
 
     @property
     def age_s(self) -> float:
-        """Seconds since `value` was given; infinite before the first answer."""
+        """Seconds since `value` was refreshed; infinite before the first answer."""
         return asyncio.get_running_loop().time() - self._answered_at
 
     @property
@@ -53,24 +53,24 @@ class Refreshed(Generic[T]):
         return asyncio.get_running_loop().time() - self._begun_at
 
     def latest(self, every_s: float) -> T:
-        """`value`, at once. Begins a refresh where the last one began `every_s` ago or earlier."""
+        """`value`, at once. Begins a refresh if the last one began `every_s` ago or earlier."""
         if self.since_begun_s >= every_s:
             self._begin()
         return self.value
 
     async def refresh(self) -> T:
-        """`value` after a refresh: the one under way, else a new one. Never raises its error."""
+        """`value` after the refresh under way, or else a new one. Never raises its error."""
         self._begin()
         return await self.wait()
 
     async def wait(self, within_s: float | None = None) -> T:
-        """`value` once the refresh under way has ended, or after `within_s` as it is then."""
+        """`value` once the refresh under way has ended, or after `within_s` seconds."""
         if self._refresh is not None:
             await asyncio.wait({self._refresh}, timeout=within_s)
         return self.value
 
     async def aclose(self) -> None:
-        """End the refresh under way. `value` stays; no refresh begins any more."""
+        """Cancel the refresh under way. `value` stays; no refresh begins any more."""
         self._closed = True
         if self._refresh is not None:
             self._refresh.cancel()
@@ -87,7 +87,7 @@ class Refreshed(Generic[T]):
         try:
             async with asyncio.timeout(self._limit_s):
                 self.value = await self._ask()
-        except Exception as error:  # a source's, whatever it raises; `changed` is told
+        except Exception as error:  # the source may raise anything; `changed` gets it
             self.error = error
         else:
             self.error = None

@@ -1,7 +1,7 @@
-"""What a deployment can set: environment variables, and the same names in a `.env` file.
+"""The settings of a deployment: environment variables, or the same names in a `.env` file.
 
-This is the only place that reads the environment. Names of ours begin with `PARLEY_`; names that
-other systems already use for the same thing keep their spelling.
+No other module reads the environment. Parley's own names begin with `PARLEY_`; names that other
+systems already use for the same thing keep their spelling.
 """
 
 from collections.abc import Iterator
@@ -33,7 +33,7 @@ from gateway.variables import variables as variables
 from stages.registry import AUTO
 
 OPENAI, PIPER, REMOTE = "openai", "piper", "remote"
-"""Names of the providers that need further settings."""
+"""The providers that need further settings."""
 
 
 LOCAL_ORIGINS = ",".join(
@@ -41,18 +41,18 @@ LOCAL_ORIGINS = ",".join(
     for host in ("localhost", "127.0.0.1")
     for port in (3000, 5173, 8080, 8081)
 )
-"""Where web pages under development are usually served."""
+"""The usual origins of web pages under development."""
 
 
 class SettingsError(Exception):
-    """A setting has a value that cannot be used. The text is one line and names the variable."""
+    """A setting cannot be used. The text is one line and names the variable."""
 
 
 class Settings(BaseSettings):
-    """Every setting with its default. Field names end in their unit where they have one.
+    """Every setting with its default. The name of a field with a unit ends in that unit.
 
-    Where a field answers to two variables, the first that is set wins. An empty value counts as
-    not set. The environment wins over `.env`.
+    If a field has two variables, the first that is set wins. An empty value counts as not set. The
+    environment wins over `.env`.
     """
 
     model_config = SettingsConfigDict(
@@ -100,7 +100,7 @@ class Settings(BaseSettings):
         "PARLEY_MAX_SESSIONS",
         default=100,
         ge=1,
-        description="live conversations at a time; more are told to try later",
+        description="live conversations at a time; more are refused and may try later",
     )
     session_ttl_s: int = variable(
         "SESSION_TTL",
@@ -189,7 +189,7 @@ class Settings(BaseSettings):
         default=15,
         ge=0,
         le=600,
-        description="seconds of silence after which who says nothing is spoken to; 0 never does",
+        description="seconds of silence after which a silent candidate is prompted; 0 is never",
     )
     longest_interview_min: int = variable(
         "PARLEY_LONGEST_INTERVIEW_MIN",
@@ -272,7 +272,7 @@ class Settings(BaseSettings):
     llm: Annotated[str, provider("llm")] = variable(
         "PARLEY_LLM",
         default=AUTO,
-        description="who finds the words of the reply: auto, openai or scripted",
+        description="provider of the reply's words: auto, openai or scripted",
     )
     llm_url: HttpUrl | None = service(
         "PARLEY_LLM_URL",
@@ -330,7 +330,7 @@ class Settings(BaseSettings):
     avatar: Annotated[str, provider("avatar")] = variable(
         "PARLEY_AVATAR",
         default=AUTO,
-        description="who draws a client's pictures of the face: auto, remote, face or visemes",
+        description="provider of a client's pictures of the face: auto, remote, face or visemes",
     )
     avatar_server: HttpUrl | None = service(
         "PARLEY_AVATAR_URL",
@@ -401,7 +401,7 @@ class Settings(BaseSettings):
 
     @classmethod
     def load(cls, env_file: Path | None = Path(".env")) -> "Settings":
-        """Read the environment and, where it exists, `env_file`. Raises `SettingsError`."""
+        """Read the environment and, if it exists, `env_file`. Raises `SettingsError`."""
         try:
             source: dict[str, Any] = {"_env_file": env_file}
             return cls(**source)
@@ -425,12 +425,12 @@ _SETS: tuple[tuple[str, str, tuple[str, ...], tuple[str, ...]], ...] = (
     ("tts_engine", PIPER, ("piper_voice",), ("piper_voice",)),
     ("avatar", REMOTE, ("avatar_server", "avatar_key"), ("avatar_server",)),
 )
-"""Fields that work together: the one that chooses a provider, its name, those that belong to it,
-and those it cannot do without."""
+"""Fields that belong together: the field that chooses a provider, the provider's name, its fields,
+and those of them that it needs."""
 
 
 def _gaps(settings: Settings) -> Iterator[str]:
-    """What cannot work, because something that belongs to it is not set."""
+    """Messages about settings that cannot work because others are missing."""
     for chooser, choice, members, needed in _SETS:
         name = getattr(settings, chooser)
         given = [field for field in members if getattr(settings, field) is not None]

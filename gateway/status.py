@@ -1,4 +1,4 @@
-"""What the parts of the gateway report about themselves; any of them may import this module."""
+"""Status reports of the parts of the gateway; any part may import this module."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -9,9 +9,9 @@ Readiness = Literal["ready", "draining", "full", "starting"]
 
 @dataclass(frozen=True, slots=True)
 class StageReport:
-    """Which provider answers in a slot, how it is, and why it was chosen.
+    """The provider that answers in a slot, its status, and why it was chosen.
 
-    `note` is what a person should know about it, such as demo quality; empty for nothing.
+    `note` is a remark for people, such as demo quality, or empty.
     """
 
     slot: str
@@ -23,7 +23,7 @@ class StageReport:
 
 @dataclass(frozen=True, slots=True)
 class ProviderReport:
-    """A provider that could answer in a slot, and what its circuit breaker has seen."""
+    """A candidate of a slot, and the state of its circuit breaker."""
 
     slot: str
     provider: str
@@ -32,8 +32,8 @@ class ProviderReport:
 
 @dataclass(frozen=True, slots=True)
 class QueueReport:
-    """Work that all sessions share: what is under way or waits, in `unit`. `bound` is how much
-    there may be; null where only the places bound it.
+    """Shared work of all sessions: how much is under way or waits, in `unit`. `bound` is its limit;
+    null if only the number of sessions limits it.
     """
 
     name: str
@@ -44,7 +44,7 @@ class QueueReport:
 
 @dataclass(frozen=True, slots=True)
 class StoreReport:
-    """Which store is in use and whether it answered when it was last asked. Holds no address."""
+    """The kind of the store in use, and whether it answered the last probe. Has no address."""
 
     kind: str
     status: Literal["online", "offline"]

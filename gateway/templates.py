@@ -1,4 +1,4 @@
-"""Pages made from Jinja templates, in which text from elsewhere is text and never markup."""
+"""Pages made from Jinja templates, in which untrusted text is never markup."""
 
 import base64
 import hashlib
@@ -14,12 +14,12 @@ from gateway.printable import printable
 class Templates:
     """The templates of one folder.
 
-    Whatever a template puts out is escaped and without control characters, but what is `Markup`
-    already: the output of another template, or a file that ships with Parley.
+    All output of a template is escaped and without control characters, except `Markup`: the output
+    of another template, or a file that ships with Parley.
 
     Args:
-        folder: Where the templates are.
-        names: What every template may use: values, functions.
+        folder: The folder of the templates.
+        names: Values and functions that every template may use.
     """
 
     def __init__(self, folder: Path, **names: Any) -> None:
@@ -40,17 +40,17 @@ class Templates:
     def render(self, name: str, **values: Any) -> Markup:
         """The template of this name with these values.
 
-        Raises `jinja2.TemplateError` where it does not exist or uses a value that it is not given.
+        Raises `jinja2.TemplateError` if it does not exist or uses a value that is not given.
         """
         return Markup(self._environment.get_template(name).render(values))
 
     def file(self, name: str) -> Markup:
-        """A style sheet or script of the folder as it is, to stand inside a page."""
+        """A style sheet or script of the folder, unchanged, to be embedded in a page."""
         return Markup((self._folder / name).read_text(encoding="utf-8"))
 
 
 def content_hash(text: str) -> Markup:
-    """The source expression by which a content security policy admits this style or script."""
+    """The source expression with which a content security policy allows this style or script."""
     digest = hashlib.sha256(text.encode()).digest()
     return Markup("'sha256-{}'").format(base64.b64encode(digest).decode())
 

@@ -1,7 +1,7 @@
-"""What environment variables may hold, and what is said of a value that cannot be used.
+"""The types of environment variables, and the messages for values that cannot be used.
 
-The checks are pydantic's: what one raises is a `ValueError` whose text goes on after the variable's
-name.
+Each check is a pydantic validator: it raises a `ValueError` whose text continues a sentence that
+begins with the variable's name.
 """
 
 import re
@@ -22,11 +22,11 @@ from stages.registry import AUTO, UnknownProvider, find
 REDIS_TLS_OPTIONS = frozenset(
     {"ssl_ca_certs", "ssl_cert_reqs", "ssl_certfile", "ssl_check_hostname", "ssl_keyfile"}
 )
-"""What a rediss:// URL may say after its question mark."""
+"""The query parameters that a rediss:// URL may have."""
 
 
 def _url(schemes: tuple[str, ...], text: str) -> str:
-    # The value is never echoed: a URL may carry a password.
+    # The value is never quoted: a URL may contain a password.
     try:
         parts = urlsplit(text)
         usable = parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
@@ -54,7 +54,7 @@ def _redis_url(text: str) -> str:
 
 
 def _engine(value: object) -> object:
-    # pyttsx3 drives espeak on Linux; the engine here is the same one without the detour.
+    # On Linux pyttsx3 uses espeak, so the same engine is used directly.
     return "espeak-ng" if value == "pyttsx3" else value
 
 
@@ -132,10 +132,10 @@ Origins = Annotated[str, AfterValidator(_origins)]
 Proxies = Annotated[str, AfterValidator(_proxies)]
 
 LOWER = BeforeValidator(_lower)
-"""Capitals are no mistake."""
+"""Accepts capitals."""
 
 ENGINE = BeforeValidator(_engine)
-"""Names that other systems have for an engine."""
+"""Accepts the names that other systems use for an engine."""
 
 
 def provider(slot: Slot) -> AfterValidator:
@@ -155,18 +155,18 @@ def provider(slot: Slot) -> AfterValidator:
 
 
 def variable(*names: str, default: Any, description: str, **limits: Any) -> Any:
-    """A field that is read from these variables, the first of them that is set."""
+    """A field that is read from the first of these variables that is set."""
     alias = AliasChoices(*names) if len(names) > 1 else names[0]
     return Field(default, validation_alias=alias, description=description, **limits)
 
 
 def service(*names: str, default: str | None, description: str) -> Any:
-    """The address of a service; it may carry a password, so it is shown nowhere."""
+    """The URL of a service. It may contain a password, so it is never shown."""
     return variable(*names, default=default, description=description, repr=False)
 
 
 def variables(field: FieldInfo) -> tuple[str, ...]:
-    """The names of the variables that a field of `Settings` is read from, best first."""
+    """The variables from which a field of `Settings` is read, best first."""
     alias = field.validation_alias
     if isinstance(alias, AliasChoices):
         return tuple(str(choice) for choice in alias.choices)
@@ -174,8 +174,8 @@ def variables(field: FieldInfo) -> tuple[str, ...]:
 
 
 def explain(entry: Any, fields: Mapping[str, FieldInfo]) -> str:
-    """One of pydantic's complaints about `fields` in words for whoever set the variable."""
-    if not entry["loc"]:  # of several variables together, which it names
+    """One of pydantic's errors about `fields`, in words for the operator."""
+    if not entry["loc"]:  # an error about several variables, whose text names them
         return str(entry["ctx"]["error"])
     first = str(entry["loc"][0])
     spellings = (variables(field) for field in fields.values())
@@ -190,6 +190,6 @@ def explain(entry: Any, fields: Mapping[str, FieldInfo]) -> str:
             wanted = f"must be at most {context['le']}"
         case "literal_error":
             wanted = f"must be one of {context['expected']}".replace("'", "").replace(" or", ",")
-        case _:  # from the checks above, which say it themselves
+        case _:  # from the checks above, with their own text
             return f"{name} {context.get('error', entry['msg'])}"
     return f"{name} {wanted}, not {entry['input']!r}"

@@ -1,8 +1,9 @@
-"""One session's speech on its way through an avatar server.
+"""Animation of one session's speech by an avatar server.
 
-Speech is heard of when it is queued for playout, some time before it is sent; the pictures that
-come back wait, bounded, until `frame_at` is asked for a position. Nobody waits for them: what is
-late is dropped, and where a scene fails the rest of that reply is left to somebody else.
+Speech arrives here when it is queued for playout, some time before it is sent; the pictures that
+the server returns are kept, bounded, until `frame_at` is called for a position. Audio never waits
+for them: late pictures are dropped, and if a scene fails, the next source draws the rest of that
+reply.
 """
 
 import asyncio
@@ -23,38 +24,38 @@ from pipeline.stage import Animator, Scene
 logger = logging.getLogger("parley.avatar")
 
 LEAST_MS = 400
-"""Speech for one scene: less would be all beginnings and ends."""
+"""The least speech of a scene: a shorter one would be mostly its beginning and end."""
 
 MOST_MS = 2_000
-"""A scene is no longer, where the pieces allow: what follows it is animated meanwhile."""
+"""The most speech of a scene, if the pieces allow; the next scene is gathered meanwhile."""
 
 GATHER_S = 0.1
-"""So long a scene that is shorter than `LEAST_MS` waits for more speech."""
+"""How long a scene that is shorter than `LEAST_MS` waits for more speech."""
 
 MOST_WAITING_MS = 10_000
-"""Speech that waits for a server: twice what playout looks ahead. The oldest makes room."""
+"""Speech that waits for a server: twice the look-ahead. Beyond that the oldest is dropped."""
 
 KEPT_MS = 3_000
-"""Pictures are kept so long after their sound was sent: a pause goes back to the word before."""
+"""How long pictures are kept after their audio was sent: a resumed reply repeats its last word."""
 
 STANDS_MS = 160
-"""A picture is shown for so long where none follows it."""
+"""How long a picture is shown if none follows it."""
 
 MOST_FRAMES = 500
 MOST_BYTES = 16 * 1024 * 1024
-"""Pictures that wait for their sound, or are kept: ten seconds of the largest, of 128 KB. With
-pictures of 13 KB it is 2 MB. The oldest make room."""
+"""Pictures that are kept: ten seconds of the largest, of 128 KB, or 2 MB with pictures of 13 KB.
+Beyond that the oldest are dropped."""
 
 MISSED_MS = 1_500
-"""A reply whose pictures have been missing for so long is animated no further."""
+"""A reply without pictures for this time is animated no further."""
 
 GaveWay = Callable[[int, str, str | None, str], None]
-"""Called with the turn, the provider that gave way, the one that takes over, and why; once for each
-of them in a turn. None: the rest of the turn is left to somebody else."""
+"""Called with the turn, the provider that failed, the one that takes over, and the reason; once for
+each provider in a turn. Without a successor (None) the next source draws the rest of the turn."""
 
 
 class Animation:
-    """One session's. `running` while the session lasts; nearly all else is a plain call."""
+    """One session's animation. Use `running` while the session lasts."""
 
     def __init__(
         self,
@@ -72,8 +73,8 @@ class Animation:
         self._size = size
         self._frame_ms = frame_ms
         self._gave_way = gave_way
-        self._told: set[str] = set()  # of whom it is known in this turn that another took over
-        self._asked: Stream[AvatarFrame] | None = None  # for the latest scene
+        self._reported: set[str] = set()  # providers whose failure in this turn was reported
+        self._asked: Stream[AvatarFrame] | None = None  # the call for the latest scene
         self._loop = asyncio.get_running_loop()
         self._turn = -1
         self._given_up = False
@@ -86,12 +87,12 @@ class Animation:
         self._times: list[int] = []
         self._bytes = 0
         self._position_ms = 0
-        self._missed_ms = 0  # for so long there has been no picture
+        self._missed_ms = 0  # how long there has been no picture
 
     # --- from the session --------------------------------------------------------------------
 
     def hear(self, spoken: Spoken) -> None:
-        """Speech that will be sent soon."""
+        """Take speech that will be sent soon."""
         if spoken.turn != self._turn:
             self._begin(spoken.turn)
         if self._given_up:
@@ -106,14 +107,14 @@ class Animation:
         self._drop()
         self._turn = turn
         self._given_up = False
-        self._told.clear()
+        self._reported.clear()
         now = self._loop.time()
         for candidate in self._animators.candidates:
             candidate.breaker.poll(now)
         self._trusted = any(candidate.breaker.closed for candidate in self._animators.candidates)
 
     def drop(self, turn: int) -> None:
-        """A reply is over or was interrupted: nothing more of it is wanted. Idempotent."""
+        """Drop a reply's speech and pictures: it is over or was interrupted. Idempotent."""
         if turn == self._turn:
             self._drop()
 
@@ -129,25 +130,25 @@ class Animation:
         self._times.clear()
         self._bytes = self._position_ms = self._missed_ms = 0
 
-    # --- for whoever shows it ----------------------------------------------------------------
+    # --- for the sender of pictures ----------------------------------------------------------
 
     @property
     def given_up(self) -> bool:
-        """Whether the latest reply was left to somebody else."""
+        """Whether the animation of the latest reply was given up."""
         return self._given_up
 
     def follows(self, turn: int) -> bool:
-        """Whether this turn's pictures come from here.
+        """Whether this turn's pictures come from the avatar server.
 
-        Of a server that failed before they do once the first of them is there.
+        If no breaker was closed when the turn began, they do once the first picture has arrived.
         """
         return turn == self._turn and not self._given_up and (self._trusted or bool(self._frames))
 
     def frame_at(self, turn: int, position_ms: int) -> AvatarFrame | None:
-        """The picture for a position of the reply: that of its time, or the one before it.
+        """The picture for a position of the reply, or the last one before it.
 
-        None where that would be out of date. To be asked with positions that grow, but for those
-        that are played again after a pause. After `MISSED_MS` without a picture it gives up.
+        None if that one is older than `STANDS_MS`. Positions must grow, except that a resumed reply
+        may go back. After `MISSED_MS` without a picture the animation of the reply is given up.
         """
         if not self.follows(turn):
             return None
@@ -163,7 +164,7 @@ class Animation:
         return None
 
     def reject(self, turn: int, reason: str) -> None:
-        """A picture of this reply could not be shown: leave the rest of it to somebody else."""
+        """Give up the animation of this reply, because one of its pictures could not be shown."""
         if turn == self._turn:
             self._give_up(reason)
 
@@ -177,25 +178,25 @@ class Animation:
         del self._frames[:count], self._times[:count]
 
     def silent(self, mood: AvatarMood, now: float) -> tuple[AvatarFrame | None, bool]:
-        """What the face shows at a time of the event loop's clock while it says nothing, if that is
-        known; and whether it is being asked for the first time.
+        """The silent face's picture at a time of the event loop's clock, None if there is none;
+        and whether its loop is being requested for the first time.
         """
         key = self._face, self._size, mood
         return self._loops.picture(*key, now), self._loops.pending(*key)
 
     async def silence(self, mood: AvatarMood) -> Sequence[tuple[int, bytes]]:
-        """All pictures of the face while it says nothing, with their times; see `Loops`."""
+        """All pictures of the silent face, with their times in ms; see `Loops`."""
         return await self._loops.pictures(self._face, self._size, mood)
 
     def reject_silence(self, mood: AvatarMood) -> None:
-        """Those pictures cannot be shown; they are asked for again later."""
+        """Drop the pictures of the silent face, which cannot be shown; request them again later."""
         self._loops.reject(self._face, self._size, mood)
 
     # --- the work ----------------------------------------------------------------------------
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Animate what is heard as long as the block lasts."""
+        """Animate the speech given to `hear` while the block lasts."""
         work = asyncio.create_task(self._run())
         try:
             yield
@@ -218,7 +219,7 @@ class Animation:
                 self._scene = None
 
     async def _next(self) -> Scene | None:
-        """The next scene, or None where it was not worth waiting for."""
+        """The next scene, or None if its speech was dropped or sent before it was gathered."""
         while not self._waiting:
             self._more.clear()
             await self._more.wait()
@@ -232,7 +233,7 @@ class Animation:
             pass
         pieces = self._take()
         end_ms = _end_ms(pieces[-1]) if pieces else 0
-        if not pieces or end_ms <= self._position_ms:  # all of it was sent meanwhile
+        if not pieces or end_ms <= self._position_ms:  # it was sent meanwhile
             return None
         first = pieces[0]
         cues = _cut(self._cues, first.at_ms, end_ms)
@@ -249,7 +250,7 @@ class Animation:
         )
 
     def _take(self) -> list[Spoken]:
-        """Pieces of one sentence, `MOST_MS` of them or as many as there are."""
+        """The waiting pieces of one sentence, about `MOST_MS` at most."""
         taken: list[Spoken] = []
         while self._waiting:
             piece = self._waiting[0]
@@ -264,8 +265,8 @@ class Animation:
         turn = scene.speech.turn
 
         def degraded(source: str, target: str, reason: str) -> None:
-            if source not in self._told:
-                self._told.add(source)
+            if source not in self._reported:
+                self._reported.add(source)
                 self._gave_way(turn, source, target, reason)
 
         self._asked = ask(self._animators, scene, degraded)
@@ -275,7 +276,7 @@ class Animation:
                     self._keep(frame)
         except PipelineError as error:
             self._give_up(str(error))
-        except Exception:  # a bug; it costs the picture and nothing else
+        except Exception:  # a bug; the session goes on without these pictures
             logger.exception("a scene failed")
             self._give_up("internal")
 
@@ -307,7 +308,7 @@ def _end_ms(piece: Spoken) -> int:
 
 
 def _cut(cues: list[Viseme], start_ms: int, end_ms: int) -> tuple[Viseme, ...]:
-    """The cues between two times; those that reach over them are cut off there."""
+    """The cues between two times, cut where they extend beyond them."""
     parts = []
     for cue in cues:
         begin = max(cue.at_ms, start_ms)

@@ -1,5 +1,5 @@
-"""What an avatar server's faces do while nobody speaks: a few seconds each, asked for once and then
-shown to all sessions again and again. And the one way to ask such a server, `ask`.
+"""Loops of an avatar server's silent faces: a few seconds each, requested once and repeated for all
+sessions. Every request to such a server goes through `ask`.
 """
 
 import asyncio
@@ -18,10 +18,10 @@ logger = logging.getLogger("parley.avatar")
 LOOP_MS = 4_000
 RATE_HZ = 16_000
 MOST_BYTES = 4 * 1024 * 1024
-"""Of one loop. Faces and moods are few: 16 MB each face at most, and half of one as a rule."""
+"""The largest loop. There are few faces and moods: 16 MB a face at most, usually half a MB."""
 
 RETRY_S = 10.0
-"""A server that had no loop to give is asked again after this."""
+"""After a failure a loop is requested again after this time."""
 
 Key = tuple[str, int, AvatarMood]
 
@@ -29,7 +29,7 @@ Key = tuple[str, int, AvatarMood]
 def ask(
     animators: Guard[Animator], scene: Scene, on_degraded: OnDegraded | None = None
 ) -> Stream[AvatarFrame]:
-    """Have a scene animated. Items that are no picture count for nothing: leave them out."""
+    """Have a scene animated. The caller skips items that are no picture (`is_picture`)."""
     return animators.stream(
         lambda stage: stage.animate(scene),
         useful=is_picture,
@@ -39,7 +39,7 @@ def ask(
 
 
 def is_picture(frame: object) -> bool:
-    """Whether it is one that can be sent, whatever a provider takes for one."""
+    """Whether a provider's item is a picture that can be sent."""
     return (
         isinstance(frame, AvatarFrame)
         and isinstance(frame.at_ms, int | None)
@@ -49,7 +49,7 @@ def is_picture(frame: object) -> bool:
 
 
 class Loops:
-    """Silent faces by name, size and mood. Belongs to one event loop; `aclose` ends its work."""
+    """Loops by face, size and mood. Belongs to one event loop; `aclose` ends its tasks."""
 
     def __init__(self, animators: Guard[Animator], frame_ms: int) -> None:
         self._animators = animators
@@ -59,8 +59,8 @@ class Loops:
         self._failed: dict[Key, float] = {}
 
     def picture(self, face: str, size: int, mood: AvatarMood, now: float) -> AvatarFrame | None:
-        """What a face shows at a time of the event loop's clock; None where there is none. A plain
-        call: a loop that is missing is asked for.
+        """A face's picture at a time of the event loop's clock, in seconds, None if there is none.
+        Never waits: a missing loop is requested in the background.
         """
         key = face, size, mood
         if frames := self._made.get(key):
@@ -70,8 +70,8 @@ class Loops:
         return None
 
     async def pictures(self, face: str, size: int, mood: AvatarMood) -> Sequence[tuple[int, bytes]]:
-        """All pictures of a loop with their times, asked for where they are missing; none where
-        there is nothing to be had.
+        """All pictures of a loop with their times in ms. Waits for a missing loop; empty if the
+        server gives none.
         """
         key = face, size, mood
         if key not in self._made:
@@ -81,7 +81,7 @@ class Loops:
         return [(frame.at_ms or 0, frame.data) for frame in self._made.get(key, ())]
 
     def reject(self, face: str, size: int, mood: AvatarMood) -> None:
-        """A loop cannot be shown: it counts for none, and the server is asked again later."""
+        """Drop a loop that cannot be shown, and request it again later."""
         key = face, size, mood
         if self._made.pop(key, None) is not None:
             self._failed[key] = asyncio.get_running_loop().time() + RETRY_S
@@ -91,12 +91,12 @@ class Loops:
             self._making[key] = asyncio.get_running_loop().create_task(self._make(key))
 
     def pending(self, face: str, size: int, mood: AvatarMood) -> bool:
-        """Whether a loop is being asked for the first time."""
+        """Whether a loop is being requested for the first time."""
         key = face, size, mood
         return key in self._making and key not in self._failed
 
     async def aclose(self) -> None:
-        """Ask for no more."""
+        """Cancel the requests under way."""
         tasks = list(self._making.values())
         for task in tasks:
             task.cancel()
@@ -109,7 +109,7 @@ class Loops:
         except PipelineError as error:
             logger.info("no %s loop of %s: %s", key[2], key[0], error)
             self._failed[key] = asyncio.get_running_loop().time() + RETRY_S
-        except Exception:  # a bug; it costs the picture and nothing else
+        except Exception:  # a bug; the session goes on without this loop
             logger.exception("the %s loop of %s failed", key[2], key[0])
             self._failed[key] = asyncio.get_running_loop().time() + RETRY_S
         finally:
@@ -119,18 +119,18 @@ class Loops:
         silence = np.zeros(LOOP_MS * RATE_HZ // 1000, np.int16)
         scene = Scene(Spoken(-1, 0, RATE_HZ, silence, last=True), face, size, self._frame_ms, mood)
         made: list[AvatarFrame] = []
-        room = MOST_BYTES
+        left_bytes = MOST_BYTES
         stream = ask(self._animators, scene)
         async with stream as frames:
             async for frame in frames:
                 if not is_picture(frame):
                     continue
-                room -= len(frame.data)
-                if room < 0 or (frame.at_ms or 0) >= LOOP_MS:
+                left_bytes -= len(frame.data)
+                if left_bytes < 0 or (frame.at_ms or 0) >= LOOP_MS:
                     break
                 made.append(frame)
         if not made:
             raise StageFailed("avatar", stream.provider, "empty", "no picture of the loop's time")
-        # Whatever time the first is for, it is shown from the beginning.
+        # The first picture is shown from the beginning, whatever its time.
         first = made[0]
         return [AvatarFrame(-1, 0, first.mime, first.data), *made[1:]]

@@ -1,7 +1,7 @@
-"""A face's pictures as JPEG, drawn when they are first wanted and kept: sessions share them.
+"""A face's pictures as JPEG, drawn on first use and cached for all sessions.
 
-`timeline.Pose` is made of few values on purpose. Of those that a conversation needs nearly all have
-been drawn before; then a picture costs a look into a dictionary.
+A `timeline.Pose` has few possible values on purpose: nearly all poses of a conversation have been
+drawn before, and then a picture costs a look-up in a dictionary.
 """
 
 import asyncio
@@ -25,19 +25,19 @@ QUALITY = 4
 """FFmpeg's scale, 1 to 31. A picture of 320 × 320 takes 10 KB, without visible blocks."""
 
 MOST_BYTES = 32 * 1024 * 1024
-"""Pictures kept of one face, some 3000; the least recently used makes room."""
+"""The cache of one face, some 3000 pictures; the least recently used is dropped."""
 
 RETRY_S = 10.0
-"""What could not be drawn, for a bug or for want of memory, is tried again after this."""
+"""A picture that could not be drawn, by a bug or for lack of memory, is tried again after this."""
 
 MOST_WANTED = 32
-"""Pictures that may wait to be drawn. They take under a millisecond each; more would be late."""
+"""Pictures that may wait to be drawn. Each takes under a millisecond; more would be late."""
 
 
 class PictureCache:
     """Pictures of one face at one size. Belongs to the event loop that it is used on.
 
-    `draw` makes a picture, in `pool`, one at a time or it must be thread-safe.
+    `draw` makes a picture in a thread of `pool`; with several threads it must be thread-safe.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class PictureCache:
         self.misses = 0
 
     def get(self, pose: Pose) -> bytes | None:
-        """The picture, or None where it is yet to be drawn; then it is there soon. A plain call."""
+        """The picture, or None if it is not drawn yet; then drawing begins. Never waits."""
         found = self._kept.get(pose)
         if found is not None:
             self.hits += 1
@@ -60,7 +60,7 @@ class PictureCache:
         if pose not in self._wanted and len(self._wanted) < MOST_WANTED:
             try:
                 drawing = asyncio.wrap_future(self._pool.submit(self._draw, pose))
-            except RuntimeError:  # the pool has ended, and so will the session
+            except RuntimeError:  # the pool was shut down, because the process ends
                 return None
             self._wanted.add(pose)
             drawing.add_done_callback(lambda drawn: self._keep(pose, drawn))
@@ -80,17 +80,17 @@ class PictureCache:
 
 
 class JpegRenderer:
-    """Draws poses of a face as JPEG. Not thread-safe: calls may come from any thread, one a time.
+    """Draws poses of a face as JPEG. Not thread-safe: any thread may call it, one at a time.
 
-    Raises `av.FFmpegError` where PyAV has no JPEG encoder.
+    Raises `av.FFmpegError` if PyAV has no JPEG encoder.
     """
 
-    def __init__(self, plates: LayerBitmaps) -> None:
-        self._picture = Picture(plates)
+    def __init__(self, bitmaps: LayerBitmaps) -> None:
+        self._picture = Picture(bitmaps)
         context = CodecContext.create("mjpeg", "w")
         assert isinstance(context, VideoCodecContext)
-        context.width = context.height = plates.size
-        context.pix_fmt = "yuvj420p"  # full range, which is what JPEG has by its definition
+        context.width = context.height = bitmaps.size
+        context.pix_fmt = "yuvj420p"  # full range, as JPEG requires
         context.time_base = Fraction(1, 1000)
         context.qmin = context.qmax = QUALITY
         context.thread_count = 1

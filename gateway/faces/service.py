@@ -1,4 +1,4 @@
-"""What the pictures of a process's sessions share, and where a session gets its portrait."""
+"""What the face streams of a process share; `FaceService.stream` makes one for a session."""
 
 import asyncio
 import logging
@@ -21,15 +21,15 @@ logger = logging.getLogger("parley.avatar")
 
 SIZE = 320
 FACE, VISEMES = "face", "visemes"
-"""The built-in face, and the client's own: who draws where no server does."""
+"""What replaces an avatar server: the built-in face, or visemes that the client draws."""
 
 NOT_DRAWN = "no face can be drawn here: the extra 'avatar' is missing, or video is off"
 
 
 class FaceService:
-    """Use it as an async context manager; sessions are left before it is.
+    """The face streams of a process. Use it as an async context manager around all sessions.
 
-    `studio` draws the built-in faces, `animators` are avatar servers; None where there are none.
+    `studio` draws the built-in faces and `animators` are avatar servers; either may be None.
     `default` is the face of clients that name none, or none of `faces`.
     """
 
@@ -46,9 +46,9 @@ class FaceService:
         self._studio = studio
         self._animators = animators
         self._pacer = pacer
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="album")
-        self._albums: dict[str, PictureCache] = {}
-        self._opening = asyncio.Lock()  # one album is made, which takes 0.1 s, and all have it
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="faces")
+        self._pictures: dict[str, PictureCache] = {}
+        self._opening = asyncio.Lock()  # one cache is made, in 0.1 s, and shared
         self._undrawable: set[str] = set()
         self._loops = None if animators is None else Loops(animators, FRAME_MS)
 
@@ -62,14 +62,14 @@ class FaceService:
 
     @property
     def provider(self) -> str:
-        """Who animates the face of a client that wants pictures."""
+        """The provider that animates the face of a client that wants pictures."""
         if self._animators is not None:
             return self._animators.candidates[0].provider
         return VISEMES if self._studio is None else FACE
 
     @property
     def server(self) -> str | None:
-        """The avatar server that animates, if there is one."""
+        """The first avatar server, None without one."""
         return None if self._animators is None else self._animators.candidates[0].provider
 
     @asynccontextmanager
@@ -83,11 +83,11 @@ class FaceService:
         degraded: Callable[[Degraded], None],
         room: Callable[[], bool],
     ) -> AsyncIterator[FaceStream | None]:
-        """The pictures of one session while the block lasts; None where nobody draws any.
+        """The face stream of one session while the block lasts; None if no provider draws faces.
 
-        `show` sends a picture, `degraded` tells the client of who gave way, `room` says whether the
-        client has room for a picture. A face whose layers are yet to be made, which takes 0.3 s
-        once, has its pictures when they are there; nobody waits for it.
+        `show` sends a picture, `degraded` tells the client which provider failed, and `room` says
+        whether the client can take a picture now. The layers of a face are made once, in 0.3 s, in
+        the background; until then its stream has no pictures.
         """
         if self._studio is None and self._animators is None:
             yield None
@@ -107,7 +107,7 @@ class FaceService:
                 rate_hz=rate_hz,
                 seed=zlib.crc32(session_id.encode()),
             )
-            stream.album = self._albums.get(face)
+            stream.pictures = self._pictures.get(face)
             loading = asyncio.create_task(self._load(stream, face, degraded))
             try:
                 yield stream
@@ -118,7 +118,7 @@ class FaceService:
 
     @asynccontextmanager
     async def animated(self, face: str, gave_way: GaveWay) -> AsyncIterator[Animation | None]:
-        """One session's face at the avatar server while the block lasts; None without a server."""
+        """One session's animation by an avatar server while the block lasts; None without one."""
         if self._animators is None or self._loops is None:
             yield None
             return
@@ -136,19 +136,19 @@ class FaceService:
     async def _load(
         self, stream: FaceStream, face: str, degraded: Callable[[Degraded], None]
     ) -> None:
-        if self._studio is None or stream.album is not None:
+        if self._studio is None or stream.pictures is not None:
             return
         try:
-            plates = await self._studio.plates(face, SIZE)
+            bitmaps = await self._studio.plates(face, SIZE)
             async with self._opening:
-                if face not in self._albums:
-                    printer = await asyncio.wrap_future(self._pool.submit(JpegRenderer, plates))
-                    self._albums[face] = PictureCache(printer, self._pool)
-        except Exception as error:  # of a rasteriser over somebody's drawing, or of an encoder
+                if face not in self._pictures:
+                    renderer = await asyncio.wrap_future(self._pool.submit(JpegRenderer, bitmaps))
+                    self._pictures[face] = PictureCache(renderer, self._pool)
+        except Exception as error:  # from the rasteriser, for a custom face, or the encoder
             logger.warning("the face %s cannot be drawn: %s", face, error)
             self._undrawable.add(face)
             if self._animators is None:
                 degraded(Degraded(0, "avatar", FACE, VISEMES, "the face cannot be drawn"))
             return
         self._undrawable.discard(face)
-        stream.album = self._albums[face]
+        stream.pictures = self._pictures[face]

@@ -1,11 +1,12 @@
 """One session's face as pictures in its messages.
 
-While the interviewer speaks a picture leaves just before the audio that it belongs to, so it can
-neither be late nor outlive an interruption: nothing is queued here. Otherwise a picture leaves when
-the face has changed. A picture that is not there in time, or that the client has no room for, is
-left out; the one before it stands.
+During a reply a picture is sent just before the audio that it belongs to, so it is never late and
+never outlives an interruption: nothing is queued here. Otherwise a picture is sent when the face
+has changed. A picture that is not ready in time, or that the client cannot take, is left out; the
+client goes on showing the one before it.
 
-The pictures are an avatar server's, or the built-in face's where there is no server or it fails.
+The pictures come from an avatar server, or from the built-in face if there is no server or it
+fails.
 """
 
 import asyncio
@@ -35,18 +36,18 @@ FRAME_MS = 80
 
 FRAME_S = FRAME_MS / 1000
 SOON_S = 0.02
-"""A picture that is being drawn is there by then."""
+"""How long a picture takes to be drawn, with a margin."""
 
 
 class FaceStream:
     """The pictures of one session, from `start` to `close`.
 
     Args:
-        animation: The face at an avatar server, if there is one.
+        animation: The session's animation by an avatar server, if there is one.
         show: Sends a picture to the client; called from `observe` and by the pacer.
-        room: Whether the client has room for one.
-        rate_hz: Of the reply audio.
-        seed: Faces with another seed blink at other times.
+        room: Whether the client can take a picture now.
+        rate_hz: Sample rate of the reply audio.
+        seed: Determines when the face blinks.
     """
 
     def __init__(
@@ -59,34 +60,34 @@ class FaceStream:
         rate_hz: int,
         seed: int = 0,
     ) -> None:
-        self.album: PictureCache | None = None
-        """The built-in face, once it can be drawn."""
+        self.pictures: PictureCache | None = None
+        """Pictures of the built-in face, once it can be drawn."""
         self._animation = animation
         self._show = show
         self._room = room
         self._pacer = pacer
         self._rate_hz = rate_hz
         self._loop = asyncio.get_running_loop()
-        # Speech is drawn for when it will be heard, silence for now: each has a clock that does
-        # not run backwards.
+        # Speech is drawn for the time at which it will be heard, silence for now. A timeline's
+        # time must not go back, so each has its own.
         self._speaking = Timeline(seed)
         self._silent = Timeline(seed)
         self._mood: AvatarMood = "idle"
         self._turn = 0
         self._next_ms = 0  # the position of the picture that is sent next
-        self._heard_until = 0.0  # when all audio that was sent has been heard
+        self._heard_until = 0.0  # when the audio sent so far has been played
         self._shown: Pose | bytes | None = None
 
     def start(self) -> None:
-        """Show the face."""
+        """Begin to send pictures."""
         self._pump_now()
 
     def close(self) -> None:
-        """Send nothing more. Idempotent."""
+        """Send no more pictures. Idempotent."""
         self._pacer.cancel(self._pump)
 
     def observe(self, output: Observed, now: float) -> None:
-        """An output of the session that is about to be sent, or speech that will be sent soon."""
+        """Take an output of the session just before it is sent, or speech that is sent soon."""
         match output:
             case Spoken():
                 if self._animation is not None:
@@ -112,11 +113,11 @@ class FaceStream:
     def _fall_silent(self) -> None:
         self._speaking.pose(self._heard_until * 1000, None)
         self._heard_until = 0.0
-        self._shown = None  # the client drops what it has not come to
+        self._shown = None  # the client drops pictures that it has not shown
         self._pump_now()
 
     def _pump_now(self) -> None:
-        # In the loop's next round: what is being sent comes first.
+        # In the loop's next round, after the output that is being sent.
         self._pacer.schedule(self._pump, self._loop.time())
 
     # --- speech ------------------------------------------------------------------------------
@@ -133,11 +134,11 @@ class FaceStream:
             if position_ms >= audio.at_ms:
                 at_ms = heard_at * 1000 + position_ms - audio.at_ms
                 self._show_speech(audio.turn, position_ms, at_ms)
-        if self.album is not None and not self._follows(audio.turn):
-            # Have the next one drawn by the time it is wanted. Asked with every piece of audio: the
-            # mouth shapes may have come after the one before.
+        if self.pictures is not None and not self._follows(audio.turn):
+            # Draw the next picture ahead of time. This is repeated for every piece of audio,
+            # because mouth shapes may arrive between two pieces.
             at_ms = heard_at * 1000 + self._next_ms - audio.at_ms
-            self.album.get(self._speaking.pose(at_ms, self._next_ms))
+            self.pictures.get(self._speaking.pose(at_ms, self._next_ms))
 
     def _follows(self, turn: int) -> bool:
         return self._animation is not None and self._animation.follows(turn)
@@ -148,9 +149,9 @@ class FaceStream:
             if frame is not None and frame.data is not self._shown and self._room():
                 self._shown = frame.data
                 self._show(replace(frame, at_ms=position_ms))
-        elif self.album is not None:
+        elif self.pictures is not None:
             pose = self._speaking.pose(now_ms, position_ms)
-            picture = self.album.get(pose)
+            picture = self.pictures.get(pose)
             if picture is not None and self._room():
                 self._shown = pose
                 self._show(AvatarFrame(turn, position_ms, MIME, picture))
@@ -164,7 +165,7 @@ class FaceStream:
         return now + (FRAME_S if in_time else SOON_S)
 
     def _show_silence(self, now: float) -> bool:
-        """False where the picture is yet to be drawn."""
+        """Show the silent face; False if its picture is not drawn yet."""
         if self._animation is not None and not self._animation.given_up:
             frame, pending = self._animation.silent(self._mood, now)
             if frame is not None and frame.data is not self._shown:
@@ -173,9 +174,9 @@ class FaceStream:
             if frame is not None or pending:
                 return True
         pose = self._silent.pose(now * 1000, None)
-        if self.album is None or pose == self._shown:
+        if self.pictures is None or pose == self._shown:
             return True
-        picture = self.album.get(pose)
+        picture = self.pictures.get(pose)
         if picture is None:
             return False
         self._shown = pose

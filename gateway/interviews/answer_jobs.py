@@ -1,10 +1,10 @@
-"""Uploaded answers while they are recognised: stored before, held meanwhile, never simply gone.
+"""Uploaded answers while they are recognised; each ends as accepted or failed.
 
-From its acceptance to its end a job holds its session as a live connection would, so nobody answers
-the same question meanwhile. What is stored of it outlives the process; the recording does not: it
-goes to the recorder once its answer is accepted, which keeps it only where there is consent.
-Whoever asks for a job whose process has died is told that it has failed and that the answer is to
-be sent again. Its session is free again, as every session of a dead process is.
+From its acceptance to its end a job owns its session as a live connection does, so that no other
+client answers the same question meanwhile. The job's record is stored before recognition begins and
+outlives the process. The recording does not: once the answer is accepted it goes to the recorder,
+which keeps it only with consent. A job whose process has died is reported as failed, and its client
+is asked to send the answer again. Its session is free, as every session of a dead process is.
 """
 
 import asyncio
@@ -37,14 +37,14 @@ logger = logging.getLogger("parley.uploads")
 
 Status = Literal["recognising", "accepted", "failed"]
 
-PATIENCE_S = 600.0
-"""How long an upload may wait for live voice; what is accepted is worth a long wait."""
+MAX_WAIT_S = 600.0
+"""How long an accepted upload may wait for live voice."""
 
 RENEWALS = 3
-"""So many times within its lifetime a session is renewed while its upload is recognised."""
+"""How many times within its lifetime a session is renewed while its upload is recognised."""
 
 PROGRESS_STEP = 0.05
-"""Progress is told where it has grown by this share."""
+"""Growth of the progress, from 0 to 1, after which the next event is published."""
 
 INTERRUPTED = ("interrupted", "The gateway was stopped before this was recognised: send it again")
 LOST = ("session_lost", "The session was changed or deleted while this was recognised")
@@ -53,10 +53,10 @@ INTERNAL = ("internal", "Something went wrong inside the gateway")
 
 
 class AnswerRecord(BaseModel):
-    """What is stored of an uploaded answer. `number` counts a session's uploads from 1.
+    """The stored record of an uploaded answer. `number` counts a session's uploads from 1.
 
-    `question` is the number of the question that waited. `code` and `reason` say why it has failed;
-    the rest is None until it is accepted.
+    `question` is the number of the question that it answers. `code` and `reason` say why it failed;
+    the other optional fields are None until it is accepted.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -84,7 +84,7 @@ class AnswerRecord(BaseModel):
 
 
 Finish = Callable[[InterviewState, Given, Writes], Awaitable[SubmitOutcome]]
-"""Stores a recognised answer for who holds the session, along with the writes for what it gave."""
+"""Stores a recognised answer for the session's owner, with further writes for its outcome."""
 
 
 @dataclass(slots=True)
@@ -96,7 +96,7 @@ class AnswerJob:
     progress: float = 0.0
 
     async def result(self) -> SubmitOutcome:
-        """What became of it. Raises `UploadError` and what storing raises.
+        """The answer's outcome. Raises `UploadError` and what storing raises.
 
         Cancelling only stops waiting.
         """
@@ -107,7 +107,7 @@ class AnswerJob:
 
 
 class AnswerJobs:
-    """The jobs of a process; a task of `group` each."""
+    """The jobs of a process; each runs as a task of `group`."""
 
     def __init__(
         self,
@@ -126,15 +126,15 @@ class AnswerJobs:
         self._events = events
         self._group = group
         self._recorder = recorder
-        self._jobs: dict[tuple[str, int], AnswerJob] = {}  # as many as there are uploads inside
+        self._jobs: dict[tuple[str, int], AnswerJob] = {}  # bounded by `uploads`
 
     async def begin(
         self, state: InterviewState, recording: UploadRecording, finish: Finish, *extra: Write
     ) -> AnswerJob:
-        """Accept a recording as the answer to the question that waits; it is closed in any case.
+        """Accept a recording as the answer to the question that waits; closes it in any case.
 
-        What is needed to tell of it is stored before this returns, with `extra`. Raises what
-        `WrittenInterviews.answered` does, `SessionTaken` and `Conflict`.
+        The job's record is stored with `extra` before this returns. Raises what
+        `WrittenInterviews.answered` raises, `SessionTaken` and `Conflict`.
         """
         try:
             self._interviews.answered(state, Given(""))
@@ -161,7 +161,7 @@ class AnswerJobs:
         return job
 
     async def look(self, session_id: str, number: int) -> tuple[AnswerRecord, float] | None:
-        """What is stored of an upload, and how far it has come (0..1), None where there is none."""
+        """An upload's record and progress (0..1), None if there is no such upload."""
         job = self._jobs.get((session_id, number))
         entry = await self._store.get(SessionKeys(session_id).answer(number))
         if entry is None:
@@ -171,14 +171,14 @@ class AnswerJobs:
             return record, 1.0
         if job is not None:
             return record, job.progress
-        if record.worker == self._worker:  # its end could not be stored
+        if record.worker == self._worker:  # its failure could not be stored
             return _failed(record, NOT_STORED), 1.0
         if not alive(record.worker, self._worker):
             return _failed(record, INTERRUPTED), 1.0
         return record, 0.0
 
     async def aclose(self) -> None:
-        """Give up what is under way; what is stored says so."""
+        """Cancel the jobs under way and store them as failed."""
         tasks = [job.done for job in self._jobs.values()]
         for task in tasks:
             task.cancel()
@@ -194,16 +194,16 @@ class AnswerJobs:
         recording: UploadRecording,
         finish: Finish,
     ) -> SubmitOutcome | Exception:
-        """The whole job. Raises nothing but cancellation: the group is everybody's."""
+        """The whole job. Raises only cancellation: an error would end the other jobs' group."""
         session_id = state.record.id
-        failure: tuple[str, str] | None = INTERRUPTED  # where it is cancelled
+        failure: tuple[str, str] | None = INTERRUPTED  # if it is cancelled
         try:
-            given, heard = await self._recognise(state, record, recording)
-            outcome = await self._store_answer(state, record, given, heard, finish)
+            given, transcript = await self._recognise(state, record, recording)
+            outcome = await self._store_answer(state, record, given, transcript, finish)
             failure = None
             answered = outcome.submitted.state
             number = number_added(state.begun, answered.begun)
-            if number is None:  # nothing was understood
+            if number is None:  # no words were recognised
                 recording.close()
             else:
                 self._recorder.keep(answered.record, number, recording)
@@ -230,31 +230,31 @@ class AnswerJobs:
         self, state: InterviewState, record: AnswerRecord, recording: UploadRecording
     ) -> tuple[Given, UploadTranscript]:
         began = asyncio.get_running_loop().time()
-        told = 0.0
+        reported = 0.0
 
         def progress(share: float) -> None:
-            nonlocal told
+            nonlocal reported
             if (job := self._jobs.get((state.record.id, record.number))) is not None:
                 job.progress = share
-            if share >= told:
-                told = share + PROGRESS_STEP
-                self._tell(state, record, share)
+            if share >= reported:
+                reported = share + PROGRESS_STEP
+                self._publish_progress(state, record, share)
 
         keeping = asyncio.create_task(self._keep(state.record))
         try:
-            heard = await self._uploads.recognise(
+            transcript = await self._uploads.recognise(
                 recording,
                 hints=bank_for(state.record.role).key_terms,
-                patience_s=PATIENCE_S,
+                max_wait_s=MAX_WAIT_S,
                 on_progress=progress,
             )
         finally:
             keeping.cancel()
         took_s = asyncio.get_running_loop().time() - began
-        return Given(heard.text, heard.speech, took_s * 1000), heard
+        return Given(transcript.text, transcript.speech, took_s * 1000), transcript
 
     async def _keep(self, session: SessionRecord) -> None:
-        """Keep the session from expiring until cancelled; versions do not change by it."""
+        """Keep the session from expiring until cancelled; its version does not change."""
         while True:
             await asyncio.sleep(session.ttl_s / RENEWALS)
             try:
@@ -267,18 +267,18 @@ class AnswerJobs:
         state: InterviewState,
         record: AnswerRecord,
         given: Given,
-        heard: UploadTranscript,
+        transcript: UploadTranscript,
         finish: Finish,
     ) -> SubmitOutcome:
         accepted = record.model_copy(
             update={
                 "status": "accepted",
-                "text": heard.text,
-                "language": heard.recognition.language,
-                "confidence": heard.recognition.confidence,
-                "provider": heard.recognition.provider,
-                "quality": heard.recognition.quality,
-                "words": len(heard.text.split()),
+                "text": transcript.text,
+                "language": transcript.recognition.language,
+                "confidence": transcript.recognition.confidence,
+                "provider": transcript.recognition.provider,
+                "quality": transcript.recognition.quality,
+                "words": len(transcript.text.split()),
             }
         )
         entry = await self._store.get(state.record.keys.answer(record.number))
@@ -295,12 +295,12 @@ class AnswerJobs:
     async def _fail(
         self, state: InterviewState, record: AnswerRecord, failure: tuple[str, str]
     ) -> None:
-        """Store that the answer has failed, and let the session go."""
+        """Store that the answer has failed, and end the ownership of the session."""
         session_id = state.record.id
         try:
             entry = await self._store.get(state.record.keys.answer(record.number))
             if entry is None or not _under_way(entry.value):
-                return  # it was deleted, or stored before it failed
+                return  # the answer was deleted, or its outcome was stored before the failure
             held, version = await load(self._store, session_id)
             put = _failed(record, failure).put(session_id, entry.version, held.lifetime_s)
             if held.worker == self._worker and held.uploads == record.number:
@@ -308,13 +308,13 @@ class AnswerJobs:
             else:
                 await self._store.commit(put)
         except (NoSuchSession, Conflict):
-            return  # it was deleted, or another has it: there is nothing to let go
+            return  # the session was deleted or has another owner
         except StoreError as error:
             logger.error("answer %d of session %s: %s", record.number, session_id, error)
-        told = {"answer": record.number, "code": failure[0], "reason": failure[1]}
-        self._events.publish(session_id, "failed", told)
+        data = {"answer": record.number, "code": failure[0], "reason": failure[1]}
+        self._events.publish(session_id, "failed", data)
 
-    def _tell(self, state: InterviewState, record: AnswerRecord, share: float) -> None:
+    def _publish_progress(self, state: InterviewState, record: AnswerRecord, share: float) -> None:
         data = {"answer": record.number, "question": record.question, "progress": round(share, 3)}
         self._events.publish(state.record.id, "upload", data)
 

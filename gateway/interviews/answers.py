@@ -1,18 +1,18 @@
-"""How an answer reaches the store: spoken, written or uploaded, by `commit_step` and nothing else.
+"""`commit_step`: the only way in which a spoken, written or uploaded answer reaches the store.
 
 One transaction holds the record after the answer, the new lines of the transcript, the renewal of
-everything else that is stored of the session, and what the caller adds. It is a compare-and-set:
-the caller names the version that it read. Where another version is found:
+everything else that is stored about the session, and the caller's `extra` writes. It is a
+compare-and-set: the caller names the version that it read. If the store has another version:
 
-- A written answer is refused with the store's `Conflict`: it answers a question that was read with
-  the old version, and the client has to read again. So is an upload, which was accepted with the
-  old version, although its job holds the session until then.
-- A live session is its worker's alone, and its host has the newer interview in memory. It stores
-  over what it finds as long as the record still names that worker as its owner, also where the
-  record has expired. Where another worker has taken the session over, or it was deleted, the host
-  gets the `Conflict`, too.
+- A written answer is refused with the store's `Conflict`: the client answered a question that it
+  read with the old version, and has to read again. An upload is refused likewise, although its job
+  owns the session from its acceptance on.
+- A live session belongs to its worker alone, and its host has the newer interview in memory. The
+  host stores over the version found as long as the record names that worker as its owner, also if
+  the record has expired. If another worker has taken the session over, or the session was deleted,
+  the host gets the `Conflict`, too.
 
-The same holds for steps that are no answers: the first question, the end, taking hold of a session.
+The same holds for the other steps: the first question, the end, a change of the owner.
 """
 
 from collections.abc import Sequence
@@ -39,8 +39,8 @@ async def commit_step(
     """Store a record over `version` with new `lines` of its transcript; returns the new version.
 
     `extra` is committed with them. `owner` is the worker in which the session is live, None for
-    written answers and uploads. Raises the store's `Conflict`, as said above. Cancelled, all of it
-    is stored or nothing.
+    written answers and uploads. Raises the store's `Conflict` as described above. If it is
+    cancelled, either all writes are stored or none.
     """
     try:
         stored = await store.commit(*record.writes(version, lines), *extra)
@@ -55,9 +55,9 @@ async def commit_step(
 async def _found(
     store: Store, session_id: str, owner: SessionOwner, conflict: Conflict
 ) -> int | None:
-    """The version that `owner` may store over after a conflict, None where the record has expired.
+    """The version that `owner` may store over after a conflict, None if the record has expired.
 
-    Raises `conflict` where the session is not the owner's any more, or was deleted.
+    Raises `conflict` if the session has another owner or was deleted.
     """
     try:
         record, version = await load(store, session_id)

@@ -1,9 +1,9 @@
-"""What happens in sessions, for whoever watches: numbered, kept for a moment, bounded.
+"""The events of sessions, for watchers: numbered, and kept in a bounded ring.
 
-Every session has one ring of its last events. Watchers have no buffer of their own but a place in
-the ring: one that is too slow misses the oldest and is told so. Rings are of this process, and so
-is the numbering: an id begins with the process's token, so that nobody resumes by a number that
-meant something else.
+Every session has one ring of its last events. Watchers have no buffer of their own but a position
+in the ring: a watcher that is too slow misses the oldest events and gets a `missed` event. Rings
+and numbers belong to this process: an event's id begins with the process's token, so that a watcher
+cannot resume with a number of another process.
 """
 
 import asyncio
@@ -18,25 +18,25 @@ Kind = Literal[
 ]
 
 LAST: tuple[Kind, ...] = ("completed", "deleted")
-"""After these nothing more comes of a session."""
+"""The last event of a session is one of these."""
 
 RING = 64
-"""Events of a session that are kept."""
+"""Events that are kept for each session."""
 
 MAX_RINGS = 1024
-"""Sessions whose events are kept. Of more of them, those that nobody watches go first."""
+"""Sessions whose events are kept. Beyond that the oldest ring without a watcher is dropped."""
 
 MAX_WATCHERS = 256
 MAX_WATCHERS_OF_ONE = 8
 
 
 class TooManyWatchers(Exception):
-    """There is no place for one more."""
+    """The limit of watchers, of the process or of one session, is reached."""
 
 
 @dataclass(frozen=True, slots=True)
 class Happened:
-    """One event. `id` is what a watcher resumes by; data is JSON."""
+    """One event. A watcher resumes after its `id`; `data` is JSON."""
 
     id: str
     kind: Kind
@@ -48,7 +48,7 @@ class _Ring:
     events: deque[tuple[int, Kind, dict[str, Any]]] = field(
         default_factory=lambda: deque(maxlen=RING)
     )
-    dropped: int = 0  # the newest event that is not kept any more
+    dropped: int = 0  # the number of the newest event that is not kept any more
     watchers: int = 0
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -64,7 +64,7 @@ class Events:
         self.closed = False
 
     def publish(self, session_id: str, kind: Kind, data: dict[str, Any]) -> None:
-        """Say that something happened. A plain call; never waits for anybody."""
+        """Add an event and wake the session's watchers. Never waits."""
         ring = self._ring(session_id)
         if len(ring.events) == RING:
             ring.dropped = ring.events[0][0]
@@ -73,9 +73,9 @@ class Events:
         _wake(ring)
 
     def watch(self, session_id: str, after: str | None = None) -> "Watch":
-        """See a session's events: those after the id `after`, or those from now on.
+        """Watch a session's events: those after the id `after`, or those from now on.
 
-        An id of another process stands for the beginning of what is kept. Raises `TooManyWatchers`.
+        After an id of another process it gets all events that are kept. Raises `TooManyWatchers`.
         """
         ring = self._ring(session_id)
         if self._watchers >= MAX_WATCHERS or ring.watchers >= MAX_WATCHERS_OF_ONE:
@@ -87,15 +87,15 @@ class Events:
             ring.watchers -= 1
             self._watchers -= 1
 
-        return Watch(self, ring, self._place(after), self._token, leave)
+        return Watch(self, ring, self._position_of(after), self._token, leave)
 
     def close(self) -> None:
-        """The process ends: every watcher comes to its end."""
+        """End every watcher, because the process ends."""
         self.closed = True
         for ring in self._rings.values():
             _wake(ring)
 
-    def _place(self, after: str | None) -> int:
+    def _position_of(self, after: str | None) -> int:
         if after is None:
             return self._next - 1
         token, _, number = after.partition("-")
@@ -107,57 +107,57 @@ class Events:
         if ring is not None:
             self._rings.move_to_end(session_id)
             return ring
-        if len(self._rings) >= MAX_RINGS:  # watched ones are fewer than that
+        if len(self._rings) >= MAX_RINGS:  # at least one is unwatched: `MAX_WATCHERS` is lower
             unwatched = next(name for name, ring in self._rings.items() if not ring.watchers)
             del self._rings[unwatched]
-        # Whoever resumes from before this may have missed what a ring that had to go held.
+        # A dropped ring of this session may have held earlier events, so they count as missed.
         ring = self._rings[session_id] = _Ring(dropped=self._next - 1)
         return ring
 
 
 class Watch:
-    """One watcher. Leave it with `close`."""
+    """One watcher of a session; end it with `close`."""
 
     def __init__(
-        self, events: Events, ring: _Ring, place: int, token: str, leave: Callable[[], None]
+        self, events: Events, ring: _Ring, position: int, token: str, leave: Callable[[], None]
     ) -> None:
         self._events = events
         self._ring = ring
-        self._place = place
+        self._position = position
         self._token = token
         self._leave: Callable[[], None] | None = leave
 
     async def next(self, within_s: float) -> list[Happened]:
-        """What has happened since, at least one event; [] where nothing did, or at the end."""
-        if not (found := self._take()) and not self._events.closed:
+        """The new events; waits for the first up to `within_s`. [] after that, or at the end."""
+        if not (found := self._new_events()) and not self._events.closed:
             changed = self._ring.changed
             try:
                 async with asyncio.timeout(within_s):
                     await changed.wait()
             except TimeoutError:
                 return []
-            found = self._take()
+            found = self._new_events()
         return found
 
     @property
     def over(self) -> bool:
-        """Whether the process ends."""
+        """Whether the process ends, and no more events come."""
         return self._events.closed
 
     def close(self) -> None:
-        """Give the place back. Idempotent."""
+        """Stop watching. Idempotent."""
         if self._leave is not None:
             self._leave()
             self._leave = None
 
-    def _take(self) -> list[Happened]:
-        place = self._place
-        found = [entry for entry in self._ring.events if entry[0] > place]
-        if not found and place >= self._ring.dropped:
+    def _new_events(self) -> list[Happened]:
+        position = self._position
+        found = [entry for entry in self._ring.events if entry[0] > position]
+        if not found and position >= self._ring.dropped:
             return []
-        self._place = found[-1][0] if found else self._ring.dropped
+        self._position = found[-1][0] if found else self._ring.dropped
         happened = [Happened(f"{self._token}-{n}", kind, data) for n, kind, data in found]
-        if place < self._ring.dropped:
+        if position < self._ring.dropped:
             happened.insert(0, Happened(f"{self._token}-{self._ring.dropped}", "missed", {}))
         return happened
 

@@ -1,8 +1,8 @@
-"""What an interview was worth: single answers as they come, and the report of all of them.
+"""Evaluations that are stored with a session: of single answers, and the report of all of them.
 
-A report is kept with the session once that is finished, so that it reads the same whenever somebody
-asks, and no chat model judges the same answers twice. It belongs to what was said: should that
-change it is made anew.
+The report of a finished session is stored, so that every request gets the same report and no chat
+model evaluates the same answers twice. It holds a digest of the interview: if the interview
+changes, the report is made anew.
 """
 
 import hashlib
@@ -29,16 +29,16 @@ _EVALUATIONS: TypeAdapter[AnswerEvaluation] = TypeAdapter(AnswerEvaluation)
 
 
 class KeptReports:
-    """Evaluates the interviews in a store by an assessor."""
+    """Evaluates the interviews in a store with an assessor, and stores the results."""
 
     def __init__(self, store: Store, assessor: Assessor) -> None:
         self._store = store
         self._assessor = assessor
 
     async def judge(self, submitted: Submitted) -> AnswerEvaluation | None:
-        """What the answer just given is worth, None where the words were no answer.
+        """The evaluation of the answer just submitted, None if the words were no answer.
 
-        It stays what it is: the report takes it over.
+        It is stored, and the report uses it unchanged.
         """
         if not submitted.counted:
             return None
@@ -51,7 +51,7 @@ class KeptReports:
         if not answers:
             return None
         number, answer = len(answers), answers[-1]
-        # Of the answers before it the assessor needs no more than that they are known.
+        # Only the new answer is evaluated; the assessor does not need the answers before it.
         found = await self._assessor.evaluate(interview.config.role, (answer,))
         evaluation = replace(found.answers[0], number=number)
         item = {
@@ -64,7 +64,7 @@ class KeptReports:
         return evaluation
 
     async def report(self, state: InterviewState) -> Report:
-        """The report of an interview as far as it has come. Raises `NotStarted`."""
+        """The report of an interview, finished or not. Raises `NotStarted`."""
         interview, record = state.begun, state.record
         digest = _digest(json.dumps(record.interview, sort_keys=True))
         name = record.keys.report
@@ -96,7 +96,7 @@ class KeptReports:
     async def _known(
         self, record: SessionRecord, answers: tuple[InterviewAnswer, ...]
     ) -> dict[int, AnswerEvaluation]:
-        """What answers were found to be worth when they came, unless something was added since."""
+        """The stored evaluations of answers whose text has not changed since, by number."""
         known = {}
         if record.evaluating == "evaluate":
             for _, item in await self._store.read(record.keys.evaluations):
@@ -109,19 +109,19 @@ class KeptReports:
     async def _keep(
         self, record: SessionRecord, write: Callable[[float | None], Put | Append]
     ) -> None:
-        """Store what belongs to a session, unless that has been deleted meanwhile."""
+        """Store something with the session; a deleted session or a failing store is no error."""
         try:
             await add(self._store, record.id, lambda ttl_s: (write(ttl_s),))
         except NoSuchSession:
             return
         except Conflict:
-            return  # somebody else has made the same report
-        except StoreError as error:  # what was found is told all the same
+            return  # another request has stored the same report
+        except StoreError as error:  # the caller still gets its result
             logger.error("session %s: its evaluation is not kept: %s", record.id, error)
 
 
 def evaluation_json(evaluation: AnswerEvaluation) -> dict[str, Any]:
-    """One answer's evaluation as JSON, with the names that it has in a report."""
+    """One answer's evaluation as JSON, with the field names of a report."""
     found: dict[str, Any] = _renamed(_EVALUATIONS.dump_python(evaluation, mode="json"))
     return found
 

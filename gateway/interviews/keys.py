@@ -1,20 +1,20 @@
-"""The names under which a session is stored, and how long what they name lives. Pure.
+"""The store's names for everything about a session, and their renewal. Pure.
 
 =======================  ======  ================================================================
 ``session:ID``           entry   the record: `gateway.interviews.sessions`
-``transcript:ID``        log     who said what: `gateway.interviews.transcripts`
+``transcript:ID``        log     the transcript: `gateway.interviews.transcripts`
 ``answer:ID:N``          entry   the Nth upload: `gateway.interviews.answer_jobs`
 ``recordings:ID``        log     which answers were recorded: `gateway.interviews.recordings`
-``recording:ID:N``       entry   the sound of what the candidate said as the Nth
-``evaluations:ID``       log     what single answers are worth: `gateway.interviews.kept_reports`
+``recording:ID:N``       entry   the recording of the candidate's Nth message
+``evaluations:ID``       log     evaluations of single answers: `gateway.interviews.kept_reports`
 ``report:ID``            entry   the report of a finished session
 ``once:DIGEST``          entry   the response to a request with a key: `gateway.rest.once`
 ``deleted:DIGEST``       entry   that a session was deleted
 =======================  ======  ================================================================
 
-No other module makes such a name. All but the last two have the session in second place, so the
-store erases them with it. A response says in its `Put` which session it is about, and has a
-lifetime of its own. The marker of a deletion outlives the session and does not hold its id.
+No other module makes such a name. All but the last two contain the session's id as their subject,
+so the store erases them with the session. A response names its session in its `Put`, and has its
+own lifetime. The marker of a deletion outlives the session and does not contain its id.
 """
 
 import hashlib
@@ -26,13 +26,13 @@ RECORD_KIND = "session"
 """The kind by which the store lists the records of sessions."""
 
 MOST_UPLOADS_RENEWED = 150
-"""The newest ones: an interview has no more answers than that. Failed uploads have no other bound,
-so that older ones are left to expire."""
+"""How many of the newest uploads are renewed: more than an interview has answers. Failed uploads
+have no other bound, so older ones are left to expire."""
 
 
 @dataclass(frozen=True, slots=True)
 class SessionKeys:
-    """The names of everything that is stored of one session."""
+    """The names of everything that is stored about one session."""
 
     session_id: str
 
@@ -61,7 +61,7 @@ class SessionKeys:
         return f"deleted:{_digest(self.session_id)}"
 
     def recording(self, number: int) -> str:
-        """The sound of what the candidate said as the `number`th, counting from 1."""
+        """The recording of the candidate's `number`th message, counting from 1."""
         return f"recording:{self.session_id}:{number}"
 
     def answer(self, number: int) -> str:
@@ -71,12 +71,12 @@ class SessionKeys:
     def keep(
         self, lifetime_s: float | None, *, evaluated: bool, recorded: int | None, uploads: int
     ) -> tuple[Keep, ...]:
-        """The writes that let all of it live for `lifetime_s` (None: until it is deleted).
+        """The writes that renew everything for `lifetime_s` (None: until it is deleted).
 
-        The record comes first. `evaluated` says whether answers are judged as they come, `recorded`
-        how many may have been recorded (None without consent), `uploads` how many were uploaded.
-        Not every name need be there. The report is not among them: only a finished session has one,
-        and that does not expire.
+        The record comes first. `evaluated` says whether answers are evaluated as they come,
+        `recorded` how many may have been recorded (None without consent), `uploads` how many were
+        uploaded. Not every name need exist. The report is not renewed: only a finished session,
+        which does not expire, has one.
         """
         names = [self.record, self.transcript]
         names += [self.answer(number) for number in _newest(uploads)]

@@ -1,8 +1,8 @@
-"""Keeps the sound of spoken answers, once they are stored and where there is consent.
+"""Stores recordings of spoken answers that are stored already, if there is consent.
 
-No answer waits for its recording: it is encoded in a thread after the answer is stored, one at a
-time, and what goes wrong is logged and noted. Until that is done, moments later, the death of the
-process loses it.
+No answer waits for its recording: after the answer is stored, a thread encodes the recordings one
+at a time. A failure is logged and noted in the list of recordings. A recording that is not stored
+yet is lost if the process dies.
 """
 
 import asyncio
@@ -24,19 +24,19 @@ from pipeline.frames import INPUT_RATE_HZ, Samples
 logger = logging.getLogger("parley.recordings")
 
 MOST_BYTES = 32 << 20
-"""Of one recording: more than ten minutes, an upload's usual limit, can have at 16 kHz."""
+"""The largest recording: above what ten minutes, the default limit of an upload, take at 16 kHz."""
 
 MOST_SESSION_BYTES = 100 << 20
-"""Of all recordings of a session."""
+"""The limit for all recordings of a session."""
 
 MOST_WAITING = 16
-"""Answers that wait to be encoded: at most 4 MB of memory each, or a file on disk."""
+"""Recordings that may wait to be encoded: at most 4 MB of memory each, or a file on disk."""
 
 MOST_NOTED = 256
-"""Further ones, of which only that they are not kept is noted."""
+"""Further recordings that may wait; they are not kept, and only that is noted."""
 
-PATIENCE_S = 5.0
-"""How long the end of the process waits for them."""
+CLOSE_WAIT_S = 5.0
+"""How long closing waits for the recordings under way."""
 
 BLOCK_BYTES = 2 * INPUT_RATE_HZ
 
@@ -48,7 +48,7 @@ class NotKept(Exception):
 
 
 class Recorder:
-    """Keeps recordings in a store, by tasks of `group`; none at all where it is not `allowed`."""
+    """Stores recordings with tasks of `group`, or none if that is not `allowed`."""
 
     def __init__(self, store: Store, group: asyncio.TaskGroup, *, allowed: bool) -> None:
         self._store = store
@@ -58,9 +58,9 @@ class Recorder:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def keep(self, record: SessionRecord, number: int, sound: Sound) -> None:
-        """Have the sound of a stored answer kept, where that is wanted. A plain call, never raises.
+        """Begin to store the recording of a stored answer, if there is consent. Never raises.
 
-        A `UploadRecording` is closed in any case.
+        An `UploadRecording` is closed in any case.
         """
         if not self._allowed or record.recording is None:
             _close(sound)
@@ -78,9 +78,9 @@ class Recorder:
         task.add_done_callback(self._tasks.discard)
 
     async def aclose(self) -> None:
-        """Give those that wait `PATIENCE_S`, then give them up."""
+        """Wait up to `CLOSE_WAIT_S` for the recordings under way, then cancel the rest."""
         if self._tasks:
-            _, late = await asyncio.wait(self._tasks, timeout=PATIENCE_S)
+            _, late = await asyncio.wait(self._tasks, timeout=CLOSE_WAIT_S)
             for task in late:
                 task.cancel()
 
@@ -94,14 +94,14 @@ class Recorder:
                 logger.error("session %s: recording %d is not kept: %s", record.id, number, problem)
                 await self._store_lines(record, Recorded(number, _now(), problem=problem))
         except NoSuchSession:
-            pass  # deleted, or expired: nothing is kept of it
-        except Exception:  # the group is everybody's
+            pass  # the session was deleted or has expired
+        except Exception:  # an error would end the other tasks of the group
             logger.exception("session %s: recording %d is not kept", record.id, number)
         finally:
             _close(sound)
 
     async def _keep(self, record: SessionRecord, number: int, sound: Sound) -> str | None:
-        """Returns why it is not kept, where that is to be noted. Raises `NoSuchSession`."""
+        """Store a recording; returns a problem to be noted, or None. Raises `NoSuchSession`."""
         try:
             known = await recordings_of(self._store, record)
             if known.withdrawn_at is not None:
@@ -126,7 +126,7 @@ class Recorder:
     async def _store_lines(
         self, record: SessionRecord, item: Recorded, file: bytes | None = None
     ) -> None:
-        """Store what is known of a recording, and its file, for as long as the session is kept."""
+        """Store a recording's details and its file for as long as the session lives."""
         name, log = record.keys.recording(item.number), record.keys.recordings
         line = json.dumps(_written(item)).encode()
 
@@ -140,9 +140,9 @@ class Recorder:
 
 
 def encode(sound: Sound, most_bytes: int) -> tuple[bytes, int]:
-    """The sound as a FLAC file, and how many samples it has. For a thread.
+    """The sound as a FLAC file, and its number of samples. Blocks: call it in a thread.
 
-    Raises `NotKept` where the file would be larger than `most_bytes`.
+    Raises `NotKept` if the file would be larger than `most_bytes`.
     """
     out = io.BytesIO()
     samples = 0

@@ -1,8 +1,8 @@
-"""The sound of spoken answers, kept where the operator allows it and the session has consent.
+"""Recordings of spoken answers, kept if the operator allows it and the session has consent.
 
-Number n is what the candidate said as the n-th: its sound is an entry, a FLAC file (16 kHz, mono,
-16 bit). A log tells what was kept, what could not be and why, and when the consent was taken back.
-Both live as long as the session.
+Recording n is the sound of the candidate's n-th message: an entry that holds a FLAC file (16 kHz,
+mono, 16 bit). A log notes which recordings were kept, which could not be kept and why, and when the
+consent was withdrawn. Both live as long as the session.
 """
 
 import io
@@ -23,7 +23,7 @@ from stages.interview import AnswerSpeech, InterviewSession, RecognitionSource, 
 class Recorded:
     """One recording. `at` is when it was stored, in seconds since the epoch.
 
-    `problem` says why there is nothing: "too_large", "session_full", "busy" or "not_stored".
+    `problem` says why it was not kept: "too_large", "session_full", "busy" or "not_stored".
     """
 
     number: int
@@ -35,7 +35,7 @@ class Recorded:
 
 @dataclass(frozen=True, slots=True)
 class RecordingList:
-    """What is known of a session's recordings, by number. After `withdrawn_at` there are none."""
+    """A session's recordings, by number. After `withdrawn_at` there are none."""
 
     consent: Consent | None
     withdrawn_at: float | None = None
@@ -46,13 +46,13 @@ class RecordingList:
         return sum(item.size_bytes for item in self.items)
 
     def find(self, number: int) -> Recorded | None:
-        """The recording of that number that can be played."""
+        """The recording with that number, None if there is none that can be played."""
         found = (item for item in self.items if item.number == number and item.problem is None)
         return next(found, None)
 
 
 async def recordings_of(store: Store, record: SessionRecord) -> RecordingList:
-    """Which recordings the session has."""
+    """The list of the session's recordings."""
     if record.recording is None:
         return RecordingList(None)
     items: dict[int, Recorded] = {}
@@ -69,43 +69,44 @@ async def recordings_of(store: Store, record: SessionRecord) -> RecordingList:
 
 
 async def sound_of(store: Store, session_id: str, number: int) -> bytes | None:
-    """The recording as a FLAC file, None where it is not there any more."""
+    """The recording as a FLAC file, None if it was erased or has expired."""
     entry = await store.get(SessionKeys(session_id).recording(number))
     return None if entry is None else entry.value
 
 
 async def withdraw(store: Store, record: SessionRecord) -> RecordingList:
-    """Erase the session's recordings, and keep none from now on. Harmless where that was done."""
+    """Erase the session's recordings and keep none from now on. Idempotent."""
     known = await recordings_of(store, record)
     if known.consent is None:
         return known
     if known.withdrawn_at is None:
         line = json.dumps({"withdrawn": round(time.time(), 3)}).encode()
         await store.commit(Append(record.keys.recordings, line, record.lifetime_s))
-    for _, line in await store.read(record.keys.recordings):  # all that ever were
+    for _, line in await store.read(record.keys.recordings):  # every one ever noted
         if (number := json.loads(line).get("number")) is not None:
             await store.delete(record.keys.recording(number))
     return await recordings_of(store, record)
 
 
 def number_of(interview: InterviewSession) -> int:
-    """The number of what the candidate said last; 0 where that was only the wish to begin."""
+    """The number of the candidate's last message; 0 if that is only the request to begin."""
     return max(0, len(_spoken(interview)) - 1)
 
 
 def number_added(before: InterviewSession, after: InterviewSession) -> int | None:
-    """The number of what the candidate has said since `before`, None where that was nothing."""
+    """The number of the candidate's new message since `before`, None if there is none."""
     number = number_of(after)
     return number if number > number_of(before) else None
 
 
 def answers_by_number(interview: InterviewSession, numbers: tuple[int, ...]) -> dict[int, int]:
-    """To which answers of the report the recordings belong, both counting from 1.
+    """The number of the report's answer for each recording; both count from 1.
 
-    What was no answer, a request to repeat the question, say, belongs to none.
+    A message that was no answer, such as a request to repeat the question, is left out.
     """
     spoken = _spoken(interview)
-    # What belongs to one answer is joined with its words: a word of its own marks each message.
+    # `answers_of` joins the words of messages that form one answer, so one word per message, the
+    # recording's number, shows which answer each message belongs to.
     marks = {
         spoken[number]: AnswerSpeech(RecognitionSource(""), (Word(str(number), 0, 0),))
         for number in numbers
@@ -120,7 +121,7 @@ def answers_by_number(interview: InterviewSession, numbers: tuple[int, ...]) -> 
 
 
 def to_wav(flac: bytes) -> bytes:
-    """A recording as a WAV file of 16 bit. For a thread."""
+    """A recording as a 16-bit WAV file. Blocks: call it in a thread."""
     out = io.BytesIO()
     with (
         soundfile.SoundFile(io.BytesIO(flac)) as source,
@@ -134,5 +135,5 @@ def to_wav(flac: bytes) -> bytes:
 
 
 def _spoken(interview: InterviewSession) -> list[int]:
-    """Where the candidate's messages are; the first is the wish to begin."""
+    """The indexes of the candidate's messages; the first is the request to begin."""
     return [at for at, message in enumerate(interview.messages) if message.role == "user"]

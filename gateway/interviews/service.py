@@ -1,4 +1,4 @@
-"""The interview service: everything of the process that requests about interviews need."""
+"""The interview service: what requests about interviews need of the process."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -20,9 +20,9 @@ from pipeline.session import Stages
 
 
 class InterviewService:
-    """The parts of written interviews, and what is done with several of them at once.
+    """The parts of written interviews, and the steps that combine several of them.
 
-    Get one with `open_interview_service`.
+    `open_interview_service` makes one.
     """
 
     def __init__(
@@ -46,24 +46,24 @@ class InterviewService:
     async def submit(
         self, state: InterviewState, given: Given, *, held: bool = False, writes: Writes = no_writes
     ) -> SubmitOutcome:
-        """Store an answer, tell who watches, and evaluate it where the session wants that.
+        """Store an answer, notify the watchers, and evaluate it if the session asks for that.
 
-        Raises what `WrittenInterviews.submit` does. A later failure is no failure of the answer.
+        Raises what `WrittenInterviews.submit` raises. A later failure does not fail the answer.
         """
         submitted = await self.written.submit(state, given, held=held, writes=writes)
         record = submitted.state.record
-        self.events.publish(record.id, "answer", _told(submitted))
+        self.events.publish(record.id, "answer", _answer_data(submitted))
         evaluation = None
         if record.evaluating == "evaluate" and submitted.counted:
             evaluation = await self.reports.judge(submitted)
             if evaluation is not None:
-                told = {
+                data = {
                     "question": submitted.number,
                     "overall": evaluation.overall,
                     "source": evaluation.source,
                     "unscored": evaluation.unscored,
                 }
-                self.events.publish(record.id, "evaluation", told)
+                self.events.publish(record.id, "evaluation", data)
         if submitted.state.begun.is_complete:
             self.completed(submitted.state)
         return SubmitOutcome(submitted, evaluation)
@@ -73,7 +73,7 @@ class InterviewService:
     ) -> AnswerJob:
         """Have a recording recognised and submitted; see `AnswerJobs.begin`.
 
-        `writes` are for the moment when it is submitted, `extra` for when it is accepted.
+        `writes` are committed when it is submitted, `extra` when it is accepted.
         """
 
         async def finish(held: InterviewState, given: Given, own: Writes) -> SubmitOutcome:
@@ -91,7 +91,7 @@ class InterviewService:
         return ended
 
     def completed(self, state: InterviewState) -> None:
-        """Tell who watches that the interview is over."""
+        """Notify the watchers that the interview is over."""
         self.events.publish(state.record.id, "completed", state.begun.state())
 
 
@@ -101,7 +101,7 @@ async def open_interview_service(
 ) -> AsyncIterator[InterviewService]:
     """The interview service of a process.
 
-    At the end uploads under way are given up, watchers are ended, and the assessor is closed.
+    Leaving ends the watchers, cancels the uploads under way and closes the assessor.
     """
     events = Events()
     written = WrittenInterviews(store, worker)
@@ -129,7 +129,7 @@ async def open_interview_service(
         await assessor.aclose()
 
 
-def _told(submitted: Submitted) -> dict[str, object]:
+def _answer_data(submitted: Submitted) -> dict[str, object]:
     return {
         "question": submitted.number,
         "counted": submitted.counted,

@@ -1,15 +1,15 @@
-"""A session as the store knows it: what it is about, who runs it, how far its interview has come.
+"""The stored record of a session: its subject, its owner and the progress of its interview.
 
-A session lives for its record's `ttl_s` after the last change, or until it is deleted once it is
-finished. Every change is a compare-and-set: of two writers that read the same version, the second
-gets the store's `Conflict`. Each change renews everything else that is stored of the session (its
-names: `gateway.interviews.keys`), and `delete` erases all of it.
+A session lives for its record's `ttl_s` after the last change; a finished session lives until it is
+deleted. Every change is a compare-and-set: of two writers that read the same version, the second
+gets the store's `Conflict`. Each change renews everything else that is stored about the session
+(names: `gateway.interviews.keys`), and `delete` erases all of it.
 
 ::
 
     SessionError
-    ├── NoSuchSession         it never was, was deleted, or has expired
-    └── SessionTaken          it is live already, here or in another worker
+    ├── NoSuchSession         the session never existed, was deleted, or has expired
+    └── SessionTaken          the session is live already, in this worker or another
 """
 
 import os
@@ -28,21 +28,21 @@ from stages.interview import InterviewConfig
 
 Mode = Literal["voice", "text"]
 Evaluating = Literal["collect", "evaluate"]
-"""Whether answers are judged when somebody asks for it, or each as it is submitted, too."""
+"""Whether answers are evaluated only on request ("collect") or also each as it is submitted."""
 
 SESSION_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
-"""What a session's id looks like, from beginning to end."""
+"""A whole session id."""
 
 DEFAULT_MODEL = "auto"
-"""The model of a session whose client named none: whatever answers in the reply slot."""
+"""The model of a session whose client named none: the provider in the reply slot."""
 
 
 DELETED_S = 24 * 3600
-"""Longer than any conversation, so that none that is still live comes back after its deletion."""
+"""How long a deletion is remembered: longer than any live conversation could still write."""
 
 
 class SessionError(Exception):
-    """Base of what is wrong with a session."""
+    """Base of the errors about a session."""
 
     def __init__(self, session_id: str) -> None:
         super().__init__(session_id)
@@ -50,21 +50,21 @@ class SessionError(Exception):
 
 
 class NoSuchSession(SessionError):
-    """There is no session of that id."""
+    """There is no session with that id."""
 
     def __str__(self) -> str:
         return f"there is no session {self.session_id!r}"
 
 
 class SessionTaken(SessionError):
-    """Somebody is in this session already."""
+    """The session is live already."""
 
     def __str__(self) -> str:
         return f"session {self.session_id!r} is live already"
 
 
 class SessionOwner(BaseModel):
-    """The process that runs a live session; `token` is its own where numbers come again."""
+    """The process that runs a live session; `token` tells processes with the same pid apart."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -74,14 +74,14 @@ class SessionOwner(BaseModel):
 
     @classmethod
     def here(cls) -> "SessionOwner":
-        """This process. Make one at its start and keep it."""
+        """This process, with a new token: call it once, when the process starts."""
         return cls(host=socket.gethostname(), pid=os.getpid(), token=secrets.token_hex(8))
 
 
 class Consent(BaseModel):
-    """That the spoken answers of a session may be kept: who said so, and when (s since 1970).
+    """Consent to keep the spoken answers of a session: by whom, and when (seconds since 1970).
 
-    That it was taken back is noted in `gateway.interviews.recordings`.
+    A withdrawal is noted in `gateway.interviews.recordings`.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -91,13 +91,13 @@ class Consent(BaseModel):
 
 
 class SessionRecord(BaseModel):
-    """What is stored of a session.
+    """The stored record of a session.
 
-    `created_at` is seconds since the epoch, `started_at` when the interview began, None before that
-    and in what older versions stored. `worker` the owner while the session is live, and
-    `interview` what `InterviewSession.to_record` gave, None until the opening question. What is
-    `finished` does not expire. `uploads` counts the answers that were uploaded. Spoken answers are
-    kept only where there is a consent to `recording`.
+    `created_at` and `started_at` (the interview's beginning) are seconds since the epoch;
+    `started_at` is None before the beginning and in records of older versions. `worker` is the
+    owner while the session is live. `interview` is the result of `InterviewSession.to_record`, None
+    until the opening question. A `finished` session does not expire. `uploads` counts the uploaded
+    answers. Spoken answers are kept only with a consent to `recording`.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -119,20 +119,20 @@ class SessionRecord(BaseModel):
 
     @property
     def keys(self) -> SessionKeys:
-        """The names of everything that is stored of the session."""
+        """The names of everything that is stored about the session."""
         return SessionKeys(self.id)
 
     @property
     def lifetime_s(self) -> int | None:
-        """How long what is stored now lives, None until it is deleted."""
+        """How long new entries live, in seconds; None: until the session is deleted."""
         return None if self.finished else self.ttl_s
 
     def with_interview(
         self, interview: dict[str, Any], *, began: float | None = None
     ) -> "SessionRecord":
-        """The record after the interview has gone on, or begun: then `began` says when.
+        """The record with the interview's new state; `began` is the time of the first one.
 
-        With its last answer it is finished.
+        The last answer makes the session finished.
         """
         first = self.interview is None and self.started_at is None
         started_at = began if first else self.started_at
@@ -142,11 +142,11 @@ class SessionRecord(BaseModel):
         )
 
     def with_worker(self, worker: SessionOwner | None) -> "SessionRecord":
-        """The record in other hands, or in nobody's."""
+        """The record with another owner, or without one."""
         return self.model_copy(update={"worker": worker})
 
     def put(self, version: int | None) -> Put:
-        """The write that stores this record over `version`, and nothing else."""
+        """The write that stores only this record over `version`."""
         value = self.model_dump_json().encode()
         return Put(self.keys.record, value, version, self.lifetime_s)
 
@@ -155,7 +155,7 @@ class SessionRecord(BaseModel):
         return Append(self.keys.transcript, item, self.lifetime_s)
 
     def keep(self) -> tuple[Keep, ...]:
-        """The writes that let everything of the session live for `lifetime_s`, the record first."""
+        """The writes that renew everything of the session for `lifetime_s`, the record first."""
         recorded = None if self.recording is None else self._spoken
         return self.keys.keep(
             self.lifetime_s,
@@ -167,14 +167,14 @@ class SessionRecord(BaseModel):
     def writes(self, version: int | None, lines: Sequence[bytes] = ()) -> tuple[Write, ...]:
         """The writes that store this record over `version`, with new lines of the transcript.
 
-        They renew everything else that is stored of the session. The record's `Put` comes first.
+        They also renew everything else that is stored about the session. The record comes first.
         """
         others = () if version is None else self.keep()[1:]  # a new session has no others
         return (self.put(version), *(self.transcript(line) for line in lines), *others)
 
     @property
     def _spoken(self) -> int:
-        """How often the candidate has said something; the first message asks to begin."""
+        """How many messages the candidate has sent, without the first, which asks to begin."""
         messages = () if self.interview is None else self.interview["messages"]
         said: int = sum(message["role"] == "user" for message in messages)
         return max(0, said - 1)
@@ -191,7 +191,7 @@ async def create(
 ) -> tuple[SessionRecord, int]:
     """Store a new session and return it with its version.
 
-    Arguments are those of `new`. Raises the store's `Conflict` where the given id exists.
+    The arguments are those of `new`. Raises the store's `Conflict` if the given id exists.
     """
     record = new(config, mode=mode, ttl_s=ttl_s, session_id=session_id, now=now)
     return record, await save(store, record, None)
@@ -209,7 +209,8 @@ def new(
 ) -> SessionRecord:
     """A session that is not stored yet.
 
-    Without `session_id` it gets an id that nobody can guess. `now` is seconds since the epoch.
+    Without `session_id` it gets a random id that cannot be guessed. `now` is seconds since the
+    epoch.
     """
     return SessionRecord(
         id=session_id if session_id is not None else secrets.token_hex(16),
@@ -241,17 +242,17 @@ async def save(store: Store, record: SessionRecord, version: int | None) -> int:
 async def add(
     store: Store, session_id: str, writes: Callable[[float | None], Sequence[Put | Append]]
 ) -> SessionRecord:
-    """Store something more of a session, without a change of its record; returns the record.
+    """Store further data of a session without changing its record; returns the record.
 
-    `writes` gets the lifetime that it is to have, in seconds. Where the session is finished or
-    deleted meanwhile, what was written stays or goes with it. Raises `NoSuchSession`, and
-    `Conflict` where one of the writes meets it.
+    `writes` is called with the lifetime of the new data in seconds. If the session is finished or
+    deleted meanwhile, the new data are kept or erased with it. Raises `NoSuchSession`, and
+    `Conflict` from the writes.
     """
     record, _ = await load(store, session_id)
     lifetime_s = record.lifetime_s
     written = writes(lifetime_s)
     await store.commit(*written)
-    # A change of the session in between did not know of what was written.
+    # A change of the session in between did not renew or erase the new data.
     try:
         record, _ = await load(store, session_id)
     except NoSuchSession:
@@ -266,9 +267,9 @@ async def add(
 async def page(
     store: Store, *, limit: int, before: int | None = None
 ) -> tuple[list[SessionRecord], int | None]:
-    """Sessions, the one made last first, and where the next page begins, None at the end.
+    """Sessions, newest first, and the start of the next page, None at the end.
 
-    A page may hold fewer than `limit` although others follow.
+    A page may hold fewer than `limit` sessions although others follow.
     """
     found = await store.page(RECORD_KIND, limit=limit, before=before)
     records = [SessionRecord.model_validate_json(entry.value) for _, entry in found.entries]
@@ -276,10 +277,10 @@ async def page(
 
 
 async def delete(store: Store, session_id: str) -> None:
-    """Erase everything about a session, in one step. Raises `NoSuchSession`.
+    """Erase everything about a session in one step. Raises `NoSuchSession`.
 
-    A worker in which it is still live stores nothing more of it: for `DELETED_S` the store knows a
-    digest of the id, and nothing else.
+    For `DELETED_S` the store keeps a digest of the id, so that a worker in which the session is
+    still live stores nothing more about it.
     """
     keys = SessionKeys(session_id)
     if await store.get(keys.record) is not None:
@@ -289,14 +290,14 @@ async def delete(store: Store, session_id: str) -> None:
 
 
 async def was_deleted(store: Store, session_id: str) -> bool:
-    """Whether a session that is not there has been deleted, as opposed to expired."""
+    """Whether a missing session was deleted rather than expired."""
     return await store.get(SessionKeys(session_id).deleted) is not None
 
 
 def alive(owner: SessionOwner, asking: SessionOwner) -> bool:
-    """Whether a session's owner still runs, as far as `asking` can tell.
+    """Whether a session's owner still runs, as far as the process `asking` can tell.
 
-    The process itself and processes of other hosts count as running.
+    `asking` itself and processes of other hosts count as running.
     """
     if owner == asking or owner.host != asking.host:
         return True
@@ -318,9 +319,9 @@ async def claim(
     *,
     alive: Callable[[SessionOwner, SessionOwner], bool] = alive,
 ) -> tuple[SessionRecord, int]:
-    """Make `worker` the session's owner; a session whose owner has died is taken over.
+    """Make `worker` the session's owner, also in place of an owner that has died.
 
-    Of several that try at once, one succeeds. Raises `NoSuchSession` and `SessionTaken`.
+    Of several concurrent calls one succeeds. Raises `NoSuchSession` and `SessionTaken`.
     """
     while True:
         record, version = await load(store, session_id)
@@ -334,7 +335,7 @@ async def claim(
 
 
 async def release(store: Store, session_id: str, worker: SessionOwner) -> None:
-    """Give the session back. Harmless where it is gone or is somebody else's by now."""
+    """End the ownership. Does nothing if the session is gone or has another owner."""
     while True:
         try:
             record, version = await load(store, session_id)

@@ -1,4 +1,4 @@
-"""Text as a sound file: questions and summaries for clients that hold no live conversation."""
+"""Text as a sound file: questions and summaries for clients without a live conversation."""
 
 import asyncio
 import io
@@ -16,21 +16,21 @@ from pipeline.sentences import SentenceSplitter
 from pipeline.stage import Synthesizer
 
 FIRST_S = 4.0
-"""How long the first sound of a sentence may take, all candidates together."""
+"""How long the first audio of a sentence may take, over all candidates."""
 
 LONGEST_TEXT = 4_000
-"""Characters that are spoken: four minutes."""
+"""Characters of a text that are synthesised: four minutes of speech."""
 
 AT_ONCE = 2
-"""Texts that are spoken at a time: live voice needs the synthesizer more."""
+"""Texts that are synthesised at a time; live voice has precedence at the synthesizer."""
 
 KEPT_BYTES = 16 << 20
-"""Of files kept for whoever asks for the same words again: questions come again."""
+"""Size of the cache of files; the same questions are requested again and again."""
 
 
 @dataclass(frozen=True, slots=True)
 class SoundFile:
-    """A WAV file, 16-bit mono, and who spoke it."""
+    """A WAV file, 16-bit mono, and the provider that synthesised it."""
 
     wav: bytes
     rate_hz: int
@@ -39,24 +39,24 @@ class SoundFile:
 
 
 class SpeechFiles:
-    """Speaks texts through a guard. Any number of callers share it."""
+    """Synthesises texts through a guard. Callers may share it."""
 
     def __init__(self, synthesizers: Guard[Synthesizer]) -> None:
         self._synthesizers = synthesizers
-        self._places = asyncio.Semaphore(AT_ONCE)
+        self._at_once = asyncio.Semaphore(AT_ONCE)
         self._kept: LRUCache[str, SoundFile] = LRUCache(
             KEPT_BYTES, getsizeof=lambda spoken: len(spoken.wav)
         )
 
     async def speak(self, text: str) -> SoundFile:
-        """The text as a file. Raises `PipelineError` where no synthesizer can.
+        """The text as a file. Raises `PipelineError` if every synthesizer fails.
 
         Cancelling stops the synthesis.
         """
         text = text[:LONGEST_TEXT]
         if (kept := self._kept.get(text)) is not None:
             return kept
-        async with self._places:
+        async with self._at_once:
             spoken = await self._speak(text)
         if len(spoken.wav) <= self._kept.maxsize:
             self._kept[text] = spoken
@@ -69,7 +69,7 @@ class SpeechFiles:
         for sentence in (*splitter.push(text), *splitter.finish()):
             pcm, spoken_hz, provider = await self._sentence(sentence)
             rate_hz = rate_hz or spoken_hz
-            if spoken_hz != rate_hz:  # another candidate took over
+            if spoken_hz != rate_hz:  # another candidate synthesised this sentence
                 resample = converter(spoken_hz, rate_hz)
                 pcm = np.concatenate((resample.push(pcm), resample.flush()))
             parts.append(pcm)

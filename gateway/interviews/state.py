@@ -1,12 +1,12 @@
-"""A written interview between two requests: where it stands, and what became of an answer.
+"""The state of a written interview between two requests, and the outcome of an answer.
 
 ::
 
     OutOfOrder            code
     ├── NotStarted        the interview has no first question yet
-    ├── Completed         it is over
-    ├── NothingAnswered   there is no answer that could be judged
-    └── TooManyTurns      it has come to more messages than interviews have
+    ├── Completed         the interview is over
+    ├── NothingAnswered   there is no answer to evaluate
+    └── TooManyTurns      the interview has reached the greatest number of messages
 """
 
 from dataclasses import dataclass
@@ -24,14 +24,14 @@ from stages.interview import (
 from stages.interview.bank import is_follow_up
 
 MOST_MESSAGES = 300
-"""Of an interview: fifteen answers, and as many requests to repeat as anybody has patience for."""
+"""The most messages of an interview: enough for fifteen answers and many requests to repeat."""
 
 COUNTED: tuple[Intent, ...] = ("ask", "follow_up", "skip", "close")
-"""What the interviewer does after words that count as an answer."""
+"""The interviewer's intents after words that count as an answer."""
 
 
 class OutOfOrder(Exception):
-    """The request does not fit how far the interview has come. `code` is for programs."""
+    """The request does not fit the interview's current state. `code` is for programs."""
 
     code = "out_of_order"
 
@@ -68,7 +68,7 @@ class TooManyTurns(OutOfOrder):
 class AskedQuestion:
     """The question that waits for an answer. `number` counts from 1.
 
-    `said` is how the interviewer put it: with the greeting or a word about the answer before.
+    `said` is the interviewer's whole message, with the greeting or a remark on the last answer.
     """
 
     number: int
@@ -80,7 +80,7 @@ class AskedQuestion:
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """What somebody answered: typed, or recognised in an upload, which took `latency_ms`."""
+    """An answer: typed, or recognised from an upload; recognition took `latency_ms`."""
 
     text: str
     speech: AnswerSpeech | None = None
@@ -93,7 +93,7 @@ class Given:
 
 @dataclass(frozen=True, slots=True)
 class InterviewState:
-    """A session as it is stored. `interview` is None until the first question."""
+    """A stored session with its version. `interview` is None until the first question."""
 
     record: SessionRecord
     version: int
@@ -109,10 +109,10 @@ class InterviewState:
 
 @dataclass(frozen=True, slots=True)
 class Submitted:
-    """What became of a submitted answer.
+    """The outcome of a submitted answer.
 
-    `number` is the question that waited. `intent` is what the interviewer did, and `reply` what was
-    said.
+    `number` is the number of the answered question, `intent` what the interviewer decided to do,
+    and `reply` its words.
     """
 
     state: InterviewState
@@ -123,13 +123,13 @@ class Submitted:
 
     @property
     def counted(self) -> bool:
-        """Whether the words were an answer, and not, say, a request to repeat the question."""
+        """Whether the words were an answer rather than, say, a request to repeat the question."""
         return self.intent in COUNTED
 
 
 @dataclass(frozen=True, slots=True)
 class SubmitOutcome:
-    """A submitted answer and, where the session wants that at once, what it was worth."""
+    """A submitted answer and, if the session evaluates answers at once, its evaluation."""
 
     submitted: Submitted
     evaluation: AnswerEvaluation | None = None
@@ -142,7 +142,7 @@ def answered(state: InterviewState) -> bool:
 
 
 def question_of(state: InterviewState) -> AskedQuestion | None:
-    """The question that waits for an answer, None where the interview is over.
+    """The question that waits for an answer, None if the interview is over.
 
     Raises `NotStarted`.
     """

@@ -1,9 +1,9 @@
-"""The lines of a session's transcript: who said what, when, and how it was heard. Pure.
+"""The lines of a session's transcript: speaker, text, time and recognition details. Pure.
 
 A line is a JSON object with `turn`, `role` ("user" or "assistant"), `text` and `at` (seconds since
-the epoch). A candidate's line also says how it came (`via`) and, where it was spoken, in `speech`
-what the recogniser told. An interviewer's line may have `latency_ms`: how long the candidate waited
-for it. Lines that older versions wrote have less, and are read all the same.
+the epoch). A candidate's line also has `via` (typed, voice or upload) and, if it was spoken,
+`speech` with the recogniser's details. An interviewer's line may have `latency_ms`: how long the
+candidate waited for it. Lines of older versions have fewer fields and can still be read.
 """
 
 import json
@@ -25,19 +25,19 @@ Via = Literal["typed", "voice", "upload"]
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What the transcript knows of an interview's messages, by their index."""
+    """Details of an interview's messages from its transcript, by the messages' index."""
 
     speech: dict[int, AnswerSpeech]
     latencies_ms: dict[int, float]
     via: dict[int, Via]
 
     def answers(self, session: InterviewSession) -> tuple[InterviewAnswer, ...]:
-        """The interview's answers with all that is known of them."""
+        """The interview's answers with these details."""
         return answers_of(session, self.speech, self.latencies_ms)
 
 
 def candidate_line(turn: int, text: str, at: float, via: Via, speech: AnswerSpeech | None) -> bytes:
-    """A line of the candidate's."""
+    """A candidate's line."""
     line: dict[str, Any] = {"turn": turn, "role": "user", "text": text, "at": at, "via": via}
     if speech is not None:
         line["speech"] = _written(speech)
@@ -45,7 +45,7 @@ def candidate_line(turn: int, text: str, at: float, via: Via, speech: AnswerSpee
 
 
 def interviewer_line(turn: int, text: str, at: float, latency_ms: float | None = None) -> bytes:
-    """A line of the interviewer's: what was heard of it."""
+    """An interviewer's line: the part of the reply that was heard."""
     line: dict[str, Any] = {"turn": turn, "role": "assistant", "text": text, "at": at}
     if latency_ms is not None:
         line["latency_ms"] = round(latency_ms, 1)
@@ -53,10 +53,10 @@ def interviewer_line(turn: int, text: str, at: float, latency_ms: float | None =
 
 
 def known_of(session: InterviewSession, items: Iterable[bytes]) -> Known:
-    """Find the transcript's lines among the interview's messages.
+    """Match the transcript's lines to the interview's messages.
 
-    They are matched by their words, in order: a line without words is no message, and what could
-    not be stored of a turn leaves no line.
+    They are matched by their words, in order: a line without words has no message, and a message
+    that could not be stored has no line.
     """
     known = Known({}, {}, {})
     messages = session.messages

@@ -1,13 +1,13 @@
-"""Interviews in writing: the same questions, state and store as live voice, one request at a time.
+"""Written interviews: the same questions, state and store as live voice, one request at a time.
 
-Every step reads the session, computes what follows and commits it over the version that was read:
-of two writers one succeeds, and the other gets the store's `Conflict`, never an answer to a
-question that it has not seen. A session that is live in a connection, or whose upload is being
-recognised, is not touched meanwhile (`SessionTaken`). What a worker held that has died is taken
-over.
+Every step reads the session, computes the next state and commits it over the version that was
+read: of two writers one succeeds and the other gets the store's `Conflict`, so that no client
+answers a question that it has not seen. While a session is live in a connection, or its upload is
+being recognised, written steps are refused (`SessionTaken`). A session whose worker has died is
+free.
 
-Whoever answers in writing answers the question as it is written: where the last thing heard in a
-call broke off before it, it is put again first.
+A written answer answers the question as it is written: if the last reply in a call broke off before
+the question, the interviewer asks it again first.
 """
 
 import time
@@ -36,27 +36,27 @@ from stages.interview import (
 )
 
 Writes = Callable[[Submitted], Sequence[Write]]
-"""What to commit along with an answer, given what becomes of it; its version is still the old."""
+"""Further writes to commit with an answer, for its outcome; the outcome has the old version."""
 
 
 def no_writes(submitted: Submitted) -> Sequence[Write]:
-    """Nothing more."""
+    """No further writes."""
     return ()
 
 
 class WrittenInterviews:
-    """The interviews in a store, for one process, which is `worker`."""
+    """The written interviews in a store, for the process `worker`."""
 
     def __init__(self, store: Store, worker: SessionOwner) -> None:
         self._store = store
         self._worker = worker
 
     async def state(self, session_id: str) -> InterviewState:
-        """The session as it is now. Raises `NoSuchSession`."""
+        """The stored state of the session. Raises `NoSuchSession`."""
         return _state(*await load(self._store, session_id))
 
     async def start(self, session_id: str) -> InterviewState:
-        """Put the first question; harmless where that was done.
+        """Ask the first question; does nothing if it was asked before.
 
         Raises `NoSuchSession`, `SessionTaken`, `Completed`.
         """
@@ -70,7 +70,7 @@ class WrittenInterviews:
             try:
                 return await self._begin(state)
             except Conflict:
-                continue  # somebody else did it, or something else: look again
+                continue  # another writer has changed the session: read it again
 
     async def _begin(self, state: InterviewState) -> InterviewState:
         record, now = state.record, time.time()
@@ -81,7 +81,7 @@ class WrittenInterviews:
         return await self._commit(begun, (line,))
 
     def answered(self, state: InterviewState, given: Given) -> Step:
-        """What the interviewer makes of an answer. Nothing is stored.
+        """The interviewer's next step after an answer. Stores nothing.
 
         Raises `NotStarted`, `Completed`, `TooManyTurns`.
         """
@@ -93,7 +93,7 @@ class WrittenInterviews:
         step = respond(interview, given.text)
         if step.intent == "repeat":
             again = respond(resume(interview).session, given.text)
-            if again.intent != "repeat":  # the question had not been heard: now it has been read
+            if again.intent != "repeat":  # the question was not heard in the call, but read here
                 return again
         return step
 
@@ -105,11 +105,11 @@ class WrittenInterviews:
         held: bool = False,
         writes: Writes = no_writes,
     ) -> Submitted:
-        """Store an answer to the question that waits in `state`, and what follows from it.
+        """Store an answer to the question that waits in `state`, and the interviewer's reply.
 
-        `held`: the caller has taken hold of the session for it, and it is let go. Raises what
-        `answered` does, `SessionTaken`, and the store's `Conflict` where the session is not at that
-        version any more.
+        `held` says that the caller owns the session; storing the answer ends the ownership. Raises
+        what `answered` raises, `SessionTaken`, and the store's `Conflict` if the session has
+        another version.
         """
         if not held:
             self.check_free(state)
@@ -130,7 +130,7 @@ class WrittenInterviews:
         return replace(submitted, state=stored)
 
     async def end(self, state: InterviewState) -> InterviewState:
-        """Complete the interview, with fewer answers where it must be. Harmless if it is over.
+        """Complete the interview, also before its last answer. Does nothing if it is over.
 
         Raises `NotStarted`, `SessionTaken` and `Conflict`.
         """
@@ -145,9 +145,9 @@ class WrittenInterviews:
     async def hold(
         self, state: InterviewState, worker: SessionOwner | None, *extra: Write
     ) -> InterviewState:
-        """Take hold of a session, as a connection would, or let it go where `worker` is None.
+        """Make `worker` the session's owner, as a connection does, or end the ownership with None.
 
-        Raises `SessionTaken` where another has it, and `Conflict`.
+        Raises `SessionTaken` if the session has another owner, and `Conflict`.
         """
         if worker is not None:
             self.check_free(state)
@@ -155,11 +155,11 @@ class WrittenInterviews:
         return await self._commit(replace(state, record=record), (), extra)
 
     def is_live(self, record: SessionRecord) -> bool:
-        """Whether somebody is in the session who still runs, as far as this process can tell."""
+        """Whether the session has an owner that still runs, as far as this process can tell."""
         return record.worker is not None and alive(record.worker, self._worker)
 
     def check_free(self, state: InterviewState) -> None:
-        """Raise `SessionTaken` where somebody is in the session who still runs."""
+        """Raise `SessionTaken` if the session has an owner that still runs."""
         if self.is_live(state.record):
             raise SessionTaken(state.record.id)
 
@@ -172,7 +172,7 @@ class WrittenInterviews:
 
 
 def _with(record: SessionRecord, interview: InterviewSession, now: float) -> SessionRecord:
-    """The record after a step, in nobody's hands."""
+    """The record after a step, without an owner."""
     return record.with_interview(interview.to_record(), began=now).with_worker(None)
 
 

@@ -1,4 +1,4 @@
-"""From settings to providers: what a deployment wants in each slot, and who answers there."""
+"""From settings to providers: the choice for each slot, and the stages of that choice."""
 
 import logging
 from dataclasses import replace
@@ -15,7 +15,7 @@ logger = logging.getLogger("parley.engine")
 
 
 def wanted(settings: Settings) -> dict[Slot, str]:
-    """The provider's name for each slot that a registry fills, or "auto"."""
+    """The configured provider of each slot that a registry fills, or "auto"."""
     return {
         "vad": settings.vad,
         "stt": settings.stt,
@@ -26,7 +26,7 @@ def wanted(settings: Settings) -> dict[Slot, str]:
 
 
 def options(settings: Settings) -> Options:
-    """What the providers are told. Ollama speaks the chat protocol under its path `/v1`."""
+    """The options for providers. Ollama serves the chat protocol under its path `/v1`."""
     chat_url = settings.llm_url or f"{settings.ollama_url}/v1"
     return Options(
         whisper_model=settings.whisper_model,
@@ -55,23 +55,23 @@ def _secret(key: SecretStr | None) -> str | None:
 
 
 def chosen(settings: Settings) -> dict[Slot, Choice]:
-    """Who would answer in each slot, and why. Raises `stages.registry.NoProvider`."""
-    told = options(settings)
-    return {slot: choose(slot, name, told) for slot, name in wanted(settings).items()}
+    """The choice of providers for each slot, and why. Raises `stages.registry.NoProvider`."""
+    provider_options = options(settings)
+    return {slot: choose(slot, name, provider_options) for slot, name in wanted(settings).items()}
 
 
-def build(choice: Choice, told: Options) -> tuple[Choice, list[Any]]:
-    """The stages of a choice, best first, and the choice without those that cannot be built.
+def build(choice: Choice, provider_options: Options) -> tuple[Choice, list[Any]]:
+    """The stages of a choice, best first, and the choice without providers that cannot be built.
 
-    Raises `stages.registry.NoProvider` where none can.
+    Raises `stages.registry.NoProvider` if none can be built.
     """
     built: list[Any] = []
     providers, failures = [], []
     for provider in choice.providers:
         try:
-            built.append(provider.build(told))
+            built.append(provider.build(provider_options))
             providers.append(provider)
-        except Exception as error:  # a third party's, or a library's: it costs this provider only
+        except Exception as error:  # from a third party or a library; the other providers remain
             logger.warning("%s: %s cannot be built: %r", choice.slot, provider.name, error)
             failures.append((provider.name, f"it cannot be built: {describe(error)}"))
     if not providers:

@@ -1,4 +1,4 @@
-"""Who answers in each slot of a process: the providers that the settings name, behind guards."""
+"""The providers that the settings name for each slot of a process, behind guards."""
 
 import asyncio
 import logging
@@ -24,7 +24,7 @@ from stages.tts.viseme_fallback import VisemeFallback
 logger = logging.getLogger("parley.engine")
 
 WITH_FALLBACK = BreakerPolicy(open_s=5, open_growth=2, open_max_s=60)
-"""Where another candidate answers meanwhile, a provider may be tried again sooner."""
+"""The breaker policy of a provider with another candidate behind it."""
 
 LIMITS: dict[Slot, Limits] = {
     "stt": Limits(first_s=5.0, slow_first_s=2.0, stall_s=2.0),
@@ -38,19 +38,19 @@ REMOTE_LIMITS: dict[Slot, Limits] = {
     "tts": Limits(first_s=2.0, slow_first_s=1.0, stall_s=1.0),
     "avatar": Limits(first_s=2.0, slow_first_s=1.0, stall_s=1.0, total_s=15.0),
 }
-"""Of providers behind a network: the upload of an utterance, a prompt to be read."""
+"""Limits of remote providers, which also upload an utterance or process a prompt."""
 
 SILENT = "its server does not answer"
 
 START_S = 60.0
-"""How long what the providers load first may hold up the gateway's start."""
+"""How long loading the providers' models may delay the gateway's start."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lineup:
-    """The stages of a process, why they were chosen and how they are.
+    """The stages of a process, why they were chosen, and their state.
 
-    `choices` knows nothing of stages that the application brought itself.
+    Stages that the application itself supplies have no entry in `choices`.
     """
 
     stages: Stages
@@ -59,15 +59,15 @@ class Lineup:
 
     @classmethod
     def given(cls, stages: Stages) -> "Lineup":
-        """Of an application that brings its own stages."""
+        """The line-up of an application that supplies its own stages."""
         return cls(stages, {}, StageProbes({}))
 
     def reports(self) -> list[StageReport]:
-        """Which provider fills each slot, how it is and why it was chosen; pictures only where a
-        provider makes them.
+        """The provider of each slot, its status and why it was chosen; without the slot `avatar` if
+        no provider makes pictures.
 
-        One whose server did not answer when it was last asked counts as degraded, and so does a
-        slot where every circuit breaker is open.
+        A provider whose server did not answer the last probe is degraded, and so is a slot in which
+        every circuit breaker is open.
         """
         reports = [self._report("vad", self.stages.detector.provider)]
         for slot, guard in self._guards():
@@ -79,7 +79,7 @@ class Lineup:
         return reports
 
     def candidates(self) -> list[ProviderReport]:
-        """Who could answer in each slot that has a guard, best first."""
+        """The candidates of each slot that has a guard, best first."""
         return [
             ProviderReport(slot, candidate.provider, candidate.breaker.state.name.lower())
             for slot, guard in self._guards()
@@ -87,7 +87,7 @@ class Lineup:
         ]
 
     def queues(self) -> list[QueueReport]:
-        """The jobs of each provider that has a worker process: waiting, or being worked on."""
+        """The jobs, waiting or under way, of each provider that has a worker process."""
         return [
             QueueReport(f"{slot} {candidate.provider}", "jobs", jobs)
             for slot, guard in self._guards()
@@ -96,7 +96,7 @@ class Lineup:
         ]
 
     def _guards(self) -> list[tuple[Slot, Guard[Any]]]:
-        """Their breakers are up to date."""
+        """The guard of each slot that has one, with breakers brought up to the current time."""
         stages = self.stages
         guards: list[tuple[Slot, Guard[Any]]] = [
             ("stt", stages.transcribers),
@@ -121,14 +121,14 @@ class Lineup:
         if name != choice.first.name:
             why = f"{choice.first.name}: its circuit breaker is open"
         note = next((provider.note for provider in choice.providers if provider.name == name), "")
-        if silent:  # the log says why; the address of a server is not for everybody to read
+        if silent:  # the reason, which may hold a server's address, is in the log only
             note = f"{note}; {SILENT}" if note else SILENT
         return StageReport(slot, name, status, why, note)
 
 
 def _jobs(stage: Any) -> int | None:
-    """Of a stage with a worker process (`stages._worker`); None of others, which may come from
-    elsewhere and mean something else by that name."""
+    """The jobs of a stage with a worker process (`stages._worker`), None for another stage: a third
+    party's `stats` may be something else."""
     try:
         jobs = stage.stats().jobs
     except Exception:
@@ -138,19 +138,19 @@ def _jobs(stage: Any) -> int | None:
 
 @asynccontextmanager
 async def line_up(settings: Settings) -> AsyncIterator[Lineup]:
-    """Build who is wanted in each slot, and have those who answer first load their models.
+    """Build the providers of each slot, and have the first of each slot load its model.
 
-    All of them are closed at the end. Raises `stages.registry.NoProvider` for a slot that nobody
-    can fill, and what kept a provider from starting that has nobody behind it.
+    Leaving closes all of them. Raises `stages.registry.NoProvider` for a slot that no provider can
+    fill, and the error of a provider that cannot start and has no other candidate behind it.
     """
-    told = options(settings)
+    provider_options = options(settings)
     choices: dict[Slot, Choice] = {}
     built: dict[Slot, list[Any]] = {}
     async with AsyncExitStack() as stack:
         for slot, choice in chosen(settings).items():
             if slot == "vad":
                 choice = replace(choice, providers=choice.providers[:1])
-            choices[slot], built[slot] = build(choice, told)
+            choices[slot], built[slot] = build(choice, provider_options)
             for stage in built[slot]:
                 stack.push_async_callback(stage.aclose)
         probes = StageProbes(
@@ -195,7 +195,7 @@ def _guard(choice: Choice, stages: Sequence[Any]) -> Guard[Any]:
 
 
 def _animators(choice: Choice, stages: Sequence[Any]) -> Guard[Animator] | None:
-    """Who is asked for pictures, if anybody is."""
+    """The guard of the avatar servers, None if no provider is one."""
     candidates = [
         Candidate(provider.name, stage, breaker(WITH_FALLBACK), REMOTE_LIMITS["avatar"])
         for provider, stage in zip(choice.providers, stages, strict=True)
@@ -205,9 +205,9 @@ def _animators(choice: Choice, stages: Sequence[Any]) -> Guard[Animator] | None:
 
 
 async def _warm_up(built: Mapping[Slot, list[Any]], probes: StageProbes) -> None:
-    """Have those who answer first load their models, and ask all of them how they are.
+    """Have the first provider of each slot load its model, and probe all providers.
 
-    Raises what kept a provider from starting that has nobody behind it.
+    Raises the error of a provider that cannot start and has no other candidate behind it.
     """
     async with asyncio.TaskGroup() as group:
         group.create_task(probes.ask())
@@ -220,7 +220,7 @@ async def _warm_up(built: Mapping[Slot, list[Any]], probes: StageProbes) -> None
 
 
 async def _start(slot: Slot, stage: Any) -> Exception | None:
-    """Have a stage load what its first call would wait for; returns what went wrong."""
+    """Have a stage load its model before its first call; returns its error."""
     start = getattr(stage, "start", None)
     if start is None:
         return None
@@ -229,6 +229,6 @@ async def _start(slot: Slot, stage: Any) -> Exception | None:
             await start()
     except TimeoutError:
         logger.warning("%s: %s is not ready after %g s", slot, stage.provider, START_S)
-    except Exception as error:  # a third party's, or a model that cannot be loaded
+    except Exception as error:  # from a third party, or a model that cannot be loaded
         return error
     return None

@@ -1,4 +1,4 @@
-"""What providers say of themselves, asked in the background: no request waits for a server."""
+"""Probes of the providers, made in the background: no request waits for a server."""
 
 import asyncio
 import logging
@@ -12,10 +12,10 @@ from stages.third_party import describe
 logger = logging.getLogger("parley.engine")
 
 PROBE_S = 1.5
-"""A provider's own limit is 1 s; this one is for those that keep none."""
+"""The limit of one probe. Providers should keep a limit of 1 s themselves."""
 
 ROUND_S = 2.0
-"""For all of them, which are asked at once; `PROBE_S` ends a round before this does."""
+"""The limit of a round. All providers are asked at once, so `PROBE_S` ends a round earlier."""
 
 CACHE_S = 5.0
 
@@ -26,7 +26,7 @@ Place = tuple[Slot, str]
 async def ask(stage: Any) -> str | None:
     """Why a stage would not answer now, in a sentence, or None. Takes `PROBE_S` at most.
 
-    A stage without a `probe` has nothing to say. Never raises but when it is cancelled.
+    None for a stage without a `probe`. Raises nothing unless it is cancelled.
     """
     probe = getattr(stage, "probe", None)
     if probe is None:
@@ -36,13 +36,13 @@ async def ask(stage: Any) -> str | None:
             problem: str | None = await probe()
     except TimeoutError:
         return f"it does not answer within {PROBE_S:g} s"
-    except Exception as error:  # a third party's; whatever it raises is a reason
+    except Exception as error:  # a third party may raise anything
         return f"its probe failed: {describe(error)}"
     return problem
 
 
 async def ask_all(stages: Mapping[Place, Any]) -> dict[Place, str]:
-    """Those of the stages that would not answer now, and why; all are asked at once."""
+    """The stages that would not answer now, and why; all are asked at once."""
     answers = await asyncio.gather(*(ask(stage) for stage in stages.values()))
     return {
         place: problem
@@ -52,9 +52,9 @@ async def ask_all(stages: Mapping[Place, Any]) -> dict[Place, str]:
 
 
 class StageProbes:
-    """The latest answers of a process's stages, asked again when they are older than `cache_s`.
+    """The latest probes of a process's stages, repeated when they are older than `cache_s`.
 
-    It owns the round under way: `aclose` ends it.
+    This object owns the round under way; `aclose` cancels it.
     """
 
     def __init__(self, stages: Mapping[Place, Any], *, cache_s: float = CACHE_S) -> None:
@@ -65,15 +65,15 @@ class StageProbes:
         )
 
     async def ask(self) -> dict[Place, str]:
-        """Ask all of them now, and return what keeps them from answering. Changes are logged."""
+        """Probe all stages now, and return their problems. Changes are logged."""
         return await self._problems.refresh()
 
     def latest(self) -> dict[Place, str]:
-        """What the last round found. A plain call; it begins the next round when that is due."""
+        """The problems found by the last round. Never waits; begins the next round if it is due."""
         return self._problems.latest(self._cache_s) if self._stages else {}
 
     async def aclose(self) -> None:
-        """End the round under way."""
+        """Cancel the round under way."""
         await self._problems.aclose()
 
     async def _round(self) -> dict[Place, str]:

@@ -1,11 +1,12 @@
-"""What a session's answers were worth, and its report: by a chat model where one is configured.
+"""Evaluation of a session's answers, and its report: by a chat model if one is configured.
 
-The model is asked through a guard and a circuit breaker of its own: a whole answer takes longer
-than the first word of a reply, so one says little about the other. Everything together has one
-deadline. Answers are judged side by side; what the model has not judged by then, or judges wrongly,
-the offline heuristic does, and the report says so. Without a model the heuristic does all of it.
+The model is called through its own guard and circuit breaker: a complete answer takes longer than
+the first word of a reply, so the timing of one says little about the other. One deadline holds for
+all questions of a call. Answers are evaluated in parallel. The offline heuristic evaluates those
+that the model has not evaluated by the deadline, or not usably, and the report says so; without a
+model it evaluates all.
 
-Nothing here reads or writes the store: sessions come in as values, reports go out as values.
+This module does not use the store: sessions and reports are values.
 """
 
 import asyncio
@@ -55,20 +56,20 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 DEADLINE_S = 20.0
-"""How long the chat model may take for one call of `Assessor`, all its questions together."""
+"""How long the chat model may take for one call of `Assessor`, for all its questions together."""
 
 PER_REPORT = 3
-"""So many answers of one interview are judged at a time."""
+"""Answers of one interview that are evaluated at a time."""
 
 AT_ONCE = 12
-"""So many questions are before the model at a time, from all sessions of the process."""
+"""Questions to the model that are under way at a time, from all sessions of the process."""
 
 LIMITS = Limits(first_s=15.0, slow_first_s=10.0, stall_s=1.0, total_s=15.0)
-"""Of one question. The answer comes as one item, so only its first and total time count."""
+"""For one question. The answer is one item, so only the first and the total limit matter."""
 
 POLICY = BreakerPolicy(open_s=5, open_growth=2, open_max_s=60)
 
-_UP = "the time for it was up"
+_TIME_UP = "the time for it was up"
 _LATE = "too slow"
 _REASONS: dict[Phase, str] = {
     "connect": "no connection",
@@ -82,13 +83,13 @@ _REASONS: dict[Phase, str] = {
 
 
 class Completer(Protocol):
-    """What is asked: `stages.llm.chat.ChatModel`, or a test's."""
+    """What completes a chat: `stages.llm.chat.ChatModel`, or a test's substitute."""
 
     async def complete(self, messages: Sequence[Message], schema: Mapping[str, Any]) -> str:
         """One answer, which should be JSON by `schema`. Raises `StageError`."""
 
     async def aclose(self) -> None:
-        """Give up what it holds."""
+        """Close its connections."""
 
 
 class NoOpinion(PipelineError):
@@ -100,10 +101,10 @@ class NoOpinion(PipelineError):
 
 
 class Assessor:
-    """Evaluates, tells and reports. One for the process; any number of callers share it.
+    """Evaluates answers and makes reports. One for the process; callers may share it.
 
-    `model` stands behind `name` and goes by that name in sources, "model:<name>"; without it all is
-    heuristic. `deadline_s` is for one call of a method here.
+    Results of `model` have the source "model:<name>"; without a model all are heuristic.
+    `deadline_s` holds for one call of a method.
     """
 
     def __init__(
@@ -117,8 +118,8 @@ class Assessor:
         self._model = model
         self._name = name
         self._deadline_s = deadline_s
-        self._places = asyncio.Semaphore(AT_ONCE)
-        self._alone = asyncio.Lock()
+        self._at_once = asyncio.Semaphore(AT_ONCE)
+        self._recovery = asyncio.Lock()
         self._guard: Guard[Completer] | None = None
         if model is not None:
             provider = getattr(model, "provider", name)
@@ -126,21 +127,24 @@ class Assessor:
 
     @classmethod
     def of(cls, settings: Settings) -> "Assessor":
-        """The one that the settings ask for: whoever words the replies also judges the answers.
+        """The assessor for these settings: the chat server of the replies also judges the answers.
 
-        A provider of another package only words replies; then, and with the scripted one, the
+        With the scripted provider, or one of another package, which can only make replies, the
         assessor is heuristic. Raises `stages.registry.NoProvider`.
         """
-        told = options(settings)
-        server = told.llm_server
-        if choose("llm", wanted(settings)["llm"], told).first.name != OPENAI or server is None:
+        provider_options = options(settings)
+        server = provider_options.llm_server
+        if (
+            choose("llm", wanted(settings)["llm"], provider_options).first.name != OPENAI
+            or server is None
+        ):
             return cls()
         model = ChatModel(server.url, server.model, api_key=server.key, timeout_s=LIMITS.total_s)
         return cls(model, server.model)
 
     @property
     def source(self) -> str:
-        """Where scores come from if all goes well: "model:<name>" or "heuristic"."""
+        """The source of scores if the model answers: "model:<name>", else "heuristic"."""
         return HEURISTIC if self._model is None else f"model:{self._name}"
 
     async def evaluate(
@@ -150,9 +154,9 @@ class Assessor:
         *,
         known: Mapping[int, AnswerEvaluation] | None = None,
     ) -> Evaluation:
-        """Evaluate the answers, those in `known` (by their number, from 1) excepted: they stay.
+        """Evaluate the answers. Those in `known` (by number, from 1) keep their evaluation.
 
-        Raises `UnknownRole`. Cancelling cancels what the model is asked.
+        Raises `UnknownRole`. Cancelling cancels the calls of the model.
         """
         return await self._evaluate(self._judge(), role, answers, known or {})
 
@@ -163,11 +167,11 @@ class Assessor:
         *,
         known: Mapping[int, AnswerEvaluation] | None = None,
     ) -> tuple[Evaluation, InterviewFeedback]:
-        """Evaluate the answers as `evaluate` does, and say what to make of it."""
+        """Evaluate the answers as `evaluate` does, and give feedback on them."""
         judge = self._judge()
         evaluation = await self._evaluate(judge, role, answers, known or {})
         if judge is None:
-            return evaluation, await _aside(give_feedback, role, answers, evaluation)
+            return evaluation, await _in_thread(give_feedback, role, answers, evaluation)
         return evaluation, await judge.feedback(role, answers, evaluation)
 
     async def report(
@@ -185,13 +189,13 @@ class Assessor:
     ) -> Report:
         """The report of an interview, finished or not.
 
-        `speech` and `latencies_ms` are for `answers_of`, `known` for `evaluate`, the rest for
+        `speech` and `latencies_ms` are passed to `answers_of`, `known` to `evaluate`, the rest to
         `make_report`.
         """
         role = session.config.role
-        answers = await _aside(answers_of, session, speech, latencies_ms)
+        answers = await _in_thread(answers_of, session, speech, latencies_ms)
         evaluation, feedback = await self.assess(role, answers, known=known)
-        return await _aside(
+        return await _in_thread(
             make_report,
             session,
             answers,
@@ -207,12 +211,12 @@ class Assessor:
     async def summary(
         self, role: str, answers: Sequence[InterviewAnswer], evaluation: Evaluation
     ) -> str | None:
-        """A few sentences of the model's, for `summary_of`. None where it gives none."""
+        """A few sentences by the model, for `summary_of`. None if it gives none."""
         judge = self._judge()
         return None if judge is None else await judge.summary(role, answers, evaluation)
 
     async def aclose(self) -> None:
-        """Close the connections to the model. What is under way becomes heuristic."""
+        """Close the connections to the model. Calls under way fall back to the heuristic."""
         if self._model is not None:
             await self._model.aclose()
 
@@ -226,15 +230,15 @@ class Assessor:
         known: Mapping[int, AnswerEvaluation],
     ) -> Evaluation:
         if judge is None:
-            found = (await _aside(evaluate, role, answers)).answers
+            found = (await _in_thread(evaluate, role, answers)).answers
             return combined([known.get(entry.number, entry) for entry in found])
         bank_for(role)
-        places = asyncio.Semaphore(PER_REPORT)
+        at_once = asyncio.Semaphore(PER_REPORT)
 
         async def judged(number: int, answer: InterviewAnswer) -> AnswerEvaluation:
             if number in known:
                 return known[number]
-            async with places:
+            async with at_once:
                 [found] = (await judge.evaluate(role, (answer,))).answers
             return replace(found, number=number)
 
@@ -243,44 +247,46 @@ class Assessor:
         return combined([task.result() for task in tasks])
 
     def _judge(self) -> Judge | None:
-        """A judge who has from now until the deadline. None without a model."""
+        """A judge with a deadline of `deadline_s` from now. None without a model."""
         if self._guard is None:
             return None
         until = asyncio.get_running_loop().time() + self._deadline_s
-        return Judge(_JudgeCall(self._guard, self._places, self._alone, until).complete, self._name)
+        return Judge(
+            _JudgeCall(self._guard, self._at_once, self._recovery, until).complete, self._name
+        )
 
 
 class _JudgeCall:
-    """What is asked of the model for one call of the assessor, until a deadline.
+    """The model's share of one call of the assessor, until a deadline.
 
-    Once the model cannot be reached it is not asked again: what it would cost is the wait.
+    Once the model has failed it is not called again, which would only cost time.
     """
 
     def __init__(
         self,
         guard: Guard[Completer],
-        places: asyncio.Semaphore,
-        alone: asyncio.Lock,
+        at_once: asyncio.Semaphore,
+        recovery: asyncio.Lock,
         until: float,
     ) -> None:
         self._guard = guard
-        self._places = places
-        self._alone = alone
+        self._at_once = at_once
+        self._recovery = recovery
         self._until = until
-        self._away: str | None = None
+        self._unavailable: str | None = None
 
     async def complete(self, messages: Sequence[Message], schema: Mapping[str, Any]) -> str:
-        """One answer of the model's. Raises `NoOpinion`."""
+        """One answer of the model. Raises `NoOpinion`."""
         try:
-            async with asyncio.timeout_at(self._until), self._places:
+            async with asyncio.timeout_at(self._until), self._at_once:
                 if self._recovering():
-                    # One question finds out for all of them, instead of their being refused.
-                    async with self._alone:
+                    # One question probes the breaker while the others wait for its outcome.
+                    async with self._recovery:
                         if self._recovering():
                             return await self._ask(messages, schema)
                 return await self._ask(messages, schema)
         except TimeoutError:
-            raise NoOpinion(self._away or _UP) from None
+            raise NoOpinion(self._unavailable or _TIME_UP) from None
 
     def _recovering(self) -> bool:
         [candidate] = self._guard.candidates
@@ -288,18 +294,18 @@ class _JudgeCall:
         return not candidate.breaker.closed
 
     async def _ask(self, messages: Sequence[Message], schema: Mapping[str, Any]) -> str:
-        if self._away is not None:
-            raise NoOpinion(self._away)
+        if self._unavailable is not None:
+            raise NoOpinion(self._unavailable)
         budget_s = self._until - asyncio.get_running_loop().time()
         call = _asking(messages, schema)
         try:
             async with self._guard.stream(call, useful=bool, budget_s=budget_s) as stream:
                 return "".join([text async for text in stream])
         except PipelineError as error:
-            if self._away is None:
+            if self._unavailable is None:
                 logger.warning("the heuristic judges in the model's place: %s", error)
-                self._away = _why(error)
-            raise NoOpinion(self._away) from error
+                self._unavailable = _why(error)
+            raise NoOpinion(self._unavailable) from error
 
 
 def _asking(
@@ -314,12 +320,12 @@ def _asking(
 
 
 def _why(error: PipelineError) -> str:
-    """Why there was no answer, without what a server said: that is for the log."""
+    """Why there was no answer, without the server's own words, which are only logged."""
     match error:
         case NoOpinion():
             return error.phase
         case BudgetExceeded():
-            return _UP
+            return _TIME_UP
         case StageUnavailable(causes=()):
             return "it failed too often lately"
         case StageUnavailable():
@@ -333,6 +339,6 @@ def _why(error: PipelineError) -> str:
     return "unavailable"
 
 
-async def _aside(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Do pure work in a thread: an interview of the greatest length takes half a second."""
+async def _in_thread(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Do pure work in a thread: the longest interview takes half a second."""
     return await asyncio.to_thread(work, *args, **kwargs)

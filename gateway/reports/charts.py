@@ -1,9 +1,8 @@
-"""The charts of a report as SVG that needs no style sheet to be right and no script.
+"""The charts of a report as SVG, readable without a style sheet and without a script.
 
-The numbers are computed here, what is drawn of them is in `templates/`. Colours are classes that
-the page sets, so that light, dark and paper each get their own. All but the ring are drawn `WIDE`
-units wide, about the width of a phone, and shown no larger than half as much again, so that their
-texts stay readable anywhere.
+The numbers are computed here; the drawings are in `templates/`. Colours are classes that the page
+sets for light, dark and print. All charts but the ring are drawn `WIDE` units wide, about the width
+of a phone, and shown at most half as large again, so that their texts stay readable.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,17 +19,17 @@ from stages.interview.delivery import COMFORTABLE_WPM, Delivery
 WIDE = 360
 
 _FAST_WPM = 220
-"""The pace chart reaches at least up to here."""
+"""The least upper end of the pace chart."""
 
 _TOP, _BOTTOM, _FLOOR = 6, 126, 186
-"""Where the pace chart's fastest and slowest lie, and what its pauses stand on."""
+"""Heights in the pace chart: of the fastest pace, of pace 0, and of the base line of pauses."""
 
 _LEFT = 30
 _GAP_MS = 3_000
 """Between two answers on the time axis."""
 
 _LONGEST_PAUSE = 44
-"""How tall the longest pause is drawn."""
+"""The drawn height of the longest pause."""
 
 _RADIUS = 52
 
@@ -47,7 +46,7 @@ TEMPLATES = Templates(Path(__file__).parent / "templates", tone=tone, wide=WIDE)
 
 @dataclass(frozen=True, slots=True)
 class _Bar:
-    """A score: how long its bar is, and where."""
+    """A score, and its bar's position and length."""
 
     name: str
     value: int | None
@@ -65,7 +64,7 @@ class _Box:
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """A spoken answer: where it begins, the points of its pace, and its pauses."""
+    """A spoken answer: its start, the points of its pace, and its pauses."""
 
     name: str
     x: float
@@ -75,7 +74,7 @@ class _Answer:
 
 @dataclass(frozen=True, slots=True)
 class _Wait:
-    """How long one reply took: its bar and the middle of that."""
+    """The wait for one reply: its bar, and the bar's middle."""
 
     name: str
     wait_s: float
@@ -100,12 +99,12 @@ def ring(value: int | None) -> Markup:
 
 
 def bars(label: str, rows: Sequence[tuple[str, int | None]]) -> Markup:
-    """Scores from 0 to 100 as lying bars."""
+    """Scores from 0 to 100 as horizontal bars."""
     left, track = 84, WIDE - 84 - 40
-    told = ", ".join(f"{name} {'not scored' if v is None else v}" for name, v in rows)
+    description = ", ".join(f"{name} {'not scored' if v is None else v}" for name, v in rows)
     return TEMPLATES.render(
         "bars.svg",
-        label=f"{label}: {told}",
+        label=f"{label}: {description}",
         high=30 * len(rows) or 1,
         left=left,
         track=track,
@@ -117,9 +116,9 @@ def bars(label: str, rows: Sequence[tuple[str, int | None]]) -> Markup:
 
 
 def speaking(answers: Sequence[tuple[int, Delivery]]) -> Markup:
-    """Speaking rate and pauses over the time of all spoken answers, one after the other.
+    """Speaking rate and pauses over time, for all spoken answers in a row.
 
-    Each answer comes with its question's number. "" where nothing has a length.
+    Each answer has its question's number. "" if no answer has a duration and a rate.
     """
     known = [(number, d) for number, d in answers if d.duration_ms]
     total = sum(d.duration_ms or 0 for _, d in known) + _GAP_MS * (len(known) - 1)
@@ -158,7 +157,7 @@ def speaking(answers: Sequence[tuple[int, Delivery]]) -> Markup:
     rates = [(number, d.words_per_minute, d.pause_count or 0) for number, d in known]
     return TEMPLATES.render(
         "speaking.svg",
-        told=", ".join(
+        description=", ".join(
             f"question {number} {rate} words a minute with {pauses} pauses"
             for number, rate, pauses in rates
             if rate
@@ -180,13 +179,15 @@ def latency(rows: Sequence[tuple[int, int]]) -> Markup:
     step = (WIDE - 8) / len(rows)
     width = min(34.0, step * 0.6)
     waits = []
-    for place, (number, value) in enumerate(rows):
-        middle = 4 + step * (place + 0.5)
+    for index, (number, value) in enumerate(rows):
+        middle = 4 + step * (index + 0.5)
         tall = max(2.0, 96 * value / slowest)
         name = f"Q{number}" if step > 24 else f"{number}"
         waits.append(_Wait(name, value / 1000, middle, middle - width / 2, 122 - tall, width, tall))
-    told = ", ".join(f"question {number} {value / 1000:.1f} seconds" for number, value in rows)
-    return TEMPLATES.render("latency.svg", told=told, bars=waits)
+    description = ", ".join(
+        f"question {number} {value / 1000:.1f} seconds" for number, value in rows
+    )
+    return TEMPLATES.render("latency.svg", description=description, bars=waits)
 
 
 def _pace(
@@ -196,7 +197,7 @@ def _pace(
     scale: float,
     height: Callable[[float], float],
 ) -> list[tuple[float, float]]:
-    """One answer's rate: a line through the middle of its windows, or a level one."""
+    """The line of one answer's rate: through the middles of its windows, or level."""
     if not delivery.pace:
         if delivery.words_per_minute is None:
             return []

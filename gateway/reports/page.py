@@ -1,9 +1,8 @@
 """An interview's report as one HTML page for the candidate.
 
-It needs nothing else: no script, no network, no other file; recordings are inside it as far as it
-is given them. What was said is text to it and never markup, and a content security policy admits
-this style by its hash, sound that is inside, and nothing from anywhere. What the page looks like is
-in `templates/`.
+The page is complete: it needs no script, no network and no other file, and contains the recordings
+that it is given. Spoken and typed words are text in it, never markup, and its content security
+policy allows only this style, by its hash, and embedded sound. The layout is in `templates/`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,7 +20,7 @@ from stages.interview.report import Report
 
 @dataclass(frozen=True, slots=True)
 class Player:
-    """A recorded answer: a data: URI where it is `embedded`, else where it can be fetched."""
+    """A recorded answer: its source is a data: URI if it is `embedded`, else the address."""
 
     source: str
     duration_ms: int
@@ -30,7 +29,7 @@ class Player:
 
 @dataclass(frozen=True, slots=True)
 class ReportSound:
-    """Who consented to recording and when, when that was taken back, and what can be played.
+    """The consent to recording: by whom, when, and when it was withdrawn; and the recordings.
 
     `players` are by the number of the report's question.
     """
@@ -45,7 +44,7 @@ STYLE = TEMPLATES.file("report.css")
 
 
 def page(report: Report, sound: ReportSound | None = None) -> str:
-    """The page, with what `sound` has embedded."""
+    """The page, with the recordings of `sound`."""
     players = {} if sound is None else sound.players
     about = (
         report.candidate or "",
@@ -73,7 +72,7 @@ def page(report: Report, sound: ReportSound | None = None) -> str:
 
 
 def _charts(report: Report) -> dict[str, Any]:
-    """The charts and what their captions tell; "" for a chart that has nothing to show."""
+    """The charts and the numbers in their captions; "" for a chart without data."""
     skills = [(LABELS[skill.criterion], skill.value) for skill in report.skills]
     scores = [(f"Question {item.number}", item.evaluation.overall) for item in report.items]
     deliveries = [
@@ -94,7 +93,7 @@ def _charts(report: Report) -> dict[str, Any]:
 
 
 def _day(created: str) -> str:
-    """A moment as people write it, "21 November 2026, 15:57 UTC"; what is none stays as it is."""
+    """A time for people, "21 November 2026, 15:57 UTC"; other text is returned unchanged."""
     try:
         moment = datetime.strptime(created, "%Y-%m-%dT%H:%M:%SZ")
     except ValueError:
@@ -103,7 +102,7 @@ def _day(created: str) -> str:
 
 
 def recording_note(sound: ReportSound) -> str:
-    """That there was consent to recording, in a sentence."""
+    """A sentence about the consent to recording."""
     if sound.withdrawn is None:
         return f"Consent to recording spoken answers was noted {sound.at}: {sound.by}."
     return (

@@ -1,4 +1,4 @@
-"""The HTTP side: health, sessions, and its own description. The table is put together here."""
+"""The HTTP API. This module puts its table of operations together."""
 
 from collections.abc import Awaitable, Callable
 
@@ -16,7 +16,7 @@ from gateway.rest.recordings import recording_operations
 from gateway.rest.service_probe import ServiceProbe
 from gateway.rest.sessions import session_operations
 from gateway.rest.stateless import Services
-from gateway.rest.stateless.endpoints import desktop_operations
+from gateway.rest.stateless.endpoints import stateless_operations
 from gateway.rest.stateless.model_endpoints import model_operations
 from gateway.settings import Settings
 from gateway.store import Store
@@ -28,14 +28,14 @@ def operations(
     store: Store,
     probe: ServiceProbe,
     settings: Settings,
-    inside: StatusSources,
+    sources: StatusSources,
     end: Callable[[str], Awaitable[None]],
     services: Services,
     interviews: Callable[[], InterviewService],
 ) -> list[Operation]:
-    """Every endpoint that is described; `end` ends a session that is live in this process."""
+    """Every documented endpoint; `end` ends a session that is live in this process."""
     return [
-        *health_operations(probe, inside),
+        *health_operations(probe, sources),
         *session_operations(
             store,
             settings.session_ttl_s,
@@ -45,13 +45,13 @@ def operations(
         ),
         *interview_operations(interviews, store, settings.session_ttl_s, settings.upload_max_mb),
         *recording_operations(interviews, store),
-        *desktop_operations(services.desktop),
+        *stateless_operations(services.interviews),
         *model_operations(services.catalogue),
     ]
 
 
 def rest_routes(table: list[Operation]) -> list[Route]:
-    """Routes for the table and for the pages that describe it.
+    """The routes of the table and of the pages that describe it.
 
     The application adds `problems.EXCEPTION_HANDLERS` and `middleware`.
     """
@@ -59,5 +59,5 @@ def rest_routes(table: list[Operation]) -> list[Route]:
 
 
 def middleware(settings: Settings) -> list[Middleware]:
-    """What goes around every route. Nothing of it touches WebSockets."""
+    """The middleware around every route. It does not affect WebSockets."""
     return [Middleware(CorrelationMiddleware), Middleware(Cors, origins=settings.cors_origins)]

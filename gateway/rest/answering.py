@@ -51,18 +51,17 @@ AUDIO = (
     "audio/aac",
     "application/octet-stream",
 )
-"""What recordings are sent as. What is in a file is found out by looking at it."""
+"""Media types with which recordings are sent. The decoder finds out the actual format."""
 
 FORM = "multipart/form-data"
 FORM_BYTES = 512 * 1024
-"""What a form may have around its file."""
+"""The most bytes of a form without its file."""
 
 AT_ONCE_MS = 30_000
-"""A recording up to this length is answered when it has been recognised."""
+"""The request of a recording up to this length waits for its recognition."""
 
 WAIT_S = 20.0
-"""How long a request waits for that, live voice coming first; then it is answered like a longer
-one."""
+"""How long it waits, because live voice has precedence; then it is answered like a longer one."""
 
 READ_BYTES = 256 * 1024
 
@@ -70,7 +69,7 @@ READ_BYTES = 256 * 1024
 def answer_operations(
     interviews: Callable[[], InterviewService], once: Once, *, max_mb: int
 ) -> list[Operation]:
-    """Both endpoints, answered by the interview service of the process."""
+    """Both endpoints, served by the interview service of the process."""
 
     async def submit(request: Request, query: WithAudio, answer: TypedAnswer | Upload) -> HttpReply:
         session_id = session_id_of(request)
@@ -148,7 +147,7 @@ async def _uploaded(
     state = await service.written.state(session_id)
     check_version(state, wanted_version(request))
     service.written.check_free(state)
-    service.written.answered(state, Given(""))  # before anything costly is done for it
+    service.written.answered(state, Given(""))  # refuse early, before reading and decoding
     with await service.uploads.read(request.headers, _chunks(upload)) as body:
         recording = await service.uploads.decode(body)
     kept = _Kept(request)
@@ -182,21 +181,21 @@ async def _uploaded(
 
 
 class _Kept:
-    """What is stored for the request's idempotency key, if it has one."""
+    """The writes that store the reply under the request's idempotency key, if it has one."""
 
     def __init__(self, request: Request) -> None:
         self._claim = claim_of(request)
         self.given = False
-        """The request has been answered otherwise."""
+        """The request has already been answered with 202."""
 
     def writes(self, submitted: Submitted) -> Sequence[Write]:
-        """With the answer that was taken. Which version it makes is not known before."""
+        """The write for an accepted answer. The new version is not known yet, and left out."""
         if self._claim is None or self.given:
             return ()
         return self.now(HttpReply(TakenTurn.after(SubmitOutcome(submitted), None)))
 
     def now(self, reply: HttpReply) -> Sequence[Write]:
-        """With this reply."""
+        """The write for this reply."""
         return () if self._claim is None else (self._claim.write(reply),)
 
 

@@ -1,7 +1,7 @@
-"""`X-Correlation-ID`: one id for a request, in its answer, in its log lines and further on.
+"""`X-Correlation-ID`: one id for a request, its response, its log lines and its further requests.
 
-`CorrelationMiddleware` takes the client's id where it is sane and makes one otherwise. What the
-gateway asks of other services meanwhile carries it too: `gateway.logs.upstream_headers`.
+`CorrelationMiddleware` takes the client's id if it is valid and makes one otherwise. Requests to
+other services on behalf of this request have it too: `gateway.logs.upstream_headers`.
 """
 
 import re
@@ -16,7 +16,7 @@ SANE = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 
 
 class CorrelationMiddleware:
-    """Goes around everything else, so that errors have an id too. WebSockets pass untouched."""
+    """The outermost middleware, so that errors have an id too. It ignores WebSockets."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

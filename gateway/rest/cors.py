@@ -11,15 +11,15 @@ from gateway.rest.problems import Kind
 REFUSED = Kind("origin_not_allowed", 400, "This page may not send such a request")
 
 READ = ("Location", "Link", "ETag", "Retry-After", "X-Correlation-ID", REPLAYED.title())
-"""Headers of answers that pages may read."""
+"""Headers of responses that pages may read."""
 
 SENT = (HEADER, "authorization", "if-match", "last-event-id", "x-correlation-id")
 
 
 class Cors(CORSMiddleware):
-    """Starlette's, which answers a refused preflight as every other error is answered.
+    """Starlette's middleware, but with problem details for a refused preflight request.
 
-    `origins` has commas between them; "*" lets every page in, "none" none.
+    `origins` are separated by commas; "*" allows every page, "none" none.
     """
 
     def __init__(self, app: ASGIApp, origins: str) -> None:
@@ -32,7 +32,7 @@ class Cors(CORSMiddleware):
         )
 
     def preflight_response(self, request_headers: Headers) -> Response:
-        """The answer to the browser's question before the request."""
+        """The response to a browser's preflight request."""
         response = super().preflight_response(request_headers)
         if response.status_code == 200:
             return response

@@ -1,6 +1,7 @@
 """`/health` for people and clients, `/health/live` and `/health/ready` for supervisors.
 
-`GET /health` shows what `ServiceProbe` last found, in milliseconds also while every service hangs.
+`GET /health` shows the latest results of `ServiceProbe`, so it answers within milliseconds even
+while every service hangs.
 """
 
 import time
@@ -20,7 +21,7 @@ Status = Literal["online", "degraded", "offline"]
 
 
 class GatewayHealth(BaseModel):
-    """Parley itself, whatever the services around it do."""
+    """Parley itself, independent of the services around it."""
 
     status: Annotated[Status, Field(description="whether it can hold interviews")]
     version: str
@@ -30,14 +31,14 @@ class GatewayHealth(BaseModel):
 
 
 class Health(BaseModel):
-    """How everything is. `status` counts the services, `gateway.status` is about Parley."""
+    """The whole status. `status` counts the services, `gateway.status` is about Parley."""
 
     status: Annotated[Status, Field(description="online: 6 services or 7; degraded: 3 to 5")]
     timestamp: str
     gateway: GatewayHealth
     services: list[Service]
-    stages: Annotated[list[StageReport], Field(description="who answers in each slot")]
-    providers: Annotated[list[ProviderReport], Field(description="who could answer, in order")]
+    stages: Annotated[list[StageReport], Field(description="the provider of each slot")]
+    providers: Annotated[list[ProviderReport], Field(description="the candidates, in order")]
     queues: Annotated[list[QueueReport], Field(description="what is under way or waits")]
     store: StoreReport
 
@@ -55,7 +56,7 @@ class Ready(BaseModel):
 
 
 def overall(services: Sequence[Service]) -> Status:
-    """Six or more of the seven services make the whole online, three to five degraded."""
+    """Online with six or more of the seven services online, degraded with three to five."""
     online = sum(service.status == "online" for service in services)
     if online >= 6:
         return "online"
@@ -63,7 +64,7 @@ def overall(services: Sequence[Service]) -> Status:
 
 
 def own_status(readiness: Readiness, store: StoreReport, stages: Sequence[StageReport]) -> Status:
-    """Whether Parley itself can interview: degraded where it is full or a stage is not well."""
+    """Whether Parley itself can interview: degraded if it is full or a stage is not online."""
     if store.status == "offline" or readiness in ("draining", "starting"):
         return "offline"
     well = all(stage.status == "online" for stage in stages)
@@ -72,7 +73,7 @@ def own_status(readiness: Readiness, store: StoreReport, stages: Sequence[StageR
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StatusSources:
-    """What the gateway knows of itself, each a plain call."""
+    """Where `/health` gets the gateway's own status; each function returns at once."""
 
     stages: Callable[[], Sequence[StageReport]]
     providers: Callable[[], Sequence[ProviderReport]]
@@ -83,27 +84,27 @@ class StatusSources:
     places: int
 
 
-def health_operations(probe: ServiceProbe, inside: StatusSources) -> list[Operation]:
+def health_operations(probe: ServiceProbe, sources: StatusSources) -> list[Operation]:
     """`/health` for people and clients, `/health/live` and `/health/ready` for supervisors."""
     started_at = time.monotonic()
 
     async def health(request: Request) -> Health:
         services = await probe.services()
-        stages, store = inside.stages(), inside.store()
+        stages, store = sources.stages(), sources.store()
         return Health(
             status=overall(services),
             timestamp=iso(time.time()),
             gateway=GatewayHealth(
-                status=own_status(inside.readiness(), store, stages),
+                status=own_status(sources.readiness(), store, stages),
                 version=__version__,
                 uptime_seconds=int(time.monotonic() - started_at),
-                taken=inside.taken(),
-                places=inside.places,
+                taken=sources.taken(),
+                places=sources.places,
             ),
             services=services,
             stages=[*stages],
-            providers=[*inside.providers()],
-            queues=[*inside.queues()],
+            providers=[*sources.providers()],
+            queues=[*sources.queues()],
             store=store,
         )
 
@@ -111,7 +112,7 @@ def health_operations(probe: ServiceProbe, inside: StatusSources) -> list[Operat
         return Alive()
 
     async def ready(request: Request) -> HttpReply:
-        state = inside.readiness()
+        state = sources.readiness()
         return HttpReply(Ready(status=state), 200 if state == "ready" else 503)
 
     readiness_answers = {
@@ -137,7 +138,7 @@ def health_operations(probe: ServiceProbe, inside: StatusSources) -> list[Operat
             health,
             "How the gateway and the services around it are",
             description="Always 200. Services are asked in the background, every"
-            f" {CACHE_S:g} s while somebody wants to know.",
+            f" {CACHE_S:g} s while there are requests for it.",
             answers={200: ResponseSpec("How they are", Health, EXAMPLE)},
         ),
         described(

@@ -1,4 +1,4 @@
-"""How requests about interviews fail, and how they name the version that they rely on."""
+"""Errors of requests about interviews, and the version that a request relies on."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -58,7 +58,7 @@ _ETAG = re.compile(r'(?:W/)?"([0-9]{1,18})"')
 
 @contextmanager
 def refusing() -> Iterator[None]:
-    """Answer with a problem what does not fit how far the interview has come, and bad uploads."""
+    """Turn `OutOfOrder` and `UploadError` into problems."""
     try:
         yield
     except OutOfOrder as error:
@@ -68,7 +68,7 @@ def refusing() -> Iterator[None]:
 
 
 def wanted_version(request: Request) -> int | None:
-    """The version in If-Match, None without it. Raises `Problem` for what is no version."""
+    """The version in If-Match, None without one. Raises `Problem` if it is not a version."""
     given = request.headers.get("if-match")
     if given is None or given.strip() == "*":
         return None
@@ -79,9 +79,9 @@ def wanted_version(request: Request) -> int | None:
 
 
 def check_version(state: InterviewState, wanted: int | None) -> None:
-    """Raise the store's `Conflict` where the session is at another version than the client wants.
+    """Raise the store's `Conflict` if the session is not at the version that the client wants.
 
-    With None any will do.
+    With None any version will do.
     """
     if wanted is not None and wanted != state.version:
         raise Conflict(state.record.keys.record, wanted, state.version)
@@ -94,7 +94,7 @@ def etag(version: int) -> Mapping[str, str]:
 
 def _of_upload(error: UploadError) -> Problem:
     kind = UPLOAD_KINDS.get(error.code)
-    if kind is None:  # one of many ways to be damaged
+    if kind is None:  # a code of the decoder for a damaged file
         kind = Kind(error.code, error.status, UPLOAD_KINDS["undecodable"].title)
     wait = error.retry_after_s
     headers = None if wait is None else {"retry-after": str(round(wait))}

@@ -1,4 +1,4 @@
-"""What the endpoints of written interviews read and answer."""
+"""The request and response bodies of the endpoints of written interviews."""
 
 import base64
 import logging
@@ -26,13 +26,13 @@ Version = Annotated[
 
 
 class WithAudio(Query):
-    """Whether the words are wanted as sound, too."""
+    """Whether the response is to contain the words as audio, too."""
 
     audio: Annotated[bool, Field(description="add what is said as a WAV file, in base64")] = False
 
 
 class ReportQuery(WithAudio):
-    """In which form the report is wanted; the Accept header counts where this is left out."""
+    """The report's format; without it the Accept header decides."""
 
     format: Annotated[
         Literal["json", "markdown", "html"] | None, Field(description="instead of Accept")
@@ -40,7 +40,7 @@ class ReportQuery(WithAudio):
 
 
 async def with_audio(service: InterviewService, spoken: "TurnBody | Summary", text: str) -> None:
-    """Add the text as sound. That it cannot be spoken is no failure of the request."""
+    """Add the text as audio. A failed synthesis does not fail the request."""
     try:
         spoken.audio = Audio.of(await service.speech_files.speak(text))
     except PipelineError as error:
@@ -58,7 +58,7 @@ class TypedAnswer(Body):
 
 
 class ShownQuestion(BaseModel):
-    """The question that waits. `said` is how the interviewer put it, with what came before it."""
+    """The question that waits. `said` is the interviewer's whole message, with its first words."""
 
     number: int
     text: str
@@ -67,7 +67,7 @@ class ShownQuestion(BaseModel):
 
     @classmethod
     def of(cls, question: AskedQuestion | None) -> "ShownQuestion | None":
-        """The question as it is shown."""
+        """The question for a response."""
         if question is None:
             return None
         return cls(
@@ -89,7 +89,7 @@ class Audio(BaseModel):
 
     @classmethod
     def of(cls, file: SoundFile) -> "Audio":
-        """The file as it is shown."""
+        """The file for a response."""
         return cls(
             rate_hz=file.rate_hz,
             duration_ms=file.duration_ms,
@@ -103,7 +103,7 @@ SoundProblem = Annotated[str | None, Field(description="why it is not there")]
 
 
 class TurnBody(BaseModel):
-    """Where an interview stands. `question` is null where it is over."""
+    """The state of an interview. `question` is null if the interview is over."""
 
     session_id: str
     version: Version
@@ -114,7 +114,7 @@ class TurnBody(BaseModel):
 
     @classmethod
     def of(cls, state: InterviewState, version: int | None = None) -> "TurnBody":
-        """The turn of a session."""
+        """The state of a session's interview."""
         return cls(
             session_id=state.record.id,
             version=version,
@@ -124,10 +124,10 @@ class TurnBody(BaseModel):
 
 
 class TakenAnswer(BaseModel):
-    """An answer as it was taken. `question` is the number of the question that it answers.
+    """An accepted answer. `question` is the number of the question that it answers.
 
-    `counted` is false where the words were none, but a request to repeat the question, say. The
-    last four are null where it was typed.
+    `counted` is false if the words were no answer but, say, a request to repeat the question.
+    `language`, `confidence`, `duration_ms`, `recogniser` and `quality` are null if it was typed.
     """
 
     question: int
@@ -144,9 +144,10 @@ class TakenAnswer(BaseModel):
 
 
 class TakenTurn(TurnBody):
-    """What became of an answer: what the interviewer replied, and the question that waits now.
+    """The outcome of an answer: the interviewer's reply, and the question that waits now.
 
-    `evaluation` is there in sessions that evaluate each answer, and looks as it does in a report.
+    `evaluation` is there in sessions that evaluate each answer, with the form that it has in a
+    report.
     """
 
     answer: TakenAnswer
@@ -156,7 +157,7 @@ class TakenTurn(TurnBody):
 
     @classmethod
     def after(cls, outcome: SubmitOutcome, version: int | None) -> "TakenTurn":
-        """The turn after an answer was taken."""
+        """The state after an accepted answer."""
         submitted = outcome.submitted
         given = submitted.given
         speech = given.speech
@@ -186,9 +187,9 @@ class TakenTurn(TurnBody):
 
 
 class UploadedAnswer(BaseModel):
-    """An uploaded answer on its way. What was heard is null until it is accepted.
+    """An uploaded answer and its progress. The recognised words are null until it is accepted.
 
-    `code` and `reason` say why it has failed. Then its question still waits.
+    `code` and `reason` say why it failed; its question still waits then.
     """
 
     session_id: str
@@ -209,7 +210,7 @@ class UploadedAnswer(BaseModel):
 
     @classmethod
     def of(cls, session_id: str, record: AnswerRecord, progress: float) -> "UploadedAnswer":
-        """The upload as it is shown."""
+        """The upload for a response."""
         return cls(
             session_id=session_id,
             progress=round(progress, 3),
@@ -223,7 +224,7 @@ class EvaluationBody(RootModel[dict[str, Any]]):
 
 
 class ReportBody(RootModel[dict[str, Any]]):
-    """A report, and in `summary` a few sentences of it to be spoken."""
+    """A report, with a short spoken form of it in `summary`."""
 
 
 class Summary(BaseModel):

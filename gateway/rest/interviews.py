@@ -1,4 +1,4 @@
-"""Interviews held in writing: `/api/sessions/{id}/start`, `/next`, `/evaluate`, `/end`, `/report`.
+"""Written interviews: `/api/sessions/{id}/start`, `/next`, `/evaluate`, `/end` and `/report`.
 
 Answers are in `gateway.rest.answering`, events in `gateway.rest.watching`.
 """
@@ -55,7 +55,7 @@ CHANGING = (*STORED, SESSION_LIVE, CONFLICT)
 def interview_operations(
     interviews: Callable[[], InterviewService], store: Store, ttl_s: int, max_mb: int
 ) -> list[Operation]:
-    """All endpoints of written interviews, answered by the interview service of the process."""
+    """All endpoints of written interviews, served by the interview service of the process."""
     once = Once(store, ttl_s)
     outgoing = Outgoing()
 
@@ -89,13 +89,13 @@ def interview_operations(
             check_version(state, wanted_version(request))
             state = await interviews().end(state)
             report = await interviews().reports.report(state)
-            told = await _report_json(store, state, report)
+            report_json = await _report_json(store, state, report)
         ended = Ended(
             session_id=state.record.id,
             version=state.version,
             interview=Progress(**state.begun.state()),
             summary=await _summary(interviews(), report, query.audio),
-            report=ReportBody(told),
+            report=ReportBody(report_json),
         )
         return HttpReply(ended, 200, etag(state.version))
 
@@ -108,13 +108,13 @@ def interview_operations(
                 sound = await sound_for_page(store, state, _base(request))
                 text = await to_thread(page, made, sound)
                 html = text.encode()
-                return Sent(html, 200, _headers(state), form, outgoing.take(len(html)))
+                return Sent(html, 200, _headers(state), form, outgoing.reserve(len(html)))
             if form == MARKDOWN:
                 text = await to_thread(markdown, made)
                 return Response(text, 200, _headers(state), media_type=form)
-            told = await _report_json(store, state, made)
+            report_json = await _report_json(store, state, made)
         summary = await _summary(interviews(), made, query.audio)
-        body = ReportBody({**told, "summary": summary.model_dump()})
+        body = ReportBody({**report_json, "summary": summary.model_dump()})
         return HttpReply(body, 200, etag(state.version))
 
     return [
@@ -214,14 +214,14 @@ async def _summary(service: InterviewService, report: Report, audio: bool) -> Su
 
 
 async def _report_json(store: Store, state: InterviewState, report: Report) -> dict[str, Any]:
-    """The report with what was recorded, null without consent."""
+    """The report with its recordings, which are null without consent."""
     shown = Recordings.of(state, await recordings_of(store, state.record))
     recording = None if shown.consent is None else shown.model_dump()
     return {**report.to_json(), "recording": recording}
 
 
 def _base(request: Request) -> str:
-    """Where the client reached this server, empty where that cannot be believed."""
+    """The base URL with which the client reached this server, "" if its Host header is invalid."""
     host = request.headers.get("host", "")
     return f"{request.scope['scheme']}://{host}" if HOST.fullmatch(host) else ""
 

@@ -1,9 +1,9 @@
-"""Idempotency keys: a request that is sent again is answered again, and not done again.
+"""Idempotency keys: a repeated request gets the first response again and is not done twice.
 
-A client that sends `Idempotency-Key` may repeat a POST whose answer it never saw. The first request
-claims the key; its answer is stored and given to whoever comes with the same key, method, path and
-body. An attempt that fails has changed nothing and gives the key back, so that the next one is a
-new attempt. Keys and answers are about the session, and are erased with it.
+A client that sends `Idempotency-Key` may repeat a POST whose response it never received. The first
+request claims the key; its response is stored and returned to every request with the same key,
+method, path and body. A failed attempt has changed nothing and releases the key, so that the next
+request is a new attempt. Keys and responses are stored under the session and erased with it.
 """
 
 import hashlib
@@ -30,19 +30,19 @@ REPLAYED = "idempotency-replayed"
 KEY = re.compile(r"[!-~]{1,255}")
 
 UNDER_WAY_S = 120.0
-"""After so long a claim lapses whose process has died. No operation takes longer."""
+"""How long a claim lives if its process dies. No operation takes longer."""
 
 LONGEST_KEPT_S = 24 * 3600.0
 
 MOST_KEPT_BYTES = 256 * 1024
-"""Of an answer's body. Larger ones are not given again, and whoever asks is told so."""
+"""The largest body that is stored. A repeated request whose response was larger gets an error."""
 
 OWN_HEADERS = ("content-length", "x-correlation-id")
-"""Of an answer, what is made anew when it is given again."""
+"""Headers that are not stored but set anew in a repeated response."""
 
 
 class Once:
-    """Claims on idempotency keys in a store; answers are kept for `ttl_s`, a day at most."""
+    """Claims on idempotency keys in a store; responses are kept for `ttl_s`, at most a day."""
 
     def __init__(self, store: Store, ttl_s: float) -> None:
         self._store = store
@@ -51,7 +51,7 @@ class Once:
     async def claim(
         self, request: Request, sent: bytes, render: Callable[[Any], Response]
     ) -> "Claim | Response | None":
-        """Claim the request's key, or get the answer that was given before; None without a key.
+        """Claim the request's key, or get the stored response; None without a key.
 
         `sent` is the body, or its digest. Raises `INVALID_KEY`, `KEY_REUSED` and `KEY_IN_USE`.
         """
@@ -71,7 +71,7 @@ class Once:
 
 @dataclass(slots=True)
 class Claim:
-    """This process's hold on a key until the answer is stored or the attempt has failed."""
+    """A key claimed by this process until the response is stored or the attempt has failed."""
 
     _store: Store
     _key: str
@@ -83,7 +83,7 @@ class Claim:
     _written: bool = False
 
     async def begin(self) -> Entry | None:
-        """Take hold of the key; returns what is stored of whoever came first."""
+        """Claim the key; returns the stored entry if another request has claimed it before."""
         value = json.dumps({"sent": self.sent}).encode()
         while True:
             try:
@@ -97,25 +97,25 @@ class Claim:
                 return None
 
     def write(self, reply: Any) -> Put:
-        """The write that stores the answer, to be committed together with what it tells of."""
+        """The write that stores the response, to be committed with the change that it reports."""
         self._written = True
         about = self._about or getattr(reply, "about", "")
         return self._put(self._render(reply), about)
 
     async def keep(self, response: Response, about: str) -> None:
-        """Store the answer, unless the handler has committed it."""
+        """Store the response, unless the handler has committed it."""
         if self._written:
             return
         try:
             await self._store.commit(self._put(response, self._about or about))
         except Conflict:
-            pass  # the session was deleted meanwhile, and this with it
+            pass  # the session was deleted meanwhile, and the claim with it
         except StoreError as error:
-            # It has been done all the same; until the claim lapses nobody does it again.
+            # The request has been done; until the claim expires it is not repeated.
             logger.error("an answer is not kept for its idempotency key: %s", error)
 
     async def release(self) -> None:
-        """Give the key back, unless the answer is stored, or somebody else has it by now."""
+        """Release the key, unless the response is stored or another request has claimed it."""
         try:
             entry = await self._store.get(self._key)
             if entry is not None and entry.version == self._version:

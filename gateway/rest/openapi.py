@@ -17,7 +17,7 @@ PATH_PARAMETER = re.compile(r"{(\w+)}")
 PATH_PARAMETERS: dict[str, dict[str, Any]] = {
     "id": {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,64}$"},
 }
-"""What is known of the parts of paths, by name; others are text."""
+"""Schemas of path parameters by name; others are strings."""
 
 Mode = Literal["validation", "serialization"]
 Uses = dict[tuple[Any, Mode], TypeAdapter[Any]]
@@ -26,7 +26,7 @@ Uses = dict[tuple[Any, Mode], TypeAdapter[Any]]
 def document(
     operations: Iterable[Operation], *, title: str, version: str, description: str = ""
 ) -> dict[str, Any]:
-    """The document, as JSON values. Schemas are those of the models that serve (2020-12)."""
+    """The document, as JSON values. Its schemas (2020-12) come from the models that validate."""
     shown = [operation for operation in operations if not operation.hidden]
     schemas, definitions = _schemas(shown)
     paths: dict[str, dict[str, Any]] = {}
@@ -133,7 +133,7 @@ def _parameters(
         schema = PATH_PARAMETERS.get(name, {"type": "string"})
         yield {"name": name, "in": "path", "required": True, "schema": schema}
     if operation.query is not None:
-        model = operation.query.model_json_schema(by_alias=True)  # flat, so nothing is referred to
+        model = operation.query.model_json_schema(by_alias=True)  # flat, so it has no references
         for name, schema in model["properties"].items():
             parameter = {
                 "name": name,
@@ -165,7 +165,7 @@ def _success(answer: ResponseSpec, schemas: dict[tuple[Any, Mode], Any]) -> dict
         content[JSON] = {"schema": schemas[answer.model, "serialization"]}
         if answer.example is not None:
             content[JSON]["example"] = answer.example
-    for kind in answer.media:  # what is sent bit by bit is no one text
+    for kind in answer.media:  # an event stream has no schema
         content[kind] = {} if kind == "text/event-stream" else {"schema": {"type": "string"}}
     if content:
         described["content"] = content

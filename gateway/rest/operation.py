@@ -1,12 +1,12 @@
-"""One entry for each endpoint, from which both the route and its description are made.
+"""One entry for each endpoint, from which both its route and its description are made.
 
-An `Operation` says what it reads, what it answers and how it can fail; `routes` serves a table of
-them and `gateway.rest.openapi` describes it. So nothing is served that is not described, and what
-is described is what validates.
+An `Operation` names its request, its responses and its errors; `routes` serves a table of them and
+`gateway.rest.openapi` describes it. So every endpoint is described, and the description comes from
+the models that validate.
 
-A handler is called as `handler(request)`, with the `Query` and then the body after that where the
-operation names them, and returns a pydantic model, an `HttpReply`, or a Starlette `Response` where
-the answer is no JSON. It raises what `problem_of` knows; everything else is answered with 500.
+A handler is called as `handler(request)`, followed by the `Query` and the body if the operation has
+them. It returns a pydantic model, an `HttpReply`, or a Starlette `Response` that is not JSON. It
+may raise what `problem_of` knows; any other exception is answered with 500.
 """
 
 import logging
@@ -43,16 +43,16 @@ CLAIM = "parley.claim"
 LONGEST_ACCEPT = 1000
 
 HEADERS = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
-"""What is said of people is not for caches, and is never to be taken for a page."""
+"""Responses may hold personal data, so they are not cached, and never interpreted as a page."""
 
 
 @dataclass(frozen=True, slots=True)
 class ResponseSpec:
-    """One way in which an operation succeeds.
+    """One successful response of an operation.
 
-    `model` is a pydantic model (or what a `TypeAdapter` takes) for JSON, None where there is no
-    JSON; `media` are further types that it comes in, such as "text/html". `headers` have a
-    description each.
+    `model` is the pydantic model (or any type for a `TypeAdapter`) of JSON, None if there is no
+    JSON; `media` are further media types, such as "text/html". `headers` maps names to
+    descriptions.
     """
 
     description: str
@@ -69,10 +69,10 @@ class ResponseSpec:
 
 @dataclass(frozen=True, slots=True)
 class HttpReply:
-    """A model with a status and headers of its own.
+    """A model with its own status and headers.
 
-    `about` is the session that it is about, where the path does not say so: with it the answer kept
-    for an idempotency key is erased.
+    `about` is the session that it concerns, if the path does not name it: a response stored for an
+    idempotency key is erased with that session.
     """
 
     body: BaseModel | None = None
@@ -83,10 +83,10 @@ class HttpReply:
 
 @runtime_checkable
 class Held(Protocol):
-    """A response that holds something, a place say, until it has been sent or will not be."""
+    """A response that holds a resource until it has been sent, or is not sent at all."""
 
     def release(self) -> None:
-        """Let it go. Idempotent."""
+        """Release the resource. Idempotent."""
 
 
 Handler = Callable[..., Awaitable[BaseModel | HttpReply | Response]]
@@ -96,12 +96,12 @@ Handler = Callable[..., Awaitable[BaseModel | HttpReply | Response]]
 class Operation:
     """An endpoint. `name` is its operationId, in camel case and unique.
 
-    `body` is the model of a JSON body of `max_body_bytes` at most, `upload` which files are taken
-    (with both, the Content-Type decides), `text` the type of a text that the handler reads by
-    itself, `query` the model of the query. `guard` is called before anything is read, and raises
-    `Problem` for who may not come in. `answers` has the usual one first. `errors` are those that
-    the handler and the guard raise; what the reader of requests raises is added. `once` makes
-    `Idempotency-Key` work. What is `hidden` is served and not described.
+    `body` is the model of a JSON body of at most `max_body_bytes`, `upload` says which files are
+    accepted (with both, the Content-Type decides), `text` is the media type of a text that the
+    handler reads itself, `query` the model of the query. `guard` is called before the request is
+    read, and raises `Problem` for a client without access. `answers` has the usual response first.
+    `errors` are those that the handler and the guard raise; those of reading the request are added.
+    `once` enables `Idempotency-Key`. A `hidden` operation is served but not described.
     """
 
     method: str
@@ -125,11 +125,11 @@ class Operation:
 
     @property
     def types(self) -> tuple[str, ...]:
-        """Everything that it answers with when it succeeds, the default first."""
+        """The media types of all successful responses, the default first."""
         return tuple(dict.fromkeys(kind for a in self.answers.values() for kind in a.types))
 
     def all_errors(self) -> tuple[Kind, ...]:
-        """The handler's and those of what is done before it."""
+        """The errors of the handler and of reading the request."""
         kinds = [*self.errors, problems.NOT_ACCEPTABLE, problems.INTERNAL]
         if self.query is not None:
             kinds.append(problems.INVALID_PARAMETER)
@@ -151,7 +151,7 @@ class Operation:
 
 
 def routes(operations: Iterable[Operation]) -> list[Route]:
-    """A route for each path, in the table's order. Raises `ValueError` for two that collide."""
+    """A route for each path, in the table's order. Raises `ValueError` if two entries collide."""
     methods: dict[str, dict[str, Operation]] = defaultdict(dict)
     names: set[str] = set()
     for operation in operations:
@@ -163,7 +163,7 @@ def routes(operations: Iterable[Operation]) -> list[Route]:
 
 
 class Resource:
-    """What is at one path: an ASGI application that answers each method."""
+    """The ASGI application for one path, with an operation for each method."""
 
     def __init__(self, operations: Mapping[str, Operation]) -> None:
         self._operations = dict(operations)
@@ -176,7 +176,7 @@ class Resource:
         if scope["method"] != "HEAD":
             await answer(scope, receive, send)
             return
-        # What would be said, without saying it: streams are not begun.
+        # HEAD: the headers of GET without a body; a stream is not begun.
         status, headers = answer.status_code, answer.raw_headers
         try:
             await send({"type": "http.response.start", "status": status, "headers": headers})
@@ -232,7 +232,7 @@ async def _run(
         result = await operation.handler(*arguments)
         response = rendered(operation, result)
     except Exception:
-        await claim.release()  # nothing has come of it: whoever tries again gets a new attempt
+        await claim.release()  # nothing was changed, so the next request is a new attempt
         raise
     if response.status_code >= 400:
         await claim.release()
@@ -244,15 +244,15 @@ async def _run(
 def claim_of(request: Request) -> Claim | None:
     """The claim on the request's idempotency key, None for a request without one.
 
-    A handler that commits to the store puts `claim.write(reply)` into the same commit and returns
-    that reply; otherwise the answer is stored once the handler has returned.
+    A handler that commits to the store adds `claim.write(reply)` to the same commit and returns
+    that reply; otherwise the response is stored once the handler has returned.
     """
     claim: Claim | None = request.scope.get(CLAIM)
     return claim
 
 
 def rendered(operation: Operation, result: BaseModel | HttpReply | Response) -> Response:
-    """What a handler returned, as it is sent."""
+    """A handler's result as a response."""
     if isinstance(result, Response):
         return result
     reply = result if isinstance(result, HttpReply) else HttpReply(result)
@@ -276,9 +276,9 @@ def rendered(operation: Operation, result: BaseModel | HttpReply | Response) -> 
 
 
 def negotiate(request: Request, types: tuple[str, ...]) -> str:
-    """Which of `types` suits the client best, the first where it does not care.
+    """The one of `types` that the client prefers, the first if it has no preference.
 
-    Raises `NOT_ACCEPTABLE` where it takes none of them. Parameters of types are not looked at.
+    Raises `NOT_ACCEPTABLE` if the client accepts none. Parameters of media types are ignored.
     """
     accept = ",".join(request.headers.getlist("accept"))[:LONGEST_ACCEPT]
     if not accept or not types:
@@ -297,7 +297,7 @@ def _best(accept: str, types: tuple[str, ...]) -> str | None:
 
 
 def _weight(accept: str, kind: str) -> float:
-    """How much the client likes a type: the weight of the range that names it best (RFC 9110)."""
+    """The client's weight for a type: that of the most specific matching range (RFC 9110)."""
     ranges = {kind: 3, f"{kind.partition('/')[0]}/*": 2, "*/*": 1}
     best, found = 0, 0.0
     for entry in accept.lower().split(","):

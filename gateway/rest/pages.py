@@ -1,7 +1,7 @@
-"""The description of the API, for programs and in a browser; nothing of it comes from elsewhere.
+"""The description of the API, for programs and for browsers, without files of other servers.
 
-Swagger UI and Redoc come from the package `offapi`, which holds their bundles. It is not imported,
-for it would read all of them into memory.
+The bundles of Swagger UI and Redoc come from the package `offapi`. It is not imported, because the
+import would read all of them into memory.
 """
 
 import json
@@ -30,9 +30,9 @@ POLICY = (
     " connect-src 'self'; font-src data:; img-src 'self' data:; script-src 'self';"
     " style-src 'self' 'unsafe-inline'; worker-src blob:"
 )
-"""Both bundles write styles into the page; Redoc searches in a worker of its own making.
+"""Both bundles write inline styles, and Redoc searches in a worker from a blob.
 
-Its telemetry is switched off in the page; this holds also where another version would not listen.
+The page switches Redoc's telemetry off; this policy blocks it even if a version ignores that.
 """
 
 ASSETS = {
@@ -114,7 +114,7 @@ WEBSOCKET = {
 
 
 def page_operations(table: Sequence[Operation]) -> list[Operation]:
-    """What describes a table: its document, two browsers of it, and two plain lists."""
+    """The pages that describe a table: its document, two viewers of it, and two plain lists."""
     described = json.dumps(
         document(table, title=TITLE, version=__version__, description=DESCRIPTION),
         ensure_ascii=False,

@@ -1,8 +1,8 @@
-"""What is said when an answer cannot be given: problem details (RFC 9457).
+"""Error responses: problem details (RFC 9457).
 
-A `Kind` is one way to fail: its code is for programs and stays, its title is for people. Calling it
-makes a `Problem` with the details of this occurrence. What went wrong inside is logged and never
-told.
+A `Kind` is one kind of error: its code is for programs and stable, its title is for people. Calling
+it makes a `Problem` with the details of this occurrence. Internal causes are logged and never sent
+to a client.
 """
 
 import json
@@ -26,12 +26,12 @@ logger = logging.getLogger("parley.rest")
 MEDIA_TYPE = "application/problem+json"
 
 LONGEST_DETAIL = 500
-"""Characters of a detail; what a client sent may be quoted in it."""
+"""The most characters of a detail, which may quote what a client sent."""
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One way to fail, the same wherever it happens."""
+    """One kind of error, the same wherever it happens."""
 
     code: str
     status: int
@@ -39,18 +39,18 @@ class Kind:
 
     @property
     def type(self) -> str:
-        """The URI reference of the kind, where the gateway itself describes it."""
+        """The URI reference of the gateway's own description of the kind."""
         return f"/problems#{self.code}"
 
     def __call__(
         self, detail: str | None = None, *, headers: Mapping[str, str] | None = None, **members: Any
     ) -> "Problem":
-        """An occurrence, to be raised. `members` stand beside the standard ones in the answer."""
+        """An occurrence, to be raised. `members` are added to the standard ones in the response."""
         return Problem(self, detail, headers, members)
 
 
 class Problem(Exception):
-    """An answer other than the one that was asked for."""
+    """An error response, raised by handlers."""
 
     def __init__(
         self,
@@ -66,7 +66,7 @@ class Problem(Exception):
         self.members = members or {}
 
     def to_json(self) -> dict[str, Any]:
-        """The members of the answer's object."""
+        """The members of the response's object."""
         detail = self.detail if self.detail is None else self.detail[:LONGEST_DETAIL]
         return {
             "type": self.kind.type,
@@ -78,8 +78,8 @@ class Problem(Exception):
         }
 
     def response(self) -> Response:
-        """The whole answer."""
-        # Half of a surrogate pair, where a client's text is quoted, is no reason to fail again.
+        """The complete response."""
+        # A quoted text of a client may hold half of a surrogate pair, which is replaced.
         body = json.dumps(self.to_json(), ensure_ascii=False, separators=(",", ":"))
         headers = {"cache-control": "no-store", **(self.headers or {})}
         return Response(
@@ -115,7 +115,7 @@ class ProblemDetails(BaseModel):
     ] = None
 
 
-# --- what any operation may answer ---------------------------------------------------------------
+# --- of any operation ----------------------------------------------------------------------------
 
 NOT_FOUND = Kind("not_found", 404, "There is nothing at this path")
 METHOD_NOT_ALLOWED = Kind("method_not_allowed", 405, "This path does not know the method")
@@ -156,7 +156,7 @@ _OF_STATUS = {404: NOT_FOUND, 405: METHOD_NOT_ALLOWED, 406: NOT_ACCEPTABLE}
 
 
 def problem_of(error: Exception) -> Problem | None:
-    """What an exception is answered with, None for one that nobody expected."""
+    """The problem for an exception, None for an unexpected exception."""
     match error:
         case Problem():
             return error
@@ -175,9 +175,9 @@ def problem_of(error: Exception) -> Problem | None:
 
 
 def of_interview(error: InterviewError) -> Problem:
-    """What the client is told whose request the interview refused.
+    """The problem for a request that the interview refused.
 
-    Not for what was stored: there it is no fault of the client's.
+    Not for errors in stored data, which are no fault of the client.
     """
     return _OF_INTERVIEWS[error.code](str(error))
 
@@ -189,7 +189,7 @@ def _of_http(error: HTTPException) -> Problem:
 
 
 def invalid(kind: Kind, errors: Sequence[InvalidField]) -> Problem:
-    """What is wrong with a request, the first of it as the detail. `errors` is not empty."""
+    """The problem for a request with these errors, at least one; the first is the detail."""
     shown = [error.model_dump(exclude_none=True) for error in errors]
     return kind(errors[0].detail, errors=shown)
 
@@ -216,4 +216,4 @@ EXCEPTION_HANDLERS: Mapping[Any, Handler] = cast(
         Exception: _unexpected,
     },
 )
-"""For the application: what is raised outside of an operation is answered in the same form."""
+"""For the application: exceptions outside of an operation get responses of the same form."""

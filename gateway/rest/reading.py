@@ -1,4 +1,4 @@
-"""The one way in which requests are read: bounded in size, time and shape, then validated."""
+"""Reading of requests: bounded in size, time and shape, then validated."""
 
 import asyncio
 import json
@@ -26,45 +26,45 @@ from gateway.rest.problems import (
 M = TypeVar("M", bound=BaseModel)
 
 MAX_BODY_BYTES = 64 * 1024
-"""Of JSON, where an operation names no other limit."""
+"""The limit of a JSON body, unless an operation names another."""
 
 MAX_DEPTH = 32
 MAX_VALUES = 5_000
-"""Objects, lists, texts and numbers in one body: so many can be looked at without a pause."""
+"""Objects, lists, texts and numbers in one body: few enough to be checked without blocking."""
 
 LARGEST_WHOLE = 2**53
-"""Beyond it, not every whole number is a float."""
+"""Beyond it, a float cannot represent every whole number."""
 
 BODY_S = 30.0
-"""How long a body of JSON may take to come."""
+"""How long a JSON body may take to arrive."""
 
 MOST_ERRORS = 20
-"""So many wrong fields are named; who has more of them has sent something else."""
+"""Wrong fields that a response names at most."""
 
 CLOSE = {"connection": "close"}
-"""Where the rest of a body is not read, the connection cannot be used again."""
+"""If the rest of a body is not read, the connection cannot be used again."""
 
 
 class Body(BaseModel):
-    """Base of what is read from a body: no unknown fields, and no text in place of a number."""
+    """Base of the models of bodies: no unknown fields, and no text in place of a number."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
 class Query(BaseModel):
-    """Base of what is read from the part of the URL behind the question mark."""
+    """Base of the models of query parameters."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 def media_type(request: Request) -> str:
-    """The body's type without parameters, in lower case, empty where none is named."""
+    """The body's media type without parameters, in lower case, "" without one."""
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 async def read_body(request: Request, limit: int = MAX_BODY_BYTES) -> bytes:
-    """The body of a request that sends JSON. Raises `Problem` before more than `limit` is kept."""
-    # Browsers ask this server first before another site's page may send this type.
+    """The body of a request that sends JSON, at most `limit` bytes. Raises `Problem`."""
+    # Before another site's page may send this type, browsers make a preflight request.
     if media_type(request) != "application/json":
         raise UNSUPPORTED_MEDIA_TYPE(
             "The body must be sent as Content-Type: application/json",
@@ -77,7 +77,7 @@ async def read_body(request: Request, limit: int = MAX_BODY_BYTES) -> bytes:
 
 
 async def chunks(request: Request, limit: int, within_s: float) -> AsyncIterator[bytes]:
-    """The body as it comes. Raises `Problem` for more than `limit` bytes and a body that stalls."""
+    """The body as it arrives. Raises `Problem` for more than `limit` bytes or a slow body."""
     announced = request.headers.get("content-length", "")
     if announced.isascii() and announced.isdigit() and int(announced[:20]) > limit:
         raise _too_large(limit)
@@ -113,13 +113,13 @@ def parse_object(body: bytes) -> dict[str, Any]:
     """Parse strict JSON: UTF-8, one object, each key once, real text, no NaN. Raises `Problem`."""
     try:
         value = json.loads(
-            body.decode(),  # given bytes, it would guess among UTF-8, UTF-16 and UTF-32
+            body.decode(),  # for bytes, `loads` would also accept UTF-16 and UTF-32
             object_pairs_hook=_unique,
             parse_constant=_no_constant,
             parse_float=_number,
         )
         excess = _excess(value)
-        if b"\\u" in body:  # an escape can name half a character, which no text may hold
+        if b"\\u" in body:  # an escape may name half of a surrogate pair, which is no valid text
             json.dumps(value, ensure_ascii=False).encode()
     except RecursionError:
         excess = f"is nested deeper than {MAX_DEPTH} levels"
@@ -163,14 +163,14 @@ def _reason(error: ValueError) -> str:
 
 
 def _excess(value: Any) -> str | None:
-    """What there is too much of in a parsed body, or None. Level by level: it cannot recurse."""
+    """The limit that a parsed body exceeds, or None. Checks level by level, without recursion."""
     level = [value]
     count = 1
     for _ in range(MAX_DEPTH + 1):
-        inside = [v for v in level if isinstance(v, dict | list)]
-        if not inside:
+        containers = [v for v in level if isinstance(v, dict | list)]
+        if not containers:
             return None
-        level = [child for v in inside for child in (v.values() if isinstance(v, dict) else v)]
+        level = [child for v in containers for child in (v.values() if isinstance(v, dict) else v)]
         count += len(level)
         if count > MAX_VALUES:
             return f"holds more than {MAX_VALUES} values"
@@ -199,10 +199,10 @@ def read_query(model: type[M], request: Request) -> M:
 def _wrong(model: type[BaseModel], error: ValidationError, kind: Kind) -> Iterator[InvalidField]:
     found = error.errors(include_url=False, include_input=False, include_context=False)
     for entry in found[:MOST_ERRORS]:
-        place = [str(part)[:100] for part in entry["loc"]]
-        field = ".".join(place)
+        path = [str(part)[:100] for part in entry["loc"]]
+        field = ".".join(path)
         match entry["type"]:
-            case "extra_forbidden" if len(place) == 1:
+            case "extra_forbidden" if len(path) == 1:
                 known = ", ".join(f.alias or name for name, f in model.model_fields.items())
                 detail = f"Unknown field {field!r}; known are {known}"
             case "extra_forbidden":
@@ -214,8 +214,8 @@ def _wrong(model: type[BaseModel], error: ValidationError, kind: Kind) -> Iterat
         if kind is INVALID_PARAMETER:
             yield InvalidField(detail=detail.replace("field", "parameter", 1), parameter=field)
         else:
-            yield InvalidField(detail=detail, pointer=_pointer(place))
+            yield InvalidField(detail=detail, pointer=_pointer(path))
 
 
-def _pointer(place: list[str]) -> str:
-    return "".join("/" + part.replace("~", "~0").replace("/", "~1") for part in place)
+def _pointer(path: list[str]) -> str:
+    return "".join("/" + part.replace("~", "~0").replace("/", "~1") for part in path)

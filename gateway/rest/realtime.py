@@ -1,6 +1,6 @@
 """The HTTP side of OpenAI's Realtime API: calls over WebRTC, and client secrets.
 
-Its errors are that API's, `{"error": {…}}`, so the operations stand here without a description in
+Its errors are those of that API, `{"error": {…}}`, so the operations are not described in
 `/openapi.json`; `docs/openai-realtime.md` describes them.
 """
 
@@ -34,7 +34,7 @@ MULTIPART = "multipart/form-data"
 LONGEST_BODY = 4 * MAX_BYTES
 
 LIFETIME_S = 600
-"""How long a client secret lives where nothing else was asked for."""
+"""How long a client secret lives if the request names no other time."""
 
 CALLS, CALL = "/v1/realtime/calls", "/v1/realtime/calls/{call}"
 
@@ -54,14 +54,14 @@ class Expiry(BaseModel):
 
 
 class SecretRequest(BaseModel):
-    """What a client secret is made for."""
+    """The lifetime and the session of a new client secret."""
 
     expires_after: Expiry = Expiry()
     session: dict[str, Any] = {}
 
 
 class RealtimeEndpoints:
-    """The endpoints. `webrtc` answers the offers."""
+    """The endpoints. Offers are answered by `webrtc`."""
 
     def __init__(self, runtime: Runtime, webrtc: WebRtcEndpoints) -> None:
         self._runtime = runtime
@@ -125,7 +125,7 @@ class RealtimeEndpoints:
         return JSONResponse(body, headers={"cache-control": "no-store"})
 
     async def _admitted(self, request: Request) -> ClientSecret | None:
-        """The client secret that the client came with, None for an API key. Raises `Failure`."""
+        """The client's secret, None if it used an API key. Raises `Failure`."""
         key = bearer(request.headers.get("authorization"))
         secret = await find_secret(self._runtime.store, key, now=time.time())
         if secret is None and not self._runtime.api_keys.accepts(key):

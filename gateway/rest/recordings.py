@@ -1,4 +1,4 @@
-"""Recorded answers: `/api/sessions/{id}/recordings`, and each as a file that players seek in."""
+"""Recorded answers: `/api/sessions/{id}/recordings`, and each as a file with byte ranges."""
 
 import asyncio
 import base64
@@ -24,7 +24,7 @@ from gateway.interviews.state import InterviewState
 from gateway.reports.page import Player, ReportSound
 from gateway.rest.operation import HttpReply, Operation, ResponseSpec, negotiate
 from gateway.rest.problems import NO_SUCH_SESSION, STORE_UNAVAILABLE, Kind
-from gateway.rest.sending import DOWNLOADS_FULL, Outgoing, Place, Sent
+from gateway.rest.sending import DOWNLOADS_FULL, Outgoing, Reservation, Sent
 from gateway.rest.sessions import TAGS, ShownConsent, session_id_of, utc
 from gateway.store import Store
 from pipeline.frames import INPUT_RATE_HZ
@@ -35,20 +35,20 @@ INVALID_RANGE = Kind("invalid_range", 416, "The recording has no such range")
 FLAC, WAV = "audio/flac", "audio/wav"
 
 MOST_CONVERTED = 2
-"""Recordings turned into WAV at a time: up to 20 MB each."""
+"""Recordings that are converted to WAV at a time: up to 20 MB each."""
 
 MOST_EMBEDDED_BYTES = 20 << 20
-"""Of all recordings in a report's page."""
+"""The limit for all recordings that are embedded in a report's page."""
 
 _RANGE = re.compile(r"bytes=(\d{0,15})-(\d{0,15})")
 
 
 class ShownRecording(BaseModel):
-    """One recorded answer. `number` counts what the candidate said, from 1.
+    """One recorded answer. `number` counts the candidate's messages, from 1.
 
-    `answer` is the number of the report's question that it belongs to, null where it was no
-    answer. `problem` says why it was not kept: too_large, session_full, busy or not_stored. Then
-    there is no `url`.
+    `answer` is the number of the report's question that it belongs to, null if it was no answer.
+    `problem` says why it was not kept: too_large, session_full, busy or not_stored; `url` is null
+    then.
     """
 
     number: int
@@ -61,14 +61,14 @@ class ShownRecording(BaseModel):
 
 
 class Recordings(BaseModel):
-    """A session's recordings. Without consent, or once it was taken back, there are none."""
+    """A session's recordings. Without consent, or after its withdrawal, there are none."""
 
     consent: ShownConsent | None
     recordings: list[ShownRecording]
 
     @classmethod
     def of(cls, state: InterviewState, known: RecordingList) -> "Recordings":
-        """The recordings as they are shown."""
+        """The recordings for a response."""
         numbers = tuple(item.number for item in known.items)
         interview = state.interview
         answers = {} if interview is None else answers_by_number(interview, numbers)
@@ -88,14 +88,14 @@ class Recordings(BaseModel):
 
 
 def url_of(session_id: str, number: int) -> str:
-    """Where a recording is, on this server."""
+    """The path of a recording on this server."""
     return f"/api/sessions/{session_id}/recordings/{number}"
 
 
 async def sound_for_page(store: Store, state: InterviewState, base: str) -> ReportSound | None:
-    """What the report's page plays, None where nothing was recorded with consent.
+    """The recordings for the report's page, None without consent.
 
-    What is more than `MOST_EMBEDDED_BYTES` in all is linked below `base`.
+    Recordings beyond `MOST_EMBEDDED_BYTES` in all are linked below `base`.
     """
     shown = Recordings.of(state, await recordings_of(store, state.record))
     if shown.consent is None:
@@ -109,7 +109,7 @@ async def sound_for_page(store: Store, state: InterviewState, base: str) -> Repo
         embedded = recording.size_bytes <= left_bytes
         if embedded:
             file = await sound_of(store, state.record.id, recording.number)
-            if file is None:  # erased in this moment
+            if file is None:  # it was erased meanwhile
                 continue
             left_bytes -= len(file)
             source = await asyncio.to_thread(_as_data, file)
@@ -126,7 +126,7 @@ def _as_data(file: bytes) -> str:
 def recording_operations(
     interviews: Callable[[], InterviewService], store: Store
 ) -> list[Operation]:
-    """All endpoints of recordings; new ones are made as answers are given."""
+    """All endpoints of recordings."""
     converting = asyncio.Semaphore(MOST_CONVERTED)
     outgoing = Outgoing()
 
@@ -144,7 +144,7 @@ def recording_operations(
         if found is None:
             raise NO_SUCH_RECORDING()
         wav_bytes = 2 * INPUT_RATE_HZ * found.duration_ms // 1000
-        place = outgoing.take(wav_bytes if form == WAV else found.size_bytes)
+        reservation = outgoing.reserve(wav_bytes if form == WAV else found.size_bytes)
         try:
             file = await sound_of(store, record.id, found.number)
             if file is None:
@@ -153,9 +153,9 @@ def recording_operations(
                 async with converting:
                     file = await asyncio.to_thread(to_wav, file)
             etag = f'"{found.number}-{round(found.at * 1000)}-{form[-4:]}"'
-            return _part(request, file, form, etag, place)
+            return _part(request, file, form, etag, reservation)
         except BaseException:
-            place.release()
+            reservation.release()
             raise
 
     async def erase(request: Request) -> HttpReply:
@@ -218,7 +218,9 @@ def recording_operations(
     ]
 
 
-def _part(request: Request, file: bytes, form: str, etag: str, place: Place) -> Response:
+def _part(
+    request: Request, file: bytes, form: str, etag: str, reservation: Reservation
+) -> Response:
     """The file, or the part of it that `Range` names (RFC 9110, 14)."""
     headers = {
         "cache-control": "no-store",
@@ -231,12 +233,12 @@ def _part(request: Request, file: bytes, form: str, etag: str, place: Place) -> 
     first, last = ("", "") if wanted is None else (wanted[1], wanted[2])
     wrong = not first + last or (first and last and int(last) < int(first))
     if wrong or request.headers.get("if-range", etag) != etag:
-        return Sent(file, 200, headers, form, place)
+        return Sent(file, 200, headers, form, reservation)
     if first:
         start, stop = int(first), min(int(last) + 1 if last else len(file), len(file))
-    else:  # the last so many
+    else:  # the last `last` bytes
         start, stop = max(0, len(file) - int(last)), len(file)
     if start >= stop:
         raise INVALID_RANGE(headers={"content-range": f"bytes */{len(file)}"})
     headers["content-range"] = f"bytes {start}-{stop - 1}/{len(file)}"
-    return Sent(file[start:stop], 206, headers, form, place)
+    return Sent(file[start:stop], 206, headers, form, reservation)

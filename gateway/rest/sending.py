@@ -1,7 +1,7 @@
-"""Large answers: in pieces, so many bytes at a time, and only while the client goes on reading.
+"""Large responses: sent in pieces, with a limit on all bytes, while the client keeps reading.
 
-A server keeps what it was given until the client has read it. A client that asks for recordings
-and reads none would have all of them kept in memory, once for each of its connections.
+The HTTP server keeps a response in memory until the client has read it. Without these limits a
+client that requests recordings and reads none would fill the memory, once for each connection.
 """
 
 import asyncio
@@ -15,38 +15,39 @@ from gateway.rest.problems import Kind
 DOWNLOADS_FULL = Kind("downloads_full", 503, "Too much is being downloaded")
 
 MOST_BYTES = 256 << 20
-"""On their way at a time, of each kind of large answer."""
+"""The limit for all responses under way, for each kind of large response."""
 
 PIECE_BYTES = 64 * 1024
-"""As much as the server keeps for a client before it has us wait."""
+"""As much as the HTTP server buffers for a client before `send` waits."""
 
 STALL_S = 30.0
-"""Who reads no piece for so long is left: a player that only pauses asks for the rest again."""
+"""A client that reads no piece for this time is disconnected; a paused player requests the rest
+again."""
 
 
 class Outgoing:
-    """How many bytes of one kind of answer are on their way."""
+    """The bytes of one kind of response that are being sent."""
 
     def __init__(self, most_bytes: int = MOST_BYTES) -> None:
         self._most_bytes = most_bytes
-        self._taken = 0
+        self._reserved = 0
 
-    def take(self, size: int) -> "Place":
-        """A place for so many bytes. Raises `DOWNLOADS_FULL`, but never where there are no others.
+    def reserve(self, size: int) -> "Reservation":
+        """Reserve `size` bytes. Raises `DOWNLOADS_FULL`, but never for the only response.
 
-        The caller releases it, or gives it to `Sent`.
+        The caller releases the reservation, or passes it to `Sent`.
         """
-        if self._taken and self._taken + size > self._most_bytes:
+        if self._reserved and self._reserved + size > self._most_bytes:
             raise DOWNLOADS_FULL("Try again later", headers={"retry-after": "10"})
-        return Place(self, size)
+        return Reservation(self, size)
 
     def add(self, size: int) -> None:
-        """Count bytes that come, or go where there are less than none."""
-        self._taken += size
+        """Add `size` bytes to the count; a negative `size` subtracts."""
+        self._reserved += size
 
 
-class Place:
-    """Bytes that are counted until `release`."""
+class Reservation:
+    """Bytes that count as being sent until `release`."""
 
     def __init__(self, outgoing: Outgoing, size: int) -> None:
         self._outgoing = outgoing
@@ -54,36 +55,41 @@ class Place:
         outgoing.add(size)
 
     def release(self) -> None:
-        """They are gone. Idempotent."""
+        """Stop counting them. Idempotent."""
         self._outgoing.add(-self._size)
         self._size = 0
 
 
 class Sent(Response):
-    """An answer that gives its place back, however it ends."""
+    """A response that releases its reservation, however it ends."""
 
     def __init__(
-        self, body: bytes, status: int, headers: Mapping[str, str], form: str, place: Place
+        self,
+        body: bytes,
+        status: int,
+        headers: Mapping[str, str],
+        form: str,
+        reservation: Reservation,
     ) -> None:
         super().__init__(body, status, headers, media_type=form)
-        self._place = place
+        self._reservation = reservation
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         body = memoryview(self.body)
         head = {"status": self.status_code, "headers": self.raw_headers}
         try:
             await send({"type": "http.response.start", **head})
-            # The last one is empty: what waits for it is that the others are on their way.
+            # The last piece is empty: sending it waits until the others have been taken.
             for at in range(0, len(body) + PIECE_BYTES, PIECE_BYTES):
                 piece = bytes(body[at : at + PIECE_BYTES])
                 more = at < len(body)
                 async with asyncio.timeout(STALL_S):
                     await send({"type": "http.response.body", "body": piece, "more_body": more})
         except TimeoutError:
-            pass  # the server closes a connection whose answer has not come to its end
+            pass  # the server closes a connection whose response is incomplete
         finally:
             self.release()
 
     def release(self) -> None:
-        """Give the place back; also where nothing is sent."""
-        self._place.release()
+        """Release the reservation, also if nothing was sent."""
+        self._reservation.release()

@@ -1,4 +1,4 @@
-"""How the services around the gateway are, asked in the background: no request waits for one."""
+"""Status of the services around the gateway, probed in the background: no request waits for one."""
 
 import asyncio
 import errno
@@ -23,15 +23,15 @@ PROBE_TIMEOUT_S = 3.0
 CACHE_S = 5.0
 
 IDLE_S = 60.0
-"""Services are not asked any more once no request has wanted to know for so long."""
+"""Probing pauses once there has been no request for this time."""
 
 CATCH_UP_S = 0.01
-"""So long the first request after that waits for new answers; then it shows the old ones."""
+"""How long the first request after a pause waits for new results before it shows the old ones."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """When a service last answered 200, in seconds since the epoch, and how soon."""
+    """When a service last answered 200, in seconds since the epoch, and its latency."""
 
     at: float
     latency_ms: int
@@ -46,11 +46,11 @@ class _BadStatus(Exception):
 
 
 _OFFLINE = (_BadStatus, httpx.HTTPError, httpx.InvalidURL, OSError, UnicodeError)
-"""Raised for a service that is not well; a `TimeoutError` is an `OSError`."""
+"""Errors that mean that a service is offline; a `TimeoutError` is an `OSError`."""
 
 
 def service_urls(settings: Settings) -> dict[str, tuple[str, ...]]:
-    """What is asked of each service, in the order of the report; the next where one answers no."""
+    """The URLs of each service, in the order of the report; the next is used if one fails."""
     return {
         "conversation-service": (f"{settings.conversation_url}/health",),
         "voice-service": (f"{settings.voice_url}/health",),
@@ -63,10 +63,10 @@ def service_urls(settings: Settings) -> dict[str, tuple[str, ...]]:
 
 
 class ServiceProbe:
-    """Asks every service how it is, all at once, every `cache_s` while clients want to know.
+    """Probes all services in parallel, every `cache_s` while there are requests for their status.
 
-    `urls` are those of `service_urls`. Each service gets one attempt of `timeout_s` at most.
-    `running` asks; `services` gives what was found. `transport` replaces the network.
+    `urls` are those of `service_urls`. Each service gets one attempt of at most `timeout_s`. The
+    probes run inside `running`; `services` returns the results. `transport` replaces the network.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class ServiceProbe:
         self._urls = {name: tuple(addresses) for name, addresses in urls.items()}
         self._timeout_s = timeout_s
         self._cache_s = cache_s
-        # Neither proxies from the environment nor redirects: only the configured hosts are asked.
+        # No proxies from the environment and no redirects: only the configured hosts are probed.
         self._client = httpx.AsyncClient(
             trust_env=False, follow_redirects=False, timeout=timeout_s, transport=transport
         )
@@ -90,14 +90,14 @@ class ServiceProbe:
             )
             for name in self._urls
         }
-        self._answering: dict[str, int] = {}  # which of its URLs a service answered last
+        self._answering: dict[str, int] = {}  # the URL, by index, that a service answered last
         self._wanted = asyncio.Event()
         self._fresh = asyncio.Event()
-        self._told_at = 0.0
+        self._asked_at = 0.0
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Ask the services as long as the block lasts; the connections are closed behind it."""
+        """Probe the services while the block lasts; leaving closes the connections."""
         asking = asyncio.create_task(self._run())
         try:
             yield
@@ -109,8 +109,8 @@ class ServiceProbe:
             await self._client.aclose()
 
     async def services(self) -> list["Service"]:
-        """How they are, as last found. The first call after `IDLE_S` waits for `CATCH_UP_S`."""
-        self._told_at = asyncio.get_running_loop().time()
+        """The latest status of each service. The first call after a pause waits `CATCH_UP_S`."""
+        self._asked_at = asyncio.get_running_loop().time()
         self._wanted.set()
         if not self._fresh.is_set():
             try:
@@ -122,13 +122,13 @@ class ServiceProbe:
 
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
-        self._told_at = loop.time()
+        self._asked_at = loop.time()
         while True:
             begun = loop.time()
             await asyncio.gather(*(reading.refresh() for reading in self._readings.values()))
             self._fresh.set()
             await asyncio.sleep(max(0.0, begun + self._cache_s - loop.time()))
-            if loop.time() - self._told_at >= IDLE_S:
+            if loop.time() - self._asked_at >= IDLE_S:
                 self._wanted.clear()
                 self._fresh.clear()
                 await self._wanted.wait()
@@ -158,7 +158,7 @@ class ServiceProbe:
 
 
 class OnlineService(BaseModel):
-    """A service that answered 200, how soon, and when it was asked (UTC)."""
+    """A service that answered 200, with its latency and the time of the probe (UTC)."""
 
     name: str
     status: Literal["online"] = "online"
@@ -178,7 +178,7 @@ Service = OnlineService | OfflineService
 
 
 def iso(at: float) -> str:
-    """A moment, in seconds since the epoch, as UTC in ISO 8601."""
+    """A time, in seconds since the epoch, as UTC in ISO 8601."""
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
@@ -187,13 +187,13 @@ def _duration(seconds: float) -> str:
 
 
 def _log(name: str, error: Exception | None) -> None:
-    """Services may well be offline, as `/health` shows; only an error of ours is for the log."""
+    """Log unexpected errors only; `/health` shows which services are offline."""
     if error is not None and not isinstance(error, _OFFLINE):
         logger.error("%s cannot be asked", name, exc_info=error)
 
 
 def _reason(failure: Exception, timeout_s: float) -> str:
-    """Why a service could not be asked. Never the exception's own text, which may hold its URL."""
+    """Why a probe failed. Never the exception's own text, which may contain the URL."""
     if isinstance(failure, TimeoutError | httpx.TimeoutException):
         return f"no answer within {_duration(timeout_s)}"
     for cause in _causes(failure):

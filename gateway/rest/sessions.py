@@ -1,4 +1,4 @@
-"""Making sessions, asking about them, listing and erasing them: `/api/sessions`."""
+"""Creating, showing, listing and erasing sessions: `/api/sessions`."""
 
 import re
 import time
@@ -58,7 +58,7 @@ COUNT: dict[str, Any] = {
 
 
 class NewConsent(Body):
-    """Whether spoken answers may be kept, and who says so."""
+    """Whether spoken answers may be kept, and by whose consent."""
 
     consent: bool
     by: Annotated[
@@ -69,7 +69,7 @@ class NewConsent(Body):
 
 
 class NewSession(Body):
-    """The interview that is wanted."""
+    """The interview to be held."""
 
     role: Role
     model: Annotated[Model | None, Field(description="left out, the gateway chooses")] = None
@@ -86,7 +86,7 @@ class NewSession(Body):
 
 
 class ShownConsent(BaseModel):
-    """Consent to recording: by whom, when, and when it was taken back, if it was. Times are UTC."""
+    """Consent to recording: by whom, when, and when it was withdrawn, if it was. Times are UTC."""
 
     by: str
     at: str
@@ -94,7 +94,7 @@ class ShownConsent(BaseModel):
 
     @classmethod
     def of(cls, known: RecordingList) -> "ShownConsent | None":
-        """The consent as it is shown, None where there was none."""
+        """The consent for a response, None without one."""
         if known.consent is None:
             return None
         taken_back = known.withdrawn_at
@@ -106,7 +106,7 @@ class ShownConsent(BaseModel):
 
 
 class SessionSummary(BaseModel):
-    """What a session is about. `created` is UTC."""
+    """The subject of a session. `created` is UTC."""
 
     session_id: str
     role: str
@@ -117,14 +117,14 @@ class SessionSummary(BaseModel):
 
 
 class MadeSession(SessionSummary):
-    """A new session, where it is spoken in, and how many seconds it is kept unused."""
+    """A new session, the URL of its WebSocket, and the seconds that it is kept unused."""
 
     ws_url: str
     expires_in: int
 
 
 class Progress(BaseModel):
-    """How far an interview has come; questions count from 1."""
+    """The progress of an interview; questions count from 1."""
 
     currentQuestion: int
     totalQuestions: int
@@ -134,7 +134,7 @@ class Progress(BaseModel):
 class ShownSession(SessionSummary):
     """A session. `interview` is null until its first question."""
 
-    live: Annotated[bool, Field(description="whether somebody is in it now")]
+    live: Annotated[bool, Field(description="whether it is live now")]
     finished: Annotated[bool, Field(description="whether it is kept until it is deleted")]
     version: Annotated[int, Field(description="grows with every change")]
     interview: Progress | None
@@ -144,14 +144,14 @@ class ShownSession(SessionSummary):
 
 
 class SessionPage(BaseModel):
-    """Sessions, the one made last first."""
+    """Sessions, newest first."""
 
     sessions: list[SessionSummary]
     next: Annotated[str | None, Field(description="the cursor of the next page, null at the end")]
 
 
 class PageQuery(Query):
-    """Which part of a list is wanted."""
+    """The requested part of a list."""
 
     limit: Annotated[int, Field(ge=1, le=100, description="sessions on a page")] = 20
     cursor: Annotated[
@@ -174,7 +174,7 @@ def session_operations(
 ) -> list[Operation]:
     """The sessions in `store`, kept for `ttl_s`; `end` ends one that is live in this process.
 
-    `is_live` says whether whoever holds a session still runs.
+    `is_live` says whether a session has an owner that still runs.
     """
 
     async def create(request: Request, wanted: NewSession) -> HttpReply:
@@ -314,7 +314,7 @@ def session_operations(
 
 
 def session_id_of(request: Request) -> str:
-    """The path's `{id}`. Raises `NoSuchSession` for what cannot be one."""
+    """The path's `{id}`. Raises `NoSuchSession` if it is not a valid id."""
     session_id: str = request.path_params["id"]
     if SESSION_ID.fullmatch(session_id) is None:
         raise NoSuchSession(session_id)
@@ -322,7 +322,7 @@ def session_id_of(request: Request) -> str:
 
 
 def utc(at: float) -> str:
-    """Seconds since the epoch as they are shown."""
+    """Seconds since the epoch as UTC in ISO 8601."""
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
@@ -346,7 +346,7 @@ def _summary(record: SessionRecord) -> dict[str, Any]:
 
 
 def _websocket_base(request: Request) -> str:
-    """Where the client reached this server, for WebSockets. No forwarded header is believed."""
+    """The base of WebSocket URLs, as the client reached this server, without forwarded headers."""
     host = request.headers.get("host", "")
     if HOST.fullmatch(host) is None:
         raise INVALID_HOST()

@@ -1,8 +1,8 @@
 """The browser page at `/`, its scripts and styles, and the faces that it draws.
 
-Everything is read once, at the start, and served from memory: what is not among it does not exist,
-whatever a path says. Browsers ask again each time and are told 304 where nothing has changed, so
-that a new version is there at once and all of it.
+All files are read once, at the start, and served from memory, so no path can reach another file.
+Browsers request each file again every time and get 304 if it has not changed, so a new version is
+used at once and as a whole.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ FACES = Path(__file__).parents[2] / "stages" / "avatar" / "faces"
 INDEX = "index.html"
 MANIFEST = "face.json"
 FACE = (MANIFEST, "face.svg")
-"""The files of a face. What else lies in a folder of somebody's own is nobody's business."""
+"""The files of a face. Other files in an operator's own folder are not served."""
 
 MEDIA_TYPES = {
     ".html": "text/html; charset=utf-8",
@@ -39,7 +39,7 @@ POLICY = (
     "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none';"
     " connect-src 'self'; img-src 'self'; script-src 'self'; style-src 'self'"
 )
-"""Files of ours and nothing else, the WebSocket among them; no script or style in the page."""
+"""Only this server's files and WebSocket; no inline scripts or styles."""
 
 ALWAYS = {
     "cache-control": "no-cache",
@@ -49,7 +49,7 @@ ALWAYS = {
     "cross-origin-opener-policy": "same-origin",
     "permissions-policy": "microphone=(self), camera=(), geolocation=()",
 }
-"""The policy goes with every file: an SVG that is opened by itself is a page, too."""
+"""Every file has the policy, because an SVG that is opened by itself is a page, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ class Static:
 
 
 def read_folder(folder: Path) -> dict[str, Static]:
-    """The files below a folder whose type is known, by their path in it; none where it is not."""
+    """The files of known types below a folder, by their path in it; none without the folder."""
     return {
         path.relative_to(folder).as_posix(): _read(path)
         for path in sorted(folder.rglob("*"))
@@ -79,9 +79,9 @@ def _read(path: Path) -> Static:
 def static_operations(
     folder: Path = FOLDER, faces: Path = FACES, face: str | None = None
 ) -> list[Operation]:
-    """The page at `/`, what it is made of at `/static`, and the faces at `/faces`.
+    """The page at `/`, its files at `/static`, and the faces at `/faces`.
 
-    `face` is listed first: the name of one in `faces`, or a folder elsewhere that is served, too.
+    `face` is listed first: the name of a face in `faces`, or another folder, which is served, too.
     """
     files, drawn = read_folder(folder), read_folder(faces)
     if face is not None and f"{face}/{MANIFEST}" not in drawn:
@@ -111,12 +111,12 @@ def static_operations(
 
 
 def _faces(drawn: Mapping[str, Static]) -> Iterator[dict[str, str]]:
-    """What people are told of each face, from its manifest."""
+    """The id, name and description of each face, from its manifest."""
     for path, file in drawn.items():
         face, _, name = path.partition("/")
         if name == MANIFEST:
-            told = json.loads(file.content)
-            yield {"id": face, "name": told["name"], "description": told["description"]}
+            manifest = json.loads(file.content)
+            yield {"id": face, "name": manifest["name"], "description": manifest["description"]}
 
 
 def _served(
@@ -144,6 +144,6 @@ def _answer(request: Request, files: Mapping[str, Static], name: str) -> Respons
 
 
 def _etags(header: str) -> Iterator[str]:
-    """What a client has. Weak and strong count the same here (RFC 9110, section 13.1.2)."""
+    """The ETags in If-None-Match. Weak and strong ones compare alike (RFC 9110, 13.1.2)."""
     for entry in header.split(","):
         yield entry.strip().removeprefix("W/")

@@ -1,4 +1,4 @@
-"""Files in a request's body: received in bounded pieces, kept outside of memory once they grow."""
+"""Files in a request's body: received in bounded pieces; a large file is stored on disk."""
 
 import asyncio
 import hashlib
@@ -15,22 +15,22 @@ from gateway.rest.reading import CLOSE, chunks, media_type
 
 IN_MEMORY_BYTES = 1024 * 1024
 WRITE_BYTES = 256 * 1024
-"""So much is collected before a thread writes it down."""
+"""Bytes that are collected before a thread writes them to the file."""
 
 
 @dataclass(slots=True)
 class UploadBudget:
-    """How many bytes the files hold that are here now."""
+    """The bytes of all files that are being received or handled now."""
 
     taken: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Accepts:
-    """Which files an operation takes: media types, and how large and slow they may be.
+    """Which files an operation accepts: media types, and how large and slow they may be.
 
-    Those under way hold together what `at_once` of the largest would. It is bytes that count:
-    whoever opens connections and sends nothing keeps nobody out.
+    All files under way may have as many bytes as `at_once` of the largest. Bytes count rather than
+    requests, so connections that send nothing do not block others.
     """
 
     types: tuple[str, ...]
@@ -42,9 +42,10 @@ class Accepts:
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A received file, positioned at its beginning. It is gone when the handler has returned.
+    """A received file, positioned at its beginning. It is deleted when the handler has returned.
 
-    `digest` is its SHA-256. Reading from `file` blocks: do it in a worker.
+    `digest` is a SHA-256 over its media type and content. Reading from `file` blocks: do it in a
+    thread.
     """
 
     file: IO[bytes]
@@ -57,11 +58,10 @@ class Upload:
 async def receive_upload(
     request: Request, accepts: Accepts, *, beside_json: bool = False
 ) -> AsyncIterator[Upload]:
-    """The file in the request's body. Raises `Problem` for another type and for too much.
+    """The file in the request's body. Raises `Problem` for another media type, for a file that is
+    too large, and if all files under way would exceed their limit.
 
-    Too much is also what there is no room for beside the other files that are here now.
-
-    `beside_json` says whether the operation takes JSON too.
+    `beside_json` says whether the operation accepts JSON, too.
     """
     kind = media_type(request)
     if kind not in accepts.types:

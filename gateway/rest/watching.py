@@ -1,4 +1,4 @@
-"""What happens in a session, as it happens: `/api/sessions/{id}/events` (server-sent events)."""
+"""The events of a session as they happen: `/api/sessions/{id}/events` (server-sent events)."""
 
 import json
 from collections.abc import AsyncIterator, Callable
@@ -18,20 +18,20 @@ from gateway.rest.sessions import TAGS, session_id_of
 from gateway.store import StoreError
 
 HEARTBEAT_S = 15.0
-"""After so much silence a comment says that the stream still stands."""
+"""After this time without events a comment keeps the stream alive."""
 
 RETRY_MS = 3_000
-"""How soon a browser connects again by itself."""
+"""After this time a browser reconnects by itself."""
 
 LONGEST_ID = 64
 
 
 def watch_operation(interviews: Callable[[], InterviewService]) -> Operation:
-    """The endpoint, answered by the interview service of the process."""
+    """The endpoint, served by the interview service of the process."""
 
     async def watch(request: Request) -> Response:
         session_id = session_id_of(request)
-        await interviews().written.state(session_id)  # what is not there gets no ring
+        await interviews().written.state(session_id)  # a missing session gets no ring of events
         after = request.headers.get("last-event-id")
         try:
             watch = interviews().events.watch(session_id, after[:LONGEST_ID] if after else None)
@@ -62,7 +62,7 @@ def watch_operation(interviews: Callable[[], InterviewService]) -> Operation:
 
 
 class EventResponse(StreamingResponse):
-    """A stream that gives its watcher's place back, however it ends."""
+    """A stream that closes its watcher, however it ends."""
 
     def __init__(self, watch: Watch, events: AsyncIterator[bytes]) -> None:
         headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
@@ -76,7 +76,7 @@ class EventResponse(StreamingResponse):
             self.release()
 
     def release(self) -> None:
-        """Give the place back; also where the stream is not begun."""
+        """Close the watcher, also if the stream was not begun."""
         self._watch.close()
 
 
@@ -93,7 +93,7 @@ async def _stream(
         if found:
             continue
         try:
-            # It may have ended in another process, or before this one began to watch.
+            # The interview may have ended in another process, or before the watcher began.
             ended = ended or await _ended(service, session_id)
         except NoSuchSession:
             ended = _event("deleted", {})
@@ -107,7 +107,7 @@ async def _stream(
 
 
 async def _ended(service: InterviewService, session_id: str) -> bytes | None:
-    """The last event of a session that is over, None for one that is not."""
+    """The last event of a session that is over, None if it is not over."""
     state = await service.written.state(session_id)
     if state.interview is None or not state.interview.is_complete:
         return None

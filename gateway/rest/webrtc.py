@@ -1,4 +1,4 @@
-"""How WebRTC peers come in: `/webrtc/{id}` in the shape of WHIP (RFC 9725), and `/api/offer`."""
+"""WebRTC signalling: `/webrtc/{id}`, modelled on WHIP (RFC 9725), and `/api/offer`."""
 
 import hmac
 import secrets
@@ -57,7 +57,7 @@ Id = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 
 
 class NewOffer(Body):
-    """An SDP offer. `pc_id` names a connection that this one replaces, in the same session."""
+    """An SDP offer. `pc_id` names a connection of the same session that this one replaces."""
 
     sdp: Annotated[str, Field(max_length=MAX_BYTES)]
     type: Literal["offer"]
@@ -75,7 +75,7 @@ class OfferAnswer(BaseModel):
 
 
 class WebRtcEndpoints:
-    """The peers' way in, open as long as this context lasts. Enter it inside the runtime's."""
+    """The endpoints for WebRTC peers. Enter this context inside that of the runtime."""
 
     def __init__(self, runtime: Runtime, settings: Settings) -> None:
         self._runtime = runtime
@@ -113,7 +113,7 @@ class WebRtcEndpoints:
             raise NO_PLACE(str(error), headers=RETRY) from None
 
     def hang_up(self, peer_id: str) -> bool:
-        """End a connection; False where there is none."""
+        """End a connection; False if there is none."""
         peers = self._open()
         session_id = peers.session_of(peer_id)
         return session_id is not None and peers.hang_up(session_id, peer_id)
@@ -197,7 +197,7 @@ class WebRtcEndpoints:
             session_id = old
         answered = await _answered(peers, session_id, offer.sdp)
         if old is not None and offer.pc_id is not None:
-            # Only now: an offer that is refused must not cost the connection that works.
+            # Only now: a refused offer must not end the connection that works.
             peers.hang_up(old, offer.pc_id)
         return OfferAnswer(sdp=answered.sdp, pc_id=answered.id, session_id=session_id)
 
@@ -278,7 +278,7 @@ def _session_of(request: Request) -> str:
 
 
 async def _text(request: Request, kind: str) -> str:
-    """The body, text of a type. Raises `Problem`."""
+    """The body as text, if its media type is `kind`. Raises `Problem`."""
     if media_type(request) != kind:
         raise UNSUPPORTED_MEDIA_TYPE(f"The body must be {kind}", headers={"accept": kind})
     body = bytearray()

@@ -1,14 +1,15 @@
-"""The API keys that clients may come in with. Pure."""
+"""The API keys of clients. Pure."""
 
 import hmac
 from collections.abc import Iterable, Sequence
 
 SUBPROTOCOL_KEY = "openai-insecure-api-key."
-"""Browsers set no header on a WebSocket: they offer the key as a subprotocol that begins so."""
+"""A browser cannot set a header on a WebSocket: it offers the key as a subprotocol with this
+prefix."""
 
 
 class ApiKeys:
-    """The keys of `PARLEY_API_KEYS`, with commas between them; without any, every client may."""
+    """The keys of `PARLEY_API_KEYS`, separated by commas; without keys every client is accepted."""
 
     def __init__(self, keys: str) -> None:
         self._keys = tuple(key.strip().encode() for key in keys.split(",") if key.strip())
@@ -19,7 +20,7 @@ class ApiKeys:
         return not self._keys
 
     def accepts(self, given: str) -> bool:
-        """Whether a key is one of them, in time that does not depend on which or how much of it."""
+        """Whether the key is valid; the time does not depend on which key or prefix matches."""
         key = given.encode(errors="replace")
         accepted = self.open
         for known in self._keys:
@@ -28,13 +29,13 @@ class ApiKeys:
 
 
 def bearer(authorization: str | None) -> str:
-    """The token of an `Authorization` header, "" where there is none (RFC 6750, section 2.1)."""
+    """The token of an `Authorization` header, "" if there is none (RFC 6750, section 2.1)."""
     scheme, _, token = (authorization or "").partition(" ")
     return token.strip() if scheme.lower() == "bearer" else ""
 
 
 def offered_key(subprotocols: Iterable[str]) -> str:
-    """The key among the subprotocols that a browser offers, "" where there is none."""
+    """The key among the subprotocols that a browser offers, "" if there is none."""
     for name in subprotocols:
         if name.startswith(SUBPROTOCOL_KEY):
             return name[len(SUBPROTOCOL_KEY) :]
@@ -42,5 +43,5 @@ def offered_key(subprotocols: Iterable[str]) -> str:
 
 
 def key_of(authorization: str | None, subprotocols: Sequence[str] = ()) -> str:
-    """The key that a client came with, by header or by subprotocol."""
+    """The client's key, from its header or its subprotocols."""
     return bearer(authorization) or offered_key(subprotocols)

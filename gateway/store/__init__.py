@@ -1,4 +1,4 @@
-"""Storage for what another process may need: sessions, transcripts, who owns a live session."""
+"""Storage for state that other processes need: sessions, transcripts, owners of live sessions."""
 
 from pathlib import Path
 
@@ -37,10 +37,9 @@ __all__ = [
 
 
 def store_at(database: Path, redis_url: str | None) -> Store:
-    """The store in Redis where there is a URL for it, otherwise the one in the SQLite file.
+    """The store in Redis if there is a URL for it, otherwise the one in the SQLite file.
 
-    It is opened when it is first used. Raises `StoreUnavailable` where the client for Redis is not
-    installed.
+    It opens on first use. Raises `StoreUnavailable` if the client for Redis is not installed.
     """
     if redis_url is None:
         return SqliteStore(database)

@@ -1,4 +1,4 @@
-"""Whether the store answers, asked in the background: no request waits for the answer."""
+"""A probe of the store, made in the background: no request waits for the answer."""
 
 import logging
 
@@ -13,9 +13,9 @@ CACHE_S = 5.0
 
 
 class StoreProbe:
-    """The latest answer of a store, asked for again when it is older than `cache_s`.
+    """The latest probe of a store, repeated when it is older than `cache_s`.
 
-    It owns the question under way: `aclose` ends it. The store is the caller's.
+    This object owns the probe under way, which `aclose` cancels; the caller owns the store.
     """
 
     def __init__(self, store: Store, *, cache_s: float = CACHE_S) -> None:
@@ -24,17 +24,17 @@ class StoreProbe:
         self._ping = Refreshed(store.ping, None, limit_s=PROBE_S, changed=self._log)
 
     async def ask(self) -> StoreReport:
-        """Ask now, for `PROBE_S` at most. The log says why it does not answer, and when it does."""
+        """Probe now, for `PROBE_S` at most. A failure and the recovery after it are logged."""
         await self._ping.refresh()
         return self._report()
 
     def latest(self) -> StoreReport:
-        """What was last found. A plain call; it asks again in the background when that is due."""
+        """The latest result. Never waits; begins the next probe in the background if it is due."""
         self._ping.latest(self._cache_s)
         return self._report()
 
     async def aclose(self) -> None:
-        """End the question under way."""
+        """Cancel the probe under way."""
         await self._ping.aclose()
 
     def _log(self, error: Exception | None) -> None:

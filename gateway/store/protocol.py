@@ -1,8 +1,8 @@
-"""The one door to state that outlives a process: entries changed by compare-and-set, and logs.
+"""The store of state that outlives a process: entries changed by compare-and-set, and logs.
 
-A name is `kind:subject`, or `kind:subject:rest` where there are several: `session:a`,
-`transcript:a`, `answer:a:3`. Entries are listed by their kind, and everything about a subject is
-erased together. A name without a colon is a kind alone, about nobody.
+A name is `kind:subject`, or `kind:subject:rest` if there are several: `session:a`, `transcript:a`,
+`answer:a:3`. Entries are listed by kind, and everything about a subject is erased together. A name
+without a colon is a kind without a subject.
 
 ::
 
@@ -11,8 +11,8 @@ erased together. A name without a colon is a kind alone, about nobody.
     ├── StoreUnavailable      the storage does not work now; the text says what to do
     └── StoreClosed           `aclose` has been called
 
-A write that is cancelled or ends in `StoreUnavailable` has either happened as a whole or not at
-all; who must know reads again.
+A write that is cancelled or ends in `StoreUnavailable` has happened either as a whole or not at
+all; to find out, read again.
 """
 
 from dataclasses import dataclass
@@ -20,14 +20,14 @@ from typing import Protocol
 
 
 class StoreError(Exception):
-    """Base of what a store raises."""
+    """Base of the errors of a store."""
 
 
 class Conflict(StoreError):
-    """Somebody else changed the entry first. Read it again, decide again, write again.
+    """Another writer changed the entry first. Read it again, decide again, write again.
 
-    `expect` is the version that the writer relied on, None where the entry should not have existed;
-    `found` is the version that it is at, None where it does not exist.
+    `expect` is the version that the writer relied on, None if the entry should not have existed;
+    `found` is the entry's version, None if it does not exist.
     """
 
     def __init__(self, key: str, expect: int | None, found: int | None) -> None:
@@ -45,7 +45,7 @@ class Conflict(StoreError):
 
 
 class StoreUnavailable(StoreError):
-    """The storage cannot be used: away, full, locked, damaged, not permitted or overloaded."""
+    """The storage cannot be used: unreachable, full, locked, damaged, forbidden or overloaded."""
 
 
 class StoreClosed(StoreError):
@@ -64,8 +64,8 @@ class Entry:
 class Put:
     """Write an entry: `expect` None means that it must not exist, n that it is at version n.
 
-    It lives for `ttl_s` seconds from now, or until it is deleted where that is None. `about` is the
-    subject with which it is erased, the key's own where that is None.
+    It lives for `ttl_s` seconds from now; None: until it is deleted. It is erased with the subject
+    `about`; None: with the key's own subject.
     """
 
     key: str
@@ -77,9 +77,9 @@ class Put:
 
 @dataclass(frozen=True, slots=True)
 class Append:
-    """Add an item to a log, which is made by its first item.
+    """Add an item to a log; the first item makes the log.
 
-    The whole log now lives for `ttl_s` seconds, or until it is deleted where that is None.
+    The whole log then lives for `ttl_s` seconds from now; None: until it is deleted.
     """
 
     log: str
@@ -89,9 +89,9 @@ class Append:
 
 @dataclass(frozen=True, slots=True)
 class Keep:
-    """Let the entry and the log of that name, where they exist, live for `ttl_s` from now.
+    """Renew the entry and the log of that name, if they exist, for `ttl_s` seconds from now.
 
-    They live until they are deleted where that is None. Versions do not change.
+    None: until they are deleted. Versions do not change.
     """
 
     name: str
@@ -103,9 +103,9 @@ Write = Put | Append | Keep
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Entries with their keys, the one made last first.
+    """Entries with their keys, newest first.
 
-    `next` is where the next page begins, None at the end. A page may be shorter than was asked for
+    `next` is the start of the next page, None at the end. A page may be shorter than the limit
     although others follow.
     """
 
@@ -118,10 +118,10 @@ class Store(Protocol):
 
     @property
     def kind(self) -> str:
-        """What it is in one word, for people: "sqlite" or "redis"."""
+        """The kind of store in one word, for people: "sqlite" or "redis"."""
 
     async def get(self, key: str) -> Entry | None:
-        """The entry, or None where it does not exist or has expired."""
+        """The entry, or None if it does not exist or has expired."""
 
     async def put(
         self, key: str, value: bytes, *, expect: int | None, ttl_s: float | None = None
@@ -129,69 +129,70 @@ class Store(Protocol):
         """Write an entry as `Put` says and return its new version. Raises `Conflict`."""
 
     async def delete(self, key: str) -> None:
-        """Forget the entry and the log of that name, where they exist."""
+        """Delete the entry and the log of that name, if they exist."""
 
     async def append(self, log: str, item: bytes, *, ttl_s: float | None = None) -> int:
         """Add an item as `Append` says and return its position, counting from 1."""
 
     async def read(self, log: str, after: int = 0) -> list[tuple[int, bytes]]:
-        """The items behind position `after`, with their positions."""
+        """The items after position `after`, with their positions."""
 
     async def commit(self, *writes: Write) -> tuple[int, ...]:
         """Do all the writes or none of them. Raises `Conflict`.
 
         Returns a version for each `Put`, a position for each `Append` and 0 for each `Keep`. When
-        this returns, the writes survive the death of the process. No key is put twice in one.
+        this returns, the writes survive the death of the process. A key may be put only once in
+        one commit.
         """
 
     async def page(self, kind: str, *, limit: int, before: int | None = None) -> Page:
-        """The entries of a kind, newest first: `limit` at most, from a page's `next` on.
+        """The entries of a kind, newest first: at most `limit`, from `before`, a page's `next`, on.
 
-        An entry keeps its place however often it is written, so nothing is listed twice.
+        Writing an entry again does not change its order, so no entry is listed twice.
         """
 
     async def erase(self, subject: str) -> int:
-        """Forget all entries and logs about a subject, in one step; how many there were.
+        """Delete all entries and logs about a subject in one step, and return their number.
 
-        Raises `ValueError` for the empty subject, which stands for nobody.
+        Raises `ValueError` for the empty subject.
         """
 
     async def ping(self) -> None:
         """Return when the storage has answered."""
 
     async def aclose(self) -> None:
-        """Finish the writes under way and let go of the storage. Idempotent."""
+        """Finish the writes under way and close the storage. Idempotent."""
 
 
 def kind_of(name: str) -> str:
-    """The kind that a name begins with."""
+    """The kind with which a name begins."""
     return name.partition(":")[0]
 
 
 def subject_of(name: str) -> str:
-    """The subject that a name is about, empty for nobody."""
+    """The subject of a name, empty if it has none."""
     return name.partition(":")[2].partition(":")[0]
 
 
 def about(write: Put | Append) -> str:
-    """The subject that a write is about, empty for nobody."""
+    """The subject of a write, empty if it has none."""
     if isinstance(write, Append):
         return subject_of(write.log)
     return subject_of(write.key) if write.about is None else write.about
 
 
 def check_subject(subject: str) -> None:
-    """Raise `ValueError` where a subject names nobody: what is about nobody is never erased."""
+    """Raise `ValueError` for the empty subject: names without a subject are not erased together."""
     if not subject:
-        raise ValueError("what is about nobody cannot be erased together")
+        raise ValueError("names without a subject cannot be erased together: give a subject")
 
 
 async def put_if_absent(
     store: Store, key: str, value: bytes, *, ttl_s: float | None = None, about: str | None = None
 ) -> Entry | None:
-    """Store an entry where there is none, and return None; otherwise return the one that is there.
+    """Store an entry if there is none, and return None; otherwise return the existing entry.
 
-    Of several that try at once, one stores, and the others get what it stored.
+    Of several concurrent calls one stores its entry, and the others return that one.
     """
     while True:
         try:
@@ -199,6 +200,6 @@ async def put_if_absent(
         except Conflict:
             if (entry := await store.get(key)) is not None:
                 return entry
-            # It went in between, by its lifetime or by somebody's hand.
+            # The other entry has expired or was deleted in between.
         else:
             return None

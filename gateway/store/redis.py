@@ -5,9 +5,9 @@ writers who read the same version the second gets `Conflict`. Scripts work on on
 names share the hash tag `{parley}`: a cluster keeps them in one slot, and this client speaks to the
 server that its URL names, without following redirections.
 
-What a commit survives: the death of a Parley process, always. The death of the Redis process, where
-that keeps an append-only file; with `appendfsync everysec` the machine's own death may take back
-the last two seconds. Nothing of that can be set from here, so `durability` asks.
+A commit always survives the death of a Parley process. It survives the death of the Redis process
+if Redis keeps an append-only file; with `appendfsync everysec` a crash of the machine may lose the
+last two seconds. A client cannot set this, so `durability` reads it.
 """
 
 import asyncio
@@ -39,14 +39,14 @@ from gateway.store.protocol import (
 from gateway.store.redis_scripts import COMMIT, DELETE, ERASE, PAGE, PREFIX
 
 CONNECTIONS = 16
-"""A commit takes Redis about 50 us, so that few connections keep its one thread busy."""
+"""A commit takes Redis about 50 us, so a few connections keep its one thread busy."""
 
 CONNECT_S = 1.0
 COMMAND_S = 2.0
-"""How long Redis may take to answer a command, as long as SQLite may wait for its lock."""
+"""How long Redis may take to answer a command; the same as SQLite's wait for its lock."""
 
 OPERATION_S = 3.0
-"""How long an operation takes at most, with its wait for a connection."""
+"""How long an operation may take, including the wait for a connection."""
 
 MAX_PENDING = 512
 """Operations that may be under way or wait for a connection."""
@@ -63,19 +63,19 @@ ADVICE: tuple[tuple[tuple[type[Exception], ...], str], ...] = (
     ((exceptions.TimeoutError, TimeoutError), "does not answer in time: is it overloaded?"),
     ((exceptions.ConnectionError, OSError), "cannot be reached: start it, or check REDIS_URL"),
 )
-"""What an error means for people; the first that fits counts."""
+"""What an error means for people; the first match counts."""
 
 
 class RedisStore:
-    """A `Store` in the Redis that `url` names. It connects when it is first used.
+    """A `Store` in the Redis that `url` names. It connects on first use.
 
-    Nothing is tried twice: an operation that Redis does not answer raises `StoreUnavailable`, and
-    the next one connects anew. Lifetimes are counted by the clock of Redis.
+    Operations are not retried: one that Redis does not answer raises `StoreUnavailable`, and the
+    next one connects anew. Lifetimes follow the clock of Redis.
     """
 
     def __init__(self, url: str) -> None:
-        self._place = place(url)
-        # What we set comes last: nothing in the URL takes a limit away.
+        self._address = place(url)
+        # These settings come last, so that no option in the URL removes a limit.
         settings = cast("dict[str, Any]", parse_url(url)) | {
             "max_connections": CONNECTIONS,
             "timeout": OPERATION_S,
@@ -148,18 +148,18 @@ class RedisStore:
     async def durability(self) -> str | None:
         """What this Redis may lose by its own settings, in a sentence, or None.
 
-        None also where it does not tell: providers of Redis may forbid the question.
+        None also if the user may not read them, as with some providers of Redis.
         """
         try:
-            told = await self._run(self._redis.info)
+            info = await self._run(self._redis.info)
         except StoreUnavailable as error:
             if isinstance(error.__cause__, exceptions.NoPermissionError):
                 return None
             raise
-        if not told.get("aof_enabled"):
+        if not info.get("aof_enabled"):
             return "it keeps no append-only file: its own end may take back what was stored"
-        policy = str(told.get("maxmemory_policy", "noeviction"))
-        if policy != "noeviction" and told.get("maxmemory"):
+        policy = str(info.get("maxmemory_policy", "noeviction"))
+        if policy != "noeviction" and info.get("maxmemory"):
             return f"its maxmemory-policy is {policy}: it may drop sessions when memory is full"
         return None
 
@@ -173,9 +173,9 @@ class RedisStore:
 
     async def _run(self, work: Callable[[], Any]) -> Any:
         if self._closed:
-            raise StoreClosed(f"{self._place} was closed")
+            raise StoreClosed(f"{self._address} was closed")
         if self._pending >= MAX_PENDING:
-            raise StoreUnavailable(f"{self._place}: {MAX_PENDING} operations are waiting already")
+            raise StoreUnavailable(f"{self._address}: {MAX_PENDING} operations are waiting already")
         self._pending += 1
         self._idle.clear()
         try:
@@ -191,20 +191,20 @@ class RedisStore:
     def _unavailable(self, error: Exception) -> StoreUnavailable:
         for kinds, advice in ADVICE:
             if isinstance(error, kinds):
-                return StoreUnavailable(f"{self._place} {advice}")
-        # Of a command that it does not know Redis repeats the arguments, which are private.
+                return StoreUnavailable(f"{self._address} {advice}")
+        # For an unknown command Redis quotes the arguments, which are private.
         said = str(error).partition(", with args")[0]
-        return StoreUnavailable(f"{self._place}: {said}")
+        return StoreUnavailable(f"{self._address}: {said}")
 
 
 def place(url: str) -> str:
-    """A Redis URL as it may be shown: without user, password and options."""
+    """A Redis URL that may be shown: without user, password and options."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
 def _arguments(write: Write) -> tuple[Any, ...]:
-    """A write as seven arguments of the script."""
+    """A write as the seven arguments of the script."""
     match write:
         case Put():
             expect = "" if write.expect is None else write.expect

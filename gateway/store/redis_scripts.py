@@ -5,43 +5,43 @@ Under the prefix, which is their one declared key:
 =====================  ===========  ==============================================================
 ``entry:NAME``         hash         value, version, made (its first version) and about (a subject)
 ``log:NAME``           list         the items of a log
-``about:SUBJECT``      set          what is about a subject, each as ``entry:NAME`` or ``log:NAME``
+``about:SUBJECT``      set          a subject's names, each as ``entry:NAME`` or ``log:NAME``
 ``kind:KIND``          sorted set   names of entries by `made`, for listing
-``expiring``           sorted set   what is in the two above and will expire, by when
+``expiring``           sorted set   names in the two sets above that will expire, by time
 ``version``            string       the last version that was given
 =====================  ===========  ==============================================================
 
-Redis itself forgets entries and logs when their time has come. Their names are left in the sets
-until a commit sweeps them or a page comes by them.
+Redis itself removes entries and logs that have expired. Their names stay in the sets until a commit
+sweeps them or a listing finds them.
 """
 
 PREFIX = "{parley}:"
 
 SWEEP = 16
-"""What a commit clears away at most of what has expired: more than it adds."""
+"""Expired names that a commit removes at most: more than it adds."""
 
 PAGE_SCANS = 8
-"""Rounds in which a page is filled past what has expired; each looks at as many as are wanted."""
+"""Rounds in which a page is filled if names have expired; each reads as many as are wanted."""
 
 _SHARED = """
 local prefix = KEYS[1]
 
--- Names and subjects hold no NUL: they come from ids and words of ours.
+-- Names and subjects contain no NUL: the gateway makes them from ids and fixed words.
 local function ticket(what, subject, kind) return what .. '\\0' .. subject .. '\\0' .. kind end
 
--- What is called `what` is no longer about `subject`.
+-- Remove the name `what` from its subject.
 local function disown(what, subject, kind)
   redis.call('ZREM', prefix .. 'expiring', ticket(what, subject, kind))
   if subject ~= '' then redis.call('SREM', prefix .. 'about:' .. subject, what) end
 end
 
--- It is gone altogether. Logs have no kind and are not listed.
+-- Remove the name `what` from all sets. Logs have no kind and are not listed.
 local function forget(what, subject, kind)
   disown(what, subject, kind)
   if kind ~= '' then redis.call('ZREM', prefix .. 'kind:' .. kind, string.sub(what, 7)) end
 end
 
--- An empty lifetime has no end.
+-- Set the lifetime of `what`; an empty one has no end.
 local function live(what, subject, kind, ttl_ms, now_ms)
   if ttl_ms == '' then
     redis.call('PERSIST', prefix .. what)
@@ -63,8 +63,8 @@ COMMIT = (
 local time = redis.call('TIME')
 local now_ms = time[1] * 1000 + math.floor(time[2] / 1000)
 
--- Versions grow with the clock, so that none comes again where Redis has lost its latest writes:
--- after a failover, or a start from an old copy.
+-- Versions grow with the clock, so that none is given twice if Redis has lost its latest writes,
+-- after a failover or a start from an old copy.
 local function next_version()
   local last = tonumber(redis.call('GET', prefix .. 'version') or 0)
   local version = string.format('%.0f', math.max(last + 1, time[1] * 1e6 + time[2]))
@@ -72,7 +72,7 @@ local function next_version()
   return version
 end
 
--- A script that has begun to write is not taken back, so everything is checked first.
+-- A script that has begun to write is not rolled back, so everything is checked first.
 for at = 1, #ARGV, 7 do
   if ARGV[at] == 'put' then
     local found = redis.call('HGET', prefix .. 'entry:' .. ARGV[at + 1], 'version') or ''
@@ -120,7 +120,7 @@ for _, gone in ipairs(redis.call(
   if left_ms == -2 then
     forget(what, subject, kind)
   elseif kind ~= '' and redis.call('HGET', prefix .. what, 'about') ~= subject then
-    disown(what, subject, kind) -- it had expired, and was made again about somebody else
+    disown(what, subject, kind) -- it had expired, and was made again about another subject
   elseif left_ms == -1 then
     redis.call('ZREM', prefix .. 'expiring', gone)
   else
@@ -190,7 +190,7 @@ for _, what in ipairs(redis.call('SMEMBERS', prefix .. 'about:' .. subject)) do
     erased = erased + redis.call('DEL', prefix .. what)
     forget(what, subject, kind)
   else
-    disown(what, subject, kind) -- it had expired, and was made again about somebody else
+    disown(what, subject, kind) -- it had expired, and was made again about another subject
   end
 end
 return erased

@@ -5,9 +5,9 @@ written ahead (WAL) with `synchronous=NORMAL`: a commit that has returned surviv
 process, but a power cut may take back the last commits (whole ones, never parts; see
 https://sqlite.org/pragma.html#pragma_synchronous). WAL needs a local file system.
 
-What is deleted is overwritten (`secure_delete=ON`), also the former content of what is changed and
-what has expired and is swept. The journal still holds it until it is written back: `erase` does
-that at once, otherwise SQLite does after a thousand pages.
+Deleted content is overwritten (`secure_delete=ON`), also the former content of changed entries and
+expired content that is swept. The journal keeps it until it is written back: `erase` does that at
+once, otherwise SQLite does it after a thousand pages.
 """
 
 import asyncio
@@ -46,8 +46,8 @@ BUSY_TIMEOUT_S = 2.0
 
 SWEEP_ENTRIES = 8
 SWEEP_ITEMS = 64
-"""What a write clears away at most of what has expired: more than it adds, so that the file stops
-growing, and little enough to take no time."""
+"""Expired rows that a write removes at most: more than it adds, so that the file stops growing, and
+few enough to take no noticeable time."""
 
 SCHEMA_VERSION = 2
 SCHEMA = (
@@ -145,7 +145,7 @@ ADVICE = {
 
 
 class SqliteStore:
-    """A `Store` in a file that is made where it is missing, readable by its owner only.
+    """A `Store` in a file, which is created if it is missing, readable only by its owner.
 
     `clock` gives seconds since the epoch: lifetimes go on while no process runs.
     """
@@ -156,12 +156,12 @@ class SqliteStore:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="parley-store")
         self._pending = 0
         self._closed = False
-        # Set and used by the thread alone.
+        # Used only in the thread.
         self._database: sqlite3.Connection | None = None
 
     @classmethod
     async def open(cls, path: Path, *, clock: Callable[[], float] = time.time) -> Self:
-        """Open or make the file, with its folder. Raises `StoreUnavailable`."""
+        """Open or create the file, with its folder. Raises `StoreUnavailable`."""
         store = cls(path, clock=clock)
         try:
             await store._run(store._connected)
@@ -215,7 +215,7 @@ class SqliteStore:
         await asyncio.wrap_future(last)
 
     async def _run(self, work: Callable[[], T]) -> T:
-        """Do `work` in the thread. Cancelled before the thread took it up, it is not done."""
+        """Do `work` in the thread. If it is cancelled before the thread begins, it is not done."""
         if self._closed:
             raise StoreClosed(f"{self._path} was closed")
         if self._pending >= MAX_PENDING:
@@ -229,7 +229,7 @@ class SqliteStore:
             self._pending -= 1
 
     def _unavailable(self, error: sqlite3.Error) -> Exception:
-        """What an error of SQLite's means for the caller; misuse of its API stays what it is."""
+        """An error of SQLite as `StoreUnavailable`; a misuse of its API is returned unchanged."""
         name = getattr(error, "sqlite_errorname", None)
         if name is None:
             return error
@@ -246,8 +246,8 @@ class SqliteStore:
     def _connect(self) -> sqlite3.Connection:
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            # Never open a file that is there: closing it would drop the locks of this process's
-            # other connections (https://sqlite.org/howtocorrupt.html, 2.2).
+            # Never open an existing file: closing it would drop the locks of this process's other
+            # connections (https://sqlite.org/howtocorrupt.html, 2.2).
             os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
         except FileExistsError:
             pass
@@ -325,8 +325,8 @@ class SqliteStore:
                 for statement in ERASE
                 for (expires,) in database.execute(statement, {"about": subject})
             ]
-        # The journal holds what was erased: write it back and empty it. Where another process reads
-        # just now it is left to the next time, which no erasure fails for.
+        # The journal still holds the erased content: write it back and empty it. While another
+        # process reads, this fails and is left to the next time; the erasure has succeeded.
         with contextlib.suppress(sqlite3.OperationalError):
             database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         return sum(expires is None or expires > now for expires in ends)
@@ -349,14 +349,14 @@ def _write_ahead(database: sqlite3.Connection) -> None:
 
 @contextlib.contextmanager
 def _transaction(database: sqlite3.Connection) -> Iterator[None]:
-    # Immediate: a transaction that read first and wants to write later fails at once where another
-    # process has written in between, whatever the busy timeout says.
+    # Immediate: a transaction that reads first and writes later fails at once if another process
+    # has written in between, whatever the busy timeout is.
     database.execute("BEGIN IMMEDIATE")
     try:
         yield
         database.execute("COMMIT")
     except BaseException:
-        # SQLite has rolled back by itself after some errors, a full disk among them.
+        # After some errors, such as a full disk, SQLite has already rolled back.
         if database.in_transaction:
             database.execute("ROLLBACK")
         raise

@@ -15,6 +15,6 @@ async def face_is_there(gateway: Any) -> None:
         degraded=lambda frame: None,
         room=lambda: False,
     )
-    async with stream as pictures, asyncio.timeout(20):
-        while runtime.studio is not None and pictures.album is None:
+    async with stream as opened, asyncio.timeout(20):
+        while runtime.studio is not None and opened.pictures is None:
             await asyncio.sleep(0.01)

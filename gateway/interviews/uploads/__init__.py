@@ -1,6 +1,6 @@
 """Uploaded answers: a recording in a request's body becomes the words and the sound of an answer.
 
-`Uploads` is what routes use; the errors they meet are drawn in `gateway.interviews.uploads.errors`.
+Routes use `Uploads`; `gateway.interviews.uploads.errors` shows the tree of its errors.
 """
 
 import asyncio
@@ -21,10 +21,10 @@ from stages._decode import DecodeLimits, NotDecoded, decode
 __all__ = ["UploadBody", "UploadError", "UploadRecording", "UploadTranscript", "Uploads", "takes"]
 
 MOST_DECODED = 2
-"""Files decoded at a time, each in a process of its own."""
+"""Files that are decoded at a time, each in its own process."""
 
-MOST_INSIDE = 16
-"""Uploads that are decoded, recognised or waiting for either: 25 MB and 19 MB on disk each."""
+MOST_UNDER_WAY = 16
+"""Uploads that are decoded or recognised, or wait for either: 25 MB and 19 MB on disk each."""
 
 
 class Uploads:
@@ -43,19 +43,19 @@ class Uploads:
         self._limits = DecodeLimits(most_bytes=max_mb << 20, longest_s=max_min * 60)
         self._live_first = LiveFirst([one.stage for one in transcribers.candidates])
         self._decoding = asyncio.Semaphore(MOST_DECODED)
-        self._inside = 0
+        self._under_way = 0
 
     async def read(self, headers: Mapping[str, str], stream: AsyncIterator[bytes]) -> UploadBody:
         """The request's body; see `gateway.interviews.uploads.body.read_body`."""
         return await read_body(headers, stream, most_bytes=self._limits.most_bytes)
 
     async def decode(self, body: UploadBody) -> UploadRecording:
-        """What is in the body's file, as samples; the caller closes both.
+        """The body's file as samples; the caller closes both.
 
         Raises `UploadTooLarge` (also too long), `UploadNotTaken`, `UploadUndecodable`,
         `UploadBusy` and `UploadFailed`. Cancelling ends the decoder.
         """
-        with self._place():
+        with self._admitted():
             file = cast("BinaryIO", tempfile.TemporaryFile())  # noqa: SIM115
             try:
                 async with self._decoding:
@@ -73,29 +73,29 @@ class Uploads:
         recording: UploadRecording,
         *,
         hints: Sequence[str] = (),
-        patience_s: float = 60.0,
+        max_wait_s: float = 60.0,
         on_progress: OnProgress | None = None,
     ) -> UploadTranscript:
         """The recording's words; see `gateway.interviews.uploads.recognise.recognise_upload`."""
-        with self._place():
+        with self._admitted():
             return await recognise_upload(
                 recording,
                 self._detector,
                 self._transcribers,
                 self._live_first,
                 hints=hints,
-                patience_s=patience_s,
+                max_wait_s=max_wait_s,
                 on_progress=on_progress,
             )
 
     @contextmanager
-    def _place(self) -> Iterator[None]:
-        if self._inside >= MOST_INSIDE:
+    def _admitted(self) -> Iterator[None]:
+        if self._under_way >= MOST_UNDER_WAY:
             raise UploadBusy(
-                "uploads_full", f"{MOST_INSIDE} uploads are being recognised", retry_after_s=10
+                "uploads_full", f"{MOST_UNDER_WAY} uploads are being recognised", retry_after_s=10
             )
-        self._inside += 1
+        self._under_way += 1
         try:
             yield
         finally:
-            self._inside -= 1
+            self._under_way -= 1

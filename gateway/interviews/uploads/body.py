@@ -1,9 +1,9 @@
-"""The body of an upload: one audio file, bare or in a form, kept beside memory once it is large.
+"""The body of an upload: one audio file, bare or in a form; a large file is stored on disk.
 
-The multipart parser is python-multipart (Apache-2.0, pure Python, looked after by starlette's
-maintainers), which keeps no data itself. The other one, `multipart`, has more limits built in, but
-the two install a module of the same name and starlette's users bring the first. So the limits are
-here: on all bytes before they are kept, on parts, on headers, on text fields and on time.
+The multipart parser is python-multipart (Apache-2.0, pure Python, maintained by starlette's
+maintainers), which stores no data itself. The alternative, `multipart`, has more limits built in,
+but both install a module of the same name and starlette's users have the first. So this module sets
+the limits: on all bytes before they are stored, on parts, headers, text fields and time.
 """
 
 import asyncio
@@ -26,11 +26,11 @@ from gateway.interviews.uploads.errors import (
     UploadTooSlow,
 )
 
-# It warns of every bad body; whoever sent it is told, and that is enough.
+# It logs every malformed body; the client gets an error, so no log line is needed.
 logging.getLogger("python_multipart").setLevel(logging.ERROR)
 
 SPOOL_BYTES = 1 << 20
-"""A file beyond this lies in an anonymous temporary file and no longer in memory."""
+"""A larger file is moved from memory to an anonymous temporary file."""
 
 MAX_FIELDS = 16
 MAX_FIELD_BYTES = 16 << 10
@@ -38,20 +38,20 @@ MAX_HEADER_BYTES = 1 << 10
 MAX_HEADERS = 8
 
 FORM_BYTES = (MAX_FIELDS + 1) * (MAX_FIELD_BYTES + 2 * MAX_HEADER_BYTES)
-"""What a form may have beyond its file."""
+"""The most bytes of a form without its file."""
 
 STALL_S = 20.0
 TOTAL_S = 300.0
-"""The next bytes of a body must come within STALL_S, all of it within TOTAL_S: 25 MB at 0.7
+"""The next bytes of a body must arrive within STALL_S, the whole body within TOTAL_S: 25 MB at 0.7
 Mbit/s."""
 
 _CONTAINERS = ("application/ogg", "application/octet-stream", "video/webm", "video/mp4")
-"""Media types beside audio/* under which browsers and tools send recordings."""
+"""Media types, besides audio/*, with which browsers and tools send recordings."""
 
 
 @dataclass(slots=True)
 class UploadBody:
-    """A file as it came. What is in it nobody has looked at, and its name and type are hearsay.
+    """A received file. Its content is unchecked, and its media type is the client's claim.
 
     Use it as a context manager: leaving deletes the file. `fields` are a form's text fields.
     """
@@ -78,7 +78,7 @@ class UploadBody:
 
 
 def takes(headers: Mapping[str, str]) -> bool:
-    """Whether the request's media type is one of an upload: otherwise it may be JSON."""
+    """Whether the request's media type is that of an upload, and not JSON, say."""
     media_type = _media_type(headers)
     return media_type == "multipart/form-data" or _is_audio(media_type)
 
@@ -89,10 +89,11 @@ async def read_body(
     """Read a request's body: bare `audio/*`, or `multipart/form-data` with one file in it.
 
     `headers` have lower-case names (or are starlette's); `stream` is `request.stream()`. A part of
-    a form is its file if it has a file name or an audio type; others are text.
+    a form is its file if it has a file name or an audio type; other parts are text.
 
-    Raises `UploadMalformed`, `UploadTooSlow`, `UploadTooLarge` and `UploadNotTaken`; after the
-    middle two the connection cannot be used again. Nothing is kept then, nor when it is cancelled.
+    Raises `UploadMalformed`, `UploadTooSlow`, `UploadTooLarge` and `UploadNotTaken`; after
+    `UploadTooSlow` and `UploadTooLarge` the connection cannot be used again. After an error or a
+    cancellation no data is left.
     """
     if headers.get("content-encoding", "identity").strip().lower() != "identity":
         raise UploadNotTaken("unsupported_media_type", "The body must not be compressed")
@@ -149,7 +150,7 @@ async def _receive(
                 raise _too_large(most_bytes)
             if body.size <= SPOOL_BYTES:
                 body.file.write(data)
-            else:  # it goes to a disk, which may take its time
+            else:  # writing to disk may block
                 await asyncio.to_thread(body.file.write, data)
     except TimeoutError:
         raise UploadTooSlow("too_slow", "The body came too slowly") from None
@@ -170,7 +171,7 @@ def _too_large(most_bytes: int) -> UploadError:
 
 
 class _Form:
-    """A multipart body being taken apart. `feed` gives back what belongs to the file."""
+    """A multipart body that is parsed as it arrives. `feed` returns the bytes of the file."""
 
     def __init__(self, content_type: str) -> None:
         self.fields: dict[str, str] = {}
@@ -210,7 +211,7 @@ class _Form:
             raise _malformed("its boundary is too long") from None
 
     def feed(self, chunk: bytes) -> bytes:
-        """Take the body's next bytes; gives those of the file among them."""
+        """Parse the body's next bytes; returns those that belong to the file."""
         try:
             self._parser.write(chunk)
         except FormParserError:
@@ -219,7 +220,7 @@ class _Form:
         return data
 
     def complete(self) -> None:
-        """Raises `UploadMalformed` unless the form has come to its end and had a file."""
+        """Raises `UploadMalformed` unless the form has ended and had a file."""
         if not self._ended:
             raise _malformed("it has no end")
         if not self._files:

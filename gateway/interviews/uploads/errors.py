@@ -1,17 +1,17 @@
-"""What can be wrong with an uploaded answer.
+"""The errors of uploaded answers.
 
 ::
 
     UploadError             status, code, message, retry_after_s
-    ├── UploadMalformed     400 the request's body: broken off, no such form, no file in it
+    ├── UploadMalformed     400 the body broke off, is no valid form, or has no file
     ├── UploadTooSlow       408 the body came too slowly
     ├── UploadTooLarge      413 too many bytes, or too long a recording
-    ├── UploadNotTaken      415 not one of the media types and formats that are taken
-    ├── UploadUndecodable   422 an audio file that is damaged or cannot be what it claims
+    ├── UploadNotTaken      415 a media type or format that is not accepted
+    ├── UploadUndecodable   422 an audio file that is damaged or not of the claimed format
     ├── UploadBusy          503 too many uploads, or live voice needs the recogniser
-    └── UploadFailed        503 no decoder or no recogniser could do its work
+    └── UploadFailed        503 no decoder or no recogniser works
 
-`code` is for programs and stays, `message` for people; neither quotes the file.
+`code` is for programs and stable, `message` for people; neither quotes the file.
 """
 
 from typing import ClassVar
@@ -20,7 +20,7 @@ from stages._decode import DecoderFailed, NotDecoded
 
 
 class UploadError(Exception):
-    """Base of them all. `status` is the HTTP status that says it best."""
+    """Base of the errors of uploads. `status` is the matching HTTP status."""
 
     status: ClassVar[int] = 400
 
@@ -35,7 +35,7 @@ class UploadError(Exception):
 
 
 class UploadMalformed(UploadError):
-    """The body is not what its headers say. Codes: `incomplete_body`, `invalid_multipart`,
+    """The body does not match its headers. Codes: `incomplete_body`, `invalid_multipart`,
     `no_file`, `several_files`, `invalid_form_field`."""
 
 
@@ -58,13 +58,13 @@ class UploadNotTaken(UploadError):
 
 
 class UploadUndecodable(UploadError):
-    """Codes: those of `stages._decode.Undecodable` that have no class of their own here."""
+    """Codes: those of `stages._decode.Undecodable` that no other class here has."""
 
     status = 422
 
 
 class UploadBusy(UploadError):
-    """Codes: `uploads_full` and `live_voice_first`. Worth another try after `retry_after_s`."""
+    """Codes: `uploads_full` and `live_voice_first`. Try again after `retry_after_s`."""
 
     status = 503
 
@@ -85,7 +85,7 @@ _CLASSES: dict[str, type[UploadError]] = {
 
 
 def not_decoded(error: NotDecoded) -> UploadError:
-    """What the decoder said, as an upload's error."""
+    """A decoder's error as an error of the upload."""
     if isinstance(error, DecoderFailed):
         return UploadFailed(error.code, error.reason, retry_after_s=5)
     return _CLASSES.get(error.code, UploadUndecodable)(error.code, error.reason)

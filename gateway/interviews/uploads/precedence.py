@@ -1,11 +1,11 @@
-"""Live voice first: one piece of one upload is recognised at a time, and only while nobody speaks.
+"""Live voice first: one piece of one upload is recognised at a time, and only without live speech.
 
-Whether anybody does is asked of the recognisers: a local one has a job in its worker process from
-the moment somebody begins to speak until the words are final (`stages._worker.WorkerStats`). Where
-a piece of an upload is under way when somebody begins, it is given up and done again later: a
-person speaks longer than a recogniser takes to notice, so the words of live voice find it free.
+The recognisers tell whether there is live speech: a local one has a job in its worker process from
+the onset of an utterance until its words are final (`stages._worker.WorkerStats`). If live speech
+begins while a piece of an upload is recognised, that piece is cancelled and recognised again later:
+an utterance lasts longer than the cancellation takes, so its final transcript need not wait.
 
-A recogniser without such a process (a server) is asked by one upload at a time and left to itself.
+A recogniser without a worker process (a server) gets one upload at a time and nothing else changes.
 """
 
 import asyncio
@@ -21,49 +21,49 @@ from stages._worker import WorkerStats
 T = TypeVar("T")
 
 POLL_S = 0.05
-"""How long it takes at most to notice that somebody speaks."""
+"""How often the recognisers are asked, which bounds the delay until live speech is noticed."""
 
 QUIET_S = 1.0
-"""After live voice has been recognised, its reply is spoken first."""
+"""Pause after a live utterance, in which its reply can begin."""
 
 
-class Patience:
-    """How long an upload may yet wait for live voice, in seconds."""
+class WaitBudget:
+    """How much longer an upload may wait for live voice, in seconds."""
 
     def __init__(self, seconds: float) -> None:
         self.left_s = seconds
 
 
 class LiveFirst:
-    """The one place for uploads at the recognisers of a process."""
+    """Admits one piece of an upload at a time to the recognisers of a process."""
 
     def __init__(self, transcribers: Sequence[Transcriber]) -> None:
         self._transcribers = tuple(transcribers)
         self._ours: Counter[int] = Counter()
-        self._place = asyncio.Lock()
+        self._turn = asyncio.Lock()
 
     def live(self) -> int:
-        """How many live utterances the recognisers have, spoken just now or waiting for words."""
+        """How many live utterances the recognisers have, without a final transcript yet."""
         return sum(max(0, _jobs(stage) - self._ours[id(stage)]) for stage in self._transcribers)
 
     @contextmanager
     def ours(self, stage: Transcriber) -> Iterator[None]:
-        """Say that an utterance of this recogniser belongs to an upload."""
+        """Count one of this recogniser's utterances as an upload's while the block lasts."""
         self._ours[id(stage)] += 1
         try:
             yield
         finally:
             self._ours[id(stage)] -= 1
 
-    async def run(self, work: Callable[[], Awaitable[T]], patience: Patience) -> T:
-        """Do the work when it disturbs nobody, from its beginning each time it has been given up.
+    async def run(self, work: Callable[[], Awaitable[T]], budget: WaitBudget) -> T:
+        """Do `work` while there is no live speech; if some begins, cancel it and start it anew.
 
-        Uploads take turns in the order in which they ask. Raises `UploadBusy` when patience has run
-        out, and what the work raises.
+        Uploads get their turn in the order of the calls. Raises `UploadBusy` when `budget` is used
+        up, and what `work` raises.
         """
-        async with self._place:
+        async with self._turn:
             while True:
-                await self._silence(patience)
+                await self._wait_for_silence(budget)
                 began = asyncio.get_running_loop().time()
                 task = asyncio.ensure_future(work())
                 try:
@@ -73,10 +73,10 @@ class LiveFirst:
                     task.cancel()
                     await asyncio.wait([task])
                     if not task.cancelled():
-                        task.exception()  # seen: it is raised above or no longer of interest
-                patience.left_s -= asyncio.get_running_loop().time() - began
+                        task.exception()  # retrieved, so that asyncio does not log it
+                budget.left_s -= asyncio.get_running_loop().time() - began
 
-    async def _silence(self, patience: Patience) -> None:
+    async def _wait_for_silence(self, budget: WaitBudget) -> None:
         loop = asyncio.get_running_loop()
         quiet_at = loop.time()
         while True:
@@ -85,14 +85,14 @@ class LiveFirst:
                 quiet_at = now + QUIET_S
             elif now >= quiet_at:
                 return
-            if patience.left_s <= 0:
+            if budget.left_s <= 0:
                 raise UploadBusy(
                     "live_voice_first",
                     "Live conversations need the recogniser; try again later",
                     retry_after_s=30,
                 )
             await asyncio.sleep(POLL_S)
-            patience.left_s -= loop.time() - now
+            budget.left_s -= loop.time() - now
 
     async def _undisturbed(self, task: asyncio.Future[T]) -> bool:
         while not task.done():

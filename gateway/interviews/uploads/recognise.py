@@ -1,4 +1,4 @@
-"""From an uploaded recording to words: voice detection, pieces, the recognisers of live voice."""
+"""Recognition of an upload: voice detection, then pieces for the recognisers of live voice."""
 
 import asyncio
 import io
@@ -9,7 +9,7 @@ from typing import BinaryIO
 import numpy as np
 
 from gateway.interviews.uploads.errors import UploadBusy, UploadFailed
-from gateway.interviews.uploads.precedence import LiveFirst, Patience
+from gateway.interviews.uploads.precedence import LiveFirst, WaitBudget
 from gateway.interviews.uploads.segments import Span, SpeechRuns, pieces
 from gateway.interviews.uploads.transcript import Part, UploadTranscript, joined
 from pipeline.errors import PipelineError
@@ -18,20 +18,20 @@ from pipeline.guard import Candidate, Guard, Limits
 from pipeline.stage import Detector, Transcriber, VadStream
 
 LIMITS = Limits(first_s=90.0, slow_first_s=90.0, stall_s=5.0, total_s=120.0)
-"""Of one piece. A guard's own are for live voice, most of which is recognised before it ends; a
-piece of an upload comes all at once, and its taking long says nothing against the provider."""
+"""For one piece. The usual limits are for live voice, most of which is recognised before it ends; a
+piece of an upload arrives all at once, so a long recognition is no fault of the provider."""
 
-LISTEN_SAMPLES = INPUT_RATE_HZ // 2
+DETECT_SAMPLES = INPUT_RATE_HZ // 2
 """Audio that voice detection gets at a time: about 1 ms of the event loop."""
 
 REST_S = 0.005
-"""The event loop's rest between two of them."""
+"""Pause between two of these, in which the event loop does other work."""
 
 DETECTION_S = 10.0
-"""Voice detection that says nothing for so long has failed."""
+"""Voice detection that gives no result for this time has failed."""
 
-LISTENING = 0.1
-"""The share of voice detection in the progress that is told."""
+DETECTION_SHARE = 0.1
+"""The share of voice detection in the reported progress."""
 
 OnProgress = Callable[[float], None]
 
@@ -49,7 +49,7 @@ class UploadRecording:
         return self.samples * 1000 // INPUT_RATE_HZ
 
     async def read(self, span: Span) -> Samples:
-        """A part of it."""
+        """The samples of one part."""
         if isinstance(self.file, io.BytesIO):
             return self._read(span)
         return await asyncio.to_thread(self._read, span)
@@ -70,42 +70,42 @@ async def recognise_upload(
     live_first: LiveFirst,
     *,
     hints: Sequence[str] = (),
-    patience_s: float = 60.0,
+    max_wait_s: float = 60.0,
     on_progress: OnProgress | None = None,
 ) -> UploadTranscript:
-    """Recognise a recording piece by piece, each when no live voice needs the recogniser.
+    """Recognise a recording piece by piece, each while no live voice needs the recogniser.
 
-    `patience_s` is how long it may wait for live voice, pieces given up for it included.
-    `on_progress` hears a share from 0 to 1 that never falls. Raises `UploadBusy`
-    (`live_voice_first`, `uploads_full`) and `UploadFailed` (`no_recogniser`). Cancelling gives up
-    the piece under way; the recording is the caller's to close.
+    `max_wait_s` limits the wait for live voice, the time of cancelled pieces included.
+    `on_progress` is called with a share from 0 to 1 that never falls. Raises `UploadBusy`
+    (`live_voice_first`, `uploads_full`) and `UploadFailed` (`no_recogniser`). Cancelling cancels
+    the piece under way; the caller closes the recording.
     """
-    tell = on_progress or _nobody
-    tell(0.0)
-    runs = await _listen(recording, detector, tell)
+    report = on_progress or _ignored
+    report(0.0)
+    runs = await _detect_speech(recording, detector, report)
     found = pieces(runs, recording.samples)
-    patient: Guard[Transcriber] = Guard(
+    guard: Guard[Transcriber] = Guard(
         "stt",
         [Candidate(one.provider, one.stage, one.breaker, LIMITS)
          for one in transcribers.candidates],
     )  # fmt: skip
-    patience = Patience(patience_s)
+    budget = WaitBudget(max_wait_s)
     parts: list[Part] = []
-    whole = sum(span.length for span in found)
+    total = sum(span.length for span in found)
     done = 0
     for span in found:
-        piece = _Piece(await recording.read(span), span, patient, live_first, tuple(hints))
-        parts.append(await live_first.run(piece.recognise, patience))
+        piece = _Piece(await recording.read(span), span, guard, live_first, tuple(hints))
+        parts.append(await live_first.run(piece.recognise, budget))
         done += span.length
-        tell(LISTENING + (1 - LISTENING) * done / whole)
-    tell(1.0)
+        report(DETECTION_SHARE + (1 - DETECTION_SHARE) * done / total)
+    report(1.0)
     first = transcribers.candidates[0].provider
     return joined(parts, runs, recording.samples, first=first, truncated=recording.truncated)
 
 
 @dataclass(frozen=True, slots=True)
 class _Piece:
-    """One piece on its way through the recognisers; may be tried several times."""
+    """One piece to be recognised; `recognise` may be called several times."""
 
     pcm: Samples
     span: Span
@@ -142,31 +142,33 @@ class _Piece:
                 recognition.cancel()
 
 
-async def _listen(recording: UploadRecording, detector: Detector, tell: OnProgress) -> list[Span]:
-    """Where the recording is speech, by the detector that live voice uses."""
+async def _detect_speech(
+    recording: UploadRecording, detector: Detector, report: OnProgress
+) -> list[Span]:
+    """Where the recording contains speech, by the detector that live voice uses."""
     voice = SpeechRuns()
     more = asyncio.Event()
 
     def on_chunk(position: int, probability: float) -> None:
-        voice.heard(position, probability)
+        voice.add(position, probability)
         more.set()
 
     try:
-        ear = detector.open(on_chunk)
-    except PipelineError as error:  # it has no place left
+        vad_stream = detector.open(on_chunk)
+    except PipelineError as error:  # the detector has all the streams that it can serve
         raise UploadBusy(
             "uploads_full", "Voice detection has no place left; try again later", retry_after_s=10
         ) from error
     try:
-        for start in range(0, recording.samples, LISTEN_SAMPLES):
-            end = min(start + LISTEN_SAMPLES, recording.samples)
-            ear.feed(await recording.read(Span(start, end)))
+        for start in range(0, recording.samples, DETECT_SAMPLES):
+            end = min(start + DETECT_SAMPLES, recording.samples)
+            vad_stream.feed(await recording.read(Span(start, end)))
             await _caught_up(voice, more, end)
-            tell(LISTENING * end / recording.samples)
+            report(DETECTION_SHARE * end / recording.samples)
             await asyncio.sleep(REST_S)
-        await _flush(ear, voice, more, recording.samples)
+        await _flush(vad_stream, voice, more, recording.samples)
     finally:
-        ear.close()
+        vad_stream.close()
     return [Span(run.start, min(run.end, recording.samples)) for run in voice.runs()]
 
 
@@ -186,11 +188,13 @@ async def _caught_up(voice: SpeechRuns, more: asyncio.Event, position: int) -> N
         ) from None
 
 
-async def _flush(ear: VadStream, voice: SpeechRuns, more: asyncio.Event, samples: int) -> None:
-    """Silence after the end, so that a last chunk that is not whole is judged as well."""
-    ear.feed(np.zeros(CHUNK_SAMPLES, np.int16))
+async def _flush(
+    vad_stream: VadStream, voice: SpeechRuns, more: asyncio.Event, samples: int
+) -> None:
+    """Feed silence after the end, so that an incomplete last chunk is judged, too."""
+    vad_stream.feed(np.zeros(CHUNK_SAMPLES, np.int16))
     await _caught_up(voice, more, samples + CHUNK_SAMPLES)
 
 
-def _nobody(share: float) -> None:
-    """Nobody wants to know."""
+def _ignored(share: float) -> None:
+    """Used where the caller wants no progress."""

@@ -1,7 +1,7 @@
-"""A long recording in pieces that a recogniser can take, cut where nobody speaks. Pure.
+"""A long recording in pieces that suit a recogniser, cut in pauses. Pure.
 
-Whisper looks at 30 s at a time and pocketsphinx gets slower with length; both were made for
-sentences. Silence is left out: recognisers hear words in it.
+Whisper takes 30 s at a time and pocketsphinx gets slower with length; both were made for sentences.
+Silence is left out, because recognisers invent words for it.
 """
 
 from collections.abc import Sequence
@@ -10,19 +10,19 @@ from dataclasses import dataclass, field
 from pipeline.frames import INPUT_RATE_HZ
 
 LONGEST_MS = 25_000
-"""No piece is longer, with what is left round it."""
+"""The longest piece, with `AROUND_MS` before and after its speech."""
 
 AROUND_MS = 300
-"""So much of what is before and after speech belongs to it: soft beginnings and ends."""
+"""Audio before and after detected speech that is kept with it: soft beginnings and ends."""
 
 APART_MS = 3_000
-"""Who is silent for so long begins something new."""
+"""A silence of this length always separates two pieces."""
 
 BREATH_MS = 200
-"""A shorter silence is none."""
+"""A shorter silence does not end a run of speech."""
 
 BEGINS, ENDS = 0.5, 0.35
-"""Probability of speech at which it begins, and below which it ends."""
+"""Probability of speech at which a run begins, and below which it ends."""
 
 _MS = INPUT_RATE_HZ // 1000
 
@@ -41,23 +41,23 @@ class Span:
 
 @dataclass(slots=True)
 class SpeechRuns:
-    """Where a recording is speech, put together from a detector's probabilities."""
+    """Where a recording contains speech, from a detector's probabilities."""
 
     _ends: list[int] = field(default_factory=list)
     _speech: list[float] = field(default_factory=list)
 
     @property
     def position(self) -> int:
-        """How far the detector has come, in samples."""
+        """How far the recording has been judged, in samples."""
         return self._ends[-1] if self._ends else 0
 
-    def heard(self, position: int, probability: float) -> None:
-        """A chunk that ends at `position`."""
+    def add(self, position: int, probability: float) -> None:
+        """Add the probability of the chunk that ends at `position`, in samples."""
         self._ends.append(position)
         self._speech.append(probability)
 
     def runs(self) -> list[Span]:
-        """Stretches of speech, in order, none of them longer than a piece may be."""
+        """The runs of speech, in order, none longer than a piece may be."""
         runs: list[Span] = []
         start: int | None = None
         before = 0
@@ -78,7 +78,7 @@ class SpeechRuns:
         return [part for run in joined for part in self._shortened(run)]
 
     def _shortened(self, run: Span) -> list[Span]:
-        """A run without a pause is cut where it sounds least like speech."""
+        """The run, cut where speech is least probable if it is longer than a piece may be."""
         longest = (LONGEST_MS - 2 * AROUND_MS) * _MS
         parts = []
         while run.length > longest:
@@ -94,17 +94,17 @@ class SpeechRuns:
 
 
 def _longest_pause(group: Sequence[Span]) -> int:
-    """Before which of several runs to part them."""
+    """The index of the run before which to cut: after the longest pause, late if possible."""
     half = (LONGEST_MS // 2 - AROUND_MS) * _MS
     late = [i for i in range(1, len(group)) if group[i - 1].end - group[0].start >= half]
     return max(late or range(1, len(group)), key=lambda i: group[i].start - group[i - 1].end)
 
 
 def pieces(runs: Sequence[Span], length: int) -> list[Span]:
-    """What to recognise of a recording of `length` samples: each piece at most `LONGEST_MS`.
+    """The pieces to recognise of a recording of `length` samples, each at most `LONGEST_MS`.
 
-    Runs are taken together while they fit; what does not fit is parted at its longest pause, if
-    possible one after half of what would fit: every piece has its price.
+    Runs are joined while they fit into one piece; a group that does not fit is cut at its longest
+    pause, if possible one in its second half, because each piece adds a fixed cost.
     """
     groups: list[list[Span]] = []
     group: list[Span] = []

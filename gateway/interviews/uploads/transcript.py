@@ -1,4 +1,4 @@
-"""What was heard in an uploaded answer, and how it was spoken, for whoever judges it. Pure."""
+"""The transcript of an uploaded answer and measures of its delivery, for the evaluation. Pure."""
 
 import dataclasses
 from collections import Counter
@@ -16,7 +16,7 @@ _MS = INPUT_RATE_HZ / 1000
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One recognised piece: where it lies in the recording, and by whom it was recognised."""
+    """One recognised piece: its place in the recording, its words and its provider."""
 
     span: Span
     transcript: Transcript
@@ -28,11 +28,11 @@ class Part:
 class UploadTranscript:
     """An uploaded answer as text. Times are milliseconds from the start of the recording.
 
-    `recognition` is that of the piece with the worst provider; its confidence is the mean over the
-    pieces by their length, its language that of most of the recording. `note` is what people should
-    know about the provider ("demo quality"). `pauses` and `first_speech_ms` come from voice
-    detection, so they are known where the recogniser gives no times; `first_speech_ms` is None
-    where nobody speaks at all. `truncated`: the file's end was missing.
+    `recognition` names the provider of the worst piece; its confidence is the mean over the pieces,
+    weighted by length, and its language that of most of the recording. `note` is a remark for
+    people about the provider ("demo quality"). `pauses` and `first_speech_ms` come from voice
+    detection, so they are known even if the recogniser gives no times; `first_speech_ms` is None
+    if there is no speech. `truncated` says that the end of the file was missing.
     """
 
     text: str
@@ -47,17 +47,17 @@ class UploadTranscript:
 
     @property
     def speech(self) -> AnswerSpeech:
-        """For `stages.interview.answers.Answer`. An upload tells nothing of the wait before it."""
+        """Details for `stages.interview.answers.Answer`; the wait before an upload is unknown."""
         return AnswerSpeech(self.recognition, self.words, self.duration_ms)
 
     def measured(self, delivery: Delivery) -> Delivery:
-        """A delivery with what only voice detection knows, where word times have told nothing."""
+        """The delivery, completed from voice detection if there are no word times."""
         if self.words or self.first_speech_ms is None or self.last_speech_ms is None:
             return delivery
         total_ms = sum(pause.length_ms for pause in self.pauses)
         span_ms = self.last_speech_ms - self.first_speech_ms
         rate = delivery.words_per_minute
-        if rate is not None and span_ms > 0:  # until now of all the recording
+        if rate is not None and span_ms > 0:  # the given rate is over the whole recording
             rate = round(delivery.words * 60_000 / span_ms)
         return dataclasses.replace(
             delivery,
@@ -74,8 +74,10 @@ class UploadTranscript:
 def joined(
     parts: Sequence[Part], runs: Sequence[Span], samples: int, *, first: str, truncated: bool
 ) -> UploadTranscript:
-    """The pieces of a recording of so many samples as one. `first`: who would have recognised it
-    where there was nothing to recognise; `runs`: where voice detection found speech."""
+    """The transcript of a recording of `samples` samples from its recognised pieces.
+
+    `runs` are the runs of speech; `first` is the provider to name if there are no pieces.
+    """
     return UploadTranscript(
         text=" ".join(text for part in parts if (text := part.transcript.text.strip())),
         recognition=_recognition(parts, first),
@@ -90,28 +92,28 @@ def joined(
 
 
 def _recognition(parts: Sequence[Part], first: str) -> RecognitionSource:
-    heard = [part for part in parts if part.transcript.text.strip()]
+    with_words = [part for part in parts if part.transcript.text.strip()]
     languages: Counter[str] = Counter()
-    sure = weights = 0.0
-    for part in heard:
+    weighted = weights = 0.0
+    for part in with_words:
         weight = part.span.length
         if part.transcript.language is not None:
             languages[part.transcript.language] += weight
         if part.transcript.confidence is not None:
-            sure += part.transcript.confidence * weight
+            weighted += part.transcript.confidence * weight
             weights += weight
-    of_each = [RecognitionSource(part.provider) for part in heard or parts] or [
+    of_each = [RecognitionSource(part.provider) for part in with_words or parts] or [
         RecognitionSource(first)
     ]
     return RecognitionSource(
         min(of_each, key=lambda one: one.quality == "full").provider,
-        confidence=round(sure / weights, 4) if weights else None,
+        confidence=round(weighted / weights, 4) if weights else None,
         language=languages.most_common(1)[0][0] if languages else None,
     )
 
 
 def _moved(part: Part) -> list[Word]:
-    """A piece's words at their place in the recording; none reaches beyond its piece."""
+    """A piece's words with times in the recording, limited to the piece."""
     offset, end = round(part.span.start / _MS), round(part.span.end / _MS)
     return [
         Word(

@@ -1,7 +1,7 @@
-"""The stateless desktop API without HTTP: text interviews whose state is with the client.
+"""The stateless desktop API: text interviews whose whole state is kept by the client.
 
-`StatelessInterviews` carries them on, `ModelCatalogue` knows which models a client may choose, and
-`Services` makes both from the settings.
+`StatelessInterviews` holds the interviews, `ModelCatalogue` lists the models that a client may
+choose, and `Services` makes both from the settings.
 """
 
 from gateway.rest.stateless.interviews import StatelessInterviews, session_of

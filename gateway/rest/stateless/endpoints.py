@@ -1,4 +1,4 @@
-"""Interviews as text whose state is with the client: `/api/v1/interviews/…`."""
+"""The endpoints of text interviews whose state is kept by the client: `/api/v1/interviews/…`."""
 
 from typing import Annotated, Literal
 
@@ -24,7 +24,7 @@ from stages.interview.model import DEFAULT_QUESTIONS, FEWEST_QUESTIONS, MOST_QUE
 TAGS = ("desktop",)
 
 MAX_SESSION_BYTES = 256 * 1024
-"""Of a session and the message to it: fifteen answers of two thousand words each."""
+"""The most bytes of a session and its message: fifteen answers of two thousand words each."""
 
 MAX_MESSAGES = 200
 MAX_MESSAGE = 16_000
@@ -45,13 +45,13 @@ EXAMPLE = _OPENED.to_contract()
 
 
 class Lenient(BaseModel):
-    """Base of what desktop clients send: what they add for themselves is not looked at."""
+    """Base of what desktop clients send: unknown fields are ignored."""
 
     model_config = ConfigDict(extra="ignore", strict=True, frozen=True)
 
 
 class StartRequest(Lenient):
-    """The interview that is wanted."""
+    """The interview to be held."""
 
     role: Role
     model: ModelId = DEFAULT_MODEL
@@ -59,7 +59,7 @@ class StartRequest(Lenient):
 
 
 class ContractConfig(Lenient):
-    """What an interview is about."""
+    """The subject of an interview."""
 
     role: Role
     model: ModelId
@@ -85,14 +85,14 @@ class ContractSession(Lenient):
 
 
 class RespondRequest(Lenient):
-    """A session as it was last answered, and what the candidate says."""
+    """A session as the client last received it, and the candidate's message."""
 
     session: ContractSession
     message: Text
 
 
 class SummaryRequest(Lenient):
-    """A session as it was last answered."""
+    """A session as the client last received it."""
 
     session: ContractSession
 
@@ -103,20 +103,20 @@ class ContractSummary(BaseModel):
     summary: str
 
 
-def desktop_operations(desktop: StatelessInterviews) -> list[Operation]:
-    """`start`, `respond` and `summary`. Nothing is kept: each request brings its whole session."""
+def stateless_operations(interviews: StatelessInterviews) -> list[Operation]:
+    """`start`, `respond` and `summary`. Nothing is stored: each request has the whole session."""
 
     async def open_one(request: Request, body: StartRequest) -> ContractSession:
-        return _told(await desktop.start(_config(body)))
+        return _contract_session(await interviews.start(_config(body)))
 
     async def answer_in(request: Request, body: RespondRequest) -> ContractSession:
         if len(body.session.messages) > MAX_MESSAGES - 2 and not body.session.isComplete:
             raise INVALID_SESSION(f"messages: an interview has {MAX_MESSAGES} at most")
-        answered = await desktop.respond(_session(body.session), body.message)
-        return _told(answered, body.session)
+        answered = await interviews.respond(_session(body.session), body.message)
+        return _contract_session(answered, body.session)
 
     async def sum_up(request: Request, body: SummaryRequest) -> ContractSummary:
-        return ContractSummary(summary=await desktop.summary(_session(body.session)))
+        return ContractSummary(summary=await interviews.summary(_session(body.session)))
 
     return [
         Operation(
@@ -166,24 +166,26 @@ def desktop_operations(desktop: StatelessInterviews) -> list[Operation]:
     ]
 
 
-def _config(told: StartRequest | ContractConfig) -> InterviewConfig:
+def _config(sent: StartRequest | ContractConfig) -> InterviewConfig:
     try:
-        return InterviewConfig(told.role, told.model, told.totalQuestions)
+        return InterviewConfig(sent.role, sent.model, sent.totalQuestions)
     except InterviewError as error:
         raise of_interview(error) from None
 
 
-def _session(told: ContractSession) -> InterviewSession:
-    config = _config(told.config)
-    messages = [Message(line.role, line.content) for line in told.messages]
+def _session(sent: ContractSession) -> InterviewSession:
+    config = _config(sent.config)
+    messages = [Message(line.role, line.content) for line in sent.messages]
     try:
-        return session_of(config, messages, told.currentQuestion, told.isComplete)
+        return session_of(config, messages, sent.currentQuestion, sent.isComplete)
     except InterviewError as error:
         raise of_interview(error) from None
 
 
-def _told(session: InterviewSession, sent: ContractSession | None = None) -> ContractSession:
-    """The session for the client. It goes on from what was `sent`, which need not be made again."""
+def _contract_session(
+    session: InterviewSession, sent: ContractSession | None = None
+) -> ContractSession:
+    """The session for the client. The messages of the session `sent` are reused."""
     known = [] if sent is None else sent.messages
     new = session.messages[len(known) :]
     config = session.config

@@ -1,8 +1,9 @@
-"""Text interviews whose whole state is with the client: the stateless desktop API, without HTTP.
+"""Text interviews whose whole state is kept by the client: the stateless desktop API, without HTTP.
 
-Whoever is first able to words each turn: the services of the contract, then chat models, each
-behind its circuit breaker, and always the scripted interviewer. What counts, which question is due
-and when it is over is decided by `stages.interview` alone (see `gateway.rest.stateless.proposals`).
+Each turn is worded by the first upstream that can: the services of the contract, then chat models,
+each behind its circuit breaker, and last the scripted interviewer, which always can. Only
+`stages.interview` decides which answer counts, which question is due and when the interview is over
+(see `gateway.rest.stateless.proposals`).
 """
 
 import asyncio
@@ -37,21 +38,21 @@ T = TypeVar("T")
 Operation = Literal["start", "respond", "summary"]
 
 TOTAL_S = 4.25
-"""What all who are asked may take together. The contract's 5 s less the quarter of a second that
-the guard gives a stream to close, the first look at the models, and a reserve."""
+"""How long all upstreams may take together: the contract's 5 s less the quarter of a second that
+the guard gives a stream to close, the first request for the models, and a reserve."""
 
 LEAST_S = 0.2
-"""With less time left nobody is asked any more."""
+"""With less time left no further upstream is asked."""
 
 SERVICE_LIMITS = Limits(first_s=3.0, slow_first_s=2.0, total_s=3.0)
 """The contract gives the interview service 3 s."""
 
 CHAT_LIMITS = Limits(first_s=4.0, slow_first_s=3.0, total_s=4.0)
-"""A whole turn of a chat model, not its first word."""
+"""For a complete turn of a chat model, not its first word."""
 
 POLICY = BreakerPolicy(consecutive_failures=3, open_s=5, open_growth=2, open_max_s=60)
-"""Somebody else answers meanwhile, so little is lost by trying again soon, or by giving up soon:
-the defaults of the services' addresses point at ports where often nobody listens."""
+"""Another upstream answers meanwhile, so it costs little to open the breaker soon and to try again
+soon: the default addresses of the services often have no server."""
 
 _LINES_KEPT = 2_048
 _LONGEST_LINE_KEPT = 1_000
@@ -60,9 +61,9 @@ _LONGEST_LINE_KEPT = 1_000
 def session_of(
     config: InterviewConfig, messages: Iterable[Message], current: int, complete: bool
 ) -> InterviewSession:
-    """A session that a client sent back; what was asked is found in what the interviewer said.
+    """A session that a client sent back; the asked questions are found in its messages.
 
-    Raises `InvalidSession` for a `current` question that cannot be.
+    Raises `InvalidSession` if `current` is not a valid question number.
     """
     said = tuple(messages)
     asked: dict[str, None] = {}
@@ -79,21 +80,21 @@ def _asked(role: str, line: str) -> tuple[str, ...]:
 
 
 _asked_kept = lru_cache(_LINES_KEPT)(_asked)
-"""Every request of an interview has all lines of those before."""
+"""A cache, because every request of an interview repeats all earlier lines."""
 
 
 class LocalUpstream(Upstream, Protocol):
-    """Somebody who can answer only for the models that are installed."""
+    """An upstream that can answer only for the models that it has installed."""
 
     async def can(self, model: str) -> bool: ...
 
 
 class StatelessInterviews:
-    """The three operations. They never raise for what upstreams do, and take `TOTAL_S` at most.
+    """The three operations. Failures of upstreams raise nothing; each takes at most `TOTAL_S`.
 
-    `services` lists, for each operation, who is asked, best first. `chats` gives those to be asked
-    after them; it is called when the first requests come. `local` is asked last, for the sessions
-    that it can answer for.
+    `services` lists the upstreams of each operation, best first. `chats` gives those that are asked
+    after them; it is called with the first requests. `local` is asked last, for the sessions whose
+    model it has.
     """
 
     def __init__(
@@ -114,7 +115,7 @@ class StatelessInterviews:
         return turn.step.session if said is None else said
 
     async def respond(self, session: InterviewSession, message: str) -> InterviewSession:
-        """The session after the candidate's message. One that is complete stays as it is."""
+        """The session after the candidate's message. A complete session is returned unchanged."""
         if session.is_complete:
             return session
         turn = StatelessTurn(
@@ -125,17 +126,17 @@ class StatelessInterviews:
         return turn.step.session if said is None else said
 
     async def summary(self, session: InterviewSession) -> str:
-        """What to tell the candidate at the end."""
+        """The summary for the candidate at the end."""
         model = session.config.model
-        told = await self._first("summary", model, lambda upstream: upstream.summarise(session))
-        if told is None:  # of a long interview this takes a while
+        text = await self._first("summary", model, lambda upstream: upstream.summarise(session))
+        if text is None:  # slow for a long interview, so in a thread
             return (await asyncio.to_thread(summary_of, session))["summary"]
-        return told
+        return text
 
     async def _first(
         self, operation: Operation, model: str, call: Callable[[Upstream], AsyncIterator[T]]
     ) -> T | None:
-        """The first usable answer; None where nobody gives one in time."""
+        """The first usable answer of an upstream; None if none gives one in time."""
         began = asyncio.get_running_loop().time()
         local = self._local is not None and await self._local.can(model)
         guard = self._guard(operation, local)
@@ -154,7 +155,7 @@ class StatelessInterviews:
             return None
 
     def _guard(self, operation: Operation, local: bool) -> Guard[Upstream] | None:
-        """Who is asked, in order; None for nobody."""
+        """The guard of the upstreams for an operation, None without upstreams."""
         if (operation, local) not in self._guards:
             some = [_candidate(u, SERVICE_LIMITS) for u in self._services[operation]]
             some += [_candidate(chat, CHAT_LIMITS) for chat in self._chats()]
@@ -166,7 +167,7 @@ class StatelessInterviews:
 
 
 def _verbatim(step: Step, before: InterviewSession, message: str) -> Step:
-    """The step with what was typed as it was typed, line breaks included, where it is kept."""
+    """The step with the typed message unchanged, line breaks included, if the step keeps it."""
     at = len(before.messages)
     messages = step.session.messages
     if messages[at].role != "user":
@@ -184,14 +185,14 @@ def _anything(item: object) -> bool:
 
 
 async def _logged(operation: Operation, provider: str, items: AsyncIterator[T]) -> AsyncIterator[T]:
-    """The items; who gave none is told to whoever reads the log, never to the client."""
+    """The items; a failure is logged, and never shown to the client."""
     began = asyncio.get_running_loop().time()
     try:
         async with aclosing(cast("AsyncGenerator[T, None]", items)):
             async for item in items:
                 yield item
     except PipelineError as error:
-        # Most deployments have none of these services: that nobody listens there is no event.
+        # Most deployments have none of these services, so a refused connection is no warning.
         absent = isinstance(error, StageError) and error.phase == "connect"
         logger.log(logging.INFO if absent else logging.WARNING, "%s: %s", operation, error)
         raise

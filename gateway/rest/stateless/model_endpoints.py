@@ -1,4 +1,4 @@
-"""The models that clients may choose from: `/api/v1/models`."""
+"""The models that clients may choose: `/api/v1/models`."""
 
 from datetime import UTC, datetime
 from typing import Annotated
@@ -17,7 +17,7 @@ UNKNOWN_MODEL = Kind("unknown_model", 400, "There is no model of this name")
 
 
 class ModelCard(BaseModel):
-    """One model, in words for people; `id` is what an interview is asked for."""
+    """One model, described for people; a client names its `id` to choose it."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -41,7 +41,7 @@ class ModelList(BaseModel):
 
 
 class Selection(Lenient):
-    """The model that is wanted."""
+    """The model to be chosen."""
 
     modelId: ModelId
 

@@ -1,8 +1,8 @@
-"""Which language models a client may choose: those of the services around the gateway.
+"""The language models that a client may choose: those of the services around the gateway.
 
-One list of all of them, kept for `CACHE_S`. However many callers ask, one round is under way, and
-none of them waits for it longer than `ANSWER_WITHIN_S`; what a service told before stands in for
-its answer for a while, and a fixed list where nobody has ever answered.
+Their list is cached for `CACHE_S`. For any number of callers one round of requests is under way,
+and no caller waits for it longer than `ANSWER_WITHIN_S`. If a service does not answer, its earlier
+answer is used for a while; if no service has ever answered, a fixed list is used.
 """
 
 import logging
@@ -19,19 +19,19 @@ logger = logging.getLogger("parley.models")
 
 CACHE_S = 30.0
 RETRY_S = 5.0
-"""How soon is asked again where no service had a model to offer."""
+"""How soon the services are asked again if none has offered a model."""
 
 ANSWER_WITHIN_S = 0.4
 """The contract gives the whole request half a second."""
 
 ROUND_S = 3.0
-"""How long one service may take; who is slower than `ANSWER_WITHIN_S` is in the next answer."""
+"""How long one service may take; one slower than `ANSWER_WITHIN_S` is in the next answer."""
 
 STALE_S = 600.0
 """How long a service's list is used after the service has stopped answering."""
 
 MAX_MODELS = 100
-"""Models of one service that are looked at."""
+"""Models that are taken of one service."""
 
 GRANITE, OLLAMA = "granite-interview-service", "ollama"
 
@@ -39,13 +39,13 @@ _ID = re.compile(r"[!-~]{1,128}")
 _SIZE = re.compile(r"(?:(\d{1,3})x)?(\d{1,6}(?:\.\d{1,4})?)([KMBT])B?", re.IGNORECASE)
 _SCALE = {"K": 1e-6, "M": 1e-3, "B": 1.0, "T": 1e3}
 _RAM = ((1.5, "4-6 GB"), (4.0, "8-12 GB"), (9.0, "16 GB"), (15.0, "32 GB"))
-"""Up to so many billion parameters, so much memory: the contract's own steps, carried on."""
+"""Memory up to a number of billion parameters: the contract's own steps, continued."""
 UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, slots=True)
 class ModelEntry:
-    """One model, in words for people; `id` is what an interview is asked for."""
+    """One model, described for people; a client names its `id` to choose it."""
 
     id: str
     name: str
@@ -57,8 +57,8 @@ class ModelEntry:
     dataset: str | None = None
 
     def to_contract(self) -> dict[str, str]:
-        """The model as the client contract has it; `dataset` only where it is known."""
-        told = {
+        """The model in the form of the client contract; `dataset` only if it is known."""
+        contract = {
             "id": self.id,
             "name": self.name,
             "paramCount": self.param_count,
@@ -67,8 +67,8 @@ class ModelEntry:
             "description": self.description,
         }
         if self.dataset is not None:
-            told["dataset"] = self.dataset
-        return {**told, "source": self.source}
+            contract["dataset"] = self.dataset
+        return {**contract, "source": self.source}
 
 
 FALLBACK_MODELS = (
@@ -102,13 +102,13 @@ class UnknownModel(Exception):
         self.model_id = model_id
 
 
-# --- what services tell ----------------------------------------------------------------------
+# --- the services' answers -------------------------------------------------------------------
 
 
-def from_service(told: Mapping[str, Any], source: str = GRANITE) -> tuple[ModelEntry, ...]:
-    """The models in the contract's own answer. What is no model is left out."""
+def from_service(received: Mapping[str, Any], source: str = GRANITE) -> tuple[ModelEntry, ...]:
+    """The models in an answer of the contract's form. Invalid entries are left out."""
     found = {}
-    for entry in _entries(told):
+    for entry in _entries(received):
         name = _text(entry, "id")
         if _ID.fullmatch(name) is None:
             continue
@@ -126,10 +126,10 @@ def from_service(told: Mapping[str, Any], source: str = GRANITE) -> tuple[ModelE
     return tuple(found.values())
 
 
-def from_ollama(told: Mapping[str, Any]) -> tuple[ModelEntry, ...]:
-    """The models in an answer to Ollama's `GET /api/tags`. What is no model is left out."""
+def from_ollama(received: Mapping[str, Any]) -> tuple[ModelEntry, ...]:
+    """The models in an answer to Ollama's `GET /api/tags`. Invalid entries are left out."""
     found = {}
-    for entry in _entries(told):
+    for entry in _entries(received):
         name = _text(entry, "name") or _text(entry, "model")
         if _ID.fullmatch(name) is None:
             continue
@@ -150,8 +150,8 @@ def from_ollama(told: Mapping[str, Any]) -> tuple[ModelEntry, ...]:
     return tuple(found.values())
 
 
-def _entries(told: Mapping[str, Any]) -> list[dict[str, Any]]:
-    models = told.get("models")
+def _entries(received: Mapping[str, Any]) -> list[dict[str, Any]]:
+    models = received.get("models")
     if not isinstance(models, list):
         raise ValueError("an answer without a list of models")
     return [entry for entry in models[:MAX_MODELS] if isinstance(entry, dict)]
@@ -195,10 +195,10 @@ def _bytes(size: object) -> str:
 
 
 class ModelCatalogue:
-    """The models of several `sources`, asked in parallel; the first to name an id has it.
+    """The models of several `sources`, asked in parallel; for the same id the first source counts.
 
-    A source gives its models or raises. The catalogue owns the questions under way: `aclose` ends
-    them.
+    A source returns its models or raises. The catalogue owns the requests under way; `aclose`
+    cancels them.
     """
 
     def __init__(
@@ -212,7 +212,7 @@ class ModelCatalogue:
         }
 
     async def models(self) -> tuple[ModelEntry, ...]:
-        """All models, never none. Takes `ANSWER_WITHIN_S` at most."""
+        """All models, at least one. Takes `ANSWER_WITHIN_S` at most."""
         self._ask_where_due()
         await self._wait()
         merged: dict[str, ModelEntry] = {}
@@ -222,7 +222,7 @@ class ModelCatalogue:
         return tuple(merged.values()) or FALLBACK_MODELS
 
     async def of(self, source: str) -> tuple[ModelEntry, ...]:
-        """The models of one source. Only the very first answer is waited for."""
+        """The models of one source. Waits only for its first answer."""
         first = math.isinf(self._lists[source].since_begun_s)
         self._ask_where_due()
         if first:
@@ -237,27 +237,27 @@ class ModelCatalogue:
         raise UnknownModel(model_id)
 
     async def aclose(self) -> None:
-        """End the questions under way."""
-        for told in self._lists.values():
-            await told.aclose()
+        """Cancel the requests under way."""
+        for models in self._lists.values():
+            await models.aclose()
 
     def _known(self, source: str) -> tuple[ModelEntry, ...]:
-        told = self._lists[source]
-        return told.value if told.age_s < STALE_S else ()
+        models = self._lists[source]
+        return models.value if models.age_s < STALE_S else ()
 
     def _ask_where_due(self) -> None:
         every_s = CACHE_S if any(map(self._known, self._lists)) else RETRY_S
-        for told in self._lists.values():
-            told.latest(every_s)
+        for models in self._lists.values():
+            models.latest(every_s)
 
     async def _wait(self) -> None:
-        """Until all have answered, or have taken long enough."""
-        for told in self._lists.values():
-            await told.wait(max(0.0, ANSWER_WITHIN_S - told.since_begun_s))
+        """Wait until all have answered, each for `ANSWER_WITHIN_S` at most."""
+        for models in self._lists.values():
+            await models.wait(max(0.0, ANSWER_WITHIN_S - models.since_begun_s))
 
 
 def _log(source: str, error: Exception | None) -> None:
-    """Once for each time that a source stops answering, not every half minute."""
+    """Log the first failure after a success only, not one every half minute."""
     if error is not None:
         late = f"no answer within {ROUND_S:g} s"
         why = late if isinstance(error, TimeoutError) else error

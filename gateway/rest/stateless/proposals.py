@@ -1,8 +1,8 @@
-"""What somebody else says in the interviewer's place, and what of it is kept. Pure.
+"""Turns worded by a service or chat model, and what is kept of their text. Pure.
 
-The interview's own rules say which answer counts, which question is due and when it is over; who
-words the turn, a service or a chat model, decides only what it sounds like. So an interview that
-several of them have led still has N questions and ends.
+The interview's own rules decide which answer counts, which question is due and when the interview
+is over; a service or a chat model decides only the wording. So an interview that was worded by
+several of them still has N questions and an end.
 """
 
 import re
@@ -12,10 +12,10 @@ from pipeline.stage import Message
 from stages.interview import InterviewSession, Step, bank_for
 
 MAX_SAID = 4_000
-"""Characters of one turn of an interviewer; nobody reads more, and a voice takes minutes for it."""
+"""The most characters of an interviewer's turn: some minutes of speech."""
 
 MAX_LEAD = 400
-"""Characters of what comes before a question."""
+"""The most characters before a question."""
 
 _PAIR = re.compile(r"[^\S\n]+")
 _LINES = re.compile(r" ?\n[ \n]*")
@@ -42,9 +42,9 @@ _CLOSING = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class StatelessTurn:
-    """A turn that waits for words. `step` is what the scripted interviewer makes of it.
+    """A turn to be worded. `step` is the scripted interviewer's version of it.
 
-    `before` and `message` are None where the interview begins.
+    `before` and `message` are None for the first turn.
     """
 
     step: Step
@@ -53,13 +53,13 @@ class StatelessTurn:
 
 
 class Unusable(Exception):
-    """What was said cannot be an interviewer's turn; the text says why."""
+    """A text cannot be used as an interviewer's turn; the message says why."""
 
 
 def cleaned(text: str, limit: int = MAX_SAID) -> str:
-    """Text fit to be shown: no control characters, no half characters, no empty lines.
+    """Text fit to be shown: without control characters, lone surrogates and empty lines.
 
-    Raises `Unusable` for what has no words or is longer than `limit`.
+    Raises `Unusable` for text without words or longer than `limit` characters.
     """
     if len(text) > 2 * limit:  # not worth cleaning
         raise Unusable(f"a text of more than {limit} characters")
@@ -73,12 +73,12 @@ def cleaned(text: str, limit: int = MAX_SAID) -> str:
 
 
 def asks(text: str) -> bool:
-    """Whether the candidate is asked something, or told that a question will come."""
+    """Whether the text asks the candidate something, or announces a question."""
     return _ASKING.search(text) is not None
 
 
 def closes(text: str) -> bool:
-    """Whether this ends an interview: it has a closing phrase and asks nothing more.
+    """Whether the text ends an interview: it has a closing phrase and asks nothing more.
 
     >>> closes("Thank you, that concludes our interview.")
     True
@@ -89,10 +89,10 @@ def closes(text: str) -> bool:
 
 
 def by_service(turn: StatelessTurn, text: str) -> InterviewSession:
-    """The session after a turn worded by a service that leads interviews, with its own questions.
+    """The session after a turn worded by a service, which asks its own questions.
 
-    Where a question is due and none was asked, ours is added; a closing message ends the interview
-    early; after the last answer nothing is asked any more. Raises `Unusable`.
+    If a question is due and the text asks none, the interview's own is added; a closing message
+    ends the interview early; after the last answer a text that asks is replaced. Raises `Unusable`.
     """
     text = cleaned(text)
     step = turn.step
@@ -115,10 +115,11 @@ def by_service(turn: StatelessTurn, text: str) -> InterviewSession:
 
 
 def by_model(turn: StatelessTurn, text: str) -> InterviewSession:
-    """The session after a turn worded by a chat model, which was told what to ask.
+    """The session after a turn worded by a chat model, whose prompt named the question.
 
-    A model that has put it into its own words keeps its lead, and the question is ours: so the next
-    turn, wherever it is made, finds in the messages what was asked. Raises `Unusable`.
+    If the model has reworded the question, its sentences before the question are kept and the
+    interview's own question follows: so the next turn finds the question in the messages, whichever
+    process makes that turn. Raises `Unusable`.
     """
     text = cleaned(text)
     step = turn.step
@@ -135,18 +136,18 @@ def by_model(turn: StatelessTurn, text: str) -> InterviewSession:
 
 
 def opened_by(session: InterviewSession, system: str) -> InterviewSession:
-    """A session that `start` has opened, with another system prompt. Raises `Unusable`."""
+    """A session from `start` with another system prompt. Raises `Unusable`."""
     prompt = Message("system", cleaned(system, 4 * MAX_SAID))
     return replace(session, messages=(prompt, *session.messages[1:]))
 
 
 def _only_announces(text: str) -> bool:
-    """Whether it ends in the contract's own fallback line: a question is told of, and none put."""
+    """Whether the text ends in the contract's fallback line, which announces a question only."""
     return re.search(r"\bnext question[.! ]*$", text, re.IGNORECASE) is not None
 
 
 def _lead(text: str) -> str:
-    """The sentences before the first that asks something."""
+    """The sentences before the first one that asks something."""
     kept: list[str] = []
     for sentence in _SENTENCE.findall(text):
         if asks(sentence) or sum(map(len, kept)) + len(sentence) > MAX_LEAD:

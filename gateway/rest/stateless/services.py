@@ -1,4 +1,4 @@
-"""Who words text interviews and who offers models, by the settings."""
+"""The upstreams of text interviews and the sources of models, from the settings."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
@@ -29,10 +29,10 @@ C = TypeVar("C")
 
 
 class Ollama(Chat):
-    """Chats with the models that an Ollama has; only with those, so nobody makes it load others.
+    """Chats with the models that Ollama has installed, and never makes it load others.
 
-    The session's own model answers, or where that is not installed, one of the contract's fallback
-    models that is.
+    The session's own model answers, or, if it is not installed, an installed one of the contract's
+    fallback models.
     """
 
     def __init__(self, url: str, catalogue: ModelCatalogue) -> None:
@@ -44,7 +44,7 @@ class Ollama(Chat):
         self._models = PerModel(lambda model: ChatModel(f"{url}/v1", model, provider=OLLAMA))
 
     async def can(self, model: str) -> bool:
-        """Whether it could answer for sessions of that model."""
+        """Whether it can answer for sessions of that model."""
         return await self._installed(model) is not None
 
     async def aclose(self) -> None:
@@ -69,11 +69,11 @@ class Ollama(Chat):
 
 
 class Services:
-    """The desktop API's two halves, `desktop` and `catalogue`, with everybody behind them.
+    """The two parts of the desktop API, `interviews` and `catalogue`, with their upstreams.
 
-    `responders` gives the chat models that word turns, best first, once they are there; `server` is
-    the chat server that sums up. With `PARLEY_LLM=scripted` no chat model is asked, Ollama's
-    included.
+    `responders` gives the chat models that word turns, best first, once they are built; `server` is
+    the chat server that writes summaries. With `PARLEY_LLM=scripted` no chat model is asked, nor
+    Ollama.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class Services:
             self._ollama = Ollama(settings.ollama_url, self.catalogue)
             if server is not None:
                 self._model = ChatModel(server.url, server.model, api_key=server.key)
-        self.desktop = StatelessInterviews(
+        self.interviews = StatelessInterviews(
             {
                 "start": [self._granite],
                 "respond": [self._granite, self._conversation],
@@ -104,7 +104,7 @@ class Services:
         )
 
     async def aclose(self) -> None:
-        """Close all connections and end what is under way."""
+        """Close all connections and cancel the requests under way."""
         await self.catalogue.aclose()
         for client in (self._granite, self._conversation, self._tags, self._ollama, self._model):
             if client is not None:

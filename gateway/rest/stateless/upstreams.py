@@ -1,8 +1,8 @@
-"""Who may word an interview in the scripted interviewer's place: services and chat models.
+"""Upstreams that word an interview in the scripted interviewer's place: services and chat models.
 
-A `ContractService` speaks the desktop contract itself (`/api/v1/interviews/…`, `/api/v1/models`); a
-`Chat` has a model that is told what to say. Each gives a whole turn or nothing: what does not fit
-is a failure of theirs (`StageFailed`, "protocol"), and the next one is asked.
+A `ContractService` serves the desktop contract itself (`/api/v1/interviews/…`, `/api/v1/models`); a
+`Chat` prompts a chat model. Each gives a complete turn or none: an unusable answer counts as its
+failure (`StageFailed`, "protocol"), and the next upstream is asked.
 """
 
 import asyncio
@@ -29,22 +29,22 @@ from stages.interview import InterviewSession, Judge, answers_of, evaluate, star
 from stages.llm.chat import ChatModel
 
 MAX_BODY = 1 << 20
-"""Bytes of a service's answer: four times the largest session that clients may send."""
+"""The most bytes of a service's answer: four times the largest session that clients may send."""
 
 MAX_SUMMARY = 8_000
-"""Characters of a summary."""
+"""The most characters of a summary."""
 
 MAX_CHAT_MODELS = 4
-"""Models of one server that are kept connected; the one unused for longest goes."""
+"""Models of one server that have a client; the least recently used is dropped."""
 
 _OUR_FAULT = frozenset({400, 409, 413, 422})
-"""What a service may say to one request without being unfit for the next."""
+"""Statuses that refuse one request and say nothing about the next."""
 
 T = TypeVar("T")
 
 
 class Upstream(Protocol):
-    """Somebody who may word a turn of an interview, or sum one up.
+    """A service or chat model that words turns and writes summaries.
 
     Each call yields one item, or raises a `StageError`. Cancelling closes the connection.
     """
@@ -62,7 +62,7 @@ class _Line(BaseModel):
 
 
 class _Session(BaseModel):
-    """What of a service's session is looked at: counts and settings are the gateway's own."""
+    """The part of a service's session that is read; counts and settings are the gateway's own."""
 
     messages: list[_Line] = Field(min_length=1, max_length=1_000)
 
@@ -75,7 +75,7 @@ S = TypeVar("S", bound=BaseModel)
 
 
 class ContractService:
-    """A service at `base_url` that speaks the desktop contract. Raises `ValueError` for the URL."""
+    """A service at `base_url` that serves the desktop contract. Raises `ValueError` for the URL."""
 
     def __init__(self, base_url: str, provider: str) -> None:
         self.provider = provider
@@ -85,19 +85,19 @@ class ContractService:
         """The session after the turn, in the service's words and with its system prompt."""
         if turn.before is None:
             config = turn.step.session.to_contract()["config"]
-            told = await self._ask("interviews/start", config, _Session)
-            yield self._fitting(lambda: _opened(turn, told))
+            received = await self._ask("interviews/start", config, _Session)
+            yield self._fitting(lambda: _opened(turn, received))
         else:
             known = len(turn.before.messages)
             body = {"session": turn.before.to_contract(), "message": turn.message}
-            told = await self._ask("interviews/respond", body, _Session)
-            yield self._fitting(lambda: by_service(turn, _new(told, known)))
+            received = await self._ask("interviews/respond", body, _Session)
+            yield self._fitting(lambda: by_service(turn, _new(received, known)))
 
     async def summarise(self, session: InterviewSession) -> AsyncIterator[str]:
         """A summary, as text for people."""
         body = {"session": session.to_contract()}
-        told = await self._ask("interviews/summary", body, _Summary)
-        yield self._fitting(lambda: cleaned(told.summary, MAX_SUMMARY))
+        received = await self._ask("interviews/summary", body, _Summary)
+        yield self._fitting(lambda: cleaned(received.summary, MAX_SUMMARY))
 
     async def models(self) -> dict[str, Any]:
         """The answer to `GET /api/v1/models`, any JSON object. Raises a `StageError`."""
@@ -112,14 +112,14 @@ class ContractService:
             async with self._http.post_json(path, body, upstream_headers()) as answer:
                 if "json" not in answer.content_type:
                     raise await answer.unexpected("JSON")
-                told = self._http.parse(await answer.body(MAX_BODY))
+                received = self._http.parse(await answer.body(MAX_BODY))
         except HttpRefused as error:
             if error.status in _OUR_FAULT:
                 raise
-            # 401, 404, 405 …: the next request will not be answered either.
+            # 401, 404, 405 …: the next request would be refused, too.
             raise self._http.failed("protocol", error.detail) from None
         try:
-            return shape.model_validate(told)
+            return shape.model_validate(received)
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
             where = ".".join(str(part) for part in first["loc"])
@@ -140,16 +140,16 @@ async def fetch_object(http: HttpClient, path: str) -> dict[str, Any]:
         return http.parse(await answer.body(MAX_BODY))
 
 
-def _opened(turn: StatelessTurn, told: _Session) -> InterviewSession:
-    opened = by_service(turn, _new(told, 0))
-    system = next((m.content for m in told.messages if m.role == "system"), "")
+def _opened(turn: StatelessTurn, received: _Session) -> InterviewSession:
+    opened = by_service(turn, _new(received, 0))
+    system = next((m.content for m in received.messages if m.role == "system"), "")
     return opened_by(opened, system) if system.strip() else opened
 
 
-def _new(told: _Session, known: int) -> str:
-    """What the interviewer says in the messages beyond those that are known."""
-    new = [m.content for m in told.messages[known:] if m.role == "assistant"]
-    if not new or told.messages[-1].role != "assistant":
+def _new(received: _Session, known: int) -> str:
+    """The interviewer's words in the messages after the first `known`."""
+    new = [m.content for m in received.messages[known:] if m.role == "assistant"]
+    if not new or received.messages[-1].role != "assistant":
         raise Unusable("a session that does not end in a new message of the interviewer")
     return "\n".join(new)
 
@@ -165,14 +165,14 @@ C = TypeVar("C", bound=Closable)
 
 
 class PerModel(Generic[C]):
-    """One client for each model that was used last, `MAX_CHAT_MODELS` at most."""
+    """One client for each of the `MAX_CHAT_MODELS` models that were used last."""
 
     def __init__(self, make: Callable[[str], C]) -> None:
         self._make = make
         self._clients: LRUCache[str, C] = LRUCache(MAX_CHAT_MODELS)
 
     async def get(self, model: str) -> C:
-        """The model's client. The one that has to go for it fails what it has under way."""
+        """The model's client. Calls under way of a client that is dropped for it fail."""
         client = self._clients.get(model)
         if client is None:
             client = self._make(model)
@@ -191,8 +191,8 @@ class PerModel(Generic[C]):
 class Chat:
     """A chat model as interviewer and writer of summaries.
 
-    `responder` and `model` give the clients for a session; who made them closes them. The persona
-    and what to ask come from the interview, whatever system prompt the client's session has.
+    `responder` and `model` give the clients for a session; their maker closes them. The persona and
+    the question come from the interview, whatever system prompt the client's session has.
     """
 
     def __init__(
@@ -224,7 +224,7 @@ class Chat:
             raise StageFailed("llm", self.provider, "protocol", str(error)) from None
 
     async def summarise(self, session: InterviewSession) -> AsyncIterator[str]:
-        """The contract's summary with the model's between its counts and its thanks."""
+        """The contract's summary, with the model's text between its counts and its thanks."""
         if self._model is None:
             raise StageFailed("llm", self.provider, "empty", "it writes no summaries")
         model = await self._model(session)

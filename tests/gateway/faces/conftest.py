@@ -1,4 +1,4 @@
-"""A portrait's surroundings in virtual time."""
+"""What a face stream needs, in virtual time."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -32,43 +32,43 @@ def draw(pose: Pose) -> bytes:
     return f"{mouth} {pose.eyes} {pose.brows} {pose.head}".encode()
 
 
-class Easel:
-    """A portrait, what it shows, and audio at the pace of playout."""
+class StreamHarness:
+    """A face stream, what it shows, and audio at the pace of playout."""
 
     def __init__(self) -> None:
         self.room = True
         self.sent: list[tuple[float, AvatarFrame | Output]] = []
         self.pacer: Pacer
-        self.portrait: FaceStream
-        self.album: PictureCache | None = None
+        self.stream: FaceStream
+        self.cache: PictureCache | None = None
 
     def hold(self, story: Callable[[], Coroutine[Any, Any, None]], *, drawn: bool = True) -> None:
         async def main() -> None:
             self.pacer = Pacer()
-            self.album = PictureCache(draw, Inline()) if drawn else None
+            self.cache = PictureCache(draw, Inline()) if drawn else None
             await story()
 
         run_virtual(main())
 
-    def hang(self) -> FaceStream:
-        """Put a portrait up and start it."""
-        self.portrait = FaceStream(
+    def open(self) -> FaceStream:
+        """Open a stream and start it."""
+        self.stream = FaceStream(
             None,
             show=self.note,
             room=lambda: self.room,
             pacer=self.pacer,
             rate_hz=RATE_HZ,
         )
-        self.portrait.album = self.album
-        self.portrait.start()
-        return self.portrait
+        self.stream.pictures = self.cache
+        self.stream.start()
+        return self.stream
 
     def note(self, frame: AvatarFrame | Output) -> None:
         self.sent.append((round(asyncio.get_running_loop().time(), 3), frame))
 
     def send(self, frame: Output) -> None:
         """What a connection does with a frame."""
-        self.portrait.observe(frame, asyncio.get_running_loop().time())
+        self.stream.observe(frame, asyncio.get_running_loop().time())
         self.note(frame)
 
     async def speak(self, turn: int, ms: int, *, start_ms: int = 0, cues: bool = True) -> None:
@@ -95,5 +95,5 @@ class Easel:
 
 
 @pytest.fixture
-def easel() -> Easel:
-    return Easel()
+def harness() -> StreamHarness:
+    return StreamHarness()

@@ -102,7 +102,7 @@ def test_every_picture_leaves_just_before_its_audio(gateway: Any) -> None:
     duration_ms = len(caller.audio) // 32
     # Of what leaves at once, the first 200 ms, nothing had ever been drawn.
     missing = set(range(240, duration_ms, 80)) - {at_ms for at_ms, _ in seen}
-    # In virtual time none is, see `test_portrait.py`; a busy machine may be late once or twice.
+    # In virtual time none is, see `test_stream.py`; a busy machine may be late once or twice.
     assert len(missing) <= 2
 
 

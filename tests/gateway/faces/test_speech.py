@@ -95,7 +95,7 @@ def speech(animator: Any = None) -> tuple[Sent, list[tuple[float, AvatarFrame]]]
         animation = Animation(
             guard, loops, face="mira", size=320, frame_ms=FRAME_MS, gave_way=lambda *told: None
         )
-        portrait = FaceStream(
+        stream = FaceStream(
             animation,
             show=lambda frame: pictures.append((round(loop.time(), 6), frame)),
             room=lambda: True,
@@ -111,7 +111,7 @@ def speech(animator: Any = None) -> tuple[Sent, list[tuple[float, AvatarFrame]]]
         session = Session(
             stages,
             Host(),
-            observers=(Client(),) if animator is None else (portrait, Client()),
+            observers=(Client(),) if animator is None else (stream, Client()),
             pacer=pacer,
             convert=plain,
             policy=SessionPolicy(speculate=False),
@@ -119,7 +119,7 @@ def speech(animator: Any = None) -> tuple[Sent, list[tuple[float, AvatarFrame]]]
         async with animation.running():
             running = asyncio.create_task(session.run())
             if animator is not None:
-                portrait.start()
+                stream.start()
             await asyncio.sleep(8)
             session.typed("one")
             await asyncio.sleep(8)
@@ -129,7 +129,7 @@ def speech(animator: Any = None) -> tuple[Sent, list[tuple[float, AvatarFrame]]]
             await asyncio.sleep(1)
             session.end()
             await running
-            portrait.close()
+            stream.close()
         await loops.aclose()
 
     run_virtual(main())

@@ -55,7 +55,7 @@ class FakeUploads:
         return self.heard
 
 
-class Room:
+class Harness:
     """One session whose first question waits, and the jobs of a process."""
 
     def __init__(self, store: SqliteStore, group: asyncio.TaskGroup) -> None:
@@ -92,19 +92,19 @@ class Room:
 
 
 @pytest.fixture
-def hold(tmp_path: Path) -> Callable[[Callable[[Room], Coroutine[Any, Any, None]]], None]:
+def hold(tmp_path: Path) -> Callable[[Callable[[Harness], Coroutine[Any, Any, None]]], None]:
     @asynccontextmanager
-    async def room() -> AsyncIterator[Room]:
+    async def harness() -> AsyncIterator[Harness]:
         store = SqliteStore(tmp_path / "parley.sqlite3")
         async with asyncio.timeout(20), asyncio.TaskGroup() as group:
-            held = Room(store, group)
+            held = Harness(store, group)
             yield held
             await held.jobs.aclose()
         await store.aclose()
 
-    def hold(story: Callable[[Room], Coroutine[Any, Any, None]]) -> None:
+    def hold(story: Callable[[Harness], Coroutine[Any, Any, None]]) -> None:
         async def run() -> None:
-            async with room() as held:
+            async with harness() as held:
                 await story(held)
 
         asyncio.run(run())
@@ -112,59 +112,61 @@ def hold(tmp_path: Path) -> Callable[[Callable[[Room], Coroutine[Any, Any, None]
     return hold
 
 
-Hold = Callable[[Callable[[Room], Coroutine[Any, Any, None]]], None]
+Hold = Callable[[Callable[[Harness], Coroutine[Any, Any, None]]], None]
 
 
 def test_a_job_holds_its_session_and_lets_it_go_with_the_answer(hold: Hold) -> None:
-    async def story(room: Room) -> None:
-        job = await room.begin()
+    async def story(harness: Harness) -> None:
+        job = await harness.begin()
         await asyncio.sleep(0)
-        assert await room.owner() == HERE
-        assert await room.jobs.look(room.session_id, 1) == (job.record, 0.5)
+        assert await harness.owner() == HERE
+        assert await harness.jobs.look(harness.session_id, 1) == (job.record, 0.5)
         with pytest.raises(SessionTaken):
-            await room.jobs.begin(
-                await room.interviews.state(room.session_id), room.recording, room.submit
+            await harness.jobs.begin(
+                await harness.interviews.state(harness.session_id),
+                harness.recording,
+                harness.submit,
             )
-        room.uploads.go.set()
+        harness.uploads.go.set()
         outcome = await job.result()
         assert outcome.submitted.counted
-        assert room.recording.file.closed
-        assert await room.owner() is None
-        record = await room.look()
+        assert harness.recording.file.closed
+        assert await harness.owner() is None
+        record = await harness.look()
         assert (record.status, record.text, record.words) == ("accepted", HEARD.text, 4)
 
     hold(story)
 
 
 def test_who_stops_waiting_does_not_stop_the_job(hold: Hold) -> None:
-    async def story(room: Room) -> None:
-        job = await room.begin()
+    async def story(harness: Harness) -> None:
+        job = await harness.begin()
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.01):
                 await job.result()
-        room.uploads.go.set()
+        harness.uploads.go.set()
         assert (await job.result()).submitted.counted
 
     hold(story)
 
 
 def test_silence_does_not_replace_the_recording_of_the_answer_before(hold: Hold) -> None:
-    async def story(room: Room) -> None:
+    async def story(harness: Harness) -> None:
         config = InterviewConfig("Software Engineer", "auto", 2)
         consent = Consent(by="Ada", at=1.0)
         record = new(config, mode="text", ttl_s=60, recording=consent)
-        await save(room.store, record, None)
-        await room.interviews.start(record.id)
-        room.uploads.go.set()
+        await save(harness.store, record, None)
+        await harness.interviews.start(record.id)
+        harness.uploads.go.set()
         for heard, seconds in ((HEARD, 2), (replace(HEARD, text=""), 1)):
-            room.uploads.heard = heard
+            harness.uploads.heard = heard
             recording = UploadRecording(io.BytesIO(bytes(32_000 * seconds)), 16_000 * seconds)
-            state = await room.interviews.state(record.id)
-            await (await room.jobs.begin(state, recording, room.submit)).result()
-            await room.recorder.aclose()
+            state = await harness.interviews.state(record.id)
+            await (await harness.jobs.begin(state, recording, harness.submit)).result()
+            await harness.recorder.aclose()
             assert recording.file.closed
-        shelf = await recordings_of(room.store, record)
-        assert [(item.number, item.duration_ms) for item in shelf.items] == [(1, 2000)]
+        recordings = await recordings_of(harness.store, record)
+        assert [(item.number, item.duration_ms) for item in recordings.items] == [(1, 2000)]
 
     hold(story)
 
@@ -180,63 +182,63 @@ def test_silence_does_not_replace_the_recording_of_the_answer_before(hold: Hold)
 def test_what_goes_wrong_is_stored_and_the_question_waits_again(
     hold: Hold, error: Exception, code: str
 ) -> None:
-    async def story(room: Room) -> None:
-        job = await room.begin()
-        watch = room.events.watch(room.session_id)
-        room.uploads.error = error
-        room.uploads.go.set()
+    async def story(harness: Harness) -> None:
+        job = await harness.begin()
+        watch = harness.events.watch(harness.session_id)
+        harness.uploads.error = error
+        harness.uploads.go.set()
         with pytest.raises(type(error)):
             await job.result()
-        record = await room.look()
+        record = await harness.look()
         assert (record.status, record.code) == ("failed", code)
-        assert await room.owner() is None
+        assert await harness.owner() is None
         (told,) = [event for event in await watch.next(1) if event.kind == "failed"]
         assert told.data == {"answer": 1, "code": code, "reason": record.reason}
-        state = await room.interviews.state(room.session_id)
+        state = await harness.interviews.state(harness.session_id)
         assert state.begun.current_question == 1
 
     hold(story)
 
 
 def test_of_a_session_that_was_deleted_nothing_is_stored(hold: Hold) -> None:
-    async def story(room: Room) -> None:
-        job = await room.begin()
-        await delete(room.store, room.session_id)
-        room.uploads.go.set()
+    async def story(harness: Harness) -> None:
+        job = await harness.begin()
+        await delete(harness.store, harness.session_id)
+        harness.uploads.go.set()
         with pytest.raises(NoSuchSession):
             await job.result()
-        assert await room.jobs.look(room.session_id, 1) is None
-        assert await room.store.erase(room.session_id) == 0
+        assert await harness.jobs.look(harness.session_id, 1) is None
+        assert await harness.store.erase(harness.session_id) == 0
 
     hold(story)
 
 
 def test_what_another_worker_has_taken_over_is_left_to_it(hold: Hold) -> None:
-    async def story(room: Room) -> None:
-        job = await room.begin()
+    async def story(harness: Harness) -> None:
+        job = await harness.begin()
         other = SessionOwner(host="elsewhere", pid=1, token="other")
-        record, version = await load(room.store, room.session_id)
-        await room.store.commit(record.with_worker(other).put(version))
-        room.uploads.go.set()
+        record, version = await load(harness.store, harness.session_id)
+        await harness.store.commit(record.with_worker(other).put(version))
+        harness.uploads.go.set()
         with pytest.raises(Conflict):
             await job.result()
-        assert await room.owner() == other
-        assert (await room.look()).code == "session_lost"
+        assert await harness.owner() == other
+        assert (await harness.look()).code == "session_lost"
 
     hold(story)
 
 
 def test_what_fails_after_the_answer_was_stored_does_not_take_it_back(hold: Hold) -> None:
-    async def story(room: Room) -> None:
+    async def story(harness: Harness) -> None:
         async def finish(state: InterviewState, given: Given, writes: Writes) -> SubmitOutcome:
-            await room.submit(state, given, writes)
+            await harness.submit(state, given, writes)
             raise ZeroDivisionError
 
-        job = await room.begin(finish)
-        room.uploads.go.set()
+        job = await harness.begin(finish)
+        harness.uploads.go.set()
         with pytest.raises(ZeroDivisionError):
             await job.result()
-        assert (await room.look()).status == "accepted"
+        assert (await harness.look()).status == "accepted"
 
     hold(story)
 
@@ -244,31 +246,31 @@ def test_what_fails_after_the_answer_was_stored_does_not_take_it_back(hold: Hold
 def test_an_end_that_could_not_be_stored_is_told_all_the_same(
     hold: Hold, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def story(room: Room) -> None:
-        job = await room.begin()
+    async def story(harness: Harness) -> None:
+        job = await harness.begin()
 
         async def full(*writes: Any) -> tuple[int, ...]:
             raise StoreUnavailable("full")
 
         with monkeypatch.context() as patch:
-            patch.setattr(room.store, "commit", full)
-            room.uploads.go.set()
+            patch.setattr(harness.store, "commit", full)
+            harness.uploads.go.set()
             with pytest.raises(StoreUnavailable):
                 await job.result()
-        record = await room.look()
+        record = await harness.look()
         assert (record.status, record.code) == ("failed", "not_stored")
 
     hold(story)
 
 
 def test_of_an_upload_in_another_process_only_the_status_is_known(hold: Hold) -> None:
-    async def story(room: Room) -> None:
-        job = await room.begin()
+    async def story(harness: Harness) -> None:
+        job = await harness.begin()
         elsewhere = job.record.model_copy(
             update={"number": 2, "worker": SessionOwner(host="elsewhere", pid=1, token="other")}
         )
-        await room.store.commit(elsewhere.put(room.session_id, None, 60))
-        assert await room.jobs.look(room.session_id, 2) == (elsewhere, 0.0)
+        await harness.store.commit(elsewhere.put(harness.session_id, None, 60))
+        assert await harness.jobs.look(harness.session_id, 2) == (elsewhere, 0.0)
 
     hold(story)
 
@@ -278,11 +280,11 @@ def test_a_session_does_not_expire_while_its_upload_is_recognised(
 ) -> None:
     monkeypatch.setattr("gateway.interviews.answer_jobs.RENEWALS", 6000)  # every 10 ms
 
-    async def story(room: Room) -> None:
-        job = await room.begin()
+    async def story(harness: Harness) -> None:
+        job = await harness.begin()
         kept: list[Any] = []
         renewed = asyncio.Event()
-        commit = room.store.commit
+        commit = harness.store.commit
 
         async def noted(*writes: Any) -> tuple[int, ...]:
             kept.append(writes)
@@ -292,11 +294,11 @@ def test_a_session_does_not_expire_while_its_upload_is_recognised(
             return await commit(*writes)
 
         with monkeypatch.context() as patch:
-            patch.setattr(room.store, "commit", noted)
+            patch.setattr(harness.store, "commit", noted)
             await renewed.wait()
         names = [write.name.partition(":")[0] for write in kept[1]]
         assert names == ["session", "transcript", "answer"]
-        room.uploads.go.set()
+        harness.uploads.go.set()
         assert (await job.result()).submitted.counted
 
     hold(story)

@@ -310,7 +310,7 @@ def test_a_session_that_is_finished_meanwhile_keeps_it(tell: Any, clock: Clock) 
 def test_the_end_of_the_process_waits_for_those_under_way_and_not_for_ever(
     tell: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "PATIENCE_S", 0.01)
+    monkeypatch.setattr(module, "CLOSE_WAIT_S", 0.01)
 
     async def story(store: SqliteStore) -> None:
         record = await session(store)

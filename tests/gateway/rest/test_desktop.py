@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.rest.stateless import Services, StatelessInterviews
-from gateway.rest.stateless.endpoints import MAX_MESSAGE, MAX_MESSAGES, desktop_operations
+from gateway.rest.stateless.endpoints import MAX_MESSAGE, MAX_MESSAGES, stateless_operations
 from gateway.rest.stateless.model_endpoints import model_operations
 from gateway.settings import Settings
 from pipeline.testing import run_virtual
@@ -87,7 +87,7 @@ async def with_services(scenario: Scenario, granite_url: str) -> None:
     refusing = await nobody()
     urls = {"granite_interview_url": granite_url, "conversation_url": refusing}
     services = Services(Settings().model_copy(update={**urls, "ollama_url": refusing}))
-    table = [*desktop_operations(services.desktop), *model_operations(services.catalogue)]
+    table = [*stateless_operations(services.interviews), *model_operations(services.catalogue)]
     async with serving(table) as client:
         await scenario(client)
     await services.aclose()
@@ -380,7 +380,7 @@ NOBODY = StatelessInterviews({"start": (), "respond": (), "summary": ()})
 @given(SESSIONS, TEXT)
 def test_any_session_is_refused_or_goes_on(session: dict[str, Any], said: str) -> None:
     async def main() -> None:
-        async with serving(desktop_operations(NOBODY)) as client:
+        async with serving(stateless_operations(NOBODY)) as client:
             content = json.dumps({"session": session, "message": said})
             headers = {"content-type": "application/json"}
             answer = await client.post(RESPOND, content=content, headers=headers)

@@ -27,7 +27,7 @@ def test_the_answer_comes_in_pieces_and_whole(body: bytes) -> None:
         came.append(message)
 
     async def story() -> None:
-        await send_to(Sent(body, 206, {"etag": "a"}, "audio/flac", Outgoing().take(9)), send)
+        await send_to(Sent(body, 206, {"etag": "a"}, "audio/flac", Outgoing().reserve(9)), send)
 
     run_virtual(story())
     start, *pieces = came
@@ -46,27 +46,27 @@ def test_who_does_not_read_is_left_and_its_place_is_free_again() -> None:
             await asyncio.Event().wait()
 
     async def story() -> None:
-        answer = Sent(BODY, 200, {}, "audio/flac", outgoing.take(60))
+        answer = Sent(BODY, 200, {}, "audio/flac", outgoing.reserve(60))
         sending = asyncio.create_task(send_to(answer, stuck))
         await asyncio.sleep(STALL_S / 2)
         with pytest.raises(Problem) as refused:
-            outgoing.take(41)
+            outgoing.reserve(41)
         assert refused.value.kind == DOWNLOADS_FULL
-        outgoing.take(40).release()
+        outgoing.reserve(40).release()
         await sending
         assert asyncio.get_running_loop().time() == STALL_S
-        outgoing.take(100).release()
+        outgoing.reserve(100).release()
 
     run_virtual(story())
 
 
 def test_what_is_larger_than_all_places_is_sent_alone() -> None:
     outgoing = Outgoing(100)
-    place = outgoing.take(1000)
+    reservation = outgoing.reserve(1000)
     with pytest.raises(Problem):
-        outgoing.take(1)
-    place.release()
-    place.release()
-    outgoing.take(100)
+        outgoing.reserve(1)
+    reservation.release()
+    reservation.release()
+    outgoing.reserve(100)
     with pytest.raises(Problem):
-        outgoing.take(1)
+        outgoing.reserve(1)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from gateway.interviews.uploads.errors import UploadBusy
-from gateway.interviews.uploads.precedence import POLL_S, QUIET_S, LiveFirst, Patience
+from gateway.interviews.uploads.precedence import POLL_S, QUIET_S, LiveFirst, WaitBudget
 from pipeline.frames import Transcript
 from pipeline.stage import Recognition
 from pipeline.testing import run_virtual
@@ -74,12 +74,12 @@ class Scene:
         self.ended.append(round(loop.time(), 2))
         return "words"
 
-    def play(self, pieces: int = 1, patience_s: float = 60.0) -> None:
+    def play(self, pieces: int = 1, max_wait_s: float = 60.0) -> None:
         async def main() -> None:
             await self.speak()
             async with asyncio.TaskGroup() as group:
                 for _ in range(pieces):
-                    group.create_task(self.first.run(self.piece, Patience(patience_s)))
+                    group.create_task(self.first.run(self.piece, WaitBudget(max_wait_s)))
 
         run_virtual(main())
 
@@ -121,7 +121,7 @@ def test_giving_way_takes_no_longer_than_a_poll() -> None:
 
     async def main() -> None:
         await scene.speak()
-        task = asyncio.create_task(scene.first.run(scene.piece, Patience(60)))
+        task = asyncio.create_task(scene.first.run(scene.piece, WaitBudget(60)))
         await asyncio.sleep(0.5 + POLL_S + 0.01)
         seen.append(scene.stage.jobs)
         await task
@@ -135,7 +135,7 @@ def test_patience_ends() -> None:
         scene = Scene((0.0, 500.0))
         await scene.speak()
         with pytest.raises(UploadBusy) as caught:
-            await scene.first.run(scene.piece, Patience(20))
+            await scene.first.run(scene.piece, WaitBudget(20))
         assert pytest.approx(asyncio.get_running_loop().time(), abs=0.1) == 20
         assert (caught.value.code, caught.value.retry_after_s) == ("live_voice_first", 30)
         assert not scene.began
@@ -151,7 +151,7 @@ def test_patience_is_spent_on_pieces_that_were_given_up() -> None:
         scene = Scene(*live)
         await scene.speak()
         with pytest.raises(UploadBusy):
-            await scene.first.run(scene.piece, Patience(20))
+            await scene.first.run(scene.piece, WaitBudget(20))
         assert pytest.approx(asyncio.get_running_loop().time(), abs=2) == 20
         assert len(scene.began) > 3
 
@@ -166,8 +166,8 @@ def test_a_piece_that_fails_frees_the_place() -> None:
     async def main() -> None:
         scene = Scene()
         with pytest.raises(ValueError, match="no words"):
-            await scene.first.run(fails, Patience(5))
-        assert await scene.first.run(scene.piece, Patience(5)) == "words"
+            await scene.first.run(fails, WaitBudget(5))
+        assert await scene.first.run(scene.piece, WaitBudget(5)) == "words"
 
     run_virtual(main())
 
@@ -175,13 +175,13 @@ def test_a_piece_that_fails_frees_the_place() -> None:
 def test_cancelling_gives_up_the_piece() -> None:
     async def main() -> None:
         scene = Scene()
-        task = asyncio.create_task(scene.first.run(scene.piece, Patience(5)))
+        task = asyncio.create_task(scene.first.run(scene.piece, WaitBudget(5)))
         await asyncio.sleep(0.5)
         task.cancel()
         await asyncio.wait([task])
         assert task.cancelled()
         assert (scene.stage.jobs, scene.ended) == (0, [])
-        assert await scene.first.run(scene.piece, Patience(5)) == "words"
+        assert await scene.first.run(scene.piece, WaitBudget(5)) == "words"
 
     run_virtual(main())
 
@@ -197,7 +197,7 @@ def test_a_piece_that_fails_while_it_gives_way_is_forgotten() -> None:
             except asyncio.CancelledError:
                 raise ValueError("not now") from None
 
-        assert await scene.first.run(grudging, Patience(9)) == "words"
+        assert await scene.first.run(grudging, WaitBudget(9)) == "words"
 
     run_virtual(main())
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from gateway.interviews.uploads import (
-    MOST_INSIDE,
+    MOST_UNDER_WAY,
     UploadBody,
     UploadError,
     UploadRecording,
@@ -182,7 +182,7 @@ def test_more_uploads_than_there_are_places_are_refused_at_once() -> None:
         one = uploads(Attentive(Script(first_s=5)))
         under_way = [
             asyncio.create_task(one.recognise(recording(sound((1, True)))))
-            for _ in range(MOST_INSIDE)
+            for _ in range(MOST_UNDER_WAY)
         ]
         await asyncio.sleep(1)
         with pytest.raises(UploadBusy):

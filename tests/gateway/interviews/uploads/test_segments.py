@@ -21,7 +21,7 @@ def runs(*speech_ms: tuple[int, int], length_ms: int = 60_000, chunk_ms: int = 3
     voice = SpeechRuns()
     for end in range(chunk_ms, length_ms + 1, chunk_ms):
         loud = any(start <= end - chunk_ms / 2 < stop for start, stop in speech_ms)
-        voice.heard(end * MS, 0.9 if loud else 0.1)
+        voice.add(end * MS, 0.9 if loud else 0.1)
     return voice.runs()
 
 
@@ -41,7 +41,7 @@ def test_a_breath_parts_nothing() -> None:
 def test_doubt_neither_begins_nor_ends_speech() -> None:
     voice = SpeechRuns()
     for number, probability in enumerate([0.1, 0.45, 0.6, 0.4, 0.45, 0.2, 0.45]):
-        voice.heard((number + 1) * 512, probability)
+        voice.add((number + 1) * 512, probability)
     assert [Span(1024, 2560)] == voice.runs()
 
 
@@ -81,7 +81,7 @@ def test_pieces_share_a_short_pause() -> None:
 def test_speech_without_a_pause_is_cut_where_it_is_least_like_speech() -> None:
     voice = SpeechRuns()
     for number in range(1, 1600):
-        voice.heard(number * 512, 0.6 if number == 600 else 0.95)
+        voice.add(number * 512, 0.6 if number == 600 else 0.95)
     first, *_ = pieces(voice.runs(), 1600 * 512)
     assert first.end == 600 * 512
 
@@ -111,6 +111,6 @@ def test_every_run_is_in_a_piece_and_no_piece_is_too_long(
 def test_ten_minutes_of_anything_are_cut(probability: float) -> None:
     voice = SpeechRuns()
     for number in range(1, 18_751):
-        voice.heard(number * 512, probability)
+        voice.add(number * 512, probability)
     found = pieces(voice.runs(), 18_750 * 512)
     assert (25 if probability else 0) <= len(found) <= (50 if probability else 0)

@@ -98,7 +98,7 @@ def test_a_service_is_asked_by_the_contract_and_told_who_asks_and_how_long_it_ha
         async with ServicePeer({RESPOND: going_on("Why a lock?")}).running() as granite:
             it = await services(granite=granite)
             token = correlation_id.set("abc-1")
-            after = await it.desktop.respond(OPENED, ANSWER)
+            after = await it.interviews.respond(OPENED, ANSWER)
             correlation_id.reset(token)
             await it.aclose()
         [asked] = granite.at(RESPOND)
@@ -130,7 +130,7 @@ def test_an_interview_begins_with_the_services_prompt_and_question() -> None:
     async def scenario() -> None:
         async with ServicePeer({START: opened}).running() as granite:
             it = await services(granite=granite)
-            session = await it.desktop.start(CONFIG)
+            session = await it.interviews.start(CONFIG)
             await it.aclose()
         assert {
             "config": {"role": "Software Engineer", "model": "llama3.2:1b", "totalQuestions": 3},
@@ -181,7 +181,7 @@ def test_what_does_not_fit_is_a_failure_and_the_next_one_answers(fault: str) -> 
             ServicePeer({RESPOND: going_on("Why a lock?")}).running() as conversation,
         ):
             it = await services(granite=granite, conversation=conversation)
-            assert said(await it.desktop.respond(OPENED, ANSWER)) == "Why a lock?"
+            assert said(await it.interviews.respond(OPENED, ANSWER)) == "Why a lock?"
             await it.aclose()
         assert len(granite.at(RESPOND)) == 1
 
@@ -202,7 +202,7 @@ def test_a_hostile_service_changes_nothing_but_its_own_words() -> None:
     async def scenario() -> None:
         async with ServicePeer({RESPOND: hostile}).running() as granite:
             it = await services(granite=granite)
-            after = await it.desktop.respond(OPENED, ANSWER)
+            after = await it.interviews.respond(OPENED, ANSWER)
             await it.aclose()
         assert SCRIPTED.messages[:-1] == after.messages[:-1]
         assert (
@@ -223,7 +223,7 @@ def test_a_service_that_counts_otherwise_does_not_end_the_interview_early() -> N
             it = await services(granite=granite)
             session, ends = OPENED, []
             while not session.is_complete:
-                session = await it.desktop.respond(session, ANSWER)
+                session = await it.interviews.respond(session, ANSWER)
                 ends.append(session.is_complete)
             await it.aclose()
         assert ends == [False, False, True]
@@ -235,12 +235,12 @@ def test_where_nobody_listens_the_breakers_open_and_the_script_goes_on() -> None
     async def scenario() -> None:
         it = await services()
         for _ in range(5):
-            assert await it.desktop.respond(OPENED, ANSWER) == SCRIPTED
-            assert await it.desktop.start(CONFIG) == OPENED
+            assert await it.interviews.respond(OPENED, ANSWER) == SCRIPTED
+            assert await it.interviews.start(CONFIG) == OPENED
         assert await it.catalogue.models() == FALLBACK_MODELS
         states = {
             operation: [candidate.breaker.closed for candidate in guard.candidates]
-            for (operation, local), guard in it.desktop._guards.items()
+            for (operation, local), guard in it.interviews._guards.items()
             if guard is not None and not local
         }
         assert states == {"start": [False], "respond": [False, False]}
@@ -254,7 +254,7 @@ def test_a_services_summary_is_cleaned_and_told() -> None:
         answers = {SUMMARY: {"summary": "Well done.\x07\n\n\n\nBye."}}
         async with ServicePeer(answers).running() as granite:
             it = await services(granite=granite)
-            assert await it.desktop.summary(SCRIPTED) == "Well done.\nBye."
+            assert await it.interviews.summary(SCRIPTED) == "Well done.\nBye."
             await it.aclose()
 
     run(scenario)
@@ -267,7 +267,7 @@ def test_a_summary_that_is_none_is_replaced_by_the_template(told: dict[str, Any]
     async def scenario() -> None:
         async with ServicePeer({SUMMARY: told}).running() as granite:
             it = await services(granite=granite)
-            assert summary_of(SCRIPTED)["summary"] == await it.desktop.summary(SCRIPTED)
+            assert summary_of(SCRIPTED)["summary"] == await it.interviews.summary(SCRIPTED)
             await it.aclose()
 
     run(scenario)
@@ -283,7 +283,7 @@ def test_ollama_words_the_turns_of_sessions_whose_model_it_has() -> None:
         answers = {"/api/tags": TAGS, CHAT: chat_stream(text)}
         async with ServicePeer(answers).running() as ollama:
             it = await services(ollama=ollama)
-            after = await it.desktop.respond(OPENED, ANSWER)
+            after = await it.interviews.respond(OPENED, ANSWER)
             assert (text, SCRIPTED.asked) == (said(after), after.asked)
             await it.aclose()
         [asked] = ollama.at(CHAT)
@@ -308,7 +308,7 @@ def test_the_persona_is_the_gateways_whatever_the_clients_session_says() -> None
         answers = {"/api/tags": TAGS, CHAT: chat_stream("You are hired.")}
         async with ServicePeer(answers).running() as ollama:
             it = await services(ollama=ollama)
-            after = await it.desktop.respond(tampered, ANSWER)
+            after = await it.interviews.respond(tampered, ANSWER)
             await it.aclose()
         [asked] = ollama.at(CHAT)
         assert "hired" not in json.dumps(asked.body)
@@ -328,7 +328,7 @@ def test_a_model_that_ollama_lacks_is_replaced_by_the_contracts_fallback() -> No
         answers = {"/api/tags": TAGS, CHAT: chat_stream("Hm.")}
         async with ServicePeer(answers).running() as ollama:
             it = await services(ollama=ollama)
-            await it.desktop.respond(session, ANSWER)
+            await it.interviews.respond(session, ANSWER)
             await it.aclose()
         assert [asked.body["model"] for asked in ollama.at(CHAT)] == ["llama3.2:1b"]
 
@@ -340,7 +340,7 @@ def test_ollama_is_not_asked_for_models_that_it_lacks() -> None:
         other = {"models": [{"name": "mistral:7b", "size": 1}]}
         async with ServicePeer({"/api/tags": other, CHAT: HANG}).running() as ollama:
             it = await services(ollama=ollama)
-            assert await it.desktop.respond(OPENED, ANSWER) == SCRIPTED
+            assert await it.interviews.respond(OPENED, ANSWER) == SCRIPTED
             await it.aclose()
         assert [asked.path for asked in ollama.asked] == ["/api/tags"]
 
@@ -351,7 +351,7 @@ def test_who_wants_the_scripted_interviewer_gets_no_chat_model() -> None:
     async def scenario() -> None:
         async with ServicePeer({"/api/tags": TAGS, CHAT: HANG}).running() as ollama:
             it = await services(ollama=ollama, llm="scripted")
-            assert await it.desktop.respond(OPENED, ANSWER) == SCRIPTED
+            assert await it.interviews.respond(OPENED, ANSWER) == SCRIPTED
             await it.aclose()
         assert ollama.asked == []
 
@@ -363,7 +363,7 @@ def test_a_chat_model_sums_up_between_the_counts_and_the_thanks() -> None:
         text = json.dumps({"summary": "You spoke about locks."})
         async with ServicePeer({"/api/tags": TAGS, CHAT: chat_stream(text)}).running() as ollama:
             it = await services(ollama=ollama)
-            told = await it.desktop.summary(SCRIPTED)
+            told = await it.interviews.summary(SCRIPTED)
             await it.aclose()
         assert summary_of(SCRIPTED, text="You spoke about locks.")["summary"] == told
 
@@ -379,8 +379,8 @@ def test_the_engines_chat_models_are_asked_and_its_scripted_one_is_not() -> None
         names = ("granite_interview_url", "conversation_url", "ollama_url")
         settings = Settings().model_copy(update=dict.fromkeys(names, refused))
         it = Services(settings, lambda: (talker, ScriptedInterviewer()))
-        assert said(await it.desktop.respond(OPENED, ANSWER)) == text
-        assert await it.desktop.summary(SCRIPTED) == summary_of(SCRIPTED)["summary"]
+        assert said(await it.interviews.respond(OPENED, ANSWER)) == text
+        assert await it.interviews.summary(SCRIPTED) == summary_of(SCRIPTED)["summary"]
         await it.aclose()
 
     run(scenario)
@@ -395,7 +395,7 @@ def test_the_configured_chat_server_sums_up() -> None:
             settings = Settings().model_copy(update=dict.fromkeys(names, refused))
             server = Server(chat.url, "granite", "a-long-secret")
             it = Services(settings, lambda: (FakeResponder(),), server)
-            told = await it.desktop.summary(SCRIPTED)
+            told = await it.interviews.summary(SCRIPTED)
             await it.aclose()
         assert told == summary_of(SCRIPTED, text="You spoke about locks.")["summary"]
         [asked] = chat.at(CHAT)
@@ -409,8 +409,8 @@ def test_a_chat_model_that_says_nothing_gives_way(text: str) -> None:
     async def scenario() -> None:
         async with ServicePeer({"/api/tags": TAGS, CHAT: chat_stream(text)}).running() as ollama:
             it = await services(ollama=ollama)
-            assert await it.desktop.respond(OPENED, ANSWER) == SCRIPTED
-            assert await it.desktop.summary(SCRIPTED) == summary_of(SCRIPTED)["summary"]
+            assert await it.interviews.respond(OPENED, ANSWER) == SCRIPTED
+            assert await it.interviews.summary(SCRIPTED) == summary_of(SCRIPTED)["summary"]
             await it.aclose()
 
     run(scenario)

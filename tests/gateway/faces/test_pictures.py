@@ -46,12 +46,12 @@ def pose(head: int) -> Pose:
 def test_a_picture_is_drawn_once_however_often_it_is_wanted() -> None:
     async def main() -> None:
         pool = Held()
-        album = PictureCache(draw, pool)
-        assert [album.get(pose(1)), album.get(pose(1))] == [None, None]
+        cache = PictureCache(draw, pool)
+        assert [cache.get(pose(1)), cache.get(pose(1))] == [None, None]
         assert await pool.run() == 1
-        assert [album.get(pose(1)) for _ in range(5)] == [b"open 1"] * 5
+        assert [cache.get(pose(1)) for _ in range(5)] == [b"open 1"] * 5
         assert pool.work == []
-        assert (album.hits, album.misses) == (5, 2)
+        assert (cache.hits, cache.misses) == (5, 2)
 
     run_virtual(main())
 
@@ -59,14 +59,14 @@ def test_a_picture_is_drawn_once_however_often_it_is_wanted() -> None:
 def test_the_least_recently_used_makes_room() -> None:
     async def main() -> None:
         pool = Held()
-        album = PictureCache(draw, pool, most_bytes=18)
+        cache = PictureCache(draw, pool, most_bytes=18)
         for head in (1, 2, 3):
-            album.get(pose(head))
+            cache.get(pose(head))
         await pool.run()
-        album.get(pose(1))
-        album.get(pose(4))
+        cache.get(pose(1))
+        cache.get(pose(4))
         await pool.run()
-        kept = [head for head in (1, 2, 3, 4) if album.get(pose(head)) is not None]
+        kept = [head for head in (1, 2, 3, 4) if cache.get(pose(head)) is not None]
         assert kept == [1, 3, 4]
 
     run_virtual(main())
@@ -75,11 +75,11 @@ def test_the_least_recently_used_makes_room() -> None:
 def test_no_more_wait_than_can_be_in_time() -> None:
     async def main() -> None:
         pool = Held()
-        album = PictureCache(draw, pool)
+        cache = PictureCache(draw, pool)
         for head in range(MOST_WANTED + 10):
-            album.get(pose(head))
+            cache.get(pose(head))
         assert await pool.run() == MOST_WANTED
-        album.get(pose(MOST_WANTED + 5))
+        cache.get(pose(MOST_WANTED + 5))
         assert await pool.run() == 1
 
     run_virtual(main())
@@ -91,10 +91,10 @@ def test_what_cannot_be_drawn_is_left_out_and_reported(caplog: pytest.LogCapture
 
     async def main() -> None:
         with ThreadPoolExecutor(1) as pool:
-            album = PictureCache(fail, pool)
-            assert album.get(pose(1)) is None
+            cache = PictureCache(fail, pool)
+            assert cache.get(pose(1)) is None
             await asyncio.sleep(0.05)
-            assert album.get(pose(1)) is None
+            assert cache.get(pose(1)) is None
             await asyncio.sleep(0.05)
 
     asyncio.run(main())
@@ -104,17 +104,17 @@ def test_what_cannot_be_drawn_is_left_out_and_reported(caplog: pytest.LogCapture
 def test_what_could_not_be_drawn_is_tried_again_later() -> None:
     async def main() -> None:
         pool = Held()
-        album = PictureCache(draw, pool)
+        cache = PictureCache(draw, pool)
         for head in range(MOST_WANTED):
-            album.get(pose(head))
+            cache.get(pose(head))
             pool.work.pop()[0].set_exception(MemoryError())
         await asyncio.sleep(RETRY_S - 1)
-        assert album.get(pose(0)) is None
+        assert cache.get(pose(0)) is None
         assert pool.work == []
         await asyncio.sleep(2)
-        assert album.get(pose(0)) is None
+        assert cache.get(pose(0)) is None
         assert await pool.run() == 1
-        assert album.get(pose(0)) == b"open 0"
+        assert cache.get(pose(0)) == b"open 0"
 
     run_virtual(main())
 
@@ -122,11 +122,11 @@ def test_what_could_not_be_drawn_is_tried_again_later() -> None:
 def test_a_pool_that_ends_leaves_nothing_behind() -> None:
     async def main() -> None:
         pool = Held()
-        album = PictureCache(draw, pool)
-        album.get(pose(1))
+        cache = PictureCache(draw, pool)
+        cache.get(pose(1))
         pool.work.pop()[0].cancel()
         await pool.run()
-        assert album.get(pose(1)) is None
+        assert cache.get(pose(1)) is None
         assert pool.work == []
 
     run_virtual(main())
@@ -142,8 +142,8 @@ def test_a_pool_that_has_ended_draws_nothing_and_breaks_nothing() -> None:
 
 
 def test_a_print_shows_what_the_renderer_draws() -> None:
-    plates = LayerBitmaps(load(FACES / "mira"), 320)
-    show, picture = JpegRenderer(plates), Picture(plates)
+    bitmaps = LayerBitmaps(load(FACES / "mira"), 320)
+    show, picture = JpegRenderer(bitmaps), Picture(bitmaps)
     decoder: Any = CodecContext.create("mjpeg", "r")
     for mouth in ("sil", "aa"):
         wanted = Pose(mouth=((mouth, 4),), brows="speaking")

@@ -42,11 +42,11 @@ def visit(studio: Any, *wanted: str | None, animators: Any = None) -> list[Avata
         guard = None
         if animators is not None:
             guard = Guard("avatar", [Candidate("fake-avatar", animators, Breaker())])
-        gallery = FaceService(studio, guard, Pacer(), default="mira")
-        async with gallery:
+        service = FaceService(studio, guard, Pacer(), default="mira")
+        async with service:
             for face in wanted:
                 shown: asyncio.Queue[AvatarFrame] = asyncio.Queue()
-                portrait = gallery.stream(
+                stream = service.stream(
                     face,
                     session_id="s",
                     rate_hz=16_000,
@@ -54,9 +54,9 @@ def visit(studio: Any, *wanted: str | None, animators: Any = None) -> list[Avata
                     degraded=lambda frame: None,
                     room=lambda: True,
                 )
-                async with portrait as portrayed:
-                    assert portrayed is not None
-                    portrayed.start()
+                async with stream as opened:
+                    assert opened is not None
+                    opened.start()
                     async with asyncio.timeout(10):
                         seen.append(await shown.get())
         assert len(asyncio.all_tasks()) == 1
@@ -83,8 +83,8 @@ def test_a_face_that_cannot_be_drawn_costs_its_pictures_only(
     told: list[Degraded] = []
 
     async def main() -> None:
-        gallery = FaceService(Studio(), None, Pacer(), default="jonas")
-        async with gallery, hung(gallery, told.append):
+        service = FaceService(Studio(), None, Pacer(), default="jonas")
+        async with service, hung(service, told.append):
             await asyncio.sleep(0.1)
 
     asyncio.run(main())
@@ -97,19 +97,19 @@ def test_sessions_share_one_printer_which_is_not_made_on_the_event_loop(
 ) -> None:
     made: list[threading.Thread] = []
 
-    def printer(plates: LayerBitmaps) -> Any:
+    def renderer(plates: LayerBitmaps) -> Any:
         made.append(threading.current_thread())
         return lambda pose: b"picture"
 
-    monkeypatch.setattr(module, "JpegRenderer", printer)
+    monkeypatch.setattr(module, "JpegRenderer", renderer)
 
     async def main() -> None:
-        gallery = FaceService(Studio(), None, Pacer(), default="mira")
-        async with gallery, hung(gallery) as one, hung(gallery) as another:
+        service = FaceService(Studio(), None, Pacer(), default="mira")
+        async with service, hung(service) as one, hung(service) as another:
             async with asyncio.timeout(10):
-                while one.album is None or another.album is None:
+                while one.pictures is None or another.pictures is None:
                     await asyncio.sleep(0.01)
-            assert one.album is another.album
+            assert one.pictures is another.pictures
 
     asyncio.run(main())
     [thread] = made
@@ -126,8 +126,8 @@ def test_without_an_encoder_the_client_is_told(
     told: list[Degraded] = []
 
     async def main() -> None:
-        gallery = FaceService(Studio(), None, Pacer(), default="mira")
-        async with gallery, hung(gallery, told.append):
+        service = FaceService(Studio(), None, Pacer(), default="mira")
+        async with service, hung(service, told.append):
             async with asyncio.timeout(10):
                 while not told:
                     await asyncio.sleep(0.01)
@@ -150,13 +150,13 @@ def test_one_server_gives_way_to_the_next_and_the_client_is_told_once_a_turn() -
             ],
         )
         async with (
-            FaceService(Studio(), guard, Pacer(), default="mira") as gallery,
-            hung(gallery, told.append) as portrait,
+            FaceService(Studio(), guard, Pacer(), default="mira") as service,
+            hung(service, told.append) as stream,
         ):
             for turn in range(2):
                 for at_ms in range(0, 4000, 1000):
                     speech = np.zeros(16_000, np.int16)
-                    portrait.observe(Spoken(turn, at_ms, 16_000, speech, last=True), 0.0)
+                    stream.observe(Spoken(turn, at_ms, 16_000, speech, last=True), 0.0)
                     await asyncio.sleep(0.05)
 
     asyncio.run(main())
@@ -173,10 +173,10 @@ def test_a_server_that_fails_gives_way_to_whoever_is_left(face: str, target: str
 
     async def main() -> None:
         guard = Guard("avatar", [Candidate("fake-avatar", broken, Breaker())])
-        gallery = FaceService(Studio(), guard, Pacer(), default=face)
-        async with gallery, hung(gallery, told.append) as portrait:
+        service = FaceService(Studio(), guard, Pacer(), default=face)
+        async with service, hung(service, told.append) as stream:
             await asyncio.sleep(0.1)
-            portrait.observe(Spoken(3, 0, 16_000, np.zeros(16_000, np.int16), last=True), 0.0)
+            stream.observe(Spoken(3, 0, 16_000, np.zeros(16_000, np.int16), last=True), 0.0)
             await asyncio.sleep(0.1)
 
     asyncio.run(main())
@@ -196,9 +196,9 @@ def test_nobody_waits_for_a_face_that_is_made_ready() -> None:
             raise AssertionError
 
     async def main() -> None:
-        async with FaceService(Slow(), None, Pacer(), default="mira") as gallery:
-            async with hung(gallery) as portrait:
-                assert portrait.album is None
+        async with FaceService(Slow(), None, Pacer(), default="mira") as service:
+            async with hung(service) as stream:
+                assert stream.pictures is None
                 await asyncio.sleep(1)
             assert asyncio.get_running_loop().time() == 1
             assert len(asyncio.all_tasks()) == 1
@@ -206,8 +206,8 @@ def test_nobody_waits_for_a_face_that_is_made_ready() -> None:
     run_virtual(main())
 
 
-def hung(gallery: FaceService, degraded: Any = None) -> Any:
-    return gallery.stream(
+def hung(service: FaceService, degraded: Any = None) -> Any:
+    return service.stream(
         None,
         session_id="s",
         rate_hz=16_000,
