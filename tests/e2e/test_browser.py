@@ -185,6 +185,7 @@ def test_a_dead_line_is_given_back_and_made_again_while_the_server_still_holds_i
         assert_clean(page, url)
 
 
+@pytest.mark.realtime
 def test_where_udp_is_blocked_the_page_goes_on_over_websocket(small: int, tmp_path: Path) -> None:
     url = f"http://127.0.0.1:{small}/"
     blocked = "--webrtc-ip-handling-policy=disable_non_proxied_udp"
