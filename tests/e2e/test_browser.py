@@ -142,6 +142,7 @@ def test_who_has_no_microphone_types_and_a_dropped_line_comes_back(tmp_path: Pat
                 words = page.look("document.querySelector('#mic-notice').textContent")
                 assert words.startswith("The microphone was refused.")
                 assert page.look("document.activeElement.id") == "answer"
+                page.until(f"{REPLIES}.length === 1")  # who types before it would get no opening
                 page.type("I measured both designs, and we took the faster one.")
                 page.press("Enter", 13)
                 page.until(f"{REPLIES}.length === 2")
