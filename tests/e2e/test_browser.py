@@ -142,6 +142,7 @@ def test_who_has_no_microphone_types_and_a_dropped_line_comes_back(tmp_path: Pat
                 words = page.look("document.querySelector('#mic-notice').textContent")
                 assert words.startswith("The microphone was refused.")
                 assert page.look("document.activeElement.id") == "answer"
+                page.until(f"{REPLIES}.length === 1")  # who types before it would get no opening
                 page.type("I measured both designs, and we took the faster one.")
                 page.press("Enter", 13)
                 page.until(f"{REPLIES}.length === 2")
@@ -185,6 +186,7 @@ def test_a_dead_line_is_given_back_and_made_again_while_the_server_still_holds_i
         assert_clean(page, url)
 
 
+@pytest.mark.realtime
 def test_where_udp_is_blocked_the_page_goes_on_over_websocket(small: int, tmp_path: Path) -> None:
     url = f"http://127.0.0.1:{small}/"
     blocked = "--webrtc-ip-handling-policy=disable_non_proxied_udp"

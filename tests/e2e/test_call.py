@@ -33,7 +33,7 @@ pytestmark = [
         reason=f"needs the extra 'offline': {', '.join(MISSING)} not installed",
     ),
     pytest.mark.timeout(150),
-    pytest.mark.slow,
+    pytest.mark.realtime,
 ]
 
 
@@ -165,7 +165,6 @@ def test_the_start_names_the_providers_and_their_quality(server: Server) -> None
     assert rows[-1].endswith(f"software-engineer-1.wav --url {server.url}")
 
 
-@pytest.mark.realtime
 def test_a_spoken_interview_is_held(calls: Calls) -> None:
     output = calls.said("spoken")
     spoken, typed = said_by("You", output)
@@ -191,7 +190,6 @@ def test_a_spoken_interview_is_held(calls: Calls) -> None:
     assert loudness.min() < 0.001  # while the caller spoke
 
 
-@pytest.mark.realtime
 def test_a_spoken_interview_over_webrtc_leaves_a_film(calls: Calls) -> None:
     output = calls.said("film")
     assert "WebRTC over UDP with 127.0.0.1, port " in output
@@ -241,7 +239,6 @@ def sound_and_mouths(film: Path) -> tuple[Any, Any]:
     return loud, moved
 
 
-@pytest.mark.realtime
 def test_a_newcomer_hears_a_false_interruption_and_a_real_one(calls: Calls) -> None:
     story = calls.said("barge-in")
     moments = [

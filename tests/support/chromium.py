@@ -109,7 +109,7 @@ class Page:
             raise RuntimeError(result["exceptionDetails"]["exception"]["description"])
         return result["result"].get("value")
 
-    def until(self, script: str, seconds: float = 15.0) -> Any:
+    def until(self, script: str, seconds: float = 30.0) -> Any:
         """The first true value of an expression. Raises `TimeoutError`."""
         deadline = time.monotonic() + seconds
         while not (value := self.look(script)):

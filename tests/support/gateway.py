@@ -21,7 +21,7 @@ from pipeline.session import Stages
 from stages.fakes import FakeDetector, FakeSynthesizer, FakeTranscriber
 from stages.llm.scripted import ScriptedInterviewer
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 """Bound of every wait in these tests; none of them comes near it."""
 
 SPEECH = (6000 * np.sin(2 * np.pi * np.arange(320) / 80)).astype(np.int16).tobytes()

@@ -15,4 +15,4 @@ def doorway(tmp_path: Path) -> Doorway:
 @pytest.fixture
 def patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """For stories that last longer than others."""
-    monkeypatch.setattr("tests.support.gateway.PATIENCE_S", 60.0)
+    monkeypatch.setattr("tests.support.gateway.PATIENCE_S", 100.0)

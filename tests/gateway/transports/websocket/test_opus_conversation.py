@@ -101,7 +101,7 @@ async def understood(gateway: Any, encoding: str, rate: int) -> str:
         return text
 
 
-@pytest.mark.slow
+@pytest.mark.realtime  # its recogniser has a budget
 @needs_engines
 def test_a_conversation_in_opus_is_understood_as_one_in_pcm_is(gateway: Any) -> None:
     gateway.configured = True
