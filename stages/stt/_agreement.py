@@ -1,17 +1,17 @@
-"""Which words of a growing utterance can be trusted: LocalAgreement-2. Pure.
+"""The words of a growing utterance that can be trusted: LocalAgreement-2. Pure.
 
-A recogniser that decodes the audio so far again and again changes its mind about the last words.
-A word counts as confirmed once two successive hypotheses agree on it and on all words before it
+A recogniser that decodes the audio so far repeatedly changes the last words. A word is confirmed
+once two successive hypotheses agree on it and on all words before it
 (Liu et al., 2020; for Whisper: Macháček, Dabre and Bojar, 2023).
 """
 
 
 class Agreement:
-    """The hypotheses of one utterance. Confirmed words never change, whatever comes after.
+    """The hypotheses of one utterance. Confirmed words never change.
 
-    A hypothesis is a whole one, from the utterance's first word. Words are compared without case
-    and punctuation: a comma that becomes a full stop is no disagreement. What is shown is the
-    spelling that confirmed them.
+    Every hypothesis begins with the utterance's first word. Words are compared without case and
+    punctuation: a comma that becomes a full stop is no disagreement. A confirmed word keeps the
+    spelling of the hypothesis that confirmed it.
     """
 
     def __init__(self) -> None:
@@ -20,19 +20,19 @@ class Agreement:
 
     @property
     def confirmed(self) -> str:
-        """What will stay as it is."""
+        """The confirmed words."""
         return " ".join(self._confirmed)
 
     @property
     def text(self) -> str:
-        """The confirmed words, and what the latest hypothesis has after them."""
+        """The confirmed words, and the latest hypothesis's words after them."""
         return " ".join((*self._confirmed, *self._tail))
 
     def add(self, hypothesis: str) -> str:
         """Take the next hypothesis; returns `text`.
 
-        A hypothesis is believed from where the confirmed words end, by their number: one that
-        contradicts them is only used for its tail. A shorter one leaves the confirmed words alone.
+        Of a hypothesis, only the words after the number of confirmed words are used, even if the
+        earlier ones differ. A shorter hypothesis changes no confirmed word.
         """
         tail = hypothesis.split()[len(self._confirmed) :]
         agreed = 0
@@ -46,5 +46,5 @@ class Agreement:
 
 
 def _plain(word: str) -> str:
-    """A word as it is compared: a mark that stands alone stays what it is."""
+    """A word for comparison; a punctuation mark that stands alone is kept."""
     return "".join(filter(str.isalnum, word)).casefold() or word

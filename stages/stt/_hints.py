@@ -1,15 +1,15 @@
-"""Hints for recognisers that take them as text: names and terms that are likely to be heard.
+"""Hints for recognisers that take them as text: names and terms that are likely to be said.
 
-Whisper reads them as what was said before: half of its 448 positions at most (faster-whisper cuts
-there, in the middle of a word if need be), and every token is one more for the decoder to read. A
-long list is no better: Whisper gives more weight to the end of its prompt, and a prompt of nothing
-but terms can be repeated instead of the speech.
+Whisper reads them as text before the speech: in at most half of its 448 positions (faster-whisper
+cuts there, even within a word), and every token costs decoder time. A long list is no better:
+Whisper gives more weight to the end of its prompt, and may repeat a long list of terms instead of
+the speech.
 """
 
 from collections.abc import Sequence
 
 MOST_CHARACTERS = 400
-"""Of all hints together: some 100 to 130 tokens of English."""
+"""Characters of all hints together: some 100 to 130 tokens of English."""
 
 LONGEST_HINT = 60
 

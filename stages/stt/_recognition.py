@@ -1,4 +1,4 @@
-"""One utterance on its way through a worker process: what the local recognisers share."""
+"""One utterance recognised in a worker process; shared by the local recognisers."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
 
@@ -9,14 +9,14 @@ from pipeline.utterance import LONGEST_S
 from stages._worker import Header, Worker, WorkerPacket
 
 LIMIT_SAMPLES = LONGEST_S * INPUT_RATE_HZ
-"""An utterance's audio beyond this is ignored; what came before it is recognised."""
+"""An utterance's audio beyond this is ignored; the audio before it is recognised."""
 
 
 class WorkerRecognition:
     """A `pipeline.stage.Recognition` whose work a worker process does.
 
-    The job's messages are "open" (`partials`: are they wanted? `hints`: what may be heard), "audio"
-    (16-bit samples, in pieces of at least `message_samples`) and "finish"; its replies are
+    The job's messages are "open" (`partials`: whether they are wanted; `hints`: likely words),
+    "audio" (16-bit samples, in pieces of at least `message_samples`) and "finish"; its replies are
     "partial" (`text`, `language`) and "final" (also `confidence` and `words`, each with its first
     and last millisecond).
     """

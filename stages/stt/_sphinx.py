@@ -1,8 +1,8 @@
 """pocketsphinx inside its worker process: several utterances share a few decoders.
 
-pocketsphinx holds the GIL while it decodes, which is why it has a process of its own. One forward
-pass is decoded while the person speaks (no second pass, no lattice search: these cost up to a
-second at the end and gain little), in slices of 100 ms, the utterances in turn.
+pocketsphinx holds the GIL while it decodes, so it has a process of its own. One forward pass is
+decoded while the person speaks, in slices of 100 ms, the utterances in turn. There is no second
+pass and no lattice search: they cost up to a second at the end and gain little.
 """
 
 import time
@@ -25,11 +25,11 @@ _FRAME_MS = 10
 """pocketsphinx counts time in frames of 10 ms."""
 
 _SPEAKER_SLICES = 20
-"""Two seconds of speech, from which the speaker is learnt."""
+"""Two seconds of speech, from which the speaker is estimated."""
 
 _WARPS = (1.0, 1.18)
-"""Vocal tract lengths that are tried: the model's own, and one as of a small person. Higher ones
-gained nothing on a synthetic voice, and every one costs two seconds' decoding an utterance."""
+"""Vocal tract lengths that are tried: the model's own, and that of a small person. Higher ones
+gained nothing on a synthetic voice, and each costs decoding of two seconds per utterance."""
 
 _MEAN_PRIOR_FRAMES = 500
 """The weight, in frames, that pocketsphinx gives to the mean it starts with (its CMN_WIN)."""
@@ -49,7 +49,7 @@ def spoken(word: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class SpeakerNorm:
-    """What the features take account of: the vocal tract's length and the mean of the cepstra.
+    """The speaker's values in the features: the vocal tract's length and the mean of the cepstra.
 
     `mean` is None for the model's own.
     """
@@ -62,12 +62,12 @@ ANYBODY = SpeakerNorm()
 
 
 class Recogniser:
-    """A decoder and what it takes to give every utterance the same start.
+    """A decoder that gives every utterance the same start.
 
-    Who speaks decides much about accuracy. pocketsphinx carries the cepstral mean from utterance to
-    utterance, which here belong to different people, and knows one length of the vocal tract. So
-    each utterance begins with the model's own speaker; after two seconds of speech the speaker is
-    learnt (`learn`) and the utterance is decoded again from its beginning. Results depend on the
+    Accuracy depends much on the speaker. pocketsphinx carries the cepstral mean from utterance to
+    utterance, which here belong to different people, and has one length of the vocal tract. So each
+    utterance begins with the model's own speaker; after two seconds of speech the speaker is
+    estimated (`learn`) and the utterance is decoded again from its beginning. Results depend on the
     utterance's audio alone.
     """
 
@@ -83,7 +83,7 @@ class Recogniser:
         self._model_mean: str = self._decoder.get_cmn()
 
     def begin(self, speaker: SpeakerNorm = ANYBODY) -> None:
-        """Start an utterance of somebody."""
+        """Start an utterance of `speaker`."""
         if speaker.warp != self._warp:
             self._warp = speaker.warp
             self._decoder.config["warp_params"] = str(speaker.warp)
@@ -92,18 +92,18 @@ class Recogniser:
         self._decoder.start_utt()
 
     def decode(self, pcm: bytes) -> None:
-        """Take the utterance's next audio. Raises RuntimeError if the decoder gives up."""
+        """Take the utterance's next audio. Raises RuntimeError if the decoder fails."""
         self._decoder.process_raw(pcm)
 
     def end(self) -> None:
-        """No more audio: settle the result."""
+        """End the audio and settle the result."""
         self._decoder.end_utt()
 
     def learn(self, speech: bytes) -> Generator[None, None, SpeakerNorm]:
-        """Find the speaker of some speech: of those tried, the one that explains it best.
+        """Estimate the speaker of some speech: the candidate with the highest likelihood.
 
-        Not while an utterance is under way; pauses after every slice of work. The choice by
-        likelihood is that of vocal tract length normalisation (Lee and Rose, 1996).
+        No utterance may be under way. Pauses after every slice of work. The choice by likelihood is
+        that of vocal tract length normalisation (Lee and Rose, 1996).
         """
         likelihoods: dict[SpeakerNorm, float] = {}
         for warp in _WARPS:
@@ -129,12 +129,12 @@ class Recogniser:
         return ",".join(f"{number:.4f}" for number in mean)
 
     def text(self) -> str:
-        """What has been understood so far."""
+        """The text recognised so far."""
         hypothesis = self._decoder.hyp()
         return hypothesis.hypstr if hypothesis is not None else ""
 
     def words(self) -> list[list[str | int]]:
-        """Each understood word with its first and last millisecond."""
+        """Each recognised word with its first and last millisecond."""
         return [
             [word, segment.start_frame * _FRAME_MS, (segment.end_frame + 1) * _FRAME_MS]
             for segment in self._decoder.seg() or ()
@@ -163,15 +163,15 @@ class SphinxUtterance:
 
     @property
     def ready(self) -> bool:
-        """Is there something to do for which it needs a recogniser?"""
+        """Whether the utterance has work for a recogniser."""
         return self.finished or self._learning is not None or len(self._audio) > self._decoded
 
     def feed(self, pcm: bytes) -> None:
-        """Keep audio until its turn comes."""
+        """Keep audio until it is decoded."""
         self._audio += pcm
 
     def step(self, partials: bool) -> bool:
-        """Decode one slice, or settle the result: true when the utterance is over."""
+        """Decode one slice or settle the result; true when the utterance is over."""
         recogniser = self.recogniser
         if recogniser is None:
             return False
@@ -196,7 +196,7 @@ class SphinxUtterance:
         return False
 
     def _collect(self, recogniser: Recogniser, pcm: bytes) -> None:
-        """Collect speech until there is enough of it to learn the speaker."""
+        """Collect speech until there is enough to estimate the speaker."""
         samples = np.frombuffer(pcm, np.int16).astype(np.float64)
         self._loudness.append(float(np.sqrt(np.mean(samples * samples))))
         threshold = max(self._loudness) * _SPEECH_RANGE
@@ -266,7 +266,7 @@ class Sphinx:
         return False
 
     def _step(self, job: int, utterance: SphinxUtterance) -> None:
-        # To the end of the line, so that all get their turn.
+        # To the end of the queue, so that each utterance is served.
         del self._utterances[job]
         try:
             over = utterance.step(job in self._partials)

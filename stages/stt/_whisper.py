@@ -4,12 +4,12 @@ One utterance is decoded at a time, from features to the last of faster-whisper'
 segments. Messages of other utterances wait until it is done, but a cancellation is seen between
 two segments, and between the encoder and the decoder.
 
-Partial transcripts are decodes of all the audio so far, made in two pieces, encoder and decoder: a
-final that is wanted meanwhile waits for the piece under way, and the partial is dropped. A second
+Partial transcripts are decodes of all the audio so far, in two pieces, encoder and decoder. A final
+that is requested meanwhile waits for the piece under way, and the partial is dropped. A second
 CTranslate2 worker (`inter_threads`) would share the weights, but the cores as well: a final of
-400 ms that was wanted 50 ms into a partial took 850 ms with one worker and 690 ms with two (a tiny
-model, two busy cores). Neither will do, so there is one worker, and `_partial_budget` begins no
-piece that could still be at work when a final is wanted.
+400 ms that was requested 50 ms into a partial took 850 ms with one worker and 690 ms with two (a
+tiny model, two busy cores). Both are too slow, so there is one worker, and `_partial_budget` begins
+no piece that could still be running when a final is requested.
 """
 
 import logging
@@ -31,15 +31,15 @@ from stages.stt.whisper_models import check, locate
 log = logging.getLogger("stages.stt.whisper")
 
 _WINDOW_SAMPLES = 30 * INPUT_RATE_HZ
-"""Whisper looks at 30 s at a time; longer audio needs timestamps to move on at a word's end."""
+"""Whisper decodes 30 s at a time; longer audio needs timestamps to move on at a word's end."""
 
 _SCALE = np.float32(1 / 32768)
 
 _NEWS_BYTES = 2 * INPUT_RATE_HZ // 2
-"""A partial is worth its while when there is half a second of new audio."""
+"""A partial begins when there is at least half a second of new audio."""
 
 LEAST_TOKENS, MORE_TOKENS = 8, 4
-"""So many are reckoned with at least, and so many more than the last partial had."""
+"""The estimate for a partial: at least the first, and the second more than the one before had."""
 
 _SLICE_SAMPLES = INPUT_RATE_HZ // 20
 _SPEECH_RANGE = 1 / 20
@@ -48,7 +48,7 @@ _SPEECH_RANGE = 1 / 20
 
 @dataclass(slots=True)
 class WhisperUtterance:
-    """One utterance's audio, and what its partials have said."""
+    """One utterance's audio and the state of its partials."""
 
     reply: WorkerReply
     partials: bool
@@ -56,11 +56,11 @@ class WhisperUtterance:
     audio: bytearray = field(default_factory=bytearray)
     agreement: Agreement = field(default_factory=Agreement)
     loud_at_s: float = -math.inf
-    """When audio whose end was loud last came."""
+    """When audio with a loud end last arrived."""
     seen_bytes: int = 0
-    """How much of the audio the last partial had."""
+    """Bytes of the audio that the last partial had."""
     expected_tokens: int = LEAST_TOKENS
-    """How many the next partial may have."""
+    """The estimate for the next partial."""
     _loudest: float = 1.0
 
     def feed(self, pcm: bytes, now_s: float) -> None:
@@ -77,7 +77,7 @@ class WhisperUtterance:
 
     @property
     def has_news(self) -> bool:
-        """Is there enough new audio for a partial, and still all of it in one window?"""
+        """Whether there is enough new audio for a partial, and all audio fits one window."""
         return (
             self.partials
             and len(self.audio) >= self.seen_bytes + _NEWS_BYTES
@@ -98,7 +98,7 @@ class Partial:
 
 
 def _ends(length: int) -> range:
-    """Where slices end, the last one with the audio."""
+    """The ends of the slices; the last slice ends with the audio."""
     return range(length % _SLICE_SAMPLES or min(length, _SLICE_SAMPLES), length + 1, _SLICE_SAMPLES)
 
 
@@ -119,8 +119,8 @@ class Whisper:
         self._utterances: dict[int, WhisperUtterance] = {}
         self._finished: deque[tuple[int, WorkerReply]] = deque()
         self._partial: Partial | None = None
-        # The first decode allocates, and shows whether the files are any good; the second tells
-        # what one costs.
+        # The first decode allocates memory and shows whether the files work; the second measures
+        # the cost.
         for level in (0.0, 1e-3):
             self._transcribe(np.full(INPUT_RATE_HZ, level, np.float32), None, None)
         self._share = PartialBudget(
@@ -150,7 +150,7 @@ class Whisper:
         self._utterances.pop(job, None)
 
     def work(self) -> bool:
-        """Decode the utterance that was finished first, else a piece of a partial.
+        """Decode the utterance that was finished first; without one, a piece of a partial.
 
         See `Handler.work`.
         """
@@ -195,7 +195,7 @@ class Whisper:
             samples,
             language=options["language"] or self._model.language_of(samples),
             beam_size=options["beam_size"],
-            # One temperature: a second try would double the latency just when it is longest.
+            # One temperature: a second try would double the latency when it is longest already.
             temperature=0.0,
             condition_on_previous_text=False,
             without_timestamps=options["without_timestamps"] and len(samples) <= _WINDOW_SAMPLES,
@@ -229,12 +229,12 @@ class Whisper:
     # --- partials ----------------------------------------------------------------------------
 
     def _begin(self) -> None:
-        """Begin a partial for who has waited longest, if one may be begun."""
+        """Begin a partial of the utterance that has waited longest, if the budget allows it."""
         now_s = time.perf_counter()
         for job, utterance in self._utterances.items():
             expected = utterance.expected_tokens
             if utterance.has_news and self._share.may_encode(now_s, utterance.loud_at_s, expected):
-                del self._utterances[job]  # to the end of the line
+                del self._utterances[job]  # to the end of the queue
                 self._utterances[job] = utterance
                 utterance.seen_bytes = len(utterance.audio)
                 glance = self._model.glance(
@@ -244,7 +244,7 @@ class Whisper:
                 return
 
     def _go_on(self, partial: Partial) -> bool:
-        """The next piece of a partial; false while it must not begin."""
+        """Do the next piece of a partial; false while it must not begin."""
         utterance = self._utterances.get(partial.job)
         if utterance is None:  # cancelled
             self._partial = None
@@ -259,7 +259,7 @@ class Whisper:
         except StopIteration as stop:
             found = stop.value
             self._partial = None
-        except Exception as error:  # the final will tell whether the utterance is at fault
+        except Exception as error:  # the final will show whether the utterance is at fault
             self._partial = None
             utterance.partials = False
             log.warning("no more partials of this utterance: %r", error)

@@ -1,7 +1,7 @@
-"""faster-whisper's model, with what a conversation needs: decodes that can be broken off.
+"""faster-whisper's model with decodes that can be stopped, as a conversation needs.
 
-The encoder always looks at 30 s, in one call that cannot be interrupted; it is the larger part of a
-decode. The decoder could be asked for a few tokens at a time, but reads what it has said again each
+The encoder always processes 30 s, in one call that cannot be interrupted; it is the larger part of
+a decode. The decoder could produce a few tokens at a time, but would read its own tokens again each
 time: 40 tokens in slices of 8 were measured at twice to three times the cost.
 """
 
@@ -30,7 +30,7 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 
 @dataclass(frozen=True, slots=True)
 class Glance:
-    """What the audio so far seems to say; `language` is its code, `tokens` what it cost."""
+    """A quick transcript of the audio so far; `language` is its code, `tokens` its length."""
 
     text: str
     language: str
@@ -38,11 +38,11 @@ class Glance:
 
 
 class Abandoned(Exception):
-    """Nobody wants the decode any more."""
+    """The decode was cancelled."""
 
 
 def keep_memory() -> None:
-    """Have glibc keep what it has once been given, for this whole process.
+    """Have glibc keep all memory that it has allocated, for this whole process.
 
     The encoder's attention takes blocks of 54 MB (6 heads, 1500 × 1500) for every layer; beyond
     32 MB glibc gets each from the system anew. A tiny model on one core was measured with 77 000
@@ -56,10 +56,10 @@ def keep_memory() -> None:
 
 
 class StoppableWhisper(WhisperModel):  # type: ignore[misc]  # it has no types
-    """A `WhisperModel` that can be told to stop, and that encodes the same window only once.
+    """A `WhisperModel` that can be stopped, and that encodes the same window only once.
 
-    `cancelled` is asked before and after the encoder works; where it says so, `Abandoned` is
-    raised. `encode_s` is how long the encoder last took, `decode_s` the decoder.
+    `cancelled` is called before and after the encoder; if it returns true, `Abandoned` is raised.
+    `encode_s` is how long the encoder last took, `decode_s` the decoder.
     """
 
     def __init__(self, directory: str, **options: Any) -> None:
@@ -94,7 +94,7 @@ class StoppableWhisper(WhisperModel):  # type: ignore[misc]  # it has no types
         """The language of the first 30 s: their encoding serves the decode that follows."""
         if not self.model.is_multilingual:
             return "en"
-        # faster-whisper never decodes the last frame: without it this is the window it decodes.
+        # faster-whisper never decodes the last frame: without it, this is the same window.
         language: str = self.detect_language(features=self.feature_extractor(audio)[:, :-1])[0]
         return language
 

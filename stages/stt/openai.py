@@ -1,7 +1,7 @@
 """Recognition by any OpenAI-compatible transcription server, one upload for each utterance.
 
-Speaks `POST /v1/audio/transcriptions`. The audio is kept while the person speaks and sent when the
-utterance is over, so there are partial transcripts only from servers that stream the answer.
+Speaks `POST /v1/audio/transcriptions`. The audio is kept during the utterance and sent at its end,
+so only servers that stream the answer give partial transcripts.
 """
 
 import io
@@ -18,14 +18,14 @@ from stages._http import HttpAnswer, HttpClient, HttpRefused
 from stages.stt._hints import bounded
 
 LIMIT_SAMPLES = 120 * INPUT_RATE_HZ
-"""An utterance's audio beyond 120 s is ignored; what came before it is recognised."""
+"""An utterance's audio beyond 120 s is ignored; the audio before it is recognised."""
 
 LEAST_SAMPLES = INPUT_RATE_HZ // 10
 """Servers refuse less than 0.1 s: there is no word in it."""
 
 MAX_REPLY_BYTES = 1 << 20
 MAX_CHARACTERS = 20_000
-"""Nobody says more in two minutes: a longer transcript is a recogniser gone wild."""
+"""Two minutes of speech have fewer: a longer transcript is an error of the recogniser."""
 
 
 _LANGUAGES = {
@@ -60,16 +60,16 @@ _LANGUAGES = {
     "urdu": "ur",
     "vietnamese": "vi",
 }
-"""Whisper's names of languages; `verbose_json` spells them out. Others stay unnamed."""
+"""Whisper's names of languages, which `verbose_json` uses. Other names give no language."""
 
 
 class OpenAITranscriber:
     """A `pipeline.stage.Transcriber` over HTTP.
 
     `base_url` is the server's address; `/v1` is added where it has no path. `language` is a code
-    ("en") that spares the server the detection. `word_times` asks for each word's place, which
-    costs servers another pass. `stream` asks for the text as it is found; servers that cannot do
-    that answer as usual. Raises `ValueError` for an unusable URL or key.
+    ("en") that spares the server the detection. `word_times` asks for each word's times, which
+    costs servers another pass. `stream` asks for partial text; servers that cannot stream answer
+    as usual. Raises `ValueError` for an unusable URL or key.
     """
 
     def __init__(
@@ -98,9 +98,9 @@ class OpenAITranscriber:
         on_partial: Callable[[Transcript], None] | None = None,
         hints: Sequence[str] = (),
     ) -> "OpenAIRecognition":
-        """Begin an utterance. `on_partial` is never called: nothing is known before the upload.
+        """Begin an utterance. `on_partial` is never called: there is no text before the upload.
 
-        `hints` go along as `prompt`, as many as fit `stages.stt._hints`.
+        `hints` are sent as `prompt`, as many as fit `stages.stt._hints`.
         """
         return OpenAIRecognition(self, turn, ", ".join(bounded(hints)))
 
@@ -109,8 +109,8 @@ class OpenAITranscriber:
     ) -> AsyncGenerator[Transcript, None]:
         """Upload one utterance: partials if the server streams, then the final transcript.
 
-        A server that refuses `verbose_json` is asked once more, for `json`, and from then on at
-        once. Raises `StageBusy`, `CallerError` and `StageFailed` as `stages._http` says.
+        A server that refuses `verbose_json` is asked again for `json`, and from then on only for
+        `json`. Raises `StageBusy`, `CallerError` and `StageFailed` as `stages._http` says.
         """
         file = wav(audio)
         if self._verbose:
@@ -203,7 +203,7 @@ class OpenAITranscriber:
 
 
 class OpenAIRecognition:
-    """One utterance: its audio until it is over, then its upload."""
+    """One utterance: it collects the audio, then uploads it."""
 
     def __init__(self, stage: OpenAITranscriber, turn: int, prompt: str) -> None:
         self._stage = stage
@@ -220,7 +220,7 @@ class OpenAIRecognition:
             self._kept.append(pcm.copy())
 
     async def finish(self) -> AsyncIterator[Transcript]:
-        """Upload the audio; see `OpenAITranscriber.transcribe`. Text may be "".
+        """Upload the audio; see `OpenAITranscriber.transcribe`. The text may be "".
 
         Less than 0.1 s of audio is an empty transcript without an upload. Cancelling, or closing
         the iterator, closes the connection.

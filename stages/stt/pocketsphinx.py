@@ -1,7 +1,7 @@
 """Recognition with pocketsphinx: English, no download, no network, good enough for a demo.
 
-The bundled model makes errors in about every fourth word of free speech, so nothing that is judged
-should rest on it; `note` says so wherever the provider is shown.
+The bundled model gets about every fourth word of free speech wrong, so its transcripts must not be
+scored; `note` says so wherever the provider is shown.
 """
 
 from collections.abc import Callable, Sequence
@@ -57,7 +57,7 @@ class PocketsphinxTranscriber:
         return WorkerRecognition(self._worker, turn, _MESSAGE_SAMPLES, on_partial)
 
     def stats(self) -> WorkerStats:
-        """What the worker process is doing."""
+        """The worker process's present state."""
         return self._worker.stats()
 
     async def aclose(self) -> None:

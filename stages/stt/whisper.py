@@ -1,9 +1,9 @@
 """Recognition with Whisper through faster-whisper (CTranslate2), on this machine's CPU.
 
 The weights must be on the machine already (`parley fetch base`): a session never waits for a
-download. Whisper always looks at 30 s, so a decode takes about the same time however short the
-utterance is, and the one that counts starts when the utterance is over. Partial transcripts are
-decodes of their own, for which only spare time is used (`stages.stt._whisper`).
+download. Whisper always processes 30 s, so a decode takes about the same time however short the
+utterance is. The final decode starts at the end of the utterance. Partial transcripts are separate
+decodes, which use only spare time (`stages.stt._whisper`).
 """
 
 from collections.abc import Callable, Sequence
@@ -18,7 +18,7 @@ __all__ = ["FetchFailed", "WhisperTranscriber", "check", "fetch", "locate", "mis
 
 _MESSAGE_SAMPLES = INPUT_RATE_HZ // 2
 _PARTIAL_MESSAGE_SAMPLES = INPUT_RATE_HZ // 10
-"""Who decodes partials must know soon that the person has stopped."""
+"""Small with partials: the worker must know soon that the person has stopped."""
 
 
 class WhisperTranscriber:
@@ -78,22 +78,22 @@ class WhisperTranscriber:
         """Begin an utterance.
 
         A partial's text is the words on which two successive decodes agreed, which no later partial
-        changes, and the latest decode's words after them, which may change. The final owes nothing
-        to either. Partials come while there is speech, as often as a third of the clock allows, and
-        not at all where the encoder takes longer than the silence before a final; they end after
-        30 s of audio.
+        changes, and the latest decode's words after them, which may change. The final is decoded
+        independently. Partials come during speech, as often as a third of the clock allows, and not
+        at all if the encoder takes longer than the silence before a final; they end after 30 s of
+        audio.
 
         `hints` become the decoder's prompt (`hotwords`): as many as fit `stages.stt._hints`.
 
         The transcript's confidence is the mean probability of its tokens. An utterance cancelled
-        before its turn is skipped; a decode that runs is given up after the encoder, or at the end
-        of its present segment (30 s of audio at most).
+        before its decode is skipped; a running decode stops after the encoder, or at the end of its
+        present segment (30 s of audio at most).
         """
         samples = _MESSAGE_SAMPLES if on_partial is None else _PARTIAL_MESSAGE_SAMPLES
         return WorkerRecognition(self._worker, turn, samples, on_partial, bounded(hints))
 
     def stats(self) -> WorkerStats:
-        """What the worker process is doing."""
+        """The worker process's present state."""
         return self._worker.stats()
 
     async def aclose(self) -> None:

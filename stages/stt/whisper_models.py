@@ -1,7 +1,7 @@
-"""Where Whisper's weights are: looked up on this machine, and fetched only on request.
+"""Finds Whisper's weights on this machine, and fetches them on request.
 
-A model is a directory with five files. All are checked before anything is loaded, because
-faster-whisper looks for a missing one on the network, for half a minute.
+A model is a directory with five files. All are checked before the model is loaded, because
+faster-whisper searches the network for a missing file for half a minute.
 """
 
 from collections.abc import Callable
@@ -33,7 +33,7 @@ class FetchFailed(Exception):
 
 
 def repository(model: str) -> str | None:
-    """The Hugging Face repository of a model's name; None for what is no name."""
+    """The Hugging Face repository of a model's name; None for an unknown name."""
     name = "large-v3" if model == "large" else model
     if name == "large-v3-turbo":  # the one that Systran has not converted
         return "mobiuslabsgmbh/faster-whisper-large-v3-turbo"
@@ -41,7 +41,7 @@ def repository(model: str) -> str | None:
 
 
 def locate(model: str) -> Path | None:
-    """The directory of a model, given by path or by name, on this machine; never the network.
+    """The directory of a model, given by path or by name; never uses the network.
 
     Names are looked up in the standard Hugging Face cache. The directory may be incomplete: see
     `missing_files`.
@@ -60,7 +60,7 @@ def locate(model: str) -> Path | None:
 
 
 def missing_files(directory: Path) -> tuple[str, ...]:
-    """Which of a model's five files the directory lacks."""
+    """The files of a model that the directory lacks."""
     missing = [name for name in _FILES if not (directory / name).is_file()]
     if not any((directory / name).is_file() for name in _VOCABULARIES):
         missing.append(_VOCABULARIES[0])
@@ -87,8 +87,8 @@ def check(model: str) -> str | None:
 def fetch(model: str, progress: Callable[[int, int], None] | None = None) -> Path:
     """Download a named model into the standard Hugging Face cache; blocks until it is there.
 
-    `progress` is called with the bytes had so far and the bytes in all. Raises FetchFailed, within
-    seconds when the network cannot be reached.
+    `progress` is called with the bytes so far and the bytes in all. Raises FetchFailed, within
+    seconds if the network cannot be reached.
     """
     if (name := repository(model)) is None:
         raise FetchFailed(
@@ -131,7 +131,7 @@ def _brief(error: Exception) -> str:
 
 
 def _bar(tell: Callable[[int, int], None], done: int, total: int) -> type:
-    """In the place of the progress bar that huggingface_hub would draw."""
+    """Replaces the progress bar that huggingface_hub would draw."""
 
     class Bar:
         def __init__(self, *args: object, initial: int = 0, **options: object) -> None:

@@ -1,7 +1,7 @@
-"""Raw samples from a server's bytes, and what else the bytes turn out to be. Pure.
+"""Raw samples from a server's bytes, after a check that they are PCM. Pure.
 
-Servers that are asked for raw PCM sometimes send a WAV file, or the one format they know. Played
-as samples, that is noise at full volume, so the first bytes are looked at.
+Servers that are asked for raw PCM sometimes send a WAV file, or the only format they know. Played
+as samples, that is noise at full volume, so the first bytes are checked.
 """
 
 import struct
@@ -22,13 +22,13 @@ _TEXTS = ((b"<!doctype", "HTML"), (b"<html", "HTML"), (b"<?xml", "XML"))
 _JSON = (b'{"', b"{\n", b"{ ")
 
 _MPEG_SYNCS = (0xE2, 0xE3, 0xF2, 0xF3, 0xFA, 0xFB)
-"""Second byte of an MPEG layer III frame; that of AAC in ADTS is one of the next."""
+"""Second byte of an MPEG layer III frame; the next constant is that of AAC in ADTS."""
 
 _ADTS_SYNCS = (0xF0, 0xF1, 0xF8, 0xF9)
 
 
 class WrongAudio(ValueError):
-    """The bytes are not mono 16-bit PCM of the promised rate. The text says what they are."""
+    """The bytes are not mono 16-bit PCM of the promised rate. The text says their format."""
 
 
 class PcmReader:
@@ -36,8 +36,8 @@ class PcmReader:
 
     def __init__(self, rate_hz: int) -> None:
         self._rate_hz = rate_hz
-        self._head: bytes | None = b""  # until it is known what the body is
-        self._left: int | None = None  # bytes of a WAV file's samples that are to come
+        self._head: bytes | None = b""  # until the body's format is known
+        self._left: int | None = None  # bytes of a WAV file's samples still to come
         self._odd = b""
 
     def feed(self, data: bytes) -> Samples:
@@ -53,8 +53,8 @@ class PcmReader:
         return self._samples(data)
 
     def finish(self) -> Samples:
-        """The body is over: what was too short to tell. Raises `WrongAudio`. Half a sample at the
-        end is dropped."""
+        """End the body; returns samples that were held back. Raises `WrongAudio`. Half a sample at
+        the end is dropped."""
         head, self._head = self._head, None
         if not head:
             return np.zeros(0, np.int16)
@@ -131,7 +131,7 @@ def _kind(head: bytes) -> str | None:
         return "MP4"
     if head[0] != 0xFF:
         return None
-    # These may be samples too: a real frame header also has a possible bit rate and sample rate.
+    # These may be samples too: only a frame header has a possible bit rate and sample rate as well.
     if head[1] in _MPEG_SYNCS and head[2] >> 4 not in (0, 15) and head[2] >> 2 & 3 != 3:
         return "MP3"
     if head[1] in _ADTS_SYNCS and head[2] >> 2 & 15 <= 12:

@@ -1,7 +1,7 @@
-"""Piper inside its worker process: one sentence after the other, each in parts of its own cutting.
+"""Piper inside its worker process: one sentence after the other, each in the parts that Piper cuts.
 
-Piper phonemises with an espeak-ng of its own, whose state is global to a process, and its model
-runs for tens of milliseconds at a time: reasons to live apart.
+Piper phonemises with its own espeak-ng, whose state is global to a process, and its model runs for
+tens of milliseconds at a time, so it has a process of its own.
 """
 
 import time
@@ -26,7 +26,7 @@ class Piper:
             speaker_id=options["speaker"], length_scale=options["length_scale"]
         )
         self._sentences: dict[int, tuple[Iterator[Any], WorkerReply]] = {}
-        for _ in self._parts("Hello."):  # the first run allocates, and shows what the file is worth
+        for _ in self._parts("Hello."):  # the first run allocates, and shows whether it works
             pass
         self.report: Header = {
             "rate_hz": self._voice.config.sample_rate,
@@ -63,7 +63,7 @@ class Piper:
         return True
 
     def _parts(self, text: str) -> Iterator[Any]:
-        # Double brackets hold raw phonemes; nobody who is quoted here means that.
+        # Piper takes text in double brackets for raw phonemes; in a reply it is just text.
         return iter(self._voice.synthesize(text.replace("[[", "[ ["), self._config))
 
 

@@ -43,14 +43,14 @@ _RATE, _PITCH, _RANGE = 1, 3, 4
 _WORD, _PHONEME = 1, 7
 
 _BUFFER_MS = 2000
-"""Audio per callback. Each callback needs the GIL, which a busy event loop gives away slowly; on
-the other hand a cancelled sentence stops at the next callback (2 s of audio take about 1.5 ms)."""
+"""Audio per callback. Each callback needs the GIL, which a busy event loop releases slowly; but a
+cancelled sentence stops only at the next callback (2 s of audio take about 1.5 ms)."""
 
 _SPOKEN_SYMBOLS = frozenset("+=°")
 """Besides currency signs: "C++", "20 °C"."""
 
 _SILENT_PUNCTUATION = frozenset("*_{}[]\\")
-"""Marks of markup that would be read aloud."""
+"""Markup characters that would be read aloud."""
 
 _REST_OF_WORD = re.compile(r"[\w'’]*")
 
@@ -125,7 +125,7 @@ class _Engine:
         self._library.espeak_SetSynthCallback(self._callback)
 
     def select(self, voice: _Voice) -> None:
-        """Raises `PipelineError` when there is no such voice. Blocks; up to a few ms."""
+        """Set the voice. Raises `PipelineError` if there is no such voice. Blocks for a few ms."""
         with self._lock:
             self._select(voice)
 
@@ -235,8 +235,9 @@ class EspeakSynthesizer:
         """Yield the sentence in pieces of at most 1 s, with cues and words that begin in them.
 
         A sentence takes about 3 ms in the engine and is synthesised as a whole before the first
-        piece. What cannot be said (control characters, emoji, most symbols) is left out; word
-        offsets count in the sentence's own text. Cancelling stops the engine within about 2 ms.
+        piece. Characters that cannot be said (control characters, emoji, most symbols) are left
+        out; word offsets count in the sentence's own text. Cancelling stops the engine within about
+        2 ms.
 
         Raises `StageFailed` (`empty`) when nothing can be said, `StageFailed` (`stream`) when the
         engine fails, `StageFailed` (`connect`) after `aclose`, and `StageBusy` when 128 sentences
@@ -268,7 +269,7 @@ class EspeakSynthesizer:
             yield piece
 
     async def aclose(self) -> None:
-        """Stop what is being said (`StageFailed`) and the thread. Idempotent."""
+        """Stop the sentences under way (they raise `StageFailed`) and the thread. Idempotent."""
         if self._closed:
             return
         self._closed = True
@@ -327,8 +328,9 @@ def _pieces(job: _Job, turn: int, text: str, rate_hz: int) -> Iterator[Speech]:
 
 
 def _words(job: _Job, text: str, rate_hz: int) -> list[SpokenWord]:
-    """The engine ends "it's" before the apostrophe and names each word of "1234" at nearly the same
-    place: a word goes on to the end of its letters, and what begins inside it is no new word."""
+    """The words of the engine's events. The engine ends "it's" before the apostrophe and reports
+    each word of "1234" at nearly the same place: here a word extends to the end of its letters, and
+    an event inside it begins no new word."""
     words: list[SpokenWord] = []
     free = 0
     for offset, length, sample in job.words:
@@ -341,4 +343,4 @@ def _words(job: _Job, text: str, rate_hz: int) -> list[SpokenWord]:
 
 
 def _nothing() -> None:
-    """Runs when the thread has done everything else."""
+    """Does nothing; it runs when the thread has finished all other jobs."""

@@ -1,7 +1,7 @@
 """Speech from any OpenAI-compatible speech server.
 
 Speaks `POST /v1/audio/speech` and asks for raw PCM, which streams in a chunked body. The endpoint
-tells no timing: there are neither visemes nor word positions.
+gives no timing: there are neither visemes nor word positions.
 """
 
 import logging
@@ -16,13 +16,13 @@ from stages._http import HttpAnswer, HttpClient, HttpRefused
 from stages.tts._pcm import PcmReader, WrongAudio, check_rate
 
 RATE_HZ = 24_000
-"""What the endpoint's `pcm` is by its definition: 24 kHz, signed 16-bit little-endian, mono."""
+"""The definition of the endpoint's `pcm`: 24 kHz, signed 16-bit little-endian, mono."""
 
 MAX_CHARACTERS = 4096
-"""The endpoint takes no more in one request."""
+"""The endpoint's limit for one request."""
 
 LONGEST_S = 60
-"""More audio than this for one sentence is no speech."""
+"""More audio than this for one sentence is an error."""
 
 
 MOST_REFUSED = 64
@@ -134,7 +134,7 @@ class OpenAISynthesizer:
             yield Speech(turn, pcm)
 
     def _check_type(self, content_type: str) -> None:
-        """Some servers tell the rate: `audio/pcm;rate=16000`."""
+        """Check the type, and the rate if the server gives it: `audio/pcm;rate=16000`."""
         header = Message()
         header["Content-Type"] = content_type
         rate = header.get_param("rate")

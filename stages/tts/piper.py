@@ -2,8 +2,8 @@
 
 piper-tts (GPL-3.0-or-later: an optional package, not one of ours) runs VITS voices with ONNX. The
 voice must be on the machine already: an `.onnx` file and its `.onnx.json`. A part of a sentence is
-synthesised as a whole, so its first sample comes after all of its work. There are no visemes: Piper
-tells phoneme times only for voices that were patched for it.
+synthesised as a whole before its first sample is sent. There are no visemes: Piper gives phoneme
+times only for voices that were patched for it.
 """
 
 import json
@@ -76,12 +76,12 @@ class PiperSynthesizer:
         return await self._worker.start()
 
     async def speak(self, sentence: Sentence) -> AsyncIterator[Speech]:
-        """Yield the sentence, a part of Piper's own cutting at a time.
+        """Yield the sentence in the parts that Piper cuts.
 
         Raises `StageFailed`: "empty" when there is nothing to say, "connect" when the voice cannot
         be loaded, "stream" when the process died or the voice failed; `StageBusy` when 32 sentences
-        are waiting. Cancelling, or closing the iterator, forgets the sentence; a part of it that is
-        being worked on is finished unheard.
+        are waiting. Cancelling, or closing the iterator, forgets the sentence; the part under way
+        is finished and dropped.
         """
         text = sentence.text[:MAX_CHARACTERS]
         if not any(map(str.isalnum, text)):
@@ -98,7 +98,7 @@ class PiperSynthesizer:
             job.cancel()
 
     def stats(self) -> WorkerStats:
-        """What the worker process is doing."""
+        """The worker process's present state."""
         return self._worker.stats()
 
     async def aclose(self) -> None:

@@ -1,4 +1,4 @@
-"""A mouth for every voice: its shapes follow the sound where a synthesizer tells no timing."""
+"""Mouth shapes for every voice, made from the sound if a synthesizer gives no timing."""
 
 from collections.abc import AsyncGenerator, Iterator
 from typing import Any
@@ -10,15 +10,15 @@ from pipeline.stage import Synthesizer
 from stages.avatar.energy import WINDOW_MS, EnergyMouth
 
 PIECE_MS = 200
-"""The longest piece handed on at once."""
+"""The longest piece passed on at once."""
 
 
 class VisemeFallback:
-    """A `pipeline.stage.Synthesizer` like the one it has, whose every sentence has visemes.
+    """Wraps a `pipeline.stage.Synthesizer` so that every sentence has visemes.
 
-    Whether a sentence is timed shows in its first audio. Timed speech passes as it is; any other
-    is handed on in pieces of 40 to 200 ms with the cues for them, so that no sound comes before its
-    shapes. What stands in for the timing is `stages.avatar.energy`.
+    The first audio shows whether a sentence has timing. Timed speech passes unchanged; other speech
+    is passed on in pieces of 40 to 200 ms with their cues from `stages.avatar.energy`, so that no
+    sound comes before its shapes.
     """
 
     def __init__(self, stage: Synthesizer) -> None:
@@ -30,11 +30,11 @@ class VisemeFallback:
 
     @property
     def rate_hz(self) -> int:
-        """The synthesizer's own, which it may learn only when it starts."""
+        """The synthesizer's own rate, which may be known only after its start."""
         return self._stage.rate_hz
 
     def __getattr__(self, name: str) -> Any:
-        """What only some synthesizers have, such as `stats` of a worker process."""
+        """Attributes that only some synthesizers have, such as `stats` of a worker process."""
         return getattr(self._stage, name)
 
     async def speak(self, sentence: Sentence) -> AsyncGenerator[Speech, None]:
@@ -48,7 +48,7 @@ class VisemeFallback:
             for piece in timing.finish():
                 yield piece
         finally:
-            # An iterator need not have it. The guard bounds how long this may take.
+            # Not every iterator has `aclose`. The guard bounds the time that it takes.
             if (aclose := getattr(speeches, "aclose", None)) is not None:
                 await aclose()
 
@@ -57,8 +57,8 @@ class VisemeFallback:
 
 
 class Timing:
-    """One sentence's. Pure. At least one sample waits until the end is known, so that the last
-    piece has the cue that closes the mouth."""
+    """The timing of one sentence. Pure. At least one sample waits for the end of the sentence, so
+    that the last piece has the cue that closes the mouth."""
 
     def __init__(self, turn: int, rate_hz: int) -> None:
         self._turn = turn
@@ -68,7 +68,7 @@ class Timing:
         self._timed = False
 
     def push(self, speech: Speech) -> Iterator[Speech]:
-        """Take the next speech; give what can be heard now."""
+        """Take the next speech; returns the pieces that can be played now."""
         if self._timed or speech.cues:
             yield from self.finish()
             self._timed = True
@@ -82,7 +82,7 @@ class Timing:
             yield self._piece(min((len(self._kept) - 1) // window * window, longest))
 
     def finish(self) -> Iterator[Speech]:
-        """The sentence is over: its last piece, if it had any audio."""
+        """End the sentence; returns its last piece, if it had any audio."""
         if len(self._kept):
             yield self._piece(len(self._kept), last=True)
 

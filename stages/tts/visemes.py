@@ -50,14 +50,14 @@ _SHAPES: dict[str, tuple[str, ...]] = {
 _LONGEST = max(map(len, _SHAPES))
 
 _SHAPELESS = ("h", "?", ";", ":", "(")
-"""Made behind the lips, marks of length and palatalisation, or a change of language, as in `(en)`:
-the mouth stays as it was."""
+"""The mouth does not change: sounds behind the lips, marks of length and palatalisation, and
+changes of language, as in `(en)`."""
 
 
 def shapes(mnemonic: str) -> tuple[str, ...] | None:
     """The shapes that one phoneme passes through, in order; `()` where the mouth stays as it was.
 
-    The longest known beginning counts, after stress and marks are taken away. None: unknown.
+    The longest known beginning counts, without stress and marks. None if unknown.
     """
     sound = mnemonic.translate(_MARKS)
     if sound.startswith("_"):
@@ -101,7 +101,8 @@ def _changes(phonemes: Sequence[tuple[str, float]], end_ms: float) -> Iterator[t
 
 
 def _append(cues: list[Viseme], cue: Viseme) -> None:
-    """A shape too short to be seen may have stood between two equal ones."""
+    """Add a cue; it joins an equal one before it, as a shape between them may have been too
+    short."""
     if cues and cues[-1].shape == cue.shape:
         last = cues.pop()
         cue = Viseme(last.at_ms, last.duration_ms + cue.duration_ms, cue.shape)

@@ -9,7 +9,7 @@ The power is not smoothed first, as Martin's is: a chunk averages 512 samples al
 over several would fill the gaps between syllables. The probability is a logistic function of the
 level over the background. Deterministic.
 
-It hears loud, not voice: a slammed door counts as speech.
+It measures loudness, not voice: a slammed door counts as speech.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ BIAS_DB = 1.0
 """The minimum of a fluctuating power lies below its mean; measured on white noise."""
 
 QUIETEST_DB = 20.0
-"""The background is never thought quieter (rms 10 of 32768): dither over silence is not speech."""
+"""The background's lower limit (rms 10 of 32768): dither over silence is not speech."""
 
 MIDDLE_DB = 9.0
 """Level over the background at which the probability is one half."""
@@ -69,7 +69,7 @@ class EnergyDetector:
         self._closed = False
 
     def open(self, on_chunk: OnChunk) -> "_Stream":
-        """A place for one session; positions count from its first sample.
+        """A stream for one session; positions count from its first sample.
 
         Raises `PipelineError` when `max_sessions` are open or the detector is closed.
         """
@@ -129,7 +129,7 @@ class _Stream:
             self._handle = asyncio.get_running_loop().call_soon(self._deliver)
 
     def close(self) -> None:
-        """Give the place back. Idempotent."""
+        """Free the stream's place. Idempotent."""
         self._on_chunk = None
         self._undelivered.clear()
         self._streams.discard(self)
@@ -145,14 +145,14 @@ class _Stream:
 
     def _deliver(self) -> None:
         self._handle = None
-        # A callback may feed this stream again: what that adds has its own turn of the loop.
+        # A callback may feed this stream again: such chunks wait for the loop's next turn.
         for _ in range(len(self._undelivered)):
             if self._on_chunk is None:
                 return
             position, probability = self._undelivered.popleft()
             try:
                 self._on_chunk(position, probability)
-            except Exception:  # another's code, any bug of it; it would fail 31 times a second
+            except Exception:  # any bug of the callback; it would fail 31 times a second
                 _log.exception("voice detection: a session's callback raised; its stream is closed")
                 self.close()
 

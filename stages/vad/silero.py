@@ -5,8 +5,8 @@ library is never loaded. It judges 512 samples (32 ms at 16 kHz), preceded by th
 the chunk before, and carries a state `[2, N, 128]`. Batched and single runs give the same bits.
 
 Why batches: one chunk alone costs about 70 µs, in a batch of 16 or more about 30 µs. Chunks of
-different sessions become ready at different moments, so the first ready chunk arms one timer; what
-is ready when it fires runs inline, in slices, with a turn of the event loop between slices.
+different sessions become ready at different moments, so the first ready chunk starts a timer. When
+it fires, the ready chunks run inline, in slices, with a turn of the event loop between slices.
 """
 
 import asyncio
@@ -28,10 +28,10 @@ CONTEXT = 64
 STATE = 128
 
 GATHER_S = 0.005
-"""How long the first ready chunk waits for company."""
+"""How long the first ready chunk waits for others."""
 
 SLICE = 32
-"""Chunks in one run while little is waiting: about 1 ms of the event loop."""
+"""Chunks in one run while few are waiting: about 1 ms of the event loop."""
 
 SLICE_UNDER_BACKLOG = 128
 """Chunks in one run at most."""
@@ -40,7 +40,7 @@ _log = logging.getLogger(__name__)
 
 
 def _model() -> Path:
-    """Where the network is. Finds the package without importing it: that would load its library.
+    """The network's file. The package is not imported, which would load its library.
 
     Raises `FileNotFoundError` when the package or its file is missing.
     """
@@ -69,9 +69,9 @@ def check() -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class SileroStats:
-    """What the detector does. Counts since the start, except the first two.
+    """The detector's counters since the start; the first two are of the present moment.
 
-    `ready`: whole chunks waiting now; `dropped`: chunks overwritten before their turn came;
+    `ready`: whole chunks waiting now; `dropped`: chunks overwritten before they were judged;
     `failed`: streams closed because their callback raised; `max_wait_ms`: the longest time from a
     chunk's last sample to its probability, by the event loop's clock.
     """
@@ -112,7 +112,7 @@ class SileroDetector:
         self._context = np.zeros((max_sessions, CONTEXT), np.float32)
         self._state = np.zeros((2, max_sessions, STATE), np.float32)
         self._input = np.zeros((SLICE_UNDER_BACKLOG, CONTEXT + CHUNK), np.float32)
-        # The place given back last is taken first: its pages are in memory.
+        # The place freed last is used first: its pages are in memory.
         self._free = list(range(max_sessions - 1, -1, -1))
         self._streams: set[_Stream] = set()
         self._ready: deque[_Stream] = deque()
@@ -126,7 +126,7 @@ class SileroDetector:
         self._max_wait_s = 0.0
 
     def open(self, on_chunk: OnChunk) -> "_Stream":
-        """A place for one session; positions count from its first sample.
+        """A stream for one session; positions count from its first sample.
 
         `on_chunk` is called with the position of each chunk's end, and may close any stream. When
         it raises, the error is logged once and its stream is closed; other streams go on.
@@ -192,7 +192,7 @@ class SileroDetector:
     # --- the hot path ------------------------------------------------------------------------
 
     def _wake(self) -> None:
-        # `_timer` stays set meanwhile: a callback that feeds a stream must not arm another.
+        # `_timer` stays set meanwhile: a callback that feeds a stream must not start another.
         try:
             self._run_slice()
         finally:
@@ -201,7 +201,7 @@ class SileroDetector:
                 self._timer = self._loop.call_soon(self._wake)
 
     def _run_slice(self) -> None:
-        """Judge one chunk of each session that has waited longest, and tell the sessions."""
+        """Judge one chunk of each session that has waited longest, and call the callbacks."""
         # A quarter of what is ready, so that slices grow only where many sessions wait.
         size = min(max(SLICE, len(self._ready) // 4), SLICE_UNDER_BACKLOG, len(self._ready))
         if size == 0:
@@ -231,14 +231,14 @@ class SileroDetector:
                 continue
             try:
                 on_chunk(position, probability)
-            except Exception:  # another's code, any bug of it; the rest of the batch is to be heard
+            except Exception:  # any bug of the callback; the rest of the batch must go on
                 _log.exception("voice detection: a session's callback raised; its stream is closed")
                 self._failed += 1
                 stream.close()
 
 
 class _Stream:
-    """One session's place: positions in samples since it was opened."""
+    """One session's stream; positions are in samples since it was opened."""
 
     __slots__ = (
         "_detector",
@@ -298,9 +298,10 @@ class _Stream:
                 self._detector.enqueue(self)
 
     def take(self) -> tuple[int, int, float]:
-        """The oldest chunk: its row of the detector's audio, its end's position, ready since when.
+        """Take the oldest chunk: its row in the detector's audio, the position of its end, and the
+        time since when it is ready.
 
-        The caller has removed this stream from the queue; it is queued again if more is waiting.
+        The caller has removed this stream from the queue; it is queued again if more chunks wait.
         """
         chunk = self.read // CHUNK % len(self._since)
         self.read += CHUNK
@@ -311,7 +312,7 @@ class _Stream:
         return self.place * len(self._since) + chunk, self.read, self._since[chunk]
 
     def close(self) -> None:
-        """Give the place back. Idempotent."""
+        """Free the stream's place. Idempotent."""
         if self.on_chunk is not None:
             self.on_chunk = None
             self._detector.release(self)
