@@ -39,7 +39,7 @@ class Answer:
         self.budget = budget
         self.outputs = outputs
         """Those of the reply to it."""
-        self.unheard = utterance
+        self.pending = utterance
         """What is still to be recognised and accepted; None once that has been done or given up."""
         self.text = ""
         """What the person said, once it is to be accepted."""
@@ -58,7 +58,7 @@ class Answer:
     @property
     def empty(self) -> bool:
         """Nobody has said anything: the opening turn, or one without words of the person."""
-        return self.unheard is None and not self._typed
+        return self.pending is None and not self._typed
 
     async def recognise(self, on_partial: Callable[[Transcript], None]) -> Transcript:
         """Find out what was said, as `transcript` has it then: "" where there was nothing.
@@ -66,7 +66,7 @@ class Answer:
         Raises `PipelineError` when no recogniser could tell and nothing was typed. May be
         cancelled, and called again after either.
         """
-        utterance = self.unheard
+        utterance = self.pending
         if utterance is None:
             self.transcript = Transcript(self.turn, self._typed, final=True)
             return self.transcript
@@ -127,7 +127,7 @@ class Answer:
         """
         transcript = self.transcript
         assert transcript is not None
-        self.unheard = None
+        self.pending = None
         if self._accepting is None:
             self.text = transcript.text
             accepting = self._host.accept(self.turn, transcript.text, self._speech)
@@ -145,8 +145,8 @@ class Answer:
 
     def stop(self) -> None:
         """The turn is over before its time. What has been understood is stored all the same."""
-        if self.unheard is not None:
-            self.unheard.cancel()
+        if self.pending is not None:
+            self.pending.cancel()
         elif self._accepting is None and not self._failed:
             self.text = self._typed  # not accepted yet: see `stored`
 

@@ -193,7 +193,7 @@ class Stream(Generic[T]):
         # that is being asked.
         self._deadline = math.inf
         self._share_ends = math.inf
-        self._hurried = False  # its share ends before its own limit
+        self._cut_short = False  # its share ends before its own limit
         self._over = False
         self._causes: list[StageError] = []
         # Who gave way last, and why; told when it is known to whom.
@@ -311,8 +311,8 @@ class Stream(Generic[T]):
         budget_ends = False
         if self._first_s is None:
             budget_ends = self._deadline < until
-            self._hurried = self._share_ends < until
-            if self._hurried:
+            self._cut_short = self._share_ends < until
+            if self._cut_short:
                 phase = "first"
             until = min(until, self._share_ends, self._deadline)
         cancels = task.cancelling()
@@ -337,7 +337,7 @@ class Stream(Generic[T]):
                 raise problem
             raise asyncio.CancelledError from problem
         if scope.expired():
-            if budget_ends and not self._hurried:
+            if budget_ends and not self._cut_short:
                 raise BudgetExceeded(self._slot, 0.0) from problem
             raise StageTimeout(self._slot, self.provider, phase) from problem
         if problem is None:
@@ -351,7 +351,7 @@ class Stream(Generic[T]):
         """Settle a failed attempt; raises the error where it is too late for another candidate."""
         if isinstance(error, CallerError):
             self._settle(Outcome.NEUTRAL)
-        elif isinstance(error, StageTimeout) and self._first_s is None and self._hurried:
+        elif isinstance(error, StageTimeout) and self._first_s is None and self._cut_short:
             slow = self._waited_s > self._candidate.limits.slow_first_s
             self._settle(Outcome.FAILURE if slow else Outcome.NEUTRAL)
         elif isinstance(error, StageBusy):

@@ -24,15 +24,15 @@ class Pacer:
     def __init__(self) -> None:
         self._heap: list[tuple[float, int, Pump]] = []
         self._wanted: dict[Pump, int] = {}  # the one entry of each pump that is still meant
-        self._order = itertools.count()
+        self._numbers = itertools.count()
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = float("inf")
 
     def schedule(self, pump: Pump, at: float) -> None:
         """Call `pump` at `at` (loop time); replaces what was scheduled for it before."""
-        ticket = next(self._order)
-        self._wanted[pump] = ticket
-        heapq.heappush(self._heap, (at, ticket, pump))
+        number = next(self._numbers)
+        self._wanted[pump] = number
+        heapq.heappush(self._heap, (at, number, pump))
         if at < self._timer_at:
             self._arm(at)
 
@@ -56,8 +56,8 @@ class Pacer:
         loop = asyncio.get_running_loop()
         now = loop.time()
         while heap and heap[0][0] <= now + RESOLUTION_S:
-            at, ticket, pump = heapq.heappop(heap)
-            if self._wanted.get(pump) != ticket:
+            at, number, pump = heapq.heappop(heap)
+            if self._wanted.get(pump) != number:
                 continue
             del self._wanted[pump]
             try:

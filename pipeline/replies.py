@@ -118,9 +118,9 @@ class Replies:
         assert self._work is not None
         heard = reply.stop()
         self._work.cancel()
-        if reply.answer.unheard is None:
+        if reply.answer.pending is None:
             self._settle(tasks, reply, heard)
-        return reply.answer.unheard
+        return reply.answer.pending
 
     def _settle(self, tasks: asyncio.TaskGroup, reply: Reply, heard: str) -> None:
         self._committer.settle(tasks, reply.answer, heard, reply.outputs.calls)

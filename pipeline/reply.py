@@ -132,7 +132,7 @@ class Reply:
         self._voice.begin(self.turn, self.budget, on_first, self.outputs)
         line = self._task.line
         if not line:
-            line = await self._listen(self._canned.unheard) or await self._respond() or ""
+            line = await self._recognise(self._canned.unheard) or await self._respond() or ""
             self.closes = self.closes and not line
         if line:
             self.outputs.accept()
@@ -142,7 +142,7 @@ class Reply:
 
     async def _accept_only(self) -> str:
         """Recognise, accept and show what was said; no reply, whatever fails."""
-        if await self._listen("") is None:
+        if await self._recognise("") is None:
             with suppress(_NotStored):
                 await self._accept_when_released()
         return ""
@@ -164,7 +164,7 @@ class Reply:
 
     # --- recognise and accept ----------------------------------------------------------------
 
-    async def _listen(self, canned: str) -> str | None:
+    async def _recognise(self, canned: str) -> str | None:
         """Find out what was said; returns the canned line where no recogniser could tell."""
         answer = self.answer
         if answer.empty:
@@ -184,7 +184,7 @@ class Reply:
             self.outputs.drop()
             raise _TooEarly
         answer.degraded("canned line" if canned else "no text", reason)
-        answer.unheard = None
+        answer.pending = None
         return canned
 
     def _show_partial(self, transcript: Transcript) -> None:

@@ -310,13 +310,13 @@ class Session:
         for action in actions:
             match action:
                 case StartTurn():
-                    self._listen(action)
+                    self._start_turn(action)
                 case Speculate():
                     self._speculate(action)
                 case Discard():
                     self._discard()
                 case EndTurn():
-                    self._answer(action)
+                    self._end_turn(action)
                 case Cancel():
                     self._silence()
                 case Hold(turn, _, from_ms):
@@ -336,7 +336,7 @@ class Session:
                 case _:  # Refuse
                     self._emit(Fault(action.turn, action.code, REFUSALS[action.code]))
 
-    def _listen(self, action: StartTurn) -> None:
+    def _start_turn(self, action: StartTurn) -> None:
         self._input.start(action.turn, action.from_ms)
         self._emit(SpeechStarted(action.turn, action.at_ms))
         self._emit(AvatarState(action.turn, "listening"))
@@ -353,7 +353,7 @@ class Session:
             assert self._input.current is not None
             self._input.current.reopen()
 
-    def _answer(self, action: EndTurn) -> None:
+    def _end_turn(self, action: EndTurn) -> None:
         if action.typed:
             self._discard()
         utterance = self._input.end(action.typed)

@@ -76,7 +76,7 @@ class TurnTaking:
         self._speculating = False
         self._ending: Ending = "unclear"  # of what was said in this turn
         self._holding = False
-        self._overheard = ""  # what has been understood since the reply is held
+        self._held_text = ""  # what has been understood since the reply is held
         self._prompts = 0  # since the person last spoke or typed
         self._idle_ms = 0.0  # silence since the last reply
         self._replying = True  # this turn is to be replied to
@@ -90,7 +90,7 @@ class TurnTaking:
         if self._holding:
             silence_ms = float(self.policy.resume_ms)
         elif self.state is TurnState.LISTENING and self.policy.mode == "auto":
-            silence_ms = self._patience_ms
+            silence_ms = self._endpointing_delay_ms
         else:
             return None
         return self._chunk_at + max(0.0, silence_ms - self._quiet_ms) / 1000 + self._grace_s
@@ -106,18 +106,18 @@ class TurnTaking:
         """What follows from `event`."""
         match event:
             case Chunk():
-                return self._hear(event, now)
+                return self._on_chunk(event, now)
             case Understood(turn, text):
-                return self._understand(turn, text)
+                return self._on_words(turn, text)
             case Typed(text):
                 return self._typed(text, now)
             case Interrupt():
-                return [*self._drop(), *self._interrupt(), *self._rest()]
+                return [*self._drop(), *self._interrupt(), *self._close_if_due()]
             case Commit():
                 if self.state is TurnState.LISTENING:
-                    return [self._answer(now)]
+                    return [self._end_turn(now)]
                 if self._voiced_ms:  # too little to be sure of, but the person is
-                    return [*self._listen(), self._answer(now)]
+                    return [*self._start_turn(), self._end_turn(now)]
                 return [Refuse(self.turn, "nothing_to_commit")]
             case Forget():
                 return self._forget()
@@ -132,24 +132,24 @@ class TurnTaking:
                     return []
                 dropped = self._drop()
                 self.state = TurnState.IDLE
-                following = self._respond_now(now) if self._respond_next else self._rest()
+                following = self._respond_now(now) if self._respond_next else self._close_if_due()
                 return [*dropped, *following]
             case PolicyChanged(policy):
                 return self._change(policy)
             case _:  # TimeUp
                 self._closing = True
-                return self._rest()
+                return self._close_if_due()
 
     def expire(self, now: float) -> list[Action]:
         """What follows from time alone."""
         deadline = self.deadline
         if deadline is None or now < deadline:
             return []
-        return self._resume() if self._holding else [self._answer(now)]
+        return self._resume() if self._holding else [self._end_turn(now)]
 
     # --- speech ------------------------------------------------------------------------------
 
-    def _hear(self, chunk: Chunk, now: float) -> list[Action]:
+    def _on_chunk(self, chunk: Chunk, now: float) -> list[Action]:
         policy = self.policy
         # A jump of the position is audio that was lost: it counts as silence.
         step_ms = chunk.at_ms - self._at_ms
@@ -157,8 +157,8 @@ class TurnTaking:
         self._chunk_at = now
         listening = self.state is TurnState.LISTENING
         actions: list[Action] = []
-        bar = policy.threshold - policy.hysteresis if self._voiced_ms else policy.threshold
-        if chunk.probability >= bar:
+        threshold = policy.threshold - policy.hysteresis if self._voiced_ms else policy.threshold
+        if chunk.probability >= threshold:
             if not self._voiced_ms:
                 self._onset_ms = chunk.at_ms - min(step_ms, CHUNK_MS)
             self._voiced_ms += min(step_ms, CHUNK_MS)
@@ -176,10 +176,10 @@ class TurnTaking:
         elif self.state is TurnState.IDLE and self._may_prompt(min(step_ms, CHUNK_MS)):
             return self._prompt()
         if listening:
-            if policy.mode == "auto" and self._quiet_ms >= self._patience_ms:
-                return [self._answer(now)]
+            if policy.mode == "auto" and self._quiet_ms >= self._endpointing_delay_ms:
+                return [self._end_turn(now)]
             if chunk.at_ms - self._onset_ms >= policy.longest_ms:
-                return [*actions, self._answer(now)]
+                return [*actions, self._end_turn(now)]
             if self._may_have_finished():
                 self._speculating = True
                 self._speculations += 1
@@ -190,28 +190,28 @@ class TurnTaking:
         # Who pushes to talk means it: a barge-in need not last longer than any other turn.
         guarded = self.state is TurnState.SPEAKING and policy.mode == "auto"
         if not guarded or self._is_barge_in():
-            return self._listen()
+            return self._start_turn()
         if self._holding:
             return []
         self._holding = True
-        self._overheard = ""
+        self._held_text = ""
         return [Hold(self.turn, *self._onset())]
 
-    def _understand(self, turn: int, text: str) -> list[Action]:
+    def _on_words(self, turn: int, text: str) -> list[Action]:
         if self._holding and turn == self.turn + 1:
-            self._overheard = text
-            return self._listen() if self._is_barge_in() else []
+            self._held_text = text
+            return self._start_turn() if self._is_barge_in() else []
         if turn == self.turn and self.state is TurnState.LISTENING:
             self._ending = ending(text)
         return []
 
     def _is_barge_in(self) -> bool:
-        overheard = self._overheard if self._holding else ""
+        held_text = self._held_text if self._holding else ""
         policy = self.policy
-        if overheard and is_backchannel(overheard):
+        if held_text and is_backchannel(held_text):
             return self._voiced_ms >= max(LONGEST_BACKCHANNEL_MS, policy.barge_in_ms)
         return self._voiced_ms >= policy.barge_in_ms or 0 < policy.barge_in_words <= len(
-            overheard.split()
+            held_text.split()
         )
 
     def _resume(self) -> list[Action]:
@@ -235,8 +235,8 @@ class TurnTaking:
             and self._speculations < SPECULATIONS
         )
 
-    def _listen(self) -> list[Action]:
-        self._ending = ending(self._overheard) if self._holding else "unclear"
+    def _start_turn(self) -> list[Action]:
+        self._ending = ending(self._held_text) if self._holding else "unclear"
         actions = self._interrupt()
         self.turn += 1
         self._speculations = 0
@@ -249,7 +249,7 @@ class TurnTaking:
         onset_ms = int(self._onset_ms)
         return onset_ms, max(0, onset_ms - self.policy.prefix_ms)
 
-    def _answer(self, now: float, typed: str = "") -> EndTurn:
+    def _end_turn(self, now: float, typed: str = "") -> EndTurn:
         at_ms, ended = self._speech_end(now)
         self._forget_speech()
         self._speculating = False
@@ -273,13 +273,13 @@ class TurnTaking:
         discarded: list[Action] = [Discard(self.turn)] if self._speculating else []
         self._speculating = False
         self.state = TurnState.IDLE
-        return [*discarded, Abandon(self.turn), *self._rest()]
+        return [*discarded, Abandon(self.turn), *self._close_if_due()]
 
     def _forget_speech(self) -> None:
         self._voiced_ms = self._quiet_ms = 0.0
 
     @property
-    def _patience_ms(self) -> float:
+    def _endpointing_delay_ms(self) -> float:
         factor = ENDPOINTING_FACTORS[self._ending] if self.policy.adaptive else 1.0
         return min(self.policy.silence_ms * factor, self.policy.max_wait_ms)
 
@@ -289,7 +289,7 @@ class TurnTaking:
 
     # --- silence -----------------------------------------------------------------------------
 
-    def _rest(self) -> list[Action]:
+    def _close_if_due(self) -> list[Action]:
         """What follows when the reply is over: the person's turn, or the end."""
         self._idle_ms = 0.0
         if not self._closing or self.state is not TurnState.IDLE or self.turn == self._farewell:
@@ -316,7 +316,7 @@ class TurnTaking:
 
     def _typed(self, text: str, now: float) -> list[Action]:
         if self.state is TurnState.LISTENING:
-            return [self._answer(now, typed=text)]
+            return [self._end_turn(now, typed=text)]
         actions = [*self._drop(), *self._interrupt()]
         self._forget_speech()
         self._prompts = 0

@@ -84,7 +84,7 @@ class InterviewHost:
         self._correctable = -1  # the turn whose reply is the interview's last message
         self._time_is_up = False
         self._judged: tuple[int, bool] = (0, False)  # whether it was up when this turn was answered
-        self._bidden_farewell = False
+        self._farewell_said = False
         self._timed = _Timed()
 
     @classmethod
@@ -189,7 +189,7 @@ class InterviewHost:
     def farewell(self) -> str:
         if self._interview is None:
             return ""
-        self._bidden_farewell = True
+        self._farewell_said = True
         return " ".join(expire(self._interview).say)
 
     def brief(self, turn: int, text: str) -> Brief:
@@ -265,9 +265,9 @@ class InterviewHost:
 
         Here it stays open: who speaks into the farewell has still given an answer.
         """
-        if not self._bidden_farewell or self._interview is None or self._interview.is_complete:
+        if not self._farewell_said or self._interview is None or self._interview.is_complete:
             return
-        self._bidden_farewell = False
+        self._farewell_said = False
         step = expire(self._interview)
         line = interviewer_line(turn, " ".join(step.say), time.time())
         await self._save(step.session, line)
