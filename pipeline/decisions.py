@@ -76,8 +76,11 @@ class TimeUp:
 class RespondNow:
     """The client wants a reply without words of the person.
 
-    While what was said in a turn without reply is still being recognised, the reply follows it.
+    While what was said in a turn without reply is still being recognised, the reply follows it. A
+    reply that is under way refuses it, unless it `waits`: then it follows that reply.
     """
+
+    waits: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -138,13 +138,13 @@ class Session:
         if self._may_begin():
             self._driver.handle(Typed(text))
 
-    def respond(self) -> None:
-        """Reply now, without words of the person. Refused while it speaks, while a reply is under
-        way, and while too many turns wait to be stored."""
+    def respond(self, *, waits: bool = False) -> None:
+        """Reply now, without words of the person. Refused while the person speaks, while a reply is
+        under way, unless this one `waits` for it, and while too many turns wait to be stored."""
         if not self._may_begin():
             return
         if self._committing is None:
-            self._driver.handle(RespondNow())
+            self._driver.handle(RespondNow(waits))
         else:  # what was committed a moment ago comes first
             self._responds_after = True
 

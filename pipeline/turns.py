@@ -121,8 +121,8 @@ class TurnTaking:
                 return [Refuse(self.turn, "nothing_to_commit")]
             case Forget():
                 return self._forget()
-            case RespondNow():
-                return self._respond_now(now)
+            case RespondNow(waits):
+                return self._respond_now(now, waits=waits)
             case ReplyBegan(turn):
                 if turn == self.turn and self.state is TurnState.THINKING:
                     self.state = TurnState.SPEAKING
@@ -325,11 +325,11 @@ class TurnTaking:
         answer = EndTurn(self.turn, at_ms, now, spoken=False, typed=text, replies=self._replying)
         return [*actions, answer]
 
-    def _respond_now(self, now: float) -> list[Action]:
+    def _respond_now(self, now: float, *, waits: bool = False) -> list[Action]:
         self._respond_next = False
         if self.state is TurnState.LISTENING:
             return [Refuse(self.turn, "person_speaks")]
-        if self._under_way:
+        if self._under_way and not waits:
             return [Refuse(self.turn, "reply_under_way")]
         if self.state is not TurnState.IDLE:  # what was said is still being recognised
             self._respond_next = True

@@ -315,10 +315,10 @@ class Connection(Generic[P]):
                 session.truncate(turn, heard_ms)
             case Reconfigure():
                 self._reconfigure(session, command)
-            case Respond(assistant):
+            case Respond(assistant, waits):
                 if isinstance(self._host, AssistantHost):
                     self._host.once(assistant)
-                session.respond()
+                session.respond(waits=waits)
             case RespondAside(key, assistant):
                 self._answer_aside(key, assistant)
             case StopAside(key):

@@ -130,9 +130,14 @@ class ClearAudio:
 
 @dataclass(frozen=True, slots=True)
 class Respond:
-    """Reply now, without words of the person; `assistant`, if given, holds for this reply only."""
+    """Reply now, without words of the person; `assistant`, if given, holds for this reply only.
+
+    A reply that is under way refuses it, unless it `waits`: a reply that called functions is
+    followed by the reply to their results.
+    """
 
     assistant: AssistantRequest | None = None
+    waits: bool = False
 
 
 @dataclass(frozen=True, slots=True)

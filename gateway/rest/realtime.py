@@ -206,9 +206,7 @@ async def _generated(request: Request) -> AsyncGenerator[bytes, None]:
         yield chunk
 
 
-def _opened(
-    given: Mapping[str, Any], parameters: Mapping[str, str]
-) -> tuple[RealtimeSession, str]:
+def _opened(given: Mapping[str, Any], parameters: Mapping[str, str]) -> tuple[RealtimeSession, str]:
     """The session that is asked for, and its id. Raises `Failure`."""
     try:
         return opened(given, parameters)

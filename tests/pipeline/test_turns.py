@@ -640,6 +640,23 @@ def test_no_second_reply_is_made_on_request(state: Callable[[], Talk]) -> None:
     assert (talk.turns.state, talk.turns.deadline) == before
 
 
+@pytest.mark.parametrize("state", [thinking, speaking, prompting])
+def test_a_reply_on_request_that_waits_follows_the_reply_under_way(
+    state: Callable[[], Talk],
+) -> None:
+    talk = state()
+    turn = talk.turns.turn
+    assert talk.does(RespondNow(waits=True)) == []
+    assert talk.does(ReplyEnded(turn)) == [EndTurn(turn + 1, 0, talk.now, spoken=False)]
+
+
+def test_a_reply_on_request_that_waits_is_dropped_by_an_interruption() -> None:
+    talk = speaking()
+    talk.does(RespondNow(waits=True))
+    assert talk.does(Interrupt()) == [Cancel(talk.turns.turn)]
+    assert talk.turns.state is TurnState.IDLE
+
+
 @pytest.mark.parametrize("replies", [True, False])
 def test_a_reply_on_request_is_a_turn_without_words(replies: bool) -> None:
     talk = Talk(TurnPolicy(replies=replies))

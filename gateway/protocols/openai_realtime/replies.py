@@ -63,14 +63,20 @@ class Responses:
 
     # --- what the client wants ---------------------------------------------------------------
 
-    def want(self, event_id: str | None, fields: ResponseFields | None) -> None:
-        """`response.create`. Raises `ProtocolError` while a response is active."""
-        if self._active is not None or self._wanted is not None:
+    def want(self, event_id: str | None, fields: ResponseFields | None) -> bool:
+        """`response.create`; returns whether it waits for the active response.
+
+        That is so where the active response called a function: clients answer the call while the
+        words before it are still being heard. Raises `ProtocolError` while any other is active.
+        """
+        waits = self._active is not None and self._active.called
+        if (self._active is not None and not waits) or self._wanted is not None:
             text = "Conversation already has an active response in progress."
             if self._active is not None:
                 text = f"{text[:-1]}: {self._active.id}."
             raise invalid(f"{text} Wait until it is done.", None, ALREADY_RESPONDING)
         self._wanted = WantedResponse(event_id, fields)
+        return waits
 
     def refused(self) -> str | None:
         """The engine does not obey; returns the id of the `response.create`."""

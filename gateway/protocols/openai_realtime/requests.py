@@ -183,8 +183,8 @@ class Requests:
         if wanted is not None and wanted.model_fields_set - {"metadata", "conversation"}:
             history = context(wanted.input, self.conversation) or self.conversation.messages
             assistant = self.session.assistant(history, wanted)
-        self.replies.want(event_id, wanted)
-        return [Respond(assistant)]
+        waits = self.replies.want(event_id, wanted)
+        return [Respond(assistant, waits)]
 
     def _go_on(self) -> Sequence[Step]:
         """The interview replies to what was typed, or to the turn that was committed."""

@@ -75,6 +75,11 @@ class Response:
         return self._modality == "audio"
 
     @property
+    def called(self) -> bool:
+        """It called a function: the client may answer before the response is done."""
+        return any(item.type == "function_call" for item in self._items)
+
+    @property
     def over(self) -> bool:
         """`response.done` has been made."""
         return self._status != "in_progress"

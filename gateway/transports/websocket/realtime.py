@@ -58,9 +58,7 @@ async def realtime_endpoint(websocket: WebSocket) -> None:
     await converse(websocket, runtime, session_id, dialect)
 
 
-def opened(
-    given: Mapping[str, Any], parameters: Mapping[str, str]
-) -> tuple[RealtimeSession, str]:
+def opened(given: Mapping[str, Any], parameters: Mapping[str, str]) -> tuple[RealtimeSession, str]:
     """The session that a request asks for by a session object and its URL's parameters, and an id.
 
     `?model=` comes before the object's own. `?role=` says what an interview is about, and
