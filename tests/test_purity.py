@@ -1,4 +1,4 @@
-"""Modules that call themselves pure are checked by import-linter, and all others do not claim it."""
+"""Modules that call themselves pure are checked by import-linter; all others do not claim it."""
 
 import ast
 import tomllib
