@@ -1,0 +1,1 @@
+"""Sessions over a WebSocket, and the uvicorn protocol that carries them."""
