@@ -8,7 +8,7 @@ are used. These but `jitter`, `offers` and `schedule` need the extra `webrtc`.
 ::
 
     OfferError                    the offer cannot be answered; `reason` is for its sender
-    PeerRefused                     there is no place, or no time; try again later
+    PeerRefused                   the process is full, or the answer took too long; try again later
 """
 
 __all__: list[str] = []

@@ -23,7 +23,7 @@ class VideoFace:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["VideoFace"]:
-        """The face while the block lasts; an avatar server, where there is one, draws it."""
+        """The face while the block lasts, drawn by the avatar server if one is configured."""
         async with self._faces.animated(self._shown, self._video.gave_way) as animation:
             self._video.animation = animation
             yield self
@@ -33,7 +33,7 @@ class VideoFace:
         return unknown_face(self._wanted, self._faces.faces, self._faces.default)
 
     def observe(self, output: Observed, now: float) -> None:
-        """An output of the session. The audio track says by itself what is played, and when."""
+        """Show an output of the session. Audio needs no call: the video follows its track."""
         if isinstance(output, ReplyAudio):
             return
         video = self._video

@@ -1,15 +1,14 @@
 """The jitter buffer of one incoming Opus stream. Pure: time is an argument.
 
 A loudspeaker needs a frame every 20 ms; a recogniser does not. So packets that come in order are
-released as they come, and nothing is held back to be safe. What waits is what arrives behind a gap:
-at most `target_ms`, which is 60 ms at first and shrinks to 20 with the seconds in which no packet
-overtook another; it grows again where some do. Then the gap is given up, and told by its length.
-Where nothing comes at all, because the sender is silent (DTX) or the network stalls, silence is
-given out in real time, so that whoever listens for the end of a sentence hears it; what was given
-ahead is taken off the next gap.
+released at once. Only packets behind a gap wait, for at most `target_ms`; then the gap is given up
+and reported with its length. `target_ms` is 60 at first, shrinks to 20 in the seconds in which no
+packet overtakes another, and grows again when packets do. While no packet comes, because the sender
+is silent (DTX) or the network stalls, silence is given out in real time, so that endpointing goes
+on. Its length is taken off the next gap.
 
 Sequence numbers and timestamps are those of RTP (RFC 3550); one packet is one Opus packet
-(RFC 7587), whose first byte tells its length (RFC 6716, section 3.1).
+(RFC 7587), whose first byte says its length (RFC 6716, section 3.1).
 """
 
 from collections import OrderedDict
@@ -19,38 +18,43 @@ from typing import TypeAlias
 from gateway.media import opus_packets as opus
 
 CLOCK_HZ = 48_000
-"""Of the RTP timestamps of Opus, whatever the audio's rate is."""
+"""The clock of Opus's RTP timestamps at every sampling rate."""
 
 LOWEST_TARGET_MS = 20.0
 HIGHEST_TARGET_MS = 60.0
 MARGIN_MS = 5.0
 STEP_MS = 5.0
 CALM_S = 1.0
-"""The target shrinks by a step after so long without reordering."""
+"""The target shrinks by `STEP_MS` after each such time without reordering."""
 
 MOST_HELD = 64
-"""Packets behind a gap; a burst beyond that gives the gap up at once."""
+"""Packets that may wait behind a gap; one more gives the gap up at once."""
 
 MOST_REMEMBERED = 64
+"""Sequence numbers of given-up packets that are kept, to tell late packets from duplicates."""
+
 FURTHEST = 3_000
-"""Sequence numbers; two packets in sequence that are further away begin another stream, and one
-alone is left out (RFC 3550, appendix A.1)."""
+"""Sequence numbers. Two packets in sequence further away than this begin another stream; a single
+one is dropped (RFC 3550, appendix A.1)."""
 
 FILL_AFTER_S = 0.2
-"""Silence is given out after so long without a packet: longer than networks usually stall."""
+"""Silence is given out after this long without a packet: longer than networks usually stall."""
 
 FILL_EVERY_S = 0.04
+"""The interval at which silence is given out."""
+
 LONGEST_GAP = CLOCK_HZ
-"""Samples of one gap that are told; a timestamp that jumps further is no measure of time."""
+"""The most samples of one gap; a timestamp that jumps further does not measure time."""
 
 MOST_AHEAD = 2 * CLOCK_HZ
-"""Samples of silence that a stall is made up for with. More of it was a pause rather than a stall:
-a sender whose RTP clock stood still meanwhile owes none of it."""
+"""The most samples of silence that are taken off later gaps. Longer silence was a pause of a sender
+whose RTP clock stood still, not a stall of the network."""
 
 RESOLUTION_S = 0.001
-"""Of timers."""
+"""Timers may fire this much early."""
 
 ASSUMED = 960
+"""Samples of a packet whose length cannot be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +76,7 @@ class MediaPacket:
 
 @dataclass(frozen=True, slots=True)
 class MissingMedia:
-    """Audio that is not there, in samples at 48 kHz: `lost`, or never sent."""
+    """A gap of some samples at 48 kHz, which were `lost` or never sent."""
 
     samples: int
     lost: bool
@@ -82,7 +86,7 @@ Item: TypeAlias = MediaPacket | MissingMedia
 
 
 def duration(payload: bytes) -> int:
-    """How long an Opus packet lasts, in samples at 48 kHz; 0 where it cannot be one."""
+    """The length of an Opus packet in samples at 48 kHz; 0 if the payload is not Opus."""
     try:
         return round(opus.duration_ms(payload) * CLOCK_HZ / 1000)
     except opus.NotOpus:
@@ -90,28 +94,29 @@ def duration(payload: bytes) -> int:
 
 
 class Jitter:
-    """One stream's. `handle` what came, `expire` at `deadline`; both return what follows next.
+    """The jitter buffer of one stream.
 
-    `late` counts packets that came after their gap was given up, `lost` those that were given up,
-    `duplicates` those that came twice.
+    Call `handle` for each packet and `expire` at `deadline`; both return the items that are
+    released, in order. `lost` counts packets that were given up, `late` those of them that came
+    after all, and `duplicates` packets that came twice.
     """
 
     def __init__(self) -> None:
-        self.target_ms = HIGHEST_TARGET_MS  # nothing is known of the network
+        self.target_ms = HIGHEST_TARGET_MS  # the network is not known yet
         self.late = 0
         self.lost = 0
         self.duplicates = 0
         self._ssrc = -1
         self._next: int | None = None  # the sequence number that follows, unwrapped
         self._timestamp = 0  # the one that follows, wrapped
-        self._elsewhere = -1  # what would follow the last packet from far away
-        self._held: dict[int, tuple[ArrivedPacket, float]] = {}  # and when they came
+        self._after_distant = -1  # the sequence number after the last packet from far away
+        self._held: dict[int, tuple[ArrivedPacket, float]] = {}  # with the times of arrival
         self._gap_at = 0.0  # when the packet behind the gap came
         self._skipped: OrderedDict[int, None] = OrderedDict()  # sequence numbers that were given up
-        self._given = 0  # samples of silence that no packet has accounted for
-        self._covered = 0.0  # everything up to this time has been given out
+        self._given = 0  # samples of silence that no packet has made up for
+        self._covered = 0.0  # audio up to this time has been given out
         self._filling = False
-        self._unrest_at = 0.0
+        self._reordered_at = 0.0
 
     @property
     def held(self) -> int:
@@ -125,18 +130,19 @@ class Jitter:
 
     @property
     def ahead(self) -> int:
-        """Samples of silence that were given out and then spoken into, as their packets came late:
-        so far is the stream ahead of real time, until silence is left out of it.
+        """Samples of silence that were given out while packets were late.
+
+        The output is longer than the stream by this much, until `left_out` takes it off.
         """
         return self._given
 
     def left_out(self, samples: int) -> None:
-        """So much silence of what was given out is not passed on."""
+        """Note that the caller dropped this many of the samples that were given out."""
         self._given = max(0, self._given - samples)
 
     @property
     def deadline(self) -> float | None:
-        """When `expire` has something to do; None before the first packet."""
+        """When `expire` is to be called; None before the first packet."""
         if self._next is None:
             return None
         if self._held:
@@ -144,14 +150,14 @@ class Jitter:
         return self._covered + (FILL_EVERY_S if self._filling else FILL_AFTER_S)
 
     def handle(self, packet: ArrivedPacket, now: float) -> list[Item]:
-        """A packet came. What can be given out now, in order; often just this one."""
+        """Take a packet. Returns the items that are released; often just this packet."""
         if self._next is None or packet.ssrc != self._ssrc:
             return self._begin(packet, now)
         delta = (packet.sequence - self._next + 0x8000 & 0xFFFF) - 0x8000
         if abs(delta) > FURTHEST:
-            if packet.sequence == self._elsewhere:
+            if packet.sequence == self._after_distant:
                 return self._begin(packet, now)
-            self._elsewhere = packet.sequence + 1 & 0xFFFF
+            self._after_distant = packet.sequence + 1 & 0xFFFF
             return []
         sequence = self._next + delta
         if delta < 0:
@@ -169,15 +175,15 @@ class Jitter:
             return []
         if delta:
             self._skip()
-        if now - self._unrest_at >= CALM_S:
+        if now - self._reordered_at >= CALM_S:
             self.target_ms = max(LOWEST_TARGET_MS, self.target_ms - STEP_MS)
-            self._unrest_at = now
+            self._reordered_at = now
         return self._release(now)
 
     def expire(self, now: float) -> list[Item]:
-        """Time has passed: gaps that have waited long enough, and silence where nothing comes."""
+        """Give up gaps whose time is over, and fill with silence while no packet comes."""
         items: list[Item] = []
-        now += RESOLUTION_S  # a timer that is so early is on time
+        now += RESOLUTION_S  # a timer that is this early is on time
         while self._held and now >= self._gap_at + self.target_ms / 1000:
             self._skip()
             items += self._release(now - RESOLUTION_S)
@@ -196,12 +202,12 @@ class Jitter:
     def _begin(self, packet: ArrivedPacket, now: float) -> list[Item]:
         self._ssrc = packet.ssrc
         self._next = packet.sequence
-        self._elsewhere = -1
+        self._after_distant = -1
         self._timestamp = packet.timestamp
         self._held = {packet.sequence: (packet, now)}
         self._skipped.clear()
         self._given = 0
-        self._unrest_at = now
+        self._reordered_at = now
         return self._release(now)
 
     def _too_late(self, sequence: int, now: float) -> None:
@@ -210,17 +216,17 @@ class Jitter:
             return
         del self._skipped[sequence]
         self.late += 1
-        self.target_ms = HIGHEST_TARGET_MS  # once is enough: speech is worth more than 60 ms
-        self._unrest_at = now
+        self.target_ms = HIGHEST_TARGET_MS  # speech is worth more than 60 ms
+        self._reordered_at = now
 
     def _reordered(self, late_s: float, now: float) -> None:
-        """A packet that was waited for was overtaken by one that had come `late_s` before it."""
+        """A packet came `late_s` after one that overtook it."""
         wanted = late_s * 1000 + MARGIN_MS
         self.target_ms = min(HIGHEST_TARGET_MS, max(self.target_ms, wanted))
-        self._unrest_at = now
+        self._reordered_at = now
 
     def _skip(self) -> None:
-        """Give up the gap: what follows is the first packet behind it."""
+        """Give up the gap: the first packet behind it is next."""
         assert self._next is not None
         behind = min(self._held)
         for sequence in range(max(self._next, behind - MOST_REMEMBERED), behind):
@@ -231,14 +237,14 @@ class Jitter:
         self._next = behind
 
     def _release(self, now: float) -> list[Item]:
-        """Everything up to the next gap. The packet that is due is here."""
+        """Release all packets up to the next gap. The packet that is due is held."""
         assert self._next is not None
         items: list[Item] = []
         skipped = self._next - 1 in self._skipped
         while (entry := self._held.pop(self._next, None)) is not None:
             packet, _ = entry
             missing = packet.timestamp - self._timestamp & 0xFFFFFFFF
-            if 0 < missing < 1 << 31:  # else it goes back in time, which is no matter
+            if 0 < missing < 1 << 31:  # otherwise the timestamp goes back, which is ignored
                 already = min(missing, self._given)
                 self._given -= already
                 if missing > already:
@@ -250,8 +256,8 @@ class Jitter:
             self._timestamp = packet.timestamp + length & 0xFFFFFFFF
             self._next += 1
         if self._held:
-            self._gap_at = min(came for _, came in self._held.values())
-        # Silence that went ahead of packets that came after all is as much of the next stall.
+            self._gap_at = min(arrived for _, arrived in self._held.values())
+        # Silence that was given out before late packets counts towards the next stall.
         self._given = min(self._given, MOST_AHEAD)
         self._covered = now + self._given / CLOCK_HZ
         self._filling = False

@@ -1,9 +1,8 @@
-"""What is looked at in a stranger's SDP before a parser sees it. Pure.
+"""Screening of a client's SDP before aiortc parses it. Pure.
 
-An offer is text that makes this machine send packets to addresses of its sender's choice, and a
-parser do work. So its size and shape are bounded, and candidates that nobody can honestly have are
-left out: other transports than UDP, low ports, names, and, where this server is on the internet,
-addresses that are not.
+An offer makes this machine send packets to addresses that the client chooses. So its size and shape
+are bounded, and candidates that no honest client has are removed: transports other than UDP, low
+ports, host names, and private addresses if this server is on the internet.
 """
 
 import ipaddress
@@ -18,8 +17,8 @@ MOST_CANDIDATES = 16
 LOWEST_PORT = 1024
 
 PLACEHOLDER = "a=candidate:0 1 udp 1 192.0.2.1 1024 typ host"
-"""Keeps ICE waiting where an offer has no candidate of use: for those that trickle in, and for the
-peer itself, which knows our addresses. 192.0.2.0/24 is nobody's (RFC 5737)."""
+"""Keeps ICE waiting if an offer has no usable candidate: for candidates that trickle in, and for
+checks from the peer, which knows the server's addresses. 192.0.2.0/24 is reserved (RFC 5737)."""
 
 _CANDIDATE = re.compile(
     r"a=candidate:[\x21-\x7e]{1,64} [12] (?P<transport>\w{1,8}) \d{1,10} "
@@ -39,7 +38,7 @@ _NEEDED = ("a=ice-ufrag:", "a=ice-pwd:", "a=fingerprint:", "a=setup:")
 
 
 class OfferError(Exception):
-    """The offer cannot be answered. `unusable` ones are well formed and ask for what is not had."""
+    """The offer cannot be answered. `unusable`: it is well formed, but asks for the unsupported."""
 
     def __init__(self, reason: str, *, unusable: bool = False) -> None:
         super().__init__(reason)
@@ -49,7 +48,7 @@ class OfferError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """An offer fit for the parser. `mid` is the section that carries the transport."""
+    """A screened offer. `mid` names the section that carries the transport."""
 
     sdp: str
     mid: str
@@ -58,9 +57,9 @@ class Offer:
 
 
 def screen(sdp: str, *, public: bool) -> Offer:
-    """The offer without candidates that are not to be used. Raises `OfferError`.
+    """The offer with usable candidates only. Raises `OfferError`.
 
-    `public` says that this server is on the internet, where private addresses are not its peers'.
+    `public` says that this server is on the internet: then private addresses are not usable.
     """
     lines = _lines(sdp)
     if not lines or lines[0] != "v=0":
@@ -132,7 +131,7 @@ def _values(name: str, lines: list[str]) -> list[str]:
 
 
 def _primary(head: list[str], mids: list[str]) -> str:
-    """The mid whose transport all share. Raises `OfferError` where a bundle names strangers."""
+    """The mid whose transport is shared. Raises `OfferError` if a bundle names unknown mids."""
     bundles = [line.split()[1:] for line in head if line.startswith("a=group:BUNDLE")]
     if len(bundles) > 1 or any(mid not in mids for bundle in bundles for mid in bundle):
         raise OfferError("the bundle names what is not in the offer")
@@ -140,7 +139,7 @@ def _primary(head: list[str], mids: list[str]) -> str:
 
 
 def _screened(parts: list[list[str]], public: bool) -> list[str]:
-    """All lines with the candidates that are used, `PLACEHOLDER` in a section without any."""
+    """All lines with the usable candidates; `PLACEHOLDER` in a section that has none."""
     head, *sections = parts
     kept = [line for line in head if not line.startswith("a=candidate:")]
     left = MOST_CANDIDATES
@@ -170,17 +169,17 @@ def is_usable(line: str, *, public: bool) -> bool:
     try:
         address = ipaddress.ip_address(match["host"])
     except ValueError:
-        return False  # a name, such as those of mDNS: whoever has it reaches us instead
-    nobodys = address.is_multicast or address.is_unspecified or address.is_link_local
-    if nobodys or str(address) == "255.255.255.255":
+        return False  # a name, as mDNS has them; such a client can reach the server instead
+    reserved = address.is_multicast or address.is_unspecified or address.is_link_local
+    if reserved or str(address) == "255.255.255.255":
         return False
     return address.is_global or not public
 
 
 def trickled(fragment: str, *, ufrag: str, public: bool) -> list[str]:
-    """Candidates of a `trickle-ice-sdpfrag` (RFC 8840) that are used, without `a=candidate:`.
+    """The usable candidates of a `trickle-ice-sdpfrag` (RFC 8840), without `a=candidate:`.
 
-    Raises `OfferError`: `unusable` for other credentials, which would be a restart of ICE.
+    Raises `OfferError`; it is `unusable` if the credentials differ, which would restart ICE.
     """
     lines = _lines(fragment)
     if any(value != ufrag for value in _values("a=ice-ufrag:", lines)):

@@ -1,4 +1,4 @@
-"""Opus on a lossy way: what the jitter buffer gives out as samples, gaps included."""
+"""Decoding of the Opus packets and gaps that the jitter buffer gives out."""
 
 from collections.abc import Iterable
 
@@ -16,26 +16,26 @@ FRAME = SEND_RATE_HZ // 50
 """Samples of one packet: 20 ms."""
 
 FADE_MS = 80
-"""Concealed speech fades from the half of this on; longer, it would sound like speech that goes on,
-to a detector of voices too."""
+"""Length of concealment, which fades out over its second half. Longer concealment would sound like
+speech that continues, also to the voice detector."""
 
 _FADE = INPUT_RATE_HZ * FADE_MS // 1000
 _PACKET = INPUT_RATE_HZ * opus.PACKET_MS // 1000
 
 
 class PacketDecoder:
-    """One stream of Opus packets to mono samples at 16 kHz. Keeps state: packets come in order.
+    """Decodes one stream of Opus packets, in order, to mono samples at 16 kHz.
 
-    What is lost is concealed by libopus (`opus.LOST`), for as long as `FADE_MS`. Its forward error
-    correction is out of reach: FFmpeg has no call for it.
+    libopus conceals lost packets (`opus.LOST`) for up to `FADE_MS`. Forward error correction is not
+    used: FFmpeg has no call for it.
     """
 
     def __init__(self) -> None:
         self._decoder = OpusDecoder()
-        self._concealed = 0  # samples since something was heard
+        self._concealed = 0  # samples since the last packet
 
     def decode(self, items: Iterable[Item]) -> Samples:
-        """What the jitter buffer gave out, as one stretch of audio, gaps included."""
+        """The samples of some packets and gaps, joined."""
         parts = [self._one(item) for item in items]
         return parts[0] if len(parts) == 1 else np.concatenate([np.zeros(0, np.int16), *parts])
 
@@ -54,12 +54,12 @@ class PacketDecoder:
         return np.zeros(samples, np.int16)
 
     def _conceal(self, samples: int) -> Samples:
-        """So much audio for a gap that follows what was heard."""
+        """Samples for a lost stretch of this length."""
         out: Samples = np.zeros(samples, np.int16)
         at = np.arange(self._concealed, min(self._concealed + samples, _FADE))
         self._concealed += samples
         if len(at):
             lost = [self._decoder.decode(opus.LOST) for _ in range(0, len(at), _PACKET)]
-            pcm = np.concatenate(lost)[: len(at)]  # the very first is a little short
+            pcm = np.concatenate(lost)[: len(at)]  # the first one of a stream is a little short
             out[: len(pcm)] = pcm * np.minimum(2 - 2 * at / _FADE, 1.0)[: len(pcm)]
         return out

@@ -1,6 +1,6 @@
-"""One WebRTC peer: a connection of aiortc's, and the conversation over it.
+"""One WebRTC peer: an aiortc connection and the conversation over it.
 
-Everything that the peer starts ends with `run`: its tasks, timers, sockets and the session.
+The tasks, timers and sockets of a peer and its session end before `run` returns.
 """
 
 import asyncio
@@ -37,27 +37,29 @@ from gateway.transports.webrtc.offers import MOST_CANDIDATES, Offer, OfferError,
 from gateway.transports.webrtc.receiving import Reception
 from gateway.transports.webrtc.sending import Transmission
 from gateway.transports.webrtc.transport import PeerTransport
-from gateway.transports.webrtc.video import Video, choose
+from gateway.transports.webrtc.video import Video
+from gateway.transports.webrtc.video_codecs import choose
 
 logger = logging.getLogger("parley.webrtc")
 
 CONNECT_S = 10.0
-"""A peer that is not connected so long after the answer never will be."""
+"""A peer that is not connected this long after the answer is given up."""
 
 LOOK_EVERY_S = 5.0
 GONE_S = 15.0
-"""A peer of which no packet comes for so long has gone; ICE alone would take 30 s to notice."""
+"""A peer that sends no packet for this long has gone; ICE alone would take 30 s to notice."""
 
 LINGER_S = 0.3
-"""After the last word, what is on its way is still to be played and the last messages read."""
+"""The connection stays open this long after the session, for the last audio and messages."""
 
 CLOSE_S = 5.0
+"""Time limit for the connection to close, and again for its parts if it does not."""
 
 
 class Peer:
-    """One peer. `answer` its offer, then `run` until it or the session is over.
+    """One peer: `answer` its offer, then `run` until the peer or the session ends.
 
-    `dialect` is what its data channel speaks. With `waits` the session begins with the peer's first
+    The data channel speaks `dialect`. With `waits` the session begins with the peer's first
     message, or a second after the connection stands; without, when the data channel opens.
     """
 
@@ -75,7 +77,7 @@ class Peer:
         self._runtime = runtime
         self._addresses = addresses
         self._dialect = NativeDialect() if dialect is None else dialect
-        # aiortc asks Google's STUN server where none is named.
+        # Without a list aiortc asks Google's STUN server.
         servers = [RTCIceServer(s.url, s.user, s.password) for s in ice_servers]
         self._pc = RTCPeerConnection(RTCConfiguration(iceServers=servers))
         connect_quietly(self._pc)
@@ -88,7 +90,7 @@ class Peer:
     # --- signalling --------------------------------------------------------------------------
 
     async def answer(self, sdp: str) -> str:
-        """The answer to an offer, with all candidates in it. Raises `OfferError`."""
+        """The answer to an offer, with all local candidates. Raises `OfferError`."""
         pc = self._pc
         self._offer = offer = screen(sdp, public=self._addresses.is_public)
         pc.on("connectionstatechange", self._changed)
@@ -99,7 +101,7 @@ class Peer:
             await pc.setLocalDescription(await pc.createAnswer())
         except OSError as error:
             raise OfferError(f"no candidate could be gathered: {error.strerror}") from None
-        except Exception as error:  # aiortc's parser raises whatever comes to pass
+        except Exception as error:  # aiortc's parser raises errors of any kind
             logger.info("an offer was refused: %r", error)
             raise OfferError("the offer cannot be understood") from None
         return with_public(str(pc.localDescription.sdp), self._addresses.public)
@@ -119,7 +121,7 @@ class Peer:
             self._transport.transmission = Transmission(
                 transceiver.sender, self._transport.began, self.hang_up
             )
-            self._reception = Reception(transceiver.receiver, self._transport.hear)
+            self._reception = Reception(transceiver.receiver, self._transport.receive_audio)
         for transceiver in self._pc.getTransceivers():
             if transceiver.kind == "video":
                 self._prepare_video(transceiver)
@@ -143,7 +145,7 @@ class Peer:
             )
 
     async def trickle(self, fragment: str) -> None:
-        """More candidates of the peer's. Raises `OfferError`."""
+        """Add candidates that the peer sends later. Raises `OfferError`."""
         assert self._offer is not None
         public = self._addresses.is_public
         for text in trickled(fragment, ufrag=self._offer.ufrag, public=public):
@@ -154,7 +156,7 @@ class Peer:
                 candidate = candidate_from_sdp(text)
                 candidate.sdpMid = self._offer.mid
                 await self._pc.addIceCandidate(candidate)
-            except ValueError as error:  # it said before that no more would come
+            except ValueError as error:  # the peer has ended its candidates before
                 logger.debug("a candidate was left out: %s", error)
 
     def _changed(self) -> None:
@@ -168,15 +170,15 @@ class Peer:
         if self._transport.opened(channel):
             self._ready.set()
 
-    # --- life --------------------------------------------------------------------------------
+    # --- running -----------------------------------------------------------------------------
 
     def hang_up(self) -> None:
-        """End it; `run` returns when what was said has been stored. Idempotent."""
+        """End the peer: `run` returns once the session has been stored. Idempotent."""
         self._transport.end()
         self._ready.set()
 
     async def run(self) -> None:
-        """Hold the conversation and close the connection, however it ends."""
+        """Hold the conversation, and close the connection however it ends."""
         try:
             try:
                 async with asyncio.timeout(CONNECT_S):
@@ -206,7 +208,7 @@ class Peer:
             pass
 
     async def _watch(self) -> None:
-        """Hang up where nothing at all has come for `GONE_S`."""
+        """Hang up if the peer sends nothing for `GONE_S`."""
         loop = asyncio.get_running_loop()
         transport = self._pc.getTransceivers()[0].receiver.transport
         seen, at = -1, loop.time()
@@ -221,7 +223,7 @@ class Peer:
                 return
 
     async def close(self) -> None:
-        """Give back everything: timers, tasks, sockets. Idempotent."""
+        """Release all timers, tasks and sockets. Idempotent."""
         self.hang_up()
         if self._reception is not None:
             self._reception.close()
@@ -230,10 +232,10 @@ class Peer:
                 await self._pc.close()
         except TimeoutError:
             logger.error("session %s: the connection does not close", self.session_id)
-            await self._tear()
+            await self._stop_parts()
 
-    async def _tear(self) -> None:
-        """Stop each part by itself: one of them hangs, and the sockets shall go nevertheless."""
+    async def _stop_parts(self) -> None:
+        """Stop each part by itself: one of them hangs, and must not keep the sockets open."""
         transceivers, transports = self._pc.getTransceivers(), self._transports()
         stops = [part.stop() for t in transceivers for part in (t.sender, t.receiver)]
         if self._pc.sctp is not None:
@@ -246,13 +248,13 @@ class Peer:
             pass
 
     def _transports(self) -> list[RTCDtlsTransport]:
-        """Of audio, video and the channel: one, where they are bundled."""
+        """The transports of audio, video and the data channel: a single one if they are bundled."""
         found = [transceiver.receiver.transport for transceiver in self._pc.getTransceivers()]
         if self._pc.sctp is not None:
             found.append(self._pc.sctp.transport)
         return list(dict.fromkeys(found))
 
     def _overrun(self) -> None:
-        if self._transport.open:  # a flood shall not fill the log as well
+        if self._transport.open:  # log a flood once
             logger.info("session %s: the peer sends more than it was allowed", self.session_id)
         self.hang_up()

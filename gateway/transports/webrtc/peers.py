@@ -1,4 +1,4 @@
-"""All WebRTC peers of a process: who may come in, and that all of them leave."""
+"""All WebRTC peers of a process: their admission, their tasks and their end."""
 
 import asyncio
 import logging
@@ -15,25 +15,29 @@ from gateway.transports.webrtc.peer import Peer
 logger = logging.getLogger("parley.webrtc")
 
 ANSWER_S = 8.0
-"""How long an answer may take: aiortc gives a STUN or TURN server five seconds."""
+"""Time limit of an answer; aiortc waits five seconds for a STUN or TURN server."""
 
 END_S = 10.0
+"""Time limit for the peers to end by themselves before their tasks are cancelled."""
 
 
 class PeerRefused(Exception):
-    """No peer can come in now."""
+    """The process cannot take another peer now."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """A peer that has its answer."""
+    """The answer to an offer, and the id of the new peer."""
 
     id: str
     sdp: str
 
 
 class Peers:
-    """Use it as an async context manager inside the engine's; leaving it ends every peer."""
+    """The peers of a process. An async context manager, inside the runtime's; leaving it ends them.
+
+    `ice_servers` are offered to the clients and used by the peers.
+    """
 
     def __init__(
         self, runtime: Runtime, addresses: Addresses, ice_servers: tuple[IceServer, ...] = ()
@@ -65,17 +69,18 @@ class Peers:
         self._at_addresses.close()
 
     async def answer(self, session_id: str, sdp: str, dialect: Dialect | None = None) -> Answered:
-        """Answer an offer and hold the conversation from then on.
+        """Answer an offer and run the peer in a task.
 
         Without `dialect` the data channel speaks the native one, which begins with a `hello`.
 
-        Raises `OfferError`, and `PeerRefused` where there is no place or no answer in time.
+        Raises `OfferError`, and `PeerRefused` if the process is full or the answer takes longer
+        than `ANSWER_S`.
         """
         refusal = self._runtime.live.refusal()
         if refusal is not None:
             raise PeerRefused(refusal)
-        with ExitStack() as place:
-            place.enter_context(self._runtime.live.connected())
+        with ExitStack() as admission:
+            admission.enter_context(self._runtime.live.connected())
             peer = Peer(
                 session_id,
                 self._runtime,
@@ -94,32 +99,32 @@ class Peers:
                 await peer.close()
                 raise
             peer_id = secrets.token_urlsafe(16)
-            hold = self._hold(peer_id, peer, place.pop_all())
+            hold = self._hold(peer_id, peer, admission.pop_all())
             self._live[peer_id] = (peer, asyncio.create_task(hold))
         return Answered(peer_id, answer)
 
-    async def _hold(self, peer_id: str, peer: Peer, place: ExitStack) -> None:
+    async def _hold(self, peer_id: str, peer: Peer, admission: ExitStack) -> None:
         try:
             await peer.run()
         except Exception:
             logger.exception("session %s: the peer failed", peer.session_id)
         finally:
-            place.close()
+            admission.close()
             del self._live[peer_id]
 
     def find(self, session_id: str, peer_id: str) -> Peer | None:
-        """A peer that is live, None where there is none."""
+        """The live peer of this session and id, or None."""
         found = self._live.get(peer_id)
         return found[0] if found is not None and found[0].session_id == session_id else None
 
     def hang_up(self, session_id: str, peer_id: str) -> bool:
-        """End a peer; False where there is none."""
+        """End a peer. False if no such peer is live."""
         peer = self.find(session_id, peer_id)
         if peer is not None:
             peer.hang_up()
         return peer is not None
 
     def session_of(self, peer_id: str) -> str | None:
-        """The session that a live peer is in."""
+        """The session of a live peer, or None."""
         found = self._live.get(peer_id)
         return None if found is None else found[0].session_id

@@ -1,8 +1,8 @@
-"""Reception behind aiortc's RTP layer: its packets and statistics, our jitter buffer and decoder.
+"""Reception of audio: aiortc's RTP layer, and the gateway's jitter buffer and decoder.
 
-aiortc's own buffer loses 100 ms of speech for one lost packet of 20 ms and keeps 200 ms of delay
-from then on, and each of its tracks has a thread. So packets leave it where it would put them into
-its buffer, after they have been counted for RTCP, and its thread is ended as it begins.
+aiortc's own buffer loses 100 ms of speech for one lost packet of 20 ms and adds 200 ms of delay
+from then on, and each of its tracks has a thread. `Reception` takes the place of that buffer:
+packets have been counted for RTCP when they come here, and the thread is ended as it starts.
 """
 
 import asyncio
@@ -17,18 +17,18 @@ from gateway.transports.webrtc.opus import PacketDecoder
 from pipeline.frames import INPUT_RATE_HZ, Samples
 
 QUIET = 300
-"""The highest sample of what nobody can have said, 40 dB below the loudest."""
+"""The highest sample of audio that cannot be speech, 40 dB below the loudest."""
 
 STALL_S = 0.005
-"""A timer that is later than this finds packets unread, of which the loop takes one a turn: before
-any is given up, they have as long to come in."""
+"""If the timer fires later than this, received packets may still be unread: the event loop reads
+one of them in each turn. They get this long to be read before a gap is given up."""
 
 
 class Reception:
-    """One incoming audio track. `deliver` gets 16 kHz samples as they come: a plain call.
+    """One incoming audio track. `deliver` is called with 16 kHz samples as they come.
 
-    Where the network stalled, silence went ahead of what then came; as much of it is left out where
-    the speaker is quiet, so that no stall leaves a delay behind.
+    While the network stalls, the jitter buffer gives out silence, and the late packets follow it.
+    That much silence is left out when the speaker is next quiet, so that no stall leaves a delay.
     """
 
     def __init__(self, receiver: RTCRtpReceiver, deliver: Callable[[Samples], None]) -> None:
@@ -42,23 +42,23 @@ class Reception:
         take_over_receiver(receiver, self)
 
     def add(self, packet: RtpPacket) -> tuple[bool, None]:
-        """What aiortc calls on a jitter buffer; nothing is left for it to decode."""
+        """Take a packet from aiortc; there is never a frame for it to decode."""
         if not self._closed:
             now = self._loop.time()
-            came = ArrivedPacket(
+            arrived = ArrivedPacket(
                 packet.sequence_number, packet.timestamp, packet.payload, packet.ssrc
             )
-            self._give(self.jitter.handle(came, now))
+            self._deliver_items(self.jitter.handle(arrived, now))
         return False, None
 
     def close(self) -> None:
-        """Nothing is delivered any more. Idempotent."""
+        """Deliver nothing more. Idempotent."""
         self._closed = True
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
-    def _give(self, items: list[Item]) -> None:
+    def _deliver_items(self, items: list[Item]) -> None:
         if items:
             pcm = self._decoder.decode(items)
             if self.jitter.ahead and isinstance(items[0], MediaPacket) and _is_quiet(pcm):
@@ -68,7 +68,7 @@ class Reception:
         deadline = self.jitter.deadline
         if deadline is None or self._closed or self._catching_up:
             return
-        # The usual deadline moves on with every packet; a timer that is early looks again.
+        # Most packets only postpone the deadline: the timer then fires early and is set again.
         if self._timer is None or self._timer.when() > deadline:
             if self._timer is not None:
                 self._timer.cancel()
@@ -82,7 +82,7 @@ class Reception:
             self._timer = self._loop.call_at(now + STALL_S, self._expire)
             return
         self._timer = None
-        self._give(self.jitter.expire(now))
+        self._deliver_items(self.jitter.expire(now))
 
 
 def _is_quiet(pcm: Samples) -> bool:

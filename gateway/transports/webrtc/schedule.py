@@ -1,13 +1,13 @@
-"""Which picture of a face goes out next: one of a shared loop, or one made for this session.
+"""The choice of the next picture of a face: one of a shared loop, or one made for this session.
 
-A face that says nothing costs no encoding: its pictures are those of a loop, as they were encoded.
-While it speaks they are composed and encoded for it alone. Both show the same motion of head and
-lids at the same time, so the way there, which is a keyframe, shows nothing but the mouth; and the
-way back is taken at a keyframe of the loop at which the face looks exactly as the loop does.
+A silent face costs no encoding: it is shown with the encoded pictures of a loop. While it speaks,
+its pictures are composed and encoded for this session. Both move head and lids alike at the same
+time. So the change from the loop, a keyframe, shows only the mouth; the change back happens at a
+keyframe of the loop, when the face looks exactly as the loop does.
 
-Times are milliseconds since the track began. Pictures have slots, the multiples of the step that
-holds; whoever comes late takes the latest slot and skips those before it. The RTP timestamp of a
-picture is its slot, and its mouth that of the middle of the time for which it is shown.
+Times are milliseconds since the track began. Pictures have slots at multiples of the current step;
+a late picture takes the latest slot and skips those before it. The RTP timestamp of a picture is
+its slot; its mouth is that of the middle of the time for which it is shown.
 """
 
 import math
@@ -22,22 +22,22 @@ from stages.avatar.timeline import CLOSED, Pose, Timeline, idle_pose
 GROUP_MS = GROUP * LOOP_FRAME_MS
 
 HOLD_MS = 200
-"""So long after its last sound a face is drawn as one that speaks: a gap is no end. As long after a
-reply was announced, too, so that its first sound finds the encoder at work."""
+"""A face is drawn as speaking for this long after its last sound, since a short gap does not end a
+reply; and after a reply is announced, so that the encoder runs when its first sound comes."""
 
 CLOSING_STEP_MS = 20
-"""Pictures come twice as fast while the mouth of an interrupted reply closes."""
+"""The step while the mouth of an interrupted reply closes: half the usual one."""
 
 KEYFRAME_EVERY_MS = 500
-"""Requests for keyframes are met so often at most; until then they wait."""
+"""The shortest interval between keyframes on request; an earlier request waits."""
 
 MOST_HELD = 500
-"""Messages of visemes for replies that are not played yet, one a sentence."""
+"""Viseme messages, one per sentence, of replies that are not played yet."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """A picture of a loop: `unit` goes out as it is."""
+    """A picture of a loop: `unit` is sent as it is."""
 
     at_ms: int
     loop: Loop
@@ -51,7 +51,7 @@ class Shared:
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """A picture that is to be composed and encoded, every `frame_ms` one."""
+    """A picture that is to be composed and encoded, one of a series every `frame_ms`."""
 
     at_ms: int
     pose: Pose
@@ -61,32 +61,33 @@ class Drawn:
 
 
 class VideoSchedule:
-    """One session's pictures. Ask `due_ms`, then `picture`; say `sent` when it has been.
+    """The schedule of one session's pictures.
 
-    A picture that was not sent is as if it had never been asked for, but its slot is over.
+    Call `due_ms`, then `picture` when that time has come, then `sent` if the picture was sent. A
+    picture that was not sent leaves no trace, but its slot is over.
 
     Args:
-        rung: What pictures may cost at the beginning.
-        full: What they cost where nothing is the matter; its size holds where the rung has none.
+        level: The quality level at the beginning.
+        full: The best level; its size is used while `level` has none.
     """
 
-    def __init__(self, rung: QualityLevel, full: QualityLevel) -> None:
+    def __init__(self, level: QualityLevel, full: QualityLevel) -> None:
         self.seamless = True
-        """Whether pictures that are made move as the loop does. Where they do not, because somebody
-        else draws them, nothing is gained by waiting for the way back."""
-        self._rung = rung
-        held = rung if rung.frame_ms else full
-        self._frame_ms, self._size = held.frame_ms, held.size
+        """Whether drawn pictures move as the loop does. Those of an avatar server do not, so that
+        the change back need not wait for a matching pose."""
+        self._level = level
+        used = level if level.frame_ms else full
+        self._frame_ms, self._size = used.frame_ms, used.size
         self._timeline = Timeline()
         self._mood: AvatarMood = "idle"
-        self._turn: int | None = None  # whose visemes the timeline has
+        self._turn: int | None = None  # the turn of the timeline's visemes
         self._held: deque[Visemes] = deque(maxlen=MOST_HELD)
         self._loops: dict[AvatarMood, Loop] = {}
-        self._loop: Loop | None = None  # the last that was shown,
-        self._number: int | None = None  # and where; None where it was not the last picture
+        self._loop: Loop | None = None  # the last that was shown
+        self._number: int | None = None  # its last picture; None if a drawn one came after
         self._live = False
         self._fresh = False  # the next live picture refers to nothing before it
-        self._wanted = False  # a keyframe, by the peer
+        self._wanted = False  # the peer asked for a keyframe
         self._forced_ms = -KEYFRAME_EVERY_MS
         self._closing = False
         self._speaks_until_ms = 0.0
@@ -94,22 +95,22 @@ class VideoSchedule:
 
     @property
     def size(self) -> int:
-        """Of pictures and of the loops that are wanted."""
+        """The size of drawn pictures and of the loops that are wanted, in pixels."""
         return self._size
 
     @property
     def live(self) -> bool:
-        """Whether pictures are made for this session."""
+        """Whether pictures are drawn for this session."""
         return self._live
 
-    # --- what happens ------------------------------------------------------------------------
+    # --- events ------------------------------------------------------------------------------
 
     def have(self, loop: Loop) -> None:
-        """A loop to be used from its next keyframe on, in place of an older one of its mood."""
+        """Use a loop from its next keyframe on, in place of an older one of its mood."""
         self._loops[loop.mood] = loop
 
     def add(self, visemes: Visemes) -> None:
-        """What will be spoken. Those of a later reply wait until it is played."""
+        """Add visemes. Those of a later reply wait until it is played."""
         if visemes.turn == self._turn:
             self._timeline.add(visemes)
         elif self._turn is None or visemes.turn > self._turn:
@@ -123,26 +124,26 @@ class VideoSchedule:
             self._no_earlier(now_ms)
 
     def clear(self, now_ms: float) -> None:
-        """The reply is silent from now on: its mouth closes at once."""
+        """End the reply: its mouth closes at once."""
         self._speaks_until_ms = 0.0
         self._closing = self._live
         self._no_earlier(now_ms)
 
-    def step(self, rung: QualityLevel) -> None:
-        """What pictures may cost from now on; nothing: none are made, only loops shown."""
-        self._rung = rung
-        if rung.frame_ms and (rung.frame_ms, rung.size) != (self._frame_ms, self._size):
-            self._frame_ms, self._size = rung.frame_ms, rung.size
+    def step(self, level: QualityLevel) -> None:
+        """Change the quality level. At one without pictures, only loops are shown."""
+        self._level = level
+        if level.frame_ms and (level.frame_ms, level.size) != (self._frame_ms, self._size):
+            self._frame_ms, self._size = level.frame_ms, level.size
             self._fresh = True
 
     def want_keyframe(self) -> None:
-        """The peer cannot go on without one."""
+        """Send a keyframe soon: the peer cannot decode further without one."""
         self._wanted = True
 
     # --- pictures ----------------------------------------------------------------------------
 
     def due_ms(self, now_ms: float) -> int:
-        """The next slot; one that has passed where it is late, but only the latest of those."""
+        """The next slot; if slots have passed, the latest of them."""
         step = LOOP_FRAME_MS
         if self._closing:
             step = CLOSING_STEP_MS
@@ -151,9 +152,9 @@ class VideoSchedule:
         return max((self._last_ms // step + 1) * step, int(now_ms // step) * step)
 
     def picture(self, at_ms: int, cursor: tuple[int, float] | None) -> Shared | Drawn | None:
-        """What to show in the slot that was due; None where there is nothing to show yet.
+        """The picture for the slot that was due; None if there is no loop yet.
 
-        `cursor` is the turn that is played and its position at `at_ms` in milliseconds.
+        `cursor` is the turn that is played, and its position at `at_ms` in milliseconds.
         """
         self._last_ms = at_ms
         if cursor is not None:
@@ -171,7 +172,7 @@ class VideoSchedule:
         pose = self._timeline.pose(at_ms, position_ms)
         if self._closing and pose.mouth == CLOSED:
             self._closing = False
-        ready = self._mood in self._loops or not self._rung.frame_ms
+        ready = self._mood in self._loops or not self._level.frame_ms
         in_turn = at_ms % GROUP_MS == 0
         as_idle = in_turn and pose == idle_pose(self._mood, at_ms)
         if ready and not speaks and (as_idle or not self.seamless):
@@ -181,7 +182,7 @@ class VideoSchedule:
         return Drawn(at_ms, pose, keyframe, self._frame_ms, self._size)
 
     def sent(self, picture: Shared | Drawn) -> None:
-        """It is on its way; pictures that follow may refer to it."""
+        """Note that a picture was sent: later pictures may refer to it."""
         if isinstance(picture, Shared):
             self._loop, self._number = picture.loop, picture.number
         else:
@@ -192,11 +193,11 @@ class VideoSchedule:
             self._wanted = False
 
     def _no_earlier(self, now_ms: float) -> None:
-        """Slots of a finer step that have passed were not missed: none of them is made up for."""
+        """Skip the passed slots of a finer step: they were not missed."""
         self._last_ms = max(self._last_ms, math.ceil(now_ms) - 1)
 
     def _speaks(self, at_ms: float) -> bool:
-        return self._rung.frame_ms > 0 and at_ms < self._speaks_until_ms
+        return self._level.frame_ms > 0 and at_ms < self._speaks_until_ms
 
     def _forced(self, at_ms: int) -> bool:
         return self._wanted and at_ms - self._forced_ms >= KEYFRAME_EVERY_MS
@@ -213,11 +214,10 @@ class VideoSchedule:
         self._held.extend(later)
 
     def _shared(self, at_ms: int) -> Shared | None:
-        """The loop's picture for now; one behind or ahead of it where that must be.
+        """The loop's picture for this time, or the nearest that can be decoded.
 
-        A picture refers to the one before it, so none is left out between keyframes: after a slot
-        that was missed, or a keyframe out of turn, the loop is a few pictures off until its next
-        keyframe is due.
+        A picture refers to the one before it, so none is left out between keyframes. After a missed
+        slot, or a keyframe out of turn, the loop is a few pictures off until its next keyframe.
         """
         place, loop, number = at_ms // LOOP_FRAME_MS, self._loop, self._number
         in_turn = place % GROUP == 0

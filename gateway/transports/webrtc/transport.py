@@ -26,15 +26,15 @@ logger = logging.getLogger("parley.webrtc")
 
 MOST_HELD_MESSAGES = 50
 MOST_BUFFERED_BYTES = 1024 * 1024
-"""A peer that leaves so much of the data channel unread is dropped."""
+"""A peer that leaves more than this of the data channel unread is dropped."""
 
 LONGEST_MESSAGE_CHARS = 64 * 1024
 LONGEST_AUDIO = INPUT_RATE_HZ * LONGEST_MESSAGE_MS // 1000
-"""Samples handed over at once."""
+"""Samples that the receiver takes in one call."""
 
 
 class DecodedAudio:
-    """The `gateway.live.transport.AudioReader` of audio that the RTP decoder has decoded."""
+    """A `gateway.live.transport.AudioReader` of audio that the RTP decoder has decoded."""
 
     lost: Samples = np.zeros(0, np.int16)
 
@@ -48,15 +48,15 @@ class DecodedAudio:
 class PeerTransport:
     """A `gateway.live.transport.Transport` over one peer connection.
 
-    With `waits` audio that comes before the first message is dropped for `READY_AFTER_S`: it would
-    be faster than a `hello`. `hang_up` ends the peer.
+    With `waits`, audio that comes before the first message is dropped for `READY_AFTER_S`, because
+    it can overtake a `hello`. `hang_up` ends the peer.
     """
 
     def __init__(self, session_id: str, hang_up: Callable[[], None], *, waits: bool) -> None:
         self.transmission: Transmission | None = None
-        """Where reply audio leaves; set before the connection runs."""
+        """The track of the reply audio; set before the connection runs."""
         self.video: Video | None = None
-        """The face, where the peer takes one."""
+        """The track of the face, if the peer receives video."""
         self.faces: FaceService | None = None
         self._session_id = session_id
         self._hang_up = hang_up
@@ -66,10 +66,10 @@ class PeerTransport:
         self._unsent: deque[str] = deque(maxlen=MOST_HELD_MESSAGES)  # before there is a channel
         self._early: deque[str] = deque(maxlen=MOST_HELD_MESSAGES)  # before there is a receiver
         self._receiver: Receiver[Samples] | None = None
-        self._heard_from = 0.0  # the microphone counts from this time on
+        self._audio_from = 0.0  # audio that comes before this time is dropped
 
     def end(self) -> None:
-        """The peer has gone, or is to go. Idempotent."""
+        """Send nothing more, and let `gone` return. Idempotent."""
         self._gone.set()
 
     async def gone(self) -> None:
@@ -82,11 +82,11 @@ class PeerTransport:
     # --- from the peer -----------------------------------------------------------------------
 
     def opened(self, channel: RTCDataChannel) -> bool:
-        """The peer opened a data channel; False where it has one already."""
+        """Take the data channel that the peer opened. False if it has one already."""
         if self._channel is not None:
             return False
         self._channel = channel
-        channel.on("message", self._told)
+        channel.on("message", self._on_message)
         channel.on("close", self._hang_up)
         while self._unsent:
             self.send(self._unsent.popleft())
@@ -95,29 +95,29 @@ class PeerTransport:
     def attach(self, receiver: Receiver[Samples]) -> None:
         self._receiver = receiver
         if self._waits and not self._early:
-            self._heard_from = asyncio.get_running_loop().time() + READY_AFTER_S
+            self._audio_from = asyncio.get_running_loop().time() + READY_AFTER_S
         while self._early:
-            self._tell(receiver, self._early.popleft())
+            self._deliver(receiver, self._early.popleft())
 
-    def _told(self, message: str | bytes) -> None:
+    def _on_message(self, message: str | bytes) -> None:
         if isinstance(message, bytes):
-            message = "audio does not travel on the data channel"  # and that is not JSON
+            message = "audio does not travel on the data channel"  # answered as `bad_json`
         if len(message) > LONGEST_MESSAGE_CHARS:
             logger.info("session %s: a message is too long", self._session_id)
             self._hang_up()
         elif self._receiver is None:
             self._early.append(message)
         else:
-            self._tell(self._receiver, message)
+            self._deliver(self._receiver, message)
 
-    def _tell(self, receiver: Receiver[Samples], message: str) -> None:
-        self._heard_from = 0.0
+    def _deliver(self, receiver: Receiver[Samples], message: str) -> None:
+        self._audio_from = 0.0
         receiver.on_text(message.encode(errors="replace"))
 
-    def hear(self, pcm: Samples) -> None:
-        """Decoded audio of the peer's microphone."""
-        if self._receiver is None or asyncio.get_running_loop().time() < self._heard_from:
-            return  # nothing is asked yet
+    def receive_audio(self, pcm: Samples) -> None:
+        """Take decoded audio of the peer's microphone."""
+        if self._receiver is None or asyncio.get_running_loop().time() < self._audio_from:
+            return  # the session has not begun
         if len(pcm) <= LONGEST_AUDIO:
             self._receiver.on_audio(pcm)
             return
@@ -125,15 +125,15 @@ class PeerTransport:
             self._receiver.on_audio(pcm[start : start + LONGEST_AUDIO])
 
     def pause(self) -> None:
-        """RTP cannot be held back; the pacer of the input is bounded."""
+        """Do nothing: RTP has no backpressure, and the ingress pacer is bounded."""
 
     def resume(self) -> None:
-        """See `pause`."""
+        """Do nothing, as `pause`."""
 
     # --- to the peer -------------------------------------------------------------------------
 
     def agree(self, request: SessionRequest) -> Media[Samples]:
-        """Audio travels as Opus, whatever was asked for (RFC 7587: its clock is 48 kHz)."""
+        """Agree on Opus whatever the client asks for (RFC 7587: its clock is 48 kHz)."""
         opus = WireAudio("opus", CLOCK_HZ)
         return Media(DecodedAudio(), opus, opus, SEND_RATE_HZ)
 
@@ -143,7 +143,7 @@ class PeerTransport:
         return 0 if self._channel is None else self._channel.bufferedAmount
 
     def send(self, message: str) -> None:
-        """Send a message, or keep the last of them until there is a channel."""
+        """Send a message. Before the channel opens, the last `MOST_HELD_MESSAGES` are kept."""
         channel = self._channel
         if channel is None:
             self._unsent.append(message)
@@ -163,17 +163,17 @@ class PeerTransport:
         self.transmission.flush()
 
     def began(self, frame: ReplyAudio, timestamp: int) -> None:
-        """A stretch of reply audio leaves: which RTP timestamp is which place in the reply."""
+        """Tell the client which position in the reply an RTP timestamp stands for."""
         if self._receiver is not None:
             self._receiver.emit(ReplyTiming(frame.turn, frame.at_ms, timestamp))
 
     def stepped(self, old: QualityLevel, new: QualityLevel, reason: str) -> None:
-        """The video goes on at another quality level."""
+        """Tell the client that the video continues at another quality level."""
         turn = 0 if self.video is None else self.video.turn
         self.replaced(turn, old.name, new.name, reason)
 
     def replaced(self, turn: int, source: str, target: str, reason: str) -> None:
-        """Something else than before draws the video from now on."""
+        """Tell the client that `target` draws the video in place of `source`."""
         if self._receiver is not None:
             self._receiver.emit(Degraded(turn, "avatar", source, target, reason))
 

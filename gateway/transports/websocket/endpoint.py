@@ -15,11 +15,11 @@ from gateway.transports.websocket.transport import WebSocketTransport
 RETRY_AFTER_S = 5
 
 LONGEST_REASON_BYTES = 123
-"""Of a close frame: 125 bytes less the code (RFC 6455, section 5.5)."""
+"""A close frame holds 125 bytes, two of them for the code (RFC 6455, section 5.5)."""
 
 
 async def websocket_endpoint(websocket: WebSocket) -> None:
-    """The endpoint of the route. Needs uvicorn with `WebSocketProtocol`."""
+    """Serve `/ws/<session_id>`. Needs uvicorn with `WebSocketProtocol`."""
     runtime: Runtime = websocket.app.state.runtime
     if await denied(websocket, runtime):
         return
@@ -33,7 +33,7 @@ async def websocket_endpoint(websocket: WebSocket) -> None:
 
 
 async def denied(websocket: WebSocket, runtime: Runtime) -> bool:
-    """Whether the client was turned away: no place is free, or its page may not connect."""
+    """Refuse the client if the process is full or its page may not connect. True if refused."""
     refusal = runtime.live.refusal()
     if refusal is not None:
         headers = {"retry-after": str(RETRY_AFTER_S)}
@@ -50,9 +50,9 @@ async def denied(websocket: WebSocket, runtime: Runtime) -> bool:
 async def converse(
     websocket: WebSocket, runtime: Runtime, session_id: str, dialect: Dialect
 ) -> None:
-    """Hold the session of an accepted WebSocket, and close it at the end.
+    """Hold the session of an accepted WebSocket, then close the WebSocket.
 
-    Raises `RuntimeError` where the server does not use `WebSocketProtocol`.
+    Raises `RuntimeError` if the server does not use `WebSocketProtocol`.
     """
     protocol: WebSocketProtocol | None = websocket.scope["extensions"].get(EXTENSION)
     if protocol is None:

@@ -1,14 +1,14 @@
-"""Cuts a client's byte stream into WebSocket frames, as far as audio is concerned. Pure.
+"""Splits a client's byte stream into WebSocket frames, and unmasks the binary ones. Pure.
 
-A voice session gets 50 small binary frames a second. Those are unmasked here at once; every other
-frame is handed on whole, for the full parser to judge. RFC 6455, section 5.2.
+A voice session receives 50 small binary frames a second. They are unmasked here; every other frame
+is passed on whole to the full parser. RFC 6455, section 5.2.
 """
 
 from typing import TypeAlias
 
 try:
     from websockets.speedups import apply_mask
-except ImportError:  # no wheel for this machine
+except ImportError:  # websockets without its C extension
     from websockets.utils import apply_mask
 
 FINAL = 0x80
@@ -20,20 +20,20 @@ Piece: TypeAlias = tuple[bool, bytes]
 
 
 class FrameSplitter:
-    """One connection's. What it gives is the stream, in order, cut at the frames' edges.
+    """The splitter of one connection. Its pieces are the whole stream, in order.
 
-    It stops cutting at a frame that no client of ours may send: one that is not masked, or longer
-    than 65535 bytes. From there on everything is for the full parser, which refuses it. So at most
-    one frame's length is ever held back.
+    It stops at a frame that is not masked or is longer than 65535 bytes, and passes everything from
+    there on to the full parser, which refuses or reassembles it. So it holds back less than one
+    such frame.
     """
 
     def __init__(self) -> None:
         self._held = b""
         self._given_up = False
-        self._in_fragments = False  # between the first and the last part of a message
+        self._in_fragments = False  # between the first and the last fragment of a message
 
     def push(self, data: bytes) -> list[Piece]:
-        """The frames that are complete now."""
+        """Take received bytes. Returns the pieces that are complete."""
         if self._given_up:
             return [(False, data)]
         if self._held:

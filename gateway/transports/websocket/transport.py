@@ -14,9 +14,9 @@ from pipeline.frames import ReplyAudio
 
 
 class WebSocketTransport:
-    """A `gateway.live.transport.Transport`. Audio goes as binary messages, or as the dialect says.
+    """A `gateway.live.transport.Transport`. Audio is sent as the dialect says.
 
-    `receive` reports the disconnect, with a message of type `websocket.disconnect`.
+    The ASGI `receive` reports the disconnect, with a message of type `websocket.disconnect`.
     """
 
     def __init__(self, protocol: WebSocketProtocol, dialect: Dialect, receive: Receive) -> None:
@@ -40,8 +40,8 @@ class WebSocketTransport:
         self._writer = AudioWriter(request.audio_out)
         return Media(
             reader_of(request.audio_in),
-            _told(request.audio_in),
-            _told(request.audio_out),
+            _announced(request.audio_in),
+            _announced(request.audio_out),
             request.audio_out.rate_hz,
         )
 
@@ -58,7 +58,7 @@ class WebSocketTransport:
                 self._protocol.send_text(message)
 
     def clear(self) -> None:
-        """The client drops by itself what it has not played; the encoder must not go on from it."""
+        """Reset the encoder: the client drops the audio that it has not played."""
         self._writer.clear()
 
     def face(self, request: SessionRequest) -> AbstractAsyncContextManager[ClientFace] | None:
@@ -67,8 +67,8 @@ class WebSocketTransport:
     async def gone(self) -> None:
         message: Any = {"type": ""}
         while message["type"] != "websocket.disconnect":
-            message = await self._receive()  # what came before `attach` has been delivered
+            message = await self._receive()  # `attach` has delivered all earlier messages
 
 
-def _told(audio: AudioFormat) -> WireAudio:
+def _announced(audio: AudioFormat) -> WireAudio:
     return WireAudio(audio.encoding, audio.rate_hz, audio.channels)

@@ -342,11 +342,11 @@ def test_what_comes_before_the_conversation_is_bounded(doorway: Doorway) -> None
         before = one._transport
         for number in range(500):
             before.send(str(number))
-            before._told(str(number))
-        before.hear(np.zeros(320, np.int16))
+            before._on_message(str(number))
+        before.receive_audio(np.zeros(320, np.int16))
         assert (len(before._unsent), len(before._early)) == (50, 50)
         assert before.open
-        before._told("x" * (transport.LONGEST_MESSAGE_CHARS + 1))
+        before._on_message("x" * (transport.LONGEST_MESSAGE_CHARS + 1))
         assert before._early[-1] == "499"
         assert not before.open
         await one.close()

@@ -50,7 +50,7 @@ def test_the_mouth_of_who_is_interrupted_is_closed_at_once(
     def noted(transmission: Transmission) -> None:
         flush(transmission)
         for live, _ in theatre.peers()._live.values():
-            if live._transmission is transmission:
+            if live._transport.transmission is transmission:
                 flushed.setdefault(live.session_id, []).append(time.time())
 
     monkeypatch.setattr(Transmission, "flush", noted)

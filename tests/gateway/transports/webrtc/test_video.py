@@ -24,10 +24,11 @@ from aiortc.rtp import (
     unwrap_rtx,
 )
 
-from gateway.transports.webrtc import video
+from gateway.transports.webrtc import video, video_codecs
 from gateway.transports.webrtc.opus import FRAME
 from gateway.transports.webrtc.sending import Transmission
-from gateway.transports.webrtc.video import Video, choose
+from gateway.transports.webrtc.video import Video
+from gateway.transports.webrtc.video_codecs import choose
 from pipeline.frames import AvatarFrame, AvatarMood, ReplyAudio, Viseme, Visemes
 from pipeline.testing import run_virtual
 from stages.avatar.decoding import JpegDecoder
@@ -651,7 +652,7 @@ def test_what_else_ends_the_track_is_logged(
         def fail(unit: bytes, picture_id: int) -> list[bytes]:
             raise ZeroDivisionError
 
-        monkeypatch.setattr(video, "vp8_payloads", fail)
+        monkeypatch.setattr(video_codecs, "vp8_payloads", fail)
         await stage.until(1.2)
         assert stage.sender._RTCRtpSender__rtp_exited.is_set()
 
@@ -922,7 +923,7 @@ def test_a_picture_that_was_under_way_when_the_server_failed_does_not_bring_it_b
         puppet = animate(stage)
         await stage.until(1.01)
         stage.speak(3)
-        while stage.video._photo is None:
+        while stage.video._server_picture is None:
             await asyncio.sleep(0.001)
         await stage.until(1.41)  # the first light one was begun at 1.4
         begun = stage.video.pictures
@@ -1015,7 +1016,7 @@ def test_constrained_baseline_is_answered_where_it_is_offered(
 
 
 def test_what_cannot_be_encoded_here_is_not_answered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(video, "encodable", lambda: ("vp8",))
+    monkeypatch.setattr(video_codecs, "encodable", lambda: ("vp8",))
     assert [c.payloadType for c in choose(offered(CONSTRAINED, VP8))] == [96]
-    monkeypatch.setattr(video, "encodable", lambda: ())
+    monkeypatch.setattr(video_codecs, "encodable", lambda: ())
     assert choose(offered(CONSTRAINED, VP8)) == []

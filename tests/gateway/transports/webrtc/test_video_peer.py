@@ -60,8 +60,8 @@ def doorway(doorway: Doorway, monkeypatch: pytest.MonkeyPatch) -> Doorway:
 
 def video_of(doorway: Doorway) -> Video:
     (live, _), *_ = doorway.peers()._live.values()
-    assert live._video is not None
-    return live._video
+    assert live._transport.video is not None
+    return live._transport.video
 
 
 def studio_of(doorway: Doorway) -> Studio:
