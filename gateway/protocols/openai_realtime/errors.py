@@ -16,6 +16,7 @@ Event: TypeAlias = dict[str, Any]
 INVALID_VALUE = "invalid_value"
 INVALID_EVENT = "invalid_event"
 INVALID_JSON = "invalid_json"
+EVENT_TOO_LONG = "event_too_long"
 MISSING = "missing_required_parameter"
 UNKNOWN_EVENT = "unknown_event"
 ITEM_NOT_FOUND = "item_not_found"

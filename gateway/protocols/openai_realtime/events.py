@@ -1,18 +1,21 @@
 """The eleven client events: a text message to a checked value. Pure.
 
-Every error names the client's event, so that clients which wait for an answer to it go on.
+Every error names the client's event, so that clients which wait for an answer to it go on. What is
+too long is refused by its length, before anything else of it is looked at.
 """
 
 import base64
 import binascii
 import json
 import math
+import re
 from typing import Any, Literal, TypeAlias
 
 from pydantic import StrictInt, StrictStr, ValidationError
 
 from gateway.protocols.dialect import ProtocolError
 from gateway.protocols.openai_realtime.errors import (
+    EVENT_TOO_LONG,
     INVALID_JSON,
     INVALID_VALUE,
     MISSING,
@@ -27,9 +30,20 @@ from gateway.protocols.openai_realtime.fields import (
     SessionFields,
 )
 
-LONGEST_AUDIO_BYTES = 15 * 1024 * 1024
+LONGEST_EVENT_BYTES = 4 * 1024 * 1024
+"""Of a message: a minute of audio, as long as `LONGEST_APPEND_MS` allows, is 3.7 MiB in base64."""
+
+LONGEST_DENSE_BYTES = 256 * 1024
+"""Of a message of many small values, which takes far longer to read than one of long strings."""
+
+MOST_COMMAS = 20_000
+"""A longer message has no more of them, and so no more values; base64 has none."""
+
 DEEPEST = 64
 LONGEST_EVENT_ID = 512
+
+_EDGE_BYTES = 1024
+_EVENT_ID = re.compile(rb'"event_id"\s{0,8}:\s{0,8}"([\x20-\x21\x23-\x5b\x5d-\x7e]{1,512})"')
 
 
 class UpdateSession(Fields):
@@ -122,7 +136,9 @@ def read(message: bytes | str) -> tuple[ClientEvent, str | None]:
     Raises `ProtocolError`, with that `event_id`, for anything else, in time linear in the
     message's length.
     """
-    event = _load(message)
+    data = message.encode() if isinstance(message, str) else message
+    _check_length(data)
+    event = _load(data)
     event_id = event.get("event_id")
     if not isinstance(event_id, str) or len(event_id) > LONGEST_EVENT_ID:
         event_id = None
@@ -133,7 +149,27 @@ def read(message: bytes | str) -> tuple[ClientEvent, str | None]:
         raise
 
 
-def _load(message: bytes | str) -> dict[str, Any]:
+def _check_length(data: bytes) -> None:
+    """Raises `ProtocolError` for a message that is not worth reading, with its `event_id` if that
+    is near the beginning or the end."""
+    longest = LONGEST_EVENT_BYTES
+    if len(data) > LONGEST_DENSE_BYTES and data.count(b",") > MOST_COMMAS:
+        longest = LONGEST_DENSE_BYTES
+    if len(data) <= longest:
+        return
+    first, last = data[:_EDGE_BYTES], data[-_EDGE_BYTES:]
+    found = _EVENT_ID.search(first) or _EVENT_ID.search(last)
+    is_audio = _APPEND.encode() in first or _APPEND.encode() in last
+    text = f"An event has at most {longest} bytes; this one has {len(data)}."
+    raise ProtocolError(
+        EVENT_TOO_LONG,
+        f"{text} Append audio in shorter pieces." if is_audio else text,
+        param="audio" if is_audio else None,
+        event_id=None if found is None else found[1].decode(),
+    )
+
+
+def _load(message: bytes) -> dict[str, Any]:
     try:
         event = json.loads(message, parse_constant=_refuse_constant)
         _check(event)
@@ -194,8 +230,6 @@ def _audio(text: Any) -> bytes:
         raise ProtocolError(MISSING, "Missing required parameter: 'audio'.", param="audio")
     if not isinstance(text, str):
         raise _bad_audio("base64 in a string is needed")
-    if len(text) // 4 * 3 > LONGEST_AUDIO_BYTES + 2:
-        raise _bad_audio(f"at most {LONGEST_AUDIO_BYTES} bytes are allowed in one event")
     try:
         return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
