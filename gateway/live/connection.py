@@ -285,6 +285,8 @@ class Connection(Generic[P]):
                 self.on_audio(cast("P", data))  # its dialect knows that audio travels as bytes
             case Send(message):
                 self._transport.send(message)
+            case InterruptReply() if self._pacer.reply_waits:
+                self._pacer.follow(command)  # it may mean the reply that is asked for there
             case _ if isinstance(command, IN_LINE):
                 if isinstance(command, Reconfigure):
                     self._change_formats(command)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sized
 from math import inf
 from typing import Generic, TypeVar
 
-from gateway.protocols.dialect import Command, TypedText
+from gateway.protocols.dialect import Command, Respond, TypedText
 
 P = TypeVar("P", bound=Sized)
 
@@ -31,6 +31,9 @@ WAITING_BYTES = 4 * 1024 * 1024
 WAITING_MS = 120_000.0
 MOST_WAITING = 6_000
 """How many small packets, and messages between them, may wait."""
+
+ASKS = (Respond, TypedText)
+"""Commands that ask for a reply."""
 
 RESOLUTION_S = 0.001
 """What is due within this is fed on now: timers fire a little early by the loop's clock, which
@@ -61,12 +64,18 @@ class IngressPacer(Generic[P]):
         self._waiting: deque[tuple[P, float] | Command] = deque()
         self._waiting_bytes = 0
         self._waiting_ms = 0.0
+        self._waiting_requests = 0
         self._allowance = MESSAGES_BURST
         self._counted_at = 0.0
 
     @property
     def waiting(self) -> bool:
         return bool(self._waiting)
+
+    @property
+    def reply_waits(self) -> bool:
+        """A command that asks for a reply waits behind audio."""
+        return self._waiting_requests > 0
 
     @property
     def due(self) -> float:
@@ -114,6 +123,7 @@ class IngressPacer(Generic[P]):
                 self._pass(data, duration_ms, now)
             else:
                 self._waiting_bytes -= _length(item)
+                self._waiting_requests -= isinstance(item, ASKS)
                 self._obey(item)
 
     def rest(self) -> Iterator[P]:
@@ -133,6 +143,7 @@ class IngressPacer(Generic[P]):
         ):
             raise Flooded("audio comes faster than it is spoken")
         self._waiting.append(item)
+        self._waiting_requests += isinstance(item, ASKS)
 
     def _pass(self, data: P, duration_ms: float, now: float) -> None:
         duration_s = duration_ms / 1000
