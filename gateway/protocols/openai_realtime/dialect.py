@@ -134,7 +134,11 @@ class OpenAiRealtime:
         """See `Dialect.encode`."""
         if isinstance(output, SessionReady):
             return self._begin(output)
-        return self._messages(self._events(output))
+        made = self._events(output)
+        if isinstance(output, Fault) and output.fatal:  # nothing comes after it
+            self._early = []
+            return [*self._take_kept(), *map(self._message, made)]
+        return self._messages(made)
 
     def audio(self, frame: ReplyAudio, data: bytes) -> Sequence[str]:
         """Reply audio as `response.output_audio.delta`; over RTP only what its beginning means."""
