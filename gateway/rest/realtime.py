@@ -5,7 +5,7 @@ Its errors are that API's, `{"error": {…}}`, so the operations stand here with
 """
 
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import suppress
 from typing import Annotated, Any, Literal
 
@@ -15,11 +15,10 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from gateway.interviews.sessions import SESSION_ID
 from gateway.live.client_secrets import ClientSecret, find_secret, make_secret
-from gateway.protocols.dialect import InterviewRequest, ProtocolError
+from gateway.protocols.dialect import ProtocolError
 from gateway.protocols.openai_realtime import OpenAiRealtime, RealtimeSession
-from gateway.protocols.openai_realtime.opening import error_body, session_of
+from gateway.protocols.openai_realtime.opening import error_body
 from gateway.rest.operation import Operation, ResponseSpec
 from gateway.rest.problems import Problem
 from gateway.rest.reading import BODY_S, chunks, media_type, parse_object, read_json
@@ -27,7 +26,7 @@ from gateway.rest.webrtc import WebRtcEndpoints
 from gateway.runtime import Runtime
 from gateway.security import bearer
 from gateway.transports.webrtc.offers import MAX_BYTES, OfferError
-from gateway.transports.websocket.realtime import new_id
+from gateway.transports.websocket.realtime import new_id, opened
 
 SDP = "application/sdp"
 MULTIPART = "multipart/form-data"
@@ -78,14 +77,11 @@ class RealtimeEndpoints:
     async def _call(self, request: Request) -> Response:
         secret = await self._admitted(request)
         sdp, given = await _offer(request)
-        model = request.query_params.get("model")
-        session = _session(given or ({} if secret is None else secret.session), model, request)
-        named = request.query_params.get("session_id")
-        if not (session.is_interview and named and SESSION_ID.fullmatch(named)):
-            named = new_id("sess")
+        given = given or ({} if secret is None else secret.session)
+        session, session_id = _opened(given, request.query_params)
         dialect = OpenAiRealtime(session, new_id=new_id, media="rtp")
         try:
-            answered = await self._webrtc.answer(named, sdp, dialect)
+            answered = await self._webrtc.answer(session_id, sdp, dialect)
         except OfferError as error:
             raise Failure(400, "invalid_offer", error.reason, "sdp") from None
         headers = {"location": f"{CALLS}/rtc_{answered.id}", "cache-control": "no-store"}
@@ -109,7 +105,7 @@ class RealtimeEndpoints:
             first = error.errors(include_url=False, include_input=False)[0]
             where = ".".join(map(str, first["loc"]))
             raise Failure(400, "invalid_value", f"{where}: {first['msg']}.", where) from None
-        session = _session(asked.session, None, request)
+        session, _ = _opened(asked.session, {})
         now = time.time()
         made = await make_secret(
             self._runtime.store,
@@ -210,12 +206,10 @@ async def _generated(request: Request) -> AsyncGenerator[bytes, None]:
         yield chunk
 
 
-def _session(given: dict[str, Any], model: str | None, request: Request) -> RealtimeSession:
-    """The session that a session object asks for. Raises `Failure`."""
-    role = request.query_params.get("role")
+def _opened(given: Mapping[str, Any], parameters: Mapping[str, str]) -> tuple[RealtimeSession, str]:
+    """The session that is asked for, and its id. Raises `Failure`."""
     try:
-        interview = None if role is None else InterviewRequest(role)
-        return session_of(given, model=model, interview=interview)
+        return opened(given, parameters)
     except ProtocolError as error:
         raise Failure(400, error.code, error.message, error.param) from None
 

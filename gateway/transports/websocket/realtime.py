@@ -2,6 +2,8 @@
 
 import secrets
 import time
+from collections.abc import Mapping
+from typing import Any
 
 from starlette.responses import JSONResponse
 from starlette.websockets import WebSocket
@@ -19,8 +21,8 @@ from gateway.transports.websocket.protocol import EXTENSION, WebSocketProtocol
 SUBPROTOCOL = "realtime"
 
 LONGEST_MESSAGE_BYTES = 21 * 1024 * 1024
-"""15 MiB of audio, as many as the API takes in an event, are as long in base64: a longer message is
-answered by close code 1009."""
+"""15 MiB of audio, as many as OpenAI takes in an event, are as long in base64. The dialect answers
+them with an error; a message that is even longer is answered by close code 1009."""
 
 
 def new_id(kind: str) -> str:
@@ -41,10 +43,8 @@ async def realtime_endpoint(websocket: WebSocket) -> None:
         await websocket.send_denial_response(JSONResponse(body, 401))
         return
     try:
-        session = session_of(
-            {} if secret is None else secret.session,
-            model=websocket.query_params.get("model"),
-            interview=wanted_interview(websocket.query_params.get("role")),
+        session, session_id = opened(
+            {} if secret is None else secret.session, websocket.query_params
         )
     except ProtocolError as error:
         body = error_body(error.code, error.message, param=error.param)
@@ -55,17 +55,21 @@ async def realtime_endpoint(websocket: WebSocket) -> None:
         protocol.allow(LONGEST_MESSAGE_BYTES)
     await websocket.accept(SUBPROTOCOL if SUBPROTOCOL in offered else None)
     dialect = OpenAiRealtime(session, new_id=new_id)
-    await converse(websocket, runtime, session_id_of(session, websocket), dialect)
+    await converse(websocket, runtime, session_id, dialect)
 
 
-def wanted_interview(role: str | None) -> InterviewRequest | None:
-    """The interview that `?role=` asks for, None for the default one."""
-    return None if role is None else InterviewRequest(role)
+def opened(given: Mapping[str, Any], parameters: Mapping[str, str]) -> tuple[RealtimeSession, str]:
+    """The session that a request asks for by a session object and its URL's parameters, and an id.
 
-
-def session_id_of(session: RealtimeSession, websocket: WebSocket) -> str:
-    """A new session's id; an interview may be named by `?session_id=`, to go on with it."""
-    named = websocket.query_params.get("session_id")
-    if session.is_interview and named is not None and SESSION_ID.fullmatch(named):
-        return named
-    return new_id("sess")
+    `?model=` comes before the object's own. `?role=` says what an interview is about, and
+    `?session_id=` names it, to go on with it. Raises `ProtocolError`.
+    """
+    role, named = parameters.get("role"), parameters.get("session_id")
+    interview = None if role is None else InterviewRequest(role)
+    session = session_of(given, model=parameters.get("model"), interview=interview)
+    if named is None or not session.is_interview:
+        return session, new_id("sess")
+    if SESSION_ID.fullmatch(named) is None:
+        text = "A session id has 1 to 64 of A-Z a-z 0-9 _ -."
+        raise ProtocolError("invalid_value", text, param="session_id")
+    return session, named
