@@ -13,7 +13,16 @@ REFUSED = Kind("origin_not_allowed", 400, "This page may not send such a request
 READ = ("Location", "Link", "ETag", "Retry-After", "X-Correlation-ID", REPLAYED.title())
 """Headers of answers that pages may read."""
 
-SENT = (HEADER, "authorization", "if-match", "last-event-id", "x-correlation-id")
+SENT = (
+    HEADER,
+    "authorization",
+    "if-match",
+    "last-event-id",
+    "openai-beta",
+    "x-correlation-id",
+    "x-openai-agents-sdk",
+)
+"""Headers that pages may send; those of OpenAI's name the clients of `/v1/realtime`."""
 
 
 class Cors(CORSMiddleware):
