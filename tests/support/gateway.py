@@ -93,6 +93,7 @@ class Gateway:
         self.configured = False
         self.detector: Any = FakeDetector()
         self.transcriber: Any = FakeTranscriber(texts=("I like to build things that last",))
+        self.responder: Any = ScriptedInterviewer()
         self.synthesizer: Any = FakeSynthesizer(ms_per_word=20)
         self.port = 0
         self.app: Any = None
@@ -106,11 +107,10 @@ class Gateway:
         asyncio.run(self._run(story))
 
     def _scripted(self) -> Stages:
-        responder = ScriptedInterviewer()
         return Stages(
             self.detector,
             Guard("stt", [Candidate(self.transcriber.provider, self.transcriber, Breaker())]),
-            Guard("llm", [Candidate(responder.provider, responder, Breaker())]),
+            Guard("llm", [Candidate(self.responder.provider, self.responder, Breaker())]),
             Guard("tts", [Candidate(self.synthesizer.provider, self.synthesizer, Breaker())]),
         )
 

@@ -232,6 +232,25 @@ CHATS: dict[str, Callable[[], Any]] = {
 }
 
 
+STORY = "One two three four five six seven eight nine ten eleven twelve."
+
+
+def weather(messages: list[dict[str, Any]]) -> list[bytes]:
+    """Asks for the weather, and tells the result once that is the newest message."""
+    if messages[-1]["role"] == "tool":
+        return [*text(f"It is {messages[-1]['content']} there."), *END]
+    arguments = '{"place":"Leeds"}'
+    return [called(0, "call_w", "weather", arguments), chunk("tool_calls"), USAGE, DONE]
+
+
+CONVERSATIONS: dict[str, Callable[[list[dict[str, Any]]], Any]] = {
+    "story": lambda messages: [*text(STORY), *END],
+    "weather": weather,
+    "parrot": lambda messages: [*text(f"You said {messages[-1]['content']}."), *END],
+}
+"""Chats that depend on the messages before them."""
+
+
 def completion(content: Any, finish: str = "stop") -> dict[str, Any]:
     message = {"role": "assistant", "content": content}
     return {"choices": [{"index": 0, "message": message, "finish_reason": finish}]}
@@ -286,6 +305,9 @@ async def chat(call: Call, model: str) -> None:
     elif model == "gzip":
         await call.start("text/event-stream", content_encoding="gzip")
         await call.write(gzip.compress(b"".join([*HELLO, *END])), more=False)
+    elif model in CONVERSATIONS:
+        steps = CONVERSATIONS[model](call.fields["messages"])
+        await call.stream("text/event-stream", paused(steps))
     else:
         await call.stream("text/event-stream", paused(CHATS[model]()))
 
