@@ -3,7 +3,7 @@
 from typing import Any
 
 from gateway.protocols.dialect import AssistantRequest, SessionRequest
-from pipeline.stage import Brief, Observer, RecognizedSpeech, ToolRequest
+from pipeline.stage import Brief, Message, Observer, RecognizedSpeech, ToolRequest
 
 
 class NoAssistant(Exception):
@@ -70,11 +70,16 @@ class AssistantHost:
 
 
 def brief_of(asked: AssistantRequest, turn: int) -> Brief:
-    """What the chat server is to be told in a turn."""
+    """What the chat server is to be told in a turn.
+
+    The client's instructions hold for the whole conversation, so they come first: many chat
+    servers take a system message in no other place.
+    """
+    first = (Message("system", asked.instructions),) if asked.instructions else ()
     return Brief(
         (),
-        asked.instructions,
-        history=asked.history(turn),
+        "",
+        history=(*first, *asked.history(turn)),
         tools=asked.tools,
         tool_choice=asked.tool_choice,
         max_tokens=asked.max_tokens,

@@ -97,6 +97,14 @@ class Talk:
         """A turn: speech, and enough silence to end it."""
         await self.append(pcm(ms, silence_ms))
 
+    async def speak_live(self, ms: int, silence_ms: int = 800) -> None:
+        """The same as a microphone does it: what is sent meanwhile is not behind it."""
+        audio = pcm(ms, silence_ms)
+        piece = RATE_HZ // 10
+        for at in range(0, len(audio), piece):
+            await self.append(audio[at : at + piece])
+            await asyncio.sleep(piece / 2 / RATE_HZ)
+
     async def write(self, text: str, role: str = "user") -> None:
         """An item with text."""
         kind = "output_text" if role == "assistant" else "input_text"
@@ -112,7 +120,7 @@ class Talk:
                     if event["type"] == kind and fields.items() <= event.items():
                         self.heard = index + 1
                         return event
-                assert not self.reader.done(), (self.reader, kind, self.types())
+                assert not self.reader.done(), (kind, self.types(), self.events[-1:])
                 self._more.clear()
                 await self._more.wait()
 
@@ -156,6 +164,12 @@ class RealtimeGateway(Doorway):
         self.chat_name = f"{model}/realtime-{next(_names)}"
         self.responder = OpenAIResponder(self._peer.url, self.chat_name)
 
+    async def _run(self, story: Story) -> None:
+        try:
+            await super()._run(story)
+        finally:
+            await self.responder.aclose()
+
     def asked(self) -> list[list[Event]]:
         """The messages of every request to the chat model, but for those of the system."""
         requests = self._peer.requests(self.chat_name)
@@ -180,19 +194,13 @@ class RealtimeGateway(Doorway):
     ) -> AsyncIterator[Talk]:
         """A connection, with `session` as its first update."""
         key = options.pop("key", None)
-        async with (
-            self.client(key) as client,
-            client.realtime.connect(model=model, **options) as connection,
-        ):
-            talk = Talk(connection)
-            try:
+        async with self.client(key) as client:
+            async with client.realtime.connect(model=model, **options) as connection:
+                talk = Talk(connection)
                 await talk.until("session.created")
                 if session is not None:
                     update: Any = session
                     await connection.session.update(session=update)
                     await talk.until("session.updated")
                 yield talk
-                assert not (talk.reader.done() and talk.closed is None), talk.reader
-            finally:
-                talk.reader.cancel()
-                await asyncio.wait([talk.reader])
+            await talk.reader  # reads on while the connection closes, or closing would take long

@@ -33,11 +33,11 @@ from gateway.protocols.openai_realtime.fields import (
 LONGEST_EVENT_BYTES = 4 * 1024 * 1024
 """Of a message: a minute of audio, as long as `LONGEST_APPEND_MS` allows, is 3.7 MiB in base64."""
 
-LONGEST_OTHER_BYTES = 1024 * 1024
-"""Of a message that is more than one long string: reading it takes much longer for its length."""
+LONGEST_DENSE_BYTES = 256 * 1024
+"""Of a message of many small values, which takes far longer to read than one of long strings."""
 
-MOST_COMMAS = 16
-"""An event with one long string, such as audio, has no more of them: base64 has none."""
+MOST_COMMAS = 20_000
+"""A longer message has no more of them, and so no more values; base64 has none."""
 
 DEEPEST = 64
 LONGEST_EVENT_ID = 512
@@ -153,8 +153,8 @@ def _check_length(data: bytes) -> None:
     """Raises `ProtocolError` for a message that is not worth reading, with its `event_id` if that
     is near the beginning or the end."""
     longest = LONGEST_EVENT_BYTES
-    if len(data) > LONGEST_OTHER_BYTES and data.count(b",") > MOST_COMMAS:
-        longest = LONGEST_OTHER_BYTES
+    if len(data) > LONGEST_DENSE_BYTES and data.count(b",") > MOST_COMMAS:
+        longest = LONGEST_DENSE_BYTES
     if len(data) <= longest:
         return
     first, last = data[:_EDGE_BYTES], data[-_EDGE_BYTES:]

@@ -21,8 +21,8 @@ from gateway.transports.websocket.protocol import EXTENSION, WebSocketProtocol
 SUBPROTOCOL = "realtime"
 
 LONGEST_MESSAGE_BYTES = 21 * 1024 * 1024
-"""15 MiB of audio in base64: the dialect answers as much with an error, and a longer message is
-answered by close code 1009."""
+"""15 MiB of audio, as many as OpenAI takes in an event, are as long in base64. The dialect answers
+them with an error; a message that is even longer is answered by close code 1009."""
 
 
 def new_id(kind: str) -> str:

@@ -14,7 +14,7 @@ from gateway.live.ingress import (
     Flooded,
     IngressPacer,
 )
-from gateway.protocols.dialect import CommitTurn, TypedText
+from gateway.protocols.dialect import CommitTurn, Respond, TypedText
 
 FRAME = bytes(640)  # 20 ms at 16 kHz
 
@@ -218,3 +218,28 @@ def test_nothing_is_lost_and_nothing_runs_ahead(steps: list[tuple[float, int]]) 
         now = max(now, pacer.due)
         pacer.drain(now)
     assert fed == sent
+
+
+@pytest.mark.parametrize("command", [Respond(), TypedText("hello")])
+def test_a_request_for_a_reply_is_known_to_wait_until_it_is_obeyed(command: Any) -> None:
+    pacer, fed = make()
+    pacer.follow(command)
+    assert not pacer.reply_waits
+    for _ in range(30):
+        pacer.take(FRAME, 20, 100.0)
+    pacer.follow(CommitTurn())
+    assert not pacer.reply_waits
+    pacer.follow(command)
+    assert pacer.reply_waits
+    pacer.drain(110.0)
+    assert fed[-1] == command
+    assert not pacer.reply_waits
+
+
+def test_no_request_waits_once_the_client_has_gone() -> None:
+    pacer, _ = make()
+    for _ in range(30):
+        pacer.take(FRAME, 20, 100.0)
+    pacer.follow(Respond())
+    assert len(list(pacer.rest())) == 4
+    assert not pacer.waiting

@@ -21,7 +21,12 @@ from gateway.protocols.dialect import (
     StopAside,
 )
 from gateway.protocols.openai_realtime import conversation
-from gateway.protocols.openai_realtime.events import DEEPEST, LONGEST_AUDIO_BYTES
+from gateway.protocols.openai_realtime.events import (
+    DEEPEST,
+    LONGEST_DENSE_BYTES,
+    LONGEST_EVENT_BYTES,
+    MOST_COMMAS,
+)
 from pipeline.frames import AvatarState, ReplyDone, ReplyStarted, ReplyText
 from pipeline.stage import Message, Tool
 from tests.gateway.protocols.openai_realtime.stock_client import StockClient, error, kinds, only
@@ -276,11 +281,41 @@ def test_an_event_id_that_is_none_is_not_echoed() -> None:
         assert error(events) == ("unknown_event", "type", None)
 
 
-def test_audio_of_more_than_15_mib_is_refused_unread() -> None:
-    audio = "!" * (LONGEST_AUDIO_BYTES * 4 // 3 + 8)
-    events = StockClient().send("input_audio_buffer.append", audio=audio)
-    assert error(events) == ("invalid_value", "audio", "client_1")
-    assert "15728640 bytes" in events[0]["error"]["message"]
+def append(audio_bytes: int, *, first: bool) -> bytes:
+    """An append whose `event_id` comes before or after its audio."""
+    audio = b'"audio":"' + b"A" * (audio_bytes * 4 // 3) + b'"'
+    names = b'"event_id":"mine","type":"input_audio_buffer.append"'
+    return b"{" + b",".join((names, audio) if first else (audio, names)) + b"}"
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_15_mib_of_audio_are_refused_by_their_length(first: bool) -> None:
+    client = StockClient()
+    client.taken()
+    events = client.send_raw(append(15 * 1024 * 1024, first=first))
+    assert error(events) == ("event_too_long", "audio", "mine")
+    assert client.taken() == []
+
+
+def test_what_is_too_long_is_refused_unread() -> None:
+    events = StockClient().send_raw(b'{"event_id" : "mine", "x": {' * (LONGEST_EVENT_BYTES // 16))
+    assert error(events) == ("event_too_long", None, "mine")
+
+
+def test_the_id_of_an_event_that_is_too_long_is_left_out_where_it_is_not_found() -> None:
+    for event_id in (b'"\\u0041"', b'"' + b"x" * 513 + b'"', b"5"):
+        message = b'{"event_id":' + event_id + b',"audio":"' + b"A" * LONGEST_EVENT_BYTES
+        assert error(StockClient().send_raw(message)) == ("event_too_long", None, None)
+
+
+def test_many_small_values_are_refused_where_one_long_text_is_taken() -> None:
+    begin = b'{"event_id":"mine","type":"input_audio_buffer.clear","x":'
+    dense = begin + b"[" + b"0," * (LONGEST_DENSE_BYTES // 2) + b"0]}"
+    assert error(StockClient().send_raw(dense)) == ("event_too_long", None, "mine")
+    long = begin + b'"' + b"x" * len(dense) + b'"}'
+    assert kinds(StockClient().send_raw(long)) == ["input_audio_buffer.cleared"]
+    short = begin + b"[" + b"0," * (MOST_COMMAS + 1) + b"0]}"
+    assert kinds(StockClient().send_raw(short)) == ["input_audio_buffer.cleared"]
 
 
 def test_what_is_nested_as_deep_as_is_allowed_is_read() -> None:
@@ -364,10 +399,11 @@ def test_appended_audio_is_cut_into_pieces_that_the_session_takes() -> None:
     assert [len(piece) for piece in pieces] == [4800, 4800, 2400]
 
 
-def test_a_minute_of_g711_is_taken_in_one_event() -> None:
-    client = StockClient(audio={"input": {"format": {"type": "audio/pcmu"}}})
+@pytest.mark.parametrize(("kind", "bytes_per_ms"), [("audio/pcm", 48), ("audio/pcmu", 8)])
+def test_a_minute_of_audio_is_taken_in_one_event(kind: str, bytes_per_ms: int) -> None:
+    client = StockClient(audio={"input": {"format": {"type": kind}}})
     client.taken()
-    client.send("input_audio_buffer.append", audio=base64_of(8 * 60_000))
+    client.send("input_audio_buffer.append", audio=base64_of(bytes_per_ms * 60_000))
     assert len(client.taken()) == 600
 
 

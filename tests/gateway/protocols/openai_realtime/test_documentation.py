@@ -20,7 +20,9 @@ def test_the_documented_limits_are_those_of_the_code() -> None:
     kib, mib = 1024, 1024 * 1024
     append_s = client_requests.LONGEST_APPEND_MS // 1000
     for text in (
-        f"{events.LONGEST_AUDIO_BYTES // mib} MiB and {append_s} s",
+        f"| audio in one append | {append_s} s |",
+        f"{events.LONGEST_EVENT_BYTES // mib} MiB; where it has more than {events.MOST_COMMAS}",
+        f"{events.LONGEST_DENSE_BYTES // kib} KiB |",
         f"{conversation.MOST_ITEMS} items, {conversation.MOST_CLIENT_BYTES // mib} MiB",
         f"{items.LONGEST_TEXT_BYTES // kib} KiB; an answer typed",
         f"in an interview {client_requests.LONGEST_TYPED_BYTES // kib} KiB",
