@@ -160,12 +160,12 @@ def _providers(settings: Settings) -> Iterator[Finding]:
     told = options(settings)
     installed = third_party()
     choices: dict[Slot, Choice] = {}
-    nobody: dict[Slot, NoProvider] = {}
+    unfilled: dict[Slot, NoProvider] = {}
     for slot, name in wanted(settings).items():
         try:
             choices[slot] = choose(slot, name, told)
         except NoProvider as error:
-            nobody[slot] = error
+            unfilled[slot] = error
     silent = _silent(choices.values(), told)
     for slot in wanted(settings):
         for provider in (*PROVIDERS, *installed.providers):
@@ -175,8 +175,8 @@ def _providers(settings: Settings) -> Iterator[Finding]:
             note = f" ({provider.note})" if provider.note else ""
             detail = problem or f"{provider.summary}{note}"
             yield Finding(slot, provider.name, "note" if problem else "ok", detail)
-        if slot in nobody:
-            advice = "; ".join(reason for _, reason in nobody[slot].reasons)
+        if slot in unfilled:
+            advice = "; ".join(reason for _, reason in unfilled[slot].reasons)
             yield Finding(slot, "answers", "problem", "nobody", advice)
         else:
             yield _answers(choices[slot], silent)
