@@ -1,1 +1,1 @@
-"""How fast, how cheap and how right the gateway is; `python -m benchmarks --help`."""
+"""Measures the gateway's speed, cost and accuracy; `python -m benchmarks --help`."""

@@ -1,4 +1,4 @@
-"""One paced client session: a microphone that never stops, and ears that note when things came.
+"""One paced client session: it sends the microphone without a pause and notes when things arrive.
 
 It speaks Parley's own WebSocket dialect (docs/protocol.md) through the public `websockets` client,
 as any client would; it shares no code with the gateway. All times are seconds of the
@@ -23,11 +23,12 @@ from benchmarks.timing import deciding_frame
 
 SILENCE = bytes(FRAME_BYTES)
 SILENCE_MS = 800
-"""The endpointing silence that the client asks for: so it knows when a decision is possible."""
+"""The endpointing silence that the client asks for, so that it knows when a decision is
+possible."""
 CONNECT_TIMEOUT_S = 10.0
 READY_TIMEOUT_S = 10.0
 ABNORMAL = 1006
-"""What stands for a close code where the connection broke off (RFC 6455, 7.1.5)."""
+"""The close code of a connection that broke off (RFC 6455, 7.1.5)."""
 
 
 class CallEnded(Exception):
@@ -40,7 +41,7 @@ class CallEnded(Exception):
 
 @dataclass(slots=True)
 class Turn:
-    """What the client saw of one turn."""
+    """One turn as the client saw it."""
 
     turn: int
     started_at: float | None = None
@@ -58,7 +59,7 @@ class Turn:
     done_at: float | None = None
     interrupted: bool = False
     transcript: str | None = None
-    """The final one."""
+    """The final transcript."""
     partials: int = 0
     """How many partial transcripts came."""
 
@@ -80,7 +81,7 @@ class Caller:
         self.sent_at = array("d")
         """When each 20 ms frame of input audio was handed to the socket."""
         self.lag_s = array("d")
-        """How far each of them was behind the schedule."""
+        """The delay of each frame behind the schedule."""
         self.ready: dict[str, Any] | None = None
         self.interview: dict[str, Any] = {}
         self.faults: list[dict[str, Any]] = []
@@ -91,7 +92,7 @@ class Caller:
         self._news = asyncio.Event()
         self._closed: int | None = None
 
-    # --- what a script does ------------------------------------------------------------------
+    # --- for scripts -------------------------------------------------------------------------
 
     def say(self, frames: Iterable[bytes]) -> int:
         """Play frames after what is already queued; returns the index of the first one."""
@@ -106,7 +107,7 @@ class Caller:
 
     @property
     def newest(self) -> int:
-        """The newest turn that the server has told of; -1 before the first."""
+        """The newest turn in the server's messages; -1 before the first."""
         return max(self.turns, default=-1)
 
     async def send(self, message: dict[str, Any]) -> None:
@@ -129,7 +130,7 @@ class Caller:
             return False
         return True
 
-    # --- microphone and ears -----------------------------------------------------------------
+    # --- sending and receiving ---------------------------------------------------------------
 
     async def microphone(self) -> None:
         """Send a frame every 20 ms on an absolute schedule, for as long as the call lasts."""
@@ -153,7 +154,7 @@ class Caller:
                 return
 
     async def listen(self) -> None:
-        """Note everything that comes, until the connection closes."""
+        """Record every message until the connection closes."""
         clock = time.monotonic
         try:
             async for message in self._socket:
@@ -228,7 +229,7 @@ def _close_code(error: ConnectionClosed) -> int:
 
 @asynccontextmanager
 async def call(url: str, silence_ms: int = SILENCE_MS, **hello: Any) -> AsyncIterator[Caller]:
-    """A session at `url` that has been greeted: `hello` are further fields of the first message.
+    """A session at `url` after the greeting; `hello` has further fields of the first message.
 
     `silence_ms` is the endpointing silence that it asks for.
 

@@ -1,4 +1,4 @@
-"""The benchmarks there are, in the order in which they run, and how long each takes."""
+"""The list of benchmarks, in their order, with the time that each takes."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from benchmarks.whisper import whisper
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What the command line leaves to the benchmarks."""
+    """The options of the command line that benchmarks use."""
 
     sessions: int = 100
     quick: bool = False
@@ -22,7 +22,8 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Benchmark:
-    """One of them. `lasts_s` was measured on two cores; `quick_s` where there is a quick form."""
+    """One benchmark. `lasts_s` was measured on two cores; `quick_s` is for its quick form, if
+    any."""
 
     name: str
     does: str
@@ -94,7 +95,7 @@ def named(name: str) -> Sequence[Benchmark]:
 
 
 def announcement(benchmarks: Sequence[Benchmark], options: Options) -> list[str]:
-    """What is about to run and how long it will take, in lines."""
+    """The benchmarks about to run and their time, as lines."""
     total = estimate(sum(one.expected_s(options) for one in benchmarks))
     width = max(len(one.name) for one in benchmarks)
     count = "1 benchmark" if len(benchmarks) == 1 else f"{len(benchmarks)} benchmarks"

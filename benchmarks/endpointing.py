@@ -40,7 +40,7 @@ WAITS = ("mean", "p50", "p95")
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """What a policy made of a set."""
+    """The result of a policy on a set."""
 
     turns: int
     waits_ms: tuple[float, ...]
@@ -117,13 +117,13 @@ def endpointing(progress: Progress, clips: Sequence[Clip] = ()) -> Result:
 
 
 def counter(on_progress: OnProgress, goal: int) -> Callable[[], None]:
-    """What is called after each of `goal` turns."""
+    """A callable for the end of each of `goal` turns."""
     done = count(1)
     return lambda: on_progress(next(done), goal)
 
 
 def verdict(takes: Sequence[Take]) -> str:
-    """What the default's adaptiveness buys, in a sentence."""
+    """The gain of the adaptive default, in a sentence."""
     adaptive = Score.of(takes, TurnPolicy())
     silence_ms, fixed = equally_careful(takes, adaptive.cut_off)
     if not adaptive.waits_ms:

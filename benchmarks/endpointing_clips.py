@@ -40,7 +40,7 @@ CONJUNCTIONS = frozenset(["and", "so", "that", "if", "when", "before", "then", "
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A word's end in a clip where somebody might pause."""
+    """The end of a word in a clip, where a speaker might pause."""
 
     kind: str
     """After a "sentence", a "clause", a "conjunction", or in a "phrase"."""
@@ -163,7 +163,7 @@ def _cut(pcm: Samples, start_ms: int, end_ms: int) -> Samples:
 
 
 def probabilities(turns: Sequence[Spoken]) -> list[list[float]]:
-    """Silero's word on each 32 ms of each turn."""
+    """Silero's probability for each 32 ms of each turn."""
 
     async def judge() -> list[list[float]]:
         detector = SileroDetector(max_sessions=1)
@@ -239,7 +239,7 @@ def _decoders() -> Decoders:
 
 
 def hear(turn: Spoken, judged: Sequence[float]) -> Take:
-    """A spoken turn through the default recogniser; `judged` is the detector's word on it."""
+    """A spoken turn through the default recogniser; `judged` has the detector's probabilities."""
     recogniser = Sphinx(_decoders(), turn.pcm)
     try:
         return rehearse(judged, recogniser, turn.end_ms)

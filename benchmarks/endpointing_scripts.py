@@ -1,4 +1,4 @@
-"""Scripted turns: people who pause where they look for words, and recognisers who mishear them."""
+"""Scripted turns: people who pause to find words, and recognisers that mishear them."""
 
 import random
 from collections.abc import Callable, Sequence
@@ -18,21 +18,21 @@ WORD_MS = 300
 
 PARTIAL_MS = 300
 MISHEARD = 0.2
-"""So many words are recognised as another one; the default recogniser has about that rate."""
+"""The share of words that are recognised as another one, about that of the default recogniser."""
 
 FILLERS_HEARD = 0.5
 """Recognisers leave out every second filler. Assumed."""
 
 FULL_STOPS = {"sentence": 0.9, "phrase": 0.4, "connective": 0.1, "filler": 0.1, "thinking": 0.9}
-"""A recogniser that punctuates, as Whisper does, writes a full stop so often after the last word of
-the audio it has, by where in a sentence that is. It cannot hear whether anybody goes on, and its
-texts were seldom seen to stop in the middle. Assumed."""
+"""How often a recogniser that punctuates, such as Whisper, writes a full stop after the last word
+of its audio, by the word's place in the sentence. It cannot know whether the speaker goes on, and
+its texts were seldom seen to stop in the middle. Assumed."""
 
 ELLIPSES = {"sentence": 0.0, "phrase": 0.2, "connective": 0.5, "filler": 0.5, "thinking": 0.05}
-"""And so often "..."; else nothing. Assumed."""
+"""The share with "..."; the others end without a mark. Assumed."""
 
 CLOSED = 0.25
-"""So many turns end with words that say so. Assumed."""
+"""The share of turns that end with words that say so. Assumed."""
 
 CLAUSES = (
     "i worked on the payment service for three years",
@@ -60,8 +60,8 @@ CLAUSES = (
     "we shared the work between two teams",
     "the customers were happy with that",
 )
-"""What the scripted people say; some sentences end with words after which most go on, one with a
-word that closes others, as real ones do."""
+"""The sentences of the scripted people. Some end with words after which most people go on, one with
+a word that ends other sentences, as in real speech."""
 
 CONNECTIVES = ("and", "but", "because", "so", "and then", "which", "or")
 FILLERS = ("um", "uh", "well", "you know", "like")
@@ -216,7 +216,7 @@ def from_scripts(
     *,
     punctuation: bool = False,
 ) -> list[Take]:
-    """So many scripted turns; the same ones for the same seed, with `punctuation` or without."""
+    """This number of scripted turns, the same for the same seed, with `punctuation` or without."""
     takes = []
     for number in range(count):
         rng = random.Random(f"{seed}-{number}")

@@ -46,7 +46,7 @@ class Recogniser(Protocol):
         """The partial transcripts that the audio up to here has brought since the last call."""
 
     def finish(self, until_ms: int) -> str:
-        """What was said up to here; `listen` comes before anything else."""
+        """The words up to here; call `listen` first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +58,11 @@ class Take:
 
 
 def rehearse(probabilities: Sequence[float], recogniser: Recogniser, end_ms: float) -> Take:
-    """Let somebody who never decides hear a turn, and note what happens.
+    """Play a turn to turn-taking that never decides, and record the events.
 
-    When the answer is prepared does not depend on how long silence is borne: until its decision
-    every policy sees these events. As in a session, a preparation ends the recognition, and speech
-    that goes on has it begin again.
+    The time at which the answer is prepared does not depend on the policy: until its decision every
+    policy sees these events. As in a session, a preparation ends the recognition, and further
+    speech begins it again.
     """
     turns = TurnTaking(PATIENT)
     events: list[tuple[float, Event]] = []
@@ -97,7 +97,7 @@ def rehearse(probabilities: Sequence[float], recogniser: Recogniser, end_ms: flo
 
 
 def decision_ms(take: Take, policy: TurnPolicy) -> float:
-    """When a policy decides that the turn is over. Raises `ValueError` where it never does."""
+    """The time at which a policy ends the turn. Raises `ValueError` if it never does."""
     turns = TurnTaking(policy)
     for at_ms, event in take.events:
         if any(isinstance(action, EndTurn) for action in turns.handle(event, at_ms / 1000)):

@@ -1,7 +1,7 @@
 """The load client: many paced sessions in one process of its own.
 
 It prints JSON lines: `steady` when every session has heard its opening question, `progress` every
-second, `over` when the measured stretch ends, and `report` last. Whoever reads them can sample the
+second, `over` when the measured stretch ends, and `report` last. Their reader can sample the
 server's CPU at `steady` and `over`. A report says how busy and how late the client itself was.
 
     python -m benchmarks.load --url ws://127.0.0.1:8000/ws --sessions 10 --seconds 20
@@ -49,9 +49,9 @@ Turns: TypeAlias = Iterator[tuple[list[bytes], bool]]
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What the sessions do. Each makes `turns` turns, or goes on for `seconds` after `steady`.
+    """The plan of all sessions. Each makes `turns` turns, or goes on for `seconds` after `steady`.
 
-    With `hush` replies are stopped by a message as soon as they are heard, to save time.
+    With `hush` a message stops each reply as soon as it is heard, to save time.
     """
 
     url: str
@@ -110,7 +110,7 @@ class Load:
         }
 
     async def _watch(self) -> None:
-        """Mark the measured stretch, and tell how things go."""
+        """Print the lines that mark the measured stretch, and the progress."""
         await self._steady.wait()
         gc.collect()
         gc.freeze()
@@ -167,13 +167,13 @@ class Load:
             return True
 
     def _opened_by(self, number: int) -> None:
-        """The session is under way, or never will be."""
+        """Count a session that has begun or failed."""
         self._opened.add(number)
         if len(self._opened) == self.plan.sessions:
             self._steady.set()
 
     def _script(self, number: int) -> Turns:
-        """What a session says; it stops when enough was said or time is up."""
+        """The turns of a session, until there are enough or time is up."""
         every = self.plan.barge_in_every
         for k in count():
             if self.plan.turns is not None and k >= self.plan.turns:
@@ -237,7 +237,7 @@ class Load:
         await asyncio.sleep(PAUSE_S)
 
     def _interrupted(self, caller: Caller, old: Turn, first_frame: int) -> None:
-        """The old reply was spoken into, beginning with input frame `first_frame`."""
+        """Record the interruption of the old reply, from input frame `first_frame` on."""
         if old.clear_at is None:
             self.tally.fault("client.not_interrupted")
             return

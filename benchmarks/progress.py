@@ -1,4 +1,4 @@
-"""What the benchmarks say while they run: lines on stderr, so that stdout has the results alone.
+"""The progress of the benchmarks: lines on stderr, so that stdout has only the results.
 
 A benchmark is made of runs. `Progress` prints a line when a run has ended; on a terminal a bar
 shows those under way, elsewhere a run that takes long says every `REMINDER_S` how far it is.
@@ -17,7 +17,7 @@ OnProgress = Callable[[float, float], None]
 
 REMINDER_S = 30.0
 REFRESHES_PER_S = 2
-"""The terminal's work is done on the load client's core."""
+"""Few redraws a second, because the terminal shares the load client's core."""
 
 
 def duration(seconds: float) -> str:
@@ -67,7 +67,7 @@ class Progress:
 
     @contextmanager
     def runs(self, count: int) -> Iterator[None]:
-        """The benchmark takes place in this block, in so many runs."""
+        """Use this block for the benchmark, which has this number of runs."""
         self._runs = count
         self._began = self._clock()
         runs = "1 run" if count == 1 else f"{count} runs"
@@ -77,7 +77,7 @@ class Progress:
 
     @contextmanager
     def run(self, what: str) -> Iterator[OnProgress]:
-        """A run takes place in this block and may say how far it is. A failed one gets no line."""
+        """Use this block for a run, which may report its progress. A failed run gets no line."""
         began = told = self._clock()
         bar = self._bars.add_task(f"{self._benchmark}: {what}", total=None)
 
@@ -100,7 +100,7 @@ class Progress:
         self._say(f"{self._benchmark} {place}: {what}: {took}{self._rest()}")
 
     def _rest(self) -> str:
-        """What is left, as a clause; the runs so far say how long one takes."""
+        """The time that is left, as a clause, by the runs so far."""
         left = self._runs - self._finished
         if left <= 0:
             return ""

@@ -101,7 +101,7 @@ RUNS: dict[str, Callable[[], Requests]] = {
 
 @dataclass(slots=True)
 class Seen:
-    """What all connections saw in the measured stretch."""
+    """The results of all connections in the measured stretch."""
 
     latencies_ms: list[float] = field(default_factory=list)
     faults: dict[str, int] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""What a benchmark found, with the facts of the machine it ran on: one JSON line a run."""
+"""The result of a benchmark with the facts of its machine: one JSON line a run."""
 
 import json
 import os
@@ -51,7 +51,7 @@ class Metric:
     percentile: str = ""
     limit: float | None = None
     count: int | None = None
-    """How many measurements it stands for."""
+    """The number of measurements."""
 
     @property
     def holds(self) -> bool:
@@ -63,8 +63,8 @@ def percentiles(
 ) -> list[Metric]:
     """The p50, p95, p99 and maximum of a summary as metrics; none where nothing was measured.
 
-    Where a limit stands on something that was never measured, the metric is infinite: not measured
-    is not passed.
+    If a limit applies to something that was never measured, the metric is infinite: not measured is
+    not passed.
     """
     limits = limits or {}
     if summary is None:
@@ -82,7 +82,7 @@ def percentiles(
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """Where the figures come from."""
+    """The machine and the commit of the figures."""
 
     cpu: str
     cores: int

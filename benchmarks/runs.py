@@ -1,4 +1,4 @@
-"""The runs: which server, which load, and what must hold."""
+"""The runs: their servers, loads and limits."""
 
 import asyncio
 import json
@@ -31,14 +31,14 @@ class RunFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What a load run found, with the server's side of the same stretch of time."""
+    """The result of a load run, with the server's figures of the same stretch of time."""
 
     report: dict[str, Any]
     cpu_s: float
     workers_cpu_s: float
     others_cpu_s: float
     memory_mb: float
-    """Resident memory of the server above what it had before the first session."""
+    """The growth of the server's resident memory since before the first session."""
 
     @property
     def wall_s(self) -> float:
@@ -56,7 +56,7 @@ def cores() -> tuple[int, int]:
 
 
 def told_by(module: str, *arguments: str) -> Generator[tuple[str, dict[str, Any]], None, None]:
-    """What a client of its own process tells, each event with its fields, until it ends.
+    """The events of a client process, each with its fields, until it ends.
 
     Closing the generator ends the client.
     """
@@ -116,7 +116,7 @@ def vars_of(plan: Plan) -> dict[str, Any]:
 
 
 def latency(progress: Progress) -> Result:
-    """One session, stages that cost nothing: what the gateway itself adds."""
+    """One session, stages that cost nothing: measures the gateway itself."""
     what = f"{LATENCY_TURNS} short answers, every third reply interrupted"
     with (
         progress.runs(1),
@@ -198,7 +198,7 @@ def _heard(score: Score) -> str:
 
 
 def _result(name: str, seen: Measured, settings: dict[str, Any], found: list[Metric]) -> Result:
-    """Add what every load run tells."""
+    """Add the metrics of every load run."""
     report = seen.report
     spoken = report["spoken"]
     unanswered = spoken - report["answered"] if spoken else float("inf")

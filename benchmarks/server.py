@@ -1,4 +1,4 @@
-"""The gateway as a process of its own, and what the system says it uses."""
+"""The gateway as a process of its own, and its resource use."""
 
 import os
 import signal
@@ -18,7 +18,7 @@ import httpx
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 10.0
 SPARE_SESSIONS = 20
-"""Places beyond those measured: a caller may come back before its last call was cleared away."""
+"""Sessions beyond those measured: a caller may return before its last call was cleaned up."""
 
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
@@ -156,10 +156,10 @@ class Server:
                 self._process.wait()
         self._folder.cleanup()
 
-    # --- what it uses ------------------------------------------------------------------------
+    # --- resource use ------------------------------------------------------------------------
 
     def providers(self) -> dict[str, str]:
-        """Which provider fills each slot, as `/health` tells it."""
+        """The provider of each slot, from `/health`."""
         health = httpx.get(f"{self.url}/health", timeout=5.0, trust_env=False)
         return {stage["slot"]: stage["provider"] for stage in health.json()["stages"]}
 

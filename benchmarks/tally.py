@@ -1,4 +1,4 @@
-"""What came of all the sessions of a load run."""
+"""The sums of all sessions of a load run."""
 
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -9,7 +9,7 @@ from benchmarks.timing import Summary, lateness_ms, unheard
 
 @dataclass(slots=True)
 class Tally:
-    """What came of all sessions. Values are ms unless they are counts."""
+    """The sums of all sessions. Values are ms unless they are counts."""
 
     spoken: int = 0
     answered: int = 0

@@ -16,7 +16,7 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
 WIDTH, LAYERS, HEADS, MELS, VOCABULARY = 384, 4, 6, 80, 51_865
 TOKENS = 40
-"""What it says, "word0 word1 …", before the end."""
+"""The words of its transcript, "word0 word1 …"."""
 
 _LANGUAGES = ("en", "zh", "de", "es", "fr")
 _NOISE = 0.02
@@ -61,7 +61,7 @@ def build(directory: Path) -> Path:
 
 
 def _vocabulary() -> tuple[list[str], list[str]]:
-    """Tokens that are text, and those that are not, in the order of their numbers."""
+    """The text tokens and the other tokens, in the order of their numbers."""
     specials = [
         *("<|endoftext|>", "<|startoftranscript|>"),
         *(f"<|{code}|>" for code in _LANGUAGES),

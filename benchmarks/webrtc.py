@@ -1,7 +1,7 @@
-"""What a WebRTC session costs, beside aiortc as it comes: CPU per session-second on one core.
+"""The cost of a WebRTC session, beside plain aiortc: CPU per session-second on one core.
 
-Every kind of session is measured in each of several rounds, so that what else the machine does
-falls on all of them. The server is a process of its own on one core, the client one on another.
+Every kind of session is measured in each of several rounds, so that other load of the machine falls
+on all of them. The server is a process of its own on one core, the client one on another.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -24,11 +24,11 @@ QUICK_SECONDS = 6.0
 
 AUDIO_PEERS = 24
 VIDEO_PEERS = 10
-"""What aiortc as it comes can serve on one core, with something to spare."""
+"""The number of peers that plain aiortc serves on one core, with some reserve."""
 
 PACKETS_PER_S = 50.0
 MISSING = 0.01
-"""This share of packets or pictures may be missing: a window does not begin and end with one."""
+"""The share of packets or pictures that may be missing, as windows begin and end between two."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ NOTES = (
 
 @dataclass(slots=True)
 class Seen:
-    """What the rounds of a job came to, an entry for each."""
+    """The results of a job, an entry for each round."""
 
     cost_ms: list[float] = field(default_factory=list)
     client_share: list[float] = field(default_factory=list)
@@ -172,7 +172,7 @@ def webrtc(progress: Progress, *, quick: bool = False, jobs: Sequence[Job] = JOB
 
 
 def metrics(job: Job, seen: Mapping[str, Seen]) -> list[Metric]:
-    """A job's cost, and what it is of the stock one's."""
+    """A job's cost, and its ratio to the stock job's."""
     mine = seen[job.name]
     name = f"{job.name} ({job.peers} sessions)"
     found = [
@@ -195,7 +195,7 @@ def missing(job: Job, seen: Seen) -> float:
 
 
 def delivered(jobs: Sequence[Job], seen: Mapping[str, Seen]) -> list[Metric]:
-    """Whether the cost bought all that was asked for."""
+    """Whether all requested packets and pictures came."""
     parley = [job for job in jobs if job.server == "endless"]
     stock = [job for job in jobs if job.server == "stock"]
     found = []
@@ -210,7 +210,7 @@ def delivered(jobs: Sequence[Job], seen: Mapping[str, Seen]) -> list[Metric]:
 
 
 def shared(seen: Iterable[Seen]) -> list[Metric]:
-    """What tells whether the figures can be believed."""
+    """The figures that show whether the others can be believed."""
     every = list(seen)
     client = max(share for one in every for share in one.client_share)
     others = [share for one in every for share in one.others]

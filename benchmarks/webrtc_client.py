@@ -34,8 +34,8 @@ from benchmarks.webrtc_speech import CLOCK_HZ, Microphone, packets, speech
 CONNECT_S = 20.0
 WARM_UP_S = 4.0
 VIDEO_WARM_UP_S = 10.0
-"""After the last peer has heard or seen something: by then the server has made what it makes once,
-such as the pictures of a face that listens."""
+"""After the last peer has received something: by then the server has finished work that it does
+once, such as the pictures of a listening face."""
 
 
 class Counter:
@@ -163,7 +163,7 @@ async def measure(url: str, peers: int, seconds: float, codec: str | None) -> di
 
 
 def _counts(calls: list[Peer]) -> dict[str, int]:
-    """What has come so far, of all peers."""
+    """The packets and pictures so far, of all peers."""
     names = {"audio packets": ("audio", "packets"), "audio bytes": ("audio", "bytes")}
     if "video" in calls[0].counters:
         names |= {f"video {what}": ("video", what) for what in ("packets", "pictures", "bytes")}

@@ -32,11 +32,11 @@ PIECE_MS = 1_020
 """Of speech handed over at a time: a whole number of sounds, about a clause."""
 
 WORD_MS = 300
-"""What a quiet gateway says, once."""
+"""The only words of a quiet gateway."""
 
 
 class EndlessVoice:
-    """A sentence is as long as it is listened to; with `quiet`, one word."""
+    """Speaks each sentence without end, until it is cancelled; with `quiet`, one word."""
 
     provider = "endless"
     rate_hz = VOICE_RATE_HZ
@@ -60,7 +60,7 @@ class EndlessVoice:
 
 
 class Unmoved:
-    """Pays for the judgement of another detector, and hears nobody."""
+    """Runs another detector for its cost, and reports silence."""
 
     provider = "unmoved"
 
@@ -75,7 +75,7 @@ class Unmoved:
 
 
 class NoDetector:
-    """Listens to nothing."""
+    """Ignores all audio."""
 
     provider = "none"
 

@@ -1,4 +1,4 @@
-"""What is said in the WebRTC runs: the fixture clips one after the other, again and again."""
+"""The speech of the WebRTC runs: the fixture clips one after the other, repeatedly."""
 
 import asyncio
 import time
@@ -49,9 +49,9 @@ def packets(pcm: Samples) -> list[bytes]:
 
 
 class Paced(MediaStreamTrack):
-    """A track that is asked for its next item when that is due, `period_s` after the one before.
+    """A track whose items are due every `period_s`.
 
-    `lag_ms` has by how much each was late.
+    `lag_ms` has the delay of each item.
     """
 
     def __init__(self, kind: str, period_s: float) -> None:

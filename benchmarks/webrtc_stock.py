@@ -1,8 +1,8 @@
-"""aiortc as it comes, as a server: what the WebRTC runs compare with.
+"""Plain aiortc as a server, for comparison in the WebRTC runs.
 
-It speaks and hears as the examples of its documentation do: `track.recv()` in a loop, and a track
-that gives `AudioFrame`s of 20 ms. With `--video`, a second one gives `VideoFrame`s that were drawn
-before. Nothing is done with what it hears. Served by uvicorn on uvloop, as the gateway is.
+It sends and receives as the examples of aiortc's documentation do: `track.recv()` in a loop, and a
+track that gives `AudioFrame`s of 20 ms. With `--video`, a second track gives `VideoFrame`s that
+were drawn before. Received audio is dropped. Served by uvicorn on uvloop, as the gateway is.
 
     PARLEY_PORT=8000 python -m benchmarks.webrtc_stock --video
 """

@@ -1,4 +1,4 @@
-"""Word error rate: what the recogniser makes of the clips, heard through the running gateway.
+"""Word error rate of the recogniser on the clips, through the running gateway.
 
 Each clip is spoken in a call of its own, as by a person; its score covers everything between the
 microphone and the final transcript, the endpointing included.
@@ -70,7 +70,7 @@ def rate(scores: Iterable[Score]) -> float:
 async def recognise(url: str, clips: Sequence[Clip], progress: Progress) -> list[Score]:
     """Speak every clip to the gateway at `url`; each is one run of the benchmark.
 
-    Raises `OSError` where there is no gateway, `CallEnded` where it hangs up.
+    Raises `OSError` if there is no gateway, `CallEnded` if it closes the call.
     """
     places = asyncio.Semaphore(AT_ONCE)
 
@@ -96,7 +96,7 @@ async def _speak(url: str, clip: Clip) -> Score:
             await caller.until(silent, OPENING_TIMEOUT_S)
         caller.say(frames(clip.pcm))
         await caller.until(lambda: not caller.speaking, clip.duration_ms / 1000 + 5)
-        # What was said last may still be waiting for the silence that ends it.
+        # The last turn may still be waiting for the silence that ends it.
         await asyncio.sleep(SILENCE_MS / 1000 + 0.4)
         await caller.until(lambda: _settled(caller), TRANSCRIPT_TIMEOUT_S)
         heard = [turn for _, turn in sorted(caller.turns.items()) if turn.transcript is not None]

@@ -1,4 +1,4 @@
-"""How soon an answer follows when Whisper has to be waited for.
+"""The wait for an answer if Whisper is the recogniser.
 
 The model has the dimensions of Whisper's "tiny" and random weights, so a decode costs what it costs
 with the real ones; but it says the same 40 tokens whatever is said. Two gateways are called, one

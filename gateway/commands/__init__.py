@@ -1,7 +1,7 @@
 """The `parley` command: `cli` has its sub-commands and their options.
 
-`serve`, `call`, `interview`, `replay`, `doctor` and `fetch` are one sub-command each; `terminal` is
-how all of them write to a person.
+`serve`, `call`, `interview`, `replay`, `doctor` and `fetch` are one sub-command each; `terminal`
+has the output and errors that they share.
 """
 
 __all__: list[str] = []

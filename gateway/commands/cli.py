@@ -114,7 +114,7 @@ examples:
 """
 
 REPLAY_EXAMPLES = """\
-A journal holds what turn-taking was told in one session and what it decided. The same events are
+A journal holds the events and the decisions of turn-taking in one session. The same events are
 decided again; exit code 1 means that a decision came out differently.
 
 examples:
@@ -147,7 +147,7 @@ def _guarded(command: Callable[[], int]) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        # Whoever read our output has gone, as in `parley … | head`; leave nothing to flush to it.
+        # The reader of the output has gone, as in `parley … | head`; leave nothing to flush.
         sys.stdout = None  # documented: may be None
         return 1
 
@@ -213,7 +213,7 @@ def _replay(arguments: argparse.Namespace) -> int:
     return run(arguments)
 
 
-# --- their options ---------------------------------------------------------------------------
+# --- options ---------------------------------------------------------------------------------
 
 
 class _Formatter(argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefaultsHelpFormatter):
@@ -303,7 +303,7 @@ def _serve_options(parser: argparse.ArgumentParser) -> None:
 
 
 class _Turn(argparse.Action):
-    """Appends to `turns`, so that files and lines keep the order in which they were given."""
+    """Appends to `turns`, so that files and lines keep their order on the command line."""
 
     def __call__(
         self,
@@ -321,7 +321,7 @@ FLAGS = frozenset({"-h", "--help", "--json", "--quiet", "--demo-barge-in", "--we
 def _in_order(words: Sequence[str]) -> list[str]:
     """The words of `parley call`, each FILE as the option `--file=FILE`.
 
-    argparse takes positional arguments in one run and would lose where options stood between them.
+    argparse collects all positional arguments and would lose their order among the options.
     """
     ordered: list[str] = []
     rest = iter(words)

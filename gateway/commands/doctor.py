@@ -1,4 +1,4 @@
-"""What works on this machine, what does not, and what to do about it: `parley doctor`."""
+"""`parley doctor`: reports what works on this machine, what does not, and what to do."""
 
 import asyncio
 import http.client
@@ -33,7 +33,7 @@ DISTRIBUTION = "parley-gateway"
 NEEDED_PYTHON = (3, 11)
 PORT_TIMEOUT_S = 2.0
 DEVELOPMENT = "dev"
-"""The extra that no running Parley needs; it is not reported."""
+"""The extra that is needed only for development; it is not reported."""
 
 REQUIREMENT = re.compile(
     r"(?P<name>[A-Za-z0-9._-]+)[^;]*(;.*extra == ['\"](?P<extra>[\w-]+)['\"])?"
@@ -49,9 +49,9 @@ SIGNS: dict[State, tuple[str, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at. A "problem" keeps interviews from working; a "note" does not.
+    """The result of one check. A "problem" prevents interviews; a "note" does not.
 
-    `advice` is what to do, empty where there is nothing to do.
+    `advice` says what to do; empty if nothing.
     """
 
     area: str
@@ -83,8 +83,8 @@ def doctor(settings: Settings, *, as_json: bool) -> int:
 
 
 def examine(settings: Settings) -> list[Finding]:
-    """Look at everything. Nothing is changed or downloaded; configured servers are asked whether
-    they answer."""
+    """Run all checks. Nothing is changed or downloaded; configured servers get a request to see
+    whether they answer."""
     return [
         _python(),
         *_packages(),
@@ -113,7 +113,7 @@ def _table(findings: list[Finding]) -> Table:
     return table
 
 
-# --- what is installed -----------------------------------------------------------------------
+# --- packages --------------------------------------------------------------------------------
 
 
 def _python() -> Finding:
@@ -153,19 +153,19 @@ def _packages() -> Iterator[Finding]:
             )
 
 
-# --- who would answer ------------------------------------------------------------------------
+# --- providers -------------------------------------------------------------------------------
 
 
 def _providers(settings: Settings) -> Iterator[Finding]:
     told = options(settings)
     installed = third_party()
     choices: dict[Slot, Choice] = {}
-    nobody: dict[Slot, NoProvider] = {}
+    unfilled: dict[Slot, NoProvider] = {}
     for slot, name in wanted(settings).items():
         try:
             choices[slot] = choose(slot, name, told)
         except NoProvider as error:
-            nobody[slot] = error
+            unfilled[slot] = error
     silent = _silent(choices.values(), told)
     for slot in wanted(settings):
         for provider in (*PROVIDERS, *installed.providers):
@@ -175,8 +175,8 @@ def _providers(settings: Settings) -> Iterator[Finding]:
             note = f" ({provider.note})" if provider.note else ""
             detail = problem or f"{provider.summary}{note}"
             yield Finding(slot, provider.name, "note" if problem else "ok", detail)
-        if slot in nobody:
-            advice = "; ".join(reason for _, reason in nobody[slot].reasons)
+        if slot in unfilled:
+            advice = "; ".join(reason for _, reason in unfilled[slot].reasons)
             yield Finding(slot, "answers", "problem", "nobody", advice)
         else:
             yield _answers(choices[slot], silent)
@@ -185,7 +185,7 @@ def _providers(settings: Settings) -> Iterator[Finding]:
 
 
 def _silent(choices: Iterable[Choice], told: Options) -> dict[Place, str]:
-    """Chosen providers whose server does not answer, and why."""
+    """The chosen providers whose server does not answer, with the reason."""
     remote = {
         (choice.slot, provider.name): provider
         for choice in choices
@@ -291,7 +291,7 @@ def _port(host: str, port: int) -> Finding:
 
 
 def _parley_version(host: str, port: int) -> str | None:
-    """The version of the Parley that answers there; None for anything else."""
+    """The version of the Parley at this address; None if there is none."""
     connection = http.client.HTTPConnection(host, port, timeout=PORT_TIMEOUT_S)
     try:
         connection.request("GET", "/health")
@@ -320,7 +320,7 @@ def _data_folder(folder: Path) -> Finding:
 
 
 def _store(settings: Settings) -> Finding:
-    """Where sessions are stored, and whether that answers. A database is opened for reading."""
+    """The session store, and whether it answers. A database is opened for reading."""
     url, file = settings.redis_url, settings.database
     if url is not None:
         return asyncio.run(_redis(url))
@@ -363,7 +363,7 @@ def _changed(settings: Settings) -> Iterator[Finding]:
 
 
 def _without_secrets(url: str) -> str:
-    """A URL without user, password and query."""
+    """The URL without user, password and query."""
     parts = urlsplit(url)
     place = parts.netloc.rpartition("@")[2]
     return f"{parts.scheme}://{place}{parts.path}"

@@ -1,4 +1,4 @@
-"""Whisper models on their way to this machine."""
+"""`parley fetch`: downloads a Whisper model."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +10,7 @@ from gateway.printable import printable
 def fetch(model: str) -> Path:
     """Download a Whisper model unless it is here, with a progress bar; returns its folder.
 
-    Raises `CommandFailed` where faster-whisper is not installed or the network does not allow it.
+    Raises `CommandFailed` if faster-whisper is not installed or the download fails.
     """
     from stages.stt import whisper
 

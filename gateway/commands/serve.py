@@ -30,12 +30,12 @@ from stages.registry import NoProvider
 logger = logging.getLogger("parley.serve")
 
 LONGEST_MESSAGE_BYTES = 64 * 1024
-"""A WebSocket message beyond this is answered by close code 1009 before it has been received."""
+"""A larger WebSocket message gets close code 1009 before it has been received."""
 
 PING_EVERY_S = 10.0
 PING_TIMEOUT_S = 10.0
 GRACE_S = 10
-"""How long sessions may take to end in order when the server is told to stop."""
+"""How long sessions may take for an orderly end when the server stops."""
 
 BACKLOG = 128
 
@@ -45,14 +45,14 @@ WITHOUT_WHISPER = "PARLEY_STT=auto starts without Whisper"
 
 @dataclass(frozen=True, slots=True)
 class Tls:
-    """Files in PEM of a certificate, its chain behind it, and of its private key."""
+    """The PEM files of a certificate with its chain, and of its private key."""
 
     cert: Path
     key: Path
 
 
 def tls_files(cert: Path | None, key: Path | None) -> Tls | None:
-    """The files to serve HTTPS with, found to work; None where neither was given.
+    """The checked files for HTTPS; None if neither was given.
 
     Raises `CommandFailed` that says what is wrong with them.
     """
@@ -66,7 +66,7 @@ def tls_files(cert: Path | None, key: Path | None) -> Tls | None:
         except OSError as error:
             raise CommandFailed(f"{option} {path}: {error.strerror}") from None
     try:
-        # Where the key is encrypted this does not ask at the terminal: a server starts unattended.
+        # No prompt for the password of an encrypted key: a server starts unattended.
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(cert, key, password="")
     except ssl.SSLError:
         raise CommandFailed(
@@ -78,9 +78,9 @@ def tls_files(cert: Path | None, key: Path | None) -> Tls | None:
 def serve(settings: Settings, stages: Stages | None = None, *, tls: Tls | None = None) -> None:
     """Serve until SIGINT or SIGTERM, with `stages` in place of the providers of the settings.
 
-    With `tls`, over HTTPS and secure WebSockets alone.
+    With `tls`, only over HTTPS and secure WebSockets.
 
-    Raises `CommandFailed` where the address is not to be had or no provider fills a slot, and
+    Raises `CommandFailed` if the address cannot be used or no provider fills a slot, and
     `KeyboardInterrupt` after an orderly end by SIGINT. A start that fails later exits with 3.
     """
     configure(settings.log_level)
@@ -95,7 +95,7 @@ def serve(settings: Settings, stages: Stages | None = None, *, tls: Tls | None =
 
 
 def _check(settings: Settings) -> None:
-    """Find out now, in words, what would otherwise be a traceback of the application's start."""
+    """Check before the start, so that a fault is a sentence and not a traceback."""
     if settings.stt == "whisper":
         _fetch_whisper(settings.whisper_model)
     try:
@@ -126,10 +126,10 @@ def _fetch_whisper(model: str) -> None:
     from stages.stt.whisper_models import repository
 
     if find_spec("faster_whisper") is None:
-        return  # the registry says so, and what to install
+        return  # the registry reports it, and what to install
     folder = whisper.locate(model)
     if folder is None or whisper.missing_files(folder):
-        if repository(model) is None:  # a folder of the person's own: nobody knows where it is from
+        if repository(model) is None:  # a local folder: it cannot be downloaded
             raise CommandFailed(f"{whisper.check(model)}; {WITHOUT_WHISPER}")
         try:
             fetch(model)
@@ -138,7 +138,7 @@ def _fetch_whisper(model: str) -> None:
 
 
 def listen(host: str, port: int) -> list[socket.socket]:
-    """Sockets that listen on every address of `host`; clients that come early wait for the start.
+    """Sockets that listen on every address of `host`; early clients wait for the start.
 
     Raises `CommandFailed` that names the setting to change.
     """
@@ -152,7 +152,7 @@ def listen(host: str, port: int) -> list[socket.socket]:
     failure: OSError | None = None
     for family, address in dict.fromkeys((entry[0], str(entry[4][0])) for entry in found):
         try:
-            # Where any port will do, all addresses get the same one.
+            # If any port will do, all addresses get the same one.
             at = listeners[0].getsockname()[1] if listeners else port
             listeners.append(socket.create_server((address, at), family=family, backlog=BACKLOG))
         except OSError as error:
@@ -181,9 +181,9 @@ def _why_not(host: str, port: int, error: OSError) -> str:
 
 
 def server_config(app: Starlette, tls: Tls | None = None, proxies: str = "") -> uvicorn.Config:
-    """How the application is served, wherever that is; it needs this WebSocket protocol.
+    """uvicorn's configuration for the application, which needs this WebSocket protocol.
 
-    What `proxies` in front say of the way to them is believed: their networks with commas.
+    `proxies` are networks, separated by commas, whose forwarding headers are trusted.
     """
     return uvicorn.Config(
         app,
@@ -206,7 +206,7 @@ def server_config(app: Starlette, tls: Tls | None = None, proxies: str = "") -> 
 
 
 class _Server(uvicorn.Server):
-    """uvicorn, which tells the person at the terminal what has come up."""
+    """uvicorn, with a message at the terminal once it listens."""
 
     def __init__(self, settings: Settings, stages: Stages | None, tls: Tls | None) -> None:
         self._app = create_app(settings, stages=stages)
@@ -214,8 +214,8 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        # A full collection would stop every session for 100 ms and more now that the libraries are
-        # loaded; what is alive here lives as long as the process.
+        # With the libraries loaded, a full collection would stop every session for 100 ms or more;
+        # objects that are alive now live as long as the process.
         gc.collect()
         gc.freeze()
         assert sockets is not None
@@ -232,7 +232,7 @@ class _Server(uvicorn.Server):
 def announce(
     listener: socket.socket, reports: Sequence[StageReport], *, secure: bool = False
 ) -> None:
-    """Say where the server listens, who answers, and what to try next."""
+    """Print the server's address, its providers, and what to try next."""
     url = ws_url(listener, secure=secure)
     table = Table(box=None, padding=(0, 2), pad_edge=False)
     for heading in ("slot", "provider", "", "why"):
@@ -253,7 +253,7 @@ DEFAULT_URL = "ws://127.0.0.1:8000"
 
 
 def ws_url(listener: socket.socket, *, secure: bool = False) -> str:
-    """Where a client on this machine reaches the listener."""
+    """The URL of the listener for a client on this machine."""
     scheme = "wss" if secure else "ws"
     host, port = listener.getsockname()[:2]
     if host in ("0.0.0.0", "::"):

@@ -1,4 +1,4 @@
-"""What the commands of `parley` share: how they write to a person, and how they give up."""
+"""Output and errors that all commands of `parley` share."""
 
 import sys
 
@@ -14,10 +14,10 @@ INTERRUPTED = 130
 
 
 class CommandFailed(Exception):
-    """A command cannot go on. `message` is one sentence for the person who called it.
+    """A command cannot go on. `message` is one sentence for the person at the terminal.
 
-    `code` is the exit code: `FAILED` where the work went wrong, `UNUSABLE` where what was asked
-    for, or this machine, does not allow it to begin.
+    `code` is the exit code: `FAILED` if the work went wrong, `UNUSABLE` if the options or this
+    machine do not allow it to begin.
     """
 
     def __init__(self, message: str, code: int = UNUSABLE) -> None:
@@ -30,17 +30,17 @@ class CommandFailed(Exception):
 
 
 def output() -> Console:
-    """Standard output. Text is printed as it is: nothing in it is taken for markup."""
+    """Standard output. Text is printed as it is: markup in it is not interpreted."""
     return Console(highlight=False, markup=False, emoji=False)
 
 
 def complain(message: str) -> None:
-    """One line on standard error."""
+    """Print one line to standard error."""
     sys.stderr.write(f"parley: {printable(message)}\n")
 
 
 def download_bar(console: Console) -> Progress:
-    """A progress bar that counts bytes; it is gone when it has done its work."""
+    """A progress bar that counts bytes and disappears at the end."""
     return Progress(
         TextColumn("{task.description}", markup=False),
         BarColumn(),

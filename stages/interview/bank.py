@@ -221,7 +221,7 @@ def _shape(question: dict[str, Any]) -> Shape:
 
 
 def _place(prompt: str, words: str) -> int:
-    """Where in `words` the prompt begins, whole or cut off by their end; -1 if it does not."""
+    """The place in `words` where the prompt begins, whole or cut off by their end; -1 if none."""
     opening = " ".join(prompt.split()[:_RECOGNISABLE_WORDS])
     at = words.find(f" {opening} ")
     said = words[at + 1 :]

@@ -51,7 +51,7 @@ def without_line(text: str) -> str:
 
 
 def meaning(messages: tuple[Message, ...], words: str) -> Meaning:
-    """What `words` (see `hearing.spoken`) mean as a reply to the line that ends `messages`.
+    """The meaning of `words` (see `hearing.spoken`) as a reply to the line that ends `messages`.
 
     If `messages` end in no such line, all words are an answer.
     """

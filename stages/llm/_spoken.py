@@ -4,7 +4,7 @@ LIMIT = 1500
 """Characters after which a reply ends with its sentence: about 90 s of speech."""
 
 _OVER = 500
-"""So many characters later it ends between two words; after twice that, anywhere."""
+"""After this many more characters it ends between two words; after twice that, anywhere."""
 
 _OPEN, _CLOSE = "<think>", "</think>"
 """Some servers leave a model's reasoning at the beginning of its text, between these marks."""

@@ -1,4 +1,4 @@
-"""Does a provider keep the contract of `pipeline.stage`? To be asked in its author's own tests.
+"""Checks whether a provider keeps the contract of `pipeline.stage`, for its author's own tests.
 
 ::
 
@@ -7,16 +7,16 @@
     def test_the_beeper_keeps_the_contract() -> None:
         synthesizer_conforms(Beeper)
 
-Each of the five functions is given what builds the stage and puts the rules of its slot to it: its
-shape, what it gives, odd input, several calls at once, cancellation at every await, an event loop
-that is never blocked, and an end that leaves nothing behind. It returns None, or raises one
-`NotConforming` that lists all rules that were broken: what the contract says, and what was seen.
+Each of the five functions takes a callable that builds the stage, and checks the rules of its slot:
+shape, results, odd input, several calls at once, cancellation at every await, an event loop that is
+never blocked, and an end that leaves nothing running. It returns None, or raises one
+`NotConforming` that lists all broken rules, each with the contract's text and the observed faults.
 No test framework is needed; `python -m stages.testing tts parley_beep:Beeper` does the same.
 
-`build` is called on the event loop, again after a broken rule; `start()`, if the stage has it, is
-awaited. A provider that uses no threads, processes or sockets may be run in virtual time, where
-waiting costs nothing: `run=run_virtual` (see `pipeline.testing`). `patience_s` is how long one call
-may take before it counts as one that never ends.
+`build` is called on the event loop, and again after a broken rule; `start()`, if the stage has it,
+is awaited. A provider without threads, processes and sockets may run in virtual time, where waiting
+costs nothing: `run=run_virtual` (see `pipeline.testing`). A call that takes longer than
+`patience_s` counts as one that never ends.
 """
 
 import asyncio
@@ -48,7 +48,7 @@ Run: TypeAlias = Callable[[Coroutine[Any, Any, Verdict]], Verdict]
 def detector_conforms(
     build: Callable[[], Detector], *, run: Run = asyncio.run, patience_s: float = PATIENCE_S
 ) -> None:
-    """Put a detector on trial. Raises `NotConforming`."""
+    """Check a detector. Raises `NotConforming`."""
     _try("vad", build, None, _vad.RULES, run, patience_s)
 
 
@@ -59,10 +59,10 @@ def transcriber_conforms(
     run: Run = asyncio.run,
     patience_s: float = PATIENCE_S,
 ) -> None:
-    """Put a transcriber on trial. Raises `NotConforming`.
+    """Check a transcriber. Raises `NotConforming`.
 
-    `speech` is an utterance that it understands (16 kHz, some seconds); without it a second of
-    something like a voice is used. What is understood is compared with itself only.
+    `speech` is an utterance that it understands (16 kHz, some seconds); the default is a second of
+    a voice-like sound. Transcripts are compared only with one another.
     """
     use, rules = _stt.rules(speech)
     _try("stt", build, use, rules, run, patience_s)
@@ -71,21 +71,21 @@ def transcriber_conforms(
 def responder_conforms(
     build: Callable[[], Responder], *, run: Run = asyncio.run, patience_s: float = PATIENCE_S
 ) -> None:
-    """Put a responder on trial; it is asked 20 to 60 times. Raises `NotConforming`."""
+    """Check a responder with 20 to 60 calls. Raises `NotConforming`."""
     _try("llm", build, _llm.use, _llm.RULES, run, patience_s)
 
 
 def synthesizer_conforms(
     build: Callable[[], Synthesizer], *, run: Run = asyncio.run, patience_s: float = PATIENCE_S
 ) -> None:
-    """Put a synthesizer on trial; it speaks 40 to 80 sentences. Raises `NotConforming`."""
+    """Check a synthesizer with 40 to 80 sentences. Raises `NotConforming`."""
     _try("tts", build, _tts.use, _tts.RULES, run, patience_s)
 
 
 def animator_conforms(
     build: Callable[[], Animator], *, run: Run = asyncio.run, patience_s: float = PATIENCE_S
 ) -> None:
-    """Put an animator on trial; it is asked 30 to 70 times. Raises `NotConforming`."""
+    """Check an animator with 30 to 70 calls. Raises `NotConforming`."""
     _try("avatar", build, _avatar.use, _avatar.RULES, run, patience_s)
 
 

@@ -1,6 +1,6 @@
-"""`python -m stages.testing SLOT MODULE:FACTORY`: put a provider on trial without writing a test.
+"""`python -m stages.testing SLOT MODULE:FACTORY`: check a provider without writing a test.
 
-Exits with 0 if it keeps the contract, 1 with the rules that it breaks, 2 if there is no such thing.
+Exits with 0 if it keeps the contract, 1 with the rules that it breaks, 2 if it is not found.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Audio for trials."""
+"""Audio for the rules."""
 
 import numpy as np
 
@@ -9,8 +9,8 @@ FRAME = INPUT_RATE_HZ // 50
 
 
 def voice(seconds: float = 1.0) -> Samples:
-    """Something like a voice: harmonics of 120 Hz, four syllables a second. Read-only, as the
-    audio of a session may be."""
+    """A voice-like sound: harmonics of 120 Hz, four syllables a second. Read-only, as the audio of
+    a session may be."""
     time_s = np.arange(int(seconds * INPUT_RATE_HZ)) / INPUT_RATE_HZ
     harmonics = sum(np.sin(2 * np.pi * 120 * n * time_s) / n for n in range(1, 20))
     syllables = 0.5 - 0.5 * np.cos(2 * np.pi * 4 * time_s)

@@ -13,7 +13,7 @@ from stages.testing._trial import Result, Rule, Trial
 
 RATE_HZ = 16_000
 START_MS = 5000
-"""Where in the reply the usual speech begins."""
+"""The position in the reply at which the usual speech begins."""
 
 SLACK_MS = 500
 """A picture may be for a moment after the last sound."""
@@ -24,7 +24,7 @@ CUES = tuple(
 
 
 def scene(turn: int = 0, ms: int = 500, rate_hz: int = RATE_HZ, at_ms: int = START_MS) -> Scene:
-    """Somebody hums; the mouth opens and closes."""
+    """A hum, with a mouth that opens and closes."""
     times = np.arange(rate_hz * ms // 1000) / rate_hz
     pcm = (8000 * np.sin(2 * np.pi * 220 * times)).astype(np.int16)
     cues = tuple(replace(cue, at_ms=cue.at_ms - START_MS + at_ms) for cue in CUES)

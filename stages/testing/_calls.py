@@ -1,4 +1,4 @@
-"""Rules for what all slots have, and for the streams that three of them give."""
+"""Rules that hold for all slots, and rules for the streams that three of them give."""
 
 import asyncio
 import inspect
@@ -12,10 +12,10 @@ from stages.testing._trial import Broke, Trial
 from stages.third_party import describe
 
 HELD_MS = LEAD_MS
-"""Reply audio is sent so far ahead: what holds the loop longer is heard by every session."""
+"""Reply audio is sent this far ahead: if the loop is held longer, every session hears a gap."""
 
 MOST_AWAITS = 40
-"""A usual call is cancelled at so many of its awaits, from the first."""
+"""A usual call is cancelled at this many of its awaits, from the first."""
 
 TOGETHER = 3
 
@@ -24,7 +24,7 @@ TOGETHER = 3
 
 
 def shape(trial: Trial, thing: Any, what: str, methods: dict[str, int]) -> None:
-    """Complain of methods that are missing or do not take so many positional arguments."""
+    """Report methods that are missing or do not take this number of positional arguments."""
     for name, count in methods.items():
         method = getattr(thing, name, None)
         if method is None:
@@ -37,7 +37,7 @@ def shape(trial: Trial, thing: Any, what: str, methods: dict[str, int]) -> None:
 
 
 def shape_of_stage(trial: Trial, methods: dict[str, int]) -> None:
-    """The same for a stage, with what all of them have."""
+    """The same for a stage, with the attributes that all stages have."""
     what = f"the {type(trial.stage).__name__}"
     provider = getattr(trial.stage, "provider", None)
     if not isinstance(provider, str) or not provider:
@@ -50,7 +50,7 @@ def shape_of_stage(trial: Trial, methods: dict[str, int]) -> None:
 
 
 def shape_of_stream(trial: Trial, thing: Any, name: str) -> None:
-    """Complain of a method that gives a coroutine where an async iterator is expected."""
+    """Report a method that gives a coroutine instead of an async iterator."""
     if inspect.iscoroutinefunction(getattr(thing, name, None)):
         trial.saw(
             f"`{name}` gives a coroutine: an `async def` without `yield` is no async iterator"
@@ -58,7 +58,7 @@ def shape_of_stream(trial: Trial, thing: Any, name: str) -> None:
 
 
 def takes(method: Callable[..., Any], count: int) -> bool:
-    """Can a method be called with so many positional arguments?"""
+    """Whether a method can be called with this number of positional arguments."""
     try:
         inspect.signature(method).bind(*range(count))
     except TypeError:
@@ -115,13 +115,13 @@ async def may_be_cancelled_at_any_await(trial: Trial) -> None:
 async def never_blocks_the_event_loop(trial: Trial) -> None:
     """The event loop serves all sessions: work that takes longer than a few milliseconds belongs in
     a thread or a process."""
-    # What held it once only was the machine, or a library that was loaded.
+    # Two runs: a single hold may be the machine's, or the loading of a library.
     held_s = min([await trial.longest_hold_s(trial.used(turn)) for turn in (1, 2)])
     report_hold(trial, held_s)
 
 
 def report_hold(trial: Trial, held_s: float) -> None:
-    """Complain of a time that is too long."""
+    """Report a time that is too long."""
     if held_s * 1000 > HELD_MS:
         trial.saw(
             f"a usual call held it for {held_s * 1000:.0f} ms at a time; {HELD_MS} are let pass"
@@ -169,7 +169,7 @@ async def raises_nothing(trial: Trial, work: Any, what: str) -> None:
 
 
 async def _ends(trial: Trial, work: Any, what: str) -> None:
-    """It may fail, but as providers fail."""
+    """Await `work`, which may fail, but only with a `PipelineError`."""
     try:
         await trial.within(work, what)
     except PipelineError:

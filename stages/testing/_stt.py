@@ -18,7 +18,7 @@ LITTLE: dict[str, Samples] = {
     "a second of silence": silence(1.0),
 }
 QUIET_S = 0.2
-"""How long a forgotten utterance is listened to."""
+"""How long to wait for partials of a cancelled utterance."""
 
 OnPartial = Callable[[Transcript], None]
 
@@ -35,7 +35,7 @@ def rules(speech: Samples | None) -> tuple[Use, tuple[Rule, ...]]:
         alone = [await _text(trial, 1, pcm), await _text(trial, 2, silence(1.0))]
         again = [await _text(trial, 3, pcm), await _text(trial, 4, silence(1.0))]
         if again != alone:
-            return  # an engine that gives another text every time cannot be compared
+            return  # an engine whose text changes every time cannot be compared
         turns = {21: pcm, 22: silence(1.0), 23: pcm}
         open_now = {turn: trial.stage.open(turn, None) for turn in turns}
         for at in range(0, max(map(len, turns.values())), INPUT_RATE_HZ // 50):
@@ -57,7 +57,7 @@ def rules(speech: Samples | None) -> tuple[Use, tuple[Rule, ...]]:
         check_transcripts(trial, await trial.used(7), 7, "speech")
 
     async def reports_partials_of_the_turn(trial: Trial) -> None:
-        """`on_partial` hears transcripts of its own turn that are not final, on the event loop."""
+        """`on_partial` gets transcripts of its own turn that are not final, on the event loop."""
         heard: list[tuple[Any, int]] = []
 
         def note(transcript: Transcript) -> None:
@@ -92,7 +92,7 @@ def rules(speech: Samples | None) -> tuple[Use, tuple[Rule, ...]]:
 
 
 async def recognised(stage: Any, turn: int, pcm: Samples) -> AsyncIterator[Transcript]:
-    """One utterance, from `open` to its end; like a session, it cancels whatever happened."""
+    """One utterance, from `open` to its end; it is always cancelled last, as a session does."""
     recognition = stage.open(turn, None)
     try:
         for frame in frames(pcm):
@@ -104,7 +104,7 @@ async def recognised(stage: Any, turn: int, pcm: Samples) -> AsyncIterator[Trans
 
 
 async def _paced(stage: Any, turn: int, pcm: Samples, note: OnPartial) -> AsyncIterator[Transcript]:
-    """The same with partials; the recogniser may work on the audio while it comes."""
+    """The same with partials; the recogniser may decode while the audio arrives."""
     recognition = stage.open(turn, note)
     try:
         for frame in frames(pcm):
@@ -117,7 +117,7 @@ async def _paced(stage: Any, turn: int, pcm: Samples, note: OnPartial) -> AsyncI
 
 
 def check_transcripts(trial: Trial, items: list[Any], turn: int, what: str) -> None:
-    """Complain of transcripts that are not as they should be."""
+    """Report transcripts that break the contract."""
     for item in items:
         if not isinstance(item, Transcript):
             trial.saw(f"{what}: it gave a {type(item).__name__}")
@@ -176,7 +176,7 @@ async def takes_little_audio(trial: Trial) -> None:
 
 
 async def feeds_without_raising(trial: Trial) -> None:
-    """`feed` takes any amount of audio, more than an utterance can have too, and never raises: not
+    """`feed` takes any amount of audio, even more than an utterance can have, and never raises: not
     after `finish` has ended, and not after `cancel`."""
     recognition = trial.stage.open(5, None)
     second = voice(1.0)
@@ -206,7 +206,7 @@ def _feed(trial: Trial, recognition: Any, audio: list[Samples], what: str) -> No
 
 async def forgets_what_is_cancelled(trial: Trial) -> None:
     """`cancel` forgets the utterance: no partial is reported any more. It may be called at any
-    time, again, and after `finish` has ended."""
+    time, repeatedly, and after `finish` has ended."""
     await trial.used()
     heard: list[Transcript] = []
     tasks = {*asyncio.all_tasks()}
@@ -239,7 +239,7 @@ def _cancel(trial: Trial, recognition: Any, what: str) -> None:
 
 
 async def takes_hints(trial: Trial) -> None:
-    """`open` may take `hints`, key terms that are likely to be said: then any will do."""
+    """`open` may take `hints`, terms that are likely to be said; if it does, it takes any hints."""
     if "hints" not in inspect.signature(trial.stage.open).parameters:
         return
     for hints in ((), ("Kubernetes", "C++", "😀", ""), tuple(f"term {n}" for n in range(1000))):

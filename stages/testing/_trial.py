@@ -1,9 +1,9 @@
-"""Putting rules to a provider, and what is said of those that it breaks.
+"""Checks rules on a provider and reports the broken ones.
 
-A rule is a coroutine function whose docstring says what the contract asks for. It is given a
-`Trial`, does something with the stage, and tells with `saw` or `Broke` what it should not have
-seen. The rules of one provider share a stage, as sessions do; after a broken rule the next one gets
-a stage of its own, so that it is not blamed for what came before.
+A rule is a coroutine function whose docstring is the contract's text. It gets a `Trial`, uses the
+stage, and reports faults with `saw` or `Broke`. The rules of one provider share a stage, as
+sessions do; after a broken rule the next rule gets a new stage, so that one fault is not reported
+twice.
 """
 
 import asyncio
@@ -24,24 +24,24 @@ from stages.third_party import describe
 T = TypeVar("T")
 
 MOST_ITEMS = 10_000
-"""A stream that gives more has no end."""
+"""A stream with more items counts as endless."""
 
 MOST_SEEN = 5
-"""What one rule saw is told so often; the rest is counted."""
+"""Faults reported per rule; the rest are counted."""
 
 GRACE_S = 5.0
-"""How long tasks, threads and processes may take to go once they have been told to."""
+"""How long tasks, threads and processes may take to end once they were asked to."""
 
 STEP_S = 0.01
 UNWIND_S = 1.0
 
 _HELPERS = (b"multiprocessing.resource_tracker", b"multiprocessing.forkserver")
-"""Processes that `multiprocessing` keeps until the interpreter ends."""
+"""Helper processes that `multiprocessing` keeps until the interpreter ends."""
 
 
 @dataclass(frozen=True, slots=True)
 class Broken:
-    """One rule that was broken: its name, what the contract says, and what was seen instead."""
+    """One broken rule: its name, the contract's text, and the observed faults."""
 
     rule: str
     contract: str
@@ -49,7 +49,7 @@ class Broken:
 
 
 class NotConforming(AssertionError):
-    """A provider breaks rules of its slot. Its text lists them all."""
+    """A provider breaks rules of its slot. The text lists them all."""
 
     def __init__(self, slot: Slot, name: str, broken: tuple[Broken, ...]) -> None:
         super().__init__(slot, name, broken)
@@ -66,12 +66,12 @@ class NotConforming(AssertionError):
 
 
 class Broke(Exception):
-    """Ends a rule: what was seen leaves nothing more to find out."""
+    """Ends a rule with a fault after which it cannot go on."""
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a stream gave, and the error that ended it, if one did."""
+    """The items of a stream, and the error that ended it, if any."""
 
     items: list[Any] = field(default_factory=list)
     error: StageError | None = None
@@ -83,9 +83,9 @@ Rule: TypeAlias = Callable[["Trial"], Awaitable[None]]
 
 
 class Trial:
-    """One provider on trial: its stage, and the ways to use it that cannot hang.
+    """One provider under test: its stage, and ways to use it that cannot hang.
 
-    `use` is the slot's usual call: with the stage and a turn it gives a stream.
+    `use` is the slot's usual call: from the stage and a turn it makes a stream.
     """
 
     def __init__(
@@ -101,11 +101,11 @@ class Trial:
         self._before = _Running.now()
 
     def saw(self, what: str) -> None:
-        """Something that the rule forbids."""
+        """Record a fault."""
         self._seen.append(what)
 
     async def put(self, rule: Rule) -> tuple[str, ...]:
-        """Put a rule to the stage; give what was seen that should not be."""
+        """Check a rule on the stage; returns the faults."""
         self._seen = []
         try:
             if self.stage is None:
@@ -121,13 +121,13 @@ class Trial:
         return (*self._seen[:MOST_SEEN], *([f"and {more} more"] if more > 0 else []))
 
     async def give_back(self) -> None:
-        """Close the stage; what goes wrong now is no news. The next rule gets a new one."""
+        """Close the stage, without a report of errors. The next rule gets a new one."""
         stage, self.stage = self.stage, None
         with contextlib.suppress(Exception):
             await self.within(stage.aclose(), "aclose")
 
     async def within(self, work: Awaitable[T], what: str) -> T:
-        """The result of `work`, which is given `patience_s`. Raises what it raises, or `Broke`."""
+        """The result of `work`, which may take `patience_s`. Raises as it does, or `Broke`."""
         task = asyncio.ensure_future(work)
         try:
             await asyncio.wait((task,), timeout=self.patience_s)
@@ -143,7 +143,7 @@ class Trial:
             task.cancel()
 
     async def items(self, begin: Begin, what: str) -> Result:
-        """All that a stream gives. An error of the wrong kind, or no end, is `Broke`."""
+        """All items of a stream. An error of the wrong kind, or no end, is `Broke`."""
         items: list[Any] = []
         try:
             await self.within(self.take(begin, what, items), what)
@@ -157,14 +157,14 @@ class Trial:
         return Result(items)
 
     async def take(self, begin: Begin, what: str, items: list[Any]) -> None:
-        """Run a stream to its end; what comes is put into `items`. Raises what it raises."""
+        """Run a stream to its end and append to `items`. Raises as the stream does."""
         async for item in self.begin(begin, what):
             items.append(item)
             if len(items) > MOST_ITEMS:
                 raise Broke(f"{what}: it did not end after {MOST_ITEMS} items")
 
     async def used(self, turn: int = 1) -> list[Any]:
-        """What the usual call gives. An error is `Broke`: this is what the provider is for."""
+        """The items of the usual call, which must work: an error is `Broke`."""
         result = await self.items(lambda: self.use(turn), "a usual call")
         if result.error is not None:
             raise Broke(f"a usual call: {describe(result.error)} was raised")
@@ -176,7 +176,7 @@ class Trial:
         return self._use(self.stage, turn)
 
     def begin(self, begin: Begin, what: str) -> AsyncIterator[Any]:
-        """A stream that was asked for, if it is one."""
+        """The stream from `begin`. `Broke` if it is not an async iterator."""
         stream: Any = begin()
         if inspect.iscoroutine(stream):
             stream.close()
@@ -185,13 +185,13 @@ class Trial:
         return stream  # type: ignore[no-any-return]
 
     async def gone(self, tasks: set[asyncio.Task[Any]], what: str) -> None:
-        """Complain of tasks besides these ones that do not go."""
+        """Report tasks, other than these, that do not end."""
         await self._wait_for_none(lambda: _Running.tasks() - tasks)
         for task in _Running.tasks() - tasks:
             self.saw(f"{what}: the task {task.get_name()!r} is left ({task.get_coro()!r})")
 
     async def nothing_left(self) -> None:
-        """Complain of whatever runs that did not run before the stage was built."""
+        """Report tasks, threads and processes that did not run before the stage was built."""
         await self._wait_for_none(lambda: _Running.now().since(self._before))
         for what in _Running.now().since(self._before):
             self.saw(f"{what} is left")
@@ -238,7 +238,7 @@ class Trial:
 
 
 async def judge(trial: Trial, rules: Sequence[Rule]) -> tuple[Broken, ...]:
-    """Put all rules to a provider. The first is that of its shape: without it, no other holds."""
+    """Check all rules. The first is about the shape: if it is broken, the others are skipped."""
     broken: list[Broken] = []
     for rule in rules:
         if seen := await trial.put(rule):
@@ -258,7 +258,7 @@ def _name(rule: Any) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Running:
-    """What runs in this process: tasks of the loop, threads and child processes."""
+    """The tasks of the loop, threads and child processes of this process."""
 
     tasks_now: frozenset[asyncio.Task[Any]]
     threads: frozenset[threading.Thread]
@@ -273,7 +273,7 @@ class _Running:
         return cls(frozenset(cls.tasks()), frozenset(threading.enumerate()), _children())
 
     def since(self, before: "_Running") -> list[str]:
-        """What has been added. Threads of the loop's own executor end with the loop."""
+        """The additions since `before`. Threads of the loop's own executor end with the loop."""
         threads = (
             thread.name
             for thread in self.threads - before.threads
@@ -287,12 +287,12 @@ class _Running:
 
 
 def _children() -> frozenset[int]:
-    """This process's children. None where there is no /proc: then only tasks and threads count."""
+    """This process's children; empty without /proc, so that only tasks and threads count."""
     pids: set[int] = set()
     for thread in Path(f"/proc/{os.getpid()}/task").glob("*"):
         try:
             pids.update(map(int, (thread / "children").read_text().split()))
-        except OSError:  # the thread has gone meanwhile
+        except OSError:  # the thread has ended meanwhile
             continue
     return frozenset(pid for pid in pids if not _is_helper(pid))
 

@@ -24,7 +24,7 @@ UNUSUAL = {
 }
 
 LONG = " ".join(["and then we went on to the next part of it,"] * 100)
-"""4,400 characters without an end: no splitter cut it."""
+"""4,400 characters without the end of a sentence."""
 
 SLACK_MS = 20
 """Times are rounded and audio comes in frames."""

@@ -11,14 +11,14 @@ from stages.testing._trial import Rule, Trial
 from stages.third_party import describe
 
 QUIET_S = 0.25
-"""When nothing has come for so long, nothing will come."""
+"""After this time without a probability, none will come."""
 
 PLACES = 200
-"""So many sessions come and go, one after the other."""
+"""Streams opened and closed, one after the other."""
 
 
 class _TrialStream:
-    """A place in the detector and what it was told."""
+    """A stream of the detector, and the calls of its `on_chunk`."""
 
     def __init__(self, trial: Trial) -> None:
         self.heard: list[tuple[int, float]] = []
@@ -45,7 +45,7 @@ class _TrialStream:
             self._trial.saw(f"{what}: `close` raised {describe(error)}")
 
     async def settle(self) -> None:
-        """Wait until nothing more comes."""
+        """Wait until no more probabilities come."""
         count = -1
         while count != len(self.heard):
             count = len(self.heard)
@@ -103,8 +103,8 @@ async def takes_frames_of_any_size(trial: Trial) -> None:
 
 
 async def keeps_sessions_apart(trial: Trial) -> None:
-    """Every session has a stream of its own: positions count its own audio, and what is heard of it
-    is what would be heard if it were alone."""
+    """Every session has its own stream: positions count its own audio, and its probabilities are
+    the same as without other streams."""
     alone = _TrialStream(trial)
     await alone.listen(voice(1.0))
     alone.close()
@@ -121,7 +121,7 @@ async def keeps_sessions_apart(trial: Trial) -> None:
 
 
 async def gives_places_back(trial: Trial) -> None:
-    """`close` gives the place back, and may be called again; what is under way then is dropped, and
+    """`close` frees the stream's place, and may be called again; chunks under way are dropped, and
     `feed` does nothing any more."""
     stream = _TrialStream(trial)
     stream.feed(voice(0.5))
@@ -165,7 +165,7 @@ async def ends_with_aclose(trial: Trial) -> None:
 
 
 def check(trial: Trial, stream: _TrialStream, what: str) -> None:
-    """Complain of calls that are not as they should be."""
+    """Report calls that break the contract."""
     if not stream.heard:
         trial.saw(f"{what}: `on_chunk` was never called")
     last = 0

@@ -1,8 +1,8 @@
 """`parley call`: a caller for trying a server out.
 
-It plays recordings and types lines in real time, tells when the interviewer has finished, shows
-where each turn's time went and keeps what was heard. `call` is the command; the way into a server
-(`ServerAddress`) and the layout (`INDENT`) serve `parley interview` too.
+It plays recordings and types lines in real time, detects when the interviewer has finished, shows
+where each turn's time went and saves the audio as it was heard. `call` is the command; `parley
+interview` also uses the server's address (`ServerAddress`) and the layout (`INDENT`).
 """
 
 from gateway.commands.call.command import call

@@ -1,4 +1,4 @@
-"""Audio at the caller's end: files read with care, and microphone frames."""
+"""The caller's audio: files, read within limits, and microphone frames."""
 
 from collections import deque
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ CHUNK_S = 1
 
 
 class UnusableAudio(Exception):
-    """A file is no audio that can be played. `reason` is a phrase for a person."""
+    """The file cannot be played. `reason` is a phrase for a person."""
 
     def __init__(self, path: Path, reason: str) -> None:
         super().__init__(path, reason)
@@ -38,13 +38,13 @@ class UnusableAudio(Exception):
 def read(path: Path) -> Samples:
     """A WAV, FLAC, OGG or MP3 file as mono samples at 16 kHz. Raises `UnusableAudio`.
 
-    It is decoded a second at a time and no header is believed: memory and time are bounded by
-    `LONGEST_FILE_S`, whatever the file says of itself.
+    It is decoded a second at a time and its header is not trusted: `LONGEST_FILE_S` bounds memory
+    and time, whatever the header says.
     """
     try:
         if not path.is_file():
             raise UnusableAudio(path, "there is no such file")
-        # By number: soundfile would take the name of a file for its format.
+        # By file number: soundfile would take the file's name for its format.
         with path.open("rb") as file, soundfile.SoundFile(file.fileno(), closefd=False) as sound:
             _check(path, sound)
             parts = list(_mono(path, sound))
@@ -93,7 +93,7 @@ def _refuse_length(path: Path) -> None:
 
 
 def frames(pcm: Samples, audio: AudioFormat) -> Iterator[bytes]:
-    """16 kHz samples as wire frames of `FRAME_MS`, the last one filled up with silence."""
+    """16 kHz samples as encoded frames of `FRAME_MS`, the last one filled up with silence."""
     resampler = converter(INPUT_RATE_HZ, audio.rate_hz)
     wire = np.concatenate((resampler.push(pcm), resampler.flush()))
     size = audio.rate_hz * FRAME_MS // 1000
@@ -103,9 +103,9 @@ def frames(pcm: Samples, audio: AudioFormat) -> Iterator[bytes]:
 
 
 class Microphone:
-    """Never stops: a frame for every 20 ms since `start`, of speech or of silence. Pure.
+    """Gives a frame for every 20 ms since `start`, of speech or of silence, without end. Pure.
 
-    The schedule is absolute: a late frame does not delay those after it.
+    The schedule is absolute: a late frame does not delay the frames after it.
     """
 
     def __init__(self, audio: AudioFormat, start: float) -> None:

@@ -1,19 +1,19 @@
-"""When the samples and pictures of RTP streams are heard and seen, on one time line. Pure.
+"""The times at which samples and pictures of RTP streams are played, on one time line. Pure.
 
-An RTP stream has timestamps of its own, which begin anywhere. A sender report says which of them
-belongs to which moment of the sender's clock (RFC 3550, section 6.4.1); with one of each stream,
-sound and picture are put side by side. Before the first report it is the arrival that counts.
+An RTP stream has its own timestamps, which begin anywhere. A sender report relates one of them to
+the sender's clock (RFC 3550, section 6.4.1); with a report of each stream, sound and pictures are
+aligned. Before the first report, the arrival times count.
 """
 
 NTP_UNITS = 1 << 32
-"""Of a second in an NTP timestamp."""
+"""Units of a second in an NTP timestamp."""
 
 
 class StreamClock:
-    """One stream's, of `rate_hz` timestamps a second. Its packets come within an hour of another.
+    """The clock of one stream with `rate_hz` timestamps a second; gaps are shorter than an hour.
 
-    Our time of a timestamp is that of the packet that was the least on its way, so that jitter
-    does not move what it carries; `hold` keeps what has been found so far.
+    Local times follow from the packet with the least delay, so that jitter does not move the
+    others; `hold` fixes the relation found so far.
     """
 
     def __init__(self, rate_hz: int) -> None:
@@ -21,10 +21,10 @@ class StreamClock:
         self._last: int | None = None
         self._offset: float | None = None
         self._held = False
-        self._report: float | None = None  # what to add to a timestamp's seconds for NTP's
+        self._report: float | None = None  # add it to a timestamp's seconds to get NTP's
 
     def unwrapped(self, timestamp: int) -> int:
-        """A timestamp that goes on beyond 32 bits."""
+        """The timestamp, extended beyond 32 bits."""
         if self._last is None:
             self._last = timestamp
         delta = (timestamp - self._last + (1 << 31) & 0xFFFFFFFF) - (1 << 31)
@@ -32,31 +32,32 @@ class StreamClock:
         return self._last + min(0, delta)
 
     def arrived(self, timestamp: int, now: float) -> None:
-        """A packet came."""
+        """Record a packet that arrived."""
         offset = now - self.unwrapped(timestamp) / self._rate_hz
         if self._offset is None or (offset < self._offset and not self._held):
             self._offset = offset
 
     def report(self, ntp: int, timestamp: int) -> None:
-        """A sender report came."""
+        """Record a sender report."""
         self._report = ntp / NTP_UNITS - self.unwrapped(timestamp) / self._rate_hz
 
     def hold(self) -> None:
-        """What is heard has begun: it keeps its place from now on."""
+        """Playback has begun: fix the relation to local time."""
         self._held = True
 
     @property
     def known(self) -> bool:
-        """Whether a packet has come."""
+        """Whether a packet has arrived."""
         return self._offset is not None
 
     def at(self, unwrapped: int) -> float:
-        """Our time of an unwrapped timestamp, once a packet has come."""
+        """The local time of an unwrapped timestamp, once a packet has arrived."""
         assert self._offset is not None
         return unwrapped / self._rate_hz + self._offset
 
     def beside(self, other: "StreamClock", unwrapped: int) -> float:
-        """Our time of one of our timestamps, by the clock of another stream of the same sender."""
+        """The local time of an unwrapped timestamp, by another stream's clock of the same
+        sender."""
         if self._report is None or other._report is None or other._offset is None:
             return self.at(unwrapped)
         return unwrapped / self._rate_hz + self._report - other._report + other._offset

@@ -1,4 +1,4 @@
-"""`parley call`: a caller for trying a server out. What is asked for, shown and saved."""
+"""`parley call`: a caller for trying a server out. Options, output and saved files."""
 
 import argparse
 import asyncio
@@ -92,7 +92,7 @@ def _connect(server: ServerAddress, screen: Screen, *, webrtc: bool, token: str 
     return lambda film: whip.connected(server, screen, token, film)
 
 
-# --- what is asked for -----------------------------------------------------------------------
+# --- options ---------------------------------------------------------------------------------
 
 
 def _demo(given: list[tuple[str, Any]]) -> list[SpokenTurn | TypedTurn]:
@@ -169,7 +169,7 @@ def _check_save(path: Path | None, *, webrtc: bool) -> None:
 
 
 def _save(held: Call, path: Path, screen: Screen, film: Film | None, *, both: bool) -> bool:
-    """Whether there was anything to keep. Raises `CommandFailed`."""
+    """Save the call; false if there was nothing to save. Raises `CommandFailed`."""
     if held.person is None or held.interviewer is None:
         return False
     sides = (held.person, held.interviewer) if both else (held.interviewer,)

@@ -1,6 +1,6 @@
-"""One conversation of `parley call`: a microphone that never stops, and ears.
+"""One conversation of `parley call`: it sends the microphone without a pause, and receives.
 
-It does what any client does (docs/protocol.md).
+It does the same as any client (docs/protocol.md).
 """
 
 import asyncio
@@ -19,14 +19,14 @@ from gateway.protocols.dialect import CloseCode
 from pipeline.frames import INPUT_RATE_HZ, Samples
 
 LEAVE_S = 10.0
-"""How long the server may take to store the last words and to close, after `bye`."""
+"""How long the server may take after `bye` to store the last words and to close."""
 
 
 @dataclass(frozen=True, slots=True)
 class SpokenTurn:
-    """A turn that is played: after the interviewer has finished, or so far into its reply.
+    """A turn that is played: after the reply, or at a position in it.
 
-    An `aside` is no turn: nobody is to answer it, and where the reply is over it is left out.
+    An `aside` is no turn: it gets no answer, and is skipped if the reply is over.
     """
 
     name: str
@@ -47,7 +47,7 @@ class TypedTurn:
 
 
 class Call:
-    """One conversation: says the turns one after the other, hears and shows what comes."""
+    """One conversation: plays the turns one after the other, receives and shows the messages."""
 
     def __init__(
         self,
@@ -88,7 +88,7 @@ class Call:
         }
 
     async def run(self, line: CallLine, session_id: str, hello: dict[str, Any]) -> None:
-        """Hold it. What went wrong is in `failure` afterwards."""
+        """Hold the conversation. Afterwards `failure` says what went wrong, if anything."""
         self._session_id = session_id
         listening = asyncio.create_task(self._listen(line))
         speaking = asyncio.create_task(self._speak(line, hello))
@@ -104,10 +104,10 @@ class Call:
             if isinstance(end, Exception):
                 raise end
 
-    # --- mouth -------------------------------------------------------------------------------
+    # --- sending -----------------------------------------------------------------------------
 
     async def _speak(self, line: CallLine, hello: dict[str, Any]) -> None:
-        """Say everything; returns when it has been answered, or when `failure` is set."""
+        """Play all turns; returns when they have been answered, or when `failure` is set."""
         try:
             async with asyncio.timeout(self._timeout_s):
                 await line.send(json.dumps(hello))
@@ -156,7 +156,7 @@ class Call:
         return over and self._dialogue.answered(now)
 
     def _may_speak(self, now: float) -> bool:
-        """Whether it is the moment for the next turn. Asides whose moment has gone are left out."""
+        """Whether it is time for the next turn. Asides whose time has passed are skipped."""
         answered = self._dialogue.answered(now)
         while self._said < len(self._turns):
             turn = self._turns[self._said]
@@ -194,10 +194,10 @@ class Call:
         what = turn.name if isinstance(turn, SpokenTurn) else repr(turn.text[:40])
         return f"{what} was not answered within {self._timeout_s} s"
 
-    # --- ears --------------------------------------------------------------------------------
+    # --- receiving ---------------------------------------------------------------------------
 
     async def _listen(self, line: CallLine) -> None:
-        """Hear until the connection closes."""
+        """Receive until the connection closes."""
         clock = asyncio.get_running_loop().time
         async for data in line:
             if not isinstance(data, str):
@@ -241,7 +241,7 @@ class Call:
                 self.failure = f"the server ended the interview: {message['message']}"
 
     def _begin(self, now: float) -> None:
-        """Time 0: of the microphone, of both sides of the recording and of what a screen shows."""
+        """Set time 0 for the microphone, both sides of the recording and the screen."""
         self._began = now
         for side in (self.person, self.interviewer):
             if side is not None:

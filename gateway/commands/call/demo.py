@@ -1,9 +1,9 @@
 """The conversation of `parley call --demo-barge-in`: a false interruption, a real one, an answer.
 
-The clips are package data and not spoken on the spot: so the demonstration also runs on a caller's
-machine without a synthesizer, and the length of the "uh-huh" is known. Silero hears 290 to 420 ms
-of speech in it, more than the 200 ms that pause a reply and less than the 500 ms that end it. A
-cough would not do: Silero rightly takes it for no speech at all.
+The clips are package data, not synthesised: so the demonstration also runs on a machine without a
+synthesizer, and the length of the "uh-huh" is known. Silero detects 290 to 420 ms of speech in it,
+more than the 200 ms that pause a reply and less than the 500 ms that end it. A cough would not
+work: Silero rightly detects no speech in it.
 """
 
 from collections.abc import Iterator
@@ -17,11 +17,11 @@ SAVED = Path("barge-in.wav")
 
 ASIDE_INTO_REPLY_MS = 2_000
 BARGE_IN_INTO_REPLY_MS = 2_500
-"""Into a sentence, so that a part of it is heard and remembered, and a part is not."""
+"""Within a sentence, so that one part of it is heard and remembered and the other is not."""
 
 
 def turns() -> Iterator[SpokenTurn]:
-    """What the person says, in order. Raises `UnusableAudio` where a clip is missing."""
+    """The person's turns, in order. Raises `UnusableAudio` if a clip is missing."""
     yield SpokenTurn("Uh-huh.", read(CLIPS / "uh-huh.flac"), ASIDE_INTO_REPLY_MS, aside=True)
     yield SpokenTurn(
         "I spent the last four years building web services for a large online shop.",

@@ -1,21 +1,22 @@
-"""Whose turn it is, as a caller can tell from the server's messages. Pure: time is an argument."""
+"""Decides from the server's messages whose turn it is. Pure: time is an argument."""
 
 from collections.abc import Mapping
 from typing import Any
 
 SETTLE_S = 0.5
-"""After the last word the server may still find that somebody speaks; before, nothing is over."""
+"""After the caller's last word, the server may still detect its speech for this time."""
 
 BREATH_S = 0.3
-"""A person does not answer in the instant in which the interviewer falls silent."""
+"""The pause that a person makes before an answer."""
 
 OPENING = 0
 
 
 class Dialogue:
-    """One call's. The interviewer speaks first: the first `end` begins the wait for its opening.
+    """The dialogue of one call. The interviewer speaks first: the first `end` begins the wait for
+    its opening.
 
-    A reply that was paused is not over: either it goes on, or it is done, interrupted.
+    A paused reply is not over: it goes on, or it ends as interrupted.
     """
 
     def __init__(self) -> None:
@@ -29,23 +30,23 @@ class Dialogue:
         self._replying = False
         self._heard_since: float | None = None
         self.answers = 0
-        """How often what the caller said was answered to the end."""
+        """How often the caller got a complete answer."""
         self.interruptions = 0
         """How many replies the caller ended."""
         self.resumptions = 0
         """How often a reply was paused and went on."""
 
     def begin(self) -> None:
-        """The caller begins to say something."""
+        """The caller begins to speak."""
         self._before = self._newest
         self._silent_since = None
 
     def end(self, now: float) -> None:
-        """The caller has said it."""
+        """The caller has finished."""
         self._silent_since = self._waiting_since = now
 
     def note(self, message: Mapping[str, Any], now: float) -> None:
-        """A message of the server."""
+        """Take a message of the server."""
         kind = message["type"]
         if kind in ("speech.started", "transcript", "reply.started"):
             self._newest = max(self._newest, message["turn"])
@@ -71,17 +72,17 @@ class Dialogue:
                     self.answers += 1
 
     def hear(self, now: float) -> None:
-        """Reply audio came."""
+        """Reply audio has arrived."""
         self._waiting_since = now
         if self._replying and self._heard_since is None:
             self._heard_since = now
 
     def heard_s(self, now: float) -> float:
-        """How long the interviewer has been speaking without a pause; 0 where it is silent."""
+        """How long the interviewer has been speaking without a pause; 0 if it is silent."""
         return 0.0 if self._heard_since is None else now - self._heard_since
 
     def answered(self, now: float) -> bool:
-        """Whether the interviewer has said all that it has to say to the caller's words."""
+        """Whether the interviewer has answered the caller completely."""
         return (
             self._silent_since is not None
             and now >= self._silent_since + SETTLE_S
@@ -92,5 +93,5 @@ class Dialogue:
         )
 
     def overdue(self, now: float, timeout_s: float) -> bool:
-        """Whether nothing has come for too long, since the caller's words or the last audio."""
+        """Whether the time since the caller's words or the last audio is too long."""
         return self._silent_since is not None and now > self._waiting_since + timeout_s

@@ -1,7 +1,7 @@
 """The pictures of a call, and a file with them and the sound on one time line.
 
-A server's video changes its size and its codec as it likes, and its packets get lost. So pictures
-are decoded first and then encoded again, by x264: one size, nothing missing.
+A server's video may change its size and its codec, and packets get lost. So pictures are decoded
+first and then encoded again, by x264, in one size and without gaps.
 """
 
 import tempfile
@@ -21,20 +21,20 @@ from gateway.commands.call.recording import CallRecording
 from gateway.media.format import AudioFormat
 
 CLOCK_HZ = 90_000
-"""Of the timestamps of video in RTP (RFC 6184, RFC 7741)."""
+"""The rate of video timestamps in RTP (RFC 6184, RFC 7741)."""
 
 CODEC = "libx264"
 OPTIONS = {"preset": "veryfast", "crf": "20", "bf": "0"}
 BIT_RATE = 64_000
 MOST_IN_MEMORY = 32 * 1024 * 1024
 MOST_BYTES = 2 * 1024 * 1024 * 1024
-"""Of all pictures; what comes after that is left out."""
+"""The limit of all pictures; later ones are dropped."""
 
 
 class Film:
-    """The pictures in the order in which they came, in a temporary file until `write`.
+    """The pictures in order of arrival, in a temporary file until `write`.
 
-    Not thread-safe. Use it as a context manager; leaving it forgets them.
+    Not thread-safe. Use it as a context manager; leaving it deletes them.
     """
 
     def __init__(self) -> None:
@@ -48,20 +48,20 @@ class Film:
         self.size = (0, 0)
         self.pictures = 0
         self.place: Callable[[int], float] = lambda unwrapped: unwrapped / CLOCK_HZ
-        """When a picture is seen, by the clock of the sound; asked once all have come."""
+        """When a picture is shown, by the clock of the sound; called after the last picture."""
 
     def __enter__(self) -> "Film":
         return self
 
     def __exit__(self, *exc: object) -> None:
-        # Nothing of it is wanted any more, so that a full disk is no error here.
+        # The pictures are no longer needed: a full disk is no error here.
         with suppress(OSError, FFmpegError):
             self.finish()
         with suppress(OSError):
             self._file.close()
 
     def add(self, picture: av.VideoFrame, unwrapped: int) -> None:
-        """A picture and its unwrapped timestamp. Takes some milliseconds: call it in a thread.
+        """Add a picture with its unwrapped timestamp. Takes some milliseconds: call it in a thread.
 
         Raises `OSError`, which `read` raises again, and `FFmpegError`.
         """
@@ -75,17 +75,17 @@ class Film:
         self._last = pts
         frame = picture.reformat(*self.size, format="yuv420p")
         frame.pts, frame.time_base = pts, Fraction(1, CLOCK_HZ)
-        frame.pict_type = 0  # what was a keyframe need not be one again
+        frame.pict_type = 0  # a keyframe need not be one again
         try:
             self._container.mux(self._stream.encode(frame))
         except OSError as error:
-            self._failure = error  # what the container says of it later is nothing for people
+            self._failure = error  # the container's later message would be unclear
             raise
         self.pictures += 1
 
     def _begin(self, picture: av.VideoFrame, unwrapped: int) -> None:
         self.first = unwrapped
-        self.size = (picture.width // 2 * 2, picture.height // 2 * 2)  # 4:2:0 has no odd ones
+        self.size = (picture.width // 2 * 2, picture.height // 2 * 2)  # 4:2:0 has no odd sizes
         # NUT keeps any clock exactly.
         self._container = av.open(self._file, "w", format="nut")
         stream = self._container.add_stream(CODEC, rate=25, options=OPTIONS)
@@ -96,7 +96,7 @@ class Film:
         self._stream = stream
 
     def finish(self) -> None:
-        """No picture follows. Idempotent, even after an error: `OSError` or `FFmpegError`."""
+        """End the pictures. Idempotent, even after an error: `OSError` or `FFmpegError`."""
         stream, self._stream = self._stream, None
         if stream is not None:
             try:
@@ -105,7 +105,7 @@ class Film:
                 self._container.close()
 
     def read(self) -> Any:
-        """The pictures as an open container, to be closed. There is at least one."""
+        """The pictures, at least one, as an open container; the caller closes it."""
         if self._failure is not None:
             raise self._failure
         self.finish()
@@ -114,9 +114,9 @@ class Film:
 
 
 def write(path: Path, audio: AudioFormat, film: Film | None, *sides: CallRecording) -> None:
-    """Write an MP4: H.264 where there are pictures, AAC with a channel for each side.
+    """Write an MP4: H.264 if there are pictures, AAC with a channel for each side.
 
-    Position 0 is that of the recordings, or the first picture where that was seen before.
+    Position 0 is that of the recordings, or the first picture if that was shown before.
     Raises `OSError` and `av.error.FFmpegError`.
     """
     origin = next((side.origin for side in sides if side.origin is not None), None)
@@ -149,7 +149,7 @@ BLOCK = 1024
 
 
 class _Sound:
-    """The sides' sound, encoded as far as the pictures have come."""
+    """The sound of both sides, encoded in step with the pictures."""
 
     def __init__(
         self,
@@ -168,12 +168,12 @@ class _Sound:
         self._at = 0
 
     def until(self, seconds: float) -> None:
-        """Everything up to a position of the file."""
+        """Encode up to a position of the file."""
         while self._at < min(self._end, seconds * self._rate_hz):
             self._block()
 
     def finish(self) -> None:
-        """What is left."""
+        """Encode the rest."""
         self.until(self._end / self._rate_hz + 1)
         self._container.mux(self._stream.encode(None))
 

@@ -1,4 +1,4 @@
-"""A connection to a server, whichever way its audio travels."""
+"""A connection to a server, over WebSocket or WebRTC."""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -11,12 +11,12 @@ from pipeline.frames import Samples
 
 
 class LineClosed(Exception):
-    """Nothing can be sent any more; the line's `close_code` says why."""
+    """The line is closed; its `close_code` says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sound:
-    """Reply audio that is heard now. `at` is when its first sample is, by the loop's clock."""
+    """Reply audio that is played now. `at` is the loop's time of its first sample."""
 
     pcm: Samples
     at: float
@@ -24,12 +24,12 @@ class Sound:
 
 
 class CallLine(Protocol):
-    """What a call holds its conversation over.
+    """The connection that carries a call.
 
-    Iteration gives messages as text, and reply audio: as bytes where it comes ahead of the time at
-    which it is to be heard, and has to be dropped at `clear`, as `Sound` where it does not. It ends
-    when the line is closed; then `close_code` and `close_reason` are set. They are those of
-    WebSocket; the code is None where the line broke.
+    Iteration gives messages as text, and reply audio: as bytes if it comes ahead of its time and
+    must be dropped at `clear`, as `Sound` if it is played at once. It ends when the line is closed;
+    then `close_code` and `close_reason` are set. They are those of WebSocket; the code is None if
+    the line broke.
     """
 
     @property
@@ -63,7 +63,7 @@ class WebSocketLine:
             async for data in self._socket:
                 yield data
         except ConnectionClosed:
-            pass  # the close code says what it means
+            pass  # the close code has the reason
 
     async def send(self, data: str | bytes) -> None:
         try:

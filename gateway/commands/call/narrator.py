@@ -1,4 +1,4 @@
-"""A conversation told moment by moment, with times: the screen of `parley call --demo-barge-in`."""
+"""The screen of `parley call --demo-barge-in`: every event of the conversation with its time."""
 
 import textwrap
 import time
@@ -24,7 +24,7 @@ class Narrator:
         self._console = console
         self._clock = clock
         self._began: float | None = None
-        self._speech: tuple[float, float] | None = None  # what the person said last: from, until
+        self._speech: tuple[float, float] | None = None  # the person's last speech: from, until
         self._fell_silent = 0.0
         self._dropped_ms = 0
         self._paused_at_ms: float | None = None
@@ -108,11 +108,11 @@ class Narrator:
         self._line("", f"not heard, and so dropped: {_quoted(unheard)}")
 
     def _cut(self) -> str:
-        """What had been sent ahead, as over a WebSocket."""
+        """The clause about audio that had been sent ahead, as over a WebSocket."""
         return f"; {self._dropped_ms} ms sent ahead are cut" if self._dropped_ms else ""
 
     def _since_first_word(self, at: float) -> str:
-        """How long after the person's first word that was."""
+        """The clause with the time since the person's first word."""
         if self._speech is None or at < self._speech[0]:
             return ""
         return f", {(at - self._speech[0]) * 1000:.0f} ms after your first word"
@@ -129,7 +129,7 @@ class Narrator:
             at = f"{self._clock() - self._began:.2f} s"
         style = STYLES.get(who, "dim")
         width = max(min(self._console.width, WIDEST) - MARGIN, NARROWEST)
-        # The names of files stay whole.
+        # Names of files are not broken.
         lines = textwrap.wrap(
             printable(text), width, break_on_hyphens=False, break_long_words=False
         )

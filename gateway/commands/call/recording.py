@@ -1,4 +1,4 @@
-"""What a listener would have heard of a call, written to a file. Time is an argument."""
+"""The audio of a call as a listener would have heard it, for a file. Time is an argument."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,11 +28,11 @@ class _Stretch:
 
 
 class CallRecording:
-    """One side of a call: audio from when it came, silence between.
+    """One side of a call: audio from its time on, silence between.
 
-    Audio that comes ahead of time is `add`ed, and played after what came before it; what says by
-    itself when it is heard is `place`d. A recording has the one or the other. At most
-    `LONGEST_RECORDING_S` of it is kept. Position 0 is `start`, or the first audio.
+    `add` takes audio that comes ahead of its time and is played after the audio before it; `place`
+    takes audio with a given time. A recording uses only one of them. At most `LONGEST_RECORDING_S`
+    is kept. Position 0 is `start`, or the first audio.
     """
 
     def __init__(self, audio: AudioFormat) -> None:
@@ -40,7 +40,7 @@ class CallRecording:
         self._origin: float | None = None
         self._stretches: list[_Stretch] = []
         self._kept = 0
-        self._reply = 0  # samples of the present reply
+        self._reply = 0  # samples of the current reply
         self._placed = False
 
     def start(self, now: float) -> None:
@@ -48,11 +48,11 @@ class CallRecording:
         self._origin = now
 
     def reply(self) -> None:
-        """The audio that follows is a new reply: positions in it count from 0."""
+        """Begin a new reply: positions in it count from 0."""
         self._reply = 0
 
     def resume(self, at_ms: int) -> None:
-        """The audio that follows goes on with the present reply from `at_ms` on."""
+        """Go on with the current reply from `at_ms` on."""
         self._reply = at_ms * self._audio.rate_hz // 1000
 
     def add(self, data: bytes, now: float) -> None:
@@ -72,9 +72,10 @@ class CallRecording:
         self._reply += len(pcm)
 
     def place(self, pcm: Samples, at: float) -> None:
-        """Audio that is heard at a time, after what was placed before; over its end, if need be.
+        """Add audio that is played at a time, after the audio placed before; it replaces an
+        overlap.
 
-        Nothing is kept of what comes before `start`.
+        Audio before `start` is dropped.
         """
         self._placed = True
         if self._origin is None or not pcm.any():
@@ -94,9 +95,9 @@ class CallRecording:
         self._kept += len(pcm)
 
     def clear(self, at_ms: int) -> int:
-        """Drop the present reply from `at_ms` on; returns how many ms of it were dropped.
+        """Drop the current reply from `at_ms` on; returns how many ms of it were dropped.
 
-        What comes of this reply afterwards is heard when it comes. What was placed has been heard.
+        Later audio of this reply is played when it arrives. Placed audio has been played already.
         """
         if self._placed:
             return 0
@@ -106,7 +107,7 @@ class CallRecording:
         return dropped * 1000 // self._audio.rate_hz
 
     def _cut(self, excess: int) -> None:
-        """Drop so many of the last samples."""
+        """Drop the last `excess` samples."""
         self._kept -= excess
         while excess:
             stretch = self._stretches[-1]
@@ -121,7 +122,7 @@ class CallRecording:
 
     @property
     def origin(self) -> float | None:
-        """The time of position 0, None before there is one."""
+        """The time of position 0; None before the start."""
         return self._origin
 
     @property
@@ -154,8 +155,7 @@ class CallRecording:
 def save(path: Path, audio: AudioFormat, *sides: CallRecording) -> None:
     """Write a 16-bit file with a channel for each side, on one time line.
 
-    The format is the one that the name's ending says. Raises `OSError` or
-    `soundfile.LibsndfileError`.
+    The name's ending decides the format. Raises `OSError` or `soundfile.LibsndfileError`.
     """
     end = round(max(side.duration_s for side in sides) * audio.rate_hz)
     block = BLOCK_S * audio.rate_hz

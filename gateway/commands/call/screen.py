@@ -1,4 +1,4 @@
-"""What `parley call` shows of a conversation: to a person, or as JSON lines to a program."""
+"""The output of `parley call`: text for a person, or JSON lines for a program."""
 
 import json
 from collections.abc import Mapping
@@ -29,13 +29,13 @@ SPINNER = 2
 
 
 class Screen(Protocol):
-    """Where a call is shown."""
+    """The output of a call."""
 
     def status(self, text: str) -> None:
-        """What is going on right now; the next status replaces it."""
+        """Show the present activity; the next status replaces it."""
 
     def say(self, text: str) -> None:
-        """A remark about the call."""
+        """Print a remark about the call."""
 
     def play(self, name: str, duration_s: float) -> None:
         """The caller begins to play a clip."""
@@ -44,17 +44,16 @@ class Screen(Protocol):
         """A message of the server."""
 
     def cut(self, dropped_ms: int) -> None:
-        """So much of the reply had been sent ahead and was dropped, after a `clear`."""
+        """A `clear` has dropped `dropped_ms` of the reply that had been sent ahead."""
 
     def close(self, summary: Mapping[str, Any]) -> None:
         """The call is over, well or badly. Nothing is shown afterwards."""
 
 
 class PersonScreen:
-    """For a person: who said what, and a waterfall for each turn unless `quiet`.
+    """For a person: the conversation, and a waterfall for each turn unless `quiet`.
 
-    Partial transcripts and what is going on are shown in one line at the bottom, where the output
-    is a terminal.
+    On a terminal, one line at the bottom shows partial transcripts and the present activity.
     """
 
     def __init__(self, console: Console, *, quiet: bool) -> None:
@@ -108,7 +107,7 @@ class PersonScreen:
             self._status.stop()
 
     def _tail(self, partial: str) -> str:
-        """As much of the end as fits beside the word before it, in one line."""
+        """The end of the partial transcript, as much as fits in the line."""
         width = self._console.width - SPINNER - len("listening… ") - 1
         return partial if len(partial) <= width else f"…{partial[-width + 1 :]}"
 
@@ -118,7 +117,7 @@ class PersonScreen:
 
 
 class JsonScreen:
-    """For a program: one JSON object a line for each turn, then one for the whole call."""
+    """For a program: a line with a JSON object for each turn, then one for the whole call."""
 
     def __init__(self, console: Console) -> None:
         self._console = console

@@ -1,4 +1,4 @@
-"""The way into a server for `parley call`: a session over HTTP, then its WebSocket."""
+"""Connects `parley call` to a server: makes a session over HTTP, then opens its WebSocket."""
 
 import ssl
 from collections.abc import AsyncIterator, Iterator
@@ -24,7 +24,7 @@ DEFAULT_ROLE = "Software Engineer"
 
 
 class ServerAddress:
-    """Where the server is and which interview is wanted there. Raises `CommandFailed`."""
+    """The server's address and the wanted interview. Raises `CommandFailed`."""
 
     def __init__(
         self,
@@ -48,7 +48,7 @@ class ServerAddress:
         self.session_id = session_id
         self.host = parts.hostname or ""
         self.trust = _trust(trusted)
-        """The certificates that a server's is checked against."""
+        """The trusted certificates."""
         self._http = f"{http}://{place}"
         self._ws = f"{http.replace('http', 'ws')}://{place}"
         host = parts.netloc.rpartition("@")[2]
@@ -68,14 +68,14 @@ class ServerAddress:
         return f"{self._http}/webrtc/{quote(session_id, safe='')}"
 
     def request(self) -> dict[str, Any]:
-        """The body that makes a session."""
+        """The body of the request that makes a session."""
         wanted: dict[str, Any] = {"role": self._role or DEFAULT_ROLE, "mode": "voice"}
         if self._questions is not None:
             wanted["totalQuestions"] = self._questions
         return wanted
 
     def hello(self, audio: AudioFormat) -> dict[str, Any]:
-        """The first message. It names an interview only where the session was not made for it."""
+        """The first message. It names an interview only if the session was not made by us."""
         wire = {"encoding": audio.encoding, "rate": audio.rate_hz}
         message: dict[str, Any] = {
             "type": "hello",
@@ -95,7 +95,7 @@ def _trust(trusted: Path | None) -> ssl.SSLContext:
         context = ssl.create_default_context()
         if trusted is not None:
             context.load_verify_locations(trusted)
-    except OSError as error:  # what is in it is none, or there is no such file
+    except OSError as error:  # not a certificate, or there is no such file
         reason = "is no certificate in PEM" if isinstance(error, ssl.SSLError) else error.strerror
         raise CommandFailed(f"--trust {trusted}: {reason}") from None
     return context
@@ -109,7 +109,7 @@ async def connected(
     screen.status(f"connecting to {server.shown}…")
     session_id = await session_of(server)
     url = server.websocket_url(session_id)
-    # Nothing on the way but the network: no proxy, and no compression of audio.
+    # A direct connection: no proxy, and no compression of audio.
     connection = connect(
         url,
         compression=None,
@@ -146,13 +146,13 @@ async def session_of(server: ServerAddress) -> str:
 
 
 def client(server: ServerAddress) -> httpx.AsyncClient:
-    """For requests to the server."""
+    """An HTTP client for the server."""
     return httpx.AsyncClient(trust_env=False, timeout=CONNECT_S, verify=server.trust)
 
 
 @contextmanager
 def reported(server: ServerAddress) -> Iterator[None]:
-    """What goes wrong with a request, as `CommandFailed`."""
+    """Turn the errors of a request into `CommandFailed`."""
     try:
         yield
     except httpx.ConnectError as error:
@@ -195,5 +195,5 @@ def _too_late(server: ServerAddress) -> CommandFailed:
 
 
 def not_parley(server: ServerAddress) -> CommandFailed:
-    """Something else than Parley is there."""
+    """The error for a server that is not Parley."""
     return CommandFailed(f"what answers at {server.shown} is no Parley")

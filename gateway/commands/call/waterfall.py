@@ -1,4 +1,4 @@
-"""A turn's time as a picture: budget, what was heard when, and what each stage took of it."""
+"""A turn's time as a picture: its budget, and the time of each stage."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -57,7 +57,7 @@ def verdict(metrics: Mapping[str, Any]) -> str:
 
 
 def draw(metrics: Mapping[str, Any]) -> Group:
-    """What `verdict` and `rows` say, for a terminal of 80 columns."""
+    """`verdict` and `rows` for a terminal of 80 columns."""
     late = (metrics["voice_to_voice_ms"] or 0) > metrics["budget_ms"]
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="dim")
     for heading in ("stage", "provider", ""):
@@ -72,9 +72,9 @@ def draw(metrics: Mapping[str, Any]) -> Group:
 
 
 def _span_ms(metrics: Mapping[str, Any]) -> float:
-    """What the width stands for: the budget, or the first reply audio where that came later.
+    """The time of the full width: the budget, or the first reply audio if that came later.
 
-    Synthesis goes on while the reply is being heard; that is shown as going beyond.
+    Synthesis goes on during the reply; its bar then extends to the edge.
     """
     firsts = [stage["first"] for stage in metrics["stages"] if stage["first"] is not None]
     return float(max([metrics["budget_ms"], metrics["voice_to_voice_ms"] or 0, *firsts, 1]))
@@ -85,12 +85,12 @@ def _bar(stage: Mapping[str, Any], span_ms: float, width: int) -> str:
         return min(width, max(0, round(at_ms / span_ms * width)))
 
     end_ms = stage["end"]
-    if end_ms is None:  # cut off: it is known to have come as far as its first result
+    if end_ms is None:  # cut off: only its first result is known
         end_ms = stage["start"] if stage["first"] is None else stage["first"]
     start, end = column(stage["start"]), column(end_ms)
     first = start if stage["first"] is None else column(stage["first"])
     bar = " " * start + WAITING * (first - start) + WORKING * (end - max(first, start))
-    if len(bar) == start:  # too short to be seen otherwise
+    if len(bar) == start:  # too short to be visible otherwise
         bar = bar[: width - 1] + WORKING
     return bar[:-1] + BEYOND if end_ms > span_ms else bar
 

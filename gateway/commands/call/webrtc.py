@@ -1,7 +1,7 @@
 """A line over WebRTC: Opus both ways, messages on a data channel, pictures. Needs aiortc.
 
-Audio comes when it is to be heard. It goes through the gateway's own jitter buffer, and carries its
-place on the sender's clock, so that what is kept of a call has sound and pictures in step.
+Audio arrives when it is to be played. It goes through the gateway's own jitter buffer and keeps its
+position on the sender's clock, so that sound and pictures of a saved call are in step.
 """
 
 import asyncio
@@ -41,19 +41,19 @@ from gateway.transports.webrtc.receiving import Reception
 from pipeline.frames import INPUT_RATE_HZ, Samples
 
 QUIET = 100
-"""A sample beyond this is heard; what a codec leaves of silence is not."""
+"""Samples beyond this are audible; a codec's silence stays below."""
 
 MOST_WAITING = 1_000
 """Messages and pieces of sound that have not been read: 20 seconds."""
 
 GONE_S = 15.0
-"""A server of which nothing comes for so long has gone: even silence is sent twice a second."""
+"""After this time without packets the server is gone: even silence is sent twice a second."""
 
 CLOSE_S = 5.0
 
 
 class NotAnAnswer(Exception):
-    """What the server sent is no answer to the offer."""
+    """The server's response is no answer to the offer."""
 
 
 class WebRtcLine:
@@ -103,7 +103,7 @@ class WebRtcLine:
         """Return when messages can be sent. Raises `NotAnAnswer` and `TimeoutError`."""
         try:
             await self._pc.setRemoteDescription(RTCSessionDescription(answer, "answer"))
-        except Exception as error:  # aiortc's parser raises whatever comes to pass
+        except Exception as error:  # aiortc's parser may raise anything
             raise NotAnAnswer from error
         async with asyncio.timeout(CONNECT_S):
             await self._up.wait()
@@ -121,7 +121,7 @@ class WebRtcLine:
         return f"over UDP with {remote.host}, port {remote.port}{through}"
 
     def pictures(self) -> str:
-        """Whether the server shows any, for people."""
+        """Whether the server sends pictures, for people."""
         return "sound alone: this server sends no pictures" if self._watching is None else "video"
 
     # --- a line ------------------------------------------------------------------------------
@@ -145,7 +145,7 @@ class WebRtcLine:
             raise LineClosed from error
 
     async def close(self) -> None:
-        """Give back everything. Idempotent."""
+        """Close the connection and free its resources. Idempotent."""
         self._end(None, None)
         self._reception.close()
         if self._watching is not None:
@@ -170,7 +170,7 @@ class WebRtcLine:
 
     def _received(self, message: str | bytes) -> None:
         self._heard_at = self._loop.time()
-        # What is no text is no message; the conversation says so.
+        # Binary data is no message; the conversation reports it.
         self._put(message if isinstance(message, str) else "")
 
     def _put(self, item: str | Sound) -> None:
@@ -192,7 +192,7 @@ class WebRtcLine:
         self._put(Sound(pcm, end - len(pcm) / INPUT_RATE_HZ, audible))
 
     def _left(self) -> None:
-        """The server has closed the channel, which it does in good order only."""
+        """The server has closed the channel, as it does after an orderly end."""
         self._up.set()
         self._end(CloseCode.FINISHED, None)
 
@@ -227,13 +227,13 @@ class WebRtcLine:
                 at = self._picture_clock.unwrapped(picture.pts + first & 0xFFFFFFFF)
                 await asyncio.to_thread(film.add, picture, at)
         except (MediaStreamError, FFmpegError, OSError):
-            pass  # what has come is kept; a full disk is told when the film is written
+            pass  # the pictures so far are kept; `write` reports a full disk
 
 
 class RtpMicrophone:
-    """The microphone as RTP, a packet for each frame at once: who sends keeps the time.
+    """The microphone as RTP: each frame is sent at once as a packet, so the caller keeps the time.
 
-    In place of aiortc's own loop, which encodes in a thread and marks every packet.
+    It replaces aiortc's own loop, which encodes in a thread and marks every packet.
     """
 
     def __init__(self, sender: RTCRtpSender) -> None:

@@ -1,4 +1,4 @@
-"""The way into a server over WebRTC for `parley call`: WHIP (RFC 9725). Needs aiortc."""
+"""Connects `parley call` to a server over WebRTC, by WHIP (RFC 9725). Needs aiortc."""
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
@@ -29,7 +29,7 @@ async def connected(
 ) -> AsyncIterator[tuple[WebRtcLine, str]]:
     """An open connection and its session's id. Raises `CommandFailed`.
 
-    With a film, pictures are asked for, and those that come are added to it.
+    With a film, pictures are requested and added to it.
     """
     screen.status(f"connecting to {server.shown}…")
     session_id = await session_of(server)
@@ -67,7 +67,7 @@ def _with_loopback(server: ServerAddress) -> Iterator[None]:
 async def _posted(
     server: ServerAddress, session_id: str, offer: str, headers: dict[str, str]
 ) -> tuple[str, str]:
-    """The answer to an offer, and where the connection is. Raises `CommandFailed`."""
+    """The answer to an offer, and the connection's URL. Raises `CommandFailed`."""
     url = server.webrtc_url(session_id)
     with reported(server):
         async with client(server) as http:
@@ -97,9 +97,10 @@ async def _posted(
 
 
 def _placed(server: ServerAddress, url: str, location: str) -> str:
-    """Where the connection is. Raises `CommandFailed`: the token is for the server that was named.
+    """The connection's URL. Raises `CommandFailed` for another server, which must not get the
+    token.
 
-    Raises `ValueError` for what is no URL.
+    Raises `ValueError` for an invalid URL.
     """
     where = urljoin(url, location)
     if _origin(where) != _origin(url):
@@ -121,7 +122,7 @@ def _shown(url: str) -> str:
 
 
 async def _hang_up(server: ServerAddress, where: str, headers: dict[str, str]) -> None:
-    """Say goodbye where the server may not have noticed. It would find out by itself."""
+    """Delete the connection in case the server has not noticed its end. Errors are ignored."""
     try:
         with reported(server):
             async with client(server) as http:

@@ -1,7 +1,7 @@
 """`parley interview`: an interview in writing, in the terminal.
 
-It is held in a room, either with a gateway that runs or in this very process; answers come from a
-keyboard, a pipe or a file, and in the end there is a report. `interview` is the command.
+A backend holds it: a running gateway or this process. Answers come from the keyboard, a pipe or a
+file, and a report is written at the end. `interview` is the command.
 """
 
 from gateway.commands.interview.command import interview

@@ -1,4 +1,4 @@
-"""Where the answers of `parley interview` come from: the keyboard, a pipe, or a file."""
+"""The sources of answers for `parley interview`: the keyboard, a pipe, or a file."""
 
 import contextlib
 import importlib
@@ -15,11 +15,11 @@ from stages.interview.answers import MAX_ANSWER
 MAX_FILE_BYTES = 1 << 20
 
 PASTE_S = 0.05
-"""What comes so soon after a line was pasted along with it: it belongs to the same answer."""
+"""A line that comes this soon after another was pasted with it and belongs to the same answer."""
 
 
 class Answers(Protocol):
-    """Gives one answer after the other. `typed`: a person at this terminal writes them."""
+    """Gives one answer after the other. `typed`: a person at this terminal types them."""
 
     typed: bool
 
@@ -59,7 +59,7 @@ class Keyboard:
 
 
 class Pipe:
-    """Another program that writes a line for each answer, when it has read the question."""
+    """Another program that writes one line per answer after it has read the question."""
 
     typed = False
 
@@ -71,7 +71,7 @@ class Pipe:
 
 
 class Prepared:
-    """Answers that are there already: `texts`."""
+    """Answers that were given beforehand: `texts`."""
 
     typed = False
 
@@ -80,7 +80,7 @@ class Prepared:
 
     @property
     def left(self) -> int:
-        """How many have not been given."""
+        """The number of answers that are left."""
         return len(self._texts)
 
     def next(self, prompt: str) -> str | None:
@@ -88,10 +88,9 @@ class Prepared:
 
 
 def prepared(path: Path) -> Prepared:
-    """The answers in a file, or in what comes through standard input if that is "-".
+    """The answers in a file, or in standard input for "-".
 
-    One to a paragraph where there are empty lines between them, otherwise one to a line. Raises
-    `CommandFailed`.
+    One per paragraph if the text has empty lines, otherwise one per line. Raises `CommandFailed`.
     """
     shown = "standard input" if str(path) == "-" else str(path)
     try:
@@ -125,5 +124,5 @@ def prepared(path: Path) -> Prepared:
 
 
 def _clean(text: str) -> str:
-    """On one line, and without half characters, which no UTF-8 has."""
+    """The text on one line, without lone surrogates, which UTF-8 cannot encode."""
     return " ".join(text.encode(errors="replace").decode().split())

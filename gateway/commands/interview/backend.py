@@ -1,7 +1,7 @@
-"""Where an interview in writing is held: what that takes, and the room in this very process.
+"""The backend of an interview in writing: its protocol, and the one in this process.
 
-The room here works on the store that the settings name, with the code that serves the requests of
-`parley serve`: what was begun in one can be gone on with in the other.
+The local backend uses the store of the settings and the code that serves the requests of `parley
+serve`: an interview begun in one can be resumed in the other.
 """
 
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ DEFAULT_ROLE = "Software Engineer"
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """The interview that somebody asks for: a new one, or that of the session `resume`."""
+    """The interview that was asked for: a new one, or that of the session `resume`."""
 
     role: str | None = None
     questions: int | None = None
@@ -40,9 +40,9 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class InterviewView:
-    """How far an interview has come. `said` is what the interviewer has said last.
+    """The state of an interview. `said` is the interviewer's last text.
 
-    Question `number` of `total` waits for an answer, unless it `is_complete`.
+    Question `number` of `total` waits for an answer, unless the interview `is_complete`.
     """
 
     session_id: str
@@ -54,36 +54,36 @@ class InterviewView:
 
     @property
     def answered(self) -> int:
-        """How many questions have been answered, if the interview was not ended early."""
+        """The number of answered questions, if the interview was not ended early."""
         return self.total if self.is_complete else self.number - 1
 
 
 class InterviewBackend(Protocol):
-    """A place for one interview. Every method raises `CommandFailed` where it cannot go on."""
+    """Holds one interview. Every method raises `CommandFailed` if it cannot go on."""
 
     @property
     def where(self) -> str:
-        """The place in words, such as "with the gateway at http://127.0.0.1:8000"."""
+        """The backend in words, such as "with the gateway at http://127.0.0.1:8000"."""
 
     @property
     def option(self) -> str:
-        """What brings one back here, beside `--resume`: an option with its value, or nothing."""
+        """The option with its value that `--resume` needs to find this backend again, or ""."""
 
     @property
     def judge(self) -> str | None:
-        """Who will evaluate the answers, None where nobody here knows."""
+        """The name of the evaluator; None if unknown."""
 
     async def open(self, wanted: Wanted) -> InterviewView:
         """Begin the interview, or go on with it."""
 
     async def submit(self, text: str) -> InterviewView:
-        """Give an answer to what was asked last."""
+        """Answer the last question."""
 
     async def report(self) -> Report:
-        """End the interview where it stands, have it evaluated, and get its report."""
+        """End the interview at its present question, evaluate it, and return its report."""
 
     async def aclose(self) -> None:
-        """Leave. The session stays as it is."""
+        """Release the backend. The session is not changed."""
 
 
 class LocalBackend:

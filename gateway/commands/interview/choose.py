@@ -1,4 +1,4 @@
-"""Which place an interview in writing is held in: with a gateway that runs, or in this process."""
+"""Chooses the backend of an interview in writing: a running gateway, or this process."""
 
 import httpx
 
@@ -9,15 +9,16 @@ from gateway.commands.terminal import CommandFailed
 from gateway.settings import Settings, SettingsError
 
 LOOK_S = 1.0
-"""How long a gateway that nobody has named may take to show that it is there."""
+"""How long the gateway of the settings may take to answer."""
 
 _ANY = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}
 
 
 async def choose(url: str | None) -> InterviewBackend:
-    """The gateway at `url`, or without one that of the settings, or this process.
+    """The gateway at `url`; without a `url` the gateway of the settings if it runs, else this
+    process.
 
-    Raises `CommandFailed` for a URL that is none, and for settings that cannot be used.
+    Raises `CommandFailed` for an invalid URL or unusable settings.
     """
     if url is not None:
         server = ServerAddress(url, None, None, None)
@@ -38,7 +39,7 @@ async def choose(url: str | None) -> InterviewBackend:
 
 
 async def _is_parley(address: str) -> bool:
-    """Whether a gateway answers there."""
+    """Whether a gateway answers at this address."""
     try:
         async with httpx.AsyncClient(trust_env=False, timeout=LOOK_S) as client:
             body = (await client.get(f"{address}/health")).json()

@@ -52,7 +52,7 @@ def _wanted(arguments: argparse.Namespace) -> Wanted:
 
 
 class _Interview:
-    """One interview. The person is waited for outside of the event loop."""
+    """One interview. It waits for the person outside of the event loop."""
 
     def __init__(
         self,
@@ -70,7 +70,8 @@ class _Interview:
         self._view: InterviewView | None = None
 
     def hold(self, wanted: Wanted) -> int:
-        """From the first question to the report; returns the exit code. Raises `CommandFailed`."""
+        """Go from the first question to the report; returns the exit code. Raises
+        `CommandFailed`."""
         try:
             view = self._view = self._run(self._backend.open(wanted))
             self._screen.opened(
@@ -106,7 +107,7 @@ class _Interview:
         return self._report(DONE)
 
     def _stop(self, view: InterviewView, code: int) -> int:
-        """There are no more answers: the report of what there is, if that is wanted."""
+        """Handle the end of the answers: report on those given, if that is wanted."""
         self._screen.say("")
         if not view.answered:
             self._screen.say("Nothing has been answered, so there is no report.")
@@ -137,7 +138,7 @@ class _Interview:
         return code
 
     def _command(self) -> str:
-        """What goes on with this interview."""
+        """The command that resumes this interview."""
         assert self._view is not None
         option = f" {self._backend.option}" if self._backend.option else ""
         return f"parley interview --resume {self._view.session_id}{option}"

@@ -1,7 +1,7 @@
 """An interview in writing with a gateway, over its REST API.
 
-What nobody has answered is sent again, for about as long as a gateway takes to start: each POST has
-an idempotency key, so nothing is done twice. `CommandFailed` says what else goes wrong.
+A request without an answer is sent again, for about as long as a gateway takes to start: each POST
+has an idempotency key, so nothing is done twice. Other faults raise `CommandFailed`.
 """
 
 import asyncio
@@ -21,21 +21,22 @@ CONNECT_S = 5.0
 ANSWER_S = 30.0
 
 REPORT_S = 120.0
-"""A chat model may have to be asked about every answer."""
+"""Long, because a chat model may have to evaluate every answer."""
 
 PAUSES_S = (0.5, 1.0, 2.0, 4.0, 4.0)
-"""Together longer than a gateway takes to start again."""
+"""Their sum is longer than a restart of the gateway."""
 
 MAX_BYTES = 16 << 20
 
 MAX_TOLD = 500
-"""Characters of what a gateway says that are shown."""
+"""Characters of a gateway's message that are shown."""
 
 _AGAIN = ("idempotency_key_in_use", "store_unavailable")
 
 
 class RemoteProblem(CommandFailed):
-    """The gateway refused. `problem` is its code (RFC 9457 with ours), "" where it gave none."""
+    """The gateway refused. `problem` is its error code (an addition to RFC 9457), "" if it has
+    none."""
 
     def __init__(self, problem: str, message: str, code: int) -> None:
         super().__init__(message, code)
@@ -43,9 +44,9 @@ class RemoteProblem(CommandFailed):
 
 
 class RemoteBackend:
-    """With the gateway at `shown`, whose sessions are at `url`; `option` leads there again.
+    """Holds the interview with the gateway at `shown`, whose sessions are at `url`.
 
-    `pauses_s` are made between the attempts to send a request.
+    `option` is as in `InterviewBackend`. `pauses_s` are the pauses between attempts of a request.
     """
 
     def __init__(
@@ -99,7 +100,7 @@ class RemoteBackend:
             try:
                 await self._send("POST", f"/{self._session_id}/end", timeout_s=REPORT_S)
             except RemoteProblem as problem:
-                if problem.problem != "answer_not_kept":  # then it was done at the first attempt
+                if problem.problem != "answer_not_kept":  # otherwise the first attempt did it
                     raise
         path = f"/{self._session_id}/report"
         told = await self._send("GET", path, timeout_s=REPORT_S)
@@ -124,9 +125,9 @@ class RemoteBackend:
         code: int = FAILED,
         once: bool = False,
     ) -> dict[str, Any]:
-        """The object that the gateway answers with; `code` is what the command exits with if not.
+        """The object in the gateway's answer; `code` is the command's exit code on failure.
 
-        Where nobody answered, or not yet, it is sent again, unless it shall be sent `once`.
+        Without an answer, or if the answer is "not yet", the request is sent again, unless `once`.
         """
         headers = {"accept": "application/json"}
         if method == "POST":

@@ -15,17 +15,17 @@ FORMS: dict[str, Callable[[Report], str]] = {
     ".md": markdown,
     ".json": lambda report: json.dumps(report.to_json(), ensure_ascii=False, indent=2) + "\n",
 }
-"""How a file's name ends, and what is in it then."""
+"""The endings of file names and their formats."""
 
 _SHOWN_ID = 8
 _MOST_NAMES = 1_000
 
 
 class Target:
-    """Where the report goes: to `path`, or to a name of its own in this folder.
+    """The report's file: `path`, or a new name in this folder.
 
-    What is there already is overwritten only with `force`, or where `ask` says yes, once and before
-    the interview begins. Raises `CommandFailed` where nothing can be written.
+    An existing file is overwritten only with `force`, or if `ask` returns true; it is called once,
+    before the interview begins. Raises `CommandFailed` if the file cannot be written.
     """
 
     def __init__(
@@ -47,9 +47,9 @@ class Target:
             self._replaces = True
 
     def write(self, report: Report) -> Path:
-        """Write the report and return where it is. Raises `CommandFailed`.
+        """Write the report and return its path. Raises `CommandFailed`.
 
-        Where another file has come up under the name meanwhile, it goes beside that one.
+        If another file has taken the name meanwhile, the report gets a name beside it.
         """
         path = self._path or Path(f"interview-{(report.session_id or 'report')[:_SHOWN_ID]}.html")
         text = FORMS[path.suffix.lower()](report)

@@ -1,4 +1,4 @@
-"""What `parley interview` shows: to a person, or as JSON lines to a program."""
+"""The output of `parley interview`: text for a person, or JSON lines for a program."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -22,31 +22,31 @@ BAR = 20
 
 
 class TextScreen(Protocol):
-    """Where an interview in writing is shown. `prompt` stands before what is typed."""
+    """The output of an interview in writing. `prompt` stands before the typed answer."""
 
     prompt: str
 
     def opened(self, view: InterviewView, where: str, *, resumed: bool, interactive: bool) -> None:
-        """The interview begins, or goes on."""
+        """The interview begins, or resumes."""
 
     def question(self, view: InterviewView) -> None:
-        """What the interviewer says, which ends in a question or a farewell."""
+        """The interviewer's text, which ends in a question or a farewell."""
 
     def answer(self, view: InterviewView, text: str, *, typed: bool) -> None:
-        """An answer. One that was `typed` in this terminal can be seen there already."""
+        """An answer. A `typed` one is visible in the terminal already."""
 
     def say(self, text: str) -> None:
         """A remark."""
 
     def kept(self, command: str) -> None:
-        """The session is as it was, and this command goes on with it."""
+        """The session is kept, and `command` resumes it."""
 
     @contextmanager
     def busy(self, text: str, *, long: bool) -> Iterator[None]:
-        """Something takes a while. Unless it is `long` it is not worth a line that stays."""
+        """Show that something takes a while; only a `long` wait leaves a line on the screen."""
 
     def report(self, report: Report, saved: Path) -> None:
-        """The report, in short, and where it is."""
+        """The report in short, and its file."""
 
 
 class PersonTextScreen:
@@ -81,7 +81,7 @@ class PersonTextScreen:
 
     def kept(self, command: str) -> None:
         self.say("The session is kept for now. Go on with:")
-        # In one piece, so that it can be copied.
+        # Unbroken, so that it can be copied.
         self._console.print(f"  {command}", soft_wrap=True)
 
     @contextmanager

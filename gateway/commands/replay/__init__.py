@@ -1,7 +1,7 @@
 """`parley replay`: a recorded session decided again, and shown.
 
-The journal becomes lanes along the session's time, which the terminal draws second by second and
-one HTML page draws whole. `run` is the command.
+The journal becomes lanes along the session's time. The terminal shows them second by second, an
+HTML page as a whole. `run` is the command.
 """
 
 from gateway.commands.replay.command import run

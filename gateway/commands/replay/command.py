@@ -25,7 +25,7 @@ STEPS = "▁▂▃▄▅▆▇█"
 LOUDEST_DBFS = -10.0
 SHOWN = 5
 QUIET = 3
-"""So many seconds in a row in which nothing happens are worth one line."""
+"""At least this many seconds without events are shown as one line."""
 
 STATES = {
     TurnState.IDLE: "·",
@@ -42,7 +42,7 @@ LEGEND = (
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """The command. Raises `CommandFailed` where the file is no journal or cannot be read."""
+    """Run the command. Raises `CommandFailed` if the file is no journal or cannot be read."""
     replayed = read(arguments.file)
     lanes = timeline(replayed)
     console = output()
@@ -70,7 +70,7 @@ def read(path: Path) -> Replayed:
 
 
 def verdict(replayed: Replayed) -> str:
-    """How the replay went, in one line."""
+    """The result of the replay, in one line."""
     count, different = len(replayed.decisions), len(replayed.differences)
     came = f"{different} of them differ" if different else "identical"
     cut = ", the journal was cut" if replayed.cut else ""
@@ -117,7 +117,7 @@ def _told(difference: Difference) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Second:
-    """One second of a session. Every lane has `CELLS` cells; a value is None where nothing came."""
+    """One second of a session. Every lane has `CELLS` cells; a value is None without data."""
 
     second: int
     levels: tuple[float | None, ...]
@@ -127,11 +127,11 @@ class Second:
     stages: str
     news: tuple[str, ...]
     quiet: str | None
-    """The state's name, if nobody spoke and nothing happened."""
+    """The state's name, if there was no speech and no event."""
 
 
 def seconds(lanes: JournalTimeline, replayed: Replayed) -> Iterator[Second]:
-    """The seconds of which anything is known."""
+    """The seconds for which there is data."""
     low = replayed.policy.threshold - replayed.policy.hysteresis
     news = _news(lanes)
     starts = [band.start for band in lanes.bands]
@@ -179,7 +179,7 @@ def _loudest(
 
 
 def _stage(bars: Sequence[Bar], at_ms: float) -> str:
-    """The newest stage that is at work in the cell from `at_ms` on."""
+    """The newest stage that is running in the cell from `at_ms` on."""
     for bar in reversed(bars):
         if bar.start < at_ms + CELL_MS and bar.end >= at_ms:
             return STAGES.get(bar.stage, "?")

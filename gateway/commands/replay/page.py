@@ -1,9 +1,8 @@
 """A session's timeline as one HTML page that needs nothing else: no network, no other file.
 
-What was recorded is data to the page, never markup: text is escaped, the lanes travel as JSON in
-which no `<` remains, the script writes text nodes alone, and a content security policy admits this
-script and this style by their hashes and nothing from anywhere. What the page looks like is in
-`templates/`.
+The recording is data to the page, never markup: text is escaped, the lanes are JSON without any
+`<`, the script writes only text nodes, and a content security policy admits only this script and
+this style, by their hashes. The layout is in `templates/`.
 """
 
 import json
@@ -18,7 +17,7 @@ from pipeline.replay import Replayed
 
 DIFFERENCES = 20
 EVENTS = 2_000
-"""At most so many differences and events are listed; the lanes show all of them."""
+"""At most this many differences and events are listed; the lanes show all."""
 
 TEMPLATES = Templates(Path(__file__).parent / "templates")
 STYLE = TEMPLATES.file("timeline.css")
@@ -63,7 +62,7 @@ def _seconds(at_ms: float) -> str:
 
 
 def _data(replayed: Replayed, lanes: JournalTimeline) -> Markup:
-    """What the script draws, as JSON that can stand inside a `script` element."""
+    """The script's data, as JSON that can stand inside a `script` element."""
     policy = replayed.policy
     data = {
         "end": lanes.end,

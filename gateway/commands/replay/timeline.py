@@ -1,4 +1,4 @@
-"""What happened in a session, as lanes along its time: what `parley replay` draws. Pure."""
+"""The events of a session as lanes along its time, for `parley replay`. Pure."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass
@@ -14,7 +14,7 @@ Kind = Literal["input", "decision", "output", "trouble"]
 
 @dataclass(frozen=True, slots=True)
 class Band:
-    """A stretch in which turn-taking was in one state with one turn; milliseconds."""
+    """A period in which turn-taking was in one state with one turn; milliseconds."""
 
     start: float
     end: float
@@ -36,7 +36,7 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """Something that happened at a moment: its name, all that is known of it, and its kind."""
+    """An event: its name, its details, and its kind."""
 
     at_ms: float
     label: str
@@ -58,7 +58,7 @@ class JournalTimeline:
 
 
 def timeline(replayed: Replayed) -> JournalTimeline:
-    """The lanes of a session that was played again."""
+    """The lanes of a replayed session."""
     moments = [
         *(decision.at_ms for decision in replayed.decisions),
         *(note.at_ms for note in replayed.notes),
@@ -105,7 +105,7 @@ def _bands(replayed: Replayed, end: float) -> Iterator[Band]:
 
 
 def _bars(replayed: Replayed) -> Iterator[Bar]:
-    """The stages of every turn, from its end of speech on, which its decision tells."""
+    """The stages of every turn, from the end of speech in its decision on."""
     ended_ms = {
         action.turn: (action.ended - replayed.origin) * 1000
         for decision in replayed.decisions
