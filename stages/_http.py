@@ -146,6 +146,7 @@ class HttpClient:
             headers["Authorization"] = f"Bearer {api_key}"
         elif user:
             headers["Authorization"] = f"Basic {basic}"
+        self._closing: set[asyncio.Task[None]] = set()  # responses, each for a moment
         self._client = httpx.AsyncClient(
             base_url=url,
             headers=headers,
@@ -254,7 +255,15 @@ class HttpClient:
                 raise self.failed("protocol", f"the server sent {coding} that was not asked for")
             yield HttpAnswer(self, response)
         finally:
-            await response.aclose()
+            await self._close(response)
+
+    async def _close(self, response: httpx.Response) -> None:
+        """Close it to the end, although the task is cancelled meanwhile: httpcore would never come
+        back to a connection that it was closing, and the server would go on sending."""
+        closing = asyncio.create_task(response.aclose())
+        self._closing.add(closing)
+        closing.add_done_callback(self._closing.discard)
+        await asyncio.shield(closing)
 
     async def _error(self, response: httpx.Response) -> StageError:
         status = response.status_code

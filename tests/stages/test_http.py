@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import pytest
 
 from pipeline.errors import CallerError, StageBusy, StageError, StageFailed
+from pipeline.testing import cancel_at
 from stages._http import MAX_MESSAGE, HttpClient, retry_after_s
 
 T = TypeVar("T")
@@ -268,5 +269,30 @@ def test_an_answer_that_was_not_read_to_its_end_keeps_no_connection(
                 assert b"Hello" in await answer.body(1 << 20)
         finally:
             await client.aclose()
+
+    run(main())
+
+
+def test_a_call_that_is_cancelled_while_it_ends_keeps_no_connection(
+    peer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stages._http.MAX_CONNECTIONS", 1)
+
+    async def main() -> None:
+        client = HttpClient(peer.url, stage="llm", provider="test")
+
+        async def begin() -> contextlib.AsyncExitStack:
+            stack = contextlib.AsyncExitStack()
+            body = {"model": "stall", "stream": True}
+            await stack.enter_async_context(client.post_json("chat/completions", body))
+            return stack
+
+        nth = 1
+        try:
+            while await cancel_at(nth, (await begin()).aclose()):
+                nth += 1  # with one connection at most, the next call begins if that one has ended
+        finally:
+            await client.aclose()
+        assert nth > 1
 
     run(main())

@@ -1,7 +1,7 @@
-"""An avatar server behind a whole gateway, good and bad: what people see, and that all is heard.
+"""An avatar server in live calls, good and bad: what people see, and that all is heard.
 
-The server is a real process. That speech does not wait for it is proved in virtual time, see
-`test_speech.py`.
+The server is a real process, so these calls are held in real time, but without a gateway's server.
+That speech does not wait for it is proved in virtual time, see `test_speech.py`.
 """
 
 import asyncio
@@ -18,7 +18,8 @@ from pipeline.guard import Candidate, Guard, Limits
 from stages.avatar.remote import RemoteAnimator
 from stages.fakes import FakeResponder, FakeSynthesizer
 from tests.support.breakers import Recorder
-from tests.support.waiting import face_is_there
+from tests.support.calls import LocalCalls, faces_of_servers
+from tests.support.faces import drawn_here
 
 FAILURE, NEUTRAL = Outcome.FAILURE, Outcome.NEUTRAL
 PATIENT = Limits(first_s=10, slow_first_s=10, stall_s=0.5, total_s=20)
@@ -29,22 +30,23 @@ REPLY = "One reply of sixteen words, which take as long as a picture server need
 
 
 class Bench:
-    """A gateway whose faces a server animates."""
+    """Calls whose faces a server animates."""
 
-    def __init__(self, gateway: Any, peer: Any) -> None:
-        self.gateway = gateway
+    def __init__(self, local: LocalCalls, peer: Any) -> None:
+        self.local = local
+        local.faces = drawn_here
         self.peer = peer
         self.breaker = Recorder(BreakerPolicy(consecutive_failures=4, open_s=3))
-        gateway.settings |= {"speculate": "off"}
+        local.settings |= {"speculate": "off"}
         self.speak_at(WORD_MS)
 
     def speak_at(self, ms_per_word: int) -> None:
-        self.gateway.synthesizer = FakeSynthesizer(ms_per_word=ms_per_word)
+        self.local.synthesizer = FakeSynthesizer(ms_per_word=ms_per_word)
 
     def put(self, behaviour: str, limits: Limits = PATIENT, url: str = "") -> None:
         self.stage = RemoteAnimator(url or f"{self.peer.url}/{behaviour}/v1")
         candidate = Candidate(self.stage.provider, self.stage, self.breaker, limits)
-        scripted = self.gateway._scripted
+        scripted = self.local.scripted
 
         def animated() -> Any:
             responder = FakeResponder(text=REPLY)
@@ -54,7 +56,7 @@ class Bench:
                 animators=Guard("avatar", [candidate]),
             )
 
-        self.gateway._scripted = animated
+        self.local.stages = animated
 
     def talk(self, *, turns: int = 1, pause_s: float = 0.0) -> Any:
         """The opening and some answers, each heard out to the end of its reply."""
@@ -62,8 +64,7 @@ class Bench:
 
         async def story() -> None:
             try:
-                await face_is_there(self.gateway)
-                async with self.gateway.call() as caller:
+                async with self.local.call() as caller:
                     collected.append(caller)
                     await caller.say(type="hello", version=1, avatar="frames")
                     assert (await caller.until("ready"))["providers"]["avatar"] == "remote"
@@ -75,13 +76,13 @@ class Bench:
             finally:
                 await self.stage.aclose()
 
-        self.gateway.run(story)
+        self.local.run_in_real_time(story)
         return collected[0]
 
 
 @pytest.fixture
-def bench(gateway: Any, avatar_peer: Any) -> Bench:
-    return Bench(gateway, avatar_peer)
+def bench(avatar_peer: Any) -> Bench:
+    return Bench(LocalCalls(), avatar_peer)
 
 
 def spoken(caller: Any, turn: int = 0) -> list[dict[str, Any]]:
@@ -188,7 +189,7 @@ def test_its_breaker_opens_and_the_server_comes_back_when_it_is_well(bench: Benc
     well = RemoteAnimator(f"{bench.peer.url}/hello/again/v1")
 
     async def story() -> None:
-        async with bench.gateway.call() as caller:
+        async with bench.local.call() as caller:
 
             async def answer(turn: int) -> None:
                 await caller.say(type="text", text=f"this is what I think, {turn}")
@@ -215,11 +216,11 @@ def test_its_breaker_opens_and_the_server_comes_back_when_it_is_well(bench: Benc
         await bench.stage.aclose()
         await well.aclose()
 
-    bench.gateway.run(story)
+    bench.local.run_in_real_time(story)
 
 
 def test_where_nobody_else_draws_the_client_is_left_with_the_visemes(bench: Bench) -> None:
-    bench.gateway.settings |= {"avatar_video": "off"}
+    bench.local.faces = faces_of_servers
     bench.put("broken")
     caller = bench.talk()
     assert [event[:3] for event in degraded(caller)] == [(0, "remote", "visemes")]
@@ -233,7 +234,7 @@ def test_an_interruption_is_seen_by_the_server_and_nothing_of_it_is_shown(bench:
     bench.speak_at(200)
 
     async def story() -> None:
-        async with bench.gateway.call() as caller:
+        async with bench.local.call() as caller:
             await caller.say(type="hello", version=1, avatar="frames")
             await caller.until("reply.text", turn=0)
             await asyncio.sleep(0.5)
@@ -245,4 +246,4 @@ def test_an_interruption_is_seen_by_the_server_and_nothing_of_it_is_shown(bench:
         assert {m["at_ms"] for m in after if m["type"] == "avatar.frame"} <= {None}
         await bench.stage.aclose()
 
-    bench.gateway.run(story)
+    bench.local.run_in_real_time(story)

@@ -1,30 +1,22 @@
-"""`avatar: "frames"` over a real WebSocket: pictures of the built-in face."""
+"""`avatar: "frames"` over a real WebSocket: clients that read slowly, or vanish.
+
+What is shown, and when, is proved in `tests/gateway/live/test_face.py`.
+"""
 
 import asyncio
-import base64
 import itertools
 import socket
 from typing import Any
 
-import numpy as np
 import pytest
-from av import CodecContext, Packet
 
-from gateway import runtime as module
 from gateway.transports.websocket import protocol as wire
-from stages.avatar.face import FACES, load
 from stages.fakes import FakeSynthesizer
 from tests.support.waiting import face_is_there
 
 pytestmark = pytest.mark.realtime
 
 HELLO = {"type": "hello", "version": 1, "avatar": "frames"}
-
-
-def decoded(message: dict[str, Any]) -> Any:
-    decoder: Any = CodecContext.create("mjpeg", "r")
-    [frame] = decoder.decode(Packet(base64.b64decode(message["data"], validate=True)))
-    return frame.to_ndarray(format="gray")
 
 
 def frames(caller: Any, turn: int | None = None) -> list[dict[str, Any]]:
@@ -40,163 +32,8 @@ async def it_speaks(caller: Any) -> None:
             await asyncio.sleep(0.02)
 
 
-def mouth(picture: Any, face: str = "mira") -> Any:
-    x, y, width, height = map(int, load(FACES / face).manifest.moves.mouth)
-    return picture[y : y + height, x : x + width].astype(int)
-
-
-def slow_voice(gateway: Any, ms_per_word: int = 100) -> None:
-    gateway.synthesizer = FakeSynthesizer(ms_per_word=ms_per_word)
-
-
-def test_the_mouth_moves_while_it_speaks_and_rests_while_it_does_not(gateway: Any) -> None:
-    slow_voice(gateway)
-
-    async def story() -> None:
-        await face_is_there(gateway)
-        async with gateway.call() as caller:
-            await caller.say(**HELLO)
-            ready = await caller.until("ready")
-            assert ready["providers"]["avatar"] == "face"
-            await caller.until("reply.done", turn=0)
-            await asyncio.sleep(1.0)
-        spoken = frames(caller, 0)
-        duration_ms = len(caller.audio) // 32
-        assert len(spoken) >= duration_ms // 80 - 5
-        assert [f["at_ms"] for f in spoken] == sorted({f["at_ms"] for f in spoken})
-        assert all(f["at_ms"] % 80 == 0 for f in spoken)
-        assert {f["mime"] for f in frames(caller)} == {"image/jpeg"}
-        assert {decoded(f).shape for f in spoken[:5]} == {(320, 320)}
-        silent = [f for f in frames(caller) if f["at_ms"] is None and f["turn"] == 0][-1]
-        resting = mouth(decoded(silent))
-        talking = mouth(decoded(spoken[len(spoken) // 2]))
-        assert np.abs(talking - resting).mean() > 8
-        assert "visemes" in caller.types()
-        assert "degraded" not in caller.types()
-        assert [m["seq"] for m in caller.messages] == list(range(1, len(caller.messages) + 1))
-
-    gateway.run(story)
-
-
-def test_every_picture_leaves_just_before_its_audio(gateway: Any) -> None:
-    slow_voice(gateway)
-    seen: list[tuple[int, int]] = []
-
-    class Noted(list[dict[str, Any]]):
-        def append(self, message: dict[str, Any]) -> None:
-            super().append(message)
-            if message["type"] == "avatar.frame" and message["at_ms"] is not None:
-                seen.append((message["at_ms"], len(caller.audio) // 32))
-
-    async def story() -> None:
-        nonlocal caller
-        await face_is_there(gateway)
-        async with gateway.call() as caller:
-            caller.messages = Noted()
-            await caller.say(**HELLO)
-            await caller.until("reply.done", turn=0)
-
-    caller: Any = None
-    gateway.run(story)
-    assert {at_ms - sent_ms for at_ms, sent_ms in seen} == {0}
-    duration_ms = len(caller.audio) // 32
-    # Of what leaves at once, the first 200 ms, nothing had ever been drawn.
-    missing = set(range(240, duration_ms, 80)) - {at_ms for at_ms, _ in seen}
-    # In virtual time none is, see `test_stream.py`; a busy machine may be late once or twice.
-    assert len(missing) <= 2
-
-
-def test_nothing_of_a_reply_is_shown_after_clear(gateway: Any) -> None:
-    slow_voice(gateway)
-
-    async def story() -> None:
-        await face_is_there(gateway)
-        async with gateway.call() as caller:
-            await caller.say(**HELLO)
-            await it_speaks(caller)
-            await caller.say(type="interrupt")
-            await caller.until("clear", turn=0)
-            await asyncio.sleep(0.5)
-        types = caller.types()
-        after = caller.messages[types.index("clear") :]
-        shown = [m for m in after if m["type"] == "avatar.frame"]
-        assert {f["at_ms"] for f in shown} == {None}
-        resting = mouth(decoded(shown[-1]))
-        assert np.abs(mouth(decoded(shown[0])) - resting).mean() < 4
-
-    gateway.run(story)
-
-
-def test_without_a_face_to_draw_the_client_is_told_and_has_the_visemes(
-    gateway: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "find_spec", lambda name: None)
-
-    async def story() -> None:
-        async with gateway.call() as caller:
-            await caller.say(**HELLO)
-            ready = await caller.until("ready")
-            assert ready["providers"]["avatar"] == "visemes"
-            told = await caller.until("degraded")
-            reason = told["reason"]
-            assert told == {
-                "type": "degraded",
-                "seq": 2,
-                "turn": 0,
-                "stage": "avatar",
-                "from": "frames",
-                "to": "visemes",
-                "reason": reason,
-            }
-            assert "avatar" in reason
-            await caller.until("visemes", turn=0)
-            await caller.until("reply.done", turn=0)
-        assert frames(caller) == []
-
-    gateway.run(story)
-
-
-def test_a_client_chooses_its_face(gateway: Any) -> None:
-    async def story() -> None:
-        shown = {}
-        for name in ("mira", "jonas"):
-            async with gateway.call(name) as caller:
-                await caller.say(**HELLO, face=name)
-                shown[name] = decoded(await caller.until("avatar.frame"))
-                assert "error" not in caller.types()
-        assert np.abs(shown["mira"].astype(int) - shown["jonas"]).mean() > 5
-
-    gateway.run(story)
-
-
-def test_a_face_that_nobody_has_is_an_error_and_the_default_is_shown(gateway: Any) -> None:
-    async def story() -> None:
-        async with gateway.call() as caller:
-            await caller.say(**HELLO, face="nobody")
-            error = await caller.until("error")
-            assert (error["code"], error["fatal"]) == ("unknown_face", False)
-            assert "jonas, mira; mira is shown" in error["message"]
-            await caller.until("avatar.frame")
-
-    gateway.run(story)
-
-
-@pytest.mark.parametrize("avatar", ["off", "visemes"])
-def test_who_wants_no_pictures_gets_none(gateway: Any, avatar: str) -> None:
-    async def story() -> None:
-        async with gateway.call() as caller:
-            await caller.say(**{**HELLO, "avatar": avatar})
-            ready = await caller.until("ready")
-            assert ready["providers"]["avatar"] == avatar
-            await caller.until("reply.done", turn=0)
-        assert frames(caller) == []
-        assert ("visemes" in caller.types()) is (avatar == "visemes")
-
-    gateway.run(story)
-
-
 def test_a_slow_client_loses_pictures_and_no_audio(gateway: Any) -> None:
-    slow_voice(gateway, 200)
+    gateway.synthesizer = FakeSynthesizer(ms_per_word=200)
 
     async def story() -> None:
         narrow = socket.socket()

@@ -1,13 +1,13 @@
 """A client that comes back at once finds its session, also while the old connection is ending."""
 
 import asyncio
-from typing import Any
 
 import pytest
 
 from gateway.live.connection import Connection
 from gateway.live.host import InterviewHost
-from gateway.live.registry import LiveSessions
+from gateway.live.registry import LEAVE_S, LiveSessions
+from tests.support.calls import LocalCalls
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def left(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
 
 
 def test_a_client_that_comes_back_waits_for_its_old_connection(
-    gateway: Any, held_up: asyncio.Event, left: asyncio.Event, monkeypatch: pytest.MonkeyPatch
+    local: LocalCalls, held_up: asyncio.Event, left: asyncio.Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waits = asyncio.Event()
     look = LiveSessions._left
@@ -52,11 +52,11 @@ def test_a_client_that_comes_back_waits_for_its_old_connection(
     monkeypatch.setattr(LiveSessions, "_left", seen)
 
     async def story() -> None:
-        async with gateway.call() as first:
+        async with local.call() as first:
             await first.say(type="hello", version=1)
             await first.until("reply.done", turn=0)
         await left.wait()
-        async with gateway.call() as second:
+        async with local.call() as second:
             await second.say(type="hello", version=1)
             await waits.wait()
             assert second.messages == []
@@ -66,40 +66,38 @@ def test_a_client_that_comes_back_waits_for_its_old_connection(
             await second.until("reply.done", turn=0)
             assert "error" not in second.types()
 
-    gateway.run(story)
+    local.run(story)
 
 
-def test_one_that_stays_is_not_waited_for(gateway: Any, held_up: asyncio.Event) -> None:
+def test_one_that_stays_is_not_waited_for(local: LocalCalls, held_up: asyncio.Event) -> None:
     async def story() -> None:
-        async with gateway.call() as first:
+        async with local.call() as first:
             await first.until("reply.done", turn=0)
-            async with gateway.call() as second:
+            async with local.call() as second:
                 await second.say(type="hello", version=1)
                 error = await second.until("error", fatal=True)
                 assert error["code"] == "already_connected"
                 await second.closed()
             held_up.set()
 
-    gateway.run(story)
+    local.run(story)
 
 
 def test_one_that_takes_too_long_to_leave_is_given_up(
-    gateway: Any,
-    held_up: asyncio.Event,
-    left: asyncio.Event,
-    monkeypatch: pytest.MonkeyPatch,
+    local: LocalCalls, held_up: asyncio.Event, left: asyncio.Event
 ) -> None:
-    monkeypatch.setattr("gateway.live.registry.LEAVE_S", 0.05)
 
     async def story() -> None:
-        async with gateway.call() as first:
+        async with local.call() as first:
             await first.until("ready")
         await left.wait()
-        async with gateway.call() as second:
+        async with local.call() as second:
             await second.say(type="hello", version=1)
+            began_s = asyncio.get_running_loop().time()
             error = await second.until("error", fatal=True)
             assert error["code"] == "already_connected"
+            assert second.when("error") - began_s == pytest.approx(LEAVE_S, abs=0.002)
             await second.closed()
         held_up.set()
 
-    gateway.run(story)
+    local.run(story)

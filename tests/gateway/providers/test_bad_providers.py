@@ -1,6 +1,7 @@
-"""Providers that misbehave, behind a whole gateway: what people get, and what breakers hear.
+"""Providers that misbehave, in a live call: what people get, and what breakers hear.
 
-The provider is a real process; whoever stands behind it is scripted. How long the silence may be at
+The provider is a real process, so these calls are held in real time, but without a server; the
+provider behind it is scripted. How long the silence may be at
 most is proved in virtual time, see `tests/pipeline/test_hard_limit.py`.
 """
 
@@ -20,6 +21,7 @@ from stages.llm.scripted import ScriptedInterviewer
 from stages.stt.openai import OpenAITranscriber
 from stages.tts.openai import OpenAISynthesizer
 from tests.support.breakers import Recorder
+from tests.support.calls import LocalCalls
 
 SUCCESS, FAILURE, NEUTRAL = Outcome.SUCCESS, Outcome.FAILURE, Outcome.NEUTRAL
 CANNED = CannedLines()
@@ -30,10 +32,10 @@ UNLIMITED = Limits(first_s=60, slow_first_s=60, stall_s=60, total_s=60)
 
 
 class Bench:
-    """A gateway with one provider of the fake server, and with or without somebody behind it."""
+    """Calls with one provider of the fake server, and with or without another behind it."""
 
-    def __init__(self, gateway: Any, url: str) -> None:
-        self.gateway = gateway
+    def __init__(self, local: LocalCalls, url: str) -> None:
+        self.local = local
         self.url = url
         self.breaker = Recorder()
 
@@ -65,22 +67,22 @@ class Bench:
         tested = Candidate(self.stage.provider, self.stage, self.breaker, limits)
         candidates[slot] = [tested] if alone else [tested, *candidates[slot]]
         stages = Stages(
-            self.gateway.detector,
+            self.local.detector,
             Guard("stt", candidates["stt"]),
             Guard("llm", candidates["llm"]),
             Guard("tts", candidates["tts"]),
         )
-        self.gateway._scripted = lambda: stages
+        self.local.stages = lambda: stages
 
     def hold(self, story: Callable[[Any], Any]) -> None:
         async def main() -> None:
-            async with self.gateway.call() as caller:
+            async with self.local.call() as caller:
                 try:
                     await story(caller)
                 finally:
                     await self.stage.aclose()
 
-        self.gateway.run(main)
+        self.local.run_in_real_time(main)
 
     def talk(self, *, spoken: bool = False) -> Any:
         """Two answers, each heard out to the end of its reply."""
@@ -103,9 +105,10 @@ class Bench:
 
 
 @pytest.fixture
-def bench(gateway: Any, peer: Any) -> Bench:
-    gateway.settings |= {"speculate": "off", "budget_ms": 1000}
-    return Bench(gateway, peer.url)
+def bench(peer: Any) -> Bench:
+    local = LocalCalls()
+    local.settings |= {"speculate": "off", "budget_ms": 1000}
+    return Bench(local, peer.url)
 
 
 def heard(caller: Any, turn: int) -> str:
@@ -277,7 +280,7 @@ def test_a_model_that_goes_on_for_ever_is_told_to_stop(bench: Bench, peer: Any) 
 
 
 def test_a_model_that_never_ends_a_sentence_is_spoken_all_the_same(bench: Bench) -> None:
-    bench.gateway.settings["budget_ms"] = 420
+    bench.local.settings["budget_ms"] = 420
     limits = Limits(first_s=2, slow_first_s=2, stall_s=2, total_s=1.8)
     bench.put("llm", "crawls", limits, alone=True)
     caller = bench.talk()
@@ -330,7 +333,7 @@ def test_an_interrupted_turn_is_cancelled_upstream(
 def test_what_was_prepared_for_nothing_is_cancelled_upstream(
     bench: Bench, peer: Any, slot: str, model: str
 ) -> None:
-    bench.gateway.settings |= {"speculate": "on", "silence_ms": 5000}
+    bench.local.settings |= {"speculate": "on", "silence_ms": 5000}
     bench.put(slot, model, UNLIMITED)
 
     async def story(caller: Any) -> None:

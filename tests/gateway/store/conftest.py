@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from gateway.store import Store
+from tests.support.memory_store import MemoryPlace
 from tests.support.stores import RedisPlace, RedisServer, SqlitePlace
 
 
@@ -39,9 +40,11 @@ def redis_server(shared_redis: RedisServer) -> RedisServer:
     return shared_redis
 
 
-@pytest.fixture(params=["sqlite", "redis"])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> SqlitePlace | RedisPlace:
-    """Somewhere to store, empty."""
+@pytest.fixture(params=["sqlite", "redis", "memory"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> SqlitePlace | RedisPlace | MemoryPlace:
+    """Somewhere to store, empty. In memory is where tests in virtual time do."""
+    if request.param == "memory":
+        return MemoryPlace()
     if request.param == "sqlite":
         return SqlitePlace(tmp_path)
     return RedisPlace(request.getfixturevalue("redis_server"))

@@ -1,4 +1,4 @@
-"""What both stores must do, each test once on SQLite and once on a real Redis."""
+"""What every store must do, each test on SQLite, on a real Redis and on the tests' own store."""
 
 import asyncio
 import json
@@ -539,6 +539,7 @@ asyncio.run(main())
 """
 
 
+@pytest.mark.parametrize("place", ["sqlite", "redis"], indirect=True)
 def test_a_killed_writer_loses_no_answer_that_was_accepted(run: Run, place: Any) -> None:
     command = [sys.executable, "-c", WRITER, *place.words]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as writer:
