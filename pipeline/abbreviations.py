@@ -1,9 +1,9 @@
-"""Words that end in a full stop without ending a sentence, in the languages people are interviewed
-in. Lower-cased; single letters ("z. B.", "т. е.") need no entry.
+"""Words that end in a full stop without ending a sentence, in the languages of interviews.
 
-All languages share the lists: a reply mixes them, and its language is not always known. What is an
-abbreviation in one of them and a common last word in another is left out ("mind.", "ok.") or counts
-only after the word that it goes with ("ad es.", but "Así es.").
+All are lower-cased; single letters ("z. B.", "т. е.") need no entry. All languages share the lists,
+since a reply may mix languages, and its language is not always known. A word that is an
+abbreviation in one language and a common last word in another is left out ("mind.", "ok."), or
+counts only after the word that belongs to it ("ad es.", but "Así es.").
 """
 
 
@@ -41,7 +41,7 @@ BEFORE_NUMBERS = _words(
     "abs. art. ch. chap. fig. no. nr. núm. pag. pp. pág. sec. tel. vol. blz. godz. str. гл.",
     "рис. стр. αρ. σελ.",
 )
-"""They end a sentence, but not before a digit."""
+"""These end a sentence, but not before a digit."""
 
 PHRASES = frozenset({"ad es.", "per es.", "par ex.", "por ex.", "p. ex."})
 """Two words that never end a sentence, where the second alone may."""
@@ -51,4 +51,4 @@ BEFORE_ORDINALS = _words(
     "d. den",  # Danish, Norwegian
     "dnia od do",  # Polish
 )
-"""A number with a full stop after one of these counts something: it ends nothing."""
+"""A number with a full stop after one of these is an ordinal and ends no sentence."""

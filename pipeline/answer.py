@@ -1,4 +1,4 @@
-"""What the person said in one turn: recognised, stored by the host, then shown."""
+"""The answer of one turn: recognised, stored by the host, then shown to the client."""
 
 import asyncio
 from collections.abc import Callable
@@ -16,10 +16,10 @@ from pipeline.utterance import Utterance
 
 
 class Answer:
-    """One turn's answer, spoken, typed or both; in the opening turn there is none.
+    """The person's words in one turn, spoken, typed or both; empty in the opening turn.
 
-    `recognise` it, then `accept` it. `emit` takes the transcript once the host has stored it, and
-    `waited` is told how long the recogniser took to answer.
+    Call `recognise`, then `accept`. `emit` takes the transcript once the host has stored it, and
+    `waited` takes the time until the recogniser's first transcript.
     """
 
     def __init__(
@@ -38,13 +38,13 @@ class Answer:
         self.turn = turn
         self.budget = budget
         self.outputs = outputs
-        """Those of the reply to it."""
+        """The outputs of the reply to this answer."""
         self.pending = utterance
-        """What is still to be recognised and accepted; None once that has been done or given up."""
+        """The utterance, until it is accepted or given up; then None."""
         self.text = ""
-        """What the person said, once it is to be accepted."""
+        """The words to store, set when `accept` or `stop` is called; "" before that."""
         self.transcript: Transcript | None = None
-        """What was recognised."""
+        """The result of `recognise`; None before it."""
         self._typed = typed.strip()
         self._transcribers = transcribers
         self._host = host
@@ -57,14 +57,14 @@ class Answer:
 
     @property
     def empty(self) -> bool:
-        """Nobody has said anything: the opening turn, or one without words of the person."""
+        """Whether the turn has no words of the person, such as the opening turn."""
         return self.pending is None and not self._typed
 
     async def recognise(self, on_partial: Callable[[Transcript], None]) -> Transcript:
-        """Find out what was said, as `transcript` has it then: "" where there was nothing.
+        """Recognise the utterance and set `transcript`; its text is "" where nothing was said.
 
-        Raises `PipelineError` when no recogniser could tell and nothing was typed. May be
-        cancelled, and called again after either.
+        Raises `PipelineError` when every recogniser failed and nothing was typed. May be called
+        again after an error or a cancellation.
         """
         utterance = self.pending
         if utterance is None:
@@ -115,15 +115,15 @@ class Answer:
         return self.transcript
 
     def degraded(self, target: str, reason: str) -> None:
-        """No recogniser could tell what was said: `target` takes its place."""
+        """Report that every recogniser failed and that `target` takes the transcript's place."""
         source = self._transcribers.candidates[-1].provider
         self.outputs.degraded("stt", source, target, reason)
 
     async def accept(self) -> None:
-        """Have the host store what was recognised, then show it. Raises what the host raises.
+        """Have the host store the transcript, then show it. Raises what the host raises.
 
-        Once begun, storing goes on where this is cancelled: what has been understood is stored,
-        whatever comes next. Called again, this waits for the same storing.
+        Cancelling stops the wait only: the host goes on storing. A second call waits for the same
+        storing.
         """
         transcript = self.transcript
         assert transcript is not None
@@ -138,20 +138,20 @@ class Answer:
             self._emit(transcript)
 
     def fail(self) -> None:
-        """The host could not store it: the turn goes on without."""
+        """The host could not store the answer: the turn goes on without it."""
         self._accepting = None
         self._failed = True
         self.text = ""
 
     def stop(self) -> None:
-        """The turn is over before its time. What has been understood is stored all the same."""
+        """End the turn early. What was recognised or typed is stored all the same."""
         if self.pending is not None:
             self.pending.cancel()
         elif self._accepting is None and not self._failed:
             self.text = self._typed  # not accepted yet: see `stored`
 
     async def stored(self) -> None:
-        """Return when the host has what the person said. Raises what the host raised."""
+        """Return when the host has stored the answer. Raises what the host raised."""
         if self._accepting is not None:
             await self._accepting
         elif self.text:

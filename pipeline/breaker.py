@@ -1,4 +1,4 @@
-"""A circuit breaker for turn-scoped calls: which provider may be asked, judged by what it did.
+"""A circuit breaker for the calls of turns: whether a provider may be asked, by its past calls.
 
 The unit is one call that belongs to a turn (an utterance through recognition, one reply, one
 sentence), never one connection. One breaker serves one (stage, provider, endpoint) and is shared
@@ -11,8 +11,8 @@ by all sessions of the process::
                                      └────────────┘
 
 The metrics and states are resilience4j's, the generation that outdates late results is gobreaker's,
-and the growing open time is that of Envoy's outlier detection. Pure: time is an argument, and what
-is due by time happens as of its due time at the next call, so polling more often changes nothing.
+and the growing open time is that of Envoy's outlier detection. Pure: time is an argument. A change
+that is due is made at the next call, dated to its due time, so polling more often changes nothing.
 """
 
 from collections import deque
@@ -24,7 +24,7 @@ WINDOW_CALLS = 1000
 """Rates are judged on at most this many of the window's newest calls, which bounds its memory."""
 
 PENDING_TRANSITIONS = 64
-"""Transitions kept for `take_transitions`; the oldest go first when nobody takes them."""
+"""Transitions kept for `take_transitions`; beyond that the oldest are dropped."""
 
 
 class BreakerState(Enum):
@@ -34,7 +34,7 @@ class BreakerState(Enum):
 
 
 class Outcome(Enum):
-    """What a call says about the provider's health. NEUTRAL says nothing about it."""
+    """The result of a call as a sign of the provider's health; NEUTRAL is no sign."""
 
     SUCCESS = "success"
     SLOW = "slow"
@@ -54,15 +54,15 @@ class Mode(Enum):
 
 @dataclass(frozen=True, slots=True)
 class BreakerPolicy:
-    """When a breaker opens, and how it closes again. The values are starting points.
+    """When a breaker opens and how it closes again, with values to start from.
 
-    It opens after `consecutive_failures`, or when at least `min_calls` of the last `window_s`
-    seconds are known and `failure_rate` of them failed or `slow_rate` failed or were slow. It stays
-    open for `open_s`, each time in a row `open_growth` times longer, at most `open_max_s`. Then
-    `probes` calls may be under way at once; `probe_successes` of them close it. A probe that has
-    not settled after `probe_timeout_s` counts as failed.
+    It opens after `consecutive_failures`, or when the last `window_s` seconds hold at least
+    `min_calls` results, of which `failure_rate` failed or `slow_rate` failed or were slow. It stays
+    open for `open_s`; each probe that fails or is slow multiplies that by `open_growth`, up to
+    `open_max_s`. Then at most `probes` calls run at once, and `probe_successes` of them close the
+    breaker. A probe that has not settled after `probe_timeout_s` counts as failed.
 
-    A stage with a fallback is better served by `open_s=5, open_growth=2, open_max_s=60`.
+    For a stage with a fallback, `open_s=5, open_growth=2, open_max_s=60` is better.
     """
 
     consecutive_failures: int = 5
@@ -95,7 +95,7 @@ class BreakerPolicy:
 
 @dataclass(slots=True, eq=False)
 class Permit:
-    """Leave to make one call, given `at` in `generation`. Settle it exactly once."""
+    """Permission for one call, given `at` in `generation`. Settle it exactly once."""
 
     generation: int
     at: float
@@ -115,8 +115,8 @@ class Transition:
 class Breaker:
     """The state machine. `now` is monotonic seconds and must not go back between calls.
 
-    `jitter` gives the factor by which an open time is stretched (0.9 to 1.1, say), so that
-    processes do not probe a recovering provider in step; the result stays within `open_max_s`.
+    `jitter` gives a factor for each open time (such as 0.9 to 1.1), so that processes do not probe
+    a recovering provider at the same moment; the result stays within `open_max_s`.
     `policy` and `mode` may be replaced at any time; state and counts are kept.
     """
 
@@ -131,7 +131,7 @@ class Breaker:
         self.mode = mode
         self._jitter = jitter
         self._state = BreakerState.CLOSED
-        # Counts transitions. A permit of an older generation says nothing about the present.
+        # Counts transitions. The result of an older generation's permit is not counted.
         self._generation = 0
         self._late = 0
         self._transitions: deque[Transition] = deque(maxlen=PENDING_TRANSITIONS)
@@ -140,7 +140,7 @@ class Breaker:
         self._calls: deque[tuple[float, Outcome]] = deque()
         self._failures = 0
         self._slow = 0
-        # The provider asked to be left alone until then.
+        # Until then the provider asked for no calls.
         self._not_before = 0.0
         # OPEN: its length without jitter (0 before the first trip) and its end.
         self._open_s = 0.0
@@ -151,12 +151,12 @@ class Breaker:
 
     @property
     def state(self) -> BreakerState:
-        """The state as of the last call. FORCED_OPEN and DISABLED do not show in it."""
+        """The state as of the last call; it ignores the modes FORCED_OPEN and DISABLED."""
         return self._state
 
     @property
     def closed(self) -> bool:
-        """Whether calls pass without being probes, as of the last call with a time."""
+        """Whether calls pass that are no probes, as of the last call with a time."""
         if self.mode is Mode.FORCED_OPEN:
             return False
         return self.mode is not Mode.NORMAL or self._state is BreakerState.CLOSED
@@ -172,10 +172,10 @@ class Breaker:
         return self._late
 
     def try_acquire(self, now: float, *, probe: bool = True) -> Permit | None:
-        """Ask for leave to make a call; None means that the provider must not be asked now.
+        """A permit for one call; None: the provider must not be asked now.
 
-        A speculative call passes `probe=False`: it gets no half-open probe, which a call that
-        somebody waits for should have.
+        A speculative call passes `probe=False` and gets no half-open probe: probes are for calls of
+        decided turns.
         """
         self.poll(now)
         if self.mode is Mode.FORCED_OPEN:
@@ -197,8 +197,8 @@ class Breaker:
     ) -> None:
         """Report how a call ended. A second report of the same permit changes nothing.
 
-        `retry_after_s` is what the provider asked for with a FAILURE; it can lengthen the open
-        time, up to `open_max_s`, and never shortens it.
+        `retry_after_s` is the wait that the provider asked for with a FAILURE; it can lengthen the
+        open time, up to `open_max_s`, and never shortens it.
         """
         self.poll(now)
         if permit.settled:
@@ -218,7 +218,7 @@ class Breaker:
             self._judge_probe(outcome, now)
 
     def poll(self, now: float) -> None:
-        """Make the transitions that are due by time. Every other method does so first."""
+        """Make the transitions that are due by time, as the methods with a time do first."""
         if self._state is BreakerState.HALF_OPEN and self._probes:
             due = self._probes[0].at + self.policy.probe_timeout_s
             if now >= due:

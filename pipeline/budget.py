@@ -1,15 +1,15 @@
-"""A turn's latency budget: what each stage may take, and where the time went.
+"""A turn's latency budget: how long each stage may take, and how long each took.
 
 The metric of record is voice-to-voice latency: from the end of the person's speech to the moment
-the reply's first audio is handed to the transport. Inside, the budget is a deadline (a point in
-time); `remaining` turns it into the timeout that goes over a wire, because clocks differ. Time that
-a stage leaves unused rolls forward; what it overspends is charged to it. Pure: time is an argument,
-in monotonic seconds.
+the reply's first audio is handed to the transport. The budget holds a deadline (a point in time);
+`remaining` turns it into a timeout, which other machines need because clocks differ. Later stages
+may use the time that a stage leaves unused; what it overspends is charged to it. Pure: time is an
+argument, in monotonic seconds.
 
-The latency counts from the end of speech, the hard limit from the decision that the person has
-finished: until then the floor is theirs, however long they think or keep the button pressed. The
-end of the hard limit belongs to a canned line, which has to be synthesised as well: what earlier
-stages have not given by then is not waited for.
+The latency counts from the end of speech. The hard limit counts from the decision that the person
+has finished, since a person may pause or keep the push-to-talk button pressed before that. The last
+part of the hard limit is reserved for a canned line and its synthesis: a reply that earlier stages
+have not given by then is dropped.
 """
 
 import math
@@ -25,13 +25,13 @@ STAGES = ("endpointing", "stt", "llm", "tts", "transport")
 MINIMUMS_S: Mapping[str, float] = MappingProxyType(
     {"endpointing": 0.0, "stt": 0.1, "llm": 0.2, "tts": 0.1, "transport": 0.25}
 )
-"""The least time in which a stage can give its first item: with less it is not worth starting.
-Assumed values, to be replaced by measured ones; transport's is what the guard gives a stream to
-close, which comes before what follows it."""
+"""The least time in which a stage can give its first item; with less it is not started. Assumed
+values, to be replaced by measured ones; transport's is the time that the guard gives a stream to
+close before the next step."""
 
 LAST_RESORT_S = 1.25
-"""So much of the hard limit, but at most half of it, is left to the canned line: a quarter of a
-second until the stream that failed is closed, and a second of synthesis."""
+"""The part of the hard limit that is reserved for the canned line, at most half of the limit: a
+quarter of a second to close the stream that failed, and a second of synthesis."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +55,11 @@ class _Marks:
 class TurnBudget:
     """One turn's deadline and its ledger.
 
-    `target_s` is what the turn should take, counted from `end_of_speech`; `hard_s` is when it must
-    have been answered, counted from its `release`, or until then also from there. `minimums`
-    replaces `MINIMUMS_S` for the stages that it names. A stage that is not one of `STAGES` raises
-    `ValueError`; `first` or `end` of a stage that was never started raises `KeyError`.
+    `target_s` is how long the turn should take, counted from `end_of_speech`. `hard_s` is how long
+    it may take, counted from its `release`, or from `end_of_speech` until it is released.
+    `minimums` replaces `MINIMUMS_S` for the stages that it names. A stage that is not one of
+    `STAGES` raises `ValueError`; `first` or `end` of a stage that was never started raises
+    `KeyError`.
     """
 
     def __init__(
@@ -98,12 +99,12 @@ class TurnBudget:
             marks.first = now
 
     def end(self, stage: str, now: float) -> None:
-        """The stage was done. The last call counts: a reply has several sentences."""
+        """The stage has finished. The last call counts: a reply has several sentences."""
         self._marks[stage].end = now
 
     def release(self, now: float) -> None:
-        """The turn was decided. What stages did before that has cost the person nothing, and the
-        hard limit counts from here."""
+        """The turn was decided: the hard limit counts from here, and earlier work of the stages is
+        charged to endpointing."""
         self._released = now
 
     def audio_out(self, now: float) -> None:
@@ -125,7 +126,7 @@ class TurnBudget:
     def allow(self, stage: str, now: float) -> float:
         """Seconds that the stage may take, at least 0: what remains less the later minimums.
 
-        To a stage before synthesis the minimum of that is what a canned line gets.
+        For a stage before synthesis, synthesis counts with the canned line's reserve instead.
         """
         later = STAGES[_position(stage) + 1 :]
         reserve_s = sum(self._minimums[name] for name in later)
@@ -134,7 +135,7 @@ class TurnBudget:
         return max(0.0, self.remaining(now) - reserve_s)
 
     def least(self, stage: str) -> float:
-        """Seconds without which the stage is not worth starting: better to degrade at once."""
+        """Seconds without which the stage is not started, but degraded at once."""
         _position(stage)
         return self._minimums[stage]
 
@@ -142,7 +143,7 @@ class TurnBudget:
 
     @property
     def voice_to_voice_s(self) -> float | None:
-        """End of speech to first reply audio; None while nothing has been said."""
+        """End of speech to first reply audio; None before the latter."""
         return None if self._audio_out is None else self._audio_out - self.end_of_speech
 
     def ledger(self) -> tuple[Share, ...]:
@@ -150,9 +151,9 @@ class TurnBudget:
 
         A stage is charged from its start to the start of the next one that was started; transport
         begins with the first audio of synthesis, if it was not started by name. The time of a stage
-        that was left out is charged to the one before it, and what comes before every other stage,
-        to endpointing. A stage that began before the end of speech is charged from there, and one
-        that began before the turn was decided, from that decision.
+        that was left out is charged to the one before it, and the time before the first stage to
+        endpointing. A stage that began before the end of speech is charged from the end of speech,
+        and one that began before the turn was decided, from the decision.
         """
         if self._audio_out is None:
             return ()

@@ -1,6 +1,6 @@
-"""A bounded channel from one task to another: the sender waits for room, the receiver for an item.
+"""A bounded channel from one task to another: the sender waits for space, the receiver for an item.
 
-What `asyncio.Queue` lacks and a reply needs: an end, a bound in any unit, the age of what is taken.
+Unlike `asyncio.Queue` it can be closed, its bound has any unit, and it reports the items' ages.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from pipeline.errors import ChannelClosed
 T = TypeVar("T")
 
 Waited = Callable[[str, float], None]
-"""Called with the name of a queue and how long, in milliseconds, what is taken from it had waited.
+"""Called with a queue's name and the milliseconds that the item taken from it had waited.
 
 A plain call: must neither block nor raise.
 """
@@ -31,8 +31,8 @@ class ChannelStats:
 class Channel(Generic[T]):
     """A first-in, first-out channel that holds at most `bound`, in the unit of `size`.
 
-    One task sends and one receives; `offer` and `close` are plain calls for anybody on the event
-    loop. An item larger than the bound passes alone. Items are taken oldest first: for each one
+    One task sends and one receives; `offer` and `close` are plain calls from the event loop's
+    thread. An item larger than the bound passes alone. Items are taken oldest first: for each one
     `waited`, if given, gets its age. Time is the running loop's.
     """
 
@@ -49,7 +49,7 @@ class Channel(Generic[T]):
         self._moved = asyncio.Event()  # an item came or left, or the channel was closed
 
     async def send(self, item: T) -> None:
-        """Put an item in, waiting for room if need be.
+        """Put an item in, waiting for space if need be.
 
         Raises `ChannelClosed`. Cancelling: the item was not put in.
         """
@@ -57,7 +57,7 @@ class Channel(Generic[T]):
             await self._move()
 
     def offer(self, item: T) -> bool:
-        """Put an item in without waiting; False if there was no room. Raises `ChannelClosed`."""
+        """Put an item in without waiting; False if it does not fit. Raises `ChannelClosed`."""
         if self._closed:
             raise ChannelClosed(self.name)
         size = self._size(item)
@@ -87,13 +87,13 @@ class Channel(Generic[T]):
         return item
 
     def close(self) -> None:
-        """Let nothing more in. What is held can still be received; a waiting sender gets
+        """Accept no more items. Items inside can still be received; a waiting sender gets
         `ChannelClosed`. Idempotent."""
         self._closed = True
         self._moved.set()
 
     def stats(self) -> ChannelStats:
-        """How full it is. Call it on the event loop."""
+        """How full the channel is. Call it on the event loop."""
         age_s = asyncio.get_running_loop().time() - self._held[0][1] if self._held else 0.0
         return ChannelStats(self._depth, age_s)
 

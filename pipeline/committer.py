@@ -1,4 +1,4 @@
-"""What the host is told of the turns that are over: every one of them, in their order."""
+"""Hands the turns that are over to the host: every one of them, in their order."""
 
 import asyncio
 import logging
@@ -12,15 +12,15 @@ logger = logging.getLogger("parley.session")
 
 
 class TurnCommitter:
-    """Hands finished turns to the host beside the conversation, which need not wait for storage."""
+    """Hands finished turns to the host in a task, so that the conversation does not wait for it."""
 
     def __init__(self, host: Host, emit: Callable[[Output], None]) -> None:
         self.emit = emit
         self.waiting = 0
-        """Turns that the host has yet to be told of."""
+        """Turns that the host has not stored yet."""
         self._host = host
         self._last: asyncio.Task[None] | None = None
-        self._corrections: dict[int, str] = {}  # that the host has yet to be told of, by turn
+        self._corrections: dict[int, str] = {}  # by turn, not handed over yet
 
     def settle(
         self,
@@ -29,15 +29,15 @@ class TurnCommitter:
         heard: str,
         calls: tuple[ToolRequest, ...] = (),
     ) -> None:
-        """The turn is over, and `heard` is what is to be remembered of its reply. A plain call."""
+        """The turn is over; `heard` is the part of its reply to remember. A plain call."""
         self.emit(answer.budget.metrics(answer.turn))
         self.waiting += 1
         self._last = tasks.create_task(self._commit(self._last, answer, heard, calls))
 
     def correct(self, tasks: asyncio.TaskGroup, turn: int, heard: str) -> None:
-        """Of a turn that was settled, `heard` is to be remembered instead. A plain call.
+        """Remember `heard` of the reply of a turn that was settled before. A plain call.
 
-        What waits to be told already is replaced: at most one correction of a turn waits.
+        At most one correction of a turn waits: a later one replaces it.
         """
         assert self._last is not None
         waits = turn in self._corrections

@@ -1,7 +1,7 @@
-"""What turn-taking is told, and what it decides. Pure.
+"""The events that go into turn-taking, and the actions that come out of it. Pure.
 
-Each event says what happened, to one session; each action says what is to be done about it, and
-names the turn that it is about.
+An event says what happened in one session. An action says what the session must do, and names the
+turn that it concerns.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from pipeline.turn_policy import TurnPolicy
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """The detector's word on the audio that ends `at_ms` into the input."""
+    """The probability of speech in the audio that ends `at_ms` into the input."""
 
     at_ms: float
     probability: float
@@ -39,7 +39,7 @@ class Commit:
 
 @dataclass(frozen=True, slots=True)
 class Forget:
-    """What the person has said and not finished yet is to be forgotten."""
+    """The client drops the utterance under way: it is to become no turn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,16 +51,16 @@ class ReplyBegan:
 
 @dataclass(frozen=True, slots=True)
 class ReplyEnded:
-    """A turn's reply has been played, or there will be none."""
+    """A turn's reply has been played, or the turn gets no reply."""
 
     turn: int
 
 
 @dataclass(frozen=True, slots=True)
 class Understood:
-    """What has been understood of a turn so far: a partial transcript, or that of a preparation.
+    """The text of a turn so far, from a partial transcript or from a speculation.
 
-    While a reply is held, what is said into it belongs to the turn that it may become: the next.
+    While a reply is held, the words spoken into it carry the id of the next turn.
     """
 
     turn: int
@@ -69,7 +69,7 @@ class Understood:
 
 @dataclass(frozen=True, slots=True)
 class TimeUp:
-    """The conversation has lasted long enough: it closes as soon as nobody speaks."""
+    """The time is up: the conversation closes as soon as neither side speaks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ class RespondNow:
 
 @dataclass(frozen=True, slots=True)
 class PolicyChanged:
-    """From here on turn-taking goes by another policy."""
+    """From here on turn-taking follows another policy."""
 
     policy: TurnPolicy
 
@@ -107,7 +107,7 @@ Event: TypeAlias = (
 
 @dataclass(frozen=True, slots=True)
 class StartTurn:
-    """An utterance began at `at_ms`: open a recognition with the audio from `from_ms` on."""
+    """An utterance began at `at_ms`: start to recognise the audio from `from_ms` on."""
 
     turn: int
     at_ms: int
@@ -116,10 +116,10 @@ class StartTurn:
 
 @dataclass(frozen=True, slots=True)
 class EndTurn:
-    """The turn is decided: recognise what was spoken (if it was), append `typed`, and reply.
+    """The turn is decided: recognise its speech (where `spoken`), append `typed`, and reply.
 
     `ended` is when, on the clock of `now`, the person's speech ended at position `at_ms`. Without
-    `replies` the words are recognised, accepted and shown, and that is all: `ReplyEnded` follows.
+    `replies` the words are recognised, accepted and shown only; `ReplyEnded` follows.
     """
 
     turn: int
@@ -132,9 +132,9 @@ class EndTurn:
 
 @dataclass(frozen=True, slots=True)
 class Speculate:
-    """The person may have finished, `at_ms` into the input: prepare what `EndTurn` would ask for.
+    """The person may have finished, `at_ms` into the input: prepare the work of `EndTurn`.
 
-    Nothing of it may be sent or stored. An `EndTurn` to this turn releases it, `Discard` ends it.
+    Nothing of it may be sent or stored. This turn's `EndTurn` releases it, `Discard` ends it.
     """
 
     turn: int
@@ -144,23 +144,23 @@ class Speculate:
 
 @dataclass(frozen=True, slots=True)
 class Discard:
-    """The person goes on: what was prepared for this turn is void."""
+    """The person goes on speaking: drop what was prepared for this turn."""
 
     turn: int
 
 
 @dataclass(frozen=True, slots=True)
 class Cancel:
-    """Stop this turn's reply, whatever has become of it so far."""
+    """Stop this turn's reply, at whatever point it is."""
 
     turn: int
 
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """Somebody speaks into this turn's reply, from `at_ms` on: pause it, and start to recognise.
+    """The person speaks into this turn's reply, from `at_ms` on: pause it, and start to recognise.
 
-    The audio from `from_ms` on belongs to what may become the next turn: `StartTurn` makes it that,
+    The audio from `from_ms` on may become the next turn: `StartTurn` makes it that turn,
     `DropHeld` drops it.
     """
 
@@ -171,7 +171,7 @@ class Hold:
 
 @dataclass(frozen=True, slots=True)
 class DropHeld:
-    """What was spoken into this turn's reply, since it was held, is no turn: forget it.
+    """Drop the speech that held this turn's reply: it becomes no turn.
 
     Every `Hold` is followed by this or by the `StartTurn` of the next turn.
     """
@@ -181,21 +181,21 @@ class DropHeld:
 
 @dataclass(frozen=True, slots=True)
 class Abandon:
-    """The utterance of this turn is forgotten: nothing is recognised, and no reply follows."""
+    """Drop the utterance of this turn: it is not recognised, and no reply follows."""
 
     turn: int
 
 
 @dataclass(frozen=True, slots=True)
 class Resume:
-    """It was no barge-in: this turn's reply goes on where it was held."""
+    """The speech was no barge-in: this turn's reply goes on where it was held."""
 
     turn: int
 
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """Nobody has spoken since the last reply: say something, for the `times`-th time."""
+    """The person has been silent since the last reply: prompt, for the `times`-th time."""
 
     turn: int
     times: int
@@ -210,7 +210,7 @@ class Close:
 
 @dataclass(frozen=True, slots=True)
 class Refuse:
-    """An event made no sense now; `code` says why."""
+    """An event is not possible in the present state; `code` says why."""
 
     turn: int
     code: Literal["nothing_to_commit", "reply_under_way", "person_speaks"]

@@ -1,4 +1,4 @@
-"""Turn-taking in time: its events, its deadline, its journal, and what follows from them."""
+"""Runs turn-taking in time: hands it events, keeps its deadline and writes its journal."""
 
 import asyncio
 from collections.abc import Callable
@@ -10,9 +10,9 @@ from pipeline.turns import TurnPolicy, TurnTaking
 
 
 class TurnDriver:
-    """Hands turn-taking its events, calls it at its deadline and has `perform` do what it decides.
+    """Hands events to turn-taking, calls it at its deadline and passes its actions to `perform`.
 
-    What goes wrong in that closes the driver and is told to `failed`: whoever calls, a timer or the
+    An exception in that closes the driver and goes to `failed`: the callers, such as a timer or the
     detector, could only log it. Belongs to the event loop. Plain calls.
     """
 
@@ -45,12 +45,12 @@ class TurnDriver:
             self._timer = None
 
     def on_chunk(self, position: int, probability: float) -> None:
-        """The detector's word on the input audio up to `position` (samples)."""
+        """The probability of speech in the input audio up to `position` (samples)."""
         # Four digits decide as well as seventeen, and keep journals small.
         self.handle(Chunk(position * 1000 / INPUT_RATE_HZ, round(probability, 4)))
 
     def handle(self, event: Event) -> None:
-        """Something happened. Ignored before `open` and after `close`."""
+        """Hand an event to turn-taking. Ignored before `open` and after `close`."""
         if not self._opened or self._closed:
             return
         now = asyncio.get_running_loop().time()
@@ -60,7 +60,7 @@ class TurnDriver:
             self._fail(error)
 
     def reconfigure(self, policy: TurnPolicy) -> None:
-        """Go by another policy from here on; before `open` as well."""
+        """Follow another policy from here on; before `open` as well."""
         if self._opened:
             self.handle(PolicyChanged(policy))
         else:
@@ -88,7 +88,7 @@ class TurnDriver:
             self._watch()
 
     def _watch(self) -> None:
-        """See to it that `expire` is called at the deadline. A later deadline leaves the timer."""
+        """Set the timer to call `expire` at the deadline; an earlier timer is left as it is."""
         deadline = self._turns.deadline
         if deadline is None:
             return

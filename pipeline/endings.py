@@ -1,11 +1,11 @@
-"""Whether a sentence, as far as it has been understood, reads as finished. Pure, English.
+"""Whether a sentence, as far as it has been recognised, reads as finished. Pure, English.
 
-The last words decide. Somebody who stops after "and", "because" or "um" is looking for words;
-somebody who stops after "that was it" is not. The lists are small on purpose: a word that is in
-none of them changes nothing.
+The last words decide. A person who stops after "and", "because" or "um" is likely to go on; one who
+stops after "that was it" is not. The lists are small on purpose: a word that is in none of them
+changes nothing.
 
-Nor does a full stop: recognisers that punctuate put one where a sentence could end, and cannot hear
-whether anybody goes on. A comma, a dash and "..." stand where one breaks off.
+Nor does a full stop: a recogniser that punctuates puts one wherever a sentence could end, and
+cannot know whether the person goes on. A comma, a dash or "..." marks a sentence that breaks off.
 """
 
 import re
@@ -138,17 +138,17 @@ CLOSINGS = (
 BACKCHANNELS = frozenset(
     ("mm", "mhm", "mmhm", "mhmm", "hm", "hmm", "uh", "huh", "um", "ah", "aha", "oh", "ok", "okay")
 ) | frozenset(("yeah", "right"))
-"""Words with which people say that they listen, without wanting to speak."""
+"""Words with which people show that they listen, without wanting to speak."""
 
 TRAILING = ("...", "…", ",", "-", "–", "—")
-"""What recognisers write where a sentence breaks off."""
+"""Marks that recognisers write where a sentence breaks off."""
 
 MARKS = ".!?…。！？,;:-–—"
 
 
 def ending(text: str) -> Ending:
     """How the text ends: with a request for time, in the middle of a sentence, with closing words,
-    or one cannot tell."""
+    or unclear."""
     words = [bare for word in text.lower().split() if (bare := word.strip(MARKS))]
     said = f" {' '.join(words)}"
     if said.endswith(THINKING):

@@ -7,10 +7,10 @@
     │   ├── StageTimeout          first useful item, stall or total limit passed
     │   ├── StageFailed           connection, protocol, stream or empty reply
     │   ├── StageBusy             the provider is at capacity; `retry_after_s`
-    │   └── CallerError           the provider refused what we sent (our fault, not its health)
+    │   └── CallerError           the provider refused our request (our fault, not its health)
     ├── StageUnavailable          no candidate of a stage could answer
     ├── BudgetExceeded            the turn's latency budget ran out
-    └── ChannelClosed             this side closed it, or the other did and nothing is left
+    └── ChannelClosed             the channel is closed, and nothing is left to receive
 """
 
 from typing import Literal
@@ -23,7 +23,7 @@ class PipelineError(Exception):
 
 
 class StageError(PipelineError):
-    """A provider call did not do its work. Carries which stage, which provider, and when."""
+    """A provider call failed. Carries the stage, the provider and the phase of the call."""
 
     def __init__(self, stage: str, provider: str, phase: Phase, detail: str = "") -> None:
         super().__init__(stage, provider, phase, detail)
@@ -44,8 +44,8 @@ class StageTimeout(StageError):
 class StageFailed(StageError):
     """The provider raised, broke off, sent nonsense or sent nothing.
 
-    `partial` is true when useful items had already been delivered: words may have been spoken,
-    so the call must not be repeated silently.
+    `partial` is true when useful items had already been delivered: words may have been spoken, so
+    the call must not be repeated.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class StageFailed(StageError):
 
 
 class StageBusy(StageError):
-    """The provider is at capacity; it asked to be left alone for `retry_after_s` seconds."""
+    """The provider is at capacity; it asked for no calls for `retry_after_s` seconds."""
 
     def __init__(
         self, stage: str, provider: str, detail: str = "", *, retry_after_s: float = 0.0

@@ -1,4 +1,4 @@
-"""What flows through a conversation. Every frame carries the id of its turn.
+"""The frames that flow through a session. Every frame carries the id of its turn.
 
 Audio inside the engine is mono, signed 16-bit, native-endian numpy (`Samples`). Input audio always
 has `INPUT_RATE_HZ`; reply audio has the rate that the client asked for. Times are milliseconds.
@@ -51,7 +51,7 @@ class Word:
 
 @dataclass(frozen=True, slots=True)
 class Transcript:
-    """What the person said. `confidence` is 0..1 where the recogniser knows it."""
+    """The person's words. `confidence` is 0..1 where the recogniser knows it."""
 
     turn: int
     text: str
@@ -128,7 +128,7 @@ class Speech:
 
 @dataclass(frozen=True, slots=True)
 class Spoken:
-    """A piece of a reply's speech, for who animates a face. No session emits it.
+    """A piece of a reply's speech, for observers that animate a face. It is no output to clients.
 
     `at_ms` and the cues' times count from the reply's first sample; `last`: the sentence ends here.
     """
@@ -145,8 +145,8 @@ class Spoken:
 class AvatarFrame:
     """A picture of the interviewer's face: `data` is of media type `mime`.
 
-    It belongs to what is spoken `at_ms` from the reply's first sample, or, where that is None, to
-    no speech: it is shown when it comes. No session emits it.
+    It belongs to the speech `at_ms` from the reply's first sample. Where that is None it belongs to
+    no speech and is shown when it comes. No session emits it.
     """
 
     turn: int
@@ -164,7 +164,7 @@ class ReplyStarted:
 
 @dataclass(frozen=True, slots=True)
 class ReplyText:
-    """What is about to be spoken."""
+    """The text of the sentence that is about to be spoken."""
 
     turn: int
     text: str
@@ -199,7 +199,7 @@ class ReplyDone:
 
 @dataclass(frozen=True, slots=True)
 class ReplyPaused:
-    """Somebody speaks: the reply is silent for the moment, having been heard up to `at_ms`."""
+    """The person speaks: the reply is paused, having been heard up to `at_ms`."""
 
     turn: int
     at_ms: int
@@ -215,7 +215,7 @@ class ReplyResumed:
 
 @dataclass(frozen=True, slots=True)
 class Clear:
-    """Drop this turn's audio that has not been played; it had come as far as `at_ms`."""
+    """Drop this turn's audio that has not been played; it had been played up to `at_ms`."""
 
     turn: int
     at_ms: int
@@ -226,7 +226,7 @@ class Clear:
 
 @dataclass(frozen=True, slots=True)
 class AvatarState:
-    """What the interviewer's face should show."""
+    """The mood that the interviewer's face should show."""
 
     turn: int
     state: AvatarMood
@@ -256,7 +256,7 @@ class StageSpan:
 
 @dataclass(frozen=True, slots=True)
 class TurnMetrics:
-    """Where the time of a turn went. `voice_to_voice_ms` is None where no reply was heard."""
+    """The time that each stage took. `voice_to_voice_ms` is None where no reply was heard."""
 
     turn: int
     budget_ms: int
@@ -266,7 +266,7 @@ class TurnMetrics:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Something that the client must know went wrong; `fatal` ends the session."""
+    """An error that the client must know of; `fatal` ends the session."""
 
     turn: int
     code: str

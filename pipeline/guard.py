@@ -7,7 +7,7 @@ A guarded call is a context manager round a stream of items::
             ...
 
 It is not a bare generator, because a consumer that stops early must still settle its breaker,
-exactly once. How an attempt ends decides what the breaker hears:
+exactly once. The end of an attempt decides the outcome for the breaker:
 
 =====================================================  ========================================
 end of the stream after a useful item                  SUCCESS, or SLOW where the first useful item
@@ -22,11 +22,12 @@ budget ends                                            SLOW after `slow_first_s`
                                                        the stream had ended there
 =====================================================  ========================================
 
-While others wait behind it, a candidate does not get all of the budget: the last `NEXT_S` of it, or
-half, is the next one's. Who is cut short so counts as too slow only beyond `slow_first_s`.
+While another candidate can follow, a candidate gets only a share of the budget: the last `NEXT_S`
+of it, at most half, is kept for the next one. A candidate whose share ends counts as failed only if
+it had already taken longer than `slow_first_s`.
 
-"Useful" is for the caller to say: text, PCM, a final transcript, and not keep-alives, which reset
-no clock here. All clocks run only inside the await on the provider: a slow consumer trips nothing.
+The caller defines "useful": text, PCM or a final transcript, but no keep-alives, which reset no
+clock here. All clocks run only while the provider is awaited: a slow consumer trips no breaker.
 """
 
 import asyncio
@@ -62,11 +63,11 @@ CLOSE_S = 0.25
 """How long a stream that is left early may take to close before the session goes on without it."""
 
 NEXT_S = 1.0
-"""So much of the budget is left to the next candidate, but no more than half of it."""
+"""The part of the budget that is kept for the next candidate, at most half of the budget."""
 
 first_due: ContextVar[float] = ContextVar("first_due", default=math.inf)
 """When, on the event loop's clock, a provider that is called must have given its first useful item;
-infinite after that. Providers may tell it to their servers."""
+infinite after that. Providers may send it to their servers."""
 
 logger = logging.getLogger(__name__)
 
@@ -83,10 +84,10 @@ _REASONS: dict[Phase, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one call to a provider may take, in seconds spent waiting for it. Starting values.
+    """How long one call to a provider may take, in seconds spent waiting for it. Starting values.
 
     `first_s` to the first useful item (later than `slow_first_s` counts as slow), `stall_s` from
-    one useful item to the next, `total_s` for all of it.
+    one useful item to the next, `total_s` for the whole call.
     """
 
     first_s: float = 2.0
@@ -119,7 +120,7 @@ class Guard(Generic[P]):
         self.slot = slot
         self.candidates = tuple(candidates)
         self._on_degraded = on_degraded
-        # Streams being closed: the guard outlives the sessions, so it owns what they may abandon.
+        # Streams being closed: the guard outlives the sessions, so it owns the closing tasks.
         self._closing: set[asyncio.Task[None]] = set()
 
     def stream(
@@ -135,10 +136,10 @@ class Guard(Generic[P]):
     ) -> "Stream[T]":
         """Prepare a call; nothing happens before the first item is asked for.
 
-        `call` begins the work at a candidate's stage; it runs again for every candidate that is
+        `call` begins the work at a candidate's stage; it is called once for every candidate that is
         tried. `budget_s` is how long the first useful item may take in all, counted from entering
         the context; no candidate is started with less than `min_first_s` of it. A speculative call
-        passes `probe=False` and gets closed breakers only. `media_s` gives the seconds of media in
+        passes `probe=False` and uses closed breakers only. `media_s` gives the seconds of media in
         an item. `on_degraded` replaces the guard's own for this stream.
         """
         return Stream(
@@ -159,10 +160,10 @@ class Stream(Generic[T]):
     """One guarded call: an async context manager that is also the iterator of its items.
 
     Iterating raises, before the first useful item, `StageUnavailable` (every candidate failed or
-    has an open breaker) or `BudgetExceeded`; after it, what went wrong: `StageTimeout`,
-    `StageFailed` with `partial` set, `StageBusy` or `CallerError`. Then words may have been spoken,
-    so no other candidate is tried. Cancelling, or leaving the context early, closes the provider's
-    stream, and waits for that at most `CLOSE_S`.
+    has an open breaker) or `BudgetExceeded`; after it, the candidate's error: `StageTimeout`,
+    `StageFailed` with `partial` set, `StageBusy` or `CallerError`. No other candidate is tried
+    then, because words may have been spoken. Cancelling, or leaving the context early, closes the
+    provider's stream, and waits for that at most `CLOSE_S`.
     """
 
     def __init__(
@@ -189,14 +190,13 @@ class Stream(Generic[T]):
         self._media_s = media_s
         self._on_degraded = on_degraded
         self._closing = closing
-        # The first useful item must be there by then, whoever gives it, and by then from the one
-        # that is being asked.
+        # When the first useful item must have come: from any candidate, and from the present one.
         self._deadline = math.inf
         self._share_ends = math.inf
         self._cut_short = False  # its share ends before its own limit
         self._over = False
         self._causes: list[StageError] = []
-        # Who gave way last, and why; told when it is known to whom.
+        # The candidate that gave way last, and why; reported when the next one is known.
         self._gave_way: tuple[str, str] | None = None
         self._closers: list[asyncio.Task[None]] = []
         # The attempt under way: its candidate, its permit until settled, its items.
@@ -288,13 +288,13 @@ class Stream(Generic[T]):
         raise StageUnavailable(self._slot, tuple(self._causes)) from cause
 
     def _others(self, now: float) -> bool:
-        """Whether somebody is left who would be asked next."""
+        """Whether another candidate can be asked after this one."""
         for candidate in self._untried:
             candidate.breaker.poll(now)
         return any(candidate.breaker.closed for candidate in self._untried)
 
     async def _pull(self) -> T:
-        """The provider's next item, or a `StageError` for whatever it did instead."""
+        """The provider's next item. Raises a `StageError` for any failure of the provider."""
         loop = asyncio.get_running_loop()
         task = asyncio.current_task()
         assert task is not None
@@ -330,8 +330,8 @@ class Stream(Generic[T]):
         waited_s = loop.time() - since
         self._waited_s += waited_s
         self._quiet_s += waited_s
-        # Who asked for the cancellation is known from the task and the timeout, and not from what
-        # the provider made of it: it may have swallowed it, or have been cancelled on its own side.
+        # The task and the timeout say where a cancellation came from. The provider's exception does
+        # not: it may have swallowed the cancellation, or have been cancelled on its own side.
         if task.cancelling() > cancels:
             if isinstance(problem, asyncio.CancelledError):
                 raise problem
@@ -348,7 +348,7 @@ class Stream(Generic[T]):
         raise StageFailed(self._slot, self.provider, "stream", detail) from problem
 
     def _give_way(self, error: StageError) -> None:
-        """Settle a failed attempt; raises the error where it is too late for another candidate."""
+        """Settle a failed attempt. Raises the error if a useful item came before it."""
         if isinstance(error, CallerError):
             self._settle(Outcome.NEUTRAL)
         elif isinstance(error, StageTimeout) and self._first_s is None and self._cut_short:
@@ -368,7 +368,7 @@ class Stream(Generic[T]):
         self._gave_way = (self.provider, _reason(error))
 
     def _standing(self) -> Outcome:
-        """What an attempt that ends here without the provider's fault says of it."""
+        """The outcome of an attempt that ends now without the provider's fault."""
         slow_first_s = self._candidate.limits.slow_first_s
         if self._first_s is None:
             return Outcome.NEUTRAL if self._waited_s <= slow_first_s else Outcome.SLOW
@@ -384,8 +384,8 @@ class Stream(Generic[T]):
         self._candidate.breaker.settle(permit, outcome, now, retry_after_s=retry_after_s)
 
     def _abandon(self) -> None:
-        """Close the provider's stream, in a task: in this one a provider that ignores cancellation
-        could hold the session for ever. The next candidate need not wait for it; leaving the
+        """Close the provider's stream in another task, since a provider that ignores cancellation
+        could block this one without end. The next candidate does not wait for it; leaving the
         context does."""
         source, self._source = self._source, None
         if source is None:
@@ -397,8 +397,7 @@ class Stream(Generic[T]):
 
 
 async def _close(source: AsyncIterator[Any], provider: str) -> None:
-    """Close a stream; an iterator need not have `aclose`. What fails here is logged: the call has
-    its result."""
+    """Close a stream, where it has `aclose`. Errors are only logged: the call has its result."""
     aclose = getattr(source, "aclose", None)
     if aclose is None:
         return

@@ -1,4 +1,4 @@
-"""The input audio of a session: its last seconds, and the utterances that are cut from it."""
+"""The input audio of a session: its last seconds, and the utterances that begin in it."""
 
 import asyncio
 from collections import deque
@@ -15,8 +15,8 @@ from pipeline.utterance import Utterance
 class InputAudio:
     """The utterances under way, and the pre-roll from which they begin.
 
-    `understood` is told the turn and text of every partial transcript that may decide something,
-    and may `start` what is held; `emit` takes those that the client is to see.
+    `understood` takes the turn and text of every partial transcript of `current` and `held`, and
+    may call `start`; `emit` takes the partial transcripts for the client.
     """
 
     def __init__(
@@ -29,11 +29,11 @@ class InputAudio:
         emit: Callable[[Output], None],
     ) -> None:
         self.current: Utterance | None = None
-        """What the person is saying in its turn."""
+        """The utterance of the person's turn."""
         self.held: Utterance | None = None
-        """What is spoken into the reply; it may become the next turn."""
+        """The utterance spoken into the reply; it may become the next turn."""
         self.carried: Utterance | None = None
-        """What was decided, but cut off before it was recognised: the next turn begins with it."""
+        """An utterance whose turn ended before it was recognised; the next turn begins with it."""
         self.keep(pre_roll_ms)
         self._position = 0
         self._kept = 0
@@ -44,11 +44,11 @@ class InputAudio:
         self._emit = emit
 
     def keep(self, pre_roll_ms: int) -> None:
-        """How much of the audio is kept from here on, at least; it is forgotten frame by frame."""
+        """Keep at least the last `pre_roll_ms` of audio from here on; older frames are dropped."""
         self._keep = pre_roll_ms * INPUT_RATE_HZ // 1000
 
     def feed(self, pcm: Samples) -> None:
-        """The next input audio. The hot path: a plain call, and no other but the recognisers'."""
+        """The next input audio. A plain call on the hot path."""
         frames = self._frames
         frames.append(pcm)
         self._position += len(pcm)
@@ -61,39 +61,39 @@ class InputAudio:
             self.held.feed(pcm)
 
     def since(self, position: int) -> Samples:
-        """The audio from `position` (samples) on, as far back as it is kept."""
+        """The audio from `position` (samples) on, or from the oldest sample that is kept."""
         skip = max(0, position - (self._position - self._kept))
         return np.concatenate(self._frames)[skip:]
 
     # --- utterances --------------------------------------------------------------------------
 
     def hold(self, turn: int, from_ms: int) -> None:
-        """Somebody speaks into the reply, and it may become `turn`."""
-        # What is carried would be taken for what is said now, so that is not recognised early.
+        """Begin an utterance spoken into the reply; it may become `turn`."""
+        # Partial transcripts would include the carried words, so they are not made here.
         stage = self._ready_transcriber() if self.carried is None else None
         self.held = self._utterance(turn, from_ms, stage)
 
     def drop_held(self) -> None:
-        """What was spoken into the reply is no turn. Harmless where nothing is held."""
+        """Drop the utterance spoken into the reply. Harmless where nothing is held."""
         if self.held is not None:
             self.held.cancel()
             self.held = None
 
     def abandon(self) -> None:
-        """What is being said is no turn. Harmless where nothing is said."""
+        """Drop the utterance of the person's turn. Harmless where there is none."""
         if self.current is not None:
             self.current.cancel()
             self.current = None
 
     def start(self, turn: int, from_ms: int) -> None:
-        """The turn begins, with what is held or carried if there is such."""
+        """The turn begins, with the held or carried utterance if there is one."""
         self.current, self.held = self.held, None
         if self.current is None:
             self.current = self._utterance(turn, from_ms, self._ready_transcriber())
         self.carried = None
 
     def end(self, typed: str = "") -> Utterance | None:
-        """The turn is decided, and `typed` is its end: returns what is to be recognised."""
+        """The turn ends: append `typed`, return the utterance; None where nothing was spoken."""
         utterance = self.current or self.carried
         self.current = self.carried = None
         if utterance is not None:
@@ -111,7 +111,7 @@ class InputAudio:
         start = from_ms * INPUT_RATE_HZ // 1000
         if carried is None:
             audio = self.since(start)
-        else:  # the person goes on: it is one utterance, recognised as a whole
+        else:  # the person went on: both parts are recognised as one
             audio = carried.joined(self.since(max(start, carried.end)))
         return Utterance(
             turn,
@@ -132,7 +132,7 @@ class InputAudio:
             self._emit(transcript)
 
     def _ready_transcriber(self) -> Transcriber | None:
-        """The recogniser that most likely gets the utterance, so that it can start at once."""
+        """The first recogniser with a closed breaker, which can start at once; None without one."""
         now = asyncio.get_running_loop().time()
         for candidate in self._transcribers.candidates:
             candidate.breaker.poll(now)

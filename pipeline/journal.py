@@ -1,4 +1,4 @@
-"""The journal: what turn-taking was told and what it decided, as JSON lines. Pure.
+"""The journal: the events and actions of turn-taking, as JSON lines. Pure.
 
 One session per journal, one JSON object per line, times (`t`) in milliseconds since `opened`:
 
@@ -12,13 +12,13 @@ One session per journal, one JSON object per line, times (`t`) in milliseconds s
     {"t":992,"queue":["stt",12.5]}                                      age of the oldest item
     {"t":7e6,"cut":16777216}                                            the journal was full
 
-A dataclass is its name with its fields in order; the last ones may be missing, and are then what
-their class says: older versions had fewer. A run of chunks without actions is one line: for
-each, the time and the position since the one before, and the probability. An hour of conversation
-takes about 3 MB with probabilities of four digits, and 5 MB with all that a detector gives.
+A dataclass is written as its name with its fields in order. The last fields may be missing, since
+older versions had fewer; they have the defaults of their class. A run of chunks without actions is
+one line with the time and position since the chunk before, and the probability, of each. An hour of
+conversation takes about 3 MB with probabilities of four digits, and 5 MB with all digits.
 
-Replay (`pipeline.replay`) is exact to the bit. A clock's float is taken for the shortest decimal
-that names it (its `repr`), and decimals, unlike floats, can be subtracted and added without loss.
+Replay (`pipeline.replay`) is exact to the bit. A clock's float is written as the shortest decimal
+that names it (its `repr`); decimals, unlike floats, can be subtracted and added without loss.
 """
 
 import json
@@ -52,25 +52,25 @@ from pipeline.turns import TurnPolicy
 
 VERSION = 3
 WRITTEN_AS: Mapping[type, str] = MappingProxyType({EndTurn: "Answer", StartTurn: "Listen"})
-"""The names of actions in the format, where a class has another one."""
+"""The names of actions in the format, where they differ from the class names."""
 
 MAX_BYTES = 16 * 1024 * 1024
 RUN = 32
-"""So many chunks or levels share a line; what a process that dies has not yet written."""
+"""At most this many chunks or levels share a line; a process that dies loses an unwritten line."""
 
 LEVEL_SAMPLES = INPUT_RATE_HZ // 10
 FULL_SCALE = 32_768.0
 FLOOR_DBFS = -96.0
-"""The level of digital silence: less than 16 bits can tell from it."""
+"""The level of digital silence, and the lowest level that is written."""
 
 ENDS: Mapping[Ending, tuple[str, ...]] = MappingProxyType(
     {"thinking": ("one", "moment"), "closed": ("thanks",)}
 )
-"""In place of a text's last words, so that turn-taking judges the mask like the text that was said.
-Requests for time have two words at least."""
+"""These replace a masked text's last words, so that turn-taking judges the mask as the text. Every
+request for time has at least two words."""
 
 TEXTS = frozenset({"text", "typed", "heard", "arguments"})
-"""The fields that hold what somebody said."""
+"""The fields that hold words of the conversation."""
 
 NOTED = (
     SpeechStarted,
@@ -86,7 +86,7 @@ NOTED = (
     TurnMetrics,
     Fault,
 )
-"""The frames that are worth a line; of transcripts the final ones."""
+"""The frames that get a line; of transcripts, only the final ones."""
 
 Cause: TypeAlias = Event | Literal["open", "expire"]
 """Why turn-taking was called: `handle` with an event, `open` or `expire`."""
@@ -103,9 +103,9 @@ def written_as(kind: type) -> str:
 class Journal:
     """Writes one session's journal, a line at a time, through `write`, which must not block.
 
-    The order of calls is `opened`, everything else, `closed`. `texts` says whether what people said
-    is kept; without it every character is a `*`, so that lengths remain, and of what turn-taking
-    goes by, the number of words, and whether it read as finished or as an "mm-hm". After
+    The order of calls is `opened`, everything else, `closed`. Without `texts` every character of
+    the conversation is written as `*`, which keeps the lengths. Texts that turn-taking decides by
+    also keep their number of words, and whether they read as finished or as an "mm-hm". After
     `max_bytes` one line says that the journal was cut, and nothing follows.
     """
 
@@ -127,7 +127,7 @@ class Journal:
         self._measured = 0
 
     def opened(self, session_id: str, policy: TurnPolicy, now: float) -> None:
-        """The session begins: turn-taking goes by `policy`, and `now` is the origin of times."""
+        """The session begins: turn-taking follows `policy`, and `now` is the origin of times."""
         self._origin = _exact(now)
         head = {
             "v": VERSION,
@@ -139,7 +139,7 @@ class Journal:
         self._put(_json(head), now)
 
     def decided(self, cause: Cause, now: float, actions: Sequence[Action]) -> None:
-        """Turn-taking was called at `now` and answered with `actions`; once for every call."""
+        """Turn-taking was called at `now` and returned `actions`. Call this once for every call."""
         if self._left <= 0:
             return
         if isinstance(cause, Chunk) and not actions:
@@ -150,7 +150,7 @@ class Journal:
         self._put(f'{{"t":{self._t(now)},"e":{event},"a":{taken}}}', now)
 
     def noted(self, frame: Observed, now: float) -> None:
-        """A frame was emitted. Audio, visemes, moods and partial transcripts are no news."""
+        """A frame was emitted. Audio, visemes, moods and partial transcripts are not written."""
         if self._left <= 0 or not isinstance(frame, NOTED):
             return
         if isinstance(frame, Transcript) and not frame.final:
@@ -159,7 +159,7 @@ class Journal:
         self._put(f'{{"t":{self._t(now)},"f":{_json(self._shown(frame))}}}', now)
 
     def audio(self, pcm: Samples, now: float) -> None:
-        """Input audio came, 16 kHz: its level is kept, ten times a second, never the audio."""
+        """Input audio came, 16 kHz: its level is written, ten times a second, never the audio."""
         while len(pcm) and self._left > 0:
             room = LEVEL_SAMPLES - self._measured
             part, pcm = pcm[:room].astype("float64"), pcm[room:]
@@ -174,7 +174,7 @@ class Journal:
             self._put(f'{{"t":{self._t(now)},"queue":{_json([name, round(age_ms, 1)])}}}', now)
 
     def closed(self, now: float) -> None:
-        """The session is over: write what was kept back."""
+        """The session is over: write the lines that are not full yet."""
         self._flush(now)
 
     # --- lines -------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""What the person had said but no recogniser had yet: stored, although the session ends."""
+"""Recognises and stores the utterance that is under way when a session ends."""
 
 import asyncio
 import logging
@@ -13,11 +13,11 @@ from pipeline.utterance import Utterance
 logger = logging.getLogger("parley.session")
 
 LAST_WORDS_S = 5.0
-"""How long a session that ends may still take to recognise and store what was said."""
+"""How long a session that ends may still take to recognise and store the utterance."""
 
 SLICE = 16
-"""So much of the rest of the input is taken between two turns of the event loop: 0.7 ms of work
-where each is 20 ms of speech in Opus, 5 ms where it is the costliest 100 ms."""
+"""Items of the rest that are fed between two turns of the event loop: 0.7 ms of work where each is
+20 ms of speech in Opus, 5 ms where each is the costliest 100 ms."""
 
 
 async def store_last_words(
@@ -29,8 +29,8 @@ async def store_last_words(
 ) -> None:
     """Recognise and store the answer to an utterance that the end of the session cuts off.
 
-    `rest` is input audio that belongs to it and was not fed yet; it is taken little by little. What
-    fails, or takes longer than `LAST_WORDS_S`, is logged. May be cancelled.
+    `rest` is input audio that belongs to it and was not fed yet; it is fed `SLICE` by `SLICE`.
+    Errors, and a wait longer than `LAST_WORDS_S`, are logged. May be cancelled.
     """
     try:
         for index, pcm in enumerate(rest, 1):
@@ -44,7 +44,7 @@ async def store_last_words(
                 committer.settle(tasks, answer, "")
     except (PipelineError, TimeoutError) as error:
         logger.warning("the last words of the session were not recognised: %s", error)
-    except Exception:  # the host's storage; only the operator is left to be told
+    except Exception:  # the host's storage; the client has gone, so only the log can say it
         logger.exception("the last words of the session were not stored")
     finally:
         utterance.cancel()

@@ -1,4 +1,4 @@
-"""What a reply puts out: kept until the turn's answer is accepted."""
+"""The outputs of a reply: kept until the turn's answer is accepted."""
 
 import asyncio
 from collections.abc import Callable
@@ -8,10 +8,10 @@ from pipeline.stage import ToolRequest
 
 
 class ReplyOutputs:
-    """One reply's outputs: sent in their order once the answer is accepted, and kept until then.
+    """One reply's outputs: kept until the answer is accepted, then sent in their order.
 
-    The reply owns them; its voice sends through them and waits for acceptance. `emit` takes what is
-    sent, and must neither block nor raise.
+    The reply owns the object; its voice sends through it and waits for acceptance. `emit` takes the
+    outputs that are sent, and must neither block nor raise.
     """
 
     def __init__(self, turn: int, emit: Callable[[Output], None]) -> None:
@@ -22,13 +22,13 @@ class ReplyOutputs:
         self.calls: tuple[ToolRequest, ...] = ()
         """The functions that the client has been asked to run."""
         self.ahead = False
-        """This attempt began before its turn was decided: where it fails, it may be made again.
+        """Whether this attempt began before its turn was decided and may be repeated if it fails.
 
-        No longer once a function was called: it would be called twice.
+        False once a function was called, since a repetition would call it twice.
         """
 
     def begin(self, *, ahead: bool) -> None:
-        """A new attempt at the reply, which waits for acceptance again."""
+        """Begin a new attempt at the reply: its outputs are kept until acceptance again."""
         self.ahead = ahead
         self._accepted.clear()
 
@@ -58,7 +58,7 @@ class ReplyOutputs:
         self._emit(output)
 
     def degraded(self, slot: Slot, source: str, target: str, reason: str) -> None:
-        """A stage took a step down. Kept only ahead of the decision: the attempt may be void."""
+        """Report a degraded stage. Kept only ahead of the decision: the attempt may be dropped."""
         output = Degraded(self.turn, slot, source, target, reason)
         if self.ahead:
             self.send(output)
@@ -71,5 +71,5 @@ class ReplyOutputs:
         return len(self._kept)
 
     def drop(self, first: int = 0) -> None:
-        """Forget what is kept, from output number `first` on."""
+        """Drop the kept outputs from number `first` on."""
         del self._kept[first:]

@@ -10,11 +10,11 @@ import itertools
 from collections.abc import Callable
 
 Pump = Callable[[float], float | None]
-"""Sends what is due at the given time; returns when it wants to be called next, or None."""
+"""Sends the frames due at the given time; returns the time of its next call, or None."""
 
 
 RESOLUTION_S = 0.001
-"""What is due within this is called now: uvloop's clock ticks in milliseconds and its timers fire a
+"""Pumps due within this are called now: uvloop's clock ticks in milliseconds and its timers fire a
 little early by that clock, so that waiting for the rest would only spin."""
 
 
@@ -23,13 +23,13 @@ class Pacer:
 
     def __init__(self) -> None:
         self._heap: list[tuple[float, int, Pump]] = []
-        self._wanted: dict[Pump, int] = {}  # the one entry of each pump that is still meant
+        self._wanted: dict[Pump, int] = {}  # the valid entry of each pump; others are stale
         self._numbers = itertools.count()
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = float("inf")
 
     def schedule(self, pump: Pump, at: float) -> None:
-        """Call `pump` at `at` (loop time); replaces what was scheduled for it before."""
+        """Call `pump` at `at` (loop time), in place of the time scheduled before."""
         number = next(self._numbers)
         self._wanted[pump] = number
         heapq.heappush(self._heap, (at, number, pump))
@@ -62,7 +62,7 @@ class Pacer:
             del self._wanted[pump]
             try:
                 following = pump(max(now, at))
-            except Exception as error:  # one session's fault must not silence the others
+            except Exception as error:  # one session's fault must not stop the others
                 loop.call_exception_handler({"message": "a pump failed", "exception": error})
                 continue
             if following is not None:

@@ -1,9 +1,9 @@
-"""Playout: what has been sent, what has been heard, when the next frame is due. Pure.
+"""Playout: how much of a reply was sent and heard, and when the next frame is due. Pure.
 
 The reply is one stretch of audio. Sample `n` is heard at `t0 + n / rate`; a frame is due `lead_ms`
-before its last sample is heard, so that a client holds at most that much. The timeline is absolute:
-a frame that leaves late does not delay the ones after it, unless it left so late that the client
-fell silent; then the rest of the reply is heard later by that much.
+before its last sample is heard, so that a client holds at most `lead_ms` of audio. The timeline is
+absolute: a late frame does not delay the ones after it. Only if it was so late that the client had
+nothing left to play, the rest of the reply is heard later by that time.
 """
 
 from collections import deque
@@ -17,14 +17,14 @@ FRAME_MS = 20
 LEAD_MS = 200
 LOOK_AHEAD_MS = 5_000
 FASTEST_CPS = 25
-"""No voice is believed to speak more characters a second. Assumed value."""
+"""The most characters a second that a voice speaks. Assumed value."""
 
 LONGEST_DELAY_S = 2.0
-"""A client is believed to be no further behind the clock than this."""
+"""A client's playback is taken to be behind the clock by at most this."""
 
 KEPT_MS = 3_000
-"""So much of what was sent is kept, to be sent again after a pause: the lead, the longest delay and
-the word that was cut off."""
+"""How much sent audio is kept, to be sent again after a pause: the lead, the longest delay and the
+word that was cut off."""
 
 
 @dataclass(slots=True)
@@ -36,20 +36,20 @@ class Passage:
     end: int
     words: list[SpokenWord]
     written: bool  # shown as text, never spoken
-    aside: bool  # no part of what the host wanted said
-    whole: bool = False  # all of its audio is here
+    aside: bool  # no part of the host's reply
+    whole: bool = False  # all of its audio has come
 
     def word_before(self, position: int, rate_hz: int) -> int:
-        """Where the word begins that was being spoken at `position`; that itself if unknown."""
+        """Where the word spoken at `position` begins; `position` itself if that is unknown."""
         starts = (self.start + word.at_ms * rate_hz // 1000 for word in self.words)
         return max((start for start in starts if start <= position), default=position)
 
     def spoken_until(self, position: int, rate_hz: int) -> str:
         """The part of the text that was heard when playout had come to `position`.
 
-        All of it counts once all of its audio has been heard, a word when the next one has begun.
+        A word counts when the next one has begun, the whole text when all of its audio was heard.
         Without word positions the text is cut in proportion to its audio, at the end of a word;
-        while not all of that is here, it is taken to be as long as the text takes at `FASTEST_CPS`.
+        until all of the audio has come, its length is estimated with `FASTEST_CPS`.
         """
         if self.written or (self.whole and position >= self.end > self.start):
             return self.text
@@ -71,7 +71,7 @@ class Passage:
 class Playout:
     """One session's reply audio, pulled by `take`.
 
-    `push` accepts everything; a producer asks `room_ms` first and waits while it is negative.
+    `push` accepts all audio; a producer waits first while `room_ms` is negative.
     """
 
     def __init__(
@@ -94,17 +94,17 @@ class Playout:
         self._offset = 0  # into the first piece
         self._pushed = 0
         self._sent = 0
-        self._kept: deque[Samples] = deque()  # the last that was sent
+        self._kept: deque[Samples] = deque()  # the newest audio that was sent
         self._kept_samples = 0
         self._t0: float | None = None
         self._earliest = float("-inf")  # t0 by the clock alone
         self._held: int | None = None  # how far the reply had been heard when it was paused
         self._complete = False
-        self._truncated: int | None = None  # how far it was heard, where the client says that
+        self._truncated: int | None = None  # how far it was heard, as the client says
         self._passages: list[Passage] = []
 
     def begin(self, turn: int) -> None:
-        """A new reply; whatever is left of an older one is dropped."""
+        """Begin a new reply; the rest of an older one is dropped."""
         self.turn = turn
         self._reset()
 
@@ -119,18 +119,19 @@ class Playout:
 
     @property
     def room_ms(self) -> int:
-        """How much more audio should be made now; negative when the producer is to wait."""
+        """How much more audio may wait to be sent; negative when the producer must wait."""
         return self._look_ahead_ms - (self.pushed_ms - self.sent_ms)
 
     def say(self, text: str, *, written: bool = False, aside: bool = False) -> None:
-        """The audio pushed from here on speaks `text`; with `written` the client only reads it.
+        """Begin a passage: the audio pushed from here on speaks `text`.
 
-        An `aside`, such as a canned line, is heard but not remembered.
+        With `written` the client only shows it. An `aside`, such as a canned line, is heard but not
+        remembered.
         """
         self._passages.append(Passage(text, self._pushed, self._pushed, [], written, aside))
 
     def push(self, pcm: Samples, words: tuple[SpokenWord, ...] = ()) -> None:
-        """More audio of the passage last said; `words` count from the passage's start."""
+        """Append audio to the last passage; `words` count from the passage's start."""
         if len(pcm):
             self._pieces.append(pcm)
             self._pushed += len(pcm)
@@ -139,11 +140,11 @@ class Playout:
         passage.words.extend(words)
 
     def said(self) -> None:
-        """The passage last said is complete."""
+        """The last passage is complete."""
         self._passages[-1].whole = True
 
     def finish(self) -> None:
-        """No more audio will come: the last, shorter frame may go."""
+        """No more audio will come: the last, shorter frame may be sent."""
         self._complete = True
 
     @property
@@ -167,7 +168,7 @@ class Playout:
             return None
         at_s = self._sent / self.rate_hz
         if self._t0 is None or now > self._t0 + at_s:
-            # The client has run dry: what follows is heard later.
+            # The client had nothing left to play: the rest is heard later.
             self._t0 = self._earliest = now - at_s
         at_ms = self.sent_ms
         frame = self._cut(min(self._frame, self._pushed - self._sent))
@@ -203,8 +204,8 @@ class Playout:
     def pause(self, now: float) -> int:
         """Send nothing until `resume`; returns how many milliseconds have been heard.
 
-        What was sent but not heard is sent again then, from the beginning of the word that was
-        being spoken.
+        Audio that was sent but not heard is sent again then, from the beginning of the word at the
+        pause.
         """
         held = self._position(now)
         self._held = held
@@ -224,9 +225,9 @@ class Playout:
         return held * 1000 // self.rate_hz
 
     def resume(self, now: float) -> int:
-        """Go on; returns how many milliseconds into the reply that is."""
+        """Go on after a pause; returns where in the reply, in milliseconds."""
         self._held = self._truncated = None
-        # What was sent has been heard, even where nothing is left to follow it now.
+        # Audio sent before the pause counts as heard, even where no more audio follows.
         self._t0 = self._earliest = now - self._sent / self.rate_hz
         return self.sent_ms
 
@@ -254,13 +255,13 @@ class Playout:
         return self._position(now) * 1000 // self.rate_hz
 
     def acknowledge(self, played_ms: int, now: float) -> None:
-        """The client says how far it has played; believed as far as it can be true."""
+        """The client reports how far it has played; a report that cannot be true is limited."""
         if self._t0 is not None:
             t0 = now - min(played_ms, self.sent_ms) / 1000
             self._t0 = min(t0, self._earliest + LONGEST_DELAY_S)
 
     def heard(self, now: float, *, asides: bool = True) -> str:
-        """The text that has been played, cut at a word; without asides: what to remember of it."""
+        """The text that has been played, cut at a word; without `asides`, the text to remember."""
         position = self._position(now) if self._truncated is None else self._truncated
         heard = (
             passage.spoken_until(position, self.rate_hz)
@@ -270,8 +271,8 @@ class Playout:
         return " ".join(text for text in heard if text)
 
     def truncate(self, heard_ms: int) -> None:
-        """The client heard the reply up to `heard_ms`, or as much as has been sent: so says `heard`
-        from here on, until the reply is resumed or the next one begins."""
+        """The client heard the reply up to `heard_ms`, at most what was sent. `heard` ends there
+        until the reply is resumed or the next one begins."""
         if heard_ms >= self.sent_ms:
             self._truncated = self._sent
         else:
@@ -281,8 +282,8 @@ class Playout:
     def over_at(self) -> float | None:
         """When the last sample will have been heard, if no frame is late from here on.
 
-        None while more audio may come, none has been sent or it is paused; minus infinity where
-        there is none.
+        None while more audio may come, before the first frame is sent, and during a pause. Minus
+        infinity for a reply without audio.
         """
         if not self._complete or self._held is not None:
             return None
@@ -291,7 +292,7 @@ class Playout:
         return None if self._t0 is None else self._t0 + self._pushed / self.rate_hz
 
     def stop(self) -> None:
-        """Send no more of this reply. What was sent stays known to `heard`."""
+        """Send no more of this reply. `heard` still covers the audio that was sent."""
         self._pieces.clear()
         self._kept.clear()
         self._pushed = self._sent

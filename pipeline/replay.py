@@ -1,4 +1,4 @@
-"""Replay: a journal's events through a fresh turn-taking, and whether it decides the same. Pure."""
+"""Replay: hands a journal's events to a new `TurnTaking` and compares the actions. Pure."""
 
 import json
 import math
@@ -16,11 +16,11 @@ from pipeline.journal import EXACT, VERSION, Cause, written_as
 from pipeline.turns import TurnPolicy, TurnState, TurnTaking
 
 UNKNOWN_TO: Mapping[int, tuple[type[Action], ...]] = MappingProxyType({2: (DropHeld,), VERSION: ()})
-"""The versions that can be read, and the actions that each of them did not write down."""
+"""The versions that can be read, and the actions that each of them does not record."""
 
 
 class JournalError(ValueError):
-    """Line `line` (from 1) of a journal is none, or none that this version can read."""
+    """Line `line` (from 1) of a journal is malformed, or of a version that cannot be read."""
 
     def __init__(self, line: int, reason: str) -> None:
         super().__init__(line, reason)
@@ -33,9 +33,9 @@ class JournalError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """One call of turn-taking when it was played again, and how things stood after it.
+    """One call of turn-taking in the replay, with the state after it.
 
-    `line` is where the journal has the call; `at_ms` counts from the session's beginning.
+    `line` is the call's line in the journal; `at_ms` counts from the session's beginning.
     """
 
     line: int
@@ -48,7 +48,7 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A call that is answered otherwise than it was: `recorded` is what the journal says."""
+    """A call whose actions differ from those that the journal has, `recorded`."""
 
     decision: Decision
     recorded: tuple[Action, ...]
@@ -83,7 +83,8 @@ class QueueAge:
 class Replayed:
     """A session played again. `origin` is its beginning on its own clock, in seconds.
 
-    With `texts` false what people said is masked. `cut`: the journal ends before the session did.
+    Without `texts` the words of the conversation are masked. `cut`: the journal ends before the
+    session did.
     """
 
     session_id: str
@@ -99,10 +100,10 @@ class Replayed:
 
 
 def replay(lines: Iterable[str]) -> Replayed:
-    """Feed a journal's events through a fresh turn-taking and compare what it decides.
+    """Hand a journal's events to a new `TurnTaking` and compare its actions with the journal's.
 
-    `lines` end with a newline, as a file gives them; a last line without one that makes no sense is
-    what a dying process left behind, and taken for a cut. Raises `JournalError`.
+    `lines` end with a newline, as a file gives them. A malformed last line without a newline is
+    taken as a cut, as a dying process leaves it. Raises `JournalError` for other malformed lines.
     """
     source = iter(lines)
     player = _Player(next(source, ""))
@@ -113,7 +114,7 @@ def replay(lines: Iterable[str]) -> Replayed:
 
 @dataclass(frozen=True, slots=True)
 class _Call:
-    """A recorded call: its moment on the session's clock, why, and what followed."""
+    """A recorded call: its time on the session's clock, its cause and its actions."""
 
     now: float
     at_ms: float
@@ -244,7 +245,7 @@ class _Player:
 # --- from JSON -------------------------------------------------------------------------------
 
 _MALFORMED = (AttributeError, ArithmeticError, KeyError, RecursionError, TypeError, ValueError)
-"""What reading something else than a journal's line may raise."""
+"""The exceptions that a malformed line may raise."""
 
 _KINDS = {
     written_as(kind): kind
@@ -252,7 +253,7 @@ _KINDS = {
     for kind in vars(module).values()
     if isinstance(kind, type) and is_dataclass(kind)
 }
-"""What a line can hold."""
+"""The dataclasses that a line can hold, by their names in the format."""
 
 
 def _why(error: Exception) -> str:
@@ -281,7 +282,7 @@ def _finite(number: Decimal) -> float:
 
 
 def _value(item: Any) -> Any:
-    """What `Journal` wrote as `item`."""
+    """The value that `Journal` wrote as `item`."""
     if isinstance(item, Decimal):
         return float(item)
     if isinstance(item, list):
@@ -293,7 +294,7 @@ def _value(item: Any) -> Any:
 
 
 def _checked(item: Any) -> Any:
-    """`item`, a dataclass, if its fields hold what they say. Raises `TypeError`."""
+    """`item`, a dataclass. Raises `TypeError` where a field's value does not fit its type."""
     for name, kind in _hints(item.__class__).items():
         _fit(kind, getattr(item, name))
     return item

@@ -1,4 +1,4 @@
-"""A session's replies: one at a time, each a task of its own until it is settled."""
+"""A session's replies: one at a time, each in a task of its own until it is settled."""
 
 import asyncio
 from collections.abc import Callable
@@ -18,9 +18,9 @@ from pipeline.voice import Voice
 
 
 class Replies:
-    """Begins replies and stops them. Turn-taking is told through `handle` how they fare.
+    """Begins and stops replies. Their progress goes to turn-taking through `handle`.
 
-    `closed` is called when one that closes the conversation has been heard, and `waited` with how
+    `closed` is called when a reply that closes the conversation has been heard. `waited` takes how
     long work has waited for recognition and for synthesis.
     """
 
@@ -53,7 +53,7 @@ class Replies:
     def answer(
         self, turn: int, ended: float, utterance: Utterance | None = None, typed: str = ""
     ) -> Answer:
-        """What the person said, having `ended` at that time; its budget begins there."""
+        """A turn's `Answer`; its budget begins at `ended` (loop time), the end of speech."""
         policy = self._policy
         budget = TurnBudget(ended, target_s=policy.target_s, hard_s=policy.hard_s)
         budget.start("endpointing", self._stages.detector.provider, ended)
@@ -70,7 +70,7 @@ class Replies:
         )
 
     def begin(self, tasks: asyncio.TaskGroup, answer: Answer, task: ReplyTask) -> Reply:
-        """Begin a turn's work, which waits for its release."""
+        """Begin a turn's work; it goes on past the decision once it is released."""
         reply = self.current = Reply(
             task,
             answer,
@@ -98,7 +98,7 @@ class Replies:
             self._handle(ReplyEnded(reply.turn))
 
     def discard(self) -> bool:
-        """Nothing was prepared: stop the reply, if there is one; returns whether there was."""
+        """Drop a reply that was prepared; returns whether there was one."""
         reply, self.current = self.current, None
         if reply is None:
             return False
@@ -108,9 +108,9 @@ class Replies:
         return True
 
     def silence(self, tasks: asyncio.TaskGroup) -> Utterance | None:
-        """Stop the reply, if there is one, and remember what was heard of it.
+        """Stop the reply, if there is one, and have the host remember what was heard of it.
 
-        Returns what was not recognised yet: it is to be carried into the next turn.
+        Returns an utterance that was not recognised yet, to be carried into the next turn.
         """
         reply, self.current = self.current, None
         if reply is None:

@@ -1,12 +1,13 @@
 """One turn from its decision to the last sample heard: recognise, accept, respond, speak.
 
-Everything that can fail has a next step. Recognition or reply gone: a canned line; synthesis gone:
-the text alone. The client hears of each by a `Degraded` frame, and the next turn starts afresh.
+Every step that can fail has a next one. Where recognition or the reply fails, a canned line is
+spoken; where synthesis fails, the client gets the text alone. A `Degraded` frame reports each of
+these to the client, and the next turn starts with all stages again.
 
-Nobody is left in silence for longer than the budget's hard limit. Recognition and reply get what it
-leaves them, less what a canned line needs. Where the reply has begun but no sentence of it is
-complete by then, its words so far are spoken; where there are none, the canned line is. Synthesis
-has the rest of the time, and after it the client gets the text alone.
+The person waits no longer than the budget's hard limit. Recognition and reply get the time that it
+leaves them, less the reserve for a canned line. If the reply has begun by then but no sentence of
+it is complete, its words so far are spoken; if there are none, the canned line is. Synthesis has
+the rest of the time; after it the client gets the text alone.
 """
 
 import asyncio
@@ -28,18 +29,18 @@ from pipeline.voice import Voice
 logger = logging.getLogger("parley.session")
 
 PENDING_CHARACTERS = 4096
-"""How much reply text may wait for synthesis; the responder is held back beyond it."""
+"""How much reply text may wait for synthesis; beyond it the responder's stream is not read."""
 
 LONGEST_REPLY = 4000
-"""Characters of a reply, about four minutes; what the responder adds to them is not spoken."""
+"""Characters of a reply, about four minutes; the responder's text beyond them is dropped."""
 
 MOST_CALLS = 32
-"""So many functions may one reply call; those beyond are dropped."""
+"""One reply may call at most this many functions; further calls are dropped."""
 
 
 @dataclass(frozen=True, slots=True)
 class CannedLines:
-    """What is said where a stage could not do its work."""
+    """The sentences that are spoken where a stage, or the host's storage, failed."""
 
     unheard: str = "Sorry, I did not catch that. Could you please say it again?"
     speechless: str = "Sorry, I lost my thread for a moment. Please go on."
@@ -48,11 +49,10 @@ class CannedLines:
 
 @dataclass(frozen=True, slots=True)
 class ReplyTask:
-    """What is to be done in a turn.
+    """The work of one turn.
 
-    Without `replies` the answer is recognised, accepted and shown, and nothing is said. A `line` is
-    said in place of a reply and not remembered; with `closes` the conversation ends when it has
-    been heard.
+    Without `replies` the answer is recognised, accepted and shown only. A `line` is spoken in place
+    of a reply and not remembered. With `closes` the conversation ends when the line was heard.
     """
 
     replies: bool = True
@@ -61,20 +61,20 @@ class ReplyTask:
 
 
 class _TooEarly(Exception):
-    """What was prepared before the decision came to nothing: it is tried again after it."""
+    """An attempt before the turn's decision failed: it is repeated after the decision."""
 
 
 class _NotStored(Exception):
-    """The host could not store what the person said."""
+    """The host could not store the answer."""
 
 
 class Reply:
-    """One turn's work. `run` it in a task; whoever cancels that task calls `stop` first.
+    """One turn's work. Call `run` in a task, and `stop` before that task is cancelled.
 
     A reply may begin before its turn is decided. It then recognises, asks the responder and
-    synthesises the first sentence, through closed breakers only and without telling anybody;
-    `release` lets it go on. What fails before that is tried again after it, before anything
-    degrades. A reply that is never released leaves no trace but in its providers' statistics.
+    synthesises the first sentence, through closed breakers only, and sends and stores nothing;
+    `release` lets it go on. A step that fails before the release is repeated after it, before
+    anything degrades. A reply that is never released shows only in its providers' statistics.
     """
 
     def __init__(
@@ -113,10 +113,10 @@ class Reply:
         self._released.set()
 
     async def run(self, on_first: Callable[[], None]) -> str:
-        """Do it all; returns what is to be remembered of the reply.
+        """Do the turn's work; returns the part of the reply to remember.
 
-        `on_first` is called when the first reply audio or text is on its way. Cancelling stops
-        every provider call under way.
+        `on_first` is called when the first reply audio or text is sent. Cancelling stops every
+        provider call under way.
         """
         while True:
             self.outputs.begin(ahead=not self._released.is_set())
@@ -141,16 +141,16 @@ class Reply:
         return self._voice.finish()
 
     async def _accept_only(self) -> str:
-        """Recognise, accept and show what was said; no reply, whatever fails."""
+        """Recognise, accept and show the answer, without a reply even where that fails."""
         if await self._recognise("") is None:
             with suppress(_NotStored):
                 await self._accept_when_released()
         return ""
 
     def stop(self) -> str:
-        """Silence the turn; returns what to remember of its reply. A plain call.
+        """Stop the reply at once; returns the part of it to remember. A plain call.
 
-        The task that runs it is to be cancelled in the same breath: nothing of it runs in between.
+        Cancel the task of `run` right after this, without awaiting in between.
         """
         self._stopped = True
         heard = self._voice.stop(self.turn)
@@ -158,14 +158,14 @@ class Reply:
         return heard
 
     def _raise_if_stopped(self) -> None:
-        # A task group that ends by an error of its own forgets that it was cancelled meanwhile.
+        # A task group that ends by an error of its own drops a cancellation from the outside.
         if self._stopped:
             raise asyncio.CancelledError
 
     # --- recognise and accept ----------------------------------------------------------------
 
     async def _recognise(self, canned: str) -> str | None:
-        """Find out what was said; returns the canned line where no recogniser could tell."""
+        """Recognise the answer; returns `canned` where every recogniser failed or no words came."""
         answer = self.answer
         if answer.empty:
             self.outputs.accept()
@@ -192,7 +192,7 @@ class Reply:
             self._emit(transcript)
 
     async def _accept_when_released(self) -> None:
-        """Have the host store what was said, and let the client see it and hear the answer."""
+        """After the release, have the host store the answer, then send the kept outputs."""
         if self.answer.transcript is None:
             return
         await self._released.wait()
@@ -201,7 +201,7 @@ class Reply:
         timer = loop.call_later(self.budget.allow("tts", loop.time()), self._emit, slow)
         try:
             await self.answer.accept()
-        except Exception as error:  # storage is the host's; whatever it raises, the person hears
+        except Exception as error:  # of the host's storage: a canned line says so
             logger.exception("turn %d could not be stored", self.turn)
             self.answer.fail()
             self._emit(Fault(self.turn, "not_stored", "the answer was not stored"))
@@ -213,7 +213,7 @@ class Reply:
     # --- respond -----------------------------------------------------------------------------
 
     async def _respond(self) -> str | None:
-        """Find the words and speak them; returns a canned line where that failed."""
+        """Get the reply's text and speak it; returns a canned line where that failed."""
         transcript = self.answer.transcript
         text = "" if transcript is None else transcript.text
         brief = self._brief = self._host.brief(self.turn, text)
@@ -249,7 +249,7 @@ class Reply:
         splitter: SentenceSplitter,
         thinking: asyncio.Task[str | None],
     ) -> None:
-        """Speak each sentence; where the next one is too long in coming, what there is of it."""
+        """Speak each sentence; where the next one is late, speak its words so far."""
         loop = asyncio.get_running_loop()
         deliver = self._voice.speak if brief.spoken else self._voice.write
         begun = False
@@ -315,13 +315,13 @@ class Reply:
         finally:
             budget.end("llm", loop.time())
             sentences.close()
-        # Only now is it certain that the reply stands: a call cannot be taken back.
+        # A call cannot be taken back, so calls wait until the reply has succeeded.
         for call in calls[:MOST_CALLS]:
             self.outputs.send(replace(call, turn=self.turn))
         return None
 
     def _speechless(self, error: PipelineError) -> str:
-        """The line for a reply that failed. Raises where it can be tried again."""
+        """The line for a reply that failed. Raises `_TooEarly` where it can be repeated."""
         outputs = self.outputs
         hurried = self.budget.allow("llm", asyncio.get_running_loop().time()) == 0
         if outputs.ahead and not self._voice.speaking and not (hurried and outputs.accepted):
@@ -331,7 +331,7 @@ class Reply:
         return self._canned.speechless
 
     async def _say_aside(self, line: str) -> None:
-        """Say a line that is no part of the conversation, in the way that replies are."""
+        """Speak or write a line that is no part of the conversation, as the brief says."""
         brief = self._brief or self._host.brief(self.turn, "")
         deliver = self._voice.speak if brief.spoken else self._voice.write
         await deliver(Sentence(self.turn, line, brief.voice), aside=True)

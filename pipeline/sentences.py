@@ -1,6 +1,6 @@
-"""Cutting a reply into pieces that can be spoken, while its text is still coming. Pure.
+"""Cuts a reply into pieces that can be spoken, while its text is still coming. Pure.
 
-The text is walked character by character, and a decision looks ahead at most to the next character
+The splitter reads the text character by character and looks ahead at most to the next character
 that is no white space. So the pieces do not depend on how the text was cut into deltas.
 
 Where a full stop ends a sentence follows the usual rules of thumb (compare Kiss and Strunk,
@@ -8,9 +8,9 @@ Where a full stop ends a sentence follows the usual rules of thumb (compare Kiss
 initial; after an ellipsis, a closing quotation mark or "etc." the case of the next word decides,
 and after a number whether something is being counted ("am 3. Oktober").
 
-Why own code: of the libraries, sentence-stream 1.3 takes a stream, but cuts "z. B.", needs time in
-the square of a text without full stops and knows no clauses; sentencex and pySBD want a whole text.
-A cut too few costs a longer piece, a cut too many is heard.
+No library is used: sentence-stream 1.3 takes a stream, but cuts "z. B.", takes quadratic time for a
+text without full stops and finds no clauses; sentencex and pySBD need a whole text. A missing cut
+only makes a piece longer; a wrong cut is heard.
 """
 
 import re
@@ -19,27 +19,27 @@ from typing import Literal
 from pipeline.abbreviations import BEFORE_NUMBERS, BEFORE_ORDINALS, MAY_END, NEVER_END, PHRASES
 
 FIRST_CLAUSE_CHARS = 40
-"""From this length on the first piece may end at a clause, so that synthesis can begin early.
-Shorter clauses would each be spoken with the melody of a sentence."""
+"""From this length on the first piece may end at a clause, so that synthesis can begin early. A
+shorter clause would be spoken with the intonation of a whole sentence."""
 
 FIRST_WIDE_CLAUSE_CHARS = 15
 """The same in Chinese and Japanese, where a character is a syllable or two."""
 
 LONGEST_CHARS = 300
-"""A longer piece is cut at its last space: it bounds what one synthesis can cost."""
+"""A longer piece is cut at its last space, which bounds the cost of one synthesis."""
 
 _OPENERS = "\"'“‘„‚([{«‹¿¡「『（【《"
 _CLOSERS = "\"'”’“‘)]}»›«‹」』）】》"
 _ENDS = (".", "!", "?", "…", "؟", "۔", "\N{GREEK QUESTION MARK}", "‽", "։", "።")
 _WIDE_ENDS = ("。", "！", "？", "｡", "．", "।", "॥")
-"""Sentence ends that no white space need follow: Chinese, Japanese, Hindi."""
+"""Sentence ends that need no white space after them: Chinese, Japanese, Hindi."""
 
 _ELLIPSES = ("…", "..")
 _CLAUSE_ENDS = (",", ";", ":", "—", "–", " -", "،", "؛", "·")
 _WIDE_CLAUSE_ENDS = ("，", "、", "；", "：")
 
 _INITIALS = re.compile(r"(?:[^\W\d_]\.)+")
-"""Of a lower-cased word: "u.s.", "e.g.", "j.", "т.е."."""
+"""Matches lower-cased words such as "u.s.", "e.g.", "j." and "т.е."."""
 
 _ONE_LETTER_WORDS = ("i.", "я.")
 _NUMBER = re.compile(r"\d{1,4}\.")
@@ -52,9 +52,9 @@ _Ending = Literal["sentence", "quote", "case", "number", "count", "clause", "non
 class SentenceSplitter:
     """Cuts one reply. Pieces have no space round them and single spaces inside.
 
-    Joined by spaces the pieces are the text again, but for the places without white space at which
-    they were cut: after 。！？ and the like, in a script without spaces, and inside a word of more
-    than `LONGEST_CHARS`.
+    Joined by spaces the pieces give the text again, except where it was cut without white space:
+    after 。！？ and the like, in a script without spaces, and inside a word of more than
+    `LONGEST_CHARS`.
     """
 
     def __init__(self) -> None:
@@ -65,7 +65,7 @@ class SentenceSplitter:
         self._first = True
 
     def push(self, delta: str) -> list[str]:
-        """Take more text; give the pieces it completes."""
+        """Take more text; returns the pieces that it completes."""
         done: list[str] = []
         for char in delta:
             if char.isspace():
@@ -75,9 +75,9 @@ class SentenceSplitter:
         return done
 
     def words(self) -> str:
-        """Give what there is of the next piece, but for a word that may be incomplete; often "".
+        """The next piece so far, without a last word that may be incomplete; often "".
 
-        For a listener who has waited too long for the rest.
+        For use when the rest of the piece is too late.
         """
         head, _, tail = self._piece.rpartition(" ")
         if self._space or _WIDE.search(self._piece):
@@ -91,7 +91,7 @@ class SentenceSplitter:
         return done[0]
 
     def finish(self) -> list[str]:
-        """The text is over: give what is left of it, if anything."""
+        """The text is over: returns the last piece, if there is one."""
         done: list[str] = []
         if self._piece:
             self._cut(done)
@@ -141,10 +141,10 @@ class SentenceSplitter:
         return self._ends_wide() or (self._first and self._ends_wide_clause())
 
     def _ending(self) -> _Ending:
-        """What ends with the piece, now that white space follows it."""
+        """The kind of ending that the piece has, now that white space follows it."""
         piece = self._piece
         if not any(map(str.isalnum, piece)):
-            return "none"  # nothing to pronounce: it goes with what follows
+            return "none"  # nothing to pronounce: it joins the next piece
         if self._ends_wide() or _GREEK_QUESTION.search(piece):
             return "sentence"
         bare = piece.rstrip(f"{_CLOSERS} ")
@@ -162,7 +162,7 @@ class SentenceSplitter:
         return self._full_stop(before.rpartition(" ")[2].casefold(), word)
 
     def _full_stop(self, before: str, word: str) -> _Ending:
-        """What `word`, with its full stop, ends in the middle of a text; `before` precedes it."""
+        """The kind of ending of `word` with its full stop; `before` is the word before it."""
         if word in NEVER_END or f"{before} {word}" in PHRASES:
             return "none"
         if word in BEFORE_NUMBERS:

@@ -1,8 +1,8 @@
-"""One live conversation: input audio and control in, outputs to observers, every task its own.
+"""One live conversation: input audio and control go in, outputs go to observers.
 
-The session takes audio through a plain call and judges it in the same call; tasks begin where work
-can really wait. A turn's work is one task; when the person barges in it is told to be silent in the
-same instant (`Reply.stop`) and cancelled after.
+The session takes audio through a plain call and hands it to the detector in the same call; only
+work that must wait has a task. The session owns every such task. A turn's work is one task; a
+barge-in first silences the reply at once (`Reply.stop`), then cancels the task.
 """
 
 import asyncio
@@ -49,13 +49,13 @@ from pipeline.turns import TurnPolicy, TurnState, TurnTaking
 from pipeline.voice import Convert, Voice
 
 MOST_UNSETTLED = 8
-"""So many turns may wait for the host; a client that is faster than storage is refused."""
+"""At most this many turns wait for the host's storage; further typed turns are refused."""
 
 JUDGED_WITHIN_S = 0.1
-"""How long the detector takes at most to judge audio, while it keeps up."""
+"""The longest time that a detector without backlog takes to judge audio."""
 
 OVERTIME_S = 60.0
-"""How long the question under way may still be answered when the time is up."""
+"""How long the person may still answer the question under way when the time is up."""
 
 REFUSALS = {
     "nothing_to_commit": "there is no speech to commit",
@@ -65,11 +65,11 @@ REFUSALS = {
 
 
 class Session:
-    """One conversation. `run` it; everything else is a plain call from the event loop's thread.
+    """One conversation. Await `run`; every other method is a plain call on the event loop's thread.
 
     Every output goes to the `observers` in their order, and so does the reply's speech, some time
-    before it is heard. A `journal`, which its owner has opened, is told every input and decision of
-    turn-taking, and before the observers every output; `run` closes it.
+    before it is heard. A `journal` that its owner has opened gets every event and action of
+    turn-taking, and every output before the observers do; `run` closes it.
     """
 
     def __init__(
@@ -116,7 +116,7 @@ class Session:
         )
         self._tasks: asyncio.TaskGroup | None = None
         self._vad: VadStream | None = None
-        self._committing: asyncio.TimerHandle | None = None  # the detector judges what came
+        self._committing: asyncio.TimerHandle | None = None  # a commit to come
         self._responds_after = False
         self._over = asyncio.Event()
         self._rest: Iterable[Samples] = ()
@@ -149,21 +149,21 @@ class Session:
             self._responds_after = True
 
     def interrupt(self) -> None:
-        """Stop the reply now. A reply that closes the conversation has closed it then."""
+        """Stop the reply now. Stopping a reply that closes the conversation closes it."""
         reply = self._replies.current
         self._driver.handle(Interrupt())
         if reply is None or self._replies.current is reply:
             return
         if reply.closes:
             self.end()
-            self._silence()  # the farewell, where the time is up as well
+            self._silence()  # stops a farewell that began because the time is up
         elif self._replies.current is None:
             self._emit(AvatarState(reply.turn, "idle"))
 
     def commit(self) -> None:
-        """The turn ends here, whatever the detector thinks.
+        """The turn ends here, whatever the detector has found.
 
-        Where it has not heard anybody yet, it gets a moment to judge the audio that has come.
+        Where it has found no speech yet, the commit waits `JUDGED_WITHIN_S` for it.
         """
         if self._turns.state is TurnState.LISTENING:
             self._driver.handle(Commit())
@@ -181,17 +181,18 @@ class Session:
             self._driver.handle(RespondNow())
 
     def forget(self) -> None:
-        """What the person is saying is to be forgotten: the utterance under way becomes no turn."""
+        """Drop the utterance under way: it becomes no turn."""
         self._driver.handle(Forget())
 
     def played(self, turn: int, played_ms: int) -> None:
-        """The client says how much of a reply it has played."""
+        """The client reports how much of a reply it has played."""
         self._voice.acknowledge(turn, played_ms)
 
     def truncate(self, turn: int, heard_ms: int) -> None:
-        """The client heard only `heard_ms` of a turn's reply: no more of it is to be remembered.
+        """The client heard only `heard_ms` of a turn's reply: remember no more of it.
 
-        At most what was sent counts. Nothing happens once the next reply has begun.
+        A value beyond the audio that was sent counts as that. Ignored once the next reply has
+        begun.
         """
         if self._tasks is None or self._over.is_set():
             return
@@ -200,17 +201,17 @@ class Session:
             self._committer.correct(self._tasks, turn, heard)
 
     def reconfigure(self, turns: TurnPolicy) -> None:
-        """Take turns by another policy from here on. Before `run` as well; ignored after `end`."""
+        """Follow another turn policy from here on; before `run` as well. Ignored after `end`."""
         if not self._over.is_set():
             self.policy = replace(self.policy, turns=turns)
             self._input.keep(_pre_roll_ms(turns))
             self._driver.reconfigure(turns)
 
     def end(self, rest: Iterable[Samples] = ()) -> None:
-        """End the conversation; `run` returns when what was said has been stored. Idempotent.
+        """End the conversation; `run` returns when its turns have been stored. Idempotent.
 
-        `rest` is input audio that had come but was not fed yet. It belongs to the utterance under
-        way, and is taken from the iterable only where there is one, little by little.
+        `rest` is input audio that came but was not fed yet. It belongs to the utterance under way;
+        without one the iterable is not read. It is read in small portions.
         """
         if not self._over.is_set():
             self._rest = rest
@@ -219,11 +220,11 @@ class Session:
     # --- life --------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Hold the conversation until `end` is called or it closes by itself.
+        """Run the conversation until `end` is called or it closes by itself.
 
-        When cancelled, the turn under way is dropped and what was heard of it is not recorded;
-        call `end` to leave in order. Raises what was wrong where a decision could not be taken or
-        carried out.
+        Cancelling drops the turn under way and does not record what was heard of it; call `end` for
+        an orderly end. Raises the exception where turn-taking, or the work for one of its actions,
+        failed.
         """
         limits = self._limits()
         try:
@@ -253,7 +254,7 @@ class Session:
                 self._journal.closed(self._now())
 
     def _limits(self) -> list[asyncio.TimerHandle]:
-        """See to it that the conversation does not last for ever."""
+        """Timers that end a conversation that lasts too long."""
         loop = asyncio.get_running_loop()
         longest_s = self.policy.longest_s
         return [
@@ -299,7 +300,7 @@ class Session:
             self._journal.queue_age(queue, age_ms, self._now())
 
     def _may_begin(self) -> bool:
-        """Whether another turn may begin; the client is told where it may not."""
+        """Whether another turn may begin. Sends the client a `Fault` if not."""
         if self._committer.waiting < MOST_UNSETTLED:
             return True
         text = f"{MOST_UNSETTLED} turns wait to be stored"
@@ -342,13 +343,13 @@ class Session:
         self._emit(AvatarState(action.turn, "listening"))
 
     def _speculate(self, action: Speculate) -> None:
-        """Prepare the answer while the silence may still be a pause."""
+        """Prepare the reply while the silence may still be a pause."""
         if self.policy.speculate:
             answer = self._replies.answer(action.turn, action.ended, self._input.current)
             self._begin(answer, ReplyTask())
 
     def _discard(self) -> None:
-        """The person goes on, or adds something typed: nothing was prepared."""
+        """The person goes on speaking, or adds typed text: drop what was prepared."""
         if self._replies.discard():
             assert self._input.current is not None
             self._input.current.reopen()
@@ -371,7 +372,7 @@ class Session:
         reply.release()
 
     def _say(self, turn: int, task: ReplyTask) -> None:
-        """Say a line that answers nothing; without one nothing is said."""
+        """Speak a line that replies to nothing; without a line the turn is over at once."""
         if task.line:
             self._begin(self._replies.answer(turn, self._now()), task).release()
             return
@@ -384,7 +385,7 @@ class Session:
         return self._replies.begin(self._tasks, answer, task)
 
     def _silence(self) -> None:
-        """Stop the reply under way, if there is one, and remember what was heard of it."""
+        """Stop the reply under way, if there is one, and have the host remember what was heard."""
         assert self._tasks is not None
         carried = self._replies.silence(self._tasks)
         if carried is not None:
@@ -392,5 +393,5 @@ class Session:
 
 
 def _pre_roll_ms(turns: TurnPolicy) -> int:
-    """How much input audio must be kept, so that an utterance can begin before it is noticed."""
+    """How much input audio to keep, so that an utterance can begin before its detection."""
     return turns.prefix_ms + turns.barge_in_ms + 1000

@@ -1,4 +1,4 @@
-"""What a session is made of: the providers of its process, and what its client asked for."""
+"""The settings of a session: the providers of its process and its client's choices."""
 
 from dataclasses import dataclass, field
 
@@ -12,7 +12,7 @@ from pipeline.turns import TurnPolicy
 class Stages:
     """The providers of a process, shared by its sessions.
 
-    `animators`, if there are any, are for the host: a session has no picture.
+    A session does not use the `animators`: the application calls them for its faces.
     """
 
     detector: Detector
@@ -24,11 +24,11 @@ class Stages:
 
 @dataclass(frozen=True, slots=True)
 class SessionPolicy:
-    """What one client asked for. `target_s` and `hard_s` are the turn's latency budget.
+    """One client's choices. `target_s` and `hard_s` are the turn's latency budget.
 
-    With `speculate` answers are prepared at the first silence; providers that bill by use are
-    asked twice then. After `longest_s` the host is told that time is up; a conversation that has
-    not come to an end some time later is closed with the host's farewell.
+    With `speculate` replies are prepared at the first silence, so a provider may be called, and
+    paid, twice a turn. After `longest_s` the session calls the host's `time_is_up`; if the
+    conversation still runs `OVERTIME_S` later, it is closed with the host's farewell.
     """
 
     turns: TurnPolicy = field(default_factory=TurnPolicy)

@@ -1,11 +1,11 @@
 """The protocols that stages implement. A provider is one class with one of these shapes.
 
-Providers live as long as the process and are shared by all sessions; what belongs to one utterance
-or one reply is an object that a method returns. Every asynchronous method may be cancelled at any
+Providers live as long as the process and are shared by all sessions. The state of one utterance or
+one reply is an object that a method returns. Every asynchronous method may be cancelled at any
 await: the provider then stops its work upstream and keeps nothing of it.
 
-Failures are raised as `StageFailed`, `StageBusy` or `CallerError` (see `pipeline.errors`); anything
-else that a provider raises counts as a failure of its stream.
+A provider raises failures as `StageFailed`, `StageBusy` or `CallerError` (see `pipeline.errors`);
+any other exception counts as a failure of its stream.
 """
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -30,13 +30,13 @@ OnChunk = Callable[[int, float], None]
 
 
 class VadStream(Protocol):
-    """One session's end of the process's voice detector."""
+    """One session's stream of audio to the process's voice detector."""
 
     def feed(self, pcm: Samples) -> None:
         """Take input audio (16 kHz, at most 1 s). A plain call: never blocks, never raises."""
 
     def close(self) -> None:
-        """Give the place back. Probabilities still under way are dropped. Idempotent."""
+        """End the stream. Probabilities still under way are dropped. Idempotent."""
 
 
 class Detector(Protocol):
@@ -45,10 +45,10 @@ class Detector(Protocol):
     provider: str
 
     def open(self, on_chunk: OnChunk) -> VadStream:
-        """A place for one session. `on_chunk` is called on the event loop, in order of position."""
+        """Open a session's stream. `on_chunk` is called on the event loop, in order of position."""
 
     async def aclose(self) -> None:
-        """The process ends: no `on_chunk` is called any more. Idempotent."""
+        """The process ends: no `on_chunk` is called from here on. Idempotent."""
 
 
 class Recognition(Protocol):
@@ -60,11 +60,11 @@ class Recognition(Protocol):
     def finish(self) -> AsyncIterator[Transcript]:
         """No more audio will come: yield partials if any, then exactly one final transcript.
 
-        Where nothing was fed or nothing understood, the final's text is "".
+        Where no audio was fed or no words were recognised, the final's text is "".
         """
 
     def cancel(self) -> None:
-        """Forget the utterance. Idempotent; harmless after `finish` has ended."""
+        """Drop the utterance. Idempotent; harmless after `finish` has ended."""
 
 
 class Transcriber(Protocol):
@@ -78,9 +78,9 @@ class Transcriber(Protocol):
         on_partial: Callable[[Transcript], None] | None = None,
         hints: Sequence[str] = (),
     ) -> Recognition:
-        """Begin an utterance. `on_partial`, if given, hears every changed partial transcript.
+        """Begin an utterance. `on_partial`, if given, takes every changed partial transcript.
 
-        `hints` are names and terms that are likely to be heard; who cannot use them ignores them.
+        `hints` are names and terms that are likely to be said; a recogniser may ignore them.
         """
 
     async def aclose(self) -> None: ...
@@ -91,7 +91,7 @@ class RecognizedSpeech:
     """How spoken words became text: by which provider, from `duration_ms` of audio.
 
     That audio (16 kHz) began `start_ms` into the session's input. A host that keeps recordings
-    finds it in `audio`, which nobody changes any more.
+    finds it in `audio`, which is not changed any more.
     """
 
     transcript: Transcript
@@ -103,7 +103,7 @@ class RecognizedSpeech:
 
 @dataclass(frozen=True, slots=True)
 class ToolRequest:
-    """A call of a function, as the conversation remembers it: `arguments` are JSON, as text."""
+    """A function call that the conversation remembers; `arguments` are JSON, as text."""
 
     call_id: str
     name: str
@@ -135,11 +135,11 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Brief:
-    """What the host wants said in a turn, computed without side effects.
+    """The reply that the host wants in a turn, computed without side effects.
 
-    `say` is the exact text that a scripted responder speaks, sentence by sentence; `instructions`
-    tell a language model what to do with the turn, and `history` is the conversation so far as it
-    was heard; `closes`: the conversation ends with this turn.
+    `say` is the exact text that a scripted responder speaks, sentence by sentence. `instructions`
+    are a language model's instructions for the turn, and `history` is the conversation so far as
+    it was heard. `closes`: the conversation ends with this turn.
 
     `tools` are the functions that the reply may call, `tool_choice` is "auto", "none", "required"
     or the name of the one to call. `max_tokens` bounds the reply; None leaves that to the
@@ -161,7 +161,7 @@ class Brief:
 
 @dataclass(frozen=True, slots=True)
 class ReplyRequest:
-    """One turn for a responder. `text` is empty in the opening turn: nobody has spoken yet."""
+    """One turn for a responder. `text` is empty in a turn without words of the person."""
 
     turn: int
     text: str
@@ -169,7 +169,7 @@ class ReplyRequest:
 
 
 class Responder(Protocol):
-    """Finds the words of the reply."""
+    """Generates the text of the reply."""
 
     provider: str
 
@@ -196,9 +196,9 @@ class Synthesizer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """What a face is to be shown doing: saying `speech`, or being silent where that is silence.
+    """A piece of speech, or of silence, that a face is to show.
 
-    `face` is its name; pictures are `size` pixels wide and high, one every `frame_ms`.
+    `face` is the face's name; pictures are `size` pixels wide and high, one every `frame_ms`.
     """
 
     speech: Spoken
@@ -216,8 +216,8 @@ class Animator(Protocol):
     def animate(self, scene: Scene) -> AsyncIterator[AvatarFrame]:
         """Stream pictures of one scene in order of time.
 
-        Their turn is the speech's, and `at_ms` counts, as its own does, from the reply's first
-        sample. Those that come after they have been spoken are of no use to anybody.
+        Their turn is the speech's; their `at_ms`, like the speech's, counts from the reply's first
+        sample. A picture that comes after its speech was heard is useless.
         """
 
     async def aclose(self) -> None: ...
@@ -227,24 +227,24 @@ class Converter(Protocol):
     """A stateful sample-rate converter for one stream of audio."""
 
     def push(self, pcm: Samples) -> Samples:
-        """Convert; what cannot be converted yet is kept (2 ms at most)."""
+        """Convert audio; the converter holds back 2 ms at most."""
 
     def flush(self) -> Samples:
-        """The stream is over: give what was kept, and be ready for a new stream."""
+        """The stream is over: returns the audio held back, and is ready for a new stream."""
 
 
 class Host(Protocol):
-    """What a session asks of whoever runs it. The session knows no interview and no storage."""
+    """The application behind a session, which itself knows no interview and no storage."""
 
     @property
     def hints(self) -> tuple[str, ...]:
         """Names and terms that the person is likely to say."""
 
     def brief(self, turn: int, text: str) -> Brief:
-        """What should be said next. Pure: may be called for turns that never happen."""
+        """The brief of a turn. Pure: it may be called for turns that never happen."""
 
     async def accept(self, turn: int, text: str, heard: RecognizedSpeech | None = None) -> None:
-        """Store the person's words and what follows from them. Nothing is answered before that.
+        """Store the person's words and what follows from them; the reply waits for this.
 
         `heard` is None where all of them were typed.
         """
@@ -252,31 +252,30 @@ class Host(Protocol):
     async def commit(
         self, turn: int, user_text: str, heard_text: str, calls: tuple[ToolRequest, ...] = ()
     ) -> None:
-        """The turn is over: `heard_text` was played of the reply, `calls` is what it called."""
+        """The turn is over: `heard_text` of the reply was played, and it made the `calls`."""
 
     async def correct(self, turn: int, heard_text: str) -> None:
-        """The client says that no more than `heard_text` of a committed turn's reply was heard."""
+        """The client reports that only `heard_text` of a committed turn's reply was heard."""
 
     def prompt(self, turn: int, times: int) -> str:
-        """What to say to a person who has been silent since the last reply; "" for nothing.
+        """A prompt for a person who has been silent since the last reply; "" for none.
 
-        `times` counts from 1 in one silence. What is said is no part of the conversation.
+        `times` counts from 1 in one silence. The prompt is no part of the conversation.
         """
 
     def time_is_up(self) -> None:
-        """The conversation has lasted long enough: the next answer is to be the last."""
+        """The conversation has reached its longest time: the next answer is the last."""
 
     def farewell(self) -> str:
-        """What to say where no answer came after that; "" for nothing."""
+        """The line that closes a conversation without an answer after that; "" for none."""
 
 
 Observed: TypeAlias = Output | Spoken
-"""What observers of a session get: what goes to the client, and speech as it is queued for playout.
-"""
+"""An item for observers: an output for the client, or speech when it is queued for playout."""
 
 
 class Observer(Protocol):
-    """Sees what a session puts out, in order: the client's connection, a recorder, a face."""
+    """Takes a session's outputs in order, such as the client's connection, a recorder, a face."""
 
     def observe(self, output: Observed, now: float) -> None:
         """Take an output at `now`, seconds on the event loop's clock.

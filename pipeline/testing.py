@@ -1,10 +1,10 @@
-"""Test tools for code that waits: time that jumps or stands still, faults and cancellation by plan.
+"""Test tools for code that waits: virtual and manual time, planned faults and cancellation.
 
-Part of the public API, so that the tests of third-party stages need not wait either::
+Part of the public API, so that tests of third-party stages need no real time either::
 
     run_virtual     runs a coroutine on a `VirtualLoop`: an hour of sleep takes no time
     ManualClock     a clock that is moved by hand
-    Script, play    a stream that is late, stalls, breaks off or raises where it is told to
+    Script, play    a stream that is late, stalls, breaks off or raises as planned
     cancel_at       cancels a coroutine at its first, second, third … await
 
 `stages.fakes` has stages of every slot that follow a `Script`. The idea of a clock that jumps to
@@ -36,7 +36,7 @@ T = TypeVar("T")
 
 
 class Deadlock(RuntimeError):
-    """Nothing can run, no timer is set and no socket is ready: the test would hang for ever."""
+    """Nothing can run, no timer is set and no socket is ready: the test would hang."""
 
 
 class _JumpingSelector(selectors.DefaultSelector):
@@ -50,7 +50,7 @@ class _JumpingSelector(selectors.DefaultSelector):
         ready = super().select(0)
         if not ready:
             if timeout is None:
-                raise Deadlock("every task waits for something that nobody will do")
+                raise Deadlock("every task waits, and no timer or socket can wake one")
             self.now += timeout
         return ready
 
@@ -72,7 +72,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
 
 def run_virtual(coro: Coroutine[Any, Any, T]) -> T:
-    """Run `coro` in virtual time and give its result.
+    """Run `coro` in virtual time and return its result.
 
     As with `asyncio.run`, tasks that are still there at the end are cancelled. Raises `Deadlock`
     when nothing can run any more.
@@ -118,7 +118,7 @@ class Script:
 
 
 async def play(items: Sequence[T], script: Script) -> AsyncIterator[T]:
-    """Give the items as the script says. Raises its error; may be cancelled at any wait."""
+    """Yield the items as the script says. Raises its error; may be cancelled at any wait."""
     faulty = script.error is not None or script.stall or script.end
     for index, item in enumerate([*items, None]):
         if faulty and index == script.after:
@@ -138,14 +138,14 @@ async def play(items: Sequence[T], script: Script) -> AsyncIterator[T]:
 
 
 class Uncancelled(RuntimeError):
-    """A coroutine was cancelled and ended in another way than by that."""
+    """A cancelled coroutine returned, or raised something else than `CancelledError`."""
 
 
 async def cancel_at(nth: int, coro: Coroutine[Any, Any, Any]) -> bool:
     """Run `coro` in a task of its own and cancel it where it waits for the `nth` time, from 1.
 
-    Gives whether it waited that often; if not, it has run to its end, and what it raised is raised.
-    So this cancels at every await there is::
+    Returns whether it waited that often; if not, it has run to its end, and its error is raised.
+    This cancels at every await in turn::
 
         nth = 1
         while await cancel_at(nth, work()):

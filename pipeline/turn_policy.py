@@ -1,4 +1,4 @@
-"""What one client wants of turn-taking, and what is assumed for all. Pure."""
+"""One client's settings of turn-taking, and the constants that hold for all. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,41 +8,40 @@ from typing import Literal
 from pipeline.endings import Ending
 
 SPECULATIONS = 2
-"""So often a turn's answer is prepared before the turn is decided; a thinker's pauses cost more."""
+"""The most speculations a turn: a person who pauses often would cost more."""
 
 ENDPOINTING_FACTORS: Mapping[Ending, float] = MappingProxyType(
     {"closed": 0.6, "unclear": 1.0, "open": 1.5, "thinking": float("inf")}
 )
-"""How long silence is borne after a sentence that ends in this way. Assumed values."""
+"""The factor of the endpointing delay after a sentence with this ending. Assumed values."""
 
 LONGEST_BACKCHANNEL_MS = 1_500
-"""Who says "mm-hm" for so long wants to speak. Assumed value."""
+"""A longer backchannel is a barge-in. Assumed value."""
 
 PROMPTS = 2
-"""So often a silent person is spoken to before it is left in peace."""
+"""The most prompts in one silence."""
 
 
 @dataclass(frozen=True, slots=True)
 class TurnPolicy:
-    """When a turn starts and ends. Starting values: Silero's and the interview advice of our notes.
+    """When a turn starts and ends. The defaults are Silero's, and our notes' for interviews.
 
-    `threshold` starts speech; it ends below `threshold - hysteresis`, so that a probability near
-    the threshold does not flutter. A pause of `gap_ms` before speech has lasted `start_ms` forgets
-    it. `prefix_ms` of audio from before the onset goes to the recogniser. Where no audio comes at
-    all, silence is assumed after `grace_ms`. After `speculate_ms` of silence the answer may be
-    prepared, `SPECULATIONS` times a turn.
+    Speech starts at `threshold` and ends below `threshold - hysteresis`, so that a probability near
+    the threshold does not flutter. Speech shorter than `start_ms` is dropped at a pause of
+    `gap_ms`. `prefix_ms` of audio from before the onset goes to the recogniser. Where no audio
+    comes at all, silence is assumed after `grace_ms`. After `speculate_ms` of silence the reply may
+    be prepared, `SPECULATIONS` times a turn.
 
-    With `adaptive`, `silence_ms` is multiplied by `ENDPOINTING_FACTORS`, by what has been
-    understood so far; no silence lasts longer than `max_wait_ms`, and that long where the person
-    asked for time.
+    The endpointing delay is `silence_ms`, with `adaptive` multiplied by the `ENDPOINTING_FACTORS`
+    entry for the words so far. It is at most `max_wait_ms`, which holds after a request for time.
 
-    A reply is held after `start_ms` of speech and cancelled after `barge_in_ms`, or sooner where
-    `barge_in_words` (0: never) words have been understood; it goes on after `resume_ms` of silence.
-    Who has said nothing for `prompt_ms` after a reply is prompted (0: never), `PROMPTS` times.
+    A reply is held after `start_ms` of speech. It is cancelled after `barge_in_ms`, or sooner after
+    `barge_in_words` recognised words (0: never); it goes on after `resume_ms` of silence. A person
+    who is silent for `prompt_ms` after a reply is prompted (0: never), `PROMPTS` times.
 
     Without `replies` a turn that ends gets no reply before `RespondNow` asks for one. Without
-    `interruptible` speech neither holds nor cancels a reply; it becomes a turn where it goes on
-    after the reply. Without `opens` the conversation begins with the person's turn.
+    `interruptible` speech neither holds nor cancels a reply; it becomes a turn if it goes on after
+    the reply. Without `opens` the conversation begins with the person's turn.
     """
 
     mode: Literal["auto", "manual"] = "auto"

@@ -1,4 +1,4 @@
-"""Turn-taking: who speaks, when a sentence is over, when the reply must stop. Pure.
+"""Turn-taking: decides when a turn begins and ends, and when a reply must stop. Pure.
 
 ::
 
@@ -9,12 +9,12 @@
          │                                  │ barge-in                             v
          └──────── reply played ────────────┴─────────────────────────────────  SPEAKING
 
-Speech while the reply is spoken holds the reply first. More of it is a barge-in; a cough or an
-"mm-hm" is none, and the reply goes on where it stopped.
+Speech during a reply first holds the reply. Longer speech is a barge-in. After a cough or an
+"mm-hm" the reply goes on where it stopped.
 
-Every utterance opens a new turn, and with it a new epoch: what carries an older turn is stale. The
+Every utterance opens a new turn, which is a new epoch: work with an older turn's id is stale. The
 position in the input audio, not the arrival time of a probability, drives endpointing; real time
-only decides when audio stops coming. Call `expire` when `deadline` has passed.
+decides only where audio stops coming. Call `expire` when `deadline` has passed.
 """
 
 from enum import Enum
@@ -67,22 +67,22 @@ class TurnTaking:
         self.policy = policy or TurnPolicy()
         self.state = TurnState.IDLE
         self.turn = 0
-        self._onset_ms = 0.0  # where the speech that is being heard began
-        self._voiced_ms = 0.0  # how much of it was speech
-        self._quiet_ms = 0.0  # silence since
+        self._onset_ms = 0.0  # where the speech under way began
+        self._voiced_ms = 0.0  # how much of it is speech
+        self._quiet_ms = 0.0  # silence since its last speech
         self._at_ms = 0.0  # how far the input audio has been judged
         self._chunk_at = 0.0  # when that was
         self._speculations = 0  # of this turn
         self._speculating = False
-        self._ending: Ending = "unclear"  # of what was said in this turn
+        self._ending: Ending = "unclear"  # of this turn's words so far
         self._holding = False
-        self._held_text = ""  # what has been understood since the reply is held
+        self._held_text = ""  # the words recognised since the reply was held
         self._prompts = 0  # since the person last spoke or typed
         self._idle_ms = 0.0  # silence since the last reply
-        self._replying = True  # this turn is to be replied to
+        self._replying = True  # this turn gets a reply
         self._respond_next = False  # a reply was asked for, but the turn before is not over yet
         self._closing = False
-        self._farewell = -1  # the turn in which it was said
+        self._farewell = -1  # the turn of the farewell
 
     @property
     def deadline(self) -> float | None:
@@ -96,14 +96,14 @@ class TurnTaking:
         return self._chunk_at + max(0.0, silence_ms - self._quiet_ms) / 1000 + self._grace_s
 
     def open(self, now: float) -> list[Action]:
-        """Begin the conversation: the interviewer speaks first, in turn 0, if anybody."""
+        """Begin the conversation: with the interviewer's turn 0 where the policy `opens`."""
         if not self.policy.opens:
             return []
         self.state = TurnState.THINKING
         return [EndTurn(self.turn, 0, now, spoken=False)]
 
     def handle(self, event: Event, now: float) -> list[Action]:
-        """What follows from `event`."""
+        """The actions that follow from `event`."""
         match event:
             case Chunk():
                 return self._on_chunk(event, now)
@@ -116,7 +116,7 @@ class TurnTaking:
             case Commit():
                 if self.state is TurnState.LISTENING:
                     return [self._end_turn(now)]
-                if self._voiced_ms:  # too little to be sure of, but the person is
+                if self._voiced_ms:  # too short to open a turn, but the person says that it is one
                     return [*self._start_turn(), self._end_turn(now)]
                 return [Refuse(self.turn, "nothing_to_commit")]
             case Forget():
@@ -141,7 +141,7 @@ class TurnTaking:
                 return self._close_if_due()
 
     def expire(self, now: float) -> list[Action]:
-        """What follows from time alone."""
+        """The actions that are due by time alone."""
         deadline = self.deadline
         if deadline is None or now < deadline:
             return []
@@ -151,7 +151,7 @@ class TurnTaking:
 
     def _on_chunk(self, chunk: Chunk, now: float) -> list[Action]:
         policy = self.policy
-        # A jump of the position is audio that was lost: it counts as silence.
+        # A jump of the position is lost audio, which counts as silence.
         step_ms = chunk.at_ms - self._at_ms
         self._at_ms = chunk.at_ms
         self._chunk_at = now
@@ -187,7 +187,7 @@ class TurnTaking:
             return actions
         if self._voiced_ms < policy.start_ms or (self._under_way and not policy.interruptible):
             return []
-        # Who pushes to talk means it: a barge-in need not last longer than any other turn.
+        # In push to talk speech is deliberate: a barge-in need not last longer than another turn.
         guarded = self.state is TurnState.SPEAKING and policy.mode == "auto"
         if not guarded or self._is_barge_in():
             return self._start_turn()
@@ -220,7 +220,7 @@ class TurnTaking:
         return [*dropped, Resume(self.turn)]
 
     def _drop(self) -> list[Action]:
-        """What was spoken into a held reply, if there is one, was no turn."""
+        """Drop the speech into a held reply, if there is one."""
         if not self._holding:
             return []
         self._holding = False
@@ -245,7 +245,7 @@ class TurnTaking:
         return [*actions, StartTurn(self.turn, *self._onset())]
 
     def _onset(self) -> tuple[int, int]:
-        """Where the speech that is being heard began, and where its recognition begins."""
+        """Where the speech under way began, and where its recognition begins."""
         onset_ms = int(self._onset_ms)
         return onset_ms, max(0, onset_ms - self.policy.prefix_ms)
 
@@ -258,13 +258,13 @@ class TurnTaking:
         return EndTurn(self.turn, at_ms, ended, spoken=True, typed=typed, replies=self._replying)
 
     def _speech_end(self, now: float) -> tuple[int, float]:
-        """Where the speech heard so far ended: in the input audio, and on the clock of `now`."""
+        """Where the last speech ended: in the input audio, and on the clock of `now`."""
         since_chunk_ms = (now - self._chunk_at) * 1000
         ended = now - (self._quiet_ms + since_chunk_ms) / 1000
         return int(self._at_ms - self._quiet_ms), ended
 
     def _forget(self) -> list[Action]:
-        """What is being said is no turn, neither the utterance nor what is said into a reply."""
+        """Drop the speech under way: the turn's utterance, or the speech into a reply."""
         if self._holding:
             return self._resume()
         self._forget_speech()
@@ -290,7 +290,7 @@ class TurnTaking:
     # --- silence -----------------------------------------------------------------------------
 
     def _close_if_due(self) -> list[Action]:
-        """What follows when the reply is over: the person's turn, or the end."""
+        """Count silence afresh; close the conversation if time is up and neither side speaks."""
         self._idle_ms = 0.0
         if not self._closing or self.state is not TurnState.IDLE or self.turn == self._farewell:
             return []
@@ -331,7 +331,7 @@ class TurnTaking:
             return [Refuse(self.turn, "person_speaks")]
         if self._under_way:
             return [Refuse(self.turn, "reply_under_way")]
-        if self.state is not TurnState.IDLE:  # what was said is still being recognised
+        if self.state is not TurnState.IDLE:  # the last turn is still being recognised
             self._respond_next = True
             return []
         self._next_turn()
@@ -348,7 +348,7 @@ class TurnTaking:
         return actions
 
     def _next_turn(self, *, replying: bool = True) -> None:
-        """A turn that begins with its end, without speech."""
+        """Begin a turn without speech, which is decided at once."""
         self.turn += 1
         self._replying = replying
         self.state = TurnState.THINKING

@@ -1,4 +1,4 @@
-"""One utterance's audio: kept whole, so that any recogniser can be given all of it."""
+"""One utterance's audio, kept whole so that any recogniser can take all of it."""
 
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
@@ -11,15 +11,15 @@ from pipeline.stage import Recognition, Transcriber
 logger = logging.getLogger("parley.session")
 
 LONGEST_S = 120
-"""No utterance is kept beyond this: twice the longest turn, since a turn may be continued."""
+"""Audio beyond this is not kept. Twice the longest turn, since a turn may be continued."""
 
 
 class Utterance:
-    """What the person said in one turn, on its way to text.
+    """The audio of one turn, and its recognition.
 
-    While it is spoken the audio also goes to `stage`, if there is one, so that its recognition is
-    nearly done when the person stops. `recognise` by another transcriber gives that one all of it.
-    All are told `hints`: names and terms that are likely to be heard.
+    During speech the audio also goes to `stage`, if there is one, so that its recognition is nearly
+    done when the person stops. `recognise` hands all of the audio to another transcriber. Each gets
+    the `hints`: names and terms that are likely to be said.
     """
 
     def __init__(
@@ -35,9 +35,9 @@ class Utterance:
     ) -> None:
         self.turn = turn
         self.typed = typed
-        """What was typed along with it; it follows what was spoken."""
+        """Typed text of the same turn; it follows the spoken words."""
         self.end = end
-        """Position in the input audio up to which the utterance has it."""
+        """The position in the input audio (samples) up to which the utterance has come."""
         self._start = end - len(audio)
         self._audio = [audio]
         self._length = len(audio)
@@ -49,21 +49,21 @@ class Utterance:
         self.reopen()
 
     def reopen(self) -> None:
-        """Go on after `recognise` was tried too early: the recogniser hears it all again."""
+        """Go on after `recognise` was called too early: recognition begins again."""
         if self._stage is None:
             return
         self._cancelled = False
         on_partial = None if self._on_partial is None else self._partial
         try:
             self._recognition = self._stage.open(self.turn, on_partial, self._hints)
-        except Exception:  # a head start, no more: `recognise` opens it again, guarded
+        except Exception:  # only a head start is lost: `recognise` opens it again, guarded
             logger.exception("recogniser %r could not begin early", self._stage.provider)
         else:
             self._recognition.feed(self.audio)
 
     @property
     def audio(self) -> Samples:
-        if len(self._audio) > 1:  # whoever asks for it again gets the same array, and no copy
+        if len(self._audio) > 1:  # the next call returns the same array, without a copy
             self._audio = [np.concatenate(self._audio)]
         return self._audio[0]
 
@@ -78,7 +78,7 @@ class Utterance:
         return self._length * 1000 // INPUT_RATE_HZ
 
     def joined(self, more: Samples) -> Samples:
-        """This utterance's audio and what came after it."""
+        """This utterance's audio with `more` after it, `LONGEST_S` at most."""
         return np.concatenate((*self._audio, more))[: LONGEST_S * INPUT_RATE_HZ]
 
     def feed(self, pcm: Samples) -> None:
@@ -92,7 +92,7 @@ class Utterance:
             self._recognition.feed(pcm)
 
     def recognise(self, stage: Transcriber) -> AsyncIterator[Transcript]:
-        """The utterance is over: its transcripts by `stage`, the last one final."""
+        """The utterance is over: yields its transcripts by `stage`, the last one final."""
         if stage is self._stage and self._recognition is not None:
             recognition, self._recognition = self._recognition, None
         else:
@@ -101,7 +101,7 @@ class Utterance:
         return _finish(recognition)
 
     def cancel(self) -> None:
-        """Stop recognising; the audio is kept, and no partial is told any more. Idempotent."""
+        """Stop recognising and reporting partials; the audio is kept. Idempotent."""
         self._cancelled = True
         if self._recognition is not None:
             self._recognition.cancel()
@@ -119,5 +119,5 @@ async def _finish(recognition: Recognition) -> AsyncIterator[Transcript]:
             yield transcript
     finally:
         recognition.cancel()
-        if isinstance(transcripts, AsyncGenerator):  # else it would be closed some day, unguarded
+        if isinstance(transcripts, AsyncGenerator):  # else it would be closed later, unguarded
             await transcripts.aclose()

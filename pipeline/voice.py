@@ -1,4 +1,4 @@
-"""The session's voice: sentences in, paced audio out, and the truth about what was heard."""
+"""The session's voice: turns sentences into paced audio, and knows what of it was heard."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -35,16 +35,16 @@ Convert = Callable[[int, int], Converter]
 NOTHING: Samples = np.zeros(0, np.int16)
 
 LEAST_S = 1.0
-"""Synthesis always gets this long: a canned line must be heard after the budget has run out."""
+"""Synthesis always gets this long: a canned line is spoken after the budget has run out."""
 
 
 class Voice:
     """Speaks one reply at a time.
 
-    The first `lead` of a reply leaves inside the call that pushed it; the process's pacer sends
-    the rest. `stop` takes effect at once: after it no frame of that turn is emitted.
+    The first `lead_ms` of a reply are sent inside the call that pushed them; the process's pacer
+    sends the rest. `stop` takes effect at once: after it no frame of that turn is emitted.
 
-    `emit` takes the frames for the client, and all speech when it is queued for playout, up to some
+    `emit` takes the frames for the client, and all speech when it is queued for playout, some
     seconds before it is heard. It must neither block nor raise.
     """
 
@@ -61,12 +61,12 @@ class Voice:
         self._pacer = pacer
         self._convert = convert
         self._emit = emit
-        self._moved = asyncio.Event()  # a frame left: there may be room
+        self._moved = asyncio.Event()  # a frame was sent: there may be space
         self._turn = -1
         self._budget: TurnBudget | None = None
         self._on_first: Callable[[], None] = lambda: None
         self._outputs = ReplyOutputs(-1, emit)
-        self._remembered: str | None = None  # of this turn's reply, once it is over
+        self._remembered: str | None = None  # the text to remember of this reply, once it is over
         self.speaking = False
         """True from the first audio or text of a reply until it has been played or stopped."""
 
@@ -77,11 +77,11 @@ class Voice:
         on_first: Callable[[], None],
         outputs: ReplyOutputs,
     ) -> None:
-        """A new reply. `on_first` is called when its first audio or text is on its way.
+        """Begin a reply. `on_first` is called when its first audio or text is sent.
 
         Nothing is sent before its `outputs` are accepted; until then the first piece of audio is
-        kept. A reply ahead of its turn's decision uses closed breakers only, and what fails before
-        its first audio is raised.
+        kept. A reply ahead of its turn's decision uses closed breakers only, and raises errors that
+        come before its first audio.
         """
         self._turn = turn
         self._outputs = outputs
@@ -93,11 +93,11 @@ class Voice:
     async def speak(self, sentence: Sentence, *, aside: bool = False) -> None:
         """Synthesise a sentence and queue it for playout; waits while the look-ahead is full.
 
-        An `aside` is no part of the conversation: the client hears it, nobody remembers it.
+        An `aside` is no part of the conversation: it is heard, but not remembered.
 
-        Where synthesis fails the client gets the text alone and a `Degraded` frame: nothing is
-        raised, but for `PipelineError` in a reply ahead of its decision, unless this is an aside.
-        Cancelling stops the synthesis.
+        Where synthesis fails the client gets the text alone and a `Degraded` frame. Raises
+        `PipelineError` only in a reply ahead of its decision, and not for an aside. Cancelling
+        stops the synthesis.
         """
         assert self._budget is not None
         loop = asyncio.get_running_loop()
@@ -158,7 +158,7 @@ class Voice:
         budget.end("tts", loop.time())
 
     async def write(self, sentence: Sentence, *, aside: bool = False) -> None:
-        """Show a sentence that is not to be spoken; it counts as heard at once."""
+        """Send a sentence as text only; it counts as heard at once."""
         await self._outputs.wait()
         self._announce(sentence, spoken=False)
         self._playout.say(sentence.text, written=True, aside=aside)
@@ -168,7 +168,7 @@ class Voice:
         loop = asyncio.get_running_loop()
         self._playout.finish()
         self._pump_now()
-        # Frames that leave late move the end, so look again when it has come.
+        # Late frames move the end, so check again when it has come.
         while True:
             over_at = self._playout.over_at
             if over_at is None:  # paused; else the first frame has left, or there is none
@@ -181,16 +181,16 @@ class Voice:
         self.speaking = False
 
     def finish(self) -> str:
-        """Tell the client that the reply is over; returns what is to be remembered of it."""
+        """Send the client the end of the reply; returns the part of it to remember."""
         now = asyncio.get_running_loop().time()
         self._emit(ReplyDone(self._turn, interrupted=False, heard=self._playout.heard(now)))
         self._remembered = self._playout.heard(now, asides=False)
         return self._remembered
 
     def stop(self, turn: int) -> str:
-        """Silence a turn's reply now; returns what is to be remembered of it. A plain call.
+        """Stop a turn's reply now; returns the part of it to remember. A plain call.
 
-        Nothing was heard of a reply that had not begun.
+        That part is "" for a reply that had not begun.
         """
         if turn != self._turn:
             return ""
@@ -209,7 +209,7 @@ class Voice:
         return self._remembered
 
     def pause(self, turn: int) -> None:
-        """Somebody speaks into a turn's reply: fall silent for a moment. A plain call."""
+        """The person speaks into a turn's reply: pause it. A plain call."""
         if turn == self._turn and self.speaking:
             self._pacer.cancel(self._pump)
             at_ms = self._playout.pause(asyncio.get_running_loop().time())
@@ -218,7 +218,7 @@ class Voice:
             self._emit(AvatarState(turn, "listening"))
 
     def resume(self, turn: int) -> None:
-        """It was nothing: go on with the word that was cut off. A plain call."""
+        """Go on after a pause, with the word that was cut off. A plain call."""
         if turn == self._turn and self._playout.paused:
             now = asyncio.get_running_loop().time()
             self._emit(ReplyResumed(turn, self._playout.resume(now)))
@@ -227,15 +227,15 @@ class Voice:
             self._moved.set()
 
     def acknowledge(self, turn: int, played_ms: int) -> None:
-        """The client says how much of a reply it has played."""
+        """The client reports how much of a reply it has played."""
         if turn == self._playout.turn:
             self._playout.acknowledge(played_ms, asyncio.get_running_loop().time())
 
     def truncate(self, turn: int, heard_ms: int) -> str | None:
-        """The client heard only `heard_ms` of a turn's reply, or no more than was sent.
+        """The client heard only `heard_ms` of a turn's reply, at most what was sent.
 
-        Returns what is to be remembered of it instead. None: nothing else than is remembered, the
-        reply is under way, which takes it into account, or it is not the last one.
+        Returns the text to remember of it instead. None where that has not changed, where the reply
+        is under way (`finish` and `stop` then count it in), and where it is not the last reply.
         """
         if turn != self._turn:
             return None
@@ -272,7 +272,7 @@ class Voice:
         self._pump_now()
 
     async def _room(self) -> None:
-        # While there is no room frames are waiting, and the pacer will see them leave.
+        # Without space there are frames waiting, and the pacer sends them.
         while self._playout.room_ms < 0:
             self._moved.clear()
             await self._moved.wait()
@@ -288,6 +288,6 @@ class Voice:
             self._emit(frame)
             if frame.at_ms == 0 and self._budget is not None:
                 self._budget.audio_out(now)
-        if playout.room_ms >= 0:  # else a task would wake for every frame, and wait again
+        if playout.room_ms >= 0:  # or the task would wake for every frame only to wait again
             self._moved.set()
         return playout.due
