@@ -212,7 +212,7 @@ def test_its_breaker_opens_and_the_server_comes_back_when_it_is_well(bench: Benc
     bench.gateway.run(story)
 
 
-def test_where_nobody_else_draws_the_client_is_left_with_the_visemes(bench: Bench) -> None:
+def test_without_a_built_in_face_the_client_gets_only_the_visemes(bench: Bench) -> None:
     bench.gateway.settings |= {"avatar_video": "off"}
     bench.put("broken")
     caller = bench.talk()

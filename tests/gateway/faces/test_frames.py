@@ -125,7 +125,7 @@ def test_nothing_of_a_reply_is_shown_after_clear(gateway: Any) -> None:
     gateway.run(story)
 
 
-def test_without_a_face_to_draw_the_client_is_told_and_has_the_visemes(
+def test_without_a_face_the_client_gets_degraded_and_the_visemes(
     gateway: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "find_spec", lambda name: None)
@@ -167,7 +167,7 @@ def test_a_client_chooses_its_face(gateway: Any) -> None:
     gateway.run(story)
 
 
-def test_a_face_that_nobody_has_is_an_error_and_the_default_is_shown(gateway: Any) -> None:
+def test_an_unknown_face_is_an_error_and_the_default_is_shown(gateway: Any) -> None:
     async def story() -> None:
         async with gateway.call() as caller:
             await caller.say(**HELLO, face="nobody")
@@ -180,7 +180,7 @@ def test_a_face_that_nobody_has_is_an_error_and_the_default_is_shown(gateway: An
 
 
 @pytest.mark.parametrize("avatar", ["off", "visemes"])
-def test_who_wants_no_pictures_gets_none(gateway: Any, avatar: str) -> None:
+def test_a_client_that_wants_no_pictures_gets_none(gateway: Any, avatar: str) -> None:
     async def story() -> None:
         async with gateway.call() as caller:
             await caller.say(**{**HELLO, "avatar": avatar})

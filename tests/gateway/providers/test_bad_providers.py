@@ -1,6 +1,6 @@
 """Providers that misbehave, behind a whole gateway: what people get, and what breakers hear.
 
-The provider is a real process; whoever stands behind it is scripted. How long the silence may be at
+The provider is a real process; the candidate behind it is scripted. How long the silence may be at
 most is proved in virtual time, see `tests/pipeline/test_hard_limit.py`.
 """
 
@@ -29,7 +29,7 @@ UNLIMITED = Limits(first_s=60, slow_first_s=60, stall_s=60, total_s=60)
 
 
 class Bench:
-    """A gateway with one provider of the fake server, and with or without somebody behind it."""
+    """A gateway with one provider of the fake server, and with or without a candidate behind it."""
 
     def __init__(self, gateway: Any, url: str) -> None:
         self.gateway = gateway
@@ -210,7 +210,7 @@ def test_a_voice_that_is_not_what_it_promised_is_never_heard(
     assert len(caller.audio) == pytest.approx(words * 2 * 32, rel=0.1)
 
 
-# --- nobody behind it ------------------------------------------------------------------------
+# --- without another candidate ---------------------------------------------------------------
 
 
 @pytest.mark.parametrize("model", ["malformed", "error", "eof", "reset", "stall"])
@@ -225,7 +225,7 @@ def test_a_reply_that_breaks_off_ends_with_the_canned_line(bench: Bench, model: 
 
 
 @pytest.mark.parametrize(("model", "limits"), [("silent", STERN), ("empty", PATIENT)])
-def test_without_anybody_behind_it_a_canned_line_answers(
+def test_without_another_candidate_a_canned_line_answers(
     bench: Bench, model: str, limits: Limits
 ) -> None:
     bench.put("llm", model, limits, alone=True)
@@ -235,7 +235,9 @@ def test_without_anybody_behind_it_a_canned_line_answers(
 
 
 @pytest.mark.parametrize(("model", "limits"), [("silent", STERN), ("nothing", PATIENT)])
-def test_who_was_not_understood_is_asked_again(bench: Bench, model: str, limits: Limits) -> None:
+def test_a_candidate_whose_words_were_not_recognised_is_asked_again(
+    bench: Bench, model: str, limits: Limits
+) -> None:
     bench.put("stt", model, limits, alone=True)
     caller = bench.talk(spoken=True)
     assert [heard(caller, turn) for turn in (1, 2)] == [CANNED.unheard] * 2
@@ -265,7 +267,7 @@ def test_a_model_that_never_stops_is_stopped(bench: Bench, model: str) -> None:
     assert bench.breaker.settled == [SUCCESS] * 3
 
 
-def test_a_model_that_goes_on_for_ever_is_told_to_stop(bench: Bench, peer: Any) -> None:
+def test_a_model_that_never_ends_is_stopped(bench: Bench, peer: Any) -> None:
     bench.put("llm", "endless/told")
 
     async def story(caller: Any) -> None:
@@ -286,7 +288,7 @@ def test_a_model_that_never_ends_a_sentence_is_spoken_all_the_same(bench: Bench)
         assert said.endswith(CANNED.speechless)
 
 
-# --- the server sees that nobody listens any more --------------------------------------------
+# --- the server sees that its client has gone ------------------------------------------------
 
 
 async def asked(peer: Any, model: str) -> None:

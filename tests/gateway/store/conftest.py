@@ -78,7 +78,7 @@ class RedisServer:
             self._process = None
 
     def ask(self, *command: Any) -> Any:
-        """What it answers to a command of a plain client."""
+        """Its answer to a command of a plain client."""
         from redis import Redis
 
         with Redis.from_url(self.url, socket_timeout=10) as redis:

@@ -1,4 +1,4 @@
-"""What both stores must do, each test once on SQLite and once on a real Redis."""
+"""The contract of stores; each test runs on SQLite and on a real Redis."""
 
 import asyncio
 import json
@@ -53,7 +53,7 @@ def test_an_entry_is_read_back_with_the_version_that_its_writer_was_given(run: R
     run(scenario)
 
 
-def test_a_writer_who_read_an_older_version_is_told_the_current_one(run: Run) -> None:
+def test_a_writer_with_an_older_version_gets_the_current_one(run: Run) -> None:
     async def scenario(store: Store) -> None:
         first = await store.put("k", b"one", expect=None)
         second = await store.put("k", b"two", expect=first)
@@ -368,7 +368,7 @@ def test_an_entry_is_erased_with_the_subject_that_its_last_write_named(
         (version,) = await store.commit(Put("request:k", b"made a", version, 60, about="a"))
         assert await store.erase("k") == 0
         assert await store.get("request:k") == Entry(b"made a", version)
-        # It expires, and is made again about somebody else.
+        # It expires, and is made again about another subject.
         await place.pass_time(60)
         (again,) = await store.commit(Put("request:k", b"made b", None, None, about="b"))
         assert await store.erase("a") == 0
@@ -379,7 +379,7 @@ def test_an_entry_is_erased_with_the_subject_that_its_last_write_named(
     run(scenario)
 
 
-def test_what_is_about_nobody_cannot_be_erased_together(run: Run) -> None:
+def test_names_without_a_subject_cannot_be_erased_together(run: Run) -> None:
     async def scenario(store: Store) -> None:
         await store.put("counter", b"1", expect=None)
         with pytest.raises(ValueError, match="without a subject"):
@@ -389,7 +389,7 @@ def test_what_is_about_nobody_cannot_be_erased_together(run: Run) -> None:
     run(scenario)
 
 
-def test_a_writer_who_did_not_see_the_erasure_brings_nothing_back(run: Run) -> None:
+def test_a_writer_that_did_not_see_the_erasure_restores_nothing(run: Run) -> None:
     async def scenario(store: Store) -> None:
         version = await store.put("session:a", b"x", expect=None)
         await store.erase("a")
