@@ -162,7 +162,7 @@ class Runtime:
     def _face_report(self) -> StageReport:
         if self.studio is None:
             return StageReport("avatar", "visemes", "online", "drawn by the client")
-        level = self.studio.rung
+        level = self.studio.level
         why = f"{self.studio.default}, drawn here"
         if level is QUALITY_LEVELS[0]:
             return StageReport("avatar", "face", "online", why)

@@ -1,4 +1,4 @@
-"""What the face streams of a process share; `FaceService.stream` makes one for a session."""
+"""The parts that all face streams of a process share, and `FaceService.stream`, which makes one."""
 
 import asyncio
 import logging
@@ -21,7 +21,7 @@ logger = logging.getLogger("parley.avatar")
 
 SIZE = 320
 FACE, VISEMES = "face", "visemes"
-"""What replaces an avatar server: the built-in face, or visemes that the client draws."""
+"""Replacements of an avatar server: the built-in face, or visemes that the client draws."""
 
 NOT_DRAWN = "no face can be drawn here: the extra 'avatar' is missing, or video is off"
 

@@ -83,7 +83,7 @@ _REASONS: dict[Phase, str] = {
 
 
 class Completer(Protocol):
-    """What completes a chat: `stages.llm.chat.ChatModel`, or a test's substitute."""
+    """A client that completes a chat: `stages.llm.chat.ChatModel`, or a test's substitute."""
 
     async def complete(self, messages: Sequence[Message], schema: Mapping[str, Any]) -> str:
         """One answer, which should be JSON by `schema`. Raises `StageError`."""

@@ -98,7 +98,7 @@ def answer_operations(
             summary="Answer the question that waits",
             description="In writing as JSON, or as a recording: the body is the file, or a form"
             " with one file in it. A recording longer than 30 s is answered with 202 at once;"
-            " `Location` says how it is getting on, and so do the session's events.",
+            " `Location` shows its progress, and so do the session's events.",
             tags=TAGS,
             query=WithAudio,
             body=TypedAnswer,
@@ -111,7 +111,7 @@ def answer_operations(
                 202: ResponseSpec(
                     "The recording was taken and is being recognised",
                     UploadedAnswer,
-                    headers={"Location": "how it is getting on", "Retry-After": "seconds"},
+                    headers={"Location": "its progress", "Retry-After": "seconds"},
                 ),
             },
             errors=(*ANSWERING, NO_SUCH_SESSION, CONFLICT, STORE_UNAVAILABLE),
@@ -122,7 +122,7 @@ def answer_operations(
             path="/api/sessions/{id}/answers/{number}",
             name="getAnswer",
             handler=look,
-            summary="Ask how an uploaded answer is getting on",
+            summary="Show the progress of an uploaded answer",
             tags=TAGS,
             answers={200: ResponseSpec("The upload", UploadedAnswer)},
             errors=(NO_SUCH_SESSION, NO_SUCH_ANSWER, STORE_UNAVAILABLE),

@@ -21,14 +21,14 @@ logger = logging.getLogger("parley.rest")
 
 Version = Annotated[
     int | None,
-    Field(description="the session's; null where the answer to an idempotency key is given again"),
+    Field(description="the session's; null in a repeated response to an idempotency key"),
 ]
 
 
 class WithAudio(Query):
     """Whether the response is to contain the words as audio, too."""
 
-    audio: Annotated[bool, Field(description="add what is said as a WAV file, in base64")] = False
+    audio: Annotated[bool, Field(description="add the words as a WAV file, in base64")] = False
 
 
 class ReportQuery(WithAudio):
@@ -53,7 +53,7 @@ class TypedAnswer(Body):
 
     text: Annotated[str, Field(min_length=1, max_length=MAX_ANSWER)]
     version: Annotated[
-        int | None, Field(ge=0, description="refuse where the session is not at it any more")
+        int | None, Field(ge=0, description="refuse if the session has another version")
     ] = None
 
 
@@ -98,8 +98,8 @@ class Audio(BaseModel):
         )
 
 
-Sound = Annotated[Audio | None, Field(description="what is said, where that was wanted")]
-SoundProblem = Annotated[str | None, Field(description="why it is not there")]
+Sound = Annotated[Audio | None, Field(description="the words as audio, if requested")]
+SoundProblem = Annotated[str | None, Field(description="why there is no audio")]
 
 
 class TurnBody(BaseModel):

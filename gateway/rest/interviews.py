@@ -123,8 +123,8 @@ def interview_operations(
             path="/api/sessions/{id}/start",
             name="startSession",
             handler=start,
-            summary="Put the first question",
-            description="Where the interview has begun already, here or by voice, this gives the"
+            summary="Ask the first question",
+            description="If the interview has begun already, here or by voice, the response is the"
             " question that waits.",
             tags=TAGS,
             query=WithAudio,
@@ -157,7 +157,7 @@ def interview_operations(
             handler=evaluate,
             summary="Evaluate all answers given so far",
             tags=TAGS,
-            answers={200: ResponseSpec("What they were worth", EvaluationBody)},
+            answers={200: ResponseSpec("The evaluation", EvaluationBody)},
             errors=(*STORED, NOT_STARTED, NOTHING_ANSWERED),
             once=once,
         ),
@@ -167,8 +167,8 @@ def interview_operations(
             name="endSession",
             handler=end,
             summary="End the interview",
-            description="With fewer answers where it must be. The session and its report are kept"
-            " until they are deleted.",
+            description="Also before the last answer. The session and its report are kept until"
+            " they are deleted.",
             tags=TAGS,
             query=WithAudio,
             answers={200: ResponseSpec("The report", Ended, headers={"ETag": "the version"})},

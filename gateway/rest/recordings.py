@@ -179,9 +179,9 @@ def recording_operations(
             path="/api/sessions/{id}/recordings",
             name="deleteRecordings",
             handler=erase,
-            summary="Take back the consent to recording",
+            summary="Withdraw the consent to recording",
             description="All recordings of the session are erased, and none is made from now on."
-            " Harmless where there are none.",
+            " Idempotent.",
             tags=TAGS,
             answers={204: ResponseSpec("They are gone")},
             errors=(NO_SUCH_SESSION, STORE_UNAVAILABLE),
@@ -192,8 +192,8 @@ def recording_operations(
             name="getRecording",
             handler=play,
             summary="Get a recorded answer",
-            description="16 kHz, mono, as FLAC, or as WAV where `Accept` asks for it. One `Range`"
-            " of bytes is answered with 206, several with the whole.",
+            description="16 kHz, mono, as FLAC, or as WAV if `Accept` asks for it. One `Range`"
+            " of bytes is answered with 206, several with the whole file.",
             tags=TAGS,
             answers={
                 200: ResponseSpec(

@@ -46,7 +46,7 @@ OFFERED = (
 )
 MADE = {
     "Location": "The connection: PATCH and DELETE it there",
-    "Link": "A STUN or TURN server, where there are any",
+    "Link": "A STUN or TURN server, if there are any",
 }
 
 TAKEN = {"Accept-Post": "The type of offers", "Accept-Patch": "The type of candidates"}
@@ -152,7 +152,7 @@ class WebRtcEndpoints:
                 handler=self._trickle,
                 summary="Further candidates of the client",
                 text=FRAGMENT,
-                answers={204: ResponseSpec("They are tried, where they are of use")},
+                answers={204: ResponseSpec("Usable candidates are tried")},
                 errors=(INVALID_OFFER, UNUSABLE_OFFER, *_OF_ONE),
             ),
             guarded(
@@ -172,7 +172,7 @@ class WebRtcEndpoints:
                 path=CONNECTION,
                 name="whipConnection",
                 handler=self._look,
-                summary="Whether the connection stands",
+                summary="Whether the connection exists",
                 answers={204: ResponseSpec("It does")},
                 errors=_OF_ONE,
             ),
@@ -248,7 +248,7 @@ def _taken(method: str, path: str, name: str, handler: Handler) -> Operation:
         path=path,
         name=name,
         handler=handler,
-        summary="What is taken here",
+        summary="The types that are accepted here",
         tags=TAGS,
         answers={204: ResponseSpec("Said by the headers", headers=TAKEN)},
         errors=(NO_SUCH_SESSION,),

@@ -63,7 +63,7 @@ ADVICE: tuple[tuple[tuple[type[Exception], ...], str], ...] = (
     ((exceptions.TimeoutError, TimeoutError), "does not answer in time: is it overloaded?"),
     ((exceptions.ConnectionError, OSError), "cannot be reached: start it, or check REDIS_URL"),
 )
-"""What an error means for people; the first match counts."""
+"""The meaning of an error for people; the first match counts."""
 
 
 class RedisStore:
@@ -146,7 +146,7 @@ class RedisStore:
         await self._run(self._redis.ping)
 
     async def durability(self) -> str | None:
-        """What this Redis may lose by its own settings, in a sentence, or None.
+        """A sentence on what this Redis may lose by its own settings, or None.
 
         None also if the user may not read them, as with some providers of Redis.
         """

@@ -16,7 +16,7 @@ from gateway.settings import Settings, SettingsError
 HOST = "a=candidate:f 1 udp 2130706431 10.0.0.5 41000 typ host"
 
 
-def test_this_machines_addresses_are_told_from_the_nats() -> None:
+def test_this_machines_addresses_are_separated_from_the_nats() -> None:
     assert split(parse_addresses("127.0.0.1, 203.0.113.9")) == Addresses(
         ("127.0.0.1",), "203.0.113.9"
     )
@@ -33,7 +33,7 @@ def test_this_machines_addresses_are_told_from_the_nats() -> None:
         (Addresses((), "8.8.8.8"), True),
     ],
 )
-def test_who_is_on_the_internet(addresses: Addresses, public: bool) -> None:
+def test_whether_the_server_is_on_the_internet(addresses: Addresses, public: bool) -> None:
     assert addresses.is_public is public
 
 

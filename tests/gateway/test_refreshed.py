@@ -117,7 +117,7 @@ def test_a_source_that_hangs_fails_after_the_limit() -> None:
     run_virtual(main())
 
 
-def test_a_change_between_failing_and_answering_is_told_once() -> None:
+def test_a_change_between_failing_and_answering_is_reported_once() -> None:
     async def main() -> None:
         source = Source()
         value = source.refreshed()

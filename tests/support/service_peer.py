@@ -99,7 +99,7 @@ class ServicePeer:
 
 
 async def nobody() -> str:
-    """A URL on which nobody listens."""
+    """A URL without a server."""
     server = await asyncio.start_server(lambda r, w: None, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     server.close()

@@ -197,4 +197,4 @@ async def _flush(
 
 
 def _ignored(share: float) -> None:
-    """Used where the caller wants no progress."""
+    """For a caller that wants no progress."""

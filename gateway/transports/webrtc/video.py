@@ -22,11 +22,12 @@ from gateway.transports.webrtc.schedule import Drawn, VideoSchedule
 from gateway.transports.webrtc.video_codecs import Packetizer, codec_of
 from pipeline.frames import AvatarMood, Visemes
 from stages.avatar.encoding import Codec
+from stages.avatar.encoding_session import EncodingSession
 from stages.avatar.face import MOODS
 from stages.avatar.jpeg import NotJpeg
 from stages.avatar.ladder import QUALITY_LEVELS, QualityLevel
 from stages.avatar.loops import Loop
-from stages.avatar.studio import RETRY_S, EncodingSession, Studio, StudioClosed
+from stages.avatar.studio import RETRY_S, Studio, StudioClosed
 from stages.avatar.timeline import Pose
 
 logger = logging.getLogger("parley.webrtc")
@@ -79,7 +80,7 @@ class Video:
         """The pictures of an avatar server, if there is one; to be set before `begin`."""
         self._left_server: str | None = None  # the server that gave way to the built-in face
         self._lacking = False  # built-in loops are shown in place of the server's
-        self._schedule = VideoSchedule(studio.rung, QUALITY_LEVELS[0])
+        self._schedule = VideoSchedule(studio.level, QUALITY_LEVELS[0])
         self._port = VideoSenderPort(sender, self._run, self._schedule.want_keyframe, MOST_RESENT)
         self._face = studio.default
         self._codec: Codec = "h264"
@@ -160,9 +161,9 @@ class Video:
         forget = self._studio.changed(self._step)
         try:
             await self._begun.wait()
-            self._schedule.step(self._studio.rung)
-            if self._studio.rung != QUALITY_LEVELS[0]:
-                self._stepped(QUALITY_LEVELS[0], self._studio.rung, "the server is busy")
+            self._schedule.step(self._studio.level)
+            if self._studio.level != QUALITY_LEVELS[0]:
+                self._stepped(QUALITY_LEVELS[0], self._studio.level, "the server is busy")
             async with asyncio.TaskGroup() as tasks:
                 fetching = tasks.create_task(self._fetch())
                 await self._stream()
@@ -250,7 +251,7 @@ class Video:
         wanted = picture.frame_ms, picture.size
         if self._encoding is None or self._encoding_of != wanted:
             self._end_encoding()
-            self._encoding = self._studio.take(
+            self._encoding = self._studio.encoding_session(
                 self._face, self._codec, picture.size, picture.frame_ms
             )
             self._encoding_of = wanted
@@ -302,17 +303,17 @@ class Video:
         self._retry = self._loop.call_later(self._retry_s, self._try_again)
         self._retry_s = min(self._retry_s * 2, MAX_RETRY_S)
         if not self._broken:
-            self._stepped(self._studio.rung, QUALITY_LEVELS[-1], "pictures cannot be drawn")
+            self._stepped(self._studio.level, QUALITY_LEVELS[-1], "pictures cannot be drawn")
         self._broken = True
 
     def _try_again(self) -> None:
         """Let the next picture be drawn, which shows whether that works again."""
         self._retry = None
-        self._change_level(self._studio.rung)
+        self._change_level(self._studio.level)
 
     def _mended(self) -> None:
         self._broken, self._retry_s = False, RETRY_S
-        self._stepped(QUALITY_LEVELS[-1], self._studio.rung, "pictures are drawn again")
+        self._stepped(QUALITY_LEVELS[-1], self._studio.level, "pictures are drawn again")
 
     def _end_encoding(self) -> None:
         if self._encoding is not None:

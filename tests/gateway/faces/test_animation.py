@@ -334,7 +334,7 @@ def test_a_fault_of_our_own_costs_the_picture_only(
     assert "a scene failed" in caplog.text
 
 
-def test_who_is_always_late_is_given_up(server: Server) -> None:
+def test_a_server_that_is_always_late_is_given_up(server: Server) -> None:
     server.animator = FakeAnimator(Script(first_s=1.9))
 
     async def story() -> None:
@@ -362,7 +362,7 @@ def test_after_some_failures_the_server_is_left_alone_and_comes_back(server: Ser
         assert len(server.scenes) == 3
         await asyncio.sleep(5)
         server.say(4, 0, 1000, last=True)
-        assert not server.animation.follows(4)  # somebody else begins
+        assert not server.animation.follows(4)  # another turn begins
         await asyncio.sleep(0.1)
         assert server.animation.follows(4)
         assert server.at(4, 480) == 480
@@ -462,7 +462,7 @@ def test_pictures_of_another_turn_or_out_of_order_are_not_kept(server: Server) -
     server.hold(story)
 
 
-def test_a_picture_that_cannot_be_shown_leaves_the_rest_of_its_reply_to_somebody_else(
+def test_a_picture_that_cannot_be_shown_ends_the_animation_of_its_reply(
     server: Server,
 ) -> None:
     async def story() -> None:

@@ -1,4 +1,4 @@
-"""Who fills the avatar slot, by configuration."""
+"""The provider of the avatar slot, by configuration."""
 
 import asyncio
 from collections.abc import Callable
@@ -19,7 +19,7 @@ URL = "http://avatar:secret-secret@127.0.0.1:9/v1"
 
 @pytest.fixture
 def look(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
-    """What is seen of an engine that has started with these settings and fakes in other slots."""
+    """The status of a runtime with these settings and fakes in other slots."""
     fakes = {"vad": FakeDetector, "stt": FakeTranscriber, "llm": FakeResponder}
     others = [
         Provider(
@@ -56,7 +56,9 @@ def report(engine: Runtime) -> tuple[str, str, str]:
         ({"avatar_video": "off"}, "visemes"),
     ],
 )
-def test_the_settings_say_who_draws(look: Any, settings: dict[str, Any], provider: str) -> None:
+def test_the_settings_choose_the_avatar_provider(
+    look: Any, settings: dict[str, Any], provider: str
+) -> None:
     assert look(lambda engine: engine.calls().faces.provider, **settings) == provider
 
 

@@ -115,7 +115,7 @@ def test_a_loop_that_begins_after_its_end_is_none(caplog: pytest.LogCaptureFixtu
     assert (record.levelname, record.exc_info) == ("INFO", None)
 
 
-def test_a_fault_of_our_own_is_told_and_no_face_is_lost(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_bug_is_logged_and_no_face_is_lost(caplog: pytest.LogCaptureFixture) -> None:
     animator = FakeAnimator()
 
     async def story(look: Any, loops: Loops) -> None:
@@ -152,7 +152,7 @@ def test_the_end_takes_what_is_under_way_along() -> None:
     watch(FakeAnimator(Script(stall=True)), story)
 
 
-def test_who_wants_a_whole_loop_waits_for_it_and_gets_none_where_there_is_none() -> None:
+def test_a_whole_loop_is_waited_for_and_empty_if_the_server_has_none() -> None:
     failure = Script(error=StageFailed("avatar", "fake-avatar", "connect"))
     animator = FakeAnimator(failure, Script(first_s=0.5))
 

@@ -16,7 +16,7 @@ from stages.avatar.timeline import Pose
 
 
 class Held(Executor):
-    """Does what it is given when it is told to."""
+    """Runs its work when the test says so."""
 
     def __init__(self) -> None:
         self.work: list[tuple[Future[Any], Callable[[], Any]]] = []
@@ -56,7 +56,7 @@ def test_a_picture_is_drawn_once_however_often_it_is_wanted() -> None:
     run_virtual(main())
 
 
-def test_the_least_recently_used_makes_room() -> None:
+def test_the_least_recently_used_is_dropped() -> None:
     async def main() -> None:
         pool = Held()
         cache = PictureCache(draw, pool, most_bytes=18)

@@ -21,7 +21,7 @@ from stages.fakes import FakeAnimator
 
 
 class Studio:
-    """Draws mira, once for everybody, and cannot draw jonas."""
+    """Draws mira, once for all sessions, and cannot draw jonas."""
 
     def __init__(self) -> None:
         self.faces = {"mira": load(FACES / "mira"), "jonas": None}
@@ -71,7 +71,7 @@ def test_sessions_of_a_face_share_its_layers() -> None:
     assert studio.asked == [("mira", 320)]
 
 
-def test_who_names_no_face_or_none_that_is_known_gets_the_default() -> None:
+def test_without_a_known_face_a_client_gets_the_default() -> None:
     studio = Studio()
     visit(studio, None, "nobody")
     assert studio.asked == [("mira", 320)]
@@ -116,7 +116,7 @@ def test_sessions_share_one_printer_which_is_not_made_on_the_event_loop(
     assert thread is not threading.main_thread()
 
 
-def test_without_an_encoder_the_client_is_told(
+def test_without_an_encoder_the_client_gets_degraded(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def none(plates: LayerBitmaps) -> Any:
@@ -137,7 +137,7 @@ def test_without_an_encoder_the_client_is_told(
     assert "no mjpeg encoder" in caplog.text
 
 
-def test_one_server_gives_way_to_the_next_and_the_client_is_told_once_a_turn() -> None:
+def test_the_next_server_takes_over_with_one_degraded_a_turn() -> None:
     told: list[Degraded] = []
     broken = FakeAnimator(Script(error=StageFailed("avatar", "fake-avatar", "connect", "refused")))
 
@@ -167,7 +167,9 @@ def test_one_server_gives_way_to_the_next_and_the_client_is_told_once_a_turn() -
 
 
 @pytest.mark.parametrize(("face", "target"), [("mira", "face"), ("jonas", "visemes")])
-def test_a_server_that_fails_gives_way_to_whoever_is_left(face: str, target: str) -> None:
+def test_a_server_that_fails_is_replaced_by_the_built_in_face_or_visemes(
+    face: str, target: str
+) -> None:
     told: list[Degraded] = []
     broken = FakeAnimator(Script(error=StageFailed("avatar", "fake-avatar", "connect", "refused")))
 
@@ -189,7 +191,7 @@ def test_a_server_needs_no_face_of_our_own() -> None:
     assert shown.data.startswith(b"idle ")
 
 
-def test_nobody_waits_for_a_face_that_is_made_ready() -> None:
+def test_a_session_does_not_wait_for_the_layers_of_its_face() -> None:
     class Slow(Studio):
         async def plates(self, face: str, size: int) -> LayerBitmaps:
             await asyncio.sleep(60)

@@ -40,7 +40,7 @@ Recognise = Callable[[], Awaitable[UploadTranscript]]
 
 
 class FakeUploads:
-    """Recognises when it is told to, or fails."""
+    """Recognises when the test says so, or fails."""
 
     def __init__(self) -> None:
         self.go = asyncio.Event()
@@ -138,7 +138,7 @@ def test_a_job_holds_its_session_and_lets_it_go_with_the_answer(hold: Hold) -> N
     hold(story)
 
 
-def test_who_stops_waiting_does_not_stop_the_job(hold: Hold) -> None:
+def test_a_cancelled_waiter_does_not_stop_the_job(hold: Hold) -> None:
     async def story(harness: Harness) -> None:
         job = await harness.begin()
         with pytest.raises(TimeoutError):
@@ -243,7 +243,7 @@ def test_what_fails_after_the_answer_was_stored_does_not_take_it_back(hold: Hold
     hold(story)
 
 
-def test_an_end_that_could_not_be_stored_is_told_all_the_same(
+def test_a_failure_that_could_not_be_stored_is_reported(
     hold: Hold, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def story(harness: Harness) -> None:

@@ -174,7 +174,7 @@ def test_no_other_module_adds_to_a_transcript() -> None:
 
 
 async def stored(store: SqliteStore) -> set[str]:
-    """What there is of the session."""
+    """Everything that is stored about the session."""
     entries = ("session:s", "recording:s:1", "answer:s:1", "answer:s:2")
     logs = ("transcript:s", "recordings:s", "evaluations:s")
     return {name for name in entries if await store.get(name) is not None} | {

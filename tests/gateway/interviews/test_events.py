@@ -1,4 +1,4 @@
-"""Events of sessions: everybody sees all of them or is told that some are missing."""
+"""Events of sessions: a watcher gets all of them, or an event that some are missing."""
 
 import asyncio
 
@@ -37,7 +37,7 @@ def test_a_watcher_sees_what_happens_from_then_on() -> None:
     run_virtual(story())
 
 
-def test_who_comes_back_goes_on_after_the_last_event_seen() -> None:
+def test_a_watcher_resumes_after_the_last_event_seen() -> None:
     async def story() -> None:
         events = Events()
         first = events.watch("a")
@@ -50,7 +50,7 @@ def test_who_comes_back_goes_on_after_the_last_event_seen() -> None:
     run_virtual(story())
 
 
-def test_who_is_too_slow_is_told_that_events_are_missing() -> None:
+def test_a_slow_watcher_gets_an_event_that_some_are_missing() -> None:
     async def story() -> None:
         events = Events()
         watch = events.watch("a")
@@ -75,7 +75,7 @@ def test_an_id_of_another_process_begins_with_what_is_kept(unknown: str) -> None
     run_virtual(story())
 
 
-def test_sessions_that_nobody_watches_make_room_for_others() -> None:
+def test_rings_without_watchers_are_dropped_for_others() -> None:
     async def story() -> None:
         events = Events()
         watch = events.watch("watched")
@@ -107,7 +107,7 @@ def test_places_are_limited_and_given_back() -> None:
     run_virtual(story())
 
 
-def test_at_the_end_of_the_process_nobody_waits_any_longer() -> None:
+def test_at_the_end_of_the_process_every_watcher_ends() -> None:
     async def story() -> None:
         events = Events()
         watch = events.watch("a")

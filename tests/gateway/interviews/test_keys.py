@@ -1,4 +1,4 @@
-"""What a session's entries and logs are called, and that one module says so."""
+"""The names of a session's entries and logs, which one module makes."""
 
 import ast
 from collections.abc import Iterator

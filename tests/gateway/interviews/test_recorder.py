@@ -307,7 +307,7 @@ def test_a_session_that_is_finished_meanwhile_keeps_it(tell: Any, clock: Clock) 
     tell(story)
 
 
-def test_the_end_of_the_process_waits_for_those_under_way_and_not_for_ever(
+def test_closing_waits_for_recordings_under_way_for_a_limited_time(
     tell: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "CLOSE_WAIT_S", 0.01)

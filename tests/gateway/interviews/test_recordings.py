@@ -1,4 +1,4 @@
-"""What is known of a session's recordings, and to which answers they belong."""
+"""The list of a session's recordings, and the answers that they belong to."""
 
 import asyncio
 import io
@@ -41,7 +41,7 @@ def test_a_request_to_repeat_belongs_to_no_answer() -> None:
     assert answers_by_number(session, (1, 2, 3)) == {1: 1, 3: 2}
 
 
-def test_only_what_was_recorded_is_told() -> None:
+def test_only_recorded_answers_are_listed() -> None:
     assert answers_by_number(interview(ANSWER, ANSWER), (2,)) == {2: 2}
     assert answers_by_number(interview(ANSWER), (1, 7)) == {1: 1}  # 7 was taken back with its turn
 

@@ -90,7 +90,7 @@ def test_an_id_is_used_once_and_ids_that_are_made_differ(run: Run) -> None:
     run(scenario)
 
 
-def test_of_two_who_change_the_same_version_the_second_is_told(run: Run) -> None:
+def test_of_two_writers_of_the_same_version_the_second_gets_a_conflict(run: Run) -> None:
     async def scenario(store: SqliteStore) -> None:
         record, version = await new(store)
         later = await sessions.save(store, record.with_interview(interview(1)), version)
@@ -130,7 +130,7 @@ def test_a_session_has_one_owner_until_it_is_released(run: Run) -> None:
     run(scenario)
 
 
-def test_of_many_who_claim_at_once_one_succeeds(run: Run) -> None:
+def test_of_many_claims_at_once_one_succeeds(run: Run) -> None:
     async def scenario(store: SqliteStore) -> None:
         await new(store)
         workers = [SessionOwner(host="box", pid=n, token="t") for n in range(8)]
@@ -292,7 +292,7 @@ def test_deleting_a_session_leaves_nothing_that_names_it(tmp_path: Path, run: Ru
     run(scenario)
 
 
-def test_what_was_deleted_is_told_from_what_never_was(run: Run) -> None:
+def test_a_deleted_session_is_distinguished_from_one_that_never_existed(run: Run) -> None:
     async def scenario(store: SqliteStore) -> None:
         await new(store, "a")
         assert not await sessions.was_deleted(store, "a")

@@ -1,4 +1,4 @@
-"""Texts as sound files: spoken through the guard, whoever takes over."""
+"""Texts as sound files: synthesised through the guard, by any candidate."""
 
 import io
 import wave
@@ -79,7 +79,7 @@ def test_a_long_text_is_cut() -> None:
     run_virtual(story())
 
 
-def test_where_nobody_can_speak_it_fails() -> None:
+def test_without_a_working_synthesizer_it_fails() -> None:
     async def story() -> None:
         with pytest.raises(PipelineError):
             await speaker(FakeSynthesizer(Script(error=OSError("gone")))).speak("One.")

@@ -144,7 +144,7 @@ def test_an_answer_before_the_start_and_after_the_end_is_refused(hold: Hold) -> 
     hold(story)
 
 
-def test_of_two_who_answer_the_same_question_one_learns_that_it_was_answered(hold: Hold) -> None:
+def test_of_two_answers_to_the_same_question_one_gets_a_conflict(hold: Hold) -> None:
     async def story(store: SqliteStore, interviews: WrittenInterviews) -> None:
         session_id = await made(store)
         state = await interviews.start(session_id)
@@ -222,7 +222,7 @@ def test_an_interview_can_be_ended_early_and_ends_once(hold: Hold) -> None:
     hold(story)
 
 
-def test_an_interview_does_not_grow_for_ever(hold: Hold) -> None:
+def test_an_interview_has_a_greatest_number_of_messages(hold: Hold) -> None:
     async def story(store: SqliteStore, interviews: WrittenInterviews) -> None:
         session_id = await made(store)
         state = await interviews.start(session_id)
@@ -243,7 +243,7 @@ async def claimed(store: SqliteStore, session_id: str) -> InterviewHost:
     )
 
 
-def test_who_answers_in_writing_answers_the_question_that_the_call_broke_off(hold: Hold) -> None:
+def test_a_written_answer_answers_the_question_before_which_the_call_broke_off(hold: Hold) -> None:
     async def story(store: SqliteStore, interviews: WrittenInterviews) -> None:
         session_id = await made(store)
         voice = await claimed(store, session_id)

@@ -1,4 +1,4 @@
-"""What is told of the stages of a process."""
+"""The reports about the stages of a process."""
 
 from typing import Any
 
@@ -29,7 +29,7 @@ def only(slot: Any, stage: Any) -> Any:
     return Guard(slot, [Candidate(stage.provider, stage, Breaker())])
 
 
-def test_jobs_are_told_of_stages_with_a_worker_process_alone() -> None:
+def test_jobs_are_reported_only_for_stages_with_a_worker_process() -> None:
     stages = Stages(
         FakeDetector(),
         only("stt", Working()),

@@ -1,4 +1,4 @@
-"""A mouth for every voice: who tells timing keeps it, and the sound stands in where nobody does."""
+"""Visemes for every voice: the synthesizer's own, or from the sound if it gives none."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -114,7 +114,7 @@ def test_timing_that_comes_late_takes_over() -> None:
     assert pieces[-2] is late
 
 
-def test_words_are_told_with_their_audio() -> None:
+def test_words_come_with_their_audio() -> None:
     words = (SpokenWord(0, 4, 0), SpokenWord(5, 2, 80))
     pieces = spoken(
         Voice(Speech(3, voice(60), (), words[:1]), Speech(3, voice(100), (), words[1:]))
@@ -139,7 +139,7 @@ def test_what_a_voice_raises_is_raised_after_what_it_said() -> None:
     asyncio.run(main())
 
 
-def test_who_stops_listening_closes_the_voice() -> None:
+def test_closing_the_stream_closes_the_voice() -> None:
     async def main() -> None:
         stage = Voice(*(Speech(3, voice(100)) for _ in range(9)))
         speeches = VisemeFallback(stage).speak(Sentence(3, "Tell me more."))

@@ -162,7 +162,7 @@ def test_what_the_model_has_not_judged_by_the_deadline_is_heuristic() -> None:
     assert sources(report) == ["model:granite"] * 3 + [late] * 2
     assert report.feedback.source == late
     assert f"Where these notes come from: {late}." in report.notes
-    # Nobody asks for feedback when the time is up.
+    # No feedback is asked for when the time is up.
     assert model.asked == ["JudgedAnswer"] * 5
 
 
@@ -241,7 +241,7 @@ def test_cancelling_cancels_what_the_model_is_asked() -> None:
     assert (model.at_once, len(model.asked)) == (0, PER_REPORT)
 
 
-def test_a_role_without_questions_is_refused_before_anybody_is_asked() -> None:
+def test_a_role_without_questions_is_refused_before_the_model_is_asked() -> None:
     model = Fake()
     with pytest.raises(UnknownRole):
         virtually(assessor(model).evaluate("Astronaut", [good()]))
@@ -267,7 +267,9 @@ def test_closing_closes_the_model() -> None:
         ({"llm": "scripted", "llm_model": "granite4:2b"}, "heuristic"),
     ],
 )
-def test_who_words_the_replies_judges_the_answers(settings: dict[str, Any], source: str) -> None:
+def test_the_chat_server_of_the_replies_judges_the_answers(
+    settings: dict[str, Any], source: str
+) -> None:
     async def story() -> str:
         made = Assessor.of(Settings(**settings))
         await made.aclose()

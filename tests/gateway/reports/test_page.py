@@ -23,7 +23,7 @@ VOID = {"meta", "br", "img", "link", "input", "hr"}
 
 
 class Outline(HTMLParser):
-    """What a browser would find. Fails on a tag that closes no open one."""
+    """The page as a browser parses it. Fails on a tag that closes no open one."""
 
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)
@@ -212,7 +212,7 @@ def test_recorded_answers_are_played_where_they_were_given() -> None:
     assert "media-src data:;" in policy
 
 
-def test_consent_that_was_taken_back_is_told() -> None:
+def test_withdrawn_consent_is_shown() -> None:
     html = page(report(good()), ReportSound("Ada", "2026-03-02", "2026-03-03"))
     assert "noted 2026-03-02 (Ada) and taken back 2026-03-03" in outline(html).text
     assert "media-src" not in html

@@ -1,4 +1,4 @@
-"""What goes around every request: ids, log lines, and other sites' pages."""
+"""The middleware around every request: ids, log lines, and other sites' pages."""
 
 import logging
 import re

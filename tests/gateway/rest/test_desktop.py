@@ -70,7 +70,7 @@ Scenario = Callable[[httpx.AsyncClient], Awaitable[None]]
 
 
 def run(scenario: Scenario, granite: ServicePeer | None = None) -> None:
-    """The scenario with nobody around the gateway, or with the interview service alone."""
+    """The scenario without services, or with the interview service only."""
 
     async def main() -> None:
         async with asyncio.timeout(30):
@@ -342,7 +342,7 @@ def test_an_interview_that_has_come_to_too_many_messages_cannot_go_on() -> None:
 
 
 @pytest.mark.parametrize("said", ["", "   ", "\u0000", "…"])
-def test_who_says_nothing_is_asked_again(said: str) -> None:
+def test_after_an_empty_message_the_question_is_asked_again(said: str) -> None:
     async def scenario(client: httpx.AsyncClient) -> None:
         first = await post(client, START, EXAMPLE_START)
         after = await post(client, RESPOND, {"session": first, "message": said})

@@ -92,7 +92,7 @@ async def unused_url() -> str:
 
 
 def pointing_to(*urls: str) -> dict[str, tuple[str, ...]]:
-    """What is asked where the seven services are at these URLs, the last for the rest."""
+    """The probes if the seven services are at these URLs, the last for the rest."""
     padded = (*urls, *[urls[-1]] * (7 - len(urls)))
     return service_urls(Settings().model_copy(update=dict(zip(FIELDS, padded, strict=True))))
 
@@ -277,7 +277,7 @@ def now() -> float:
     return asyncio.get_running_loop().time()
 
 
-def test_nobody_waits_for_services_that_hang() -> None:
+def test_health_does_not_wait_for_services_that_hang() -> None:
     async def scenario() -> None:
         network = Network()
         network.hangs = True
@@ -293,7 +293,7 @@ def test_nobody_waits_for_services_that_hang() -> None:
     run_virtual(scenario())
 
 
-def test_services_are_asked_every_five_seconds_while_somebody_wants_to_know() -> None:
+def test_services_are_probed_every_five_seconds_while_there_are_requests() -> None:
     async def scenario() -> None:
         network = Network()
         probe = network.probe()
@@ -306,7 +306,7 @@ def test_services_are_asked_every_five_seconds_while_somebody_wants_to_know() ->
     run_virtual(scenario())
 
 
-def test_services_are_left_in_peace_once_nobody_asks_until_somebody_does() -> None:
+def test_services_are_not_probed_without_requests_until_the_next_one() -> None:
     async def scenario() -> None:
         network = Network()
         probe = network.probe()
@@ -321,7 +321,7 @@ def test_services_are_left_in_peace_once_nobody_asks_until_somebody_does() -> No
     run_virtual(scenario())
 
 
-def test_the_first_who_asks_after_long_waits_ten_milliseconds_at_most() -> None:
+def test_the_first_request_after_a_pause_waits_ten_milliseconds_at_most() -> None:
     async def scenario() -> None:
         network = Network()
         probe = network.probe()

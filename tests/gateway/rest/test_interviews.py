@@ -203,7 +203,7 @@ def test_requests_out_of_order_are_refused_with_a_code(serve: Serve) -> None:
     serve(scenario)
 
 
-def test_who_relies_on_another_version_is_told_the_current_one(serve: Serve) -> None:
+def test_a_request_for_another_version_gets_the_current_one(serve: Serve) -> None:
     async def scenario(client: httpx.AsyncClient) -> None:
         path = await started(client)
         now = (await client.get(path)).json()["version"]
@@ -342,7 +342,7 @@ def test_a_long_recording_is_answered_at_once_and_taken_later(gateway: Any, serv
     serve(scenario)
 
 
-def test_a_recording_that_nobody_could_recognise_leaves_its_question_waiting(
+def test_a_recording_that_could_not_be_recognised_leaves_its_question_waiting(
     gateway: Any, serve: Serve
 ) -> None:
     gateway.transcriber = FakeTranscriber(Script(error=OSError("gone")), Script(error=OSError("x")))
@@ -422,7 +422,7 @@ def test_a_gateway_that_is_stopped_says_so_of_an_upload_under_way(
     assert (upload.status, upload.code, worker) == ("failed", "interrupted", None)
 
 
-def test_who_waits_for_live_voice_is_answered_like_a_long_recording(
+def test_an_upload_that_waits_for_live_voice_is_answered_like_a_long_recording(
     gateway: Any, serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(answering, "WAIT_S", 0.2)
@@ -445,7 +445,7 @@ def test_who_waits_for_live_voice_is_answered_like_a_long_recording(
 
 
 class Events:
-    """What a client that watches has seen."""
+    """The events that a watching client has received."""
 
     def __init__(self, lines: AsyncIterator[str]) -> None:
         self._lines = lines
@@ -478,7 +478,7 @@ async def watched(client: httpx.AsyncClient, path: str, after: str = "") -> Asyn
         yield Events(answer.aiter_lines())
 
 
-def test_who_watches_sees_the_interview_to_its_end(serve: Serve) -> None:
+def test_a_watcher_sees_the_interview_to_its_end(serve: Serve) -> None:
     async def scenario(client: httpx.AsyncClient) -> None:
         path = await started(client, evaluation="evaluate")
         async with watched(client, path) as events:
@@ -544,7 +544,7 @@ def test_a_silent_stream_shows_that_it_stands_and_learns_of_an_end_elsewhere(
     serve(scenario)
 
 
-def test_who_watches_does_not_hold_up_the_end_of_the_process(gateway: Any, serve: Serve) -> None:
+def test_a_watcher_does_not_delay_the_end_of_the_process(gateway: Any, serve: Serve) -> None:
     async def scenario(client: httpx.AsyncClient) -> None:
         path = await started(client)
         async with watched(client, path) as events:
@@ -573,7 +573,7 @@ def test_asking_for_sessions_that_are_not_there_drops_no_events(serve: Serve) ->
     serve(scenario)
 
 
-def test_who_only_asks_for_the_head_of_a_stream_takes_no_place(serve: Serve) -> None:
+def test_a_head_request_for_a_stream_leaves_no_watcher(serve: Serve) -> None:
     async def scenario(client: httpx.AsyncClient) -> None:
         path = await started(client)
         for _ in range(9):

@@ -1,11 +1,13 @@
-"""A session that is deleted while somebody speaks in it."""
+"""A session that is deleted while it is live."""
 
 from typing import Any
 
 import httpx
 
 
-def test_who_is_in_a_deleted_session_is_told_and_nothing_more_is_stored(gateway: Any) -> None:
+def test_the_client_of_a_deleted_session_gets_an_error_and_nothing_more_is_stored(
+    gateway: Any,
+) -> None:
     async def story() -> None:
         url = f"http://127.0.0.1:{gateway.port}"
         async with (

@@ -114,7 +114,7 @@ def test_a_key_with_another_body_is_refused(rest: Rest) -> None:
     rest.run(table(rest, counter), story)
 
 
-def test_who_comes_while_the_first_is_under_way_is_told_to_wait(rest: Rest) -> None:
+def test_a_repetition_while_the_first_is_under_way_has_to_wait(rest: Rest) -> None:
     counter = Counter(rest)
     counter.held = asyncio.Event()
 

@@ -18,7 +18,7 @@ def table(rest: Rest) -> list[Operation]:
 
 
 class Links(HTMLParser):
-    """What a page loads."""
+    """The files that a page loads."""
 
     def __init__(self) -> None:
         super().__init__()

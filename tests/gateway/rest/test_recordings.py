@@ -112,7 +112,7 @@ def test_without_consent_nothing_is_recorded(serve: Serve) -> None:
 # --- recordings --------------------------------------------------------------------------------
 
 
-def test_who_consents_is_recorded_by_upload_and_by_voice(gateway: Any, serve: Serve) -> None:
+def test_with_consent_uploads_and_spoken_answers_are_recorded(gateway: Any, serve: Serve) -> None:
     async def scenario(client: httpx.AsyncClient) -> None:
         path = await started(client, recording=CONSENT)
         await uploaded(client, path, 2.0)

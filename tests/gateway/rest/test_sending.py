@@ -38,7 +38,7 @@ def test_the_answer_comes_in_pieces_and_whole(body: bytes) -> None:
     assert [piece["more_body"] for piece in pieces] == [True] * (len(pieces) - 1) + [False]
 
 
-def test_who_does_not_read_is_left_and_its_place_is_free_again() -> None:
+def test_a_client_that_does_not_read_is_disconnected_and_its_reservation_released() -> None:
     outgoing = Outgoing(100)
 
     async def stuck(message: Message) -> None:

@@ -305,7 +305,7 @@ def test_paths_and_methods_that_do_not_exist_are_answered_in_the_same_form(run: 
     run(scenario)
 
 
-def test_a_store_that_fails_is_told_without_its_path(run: Run, tmp_path: Path) -> None:
+def test_a_failing_store_is_reported_without_its_path(run: Run, tmp_path: Path) -> None:
     (tmp_path / "parley.sqlite3").write_bytes(b"not a database " * 300)
 
     async def scenario(client: httpx.AsyncClient, store: SqliteStore) -> None:

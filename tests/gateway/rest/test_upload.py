@@ -122,7 +122,7 @@ def test_a_file_that_does_not_come_is_not_waited_for(rest: Rest) -> None:
     run_virtual(story())
 
 
-def test_files_under_way_fill_no_more_than_their_room_and_give_it_back(rest: Rest) -> None:
+def test_files_under_way_use_at_most_their_budget_and_release_it(rest: Rest) -> None:
     async def story(client: httpx.AsyncClient) -> None:
         go_on = asyncio.Event()
         sent = asyncio.Queue[None]()

@@ -43,7 +43,9 @@ REQUESTS: list[tuple[str, str, dict[str, Any]]] = [
         ("Bearer é", 'Bearer realm="parley", error="invalid_token"'),
     ],
 )
-def test_nobody_without_the_token_comes_in(gateway: Any, given: str | None, challenge: str) -> None:
+def test_a_client_without_the_token_is_refused(
+    gateway: Any, given: str | None, challenge: str
+) -> None:
     gateway.settings["webrtc_token"] = SecretStr(TOKEN)
 
     async def story(client: httpx.AsyncClient) -> None:
@@ -60,7 +62,7 @@ def test_nobody_without_the_token_comes_in(gateway: Any, given: str | None, chal
 
 
 @pytest.mark.parametrize("settings", [{}, {"webrtc_token": SecretStr(TOKEN)}])
-def test_who_has_the_token_and_everybody_where_there_is_none_comes_in(
+def test_a_client_with_the_token_is_accepted_and_any_client_without_a_setting(
     gateway: Any, settings: dict[str, Any]
 ) -> None:
     gateway.settings |= settings
@@ -97,7 +99,7 @@ def test_a_page_of_another_origin_may_connect_and_trickle(gateway: Any) -> None:
     served(gateway, story)
 
 
-def test_what_is_taken_is_told(gateway: Any) -> None:
+def test_the_accepted_types_are_in_the_headers(gateway: Any) -> None:
     async def story(client: httpx.AsyncClient) -> None:
         for method in ("OPTIONS", "GET"):
             answer = await client.request(method, "/webrtc/x")

@@ -12,7 +12,7 @@ from pipeline.testing import run_virtual
 
 
 class Storage:
-    """A store that answers pings as it is told."""
+    """A store that answers pings as the test says."""
 
     kind = "redis"
 
@@ -54,7 +54,7 @@ def test_the_store_is_asked_in_the_background_and_not_too_often() -> None:
     play(story())
 
 
-def test_a_store_that_hangs_is_offline_and_holds_nobody_up() -> None:
+def test_a_store_that_hangs_is_offline_and_delays_no_request() -> None:
     async def story() -> None:
         loop = asyncio.get_running_loop()
         storage = Storage()

@@ -1,4 +1,4 @@
-"""What is Redis's own: its absence, its limits, its restarts."""
+"""Behaviour of Redis only: its absence, its limits, its restarts."""
 
 import asyncio
 import os
@@ -382,7 +382,7 @@ def test_a_subject_that_nothing_is_about_any_more_leaves_no_name(
         version = await store.put("request:k", b"x", expect=None, ttl_s=60)
         await store.commit(Put("request:k", b"x", version, 60, about="first"))
         assert b"about:k" not in place.content()
-        # It expires, and is made again about somebody else before it was swept.
+        # It expires, and is made again about another subject before it is swept.
         await place.pass_time(60)
         await store.commit(Put("request:k", b"x", None, None, about="second"))
         await store.append("log", b"a write, which sweeps")

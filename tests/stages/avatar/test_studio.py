@@ -14,12 +14,13 @@ import pytest
 from pipeline.testing import run_virtual
 from stages.avatar import studio as module
 from stages.avatar.encoding import VideoEncoder, codecs
+from stages.avatar.encoding_session import EncodingSession
 from stages.avatar.face import FACES, MOODS, Face, load
 from stages.avatar.jpeg import NotJpeg
 from stages.avatar.ladder import QUALITY_LEVELS, RISE_S, QualityLadder, QualityLevel
 from stages.avatar.loops import GROUP, Loop, record
 from stages.avatar.renderer import Bytes, LayerBitmaps, Picture, RendererMissing
-from stages.avatar.studio import MOST_WAITING, RETRY_S, EncodingSession, Studio, StudioClosed
+from stages.avatar.studio import MOST_WAITING, RETRY_S, Studio, StudioClosed
 from stages.avatar.timeline import Pose, mix
 from tests.support.video import decoded, is_keyframe, jpeg, luma, psnr
 
@@ -104,7 +105,7 @@ async def opened(
     """A studio whose layers are ready, and an encoding session."""
     async with Studio(faces, default="mira", **options) as studio:
         await studio.plates("mira", SIZE)
-        yield studio, studio.take("mira", "h264", SIZE, 40)
+        yield studio, studio.encoding_session("mira", "h264", SIZE, 40)
 
 
 # --- pictures --------------------------------------------------------------------------------
@@ -115,7 +116,7 @@ def test_a_take_shows_its_poses_one_after_another(faces: dict[str, Face], codec:
     async def story() -> None:
         async with Studio(faces, default="mira") as studio:
             bitmaps = await studio.plates("jonas", 320)
-            session = studio.take("jonas", codec, 320, 40)
+            session = studio.encoding_session("jonas", codec, 320, 40)
             units = [await session.picture(pose, due=now() + 1) for pose in POSES]
             found = decoded(codec, [unit for unit in units if unit])
             drawn = Picture(bitmaps)
@@ -179,7 +180,9 @@ def test_the_whole_process_has_a_bound(faces: dict[str, Face], gate: Gate) -> No
     async def story() -> None:
         ladder = Listening()
         async with opened(faces, threads=1, ladder=ladder) as (studio, one_too_many):
-            sessions = [studio.take("mira", "h264", SIZE, 40) for _ in range(MOST_WAITING)]
+            sessions = [
+                studio.encoding_session("mira", "h264", SIZE, 40) for _ in range(MOST_WAITING)
+            ]
             pictures = [asyncio.create_task(t.picture(POSES[0], due=now())) for t in sessions]
             await gate.until_entered()
             assert await one_too_many.picture(POSES[0], due=now()) is None
@@ -235,7 +238,7 @@ def test_no_picture_waits_for_layers_that_are_being_made(faces: dict[str, Face])
     async def story() -> None:
         ladder = Listening()
         async with Studio(faces, default="mira", ladder=ladder) as studio:
-            session = studio.take("mira", "h264", SIZE, 40)
+            session = studio.encoding_session("mira", "h264", SIZE, 40)
             assert await session.picture(POSES[0], due=now()) is None
             await studio.plates("mira", SIZE)
             assert await session.picture(POSES[0], due=now())
@@ -409,7 +412,7 @@ def test_a_failure_is_told_to_all_and_tried_again_later(
 
     async def story() -> None:
         async with Studio(faces, default="mira") as studio:
-            session = studio.take("mira", "h264", SIZE, 40)
+            session = studio.encoding_session("mira", "h264", SIZE, 40)
             asked = [studio.plates("mira", SIZE), studio.loop("mira", "h264", SIZE, "idle")]
             told = await asyncio.gather(*asked, return_exceptions=True)
             assert [str(error) for error in told] == ["no resvg"] * 2
@@ -476,7 +479,7 @@ def test_a_face_that_is_not_there_is_a_key_error(faces: dict[str, Face], name: s
     async def story() -> None:
         async with Studio(faces, default="mira") as studio:
             with pytest.raises(KeyError):
-                studio.take(name, "h264", SIZE, 40)
+                studio.encoding_session(name, "h264", SIZE, 40)
             with pytest.raises(KeyError):
                 await studio.plates(name, SIZE)
             with pytest.raises(KeyError):
@@ -532,21 +535,21 @@ def test_listeners_hear_of_every_change_until_they_stop(
         async with Studio(faces, default="mira", ladder=ladder) as studio:
             studio.changed(failing)
             forget = studio.changed(lambda old, new, why: told.append((old.name, new.name, why)))
-            session = studio.take("mira", "h264", SIZE, 40)
+            session = studio.encoding_session("mira", "h264", SIZE, 40)
             for _ in range(2):
                 await asyncio.sleep(0.5)
                 for _ in range(10):
                     ladder.refused(now())
                 await asyncio.sleep(0.5)
             await asyncio.sleep(0.5)
-            assert studio.rung == QUALITY_LEVELS[2]
+            assert studio.level == QUALITY_LEVELS[2]
             session.close()
             await asyncio.sleep(RISE_S + 1)
-            assert studio.rung == QUALITY_LEVELS[1]
+            assert studio.level == QUALITY_LEVELS[1]
             forget()
             forget()
             await asyncio.sleep(RISE_S)
-            assert studio.rung == QUALITY_LEVELS[0]
+            assert studio.level == QUALITY_LEVELS[0]
 
     run_virtual(story())
     why = "10 of 10 pictures late or refused within a second"
@@ -564,7 +567,7 @@ def test_nobody_watches_where_nobody_speaks(faces: dict[str, Face]) -> None:
     async def story() -> None:
         async with Studio(faces, default="mira") as studio:
             tasks = len(asyncio.all_tasks())
-            session = studio.take("mira", "h264", SIZE, 40)
+            session = studio.encoding_session("mira", "h264", SIZE, 40)
             assert len(asyncio.all_tasks()) == tasks + 1
             session.close()
             await asyncio.sleep(1.5)
@@ -581,7 +584,7 @@ def test_leaving_waits_for_what_is_being_drawn(faces: dict[str, Face], gate: Gat
         async with opened(faces, threads=1) as (studio, session):
             running = asyncio.create_task(session.picture(POSES[0], due=now()))
             await gate.until_entered()
-            other = studio.take("mira", "h264", SIZE, 40)
+            other = studio.encoding_session("mira", "h264", SIZE, 40)
             queued = asyncio.create_task(other.picture(POSES[0], due=now()))
             await asyncio.sleep(0)
             asyncio.get_running_loop().call_soon(gate.open.set)
@@ -617,7 +620,7 @@ def test_who_waits_for_layers_when_the_studio_is_left_is_told(
             with pytest.raises(StudioClosed):
                 await late
         with pytest.raises(StudioClosed):
-            studio.take("mira", "h264", SIZE, 40)
+            studio.encoding_session("mira", "h264", SIZE, 40)
 
     run(story)
 

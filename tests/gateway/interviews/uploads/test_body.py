@@ -34,7 +34,7 @@ async def chunks(data: bytes, size: int = 65_536) -> AsyncIterator[bytes]:
 
 
 class Read:
-    """What came of reading a body."""
+    """The result of reading a body."""
 
     def __init__(
         self,
@@ -124,7 +124,7 @@ def test_a_file_may_have_every_byte_that_is_allowed() -> None:
         ("", False),
     ],
 )
-def test_uploads_are_told_from_other_requests(content_type: str, expected: bool) -> None:
+def test_uploads_are_distinguished_from_other_requests(content_type: str, expected: bool) -> None:
     assert expected == takes({"content-type": content_type})
 
 
@@ -132,7 +132,7 @@ def test_uploads_are_told_from_other_requests(content_type: str, expected: bool)
 
 
 class Endless:
-    """A body that goes on until nobody reads it any more."""
+    """A body that goes on until it is no longer read."""
 
     def __init__(self, first: bytes = b"", chunk: bytes = bytes(10_000)) -> None:
         self.given = 0

@@ -35,7 +35,7 @@ def test_an_upload_leaves_the_recogniser_to_live_voice_and_is_recognised_after_i
                 uploads.recognise(UploadRecording(io.BytesIO(pcm.tobytes()), len(pcm)))
             )
             async with asyncio.timeout(30):
-                while stage.stats().jobs == 0:  # the upload's: nobody speaks yet
+                while stage.stats().jobs == 0:  # the upload's: no live speech yet
                     await asyncio.sleep(0.01)
                 live = stage.open(1)
                 live.feed(clip("product-manager-1")[:32_000])

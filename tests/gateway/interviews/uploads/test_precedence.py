@@ -30,7 +30,7 @@ class Local:
         on_partial: Callable[[Transcript], None] | None = None,
         hints: Sequence[str] = (),
     ) -> Recognition:
-        raise AssertionError("nobody recognises here")
+        raise AssertionError("no recognition is expected")
 
     async def aclose(self) -> None: ...
 
@@ -84,7 +84,7 @@ class Scene:
         run_virtual(main())
 
 
-def test_with_nobody_speaking_it_begins_at_once() -> None:
+def test_without_live_speech_it_begins_at_once() -> None:
     scene = Scene()
     scene.play()
     assert (scene.began, scene.ended) == ([0.0], [1.0])
@@ -108,7 +108,7 @@ def test_pauses_between_live_utterances_are_no_invitation() -> None:
     assert pytest.approx(scene.began, abs=2 * POLL_S) == [6.0 + QUIET_S]
 
 
-def test_it_gives_way_to_who_begins_to_speak_and_begins_again() -> None:
+def test_it_is_cancelled_when_live_speech_begins_and_begins_again() -> None:
     scene = Scene((0.5, 3.0))
     scene.play()
     assert pytest.approx(scene.began, abs=2 * POLL_S) == [0.0, 3.0 + QUIET_S]
@@ -143,8 +143,8 @@ def test_patience_ends() -> None:
     run_virtual(main())
 
 
-def test_patience_is_spent_on_pieces_that_were_given_up() -> None:
-    """Somebody speaks 0.9 s after each beginning: without that it would go on for ever."""
+def test_cancelled_pieces_count_for_the_wait_budget() -> None:
+    """Live speech begins 0.9 s after each start: without a limit it would never end."""
 
     async def main() -> None:
         live = [(start / 10, start / 10 + 0.2) for start in range(9, 3000, 21)]
@@ -202,7 +202,7 @@ def test_a_piece_that_fails_while_it_gives_way_is_forgotten() -> None:
     run_virtual(main())
 
 
-def test_who_tells_nothing_is_left_to_itself() -> None:
+def test_a_recogniser_without_statistics_has_no_live_utterances() -> None:
     assert LiveFirst([Remote()]).live() == 0
 
 

@@ -128,7 +128,7 @@ def test_progress_rises_to_1() -> None:
     assert any(0.5 < share < 0.8 for share in shares)
 
 
-def test_a_slow_recogniser_is_waited_for_and_its_breaker_hears_nothing_of_it() -> None:
+def test_a_slow_recogniser_is_waited_for_and_its_breaker_stays_closed() -> None:
     stage = Attentive(Script(first_s=40))
     one = guard(stage)
     pcm = recording(sound((10, True)))
@@ -272,7 +272,7 @@ def test_the_limit_of_bytes_is_the_settings() -> None:
     asyncio.run(main())
 
 
-def test_ten_minutes_are_too_long_for_nobody() -> None:
+def test_ten_minutes_are_recognised_in_short_pieces() -> None:
     stage = Attentive(texts=("words",))
     pcm = np.tile(sound((24, True), (6, False)), 20)
     heard = run(uploads(stage).recognise(recording(pcm)))

@@ -1,4 +1,4 @@
-"""Long recordings cut where nobody speaks."""
+"""Long recordings cut in pauses."""
 
 import itertools
 
@@ -17,7 +17,7 @@ def span(start_ms: int, end_ms: int) -> Span:
 
 
 def runs(*speech_ms: tuple[int, int], length_ms: int = 60_000, chunk_ms: int = 32) -> list[Span]:
-    """What voice detection makes of a recording that is speech in these places."""
+    """The runs that voice detection finds in a recording with speech in these places."""
     voice = SpeechRuns()
     for end in range(chunk_ms, length_ms + 1, chunk_ms):
         loud = any(start <= end - chunk_ms / 2 < stop for start, stop in speech_ms)

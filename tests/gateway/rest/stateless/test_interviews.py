@@ -1,4 +1,4 @@
-"""Who is asked, in what order, and for how long: with upstreams in virtual time."""
+"""The order and time limits of upstreams, in virtual time."""
 
 import asyncio
 import logging
@@ -96,7 +96,7 @@ OPENED = start(CONFIG).session
 SCRIPTED = respond(OPENED, ANSWER).session
 
 
-def test_the_first_service_answers_and_nobody_else_is_asked() -> None:
+def test_the_first_service_answers_and_no_other_is_asked() -> None:
     one, two, chat = Fake("one", "Why so?"), Fake("two"), Fake("chat")
 
     async def scenario() -> None:
@@ -130,7 +130,7 @@ def test_a_local_model_that_is_not_installed_is_not_asked() -> None:
     run(scenario)
 
 
-def test_with_nobody_there_the_scripted_interviewer_answers() -> None:
+def test_without_services_the_scripted_interviewer_answers() -> None:
     async def scenario() -> None:
         it = StatelessInterviews({"start": (), "respond": (), "summary": ()})
         assert await it.start(CONFIG) == OPENED
@@ -145,7 +145,7 @@ async def _awaited(scenario: Callable[[], Awaitable[None]]) -> None:
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4])
-def test_everybody_hangs_and_the_answer_comes_in_time(count: int) -> None:
+def test_the_answer_comes_in_time_though_every_upstream_hangs(count: int) -> None:
     async def scenario() -> None:
         services = (hanging("one"), hanging("two"))[:count]
         chats = (hanging("chat"),)[: max(0, count - 2)]
@@ -177,7 +177,7 @@ def test_a_slow_local_check_is_part_of_the_time() -> None:
     run(scenario)
 
 
-def test_who_hangs_is_left_out_after_three_times_and_tried_again_later() -> None:
+def test_an_upstream_that_hangs_three_times_is_skipped_and_tried_again_later() -> None:
     one, two = hanging("one"), Fake("two", "So?")
 
     async def scenario() -> None:
@@ -222,7 +222,7 @@ def test_one_operation_that_fails_leaves_the_others_alone() -> None:
     asyncio.run(_awaited(scenario))
 
 
-def test_a_services_summary_is_told() -> None:
+def test_a_services_summary_is_returned() -> None:
     async def scenario() -> None:
         assert await desktop(Fake("one", "Well done.")).summary(OPENED) == "Well done."
 
@@ -241,7 +241,7 @@ def test_why_a_service_gave_way_is_in_the_log(caplog: pytest.LogCaptureFixture) 
     ]
 
 
-def test_a_complete_session_answers_the_same_for_ever() -> None:
+def test_a_complete_session_always_answers_the_same() -> None:
     one = Fake("one")
     done = InterviewSession(CONFIG, SCRIPTED.messages, 3, True)
 

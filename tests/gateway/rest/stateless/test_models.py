@@ -78,7 +78,7 @@ def test_a_model_of_ollama_is_put_into_the_contracts_words() -> None:
         ("1 GB", "9B", "unknown", "16 GB"),
     ],
 )
-def test_sizes_are_told_in_words(size: Any, parameters: str, download: str, ram: str) -> None:
+def test_sizes_are_given_in_words(size: Any, parameters: str, download: str, ram: str) -> None:
     entry = {"name": "x:1b", "size": size, "details": {"parameter_size": parameters}}
     [model] = from_ollama({"models": [entry]})
     assert (download, ram) == (model.download_size, model.ram_required)
@@ -186,7 +186,7 @@ def test_one_of_them_is_enough() -> None:
     run({GRANITE: Source(None), OLLAMA: Source((model("c"),))}, scenario)
 
 
-def test_where_nobody_has_any_the_contracts_list_stands_in() -> None:
+def test_without_any_model_the_contracts_list_is_used() -> None:
     async def scenario(catalogue: ModelCatalogue) -> None:
         assert await catalogue.models() == FALLBACK_MODELS
 
@@ -232,7 +232,7 @@ def test_a_slow_service_is_in_the_next_answer() -> None:
     run({GRANITE: slow, OLLAMA: Source((model("c"),))}, scenario)
 
 
-def test_what_a_service_told_stands_in_for_it_when_it_fails_but_not_for_ever() -> None:
+def test_a_services_last_answer_is_used_for_a_limited_time_after_it_fails() -> None:
     source = Source((model("c"),))
 
     async def scenario(catalogue: ModelCatalogue) -> None:

@@ -61,7 +61,7 @@ async def services(
 
 
 def going_on(text: Any, **changes: Any) -> Callable[[Any], dict[str, Any]]:
-    """What a service answers that has its own words and, if told, its own ideas of the rest."""
+    """The answer of a service with its own words and, if asked for, its own other fields."""
 
     def answer(body: dict[str, Any]) -> dict[str, Any]:
         session = body.get("session") or {"config": body, "messages": []}
@@ -93,7 +93,7 @@ def chat_stream(text: str) -> Callable[[Any], Raw]:
     return answer
 
 
-def test_a_service_is_asked_by_the_contract_and_told_who_asks_and_how_long_it_has() -> None:
+def test_a_service_gets_the_contracts_request_with_the_correlation_id_and_its_budget() -> None:
     async def scenario() -> None:
         async with ServicePeer({RESPOND: going_on("Why a lock?")}).running() as granite:
             it = await services(granite=granite)
@@ -231,7 +231,7 @@ def test_a_service_that_counts_otherwise_does_not_end_the_interview_early() -> N
     run(scenario)
 
 
-def test_where_nobody_listens_the_breakers_open_and_the_script_goes_on() -> None:
+def test_without_servers_the_breakers_open_and_the_script_goes_on() -> None:
     async def scenario() -> None:
         it = await services()
         for _ in range(5):
@@ -347,7 +347,7 @@ def test_ollama_is_not_asked_for_models_that_it_lacks() -> None:
     run(scenario)
 
 
-def test_who_wants_the_scripted_interviewer_gets_no_chat_model() -> None:
+def test_the_scripted_setting_uses_no_chat_model() -> None:
     async def scenario() -> None:
         async with ServicePeer({"/api/tags": TAGS, CHAT: HANG}).running() as ollama:
             it = await services(ollama=ollama, llm="scripted")

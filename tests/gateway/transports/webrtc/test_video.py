@@ -64,7 +64,7 @@ class Atelier:
     def __init__(self, plates: dict[int, LayerBitmaps], loops: dict[tuple[Any, ...], Loop]) -> None:
         self.faces = {"mira": None, "jonas": None}
         self.default = "mira"
-        self.rung = FULL
+        self.level = FULL
         self.plates = plates
         self.loops = loops
         self.told: list[Callable[[QualityLevel, QualityLevel, str], None]] = []
@@ -82,7 +82,7 @@ class Atelier:
         return lambda: self.told.remove(told)
 
     def step(self, rung: QualityLevel, reason: str = "busy") -> None:
-        before, self.rung = self.rung, rung
+        before, self.level = self.level, rung
         for told in self.told:
             told(before, rung, reason)
 
@@ -107,7 +107,7 @@ class Atelier:
     ) -> Loop:
         return record_pictures(pictures, length_ms, mood, codec, size)
 
-    def take(self, face: str, codec: Codec, size: int, frame_ms: int) -> "Sitting":
+    def encoding_session(self, face: str, codec: Codec, size: int, frame_ms: int) -> "Sitting":
         sitting = Sitting(self, VideoEncoder(codec, size, frame_ms), Picture(self.plates[size]))
         self.takes.append(sitting)
         return sitting

@@ -223,7 +223,7 @@ def test_a_step_of_the_ladder_is_told_and_seen(doorway: Doorway) -> None:
             await seen(browser, 30)
             for down in range(3):
                 studio._judge(lambda at: studio._ladder._fall(at, "it is a test"))
-                assert studio.rung is QUALITY_LEVELS[down + 1]
+                assert studio.level is QUALITY_LEVELS[down + 1]
                 told = await browser.until("degraded", to=QUALITY_LEVELS[down + 1].name)
                 assert told["from"] == QUALITY_LEVELS[down].name
                 assert (told["stage"], told["turn"]) == ("avatar", 0)
