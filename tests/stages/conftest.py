@@ -14,7 +14,7 @@ from pipeline.guard import Candidate, Guard, Limits
 
 
 class Recorder(Breaker):
-    """A breaker that writes down what it was told."""
+    """A breaker that records its calls."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -31,7 +31,7 @@ class Recorder(Breaker):
 
 @dataclass
 class Result:
-    """What a guarded call gave. `error` is the provider's own: the cause if none answered."""
+    """The result of a guarded call. `error` is the provider's own: the cause if none answered."""
 
     items: list[Any] = field(default_factory=list)
     error: StageError | None = None
