@@ -14,7 +14,7 @@ from pipeline.guard import Candidate, Guard, Limits
 
 
 class Recorder(Breaker):
-    """A breaker that records its calls."""
+    """A breaker that writes down what it was told."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -31,7 +31,7 @@ class Recorder(Breaker):
 
 @dataclass
 class Result:
-    """The result of a guarded call. `error` is the provider's own: the cause if none answered."""
+    """What a guarded call gave. `error` is the provider's own: the cause if none answered."""
 
     items: list[Any] = field(default_factory=list)
     error: StageError | None = None
