@@ -15,7 +15,7 @@
   rest      32 connections, the server on one core: requests a second and how long each takes
   webrtc    WebRTC peers, the server on one core: CPU of each, beside aiortc as it comes
 
-What will run and how long it takes is said on stderr, and then a line for every run.
+The plan and its time are printed to stderr, and then a line for every run.
 
 Each but endpointing starts a gateway of its own on a free port. A figure with a limit must
 hold: the exit code is 1 where one does not, 2 where the load client was too late or too busy for

@@ -63,7 +63,7 @@ def test_a_stored_interview_goes_by_its_id() -> None:
     run(scenario)
 
 
-def test_what_fails_is_told_and_not_measured() -> None:
+def test_failures_are_reported_and_not_measured() -> None:
     async def scenario() -> None:
         async with ServicePeer({"/health": Raw((b"{}",), 503)}).running() as peer:
             report = await measure(peer.url, "health", 0.1, 2, warm_up_s=0.05)

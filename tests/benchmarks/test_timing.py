@@ -76,5 +76,5 @@ def test_deciding_frame_waits_for_a_whole_chunk():
     assert deciding_frame(0, silence_ms=810, frame_ms=20) == 41
 
 
-def test_cpu_is_told_per_session_and_second():
+def test_cpu_is_given_per_session_and_second():
     assert cpu_ms_per_session_second(cpu_s=6.0, sessions=100, wall_s=30.0) == pytest.approx(2.0)

@@ -85,7 +85,7 @@ def test_the_worst_round_counts_for_what_is_missing() -> None:
     assert missing(PARLEY, both) == 1.0
 
 
-def test_every_run_of_every_round_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_run_of_every_round_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     report: dict[str, Any] = {"wall_s": 10.0, "client_cpu_share": 0.2, "rates": {"a": 50.0}}
     window = (0.4, 7.4, report | {"degraded": 0, "distrust": []})
     monkeypatch.setattr("benchmarks.webrtc.Server", lambda *_, **__: nullcontext())

@@ -151,7 +151,7 @@ def works_here(monkeypatch: pytest.MonkeyPatch) -> None:
         ("tts", "the best that needs no configuration"),
     ],
 )
-def test_what_nobody_has_configured_is_not_missed(
+def test_unconfigured_providers_are_not_reported(
     monkeypatch: pytest.MonkeyPatch, slot: Slot, why: str
 ) -> None:
     works_here(monkeypatch)

@@ -51,7 +51,7 @@ def test_a_provider_that_keeps_the_contract_passes() -> None:
     responder_conforms(Talker, run=run_virtual)
 
 
-def test_it_is_told_what_the_shape_lacks() -> None:
+def test_the_report_names_what_the_shape_lacks() -> None:
     class Shapeless:
         provider = ""
 
@@ -270,7 +270,7 @@ def test_a_stage_serves_on_after_a_call_was_cancelled_or_left() -> None:
     }
 
 
-def test_a_loop_that_is_held_is_told_for_how_long() -> None:
+def test_a_held_loop_is_reported_with_its_time() -> None:
     class Blocks(Talker):
         async def reply(self, request: ReplyRequest) -> AsyncIterator[TextDelta]:
             if request.brief.say and request.turn <= 2:
@@ -678,7 +678,7 @@ def test_feed_never_raises() -> None:
     )
 
 
-def test_feed_may_be_given_more_than_an_utterance_has_room_for() -> None:
+def test_feed_takes_more_than_an_utterance_can_have() -> None:
     def feed(self: Listening, pcm: Any) -> None:
         if len(self.audio) > 100:
             raise OverflowError("full")
@@ -999,7 +999,7 @@ def test_a_place_that_is_not_given_back_is_missed() -> None:
     assert "no place left was raised where nothing should go wrong" in seen["gives places back"]
 
 
-def test_a_detector_that_holds_the_loop_is_told_for_how_long() -> None:
+def test_a_detector_that_holds_the_loop_is_reported() -> None:
     def feed(self: Stream, pcm: Any) -> None:
         if self.fed == 3200:
             time.sleep(0.25)

@@ -39,7 +39,7 @@ def broken(change: Callable[[AvatarFrame, Scene], Any]) -> dict[str, str]:
         (lambda frame, scene: replace(frame, mime="image/jpeg"), "a picture is no JPEG"),
     ],
 )
-def test_what_is_no_picture_of_the_turn_is_told(change: Any, seen: str) -> None:
+def test_bad_pictures_are_reported(change: Any, seen: str) -> None:
     assert seen in broken(change)["shows pictures"]
 
 

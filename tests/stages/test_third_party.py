@@ -91,7 +91,7 @@ def test_what_is_broken_or_takes_a_name_is_refused_and_harms_no_other(
     assert [("b", reason)] == [(entry.name, entry.reason) for entry in installed.refused]
 
 
-def test_nothing_is_loaded_unless_somebody_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_loaded_unless_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     def entry_points(*, group: str) -> list[EntryPoint]:
         raise AssertionError("nobody asked")
 

@@ -337,7 +337,7 @@ def test_more_than_the_process_may_hold_is_busy() -> None:
     play(scene())
 
 
-def test_replies_that_nobody_reads_fail_the_job() -> None:
+def test_unread_replies_fail_the_job() -> None:
     async def scene() -> None:
         one = worker()
         job = one.open_job()

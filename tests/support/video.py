@@ -1,4 +1,4 @@
-"""What the tests of video look at: pictures that were decoded again, and what units are made of."""
+"""Helpers of the video tests: decoded pictures, and the parts of units."""
 
 from collections.abc import Iterable
 from fractions import Fraction

@@ -171,7 +171,7 @@ def test_a_call_with_nothing_to_say_elsewhere_points_to_the_help(
     assert "`parley call --help` has examples" in capsys.readouterr().err
 
 
-def test_a_call_that_nobody_takes_says_what_to_start(
+def test_a_call_without_a_server_says_what_to_start(
     closed_port: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     url = f"ws://user:secret@127.0.0.1:{closed_port}"

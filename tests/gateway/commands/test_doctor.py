@@ -110,7 +110,7 @@ def test_a_slot_without_provider_is_a_problem_with_what_to_do(
     assert "  answers: espeakng-loader is not installed: pip install it" in lines
 
 
-def test_who_answers_is_told_with_the_reason_and_who_comes_next(
+def test_the_chosen_provider_is_shown_with_the_reason_and_its_fallbacks(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     all_providers_work(monkeypatch)
@@ -132,7 +132,7 @@ def test_a_provider_that_does_not_work_says_why(
     )
 
 
-def test_a_server_that_answers_is_who_answers(
+def test_a_server_that_answers_is_the_chosen_provider(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, peer: Any
 ) -> None:
     all_providers_work(monkeypatch)
@@ -144,7 +144,7 @@ def test_a_server_that_answers_is_who_answers(
     assert detail == "openai: chosen by configuration; if it fails: scripted"
 
 
-def test_a_server_that_is_down_is_told_with_who_answers_instead(
+def test_a_server_that_is_down_is_shown_with_its_fallback(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     all_providers_work(monkeypatch)

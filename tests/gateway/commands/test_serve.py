@@ -65,7 +65,7 @@ def test_an_address_that_is_not_this_machines_names_the_setting(host: str) -> No
     assert refusal(Settings(host=host, port=0)).startswith(f"PARLEY_HOST={host} ")
 
 
-def test_a_host_that_nobody_knows_names_the_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unknown_host_names_the_setting(monkeypatch: pytest.MonkeyPatch) -> None:
     def unknown(*arguments: object, **options: object) -> None:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
@@ -83,7 +83,7 @@ def test_a_port_of_the_administrator_says_which_to_choose(monkeypatch: pytest.Mo
         listen("127.0.0.1", 80)
 
 
-def test_where_no_provider_works_the_reasons_are_told(fetched: list[str], tmp_path: Path) -> None:
+def test_where_no_provider_works_the_reasons_are_shown(fetched: list[str], tmp_path: Path) -> None:
     assert refusal(Settings(port=0, data_dir=tmp_path)) == (
         "no stt provider works here (whisper: no model); `parley doctor` shows what is missing"
     )
@@ -182,7 +182,9 @@ def test_without_faster_whisper_nothing_is_downloaded(
     assert fetched == []
 
 
-def test_the_start_says_where_who_and_what_to_try(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_start_shows_address_providers_and_what_to_try(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     reports = [
         StageReport("vad", "silero", "online", "the best"),
         StageReport("stt", "pocketsphinx", "online", "[no markup]", "demo quality"),

@@ -1,4 +1,4 @@
-"""Pictures of strangers: of the size that is wanted, or refused before they cost much."""
+"""Pictures of a server: decoded to the wanted size, or refused before they cost much."""
 
 import numpy as np
 import pytest

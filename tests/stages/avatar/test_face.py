@@ -196,7 +196,7 @@ def test_layers_in_another_order_would_look_different_on_the_page(folder: Path) 
     ]
 
 
-def test_all_faults_are_told_at_once(folder: Path) -> None:
+def test_all_faults_are_reported_at_once(folder: Path) -> None:
     change_manifest(folder, lambda m: m["layers"]["mouth"].pop("ou"))
     change_svg(folder, "</svg>", "<script/></svg>")
     assert problems(folder) == [

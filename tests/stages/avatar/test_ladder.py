@@ -109,7 +109,7 @@ def test_calm_brings_it_up_a_rung_at_a_time(calm: dict[str, int]) -> None:
     assert seconds.pass_by(**calm) == FULL  # type: ignore[arg-type]
 
 
-def test_what_is_neither_calm_nor_bad_changes_nothing_for_ever() -> None:
+def test_windows_between_calm_and_bad_change_nothing() -> None:
     seconds = Seconds()
     seconds.pass_by(pictures=20, late=20)
     assert seconds.pass_by(1000, pictures=100, late=10) == HALF
@@ -163,7 +163,7 @@ def test_a_rise_that_holds_is_forgiven() -> None:
 
 
 def test_seconds_that_were_not_looked_at_count_as_one_window() -> None:
-    """Nobody ticks while nobody speaks; the load is per second all the same."""
+    """Without a session there are no ticks; the load is per second all the same."""
     ladder = QualityLadder(1)
     ladder.encoded(0, 2000, 0.0)
     ladder.tick(100.0)

@@ -160,7 +160,7 @@ def test_a_large_picture_is_refused_by_its_size(show: Show) -> None:
     assert str(MOST_LINE_BYTES) in str(show("huge").error.detail)
 
 
-def test_a_server_sees_that_nobody_watches_any_more(show: Show, avatar_peer: Any) -> None:
+def test_a_server_sees_that_its_client_has_gone(show: Show, avatar_peer: Any) -> None:
     result = show("stall/left", leave_after=1, then=lambda: avatar_peer.disconnected("stall/left"))
     assert times(result) == [1000]
 

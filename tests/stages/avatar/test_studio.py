@@ -80,7 +80,7 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
 
 
 class Listening(QualityLadder):
-    """Remembers what it was told."""
+    """Records its calls."""
 
     def __init__(self) -> None:
         super().__init__(1)
@@ -209,7 +209,7 @@ def test_the_ladder_hears_how_late_and_how_dear_pictures_are(faces: dict[str, Fa
 def test_after_a_cancelled_picture_the_next_is_a_keyframe(
     faces: dict[str, Face], gate: Gate
 ) -> None:
-    """It was encoded and nobody has it: what follows may not refer to it."""
+    """The picture was encoded and not sent: the next one may not refer to it."""
 
     async def story() -> None:
         ladder = Listening()
@@ -292,7 +292,7 @@ def test_a_take_may_be_closed_while_its_picture_is_drawn(
     run(story)
 
 
-def test_pictures_of_somebody_else_and_poses_are_shown_in_one_stream(
+def test_pictures_of_a_server_and_poses_are_shown_in_one_stream(
     faces: dict[str, Face],
 ) -> None:
     async def story() -> None:
@@ -370,7 +370,7 @@ def bitmaps(monkeypatch: pytest.MonkeyPatch) -> Counted:
     return bitmaps
 
 
-def test_layers_and_loops_are_made_once_for_all_who_ask(
+def test_layers_and_loops_are_made_once_for_all_callers(
     faces: dict[str, Face], bitmaps: Counted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     record = Counted(module.record)
@@ -389,7 +389,7 @@ def test_layers_and_loops_are_made_once_for_all_who_ask(
     run(story)
 
 
-def test_who_goes_away_takes_nothing_from_the_others(faces: dict[str, Face]) -> None:
+def test_a_cancelled_caller_takes_nothing_from_the_others(faces: dict[str, Face]) -> None:
     async def story() -> None:
         async with Studio(faces, default="mira") as studio:
             impatient = asyncio.create_task(studio.loop("mira", "vp8", SIZE, "idle"))
@@ -402,7 +402,7 @@ def test_who_goes_away_takes_nothing_from_the_others(faces: dict[str, Face]) -> 
     run(story)
 
 
-def test_a_failure_is_told_to_all_and_tried_again_later(
+def test_a_failure_reaches_all_callers_and_is_tried_again_later(
     faces: dict[str, Face],
     bitmaps: Counted,
     monkeypatch: pytest.MonkeyPatch,
@@ -431,7 +431,7 @@ def test_a_failure_is_told_to_all_and_tried_again_later(
     assert "face: no layers mira 64: no resvg" in caplog.messages
 
 
-def test_what_the_default_face_needs_is_made_before_anybody_asks(
+def test_the_default_face_is_made_before_it_is_asked_for(
     faces: dict[str, Face], bitmaps: Counted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recorded = Counted(lambda bitmaps, mood, codec: (bitmaps.size, codec, mood))
@@ -456,7 +456,7 @@ def test_what_the_default_face_needs_is_made_before_anybody_asks(
 
 
 def test_a_face_that_cannot_be_warmed_does_no_harm(
-    faces: dict[str, Face], plates: Counted, caplog: pytest.LogCaptureFixture
+    faces: dict[str, Face], bitmaps: Counted, caplog: pytest.LogCaptureFixture
 ) -> None:
     bitmaps.error = RendererMissing("no resvg")
 
@@ -561,7 +561,7 @@ def test_listeners_hear_of_every_change_until_they_stop(
     assert "face: a listener failed" in caplog.messages
 
 
-def test_nobody_watches_where_nobody_speaks(faces: dict[str, Face]) -> None:
+def test_the_ladder_is_not_watched_without_a_session(faces: dict[str, Face]) -> None:
     """An idle process is not woken every second."""
 
     async def story() -> None:
@@ -595,7 +595,7 @@ def test_leaving_waits_for_what_is_being_drawn(faces: dict[str, Face], gate: Gat
     run(story)
 
 
-def test_who_waits_for_layers_when_the_studio_is_left_is_told(
+def test_callers_that_wait_for_layers_learn_that_the_studio_was_left(
     faces: dict[str, Face], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begun, go_on = threading.Event(), threading.Event()

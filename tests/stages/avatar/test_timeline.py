@@ -223,7 +223,7 @@ def test_an_idle_face_breathes_and_repeats_without_a_seam() -> None:
 
 
 def test_a_face_at_rest_is_the_idle_face() -> None:
-    """What makes the change between a loop and a live picture invisible."""
+    """So the change between a loop and a live picture is invisible."""
     timeline = Timeline(seed=5)
     for now_ms in range(0, LOOP_MS, 40):
         assert idle_pose("idle", now_ms, 5) == timeline.pose(now_ms, None)

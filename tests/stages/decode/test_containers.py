@@ -1,4 +1,4 @@
-"""What a file is, by its bytes, and whether its end is missing."""
+"""The container of a file, by its bytes, and whether its end is missing."""
 
 import io
 

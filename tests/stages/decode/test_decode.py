@@ -273,7 +273,7 @@ def test_a_film_without_sound_is_refused() -> None:
 
 
 @pytest.mark.parametrize("subtype", ["IMA_ADPCM", "MS_ADPCM", "GSM610"])
-def test_codecs_that_nobody_needs_are_not_opened(clip: Samples, subtype: str) -> None:
+def test_unwanted_codecs_are_not_opened(clip: Samples, subtype: str) -> None:
     buffer = io.BytesIO()
     soundfile.write(buffer, clip, 16_000, format="WAV", subtype=subtype)
     with pytest.raises(RecordingRefused) as caught:

@@ -96,7 +96,7 @@ def test_speech_in_two_parts_is_one_with_the_worse_recognition() -> None:
     )
 
 
-def test_nobody_can_call_a_demo_recogniser_better_than_it_is() -> None:
+def test_a_demo_recogniser_keeps_its_quality() -> None:
     assert RecognitionSource("pocketsphinx", "full").quality == "demo"
     assert RecognitionSource("whisper", "full").quality == "full"
 

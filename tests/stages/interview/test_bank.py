@@ -61,7 +61,7 @@ def test_everything_said_is_short_and_plain(bank: RoleBank) -> None:
 
 
 @pytest.mark.parametrize("bank", BANKS)
-def test_every_prompt_can_be_told_from_every_other(bank: RoleBank) -> None:
+def test_every_prompt_differs_from_every_other(bank: RoleBank) -> None:
     prompts = [spoken(text) for text in bank.texts.values()]
     assert [(a, b) for a in prompts for b in prompts if a is not b and a in b] == []
     assert [bank.asked_in([text]) for text in bank.texts.values()] == [(i,) for i in bank.texts]

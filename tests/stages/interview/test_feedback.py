@@ -76,7 +76,7 @@ def test_what_is_wrong_is_named(text: str, lines: set[str]) -> None:
     ("each_ms", "line"),
     [(300, "You spoke fast, 200 words a minute."), (700, "You spoke slowly, 86 words a minute.")],
 )
-def test_the_pace_is_told(each_ms: int, line: str) -> None:
+def test_the_pace_is_part_of_the_feedback(each_ms: int, line: str) -> None:
     answer = good(text=GOOD, speech=AnswerSpeech(WHISPER, words(GOOD, each_ms=each_ms)))
     assert line in everything(told(answer))
 
@@ -86,7 +86,7 @@ def test_a_pace_in_another_language_is_not_judged() -> None:
     assert "You spoke fast" not in everything(told(good(speech=speech)))
 
 
-def test_fillers_and_long_pauses_are_told() -> None:
+def test_fillers_and_long_pauses_are_part_of_the_feedback() -> None:
     text = " ".join(["um"] * 8 + GOOD.split()[:30])
     fillers = good(text=text, speech=AnswerSpeech(WHISPER, words(text)))
     assert "“um” came up 8 times" in everything(told(fillers))
@@ -113,7 +113,7 @@ def test_a_skipped_question_gets_a_way_into_it() -> None:
     )
 
 
-def test_no_line_is_told_twice_where_there_are_others() -> None:
+def test_no_line_is_used_twice_where_there_are_others() -> None:
     texts = ["I fixed it well.", "I made it quick.", "I got it done."]
     feedback = told(*(good(text=text) for text in texts))
     steps = [f.next_step for f in feedback.answers]

@@ -208,7 +208,7 @@ def test_answers_that_merely_speak_of_skipping_are_answers(text: str) -> None:
         "no, I have an answer",
     ],
 )
-def test_who_refuses_an_offer_or_asks_for_time_is_understood(text: str) -> None:
+def test_refusals_and_requests_for_time_are_understood(text: str) -> None:
     words = spoken(text)
     assert wants_time(words) or refuses(words)
     assert not agrees(words) or wants_time(words)
@@ -251,7 +251,7 @@ def test_who_refuses_an_offer_or_asks_for_time_is_understood(text: str) -> None:
         "yes, thank you",
     ],
 )
-def test_who_takes_up_an_offer_is_understood(text: str) -> None:
+def test_acceptance_of_an_offer_is_understood(text: str) -> None:
     words = spoken(text)
     assert agrees(words)
     assert not wants_time(words)

@@ -121,7 +121,7 @@ def test_the_transcript_is_what_was_heard_and_by_whom() -> None:
     assert lines[2].text == "Thank you for bringing up Py"
 
 
-def test_an_interview_that_nobody_answered_has_a_report() -> None:
+def test_an_interview_without_answers_has_a_report() -> None:
     session = start(InterviewConfig("Data Analyst", "auto", 5)).session
     report = make_report(session, (), evaluate("Data Analyst", ()))
     assert (report.overall, report.answered, report.complete) == (None, 0, False)

@@ -57,7 +57,7 @@ def test_a_complete_interview_has_nothing_to_say() -> None:
     assert [prompt(done, 1), prompt(done, 2)] == ["", ""]
 
 
-def test_who_has_not_heard_the_question_is_asked_whether_anybody_is_there() -> None:
+def test_an_unheard_question_is_followed_by_are_you_there() -> None:
     session = heard(respond(opened(), ANSWER).session, "Thank")
     assert [prompt(session, times) for times in (1, 2)] == ["Are you still there?", ""]
     step = respond(after(session, 1), "yes")
@@ -75,7 +75,7 @@ def test_taking_up_the_offer_skips_the_question(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["no", "not yet", "just a moment", "no I am still thinking"])
-def test_who_refuses_the_offer_goes_on_thinking(text: str) -> None:
+def test_a_refused_offer_gives_time_to_think(text: str) -> None:
     session = opened()
     step = respond(after(session, 2), text)
     assert step.intent == "wait"
@@ -129,7 +129,7 @@ def test_the_line_is_remembered_with_what_was_said_before_it() -> None:
     assert silence.without_line("And why?") == "And why?"
 
 
-def test_an_offer_after_which_nobody_was_understood_still_stands() -> None:
+def test_an_offer_without_an_understood_reply_still_stands() -> None:
     session = after(opened(), 2)
     assert respond(session, "...").intent == "repeat"
     assert respond(session, "yes").intent == "skip"
@@ -182,7 +182,7 @@ def test_what_is_no_answer_closes_nothing(text: str) -> None:
     assert not late(after(opened(), 2), text).session.is_complete
 
 
-def test_who_comes_back_when_the_time_is_up_is_bidden_farewell() -> None:
+def test_a_return_after_the_time_is_up_gets_a_farewell() -> None:
     step = resume(opened(), time_is_up=True)
     assert step.intent == "close"
     assert step.say == ("Our time is up. Thank you for talking with me today.",)

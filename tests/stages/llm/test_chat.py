@@ -99,7 +99,7 @@ def test_a_server_that_keeps_us_waiting_is_left_and_sees_it(
     assert run(model, late, timeout_s=0.3) == "StageTimeout total: no answer within 0.3 s"
 
 
-def test_a_refusal_for_another_reason_is_not_tried_for_ever(
+def test_a_refusal_for_another_reason_is_not_tried_again(
     run: Callable[..., Any], peer: Any
 ) -> None:
     with pytest.raises(StageError):

@@ -197,13 +197,13 @@ def test_a_book_is_stopped_at_a_sentences_end(ask: Ask) -> None:
     assert result.error is None
 
 
-def test_the_server_is_told_how_long_somebody_will_wait(ask: Ask, peer: Any) -> None:
+def test_the_server_gets_the_deadline(ask: Ask, peer: Any) -> None:
     ask("hello/budget", limits=Limits(first_s=30))
     [asked] = peer.requests("hello/budget")
     assert 20_000 <= int(asked["headers"]["x-budget-ms"]) <= 30_000
 
 
-def test_the_model_is_told_the_conversation_and_then_what_to_do(ask: Ask, peer: Any) -> None:
+def test_the_model_gets_the_conversation_and_then_the_instructions(ask: Ask, peer: Any) -> None:
     ask("hello/told", max_tokens=50, temperature=0.2, api_key="sk-1")
     [asked] = peer.requests("hello/told")
     assert asked["headers"]["authorization"] == "Bearer sk-1"

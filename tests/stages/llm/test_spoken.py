@@ -25,7 +25,7 @@ def spoken(*deltas: str) -> str:
         ("", ""),
     ],
 )
-def test_only_what_is_meant_for_the_ear_is_spoken(text: str, said: str) -> None:
+def test_markup_and_reasoning_are_not_spoken(text: str, said: str) -> None:
     assert spoken(text) == said
     assert spoken(*text) == said
 

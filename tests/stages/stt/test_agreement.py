@@ -31,7 +31,7 @@ def test_case_and_punctuation_are_no_disagreement() -> None:
     assert agreement.confirmed == "well yes,"
 
 
-def test_marks_that_stand_alone_are_told_apart() -> None:
+def test_marks_that_stand_alone_differ() -> None:
     agreement = Agreement()
     agreement.add("one - two")
     agreement.add("one + two")

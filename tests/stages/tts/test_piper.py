@@ -124,7 +124,7 @@ def test_nothing_to_say_starts_no_process(stand_in: None, voice: Voice) -> None:
     run(main())
 
 
-def test_a_sentence_that_is_left_makes_room_for_others(
+def test_a_cancelled_sentence_frees_its_place(
     stand_in: None, voice: Voice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(piper, "MAX_WAITING", 1)

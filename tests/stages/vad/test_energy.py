@@ -25,7 +25,7 @@ def syllables(seconds: float, rms: float) -> Samples:
 
 
 class Heard:
-    """Takes what one stream tells."""
+    """Records the callbacks of one stream."""
 
     def __init__(self) -> None:
         self.chunks: list[tuple[int, float]] = []
@@ -54,7 +54,7 @@ def between(chunks: list[tuple[int, float]], start_s: float, end_s: float) -> li
     return [p for at, p in chunks if start_s * 16_000 < at <= end_s * 16_000]
 
 
-def test_speech_over_noise_is_told_from_noise() -> None:
+def test_speech_over_noise_differs_from_noise() -> None:
     pcm = noise(5 * 16_000, rms=100)
     pcm[2 * 16_000 : 4 * 16_000] += syllables(2, rms=2000)
     chunks = listen(pcm)
@@ -108,7 +108,7 @@ def test_the_length_of_frames_changes_nothing(frame: int) -> None:
     assert chunks == listen(pcm)
 
 
-def test_feed_calls_nobody() -> None:
+def test_feed_makes_no_callback() -> None:
     async def main() -> list[int]:
         heard = Heard()
         stream = EnergyDetector().open(heard)
@@ -182,7 +182,7 @@ def test_a_callback_that_raises_loses_its_stream_and_no_other(
     assert (record.levelno, record.exc_info is not None) == (logging.ERROR, True)
 
 
-def test_probabilities_that_nobody_fetches_are_bounded() -> None:
+def test_undelivered_probabilities_are_bounded() -> None:
     async def main() -> list[int]:
         heard = Heard()
         stream = EnergyDetector().open(heard)

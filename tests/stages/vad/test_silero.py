@@ -27,7 +27,7 @@ def noise(samples: int, seed: int = 1) -> Samples:
 
 
 class Heard:
-    """Takes what one stream tells."""
+    """Records the callbacks of one stream."""
 
     def __init__(self) -> None:
         self.chunks: list[tuple[int, float]] = []
@@ -43,7 +43,7 @@ class Heard:
 async def listen(
     detector: SileroDetector, *voices: Samples, frame: int = FRAME
 ) -> list[list[tuple[int, float]]]:
-    """Feed each voice to its own stream, all at the pace of speech; give what the streams told."""
+    """Feed each voice to its own stream, all at the pace of speech; returns the callbacks."""
     heard = [Heard() for _ in voices]
     streams = [detector.open(one) for one in heard]
     for start in range(0, max(map(len, voices)), frame):
@@ -61,7 +61,7 @@ async def alone(pcm: Samples) -> list[tuple[int, float]]:
     return chunks
 
 
-def test_speech_is_told_from_silence() -> None:
+def test_speech_differs_from_silence() -> None:
     pcm = clip("software-engineer-1")
     [segment] = json.loads((AUDIO / "software-engineer-1.json").read_text())["segments"]
     chunks = run_virtual(alone(pcm))
@@ -121,7 +121,7 @@ def test_batches_give_the_same_bits_as_single_runs() -> None:
     assert together == [run_virtual(alone(pcm)) for pcm in voices]
 
 
-def test_a_chunk_waits_5_ms_for_company_and_feed_calls_nobody() -> None:
+def test_a_chunk_waits_5_ms_for_others_and_feed_makes_no_callback() -> None:
     async def main() -> tuple[list[float], float]:
         detector = SileroDetector()
         loop = asyncio.get_running_loop()

@@ -128,7 +128,7 @@ def http(status: str, body: bytes) -> bytes:
     return head.encode() + body
 
 
-def test_a_refused_session_is_told_with_the_servers_words() -> None:
+def test_a_refused_session_is_reported_in_the_servers_words() -> None:
     body = b'{"title": "no such role", "detail": "no role is called Baker"}'
     outcome, requests = answering(http("400 Bad Request", body))
     assert outcome == "the server made no session: no role is called Baker"
@@ -204,7 +204,7 @@ def problem(status: str, code: str, title: str) -> bytes:
         (http("201 Created", b"v=0"), "what answers at ws://127.0.0.1:PORT is no Parley"),
     ],
 )
-def test_a_server_without_webrtc_is_told_in_plain_words(response: bytes, message: str) -> None:
+def test_a_server_without_webrtc_is_reported_in_plain_words(response: bytes, message: str) -> None:
     outcome, requests = answering(response, "webrtc")
     assert outcome == message
     assert requests[0].startswith(b"POST /webrtc/known HTTP/1.1\r\n")
@@ -289,7 +289,7 @@ def refused(**given: Any) -> str:
     return str(caught.value.message)
 
 
-def test_what_cannot_be_meant_is_refused_before_anything_is_done(tmp_path: Path) -> None:
+def test_unusable_options_are_refused_first(tmp_path: Path) -> None:
     film, empty = tmp_path / "x.mp4", tmp_path / "empty"
     empty.touch()
     assert refused(save=film) == f"--save {film}: pictures come over WebRTC; add --webrtc"
@@ -310,7 +310,7 @@ def test_what_cannot_be_meant_is_refused_before_anything_is_done(tmp_path: Path)
     assert refused(trust=empty) == f"--trust {empty}: is no certificate in PEM"
 
 
-def test_who_lacks_the_extra_is_told_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_extra_is_reported_with_its_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gateway.commands.call.command.find_spec", lambda name: None)
     assert refused(webrtc=True) == "--webrtc needs aiortc: pip install 'parley-gateway[webrtc]'"
 

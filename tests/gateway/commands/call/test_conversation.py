@@ -218,7 +218,7 @@ def test_a_server_that_leaves_early_fails_the_call(code: int, reason: str, failu
     assert call.failure == failure
 
 
-def test_a_fatal_error_is_told_with_the_servers_words() -> None:
+def test_a_fatal_error_is_reported_in_the_servers_words() -> None:
     server = Server(opening=False)
     server.push(READY, {"type": "error", "turn": 0, "message": "no such role", "fatal": True})
     server.close(1008)

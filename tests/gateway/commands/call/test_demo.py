@@ -61,7 +61,7 @@ def test_every_clip_begins_and_ends_within_a_tenth_of_a_second_of_its_speech() -
 
 
 def spoken_into_a_reply(chunks: list[tuple[int, float]]) -> list[type]:
-    """What turn-taking does when these chunks (position in samples, probability) are heard."""
+    """The actions of turn-taking for these chunks (position in samples, probability)."""
     turns = TurnTaking()
     turns.open(0.0)
     turns.handle(ReplyBegan(0), 0.0)
@@ -285,7 +285,7 @@ def test_a_listener_hears_the_pause_and_the_interruption(tmp_path: Path) -> None
 
 
 def runs(speaks: np.ndarray) -> list[tuple[float, float]]:
-    """From when to when somebody spoke, in seconds."""
+    """The periods of speech, in seconds."""
     edges = np.flatnonzero(np.diff(np.concatenate(([False], speaks, [False])))) / 50
     return [(float(start), float(end)) for start, end in zip(edges[::2], edges[1::2], strict=True)]
 
@@ -330,7 +330,7 @@ def narrated(*messages: dict[str, Any]) -> list[str]:
     return [line.strip() for line in written.getvalue().splitlines()]
 
 
-def test_trouble_is_told_and_control_characters_are_not_obeyed() -> None:
+def test_faults_are_shown_and_control_characters_are_removed() -> None:
     assert narrated(
         {"type": "transcript", "turn": 1, "text": "part", "final": False},
         {"type": "error", "message": "half a \x1b[2Jsample"},
@@ -341,7 +341,7 @@ def test_trouble_is_told_and_control_characters_are_not_obeyed() -> None:
     ]
 
 
-def test_a_reply_that_somebody_else_ended_is_told_without_a_first_word() -> None:
+def test_a_reply_that_the_server_ended_is_shown_without_a_first_word() -> None:
     lines = narrated(
         {"type": "reply.started", "turn": 0},
         {"type": "clear", "turn": 0, "at_ms": 0},

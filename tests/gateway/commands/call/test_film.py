@@ -128,9 +128,7 @@ class Full(io.BytesIO):
         return super().write(data)
 
 
-def test_a_full_disk_is_told_once_and_left_alone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_full_disk_is_reported_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     disk = Full()
     monkeypatch.setattr(films.tempfile, "SpooledTemporaryFile", lambda size: disk)
     with Film() as film:
@@ -142,7 +140,7 @@ def test_a_full_disk_is_told_once_and_left_alone(
         film.finish()
 
 
-def test_pictures_that_found_no_room_are_told_when_the_film_is_written(
+def test_pictures_that_found_no_space_are_reported_when_the_film_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     disk = Full()

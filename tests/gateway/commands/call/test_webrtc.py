@@ -14,7 +14,7 @@ Story = Callable[[WebRtcLine], Awaitable[None]]
 
 
 def told(story: Story, film: Film | None = None) -> WebRtcLine:
-    """Tell the story of a line that nobody has answered."""
+    """Run a story on a line without an answer."""
 
     async def main() -> WebRtcLine:
         async with asyncio.timeout(10):
@@ -69,7 +69,7 @@ def test_a_channel_that_is_closed_is_an_end_in_good_order() -> None:
     assert told(story).close_code == 1000
 
 
-def test_what_is_no_answer_is_told() -> None:
+def test_a_malformed_answer_is_reported() -> None:
     async def story(line: WebRtcLine) -> None:
         offer = await line.offer()
         assert ("m=audio" in offer, "m=video" in offer) == (True, True)

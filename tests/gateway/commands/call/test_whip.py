@@ -7,7 +7,7 @@ from gateway.commands.call import whip
 from gateway.commands.call.server import ServerAddress
 
 
-def test_a_server_without_a_network_is_told_what_it_needs() -> None:
+def test_a_server_without_a_network_gets_the_setting_named() -> None:
     server = ServerAddress("ws://h", None, None, None)
     assert whip._unreached(server, "v=0\r\n") == (
         "ws://h answered, but no media came over UDP within 10 s. It offered no address: it has no"

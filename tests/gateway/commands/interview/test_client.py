@@ -123,7 +123,7 @@ def test_answers_too_few_end_the_interview_at_the_gateway(gateway: Any) -> None:
         (["--resume", ID], f"has no session {ID}"),
     ],
 )
-def test_what_the_gateway_refuses_is_told(
+def test_refusals_of_the_gateway_are_reported(
     gateway: Any, words: list[str], says: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async def story() -> None:
@@ -285,13 +285,13 @@ def test_an_end_that_was_not_heard_of_is_not_an_error(stand: Stand) -> None:
         [b" " * ((16 << 20) + 1)],
     ],
 )
-def test_what_answers_may_be_no_parley(stand: Stand, plan: list[Any]) -> None:
+def test_another_server_is_not_taken_for_parley(stand: Stand, plan: list[Any]) -> None:
     stand.plan = plan
     with pytest.raises(CommandFailed, match="what answers at the stand is no Parley"):
         at(stand)
 
 
-def test_nobody_at_the_url_says_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_gateway_at_the_url_says_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{free.getsockname()[1]}"

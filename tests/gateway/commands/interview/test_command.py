@@ -35,7 +35,7 @@ def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.fixture
 def person(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Somebody at the keyboard, who types these answers and says these things when asked."""
+    """A person at the keyboard, who types these answers and replies to the prompts."""
 
     def sits(*answers: Any, says: tuple[Any, ...] = ()) -> None:
         typed, said = list(answers), list(says)
@@ -116,7 +116,7 @@ def test_what_is_no_answer_does_not_count(capsys: pytest.CaptureFixture[str]) ->
     assert [item["answer"] for item in report["report"]["items"]] == [GOOD]
 
 
-def test_answers_too_many_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_surplus_answers_are_reported(capsys: pytest.CaptureFixture[str]) -> None:
     file = answers(GOOD, OTHER, OTHER)
     assert main(["interview", "--questions", "1", "--answers", file]) == 0
     assert "There were 2 answers more than questions." in capsys.readouterr().out
@@ -177,7 +177,7 @@ def test_a_person_types(person: Callable[..., None], capsys: pytest.CaptureFixtu
 
 
 @pytest.mark.parametrize(("last", "code"), [(KeyboardInterrupt(), 130), (None, 1)])
-def test_who_ends_early_may_have_a_report_of_what_was_answered(
+def test_an_early_end_offers_a_report_of_the_answers(
     person: Callable[..., None], last: Any, code: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     person(GOOD, last, says=("",))
@@ -188,7 +188,7 @@ def test_who_ends_early_may_have_a_report_of_what_was_answered(
 
 
 @pytest.mark.parametrize("says", ["n", EOFError(), KeyboardInterrupt()])
-def test_who_wants_no_report_yet_can_go_on_later(
+def test_without_a_report_the_interview_can_be_resumed(
     person: Callable[..., None], says: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     person(GOOD, KeyboardInterrupt(), says=(says,))
@@ -203,7 +203,7 @@ def test_who_wants_no_report_yet_can_go_on_later(
     assert [item["answer"] for item in report["report"]["items"]] == [GOOD, OTHER]
 
 
-def test_who_answers_nothing_gets_no_report(
+def test_without_answers_there_is_no_report(
     person: Callable[..., None], capsys: pytest.CaptureFixture[str]
 ) -> None:
     person(KeyboardInterrupt())
@@ -327,7 +327,7 @@ def test_a_setting_that_cannot_be_used_is_named(
     assert "PARLEY_SILENCE_MS" in capsys.readouterr().err
 
 
-def test_a_store_that_cannot_be_opened_is_told(
+def test_a_store_that_cannot_be_opened_is_reported(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     Path("file").touch()
@@ -336,7 +336,7 @@ def test_a_store_that_cannot_be_opened_is_told(
     assert "set PARLEY_DATA_DIR to a folder" in capsys.readouterr().err
 
 
-def test_a_session_that_is_deleted_under_way_is_told(
+def test_a_session_that_is_deleted_under_way_is_reported(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     class Late:

@@ -88,7 +88,7 @@ def test_the_journals_are_what_their_script_makes() -> None:
 # --- the lanes -------------------------------------------------------------------------------
 
 
-def test_bands_say_who_had_the_floor() -> None:
+def test_bands_have_the_states_of_turn_taking() -> None:
     assert timeline(session()).bands == (
         Band(0.0, 500.0, TurnState.THINKING, 0),
         Band(500.0, 2000.0, TurnState.IDLE, 0),
@@ -172,7 +172,7 @@ def test_an_identical_replay_exits_with_0_and_shows_the_conversation(
     assert any(re.search(r"\d+ s idle$", line) for line in lines)
 
 
-def test_a_different_decision_exits_with_1_and_is_told(
+def test_a_different_decision_exits_with_1_and_is_shown(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, changed: Path
 ) -> None:
     monkeypatch.setenv("COLUMNS", "300")
@@ -186,7 +186,7 @@ def test_a_different_decision_exits_with_1_and_is_told(
     )
 
 
-def test_of_many_differences_the_first_five_are_told(
+def test_of_many_differences_the_first_five_are_shown(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("COLUMNS", "300")
