@@ -2,8 +2,8 @@
 
 `offers` reads offers, `peer` answers one and holds the conversation over it, `peers` has all of
 them. `transport` fills the contract; `receiving` (with `jitter` and `opus`), `sending`, `video`
-(with `schedule`) and `face` are its media; `aiortc_private` has the private names of aiortc that
-are used. These but `jitter`, `offers` and `schedule` need the extra `webrtc`.
+(with `schedule` and `video_codecs`) and `face` are its media; `aiortc_private` has the private
+names of aiortc that are used. These but `jitter`, `offers` and `schedule` need the extra `webrtc`.
 
 ::
 

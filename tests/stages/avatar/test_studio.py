@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from pipeline.testing import run_virtual
+from stages.avatar import encoding_session
 from stages.avatar import studio as module
 from stages.avatar.encoding import VideoEncoder, codecs
 from stages.avatar.encoding_session import EncodingSession
@@ -65,7 +66,7 @@ class Gate:
                 assert gate.open.wait(10)
                 return super().encode(i420, keyframe=keyframe)
 
-        monkeypatch.setattr(module, "VideoEncoder", Held)
+        monkeypatch.setattr(encoding_session, "VideoEncoder", Held)
 
     async def until_entered(self) -> None:
         while not self.entered.acquire(blocking=False):
