@@ -50,6 +50,11 @@ def session(asked: AssistantRequest = ASKED) -> SessionRequest:
     return SessionRequest(assistant=asked)
 
 
+def asked_of(responder: FakeResponder) -> list[tuple[str, str]]:
+    """What the chat model was told first, and what the person said, by request."""
+    return [(request.brief.history[0].content, request.text) for request in responder.requests]
+
+
 @pytest.fixture
 def assistant(local: LocalCalls) -> FakeResponder:
     """The chat model of the calls."""
@@ -73,11 +78,8 @@ def test_an_assistant_waits_for_words_and_answers_as_the_client_asked(
             assert done["heard"] == "Nice to meet you."
             [request] = assistant.requests
             brief = request.brief
-            assert (request.text, brief.history, brief.instructions) == (
-                "Hello.",
-                HISTORY,
-                "Be kind.",
-            )
+            told = (Message("system", "Be kind."), *HISTORY)
+            assert (request.text, brief.history) == ("Hello.", told)
             assert (brief.model, brief.max_tokens, brief.voice) == ("small", 200, "alto")
             assert (brief.tools, brief.tool_choice) == ((WEATHER,), "required")
             assert await local.store.read("transcript:test") == []
@@ -102,8 +104,8 @@ def test_what_is_asked_for_once_holds_for_that_reply_only(
             await client.send(dialect.message(Respond()))
             await client.until("ReplyDone", turn=3)
             assert client.packets != []
-            asked = [(request.text, request.brief.instructions) for request in assistant.requests]
-            assert asked == [("", "Only now."), ("And you?", "Be kind."), ("", "Be kind.")]
+            asked = [("Only now.", ""), ("Be kind.", "And you?"), ("Be kind.", "")]
+            assert asked_of(assistant) == asked
 
     local.run(story)
 
@@ -120,8 +122,8 @@ def test_other_instructions_in_mid_call_hold_for_the_replies_after_them(
             await client.until("ReplyDone", turn=1)
             await client.send(dialect.message(Reconfigure(briefer), TypedText("And you?")))
             await client.until("ReplyDone", turn=2)
-            asked = [request.brief.instructions for request in assistant.requests]
-            assert asked == ["Be kind.", "Be brief."]
+            asked = [("Be kind.", "Hello."), ("Be brief.", "And you?")]
+            assert asked_of(assistant) == asked
 
     local.run(story)
 
@@ -212,7 +214,7 @@ def test_a_reply_beside_the_conversation_is_text_and_is_not_remembered(
             assert pieces[-1]["failed"] is None
             assert client.found("ReplyStarted") == client.packets == []
             [request] = assistant.requests
-            assert (request.brief.instructions, request.brief.history) == ("Sum up.", HISTORY)
+            assert request.brief.history == (Message("system", "Sum up."), *HISTORY)
 
     local.run(story)
 
