@@ -635,7 +635,7 @@ def test_a_studio_that_closes_ends_the_track(atelier: Atelier) -> None:
             raise StudioClosed
 
         await stage.until(1)
-        atelier.take = closed  # type: ignore[method-assign]
+        atelier.encoding_session = closed  # type: ignore[method-assign]
         stage.speak(5)
         await stage.until(1.2)
         assert stage.sender._RTCRtpSender__rtp_exited.is_set()
