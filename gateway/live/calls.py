@@ -192,8 +192,8 @@ class Calls:
         """Whether to speculate: with "auto", only where no provider is paid for each call."""
         if self.settings.speculate != "auto":
             return self.settings.speculate == "on"
-        told = options(self.settings)
-        servers = {"stt": told.stt_server, "llm": told.llm_server, "tts": told.tts_server}
+        chosen = options(self.settings)
+        servers = {"stt": chosen.stt_server, "llm": chosen.llm_server, "tts": chosen.tts_server}
         paid = {slot for slot, server in servers.items() if server and server.key}
         return not any(
             choice.first.remote for slot, choice in self.lineup.choices.items() if slot in paid
