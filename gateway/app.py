@@ -1,4 +1,4 @@
-"""The application: routes, and what lives as long as the process."""
+"""The application: its routes, and the lifespan of the process's objects."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -79,7 +79,7 @@ def create_app(settings: Settings | None = None, *, stages: Stages | None = None
         lifespan=lifespan,
         exception_handlers=dict(EXCEPTION_HANDLERS),
     )
-    app.router.redirect_slashes = False  # where nothing is, nothing is promised elsewhere
+    app.router.redirect_slashes = False  # an unknown path is 404, with or without a slash
     app.state.runtime = runtime
     app.state.webrtc = webrtc
     return app

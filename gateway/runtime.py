@@ -1,4 +1,4 @@
-"""What lives as long as the process: guarded providers, storage, faces, live sessions."""
+"""The objects of a process: guarded providers, storage, faces, live sessions."""
 
 from contextlib import AsyncExitStack
 from importlib.util import find_spec
@@ -27,7 +27,7 @@ from stages.registry import AUTO
 
 
 class Runtime:
-    """Everything that the sessions of a process share. Use it as an async context manager.
+    """The objects that a process's sessions share. Use it as an async context manager.
 
     `stages` and `assessor` replace what the settings name, for tests and benchmarks.
     """
@@ -46,7 +46,7 @@ class Runtime:
         keys = settings.api_keys
         self.api_keys = ApiKeys("" if keys is None else keys.get_secret_value())
         self.studio: Studio | None = None
-        """Where faces become video; None where they cannot, or are not to."""
+        """Draws faces as video; None where that is impossible or switched off."""
         self._given = stages
         self._assessor = assessor
         self._calls: Calls | None = None
@@ -104,7 +104,7 @@ class Runtime:
         await self._stack.aclose()
 
     def drain(self) -> None:
-        """The process is about to end: no session begins, and watchers are sent away."""
+        """The process is about to end: refuse new sessions, and close the event streams."""
         self.live.draining = True
         if self._interviews is not None:
             self._interviews.events.close()
@@ -114,20 +114,20 @@ class Runtime:
         self.live.dismiss(session_id)
         self.interviews().events.publish(session_id, "deleted", {})
 
-    # --- what is in use, once the runtime has started ----------------------------------------
+    # --- its parts, once the runtime has started ---------------------------------------------
 
     def calls(self) -> Calls:
-        """What live sessions are built from."""
+        """The builder of live sessions."""
         assert self._calls is not None
         return self._calls
 
     def interviews(self) -> InterviewService:
-        """Where written interviews are held."""
+        """The service for written and uploaded answers."""
         assert self._interviews is not None
         return self._interviews
 
     def lineup(self) -> Lineup:
-        """Which providers answer in each slot."""
+        """The providers of each slot."""
         return self.calls().lineup
 
     def responders(self) -> tuple[Responder, ...]:
@@ -141,7 +141,7 @@ class Runtime:
             return self.settings.avatar in (AUTO, "face")
         return any(provider.name == "face" for provider in choice.providers)
 
-    # --- how it is ---------------------------------------------------------------------------
+    # --- its state ---------------------------------------------------------------------------
 
     def readiness(self) -> Readiness:
         """Whether a load balancer should send new sessions here."""
@@ -152,7 +152,7 @@ class Runtime:
         return "full" if self.live.refusal() else "ready"
 
     def reports(self) -> list[StageReport]:
-        """Which provider fills each slot, how it is and why it was chosen."""
+        """The provider of each slot, its state and the reason for its choice."""
         lineup = self.lineup()
         reports = lineup.reports()
         if lineup.stages.animators is None:
@@ -173,7 +173,7 @@ class Runtime:
         return self.lineup().candidates()
 
     def queues(self) -> list[QueueReport]:
-        """What all sessions share and may have to wait for: worker processes, and pictures."""
+        """The queues that all sessions share: worker processes, and pictures."""
         queues = self.lineup().queues()
         if (studio := self.studio) is not None:
             bound = studio.threads * MOST_WAITING
@@ -182,7 +182,7 @@ class Runtime:
 
 
 def _studio(settings: Settings) -> Studio | None:
-    """The studio with every face that clients may name, if faces can be drawn here.
+    """The studio with every face that clients may name; None where faces are not drawn here.
 
     Raises `FaceError` where the configured face has changed since the settings were read.
     """

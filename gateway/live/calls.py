@@ -1,5 +1,5 @@
-"""Builds the sessions of live calls from what a process shares; `Connection` imports nothing else
-of it."""
+"""Builds the sessions of live calls from the objects that a process shares; `Connection` takes
+these objects only from here."""
 
 import asyncio
 import time
@@ -30,28 +30,28 @@ from pipeline.stage import Host, Observer, Responder
 from pipeline.turns import TurnPolicy
 
 HARD_FACTOR = 6
-"""The turn's hard limit, in budgets: after it a canned line answers."""
+"""The turn's hard limit as a multiple of its budget; a canned line is spoken by then."""
 
 
 class LiveHost(Host, Protocol):
-    """What stands behind a live session: an interview, or an assistant."""
+    """The host of a live session: an interview, or an assistant."""
 
     def describe(self) -> dict[str, Any] | None:
-        """The interview for the client, None where there is none."""
+        """The interview's fields for the client; None for an assistant."""
 
     def seconds_left(self, longest_s: float, now: float) -> float:
-        """How much is left of `longest_s`, at `now` seconds since the epoch; 0 or more."""
+        """The rest of `longest_s` at `now` (seconds since the epoch); 0 or more."""
 
     def request(self, request: SessionRequest) -> None:
-        """The client asks for something else from now on."""
+        """The client has another request from now on."""
 
     def observers(self) -> tuple[Observer, ...]:
-        """What of the host is to see the session's outputs."""
+        """The host's observers of the session's outputs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Calls:
-    """What live sessions are built from. One per process."""
+    """Builds live sessions. One per process."""
 
     settings: Settings
     store: Store
@@ -72,12 +72,12 @@ class Calls:
         progress: Callable[[dict[str, Any]], None],
         dismiss: Callable[[], None],
     ) -> AsyncIterator[LiveHost]:
-        """What stands behind a session, which this process owns until the block ends.
+        """The host of a session, which this process owns until the block ends.
 
-        `progress` gets the state of an interview when it has come further, and `dismiss` is called
-        where the session is to end before its time.
+        `progress` gets the state of an interview when it has advanced. `dismiss` is called when the
+        session must end early.
 
-        Raises `InterviewError` for a role or a count that cannot be, `SessionTaken` where another
+        Raises `InterviewError` for an invalid role or count, `SessionTaken` where another
         connection holds the session, `NoAssistant` where no chat server is configured.
         """
         if request.assistant is not None:
@@ -115,13 +115,13 @@ class Calls:
         observers: tuple[Observer, ...],
         journal: Journal | None = None,
     ) -> Session:
-        """A session for one client, whose replies have `rate_hz`.
+        """A session for one client, with reply audio at `rate_hz`.
 
         A `journal` is opened here; the session closes it.
         """
         budget_s = self.settings.budget_ms / 1000
         left_s = host.seconds_left(self.settings.longest_interview_min * 60, time.time())
-        if left_s == 0:  # it was up before this client came back
+        if left_s == 0:  # the time was up before this client came back
             host.time_is_up()
         policy = SessionPolicy(
             turns=self.turn_policy(request),
@@ -145,19 +145,19 @@ class Calls:
         )
 
     def turn_policy(self, request: SessionRequest) -> TurnPolicy:
-        """How turns are detected for a client: as it asked, else as the settings say."""
+        """A client's turn policy: its request, with the settings as defaults."""
         asked = {name: value for name, value in asdict(request.turns).items() if value is not None}
         default = {
             "silence_ms": self.settings.silence_ms,
             "prompt_ms": self.settings.silence_prompt_s * 1000,
         }
-        if request.assistant is not None:  # it neither opens the conversation nor fills silences
+        if request.assistant is not None:  # an assistant neither opens the conversation nor prompts
             default |= {"opens": False, "prompt_ms": 0}
         return TurnPolicy(**{**default, **asked})
 
     @contextmanager
     def journal(self, session_id: str) -> Iterator[Journal | None]:
-        """The journal of a session, as long as it lasts; None where none is kept."""
+        """A session's journal, closed at the end of the block; None where none is kept."""
         if self.journals is None:
             yield None
             return
@@ -169,7 +169,7 @@ class Calls:
 
     @property
     def responders(self) -> Guard[Responder]:
-        """The chat models, for replies beside the conversation."""
+        """The responders, for replies beside the conversation."""
         return self.lineup.stages.responders
 
     def providers(self, avatar: str) -> dict[str, str]:
@@ -184,16 +184,16 @@ class Calls:
         }
 
     def _has_chat_server(self) -> bool:
-        """Whether a chat server answers, or stages that the application brought itself."""
+        """Whether replies come from a chat server, or from stages that were passed in."""
         choice = self.lineup.choices.get("llm")
         return choice is None or choice.first.name != "scripted"
 
     def _speculates(self) -> bool:
-        """Whether answers are prepared that may never be heard: not where each of them costs."""
+        """Whether to speculate: with "auto", only where no provider is paid for each call."""
         if self.settings.speculate != "auto":
             return self.settings.speculate == "on"
-        told = options(self.settings)
-        servers = {"stt": told.stt_server, "llm": told.llm_server, "tts": told.tts_server}
+        chosen = options(self.settings)
+        servers = {"stt": chosen.stt_server, "llm": chosen.llm_server, "tts": chosen.tts_server}
         paid = {slot for slot, server in servers.items() if server and server.key}
         return not any(
             choice.first.remote for slot, choice in self.lineup.choices.items() if slot in paid
@@ -202,7 +202,7 @@ class Calls:
     def _published(
         self, session_id: str, progress: Callable[[dict[str, Any]], None]
     ) -> Callable[[dict[str, Any]], None]:
-        """`progress` for a live session that others may watch over REST."""
+        """`progress` that also publishes to the watchers over REST."""
 
         def both(state: dict[str, Any]) -> None:
             progress(state)

@@ -11,8 +11,8 @@ from pipeline.frames import Degraded
 from pipeline.stage import Observed
 
 MOST_UNSENT_BYTES = 32 * 1024
-"""A client that is so far behind gets no pictures: audio never waits behind more than some of them.
-The first 200 ms of a reply, with their pictures, take about as much."""
+"""A client with more unsent bytes gets no pictures, so that audio waits behind few of them. The
+first 200 ms of a reply, with their pictures, take about as much."""
 
 
 @asynccontextmanager
@@ -25,7 +25,7 @@ async def client_face(
     rate_hz: int,
     emit: Callable[[Outgoing], None],
 ) -> AsyncIterator[ClientFace]:
-    """The face that a client asked for, while the block lasts. `rate_hz` is the reply audio's."""
+    """The face that a client asked for, until the block ends. `rate_hz` is the reply audio's."""
     own = transport.face(request)
     if own is not None:
         async with own as face:
@@ -63,7 +63,7 @@ class DrawnByClient:
 
 
 class Undrawn(DrawnByClient):
-    """The client wanted pictures, and nothing here draws any: it gets visemes."""
+    """The client asked for pictures, but no provider draws any: it gets visemes."""
 
     def __init__(self, emit: Callable[[Outgoing], None]) -> None:
         super().__init__(VISEMES)
@@ -90,7 +90,7 @@ class PicturesInMessages:
 
 
 def unknown_face(wanted: str | None, faces: tuple[str, ...], default: str) -> ProtocolError | None:
-    """What a client is told whose face is not among `faces`; None where it is."""
+    """The error for a client whose face is not one of `faces`; None where it is."""
     if wanted is None or wanted in faces:
         return None
     known = ", ".join(faces)

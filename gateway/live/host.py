@@ -1,4 +1,4 @@
-"""The host of a live session: it runs the interview and stores every step before it is answered."""
+"""The host of a live session: runs the interview, and stores every step before the reply to it."""
 
 import asyncio
 import contextlib
@@ -46,18 +46,18 @@ logger = logging.getLogger("parley.interviewer")
 DEFAULT_ROLE = "Software Engineer"
 
 RENEWALS = 3
-"""So many times within its lifetime a live session's record is stored again."""
+"""How many times within its lifetime a live session's record is renewed."""
 
 Notify = Callable[[dict[str, Any]], None]
-"""Gets the state of the interview when it has come further. Plain, must not raise."""
+"""Takes the state of the interview when it has advanced. A plain call; must not raise."""
 
 
 class InterviewHost:
-    """One interview, as `pipeline.stage.Host`. Get one with `claim`, give it back with `release`.
+    """One interview, as `pipeline.stage.Host`. Get one with `claim`; end it with `release`.
 
-    `accept` stores what the person said and where that takes the interview, in one transaction;
-    `commit` stores what was really heard of the answer, and `correct` cuts it where the client
-    tells afterwards that less was heard.
+    `accept` stores the answer and the interview's next state in one transaction. `commit` stores
+    the part of the reply that was heard, and `correct` shortens that where the client reports
+    afterwards that less was heard.
     """
 
     def __init__(
@@ -80,10 +80,10 @@ class InterviewHost:
         if record.interview is not None:
             self._interview = InterviewSession.from_record(record.interview)
         self._config = InterviewConfig(record.role, record.model, record.total_questions)
-        self._prompt: tuple[int, str] | None = None  # said in this turn, and not answered yet
+        self._prompt: tuple[int, str] | None = None  # its turn and line, until it is answered
         self._correctable = -1  # the turn whose reply is the interview's last message
         self._time_is_up = False
-        self._judged: tuple[int, bool] = (0, False)  # whether it was up when this turn was answered
+        self._judged: tuple[int, bool] = (0, False)  # turn, and whether its time was up
         self._farewell_said = False
         self._timed = _Timed()
 
@@ -99,18 +99,19 @@ class InterviewHost:
         notify: Notify,
         recorder: Recorder | None = None,
     ) -> "InterviewHost":
-        """Take over a session; an unknown id makes one, about what `wanted` asks for.
+        """Claim a session for this process; an unknown id creates one as `wanted`.
 
         Spoken answers go to `recorder`, which keeps them where there is consent.
 
-        Raises `SessionTaken`, and `InterviewError` for a role or a count that cannot be.
+        Raises `SessionTaken` where another process has claimed the session, and `InterviewError`
+        for an invalid role or count.
         """
         while True:
             try:
                 record, version = await claim(store, session_id, worker)
             except NoSuchSession:
                 config = _config(wanted)
-                # A conflict means that somebody else made it in this instant: claim that one.
+                # A conflict means that another process has just created it: claim that one.
                 with contextlib.suppress(Conflict):
                     await create(store, config, mode="voice", ttl_s=ttl_s, session_id=session_id)
                 continue
@@ -121,13 +122,13 @@ class InterviewHost:
         return self._record.id
 
     async def release(self) -> None:
-        """Let the session go."""
+        """Give up the claim on the session."""
         await release(self._store, self._record.id, self._worker)
 
     async def keep(self) -> None:
-        """Keep the record from expiring in a long silence, until cancelled.
+        """Renew the record until cancelled, so that it does not expire in a long silence.
 
-        Ends by itself once the session is somebody else's; other failures are tried again.
+        Returns once the session belongs to another process; retries after other failures.
         """
         while True:
             await asyncio.sleep(self._record.ttl_s / RENEWALS)
@@ -135,13 +136,13 @@ class InterviewHost:
                 async with self._saving:
                     await self._put(self._record)
             except Conflict:
-                logger.warning("session %s is in other hands", self.session_id)
+                logger.warning("session %s no longer belongs to this process", self.session_id)
                 return
             except StoreError as error:
                 logger.warning("session %s was not renewed: %s", self.session_id, error)
 
     def state(self) -> dict[str, Any]:
-        """What clients see of the interview."""
+        """The interview's state for clients."""
         if self._interview is not None:
             return self._interview.state()
         total = self._config.total_questions
@@ -152,7 +153,7 @@ class InterviewHost:
         return {"role": self._config.role, "model": self._config.model, **self.state()}
 
     def seconds_left(self, longest_s: float, now: float) -> float:
-        """How much is left of `longest_s` since the interview began, breaks included; 0 or more.
+        """The rest of `longest_s` since the interview began, breaks included; 0 or more.
 
         `now` is seconds since the epoch.
         """
@@ -163,10 +164,10 @@ class InterviewHost:
         return max(0.0, min(longest_s, longest_s - (now - began)))
 
     def request(self, request: SessionRequest) -> None:
-        """Nothing of an interview changes while it lasts."""
+        """Ignored: an interview does not change while it lasts."""
 
     def observers(self) -> tuple[Observer, ...]:
-        """What notes from the session's outputs how long answers and replies took."""
+        """The observer that times answers and replies from the session's outputs."""
         return (self._timed,)
 
     # --- pipeline.stage.Host -----------------------------------------------------------------
@@ -193,7 +194,7 @@ class InterviewHost:
         return " ".join(expire(self._interview).say)
 
     def brief(self, turn: int, text: str) -> Brief:
-        # What is said now holds for `accept` and `commit`, even if the time is up in between.
+        # `accept` and `commit` use this result, even if the time is up in between.
         self._judged = (turn, self._time_is_up)
         step = self._step(turn, text)
         return Brief(
@@ -214,7 +215,7 @@ class InterviewHost:
         await self._save(step.session, line)
         if self._recorder is None or heard is None or heard.audio is None or before is None:
             return
-        # What is said after the end is no part of the interview.
+        # Words after the end are no part of the interview.
         if (number := number_added(before, step.session)) is not None:
             self._recorder.keep(self._record, number, heard.audio)
 
@@ -222,7 +223,7 @@ class InterviewHost:
         self, turn: int, user_text: str, heard_text: str, calls: tuple[ToolRequest, ...] = ()
     ) -> None:
         if turn and not user_text:
-            # A prompt, or nobody was understood: what was said is no part of the interview.
+            # A prompt, or a turn without recognised words, is no part of the interview.
             await self._expire(turn)
             return
         interview = heard(self._step(turn, user_text).session, heard_text)
@@ -240,7 +241,7 @@ class InterviewHost:
         if turn != self._correctable or self._interview is None:
             return
         interview = heard(self._interview, heard_text)
-        # A later line of a turn's reply replaces the one before.
+        # A later transcript line of a turn's reply replaces the one before.
         line = interviewer_line(turn, heard_text, time.time(), self._timed.latency_ms(turn))
         await self._save(interview, line)
         self._interview = interview
@@ -261,9 +262,9 @@ class InterviewHost:
         return respond(interview, text, time_is_up=late)
 
     async def _expire(self, turn: int) -> None:
-        """Store the interview as closed, once, where it was closed by the farewell.
+        """Store the interview as closed, once, after the farewell.
 
-        Here it stays open: who speaks into the farewell has still given an answer.
+        The interview in memory stays open: speech into the farewell is still an answer.
         """
         if not self._farewell_said or self._interview is None or self._interview.is_complete:
             return
@@ -286,7 +287,7 @@ class InterviewHost:
 
 
 class _Timed:
-    """How long the candidate took to begin, and the interviewer to reply, by turn."""
+    """Times how long the candidate took to begin, and the interviewer to reply, by turn."""
 
     def __init__(self) -> None:
         self._asked_at: float | None = None  # when the last reply had been heard to its end
@@ -296,7 +297,7 @@ class _Timed:
     def observe(self, output: Observed, now: float) -> None:
         match output:
             case ReplyDone(interrupted=False):
-                # What is said into a silence does not end the wait: the question came before it.
+                # A prompt does not restart the wait: it began after the question.
                 self._asked_at = now if self._asked_at is None else self._asked_at
             case SpeechStarted(turn, at_ms):
                 asked_at, self._asked_at = self._asked_at, None
@@ -305,15 +306,15 @@ class _Timed:
                 self._latency = (turn, latency_ms)
 
     def answered(self) -> None:
-        """What comes next is another question."""
+        """The answer came: the next wait begins with another reply."""
         self._asked_at = None
 
     def latency_ms(self, turn: int) -> float | None:
-        """How long the candidate waited for the reply, where it is known."""
+        """How long the candidate waited for the turn's reply; None where it is not known."""
         return self._latency[1] if self._latency[0] == turn else None
 
     def speech(self, turn: int, heard: RecognizedSpeech) -> AnswerSpeech:
-        """What was heard, for the report. That speech was detected a little late is not known."""
+        """The answer's speech, for the report; the detector's delay is not subtracted."""
         transcript = heard.transcript
         recognition = RecognitionSource(
             heard.provider, confidence=transcript.confidence, language=transcript.language

@@ -1,10 +1,10 @@
-"""Pacing of a session's input audio: at most a little ahead of real time. Pure.
+"""Paces a session's input audio to at most a little ahead of real time. Pure.
 
-A client on a microphone sends in real time, and its frames pass straight through. One that sends
-a recording as fast as it can, or a network that stalls and then delivers everything at once, runs
-ahead: the surplus waits here and is fed on as time passes, while reading is paused so that TCP
-holds the client back. What a stall held up is fed on faster, or the delay would stay for good.
-Nothing is dropped, and commands that belong between the audio stay there. Time is an argument.
+The audio of a microphone comes in real time and passes at once. A recording that is sent at full
+speed, or a network that stalls and then delivers everything at once, is ahead of real time: the
+surplus waits here and passes as time does, while reading pauses so that TCP slows the client down.
+After a stall audio passes faster, since the delay would stay otherwise. Nothing is dropped, and
+commands keep their place between the audio. Time is an argument.
 """
 
 from collections import deque
@@ -17,16 +17,16 @@ from gateway.protocols.dialect import Command, Respond, TypedText
 P = TypeVar("P", bound=Sized)
 
 AHEAD_MS = 500.0
-"""How far the fed audio may run ahead of real time; a detector's ring holds more than that."""
+"""How far the fed audio may be ahead of real time; a detector's ring buffer holds more."""
 
 CATCH_UP = 4.0
-"""Audio that is overdue is fed on so much faster than real time."""
+"""Overdue audio is fed this many times faster than real time."""
 
 MOST_OVERDUE_S = 10.0
-"""A client that sent nothing for longer was not held up: it was silent, or muted."""
+"""A longer gap is no stall: the client was silent or muted."""
 
 WAITING_BYTES = 4 * 1024 * 1024
-"""How much may wait, in bytes, or in samples where audio comes as samples."""
+"""How much audio and text may wait, in bytes, or in samples where audio comes as samples."""
 
 WAITING_MS = 120_000.0
 MOST_WAITING = 6_000
@@ -36,31 +36,32 @@ ASKS = (Respond, TypedText)
 """Commands that ask for a reply."""
 
 RESOLUTION_S = 0.001
-"""What is due within this is fed on now: timers fire a little early by the loop's clock, which
-ticks in milliseconds, and waiting for the rest would only spin."""
+"""Audio due within this is fed now: timers fire a little early by the loop's clock, which ticks in
+milliseconds, and waiting for the rest would only spin."""
 
 SHORTEST_MS = 2.5
-"""A message of so much audio or more needs no counting: real time bounds their number."""
+"""Messages with at least this much audio are not counted: real time bounds their number."""
 
 MESSAGES_PER_S = 200.0
 MESSAGES_BURST = 2_000.0
 
 
 class Flooded(Exception):
-    """The client sends more messages or more audio than any conversation needs."""
+    """The client sends more messages or audio than a conversation needs."""
 
 
 class IngressPacer(Generic[P]):
-    """One session's. `take` what came, `drain` at `due`; reading should stop while `waiting`.
+    """One session's pacer. Call `take` for audio, `follow` for commands, and `drain` at `due`.
 
-    `feed` gets audio and `obey` the commands among it, in the order in which they came.
+    Stop reading while `waiting`. `feed` gets the audio and `obey` the commands between it, in the
+    order in which they came.
     """
 
     def __init__(self, feed: Callable[[P], None], obey: Callable[[Command], None]) -> None:
         self._feed = feed
         self._obey = obey
-        self._fed_until: float | None = None  # when everything fed would have been spoken
-        self._overdue_s = 0.0  # for so long real time had nothing to feed
+        self._fed_until: float | None = None  # when the fed audio ends in real time
+        self._overdue_s = 0.0  # how long there was no audio to feed
         self._waiting: deque[tuple[P, float] | Command] = deque()
         self._waiting_bytes = 0
         self._waiting_ms = 0.0
@@ -79,13 +80,13 @@ class IngressPacer(Generic[P]):
 
     @property
     def due(self) -> float:
-        """When `drain` can feed something on."""
+        """When `drain` can feed the next item (loop time)."""
         return -inf if self._fed_until is None else self._fed_until - AHEAD_MS / 1000
 
     def count(self, now: float, duration_ms: float = 0.0) -> None:
-        """A message came, of whatever kind, with so much audio.
+        """Count a message of any kind, with `duration_ms` of audio.
 
-        Raises `Flooded` past the rate that is allowed.
+        Raises `Flooded` beyond `MESSAGES_PER_S` after a burst of `MESSAGES_BURST`.
         """
         if duration_ms >= SHORTEST_MS:
             return
@@ -96,14 +97,14 @@ class IngressPacer(Generic[P]):
             raise Flooded(f"more than {MESSAGES_PER_S:.0f} messages a second")
 
     def take(self, data: P, duration_ms: float, now: float) -> None:
-        """Audio came. Fed at once unless it runs ahead. Raises `Flooded` when too much waits."""
+        """Feed audio at once, unless it is ahead. Raises `Flooded` when too much waits."""
         if not self._waiting and now >= self.due:
             self._pass(data, duration_ms, now)
             return
         self._wait((data, duration_ms), len(data), duration_ms)
 
     def follow(self, command: Command) -> None:
-        """A command came that holds only after the audio before it.
+        """Perform a command after the audio before it.
 
         Raises `Flooded` when too much waits.
         """
@@ -113,7 +114,7 @@ class IngressPacer(Generic[P]):
             self._obey(command)
 
     def drain(self, now: float) -> None:
-        """Feed what real time has caught up with."""
+        """Feed the audio and perform the commands that are due at `now`."""
         while self._waiting and now + RESOLUTION_S >= self.due:
             item = self._waiting.popleft()
             if isinstance(item, tuple):
@@ -127,7 +128,7 @@ class IngressPacer(Generic[P]):
                 self._obey(item)
 
     def rest(self) -> Iterator[P]:
-        """The client has gone: the audio that still waits, whatever the time."""
+        """Take all audio that still waits, when the client has disconnected."""
         while self._waiting:
             item = self._waiting.popleft()
             if isinstance(item, tuple):
@@ -159,5 +160,5 @@ class IngressPacer(Generic[P]):
 
 
 def _length(command: Command) -> int:
-    """What it takes up of `WAITING_BYTES`: the length of a text, 0 for all else."""
+    """A command's part of `WAITING_BYTES`: the length of a text, else 0."""
     return len(command.text) if isinstance(command, TypedText) else 0

@@ -1,7 +1,7 @@
 """One journal file a session, written beside the event loop: see `pipeline.journal`.
 
-Lines go through one bounded queue to one thread. A disk that is too slow or full must not touch the
-conversation: then the session's file ends there, since a journal with a gap would replay to other
+Lines go through one bounded queue to one thread. A slow or full disk must not delay the
+conversation: the session's file ends there, since a journal with a gap would replay to other
 decisions.
 """
 
@@ -21,11 +21,11 @@ logger = logging.getLogger("parley.journals")
 PRIVATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL
 
 WAITING_LINES = 10_000
-"""About a megabyte: a second's lines of a thousand sessions."""
+"""About a megabyte: the lines of a thousand sessions in a second."""
 
 
 class JournalFile:
-    """One session's file. Its methods are called by the event loop, the rest by the thread."""
+    """One session's file. The event loop calls the methods; the thread uses the attributes."""
 
     def __init__(self, path: Path, lines: "queue.Queue[tuple[JournalFile, str] | None]") -> None:
         self.path = path
@@ -44,12 +44,12 @@ class JournalFile:
             logger.warning("%s ends early: the disk does not keep up", self.path)
 
     def close(self) -> None:
-        """No more lines will come; an empty one says so to the thread."""
+        """No more lines will come; an empty line reports that to the thread."""
         self.write("")
 
 
 class Journals:
-    """The journals of a process, in one folder. Make it where sessions are served; `close` it."""
+    """The journals of a process, in one folder. Create it in the serving process; `close` it."""
 
     def __init__(self, folder: Path, *, texts: bool = False) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -60,13 +60,13 @@ class Journals:
         self._thread.start()
 
     def open(self, session_id: str) -> tuple[Journal, JournalFile]:
-        """A journal for a session that begins, and its file, to be closed when it has ended."""
+        """A journal for a new session, and its file, to be closed when the session has ended."""
         stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
         file = JournalFile(self._folder / f"{session_id}-{stamp}.jsonl", self._lines)
         return Journal(file.write, texts=self._texts), file
 
     def close(self) -> None:
-        """Write what waits and end the thread; waits for at most two seconds."""
+        """Write the waiting lines and end the thread; takes at most two seconds."""
         with suppress(queue.Full):
             self._lines.put(None, timeout=1.0)
         self._thread.join(timeout=1.0)
@@ -88,7 +88,7 @@ class Journals:
                 file.file.close()
             return
         if file.file is None:
-            # Only for its owner: it tells who spoke when, and with texts what.
+            # Readable by its owner only: it holds who spoke when, and with `texts` the words.
             file.file = os.fdopen(
                 os.open(file.path, PRIVATE, 0o600), "w", encoding="utf-8", buffering=1
             )

@@ -1,4 +1,4 @@
-"""Which session is live in this process, and whether another may begin."""
+"""The live sessions of this process, and whether another may begin."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from gateway.interviews.sessions import SessionTaken
 
 LEAVE_S = 6.0
-"""How long a client that comes back waits for its old connection, which stores its last words."""
+"""How long a reconnecting client waits for its old connection, which stores its last words."""
 
 
 @dataclass(slots=True)
@@ -21,7 +21,7 @@ class _Hold:
 
 
 class LiveSessions:
-    """The live sessions of a process; at most `places` connections have one."""
+    """The live sessions of a process, for at most `places` connections."""
 
     def __init__(self, places: int) -> None:
         self.places = places
@@ -40,7 +40,7 @@ class LiveSessions:
 
     @contextmanager
     def connected(self) -> Iterator[None]:
-        """Count a connection as long as it lasts."""
+        """Count a connection until the block ends."""
         self.connections += 1
         try:
             yield
@@ -49,10 +49,10 @@ class LiveSessions:
 
     @asynccontextmanager
     async def hold(self, session_id: str, dismiss: Callable[[], None]) -> AsyncIterator[None]:
-        """Have the session to oneself in this process until the block ends.
+        """Hold the session for one connection of this process until the block ends.
 
-        A connection that is `leaving` the session is waited for. Raises `SessionTaken` where
-        another connection holds the session, or does not let it go within `LEAVE_S`.
+        Waits for a connection that is `leaving` the session. Raises `SessionTaken` where another
+        connection holds the session, or does not leave it within `LEAVE_S`.
         """
         await self._left(session_id)
         hold = self._holds[session_id] = _Hold(dismiss)
@@ -63,7 +63,7 @@ class LiveSessions:
             hold.released.set()
 
     def leaving(self, session_id: str) -> None:
-        """Say that the connection that holds a session is about to let it go."""
+        """Mark the connection that holds a session as about to leave it."""
         if (hold := self._holds.get(session_id)) is not None:
             hold.leaving = True
 

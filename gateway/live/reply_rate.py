@@ -1,4 +1,4 @@
-"""Reply audio at the rate that the client wants, where it wants another in mid-call."""
+"""Converts reply audio to another rate that a client asks for during the call."""
 
 from dataclasses import replace
 
@@ -7,7 +7,7 @@ from pipeline.frames import ReplyAudio
 
 
 class ReplyRate:
-    """One client's. The session's replies have `rate_hz`, and so has the wire until `use`."""
+    """One client's converter. Replies have `rate_hz`, and so has the client until `use`."""
 
     def __init__(self, rate_hz: int) -> None:
         self._rate_hz = rate_hz
@@ -15,12 +15,12 @@ class ReplyRate:
         self._resampler: Resampler | None = None  # None where the rates are equal
 
     def use(self, wire_hz: int) -> None:
-        """The wire has this rate from the next frame on."""
+        """Convert to `wire_hz` from the next frame on."""
         self._wire_hz = wire_hz
         self.clear()
 
     def convert(self, frame: ReplyAudio) -> ReplyAudio:
-        """The frame at the wire's rate. The last 2 ms of a reply at most are left out."""
+        """The frame at the client's rate. At most the last 2 ms of a reply are left out."""
         if self._resampler is None:
             return frame
         if frame.at_ms == 0:
@@ -28,6 +28,6 @@ class ReplyRate:
         return replace(frame, pcm=self._resampler.push(frame.pcm))
 
     def clear(self) -> None:
-        """Let nothing of what was converted ring on in what follows."""
+        """Reset the converter, so that the next frame carries no sound of the last ones."""
         equal = self._wire_hz == self._rate_hz
         self._resampler = None if equal else Resampler(self._rate_hz, self._wire_hz)

@@ -1,8 +1,8 @@
-"""What carries one client's messages and audio: the side of the seam that a transport fills.
+"""The contract of a transport, which carries one client's messages and audio.
 
-A transport owns the codec and the media clock. Input audio is handed over as the transport has it,
-of type `P`: bytes of a WebSocket message, or samples of an RTP decoder. The `AudioReader` that the
-transport chose for the session turns it into samples.
+A transport owns the codec and the media clock. It hands over input audio as it has it, of type `P`:
+bytes of a WebSocket message, or samples of an RTP decoder. The `AudioReader` that it chose for the
+session turns them into samples.
 """
 
 from collections.abc import Sized
@@ -23,18 +23,18 @@ class AudioReader(Protocol[P]):
 
     @property
     def lost(self) -> P:
-        """What takes the place of audio that was refused but lasted some time."""
+        """The audio that replaces refused audio of known length."""
 
     def duration_ms(self, data: P) -> float:
-        """How long it lasts, at most 100 ms. Raises `gateway.media.codecs.UnusableAudio`."""
+        """How long `data` lasts, at most 100 ms. Raises `gateway.media.codecs.RefusedAudio`."""
 
     def read(self, data: P) -> Samples:
-        """What it holds; `duration_ms` has accepted it."""
+        """The samples of `data`, which `duration_ms` has accepted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Media(Generic[P]):
-    """How a client's audio travels. Reply audio is made at `reply_rate_hz`."""
+    """How a client's audio travels. Reply audio has `reply_rate_hz`."""
 
     reader: AudioReader[P]
     audio_in: WireAudio
@@ -43,7 +43,7 @@ class Media(Generic[P]):
 
 
 class Receiver(Protocol[P_contra]):
-    """What a transport hands messages and audio to. Plain calls that do not raise."""
+    """Takes a transport's messages and audio. Plain calls that do not raise."""
 
     def on_text(self, data: bytes) -> None:
         """A text message of the client."""
@@ -52,18 +52,18 @@ class Receiver(Protocol[P_contra]):
         """Audio of the client."""
 
     def emit(self, output: Outgoing) -> None:
-        """Something that the transport found out and the client should know."""
+        """An output of the transport itself, for the client."""
 
 
 class ClientFace(Protocol):
-    """The interviewer's face, as one client is shown it; also a `pipeline.stage.Observer`."""
+    """The interviewer's face for one client; also a `pipeline.stage.Observer`."""
 
     @property
     def provider(self) -> str:
-        """What draws it, for the client."""
+        """The name of what draws the face, for the client."""
 
     def start(self) -> ProtocolError | None:
-        """Show it. Returns what the client asked for and does not get."""
+        """Show the face. Returns an error for a request that cannot be met."""
 
     def observe(self, output: Observed, now: float) -> None: ...
 
@@ -80,16 +80,16 @@ class Transport(Protocol[P]):
         """Bytes of messages that have not left for the network yet."""
 
     def agree(self, request: SessionRequest) -> Media[P]:
-        """Choose how audio travels from now on, as far as the transport leaves a choice."""
+        """Set how audio travels from now on, by the request where the transport allows it."""
 
     def attach(self, receiver: Receiver[P]) -> None:
-        """Hand everything to `receiver` from now on; what came before is handed over at once."""
+        """Hand messages and audio to `receiver` from now on, and earlier ones at once."""
 
     def pause(self) -> None:
-        """Hold the client back, where the transport can: more came than is due."""
+        """Stop reading from the client, where the transport can: more audio came than is due."""
 
     def resume(self) -> None:
-        """Let the client send again."""
+        """Read from the client again."""
 
     def send(self, message: str) -> None:
         """Send a text message."""
@@ -98,10 +98,10 @@ class Transport(Protocol[P]):
         """Send reply audio, of at most 20 ms."""
 
     def clear(self) -> None:
-        """Drop the reply audio that has not left."""
+        """Drop the reply audio that was not sent yet."""
 
     def face(self, request: SessionRequest) -> AbstractAsyncContextManager[ClientFace] | None:
-        """The face that this transport shows by itself, such as video; None where it has none."""
+        """The face that this transport sends by itself, such as video; None where it has none."""
 
     async def gone(self) -> None:
-        """Return when the client has gone. Cancelling loses nothing."""
+        """Return when the client has disconnected. Cancelling loses nothing."""

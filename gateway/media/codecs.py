@@ -1,4 +1,4 @@
-"""Audio on the wire: PCM16, mu-law, A-law and Opus, to and from the engine's samples."""
+"""Readers and writers of PCM16, mu-law, A-law and Opus, to and from the engine's samples."""
 
 import sys
 
@@ -15,7 +15,7 @@ LITTLE = sys.byteorder == "little"
 
 
 def decode(data: bytes, audio: AudioFormat) -> Samples:
-    """Wire bytes (a whole number of samples, no Opus) as mono samples at the wire's rate."""
+    """Bytes of `audio` (a whole number of samples, no Opus) as mono samples at its rate."""
     if audio.encoding == "pcm_s16le":
         pcm = np.frombuffer(data, "<i2").astype(np.int16, copy=False)
     else:
@@ -27,16 +27,16 @@ def decode(data: bytes, audio: AudioFormat) -> Samples:
 
 
 def encode(pcm: Samples, audio: AudioFormat) -> bytes:
-    """Mono samples at the wire's rate as wire bytes, but for Opus."""
+    """Mono samples at the rate of `audio` as bytes; not for Opus."""
     if audio.encoding == "pcm_s16le":
         return pcm.astype("<i2", copy=False).tobytes()
     return CODES[audio.encoding][pcm.astype(np.int32) + 32768].tobytes()
 
 
 class RefusedAudio(ValueError):
-    """A message's audio cannot be taken. `code` is the dialects' name of the error.
+    """A message's audio cannot be read. `code` is the error's code in the dialects.
 
-    `lost_ms` is how much silence or noise should stand in its place, 0 for none.
+    `lost_ms` is the length of the silence or noise to put in its place, 0 for none.
     """
 
     def __init__(self, code: str, message: str, *, lost_ms: float = 0.0) -> None:
@@ -60,7 +60,7 @@ class SampleReader:
         self._rate = converter(audio.rate_hz, INPUT_RATE_HZ)
 
     def duration_ms(self, data: bytes) -> float:
-        """How long a message lasts; an empty one, 0. Raises `RefusedAudio`."""
+        """How long a message's audio lasts; 0 for an empty one. Raises `RefusedAudio`."""
         if len(data) % self._sample_bytes:
             raise RefusedAudio(
                 "odd_audio",
@@ -71,7 +71,7 @@ class SampleReader:
         return len(data) * self._ms_per_byte
 
     def read(self, data: bytes) -> Samples:
-        """What a message holds."""
+        """The samples of a message."""
         pcm = np.frombuffer(data, np.int16) if self._plain and LITTLE else decode(data, self._audio)
         return pcm if self._unchanged else self._rate.push(pcm)
 
@@ -85,7 +85,7 @@ class OpusReader:
         self._decoder = OpusDecoder()
 
     def duration_ms(self, data: bytes) -> float:
-        """How long a packet lasts; an empty message, 0. Raises `RefusedAudio`."""
+        """How long a packet's audio lasts; 0 for an empty message. Raises `RefusedAudio`."""
         if not data:
             return 0.0
         try:
@@ -98,7 +98,7 @@ class OpusReader:
         return duration
 
     def read(self, data: bytes) -> Samples:
-        """What a packet holds. It has been checked; libopus conceals what it refuses still."""
+        """The samples of a checked packet; one that libopus still refuses is concealed as lost."""
         try:
             return self._decoder.decode(data)
         except NotOpus:
@@ -119,14 +119,14 @@ def _too_long(duration_ms: float) -> RefusedAudio:
 
 
 class AudioWriter:
-    """One client's reply audio to messages, one a frame."""
+    """One client's reply audio to messages, one per frame."""
 
     def __init__(self, audio: AudioFormat) -> None:
         self._audio = audio
         self._opus: OpusEncoder | None = None
 
     def write(self, frame: ReplyAudio) -> bytes:
-        """The message for a frame, which has the wire's rate and 20 ms at most."""
+        """The message for a frame of at most 20 ms, at the rate of the client's format."""
         if self._audio.encoding != "opus":
             return encode(frame.pcm, self._audio)
         if self._opus is None or frame.at_ms == 0:
@@ -134,5 +134,5 @@ class AudioWriter:
         return self._opus.encode(frame.pcm)
 
     def clear(self) -> None:
-        """Let nothing of what was written ring on in what follows."""
+        """Reset the encoder, so that the next frame carries no sound of the last ones."""
         self._opus = None

@@ -15,10 +15,10 @@ LONGEST_MESSAGE_MS = 100
 
 @dataclass(frozen=True, slots=True)
 class AudioFormat:
-    """How audio travels in one direction. Of Opus a message is one packet, of the others samples.
+    """How audio travels in one direction. A message is one Opus packet, or samples otherwise.
 
-    An Opus packet says itself what it holds: for incoming audio `rate_hz` and `channels` then tell
-    no more than what went into it.
+    An Opus packet describes its own audio: for incoming Opus, `rate_hz` and `channels` only say
+    what the client encoded.
     """
 
     encoding: Encoding = "pcm_s16le"
@@ -31,7 +31,7 @@ class AudioFormat:
         return (2 if self.encoding == "pcm_s16le" else 1) * self.channels
 
     def duration_ms(self, data: bytes) -> float:
-        """How long a message lasts. Raises `NotOpus` where it is no Opus packet but should."""
+        """How long a message's audio lasts. Raises `NotOpus` for a malformed Opus packet."""
         if self.encoding == "opus":
             return opus_packets.duration_ms(data)
         return len(data) * 1000 / (self.sample_bytes * self.rate_hz)

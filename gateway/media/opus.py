@@ -1,6 +1,6 @@
 """Opus packets to and from samples, through FFmpeg's libopus.
 
-Plain calls of 20 to 50 µs a packet. A new encoder takes 0.4 ms.
+Plain calls; each packet takes 20 to 50 µs. A new encoder takes 0.4 ms.
 """
 
 from fractions import Fraction
@@ -28,9 +28,9 @@ class OpusDecoder:
         self._resampler = av.AudioResampler(format="s16", layout="mono", rate=INPUT_RATE_HZ)
 
     def decode(self, packet: bytes) -> Samples:
-        """What is in it. Raises `NotOpus` for anything else; the next packet is heard then."""
+        """The samples of a packet. Raises `NotOpus` for other bytes; the decoder can go on then."""
         if not packet:
-            # FFmpeg takes an empty packet for the end of the stream, and nothing after it.
+            # FFmpeg takes an empty packet as the end of the stream and no packet after it.
             raise NotOpus("an Opus packet has a first byte")
         try:
             parts: list[Samples] = [
@@ -47,8 +47,8 @@ class OpusEncoder:
     """Mono samples to Opus packets of 20 ms, one call a packet. `rate_hz` is one of `RATES_HZ`.
 
     With `fec` each packet of speech also carries a coarse copy of the one before it, so that the
-    receiver can make up for a single loss. libopus does that in its SILK mode alone (RFC 6716,
-    section 2.1.7), which takes 120 µs a packet in place of 33.
+    receiver can conceal a single loss. libopus does that only in its SILK mode (RFC 6716,
+    section 2.1.7), which takes 120 µs a packet instead of 33.
     """
 
     def __init__(self, rate_hz: int = 24_000, *, fec: bool = False) -> None:
@@ -71,7 +71,7 @@ class OpusEncoder:
         self._codec = codec
 
     def encode(self, pcm: Samples) -> bytes:
-        """One packet for at most `frame` samples; a shorter frame is filled up with silence."""
+        """One packet for at most `frame` samples; fewer samples are padded with silence."""
         if len(pcm) < self.frame:
             pcm = np.concatenate((pcm, np.zeros(self.frame - len(pcm), np.int16)))
         frame = av.AudioFrame(format="s16", layout="mono", samples=self.frame)

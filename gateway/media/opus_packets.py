@@ -1,14 +1,14 @@
-"""Opus packets (RFC 6716): what one holds, and whether it is one, from its bytes alone. Pure."""
+"""Opus packets (RFC 6716): their duration and validity, from their bytes alone. Pure."""
 
 RATES_HZ = (8_000, 12_000, 16_000, 24_000, 48_000)
-"""What libopus encodes. A decoder needs none of it: a packet tells everything (RFC 6716, 2.1.1)."""
+"""The rates that libopus encodes. A decoder does not need them (RFC 6716, section 2.1.1)."""
 
 PACKET_MS = 20
-"""Of audio in a packet that is sent."""
+"""The duration of a packet that is sent."""
 
 LOST = bytes([31 << 3])
-"""A packet of 20 ms whose only frame is empty: libopus goes on with the sound before it, which then
-passes into noise and fades to what it takes for the background (RFC 6716, section 4.4)."""
+"""A packet of 20 ms whose only frame is empty. libopus continues the sound before it, which turns
+into noise and fades to the estimated background (RFC 6716, section 4.4)."""
 
 LONGEST_FRAME_BYTES = 1_275
 
@@ -27,7 +27,7 @@ class NotOpus(ValueError):
 def duration_ms(packet: bytes) -> float:
     """How long an Opus packet lasts by its first two bytes: 2.5 to 120 ms (RFC 6716, section 3.1).
 
-    Raises `NotOpus` where they cannot begin one.
+    Raises `NotOpus` where no packet can begin with them.
     """
     if not packet:
         raise NotOpus("an Opus packet has a first byte")
@@ -54,9 +54,10 @@ def _frames(packet: bytes) -> int:
 
 
 def check(packet: bytes) -> None:
-    """Raise `NotOpus` unless the frames fill the packet as RFC 6716, section 3.2, has it.
+    """Raise `NotOpus` unless the frames fill the packet as RFC 6716, section 3.2, requires.
 
-    What passes is decoded, if only to noise. Takes time in proportion to the frames: 48 at most.
+    A packet that passes can be decoded, if only to noise. The time grows with the number of frames,
+    at most 48.
     """
     duration_ms(packet)
     code, end = packet[0] & 3, len(packet)
@@ -85,7 +86,7 @@ def check(packet: bytes) -> None:
 
 
 def _length(packet: bytes, at: int, end: int) -> tuple[int, int]:
-    """A frame's length where it is written, and what follows it (RFC 6716, section 3.2.1)."""
+    """A frame's length, and the position after its bytes (RFC 6716, section 3.2.1)."""
     if at < end and packet[at] < 252:
         return packet[at], at + 1
     if at + 1 < end:

@@ -1,4 +1,4 @@
-"""Sample rates: FFmpeg's resampler as a `pipeline.stage.Converter`."""
+"""FFmpeg's resampler as a `pipeline.stage.Converter`."""
 
 import av
 import numpy as np
@@ -36,7 +36,7 @@ class Resampler:
 
     def flush(self) -> Samples:
         rest = _joined(self._resampler.resample(None))
-        self._renew()  # FFmpeg's resampler takes nothing more once it has been drained
+        self._renew()  # FFmpeg's resampler takes no audio after this
         return rest
 
 

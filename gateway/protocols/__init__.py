@@ -1,7 +1,7 @@
-"""Wire dialects, without I/O and without a clock: messages to commands, outputs to messages. Pure.
+"""Dialects, without I/O and without a clock: messages to commands, outputs to messages. Pure.
 
-`dialect` is their contract. `native` is Parley's own, `openai_realtime` that of OpenAI's Realtime
-API; they know nothing of one another.
+`dialect` is their contract. `native` is Parley's own dialect, `openai_realtime` that of OpenAI's
+Realtime API; neither imports the other.
 """
 
 __all__: list[str] = []

@@ -1,4 +1,4 @@
-"""What a wire dialect is: a client's messages to commands, a session's outputs to messages. Pure.
+"""The contract of a dialect: client messages to commands, session outputs to messages. Pure.
 
 A dialect is a value without I/O, one per connection. It neither waits nor sends: `Connection`
 (`gateway.live.connection`) calls it and does what the commands say. A new dialect is one package
@@ -25,9 +25,9 @@ Avatar = Literal["off", "visemes", "frames"]
 
 @dataclass(frozen=True, slots=True)
 class TurnRequest:
-    """How turns are to be detected; what is None keeps the server's value.
+    """How turns are detected; a field that is None keeps the server's value.
 
-    `replies`: an ended turn is answered by itself. `interruptible`: speech stops a reply.
+    `replies`: an ended turn gets a reply without a request. `interruptible`: speech stops a reply.
     """
 
     mode: Literal["auto", "manual"] = "auto"
@@ -45,7 +45,7 @@ class TurnRequest:
 
 @dataclass(frozen=True, slots=True)
 class InterviewRequest:
-    """The interview that a client wants where its session does not exist yet."""
+    """The interview that a client wants if its session does not exist yet."""
 
     role: str
     model: str | None = None
@@ -72,10 +72,10 @@ class AssistantRequest:
 
 @dataclass(frozen=True, slots=True)
 class SessionRequest:
-    """What a client asked for, in no dialect's words; `SessionRequest()` asks for the defaults.
+    """A client's request for a session, in every dialect; `SessionRequest()` asks for defaults.
 
-    Exactly one of `interview` and `assistant` says what the session is; where both are None it is
-    the interview that is stored under the session's id, or a default one.
+    At most one of `interview` and `assistant` is given. Where both are None the session is the
+    interview that is stored under its id, or a default one.
     """
 
     audio_in: AudioFormat = field(default_factory=AudioFormat)
@@ -92,14 +92,14 @@ class SessionRequest:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """The session is to begin as requested. At most once, before all other commands."""
+    """Begin the session as requested. Comes at most once, before all other commands."""
 
     request: SessionRequest
 
 
 @dataclass(frozen=True, slots=True)
 class Reconfigure:
-    """The session goes on with another request: turn detection, instructions, audio formats."""
+    """Go on with another request: turn detection, instructions, audio formats."""
 
     request: SessionRequest
 
@@ -125,7 +125,7 @@ class CommitTurn:
 
 @dataclass(frozen=True, slots=True)
 class ClearAudio:
-    """Audio that came but was not committed is to be forgotten."""
+    """Drop audio that came but was not committed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,8 +142,8 @@ class Respond:
 
 @dataclass(frozen=True, slots=True)
 class RespondAside:
-    """Ask the chat server beside the conversation: the text goes to `OutOfBand` outputs, which
-    carry `key`; nothing is spoken or remembered."""
+    """Ask the chat server for a reply beside the conversation. Its text goes to `OutOfBand` outputs
+    with this `key`; it is neither spoken nor remembered."""
 
     key: str
     assistant: AssistantRequest
@@ -163,7 +163,7 @@ class StopAside:
 
 @dataclass(frozen=True, slots=True)
 class ReportPlayed:
-    """The client has played so much of a turn's reply."""
+    """The client has played `played_ms` of a turn's reply."""
 
     turn: int
     played_ms: int
@@ -171,7 +171,7 @@ class ReportPlayed:
 
 @dataclass(frozen=True, slots=True)
 class Truncate:
-    """Of a turn's reply no more than this was heard: memory ends there."""
+    """Only `heard_ms` of a turn's reply was heard: remember no more of it."""
 
     turn: int
     heard_ms: int
@@ -179,14 +179,14 @@ class Truncate:
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """A message that answers the client's; the dialect made it from its own state."""
+    """Send a message that the dialect made from its own state, such as an answer to `ping`."""
 
     message: str
 
 
 @dataclass(frozen=True, slots=True)
 class Leave:
-    """The client says goodbye."""
+    """The client ends the session."""
 
 
 Command: TypeAlias = (
@@ -211,7 +211,7 @@ Command: TypeAlias = (
 
 @dataclass(frozen=True, slots=True)
 class WireAudio:
-    """How audio travels in one direction, as the client is told."""
+    """How audio travels in one direction, as reported to the client."""
 
     encoding: str
     rate_hz: int
@@ -220,7 +220,7 @@ class WireAudio:
 
 @dataclass(frozen=True, slots=True)
 class SessionReady:
-    """The session stands. `interview` is what clients see of it; None for an assistant."""
+    """The session is ready. `interview` is its state for the client; None for an assistant."""
 
     session_id: str
     audio_in: WireAudio
@@ -231,7 +231,7 @@ class SessionReady:
 
 @dataclass(frozen=True, slots=True)
 class InterviewProgress:
-    """The interview has come further."""
+    """The interview has advanced."""
 
     state: dict[str, Any]
 
@@ -247,7 +247,7 @@ class ReplyTiming:
 
 @dataclass(frozen=True, slots=True)
 class OutOfBand:
-    """A piece of a reply beside the conversation; `done` with the last, `failed` says why."""
+    """A piece of a reply beside the conversation. `done`: the last one; `failed` is its error."""
 
     key: str
     text: str = ""
@@ -301,10 +301,10 @@ class CloseCode(IntEnum):
 
 
 class Dialect(Protocol):
-    """One connection's messages, both ways."""
+    """Translates one connection's messages, both ways."""
 
     def begin(self) -> Sequence[Command]:
-        """What is to be done once the client has connected, before its first message."""
+        """The commands for a client that has connected, before its first message."""
 
     def parse(self, message: bytes, now: float) -> Sequence[Command]:
         """The commands in a text message, in their order. `now` is the loop's clock, in seconds.
@@ -317,7 +317,7 @@ class Dialect(Protocol):
         """The messages for an output; none where the dialect does not know it."""
 
     def audio(self, frame: ReplyAudio, data: bytes) -> Sequence[str] | None:
-        """The messages for reply audio, encoded as `data`; None: it is a binary message."""
+        """The messages for reply audio, encoded as `data`; None: send it as a binary message."""
 
     def refuse(self, error: ProtocolError) -> Sequence[str]:
-        """The messages that tell the client of its error."""
+        """The messages that report the client's error to it."""

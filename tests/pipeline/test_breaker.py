@@ -40,7 +40,7 @@ def acquire(breaker: Breaker, now: float) -> Permit:
 
 
 def state_of(breaker: Breaker) -> BreakerState:
-    """`breaker.state`, which a type checker would otherwise believe to stay as asserted."""
+    """`breaker.state`, which a type checker would take as unchanged after an assertion."""
     return breaker.state
 
 
@@ -194,7 +194,7 @@ def test_retry_after_counts_down_while_it_is_open() -> None:
 
 
 def waits(breaker: Breaker, trips: int) -> list[float]:
-    """How long it stays open when every probe fails."""
+    """How long the breaker stays open, each time, when every probe fails."""
     now, found = 0.4, []
     for _ in range(trips):
         wait = breaker.retry_after(now)

@@ -1,4 +1,4 @@
-"""The channel that sentences wait in: order, bound, end, and how long they waited."""
+"""The channel: its order, its bound, its end, and how long items waited."""
 
 import asyncio
 from collections import deque
@@ -12,7 +12,7 @@ from pipeline.testing import run_virtual
 
 
 def of_text(bound: int = 8) -> Channel[str]:
-    """Bounded by characters."""
+    """A channel bounded by characters."""
     return Channel("text", bound=bound, size=len)
 
 

@@ -1,4 +1,4 @@
-"""What the client wants forgotten before its turn has ended is no turn."""
+"""Speech that the client drops before its turn has ended becomes no turn."""
 
 import asyncio
 from typing import Any
@@ -21,14 +21,14 @@ def test_forgotten_speech_is_no_turn_and_the_next_speech_is_one() -> None:
     assert talk.speech(224)[-1:] == [StartTurn(2, 2368, 1868)]
 
 
-def test_what_was_prepared_for_forgotten_speech_is_void() -> None:
+def test_a_reply_prepared_for_forgotten_speech_is_dropped() -> None:
     talk = Talk(TurnPolicy())
     talk.speech(320)
     talk.silence(256)
     assert talk.does(Forget()) == [Discard(1), Abandon(1)]
 
 
-def test_what_is_said_into_a_reply_is_forgotten_and_the_reply_goes_on() -> None:
+def test_forgotten_speech_into_a_reply_lets_the_reply_go_on() -> None:
     talk = Talk(TurnPolicy(speculate_ms=NEVER, barge_in_ms=2000), opened=False)
     talk.turns.open(0.0)
     talk.turns.state = TurnState.SPEAKING

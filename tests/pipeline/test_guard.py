@@ -26,7 +26,7 @@ SUCCESS, SLOW, FAILURE, NEUTRAL = Outcome.SUCCESS, Outcome.SLOW, Outcome.FAILURE
 
 
 class Recorder(Breaker):
-    """A breaker that writes down what it was told."""
+    """A breaker that records the calls to it."""
 
     def __init__(self, policy: BreakerPolicy | None = None, mode: Mode = Mode.NORMAL) -> None:
         super().__init__(policy, mode=mode)
@@ -81,7 +81,7 @@ def candidate(
 
 @dataclass
 class Result:
-    """What the consumer got, and when it was over."""
+    """The items that the consumer got, its error, and when it ended."""
 
     items: list[str] = field(default_factory=list)
     error: BaseException | None = None
@@ -141,7 +141,7 @@ def consume(
 
 
 def cause(error: BaseException | None) -> StageError:
-    """The one thing that went wrong with the only candidate."""
+    """The one error of the only candidate."""
     assert isinstance(error, StageUnavailable)
     assert len(error.causes) == 1
     return error.causes[0]
@@ -459,7 +459,7 @@ def test_a_cancellation_on_the_provider_s_side_is_its_failure() -> None:
 
 
 def swallows(times: int) -> Start:
-    """A provider that ignores being cancelled so many times, then yields."""
+    """A provider that ignores a number of cancellations, then yields."""
 
     async def play() -> AsyncIterator[str]:
         for _ in range(times):
@@ -507,7 +507,7 @@ class Clinging:
 
 
 def leave(source: AsyncIterator[str]) -> float:
-    """Stop after the first item; how long leaving took."""
+    """Stop after the first item; returns how long leaving took."""
 
     async def main() -> float:
         loop = asyncio.get_running_loop()
@@ -685,7 +685,7 @@ def test_candidates_with_an_open_breaker_are_passed_over_and_told_of_once() -> N
     assert untouched.closed_at == []
 
 
-def test_a_failure_is_told_rather_than_the_open_breaker_after_it() -> None:
+def test_a_failure_is_reported_rather_than_the_open_breaker_after_it() -> None:
     result = consume(
         candidate(Player([]).play, "one"),
         candidate(Player([0.1]).play, "two", opened()),
@@ -740,7 +740,7 @@ def test_the_guard_s_own_listener_hears_what_the_stream_s_does_not() -> None:
     assert heard == [("one", "two", "empty answer")]
 
 
-def test_nobody_need_listen() -> None:
+def test_a_guard_needs_no_listener() -> None:
     async def main() -> list[str]:
         guard = Guard(
             "llm", [candidate(Player([]).play, "one"), candidate(Player([0.1]).play, "two")]

@@ -1,8 +1,8 @@
-"""Whatever the stages do, nobody waits longer than the turn's hard limit for a word.
+"""The person waits no longer than the turn's hard limit for the reply's first word.
 
-From the decision on, the longest silence is made of: what recognition and reply are left (the limit
-less `LAST_RESORT_S` and the reserve for closing), a quarter of a second until a stream that failed
-is closed, a second of synthesis, and again a quarter until that is closed.
+The longest silence after the decision has these parts: the time of recognition and reply (the limit
+less `LAST_RESORT_S` and the reserve for closing), a quarter of a second to close a stream that
+failed, a second of synthesis, and another quarter to close that.
 """
 
 import asyncio
@@ -41,7 +41,7 @@ def strict(conversation: Any) -> Any:
 
 
 def talk(conversation: Any) -> None:
-    """An answer and the reply to it, and then another."""
+    """Two answers, each with its reply."""
 
     async def story() -> None:
         await conversation.until(ReplyDone, 0)
@@ -65,7 +65,7 @@ def heard(conversation: Any, turn: int = 1) -> str:
 
 
 class Clings:
-    """A stage's stream that neither gives anything nor closes when it is told to."""
+    """A stage's stream that gives no item and ignores `aclose`."""
 
     def __init__(self, items: tuple[Any, ...] = ()) -> None:
         self._items = iter(items)
@@ -248,7 +248,7 @@ def test_stages_that_do_not_even_close_cost_no_more(
     assert heard(conversation) in (UNHEARD, SPEECHLESS, conversation.host.say[0])
 
 
-def test_who_cannot_be_answered_because_storage_hangs_is_told(strict: Any) -> None:
+def test_a_client_learns_that_storage_hangs(strict: Any) -> None:
     async def story() -> None:
         await strict.until(ReplyDone, 0)
         strict.host.accept_s = 20.0

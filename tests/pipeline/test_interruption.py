@@ -1,4 +1,4 @@
-"""Speech into a reply: what holds it, what ends it, and what is heard again."""
+"""Speech into a reply: when it holds the reply, when it ends it, and where the reply goes on."""
 
 import asyncio
 from typing import Any
@@ -26,7 +26,7 @@ MS_PER_WORD = 300
 
 
 class Measuring(FakeTranscriber):
-    """Notes how many milliseconds of speech each recognition got, once it is to finish."""
+    """Records how many milliseconds of speech each recognition got until `finish`."""
 
     def __init__(self, fed: list[int], *scripts: Script, **options: Any) -> None:
         super().__init__(*scripts, **options)
@@ -240,7 +240,7 @@ def test_a_reply_without_sound_has_nothing_to_pause(conversation: Any) -> None:
 
 
 def test_an_utterance_that_waits_to_be_recognised_is_not_lost_to_a_hold(conversation: Any) -> None:
-    """Interrupted while it was being recognised, then silence, a prompt, and speech into that."""
+    """An interruption during recognition, then silence, a prompt, and speech into the prompt."""
     fed: list[int] = []
     conversation.transcribers = [Measuring(fed, Script(first_s=1.5), texts=("I like tests",))]
     conversation.host.prompts = ("Take your time, there is no hurry, none at all.",)

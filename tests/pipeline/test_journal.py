@@ -1,4 +1,4 @@
-"""What turn-taking decided is written down, and decided again."""
+"""The journal records the decisions of turn-taking, and a replay repeats them."""
 
 import json
 import re
@@ -57,7 +57,7 @@ from pipeline.turns import CHUNK_MS, TurnPolicy, TurnState, TurnTaking
 
 
 class Talk:
-    """A conversation with turn-taking, in real time from `now` on, that is written down."""
+    """A conversation with turn-taking, in real time from `now` on, with a journal."""
 
     def __init__(
         self,
@@ -292,7 +292,7 @@ def test_a_full_journal_says_so_in_its_last_line_and_takes_nothing_more(max_byte
 
 
 def test_an_hour_of_conversation_is_small() -> None:
-    """Five minutes of it, at the speed of the detector, with the digits of a real clock."""
+    """Measured on five minutes, at the detector's rate, with the digits of a real clock."""
     talk = Talk(now=86_412.304718223)
     talk.does("open")
     talk.does(ReplyEnded(0))

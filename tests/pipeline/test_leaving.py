@@ -1,4 +1,4 @@
-"""How a session ends: with audio that was still to be fed, and with a bug that nobody awaits."""
+"""The end of a session: with audio that was not fed yet, and by a bug in a plain call."""
 
 import asyncio
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ FRAME_MS = 20
 
 
 class Rest:
-    """Frames that wait; counts those that were taken."""
+    """Frames that wait; counts the ones that were taken."""
 
     def __init__(self, frames: int) -> None:
         self._frames = frames
@@ -38,7 +38,7 @@ async def most_at_once(conversation: Any, rest: Rest) -> int:
     return most
 
 
-def test_what_waits_belongs_to_the_last_words_and_is_taken_little_by_little(
+def test_waiting_audio_belongs_to_the_last_words_and_is_taken_in_small_portions(
     conversation: Any,
 ) -> None:
     rest = Rest(3000)
@@ -56,7 +56,7 @@ def test_what_waits_belongs_to_the_last_words_and_is_taken_little_by_little(
     assert heard.duration_ms == pytest.approx(prefix_ms + 600 + 60_000, abs=32)
 
 
-def test_what_waits_is_not_even_decoded_where_nobody_speaks(conversation: Any) -> None:
+def test_waiting_audio_is_not_even_decoded_without_an_utterance(conversation: Any) -> None:
     rest = Rest(3000)
 
     async def story() -> None:

@@ -1,4 +1,4 @@
-"""What a session puts out, for whoever observes it: the client, and a face that speaks."""
+"""The outputs of a session for its observers: the client, and a face that speaks."""
 
 import asyncio
 from typing import Any

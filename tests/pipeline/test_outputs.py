@@ -65,7 +65,7 @@ def test_a_call_counts_as_made_once_it_is_sent_and_ends_further_attempts() -> No
     assert not outputs.ahead
 
 
-def test_a_step_down_is_told_at_once_after_the_decision_and_kept_before_it() -> None:
+def test_a_step_down_is_reported_at_once_after_the_decision_and_kept_before_it() -> None:
     sent: list[Output] = []
     outputs = ReplyOutputs(1, sent.append)
     outputs.begin(ahead=True)

@@ -1,4 +1,4 @@
-"""One clock for everybody: in time, in order, and nobody can stop it."""
+"""One clock for all sessions: in time, in order, and no session's fault stops it."""
 
 import asyncio
 from collections.abc import Callable

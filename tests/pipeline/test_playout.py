@@ -1,4 +1,4 @@
-"""Playout: nothing early, nothing twice, and the truth about what was heard."""
+"""Playout: no frame early, none twice, and the text that was heard."""
 
 import numpy as np
 from hypothesis import given

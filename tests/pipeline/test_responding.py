@@ -1,4 +1,4 @@
-"""Turns that get no reply, and replies that are asked for."""
+"""Turns without a reply, and replies on request."""
 
 import asyncio
 from dataclasses import replace
@@ -28,7 +28,7 @@ QUIET = TurnPolicy(replies=False, opens=False)
 
 @pytest.fixture
 def silent(conversation: Any) -> Any:
-    """A conversation in which nothing is replied unless it is asked for."""
+    """A conversation in which a turn gets a reply only on request."""
     conversation.policy = SessionPolicy(turns=QUIET)
     return conversation
 
@@ -90,7 +90,7 @@ def test_where_nothing_was_recognised_without_reply_no_canned_line_is_said(
     assert silent.host.log == [("commit", 1, "", "")]
 
 
-def test_where_the_answer_is_not_stored_without_reply_the_client_is_told(silent: Any) -> None:
+def test_without_reply_the_client_learns_that_the_answer_was_not_stored(silent: Any) -> None:
     silent.host.error = OSError("disk full")
 
     async def story() -> None:

@@ -179,9 +179,7 @@ def test_arabic_clauses_count(comma: str) -> None:
         ("我们来谈谈", "我们来谈谈", []),
     ],
 )
-def test_who_cannot_wait_gets_the_words_that_are_whole(
-    text: str, words: str, rest: list[str]
-) -> None:
+def test_the_words_so_far_end_with_a_whole_word(text: str, words: str, rest: list[str]) -> None:
     splitter = SentenceSplitter()
     assert splitter.push(text) == []
     assert splitter.words() == words

@@ -359,7 +359,7 @@ def test_audio_that_stops_in_the_middle_ends_the_turn(conversation: Any) -> None
 
 
 def test_audio_that_stops_after_a_finished_sentence_ends_the_turn_soon(conversation: Any) -> None:
-    """Although a longer silence would have been borne a moment before."""
+    """Although the endpointing delay was longer a moment before."""
     heard: list[Any] = []
 
     class Dictated(FakeTranscriber):
@@ -638,7 +638,7 @@ def test_an_answer_that_cannot_be_stored_is_not_answered(
     assert conversation.all(Transcript) == []
 
 
-def test_what_the_client_was_told_is_not_stored_is_not_stored_later(conversation: Any) -> None:
+def test_an_answer_reported_as_not_stored_is_not_stored_later(conversation: Any) -> None:
     async def story() -> None:
         await conversation.until(ReplyDone, 0)
         await conversation.pause(100)
@@ -653,7 +653,7 @@ def test_what_the_client_was_told_is_not_stored_is_not_stored_later(conversation
     assert conversation.host.log == [("commit", 0, "", LINE), ("commit", 1, "", "")]
 
 
-def test_who_can_neither_be_stored_nor_spoken_to_reads_so(conversation: Any) -> None:
+def test_an_answer_neither_stored_nor_spoken_to_gets_a_written_line(conversation: Any) -> None:
     conversation.policy = SessionPolicy()
 
     class Hoarse(FakeSynthesizer):
@@ -678,7 +678,7 @@ def test_who_can_neither_be_stored_nor_spoken_to_reads_so(conversation: Any) -> 
 
 
 class Unstoppable(FakeResponder):
-    """In turn 1 never comes to an end, and takes its time to close when it is told to."""
+    """A stream that in turn 1 does not end, and takes long to close."""
 
     async def reply(self, request: Any) -> Any:
         yield TextDelta(request.turn, f"{LINE} And then? ")

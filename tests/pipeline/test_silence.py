@@ -1,4 +1,4 @@
-"""Nobody says anything: who is prompted when, and how a conversation ends that lasts too long."""
+"""Silence after a reply: the prompts, and the end of a conversation that lasts too long."""
 
 import asyncio
 from dataclasses import replace
@@ -62,7 +62,7 @@ def test_without_audio_nobody_is_prompted(conversation: Any) -> None:
     assert len(lines(conversation)) == 1
 
 
-def test_when_the_time_is_up_the_host_is_told_and_a_minute_later_the_session_closes(
+def test_when_the_time_is_up_the_host_learns_it_and_a_minute_later_the_session_closes(
     conversation: Any,
 ) -> None:
     conversation.policy = replace(conversation.policy, longest_s=30.0)

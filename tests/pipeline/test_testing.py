@@ -213,7 +213,7 @@ def test_an_error_before_the_cancellation_is_raised() -> None:
         run_virtual(cancel_at(2, work()))
 
 
-def test_whoever_ignores_cancellation_is_told_of() -> None:
+def test_a_coroutine_that_ignores_cancellation_is_reported() -> None:
     async def swallows() -> None:
         try:
             await asyncio.sleep(1)
@@ -233,7 +233,7 @@ def test_whoever_ignores_cancellation_is_told_of() -> None:
     assert isinstance(caught.value.__cause__, OSError)
 
 
-def test_whoever_cancels_the_trial_cancels_the_coroutine() -> None:
+def test_cancelling_the_trial_cancels_the_coroutine() -> None:
     ended: list[float] = []
 
     async def work() -> None:

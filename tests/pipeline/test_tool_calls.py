@@ -1,4 +1,4 @@
-"""Functions of the client that a reply calls: asked for once, when the answer is stored."""
+"""Functions of the client that a reply calls: called once, when the answer is stored."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -157,7 +157,7 @@ def test_a_preparation_that_failed_is_made_again_and_calls_once(conversation: An
 def test_a_call_that_was_made_is_not_made_again_where_synthesis_fails_later(
     conversation: Any,
 ) -> None:
-    """What was prepared is tried again where its speech fails, but not once it has called."""
+    """A prepared reply whose synthesis fails is repeated, but not after a call."""
 
     class Fails(FakeSynthesizer):
         async def speak(self, sentence: Any) -> Any:

@@ -1,4 +1,4 @@
-"""The client says that less of a reply was heard: the host's memory is corrected."""
+"""The client reports that less of a reply was heard: the host's memory is corrected."""
 
 import asyncio
 from typing import Any
@@ -180,7 +180,7 @@ def test_a_correction_waits_for_the_commit_and_the_last_one_counts(conversation:
     assert conversation.all(Fault) == []
 
 
-def test_a_correction_that_cannot_be_stored_is_told_and_ends_nothing(conversation: Any) -> None:
+def test_a_correction_that_cannot_be_stored_is_reported_and_ends_nothing(conversation: Any) -> None:
     async def story() -> None:
         await conversation.until(ReplyDone, 0)
         await conversation.pause(100)

@@ -1,4 +1,4 @@
-"""Turn-taking as tables: what the person does, and what follows."""
+"""Turn-taking as tables: the person's actions, and the decisions that follow."""
 
 from collections.abc import Callable
 
@@ -37,7 +37,7 @@ NEVER = 1_000_000
 
 
 class Talk:
-    """Feeds turn-taking with 32 ms chunks in real time and keeps what it answers."""
+    """Feeds turn-taking with 32 ms chunks in real time and keeps its actions."""
 
     def __init__(self, policy: TurnPolicy | None = None, *, opened: bool = True) -> None:
         self.turns = TurnTaking(policy or TurnPolicy(speculate_ms=NEVER))
@@ -340,7 +340,7 @@ def test_humming_is_never_a_barge_in_sooner_than_words_are() -> None:
     assert [type(action) for action in talk.speech(32)] == [Cancel, StartTurn]
 
 
-def test_what_was_understood_before_the_barge_in_tells_how_long_to_wait() -> None:
+def test_the_words_before_the_barge_in_set_the_endpointing_delay() -> None:
     talk = speaking()
     talk.speech(224)
     talk.does(Understood(2, "let me think"))
@@ -406,7 +406,7 @@ def test_a_reply_that_ends_while_it_is_held_leaves_the_floor_to_who_speaks() -> 
 # --- silence ---------------------------------------------------------------------------------
 
 
-def test_who_says_nothing_is_prompted_twice_and_then_left_in_peace() -> None:
+def test_a_silent_person_is_prompted_twice_and_no_more() -> None:
     talk = Talk()
     assert talk.silence(14_976) == []
     assert talk.silence(32) == [Prompt(1, 1)]
@@ -443,7 +443,7 @@ def test_lost_audio_is_not_taken_for_a_long_silence() -> None:
 
 
 @pytest.mark.parametrize("policy", [TurnPolicy(prompt_ms=0), TurnPolicy(mode="manual")])
-def test_nobody_is_prompted_where_that_is_off_or_who_pushes_to_talk(policy: TurnPolicy) -> None:
+def test_no_prompt_comes_where_prompts_are_off_or_in_push_to_talk(policy: TurnPolicy) -> None:
     assert Talk(policy).silence(60_000) == []
 
 
@@ -466,7 +466,7 @@ def test_when_time_is_up_an_interrupted_reply_is_the_last() -> None:
     assert talk.does(Interrupt()) == [Cancel(1), Close(2)]
 
 
-def test_who_speaks_into_the_farewell_is_answered_and_bidden_farewell_again() -> None:
+def test_speech_into_the_farewell_is_answered_and_followed_by_another_farewell() -> None:
     talk = Talk()
     talk.does(TimeUp())
     talk.does(ReplyBegan(1))
@@ -669,7 +669,7 @@ def test_a_reply_on_request_is_a_turn_without_words(replies: bool) -> None:
     assert talk.turns.state is TurnState.IDLE
 
 
-def test_who_begins_to_speak_when_a_reply_is_requested_is_heard() -> None:
+def test_speech_that_begins_when_a_reply_is_requested_becomes_a_turn() -> None:
     talk = Talk()
     talk.speech(160)
     talk.does(RespondNow())
@@ -769,7 +769,7 @@ def test_in_manual_mode_too_speech_does_not_cancel_a_reply_that_is_not_interrupt
     assert talk.speech(2016) == []
 
 
-def test_who_still_speaks_when_such_a_reply_ends_has_a_turn() -> None:
+def test_speech_that_goes_on_after_such_a_reply_becomes_a_turn() -> None:
     talk = speaking(FIRM)
     began_ms = int(talk.at_ms)
     talk.speech(640)

@@ -56,7 +56,7 @@ def test_a_recognition_that_is_abandoned_is_closed_at_once() -> None:
 
 
 class Told:
-    """A recogniser that notes what it is told when an utterance begins."""
+    """A recogniser that records the arguments of `open`."""
 
     provider = "told"
 
@@ -84,7 +84,7 @@ class Deaf:
     def cancel(self) -> None: ...
 
 
-def test_every_recogniser_is_told_the_hints() -> None:
+def test_every_recogniser_gets_the_hints() -> None:
     async def scene() -> None:
         first, second = Told(), Told()
         utterance = Utterance(1, ramp(0, 320), 320, first, hints=("gRPC",))

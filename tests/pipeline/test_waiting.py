@@ -1,4 +1,4 @@
-"""A session's journal tells how long work waited for recognition and for synthesis."""
+"""A session's journal records how long work waited for recognition and synthesis."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Replies that are text only, and the voice that a host wishes for."""
+"""Replies in text only, and the voice that a host asks for."""
 
 import asyncio
 from dataclasses import replace
@@ -28,7 +28,7 @@ FIRST, SECOND = "This is the first sentence.", "And this is the second."
 
 
 class Counting(FakeSynthesizer):
-    """Notes what it is asked to speak."""
+    """Records the sentences that it is asked to speak."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,7 +1,7 @@
 """Parley's own dialect, version 1: the messages of `/ws/<session_id>` and of the data channel.
 
-`messages` parses what clients send, `outputs` says what they get, `NativeDialect` is both for one
-client. `docs/protocol.md` describes it. Pure.
+`messages` parses clients' messages, `outputs` describes the messages to them, and `NativeDialect`
+does both for one client. `docs/protocol.md` documents the messages. Pure.
 """
 
 from gateway.protocols.native.dialect import NativeDialect

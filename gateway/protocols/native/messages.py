@@ -1,4 +1,4 @@
-"""What clients of the native dialect, version 1, may send, as commands. Pure."""
+"""Parses the messages of native clients, version 1, to commands. Pure."""
 
 import json
 import math
@@ -72,7 +72,7 @@ ErrorCode = Literal[
 
 
 class _Part(BaseModel):
-    # Unknown fields are let through: the contract may be added to freely.
+    # Unknown fields are ignored, so that later clients may add fields.
     model_config = ConfigDict(extra="ignore", frozen=True)
 
 
@@ -100,7 +100,7 @@ class _TurnDetection(_Part):
 
 
 def _whole(text: str) -> str:
-    text.encode()  # half a surrogate pair cannot be stored; it raises a ValueError
+    text.encode()  # raises ValueError for half a surrogate pair, which cannot be stored
     return text
 
 
@@ -138,8 +138,8 @@ class Ping:
 def parse(data: bytes | str) -> Command | Ping:
     """One text message of the client.
 
-    Raises `ProtocolError` for anything else, whatever it is, in time linear in its length, which
-    the transport bounds (64 KiB, close code 1009).
+    Raises `ProtocolError` for anything else. Takes time linear in the length, which the transport
+    bounds (64 KiB, close code 1009).
     """
     try:
         message = json.loads(data, parse_constant=_refuse_constant)
@@ -179,7 +179,7 @@ def _hello(message: dict[str, Any]) -> Start:
     if message.get("version") != VERSION:
         raise ProtocolError("bad_hello", f"this server speaks version {VERSION}", fatal=True)
     try:
-        # What is null was not given.
+        # A field that is null counts as missing.
         hello = _Hello.model_validate(
             {name: value for name, value in message.items() if value is not None}
         )

@@ -1,4 +1,4 @@
-"""What the native dialect tells its clients: the type and the fields of every message. Pure."""
+"""The messages of the native dialect to its clients: their types and fields. Pure."""
 
 import base64
 from typing import Any
@@ -36,7 +36,7 @@ from pipeline.frames import (
 def describe(output: Outgoing) -> tuple[str, dict[str, Any]] | None:
     """The type and the fields of the message for an output; None where there is no message.
 
-    Reply audio has none: it travels as a binary message, or over RTP.
+    Reply audio has none: it travels as a binary message or over RTP.
     """
     match output:
         case SessionReady():
