@@ -1,4 +1,4 @@
-"""The `parley` command: `cli` has its sub-commands and their options.
+"""The `parley` command: `cli` has its sub-commands, `options` their options.
 
 `serve`, `call`, `interview`, `replay`, `doctor` and `fetch` are one sub-command each; `terminal`
 has the output and errors that they share.

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from stages.interview import cues
+from stages.interview import feedback_lines as phrases
 from stages.interview.answers import InterviewAnswer
 from stages.interview.bank import bank_for, seed_of
 from stages.interview.delivery import COMFORTABLE_WPM, Delivery
@@ -37,106 +38,6 @@ LABELS: dict[Criterion, str] = {
     "structure": "Structure",
     "specificity": "Detail",
     "length": "Length",
-}
-
-_COVERED = (
-    "You spoke about {0}: that is what this question is after.",
-    "You brought in {0}, which an interviewer listens for here.",
-    "Good that you mentioned {0}.",
-)
-_WHOLE = {
-    "story": (
-        "Your story was whole: where it began, what was asked of you, what you did, how it ended.",
-        "One could follow your story from the situation to the result.",
-    ),
-    "approach": (
-        "You said what you do, why, and where it has its limits: a complete answer.",
-        "Your answer had steps, reasons, an example and its limits. That is hard to improve.",
-    ),
-}
-_CONCRETE = (
-    "“{0}” is concrete. Details like this are what people remember.",
-    "“{0}”: that is the kind of detail that makes an answer believable.",
-    "You were specific. “{0}” shows that you were there.",
-)
-_RIGHT_LENGTH = (
-    "The length was right: enough to follow, short enough to listen to.",
-    "You took the time this question needs, and no more.",
-)
-_STEADY = (
-    "You spoke at a pace that is easy to follow, {0} words a minute.",
-    "{0} words a minute is a comfortable pace. Keep it.",
-)
-_BEGINNING = (
-    "You brought up {0}. Build the answer round that.",
-    "There is {0} in it: a first thought to build on.",
-    "You spoke about {0}, and that belongs here.",
-)
-_NO_BEGINNING = (
-    "You gave it a go, and that is how good answers begin.",
-    "You did not leave the question open: you said something, and that can grow.",
-)
-
-_NOT_COVERED = (
-    "An interviewer would also like to hear about {0}.",
-    "There was nothing about {0} that we could find. It belongs here.",
-    "{1} would make this answer rounder.",
-)
-_PARTS = {
-    "situation": "Set the scene first: one sentence about where and when this was.",
-    "task": "Say what was asked of you, so that people see why you did what you did.",
-    "action": "Say what you yourself did: sentences that begin with “I” and a verb.",
-    "result": "Say how it ended. A story without an end sounds as if it went badly.",
-    "steps": "Say in which order you go about it: first, then, after that.",
-    "reasons": "Say why you do it this way. The reasons are what people hire.",
-    "example": "Add a short example from your own work; a method alone is hard to believe.",
-    "limits": "Say when this would not work. Knowing the limits shows experience.",
-}
-_NO_NUMBERS = (
-    "Put a number in: how many, how long, how much. Even a rough one helps.",
-    "A single number would have made this easier to picture.",
-)
-_VAGUE = "Words like “{0}” leave people guessing. Say the thing itself."
-_WE = "You often said “we”. That is kind to your team, but say which part was yours."
-_SHORT = (
-    "This was over quickly. Give people another sentence or two to hold on to.",
-    "There is room for more: aim for about a minute.",
-)
-_LONG = "This was long. The strongest minute of it would do."
-_FILLERS = "“{0}” came up {1} times. A silent breath does the same job and sounds surer."
-_FAST = "You spoke fast, {0} words a minute. A short pause after each sentence helps listeners."
-_SLOW = "You spoke slowly, {0} words a minute. Practising aloud once or twice makes it flow."
-_PAUSES = (
-    "Your longest pause lasted {0:.0f} seconds. It is fine to say “let me think for a moment”."
-)
-
-_NEXT = {
-    "coverage": (
-        "Answer this question once more, aloud, and begin with {0}.",
-        "Write down two sentences about {0} and work them into this answer.",
-    ),
-    "structure": (
-        "Tell it again in four sentences: {1}.",
-        "Note one keyword for each of these, then tell it again from the notes: {1}.",
-    ),
-    "specificity": (
-        "Look up one real number or name for this answer before your next interview.",
-        "Go through this answer and replace every general word by what it stood for.",
-    ),
-    "length": (
-        "Set a timer to one minute and answer this question again until the time is filled.",
-        "Answer again in three parts: the short answer, the reason, an example.",
-    ),
-}
-_NEXT_LONG = "Tell this again in ninety seconds; what falls away was not needed."
-_NEXT_GOOD = (
-    "Keep this answer. Practise only its first sentence until it comes by itself.",
-    "This one is ready. Try it on a friend and ask what they remember.",
-    "Nothing to repair here. Prepare for the follow-up: “What would you do differently?”",
-)
-_ORDERS = {
-    "story": "the situation, your task, what you did, what came of it",
-    "approach": "what you do first, why, an example, when you would not do it",
 }
 
 
@@ -230,41 +131,41 @@ class _Lines:
         lines = []
         coverage = self._good("coverage")
         if coverage is not None and coverage.found:
-            lines.append(self.pick(_COVERED).format(_listed(coverage.found[:2])))
+            lines.append(self.pick(phrases.COVERED).format(_listed(coverage.found[:2])))
         specificity = self._good("specificity")
         if specificity is not None and specificity.quotes:
-            lines.append(self.pick(_CONCRETE).format(_quotable(specificity.quotes[0])))
+            lines.append(self.pick(phrases.CONCRETE).format(_quotable(specificity.quotes[0])))
         structure = self._good("structure")
         if structure is not None and not structure.missing:
-            lines.append(self.pick(_WHOLE[self._shape]))
+            lines.append(self.pick(phrases.WHOLE[self._shape]))
         delivery = self._evaluation.delivery
         if delivery is not None and _comfortable(delivery):
-            lines.append(self.pick(_STEADY).format(delivery.words_per_minute))
+            lines.append(self.pick(phrases.STEADY).format(delivery.words_per_minute))
         if self._good("length") is not None:
-            lines.append(self.pick(_RIGHT_LENGTH))
+            lines.append(self.pick(phrases.RIGHT_LENGTH))
         return tuple(lines)
 
     def beginning(self) -> str:
         """A strength for an answer that has none by its scores."""
         coverage = self._evaluation.score("coverage")
         if coverage is not None and coverage.found:
-            return self.pick(_BEGINNING).format(coverage.found[0])
-        return self.pick(_NO_BEGINNING)
+            return self.pick(phrases.BEGINNING).format(coverage.found[0])
+        return self.pick(phrases.NO_BEGINNING)
 
     def improvements(self) -> tuple[str, ...]:
         lines = []
         coverage = self._evaluation.score("coverage")
         if coverage is not None and coverage.missing:
             missing = coverage.missing[0]
-            lines.append(self.pick(_NOT_COVERED).format(missing, _sentence(missing)))
+            lines.append(self.pick(phrases.NOT_COVERED).format(missing, _sentence(missing)))
         structure = self._evaluation.score("structure")
         if structure is not None and structure.missing:
             # A missing end of a story weighs most.
-            lines.append(_PARTS[structure.missing[-1]])
+            lines.append(phrases.PARTS[structure.missing[-1]])
         lines.extend(self._words())
         length = self._evaluation.score("length")
         if length is not None and length.missing:
-            line = _LONG if "fewer words" in length.missing else self.pick(_SHORT)
+            line = phrases.LONG if "fewer words" in length.missing else self.pick(phrases.SHORT)
             lines.insert(0 if (length.value or 0) < _TOO_SHORT else len(lines), line)
         # One of the few lines is kept for the delivery.
         return (*lines[: MOST - 1], *self._spoken()[:1], *lines[MOST - 1 :])
@@ -273,11 +174,11 @@ class _Lines:
         known = [s for s in self._evaluation.scores if s.value is not None]
         worst = min(known, key=lambda score: score.value or 0)
         if (worst.value or 0) >= GOOD:
-            return self.pick(_NEXT_GOOD)
+            return self.pick(phrases.NEXT_GOOD)
         if worst.criterion == "length" and "fewer words" in worst.missing:
-            return _NEXT_LONG
+            return phrases.NEXT_LONG
         missing = worst.missing[0] if worst.missing else "your main point"
-        return self.pick(_NEXT[worst.criterion]).format(missing, _ORDERS[self._shape])
+        return self.pick(phrases.NEXT[worst.criterion]).format(missing, phrases.ORDERS[self._shape])
 
     def unscored(self, wanted: str) -> Feedback:
         evaluation = self._evaluation
@@ -286,7 +187,7 @@ class _Lines:
         heard = bool(self._wording.words) and "skipped" not in reason
         strengths: tuple[str, ...] = ()
         if heard and delivery is not None and _comfortable(delivery):
-            strengths = (self.pick(_STEADY).format(delivery.words_per_minute),)
+            strengths = (self.pick(phrases.STEADY).format(delivery.words_per_minute),)
         if heard:
             step = "Type this answer, or repeat it with a better recogniser, to have it scored."
             if delivery is None:
@@ -308,14 +209,14 @@ class _Lines:
         ours = len(cues.OURS.findall(self._wording.line))
         mine = len(cues.MINE.findall(self._wording.line))
         if self._shape == "story" and ours >= 3 and ours > mine:
-            lines.append(_WE)
+            lines.append(phrases.WE)
         specificity = self._evaluation.score("specificity")
         if specificity is not None and (specificity.value or 0) < GOOD:
             vague = list(dict.fromkeys(m[0] for m in cues.VAGUE.finditer(self._wording.line)))
             if len(vague) > 1:
-                lines.append(_VAGUE.format(vague[0]))
+                lines.append(phrases.VAGUE.format(vague[0]))
             elif "numbers" in specificity.missing:
-                lines.append(self.pick(_NO_NUMBERS))
+                lines.append(self.pick(phrases.NO_NUMBERS))
         return lines
 
     def _spoken(self) -> list[str]:
@@ -326,15 +227,15 @@ class _Lines:
         if delivery.fillers and (delivery.fillers_per_minute or 0) > MANY_FILLERS:
             worst = delivery.fillers[0]
             if worst.count > 2:
-                lines.append(_FILLERS.format(worst.text, worst.count))
+                lines.append(phrases.FILLERS.format(worst.text, worst.count))
         pace = delivery.words_per_minute
         if pace is not None and _english(delivery):
             if pace > COMFORTABLE_WPM[1]:
-                lines.append(_FAST.format(pace))
+                lines.append(phrases.FAST.format(pace))
             elif pace < COMFORTABLE_WPM[0]:
-                lines.append(_SLOW.format(pace))
+                lines.append(phrases.SLOW.format(pace))
         if (delivery.pause_longest_ms or 0) >= LONG_PAUSE_MS:
-            lines.append(_PAUSES.format((delivery.pause_longest_ms or 0) / 1000))
+            lines.append(phrases.PAUSES.format((delivery.pause_longest_ms or 0) / 1000))
         return lines
 
 

@@ -4,16 +4,8 @@ from hypothesis import strategies as st
 
 from stages.interview.answers import AnswerSpeech, InterviewAnswer, RecognitionSource
 from stages.interview.evaluation import evaluate
-from stages.interview.feedback import (
-    _LONG,
-    _PARTS,
-    _SHORT,
-    _WE,
-    MOST,
-    InterviewFeedback,
-    give_feedback,
-    with_source,
-)
+from stages.interview.feedback import MOST, InterviewFeedback, give_feedback, with_source
+from stages.interview.feedback_lines import LONG, PARTS, SHORT, WE
 from tests.support.conversation import (
     DEMO,
     GOOD,
@@ -59,12 +51,12 @@ def test_a_vague_answer_hears_what_is_missing() -> None:
         (
             "Last year our team had to make checkout faster, so we measured it and we cached the "
             "page, and in the end it took half the time for our customers.",
-            {_WE},
+            {WE},
         ),
-        ("I fixed it.", set(_SHORT)),
-        (GOOD + " so" * 400, {_LONG}),
-        (GOOD.replace("In the end", "Then").partition("Then")[0], {_PARTS["result"]}),
-        ("Last year I had to do it. In the end it was faster.", {_PARTS["action"]}),
+        ("I fixed it.", set(SHORT)),
+        (GOOD + " so" * 400, {LONG}),
+        (GOOD.replace("In the end", "Then").partition("Then")[0], {PARTS["result"]}),
+        ("Last year I had to do it. In the end it was faster.", {PARTS["action"]}),
     ],
 )
 def test_what_is_wrong_is_named(text: str, lines: set[str]) -> None:

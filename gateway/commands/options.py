@@ -1,0 +1,283 @@
+"""The options of the `parley` commands, and the texts of their `--help`."""
+
+import argparse
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+EXIT_CODES = """\
+exit codes:
+  0    done
+  1    it went wrong on the way, such as a turn that was not answered
+  2    it could not begin: options, input, settings or connection
+  130  interrupted with Ctrl-C
+"""
+
+DESCRIPTION = "Parley holds spoken interviews: speech in, speech out, over WebSocket and WebRTC."
+
+EXAMPLES = """\
+a first conversation, in two terminals:
+  parley serve
+  parley call fixtures/audio/software-engineer-1.wav --text "Could you repeat that?"
+
+an interview in writing, without a server or a microphone:
+  parley interview
+
+when something does not work:
+  parley doctor
+
+Settings are environment variables or lines of a .env file; .env.example explains each of them.
+"""
+
+SERVE_EXAMPLES = """\
+examples:
+  parley serve
+  parley serve --port 8009
+  PARLEY_STT=whisper WHISPER_MODEL=small parley serve    (downloads the model first)
+  parley serve --host 0.0.0.0 --tls-cert cert.pem --tls-key key.pem
+
+Where a setting is given both ways, the option wins over the environment. Browsers give a page the
+microphone on this machine, and over HTTPS: a phone needs --tls-cert and --tls-key.
+"""
+
+CALL_USAGE = """\
+parley call [options] FILE | --text LINE …
+       parley call [options] --demo-barge-in"""
+
+CALL_EXAMPLES = """\
+Each FILE (WAV, FLAC, OGG or MP3, at most 10 minutes) and each --text line is one turn; they are
+played and typed in the order in which they stand on the command line, each after the interviewer
+has finished. The microphone never stops: between the turns it sends silence, in real time.
+
+examples:
+  parley call fixtures/audio/software-engineer-1.wav
+  parley call fixtures/audio/data-analyst-1.wav --text "Please repeat." --role "Data Analyst"
+  parley call answer.mp3 --rate 8000 --encoding mulaw --save reply.wav
+  parley call --text "Hello." --json | tail -n 1
+  parley call --webrtc fixtures/audio/data-analyst-1.wav --save reply.mp4
+  parley call --url https://gateway.local --trust cert.pem --text "Hello."
+  parley call --demo-barge-in
+
+--webrtc reaches the server over HTTP first and then over UDP, as a browser does. Where no UDP comes
+through it says so within 10 s, and a call without --webrtc needs none.
+
+The last example needs no microphone and no files: it says "uh-huh" into the interviewer's opening,
+which pauses and goes on, then interrupts a reply for good, and tells with times what happens. What
+a listener would have heard is in barge-in.wav afterwards: you on the left, Parley on the right.
+"""
+
+INTERVIEW_EXAMPLES = """\
+The interviewer asks, you answer in writing, and afterwards there are scores, advice and a report: a
+page to open in a browser, or Markdown, or JSON, as the name of the file says. It is held with the
+gateway that --url names, or the one that runs on this machine, or else in this process, which needs
+no server; the first line says which.
+
+Enter sends an answer, and what is pasted stays together. "Could you repeat that?" and "Next
+question, please." are understood. Ctrl-C or Ctrl-D ends the interview: you may have a report of
+what you have answered so far, or go on later with --resume.
+
+FILE has one answer to a paragraph, or one to a line if it has no empty lines; "-" reads them from
+standard input. If they end before the questions do, the report is about those that were answered,
+and the exit code is 1.
+
+examples:
+  parley interview
+  parley interview --role "Data Analyst" --questions 3 --save report.md
+  parley interview --answers answers.txt --save report.json --force
+  parley interview --answers - --json < answers.txt | tail -n 1
+  parley interview --url http://127.0.0.1:8000 --resume ab833f01317275c74cd3b24d44861093
+"""
+
+DOCTOR_EXAMPLES = """\
+It looks at the Python packages, at every provider of every slot, at the port, the model files, the
+data folder, the store and the settings. Exit code 0 means that a spoken interview would work here.
+
+examples:
+  parley doctor
+  PARLEY_STT=whisper parley doctor
+  parley doctor --json
+"""
+
+FETCH_EXAMPLES = """\
+examples:
+  parley fetch            the model that WHISPER_MODEL names
+  parley fetch small      about 490 MB
+"""
+
+REPLAY_EXAMPLES = """\
+A journal holds the events and the decisions of turn-taking in one session. The same events are
+decided again; exit code 1 means that a decision came out differently.
+
+examples:
+  parley replay session.jsonl
+  parley replay session.jsonl --html timeline.html
+"""
+
+
+def serve_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--host", help="address to listen on, instead of PARLEY_HOST")
+    parser.add_argument(
+        "--port", type=between(0, 65535), help="port to listen on, instead of PARLEY_PORT"
+    )
+    parser.add_argument(
+        "--log-level",
+        choices=("debug", "info", "warning", "error"),
+        help="least severe message that is logged, instead of PARLEY_LOG_LEVEL",
+    )
+    parser.add_argument(
+        "--tls-cert", type=Path, metavar="FILE", help="serve HTTPS with this certificate (PEM)"
+    )
+    parser.add_argument(
+        "--tls-key", type=Path, metavar="FILE", help="the certificate's private key (PEM)"
+    )
+
+
+class _Turn(argparse.Action):
+    """Appends to `turns`, so that files and lines keep their order on the command line."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        namespace.turns = [*namespace.turns, (self.dest, values)]
+
+
+FLAGS = frozenset({"-h", "--help", "--json", "--quiet", "--demo-barge-in", "--webrtc"})
+
+
+def in_order(words: Sequence[str]) -> list[str]:
+    """The words of `parley call`, each FILE as the option `--file=FILE`.
+
+    argparse collects all positional arguments and would lose their order among the options.
+    """
+    ordered: list[str] = []
+    rest = iter(words)
+    for word in rest:
+        if word == "--":
+            ordered += [f"--file={name}" for name in rest]
+        elif not word.startswith("-") or word == "-":
+            ordered.append(f"--file={word}")
+        else:
+            ordered.append(word)
+            if word not in FLAGS and "=" not in word:
+                ordered += [value for value in (next(rest, None),) if value is not None]
+    return ordered
+
+
+def call_options(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(turns=[])
+    parser.add_argument(
+        "--file", action=_Turn, type=Path, help=argparse.SUPPRESS, default=argparse.SUPPRESS
+    )
+    parser.add_argument(
+        "--text",
+        action=_Turn,
+        metavar="LINE",
+        help="a typed turn; can be given again",
+        default=argparse.SUPPRESS,
+    )
+    parser.add_argument(
+        "--demo-barge-in",
+        action="store_true",
+        help="play a short conversation with a false and a real interruption, and explain it",
+    )
+    parser.add_argument("--url", default="ws://127.0.0.1:8000", help="where the server is")
+    parser.add_argument(
+        "--webrtc",
+        action="store_true",
+        help="talk as a browser does: Opus over UDP (needs the extra webrtc)",
+    )
+    parser.add_argument(
+        "--token-file",
+        type=Path,
+        metavar="FILE",
+        help="holds the token of a server that wants one for WebRTC",
+    )
+    parser.add_argument(
+        "--trust",
+        type=Path,
+        metavar="FILE",
+        help="a certificate (PEM) to trust beside those of this system, such as a self-signed one",
+    )
+    parser.add_argument(
+        "--session", metavar="ID", help="an existing session; without it, a new one is made"
+    )
+    parser.add_argument(
+        "--role", help="what the interview is about; the server's default is Software Engineer"
+    )
+    parser.add_argument(
+        "--questions", type=between(1, 15), metavar="N", help="how many questions are asked"
+    )
+    parser.add_argument(
+        "--rate",
+        type=between(8_000, 48_000),
+        default=16_000,
+        metavar="HZ",
+        help="sample rate on the wire, both ways",
+    )
+    parser.add_argument(
+        "--encoding",
+        choices=("pcm_s16le", "mulaw", "alaw"),
+        default="pcm_s16le",
+        help="encoding on the wire, both ways",
+    )
+    parser.add_argument(
+        "--save",
+        type=Path,
+        metavar="FILE",
+        help="keep what the interviewer says, as it was heard (.wav, .flac or .ogg), with --webrtc"
+        " also as it was seen (.mp4); with --demo-barge-in both sides, and barge-in.wav without it",
+    )
+    parser.add_argument(
+        "--timeout",
+        type=between(1, 3600),
+        default=60,
+        metavar="S",
+        help="seconds to wait for an answer",
+    )
+    parser.add_argument("--quiet", action="store_true", help="print the conversation alone")
+    parser.add_argument("--json", action="store_true", help="print one JSON object for each turn")
+
+
+def interview_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--url", help="where the gateway is, such as http://127.0.0.1:8000")
+    parser.add_argument("--role", help="what the interview is about; otherwise Software Engineer")
+    parser.add_argument(
+        "--questions",
+        type=between(1, 15),
+        metavar="N",
+        help="how many questions are asked, 1 to 15; otherwise 5",
+    )
+    parser.add_argument(
+        "--model", metavar="NAME", help="language model to note for the session; otherwise auto"
+    )
+    parser.add_argument(
+        "--answers", type=Path, metavar="FILE", help="answer from a file, for scripts"
+    )
+    parser.add_argument(
+        "--resume", metavar="SESSION", help="go on with an interview, or get its report again"
+    )
+    parser.add_argument(
+        "--save",
+        type=Path,
+        metavar="FILE",
+        help="where the report goes (.html, .md or .json); otherwise interview-….html, here",
+    )
+    parser.add_argument("--force", action="store_true", help="overwrite FILE without asking")
+    parser.add_argument("--json", action="store_true", help="print JSON, one object a line")
+
+
+def between(lowest: int, highest: int) -> Callable[[str], int]:
+    def number(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
+        if not lowest <= value <= highest:
+            raise argparse.ArgumentTypeError(f"{value} is outside {lowest} to {highest}")
+        return value
+
+    return number
