@@ -35,7 +35,9 @@ async def refusal(attempt: Callable[[], Awaitable[Any]]) -> tuple[int, str, str 
     return refused.value.response.status_code, error["code"], error["param"]
 
 
-def test_a_wrong_key_is_refused(locked: RealtimeGateway) -> None:
+def test_a_wrong_key_is_refused(
+    locked: RealtimeGateway, caplog: pytest.LogCaptureFixture
+) -> None:
     async def story() -> None:
         for key in ("wrong", "ek_wrong", KEY[:-1], KEY + "x"):
             async with locked.client(key) as client:
@@ -43,6 +45,7 @@ def test_a_wrong_key_is_refused(locked: RealtimeGateway) -> None:
                 assert refused == (401, "invalid_api_key", None)
         async with locked.talk(key="another-key"):
             pass
+        assert [record for record in caplog.records if record.levelname == "ERROR"] == []
 
     locked.run(story)
 
