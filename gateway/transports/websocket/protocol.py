@@ -144,6 +144,12 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         if scope is not None:
             scope["extensions"][EXTENSION] = self
 
+    async def send(self, message: Any) -> None:
+        await super().send(message)
+        if self.initial_response is not None and self.close_sent:
+            # The client was refused, and that is an answer: uvicorn would log it as our failure.
+            self.handshake_complete = True
+
     def data_received(self, data: bytes) -> None:
         self.received_at = self.loop.time()
         if not self.handshake_initiated:

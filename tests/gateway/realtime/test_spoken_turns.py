@@ -165,11 +165,14 @@ def test_a_response_that_waits_behind_audio_is_cancelled(realtime: RealtimeGatew
             await talk.connection.response.create()
             await talk.connection.response.cancel()
             assert (await talk.done())["status"] == "cancelled"
-            await talk.until("input_audio_buffer.committed")
+            committed = await talk.until("input_audio_buffer.committed")
+            await talk.connection.conversation.item.retrieve(item_id=committed["item_id"])
+            await talk.until("conversation.item.retrieved")
+            assert len(talk.of("response.created")) == 1
             await talk.write("Are you there?")
             await talk.connection.response.create()
-            done = await talk.done()
-            assert done["status"] == "completed"
+            assert (await talk.done())["status"] == "completed"
+            assert talk.of("error") == []
         [answered] = realtime.asked()
         assert {line["content"] for line in answered} == {SAID, "Are you there?"}
 
