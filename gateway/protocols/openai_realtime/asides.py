@@ -16,7 +16,7 @@ from gateway.protocols.openai_realtime.responses import NewId, Response
 from gateway.protocols.openai_realtime.session import History, RealtimeSession
 from pipeline.stage import Message
 
-MOST_ASIDES = 8
+MOST_ASIDES = 4
 NEWEST = 2**53
 """A turn that is later than all others."""
 

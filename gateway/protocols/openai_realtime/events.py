@@ -152,11 +152,13 @@ def read(message: bytes | str) -> tuple[ClientEvent, str | None]:
 def _check_length(data: bytes) -> None:
     """Raises `ProtocolError` for a message that is not worth reading, with its `event_id` if that
     is near the beginning or the end."""
-    longest = LONGEST_EVENT_BYTES
-    if len(data) > LONGEST_DENSE_BYTES and data.count(b",") > MOST_COMMAS:
-        longest = LONGEST_DENSE_BYTES
-    if len(data) <= longest:
+    if len(data) <= LONGEST_DENSE_BYTES:
         return
+    longest = LONGEST_EVENT_BYTES
+    if len(data) <= longest:
+        if data.count(b",") <= MOST_COMMAS:
+            return
+        longest = LONGEST_DENSE_BYTES
     first, last = data[:_EDGE_BYTES], data[-_EDGE_BYTES:]
     found = _EVENT_ID.search(first) or _EVENT_ID.search(last)
     is_audio = _APPEND.encode() in first or _APPEND.encode() in last

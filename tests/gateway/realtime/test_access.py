@@ -35,9 +35,7 @@ async def refusal(attempt: Callable[[], Awaitable[Any]]) -> tuple[int, str, str 
     return refused.value.response.status_code, error["code"], error["param"]
 
 
-def test_a_wrong_key_is_refused(
-    locked: RealtimeGateway, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_wrong_key_is_refused(locked: RealtimeGateway, caplog: pytest.LogCaptureFixture) -> None:
     async def story() -> None:
         for key in ("wrong", "ek_wrong", KEY[:-1], KEY + "x"):
             async with locked.client(key) as client:

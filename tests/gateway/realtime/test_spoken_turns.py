@@ -204,6 +204,35 @@ def test_the_client_ends_the_turns(realtime: RealtimeGateway) -> None:
     realtime.run(story)
 
 
+def test_a_response_is_asked_for_in_the_same_breath(realtime: RealtimeGateway) -> None:
+    realtime.chat("parrot")
+
+    async def story() -> None:
+        async with realtime.talk(session=manual()) as talk:
+            for times in (1, 2):
+                await talk.append(pcm(400))
+                await talk.connection.input_audio_buffer.commit()
+                await talk.connection.response.create()
+                done = await talk.done()
+                assert done["status"] == "completed"
+                assert done["output"][0]["content"][0]["transcript"] == f"You said {SAID}."
+                items = [event["item"]["id"] for event in talk.of("conversation.item.added")]
+                committed = talk.of("input_audio_buffer.committed")[-1]
+                assert items[-2:] == [committed["item_id"], done["output"][0]["id"]]
+                kind = "conversation.item.input_audio_transcription.completed"
+                understood = [(e["item_id"], e["transcript"]) for e in talk.of(kind)]
+                assert understood[-1] == (committed["item_id"], SAID)
+                assert len(understood) == len(talk.of("response.done")) == times
+            assert talk.of("error") == []
+        said, reply = {"role": "user", "content": SAID}, f"You said {SAID}."
+        assert realtime.asked() == [
+            [said],
+            [said, {"role": "assistant", "content": reply}, said],
+        ]
+
+    realtime.run(story)
+
+
 def test_a_turn_without_create_response_waits_for_the_client(realtime: RealtimeGateway) -> None:
     realtime.chat("parrot")
 

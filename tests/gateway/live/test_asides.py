@@ -1,0 +1,81 @@
+"""Replies beside the conversation: their pieces, their end, and how many there may be."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from gateway.live.asides import LONGEST_CHARS, MOST_ASIDES, OutOfBandReplies
+from gateway.protocols.dialect import AssistantRequest, OutOfBand, ProtocolError
+from pipeline.breaker import Breaker
+from pipeline.guard import Candidate, Guard
+from pipeline.stage import Message
+from pipeline.testing import run_virtual
+from stages.fakes import FakeResponder, Script
+
+ASKED = AssistantRequest(lambda turn: (Message("user", "Hello"),), instructions="Be brief.")
+
+Story = Callable[[OutOfBandReplies, list[OutOfBand]], Awaitable[None]]
+
+
+def told(responder: FakeResponder, story: Story) -> list[OutOfBand]:
+    """What came of a story, whose replies have ended or were stopped at its end."""
+    seen: list[OutOfBand] = []
+
+    async def main() -> None:
+        guard = Guard("llm", [Candidate(responder.provider, responder, Breaker())])
+        async with asyncio.TaskGroup() as group:
+            await story(OutOfBandReplies(guard, group, seen.append), seen)
+
+    run_virtual(main())
+    return seen
+
+
+def test_a_reply_comes_in_pieces_and_ends() -> None:
+    responder = FakeResponder(text="Two words")
+
+    async def story(replies: OutOfBandReplies, seen: list[OutOfBand]) -> None:
+        replies.begin("a", ASKED)
+
+    assert told(responder, story) == [
+        OutOfBand("a", "Two "),
+        OutOfBand("a", "words "),
+        OutOfBand("a", done=True),
+    ]
+    [request] = responder.requests
+    assert request.brief.history == (Message("system", "Be brief."), Message("user", "Hello"))
+
+
+def test_a_reply_that_fails_says_why() -> None:
+    async def story(replies: OutOfBandReplies, seen: list[OutOfBand]) -> None:
+        replies.begin("a", ASKED)
+
+    [piece] = told(FakeResponder(Script(error=OSError("gone")), text="Hello"), story)
+    assert (piece.key, piece.done) == ("a", True)
+    assert piece.failed
+
+
+def test_no_more_than_some_are_under_way_and_one_can_be_stopped() -> None:
+    async def story(replies: OutOfBandReplies, seen: list[OutOfBand]) -> None:
+        for number in range(MOST_ASIDES):
+            replies.begin(f"{number}", ASKED)
+        with pytest.raises(ProtocolError, match=f"{MOST_ASIDES} responses"):
+            replies.begin("more", ASKED)
+        replies.stop("0")
+        replies.stop("never was")
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        replies.begin("more", ASKED)
+        await asyncio.sleep(1)
+        replies.stop_all()
+
+    assert told(FakeResponder(Script(stall=True), text="Hello"), story) == []
+
+
+def test_a_reply_without_end_is_cut() -> None:
+    async def story(replies: OutOfBandReplies, seen: list[OutOfBand]) -> None:
+        replies.begin("a", ASKED)
+
+    seen = told(FakeResponder(text="x" * 999 + f" {'x' * 999}" * 99), story)
+    assert sum(len(piece.text) for piece in seen) == LONGEST_CHARS
+    assert seen[-1] == OutOfBand("a", done=True)
