@@ -38,6 +38,11 @@ class Passage:
     written: bool  # shown as text, never spoken
     aside: bool  # no part of the host's reply
     whole: bool = False  # all of its audio has come
+    silent: bool = False  # nothing of it can be said
+
+    def reached(self, position: int) -> bool:
+        """Whether something of it was heard or shown when playout had come to `position`."""
+        return self.written or position > self.start or (self.silent and position == self.start)
 
     def word_before(self, position: int, rate_hz: int) -> int:
         """Where the word spoken at `position` begins; `position` itself if that is unknown."""
@@ -51,7 +56,7 @@ class Passage:
         Without word positions the text is cut in proportion to its audio, at the end of a word;
         until all of the audio has come, its length is estimated with `FASTEST_CPS`.
         """
-        if self.written or (self.whole and position >= self.end > self.start):
+        if self.written or self.silent or (self.whole and position >= self.end > self.start):
             return self.text
         if not self.words:
             length = self.end - self.start
@@ -122,13 +127,17 @@ class Playout:
         """How much more audio may wait to be sent; negative when the producer must wait."""
         return self._look_ahead_ms - (self.pushed_ms - self.sent_ms)
 
-    def say(self, text: str, *, written: bool = False, aside: bool = False) -> None:
+    def say(
+        self, text: str, *, written: bool = False, aside: bool = False, silent: bool = False
+    ) -> None:
         """Begin a passage: the audio pushed from here on speaks `text`.
 
         With `written` the client only shows it. An `aside`, such as a canned line, is heard but not
-        remembered.
+        remembered. A `silent` passage has no audio: it counts as heard when all before it was.
         """
-        self._passages.append(Passage(text, self._pushed, self._pushed, [], written, aside))
+        start = self._pushed
+        passage = Passage(text, start, start, [], written, aside, whole=silent, silent=silent)
+        self._passages.append(passage)
 
     def push(self, pcm: Samples, words: tuple[SpokenWord, ...] = ()) -> None:
         """Append audio to the last passage; `words` count from the passage's start."""
@@ -266,7 +275,7 @@ class Playout:
         heard = (
             passage.spoken_until(position, self.rate_hz)
             for passage in self._passages
-            if (position > passage.start or passage.written) and (asides or not passage.aside)
+            if passage.reached(position) and (asides or not passage.aside)
         )
         return " ".join(text for text in heard if text)
 

@@ -189,7 +189,11 @@ class Synthesizer(Protocol):
     rate_hz: int
 
     def speak(self, sentence: Sentence) -> AsyncIterator[Speech]:
-        """Stream one sentence's audio at `rate_hz`, with visemes and word positions."""
+        """Stream one sentence's audio at `rate_hz`, with visemes and word positions.
+
+        The text was made speakable (`pipeline.speakable`): it has a letter or a digit, and neither
+        Markdown nor emoji. Word positions count in it.
+        """
 
     async def aclose(self) -> None: ...
 

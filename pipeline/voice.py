@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -27,6 +28,7 @@ from pipeline.guard import Guard
 from pipeline.outputs import ReplyOutputs
 from pipeline.pacer import Pacer
 from pipeline.playout import Playout
+from pipeline.speakable import speakable
 from pipeline.stage import Converter, Observed, Synthesizer
 
 Convert = Callable[[int, int], Converter]
@@ -93,7 +95,9 @@ class Voice:
     async def speak(self, sentence: Sentence, *, aside: bool = False) -> None:
         """Synthesise a sentence and queue it for playout; waits while the look-ahead is full.
 
-        An `aside` is no part of the conversation: it is heard, but not remembered.
+        The synthesizer gets the sentence's speakable text; the client and the conversation keep the
+        sentence as it is. A sentence of which nothing can be said is only shown: no synthesizer is
+        asked. An `aside` is no part of the conversation: it is heard, but not remembered.
 
         Where synthesis fails the client gets the text alone and a `Degraded` frame. Raises
         `PipelineError` only in a reply ahead of its decision, and not for an aside. Cancelling
@@ -102,6 +106,13 @@ class Voice:
         assert self._budget is not None
         loop = asyncio.get_running_loop()
         budget, playout, outputs = self._budget, self._playout, self._outputs
+        said = speakable(sentence.text)
+        if not said.text:
+            await outputs.wait()
+            self._announce(sentence)
+            playout.say(sentence.text, aside=aside, silent=True)
+            return
+        text = replace(sentence, text=said.text)
         budget.start("tts", "", loop.time())
         converter: Converter | None = None
         rate_hz = playout.rate_hz
@@ -110,7 +121,7 @@ class Voice:
             nonlocal converter, rate_hz
             rate_hz = stage.rate_hz
             converter = self._convert(stage.rate_hz, playout.rate_hz)
-            return stage.speak(sentence)
+            return stage.speak(text)
 
         begun = False
         start_ms = playout.pushed_ms
@@ -136,6 +147,8 @@ class Voice:
                         playout.say(sentence.text, aside=aside)
                     at_ms = start_ms + samples * 1000 // rate_hz
                     samples += len(speech.pcm)
+                    if speech.words:
+                        speech = replace(speech, words=said.words(speech.words))
                     self._push(speech, converter, start_ms, at_ms, rate_hz)
                     await self._room()
         except PipelineError as error:

@@ -13,6 +13,7 @@ from gateway.media.resampling import converter
 from pipeline.frames import Samples, Sentence, Speech
 from pipeline.guard import Guard
 from pipeline.sentences import SentenceSplitter
+from pipeline.speakable import speakable
 from pipeline.stage import Synthesizer
 
 FIRST_S = 4.0
@@ -66,7 +67,10 @@ class SpeechFiles:
         splitter = SentenceSplitter()
         parts: list[Samples] = []
         rate_hz, provider = 0, ""
-        for sentence in (*splitter.push(text), *splitter.finish()):
+        sentences = (*splitter.push(text), *splitter.finish())
+        # A text of which nothing can be said goes to the synthesizers, which refuse it.
+        said = [words for sentence in sentences if (words := speakable(sentence).text)]
+        for sentence in said or sentences:
             pcm, spoken_hz, provider = await self._sentence(sentence)
             rate_hz = rate_hz or spoken_hz
             if spoken_hz != rate_hz:  # another candidate synthesised this sentence

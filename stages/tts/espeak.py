@@ -46,8 +46,8 @@ _BUFFER_MS = 2000
 """Audio per callback. Each callback needs the GIL, which a busy event loop releases slowly; but a
 cancelled sentence stops only at the next callback (2 s of audio take about 1.5 ms)."""
 
-_SPOKEN_SYMBOLS = frozenset("+=°")
-"""Besides currency signs: "C++", "20 °C"."""
+_SPOKEN_SYMBOLS = frozenset("+=°−±×÷<>≤≥≠≈√∞")
+"""Besides currency signs: "C++", "20 °C", "−5"."""
 
 _SILENT_PUNCTUATION = frozenset("*_{}[]\\")
 """Markup characters that would be read aloud."""
