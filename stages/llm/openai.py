@@ -68,6 +68,7 @@ class OpenAIResponder:
         self.provider = provider
         self.usage = Usage()
         self._models = frozenset(models)
+        self._unopened = False  # whether the last reply's reasoning had no mark at its beginning
         self._options: dict[str, Any] = {"model": model, "max_tokens": max_tokens}
         if temperature is not None:
             self._options["temperature"] = temperature
@@ -76,6 +77,9 @@ class OpenAIResponder:
     async def reply(self, request: ReplyRequest) -> AsyncIterator[TextDelta | ToolCall]:
         """Stream the reply, without Markdown and reasoning; it ends after about 1500 characters.
 
+        Where a server leaves out the mark that opens the reasoning, the first such reasoning is
+        said; from then on the text before the closing mark is kept back.
+
         Calls of the brief's tools follow the text, each of them whole. Raises `StageBusy`,
         `CallerError` and `StageFailed` as `stages._http` says; "stream" also for an error in the
         middle and for an end that no finish reason or end mark announced. Cancelling, or closing
@@ -83,7 +87,8 @@ class OpenAIResponder:
         """
         brief = request.brief
         calling = bool(brief.tools) and brief.tool_choice != "none"
-        spoken, calls = SpokenText(), ToolCallPieces()
+        spoken = SpokenText(written=not brief.spoken, unopened=self._unopened)
+        calls = ToolCallPieces()
         async with self._http.post_json("chat/completions", self._body(request)) as answer:
             if "json" in answer.content_type:
                 raise await answer.unexpected("an event stream")
@@ -103,6 +108,7 @@ class OpenAIResponder:
                     raise self._http.failed("stream", "it ended without a finish reason")
                 if text := spoken.finish():
                     yield TextDelta(request.turn, text)
+                self._unopened = spoken.closed_unopened
                 if calling:
                     for call in self._called(calls, request.turn, finish):
                         yield call

@@ -14,13 +14,48 @@ def spoken(*deltas: str) -> str:
     ("text", "said"),
     [
         ("**Great!** Use `map`.", "Great! Use map."),
-        ("# Heading\n\n* one\n* two", "Heading\n\n one\n two"),
+        ("# Heading\n\n* one\n* two", "Heading.\n\none.\ntwo"),
+        ("- **Speed**: fast\n- cost\n\nWhich?", "Speed: fast.\ncost.\n\nWhich?"),
+        ("1. one\n2. two\nWhich?", "1. one.\n2. two.\nWhich?"),
+        ("Hi\n\n---\n\nBye", "Hi\n\n\nBye"),
+        ("> quoted\n> 5 is big", "quoted\n> 5 is big"),
+        ("Here:\n```python\n# no\nx = 1\n```\nWhy?", "Here:\nWhy?"),
+        ("```x``` inline", "x inline"),
+        ("~~~\ncode", ""),
+        ("Look:\n| a | b |\n|---|---|\n| 1 | 2 |\n\nWhy?", "Look:\n\nWhy?"),
+        ("|x| is a number", "|x| is a number"),
+        ("5 * 3, 2*3, 2 ** 10 and `a * b`", "5 * 3, 2*3, 2 ** 10 and a * b"),
+        ("-5, +5 and - 5", "-5, +5 and - 5"),
+        ("*pauses* So, why Postgres?", "So, why Postgres?"),
+        ("Good. *straightens the papers* Shall we?", "Good. Shall we?"),
+        ("*pandas* is *very* good", "pandas is very good"),
+        ("a *b and **c", "a b and c"),
         ("C# and F#, issue #12", "C# and F#, issue 12"),
         ("<think>Hm, what?</think>\n\nTell me more.", "Tell me more."),
         ("\n <think>Hm.</think>Go on.", "Go on."),
         ("<think>without end", ""),
-        ("<thinking> is a tag", "<thinking> is a tag"),
-        ("a < b <think>", "a < b <think>"),
+        ("<thinking>They are nervous.</thinking> Why?", "Why?"),
+        ("Sure. <think>Hm.</think>Why?", "Sure. Why?"),
+        ("a < b and <b>", "a < b and <b>"),
+        ("[THINK]Hm[/THINK]Why?", "Why?"),
+        ("◁think▷Hm◁/think▷Why?", "Why?"),
+        ("<|START_THINKING|>Hm<|END_THINKING|>Why?", "Why?"),
+        (
+            "<|channel|>analysis<|message|>Hm<|end|><|start|>assistant<|channel|>final<|message|>"
+            "Tell me about Redis.<|return|>",
+            "Tell me about Redis.",
+        ),
+        ("<|im_start|>assistant\nWhy?<|im_end|>\n<|im_start|>user\nHm", "Why?"),
+        ("<|start_header_id|>assistant<|end_header_id|>\n\nWhy?<|eot_id|>", "Why?"),
+        ("<start_of_turn>model\nWhy?<end_of_turn>", "Why?"),
+        ("Why?</s>[INST] Because", "Why?"),
+        ("Why?<｜end▁of▁sentence｜>", "Why?"),
+        ('{"name": "lookup", "arguments": {}}', ""),
+        ('<think>Hm</think>\n[{"name": "lookup"}]', ""),
+        ('<tool_call>\n{"name": 1}\n</tool_call>', ""),
+        ("<function=lookup>{}</function>Why?", "Why?"),
+        ('[TOOL_CALLS][{"name": 1}]', ""),
+        ('{"a": 1} is JSON', '{"a": 1} is JSON'),
         ("<", "<"),
         ("", ""),
     ],
@@ -30,7 +65,44 @@ def test_markup_and_reasoning_are_not_spoken(text: str, said: str) -> None:
     assert spoken(*text) == said
 
 
-@given(st.lists(st.sampled_from(["<think>", "</think>", "<th", "ink>", "*", "#", "C", " ", "a."])))
+PARTS = st.sampled_from(
+    [
+        *(
+            "<think>",
+            "</think>",
+            "<th",
+            "ink>",
+            "<|",
+            "|>",
+            "<|im_start|>",
+            "<|im_end|>",
+            "<|channel|>",
+        ),
+        *("<|message|>", "analysis", "[THINK]", "[/THINK]", "{", '"name"', ":", "[", "<tool_call>"),
+        *(
+            "*",
+            "**",
+            "#",
+            "- ",
+            "```",
+            "~~~",
+            "|",
+            "> ",
+            "1. ",
+            "---",
+            "`",
+            "_",
+            "=",
+            "\n",
+            " ",
+            "\t",
+        ),
+        *("C", "a.", "smiles", "rubs", "Hm", "5", "+"),
+    ]
+)
+
+
+@given(st.lists(PARTS))
 def test_what_is_spoken_does_not_depend_on_how_the_text_was_cut(parts: list[str]) -> None:
     assert spoken("".join(parts)) == spoken(*parts) == spoken(*"".join(parts))
 
@@ -52,3 +124,31 @@ def test_a_reply_below_the_limit_is_left_alone() -> None:
     text = SpokenText()
     assert len(text.push("word. " * (LIMIT // 6))) == LIMIT
     assert not text.full
+
+
+@given(st.lists(PARTS | st.characters()))
+def test_no_plain_word_is_lost_behind_an_unfinished_mark(parts: list[str]) -> None:
+    text = "".join(part for part in parts if part not in ("{", "|", "~~~", "```"))
+    if not any(mark in text.lower() for mark in ("<", "[", "~", "`", "|", "*", "{")):
+        assert spoken(f"{text}\nZebra").endswith("Zebra")
+
+
+def test_a_written_reply_keeps_its_table_and_its_code() -> None:
+    text = SpokenText(written=True)
+    said = text.push("Look:\n| a | b |\n```\nx = 1\n```\n**Why**?") + text.finish()
+    assert said == "Look:\n| a | b |\n\nx = 1\n\nWhy?"
+
+
+def test_reasoning_that_no_mark_opens_is_known_by_its_end() -> None:
+    first = SpokenText()
+    first.push("Hm, a question. </think>Why?")
+    assert first.closed_unopened
+    following = SpokenText(unopened=True)
+    assert following.push("Hm, another. ") == ""
+    assert following.push("</think>Why not?") + following.finish() == "Why not?"
+
+
+def test_a_reply_without_the_mark_that_was_expected_is_said_at_its_end() -> None:
+    text = SpokenText(unopened=True)
+    assert (text.push("Why not?"), text.finish()) == ("", "Why not?")
+    assert not text.closed_unopened
