@@ -151,7 +151,16 @@ MARKUP = st.sampled_from(
         *("\ue000", "\x00"),
     ]
 )
+PLAIN = st.text("aZé5,.!?'’\" w", max_size=30) | st.just("At www.x.io now")
 TEXTS = st.lists(MARKUP | st.just(" ") | st.characters(), max_size=30).map("".join)
+
+
+@given(PLAIN)
+def test_a_plain_sentence_is_what_the_rules_make_of_it(text: str) -> None:
+    # A bracket makes all rules look at the text.
+    assert speakable(f"{text} (a)").text.removesuffix("(a)").strip() == (
+        speakable(text).text or text.strip()
+    )
 
 
 @given(TEXTS)
