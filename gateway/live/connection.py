@@ -285,7 +285,7 @@ class Connection(Generic[P]):
                 self.on_audio(cast("P", data))  # its dialect knows that audio travels as bytes
             case Send(message):
                 self._transport.send(message)
-            case InterruptReply() if self._pacer.reply_waits:
+            case InterruptReply(overtakes=False) if self._pacer.reply_waits:
                 self._pacer.follow(command)  # it may mean the reply that is asked for there
             case _ if isinstance(command, IN_LINE):
                 if isinstance(command, Reconfigure):

@@ -151,7 +151,12 @@ class RespondAside:
 
 @dataclass(frozen=True, slots=True)
 class InterruptReply:
-    """Stop the reply that is under way, if there is one."""
+    """Stop the reply that is under way, if there is one.
+
+    It waits behind a request for a reply that waits behind audio, unless it `overtakes`.
+    """
+
+    overtakes: bool = False
 
 
 @dataclass(frozen=True, slots=True)

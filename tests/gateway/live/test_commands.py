@@ -176,6 +176,26 @@ def test_commands_that_are_about_the_reply_do_not_wait_for_audio(local: LocalCal
     local.run(story)
 
 
+def test_an_interruption_that_overtakes_does_not_wait_for_the_text_behind_the_audio(
+    local: LocalCalls,
+) -> None:
+    local.synthesizer = FakeSynthesizer(ms_per_word=400)
+    dialect = CommandDialect(Start(MANUAL))
+
+    async def story() -> None:
+        async with local.call(dialect=dialect) as client:
+            await client.until_audio(packets=60)
+            sent_s = asyncio.get_running_loop().time()
+            audio = [AudioMessage(SILENCE)] * 100
+            interruption = InterruptReply(overtakes=True)
+            await client.send(dialect.message(*audio, TypedText("and then?"), interruption))
+            await client.until("ReplyDone", turn=0, interrupted=True)
+            assert client.when("ReplyDone", turn=0) == round(sent_s, 3)
+            await client.until("ReplyDone", turn=1, interrupted=False)
+
+    local.run(story)
+
+
 def test_a_truncated_reply_is_remembered_as_far_as_it_was_heard(local: LocalCalls) -> None:
     dialect = CommandDialect(Start(SessionRequest()))
 
