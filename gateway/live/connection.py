@@ -170,6 +170,7 @@ class Connection(Generic[P]):
                 media.audio_out,
                 calls.providers(face.provider),
                 host.describe(),
+                request.avatar,
             )
         )
         if (refused := face.start()) is not None:
@@ -217,6 +218,7 @@ class Connection(Generic[P]):
             now = self._loop.time()
             self._pacer.count(now)
             self._perform_all(self._dialect.parse(data, now))
+            self._spoke.set()
         except ProtocolError as error:
             self._complain(error)
         except Flooded as error:
@@ -281,6 +283,7 @@ class Connection(Generic[P]):
                     raise ProtocolError("unexpected_hello", "hello is the first message or none")
                 self._agree(request)
                 self._reader = self._media.reader
+                self._spoke.set()
             case AudioMessage(data):
                 self.on_audio(cast("P", data))  # its dialect knows that audio travels as bytes
             case Send(message):
@@ -293,7 +296,6 @@ class Connection(Generic[P]):
                 self._pacer.follow(command)
             case _:
                 self._obey(command)
-        self._spoke.set()
 
     def _obey(self, command: Command) -> None:
         session = self._session

@@ -225,13 +225,17 @@ class WireAudio:
 
 @dataclass(frozen=True, slots=True)
 class SessionReady:
-    """The session is ready. `interview` is its state for the client; None for an assistant."""
+    """The session is ready. `interview` is its state for the client; None for an assistant.
+
+    `avatar` is what the client asked for.
+    """
 
     session_id: str
     audio_in: WireAudio
     audio_out: WireAudio
     providers: dict[str, str]
     interview: dict[str, Any] | None
+    avatar: Avatar = "visemes"
 
 
 @dataclass(frozen=True, slots=True)
