@@ -105,6 +105,7 @@ class Connection(Generic[P]):
                 self._perform_all(self._dialect.begin())
                 self._transport.attach(self)
                 await self._converse()
+                self._leaving.set()  # the client's messages are ignored from here on
                 self._asides.stop_all()
                 watch.cancel()
         except* Exception as group:

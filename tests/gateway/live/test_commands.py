@@ -12,15 +12,18 @@ import pytest
 from gateway.live.calls import Calls
 from gateway.media.format import AudioFormat
 from gateway.protocols.dialect import (
+    AssistantRequest,
     AudioMessage,
     ClearAudio,
     Command,
     CommitTurn,
     InterruptReply,
+    InterviewRequest,
     Leave,
     ProtocolError,
     Reconfigure,
     ReportPlayed,
+    RespondAside,
     Send,
     SessionRequest,
     Start,
@@ -224,6 +227,25 @@ def test_audio_that_the_client_takes_back_is_no_turn(local: LocalCalls) -> None:
             await client.send(dialect.message(CommitTurn()))
             assert (await client.until("Fault"))["code"] == "nothing_to_commit"
         assert await typed(local) == []
+
+    local.run(story)
+
+
+def test_commands_after_the_session_has_ended_by_itself_are_ignored(local: LocalCalls) -> None:
+    asked = AssistantRequest(history=lambda turn: ())
+    request = SessionRequest(interview=InterviewRequest("Data Analyst", total_questions=1))
+    dialect = CommandDialect(Start(request))
+
+    async def story() -> None:
+        async with local.call(dialect=dialect) as client:
+            await client.until("ReplyDone", turn=0)
+            await client.send(dialect.message(TypedText("I would look at the raw numbers first")))
+            assert await client.closed() == (1000, "")
+            seen = client.types()
+            late = dialect.message(RespondAside("late", asked), TypedText("late"), CommitTurn())
+            client.transport.arrive(late)
+            await asyncio.sleep(1)
+            assert client.types() == seen
 
     local.run(story)
 
