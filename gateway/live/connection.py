@@ -7,7 +7,7 @@ outputs into messages. It knows neither JSON nor RTP.
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack
 from typing import Any, Generic, cast
 
@@ -46,7 +46,7 @@ from gateway.protocols.dialect import (
     Truncate,
     TypedText,
 )
-from pipeline.frames import Clear, Fault, ReplyAudio, Spoken
+from pipeline.frames import Clear, Fault, ReplyAudio, Samples, Spoken
 from pipeline.session import Session
 from pipeline.stage import Observed
 from stages.interview import InterviewError
@@ -87,7 +87,7 @@ class Connection(Generic[P]):
         self._agree(SessionRequest())
         self._reader = self._media.reader  # of the audio that is fed now
         self._readers: deque[tuple[Reconfigure, AudioReader[P]]] = deque()  # for what waits
-        self._reply_rate: ReplyRate | None = None
+        self._reply_rate = ReplyRate(self._media.reply_rate_hz)
 
     def _agree(self, request: SessionRequest) -> None:
         """The client asks for this: choose how its audio travels from now on."""
@@ -203,7 +203,14 @@ class Connection(Generic[P]):
     def _end(self, session: Session) -> None:
         """End it, and let a client that reconnects at once wait until its last words are stored."""
         self._calls.live.leaving(self._session_id)
-        session.end(map(self._reader.read, self._pacer.rest()))
+        session.end(self._rest())
+
+    def _rest(self) -> Iterator[Samples]:
+        for item in self._pacer.rest():
+            if not isinstance(item, Command):
+                yield self._reader.read(item)
+            elif self._readers and self._readers[0][0] is item:  # what follows has another format
+                self._reader = self._readers.popleft()[1]
 
     def _dismiss(self) -> None:
         """The session was deleted: nothing more is said in it, or stored of it."""
@@ -338,8 +345,7 @@ class Connection(Generic[P]):
             return
         self._agree(request)
         self._readers.append((command, self._media.reader))
-        if self._reply_rate is not None:
-            self._reply_rate.use(self._media.reply_rate_hz)
+        self._reply_rate.use(self._media.reply_rate_hz)
 
     def _reconfigure(self, session: Session, command: Reconfigure) -> None:
         if self._readers and self._readers[0][0] is command:
@@ -360,11 +366,9 @@ class Connection(Generic[P]):
     def observe(self, output: Observed, now: float) -> None:
         """An output of the session."""
         if isinstance(output, ReplyAudio):
-            assert self._reply_rate is not None
             self._transport.play(self._reply_rate.convert(output))
         elif not isinstance(output, Spoken):
             if isinstance(output, Clear):
-                assert self._reply_rate is not None
                 self._reply_rate.clear()
                 self._transport.clear()
             for message in self._dialect.encode(output, now):

@@ -303,6 +303,26 @@ def test_audio_formats_change_in_mid_call_for_what_comes_after(local: LocalCalls
     local.run(story)
 
 
+def test_audio_that_waits_when_the_client_goes_is_read_in_the_format_that_it_has(
+    local: LocalCalls,
+) -> None:
+    local.transcriber = listener = Listener()
+    dialect = CommandDialect(Start(MANUAL))
+    changed = Reconfigure(replace(MANUAL, audio_in=MULAW))
+
+    async def story() -> None:
+        async with local.call(dialect=dialect) as client:
+            await client.until("ReplyDone", turn=0)
+            before, after = [AudioMessage(SPEECH)] * 50, [AudioMessage(LOUD)] * 50
+            await client.send(dialect.message(*before, changed, *after))
+            await client.until("SpeechStarted", turn=1)
+            client.leave()
+            await client.closed()
+            assert listener.samples // 16 == pytest.approx(2000, abs=2)
+
+    local.run(story)
+
+
 def test_a_reply_that_is_interrupted_leaves_nothing_to_be_converted(local: LocalCalls) -> None:
     local.synthesizer = FakeSynthesizer(ms_per_word=400)
     dialect = CommandDialect(Start(SessionRequest()))
