@@ -181,8 +181,9 @@ class Session:
             self._driver.handle(RespondNow())
 
     def forget(self) -> None:
-        """Drop the utterance under way: it becomes no turn."""
-        self._driver.handle(Forget())
+        """Drop the utterance under way: it becomes no turn. Speech that was committed stays."""
+        if self._committing is None:
+            self._driver.handle(Forget())
 
     def played(self, turn: int, played_ms: int) -> None:
         """The client reports how much of a reply it has played."""
