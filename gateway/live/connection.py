@@ -7,7 +7,7 @@ outputs into messages. It knows neither JSON nor RTP.
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack
 from typing import Any, Generic, cast
 
@@ -46,7 +46,7 @@ from gateway.protocols.dialect import (
     Truncate,
     TypedText,
 )
-from pipeline.frames import Clear, Fault, ReplyAudio, Spoken
+from pipeline.frames import Clear, Fault, ReplyAudio, Samples, Spoken
 from pipeline.session import Session
 from pipeline.stage import Observed
 from stages.interview import InterviewError
@@ -87,7 +87,7 @@ class Connection(Generic[P]):
         self._agree(SessionRequest())
         self._reader = self._media.reader  # of the audio that is fed now
         self._readers: deque[tuple[Reconfigure, AudioReader[P]]] = deque()  # for what waits
-        self._reply_rate: ReplyRate | None = None
+        self._reply_rate = ReplyRate(self._media.reply_rate_hz)
 
     def _agree(self, request: SessionRequest) -> None:
         """The client asks for this: choose how its audio travels from now on."""
@@ -105,6 +105,7 @@ class Connection(Generic[P]):
                 self._perform_all(self._dialect.begin())
                 self._transport.attach(self)
                 await self._converse()
+                self._leaving.set()  # the client's messages are ignored from here on
                 self._asides.stop_all()
                 watch.cancel()
         except* Exception as group:
@@ -170,6 +171,7 @@ class Connection(Generic[P]):
                 media.audio_out,
                 calls.providers(face.provider),
                 host.describe(),
+                request.avatar,
             )
         )
         if (refused := face.start()) is not None:
@@ -201,7 +203,14 @@ class Connection(Generic[P]):
     def _end(self, session: Session) -> None:
         """End it, and let a client that reconnects at once wait until its last words are stored."""
         self._calls.live.leaving(self._session_id)
-        session.end(map(self._reader.read, self._pacer.rest()))
+        session.end(self._rest())
+
+    def _rest(self) -> Iterator[Samples]:
+        for item in self._pacer.rest():
+            if not isinstance(item, Command):
+                yield self._reader.read(item)
+            elif self._readers and self._readers[0][0] is item:  # what follows has another format
+                self._reader = self._readers.popleft()[1]
 
     def _dismiss(self) -> None:
         """The session was deleted: nothing more is said in it, or stored of it."""
@@ -217,6 +226,7 @@ class Connection(Generic[P]):
             now = self._loop.time()
             self._pacer.count(now)
             self._perform_all(self._dialect.parse(data, now))
+            self._spoke.set()
         except ProtocolError as error:
             self._complain(error)
         except Flooded as error:
@@ -281,11 +291,12 @@ class Connection(Generic[P]):
                     raise ProtocolError("unexpected_hello", "hello is the first message or none")
                 self._agree(request)
                 self._reader = self._media.reader
+                self._spoke.set()
             case AudioMessage(data):
                 self.on_audio(cast("P", data))  # its dialect knows that audio travels as bytes
             case Send(message):
                 self._transport.send(message)
-            case InterruptReply() if self._pacer.reply_waits:
+            case InterruptReply(overtakes=False) if self._pacer.reply_waits:
                 self._pacer.follow(command)  # it may mean the reply that is asked for there
             case _ if isinstance(command, IN_LINE):
                 if isinstance(command, Reconfigure):
@@ -293,7 +304,6 @@ class Connection(Generic[P]):
                 self._pacer.follow(command)
             case _:
                 self._obey(command)
-        self._spoke.set()
 
     def _obey(self, command: Command) -> None:
         session = self._session
@@ -335,8 +345,7 @@ class Connection(Generic[P]):
             return
         self._agree(request)
         self._readers.append((command, self._media.reader))
-        if self._reply_rate is not None:
-            self._reply_rate.use(self._media.reply_rate_hz)
+        self._reply_rate.use(self._media.reply_rate_hz)
 
     def _reconfigure(self, session: Session, command: Reconfigure) -> None:
         if self._readers and self._readers[0][0] is command:
@@ -357,11 +366,9 @@ class Connection(Generic[P]):
     def observe(self, output: Observed, now: float) -> None:
         """An output of the session."""
         if isinstance(output, ReplyAudio):
-            assert self._reply_rate is not None
             self._transport.play(self._reply_rate.convert(output))
         elif not isinstance(output, Spoken):
             if isinstance(output, Clear):
-                assert self._reply_rate is not None
                 self._reply_rate.clear()
                 self._transport.clear()
             for message in self._dialect.encode(output, now):

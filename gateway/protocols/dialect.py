@@ -151,7 +151,12 @@ class RespondAside:
 
 @dataclass(frozen=True, slots=True)
 class InterruptReply:
-    """Stop the reply that is under way, if there is one."""
+    """Stop the reply that is under way, if there is one.
+
+    It waits behind a request for a reply that waits behind audio, unless it `overtakes`.
+    """
+
+    overtakes: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,13 +225,17 @@ class WireAudio:
 
 @dataclass(frozen=True, slots=True)
 class SessionReady:
-    """The session is ready. `interview` is its state for the client; None for an assistant."""
+    """The session is ready. `interview` is its state for the client; None for an assistant.
+
+    `avatar` is what the client asked for.
+    """
 
     session_id: str
     audio_in: WireAudio
     audio_out: WireAudio
     providers: dict[str, str]
     interview: dict[str, Any] | None
+    avatar: Avatar = "visemes"
 
 
 @dataclass(frozen=True, slots=True)
