@@ -201,7 +201,7 @@ class Requests:
 
     def _cancel(self, response_id: str | None) -> list[Step]:
         if self.replies.is_active(response_id):
-            return [InterruptReply()] if self.replies.cancel() else []
+            return [InterruptReply(overtakes=True)] if self.replies.cancel() else []
         if response_id is None and self.replies.wanted:
             return [InterruptReply(), *self.replies.withdraw()]
         if response_id is not None and response_id in self.asides:
@@ -215,7 +215,11 @@ class Requests:
             text = "The client holds the output audio of this session; only calls have a buffer."
             raise invalid(text, "type", INVALID_EVENT)
         # Clients clear whether or not anything is heard, and after each cancellation.
-        return [InterruptReply()] if self.replies.playing and self.replies.cancel() else []
+        return (
+            [InterruptReply(overtakes=True)]
+            if self.replies.playing and self.replies.cancel()
+            else []
+        )
 
 
 def _joined(items: list[RealtimeItem]) -> str:

@@ -672,7 +672,7 @@ def test_a_reply_is_cancelled_once_however_often_it_is_asked() -> None:
     client.taken()
     client.send("response.cancel")
     client.send("response.cancel")
-    assert client.taken() == [InterruptReply()]
+    assert client.taken() == [InterruptReply(overtakes=True)]
 
 
 # --- load ------------------------------------------------------------------------------------
