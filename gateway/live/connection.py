@@ -12,11 +12,11 @@ from contextlib import AsyncExitStack
 from typing import Any, Generic, cast
 
 from gateway.interviews.sessions import SessionTaken
-from gateway.live.asides import OutOfBandReplies
 from gateway.live.assistant import AssistantHost, NoAssistant
 from gateway.live.calls import Calls, LiveHost
 from gateway.live.face import client_face
 from gateway.live.ingress import Flooded, IngressPacer
+from gateway.live.out_of_band import OutOfBandReplies
 from gateway.live.reply_rate import ReplyRate
 from gateway.live.transport import AudioReader, Media, P, Transport
 from gateway.media.codecs import RefusedAudio
@@ -37,12 +37,12 @@ from gateway.protocols.dialect import (
     Reconfigure,
     ReportPlayed,
     Respond,
-    RespondAside,
+    RespondOutOfBand,
     Send,
     SessionReady,
     SessionRequest,
     Start,
-    StopAside,
+    StopOutOfBand,
     Truncate,
     TypedText,
 )
@@ -76,7 +76,7 @@ class Connection(Generic[P]):
         self._loop = asyncio.get_running_loop()
         self._host: LiveHost | None = None
         self._session: Session | None = None
-        self._asides: OutOfBandReplies | None = None
+        self._out_of_band: OutOfBandReplies | None = None
         self._early: deque[P | Command] = deque()  # bounded by the pacer's counting
         self._spoke = asyncio.Event()  # the client's first message is here, or waited for no more
         self._leaving = asyncio.Event()
@@ -101,12 +101,12 @@ class Connection(Generic[P]):
         try:
             async with asyncio.TaskGroup() as tasks:
                 watch = tasks.create_task(self._watch())
-                self._asides = OutOfBandReplies(self._calls.responders, tasks, self.emit)
+                self._out_of_band = OutOfBandReplies(self._calls.responders, tasks, self.emit)
                 self._perform_all(self._dialect.begin())
                 self._transport.attach(self)
                 await self._converse()
                 self._leaving.set()  # the client's messages are ignored from here on
-                self._asides.stop_all()
+                self._out_of_band.stop_all()
                 watch.cancel()
         except* Exception as group:
             logger.error("session %s failed", self._session_id, exc_info=group)
@@ -329,11 +329,11 @@ class Connection(Generic[P]):
                 if isinstance(self._host, AssistantHost):
                     self._host.once(assistant)
                 session.respond(waits=waits)
-            case RespondAside(key, assistant):
+            case RespondOutOfBand(key, assistant):
                 self._answer_aside(key, assistant)
-            case StopAside(key):
-                if self._asides is not None:
-                    self._asides.stop(key)
+            case StopOutOfBand(key):
+                if self._out_of_band is not None:
+                    self._out_of_band.stop(key)
             case Leave():
                 self._leave()
 
@@ -355,9 +355,9 @@ class Connection(Generic[P]):
         session.reconfigure(self._calls.turn_policy(command.request))
 
     def _answer_aside(self, key: str, assistant: AssistantRequest) -> None:
-        assert self._asides is not None
+        assert self._out_of_band is not None
         try:
-            self._asides.begin(key, assistant)
+            self._out_of_band.begin(key, assistant)
         except ProtocolError as error:
             self.emit(OutOfBand(key, done=True, failed=error.message))
 

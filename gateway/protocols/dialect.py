@@ -141,7 +141,7 @@ class Respond:
 
 
 @dataclass(frozen=True, slots=True)
-class RespondAside:
+class RespondOutOfBand:
     """Ask the chat server for a reply beside the conversation. Its text goes to `OutOfBand` outputs
     with this `key`; it is neither spoken nor remembered."""
 
@@ -160,7 +160,7 @@ class InterruptReply:
 
 
 @dataclass(frozen=True, slots=True)
-class StopAside:
+class StopOutOfBand:
     """Stop a reply beside the conversation."""
 
     key: str
@@ -202,8 +202,8 @@ Command: TypeAlias = (
     | CommitTurn
     | ClearAudio
     | Respond
-    | RespondAside
-    | StopAside
+    | RespondOutOfBand
+    | StopOutOfBand
     | InterruptReply
     | ReportPlayed
     | Truncate

@@ -24,7 +24,7 @@ from gateway.rest.problems import problem_of
 from gateway.rest.reading import BODY_S, chunks, media_type, parse_object, read_json
 from gateway.rest.webrtc import WebRtcEndpoints
 from gateway.runtime import Runtime
-from gateway.security import bearer, may_connect
+from gateway.security import ApiKeys, bearer, may_connect
 from gateway.transports.webrtc.offers import MAX_BYTES, OfferError
 from gateway.transports.websocket.realtime import new_id, opened
 
@@ -65,6 +65,10 @@ class RealtimeEndpoints:
     def __init__(self, runtime: Runtime, webrtc: WebRtcEndpoints) -> None:
         self._runtime = runtime
         self._webrtc = webrtc
+        token = runtime.settings.webrtc_token
+        # The token of WebRTC guards these calls, too, where there are no keys for this API.
+        guarded = runtime.api_keys.open and token is not None
+        self._keys = ApiKeys(token.get_secret_value()) if guarded and token else runtime.api_keys
 
     def operations(self) -> list[Operation]:
         """The endpoints, as entries of the table of operations."""
@@ -99,7 +103,7 @@ class RealtimeEndpoints:
         return Response(status_code=200)
 
     async def _secret(self, request: Request) -> Response:
-        if not self._runtime.api_keys.accepts(bearer(request.headers.get("authorization"))):
+        if not self._keys.accepts(bearer(request.headers.get("authorization"))):
             raise _no_key()
         try:
             asked = SecretRequest.model_validate(await read_json(request))
@@ -133,7 +137,7 @@ class RealtimeEndpoints:
         """The client's secret, None if it used an API key. Raises `Failure`."""
         key = bearer(request.headers.get("authorization"))
         secret = await find_secret(self._runtime.store, key, now=time.time())
-        if secret is None and not self._runtime.api_keys.accepts(key):
+        if secret is None and not self._keys.accepts(key):
             raise _no_key()
         return secret
 

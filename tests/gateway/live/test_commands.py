@@ -23,7 +23,7 @@ from gateway.protocols.dialect import (
     ProtocolError,
     Reconfigure,
     ReportPlayed,
-    RespondAside,
+    RespondOutOfBand,
     Send,
     SessionRequest,
     Start,
@@ -242,7 +242,7 @@ def test_commands_after_the_session_has_ended_by_itself_are_ignored(local: Local
             await client.send(dialect.message(TypedText("I would look at the raw numbers first")))
             assert await client.closed() == (1000, "")
             seen = client.types()
-            late = dialect.message(RespondAside("late", asked), TypedText("late"), CommitTurn())
+            late = dialect.message(RespondOutOfBand("late", asked), TypedText("late"), CommitTurn())
             client.transport.arrive(late)
             await asyncio.sleep(1)
             assert client.types() == seen
