@@ -8,8 +8,8 @@ PIP    := $(BIN)/python -m pip install --disable-pip-version-check
 RUN_STAMP := .venv/.installed-run
 DEV_STAMP := .venv/.installed-dev
 
-# The engine's own tests have to cover the engine, whatever others pass through it. Measuring costs
-# more than half as much again, so the others are measured only where that is asked for.
+# The engine's own tests have to cover the engine. Coverage makes tests take half as long again, so
+# the other tests are run with it in `make check` only.
 ENGINE := tests/pipeline tests/property
 SPREAD := -n auto --dist worksteal
 REST   := $(BIN)/$(if $(filter check,$(MAKECMDGOALS)),coverage run,python)
@@ -48,7 +48,7 @@ check: test ## the same, then the long ones (13 min in all); stages/ and gateway
 	@$(BIN)/coverage report --include='stages/*,gateway/*' --fail-under=90
 	$(BIN)/python -m pytest -m realtime
 
-soak: $(DEV_STAMP) ## watch lips and voice for 10 minutes, then who comes and goes for 5 (SOAK_MINUTES=10)
+soak: $(DEV_STAMP) ## watch lips and voice for 10 minutes, then clients that come and go for 5 (SOAK_MINUTES=10)
 	$(BIN)/python -m pytest -o faulthandler_timeout=0 tests/soak/media.py $(ARGS)
 
 lint: $(DEV_STAMP) ## check style, types and which package may import which (1 min)

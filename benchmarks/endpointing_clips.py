@@ -174,11 +174,11 @@ def probabilities(turns: Sequence[Spoken]) -> list[list[float]]:
             def judged_chunk(_: int, probability: float, found: list[float] = found) -> None:
                 found.append(probability)
 
-            ear = detector.open(judged_chunk)
+            stream = detector.open(judged_chunk)
             for start in range(0, len(turn.pcm), PIECE):
-                ear.feed(turn.pcm[start : start + PIECE])
+                stream.feed(turn.pcm[start : start + PIECE])
                 await asyncio.sleep(0.1)
-            ear.close()
+            stream.close()
             judged.append(found)
         await detector.aclose()
         return judged

@@ -80,13 +80,13 @@ class NoDetector:
     provider = "none"
 
     def open(self, on_chunk: OnChunk) -> VadStream:
-        return _NoEar()
+        return _NoStream()
 
     async def aclose(self) -> None:
         pass
 
 
-class _NoEar:
+class _NoStream:
     def feed(self, pcm: Samples) -> None:
         pass
 

@@ -44,7 +44,7 @@ class Runtime:
         self.store = store
         self.live = LiveSessions(settings.max_sessions)
         keys = settings.api_keys
-        self.api_keys = ApiKeys("" if keys is None else keys.get_secret_value())
+        self.api_keys = ApiKeys.parse("" if keys is None else keys.get_secret_value())
         self.studio: Studio | None = None
         """Draws faces as video; None where that is impossible or switched off."""
         self._given = stages

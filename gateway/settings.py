@@ -4,7 +4,6 @@ No other module reads the environment. Parley's own names begin with `PARLEY_`; 
 systems already use for the same thing keep their spelling.
 """
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -13,6 +12,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from gateway.variables import (
     ENGINE,
+    LOCAL_ORIGINS,
     LOWER,
     Addresses,
     ApiKey,
@@ -25,23 +25,12 @@ from gateway.variables import (
     Proxies,
     RedisUrl,
     explain,
+    gaps,
     provider,
     service,
     variable,
 )
-from gateway.variables import variables as variables
 from stages.registry import AUTO
-
-OPENAI, PIPER, REMOTE = "openai", "piper", "remote"
-"""The providers that need further settings."""
-
-
-LOCAL_ORIGINS = ",".join(
-    f"http://{host}:{port}"
-    for host in ("localhost", "127.0.0.1")
-    for port in (3000, 5173, 8080, 8081)
-)
-"""The usual origins of web pages under development."""
 
 
 class SettingsError(Exception):
@@ -51,8 +40,7 @@ class SettingsError(Exception):
 class Settings(BaseSettings):
     """Every setting with its default. The name of a field with a unit ends in that unit.
 
-    If a field has two variables, the first that is set wins. An empty value counts as not set. The
-    environment wins over `.env`.
+    If a field has two variables, the first that is set and not empty wins. `.env` comes last.
     """
 
     model_config = SettingsConfigDict(
@@ -390,8 +378,8 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
-        if gaps := [*_gaps(self)]:
-            raise ValueError("; ".join(gaps))
+        if lacking := [*gaps(self)]:
+            raise ValueError("; ".join(lacking))
         return self
 
     @property
@@ -406,40 +394,7 @@ class Settings(BaseSettings):
             source: dict[str, Any] = {"_env_file": env_file}
             return cls(**source)
         except ValidationError as error:
-            raise SettingsError(
-                "; ".join(explain(entry, cls.model_fields) for entry in error.errors())
-            ) from None
+            told = "; ".join(explain(entry, cls.model_fields) for entry in error.errors())
+            raise SettingsError(told) from None
         except (OSError, UnicodeDecodeError) as error:
             raise SettingsError(f"{env_file} cannot be read: {error}") from None
-
-
-_SETS: tuple[tuple[str, str, tuple[str, ...], tuple[str, ...]], ...] = (
-    ("stt", OPENAI, ("stt_url", "stt_model", "stt_key"), ("stt_url", "stt_model")),
-    ("llm", OPENAI, ("llm_url", "llm_model", "llm_key"), ("llm_model",)),
-    (
-        "tts_engine",
-        OPENAI,
-        ("tts_url", "tts_model", "tts_voice", "tts_key"),
-        ("tts_url", "tts_model", "tts_voice"),
-    ),
-    ("tts_engine", PIPER, ("piper_voice",), ("piper_voice",)),
-    ("avatar", REMOTE, ("avatar_server", "avatar_key"), ("avatar_server",)),
-)
-"""Fields that belong together: the field that chooses a provider, the provider's name, its fields,
-and those of them that it needs."""
-
-
-def _gaps(settings: Settings) -> Iterator[str]:
-    """Messages about settings that cannot work because others are missing."""
-    for chooser, choice, members, needed in _SETS:
-        name = getattr(settings, chooser)
-        given = [field for field in members if getattr(settings, field) is not None]
-        missing = [_name(field) for field in needed if field not in given]
-        if missing and name == choice:
-            yield f"{_name(chooser)}={name} needs {', '.join(missing)}"
-        elif missing and given and name == AUTO:
-            yield f"{_name(given[0])} needs {', '.join(missing)}"
-
-
-def _name(field: str) -> str:
-    return variables(Settings.model_fields[field])[0]

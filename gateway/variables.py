@@ -5,13 +5,14 @@ begins with the variable's name.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from ipaddress import ip_network
 from typing import Annotated, Any
 from urllib.parse import parse_qs, urlsplit
 
 from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, SecretStr
 from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings
 
 from gateway.ice import parse_addresses, parse_ice_servers
 from pipeline.frames import Slot
@@ -23,6 +24,14 @@ REDIS_TLS_OPTIONS = frozenset(
     {"ssl_ca_certs", "ssl_cert_reqs", "ssl_certfile", "ssl_check_hostname", "ssl_keyfile"}
 )
 """The query parameters that a rediss:// URL may have."""
+
+
+LOCAL_ORIGINS = ",".join(
+    f"http://{host}:{port}"
+    for host in ("localhost", "127.0.0.1")
+    for port in (3000, 5173, 8080, 8081)
+)
+"""The usual origins of web pages under development."""
 
 
 def _url(schemes: tuple[str, ...], text: str) -> str:
@@ -193,3 +202,40 @@ def explain(entry: Any, fields: Mapping[str, FieldInfo]) -> str:
         case _:  # from the checks above, with their own text
             return f"{name} {context.get('error', entry['msg'])}"
     return f"{name} {wanted}, not {entry['input']!r}"
+
+
+# --- settings that belong together --------------------------------------------------------------
+
+OPENAI, PIPER, REMOTE = "openai", "piper", "remote"
+"""The providers that need further settings."""
+
+SETS: tuple[tuple[str, str, tuple[str, ...], tuple[str, ...]], ...] = (
+    ("stt", OPENAI, ("stt_url", "stt_model", "stt_key"), ("stt_url", "stt_model")),
+    ("llm", OPENAI, ("llm_url", "llm_model", "llm_key"), ("llm_model",)),
+    (
+        "tts_engine",
+        OPENAI,
+        ("tts_url", "tts_model", "tts_voice", "tts_key"),
+        ("tts_url", "tts_model", "tts_voice"),
+    ),
+    ("tts_engine", PIPER, ("piper_voice",), ("piper_voice",)),
+    ("avatar", REMOTE, ("avatar_server", "avatar_key"), ("avatar_server",)),
+)
+"""Fields that belong together: the field that chooses a provider, the provider's name, its fields,
+and those of them that it needs."""
+
+
+def gaps(settings: BaseSettings) -> Iterator[str]:
+    """Messages about settings that cannot work because others are missing."""
+    for chooser, choice, members, needed in SETS:
+        name = getattr(settings, chooser)
+        given = [field for field in members if getattr(settings, field) is not None]
+        missing = [_first_name(settings, field) for field in needed if field not in given]
+        if missing and name == choice:
+            yield f"{_first_name(settings, chooser)}={name} needs {', '.join(missing)}"
+        elif missing and given and name == AUTO:
+            yield f"{_first_name(settings, given[0])} needs {', '.join(missing)}"
+
+
+def _first_name(settings: BaseSettings, field: str) -> str:
+    return variables(type(settings).model_fields[field])[0]

@@ -80,10 +80,10 @@ class InputAudio:
             self.held = None
 
     def abandon(self) -> None:
-        """Drop the utterance of the person's turn. Harmless where there is none."""
-        if self.current is not None:
-            self.current.cancel()
-            self.current = None
+        """What is being said is no turn."""
+        assert self.current is not None
+        self.current.cancel()
+        self.current = None
 
     def start(self, turn: int, from_ms: int) -> None:
         """The turn begins, with the held or carried utterance if there is one."""

@@ -117,7 +117,7 @@ class Session:
         self._tasks: asyncio.TaskGroup | None = None
         self._vad: VadStream | None = None
         self._committing: asyncio.TimerHandle | None = None  # a commit to come
-        self._responds_after = False
+        self._after_commit: RespondNow | None = None  # a reply that was asked for after it
         self._over = asyncio.Event()
         self._rest: Iterable[Samples] = ()
         self._failure: Exception | None = None
@@ -146,7 +146,7 @@ class Session:
         if self._committing is None:
             self._driver.handle(RespondNow(waits))
         else:  # the speech that was just committed comes first
-            self._responds_after = True
+            self._after_commit = RespondNow(waits)
 
     def interrupt(self) -> None:
         """Stop the reply now. Stopping a reply that closes the conversation closes it."""
@@ -176,13 +176,14 @@ class Session:
     def _committed(self) -> None:
         self._committing = None
         self._driver.handle(Commit())
-        if self._responds_after:
-            self._responds_after = False
-            self._driver.handle(RespondNow())
+        following, self._after_commit = self._after_commit, None
+        if following is not None:
+            self._driver.handle(following)
 
     def forget(self) -> None:
-        """Drop the utterance under way: it becomes no turn."""
-        self._driver.handle(Forget())
+        """Drop the utterance under way: it becomes no turn. Speech that was committed stays."""
+        if self._committing is None:
+            self._driver.handle(Forget())
 
     def played(self, turn: int, played_ms: int) -> None:
         """The client reports how much of a reply it has played."""

@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from starlette.applications import Starlette
 from starlette.requests import Request
 
+from gateway.protocols.dialect import ProtocolError, SessionRequest, Start, TypedText
 from gateway.protocols.native.messages import ErrorCode
 from gateway.rest.openapi import document
 from gateway.rest.operation import Operation, ResponseSpec, routes
@@ -93,16 +94,14 @@ def printed(first_line: str) -> str:
 
 
 def test_the_printed_dialect_translates_both_ways() -> None:
-    reason = "the dialect contract is not there yet"
-    contract = pytest.importorskip("gateway.protocols.dialect", reason=reason)
     names: dict[str, Any] = {}
     exec(printed("from collections.abc"), names)
     dialect = names["PlainDialect"]()
-    assert [contract.Start(contract.SessionRequest())] == [*dialect.begin()]
-    assert [contract.TypedText("Hello.")] == [*dialect.parse(b"Hello.\n", 0.0)]
+    assert [Start(SessionRequest())] == [*dialect.begin()]
+    assert [TypedText("Hello.")] == [*dialect.parse(b"Hello.\n", 0.0)]
     assert [*dialect.encode(ReplyText(1, "Hello to you."), 0.0)] == ["Hello to you."]
     assert [*dialect.encode(ReplyStarted(1), 0.0)] == []
-    with pytest.raises(contract.ProtocolError) as refused:
+    with pytest.raises(ProtocolError) as refused:
         dialect.parse(b" ", 0.0)
     assert [*dialect.refuse(refused.value)] == ["Error: write an answer"]
 

@@ -15,9 +15,6 @@ import pytest
 ROOT = Path(__file__).parents[1]
 ROOTS = ("pipeline", "stages", "gateway")
 
-PENDING: tuple[str, ...] = ()
-"""These packages, and those below them, do not state `__all__` yet."""
-
 HEAVY = ("av", "httpx", "numpy", "onnxruntime", "pydantic", "rich", "starlette", "uvicorn")
 """Packages that take long to import."""
 
@@ -32,11 +29,7 @@ def packages() -> list[str]:
     return [".".join(folder.relative_to(ROOT).parts) for folder in found]
 
 
-def pending(package: str) -> bool:
-    return any(package == one or package.startswith(f"{one}.") for one in PENDING)
-
-
-SETTLED = [package for package in packages() if not pending(package)]
+PACKAGES = packages()
 
 
 def order(name: str) -> tuple[int, str]:
@@ -44,7 +37,7 @@ def order(name: str) -> tuple[int, str]:
     return (0 if name.isupper() else 1 if name[0].isupper() else 2), name
 
 
-@pytest.mark.parametrize("package", SETTLED)
+@pytest.mark.parametrize("package", PACKAGES)
 def test_every_package_says_what_it_is_and_what_it_offers(package: str) -> None:
     module = importlib.import_module(package)
     assert (module.__doc__ or "").strip(), "a docstring says what the package holds"
@@ -54,7 +47,7 @@ def test_every_package_says_what_it_is_and_what_it_offers(package: str) -> None:
     assert [name for name in names if not hasattr(module, name)] == []
 
 
-@pytest.mark.parametrize("package", [name for name in SETTLED if name not in ROOTS])
+@pytest.mark.parametrize("package", [name for name in PACKAGES if name not in ROOTS])
 def test_a_package_that_offers_only_its_modules_names_them(package: str) -> None:
     module = importlib.import_module(package)
     if list(module.__all__):
@@ -66,7 +59,7 @@ def test_a_package_that_offers_only_its_modules_names_them(package: str) -> None
 
 
 def test_importing_a_package_does_not_load_what_only_its_modules_need() -> None:
-    namespaces = [name for name in SETTLED if not importlib.import_module(name).__all__]
+    namespaces = [name for name in PACKAGES if not importlib.import_module(name).__all__]
     program = (
         f"import sys, importlib; [importlib.import_module(name) for name in {namespaces!r}];"
         f"print(sorted(set({HEAVY!r}) & set(sys.modules)))"
@@ -75,10 +68,6 @@ def test_importing_a_package_does_not_load_what_only_its_modules_need() -> None:
         [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert done.stdout == "[]\n"
-
-
-def test_only_packages_that_exist_are_pending() -> None:
-    assert [name for name in PENDING if name not in packages()] == []
 
 
 def public_classes(path: Path) -> Iterator[str]:

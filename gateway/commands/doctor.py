@@ -24,8 +24,9 @@ from gateway.commands.terminal import DONE, FAILED, output
 from gateway.printable import printable
 from gateway.providers.build import build, options, wanted
 from gateway.providers.probes import Place, ask_all
-from gateway.settings import Settings, variables
+from gateway.settings import Settings
 from gateway.store import StoreUnavailable
+from gateway.variables import variables
 from pipeline.frames import Slot
 from stages.registry import PROVIDERS, Choice, NoProvider, Options, choose, obstacle, third_party
 

@@ -139,7 +139,7 @@ class FaceService:
         if self._studio is None or stream.pictures is not None:
             return
         try:
-            bitmaps = await self._studio.plates(face, SIZE)
+            bitmaps = await self._studio.bitmaps(face, SIZE)
             async with self._opening:
                 if face not in self._pictures:
                     renderer = await asyncio.wrap_future(self._pool.submit(JpegRenderer, bitmaps))

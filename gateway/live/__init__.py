@@ -4,8 +4,8 @@
 in `gateway.protocols` the one that dialects fill. `ingress` paces input audio, `reply_rate`
 converts replies where the wire has another rate, `face` shows the interviewer's face. `calls`
 builds sessions from what the process shares; behind a session stands `host`, an interview, or
-`assistant`, a plain conversation, with `asides`, replies beside it. `registry` knows which session
-is live, `journals` writes their journals, and `client_secrets` lets browsers in.
+`assistant`, a plain conversation, with `out_of_band`, replies beside it. `registry` knows which
+session is live, `journals` writes their journals, and `client_secrets` lets browsers in.
 """
 
 __all__: list[str] = []

@@ -7,16 +7,16 @@ outputs into messages. It knows neither JSON nor RTP.
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack
 from typing import Any, Generic, cast
 
 from gateway.interviews.sessions import SessionTaken
-from gateway.live.asides import OutOfBandReplies
 from gateway.live.assistant import AssistantHost, NoAssistant
 from gateway.live.calls import Calls, LiveHost
 from gateway.live.face import client_face
 from gateway.live.ingress import Flooded, IngressPacer
+from gateway.live.out_of_band import OutOfBandReplies
 from gateway.live.reply_rate import ReplyRate
 from gateway.live.transport import AudioReader, Media, P, Transport
 from gateway.media.codecs import RefusedAudio
@@ -37,16 +37,16 @@ from gateway.protocols.dialect import (
     Reconfigure,
     ReportPlayed,
     Respond,
-    RespondAside,
+    RespondOutOfBand,
     Send,
     SessionReady,
     SessionRequest,
     Start,
-    StopAside,
+    StopOutOfBand,
     Truncate,
     TypedText,
 )
-from pipeline.frames import Clear, Fault, ReplyAudio, Spoken
+from pipeline.frames import Clear, Fault, ReplyAudio, Samples, Spoken
 from pipeline.session import Session
 from pipeline.stage import Observed
 from stages.interview import InterviewError
@@ -76,7 +76,7 @@ class Connection(Generic[P]):
         self._loop = asyncio.get_running_loop()
         self._host: LiveHost | None = None
         self._session: Session | None = None
-        self._asides: OutOfBandReplies | None = None
+        self._out_of_band: OutOfBandReplies | None = None
         self._early: deque[P | Command] = deque()  # bounded by the pacer's counting
         self._spoke = asyncio.Event()  # the client's first message is here, or waited for no more
         self._leaving = asyncio.Event()
@@ -87,7 +87,7 @@ class Connection(Generic[P]):
         self._agree(SessionRequest())
         self._reader = self._media.reader  # of the audio that is fed now
         self._readers: deque[tuple[Reconfigure, AudioReader[P]]] = deque()  # for what waits
-        self._reply_rate: ReplyRate | None = None
+        self._reply_rate = ReplyRate(self._media.reply_rate_hz)
 
     def _agree(self, request: SessionRequest) -> None:
         """The client asks for this: choose how its audio travels from now on."""
@@ -101,11 +101,12 @@ class Connection(Generic[P]):
         try:
             async with asyncio.TaskGroup() as tasks:
                 watch = tasks.create_task(self._watch())
-                self._asides = OutOfBandReplies(self._calls.responders, tasks, self.emit)
+                self._out_of_band = OutOfBandReplies(self._calls.responders, tasks, self.emit)
                 self._perform_all(self._dialect.begin())
                 self._transport.attach(self)
                 await self._converse()
-                self._asides.stop_all()
+                self._leaving.set()  # the client's messages are ignored from here on
+                self._out_of_band.stop_all()
                 watch.cancel()
         except* Exception as group:
             logger.error("session %s failed", self._session_id, exc_info=group)
@@ -170,6 +171,7 @@ class Connection(Generic[P]):
                 media.audio_out,
                 calls.providers(face.provider),
                 host.describe(),
+                request.avatar,
             )
         )
         if (refused := face.start()) is not None:
@@ -201,7 +203,14 @@ class Connection(Generic[P]):
     def _end(self, session: Session) -> None:
         """End it, and let a client that reconnects at once wait until its last words are stored."""
         self._calls.live.leaving(self._session_id)
-        session.end(map(self._reader.read, self._pacer.rest()))
+        session.end(self._rest())
+
+    def _rest(self) -> Iterator[Samples]:
+        for item in self._pacer.rest():
+            if not isinstance(item, Command):
+                yield self._reader.read(item)
+            elif self._readers and self._readers[0][0] is item:  # what follows has another format
+                self._reader = self._readers.popleft()[1]
 
     def _dismiss(self) -> None:
         """The session was deleted: nothing more is said in it, or stored of it."""
@@ -217,6 +226,7 @@ class Connection(Generic[P]):
             now = self._loop.time()
             self._pacer.count(now)
             self._perform_all(self._dialect.parse(data, now))
+            self._spoke.set()
         except ProtocolError as error:
             self._complain(error)
         except Flooded as error:
@@ -281,11 +291,12 @@ class Connection(Generic[P]):
                     raise ProtocolError("unexpected_hello", "hello is the first message or none")
                 self._agree(request)
                 self._reader = self._media.reader
+                self._spoke.set()
             case AudioMessage(data):
                 self.on_audio(cast("P", data))  # its dialect knows that audio travels as bytes
             case Send(message):
                 self._transport.send(message)
-            case InterruptReply() if self._pacer.reply_waits:
+            case InterruptReply(overtakes=False) if self._pacer.reply_waits:
                 self._pacer.follow(command)  # it may mean the reply that is asked for there
             case _ if isinstance(command, IN_LINE):
                 if isinstance(command, Reconfigure):
@@ -293,7 +304,6 @@ class Connection(Generic[P]):
                 self._pacer.follow(command)
             case _:
                 self._obey(command)
-        self._spoke.set()
 
     def _obey(self, command: Command) -> None:
         session = self._session
@@ -319,11 +329,11 @@ class Connection(Generic[P]):
                 if isinstance(self._host, AssistantHost):
                     self._host.once(assistant)
                 session.respond(waits=waits)
-            case RespondAside(key, assistant):
+            case RespondOutOfBand(key, assistant):
                 self._answer_aside(key, assistant)
-            case StopAside(key):
-                if self._asides is not None:
-                    self._asides.stop(key)
+            case StopOutOfBand(key):
+                if self._out_of_band is not None:
+                    self._out_of_band.stop(key)
             case Leave():
                 self._leave()
 
@@ -335,8 +345,7 @@ class Connection(Generic[P]):
             return
         self._agree(request)
         self._readers.append((command, self._media.reader))
-        if self._reply_rate is not None:
-            self._reply_rate.use(self._media.reply_rate_hz)
+        self._reply_rate.use(self._media.reply_rate_hz)
 
     def _reconfigure(self, session: Session, command: Reconfigure) -> None:
         if self._readers and self._readers[0][0] is command:
@@ -346,9 +355,9 @@ class Connection(Generic[P]):
         session.reconfigure(self._calls.turn_policy(command.request))
 
     def _answer_aside(self, key: str, assistant: AssistantRequest) -> None:
-        assert self._asides is not None
+        assert self._out_of_band is not None
         try:
-            self._asides.begin(key, assistant)
+            self._out_of_band.begin(key, assistant)
         except ProtocolError as error:
             self.emit(OutOfBand(key, done=True, failed=error.message))
 
@@ -357,11 +366,9 @@ class Connection(Generic[P]):
     def observe(self, output: Observed, now: float) -> None:
         """An output of the session."""
         if isinstance(output, ReplyAudio):
-            assert self._reply_rate is not None
             self._transport.play(self._reply_rate.convert(output))
         elif not isinstance(output, Spoken):
             if isinstance(output, Clear):
-                assert self._reply_rate is not None
                 self._reply_rate.clear()
                 self._transport.clear()
             for message in self._dialect.encode(output, now):

@@ -127,12 +127,11 @@ class IngressPacer(Generic[P]):
                 self._waiting_requests -= isinstance(item, ASKS)
                 self._obey(item)
 
-    def rest(self) -> Iterator[P]:
-        """Take all audio that still waits, when the client has disconnected."""
+    def rest(self) -> Iterator[P | Command]:
+        """Take everything that still waits, when the client has disconnected."""
         while self._waiting:
             item = self._waiting.popleft()
-            if isinstance(item, tuple):
-                yield item[0]
+            yield item[0] if isinstance(item, tuple) else item
 
     def _wait(self, item: tuple[P, float] | Command, length: int, duration_ms: float) -> None:
         self._waiting_bytes += length

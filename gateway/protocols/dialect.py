@@ -141,7 +141,7 @@ class Respond:
 
 
 @dataclass(frozen=True, slots=True)
-class RespondAside:
+class RespondOutOfBand:
     """Ask the chat server for a reply beside the conversation. Its text goes to `OutOfBand` outputs
     with this `key`; it is neither spoken nor remembered."""
 
@@ -151,11 +151,16 @@ class RespondAside:
 
 @dataclass(frozen=True, slots=True)
 class InterruptReply:
-    """Stop the reply that is under way, if there is one."""
+    """Stop the reply that is under way, if there is one.
+
+    It waits behind a request for a reply that waits behind audio, unless it `overtakes`.
+    """
+
+    overtakes: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class StopAside:
+class StopOutOfBand:
     """Stop a reply beside the conversation."""
 
     key: str
@@ -197,8 +202,8 @@ Command: TypeAlias = (
     | CommitTurn
     | ClearAudio
     | Respond
-    | RespondAside
-    | StopAside
+    | RespondOutOfBand
+    | StopOutOfBand
     | InterruptReply
     | ReportPlayed
     | Truncate
@@ -220,13 +225,17 @@ class WireAudio:
 
 @dataclass(frozen=True, slots=True)
 class SessionReady:
-    """The session is ready. `interview` is its state for the client; None for an assistant."""
+    """The session is ready. `interview` is its state for the client; None for an assistant.
+
+    `avatar` is what the client asked for.
+    """
 
     session_id: str
     audio_in: WireAudio
     audio_out: WireAudio
     providers: dict[str, str]
     interview: dict[str, Any] | None
+    avatar: Avatar = "visemes"
 
 
 @dataclass(frozen=True, slots=True)

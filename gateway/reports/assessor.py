@@ -17,7 +17,8 @@ from typing import Any, ParamSpec, Protocol, TypeVar
 
 from gateway.providers.breakers import breaker
 from gateway.providers.build import options, wanted
-from gateway.settings import OPENAI, Settings
+from gateway.settings import Settings
+from gateway.variables import OPENAI
 from pipeline.breaker import BreakerPolicy
 from pipeline.errors import (
     BudgetExceeded,

@@ -39,7 +39,7 @@ class ReportQuery(WithAudio):
     ] = None
 
 
-async def with_audio(service: InterviewService, spoken: "TurnBody | Summary", text: str) -> None:
+async def with_audio(service: InterviewService, spoken: "Turn | Summary", text: str) -> None:
     """Add the text as audio. A failed synthesis does not fail the request."""
     try:
         spoken.audio = Audio.of(await service.speech_files.speak(text))
@@ -102,8 +102,10 @@ Sound = Annotated[Audio | None, Field(description="the words as audio, if reques
 SoundProblem = Annotated[str | None, Field(description="why there is no audio")]
 
 
-class TurnBody(BaseModel):
+class Turn(BaseModel):
     """The state of an interview. `question` is null if the interview is over."""
+
+    # Clients are generated from /openapi.json, where this schema has the name of the class.
 
     session_id: str
     version: Version
@@ -113,7 +115,7 @@ class TurnBody(BaseModel):
     audio_problem: SoundProblem = None
 
     @classmethod
-    def of(cls, state: InterviewState, version: int | None = None) -> "TurnBody":
+    def of(cls, state: InterviewState, version: int | None = None) -> "Turn":
         """The state of a session's interview."""
         return cls(
             session_id=state.record.id,
@@ -143,7 +145,7 @@ class TakenAnswer(BaseModel):
     ]
 
 
-class TakenTurn(TurnBody):
+class TakenTurn(Turn):
     """The outcome of an answer: the interviewer's reply, and the question that waits now.
 
     `evaluation` is there in sessions that evaluate each answer, with the form that it has in a

@@ -30,7 +30,7 @@ from gateway.rest.interview_models import (
     ReportBody,
     ReportQuery,
     Summary,
-    TurnBody,
+    Turn,
     WithAudio,
     with_audio,
 )
@@ -128,7 +128,7 @@ def interview_operations(
             " question that waits.",
             tags=TAGS,
             query=WithAudio,
-            answers={200: ResponseSpec("The question", TurnBody, headers={"ETag": "the version"})},
+            answers={200: ResponseSpec("The question", Turn, headers={"ETag": "the version"})},
             errors=(*CHANGING, COMPLETE),
             once=once,
         ),
@@ -142,9 +142,7 @@ def interview_operations(
                 description="Changes nothing: the next question follows from an answer.",
                 tags=TAGS,
                 query=WithAudio,
-                answers={
-                    200: ResponseSpec("The question", TurnBody, headers={"ETag": "the version"})
-                },
+                answers={200: ResponseSpec("The question", Turn, headers={"ETag": "the version"})},
                 errors=(*STORED, NOT_STARTED),
             )
             for method, name in (("GET", "getQuestion"), ("POST", "nextQuestion"))
@@ -199,7 +197,7 @@ def interview_operations(
 
 
 async def _turn(service: InterviewService, state: InterviewState, query: WithAudio) -> HttpReply:
-    turn = TurnBody.of(state, state.version)
+    turn = Turn.of(state, state.version)
     question = question_of(state)
     if query.audio and question is not None:
         await with_audio(service, turn, question.said)

@@ -106,11 +106,18 @@ tr:target {{ background: #fff3c4 }}
 </html>
 """
 
-WEBSOCKET = {
-    "method": "WebSocket",
-    "path": "/ws/{session_id}",
-    "summary": "Speak in a session (docs/protocol.md)",
-}
+WEBSOCKETS = [
+    {
+        "method": "WebSocket",
+        "path": "/ws/{session_id}",
+        "summary": "Speak in a session (docs/protocol.md)",
+    },
+    {
+        "method": "WebSocket",
+        "path": "/v1/realtime",
+        "summary": "OpenAI's Realtime API (docs/openai-realtime.md)",
+    },
+]
 
 
 def page_operations(table: Sequence[Operation]) -> list[Operation]:
@@ -126,7 +133,7 @@ def page_operations(table: Sequence[Operation]) -> list[Operation]:
     ]
     kinds = {kind for operation in table for kind in operation.all_errors()}
     ordered = sorted(kinds | {NOT_FOUND, METHOD_NOT_ALLOWED}, key=lambda k: (k.status, k.code))
-    return _pages(described, [*listing, WEBSOCKET], ordered)
+    return _pages(described, [*listing, *WEBSOCKETS], ordered)
 
 
 def _pages(described: bytes, listing: list[dict[str, str]], kinds: list[Kind]) -> list[Operation]:

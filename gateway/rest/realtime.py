@@ -20,11 +20,11 @@ from gateway.protocols.dialect import ProtocolError
 from gateway.protocols.openai_realtime import OpenAiRealtime, RealtimeSession
 from gateway.protocols.openai_realtime.opening import error_body
 from gateway.rest.operation import Operation, ResponseSpec
-from gateway.rest.problems import Problem
+from gateway.rest.problems import problem_of
 from gateway.rest.reading import BODY_S, chunks, media_type, parse_object, read_json
 from gateway.rest.webrtc import WebRtcEndpoints
 from gateway.runtime import Runtime
-from gateway.security import bearer
+from gateway.security import ApiKeys, bearer, may_connect
 from gateway.transports.webrtc.offers import MAX_BYTES, OfferError
 from gateway.transports.websocket.realtime import new_id, opened
 
@@ -65,6 +65,10 @@ class RealtimeEndpoints:
     def __init__(self, runtime: Runtime, webrtc: WebRtcEndpoints) -> None:
         self._runtime = runtime
         self._webrtc = webrtc
+        token = runtime.settings.webrtc_token
+        # The token of WebRTC guards these calls, too, where there are no keys for this API.
+        guarded = runtime.api_keys.open and token is not None
+        self._keys = ApiKeys(token.get_secret_value()) if guarded and token else runtime.api_keys
 
     def operations(self) -> list[Operation]:
         """The endpoints, as entries of the table of operations."""
@@ -75,6 +79,7 @@ class RealtimeEndpoints:
         ]
 
     async def _call(self, request: Request) -> Response:
+        self._check_origin(request)
         secret = await self._admitted(request)
         sdp, given = await _offer(request)
         given = given or ({} if secret is None else secret.session)
@@ -88,6 +93,7 @@ class RealtimeEndpoints:
         return Response(answered.sdp, 201, headers, media_type=SDP)
 
     async def _hang_up(self, request: Request) -> Response:
+        self._check_origin(request)
         await self._admitted(request)
         call = str(request.path_params["call"]).removeprefix("rtc_")
         if not self._webrtc.hang_up(call):
@@ -97,7 +103,7 @@ class RealtimeEndpoints:
         return Response(status_code=200)
 
     async def _secret(self, request: Request) -> Response:
-        if not self._runtime.api_keys.accepts(bearer(request.headers.get("authorization"))):
+        if not self._keys.accepts(bearer(request.headers.get("authorization"))):
             raise _no_key()
         try:
             asked = SecretRequest.model_validate(await read_json(request))
@@ -120,11 +126,18 @@ class RealtimeEndpoints:
         }
         return JSONResponse(body, headers={"cache-control": "no-store"})
 
+    def _check_origin(self, request: Request) -> None:
+        """Refuse pages of other sites: browsers send a form, or no body, without a preflight."""
+        origin, host = request.headers.get("origin"), request.headers.get("host", "")
+        if not may_connect(origin, host, self._runtime.settings.cors_origins):
+            text = "This page may not make calls; PARLEY_CORS_ORIGINS names the pages that may."
+            raise Failure(403, "origin_not_allowed", text)
+
     async def _admitted(self, request: Request) -> ClientSecret | None:
         """The client's secret, None if it used an API key. Raises `Failure`."""
         key = bearer(request.headers.get("authorization"))
         secret = await find_secret(self._runtime.store, key, now=time.time())
-        if secret is None and not self._runtime.api_keys.accepts(key):
+        if secret is None and not self._keys.accepts(key):
             raise _no_key()
         return secret
 
@@ -141,9 +154,13 @@ def _hidden(
             return await handler(request)
         except Failure as failure:
             return JSONResponse(failure.body, failure.status)
-        except Problem as problem:
-            code, text = problem.kind.code, problem.detail or problem.kind.title
-            return JSONResponse(error_body(code, text), problem.kind.status, problem.headers)
+        except Exception as error:
+            problem = problem_of(error)
+            if problem is None:
+                raise
+            kind, text = problem.kind, problem.detail or problem.kind.title
+            body = error_body(kind.code, text, server=kind.status >= 500)
+            return JSONResponse(body, kind.status, problem.headers)
 
     return Operation(
         method=method,
@@ -157,7 +174,7 @@ def _hidden(
 
 
 async def _offer(request: Request) -> tuple[str, dict[str, Any]]:
-    """The SDP and the session object of a call. Raises `Failure` and `Problem`."""
+    """The SDP and the session object of a call. Raises `Failure`, `Problem`."""
     kind = media_type(request)
     if kind == SDP:
         parts: dict[str, bytes] = {"sdp": await _whole(request)}

@@ -9,10 +9,15 @@ prefix."""
 
 
 class ApiKeys:
-    """The keys of `PARLEY_API_KEYS`, separated by commas; without keys every client is accepted."""
+    """The keys that clients may use; without any, every client is accepted."""
 
-    def __init__(self, keys: str) -> None:
-        self._keys = tuple(key.strip().encode() for key in keys.split(",") if key.strip())
+    def __init__(self, *keys: str) -> None:
+        self._keys = tuple(key.encode() for key in keys)
+
+    @classmethod
+    def parse(cls, text: str) -> "ApiKeys":
+        """Keys separated by commas, as in `PARLEY_API_KEYS`."""
+        return cls(*(key.strip() for key in text.split(",") if key.strip()))
 
     @property
     def open(self) -> bool:

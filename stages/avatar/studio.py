@@ -113,7 +113,7 @@ class Studio:
             dict.fromkeys(level.size for level in QUALITY_LEVELS if level.size),
         )
         jobs: list[Callable[[], Coroutine[Any, Any, object]]] = [
-            *(partial(self.plates, face, size) for size in sizes),
+            *(partial(self.bitmaps, face, size) for size in sizes),
             *(
                 partial(self.loop, face, codec, QUALITY_LEVELS[0].size, mood)
                 for codec in codecs()
@@ -126,7 +126,7 @@ class Studio:
             except Exception:  # it has been logged, or will be requested again
                 logger.debug("face: not warmed", exc_info=True)
 
-    async def plates(self, face: str, size: int) -> LayerBitmaps:
+    async def bitmaps(self, face: str, size: int) -> LayerBitmaps:
         """The layers of a face, made once; concurrent calls wait for the same ones.
 
         Raises:
@@ -143,7 +143,7 @@ class Studio:
     async def loop(self, face: str, codec: Codec, size: int, mood: AvatarMood) -> Loop:
         """The loop of a face that says nothing, recorded by the first call.
 
-        Raises as `plates` does, and `av.FFmpegError` if the codec is missing.
+        Raises as `bitmaps` does, and `av.FFmpegError` if the codec is missing.
         """
         self._check(face)
         key = ("loop", face, codec, size, mood)
@@ -176,7 +176,7 @@ class Studio:
         return await self._work(partial(LayerBitmaps, self.faces[face], size))
 
     async def _loop(self, face: str, codec: Codec, size: int, mood: AvatarMood) -> Loop:
-        bitmaps = await self.plates(face, size)
+        bitmaps = await self.bitmaps(face, size)
         return await self._work(partial(record, bitmaps, mood, codec))
 
     async def _work(self, make: Callable[[], T]) -> T:

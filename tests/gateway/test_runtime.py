@@ -13,7 +13,8 @@ import pytest
 
 from gateway.providers.lineup import START_S
 from gateway.runtime import Runtime
-from gateway.settings import Settings, variables
+from gateway.settings import Settings
+from gateway.variables import variables
 from pipeline.breaker import Mode
 from pipeline.errors import StageFailed
 from pipeline.frames import Slot

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from gateway.settings import Settings, SettingsError, variables
+from gateway.settings import Settings, SettingsError
+from gateway.variables import variables
 from stages import registry
 from stages.registry import Installed, Provider, ProviderRefused
 from tests.support.paths import ROOT

@@ -67,6 +67,20 @@ def test_a_forgotten_utterance_is_neither_recognised_nor_answered(
     assert [entry[:2] for entry in conversation.host.log if entry[0] == "accept"] == [("accept", 2)]
 
 
+def test_speech_that_is_committed_is_not_forgotten(conversation: Any) -> None:
+    conversation.policy = SessionPolicy(turns=TurnPolicy(mode="manual", opens=False))
+
+    async def story() -> None:
+        await conversation.speak(160)  # too short for the detector to be sure
+        conversation.session.commit()
+        conversation.session.forget()
+        await asyncio.sleep(5)  # the client pushes to talk: no audio comes
+
+    conversation.run(story)
+    assert conversation.all(Fault) == []
+    assert conversation.host.log[0] == ("accept", 1, "I like tests")
+
+
 def test_a_reply_that_is_asked_for_right_after_a_commit_answers_what_was_committed(
     conversation: Any,
 ) -> None:
@@ -84,3 +98,35 @@ def test_a_reply_that_is_asked_for_right_after_a_commit_answers_what_was_committ
     assert [started.turn for started in conversation.all(SpeechStarted)] == [1]
     assert [done.turn for done in conversation.all(ReplyDone)] == [2]
     assert conversation.host.log[0] == ("accept", 1, "I like tests")
+
+
+def test_a_client_that_commits_twice_commits_once(conversation: Any) -> None:
+    turns = TurnPolicy(mode="manual", replies=False, opens=False)
+    conversation.policy = SessionPolicy(turns=turns)
+
+    async def story() -> None:
+        await conversation.speak(160)
+        conversation.session.commit()
+        conversation.session.commit()
+        await asyncio.sleep(2)
+
+    conversation.run(story)
+    assert conversation.all(Fault) == []
+    assert conversation.host.log[0] == ("accept", 1, "I like tests")
+
+
+def test_a_commit_that_still_waits_for_the_detector_ends_with_the_session(
+    conversation: Any,
+) -> None:
+    turns = TurnPolicy(mode="manual", replies=False, opens=False)
+    conversation.policy = SessionPolicy(turns=turns)
+
+    async def story() -> None:
+        await conversation.speak(160)
+        conversation.session.commit()
+        conversation.session.end()
+        await asyncio.sleep(1)
+
+    conversation.run(story)
+    assert conversation.all(Fault) == []
+    assert conversation.all(SpeechStarted) == []

@@ -167,6 +167,23 @@ def test_a_reply_that_is_asked_for_during_another_is_refused(conversation: Any) 
     assert conversation.all(ReplyDone) == [ReplyDone(0, interrupted=False, heard=LINE)]
 
 
+def test_a_reply_that_waits_for_another_is_made_also_where_nothing_was_committed_before_it(
+    conversation: Any,
+) -> None:
+    async def story() -> None:
+        await conversation.until(ReplyStarted, 0)
+        conversation.session.commit()
+        conversation.session.respond(waits=True)
+        await conversation.until(ReplyDone, 1)
+
+    conversation.run(story)
+    assert [fault.code for fault in conversation.all(Fault)] == ["nothing_to_commit"]
+    assert conversation.all(ReplyDone) == [
+        ReplyDone(0, interrupted=False, heard=LINE),
+        ReplyDone(1, interrupted=False, heard=LINE),
+    ]
+
+
 def test_a_reply_that_is_asked_for_while_the_person_speaks_is_refused(conversation: Any) -> None:
     async def story() -> None:
         await conversation.until(ReplyDone, 0)

@@ -1,6 +1,5 @@
 """Chromium without a window, driven through its DevTools protocol: as much as the tests need."""
 
-import base64
 import itertools
 import json
 import shutil
@@ -183,10 +182,6 @@ class Page:
             mobile=width < 600,
         )
         self.prefer(prefers_color_scheme="dark" if dark else "light")
-
-    def screenshot(self, path: Path, *, whole: bool = False) -> None:
-        shot = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=whole)
-        path.write_bytes(base64.b64decode(shot["data"]))
 
 
 class Browser:

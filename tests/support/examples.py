@@ -1,4 +1,4 @@
-"""How many examples a property test tries: fewer at the desk, more at night.
+"""How many examples a property test tries: fewer in development, more at night.
 
 Three profiles, of which `HYPOTHESIS_PROFILE` names one; where it does not, `CI` decides.
 

@@ -60,7 +60,7 @@ class InlineStudio:
     def __init__(self) -> None:
         self.faces = {name: load(FACES / name) for name in ("jonas", "mira")}
 
-    async def plates(self, face: str, size: int) -> LayerBitmaps:
+    async def bitmaps(self, face: str, size: int) -> LayerBitmaps:
         return plates(face, size)
 
 

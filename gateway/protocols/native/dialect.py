@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 
-from gateway.protocols.dialect import Command, Outgoing, ProtocolError, Send, Start
+from gateway.protocols.dialect import Command, Outgoing, ProtocolError, Send, SessionReady
 from gateway.protocols.native.messages import Ping, parse
 from gateway.protocols.native.outputs import describe
 from pipeline.frames import AvatarState, Fault, ReplyAudio, Visemes
@@ -15,29 +15,43 @@ class NativeDialect:
     def __init__(self) -> None:
         self.seq = 0
         self._shows_face = True
+        self._ready = False
+        self._early: list[Ping] = []  # before `ready`; bounded by the pacer's counting
 
     def begin(self) -> Sequence[Command]:
         return ()  # the client's `hello`, or its first audio, says how the session begins
 
     def parse(self, message: bytes, now: float) -> Sequence[Command]:
         command = parse(message)
-        if isinstance(command, Ping):
-            return (Send(self._message("pong", {"t": command.t, "now": int(now * 1000)})),)
-        if isinstance(command, Start):
-            self._shows_face = command.request.avatar != "off"
-        return (command,)
+        if not isinstance(command, Ping):
+            return (command,)
+        if not self._ready:  # the first message is `ready`, or an error
+            self._early.append(command)
+            return ()
+        return (Send(self._pong(command, now)),)
 
     def encode(self, output: Outgoing, now: float) -> Sequence[str]:
         if not self._shows_face and isinstance(output, Visemes | AvatarState):
             return ()
         described = describe(output)
-        return () if described is None else (self._message(*described),)
+        if described is None:
+            return ()
+        message = self._message(*described)
+        if not isinstance(output, SessionReady):
+            return (message,)
+        self._ready = True
+        self._shows_face = output.avatar != "off"
+        early, self._early = self._early, []
+        return (message, *(self._pong(ping, now) for ping in early))
 
     def audio(self, frame: ReplyAudio, data: bytes) -> Sequence[str] | None:
         return None
 
     def refuse(self, error: ProtocolError) -> Sequence[str]:
         return self.encode(Fault(0, error.code, error.message, error.fatal), 0.0)
+
+    def _pong(self, ping: Ping, now: float) -> str:
+        return self._message("pong", {"t": ping.t, "now": int(now * 1000)})
 
     def _message(self, kind: str, fields: dict[str, object]) -> str:
         self.seq += 1

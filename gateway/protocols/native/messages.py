@@ -155,7 +155,7 @@ def parse(data: bytes | str) -> Command | Ping:
         case "text":
             return TypedText(_typed_text(message))
         case "interrupt":
-            return InterruptReply()
+            return InterruptReply(overtakes=True)
         case "commit":
             return CommitTurn()
         case "played":

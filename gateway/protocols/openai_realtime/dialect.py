@@ -171,7 +171,7 @@ class OpenAiRealtime:
             case AvatarState(turn, state):
                 return self._mood(turn, state)
             case OutOfBand():
-                return self._requests.asides.output(output)
+                return self._requests.out_of_band.output(output)
             case _:
                 return [*replies.flush(), *self._reply_events(output)]
 

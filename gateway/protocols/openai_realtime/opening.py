@@ -29,7 +29,9 @@ def session_of(
     return effective_session(named, {"type": "realtime", **given}, interview)
 
 
-def error_body(code: str, message: str, *, param: str | None = None) -> dict[str, Any]:
-    """The body of an HTTP response that refuses a request."""
-    error = error_event(code, message)["error"]
+def error_body(
+    code: str, message: str, *, param: str | None = None, server: bool = False
+) -> dict[str, Any]:
+    """The body of an HTTP response that refuses a request; `server`: not by the client's fault."""
+    error = error_event(code, message, server=server)["error"]
     return {"error": {**error, "param": param}}

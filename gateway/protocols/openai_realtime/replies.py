@@ -119,7 +119,7 @@ class Responses:
         """A reply to this turn is under way; nothing where that is known or past."""
         if turn <= self._newest:
             return []
-        events = self._end(_Ending("cancelled", "turn_detected"))  # none is left open
+        events = self._close(_Ending("cancelled", "turn_detected"))  # none is left open
         self._newest = turn
         self._active = self._response(turn)
         return [*events, *self._active.begin()]
@@ -247,6 +247,13 @@ class Responses:
         return [] if self._ending is None else self._end(self._ending)
 
     def _end(self, ending: _Ending) -> list[Event]:
+        """The active response ends; the engine drops one that waited for it where it is cut off."""
+        waited = self._active is not None and self._active.called and self._wanted is not None
+        cancelled = (self._ending or ending).outcome == "cancelled"
+        events = self._close(ending)
+        return [*events, *self.withdraw()] if waited and cancelled else events
+
+    def _close(self, ending: _Ending) -> list[Event]:
         response = self._active
         if response is None:
             return []

@@ -16,13 +16,12 @@ from gateway.protocols.dialect import (
     Reconfigure,
     Respond,
     SessionRequest,
-    StopAside,
+    StopOutOfBand,
     Truncate,
     TypedText,
 )
 from gateway.protocols.openai_realtime import conversation as conversations
 from gateway.protocols.openai_realtime import events
-from gateway.protocols.openai_realtime.asides import Asides, context
 from gateway.protocols.openai_realtime.conversation import Conversation
 from gateway.protocols.openai_realtime.errors import (
     INVALID_EVENT,
@@ -34,6 +33,7 @@ from gateway.protocols.openai_realtime.errors import (
 from gateway.protocols.openai_realtime.fields import ResponseFields, SessionFields
 from gateway.protocols.openai_realtime.inputs import Inputs
 from gateway.protocols.openai_realtime.items import RealtimeItem, made
+from gateway.protocols.openai_realtime.out_of_band import OutOfBandResponses, context
 from gateway.protocols.openai_realtime.replies import Responses, truncated
 from gateway.protocols.openai_realtime.responses import NewId
 from gateway.protocols.openai_realtime.session import RealtimeSession
@@ -76,7 +76,7 @@ class Requests:
         self.conversation = Conversation(new_id("conv"))
         self.inputs = Inputs(self.conversation, new_id, lambda: self.session)
         self.replies = Responses(self.conversation, new_id, lambda: self.session, rtp=rtp)
-        self.asides = Asides(self.conversation, new_id)
+        self.out_of_band = OutOfBandResponses(self.conversation, new_id)
         self._new_id = new_id
         self._rtp = rtp
         self._typed: list[RealtimeItem] = []  # for the interview, by the next `response.create`
@@ -174,7 +174,7 @@ class Requests:
 
     def _respond(self, event_id: str | None, wanted: ResponseFields | None) -> Sequence[Step]:
         if wanted is not None and wanted.conversation == "none":
-            command, began = self.asides.begin(wanted, self.session)
+            command, began = self.out_of_band.begin(wanted, self.session)
             return [command, *began]
         if self.session.is_interview:
             self.replies.want(event_id, wanted)
@@ -201,11 +201,11 @@ class Requests:
 
     def _cancel(self, response_id: str | None) -> list[Step]:
         if self.replies.is_active(response_id):
-            return [InterruptReply()] if self.replies.cancel() else []
+            return [InterruptReply(overtakes=True)] if self.replies.cancel() else []
         if response_id is None and self.replies.wanted:
             return [InterruptReply(), *self.replies.withdraw()]
-        if response_id is not None and response_id in self.asides:
-            return [StopAside(response_id), *self.asides.cancel(response_id)]
+        if response_id is not None and response_id in self.out_of_band:
+            return [StopOutOfBand(response_id), *self.out_of_band.cancel(response_id)]
         text = "Cancellation failed: no active response found"
         text += "." if response_id is None else f" with the id {response_id[:64]!r}."
         raise invalid(text, None if response_id is None else "response_id", NOT_RESPONDING)
@@ -215,7 +215,11 @@ class Requests:
             text = "The client holds the output audio of this session; only calls have a buffer."
             raise invalid(text, "type", INVALID_EVENT)
         # Clients clear whether or not anything is heard, and after each cancellation.
-        return [InterruptReply()] if self.replies.playing and self.replies.cancel() else []
+        return (
+            [InterruptReply(overtakes=True)]
+            if self.replies.playing and self.replies.cancel()
+            else []
+        )
 
 
 def _joined(items: list[RealtimeItem]) -> str:

@@ -4,13 +4,14 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, nullcontext
 
 import numpy as np
 from aiortc import RTCDataChannel
 
-from gateway.faces.service import FaceService
+from gateway.faces.service import VISEMES, FaceService
 from gateway.live.connection import READY_AFTER_S
+from gateway.live.face import DrawnByClient
 from gateway.live.transport import ClientFace, Media, Receiver
 from gateway.media.format import LONGEST_MESSAGE_MS
 from gateway.protocols.dialect import ReplyTiming, SessionRequest, WireAudio
@@ -177,7 +178,10 @@ class PeerTransport:
         if self._receiver is not None:
             self._receiver.emit(Degraded(turn, "avatar", source, target, reason))
 
-    def face(self, request: SessionRequest) -> AbstractAsyncContextManager[ClientFace] | None:
+    def face(self, request: SessionRequest) -> AbstractAsyncContextManager[ClientFace]:
+        """The face as video; without video the client draws it, as pictures are not sent here."""
         if self.video is None or self.faces is None:
-            return None
+            return nullcontext(
+                DrawnByClient(VISEMES if request.avatar == "frames" else request.avatar)
+            )
         return VideoFace(self.video, self.faces, request.face).running()

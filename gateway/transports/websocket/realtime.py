@@ -15,6 +15,7 @@ from gateway.protocols.openai_realtime import OpenAiRealtime, RealtimeSession
 from gateway.protocols.openai_realtime.opening import error_body, session_of
 from gateway.runtime import Runtime
 from gateway.security import key_of
+from gateway.store import StoreError
 from gateway.transports.websocket.endpoint import converse, denied
 from gateway.transports.websocket.protocol import EXTENSION, WebSocketProtocol
 
@@ -37,7 +38,12 @@ async def realtime_endpoint(websocket: WebSocket) -> None:
         return
     offered = websocket.scope["subprotocols"]
     key = key_of(websocket.headers.get("authorization"), offered)
-    secret = await find_secret(runtime.store, key, now=time.time())
+    try:
+        secret = await find_secret(runtime.store, key, now=time.time())
+    except StoreError as error:
+        body = error_body("store_unavailable", str(error), server=True)
+        await websocket.send_denial_response(JSONResponse(body, 503))
+        return
     if secret is None and not runtime.api_keys.accepts(key):
         body = error_body("invalid_api_key", "This API key is not one of this gateway's.")
         await websocket.send_denial_response(JSONResponse(body, 401))

@@ -10,7 +10,8 @@ import pytest
 
 from gateway import __version__
 from gateway.commands.cli import main
-from gateway.settings import Settings, variables
+from gateway.settings import Settings
+from gateway.variables import variables
 from tests.support.paths import AUDIO, ROOT
 
 MALFORMED = AUDIO / "malformed"

@@ -15,8 +15,9 @@ from pydantic import SecretStr
 
 from gateway.commands import doctor as module
 from gateway.commands.doctor import Finding, doctor, examine, requirements
-from gateway.settings import Settings, variables
+from gateway.settings import Settings
 from gateway.store import SqliteStore
+from gateway.variables import variables
 from stages import registry
 
 

@@ -27,7 +27,7 @@ class Studio:
         self.faces = {"mira": load(FACES / "mira"), "jonas": None}
         self.asked: list[tuple[str, int]] = []
 
-    async def plates(self, face: str, size: int) -> LayerBitmaps:
+    async def bitmaps(self, face: str, size: int) -> LayerBitmaps:
         self.asked.append((face, size))
         if face == "jonas":
             raise ValueError("no such colour")
@@ -193,7 +193,7 @@ def test_a_server_needs_no_face_of_our_own() -> None:
 
 def test_a_session_does_not_wait_for_the_layers_of_its_face() -> None:
     class Slow(Studio):
-        async def plates(self, face: str, size: int) -> LayerBitmaps:
+        async def bitmaps(self, face: str, size: int) -> LayerBitmaps:
             await asyncio.sleep(60)
             raise AssertionError
 

@@ -144,13 +144,7 @@ def test_an_answer_comes_with_the_record_and_all_that_it_renews_in_one_transacti
         await WrittenInterviews(store, HERE).start("s")
         store.commits.clear()
         await answer(store)
-        (writes,) = [
-            writes
-            for writes in store.commits
-            if any(
-                isinstance(write, Append) and b'"role": "user"' in write.item for write in writes
-            )
-        ]
+        (writes,) = filter(has_words, store.commits)
         record, said, *rest = writes
         assert isinstance(record, Put)
         assert isinstance(said, Append)

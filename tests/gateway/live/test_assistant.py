@@ -7,17 +7,17 @@ from typing import Any
 
 import pytest
 
-from gateway.live.asides import LONGEST_CHARS, MOST_ASIDES
+from gateway.live.out_of_band import LONGEST_CHARS, MOST_OUT_OF_BAND
 from gateway.protocols.dialect import (
     AssistantRequest,
     AudioMessage,
     InterruptReply,
     Reconfigure,
     Respond,
-    RespondAside,
+    RespondOutOfBand,
     SessionRequest,
     Start,
-    StopAside,
+    StopOutOfBand,
     Truncate,
     TypedText,
 )
@@ -206,7 +206,7 @@ def test_a_reply_beside_the_conversation_is_text_and_is_not_remembered(
     async def story() -> None:
         async with local.call(dialect=dialect) as client:
             await client.until("SessionReady")
-            await client.send(dialect.message(RespondAside("a", aside)))
+            await client.send(dialect.message(RespondOutOfBand("a", aside)))
             await client.until("OutOfBand", done=True)
             pieces = client.found("OutOfBand", key="a")
             assert "".join(piece["text"] for piece in pieces) == "Nice to meet you. "
@@ -228,16 +228,16 @@ def test_four_replies_beside_the_conversation_are_made_at_once_and_no_more(
     async def story() -> None:
         async with local.call(dialect=dialect) as client:
             await client.until("SessionReady")
-            keys = [str(number) for number in range(MOST_ASIDES + 1)]
-            await client.send(dialect.message(*(RespondAside(key, ASKED) for key in keys)))
+            keys = [str(number) for number in range(MOST_OUT_OF_BAND + 1)]
+            await client.send(dialect.message(*(RespondOutOfBand(key, ASKED) for key in keys)))
             refused = await client.until("OutOfBand", done=True)
             assert (refused["key"], refused["failed"]) == (
                 "4",
                 "4 responses beside the conversation are under way",
             )
-            await client.send(dialect.message(StopAside("0"), StopAside("unknown")))
+            await client.send(dialect.message(StopOutOfBand("0"), StopOutOfBand("unknown")))
             await asyncio.sleep(0.1)
-            await client.send(dialect.message(RespondAside("5", ASKED)))
+            await client.send(dialect.message(RespondOutOfBand("5", ASKED)))
             await client.until("OutOfBand", key="5", done=True)
             told = client.found("OutOfBand", done=True, failed=None)
             assert sorted(piece["key"] for piece in told) == ["1", "2", "3", "5"]
@@ -250,7 +250,7 @@ def test_a_client_that_leaves_stops_what_is_made_beside_the_conversation(
     local: LocalCalls,
 ) -> None:
     local.responder = FakeResponder(Script(first_s=5), text="too late")
-    dialect = CommandDialect(Start(session()), RespondAside("a", ASKED))
+    dialect = CommandDialect(Start(session()), RespondOutOfBand("a", ASKED))
 
     async def story() -> None:
         async with local.call(dialect=dialect) as client:
@@ -277,7 +277,7 @@ class Endless(FakeResponder):
 
 def test_a_reply_beside_the_conversation_is_bounded(local: LocalCalls) -> None:
     local.responder = Endless()
-    dialect = CommandDialect(Start(session()), RespondAside("a", ASKED))
+    dialect = CommandDialect(Start(session()), RespondOutOfBand("a", ASKED))
 
     async def story() -> None:
         async with local.call(dialect=dialect) as client:
@@ -299,7 +299,7 @@ def test_a_failure_beside_the_conversation_is_told_and_costs_nothing_else(
     local: LocalCalls, script: Script, phase: str
 ) -> None:
     local.responder = FakeResponder(script, Script(), text="Nice to meet you.")
-    dialect = CommandDialect(Start(session()), RespondAside("a", ASKED))
+    dialect = CommandDialect(Start(session()), RespondOutOfBand("a", ASKED))
 
     async def story() -> None:
         async with local.call(dialect=dialect) as client:

@@ -12,15 +12,18 @@ import pytest
 from gateway.live.calls import Calls
 from gateway.media.format import AudioFormat
 from gateway.protocols.dialect import (
+    AssistantRequest,
     AudioMessage,
     ClearAudio,
     Command,
     CommitTurn,
     InterruptReply,
+    InterviewRequest,
     Leave,
     ProtocolError,
     Reconfigure,
     ReportPlayed,
+    RespondOutOfBand,
     Send,
     SessionRequest,
     Start,
@@ -176,6 +179,26 @@ def test_commands_that_are_about_the_reply_do_not_wait_for_audio(local: LocalCal
     local.run(story)
 
 
+def test_an_interruption_that_overtakes_does_not_wait_for_the_text_behind_the_audio(
+    local: LocalCalls,
+) -> None:
+    local.synthesizer = FakeSynthesizer(ms_per_word=400)
+    dialect = CommandDialect(Start(MANUAL))
+
+    async def story() -> None:
+        async with local.call(dialect=dialect) as client:
+            await client.until_audio(packets=60)
+            sent_s = asyncio.get_running_loop().time()
+            audio = [AudioMessage(SILENCE)] * 100
+            interruption = InterruptReply(overtakes=True)
+            await client.send(dialect.message(*audio, TypedText("and then?"), interruption))
+            await client.until("ReplyDone", turn=0, interrupted=True)
+            assert client.when("ReplyDone", turn=0) == round(sent_s, 3)
+            await client.until("ReplyDone", turn=1, interrupted=False)
+
+    local.run(story)
+
+
 def test_a_truncated_reply_is_remembered_as_far_as_it_was_heard(local: LocalCalls) -> None:
     dialect = CommandDialect(Start(SessionRequest()))
 
@@ -204,6 +227,25 @@ def test_audio_that_the_client_takes_back_is_no_turn(local: LocalCalls) -> None:
             await client.send(dialect.message(CommitTurn()))
             assert (await client.until("Fault"))["code"] == "nothing_to_commit"
         assert await typed(local) == []
+
+    local.run(story)
+
+
+def test_commands_after_the_session_has_ended_by_itself_are_ignored(local: LocalCalls) -> None:
+    asked = AssistantRequest(history=lambda turn: ())
+    request = SessionRequest(interview=InterviewRequest("Data Analyst", total_questions=1))
+    dialect = CommandDialect(Start(request))
+
+    async def story() -> None:
+        async with local.call(dialect=dialect) as client:
+            await client.until("ReplyDone", turn=0)
+            await client.send(dialect.message(TypedText("I would look at the raw numbers first")))
+            assert await client.closed() == (1000, "")
+            seen = client.types()
+            late = dialect.message(RespondOutOfBand("late", asked), TypedText("late"), CommitTurn())
+            client.transport.arrive(late)
+            await asyncio.sleep(1)
+            assert client.types() == seen
 
     local.run(story)
 
@@ -257,6 +299,26 @@ def test_audio_formats_change_in_mid_call_for_what_comes_after(local: LocalCalls
             reply = await client.until("ReplyDone", turn=2)
             ms = len(reply["heard"].split()) * 20
             assert len(client.audio) - sent == pytest.approx(ms * 8, abs=4 * 8)
+
+    local.run(story)
+
+
+def test_audio_that_waits_when_the_client_goes_is_read_in_the_format_that_it_has(
+    local: LocalCalls,
+) -> None:
+    local.transcriber = listener = Listener()
+    dialect = CommandDialect(Start(MANUAL))
+    changed = Reconfigure(replace(MANUAL, audio_in=MULAW))
+
+    async def story() -> None:
+        async with local.call(dialect=dialect) as client:
+            await client.until("ReplyDone", turn=0)
+            before, after = [AudioMessage(SPEECH)] * 50, [AudioMessage(LOUD)] * 50
+            await client.send(dialect.message(*before, changed, *after))
+            await client.until("SpeechStarted", turn=1)
+            client.leave()
+            await client.closed()
+            assert listener.samples // 16 == pytest.approx(2000, abs=2)
 
     local.run(story)
 

@@ -223,6 +223,30 @@ def test_ping_is_answered(local: LocalCalls) -> None:
     local.run(story)
 
 
+def test_a_ping_begins_the_session_and_is_answered_after_ready(local: LocalCalls) -> None:
+    async def story() -> None:
+        async with local.call() as client:
+            await client.say(type="ping", t=41)
+            pong = await client.until("pong")
+            assert (client.when("ready"), pong["t"]) == (0.0, 41)
+            assert client.types()[:2] == ["ready", "pong"]
+            assert [message["seq"] for message in client.messages[:2]] == [1, 2]
+
+    local.run(story)
+
+
+def test_a_hello_that_is_refused_changes_nothing(local: LocalCalls) -> None:
+    async def story() -> None:
+        async with local.call() as client:
+            await client.say(type="hello", version=1)
+            await client.say(type="hello", version=1, avatar="off")
+            await client.until("error", code="unexpected_hello")
+            await client.until("reply.done", turn=0)
+            assert {"visemes", "avatar.state"} <= set(client.types())
+
+    local.run(story)
+
+
 def test_push_to_talk(local: LocalCalls) -> None:
     async def story() -> None:
         async with local.call() as client:

@@ -112,13 +112,13 @@ def test_messages_stay_where_they_belong_between_the_audio() -> None:
     assert fed[26:] == [CommitTurn(), FRAME, TypedText("typed"), FRAME]
 
 
-def test_when_the_client_has_gone_all_its_audio_can_still_be_had() -> None:
+def test_when_the_client_has_gone_all_that_waits_can_still_be_had() -> None:
     pacer, fed = make()
     for _ in range(100):
         pacer.take(FRAME, 20, 100.0)
     pacer.follow(CommitTurn())
     assert len(fed) == 26
-    assert list(pacer.rest()) == [FRAME] * 74
+    assert list(pacer.rest()) == [*[FRAME] * 74, CommitTurn()]
     assert not pacer.waiting
 
 
@@ -241,5 +241,5 @@ def test_no_request_waits_once_the_client_has_gone() -> None:
     for _ in range(30):
         pacer.take(FRAME, 20, 100.0)
     pacer.follow(Respond())
-    assert len(list(pacer.rest())) == 4
+    assert list(pacer.rest()) == [*[FRAME] * 4, Respond()]
     assert not pacer.waiting

@@ -4,7 +4,8 @@ import pytest
 from pydantic import SecretStr
 
 from gateway.providers.build import options, wanted
-from gateway.settings import Settings, variables
+from gateway.settings import Settings
+from gateway.variables import variables
 from stages.registry import Options, Server
 
 

@@ -93,6 +93,7 @@ def test_the_routes_are_listed_for_programs_and_for_people(
             ("GET", "/api-docs"),
             ("GET", "/problems"),
             ("WebSocket", "/ws/{session_id}"),
+            ("WebSocket", "/v1/realtime"),
         ]
         browser = {"accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
         page = await client.get("/api-docs", headers=browser)

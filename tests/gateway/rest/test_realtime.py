@@ -115,6 +115,22 @@ def test_nothing_is_done_without_a_key(gateway: Gateway, path: str, body: dict[s
     told(gateway, story)
 
 
+def test_where_there_are_no_keys_the_token_of_webrtc_guards_the_calls(gateway: Gateway) -> None:
+    gateway.settings["webrtc_token"] = "the,token"
+
+    async def story(client: httpx.AsyncClient) -> None:
+        body = {"session": {"model": "x"}}
+        for headers in ({}, KEY):
+            answer = await client.post(SECRETS, json=body, headers=headers)
+            assert refused(answer) == (401, "invalid_api_key", None)
+            answer = await client.post(CALLS, content="v=0", headers={**SDP, **headers})
+            assert refused(answer) == (401, "invalid_api_key", None)
+        token = {"authorization": "Bearer the,token"}
+        assert (await client.post(SECRETS, json=body, headers=token)).status_code == 200
+
+    told(gateway, story)
+
+
 def test_a_call_that_is_not_there_cannot_be_hung_up(gateway: Gateway) -> None:
     async def story(client: httpx.AsyncClient) -> None:
         for call in ("rtc_x", "x"):

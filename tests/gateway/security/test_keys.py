@@ -8,14 +8,14 @@ from gateway.security.keys import offered_key
 
 @pytest.mark.parametrize("keys", ["", " ", ",", " , "])
 def test_without_keys_every_client_is_accepted(keys: str) -> None:
-    known = ApiKeys(keys)
+    known = ApiKeys.parse(keys)
     assert known.open
     assert known.accepts("")
     assert known.accepts("anything")
 
 
 def test_each_of_the_keys_is_accepted_and_nothing_else() -> None:
-    known = ApiKeys("first-key, second-key,")
+    known = ApiKeys.parse("first-key, second-key,")
     assert not known.open
     assert known.accepts("first-key")
     assert known.accepts("second-key")

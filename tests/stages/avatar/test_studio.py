@@ -105,7 +105,7 @@ async def opened(
 ) -> AsyncIterator[tuple[Studio, EncodingSession]]:
     """A studio whose layers are ready, and an encoding session."""
     async with Studio(faces, default="mira", **options) as studio:
-        await studio.plates("mira", SIZE)
+        await studio.bitmaps("mira", SIZE)
         yield studio, studio.encoding_session("mira", "h264", SIZE, 40)
 
 
@@ -116,7 +116,7 @@ async def opened(
 def test_a_take_shows_its_poses_one_after_another(faces: dict[str, Face], codec: Any) -> None:
     async def story() -> None:
         async with Studio(faces, default="mira") as studio:
-            bitmaps = await studio.plates("jonas", 320)
+            bitmaps = await studio.bitmaps("jonas", 320)
             session = studio.encoding_session("jonas", codec, 320, 40)
             units = [await session.picture(pose, due=now() + 1) for pose in POSES]
             found = decoded(codec, [unit for unit in units if unit])
@@ -241,7 +241,7 @@ def test_no_picture_waits_for_layers_that_are_being_made(faces: dict[str, Face])
         async with Studio(faces, default="mira", ladder=ladder) as studio:
             session = studio.encoding_session("mira", "h264", SIZE, 40)
             assert await session.picture(POSES[0], due=now()) is None
-            await studio.plates("mira", SIZE)
+            await studio.bitmaps("mira", SIZE)
             assert await session.picture(POSES[0], due=now())
             assert ladder.refusals == 0  # nothing was too slow
 
@@ -414,7 +414,7 @@ def test_a_failure_reaches_all_callers_and_is_tried_again_later(
     async def story() -> None:
         async with Studio(faces, default="mira") as studio:
             session = studio.encoding_session("mira", "h264", SIZE, 40)
-            asked = [studio.plates("mira", SIZE), studio.loop("mira", "h264", SIZE, "idle")]
+            asked = [studio.bitmaps("mira", SIZE), studio.loop("mira", "h264", SIZE, "idle")]
             told = await asyncio.gather(*asked, return_exceptions=True)
             assert [str(error) for error in told] == ["no resvg"] * 2
             with pytest.raises(RendererMissing):  # not for every picture anew
@@ -424,7 +424,7 @@ def test_a_failure_reaches_all_callers_and_is_tried_again_later(
             loop = asyncio.get_running_loop()
             later = loop.time() + RETRY_S
             monkeypatch.setattr(loop, "time", lambda: later)
-            assert (await studio.plates("mira", SIZE)).size == SIZE
+            assert (await studio.bitmaps("mira", SIZE)).size == SIZE
             assert (await studio.loop("mira", "h264", SIZE, "idle")).size == SIZE
 
     with caplog.at_level(logging.WARNING, "parley.avatar"):
@@ -446,7 +446,7 @@ def test_the_default_face_is_made_before_it_is_asked_for(
                 await asyncio.sleep(0.01)
             assert (bitmaps.calls, recorded.calls) == (2, 8)
             for size in (320, 192):
-                assert (await studio.plates("mira", size)).size == size
+                assert (await studio.bitmaps("mira", size)).size == size
             for codec in codecs():
                 for mood in MOODS:
                     made: Any = await studio.loop("mira", codec, 320, mood)
@@ -482,7 +482,7 @@ def test_a_face_that_is_not_there_is_a_key_error(faces: dict[str, Face], name: s
             with pytest.raises(KeyError):
                 studio.encoding_session(name, "h264", SIZE, 40)
             with pytest.raises(KeyError):
-                await studio.plates(name, SIZE)
+                await studio.bitmaps(name, SIZE)
             with pytest.raises(KeyError):
                 await studio.loop(name, "h264", SIZE, "idle")
 
@@ -610,14 +610,16 @@ def test_callers_that_wait_for_layers_learn_that_the_studio_was_left(
 
     async def story() -> None:
         async with Studio(faces, default="mira") as studio:
-            waiting = [asyncio.create_task(studio.plates(name, SIZE)) for name in ("mira", "jonas")]
+            waiting = [
+                asyncio.create_task(studio.bitmaps(name, SIZE)) for name in ("mira", "jonas")
+            ]
             while not begun.is_set():
                 await asyncio.sleep(0)
             asyncio.get_running_loop().call_soon(go_on.set)
         made, queued = await asyncio.gather(*waiting, return_exceptions=True)
         assert isinstance(made, LayerBitmaps)
         assert isinstance(queued, StudioClosed)
-        for late in (studio.plates("jonas", SIZE), studio.loop("mira", "h264", 96, "idle")):
+        for late in (studio.bitmaps("jonas", SIZE), studio.loop("mira", "h264", 96, "idle")):
             with pytest.raises(StudioClosed):
                 await late
         with pytest.raises(StudioClosed):

@@ -15,7 +15,8 @@ from gateway.commands.cli import main
 from gateway.commands.interview.backend import Wanted
 from gateway.commands.interview.remote import RemoteBackend
 from gateway.commands.terminal import CommandFailed
-from gateway.settings import Settings, variables
+from gateway.settings import Settings
+from gateway.variables import variables
 from stages.interview import Report
 from tests.support.conversation import GOOD
 

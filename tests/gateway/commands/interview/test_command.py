@@ -14,7 +14,8 @@ import pytest
 
 from gateway.commands.cli import main
 from gateway.commands.interview import command
-from gateway.settings import Settings, variables
+from gateway.settings import Settings
+from gateway.variables import variables
 from stages.interview import Report
 from tests.support.conversation import GOOD
 

@@ -93,7 +93,7 @@ def test_what_a_client_can_ask_of_turn_detection_is_what_turn_taking_knows() -> 
     ("text", "message"),
     [
         ('{"type":"text","text":" hi "}', TypedText(" hi ")),
-        ('{"type":"interrupt"}', InterruptReply()),
+        ('{"type":"interrupt"}', InterruptReply(overtakes=True)),
         ('{"type":"commit"}', CommitTurn()),
         ('{"type":"played","turn":3,"ms":250}', ReportPlayed(3, 250)),
         ('{"type":"ping","t":17.5}', Ping(17.5)),

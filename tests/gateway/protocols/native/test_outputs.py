@@ -1,6 +1,7 @@
 """What clients of the native dialect get: a message for every output."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,8 @@ from gateway.protocols.dialect import (
 )
 from gateway.protocols.native import NativeDialect
 from pipeline import frames
+
+READY = SessionReady("s", WireAudio("opus", 48_000), WireAudio("opus", 48_000), {}, None)
 
 
 @pytest.mark.parametrize(
@@ -122,18 +125,32 @@ def test_every_output_has_its_message(frame: Outgoing, message: dict[str, Any]) 
     assert json.loads(text) == {"seq": 1, **message}
 
 
+def test_pings_before_ready_are_answered_after_it() -> None:
+    dialect = NativeDialect()
+    for t in (1, 2):
+        assert dialect.parse(b'{"type":"ping","t":%d}' % t, 0.5) == ()
+    ready, *pongs = map(json.loads, dialect.encode(READY, 2.5))
+    assert ready["seq"] == 1
+    assert pongs == [
+        {"type": "pong", "seq": 2, "t": 1, "now": 2500},
+        {"type": "pong", "seq": 3, "t": 2, "now": 2500},
+    ]
+
+
 def test_messages_are_numbered_from_1() -> None:
     dialect = NativeDialect()
+    (ready,) = dialect.encode(READY, 2.5)
     (pong,) = dialect.parse(b'{"type":"ping","t":1}', 2.5)
     assert isinstance(pong, Send)
     (started,) = dialect.encode(frames.ReplyStarted(0), 2.5)
     (refused,) = dialect.refuse(ProtocolError("bad_json", "no"))
+    assert json.loads(ready)["seq"] == 1
     assert [json.loads(text) for text in (pong.message, started, refused)] == [
-        {"type": "pong", "seq": 1, "t": 1, "now": 2500},
-        {"type": "reply.started", "seq": 2, "turn": 0},
+        {"type": "pong", "seq": 2, "t": 1, "now": 2500},
+        {"type": "reply.started", "seq": 3, "turn": 0},
         {
             "type": "error",
-            "seq": 3,
+            "seq": 4,
             "turn": 0,
             "code": "bad_json",
             "message": "no",
@@ -164,6 +181,7 @@ def test_a_client_without_a_face_is_told_nothing_of_it() -> None:
     dialect = NativeDialect()
     (start,) = dialect.parse(b'{"type":"hello","version":1,"avatar":"off"}', 0.0)
     assert start == Start(SessionRequest(avatar="off"))
+    dialect.encode(replace(READY, avatar="off"), 0.0)
     assert dialect.encode(frames.AvatarState(0, "idle"), 0.0) == ()
     assert dialect.encode(frames.Visemes(0, 0, ()), 0.0) == ()
     assert len(dialect.encode(frames.ReplyStarted(0), 0.0)) == 1

@@ -17,8 +17,8 @@ from gateway.protocols.dialect import (
     OutOfBand,
     ProtocolError,
     Respond,
-    RespondAside,
-    StopAside,
+    RespondOutOfBand,
+    StopOutOfBand,
 )
 from gateway.protocols.openai_realtime import conversation
 from gateway.protocols.openai_realtime.events import (
@@ -450,7 +450,7 @@ def test_items_are_added_where_the_client_says() -> None:
     assert previous == [None, "b", None, "b"]
     client.send("response.create", response={"conversation": "none"})
     command = client.taken()[-1]
-    assert isinstance(command, RespondAside)
+    assert isinstance(command, RespondOutOfBand)
     lines = [line.content for line in command.assistant.history(0)]
     assert lines == ["a", "b", "d", "c"]
 
@@ -512,7 +512,7 @@ def test_a_conversation_restored_by_the_client_keeps_calls_and_results_together(
     client.item(type="function_call_output", call_id="c", output="rain")
     client.send("response.create", response={"conversation": "none"})
     command = client.taken()[-1]
-    assert isinstance(command, RespondAside)
+    assert isinstance(command, RespondOutOfBand)
     roles = [line.role for line in command.assistant.history(0)]
     assert roles == ["assistant", "tool", "user"]
 
@@ -620,7 +620,7 @@ def test_a_response_beside_the_conversation_is_text_and_no_item() -> None:
     created = only(events, "response.created")["response"]
     assert (created["conversation_id"], created["metadata"]) == (None, {"t": "1"})
     (command,) = client.taken()
-    assert isinstance(command, RespondAside)
+    assert isinstance(command, RespondOutOfBand)
     assert command.key == created["id"]
     assert command.assistant.instructions == "Classify."
     assert command.assistant.history(0) == (Message("user", "Hello?"),)
@@ -651,7 +651,7 @@ def test_a_response_beside_the_conversation_can_fail_or_be_cancelled() -> None:
     client.taken()
     cancelled = client.send("response.cancel", response_id="resp_2")
     assert only(cancelled, "response.done")["response"]["status"] == "cancelled"
-    assert client.taken() == [StopAside("resp_2")]
+    assert client.taken() == [StopOutOfBand("resp_2")]
     assert client.hear(OutOfBand("resp_2", "late", done=True)) == []
 
 
@@ -672,7 +672,7 @@ def test_a_reply_is_cancelled_once_however_often_it_is_asked() -> None:
     client.taken()
     client.send("response.cancel")
     client.send("response.cancel")
-    assert client.taken() == [InterruptReply()]
+    assert client.taken() == [InterruptReply(overtakes=True)]
 
 
 # --- load ------------------------------------------------------------------------------------

@@ -364,7 +364,7 @@ def test_over_webrtc_clearing_the_output_stops_what_is_heard_and_never_fails() -
     reply(client, 1, "One two three.", ms=200)
     client.taken()
     assert client.send("output_audio_buffer.clear") == []
-    assert client.taken() == [InterruptReply()]
+    assert client.taken() == [InterruptReply(overtakes=True)]
     events = client.hear(Clear(1, 100), ReplyDone(1, True, "One"), metrics(1))
     assert kinds(events)[-3:] == [
         "response.done",
@@ -584,6 +584,23 @@ def test_a_call_without_a_result_is_not_told_to_the_model() -> None:
     assert history(client, 2) == (Message("user", "Weather?"),)
 
 
+def test_a_request_that_waits_for_a_reply_with_a_call_goes_with_it_when_that_is_cut_off() -> None:
+    client = StockClient()
+    speak(client, 1, "Weather?")
+    reply(client, 1, "Let me look.", ms=200)
+    client.hear(ToolCall(1, "call_1", "weather", "{}"))
+    client.taken()
+    assert client.send("response.create") == []
+    assert client.taken() == [Respond(waits=True)]
+    client.send("response.cancel")
+    events = client.hear(Clear(1, 100), ReplyDone(1, True, "Let me"), metrics(1))
+    ended = [e["response"]["status"] for e in events if e["type"] == "response.done"]
+    assert ended == ["cancelled", "cancelled"]
+    client.taken()
+    assert client.send("response.create") == []
+    assert client.taken() == [Respond()]
+
+
 # --- cancelling ------------------------------------------------------------------------------
 
 
@@ -593,7 +610,7 @@ def test_a_cancelled_reply_ends_with_the_engines() -> None:
     reply(client, 1, "One two three.", ms=200)
     client.taken()
     assert client.send("response.cancel") == []
-    assert client.taken() == [InterruptReply()]
+    assert client.taken() == [InterruptReply(overtakes=True)]
     events = client.hear(Clear(1, 100), ReplyDone(1, True, "One"), metrics(1))
     assert kinds(events) == CLOSING
     details = only(events, "response.done")["response"]["status_details"]

@@ -2,7 +2,14 @@
 
 from pathlib import Path
 
-from gateway.protocols.openai_realtime import asides, conversation, errors, events, fields, items
+from gateway.protocols.openai_realtime import (
+    conversation,
+    errors,
+    events,
+    fields,
+    items,
+    out_of_band,
+)
 from gateway.protocols.openai_realtime import requests as client_requests
 
 DOC = (Path(__file__).parents[4] / "docs/openai-realtime.md").read_text(encoding="utf-8")
@@ -29,7 +36,7 @@ def test_the_documented_limits_are_those_of_the_code() -> None:
         f"| instructions | {fields.LONGEST_INSTRUCTIONS // kib} KiB |",
         f"| tools | {fields.MOST_TOOLS} |",
         f"{fields.MOST_INPUT_ITEMS} items |",
-        f"{asides.MOST_ASIDES} at once",
+        f"{out_of_band.MOST_OUT_OF_BAND} at once",
         f"{events.DEEPEST} levels",
     ):
         assert text in limits

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from gateway.live.asides import LONGEST_CHARS, MOST_ASIDES, OutOfBandReplies
+from gateway.live.out_of_band import LONGEST_CHARS, MOST_OUT_OF_BAND, OutOfBandReplies
 from gateway.protocols.dialect import AssistantRequest, OutOfBand, ProtocolError
 from pipeline.breaker import Breaker
 from pipeline.guard import Candidate, Guard
@@ -57,9 +57,9 @@ def test_a_reply_that_fails_says_why() -> None:
 
 def test_no_more_than_some_are_under_way_and_one_can_be_stopped() -> None:
     async def story(replies: OutOfBandReplies, seen: list[OutOfBand]) -> None:
-        for number in range(MOST_ASIDES):
+        for number in range(MOST_OUT_OF_BAND):
             replies.begin(f"{number}", ASKED)
-        with pytest.raises(ProtocolError, match=f"{MOST_ASIDES} responses"):
+        with pytest.raises(ProtocolError, match=f"{MOST_OUT_OF_BAND} responses"):
             replies.begin("more", ASKED)
         replies.stop("0")
         replies.stop("never was")

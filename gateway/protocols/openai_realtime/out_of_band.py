@@ -7,7 +7,7 @@ conversation as it is now, or the request's `input`.
 from collections.abc import Sequence
 from dataclasses import replace
 
-from gateway.protocols.dialect import OutOfBand, RespondAside
+from gateway.protocols.dialect import OutOfBand, RespondOutOfBand
 from gateway.protocols.openai_realtime.conversation import Conversation
 from gateway.protocols.openai_realtime.errors import ALREADY_RESPONDING, Event, invalid
 from gateway.protocols.openai_realtime.fields import ItemFields, ResponseFields
@@ -16,12 +16,12 @@ from gateway.protocols.openai_realtime.responses import NewId, Response
 from gateway.protocols.openai_realtime.session import History, RealtimeSession
 from pipeline.stage import Message
 
-MOST_ASIDES = 4
+MOST_OUT_OF_BAND = 4
 NEWEST = 2**53
 """A turn that is later than all others."""
 
 
-class Asides:
+class OutOfBandResponses:
     """One session's."""
 
     def __init__(self, conversation: Conversation, new_id: NewId) -> None:
@@ -34,13 +34,13 @@ class Asides:
 
     def begin(
         self, fields: ResponseFields, session: RealtimeSession
-    ) -> tuple[RespondAside, list[Event]]:
+    ) -> tuple[RespondOutOfBand, list[Event]]:
         """The command and the events that begin it.
 
-        Raises `ProtocolError` for an unknown reference and while `MOST_ASIDES` are under way.
+        Raises `ProtocolError` for an unknown reference and while `MOST_OUT_OF_BAND` are under way.
         """
-        if len(self._open) >= MOST_ASIDES:
-            text = f"{MOST_ASIDES} responses outside of the conversation are under way."
+        if len(self._open) >= MOST_OUT_OF_BAND:
+            text = f"{MOST_OUT_OF_BAND} responses outside of the conversation are under way."
             raise invalid(f"{text} Wait until one is done.", None, ALREADY_RESPONDING)
         history = context(fields.input, self._conversation)
         if history is None:
@@ -57,7 +57,7 @@ class Asides:
         )
         self._open[response.id] = response
         request = replace(session.assistant(history, fields), tools=(), spoken=False)
-        return RespondAside(response.id, request), response.begin()
+        return RespondOutOfBand(response.id, request), response.begin()
 
     def output(self, output: OutOfBand) -> list[Event]:
         """What came of it. Nothing for a response that was cancelled."""

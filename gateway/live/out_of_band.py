@@ -10,7 +10,7 @@ from pipeline.frames import TextDelta
 from pipeline.guard import Guard
 from pipeline.stage import ReplyRequest, Responder
 
-MOST_ASIDES = 4
+MOST_OUT_OF_BAND = 4
 """So many of a client's are under way at once."""
 
 FIRST_S = 10.0
@@ -37,8 +37,8 @@ class OutOfBandReplies:
 
     def begin(self, key: str, asked: AssistantRequest) -> None:
         """Ask for a reply. Raises `ProtocolError` where too many are under way."""
-        if len(self._tasks) >= MOST_ASIDES:
-            text = f"{MOST_ASIDES} responses beside the conversation are under way"
+        if len(self._tasks) >= MOST_OUT_OF_BAND:
+            text = f"{MOST_OUT_OF_BAND} responses beside the conversation are under way"
             raise ProtocolError("too_many_responses", text)
         task = self._group.create_task(self._run(key, asked))
         self._tasks[key] = task
