@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline import speakable as module
 from pipeline.frames import SpokenWord
 from pipeline.speakable import speakable
+from pipeline.stage_directions import may_be_direction
 
 CASES = {
     "plain text": ("Tell me, how did that go?", "Tell me, how did that go?"),
@@ -269,3 +271,23 @@ def test_a_word_belongs_to_what_it_says(text: str, parts: list[str]) -> None:
     words = [m.span() for m in re.finditer(r"\S+", said.text)]
     mapped = said.words(tuple(SpokenWord(a, b - a, 0) for a, b in words))
     assert [text[w.offset : w.offset + w.length] for w in mapped] == parts
+
+
+def test_a_text_that_changes_with_every_pass_is_given_up_after_some(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "_MOST_PASSES", 1)
+    assert speakable("**[docs](http://a.de/b)**").text == "docs"
+
+
+@pytest.mark.parametrize(
+    ("span", "may_be"),
+    [
+        ("straightens the papers", True),
+        ("smiles", False),
+        ("5", False),
+        ("straightens " * 20, False),
+    ],
+)
+def test_a_span_of_words_in_the_third_person_may_be_a_direction(span: str, may_be: bool) -> None:
+    assert may_be_direction(span) is may_be
