@@ -80,7 +80,7 @@ class InputAudio:
             self.held = None
 
     def abandon(self) -> None:
-        """What is being said is no turn."""
+        """Drops the current utterance: it becomes no turn."""
         assert self.current is not None
         self.current.cancel()
         self.current = None

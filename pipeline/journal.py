@@ -139,7 +139,7 @@ class Journal:
         self._put(_json(head), now)
 
     def decided(self, cause: Cause, now: float, actions: Sequence[Action]) -> None:
-        """Turn-taking was called at `now` and returned `actions`. Call this once for every call."""
+        """Turn-taking was called at `now` and returned `actions`. Every such call is noted once."""
         if self._left <= 0:
             return
         if isinstance(cause, Chunk) and not actions:

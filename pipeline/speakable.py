@@ -23,14 +23,14 @@ _CUT = "\ue000"
 """Stands where something was left out, until the spaces are put in order."""
 
 _MOST_PASSES = 8
-"""What is left out may leave something else to leave out, such as a link in a link's text."""
+"""After one removal another may be due, such as that of a link in a link's text."""
 
 _LATIN = r"[A-Za-z0-9À-ÖØ-öø-ɏ,.!?'’\"]+"
 _PLAIN = re.compile(rf"(?!.*www\.)(?=.*[A-Za-z0-9]){_LATIN}(?: {_LATIN})*")
 """Most sentences: no rule changes them, which saves the time of trying all."""
 
 _By = str | Callable[[re.Match[str]], str | int]
-"""What replaces a match: a text, or the number of the group that is kept."""
+"""The replacement of a match: a text, or the number of the group that is kept."""
 
 
 @dataclass(frozen=True, slots=True)

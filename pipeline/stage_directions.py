@@ -17,14 +17,14 @@ _GESTURES = (
     "|whisper(?:s|ing)?|smirk(?:s|ing)?"
     "|lächel(?:t|nd)|nickt|nickend|lacht|lachend|seufzt|seufzend|zwinkert|grinst|schmunzelt"
 )
-"""What only people do: a tail of a few words may follow ("smiles at you")."""
+"""Actions that only people do: a few words may follow ("smiles at you")."""
 
 _BRIEF = (
     "paus(?:es?|ed|ing)|beat|silence|waves|waving|claps|clapping|applause|thinking|thinks"
     "|listening|listens|typing|music|inaudible|waits|waiting"
     "|pausiert|pause|nachdenklich|stille|applaus"
 )
-"""What may be other things, too: only an adverb or a time may follow ("pauses for a moment")."""
+"""Words with other meanings, too: only an adverb or a time may follow ("pauses for a moment")."""
 
 _ACTIONS = (
     r"clears? (?:\w+ )?throat",

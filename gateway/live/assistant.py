@@ -70,7 +70,7 @@ class AssistantHost:
 
 
 def brief_of(asked: AssistantRequest, turn: int) -> Brief:
-    """What the chat server is to be told in a turn.
+    """Makes the brief for one turn of the conversation.
 
     The client's instructions hold for the whole conversation, so they come first: many chat
     servers take a system message in no other place.

@@ -13,7 +13,7 @@ from typing import Any
 from gateway.store import Put, Store
 
 PREFIX = "ek_"
-"""What clients know such a secret by."""
+"""The first letters of every client secret."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,7 +57,7 @@ READY_AFTER_S = 1.0
 """The session begins so long after connecting where the client sends nothing."""
 
 MOST_ERRORS = 50
-"""So many errors of one client are answered; then it is broken or hostile."""
+"""The errors of one client that are answered; a client with more is broken or hostile."""
 
 IN_LINE = (Reconfigure, TypedText, CommitTurn, ClearAudio, Respond, Leave)
 """Commands that hold only after the audio before them."""

@@ -11,10 +11,10 @@ from pipeline.guard import Guard
 from pipeline.stage import ReplyRequest, Responder
 
 MOST_OUT_OF_BAND = 4
-"""So many of a client's are under way at once."""
+"""The most out-of-band replies of one client at the same time."""
 
 FIRST_S = 10.0
-"""How long the first words may take. Nobody waits in silence for them."""
+"""How long the first words may take; longer than in a turn, where a person waits for them."""
 
 LONGEST_CHARS = 64_000
 ALL_HISTORY = 1 << 62

@@ -1,4 +1,4 @@
-"""What carries a client's messages and audio: `websocket` and `webrtc`.
+"""The connections that carry a client's messages and audio: `websocket` and `webrtc`.
 
 They fill the contract in `gateway.live.transport` and know nothing of one another.
 """

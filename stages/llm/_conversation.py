@@ -51,7 +51,7 @@ def as_json(message: Message) -> dict[str, Any]:
 
 
 def options_of(brief: Brief) -> dict[str, Any]:
-    """What a brief asks of a server besides its messages, where it asks for anything."""
+    """Gives the fields of a request, besides its messages, that a brief sets."""
     options: dict[str, Any] = {}
     if brief.max_tokens is not None:
         options["max_tokens"] = brief.max_tokens

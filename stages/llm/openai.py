@@ -135,7 +135,7 @@ class OpenAIResponder:
         }
 
     def _read(self, data: str, calls: ToolCallPieces) -> _Piece:
-        """What an event brings; `calls` gets what belongs to calls."""
+        """Reads one event; the pieces of tool calls go into `calls`."""
         if data.strip() == _DONE:
             return _Piece("", "stop")
         chunk = self._http.parse(data)

@@ -18,7 +18,7 @@ from pipeline.stage import Message
 
 MOST_ITEMS = 4_096
 MOST_CLIENT_BYTES = 4 * 1024 * 1024
-"""So much may the client put into a conversation by `conversation.item.create`."""
+"""The most that a client may put into a conversation by `conversation.item.create`."""
 
 ROOT = "root"
 

@@ -51,8 +51,8 @@ from pipeline.frames import (
 )
 
 MOST_EARLY_BYTES = 16 * 1024 * 1024
-"""So much may wait for `session.created`, which is always the first message: more than the answers
-to a client that puts a whole conversation in at once."""
+"""The most that waits for `session.created`, which is always the first message. The answers to a
+client that puts a whole conversation in at once are less."""
 
 FRAME_MS = 20
 """How long a frame of reply audio is over RTP, where it is not measured."""
@@ -65,7 +65,7 @@ REFUSED_RESPONSES = {
     "person_speaks": PERSON_SPEAKS,
     "too_many_turns": TOO_MANY_TURNS,
 }
-"""Why the engine does not obey a `response.create`, and what the client is told."""
+"""The engine's reason to refuse a `response.create` → the error that the client gets."""
 
 
 class OpenAiRealtime:

@@ -1,4 +1,4 @@
-"""The errors of the Realtime API: which there are, and how the client is told. Pure.
+"""The errors of the Realtime API: their codes and their events. Pure.
 
 Every one leaves the session open but those that the gateway calls fatal. `type` is not part of a
 `ProtocolError`: it follows from the code.

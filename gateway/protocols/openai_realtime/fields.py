@@ -193,7 +193,7 @@ class PromptFields(Fields):
 
 
 class SessionFields(Fields):
-    """What `session.update` may change."""
+    """The fields that `session.update` may change."""
 
     type: Literal["realtime"]
     model: StrictStr | None = None
@@ -244,7 +244,7 @@ class ResponseAudioFields(Fields):
 
 
 class ResponseFields(Fields):
-    """What `response.create` may ask for, for one response."""
+    """The fields that `response.create` may set for one response."""
 
     instructions: Instructions | None = None
     tools: Tools | None = None

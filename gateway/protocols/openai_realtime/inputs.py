@@ -1,4 +1,4 @@
-"""What the person says: audio buffer events, user items and their transcripts. Pure.
+"""The person's speech: audio buffer events, user items and their transcripts. Pure.
 
 An item's id is given when speech begins; the item joins the conversation when the turn ends. Speech
 that goes on before it was recognised becomes a longer turn of the engine's: the item made of its
@@ -162,7 +162,7 @@ class Inputs:
     # --- its words ---------------------------------------------------------------------------
 
     def transcript(self, output: Transcript) -> list[Event]:
-        """What was understood; final where that is all."""
+        """Gives the events for a partial or the final transcript."""
         utterance = self._utterance
         if utterance is None or utterance.settled or output.turn < utterance.turn:
             return []

@@ -23,7 +23,7 @@ _AUDIO = ("input_audio", "output_audio")
 
 
 class SentAudio:
-    """What the client was sent of one reply, and where in the reply that lies.
+    """The audio of one reply that was sent to the client, and where in the reply it lies.
 
     The two differ once a reply was paused: its audio comes again from the last word on, and the
     client has played what it had before, since no server event makes it drop that.

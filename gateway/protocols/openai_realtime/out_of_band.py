@@ -60,7 +60,7 @@ class OutOfBandResponses:
         return RespondOutOfBand(response.id, request), response.begin()
 
     def output(self, output: OutOfBand) -> list[Event]:
-        """What came of it. Nothing for a response that was cancelled."""
+        """Gives the events for an output of the reply; none for a response that was cancelled."""
         response = self._open.get(output.key)
         if response is None:
             return []

@@ -1,4 +1,4 @@
-"""What each client event means: commands for the session, and events that answer at once. Pure."""
+"""Client events to commands for the session, and to events that answer at once. Pure."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
@@ -46,7 +46,7 @@ SLACK_MS = 20
 """A client's clock may be ahead by so much of the audio that it has been sent."""
 
 Step: TypeAlias = Command | Event
-"""What follows from a client event, in order: a command, or an event that answers it."""
+"""One result of a client event: a command for the session, or an event that answers it."""
 
 
 def effective_session(
@@ -82,11 +82,14 @@ class Requests:
         self._typed: list[RealtimeItem] = []  # for the interview, by the next `response.create`
 
     def request(self) -> SessionRequest:
-        """What the session is to be, as of now."""
+        """Gives the request for the session as the client has configured it so far."""
         return self.session.request(self.conversation.messages)
 
     def obey(self, event: events.ClientEvent, event_id: str | None) -> Sequence[Step]:
-        """What follows. Raises `ProtocolError`, without the `event_id`, where nothing can."""
+        """Gives the steps that follow from `event`, in order.
+
+        Raises `ProtocolError`, without the `event_id`, for an event that cannot be obeyed.
+        """
         match event:
             case events.AppendAudio(audio=audio):
                 return self._append(audio)

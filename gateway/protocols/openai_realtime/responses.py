@@ -34,7 +34,7 @@ USAGE: Event = {
 
 
 class Response:
-    """What one reply has come to. Every method returns the events that follow, in their order.
+    """The state of one reply. Every method returns the events that follow, in their order.
 
     `conversation` is None for a response beside it. `turn` is the engine's.
     """
@@ -58,7 +58,7 @@ class Response:
         self.failure: str | None = None
         """Why the reply is only a canned line, if it is."""
         self.aside = False
-        """What is said is no part of the conversation."""
+        """The reply is no part of the conversation: a prompt to a silent person, for example."""
         self._new_id = new_id
         self._conversation = conversation
         self._modality = modality
@@ -193,8 +193,8 @@ class Response:
         heard: str | None = None,
         heard_ms: float | None = None,
     ) -> list[Event]:
-        """What is open ends, then the response. `heard`, where it is given, is all that was heard
-        of the message, `heard_ms` into the reply."""
+        """Ends the open item, then the response. `heard`, where it is given, is the part of the
+        message that was heard, `heard_ms` into the reply."""
         if self.message is not None and heard is not None:
             self.message.say(heard)
             self.message.heard_ms = heard_ms

@@ -56,8 +56,8 @@ class TurnDetection:
 
     @classmethod
     def of(cls, fields: TurnDetectionFields) -> "TurnDetection":
-        """What a client's object means. Values that the engine cannot have are moved to the next
-        that it can, which the effective session shows."""
+        """Reads a client's object. A value that the engine cannot have becomes the nearest that it
+        can, which the effective session shows."""
         given = fields.model_dump(exclude_none=True, exclude={"type"})
         detection = cls(kind=fields.type, **given)
         return replace(
@@ -100,7 +100,7 @@ class TurnDetection:
 
 @dataclass(frozen=True, slots=True)
 class RealtimeSession:
-    """What holds for one client. A value: `updated` gives another."""
+    """The configuration of one client's session. A value: `updated` gives another."""
 
     model: str
     interview: InterviewRequest | None = None
@@ -147,7 +147,7 @@ class RealtimeSession:
     # --- changes -----------------------------------------------------------------------------
 
     def updated(self, fields: SessionFields, *, spoken: bool) -> "RealtimeSession":
-        """What holds after `session.update`: only fields that were given change.
+        """Gives the session after `session.update`: only fields that were given change.
 
         Raises `ProtocolError` for another voice once audio has been `spoken`. The model cannot
         change; an interview keeps its instructions, its tools and its voice.
@@ -249,7 +249,7 @@ class RealtimeSession:
         return {"format": self.audio_out.payload(), "voice": self.voice}
 
     def request(self, history: History) -> SessionRequest:
-        """What the gateway is to start or to go on with."""
+        """Gives the request by which the gateway starts or reconfigures the session."""
         if self.detection is None:
             turns = TurnRequest(mode="manual", replies=self.replies)
         else:
@@ -287,7 +287,7 @@ class RealtimeSession:
         )
 
     def modality_of(self, wanted: ResponseFields | None) -> Modality:
-        """What a response is made of. An interview is always spoken."""
+        """Whether a response is audio or text. An interview is always spoken."""
         if wanted is None or wanted.output_modalities is None or self.is_interview:
             return self.modality
         return wanted.output_modalities[0]
