@@ -3,6 +3,7 @@
 import asyncio
 import sys
 from collections import Counter
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import httpx
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from gateway.transports.webrtc import peer
 from stages.fakes import FakeSynthesizer
 from tests.support.crowd import crowd, each
-from tests.support.in_use import Use, in_use
+from tests.support.in_use import in_use
 from tests.support.webrtc import Browser, Doorway, emptied
 
 SDP = {"content-type": "application/sdp"}
@@ -22,16 +23,27 @@ CHROMIUM = (Path(__file__).parent / "chromium_offer.sdp").read_text().splitlines
 """Chromium 150's offer with a microphone, a picture to receive and a data channel."""
 
 
-async def back_to(before: Use, what: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """Wait until what is used is as it was."""
-    for _ in range(30):
-        now = in_use()
-        if now.within(before):
-            break
-        await asyncio.sleep(0.2)
-    with capsys.disabled():
-        sys.stdout.write(f"\n{what}: {before} -> {now}\n")
-    assert now.within(before), (before, now)
+async def leaves_nothing(
+    what: str, visit: Callable[[], Awaitable[None]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Assert that after a visit as much is in use as before.
+
+    There are up to three visits: the avatar's layers may be drawn during one of them, at any time,
+    and stay. A leak grows in each.
+    """
+    for _ in range(3):
+        before = in_use()
+        await visit()
+        for _ in range(30):
+            after = in_use()
+            if after.within(before):
+                break
+            await asyncio.sleep(0.2)
+        with capsys.disabled():
+            sys.stdout.write(f"\n{what}: {before} -> {after}\n")
+        if after.within(before):
+            return
+    pytest.fail(f"{what}: {before} before, {after} after")
 
 
 # --- who never comes, and who vanishes ----------------------------------------------------------
@@ -56,12 +68,12 @@ def test_a_hundred_offers_that_never_connect_leave_nothing_behind(
                 made = await client.post(f"/webrtc/n{number}", content=offer, headers=SDP)
                 assert made.status_code == 201, made.text
 
-            await each(100, never)  # what is made once, and what malloc keeps, is made now
-            await emptied(doorway)
-            before = in_use()
-            await each(100, never)
-            await emptied(doorway)
-            await back_to(before, "100 offers that never connect", capsys)
+            async def visit() -> None:
+                await each(100, never)
+                await emptied(doorway)
+
+            await visit()  # what is made once, and what malloc keeps, is made now
+            await leaves_nothing("100 offers that never connect", visit, capsys)
 
     doorway.run(story)
     assert [r.getMessage() for r in caplog.records if r.levelname == "ERROR"] == []
@@ -84,9 +96,11 @@ def test_a_hundred_abrupt_disconnects_leave_nothing_behind(
     async def story() -> None:
         await crowd(doorway, 21)  # what is made once is made now
         await asyncio.sleep(0.5)
-        before = in_use()
-        assert await crowd(doorway, 100) == {"checking": 34, "completed": 33, "speaking": 33}
-        await back_to(before, "100 abrupt disconnects", capsys)
+
+        async def visit() -> None:
+            assert await crowd(doorway, 100) == {"checking": 34, "completed": 33, "speaking": 33}
+
+        await leaves_nothing("100 abrupt disconnects", visit, capsys)
         studio = doorway.app.state.runtime.studio
         assert (studio._sessions, studio._listeners) == (set(), [])
 
@@ -187,10 +201,12 @@ def test_no_offer_whatever_is_in_it_is_a_fault_of_ours(
                 await post("\r\n".join([*lines, ""]))
             await emptied(doorway)
             await asyncio.sleep(0.2)
-            before = in_use()
-            await asyncio.to_thread(offers)
-            await emptied(doorway)
-            await back_to(before, f"mutated offers ({shape}): {dict(answers)}", capsys)
+
+            async def visit() -> None:
+                await asyncio.to_thread(offers)
+                await emptied(doorway)
+
+            await leaves_nothing(f"mutated offers ({shape})", visit, capsys)
 
     doorway.run(story)
     assert answers["POST 201"] > 10
