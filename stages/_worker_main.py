@@ -203,7 +203,8 @@ class _Link:
             if packet.kind == "cancel":
                 self.dropped.add(job)
                 self._purge(job)
-                self._queue.appendleft(packet)
+                # Before all other work, but not before the first message, which says what to load.
+                self._queue.insert(1 if self._queue and self._queue[0].job == 0 else 0, packet)
             elif job not in self.dropped:
                 self._queued_bytes += len(packet.payload)
                 self._queue.append(packet)

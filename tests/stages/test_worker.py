@@ -18,7 +18,7 @@ import uvloop
 from pipeline.errors import StageBusy, StageFailed
 from stages import _worker, _worker_process
 from stages._worker import Worker, WorkerPacket
-from stages._worker_main import WorkerUnpacker, pack
+from stages._worker_main import WorkerUnpacker, _Link, pack
 
 Run = Callable[[Coroutine[Any, Any, None]], None]
 
@@ -500,3 +500,12 @@ def test_the_process_does_not_outlive_its_parent() -> None:
             assert [child] == select.select([child], [], [], 10)[0]
         finally:
             os.close(child)
+
+
+def test_a_job_cancelled_while_the_process_starts_does_not_come_before_the_load_message() -> None:
+    link = _Link(0, 1)
+    arrived = [(0, "load"), (1, "audio"), (1, "cancel"), (2, "audio"), (2, "cancel")]
+    for job, kind in arrived:
+        link._arrived(WorkerPacket(job, kind, {}, b"", False))
+    read = [link.next(wait=False) for _ in range(4)]
+    assert [packet and packet.kind for packet in read] == ["load", "cancel", "cancel", None]
