@@ -90,11 +90,13 @@ class Sentence:
     """A piece of the reply that can be spoken on its own.
 
     `voice` is a wish: a synthesizer that has that voice uses it, any other speaks with its own.
+    `language` is the text's language ("en", "de"); None leaves it to the synthesizer.
     """
 
     turn: int
     text: str
     voice: str | None = None
+    language: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
