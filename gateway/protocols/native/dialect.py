@@ -8,6 +8,9 @@ from gateway.protocols.native.messages import Ping, parse
 from gateway.protocols.native.outputs import describe
 from pipeline.frames import AvatarState, Fault, ReplyAudio, Visemes
 
+_JSON = json.JSONEncoder(separators=(",", ":"))
+"""`json.dumps` with options makes an encoder for every message."""
+
 
 class NativeDialect:
     """A `gateway.protocols.dialect.Dialect`. Its messages are numbered from 1."""
@@ -55,4 +58,4 @@ class NativeDialect:
 
     def _message(self, kind: str, fields: dict[str, object]) -> str:
         self.seq += 1
-        return json.dumps({"type": kind, "seq": self.seq, **fields}, separators=(",", ":"))
+        return _JSON.encode({"type": kind, "seq": self.seq, **fields})

@@ -68,6 +68,10 @@ REFUSED_RESPONSES = {
 """The engine's reason to refuse a `response.create` → the error that the client gets."""
 
 
+_JSON = json.JSONEncoder(separators=(",", ":"))
+"""`json.dumps` with options makes an encoder for every message."""
+
+
 class OpenAiRealtime:
     """One connection. `new_id("item")` gives "item_" and something unique.
 
@@ -260,7 +264,7 @@ class OpenAiRealtime:
 
     def _message(self, event: Event) -> str:
         numbered = {"type": event["type"], "event_id": self._new_id("event"), **event}
-        return json.dumps(numbered, separators=(",", ":"))
+        return _JSON.encode(numbered)
 
     def _take_kept(self) -> list[str]:
         kept, self._kept = self._kept, []
