@@ -84,6 +84,8 @@ class InterviewHost:
         self._correctable = -1  # the turn whose reply is the interview's last message
         self._time_is_up = False
         self._judged: tuple[int, bool] = (0, False)  # turn, and whether its time was up
+        # The last step, and what it was taken from: brief, accept and commit take the same one.
+        self._taken: tuple[tuple[Any, ...], Step] | None = None
         self._farewell_said = False
         self._timed = _Timed()
 
@@ -251,14 +253,24 @@ class InterviewHost:
     def _step(self, turn: int, text: str) -> Step:
         if self._judged[0] != turn:
             self._judged = (turn, self._time_is_up)
+        asked = None
+        if self._prompt is not None and self._prompt[0] < turn:
+            asked = self._prompt[1]
+        cause = (self._interview, text, self._judged[1], asked)
+        if self._taken is None or self._taken[0] != cause:
+            self._taken = (cause, self._next_step(text, asked))
+        return self._taken[1]
+
+    def _next_step(self, text: str, asked: str | None) -> Step:
+        """The interview's step after `text`; `asked` is a prompt that the person answers."""
         late = self._judged[1]
         interview = self._interview
         if interview is None:
             return start(self._config)
         if not text:
             return resume(interview, time_is_up=late)
-        if self._prompt is not None and self._prompt[0] < turn:
-            interview = prompted(interview, self._prompt[1])
+        if asked is not None:
+            interview = prompted(interview, asked)
         return respond(interview, text, time_is_up=late)
 
     async def _expire(self, turn: int) -> None:
