@@ -15,7 +15,7 @@ from gateway.interviews.sessions import SessionTaken
 from gateway.live.assistant import AssistantHost, NoAssistant
 from gateway.live.calls import Calls, LiveHost
 from gateway.live.face import client_face
-from gateway.live.ingress import Flooded, IngressPacer
+from gateway.live.ingress import SHORTEST_MS, Flooded, IngressPacer
 from gateway.live.out_of_band import OutOfBandReplies
 from gateway.live.reply_rate import ReplyRate
 from gateway.live.transport import AudioReader, Media, P, Transport
@@ -161,7 +161,7 @@ class Connection(Generic[P]):
             host,
             request,
             rate_hz=media.reply_rate_hz,
-            observers=(face, self),
+            observers=(*face.observers(), self),
             journal=journal,
         )
         self.emit(
@@ -246,14 +246,15 @@ class Connection(Generic[P]):
             data, duration_ms = reader.lost, error.lost_ms
         now = self._loop.time()
         try:
-            self._pacer.count(now, duration_ms)
-            self._spoke.set()
-            if duration_ms:
-                self._pacer.take(data, duration_ms, now)
+            if duration_ms < SHORTEST_MS:
+                self._pacer.count(now)
+            if self._session is None:
+                self._spoke.set()
+            waits = bool(duration_ms) and self._pacer.take(data, duration_ms, now)
         except Flooded as error:
             self._fail("flooding", str(error))
         else:
-            if self._pacer.waiting and self._drain_timer is None:
+            if waits and self._drain_timer is None:
                 self._transport.pause()
                 self._drain_timer = self._loop.call_at(self._pacer.due, self._drain)
 

@@ -8,7 +8,7 @@ from gateway.faces.stream import FaceStream
 from gateway.live.transport import ClientFace, P, Transport
 from gateway.protocols.dialect import Outgoing, ProtocolError, SessionRequest
 from pipeline.frames import Degraded
-from pipeline.stage import Observed
+from pipeline.stage import Observer
 
 MOST_UNSENT_BYTES = 32 * 1024
 """A client with more unsent bytes gets no pictures, so that audio waits behind few of them. The
@@ -58,8 +58,8 @@ class DrawnByClient:
     def start(self) -> ProtocolError | None:
         return None
 
-    def observe(self, output: Observed, now: float) -> None:
-        pass
+    def observers(self) -> tuple[Observer, ...]:
+        return ()
 
 
 class Undrawn(DrawnByClient):
@@ -79,10 +79,12 @@ class PicturesInMessages:
 
     def __init__(self, stream: FaceStream, faces: FaceService, wanted: str | None) -> None:
         self.provider = faces.provider
-        self.observe = stream.observe
         self._stream = stream
         self._faces = faces
         self._wanted = wanted
+
+    def observers(self) -> tuple[Observer, ...]:
+        return (self._stream,)
 
     def start(self) -> ProtocolError | None:
         self._stream.start()

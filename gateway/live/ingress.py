@@ -83,25 +83,27 @@ class IngressPacer(Generic[P]):
         """When `drain` can feed the next item (loop time)."""
         return -inf if self._fed_until is None else self._fed_until - AHEAD_MS / 1000
 
-    def count(self, now: float, duration_ms: float = 0.0) -> None:
-        """Count a message of any kind, with `duration_ms` of audio.
+    def count(self, now: float) -> None:
+        """Count a message of text, or of less than `SHORTEST_MS` of audio.
 
         Raises `Flooded` beyond `MESSAGES_PER_S` after a burst of `MESSAGES_BURST`.
         """
-        if duration_ms >= SHORTEST_MS:
-            return
         refilled = self._allowance + (now - self._counted_at) * MESSAGES_PER_S
         self._allowance = min(MESSAGES_BURST, refilled) - 1
         self._counted_at = now
         if self._allowance < 0:
             raise Flooded(f"more than {MESSAGES_PER_S:.0f} messages a second")
 
-    def take(self, data: P, duration_ms: float, now: float) -> None:
-        """Feed audio at once, unless it is ahead. Raises `Flooded` when too much waits."""
-        if not self._waiting and now >= self.due:
-            self._pass(data, duration_ms, now)
-            return
-        self._wait((data, duration_ms), len(data), duration_ms)
+    def take(self, data: P, duration_ms: float, now: float) -> bool:
+        """Feed audio at once, unless it is ahead; returns whether it waits.
+
+        Raises `Flooded` when too much waits.
+        """
+        if self._waiting or (self._fed_until is not None and now < self.due):
+            self._wait((data, duration_ms), len(data), duration_ms)
+            return True
+        self._pass(data, duration_ms, now)
+        return False
 
     def follow(self, command: Command) -> None:
         """Perform a command after the audio before it.

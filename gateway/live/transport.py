@@ -12,7 +12,7 @@ from typing import Generic, Protocol, TypeVar
 
 from gateway.protocols.dialect import Outgoing, ProtocolError, SessionRequest, WireAudio
 from pipeline.frames import ReplyAudio, Samples
-from pipeline.stage import Observed
+from pipeline.stage import Observer
 
 P = TypeVar("P", bound=Sized)
 P_contra = TypeVar("P_contra", contravariant=True)
@@ -56,7 +56,7 @@ class Receiver(Protocol[P_contra]):
 
 
 class ClientFace(Protocol):
-    """The interviewer's face for one client; also a `pipeline.stage.Observer`."""
+    """The interviewer's face for one client."""
 
     @property
     def provider(self) -> str:
@@ -65,7 +65,8 @@ class ClientFace(Protocol):
     def start(self) -> ProtocolError | None:
         """Show the face. Returns an error for a request that cannot be met."""
 
-    def observe(self, output: Observed, now: float) -> None: ...
+    def observers(self) -> tuple[Observer, ...]:
+        """The face as an observer of the session's outputs; empty if it needs none of them."""
 
 
 class Transport(Protocol[P]):

@@ -10,7 +10,7 @@ from gateway.faces.service import FaceService
 from gateway.protocols.dialect import ProtocolError
 from pipeline.pacer import Pacer
 from pipeline.session import Stages
-from pipeline.stage import Observed
+from pipeline.stage import Observed, Observer
 from stages.avatar.face import FACES, load
 from stages.avatar.renderer import LayerBitmaps
 from stages.avatar.studio import Studio
@@ -34,6 +34,9 @@ class OwnFace:
     def start(self) -> ProtocolError | None:
         self.shown = True
         return self._refused
+
+    def observers(self) -> tuple[Observer, ...]:
+        return (self,)
 
     def observe(self, output: Observed, now: float) -> None:
         self.seen.append(output)

@@ -8,7 +8,7 @@ from gateway.live.face import unknown_face
 from gateway.protocols.dialect import ProtocolError
 from gateway.transports.webrtc.video import Video
 from pipeline.frames import AvatarState, Clear, ReplyAudio, ReplyDone, Spoken, Visemes
-from pipeline.stage import Observed
+from pipeline.stage import Observed, Observer
 
 
 class VideoFace:
@@ -31,6 +31,9 @@ class VideoFace:
     def start(self) -> ProtocolError | None:
         self._video.begin(self._shown)
         return unknown_face(self._wanted, self._faces.faces, self._faces.default)
+
+    def observers(self) -> tuple[Observer, ...]:
+        return (self,)
 
     def observe(self, output: Observed, now: float) -> None:
         """Show an output of the session. Audio needs no call: the video follows its track."""

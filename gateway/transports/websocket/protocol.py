@@ -86,7 +86,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
 
     def _send_frame(self, first: int, payload: bytes) -> None:
         # An unmasked, unfragmented server frame (RFC 6455, section 5.2).
-        if not self.open:
+        if self.close_sent or self.disconnected or self.transport.is_closing():
             return
         size = len(payload)
         if size < 126:

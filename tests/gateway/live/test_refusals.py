@@ -117,6 +117,22 @@ def test_a_flood_of_messages_closes_with_1008_and_others_go_on(local: LocalCalls
     local.run(story)
 
 
+def test_tiny_pieces_of_audio_count_as_messages_and_frames_do_not(local: LocalCalls) -> None:
+    async def story() -> None:
+        async with local.call("frames") as usual, local.call("tiny") as tiny:
+            for client in (usual, tiny):
+                await client.say(type="hello", version=1)
+                await client.until("ready")
+            usual.burst(*[bytes(80)] * 2_500)  # 2.5 ms each
+            tiny.burst(*[bytes(78)] * 2_500)
+            error = await tiny.until("error", code="flooding")
+            assert error["message"] == "more than 200 messages a second"
+            await usual.until("reply.done", turn=0)
+            assert "error" not in usual.types()
+
+    local.run(story)
+
+
 def test_the_fifty_first_error_ends_the_session(local: LocalCalls) -> None:
     async def story() -> None:
         async with local.call() as client:

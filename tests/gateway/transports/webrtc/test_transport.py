@@ -7,7 +7,6 @@ import pytest
 
 from gateway.protocols.dialect import SessionRequest
 from gateway.transports.webrtc.transport import PeerTransport
-from pipeline.frames import AvatarState
 
 
 @pytest.mark.parametrize(
@@ -20,7 +19,7 @@ def test_a_peer_without_video_draws_the_face_and_gets_no_pictures(
         transport = PeerTransport("s", lambda: None, waits=True)
         async with transport.face(SessionRequest(avatar=asked)) as face:
             assert (face.provider, face.start()) == (shown, None)
-            face.observe(AvatarState(0, "speaking"), 0.0)
+            assert face.observers() == ()
             assert not transport._unsent
 
     asyncio.run(story())
