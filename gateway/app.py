@@ -43,6 +43,7 @@ def create_app(settings: Settings | None = None, *, stages: Stages | None = None
         providers=runtime.candidates,
         queues=runtime.queues,
         readiness=runtime.readiness,
+        unready=runtime.unready,
         store=stored.latest,
         taken=lambda: runtime.live.connections,
         places=settings.max_sessions,

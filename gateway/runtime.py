@@ -149,7 +149,19 @@ class Runtime:
             return "draining"
         if self._calls is None:
             return "starting"
+        starts = self.lineup().starts
+        if starts.lost():
+            return "failed"
+        if starts.loading():
+            return "starting"
         return "full" if self.live.refusal() else "ready"
+
+    def unready(self) -> list[str]:
+        """What still loads or could not start, each in a sentence."""
+        if self._calls is None:
+            return []
+        starts = self.lineup().starts
+        return [*starts.lost(), *starts.loading()]
 
     def reports(self) -> list[StageReport]:
         """The provider of each slot, its state and the reason for its choice."""

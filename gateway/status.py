@@ -3,15 +3,17 @@
 from dataclasses import dataclass
 from typing import Literal
 
-Readiness = Literal["ready", "draining", "full", "starting"]
-"""Whether new sessions should be sent here, and why not."""
+Readiness = Literal["ready", "draining", "full", "starting", "failed"]
+"""Whether new sessions should be sent here, and why not. While models load ("starting") sessions
+are served all the same; "failed": in some slot no provider could start."""
 
 
 @dataclass(frozen=True, slots=True)
 class StageReport:
     """The provider that answers in a slot, its status, and why it was chosen.
 
-    `note` is a remark for people, such as demo quality, or empty.
+    `note` is a remark for people, such as demo quality, or empty. `detail` says what the provider
+    has loaded, such as its model and how fast that is here; empty while it loads.
     """
 
     slot: str
@@ -19,6 +21,7 @@ class StageReport:
     status: str
     why: str
     note: str = ""
+    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)

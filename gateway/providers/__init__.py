@@ -1,7 +1,7 @@
 """Which providers fill the slots of this process.
 
 `build` goes from settings to providers, `lineup` puts them behind guards with `breakers`, `probes`
-asks in the background whether they answer.
+asks in the background whether they answer, `starts` loads their models.
 """
 
 __all__: list[str] = []

@@ -10,9 +10,10 @@ from typing import Any
 from gateway.providers.breakers import breaker
 from gateway.providers.build import build, chosen, options
 from gateway.providers.probes import StageProbes
+from gateway.providers.starts import Starts
 from gateway.settings import Settings
 from gateway.status import ProviderReport, QueueReport, StageReport
-from pipeline.breaker import BreakerPolicy
+from pipeline.breaker import BreakerPolicy, Outcome
 from pipeline.frames import Slot
 from pipeline.guard import Candidate, Guard, Limits
 from pipeline.session import Stages
@@ -42,9 +43,6 @@ REMOTE_LIMITS: dict[Slot, Limits] = {
 
 SILENT = "its server does not answer"
 
-START_S = 60.0
-"""How long loading the providers' models may delay the gateway's start."""
-
 
 @dataclass(frozen=True, slots=True)
 class Lineup:
@@ -56,11 +54,12 @@ class Lineup:
     stages: Stages
     choices: Mapping[Slot, Choice]
     probes: StageProbes
+    starts: Starts
 
     @classmethod
     def given(cls, stages: Stages) -> "Lineup":
         """The line-up of an application that supplies its own stages."""
-        return cls(stages, {}, StageProbes({}))
+        return cls(stages, {}, StageProbes({}), Starts({}))
 
     def reports(self) -> list[StageReport]:
         """The provider of each slot, its status and why it was chosen; without the slot `avatar` if
@@ -69,13 +68,13 @@ class Lineup:
         A provider whose server did not answer the last probe is degraded, and so is a slot in which
         every circuit breaker is open.
         """
-        reports = [self._report("vad", self.stages.detector.provider)]
+        reports = [self._report("vad", self.stages.detector)]
         for slot, guard in self._guards():
             answering = next((c for c in guard.candidates if c.breaker.closed), None)
             if answering is None:
-                reports.append(self._report(slot, guard.candidates[0].provider, tripped=True))
+                reports.append(self._report(slot, guard.candidates[0].stage, tripped=True))
             else:
-                reports.append(self._report(slot, answering.provider))
+                reports.append(self._report(slot, answering.stage))
         return reports
 
     def candidates(self) -> list[ProviderReport]:
@@ -111,19 +110,31 @@ class Lineup:
                 candidate.breaker.poll(now)
         return guards
 
-    def _report(self, slot: Slot, name: str, *, tripped: bool = False) -> StageReport:
+    def _report(self, slot: Slot, stage: Any, *, tripped: bool = False) -> StageReport:
+        name = stage.provider
         silent = (slot, name) in self.probes.latest()
         status = "degraded" if tripped or silent else "online"
+        detail = _detail(stage)
         choice = self.choices.get(slot)
         if choice is None:
-            return StageReport(slot, name, status, "given by the application")
+            return StageReport(slot, name, status, "given by the application", detail=detail)
         why = choice.why
         if name != choice.first.name:
-            why = f"{choice.first.name}: its circuit breaker is open"
+            problem = self.starts.errors.get((slot, choice.first.name))
+            why = f"{choice.first.name}: {problem or 'its circuit breaker is open'}"
         note = next((provider.note for provider in choice.providers if provider.name == name), "")
         if silent:  # the reason, which may hold a server's address, is in the log only
             note = f"{note}; {SILENT}" if note else SILENT
-        return StageReport(slot, name, status, why, note)
+        return StageReport(slot, name, status, why, note, detail)
+
+
+def _detail(stage: Any) -> str:
+    """What a stage says about what it has loaded; it may be a third party's."""
+    try:
+        text = stage.detail()
+    except Exception:
+        return ""
+    return text if isinstance(text, str) else ""
 
 
 def _jobs(stage: Any) -> int | None:
@@ -138,10 +149,10 @@ def _jobs(stage: Any) -> int | None:
 
 @asynccontextmanager
 async def line_up(settings: Settings) -> AsyncIterator[Lineup]:
-    """Build the providers of each slot, and have the first of each slot load its model.
+    """Build the providers of each slot; their models are loaded in the background.
 
-    Leaving closes all of them. Raises `stages.registry.NoProvider` for a slot that no provider can
-    fill, and the error of a provider that cannot start and has no other candidate behind it.
+    `Lineup.starts` says how far that is. Leaving closes all of them. Raises
+    `stages.registry.NoProvider` for a slot that no provider can fill.
     """
     provider_options = options(settings)
     choices: dict[Slot, Choice] = {}
@@ -161,11 +172,15 @@ async def line_up(settings: Settings) -> AsyncIterator[Lineup]:
             }
         )
         stack.push_async_callback(probes.aclose)
-        await _warm_up(built, probes)
+        stages = _guarded(choices, built)
+        starts = Starts(built, lambda slot, name: _trip(stages, slot, name))
+        stack.push_async_callback(starts.aclose)
         for slot, choice in choices.items():
             note = f" ({choice.first.note})" if choice.first.note else ""
             logger.info("%s: %s%s, %s", slot, choice.first.name, note, choice.why)
-        yield Lineup(_guarded(choices, built), choices, probes)
+        starts.begin()
+        probes.latest()  # begins the first round
+        yield Lineup(stages, choices, probes, starts)
 
 
 def _guarded(choices: Mapping[Slot, Choice], built: Mapping[Slot, list[Any]]) -> Stages:
@@ -204,31 +219,18 @@ def _animators(choice: Choice, stages: Sequence[Any]) -> Guard[Animator] | None:
     return Guard("avatar", candidates) if candidates else None
 
 
-async def _warm_up(built: Mapping[Slot, list[Any]], probes: StageProbes) -> None:
-    """Have the first provider of each slot load its model, and probe all providers.
-
-    Raises the error of a provider that cannot start and has no other candidate behind it.
-    """
-    async with asyncio.TaskGroup() as group:
-        group.create_task(probes.ask())
-        starts = {slot: group.create_task(_start(slot, built[slot][0])) for slot in built}
-    for slot, start in starts.items():
-        if (error := start.result()) is not None:
-            if len(built[slot]) == 1:
-                raise error
-            logger.warning("%s: %s, which is tried first, has not started", slot, error)
-
-
-async def _start(slot: Slot, stage: Any) -> Exception | None:
-    """Have a stage load its model before its first call; returns its error."""
-    start = getattr(stage, "start", None)
-    if start is None:
-        return None
-    try:
-        async with asyncio.timeout(START_S):
-            await start()
-    except TimeoutError:
-        logger.warning("%s: %s is not ready after %g s", slot, stage.provider, START_S)
-    except Exception as error:  # from a third party, or a model that cannot be loaded
-        return error
-    return None
+def _trip(stages: Stages, slot: Slot, provider: str) -> None:
+    """Open the breaker of a provider that could not start, so that no turn waits for it; its first
+    probe is a turn's call."""
+    guards: dict[Slot, Guard[Any]] = {
+        "stt": stages.transcribers,
+        "llm": stages.responders,
+        "tts": stages.synthesizers,
+    }
+    guard = guards.get(slot)
+    now = asyncio.get_running_loop().time()
+    for candidate in guard.candidates if guard is not None and len(guard.candidates) > 1 else ():
+        if candidate.provider == provider:
+            for _ in range(candidate.breaker.policy.consecutive_failures):
+                if (permit := candidate.breaker.try_acquire(now)) is not None:
+                    candidate.breaker.settle(permit, Outcome.FAILURE, now)

@@ -53,6 +53,7 @@ class Ready(BaseModel):
     """Whether new sessions should be sent here."""
 
     status: Readiness
+    reasons: Annotated[list[str], Field(description="what still loads or could not start")] = []
 
 
 def overall(services: Sequence[Service]) -> Status:
@@ -64,8 +65,9 @@ def overall(services: Sequence[Service]) -> Status:
 
 
 def own_status(readiness: Readiness, store: StoreReport, stages: Sequence[StageReport]) -> Status:
-    """Whether Parley itself can interview: degraded if it is full or a stage is not online."""
-    if store.status == "offline" or readiness in ("draining", "starting"):
+    """Whether Parley itself can interview: degraded if it is full, models still load, or a stage is
+    not online."""
+    if store.status == "offline" or readiness in ("draining", "failed"):
         return "offline"
     well = all(stage.status == "online" for stage in stages)
     return "online" if well and readiness == "ready" else "degraded"
@@ -79,6 +81,7 @@ class StatusSources:
     providers: Callable[[], Sequence[ProviderReport]]
     queues: Callable[[], Sequence[QueueReport]]
     readiness: Callable[[], Readiness]
+    unready: Callable[[], Sequence[str]]
     store: Callable[[], StoreReport]
     taken: Callable[[], int]
     places: int
@@ -113,11 +116,14 @@ def health_operations(probe: ServiceProbe, sources: StatusSources) -> list[Opera
 
     async def ready(request: Request) -> HttpReply:
         state = sources.readiness()
-        return HttpReply(Ready(status=state), 200 if state == "ready" else 503)
+        body = Ready(status=state, reasons=[*sources.unready()])
+        return HttpReply(body, 200 if state == "ready" else 503)
 
     readiness_answers = {
-        200: ResponseSpec("Send sessions here", Ready, {"status": "ready"}),
-        503: ResponseSpec("Not now", Ready, {"status": "draining"}),
+        200: ResponseSpec("Send sessions here", Ready, {"status": "ready", "reasons": []}),
+        503: ResponseSpec(
+            "Not now", Ready, {"status": "starting", "reasons": ["stt: whisper is loading"]}
+        ),
     }
 
     def described(path: str, name: str, handler: Handler, summary: str, **rest: Any) -> Operation:
@@ -191,6 +197,7 @@ EXAMPLE: dict[str, Any] = {
             "status": "online",
             "why": "the first that can be used here",
             "note": "",
+            "detail": "",
         }
     ],
     "providers": [{"slot": "llm", "provider": "scripted", "breaker": "closed"}],

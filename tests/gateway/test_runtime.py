@@ -11,7 +11,7 @@ from typing import Any, cast
 import httpx
 import pytest
 
-from gateway.providers.lineup import START_S
+from gateway.providers.starts import START_S
 from gateway.runtime import Runtime
 from gateway.settings import Settings
 from gateway.variables import variables
@@ -108,6 +108,7 @@ def test_a_server_that_is_down_gives_way_and_the_interview_goes_on(
     served.settings["llm_url"] = nowhere
 
     async def story() -> None:
+        await served.app.state.runtime.lineup().probes.ask()
         stages = await stages_of(served)
         async with served.call() as caller:
             await caller.say(type="hello", version=1)
@@ -129,6 +130,7 @@ def test_a_server_that_is_down_gives_way_and_the_interview_goes_on(
             "status": "degraded",
             "why": "chosen by configuration",
             "note": "its server does not answer",
+            "detail": "",
         }
         assert stages["tts"]["status"] == "online"
 
@@ -179,10 +181,12 @@ def built_in(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
 
 def started(look: Callable[[Runtime], Any] = lambda engine: None) -> Any:
-    """What `look` sees of an engine that has started."""
+    """What `look` sees of an engine whose providers have started, or could not."""
 
     async def main() -> Any:
         async with Runtime(Settings(), cast("Any", None)) as engine:
+            await engine.lineup().starts.settled()
+            await engine.lineup().probes.ask()
             return look(engine)
 
     return run_virtual(main())
@@ -207,7 +211,8 @@ def test_those_who_answer_first_load_at_the_same_time(built_in: Callable[..., No
     async def main() -> None:
         nonlocal both
         both = asyncio.Barrier(2)
-        async with Runtime(Settings(), cast("Any", None)):
+        async with Runtime(Settings(), cast("Any", None)) as engine:
+            await engine.lineup().starts.settled()
             assert sorted(loaded) == ["first", "tts"]
 
     both: asyncio.Barrier
@@ -219,28 +224,111 @@ def test_those_who_answer_first_load_at_the_same_time(built_in: Callable[..., No
     run_virtual(main())
 
 
-def test_a_provider_that_never_gets_ready_holds_up_the_start_for_a_while_only(
+def test_the_gateway_serves_while_models_load_and_says_so(built_in: Callable[..., None]) -> None:
+    built_in(provider("stt", Loading("slow", lambda: asyncio.sleep(20))))
+
+    async def main() -> None:
+        clock = asyncio.get_running_loop().time
+        async with Runtime(Settings(), cast("Any", None)) as engine:
+            assert (clock(), engine.readiness()) == (0, "starting")
+            assert engine.unready() == ["stt: slow is loading"]
+            await engine.lineup().starts.settled()
+            assert (clock(), engine.readiness(), engine.unready()) == (20, "ready", [])
+
+    run_virtual(main())
+
+
+def test_a_provider_that_never_gets_ready_gives_way(
     built_in: Callable[..., None], caplog: pytest.LogCaptureFixture
 ) -> None:
-    built_in(provider("stt", Loading("slow", lambda: asyncio.sleep(1e6))))
-    assert started(lambda engine: asyncio.get_running_loop().time()) == START_S
-    assert "stt: slow is not ready after 60 s" in caplog.text
+    built_in(
+        provider("stt", Loading("slow", lambda: asyncio.sleep(1e6))),
+        provider("stt", FakeTranscriber()),
+    )
+
+    def look(engine: Runtime) -> tuple[float, str, str]:
+        return asyncio.get_running_loop().time(), engine.readiness(), report(engine, "stt")["why"]
+
+    assert started(look) == (START_S, "ready", "slow: not ready after 60 s")
+    assert "stt: slow cannot start: not ready after 60 s" in caplog.text
 
 
 async def fail() -> None:
     raise StageFailed("stt", "torn", "connect", "the model is gone")
 
 
-def test_a_provider_that_cannot_start_is_fatal_only_where_nobody_is_behind_it(
+def test_a_provider_that_cannot_start_gives_way_and_no_turn_waits_for_it(
     built_in: Callable[..., None], caplog: pytest.LogCaptureFixture
 ) -> None:
-    torn = provider("stt", Loading("torn", fail))
-    built_in(torn)
-    with pytest.raises(StageFailed, match="the model is gone"):
-        started()
-    built_in(torn, provider("stt", FakeTranscriber()))
-    assert started(lambda engine: engine.readiness()) == "ready"
-    assert "stt provider 'torn': connect: the model is gone, which is tried first" in caplog.text
+    second = FakeTranscriber()
+    built_in(provider("stt", Loading("torn", fail)), provider("stt", second))
+
+    def look(engine: Runtime) -> tuple[str, list[str], dict[str, str], list[bool]]:
+        candidates = engine.lineup().stages.transcribers.candidates
+        usable = [candidate.breaker.closed for candidate in candidates]
+        return engine.readiness(), engine.unready(), report(engine, "stt"), usable
+
+    assert started(look) == (
+        "ready",
+        [],
+        {
+            "slot": "stt",
+            "provider": second.provider,
+            "status": "online",
+            "why": "torn: the model is gone",
+            "note": "",
+            "detail": "",
+        },
+        [False, True],
+    )
+    assert "stt: torn cannot start: the model is gone" in caplog.text
+
+
+def test_a_slot_that_nobody_fills_is_told_and_tried_again(
+    built_in: Callable[..., None], caplog: pytest.LogCaptureFixture
+) -> None:
+    tries: list[float] = []
+
+    async def at_the_third_try() -> None:
+        tries.append(asyncio.get_running_loop().time())
+        if len(tries) < 3:
+            await fail()
+
+    built_in(provider("stt", Loading("torn", at_the_third_try)))
+
+    async def main() -> None:
+        async with Runtime(Settings(), cast("Any", None)) as engine:
+            await engine.lineup().starts.settled()
+            reasons = ["stt: torn: the model is gone"]
+            assert (engine.readiness(), engine.unready()) == ("failed", reasons)
+            assert "stt: no provider can work; next attempt in 5 s" in caplog.text
+            await asyncio.sleep(15.5)
+            assert (engine.readiness(), engine.unready(), tries) == ("ready", [], [0, 5, 15])
+
+    run_virtual(main())
+
+
+def test_an_error_that_is_not_of_the_engine_is_told_in_its_words(
+    built_in: Callable[..., None],
+) -> None:
+    async def odd() -> None:
+        raise OSError("disk\non fire")
+
+    built_in(provider("stt", Loading("odd", odd)))
+    assert started(lambda engine: engine.unready()) == ["stt: odd: OSError: disk on fire"]
+
+
+def test_what_was_loaded_is_reported_with_its_provider(built_in: Callable[..., None]) -> None:
+    class Telling(FakeTranscriber):
+        def detail(self) -> str:
+            return "tiny.en, 0.55 s for a 10 s answer"
+
+    class Odd(FakeSynthesizer):
+        detail = 7
+
+    built_in(provider("stt", Telling()), provider("tts", Odd()))
+    details = started(lambda e: [report(e, slot)["detail"] for slot in ("stt", "tts", "llm")])
+    assert details == ["tiny.en, 0.55 s for a 10 s answer", "", ""]
 
 
 def test_a_provider_that_cannot_be_built_gives_way_with_the_reason(
@@ -254,23 +342,34 @@ def test_a_provider_that_cannot_be_built_gives_way_with_the_reason(
         "status": "online",
         "why": "torn: it cannot be built: RuntimeError: no sound card",
         "note": "",
+        "detail": "",
     }
     built_in(torn)
     with pytest.raises(NoProvider, match=r"torn: it cannot be built: RuntimeError: no sound card"):
         started()
 
 
-def test_everything_is_closed_where_the_start_fails(built_in: Callable[..., None]) -> None:
-    closed: list[str] = []
+def test_leaving_ends_what_is_still_loading(built_in: Callable[..., None]) -> None:
+    ended: list[str] = []
+
+    async def load() -> None:
+        try:
+            await asyncio.sleep(1e6)
+        finally:
+            ended.append("loading")
 
     class Speaker(FakeSynthesizer):
         async def aclose(self) -> None:
-            closed.append("tts")
+            ended.append("tts")
 
-    built_in(provider("stt", Loading("torn", fail)), provider("tts", Speaker()))
-    with pytest.raises(StageFailed):
-        started()
-    assert closed == ["tts"]
+    built_in(provider("stt", Loading("slow", load)), provider("tts", Speaker()))
+
+    async def main() -> None:
+        async with Runtime(Settings(), cast("Any", None)):
+            await asyncio.sleep(1)
+
+    run_virtual(main())
+    assert ended == ["loading", "tts"]
 
 
 def test_providers_behind_a_network_get_more_patience(built_in: Callable[..., None]) -> None:

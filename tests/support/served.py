@@ -24,7 +24,7 @@ def free_port() -> int:
 
 @contextmanager
 def gateway(folder: Path, port: int, *options: str, **settings: str) -> Iterator[None]:
-    """`parley serve` with the offline engines, answering; its data and its log are in `folder`."""
+    """`parley serve` with the offline engines, ready; its data and its log are in `folder`."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PARLEY_")}
     chosen = {"PARLEY_STT": "pocketsphinx", "PARLEY_LLM": "scripted", "PARLEY_PORT": str(port)}
     with (folder / "log").open("a") as log:
@@ -41,11 +41,12 @@ def gateway(folder: Path, port: int, *options: str, **settings: str) -> Iterator
     try:
         for _ in range(300):
             try:
-                httpx.get(f"{scheme}://127.0.0.1:{port}/health/live", trust_env=False, verify=False)
-                break
+                url = f"{scheme}://127.0.0.1:{port}/health/ready"
+                if httpx.get(url, trust_env=False, verify=False).is_success:
+                    break
             except httpx.TransportError:
                 assert process.poll() is None, (folder / "log").read_text()
-                time.sleep(0.1)
+            time.sleep(0.1)
         yield
     finally:
         process.send_signal(signal.SIGINT)

@@ -21,7 +21,6 @@ from gateway.protocols.dialect import (
     Truncate,
     TypedText,
 )
-from gateway.providers.lineup import Lineup
 from pipeline.errors import StageFailed
 from pipeline.frames import TextDelta, ToolCall
 from pipeline.stage import Message, ReplyRequest, Tool
@@ -181,7 +180,7 @@ def test_without_a_chat_server_there_is_no_assistant(local: LocalCalls) -> None:
 
     async def story() -> None:
         scripted = Choice("llm", (find("llm", "scripted"),), "nothing else is configured")
-        lineup = Lineup(local.calls.lineup.stages, {"llm": scripted}, local.calls.lineup.probes)
+        lineup = replace(local.calls.lineup, choices={"llm": scripted})
         local.calls = replace(local.calls, lineup=lineup)
         async with local.call(dialect=dialect) as client:
             fault = await client.until("Fault", fatal=True)

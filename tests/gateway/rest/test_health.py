@@ -106,11 +106,13 @@ PROVIDERS = [
 def inside(
     readiness: Readiness = "ready", store: StoreReport = STORED, stage: StageReport = REPORT
 ) -> StatusSources:
+    reasons = {"starting": ["stt: whisper is loading"], "failed": ["tts: beep: no sound card"]}
     return StatusSources(
         stages=lambda: [stage],
         providers=lambda: PROVIDERS,
         queues=lambda: [QueueReport("stt pocketsphinx", "jobs", 2)],
         readiness=lambda: readiness,
+        unready=lambda: reasons.get(readiness, []),
         store=lambda: store,
         taken=lambda: 3,
         places=100,
@@ -176,6 +178,7 @@ def test_health_has_the_contracts_shape() -> None:
                     "status": "online",
                     "why": "no Whisper model here",
                     "note": "demo quality",
+                    "detail": "",
                 }
             ],
             "providers": [
@@ -434,7 +437,8 @@ def test_the_whole_is_as_well_as_the_number_of_services_says(online: int, expect
         ("ready", "online", "degraded", "degraded"),
         ("full", "online", "online", "degraded"),
         ("ready", "offline", "online", "offline"),
-        ("starting", "online", "online", "offline"),
+        ("starting", "online", "online", "degraded"),
+        ("failed", "online", "online", "offline"),
         ("draining", "online", "online", "offline"),
     ],
 )
@@ -446,14 +450,24 @@ def test_parleys_own_status_does_not_depend_on_the_services(
 
 
 @pytest.mark.parametrize(
-    ("state", "status"), [("ready", 200), ("draining", 503), ("full", 503), ("starting", 503)]
+    ("state", "status", "reasons"),
+    [
+        ("ready", 200, []),
+        ("draining", 503, []),
+        ("full", 503, []),
+        ("starting", 503, ["stt: whisper is loading"]),
+        ("failed", 503, ["tts: beep: no sound card"]),
+    ],
 )
-def test_readiness_is_what_the_application_says(state: Readiness, status: int) -> None:
+def test_readiness_is_what_the_application_says(
+    state: Readiness, status: int, reasons: list[str]
+) -> None:
     async def scenario() -> None:
         async with client(ServiceProbe(pointing_to("http://127.0.0.1:1")), state) as it:
             for path in ("/health/ready", "/ready"):
                 answer = await it.get(path)
-                assert (answer.status_code, answer.json()) == (status, {"status": state})
+                told = {"status": state, "reasons": reasons}
+                assert (answer.status_code, answer.json()) == (status, told)
             alive = await it.get("/health/live")
             assert (alive.status_code, alive.json()) == (200, {"status": "alive"})
 
