@@ -244,8 +244,8 @@ class Settings(BaseSettings):
     )
     whisper_model: str = variable(
         "WHISPER_MODEL",
-        default="base",
-        description="Whisper model: tiny, base, small, medium, large-v3 … or a model's folder",
+        default=AUTO,
+        description="Whisper model: tiny.en, base, small … or a folder; auto: the best one here",
     )
     stt_words: bool = variable(
         "PARLEY_STT_WORDS",

@@ -49,11 +49,11 @@ def _openai_stt(options: Options) -> Any:
 
 
 def _check_whisper(options: Options) -> str | None:
-    from stages.stt import whisper
+    from stages.stt import whisper_sources
 
     if options.whisper_model.endswith(".en") and not _english(options):
         return f"WHISPER_MODEL={options.whisper_model} {_only_english(options)}"
-    return whisper.check(options.whisper_model)
+    return whisper_sources.check(options.whisper_model, options.data_dir, options.language)
 
 
 def _whisper(options: Options) -> Any:
@@ -61,6 +61,8 @@ def _whisper(options: Options) -> Any:
 
     return WhisperTranscriber(
         options.whisper_model,
+        data_dir=options.data_dir,
+        stand_in=True,
         language=options.language,
         word_timestamps=options.whisper_words,
     )

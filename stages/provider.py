@@ -26,10 +26,12 @@ class Options:
 
     `language` is the code of the spoken language ("en"); without it recognisers detect it.
     `whisper_words` and `stt_words` ask Whisper and the transcription server for the words' times.
-    `avatar_url` is the server that animates faces, and may contain a password.
+    `avatar_url` is the server that animates faces, and may contain a password. `whisper_model` is a
+    model's name, a folder, or "auto". `data_dir` is the folder for what must survive a restart.
     """
 
-    whisper_model: str = "base"
+    data_dir: Path = Path("var")
+    whisper_model: str = "auto"
     whisper_words: bool = False
     stt_words: bool = False
     language: str | None = None
@@ -50,7 +52,8 @@ class Provider:
     `check` returns a sentence why the provider cannot work here, or None; it only reads files and
     is called often. `build` makes the stage, of the slot's protocol in `pipeline.stage`. A stage
     may also have two coroutines: `start()` loads what the first call would wait for, and `probe()`
-    returns within a second a sentence why the stage would not answer now, or None.
+    returns within a second a sentence why the stage would not answer now, or None. A plain method
+    `detail()` may say in some words what `start` has loaded, such as the model's name.
 
     `note` is shown to people. `configured` says whether the settings that the provider needs are
     there; None for a provider that needs none. A `remote` provider needs a network: it gets longer

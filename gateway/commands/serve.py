@@ -1,5 +1,6 @@
 """The server process: `parley serve`."""
 
+import asyncio
 import errno
 import gc
 import logging
@@ -21,6 +22,7 @@ from gateway.commands.terminal import CommandFailed, output
 from gateway.ice import split
 from gateway.logs import configure
 from gateway.providers.build import chosen
+from gateway.runtime import Runtime
 from gateway.settings import Settings
 from gateway.status import StageReport
 from gateway.transports.websocket.protocol import WebSocketProtocol
@@ -40,7 +42,7 @@ GRACE_S = 10
 BACKLOG = 128
 
 REDIS_EXTRA = "the client for Redis: pip install 'parley-gateway[redis]'"
-WITHOUT_WHISPER = "PARLEY_STT=auto starts without Whisper"
+WITHOUT_WHISPER = "PARLEY_STT=auto starts with what is here"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +99,7 @@ def serve(settings: Settings, stages: Stages | None = None, *, tls: Tls | None =
 def _check(settings: Settings) -> None:
     """Check before the start, so that a fault is a sentence and not a traceback."""
     if settings.stt == "whisper":
-        _fetch_whisper(settings.whisper_model)
+        _have_whisper(settings)
     try:
         chosen(settings)
     except NoProvider as error:
@@ -121,20 +123,26 @@ def _check(settings: Settings) -> None:
         raise CommandFailed(f"PARLEY_DATA_DIR={folder} is not writable for this user")
 
 
-def _fetch_whisper(model: str) -> None:
-    from stages.stt import whisper
-    from stages.stt.whisper_models import repository
+def _have_whisper(settings: Settings) -> None:
+    """Download the model of `PARLEY_STT=whisper` if it is not here."""
+    from stages.stt.whisper_models import installed_engine, repository
+    from stages.stt.whisper_sources import AUTO, check, configured_problem
 
-    if find_spec("faster_whisper") is None:
+    model, folder = settings.whisper_model, settings.data_dir
+    if installed_engine() is not None:
         return  # the registry reports it, and what to install
-    folder = whisper.locate(model)
-    if folder is None or whisper.missing_files(folder):
-        if repository(model) is None:  # a local folder: it cannot be downloaded
-            raise CommandFailed(f"{whisper.check(model)}; {WITHOUT_WHISPER}")
-        try:
-            fetch(model)
-        except CommandFailed as error:
-            raise CommandFailed(f"{error}; {WITHOUT_WHISPER}") from None
+    if model == AUTO:
+        problem, wanted = check(AUTO, folder, settings.stt_language), "base"
+    else:
+        problem, wanted = configured_problem(model, folder), model
+    if problem is None:
+        return
+    if repository(wanted) is None:  # a folder of the operator's: it cannot be downloaded
+        raise CommandFailed(f"{problem}; {WITHOUT_WHISPER}")
+    try:
+        fetch(wanted, folder)
+    except CommandFailed as error:
+        raise CommandFailed(f"{error}; {WITHOUT_WHISPER}") from None
 
 
 def listen(host: str, port: int) -> list[socket.socket]:
@@ -210,6 +218,7 @@ class _Server(uvicorn.Server):
 
     def __init__(self, settings: Settings, stages: Stages | None, tls: Tls | None) -> None:
         self._app = create_app(settings, stages=stages)
+        self._telling: asyncio.Task[None] | None = None
         super().__init__(server_config(self._app, tls, settings.proxies))
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -221,10 +230,13 @@ class _Server(uvicorn.Server):
         assert sockets is not None
         runtime = self._app.state.runtime
         announce(sockets[0], runtime.reports(), secure=self.config.is_ssl)
+        self._telling = asyncio.create_task(tell_when_ready(runtime))
         if runtime.studio is not None:
             runtime.studio.warm()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        if self._telling is not None:
+            self._telling.cancel()
         self._app.state.runtime.drain()
         await super().shutdown(sockets)
 
@@ -247,6 +259,22 @@ def announce(
     console.print(
         f"  .venv/bin/parley call fixtures/audio/software-engineer-1.wav{option}", soft_wrap=True
     )
+
+
+async def tell_when_ready(runtime: Runtime) -> None:
+    """Print one line when the models are loaded, or could not be."""
+    await runtime.lineup().starts.settled()
+    console = output()
+    if lost := runtime.lineup().starts.lost():
+        console.print(f"\nNot ready: {'; '.join(lost)}", soft_wrap=True)
+        return
+    said = {report.slot: _named(report) for report in runtime.reports()}
+    console.print(f"\nReady: hears with {said['stt']}; speaks with {said['tts']}", soft_wrap=True)
+
+
+def _named(report: StageReport) -> str:
+    words = [f"{report.provider} {report.detail}".rstrip(), report.note]
+    return ", ".join(filter(None, words))
 
 
 DEFAULT_URL = "ws://127.0.0.1:8000"

@@ -29,6 +29,7 @@ def options(settings: Settings) -> Options:
     """The options for providers. Ollama serves the chat protocol under its path `/v1`."""
     chat_url = settings.llm_url or f"{settings.ollama_url}/v1"
     return Options(
+        data_dir=settings.data_dir,
         whisper_model=settings.whisper_model,
         whisper_words=settings.whisper_words,
         stt_words=settings.stt_words,

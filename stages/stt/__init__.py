@@ -1,6 +1,9 @@
 """Transcribers: `openai` asks a server, `whisper` and `pocketsphinx` decode on this machine.
 
-`whisper_models` finds Whisper's weights on this machine and fetches them.
+Whisper's weights: `whisper_models` knows the models and checks their files, `whisper_sources` finds
+them on this machine, `whisper_fetch` downloads them, from `whisper_packs` among others,
+`whisper_speeds` keeps how long a decode takes here, `whisper_loading` loads the best of them in the
+worker process, and `whisper_facts` says which ones that are.
 """
 
 __all__: list[str] = []

@@ -22,11 +22,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from pipeline.frames import INPUT_RATE_HZ
-from stages._worker_main import Header, LoadError, WorkerReply
+from stages._worker_main import Header, WorkerReply
 from stages.stt._agreement import Agreement
 from stages.stt._partial_budget import PartialBudget
-from stages.stt._whisper_model import Abandoned, Audio, Glance, StoppableWhisper, keep_memory
-from stages.stt.whisper_models import check, locate
+from stages.stt._whisper_model import Abandoned, Audio, Glance, keep_memory
+from stages.stt.whisper_loading import load
 
 log = logging.getLogger("stages.stt.whisper")
 
@@ -106,15 +106,9 @@ class Whisper:
     """The worker's handler: jobs are utterances; "open", "audio" …, "finish" make one."""
 
     def __init__(self, options: Header) -> None:
-        if (problem := check(options["model"])) is not None:
-            raise LoadError(problem)
         started = time.perf_counter()
         self._options = options
-        self._model = StoppableWhisper(
-            str(locate(options["model"])),
-            compute_type=options["compute_type"],
-            cpu_threads=options["cpu_threads"],
-        )
+        self._model, loaded = load(options)
         self._token_s = 0.0
         self._utterances: dict[int, WhisperUtterance] = {}
         self._finished: deque[tuple[int, WorkerReply]] = deque()
@@ -127,7 +121,7 @@ class Whisper:
             time.perf_counter(), encoder_s=self._model.encode_s, token_s=self._token_s
         )
         self.report: Header = {
-            "model": options["model"],
+            **loaded,
             "multilingual": self._model.model.is_multilingual,
             "load_ms": round((time.perf_counter() - started) * 1000),
         }

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from faster_whisper import WhisperModel
 from faster_whisper.audio import pad_or_trim
+from faster_whisper.feature_extractor import FeatureExtractor
 from faster_whisper.tokenizer import Tokenizer
 from faster_whisper.transcribe import get_suppressed_tokens
 
@@ -64,6 +65,10 @@ class StoppableWhisper(WhisperModel):  # type: ignore[misc]  # it has no types
 
     def __init__(self, directory: str, **options: Any) -> None:
         super().__init__(directory, device="cpu", local_files_only=True, **options)
+        bands: int = self.model.n_mels
+        if bands != self.feat_kwargs.get("feature_size", 80):
+            # Without preprocessor_config.json faster-whisper takes 80 bands; large-v3 has 128.
+            self.feature_extractor: Any = FeatureExtractor(feature_size=bands)
         self.cancelled: Callable[[], bool] = lambda: False
         self.encode_s = self.decode_s = 0.0
         self._window: Audio | None = None

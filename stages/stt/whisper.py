@@ -1,20 +1,20 @@
 """Recognition with Whisper through faster-whisper (CTranslate2), on this machine's CPU.
 
-The weights must be on the machine already (`parley fetch base`): a session never waits for a
-download. Whisper always processes 30 s, so a decode takes about the same time however short the
-utterance is. The final decode starts at the end of the utterance. Partial transcripts are separate
-decodes, which use only spare time (`stages.stt._whisper`).
+The weights must be on the machine already: a package brings those of "tiny.en", `parley fetch`
+others. A session never waits for a download. Whisper always processes 30 s, so a decode takes about
+the same time however short the utterance is. The final decode starts at the end of the utterance.
+Partial transcripts are separate decodes, which use only spare time (`stages.stt._whisper`).
 """
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from pipeline.frames import INPUT_RATE_HZ, Transcript
 from stages._worker import Header, Worker, WorkerStats
 from stages.stt._hints import bounded
 from stages.stt._recognition import WorkerRecognition
-from stages.stt.whisper_models import FetchFailed, check, fetch, locate, missing_files
-
-__all__ = ["FetchFailed", "WhisperTranscriber", "check", "fetch", "locate", "missing_files"]
+from stages.stt.whisper_sources import AUTO
+from stages.stt.whisper_speeds import ANSWER_S, IN_TIME_S
 
 _MESSAGE_SAMPLES = INPUT_RATE_HZ // 2
 _PARTIAL_MESSAGE_SAMPLES = INPUT_RATE_HZ // 10
@@ -24,7 +24,10 @@ _PARTIAL_MESSAGE_SAMPLES = INPUT_RATE_HZ // 10
 class WhisperTranscriber:
     """A `pipeline.stage.Transcriber` with its model in one worker process.
 
-    `model` is a name (tiny … large-v3-turbo; `.en` ones are English only) or a directory.
+    `model` is a name (tiny … large-v3-turbo; `.en` ones are English only), a folder, or "auto": the
+    best weights of this machine (`stages.stt.whisper_sources`). `data_dir` is the folder in which
+    `parley fetch` puts weights, and which keeps how long a decode takes here. With `stand_in`,
+    other weights of this machine stand in for a `model` that cannot be used.
     `language` None lets a multilingual model detect it. `cpu_threads` 0 leaves the number to
     CTranslate2. `without_timestamps` saves some tokens of every decode; it holds for utterances
     that fit Whisper's 30 s. `word_timestamps` costs another alignment pass. Utterances are decoded
@@ -36,8 +39,10 @@ class WhisperTranscriber:
 
     def __init__(
         self,
-        model: str = "base",
+        model: str = AUTO,
         *,
+        data_dir: Path | None = None,
+        stand_in: bool = False,
         compute_type: str = "int8",
         cpu_threads: int = 0,
         beam_size: int = 1,
@@ -46,10 +51,13 @@ class WhisperTranscriber:
         word_timestamps: bool = False,
         start_timeout_s: float = 60.0,
     ) -> None:
+        self._loaded: Header | None = None
         self._worker = Worker(
             "stages.stt._whisper:handler",
             {
                 "model": model,
+                "data_dir": None if data_dir is None else str(data_dir.absolute()),
+                "stand_in": stand_in,
                 "compute_type": compute_type,
                 "cpu_threads": cpu_threads,
                 "beam_size": beam_size,
@@ -63,11 +71,16 @@ class WhisperTranscriber:
         )
 
     async def start(self) -> Header:
-        """Load the model now; returns what was loaded.
+        """Load the model now; returns what was loaded: see `stages.stt.whisper_loading.load`.
 
         Raises StageFailed ("connect") with a sentence that says what is missing.
         """
-        return await self._worker.start()
+        self._loaded = await self._worker.start()
+        return self._loaded
+
+    def detail(self) -> str:
+        """What `start` has loaded, for people: "tiny.en, 0.55 s for a 10 s answer"."""
+        return "" if self._loaded is None else described(self._loaded)
 
     def open(
         self,
@@ -99,3 +112,14 @@ class WhisperTranscriber:
     async def aclose(self) -> None:
         """End the worker process. Utterances under way fail."""
         await self._worker.aclose()
+
+
+def described(loaded: Header) -> str:
+    """What was loaded, in one line for people, with what was passed over and why."""
+    words = [str(loaded["model"])]
+    if (took_s := loaded.get("answer_s")) is not None:
+        words.append(f"{took_s:.2f} s for a {ANSWER_S:g} s answer")
+        if took_s > IN_TIME_S:
+            words.append("slow here")
+    passed = "".join(f"; {reason}" for reason in loaded.get("passed", ()))
+    return ", ".join(words) + passed

@@ -1,162 +1,124 @@
-"""Finds Whisper's weights on this machine, and fetches them on request.
+"""Whisper's models by name, and the folders that hold one.
 
-A model is a directory with five files. All are checked before the model is loaded, because
-faster-whisper searches the network for a missing file for half a minute.
+A model is a folder with four files for CTranslate2: `config.json`, `model.bin`, `tokenizer.json`
+and a vocabulary. All are checked before the model is loaded, because faster-whisper searches the
+network for a missing tokenizer for half a minute. `preprocessor_config.json` may be missing: what
+it says follows from the model.
 """
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from importlib.util import find_spec
-from inspect import signature
 from pathlib import Path
-from typing import Any, Self
 
-NAMES = (
-    "tiny",
-    "tiny.en",
-    "base",
-    "base.en",
-    "small",
-    "small.en",
-    "medium",
-    "medium.en",
-    "large-v3",
-    "large-v3-turbo",
-)
+from stages.wheels import sha256_of
 
-_FILES = ("config.json", "model.bin", "preprocessor_config.json", "tokenizer.json")
-_VOCABULARIES = ("vocabulary.json", "vocabulary.txt")
-_CONNECT_S = 5.0
+MEGABYTES: Mapping[str, int] = {
+    "tiny": 78,
+    "tiny.en": 78,
+    "base": 148,
+    "base.en": 148,
+    "small": 486,
+    "small.en": 486,
+    "medium": 1530,
+    "medium.en": 1530,
+    "large-v3": 3090,
+    "large-v3-turbo": 1620,
+}
+"""The models that have a name, with the size of their files. A name that ends in `.en` is a model
+for English only, the others know some hundred languages."""
+
+NAMES = tuple(MEGABYTES)
+LICENCE = "MIT"
+"""OpenAI's licence for Whisper's code and weights, and that of the conversions."""
+
+FILES = ("config.json", "model.bin", "tokenizer.json")
+VOCABULARIES = ("vocabulary.json", "vocabulary.txt")
+OPTIONAL = ("preprocessor_config.json",)
+
+NOT_INSTALLED = "faster-whisper is not installed: pip install 'parley-gateway[whisper]'"
 
 
-class FetchFailed(Exception):
-    """The model could not be downloaded; the text is one sentence that says why."""
+class BadWeights(Exception):
+    """A model's files are not what they should be. The text is one sentence that names the file,
+    what is wrong with it, and what to do."""
+
+
+def canonical(model: str) -> str:
+    """A model's name in the form of `NAMES`; another text is returned as it is."""
+    return "large-v3" if model == "large" else model
 
 
 def repository(model: str) -> str | None:
     """The Hugging Face repository of a model's name; None for an unknown name."""
-    name = "large-v3" if model == "large" else model
+    name = canonical(model)
     if name == "large-v3-turbo":  # the one that Systran has not converted
         return "mobiuslabsgmbh/faster-whisper-large-v3-turbo"
     return f"Systran/faster-whisper-{name}" if name in NAMES else None
 
 
-def locate(model: str) -> Path | None:
-    """The directory of a model, given by path or by name; never uses the network.
-
-    Names are looked up in the standard Hugging Face cache. The directory may be incomplete: see
-    `missing_files`.
-    """
-    if (name := repository(model)) is None:
-        path = Path(model).expanduser()
-        return path if path.is_dir() else None
-    from huggingface_hub import snapshot_download  # takes 0.2 s
-    from huggingface_hub.errors import LocalEntryNotFoundError
-
-    try:
-        patterns = [*_FILES, *_VOCABULARIES]
-        return Path(snapshot_download(name, local_files_only=True, allow_patterns=patterns))
-    except LocalEntryNotFoundError:
-        return None
-
-
-def missing_files(directory: Path) -> tuple[str, ...]:
-    """The files of a model that the directory lacks."""
-    missing = [name for name in _FILES if not (directory / name).is_file()]
-    if not any((directory / name).is_file() for name in _VOCABULARIES):
-        missing.append(_VOCABULARIES[0])
+def missing_files(folder: Path) -> tuple[str, ...]:
+    """The files of a model that the folder lacks."""
+    missing = [name for name in FILES if not (folder / name).is_file()]
+    if not any((folder / name).is_file() for name in VOCABULARIES):
+        missing.append(VOCABULARIES[0])
     return tuple(missing)
 
 
-def check(model: str) -> str | None:
-    """None if the model can be loaded here, otherwise a sentence that says what to do."""
-    if find_spec("faster_whisper") is None:
-        return "faster-whisper is not installed: pip install 'parley-gateway[whisper]'"
-    directory = locate(model)
-    named = repository(model) is not None
-    if directory is None:
-        if named:
-            return f"Whisper model {model!r} is not on this machine: run `parley fetch {model}`"
-        names = ", ".join(NAMES)
-        return f"Whisper model {model!r} is neither a directory nor a model's name ({names})"
-    if missing := missing_files(directory):
-        advice = f": run `parley fetch {model}`" if named else ""
-        return f"Whisper model {model!r} is incomplete ({', '.join(missing)} missing){advice}"
-    return None
+_KINDS = (
+    ("*.safetensors", "holds weights for PyTorch (safetensors)"),
+    ("pytorch_model*.bin", "holds weights for PyTorch"),
+    ("*.pt", "holds weights for PyTorch"),
+    ("ggml-*.bin", "holds weights for whisper.cpp (GGML)"),
+    ("*.gguf", "holds weights for llama.cpp (GGUF)"),
+    ("*.onnx.json", "holds a Piper voice"),
+    ("*.onnx", "holds an ONNX model"),
+    ("*.incomplete", "is half downloaded"),
+)
+_CONVERT = "; faster-whisper needs a model for CTranslate2 (ct2-transformers-converter makes one)"
 
 
-def fetch(model: str, progress: Callable[[int, int], None] | None = None) -> Path:
-    """Download a named model into the standard Hugging Face cache; blocks until it is there.
-
-    `progress` is called with the bytes so far and the bytes in all. Raises FetchFailed, within
-    seconds if the network cannot be reached.
-    """
-    if (name := repository(model)) is None:
-        raise FetchFailed(
-            f"{model!r} is none of the models that can be fetched: {', '.join(NAMES)}"
-        )
-    if find_spec("faster_whisper") is None:
-        raise FetchFailed("faster-whisper is not installed: pip install 'parley-gateway[whisper]'")
-    from huggingface_hub import HfApi, hf_hub_download
-
+def flaw(folder: Path) -> str | None:
+    """None if the folder holds all files of a model, otherwise what it is or lacks, for a sentence
+    that begins with the folder's name. Reads the folder's names only."""
+    missing = missing_files(folder)
+    if not missing:
+        return None
     try:
-        info = HfApi().model_info(name, timeout=_CONNECT_S, files_metadata=True)
-    except Exception as error:  # the client's own and its HTTP library's, which differ by version
-        raise FetchFailed(f"{name} cannot be reached ({_brief(error)})") from error
-    wanted = {
-        file.rfilename: file.size or 0
-        for file in info.siblings or ()
-        if file.rfilename in (*_FILES, *_VOCABULARIES)
-    }
-    total, done = sum(wanted.values()), 0
-    tell = progress or (lambda had, whole: None)
-    directory = Path()
-    for file, size in wanted.items():
-        options: dict[str, Any] = {"etag_timeout": _CONNECT_S}
-        if "tqdm_class" in signature(hf_hub_download).parameters:  # not in old versions
-            options["tqdm_class"] = _bar(tell, done, total)
+        names = sorted(entry.name for entry in folder.iterdir())
+    except OSError as error:
+        return f"cannot be read ({error.strerror})"
+    if not names:
+        return "is empty"
+    if len(missing) > 1 and "model.bin" in missing:
+        for pattern, kind in _KINDS:
+            if any(Path(name).match(pattern) for name in names):
+                return kind + ("" if "half" in kind else _CONVERT)
+    return f"is incomplete ({', '.join(missing)} missing)"
+
+
+def verify(folder: Path, hashes: Mapping[str, str], advice: str) -> None:
+    """Read every file that has a known SHA-256, and compare.
+
+    75 MB take about 0.1 s: this belongs in a worker process or a command. `advice` says what to do
+    with files that differ. Raises `BadWeights`.
+    """
+    for name, expected in hashes.items():
+        file = folder / name
         try:
-            directory = Path(hf_hub_download(name, file, **options)).parent
-        except Exception as error:
-            raise FetchFailed(f"{name}/{file} was not downloaded ({_brief(error)})") from error
-        done += size
-        tell(done, total)
-    if missing := missing_files(directory):
-        raise FetchFailed(f"{name} lacks {', '.join(missing)}")
-    return directory
+            actual = sha256_of(file)
+        except OSError as error:
+            raise BadWeights(f"{file} cannot be read ({error.strerror}): {advice}") from None
+        if actual != expected:
+            raise BadWeights(
+                f"{file} is damaged or another file: its SHA-256 is {_short(actual)}, not"
+                f" {_short(expected)}: {advice}"
+            )
 
 
-def _brief(error: Exception) -> str:
-    text = str(error).strip().partition("\n")[0]
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+def _short(digest: str) -> str:
+    return f"{digest[:12]}…"
 
 
-def _bar(tell: Callable[[int, int], None], done: int, total: int) -> type:
-    """Replaces the progress bar that huggingface_hub would draw."""
-
-    class Bar:
-        def __init__(self, *args: object, initial: int = 0, **options: object) -> None:
-            self.had = initial
-
-        def __enter__(self) -> Self:
-            return self
-
-        def __exit__(self, *exception: object) -> None:
-            pass
-
-        def update(self, n: float | None = 1) -> None:
-            self.had += int(n or 0)
-            tell(done + self.had, total)
-
-        def update_transfer(self, n: float | None = 1) -> None:
-            pass
-
-        def set_postfix_str(self, *args: object, **options: object) -> None:
-            pass
-
-        def set_transfer_postfix_str(self, *args: object, **options: object) -> None:
-            pass
-
-        def close(self) -> None:
-            pass
-
-    return Bar
+def installed_engine() -> str | None:
+    """None if faster-whisper is installed, otherwise a sentence that says what to do."""
+    return NOT_INSTALLED if find_spec("faster_whisper") is None else None

