@@ -84,6 +84,8 @@ export class Panel {
     const facts = {
       gateway: gateway ? `${gateway.status}, ${gateway.version}` : "does not answer",
       ...(gateway?.places ? { "places taken": `${gateway.taken} of ${gateway.places}` } : {}),
+      ...this.#named("stt", "heard with"),
+      ...this.#named("tts", "spoken by"),
       ...(store ? { "sessions kept": `${store.kind}, ${store.status}` } : {}),
       ...Object.fromEntries(queues.map(waiting)),
       ...this.measured,
@@ -97,6 +99,12 @@ export class Panel {
     );
   }
 
+  /** Who answers in a slot, and with which model. */
+  #named(slot, words) {
+    const stage = this.health?.stages.find((entry) => entry.slot === slot);
+    return stage ? { [words]: [stage.provider, stage.detail].filter(Boolean).join(" ") } : {};
+  }
+
   #showHealth() {
     const breakers = new Map();
     for (const { slot, provider, breaker } of this.health.providers) {
@@ -107,7 +115,7 @@ export class Panel {
         const row = made("tr");
         const provider = made("td", "", stage.provider);
         provider.title = stage.why;
-        const note = [stage.status === "online" ? "" : stage.status, stage.note];
+        const note = [stage.status === "online" ? "" : stage.status, stage.detail, stage.note];
         const shown = note.filter(Boolean).join(", ");
         if (shown) provider.append(made("small", "", shown));
         const states = made("td");
