@@ -91,6 +91,8 @@ class Worker:
             await process.settled.wait()
             if process.ended is None:
                 return cast("Header", process.report)
+            if not self._closed:
+                raise self._spec.failed("connect", _reason(process))
         raise self._refusal()
 
     def open_job(self, on_reply: Callable[[WorkerPacket], None] | None = None) -> WorkerJob:

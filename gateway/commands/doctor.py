@@ -29,6 +29,8 @@ from gateway.store import StoreUnavailable
 from gateway.variables import variables
 from pipeline.frames import Slot
 from stages.registry import PROVIDERS, Choice, NoProvider, Options, choose, obstacle, third_party
+from stages.stt.whisper_facts import WhisperFacts, whisper_facts
+from stages.stt.whisper_models import installed_engine
 
 DISTRIBUTION = "parley-gateway"
 NEEDED_PYTHON = (3, 11)
@@ -86,11 +88,12 @@ def doctor(settings: Settings, *, as_json: bool) -> int:
 def examine(settings: Settings) -> list[Finding]:
     """Run all checks. Nothing is changed or downloaded; configured servers get a request to see
     whether they answer."""
+    whisper = _whisper_facts(settings)
     return [
         _python(),
         *_packages(),
-        *_providers(settings),
-        _whisper_model(settings),
+        *_providers(settings, whisper),
+        _whisper_model(whisper),
         _port(settings.host, settings.port),
         _data_folder(settings.data_dir),
         _store(settings),
@@ -105,7 +108,7 @@ def _table(findings: list[Finding]) -> Table:
         if area and finding.area != area:
             table.add_row()
         sign, style = SIGNS[finding.state]
-        detail = Text(printable(finding.detail))
+        detail = Text(printable(finding.detail), overflow="fold")
         if finding.advice:
             detail.append(f"\n→ {printable(finding.advice)}", "yellow")
         shown = finding.area if finding.area != area else ""
@@ -157,7 +160,7 @@ def _packages() -> Iterator[Finding]:
 # --- providers -------------------------------------------------------------------------------
 
 
-def _providers(settings: Settings) -> Iterator[Finding]:
+def _providers(settings: Settings, whisper: WhisperFacts | None) -> Iterator[Finding]:
     told = options(settings)
     installed = third_party()
     choices: dict[Slot, Choice] = {}
@@ -168,6 +171,8 @@ def _providers(settings: Settings) -> Iterator[Finding]:
         except NoProvider as error:
             unfilled[slot] = error
     silent = _silent(choices.values(), told)
+    if whisper is not None and whisper.weights is None:
+        silent["stt", "whisper"] = str(whisper)
     for slot in wanted(settings):
         for provider in (*PROVIDERS, *installed.providers):
             if provider.slot != slot:
@@ -230,13 +235,16 @@ def _answers(choice: Choice, silent: dict[Place, str]) -> Finding:
     return Finding(choice.slot, "answers", "ok", f"{first.name}{note}: {why}{then}")
 
 
-def _whisper_model(settings: Settings) -> Finding:
-    from stages.stt.whisper_facts import whisper_facts
-    from stages.stt.whisper_models import installed_engine
-
+def _whisper_facts(settings: Settings) -> WhisperFacts | None:
+    """What Whisper would use; None where it is not installed."""
     if installed_engine() is not None:
+        return None
+    return whisper_facts(settings.whisper_model, settings.data_dir, settings.stt_language)
+
+
+def _whisper_model(facts: WhisperFacts | None) -> Finding:
+    if facts is None:
         return Finding("files", "Whisper model", "note", "faster-whisper is not installed")
-    facts = whisper_facts(settings.whisper_model, settings.data_dir, settings.stt_language)
     state: State = "note" if facts.weights is None or facts.passed else "ok"
     return Finding("files", "Whisper model", state, str(facts), facts.advice)
 

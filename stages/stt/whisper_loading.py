@@ -53,6 +53,8 @@ def load(options: Header) -> tuple[StoppableWhisper, Header]:
         while sound:
             best = _best(sound, options, data_dir, passed)
             if best is not None:
+                for reason in passed:
+                    log.warning("%s", reason)
                 return best
     raise LoadError("; ".join(passed) or "there are no weights for Whisper: `parley fetch base`")
 
@@ -70,7 +72,6 @@ def _best(
         try:
             model = _load(weights, options)
         except BadWeights as error:
-            log.warning("%s", error)
             passed.append(str(error))
             sound.remove(weights)
             return None

@@ -381,8 +381,8 @@ def test_nonsense_from_the_process_ends_it() -> None:
 @pytest.mark.parametrize(
     ("factory", "reason"),
     [
-        ("unwilling", "the model is on holiday (next start"),
-        ("broken", "KeyError: 'model' (next start"),
+        ("unwilling", "the model is on holiday"),
+        ("broken", "KeyError: 'model'"),
         ("missing", f"AttributeError: module '{HANDLERS}' has no attribute 'missing'"),
     ],
 )
@@ -391,8 +391,7 @@ def test_a_failed_start_says_why(factory: str, reason: str) -> None:
         one = worker(factory)
         with pytest.raises(StageFailed) as caught:
             await one.start()
-        assert caught.value.phase == "connect"
-        assert caught.value.detail.startswith(reason)
+        assert (caught.value.phase, caught.value.detail) == ("connect", reason)
 
     play(scene())
 

@@ -342,6 +342,9 @@ def test_damaged_weights_are_shown_with_what_to_do(settings: Settings) -> None:
         " run `parley fetch base`"
     )
     assert (finding.state, finding.advice) == ("note", "parley fetch base")
+    assert found(settings, "stt", "whisper").detail == finding.detail
+    answers = found(settings, "stt", "answers").detail
+    assert answers == f"pocketsphinx, demo quality: whisper: {finding.detail}"
 
 
 @pytest.mark.usefixtures("no_weights")
