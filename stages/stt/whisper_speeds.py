@@ -32,7 +32,7 @@ _FACTS = ("ctranslate2", "faster-whisper", "numpy")
 
 def machine() -> dict[str, str | int]:
     """The facts that a measurement depends on."""
-    facts: dict[str, str | int] = {"processor": _processor(), "cores": _cores()}
+    facts: dict[str, str | int] = {"processor": _processor(), "cores": cores()}
     for name in _FACTS:
         try:
             facts[name] = metadata.version(name)
@@ -53,7 +53,7 @@ def _processor() -> str:
     return platform.processor() or platform.machine()
 
 
-def _cores() -> int:
+def cores() -> int:
     """The cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
