@@ -5,7 +5,7 @@ machine's own configuration of pip (index, proxy, certificates) holds here too; 
 
 ::
 
-    DownloadFailed                the wheel did not come, or is not the expected one
+    WheelFailed                   the wheel did not come, or is not the expected one
 """
 
 import hashlib
@@ -16,12 +16,12 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from importlib.util import find_spec
+from importlib.machinery import PathFinder
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-Progress = Callable[[int], None]
-"""Called with the bytes that have been downloaded."""
+Progress = Callable[[int, int], None]
+"""Called with the bytes so far and the bytes in all, 0 where that is not known."""
 
 STALL_S = 90.0
 """How long a download may bring nothing. pip itself tries again after 15 s without an answer, five
@@ -41,8 +41,8 @@ runpy.run_module("pip", run_name="__main__", alter_sys=True)
 """pip, with its temporary files in the folder that the first argument names."""
 
 
-class DownloadFailed(Exception):
-    """A file could not be downloaded. The text is one sentence that says why."""
+class WheelFailed(Exception):
+    """A wheel could not be downloaded. The text is one sentence that says why."""
 
 
 def sha256_of(file: Path) -> str:
@@ -57,21 +57,22 @@ def download_wheel(
     """Have the wheel `name` of that version in `folder`; blocks until it is there.
 
     A wheel that an earlier call has left there is taken if it has this SHA-256. Raises
-    `DownloadFailed`: there is no pip, the index does not have the wheel or cannot be reached,
+    `WheelFailed`: there is no pip, the index does not have the wheel or cannot be reached,
     nothing has come for `STALL_S`, the disk is full, or the file has another SHA-256; such a file
     is deleted. `KeyboardInterrupt` ends pip. Nothing half downloaded is left in either case.
     """
-    tell = progress or (lambda done: None)
+    tell = progress or (lambda had, whole: None)
     wanted = f"{name}=={version}"
     folder.mkdir(parents=True, exist_ok=True)
     pattern = f"{name.replace('-', '_')}-{version}-*.whl"
     for there in folder.glob(pattern):
         if sha256_of(there) == sha256:
-            tell(there.stat().st_size)
+            tell(there.stat().st_size, there.stat().st_size)
             return there
         there.unlink()
-    if find_spec("pip") is None:
-        raise DownloadFailed(
+    # Not `find_spec`: setuptools takes it for the beginning of pip and withdraws its distutils.
+    if PathFinder.find_spec("pip") is None:
+        raise WheelFailed(
             f"{wanted} needs pip, which this Python lacks: {sys.executable} -m ensurepip"
         )
     # pip's own temporary files are here too: their size is the progress, and they go with it.
@@ -79,13 +80,15 @@ def download_wheel(
         _pip(wanted, Path(scratch), tell)
         found = [*Path(scratch, "wheel").glob("*.whl")]
         if len(found) != 1:
-            raise DownloadFailed(f"{wanted}: pip has brought {len(found)} wheels in place of one")
+            raise WheelFailed(f"{wanted}: pip has brought {len(found)} wheels in place of one")
         [wheel] = found
         if (actual := sha256_of(wheel)) != sha256:
-            raise DownloadFailed(
+            raise WheelFailed(
                 f"{wheel.name} is not the expected file and was deleted: its SHA-256 is {actual},"
                 f" not {sha256}"
             )
+        size = wheel.stat().st_size
+        tell(size, size)
         return Path(shutil.move(wheel, folder / wheel.name))
 
 
@@ -111,11 +114,11 @@ def _pip(wanted: str, scratch: Path, tell: Progress) -> None:
                 process.kill()
             process.wait()
     if process.returncode:
-        raise DownloadFailed(f"{wanted} was not downloaded ({_reason(log)})")
+        raise WheelFailed(f"{wanted} was not downloaded ({_reason(log)})")
 
 
 def _watch(process: "subprocess.Popen[bytes]", wanted: str, scratch: Path, tell: Progress) -> None:
-    """Tell the progress until pip ends. Raises `DownloadFailed` where it does not get on."""
+    """Tell the progress until pip ends. Raises `WheelFailed` where it does not get on."""
     begun = came = time.monotonic()
     most = 0
     while process.poll() is None:
@@ -123,13 +126,11 @@ def _watch(process: "subprocess.Popen[bytes]", wanted: str, scratch: Path, tell:
         now, size = time.monotonic(), _size(scratch)
         if size > most:
             most, came = size, now
-            tell(most)
+            tell(most, 0)
         if size > MOST_BYTES:
-            raise DownloadFailed(f"{wanted} was not downloaded (more than {MOST_BYTES} bytes came)")
+            raise WheelFailed(f"{wanted} was not downloaded (more than {MOST_BYTES} bytes came)")
         if now - came > STALL_S or now - begun > LONGEST_S:
-            raise DownloadFailed(
-                f"{wanted} was not downloaded (nothing came for {now - came:.0f} s)"
-            )
+            raise WheelFailed(f"{wanted} was not downloaded (nothing came for {now - came:.0f} s)")
 
 
 def _size(folder: Path) -> int:

