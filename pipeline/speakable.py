@@ -15,6 +15,7 @@ import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from pipeline.draft import By, Draft
 from pipeline.frames import SpokenWord
 from pipeline.signs import ENGLISH, LANGUAGES, LATEX, named
 from pipeline.stage_directions import is_direction
@@ -28,9 +29,6 @@ _MOST_PASSES = 8
 _LATIN = r"[A-Za-z0-9À-ÖØ-öø-ɏ,.!?'’\"]+"
 _PLAIN = re.compile(rf"(?!.*www\.)(?=.*[A-Za-z0-9]){_LATIN}(?: {_LATIN})*")
 """Most sentences: no rule changes them, which saves the time of trying all."""
-
-_By = str | Callable[[re.Match[str]], str | int]
-"""The replacement of a match: a text, or the number of the group that is kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,55 +56,6 @@ class Speakable:
         return tuple(mapped)
 
 
-class _Draft:
-    """A text under work; every character knows which part of the sentence it stands for."""
-
-    def __init__(self, text: str) -> None:
-        self.text = self._sentence = text
-        self.starts = list(range(len(text)))
-        self.ends = list(range(1, len(text) + 1))
-
-    def replace(self, pattern: re.Pattern[str], by: _By) -> None:
-        texts: list[str] = []
-        starts: list[int] = []
-        ends: list[int] = []
-        done = 0
-        for match in pattern.finditer(self.text):
-            first, after = match.span()
-            new = by if isinstance(by, str) else by(match)
-            if first == after or new == 0:
-                continue
-            texts.append(self.text[done:first])
-            starts += self.starts[done:first]
-            ends += self.ends[done:first]
-            done = after
-            if isinstance(new, int):
-                kept = slice(*match.span(new))
-                new = self.text[kept]
-                if new:
-                    # The marks round the kept text belong to its first and its last word.
-                    starts += [self.starts[first], *self.starts[kept][1:]]
-                    ends += [*self.ends[kept][:-1], self.ends[after - 1]]
-            else:
-                start, end = self._trimmed(self.starts[first], self.ends[after - 1])
-                starts += [start] * len(new)
-                ends += [end] * len(new)
-            texts.append(new)
-        if done:
-            self.text = "".join((*texts, self.text[done:]))
-            self.starts = starts + self.starts[done:]
-            self.ends = ends + self.ends[done:]
-
-    def _trimmed(self, start: int, end: int) -> tuple[int, int]:
-        """A part of the sentence without the spaces round it."""
-        part = self._sentence[start:end]
-        bare = part.strip()
-        if not bare:
-            return start, end
-        start += part.index(bare)
-        return start, start + len(bare)
-
-
 def speakable(text: str, language: str | None = None) -> Speakable:
     """The text that a voice can say of a sentence.
 
@@ -115,7 +64,7 @@ def speakable(text: str, language: str | None = None) -> Speakable:
     """
     if _PLAIN.fullmatch(text):
         return Speakable(text)
-    draft = _Draft(text)
+    draft = Draft(text)
     said = _words_for(text, language)
     for _ in range(_MOST_PASSES):
         before = draft.text
@@ -137,7 +86,7 @@ def _words_for(text: str, language: str | None) -> Mapping[str, str] | None:
     return ENGLISH if 2 * latin >= len(letters) else None
 
 
-def _rewrite(draft: _Draft, said: Mapping[str, str] | None) -> None:
+def _rewrite(draft: Draft, said: Mapping[str, str] | None) -> None:
     for pattern, by in _MARKUP:
         draft.replace(pattern, by)
     if "=" in draft.text:  # a calculation: elsewhere "5 - 7" may be a range
@@ -211,7 +160,7 @@ def _other_sign(match: re.Match[str], said: Mapping[str, str]) -> str | int:
     return f"{_CUT}{said.get(sign) or named(sign)}{_CUT}"
 
 
-def _rules(*rules: tuple[str, _By]) -> list[tuple[re.Pattern[str], _By]]:
+def _rules(*rules: tuple[str, By]) -> list[tuple[re.Pattern[str], By]]:
     return [(re.compile(pattern), by) for pattern, by in rules]
 
 
