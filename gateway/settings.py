@@ -21,6 +21,7 @@ from gateway.variables import (
     HttpUrl,
     IceServers,
     Language,
+    Lexicon,
     Origins,
     Proxies,
     RedisUrl,
@@ -280,7 +281,7 @@ class Settings(BaseSettings):
     tts_engine: Annotated[str, ENGINE, provider("tts")] = variable(
         "TTS_ENGINE",
         default=AUTO,
-        description="speech synthesis: auto, openai, piper or espeak-ng (pyttsx3 means espeak-ng)",
+        description="speech synthesis: auto, openai, piper, hibari or espeak-ng (or pyttsx3)",
     )
     tts_url: HttpUrl | None = service(
         "PARLEY_TTS_URL",
@@ -313,6 +314,11 @@ class Settings(BaseSettings):
         "PARLEY_PIPER_VOICE",
         default=None,
         description="Piper voice: an .onnx file with its .onnx.json beside it",
+    )
+    lexicon: Lexicon | None = variable(
+        "PARLEY_LEXICON",
+        default=None,
+        description="file that says how words are spoken: lines like nginx = engine X",
     )
 
     avatar: Annotated[str, provider("avatar")] = variable(

@@ -7,6 +7,7 @@ begins with the variable's name.
 import re
 from collections.abc import Iterator, Mapping
 from ipaddress import ip_network
+from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -19,6 +20,7 @@ from pipeline.frames import Slot
 from stages.avatar.face import FaceError
 from stages.avatar.face import find as find_face
 from stages.registry import AUTO, UnknownProvider, find
+from stages.tts.pronunciation import LexiconError, read_lexicon
 
 REDIS_TLS_OPTIONS = frozenset(
     {"ssl_ca_certs", "ssl_cert_reqs", "ssl_certfile", "ssl_check_hostname", "ssl_keyfile"}
@@ -86,6 +88,14 @@ def _language(code: str) -> str:
     return code
 
 
+def _lexicon(path: Path) -> Path:
+    try:
+        read_lexicon(path)
+    except LexiconError as error:
+        raise ValueError(f"is no lexicon: {error}") from None
+    return path
+
+
 def _origins(text: str) -> str:
     origins = [part.strip().rstrip("/") for part in text.split(",")]
     if origins not in (["none"], ["*"]) and not all(
@@ -136,6 +146,7 @@ ApiKeys = Annotated[SecretStr, AfterValidator(_api_keys)]
 Addresses = Annotated[str, AfterValidator(_addresses)]
 Face = Annotated[str, AfterValidator(_face)]
 IceServers = Annotated[SecretStr, AfterValidator(_ice_servers)]
+Lexicon = Annotated[Path, AfterValidator(_lexicon)]
 Language = Annotated[str, AfterValidator(_language)]
 Origins = Annotated[str, AfterValidator(_origins)]
 Proxies = Annotated[str, AfterValidator(_proxies)]

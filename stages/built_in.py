@@ -149,6 +149,24 @@ def _piper(options: Options) -> Any:
     return PiperSynthesizer(options.piper_voice)
 
 
+def _check_hibari(options: Options) -> str | None:
+    from stages.tts import hibari
+
+    return hibari.check()
+
+
+def _hibari(options: Options) -> Any:
+    from stages.tts.hibari import HibariSynthesizer
+
+    return HibariSynthesizer(_lexicon(options))
+
+
+def _lexicon(options: Options) -> dict[str, str]:
+    from stages.tts.pronunciation import read_lexicon
+
+    return {} if options.lexicon is None else read_lexicon(options.lexicon)
+
+
 def _check_espeak(options: Options) -> str | None:
     from stages.tts import espeak
 
@@ -158,7 +176,7 @@ def _check_espeak(options: Options) -> str | None:
 def _espeak(options: Options) -> Any:
     from stages.tts.espeak import EspeakSynthesizer
 
-    return EspeakSynthesizer()
+    return EspeakSynthesizer(lexicon=_lexicon(options))
 
 
 def _check_remote(options: Options) -> str | None:
@@ -242,6 +260,7 @@ PROVIDERS: tuple[Provider, ...] = (
         _piper,
         configured=lambda options: options.piper_voice is not None,
     ),
+    Provider("tts", "hibari", "a neural voice, English", _check_hibari, _hibari),
     Provider("tts", "espeak-ng", "espeak-ng with phoneme timing", _check_espeak, _espeak),
     Provider(
         "avatar",

@@ -40,6 +40,7 @@ def options(settings: Settings) -> Options:
         tts_voice=settings.tts_voice,
         tts_rate_hz=settings.tts_rate_hz,
         piper_voice=settings.piper_voice,
+        lexicon=settings.lexicon,
         avatar_url=settings.avatar_server,
         avatar_key=_secret(settings.avatar_key),
     )

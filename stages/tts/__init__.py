@@ -1,7 +1,8 @@
-"""Synthesizers: `openai` asks a speech server, `piper` and `espeak` speak on this machine.
+"""Synthesizers: `openai` asks a speech server; `piper`, `hibari` and `espeak` speak on this machine.
 
-`visemes` makes mouth shapes from phonemes; `viseme_fallback` makes them from the sound of a voice
-without timing.
+`pronunciation` says how English text is read aloud, `scripts` which language a text may be in, and
+`loudness` how loud a voice is. `visemes` makes mouth shapes from phonemes; `viseme_fallback` makes
+them from the sound of a voice without timing.
 """
 
 __all__: list[str] = []

@@ -14,16 +14,19 @@ import os
 import re
 import threading
 import unicodedata
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
 
 import numpy as np
 
 from pipeline.errors import PipelineError, StageBusy, StageFailed
-from pipeline.frames import Samples, Sentence, Speech, SpokenWord
+from pipeline.frames import Sentence, Speech, SpokenWord
+from stages.tts.loudness import VoiceLevel
+from stages.tts.pronunciation import Pronunciation, SpokenText
+from stages.tts.scripts import LATIN, assumed_language, is_english
 from stages.tts.visemes import timeline
 
 MAX_CHARACTERS = 600
@@ -31,6 +34,46 @@ MAX_CHARACTERS = 600
 
 PIECE_MS = 1000
 """The longest piece of a sentence handed on at once."""
+
+LANGUAGES = {
+    "de": "de",
+    "fr": "fr",
+    "es": "es",
+    "it": "it",
+    "pt": "pt",
+    "nl": "nl",
+    "pl": "pl",
+    "cs": "cs",
+    "sk": "sk",
+    "da": "da",
+    "sv": "sv",
+    "nb": "nb",
+    "no": "nb",
+    "fi": "fi",
+    "hu": "hu",
+    "ro": "ro",
+    "tr": "tr",
+    "uk": "uk",
+    "vi": "vi",
+    "id": "id",
+    "zh": "cmn",
+    "ru": "ru",
+    "el": "el",
+    "ar": "ar",
+    "he": "he",
+    "hi": "hi",
+    "bn": "bn",
+    "ta": "ta",
+    "te": "te",
+    "ka": "ka",
+    "hy": "hy",
+    "th": "th",
+    "ja": "ja",
+    "ko": "ko",
+    "cmn": "cmn",
+}
+"""The voice for a language, by its code. A language that is not here is spoken by the voice that
+the constructor names."""
 
 MAX_WAITING = 128
 """Sentences waiting for the one thread (3 ms each); more are refused with `StageBusy`."""
@@ -45,6 +88,9 @@ _WORD, _PHONEME = 1, 7
 _BUFFER_MS = 2000
 """Audio per callback. Each callback needs the GIL, which a busy event loop releases slowly; but a
 cancelled sentence stops only at the next callback (2 s of audio take about 1.5 ms)."""
+
+_LEVEL = VoiceLevel.toward_target(loudness_lufs=-21.1)
+"""Of the voice "en-us", measured over the question banks; "de" is as loud within 1 LU."""
 
 _SPOKEN_SYMBOLS = frozenset("+=°−±×÷<>≤≥≠≈√∞")
 """Besides currency signs: "C++", "20 °C", "−5"."""
@@ -206,9 +252,12 @@ def check() -> str | None:
 class EspeakSynthesizer:
     """espeak-ng (implements `pipeline.stage.Synthesizer`).
 
-    `voice` is an espeak-ng name (`en-us`, `en`, `de`, `fr`, `en-us+f3`); `pitch` and `pitch_range`
-    are 0..100, 50 being normal. Blocks for about 10 ms. Raises `PipelineError` where `check` has
-    something to say, and for a voice that does not exist.
+    `voice` is an espeak-ng name (`en-us`, `en`, `de`, `fr`, `en-us+f3`). It speaks English, text
+    whose language is not known, and languages that are not in `LANGUAGES`; the others have voices
+    of their own, and so has text in a script that shows its language. `pitch` and `pitch_range` are
+    0..100, 50 being normal. `lexicon` has entries for `stages.tts.pronunciation`, for English.
+    Blocks for about 10 ms. Raises `PipelineError` where `check` has something to say, and for a
+    voice that does not exist.
     """
 
     provider = "espeak-ng"
@@ -220,10 +269,13 @@ class EspeakSynthesizer:
         words_per_minute: int = 165,
         pitch: int = 50,
         pitch_range: int = 50,
+        lexicon: Mapping[str, str] | None = None,
     ) -> None:
         if problem := check():
             raise PipelineError(problem)
         self._voice = _Voice(voice, words_per_minute, pitch, pitch_range)
+        self._english = voice.startswith("en")
+        self._pronunciation = Pronunciation(lexicon)
         self._engine = _engine()
         self._engine.select(self._voice)
         self.rate_hz = self._engine.rate_hz
@@ -245,7 +297,8 @@ class EspeakSynthesizer:
         """
         if self._closed:
             raise StageFailed("tts", self.provider, "connect", "closed")
-        text = speakable(sentence.text)
+        voice, reading = self._choose(sentence)
+        text = speakable(reading.text if reading else sentence.text)
         if not any(map(str.isalnum, text)):
             raise StageFailed("tts", self.provider, "empty", "nothing to say")
         if len(self._jobs) >= MAX_WAITING:
@@ -254,9 +307,9 @@ class EspeakSynthesizer:
         self._jobs.add(job)
         try:
             await asyncio.get_running_loop().run_in_executor(
-                self._executor, self._engine.run, text, self._voice, job
+                self._executor, self._engine.run, text, voice, job
             )
-        except OSError as error:
+        except (OSError, PipelineError) as error:
             raise StageFailed("tts", self.provider, "stream", str(error)) from error
         finally:
             job.cancelled = True
@@ -265,8 +318,20 @@ class EspeakSynthesizer:
             raise StageFailed("tts", self.provider, "stream", "closed")
         if all(mnemonic.startswith("_") for mnemonic, _ in job.phonemes):
             raise StageFailed("tts", self.provider, "empty", "the voice knows none of the words")
-        for piece in _pieces(job, sentence.turn, text, self.rate_hz):
+        for piece in _pieces(job, sentence.turn, text, reading, self.rate_hz):
             yield piece
+
+    def _choose(self, sentence: Sentence) -> tuple[_Voice, SpokenText | None]:
+        """The voice for a sentence, and how it reads it where that is not the text itself."""
+        script = assumed_language(sentence.text)
+        language = script if script not in (LATIN, None) else sentence.language
+        if not is_english(language) and language is not None:
+            name = LANGUAGES.get(language.lower().replace("_", "-").split("-")[0])
+            if name is not None:
+                return replace(self._voice, name=name), None
+        if self._english and is_english(sentence.language):
+            return self._voice, self._pronunciation.read(sentence.text[: 2 * MAX_CHARACTERS])
+        return self._voice, None
 
     async def aclose(self) -> None:
         """Stop the sentences under way (they raise `StageFailed`) and the thread. Idempotent."""
@@ -308,13 +373,15 @@ def speakable(text: str) -> str:
     return "".join(kept)
 
 
-def _pieces(job: _Job, turn: int, text: str, rate_hz: int) -> Iterator[Speech]:
-    pcm: Samples = np.frombuffer(b"".join(job.pcm), np.int16)
+def _pieces(
+    job: _Job, turn: int, text: str, reading: SpokenText | None, rate_hz: int
+) -> Iterator[Speech]:
+    pcm = _LEVEL.apply_to_pcm(np.frombuffer(b"".join(job.pcm), np.int16))
     cues = timeline(
         [(mnemonic, sample * 1000 / rate_hz) for mnemonic, sample in job.phonemes],
         len(pcm) * 1000 / rate_hz,
     )
-    words = _words(job, text, rate_hz)
+    words = _words(job, text, reading, rate_hz)
     size = rate_hz * PIECE_MS // 1000
     for start in range(0, len(pcm), size):
         since_ms = start // size * PIECE_MS
@@ -327,18 +394,24 @@ def _pieces(job: _Job, turn: int, text: str, rate_hz: int) -> Iterator[Speech]:
         )
 
 
-def _words(job: _Job, text: str, rate_hz: int) -> list[SpokenWord]:
-    """The words of the engine's events. The engine ends "it's" before the apostrophe and reports
-    each word of "1234" at nearly the same place: here a word extends to the end of its letters, and
-    an event inside it begins no new word."""
+def _words(job: _Job, text: str, reading: SpokenText | None, rate_hz: int) -> list[SpokenWord]:
+    """The words in the sentence's own text, from the engine's events. The engine ends "it's" before
+    the apostrophe and reports each word of "1234" at nearly the same place: here a word extends to
+    the end of its letters, and an event inside it begins no new word."""
     words: list[SpokenWord] = []
     free = 0
+    last = -1
     for offset, length, sample in job.words:
         if free <= offset < len(text):
             end = min(offset + length, len(text))
             rest = _REST_OF_WORD.match(text, end)
             free = rest.end() if rest else end
-            words.append(SpokenWord(offset, free - offset, round(sample * 1000 / rate_hz)))
+            place = offset, free - offset
+            if reading is not None:
+                place = reading.source(*place)
+            if place[0] > last:  # a word that is said in several words is one
+                last = place[0]
+                words.append(SpokenWord(*place, round(sample * 1000 / rate_hz)))
     return words
 
 

@@ -4,9 +4,13 @@ Shapes are the Oculus/OVR set (`pipeline.frames.VISEMES`). Mnemonics are espeak-
 in IPA mode a pause and a palatalisation mark both arrive as an empty string, so pauses are lost.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeAlias
 
 from pipeline.frames import Viseme
+
+Shapes: TypeAlias = Callable[[str], tuple[str, ...] | None]
+"""Gives a phoneme's shapes; see `shapes`."""
 
 _MARKS = str.maketrans("", "", ",'%=|")
 """Stress, syllable and word marks: no sound of their own."""
@@ -68,17 +72,20 @@ def shapes(mnemonic: str) -> tuple[str, ...] | None:
     return () if not sound or sound.startswith(_SHAPELESS) else None
 
 
-def timeline(phonemes: Sequence[tuple[str, float]], end_ms: float) -> tuple[Viseme, ...]:
+def timeline(
+    phonemes: Sequence[tuple[str, float]], end_ms: float, shapes_of: Shapes = shapes
+) -> tuple[Viseme, ...]:
     """Cues without gap or overlap from 0 to `end_ms`, the last of them `sil`.
 
-    `phonemes` are (mnemonic, start in ms) in order of time; each lasts until the next begins. The
-    shapes of a diphthong share its time evenly; equal neighbours are one cue; unknown sounds leave
-    the mouth as it was. Where speech runs to the very end, the last cue (`sil`) has no duration.
+    `phonemes` are (mnemonic, start in ms) in order of time; each lasts until the next begins.
+    `shapes_of` is for the phonemes of other voices than espeak-ng. The shapes of a diphthong share
+    its time evenly; equal neighbours are one cue; unknown sounds leave the mouth as it was. Where
+    speech runs to the very end, the last cue (`sil`) has no duration.
     """
     end = round(end_ms)
     cues: list[Viseme] = []
     shape, since = "sil", 0
-    for start_ms, new_shape in _changes(phonemes, end_ms):
+    for start_ms, new_shape in _changes(phonemes, end_ms, shapes_of):
         start = min(round(start_ms), end)
         if new_shape == shape:
             continue
@@ -92,10 +99,12 @@ def timeline(phonemes: Sequence[tuple[str, float]], end_ms: float) -> tuple[Vise
     return tuple(cues)
 
 
-def _changes(phonemes: Sequence[tuple[str, float]], end_ms: float) -> Iterator[tuple[float, str]]:
+def _changes(
+    phonemes: Sequence[tuple[str, float]], end_ms: float, shapes_of: Shapes
+) -> Iterator[tuple[float, str]]:
     for index, (mnemonic, start_ms) in enumerate(phonemes):
         until_ms = phonemes[index + 1][1] if index + 1 < len(phonemes) else end_ms
-        parts = shapes(mnemonic) or ()
+        parts = shapes_of(mnemonic) or ()
         for part, shape in enumerate(parts):
             yield start_ms + (until_ms - start_ms) * part / len(parts), shape
 

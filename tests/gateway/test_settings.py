@@ -76,6 +76,7 @@ def test_the_defaults_are_the_contracts() -> None:
         "tts_key": None,
         "tts_rate_hz": 24_000,
         "piper_voice": None,
+        "lexicon": None,
         "data_dir": Path("var"),
         "log_level": "info",
         "max_sessions": 100,
@@ -195,7 +196,7 @@ def test_the_older_name_of_a_service_counts_where_the_newer_is_not_set(
         (
             "TTS_ENGINE",
             "hal",
-            "TTS_ENGINE must be one of auto, openai, piper, espeak-ng, not 'hal'",
+            "TTS_ENGINE must be one of auto, openai, piper, hibari, espeak-ng, not 'hal'",
         ),
         (
             "PARLEY_CORS_ORIGINS",
@@ -277,7 +278,7 @@ def test_the_name_of_an_installed_provider_is_accepted(monkeypatch: pytest.Monke
     monkeypatch.setattr(registry, "third_party", lambda: Installed((beep,), (broken,)))
     assert loaded(monkeypatch, TTS_ENGINE="beep").tts_engine == "beep"
     assert refusal(monkeypatch, TTS_ENGINE="boop") == (
-        "TTS_ENGINE must be one of auto, openai, piper, espeak-ng, beep, not 'boop'"
+        "TTS_ENGINE must be one of auto, openai, piper, hibari, espeak-ng, beep, not 'boop'"
         " (boop:PROVIDER cannot be loaded: ImportError: no sound)"
     )
     assert refusal(monkeypatch, TTS_ENGINE="auto", PARLEY_STT="beep") == (

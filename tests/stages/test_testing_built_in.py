@@ -31,6 +31,7 @@ from stages.testing import (
     transcriber_conforms,
 )
 from stages.tts.espeak import EspeakSynthesizer
+from stages.tts.hibari import HibariSynthesizer
 from stages.tts.openai import OpenAISynthesizer
 from stages.tts.piper import PiperSynthesizer
 from stages.vad.energy import EnergyDetector
@@ -102,6 +103,12 @@ def test_a_chat_server(peer: Any, model: str) -> None:
 @needs("espeakng_loader")
 def test_espeak() -> None:
     synthesizer_conforms(EspeakSynthesizer)
+
+
+@pytest.mark.slow
+@needs("hibari")
+def test_hibari() -> None:
+    synthesizer_conforms(HibariSynthesizer)
 
 
 @pytest.mark.parametrize("model", ["tone", "wav"])

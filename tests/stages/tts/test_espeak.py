@@ -126,7 +126,7 @@ def test_words_come_in_order_inside_the_audio() -> None:
     assert said[-1].at_ms < samples(pieces) / 22.05
 
 
-@pytest.mark.parametrize("text", ["", "   ", "...", "?!", "😀 👍", "**", "\0\0", "—", "☃", "١"])
+@pytest.mark.parametrize("text", ["", "   ", "...", "?!", "😀 👍", "**", "\0\0", "—", "☃"])
 def test_nothing_to_say_is_an_empty_reply(text: str) -> None:
     with pytest.raises(StageFailed) as caught:
         spoken(text)

@@ -18,6 +18,7 @@ from pipeline.errors import PipelineError, StageBusy, StageFailed
 from pipeline.frames import Sentence, Speech
 from stages.tts import piper
 from stages.tts.piper import PiperSynthesizer, check
+from tests.support.onnx_bytes import FLOAT, INT64, field, model, node, tensor, value
 
 HERE = Path(__file__).parent
 T = TypeVar("T")
@@ -182,41 +183,6 @@ def test_without_the_package_the_check_says_how_to_get_it(
 # --- the real package ------------------------------------------------------------------------
 
 
-def field(number: int, value: int | bytes | str) -> bytes:
-    """One field of a protocol buffer."""
-    if isinstance(value, int):
-        return varint(number << 3) + varint(value)
-    data = value.encode() if isinstance(value, str) else value
-    return varint(number << 3 | 2) + varint(len(data)) + data
-
-
-def varint(value: int) -> bytes:
-    data = bytearray()
-    while value > 127:
-        data.append(value & 127 | 128)
-        value >>= 7
-    return bytes([*data, value])
-
-
-def node(operator: str, inputs: str, output: str, attribute: bytes = b"") -> bytes:
-    names = b"".join(field(1, name) for name in inputs.split())
-    return field(1, names + field(2, output) + field(4, operator) + attribute)
-
-
-def tensor(name: str, kind: int, dims: tuple[int, ...], raw: bytes) -> bytes:
-    return field(
-        5, b"".join(field(1, dim) for dim in dims) + field(2, kind) + field(8, name) + field(9, raw)
-    )
-
-
-def value(number: int, name: str, kind: int, *dims: str | int) -> bytes:
-    shape = b"".join(field(1, field(2 if isinstance(d, str) else 1, d)) for d in dims)
-    return field(number, field(1, name) + field(2, field(1, field(1, kind) + field(2, shape))))
-
-
-FLOAT, INT64 = 1, 7
-
-
 def tiny_model() -> bytes:
     """A voice that plays 256 samples of a tone for each phoneme: an ONNX model of five nodes."""
     tone = np.resize(np.array([0.5, -0.5], np.float32), 256)
@@ -236,7 +202,7 @@ def tiny_model() -> bytes:
         + value(11, "scales", FLOAT, 3)
         + value(12, "output", FLOAT, "batch", 1, "time")
     )
-    return field(1, 8) + field(7, graph) + field(8, field(1, "") + field(2, 15))
+    return model(graph)
 
 
 @pytest.mark.skipif(find_spec("piper") is None, reason="piper-tts is not installed")

@@ -1,0 +1,393 @@
+"""What is read otherwise than it is written in English: numbers, dates, units, code. Pure.
+
+Rules are tried in this order, each on the text that the ones before it left. Signs, links and
+markup have become words before (`pipeline.speakable`). Where a date of three numbers can be read in
+two ways, it is read in the American one, as the voices are American.
+"""
+
+import re
+from collections.abc import Callable
+
+from pipeline.draft import By
+from stages.tts._english_numbers import (
+    cardinal,
+    decade,
+    digits,
+    is_one,
+    number,
+    ordinal,
+    year,
+)
+
+_NUMBER = r"(?:\d{1,3}(?:[,_]\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+)"
+_ALONE = r"(?<![\w.,])"
+
+_MONTHS = (
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+)
+_MONTH = "|".join((*_MONTHS, *(rf"{name[:3]}\.?" for name in _MONTHS), r"Sept\.?"))
+
+_MONEY = {"$": ("dollar", "cent"), "€": ("euro", "cent"), "£": ("pound", "penny")}
+_PENNIES = {"penny": "pence"}
+_LARGE = {
+    "k": "thousand",
+    "m": "million",
+    "mn": "million",
+    "b": "billion",
+    "bn": "billion",
+    "t": "trillion",
+}
+
+_UNITS = {
+    "ns": "nanosecond",
+    "µs": "microsecond",
+    "μs": "microsecond",
+    "us": "microsecond",
+    "ms": "millisecond",
+    "s": "second",
+    "sec": "second",
+    "secs": "second",
+    "min": "minute",
+    "mins": "minute",
+    "h": "hour",
+    "hr": "hour",
+    "hrs": "hour",
+    "KB": "kilobyte",
+    "kB": "kilobyte",
+    "MB": "megabyte",
+    "GB": "gigabyte",
+    "TB": "terabyte",
+    "PB": "petabyte",
+    "KiB": "kibibyte",
+    "MiB": "mebibyte",
+    "GiB": "gibibyte",
+    "TiB": "tebibyte",
+    "Kbps": "kilobit* per second",
+    "kbps": "kilobit* per second",
+    "Mbps": "megabit* per second",
+    "Gbps": "gigabit* per second",
+    "Hz": "hertz*",
+    "kHz": "kilohertz*",
+    "MHz": "megahertz*",
+    "GHz": "gigahertz*",
+    "fps": "frame* per second",
+    "rps": "request* per second",
+    "qps": "query* per second",
+    "RPS": "request* per second",
+    "QPS": "query* per second",
+    "px": "pixel",
+    "km/h": "kilometer* per hour",
+    "mph": "mile* per hour",
+    "m/s": "meter* per second",
+    "km": "kilometer",
+    "cm": "centimeter",
+    "mm": "millimeter",
+    "kg": "kilogram",
+    "mg": "milligram",
+    "g": "gram",
+    "lb": "pound",
+    "lbs": "pound",
+    "ft": "foot",
+    "kW": "kilowatt",
+    "kWh": "kilowatt hour",
+    "W": "watt",
+    "V": "volt",
+    "dB": "decibel",
+    "°C": "degree* Celsius",
+    "°F": "degree* Fahrenheit",
+    "°": "degree",
+}
+"""A star stands where the plural's ending goes; without one it is at the end."""
+
+_PER = {
+    "s": "second",
+    "sec": "second",
+    "min": "minute",
+    "h": "hour",
+    "hr": "hour",
+    "second": "second",
+    "minute": "minute",
+    "hour": "hour",
+    "day": "day",
+    "week": "week",
+    "month": "month",
+    "year": "year",
+    "user": "user",
+    "person": "person",
+}
+"""What stands behind a stroke that means "per"."""
+
+_PLURALS = {"query": "queries", "foot": "feet"}
+_BY_LENGTH = sorted(_UNITS, key=len, reverse=True)
+
+_FRACTIONS = {2: "half", 4: "quarter"}
+_VULGAR = {
+    "½": "one half",
+    "¼": "one quarter",
+    "¾": "three quarters",
+    "⅓": "one third",
+    "⅔": "two thirds",
+}
+_VERSIONED = (
+    "Python|Java|JavaScript|TypeScript|PHP|Ruby|Go|Rust|Swift|Kotlin|Scala|Node|Angular|React"
+    "|Django|Rails|Ubuntu|Debian|Android|Linux|Windows|Postgres|MySQL|Redis|HTTP|TLS|USB|Bluetooth"
+    "|[Vv]ersions?|[Rr]elease"
+)
+_DOMAINS = "com|org|net|edu|gov|info|io|dev|app|ai|co|eu|de|uk|us|fr|at|ch|me|tv"
+_DOMAINS_AS_WORDS = frozenset(["com", "org", "net", "dev", "app", "info", "gov", "edu", "co", "me"])
+
+
+def _spelled(letters: str) -> str:
+    return ".".join(letters.upper())
+
+
+def _iso_date(match: re.Match[str]) -> str | int:
+    return _date(int(match[1]), int(match[2]), int(match[3]))
+
+
+def _american_date(match: re.Match[str]) -> str | int:
+    first, second = int(match[1]), int(match[2])
+    month, day = (first, second) if first <= 12 else (second, first)
+    value = int(match[3])
+    if len(match[3]) == 2:
+        value += 2000 if value < 70 else 1900
+    return _date(value, month, day)
+
+
+def _date(of_year: int, month: int, day: int) -> str | int:
+    if not (1 <= month <= 12 and 1 <= day <= 31):
+        return 0
+    return f"{_MONTHS[month - 1]} {ordinal(day)}, {year(of_year)}"
+
+
+def _month(name: str) -> str:
+    return next(month for month in _MONTHS if month.startswith(name[:3]))
+
+
+def _month_day(match: re.Match[str]) -> str | int:
+    day = int(match[2])
+    return f"{_month(match[1])} {ordinal(day)}" if 1 <= day <= 31 else 0
+
+
+def _day_month(match: re.Match[str]) -> str | int:
+    day = int(match[2])
+    if not 1 <= day <= 31:
+        return 0
+    return f"{match[1] or 'the '}{ordinal(day)} of {_month(match[3])}"
+
+
+def _time(match: re.Match[str]) -> str:
+    hour, minute = int(match[1]), int(match[2] or 0)
+    half = f" {match[4].upper()}.M" if match[4] else ""
+    words = cardinal(hour)
+    if minute:
+        words += f" {'oh ' if minute < 10 else ''}{cardinal(minute)}"
+    elif not half:
+        words += " o'clock" if 1 <= hour <= 12 else " hundred"
+    if match[3] and int(match[3]):
+        words += f" and {cardinal(int(match[3]))} seconds"
+    return words + half
+
+
+def _money(amount: str, sign: str, large: str | None) -> str:
+    unit, part = _MONEY[sign]
+    if large:
+        large = _LARGE.get(large.lower(), large)
+        return f"{number(amount)} {large} {unit}s"
+    whole, _, cents = amount.partition(".")
+    if len(cents) != 2:
+        return f"{number(amount)} {unit}{'' if is_one(amount) else 's'}"
+    words = [] if whole in ("", "0") else [f"{number(whole)} {unit}{'' if is_one(whole) else 's'}"]
+    if int(cents) or not words:
+        ending = part if int(cents) == 1 else _PENNIES.get(part, f"{part}s")
+        words.append(f"{cardinal(int(cents))} {ending}")
+    return " and ".join(words)
+
+
+def _unit(match: re.Match[str]) -> str:
+    amount, unit = match[1], _UNITS[match[2]]
+    if is_one(amount):
+        return f"{number(amount)} {unit.replace('*', '')}"
+    first, space, rest = unit.partition(" ") if "*" in unit else (unit, "", "")
+    first = first.replace("*", "")
+    plural = _PLURALS.get(first) or (first if first.endswith("z") else f"{first}s")
+    return f"{number(amount)} {plural}{space}{rest}"
+
+
+def _power(match: re.Match[str]) -> str:
+    mantissa = "" if match[1] == "1" else f"{number(match[1])} times "
+    minus = "minus " if match[2].startswith("-") else ""
+    return f"{mantissa}ten to the power of {minus}{number(match[2])}"
+
+
+def _fraction(match: re.Match[str]) -> str:
+    above, below = int(match[1]), int(match[2])
+    if not 0 < above < below <= 10:
+        return f"{cardinal(above)} over {cardinal(below)}"
+    part = _FRACTIONS.get(below) or ordinal(below)
+    plural = "" if above == 1 else "s"
+    return f"{cardinal(above)} {part}{plural}"
+
+
+def _year(match: re.Match[str]) -> str | int:
+    value = int(match[0])
+    before = re.search(r"(?:\b(\w+)\W+)?$", match.string[: match.start()])
+    dated = before is not None and (before[1] or "").lower() in _BEFORE_YEARS
+    return year(value) if dated or 1900 <= value < 2100 else 0
+
+
+_BEFORE_YEARS = frozenset(
+    ("in", "since", "from", "by", "until", "till", "before", "after", "around", "year", "of")
+)
+
+
+def _version(match: re.Match[str]) -> str:
+    parts = match[1].split(".")
+    joint = " dot " if len(parts) == 4 else " point "
+    return joint.join(map(number, parts))
+
+
+def _versioned(match: re.Match[str]) -> str:
+    name = match[0][: match.start(1) - match.start()]
+    return f"{name.rstrip(' /-')} {_version(match)}"
+
+
+def _letters_and_number(match: re.Match[str]) -> str:
+    letters, figures = match[1], match[2]
+    name = _spelled(letters) if len(letters) <= 2 or letters.isupper() else letters
+    return f"{name} {_name_number(figures)}"
+
+
+def _name_number(figures: str) -> str:
+    """A number in a name: "p99", "H264", "A100"."""
+    if len(figures) <= 2 or figures.endswith("00"):
+        return number(figures)
+    return digits(figures) if len(figures) != 4 else year(int(figures))
+
+
+def _address(match: re.Match[str]) -> str:
+    words = _dotted(match[1]) + " at " if match[1] else ""
+    *names, last = match[2].split(".")
+    top = last if last.lower() in _DOMAINS_AS_WORDS or len(last) > 3 else _spelled(last)
+    return words + " dot ".join((*map(_dotted, names), top))
+
+
+def _dotted(name: str) -> str:
+    for sign, word in ((".", "dot"), ("_", "underscore"), ("-", "dash"), ("+", "plus")):
+        name = name.replace(sign, f" {word} ")
+    return name.strip()
+
+
+def _hump(match: re.Match[str]) -> str:
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", match[0]).lower()
+
+
+def _large(match: re.Match[str]) -> str:
+    return f"{number(match[1])} {_LARGE[match[2].lower()]}"
+
+
+def _rest(match: re.Match[str]) -> str:
+    figures = match[0]
+    return f" {number(figures) if len(figures) <= 2 else digits(figures)} "
+
+
+def _rules(*rules: tuple[str, By]) -> list[tuple[re.Pattern[str], By]]:
+    return [(re.compile(pattern), by) for pattern, by in rules]
+
+
+def _said(words: Callable[[str], str], group: int = 1, after: str = "") -> By:
+    return lambda match: words(match[group]) + after
+
+
+BEFORE_WORDS = _rules(
+    (r"[’ʼ]", "'"),
+    (r"[\[\]{}<>|\\^~*_`\x00-\x1f\x7f]", " "),
+    # Addresses: links have lost their scheme and their path already.
+    (r"(?i)\bhttps?://", ""),
+    (
+        rf"(?i)(?<![\w@.])(?:([\w.+-]{{1,64}})@)?((?:[\w-]{{1,63}}\.){{1,8}}(?:{_DOMAINS}))"
+        r"(?:/[\w./?=&%#-]*)?(?![\w@.-]*\w)",
+        _address,
+    ),
+    (r"(?<![\w@.])([\w.+-]{1,64})@((?:[\w-]{1,63}\.){1,8}[A-Za-z]{2,20})\b", _address),
+)
+"""Rules that come before the lexicon."""
+
+RULES = _rules(
+    # Dates and times.
+    (rf"{_ALONE}(\d{{4}})-(\d\d)-(\d\d)(?![\w-])", _iso_date),
+    (rf"{_ALONE}(\d{{1,2}})/(\d{{1,2}})/(\d{{4}}|\d\d)(?![\w/])", _american_date),
+    (rf"\b({_MONTH}) (\d{{1,2}})(?:st|nd|rd|th)?\b(?![:.,]?\d|%)", _month_day),
+    (rf"(?:(the |The )|\b)(\d{{1,2}})(?:st|nd|rd|th)? (?:of )?({_MONTH})\b", _day_month),
+    (
+        rf"{_ALONE}([01]?\d|2[0-4]):([0-5]\d)(?::([0-5]\d))?(?:\s?([AaPp])\.?[Mm]\b\.?)?(?![\w:])",
+        _time,
+    ),
+    (rf"{_ALONE}(1[0-2]|0?[1-9])()()\s?([AaPp])\.?[Mm]\b\.?", _time),
+    # Ranges, and what looks like one.
+    (
+        rf"{_ALONE}((?:\d{{3}}-)?\d{{3}}-\d{{4}})(?![\w-])",
+        lambda match: ", ".join(map(digits, match[1].split("-"))),
+    ),
+    (r"(?<=\d)(?:\s?–\s?|-)(?=[$€£]?\.?\d)", " to "),
+    # Money, shares, amounts.
+    (
+        rf"(?:\b(?:US|CA|AU)|(?<![\w$€£]))([$€£])\s?({_NUMBER})"
+        r"(?:\s?(thousand|million|billion|trillion|[kKmMbBtT]|bn|mn)\b)?",
+        lambda match: _money(match[2], match[1], match[3]),
+    ),
+    (rf"{_ALONE}({_NUMBER})\s?([$€£])(?!\w)", lambda match: _money(match[1], match[2], None)),
+    (rf"{_ALONE}({_NUMBER})\s?%", _said(number, after=" percent")),
+    (
+        r"\b([Tt]he|[Ee]arly|[Ll]ate|[Mm]id)([ -])'?(\d\d|\d{3}0)s\b",
+        lambda match: match[1] + match[2] + decade(int(match[3])),
+    ),
+    (r"(?<!\w)'(\d0)s\b", lambda match: decade(int(match[1]))),
+    (r"\b((?:1[1-9]|20)\d0)s\b", lambda match: decade(int(match[1]))),
+    (rf"{_ALONE}({_NUMBER})[\s-]?({'|'.join(map(re.escape, _BY_LENGTH))})(?![\w°])", _unit),
+    (rf"(?<=[A-Za-z])/({'|'.join(_PER)})\b", lambda match: f" per {_PER[match[1]]}"),
+    (rf"{_ALONE}({_NUMBER})(bn|mn|k|[mMbB])\b", _large),
+    (rf"{_ALONE}(\d{{2,}})K\b", _said(number, after=" thousand")),
+    (rf"{_ALONE}({_NUMBER})[xX]\b", _said(number, after=" X")),
+    (rf"{_ALONE}(\d+(?:\.\d+)?)[eE]\+?(-?\d{{1,3}})\b", _power),
+    # Numbers beside one another.
+    (r"(?<![\w)\].])[-−](?=\.?\d)", "minus "),
+    (rf"{_ALONE}(\d{{1,4}})/(\d{{1,4}})(?![\w/])", _fraction),
+    (r"(?<=\d)\s?[½¼¾⅓⅔]", lambda match: f" and {_VULGAR[match[0].strip()]}"),
+    (r"[½¼¾⅓⅔]", lambda match: _VULGAR[match[0]]),
+    (r"(?<=\d):(?=\d)", " to "),
+    # Names with numbers in them.
+    (r"\b[vV](\d{1,4}(?:\.\d{1,4}){0,4})\b", lambda match: f"version {_version(match)}"),
+    (rf"(?<=\b)(?:{_VERSIONED})(?: |/|-)?(\d{{1,4}}(?:\.\d{{1,4}}){{1,3}})\b(?!\.\d)", _versioned),
+    (rf"{_ALONE}(\d{{1,4}}(?:\.\d{{1,4}}){{2,5}})\b", _version),
+    (r"\b([A-Za-z]{1,12})-?(\d{1,4})\b(?![.,]?\d)", _letters_and_number),
+    (r"\b(\d{1,3})([A-Z]{1,3})\b", lambda match: f"{number(match[1])} {_spelled(match[2])}"),
+    (r"#\s?(?=\d)", "number "),
+    # Numbers alone.
+    (rf"{_ALONE}(\d{{1,4}})(?:st|nd|rd|th)\b", lambda match: ordinal(int(match[1]))),
+    (rf"{_ALONE}[12]\d{{3}}(?![\w%]|[.,]\d)", _year),
+    (rf"(?<![\w.])({_NUMBER})(?!\w)", _said(number)),
+    (r"\d+", _rest),
+    # Code.
+    (r"(?<=\w)\(\)", ""),
+    (r"\b[a-z]{2,}(?:[A-Z][a-z]+)+\b", _hump),
+    (r"(?<=[A-Za-z])\.(?=[a-z]{2,})", " dot "),
+    (r"(?<=\w)/(?=\w)", " "),
+    (r"\s?&\s?", " and "),
+    (r"\s?%", " percent"),
+    (r"(?<=\w)\s?@\s?(?=\w)", " at "),
+    (r"(?<=\w)\s?\+(?=\s|$)", " plus"),
+    (r"(?<=\w)#", " sharp"),
+    (r"[#@$€£/]", " "),
+)

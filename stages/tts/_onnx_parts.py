@@ -1,0 +1,165 @@
+"""Cuts a part out of an ONNX model, as bytes. Pure.
+
+A model whose second half sees only some frames at a time can speak before it has seen the whole
+sentence, but it is shipped as one graph. The `onnx` package, which could cut it, is a large
+dependency for a few fields of a file: a model is a protocol buffer, in which every field stands
+behind its number and its length, so that a part of a graph is a choice of its fields. Field numbers
+are those of ONNX's `onnx.proto`.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+_VARINT, _BYTES = 0, 2
+_WIDTHS = {1: 8, 5: 4}
+"""Wire types of fixed width."""
+
+_GRAPH = 7  # of a model
+_NODE, _INITIALIZER, _INPUT, _OUTPUT, _VALUE_INFO, _QUANTIZATION = (
+    1,
+    5,
+    11,
+    12,
+    13,
+    14,
+)  # of a graph
+_NODE_INPUT, _NODE_OUTPUT = 1, 2
+_TENSOR_NAME, _VALUE_NAME, _VALUE_TYPE = 8, 1, 2
+_FLOAT = 1
+
+
+class NotAModel(ValueError):
+    """The bytes are no ONNX model, or its graph lacks a tensor that was asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Node:
+    field: bytes  # as it stands in the graph
+    inputs: tuple[bytes, ...]
+    outputs: tuple[bytes, ...]
+
+
+def cut(model: bytes, outputs: Sequence[str], inputs: Mapping[str, Sequence[int | str]]) -> bytes:
+    """The model of those nodes that `outputs` need, tensors inside the graph included.
+
+    `inputs` are tensors that the part is given in place of computing them: their names, with a
+    shape of sizes, or of names for sizes that vary. They are float32. The model's own inputs stay
+    inputs where the part needs them. Raises `NotAModel`.
+    """
+    try:
+        return _cut(model, outputs, inputs)
+    except (IndexError, UnicodeDecodeError) as error:
+        raise NotAModel(f"the file is no ONNX model: {error}") from None
+
+
+def _cut(model: bytes, outputs: Sequence[str], inputs: Mapping[str, Sequence[int | str]]) -> bytes:
+    nodes: list[_Node] = []
+    named: dict[int, dict[bytes, bytes]] = {_INITIALIZER: {}, _INPUT: {}, _OUTPUT: {}}
+    graph_rest, model_rest = b"", b""
+    for number, field, value in _fields(model):
+        if number != _GRAPH:
+            model_rest += field
+            continue
+        for part, part_field, part_value in _fields(value):
+            if part == _NODE:
+                names = [(n, v) for n, _, v in _fields(part_value)]
+                ins, outs = (
+                    tuple(v for n, v in names if n == which)
+                    for which in (_NODE_INPUT, _NODE_OUTPUT)
+                )
+                nodes.append(_Node(part_field, ins, outs))
+            elif part in named:
+                which = _TENSOR_NAME if part == _INITIALIZER else _VALUE_NAME
+                name = next((v for n, _, v in _fields(part_value) if n == which), b"")
+                named[part][name] = part_field
+            elif part not in (_VALUE_INFO, _QUANTIZATION):
+                graph_rest += part_field
+    given = {name.encode() for name in inputs}
+    wanted = [name.encode() for name in outputs]
+    needed = set(wanted)
+    kept: list[bytes] = []
+    for node in reversed(nodes):  # a graph's nodes stand in order of use
+        if not needed.isdisjoint(node.outputs) and given.isdisjoint(node.outputs):
+            kept.append(node.field)
+            needed.update(node.inputs)
+    made = {name for node in nodes for name in node.outputs} | named[_INPUT].keys()
+    if missing := (given | set(wanted)) - made:
+        raise NotAModel(f"the model has no tensor {min(missing).decode()!r}")
+    graph = b"".join(
+        (
+            graph_rest,
+            *reversed(kept),
+            *(field for name, field in named[_INITIALIZER].items() if name in needed),
+            *(field for name, field in named[_INPUT].items() if name in needed),
+            *(_float_value(name, shape) for name, shape in inputs.items()),
+            *(
+                named[_OUTPUT].get(name) or _field(_OUTPUT, _field(_VALUE_NAME, name))
+                for name in wanted
+            ),
+        )
+    )
+    return model_rest + _field(_GRAPH, graph)
+
+
+def _float_value(name: str, shape: Sequence[int | str]) -> bytes:
+    """A graph's input: its type is a float tensor of this shape."""
+    dims = b"".join(
+        _field(
+            1, _tag(1, _VARINT) + _varint(dim) if isinstance(dim, int) else _field(2, dim.encode())
+        )
+        for dim in shape
+    )
+    tensor = _tag(1, _VARINT) + _varint(_FLOAT) + _field(2, dims)
+    return _field(
+        _INPUT, _field(_VALUE_NAME, name.encode()) + _field(_VALUE_TYPE, _field(1, tensor))
+    )
+
+
+def _fields(message: bytes) -> Iterator[tuple[int, bytes, bytes]]:
+    """The message's fields: number, the field as it stands, and what is in it (if it is bytes)."""
+    at = 0
+    while at < len(message):
+        start = at
+        key, at = _read_varint(message, at)
+        number, wire = key >> 3, key & 7
+        value = b""
+        if wire == _VARINT:
+            _, at = _read_varint(message, at)
+        elif wire == _BYTES:
+            size, at = _read_varint(message, at)
+            value = message[at : at + size]
+            at += size
+        elif wire in _WIDTHS:
+            at += _WIDTHS[wire]
+        else:
+            raise IndexError(f"wire type {wire}")
+        if at > len(message):
+            raise IndexError("it ends in the middle")
+        yield number, message[start:at], value
+
+
+def _read_varint(message: bytes, at: int) -> tuple[int, int]:
+    value = shift = 0
+    while True:
+        byte = message[at]
+        at += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, at
+        shift += 7
+
+
+def _varint(value: int) -> bytes:
+    data = bytearray()
+    while value > 0x7F:
+        data.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes((*data, value))
+
+
+def _tag(number: int, wire: int) -> bytes:
+    return _varint(number << 3 | wire)
+
+
+def _field(number: int, value: bytes) -> bytes:
+    return _tag(number, _BYTES) + _varint(len(value)) + value

@@ -1,0 +1,199 @@
+"""The worker's handler with a package of a few lines in place of the real one."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from stages._worker_main import LoadError
+from stages.tts import _hibari
+from stages.tts._hibari import Hibari, parts
+from stages.tts._hibari_package import LONGEST, Plan, Token, WrongModel
+from stages.tts._waveform import BINS, ROW
+from stages.tts.pronunciation import Pronunciation
+
+ROWS_PER_SYMBOL = 8
+
+
+class FakePackage:
+    """Every letter is a phoneme of 100 ms."""
+
+    def __init__(self, path: object) -> None:
+        if str(path) == "damaged":
+            raise WrongModel("the voice is damaged")
+
+    def tokens(self, text: str) -> list[Token]:
+        return list(tokens(text))
+
+    def plan(self, symbols: str) -> Plan:
+        if "z" in symbols:
+            raise RuntimeError("no such phoneme")
+        rows = ROWS_PER_SYMBOL * (len(symbols) + 2)
+        return Plan(
+            f"_{symbols}_",
+            (ROWS_PER_SYMBOL,) * (len(symbols) + 2),
+            np.full(rows, 200, np.float32),
+            np.ones(rows, np.float32),
+            np.zeros((1, 1, rows), np.float32),
+        )
+
+    def decode(self, plan: Plan, first: int, after: int) -> Any:
+        return (np.full((BINS, after - first), -3, np.float32),) * 5
+
+
+def tokens(text: str) -> Iterator[Token]:
+    for word in text.split(" "):
+        bare = word.rstrip(".,!?")
+        marks = word[len(bare) :]
+        yield Token(bare, bare.lower(), not marks)
+        for mark in marks:
+            yield Token(mark, mark, mark == marks[-1])
+
+
+class Replies(list[tuple[str, int]]):
+    """What one job was answered: kinds, and milliseconds of sound."""
+
+    def __init__(self, log: list[str], name: str) -> None:
+        self._log, self._name = log, name
+        self.headers: list[Any] = []
+
+    def __call__(self, kind: str, header: Any = None, payload: bytes = b"", **_: bool) -> None:
+        self._log.append(self._name)
+        self.append((kind, len(payload) // 48))
+        self.headers.append(header)
+
+
+@pytest.fixture
+def hibari(monkeypatch: pytest.MonkeyPatch) -> Hibari:
+    monkeypatch.setattr(_hibari, "Package", FakePackage)
+    monkeypatch.setattr(_hibari, "_WARM_UP", "abc")
+    return Hibari({"model": "", "lexicon": {}})
+
+
+def work(hibari: Hibari) -> None:
+    while hibari.work():
+        pass
+
+
+def test_a_sentence_comes_in_slices_of_200_and_800_ms(hibari: Hibari) -> None:
+    log: list[str] = []
+    replies = Replies(log, "a")
+    hibari.handle(1, "speak", {"text": "abcdefghijklmnoprstu"}, b"", replies)  # type: ignore[arg-type]
+    work(hibari)
+    assert replies == [("speech", 200), ("speech", 800), ("speech", 1200), ("end", 0)]
+    words = [tuple(word) for header in replies.headers[:-1] for word in header["words"]]
+    assert words == [(0, 20, 75)]
+    cues = [cue for header in replies.headers[:-1] for cue in header["cues"]]
+    assert cues[-1] == (2200, 0, "sil")
+    assert [a[0] + a[1] for a in cues[:-1]] == [b[0] for b in cues[1:]]
+    assert all(cue[0] < 200 for cue in replies.headers[0]["cues"])
+
+
+def test_two_parts_follow_one_another_in_time(hibari: Hibari) -> None:
+    replies = Replies([], "a")
+    hibari.handle(1, "speak", {"text": "ab. cd."}, b"", replies)  # type: ignore[arg-type]
+    work(hibari)
+    words = [tuple(word) for header in replies.headers[:-1] for word in header["words"]]
+    first_ms = 12.5 * ROWS_PER_SYMBOL * len("_ab._")
+    assert words == [(0, 2, 75), (4, 2, first_ms + 75)]
+
+
+def test_a_new_sentence_begins_before_a_long_one_goes_on(hibari: Hibari) -> None:
+    log: list[str] = []
+    hibari.handle(1, "speak", {"text": "abcdefghi" * 6}, b"", Replies(log, "long"))  # type: ignore[arg-type]
+    while log.count("long") < 3:
+        hibari.work()
+    hibari.handle(2, "speak", {"text": "abc"}, b"", Replies(log, "short"))  # type: ignore[arg-type]
+    work(hibari)
+    assert log[:6] == ["long", "long", "long", "short", "short", "short"]
+    assert set(log[6:]) == {"long"}
+
+
+def test_sentences_that_come_together_share_the_process(hibari: Hibari) -> None:
+    log: list[str] = []
+    for job, name in enumerate("ab"):
+        hibari.handle(job, "speak", {"text": "abcdefghi" * 4}, b"", Replies(log, name))  # type: ignore[arg-type]
+    work(hibari)
+    assert log[:6] == ["a", "b", "a", "b", "a", "b"]
+
+
+def test_a_cancelled_sentence_is_left_between_two_slices(hibari: Hibari) -> None:
+    replies = Replies([], "a")
+    hibari.handle(1, "speak", {"text": "abcdefghi" * 4}, b"", replies)  # type: ignore[arg-type]
+    while not replies:
+        hibari.work()
+    hibari.cancel(1)
+    hibari.cancel(1)
+    assert not hibari.work()
+    assert replies == [("speech", 200)]
+
+
+def test_a_sentence_that_fails_leaves_the_others_alone(hibari: Hibari) -> None:
+    failed, said = Replies([], "a"), Replies([], "b")
+    hibari.handle(1, "speak", {"text": "z"}, b"", failed)  # type: ignore[arg-type]
+    hibari.handle(2, "speak", {"text": "abc"}, b"", said)  # type: ignore[arg-type]
+    work(hibari)
+    assert failed == [("failed", 0)]
+    assert failed.headers == [{"text": "RuntimeError: no such phoneme"}]
+    assert said[-1] == ("end", 0)
+
+
+def test_an_unknown_message_is_refused(hibari: Hibari) -> None:
+    with pytest.raises(ValueError, match="unknown message 'sing'"):
+        hibari.handle(1, "sing", {}, b"", Replies([], "a"))  # type: ignore[arg-type]
+
+
+def test_a_damaged_voice_is_an_error_for_the_operator(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_hibari, "Package", FakePackage)
+    with pytest.raises(LoadError, match="the voice is damaged"):
+        Hibari({"model": "damaged", "lexicon": {}})
+
+
+# --- parts ---------------------------------------------------------------------------------------
+
+
+def symbols(text: str) -> list[str]:
+    reading = Pronunciation().read(text)
+    return [part.symbols for part in parts(tokens(text), reading)]
+
+
+def test_each_sentence_is_a_part() -> None:
+    assert symbols("one two. three! four, five") == ["one two.", "three!", "four, five"]
+
+
+def test_what_closes_a_sentence_stays_with_it() -> None:
+    marks = [Token("go", "go", False), Token(".", ".", False), Token('"', "”", True)]
+    said = [*marks, Token("so", "so", False)]
+    reading = Pronunciation().read('go." so')
+    assert [part.symbols for part in parts(said, reading)] == ["go.”", "so"]
+
+
+def test_a_part_without_a_sound_is_left_out() -> None:
+    assert symbols("one. ... two") == ["one.", "two"]
+
+
+def test_a_long_sentence_is_cut_behind_commas_and_a_longer_one_between_words() -> None:
+    clause = " ".join(["word"] * 50)  # 249 symbols
+    assert symbols(f"{clause}, {clause}.") == [f"{clause},", f"{clause}."]
+    found = symbols(" ".join(["word"] * 200))
+    assert [len(part) for part in found] == [399, 399, 199]
+    assert symbols("a" * 5000) == ["a" * LONGEST]
+
+
+def test_words_stand_at_their_symbols_and_in_the_sentence() -> None:
+    text = "so p99, $5"
+    reading = Pronunciation().read(text)
+    [part] = parts(tokens(reading.text), reading)
+    assert part.symbols == "so p ninety-nine, five dollars"
+    assert [
+        (part.symbols[word.symbol :][:2], text[word.offset :][: word.length]) for word in part.words
+    ] == [
+        ("so", "so"),
+        ("p ", "p99"),
+        ("fi", "$5"),
+    ]
+
+
+def test_a_row_is_as_long_as_the_network_says() -> None:
+    assert ROW * 1000 / _hibari.RATE_HZ == _hibari.ROW_MS

@@ -1,0 +1,32 @@
+import pytest
+
+from stages.tts.scripts import LATIN, assumed_language, is_english
+
+
+@pytest.mark.parametrize(
+    ("text", "language"),
+    [
+        ("Tell me more.", LATIN),
+        ("Größe, naïve, œuvre", LATIN),
+        ("42 %, 3.5", LATIN),
+        ("", LATIN),
+        ("?!", LATIN),
+        ("He said «привет» to me.", LATIN),
+        ("Расскажите о React.", "ru"),
+        ("Πες μου", "el"),
+        ("你好，世界", "cmn"),
+        ("東京でのプロジェクト", "ja"),
+        ("안녕하세요", "ko"),
+        ("مرحبا", "ar"),
+        ("שלום", "he"),
+        ("नमस्ते", "hi"),
+        ("ᚠᚢᚦᚨᚱᚲ", None),
+    ],
+)
+def test_the_script_of_most_letters_says_the_language(text: str, language: str | None) -> None:
+    assert assumed_language(text) == language
+
+
+def test_english_has_many_codes() -> None:
+    assert all(map(is_english, ("en", "EN", "en-US", "en_GB", None)))
+    assert not any(map(is_english, ("de", "enm", "")))
