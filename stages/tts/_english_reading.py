@@ -368,6 +368,7 @@ RULES = _rules(
     (r"[½¼¾⅓⅔]", lambda match: _VULGAR[match[0]]),
     (r"(?<=\d):(?=\d)", " to "),
     # Names with numbers in them.
+    (r"(?<=[vV]ersion )[vV](?=\d)", ""),
     (r"\b[vV](\d{1,4}(?:\.\d{1,4}){0,4})\b", lambda match: f"version {_version(match)}"),
     (rf"(?<=\b)(?:{_VERSIONED})(?: |/|-)?(\d{{1,4}}(?:\.\d{{1,4}}){{1,3}})\b(?!\.\d)", _versioned),
     (rf"{_ALONE}(\d{{1,4}}(?:\.\d{{1,4}}){{2,5}})\b", _version),

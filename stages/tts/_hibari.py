@@ -20,7 +20,7 @@ from stages.tts._misaki import shapes
 from stages.tts._phoneme_times import ROW_MS, Times, times
 from stages.tts._waveform import LOOK_AHEAD, RATE_HZ, Waveform
 from stages.tts.loudness import VoiceLevel
-from stages.tts.pronunciation import Pronunciation, SpokenText
+from stages.tts.pronunciation import EnglishReading, Pronunciation
 from stages.tts.visemes import timeline
 
 FIRST_ROWS, ROWS = 16, 64
@@ -180,7 +180,7 @@ def _begun(timed: deque[T], until_ms: float) -> tuple[T, ...]:
     return tuple(begun)
 
 
-def parts(tokens: Iterable[Token], reading: SpokenText) -> Iterator[SpeechPart]:
+def parts(tokens: Iterable[Token], reading: EnglishReading) -> Iterator[SpeechPart]:
     """The parts of a text: its sentences; of a very long one, pieces that end with a comma or the
     like, or else as many words as the network takes."""
     placed = list(_placed(tokens, reading))
@@ -192,7 +192,7 @@ def parts(tokens: Iterable[Token], reading: SpokenText) -> Iterator[SpeechPart]:
                 yield part
 
 
-def _placed(tokens: Iterable[Token], reading: SpokenText) -> Iterator[_Placed]:
+def _placed(tokens: Iterable[Token], reading: EnglishReading) -> Iterator[_Placed]:
     """Each token with its place in the sentence. A word that is said in several words is placed at
     the first of them."""
     at, last = 0, -1

@@ -8,10 +8,14 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 from piper import PiperVoice, SynthesisConfig
 
 from stages._worker_main import Header, LoadError, WorkerReply
+from stages.tts.loudness import VoiceLevel, loudness_lufs
 from stages.tts.piper import check
+
+_MEASURED = "Hello. Tell me about a project that you are proud of."
 
 
 class Piper:
@@ -26,10 +30,13 @@ class Piper:
             speaker_id=options["speaker"], length_scale=options["length_scale"]
         )
         self._sentences: dict[int, tuple[Iterator[Any], WorkerReply]] = {}
-        for _ in self._parts("Hello."):  # the first run allocates, and shows whether it works
-            pass
+        # The first run allocates, shows whether it works, and says how loud the voice is.
+        said = b"".join(part.audio_int16_bytes for part in self._parts(_MEASURED))
+        rate_hz = self._voice.config.sample_rate
+        loudness = loudness_lufs(np.frombuffer(said, np.int16) / 32768, rate_hz)
+        self._level = VoiceLevel.toward_target(loudness)
         self.report: Header = {
-            "rate_hz": self._voice.config.sample_rate,
+            "rate_hz": rate_hz,
             "load_ms": round((time.perf_counter() - started) * 1000),
         }
 
@@ -57,7 +64,8 @@ class Piper:
             if part is None:
                 reply("end", last=True)
             else:
-                reply("speech", None, part.audio_int16_bytes)
+                pcm = np.frombuffer(part.audio_int16_bytes, np.int16)
+                reply("speech", None, self._level.apply_to_pcm(pcm).tobytes())
         if part is None:
             del self._sentences[job]
         return True

@@ -25,7 +25,7 @@ import numpy as np
 from pipeline.errors import PipelineError, StageBusy, StageFailed
 from pipeline.frames import Sentence, Speech, SpokenWord
 from stages.tts.loudness import VoiceLevel
-from stages.tts.pronunciation import Pronunciation, SpokenText
+from stages.tts.pronunciation import EnglishReading, Pronunciation
 from stages.tts.scripts import LATIN, assumed_language, is_english
 from stages.tts.visemes import timeline
 
@@ -321,7 +321,7 @@ class EspeakSynthesizer:
         for piece in _pieces(job, sentence.turn, text, reading, self.rate_hz):
             yield piece
 
-    def _choose(self, sentence: Sentence) -> tuple[_Voice, SpokenText | None]:
+    def _choose(self, sentence: Sentence) -> tuple[_Voice, EnglishReading | None]:
         """The voice for a sentence, and how it reads it where that is not the text itself."""
         script = assumed_language(sentence.text)
         language = script if script not in (LATIN, None) else sentence.language
@@ -374,7 +374,7 @@ def speakable(text: str) -> str:
 
 
 def _pieces(
-    job: _Job, turn: int, text: str, reading: SpokenText | None, rate_hz: int
+    job: _Job, turn: int, text: str, reading: EnglishReading | None, rate_hz: int
 ) -> Iterator[Speech]:
     pcm = _LEVEL.apply_to_pcm(np.frombuffer(b"".join(job.pcm), np.int16))
     cues = timeline(
@@ -394,7 +394,7 @@ def _pieces(
         )
 
 
-def _words(job: _Job, text: str, reading: SpokenText | None, rate_hz: int) -> list[SpokenWord]:
+def _words(job: _Job, text: str, reading: EnglishReading | None, rate_hz: int) -> list[SpokenWord]:
     """The words in the sentence's own text, from the engine's events. The engine ends "it's" before
     the apostrophe and reports each word of "1234" at nearly the same place: here a word extends to
     the end of its letters, and an event inside it begins no new word."""

@@ -22,6 +22,8 @@ TARGET_LUFS = -16.0
 HIGHEST_DBFS = -2.5
 """The highest sample after the gain; the sound between samples stays below -1 dBFS."""
 
+MOST_GAIN_DB = 20.0
+
 _KNEE_DBFS = -6.0
 """From here on, peaks are bent."""
 
@@ -70,8 +72,10 @@ class VoiceLevel:
 
     @classmethod
     def toward_target(cls, loudness_lufs: float) -> Self:
-        """The gain for a voice of this loudness."""
-        return cls(TARGET_LUFS - loudness_lufs)
+        """The gain for a voice of this loudness: at most 20 dB, and none for silence."""
+        if loudness_lufs == -math.inf:
+            return cls(0.0)
+        return cls(min(TARGET_LUFS - loudness_lufs, MOST_GAIN_DB))
 
     def apply(self, samples: npt.NDArray[np.floating]) -> Samples:
         """The samples (1.0 is full scale) louder, as 16-bit ones.

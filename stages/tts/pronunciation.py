@@ -35,7 +35,7 @@ class LexiconError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class SpokenText:
+class EnglishReading:
     """The words that are said for a sentence."""
 
     text: str
@@ -119,7 +119,7 @@ class Pronunciation:
         self._pattern = _pattern(entries)
         self._first = {_first(word) for word in self._exact} | {_first(w) for w in self._folded}
 
-    def read(self, text: str) -> SpokenText:
+    def read(self, text: str) -> EnglishReading:
         """The words to say for a sentence."""
         draft = Draft(text)
         for pattern, by in BEFORE_WORDS:
@@ -129,7 +129,7 @@ class Pronunciation:
         if not _PLAIN.fullmatch(draft.text) or _CODE.search(draft.text):
             for pattern, by in RULES:
                 draft.replace(pattern, by)
-        return SpokenText(draft.text, tuple(draft.starts), tuple(draft.ends))
+        return EnglishReading(draft.text, tuple(draft.starts), tuple(draft.ends))
 
     def _may_have_words(self, text: str) -> bool:
         """False for most sentences, which saves the time of looking for every word."""

@@ -9,6 +9,7 @@ from gateway.settings import Settings, SettingsError
 from gateway.variables import variables
 from stages import registry
 from stages.registry import Installed, Provider, ProviderRefused
+from stages.tts.pronunciation import LEXICON
 from tests.support.paths import ROOT
 
 
@@ -119,6 +120,7 @@ def test_the_defaults_are_the_contracts() -> None:
         ("PARLEY_LLM", "scripted", "llm", "scripted"),
         ("PARLEY_STT_LANGUAGE", "de", "stt_language", "de"),
         ("PARLEY_PIPER_VOICE", "/srv/anna.onnx", "piper_voice", Path("/srv/anna.onnx")),
+        ("PARLEY_LEXICON", str(LEXICON), "lexicon", LEXICON),
         ("PARLEY_TTS_RATE_HZ", "16000", "tts_rate_hz", 16_000),
         ("PARLEY_LOG_LEVEL", "DEBUG", "log_level", "debug"),
         ("PARLEY_JOURNAL_DIR", "/srv/journals", "journal_dir", Path("/srv/journals")),
@@ -208,6 +210,11 @@ def test_the_older_name_of_a_service_counts_where_the_newer_is_not_set(
             "PARLEY_STT_LANGUAGE",
             "English",
             "PARLEY_STT_LANGUAGE must be a language's code, such as en, not 'English'",
+        ),
+        (
+            "PARLEY_LEXICON",
+            "/nowhere.txt",
+            "PARLEY_LEXICON is no lexicon: /nowhere.txt cannot be read: No such file or directory",
         ),
         ("PARLEY_LLM_KEY", "my secret", "PARLEY_LLM_KEY must be printable ASCII without spaces"),
         ("PARLEY_LLM_URL", "localhost:8000", "PARLEY_LLM_URL must be a URL like http://host:port"),

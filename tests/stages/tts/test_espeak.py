@@ -11,6 +11,7 @@ from pipeline.errors import PipelineError, StageBusy, StageFailed
 from pipeline.frames import Sentence, Speech
 from stages.tts import espeak
 from stages.tts.espeak import EspeakSynthesizer, check, speakable
+from stages.tts.loudness import TARGET_LUFS, loudness_lufs, true_peak_dbfs
 
 QUESTION = "Tell me about a project that you are proud of."
 T = TypeVar("T")
@@ -30,11 +31,11 @@ async def say(tts: EspeakSynthesizer, text: str) -> list[Speech]:
     return [piece async for piece in tts.speak(Sentence(3, text))]
 
 
-def spoken(text: str, **options: Any) -> list[Speech]:
+def spoken(text: str, language: str | None = None, **options: Any) -> list[Speech]:
     async def main() -> list[Speech]:
         tts = EspeakSynthesizer(**options)
         try:
-            return await say(tts, text)
+            return [piece async for piece in tts.speak(Sentence(3, text, language=language))]
         finally:
             await tts.aclose()
 
@@ -299,6 +300,58 @@ def test_closing_fails_what_is_being_said_and_ends_the_thread() -> None:
         (StageFailed, "connect"),
     ]
     assert [t.name for t in threading.enumerate() if t.name.startswith("espeak")] == []
+
+
+# --- languages and reading -----------------------------------------------------------------------
+
+
+def mouths(pieces: list[Speech]) -> list[str]:
+    return [cue.shape for piece in pieces for cue in piece.cues]
+
+
+def test_a_sentence_is_spoken_by_the_voice_of_its_language() -> None:
+    text = "Guten Morgen, mein Name ist Anna."
+    german = mouths(spoken(text, voice="de"))
+    assert mouths(spoken(text, "de")) == german
+    assert mouths(spoken(text, "de-AT")) == german
+    assert mouths(spoken(text)) != german
+
+
+def test_a_language_without_a_voice_is_spoken_by_the_voice_that_was_chosen() -> None:
+    text = "Guten Morgen, mein Name ist Anna."
+    assert mouths(spoken(text, "tlh")) == mouths(spoken(text, "tlh", voice="en-us"))
+    assert mouths(spoken(text, "tlh", voice="de")) == mouths(spoken(text, "de"))
+
+
+@pytest.mark.parametrize(("text", "code"), [("Расскажите о себе.", "ru"), ("Πες μου.", "el")])
+def test_a_script_shows_the_language(text: str, code: str) -> None:
+    assert mouths(spoken(text)) == mouths(spoken(text, voice=code))
+    assert mouths(spoken(text, "en")) == mouths(spoken(text, voice=code))
+
+
+@pytest.mark.parametrize("code", sorted(espeak.LANGUAGES))
+def test_every_language_has_a_voice_that_exists(code: str) -> None:
+    assert samples(spoken("1 2 3", code)) > 5_000
+
+
+def test_english_is_read_with_the_lexicon_and_words_keep_their_places() -> None:
+    text = "In 2024, p99 of nginx fell by 50 %."
+    assert words(text) == ["In", "2024", "p99", "of", "nginx", "fell", "by", "50 %"]
+    longer = spoken("Zyx.", lexicon={"Zyx": "a much longer name than that"})
+    assert samples(longer) > 2 * samples(spoken("Zyx."))
+
+
+def test_german_is_read_as_it_is_written() -> None:
+    text = "Wir nutzen SQL seit 2024."
+    pieces = spoken(text, "de")
+    assert [text[w.offset :][: w.length] for p in pieces for w in p.words] == text[:-1].split()
+
+
+@pytest.mark.parametrize(("text", "language"), [(QUESTION, None), ("Guten Morgen, Anna.", "de")])
+def test_the_voice_has_the_loudness_of_all_voices(text: str, language: str | None) -> None:
+    pcm = np.concatenate([piece.pcm for piece in spoken(text, language)]) / 32768
+    assert loudness_lufs(pcm, 22_050) == pytest.approx(TARGET_LUFS, abs=1.5)
+    assert true_peak_dbfs(pcm) < -1
 
 
 def test_an_unknown_voice_is_refused_at_once() -> None:

@@ -48,11 +48,17 @@ def test_a_peak_between_the_samples_is_found() -> None:
 
 
 def test_a_level_brings_a_voice_to_the_target() -> None:
-    quiet = tone(0.02)
+    quiet = tone(0.05)
     level = VoiceLevel.toward_target(loudness_lufs(quiet, 48_000))
     louder = level.apply(quiet)
     assert louder.dtype == np.int16
     assert loudness_lufs(louder / 32768, 48_000) == pytest.approx(TARGET_LUFS, abs=0.1)
+
+
+def test_silence_gets_no_gain_and_a_whisper_not_any() -> None:
+    assert VoiceLevel.toward_target(-math.inf) == VoiceLevel(0.0)
+    assert VoiceLevel.toward_target(-60.0) == VoiceLevel(20.0)
+    assert VoiceLevel.toward_target(-10.0) == VoiceLevel(-6.0)
 
 
 def test_peaks_are_bent_below_the_highest_value_and_keep_their_order_and_sign() -> None:
