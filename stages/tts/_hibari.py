@@ -26,7 +26,7 @@ from stages.tts.visemes import timeline
 FIRST_ROWS, ROWS = 16, 64
 """The first slice of a part has 200 ms, the others 800 ms."""
 
-_LEVEL = VoiceLevel.toward_target(loudness_lufs=-26.0)
+_LEVEL = VoiceLevel.toward_target(loudness_lufs=-26.1)
 """Of the voice, measured over the question banks."""
 
 _WARM_UP = "Which of the 3 parts was yours, and what did you learn from Mrs. Whatshername about it?"
@@ -147,7 +147,7 @@ class Hibari:
             made += len(sound)
             first, rows = after, ROWS
             until_ms = math.inf if first == heard.after else since_ms + made * 1000 / RATE_HZ
-            pcm = _LEVEL.apply(sound).tobytes()
+            pcm = _LEVEL.apply(sound, RATE_HZ).tobytes()
             yield Slice(pcm, _begun(cues, until_ms), _begun(words, until_ms))
 
 

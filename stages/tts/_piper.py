@@ -65,7 +65,9 @@ class Piper:
                 reply("end", last=True)
             else:
                 pcm = np.frombuffer(part.audio_int16_bytes, np.int16)
-                reply("speech", None, self._level.apply_to_pcm(pcm).tobytes())
+                reply(
+                    "speech", None, self._level.apply_to_pcm(pcm, self.report["rate_hz"]).tobytes()
+                )
         if part is None:
             del self._sentences[job]
         return True

@@ -376,7 +376,7 @@ def speakable(text: str) -> str:
 def _pieces(
     job: _Job, turn: int, text: str, reading: EnglishReading | None, rate_hz: int
 ) -> Iterator[Speech]:
-    pcm = _LEVEL.apply_to_pcm(np.frombuffer(b"".join(job.pcm), np.int16))
+    pcm = _LEVEL.apply_to_pcm(np.frombuffer(b"".join(job.pcm), np.int16), rate_hz)
     cues = timeline(
         [(mnemonic, sample * 1000 / rate_hz) for mnemonic, sample in job.phonemes],
         len(pcm) * 1000 / rate_hz,

@@ -19,13 +19,20 @@ from pipeline.frames import Samples
 TARGET_LUFS = -16.0
 """Of every voice on this machine: what is usual for speech on the web (AES TD1008)."""
 
-HIGHEST_DBFS = -2.5
+HIGHEST_DBFS = -2.0
 """The highest sample after the gain; the sound between samples stays below -1 dBFS."""
 
 MOST_GAIN_DB = 20.0
 
 _KNEE_DBFS = -6.0
 """From here on, peaks are bent."""
+
+_ROUND_PEAK_S = 0.001
+"""The gain changes over so long on both sides of a peak, and as long again."""
+
+_TAPS = np.arange(-7.5, 8)
+_HALFWAY = np.sinc(_TAPS) * np.hamming(len(_TAPS))
+"""Interpolates halfway between samples."""
 
 _FULL_SCALE = 32768.0
 _BLOCK_S, _STEP_S = 0.4, 0.1
@@ -66,7 +73,7 @@ def true_peak_dbfs(samples: npt.NDArray[np.floating]) -> float:
 
 @dataclass(frozen=True, slots=True)
 class VoiceLevel:
-    """A gain in dB, and a soft limit for the peaks that it makes. It keeps no state."""
+    """A gain in dB, and a limiter for the peaks that it makes. It keeps no state."""
 
     gain_db: float
 
@@ -77,21 +84,44 @@ class VoiceLevel:
             return cls(0.0)
         return cls(min(TARGET_LUFS - loudness_lufs, MOST_GAIN_DB))
 
-    def apply(self, samples: npt.NDArray[np.floating]) -> Samples:
+    def apply(self, samples: npt.NDArray[np.floating], rate_hz: int) -> Samples:
         """The samples (1.0 is full scale) louder, as 16-bit ones.
 
-        Above the knee a sample approaches the highest value without reaching it.
+        Above the knee a peak approaches the highest value without reaching it. The gain round it
+        goes down and up within some milliseconds: bending each sample by itself would add sound
+        between the samples, above full scale.
         """
         louder = samples * (10 ** (self.gain_db / 20))
         knee, highest = 10 ** (_KNEE_DBFS / 20), 10 ** (HIGHEST_DBFS / 20)
-        size = np.abs(louder)
-        bent = knee + (highest - knee) * np.tanh((size - knee) / (highest - knee))
-        limited = np.where(size > knee, np.copysign(bent, louder), louder)
-        return np.round(limited * _FULL_SCALE).astype(np.int16)
+        size = _with_halves(louder)
+        if size.max(initial=0.0) > knee:
+            bent = knee + (highest - knee) * np.tanh((size - knee) / (highest - knee))
+            gain = np.where(size > knee, bent / np.maximum(size, knee), 1.0)
+            louder = louder * _smooth(gain, round(_ROUND_PEAK_S * rate_hz))
+        return np.round(louder * _FULL_SCALE).astype(np.int16)
 
-    def apply_to_pcm(self, pcm: Samples) -> Samples:
+    def apply_to_pcm(self, pcm: Samples, rate_hz: int) -> Samples:
         """The same for 16-bit samples."""
-        return self.apply(pcm / np.float32(_FULL_SCALE))
+        return self.apply(pcm / np.float32(_FULL_SCALE), rate_hz)
+
+
+def _with_halves(samples: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
+    """The size of each sample, or of the sound halfway to a neighbour where that is larger."""
+    reach = len(_HALFWAY) // 2
+    halves = np.abs(np.convolve(np.pad(samples, reach), _HALFWAY, "valid"))
+    return np.maximum(np.abs(samples), np.maximum(halves[:-1], halves[1:]))
+
+
+def _smooth(gain: npt.NDArray[np.floating], reach: int) -> npt.NDArray[np.floating]:
+    """A gain that is nowhere above the given one and changes slowly: the mean, over `reach` samples
+    on both sides, of the least in as many."""
+    width = 2 * reach + 1
+    least, seen = np.pad(gain, 2 * reach, "edge"), 1
+    while seen < width:  # the least of twice as many, until it is that of the width
+        step = min(seen, width - seen)
+        least, seen = np.minimum(least[:-step], least[step:]), seen + step
+    sums = np.cumsum(np.pad(least, (1, 0)))
+    return np.asarray((sums[width:] - sums[:-width]) / width)
 
 
 def _lufs(power: npt.NDArray[np.floating] | np.floating) -> npt.NDArray[np.floating]:
