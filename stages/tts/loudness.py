@@ -109,7 +109,8 @@ def _with_halves(samples: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
     """The size of each sample, or of the sound halfway to a neighbour where that is larger."""
     reach = len(_HALFWAY) // 2
     halves = np.abs(np.convolve(np.pad(samples, reach), _HALFWAY, "valid"))
-    return np.maximum(np.abs(samples), np.maximum(halves[:-1], halves[1:]))
+    size: npt.NDArray[np.floating] = np.maximum(np.abs(samples), halves[:-1])
+    return np.asarray(np.maximum(size, halves[1:]))
 
 
 def _smooth(gain: npt.NDArray[np.floating], reach: int) -> npt.NDArray[np.floating]:
@@ -121,7 +122,8 @@ def _smooth(gain: npt.NDArray[np.floating], reach: int) -> npt.NDArray[np.floati
         step = min(seen, width - seen)
         least, seen = np.minimum(least[:-step], least[step:]), seen + step
     sums = np.cumsum(np.pad(least, (1, 0)))
-    return np.asarray((sums[width:] - sums[:-width]) / width)
+    means: npt.NDArray[np.floating] = (sums[width:] - sums[:-width]) / width
+    return means
 
 
 def _lufs(power: npt.NDArray[np.floating] | np.floating) -> npt.NDArray[np.floating]:
