@@ -6,37 +6,51 @@
 
   latency   one caller, stages that cost nothing: what the gateway itself adds to an answer and
             how fast it falls silent when it is interrupted
-  offline   one caller, the stages of a machine without a network: what a person waits for
+  offline   one caller, the stages of a machine without a network: what a person waits for, when
+            the answer is prepared in the first silence, and when it is not
+  simultaneous  four and eight people whose answers begin or end at the same moment
   load      --sessions callers at once, the server on one core: CPU, lateness, memory
-  wer       every clip of fixtures/audio, spoken to the default recogniser: word error rates
+  wer       every clip of fixtures/audio, and recordings of people where there are some, spoken to
+            the default recogniser and to pocketsphinx: word error rates
+  silence   ten minutes of silence, breath, typing and noise: what is taken for an answer
+  synthesis the questions of all banks, spoken by the default voice: first byte, loudness, mouth
+            shapes against the sound, and the words that Whisper base understands
   endpointing  turns cut off in a pause, and the wait after the others: adaptive against fixed
-  whisper   one caller, a Whisper of the size of "tiny", captions on: the wait for the answer
-            when it is prepared in the first silence, and when it is not
   rest      32 connections, the server on one core: requests a second and how long each takes
   webrtc    WebRTC peers, the server on one core: CPU of each, beside aiortc as it comes
 
 The plan and its time are printed to stderr, and then a line for every run.
 
-Each but endpointing starts a gateway of its own on a free port. A figure with a limit must
-hold: the exit code is 1 where one does not, 2 where the load client was too late or too busy for
-its figures to be believed. Close what else is busy first. --save appends each run, with the facts
-of the machine, to benchmarks/results/<name>.json.
+Each but endpointing and synthesis starts a gateway of its own on a free port. A figure with a
+limit must hold: the exit code is 1 where one does not, 2 where the load client was too late or too
+busy for its figures to be believed. Close what else is busy first. --save appends each run, with
+the facts of the machine, to benchmarks/results/<name>.json.
 """
 
 import argparse
 import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
 
 from rich.console import Console
+from rich.table import Table
 
+from benchmarks import endpointing, wer
 from benchmarks.caller import CallEnded
 from benchmarks.catalogue import BENCHMARKS, Options, announcement, named
-from benchmarks.endpointing import tables
 from benchmarks.progress import Progress
 from benchmarks.result import Result
 from benchmarks.runs import RunFailed
 from benchmarks.server import ServerFailed
+from benchmarks.speech import RECORDINGS
 
 LOG_WIDTH = 110
+
+TABLES: dict[str, Callable[[Result], Iterable[Table]]] = {
+    "endpointing": endpointing.tables,
+    "wer": wer.tables,
+}
+"""The tables of the benchmarks that have other ones than `Result.table`."""
 
 
 def _arguments() -> argparse.Namespace:
@@ -56,7 +70,23 @@ def _arguments() -> argparse.Namespace:
         "--sessions", type=int, default=100, help="callers at once in the load run (default: 100)"
     )
     parser.add_argument(
-        "--quick", action="store_true", help="one short round in the webrtc run, to try it"
+        "--quick",
+        action="store_true",
+        help="less of the webrtc, offline, simultaneous, silence and synthesis runs, to try them",
+    )
+    parser.add_argument(
+        "--recordings",
+        type=Path,
+        default=RECORDINGS,
+        metavar="DIR",
+        help="recordings of people for the wer run, with a README.md whose table has file, speaker "
+        "and text (default: %(default)s, if it is there)",
+    )
+    parser.add_argument(
+        "--base",
+        type=Path,
+        metavar="DIR",
+        help="Whisper base for the synthesis run (default: what `parley fetch base` has fetched)",
     )
     parser.add_argument("--save", action="store_true", help="keep the results")
     arguments = parser.parse_args()
@@ -66,7 +96,8 @@ def _arguments() -> argparse.Namespace:
 
 
 def _show(result: Result, console: Console) -> None:
-    for table in tables(result) if result.benchmark == "endpointing" else (result.table(),):
+    tables = TABLES.get(result.benchmark)
+    for table in (result.table(),) if tables is None else tables(result):
         console.print(table)
     for note in (*result.distrust, *result.notes):
         console.print(f"  {note}", markup=False)
@@ -75,7 +106,7 @@ def _show(result: Result, console: Console) -> None:
 def main() -> int:
     """Run what the command line asks for; returns the exit code."""
     arguments = _arguments()
-    options = Options(arguments.sessions, arguments.quick)
+    options = Options(arguments.sessions, arguments.quick, arguments.recordings, arguments.base)
     # In a pipe or a log there is no terminal whose width could be asked.
     results = Console(width=None if sys.stdout.isatty() else LOG_WIDTH)
     progress = Console(stderr=True)

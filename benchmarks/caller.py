@@ -62,6 +62,8 @@ class Turn:
     """The final transcript."""
     partials: int = 0
     """How many partial transcripts came."""
+    recogniser: str | None = None
+    """The provider of the final transcript, as the turn's metrics name it."""
 
     @property
     def first_at(self) -> float | None:
@@ -209,6 +211,10 @@ class Caller:
                 turn = self._turn(message["turn"])
                 turn.done_at = now
                 turn.interrupted = message["interrupted"]
+            case "turn.metrics":
+                turn = self._turn(message["turn"])
+                named = (s["provider"] for s in message["stages"] if s["stage"] == "stt")
+                turn.recogniser = next(named, None)
             case "interview":
                 self.interview = message
             case "error" | "degraded":

@@ -2,22 +2,33 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from benchmarks import runs
 from benchmarks.endpointing import endpointing
+from benchmarks.offline import offline
 from benchmarks.progress import Progress, estimate
 from benchmarks.rest import rest
 from benchmarks.result import Result
+from benchmarks.silence import silence
+from benchmarks.simultaneous import simultaneous
+from benchmarks.speech import RECORDINGS
+from benchmarks.synthesis import synthesis
 from benchmarks.webrtc import webrtc
-from benchmarks.whisper import whisper
+from benchmarks.wer import wer
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """The options of the command line that benchmarks use."""
+    """The options of the command line that benchmarks use.
+
+    `recordings` is a folder with recordings of people, `base` one with Whisper base.
+    """
 
     sessions: int = 100
     quick: bool = False
+    recordings: Path = RECORDINGS
+    base: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +57,16 @@ BENCHMARKS = (
     Benchmark(
         "offline",
         "one caller, what answers without a network",
-        170,
-        lambda progress, _: runs.offline(progress),
+        300,
+        lambda progress, options: offline(progress, quick=options.quick),
+        quick_s=110,
+    ),
+    Benchmark(
+        "simultaneous",
+        "four and eight people who speak at the same time",
+        360,
+        lambda progress, options: simultaneous(progress, quick=options.quick),
+        quick_s=150,
     ),
     Benchmark(
         "load",
@@ -57,21 +76,29 @@ BENCHMARKS = (
     ),
     Benchmark(
         "wer",
-        "word error rates of the default recogniser",
-        70,
-        lambda progress, _: runs.wer(progress),
+        "word error rates of the default recogniser and pocketsphinx",
+        150,
+        lambda progress, options: wer(progress, options.recordings),
+    ),
+    Benchmark(
+        "silence",
+        "ten minutes in which nobody speaks",
+        270,
+        lambda progress, options: silence(progress, quick=options.quick),
+        quick_s=90,
+    ),
+    Benchmark(
+        "synthesis",
+        "the voices: first byte, loudness, mouth shapes, words understood",
+        120,
+        lambda progress, options: synthesis(progress, options.base, quick=options.quick),
+        quick_s=30,
     ),
     Benchmark(
         "endpointing",
         "adaptive against fixed ends of turns, no server",
         180,
         lambda progress, _: endpointing(progress),
-    ),
-    Benchmark(
-        "whisper",
-        "one caller, a Whisper of the size of tiny",
-        240,
-        lambda progress, _: whisper(progress),
     ),
     Benchmark(
         "rest",

@@ -18,11 +18,11 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import count
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import uvloop
 
-from benchmarks.caller import SILENCE_MS, CallEnded, Caller, Turn, call
+from benchmarks.caller import SILENCE, SILENCE_MS, CallEnded, Caller, Turn, call
 from benchmarks.speech import FRAME_MS, answers, frames
 from benchmarks.tally import Tally
 from benchmarks.timing import percentile
@@ -51,7 +51,9 @@ Turns: TypeAlias = Iterator[tuple[list[bytes], bool]]
 class Plan:
     """The plan of all sessions. Each makes `turns` turns, or goes on for `seconds` after `steady`.
 
-    With `hush` a message stops each reply as soon as it is heard, to save time.
+    With `hush` a message stops each reply as soon as it is heard, to save time. With
+    `together` the sessions wait for one another before each answer, and "begin" or "end" it at the
+    same moment.
     """
 
     url: str
@@ -65,6 +67,7 @@ class Plan:
     shortest_ms: int = 0
     """Answers that are shorter are left out."""
     questions: int = QUESTIONS
+    together: Literal["begin", "end"] | None = None
 
 
 class Load:
@@ -79,6 +82,8 @@ class Load:
             for pcm in spoken
             if len(pcm) * 1000 >= plan.shortest_ms * INPUT_RATE_HZ
         ]
+        self._longest = max(len(speech) for speech in self._turns)
+        self._all_ready = asyncio.Barrier(plan.sessions)
         self._opened: set[int] = set()
         self._steady = asyncio.Event()
         self._over = asyncio.Event()
@@ -149,6 +154,7 @@ class Load:
             self.tally.fault(f"client.no_call ({error})")
         finally:
             self._opened_by(number)
+            await self._all_ready.abort()  # the others do not wait for this session any more
 
     async def _call(self, number: int, url: str, interview: dict[str, Any], turns: Turns) -> bool:
         """One interview; True when it was over before the turns were."""
@@ -195,7 +201,11 @@ class Load:
         """Speak the turns; True when the interview was over before they were."""
         old: Turn | None = None  # the turn whose reply is being interrupted
         for speech, interrupt in turns:
+            if self.plan.together:
+                await self._wait_for_others()
             before = caller.newest
+            if self.plan.together == "end":
+                speech = [*[SILENCE] * (self._longest - len(speech)), *speech]
             first = caller.say(speech)
             self.tally.spoken += 1
             timeout_s = len(speech) * FRAME_MS / 1000 + REPLY_TIMEOUT_S
@@ -214,6 +224,14 @@ class Load:
             if caller.interview.get("isComplete"):
                 return True
         return False
+
+    async def _wait_for_others(self) -> None:
+        """Wait until every session is about to speak, or one has ended."""
+        try:
+            async with asyncio.timeout(REPLY_LIMIT_S):
+                await self._all_ready.wait()
+        except (asyncio.BrokenBarrierError, TimeoutError):
+            self.tally.fault("client.alone")
 
     async def _reply(self, caller: Caller, before: int, timeout_s: float) -> Turn | None:
         """The first turn after `before` whose reply can be heard."""
@@ -272,6 +290,9 @@ def main() -> int:
         "--silence-ms", type=int, default=SILENCE_MS, help="that ends a turn, as asked for"
     )
     parser.add_argument("--shortest-ms", type=int, default=0, help="leave shorter answers out")
+    parser.add_argument(
+        "--together", choices=("begin", "end"), help="all sessions do so with each answer"
+    )
     parser.add_argument("--questions", type=int, default=QUESTIONS, help="of each interview")
     parser.add_argument("--core", type=int, help="stay on this core")
     arguments = vars(parser.parse_args())

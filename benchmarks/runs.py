@@ -1,6 +1,5 @@
 """The runs: their servers, loads and limits."""
 
-import asyncio
 import json
 import os
 import subprocess
@@ -14,14 +13,11 @@ from benchmarks.load import Plan
 from benchmarks.progress import OnProgress, Progress
 from benchmarks.result import Machine, Metric, Result, percentiles
 from benchmarks.server import Server
-from benchmarks.speech import answers, recordings
 from benchmarks.timing import Summary, cpu_ms_per_session_second
-from benchmarks.wer import Score, metrics, recognise
 
 LATENCY_TURNS = 36
 BARGE_IN_EVERY = 3
 SHORT_ANSWER_MS = 1_500
-OFFLINE_TURNS = 16
 LOAD_SECONDS = 30.0
 
 
@@ -142,18 +138,6 @@ def latency(progress: Progress) -> Result:
     return _result("latency", seen, {"sessions": 1, "stages": "fakes"}, [*decided, *interrupted])
 
 
-def offline(progress: Progress) -> Result:
-    """One session, what answers on a machine without a network, on all its cores."""
-    what = f"{OFFLINE_TURNS} whole answers"
-    with progress.runs(1), progress.run(what) as on_progress, Server("offline") as server:
-        plan = Plan(server.sessions_url, turns=OFFLINE_TURNS, hush=True)
-        seen = run_load(server, plan, on_progress)
-    decided = percentiles(
-        "decision → first reply byte", "ms", seen.summary("decision_to_first"), {"p50": 80.0}
-    )
-    return _result("offline", seen, {"sessions": 1, "stages": "offline"}, decided)
-
-
 def load(sessions: int, progress: Progress) -> Result:
     """Many sessions at once on one core: real voice detection, fakes behind it."""
     what = f"{sessions} sessions for {LOAD_SECONDS:.0f} s"
@@ -180,21 +164,9 @@ def load(sessions: int, progress: Progress) -> Result:
     return _result("load", seen, {"sessions": sessions, "stages": "fakes"}, found)
 
 
-def wer(progress: Progress) -> Result:
-    """How well the default recogniser understands the clips."""
-    clips = (*answers(), *recordings())
-    with progress.runs(len(clips)), Server("offline") as server:
-        provider = server.providers().get("stt", "unknown")
-        scores = asyncio.run(recognise(server.sessions_url, clips, progress))
-    notes = tuple(_heard(score) for score in scores if score.errors)
-    return Result(
-        "wer", {"recogniser": provider}, tuple(metrics(scores)), Machine.here(), notes=notes
-    )
-
-
-def _heard(score: Score) -> str:
-    turns = "" if score.turns == 1 else f" ({score.turns} turns)"
-    return f"{score.clip.name}{turns}: {score.heard or '(nothing)'}"
+def told_faults(report: dict[str, Any]) -> tuple[str, ...]:
+    """The faults of a load run, a line for each kind."""
+    return tuple(f"{code}: {count} times" for code, count in sorted(report["faults"].items()))
 
 
 def _result(name: str, seen: Measured, settings: dict[str, Any], found: list[Metric]) -> Result:
@@ -214,12 +186,11 @@ def _result(name: str, seen: Measured, settings: dict[str, Any], found: list[Met
         *percentiles("load client lag", "ms", seen.summary("lag"))[2:3],
         Metric("CPU of other processes, cores", seen.others_cpu_s / seen.wall_s, ""),
     ]
-    faults = tuple(f"{code}: {count} times" for code, count in sorted(report["faults"].items()))
     return Result(
         name,
         settings,
         tuple(found),
         Machine.here(),
         distrust=tuple(report["distrust"]),
-        notes=faults,
+        notes=told_faults(report),
     )

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -81,9 +81,20 @@ def recordings(folder: Path = RECORDINGS) -> tuple[Clip, ...]:
 
 def _decode(path: Path) -> Samples:
     """Any audio file as 16 kHz mono. Trusted files only: it is decoded whole."""
-    resampler = av.AudioResampler(format="s16", layout="mono", rate=INPUT_RATE_HZ)
     with av.open(str(path)) as container:
-        frames = [out for frame in container.decode(audio=0) for out in resampler.resample(frame)]
+        return _resampled(container.decode(audio=0))
+
+
+def at_input_rate(pcm: Samples, rate_hz: int) -> Samples:
+    """Mono speech at the rate of input audio."""
+    frame = av.AudioFrame.from_ndarray(pcm.reshape(1, -1), format="s16", layout="mono")
+    frame.sample_rate = rate_hz
+    return _resampled([frame])
+
+
+def _resampled(sound: Iterable[av.AudioFrame]) -> Samples:
+    resampler = av.AudioResampler(format="s16", layout="mono", rate=INPUT_RATE_HZ)
+    frames = [out for frame in sound for out in resampler.resample(frame)]
     frames += resampler.resample(None)
     return np.concatenate([frame.to_ndarray().reshape(-1) for frame in frames])
 

@@ -1,5 +1,6 @@
 """The sums of all sessions of a load run."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -21,6 +22,8 @@ class Tally:
     partials: int = 0
     understood: int = 0
     """Turns whose final transcript has words in it."""
+    recognisers: dict[str, int] = field(default_factory=dict)
+    """The same turns by the provider that recognised them."""
     barge_ins: int = 0
     clear_to_last: list[float] = field(default_factory=list)
     frames_after_clear: int = 0
@@ -35,7 +38,7 @@ class Tally:
         """Take over what one finished call has seen."""
         self.lag += [lag * 1000 for lag in caller.lag_s]
         for fault in caller.faults:
-            self.fault(str(fault.get("code") or f"{fault['type']}.{fault.get('stage')}"))
+            self.fault(fault_name(fault))
         for turn in caller.turns.values():
             self._add_turn(turn)
 
@@ -44,7 +47,10 @@ class Tally:
         self.frames_unheard += unheard(turn.arrivals, turn.positions_ms)
         self.frames_after_clear += turn.frames_after_clear
         self.partials += turn.partials
-        self.understood += bool(turn.transcript)
+        if turn.transcript:
+            self.understood += 1
+            name = turn.recogniser or "unknown"
+            self.recognisers[name] = self.recognisers.get(name, 0) + 1
         if turn.stopped_at is not None:
             if turn.ready_at is not None:
                 self.ready_to_decision.append((turn.stopped_at - turn.ready_at) * 1000)
@@ -62,6 +68,13 @@ class Tally:
             name: _summary(value) if isinstance(value, list) else value
             for name, value in values.items()
         }
+
+
+def fault_name(fault: Mapping[str, Any]) -> str:
+    """An error by its code; a degradation by its stage and by what gave way to what."""
+    if fault["type"] == "degraded":
+        return f"degraded.{fault['stage']}: {fault['from']} → {fault['to']}"
+    return str(fault["code"])
 
 
 def _summary(values: list[float]) -> dict[str, float] | None:

@@ -66,11 +66,27 @@ def test_faults_are_counted_by_what_they_are():
     tally = tally_of(
         faults=(
             {"type": "error", "code": "flooding"},
-            {"type": "degraded", "stage": "stt"},
-            {"type": "degraded", "stage": "stt"},
+            {"type": "degraded", "stage": "stt", "from": "whisper", "to": "pocketsphinx"},
+            {"type": "degraded", "stage": "stt", "from": "whisper", "to": "pocketsphinx"},
+            {"type": "degraded", "stage": "stt", "from": "pocketsphinx", "to": "canned line"},
         )
     )
-    assert tally.faults == {"flooding": 1, "degraded.stt": 2}
+    assert tally.faults == {
+        "flooding": 1,
+        "degraded.stt: whisper → pocketsphinx": 2,
+        "degraded.stt: pocketsphinx → canned line": 1,
+    }
+
+
+def test_recognised_turns_are_counted_by_recogniser():
+    tally = tally_of(
+        Turn(1, transcript="yes", recogniser="whisper"),
+        Turn(2, transcript="no", recogniser="whisper"),
+        Turn(3, transcript="", recogniser="whisper"),
+        Turn(4, transcript="well"),
+    )
+    assert tally.recognisers == {"whisper": 2, "unknown": 1}
+    assert tally.understood == 3
 
 
 def test_report_summarises_values_and_keeps_counts():
