@@ -39,14 +39,21 @@ RISE_MS = 20.0
 Levels = npt.NDArray[np.float64]
 
 
-def pause_errors_ms(pcm: Samples, rate_hz: int, cues: Sequence[Viseme]) -> list[float]:
-    """The error at the end of each pause, `PAUSE_SEARCH_MS` where no sound begins near it."""
+def pause_errors_ms(
+    pcm: Samples, rate_hz: int, cues: Sequence[Viseme], breathed_ms: Sequence[float] = ()
+) -> list[float]:
+    """The error at the end of each pause, `PAUSE_SEARCH_MS` where no sound begins near it.
+
+    `breathed_ms` is where words begin with an "h", which leaves the mouth as it was: the pauses
+    before them are left out.
+    """
     levels = _levels(pcm, rate_hz)
     loud = levels > _loud_db(levels) + QUIET_DB
     onsets_ms = np.flatnonzero(loud[1:] & ~loud[:-1]) * HOP_MS + HOP_MS
     errors = []
     for pause, following in pairwise(cues):
-        if pause.shape == "sil" and pause.duration_ms >= SHORTEST_PAUSE_MS:
+        breathed = any(abs(at - following.at_ms) < PAUSE_SEARCH_MS for at in breathed_ms)
+        if pause.shape == "sil" and pause.duration_ms >= SHORTEST_PAUSE_MS and not breathed:
             distances = [_distance_ms(at, following) for at in onsets_ms]
             errors.append(min([PAUSE_SEARCH_MS, *distances]))
     return errors

@@ -135,13 +135,13 @@ def metrics(case: Case, heard: Heard) -> list[Metric]:
     limits = {"p95": LIMIT_MS} if case.understood else {}
     unanswered = spoken - report["answered"] if spoken else float("inf")
     return [
-        *percentiles(f"{case}: decision → first reply byte", "ms", decided, limits),
-        Metric(f"{case}: not recognised by {heard.first}", others, "", limit=must, count=spoken),
+        *percentiles(f"{case}: decision → first byte", "ms", decided, limits),
+        Metric(f"{case}: not by {heard.first}", others, "", limit=must, count=spoken),
         Metric(f"{case}: canned lines", heard.canned, "", limit=must, count=spoken),
-        Metric(f"{case}: steps down that were told", heard.degraded, ""),
-        Metric(f"{case}: turns that went another way untold", heard.untold, "", limit=0.0),
-        Metric(f"{case}: turns without an answer", unanswered, "", limit=0.0, count=spoken),
-        Metric(f"{case}: understood, but not stored", heard.lost, "", limit=0.0),
+        Metric(f"{case}: steps down, told", heard.degraded, ""),
+        Metric(f"{case}: went another way untold", heard.untold, "", limit=0.0),
+        Metric(f"{case}: without an answer", unanswered, "", limit=0.0, count=spoken),
+        Metric(f"{case}: understood, not stored", heard.lost, "", limit=0.0),
         Metric(f"{case}: worker CPU, cores", heard.seen.workers_cpu_s / heard.seen.wall_s, ""),
         Metric(f"{case}: CPU of others, cores", heard.seen.others_cpu_s / heard.seen.wall_s, ""),
     ]

@@ -6,6 +6,7 @@ Every other local voice speaks a few prompts, for its loudness. No gateway runs.
 """
 
 import asyncio
+import re
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -44,6 +45,7 @@ QUICK_STEP = 8
 """The quick form leaves out all prompts but every eighth."""
 FEW = 5
 """Prompts for the loudness of a voice that is not the default."""
+_BREATHED = re.compile("h|who", re.IGNORECASE)
 LISTENERS = 2
 """Prompts that Whisper base hears at the same time, each on one thread."""
 
@@ -149,17 +151,21 @@ async def speech(stage: Synthesizer, text: str) -> Spoken:
         first_ms: float | None = None
         pieces: list[Samples] = []
         cues: list[Viseme] = []
+        breathed_ms: list[float] = []
         async for piece in stage.speak(Sentence(0, sentence)):
             if first_ms is None and len(piece.pcm):
                 first_ms = (time.monotonic() - asked_at) * 1000
             pieces.append(piece.pcm)
             cues += piece.cues
+            breathed_ms += [
+                word.at_ms for word in piece.words if _BREATHED.match(sentence, word.offset)
+            ]
         if first_ms is None:
             raise PipelineError(f"{stage.provider} said nothing for {sentence!r}")
         pcm = np.concatenate(pieces)
         parts.append(pcm)
         spoken.first_ms.append(first_ms)
-        spoken.pauses_ms += pause_errors_ms(pcm, stage.rate_hz, cues)
+        spoken.pauses_ms += pause_errors_ms(pcm, stage.rate_hz, cues, breathed_ms)
         spoken.releases_ms += release_errors_ms(pcm, stage.rate_hz, cues)
     spoken.pcm = np.concatenate(parts)
     return spoken

@@ -48,6 +48,13 @@ def test_a_pause_after_which_nothing_sounds_has_the_largest_error() -> None:
     assert found == [PAUSE_SEARCH_MS]
 
 
+def test_pauses_before_a_breathed_sound_are_left_out() -> None:
+    parts = cues((0, 500, "aa"), (500, 370, "sil"), (870, 430, "aa"))
+    assert pause_errors_ms(PAUSE, RATE_HZ, parts) == pytest.approx([70], abs=6)
+    assert pause_errors_ms(PAUSE, RATE_HZ, parts, [805.0]) == []
+    assert len(pause_errors_ms(PAUSE, RATE_HZ, parts, [100.0])) == 1
+
+
 def test_short_silences_and_the_last_one_are_no_pauses() -> None:
     found = pause_errors_ms(
         PAUSE, RATE_HZ, cues((0, 79, "sil"), (79, 700, "aa"), (800, 500, "sil"))
