@@ -31,7 +31,7 @@ def offline(progress: Progress, *, quick: bool = False) -> Result:
             ("without", "off", {}),
         ):
             seen, providers = _run(speculate, turns, progress)
-            found += _metrics(name, seen, limits)
+            found += metrics(name, seen, limits)
             distrust += seen.report["distrust"]
             notes += told_faults(seen.report)
             for recogniser, count in seen.report["recognisers"].items():
@@ -54,7 +54,8 @@ def offline(progress: Progress, *, quick: bool = False) -> Result:
     )
 
 
-def _metrics(name: str, seen: Measured, limits: dict[str, float]) -> list[Metric]:
+def metrics(name: str, seen: Measured, limits: dict[str, float]) -> list[Metric]:
+    """The figures of one gateway, with what must hold."""
     report = seen.report
     spoken = report["spoken"]
     missing = spoken - report["answered"] if spoken else float("inf")
