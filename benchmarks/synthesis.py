@@ -40,7 +40,8 @@ CUE_LIMIT_MS = 40.0
 UNDERSTOOD_LIMIT = 0.05
 TARGET_LUFS = -16.0
 LOUDNESS_LIMIT = 1.5
-PEAK_LIMIT_DB = -1.0
+PEAK_LIMIT_DB = 0.0
+"""Above it something clips, be it between two samples."""
 QUICK_STEP = 8
 """The quick form leaves out all prompts but every eighth."""
 FEW = 5
