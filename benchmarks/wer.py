@@ -137,9 +137,9 @@ async def _speak(url: str, clip: Clip) -> Score:
 
 
 def _settled(caller: Caller) -> bool:
-    """Whether the newest spoken turn has its final transcript."""
+    """Whether the newest spoken turn has its final transcript, or a reply without one."""
     spoken = [turn for turn in caller.turns.values() if turn.started_at is not None]
-    return not spoken or spoken[-1].transcript is not None
+    return not spoken or spoken[-1].transcript is not None or bool(spoken[-1].arrivals)
 
 
 def metrics(
