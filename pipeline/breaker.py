@@ -140,8 +140,9 @@ class Breaker:
         self._calls: deque[tuple[float, Outcome]] = deque()
         self._failures = 0
         self._slow = 0
-        # Until then the provider asked for no calls.
+        # Until then the provider asked for no calls; whether that time is still to come.
         self._not_before = 0.0
+        self._waits = False
         # OPEN: its length without jitter (0 before the first trip) and its end.
         self._open_s = 0.0
         self._until = 0.0
@@ -159,7 +160,14 @@ class Breaker:
         """Whether calls pass that are no probes, as of the last call with a time."""
         if self.mode is Mode.FORCED_OPEN:
             return False
-        return self.mode is not Mode.NORMAL or self._state is BreakerState.CLOSED
+        if self.mode is not Mode.NORMAL:
+            return True
+        return self._state is BreakerState.CLOSED and not self._waits
+
+    @property
+    def waits(self) -> bool:
+        """Whether a CLOSED breaker gives no permits because the provider asked for time."""
+        return self._waits
 
     @property
     def generation(self) -> int:
@@ -175,10 +183,10 @@ class Breaker:
         """A permit for one call; None: the provider must not be asked now.
 
         A speculative call passes `probe=False` and gets no half-open probe: probes are for calls of
-        decided turns.
+        decided turns. There is no permit before the time that the provider asked for, either.
         """
         self.poll(now)
-        if self.mode is Mode.FORCED_OPEN:
+        if self.mode is Mode.FORCED_OPEN or (self.mode is Mode.NORMAL and self._waits):
             return None
         permit = Permit(self._generation, now)
         if self._state is BreakerState.CLOSED or self.mode is Mode.DISABLED:
@@ -197,8 +205,8 @@ class Breaker:
     ) -> None:
         """Report how a call ended. A second report of the same permit changes nothing.
 
-        `retry_after_s` is the wait that the provider asked for with a FAILURE; it can lengthen the
-        open time, up to `open_max_s`, and never shortens it.
+        `retry_after_s` is the wait that the provider asked for with a FAILURE; `open_max_s` of it
+        count at most. Until then there are no permits; a breaker that opens stays open as long.
         """
         self.poll(now)
         if permit.settled:
@@ -210,7 +218,9 @@ class Breaker:
         if self.mode is Mode.DISABLED:
             outcome = Outcome.NEUTRAL
         if outcome is Outcome.FAILURE:
-            self._not_before = max(self._not_before, now + retry_after_s)
+            wait_s = min(retry_after_s, self.policy.open_max_s)
+            self._not_before = max(self._not_before, now + wait_s)
+            self._waits = self._state is BreakerState.CLOSED and now < self._not_before
         if self._state is BreakerState.CLOSED:
             self._count(outcome, now)
         elif permit in self._probes:
@@ -219,6 +229,7 @@ class Breaker:
 
     def poll(self, now: float) -> None:
         """Make the transitions that are due by time, as the methods with a time do first."""
+        self._waits = self._waits and now < self._not_before
         if self._state is BreakerState.HALF_OPEN and self._probes:
             due = self._probes[0].at + self.policy.probe_timeout_s
             if now >= due:
@@ -227,8 +238,10 @@ class Breaker:
             self._change(self._until, BreakerState.HALF_OPEN, "open time over")
 
     def retry_after(self, now: float) -> float:
-        """Seconds until a probe is possible; 0 unless OPEN."""
+        """Seconds until a call or a probe is possible; 0 where that is now."""
         self.poll(now)
+        if self._waits:
+            return self._not_before - now
         return self._until - now if self._state is BreakerState.OPEN else 0.0
 
     def take_transitions(self) -> list[Transition]:
@@ -290,5 +303,6 @@ class Breaker:
         self._failures = 0
         self._slow = 0
         self._not_before = 0.0
+        self._waits = False
         self._probes.clear()
         self._probed = 0

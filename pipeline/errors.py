@@ -23,18 +23,26 @@ class PipelineError(Exception):
 
 
 class StageError(PipelineError):
-    """A provider call failed. Carries the stage, the provider and the phase of the call."""
+    """A provider call failed. Carries the stage, the provider and the phase of the call.
 
-    def __init__(self, stage: str, provider: str, phase: Phase, detail: str = "") -> None:
+    `reason` says it in words for clients, without addresses; "" leaves the words to the phase.
+    """
+
+    def __init__(
+        self, stage: str, provider: str, phase: Phase, detail: str = "", *, reason: str = ""
+    ) -> None:
         super().__init__(stage, provider, phase, detail)
         self.stage = stage
         self.provider = provider
         self.phase: Phase = phase
         self.detail = detail
+        self.reason = reason
 
     def __str__(self) -> str:
-        text = f"{self.stage} provider {self.provider!r}: {self.phase}"
-        return f"{text}: {self.detail}" if self.detail else text
+        text = f"{self.stage} provider {self.provider!r}"
+        if self.reason:
+            return f"{text}: {self.reason}"
+        return f"{text}: {self.phase}: {self.detail}" if self.detail else f"{text}: {self.phase}"
 
 
 class StageTimeout(StageError):
@@ -45,14 +53,23 @@ class StageFailed(StageError):
     """The provider raised, broke off, sent nonsense or sent nothing.
 
     `partial` is true when useful items had already been delivered: words may have been spoken, so
-    the call must not be repeated.
+    the call must not be repeated. The provider asked for no calls for `retry_after_s` seconds.
     """
 
     def __init__(
-        self, stage: str, provider: str, phase: Phase, detail: str = "", *, partial: bool = False
+        self,
+        stage: str,
+        provider: str,
+        phase: Phase,
+        detail: str = "",
+        *,
+        partial: bool = False,
+        retry_after_s: float = 0.0,
+        reason: str = "",
     ) -> None:
-        super().__init__(stage, provider, phase, detail)
+        super().__init__(stage, provider, phase, detail, reason=reason)
         self.partial = partial
+        self.retry_after_s = retry_after_s
 
 
 class StageBusy(StageError):

@@ -272,7 +272,8 @@ class Stream(Generic[T]):
                 raise BudgetExceeded(self._slot, max(0.0, left_s)) from cause
             permit = candidate.breaker.try_acquire(now, probe=self._probe)
             if permit is None:
-                self._gave_way = self._gave_way or (candidate.provider, "circuit open")
+                why = "at capacity" if candidate.breaker.waits else "circuit open"
+                self._gave_way = self._gave_way or (candidate.provider, why)
                 continue
             self._candidate = candidate
             self._permit = permit
@@ -354,7 +355,7 @@ class Stream(Generic[T]):
         elif isinstance(error, StageTimeout) and self._first_s is None and self._cut_short:
             slow = self._waited_s > self._candidate.limits.slow_first_s
             self._settle(Outcome.FAILURE if slow else Outcome.NEUTRAL)
-        elif isinstance(error, StageBusy):
+        elif isinstance(error, (StageBusy, StageFailed)):
             self._settle(Outcome.FAILURE, error.retry_after_s)
         else:
             self._settle(Outcome.FAILURE)
@@ -409,6 +410,8 @@ async def _close(source: AsyncIterator[Any], provider: str) -> None:
 
 
 def _reason(error: StageError) -> str:
+    if error.reason:
+        return error.reason
     if isinstance(error, StageBusy):
         return "at capacity"
     if isinstance(error, CallerError):

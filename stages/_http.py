@@ -1,8 +1,10 @@
 """The HTTP client that providers share: one connection pool each, and the same reading of answers.
 
 ========================================  ======================================================
-no connection, TLS failure, 5xx           `StageFailed` ("connect")
-429, 503; no connection of the pool free  `StageBusy`, with the server's Retry-After
+no connection, TLS failure                `StageFailed` ("connect")
+408, 425, other 5xx                       `StageFailed` ("connect"), with the server's message and
+                                          its Retry-After
+429, 503, 529; no free connection         `StageBusy`, with the server's Retry-After
 3xx (not followed), other 4xx             `HttpRefused`, a `CallerError`, with the server's message
 the connection breaks in the body         `StageFailed` ("stream")
 an answer that breaks the protocol        `StageFailed` ("protocol")
@@ -48,10 +50,17 @@ MAX_RETRY_AFTER_S = 300.0
 MAX_MESSAGE = 200
 """Characters of a server's message that are passed on."""
 
+_BUSY = (429, 503, 529)
+"""529 is no standard: "overloaded"."""
+
+_TRY_AGAIN = (408, 425)
+"""Request Timeout and Too Early: the request itself was well."""
+
 _ERROR_BODY_S = 0.5
 _ERROR_BODY_BYTES = 8 << 10
 
 _KEY = re.compile(r"[!-~]+")
+_TAG = re.compile(r"<[^<>]*>")
 _SECRET_LENGTH = 8
 """A shorter key is no secret ("ollama", "EMPTY") and may be a word of a message."""
 
@@ -272,12 +281,19 @@ class HttpClient:
             return HttpRefused(self._stage, self._provider, status, detail)
         message = self._clean(await _message_of(response))
         detail = f"HTTP {status}: {message}" if message else f"HTTP {status}"
-        if status in (429, 503):
-            wait_s = retry_after_s(response.headers.get("Retry-After", ""), datetime.now(UTC))
+        wait_s = _wait_s(response.headers)
+        if status in _BUSY:
             return StageBusy(self._stage, self._provider, detail, retry_after_s=wait_s)
-        if 400 <= status < 500:
+        if 400 <= status < 500 and status not in _TRY_AGAIN:
             return HttpRefused(self._stage, self._provider, status, detail)
-        return StageFailed(self._stage, self._provider, "connect", detail)
+        return StageFailed(
+            self._stage,
+            self._provider,
+            "connect",
+            detail,
+            retry_after_s=wait_s,
+            reason=f"server error ({_words(detail)})",
+        )
 
     def _clean(self, text: str) -> str:
         """A line fit for logs and clients: short, printable, without our secrets."""
@@ -305,6 +321,19 @@ def retry_after_s(value: str, now: datetime) -> float:
         # RFC 9110: dates are in UTC; the parser leaves "-0000" without a zone.
         seconds = (at.replace(tzinfo=at.tzinfo or UTC) - now).total_seconds()
     return min(max(seconds, 0.0), MAX_RETRY_AFTER_S)
+
+
+def _words(message: str) -> str:
+    """A message without the tags of a page."""
+    return " ".join(_TAG.sub(" ", message).split())
+
+
+def _wait_s(headers: httpx.Headers) -> float:
+    """The wait that a response asks for, by `Retry-After` or, finer, by `Retry-After-Ms`."""
+    fine = headers.get("Retry-After-Ms", "").strip()
+    if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", fine):
+        return min(float(fine) / 1000, MAX_RETRY_AFTER_S)
+    return retry_after_s(headers.get("Retry-After", ""), datetime.now(UTC))
 
 
 def _split(base_url: str) -> tuple[httpx.URL, str, str]:

@@ -335,6 +335,8 @@ def _why(error: PipelineError) -> str:
             return "it is at capacity"
         case CallerError():
             return "it refused the request"
+        case StageError(phase="connect") if error.reason:
+            return "server error"
         case StageError():
             return _REASONS[error.phase]
     return "unavailable"

@@ -240,9 +240,44 @@ def test_a_provider_can_lengthen_the_open_time_up_to_its_limit(
 
 def test_what_a_provider_asked_for_before_it_tripped_is_remembered() -> None:
     breaker = Breaker(BreakerPolicy(consecutive_failures=2, open_s=10, open_max_s=60))
+    under_way = acquire(breaker, 0.0)
     call(breaker, "F", 0.0, retry_after_s=45.0)
-    call(breaker, "F", 5.0)
+    breaker.settle(under_way, Outcome.FAILURE, 5.0)
+    assert reasons(breaker) == ["consecutive failures"]
     assert breaker.retry_after(5.0) == 40.0
+
+
+def test_a_provider_that_asked_for_time_is_not_asked_before() -> None:
+    breaker = Breaker(BreakerPolicy(open_max_s=60))
+    call(breaker, "F", 0.0, retry_after_s=30.0)
+    assert breaker.try_acquire(29.9) is None
+    assert (breaker.closed, round(breaker.retry_after(29.9), 6)) == (False, 0.1)
+    call(breaker, "S", 30.0)
+    assert (breaker.closed, breaker.retry_after(30.0)) == (True, 0.0)
+    assert reasons(breaker) == []
+
+
+def test_a_provider_is_not_left_alone_for_longer_than_the_policy_allows() -> None:
+    breaker = Breaker(BreakerPolicy(open_s=10, open_max_s=20))
+    call(breaker, "F", 0.0, retry_after_s=300.0)
+    assert breaker.retry_after(0.0) == 20.0
+    call(breaker, "S", 20.0)
+
+
+def test_a_call_that_succeeds_meanwhile_does_not_shorten_the_wait() -> None:
+    breaker = Breaker()
+    under_way = acquire(breaker, 0.0)
+    call(breaker, "F", 0.0, retry_after_s=30.0)
+    breaker.settle(under_way, Outcome.SUCCESS, 1.0)
+    assert breaker.try_acquire(2.0) is None
+
+
+@pytest.mark.parametrize("mode", [Mode.DISABLED, Mode.SHADOW])
+def test_a_breaker_that_refuses_nothing_does_not_wait_either(mode: Mode) -> None:
+    breaker = Breaker(mode=mode)
+    call(breaker, "F", 0.0, retry_after_s=30.0)
+    assert breaker.closed
+    acquire(breaker, 1.0)
 
 
 def test_what_a_provider_asked_for_is_forgotten_once_it_has_been_probed() -> None:

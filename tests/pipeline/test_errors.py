@@ -29,6 +29,10 @@ from pipeline.errors import (
             CallerError("llm", "ollama", "protocol", "400 bad request"),
             "llm provider 'ollama': protocol: 400 bad request",
         ),
+        (
+            StageFailed("stt", "whisper", "connect", "HTTP 500", reason="server error (HTTP 500)"),
+            "stt provider 'whisper': server error (HTTP 500)",
+        ),
         (StageUnavailable("tts"), "tts: every provider's circuit breaker is open"),
         (
             StageUnavailable(

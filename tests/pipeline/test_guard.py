@@ -685,6 +685,38 @@ def test_candidates_with_an_open_breaker_are_passed_over_and_told_of_once() -> N
     assert untouched.closed_at == []
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        StageBusy("llm", "one", "HTTP 429", retry_after_s=30.0),
+        StageFailed("llm", "one", "connect", "HTTP 500", retry_after_s=30.0),
+    ],
+)
+def test_a_server_that_said_when_to_come_back_is_not_asked_before(error: StageError) -> None:
+    one = candidate(Player([error]).play, "one")
+    two = candidate(Player([0.1]).play, "two")
+    assert consume(one, two).provider == "two"
+    again = consume(one, two)
+    assert (again.items, again.degraded) == (["x"], [("one", "two", "at capacity")])
+    assert isinstance(one.breaker, Recorder)
+    assert one.breaker.acquired == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (StageFailed("llm", "one", "connect", "HTTP 500", reason="server error"), "server error"),
+        (StageFailed("llm", "one", "connect", "ConnectError"), "no connection"),
+        (CallerError("llm", "one", "connect", "HTTP 400"), "refused the request"),
+    ],
+)
+def test_the_client_is_told_in_words_why_a_candidate_gave_way(
+    error: StageError, words: str
+) -> None:
+    two = candidate(Player([0.1]).play, "two")
+    assert consume(candidate(Player([error]).play), two).degraded == [("one", "two", words)]
+
+
 def test_a_failure_is_reported_rather_than_the_open_breaker_after_it() -> None:
     result = consume(
         candidate(Player([]).play, "one"),

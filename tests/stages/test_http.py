@@ -98,11 +98,31 @@ def test_a_status_becomes_the_error_of_whose_fault_it_is(
 
 def test_a_server_at_capacity_says_when_to_come_back(peer: Any) -> None:
     waits = []
-    for model in ("busy", "unavailable"):
+    for model in ("busy", "unavailable", "overloaded"):
         error = post(peer.url, model)
         assert isinstance(error, StageBusy)
         waits.append((error.retry_after_s, error.detail))
-    assert waits == [(7.0, "HTTP 429: slow down"), (0.0, "HTTP 503: loading model")]
+    assert waits == [
+        (7.0, "HTTP 429: slow down"),
+        (0.0, "HTTP 503: loading model"),
+        (1.5, "HTTP 529: overloaded"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("model", "reason", "wait_s"),
+    [
+        ("broken", "server error (HTTP 500: Internal Server Error)", 0.0),
+        ("timed-out", "server error (HTTP 408: request timeout)", 0.0),
+        ("back-soon", "server error (HTTP 500: out of memory)", 30.0),
+    ],
+)
+def test_a_server_error_is_told_in_its_words_and_is_no_missing_connection(
+    peer: Any, model: str, reason: str, wait_s: float
+) -> None:
+    error = post(peer.url, model)
+    assert isinstance(error, StageFailed)
+    assert (error.reason, error.retry_after_s) == (reason, wait_s)
 
 
 def test_no_redirect_is_followed(peer: Any) -> None:

@@ -439,6 +439,12 @@ async def refuse(call: Call, model: str) -> bool:
             await call.json({"error": {"message": "slow down"}}, 429, retry_after="7")
         case "unavailable":
             await call.json({"error": "loading model"}, 503)
+        case "overloaded":
+            await call.json({"error": "overloaded"}, 529, retry_after_ms="1500")
+        case "timed-out":
+            await call.json({"error": "request timeout"}, 408)
+        case "back-soon":
+            await call.json({"error": {"message": "out of memory"}}, 500, retry_after="30")
         case "bad":
             await call.json({"error": {"message": f"invalid key {key}\n\x1b[31m" + "x" * 999}}, 400)
         case "missing":

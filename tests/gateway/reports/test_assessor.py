@@ -316,7 +316,7 @@ def test_a_summary_by_a_real_chat_server(peer: Any) -> None:
 @pytest.mark.parametrize(
     ("model", "why", "requests"),
     [
-        ("broken", "no connection", 2),
+        ("broken", "server error", 2),
         ("busy", "it is at capacity", 2),
         ("missing", "it refused the request", 2),
         ("no-choices", "malformed answer", 2),
