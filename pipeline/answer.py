@@ -50,6 +50,7 @@ class Answer:
         self._host = host
         self._emit = emit
         self._waited = waited
+        self._asked = transcribers.candidates[0].provider  # who was asked last
         self._speech: RecognizedSpeech | None = None
         self._accepting: asyncio.Future[None] | None = None
         self._shown = False  # the client has the transcript
@@ -95,10 +96,12 @@ class Answer:
                         break
                     on_partial(transcript)
         except PipelineError as error:
+            self._asked = stream.provider
             if ahead or not utterance.typed:
                 raise
             self.degraded("canned line", str(error))
             final = Transcript(self.turn, "", final=True)
+        self._asked = stream.provider
         budget.start("stt", stream.provider, loop.time())
         budget.end("stt", loop.time())
         self._speech = None
@@ -115,9 +118,8 @@ class Answer:
         return self.transcript
 
     def degraded(self, target: str, reason: str) -> None:
-        """Report that every recogniser failed and that `target` takes the transcript's place."""
-        source = self._transcribers.candidates[-1].provider
-        self.outputs.degraded("stt", source, target, reason)
+        """Report that recognition failed and that `target` takes the transcript's place."""
+        self.outputs.degraded("stt", self._asked, target, reason)
 
     async def accept(self) -> None:
         """Have the host store the transcript, then show it. Raises what the host raises.

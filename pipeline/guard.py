@@ -14,7 +14,9 @@ end of the stream after a useful item                  SUCCESS, or SLOW where th
                                                        came after `slow_first_s`, or media came
                                                        slower than real time
 no useful item in `first_s`, none for `stall_s`,       FAILURE
-more than `total_s`; any error; an empty stream
+more than `total_s`; any error; an empty stream;
+media that fall behind real time by `lag_s`;
+given up by the consumer after `slow_first_s`
 the provider is at capacity                            FAILURE, with its retry-after
 our request was wrong                                  NEUTRAL
 the consumer stops or is cancelled early, or the       before the first useful item: NEUTRAL, but
@@ -25,6 +27,9 @@ budget ends                                            SLOW after `slow_first_s`
 While another candidate can follow, a candidate gets only a share of the budget: the last `NEXT_S`
 of it, at most half, is kept for the next one. A candidate whose share ends counts as failed only if
 it had already taken longer than `slow_first_s`.
+
+A candidate may also be replaced after its first useful item, as long as the consumer has not begun
+to use what came: a consumer that can drop that passes `begun` and `restart`.
 
 The caller defines "useful": text, PCM or a final transcript, but no keep-alives, which reset no
 clock here. All clocks run only while the provider is awaited: a slow consumer trips no breaker.
@@ -106,6 +111,10 @@ class Candidate(Generic[P]):
     limits: Limits = Limits()
 
 
+def _nothing() -> None:
+    """There is nothing to drop."""
+
+
 class Guard(Generic[P]):
     """The candidates of one slot, in order of preference. Shared by all sessions."""
 
@@ -132,6 +141,9 @@ class Guard(Generic[P]):
         min_first_s: float = 0.0,
         probe: bool = True,
         media_s: Callable[[T], float] | None = None,
+        lag_s: float = math.inf,
+        begun: Callable[[], bool] | None = None,
+        restart: Callable[[], None] = _nothing,
         on_degraded: OnDegraded | None = None,
     ) -> "Stream[T]":
         """Prepare a call; nothing happens before the first item is asked for.
@@ -140,7 +152,12 @@ class Guard(Generic[P]):
         tried. `budget_s` is how long the first useful item may take in all, counted from entering
         the context; no candidate is started with less than `min_first_s` of it. A speculative call
         passes `probe=False` and uses closed breakers only. `media_s` gives the seconds of media in
-        an item. `on_degraded` replaces the guard's own for this stream.
+        an item; a candidate whose media fall behind real time by `lag_s` in all has stalled.
+        `on_degraded` replaces the guard's own for this stream.
+
+        `begun` says whether the consumer has begun to use what came; by default it does at once.
+        Until then the next candidate follows one that fails, and the share of the budget holds.
+        `restart` is called before that: the consumer drops what came. Both are plain calls.
         """
         return Stream(
             self.slot,
@@ -151,6 +168,9 @@ class Guard(Generic[P]):
             min_first_s=min_first_s,
             probe=probe,
             media_s=media_s,
+            lag_s=lag_s,
+            begun=begun,
+            restart=restart,
             on_degraded=on_degraded or self._on_degraded,
             closing=self._closing,
         )
@@ -159,11 +179,12 @@ class Guard(Generic[P]):
 class Stream(Generic[T]):
     """One guarded call: an async context manager that is also the iterator of its items.
 
-    Iterating raises, before the first useful item, `StageUnavailable` (every candidate failed or
-    has an open breaker) or `BudgetExceeded`; after it, the candidate's error: `StageTimeout`,
-    `StageFailed` with `partial` set, `StageBusy` or `CallerError`. No other candidate is tried
-    then, because words may have been spoken. Cancelling, or leaving the context early, closes the
-    provider's stream, and waits for that at most `CLOSE_S`.
+    Iterating raises `StageUnavailable` (every candidate failed or has an open breaker) or
+    `BudgetExceeded` before the consumer has begun to use the items, which it does with the first
+    useful one unless `begun` says otherwise. After that it raises the candidate's error:
+    `StageTimeout`, `StageFailed` with `partial` set, `StageBusy` or `CallerError`. No other
+    candidate is tried then, because words may have been spoken. Cancelling, or leaving the context
+    early, closes the provider's stream, and waits for that at most `CLOSE_S`.
     """
 
     def __init__(
@@ -177,6 +198,9 @@ class Stream(Generic[T]):
         min_first_s: float,
         probe: bool,
         media_s: Callable[[T], float] | None,
+        lag_s: float,
+        begun: Callable[[], bool] | None,
+        restart: Callable[[], None],
         on_degraded: OnDegraded | None,
         closing: set[asyncio.Task[None]],
     ) -> None:
@@ -188,6 +212,10 @@ class Stream(Generic[T]):
         self._min_first_s = min_first_s
         self._probe = probe
         self._media_s = media_s
+        self._lag_s = lag_s
+        self._begun = begun
+        self._restart = restart
+        self._given_up = False
         self._on_degraded = on_degraded
         self._closing = closing
         # When the first useful item must have come: from any candidate, and from the present one.
@@ -213,6 +241,13 @@ class Stream(Generic[T]):
     def provider(self) -> str:
         """The candidate in use, or the last one used, or else the first in line."""
         return self._candidate.provider
+
+    def give_up(self) -> None:
+        """The consumer waits no longer: if that was too long, the attempt will count as failed.
+
+        A plain call. Leave the context after it.
+        """
+        self._given_up = True
 
     async def __aenter__(self) -> "Stream[T]":
         self._deadline = asyncio.get_running_loop().time() + self._budget_s
@@ -277,7 +312,8 @@ class Stream(Generic[T]):
                 continue
             self._candidate = candidate
             self._permit = permit
-            self._waited_s = self._produced_s = 0.0
+            self._waited_s = self._produced_s = self._quiet_s = 0.0
+            self._first_s = None
             next_s = min(NEXT_S, left_s / 2)
             shares = next_s >= self._min_first_s and self._others(now)
             self._share_ends = self._deadline - next_s if shares else math.inf
@@ -304,18 +340,21 @@ class Stream(Generic[T]):
         if self._first_s is None:
             phase, left_s = "first", limits.first_s - self._waited_s
         else:
-            phase, left_s = "stall", limits.stall_s - self._quiet_s
+            lag_s = self._waited_s - self._first_s - self._produced_s
+            phase, left_s = "stall", min(limits.stall_s - self._quiet_s, self._lag_s - lag_s)
         if limits.total_s - self._waited_s < left_s:
             phase, left_s = "total", limits.total_s - self._waited_s
         since = loop.time()
         until = since + left_s
-        budget_ends = False
+        budget_ends = self._cut_short = False
         if self._first_s is None:
             budget_ends = self._deadline < until
+            until = min(until, self._deadline)
+        if not self._in_use():
             self._cut_short = self._share_ends < until
             if self._cut_short:
-                phase = "first"
-            until = min(until, self._share_ends, self._deadline)
+                phase = "first" if self._first_s is None else "total"
+            until = min(until, self._share_ends)
         cancels = task.cancelling()
         problem: BaseException | None = None
         due = first_due.set(until if self._first_s is None else math.inf)
@@ -349,10 +388,10 @@ class Stream(Generic[T]):
         raise StageFailed(self._slot, self.provider, "stream", detail) from problem
 
     def _give_way(self, error: StageError) -> None:
-        """Settle a failed attempt. Raises the error if a useful item came before it."""
+        """Settle a failed attempt. Raises the error if the consumer uses what came before it."""
         if isinstance(error, CallerError):
             self._settle(Outcome.NEUTRAL)
-        elif isinstance(error, StageTimeout) and self._first_s is None and self._cut_short:
+        elif isinstance(error, StageTimeout) and self._cut_short:
             slow = self._waited_s > self._candidate.limits.slow_first_s
             self._settle(Outcome.FAILURE if slow else Outcome.NEUTRAL)
         elif isinstance(error, (StageBusy, StageFailed)):
@@ -360,17 +399,25 @@ class Stream(Generic[T]):
         else:
             self._settle(Outcome.FAILURE)
         self._abandon()
-        if self._first_s is not None:
+        if self._in_use():
             self._over = True
             if isinstance(error, StageFailed):
                 error.partial = True
             raise error
+        if self._first_s is not None:
+            self._restart()
         self._causes.append(error)
         self._gave_way = (self.provider, _reason(error))
 
+    def _in_use(self) -> bool:
+        """Whether the consumer uses what the candidate gave: it cannot be replaced any more."""
+        return self._first_s is not None and (self._begun is None or self._begun())
+
     def _standing(self) -> Outcome:
-        """The outcome of an attempt that ends now without the provider's fault."""
+        """The outcome of an attempt that ends now without an error of the provider."""
         slow_first_s = self._candidate.limits.slow_first_s
+        if self._given_up and self._waited_s > slow_first_s:
+            return Outcome.FAILURE
         if self._first_s is None:
             return Outcome.NEUTRAL if self._waited_s <= slow_first_s else Outcome.SLOW
         late = self._first_s > slow_first_s

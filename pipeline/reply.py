@@ -4,6 +4,10 @@ Every step that can fail has a next one. Where recognition or the reply fails, a
 spoken; where synthesis fails, the client gets the text alone. A `Degraded` frame reports each of
 these to the client, and the next turn starts with all stages again.
 
+Until a sentence of the reply has gone to the voice, another responder may take its place. After
+that, a reply that breaks off before the line that is due in its turn, an interview's question, is
+followed by that line: without it the next answer would belong to nothing.
+
 The person waits no longer than the budget's hard limit. Recognition and reply get the time that it
 leaves them, less the reserve for a canned line. If the reply has begun by then but no sentence of
 it is complete, its words so far are spoken; if there are none, the canned line is. Synthesis has
@@ -12,6 +16,7 @@ the rest of the time; after it the client gets the text alone.
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -19,10 +24,10 @@ from functools import partial
 
 from pipeline.answer import Answer
 from pipeline.channel import Channel, Waited
-from pipeline.errors import BudgetExceeded, ChannelClosed, PipelineError
-from pipeline.frames import Fault, Output, Sentence, ToolCall, Transcript
-from pipeline.guard import Guard
-from pipeline.sentences import SentenceSplitter
+from pipeline.errors import BudgetExceeded, ChannelClosed, PipelineError, StageError
+from pipeline.frames import Fault, Output, Sentence, TextDelta, ToolCall, Transcript
+from pipeline.guard import Guard, Stream
+from pipeline.reply_draft import ReplyDraft
 from pipeline.stage import Brief, Host, ReplyRequest, Responder
 from pipeline.voice import Voice
 
@@ -31,8 +36,16 @@ logger = logging.getLogger("parley.session")
 PENDING_CHARACTERS = 4096
 """How much reply text may wait for synthesis; beyond it the responder's stream is not read."""
 
-LONGEST_REPLY = 4000
-"""Characters of a reply, about four minutes; the responder's text beyond them is dropped."""
+BYTES_PER_S = 15
+"""Speech takes a second for about so many bytes of text in UTF-8, which counts a Chinese character
+as three letters."""
+
+LAG_S = 3.0
+"""How far the text of a reply may fall behind its speech, in all, where a line is due after it.
+Assumed: two pauses that one hears."""
+
+DUE = "the line that is due"
+"""The target of a `Degraded` for a reply that broke off and was followed by that line."""
 
 MOST_CALLS = 32
 """One reply may call at most this many functions; further calls are dropped."""
@@ -105,6 +118,7 @@ class Reply:
         self._waited = waited
         self._canned = canned
         self._brief: Brief | None = None
+        self._stream: Stream[TextDelta | ToolCall] | None = None  # the responders' latest
         self._released = asyncio.Event()
         self._stopped = False
 
@@ -221,14 +235,14 @@ class Reply:
         sentences: Channel[Sentence] = Channel(
             "synthesis", bound=PENDING_CHARACTERS, size=_characters, waited=self._waited
         )
-        splitter = SentenceSplitter()
+        draft = ReplyDraft(self.turn, sentences, brief.voice)
         kept = self.outputs.kept
         unstored = False
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._accept_when_released())
-                thinking = group.create_task(self._think(text, brief, splitter, sentences))
-                await self._speak(brief, sentences, splitter, thinking)
+                thinking = group.create_task(self._think(text, brief, draft, sentences))
+                await self._speak(brief, sentences, draft, thinking)
         except* _NotStored:
             unstored = True
         except* (PipelineError, _TooEarly) as errors:
@@ -246,7 +260,7 @@ class Reply:
         self,
         brief: Brief,
         sentences: Channel[Sentence],
-        splitter: SentenceSplitter,
+        draft: ReplyDraft,
         thinking: asyncio.Task[str | None],
     ) -> None:
         """Speak each sentence; where the next one is late, speak its words so far."""
@@ -260,11 +274,12 @@ class Reply:
             left_s = 0.0 if begun else self.budget.allow("llm", loop.time())
             if left_s > 0:  # the turn was decided meanwhile, which moved the limit
                 timer = loop.call_later(left_s, wait_no_longer)
-            elif sentences.stats().depth == 0 and not thinking.done():
-                if words := splitter.words():
-                    sentences.offer(Sentence(self.turn, words, brief.voice))
-                else:
-                    thinking.cancel()
+            elif sentences.stats().depth or thinking.done() or draft.offer_words():
+                return
+            else:
+                if self._stream is not None:
+                    self._stream.give_up()
+                thinking.cancel()
 
         while True:
             limit_s = self.budget.hard_s if begun else self.budget.allow("llm", loop.time())
@@ -279,19 +294,27 @@ class Reply:
             begun = True
 
     async def _think(
-        self, text: str, brief: Brief, splitter: SentenceSplitter, sentences: Channel[Sentence]
+        self, text: str, brief: Brief, draft: ReplyDraft, sentences: Channel[Sentence]
     ) -> str | None:
         loop = asyncio.get_running_loop()
         budget = self.budget
         request = ReplyRequest(self.turn, text, brief)
-        room = LONGEST_REPLY
         calls: list[ToolCall] = []
-        stream = self._responders.stream(
+
+        def restart() -> None:
+            draft.restart()
+            calls.clear()
+
+        self._stream = stream = self._responders.stream(
             lambda stage: stage.reply(request),
             useful=lambda item: isinstance(item, ToolCall) or bool(item.text.strip()),
             budget_s=budget.allow("llm", loop.time()),
             min_first_s=budget.least("llm"),
             probe=not self.outputs.ahead,
+            media_s=_speech_s,
+            lag_s=LAG_S if brief.due else math.inf,
+            begun=lambda: draft.begun,
+            restart=restart,
             on_degraded=partial(self.outputs.degraded, "llm"),
         )
         budget.start("llm", "", loop.time())
@@ -303,15 +326,16 @@ class Reply:
                     if isinstance(item, ToolCall):
                         calls.append(item)
                         continue
-                    for piece in splitter.push(item.text[:room]):
-                        await sentences.send(Sentence(self.turn, piece, brief.voice))
-                    room -= len(item.text)
-                    if room <= 0:
+                    await draft.push(item.text)
+                    if draft.full:
                         break
-            for piece in splitter.finish():
-                await sentences.send(Sentence(self.turn, piece, brief.voice))
+            await draft.finish()
         except PipelineError as error:
-            return self._speechless(error)
+            if not (draft.begun and brief.due):
+                return self._speechless(error)
+            if draft.lacks(brief.due):
+                self.outputs.degraded("llm", stream.provider, DUE, _why(error))
+                await draft.send(brief.due)
         finally:
             budget.end("llm", loop.time())
             sentences.close()
@@ -326,7 +350,7 @@ class Reply:
         hurried = self.budget.allow("llm", asyncio.get_running_loop().time()) == 0
         if outputs.ahead and not self._voice.speaking and not (hurried and outputs.accepted):
             raise _TooEarly from error
-        source = self._responders.candidates[-1].provider
+        source = self._stream.provider if self._stream is not None else ""
         outputs.degraded("llm", source, "canned line", str(error))
         return self._canned.speechless
 
@@ -335,6 +359,17 @@ class Reply:
         brief = self._brief or self._host.brief(self.turn, "")
         deliver = self._voice.speak if brief.spoken else self._voice.write
         await deliver(Sentence(self.turn, line, brief.voice), aside=True)
+
+
+def _speech_s(item: TextDelta | ToolCall) -> float:
+    """Seconds that the item's text takes to be said. A call is no speech, so it is never late."""
+    if isinstance(item, ToolCall):
+        return math.inf
+    return len(item.text.encode(errors="replace")) / BYTES_PER_S
+
+
+def _why(error: PipelineError) -> str:
+    return error.reason or str(error) if isinstance(error, StageError) else str(error)
 
 
 def _characters(sentence: Sentence) -> int:

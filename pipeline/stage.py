@@ -139,7 +139,8 @@ class Brief:
 
     `say` is the exact text that a scripted responder speaks, sentence by sentence. `instructions`
     are a language model's instructions for the turn, and `history` is the conversation so far as
-    it was heard. `closes`: the conversation ends with this turn.
+    it was heard. `closes`: the conversation ends with this turn. `due` is the line without which
+    the turn is no use, such as the question: it is said where the reply breaks off before it.
 
     `tools` are the functions that the reply may call, `tool_choice` is "auto", "none", "required"
     or the name of the one to call. `max_tokens` bounds the reply; None leaves that to the
@@ -157,6 +158,7 @@ class Brief:
     voice: str | None = None
     spoken: bool = True
     model: str | None = None
+    due: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -204,6 +204,7 @@ class InterviewHost:
             step.instructions,
             history=step.session.messages[:-1],
             closes=step.intent in ("close", "closed"),
+            due=step.say[-1],
         )
 
     async def accept(self, turn: int, text: str, heard: RecognizedSpeech | None = None) -> None:

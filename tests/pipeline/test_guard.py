@@ -901,3 +901,80 @@ def test_whatever_happens_every_permit_is_settled_once(
     assert breakers[0].acquired == 1
     for breaker in breakers:
         assert len(breaker.settled) == breaker.acquired
+
+
+# --- a consumer that has not begun -----------------------------------------------------------
+
+
+class Collects:
+    """A consumer that uses the items only from the second one on."""
+
+    def __init__(self) -> None:
+        self.restarts = 0
+        self.kept: list[str] = []
+
+    def options(self) -> dict[str, Any]:
+        return {"begun": lambda: len(self.kept) > 1, "restart": self.restart, "useful": self.take}
+
+    def take(self, item: str) -> bool:
+        self.kept.append(item)
+        return True
+
+    def restart(self) -> None:
+        self.restarts += 1
+        self.kept.clear()
+
+
+def test_what_nobody_has_used_yet_can_be_dropped_for_the_next_candidate() -> None:
+    eater = Collects()
+    one, two = candidate(Player([0.2, 5.0]).play), candidate(Player(["a", "b"]).play, "two")
+    result = consume(one, two, **eater.options())
+    assert (result.error, eater.kept, eater.restarts) == (None, ["a", "b"], 1)
+    assert result.degraded == [("one", "two", "stalled")]
+    assert result.outcomes == [FAILURE, SUCCESS]
+
+
+def test_what_somebody_has_used_cannot_be_dropped() -> None:
+    eater = Collects()
+    spare = candidate(Player(["a"]).play, "two")
+    result = consume(candidate(Player(["a", "b", OSError("gone")]).play), spare, **eater.options())
+    assert isinstance(result.error, StageFailed)
+    assert (result.error.partial, eater.restarts, result.degraded) == (True, 0, [])
+
+
+def test_a_share_of_the_budget_holds_until_the_consumer_begins() -> None:
+    eater = Collects()
+    slow = candidate(Player([0.5, 60.0]).play, limits=Limits(stall_s=60.0))
+    result = consume(slow, candidate(Player(["a"]).play, "two"), budget_s=4.0, **eater.options())
+    assert (result.at, result.items) == (3.0, ["x", "a"])
+    assert result.degraded == [("one", "two", "took too long")]
+    assert result.outcomes == [FAILURE, SUCCESS]
+
+
+def test_media_that_fall_too_far_behind_have_stalled() -> None:
+    trickle = candidate(Player([0.5] * 20).play)
+    result = consume(trickle, media_s=lambda item: 0.1, lag_s=1.0)
+    assert isinstance(result.error, StageTimeout)
+    assert result.error.phase == "stall"
+    assert result.at == pytest.approx(1.8)  # 0.5 to the first item, then 0.3 s of media in 1.3 s
+    assert result.outcomes == [FAILURE]
+
+
+@pytest.mark.parametrize(
+    ("script", "outcome"), [([0.2, 0.5, 9.0], SUCCESS), ([0.2, 0.9, 9.0], FAILURE)]
+)
+def test_a_consumer_that_waits_no_longer_blames_who_kept_it_waiting(
+    script: Script, outcome: Outcome
+) -> None:
+    one = candidate(Player(script).play)
+
+    async def main() -> None:
+        stream = Guard("llm", [one]).stream(lambda play: play(), useful=bool)
+        async with stream as items:
+            await anext(items)
+            await anext(items)
+            stream.give_up()
+
+    run_virtual(main())
+    assert isinstance(one.breaker, Recorder)
+    assert one.breaker.settled == [outcome]

@@ -210,7 +210,13 @@ class Chat:
         step = turn.step
         persona = start(step.session.config).session.messages[0]
         history = (persona, *(m for m in step.session.messages[:-1] if m.role != "system"))
-        brief = Brief(step.say, step.instructions, history, step.intent == "close")
+        brief = Brief(
+            step.say,
+            step.instructions,
+            history,
+            closes=step.intent == "close",
+            due=step.say[-1],
+        )
         responder = await self._responder(step.session)
         reply = responder.reply(ReplyRequest(0, turn.message or "", brief))
         try:

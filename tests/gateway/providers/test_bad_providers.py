@@ -13,7 +13,7 @@ import pytest
 
 from pipeline.breaker import Breaker, Outcome
 from pipeline.guard import Candidate, Guard, Limits
-from pipeline.reply import CannedLines
+from pipeline.reply import DUE, CannedLines
 from pipeline.session import Stages
 from stages.fakes import FakeSynthesizer, FakeTranscriber
 from stages.llm.openai import OpenAIResponder
@@ -215,18 +215,28 @@ def test_a_voice_that_is_not_what_it_promised_is_never_heard(
     assert len(caller.audio) == pytest.approx(words * 2 * 32, rel=0.1)
 
 
-# --- nobody behind it ------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("model", ["malformed", "error", "eof", "reset", "stall"])
-def test_a_reply_that_breaks_off_ends_with_the_canned_line(bench: Bench, model: str) -> None:
+@pytest.mark.parametrize(
+    ("model", "reason"),
+    [
+        ("malformed", "malformed answer"),
+        ("error", "broke off"),
+        ("eof", "broke off"),
+        ("reset", "broke off"),
+        ("stall", "stalled"),
+    ],
+)
+def test_a_reply_that_breaks_off_before_its_first_sentence_gives_way(
+    bench: Bench, model: str, reason: str
+) -> None:
     bench.put("llm", model)
     caller = bench.talk()
+    assert answered(caller)
     for turn in (1, 2):
-        assert heard(caller, turn) == CANNED.speechless
-        [(stage, target, _)] = degraded(caller, turn)
-        assert (stage, target) == ("llm", "canned line")
+        assert degraded(caller, turn) == [("llm", "scripted", reason)]
     assert bench.breaker.settled == [FAILURE] * 3
+
+
+# --- nobody behind it ------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("model", "limits"), [("silent", STERN), ("empty", PATIENT)])
@@ -288,7 +298,8 @@ def test_a_model_that_never_ends_a_sentence_is_spoken_all_the_same(bench: Bench)
     for turn in (1, 2):
         said = heard(caller, turn)
         assert said.startswith("and so on and so on")
-        assert said.endswith(CANNED.speechless)
+        assert CANNED.speechless not in said
+        assert [target for _, target, _ in degraded(caller, turn)] == [DUE]
 
 
 # --- the server sees that nobody listens any more --------------------------------------------

@@ -1,0 +1,86 @@
+"""The text of one reply on its way to the voice, which may be dropped before it is heard."""
+
+import re
+
+from pipeline.channel import Channel
+from pipeline.frames import Sentence
+from pipeline.sentences import SentenceSplitter
+
+LONGEST_REPLY = 4000
+"""Characters of a reply, about four minutes; the responder's text beyond them is dropped."""
+
+_WORD = re.compile(r"[^\W_]+")
+
+_SAID = 0.7
+"""A line counts as said from this share of its words on: models change a word or two. Assumed."""
+
+
+class ReplyDraft:
+    """Collects a responder's text and sends its sentences into `sentences`.
+
+    Until the first sentence was sent, `restart` forgets the text, and another responder may begin.
+    `voice` is the wish for each sentence.
+    """
+
+    def __init__(self, turn: int, sentences: Channel[Sentence], voice: str | None) -> None:
+        self._turn = turn
+        self._sentences = sentences
+        self._voice = voice
+        self._splitter = SentenceSplitter()
+        self._room = LONGEST_REPLY
+        self._sent: list[str] = []
+
+    @property
+    def begun(self) -> bool:
+        """Whether a sentence was sent: it may have been heard."""
+        return bool(self._sent)
+
+    @property
+    def full(self) -> bool:
+        """Whether the reply is as long as one may be."""
+        return self._room <= 0
+
+    def restart(self) -> None:
+        """Forget the text so far; only before a sentence was sent."""
+        self._splitter = SentenceSplitter()
+        self._room = LONGEST_REPLY
+
+    async def push(self, text: str) -> None:
+        """Take more text; waits while too much of it waits for the voice. Raises `ChannelClosed`.
+
+        Cancelling: sentences that were not sent yet are lost.
+        """
+        for piece in self._splitter.push(text[: self._room]):
+            await self.send(piece)
+        self._room -= len(text)
+
+    async def finish(self) -> None:
+        """The text is complete: send what is left of it. See `push`."""
+        for piece in self._splitter.finish():
+            await self.send(piece)
+
+    async def send(self, line: str) -> None:
+        """Send a line as it is. See `push`."""
+        self._sent.append(line)
+        await self._sentences.send(self._sentence(line))
+
+    def offer_words(self) -> bool:
+        """Send the words so far, though no sentence is complete; False where there are none."""
+        words = self._splitter.words()
+        if not words:
+            return False
+        self._sent.append(words)
+        self._sentences.offer(self._sentence(words))
+        return True
+
+    def lacks(self, line: str) -> bool:
+        """Whether the sentences that were sent leave out most words of `line`."""
+        wanted = set(_words(line))
+        return len(wanted & set(_words(" ".join(self._sent)))) < _SAID * len(wanted)
+
+    def _sentence(self, text: str) -> Sentence:
+        return Sentence(self._turn, text, self._voice)
+
+
+def _words(text: str) -> list[str]:
+    return _WORD.findall(text.casefold())
