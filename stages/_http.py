@@ -120,12 +120,16 @@ class HttpAnswer:
                     raise self._client.failed("protocol", f"a body of more than {limit} bytes")
         return bytes(body)
 
-    async def unexpected(self, wanted: str) -> StageFailed:
-        """The error for a body of the wrong type, with the message in it if there is one."""
+    async def unexpected(self, wanted: str, body: bytes | None = None) -> StageFailed:
+        """The error for a body of the wrong type, with the message in it if there is one.
+
+        `body` is the body where it was read before.
+        """
         kind = self.content_type.partition(";")[0].strip() or "something without a type"
         detail = f"the server sent {kind} where {wanted} was asked for"
-        if kind == "application/json" and (message := await _message_of(self._response)):
-            detail = f"{detail}: {message}"
+        if kind == "application/json":
+            given = await _message_of(self._response) if body is None else _message_in(body)
+            detail = f"{detail}: {given}" if given else detail
         return self._client.failed("protocol", detail)
 
 
@@ -360,7 +364,11 @@ async def _message_of(response: httpx.Response) -> str:
                     break
     except (TimeoutError, httpx.TransportError):
         pass
-    text = bytes(body[:_ERROR_BODY_BYTES]).decode(errors="replace")
+    return _message_in(bytes(body[:_ERROR_BODY_BYTES]))
+
+
+def _message_in(body: bytes) -> str:
+    text = body.decode(errors="replace")
     try:
         return _message(json.loads(text))
     except (ValueError, RecursionError):

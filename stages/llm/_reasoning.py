@@ -50,9 +50,13 @@ _ENDS = frozenset(
 
 _CALL = re.compile(
     r'(?:\[\s{0,20})?\{\s{0,20}"'
-    r'(?:name|function|tool|tool_name|tool_calls|arguments|parameters)"\s{0,20}:'
+    r'(?:(?:name|function|function_call|tool|tool_name|tool_calls|arguments|parameters)"\s{0,20}:'
+    r'|type"\s{0,20}:\s{0,20}"(?:function|tool_use)")'
 )
-_CALL_BEGINS = re.compile(r'(?:\[\s{0,20})?(?:\{\s{0,20}(?:"[a-z_]{0,12}(?:"\s{0,20})?)?)?')
+_CALL_BEGINS = re.compile(
+    r'(?:\[\s{0,20})?(?:\{\s{0,20}(?:"[a-z_]{0,13}(?:"\s{0,20})?)?)?'
+    r'|(?:\[\s{0,20})?\{\s{0,20}"type"\s{0,20}:\s{0,20}(?:"[a-z_]{0,8})?'
+)
 _LONGEST_TOKEN = 64
 
 _State = Literal["text", "reasoning", "tool", "header", "line", "over"]

@@ -3,21 +3,23 @@
 Speaks `POST /v1/chat/completions` with `stream: true`. Servers differ in what they send besides the
 text: roles in every chunk, null contents, reasoning, usage, comments to keep the connection alive;
 only text that is to be spoken and calls of functions count here, so only these reset the guard's
-clocks.
+clocks. `stages.llm._chunks` knows the forms of the text and of its ending.
 """
 
 import asyncio
-import contextlib
+import json
 from collections.abc import AsyncGenerator, AsyncIterator, Collection
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.errors import StageError
+from pipeline.errors import CallerError, StageError
 from pipeline.frames import TextDelta, ToolCall
 from pipeline.stage import ReplyRequest
-from stages._http import HttpClient
+from stages._http import HttpAnswer, HttpClient
+from stages.llm._chunks import CompletionPiece, Ending, choice_of
 from stages.llm._conversation import messages_of, options_of
+from stages.llm._refusal import RefusalFilter
 from stages.llm._spoken import SpokenText
 from stages.llm._tool_calls import CallPiece, ToolCallPieces
 
@@ -28,7 +30,18 @@ connection for the next reply."""
 CALLS_S = 0.5
 """How long calls of functions are waited for after a text that is long enough to be spoken."""
 
+EARLY_S = 1.0
+"""How long text is waited for after an ending that came before any: some servers announce the end
+first. Assumed value."""
+
+MAX_BODY = 512 << 10
+"""Bytes of a reply that comes whole, from a server that does not stream."""
+
 _DONE = "[DONE]"
+_WHY: dict[Ending, str] = {
+    "length": "cut at its token limit",
+    "filtered": "its content is filtered",
+}
 
 
 @dataclass(slots=True)
@@ -37,12 +50,6 @@ class Usage:
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class _Piece:
-    text: str
-    finish: str | None = None
 
 
 class OpenAIResponder:
@@ -82,37 +89,40 @@ class OpenAIResponder:
 
         Calls of the brief's tools follow the text, each of them whole. Raises `StageBusy`,
         `CallerError` and `StageFailed` as `stages._http` says; "stream" also for an error in the
-        middle and for an end that no finish reason or end mark announced. Cancelling, or closing
-        the iterator, closes the connection, which stops the model.
+        middle and for an end that no finish reason or end mark announced. Where the brief has a
+        line that is due, a reply that was cut, filtered or is a refusal raises `CallerError`. What
+        was yielded before is all of it that is to be said. Cancelling, or closing the iterator,
+        closes the connection, which stops the model.
         """
         brief = request.brief
         calling = bool(brief.tools) and brief.tool_choice != "none"
-        spoken = SpokenText(written=not brief.spoken, unopened=self._unopened)
-        calls = ToolCallPieces()
+        reply = _Reply(
+            SpokenText(written=not brief.spoken, unopened=self._unopened),
+            RefusalFilter() if brief.due else None,
+        )
         async with self._http.post_json("chat/completions", self._body(request)) as answer:
             if "json" in answer.content_type:
-                raise await answer.unexpected("an event stream")
-            async with aclosing(answer.events()) as events:
-                finish: str | None = None
-                async for data in events:
-                    piece = self._read(data, calls)
-                    if text := spoken.push(piece.text):
+                pieces = self._whole(answer)
+            else:
+                pieces = self._pieces(answer.events(), reply)
+            async with aclosing(pieces):
+                async for choice in pieces:
+                    if text := self._said(reply, choice):
                         yield TextDelta(request.turn, text)
-                    if (finish := piece.finish) is not None or spoken.full:
-                        break
-                if finish is None and spoken.full:
-                    finish = await self._read_on(events, calls) if calling else None
-                    if finish is None:
+                    if reply.full and not calling:
                         return
-                if finish is None:
-                    raise self._http.failed("stream", "it ended without a finish reason")
-                if text := spoken.finish():
-                    yield TextDelta(request.turn, text)
-                self._unopened = spoken.closed_unopened
-                if calling:
-                    for call in self._called(calls, request.turn, finish):
-                        yield call
-                await self._read_rest(events)
+        if reply.ending is None and not reply.full:
+            raise self._http.failed("stream", "it ended without a finish reason")
+        text, refused = reply.finish()
+        if brief.due and (refused or reply.ending in _WHY):
+            why = "refused to answer" if refused else _WHY[reply.ending or "filtered"]
+            raise CallerError("llm", self.provider, "stream", reason=why)
+        if text:
+            yield TextDelta(request.turn, text)
+        self._unopened = reply.spoken.closed_unopened
+        if calling:
+            for call in self._called(reply, request.turn):
+                yield call
 
     async def probe(self) -> str | None:
         """None if the server answers, otherwise a sentence that says why not. Takes 1 s at most."""
@@ -134,29 +144,84 @@ class OpenAIResponder:
             "messages": messages_of(request),
         }
 
-    def _read(self, data: str, calls: ToolCallPieces) -> _Piece:
-        """Reads one event; the pieces of tool calls go into `calls`."""
-        if data.strip() == _DONE:
-            return _Piece("", "stop")
-        chunk = self._http.parse(data)
+    async def _whole(self, answer: HttpAnswer) -> AsyncGenerator[CompletionPiece, None]:
+        """The reply of a server that does not stream."""
+        body = await answer.body(MAX_BODY)
         try:
-            self._count(chunk.get("usage") or {})
-            choices = chunk.get("choices") or ()
-            if not choices:
-                return _Piece("")
-            choice = choices[0]
-            delta = choice.get("delta") or {}
-            text = delta.get("content") or ""
-            if not isinstance(text, str):
-                raise TypeError("content is not text")
-            calls.push(map(CallPiece.read, delta.get("tool_calls") or ()))
-            return _Piece(text, choice.get("finish_reason"))
+            completion = json.loads(body)
+        except (ValueError, RecursionError):
+            completion = None
+        if not isinstance(completion, dict) or not completion.get("choices"):
+            raise await answer.unexpected("an event stream", body)
+        yield self._choice(completion)
+        yield CompletionPiece(ending="stop")
+
+    async def _pieces(
+        self, events: AsyncGenerator[str, None], reply: "_Reply"
+    ) -> AsyncGenerator[CompletionPiece, None]:
+        """The pieces up to the end mark.
+
+        After an ending they are waited for a moment only. Errors there change nothing: the reply is
+        complete. Reading to the end of the body keeps the connection for the next reply.
+        """
+        loop = asyncio.get_running_loop()
+        until: float | None = None
+        over = False
+        async with aclosing(events):
+            while True:
+                try:
+                    async with asyncio.timeout_at(until):
+                        data = await anext(events)
+                    if over:
+                        continue
+                    over = data.strip() == _DONE
+                    choice = (
+                        CompletionPiece(ending=reply.ending or "stop") if over else self._read(data)
+                    )
+                except StopAsyncIteration:
+                    return
+                except (TimeoutError, StageError):
+                    if until is None:
+                        raise
+                    return
+                yield choice
+                if over:
+                    until = loop.time() + REST_S
+                elif reply.full:
+                    until = until or loop.time() + CALLS_S
+                elif reply.ending is None:
+                    until = None
+                elif until is None:
+                    until = loop.time() + (REST_S if reply.begun else EARLY_S)
+
+    def _read(self, data: str) -> CompletionPiece:
+        """Reads one event."""
+        chunk = self._http.parse(data)
+        if chunk.get("object") == "error":
+            raise self._http.failed("stream", f"the server says: {chunk.get('message')}")
+        return self._choice(chunk)
+
+    def _choice(self, completion: dict[str, Any]) -> CompletionPiece:
+        try:
+            self._count(completion.get("usage") or {})
+            choice = choice_of(completion)
+            for call in choice.calls:
+                CallPiece.read(call)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise self._http.failed("protocol", f"no chat completion chunk: {error}") from error
+        if choice.ending == "failed":
+            raise self._http.failed("stream", "the server gave up the reply")
+        return choice
 
-    def _called(self, calls: ToolCallPieces, turn: int, finish: str) -> list[ToolCall]:
+    def _said(self, reply: "_Reply", choice: CompletionPiece) -> str:
         try:
-            return calls.finish(turn, cut=finish == "length")
+            return reply.push(choice)
+        except ValueError as error:
+            raise self._http.failed("protocol", str(error)) from error
+
+    def _called(self, reply: "_Reply", turn: int) -> list[ToolCall]:
+        try:
+            return reply.calls.finish(turn, cut=reply.ending == "length")
         except ValueError as error:
             raise self._http.failed("protocol", str(error)) from error
 
@@ -164,20 +229,40 @@ class OpenAIResponder:
         self.usage.prompt_tokens += usage.get("prompt_tokens") or 0
         self.usage.completion_tokens += usage.get("completion_tokens") or 0
 
-    async def _read_on(
-        self, events: AsyncGenerator[str, None], calls: ToolCallPieces
-    ) -> str | None:
-        """The text is long enough, but calls may follow: the finish reason if it comes in time."""
-        with contextlib.suppress(TimeoutError, StageError):
-            async with asyncio.timeout(CALLS_S):
-                async for data in events:
-                    if (finish := self._read(data, calls).finish) is not None:
-                        return finish
-        return None
 
-    async def _read_rest(self, events: AsyncGenerator[str, None]) -> None:
-        """The reply is complete, whatever comes now."""
-        with contextlib.suppress(TimeoutError, StageError):
-            async with asyncio.timeout(REST_S):
-                async for data in events:
-                    self._read(data, ToolCallPieces())
+class _Reply:
+    """One reply as it comes: its text for speech, its calls, and how it ended so far."""
+
+    def __init__(self, spoken: SpokenText, refusals: RefusalFilter | None) -> None:
+        self.spoken = spoken
+        self.calls = ToolCallPieces()
+        self.ending: Ending | None = None
+        self.begun = False
+        """Whether there was text or a call."""
+        self._refusals = refusals
+        self._refused = False  # by a field of its own
+
+    @property
+    def full(self) -> bool:
+        return self.spoken.full
+
+    def push(self, choice: CompletionPiece) -> str:
+        """Take a piece; returns what is said of it. Text after an ending undoes the ending."""
+        self.calls.push(map(CallPiece.read, choice.calls))
+        # A host without a question to ask wants the refusal's words, too.
+        text = choice.text if self._refusals is not None else choice.text or choice.refusal
+        if text.strip() or choice.calls or choice.ending is not None:
+            self.ending = choice.ending
+        self._refused = self._refused or bool(choice.refusal)
+        self.begun = self.begun or bool(text.strip()) or bool(choice.calls)
+        said = self.spoken.push(text)
+        return said if self._refusals is None else self._refusals.push(said)
+
+    def finish(self) -> tuple[str, bool]:
+        """The rest of the text, and whether it was a refusal as a whole."""
+        said = self.spoken.finish()
+        if self._refusals is None:
+            return said, False
+        said = self._refusals.push(said)
+        held, refused = self._refusals.finish()
+        return said + held, refused or self._refused

@@ -146,6 +146,9 @@ END = [STOP, USAGE, DONE]
 KEPT_ALIVE = [b": keep-alive\n\n", chunk(role="assistant", content=""), sse({"choices": []})]
 HELLO = text("Hello", " there.")
 
+THANKS = ("Thank", " you", ".", " What", " did you", " measure?")
+REFUSAL = "I'm sorry, but I can't assist with that."
+
 CHATS: dict[str, Callable[[], Any]] = {
     "hello": lambda: [*KEPT_ALIVE, *HELLO, *END],
     "bytes": lambda: (bytes([byte]) for part in (*text("Schön, 你好."), *END) for byte in part),
@@ -228,6 +231,45 @@ CHATS: dict[str, Callable[[], Any]] = {
     "book": lambda: [*text(*["This is a line of a book. " * 40] * 1250), *END],
     "crawls": lambda: itertools.chain(*([0.3, part] for part in text(*["and so on "] * 90)), END),
     "line": lambda: itertools.repeat(b"x" * 8192),
+    # What other people's servers sent; docs/compatibility.md has the list.
+    "finish-empty": lambda: [*(chunk("", content=p) for p in THANKS), chunk("", content=""), DONE],
+    "finish-null": lambda: [*(chunk("null", content=p) for p in THANKS), chunk("eos"), DONE],
+    "finish-early": lambda: [
+        chunk("stop", role="assistant", content=""),
+        *(chunk(content=p) for p in THANKS[:-1]),
+        chunk("stop", content=THANKS[-1]),
+        DONE,
+    ],
+    "finish-each": lambda: [*(chunk("stop", content=p) for p in THANKS), DONE],
+    "finish-early-only": lambda: [chunk("stop", content=""), HANG],
+    "parts": lambda: [
+        chunk(content=[{"type": "thinking", "thinking": [{"type": "text", "text": "Hm."}]}]),
+        *(chunk(content=[{"type": "text", "text": p}]) for p in THANKS),
+        *END,
+    ],
+    "messages": lambda: [
+        *(sse({"choices": [{"message": {"content": p}, "finish_reason": None}]}) for p in THANKS),
+        *END,
+    ],
+    "texts": lambda: [*(sse({"choices": [{"text": p}]}) for p in THANKS), *END],
+    "gave-up": lambda: [*HELLO, chunk("abort")],
+    "error-object": lambda: [*HELLO, sse({"object": "error", "message": "out of memory"})],
+    "function": lambda: [
+        chunk(function_call={"name": "end", "arguments": ""}),
+        chunk(function_call={"arguments": "{}"}),
+        chunk("function_call"),
+        DONE,
+    ],
+    "tool-text": lambda: [*text('{"name": "lookup", ', '"arguments": {"word": "x"}}'), *END],
+    "tool-tags": lambda: [*text('<tool_call>{"name": "lookup"}', "</tool_call>"), *END],
+    "tool-fence": lambda: [*text("```json\n", '{"name": "lookup"}', "\n```"), *END],
+    "tool-typed": lambda: [*text('{"type": "function", "function": {"name": "x"}}'), *END],
+    "refusal": lambda: [*text(REFUSAL), chunk("content_filter"), DONE],
+    "refusal-stop": lambda: [*text(REFUSAL), *END],
+    "refusal-field": lambda: [chunk(refusal="I'm sorry."), chunk(refusal=" No."), *END],
+    "filtered": lambda: [*text("Thank you for that. "), chunk("content_filter"), DONE],
+    "cut": lambda: [*text("Thank you for that. ", "Before we"), chunk("length"), DONE],
+    "cut-vendor": lambda: [*text("Thank you for that. ", "Before we"), chunk("MAX_TOKENS"), DONE],
     "late": lambda: itertools.chain(HELLO, itertools.repeat(chunk(content=LATE))),
 }
 
@@ -302,6 +344,8 @@ async def chat(call: Call, model: str) -> None:
         await complete(call, model)
     elif model == "json":
         await call.json({"error": {"message": "streaming is not supported"}})
+    elif model == "whole":
+        await call.json(completion("Thank you. What did you measure?"))
     elif model == "gzip":
         await call.start("text/event-stream", content_encoding="gzip")
         await call.write(gzip.compress(b"".join([*HELLO, *END])), more=False)

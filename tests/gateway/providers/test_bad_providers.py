@@ -236,6 +236,42 @@ def test_a_reply_that_breaks_off_before_its_first_sentence_gives_way(
     assert bench.breaker.settled == [FAILURE] * 3
 
 
+@pytest.mark.parametrize(
+    ("model", "reason"),
+    [
+        ("tool-text", "empty answer"),
+        ("refusal", "refused to answer"),
+        ("refusal-stop", "refused to answer"),
+        ("refusal-field", "refused to answer"),
+    ],
+)
+def test_a_model_that_refuses_or_writes_a_call_does_not_lose_the_question(
+    bench: Bench, model: str, reason: str
+) -> None:
+    bench.put("llm", model)
+    caller = bench.talk()
+    assert answered(caller)
+    assert degraded(caller, 1) == degraded(caller, 2) == [("llm", "scripted", reason)]
+
+
+@pytest.mark.parametrize(
+    ("model", "reason"),
+    [("cut", "cut at its token limit"), ("filtered", "its content is filtered")],
+)
+def test_the_question_follows_in_the_same_turn_where_the_reply_was_cut(
+    bench: Bench, model: str, reason: str
+) -> None:
+    bench.put("llm", model)
+    caller = bench.talk()
+    for turn in (1, 2):
+        lead, question = heard(caller, turn).split(". ", 1)
+        assert lead == "Thank you for that"
+        assert "Before we" not in question
+        assert degraded(caller, turn) == [("llm", DUE, reason)]
+    assert heard(caller, 1) != heard(caller, 2)
+    assert bench.breaker.settled == [NEUTRAL] * 3
+
+
 # --- nobody behind it ------------------------------------------------------------------------
 
 

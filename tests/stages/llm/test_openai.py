@@ -76,8 +76,71 @@ def test_a_reply_is_streamed(ask: Ask, model: str, text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "model",
+    [
+        *("finish-empty", "finish-null", "finish-early", "finish-each"),
+        *("parts", "messages", "texts", "whole"),
+    ],
+)
+def test_all_of_a_reply_is_said_whatever_its_pieces_look_like(ask: Ask, model: str) -> None:
+    result = ask(model)
+    assert said(result) == "Thank you. What did you measure?"
+    assert result.error is None
+    assert result.outcomes == [SUCCESS]
+
+
+@pytest.mark.parametrize(
+    "model", ["tool-text", "tool-tags", "tool-fence", "tool-typed", "finish-early-only"]
+)
+def test_a_reply_without_words_leaves_the_turn_to_the_next_candidate(ask: Ask, model: str) -> None:
+    result = ask(model)
+    assert result.items == []
+    assert result.failure == ("StageFailed", "empty")
+
+
+DUE = ReplyRequest(4, "So.", Brief(("Good.", "Why?"), "", HISTORY, due="Why?"))
+
+
+@pytest.mark.parametrize(
+    ("model", "text", "reason"),
+    [
+        ("refusal", "", "refused to answer"),
+        ("refusal-stop", "", "refused to answer"),
+        ("refusal-field", "", "refused to answer"),
+        ("filtered", "Thank you for that. ", "its content is filtered"),
+        ("cut", "Thank you for that. Before we", "cut at its token limit"),
+        ("cut-vendor", "Thank you for that. Before we", "cut at its token limit"),
+    ],
+)
+def test_a_reply_that_cannot_have_asked_the_question_says_so_and_blames_nobody(
+    ask: Ask, model: str, text: str, reason: str
+) -> None:
+    result = ask(model, DUE)
+    assert said(result) == text
+    assert result.error.reason == reason
+    assert result.outcomes == [NEUTRAL]
+
+
+@pytest.mark.parametrize(
+    ("model", "text"),
+    [
+        ("refusal", "I'm sorry, but I can't assist with that."),
+        ("refusal-field", "I'm sorry. No."),
+        ("cut", "Thank you for that. Before we"),
+    ],
+)
+def test_where_no_question_is_due_the_model_has_the_last_word(
+    ask: Ask, model: str, text: str
+) -> None:
+    result = ask(model)
+    assert (said(result), result.error) == (text, None)
+
+
+@pytest.mark.parametrize(
     ("model", "failure", "detail"),
     [
+        ("gave-up", "stream", "the server gave up the reply"),
+        ("error-object", "stream", "the server says: out of memory"),
         ("malformed", "protocol", "what should be JSON is not"),
         ("no-object", "protocol", "what should be a JSON object is not"),
         ("no-delta", "protocol", "no chat completion chunk"),
@@ -269,6 +332,7 @@ def test_calls_follow_the_text_each_of_them_whole(ask: Ask) -> None:
     ("model", "calls"),
     [
         ("tools", [ToolCall(4, "call_4_0", "end", "{}")]),
+        ("function", [ToolCall(4, "call_4_0", "end", "{}")]),
         (
             "calls-loose",
             [
