@@ -66,11 +66,15 @@ _SECRET_LENGTH = 8
 
 
 class HttpRefused(CallerError):
-    """The server refused the request with an HTTP status that blames the request."""
+    """The server refused the request with an HTTP status that blames the request.
 
-    def __init__(self, stage: str, provider: str, status: int, detail: str) -> None:
+    `said` is the body of its answer, up to 8 KiB: for finding out what it refuses, not for people.
+    """
+
+    def __init__(self, stage: str, provider: str, status: int, detail: str, said: str = "") -> None:
         super().__init__(stage, provider, "connect", detail)
         self.status = status
+        self.said = said
 
 
 class HttpAnswer:
@@ -128,7 +132,7 @@ class HttpAnswer:
         kind = self.content_type.partition(";")[0].strip() or "something without a type"
         detail = f"the server sent {kind} where {wanted} was asked for"
         if kind == "application/json":
-            given = await _message_of(self._response) if body is None else _message_in(body)
+            given = _message_in(await _body_of(self._response) if body is None else body)
             detail = f"{detail}: {given}" if given else detail
         return self._client.failed("protocol", detail)
 
@@ -283,13 +287,15 @@ class HttpClient:
         if response.is_redirect:
             detail = f"HTTP {status}: a redirect, and none is followed"
             return HttpRefused(self._stage, self._provider, status, detail)
-        message = self._clean(await _message_of(response))
+        said = await _body_of(response)
+        message = self._clean(_message_in(said))
         detail = f"HTTP {status}: {message}" if message else f"HTTP {status}"
         wait_s = _wait_s(response.headers)
         if status in _BUSY:
             return StageBusy(self._stage, self._provider, detail, retry_after_s=wait_s)
         if 400 <= status < 500 and status not in _TRY_AGAIN:
-            return HttpRefused(self._stage, self._provider, status, detail)
+            words = self._without_secrets(said.decode(errors="replace"))
+            return HttpRefused(self._stage, self._provider, status, detail, words)
         return StageFailed(
             self._stage,
             self._provider,
@@ -301,10 +307,14 @@ class HttpClient:
 
     def _clean(self, text: str) -> str:
         """A line fit for logs and clients: short, printable, without our secrets."""
-        for secret in self._secrets:
-            text = text.replace(secret, "***")
+        text = self._without_secrets(text)
         text = " ".join("".join(c if c.isprintable() else " " for c in text).split())
         return text if len(text) <= MAX_MESSAGE else f"{text[: MAX_MESSAGE - 1]}…"
+
+    def _without_secrets(self, text: str) -> str:
+        for secret in self._secrets:
+            text = text.replace(secret, "***")
+        return text
 
 
 def retry_after_s(value: str, now: datetime) -> float:
@@ -353,8 +363,8 @@ def _split(base_url: str) -> tuple[httpx.URL, str, str]:
     return bare, url.username, url.password
 
 
-async def _message_of(response: httpx.Response) -> str:
-    """The message of an error response, as far as it arrives soon."""
+async def _body_of(response: httpx.Response) -> bytes:
+    """The body of an error response, as far as it arrives soon."""
     body = bytearray()
     try:
         async with asyncio.timeout(_ERROR_BODY_S):
@@ -364,10 +374,11 @@ async def _message_of(response: httpx.Response) -> str:
                     break
     except (TimeoutError, httpx.TransportError):
         pass
-    return _message_in(bytes(body[:_ERROR_BODY_BYTES]))
+    return bytes(body[:_ERROR_BODY_BYTES])
 
 
 def _message_in(body: bytes) -> str:
+    """The message of an error response: in its JSON, or all of it."""
     text = body.decode(errors="replace")
     try:
         return _message(json.loads(text))

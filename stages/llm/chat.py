@@ -10,10 +10,12 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pipeline.errors import StageTimeout
+from pipeline.errors import CallerError, StageTimeout
 from pipeline.stage import Message
 from stages._http import HttpClient, HttpRefused
+from stages.llm._chunks import choice_of
 from stages.llm._conversation import as_json
+from stages.llm._server import ChatServer
 
 logger = logging.getLogger(__name__)
 
@@ -52,6 +54,7 @@ class ChatModel:
         if temperature is not None:
             self._options["temperature"] = temperature
         self._http = HttpClient(base_url, stage="llm", provider=provider, api_key=api_key)
+        self._server = ChatServer(self._http, provider)
         self._knows_schemas = True
 
     async def complete(self, messages: Sequence[Message], schema: Mapping[str, Any]) -> str:
@@ -94,20 +97,21 @@ class ChatModel:
         return await self._post(body)
 
     async def _post(self, body: dict[str, Any]) -> str:
-        async with self._http.post_json("chat/completions", body) as answer:
+        async with self._server.ask(body) as answer:
             if "json" not in answer.content_type:
                 raise await answer.unexpected("JSON")
             completion = self._http.parse(await answer.body(MAX_BODY))
         try:
-            choice = completion["choices"][0]
-            text = choice["message"].get("content") or ""
-            finish = choice.get("finish_reason")
-            if not isinstance(text, str):
-                raise TypeError("content is not text")
-        except (AttributeError, IndexError, KeyError, TypeError) as error:
+            choice = choice_of(completion)
+            if not completion["choices"]:
+                raise ValueError("no choices")
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise self._http.failed("protocol", f"no chat completion: {error!r}") from error
-        if finish == "length":
+        if choice.ending == "length":
             raise self._http.failed("protocol", "the answer was cut at the token limit")
+        if choice.ending == "filtered" or choice.refusal:
+            raise CallerError("llm", self.provider, "stream", "the model refused to answer")
+        text = choice.text
         if not text.strip():
             raise self._http.failed("empty", "an answer without text")
         if len(text) > MAX_TEXT:

@@ -20,6 +20,7 @@ from stages._http import HttpAnswer, HttpClient
 from stages.llm._chunks import CompletionPiece, Ending, choice_of
 from stages.llm._conversation import messages_of, options_of
 from stages.llm._refusal import RefusalFilter
+from stages.llm._server import ChatServer
 from stages.llm._spoken import SpokenText
 from stages.llm._tool_calls import CallPiece, ToolCallPieces
 
@@ -80,6 +81,7 @@ class OpenAIResponder:
         if temperature is not None:
             self._options["temperature"] = temperature
         self._http = HttpClient(base_url, stage="llm", provider=provider, api_key=api_key)
+        self._server = ChatServer(self._http, provider)
 
     async def reply(self, request: ReplyRequest) -> AsyncIterator[TextDelta | ToolCall]:
         """Stream the reply, without Markdown and reasoning; it ends after about 1500 characters.
@@ -100,7 +102,7 @@ class OpenAIResponder:
             SpokenText(written=not brief.spoken, unopened=self._unopened),
             RefusalFilter() if brief.due else None,
         )
-        async with self._http.post_json("chat/completions", self._body(request)) as answer:
+        async with self._server.ask(self._body(request)) as answer:
             if "json" in answer.content_type:
                 pieces = self._whole(answer)
             else:
@@ -123,6 +125,11 @@ class OpenAIResponder:
         if calling:
             for call in self._called(reply, request.turn):
                 yield call
+
+    def learned(self) -> tuple[str, ...]:
+        """What is unusual about this server, as its refusals and replies have shown so far."""
+        unopened = ("its reasoning has no opening mark",) if self._unopened else ()
+        return (*self._server.learned(), *unopened)
 
     async def probe(self) -> str | None:
         """None if the server answers, otherwise a sentence that says why not. Takes 1 s at most."""

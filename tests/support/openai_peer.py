@@ -293,6 +293,13 @@ CONVERSATIONS: dict[str, Callable[[list[dict[str, Any]]], Any]] = {
 """Chats that depend on the messages before them."""
 
 
+PICKY = (
+    *("system-first", "template", "user-last", "no-system", "mute", "mute-always", "reasoner"),
+    *("short", "strict", "no-tools", "narrow"),
+)
+"""Chats that refuse a request for its form, and else say hello."""
+
+
 def completion(content: Any, finish: str = "stop") -> dict[str, Any]:
     message = {"role": "assistant", "content": content}
     return {"choices": [{"index": 0, "message": message, "finish_reason": finish}]}
@@ -339,7 +346,53 @@ async def complete(call: Call, model: str) -> None:
         await call.json(value(call.fields) if callable(value) else value)
 
 
+def rejection(model: str, fields: dict[str, Any]) -> tuple[int, Any] | None:
+    """Why a picky server refuses a chat, as status and body; None where it takes it.
+
+    The servers are those of docs/compatibility.md; the words are ours.
+    """
+    roles = [message["role"] for message in fields["messages"]]
+    turns = [role for role in roles if role != "system"]
+    match model:
+        case "system-first" if "system" in roles[1:]:
+            return 400, {"error": {"message": "System message must be at the beginning."}}
+        case "template" if "system" in roles[1:] or turns[::2] != ["user"] * len(turns[::2]):
+            text = "Conversation roles must alternate user/assistant/user/assistant/..."
+            return 500, {"error": {"code": 500, "message": text, "type": "server_error"}}
+        case "user-last" if roles[-1] != "user":
+            return 400, {"detail": "the last message must have the role 'user'"}
+        case "no-system" if "system" in roles:
+            return 400, {"error": "System role not supported"}
+        case "mute" if "system" in roles[1:] or "stream_options" in fields:
+            return 400, "Bad Request"
+        case "mute-always":
+            return 400, "Bad Request"
+        case "reasoner" if "max_tokens" in fields:
+            text = "Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead."
+            return 400, {"error": {"message": text, "param": "max_tokens"}}
+        case "reasoner" if "temperature" in fields:
+            text = "Unsupported value: only the default (1) is supported with this model."
+            return 400, {"error": {"message": text, "param": "temperature"}}
+        case "short" if fields.get("max_tokens", 0) > 64:
+            return 400, {"error": {"message": "max_tokens must be at most 64"}}
+        case "strict" if "stream_options" in fields:
+            entry = {"type": "extra_forbidden", "loc": ["body", "stream_options"]}
+            text = "Extra inputs are not permitted"
+            return 422, {"detail": [{**entry, "msg": text, "input": {"temperature": 1}}]}
+        case "no-tools" if "tools" in fields:
+            return 400, {"error": {"message": "this model does not support tools"}}
+        case "narrow" if sum(len(m["content"] or "") for m in fields["messages"]) > 9_000:
+            text = "This model's maximum context length is 4096 tokens; reduce max_tokens."
+            return 400, {"error": {"message": text, "code": "context_length_exceeded"}}
+    return None
+
+
 async def chat(call: Call, model: str) -> None:
+    if model in PICKY:
+        if (refused := rejection(model, call.fields)) is not None:
+            await call.json(refused[1], refused[0])
+            return
+        model = "hello"
     if not call.fields.get("stream"):
         await complete(call, model)
     elif model == "json":
