@@ -1,7 +1,14 @@
 """Status reports of the parts of the gateway; any part may import this module."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+
+def _empty(value: Any) -> bool:
+    return not value
+
 
 Readiness = Literal["ready", "draining", "full", "starting", "failed"]
 """Whether new sessions should be sent here, and why not. While models load ("starting") sessions
@@ -26,11 +33,17 @@ class StageReport:
 
 @dataclass(frozen=True, slots=True)
 class ProviderReport:
-    """A candidate of a slot, and the state of its circuit breaker."""
+    """A candidate of a slot, and the state of its circuit breaker.
+
+    `problem` says why its latest calls failed, and `learned` what it was found to do differently
+    from other servers; both are left out where there is nothing to say.
+    """
 
     slot: str
     provider: str
     breaker: str
+    problem: Annotated[str, Field(exclude_if=_empty)] = ""
+    learned: Annotated[tuple[str, ...], Field(exclude_if=_empty)] = ()
 
 
 @dataclass(frozen=True, slots=True)

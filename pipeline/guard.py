@@ -101,14 +101,34 @@ class Limits:
     total_s: float = 30.0
 
 
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """A provider's last call failed, `at` on the event loop's clock: why, in words without
+    addresses, and how many calls have failed since one succeeded."""
+
+    at: float
+    words: str
+    times: int = 1
+
+
 @dataclass(slots=True)
 class Candidate(Generic[P]):
-    """A provider that can fill the stage. All sessions share the stage and its breaker."""
+    """A provider that can fill the stage. All sessions share the stage and its breaker.
+
+    `trouble` is its latest failure, None once a call has succeeded since; a refused request, which
+    is not held against it, counts here, too.
+    """
 
     provider: str
     stage: P
     breaker: Breaker
     limits: Limits = Limits()
+    trouble: Trouble | None = None
+
+    def failed(self, words: str, now: float) -> None:
+        """Note a failure as its trouble."""
+        times = 1 if self.trouble is None else self.trouble.times + 1
+        self.trouble = Trouble(now, words, times)
 
 
 def _nothing() -> None:
@@ -389,6 +409,7 @@ class Stream(Generic[T]):
 
     def _give_way(self, error: StageError) -> None:
         """Settle a failed attempt. Raises the error if the consumer uses what came before it."""
+        self._candidate.failed(_words(error), asyncio.get_running_loop().time())
         if isinstance(error, CallerError):
             self._settle(Outcome.NEUTRAL)
         elif isinstance(error, StageTimeout) and self._cut_short:
@@ -417,6 +438,8 @@ class Stream(Generic[T]):
         """The outcome of an attempt that ends now without an error of the provider."""
         slow_first_s = self._candidate.limits.slow_first_s
         if self._given_up and self._waited_s > slow_first_s:
+            now = asyncio.get_running_loop().time()
+            self._candidate.failed(_REASONS["total"], now)
             return Outcome.FAILURE
         if self._first_s is None:
             return Outcome.NEUTRAL if self._waited_s <= slow_first_s else Outcome.SLOW
@@ -429,6 +452,11 @@ class Stream(Generic[T]):
             return
         permit, self._permit = self._permit, None
         now = asyncio.get_running_loop().time()
+        if outcome in (Outcome.SUCCESS, Outcome.SLOW):
+            if self._first_s is None:
+                self._candidate.failed(_REASONS["first"], now)
+            else:
+                self._candidate.trouble = None
         self._candidate.breaker.settle(permit, outcome, now, retry_after_s=retry_after_s)
 
     def _abandon(self) -> None:
@@ -454,6 +482,13 @@ async def _close(source: AsyncIterator[Any], provider: str) -> None:
             await aclose()
     except Exception as error:
         logger.warning("provider %r did not close its stream: %r", provider, error)
+
+
+def _words(error: StageError) -> str:
+    """The reason, with the words of a server that refused or was busy."""
+    if error.detail and isinstance(error, (CallerError, StageBusy)):
+        return f"{_reason(error)} ({error.detail})"
+    return _reason(error)
 
 
 def _reason(error: StageError) -> str:

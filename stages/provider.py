@@ -53,9 +53,11 @@ class Provider:
 
     `check` returns a sentence why the provider cannot work here, or None; it only reads files and
     is called often. `build` makes the stage, of the slot's protocol in `pipeline.stage`. A stage
-    may also have two coroutines: `start()` loads what the first call would wait for, and `probe()`
-    returns within a second a sentence why the stage would not answer now, or None. A plain method
-    `detail()` may say in some words what `start` has loaded, such as the model's name.
+    may also have three coroutines: `start()` loads what the first call would wait for, `probe()`
+    returns within a second a sentence why the stage would not answer now, or None, and `trial()`
+    says within five seconds the same of a small piece of work. Two plain methods may tell more:
+    `detail()` what `start` has loaded, such as the model's name, and `learned()` what the stage
+    found out about its server, as a tuple of a few words each.
 
     `note` is shown to people. `configured` says whether the settings that the provider needs are
     there; None for a provider that needs none. A `remote` provider needs a network: it gets longer

@@ -23,7 +23,8 @@ from rich.text import Text
 from gateway.commands.terminal import DONE, FAILED, output
 from gateway.printable import printable
 from gateway.providers.build import build, options, wanted
-from gateway.providers.probes import Place, ask_all
+from gateway.providers.lineup import learned
+from gateway.providers.probes import Place, ask_all, try_all
 from gateway.settings import Settings
 from gateway.store import StoreUnavailable
 from gateway.variables import variables
@@ -87,7 +88,7 @@ def doctor(settings: Settings, *, as_json: bool) -> int:
 
 def examine(settings: Settings) -> list[Finding]:
     """Run all checks. Nothing is changed or downloaded; configured servers get a request to see
-    whether they answer."""
+    whether they answer, and a chat server is asked for one short reply."""
     whisper = _whisper_facts(settings)
     return [
         _python(),
@@ -170,7 +171,7 @@ def _providers(settings: Settings, whisper: WhisperFacts | None) -> Iterator[Fin
             choices[slot] = choose(slot, name, told)
         except NoProvider as error:
             unfilled[slot] = error
-    silent = _silent(choices.values(), told)
+    silent, learned = _asked(choices.values(), told)
     if whisper is not None and whisper.weights is None:
         silent["stt", "whisper"] = str(whisper)
     for slot in wanted(settings):
@@ -179,7 +180,8 @@ def _providers(settings: Settings, whisper: WhisperFacts | None) -> Iterator[Fin
                 continue
             problem = obstacle(provider, told) or silent.get((slot, provider.name))
             note = f" ({provider.note})" if provider.note else ""
-            detail = problem or f"{provider.summary}{note}"
+            found = "".join(f"; {words}" for words in learned.get((slot, provider.name), ()))
+            detail = problem or f"{provider.summary}{note}{found}"
             yield Finding(slot, provider.name, "note" if problem else "ok", detail)
         if slot in unfilled:
             advice = "; ".join(reason for _, reason in unfilled[slot].reasons)
@@ -190,8 +192,11 @@ def _providers(settings: Settings, whisper: WhisperFacts | None) -> Iterator[Fin
         yield Finding("others", entry.name, "note", entry.reason)
 
 
-def _silent(choices: Iterable[Choice], told: Options) -> dict[Place, str]:
-    """The chosen providers whose server does not answer, with the reason."""
+def _asked(
+    choices: Iterable[Choice], told: Options
+) -> tuple[dict[Place, str], dict[Place, tuple[str, ...]]]:
+    """The chosen providers whose server does not answer, with the reason, and what was learned
+    about the others."""
     remote = {
         (choice.slot, provider.name): provider
         for choice in choices
@@ -199,9 +204,9 @@ def _silent(choices: Iterable[Choice], told: Options) -> dict[Place, str]:
         if provider.remote
     }
     if not remote:
-        return {}
+        return {}, {}
 
-    async def asked() -> dict[Place, str]:
+    async def asked() -> tuple[dict[Place, str], dict[Place, tuple[str, ...]]]:
         problems: dict[Place, str] = {}
         stages = {}
         for place, provider in remote.items():
@@ -210,7 +215,10 @@ def _silent(choices: Iterable[Choice], told: Options) -> dict[Place, str]:
             except NoProvider as error:
                 problems[place] = error.reasons[0][1]
         try:
-            return problems | await ask_all(stages)
+            problems |= await ask_all(stages)
+            answering = {place: stages[place] for place in stages if place not in problems}
+            problems |= await try_all(answering)
+            return problems, {place: learned(stage) for place, stage in answering.items()}
         finally:
             for stage in stages.values():
                 await stage.aclose()

@@ -43,6 +43,9 @@ REMOTE_LIMITS: dict[Slot, Limits] = {
 
 SILENT = "its server does not answer"
 
+TROUBLE_S = 300.0
+"""How long a failure is reported if no call has followed it. Assumed value."""
+
 
 @dataclass(frozen=True, slots=True)
 class Lineup:
@@ -65,22 +68,31 @@ class Lineup:
         """The provider of each slot, its status and why it was chosen; without the slot `avatar` if
         no provider makes pictures.
 
-        A provider whose server did not answer the last probe is degraded, and so is a slot in which
-        every circuit breaker is open.
+        A provider whose server did not answer the last probe is degraded, and so is one whose last
+        call failed, and a slot in which every circuit breaker is open.
         """
         reports = [self._report("vad", self.stages.detector)]
         for slot, guard in self._guards():
             answering = next((c for c in guard.candidates if c.breaker.closed), None)
             if answering is None:
-                reports.append(self._report(slot, guard.candidates[0].stage, tripped=True))
+                first = guard.candidates[0]
+                problem = _problem(first)
+                reports.append(self._report(slot, first.stage, tripped=True, problem=problem))
             else:
-                reports.append(self._report(slot, answering.stage))
+                problem = _problem(answering)
+                reports.append(self._report(slot, answering.stage, problem=problem))
         return reports
 
     def candidates(self) -> list[ProviderReport]:
         """The candidates of each slot that has a guard, best first."""
         return [
-            ProviderReport(slot, candidate.provider, candidate.breaker.state.name.lower())
+            ProviderReport(
+                slot,
+                candidate.provider,
+                candidate.breaker.state.name.lower(),
+                _problem(candidate),
+                learned(candidate.stage),
+            )
             for slot, guard in self._guards()
             for candidate in guard.candidates
         ]
@@ -121,21 +133,25 @@ class Lineup:
                 candidate.breaker.poll(now)
         return guards
 
-    def _report(self, slot: Slot, stage: Any, *, tripped: bool = False) -> StageReport:
+    def _report(
+        self, slot: Slot, stage: Any, *, tripped: bool = False, problem: str = ""
+    ) -> StageReport:
         name = stage.provider
         silent = (slot, name) in self.probes.latest()
-        status = "degraded" if tripped or silent else "online"
+        status = "degraded" if tripped or silent or problem else "online"
         detail = _detail(stage)
         choice = self.choices.get(slot)
         if choice is None:
-            return StageReport(slot, name, status, "given by the application", detail=detail)
+            why = "given by the application"
+            return StageReport(slot, name, status, why, problem, detail)
         why = choice.why
         if name != choice.first.name:
-            problem = self.starts.errors.get((slot, choice.first.name))
-            why = f"{choice.first.name}: {problem or 'its circuit breaker is open'}"
+            failed = self.starts.errors.get((slot, choice.first.name))
+            why = f"{choice.first.name}: {failed or 'its circuit breaker is open'}"
         note = next((provider.note for provider in choice.providers if provider.name == name), "")
         if silent:  # the reason, which may hold a server's address, is in the log only
-            note = f"{note}; {SILENT}" if note else SILENT
+            problem = f"{SILENT}; {problem}" if problem else SILENT
+        note = "; ".join(filter(None, (note, problem)))
         return StageReport(slot, name, status, why, note, detail)
 
 
@@ -146,6 +162,24 @@ def _detail(stage: Any) -> str:
     except Exception:
         return ""
     return text if isinstance(text, str) else ""
+
+
+def _problem(candidate: Candidate[Any]) -> str:
+    """Why the candidate's latest calls failed, "" if the last one succeeded or is long ago."""
+    trouble = candidate.trouble
+    if trouble is None or asyncio.get_running_loop().time() - trouble.at > TROUBLE_S:
+        return ""
+    times = f", {trouble.times} times in a row" if trouble.times > 1 else ""
+    return f"its last call failed: {trouble.words}{times}"
+
+
+def learned(stage: Any) -> tuple[str, ...]:
+    """What a stage has learned about its server, in a few words each: a stage may have a method
+    `learned`. Raises nothing."""
+    try:
+        return tuple(map(str, stage.learned()))
+    except Exception:  # most stages have none, and a third party's may do anything
+        return ()
 
 
 def _jobs(stage: Any) -> int | None:

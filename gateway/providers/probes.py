@@ -23,27 +23,47 @@ Place = tuple[Slot, str]
 """A slot and the name of a provider in it."""
 
 
+TRIAL_S = 6.0
+"""The limit of one trial. Providers should keep a limit of 5 s themselves."""
+
+
 async def ask(stage: Any) -> str | None:
     """Why a stage would not answer now, in a sentence, or None. Takes `PROBE_S` at most.
 
     None for a stage without a `probe`. Raises nothing unless it is cancelled.
     """
-    probe = getattr(stage, "probe", None)
-    if probe is None:
+    return await _answer(stage, "probe", PROBE_S)
+
+
+async def _answer(stage: Any, method: str, limit_s: float) -> str | None:
+    call = getattr(stage, method, None)
+    if call is None:
         return None
     try:
-        async with asyncio.timeout(PROBE_S):
-            problem: str | None = await probe()
+        async with asyncio.timeout(limit_s):
+            problem: str | None = await call()
     except TimeoutError:
-        return f"it does not answer within {PROBE_S:g} s"
+        return f"it does not answer within {limit_s:g} s"
     except Exception as error:  # a third party may raise anything
-        return f"its probe failed: {describe(error)}"
+        return f"its {method} failed: {describe(error)}"
     return problem
 
 
 async def ask_all(stages: Mapping[Place, Any]) -> dict[Place, str]:
     """The stages that would not answer now, and why; all are asked at once."""
-    answers = await asyncio.gather(*(ask(stage) for stage in stages.values()))
+    return await _all(stages, "probe", PROBE_S)
+
+
+async def try_all(stages: Mapping[Place, Any]) -> dict[Place, str]:
+    """The stages that would not do their work, and why, from one small piece of it.
+
+    A stage may have a method `trial` for that. All are asked at once, for `TRIAL_S` at most.
+    """
+    return await _all(stages, "trial", TRIAL_S)
+
+
+async def _all(stages: Mapping[Place, Any], method: str, limit_s: float) -> dict[Place, str]:
+    answers = await asyncio.gather(*(_answer(stage, method, limit_s) for stage in stages.values()))
     return {
         place: problem
         for place, problem in zip(stages, answers, strict=True)

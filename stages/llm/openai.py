@@ -11,11 +11,11 @@ import json
 from collections.abc import AsyncGenerator, AsyncIterator, Collection
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from pipeline.errors import CallerError, StageError
 from pipeline.frames import TextDelta, ToolCall
-from pipeline.stage import ReplyRequest
+from pipeline.stage import Brief, Message, ReplyRequest
 from stages._http import HttpAnswer, HttpClient
 from stages.llm._chunks import CompletionPiece, Ending, choice_of
 from stages.llm._conversation import messages_of, options_of
@@ -37,6 +37,23 @@ first. Assumed value."""
 
 MAX_BODY = 512 << 10
 """Bytes of a reply that comes whole, from a server that does not stream."""
+
+TRIAL_S = 5.0
+_TRIAL = ReplyRequest(
+    1,
+    "I am ready.",
+    Brief(
+        (),
+        "Say that you are ready, too, in one short sentence.",
+        (
+            Message("system", "You check a connection."),
+            Message("user", "Hello."),
+            Message("assistant", "Hello. Are you ready?"),
+        ),
+        max_tokens=32,
+    ),
+)
+"""A conversation of the shape that an interview has."""
 
 _DONE = "[DONE]"
 _WHY: dict[Ending, str] = {
@@ -134,6 +151,23 @@ class OpenAIResponder:
     async def probe(self) -> str | None:
         """None if the server answers, otherwise a sentence that says why not. Takes 1 s at most."""
         return await self._http.probe()
+
+    async def trial(self) -> str | None:
+        """Ask for a short reply: None, or a sentence that says why there was none.
+
+        Teaches what `learned` tells. A server that takes longer than 5 s, as one does that loads
+        its model, counts as well. Cancelling stops the model.
+        """
+        reply = cast("AsyncGenerator[TextDelta | ToolCall, None]", self.reply(_TRIAL))
+        try:
+            async with asyncio.timeout(TRIAL_S), aclosing(reply):
+                async for _ in reply:
+                    pass
+        except TimeoutError:
+            return None
+        except StageError as error:
+            return f"it gives no reply: {error.reason or error.detail or error.phase}"
+        return None
 
     async def aclose(self) -> None:
         """Close the connections. Replies under way fail."""

@@ -19,7 +19,7 @@ from pipeline.errors import (
     StageTimeout,
     StageUnavailable,
 )
-from pipeline.guard import Candidate, Guard, Limits, Stream, first_due
+from pipeline.guard import Candidate, Guard, Limits, Stream, Trouble, first_due
 from pipeline.testing import run_virtual
 
 SUCCESS, SLOW, FAILURE, NEUTRAL = Outcome.SUCCESS, Outcome.SLOW, Outcome.FAILURE, Outcome.NEUTRAL
@@ -978,3 +978,29 @@ def test_a_consumer_that_waits_no_longer_blames_who_kept_it_waiting(
     run_virtual(main())
     assert isinstance(one.breaker, Recorder)
     assert one.breaker.settled == [outcome]
+
+
+# --- trouble ---------------------------------------------------------------------------------
+
+
+def test_a_failure_is_remembered_until_a_call_succeeds() -> None:
+    one = candidate(Player([StageBusy("llm", "one", "HTTP 429")]).play)
+    two = candidate(Player([0.1]).play, "two")
+    consume(one, two)
+    assert one.trouble == Trouble(0.0, "at capacity (HTTP 429)", 1)
+    assert two.trouble is None
+    one.stage = Player([0.1]).play
+    consume(one, two)
+    assert one.trouble is None
+
+
+def test_a_provider_that_was_left_because_it_did_not_begin_is_in_trouble() -> None:
+    one = candidate(Player([9.0]).play)
+    consume(one, cancel_at=1.5)
+    assert one.trouble == Trouble(1.5, "too slow to begin", 1)
+
+
+def test_an_early_interruption_is_no_trouble() -> None:
+    one = candidate(Player([9.0]).play)
+    consume(one, cancel_at=0.5)
+    assert one.trouble is None

@@ -148,6 +148,35 @@ def test_a_server_that_answers_is_the_chosen_provider(
     assert detail == "openai: chosen by configuration; if it fails: scripted"
 
 
+@pytest.mark.parametrize(
+    ("model", "state", "words"),
+    [
+        (
+            "strict/doctor",
+            "ok",
+            "a chat model behind an OpenAI-compatible server; no stream_options",
+        ),
+        ("mute-always/doctor", "note", "it gives no reply: HTTP 400: Bad Request"),
+        ("missing", "note", "it gives no reply: HTTP 404: model 'missing' not found"),
+        ("broken", "note", "it gives no reply: server error (HTTP 500: Internal Server Error)"),
+    ],
+)
+def test_what_a_chat_server_says_to_a_short_conversation_is_told(
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    peer: Any,
+    model: str,
+    state: str,
+    words: str,
+) -> None:
+    all_providers_work(monkeypatch)
+    served = settings.model_copy(update={"llm_url": peer.url, "llm_model": model})
+    finding = found(served, "llm", "openai")
+    assert (finding.state, finding.detail) == (state, words)
+    answers = found(served, "llm", "answers").detail
+    assert answers.startswith("openai: chosen" if state == "ok" else f"scripted: openai: {words}")
+
+
 def test_a_server_that_is_down_is_shown_with_its_fallback(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

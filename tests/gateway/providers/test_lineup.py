@@ -1,15 +1,26 @@
 """The reports about the stages of a process."""
 
+import asyncio
 from typing import Any
 
-from gateway.providers.lineup import Lineup
+import pytest
+
+from gateway.providers.lineup import TROUBLE_S, Lineup
 from gateway.status import QueueReport
 from pipeline.breaker import Breaker
+from pipeline.errors import CallerError, StageBusy, StageFailed
 from pipeline.guard import Candidate, Guard
 from pipeline.session import Stages
+from pipeline.stage import Brief, ReplyRequest
 from pipeline.testing import run_virtual
 from stages._worker import WorkerStats
-from stages.fakes import FakeDetector, FakeSynthesizer, FakeTranscriber
+from stages.fakes import (
+    FakeDetector,
+    FakeResponder,
+    FakeSynthesizer,
+    FakeTranscriber,
+    Script,
+)
 from stages.llm.scripted import ScriptedInterviewer
 
 
@@ -23,6 +34,11 @@ class Counting(FakeSynthesizer):
 
     def stats(self, of: str) -> str:
         return of
+
+
+class Taught(ScriptedInterviewer):
+    def learned(self) -> tuple[str, ...]:
+        return ("no stream_options",)
 
 
 def only(slot: Any, stage: Any) -> Any:
@@ -40,5 +56,85 @@ def test_jobs_are_reported_only_for_stages_with_a_worker_process() -> None:
     async def story() -> None:
         name = f"stt {stages.transcribers.candidates[0].provider}"
         assert Lineup.given(stages).queues() == [QueueReport(name, "jobs", 3)]
+
+    run_virtual(story())
+
+
+BUSY = StageBusy("llm", "one", "HTTP 429: slow down")
+REFUSED = CallerError("llm", "one", "connect", "HTTP 400: no such field")
+GONE = StageFailed("llm", "one", "connect", "ConnectError: secret.host")
+BROKEN = StageFailed("llm", "one", "connect", "HTTP 500", reason="server error (HTTP 500)")
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (BUSY, "at capacity (HTTP 429: slow down)"),
+        (REFUSED, "refused the request (HTTP 400: no such field)"),
+        (GONE, "no connection"),
+        (BROKEN, "server error (HTTP 500)"),
+    ],
+)
+def test_a_failure_shows_at_once_and_until_a_call_succeeds(error: Exception, words: str) -> None:
+    one = Candidate(
+        "one", FakeResponder(Script(error=error), Script(error=error), Script()), Breaker()
+    )
+    responders = Guard("llm", [one, Candidate("two", FakeResponder(), Breaker())])
+    lineup = Lineup.given(
+        Stages(FakeDetector(), only("stt", Working()), responders, only("tts", Counting()))
+    )
+
+    async def ask() -> None:
+        request = ReplyRequest(1, "So.", Brief(("Why?",)))
+        async with responders.stream(lambda s: s.reply(request), useful=bool) as items:
+            async for _ in items:
+                pass
+
+    def told() -> tuple[str, str, str]:
+        llm = next(report for report in lineup.reports() if report.slot == "llm")
+        return llm.status, llm.note, lineup.candidates()[1].problem
+
+    async def story() -> None:
+        assert told() == ("online", "", "")
+        await ask()
+        problem = f"its last call failed: {words}"
+        assert told() == ("degraded", problem, problem)
+        one.breaker = Breaker()  # whatever it thinks: the failures count
+        await ask()
+        assert told()[1] == f"{problem}, 2 times in a row"
+        one.breaker = Breaker()
+        await ask()
+        assert told() == ("online", "", "")
+
+    run_virtual(story())
+
+
+def test_a_failure_of_long_ago_is_no_longer_told() -> None:
+    one = Candidate("one", ScriptedInterviewer(), Breaker())
+    lineup = Lineup.given(
+        Stages(FakeDetector(), only("stt", Working()), Guard("llm", [one]), only("tts", Counting()))
+    )
+
+    async def story() -> None:
+        one.failed("stalled", asyncio.get_running_loop().time())
+        await asyncio.sleep(TROUBLE_S)
+        assert lineup.candidates()[1].problem == "its last call failed: stalled"
+        await asyncio.sleep(1)
+        assert lineup.candidates()[1].problem == ""
+
+    run_virtual(story())
+
+
+def test_what_a_provider_learned_about_its_server_is_told() -> None:
+    lineup = Lineup.given(
+        Stages(
+            FakeDetector(), only("stt", Working()), only("llm", Taught()), only("tts", Counting())
+        )
+    )
+
+    async def story() -> None:
+        assert [report.learned for report in lineup.candidates()] == [
+            *((), ("no stream_options",), ()),
+        ]
 
     run_virtual(story())

@@ -478,3 +478,31 @@ def test_a_probe_asks_the_server(peer: Any) -> None:
 
     assert asyncio.run(main(peer.url)) is None
     assert "cannot be used" in str(asyncio.run(main(f"{peer.url}/broken")))
+
+
+@pytest.mark.parametrize(
+    ("model", "problem"),
+    [
+        ("hello/trial", None),
+        ("stall/trial", None),  # it may be loading its model
+        ("strict/trial", None),
+        ("bad/trial", "it gives no reply: HTTP 400: invalid key "),
+        ("error/trial", "it gives no reply: the server says: out of memory"),
+    ],
+)
+def test_a_trial_holds_a_short_conversation(
+    peer: Any, monkeypatch: pytest.MonkeyPatch, model: str, problem: str | None
+) -> None:
+    monkeypatch.setattr("stages.llm.openai.TRIAL_S", 0.5)
+
+    async def main() -> tuple[str | None, tuple[str, ...]]:
+        responder = OpenAIResponder(peer.url, model)
+        try:
+            return await responder.trial(), responder.learned()
+        finally:
+            await responder.aclose()
+
+    found, learned = asyncio.run(main())
+    assert (found or "").startswith(problem or "")
+    assert (found is None) is (problem is None)
+    assert learned == (("no stream_options",) if model == "strict/trial" else ())
