@@ -302,6 +302,7 @@ class CloseCode(IntEnum):
     """How a session ended, as the close code of a WebSocket (RFC 6455, section 7.4)."""
 
     FINISHED = 1000
+    NOT_UTF8 = 1007
     POLICY = 1008
     INTERNAL = 1011
     RESTARTING = 1012

@@ -142,7 +142,9 @@ def parse(data: bytes | str) -> Command | Ping:
     bounds (64 KiB, close code 1009).
     """
     try:
-        message = json.loads(data, parse_constant=_refuse_constant)
+        # For bytes, `loads` would also accept UTF-16, and halves of surrogate pairs.
+        text = data if isinstance(data, str) else data.decode("utf-8-sig")
+        message = json.loads(text, parse_constant=_refuse_constant)
     except RecursionError:
         raise ProtocolError("bad_json", "the message is nested too deep") from None
     except ValueError as error:

@@ -173,7 +173,8 @@ def _check_length(data: bytes) -> None:
 
 def _load(message: bytes) -> dict[str, Any]:
     try:
-        event = json.loads(message, parse_constant=_refuse_constant)
+        # For bytes, `loads` would also accept UTF-16, and halves of surrogate pairs.
+        event = json.loads(message.decode("utf-8-sig"), parse_constant=_refuse_constant)
         _check(event)
     except RecursionError:
         raise ProtocolError(INVALID_JSON, "The event is nested too deep.") from None

@@ -22,6 +22,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from websockets.http11 import Request
 
 from gateway.live.transport import Receiver
+from gateway.protocols.dialect import CloseCode
 from gateway.transports.websocket.framing import FrameSplitter
 
 if sys.platform == "linux":
@@ -175,17 +176,25 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
                     self.receiver.on_audio(piece)
 
     def send_receive_event_to_app(self) -> None:
-        if self.receiver is None:
-            super().send_receive_event_to_app()
-            return
         data = self.frames[0] if len(self.frames) == 1 else b"".join(self.frames)
         self.frames = []
         if self.close_sent:
             return
-        if self.curr_msg_data_type == "text":
+        text = self.curr_msg_data_type == "text"
+        if text and not _is_utf8(data):
+            self.refuse(CloseCode.NOT_UTF8, "a text message is UTF-8")
+        elif self.receiver is None:
+            self.frames = [data]
+            super().send_receive_event_to_app()
+        elif text:
             self.receiver.on_text(data)
         else:
             self.receiver.on_audio(data)
+
+    def refuse(self, code: CloseCode, reason: str) -> None:
+        """Close at once, for a client that breaks the WebSocket protocol."""
+        self.conn.fail(code, reason)
+        self.handle_parser_exception()
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -220,3 +229,14 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         # uvicorn's closing waits until all data is sent, which a dead peer never allows.
         super().keepalive_timeout()
         self.abort()
+
+
+def _is_utf8(data: bytes) -> bool:
+    """Whether a text message is what RFC 6455, section 8.1, wants: no surrogates, nothing cut."""
+    if data.isascii():
+        return True
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

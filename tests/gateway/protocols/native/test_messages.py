@@ -112,6 +112,8 @@ def test_every_other_message(text: str, message: object) -> None:
         (b"", "bad_json"),
         (b"hello", "bad_json"),
         (b"\xff\xfe", "bad_json"),
+        (b'{"type":"text","text":"\xed\xa0\x80"}', "bad_json"),
+        ('{"type":"commit"}'.encode("utf-16-le"), "bad_json"),
         (b"[1]", "bad_json"),
         (b'"hello"', "bad_json"),
         (b"[" * 500 + b"]" * 500, "bad_json"),

@@ -228,6 +228,49 @@ def test_a_frame_without_a_mask_closes_with_1002(gateway: Any) -> None:
     gateway.run(story)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        b'{"type":"text","text":"caf\xe9"}',
+        b'{"type":"text","text":"\xed\xa0\x80"}',
+        b'{"type":"text","text":"\xf0\x9f\x8e"}',
+        b'{"type":"text","text":"\xc0\xaf"}',
+    ],
+    ids=["Latin-1", "a surrogate", "cut", "overlong"],
+)
+@pytest.mark.parametrize("first", [True, False], ids=["first", "in the call"])
+def test_text_that_is_not_utf8_closes_with_1007(
+    gateway: Any, caplog: pytest.LogCaptureFixture, text: bytes, first: bool
+) -> None:
+    async def story() -> None:
+        loop = asyncio.get_running_loop()
+        with await raw_call(gateway) as raw:
+            await read_until(raw, b"\r\n\r\n")
+            if not first:
+                await loop.sock_sendall(raw, masked(Opcode.TEXT, b'{"type":"hello","version":1}'))
+                await read_until(raw, b'"ready"')
+            await loop.sock_sendall(raw, masked(Opcode.TEXT, text))
+            await read_until(raw, (1007).to_bytes(2, "big") + b"a text message is UTF-8")
+
+    gateway.run(story)
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
+
+
+def test_a_letter_may_be_split_between_the_fragments_of_a_message(gateway: Any) -> None:
+    async def story() -> None:
+        loop = asyncio.get_running_loop()
+        with await raw_call(gateway) as raw:
+            await read_until(raw, b"\r\n\r\n")
+            text = '{"type":"ping","t":"é"}'.encode()
+            cut = text.index(b"\xc3") + 1
+            parts = masked(Opcode.TEXT, b'{"type":"hello","version":1}')
+            parts += masked(Opcode.TEXT, text[:cut], fin=False) + masked(Opcode.CONT, text[cut:])
+            await loop.sock_sendall(raw, parts)
+            await read_until(raw, b'"t":"\\u00e9"')
+
+    gateway.run(story)
+
+
 def test_a_client_that_never_reads_is_dropped(
     gateway: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
