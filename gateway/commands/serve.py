@@ -25,6 +25,7 @@ from gateway.providers.build import chosen
 from gateway.runtime import Runtime
 from gateway.settings import Settings
 from gateway.status import StageReport
+from gateway.transports.http import HttpProtocol
 from gateway.transports.websocket.protocol import WebSocketProtocol
 from pipeline.session import Stages
 from stages.registry import NoProvider
@@ -196,7 +197,7 @@ def server_config(app: Starlette, tls: Tls | None = None, proxies: str = "") -> 
     return uvicorn.Config(
         app,
         lifespan="on",
-        http="httptools",
+        http=HttpProtocol,
         ws=WebSocketProtocol,
         ws_max_size=LONGEST_MESSAGE_BYTES,
         ws_ping_interval=PING_EVERY_S,

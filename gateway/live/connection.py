@@ -258,6 +258,16 @@ class Connection(Generic[P]):
                 self._transport.pause()
                 self._drain_timer = self._loop.call_at(self._pacer.due, self._drain)
 
+    def on_control(self) -> bool:
+        """A frame that is no message, such as a ping: it counts as one."""
+        if self._leaving.is_set():
+            return False
+        try:
+            self._pacer.count(self._loop.time())
+        except Flooded as error:
+            self._fail("flooding", str(error))
+        return not self._leaving.is_set()
+
     def _drain(self) -> None:
         self._drain_timer = None
         self._pacer.drain(self._loop.time())

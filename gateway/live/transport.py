@@ -51,6 +51,9 @@ class Receiver(Protocol[P_contra]):
     def on_audio(self, data: P_contra) -> None:
         """Audio of the client."""
 
+    def on_control(self) -> bool:
+        """A ping, or another frame that is no message. False if it is not to be answered."""
+
     def emit(self, output: Outgoing) -> None:
         """An output of the transport itself, for the client."""
 

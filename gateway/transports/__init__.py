@@ -1,6 +1,7 @@
 """The connections that carry a client's messages and audio: `websocket` and `webrtc`.
 
-They fill the contract in `gateway.live.transport` and know nothing of one another.
+They fill the contract in `gateway.live.transport` and know nothing of one another. `http` limits
+the requests from which they begin.
 """
 
 __all__: list[str] = []

@@ -19,6 +19,7 @@ import sys
 from typing import Any, cast
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.frames import Frame, Opcode
 from websockets.http11 import Request
 
 from gateway.live.transport import Receiver
@@ -35,6 +36,10 @@ SEND_BUFFER = 64 * 1024
 STALL_S = 2.0
 MOST_UNSENT = 4 * 1024 * 1024
 
+MOST_EARLY_CONTROLS = 100
+SHORT_FRAGMENT_BYTES = 512
+"""Shorter fragments of a message are counted like messages: each costs memory beyond its length."""
+
 SIOCOUTQNSD = 0x894B
 """Linux: asks for the bytes in a socket's send queue that TCP has not sent, because the network is
 slow or the client does not read."""
@@ -50,6 +55,10 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
     taken = 0
     """Those of them that the kernel had taken when the stall timer was started."""
     received_at = 0.0
+    flooded = False
+    """From now on no ping is answered."""
+    early_controls = 0
+    """Pings and the like before `attach`; from then on the receiver counts them."""
     splitter: FrameSplitter | None = None
     """Set while uvicorn's parser has received whole frames only."""
 
@@ -171,9 +180,37 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         else:
             for audio, piece in self.splitter.push(data):
                 if not audio:
-                    super().data_received(piece)
+                    if not (self.flooded and piece[0] & 0x0F in (Opcode.PING, Opcode.PONG)):
+                        super().data_received(piece)
                 elif not self.close_sent:
                     self.receiver.on_audio(piece)
+
+    def handle_ping(self) -> None:
+        if self._counted():
+            super().handle_ping()
+        else:
+            self.conn.data_to_send()  # the pong, which is not sent
+
+    def handle_pong(self, event: Frame) -> None:
+        if self.pending_ping_payload == bytes(event.data) or self._counted():
+            super().handle_pong(event)
+
+    def handle_cont(self, event: Frame) -> None:
+        if len(event.data) >= SHORT_FRAGMENT_BYTES or event.fin or self._counted():
+            super().handle_cont(event)
+
+    def _counted(self) -> bool:
+        """Count a frame that is no message; False if it is one too many."""
+        if self.flooded or self.close_sent:
+            return False
+        if self.receiver is not None:
+            self.flooded = not self.receiver.on_control()
+        else:
+            self.early_controls += 1
+            self.flooded = self.early_controls > MOST_EARLY_CONTROLS
+            if self.flooded:
+                self.refuse(CloseCode.POLICY, "too many frames before the session")
+        return not self.flooded
 
     def send_receive_event_to_app(self) -> None:
         data = self.frames[0] if len(self.frames) == 1 else b"".join(self.frames)

@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
+from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 from websockets.frames import Frame, Opcode
 from websockets.typing import Origin
@@ -120,7 +121,9 @@ def test_an_impossible_id_closes_with_4404(gateway: Any) -> None:
     gateway.run(story)
 
 
-def test_a_page_of_another_site_may_not_connect(gateway: Any) -> None:
+def test_a_page_of_another_site_may_not_connect(
+    gateway: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     async def story() -> None:
         for origin, status in (("https://evil.example", 403), ("http://localhost:3000", None)):
             try:
@@ -131,9 +134,48 @@ def test_a_page_of_another_site_may_not_connect(gateway: Any) -> None:
             assert (origin, found) == (origin, status)
 
     gateway.run(story)
+    assert lines_of_failure(caplog) == []
 
 
-def test_a_full_server_says_so_before_the_upgrade(gateway: Any) -> None:
+def lines_of_failure(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """What an operator is told to look at."""
+    return [record.getMessage() for record in caplog.records if record.levelname != "INFO"]
+
+
+@pytest.mark.parametrize("path", ["nothing", "ws/one/two"])
+def test_a_websocket_where_there_is_none_is_refused(
+    gateway: Any, caplog: pytest.LogCaptureFixture, path: str
+) -> None:
+    async def story() -> None:
+        with pytest.raises(InvalidStatus) as refused:
+            async with connect(f"ws://127.0.0.1:{gateway.port}/{path}"):
+                pass
+        assert refused.value.response.status_code in (403, 404)
+
+    gateway.run(story)
+    assert lines_of_failure(caplog) == []
+
+
+def test_a_client_that_leaves_before_it_is_refused_is_no_failure(
+    gateway: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    gateway.settings["max_sessions"] = 1
+
+    async def story() -> None:
+        async with gateway.call("one") as caller:
+            await caller.say(type="hello", version=1)
+            await caller.until("ready")
+            for _ in range(20):
+                (await raw_call(gateway)).close()
+            await asyncio.sleep(0.1)
+
+    gateway.run(story)
+    assert lines_of_failure(caplog) == []
+
+
+def test_a_full_server_says_so_before_the_upgrade(
+    gateway: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     gateway.settings["max_sessions"] = 1
 
     async def story() -> None:
@@ -147,6 +189,7 @@ def test_a_full_server_says_so_before_the_upgrade(gateway: Any) -> None:
             assert refused.value.response.headers["Retry-After"] == "5"
 
     gateway.run(story)
+    assert lines_of_failure(caplog) == []
 
 
 async def raw_call(gateway: Any, *after: bytes, receive_buffer: int = 65_536) -> socket.socket:
@@ -253,7 +296,7 @@ def test_text_that_is_not_utf8_closes_with_1007(
             await read_until(raw, (1007).to_bytes(2, "big") + b"a text message is UTF-8")
 
     gateway.run(story)
-    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
+    assert lines_of_failure(caplog) == []
 
 
 def test_a_letter_may_be_split_between_the_fragments_of_a_message(gateway: Any) -> None:
@@ -267,6 +310,45 @@ def test_a_letter_may_be_split_between_the_fragments_of_a_message(gateway: Any) 
             parts += masked(Opcode.TEXT, text[:cut], fin=False) + masked(Opcode.CONT, text[cut:])
             await loop.sock_sendall(raw, parts)
             await read_until(raw, b'"t":"\\u00e9"')
+
+    gateway.run(story)
+
+
+@pytest.mark.parametrize(
+    "flood",
+    [
+        masked(Opcode.PING, b""),
+        masked(Opcode.PONG, b""),
+        masked(Opcode.CONT, b"", fin=False),
+    ],
+    ids=["pings", "pongs", "empty fragments"],
+)
+def test_a_flood_of_frames_that_are_no_messages_closes_with_1008(
+    gateway: Any, flood: bytes
+) -> None:
+    async def story() -> None:
+        loop = asyncio.get_running_loop()
+        with await raw_call(gateway) as raw:
+            await read_until(raw, b"\r\n\r\n")
+            await loop.sock_sendall(raw, masked(Opcode.TEXT, b'{"type":"hello","version":1}'))
+            await read_until(raw, b'"ready"')
+            begin = masked(Opcode.TEXT, b"", fin=False)
+            frames = (begin if flood[0] & 0x0F == Opcode.CONT else b"") + flood * 50_000
+            sending = asyncio.create_task(loop.sock_sendall(raw, frames))
+            got = await read_until(raw, (1008).to_bytes(2, "big") + b"more than 200 messages")
+            assert got.count(b"\x8a\x00") < 3_000  # pongs
+            await sending
+
+    gateway.run(story)
+
+
+def test_a_client_that_pings_as_often_as_programs_do_is_answered(gateway: Any) -> None:
+    async def story() -> None:
+        async with gateway.call() as caller:
+            await caller.say(type="hello", version=1)
+            await caller.until("ready")
+            for _ in range(200):
+                await (await caller.socket.ping())
 
     gateway.run(story)
 
