@@ -11,7 +11,6 @@ from pydantic import (
     ConfigDict,
     Field,
     StrictBool,
-    StrictInt,
     StrictStr,
     ValidationError,
 )
@@ -37,6 +36,7 @@ from gateway.protocols.dialect import (
     TurnRequest,
     TypedText,
 )
+from gateway.protocols.whole import Whole, whole
 
 VERSION = 1
 LONGEST_TEXT_BYTES = 8 * 1024
@@ -78,25 +78,25 @@ class _Part(BaseModel):
 
 class _AudioIn(_Part):
     encoding: StrictStr = "pcm_s16le"
-    rate: StrictInt = 16_000
-    channels: StrictInt = 1
+    rate: Whole = 16_000
+    channels: Whole = 1
 
 
 class _AudioOut(_Part):
     encoding: StrictStr = "pcm_s16le"
-    rate: StrictInt = 16_000
+    rate: Whole = 16_000
 
 
 class _TurnDetection(_Part):
     mode: Literal["auto", "manual"] = "auto"
     adaptive: StrictBool = True
     threshold: Annotated[float, Field(gt=0, lt=1)] | None = None
-    silence_ms: Annotated[StrictInt, Field(ge=100, le=10_000)] | None = None
-    max_wait_ms: Annotated[StrictInt, Field(ge=100, le=30_000)] | None = None
-    prefix_ms: Annotated[StrictInt, Field(ge=0, le=2_000)] | None = None
-    barge_in_ms: Annotated[StrictInt, Field(ge=100, le=5_000)] | None = None
-    barge_in_words: Annotated[StrictInt, Field(ge=0, le=20)] | None = None
-    resume_ms: Annotated[StrictInt, Field(ge=100, le=5_000)] | None = None
+    silence_ms: Annotated[Whole, Field(ge=100, le=10_000)] | None = None
+    max_wait_ms: Annotated[Whole, Field(ge=100, le=30_000)] | None = None
+    prefix_ms: Annotated[Whole, Field(ge=0, le=2_000)] | None = None
+    barge_in_ms: Annotated[Whole, Field(ge=100, le=5_000)] | None = None
+    barge_in_words: Annotated[Whole, Field(ge=0, le=20)] | None = None
+    resume_ms: Annotated[Whole, Field(ge=100, le=5_000)] | None = None
 
 
 def _whole(text: str) -> str:
@@ -110,16 +110,16 @@ WholeText = Annotated[StrictStr, AfterValidator(_whole)]
 class _Interview(_Part):
     role: WholeText
     model: WholeText | None = None
-    total_questions: StrictInt | None = Field(None, alias="totalQuestions")
+    total_questions: Whole | None = Field(None, alias="totalQuestions")
 
 
 class _Resume(_Part):
     token: StrictStr
-    seq: StrictInt
+    seq: Whole
 
 
 class _Hello(_Part):
-    version: StrictInt
+    version: Whole
     ticket: StrictStr | None = None
     audio_in: _AudioIn = _AudioIn()
     audio_out: _AudioOut = _AudioOut()
@@ -251,7 +251,7 @@ def _typed_text(message: dict[str, Any]) -> str:
 
 
 def _natural(message: dict[str, Any], name: str) -> int:
-    value = message.get(name)
+    value = whole(message.get(name))
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**53:
         raise ProtocolError("bad_message", f"{name}: a whole number from 0 is needed")
     return value

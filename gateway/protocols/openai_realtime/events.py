@@ -11,7 +11,7 @@ import math
 import re
 from typing import Any, Literal, TypeAlias
 
-from pydantic import StrictInt, StrictStr, ValidationError
+from pydantic import StrictStr, ValidationError
 
 from gateway.protocols.dialect import ProtocolError
 from gateway.protocols.openai_realtime.errors import (
@@ -29,6 +29,7 @@ from gateway.protocols.openai_realtime.fields import (
     ResponseFields,
     SessionFields,
 )
+from gateway.protocols.whole import Whole
 
 LONGEST_EVENT_BYTES = 4 * 1024 * 1024
 """Of a message: a minute of audio, as long as `LONGEST_APPEND_MS` allows, is 3.7 MiB in base64."""
@@ -78,8 +79,8 @@ class RetrieveItem(Fields):
 class TruncateItem(Fields):
     type: Literal["conversation.item.truncate"]
     item_id: ItemId
-    content_index: StrictInt = 0
-    audio_end_ms: StrictInt
+    content_index: Whole = 0
+    audio_end_ms: Whole
 
 
 class DeleteItem(Fields):

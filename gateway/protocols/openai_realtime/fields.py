@@ -12,12 +12,12 @@ from pydantic import (
     ConfigDict,
     Field,
     StrictBool,
-    StrictInt,
     StrictStr,
     model_validator,
 )
 
 from gateway.media.format import AudioFormat
+from gateway.protocols.whole import Whole, whole
 
 MOST_TOOLS = 128
 LONGEST_INSTRUCTIONS = 128 * 1024
@@ -44,8 +44,9 @@ def _max_tokens(value: Any) -> int | Literal["inf"] | None:
         return None
     if value == "inf":
         return "inf"
-    if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 4096:
-        return value
+    number = whole(value)
+    if isinstance(number, int) and not isinstance(number, bool) and 1 <= number <= 4096:
+        return number
     raise ValueError('a whole number from 1 to 4096, or "inf", is needed')
 
 
@@ -99,7 +100,7 @@ class FormatFields(Fields):
     """How audio travels in messages: PCM at 24 kHz, or G.711."""
 
     type: Literal["audio/pcm", "audio/pcmu", "audio/pcma"]
-    rate: StrictInt | None = None
+    rate: Whole | None = None
 
     @model_validator(mode="after")
     def _of_its_rate(self) -> "FormatFields":
@@ -141,9 +142,9 @@ class TurnDetectionFields(Fields):
 
     type: Literal["server_vad", "semantic_vad"] = "server_vad"
     threshold: Annotated[float, Field(strict=True, ge=0, le=1)] | None = None
-    prefix_padding_ms: Annotated[StrictInt, Field(ge=0, le=10_000)] | None = None
-    silence_duration_ms: Annotated[StrictInt, Field(ge=0, le=10_000)] | None = None
-    idle_timeout_ms: Annotated[StrictInt, Field(ge=0, le=600_000)] | None = None
+    prefix_padding_ms: Annotated[Whole, Field(ge=0, le=10_000)] | None = None
+    silence_duration_ms: Annotated[Whole, Field(ge=0, le=10_000)] | None = None
+    idle_timeout_ms: Annotated[Whole, Field(ge=0, le=600_000)] | None = None
     eagerness: Literal["low", "medium", "high", "auto"] | None = None
     create_response: StrictBool | None = None
     interrupt_response: StrictBool | None = None

@@ -44,6 +44,18 @@ def test_a_bare_hello_asks_for_the_defaults() -> None:
     assert SessionRequest().audio_in == AudioFormat("pcm_s16le", 16_000, 1)
 
 
+def test_a_whole_number_may_be_written_as_a_float() -> None:
+    hello = asked_for(
+        '{"type":"hello","version":1.0,"audio_in":{"rate":48000.0,"channels":2.0},'
+        '"audio_out":{"rate":8e3},"turn_detection":{"silence_ms":500.0,"barge_in_words":2.0},'
+        '"interview":{"role":"Data Analyst","totalQuestions":3.0}}'
+    )
+    assert hello.audio_in == AudioFormat("pcm_s16le", 48_000, 2)
+    assert hello.audio_out == AudioFormat("pcm_s16le", 8_000, 1)
+    assert hello.turns == TurnRequest(silence_ms=500, barge_in_words=2)
+    assert hello.interview == InterviewRequest("Data Analyst", None, 3)
+
+
 def test_what_is_null_in_a_hello_was_not_given() -> None:
     nulls = '"audio_in":null,"avatar":null,"turn_detection":null,"interview":null'
     assert parse('{"type":"hello","version":1,' + nulls + "}") == Start(SessionRequest())
@@ -96,6 +108,8 @@ def test_what_a_client_can_ask_of_turn_detection_is_what_turn_taking_knows() -> 
         ('{"type":"interrupt"}', InterruptReply(overtakes=True)),
         ('{"type":"commit"}', CommitTurn()),
         ('{"type":"played","turn":3,"ms":250}', ReportPlayed(3, 250)),
+        ('{"type":"played","turn":3.0,"ms":500.0}', ReportPlayed(3, 500)),
+        ('{"type":"played","turn":1,"ms":1e3}', ReportPlayed(1, 1000)),
         ('{"type":"ping","t":17.5}', Ping(17.5)),
         ('{"type":"ping"}', Ping(None)),
         ('{"type":"bye"}', Leave()),
@@ -128,7 +142,8 @@ def test_every_other_message(text: str, message: object) -> None:
         (b'{"type":"text"}', "bad_message"),
         (b'{"type":"played","turn":-1,"ms":0}', "bad_message"),
         (b'{"type":"played","turn":true,"ms":0}', "bad_message"),
-        (b'{"type":"played","turn":1,"ms":1e3}', "bad_message"),
+        (b'{"type":"played","turn":1,"ms":500.5}', "bad_message"),
+        (b'{"type":"played","turn":1,"ms":1e999}', "bad_message"),
         (b'{"type":"ping","t":{}}', "bad_message"),
         (b'{"type":"ping","t":1e999}', "bad_message"),
         (b'{"type":"sing"}', "unknown_type"),
@@ -147,6 +162,9 @@ def test_what_is_wrong_gets_a_code_and_the_session_goes_on(data: bytes, code: st
         ({"version": "1"}, "bad_hello"),
         ({"avatar": "hologram"}, "bad_hello"),
         ({"audio_in": {"rate": "16000"}}, "bad_hello"),
+        ({"audio_in": {"rate": 16000.5}}, "bad_hello"),
+        ({"audio_in": {"channels": True}}, "bad_hello"),
+        ({"turn_detection": {"silence_ms": 500.25}}, "bad_hello"),
         ({"audio_in": {"rate": 0}}, "unsupported_audio"),
         ({"audio_in": {"rate": 7999}}, "unsupported_audio"),
         ({"audio_in": {"rate": 2**31 - 1}}, "unsupported_audio"),

@@ -70,6 +70,20 @@ def test_a_session_begins_with_every_default_filled_in() -> None:
     }
 
 
+def test_a_whole_number_may_be_written_as_a_float() -> None:
+    client = StockClient("gpt-realtime")
+    found = detection(type="server_vad", silence_duration_ms=700.0, prefix_padding_ms=100.0)
+    turns = update(client, **found, max_output_tokens=200.0)["audio"]["input"]["turn_detection"]
+    assert (turns["silence_duration_ms"], turns["prefix_padding_ms"]) == (700, 100)
+    (changed,) = [taken for taken in client.taken() if isinstance(taken, Reconfigure)]
+    assert changed.request.turns.silence_ms == 700
+    wrong = client.send(
+        "session.update",
+        session={"type": "realtime", **detection(type="server_vad", silence_duration_ms=700.5)},
+    )
+    assert error(wrong)[0] == "invalid_value"
+
+
 def test_the_session_starts_as_it_was_asked_for() -> None:
     client = StockClient(
         "gpt-realtime",
