@@ -1,5 +1,6 @@
 """Readers and writers of PCM16, mu-law, A-law and Opus, to and from the engine's samples."""
 
+import json
 import sys
 
 import numpy as np
@@ -10,6 +11,9 @@ from gateway.media.opus import OpusDecoder, OpusEncoder
 from gateway.media.opus_packets import LOST, PACKET_MS, NotOpus, check, duration_ms
 from gateway.media.resampling import converter
 from pipeline.frames import INPUT_RATE_HZ, ReplyAudio, Samples
+
+LONGEST_JSON_BYTES = 64 * 1024
+"""Of longer messages the length is refused, unread."""
 
 LITTLE = sys.byteorder == "little"
 
@@ -61,6 +65,8 @@ class SampleReader:
 
     def duration_ms(self, data: bytes) -> float:
         """How long a message's audio lasts; 0 for an empty one. Raises `RefusedAudio`."""
+        if data[:1] == b"{":
+            _refuse_json(data)
         if len(data) % self._sample_bytes:
             raise RefusedAudio(
                 "odd_audio",
@@ -88,6 +94,8 @@ class OpusReader:
         """How long a packet's audio lasts; 0 for an empty message. Raises `RefusedAudio`."""
         if not data:
             return 0.0
+        if data[:1] == b"{":
+            _refuse_json(data)
         try:
             check(data)
         except NotOpus as error:
@@ -103,6 +111,21 @@ class OpusReader:
             return self._decoder.decode(data)
         except NotOpus:
             return self._decoder.decode(LOST)
+
+
+def _refuse_json(data: bytes) -> None:
+    """Raises `RefusedAudio` for a message that is a JSON object from its first byte to its last."""
+    if len(data) > LONGEST_JSON_BYTES or not data.rstrip().endswith(b"}"):
+        return
+    try:
+        found = json.loads(data.decode())
+    except (ValueError, RecursionError):
+        return
+    if not found:  # {} is a sample
+        return
+    raise RefusedAudio(
+        "json_in_binary", "this is JSON in a binary message; send it as a text message"
+    )
 
 
 def reader_of(audio: AudioFormat) -> SampleReader | OpusReader:

@@ -53,6 +53,7 @@ ErrorCode = Literal[
     "empty_text",
     "odd_audio",
     "audio_too_long",
+    "json_in_binary",
     "bad_packet",
     "nothing_to_commit",
     "not_stored",

@@ -26,6 +26,8 @@ from tests.support.client import SILENCE
         ('{"a":' * 500 + "1" + "}" * 500, "unknown_type"),
         (bytes(641), "odd_audio"),
         (bytes(6400), "audio_too_long"),
+        (b'{"type":"commit"}', "json_in_binary"),
+        (b'{"type":"text","text":"even"}\n', "json_in_binary"),
         (json.dumps({"type": "text", "text": "x" * 8200}), "text_too_long"),
         (json.dumps({"type": "hello", "version": 1}), "unexpected_hello"),
     ],

@@ -204,3 +204,16 @@ def test_whatever_bytes_come_they_are_accepted_or_get_a_code(data: bytes) -> Non
     except RefusedAudio as error:
         found = error.code
     assert found in ("bad_packet", "audio_too_long") or 0 <= float(found) <= 100
+
+
+@pytest.mark.parametrize("encoding", ["pcm_s16le", "mulaw", "opus"])
+@pytest.mark.parametrize("text", [b'{"type":"bye"}', b'{\n  "type": "text"\n}\n'])
+def test_json_in_a_binary_message_is_no_audio(encoding: Encoding, text: bytes) -> None:
+    with pytest.raises(RefusedAudio, match="send it as a text message") as refused:
+        reader_of(AudioFormat(encoding, 8000)).duration_ms(text)
+    assert (refused.value.code, refused.value.lost_ms) == ("json_in_binary", 0.0)
+
+
+@pytest.mark.parametrize("data", [b"{}", b'{"type', b'{"type":5,}', b"{" * 800, b"{" + b"}" * 799])
+def test_audio_that_begins_like_json_is_audio(data: bytes) -> None:
+    assert reader_of(AudioFormat("mulaw", 8000)).duration_ms(data) == len(data) / 8
