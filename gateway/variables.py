@@ -36,6 +36,10 @@ LOCAL_ORIGINS = ",".join(
 """The usual origins of web pages under development."""
 
 
+ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[a-z0-9._:\[\]-]+|file://")
+"""Apps have schemes of their own, such as capacitor://localhost."""
+
+
 def _url(schemes: tuple[str, ...], text: str) -> str:
     # The value is never quoted: a URL may contain a password.
     try:
@@ -97,12 +101,20 @@ def _lexicon(path: Path) -> Path:
 
 
 def _origins(text: str) -> str:
-    origins = [part.strip().rstrip("/") for part in text.split(",")]
-    if origins not in (["none"], ["*"]) and not all(
-        re.fullmatch(r"https?://[A-Za-z0-9.:\[\]-]+", origin) for origin in origins
-    ):
+    origins = [_origin(part.strip().lower()) for part in text.split(",")]
+    if origins not in (["none"], ["*"]) and not all(map(ORIGIN.fullmatch, origins)):
         raise ValueError("must be origins like http://localhost:3000 with commas, * or none")
     return ",".join(origins)
+
+
+def _origin(text: str) -> str:
+    """The spelling in which a browser sends an origin: no path, and no port that is the default."""
+    if text != "file://":
+        text = text.rstrip("/")
+    for scheme, port in (("http", 80), ("https", 443)):
+        if text.startswith(f"{scheme}://"):
+            text = text.removesuffix(f":{port}")
+    return text
 
 
 def _proxies(text: str) -> str:

@@ -6,6 +6,9 @@ name the page in `Origin` (RFC 6455, section 10.2). Programs send none and are n
 
 from urllib.parse import urlsplit
 
+DEFAULT_PORTS = {"http": 80, "https": 443}
+"""Browsers leave these out of `Origin`; some proxies and clients add them to `Host`."""
+
 
 def may_connect(origin: str | None, host: str, allowed: str) -> bool:
     """Whether a page of `origin` may connect to this gateway, whose `Host` header is `host`.
@@ -18,7 +21,11 @@ def may_connect(origin: str | None, host: str, allowed: str) -> bool:
     if origin in allowed.split(","):
         return True
     try:
-        own = urlsplit(origin).netloc
+        page = urlsplit(origin)
+        here = urlsplit(f"//{host}")
+        default = DEFAULT_PORTS.get(page.scheme)
+        if default is None or not page.hostname or "@" in page.netloc + host:
+            return False
+        return (page.hostname, page.port or default) == (here.hostname, here.port or default)
     except ValueError:
         return False
-    return bool(own) and own.lower() == host.lower()

@@ -371,3 +371,28 @@ def test_only_the_settings_read_the_environment() -> None:
         if "os.environ" in file.read_text(encoding="utf-8") or "getenv" in file.read_text("utf-8")
     }
     assert readers <= {"gateway/settings.py"}
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ("capacitor://localhost", "capacitor://localhost"),
+        ("ionic://localhost, tauri://localhost/", "ionic://localhost,tauri://localhost"),
+        ("file://", "file://"),
+        ("chrome-extension://abcdefghijklmnop", "chrome-extension://abcdefghijklmnop"),
+        ("https://Demo.Example:443/,http://[::1]:80", "https://demo.example,http://[::1]"),
+        ("https://demo.example:8443", "https://demo.example:8443"),
+    ],
+)
+def test_pages_of_apps_can_be_named_and_origins_are_spelled_as_browsers_do(
+    monkeypatch: pytest.MonkeyPatch, given: str, kept: str
+) -> None:
+    monkeypatch.setenv("PARLEY_CORS_ORIGINS", given)
+    assert Settings.load(None).cors_origins == kept
+
+
+@pytest.mark.parametrize("given", ["null", "app", "://x", "https://a/b", "file:///etc", "*,none"])
+def test_what_is_no_origin_is_refused(monkeypatch: pytest.MonkeyPatch, given: str) -> None:
+    monkeypatch.setenv("PARLEY_CORS_ORIGINS", given)
+    with pytest.raises(SettingsError, match="PARLEY_CORS_ORIGINS must be origins"):
+        Settings.load(None)

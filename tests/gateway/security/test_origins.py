@@ -28,3 +28,34 @@ NAMED = "http://localhost:3000,https://demo.example"
 )
 def test_pages_of_strangers_are_kept_out(origin: str | None, allowed: str, expected: bool) -> None:
     assert may_connect(origin, HOST, allowed) is expected
+
+
+@pytest.mark.parametrize(
+    ("origin", "host", "expected"),
+    [
+        ("https://name.example", "name.example:443", True),
+        ("https://name.example", "NAME.example", True),
+        ("http://name.example", "name.example:80", True),
+        ("https://name.example:8443", "name.example:8443", True),
+        ("https://[2001:db8::1]", "[2001:db8::1]:443", True),
+        ("https://name.example", "name.example:8443", False),
+        ("https://name.example:8443", "name.example", False),
+        ("https://name.example:8443", "name.example:443", False),
+        ("http://name.example", "name.example:443", False),
+        ("https://name.example", "name.example:80", False),
+        ("capacitor://localhost", "localhost", False),
+        ("https://name.example", "name.example:x", False),
+        ("https://name.example", "evil@name.example", False),
+        ("https://name.example", "", False),
+    ],
+)
+def test_the_default_port_may_be_named_and_another_is_another_site(
+    origin: str, host: str, expected: bool
+) -> None:
+    assert may_connect(origin, host, "none") is expected
+
+
+def test_an_app_that_is_named_may_connect() -> None:
+    assert may_connect("capacitor://localhost", HOST, "capacitor://localhost,file://") is True
+    assert may_connect("file://", HOST, "capacitor://localhost,file://") is True
+    assert may_connect("ionic://localhost", HOST, "capacitor://localhost,file://") is False
