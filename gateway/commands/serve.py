@@ -26,6 +26,7 @@ from gateway.runtime import Runtime
 from gateway.settings import Settings
 from gateway.status import StageReport
 from gateway.transports.http import HttpProtocol
+from gateway.transports.proxies import behind
 from gateway.transports.websocket.protocol import WebSocketProtocol
 from pipeline.session import Stages
 from stages.registry import NoProvider
@@ -37,6 +38,11 @@ LONGEST_MESSAGE_BYTES = 64 * 1024
 
 PING_EVERY_S = 10.0
 PING_TIMEOUT_S = 10.0
+KEEP_ALIVE_S = 620
+"""How long an idle connection is kept: longer than proxies keep theirs (nginx 60 s, Traefik 90 s,
+Caddy 2 minutes, Google's 10 minutes). A proxy that uses one which the server is about to close
+loses the request, and may not repeat a POST."""
+
 GRACE_S = 10
 """How long sessions may take for an orderly end when the server stops."""
 
@@ -195,7 +201,7 @@ def server_config(app: Starlette, tls: Tls | None = None, proxies: str = "") -> 
     `proxies` are networks, separated by commas, whose forwarding headers are trusted.
     """
     return uvicorn.Config(
-        app,
+        behind(app, proxies) if proxies else app,
         lifespan="on",
         http=HttpProtocol,
         ws=WebSocketProtocol,
@@ -203,8 +209,8 @@ def server_config(app: Starlette, tls: Tls | None = None, proxies: str = "") -> 
         ws_ping_interval=PING_EVERY_S,
         ws_ping_timeout=PING_TIMEOUT_S,
         ws_per_message_deflate=False,
-        proxy_headers=bool(proxies),
-        forwarded_allow_ips=proxies,
+        proxy_headers=False,
+        timeout_keep_alive=KEEP_ALIVE_S,
         server_header=False,
         access_log=False,
         log_config=None,

@@ -1,7 +1,7 @@
 """The connections that carry a client's messages and audio: `websocket` and `webrtc`.
 
 They fill the contract in `gateway.live.transport` and know nothing of one another. `http` limits
-the requests from which they begin.
+the requests from which they begin, and `proxies` reads what proxies say about them.
 """
 
 __all__: list[str] = []

@@ -1,6 +1,7 @@
 """`PARLEY_PROXIES`: whose word is taken for how a client came."""
 
 import asyncio
+from pathlib import Path
 
 import httpx
 import pytest
@@ -9,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
+from gateway.app import create_app
 from gateway.commands.serve import server_config
 from gateway.settings import Settings, SettingsError
 
@@ -39,6 +41,44 @@ def test_only_the_proxies_that_are_named_are_believed(proxies: str, seen: str) -
             return (await client.get("/", headers=SAID)).text
 
     assert asyncio.run(ask()) == seen
+
+
+@pytest.mark.parametrize(
+    ("said", "seen"),
+    [
+        (["https,http"], "https"),
+        (["HTTPS , http"], "https"),
+        (["https", "http"], "https"),
+        (["wss"], "https"),
+        (["http,https"], "http"),
+        (["ws"], "http"),
+        (["gopher,https"], "http"),
+        ([""], "http"),
+    ],
+)
+def test_the_first_of_several_proxies_says_how_the_client_came(
+    said: list[str], seen: str, tmp_path: Path
+) -> None:
+    settings = Settings(data_dir=tmp_path, proxies="127.0.0.1/32")
+    config = server_config(create_app(settings), proxies=settings.proxies)
+    config.load()
+    scheme = {"http": "ws", "https": "wss"}[seen]
+
+    async def ask() -> str:
+        transport = httpx.ASGITransport(config.loaded_app, client=("127.0.0.1", 1))
+        async with httpx.AsyncClient(transport=transport, base_url="http://parley") as client:
+            headers = [("x-forwarded-proto", value) for value in said]
+            made = await client.post(
+                "/api/sessions", json={"role": "Data Analyst"}, headers=headers
+            )
+            url: str = made.json()["ws_url"]
+            return url
+
+    assert asyncio.run(ask()).startswith(f"{scheme}://parley/ws/")
+
+
+def test_a_connection_is_kept_longer_than_a_proxy_keeps_it() -> None:
+    assert server_config(Starlette()).timeout_keep_alive > 600  # Google's load balancers
 
 
 def test_the_setting_takes_addresses_and_networks(monkeypatch: pytest.MonkeyPatch) -> None:
