@@ -26,7 +26,6 @@ _CANDIDATE = re.compile(
 )
 _SECTION = re.compile(r"m=(?P<kind>[a-z]{1,20}) \d{1,5} [A-Z/]{1,30} [\x20-\x7e]{1,400}")
 _OPUS = re.compile(r"a=rtpmap:\d{1,3} opus/48000/2", re.IGNORECASE)
-_VIDEO = re.compile(r"a=rtpmap:\d{1,3} (VP8|H264)/90000", re.IGNORECASE)
 _CREDENTIALS = {
     "a=ice-ufrag:": re.compile(r"[A-Za-z0-9+/]{4,256}"),
     "a=ice-pwd:": re.compile(r"[A-Za-z0-9+/]{22,256}"),
@@ -84,10 +83,6 @@ def screen(sdp: str, *, public: bool) -> Offer:
         raise OfferError("the audio must be Opus", unusable=True)
     if "a=inactive" in audio:
         raise OfferError("the audio is inactive", unusable=True)
-    if "video" in kinds:
-        video = sections[kinds.index("video")]
-        if not any(_VIDEO.fullmatch(line) for line in video):
-            raise OfferError("the video must be VP8 or H.264", unusable=True)
     mids = [_values("a=mid:", section) for section in sections]
     if any(len(of_section) != 1 for of_section in mids) or len({m[0] for m in mids}) < len(mids):
         raise OfferError("each media section needs a mid of its own")

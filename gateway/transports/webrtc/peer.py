@@ -35,10 +35,11 @@ from gateway.transports.webrtc.aiortc_private import (
 )
 from gateway.transports.webrtc.offers import MOST_CANDIDATES, Offer, OfferError, screen, trickled
 from gateway.transports.webrtc.receiving import Reception
+from gateway.transports.webrtc.rejected import Rejected, with_rejected, without
 from gateway.transports.webrtc.sending import Transmission
 from gateway.transports.webrtc.transport import PeerTransport
 from gateway.transports.webrtc.video import Video
-from gateway.transports.webrtc.video_codecs import choose
+from gateway.transports.webrtc.video_codecs import choose, unknown_video
 
 logger = logging.getLogger("parley.webrtc")
 
@@ -90,13 +91,18 @@ class Peer:
     # --- signalling --------------------------------------------------------------------------
 
     async def answer(self, sdp: str) -> str:
-        """The answer to an offer, with all local candidates. Raises `OfferError`."""
+        """The answer to an offer, with all local candidates. Raises `OfferError`.
+
+        Video in codecs that are not known is rejected, and the rest is answered.
+        """
         pc = self._pc
         self._offer = offer = screen(sdp, public=self._addresses.is_public)
+        rejected: list[Rejected] = []
         pc.on("connectionstatechange", self._changed)
         pc.on("datachannel", self._opened)
         try:
-            await pc.setRemoteDescription(RTCSessionDescription(offer.sdp, "offer"))
+            self._offer, rejected = without(offer, unknown_video(offer.sdp))
+            await pc.setRemoteDescription(RTCSessionDescription(self._offer.sdp, "offer"))
             self._prepare()
             await pc.setLocalDescription(await pc.createAnswer())
         except OSError as error:
@@ -104,7 +110,8 @@ class Peer:
         except Exception as error:  # aiortc's parser raises errors of any kind
             logger.info("an offer was refused: %r", error)
             raise OfferError("the offer cannot be understood") from None
-        return with_public(str(pc.localDescription.sdp), self._addresses.public)
+        answer = with_rejected(str(pc.localDescription.sdp), rejected)
+        return with_public(answer, self._addresses.public)
 
     def _prepare(self) -> None:
         if self._pc.sctp is not None:

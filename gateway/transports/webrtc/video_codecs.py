@@ -4,6 +4,9 @@ import secrets
 from collections.abc import Sequence
 
 from aiortc import RTCRtpCodecParameters
+from aiortc.codecs import CODECS
+from aiortc.rtcpeerconnection import find_common_codecs
+from aiortc.sdp import SessionDescription
 
 from gateway.transports.webrtc.aiortc_private import h264_payloads, vp8_payloads
 from stages.avatar.encoding import Codec
@@ -25,6 +28,20 @@ def choose(codecs: Sequence[RTCRtpCodecParameters]) -> list[RTCRtpCodecParameter
                 again = (c for c in codecs if c.parameters.get("apt") == base.payloadType)
                 return [base, *again]
     return []
+
+
+def unknown_video(offer: str) -> list[str]:
+    """The mids of the video sections of which aiortc knows no codec.
+
+    It refuses AV1, H.265, VP9, H.264 of other profiles and of packetization mode 0, and sections
+    that do not multiplex RTCP.
+    """
+    return [
+        section.rtp.muxId
+        for section in SessionDescription.parse(offer).media
+        if section.kind == "video"
+        and not (section.rtcp_mux and find_common_codecs(CODECS["video"], section.rtp.codecs))
+    ]
 
 
 def codec_of(parameters: RTCRtpCodecParameters) -> Codec:
