@@ -4,6 +4,7 @@ from contextlib import AsyncExitStack
 from importlib.util import find_spec
 
 from gateway.faces.service import FaceService
+from gateway.interviews.leases import leased
 from gateway.interviews.service import InterviewService, open_interview_service
 from gateway.interviews.sessions import SessionOwner
 from gateway.live.calls import Calls
@@ -67,6 +68,7 @@ class Runtime:
             else:
                 lineup = await stack.enter_async_context(line_up(self.settings))
             owner = SessionOwner.here()
+            await stack.enter_async_context(leased(self.store, owner))
             service = open_interview_service(
                 self.store,
                 owner,

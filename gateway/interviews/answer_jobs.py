@@ -173,7 +173,7 @@ class AnswerJobs:
             return record, job.progress
         if record.worker == self._worker:  # its failure could not be stored
             return _failed(record, NOT_STORED), 1.0
-        if not alive(record.worker, self._worker):
+        if not await alive(self._store, record.worker, self._worker):
             return _failed(record, INTERRUPTED), 1.0
         return record, 0.0
 

@@ -10,9 +10,10 @@
 ``report:ID``            entry   the report of a finished session
 ``once:DIGEST``          entry   the response to a request with a key: `gateway.rest.once`
 ``deleted:DIGEST``       entry   that a session was deleted
+``lease:TOKEN``          entry   that a process still runs: `gateway.interviews.leases`
 =======================  ======  ================================================================
 
-No other module makes such a name. All but the last two contain the session's id as their subject,
+No other module makes such a name. All but the last three contain the session's id as their subject,
 so the store erases them with the session. A response names its session in its `Put`, and has its
 own lifetime. The marker of a deletion outlives the session and does not contain its id.
 """
@@ -91,6 +92,11 @@ class SessionKeys:
 def once_key(method: str, path: str, key: str) -> str:
     """The name of the response to a request with the client's idempotency key."""
     return f"once:{_digest(f'{method} {path} {key}')}"
+
+
+def lease_key(token: str) -> str:
+    """The name of the lease of the process with this token."""
+    return f"lease:{token}"
 
 
 def _newest(uploads: int) -> range:

@@ -12,17 +12,15 @@ gets the store's `Conflict`. Each change renews everything else that is stored a
     └── SessionTaken          the session is live already, in this worker or another
 """
 
-import os
 import re
 import secrets
-import socket
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from gateway.interviews.keys import RECORD_KIND, SessionKeys
+from gateway.interviews.keys import RECORD_KIND, SessionKeys, lease_key
 from gateway.store import Append, Conflict, Keep, Put, Store, Write, put_if_absent
 from stages.interview import InterviewConfig
 
@@ -64,18 +62,20 @@ class SessionTaken(SessionError):
 
 
 class SessionOwner(BaseModel):
-    """The process that runs a live session; `token` tells processes with the same pid apart."""
+    """The process that runs a live session, by a token that no other has.
+
+    `gateway.interviews.leases` says whether it still runs. Neither host names nor process ids
+    would: a container that replaces another has a new name and the old ids.
+    """
 
     model_config = ConfigDict(frozen=True)
 
-    host: str
-    pid: int
     token: str
 
     @classmethod
     def here(cls) -> "SessionOwner":
         """This process, with a new token: call it once, when the process starts."""
-        return cls(host=socket.gethostname(), pid=os.getpid(), token=secrets.token_hex(8))
+        return cls(token=secrets.token_hex(16))
 
 
 class Consent(BaseModel):
@@ -294,38 +294,23 @@ async def was_deleted(store: Store, session_id: str) -> bool:
     return await store.get(SessionKeys(session_id).deleted) is not None
 
 
-def alive(owner: SessionOwner, asking: SessionOwner) -> bool:
-    """Whether a session's owner still runs, as far as the process `asking` can tell.
-
-    `asking` itself and processes of other hosts count as running.
-    """
-    if owner == asking or owner.host != asking.host:
-        return True
-    if owner.pid == asking.pid:
-        return False
-    try:
-        os.kill(owner.pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+async def alive(store: Store, owner: SessionOwner, asking: SessionOwner) -> bool:
+    """Whether a session's owner still runs: it is `asking` itself, or its lease has not ended."""
+    return owner == asking or await store.get(lease_key(owner.token)) is not None
 
 
 async def claim(
     store: Store,
     session_id: str,
     worker: SessionOwner,
-    *,
-    alive: Callable[[SessionOwner, SessionOwner], bool] = alive,
 ) -> tuple[SessionRecord, int]:
-    """Make `worker` the session's owner, also in place of an owner that has died.
+    """Make `worker` the session's owner, also in place of an owner whose lease has ended.
 
     Of several concurrent calls one succeeds. Raises `NoSuchSession` and `SessionTaken`.
     """
     while True:
         record, version = await load(store, session_id)
-        if record.worker is not None and alive(record.worker, worker):
+        if record.worker is not None and await alive(store, record.worker, worker):
             raise SessionTaken(session_id)
         claimed = record.with_worker(worker)
         try:

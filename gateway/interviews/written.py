@@ -4,7 +4,7 @@ Every step reads the session, computes the next state and commits it over the ve
 read: of two writers one succeeds and the other gets the store's `Conflict`, so that no client
 answers a question that it has not seen. While a session is live in a connection, or its upload is
 being recognised, written steps are refused (`SessionTaken`). A session whose worker has died is
-free.
+free once its lease has ended.
 
 A written answer answers the question as it is written: if the last reply in a call broke off before
 the question, the interviewer asks it again first.
@@ -66,7 +66,7 @@ class WrittenInterviews:
                 if state.interview.is_complete:
                     raise Completed
                 return state
-            self.check_free(state)
+            await self.check_free(state)
             try:
                 return await self._begin(state)
             except Conflict:
@@ -112,7 +112,7 @@ class WrittenInterviews:
         another version.
         """
         if not held:
-            self.check_free(state)
+            await self.check_free(state)
         before = state.begun
         step = self.answered(state, given)
         now = time.time()
@@ -137,7 +137,7 @@ class WrittenInterviews:
         interview = state.begun
         if interview.is_complete and state.record.finished:
             return state
-        self.check_free(state)
+        await self.check_free(state)
         ended = replace(interview, is_complete=True)
         record = _with(state.record, ended, time.time())
         return await self._commit(InterviewState(record, state.version, ended), ())
@@ -150,17 +150,18 @@ class WrittenInterviews:
         Raises `SessionTaken` if the session has another owner, and `Conflict`.
         """
         if worker is not None:
-            self.check_free(state)
+            await self.check_free(state)
         record = state.record.with_worker(worker)
         return await self._commit(replace(state, record=record), (), extra)
 
-    def is_live(self, record: SessionRecord) -> bool:
-        """Whether the session has an owner that still runs, as far as this process can tell."""
-        return record.worker is not None and alive(record.worker, self._worker)
+    async def is_live(self, record: SessionRecord) -> bool:
+        """Whether the session has an owner that still runs."""
+        owner = record.worker
+        return owner is not None and await alive(self._store, owner, self._worker)
 
-    def check_free(self, state: InterviewState) -> None:
+    async def check_free(self, state: InterviewState) -> None:
         """Raise `SessionTaken` if the session has an owner that still runs."""
-        if self.is_live(state.record):
+        if await self.is_live(state.record):
             raise SessionTaken(state.record.id)
 
     async def _commit(

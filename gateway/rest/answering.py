@@ -146,7 +146,7 @@ async def _uploaded(
 ) -> HttpReply:
     state = await service.written.state(session_id)
     check_version(state, wanted_version(request))
-    service.written.check_free(state)
+    await service.written.check_free(state)
     service.written.answered(state, Given(""))  # refuse early, before reading and decoding
     with await service.uploads.read(request.headers, _chunks(upload)) as body:
         recording = await service.uploads.decode(body)

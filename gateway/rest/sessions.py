@@ -45,7 +45,7 @@ RECORDING_NOT_ALLOWED = Kind("recording_not_allowed", 409, "This gateway keeps n
 
 Model = Annotated[str, StringConstraints(pattern=r"^[!-~]{1,128}$")]
 End = Callable[[str], Awaitable[None]]
-IsLive = Callable[[SessionRecord], bool]
+IsLive = Callable[[SessionRecord], Awaitable[bool]]
 
 
 Role = Annotated[str, Field(description="in any case", json_schema_extra={"enum": [*roles()]})]
@@ -215,7 +215,7 @@ def session_operations(
         state = InterviewSession.from_record(record.interview).state() if record.interview else None
         return ShownSession(
             **_summary(record),
-            live=is_live(record),
+            live=await is_live(record),
             finished=record.finished,
             version=version,
             interview=None if state is None else Progress(**state),

@@ -3,10 +3,11 @@
 import asyncio
 import logging
 import socket
+import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import asdict
-from typing import Any, cast
+from typing import Any
 
 import httpx
 import pytest
@@ -24,6 +25,7 @@ from stages.avatar.local import Local
 from stages.fakes import FakeDetector, FakeSynthesizer, FakeTranscriber
 from stages.llm.scripted import ScriptedInterviewer
 from stages.registry import NoProvider, Options, Provider
+from tests.support.memory_store import MemoryStore
 
 
 @pytest.fixture(autouse=True)
@@ -184,7 +186,7 @@ def started(look: Callable[[Runtime], Any] = lambda engine: None) -> Any:
     """What `look` sees of an engine whose providers have started, or could not."""
 
     async def main() -> Any:
-        async with Runtime(Settings(), cast("Any", None)) as engine:
+        async with Runtime(Settings(), MemoryStore(time.monotonic)) as engine:
             await engine.lineup().starts.settled()
             await engine.lineup().probes.ask()
             return look(engine)
@@ -211,7 +213,7 @@ def test_those_who_answer_first_load_at_the_same_time(built_in: Callable[..., No
     async def main() -> None:
         nonlocal both
         both = asyncio.Barrier(2)
-        async with Runtime(Settings(), cast("Any", None)) as engine:
+        async with Runtime(Settings(), MemoryStore(time.monotonic)) as engine:
             await engine.lineup().starts.settled()
             assert sorted(loaded) == ["first", "tts"]
 
@@ -229,7 +231,7 @@ def test_the_gateway_serves_while_models_load_and_says_so(built_in: Callable[...
 
     async def main() -> None:
         clock = asyncio.get_running_loop().time
-        async with Runtime(Settings(), cast("Any", None)) as engine:
+        async with Runtime(Settings(), MemoryStore(time.monotonic)) as engine:
             assert (clock(), engine.readiness()) == (0, "starting")
             assert engine.unready() == ["stt: slow is loading"]
             await engine.lineup().starts.settled()
@@ -297,7 +299,7 @@ def test_a_slot_that_nobody_fills_is_told_and_tried_again(
     built_in(provider("stt", Loading("torn", at_the_third_try)))
 
     async def main() -> None:
-        async with Runtime(Settings(), cast("Any", None)) as engine:
+        async with Runtime(Settings(), MemoryStore(time.monotonic)) as engine:
             await engine.lineup().starts.settled()
             reasons = ["stt: torn: the model is gone"]
             assert (engine.readiness(), engine.unready()) == ("failed", reasons)
@@ -365,7 +367,7 @@ def test_leaving_ends_what_is_still_loading(built_in: Callable[..., None]) -> No
     built_in(provider("stt", Loading("slow", load)), provider("tts", Speaker()))
 
     async def main() -> None:
-        async with Runtime(Settings(), cast("Any", None)):
+        async with Runtime(Settings(), MemoryStore(time.monotonic)):
             await asyncio.sleep(1)
 
     run_virtual(main())

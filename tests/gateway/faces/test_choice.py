@@ -1,6 +1,7 @@
 """The provider of the avatar slot, by configuration."""
 
 import asyncio
+import time
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -13,6 +14,7 @@ from pipeline.breaker import Mode
 from stages import registry
 from stages.fakes import FakeDetector, FakeResponder, FakeSynthesizer, FakeTranscriber
 from stages.registry import Provider
+from tests.support.memory_store import MemoryStore
 
 URL = "http://avatar:secret-secret@127.0.0.1:9/v1"
 
@@ -32,7 +34,7 @@ def look(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
 
     def look(see: Callable[[Runtime], Any], **settings: Any) -> Any:
         async def main() -> Any:
-            async with Runtime(Settings(**settings), cast("Any", None)) as engine:
+            async with Runtime(Settings(**settings), MemoryStore(time.monotonic)) as engine:
                 return see(engine)
 
         return asyncio.run(main())

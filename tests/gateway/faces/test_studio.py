@@ -1,10 +1,11 @@
 """The studio that the engine opens: its faces, when there is none, and what is said of it."""
 
 import shutil
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
@@ -18,6 +19,7 @@ from pipeline.testing import run_virtual
 from stages.avatar.face import FACES
 from stages.fakes import FakeDetector, FakeSynthesizer, FakeTranscriber
 from stages.llm.scripted import ScriptedInterviewer
+from tests.support.memory_store import MemoryStore
 
 
 @asynccontextmanager
@@ -31,7 +33,7 @@ async def engine_with(**settings: Any) -> AsyncIterator[Runtime]:
         only("llm", ScriptedInterviewer()),
         only("tts", FakeSynthesizer()),
     )
-    async with Runtime(Settings(**settings), cast("Any", None), stages=stages) as engine:
+    async with Runtime(Settings(**settings), MemoryStore(time.monotonic), stages=stages) as engine:
         yield engine
 
 

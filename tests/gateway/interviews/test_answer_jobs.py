@@ -12,6 +12,7 @@ import pytest
 
 from gateway.interviews.answer_jobs import AnswerJob, AnswerJobs, AnswerRecord
 from gateway.interviews.events import Events
+from gateway.interviews.leases import renew
 from gateway.interviews.recorder import Recorder
 from gateway.interviews.recordings import recordings_of
 from gateway.interviews.sessions import (
@@ -216,7 +217,7 @@ def test_of_a_session_that_was_deleted_nothing_is_stored(hold: Hold) -> None:
 def test_what_another_worker_has_taken_over_is_left_to_it(hold: Hold) -> None:
     async def story(harness: Harness) -> None:
         job = await harness.begin()
-        other = SessionOwner(host="elsewhere", pid=1, token="other")
+        other = SessionOwner(token="other")
         record, version = await load(harness.store, harness.session_id)
         await harness.store.commit(record.with_worker(other).put(version))
         harness.uploads.go.set()
@@ -267,8 +268,9 @@ def test_of_an_upload_in_another_process_only_the_status_is_known(hold: Hold) ->
     async def story(harness: Harness) -> None:
         job = await harness.begin()
         elsewhere = job.record.model_copy(
-            update={"number": 2, "worker": SessionOwner(host="elsewhere", pid=1, token="other")}
+            update={"number": 2, "worker": SessionOwner(token="other")}
         )
+        await renew(harness.store, elsewhere.worker)
         await harness.store.commit(elsewhere.put(harness.session_id, None, 60))
         assert await harness.jobs.look(harness.session_id, 2) == (elsewhere, 0.0)
 

@@ -36,7 +36,7 @@ from pipeline.testing import ManualClock
 from stages.interview import InterviewConfig, RecognitionSource
 
 HERE = SessionOwner.here()
-OTHER = SessionOwner(host="elsewhere", pid=1, token="t")
+OTHER = SessionOwner(token="t")
 ANSWER = "we measured it first"
 TTL_S = 60
 

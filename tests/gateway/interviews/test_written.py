@@ -37,7 +37,7 @@ from pipeline.frames import Word
 from stages.interview import AnswerSpeech, InterviewConfig, RecognitionSource
 
 HERE = SessionOwner.here()
-DEAD = SessionOwner(host=HERE.host, pid=2**22 + 1, token="gone")
+DEAD = SessionOwner(token="gone")
 ANSWER = "I would begin with the logs and then try to reproduce it on my own machine"
 SPOKEN = AnswerSpeech(
     RecognitionSource("whisper", confidence=0.8, language="en"),

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from gateway.interviews.leases import renew
 from gateway.interviews.sessions import SessionOwner, delete, load
 from stages.fakes import FakeSynthesizer
 from tests.support.calls import LocalCalls
@@ -407,7 +408,8 @@ def test_a_session_of_another_process_that_lives_is_refused(local: LocalCalls) -
             await client.until("ready")
         await client.closed()
         record, version = await load(local.store, "test")
-        elsewhere = SessionOwner(host="another-host", pid=1, token="another")
+        elsewhere = SessionOwner(token="another")
+        await renew(local.store, elsewhere)
         await local.store.commit(record.with_worker(elsewhere).put(version))
         async with local.call() as client:
             error = await client.until("error", fatal=True)

@@ -4,6 +4,7 @@ from html.parser import HTMLParser
 import httpx
 import pytest
 
+from gateway.interviews.sessions import SessionRecord
 from gateway.rest.operation import Operation
 from gateway.rest.sessions import session_operations
 from tests.support.rest import Rest, refused
@@ -14,7 +15,10 @@ async def nobody(session_id: str) -> None: ...
 
 @pytest.fixture
 def table(rest: Rest) -> list[Operation]:
-    return session_operations(rest.store, 60, nobody, lambda record: False)
+    async def never(record: SessionRecord) -> bool:
+        return False
+
+    return session_operations(rest.store, 60, nobody, never)
 
 
 class Links(HTMLParser):

@@ -1,7 +1,5 @@
-import asyncio
 import json
 import re
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +8,7 @@ import httpx
 import pytest
 
 from gateway.interviews import sessions
+from gateway.interviews.leases import renew
 from gateway.interviews.sessions import NoSuchSession, SessionOwner
 from gateway.interviews.written import WrittenInterviews
 from gateway.rest.sessions import session_operations
@@ -128,39 +127,23 @@ def test_a_live_session_shows_how_far_its_interview_has_come(run: Run) -> None:
 
 
 @pytest.mark.parametrize(
-    ("worker", "live"),
+    ("worker", "leased", "live"),
     [
-        (HERE, True),
-        (SessionOwner(host="elsewhere", pid=1, token="t"), True),
-        (SessionOwner(host=HERE.host, pid=HERE.pid, token="before a restart"), False),
-        (SessionOwner(host=HERE.host, pid=2**31 - 1, token="killed"), False),
+        (HERE, False, True),
+        (SessionOwner(token="another"), True, True),
+        (SessionOwner(token="killed"), False, False),
     ],
 )
-def test_a_session_is_live_as_long_as_its_worker_runs(
-    run: Run, worker: SessionOwner, live: bool
+def test_a_session_is_live_as_long_as_its_worker_has_a_lease(
+    run: Run, worker: SessionOwner, leased: bool, live: bool
 ) -> None:
     async def scenario(client: httpx.AsyncClient, store: SqliteStore) -> None:
         config = InterviewConfig("Product Manager", "auto", 3)
         await sessions.create(store, config, mode="voice", ttl_s=60, session_id="a")
+        if leased:
+            await renew(store, worker)
         await sessions.claim(store, "a", worker)
         assert (await client.get("/api/sessions/a")).json()["live"] is live
-
-    run(scenario)
-
-
-def test_the_session_of_a_killed_process_is_not_live(run: Run) -> None:
-    async def scenario(client: httpx.AsyncClient, store: SqliteStore) -> None:
-        config = InterviewConfig("Product Manager", "auto", 3)
-        await sessions.create(store, config, mode="voice", ttl_s=60, session_id="a")
-        sleep = "import time; time.sleep(60)"
-        process = await asyncio.create_subprocess_exec(sys.executable, "-c", sleep)
-        await sessions.claim(store, "a", SessionOwner(host=HERE.host, pid=process.pid, token="t"))
-        try:
-            assert (await client.get("/api/sessions/a")).json()["live"] is True
-        finally:
-            process.kill()
-            await process.wait()
-        assert (await client.get("/api/sessions/a")).json()["live"] is False
 
     run(scenario)
 
@@ -350,7 +333,7 @@ def test_a_session_that_is_live_elsewhere_is_deleted_all_the_same(run: Run) -> N
     async def scenario(client: httpx.AsyncClient, store: SqliteStore) -> None:
         config = InterviewConfig("Product Manager", "auto", 3)
         await sessions.create(store, config, mode="voice", ttl_s=60, session_id="a")
-        await sessions.claim(store, "a", sessions.SessionOwner(host="other", pid=1, token="t"))
+        await sessions.claim(store, "a", SessionOwner(token="t"))
         assert (await client.delete("/api/sessions/a")).status_code == 204
         assert await sessions.was_deleted(store, "a")
 

@@ -1,0 +1,64 @@
+"""The lease of a process: an entry by which other processes know that it still runs.
+
+It ends `LEASE_S` after its last renewal by the store's clock, so that the sessions of a process
+that was killed are free after that time, also where its host name or its process id belong to
+another one by then. A process has one lease for all its sessions.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from gateway.interviews.keys import lease_key
+from gateway.interviews.sessions import SessionOwner
+from gateway.store import Keep, Store, StoreError, put_if_absent
+
+logger = logging.getLogger("parley.leases")
+
+LEASE_S = 15.0
+RENEW_S = 5.0
+RETRY_S = 1.0
+"""After a renewal that failed."""
+
+
+async def renew(store: Store, owner: SessionOwner) -> None:
+    """Let the lease end `LEASE_S` from now. Raises `StoreUnavailable` and `StoreClosed`."""
+    key = lease_key(owner.token)
+    if await put_if_absent(store, key, b"", ttl_s=LEASE_S) is not None:
+        await store.commit(Keep(key, LEASE_S))
+
+
+@asynccontextmanager
+async def leased(store: Store, owner: SessionOwner) -> AsyncIterator[None]:
+    """Renew the lease until the block ends, then give it up.
+
+    A store that does not work now is asked again; it never fails the block.
+    """
+    wait_s = await _renewed(store, owner)
+    renewing = asyncio.create_task(_keep(store, owner, wait_s))
+    try:
+        yield
+    finally:
+        renewing.cancel()
+        await asyncio.wait([renewing])
+        try:
+            await store.delete(lease_key(owner.token))
+        except StoreError as error:
+            logger.info("the lease was not given up: %s", error)
+
+
+async def _keep(store: Store, owner: SessionOwner, wait_s: float) -> None:
+    while True:
+        await asyncio.sleep(wait_s)
+        wait_s = await _renewed(store, owner)
+
+
+async def _renewed(store: Store, owner: SessionOwner) -> float:
+    """Try to renew; returns when to do it again, in seconds."""
+    try:
+        await renew(store, owner)
+    except StoreError as error:
+        logger.warning("the lease of this process was not renewed: %s", error)
+        return RETRY_S
+    return RENEW_S
