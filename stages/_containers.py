@@ -7,7 +7,8 @@ Nothing is decoded. File names and media types are ignored: the uploader chose t
 
 import io
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import BinaryIO, Literal
 
 Container = Literal["wav", "flac", "ogg", "mp3", "aac", "mp4", "webm"]
@@ -76,6 +77,44 @@ def is_cut(file: BinaryIO, size: int, container: Container) -> bool:
         return True
 
 
+def parts(file: BinaryIO, size: int, container: Container) -> list[tuple[int, int]]:
+    """Where the files begin and end that a file was glued together from; mostly a single one.
+
+    Only for containers behind whose first file FFmpeg stops: in the others it goes on by itself.
+    Moves the file's position.
+    """
+    follows = _FOLLOWERS.get(container)
+    starts = [0]
+    if follows is not None:
+        with suppress(struct.error, IndexError):  # the file ends inside a header
+            starts.extend(follows(file, size))
+    return list(zip(starts, [*starts[1:], size], strict=True))
+
+
+def _wav_followers(file: BinaryIO, size: int) -> Iterator[int]:
+    position = 12
+    for _ in range(MOST_PIECES):
+        name, length = struct.unpack("<4sI", _at(file, position, 8))
+        if name == b"data" and length >= _ENDLESS:
+            return
+        position += 8 + length
+        # Some writers leave out the byte that makes a length even.
+        for start in (position + length % 2, position):
+            head = _at(file, start, 12)
+            if head[:4] in (b"RIFF", b"RF64") and head[8:] == b"WAVE":
+                yield start
+                position = start + 12
+                break
+        else:
+            position += length % 2
+
+
+def _mp4_followers(file: BinaryIO, size: int) -> Iterator[int]:
+    for position, name in _boxes(file, size):
+        if position and name == b"ftyp":
+            yield position
+
+
 def _at(file: BinaryIO, position: int, length: int) -> bytes:
     file.seek(position)
     return file.read(length)
@@ -111,13 +150,32 @@ def _mp4(file: BinaryIO, size: int) -> bool:
     for _ in range(MOST_PIECES):
         if position >= size:
             return position > size
-        (length,) = struct.unpack(">I", _at(file, position, 8)[:4])
-        if length == 1:
-            (length,) = struct.unpack(">Q", _at(file, position + 8, 8))
+        length, _ = _box(file, position)
         if length == 0:  # up to the end
             return False
         position += max(length, 8)
     return False
+
+
+def _boxes(file: BinaryIO, size: int) -> Iterator[tuple[int, bytes]]:
+    """Where the boxes of the top level begin, and their types."""
+    position = 0
+    for _ in range(MOST_PIECES):
+        if position >= size:
+            return
+        length, name = _box(file, position)
+        yield position, name
+        if length == 0:
+            return
+        position += max(length, 8)
+
+
+def _box(file: BinaryIO, position: int) -> tuple[int, bytes]:
+    """The length of a box, 0 for one up to the end of the file, and its type."""
+    length, name = struct.unpack(">I4s", _at(file, position, 8))
+    if length == 1:
+        (length,) = struct.unpack(">Q", _at(file, position + 8, 8))
+    return length, name
 
 
 def _aac(file: BinaryIO, size: int) -> bool:
@@ -169,4 +227,9 @@ _LOOKS: dict[Container, Callable[[BinaryIO, int], bool]] = {
     "mp4": _mp4,
     "aac": _aac,
     "webm": _webm,
+}
+
+_FOLLOWERS: dict[Container, Callable[[BinaryIO, int], Iterator[int]]] = {
+    "wav": _wav_followers,
+    "mp4": _mp4_followers,
 }

@@ -10,6 +10,7 @@ from gateway.media.g711 import CODES, EXPANSIONS
 from gateway.media.opus import OpusDecoder, OpusEncoder
 from gateway.media.opus_packets import LOST, PACKET_MS, NotOpus, check, duration_ms
 from gateway.media.resampling import converter
+from pipeline.downmix import Downmix
 from pipeline.frames import INPUT_RATE_HZ, ReplyAudio, Samples
 
 LONGEST_JSON_BYTES = 64 * 1024
@@ -20,14 +21,14 @@ LITTLE = sys.byteorder == "little"
 
 def decode(data: bytes, audio: AudioFormat) -> Samples:
     """Bytes of `audio` (a whole number of samples, no Opus) as mono samples at its rate."""
+    pcm = _expanded(data, audio)
+    return pcm if audio.channels == 1 else Downmix(audio.rate_hz).push(pcm.reshape(-1, 2))
+
+
+def _expanded(data: bytes, audio: AudioFormat) -> Samples:
     if audio.encoding == "pcm_s16le":
-        pcm = np.frombuffer(data, "<i2").astype(np.int16, copy=False)
-    else:
-        pcm = EXPANSIONS[audio.encoding][np.frombuffer(data, np.uint8)]
-    if audio.channels == 1:
-        return pcm
-    mono: Samples = pcm.reshape(-1, audio.channels).mean(axis=1).astype(np.int16)
-    return mono
+        return np.frombuffer(data, "<i2").astype(np.int16, copy=False)
+    return EXPANSIONS[audio.encoding][np.frombuffer(data, np.uint8)]
 
 
 def encode(pcm: Samples, audio: AudioFormat) -> bytes:
@@ -62,6 +63,7 @@ class SampleReader:
         self._plain = audio.encoding == "pcm_s16le" and audio.channels == 1
         self._unchanged = audio.rate_hz == INPUT_RATE_HZ
         self._rate = converter(audio.rate_hz, INPUT_RATE_HZ)
+        self._mix = None if audio.channels == 1 else Downmix(audio.rate_hz)
 
     def duration_ms(self, data: bytes) -> float:
         """How long a message's audio lasts; 0 for an empty one. Raises `RefusedAudio`."""
@@ -78,7 +80,12 @@ class SampleReader:
 
     def read(self, data: bytes) -> Samples:
         """The samples of a message."""
-        pcm = np.frombuffer(data, np.int16) if self._plain and LITTLE else decode(data, self._audio)
+        if self._plain and LITTLE:
+            pcm = np.frombuffer(data, np.int16)
+        else:
+            pcm = _expanded(data, self._audio)
+        if self._mix is not None:
+            pcm = self._mix.push(pcm.reshape(-1, 2))
         return pcm if self._unchanged else self._rate.push(pcm)
 
 
@@ -87,8 +94,8 @@ class OpusReader:
 
     lost = LOST
 
-    def __init__(self) -> None:
-        self._decoder = OpusDecoder()
+    def __init__(self, channels: int = 1) -> None:
+        self._decoder = OpusDecoder(channels)
 
     def duration_ms(self, data: bytes) -> float:
         """How long a packet's audio lasts; 0 for an empty message. Raises `RefusedAudio`."""
@@ -130,7 +137,7 @@ def _refuse_json(data: bytes) -> None:
 
 def reader_of(audio: AudioFormat) -> SampleReader | OpusReader:
     """The reader of one client's audio, chosen once for its format."""
-    return OpusReader() if audio.encoding == "opus" else SampleReader(audio)
+    return OpusReader(audio.channels) if audio.encoding == "opus" else SampleReader(audio)
 
 
 def _too_long(duration_ms: float) -> RefusedAudio:

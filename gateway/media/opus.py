@@ -11,21 +11,29 @@ from av.audio.codeccontext import AudioCodecContext
 from av.error import FFmpegError
 
 from gateway.media.opus_packets import CLOCK_HZ, PACKET_MS, NotOpus
+from pipeline.downmix import Downmix
 from pipeline.frames import INPUT_RATE_HZ, Samples
 
 BIT_RATE = 28_000
 
 
 class OpusDecoder:
-    """One stream of packets to mono samples at 16 kHz. Keeps state: packets come in order."""
+    """One stream of packets to mono samples at 16 kHz. Keeps state: packets come in order.
 
-    def __init__(self) -> None:
+    With one of `channels`, libopus mixes a stereo packet down itself; with two, `Downmix` does,
+    which takes more time and hears channels that cancel each other out.
+    """
+
+    def __init__(self, channels: int = 1) -> None:
         codec = av.CodecContext.create("libopus", "r")
         assert isinstance(codec, AudioCodecContext)
-        codec.layout = "mono"  # libopus mixes a stereo packet down itself
+        layout = "mono" if channels == 1 else "stereo"
+        codec.layout = layout
         codec.sample_rate = CLOCK_HZ
         self._codec = codec
-        self._resampler = av.AudioResampler(format="s16", layout="mono", rate=INPUT_RATE_HZ)
+        self._channels = channels
+        self._mix = Downmix(INPUT_RATE_HZ)
+        self._resampler = av.AudioResampler(format="s16", layout=layout, rate=INPUT_RATE_HZ)
 
     def decode(self, packet: bytes) -> Samples:
         """The samples of a packet. Raises `NotOpus` for other bytes; the decoder can go on then."""
@@ -34,13 +42,18 @@ class OpusDecoder:
             raise NotOpus("an Opus packet has a first byte")
         try:
             parts: list[Samples] = [
-                np.frombuffer(bytes(resampled.planes[0]), np.int16)[: resampled.samples]
+                self._mono(np.frombuffer(bytes(resampled.planes[0]), np.int16), resampled.samples)
                 for frame in self._codec.decode(av.Packet(packet))
                 for resampled in self._resampler.resample(frame)
             ]
         except FFmpegError as error:
             raise NotOpus("the bytes are no Opus packet") from error
         return parts[0] if len(parts) == 1 else np.concatenate([np.zeros(0, np.int16), *parts])
+
+    def _mono(self, pcm: Samples, samples: int) -> Samples:
+        if self._channels == 1:
+            return pcm[:samples]
+        return self._mix.push(pcm[: 2 * samples].reshape(-1, 2))
 
 
 class OpusEncoder:

@@ -33,9 +33,20 @@ ENCODINGS: dict[str, tuple[Container, str, str, str, int]] = {
 
 def encoded(pcm: Samples, name: str) -> bytes:
     """16 kHz samples as a file."""
+    layout = "stereo" if ENCODINGS[name][2] == "vorbis" else "mono"
+    frame = av.AudioFrame.from_ndarray(pcm.reshape(1, -1), format="s16", layout="mono")
+    return _encoded(frame, name, layout)
+
+
+def stereo(left: Samples, right: Samples, name: str) -> bytes:
+    """Two channels of 16 kHz samples as a file."""
+    pcm = np.stack((left, right), axis=1).reshape(1, -1)
+    return _encoded(av.AudioFrame.from_ndarray(pcm, format="s16", layout="stereo"), name, "stereo")
+
+
+def _encoded(frame: av.AudioFrame, name: str, layout: str) -> bytes:
     _, container, codec, _, rate_hz = ENCODINGS[name]
     buffer = io.BytesIO()
-    layout = "stereo" if codec == "vorbis" else "mono"
     with av.open(buffer, "w", format=container) as file:
         stream = file.add_stream(codec, rate=rate_hz, layout=layout, options={"strict": "-2"})
         assert isinstance(stream, AudioStream)
@@ -46,13 +57,31 @@ def encoded(pcm: Samples, name: str) -> bytes:
             rate=rate_hz,
             frame_size=context.frame_size or None,
         )
-        frame = av.AudioFrame.from_ndarray(pcm.reshape(1, -1), format="s16", layout="mono")
         frame.sample_rate = RATE_HZ
         for resampled in [*resampler.resample(frame), *resampler.resample(None)]:
             for packet in stream.encode(resampled):
                 file.mux(packet)
         for packet in stream.encode(None):
             file.mux(packet)
+    return buffer.getvalue()
+
+
+def tracks(container: str, codec: str, *sounds: Samples) -> bytes:
+    """A file with a track for each of these sounds, at 48 kHz."""
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format=container) as file:
+        streams = [file.add_stream(codec, rate=48_000, layout="mono") for _ in sounds]
+        for stream, pcm in zip(streams, sounds, strict=True):
+            assert isinstance(stream, AudioStream)
+            context = stream.codec_context
+            resampler = av.AudioResampler(
+                format=context.format, layout="mono", rate=48_000, frame_size=context.frame_size
+            )
+            frame = av.AudioFrame.from_ndarray(pcm.reshape(1, -1), format="s16", layout="mono")
+            frame.sample_rate = RATE_HZ
+            for resampled in [*resampler.resample(frame), *resampler.resample(None)]:
+                file.mux(stream.encode(resampled))
+            file.mux(stream.encode(None))
     return buffer.getvalue()
 
 

@@ -1,5 +1,8 @@
 """Audio on the wire: G.711 by its own tables, and rates that keep their length and pitch."""
 
+from typing import Any
+
+import av
 import numpy as np
 import pytest
 from hypothesis import given
@@ -217,3 +220,38 @@ def test_json_in_a_binary_message_is_no_audio(encoding: Encoding, text: bytes) -
 @pytest.mark.parametrize("data", [b"{}", b'{"type', b'{"type":5,}', b"{" * 800, b"{" + b"}" * 799])
 def test_audio_that_begins_like_json_is_audio(data: bytes) -> None:
     assert reader_of(AudioFormat("mulaw", 8000)).duration_ms(data) == len(data) / 8
+
+
+def opus_stereo(left: np.ndarray, right: np.ndarray) -> list[bytes]:
+    """Stereo Opus packets of 20 ms."""
+    codec: Any = av.CodecContext.create("libopus", "w")
+    codec.layout, codec.format, codec.sample_rate = "stereo", "s16", 48_000
+    packets = []
+    both = np.stack((left, right), axis=1)
+    for start in range(0, len(both), 960):
+        frame = av.AudioFrame(format="s16", layout="stereo", samples=960)
+        frame.planes[0].update(both[start : start + 960].tobytes())
+        frame.sample_rate = 48_000
+        packets += [bytes(packet) for packet in codec.encode(frame)]
+    return packets
+
+
+@pytest.mark.parametrize("encoding", ["pcm_s16le", "mulaw", "alaw", "opus"])
+def test_a_voice_is_heard_where_one_channel_is_the_others_opposite(encoding: Encoding) -> None:
+    voice = sine(48_000, 400)
+    reader = reader_of(AudioFormat(encoding, 48_000, 2))
+    if encoding == "opus":
+        packets = opus_stereo(voice, -voice)
+    else:
+        one, opposite = (
+            np.frombuffer(encode(part, AudioFormat(encoding, 48_000)), np.uint8).reshape(
+                -1, 2 if encoding == "pcm_s16le" else 1
+            )
+            for part in (voice, -voice)
+        )
+        data = np.concatenate((one, opposite), axis=1).tobytes()
+        step = len(data) // 20
+        packets = [data[at : at + step] for at in range(0, len(data), step)]
+    heard = np.concatenate([reader.read(packet) for packet in packets])
+    assert np.abs(heard).max() == pytest.approx(12_000, rel=0.05)
+    assert loudest_hz(heard, 16_000) == pytest.approx(440, abs=5)

@@ -23,7 +23,8 @@ from hypothesis import strategies as st
 from pipeline.frames import Samples
 from stages import _decode
 from stages._decode import Decoded, DecodeLimits, DecoderFailed, Undecodable, decode
-from stages._decode_worker import Facts, RecordingRefused, blocks
+from stages._decode_file import Facts, RecordingRefused
+from stages._decode_worker import blocks
 from stages._worker import Worker
 from tests.support import recordings
 from tests.support.examples import examples
@@ -111,6 +112,83 @@ def test_two_channels_are_mixed(clip: Samples) -> None:
 def test_long_sound_comes_in_blocks(clip: Samples) -> None:
     long = np.tile(clip, 7)
     assert np.array_equal(long, here(recordings.wav(long), "wav")[1])
+
+
+@pytest.mark.parametrize("name", ["wav", "wav-float", "flac", "ogg-vorbis"])
+def test_channels_that_cancel_each_other_out_are_heard(clip: Samples, name: str) -> None:
+    opposite = recordings.stereo(clip, -clip, name)
+    facts, pcm = here(opposite, recordings.ENCODINGS[name][0])
+    assert facts.channels == 2
+    assert likeness(clip, pcm) > 0.75  # FFmpeg's Vorbis encoder spoils such sound
+    assert np.abs(pcm).max() == pytest.approx(np.abs(clip).max(), rel=0.1)
+
+
+# --- several tracks, several files -----------------------------------------------------------
+
+
+@pytest.mark.parametrize(("container", "codec"), [("mp4", "aac"), ("matroska", "libopus")])
+@pytest.mark.parametrize("at", [0, 1, 2])
+def test_of_several_tracks_the_one_with_the_voice_is_taken(
+    clip: Samples, container: str, codec: str, at: int
+) -> None:
+    sounds = [np.zeros_like(clip), clip // 100, np.zeros_like(clip)[:8000]]
+    sounds[at] = clip
+    data = recordings.tracks(container, codec, *sounds)
+    found, pcm = decoded(data)
+    assert likeness(clip, pcm) > 0.9
+    assert np.abs(pcm).max() == pytest.approx(np.abs(clip).max(), rel=0.2)
+    assert (len(pcm) / 16, found.truncated) == (pytest.approx(3000, abs=50), False)
+
+
+def test_several_tracks_of_silence_are_silence(clip: Samples) -> None:
+    silence = np.zeros_like(clip)
+    found, pcm = decoded(recordings.tracks("mp4", "aac", silence, silence))
+    assert (np.abs(pcm).max(), found.truncated) == (0, False)
+
+
+def test_a_track_that_cannot_be_taken_does_not_hide_one_that_can(clip: Samples) -> None:
+    data = bytearray(recordings.tracks("matroska", "libopus", clip, clip // 4))
+    at = data.index(b"A_OPUS")
+    data[at : at + 6] = b"A_NONE"
+    _, pcm = here(bytes(data), "webm")
+    assert np.abs(pcm).max() == pytest.approx(np.abs(clip).max() / 4, rel=0.2)
+
+
+@pytest.mark.parametrize("name", [*EVERY, "live"])
+def test_files_that_were_glued_together_are_heard_to_the_end(clip: Samples, name: str) -> None:
+    one, other = clip, clip[::-1].copy()
+    if name == "live":
+        container, data = "webm", recordings.live_webm(one) + recordings.live_webm(other)
+    else:
+        container = recordings.ENCODINGS[name][0]
+        data = recordings.encoded(one, name) + recordings.encoded(other, name)
+    facts, pcm = here(data, container)
+    assert len(pcm) / 16 == pytest.approx(6000, abs=200)
+    assert likeness(one, pcm[:48_000]) > 0.9
+    assert likeness(other, pcm[-48_000:]) > 0.85
+    assert not facts.truncated(io.BytesIO(data), len(data))
+
+
+@pytest.mark.parametrize("name", ["wav", "m4a"])
+def test_of_glued_files_one_that_is_cut_is_noticed(clip: Samples, name: str) -> None:
+    container = recordings.ENCODINGS[name][0]
+    whole = recordings.encoded(clip, name)
+    data = whole + whole[: len(whole) * 2 // 3]
+    facts, pcm = here(data, container)
+    assert len(pcm) >= 47_000
+    assert facts.truncated(io.BytesIO(data), len(data))
+
+
+def test_what_is_glued_on_and_is_no_recording_is_noticed(clip: Samples) -> None:
+    whole = recordings.wav(clip)
+    data = whole + b"RIFF\x24\0\0\0WAVE" + b"junk" * 20
+    facts, pcm = here(data, "wav")
+    assert (len(clip), True) == (len(pcm), facts.truncated(io.BytesIO(data), len(data)))
+
+
+def test_too_many_glued_files_are_refused(clip: Samples) -> None:
+    with pytest.raises(RecordingRefused, match="over 100 files"):
+        here(recordings.wav(clip[:160]) * 101, "wav")
 
 
 # --- cut files -------------------------------------------------------------------------------
