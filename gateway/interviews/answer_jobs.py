@@ -251,7 +251,8 @@ class AnswerJobs:
         finally:
             keeping.cancel()
         took_s = asyncio.get_running_loop().time() - began
-        return Given(transcript.text, transcript.speech, took_s * 1000), transcript
+        speech, truncated = transcript.speech, transcript.truncated
+        return Given(transcript.text, speech, took_s * 1000, truncated), transcript
 
     async def _keep(self, session: SessionRecord) -> None:
         """Keep the session from expiring until cancelled; its version does not change."""

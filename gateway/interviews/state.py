@@ -80,11 +80,15 @@ class AskedQuestion:
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """An answer: typed, or recognised from an upload; recognition took `latency_ms`."""
+    """An answer: typed, or recognised from an upload; recognition took `latency_ms`.
+
+    `truncated`: the end of the upload was missing.
+    """
 
     text: str
     speech: AnswerSpeech | None = None
     latency_ms: float | None = None
+    truncated: bool = False
 
     @property
     def via(self) -> Via:

@@ -8,7 +8,7 @@ candidate waited for it. Lines of older versions have fewer fields and can still
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from pipeline.frames import Word
@@ -30,15 +30,27 @@ class Known:
     speech: dict[int, AnswerSpeech]
     latencies_ms: dict[int, float]
     via: dict[int, Via]
+    cut: tuple[int, ...] = ()
+    """The numbers of the questions to which the end of an uploaded answer is missing."""
 
     def answers(self, session: InterviewSession) -> tuple[InterviewAnswer, ...]:
         """The interview's answers with these details."""
         return answers_of(session, self.speech, self.latencies_ms)
 
 
-def candidate_line(turn: int, text: str, at: float, via: Via, speech: AnswerSpeech | None) -> bytes:
-    """A candidate's line."""
+def candidate_line(
+    turn: int,
+    text: str,
+    at: float,
+    via: Via,
+    speech: AnswerSpeech | None,
+    *,
+    cut: int | None = None,
+) -> bytes:
+    """A candidate's line; `cut` is the question's number if the upload's end was missing."""
     line: dict[str, Any] = {"turn": turn, "role": "user", "text": text, "at": at, "via": via}
+    if cut is not None:
+        line["cut"] = cut
     if speech is not None:
         line["speech"] = _written(speech)
     return _encoded(line)
@@ -61,6 +73,7 @@ def known_of(session: InterviewSession, items: Iterable[bytes]) -> Known:
     known = Known({}, {}, {})
     messages = session.messages
     at = 0  # the candidate's last message that was found
+    cut: dict[int, None] = {}
     for item in items:
         line = json.loads(item)
         if line["role"] == "assistant":
@@ -76,9 +89,11 @@ def known_of(session: InterviewSession, items: Iterable[bytes]) -> Known:
             continue
         at = found_at
         known.via[at] = line.get("via", "voice")
+        if "cut" in line:
+            cut[line["cut"]] = None
         if "speech" in line:
             known.speech[at] = _read(line["speech"])
-    return known
+    return replace(known, cut=tuple(cut))
 
 
 def _encoded(line: dict[str, Any]) -> bytes:

@@ -117,7 +117,8 @@ class WrittenInterviews:
         step = self.answered(state, given)
         now = time.time()
         turn = len(before.messages) // 2
-        lines = [candidate_line(turn, given.text, now, given.via, given.speech)]
+        cut = before.current_question if given.truncated else None
+        lines = [candidate_line(turn, given.text, now, given.via, given.speech, cut=cut)]
         put_again = len(step.session.messages) - len(before.messages) > 2
         if put_again:
             question = step.session.messages[len(before.messages)].content

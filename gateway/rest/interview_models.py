@@ -129,7 +129,8 @@ class TakenAnswer(BaseModel):
     """An accepted answer. `question` is the number of the question that it answers.
 
     `counted` is false if the words were no answer but, say, a request to repeat the question.
-    `language`, `confidence`, `duration_ms`, `recogniser` and `quality` are null if it was typed.
+    `truncated` says that the end of the recording was missing. `language`, `confidence`,
+    `duration_ms`, `truncated`, `recogniser` and `quality` are null if it was typed.
     """
 
     question: int
@@ -139,6 +140,7 @@ class TakenAnswer(BaseModel):
     language: str | None
     confidence: float | None
     duration_ms: int | None
+    truncated: bool | None
     recogniser: str | None
     quality: Annotated[
         str | None, Field(description="demo: about every fourth word is wrong, nothing is scored")
@@ -173,6 +175,7 @@ class TakenTurn(Turn):
             language=None if recognition is None else recognition.language,
             confidence=None if recognition is None else recognition.confidence,
             duration_ms=None if speech is None else round(speech.duration_ms or 0),
+            truncated=None if speech is None else given.truncated,
             recogniser=None if recognition is None else recognition.provider,
             quality=None if recognition is None else recognition.quality,
         )

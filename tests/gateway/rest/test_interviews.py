@@ -64,7 +64,8 @@ def test_an_interview_in_writing_from_start_to_report(serve: Serve) -> None:
             "text": ANSWER,
             "via": "typed",
             "counted": True,
-            **dict.fromkeys(("language", "confidence", "duration_ms", "recogniser", "quality")),
+            **dict.fromkeys(("language", "confidence", "duration_ms", "truncated")),
+            **dict.fromkeys(("recogniser", "quality")),
         }
         assert second["reply"] == second["question"]["said"]
         assert second["evaluation"] is None
@@ -104,6 +105,27 @@ def test_a_report_comes_in_the_form_that_is_wanted(serve: Serve) -> None:
     serve(scenario)
 
 
+def test_an_upload_that_was_cut_is_marked_in_the_answer_and_in_the_report(
+    gateway: Any, serve: Serve
+) -> None:
+    async def scenario(client: httpx.AsyncClient) -> None:
+        path = await started(client)
+        await typed(client, path)
+        half = recording(4)[: 44 + 2 * 16_000 * 2]
+        headers = {"content-type": "audio/wav"}
+        taken = (await client.post(f"{path}/submit-answer", content=half, headers=headers)).json()
+        assert (taken["answer"]["duration_ms"], taken["answer"]["truncated"]) == (2000, True)
+        assert (await client.get(f"{path}/answers/1")).json()["truncated"] is True
+        report = (await client.get(f"{path}/report")).json()
+        note = "The recording that was uploaded for question 2 is incomplete: its end is missing,"
+        assert [said for said in report["notes"] if said.startswith(note)]
+        shown = await client.get(f"{path}/report", params={"format": "html"})
+        assert "question 2 is incomplete" in shown.text
+        assert "question 1 is incomplete" not in shown.text
+
+    serve(scenario)
+
+
 def test_an_interview_by_uploads(gateway: Any, serve: Serve) -> None:
     async def scenario(client: httpx.AsyncClient) -> None:
         path = await started(client)
@@ -116,6 +138,7 @@ def test_an_interview_by_uploads(gateway: Any, serve: Serve) -> None:
             "language": "en",
             "confidence": 0.9,
             "duration_ms": 2000,
+            "truncated": False,
             "recogniser": "fake-stt",
             "quality": "full",
         }
