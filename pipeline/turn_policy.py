@@ -18,6 +18,10 @@ ENDPOINTING_FACTORS: Mapping[Ending, float] = MappingProxyType(
 LONGEST_BACKCHANNEL_MS = 1_500
 """A longer backchannel is a barge-in. Assumed value."""
 
+MOST_HOLDS = 4
+"""Holds of one reply that may prove to be no barge-in; more are no person but the reply itself,
+which comes back into the microphone. Assumed value."""
+
 PROMPTS = 2
 """The most prompts in one silence."""
 
@@ -36,7 +40,8 @@ class TurnPolicy:
     entry for the words so far. It is at most `max_wait_ms`, which holds after a request for time.
 
     A reply is held after `start_ms` of speech. It is cancelled after `barge_in_ms`, or sooner after
-    `barge_in_words` recognised words (0: never); it goes on after `resume_ms` of silence. A person
+    `barge_in_words` recognised words (0: never); it goes on after `resume_ms` of silence. After
+    `MOST_HOLDS` of those, speech neither holds nor cancels this reply any more. A person
     who is silent for `prompt_ms` after a reply is prompted (0: never), `PROMPTS` times.
 
     Without `replies` a turn that ends gets no reply before `RespondNow` asks for one. Without

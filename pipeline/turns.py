@@ -46,7 +46,13 @@ from pipeline.decisions import (
     Understood,
 )
 from pipeline.endings import Ending, ending, is_backchannel
-from pipeline.turn_policy import ENDPOINTING_FACTORS, LONGEST_BACKCHANNEL_MS, PROMPTS, SPECULATIONS
+from pipeline.turn_policy import (
+    ENDPOINTING_FACTORS,
+    LONGEST_BACKCHANNEL_MS,
+    MOST_HOLDS,
+    PROMPTS,
+    SPECULATIONS,
+)
 from pipeline.turn_policy import TurnPolicy as TurnPolicy
 
 CHUNK_MS = 32
@@ -77,6 +83,7 @@ class TurnTaking:
         self._ending: Ending = "unclear"  # of this turn's words so far
         self._holding = False
         self._held_text = ""  # the words recognised since the reply was held
+        self._resumes = 0  # of this reply
         self._prompts = 0  # since the person last spoke or typed
         self._idle_ms = 0.0  # silence since the last reply
         self._replying = True  # this turn gets a reply
@@ -132,6 +139,8 @@ class TurnTaking:
                     return []
                 dropped = self._drop()
                 self.state = TurnState.IDLE
+                if self._echoes:  # the speech so far is the reply's own
+                    self._forget_speech()
                 following = self._respond_now(now) if self._respond_next else self._close_if_due()
                 return [*dropped, *following]
             case PolicyChanged(policy):
@@ -185,7 +194,9 @@ class TurnTaking:
                 self._speculations += 1
                 actions.append(Speculate(self.turn, *self._speech_end(now)))
             return actions
-        if self._voiced_ms < policy.start_ms or (self._under_way and not policy.interruptible):
+        if self._voiced_ms < policy.start_ms:
+            return []
+        if self._under_way and (self._echoes or not policy.interruptible):
             return []
         # In push to talk speech is deliberate: a barge-in need not last longer than another turn.
         guarded = self.state is TurnState.SPEAKING and policy.mode == "auto"
@@ -217,6 +228,7 @@ class TurnTaking:
     def _resume(self) -> list[Action]:
         dropped = self._drop()
         self._forget_speech()
+        self._resumes += 1
         return [*dropped, Resume(self.turn)]
 
     def _drop(self) -> list[Action]:
@@ -240,6 +252,7 @@ class TurnTaking:
         actions = self._interrupt()
         self.turn += 1
         self._speculations = 0
+        self._resumes = 0
         self._prompts = 0
         self.state = TurnState.LISTENING
         return [*actions, StartTurn(self.turn, *self._onset())]
@@ -350,8 +363,14 @@ class TurnTaking:
     def _next_turn(self, *, replying: bool = True) -> None:
         """Begin a turn without speech, which is decided at once."""
         self.turn += 1
+        self._resumes = 0
         self._replying = replying
         self.state = TurnState.THINKING
+
+    @property
+    def _echoes(self) -> bool:
+        """Whether this reply was held so often that it must come back into the microphone."""
+        return self._resumes >= MOST_HOLDS
 
     @property
     def _under_way(self) -> bool:

@@ -18,6 +18,7 @@ from pipeline.frames import (
     Transcript,
 )
 from pipeline.session import SessionPolicy
+from pipeline.turn_policy import MOST_HOLDS
 from pipeline.turns import TurnPolicy
 from stages.fakes import FakeSynthesizer, FakeTranscriber, Script
 
@@ -71,6 +72,29 @@ def test_a_cough_pauses_the_reply_which_then_goes_on_where_it_stopped(conversati
     assert conversation.all(ReplyDone) == [ReplyDone(0, interrupted=False, heard=LINE[0])]
     assert conversation.all(SpeechStarted) == []
     assert conversation.host.log == [("commit", 0, "", LINE[0])]
+
+
+def test_a_reply_that_the_microphone_hears_is_spoken_to_its_end(conversation: Any) -> None:
+    conversation.host.say = ("This sentence is so long that it would never come to its end.",) * 3
+    conversation.synthesizers = [FakeSynthesizer(ms_per_word=MS_PER_WORD)]
+
+    async def story() -> None:
+        await conversation.until(ReplyStarted, 0)
+        while not conversation.all(ReplyDone):
+            if len(conversation.all(ReplyPaused)) > len(conversation.all(ReplyResumed)):
+                await conversation.pause(20)
+            else:
+                await conversation.speak(20)
+        await conversation.pause(2000)
+
+    conversation.run(story)
+    (done,) = conversation.all(ReplyDone)
+    assert (done.interrupted, done.heard) == (False, " ".join(conversation.host.say))
+    assert len(conversation.all(ReplyResumed)) == MOST_HOLDS
+    assert conversation.all(SpeechStarted) == []
+    spoken_s = 3 * 13 * MS_PER_WORD / 1000
+    began = conversation.at(conversation.all(ReplyStarted)[0])
+    assert conversation.at(done) - began < spoken_s + MOST_HOLDS * 2.0
 
 
 def test_what_was_cleared_is_sent_again_sample_by_sample(conversation: Any) -> None:

@@ -31,6 +31,7 @@ from pipeline.decisions import (
     Typed,
     Understood,
 )
+from pipeline.turn_policy import MOST_HOLDS
 from pipeline.turns import CHUNK_MS, TurnPolicy, TurnState, TurnTaking
 
 NEVER = 1_000_000
@@ -289,6 +290,42 @@ def test_after_a_cough_and_500_ms_of_silence_the_reply_goes_on() -> None:
     assert talk.turns.state is TurnState.SPEAKING
     assert talk.speech(192) == []
     assert [type(action) for action in talk.speech(32)] == [Hold]
+
+
+def test_a_reply_that_comes_back_into_the_microphone_is_held_four_times_and_no_more() -> None:
+    talk = speaking()
+    for _ in range(MOST_HOLDS):
+        assert [type(action) for action in talk.speech(320)] == [Hold]
+        assert [type(action) for action in talk.silence(512)] == [DropHeld, Resume]
+    assert talk.speech(5_024) == []
+    assert talk.turns.deadline is None
+    assert talk.turns.state is TurnState.SPEAKING
+    assert talk.does(ReplyEnded(1)) == []
+    assert talk.speech(192) == []  # the last of it
+    assert talk.silence(800) == []
+    assert MOST_HOLDS == 4
+
+
+def test_after_a_reply_that_came_back_the_person_is_heard_and_may_interrupt_the_next() -> None:
+    talk = speaking()
+    for _ in range(MOST_HOLDS):
+        talk.speech(320)
+        talk.silence(512)
+    assert talk.does(Interrupt()) == [Cancel(1)]
+    assert [type(action) for action in talk.speech(320)] == [StartTurn]
+    talk.silence(800)
+    talk.does(ReplyBegan(2))
+    assert [type(action) for action in talk.speech(640)] == [Hold, Cancel, StartTurn]
+
+
+def test_typing_stops_a_reply_that_came_back() -> None:
+    talk = speaking()
+    for _ in range(MOST_HOLDS):
+        talk.speech(320)
+        talk.silence(512)
+    assert [type(action) for action in talk.does(Typed("stop"))] == [Cancel, EndTurn]
+    talk.does(ReplyBegan(2))
+    assert [type(action) for action in talk.speech(320)] == [Hold]
 
 
 def test_a_click_does_not_hold_a_reply() -> None:
