@@ -39,7 +39,7 @@ import asyncio
 import logging
 import math
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from types import TracebackType
@@ -164,6 +164,7 @@ class Guard(Generic[P]):
         lag_s: float = math.inf,
         begun: Callable[[], bool] | None = None,
         restart: Callable[[], None] = _nothing,
+        without: Collection[str] = (),
         on_degraded: OnDegraded | None = None,
     ) -> "Stream[T]":
         """Prepare a call; nothing happens before the first item is asked for.
@@ -178,10 +179,11 @@ class Guard(Generic[P]):
         `begun` says whether the consumer has begun to use what came; by default it does at once.
         Until then the next candidate follows one that fails, and the share of the budget holds.
         `restart` is called before that: the consumer drops what came. Both are plain calls.
+        Candidates named in `without` are not asked; one of the others must remain.
         """
         return Stream(
             self.slot,
-            self.candidates,
+            [one for one in self.candidates if one.provider not in without],
             call,
             useful=useful,
             budget_s=budget_s,

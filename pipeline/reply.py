@@ -277,8 +277,8 @@ class Reply:
             elif sentences.stats().depth or thinking.done() or draft.offer_words():
                 return
             else:
-                if self._stream is not None:
-                    self._stream.give_up()
+                assert self._stream is not None  # made when the task began, before any timer
+                self._stream.give_up()
                 thinking.cancel()
 
         while True:

@@ -1,14 +1,15 @@
 """The session's voice: turns sentences into paced audio, and knows what of it was heard."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+import math
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
 import numpy as np
 
 from pipeline.budget import TurnBudget
-from pipeline.errors import PipelineError
+from pipeline.errors import PipelineError, StageUnavailable
 from pipeline.frames import (
     AvatarState,
     Clear,
@@ -21,6 +22,7 @@ from pipeline.frames import (
     Sentence,
     Speech,
     Spoken,
+    SpokenWord,
     Viseme,
     Visemes,
 )
@@ -35,6 +37,16 @@ Convert = Callable[[int, int], Converter]
 """Makes a converter from one sample rate to another."""
 
 NOTHING: Samples = np.zeros(0, np.int16)
+
+LAG_S = 2.0
+"""How far a voice may fall behind its speech in a sentence, in all, while another voice could go
+on. Assumed value."""
+
+CHARACTERS_PER_S = 15
+"""How fast a voice that tells no times says its text, about."""
+
+WORD_MS = 300
+"""After this long the last word of a sentence counts as said."""
 
 LEAST_S = 1.0
 """Synthesis always gets this long: a canned line is spoken after the budget has run out."""
@@ -99,7 +111,9 @@ class Voice:
         sentence as it is. A sentence of which nothing can be said is only shown: no synthesizer is
         asked. An `aside` is no part of the conversation: it is heard, but not remembered.
 
-        Where synthesis fails the client gets the text alone and a `Degraded` frame. Raises
+        A voice that breaks off, or trickles, gives way to the next one, which says the rest of the
+        sentence from the word that was cut off. Where no voice can, the client gets the text alone
+        and a `Degraded` frame. Raises
         `PipelineError` only in a reply ahead of its decision, and not for an aside. Cancelling
         stops the synthesis.
         """
@@ -112,7 +126,6 @@ class Voice:
             self._announce(sentence)
             playout.say(sentence.text, aside=aside, silent=True)
             return
-        text = replace(sentence, text=said.text)
         budget.start("tts", "", loop.time())
         converter: Converter | None = None
         rate_hz = playout.rate_hz
@@ -121,53 +134,76 @@ class Voice:
             nonlocal converter, rate_hz
             rate_hz = stage.rate_hz
             converter = self._convert(stage.rate_hz, playout.rate_hz)
-            return stage.speak(text)
+            return stage.speak(replace(sentence, text=said.text[done:]))
 
         begun = False
+        done = 0  # characters that another voice has said
+        gave_way: dict[str, str] = {}  # voices that broke off, and why
         start_ms = playout.pushed_ms
-        samples = 0
-        stream = self._synthesizers.stream(
-            synthesise,
-            useful=lambda speech: len(speech.pcm) > 0,
-            media_s=lambda speech: len(speech.pcm) / rate_hz,
-            budget_s=max(budget.allow("tts", loop.time()), LEAST_S),
-            probe=not outputs.ahead,
-            on_degraded=partial(outputs.degraded, "tts"),
-        )
-        try:
-            async with stream as pieces:
-                async for speech in pieces:
+        while True:
+            part_ms = playout.pushed_ms - start_ms
+            samples = 0
+            words: list[SpokenWord] = []  # of this voice, as it told them
+            others = len(self._synthesizers.candidates) - len(gave_way) > 1
+            stream = self._synthesizers.stream(
+                synthesise,
+                useful=lambda speech: len(speech.pcm) > 0,
+                media_s=lambda speech: len(speech.pcm) / rate_hz,
+                lag_s=LAG_S if others else math.inf,
+                budget_s=max(budget.allow("tts", loop.time()), LEAST_S),
+                probe=not outputs.ahead,
+                without=gave_way,
+                on_degraded=partial(outputs.degraded, "tts"),
+            )
+            try:
+                async with stream as pieces:
+                    async for speech in pieces:
+                        assert converter is not None
+                        budget.start("tts", stream.provider, loop.time())
+                        budget.first("tts", loop.time())
+                        if not begun:
+                            begun = True
+                            await outputs.wait()
+                            self._announce(sentence)
+                            playout.say(sentence.text, aside=aside)
+                        elif gave_way and not samples:
+                            source, why = list(gave_way.items())[-1]
+                            outputs.degraded("tts", source, stream.provider, why)
+                        at_ms = start_ms + part_ms + samples * 1000 // rate_hz
+                        samples += len(speech.pcm)
+                        words += speech.words
+                        speech = _later(speech, done, part_ms)
+                        if speech.words:
+                            speech = replace(speech, words=said.words(speech.words))
+                        self._push(speech, converter, start_ms, at_ms, rate_hz)
+                        await self._room()
+            except PipelineError as error:
+                hurried = budget.allow("llm", loop.time()) == 0
+                retried = outputs.ahead and not aside and not self.speaking
+                if retried and not (hurried and outputs.accepted):
+                    raise
+                await outputs.wait()
+                rest = _rest(said.text[done:], words, samples / rate_hz)
+                if begun and others and samples and rest is not None:
                     assert converter is not None
-                    budget.start("tts", stream.provider, loop.time())
-                    budget.first("tts", loop.time())
-                    if not begun:
-                        begun = True
-                        await outputs.wait()
-                        self._announce(sentence)
-                        playout.say(sentence.text, aside=aside)
-                    at_ms = start_ms + samples * 1000 // rate_hz
-                    samples += len(speech.pcm)
-                    if speech.words:
-                        speech = replace(speech, words=said.words(speech.words))
-                    self._push(speech, converter, start_ms, at_ms, rate_hz)
-                    await self._room()
-        except PipelineError as error:
-            hurried = budget.allow("llm", loop.time()) == 0
-            retried = outputs.ahead and not aside and not self.speaking
-            if retried and not (hurried and outputs.accepted):
-                raise
-            await outputs.wait()
-            outputs.degraded("tts", stream.provider, "text", str(error))
-            if not begun:
-                self._announce(sentence)
-                playout.say(sentence.text, written=True, aside=aside)
-        else:
-            assert converter is not None
-            playout.push(converter.flush())
-            playout.said()
-            at_ms = start_ms + samples * 1000 // rate_hz
-            self._emit(Spoken(self._turn, at_ms, rate_hz, NOTHING, last=True))
-            self._pump_now()
+                    playout.push(converter.flush())
+                    done += rest
+                    gave_way[stream.provider] = str(error)
+                    continue
+                nobody_else = isinstance(error, StageUnavailable) and not error.causes
+                source = list(gave_way)[-1] if gave_way and nobody_else else stream.provider
+                outputs.degraded("tts", source, "text", str(error))
+                if not begun:
+                    self._announce(sentence)
+                    playout.say(sentence.text, written=True, aside=aside)
+            else:
+                assert converter is not None
+                playout.push(converter.flush())
+                playout.said()
+                at_ms = start_ms + part_ms + samples * 1000 // rate_hz
+                self._emit(Spoken(self._turn, at_ms, rate_hz, NOTHING, last=True))
+                self._pump_now()
+            break
         budget.end("tts", loop.time())
 
     async def write(self, sentence: Sentence, *, aside: bool = False) -> None:
@@ -304,3 +340,27 @@ class Voice:
         if playout.room_ms >= 0:  # or the task would wake for every frame only to wait again
             self._moved.set()
         return playout.due
+
+
+def _later(speech: Speech, characters: int, ms: int) -> Speech:
+    """Speech of the rest of a sentence, counted from the sentence's beginning."""
+    if not characters and not ms:
+        return speech
+    cues = tuple(replace(cue, at_ms=cue.at_ms + ms) for cue in speech.cues)
+    words = tuple(
+        SpokenWord(word.offset + characters, word.length, word.at_ms + ms) for word in speech.words
+    )
+    return replace(speech, cues=cues, words=words)
+
+
+def _rest(text: str, words: Sequence[SpokenWord], spoken_s: float) -> int | None:
+    """Where the rest of `text` begins once `spoken_s` of it were said; None if all of it was.
+
+    That is the word that was cut off, by the voice's `words` or, without them, by its usual pace.
+    """
+    begun = [word for word in words if word.at_ms < spoken_s * 1000]
+    if not begun:
+        return text.rfind(" ", 0, min(len(text), int(spoken_s * CHARACTERS_PER_S))) + 1
+    last = begun[-1]
+    whole = not any(map(str.isalnum, text[last.offset + last.length :]))
+    return None if whole and spoken_s * 1000 - last.at_ms >= WORD_MS else last.offset
