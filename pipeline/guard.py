@@ -41,11 +41,11 @@ import math
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Generic, TypeVar
 
-from pipeline.breaker import Breaker, Outcome, Permit
+from pipeline.breaker import Outcome, Permit
+from pipeline.candidate import REASONS, Candidate, Limits, Trouble, problem_of, reason_of
 from pipeline.errors import (
     BudgetExceeded,
     CallerError,
@@ -57,6 +57,8 @@ from pipeline.errors import (
     StageUnavailable,
 )
 from pipeline.frames import Slot
+
+__all__ = ["Candidate", "Guard", "Limits", "OnDegraded", "Stream", "Trouble", "first_due"]
 
 P = TypeVar("P")
 T = TypeVar("T")
@@ -75,60 +77,6 @@ first_due: ContextVar[float] = ContextVar("first_due", default=math.inf)
 infinite after that. Providers may send it to their servers."""
 
 logger = logging.getLogger(__name__)
-
-_REASONS: dict[Phase, str] = {
-    "connect": "no connection",
-    "first": "too slow to begin",
-    "stall": "stalled",
-    "total": "took too long",
-    "stream": "broke off",
-    "protocol": "malformed answer",
-    "empty": "empty answer",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """How long one call to a provider may take, in seconds spent waiting for it. Starting values.
-
-    `first_s` to the first useful item (later than `slow_first_s` counts as slow), `stall_s` from
-    one useful item to the next, `total_s` for the whole call.
-    """
-
-    first_s: float = 2.0
-    slow_first_s: float = 1.0
-    stall_s: float = 1.0
-    total_s: float = 30.0
-
-
-@dataclass(frozen=True, slots=True)
-class Trouble:
-    """A provider's last call failed, `at` on the event loop's clock: why, in words without
-    addresses, and how many calls have failed since one succeeded."""
-
-    at: float
-    words: str
-    times: int = 1
-
-
-@dataclass(slots=True)
-class Candidate(Generic[P]):
-    """A provider that can fill the stage. All sessions share the stage and its breaker.
-
-    `trouble` is its latest failure, None once a call has succeeded since; a refused request, which
-    is not held against it, counts here, too.
-    """
-
-    provider: str
-    stage: P
-    breaker: Breaker
-    limits: Limits = Limits()
-    trouble: Trouble | None = None
-
-    def failed(self, words: str, now: float) -> None:
-        """Note a failure as its trouble."""
-        times = 1 if self.trouble is None else self.trouble.times + 1
-        self.trouble = Trouble(now, words, times)
 
 
 def _nothing() -> None:
@@ -411,7 +359,7 @@ class Stream(Generic[T]):
 
     def _give_way(self, error: StageError) -> None:
         """Settle a failed attempt. Raises the error if the consumer uses what came before it."""
-        self._candidate.failed(_words(error), asyncio.get_running_loop().time())
+        self._candidate.failed(problem_of(error), asyncio.get_running_loop().time())
         if isinstance(error, CallerError):
             self._settle(Outcome.NEUTRAL)
         elif isinstance(error, StageTimeout) and self._cut_short:
@@ -430,7 +378,7 @@ class Stream(Generic[T]):
         if self._first_s is not None:
             self._restart()
         self._causes.append(error)
-        self._gave_way = (self.provider, _reason(error))
+        self._gave_way = (self.provider, reason_of(error))
 
     def _in_use(self) -> bool:
         """Whether the consumer uses what the candidate gave: it cannot be replaced any more."""
@@ -441,7 +389,7 @@ class Stream(Generic[T]):
         slow_first_s = self._candidate.limits.slow_first_s
         if self._given_up and self._waited_s > slow_first_s:
             now = asyncio.get_running_loop().time()
-            self._candidate.failed(_REASONS["total"], now)
+            self._candidate.failed(REASONS["total"], now)
             return Outcome.FAILURE
         if self._first_s is None:
             return Outcome.NEUTRAL if self._waited_s <= slow_first_s else Outcome.SLOW
@@ -456,7 +404,7 @@ class Stream(Generic[T]):
         now = asyncio.get_running_loop().time()
         if outcome in (Outcome.SUCCESS, Outcome.SLOW):
             if self._first_s is None:
-                self._candidate.failed(_REASONS["first"], now)
+                self._candidate.failed(REASONS["first"], now)
             else:
                 self._candidate.trouble = None
         self._candidate.breaker.settle(permit, outcome, now, retry_after_s=retry_after_s)
@@ -484,20 +432,3 @@ async def _close(source: AsyncIterator[Any], provider: str) -> None:
             await aclose()
     except Exception as error:
         logger.warning("provider %r did not close its stream: %r", provider, error)
-
-
-def _words(error: StageError) -> str:
-    """The reason, with the words of a server that refused or was busy."""
-    if error.detail and isinstance(error, (CallerError, StageBusy)):
-        return f"{_reason(error)} ({error.detail})"
-    return _reason(error)
-
-
-def _reason(error: StageError) -> str:
-    if error.reason:
-        return error.reason
-    if isinstance(error, StageBusy):
-        return "at capacity"
-    if isinstance(error, CallerError):
-        return "refused the request"
-    return _REASONS[error.phase]

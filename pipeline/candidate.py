@@ -1,0 +1,81 @@
+"""The candidates of a stage: their limits, their latest trouble, and the words for it. Pure."""
+
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from pipeline.breaker import Breaker
+from pipeline.errors import CallerError, Phase, StageBusy, StageError
+
+P = TypeVar("P")
+
+REASONS: dict[Phase, str] = {
+    "connect": "no connection",
+    "first": "too slow to begin",
+    "stall": "stalled",
+    "total": "took too long",
+    "stream": "broke off",
+    "protocol": "malformed answer",
+    "empty": "empty answer",
+}
+"""What clients are told of each phase."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How long one call to a provider may take, in seconds spent waiting for it. Starting values.
+
+    `first_s` to the first useful item (later than `slow_first_s` counts as slow), `stall_s` from
+    one useful item to the next, `total_s` for the whole call.
+    """
+
+    first_s: float = 2.0
+    slow_first_s: float = 1.0
+    stall_s: float = 1.0
+    total_s: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """A provider's last call failed, `at` on the event loop's clock: why, in words without
+    addresses, and how many calls have failed since one succeeded."""
+
+    at: float
+    words: str
+    times: int = 1
+
+
+@dataclass(slots=True)
+class Candidate(Generic[P]):
+    """A provider that can fill the stage. All sessions share the stage and its breaker.
+
+    `trouble` is its latest failure, None once a call has succeeded since; a refused request, which
+    is not held against it, counts here, too.
+    """
+
+    provider: str
+    stage: P
+    breaker: Breaker
+    limits: Limits = Limits()
+    trouble: Trouble | None = None
+
+    def failed(self, words: str, now: float) -> None:
+        """Note a failure as its trouble."""
+        times = 1 if self.trouble is None else self.trouble.times + 1
+        self.trouble = Trouble(now, words, times)
+
+
+def problem_of(error: StageError) -> str:
+    """The reason, with the words of a server that refused or was busy."""
+    if error.detail and isinstance(error, (CallerError, StageBusy)):
+        return f"{reason_of(error)} ({error.detail})"
+    return reason_of(error)
+
+
+def reason_of(error: StageError) -> str:
+    if error.reason:
+        return error.reason
+    if isinstance(error, StageBusy):
+        return "at capacity"
+    if isinstance(error, CallerError):
+        return "refused the request"
+    return REASONS[error.phase]
