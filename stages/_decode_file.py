@@ -65,7 +65,7 @@ class RecordingRefused(Exception):
         self.reason = reason
 
 
-class Part:
+class FilePart:
     """A part of a file, which reads and seeks like a file of its own."""
 
     def __init__(self, file: BinaryIO, start: int, end: int) -> None:
@@ -78,9 +78,9 @@ class Part:
     def size(self) -> int:
         return self._end - self._start
 
-    def again(self) -> "Part":
+    def again(self) -> "FilePart":
         """The same part for another reader, with a position of its own."""
-        return Part(self._file, self._start, self._end)
+        return FilePart(self._file, self._start, self._end)
 
     def read(self, size: int = -1) -> bytes:
         left = max(0, self.size - self._at)
@@ -103,7 +103,7 @@ class Source:
     `read` returns nothing once too much processor time has gone without any sound.
     """
 
-    def __init__(self, part: Part) -> None:
+    def __init__(self, part: FilePart) -> None:
         part.seek(0)
         self._part = part
         self.seek = part.seek
@@ -143,7 +143,7 @@ class Facts:
             short = self.samples / INPUT_RATE_HZ < self.claimed_s - _SLACK_S
         if short or self.ends_badly:
             return True
-        found = [Part(file, *span) for span in parts(file, size, self.container)]
+        found = [FilePart(file, *span) for span in parts(file, size, self.container)]
         return any(is_cut(cast("BinaryIO", part), part.size, self.container) for part in found)
 
 
@@ -157,7 +157,7 @@ def frames(file: BinaryIO, size: int, longest_s: float, facts: Facts) -> Iterato
         raise RecordingRefused("damaged", f"It was glued together from over {MOST_PARTS} files")
     for number, span in enumerate(spans):
         try:
-            yield from _part_frames(Part(file, *span), longest_s, facts)
+            yield from _part_frames(FilePart(file, *span), longest_s, facts)
         except RecordingRefused as error:
             if not number or error.code not in ("damaged", "no_audio_track"):
                 raise
@@ -165,7 +165,7 @@ def frames(file: BinaryIO, size: int, longest_s: float, facts: Facts) -> Iterato
             return
 
 
-def _part_frames(part: Part, longest_s: float, facts: Facts) -> Iterator[Any]:
+def _part_frames(part: FilePart, longest_s: float, facts: Facts) -> Iterator[Any]:
     source, container = _opened(part, facts.container)
     with container:
         tracks = _tracks(container, longest_s, facts)
@@ -177,7 +177,7 @@ def _part_frames(part: Part, longest_s: float, facts: Facts) -> Iterator[Any]:
             yield frame
 
 
-def _opened(part: Part, container: Container) -> tuple[Source, Any]:
+def _opened(part: FilePart, container: Container) -> tuple[Source, Any]:
     source = Source(part)
     options = {"codec_whitelist": _CODECS, "probesize": str(_PROBE_BYTES)}
     try:
@@ -252,7 +252,7 @@ def _tracks(container: Any, longest_s: float, facts: Facts) -> list[Any]:
     return possible
 
 
-def _loudest(part: Part, indexes: list[int], facts: Facts) -> int:
+def _loudest(part: FilePart, indexes: list[int], facts: Facts) -> int:
     """Which of these tracks has the most energy; the first of equals."""
     energy = dict.fromkeys(indexes, 0.0)
     measured_s = dict.fromkeys(indexes, 0.0)
