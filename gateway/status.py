@@ -20,7 +20,7 @@ class StageReport:
     """The provider that answers in a slot, its status, and why it was chosen.
 
     `note` is a remark for people, such as demo quality, or empty. `detail` says what the provider
-    has loaded, such as its model and how fast that is here; empty while it loads.
+    has loaded or will load, such as its model and how fast that is here.
     """
 
     slot: str

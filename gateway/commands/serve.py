@@ -257,7 +257,8 @@ def announce(
     for heading in ("slot", "provider", "", "why"):
         table.add_column(heading)
     for report in reports:
-        table.add_row(report.slot, report.provider, report.note, report.why)
+        provider = f"{report.provider} {report.detail}".rstrip()
+        table.add_row(report.slot, provider, report.note, report.why)
     option = "" if url == DEFAULT_URL else f" --url {url}"
     console = output()
     console.print(f"Parley listens at {url.replace('ws', 'http', 1)} (Ctrl-C ends it)\n")

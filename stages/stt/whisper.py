@@ -13,6 +13,7 @@ from pipeline.frames import INPUT_RATE_HZ, Transcript
 from stages._worker import Header, Worker, WorkerStats
 from stages.stt._hints import bounded
 from stages.stt._recognition import WorkerRecognition
+from stages.stt.whisper_facts import expected
 from stages.stt.whisper_sources import AUTO
 from stages.stt.whisper_speeds import ANSWER_S, IN_TIME_S
 
@@ -51,6 +52,7 @@ class WhisperTranscriber:
         word_timestamps: bool = False,
         start_timeout_s: float = 60.0,
     ) -> None:
+        self._expected = expected(model, data_dir, language, stand_in=stand_in)
         self._loaded: Header | None = None
         self._worker = Worker(
             "stages.stt._whisper:handler",
@@ -79,8 +81,9 @@ class WhisperTranscriber:
         return self._loaded
 
     def detail(self) -> str:
-        """What `start` has loaded, for people: "tiny.en, 0.55 s for a 10 s answer"."""
-        return "" if self._loaded is None else described(self._loaded)
+        """What `start` has loaded, for people: "tiny.en, 0.55 s for a 10 s answer"; before that,
+        the name of what it will load."""
+        return self._expected if self._loaded is None else described(self._loaded)
 
     def open(
         self,

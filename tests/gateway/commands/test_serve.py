@@ -193,7 +193,7 @@ def test_the_start_shows_address_providers_and_what_to_try(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     reports = [
-        StageReport("vad", "silero", "online", "the best"),
+        StageReport("vad", "silero", "online", "the best", detail="v5"),
         StageReport("stt", "pocketsphinx", "online", "[no markup]", "demo quality"),
     ]
     with closing(socket.create_server(("127.0.0.1", 0))) as listener:
@@ -201,6 +201,7 @@ def test_the_start_shows_address_providers_and_what_to_try(
         port = listener.getsockname()[1]
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert lines[0][:4] == ["Parley", "listens", "at", f"http://127.0.0.1:{port}"]
+    assert ["vad", "silero", "v5", "the", "best"] in lines
     assert ["stt", "pocketsphinx", "demo", "quality", "[no", "markup]"] in lines
     assert lines[-1] == [
         ".venv/bin/parley",

@@ -243,7 +243,17 @@ def test_a_transcriber_says_what_it_has_loaded(small: Path) -> None:
         finally:
             await transcriber.aclose()
 
-    assert asyncio.run(scene()) == ("", str(small))
+    assert asyncio.run(scene()) == (str(small), str(small))
+
+
+def test_a_transcriber_names_what_it_will_load(
+    site: Callable[[str, Path], Path], small: Path, tmp_path: Path
+) -> None:
+    assert WhisperTranscriber("auto", data_dir=tmp_path, stand_in=True).detail() == ""
+    site("tiny.en", small)
+    assert WhisperTranscriber("auto", data_dir=tmp_path, stand_in=True).detail() == "tiny.en"
+    assert WhisperTranscriber("base", data_dir=tmp_path, stand_in=True).detail() == "tiny.en"
+    assert WhisperTranscriber("base", data_dir=tmp_path).detail() == ""
 
 
 @pytest.mark.parametrize(
