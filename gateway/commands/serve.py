@@ -270,8 +270,9 @@ def announce(
 
 
 async def tell_when_ready(runtime: Runtime) -> None:
-    """Print one line when the models are loaded, or could not be."""
+    """Print one line when the models are loaded, or could not be; it names what does not answer."""
     await runtime.lineup().starts.settled()
+    await runtime.lineup().probes.ask()
     console = output()
     if lost := runtime.lineup().starts.lost():
         console.print(f"\nNot ready: {'; '.join(lost)}", soft_wrap=True)

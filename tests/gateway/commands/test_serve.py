@@ -235,13 +235,16 @@ class Engine:
     """Stands for the runtime: a line-up whose models are loaded, or could not be."""
 
     def __init__(self, *lost: str) -> None:
-        self.starts = self
+        self.starts = self.probes = self
         self._lost = [*lost]
 
     def lineup(self) -> "Engine":
         return self
 
     async def settled(self) -> None:
+        pass
+
+    async def ask(self) -> None:
         pass
 
     def lost(self) -> list[str]:

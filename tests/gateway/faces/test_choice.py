@@ -35,6 +35,7 @@ def look(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     def look(see: Callable[[Runtime], Any], **settings: Any) -> Any:
         async def main() -> Any:
             async with Runtime(Settings(**settings), MemoryStore(time.monotonic)) as engine:
+                await engine.lineup().probes.ask()
                 return see(engine)
 
         return asyncio.run(main())
