@@ -7,6 +7,7 @@ cancelled sentence ends there.
 """
 
 import math
+import re
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -34,6 +35,12 @@ _WARM_UP = "Which of the 3 parts was yours, and what did you learn from Mrs. Wha
 
 _ENDS = frozenset(".!?…")
 _BREAKS = frozenset(",;:—") | _ENDS
+_PIECE = 300
+"""Characters that are phonemised at once, about 5 ms of work."""
+
+_SENTENCE_END = re.compile(r"[.!?…][\"”’')]*\s+")
+_CLAUSE_END = re.compile(r"[,;:—]\s+")
+_WORD_END = re.compile(r"\s+")
 _CLOSING = frozenset("”\")'’")
 _SILENT: tuple[tuple[str, ...] | None, ...] = (None, (), ("sil",))
 
@@ -123,15 +130,26 @@ class Hibari:
     def _say(self, text: str) -> Iterator[Slice | None]:
         """The steps of one sentence; those that make no sound yet give None."""
         reading = self._pronunciation.read(text)
-        tokens = self._package.tokens(reading.text)
-        yield None
         since_ms = 0
-        for part in parts(tokens, reading):
+        for part in self._parts(reading):
+            if part is None:
+                yield None
+                continue
             plan = self._package.plan(part.symbols)
             heard = times(plan.symbols, plan.lengths, plan.energy)
             yield None
             yield from self._sound(part, plan, heard, since_ms)
             since_ms += _ms(heard.after - heard.first)
+
+    def _parts(self, reading: EnglishReading) -> Iterator[SpeechPart | None]:
+        """The parts of a text; None after each step that was spent on phonemes."""
+        end = -1
+        for start, piece in pieces(reading.text):
+            tokens = self._package.tokens(piece)
+            yield None
+            placed = list(_placed(tokens, reading, start, end))
+            end = max([end, *(entry.place[0] for entry in placed if entry.place)])
+            yield from _in_parts(placed)
 
     def _sound(self, part: SpeechPart, plan: Plan, heard: Times, since_ms: int) -> Iterator[Slice]:
         """The slices of a part that begins `since_ms` into the sentence."""
@@ -180,10 +198,28 @@ def _begun(timed: deque[T], until_ms: float) -> tuple[T, ...]:
     return tuple(begun)
 
 
-def parts(tokens: Iterable[Token], reading: EnglishReading) -> Iterator[SpeechPart]:
-    """The parts of a text: its sentences; of a very long one, pieces that end with a comma or the
-    like, or else as many words as the network takes."""
-    placed = list(_placed(tokens, reading))
+def pieces(text: str) -> Iterator[tuple[int, str]]:
+    """What of a text is phonemised at once, and where it begins: some sentences, or as many words
+    of an endless one."""
+    start = 0
+    while start < len(text):
+        end = start + _PIECE
+        if end < len(text):
+            ends = _ends_of(_SENTENCE_END, text, start, end)[:1]
+            ends = ends or _ends_of(_CLAUSE_END, text, start, end)[-1:]
+            ends = ends or _ends_of(_WORD_END, text, start, end)[-1:]
+            end = ends[0] if ends else end
+        yield start, text[start:end]
+        start = end
+
+
+def _ends_of(pattern: re.Pattern[str], text: str, start: int, end: int) -> list[int]:
+    return [match.end() for match in pattern.finditer(text, start, end)]
+
+
+def _in_parts(placed: list[_Placed]) -> Iterator[SpeechPart]:
+    """The parts of a piece: its sentences; of a very long one, what stands between its commas, or
+    else as many words as the network takes."""
     for sentence in _split(placed, _ENDS):
         fits = _size(sentence) <= LONGEST
         for piece in [sentence] if fits else _packed(_split(sentence, _BREAKS)):
@@ -192,10 +228,11 @@ def parts(tokens: Iterable[Token], reading: EnglishReading) -> Iterator[SpeechPa
                 yield part
 
 
-def _placed(tokens: Iterable[Token], reading: EnglishReading) -> Iterator[_Placed]:
+def _placed(
+    tokens: Iterable[Token], reading: EnglishReading, at: int, last: int
+) -> Iterator[_Placed]:
     """Each token with its place in the sentence. A word that is said in several words is placed at
-    the first of them."""
-    at, last = 0, -1
+    the first of them. The tokens begin at `at` in the reading; places before `last` are taken."""
     for token in tokens:
         found = reading.text.find(token.text, at)
         place = None

@@ -28,8 +28,9 @@ MODEL = "hibari.onnx"
 MODEL_SHA256 = "5f70741d4e900f4e85d0037498736cc1b3e1b9a63a13546a5da1e63abf4fccd8"
 """Of `hibari/assets/hibari.onnx` in the wheel hibari_tts-0.2.1-py3-none-any.whl."""
 
-LONGEST = 400
-"""Phoneme symbols that the network takes at once, by the package's own limit."""
+LONGEST = 300
+"""Phoneme symbols that are planned at once, about 20 s of speech. The package's own limit is 400,
+but a plan is one step of work, for which others wait."""
 
 ROWS_PER_LENGTH = 2
 """The network's lengths count 25 ms; its rows are 12.5 ms."""

@@ -91,9 +91,11 @@ def times(symbols: str, lengths: Sequence[int], energy: npt.NDArray[np.floating]
     mouth.sort(key=lambda entry: entry[0])
     first = pauses[0][1] if pauses and pauses[0][0] == 0 and pauses[0][1] < rows else 0
     after = pauses[-1][0] if pauses and pauses[-1][1] == rows else rows
+    first = max(0, first - _LEAD_IN)
+    after = min(rows, after + _LEAD_OUT)
     return Times(
-        max(0, first - _LEAD_IN),
-        min(rows, after + _LEAD_OUT),
+        first - first % 2,  # even, so that all times are whole milliseconds
+        after + (after - first + first % 2) % 2,
         tuple(starts),
         tuple((symbol, start) for start, symbol in mouth),
     )

@@ -48,8 +48,11 @@ class Waveform:
     """
 
     def __init__(self, f0_hz: Floats, seed: int = 0) -> None:
+        self._f0_hz = f0_hz
         self._rows = len(f0_hz)
-        self._pulses = np.pad(_pulses(f0_hz), _HALF)
+        self._pulses = np.zeros(self._rows * ROW + _SIZE, np.float32)
+        self._pulsed = 0  # rows that have their pulses
+        self._turns = 0.0  # of the pulses' phase, at the end of those rows
         self._noise = np.random.default_rng(seed)
         self._done = 0  # rows
         # What the last rows have added to blocks that are not complete, from block `done - 2` on.
@@ -88,6 +91,7 @@ class Waveform:
     def _frames(self, spectra: Spectra, first: int) -> Floats:
         lh, theta, ln, lr, phi = (part.T for part in spectra)
         rows = len(lh)
+        self._pulse(min(first + rows + _WINDOW_ROWS // 2, self._rows))
         source = self._pulses[first * ROW : (first + rows - 1) * ROW + _SIZE]
         windows = np.lib.stride_tricks.sliding_window_view(source, _SIZE)[::ROW]
         spectrum = np.fft.rfft(windows * _PULSE_WINDOW).astype(np.complex64, copy=False)
@@ -98,6 +102,13 @@ class Waveform:
         frames = np.fft.irfft(spectrum, _SIZE).astype(np.float32, copy=False)
         frames *= _HANN
         return frames.reshape(rows, _WINDOW_ROWS, ROW)
+
+    def _pulse(self, until: int) -> None:
+        """Make the pulses of the rows before `until`."""
+        if until > self._pulsed:
+            pulses, self._turns = _pulses(self._f0_hz, self._pulsed, until, self._turns)
+            self._pulses[_HALF + self._pulsed * ROW :][: len(pulses)] = pulses
+            self._pulsed = until
 
     def _weight(self, block: int) -> Floats:
         """What the windows add up to in a block near an end, where rows are missing."""
@@ -116,19 +127,20 @@ def _polar(log_size: Floats, angle: Floats) -> npt.NDArray[np.complex64]:
     return turned
 
 
-def _pulses(f0_hz: Floats) -> Floats:
+def _pulses(f0_hz: Floats, first: int, after: int, turns: float) -> tuple[Floats, float]:
     """A train of pulses at the pitch, which is interpolated between the middles of rows.
 
+    Returns the samples of the rows from `first` to before `after`, and the phase at their end;
+    `turns` is that at their beginning.
     The sum of the cosines 1..n of an angle t is sin((n + 1/2) t) / (2 sin(t/2)) - 1/2 (the
     Dirichlet kernel), and n where t is a whole turn.
     """
-    rows = len(f0_hz)
-    positions = (np.arange(rows * ROW) + 0.5) / ROW - 0.5
-    pitch = np.interp(positions, np.arange(rows), f0_hz)
+    positions = (np.arange(first * ROW, after * ROW) + 0.5) / ROW - 0.5
+    pitch = np.interp(positions, np.arange(len(f0_hz)), f0_hz)
     voiced = pitch > _VOICED_HZ
     pitch = np.maximum(pitch, _VOICED_HZ)
-    turns = np.cumsum(pitch) / RATE_HZ
-    angle = (2 * np.pi * (turns % 1.0)).astype(np.float32)
+    phase = (turns + np.cumsum(pitch) / RATE_HZ) % 1.0
+    angle = (2 * np.pi * phase).astype(np.float32)
     count = np.floor(_HIGHEST_HZ / pitch).astype(np.float32)
     below = 2 * np.sin(angle / 2)
     flat = np.abs(below) <= 2e-3
@@ -136,5 +148,4 @@ def _pulses(f0_hz: Floats) -> Floats:
     pulses = np.sin((count + np.float32(0.5)) * angle) / below - np.float32(0.5)
     pulses[flat] = count[flat]
     pulses[~voiced] = 0
-    result: Floats = pulses.astype(np.float32, copy=False)
-    return result
+    return pulses.astype(np.float32, copy=False), float(phase[-1])

@@ -8,7 +8,7 @@ import pytest
 
 from stages._worker_main import LoadError
 from stages.tts import _hibari
-from stages.tts._hibari import Hibari, parts
+from stages.tts._hibari import Hibari, SpeechPart, pieces
 from stages.tts._hibari_package import LONGEST, Plan, Token, WrongModel
 from stages.tts._waveform import BINS, ROW
 from stages.tts.pronunciation import Pronunciation
@@ -153,38 +153,57 @@ def test_a_damaged_voice_is_an_error_for_the_operator(monkeypatch: pytest.Monkey
 # --- parts ---------------------------------------------------------------------------------------
 
 
-def symbols(text: str) -> list[str]:
-    reading = Pronunciation().read(text)
-    return [part.symbols for part in parts(tokens(text), reading)]
+def parts(hibari: Hibari, text: str) -> list[SpeechPart]:
+    return [part for part in hibari._parts(Pronunciation().read(text)) if part is not None]
 
 
-def test_each_sentence_is_a_part() -> None:
-    assert symbols("one two. three! four, five") == ["one two.", "three!", "four, five"]
+def symbols(hibari: Hibari, text: str) -> list[str]:
+    return [part.symbols for part in parts(hibari, text)]
 
 
-def test_what_closes_a_sentence_stays_with_it() -> None:
+def test_each_sentence_is_a_part(hibari: Hibari) -> None:
+    assert symbols(hibari, "one two. three! four, five") == ["one two.", "three!", "four, five"]
+
+
+def test_what_closes_a_sentence_stays_with_it(
+    hibari: Hibari, monkeypatch: pytest.MonkeyPatch
+) -> None:
     marks = [Token("go", "go", False), Token(".", ".", False), Token('"', "”", True)]
     said = [*marks, Token("so", "so", False)]
-    reading = Pronunciation().read('go." so')
-    assert [part.symbols for part in parts(said, reading)] == ["go.”", "so"]
+    monkeypatch.setattr(hibari._package, "tokens", lambda text: said)
+    assert symbols(hibari, 'go." so') == ["go.”", "so"]
 
 
-def test_a_part_without_a_sound_is_left_out() -> None:
-    assert symbols("one. ... two") == ["one.", "two"]
+def test_a_part_without_a_sound_is_left_out(hibari: Hibari) -> None:
+    assert symbols(hibari, "one. ... two") == ["one.", "two"]
 
 
-def test_a_long_sentence_is_cut_behind_commas_and_a_longer_one_between_words() -> None:
-    clause = " ".join(["word"] * 50)  # 249 symbols
-    assert symbols(f"{clause}, {clause}.") == [f"{clause},", f"{clause}."]
-    found = symbols(" ".join(["word"] * 200))
-    assert [len(part) for part in found] == [399, 399, 199]
-    assert symbols("a" * 5000) == ["a" * LONGEST]
+def test_a_long_sentence_is_cut_behind_commas_and_a_longer_one_between_words(
+    hibari: Hibari,
+) -> None:
+    clause = " ".join(["word"] * 40)  # 199 symbols
+    assert symbols(hibari, f"{clause}, {clause}.") == [f"{clause},", f"{clause}."]
+    assert symbols(hibari, f"{clause}. {clause}.") == [f"{clause}.", f"{clause}."]
+    found = symbols(hibari, " ".join(["word"] * 150))
+    assert [len(part) for part in found] == [299, 299, 149]
+    assert [len(part) for part in symbols(hibari, "a" * 700)] == [300, 300, 100]
 
 
-def test_words_stand_at_their_symbols_and_in_the_sentence() -> None:
+def test_phonemes_of_more_than_the_network_takes_are_parted_too(
+    hibari: Hibari, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long = [Token("word", "w" * 140, True), Token(",", ",", True)]
+    monkeypatch.setattr(hibari._package, "tokens", lambda text: long * 3)
+    assert [len(part) for part in symbols(hibari, "word, word, word,")] == [285, 142]
+    monkeypatch.setattr(hibari._package, "tokens", lambda text: long[:1] * 5)
+    assert [len(part) for part in symbols(hibari, "word word")] == [281, 281, 140]
+    monkeypatch.setattr(hibari._package, "tokens", lambda text: [Token("w", "w" * 900, False)])
+    assert [len(part) for part in symbols(hibari, "w")] == [LONGEST]
+
+
+def test_words_stand_at_their_symbols_and_in_the_sentence(hibari: Hibari) -> None:
     text = "so p99, $5"
-    reading = Pronunciation().read(text)
-    [part] = parts(tokens(reading.text), reading)
+    [part] = parts(hibari, text)
     assert part.symbols == "so p ninety-nine, five dollars"
     assert [
         (part.symbols[word.symbol :][:2], text[word.offset :][: word.length]) for word in part.words
@@ -193,6 +212,13 @@ def test_words_stand_at_their_symbols_and_in_the_sentence() -> None:
         ("p ", "p99"),
         ("fi", "$5"),
     ]
+
+
+def test_words_of_later_pieces_keep_their_places(hibari: Hibari) -> None:
+    text = f"{'word ' * 58}end. $5"
+    *_, last = parts(hibari, text)
+    assert [text[word.offset :] for word in last.words] == ["$5"]
+    assert "".join(piece for _, piece in pieces(text)) == text
 
 
 def test_a_row_is_as_long_as_the_network_says() -> None:
