@@ -15,7 +15,8 @@ from typing import Literal
 
 import httpx
 
-START_TIMEOUT_S = 60.0
+START_TIMEOUT_S = 120.0
+"""On a busy machine its models take a minute to load."""
 STOP_TIMEOUT_S = 10.0
 SPARE_SESSIONS = 20
 """Sessions beyond those measured: a caller may return before its last call was cleaned up."""
