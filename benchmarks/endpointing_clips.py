@@ -7,7 +7,9 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import cache
+from itertools import repeat
 from multiprocessing import get_context
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -21,6 +23,7 @@ from pipeline.testing import run_virtual
 from stages._worker_main import Header, WorkerReply
 from stages.stt._sphinx import Sphinx as Decoders
 from stages.stt._sphinx import handler, spoken
+from stages.turn._smart_turn import SmartTurn
 from stages.vad.silero import SileroDetector
 
 SEED = 3
@@ -238,22 +241,38 @@ def _decoders() -> Decoders:
     return handler({"decoders": 1})
 
 
-def hear(turn: Spoken, judged: Sequence[float]) -> Take:
-    """A spoken turn through the default recogniser; `judged` has the detector's probabilities."""
+@cache
+def _smart_turn(model: Path) -> SmartTurn:
+    return SmartTurn({"model": str(model)})
+
+
+def hear(turn: Spoken, judged: Sequence[float], model: Path | None = None) -> Take:
+    """A spoken turn through the default recogniser; `judged` has the detector's probabilities.
+
+    With a `model`, Smart Turn answers as well.
+    """
+
+    def finished(from_ms: int, until_ms: int) -> float:
+        assert model is not None
+        return _smart_turn(model).finished(_cut(turn.pcm, from_ms, until_ms).tobytes())
+
     recogniser = Sphinx(_decoders(), turn.pcm)
     try:
-        return rehearse(judged, recogniser, turn.end_ms)
+        return rehearse(judged, recogniser, turn.end_ms, None if model is None else finished)
     finally:
         recogniser.close()
 
 
-def from_fixtures(on_turn: Callable[[], None], clips: Sequence[Clip]) -> list[Take]:
-    """Real voice detection and real recognition of the clips, on all cores."""
+def from_fixtures(
+    on_turn: Callable[[], None], clips: Sequence[Clip], model: Path | None = None
+) -> list[Take]:
+    """Real voice detection, recognition and, with its `model`, Smart Turn on the clips, on all
+    cores."""
     turns = spoken_turns(clips)
     # Spawned: the network's threads do not survive a fork.
     with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
         takes = []
-        for take in pool.map(hear, turns, probabilities(turns)):
+        for take in pool.map(hear, turns, probabilities(turns), repeat(model)):
             takes.append(take)
             on_turn()
         return takes

@@ -5,19 +5,32 @@ makes of the audio up to a position is understood `RECOGNITION_MS` later, what d
 event loop need is left out.
 """
 
-from collections import deque
-from collections.abc import Sequence
+from bisect import insort
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Protocol
 
 import numpy as np
 
-from pipeline.decisions import Chunk, Discard, EndTurn, Event, Speculate, StartTurn, Understood
+from pipeline.decisions import (
+    Chunk,
+    Discard,
+    EndTurn,
+    Event,
+    Judge,
+    Judged,
+    Speculate,
+    StartTurn,
+    Understood,
+)
 from pipeline.turns import CHUNK_MS, TurnPolicy, TurnTaking
 
 RECOGNITION_MS = 200
 """From a position in the audio to the text of what was said up to it. Assumed."""
+
+JUDGEMENT_MS = 60
+"""From a question to the turn model's answer: what it takes on one core (AMD EPYC)."""
 
 PAUSE_MS, PAUSE_SPREAD = 450.0, 0.65
 """Median and log standard deviation of the pauses in a turn. Their logarithms are close to normal,
@@ -31,9 +44,10 @@ LEAD_MS = 300
 TAIL_MS = 6_000
 """Silence after a turn: longer than any policy waits."""
 
-PATIENT = TurnPolicy(
-    silence_ms=1_000_000, max_wait_ms=1_000_000, longest_ms=1_000_000, adaptive=False
-)
+PATIENT = TurnPolicy(silence_ms=1_000_000, max_wait_ms=1_000_000, longest_ms=1_000_000, judged=True)
+
+TurnJudge = Callable[[int, int], float]
+"""The probability that a turn is finished, from its audio between two positions (ms)."""
 
 
 class Recogniser(Protocol):
@@ -57,23 +71,32 @@ class Take:
     end_ms: float
 
 
-def rehearse(probabilities: Sequence[float], recogniser: Recogniser, end_ms: float) -> Take:
+def rehearse(
+    probabilities: Sequence[float],
+    recogniser: Recogniser,
+    end_ms: float,
+    judge: TurnJudge | None = None,
+) -> Take:
     """Play a turn to turn-taking that never decides, and record the events.
 
     The time at which the answer is prepared does not depend on the policy: until its decision every
     policy sees these events. As in a session, a preparation ends the recognition, and further
-    speech begins it again.
+    speech begins it again. The answers of `judge` change only policies that are `judged`.
     """
     turns = TurnTaking(PATIENT)
     events: list[tuple[float, Event]] = []
-    coming: deque[tuple[float, Understood]] = deque()
+    coming: list[tuple[float, Understood | Judged]] = []
+
+    def comes(after_ms: float, event: Understood | Judged) -> None:
+        insort(coming, (at_ms + after_ms, event), key=lambda item: item[0])
+
     turn = from_ms = 0
     listening = False
 
     for number, probability in enumerate(probabilities, 1):
         at_ms = number * CHUNK_MS
         while coming and coming[0][0] <= at_ms:
-            events.append(coming.popleft())
+            events.append(coming.pop(0))
             turns.handle(events[-1][1], events[-1][0] / 1000)
         chunk = Chunk(at_ms, probability)
         events.append((at_ms, chunk))
@@ -85,14 +108,18 @@ def rehearse(probabilities: Sequence[float], recogniser: Recogniser, end_ms: flo
                 case Speculate():
                     listening = False
                     text = recogniser.finish(at_ms)
-                    coming.append((at_ms + RECOGNITION_MS, Understood(turn, text)))
+                    comes(RECOGNITION_MS, Understood(turn, text))
+                case Judge(_, until_ms):
+                    if judge is not None:
+                        found = judge(from_ms, until_ms)
+                        comes(JUDGEMENT_MS, Judged(turn, until_ms, found))
                 case Discard():
                     listening = True
                     coming.clear()
                     recogniser.listen(from_ms)
         if listening:
             for text in recogniser.hear(at_ms):
-                coming.append((at_ms + RECOGNITION_MS, Understood(turn, text)))
+                comes(RECOGNITION_MS, Understood(turn, text))
     return Take(tuple(events), end_ms)
 
 

@@ -218,6 +218,16 @@ class Settings(BaseSettings):
         default=AUTO,
         description="voice detection: auto, silero or energy",
     )
+    turn: Annotated[str, provider("turn")] = variable(
+        "PARLEY_TURN",
+        default=AUTO,
+        description="end of a turn: auto, smart-turn beside the rules, or rules alone",
+    )
+    turn_model: Path | None = variable(
+        "PARLEY_TURN_MODEL",
+        default=None,
+        description="file of Smart Turn v3.2 (.onnx); else the one that `parley fetch` left",
+    )
     stt: Annotated[str, provider("stt")] = variable(
         "PARLEY_STT",
         default=AUTO,

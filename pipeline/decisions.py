@@ -68,6 +68,18 @@ class Understood:
 
 
 @dataclass(frozen=True, slots=True)
+class Judged:
+    """The turn model's answer to `Judge`: the probability, 0 to 1, that the person has finished.
+
+    `turn` and `at_ms` are the question's; an answer to an older question changes nothing.
+    """
+
+    turn: int
+    at_ms: int
+    probability: float
+
+
+@dataclass(frozen=True, slots=True)
 class TimeUp:
     """The time is up: the conversation closes as soon as neither side speaks."""
 
@@ -93,6 +105,7 @@ class PolicyChanged:
 Event: TypeAlias = (
     Chunk
     | Understood
+    | Judged
     | Typed
     | Interrupt
     | Commit
@@ -143,6 +156,14 @@ class Speculate:
     turn: int
     at_ms: int
     ended: float
+
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """The person pauses, `at_ms` into the input: ask the turn model whether they have finished."""
+
+    turn: int
+    at_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +243,7 @@ class Refuse:
 Action: TypeAlias = (
     StartTurn
     | Speculate
+    | Judge
     | Discard
     | EndTurn
     | Cancel

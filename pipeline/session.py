@@ -23,6 +23,7 @@ from pipeline.decisions import (
     Forget,
     Hold,
     Interrupt,
+    Judge,
     Prompt,
     ReplyEnded,
     RespondNow,
@@ -45,6 +46,7 @@ from pipeline.reply import Reply, ReplyTask
 from pipeline.session_policy import SessionPolicy as SessionPolicy
 from pipeline.session_policy import Stages as Stages
 from pipeline.stage import Host, Observed, Observer, VadStream
+from pipeline.turn_questions import TurnQuestions
 from pipeline.turns import TurnPolicy, TurnState, TurnTaking
 from pipeline.voice import Convert, Voice
 
@@ -93,11 +95,12 @@ class Session:
         self._journal = journal
         self._turns = TurnTaking(self.policy.turns)
         self._driver = TurnDriver(self._turns, self._perform, self._fail, journal)
+        self._questions = TurnQuestions(stages.turn_models, self._driver.handle)
         playout = Playout(self.policy.out_rate_hz)
         self._voice = Voice(stages.synthesizers, playout, pacer, convert, self._emit)
         self._committer = TurnCommitter(host, self._emit)
         self._input = InputAudio(
-            _pre_roll_ms(self.policy.turns),
+            self.policy.turns.pre_roll_ms,
             stages.transcribers,
             host,
             understood=lambda turn, text: self._driver.handle(Understood(turn, text)),
@@ -205,7 +208,7 @@ class Session:
         """Follow another turn policy from here on; before `run` as well. Ignored after `end`."""
         if not self._over.is_set():
             self.policy = replace(self.policy, turns=turns)
-            self._input.keep(_pre_roll_ms(turns))
+            self._input.keep(turns.pre_roll_ms)
             self._driver.reconfigure(turns)
 
     def end(self, rest: Iterable[Samples] = ()) -> None:
@@ -278,6 +281,7 @@ class Session:
         if self._committing is not None:
             self._committing.cancel()
         self._driver.close()
+        self._questions.drop()
         self._over.set()
 
     def _close_vad(self) -> None:
@@ -315,6 +319,8 @@ class Session:
                     self._start_turn(action)
                 case Speculate():
                     self._speculate(action)
+                case Judge():
+                    self._questions.ask(self._tasks, action, self._input.current)
                 case Discard():
                     self._discard()
                 case EndTurn():
@@ -391,8 +397,3 @@ class Session:
         carried = self._replies.silence(self._tasks)
         if carried is not None:
             self._input.carried = carried
-
-
-def _pre_roll_ms(turns: TurnPolicy) -> int:
-    """How much input audio to keep, so that an utterance can begin before its detection."""
-    return turns.prefix_ms + turns.barge_in_ms + 1000

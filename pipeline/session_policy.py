@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from pipeline.guard import Guard
 from pipeline.reply import CannedLines
-from pipeline.stage import Animator, Detector, Responder, Synthesizer, Transcriber
+from pipeline.stage import Animator, Detector, Responder, Synthesizer, Transcriber, TurnModel
 from pipeline.turns import TurnPolicy
 
 
@@ -12,7 +12,8 @@ from pipeline.turns import TurnPolicy
 class Stages:
     """The providers of a process, shared by its sessions.
 
-    A session does not use the `animators`: the application calls them for its faces.
+    A session does not use the `animators`: the application calls them for its faces. Without
+    `turn_models` the words and the silence alone decide when a turn ends.
     """
 
     detector: Detector
@@ -20,6 +21,7 @@ class Stages:
     responders: Guard[Responder]
     synthesizers: Guard[Synthesizer]
     animators: Guard[Animator] | None = None
+    turn_models: Guard[TurnModel] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,6 +51,22 @@ class Detector(Protocol):
         """The process ends: no `on_chunk` is called from here on. Idempotent."""
 
 
+class TurnModel(Protocol):
+    """Says from the sound whether a person who pauses has finished."""
+
+    provider: str
+
+    async def finished(self, audio: Samples) -> float:
+        """The probability, 0 to 1, that the person who said `audio` will not go on.
+
+        `audio` (16 kHz) is the end of the utterance up to the pause, 8 s of it at most, with the
+        first 200 ms of the pause; it may be empty. An answer that takes longer than 200 ms is not
+        used. Cancelling drops the question.
+        """
+
+    async def aclose(self) -> None: ...
+
+
 class Recognition(Protocol):
     """One utterance on its way to text."""
 

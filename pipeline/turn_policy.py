@@ -15,6 +15,12 @@ ENDPOINTING_FACTORS: Mapping[Ending, float] = MappingProxyType(
 )
 """The factor of the endpointing delay after a sentence with this ending. Assumed values."""
 
+FINISHED, FINISHED_FACTOR = 0.9, 0.6
+"""From this probability of a turn model on the endpointing delay is multiplied by the second."""
+
+UNFINISHED, UNFINISHED_FACTOR = 0.3, 1.5
+"""The same, up to this probability. Assumed values, as those of the words' endings."""
+
 LONGEST_BACKCHANNEL_MS = 1_500
 """A longer backchannel is a barge-in. Assumed value."""
 
@@ -38,6 +44,8 @@ class TurnPolicy:
 
     The endpointing delay is `silence_ms`, with `adaptive` multiplied by the `ENDPOINTING_FACTORS`
     entry for the words so far. It is at most `max_wait_ms`, which holds after a request for time.
+    Where it is adaptive and `judged`, a turn model is asked in every pause of `speculate_ms`, and
+    its answer is a further factor (`judgement_factor`).
 
     A reply is held after `start_ms` of speech. It is cancelled after `barge_in_ms`, or sooner after
     `barge_in_words` recognised words (0: never); it goes on after `resume_ms` of silence. After
@@ -68,3 +76,17 @@ class TurnPolicy:
     replies: bool = True
     interruptible: bool = True
     opens: bool = True
+    judged: bool = False
+
+    @property
+    def pre_roll_ms(self) -> int:
+        """How much input audio to keep, so that an utterance can begin before its detection."""
+        return self.prefix_ms + self.barge_in_ms + 1000
+
+
+def judgement_factor(probability: float | None) -> float:
+    """The factor of the endpointing delay where a turn model gives the turn this `probability` to
+    be finished; 1 without a model's answer."""
+    if probability is None or UNFINISHED < probability < FINISHED:
+        return 1.0
+    return FINISHED_FACTOR if probability >= FINISHED else UNFINISHED_FACTOR

@@ -33,6 +33,8 @@ from pipeline.decisions import (
     Forget,
     Hold,
     Interrupt,
+    Judge,
+    Judged,
     PolicyChanged,
     Prompt,
     Refuse,
@@ -52,6 +54,7 @@ from pipeline.turn_policy import (
     MOST_HOLDS,
     PROMPTS,
     SPECULATIONS,
+    judgement_factor,
 )
 from pipeline.turn_policy import TurnPolicy as TurnPolicy
 
@@ -81,6 +84,8 @@ class TurnTaking:
         self._speculations = 0  # of this turn
         self._speculating = False
         self._ending: Ending = "unclear"  # of this turn's words so far
+        self._asked_ms: int | None = None  # where in this pause the turn model was asked
+        self._finished: float | None = None  # its answer
         self._holding = False
         self._held_text = ""  # the words recognised since the reply was held
         self._resumes = 0  # of this reply
@@ -116,6 +121,10 @@ class TurnTaking:
                 return self._on_chunk(event, now)
             case Understood(turn, text):
                 return self._on_words(turn, text)
+            case Judged(turn, at_ms, probability):
+                if turn == self.turn and at_ms == self._asked_ms:
+                    self._finished = probability
+                return []
             case Typed(text):
                 return self._typed(text, now)
             case Interrupt():
@@ -172,6 +181,7 @@ class TurnTaking:
                 self._onset_ms = chunk.at_ms - min(step_ms, CHUNK_MS)
             self._voiced_ms += min(step_ms, CHUNK_MS)
             self._quiet_ms = 0.0
+            self._asked_ms = self._finished = None
             if self._speculating:
                 self._speculating = False
                 self._ending = "unclear"
@@ -193,6 +203,9 @@ class TurnTaking:
                 self._speculating = True
                 self._speculations += 1
                 actions.append(Speculate(self.turn, *self._speech_end(now)))
+            if self._may_ask():
+                self._asked_ms = int(chunk.at_ms)
+                actions.append(Judge(self.turn, self._asked_ms))
             return actions
         if self._voiced_ms < policy.start_ms:
             return []
@@ -247,6 +260,16 @@ class TurnTaking:
             and self._speculations < SPECULATIONS
         )
 
+    def _may_ask(self) -> bool:
+        policy = self.policy
+        return (
+            policy.judged
+            and policy.adaptive
+            and policy.mode == "auto"
+            and self._quiet_ms >= policy.speculate_ms
+            and self._asked_ms is None
+        )
+
     def _start_turn(self) -> list[Action]:
         self._ending = ending(self._held_text) if self._holding else "unclear"
         actions = self._interrupt()
@@ -290,10 +313,13 @@ class TurnTaking:
 
     def _forget_speech(self) -> None:
         self._voiced_ms = self._quiet_ms = 0.0
+        self._asked_ms = self._finished = None
 
     @property
     def _endpointing_delay_ms(self) -> float:
-        factor = ENDPOINTING_FACTORS[self._ending] if self.policy.adaptive else 1.0
+        factor = 1.0
+        if self.policy.adaptive:
+            factor = ENDPOINTING_FACTORS[self._ending] * judgement_factor(self._finished)
         return min(self.policy.silence_ms * factor, self.policy.max_wait_ms)
 
     @property

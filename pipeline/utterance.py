@@ -67,6 +67,17 @@ class Utterance:
             self._audio = [np.concatenate(self._audio)]
         return self._audio[0]
 
+    def tail(self, samples: int) -> Samples:
+        """The last `samples` of the audio, or all of it where it has fewer."""
+        last: list[Samples] = []
+        missing = samples
+        for piece in reversed(self._audio):
+            if missing <= 0:
+                break
+            last.append(piece[-missing:])
+            missing -= len(piece)
+        return np.concatenate(last[::-1])
+
     @property
     def start_ms(self) -> int:
         """Where in the input audio the utterance begins."""

@@ -28,6 +28,27 @@ def _energy(options: Options) -> Any:
     return EnergyDetector()
 
 
+def _check_smart_turn(options: Options) -> str | None:
+    from stages.turn import smart_turn_model
+
+    if options.turn_model is None:
+        return f"its model is not here: {smart_turn_model.ADVICE}, or set PARLEY_TURN_MODEL"
+    return smart_turn_model.check(options.turn_model)
+
+
+def _smart_turn(options: Options) -> Any:
+    from stages.turn.smart_turn import SmartTurnModel
+
+    assert options.turn_model is not None
+    return SmartTurnModel(options.turn_model)
+
+
+def _rules(options: Options) -> Any:
+    from stages.turn.rules import Rules
+
+    return Rules()
+
+
 def _check_openai_stt(options: Options) -> str | None:
     if options.stt_server is None:
         return "no server is named: set PARLEY_STT_URL and PARLEY_STT_MODEL"
@@ -215,6 +236,15 @@ def _works(options: Options) -> None:
 PROVIDERS: tuple[Provider, ...] = (
     Provider("vad", "silero", "Silero voice detection (ONNX)", _check_silero, _silero),
     Provider("vad", "energy", "loudness above the noise", _works, _energy, note="fallback"),
+    Provider(
+        "turn",
+        "smart-turn",
+        "Smart Turn v3.2 beside the rules (ONNX)",
+        _check_smart_turn,
+        _smart_turn,
+        configured=lambda options: options.turn_model is not None,
+    ),
+    Provider("turn", "rules", "silence and the words' endings", _works, _rules),
     Provider(
         "stt",
         "openai",

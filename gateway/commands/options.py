@@ -112,6 +112,7 @@ in the data folder, PARLEY_DATA_DIR. A download that was broken off goes on with
 examples:
   parley fetch            show what can be downloaded
   parley fetch base
+  parley fetch smart-turn hears whether a person has finished; 12 MB, BSD-2-Clause
 """
 
 REPLAY_EXAMPLES = """\

@@ -150,6 +150,7 @@ class Calls:
         default = {
             "silence_ms": self.settings.silence_ms,
             "prompt_ms": self.settings.silence_prompt_s * 1000,
+            "judged": self.lineup.stages.turn_models is not None,
         }
         if request.assistant is not None:  # an assistant neither opens the conversation nor prompts
             default |= {"opens": False, "prompt_ms": 0}
@@ -175,8 +176,11 @@ class Calls:
     def providers(self, avatar: str) -> dict[str, str]:
         """The names of the providers that are tried first; `avatar` draws the face."""
         stages = self.lineup.stages
+        models = stages.turn_models
+        turn = {} if models is None else {"turn": models.candidates[0].provider}
         return {
             "vad": stages.detector.provider,
+            **turn,
             "stt": stages.transcribers.candidates[0].provider,
             "llm": stages.responders.candidates[0].provider,
             "tts": stages.synthesizers.candidates[0].provider,

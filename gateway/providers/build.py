@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from pydantic import SecretStr
@@ -10,6 +11,7 @@ from gateway.settings import Settings
 from pipeline.frames import Slot
 from stages.registry import Choice, NoProvider, Options, Server, choose
 from stages.third_party import describe
+from stages.turn import smart_turn_model
 
 logger = logging.getLogger("parley.engine")
 
@@ -18,6 +20,7 @@ def wanted(settings: Settings) -> dict[Slot, str]:
     """The configured provider of each slot that a registry fills, or "auto"."""
     return {
         "vad": settings.vad,
+        "turn": settings.turn,
         "stt": settings.stt,
         "llm": settings.llm,
         "tts": settings.tts_engine,
@@ -41,9 +44,14 @@ def options(settings: Settings) -> Options:
         tts_rate_hz=settings.tts_rate_hz,
         piper_voice=settings.piper_voice,
         lexicon=settings.lexicon,
+        turn_model=settings.turn_model or _fetched(smart_turn_model.location(settings.data_dir)),
         avatar_url=settings.avatar_server,
         avatar_key=_secret(settings.avatar_key),
     )
+
+
+def _fetched(model: Path) -> Path | None:
+    return model if model.exists() else None
 
 
 def _server(url: str | None, model: str | None, key: SecretStr | None) -> Server | None:

@@ -17,20 +17,25 @@ from pipeline.breaker import BreakerPolicy, Outcome
 from pipeline.frames import Slot
 from pipeline.guard import Candidate, Guard, Limits
 from pipeline.session import Stages
-from pipeline.stage import Animator, Detector, Responder, Synthesizer, Transcriber
+from pipeline.stage import Detector, Responder, Synthesizer, Transcriber
 from stages.avatar.local import Local
 from stages.registry import Choice
 from stages.tts.viseme_fallback import VisemeFallback
+from stages.turn.rules import Rules
 
 logger = logging.getLogger("parley.engine")
 
 WITH_FALLBACK = BreakerPolicy(open_s=5, open_growth=2, open_max_s=60)
 """The breaker policy of a provider with another candidate behind it."""
 
+TURN_LIMITS = Limits(first_s=0.19, slow_first_s=0.19, stall_s=0.19, total_s=0.5)
+"""Just below `pipeline.turn_questions.ANSWER_S`, so that a model that hangs counts as failed."""
+
 LIMITS: dict[Slot, Limits] = {
     "stt": Limits(first_s=5.0, slow_first_s=2.0, stall_s=2.0),
     "llm": Limits(first_s=3.0, slow_first_s=1.0, stall_s=2.0),
     "tts": Limits(first_s=2.0, slow_first_s=0.5, stall_s=1.0),
+    "turn": TURN_LIMITS,
 }
 
 REMOTE_LIMITS: dict[Slot, Limits] = {
@@ -38,6 +43,7 @@ REMOTE_LIMITS: dict[Slot, Limits] = {
     "llm": Limits(first_s=5.0, slow_first_s=2.5, stall_s=2.0),
     "tts": Limits(first_s=2.0, slow_first_s=1.0, stall_s=1.0),
     "avatar": Limits(first_s=2.0, slow_first_s=1.0, stall_s=1.0, total_s=15.0),
+    "turn": TURN_LIMITS,
 }
 """Limits of remote providers, which also upload an utterance or process a prompt."""
 
@@ -66,7 +72,7 @@ class Lineup:
 
     def reports(self) -> list[StageReport]:
         """The provider of each slot, its status and why it was chosen; without the slot `avatar` if
-        no provider makes pictures.
+        no provider makes pictures, and without `turn` if the rules alone end turns.
 
         A provider whose server did not answer the last probe is degraded, and so is one whose last
         call failed, and a slot in which every circuit breaker is open.
@@ -125,6 +131,8 @@ class Lineup:
             ("llm", stages.responders),
             ("tts", stages.synthesizers),
         ]
+        if stages.turn_models is not None:
+            guards.insert(0, ("turn", stages.turn_models))
         if stages.animators is not None:
             guards.append(("avatar", stages.animators))
         now = asyncio.get_running_loop().time()
@@ -235,8 +243,9 @@ def _guarded(choices: Mapping[Slot, Choice], built: Mapping[Slot, list[Any]]) ->
     responders: Guard[Responder] = _guard(choices["llm"], built["llm"])
     voices = [VisemeFallback(stage) for stage in built["tts"]]
     synthesizers: Guard[Synthesizer] = _guard(choices["tts"], voices)
-    animators = _animators(choices["avatar"], built["avatar"])
-    return Stages(detector, transcribers, responders, synthesizers, animators)
+    animators = _optional(choices["avatar"], built["avatar"])
+    turn_models = _optional(choices["turn"], built["turn"])
+    return Stages(detector, transcribers, responders, synthesizers, animators, turn_models)
 
 
 def _guard(choice: Choice, stages: Sequence[Any]) -> Guard[Any]:
@@ -255,11 +264,11 @@ def _guard(choice: Choice, stages: Sequence[Any]) -> Guard[Any]:
     )
 
 
-def _animators(choice: Choice, stages: Sequence[Any]) -> Guard[Animator] | None:
-    """The guard of the avatar servers, None if no provider is one."""
+def _optional(choice: Choice, stages: Sequence[Any]) -> Guard[Any] | None:
+    """The guard of a slot's providers but those that are only names; None without any."""
     candidates = [
-        Candidate(provider.name, stage, breaker(WITH_FALLBACK), REMOTE_LIMITS["avatar"])
+        Candidate(provider.name, stage, breaker(WITH_FALLBACK), REMOTE_LIMITS[choice.slot])
         for provider, stage in zip(choice.providers, stages, strict=True)
-        if not isinstance(stage, Local)
+        if not isinstance(stage, (Local, Rules))
     ]
-    return Guard("avatar", candidates) if candidates else None
+    return Guard(choice.slot, candidates) if candidates else None

@@ -410,9 +410,11 @@ def test_what_an_older_version_left_out_has_its_default_value() -> None:
     talk.does("open")
     talk.does(PolicyChanged(TurnPolicy(silence_ms=500)))
     lines = [
-        talk.lines[0].replace(',"replies":true,"interruptible":true,"opens":true', ""),
+        talk.lines[0].replace(
+            ',"replies":true,"interruptible":true,"opens":true,"judged":false', ""
+        ),
         talk.lines[1].replace('"",true', '""'),
-        talk.lines[2].replace(",true,true,true]", "]"),
+        talk.lines[2].replace(",true,true,true,false]", "]"),
     ]
     assert all(new != old for new, old in zip(talk.lines, lines, strict=True))
     found = replay(lines)

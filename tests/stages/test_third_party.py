@@ -70,7 +70,7 @@ def test_an_entry_point_gives_a_provider_or_makes_one(
         ),
         ("sounds:leaves", "sounds:leaves cannot be loaded: SystemExit: 1"),
         ("sounds:text", "sounds:text gives no stages.provider.Provider: str"),
-        ("sounds:face", "there is no slot 'smell' (vad, stt, llm, tts, avatar)"),
+        ("sounds:face", "there is no slot 'smell' (vad, turn, stt, llm, tts, avatar)"),
         ("sounds:shout", "'BEEP' is no name: lower-case letters, digits, '.', '_', '-'"),
         ("sounds:auto", "no provider may be called 'auto'"),
         ("sounds:espeak", "the tts provider 'espeak-ng' is built in already"),

@@ -14,6 +14,7 @@ from gateway.printable import printable
 
 STAGES = {
     "vad": "voice detection",
+    "turn": "turn model",
     "stt": "recognition",
     "llm": "reply",
     "tts": "synthesis",
