@@ -7,11 +7,16 @@ the same turns through `pipeline.turns`.
 Three sets: the fixture clips with a pause put between two of their words (real voice detection,
 real recognition); scripted turns ("scripts"); and the same turns as a recogniser would write them
 that punctuates, like Whisper ("punctuated"). Pauses are log-normal in all.
+
+Where Smart Turn's model is here (`PARLEY_TURN_MODEL`, or `parley fetch smart-turn`), a third
+policy, "smart-turn", is adaptive endpointing that asks it. It hears sound, so there is one for the
+clips only.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
+from pathlib import Path
 from statistics import fmean
 
 from rich.table import Table
@@ -30,7 +35,11 @@ from benchmarks.progress import OnProgress, Progress
 from benchmarks.result import Machine, Metric, Result
 from benchmarks.speech import Clip, answers
 from benchmarks.timing import percentile
+from gateway.providers.build import options
+from gateway.settings import Settings
 from pipeline.turns import CHUNK_MS, TurnPolicy
+from stages.turn.smart_turn_model import ADVICE
+from stages.turn.smart_turn_model import verify as wrong
 
 SILENCES_MS = (500, 700, 800, 1_000, 1_500)
 DEFAULT_MS = TurnPolicy().silence_ms
@@ -81,19 +90,37 @@ def equally_careful(takes: Sequence[Take], cut_off: float) -> tuple[int, Score]:
     return enough * CHUNK_MS, best
 
 
+def equally_patient(
+    takes: Sequence[Take], wait_ms: float, policy: Callable[[int], TurnPolicy]
+) -> Score:
+    """Of the policies with 10 to 60 chunks of silence, the score whose mean wait is nearest.
+
+    The mean wait grows with the silence but for the turns that stop being cut off.
+    """
+    scores = (Score.of(takes, policy(chunks * CHUNK_MS)) for chunks in range(10, 61))
+    waiting = [score for score in scores if score.waits_ms]
+    return min(waiting, key=lambda score: abs(fmean(score.waits_ms) - wait_ms))
+
+
 def _fixed(chunks: int) -> TurnPolicy:
     silence_ms = chunks * CHUNK_MS
     return TurnPolicy(silence_ms=silence_ms, max_wait_ms=TAIL_MS, adaptive=False)
 
 
-def endpointing(progress: Progress, clips: Sequence[Clip] = ()) -> Result:
-    """Adaptive against fixed endpointing on all sets."""
+def endpointing(
+    progress: Progress, clips: Sequence[Clip] = (), model: Path | None = None
+) -> Result:
+    """Adaptive against fixed endpointing on all sets, and Smart Turn's `model` on the clips."""
     clips = clips or answers()
+    model = model or options(Settings.load()).turn_model
+    problem = f"{ADVICE} or set PARLEY_TURN_MODEL" if model is None else wrong(model)
+    if problem is not None:
+        model = None
     spoken = len(spoken_turns(clips))
     sets = {}
     with progress.runs(3):
         with progress.run(f"fixtures, {spoken} turns") as on_progress:
-            sets["fixtures"] = from_fixtures(counter(on_progress, spoken), clips)
+            sets["fixtures"] = from_fixtures(counter(on_progress, spoken), clips, model)
         with progress.run(f"scripts, {SCRIPTS} turns") as on_progress:
             sets["scripts"] = from_scripts(counter(on_progress, SCRIPTS))
         with progress.run(f"punctuated, {SCRIPTS} turns") as on_progress:
@@ -102,11 +129,15 @@ def endpointing(progress: Progress, clips: Sequence[Clip] = ()) -> Result:
     found: list[Metric] = []
     notes = []
     for name, takes in sets.items():
+        heard = name == "fixtures" and model is not None
         for silence_ms in SILENCES_MS:
-            for kind in ("fixed", "adaptive"):
-                policy = TurnPolicy(silence_ms=silence_ms, adaptive=kind == "adaptive")
+            for kind, policy in policies(silence_ms, heard=heard):
                 found += Score.of(takes, policy).metrics(f"{name}, {kind} {silence_ms} ms")
         notes.append(f"{name}: {verdict(takes)}")
+        if heard:
+            notes.append(f"{name}: {comparison(takes)}")
+    if problem is not None:
+        notes.append(f"without smart-turn: {problem}")
     settings = {
         "pause_ms": PAUSE_MS,
         "pause_spread": PAUSE_SPREAD,
@@ -114,6 +145,34 @@ def endpointing(progress: Progress, clips: Sequence[Clip] = ()) -> Result:
         "seed": SEED,
     }
     return Result("endpointing", settings, tuple(found), Machine.here(), notes=tuple(notes))
+
+
+def policies(silence_ms: int, *, heard: bool) -> list[tuple[str, TurnPolicy]]:
+    """The policies to compare at a silence, by name; `heard`: with the turn model."""
+    found = [
+        ("fixed", TurnPolicy(silence_ms=silence_ms, adaptive=False)),
+        ("adaptive", TurnPolicy(silence_ms=silence_ms)),
+    ]
+    if heard:
+        found.append(("smart-turn", TurnPolicy(silence_ms=silence_ms, judged=True)))
+    return found
+
+
+def comparison(takes: Sequence[Take]) -> str:
+    """What the policies cut off where they wait as long as the adaptive default, in a sentence."""
+    waits_ms = Score.of(takes, TurnPolicy()).waits_ms
+    if not waits_ms:
+        return "every turn was cut off"
+    kinds = dict(policies(DEFAULT_MS, heard=True))
+    rates = [
+        f"{kind} {equally_patient(takes, fmean(waits_ms), _with_silence(policy)).cut_off:.1f} %"
+        for kind, policy in kinds.items()
+    ]
+    return f"with a mean wait of about {fmean(waits_ms):.0f} ms are cut off: {', '.join(rates)}"
+
+
+def _with_silence(policy: TurnPolicy) -> Callable[[int], TurnPolicy]:
+    return lambda silence_ms: replace(policy, silence_ms=silence_ms)
 
 
 def counter(on_progress: OnProgress, goal: int) -> Callable[[], None]:

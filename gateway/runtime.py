@@ -1,5 +1,6 @@
 """The objects of a process: guarded providers, storage, faces, live sessions."""
 
+import logging
 from contextlib import AsyncExitStack
 from importlib.util import find_spec
 
@@ -10,6 +11,7 @@ from gateway.interviews.sessions import SessionOwner
 from gateway.live.calls import Calls
 from gateway.live.journals import Journals
 from gateway.live.registry import LiveSessions
+from gateway.media import noise_reduction
 from gateway.providers.lineup import Lineup, line_up
 from gateway.reports.assessor import Assessor
 from gateway.security import ApiKeys
@@ -25,6 +27,8 @@ from stages.avatar.face import name as face_name
 from stages.avatar.ladder import QUALITY_LEVELS
 from stages.avatar.studio import MOST_WAITING, Studio
 from stages.registry import AUTO
+
+logger = logging.getLogger("parley.engine")
 
 
 class Runtime:
@@ -60,6 +64,8 @@ class Runtime:
                 texts = self.settings.journal_texts
                 journals = Journals(self.settings.journal_dir, texts=texts)
                 stack.callback(journals.close)
+            if self.settings.noise_reduction != "off" and (missing := noise_reduction.check()):
+                logger.warning("PARLEY_NOISE_REDUCTION is without effect: %s", missing)
             self.studio = _studio(self.settings)
             if self.studio is not None:
                 await stack.enter_async_context(self.studio)

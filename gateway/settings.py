@@ -165,6 +165,11 @@ class Settings(BaseSettings):
         le=10_000,
         description="milliseconds of silence that end a turn",
     )
+    noise_reduction: Annotated[Literal["off", "near_field", "far_field"], LOWER] = variable(
+        "PARLEY_NOISE_REDUCTION",
+        default="off",
+        description="noise taken out of input audio: off, near_field or far_field (microphones)",
+    )
     budget_ms: int = variable(
         "PARLEY_BUDGET_MS",
         default=1000,

@@ -69,14 +69,14 @@ class Utterance:
 
     def tail(self, samples: int) -> Samples:
         """The last `samples` of the audio, or all of it where it has fewer."""
-        last: list[Samples] = []
+        pieces: list[Samples] = []
         missing = samples
         for piece in reversed(self._audio):
-            if missing <= 0:
+            pieces.append(piece[max(0, len(piece) - missing) :])
+            missing -= len(pieces[-1])
+            if not missing:
                 break
-            last.append(piece[-missing:])
-            missing -= len(piece)
-        return np.concatenate(last[::-1])
+        return np.concatenate(pieces[::-1])
 
     @property
     def start_ms(self) -> int:

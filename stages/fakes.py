@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 
 import numpy as np
 
+from pipeline.errors import StageFailed
 from pipeline.frames import (
     AvatarFrame,
     Samples,
@@ -32,6 +33,7 @@ __all__ = [
     "FakeResponder",
     "FakeSynthesizer",
     "FakeTranscriber",
+    "FakeTurnModel",
     "Script",
 ]
 
@@ -88,6 +90,37 @@ class _FakeStream:
 
     def close(self) -> None:
         self._open = False
+
+
+# --- turn models - -----------------------------------------------------------------------------
+
+
+class FakeTurnModel:
+    """Answers each question with the next of `answers`; the last one is repeated.
+
+    `heard` has the audio of the questions.
+    """
+
+    def __init__(
+        self,
+        *scripts: Script,
+        answers: Sequence[float] = (0.95,),
+        provider: str = "fake-turn",
+    ) -> None:
+        self.provider = provider
+        self.heard: list[Samples] = []
+        self._answers = list(answers)
+        self._scripts = _Scripts(scripts)
+
+    async def finished(self, audio: Samples) -> float:
+        self.heard.append(audio)
+        answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
+        async for probability in play([answer], self._scripts.next()):
+            return probability
+        raise StageFailed("turn", self.provider, "empty")
+
+    async def aclose(self) -> None:
+        pass
 
 
 # --- recognition -----------------------------------------------------------------------------

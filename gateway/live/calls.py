@@ -15,9 +15,11 @@ from gateway.interviews.sessions import SessionOwner
 from gateway.live.assistant import AssistantHost, NoAssistant
 from gateway.live.host import InterviewHost
 from gateway.live.journals import Journals
+from gateway.live.noise import clean
 from gateway.live.registry import LiveSessions
+from gateway.live.transport import Media, P
 from gateway.media.resampling import converter
-from gateway.protocols.dialect import SessionRequest
+from gateway.protocols.dialect import ProtocolError, SessionRequest
 from gateway.providers.build import options
 from gateway.providers.lineup import Lineup
 from gateway.settings import Settings
@@ -155,6 +157,12 @@ class Calls:
         if request.assistant is not None:  # an assistant neither opens the conversation nor prompts
             default |= {"opens": False, "prompt_ms": 0}
         return TurnPolicy(**{**default, **asked})
+
+    def clean(
+        self, media: Media[P], request: SessionRequest, complain: Callable[[ProtocolError], None]
+    ) -> Media[P]:
+        """A client's media with as little noise as it, or the deployment, wants."""
+        return clean(media, request.noise_reduction, self.settings.noise_reduction, complain)
 
     @contextmanager
     def journal(self, session_id: str) -> Iterator[Journal | None]:

@@ -92,7 +92,8 @@ class Connection(Generic[P]):
     def _agree(self, request: SessionRequest) -> None:
         """The client asks for this: choose how its audio travels from now on."""
         self._request = request
-        self._media: Media[P] = self._transport.agree(request)
+        media = self._transport.agree(request)
+        self._media: Media[P] = self._calls.clean(media, request, self._complain)
 
     # --- life --------------------------------------------------------------------------------
 
@@ -350,11 +351,10 @@ class Connection(Generic[P]):
 
     def _change_formats(self, command: Reconfigure) -> None:
         """Audio that comes from here on has these formats; what waits is still read as it came."""
-        before, request = self._request, command.request
-        if (before.audio_in, before.audio_out) == (request.audio_in, request.audio_out):
-            self._request = request
+        if self._request.sound == command.request.sound:
+            self._request = command.request
             return
-        self._agree(request)
+        self._agree(command.request)
         self._readers.append((command, self._media.reader))
         self._reply_rate.use(self._media.reply_rate_hz)
 

@@ -8,6 +8,8 @@ from pipeline.frames import INPUT_RATE_HZ
 
 Encoding = Literal["pcm_s16le", "mulaw", "alaw", "opus"]
 ENCODINGS: tuple[Encoding, ...] = ("pcm_s16le", "mulaw", "alaw", "opus")
+NoiseReduction = Literal["off", "near_field", "far_field"]
+"""`near_field` is for a microphone close to the mouth, `far_field` for one across a table."""
 LOWEST_RATE_HZ = 8_000
 HIGHEST_RATE_HZ = 48_000
 LONGEST_MESSAGE_MS = 100

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any, Literal, Protocol, TypeAlias
 
-from gateway.media.format import AudioFormat
+from gateway.media.format import AudioFormat, NoiseReduction
 from pipeline.frames import AvatarFrame, Output, ReplyAudio
 from pipeline.stage import Message, Tool
 
@@ -74,17 +74,24 @@ class AssistantRequest:
 class SessionRequest:
     """A client's request for a session, in every dialect; `SessionRequest()` asks for defaults.
 
-    At most one of `interview` and `assistant` is given. Where both are None the session is the
+    Where `noise_reduction` is None the deployment's holds. At most one of `interview` and
+    `assistant` is given. Where both are None the session is the
     interview that is stored under its id, or a default one.
     """
 
     audio_in: AudioFormat = field(default_factory=AudioFormat)
+    noise_reduction: NoiseReduction | None = None
     audio_out: AudioFormat = field(default_factory=AudioFormat)
     avatar: Avatar = "visemes"
     face: str | None = None
     turns: TurnRequest = field(default_factory=TurnRequest)
     interview: InterviewRequest | None = None
     assistant: AssistantRequest | None = None
+
+    @property
+    def sound(self) -> tuple[AudioFormat, AudioFormat, NoiseReduction | None]:
+        """How audio travels and is read."""
+        return self.audio_in, self.audio_out, self.noise_reduction
 
 
 # --- commands --------------------------------------------------------------------------------
@@ -221,6 +228,7 @@ class WireAudio:
     encoding: str
     rate_hz: int
     channels: int = 1
+    noise_reduction: NoiseReduction = "off"
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,8 @@ from pipeline.decisions import (
     Event,
     Hold,
     Interrupt,
+    Judge,
+    Judged,
     PolicyChanged,
     Prompt,
     Refuse,
@@ -986,3 +988,79 @@ def test_the_same_input_gives_the_same_decisions(chunks: list[tuple[int, float]]
         return actions
 
     assert run() == run()
+
+
+# --- turn models -----------------------------------------------------------------------------
+
+ASKING = TurnPolicy(judged=True, speculate_ms=200)
+
+
+def asked(talk: Talk) -> Judge:
+    """Speak, pause, and give the question."""
+    talk.speech(320)
+    (question,) = (action for action in talk.silence(224) if isinstance(action, Judge))
+    return question
+
+
+def test_a_turn_model_is_asked_once_in_a_pause_of_200_ms() -> None:
+    talk = Talk(ASKING)
+    assert asked(talk) == Judge(1, 544)
+    assert [action for action in talk.silence(400) if isinstance(action, Judge)] == []
+    talk.speech(64)
+    assert [action for action in talk.silence(256) if isinstance(action, Judge)] == [Judge(1, 1216)]
+
+
+@pytest.mark.parametrize(
+    ("probability", "silence_ms"),
+    [(1.0, 480), (0.9, 480), (0.89, 800), (0.31, 800), (0.3, 1_216), (0.0, 1_216)],
+)
+def test_the_answer_is_a_factor_of_the_delay(probability: float, silence_ms: int) -> None:
+    talk = Talk(ASKING)
+    question = asked(talk)
+    assert talk.does(Judged(question.turn, question.at_ms, probability)) == []
+    quiet_ms = 224
+    while not any(isinstance(action, EndTurn) for action in talk.silence(CHUNK_MS)):
+        quiet_ms += CHUNK_MS
+    assert quiet_ms + CHUNK_MS == silence_ms
+
+
+def test_words_and_answer_count_together_up_to_the_longest_wait() -> None:
+    talk = Talk(ASKING)
+    question = asked(talk)
+    talk.does(Understood(1, "let me think"))
+    talk.does(Judged(question.turn, question.at_ms, 0.95))
+    assert talk.silence(4_736) == []
+    assert isinstance(talk.silence(64)[-1], EndTurn)
+
+
+@pytest.mark.parametrize("late", [Judged(1, 512, 0.95), Judged(2, 544, 0.95)])
+def test_an_answer_to_another_question_changes_nothing(late: Judged) -> None:
+    talk = Talk(ASKING)
+    asked(talk)
+    talk.does(late)
+    assert talk.silence(544) == []
+    assert isinstance(talk.silence(32)[-1], EndTurn)
+
+
+def test_an_answer_is_forgotten_when_the_person_goes_on() -> None:
+    talk = Talk(ASKING)
+    question = asked(talk)
+    talk.does(Judged(question.turn, question.at_ms, 0.95))
+    talk.speech(32)
+    actions = talk.silence(768)
+    assert not any(isinstance(action, EndTurn) for action in actions)
+    assert isinstance(talk.silence(32)[-1], EndTurn)
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [
+        TurnPolicy(),
+        TurnPolicy(judged=True, adaptive=False),
+        TurnPolicy(judged=True, mode="manual"),
+    ],
+)
+def test_no_model_is_asked_where_its_answer_would_not_count(policy: TurnPolicy) -> None:
+    talk = Talk(policy)
+    talk.speech(320)
+    assert not any(isinstance(action, Judge) for action in talk.silence(640))

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 
 import numpy as np
+import pytest
 
 from pipeline.frames import INPUT_RATE_HZ, Samples, Transcript
 from pipeline.stage import Recognition
@@ -93,3 +94,14 @@ def test_every_recogniser_gets_the_hints() -> None:
         assert (first.hints, second.hints) == ([("gRPC",)], [("gRPC",)])
 
     asyncio.run(scene())
+
+
+@pytest.mark.parametrize(
+    ("samples", "expected"),
+    [(0, []), (2, [6, 7]), (4, [4, 5, 6, 7]), (5, [3, 4, 5, 6, 7]), (99, [1, 2, 3, 4, 5, 6, 7])],
+)
+def test_the_tail_of_an_utterance_is_its_last_audio(samples: int, expected: list[int]) -> None:
+    utterance = Utterance(1, np.array([1, 2, 3], np.int16), 3, None)
+    utterance.feed(np.array([4, 5], np.int16))
+    utterance.feed(np.array([6, 7], np.int16))
+    assert utterance.tail(samples).tolist() == expected

@@ -110,6 +110,7 @@ class Conversation:
         self.transcribers: list[Any] = [FakeTranscriber(texts=("I like tests",))]
         self.responders: list[Any] = [FakeResponder()]
         self.synthesizers: list[Any] = [FakeSynthesizer()]
+        self.turn_models: list[Any] = []
         self.host = Host()
         self.policy = SessionPolicy(speculate=False)
         self.journalled = True
@@ -133,6 +134,7 @@ class Conversation:
             _guard("stt", self.transcribers),
             _guard("llm", self.responders),
             _guard("tts", self.synthesizers),
+            turn_models=_guard("turn", self.turn_models) if self.turn_models else None,
         )
         self.lines: list[str] = []
         """What the journal says so far."""

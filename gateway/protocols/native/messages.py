@@ -21,6 +21,7 @@ from gateway.media.format import (
     HIGHEST_RATE_HZ,
     LOWEST_RATE_HZ,
     AudioFormat,
+    NoiseReduction,
 )
 from gateway.protocols.dialect import (
     Avatar,
@@ -64,6 +65,7 @@ ErrorCode = Literal[
     "flooding",
     "interview",
     "unknown_face",
+    "no_noise_reduction",
     "internal",
 ]
 """Every code that an `error` message can carry; `docs/protocol.md` says what each means."""
@@ -81,6 +83,7 @@ class _AudioIn(_Part):
     encoding: StrictStr = "pcm_s16le"
     rate: Whole = 16_000
     channels: Whole = 1
+    noise_reduction: NoiseReduction | None = None
 
 
 class _AudioOut(_Part):
@@ -198,6 +201,7 @@ def _hello(message: dict[str, Any]) -> Start:
     return Start(
         SessionRequest(
             audio_in=_format("audio_in", wanted.encoding, wanted.rate, wanted.channels),
+            noise_reduction=wanted.noise_reduction,
             audio_out=_format("audio_out", given.encoding, given.rate, 1),
             avatar=hello.avatar,
             face=hello.face,

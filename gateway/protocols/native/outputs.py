@@ -100,7 +100,10 @@ def _ready(ready: SessionReady) -> dict[str, Any]:
 
 
 def _audio(audio: WireAudio) -> dict[str, Any]:
-    return {"encoding": audio.encoding, "rate": audio.rate_hz}
+    fields: dict[str, Any] = {"encoding": audio.encoding, "rate": audio.rate_hz}
+    if audio.noise_reduction != "off":
+        fields["noise_reduction"] = audio.noise_reduction
+    return fields
 
 
 def _picture(frame: AvatarFrame) -> dict[str, Any]:

@@ -256,6 +256,7 @@ class RealtimeSession:
             turns = self.detection.request()
         return SessionRequest(
             audio_in=self.audio_in.audio_format(),
+            noise_reduction=(self.noise_reduction or {}).get("type", "off"),
             audio_out=self.audio_out.audio_format(),
             avatar="off",
             turns=turns,
