@@ -14,11 +14,11 @@ from typing import Protocol
 import numpy as np
 
 from pipeline.decisions import (
+    AskTurnModel,
     Chunk,
     Discard,
     EndTurn,
     Event,
-    Judge,
     Judged,
     Speculate,
     StartTurn,
@@ -46,7 +46,7 @@ TAIL_MS = 6_000
 
 PATIENT = TurnPolicy(silence_ms=1_000_000, max_wait_ms=1_000_000, longest_ms=1_000_000, judged=True)
 
-TurnJudge = Callable[[int, int], float]
+Listener = Callable[[int, int], float]
 """The probability that a turn is finished, from its audio between two positions (ms)."""
 
 
@@ -75,7 +75,7 @@ def rehearse(
     probabilities: Sequence[float],
     recogniser: Recogniser,
     end_ms: float,
-    judge: TurnJudge | None = None,
+    judge: Listener | None = None,
 ) -> Take:
     """Play a turn to turn-taking that never decides, and record the events.
 
@@ -109,7 +109,7 @@ def rehearse(
                     listening = False
                     text = recogniser.finish(at_ms)
                     comes(RECOGNITION_MS, Understood(turn, text))
-                case Judge(_, until_ms):
+                case AskTurnModel(_, until_ms):
                     if judge is not None:
                         found = judge(from_ms, until_ms)
                         comes(JUDGEMENT_MS, Judged(turn, until_ms, found))

@@ -69,7 +69,7 @@ class Understood:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """The turn model's answer to `Judge`: the probability, 0 to 1, that the person has finished.
+    """The answer to `AskTurnModel`: the probability, 0 to 1, that the person has finished.
 
     `turn` and `at_ms` are the question's; an answer to an older question changes nothing.
     """
@@ -159,7 +159,7 @@ class Speculate:
 
 
 @dataclass(frozen=True, slots=True)
-class Judge:
+class AskTurnModel:
     """The person pauses, `at_ms` into the input: ask the turn model whether they have finished."""
 
     turn: int
@@ -243,7 +243,7 @@ class Refuse:
 Action: TypeAlias = (
     StartTurn
     | Speculate
-    | Judge
+    | AskTurnModel
     | Discard
     | EndTurn
     | Cancel

@@ -14,6 +14,7 @@ from pipeline.committer import TurnCommitter
 from pipeline.decisions import (
     Abandon,
     Action,
+    AskTurnModel,
     Cancel,
     Close,
     Commit,
@@ -23,7 +24,6 @@ from pipeline.decisions import (
     Forget,
     Hold,
     Interrupt,
-    Judge,
     Prompt,
     ReplyEnded,
     RespondNow,
@@ -319,7 +319,7 @@ class Session:
                     self._start_turn(action)
                 case Speculate():
                     self._speculate(action)
-                case Judge():
+                case AskTurnModel():
                     self._questions.ask(self._tasks, action, self._input.current)
                 case Discard():
                     self._discard()

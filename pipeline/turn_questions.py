@@ -8,7 +8,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
 
-from pipeline.decisions import Judge, Judged
+from pipeline.decisions import AskTurnModel, Judged
 from pipeline.errors import PipelineError, StageFailed
 from pipeline.frames import INPUT_RATE_HZ, Samples
 from pipeline.guard import Guard
@@ -38,7 +38,7 @@ class TurnQuestions:
         self._task: asyncio.Task[None] | None = None
 
     def ask(
-        self, tasks: asyncio.TaskGroup | None, question: Judge, utterance: Utterance | None
+        self, tasks: asyncio.TaskGroup | None, question: AskTurnModel, utterance: Utterance | None
     ) -> None:
         """Ask about the utterance so far, in a task of the group, and drop the question before.
 
@@ -55,7 +55,7 @@ class TurnQuestions:
             self._task.cancel()
             self._task = None
 
-    async def _wait(self, models: Guard[TurnModel], question: Judge, audio: Samples) -> None:
+    async def _wait(self, models: Guard[TurnModel], question: AskTurnModel, audio: Samples) -> None:
         def call(model: TurnModel) -> AsyncIterator[float]:
             return _answer(model, audio)
 

@@ -22,6 +22,7 @@ from enum import Enum
 from pipeline.decisions import (
     Abandon,
     Action,
+    AskTurnModel,
     Cancel,
     Chunk,
     Close,
@@ -33,7 +34,6 @@ from pipeline.decisions import (
     Forget,
     Hold,
     Interrupt,
-    Judge,
     Judged,
     PolicyChanged,
     Prompt,
@@ -205,7 +205,7 @@ class TurnTaking:
                 actions.append(Speculate(self.turn, *self._speech_end(now)))
             if self._may_ask():
                 self._asked_ms = int(chunk.at_ms)
-                actions.append(Judge(self.turn, self._asked_ms))
+                actions.append(AskTurnModel(self.turn, self._asked_ms))
             return actions
         if self._voiced_ms < policy.start_ms:
             return []

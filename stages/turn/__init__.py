@@ -1,6 +1,7 @@
-"""Turn models: from the sound of a pause, has the person finished?
+"""Turn models say from the sound whether a person who pauses has finished.
 
-A provider is one module with a class of the shape `pipeline.stage.TurnModel`.
+`smart_turn` asks Smart Turn v3.2 in a worker process, `smart_turn_model` finds and fetches its
+file. `rules` is the name of the slot without a model.
 """
 
 __all__: list[str] = []

@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
+from gateway.protocols.dialect import SessionRequest
 from gateway.providers.starts import START_S
 from gateway.runtime import Runtime
 from gateway.settings import Settings
@@ -22,9 +23,10 @@ from pipeline.frames import Slot
 from pipeline.testing import run_virtual
 from stages import registry
 from stages.avatar.local import Local
-from stages.fakes import FakeDetector, FakeSynthesizer, FakeTranscriber
+from stages.fakes import FakeDetector, FakeSynthesizer, FakeTranscriber, FakeTurnModel
 from stages.llm.scripted import ScriptedInterviewer
 from stages.registry import NoProvider, Options, Provider
+from stages.turn.rules import Rules
 from tests.support.memory_store import MemoryStore
 
 
@@ -170,6 +172,7 @@ def built_in(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     def replace(*providers: Provider) -> None:
         working = (
             provider("vad", FakeDetector()),
+            provider("turn", Rules()),
             provider("stt", FakeTranscriber()),
             provider("llm", ScriptedInterviewer()),
             provider("tts", FakeSynthesizer()),
@@ -419,3 +422,51 @@ def test_a_probe_that_finds_a_change_is_logged_once(
     built_in(provider("stt", Far(provider="far")))
     assert started(lambda engine: report(engine, "stt")["status"]) == "degraded"
     assert caplog.text.count("stt: far would not answer now: http://gpu does not answer") == 1
+
+
+# --- turn models -----------------------------------------------------------------------------
+
+
+class Judging(FakeTurnModel):
+    """Has something to load."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        super().__init__(provider="smart-turn")
+        self._error = error
+
+    async def start(self) -> None:
+        if self._error is not None:
+            raise self._error
+
+
+def asks(engine: Runtime) -> bool:
+    """Whether the sessions' policy asks a turn model."""
+    return engine.calls().turn_policy(SessionRequest()).judged
+
+
+def test_where_the_rules_are_alone_no_model_is_asked(built_in: Callable[..., None]) -> None:
+    built_in(provider("turn", Rules()))
+
+    def look(engine: Runtime) -> Any:
+        slots = [entry.slot for entry in engine.reports()]
+        return asks(engine), "turn" in slots, "turn" in engine.calls().providers("face")
+
+    assert started(look) == (False, False, False)
+
+
+def test_a_turn_model_is_asked_reported_and_told_to_the_client(
+    built_in: Callable[..., None],
+) -> None:
+    built_in(provider("turn", Judging()), provider("turn", Rules()))
+
+    def look(engine: Runtime) -> Any:
+        told = engine.calls().providers("face")["turn"]
+        return asks(engine), report(engine, "turn")["provider"], told
+
+    assert started(look) == (True, "smart-turn", "smart-turn")
+
+
+def test_a_turn_model_that_cannot_start_stops_nothing(built_in: Callable[..., None]) -> None:
+    broken = Judging(StageFailed("turn", "smart-turn", "connect", "another file"))
+    built_in(provider("turn", broken), provider("turn", Rules()))
+    assert started(asks) is True

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.decisions import Judge, Judged
+from pipeline.decisions import AskTurnModel, Judged
 from pipeline.errors import StageBusy, StageFailed
 from pipeline.frames import ReplyDone, SpeechStopped
 from pipeline.replay import replay
@@ -185,7 +185,7 @@ def test_a_session_that_ends_does_not_wait_for_an_answer(judged: Any) -> None:
 def test_a_question_without_speech_asks_nothing() -> None:
     async def story() -> None:
         questions = TurnQuestions(None, lambda _: None)
-        question = Judge(1, 1000)
+        question = AskTurnModel(1, 1000)
         async with asyncio.TaskGroup() as tasks:
             questions.ask(tasks, question, Utterance(1, np.zeros(160, np.int16), 160, None))
             questions.ask(tasks, question, None)

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from pipeline.decisions import (
     Action,
+    AskTurnModel,
     Cancel,
     Chunk,
     Close,
@@ -18,7 +19,6 @@ from pipeline.decisions import (
     Event,
     Hold,
     Interrupt,
-    Judge,
     Judged,
     PolicyChanged,
     Prompt,
@@ -995,19 +995,21 @@ def test_the_same_input_gives_the_same_decisions(chunks: list[tuple[int, float]]
 ASKING = TurnPolicy(judged=True, speculate_ms=200)
 
 
-def asked(talk: Talk) -> Judge:
+def asked(talk: Talk) -> AskTurnModel:
     """Speak, pause, and give the question."""
     talk.speech(320)
-    (question,) = (action for action in talk.silence(224) if isinstance(action, Judge))
+    (question,) = (action for action in talk.silence(224) if isinstance(action, AskTurnModel))
     return question
 
 
 def test_a_turn_model_is_asked_once_in_a_pause_of_200_ms() -> None:
     talk = Talk(ASKING)
-    assert asked(talk) == Judge(1, 544)
-    assert [action for action in talk.silence(400) if isinstance(action, Judge)] == []
+    assert asked(talk) == AskTurnModel(1, 544)
+    assert [action for action in talk.silence(400) if isinstance(action, AskTurnModel)] == []
     talk.speech(64)
-    assert [action for action in talk.silence(256) if isinstance(action, Judge)] == [Judge(1, 1216)]
+    assert [action for action in talk.silence(256) if isinstance(action, AskTurnModel)] == [
+        AskTurnModel(1, 1216)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -1063,4 +1065,4 @@ def test_an_answer_is_forgotten_when_the_person_goes_on() -> None:
 def test_no_model_is_asked_where_its_answer_would_not_count(policy: TurnPolicy) -> None:
     talk = Talk(policy)
     talk.speech(320)
-    assert not any(isinstance(action, Judge) for action in talk.silence(640))
+    assert not any(isinstance(action, AskTurnModel) for action in talk.silence(640))

@@ -29,8 +29,8 @@ def look(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
         )
         for slot, fake in {**fakes, "tts": FakeSynthesizer}.items()
     ]
-    avatars = [provider for provider in registry.PROVIDERS if provider.slot == "avatar"]
-    monkeypatch.setattr(registry, "PROVIDERS", (*others, *avatars))
+    own = [provider for provider in registry.PROVIDERS if provider.slot in ("turn", "avatar")]
+    monkeypatch.setattr(registry, "PROVIDERS", (*others, *own))
 
     def look(see: Callable[[Runtime], Any], **settings: Any) -> Any:
         async def main() -> Any:

@@ -627,7 +627,7 @@ def no_stages() -> Any:
     """Stages that nobody uses."""
     nobody = SimpleNamespace(candidates=())
     stages = SimpleNamespace(detector=None, transcribers=nobody, synthesizers=nobody)
-    stages.animators = None
+    stages.animators = stages.turn_models = None
     return stages
 
 

@@ -10,7 +10,14 @@ from gateway.providers.lineup import _guarded
 from gateway.reports.assessor import Assessor
 from gateway.rest.stateless.interviews import CHAT_LIMITS, _candidate
 from pipeline.breaker import Breaker, BreakerPolicy, Outcome
-from stages.fakes import FakeAnimator, FakeDetector, FakeResponder, FakeSynthesizer, FakeTranscriber
+from stages.fakes import (
+    FakeAnimator,
+    FakeDetector,
+    FakeResponder,
+    FakeSynthesizer,
+    FakeTranscriber,
+    FakeTurnModel,
+)
 from stages.registry import PROVIDERS, Choice
 
 
@@ -32,6 +39,7 @@ def test_an_open_time_is_up_to_a_tenth_shorter_or_longer(number: float, expected
 def lineup() -> list[Breaker]:
     stages: dict[Any, Any] = {
         "vad": [FakeDetector()],
+        "turn": [FakeTurnModel()],
         "stt": [FakeTranscriber()],
         "llm": [FakeResponder(), FakeResponder()],
         "tts": [FakeSynthesizer()],
@@ -42,8 +50,8 @@ def lineup() -> list[Breaker]:
         providers = [provider for provider in PROVIDERS if provider.slot == slot]
         choices[slot] = Choice(slot, tuple(providers[: len(built)]), "")
     found = _guarded(choices, stages)
-    assert found.animators is not None
-    guards: Any = (found.transcribers, found.responders, found.synthesizers, found.animators)
+    guards: Any = (found.transcribers, found.responders, found.synthesizers)
+    guards += (found.animators, found.turn_models)
     return [candidate.breaker for guard in guards for candidate in guard.candidates]
 
 
@@ -60,7 +68,7 @@ def assessor() -> list[Breaker]:
 
 
 @pytest.mark.parametrize(
-    ("made", "count"), [(lineup, 5), (upstream, 1), (assessor, 1)], ids=["lineup", "rest", "report"]
+    ("made", "count"), [(lineup, 6), (upstream, 1), (assessor, 1)], ids=["lineup", "rest", "report"]
 )
 def test_all_breakers_of_the_gateway_are_spread(made: Any, count: int) -> None:
     random.seed(5)

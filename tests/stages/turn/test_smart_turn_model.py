@@ -7,7 +7,15 @@ from typing import Any
 import pytest
 
 from stages.turn import smart_turn_model
-from stages.turn.smart_turn_model import BYTES, MEMBER, FetchFailed, check, fetch, location, verify
+from stages.turn.smart_turn_model import (
+    BYTES,
+    MEMBER,
+    ModelNotFetched,
+    check,
+    fetch,
+    location,
+    verify,
+)
 from stages.wheels import WheelFailed
 
 CONTENT = b"a model"
@@ -168,7 +176,7 @@ def test_what_goes_wrong_is_one_line_and_leaves_nothing(
     why: str,
 ) -> None:
     wheels.content, wheels.error = content, error
-    with pytest.raises(FetchFailed) as caught:
+    with pytest.raises(ModelNotFetched) as caught:
         fetch(tmp_path)
     assert why in str(caught.value)
     assert "\n" not in str(caught.value)

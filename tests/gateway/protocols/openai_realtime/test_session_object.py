@@ -253,7 +253,7 @@ def test_what_parley_accepts_without_using_it_is_echoed() -> None:
         reasoning={"effort": "low"},
         parallel_tool_calls=False,
         truncation=ratio,
-        audio={"input": {"noise_reduction": {"type": "near_field"}}, "output": {"speed": 1.2}},
+        audio={"output": {"speed": 1.2}},
         unknown={"x": 1},
     )
     assert session["include"] == ["item.input_audio_transcription.logprobs"]
@@ -261,7 +261,6 @@ def test_what_parley_accepts_without_using_it_is_echoed() -> None:
     assert session["reasoning"] == {"effort": "low"}
     assert session["parallel_tool_calls"] is False
     assert session["truncation"] == ratio
-    assert session["audio"]["input"]["noise_reduction"] == {"type": "near_field"}
     assert session["audio"]["output"]["speed"] == 1.0  # what holds, not what was wished for
     assert "unknown" not in session
 
@@ -277,3 +276,20 @@ def test_a_session_that_cannot_be_is_refused_with_its_path() -> None:
     with pytest.raises(ProtocolError) as caught:
         effective_session("any", {"type": "realtime", "tools": 5})
     assert (caught.value.code, caught.value.param) == ("invalid_value", "session.tools")
+
+
+@pytest.mark.parametrize("kind", ["near_field", "far_field"])
+def test_noise_reduction_is_asked_for_and_taken_back(kind: str) -> None:
+    client = StockClient()
+    session = update(client, audio={"input": {"noise_reduction": {"type": kind}}})
+    assert session["audio"]["input"]["noise_reduction"] == {"type": kind}
+    session = update(client, audio={"input": {"noise_reduction": None}})
+    assert session["audio"]["input"]["noise_reduction"] is None
+
+
+def test_an_unknown_kind_of_noise_reduction_is_refused_with_its_path() -> None:
+    wrong = {"type": "realtime", "audio": {"input": {"noise_reduction": {"type": "loud"}}}}
+    with pytest.raises(ProtocolError) as caught:
+        effective_session("any", wrong)
+    assert caught.value.code == "invalid_value"
+    assert caught.value.param == "session.audio.input.noise_reduction.type"
