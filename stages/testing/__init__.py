@@ -7,7 +7,7 @@
     def test_the_beeper_keeps_the_contract() -> None:
         synthesizer_conforms(Beeper)
 
-Each of the five functions takes a callable that builds the stage, and checks the rules of its slot:
+Each of the six functions takes a callable that builds the stage, and checks the rules of its slot:
 shape, results, odd input, several calls at once, cancellation at every await, an event loop that is
 never blocked, and an end that leaves nothing running. It returns None, or raises one
 `NotConforming` that lists all broken rules, each with the contract's text and the observed faults.
@@ -24,8 +24,8 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, TypeAlias
 
 from pipeline.frames import Samples, Slot
-from pipeline.stage import Animator, Detector, Responder, Synthesizer, Transcriber
-from stages.testing import _avatar, _llm, _stt, _tts, _vad
+from pipeline.stage import Animator, Detector, Responder, Synthesizer, Transcriber, TurnModel
+from stages.testing import _avatar, _llm, _stt, _tts, _turn, _vad
 from stages.testing._trial import Broken, NotConforming, Rule, Trial, Use, judge
 
 __all__ = [
@@ -37,6 +37,7 @@ __all__ = [
     "responder_conforms",
     "synthesizer_conforms",
     "transcriber_conforms",
+    "turn_model_conforms",
 ]
 
 PATIENCE_S = 30.0
@@ -50,6 +51,13 @@ def detector_conforms(
 ) -> None:
     """Check a detector. Raises `NotConforming`."""
     _try("vad", build, None, _vad.RULES, run, patience_s)
+
+
+def turn_model_conforms(
+    build: Callable[[], TurnModel], *, run: Run = asyncio.run, patience_s: float = PATIENCE_S
+) -> None:
+    """Check a turn model with 20 to 60 questions. Raises `NotConforming`."""
+    _try("turn", build, _turn.use, _turn.RULES, run, patience_s)
 
 
 def transcriber_conforms(

@@ -17,10 +17,12 @@ from stages.testing import (
     responder_conforms,
     synthesizer_conforms,
     transcriber_conforms,
+    turn_model_conforms,
 )
 
 CONFORMS: dict[str, Callable[[Any], None]] = {
     "vad": detector_conforms,
+    "turn": turn_model_conforms,
     "stt": transcriber_conforms,
     "llm": responder_conforms,
     "tts": synthesizer_conforms,

