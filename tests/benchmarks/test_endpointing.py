@@ -2,11 +2,19 @@ import random
 
 import pytest
 
-from benchmarks.endpointing import Score, equally_careful, tables, verdict
+from benchmarks.endpointing import (
+    Score,
+    comparison,
+    equally_careful,
+    equally_patient,
+    policies,
+    tables,
+    verdict,
+)
 from benchmarks.endpointing_scripts import Word, perform, plain
-from benchmarks.endpointing_takes import RECOGNITION_MS, Take, decision_ms
+from benchmarks.endpointing_takes import JUDGEMENT_MS, RECOGNITION_MS, Take, decision_ms, rehearse
 from benchmarks.result import Machine, Result
-from pipeline.decisions import Understood
+from pipeline.decisions import Judged, Understood
 from pipeline.turns import CHUNK_MS, TurnPolicy
 
 
@@ -121,3 +129,71 @@ def test_there_is_a_table_for_each_set_with_a_row_for_each_policy():
         f"{decision_ms(heard[0], fixed(silence_ms)) - heard[0].end_ms:.0f}"
         for silence_ms in (500, 800)
     ]
+
+
+# --- turn models -----------------------------------------------------------------------------
+
+JUDGED = TurnPolicy(silence_ms=800, judged=True)
+
+
+class Silent:
+    """A recogniser that understands nothing."""
+
+    def listen(self, from_ms: int) -> None:
+        pass
+
+    def hear(self, until_ms: int) -> list[str]:
+        return []
+
+    def finish(self, until_ms: int) -> str:
+        return ""
+
+
+def judged(*answers: float, pause_ms: int = 1_000) -> tuple[Take, list[tuple[int, int]]]:
+    """A second of speech, a pause and another second, with these answers, and the questions."""
+    left, asked = [*answers], []
+
+    def judge(from_ms: int, until_ms: int) -> float:
+        asked.append((from_ms, until_ms))
+        return left.pop(0)
+
+    chunks = [32, pause_ms // CHUNK_MS, 32, 6_000 // CHUNK_MS]
+    heard = [p for p, count in zip((0.9, 0.1) * 2, chunks, strict=True) for _ in range(count)]
+    take = rehearse(heard, Silent(), sum(chunks[:3]) * CHUNK_MS, judge)
+    return take, asked
+
+
+def test_a_turn_model_is_asked_in_each_pause_and_answers_later():
+    heard, asked = judged(0.1, 0.95)
+    assert asked == [(0, 1_248), (0, 3_264)]
+    answers = [(at_ms, event) for at_ms, event in heard.events if isinstance(event, Judged)]
+    assert answers == [
+        (1_248 + JUDGEMENT_MS, Judged(1, 1_248, 0.1)),
+        (3_264 + JUDGEMENT_MS, Judged(1, 3_264, 0.95)),
+    ]
+
+
+def test_only_a_policy_that_asks_goes_by_the_answers():
+    heard, _ = judged(0.1, 0.95)
+    assert wait_ms(heard, ADAPTIVE) < 0
+    assert wait_ms(heard, JUDGED) == pytest.approx(480, abs=CHUNK_MS)
+
+
+def test_answers_that_mislead_cut_the_turn_off():
+    heard, _ = judged(0.95, 0.1, pause_ms=600)
+    assert wait_ms(heard, ADAPTIVE) == pytest.approx(800, abs=CHUNK_MS)
+    assert wait_ms(heard, JUDGED) < 0
+
+
+def test_the_equally_patient_policy_waits_about_as_long():
+    heard = [take(said("we looked at logs", pause_ms), said("all day")) for pause_ms in (400, 900)]
+    score = equally_patient(heard, 1_000, lambda silence_ms: fixed(silence_ms))
+    assert score.waits_ms == pytest.approx((1_000, 1_000), abs=2 * CHUNK_MS)
+
+
+def test_the_comparison_names_all_policies():
+    heard = [judged(0.1, 0.95)[0], judged(0.95, 0.95, pause_ms=400)[0]]
+    text = comparison(heard)
+    assert [kind for kind, _ in policies(800, heard=False)] == ["fixed", "adaptive"]
+    assert all(f"{kind} " in text for kind, _ in policies(800, heard=True))
+    assert comparison([judged(0.1, 0.95)[0]]) == "every turn was cut off"

@@ -1,4 +1,5 @@
 import argparse
+import hashlib
 import json
 import re
 import socket
@@ -15,6 +16,7 @@ from gateway.settings import Settings
 from gateway.variables import variables
 from stages.stt.whisper_fetch import FetchFailed
 from stages.stt.whisper_models import MEGABYTES
+from stages.turn import smart_turn_model
 from stages.wheels import WheelFailed
 from tests.support.paths import AUDIO, ROOT
 
@@ -288,7 +290,20 @@ def test_fetch_says_where_the_model_is(
     assert capsys.readouterr().out == "here/models/small has small; it is used now.\n"
 
 
-@pytest.mark.parametrize("failure", [FetchFailed, WheelFailed])
+def test_smart_turn_goes_into_the_data_folder(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    file = smart_turn_model.location(tmp_path)
+    file.parent.mkdir(parents=True)
+    file.write_bytes(b"the model")
+    monkeypatch.setattr(smart_turn_model, "SHA256", hashlib.sha256(b"the model").hexdigest())
+    monkeypatch.setenv("PARLEY_DATA_DIR", str(tmp_path))
+    assert main(["fetch", "smart-turn"]) == 0
+    told = capsys.readouterr().out.replace("\n", "")
+    assert told.startswith(f"{file} has smart-turn; PARLEY_TURN=auto")
+
+
+@pytest.mark.parametrize("failure", [FetchFailed, WheelFailed, smart_turn_model.ModelNotFetched])
 def test_a_model_that_cannot_be_fetched_is_one_line(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
