@@ -1,6 +1,7 @@
 """Noise reduction in a live call: asked for by the client, or by the deployment."""
 
 import asyncio
+import wave
 from typing import Any
 
 import numpy as np
@@ -8,10 +9,13 @@ import pytest
 
 from gateway.media import noise_reduction
 from gateway.media.opus import OpusEncoder
+from gateway.protocols.dialect import AudioMessage, Reconfigure, SessionRequest, Start
 from gateway.protocols.openai_realtime.session import RealtimeSession
 from pipeline.frames import Samples
 from stages.fakes import FakeDetector
 from tests.support.calls import LocalCalls
+from tests.support.commands import CommandDialect
+from tests.support.paths import AUDIO
 
 NOISE = (np.random.default_rng(3).standard_normal(16_000 * 3) * 300).astype(np.int16)
 
@@ -147,3 +151,42 @@ def test_the_realtime_api_has_the_same_kinds_and_its_own_default(
 ) -> None:
     session = RealtimeSession("any", noise_reduction=fields)
     assert session.request(lambda turn: ()).noise_reduction == kind
+
+
+def test_noise_reduction_begins_in_the_middle_of_a_call_with_the_audio_that_follows(
+    local: LocalCalls, detector: Listening
+) -> None:
+    dialect = CommandDialect(Start(SessionRequest()))
+    frames = [AudioMessage(NOISE[at : at + 320].tobytes()) for at in range(0, len(NOISE), 320)]
+
+    async def story() -> None:
+        async with local.call(dialect=dialect) as client:
+            changed = SessionRequest(noise_reduction="near_field")
+            await client.send(dialect.message(*frames, Reconfigure(changed), *frames))
+            await asyncio.sleep(6.5)
+
+    local.run(story)
+    heard = np.concatenate(detector.audio)
+    assert np.array_equal(heard[: len(NOISE)], NOISE)
+    assert len(heard) == 2 * len(NOISE)
+    assert detector.level() < 120
+
+
+def test_speech_after_noise_reduction_is_the_turn_that_it_was(local: LocalCalls) -> None:
+    """Silence, a voice and silence in pieces that are no whole frames of the suppressor."""
+    with wave.open(str(AUDIO / "software-engineer-1.wav")) as file:
+        pcm = np.frombuffer(file.readframes(4 * 16_000), np.int16)
+    audio = np.concatenate([pcm, np.zeros(16_000 * 2, np.int16)])
+    found: list[Any] = []
+
+    async def story() -> None:
+        async with local.call() as client:
+            await client.say(**hello(noise_reduction="near_field"))
+            await client.until("reply.done", turn=0)
+            await client.send(*(audio[at : at + 441].tobytes() for at in range(0, len(audio), 441)))
+            await client.until("transcript", turn=1, final=True)
+            found.append(client.found("speech.started"))
+
+    local.run(story)
+    [[started]] = found
+    assert started["turn"] == 1
