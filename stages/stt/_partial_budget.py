@@ -33,21 +33,25 @@ class CostEstimate:
 class PartialBudget:
     """The account of a worker's partials. It begins with nothing saved.
 
-    `encoder` is the cost of the encoder, `token` that of one token of the decoder. Finals measure
-    both too, so the estimates fall on a faster machine even if no partial is decoded.
+    `frame` is the encoder's cost for a frame of 10 ms, `token` the decoder's for a token. Finals
+    measure both too, so the estimates fall on a faster machine even if no partial is decoded.
     """
 
-    def __init__(self, now_s: float, *, encoder_s: float, token_s: float) -> None:
-        self.encoder = CostEstimate(encoder_s)
+    def __init__(self, now_s: float, *, frame_s: float, token_s: float) -> None:
+        self.frame = CostEstimate(frame_s)
         self.token = CostEstimate(token_s)
         self._saved_s = 0.0
         self._at_s = now_s
 
-    def may_encode(self, now_s: float, loud_at_s: float, tokens: int) -> bool:
-        """Whether a partial of `tokens` may begin. `loud_at_s`: when loud audio last arrived."""
+    def may_encode(self, now_s: float, loud_at_s: float, tokens: int, frames: int) -> bool:
+        """Whether a partial of `tokens` may begin, for `frames` of audio.
+
+        `loud_at_s` is when loud audio last arrived.
+        """
         self._earn(now_s)
-        cost_s = self.encoder.seconds + tokens * self.token.seconds
-        return self._saved_s >= cost_s and _in_time(now_s, loud_at_s, self.encoder.seconds)
+        encoder_s = frames * self.frame.seconds
+        cost_s = encoder_s + tokens * self.token.seconds
+        return self._saved_s >= cost_s and _in_time(now_s, loud_at_s, encoder_s)
 
     def may_decode(self, now_s: float, loud_at_s: float, tokens: int) -> bool:
         """Whether the decoder of an encoded partial may begin."""

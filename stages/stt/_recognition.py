@@ -1,12 +1,19 @@
 """One utterance recognised in a worker process; shared by the local recognisers."""
 
+import asyncio
+import logging
+import math
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 
 import numpy as np
 
 from pipeline.frames import INPUT_RATE_HZ, Samples, Transcript, Word
+from pipeline.guard import first_due
 from pipeline.utterance import LONGEST_S
 from stages._worker import Header, Worker, WorkerPacket
+
+log = logging.getLogger("stages.stt")
 
 LIMIT_SAMPLES = LONGEST_S * INPUT_RATE_HZ
 """An utterance's audio beyond this is ignored; the audio before it is recognised."""
@@ -16,9 +23,10 @@ class WorkerRecognition:
     """A `pipeline.stage.Recognition` whose work a worker process does.
 
     The job's messages are "open" (`partials`: whether they are wanted; `hints`: likely words),
-    "audio" (16-bit samples, in pieces of at least `message_samples`) and "finish"; its replies are
-    "partial" (`text`, `language`) and "final" (also `confidence` and `words`, each with its first
-    and last millisecond).
+    "audio" (16-bit samples, in pieces of at least `message_samples`) and "finish" (`due`: when the
+    text is wanted, in seconds of `time.monotonic`, which is one clock for all processes); its
+    replies are "partial" (`text`, `language`) and "final" (also `confidence`, `words`, each with
+    its first and last millisecond, and the `reason` for a text that does not count).
     """
 
     def __init__(
@@ -51,15 +59,17 @@ class WorkerRecognition:
         """Yield the final transcript; its text is "" when nothing was understood.
 
         Raises StageFailed when the worker process died or could not decode the audio, StageBusy
-        when too much audio waits for it. Cancelling, or closing the iterator, forgets the
-        utterance.
+        when too much audio waits for it, or when the text would come after `first_due`. Cancelling,
+        or closing the iterator, forgets the utterance.
         """
         try:
             self._send()
-            self._job.send("finish")
+            self._job.send("finish", {"due": _due_s()})
             packet = await self._job.result()
         finally:
             self._job.cancel()
+        if reason := packet.header.get("reason"):
+            log.debug("turn %d: no answer was heard (%s)", self._turn, reason)
         yield self._transcript(packet.header, final=True)
 
     def cancel(self) -> None:
@@ -88,3 +98,11 @@ class WorkerRecognition:
                 Word(text, start_ms, end_ms) for text, start_ms, end_ms in header.get("words", ())
             ),
         )
+
+
+def _due_s() -> float | None:
+    """When the caller wants the text, on the clock of all processes; None if it does not say."""
+    due = first_due.get()
+    if math.isinf(due):
+        return None
+    return time.monotonic() + due - asyncio.get_running_loop().time()

@@ -1,8 +1,10 @@
 """Whisper inside its worker process: audio is gathered while the person speaks, decoded after.
 
-One utterance is decoded at a time, from features to the last of faster-whisper's lazily computed
-segments. Messages of other utterances wait until it is done, but a cancellation is seen between
-two segments, and between the encoder and the decoder.
+One model serves all sessions. One utterance is decoded at a time, from features to the last of
+faster-whisper's lazily computed segments; `_decode_queue` says which, and refuses those that would
+be late. A cancellation is seen between two segments, and between the encoder and the decoder.
+
+What the model heard counts only if `speech_check` takes it for speech.
 
 Partial transcripts are decodes of all the audio so far, in two pieces, encoder and decoder. A final
 that is requested meanwhile waits for the piece under way, and the partial is dropped. A second
@@ -10,82 +12,42 @@ CTranslate2 worker (`inter_threads`) would share the weights, but the cores as w
 400 ms that was requested 50 ms into a partial took 850 ms with one worker and 690 ms with two (a
 tiny model, two busy cores). Both are too slow, so there is one worker, and `_partial_budget` begins
 no piece that could still be running when a final is requested.
+
+The final does not begin with the words on which the partials agree: CTranslate2 reads a prefix
+token by token, in the time of writing it (29 words, 20 of them given: 194 ms, and without them 195
+ms), and half as much context cost two errors in 66 words of human speech.
 """
 
 import logging
 import math
 import time
-from collections import deque
 from collections.abc import Generator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from itertools import groupby
 
 import numpy as np
 
 from pipeline.frames import INPUT_RATE_HZ
 from stages._worker_main import Header, WorkerReply
-from stages.stt._agreement import Agreement
+from stages.stt._decode_queue import DecodeQueue
+from stages.stt._hints import prompt, with_introduction
 from stages.stt._partial_budget import PartialBudget
-from stages.stt._whisper_model import Abandoned, Audio, Glance, keep_memory
+from stages.stt._whisper_model import Abandoned, Glance, keep_memory, most_tokens
+from stages.stt._whisper_utterance import (
+    LEAST_TOKENS,
+    MORE_TOKENS,
+    WINDOW_SAMPLES,
+    Audio,
+    WhisperUtterance,
+    loudest_db,
+)
+from stages.stt.speech_check import MOST_COMPRESSION, Hypothesis, Reason, judge
 from stages.stt.whisper_loading import load
 
 log = logging.getLogger("stages.stt.whisper")
 
-_WINDOW_SAMPLES = 30 * INPUT_RATE_HZ
-"""Whisper decodes 30 s at a time; longer audio needs timestamps to move on at a word's end."""
-
-_SCALE = np.float32(1 / 32768)
-
-_NEWS_BYTES = 2 * INPUT_RATE_HZ // 2
-"""A partial begins when there is at least half a second of new audio."""
-
-LEAST_TOKENS, MORE_TOKENS = 8, 4
-"""The estimate for a partial: at least the first, and the second more than the one before had."""
-
-_SLICE_SAMPLES = INPUT_RATE_HZ // 20
-_SPEECH_RANGE = 1 / 20
-"""A slice of 50 ms within 26 dB of the loudest counts as loud."""
-
-
-@dataclass(slots=True)
-class WhisperUtterance:
-    """One utterance's audio and the state of its partials."""
-
-    reply: WorkerReply
-    partials: bool
-    hotwords: str | None
-    audio: bytearray = field(default_factory=bytearray)
-    agreement: Agreement = field(default_factory=Agreement)
-    loud_at_s: float = -math.inf
-    """When audio with a loud end last arrived."""
-    seen_bytes: int = 0
-    """Bytes of the audio that the last partial had."""
-    expected_tokens: int = LEAST_TOKENS
-    """The estimate for the next partial."""
-    _loudest: float = 1.0
-
-    def feed(self, pcm: bytes, now_s: float) -> None:
-        """Keep the next audio."""
-        self.audio += pcm
-        if not self.partials:
-            return
-        samples = np.frombuffer(pcm, np.int16).astype(np.float32)
-        slices = [samples[max(0, end - _SLICE_SAMPLES) : end] for end in _ends(len(samples))]
-        levels = [float(np.sqrt(np.mean(slice_ * slice_))) for slice_ in slices]
-        self._loudest = max(self._loudest, *levels)
-        if levels[-1] > self._loudest * _SPEECH_RANGE:
-            self.loud_at_s = now_s
-
-    @property
-    def has_news(self) -> bool:
-        """Whether there is enough new audio for a partial, and all audio fits one window."""
-        return (
-            self.partials
-            and len(self.audio) >= self.seen_bytes + _NEWS_BYTES
-            and len(self.audio) <= 2 * _WINDOW_SAMPLES
-        )
-
-    def samples(self) -> Audio:
-        return np.frombuffer(bytes(self.audio), np.int16).astype(np.float32) * _SCALE
+_TEMPERATURES = (0.0, 0.4)
+"""The second is tried only where the first gave a phrase without end: it doubles the latency."""
 
 
 @dataclass(slots=True)
@@ -97,13 +59,13 @@ class Partial:
     encoded: bool = False
 
 
-def _ends(length: int) -> range:
-    """The ends of the slices; the last slice ends with the audio."""
-    return range(length % _SLICE_SAMPLES or min(length, _SLICE_SAMPLES), length + 1, _SLICE_SAMPLES)
-
-
 class Whisper:
-    """The worker's handler: jobs are utterances; "open", "audio" …, "finish" make one."""
+    """The worker's handler: jobs are utterances; "open", "audio" …, "finish" make one.
+
+    "open" says whether `partials` are wanted, the `hints` and the `language`; "finish" says when
+    the text is `due`, in seconds of the machine's monotonic clock. The final's header has a
+    `reason` where the text is empty.
+    """
 
     def __init__(self, options: Header) -> None:
         started = time.perf_counter()
@@ -111,14 +73,17 @@ class Whisper:
         self._model, loaded = load(options)
         self._token_s = 0.0
         self._utterances: dict[int, WhisperUtterance] = {}
-        self._finished: deque[tuple[int, WorkerReply]] = deque()
         self._partial: Partial | None = None
         # The first decode allocates memory and shows whether the files work; the second measures
         # the cost.
         for level in (0.0, 1e-3):
-            self._transcribe(np.full(INPUT_RATE_HZ, level, np.float32), None, None)
+            begun = time.perf_counter()
+            self._transcribe(np.full(INPUT_RATE_HZ, level, np.float32), (), None, None)
+            took_s = time.perf_counter() - begun
+        self._queue = DecodeQueue()
+        self._queue.decoded(1.0, took_s)
         self._share = PartialBudget(
-            time.perf_counter(), encoder_s=self._model.encode_s, token_s=self._token_s
+            time.perf_counter(), frame_s=self._model.frame_s, token_s=self._token_s
         )
         self.report: Header = {
             **loaded,
@@ -130,27 +95,36 @@ class Whisper:
         self, job: int, kind: str, header: Header, payload: bytes, reply: WorkerReply
     ) -> None:
         if kind == "open":
+            language = header.get("language") or self._options["language"]
+            if not self._model.model.is_multilingual:
+                language = "en"
             self._utterances[job] = WhisperUtterance(
-                reply, header["partials"], " ".join(header["hints"]) or None
+                reply, header["partials"], tuple(header["hints"]), language
             )
         elif kind == "audio":
             self._utterances[job].feed(payload, time.perf_counter())
         elif kind == "finish":
-            self._finished.append((job, reply))
+            due_s = header.get("due")
+            due_s = math.inf if due_s is None else due_s
+            if not self._queue.add(job, self._utterances[job].audio_s, due_s):
+                self._refuse(job, "as many answers wait as may")
         else:
             raise ValueError(f"unknown message {kind!r}")
 
     def cancel(self, job: int) -> None:
         self._utterances.pop(job, None)
+        self._queue.remove(job)
 
     def work(self) -> bool:
-        """Decode the utterance that was finished first; without one, a piece of a partial.
+        """Decode the finished utterance that is due first; without one, a piece of a partial.
 
         See `Handler.work`.
         """
-        if self._finished:
+        for job in self._queue.late(time.monotonic()):
+            self._refuse(job, "the answers that wait before this one would make it late")
+        if (chosen := self._queue.next()) is not None:
             self._partial = None
-            self._finish(*self._finished.popleft())
+            self._finish(self._utterances.pop(chosen))
             return True
         if self._partial is None:
             self._begin()
@@ -158,67 +132,92 @@ class Whisper:
 
     # --- finals ------------------------------------------------------------------------------
 
-    def _finish(self, job: int, reply: WorkerReply) -> None:
-        utterance = self._utterances.pop(job, None)
-        if utterance is None:  # cancelled
-            return
+    def _refuse(self, job: int, why: str) -> None:
+        self._utterances.pop(job).reply("busy", {"text": why}, last=True)
+
+    def _finish(self, utterance: WhisperUtterance) -> None:
+        reply = utterance.reply
         self._model.cancelled = lambda: reply.cancelled
+        started = time.perf_counter()
         try:
             samples = utterance.samples()
-            result = self._transcribe(samples, utterance.hotwords, reply)
+            result = self._transcribe(samples, utterance.hints, utterance.language, reply)
         except Abandoned:
             return
         except Exception as error:  # one bad utterance must not end the process for the others
             reply("failed", {"text": f"{type(error).__name__}: {error}"}, last=True)
         else:
             reply("final", result, last=True)
-            if 0 < len(samples) <= _WINDOW_SAMPLES:
-                self._share.encoder.measured(self._model.encode_s)
+            if len(samples):
+                self._queue.decoded(utterance.audio_s, time.perf_counter() - started)
+                self._share.frame.measured(self._model.frame_s)
                 self._share.token.measured(self._token_s)
         finally:
             self._model.cancelled = lambda: False
 
     def _transcribe(
-        self, samples: Audio, hotwords: str | None, reply: WorkerReply | None
+        self,
+        samples: Audio,
+        hints: tuple[str, ...],
+        language: str | None,
+        reply: WorkerReply | None,
     ) -> Header:
         if not len(samples):
-            return {"text": "", "language": None, "confidence": None, "words": []}
+            return _final([], None, [], [], "no words")
         options = self._options
+        language = language or self._model.language_of(samples)
         tokens = 0
-        segments, info = self._model.transcribe(
+        found, info = self._model.transcribe(
             samples,
-            language=options["language"] or self._model.language_of(samples),
+            language=language,
             beam_size=options["beam_size"],
-            # One temperature: a second try would double the latency when it is longest already.
-            temperature=0.0,
+            temperature=_TEMPERATURES,
+            best_of=1,
+            compression_ratio_threshold=MOST_COMPRESSION,
+            # `judge` reads these two: there is text in a window that it does not take for speech.
+            log_prob_threshold=None,
+            no_speech_threshold=None,
+            max_new_tokens=most_tokens(len(samples)),
             condition_on_previous_text=False,
-            without_timestamps=options["without_timestamps"] and len(samples) <= _WINDOW_SAMPLES,
+            without_timestamps=options["without_timestamps"] and len(samples) <= WINDOW_SAMPLES,
             word_timestamps=options["word_timestamps"],
-            hotwords=hotwords,
+            hotwords=prompt(hints, language),
             vad_filter=False,
         )
+        level_db = loudest_db(samples)
         texts: list[str] = []
         words: list[list[str | int]] = []
-        weighted = weights = 0.0
-        for segment in segments:
+        weighed: list[tuple[float, float]] = []
+        reason: Reason = "no words"
+        for seek, window in groupby(found, key=lambda segment: segment.seek):
+            segments = list(window)
             if reply is not None and reply.cancelled:
                 break
-            texts.append(segment.text)
-            tokens += len(segment.tokens)
-            weight = max(segment.end - segment.start, 0.01)
-            weighted += weight * math.exp(segment.avg_logprob)
-            weights += weight
+            tokens += sum(len(segment.tokens) for segment in segments)
+            audio_s = min(len(samples) / INPUT_RATE_HZ - seek / 100, 30.0)
+            verdict = judge(
+                Hypothesis(
+                    "".join(segment.text for segment in segments),
+                    audio_s,
+                    segments[0].avg_logprob,
+                    segments[0].no_speech_prob,
+                    level_db,
+                    with_introduction(hints),
+                )
+            )
+            log.debug("%s: %.1f s, %s", verdict.reason or "speech", audio_s, segments[0])
+            if not verdict.text:
+                reason = verdict.reason
+                continue
+            texts.append(verdict.text)
+            weighed.append((audio_s, math.exp(segments[0].avg_logprob)))
             words += [
                 [word.word.strip(), round(word.start * 1000), round(word.end * 1000)]
+                for segment in segments
                 for word in segment.words or ()
             ]
         self._token_s = self._model.decode_s / max(tokens, LEAST_TOKENS)
-        return {
-            "text": "".join(texts).strip(),
-            "language": info.language,
-            "confidence": min(1.0, weighted / weights) if weights else None,
-            "words": words,
-        }
+        return _final(texts, info.language, weighed, words, reason)
 
     # --- partials ----------------------------------------------------------------------------
 
@@ -226,14 +225,18 @@ class Whisper:
         """Begin a partial of the utterance that has waited longest, if the budget allows it."""
         now_s = time.perf_counter()
         for job, utterance in self._utterances.items():
-            expected = utterance.expected_tokens
-            if utterance.has_news and self._share.may_encode(now_s, utterance.loud_at_s, expected):
+            tokens, frames = (
+                utterance.expected_tokens,
+                self._model.frames_of(len(utterance.audio) // 2),
+            )
+            if utterance.has_news and self._share.may_encode(
+                now_s, utterance.loud_at_s, tokens, frames
+            ):
                 del self._utterances[job]  # to the end of the queue
                 self._utterances[job] = utterance
                 utterance.seen_bytes = len(utterance.audio)
-                glance = self._model.glance(
-                    utterance.samples(), self._options["language"], utterance.hotwords
-                )
+                hints = prompt(utterance.hints, utterance.language)
+                glance = self._model.glance(utterance.samples(), utterance.language, hints)
                 self._partial = Partial(job, glance)
                 return
 
@@ -261,14 +264,45 @@ class Whisper:
         self._share.spent(now_s, now_s - started)
         if found is None:
             partial.encoded = True
-            self._share.encoder.measured(self._model.encode_s)
+            self._share.frame.measured(self._model.frame_s)
             return True
         self._share.token.measured((now_s - started) / max(found.tokens, LEAST_TOKENS))
         utterance.expected_tokens = max(LEAST_TOKENS, found.tokens + MORE_TOKENS)
-        before = utterance.agreement.text
-        if (shown := utterance.agreement.add(found.text)) != before:
-            utterance.reply("partial", {"text": shown, "language": found.language})
+        self._show(utterance, found)
         return True
+
+    def _show(self, utterance: WhisperUtterance, found: Glance) -> None:
+        seen_s = utterance.seen_bytes / 2 / INPUT_RATE_HZ
+        heard = Hypothesis(
+            found.text,
+            seen_s,
+            found.avg_logprob,
+            found.no_speech_prob,
+            hints=with_introduction(utterance.hints),
+        )
+        text = judge(heard).text
+        before = utterance.agreement.text
+        if text and (shown := utterance.agreement.add(text)) != before:
+            utterance.reply("partial", {"text": shown, "language": found.language})
+
+
+def _final(
+    texts: list[str],
+    language: str | None,
+    weighed: list[tuple[float, float]],
+    words: list[list[str | int]],
+    reason: Reason,
+) -> Header:
+    """The final's header. `weighed` are the windows' lengths and mean probabilities of a token."""
+    weights = sum(weight for weight, _ in weighed)
+    mean = sum(weight * value for weight, value in weighed) / weights if weights else None
+    return {
+        "text": " ".join(texts),
+        "language": language,
+        "confidence": None if mean is None else min(1.0, mean),
+        "words": words,
+        "reason": "" if texts else reason,
+    }
 
 
 def handler(options: Header) -> Whisper:

@@ -14,7 +14,7 @@ from stages.stt.whisper import WhisperTranscriber
 pytest.importorskip("faster_whisper")
 
 SCRIPT = "i have tested this very small model today"
-AUDIO = np.zeros(2400 * 16, np.int16)  # 2.4 s: 300 ms a word
+AUDIO = (np.sin(np.arange(2400 * 16) * 0.2) * 8000).astype(np.int16)  # 2.4 s: 300 ms a word
 
 
 def build(directory: Path, words: str, duration_s: float, language: str | None = None) -> Path:
@@ -81,7 +81,7 @@ def test_no_audio_is_an_empty_text(english: Path) -> None:
 
 
 def test_more_than_a_window_is_decoded_window_by_window(english: Path) -> None:
-    [final] = hear(english, np.zeros(31 * 16_000, np.int16))
+    [final] = hear(english, np.resize(AUDIO, 31 * 16_000))
     assert final.text == f"{SCRIPT} {SCRIPT}"
 
 
@@ -148,8 +148,8 @@ def free(handler: Any) -> None:
     """As if decodes cost nothing and much was saved."""
     from stages.stt._partial_budget import PartialBudget
 
-    handler._share = PartialBudget(-1e9, encoder_s=0.0, token_s=0.0)
-    handler._share.encoder.measured = handler._share.token.measured = lambda seconds: None
+    handler._share = PartialBudget(-1e9, frame_s=0.0, token_s=0.0)
+    handler._share.frame.measured = handler._share.token.measured = lambda seconds: None
 
 
 def test_partials_come_while_the_person_speaks_and_only_when_asked_for(german: Path) -> None:

@@ -1,0 +1,175 @@
+"""What counts as said, as tables."""
+
+from typing import Any
+
+import pytest
+
+from stages.stt.speech_check import Hypothesis, Verdict, compression, judge
+
+NOISE = {"avg_logprob": -1.1, "no_speech_prob": 0.93}
+SURE = {"avg_logprob": -0.2, "no_speech_prob": 0.05}
+UNSURE = {"avg_logprob": -0.6, "no_speech_prob": 0.45}
+HINTS = ("Python", "Docker", "Kubernetes", "Google Cloud", "unit tests", "Redis", "gRPC")
+
+
+def reason(text: str, audio_s: float = 3.0, **known: Any) -> str:
+    verdict = judge(Hypothesis(text, audio_s, **known))
+    assert (verdict.text == "") == (verdict.reason != "")
+    return verdict.reason
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Thank you.",
+        "Thank you for listening.",
+        "Yes.",
+        "You.",
+        "Okay.",
+        "Music.",
+        "Docker.",
+        "Docker, Kubernetes.",
+        "No, no, no, no. I have never done that.",
+        "It was very, very, very, very slow.",
+        "We had to share the data and comment the code.",
+        "I translated the page, and my friend read it.",
+        "2014.",
+        "C++",
+        "\u6211\u7528 Python",
+    ],
+)
+def test_an_answer_stays_as_it_is(text: str) -> None:
+    assert judge(Hypothesis(text, 3.0, **SURE, hints=HINTS)) == Verdict(text)
+    assert judge(Hypothesis(text, 3.0)) == Verdict(text)  # a recogniser that tells nothing else
+
+
+@pytest.mark.parametrize(
+    "text", ["Yes.", "No.", "I think so.", "Thank you all.", "Thank you. I am glad to be here."]
+)
+def test_a_short_answer_of_which_the_recogniser_is_not_sure_stays(text: str) -> None:
+    assert judge(Hypothesis(text, 1.0, **UNSURE, hints=HINTS)) == Verdict(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "known", "why"),
+    [
+        ("Thank you for watching!", NOISE, "no speech"),
+        ("We used Redis.", NOISE, "no speech"),
+        ("Docker", {"avg_logprob": -2.5, "no_speech_prob": 0.4}, "improbable"),
+        ("you", {"loudest_db": -70.0}, "silence"),
+        ("you", UNSURE, "subtitles"),
+        ("Thank you.", UNSURE, "subtitles"),
+        ("Thanks for listening!", UNSURE, "subtitles"),
+    ],
+)
+def test_what_the_recogniser_doubts_is_no_answer(
+    text: str, known: dict[str, float], why: str
+) -> None:
+    assert reason(text, **known) == why
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Thanks for watching!",
+        "Thank you so much for watching this video.",
+        "Please subscribe.",
+        "Please like and subscribe to my channel!",
+        "Don't forget to subscribe and hit the bell.",
+        "I'll see you in the next video.",
+        "Subtitles by the Amara.org community",
+        "Captions by Someone",
+        "Untertitel der Amara.org-Community",
+        "Vielen Dank f\u00fcrs Zuschauen!",
+        "www.example.com",
+        "\u00a9 All rights reserved",
+    ],
+)
+def test_a_line_of_subtitles_is_no_answer_however_sure_the_recogniser_is(text: str) -> None:
+    assert reason(text, **SURE) == "subtitles"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        ".",
+        "...",
+        "[BLANK_AUDIO]",
+        "(upbeat music)",
+        "*coughs*",
+        "\u266a",
+        "\u266a \u266a",
+        "[ Silence ]",
+        "<|nospeech|>",
+        "(door closes) [typing]",
+    ],
+)
+def test_a_description_of_sound_is_no_answer(text: str) -> None:
+    assert reason(text, **SURE) == "no words"
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("(clears throat) I would look at the logs.", "I would look at the logs."),
+        ("I would [inaudible] the logs \u266a", "I would the logs"),
+        ("the cost was (20%) lower", "the cost was (20%) lower"),
+        ("a content delivery network (CDN)", "a content delivery network (CDN)"),
+    ],
+)
+def test_words_beside_a_description_stay(text: str, kept: str) -> None:
+    assert judge(Hypothesis(text, 3.0, **SURE)) == Verdict(kept)
+
+
+@pytest.mark.parametrize(
+    ("text", "audio_s"),
+    [
+        ("All right. " * 120, 3.0),
+        ("All right. " * 120, 60.0),
+        ("y-" * 110, 10.0),
+        ("I would first look at the logs, and then at the code. " * 8, 30.0),
+        ("word " * 60, 30.0),
+        (" ".join(f"word{number}" for number in range(40)), 3.0),  # 13 words a second
+    ],
+)
+def test_a_phrase_without_end_is_no_answer(text: str, audio_s: float) -> None:
+    assert reason(text, audio_s, **SURE) == "repeated"
+
+
+ANSWER = (
+    "I would first look at the logs, find the slow query, and then add an index before changing "
+    "any code. My biggest mistake was to trust a number that nobody had checked."
+)
+
+
+def test_an_answer_that_ends_in_a_loop_keeps_its_words() -> None:
+    heard = judge(Hypothesis(f"{ANSWER} {'All right. ' * 12}", 40.0, **SURE))
+    assert heard == Verdict(f"{ANSWER} All right.")
+
+
+def test_a_long_answer_is_not_taken_for_a_loop() -> None:
+    answer = f"{ANSWER} {' '.join(reversed(ANSWER.split()))}"
+    assert compression(answer) < 2.4
+    assert judge(Hypothesis(answer, 30.0, **SURE)).text == answer
+
+
+@pytest.mark.parametrize(
+    ("text", "known", "why"),
+    [
+        ("Python Docker Kubernetes Google Cloud unit tests Redis gRPC", SURE, "hints"),
+        ("Python, Docker, Kubernetes, Google Cloud, unit tests, Redis", SURE, "hints"),
+        ("Docker, Kubernetes, Google Cloud.", {}, "hints"),
+        ("Docker, Kubernetes, Google Cloud.", SURE, ""),
+        ("Docker", UNSURE, "hints"),
+        ("Kubernetes, Docker, Python.", {}, ""),  # not in the prompt's order: somebody said it
+        ("I use Docker and Kubernetes.", UNSURE, ""),
+    ],
+)
+def test_the_hints_are_no_answer(text: str, known: dict[str, float], why: str) -> None:
+    assert reason(text, **known, hints=HINTS) == why
+
+
+def test_no_text_takes_long() -> None:
+    for text in ("(" * 20_000, "a " * 10_000, "[x" * 10_000, "www " * 5_000, "please " * 3_000):
+        judge(Hypothesis(text, 10.0))
