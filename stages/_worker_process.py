@@ -20,6 +20,10 @@ _MAX_REPLIES = 1024
 
 _STDERR_LINES_PER_BEAT = 20
 _STDERR_LINE_BYTES = 400
+_LAST_LINES = 5
+"""Lines of a dead process's stderr that are logged as a warning: the end of a traceback."""
+
+_DIED = "the worker process died"
 _EXIT_STEP_S = 1.0
 """How long `end` waits after closing the pipe, again after SIGTERM, and again after SIGKILL."""
 
@@ -180,9 +184,10 @@ class Process(asyncio.SubprocessProtocol):
         }
         self._outbox = [pack(0, "load", hello)]  # messages sent before the process runs
         self._unpacker = WorkerUnpacker()
-        self._silent = False  # its stdout has ended
+        self._ended_pipes: set[int] = set()
         self._exited = False
         self._stderr = b""
+        self._last_lines: deque[str] = deque(maxlen=_LAST_LINES)
         self._stderr_left = _STDERR_LINES_PER_BEAT
         self._unanswered_since: float | None = None
         self._started_at = self._loop.time()
@@ -253,11 +258,11 @@ class Process(asyncio.SubprocessProtocol):
                 job.receive(packet)
 
     def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:
+        self._ended_pipes.add(fd)
         if fd == 1:
-            self._silent = True
-            self._lose(self._phase(), "the worker process died")
-            if self._exited:
-                self._close()
+            self._lose(self._phase(), _DIED)
+        if self._exited and self._silent:
+            self._close()
 
     def process_exited(self) -> None:
         self._exited = True
@@ -332,9 +337,18 @@ class Process(asyncio.SubprocessProtocol):
             with contextlib.suppress(ProcessLookupError):
                 self._transport.kill()
 
+    @property
+    def _silent(self) -> bool:
+        """Whether its stdout and its stderr have ended."""
+        return {1, 2} <= self._ended_pipes
+
     def _close(self) -> None:
-        """Release the pipes of a process that is gone."""
-        self._lose(self._phase(), "the worker process died")
+        """Release the pipes of a process that is gone; log its last lines if nobody ended it."""
+        self._timer.cancel()
+        self._lose(self._phase(), _DIED)
+        if self.ended == (self._phase(), _DIED) and self._last_lines:
+            log.warning("%s: its last lines: %s", self.spec.name, " | ".join(self._last_lines))
+            self._last_lines.clear()
         cast("asyncio.SubprocessTransport", self._transport).close()
 
     def _phase(self) -> Phase:
@@ -363,6 +377,7 @@ class Process(asyncio.SubprocessProtocol):
         self._stderr = rest[:_STDERR_LINE_BYTES]
         for line in lines:
             self._stderr_left -= 1
+            text = line[:_STDERR_LINE_BYTES].decode(errors="replace")
+            self._last_lines.append(text)
             if self._stderr_left >= 0:
-                text = line[:_STDERR_LINE_BYTES].decode(errors="replace")
                 log.info("%s: %s", self.spec.name, text)

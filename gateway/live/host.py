@@ -176,7 +176,10 @@ class InterviewHost:
 
     @property
     def hints(self) -> tuple[str, ...]:
-        return bank_for(self._config.role).key_terms
+        bank = bank_for(self._config.role)
+        messages = () if self._interview is None else self._interview.messages
+        asked = messages[-1].content if messages else ""
+        return bank.likely_terms(asked)
 
     def prompt(self, turn: int, times: int) -> str:
         if self._interview is None or self._time_is_up:

@@ -99,6 +99,10 @@ class RoleBank:
         """The spelling of the role's technical terms: hints for a recogniser."""
         return tuple(term.say for term in self.terms)
 
+    def likely_terms(self, question: str) -> tuple[str, ...]:
+        """The role's technical terms, those of a question first: they are in its answer, too."""
+        return tuple(dict.fromkeys((*self.terms_in(spoken(question)), *self.key_terms)))
+
     def question(self, prompt_id: str | None) -> Question | None:
         """The question of that id; None for a follow-up or an unknown id."""
         return next((q for q in self.questions if q.id == prompt_id), None)

@@ -229,6 +229,26 @@ def test_a_death_in_mid_job_fails_every_job_and_the_next_use_starts_again(
     run(scene())
 
 
+def test_the_last_lines_of_a_crashed_process_are_a_warning(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def scene() -> None:
+        one = worker()
+        job = one.open_job()
+        job.send("crash")
+        with pytest.raises(StageFailed, match="process died"):
+            await job.result()
+        await one.aclose()
+
+    play(scene())
+    [told] = [
+        record.getMessage()
+        for record in caplog.records
+        if record.levelname == "WARNING" and "its last lines" in record.getMessage()
+    ]
+    assert told.endswith("line 98 | line 99 | MemoryError: no room for the model")
+
+
 def test_after_a_quick_death_uses_are_refused_for_a_while() -> None:
     async def scene() -> None:
         one = worker()

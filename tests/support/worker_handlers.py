@@ -52,6 +52,11 @@ class Obedient:
                 time.sleep(1)
         elif kind == "raise":
             raise RuntimeError("no such luck")
+        elif kind == "crash":
+            for number in range(100):  # more than is logged in a beat
+                os.write(2, b"line %d\n" % number)
+            os.write(2, b"MemoryError: no room for the model\n")
+            os._exit(3)
         elif kind == "die":
             os.kill(os.getpid(), signal.SIGKILL)
 

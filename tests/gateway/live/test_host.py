@@ -289,6 +289,17 @@ def test_the_words_of_the_trade_are_hints_for_the_recogniser(tmp_path: Path) -> 
     with_store(tmp_path, story)
 
 
+def test_the_words_of_the_question_are_the_first_hints(tmp_path: Path) -> None:
+    async def story(store: SqliteStore) -> None:
+        interviewer = await claimed(store)
+        before = interviewer.hints
+        await take_turn(interviewer, 0, "", heard="Why Redis and not Kafka?")
+        assert interviewer.hints[:2] == ("Redis", "Kafka")
+        assert sorted(interviewer.hints) == sorted(before)
+
+    with_store(tmp_path, story)
+
+
 def test_an_offer_is_taken_up_alike_in_brief_accept_and_commit(tmp_path: Path) -> None:
     async def story(store: SqliteStore) -> None:
         interviewer = await claimed(store)
