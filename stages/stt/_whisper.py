@@ -1,17 +1,19 @@
 """Whisper inside its worker process: audio is gathered while the person speaks, decoded after.
 
-One model serves all sessions. One utterance is decoded at a time, from features to the last of
-faster-whisper's lazily computed segments; `_decode_queue` says which, and refuses those that would
-be late. A cancellation is seen between two segments, and between the encoder and the decoder.
+One model serves all sessions. One finished utterance is decoded at a time; `_decode_queue` says
+which, and refuses those that would be late. A cancellation is seen between the encoder and the
+decoder. What the model heard counts only if `speech_check` takes it for speech.
 
-What the model heard counts only if `speech_check` takes it for speech.
+A long utterance is decoded in pieces of at most 20 s while the person speaks, so that only the last
+one remains at its end.
 
-Partial transcripts are decodes of all the audio so far, in two pieces, encoder and decoder. A final
-that is requested meanwhile waits for the piece under way, and the partial is dropped. A second
+Partial transcripts are decodes of the audio since the last piece, in two steps, encoder and
+decoder. A final that is requested meanwhile waits for the step under way, and the partial is
+dropped. A second
 CTranslate2 worker (`inter_threads`) would share the weights, but the cores as well: a final of
 400 ms that was requested 50 ms into a partial took 850 ms with one worker and 690 ms with two (a
 tiny model, two busy cores). Both are too slow, so there is one worker, and `_partial_budget` begins
-no piece that could still be running when a final is requested.
+no step that could still be running when a final is requested.
 
 The final does not begin with the words on which the partials agree: CTranslate2 reads a prefix
 token by token, in the time of writing it (29 words, 20 of them given: 194 ms, and without them 195
@@ -23,7 +25,7 @@ import math
 import time
 from collections.abc import Generator
 from dataclasses import dataclass
-from itertools import groupby
+from hashlib import sha256
 
 import numpy as np
 
@@ -32,22 +34,22 @@ from stages._worker_main import Header, WorkerReply
 from stages.stt._decode_queue import DecodeQueue
 from stages.stt._hints import prompt, with_introduction
 from stages.stt._partial_budget import PartialBudget
-from stages.stt._whisper_model import Abandoned, Glance, keep_memory, most_tokens
+from stages.stt._whisper_model import Abandoned, Glance, keep_memory
+from stages.stt._whisper_piece import decode, final
 from stages.stt._whisper_utterance import (
     LEAST_TOKENS,
     MORE_TOKENS,
-    WINDOW_SAMPLES,
     Audio,
+    Heard,
     WhisperUtterance,
-    loudest_db,
 )
-from stages.stt.speech_check import MOST_COMPRESSION, Hypothesis, Reason, judge
+from stages.stt.speech_check import Hypothesis, judge
 from stages.stt.whisper_loading import load
 
 log = logging.getLogger("stages.stt.whisper")
 
-_TEMPERATURES = (0.0, 0.4)
-"""The second is tried only where the first gave a phrase without end: it doubles the latency."""
+_KNOWN_PIECES = 64
+"""Pieces of long utterances whose text is remembered: some kilobytes in all."""
 
 
 @dataclass(slots=True)
@@ -71,19 +73,21 @@ class Whisper:
         started = time.perf_counter()
         self._options = options
         self._model, loaded = load(options)
-        self._token_s = 0.0
         self._utterances: dict[int, WhisperUtterance] = {}
+        self._known: dict[tuple[bytes, str | None, tuple[str, ...]], Heard] = {}
         self._partial: Partial | None = None
         # The first decode allocates memory and shows whether the files work; the second measures
         # the cost.
         for level in (0.0, 1e-3):
             begun = time.perf_counter()
-            self._transcribe(np.full(INPUT_RATE_HZ, level, np.float32), (), None, None)
-            took_s = time.perf_counter() - begun
+            sound = np.full(INPUT_RATE_HZ, level, np.float32)
+            heard = decode(self._model, sound, language=None, hints=(), options=options)
         self._queue = DecodeQueue()
-        self._queue.decoded(1.0, took_s)
+        self._queue.decoded(heard.audio_s, time.perf_counter() - begun)
         self._share = PartialBudget(
-            time.perf_counter(), frame_s=self._model.frame_s, token_s=self._token_s
+            time.perf_counter(),
+            frame_s=self._model.frame_s,
+            token_s=self._model.decode_s / max(heard.tokens, LEAST_TOKENS),
         )
         self.report: Header = {
             **loaded,
@@ -116,7 +120,8 @@ class Whisper:
         self._queue.remove(job)
 
     def work(self) -> bool:
-        """Decode the finished utterance that is due first; without one, a piece of a partial.
+        """Decode the finished utterance that is due first; without one, a piece of a long
+        utterance, or half a partial.
 
         See `Handler.work`.
         """
@@ -126,98 +131,84 @@ class Whisper:
             self._partial = None
             self._finish(self._utterances.pop(chosen))
             return True
+        if self._next_piece():
+            return True
         if self._partial is None:
             self._begin()
         return self._partial is not None and self._go_on(self._partial)
 
-    # --- finals ------------------------------------------------------------------------------
+    # --- finals and pieces -------------------------------------------------------------------
 
     def _refuse(self, job: int, why: str) -> None:
         self._utterances.pop(job).reply("busy", {"text": why}, last=True)
 
     def _finish(self, utterance: WhisperUtterance) -> None:
-        reply = utterance.reply
-        self._model.cancelled = lambda: reply.cancelled
-        started = time.perf_counter()
         try:
-            samples = utterance.samples()
-            result = self._transcribe(samples, utterance.hints, utterance.language, reply)
+            while utterance.has_piece:
+                self._decode_piece(utterance)
+            rest = self._decode(utterance, utterance.samples())
         except Abandoned:
             return
         except Exception as error:  # one bad utterance must not end the process for the others
-            reply("failed", {"text": f"{type(error).__name__}: {error}"}, last=True)
+            self._fail(utterance, error)
         else:
-            reply("final", result, last=True)
-            if len(samples):
-                self._queue.decoded(utterance.audio_s, time.perf_counter() - started)
-                self._share.frame.measured(self._model.frame_s)
-                self._share.token.measured(self._token_s)
-        finally:
-            self._model.cancelled = lambda: False
+            utterance.decoded(bytes(utterance.audio), rest)
+            utterance.reply("final", final(utterance.before), last=True)
 
-    def _transcribe(
-        self,
-        samples: Audio,
-        hints: tuple[str, ...],
-        language: str | None,
-        reply: WorkerReply | None,
-    ) -> Header:
-        if not len(samples):
-            return _final([], None, [], [], "no words")
-        options = self._options
-        language = language or self._model.language_of(samples)
-        tokens = 0
-        found, info = self._model.transcribe(
-            samples,
-            language=language,
-            beam_size=options["beam_size"],
-            temperature=_TEMPERATURES,
-            best_of=1,
-            compression_ratio_threshold=MOST_COMPRESSION,
-            # `judge` reads these two: there is text in a window that it does not take for speech.
-            log_prob_threshold=None,
-            no_speech_threshold=None,
-            max_new_tokens=most_tokens(len(samples)),
-            condition_on_previous_text=False,
-            without_timestamps=options["without_timestamps"] and len(samples) <= WINDOW_SAMPLES,
-            word_timestamps=options["word_timestamps"],
-            hotwords=prompt(hints, language),
-            vad_filter=False,
-        )
-        level_db = loudest_db(samples)
-        texts: list[str] = []
-        words: list[list[str | int]] = []
-        weighed: list[tuple[float, float]] = []
-        reason: Reason = "no words"
-        for seek, window in groupby(found, key=lambda segment: segment.seek):
-            segments = list(window)
-            if reply is not None and reply.cancelled:
-                break
-            tokens += sum(len(segment.tokens) for segment in segments)
-            audio_s = min(len(samples) / INPUT_RATE_HZ - seek / 100, 30.0)
-            verdict = judge(
-                Hypothesis(
-                    "".join(segment.text for segment in segments),
-                    audio_s,
-                    segments[0].avg_logprob,
-                    segments[0].no_speech_prob,
-                    level_db,
-                    with_introduction(hints),
-                )
+    def _next_piece(self) -> bool:
+        """Decode a piece of an utterance that goes on; false if none is long enough."""
+        for job, utterance in self._utterances.items():
+            if utterance.has_piece:
+                self._partial = None
+                try:
+                    self._decode_piece(utterance)
+                except Abandoned:
+                    pass  # its cancellation is the next message
+                except Exception as error:
+                    self._fail(self._utterances.pop(job), error)
+                return True
+        return False
+
+    def _fail(self, utterance: WhisperUtterance, error: Exception) -> None:
+        utterance.reply("failed", {"text": f"{type(error).__name__}: {error}"}, last=True)
+
+    def _decode_piece(self, utterance: WhisperUtterance) -> None:
+        """Decode an utterance's next piece.
+
+        Speech that goes on after a silence is a new job with the same audio from its beginning: its
+        pieces are known.
+        """
+        piece = utterance.piece()
+        key = (sha256(piece).digest(), utterance.language, utterance.hints)
+        heard = self._known.pop(key, None)
+        if heard is None:
+            samples = WhisperUtterance(utterance.reply, False, audio=bytearray(piece)).samples()
+            heard = self._decode(utterance, samples)
+        self._known[key] = heard
+        while len(self._known) > _KNOWN_PIECES:
+            del self._known[next(iter(self._known))]
+        utterance.decoded(piece, heard)
+
+    def _decode(self, utterance: WhisperUtterance, samples: Audio) -> Heard:
+        """Decode a piece, and measure what it costs. Raises Abandoned."""
+        model, reply = self._model, utterance.reply
+        started = time.perf_counter()
+        model.cancelled = lambda: reply.cancelled
+        try:
+            heard = decode(
+                model,
+                samples,
+                language=utterance.language,
+                hints=utterance.hints,
+                options=self._options,
             )
-            log.debug("%s: %.1f s, %s", verdict.reason or "speech", audio_s, segments[0])
-            if not verdict.text:
-                reason = verdict.reason
-                continue
-            texts.append(verdict.text)
-            weighed.append((audio_s, math.exp(segments[0].avg_logprob)))
-            words += [
-                [word.word.strip(), round(word.start * 1000), round(word.end * 1000)]
-                for segment in segments
-                for word in segment.words or ()
-            ]
-        self._token_s = self._model.decode_s / max(tokens, LEAST_TOKENS)
-        return _final(texts, info.language, weighed, words, reason)
+        finally:
+            model.cancelled = lambda: False
+        if len(samples):
+            self._queue.decoded(heard.audio_s, time.perf_counter() - started)
+            self._share.frame.measured(model.frame_s)
+            self._share.token.measured(model.decode_s / max(heard.tokens, LEAST_TOKENS))
+        return heard
 
     # --- partials ----------------------------------------------------------------------------
 
@@ -280,29 +271,11 @@ class Whisper:
             found.no_speech_prob,
             hints=with_introduction(utterance.hints),
         )
-        text = judge(heard).text
-        before = utterance.agreement.text
-        if text and (shown := utterance.agreement.add(text)) != before:
+        before = utterance.shown
+        if text := judge(heard).text:
+            utterance.agreement.add(text)
+        if (shown := utterance.shown) != before:
             utterance.reply("partial", {"text": shown, "language": found.language})
-
-
-def _final(
-    texts: list[str],
-    language: str | None,
-    weighed: list[tuple[float, float]],
-    words: list[list[str | int]],
-    reason: Reason,
-) -> Header:
-    """The final's header. `weighed` are the windows' lengths and mean probabilities of a token."""
-    weights = sum(weight for weight, _ in weighed)
-    mean = sum(weight * value for weight, value in weighed) / weights if weights else None
-    return {
-        "text": " ".join(texts),
-        "language": language,
-        "confidence": None if mean is None else min(1.0, mean),
-        "words": words,
-        "reason": "" if texts else reason,
-    }
 
 
 def handler(options: Header) -> Whisper:

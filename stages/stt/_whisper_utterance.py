@@ -1,7 +1,7 @@
 """One utterance in Whisper's worker: its audio, and the state of its partial transcripts."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -9,12 +9,20 @@ import numpy.typing as npt
 from pipeline.frames import INPUT_RATE_HZ
 from stages._worker_main import WorkerReply
 from stages.stt._agreement import Agreement
+from stages.stt.speech_check import Reason
 
 Audio = npt.NDArray[np.float32]
 """16 kHz, -1 to 1."""
 
 WINDOW_SAMPLES = 30 * INPUT_RATE_HZ
-"""Whisper decodes 30 s at a time; longer audio needs timestamps to move on at a word's end."""
+"""Whisper decodes 30 s at a time."""
+
+PIECE_SAMPLES, _LEAST_PIECE_SAMPLES = 20 * INPUT_RATE_HZ, 8 * INPUT_RATE_HZ
+"""A long utterance is decoded in pieces while the person speaks. A piece is cut from the first
+audio that has not been decoded, once there are 20 s of it, at the quietest place after 8 s."""
+
+_QUIET_SAMPLES = INPUT_RATE_HZ // 5
+"""A quiet place is 200 ms long, as a pause between words is."""
 
 LEAST_TOKENS, MORE_TOKENS = 8, 4
 """The estimate for a partial: at least the first, and the second more than the one before had."""
@@ -29,12 +37,34 @@ _SPEECH_RANGE = 1 / 20
 """A slice of 50 ms within 26 dB of the loudest counts as loud."""
 
 
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """A piece's text; `reason` says why it is "".
+
+    `words` have their first and last millisecond in the piece, `tokens` is what the decoder wrote,
+    `confidence` the mean probability of a token.
+    """
+
+    text: str
+    audio_s: float
+    reason: Reason = ""
+    language: str | None = None
+    confidence: float | None = None
+    words: tuple[tuple[str, int, int], ...] = ()
+    tokens: int = 0
+
+    def later(self, start_ms: int) -> "Heard":
+        """The same piece with its words' times counted from the utterance's beginning."""
+        words = tuple((word, start + start_ms, end + start_ms) for word, start, end in self.words)
+        return replace(self, words=words)
+
+
 @dataclass(slots=True)
 class WhisperUtterance:
-    """One utterance's audio and the state of its partials.
+    """One utterance: the audio that has not been decoded, and the state of its partials.
 
     `language` is its language's code, None if it is to be found; `hints` are the terms that are
-    likely to be said.
+    likely to be said; `before` are the texts of the pieces that have been decoded.
     """
 
     reply: WorkerReply
@@ -42,6 +72,7 @@ class WhisperUtterance:
     hints: tuple[str, ...] = ()
     language: str | None = None
     audio: bytearray = field(default_factory=bytearray)
+    before: list[Heard] = field(default_factory=list)
     agreement: Agreement = field(default_factory=Agreement)
     loud_at_s: float = -math.inf
     """When audio with a loud end last arrived."""
@@ -77,9 +108,40 @@ class WhisperUtterance:
         """How much audio there is."""
         return len(self.audio) / 2 / INPUT_RATE_HZ
 
+    @property
+    def shown(self) -> str:
+        """The words of the latest partial."""
+        texts = (*(piece.text for piece in self.before), self.agreement.text)
+        return " ".join(text for text in texts if text)
+
     def samples(self) -> Audio:
         """The audio. Raises ValueError for half a sample."""
         return np.frombuffer(bytes(self.audio), np.int16).astype(np.float32) * _SCALE
+
+    @property
+    def has_piece(self) -> bool:
+        """Whether there is enough audio for a piece to be decoded on its own."""
+        return len(self.audio) >= 2 * PIECE_SAMPLES
+
+    def piece(self) -> bytes:
+        """The next piece; the same for the same audio, however it arrived.
+
+        Call `decoded` when it is.
+        """
+        audio = bytes(self.audio[: 2 * PIECE_SAMPLES])
+        samples = np.frombuffer(audio, np.int16).astype(np.float64)
+        power = np.concatenate(([0.0], np.cumsum(samples * samples)))
+        quiet = power[_QUIET_SAMPLES:] - power[:-_QUIET_SAMPLES]
+        cut = _LEAST_PIECE_SAMPLES + int(np.argmin(quiet[_LEAST_PIECE_SAMPLES:]))
+        return audio[: 2 * (cut + _QUIET_SAMPLES // 2)]
+
+    def decoded(self, piece: bytes, heard: Heard) -> None:
+        """Keep the text of the next piece in place of its audio."""
+        before_s = sum(earlier.audio_s for earlier in self.before)
+        self.before.append(heard.later(round(before_s * 1000)))
+        del self.audio[: len(piece)]
+        self.seen_bytes = max(0, self.seen_bytes - len(piece))
+        self.agreement = Agreement()
 
 
 def loudest_db(samples: Audio) -> float:

@@ -1,6 +1,7 @@
 """Whisper through the real faster-whisper, with models that say a script."""
 
 import asyncio
+import time
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 from pipeline.errors import StageFailed
 from pipeline.frames import Samples, Transcript, Word
+from stages.stt._decode_queue import MOST_WAITING
 from stages.stt.whisper import WhisperTranscriber
 
 pytest.importorskip("faster_whisper")
@@ -80,9 +82,21 @@ def test_no_audio_is_an_empty_text(english: Path) -> None:
     assert hear(english, AUDIO[:0]) == [Transcript(1, "", True)]
 
 
-def test_more_than_a_window_is_decoded_window_by_window(english: Path) -> None:
-    [final] = hear(english, np.resize(AUDIO, 31 * 16_000))
+def seconds(*levels: float) -> Samples:
+    """Audio of one second for every level."""
+    tone = np.sin(np.arange(16_000) * 0.2) * 8000
+    return np.concatenate([tone * level for level in levels]).astype(np.int16)
+
+
+LONG = seconds(*[1.0] * 12, 0.0, *[1.0] * 12)
+"""25 s with a pause after 12."""
+
+
+def test_a_long_utterance_is_decoded_in_pieces_that_end_in_a_pause(english: Path) -> None:
+    [final] = hear(english, LONG, word_timestamps=True, without_timestamps=False)
     assert final.text == f"{SCRIPT} {SCRIPT}"
+    assert [word.text for word in final.words] == [*SCRIPT.split(), *SCRIPT.split()]
+    assert (final.words[0].start_ms, final.words[8].start_ms) == (0, 12_100)
 
 
 def test_utterances_are_decoded_in_turn_and_cancelled_ones_skipped(english: Path) -> None:
@@ -136,12 +150,137 @@ class Replies:
 
     def __init__(self) -> None:
         self.sent: list[tuple[str, str]] = []
+        self.headers: list[Any] = []
         self.cancelled = False
 
     def __call__(
         self, kind: str, header: Any = None, payload: bytes = b"", *, last: bool = False
     ) -> None:
         self.sent.append((kind, header["text"]))
+        self.headers.append(header)
+
+
+def begin(handler: Any, job: int, pcm: Samples, **told: Any) -> Replies:
+    """Open an utterance and send all of its audio."""
+    replies = Replies()
+    handler.handle(job, "open", {"partials": False, "hints": [], **told}, b"", replies)
+    handler.handle(job, "audio", {}, pcm.tobytes(), replies)
+    return replies
+
+
+def finish(handler: Any, job: int, replies: Replies, due: float | None = None) -> None:
+    handler.handle(job, "finish", {"due": due}, b"", replies)
+
+
+def test_finished_answers_are_decoded_in_the_order_in_which_they_are_due(english: Path) -> None:
+    handler = worker(english)
+    now = time.monotonic()
+    dues = {1: None, 2: now + 120, 3: now + 60, 4: now - 1}
+    sent = {job: begin(handler, job, LOUD) for job in dues}
+    for job, due in dues.items():
+        finish(handler, job, sent[job], due)
+    done = []
+    while handler.work():
+        done += [job for job, replies in sent.items() if replies.sent and job not in done]
+    assert done == [3, 4, 2, 1]
+    late = "the answers that wait before this one would make it late"
+    assert sent[4].sent == [("busy", late)]
+    assert [sent[job].sent for job in (1, 2, 3)] == [[("final", SCRIPT)]] * 3
+
+
+def test_no_more_answers_wait_than_may(english: Path) -> None:
+    handler = worker(english)
+    for job in range(MOST_WAITING):
+        finish(handler, job, begin(handler, job, LOUD))
+    one_more = begin(handler, 1000, LOUD)
+    finish(handler, 1000, one_more)
+    assert one_more.sent == [("busy", "as many answers wait as may")]
+
+
+def test_a_cancelled_answer_is_dropped_before_its_decode(english: Path) -> None:
+    handler = worker(english)
+    replies = begin(handler, 1, LOUD)
+    finish(handler, 1, replies)
+    handler.cancel(1)
+    assert handler.work() is False
+    assert replies.sent == []
+
+
+def test_pieces_are_decoded_while_the_person_speaks_and_known_afterwards(english: Path) -> None:
+    handler = worker(english)
+    decodes: list[float] = []
+    measured = handler._queue.decoded
+    handler._queue.decoded = lambda audio_s, took_s: (
+        decodes.append(audio_s),
+        measured(audio_s, took_s),
+    )
+    replies = begin(handler, 1, LONG)
+    assert [handler.work(), handler.work()] == [True, False]
+    assert decodes == [12.1]
+    handler.cancel(1)  # the person goes on: a new job has the same audio from its beginning
+    again = begin(handler, 2, LONG)
+    finish(handler, 2, again)
+    while handler.work():
+        pass
+    assert (replies.sent, again.sent) == ([], [("final", f"{SCRIPT} {SCRIPT}")])
+    assert decodes == [12.1, 12.9]
+
+
+def test_captions_go_on_after_a_piece(german: Path) -> None:
+    handler = worker(german)
+    free(handler)
+    replies = Replies()
+    handler.handle(1, "open", {"partials": True, "hints": []}, b"", replies)
+    handler.handle(1, "audio", {}, LONG.tobytes(), replies)
+    while handler.work():
+        pass
+    handler.handle(1, "audio", {}, LOUD.tobytes(), replies)
+    while handler.work():
+        pass
+    assert replies.sent == [("partial", "ich habe das gebaut ich habe das gebaut")]
+
+
+def test_a_piece_that_cannot_be_decoded_fails_its_utterance_only(
+    english: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handler = worker(english)
+    replies = begin(handler, 1, LONG)
+
+    def broken(*arguments: object, **options: object) -> None:
+        raise RuntimeError("no memory")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(handler._model, "transcribe", broken)
+        assert handler.work() is True
+    assert replies.sent == [("failed", "RuntimeError: no memory")]
+    assert handler.work() is False
+
+
+def test_a_session_may_have_a_language_of_its_own(german: Path) -> None:
+    handler = worker(german)
+    replies = begin(handler, 1, LOUD, language="fr")
+    finish(handler, 1, replies)
+    handler.work()
+    assert replies.headers[0]["language"] == "fr"
+
+
+def test_what_is_no_speech_has_no_text_but_a_reason(tmp_path: Path) -> None:
+    handler = worker(build(tmp_path / "model", "thanks for watching this video", 1.0))
+    found = []
+    for job, pcm in enumerate((LOUD, LOUD[:0], np.zeros(16_000, np.int16))):
+        replies = begin(handler, job, pcm)
+        finish(handler, job, replies)
+        handler.work()
+        found += [(header["text"], header["reason"]) for header in replies.headers]
+    assert found == [("", "subtitles"), ("", "no words"), ("", "silence")]
+
+
+def test_no_caption_is_shown_for_what_is_no_speech(tmp_path: Path) -> None:
+    handler = worker(build(tmp_path / "model", "thanks for watching this video", 1.0))
+    free(handler)
+    replies = begin(handler, 1, LOUD, partials=True)
+    assert [handler.work(), handler.work(), handler.work()] == [True, True, False]
+    assert replies.sent == []
 
 
 def free(handler: Any) -> None:
@@ -165,14 +304,12 @@ def test_partials_come_while_the_person_speaks_and_only_when_asked_for(german: P
         handler.cancel(job)
 
 
-def test_no_partial_begins_in_silence_or_past_a_window(english: Path) -> None:
+def test_no_partial_begins_in_silence(english: Path) -> None:
     handler = worker(english)
     free(handler)
     replies = Replies()
     handler.handle(1, "open", {"partials": True, "hints": []}, b"", replies)
     handler.handle(1, "audio", {}, LOUD.tobytes() + bytes(3200), replies)
-    assert handler.work() is False
-    handler.handle(1, "audio", {}, LOUD.tobytes() * 31, replies)
     assert handler.work() is False
 
 
