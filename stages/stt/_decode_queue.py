@@ -59,12 +59,17 @@ class DecodeQueue:
         self._waiting = [waiting for waiting in self._waiting if waiting.job != job]
 
     def late(self, now_s: float) -> tuple[int, ...]:
-        """Take out the jobs that would be decoded after they are due, behind those before them."""
-        kept, refused = [], []
+        """Take out the jobs that are overdue, or would be behind the jobs before them.
+
+        The first one is decoded whatever it should cost: an estimate that is too high would never
+        be corrected otherwise.
+        """
+        kept: list[Waiting] = []
+        refused: list[int] = []
         free_s = now_s
         for waiting in self._waiting:
             done_s = free_s + self.cost_s(waiting.audio_s)
-            if done_s > waiting.due_s:
+            if waiting.due_s <= now_s or (kept and done_s > waiting.due_s):
                 refused.append(waiting.job)
             else:
                 kept.append(waiting)

@@ -57,6 +57,10 @@ class PartialBudget:
         """Whether the decoder of an encoded partial may begin."""
         return _in_time(now_s, loud_at_s, tokens * self.token.seconds)
 
+    def too_slow(self, frames: int) -> bool:
+        """Whether the encoder would delay a final, so that no partial of so much audio comes."""
+        return frames * self.frame.seconds > FINAL_AFTER_S
+
     def spent(self, now_s: float, seconds: float) -> None:
         """Charge a piece of a partial, finished or not."""
         self._earn(now_s)

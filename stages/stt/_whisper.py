@@ -76,6 +76,7 @@ class Whisper:
         self._utterances: dict[int, WhisperUtterance] = {}
         self._known: dict[tuple[bytes, str | None, tuple[str, ...]], Heard] = {}
         self._partial: Partial | None = None
+        self._captions_told = False  # that they stop where the encoder would delay a final
         # The first decode allocates memory and shows whether the files work; the second measures
         # the cost.
         for level in (0.0, 1e-3):
@@ -220,9 +221,14 @@ class Whisper:
                 utterance.expected_tokens,
                 self._model.frames_of(len(utterance.audio) // 2),
             )
-            if utterance.has_news and self._share.may_encode(
-                now_s, utterance.loud_at_s, tokens, frames
-            ):
+            if not utterance.has_news:
+                continue
+            if not self._captions_told and self._share.too_slow(frames):
+                self._captions_told = True
+                log.info(
+                    "no captions past %.0f s of speech: the encoder is slow", utterance.audio_s
+                )
+            if self._share.may_encode(now_s, utterance.loud_at_s, tokens, frames):
                 del self._utterances[job]  # to the end of the queue
                 self._utterances[job] = utterance
                 utterance.seen_bytes = len(utterance.audio)

@@ -34,7 +34,7 @@ def order(*entries: tuple[int, float], now_s: float = 0.0) -> tuple[list[int], l
         (((1, 5.0), (2, 5.0), (3, 5.0)), [1, 2, 3], []),
         (((1, 9.0), (2, 5.0)), [2, 1], []),  # what is due first
         (((1, math.inf), (2, 5.0)), [2, 1], []),  # a recording waits for those who talk
-        (((1, 0.9),), [], [1]),  # nobody could be in time
+        (((1, 0.9),), [1], []),  # the first is tried, however long it may take
         (((1, 1.1), (2, 1.2), (3, 3.0)), [1, 3], [2]),  # the second is too late behind the first
         (((1, -1.0), (2, 1.0)), [2], [1]),  # what is overdue costs the others nothing
     ],

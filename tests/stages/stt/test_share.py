@@ -36,6 +36,7 @@ def test_none_begins_when_a_final_could_be_wanted_before_its_end() -> None:
 def test_a_slow_machine_sends_none_until_it_is_measured_to_be_faster() -> None:
     share = PartialBudget(0.0, frame_s=0.0009, token_s=0.001)
     assert not share.may_encode(60.0, 60.0, 8, FRAMES)
+    assert share.too_slow(FRAMES)
     for _ in range(12):  # finals
         share.frame.measured(0.0001)
     assert share.may_encode(60.0, 60.0, 8, FRAMES)

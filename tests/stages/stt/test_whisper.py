@@ -1,6 +1,7 @@
 """Whisper through the real faster-whisper, with models that say a script."""
 
 import asyncio
+import math
 import time
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from pipeline.errors import StageFailed
 from pipeline.frames import Samples, Transcript, Word
 from stages.stt._decode_queue import MOST_WAITING
+from stages.stt._partial_budget import PartialBudget
 from stages.stt.whisper import WhisperTranscriber
 
 pytest.importorskip("faster_whisper")
@@ -235,6 +237,7 @@ def test_captions_go_on_after_a_piece(german: Path) -> None:
     while handler.work():
         pass
     handler.handle(1, "audio", {}, LOUD.tobytes(), replies)
+    speaks_on(handler, 1)
     while handler.work():
         pass
     assert replies.sent == [("partial", "ich habe das gebaut ich habe das gebaut")]
@@ -279,16 +282,20 @@ def test_no_caption_is_shown_for_what_is_no_speech(tmp_path: Path) -> None:
     handler = worker(build(tmp_path / "model", "thanks for watching this video", 1.0))
     free(handler)
     replies = begin(handler, 1, LOUD, partials=True)
+    speaks_on(handler, 1)
     assert [handler.work(), handler.work(), handler.work()] == [True, True, False]
     assert replies.sent == []
 
 
 def free(handler: Any) -> None:
     """As if decodes cost nothing and much was saved."""
-    from stages.stt._partial_budget import PartialBudget
-
     handler._share = PartialBudget(-1e9, frame_s=0.0, token_s=0.0)
     handler._share.frame.measured = handler._share.token.measured = lambda seconds: None
+
+
+def speaks_on(handler: Any, job: int) -> None:
+    """As if the person were loud at every moment, however slow this machine is."""
+    handler._utterances[job].loud_at_s = math.inf
 
 
 def test_partials_come_while_the_person_speaks_and_only_when_asked_for(german: Path) -> None:
@@ -298,6 +305,7 @@ def test_partials_come_while_the_person_speaks_and_only_when_asked_for(german: P
         replies = Replies()
         handler.handle(job, "open", {"partials": partials, "hints": ["x"]}, b"", replies)
         handler.handle(job, "audio", {}, LOUD.tobytes(), replies)
+        speaks_on(handler, job)
         assert [handler.work(), handler.work(), handler.work()] == [partials, partials, False]
         wanted = [("partial", "ich habe das gebaut")] if partials else []
         assert replies.sent == wanted
@@ -313,12 +321,25 @@ def test_no_partial_begins_in_silence(english: Path) -> None:
     assert handler.work() is False
 
 
+def test_a_machine_without_captions_says_so_once(
+    english: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    handler = worker(english)
+    handler._share = PartialBudget(-1e9, frame_s=0.01, token_s=0.0)
+    with caplog.at_level("INFO", "stages.stt.whisper"):
+        for job in (1, 2):
+            begin(handler, job, LOUD, partials=True)
+            assert handler.work() is False
+    assert caplog.messages == ["no captions past 1 s of speech: slow encoder"]
+
+
 def test_a_final_drops_the_partial_under_way(english: Path) -> None:
     handler = worker(english)
     free(handler)
     replies = Replies()
     handler.handle(1, "open", {"partials": True, "hints": []}, b"", replies)
     handler.handle(1, "audio", {}, LOUD.tobytes(), replies)
+    speaks_on(handler, 1)
     assert handler.work() is True  # encoded, not decoded
     handler.handle(1, "finish", {}, b"", replies)
     assert [handler.work(), handler.work()] == [True, False]
