@@ -225,9 +225,7 @@ class Whisper:
                 continue
             if not self._captions_told and self._share.too_slow(frames):
                 self._captions_told = True
-                log.info(
-                    "no captions past %.0f s of speech: the encoder is slow", utterance.audio_s
-                )
+                log.info("no captions past %.0f s of speech: slow encoder", utterance.audio_s)
             if self._share.may_encode(now_s, utterance.loud_at_s, tokens, frames):
                 del self._utterances[job]  # to the end of the queue
                 self._utterances[job] = utterance

@@ -1,9 +1,10 @@
 """Recognition with Whisper through faster-whisper (CTranslate2), on this machine's CPU.
 
 The weights must be on the machine already: a package brings those of "tiny.en", `parley fetch`
-others. A session never waits for a download. Whisper always processes 30 s, so a decode takes about
-the same time however short the utterance is. The final decode starts at the end of the utterance.
-Partial transcripts are separate decodes, which use only spare time (`stages.stt._whisper`).
+others. A session never waits for a download. Only the speech is encoded, not all of Whisper's 30 s,
+so a decode takes longer the longer the utterance is; of a long one, pieces are decoded while the
+person speaks. The final decode starts at the end of the utterance. Partial transcripts are separate
+decodes, which use only spare time (`stages.stt._whisper`).
 """
 
 from collections.abc import Callable, Sequence
@@ -30,10 +31,9 @@ class WhisperTranscriber:
     `parley fetch` puts weights, and which keeps how long a decode takes here. With `stand_in`,
     other weights of this machine stand in for a `model` that cannot be used.
     `language` None lets a multilingual model detect it. `cpu_threads` 0 leaves the number to
-    CTranslate2. `without_timestamps` saves some tokens of every decode; it holds for utterances
-    that fit Whisper's 30 s. `word_timestamps` costs another alignment pass. Utterances are decoded
-    one after the other. The process starts on first use, or with
-    `start`.
+    CTranslate2. `without_timestamps` saves some tokens of every decode. `word_timestamps` costs
+    another alignment pass. Utterances are decoded one after the other, those first whose text is
+    due first (`stages.stt._decode_queue`). The process starts on first use, or with `start`.
     """
 
     provider = "whisper"
@@ -94,16 +94,16 @@ class WhisperTranscriber:
         """Begin an utterance.
 
         A partial's text is the words on which two successive decodes agreed, which no later partial
-        changes, and the latest decode's words after them, which may change. The final is decoded
-        independently. Partials come during speech, as often as a third of the clock allows, and not
-        at all if the encoder takes longer than the silence before a final; they end after 30 s of
-        audio.
+        changes while the piece lasts that they are in (20 s at most), and the latest decode's words
+        after them, which may change. The final is decoded independently. Partials come during
+        speech, as often as a third of the clock allows, and not while the encoder would take longer
+        than the silence before a final.
 
-        `hints` become the decoder's prompt (`hotwords`): as many as fit `stages.stt._hints`.
+        `hints` become a sentence before the speech: as many as fit `stages.stt._hints`.
 
-        The transcript's confidence is the mean probability of its tokens. An utterance cancelled
-        before its decode is skipped; a running decode stops after the encoder, or at the end of its
-        present segment (30 s of audio at most).
+        The final's text is "" if it is no speech by `stages.stt.speech_check`. Its confidence is
+        the mean probability of its tokens. An utterance cancelled before its decode is skipped; a
+        running decode stops after the encoder.
         """
         samples = _MESSAGE_SAMPLES if on_partial is None else _PARTIAL_MESSAGE_SAMPLES
         return WorkerRecognition(self._worker, turn, samples, on_partial, bounded(hints))
