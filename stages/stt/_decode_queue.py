@@ -6,8 +6,8 @@ time, or that nobody waits for with a clock, in the order in which they were fin
 one finished utterance at most, and every wait is about as long, so this order is also fair: a
 session that asks again and again is behind all who waited when it asked.
 
-An utterance that would be too late is refused as soon as that is known, because the guard's next
-candidate needs the rest of the time. Running the earliest deadline first leaves nobody late who
+An utterance that would be too late is refused as soon as that is known, so that the guard's next
+candidate begins sooner. Running the earliest deadline first leaves nobody late who
 could be on time (Jackson 1955), as far as the costs are known.
 """
 
@@ -17,6 +17,10 @@ from dataclasses import dataclass, field
 
 MOST_WAITING = 64
 """Finished utterances that may wait, whatever their deadlines."""
+
+_DOUBT = 0.5
+"""An utterance is refused only if it would be late even at this share of its own cost: the guard
+keeps time for its next candidate anyway, but what is refused by mistake is lost to this one."""
 
 _WEIGHT = 0.3
 """The weight of the newest decode in the estimate of the cost."""
@@ -68,12 +72,13 @@ class DecodeQueue:
         refused: list[int] = []
         free_s = now_s
         for waiting in self._waiting:
-            done_s = free_s + self.cost_s(waiting.audio_s)
-            if waiting.due_s <= now_s or (kept and done_s > waiting.due_s):
+            cost_s = self.cost_s(waiting.audio_s)
+            late = free_s + _DOUBT * cost_s > waiting.due_s
+            if waiting.due_s <= now_s or (kept and late):
                 refused.append(waiting.job)
             else:
                 kept.append(waiting)
-                free_s = done_s
+                free_s += cost_s
         self._waiting = kept
         return tuple(refused)
 

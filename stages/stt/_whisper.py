@@ -26,6 +26,7 @@ import time
 from collections.abc import Generator
 from dataclasses import dataclass
 from hashlib import sha256
+from typing import TypeAlias
 
 import numpy as np
 
@@ -42,6 +43,7 @@ from stages.stt._whisper_utterance import (
     Audio,
     Heard,
     WhisperUtterance,
+    samples_of,
 )
 from stages.stt.speech_check import Hypothesis, judge
 from stages.stt.whisper_loading import load
@@ -50,6 +52,10 @@ log = logging.getLogger("stages.stt.whisper")
 
 _KNOWN_PIECES = 64
 """Pieces of long utterances whose text is remembered: some kilobytes in all."""
+
+
+Known: TypeAlias = tuple[bytes, str | None, tuple[str, ...]]
+"""What a piece's text depends on: the hash of its audio, its language, its hints."""
 
 
 @dataclass(slots=True)
@@ -74,7 +80,7 @@ class Whisper:
         self._options = options
         self._model, loaded = load(options)
         self._utterances: dict[int, WhisperUtterance] = {}
-        self._known: dict[tuple[bytes, str | None, tuple[str, ...]], Heard] = {}
+        self._known: dict[Known, Heard] = {}
         self._partial: Partial | None = None
         self._captions_told = False  # that they stop where the encoder would delay a final
         # The first decode allocates memory and shows whether the files work; the second measures
@@ -111,6 +117,7 @@ class Whisper:
         elif kind == "finish":
             due_s = header.get("due")
             due_s = math.inf if due_s is None else due_s
+            self._take_known(self._utterances[job])
             if not self._queue.add(job, self._utterances[job].audio_s, due_s):
                 self._refuse(job, "as many answers wait as may")
         else:
@@ -147,7 +154,7 @@ class Whisper:
         try:
             while utterance.has_piece:
                 self._decode_piece(utterance)
-            rest = self._decode(utterance, utterance.samples())
+            rest = self._decode(utterance, samples_of(bytes(utterance.audio)))
         except Abandoned:
             return
         except Exception as error:  # one bad utterance must not end the process for the others
@@ -159,6 +166,7 @@ class Whisper:
     def _next_piece(self) -> bool:
         """Decode a piece of an utterance that goes on; false if none is long enough."""
         for job, utterance in self._utterances.items():
+            self._take_known(utterance)
             if utterance.has_piece:
                 self._partial = None
                 try:
@@ -174,21 +182,24 @@ class Whisper:
         utterance.reply("failed", {"text": f"{type(error).__name__}: {error}"}, last=True)
 
     def _decode_piece(self, utterance: WhisperUtterance) -> None:
-        """Decode an utterance's next piece.
-
-        Speech that goes on after a silence is a new job with the same audio from its beginning: its
-        pieces are known.
-        """
+        """Decode an utterance's next piece, and remember its text."""
         piece = utterance.piece()
-        key = (sha256(piece).digest(), utterance.language, utterance.hints)
-        heard = self._known.pop(key, None)
-        if heard is None:
-            samples = WhisperUtterance(utterance.reply, False, audio=bytearray(piece)).samples()
-            heard = self._decode(utterance, samples)
-        self._known[key] = heard
-        while len(self._known) > _KNOWN_PIECES:
+        heard = self._decode(utterance, samples_of(piece))
+        self._known[_key(utterance, piece)] = heard
+        if len(self._known) > _KNOWN_PIECES:
             del self._known[next(iter(self._known))]
         utterance.decoded(piece, heard)
+
+    def _take_known(self, utterance: WhisperUtterance) -> None:
+        """Take the pieces whose text is known from an earlier job.
+
+        Speech that goes on after a silence is a new job with the same audio from its beginning.
+        """
+        while utterance.has_piece:
+            piece = utterance.piece()
+            if (heard := self._known.get(_key(utterance, piece))) is None:
+                return
+            utterance.decoded(piece, heard)
 
     def _decode(self, utterance: WhisperUtterance, samples: Audio) -> Heard:
         """Decode a piece, and measure what it costs. Raises Abandoned."""
@@ -231,7 +242,8 @@ class Whisper:
                 self._utterances[job] = utterance
                 utterance.seen_bytes = len(utterance.audio)
                 hints = prompt(utterance.hints, utterance.language)
-                glance = self._model.glance(utterance.samples(), utterance.language, hints)
+                samples = samples_of(bytes(utterance.audio))
+                glance = self._model.glance(samples, utterance.language, hints)
                 self._partial = Partial(job, glance)
                 return
 
@@ -280,6 +292,10 @@ class Whisper:
             utterance.agreement.add(text)
         if (shown := utterance.shown) != before:
             utterance.reply("partial", {"text": shown, "language": found.language})
+
+
+def _key(utterance: WhisperUtterance, piece: bytes) -> Known:
+    return sha256(piece).digest(), utterance.language, utterance.hints
 
 
 def handler(options: Header) -> Whisper:

@@ -114,10 +114,6 @@ class WhisperUtterance:
         texts = (*(piece.text for piece in self.before), self.agreement.text)
         return " ".join(text for text in texts if text)
 
-    def samples(self) -> Audio:
-        """The audio. Raises ValueError for half a sample."""
-        return np.frombuffer(bytes(self.audio), np.int16).astype(np.float32) * _SCALE
-
     @property
     def has_piece(self) -> bool:
         """Whether there is enough audio for a piece to be decoded on its own."""
@@ -142,6 +138,11 @@ class WhisperUtterance:
         del self.audio[: len(piece)]
         self.seen_bytes = max(0, self.seen_bytes - len(piece))
         self.agreement = Agreement()
+
+
+def samples_of(audio: bytes) -> Audio:
+    """16-bit samples as numbers. Raises ValueError for half a sample."""
+    return np.frombuffer(audio, np.int16).astype(np.float32) * _SCALE
 
 
 def loudest_db(samples: Audio) -> float:
