@@ -154,7 +154,7 @@ class StoppableWhisper(WhisperModel):  # type: ignore[misc]  # it has no types
     def glance(
         self, audio: Audio, language: str | None, hotwords: str | None
     ) -> "Generator[None, None, Glance]":
-        """Decode at most 30 s greedily, without times; pauses between encoder and decoder."""
+        """Decode at most 30 s greedily; pauses between encoder and decoder."""
         encoded = self.encode(pad_or_trim(self.feature_extractor(audio)[:, :-1]))
         yield
         if not self.model.is_multilingual:
@@ -164,7 +164,7 @@ class StoppableWhisper(WhisperModel):  # type: ignore[misc]  # it has no types
         tokenizer = Tokenizer(
             self.hf_tokenizer, self.model.is_multilingual, task="transcribe", language=language
         )
-        prompt = self.get_prompt(tokenizer, [], without_timestamps=True, hotwords=hotwords)
+        prompt = self.get_prompt(tokenizer, [], hotwords=hotwords)  # times: see `is_one_phrase`
         suppressed = get_suppressed_tokens(tokenizer, [-1])
         [result] = self.model.generate(
             encoded,

@@ -10,7 +10,7 @@ from pipeline.frames import INPUT_RATE_HZ
 from stages._worker_main import Header
 from stages.stt._hints import prompt, with_introduction
 from stages.stt._whisper_model import Abandoned, StoppableWhisper, most_tokens
-from stages.stt._whisper_utterance import Audio, Heard, loudest_db
+from stages.stt._whisper_utterance import Audio, Heard, is_one_phrase, loudest_db
 from stages.stt.speech_check import MOST_COMPRESSION, Hypothesis, Reason, judge
 
 log = logging.getLogger("stages.stt.whisper")
@@ -46,7 +46,7 @@ def decode(
         no_speech_threshold=None,
         max_new_tokens=most_tokens(len(samples)),
         condition_on_previous_text=False,
-        without_timestamps=options["without_timestamps"],
+        without_timestamps=options["without_timestamps"] and is_one_phrase(samples),
         word_timestamps=options["word_timestamps"],
         hotwords=prompt(hints, language),
         vad_filter=False,

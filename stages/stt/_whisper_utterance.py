@@ -27,6 +27,10 @@ _QUIET_SAMPLES = INPUT_RATE_HZ // 5
 LEAST_TOKENS, MORE_TOKENS = 8, 4
 """The estimate for a partial: at least the first, and the second more than the one before had."""
 
+_LONGEST_PHRASE_SAMPLES = 6 * INPUT_RATE_HZ
+_PAUSE_SLICES = 4
+"""A pause is longer than 200 ms: the stop of a consonant is shorter."""
+
 _SCALE = np.float32(1 / 32768)
 
 _NEWS_BYTES = 2 * INPUT_RATE_HZ // 2
@@ -147,10 +151,32 @@ def samples_of(audio: bytes) -> Audio:
 
 def loudest_db(samples: Audio) -> float:
     """The level of the loudest 50 ms (RMS, full scale 0); -inf for digital silence."""
+    loudest = float(_levels(samples).max())
+    return 20 * math.log10(loudest) if loudest > 0 else -math.inf
+
+
+def is_one_phrase(samples: Audio) -> bool:
+    """Whether speech is short and has no pause; false where noise would hide one.
+
+    Whisper that writes no times often ends at a pause, and the rest is lost: with tiny.en 3 of 14
+    pairs of sentences with 0.3 s between them, and 4 with 1 s; with times none, for a sixth more
+    work. Times cost words in short phrases: 4 of 66 words of human speech in place of 2.
+    """
+    if len(samples) > _LONGEST_PHRASE_SAMPLES:
+        return False
+    levels = _levels(samples)
+    loud = np.flatnonzero(levels > levels.max() * _SPEECH_RANGE)
+    if len(loud) == len(levels):
+        return False
+    return int(np.diff(loud, prepend=loud[:1]).max(initial=0)) <= _PAUSE_SLICES
+
+
+def _levels(samples: Audio) -> Audio:
+    """The level (RMS) of every 50 ms."""
     whole = len(samples) // _SLICE_SAMPLES * _SLICE_SAMPLES
     slices = samples[:whole].reshape(-1, _SLICE_SAMPLES) if whole else samples.reshape(1, -1)
-    power = float(np.mean(slices * slices, axis=1).max())
-    return 10 * math.log10(power) if power > 0 else -math.inf
+    levels: Audio = np.sqrt(np.mean(slices * slices, axis=1))
+    return levels
 
 
 def _ends(length: int) -> range:

@@ -113,6 +113,17 @@ def test_answers_are_heard_with_and_without_hints(
     assert wrong / said <= 0.08
 
 
+@pytest.mark.parametrize("pause_s", [0.3, 1.0])
+def test_what_follows_a_pause_is_heard(
+    hear: Callable[..., Any], clip: Clip, pause_s: float
+) -> None:
+    pause = np.zeros(int(pause_s * RATE), np.int16)
+    first, second = "product-manager-2", "product-manager-3"
+    text = hear(np.concatenate([clip(first), pause, clip(second)]))["text"]
+    said = words(ANSWERS[first] + " " + ANSWERS[second])
+    assert word_errors(said, words(text)) <= 6  # of 54; the second sentence alone has 27
+
+
 def test_two_minutes_are_heard_to_their_end(hear: Callable[..., Any], clip: Clip) -> None:
     pause = np.zeros(RATE, np.int16)
     pieces = [part for name in ANSWERS for part in (clip(name), pause)]
