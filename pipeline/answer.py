@@ -19,7 +19,8 @@ class Answer:
     """The person's words in one turn, spoken, typed or both; empty in the opening turn.
 
     Call `recognise`, then `accept`. `emit` takes the transcript once the host has stored it, and
-    `waited` takes the time until the recogniser's first transcript.
+    `waited` takes the time until the recogniser's first transcript. `heard` takes the recogniser's
+    transcript of a spoken answer that was stored.
     """
 
     def __init__(
@@ -34,6 +35,7 @@ class Answer:
         host: Host,
         emit: Callable[[Output], None],
         waited: Waited,
+        heard: Callable[[Transcript], None],
     ) -> None:
         self.turn = turn
         self.budget = budget
@@ -51,6 +53,7 @@ class Answer:
         self._emit = emit
         self._waited = waited
         self._asked = transcribers.candidates[0].provider  # who was asked last
+        self._heard = heard
         self._speech: RecognizedSpeech | None = None
         self._accepting: asyncio.Future[None] | None = None
         self._shown = False  # the client has the transcript
@@ -138,6 +141,8 @@ class Answer:
         if not self._shown:
             self._shown = True
             self._emit(transcript)
+            if self._speech is not None:
+                self._heard(self._speech.transcript)
 
     def fail(self) -> None:
         """The host could not store the answer: the turn goes on without it."""

@@ -8,6 +8,7 @@ import numpy as np
 
 from pipeline.frames import INPUT_RATE_HZ, Output, Samples, Transcript
 from pipeline.guard import Guard
+from pipeline.languages import LanguageLock, understands
 from pipeline.stage import Host, Transcriber
 from pipeline.utterance import Utterance
 
@@ -15,8 +16,9 @@ from pipeline.utterance import Utterance
 class InputAudio:
     """The utterances under way, and the pre-roll from which they begin.
 
-    `understood` takes the turn and text of every partial transcript of `current` and `held`, and
-    may call `start`; `emit` takes the partial transcripts for the client.
+    `language` says what language the person speaks. `understood` takes the turn and text of every
+    partial transcript of `current` and `held`, and may call `start`; `emit` takes the partial
+    transcripts for the client.
     """
 
     def __init__(
@@ -25,6 +27,7 @@ class InputAudio:
         transcribers: Guard[Transcriber],
         host: Host,
         *,
+        language: LanguageLock,
         understood: Callable[[int, str], None],
         emit: Callable[[Output], None],
     ) -> None:
@@ -40,6 +43,7 @@ class InputAudio:
         self._frames: deque[Samples] = deque()
         self._transcribers = transcribers
         self._host = host
+        self._language = language
         self._understood = understood
         self._emit = emit
 
@@ -121,6 +125,7 @@ class InputAudio:
             self._on_partial,
             typed="" if carried is None else carried.typed,
             hints=self._host.hints,
+            language=self._language.told,
         )
 
     def _on_partial(self, transcript: Transcript) -> None:
@@ -132,10 +137,11 @@ class InputAudio:
             self._emit(transcript)
 
     def _ready_transcriber(self) -> Transcriber | None:
-        """The first recogniser with a closed breaker, which can start at once; None without one."""
+        """The first recogniser for the language that has a closed breaker, and can start at once;
+        None without one."""
         now = asyncio.get_running_loop().time()
         for candidate in self._transcribers.candidates:
             candidate.breaker.poll(now)
-            if candidate.breaker.closed:
+            if candidate.breaker.closed and understands(candidate.stage, self._language.told):
                 return candidate.stage
         return None

@@ -29,7 +29,7 @@ from decimal import Context, Decimal
 from types import MappingProxyType
 from typing import Literal, TypeAlias
 
-from pipeline.decisions import Action, Chunk, EndTurn, Event, StartTurn, Understood
+from pipeline.decisions import Action, Chunk, EndTurn, Event, PolicyChanged, StartTurn, Understood
 from pipeline.endings import Ending, ending, is_backchannel
 from pipeline.frames import (
     INPUT_RATE_HZ,
@@ -63,11 +63,14 @@ FULL_SCALE = 32_768.0
 FLOOR_DBFS = -96.0
 """The level of digital silence, and the lowest level that is written."""
 
-ENDS: Mapping[Ending, tuple[str, ...]] = MappingProxyType(
-    {"thinking": ("one", "moment"), "closed": ("thanks",)}
+ENDS: Mapping[str, Mapping[Ending, tuple[str, ...]]] = MappingProxyType(
+    {
+        "en": {"thinking": ("one", "moment"), "closed": ("thanks",)},
+        "de": {"thinking": ("einen", "moment"), "closed": ("danke",)},
+    }
 )
-"""These replace a masked text's last words, so that turn-taking judges the mask as the text. Every
-request for time has at least two words."""
+"""These replace a masked text's last words, by language, so that turn-taking judges the mask as the
+text. Every request for time has at least two words."""
 
 TEXTS = frozenset({"text", "typed", "heard", "arguments"})
 """The fields that hold words of the conversation."""
@@ -117,6 +120,7 @@ class Journal:
         self._left = max_bytes
         self._max_bytes = max_bytes
         self._origin = Decimal(0)
+        self._language = TurnPolicy().language
         self._run: list[str] = []
         self._run_t = ""
         self._run_at = Decimal(0)
@@ -129,6 +133,7 @@ class Journal:
     def opened(self, session_id: str, policy: TurnPolicy, now: float) -> None:
         """The session begins: turn-taking follows `policy`, and `now` is the origin of times."""
         self._origin = _exact(now)
+        self._language = policy.language
         head = {
             "v": VERSION,
             "session": session_id,
@@ -142,6 +147,8 @@ class Journal:
         """Turn-taking was called at `now` and returned `actions`. Every such call is noted once."""
         if self._left <= 0:
             return
+        if isinstance(cause, PolicyChanged):
+            self._language = cause.policy.language
         if isinstance(cause, Chunk) and not actions:
             self._run_on(cause, now)
             return
@@ -231,7 +238,7 @@ class Journal:
         if is_dataclass(item) and not isinstance(item, type):
             return {
                 written_as(type(item)): [
-                    _masked(item, value)
+                    _masked(item, value, self._language)
                     if field.name in TEXTS and isinstance(value, str) and not self._texts
                     else self._shown(value)
                     for field in fields(item)
@@ -247,14 +254,14 @@ def _json(value: object) -> str:
     return json.dumps(value, separators=(",", ":"))
 
 
-def _masked(item: object, text: str) -> str:
+def _masked(item: object, text: str, language: str) -> str:
     if not isinstance(item, Understood):
         return "*" * len(text)
-    how = ending(text)
+    how = ending(text, language)
     words = ["*" * len(word) for word in text.split()]
-    if last := ENDS.get(how):
+    if last := ENDS.get(language, {}).get(how):
         return " ".join((*words[: -len(last)], *last))
-    if is_backchannel(text):
+    if is_backchannel(text, language):
         words = ["okay"] * len(words)
     return " ".join(words) + ("," if how == "open" else "")
 

@@ -8,7 +8,7 @@ from pipeline.budget import TurnBudget
 from pipeline.channel import Waited
 from pipeline.committer import TurnCommitter
 from pipeline.decisions import Event, ReplyBegan, ReplyEnded, Understood
-from pipeline.frames import AvatarState, Output
+from pipeline.frames import AvatarState, Output, Transcript
 from pipeline.outputs import ReplyOutputs
 from pipeline.reply import Reply, ReplyTask
 from pipeline.session_policy import SessionPolicy, Stages
@@ -21,7 +21,8 @@ class Replies:
     """Begins and stops replies. Their progress goes to turn-taking through `handle`.
 
     `closed` is called when a reply that closes the conversation has been heard. `waited` takes how
-    long work has waited for recognition and for synthesis.
+    long work has waited for recognition and for synthesis, `heard` the transcripts of stored
+    answers.
     """
 
     def __init__(
@@ -36,6 +37,7 @@ class Replies:
         closed: Callable[[], None],
         emit: Callable[[Output], None],
         waited: Waited,
+        heard: Callable[[Transcript], None],
     ) -> None:
         self.current: Reply | None = None
         """The reply under way."""
@@ -48,6 +50,7 @@ class Replies:
         self._closed = closed
         self._emit = emit
         self._waited = waited
+        self._heard = heard
         self._work: asyncio.Task[None] | None = None
 
     def answer(
@@ -67,6 +70,7 @@ class Replies:
             host=self._host,
             emit=self._emit,
             waited=self._waited,
+            heard=self._heard,
         )
 
     def begin(self, tasks: asyncio.TaskGroup, answer: Answer, task: ReplyTask) -> Reply:

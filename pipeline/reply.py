@@ -23,6 +23,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from pipeline.answer import Answer
+from pipeline.canned import CannedLines as CannedLines
 from pipeline.channel import Channel, Waited
 from pipeline.errors import BudgetExceeded, ChannelClosed, PipelineError, StageError
 from pipeline.frames import Fault, Output, Sentence, TextDelta, ToolCall, Transcript
@@ -49,15 +50,6 @@ DUE = "the line that is due"
 
 MOST_CALLS = 32
 """One reply may call at most this many functions; further calls are dropped."""
-
-
-@dataclass(frozen=True, slots=True)
-class CannedLines:
-    """The sentences that are spoken where a stage, or the host's storage, failed."""
-
-    unheard: str = "Sorry, I did not catch that. Could you please say it again?"
-    speechless: str = "Sorry, I lost my thread for a moment. Please go on."
-    unsaved: str = "Sorry, I could not save that answer. Could you please say it again?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,7 +227,7 @@ class Reply:
         sentences: Channel[Sentence] = Channel(
             "synthesis", bound=PENDING_CHARACTERS, size=_characters, waited=self._waited
         )
-        draft = ReplyDraft(self.turn, sentences, brief.voice)
+        draft = ReplyDraft(self.turn, sentences, brief.voice, brief.language)
         kept = self.outputs.kept
         unstored = False
         try:
@@ -358,7 +350,10 @@ class Reply:
         """Speak or write a line that is no part of the conversation, as the brief says."""
         brief = self._brief or self._host.brief(self.turn, "")
         deliver = self._voice.speak if brief.spoken else self._voice.write
-        await deliver(Sentence(self.turn, line, brief.voice), aside=True)
+        await deliver(self._sentence(line, brief), aside=True)
+
+    def _sentence(self, text: str, brief: Brief) -> Sentence:
+        return Sentence(self.turn, text, brief.voice, brief.language)
 
 
 def _speech_s(item: TextDelta | ToolCall) -> float:

@@ -19,13 +19,20 @@ class ReplyDraft:
     """Collects a responder's text and sends its sentences into `sentences`.
 
     Until the first sentence was sent, `restart` forgets the text, and another responder may begin.
-    `voice` is the wish for each sentence.
+    `voice` is the wish for each sentence, and `language` the text's.
     """
 
-    def __init__(self, turn: int, sentences: Channel[Sentence], voice: str | None) -> None:
+    def __init__(
+        self,
+        turn: int,
+        sentences: Channel[Sentence],
+        voice: str | None = None,
+        language: str | None = None,
+    ) -> None:
         self._turn = turn
         self._sentences = sentences
         self._voice = voice
+        self._language = language
         self._splitter = SentenceSplitter()
         self._room = LONGEST_REPLY
         self._sent: list[str] = []
@@ -79,7 +86,7 @@ class ReplyDraft:
         return len(wanted & set(_words(" ".join(self._sent)))) < _SAID * len(wanted)
 
     def _sentence(self, text: str) -> Sentence:
-        return Sentence(self._turn, text, self._voice)
+        return Sentence(self._turn, text, self._voice, self._language)
 
 
 def _words(text: str) -> list[str]:

@@ -35,9 +35,17 @@ from pipeline.decisions import (
     Understood,
 )
 from pipeline.driver import TurnDriver
-from pipeline.frames import AvatarState, Fault, Samples, SpeechStarted, SpeechStopped
+from pipeline.frames import (
+    AvatarState,
+    Fault,
+    Samples,
+    SpeechStarted,
+    SpeechStopped,
+    Transcript,
+)
 from pipeline.input_audio import InputAudio
 from pipeline.journal import Journal
+from pipeline.languages import LanguageLock
 from pipeline.last_words import store_last_words
 from pipeline.pacer import Pacer
 from pipeline.playout import Playout
@@ -93,6 +101,7 @@ class Session:
             observe.insert(0, journal.noted)
         self._observe = tuple(observe)
         self._journal = journal
+        self._language = LanguageLock(self.policy.language)
         self._turns = TurnTaking(self.policy.turns)
         self._driver = TurnDriver(self._turns, self._perform, self._fail, journal)
         self._questions = TurnQuestions(stages.turn_models, self._driver.handle)
@@ -103,6 +112,7 @@ class Session:
             self.policy.turns.pre_roll_ms,
             stages.transcribers,
             host,
+            language=self._language,
             understood=lambda turn, text: self._driver.handle(Understood(turn, text)),
             emit=self._emit,
         )
@@ -116,6 +126,7 @@ class Session:
             closed=self.end,
             emit=self._emit,
             waited=self._waited,
+            heard=self._heard,
         )
         self._tasks: asyncio.TaskGroup | None = None
         self._vad: VadStream | None = None
@@ -205,11 +216,22 @@ class Session:
             self._committer.correct(self._tasks, turn, heard)
 
     def reconfigure(self, turns: TurnPolicy) -> None:
-        """Follow another turn policy from here on; before `run` as well. Ignored after `end`."""
+        """Follow another turn policy from here on; before `run` as well. Ignored after `end`.
+
+        Where the session knows the person's language, it stands for the policy's.
+        """
         if not self._over.is_set():
+            if (known := self._language.known) is not None:
+                turns = replace(turns, language=known)
             self.policy = replace(self.policy, turns=turns)
             self._input.keep(turns.pre_roll_ms)
             self._driver.reconfigure(turns)
+
+    def listen_in(self, language: str | None) -> None:
+        """Recognise another language from the next utterance on: see `SessionPolicy.language`."""
+        if language != self.policy.language:
+            self.policy = replace(self.policy, language=language)
+            self._language.want(language)
 
     def end(self, rest: Iterable[Samples] = ()) -> None:
         """End the conversation; `run` returns when its turns have been stored. Idempotent.
@@ -299,6 +321,11 @@ class Session:
             now = asyncio.get_running_loop().time()
             for observe in self._observe:
                 observe(output, now)
+
+    def _heard(self, transcript: Transcript) -> None:
+        """A spoken answer was stored: its language may decide the session's."""
+        if self._language.heard(transcript):
+            self.reconfigure(self.policy.turns)
 
     def _waited(self, queue: str, age_ms: float) -> None:
         if self._journal is not None:

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from pipeline.canned import CannedLines
 from pipeline.guard import Guard
-from pipeline.reply import CannedLines
 from pipeline.stage import Animator, Detector, Responder, Synthesizer, Transcriber, TurnModel
 from pipeline.turns import TurnPolicy
 
@@ -31,6 +31,9 @@ class SessionPolicy:
     With `speculate` replies are prepared at the first silence, so a provider may be called, and
     paid, twice a turn. After `longest_s` the session calls the host's `time_is_up`; if the
     conversation still runs `OVERTIME_S` later, it is closed with the host's farewell.
+
+    `language` is the person's: a code, "auto" to find it in the first turns
+    (`pipeline.languages.LanguageLock`), or None to leave it to the recogniser.
     """
 
     turns: TurnPolicy = field(default_factory=TurnPolicy)
@@ -40,3 +43,4 @@ class SessionPolicy:
     speculate: bool = True
     longest_s: float = 3600.0
     canned: CannedLines = field(default_factory=CannedLines)
+    language: str | None = None

@@ -93,10 +93,14 @@ class Transcriber(Protocol):
         turn: int,
         on_partial: Callable[[Transcript], None] | None = None,
         hints: Sequence[str] = (),
+        language: str | None = None,
     ) -> Recognition:
         """Begin an utterance. `on_partial`, if given, takes every changed partial transcript.
 
         `hints` are names and terms that are likely to be said; a recogniser may ignore them.
+        `language` is the code of the language that is spoken; None leaves it to the recogniser. A
+        recogniser for certain languages has their codes in an attribute `languages`; it gets no
+        utterance in another.
         """
 
     async def aclose(self) -> None: ...
@@ -160,8 +164,9 @@ class Brief:
 
     `tools` are the functions that the reply may call, `tool_choice` is "auto", "none", "required"
     or the name of the one to call. `max_tokens` bounds the reply; None leaves that to the
-    responder. `voice` and `model` are wishes, for providers that can choose. Where `spoken` is
-    False the reply is text only: nothing is synthesised, and each sentence counts as heard at once.
+    responder. `voice` and `model` are wishes, for providers that can choose. `language` is that of
+    the reply's text ("de"). Where `spoken` is False the reply is text only: nothing is synthesised,
+    and each sentence counts as heard at once.
     """
 
     say: tuple[str, ...]
@@ -175,6 +180,7 @@ class Brief:
     spoken: bool = True
     model: str | None = None
     due: str = ""
+    language: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +216,8 @@ class Synthesizer(Protocol):
         """Stream one sentence's audio at `rate_hz`, with visemes and word positions.
 
         The text was made speakable (`pipeline.speakable`): it has a letter or a digit, and neither
-        Markdown nor emoji. Word positions count in it.
+        Markdown nor emoji. Word positions count in it. A voice that cannot say the sentence, since
+        its language or script is another, raises `CallerError` before its first audio.
         """
 
     async def aclose(self) -> None: ...

@@ -55,6 +55,8 @@ class TurnPolicy:
     Without `replies` a turn that ends gets no reply before `RespondNow` asks for one. Without
     `interruptible` speech neither holds nor cancels a reply; it becomes a turn if it goes on after
     the reply. Without `opens` the conversation begins with the person's turn.
+
+    `language` is the code of the person's language, by which words are judged (`pipeline.endings`).
     """
 
     mode: Literal["auto", "manual"] = "auto"
@@ -77,6 +79,7 @@ class TurnPolicy:
     interruptible: bool = True
     opens: bool = True
     judged: bool = False
+    language: str = "en"
 
     @property
     def pre_roll_ms(self) -> int:

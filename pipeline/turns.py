@@ -226,13 +226,13 @@ class TurnTaking:
             self._held_text = text
             return self._start_turn() if self._is_barge_in() else []
         if turn == self.turn and self.state is TurnState.LISTENING:
-            self._ending = ending(text)
+            self._ending = ending(text, self.policy.language)
         return []
 
     def _is_barge_in(self) -> bool:
         held_text = self._held_text if self._holding else ""
         policy = self.policy
-        if held_text and is_backchannel(held_text):
+        if held_text and is_backchannel(held_text, policy.language):
             return self._voiced_ms >= max(LONGEST_BACKCHANNEL_MS, policy.barge_in_ms)
         return self._voiced_ms >= policy.barge_in_ms or 0 < policy.barge_in_words <= len(
             held_text.split()
@@ -271,7 +271,8 @@ class TurnTaking:
         )
 
     def _start_turn(self) -> list[Action]:
-        self._ending = ending(self._held_text) if self._holding else "unclear"
+        held = self._held_text if self._holding else ""
+        self._ending = ending(held, self.policy.language)
         actions = self._interrupt()
         self.turn += 1
         self._speculations = 0

@@ -5,7 +5,9 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable
 
 import numpy as np
 
+from pipeline.errors import CallerError
 from pipeline.frames import INPUT_RATE_HZ, Samples, Transcript
+from pipeline.languages import understands
 from pipeline.stage import Recognition, Transcriber
 
 logger = logging.getLogger("parley.session")
@@ -19,7 +21,7 @@ class Utterance:
 
     During speech the audio also goes to `stage`, if there is one, so that its recognition is nearly
     done when the person stops. `recognise` hands all of the audio to another transcriber. Each gets
-    the `hints`: names and terms that are likely to be said.
+    the `hints`, names and terms that are likely to be said, and the `language` that is spoken.
     """
 
     def __init__(
@@ -32,6 +34,7 @@ class Utterance:
         *,
         typed: str = "",
         hints: tuple[str, ...] = (),
+        language: str | None = None,
     ) -> None:
         self.turn = turn
         self.typed = typed
@@ -44,6 +47,7 @@ class Utterance:
         self._stage = stage
         self._on_partial = on_partial
         self._hints = hints
+        self._language = language
         self._recognition: Recognition | None = None
         self._cancelled = False
         self.reopen()
@@ -55,7 +59,7 @@ class Utterance:
         self._cancelled = False
         on_partial = None if self._on_partial is None else self._partial
         try:
-            self._recognition = self._stage.open(self.turn, on_partial, self._hints)
+            self._recognition = self._stage.open(self.turn, on_partial, self._hints, self._language)
         except Exception:  # only a head start is lost: `recognise` opens it again, guarded
             logger.exception("recogniser %r could not begin early", self._stage.provider)
         else:
@@ -103,11 +107,15 @@ class Utterance:
             self._recognition.feed(pcm)
 
     def recognise(self, stage: Transcriber) -> AsyncIterator[Transcript]:
-        """The utterance is over: yields its transcripts by `stage`, the last one final."""
+        """The utterance is over: yields its transcripts by `stage`, the last one final.
+
+        Raises `CallerError` where the stage does not understand the language.
+        """
+        check_language(stage, self._language)
         if stage is self._stage and self._recognition is not None:
             recognition, self._recognition = self._recognition, None
         else:
-            recognition = stage.open(self.turn, None, self._hints)
+            recognition = stage.open(self.turn, None, self._hints, self._language)
             recognition.feed(self.audio)
         return _finish(recognition)
 
@@ -121,6 +129,13 @@ class Utterance:
     def _partial(self, transcript: Transcript) -> None:
         if self._on_partial is not None and not self._cancelled:
             self._on_partial(transcript)
+
+
+def check_language(stage: Transcriber, language: str | None) -> None:
+    """Raise `CallerError` where the transcriber does not understand the language."""
+    if not understands(stage, language):
+        reason = f"it does not understand {language!r}"
+        raise CallerError("stt", stage.provider, "connect", reason)
 
 
 async def _finish(recognition: Recognition) -> AsyncIterator[Transcript]:

@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 
 from pipeline.budget import TurnBudget
-from pipeline.errors import PipelineError, StageUnavailable
+from pipeline.errors import CallerError, PipelineError, StageUnavailable
 from pipeline.frames import (
     AvatarState,
     Clear,
@@ -27,6 +27,7 @@ from pipeline.frames import (
     Visemes,
 )
 from pipeline.guard import Guard
+from pipeline.languages import understands
 from pipeline.outputs import ReplyOutputs
 from pipeline.pacer import Pacer
 from pipeline.playout import Playout
@@ -120,7 +121,7 @@ class Voice:
         assert self._budget is not None
         loop = asyncio.get_running_loop()
         budget, playout, outputs = self._budget, self._playout, self._outputs
-        said = speakable(sentence.text)
+        said = speakable(sentence.text, sentence.language)
         if not said.text:
             await outputs.wait()
             self._announce(sentence)
@@ -132,6 +133,9 @@ class Voice:
 
         def synthesise(stage: Synthesizer) -> AsyncIterator[Speech]:
             nonlocal converter, rate_hz
+            if not understands(stage, sentence.language):
+                reason = f"it does not speak {sentence.language!r}"
+                raise CallerError("tts", stage.provider, "connect", reason)
             rate_hz = stage.rate_hz
             converter = self._convert(stage.rate_hz, playout.rate_hz)
             return stage.speak(replace(sentence, text=said.text[done:]))

@@ -138,12 +138,17 @@ class FakeTranscriber:
         texts: Sequence[str] = ("hello there",),
         partials: bool = False,
         provider: str = "fake-stt",
+        language: str = "en",
     ) -> None:
         self.provider = provider
         self._scripts = _Scripts(scripts)
         self._texts = list(texts)
         self._partials = partials
         self._heard = 0
+        self.language = language
+        """The language of the transcripts; set it to speak another."""
+        self.told: list[str | None] = []
+        """The language that each utterance was opened with."""
         self.open_now = 0
         """Utterances that have neither ended nor been cancelled."""
 
@@ -152,7 +157,9 @@ class FakeTranscriber:
         turn: int,
         on_partial: Callable[[Transcript], None] | None = None,
         hints: Sequence[str] = (),
+        language: str | None = None,
     ) -> Recognition:
+        self.told.append(language)
         return _FakeRecognition(self, turn, on_partial if self._partials else None)
 
     @property
@@ -164,7 +171,7 @@ class FakeTranscriber:
         """The transcripts of the next utterance."""
         text = self.text
         self._heard += 1
-        final = Transcript(turn, text, final=True, language="en", confidence=0.9)
+        final = Transcript(turn, text, final=True, language=self.language, confidence=0.9)
         return play([final], self._scripts.next())
 
     async def aclose(self) -> None:

@@ -22,11 +22,12 @@ LIMIT_SAMPLES = LONGEST_S * INPUT_RATE_HZ
 class WorkerRecognition:
     """A `pipeline.stage.Recognition` whose work a worker process does.
 
-    The job's messages are "open" (`partials`: whether they are wanted; `hints`: likely words),
-    "audio" (16-bit samples, in pieces of at least `message_samples`) and "finish" (`due`: when the
-    text is wanted, in seconds of `time.monotonic`, which is one clock for all processes); its
-    replies are "partial" (`text`, `language`) and "final" (also `confidence`, `words`, each with
-    its first and last millisecond, and the `reason` for a text that does not count).
+    The job's messages are "open" (`partials`: whether they are wanted; `hints`: likely words;
+    `language`: its code or None), "audio" (16-bit samples, in pieces of at least `message_samples`)
+    and "finish" (`due`: when the text is wanted, in seconds of `time.monotonic`, which is one clock
+    for all processes); its replies are "partial" (`text`, `language`) and "final" (also
+    `confidence`, `words`, each with its first and last millisecond, and the `reason` for a text
+    that does not count).
     """
 
     def __init__(
@@ -36,6 +37,7 @@ class WorkerRecognition:
         message_samples: int,
         on_partial: Callable[[Transcript], None] | None = None,
         hints: Sequence[str] = (),
+        language: str | None = None,
     ) -> None:
         self._turn = turn
         self._message_samples = message_samples
@@ -44,7 +46,8 @@ class WorkerRecognition:
         self._kept: list[Samples] = []
         self._kept_samples = 0
         self._job = worker.open_job(None if on_partial is None else self._on_reply)
-        self._job.send("open", {"partials": on_partial is not None, "hints": [*hints]})
+        wanted = {"partials": on_partial is not None, "hints": [*hints], "language": language}
+        self._job.send("open", wanted)
 
     def feed(self, pcm: Samples) -> None:
         """Take the utterance's next audio. A plain call: never blocks, never raises."""

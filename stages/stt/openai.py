@@ -97,15 +97,17 @@ class OpenAITranscriber:
         turn: int,
         on_partial: Callable[[Transcript], None] | None = None,
         hints: Sequence[str] = (),
+        language: str | None = None,
     ) -> "OpenAIRecognition":
         """Begin an utterance. `on_partial` is never called: there is no text before the upload.
 
-        `hints` are sent as `prompt`, as many as fit `stages.stt._hints`.
+        `hints` are sent as `prompt`, as many as fit `stages.stt._hints`. `language` stands for the
+        constructor's.
         """
-        return OpenAIRecognition(self, turn, ", ".join(bounded(hints)))
+        return OpenAIRecognition(self, turn, ", ".join(bounded(hints)), language)
 
     async def transcribe(
-        self, turn: int, audio: Samples, prompt: str = ""
+        self, turn: int, audio: Samples, prompt: str = "", language: str | None = None
     ) -> AsyncGenerator[Transcript, None]:
         """Upload one utterance: partials if the server streams, then the final transcript.
 
@@ -113,16 +115,18 @@ class OpenAITranscriber:
         `json`. Raises `StageBusy`, `CallerError` and `StageFailed` as `stages._http` says.
         """
         file = wav(audio)
+        language = language or self._language
         if self._verbose:
             try:
-                async with aclosing(self._ask(turn, file, prompt, verbose=True)) as transcripts:
+                upload = self._ask(turn, file, prompt, language, verbose=True)
+                async with aclosing(upload) as transcripts:
                     async for transcript in transcripts:
                         yield transcript
                 return
             except HttpRefused as error:
                 if error.status not in (400, 422):
                     raise
-        async with aclosing(self._ask(turn, file, prompt, verbose=False)) as transcripts:
+        async with aclosing(self._ask(turn, file, prompt, language, verbose=False)) as transcripts:
             async for transcript in transcripts:
                 self._verbose = False
                 yield transcript
@@ -136,14 +140,14 @@ class OpenAITranscriber:
         await self._http.aclose()
 
     async def _ask(
-        self, turn: int, file: bytes, prompt: str, *, verbose: bool
+        self, turn: int, file: bytes, prompt: str, language: str | None, *, verbose: bool
     ) -> AsyncGenerator[Transcript, None]:
         fields = {
             "model": self._model,
             "response_format": "verbose_json" if verbose else "json",
         }
-        if self._language is not None:
-            fields["language"] = self._language
+        if language is not None:
+            fields["language"] = language
         if self._word_times and verbose:
             fields["timestamp_granularities[]"] = "word"
         if prompt:
@@ -154,14 +158,16 @@ class OpenAITranscriber:
             "audio/transcriptions", fields, "utterance.wav", file, "audio/wav"
         ) as answer:
             if answer.content_type.startswith("text/event-stream"):
-                async with aclosing(self._streamed(turn, answer)) as transcripts:
+                async with aclosing(self._streamed(turn, answer, language)) as transcripts:
                     async for transcript in transcripts:
                         yield transcript
                 return
             reply = self._http.parse(await answer.body(MAX_REPLY_BYTES))
-            yield self._final(turn, reply)
+            yield self._final(turn, reply, language)
 
-    async def _streamed(self, turn: int, answer: HttpAnswer) -> AsyncGenerator[Transcript, None]:
+    async def _streamed(
+        self, turn: int, answer: HttpAnswer, language: str | None
+    ) -> AsyncGenerator[Transcript, None]:
         heard = ""
         async with aclosing(answer.events()) as events:
             async for data in events:
@@ -174,13 +180,13 @@ class OpenAITranscriber:
                         if len(heard) > MAX_CHARACTERS:
                             raise self._http.failed("protocol", "a transcript without end")
                         text = heard.strip()
-                        yield Transcript(turn, text, final=False, language=self._language)
+                        yield Transcript(turn, text, final=False, language=language)
                     case "transcript.text.done", _:
-                        yield self._final(turn, event)
+                        yield self._final(turn, event, language)
                         return
         raise self._http.failed("stream", "it ended before the transcript did")
 
-    def _final(self, turn: int, reply: dict[str, Any]) -> Transcript:
+    def _final(self, turn: int, reply: dict[str, Any], language: str | None) -> Transcript:
         try:
             text = reply["text"]
             if not isinstance(text, str):
@@ -191,7 +197,7 @@ class OpenAITranscriber:
                 turn,
                 text.strip(),
                 final=True,
-                language=self._language or _language(reply),
+                language=language or _language(reply),
                 confidence=_confidence(reply.get("segments") or ()),
                 words=tuple(
                     Word(word["word"].strip(), _ms(word["start"]), _ms(word["end"]))
@@ -205,8 +211,11 @@ class OpenAITranscriber:
 class OpenAIRecognition:
     """One utterance: it collects the audio, then uploads it."""
 
-    def __init__(self, stage: OpenAITranscriber, turn: int, prompt: str) -> None:
+    def __init__(
+        self, stage: OpenAITranscriber, turn: int, prompt: str, language: str | None
+    ) -> None:
         self._stage = stage
+        self._language = language
         self._prompt = prompt
         self._turn = turn
         self._left = LIMIT_SAMPLES
@@ -230,7 +239,8 @@ class OpenAIRecognition:
         if len(audio) < LEAST_SAMPLES:
             yield Transcript(self._turn, "", final=True)
             return
-        async with aclosing(self._stage.transcribe(self._turn, audio, self._prompt)) as transcripts:
+        upload = self._stage.transcribe(self._turn, audio, self._prompt, self._language)
+        async with aclosing(upload) as transcripts:
             async for transcript in transcripts:
                 yield transcript
 

@@ -31,6 +31,7 @@ class PocketsphinxTranscriber:
 
     provider = "pocketsphinx"
     note = "demo quality"
+    languages = ("en",)
 
     def __init__(self, decoders: int = 4) -> None:
         self._worker = Worker(
@@ -49,10 +50,12 @@ class PocketsphinxTranscriber:
         turn: int,
         on_partial: Callable[[Transcript], None] | None = None,
         hints: Sequence[str] = (),
+        language: str | None = None,
     ) -> WorkerRecognition:
         """Begin an utterance. Partials come at most every 300 ms of audio, when they changed.
 
-        `hints` are ignored: the bundled language model has no place for them.
+        `hints` are ignored, since the bundled language model has no place for them, and so is
+        `language`, since it is English.
         """
         return WorkerRecognition(self._worker, turn, _MESSAGE_SAMPLES, on_partial)
 

@@ -15,6 +15,7 @@ from stages._worker import Header, Worker, WorkerStats
 from stages.stt._hints import bounded
 from stages.stt._recognition import WorkerRecognition
 from stages.stt.whisper_facts import expected
+from stages.stt.whisper_languages import languages_of
 from stages.stt.whisper_sources import AUTO
 from stages.stt.whisper_speeds import ANSWER_S, IN_TIME_S
 
@@ -32,8 +33,9 @@ class WhisperTranscriber:
     other weights of this machine stand in for a `model` that cannot be used.
     `language` None lets a multilingual model detect it. `cpu_threads` 0 leaves the number to
     CTranslate2. `without_timestamps` leaves the times out of short phrases, which Whisper then
-    recognises better. `word_timestamps` costs another alignment pass. Utterances are decoded one after the other, those first whose text is
-    due first (`stages.stt._decode_queue`). The process starts on first use, or with `start`.
+    recognises better. `word_timestamps` costs another alignment pass. Utterances are decoded one
+    after the other, those first whose text is due first (`stages.stt._decode_queue`). The process
+    starts on first use, or with `start`.
     """
 
     provider = "whisper"
@@ -52,7 +54,9 @@ class WhisperTranscriber:
         word_timestamps: bool = False,
         start_timeout_s: float = 60.0,
     ) -> None:
-        self._expected = expected(model, data_dir, language, stand_in=stand_in)
+        weights = expected(model, data_dir, language, stand_in=stand_in)
+        self._expected = "" if weights is None else weights.name
+        self._languages = None if weights is None else languages_of(weights.name, weights.folder)
         self._loaded: Header | None = None
         self._worker = Worker(
             "stages.stt._whisper:handler",
@@ -72,6 +76,16 @@ class WhisperTranscriber:
             start_timeout_s=start_timeout_s,
         )
 
+    @property
+    def languages(self) -> tuple[str, ...] | None:
+        """The codes of the languages that the weights understand; None for all of Whisper's.
+
+        Before the weights are loaded this is told from the files that will probably be.
+        """
+        if self._loaded is None:
+            return self._languages
+        return None if self._loaded["multilingual"] else ("en",)
+
     async def start(self) -> Header:
         """Load the model now; returns what was loaded: see `stages.stt.whisper_loading.load`.
 
@@ -90,6 +104,7 @@ class WhisperTranscriber:
         turn: int,
         on_partial: Callable[[Transcript], None] | None = None,
         hints: Sequence[str] = (),
+        language: str | None = None,
     ) -> WorkerRecognition:
         """Begin an utterance.
 
@@ -99,6 +114,8 @@ class WhisperTranscriber:
         speech, as often as a third of the clock allows, and not while the encoder would take longer
         than the silence before a final.
 
+        `language` stands for the constructor's. English-only weights always write English.
+
         `hints` become a sentence before the speech: as many as fit `stages.stt._hints`.
 
         The final's text is "" if it is no speech by `stages.stt.speech_check`. Its confidence is
@@ -106,7 +123,7 @@ class WhisperTranscriber:
         running decode stops after the encoder.
         """
         samples = _MESSAGE_SAMPLES if on_partial is None else _PARTIAL_MESSAGE_SAMPLES
-        return WorkerRecognition(self._worker, turn, samples, on_partial, bounded(hints))
+        return WorkerRecognition(self._worker, turn, samples, on_partial, bounded(hints), language)
 
     def stats(self) -> WorkerStats:
         """The worker process's present state."""

@@ -59,13 +59,15 @@ class WhisperFacts:
         return f" (about {took_s:.1f} s for a {ANSWER_S:g} s answer)"
 
 
-def expected(model: str, data_dir: Path | None, language: str | None, *, stand_in: bool) -> str:
-    """The name of the weights that will be loaded if they are sound; "" if there are none."""
+def expected(
+    model: str, data_dir: Path | None, language: str | None, *, stand_in: bool
+) -> Weights | None:
+    """The weights that will be loaded if they are sound; None if there are none."""
     groups = plan(model, data_dir, language, stand_in=stand_in).groups
     if not groups:
-        return ""
+        return None
     answers_s = {} if data_dir is None else read(speeds_file(data_dir), machine())
-    return preferred(groups[0], answers_s).name
+    return preferred(groups[0], answers_s)
 
 
 def whisper_facts(model: str, data_dir: Path, language: str | None = None) -> WhisperFacts:

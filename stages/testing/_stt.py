@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from pipeline.frames import INPUT_RATE_HZ, Samples, Transcript
+from pipeline.languages import CODES, understands
 from pipeline.utterance import LONGEST_S
 from stages.testing import _calls
 from stages.testing._audio import frames, silence, voice
@@ -81,6 +82,7 @@ def rules(speech: Samples | None) -> tuple[Use, tuple[Rule, ...]]:
         forgets_what_is_cancelled,
         reports_partials_of_the_turn,
         takes_hints,
+        takes_languages,
         _calls.keeps_calls_apart,
         hears_each_utterance_alone,
         _calls.may_be_left_early,
@@ -143,10 +145,10 @@ def check_transcripts(trial: Trial, items: list[Any], turn: int, what: str) -> N
 
 
 async def has_the_shape_of_a_transcriber(trial: Trial) -> None:
-    """A transcriber has `provider`, `open(turn, on_partial)` and `aclose()`; what `open` gives has
-    `feed(pcm)`, `finish()` and `cancel()`."""
-    _calls.shape_of_stage(trial, {"open": 2})
-    if not callable(getattr(trial.stage, "open", None)) or not _calls.takes(trial.stage.open, 2):
+    """A transcriber has `provider`, `open(turn, on_partial, hints, language)` and `aclose()`; what
+    `open` gives has `feed(pcm)`, `finish()` and `cancel()`."""
+    _calls.shape_of_stage(trial, {"open": 4})
+    if not callable(getattr(trial.stage, "open", None)) or not _calls.takes(trial.stage.open, 4):
         return
     recognition = trial.stage.open(1, None)
     if inspect.iscoroutine(recognition):
@@ -239,9 +241,7 @@ def _cancel(trial: Trial, recognition: Any, what: str) -> None:
 
 
 async def takes_hints(trial: Trial) -> None:
-    """`open` may take `hints`, terms that are likely to be said; if it does, it takes any hints."""
-    if "hints" not in inspect.signature(trial.stage.open).parameters:
-        return
+    """`open` takes any `hints`, terms that are likely to be said; it may ignore them."""
     for hints in ((), ("Kubernetes", "C++", "😀", ""), tuple(f"term {n}" for n in range(1000))):
         recognition = trial.stage.open(5, None, hints)
         recognition.feed(voice(0.5))
@@ -249,6 +249,26 @@ async def takes_hints(trial: Trial) -> None:
         recognition.cancel()
         if result.error is not None:
             trial.saw(f"{len(hints)} hints: {result.error} was raised")
+
+
+async def takes_languages(trial: Trial) -> None:
+    """`open` takes the code of any `language` that the transcriber knows. One that knows only
+    certain languages has their codes in `languages`, and gets no other."""
+    known = getattr(trial.stage, "languages", None)
+    if isinstance(known, str) or not all(code in CODES for code in known or ()):
+        trial.saw(f"`languages` is no collection of languages' codes but {known!r}")
+        return
+    for language in ("en", "de", "yue"):
+        if not understands(trial.stage, language):
+            continue
+        recognition = trial.stage.open(5, None, (), language)
+        recognition.feed(voice(0.5))
+        result = await trial.items(recognition.finish, f"language {language}")
+        recognition.cancel()
+        if result.error is not None:
+            trial.saw(f"language {language}: {result.error} was raised")
+        else:
+            check_transcripts(trial, result.items, 5, f"language {language}")
 
 
 async def _heard(trial: Trial, turn: int, pcm: Samples, what: str) -> Result:

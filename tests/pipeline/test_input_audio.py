@@ -9,6 +9,7 @@ from pipeline.breaker import Breaker
 from pipeline.frames import Samples
 from pipeline.guard import Candidate, Guard
 from pipeline.input_audio import InputAudio
+from pipeline.languages import LanguageLock
 from pipeline.testing import run_virtual
 from stages.fakes import FakeTranscriber
 
@@ -23,7 +24,12 @@ def listening(pre_roll_ms: int = 60) -> InputAudio:
     guard: Any = Guard("stt", [Candidate("fake-stt", FakeTranscriber(), Breaker())])
     host: Any = Host()
     return InputAudio(
-        pre_roll_ms, guard, host, understood=lambda *_: None, emit=lambda output: None
+        pre_roll_ms,
+        guard,
+        host,
+        language=LanguageLock(None),
+        understood=lambda *_: None,
+        emit=lambda output: None,
     )
 
 

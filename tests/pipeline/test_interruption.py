@@ -199,7 +199,9 @@ def test_a_late_word_of_a_cough_says_nothing_about_what_is_said_next(conversatio
     heard: list[Any] = []
 
     class Late(FakeTranscriber):
-        def open(self, turn: int, on_partial: Any = None, hints: Any = ()) -> Any:
+        def open(
+            self, turn: int, on_partial: Any = None, hints: Any = (), language: Any = None
+        ) -> Any:
             heard.append(on_partial)
             return super().open(turn, on_partial)
 

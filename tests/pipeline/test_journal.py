@@ -25,14 +25,7 @@ from pipeline.decisions import (
     Typed,
     Understood,
 )
-from pipeline.endings import (
-    BACKCHANNELS,
-    CLOSINGS,
-    FILLERS,
-    THINKING,
-    ending,
-    is_backchannel,
-)
+from pipeline.endings import ENDING_WORDS, ending, is_backchannel
 from pipeline.frames import (
     AvatarState,
     Clear,
@@ -256,20 +249,40 @@ def test_the_age_of_a_queue_is_kept() -> None:
     assert talk.replayed().queue_ages == (QueueAge(1000.0, "stt", 12.3),)
 
 
-@given(
-    st.one_of(st.text(max_size=30), st.sampled_from(sorted(BACKCHANNELS))),
-    st.sampled_from(["", *sorted(FILLERS | BACKCHANNELS), *THINKING, *CLOSINGS, ".", ","]),
-)
-def test_a_masked_text_is_judged_like_what_was_said(start: str, end: str) -> None:
-    said = f"{start} {end}"
-    talk = Talk(texts=False)
+@pytest.mark.parametrize("language", ["en", "de", "fr"])
+@given(data=st.data())
+def test_a_masked_text_is_judged_like_what_was_said(language: str, data: st.DataObject) -> None:
+    known = ENDING_WORDS.get(language, ENDING_WORDS["en"])
+    heard = sorted(known.backchannels)
+    ends = [*sorted(known.fillers), *heard, *known.thinking, *known.closings]
+    start = data.draw(st.one_of(st.text(max_size=30), st.sampled_from(heard)))
+    said = f"{start} {data.draw(st.sampled_from(['', *ends, '.', ',']))}"
+    talk = Talk(texts=False, policy=TurnPolicy(language=language))
     talk.does(Understood(1, said))
     (decision,) = talk.replayed().decisions
     assert isinstance(decision.cause, Understood)
     masked = decision.cause.text
-    assert ending(masked) == ending(said)
-    assert is_backchannel(masked) == is_backchannel(said)
+    assert ending(masked, language) == ending(said, language)
+    assert is_backchannel(masked, language) == is_backchannel(said, language)
     assert len(masked.split()) == len(said.split())
+
+
+def test_another_language_holds_for_the_masks_from_then_on() -> None:
+    talk = Talk(texts=False)
+    talk.does(PolicyChanged(TurnPolicy(language="de")))
+    talk.does(Understood(1, "das war es"))
+    cause = talk.replayed().decisions[-1].cause
+    assert isinstance(cause, Understood)
+    assert cause.text == "*** *** danke"
+
+
+def test_a_journal_of_a_version_without_languages_is_english() -> None:
+    talk = Talk()
+    talk.does("open")
+    head = json.loads(talk.lines[0])
+    del head["policy"]["language"]
+    found = replay([f"{json.dumps(head)}\n", *talk.lines[1:]])
+    assert (found.policy.language, found.differences) == ("en", ())
 
 
 @pytest.mark.parametrize("max_bytes", range(1_000, 1_200, 5))
@@ -409,11 +422,11 @@ def test_what_an_older_version_left_out_has_its_default_value() -> None:
     talk = Talk()
     talk.does("open")
     talk.does(PolicyChanged(TurnPolicy(silence_ms=500)))
-    newer = ',"replies":true,"interruptible":true,"opens":true,"judged":false'
+    newer = ',"replies":true,"interruptible":true,"opens":true,"judged":false,"language":"en"'
     lines = [
         talk.lines[0].replace(newer, ""),
         talk.lines[1].replace('"",true', '""'),
-        talk.lines[2].replace(",true,true,true,false]", "]"),
+        talk.lines[2].replace(',true,true,true,false,"en"]', "]"),
     ]
     assert all(new != old for new, old in zip(talk.lines, lines, strict=True))
     found = replay(lines)

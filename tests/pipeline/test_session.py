@@ -166,7 +166,9 @@ def test_going_on_while_recognition_works_makes_one_utterance_of_it(conversation
     heard: list[int] = []
 
     class Listener(FakeTranscriber):
-        def open(self, turn: int, on_partial: Any = None, hints: Any = ()) -> Any:
+        def open(
+            self, turn: int, on_partial: Any = None, hints: Any = (), language: Any = None
+        ) -> Any:
             recognition = super().open(turn, on_partial)
             samples = 0
 
@@ -363,7 +365,9 @@ def test_audio_that_stops_after_a_finished_sentence_ends_the_turn_soon(conversat
     heard: list[Any] = []
 
     class Dictated(FakeTranscriber):
-        def open(self, turn: int, on_partial: Any = None, hints: Any = ()) -> Any:
+        def open(
+            self, turn: int, on_partial: Any = None, hints: Any = (), language: Any = None
+        ) -> Any:
             heard.append(on_partial)
             return super().open(turn, on_partial)
 
@@ -741,7 +745,9 @@ def test_a_partial_transcript_of_an_older_turn_is_dropped(conversation: Any) -> 
     late: list[Any] = []
 
     class Late(FakeTranscriber):
-        def open(self, turn: int, on_partial: Any = None, hints: Any = ()) -> Any:
+        def open(
+            self, turn: int, on_partial: Any = None, hints: Any = (), language: Any = None
+        ) -> Any:
             late.append(on_partial)
             return super().open(turn, on_partial)
 
@@ -782,7 +788,9 @@ def test_partials_that_come_with_the_final_are_shown(conversation: Any) -> None:
 
 def test_a_recogniser_that_cannot_even_begin_gives_way(conversation: Any) -> None:
     class Broken(FakeTranscriber):
-        def open(self, turn: int, on_partial: Any = None, hints: Any = ()) -> Any:
+        def open(
+            self, turn: int, on_partial: Any = None, hints: Any = (), language: Any = None
+        ) -> Any:
             raise RuntimeError("no memory")
 
     conversation.transcribers = [Broken(), FakeTranscriber(texts=("fine",), provider="second")]

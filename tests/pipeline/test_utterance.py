@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 import numpy as np
 import pytest
 
+from pipeline.errors import CallerError
 from pipeline.frames import INPUT_RATE_HZ, Samples, Transcript
 from pipeline.stage import Recognition
 from pipeline.utterance import LONGEST_S, Utterance
@@ -63,14 +64,17 @@ class Told:
 
     def __init__(self) -> None:
         self.hints: list[Sequence[str]] = []
+        self.languages_told: list[str | None] = []
 
     def open(
         self,
         turn: int,
         on_partial: Callable[[Transcript], None] | None = None,
         hints: Sequence[str] = (),
+        language: str | None = None,
     ) -> Recognition:
         self.hints.append(hints)
+        self.languages_told.append(language)
         return Deaf()
 
     async def aclose(self) -> None: ...
@@ -105,3 +109,24 @@ def test_the_tail_of_an_utterance_is_its_last_audio(samples: int, expected: list
     utterance.feed(np.array([4, 5], np.int16))
     utterance.feed(np.array([6, 7], np.int16))
     assert utterance.tail(samples).tolist() == expected
+
+
+def test_every_recogniser_is_told_the_language() -> None:
+    async def scene() -> None:
+        first, second = Told(), Told()
+        utterance = Utterance(1, ramp(0, 320), 320, first, language="de")
+        assert [transcript.text async for transcript in utterance.recognise(second)] == [""]
+        utterance.cancel()
+        assert (first.languages_told, second.languages_told) == (["de"], ["de"])
+
+    asyncio.run(scene())
+
+
+def test_a_recogniser_for_another_language_refuses_the_utterance() -> None:
+    class English(Told):
+        languages = ("en",)
+
+    stage = English()
+    with pytest.raises(CallerError, match="does not understand 'de'"):
+        Utterance(1, ramp(0, 320), 320, None, language="de").recognise(stage)
+    assert stage.languages_told == []

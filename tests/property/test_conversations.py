@@ -239,7 +239,7 @@ def newest(conversation: Any) -> int:
 class Listener(FakeTranscriber):
     """Hears how loud it was: every spoken step has a loudness, and so a word, of its own."""
 
-    def open(self, turn: int, on_partial: Any = None, hints: Any = ()) -> Any:
+    def open(self, turn: int, on_partial: Any = None, hints: Any = (), language: Any = None) -> Any:
         recognition = super().open(turn)
         heard: Counter[int] = Counter()
 

@@ -6,12 +6,12 @@ import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 
-from pipeline.errors import StageFailed
+from pipeline.errors import CallerError, StageFailed
 from pipeline.frames import Sentence, Speech, SpokenWord, TextDelta, Transcript, Viseme, Word
 from pipeline.stage import ReplyRequest
 from pipeline.testing import Script, run_virtual
@@ -538,7 +538,7 @@ class Listener:
 
     provider = "listener"
 
-    def open(self, turn: int, on_partial: Any = None) -> Any:
+    def open(self, turn: int, on_partial: Any = None, hints: Any = (), language: Any = None) -> Any:
         return Listening(turn, on_partial)
 
     async def aclose(self) -> None: ...
@@ -575,7 +575,9 @@ def listener(**attributes: Any) -> Callable[[], Any]:
     listening = type("Broken", (Listening,), attributes)
 
     class Opens(Listener):
-        def open(self, turn: int, on_partial: Any = None) -> Any:
+        def open(
+            self, turn: int, on_partial: Any = None, hints: Any = (), language: Any = None
+        ) -> Any:
             return listening(turn, on_partial)
 
     return Opens
@@ -595,11 +597,15 @@ def test_a_transcriber_that_keeps_the_contract_passes() -> None:
 
 def test_what_open_gives_has_a_shape_too() -> None:
     class Opens(Listener):
-        def open(self, turn: int, on_partial: Any = None) -> Any:
+        def open(
+            self, turn: int, on_partial: Any = None, hints: Any = (), language: Any = None
+        ) -> Any:
             return asyncio.sleep(0)
 
     class Empty(Listener):
-        def open(self, turn: int, on_partial: Any = None) -> Any:
+        def open(
+            self, turn: int, on_partial: Any = None, hints: Any = (), language: Any = None
+        ) -> Any:
             return object()
 
     async def feed(self: Listening, pcm: Any) -> None: ...
@@ -615,7 +621,7 @@ def test_what_open_gives_has_a_shape_too() -> None:
         rule: "`feed` is `async def`: it must be a plain call"
     }
     assert broken(transcriber_conforms, type("Deaf", (Listener,), {"open": lambda self: None})) == {
-        rule: "`open` of the Deaf does not take 2 arguments: ()"
+        rule: "`open` of the Deaf does not take 4 arguments: ()"
     }
 
 
@@ -731,7 +737,9 @@ def test_utterances_at_once_do_not_mix() -> None:
         def __init__(self) -> None:
             self.audio, self.under_way = [], 0
 
-        def open(self, turn: int, on_partial: Any = None) -> Any:
+        def open(
+            self, turn: int, on_partial: Any = None, hints: Any = (), language: Any = None
+        ) -> Any:
             stage = self
 
             class Shared(Listening):
@@ -763,11 +771,13 @@ def test_an_engine_that_says_something_else_every_time_is_not_compared() -> None
     transcriber_conforms(lambda: FakeTranscriber(texts=texts), run=run_virtual)
 
 
-def test_hints_are_tried_where_they_are_taken() -> None:
+def test_any_hints_are_tried() -> None:
     hinted: list[int] = []
 
     class Hinted(Listener):
-        def open(self, turn: int, on_partial: Any = None, hints: tuple[str, ...] = ()) -> Any:
+        def open(
+            self, turn: int, on_partial: Any = None, hints: Any = (), language: Any = None
+        ) -> Any:
             hinted.append(len(hints))
             if len(hints) > 100:
                 return gives_error()
@@ -784,6 +794,42 @@ def test_hints_are_tried_where_they_are_taken() -> None:
         "1000 hints: stt provider 'listener': protocol: the prompt is too long was raised"
     )
     assert {0, 4, 1000} == set(hinted)
+
+
+def test_every_language_that_it_knows_is_tried() -> None:
+    class German(Listener):
+        languages = ("de", "en")
+        told: ClassVar[list[Any]] = []
+
+        def open(
+            self, turn: int, on_partial: Any = None, hints: Any = (), language: Any = None
+        ) -> Any:
+            self.told.append(language)
+            return Listening(turn, on_partial)
+
+    transcriber_conforms(German, run=run_virtual)
+    assert [code for code in German.told if code is not None] == ["en", "de"]
+
+
+def test_a_language_that_is_refused_is_reported() -> None:
+    class Refuses(Listening):
+        async def finish(self) -> AsyncIterator[Transcript]:
+            raise CallerError("stt", "listener", "connect", "no German")
+            yield
+
+    class English(Listener):
+        def open(
+            self, turn: int, on_partial: Any = None, hints: Any = (), language: Any = None
+        ) -> Any:
+            return (Refuses if language == "de" else Listening)(turn, on_partial)
+
+    rule = "takes languages"
+    assert broken(transcriber_conforms, English)[rule].startswith("language de: ")
+    for wrong in ("en", ("English",)):
+        named = type("Named", (Listener,), {"languages": wrong})
+        assert broken(transcriber_conforms, named)[rule] == (
+            f"`languages` is no collection of languages' codes but {wrong!r}"
+        )
 
 
 # --- detectors -------------------------------------------------------------------------------

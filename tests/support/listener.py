@@ -13,8 +13,8 @@ class Listener(FakeTranscriber):
         super().__init__(texts=("I like to build things that last",))
         self.samples = 0
 
-    def open(self, turn: int, on_partial: Any = None, hints: Any = ()) -> Any:
-        recognition: Any = super().open(turn, on_partial)
+    def open(self, turn: int, on_partial: Any = None, hints: Any = (), language: Any = None) -> Any:
+        recognition: Any = super().open(turn, on_partial, hints, language)
         recognition.feed = self._count
         return recognition
 

@@ -25,11 +25,11 @@ def hear(peer: Any, bench: Any) -> Hear:
 
     def hear(model: str, *audio: Any, **options: Any) -> Any:
         names = {"limits", "leave_after", "then"} & options.keys()
-        hints = options.pop("hints", ())
+        hints, spoken = options.pop("hints", ()), options.pop("spoken", None)
         how = {name: options.pop(name) for name in names}
 
         def call(stage: OpenAITranscriber) -> Any:
-            recognition = stage.open(4, None, hints)
+            recognition = stage.open(4, None, hints, spoken)
             for pcm in audio or (AUDIO[:6000], AUDIO[6000:]):
                 recognition.feed(pcm)
             return recognition.finish()
@@ -48,6 +48,12 @@ def test_an_utterance_becomes_text_with_all_that_the_server_knows(hear: Hear) ->
     assert transcript.confidence == pytest.approx(math.exp(-(0.1 * 0.5 + 0.5 * 1.5) / 2.0))
     assert transcript.words == (Word("Hello", 120, 500), Word("there.", 500, 1000))
     assert result.outcomes == [SUCCESS]
+
+
+def test_the_language_of_the_utterance_stands_for_the_configured_one(hear: Hear, peer: Any) -> None:
+    result = hear("verbose/spoken", language="de", spoken="fr")
+    [asked] = peer.requests("verbose/spoken")
+    assert (asked["language"], result.items[-1].language) == ("fr", "fr")
 
 
 def test_the_audio_is_uploaded_as_a_wav_file(hear: Hear, peer: Any) -> None:

@@ -80,6 +80,25 @@ def test_a_given_language_is_kept(german: Path) -> None:
     assert (final.text, final.language) == ("ich habe das gebaut", "fr")
 
 
+def test_each_utterance_may_have_its_own_language(german: Path) -> None:
+    async def scene() -> list[str | None]:
+        transcriber = WhisperTranscriber(str(german), language="es")
+        told = (None, "fr", "de")
+        try:
+            async with asyncio.timeout(30):
+                return [await language_of(transcriber, language) for language in told]
+        finally:
+            await transcriber.aclose()
+
+    async def language_of(transcriber: WhisperTranscriber, language: str | None) -> str | None:
+        recognition = transcriber.open(1, None, (), language)
+        recognition.feed(AUDIO[: 1200 * 16])
+        [final] = [transcript async for transcript in recognition.finish()]
+        return final.language
+
+    assert asyncio.run(scene()) == ["es", "fr", "de"]
+
+
 def test_no_audio_is_an_empty_text(english: Path) -> None:
     assert hear(english, AUDIO[:0]) == [Transcript(1, "", True)]
 

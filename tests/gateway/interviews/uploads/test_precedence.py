@@ -29,6 +29,7 @@ class Local:
         turn: int,
         on_partial: Callable[[Transcript], None] | None = None,
         hints: Sequence[str] = (),
+        language: str | None = None,
     ) -> Recognition:
         raise AssertionError("no recognition is expected")
 

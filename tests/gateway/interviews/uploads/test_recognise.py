@@ -49,9 +49,11 @@ class Attentive(FakeTranscriber):
         self.heard: list[float] = []
         self.hints: list[Sequence[str]] = []
 
-    def open(self, turn: int, on_partial: Any = None, hints: Sequence[str] = ()) -> Any:
+    def open(
+        self, turn: int, on_partial: Any = None, hints: Sequence[str] = (), language: Any = None
+    ) -> Any:
         self.hints.append(hints)
-        return Listening(self, super().open(turn, on_partial, hints))
+        return Listening(self, super().open(turn, on_partial, hints, language))
 
 
 class Listening:

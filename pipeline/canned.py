@@ -1,0 +1,28 @@
+"""The sentences that a session speaks where something failed, by language. Pure data."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+
+@dataclass(frozen=True, slots=True)
+class CannedLines:
+    """The sentences that are spoken where a stage, or the host's storage, failed."""
+
+    unheard: str = "Sorry, I did not catch that. Could you please say it again?"
+    speechless: str = "Sorry, I lost my thread for a moment. Please go on."
+    unsaved: str = "Sorry, I could not save that answer. Could you please say it again?"
+
+
+CANNED_LINES: Mapping[str, CannedLines] = MappingProxyType(
+    {
+        "en": CannedLines(),
+        "de": CannedLines(
+            "Entschuldigung, das habe ich nicht verstanden. Könnten Sie es bitte wiederholen?",
+            "Entschuldigung, ich habe kurz den Faden verloren. Bitte fahren Sie fort.",
+            "Entschuldigung, ich konnte diese Antwort nicht speichern. Könnten Sie sie bitte "
+            "wiederholen?",
+        ),
+    }
+)
+"""By language; others have the English ones."""
