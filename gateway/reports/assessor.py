@@ -47,7 +47,7 @@ from stages.interview import (
     give_feedback,
     make_report,
 )
-from stages.interview.evaluation import HEURISTIC, combined
+from stages.interview.evaluation import HEURISTIC, combined, language_of
 from stages.llm.chat import ChatModel
 from stages.registry import choose
 
@@ -232,7 +232,9 @@ class Assessor:
     ) -> Evaluation:
         if judge is None:
             found = (await _in_thread(evaluate, role, answers)).answers
-            return combined([known.get(entry.number, entry) for entry in found])
+            return combined(
+                [known.get(entry.number, entry) for entry in found], language_of(answers)
+            )
         bank_for(role)
         at_once = asyncio.Semaphore(PER_REPORT)
 
@@ -245,7 +247,7 @@ class Assessor:
 
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(judged(*entry)) for entry in enumerate(answers, 1)]
-        return combined([task.result() for task in tasks])
+        return combined([task.result() for task in tasks], language_of(answers))
 
     def _judge(self) -> Judge | None:
         """A judge with a deadline of `deadline_s` from now. None without a model."""

@@ -14,7 +14,7 @@ from pathlib import Path
 from markupsafe import Markup
 
 from gateway.templates import Templates
-from stages.interview.delivery import COMFORTABLE_WPM, Delivery
+from stages.interview.delivery import Delivery
 
 WIDE = 360
 
@@ -115,10 +115,11 @@ def bars(label: str, rows: Sequence[tuple[str, int | None]]) -> Markup:
     )
 
 
-def speaking(answers: Sequence[tuple[int, Delivery]]) -> Markup:
+def speaking(answers: Sequence[tuple[int, Delivery]], comfortable_wpm: tuple[int, int]) -> Markup:
     """Speaking rate and pauses over time, for all spoken answers in a row.
 
-    Each answer has its question's number. "" if no answer has a duration and a rate.
+    Each answer has its question's number; rates that are easy to follow are marked. "" if no answer
+    has a duration and a rate.
     """
     known = [(number, d) for number, d in answers if d.duration_ms]
     total = sum(d.duration_ms or 0 for _, d in known) + _GAP_MS * (len(known) - 1)
@@ -153,7 +154,7 @@ def speaking(answers: Sequence[tuple[int, Delivery]]) -> Markup:
             )
         )
         at_ms += (delivery.duration_ms or 0) + _GAP_MS
-    low, high = (height(wpm) for wpm in COMFORTABLE_WPM)
+    low, high = (height(wpm) for wpm in comfortable_wpm)
     rates = [(number, d.words_per_minute, d.pause_count or 0) for number, d in known]
     return TEMPLATES.render(
         "speaking.svg",
@@ -166,7 +167,7 @@ def speaking(answers: Sequence[tuple[int, Delivery]]) -> Markup:
         top=_TOP,
         floor=_FLOOR,
         band=_Box(_LEFT, high, WIDE - _LEFT, low - high),
-        marks=[(mark, height(mark)) for mark in (0, *COMFORTABLE_WPM)],
+        marks=[(mark, height(mark)) for mark in (0, *comfortable_wpm)],
         answers=drawn,
     )
 

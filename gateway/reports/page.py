@@ -13,6 +13,7 @@ from typing import Any
 
 from gateway.reports.charts import TEMPLATES, bars, latency, ring, speaking
 from gateway.templates import content_hash
+from stages.interview.cue_lists import CUES
 from stages.interview.feedback import LABELS
 from stages.interview.markdown import delivery_facts, summary_line
 from stages.interview.report import Report
@@ -85,7 +86,7 @@ def _charts(report: Report) -> dict[str, Any]:
         "skills": bars("Skills", skills) if skills else "",
         "questions": bars("Questions", scores) if scores else "",
         "all_scored": all(value is not None for _, value in scores),
-        "speaking": speaking(deliveries),
+        "speaking": speaking(deliveries, CUES[report.language].comfortable_wpm),
         "spoken_ms": sum(delivery.duration_ms or 0 for _, delivery in deliveries),
         "waits": latency(waits),
         "typical_wait_s": median(value for _, value in waits) / 1000 if waits else 0.0,

@@ -17,11 +17,13 @@ from stages.interview.errors import (
     InvalidCount,
     InvalidReport,
     InvalidSession,
+    UnknownLanguage,
     UnknownRole,
 )
 from stages.interview.evaluation import AnswerEvaluation, Evaluation, Score, evaluate
 from stages.interview.feedback import Feedback, InterviewFeedback, give_feedback
 from stages.interview.judge import Judge
+from stages.interview.lines import LANGUAGES
 from stages.interview.model import InterviewConfig, InterviewSession
 from stages.interview.report import Report, ReportLine, make_report
 from stages.interview.summary import spoken_summary, summary_of
@@ -38,6 +40,7 @@ from stages.interview.transitions import (
 )
 
 __all__ = [
+    "LANGUAGES",
     "AnswerEvaluation",
     "AnswerSpeech",
     "Delivery",
@@ -59,6 +62,7 @@ __all__ = [
     "RoleBank",
     "Score",
     "Step",
+    "UnknownLanguage",
     "UnknownRole",
     "answers_of",
     "bank_for",

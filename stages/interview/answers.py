@@ -12,8 +12,8 @@ from typing import Literal
 
 from pipeline.frames import Word
 from pipeline.stage import Message
-from stages.interview.bank import bank_for
 from stages.interview.hearing import spoken, wants_repeat
+from stages.interview.lines import LANGUAGES
 from stages.interview.model import InterviewSession
 from stages.interview.silence import without_line
 from stages.interview.transitions import declines, is_farewell, respond
@@ -36,7 +36,7 @@ MAX_MESSAGES = 400
 """Messages of an interview that are read."""
 
 _LONGEST_MS = 24 * 3_600_000.0
-_NUMBERED = re.compile(r"^.*?\bquestion \d+:\s*", re.IGNORECASE | re.DOTALL)
+_NUMBERED = re.compile(r"^.*?\b(?:question|frage) \d+:\s*", re.IGNORECASE | re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +106,7 @@ class InterviewAnswer:
     """One answer. `speech` is None if it was typed, `prompt_id` if the question is not in the bank.
 
     `latency_ms`: from the end of the answer to the beginning of the interviewer's next words.
-    `declined`: the candidate asked for the next question instead.
+    `declined`: the candidate asked for the next question instead. `language` is the interview's.
     """
 
     question: str
@@ -115,6 +115,7 @@ class InterviewAnswer:
     declined: bool = False
     speech: AnswerSpeech | None = None
     latency_ms: float | None = None
+    language: str = LANGUAGES[0]
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "text", " ".join(self.text[:MAX_ANSWER].split()))
@@ -136,7 +137,7 @@ def answers_of(
     `session.messages`. Words spoken before the next question was heard are added to the answer
     before.
     """
-    bank = bank_for(session.config.role)
+    bank, language = session.config.bank, session.config.language
     most = session.current_question if session.is_complete else session.config.total_questions
     messages = tuple(
         Message(m.role, m.content[:MAX_ANSWER]) for m in session.messages[:MAX_MESSAGES]
@@ -154,6 +155,7 @@ def answers_of(
         part = InterviewAnswer(
             "",
             message.content,
+            language=language,
             speech=(speech or {}).get(at),
             latency_ms=(latencies_ms or {}).get(at),
         )
@@ -162,7 +164,7 @@ def answers_of(
         if intent == "wait":
             continue
         if intent == "repeat":
-            if found and words and not wants_repeat(words):
+            if found and words and not wants_repeat(words, language):
                 found[-1] = _joined(found[-1], part)
             continue
         prompt = session.asked[number - 1] if number <= len(session.asked) else None

@@ -1,4 +1,4 @@
-"""The questions: one bank for each role, read from the JSON files beside this module. Pure.
+"""The questions: one bank for each role and language, from the JSON files in `en/`, `de/`. Pure.
 
 A bank's prompts are the questions, the follow-ups to them, and the elaborations, which ask for more
 after a very short answer. Every prompt has an id: ``outage`` is a question, ``outage/alerts`` a
@@ -6,6 +6,8 @@ follow-up of it, ``any/scale`` a follow-up to any question, ``elaborate/1`` an e
 
 Patterns of words (`heard` in the files) match what a recogniser writes: lower-case words, see
 `hearing.spoken`. ``*`` stands for the rest of a word: ``migrat*`` hears "migrated".
+
+The banks of a role have the same ids in all languages.
 
 A question has a `shape`: a "story" asks for an event, an "approach" for a way of working. Its
 rubric lists the points of a good answer, each with the words that show it.
@@ -23,6 +25,7 @@ from typing import Any, Literal, get_args
 
 from stages.interview.errors import UnknownRole
 from stages.interview.hearing import spoken
+from stages.interview.lines import LANGUAGES, check_language
 
 _FILES = {
     "software engineer": "software_engineer.json",
@@ -81,7 +84,7 @@ class Term:
 class RoleBank:
     """All prompts for one role.
 
-    `texts` has the text of every prompt by its id; `elaborations` are ids.
+    `texts` has the text of every prompt by its id; `elaborations` are ids. `language` is a code.
     """
 
     role: str
@@ -89,6 +92,7 @@ class RoleBank:
     questions: tuple[Question, ...]
     follow_ups: tuple[FollowUp, ...]
     elaborations: tuple[str, ...]
+    language: str
     terms: tuple[Term, ...]
     acknowledgements: tuple[str, ...]
     closings: tuple[str, ...]
@@ -149,23 +153,24 @@ def seed_of(*parts: object) -> int:
 
 def roles() -> tuple[str, ...]:
     """The roles that have a question bank."""
-    return tuple(_load(file).role for file in _FILES.values())
+    return tuple(_load(file, LANGUAGES[0]).role for file in _FILES.values())
 
 
-def bank_for(role: str) -> RoleBank:
-    """The bank of a role; case and surrounding space are ignored.
+def bank_for(role: str, language: str = LANGUAGES[0]) -> RoleBank:
+    """The bank of a role in a language; case and space around the role are ignored.
 
-    Raises `UnknownRole`.
+    Raises `UnknownRole` and `UnknownLanguage`.
     """
     file = _FILES.get(" ".join(role.casefold().split()))
     if file is None:
         raise UnknownRole(role, roles())
-    return _load(file)
+    return _load(file, check_language(language))
 
 
 @cache
-def _load(file: str) -> RoleBank:
-    raw = json.loads(resources.files("stages.interview").joinpath(file).read_text("utf-8"))
+def _load(file: str, language: str) -> RoleBank:
+    found = resources.files("stages.interview").joinpath(f"{language}/{file}")
+    raw = json.loads(found.read_text("utf-8"))
     questions = tuple(
         Question(
             q["id"],
@@ -188,6 +193,7 @@ def _load(file: str) -> RoleBank:
         questions=questions,
         follow_ups=follow_ups,
         elaborations=tuple(elaborations),
+        language=language,
         terms=tuple(Term(say, pattern(heard)) for say, heard in raw["terms"].items()),
         acknowledgements=tuple(raw["acknowledgements"]),
         closings=tuple(raw["closings"]),

@@ -1,126 +1,80 @@
-"""Words that show how an answer is built, for the offline evaluator. Pure.
+"""Words that show how an answer is built, by language, for the offline evaluator. Pure.
 
-They are English, and this project's own choice; discussion is welcome. They match `hearing.spoken`
-words; ``*`` is the rest of a word.
+The lists are this project's own choice; discussion is welcome. They match `hearing.spoken` words;
+``*`` is the rest of a word.
 """
 
 import re
+from dataclasses import dataclass
 
 from stages.interview.bank import pattern
 
-
-def _cue(phrases: str) -> re.Pattern[str]:
-    return pattern(phrases.split(","))
-
-
-SITUATION = _cue(
-    "last year,last month,last summer,last week,a few years ago,years ago,months ago,weeks ago,"
-    "at my previous,at my last,at my current,in my previous,in my last,in my current,at the time,"
-    "my team,our team,our company,my company,we had,there was,there were,i was working,"
-    "we were working,i worked,when i,when we,once,one day,back then,in a project,on a project,"
-    "our customer*,our user*,our main,a customer,a client,i joined,during"
-)
-TASK = _cue(
-    "i had to,we had to,my job,my task,my role,my goal,our goal,the goal,responsible,needed to,"
-    "i needed,we needed,asked me,was asked,were asked,the problem was,the challenge,the task,"
-    "had been asked,in charge,deadline*,it was up to me,i was to,the aim,we wanted to,i wanted to,"
-    "supposed to,required,goal was"
-)
-RESULT = _cue(
-    "as a result,in the end,finally,eventually,reduced,increased,improved,decreased,dropped,"
-    "dropped to,went down,went up,fell,rose,grew,saved,faster,since then,which meant,the outcome,"
-    "the result*,turned out,so that now,we shipped,launched,solved,fixed,resolved,learned,learnt,"
-    "it worked,succeeded,no longer,percent,never again,happier,won,afterwards"
-)
-STEPS = _cue(
-    "first,first of all,then,next,after that,second,secondly,finally,i start*,i begin,i usually,"
-    "i always,i look,i check,i ask,i try,i would start,i would first,i would ask,i would look,"
-    "i make,i write,i use,i split,i measure,i define,i compare,step,steps"
-)
-REASON = _cue(
-    "because,so that,therefore,that way,the reason,otherwise,which means,in order to,this lets,"
-    "that lets,this helps,that helps,since it,since they,since we,since i,the point is,why"
-)
-EXAMPLE = _cue(
-    "for example,for instance,such as,once,last year,last month,at my last,at my previous,"
-    "in my last,in my previous,when i,when we,in one project,a recent,recently,one time,an example,"
-    "we had,imagine"
-)
-BALANCE = _cue(
-    "but,however,depends,depending,unless,on the other hand,trade off*,tradeoff*,although,except,"
-    "not always,sometimes,the risk,downside*,limit*,at the cost,if it,if the,if there,if they,"
-    "even if,rather than,instead of"
-)
-
-STORY = (
-    ("situation", SITUATION),
-    ("task", TASK),
-    ("action", None),
-    ("result", RESULT),
-)
-"""The parts of a story, in their usual order; the action is found by `actions`."""
-
-APPROACH = (
-    ("steps", STEPS),
-    ("reasons", REASON),
-    ("example", EXAMPLE),
-    ("limits", BALANCE),
-)
-"""The parts of an answer that describes an approach."""
-
-VAGUE = _cue(
-    "stuff,things,somehow,something like that,kind of,sort of,and so on,et cetera,etc,various,"
-    "whatever,basically,a lot of,lots of,pretty much,or so,some kind"
-)
-
-_NUMBER = (
-    r"(?:\d+\w*|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|thirteen|fourteen|"
-    r"fifteen|sixteen|seventeen|eighteen|nineteen|twenty|thirty|forty|fifty|sixty|seventy|eighty|"
-    r"ninety|hundreds?|thousands?|millions?|billions?|half|twice|doubled?|tripled?|halved|dozens?)"
-)
-NUMBER = re.compile(rf"\b{_NUMBER}(?: (?:and a half|point|percent|{_NUMBER}))*\b")
-"""One quantity, however many words it takes."""
-
-_IRREGULAR = (
-    "built|wrote|rewrote|made|found|led|ran|took|spoke|began|chose|set|split|drew|gave|held|kept|"
-    "brought|taught|sent|put|cut|broke|drove|met|told|showed|dug|sat down|went through|went back|"
-    "got|wrote down|read|sold|won|threw|grew"
-)
-_NO_ACTION = "needed|wanted|liked|loved|tried|worked|believed|seemed|hoped|used|enjoyed|learned"
-_BETWEEN = r"(?:(?:also|then|first|finally|quickly|just|actually|personally|even|next) )*"
-ACTION = re.compile(rf"\bi {_BETWEEN}(?!(?:{_NO_ACTION})\b)(?:[a-z]{{2,}}ed|{_IRREGULAR})\b")
-"""Something that the candidate did: "I" and a verb in the past."""
-
-_STATES = (
-    "think|guess|know|feel|like|love|want|would|could|can|will|was|am|have|had|did|do|dont|mean|"
-    "believe|hope|never|cant|cannot|wish|might|may|should|and|just|need|suppose|see"
-)
-HABIT = re.compile(
-    r"\bi (?:(?:also|then|first|usually|always|often|would|will|normally|even) )*"
-    rf"(?!(?:{_STATES}|{_NO_ACTION})\b)[a-z]{{3,}}\b"
-)
-"""Something that the candidate does: "I" and a verb that is more than being, having or thinking."""
-
-OURS = re.compile(r"\b(?:we|our|us)\b")
-MINE = re.compile(r"\b(?:i|my|me|myself|ive|id|im)\b")
-
-FILLERS = re.compile(
-    r"\b(?:u+[hm]+|e+r+m?|h+m+|a+h|you know|i mean|basically|actually|literally|kind of|"
-    r"sort of)\b"
-)
-"""Filler words. Many recognisers leave them out."""
-
-_SMALL_WORDS = (
-    "the and i to a of was it in we that is for my on with you so but as have had they this at be "
-    "are not when what do an or if from were our by because then would can first how"
-)
-_ENGLISH = frozenset(_SMALL_WORDS.split())
 _ENOUGH_WORDS = 12
 _LEAST_SHARE = 0.12
 
 
-def is_english(words: tuple[str, ...]) -> bool:
-    """Whether the text may be English: it has enough of its most frequent words, or is short."""
-    if len(words) < _ENOUGH_WORDS:
-        return all(word.isascii() for word in words)
-    return sum(word in _ENGLISH for word in words) >= _LEAST_SHARE * len(words)
+@dataclass(frozen=True, slots=True)
+class Cues:
+    """A language's words.
+
+    A story has a `situation`, a `task`, an action and a `result`; an answer about an approach has
+    `steps`, `reasons`, an `example` and `limits`. `action` finds a deed of the candidate ("I" and a
+    verb in the past), `habit` something that the candidate does, `number` one quantity, however
+    many words it takes. `ours` and `mine` are "we" and "I". Many recognisers leave out `fillers`.
+
+    `small_words` are the most frequent ones; a short text is taken for the language unless it has
+    letters beyond ASCII and the language has none (`ascii_only`). `names_by_capitals`: inside a
+    sentence only names begin with a capital. `comfortable_wpm` are the words per minute that are
+    easy to follow.
+    """
+
+    situation: re.Pattern[str]
+    task: re.Pattern[str]
+    result: re.Pattern[str]
+    steps: re.Pattern[str]
+    reasons: re.Pattern[str]
+    example: re.Pattern[str]
+    limits: re.Pattern[str]
+    vague: re.Pattern[str]
+    number: re.Pattern[str]
+    action: re.Pattern[str]
+    habit: re.Pattern[str]
+    ours: re.Pattern[str]
+    mine: re.Pattern[str]
+    fillers: re.Pattern[str]
+    small_words: frozenset[str]
+    ascii_only: bool
+    names_by_capitals: bool
+    comfortable_wpm: tuple[int, int]
+
+    @property
+    def story(self) -> tuple[tuple[str, re.Pattern[str]], ...]:
+        """The parts of a story, in their usual order."""
+        return (
+            ("situation", self.situation),
+            ("task", self.task),
+            ("action", self.action),
+            ("result", self.result),
+        )
+
+    @property
+    def approach(self) -> tuple[tuple[str, re.Pattern[str]], ...]:
+        """The parts of an answer that describes an approach."""
+        return (
+            ("steps", self.steps),
+            ("reasons", self.reasons),
+            ("example", self.example),
+            ("limits", self.limits),
+        )
+
+    def may_be(self, words: tuple[str, ...]) -> bool:
+        """Whether the text may be in this language: it has enough of its frequent words, or is
+        short."""
+        if len(words) < _ENOUGH_WORDS:
+            return not self.ascii_only or all(word.isascii() for word in words)
+        return sum(word in self.small_words for word in words) >= _LEAST_SHARE * len(words)
+
+
+def phrases(text: str) -> re.Pattern[str]:
+    """A pattern that finds any of the phrases, which have commas between them."""
+    return pattern(text.split(","))

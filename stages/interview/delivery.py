@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from pipeline.frames import Word
 from stages.interview.answers import AnswerSpeech, InterviewAnswer, RecognitionSource
-from stages.interview.cues import FILLERS
+from stages.interview.cue_lists import CUES
 from stages.interview.wording import Wording
 
 PAUSE_MS = 500
@@ -17,9 +17,6 @@ PAUSE_MS = 500
 
 WINDOW_MS = 10_000
 """The speaking rate over time is counted in windows of this length."""
-
-COMFORTABLE_WPM = (110, 170)
-"""Words per minute that are easy to follow in English: a choice of this project."""
 
 MAX_PAUSES = 200
 """At most this many pauses are listed; all are counted."""
@@ -94,7 +91,7 @@ def delivery_of(answer: InterviewAnswer) -> Delivery | None:
         spoken_ms: float | None = ends - begins
     else:
         spoken_ms = duration
-    fillers = _fillers(wording, speech)
+    fillers = _fillers(wording, answer)
     minutes = (spoken_ms or 0) / 60_000
     timed = _timed(speech.words, speech, duration) if speech.words else _Timed()
     return Delivery(
@@ -175,8 +172,8 @@ def _rate(count: int, spoken_ms: float | None) -> int | None:
     return round(count * 60_000 / spoken_ms)
 
 
-def _fillers(wording: Wording, speech: AnswerSpeech) -> tuple[Filler, ...] | None:
-    if speech.recognition.quality == "demo":
+def _fillers(wording: Wording, answer: InterviewAnswer) -> tuple[Filler, ...] | None:
+    if answer.recognition is not None and answer.recognition.quality == "demo":
         return None
-    counts = Counter(found[0] for found in FILLERS.finditer(wording.line))
+    counts = Counter(found[0] for found in CUES[answer.language].fillers.finditer(wording.line))
     return tuple(Filler(text, count) for text, count in counts.most_common())

@@ -6,6 +6,8 @@
     ├── InvalidSession            invalid_session: `where` in the JSON the fault is, and which
     │   └── InvalidReport         invalid_report: the same for a stored report
     ├── UnknownRole               unknown_role: no question bank; `known` names the existing roles
+    ├── UnknownLanguage           unknown_language: the interviewer does not speak it; `known` are
+    │                             the codes of those that it speaks
     └── InvalidCount              invalid_count: the number of questions is not 1..15
 """
 
@@ -50,6 +52,23 @@ class UnknownRole(InterviewError):
 
     def __str__(self) -> str:
         return f"unknown role {self.role[:80]!r}; known roles: {', '.join(self.known)}"
+
+
+class UnknownLanguage(InterviewError):
+    """The interviewer does not speak the language."""
+
+    code = "unknown_language"
+
+    def __init__(self, language: str, known: tuple[str, ...]) -> None:
+        super().__init__(language, known)
+        self.language = language
+        self.known = known
+
+    def __str__(self) -> str:
+        return (
+            f"the interviewer does not speak {self.language[:40]!r}; it speaks: "
+            f"{', '.join(self.known)}"
+        )
 
 
 class InvalidCount(InterviewError):

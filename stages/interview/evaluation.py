@@ -13,10 +13,13 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal, get_args
 
-from stages.interview import cues
 from stages.interview.answers import InterviewAnswer, RecognitionSource
 from stages.interview.bank import Question, RoleBank, bank_for
+from stages.interview.cue_lists import CUES
+from stages.interview.cues import Cues
 from stages.interview.delivery import Delivery, delivery_of
+from stages.interview.feedback_lines import FeedbackLines, feedback_lines
+from stages.interview.lines import LANGUAGES
 from stages.interview.wording import Wording
 
 Criterion = Literal["coverage", "structure", "specificity", "length"]
@@ -26,12 +29,6 @@ WEIGHTS: dict[Criterion, int] = {"coverage": 40, "structure": 25, "specificity":
 """The weights of the criteria, of 100. The others share the weight of a criterion without score."""
 
 HEURISTIC = "heuristic"
-METHOD = (
-    "These scores are a heuristic. They count words that usually go with good answers: the points "
-    "that a question is after, how the answer is built, numbers and names, and length. Nothing "
-    "here has understood what was said, so take them as a mirror and not as a verdict."
-)
-
 _SPARE_POINTS = 1
 """Points of a rubric of four or more that may be missing without loss."""
 
@@ -90,19 +87,29 @@ class Evaluation:
 
 
 def evaluate(role: str, answers: Sequence[InterviewAnswer]) -> Evaluation:
-    """Evaluate an interview's answers offline. Raises `UnknownRole`."""
-    bank = bank_for(role)
-    return combined(
-        [evaluate_answer(bank, answer, number) for number, answer in enumerate(answers, 1)]
-    )
+    """Evaluate an interview's answers offline, by the words of their language.
+
+    Raises `UnknownRole`.
+    """
+    bank_for(role)
+    found = [
+        evaluate_answer(bank_for(role, answer.language), answer, number)
+        for number, answer in enumerate(answers, 1)
+    ]
+    return combined(found, language_of(answers))
+
+
+def language_of(answers: Sequence[InterviewAnswer]) -> str:
+    """The code of an interview's language, by its answers; without any, "en"."""
+    return answers[0].language if answers else LANGUAGES[0]
 
 
 def evaluate_answer(bank: RoleBank, answer: InterviewAnswer, number: int = 1) -> AnswerEvaluation:
     """Evaluate one answer offline."""
     wording = Wording(answer.text)
     reason = unscored(answer)
-    if reason is None and not cues.is_english(wording.words):
-        reason = "Not scored: the heuristic reads English only, and this does not look like it."
+    if reason is None and not CUES[bank.language].may_be(wording.words):
+        reason = feedback_lines(bank.language).unscored["language"]
     if reason is not None:
         return without_scores(answer, number, reason)
     question = bank.question(answer.prompt_id)
@@ -121,22 +128,17 @@ def evaluate_answer(bank: RoleBank, answer: InterviewAnswer, number: int = 1) ->
 def unscored(answer: InterviewAnswer) -> str | None:
     """A sentence why an answer must not be scored, by rules or by a model; or None."""
     recognition = answer.recognition
+    reasons = feedback_lines(answer.language).unscored
     if answer.declined:
-        return "Not scored: this question was skipped."
+        return reasons["declined"]
     if not Wording(answer.text).words:
-        return "Not scored: no words were understood."
+        return reasons["no_words"]
     if recognition is None:
         return None
     if recognition.quality == "demo":
-        return (
-            f"Not scored: recognised with demo quality ({recognition.provider}), so these may not "
-            "be your words."
-        )
+        return reasons["demo"].format(recognition.provider)
     if recognition.unsure:
-        return (
-            f"Not scored: the recogniser ({recognition.provider}) was not sure what it heard "
-            f"(confidence {recognition.confidence:.2f})."
-        )
+        return reasons["unsure"].format(recognition.provider, recognition.confidence)
     return None
 
 
@@ -157,13 +159,14 @@ def weighted(scores: Sequence[Score]) -> int | None:
     return round(sum(value * weight for value, weight in known) / sum(w for _, w in known))
 
 
-def combined(answers: Sequence[AnswerEvaluation]) -> Evaluation:
-    """An interview's evaluation from its answers' evaluations."""
+def combined(answers: Sequence[AnswerEvaluation], language: str = LANGUAGES[0]) -> Evaluation:
+    """An interview's evaluation from its answers' evaluations; its texts are in the language."""
+    lines = feedback_lines(language)
     scored = [a for a in answers if a.overall is not None]
     sources = list(dict.fromkeys(a.source for a in scored))
     source = " and ".join(sources) or HEURISTIC
     skills = tuple(
-        skill for criterion in CRITERIA if (skill := _skill(criterion, scored)) is not None
+        skill for criterion in CRITERIA if (skill := _skill(criterion, scored, lines)) is not None
     )
     overall = [a.overall for a in scored if a.overall is not None]
     return Evaluation(
@@ -171,33 +174,33 @@ def combined(answers: Sequence[AnswerEvaluation]) -> Evaluation:
         skills=skills,
         answers=tuple(answers),
         source=source,
-        method=_method(sources),
+        method=_method(sources, lines),
     )
 
 
-def _method(sources: Sequence[str]) -> str:
+def _method(sources: Sequence[str], lines: FeedbackLines) -> str:
     judged = [source for source in sources if source.startswith("model:")]
     if not judged:
-        return METHOD
+        return lines.method
     names = " and ".join(source.removeprefix("model:") for source in judged)
-    told = (
-        f"Answers were scored by a language model ({names}). Models err and can be talked into "
-        "things: take this as a mirror and not as a verdict."
-    )
+    told = lines.judged.format(names)
     rest = len(judged) < len(sources)
-    return f"{told} Where it could not answer: {METHOD[0].lower()}{METHOD[1:]}" if rest else told
+    method = f"{lines.method[0].lower()}{lines.method[1:]}"
+    return lines.judged_in_part.format(told, method) if rest else told
 
 
-def _skill(criterion: Criterion, answers: Sequence[AnswerEvaluation]) -> Score | None:
+def _skill(
+    criterion: Criterion, answers: Sequence[AnswerEvaluation], lines: FeedbackLines
+) -> Score | None:
     scores = [s for a in answers if (s := a.score(criterion)) is not None and s.value is not None]
     if not scores:
         return None
     value = round(sum(s.value or 0 for s in scores) / len(scores))
     sources = " and ".join(dict.fromkeys(s.source for s in scores))
-    of = f"the mean of {len(scores)} answers" if len(scores) > 1 else "from one answer"
+    of = lines.mean_of.format(len(scores)) if len(scores) > 1 else lines.from_one
     spoken = list(dict.fromkeys(s.recognition for s in scores if s.recognition is not None))
     worst = min(spoken, key=lambda r: 1.0 if r.confidence is None else r.confidence, default=None)
-    return Score(criterion, value, sources, f"{of[0].upper()}{of[1:]}.", recognition=worst)
+    return Score(criterion, value, sources, of, recognition=worst)
 
 
 # --- the criteria ------------------------------------------------------------------------------
@@ -211,6 +214,14 @@ class _Answered:
     question: Question | None
     answer: InterviewAnswer
     wording: Wording
+
+    @property
+    def cues(self) -> Cues:
+        return CUES[self.bank.language]
+
+    @property
+    def lines(self) -> FeedbackLines:
+        return feedback_lines(self.bank.language)
 
     def score(
         self,
@@ -236,8 +247,7 @@ class _Answered:
 def _coverage(answered: _Answered) -> Score:
     """The points of the rubric that the answer has. Words of the question do not count."""
     if answered.question is None:
-        reason = "Not scored: there is no list of expected points for this question."
-        return answered.score("coverage", None, reason)
+        return answered.score("coverage", None, answered.lines.no_points)
     asked = set(Wording(answered.question.text).words)
     found, missing, quotes = [], [], []
     for point in answered.question.rubric:
@@ -250,53 +260,55 @@ def _coverage(answered: _Answered) -> Score:
             quotes.append(answered.wording.quote(hit))
     total = len(answered.question.rubric)
     needed = total - _SPARE_POINTS if total > 3 else total
-    reason = f"Words of {len(found)} of {total} expected points were found."
+    reason = answered.lines.points.format(len(found), total)
     return answered.score("coverage", 100 * len(found) / needed, reason, found, missing, quotes)
 
 
 def _structure(answered: _Answered) -> Score:
     """The parts of its shape that the answer has. A story: situation, task, action, result."""
     story = answered.question is None or answered.question.shape == "story"
+    cues, lines = answered.cues, answered.lines
     found, missing, quotes = [], [], []
-    for name, cue in cues.STORY if story else cues.APPROACH:
-        hit = answered.wording.find(cues.ACTION if cue is None else cue)
+    for name, cue in cues.story if story else cues.approach:
+        hit = answered.wording.find(cue)
         if hit is None:
             missing.append(name)
         else:
             found.append(name)
             quotes.append(answered.wording.quote(hit))
-    if answered.question is None and len(found) < len(cues.STORY):
+    if answered.question is None and len(found) < len(cues.story):
         # The question's shape is unknown: the better one counts.
-        other = [n for n, cue in cues.APPROACH if cue is not None and answered.wording.find(cue)]
+        other = [name for name, cue in cues.approach if answered.wording.find(cue)]
         if len(other) > len(found):
-            found, missing = other, [n for n, _ in cues.APPROACH if n not in other]
+            found, missing = other, [n for n, _ in cues.approach if n not in other]
             quotes = []
-    parts = ", ".join(found) if found else "none"
-    reason = f"Parts found: {parts}." + (f" Not found: {', '.join(missing)}." if missing else "")
+    parts = ", ".join(lines.part_names[name] for name in found) or lines.none
+    reason = lines.parts_found.format(parts)
+    if missing:
+        left = ", ".join(lines.part_names[name] for name in missing)
+        reason += lines.parts_missing.format(left)
     total = len(found) + len(missing)
     return answered.score("structure", 100 * len(found) / total, reason, found, missing, quotes)
 
 
 def _specificity(answered: _Answered) -> Score:
     """Numbers, names and deeds raise the score, vague words lower it."""
-    line = answered.wording.line
-    numbers = list(cues.NUMBER.finditer(line))
+    line, cues, lines = answered.wording.line, answered.cues, answered.lines
+    numbers = list(cues.number.finditer(line))
     names = list(
-        dict.fromkeys((*answered.bank.terms_in(line), *_capitalised(answered.answer.text)))
+        dict.fromkeys((*answered.bank.terms_in(line), *_names(answered.answer.text, cues)))
     )
     story = answered.question is None or answered.question.shape == "story"
-    verbs = cues.ACTION if story else cues.HABIT
+    verbs = cues.action if story else cues.habit
     deeds = list({hit[0]: hit for hit in verbs.finditer(line)}.values())
-    vague = list(dict.fromkeys(hit[0] for hit in cues.VAGUE.finditer(line)))
+    vague = list(dict.fromkeys(hit[0] for hit in cues.vague.finditer(line)))
     value = 20 * min(2, len(numbers)) + 15 * min(2, len(names)) + 10 * min(3, len(deeds))
     value -= 5 * min(4, max(0, len(vague) - 1))
     counted = (("numbers", numbers), ("names", names), ("what you do", deeds))
     found = [name for name, hits in counted if hits]
     missing = [name for name, hits in counted if not hits]
-    reason = (
-        f"{_count(len(numbers), 'number')}, {_count(len(names), 'name')}, "
-        f"{_count(len(deeds), 'deed')}, {_count(len(vague), 'vague word')}."
-    )
+    said = (("number", numbers), ("name", names), ("deed", deeds), ("vague", vague))
+    reason = ", ".join(lines.count(len(hits), noun) for noun, hits in said) + "."
     quotes = [answered.wording.quote(hit) for hit in (*numbers[:1], *deeds[:1])]
     return answered.score("specificity", value, reason, found, missing, quotes)
 
@@ -308,7 +320,8 @@ def _length(answered: _Answered) -> Score:
         missing = ["more to say"]
     elif words > _LENGTHS[3][0]:
         missing = ["fewer words"]
-    return answered.score("length", _worth(words), f"{_count(words, 'word')}.", (), missing)
+    reason = f"{answered.lines.count(words, 'word')}."
+    return answered.score("length", _worth(words), reason, (), missing)
 
 
 def _worth(words: int) -> float:
@@ -321,18 +334,20 @@ def _worth(words: int) -> float:
     return low[1]
 
 
-def _capitalised(text: str) -> tuple[str, ...]:
-    """Words with a capital inside a sentence: names. All-capital texts have none."""
+def _names(text: str, cues: Cues) -> tuple[str, ...]:
+    """Words with a capital inside a sentence: names. All-capital texts have none.
+
+    In a language whose other nouns have one, too, a name has a capital that is not its first.
+    """
     if text.isupper():
         return ()
     words = text.split()
+    if not cues.names_by_capitals:
+        bare = (word.strip(".,;:!?()\"'“”„’") for word in words)
+        return tuple(word for word in bare if any(map(str.isupper, word[1:])))
     names = (
         word.strip(".,;:!?()\"'“”’")
         for before, word in pairwise(words)
         if word[0].isupper() and not before.endswith((".", "!", "?", ":", "…", '"', "”"))
     )
     return tuple(name for name in names if name.split("'")[0].split("’")[0] not in ("I", ""))
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -38,6 +38,7 @@ from stages.interview.evaluation import (
     Score,
     combined,
     evaluate_answer,
+    language_of,
     unscored,
     weighted,
     without_scores,
@@ -50,6 +51,7 @@ from stages.interview.feedback import (
     with_source,
 )
 from stages.interview.hearing import spoken
+from stages.interview.lines import LANGUAGES, lines_for
 
 Complete = Callable[[Sequence[Message], Mapping[str, Any]], Awaitable[str]]
 """Asks a chat model for JSON by a schema and gives its text. Raises `PipelineError`; limits its
@@ -169,13 +171,14 @@ class Judge:
         If the model cannot be reached, the remaining answers are evaluated offline without another
         try. Cancelling cancels the call under way.
         """
-        bank = bank_for(role)
+        bank_for(role)
         found: list[AnswerEvaluation] = []
         away: str | None = None
         for number, answer in enumerate(answers, 1):
             if (reason := unscored(answer)) is not None:
                 found.append(without_scores(answer, number, reason))
                 continue
+            bank = bank_for(role, answer.language)
             if away is None:
                 try:
                     found.append(await self._evaluate(bank, answer, number))
@@ -187,7 +190,7 @@ class Judge:
             found.append(
                 _in_place(evaluate_answer(bank, answer, number), self._instead(away or why))
             )
-        return combined(found)
+        return combined(found, language_of(answers))
 
     async def feedback(
         self, role: str, answers: Sequence[InterviewAnswer], evaluation: Evaluation
@@ -197,7 +200,8 @@ class Judge:
         if evaluation.overall is None:
             return offline
         try:
-            told = await self._ask(ToldInterview, _ASK_FEEDBACK, _shown(role, answers, evaluation))
+            task = _in(_ASK_FEEDBACK, language_of(answers))
+            told = await self._ask(ToldInterview, task, _shown(role, answers, evaluation))
             if len(told.answers) != len(answers):
                 raise _Failed(f"{len(told.answers)} answers instead of {len(answers)}")
         except PipelineError as error:
@@ -225,7 +229,8 @@ class Judge:
         bank_for(role)
         try:
             shown = _shown(role, answers, evaluation)
-            return (await self._ask(ToldSummary, _ASK_SUMMARY, shown)).summary
+            task = _in(_ASK_SUMMARY, language_of(answers))
+            return (await self._ask(ToldSummary, task, shown)).summary
         except (PipelineError, _Failed):
             return None
 
@@ -240,7 +245,7 @@ class Judge:
             "expected points": "; ".join(p.say for p in question.rubric) if question else "",
             "candidate": answer.text[:MAX_SHOWN],
         }
-        judged = await self._ask(JudgedAnswer, _ASK_SCORES, _data(shown))
+        judged = await self._ask(JudgedAnswer, _in(_ASK_SCORES, bank.language), _data(shown))
         words = f" {spoken(answer.text)} "
         scores = []
         for criterion in CRITERIA:
@@ -301,6 +306,12 @@ class Judge:
 
     def _instead(self, why: str) -> str:
         return f"{HEURISTIC}, because {self.source} gave no answer ({why})"
+
+
+def _in(task: str, language: str) -> str:
+    """A task whose result is read by the candidate, to be written in the interview's language."""
+    name = lines_for(language).name
+    return task if language == LANGUAGES[0] else f"{task} Write in {name}."
 
 
 def _in_place(offline: AnswerEvaluation, source: str) -> AnswerEvaluation:

@@ -1,15 +1,17 @@
 """An interview as a value: its settings, its messages, its progress. Pure.
 
 `InterviewSession.to_contract` is the JSON that clients hold, `to_record` the JSON that is stored.
-Only the record has `asked`; for a client's JSON it is found again in the messages.
+Only the record has `asked`, which is found again in the messages of a client's JSON, and the
+language: a client's interview is English.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from pipeline.stage import Message
-from stages.interview.bank import bank_for
+from stages.interview.bank import RoleBank, bank_for
 from stages.interview.errors import InvalidCount, InvalidSession
+from stages.interview.lines import LANGUAGES, Lines, lines_for
 
 FEWEST_QUESTIONS = 1
 MOST_QUESTIONS = 15
@@ -28,16 +30,28 @@ class InterviewConfig:
     """The settings of an interview. `role` may be in any case; it is kept as the bank spells it.
 
     `model` names the language model that the client chose; the interview itself needs none.
-    Raises `UnknownRole` and `InvalidCount`.
+    `language` is the code of the language in which it is held. Raises `UnknownRole`,
+    `UnknownLanguage` and `InvalidCount`.
     """
 
     role: str
     model: str
     total_questions: int = DEFAULT_QUESTIONS
+    language: str = LANGUAGES[0]
 
     def __post_init__(self) -> None:
         _count(self.total_questions)
-        object.__setattr__(self, "role", bank_for(self.role).role)
+        object.__setattr__(self, "role", self.bank.role)
+
+    @property
+    def bank(self) -> RoleBank:
+        """The questions."""
+        return bank_for(self.role, self.language)
+
+    @property
+    def lines(self) -> Lines:
+        """The interviewer's other sentences."""
+        return lines_for(self.language)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,17 +99,26 @@ class InterviewSession:
         """
         session = _read(obj)
         said = (m.content for m in session.messages if m.role == "assistant")
-        asked = bank_for(session.config.role).asked_in(said)
+        asked = session.config.bank.asked_in(said)
         return _with_asked(session, asked[-session.current_question :])
 
     def to_record(self) -> dict[str, Any]:
-        """The session as JSON for storage: the contract and `asked`."""
-        return {**self.to_contract(), "asked": list(self.asked)}
+        """The session as JSON for storage: the contract, its language, and `asked`."""
+        contract = self.to_contract()
+        config = {**contract["config"], "language": self.config.language}
+        return {**contract, "config": config, "asked": list(self.asked)}
 
     @classmethod
     def from_record(cls, obj: object) -> "InterviewSession":
-        """Read the JSON of `to_record`. Raises as `from_contract` does."""
+        """Read the JSON of `to_record`, of older versions, too: their interviews are English.
+
+        Raises as `from_contract` does, and `UnknownLanguage`.
+        """
         session = _read(obj)
+        config = _object(_object(obj, "session").get("config"), "config")
+        if (language := config.get("language")) is not None:
+            language = _text(language, "config.language")
+            session = replace(session, config=replace(session.config, language=language))
         asked = _list(_object(obj, "session"), "asked", "asked")
         return _with_asked(session, tuple(_text(a, f"asked[{i}]") for i, a in enumerate(asked)))
 

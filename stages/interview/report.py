@@ -12,10 +12,11 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic.alias_generators import to_camel, to_snake
 
 from stages.interview.answers import InterviewAnswer, RecognitionSource
-from stages.interview.bank import bank_for, is_follow_up
+from stages.interview.bank import is_follow_up
 from stages.interview.errors import InvalidReport
 from stages.interview.evaluation import HEURISTIC, AnswerEvaluation, Evaluation, Score
 from stages.interview.feedback import Feedback, InterviewFeedback, give_feedback
+from stages.interview.lines import LANGUAGES
 from stages.interview.model import InterviewSession
 
 MAX_NAME = 120
@@ -60,7 +61,7 @@ class Report:
     """An interview's report. `created` is its time, for the reader (RFC 3339, UTC).
 
     `questions` were planned, `answered` were answered or skipped, `scored` have scores. `notes` are
-    sentences about how far to trust the report.
+    sentences about how far to trust the report. `language` is the code of the interview's.
     """
 
     role: str
@@ -80,6 +81,7 @@ class Report:
     candidate: str | None = None
     session_id: str | None = None
     created: str | None = None
+    language: str = LANGUAGES[0]
 
     def to_json(self) -> dict[str, Any]:
         """The report as JSON, with names like `pauseCount`; no number in it is NaN."""
@@ -114,7 +116,7 @@ def make_report(
     `feedback` is the offline one by default, `transcript` is `transcript_of` the session.
     `evaluation` and `feedback` have one entry for each of `answers`.
     """
-    bank = bank_for(session.config.role)
+    bank = session.config.bank
     if feedback is None:
         feedback = give_feedback(session.config.role, answers, evaluation)
     items = []
@@ -152,6 +154,7 @@ def make_report(
         candidate=None if candidate is None else " ".join(candidate.split())[:MAX_NAME] or None,
         session_id=session_id,
         created=created,
+        language=session.config.language,
     )
 
 

@@ -6,33 +6,25 @@ an offer and answered no question.
 """
 
 from dataclasses import replace
+from functools import cache
 from typing import Literal
 
 from pipeline.stage import Message
 from stages.interview.hearing import agrees, refuses, spoken, thanks, wants_time
+from stages.interview.lines import LANGUAGES, lines_for
 from stages.interview.model import InterviewSession
 
 Meaning = Literal["wait", "skip", "answer"]
 
-PATIENT = (
-    "Take your time.",
-    "Take your time, there is no hurry.",
-    "Please take all the time that you need.",
-)
-OFFER = "Shall we move on to the next question?"
-OFFER_TO_END = "This was the last question. Shall we leave it at that?"
-"""The offer after the last question."""
-
-_OFFERS = (OFFER, OFFER_TO_END)
-
 
 def line(session: InterviewSession, times: int, variant: int) -> str:
     """The line for a silence, for the `times`-th time, from 1 on; "" for none."""
+    lines = session.config.lines
     if times == 1:
-        return PATIENT[variant % len(PATIENT)]
+        return lines.patient[variant % len(lines.patient)]
     if times == 2:
         last = session.current_question == session.config.total_questions
-        return OFFER_TO_END if last else OFFER
+        return lines.offer_to_end if last else lines.offer
     return ""
 
 
@@ -46,28 +38,35 @@ def remember(session: InterviewSession, line: str) -> InterviewSession:
 
 def without_line(text: str) -> str:
     """The interviewer's text without a line that was said into the silence after it."""
-    found = next((line for line in (*PATIENT, *_OFFERS) if text.endswith(line)), "")
+    found = next((line for line in _all() if text.endswith(line)), "")
     return text.removesuffix(found).rstrip()
 
 
-def meaning(messages: tuple[Message, ...], words: str) -> Meaning:
+@cache
+def _all() -> tuple[str, ...]:
+    known = map(lines_for, LANGUAGES)
+    return tuple(line for lines in known for line in (*lines.patient, *lines.offers))
+
+
+def meaning(messages: tuple[Message, ...], words: str, language: str) -> Meaning:
     """The meaning of `words` (see `hearing.spoken`) as a reply to the line that ends `messages`.
 
     If `messages` end in no such line, all words are an answer.
     """
     said = messages[-1].content if messages and messages[-1].role == "assistant" else ""
-    if said.endswith(_OFFERS):
-        if wants_time(words) or refuses(words):
+    lines = lines_for(language)
+    if said.endswith(lines.offers):
+        if wants_time(words, language) or refuses(words, language):
             return "wait"
-        return "skip" if agrees(words) else "answer"
-    if said.endswith(PATIENT) and (wants_time(words) or thanks(words)):
+        return "skip" if agrees(words, language) else "answer"
+    if said.endswith(lines.patient) and (wants_time(words, language) or thanks(words, language)):
         return "wait"
     return "answer"
 
 
-def waiting(messages: tuple[Message, ...]) -> bool:
+def waiting(messages: tuple[Message, ...], language: str) -> bool:
     """Whether the candidate last asked for time, even if the reply was cut off."""
     at = len(messages) - (1 if messages and messages[-1].role == "user" else 2)
     if at < 1 or messages[at].role != "user":
         return False
-    return meaning(messages[:at], spoken(messages[at].content)) == "wait"
+    return meaning(messages[:at], spoken(messages[at].content), language) == "wait"

@@ -3,10 +3,12 @@
 from stages.interview.answers import answers_of
 from stages.interview.evaluation import Evaluation
 from stages.interview.feedback import LABELS, InterviewFeedback
+from stages.interview.feedback_lines import feedback_lines
 from stages.interview.model import InterviewSession
 from stages.interview.report import Report
 
-_THANKS = "Thank you for your participation."
+_THANKS = feedback_lines("en").thanks
+"""The client contract's, which is English."""
 
 
 def summary_of(
@@ -40,13 +42,13 @@ def summary_of(
 
 
 def spoken_summary(report: Report) -> str:
-    """A few sentences about a report, to be spoken."""
-    told = report.feedback
-    answers = "one question" if report.answered == 1 else f"{report.answered} questions"
-    lines = [f"You answered {answers} of {report.questions}."]
+    """A few sentences about a report, to be spoken in its language."""
+    told, phrases = report.feedback, feedback_lines(report.language)
+    answered = phrases.answered_one if report.answered == 1 else phrases.answered
+    lines = [answered.format(report.questions, report.answered)]
     if report.overall is not None:
-        lines.append(f"Your overall score is {report.overall} of 100.")
+        lines.append(phrases.overall.format(report.overall))
         if report.source == "heuristic":
-            lines.append("It is a rough estimate that counts words and understands none.")
+            lines.append(phrases.rough)
     lines += [*told.strengths[:2], *told.improvements[:2], told.next_step]
-    return " ".join(line for line in (*lines, _THANKS) if line)
+    return " ".join(line for line in (*lines, phrases.thanks) if line)

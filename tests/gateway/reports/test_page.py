@@ -171,13 +171,15 @@ def test_a_ring_shows_its_score(value: int | None, shown: str) -> None:
 
 def test_charts_without_numbers_are_left_out() -> None:
     assert latency([]) == ""
-    assert speaking([]) == ""
-    assert speaking([(1, Delivery(WHISPER, 0, duration_ms=1_000))]) == ""
+    assert speaking([], (110, 170)) == ""
+    assert speaking([(1, Delivery(WHISPER, 0, duration_ms=1_000))], (110, 170)) == ""
     outline(bars("Skills", [("Content", None), ("Detail", 0)]))
 
 
 def test_a_pace_without_word_times_is_a_level_line() -> None:
-    chart = speaking([(1, Delivery(WHISPER, 10, duration_ms=5_000, words_per_minute=120))])
+    chart = speaking(
+        [(1, Delivery(WHISPER, 10, duration_ms=5_000, words_per_minute=120))], (110, 170)
+    )
     (points,) = re.findall(r'points="([^"]+)"', chart)
     assert len({point.split(",")[1] for point in points.split()}) == 1
     assert 'aria-label="Speaking rate and pauses over time: question 1 120 words' in chart

@@ -6,7 +6,6 @@ from stages.interview.answers import AnswerSpeech, InterviewAnswer, RecognitionS
 from stages.interview.bank import bank_for, roles
 from stages.interview.evaluation import (
     CRITERIA,
-    METHOD,
     WEIGHTS,
     Score,
     combined,
@@ -15,6 +14,7 @@ from stages.interview.evaluation import (
     unscored,
     weighted,
 )
+from stages.interview.feedback_lines import feedback_lines
 from tests.support.conversation import (
     DEMO,
     GOOD,
@@ -51,9 +51,9 @@ def test_every_score_says_that_it_is_a_heuristic() -> None:
     assert (answer.source, evaluation.source, evaluation.method) == (
         "heuristic",
         "heuristic",
-        METHOD,
+        feedback_lines("en").method,
     )
-    assert "heuristic" in METHOD
+    assert "heuristic" in evaluation.method
 
 
 def test_a_score_of_speech_names_the_recogniser_and_its_quality() -> None:

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from stages.interview.answers import AnswerSpeech, InterviewAnswer, RecognitionSource
 from stages.interview.evaluation import evaluate
 from stages.interview.feedback import MOST, InterviewFeedback, give_feedback, with_source
-from stages.interview.feedback_lines import LONG, PARTS, SHORT, WE
+from stages.interview.feedback_lines import feedback_lines
 from tests.support.conversation import (
     DEMO,
     GOOD,
@@ -18,6 +18,7 @@ from tests.support.conversation import (
 from tests.support.examples import examples
 
 ROLE = "Software Engineer"
+LINES = feedback_lines("en")
 
 
 def told(*answers: InterviewAnswer) -> InterviewFeedback:
@@ -51,12 +52,12 @@ def test_a_vague_answer_hears_what_is_missing() -> None:
         (
             "Last year our team had to make checkout faster, so we measured it and we cached the "
             "page, and in the end it took half the time for our customers.",
-            {WE},
+            {LINES.we},
         ),
-        ("I fixed it.", set(SHORT)),
-        (GOOD + " so" * 400, {LONG}),
-        (GOOD.replace("In the end", "Then").partition("Then")[0], {PARTS["result"]}),
-        ("Last year I had to do it. In the end it was faster.", {PARTS["action"]}),
+        ("I fixed it.", set(LINES.short)),
+        (GOOD + " so" * 400, {LINES.long}),
+        (GOOD.replace("In the end", "Then").partition("Then")[0], {LINES.parts["result"]}),
+        ("Last year I had to do it. In the end it was faster.", {LINES.parts["action"]}),
     ],
 )
 def test_what_is_wrong_is_named(text: str, lines: set[str]) -> None:

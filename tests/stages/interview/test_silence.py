@@ -6,6 +6,7 @@ from pipeline.stage import Message
 from stages.interview import InterviewConfig, InterviewSession, silence
 from stages.interview.answers import answers_of
 from stages.interview.bank import bank_for
+from stages.interview.lines import lines_for
 from stages.interview.transitions import (
     Step,
     expire,
@@ -18,6 +19,7 @@ from stages.interview.transitions import (
 )
 
 BANK = bank_for("Software Engineer")
+LINES = lines_for("en")
 ANSWER = "i would begin with the logs and then try to reproduce it on my machine"
 
 
@@ -32,8 +34,8 @@ def after(session: InterviewSession, times: int) -> InterviewSession:
 
 def test_a_silent_candidate_is_encouraged_then_offered_the_next_question_then_left_alone() -> None:
     session = opened()
-    assert prompt(session, 1) in silence.PATIENT
-    assert [prompt(session, times) for times in (2, 3, 4)] == [silence.OFFER, "", ""]
+    assert prompt(session, 1) in LINES.patient
+    assert [prompt(session, times) for times in (2, 3, 4)] == [LINES.offer, "", ""]
 
 
 def test_the_encouragement_varies_in_the_course_of_an_interview() -> None:
@@ -42,12 +44,12 @@ def test_the_encouragement_varies_in_the_course_of_an_interview() -> None:
     for _ in range(5):
         lines.add(prompt(session, 1))
         session = respond(session, ANSWER).session
-    assert lines == set(silence.PATIENT)
+    assert lines == set(LINES.patient)
 
 
 def test_at_the_last_question_no_further_one_is_offered() -> None:
     session = respond(opened(2), ANSWER).session
-    assert prompt(session, 2) == silence.OFFER_TO_END
+    assert prompt(session, 2) == LINES.offer_to_end
     step = respond(after(session, 2), "yes please")
     assert (step.intent, step.session.is_complete) == ("close", True)
 
@@ -116,7 +118,7 @@ def test_an_answer_that_interrupts_the_reply_to_not_yet_is_an_answer(cut: str) -
     step = respond(after(opened(), 2), "not yet")
     session = step.session if cut == "whole" else heard(step.session, cut)
     assert respond(session, ANSWER).session.current_question == 2
-    assert prompt(session, 2) == silence.OFFER
+    assert prompt(session, 2) == LINES.offer
     assert respond(after(session, 2), "yes").intent == "skip"
 
 
@@ -124,7 +126,7 @@ def test_the_line_is_remembered_with_what_was_said_before_it() -> None:
     session = opened()
     messages = after(session, 2).messages
     assert messages[:-1] == session.messages[:-1]
-    assert messages[-1].content == f"{session.messages[-1].content} {silence.OFFER}"
+    assert messages[-1].content == f"{session.messages[-1].content} {LINES.offer}"
     assert silence.without_line(messages[-1].content) == session.messages[-1].content
     assert silence.without_line("And why?") == "And why?"
 
