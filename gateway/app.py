@@ -42,6 +42,7 @@ def create_app(settings: Settings | None = None, *, stages: Stages | None = None
         stages=runtime.reports,
         providers=runtime.candidates,
         queues=runtime.queues,
+        languages=runtime.languages,
         readiness=runtime.readiness,
         unready=runtime.unready,
         store=stored.latest,

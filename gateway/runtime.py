@@ -16,7 +16,7 @@ from gateway.providers.lineup import Lineup, line_up
 from gateway.reports.assessor import Assessor
 from gateway.security import ApiKeys
 from gateway.settings import Settings
-from gateway.status import ProviderReport, QueueReport, Readiness, StageReport
+from gateway.status import LanguageReport, ProviderReport, QueueReport, Readiness, StageReport
 from gateway.store import Store
 from pipeline.pacer import Pacer
 from pipeline.session import Stages
@@ -191,6 +191,10 @@ class Runtime:
     def candidates(self) -> list[ProviderReport]:
         """The providers that could answer in each slot that has a guard, best first."""
         return self.lineup().candidates()
+
+    def languages(self) -> LanguageReport:
+        """The languages in which an interview can be held, and heard and spoken."""
+        return self.lineup().languages()
 
     def queues(self) -> list[QueueReport]:
         """The queues that all sessions share: worker processes, and pictures."""

@@ -59,6 +59,16 @@ class QueueReport:
 
 
 @dataclass(frozen=True, slots=True)
+class LanguageReport:
+    """The codes of the languages that the interviewer, the recognisers and the voices know; null
+    where a provider takes any."""
+
+    interviewer: tuple[str, ...]
+    recogniser: tuple[str, ...] | None
+    voice: tuple[str, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
 class StoreReport:
     """The kind of the store in use, and whether it answered the last probe. Has no address."""
 

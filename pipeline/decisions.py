@@ -4,7 +4,9 @@ An event says what happened in one session. An action says what the session must
 turn that it concerns.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Literal, TypeAlias
 
 from pipeline.turn_policy import TurnPolicy
@@ -255,3 +257,12 @@ Action: TypeAlias = (
     | Close
     | Refuse
 )
+
+REFUSALS: Mapping[str, str] = MappingProxyType(
+    {
+        "nothing_to_commit": "there is no speech to commit",
+        "reply_under_way": "a reply is under way; interrupt it first",
+        "person_speaks": "the person speaks; the turn has to end first",
+    }
+)
+"""The codes of `Refuse`, for the client, in words."""

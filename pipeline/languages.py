@@ -5,9 +5,10 @@ A code is an ISO 639 one ("en", "de"), as in the first part of a language tag (B
 
 import re
 from collections.abc import Iterable
-from typing import Final
+from typing import Any, Final
 
-from pipeline.frames import Transcript
+from pipeline.errors import CallerError
+from pipeline.frames import Slot, Transcript
 
 AUTO: Final = "auto"
 """In place of a code: the recogniser finds the language."""
@@ -56,6 +57,13 @@ def understands(stage: object, language: str | None) -> bool:
     """
     known: Iterable[str] | None = getattr(stage, "languages", None)
     return known is None or language in (None, AUTO) or language in known
+
+
+def check_language(slot: Slot, stage: Any, language: str | None) -> None:
+    """Raise `CallerError` where the stage does not know the language: the next may."""
+    if not understands(stage, language):
+        reason = f"it does not know the language {language!r}"
+        raise CallerError(slot, stage.provider, "connect", reason)
 
 
 class LanguageLock:

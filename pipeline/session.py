@@ -12,6 +12,7 @@ from dataclasses import replace
 from pipeline.answer import Answer
 from pipeline.committer import TurnCommitter
 from pipeline.decisions import (
+    REFUSALS,
     Abandon,
     Action,
     AskTurnModel,
@@ -66,12 +67,6 @@ JUDGED_WITHIN_S = 0.1
 
 OVERTIME_S = 60.0
 """How long the person may still answer the question under way when the time is up."""
-
-REFUSALS = {
-    "nothing_to_commit": "there is no speech to commit",
-    "reply_under_way": "a reply is under way; interrupt it first",
-    "person_speaks": "the person speaks; the turn has to end first",
-}
 
 
 class Session:

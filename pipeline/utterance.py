@@ -5,9 +5,8 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable
 
 import numpy as np
 
-from pipeline.errors import CallerError
 from pipeline.frames import INPUT_RATE_HZ, Samples, Transcript
-from pipeline.languages import understands
+from pipeline.languages import check_language
 from pipeline.stage import Recognition, Transcriber
 
 logger = logging.getLogger("parley.session")
@@ -111,7 +110,7 @@ class Utterance:
 
         Raises `CallerError` where the stage does not understand the language.
         """
-        check_language(stage, self._language)
+        check_language("stt", stage, self._language)
         if stage is self._stage and self._recognition is not None:
             recognition, self._recognition = self._recognition, None
         else:
@@ -129,13 +128,6 @@ class Utterance:
     def _partial(self, transcript: Transcript) -> None:
         if self._on_partial is not None and not self._cancelled:
             self._on_partial(transcript)
-
-
-def check_language(stage: Transcriber, language: str | None) -> None:
-    """Raise `CallerError` where the transcriber does not understand the language."""
-    if not understands(stage, language):
-        reason = f"it does not understand {language!r}"
-        raise CallerError("stt", stage.provider, "connect", reason)
 
 
 async def _finish(recognition: Recognition) -> AsyncIterator[Transcript]:

@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 
 from pipeline.budget import TurnBudget
-from pipeline.errors import CallerError, PipelineError, StageUnavailable
+from pipeline.errors import PipelineError, StageUnavailable
 from pipeline.frames import (
     AvatarState,
     Clear,
@@ -27,7 +27,7 @@ from pipeline.frames import (
     Visemes,
 )
 from pipeline.guard import Guard
-from pipeline.languages import understands
+from pipeline.languages import check_language
 from pipeline.outputs import ReplyOutputs
 from pipeline.pacer import Pacer
 from pipeline.playout import Playout
@@ -133,9 +133,7 @@ class Voice:
 
         def synthesise(stage: Synthesizer) -> AsyncIterator[Speech]:
             nonlocal converter, rate_hz
-            if not understands(stage, sentence.language):
-                reason = f"it does not speak {sentence.language!r}"
-                raise CallerError("tts", stage.provider, "connect", reason)
+            check_language("tts", stage, sentence.language)
             rate_hz = stage.rate_hz
             converter = self._convert(stage.rate_hz, playout.rate_hz)
             return stage.speak(replace(sentence, text=said.text[done:]))

@@ -13,6 +13,7 @@ from gateway.interviews.speech_files import SpeechFiles
 from gateway.interviews.state import Given, InterviewState, SubmitOutcome, Submitted
 from gateway.interviews.uploads import UploadRecording, Uploads
 from gateway.interviews.written import Writes, WrittenInterviews, no_writes
+from gateway.providers.languages import Notice, notices
 from gateway.reports.assessor import Assessor
 from gateway.settings import Settings
 from gateway.store import Store, Write
@@ -34,6 +35,7 @@ class InterviewService:
         events: Events,
         answer_jobs: AnswerJobs,
         recorder: Recorder,
+        stages: Stages,
     ) -> None:
         self.written = written
         self.reports = reports
@@ -42,6 +44,11 @@ class InterviewService:
         self.events = events
         self.answer_jobs = answer_jobs
         self.recorder = recorder
+        self._stages = stages
+
+    def notices(self, language: str) -> Sequence[Notice]:
+        """What an interview in the language lacks here, for its client."""
+        return notices(self._stages, language)
 
     async def submit(
         self, state: InterviewState, given: Given, *, held: bool = False, writes: Writes = no_writes
@@ -119,7 +126,7 @@ async def open_interview_service(
             speech_files = SpeechFiles(stages.synthesizers)
             try:
                 yield InterviewService(
-                    written, reports, speech_files, uploads, events, jobs, recorder
+                    written, reports, speech_files, uploads, events, jobs, recorder, stages
                 )
             finally:
                 events.close()

@@ -22,7 +22,8 @@ from pydantic import BaseModel, ConfigDict
 
 from gateway.interviews.keys import RECORD_KIND, SessionKeys, lease_key
 from gateway.store import Append, Conflict, Keep, Put, Store, Write, put_if_absent
-from stages.interview import InterviewConfig
+from stages.interview import LANGUAGES, InterviewConfig
+from stages.interview.languages import interviewers
 
 Mode = Literal["voice", "text"]
 Evaluating = Literal["collect", "evaluate"]
@@ -97,7 +98,8 @@ class SessionRecord(BaseModel):
     `started_at` is None before the beginning and in records of older versions. `worker` is the
     owner while the session is live. `interview` is the result of `InterviewSession.to_record`, None
     until the opening question. A `finished` session does not expire. `uploads` counts the uploaded
-    answers. Spoken answers are kept only with a consent to `recording`.
+    answers. Spoken answers are kept only with a consent to `recording`. `language` is a code or
+    "auto"; sessions of older versions are English.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -116,6 +118,13 @@ class SessionRecord(BaseModel):
     evaluating: Evaluating = "collect"
     uploads: int = 0
     recording: Consent | None = None
+    language: str = LANGUAGES[0]
+
+    @property
+    def config(self) -> InterviewConfig:
+        """The settings of the interview."""
+        spoken = interviewers(self.language)
+        return InterviewConfig(self.role, self.model, self.total_questions, spoken)
 
     @property
     def keys(self) -> SessionKeys:
@@ -188,12 +197,13 @@ async def create(
     ttl_s: int,
     session_id: str | None = None,
     now: float | None = None,
+    language: str | None = None,
 ) -> tuple[SessionRecord, int]:
     """Store a new session and return it with its version.
 
     The arguments are those of `new`. Raises the store's `Conflict` if the given id exists.
     """
-    record = new(config, mode=mode, ttl_s=ttl_s, session_id=session_id, now=now)
+    record = new(config, mode=mode, ttl_s=ttl_s, session_id=session_id, now=now, language=language)
     return record, await save(store, record, None)
 
 
@@ -206,11 +216,12 @@ def new(
     now: float | None = None,
     evaluating: Evaluating = "collect",
     recording: Consent | None = None,
+    language: str | None = None,
 ) -> SessionRecord:
     """A session that is not stored yet.
 
     Without `session_id` it gets a random id that cannot be guessed. `now` is seconds since the
-    epoch.
+    epoch. `language` is that of the session, where it is another than the interviewer's.
     """
     return SessionRecord(
         id=session_id if session_id is not None else secrets.token_hex(16),
@@ -222,6 +233,7 @@ def new(
         ttl_s=ttl_s,
         evaluating=evaluating,
         recording=recording,
+        language=language or config.language,
     )
 
 

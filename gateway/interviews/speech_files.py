@@ -12,6 +12,7 @@ from cachetools import LRUCache
 from gateway.media.resampling import converter
 from pipeline.frames import Samples, Sentence, Speech
 from pipeline.guard import Guard
+from pipeline.languages import check_language
 from pipeline.sentences import SentenceSplitter
 from pipeline.speakable import speakable
 from pipeline.stage import Synthesizer
@@ -45,33 +46,34 @@ class SpeechFiles:
     def __init__(self, synthesizers: Guard[Synthesizer]) -> None:
         self._synthesizers = synthesizers
         self._at_once = asyncio.Semaphore(AT_ONCE)
-        self._kept: LRUCache[str, SoundFile] = LRUCache(
+        self._kept: LRUCache[tuple[str, str], SoundFile] = LRUCache(
             KEPT_BYTES, getsizeof=lambda spoken: len(spoken.wav)
         )
 
-    async def speak(self, text: str) -> SoundFile:
-        """The text as a file. Raises `PipelineError` if every synthesizer fails.
+    async def speak(self, text: str, language: str) -> SoundFile:
+        """The text, in the language of that code, as a file.
 
-        Cancelling stops the synthesis.
+        Raises `PipelineError` if every synthesizer fails. Cancelling stops the synthesis.
         """
         text = text[:LONGEST_TEXT]
-        if (kept := self._kept.get(text)) is not None:
+        key = (text, language)
+        if (kept := self._kept.get(key)) is not None:
             return kept
         async with self._at_once:
-            spoken = await self._speak(text)
+            spoken = await self._speak(text, language)
         if len(spoken.wav) <= self._kept.maxsize:
-            self._kept[text] = spoken
+            self._kept[key] = spoken
         return spoken
 
-    async def _speak(self, text: str) -> SoundFile:
+    async def _speak(self, text: str, language: str) -> SoundFile:
         splitter = SentenceSplitter()
         parts: list[Samples] = []
         rate_hz, provider = 0, ""
         sentences = (*splitter.push(text), *splitter.finish())
         # A text of which nothing can be said goes to the synthesizers, which refuse it.
-        said = [words for sentence in sentences if (words := speakable(sentence).text)]
+        said = [words for sentence in sentences if (words := speakable(sentence, language).text)]
         for sentence in said or sentences:
-            pcm, spoken_hz, provider = await self._sentence(sentence)
+            pcm, spoken_hz, provider = await self._sentence(sentence, language)
             rate_hz = rate_hz or spoken_hz
             if spoken_hz != rate_hz:  # another candidate synthesised this sentence
                 resample = converter(spoken_hz, rate_hz)
@@ -81,13 +83,14 @@ class SpeechFiles:
         pcm = np.concatenate((np.zeros(0, np.int16), *parts))
         return SoundFile(_wav(pcm, rate_hz), rate_hz, len(pcm) * 1000 // rate_hz, provider)
 
-    async def _sentence(self, text: str) -> tuple[Samples, int, str]:
+    async def _sentence(self, text: str, language: str) -> tuple[Samples, int, str]:
         rate_hz = 0
 
         def synthesise(stage: Synthesizer) -> AsyncIterator[Speech]:
             nonlocal rate_hz
+            check_language("tts", stage, language)
             rate_hz = stage.rate_hz
-            return stage.speak(Sentence(0, text))
+            return stage.speak(Sentence(0, text, language=language))
 
         stream = self._synthesizers.stream(
             synthesise, useful=lambda speech: len(speech.pcm) > 0, budget_s=FIRST_S

@@ -27,7 +27,6 @@ from gateway.interviews.state import (
 from gateway.interviews.transcripts import candidate_line, interviewer_line
 from gateway.store import Conflict, Store, Write
 from stages.interview import (
-    InterviewConfig,
     InterviewSession,
     Step,
     respond,
@@ -74,8 +73,7 @@ class WrittenInterviews:
 
     async def _begin(self, state: InterviewState) -> InterviewState:
         record, now = state.record, time.time()
-        config = InterviewConfig(record.role, record.model, record.total_questions)
-        interview = start(config).session
+        interview = start(record.config).session
         line = interviewer_line(0, interview.messages[-1].content, now)
         begun = InterviewState(_with(record, interview, now), state.version, interview)
         return await self._commit(begun, (line,))

@@ -1,8 +1,10 @@
 """The host of a plain conversation with the chat server: it stores nothing."""
 
+from dataclasses import replace
 from typing import Any
 
 from gateway.protocols.dialect import AssistantRequest, SessionRequest
+from pipeline.languages import AUTO
 from pipeline.stage import Brief, Message, Observer, RecognizedSpeech, ToolRequest
 
 
@@ -18,14 +20,21 @@ class AssistantHost:
 
     hints: tuple[str, ...] = ()
 
-    def __init__(self, asked: AssistantRequest) -> None:
+    def __init__(self, asked: AssistantRequest, language: str | None = None) -> None:
         self._asked = asked
+        self.language = language
         self._once: AssistantRequest | None = None  # for the next reply that answers nothing new
         self._once_turn: int | None = None  # the turn that has it
 
     def request(self, request: SessionRequest) -> None:
         if request.assistant is not None:
             self._asked = request.assistant
+            self.language = request.language
+
+    @property
+    def spoken(self) -> str | None:
+        """The language of the replies: the person's, if that is known."""
+        return None if self.language == AUTO else self.language
 
     def once(self, asked: AssistantRequest | None) -> None:
         """The next reply without words of the person goes by `asked`."""
@@ -46,7 +55,7 @@ class AssistantHost:
         asked = self._asked
         if self._once is not None and not text and self._once_turn in (None, turn):
             asked, self._once_turn = self._once, turn
-        return brief_of(asked, turn)
+        return replace(brief_of(asked, turn), language=self.spoken)
 
     async def accept(self, turn: int, text: str, heard: RecognizedSpeech | None = None) -> None:
         """The dialect remembers the text when it sees the transcript."""

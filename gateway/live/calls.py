@@ -5,7 +5,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol
 
 from gateway.faces.service import FaceService
@@ -19,17 +19,21 @@ from gateway.live.noise import clean
 from gateway.live.registry import LiveSessions
 from gateway.live.transport import Media, P
 from gateway.media.resampling import converter
-from gateway.protocols.dialect import ProtocolError, SessionRequest
+from gateway.protocols.dialect import ProtocolError, SessionReady, SessionRequest
 from gateway.providers.build import options
+from gateway.providers.languages import heard_as, in_language, notices
 from gateway.providers.lineup import Lineup
 from gateway.settings import Settings
 from gateway.store import Store
+from pipeline.canned import CANNED_LINES, CannedLines
 from pipeline.guard import Guard
 from pipeline.journal import Journal
+from pipeline.languages import AUTO
 from pipeline.pacer import Pacer
 from pipeline.session import Session, SessionPolicy
 from pipeline.stage import Host, Observer, Responder
 from pipeline.turns import TurnPolicy
+from stages.interview.languages import default_language, requested
 
 HARD_FACTOR = 6
 """The turn's hard limit as a multiple of its budget; a canned line is spoken by then."""
@@ -37,6 +41,14 @@ HARD_FACTOR = 6
 
 class LiveHost(Host, Protocol):
     """The host of a live session: an interview, or an assistant."""
+
+    @property
+    def language(self) -> str | None:
+        """The person's language: a code, "auto", or None to leave it to the recogniser."""
+
+    @property
+    def spoken(self) -> str | None:
+        """The code of the language of the replies; None where it is not known."""
 
     def describe(self) -> dict[str, Any] | None:
         """The interview's fields for the client; None for an assistant."""
@@ -79,13 +91,13 @@ class Calls:
         `progress` gets the state of an interview when it has advanced. `dismiss` is called when the
         session must end early.
 
-        Raises `InterviewError` for an invalid role or count, `SessionTaken` where another
+        Raises `InterviewError` for an invalid role, count or language, `SessionTaken` where another
         connection holds the session, `NoAssistant` where no chat server is configured.
         """
         if request.assistant is not None:
             if not self._has_chat_server():
                 raise NoAssistant
-            yield AssistantHost(request.assistant)
+            yield AssistantHost(request.assistant, request.language)
             return
         async with self.live.hold(session_id, dismiss):
             host = await InterviewHost.claim(
@@ -96,6 +108,7 @@ class Calls:
                 ttl_s=self.settings.session_ttl_s,
                 notify=self._published(session_id, progress),
                 recorder=self.recorder,
+                language=self._language(request),
             )
             keeping = asyncio.create_task(host.keep())
             try:
@@ -125,19 +138,26 @@ class Calls:
         left_s = host.seconds_left(self.settings.longest_interview_min * 60, time.time())
         if left_s == 0:  # the time was up before this client came back
             host.time_is_up()
+        stages = self.lineup.stages
+        heard = self.heard(host)
+        turns = self.turn_policy(request)
+        if heard not in (None, AUTO):
+            turns = replace(turns, language=heard)
         policy = SessionPolicy(
-            turns=self.turn_policy(request),
+            turns=turns,
             out_rate_hz=rate_hz,
             target_s=budget_s,
             hard_s=budget_s * HARD_FACTOR,
             speculate=self._speculates(),
             longest_s=left_s,
+            canned=CANNED_LINES.get(host.spoken or "", CannedLines()),
+            language=heard,
         )
         if journal is not None:
             now = asyncio.get_running_loop().time()
             journal.opened(session_id, policy.turns, now)
         return Session(
-            self.lineup.stages,
+            in_language(stages, heard, host.spoken),
             host,
             observers=(*host.observers(), *observers),
             pacer=self.pacer,
@@ -164,6 +184,12 @@ class Calls:
         """A client's media with as little noise as it, or the deployment, wants."""
         return clean(media, request.noise_reduction, self.settings.noise_reduction, complain)
 
+    def _language(self, request: SessionRequest) -> str:
+        """The language of a new interview. Raises `UnknownLanguage`."""
+        if request.language is not None:
+            return requested(request.language)
+        return default_language(self.settings.stt_language)
+
     @contextmanager
     def journal(self, session_id: str) -> Iterator[Journal | None]:
         """A session's journal, closed at the end of the block; None where none is kept."""
@@ -181,11 +207,33 @@ class Calls:
         """The responders, for replies beside the conversation."""
         return self.lineup.stages.responders
 
-    def providers(self, avatar: str) -> dict[str, str]:
-        """The names of the providers that are tried first; `avatar` draws the face."""
+    def ready(
+        self,
+        session_id: str,
+        media: Media[Any],
+        host: LiveHost,
+        request: SessionRequest,
+        avatar: str,
+    ) -> SessionReady:
+        """The first message of a session; `avatar` is the provider that draws the face."""
+        lacking = () if host.describe() is None else notices(self.lineup.stages, host.language)
+        return SessionReady(
+            session_id,
+            media.audio_in,
+            media.audio_out,
+            self._providers(avatar, host),
+            host.describe(),
+            request.avatar,
+            host.language,
+            tuple((notice.code, notice.message) for notice in lacking),
+        )
+
+    def _providers(self, avatar: str, host: LiveHost) -> dict[str, str]:
+        """The names of the providers that are tried first."""
         stages = self.lineup.stages
         models = stages.turn_models
         turn = {} if models is None else {"turn": models.candidates[0].provider}
+        stages = in_language(stages, self.heard(host), host.spoken)
         return {
             "vad": stages.detector.provider,
             **turn,
@@ -194,6 +242,10 @@ class Calls:
             "tts": stages.synthesizers.candidates[0].provider,
             "avatar": avatar,
         }
+
+    def heard(self, host: LiveHost) -> str | None:
+        """The language that the session's recognisers are told: see `SessionPolicy.language`."""
+        return heard_as(self.lineup.stages, host.language)
 
     def _has_chat_server(self) -> bool:
         """Whether replies come from a chat server, or from stages that were passed in."""

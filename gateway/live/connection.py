@@ -39,7 +39,6 @@ from gateway.protocols.dialect import (
     Respond,
     RespondOutOfBand,
     Send,
-    SessionReady,
     SessionRequest,
     Start,
     StopOutOfBand,
@@ -165,16 +164,7 @@ class Connection(Generic[P]):
             observers=(*face.observers(), self),
             journal=journal,
         )
-        self.emit(
-            SessionReady(
-                self._session_id,
-                media.audio_in,
-                media.audio_out,
-                calls.providers(face.provider),
-                host.describe(),
-                request.avatar,
-            )
-        )
+        self.emit(calls.ready(self._session_id, media, host, request, face.provider))
         if (refused := face.start()) is not None:
             self._complain(refused)
         # Once `run` has begun, deliver what came before the session stood.
@@ -363,6 +353,7 @@ class Connection(Generic[P]):
             self._reader = self._readers.popleft()[1]
         if self._host is not None:
             self._host.request(command.request)
+            session.listen_in(self._calls.heard(self._host))
         session.reconfigure(self._calls.turn_policy(command.request))
 
     def _answer_aside(self, key: str, assistant: AssistantRequest) -> None:

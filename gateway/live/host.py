@@ -25,12 +25,12 @@ from gateway.store import Conflict, Store, StoreError
 from pipeline.frames import ReplyDone, SpeechStarted, TurnMetrics
 from pipeline.stage import Brief, Observed, Observer, RecognizedSpeech, ToolRequest
 from stages.interview import (
+    LANGUAGES,
     AnswerSpeech,
     InterviewConfig,
     InterviewSession,
     RecognitionSource,
     Step,
-    bank_for,
     expire,
     heard,
     prompt,
@@ -39,6 +39,7 @@ from stages.interview import (
     resume,
     start,
 )
+from stages.interview.languages import interviewers
 from stages.interview.model import DEFAULT_QUESTIONS
 
 logger = logging.getLogger("parley.interviewer")
@@ -79,7 +80,7 @@ class InterviewHost:
         self._interview: InterviewSession | None = None
         if record.interview is not None:
             self._interview = InterviewSession.from_record(record.interview)
-        self._config = InterviewConfig(record.role, record.model, record.total_questions)
+        self._config = record.config
         self._prompt: tuple[int, str] | None = None  # its turn and line, until it is answered
         self._correctable = -1  # the turn whose reply is the interview's last message
         self._time_is_up = False
@@ -100,28 +101,46 @@ class InterviewHost:
         ttl_s: int,
         notify: Notify,
         recorder: Recorder | None = None,
+        language: str | None = None,
     ) -> "InterviewHost":
-        """Claim a session for this process; an unknown id creates one as `wanted`.
+        """Claim a session for this process; an unknown id creates one as `wanted`, in a `language`.
 
         Spoken answers go to `recorder`, which keeps them where there is consent.
 
         Raises `SessionTaken` where another process has claimed the session, and `InterviewError`
-        for an invalid role or count.
+        for an invalid role, count or language.
         """
         while True:
             try:
                 record, version = await claim(store, session_id, worker)
             except NoSuchSession:
-                config = _config(wanted)
+                config = _config(wanted, language)
                 # A conflict means that another process has just created it: claim that one.
                 with contextlib.suppress(Conflict):
-                    await create(store, config, mode="voice", ttl_s=ttl_s, session_id=session_id)
+                    await create(
+                        store,
+                        config,
+                        mode="voice",
+                        ttl_s=ttl_s,
+                        session_id=session_id,
+                        language=language,
+                    )
                 continue
             return cls(store, record, version, worker, notify, recorder)
 
     @property
     def session_id(self) -> str:
         return self._record.id
+
+    @property
+    def language(self) -> str:
+        """The person's language: a code, or "auto"."""
+        return self._record.language
+
+    @property
+    def spoken(self) -> str:
+        """The code of the interviewer's language."""
+        return self._config.language
 
     async def release(self) -> None:
         """Give up the claim on the session."""
@@ -176,10 +195,9 @@ class InterviewHost:
 
     @property
     def hints(self) -> tuple[str, ...]:
-        bank = bank_for(self._config.role)
         messages = () if self._interview is None else self._interview.messages
         asked = messages[-1].content if messages else ""
-        return bank.likely_terms(asked)
+        return self._config.bank.likely_terms(asked)
 
     def prompt(self, turn: int, times: int) -> str:
         if self._interview is None or self._time_is_up:
@@ -208,6 +226,7 @@ class InterviewHost:
             history=step.session.messages[:-1],
             closes=step.intent in ("close", "closed"),
             due=step.say[-1],
+            language=self._config.language,
         )
 
     async def accept(self, turn: int, text: str, heard: RecognizedSpeech | None = None) -> None:
@@ -342,10 +361,8 @@ class _Timed:
         return AnswerSpeech(recognition, transcript.words, heard.duration_ms, wait_ms)
 
 
-def _config(wanted: InterviewRequest | None) -> InterviewConfig:
-    if wanted is None:
-        return InterviewConfig(DEFAULT_ROLE, DEFAULT_MODEL, DEFAULT_QUESTIONS)
-    total = wanted.total_questions
-    return InterviewConfig(
-        wanted.role, wanted.model or DEFAULT_MODEL, DEFAULT_QUESTIONS if total is None else total
-    )
+def _config(wanted: InterviewRequest | None, language: str | None) -> InterviewConfig:
+    spoken = interviewers(language or LANGUAGES[0])
+    wanted = wanted or InterviewRequest(DEFAULT_ROLE)
+    total = DEFAULT_QUESTIONS if wanted.total_questions is None else wanted.total_questions
+    return InterviewConfig(wanted.role, wanted.model or DEFAULT_MODEL, total, spoken)

@@ -75,8 +75,9 @@ class SessionRequest:
     """A client's request for a session, in every dialect; `SessionRequest()` asks for defaults.
 
     Where `noise_reduction` is None the deployment's holds. At most one of `interview` and
-    `assistant` is given. Where both are None the session is the
-    interview that is stored under its id, or a default one.
+    `assistant` is given. Where both are None the session is the interview that is stored under its
+    id, or a default one. `language` is the person's: a code or "auto"; None leaves it to the
+    server. A stored interview keeps its own.
     """
 
     audio_in: AudioFormat = field(default_factory=AudioFormat)
@@ -87,6 +88,7 @@ class SessionRequest:
     turns: TurnRequest = field(default_factory=TurnRequest)
     interview: InterviewRequest | None = None
     assistant: AssistantRequest | None = None
+    language: str | None = None
 
     @property
     def sound(self) -> tuple[AudioFormat, AudioFormat, NoiseReduction | None]:
@@ -235,7 +237,8 @@ class WireAudio:
 class SessionReady:
     """The session is ready. `interview` is its state for the client; None for an assistant.
 
-    `avatar` is what the client asked for.
+    `avatar` is what the client asked for, `language` the session's: a code, "auto" or None. Each of
+    the `notices` has a code and a sentence: what the language lacks here.
     """
 
     session_id: str
@@ -244,6 +247,8 @@ class SessionReady:
     providers: dict[str, str]
     interview: dict[str, Any] | None
     avatar: Avatar = "visemes"
+    language: str | None = None
+    notices: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

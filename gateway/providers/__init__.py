@@ -1,7 +1,8 @@
 """Which providers fill the slots of this process.
 
 `build` goes from settings to providers, `lineup` puts them behind guards with `breakers`, `probes`
-asks in the background whether they answer, `starts` loads their models.
+asks in the background whether they answer, `starts` loads their models, and `languages` finds those
+that know a session's language.
 """
 
 __all__: list[str] = []

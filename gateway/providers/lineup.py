@@ -9,16 +9,18 @@ from typing import Any
 
 from gateway.providers.breakers import breaker
 from gateway.providers.build import build, chosen, options
+from gateway.providers.languages import known
 from gateway.providers.probes import StageProbes
 from gateway.providers.starts import Starts
 from gateway.settings import Settings
-from gateway.status import ProviderReport, QueueReport, StageReport
+from gateway.status import LanguageReport, ProviderReport, QueueReport, StageReport
 from pipeline.breaker import BreakerPolicy, Outcome
 from pipeline.frames import Slot
 from pipeline.guard import Candidate, Guard, Limits
 from pipeline.session import Stages
 from pipeline.stage import Detector, Responder, Synthesizer, Transcriber
 from stages.avatar.local import Local
+from stages.interview import LANGUAGES
 from stages.registry import Choice
 from stages.tts.viseme_fallback import VisemeFallback
 from stages.turn.rules import Rules
@@ -122,6 +124,12 @@ class Lineup:
                     for _ in range(candidate.breaker.policy.consecutive_failures):
                         if (permit := candidate.breaker.try_acquire(now)) is not None:
                             candidate.breaker.settle(permit, Outcome.FAILURE, now)
+
+    def languages(self) -> LanguageReport:
+        """The languages in which an interview can be held, and heard and spoken."""
+        return LanguageReport(
+            LANGUAGES, known(self.stages.transcribers), known(self.stages.synthesizers)
+        )
 
     def _guards(self) -> list[tuple[Slot, Guard[Any]]]:
         """The guard of each slot that has one, with breakers brought up to the current time."""

@@ -20,6 +20,7 @@ from gateway.rest.stateless.endpoints import stateless_operations
 from gateway.rest.stateless.model_endpoints import model_operations
 from gateway.settings import Settings
 from gateway.store import Store
+from stages.interview.languages import default_language
 
 __all__ = ["middleware", "operations", "rest_routes"]
 
@@ -41,6 +42,8 @@ def operations(
             settings.session_ttl_s,
             end,
             lambda record: interviews().written.is_live(record),
+            lambda language: interviews().notices(language),
+            language=default_language(settings.stt_language),
             recording_allowed=settings.recording == "allowed",
         ),
         *interview_operations(interviews, store, settings.session_ttl_s, settings.upload_max_mb),

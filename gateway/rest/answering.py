@@ -203,7 +203,8 @@ async def _taken(service: InterviewService, outcome: SubmitOutcome, audio: bool)
     version = outcome.submitted.state.version
     turn = TakenTurn.after(outcome, version)
     if audio:
-        await with_audio(service, turn, outcome.submitted.reply)
+        language = outcome.submitted.state.record.config.language
+        await with_audio(service, turn, outcome.submitted.reply, language)
     return HttpReply(turn, 200, etag(version))
 
 

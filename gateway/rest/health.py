@@ -15,7 +15,14 @@ from starlette.requests import Request
 from gateway import __version__
 from gateway.rest.operation import Handler, HttpReply, Operation, ResponseSpec
 from gateway.rest.service_probe import CACHE_S, Service, ServiceProbe, iso
-from gateway.status import ProviderReport, QueueReport, Readiness, StageReport, StoreReport
+from gateway.status import (
+    LanguageReport,
+    ProviderReport,
+    QueueReport,
+    Readiness,
+    StageReport,
+    StoreReport,
+)
 
 Status = Literal["online", "degraded", "offline"]
 
@@ -40,6 +47,9 @@ class Health(BaseModel):
     stages: Annotated[list[StageReport], Field(description="the provider of each slot")]
     providers: Annotated[list[ProviderReport], Field(description="the candidates, in order")]
     queues: Annotated[list[QueueReport], Field(description="what is under way or waits")]
+    languages: Annotated[
+        LanguageReport, Field(description="codes of languages; null where a provider takes any")
+    ]
     store: StoreReport
 
 
@@ -80,6 +90,7 @@ class StatusSources:
     stages: Callable[[], Sequence[StageReport]]
     providers: Callable[[], Sequence[ProviderReport]]
     queues: Callable[[], Sequence[QueueReport]]
+    languages: Callable[[], LanguageReport]
     readiness: Callable[[], Readiness]
     unready: Callable[[], Sequence[str]]
     store: Callable[[], StoreReport]
@@ -108,6 +119,7 @@ def health_operations(probe: ServiceProbe, sources: StatusSources) -> list[Opera
             stages=[*stages],
             providers=[*sources.providers()],
             queues=[*sources.queues()],
+            languages=sources.languages(),
             store=store,
         )
 
@@ -205,5 +217,6 @@ EXAMPLE: dict[str, Any] = {
         {"name": "stt pocketsphinx", "unit": "jobs", "depth": 2, "bound": None},
         {"name": "avatar face", "unit": "pictures", "depth": 1, "bound": 128},
     ],
+    "languages": {"interviewer": ["en", "de"], "recogniser": ["en"], "voice": None},
     "store": {"kind": "sqlite", "status": "online"},
 }

@@ -39,10 +39,12 @@ class ReportQuery(WithAudio):
     ] = None
 
 
-async def with_audio(service: InterviewService, spoken: "Turn | Summary", text: str) -> None:
+async def with_audio(
+    service: InterviewService, spoken: "Turn | Summary", text: str, language: str
+) -> None:
     """Add the text as audio. A failed synthesis does not fail the request."""
     try:
-        spoken.audio = Audio.of(await service.speech_files.speak(text))
+        spoken.audio = Audio.of(await service.speech_files.speak(text, language))
     except PipelineError as error:
         logger.warning("nothing was spoken: %s", error)
         spoken.audio_problem = "No synthesizer could speak it"

@@ -200,14 +200,14 @@ async def _turn(service: InterviewService, state: InterviewState, query: WithAud
     turn = Turn.of(state, state.version)
     question = question_of(state)
     if query.audio and question is not None:
-        await with_audio(service, turn, question.said)
+        await with_audio(service, turn, question.said, state.record.config.language)
     return HttpReply(turn, 200, etag(state.version))
 
 
 async def _summary(service: InterviewService, report: Report, audio: bool) -> Summary:
     summary = Summary(text=spoken_summary(report))
     if audio:
-        await with_audio(service, summary, summary.text)
+        await with_audio(service, summary, summary.text, report.language)
     return summary
 
 

@@ -147,11 +147,14 @@ NO_SUCH_SESSION = Kind("no_such_session", 404, "There is no session with this id
 SESSION_LIVE = Kind("session_live", 409, "Somebody is in this session now")
 CONFLICT = Kind("conflict", 409, "Somebody else changed this in the meantime")
 UNKNOWN_ROLE = Kind("unknown_role", 400, "There are no interviews for this role")
+UNKNOWN_LANGUAGE = Kind("unknown_language", 400, "There are no interviews in this language")
 INVALID_COUNT = Kind("invalid_count", 400, "An interview cannot have so many questions")
 INVALID_SESSION = Kind("invalid_session", 400, "The interview's session is inconsistent")
 INVALID_HOST = Kind("invalid_host", 400, "The Host header is missing or is no host name")
 
-_OF_INTERVIEWS = {kind.code: kind for kind in (UNKNOWN_ROLE, INVALID_COUNT, INVALID_SESSION)}
+_OF_INTERVIEWS = {
+    kind.code: kind for kind in (UNKNOWN_ROLE, UNKNOWN_LANGUAGE, INVALID_COUNT, INVALID_SESSION)
+}
 _OF_STATUS = {404: NOT_FOUND, 405: METHOD_NOT_ALLOWED, 406: NOT_ACCEPTABLE}
 
 

@@ -2,9 +2,10 @@
 
 import re
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, StringConstraints
 from starlette.requests import Request
@@ -20,6 +21,7 @@ from gateway.interviews.sessions import (
     NoSuchSession,
     SessionRecord,
 )
+from gateway.providers.languages import Notice
 from gateway.rest.once import Once
 from gateway.rest.operation import HttpReply, Operation, ResponseSpec, claim_of
 from gateway.rest.problems import (
@@ -27,14 +29,16 @@ from gateway.rest.problems import (
     INVALID_HOST,
     NO_SUCH_SESSION,
     STORE_UNAVAILABLE,
+    UNKNOWN_LANGUAGE,
     UNKNOWN_ROLE,
     Kind,
     of_interview,
 )
 from gateway.rest.reading import Body, Query
 from gateway.store import Store
-from stages.interview import InterviewConfig, InterviewError, InterviewSession
+from stages.interview import LANGUAGES, InterviewConfig, InterviewError, InterviewSession
 from stages.interview.bank import roles
+from stages.interview.languages import interviewers, requested
 from stages.interview.model import DEFAULT_QUESTIONS, FEWEST_QUESTIONS, MOST_QUESTIONS
 
 HOST = re.compile(r"[A-Za-z0-9._-]+(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]+\](:[0-9]{1,5})?")
@@ -46,6 +50,7 @@ RECORDING_NOT_ALLOWED = Kind("recording_not_allowed", 409, "This gateway keeps n
 Model = Annotated[str, StringConstraints(pattern=r"^[!-~]{1,128}$")]
 End = Callable[[str], Awaitable[None]]
 IsLive = Callable[[SessionRecord], Awaitable[bool]]
+Lacking = Callable[[str], Sequence[Notice]]
 
 
 Role = Annotated[str, Field(description="in any case", json_schema_extra={"enum": [*roles()]})]
@@ -55,6 +60,23 @@ COUNT: dict[str, Any] = {
     "minimum": FEWEST_QUESTIONS,
     "maximum": MOST_QUESTIONS,
 }
+
+
+Language = Annotated[
+    str,
+    Field(
+        description="a language tag such as de or de-DE, or auto to find what is spoken; left out,"
+        " the server's language",
+        json_schema_extra={"examples": ["de", "auto"]},
+    ),
+]
+
+
+class LanguageNotice(BaseModel):
+    """Something that the session's language lacks here: speech in it, or an interviewer."""
+
+    code: Literal["no_recogniser", "no_voice", "no_interviewer"]
+    message: str
 
 
 class NewConsent(Body):
@@ -83,6 +105,7 @@ class NewSession(Body):
     recording: Annotated[
         NewConsent | None, Field(description="left out, no answer's sound is kept")
     ] = None
+    language: Language | None = None
 
 
 class ShownConsent(BaseModel):
@@ -114,6 +137,7 @@ class SessionSummary(BaseModel):
     totalQuestions: int
     mode: Mode
     created: str
+    language: Annotated[str, Field(description="a code, or auto")]
 
 
 class MadeSession(SessionSummary):
@@ -121,6 +145,9 @@ class MadeSession(SessionSummary):
 
     ws_url: str
     expires_in: int
+    notices: Annotated[
+        list[LanguageNotice], Field(description="what its language lacks here, usually nothing")
+    ]
 
 
 class Progress(BaseModel):
@@ -166,22 +193,35 @@ EXAMPLE: dict[str, Any] = {
     "totalQuestions": 3,
     "mode": "voice",
     "created": "2026-11-20T12:19:46Z",
+    "language": "en",
 }
 
 
 def session_operations(
-    store: Store, ttl_s: int, end: End, is_live: IsLive, *, recording_allowed: bool = False
+    store: Store,
+    ttl_s: int,
+    end: End,
+    is_live: IsLive,
+    lacking: Lacking,
+    *,
+    language: str = LANGUAGES[0],
+    recording_allowed: bool = False,
 ) -> list[Operation]:
     """The sessions in `store`, kept for `ttl_s`; `end` ends one that is live in this process.
 
-    `is_live` says whether a session has an owner that still runs.
+    `is_live` says whether a session has an owner that still runs, `lacking` what a language lacks
+    here, and `language` is that of sessions whose client asks for none.
     """
 
     async def create(request: Request, wanted: NewSession) -> HttpReply:
         ws_base = _websocket_base(request)
         try:
+            own = language if wanted.language is None else requested(wanted.language)
             config = InterviewConfig(
-                wanted.role, wanted.model or DEFAULT_MODEL, wanted.total_questions
+                wanted.role,
+                wanted.model or DEFAULT_MODEL,
+                wanted.total_questions,
+                interviewers(own),
             )
         except InterviewError as error:
             raise of_interview(error) from None
@@ -191,11 +231,13 @@ def session_operations(
             ttl_s=ttl_s,
             evaluating=wanted.evaluation,
             recording=_consent(wanted.recording, recording_allowed),
+            language=own,
         )
         made = MadeSession(
             **_summary(record),
             ws_url=f"{ws_base}/ws/{record.id}",
             expires_in=record.ttl_s,
+            notices=[LanguageNotice(**asdict(notice)) for notice in lacking(own)],
         )
         reply = HttpReply(made, 201, {"location": f"/api/sessions/{record.id}"}, about=record.id)
         claim = claim_of(request)
@@ -244,12 +286,13 @@ def session_operations(
                 201: ResponseSpec(
                     "The session was made",
                     MadeSession,
-                    {**made, "expires_in": 3600},
+                    {**made, "expires_in": 3600, "notices": []},
                     headers={"Location": "where the session is"},
                 )
             },
             errors=(
                 UNKNOWN_ROLE,
+                UNKNOWN_LANGUAGE,
                 INVALID_COUNT,
                 INVALID_HOST,
                 RECORDING_NOT_ALLOWED,
@@ -342,6 +385,7 @@ def _summary(record: SessionRecord) -> dict[str, Any]:
         "totalQuestions": record.total_questions,
         "mode": record.mode,
         "created": utc(record.created_at),
+        "language": record.language,
     }
 
 

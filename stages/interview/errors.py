@@ -6,8 +6,8 @@
     ├── InvalidSession            invalid_session: `where` in the JSON the fault is, and which
     │   └── InvalidReport         invalid_report: the same for a stored report
     ├── UnknownRole               unknown_role: no question bank; `known` names the existing roles
-    ├── UnknownLanguage           unknown_language: the interviewer does not speak it; `known` are
-    │                             the codes of those that it speaks
+    ├── UnknownLanguage           unknown_language: there are no interviews in it; `known` is what
+    │                             may be asked for
     └── InvalidCount              invalid_count: the number of questions is not 1..15
 """
 
@@ -55,7 +55,7 @@ class UnknownRole(InterviewError):
 
 
 class UnknownLanguage(InterviewError):
-    """The interviewer does not speak the language."""
+    """There are no interviews in the language. `known` is what may be asked for."""
 
     code = "unknown_language"
 
@@ -65,10 +65,7 @@ class UnknownLanguage(InterviewError):
         self.known = known
 
     def __str__(self) -> str:
-        return (
-            f"the interviewer does not speak {self.language[:40]!r}; it speaks: "
-            f"{', '.join(self.known)}"
-        )
+        return f"unknown language {self.language[:40]!r}; available: {', '.join(self.known)}"
 
 
 class InvalidCount(InterviewError):

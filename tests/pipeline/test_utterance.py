@@ -127,6 +127,6 @@ def test_a_recogniser_for_another_language_refuses_the_utterance() -> None:
         languages = ("en",)
 
     stage = English()
-    with pytest.raises(CallerError, match="does not understand 'de'"):
+    with pytest.raises(CallerError, match="does not know the language 'de'"):
         Utterance(1, ramp(0, 320), 320, None, language="de").recognise(stage)
     assert stage.languages_told == []

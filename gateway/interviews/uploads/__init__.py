@@ -73,6 +73,7 @@ class Uploads:
         recording: UploadRecording,
         *,
         hints: Sequence[str] = (),
+        language: str | None = None,
         max_wait_s: float = 60.0,
         on_progress: OnProgress | None = None,
     ) -> UploadTranscript:
@@ -84,6 +85,7 @@ class Uploads:
                 self._transcribers,
                 self._live_first,
                 hints=hints,
+                language=language,
                 max_wait_s=max_wait_s,
                 on_progress=on_progress,
             )

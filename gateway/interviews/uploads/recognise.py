@@ -15,6 +15,7 @@ from gateway.interviews.uploads.transcript import Part, UploadTranscript, joined
 from pipeline.errors import PipelineError
 from pipeline.frames import INPUT_RATE_HZ, Samples, Transcript
 from pipeline.guard import Candidate, Guard, Limits
+from pipeline.languages import check_language
 from pipeline.stage import Detector, Transcriber, VadStream
 
 LIMITS = Limits(first_s=90.0, slow_first_s=90.0, stall_s=5.0, total_s=120.0)
@@ -70,11 +71,13 @@ async def recognise_upload(
     live_first: LiveFirst,
     *,
     hints: Sequence[str] = (),
+    language: str | None = None,
     max_wait_s: float = 60.0,
     on_progress: OnProgress | None = None,
 ) -> UploadTranscript:
     """Recognise a recording piece by piece, each while no live voice needs the recogniser.
 
+    `language` is the code of the language that is spoken; None leaves it to the recogniser.
     `max_wait_s` limits the wait for live voice, the time of cancelled pieces included.
     `on_progress` is called with a share from 0 to 1 that never falls. Raises `UploadBusy`
     (`live_voice_first`, `uploads_full`) and `UploadFailed` (`no_recogniser`). Cancelling cancels
@@ -94,7 +97,7 @@ async def recognise_upload(
     total = sum(span.length for span in found)
     done = 0
     for span in found:
-        piece = _Piece(await recording.read(span), span, guard, live_first, tuple(hints))
+        piece = _Piece(await recording.read(span), span, guard, live_first, tuple(hints), language)
         parts.append(await live_first.run(piece.recognise, budget))
         done += span.length
         report(DETECTION_SHARE + (1 - DETECTION_SHARE) * done / total)
@@ -112,6 +115,7 @@ class _Piece:
     guard: Guard[Transcriber]
     live_first: LiveFirst
     hints: tuple[str, ...]
+    language: str | None
 
     async def recognise(self) -> Part:
         try:
@@ -132,8 +136,9 @@ class _Piece:
         return Part(self.span, transcript, provider, getattr(stage, "note", ""))
 
     async def _transcripts(self, stage: Transcriber) -> AsyncIterator[Transcript]:
+        check_language("stt", stage, self.language)
         with self.live_first.ours(stage):
-            recognition = stage.open(0, None, self.hints)
+            recognition = stage.open(0, None, self.hints, self.language)
             try:
                 recognition.feed(self.pcm)
                 async for transcript in recognition.finish():

@@ -38,6 +38,8 @@ from gateway.protocols.dialect import (
     TypedText,
 )
 from gateway.protocols.whole import Whole, whole
+from stages.interview.errors import UnknownLanguage
+from stages.interview.languages import requested
 
 VERSION = 1
 LONGEST_TEXT_BYTES = 8 * 1024
@@ -66,6 +68,7 @@ ErrorCode = Literal[
     "interview",
     "unknown_face",
     "no_noise_reduction",
+    "unknown_language",
     "internal",
 ]
 """Every code that an `error` message can carry; `docs/protocol.md` says what each means."""
@@ -132,6 +135,7 @@ class _Hello(_Part):
     resume: _Resume | None = None
     interview: _Interview | None = None
     face: StrictStr | None = None
+    language: StrictStr | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,8 +211,18 @@ def _hello(message: dict[str, Any]) -> Start:
             face=hello.face,
             turns=turns,
             interview=interview,
+            language=_language(hello.language),
         )
     )
+
+
+def _language(tag: str | None) -> str | None:
+    if tag is None:
+        return None
+    try:
+        return requested(tag)
+    except UnknownLanguage as error:
+        raise ProtocolError("unknown_language", f"language: {error}", fatal=True) from None
 
 
 def _format(name: str, encoding: str, rate: int, channels: int) -> AudioFormat:

@@ -96,6 +96,8 @@ def _ready(ready: SessionReady) -> dict[str, Any]:
         "providers": ready.providers,
         "resume": None,
         "interview": ready.interview,
+        "language": ready.language,
+        "notices": [{"code": code, "message": text} for code, text in ready.notices],
     }
 
 

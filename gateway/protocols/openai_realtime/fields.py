@@ -18,6 +18,7 @@ from pydantic import (
 
 from gateway.media.format import AudioFormat
 from gateway.protocols.whole import Whole, whole
+from pipeline.languages import code_of
 
 MOST_TOOLS = 128
 LONGEST_INSTRUCTIONS = 128 * 1024
@@ -129,11 +130,16 @@ class NoiseReductionFields(Fields):
     type: Literal["near_field", "far_field"]
 
 
+def _language(tag: str) -> str:
+    code_of(tag)
+    return tag
+
+
 class TranscriptionFields(Fields):
     """Which words the client wants to see of what it said. The models are the server's."""
 
     model: StrictStr | None = None
-    language: StrictStr | None = None
+    language: Annotated[StrictStr, AfterValidator(_language)] | None = None
     prompt: StrictStr | None = None
 
 

@@ -22,6 +22,7 @@ from gateway.protocols.openai_realtime.fields import (
     ToolFields,
     TurnDetectionFields,
 )
+from pipeline.languages import code_of
 from pipeline.stage import Message, Tool
 
 INTERVIEW = "interview"
@@ -144,6 +145,12 @@ class RealtimeSession:
         """A turn that has ended is replied to, without `response.create`."""
         return self.is_interview or (self.detection is not None and self.detection.create_response)
 
+    @property
+    def language(self) -> str | None:
+        """The code of the person's language, if the client has named one."""
+        named = (self.transcription or {}).get("language")
+        return None if named is None else code_of(named)
+
     # --- changes -----------------------------------------------------------------------------
 
     def updated(self, fields: SessionFields, *, spoken: bool) -> "RealtimeSession":
@@ -262,6 +269,7 @@ class RealtimeSession:
             turns=turns,
             interview=self.interview,
             assistant=None if self.is_interview else self.assistant(history),
+            language=self.language,
         )
 
     def assistant(self, history: History, wanted: ResponseFields | None = None) -> AssistantRequest:

@@ -49,6 +49,8 @@ def test_a_client_that_sends_nothing_but_pcm_gets_a_conversation(local: LocalCal
                     "totalQuestions": 5,
                     "isComplete": False,
                 },
+                "language": "en",
+                "notices": [],
             }
             done = await client.until("reply.done", turn=0)
             assert "Question 1" in done["heard"]

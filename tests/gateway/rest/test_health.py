@@ -20,7 +20,14 @@ from gateway.rest.service_probe import (
     service_urls,
 )
 from gateway.settings import Settings
-from gateway.status import ProviderReport, QueueReport, Readiness, StageReport, StoreReport
+from gateway.status import (
+    LanguageReport,
+    ProviderReport,
+    QueueReport,
+    Readiness,
+    StageReport,
+    StoreReport,
+)
 from pipeline.testing import run_virtual
 from tests.support.rest import serving
 
@@ -111,6 +118,7 @@ def inside(
         stages=lambda: [stage],
         providers=lambda: PROVIDERS,
         queues=lambda: [QueueReport("stt pocketsphinx", "jobs", 2)],
+        languages=lambda: LanguageReport(("en", "de"), ("en",), None),
         readiness=lambda: readiness,
         unready=lambda: reasons.get(readiness, []),
         store=lambda: store,
@@ -186,6 +194,7 @@ def test_health_has_the_contracts_shape() -> None:
                 {"slot": "stt", "provider": "pocketsphinx", "breaker": "closed"},
             ],
             "queues": [{"name": "stt pocketsphinx", "unit": "jobs", "depth": 2, "bound": None}],
+            "languages": {"interviewer": ["en", "de"], "recogniser": ["en"], "voice": None},
             "store": {"kind": "sqlite", "status": "online"},
         }
         assert well.paths == ["/health"] * 5

@@ -18,7 +18,7 @@ def table(rest: Rest) -> list[Operation]:
     async def never(record: SessionRecord) -> bool:
         return False
 
-    return session_operations(rest.store, 60, nobody, never)
+    return session_operations(rest.store, 60, nobody, never, lambda language: ())
 
 
 class Links(HTMLParser):

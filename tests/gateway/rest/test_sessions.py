@@ -1,6 +1,7 @@
 import json
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from gateway.interviews import sessions
 from gateway.interviews.leases import renew
 from gateway.interviews.sessions import NoSuchSession, SessionOwner
 from gateway.interviews.written import WrittenInterviews
+from gateway.providers.languages import Notice
 from gateway.rest.sessions import session_operations
 from gateway.store import SqliteStore
 from stages.interview import InterviewConfig, start
@@ -30,6 +32,10 @@ def ended() -> list[str]:
     return []
 
 
+def lacking(language: str) -> list[Notice]:
+    return [Notice("no_voice", "no voice here speaks German")] if language == "de" else []
+
+
 @pytest.fixture
 def run(rest: Rest, ended: list[str]) -> Run:
     def run(scenario: Scenario) -> None:
@@ -42,7 +48,9 @@ def run(rest: Rest, ended: list[str]) -> Run:
             await scenario(client, rest.store)
 
         rest.run(
-            session_operations(rest.store, 60, end, WrittenInterviews(rest.store, HERE).is_live),
+            session_operations(
+                rest.store, 60, end, WrittenInterviews(rest.store, HERE).is_live, lacking
+            ),
             story,
         )
 
@@ -71,7 +79,9 @@ def test_a_session_is_made_with_the_defaults_and_stored(run: Run) -> None:
             "model": "auto",
             "totalQuestions": 5,
             "mode": "voice",
+            "language": "en",
             "expires_in": 60,
+            "notices": [],
         }
         assert answer.headers["location"] == f"/api/sessions/{session_id}"
         record, _ = await sessions.load(store, session_id)
@@ -98,12 +108,52 @@ def test_a_session_is_made_as_wanted_and_shown(run: Run) -> None:
             "totalQuestions": 15,
             "mode": "text",
             "created": made["created"],
+            "language": "en",
             "live": False,
             "finished": False,
             "version": 1,
             "interview": None,
             "recording": None,
         }
+
+    run(scenario)
+
+
+@pytest.mark.parametrize(
+    ("asked", "language", "missing"),
+    [
+        ("de-DE", "de", ["no_voice"]),
+        ("EN-us", "en", []),
+        ("auto", "auto", []),
+        (None, "en", []),
+    ],
+)
+def test_a_session_has_a_language_and_says_what_it_lacks(
+    run: Run, asked: str | None, language: str, missing: list[str]
+) -> None:
+    async def scenario(client: httpx.AsyncClient, store: SqliteStore) -> None:
+        made = (await post(client, {**WANTED, "language": asked})).json()
+        assert made["language"] == language
+        assert [notice["code"] for notice in made["notices"]] == missing
+        shown = await client.get(f"/api/sessions/{made['session_id']}")
+        assert shown.json()["language"] == language
+        record, _ = await sessions.load(store, made["session_id"])
+        assert record.config.language == ("de" if language == "de" else "en")
+
+    run(scenario)
+
+
+def test_a_session_of_an_older_version_is_english(run: Run) -> None:
+    async def scenario(client: httpx.AsyncClient, store: SqliteStore) -> None:
+        config = InterviewConfig("Product Manager", "auto", 3)
+        record, version = await sessions.create(
+            store, config, mode="voice", ttl_s=60, session_id="a"
+        )
+        old = json.loads(record.model_dump_json())
+        del old["language"]
+        value = json.dumps(old).encode()
+        await store.commit(replace(record.put(version), value=value))
+        assert (await client.get("/api/sessions/a")).json()["language"] == "en"
 
     run(scenario)
 
@@ -165,6 +215,12 @@ def test_an_id_without_a_session_is_not_found(run: Run, session_id: str) -> None
     ("body", "status", "code", "words"),
     [
         ({"role": "Pirate"}, 400, "unknown_role", "Software Engineer, Product Manager"),
+        ({**WANTED, "language": "xx"}, 400, "unknown_language", "'xx'; available: en, de, auto"),
+        ({**WANTED, "language": "fr"}, 400, "unknown_language", "'fr'; available: en, de, auto"),
+        ({**WANTED, "language": ""}, 400, "unknown_language", "available: en, de, auto"),
+        ({**WANTED, "language": "en; DROP"}, 400, "unknown_language", "available: en, de, auto"),
+        ({**WANTED, "language": "de" * 9_000}, 400, "unknown_language", "available: en, de, auto"),
+        ({**WANTED, "language": 5}, 400, "invalid_field", "'language' is wrong"),
         ({**WANTED, "totalQuestions": 0}, 400, "invalid_count", "from 1 to 15, not 0"),
         ({**WANTED, "totalQuestions": 16}, 400, "invalid_count", "from 1 to 15, not 16"),
         ({**WANTED, "totalQuestions": "five"}, 400, "invalid_count", "not 'five'"),
@@ -358,7 +414,15 @@ def test_sessions_are_listed_the_last_one_first_page_by_page(run: Run) -> None:
         assert everything["next"] is None
         assert {
             key: made[4][key]
-            for key in ("session_id", "role", "model", "totalQuestions", "mode", "created")
+            for key in (
+                "session_id",
+                "role",
+                "model",
+                "totalQuestions",
+                "mode",
+                "created",
+                "language",
+            )
         } == everything["sessions"][0]
 
     run(scenario)

@@ -46,7 +46,7 @@ def test_an_unknown_language_names_the_known_ones() -> None:
         bank_for("Data Analyst", "fr" * 10_000)
     assert caught.value.code == "unknown_language"
     assert caught.value.known == ("en", "de")
-    assert str(caught.value).endswith("it speaks: en, de")
+    assert str(caught.value).endswith("available: en, de")
     assert len(str(caught.value)) < 200
 
 

@@ -90,6 +90,13 @@ def test_a_full_hello() -> None:
     assert hello.interview == InterviewRequest("Data Analyst", None, 3)
 
 
+@pytest.mark.parametrize(
+    ("tag", "language"), [("de", "de"), ("de-DE", "de"), ("EN-us", "en"), ("auto", "auto")]
+)
+def test_a_hello_may_name_a_language(tag: str, language: str) -> None:
+    assert asked_for(f'{{"type":"hello","version":1,"language":"{tag}"}}').language == language
+
+
 def test_what_a_client_can_ask_of_turn_detection_is_what_turn_taking_knows() -> None:
     asked = asked_for(
         '{"type":"hello","version":1,"turn_detection":{"prefix_ms":0,"barge_in_ms":700,'
@@ -181,6 +188,12 @@ def test_what_is_wrong_gets_a_code_and_the_session_goes_on(data: bytes, code: st
         ({"turn_detection": {"resume_ms": 99}}, "bad_hello"),
         ({"interview": {}}, "bad_hello"),
         ({"interview": {"role": "\ud800"}}, "bad_hello"),
+        ({"language": 5}, "bad_hello"),
+        ({"language": "xx"}, "unknown_language"),
+        ({"language": "fr"}, "unknown_language"),
+        ({"language": ""}, "unknown_language"),
+        ({"language": "en; DROP"}, "unknown_language"),
+        ({"language": "de" * 2_000}, "unknown_language"),
     ],
 )
 def test_a_hello_that_cannot_be_met_ends_the_session(fields: dict[str, Any], code: str) -> None:

@@ -88,7 +88,13 @@ READY = SessionReady("s", WireAudio("opus", 48_000), WireAudio("opus", 48_000), 
         ),
         (
             SessionReady(
-                "s", WireAudio("mulaw", 8000, 2), WireAudio("opus", 48_000), {"stt": "x"}, None
+                "s",
+                WireAudio("mulaw", 8000, 2),
+                WireAudio("opus", 48_000),
+                {"stt": "x"},
+                None,
+                language="de",
+                notices=(("no_voice", "no voice here speaks German"),),
             ),
             {
                 "type": "ready",
@@ -99,6 +105,8 @@ READY = SessionReady("s", WireAudio("opus", 48_000), WireAudio("opus", 48_000), 
                 "providers": {"stt": "x"},
                 "resume": None,
                 "interview": None,
+                "language": "de",
+                "notices": [{"code": "no_voice", "message": "no voice here speaks German"}],
             },
         ),
         (InterviewProgress({"isComplete": True}), {"type": "interview", "isComplete": True}),

@@ -293,3 +293,21 @@ def test_an_unknown_kind_of_noise_reduction_is_refused_with_its_path() -> None:
         effective_session("any", wrong)
     assert caught.value.code == "invalid_value"
     assert caught.value.param == "session.audio.input.noise_reduction.type"
+
+
+@pytest.mark.parametrize(("tag", "language"), [("de-DE", "de"), ("FR", "fr"), ("yue", "yue")])
+def test_the_language_of_the_transcription_is_that_of_the_session(tag: str, language: str) -> None:
+    client = StockClient()
+    client.taken()
+    session = update(client, audio={"input": {"transcription": {"language": tag}}})
+    assert session["audio"]["input"]["transcription"] == {"language": tag}
+    (command,) = client.taken()
+    assert isinstance(command, Reconfigure)
+    assert command.request.language == language
+
+
+@pytest.mark.parametrize("tag", [5, "xx", "", "auto", "en; DROP", "de" * 5_000])
+def test_a_language_that_no_recogniser_knows_is_refused(tag: Any) -> None:
+    session = {"type": "realtime", "audio": {"input": {"transcription": {"language": tag}}}}
+    refused = StockClient().send("session.update", session=session)
+    assert error(refused)[:2] == ("invalid_value", "session.audio.input.transcription.language")

@@ -1,0 +1,94 @@
+"""Which providers know a session's language, and what is said where none does."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+from pipeline.guard import Guard
+from pipeline.languages import AUTO, understands
+from pipeline.session import Stages
+from stages.interview import LANGUAGES
+from stages.interview.lines import lines_for
+
+P = TypeVar("P")
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something that a session's language lacks here.
+
+    `code` is `no_recogniser`, `no_voice` or `no_interviewer`, and `message` for people.
+    """
+
+    code: str
+    message: str
+
+
+def known(guard: Guard[Any]) -> tuple[str, ...] | None:
+    """The codes of the languages that a slot's providers know; None where one knows any."""
+    codes: set[str] = set()
+    for candidate in guard.candidates:
+        languages = getattr(candidate.stage, "languages", None)
+        if languages is None:
+            return None
+        codes.update(languages)
+    return tuple(sorted(codes))
+
+
+def heard_as(stages: Stages, language: str | None) -> str | None:
+    """What the recognisers are told: with "auto" their language, if all know the same one."""
+    if language != AUTO:
+        return language
+    codes = known(stages.transcribers)
+    return codes[0] if codes is not None and len(codes) == 1 else AUTO
+
+
+def in_language(stages: Stages, heard: str | None, spoken: str | None) -> Stages:
+    """The stages of a session in which `heard` is recognised and `spoken` is said.
+
+    Providers that do not know the language are left out, and so are those that know one only where
+    the language is to be found; but a slot in which none is left keeps all.
+    """
+    transcribers = _only(stages.transcribers, heard, several=heard == AUTO)
+    synthesizers = _only(stages.synthesizers, spoken)
+    if (transcribers, synthesizers) == (stages.transcribers, stages.synthesizers):
+        return stages
+    return replace(stages, transcribers=transcribers, synthesizers=synthesizers)
+
+
+def _only(guard: Guard[P], language: str | None, *, several: bool = False) -> Guard[P]:
+    fit = [
+        candidate
+        for candidate in guard.candidates
+        if understands(candidate.stage, language)
+        and not (several and len(getattr(candidate.stage, "languages", None) or "ab") == 1)
+    ]
+    if not fit or len(fit) == len(guard.candidates):
+        return guard
+    return Guard(guard.slot, fit)
+
+
+def notices(stages: Stages, language: str | None) -> Sequence[Notice]:
+    """What is missing for an interview in the language, for its client; usually nothing."""
+    if language is None:
+        return ()
+    found = []
+    name = lines_for(language).name if language in LANGUAGES else f"language {language!r}"
+    spoken = language if language in LANGUAGES else LANGUAGES[0]
+    if language not in (*LANGUAGES, AUTO):
+        told = f"the interviewer does not speak {name}: it speaks {lines_for(spoken).name}"
+        found.append(Notice("no_interviewer", told))
+    if language == AUTO and (heard := heard_as(stages, AUTO)) != AUTO:
+        told = f"no recogniser here finds the language: all that is said is taken for {heard!r}"
+        found.append(Notice("no_recogniser", f"{told}; run `parley fetch base` for one that does"))
+    elif not _any(stages.transcribers, language):
+        told = f"no recogniser here understands {name}: run `parley fetch base`, or type"
+        found.append(Notice("no_recogniser", told))
+    if not _any(stages.synthesizers, spoken):
+        told = f"no voice here speaks {lines_for(spoken).name}: the interviewer is only shown"
+        found.append(Notice("no_voice", f"{told}; espeak-ng would"))
+    return tuple(found)
+
+
+def _any(guard: Guard[Any], language: str) -> bool:
+    return any(understands(candidate.stage, language) for candidate in guard.candidates)
