@@ -83,6 +83,7 @@ and the exit code is 1.
 examples:
   parley interview
   parley interview --role "Data Analyst" --questions 3 --save report.md
+  parley interview --language de
   parley interview --answers answers.txt --save report.json --force
   parley interview --answers - --json < answers.txt | tail -n 1
   parley interview --url http://127.0.0.1:8000 --resume ab833f01317275c74cd3b24d44861093
@@ -222,6 +223,7 @@ def call_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--questions", type=between(1, 15), metavar="N", help="how many questions are asked"
     )
+    parser.add_argument("--language", type=language, metavar="CODE", help=LANGUAGE_HELP)
     parser.add_argument(
         "--rate",
         type=between(8_000, 48_000),
@@ -265,6 +267,7 @@ def interview_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model", metavar="NAME", help="language model to note for the session; otherwise auto"
     )
+    parser.add_argument("--language", type=language, metavar="CODE", help=LANGUAGE_HELP)
     parser.add_argument(
         "--answers", type=Path, metavar="FILE", help="answer from a file, for scripts"
     )
@@ -279,6 +282,19 @@ def interview_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--force", action="store_true", help="overwrite FILE without asking")
     parser.add_argument("--json", action="store_true", help="print JSON, one object a line")
+
+
+LANGUAGE_HELP = "the interview's language: en, de, or auto to have it found; otherwise the server's"
+
+
+def language(text: str) -> str:
+    from stages.interview.errors import UnknownLanguage  # the banks take a while to import
+    from stages.interview.languages import requested
+
+    try:
+        return requested(text)
+    except UnknownLanguage as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def between(lowest: int, highest: int) -> Callable[[str], int]:

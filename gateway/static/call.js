@@ -42,7 +42,7 @@ export class Call {
   }
 
   /** Make a session and connect. `hello` is sent on each connection. */
-  async start({ role, questions }, hello) {
+  async start({ role, questions, language }, hello) {
     this.hello = hello;
     this.startedAt = performance.now();
     this.handlers.state("connecting", "Connecting…");
@@ -51,7 +51,7 @@ export class Call {
       answer = await fetch("/api/sessions", {
         method: "POST",
         headers: { "content-type": "application/json" },
-        body: JSON.stringify({ role, totalQuestions: questions, mode: "voice" }),
+        body: JSON.stringify({ role, totalQuestions: questions, mode: "voice", language: language || null }),
         signal: AbortSignal.timeout(ASK_MS),
       });
     } catch {

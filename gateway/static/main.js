@@ -88,7 +88,9 @@ async function begin() {
   const way = chosen("way").value;
   const handlers = { state: line, message: take, audio: (buffer) => speaker?.push(buffer), track };
   call = new Call(handlers, { makeTransport: (id) => transport(id, way, video) });
-  await call.start({ role: chosen("role").value, questions: Number(chosen("questions").value) }, hello);
+  const language = chosen("language").value;
+  const wanted = { role: chosen("role").value, questions: Number(chosen("questions").value), language };
+  await call.start(wanted, hello);
 }
 
 function transport(id, way, video) {
@@ -141,6 +143,8 @@ function take(message) {
       picture.forget();
       playing = null;
       progress(message.interview);
+      at("turns").lang = message.language === "de" ? "de" : "en"; // for screen readers
+      for (const notice of message.notices ?? []) say(notice.message);
       break;
     case "interview":
       progress(message);
@@ -370,7 +374,7 @@ function view(name) {
 // --- at the start --------------------------------------------------------------------------------
 
 view("setup");
-remembered(at("setup"), ["way", "picture", "announce"]);
+remembered(at("setup"), ["way", "language", "picture", "announce"]);
 gallery.hang().catch((error) => console.warn(error));
 document.addEventListener("visibilitychange", () => {
   if (!document.hidden) speaker?.resume();

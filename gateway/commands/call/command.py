@@ -49,7 +49,12 @@ def call(arguments: argparse.Namespace) -> int:
     _check_save(path, webrtc=arguments.webrtc)
     turns = _demo(arguments.turns) if as_demo else _turns(arguments.turns)
     server = ServerAddress(
-        arguments.url, arguments.session, arguments.role, arguments.questions, arguments.trust
+        arguments.url,
+        arguments.session,
+        arguments.role,
+        arguments.questions,
+        arguments.trust,
+        arguments.language,
     )
     token = _token(arguments.token_file)
     screen = _screen(arguments)

@@ -228,6 +228,8 @@ class Call:
             case "ready":
                 providers = ", ".join(f"{k} {v}" for k, v in message["providers"].items())
                 self._screen.say(f"session {message['session_id']}: {providers}")
+                for notice in message.get("notices") or ():
+                    self._screen.say(notice["message"])
                 self._begin(now)
             case "reply.started" if self.interviewer is not None:
                 self.interviewer.reply()

@@ -33,6 +33,7 @@ class ServerAddress:
         role: str | None,
         questions: int | None,
         trusted: Path | None = None,
+        language: str | None = None,
     ) -> None:
         try:
             parts = urlsplit(url)
@@ -56,6 +57,7 @@ class ServerAddress:
         """The address for people, without a password."""
         self._role = role
         self._questions = questions
+        self._language = language
 
     @property
     def sessions_url(self) -> str:
@@ -72,6 +74,8 @@ class ServerAddress:
         wanted: dict[str, Any] = {"role": self._role or DEFAULT_ROLE, "mode": "voice"}
         if self._questions is not None:
             wanted["totalQuestions"] = self._questions
+        if self._language is not None:
+            wanted["language"] = self._language
         return wanted
 
     def hello(self, audio: AudioFormat) -> dict[str, Any]:
@@ -86,7 +90,10 @@ class ServerAddress:
         if self.session_id is not None and (self._role or self._questions):
             wanted = self.request()
             del wanted["mode"]
+            wanted.pop("language", None)
             message["interview"] = wanted
+        if self.session_id is not None and self._language is not None:
+            message["language"] = self._language
         return message
 
 

@@ -22,6 +22,7 @@ from gateway.reports.assessor import Assessor
 from gateway.settings import Settings
 from gateway.store import Conflict, Store, StoreError, store_at
 from stages.interview import InterviewConfig, InterviewError, Report
+from stages.interview.languages import default_language, interviewers
 from stages.interview.model import DEFAULT_QUESTIONS
 from stages.registry import NoProvider
 
@@ -36,6 +37,7 @@ class Wanted:
     questions: int | None = None
     model: str | None = None
     resume: str | None = None
+    language: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,13 +149,15 @@ class LocalBackend:
         await self._store.aclose()
 
     async def _create(self, wanted: Wanted) -> str:
+        language = wanted.language or default_language(self._settings.stt_language)
         config = InterviewConfig(
             wanted.role or DEFAULT_ROLE,
             wanted.model or DEFAULT_MODEL,
             DEFAULT_QUESTIONS if wanted.questions is None else wanted.questions,
+            interviewers(language),
         )
         ttl_s = self._settings.session_ttl_s
-        record, _ = await create(self._store, config, mode="text", ttl_s=ttl_s)
+        record, _ = await create(self._store, config, mode="text", ttl_s=ttl_s, language=language)
         return record.id
 
     def _view(self, state: InterviewState, said: str) -> InterviewView:

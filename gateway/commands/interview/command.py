@@ -42,10 +42,12 @@ def interview(arguments: argparse.Namespace) -> int:
 
 def _wanted(arguments: argparse.Namespace) -> Wanted:
     if arguments.resume is None:
-        return Wanted(arguments.role, arguments.questions, arguments.model)
+        return Wanted(
+            arguments.role, arguments.questions, arguments.model, language=arguments.language
+        )
     if SESSION_ID.fullmatch(arguments.resume) is None:
         raise CommandFailed("--resume: a session's id has 1 to 64 of A-Z a-z 0-9 _ -")
-    for option in ("role", "questions", "model"):
+    for option in ("role", "questions", "model", "language"):
         if getattr(arguments, option) is not None:
             raise CommandFailed(f"--{option} is for a new interview: leave it out with --resume")
     return Wanted(resume=arguments.resume)

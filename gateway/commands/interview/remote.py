@@ -74,6 +74,7 @@ class RemoteBackend:
                 "role": wanted.role or DEFAULT_ROLE,
                 "model": wanted.model,
                 "totalQuestions": wanted.questions,
+                "language": wanted.language,
                 "mode": "text",
             }
             body = {name: value for name, value in asked.items() if value is not None}

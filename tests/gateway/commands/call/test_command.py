@@ -103,6 +103,7 @@ def answering(
                 session="known" if words else None,
                 role=None,
                 questions=None,
+                language=None,
                 rate=16_000,
                 encoding="pcm_s16le",
                 save=None,
@@ -272,6 +273,7 @@ def refused(**given: Any) -> str:
     usual = {"turns": [("text", "hello")], "url": "ws://127.0.0.1:1", "session": None, "role": None}
     usual |= {
         "questions": None,
+        "language": None,
         "rate": 16_000,
         "encoding": "pcm_s16le",
         "save": None,
@@ -339,3 +341,11 @@ def test_a_file_is_named_by_its_last_part(tmp_path: Path) -> None:
     turn = _turn("file", clip)
     assert isinstance(turn, SpokenTurn)
     assert (turn.name, round(turn.duration_s, 1)) == ("data-analyst-3.wav", 7.8)
+
+
+def test_a_call_asks_for_a_language_where_its_session_is_made() -> None:
+    new = ServerAddress("ws://h", None, None, None, language="de")
+    assert new.request()["language"] == "de"
+    assert "language" not in new.hello(AudioFormat())
+    named = ServerAddress("ws://h", "mine", None, 2, language="de").hello(AudioFormat())
+    assert (named["language"], "language" in named["interview"]) == ("de", False)

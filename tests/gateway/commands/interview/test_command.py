@@ -351,3 +351,42 @@ def test_a_session_that_is_deleted_under_way_is_reported(
     monkeypatch.setattr(command, "Pipe", Late)
     assert main(["interview"]) == 1
     assert "somebody else has answered in this session" in capsys.readouterr().err
+
+
+# --- another language ------------------------------------------------------------------------
+
+GERMAN = (
+    "Letztes Jahr musste ich eine Abfrage beschleunigen, die zwölf Sekunden brauchte. Zuerst habe "
+    "ich gemessen, dann habe ich einen Index angelegt, und am Ende war sie 90 Prozent schneller."
+)
+
+
+def test_a_whole_interview_in_german(capsys: pytest.CaptureFixture[str]) -> None:
+    file = answers("Wie bitte?", GERMAN, "Nächste Frage bitte.", GERMAN)
+    words = ["--language", "de-DE", "--questions", "3", "--answers", file]
+    assert main(["interview", *words, "--save", "report.json", "--json"]) == 0
+    _, question, *_, closing, told = of_json(capsys.readouterr().out)
+    assert question["text"].startswith("Guten Tag, ich bin Parley")
+    assert "Vielen Dank" in closing["text"]
+    report = Report.from_json(told["report"])
+    assert report.language == "de"
+    assert [item.answer for item in report.items][::2] == [GERMAN, GERMAN]
+    assert report.scored == 2
+    assert report.items[1].evaluation.unscored == "Nicht bewertet: Diese Frage wurde ausgelassen."
+    assert main(["interview", "--resume", report.session_id or "", "--save", "again.md"]) == 0
+
+
+@pytest.mark.parametrize("language", ["xx", "fr", "", "en; DROP", "de" * 500])
+def test_a_language_without_interviews_is_refused(
+    language: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("interview", "call"):
+        with pytest.raises(SystemExit) as left:
+            main([name, "--language", language])
+        assert left.value.code == 2
+        assert "available: en, de, auto" in capsys.readouterr().err
+
+
+def test_a_language_is_for_a_new_interview(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["interview", "--resume", "abc", "--language", "de"]) == 2
+    assert "--language is for a new interview" in capsys.readouterr().err
