@@ -45,7 +45,7 @@ def test_an_interview_in_german(gateway: Any) -> None:
         report = (await client.get(f"{path}/report")).json()
         assert (report["language"], report["scored"]) == ("de", 2)
         assert report["items"][2]["evaluation"]["unscored"].startswith("Nicht bewertet: ")
-        assert "„" in (await client.get(f"{path}/report?format=html")).text
-        assert "Stärke" in (await client.get(f"{path}/report?format=markdown")).text
+        assert "nicht als Urteil" in (await client.get(f"{path}/report?format=html")).text
+        assert "nicht als Urteil" in (await client.get(f"{path}/report?format=markdown")).text
 
     gateway.run(story)
