@@ -38,6 +38,9 @@ SILENT_DB = -60.0
 NO_SPEECH_PROB, NO_SPEECH_LOGPROB = 0.5, -0.8
 """No speech where the probability of silence is above the first and the text's below the second."""
 
+SILENT_PROB, SILENT_LOGPROB = 0.8, -0.4
+"""The same where silence is all but certain: a loop over the hints is more probable (-0.54)."""
+
 IMPROBABLE_LOGPROB = -1.5
 """A text that is less probable than this was not said, whatever else is known."""
 
@@ -146,6 +149,8 @@ def judge(heard: Hypothesis) -> Verdict:
     elif heard.loudest_db is not None and heard.loudest_db < SILENT_DB:
         reason = "silence"
     elif silence > NO_SPEECH_PROB and logprob < NO_SPEECH_LOGPROB:
+        reason = "no speech"
+    elif silence > SILENT_PROB and logprob < SILENT_LOGPROB:
         reason = "no speech"
     elif logprob < IMPROBABLE_LOGPROB:
         reason = "improbable"

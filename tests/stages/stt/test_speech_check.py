@@ -55,6 +55,7 @@ def test_a_short_answer_of_which_the_recogniser_is_not_sure_stays(text: str) -> 
     [
         ("Thank you for watching!", NOISE, "no speech"),
         ("We used Redis.", NOISE, "no speech"),
+        ("We used Redis.", {"avg_logprob": -0.54, "no_speech_prob": 0.93}, "no speech"),
         ("Docker", {"avg_logprob": -2.5, "no_speech_prob": 0.4}, "improbable"),
         ("you", {"loudest_db": -70.0}, "silence"),
         ("you", UNSURE, "subtitles"),

@@ -69,7 +69,7 @@ def test_a_decoded_piece_leaves_its_text_and_the_rest_of_the_audio() -> None:
     one.seen_bytes = 2 * PIECE_SAMPLES
     for start_ms, text in ((0, "We used Redis."), (12_000, "It was fast.")):
         one.decoded(bytes(12 * 32_000), Heard(text, 12.0, words=(("We", 100, 300),)))
-        assert one.before[-1].words == (("We", 100 + start_ms, 300 + start_ms),)
+        assert one.before[-1].words == (("We", start_ms + 100, start_ms + 300),)
     assert one.audio_s == 1.0
     assert (one.shown, one.seen_bytes) == ("We used Redis. It was fast.", 0)
     assert not one.has_piece
