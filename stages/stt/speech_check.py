@@ -148,9 +148,9 @@ def judge(heard: Hypothesis) -> Verdict:
         reason = "no words"
     elif heard.loudest_db is not None and heard.loudest_db < SILENT_DB:
         reason = "silence"
-    elif silence > NO_SPEECH_PROB and logprob < NO_SPEECH_LOGPROB:
-        reason = "no speech"
-    elif silence > SILENT_PROB and logprob < SILENT_LOGPROB:
+    elif (silence > NO_SPEECH_PROB and logprob < NO_SPEECH_LOGPROB) or (
+        silence > SILENT_PROB and logprob < SILENT_LOGPROB
+    ):
         reason = "no speech"
     elif logprob < IMPROBABLE_LOGPROB:
         reason = "improbable"
