@@ -256,7 +256,7 @@ class Settings(BaseSettings):
     stt_language: Language | None = variable(
         "PARLEY_STT_LANGUAGE",
         default=None,
-        description="code of the language that people speak, such as en; recognisers detect it",
+        description="language of sessions whose client asks for none, such as de; otherwise en",
     )
     whisper_model: str = variable(
         "WHISPER_MODEL",

@@ -30,7 +30,7 @@ from pipeline.guard import Guard
 from pipeline.journal import Journal
 from pipeline.languages import AUTO
 from pipeline.pacer import Pacer
-from pipeline.session import Session, SessionPolicy
+from pipeline.session import Session, SessionPolicy, Stages
 from pipeline.stage import Host, Observer, Responder
 from pipeline.turns import TurnPolicy
 from stages.interview.languages import default_language, requested
@@ -138,7 +138,6 @@ class Calls:
         left_s = host.seconds_left(self.settings.longest_interview_min * 60, time.time())
         if left_s == 0:  # the time was up before this client came back
             host.time_is_up()
-        stages = self.lineup.stages
         heard = self.heard(host)
         turns = self.turn_policy(request)
         if heard not in (None, AUTO):
@@ -157,7 +156,7 @@ class Calls:
             now = asyncio.get_running_loop().time()
             journal.opened(session_id, policy.turns, now)
         return Session(
-            in_language(stages, heard, host.spoken),
+            self._stages(host),
             host,
             observers=(*host.observers(), *observers),
             pacer=self.pacer,
@@ -183,6 +182,12 @@ class Calls:
     ) -> Media[P]:
         """A client's media with as little noise as it, or the deployment, wants."""
         return clean(media, request.noise_reduction, self.settings.noise_reduction, complain)
+
+    def _stages(self, host: LiveHost) -> Stages:
+        """The stages of a session: for an interview, those that know its language."""
+        if host.describe() is None:  # an assistant's client may change the language
+            return self.lineup.stages
+        return in_language(self.lineup.stages, self.heard(host), host.spoken)
 
     def _language(self, request: SessionRequest) -> str:
         """The language of a new interview. Raises `UnknownLanguage`."""
@@ -230,10 +235,9 @@ class Calls:
 
     def _providers(self, avatar: str, host: LiveHost) -> dict[str, str]:
         """The names of the providers that are tried first."""
-        stages = self.lineup.stages
+        stages = self._stages(host)
         models = stages.turn_models
         turn = {} if models is None else {"turn": models.candidates[0].provider}
-        stages = in_language(stages, self.heard(host), host.spoken)
         return {
             "vad": stages.detector.provider,
             **turn,

@@ -223,3 +223,30 @@ def test_an_assistant_speaks_the_language_that_its_client_names() -> None:
     assert (host.language, host.spoken, host.brief(1, "x").language) == (AUTO, None, None)
     host.request(SessionRequest())
     assert host.language == AUTO
+
+
+def test_an_assistant_may_change_its_language(local: LocalCalls) -> None:
+    english, german = EnglishOnly(provider="english"), FakeTranscriber(provider="any")
+    asked = AssistantRequest(lambda turn: ())
+
+    def stages() -> Stages:
+        given = local.scripted()
+        candidates = [Candidate(each.provider, each, Breaker()) for each in (english, german)]
+        return Stages(
+            given.detector, Guard("stt", candidates), given.responders, given.synthesizers
+        )
+
+    local.stages = stages
+
+    async def story() -> None:
+        host = AssistantHost(asked, "en")
+        session = local.calls.session(
+            "test", host, SessionRequest(assistant=asked), rate_hz=16_000, observers=()
+        )
+        assert (session.policy.language, session.policy.turns.language) == ("en", "en")
+        host.request(SessionRequest(assistant=asked, language="de"))
+        session.listen_in(local.calls.heard(host))
+        session.reconfigure(local.calls.turn_policy(SessionRequest(assistant=asked)))
+        assert (session.policy.language, session.policy.turns.language) == ("de", "de")
+
+    local.run(story)
