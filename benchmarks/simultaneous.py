@@ -67,10 +67,10 @@ class Heard:
     def untold(self) -> int:
         """The turns that went another way than through the first recogniser, less those told.
 
-        Each turn that another recogniser understood, or none, must have been told at least once.
+        Each turn that another recogniser understood, or none, must have been told.
         """
         by_first = int(self.report["recognisers"].get(self.first, 0))
-        return max(0, int(self.report["spoken"]) - by_first - self._told("degraded.stt"))
+        return max(0, int(self.report["spoken"]) - by_first - int(self.report["stepped_down"]))
 
     @property
     def lost(self) -> int:

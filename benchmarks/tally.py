@@ -24,6 +24,8 @@ class Tally:
     """Turns whose final transcript has words in it."""
     recognisers: dict[str, int] = field(default_factory=dict)
     """The same turns by the provider that recognised them."""
+    stepped_down: int = 0
+    """Turns whose client was told that another recogniser, or none, takes over."""
     barge_ins: int = 0
     clear_to_last: list[float] = field(default_factory=list)
     frames_after_clear: int = 0
@@ -39,6 +41,13 @@ class Tally:
         self.lag += [lag * 1000 for lag in caller.lag_s]
         for fault in caller.faults:
             self.fault(fault_name(fault))
+        self.stepped_down += len(
+            {
+                fault["turn"]
+                for fault in caller.faults
+                if fault["type"] == "degraded" and fault["stage"] == "stt"
+            }
+        )
         for turn in caller.turns.values():
             self._add_turn(turn)
 

@@ -15,6 +15,7 @@ def heard(
     *,
     spoken: int = 4,
     stored: int = 4,
+    told: int = 0,
     p95: float = 900.0,
 ) -> Heard:
     report: dict[str, Any] = {
@@ -23,6 +24,7 @@ def heard(
         "understood": sum(recognisers.values()),
         "recognisers": recognisers,
         "faults": faults or {},
+        "stepped_down": told,
         "decision_to_first": {"count": 4, "p50": 20.0, "p95": p95, "p99": p95, "max": p95},
         "wall_s": 10.0,
     }
@@ -38,14 +40,17 @@ def test_four_people_must_all_be_understood_in_time_by_the_first_recogniser() ->
     assert broken(metrics(MUST, heard({"whisper": 4}))) == []
     late = metrics(MUST, heard({"whisper": 4}, p95=1_600.0))
     assert broken(late) == ["decision → first byte"]
-    other = heard({"whisper": 3, "pocketsphinx": 1}, {"degraded.stt: whisper → pocketsphinx": 1})
+    steps = {"degraded.stt: whisper → pocketsphinx": 1}
+    other = heard({"whisper": 3, "pocketsphinx": 1}, steps, told=1)
     assert broken(metrics(MUST, other)) == ["not by whisper"]
-    canned = heard({"whisper": 3}, {"degraded.stt: pocketsphinx → canned line": 1}, stored=3)
+    steps["degraded.stt: pocketsphinx → canned line"] = 1
+    canned = heard({"whisper": 3}, steps, told=1, stored=3)
     assert broken(metrics(MUST, canned)) == ["not by whisper", "canned lines"]
 
 
 def test_eight_people_may_be_answered_by_another_recogniser_if_that_is_told() -> None:
-    told = heard({"whisper": 3, "pocketsphinx": 1}, {"degraded.stt: whisper → pocketsphinx": 1})
+    steps = {"degraded.stt: whisper → pocketsphinx": 1}
+    told = heard({"whisper": 3, "pocketsphinx": 1}, steps, told=1)
     found = {metric.name: metric.value for metric in metrics(MAY, told)}
     assert broken(metrics(MAY, told)) == []
     assert found["8 begin together: steps down, told"] == 1

@@ -9,10 +9,14 @@ from benchmarks.tally import Tally
 class Finished:
     """What a tally reads of a caller whose call is over."""
 
-    def __init__(self, *turns: Turn, faults: tuple[dict[str, str], ...] = ()) -> None:
+    def __init__(self, *turns: Turn, faults: tuple[dict[str, object], ...] = ()) -> None:
         self.turns = {turn.turn: turn for turn in turns}
         self.lag_s = array("d", [0.001, 0.002])
         self.faults = list(faults)
+
+
+def step_down(turn: int, source: str, target: str, *, stage: str = "stt") -> dict[str, object]:
+    return {"type": "degraded", "turn": turn, "stage": stage, "from": source, "to": target}
 
 
 def replied(**fields: object) -> Turn:
@@ -66,16 +70,19 @@ def test_faults_are_counted_by_what_they_are():
     tally = tally_of(
         faults=(
             {"type": "error", "code": "flooding"},
-            {"type": "degraded", "stage": "stt", "from": "whisper", "to": "pocketsphinx"},
-            {"type": "degraded", "stage": "stt", "from": "whisper", "to": "pocketsphinx"},
-            {"type": "degraded", "stage": "stt", "from": "pocketsphinx", "to": "canned line"},
+            step_down(1, "whisper", "pocketsphinx"),
+            step_down(2, "whisper", "pocketsphinx"),
+            step_down(2, "pocketsphinx", "canned line"),
+            step_down(3, "face", "visemes", stage="avatar"),
         )
     )
     assert tally.faults == {
         "flooding": 1,
         "degraded.stt: whisper → pocketsphinx": 2,
         "degraded.stt: pocketsphinx → canned line": 1,
+        "degraded.avatar: face → visemes": 1,
     }
+    assert tally.stepped_down == 2
 
 
 def test_recognised_turns_are_counted_by_recogniser():
