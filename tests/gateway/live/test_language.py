@@ -112,7 +112,7 @@ def test_what_is_missing_for_the_language_is_said_at_once(local: LocalCalls) -> 
     local.run(story)
 
 
-def test_auto_with_english_ears_is_english(local: LocalCalls) -> None:
+def test_auto_with_an_english_recogniser_is_english(local: LocalCalls) -> None:
     local.transcriber = EnglishOnly(texts=("I like to build things",))
 
     async def story() -> None:
