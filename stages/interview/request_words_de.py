@@ -103,7 +103,7 @@ _TIME = f"""
   | (?:geben|lassen)_sie_mir(?:_bitte)?_{_MOMENT}(?:_zum_{_THINK})?
   | {_SIE}(?:_(?:mir|bitte|kurz))*_(?:{_MOMENT}_)?(?:geben|warten)
   | warten_sie(?:_{_KURZ})*|warte(?:_{_KURZ})*
-  | ich_(?:möchte|will|würde)(?:_(?:{_KURZ}|gerne?|lieber|{_FRAGE}))*_(?:beantworten|antworten
+  | ich_(?:möchte|will|würde)(?:_(?:{_KURZ}|gerne?|lieber))*_(?:beantworten|antworten
       |versuchen)
   | ich_versuche_es(?:_noch)?|ich_habe?(?:_{_KURZ})*_(?:eine|die)_(?:antwort|idee)
   | bleiben_wir(?:_noch)?(?:_{_KURZ})*_(?:bei_(?:dieser|der)_frage|dabei)
