@@ -63,6 +63,8 @@ class PiperSynthesizer:
         if problem := check(voice):
             raise PipelineError(problem)
         self.rate_hz = _rate_hz(voice)
+        self.languages = _languages(voice)
+        """The code of the voice's language, None where its description does not say."""
         self._worker = Worker(
             "stages.tts._piper:handler",
             {"voice": str(voice), "speaker": speaker, "length_scale": length_scale},
@@ -112,3 +114,9 @@ def _rate_hz(voice: str | Path) -> int:
     if not isinstance(rate_hz, int) or rate_hz not in _RATES_HZ:
         raise ValueError(f"no sample rate: {rate_hz!r}")
     return rate_hz
+
+
+def _languages(voice: str | Path) -> tuple[str] | None:
+    language = json.loads(Path(f"{voice}.json").read_bytes()).get("language")
+    code = language.get("family") if isinstance(language, dict) else None
+    return (code,) if isinstance(code, str) and code else None

@@ -222,3 +222,15 @@ def test_the_real_package_speaks_with_a_local_voice(voice: Voice) -> None:
     ids = 2 * len("Hello there.") + 3  # each is followed by a pad, all lie between two marks
     assert len(pcm(pieces)) == ids * 256
     assert loudness_lufs(pcm(pieces) / 32768, 22_050) == pytest.approx(TARGET_LUFS, abs=1)
+
+
+@pytest.mark.usefixtures("stand_in")
+@pytest.mark.parametrize(
+    ("language", "expected"),
+    [({"code": "de_DE", "family": "de"}, ("de",)), ({}, None), (None, None), ("de", None)],
+)
+def test_a_voice_speaks_the_language_of_its_description(
+    voice: Voice, language: Any, expected: tuple[str] | None
+) -> None:
+    path = voice(description={"audio": {"sample_rate": 16_000}, "language": language})
+    assert PiperSynthesizer(path).languages == expected
