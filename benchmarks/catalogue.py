@@ -64,7 +64,7 @@ BENCHMARKS = (
     Benchmark(
         "simultaneous",
         "four and eight people who speak at the same time",
-        360,
+        270,
         lambda progress, options: simultaneous(progress, quick=options.quick),
         quick_s=150,
     ),
@@ -90,7 +90,7 @@ BENCHMARKS = (
     Benchmark(
         "synthesis",
         "the voices: first byte, loudness, mouth shapes, words understood",
-        120,
+        180,
         lambda progress, options: synthesis(progress, options.base, quick=options.quick),
         quick_s=30,
     ),
