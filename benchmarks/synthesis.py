@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from benchmarks.cue_errors import pause_errors_ms, release_errors_ms
-from benchmarks.loudness import loudness, true_peak_db
 from benchmarks.progress import OnProgress, Progress
 from benchmarks.result import Machine, Metric, Result, percentiles
 from benchmarks.speech import at_input_rate
@@ -34,11 +34,12 @@ from pipeline.stage import Synthesizer
 from stages.interview.bank import bank_for, roles
 from stages.provider import Provider
 from stages.registry import PROVIDERS, obstacle
+from stages.stt.whisper_sources import model_folder
+from stages.tts.loudness import TARGET_LUFS, loudness_lufs, true_peak_dbfs
 
 FIRST_BYTE_LIMIT_MS = 40.0
 CUE_LIMIT_MS = 40.0
 UNDERSTOOD_LIMIT = 0.05
-TARGET_LUFS = -16.0
 LOUDNESS_LIMIT = 1.5
 PEAK_LIMIT_DB = 0.0
 """Above it something clips, be it between two samples."""
@@ -84,7 +85,7 @@ def synthesis(progress: Progress, base: Path | None = None, *, quick: bool = Fal
         and provider.name != default.name
         and obstacle(provider, options(settings)) is None
     ]
-    folder = base or settings.data_dir / "models" / "whisper" / "base"
+    folder = base or model_folder(settings.data_dir, "base")
     listening = (folder / "model.bin").is_file()
     texts = prompts()[:: QUICK_STEP if quick else 1]
     notes: list[str] = []
@@ -197,7 +198,7 @@ def understand(folder: Path, spoken: Sequence[Spoken], on_progress: OnProgress) 
     )
 
     def hear(one: Spoken) -> str:
-        sound = at_input_rate(one.pcm, one.rate_hz).astype(np.float32) / 32768.0
+        sound = _floats(at_input_rate(one.pcm, one.rate_hz))
         segments, _ = model.transcribe(
             sound, language="en", beam_size=1, without_timestamps=True, vad_filter=False
         )
@@ -229,14 +230,19 @@ def metrics(voice: str, spoken: Sequence[Spoken]) -> list[Metric]:
 def levels(voice: str, spoken: Sequence[Spoken]) -> list[Metric]:
     """The loudness of all that a voice said, and its highest peak."""
     rate_hz = spoken[0].rate_hz
-    whole = loudness(np.concatenate([one.pcm for one in spoken]), rate_hz)
+    whole = loudness_lufs(_floats(np.concatenate([one.pcm for one in spoken])), rate_hz)
     away = abs(whole - TARGET_LUFS)
-    peak = max(true_peak_db(one.pcm) for one in spoken)
+    peak = max(true_peak_dbfs(_floats(one.pcm)) for one in spoken)
     return [
         Metric(f"{voice}: loudness", whole, "LUFS"),
         Metric(f"{voice}: away from {TARGET_LUFS:g} LUFS", away, "LU", limit=LOUDNESS_LIMIT),
         Metric(f"{voice}: true peak", peak, "dB", limit=PEAK_LIMIT_DB),
     ]
+
+
+def _floats(pcm: Samples) -> npt.NDArray[np.float32]:
+    """Samples with 1.0 as full scale."""
+    return pcm.astype(np.float32) / np.float32(32768)
 
 
 def understood(voice: str, spoken: Sequence[Spoken], heard: Sequence[str]) -> Metric:
