@@ -54,9 +54,9 @@ def _whisper(name: str) -> Fetchable:
 
 _SMART_TURN = Fetchable(
     "smart-turn",
-    "Smart Turn v3.2, hears whether a person has finished",
+    "Smart Turn v3.2",
     12,
-    "BSD-2-Clause",
+    "BSD-2",
     "wheel",
     smart_turn_model.fetch,
     "PARLEY_TURN=auto uses it from the next start on.",

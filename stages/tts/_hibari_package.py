@@ -100,7 +100,7 @@ class Token:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class SpeechPlan:
     """What the first half of the network says of one part.
 
     `symbols` are the phonemes that the voice knows, with a `_` for the silence at both ends;
@@ -118,7 +118,7 @@ class Plan:
         return len(self.f0_hz)
 
 
-class Package:
+class HibariPackage:
     """The phonemiser and the two halves of the network, in one thread. Loading takes about 0.6 s.
 
     Raises `WrongModel` for a voice's file with another hash.
@@ -148,12 +148,12 @@ class Package:
     def _known(self, phonemes: str) -> str:
         return "".join(symbol for symbol in phonemes if symbol in self._ids)
 
-    def plan(self, symbols: str) -> Plan:
-        """Plan a part of at most `LONGEST` symbols, all of them known."""
+    def plan(self, symbols: str) -> SpeechPlan:
+        """SpeechPlan a part of at most `LONGEST` symbols, all of them known."""
         ids = [0, *(self._ids[symbol] for symbol in symbols), 0]
         inputs = {"ids": np.array([ids], np.int64), "speed": np.ones(1, np.float32)}
         tensor, lengths, f0_hz = self._plan.run((_PLAN, _LENGTHS, _PITCH), inputs)
-        return Plan(
+        return SpeechPlan(
             f"_{symbols}_",
             tuple(ROWS_PER_LENGTH * int(length) for length in lengths),
             f0_hz[0],
@@ -161,7 +161,7 @@ class Package:
             tensor,
         )
 
-    def decode(self, plan: Plan, first: int, after: int) -> Spectra:
+    def decode(self, plan: SpeechPlan, first: int, after: int) -> Spectra:
         """The spectra of the plan's rows from `first` to before `after`."""
         since, until = max(0, first - MARGIN), min(plan.rows, after + MARGIN)
         outputs: Sequence[Any] = self._decode.run(

@@ -7,12 +7,14 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import asdict
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import pytest
 
-from gateway.protocols.dialect import SessionRequest
+from gateway.live.assistant import AssistantHost
+from gateway.protocols.dialect import AssistantRequest, SessionRequest
 from gateway.providers.starts import START_S
 from gateway.runtime import Runtime
 from gateway.settings import Settings
@@ -444,12 +446,20 @@ def asks(engine: Runtime) -> bool:
     return engine.calls().turn_policy(SessionRequest()).judged
 
 
+def told(engine: Runtime) -> dict[str, str]:
+    """The providers in a client's `ready`."""
+    host = AssistantHost(AssistantRequest(lambda turn: ()))
+    request = SessionRequest()
+    media: Any = SimpleNamespace(audio_in=None, audio_out=None)
+    return engine.calls().ready("s", media, host, request, "face").providers
+
+
 def test_where_the_rules_are_alone_no_model_is_asked(built_in: Callable[..., None]) -> None:
     built_in(provider("turn", Rules()))
 
     def look(engine: Runtime) -> Any:
         slots = [entry.slot for entry in engine.reports()]
-        return asks(engine), "turn" in slots, "turn" in engine.calls().providers("face")
+        return asks(engine), "turn" in slots, "turn" in told(engine)
 
     assert started(look) == (False, False, False)
 
@@ -460,8 +470,7 @@ def test_a_turn_model_is_asked_reported_and_told_to_the_client(
     built_in(provider("turn", Judging()), provider("turn", Rules()))
 
     def look(engine: Runtime) -> Any:
-        told = engine.calls().providers("face")["turn"]
-        return asks(engine), report(engine, "turn")["provider"], told
+        return asks(engine), report(engine, "turn")["provider"], told(engine)["turn"]
 
     assert started(look) == (True, "smart-turn", "smart-turn")
 

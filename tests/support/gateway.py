@@ -106,7 +106,7 @@ class Gateway:
         """Serve while the story lasts."""
         asyncio.run(self._run(story))
 
-    def _scripted(self) -> Stages:
+    def scripted(self) -> Stages:
         return Stages(
             self.detector,
             Guard("stt", [Candidate(self.transcriber.provider, self.transcriber, Breaker())]),
@@ -115,7 +115,7 @@ class Gateway:
         )
 
     async def _run(self, story: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        stages = None if self.configured else self._scripted()
+        stages = None if self.configured else self.scripted()
         self.app = create_app(Settings(**self.settings), stages=stages)
         config = server_config(self.app)
         config.port = 0

@@ -353,6 +353,6 @@ def test_doctor_as_json_is_one_object(
     code = main(["doctor", "--json"])
     report = json.loads(capsys.readouterr().out)
     assert code == (0 if report["works"] else 1)
-    slots = ["vad", "stt", "llm", "tts", "avatar"]
+    slots = ["vad", "turn", "stt", "llm", "tts", "avatar"]
     areas = ["python", "packages", *slots, "store", "port", "files", "settings"]
     assert {finding["area"] for finding in report["findings"]} == set(areas)

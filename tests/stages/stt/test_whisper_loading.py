@@ -17,7 +17,7 @@ from stages._worker_main import LoadError
 from stages.stt import whisper_sources
 from stages.stt.whisper import WhisperTranscriber, described
 from stages.stt.whisper_facts import whisper_facts
-from stages.stt.whisper_sources import TINY_EN, Package, model_folder
+from stages.stt.whisper_sources import TINY_EN, WeightsPackage, model_folder
 from stages.stt.whisper_speeds import speeds_file
 
 pytest.importorskip("faster_whisper")
@@ -54,7 +54,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, Path
     """Installs models as packages; without those of this environment, and with an empty cache."""
     import huggingface_hub.constants
 
-    packages: list[Package] = []
+    packages: list[WeightsPackage] = []
     monkeypatch.setattr(whisper_sources, "PACKAGES", packages)
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.syspath_prepend(str(tmp_path / "site"))
@@ -63,7 +63,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, Path
         module = f"carries_{name.replace('.', '_')}"
         folder = tmp_path / "site" / module / "model"
         shutil.copytree(model, folder)
-        packages.append(Package(module, "1.0", module, "model", name, hashes(model)))
+        packages.append(WeightsPackage(module, "1.0", module, "model", name, hashes(model)))
         return folder
 
     return install

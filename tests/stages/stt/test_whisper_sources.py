@@ -13,8 +13,8 @@ from stages.stt.whisper_models import verify
 from stages.stt.whisper_sources import (
     PACKAGES,
     TINY_EN,
-    Package,
     Weights,
+    WeightsPackage,
     cached,
     check,
     configured_problem,
@@ -47,7 +47,9 @@ def tiny_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = model(site / "inside")
     (site / "__init__.py").write_text("raise RuntimeError('nobody imports this')")
     monkeypatch.syspath_prepend(str(site.parent))
-    package = Package("some-models", "1.2", "some_models", "inside", "tiny.en", {"model.bin": "a"})
+    package = WeightsPackage(
+        "some-models", "1.2", "some_models", "inside", "tiny.en", {"model.bin": "a"}
+    )
     monkeypatch.setattr(whisper_sources, "PACKAGES", (package,))
     return folder
 

@@ -358,7 +358,7 @@ def test_the_package_is_the_one_whose_names_are_used() -> None:
 @pytest.mark.slow
 @needs_package
 def test_the_packages_phonemes_fit_its_network() -> None:
-    package = _hibari_package.Package(_hibari_package.model_path())
+    package = _hibari_package.HibariPackage(_hibari_package.model_path())
     tokens = package.tokens("Hello, it's Zyx!")
     assert [token.text for token in tokens] == ["Hello", ",", "it's", "Zyx", "!"]
     symbols = "".join(token.phonemes + " " * token.space for token in tokens)

@@ -9,7 +9,7 @@ import pytest
 from stages._worker_main import LoadError
 from stages.tts import _hibari
 from stages.tts._hibari import Hibari, SpeechPart, pieces
-from stages.tts._hibari_package import LONGEST, Plan, Token, WrongModel
+from stages.tts._hibari_package import LONGEST, SpeechPlan, Token, WrongModel
 from stages.tts._waveform import BINS, ROW
 from stages.tts.pronunciation import Pronunciation
 
@@ -26,11 +26,11 @@ class FakePackage:
     def tokens(self, text: str) -> list[Token]:
         return list(tokens(text))
 
-    def plan(self, symbols: str) -> Plan:
+    def plan(self, symbols: str) -> SpeechPlan:
         if "z" in symbols:
             raise RuntimeError("no such phoneme")
         rows = ROWS_PER_SYMBOL * (len(symbols) + 2)
-        return Plan(
+        return SpeechPlan(
             f"_{symbols}_",
             (ROWS_PER_SYMBOL,) * (len(symbols) + 2),
             np.full(rows, 200, np.float32),
@@ -38,7 +38,7 @@ class FakePackage:
             np.zeros((1, 1, rows), np.float32),
         )
 
-    def decode(self, plan: Plan, first: int, after: int) -> Any:
+    def decode(self, plan: SpeechPlan, first: int, after: int) -> Any:
         return (np.full((BINS, after - first), -3, np.float32),) * 5
 
 
@@ -66,7 +66,7 @@ class Replies(list[tuple[str, int]]):
 
 @pytest.fixture
 def hibari(monkeypatch: pytest.MonkeyPatch) -> Hibari:
-    monkeypatch.setattr(_hibari, "Package", FakePackage)
+    monkeypatch.setattr(_hibari, "HibariPackage", FakePackage)
     monkeypatch.setattr(_hibari, "_WARM_UP", "abc")
     return Hibari({"model": "", "lexicon": {}})
 
@@ -145,7 +145,7 @@ def test_an_unknown_message_is_refused(hibari: Hibari) -> None:
 
 
 def test_a_damaged_voice_is_an_error_for_the_operator(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_hibari, "Package", FakePackage)
+    monkeypatch.setattr(_hibari, "HibariPackage", FakePackage)
     with pytest.raises(LoadError, match="the voice is damaged"):
         Hibari({"model": "damaged", "lexicon": {}})
 

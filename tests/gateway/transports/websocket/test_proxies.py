@@ -13,6 +13,7 @@ from starlette.routing import Route
 from gateway.app import create_app
 from gateway.commands.serve import server_config
 from gateway.settings import Settings, SettingsError
+from tests.support.gateway import Gateway
 
 SAID = {"x-forwarded-proto": "https", "x-forwarded-for": "192.0.2.7", "x-forwarded-host": "evil"}
 
@@ -60,13 +61,17 @@ def test_the_first_of_several_proxies_says_how_the_client_came(
     said: list[str], seen: str, tmp_path: Path
 ) -> None:
     settings = Settings(data_dir=tmp_path, proxies="127.0.0.1/32")
-    config = server_config(create_app(settings), proxies=settings.proxies)
+    app = create_app(settings, stages=Gateway(tmp_path).scripted())
+    config = server_config(app, proxies=settings.proxies)
     config.load()
     scheme = {"http": "ws", "https": "wss"}[seen]
 
     async def ask() -> str:
         transport = httpx.ASGITransport(config.loaded_app, client=("127.0.0.1", 1))
-        async with httpx.AsyncClient(transport=transport, base_url="http://parley") as client:
+        async with (
+            app.router.lifespan_context(app),
+            httpx.AsyncClient(transport=transport, base_url="http://parley") as client,
+        ):
             headers = [("x-forwarded-proto", value) for value in said]
             made = await client.post(
                 "/api/sessions", json={"role": "Data Analyst"}, headers=headers

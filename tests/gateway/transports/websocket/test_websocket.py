@@ -44,6 +44,8 @@ def test_a_client_that_sends_nothing_but_pcm_gets_a_conversation(gateway: Any) -
                     "totalQuestions": 5,
                     "isComplete": False,
                 },
+                "language": "en",
+                "notices": [],
             }
             done = await caller.until("reply.done", turn=0)
             assert "Question 1" in done["heard"]
