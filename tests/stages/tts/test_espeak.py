@@ -10,6 +10,7 @@ import pytest
 from pipeline.errors import PipelineError, StageBusy, StageFailed
 from pipeline.frames import Sentence, Speech
 from stages.tts import espeak
+from stages.tts._espeak import EspeakJob
 from stages.tts.espeak import EspeakSynthesizer, check, speakable
 from stages.tts.loudness import TARGET_LUFS, loudness_lufs, true_peak_dbfs
 
@@ -224,8 +225,8 @@ def test_cancelling_stops_the_engine(monkeypatch: pytest.MonkeyPatch) -> None:
         tts = EspeakSynthesizer()
         whole = samples(await say(tts, QUESTION * 12))
         first = asyncio.Event()
-        job = espeak._Job(pcm=Recorder(first))
-        monkeypatch.setattr(espeak, "_Job", lambda: job)
+        job = EspeakJob(pcm=Recorder(first))
+        monkeypatch.setattr(espeak, "EspeakJob", lambda: job)
         task = asyncio.create_task(say(tts, QUESTION * 12))
         await first.wait()
         task.cancel()
@@ -243,9 +244,9 @@ def test_a_sentence_cancelled_while_it_waits_is_never_spoken(
 ) -> None:
     async def main() -> list[bool]:
         tts = EspeakSynthesizer()
-        jobs = [espeak._Job() for _ in range(3)]
+        jobs = [EspeakJob() for _ in range(3)]
         made = iter(jobs)
-        monkeypatch.setattr(espeak, "_Job", lambda: next(made))
+        monkeypatch.setattr(espeak, "EspeakJob", lambda: next(made))
         first = asyncio.create_task(say(tts, QUESTION * 12))
         second = asyncio.create_task(say(tts, QUESTION))
         await asyncio.sleep(0)
@@ -276,7 +277,7 @@ def test_a_failure_inside_the_callback_is_a_failed_stage(monkeypatch: pytest.Mon
     def no_memory(*_: Any) -> bytes:
         raise MemoryError
 
-    monkeypatch.setattr("stages.tts.espeak.ctypes.string_at", no_memory)
+    monkeypatch.setattr("stages.tts._espeak.ctypes.string_at", no_memory)
     with pytest.raises(StageFailed) as caught:
         spoken(QUESTION)
     assert caught.value.phase == "stream"

@@ -1,7 +1,7 @@
 import pytest
 
 from pipeline.frames import VISEMES, Viseme
-from stages.tts import espeak
+from stages.tts._espeak import EspeakJob, EspeakVoice, engine
 from stages.tts.visemes import shapes, timeline
 
 TEXT = """
@@ -41,9 +41,9 @@ def spoken(voice: str) -> list[tuple[str, int]]:
     """Every phoneme of the word list as the real engine names it."""
     phonemes = []
     for start in range(0, len(WORDS), 20):
-        job = espeak._Job()
+        job = EspeakJob()
         text = " ".join(WORDS[start : start + 20])
-        espeak._engine().run(text, espeak._Voice(voice, 165, 50, 50), job)
+        engine().run(text, EspeakVoice(voice, 165, 50, 50), job)
         phonemes.extend(job.phonemes)
     return phonemes
 
