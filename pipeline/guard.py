@@ -44,13 +44,10 @@ from contextvars import ContextVar
 from types import TracebackType
 from typing import Any, Generic, TypeVar
 
-from pipeline.breaker import Outcome, Permit
-from pipeline.candidate import REASONS, Candidate, Limits, Trouble, problem_of, reason_of
+from pipeline.attempt import Attempt
+from pipeline.candidate import Candidate, Limits, Trouble, reason_of
 from pipeline.errors import (
     BudgetExceeded,
-    CallerError,
-    Phase,
-    StageBusy,
     StageError,
     StageFailed,
     StageTimeout,
@@ -197,20 +194,14 @@ class Stream(Generic[T]):
         # The candidate that gave way last, and why; reported when the next one is known.
         self._gave_way: tuple[str, str] | None = None
         self._closers: list[asyncio.Task[None]] = []
-        # The attempt under way: its candidate, its permit until settled, its items.
-        self._candidate = candidates[0]
-        self._permit: Permit | None = None
+        # The attempt under way, or the last one, and its items.
+        self._attempt = Attempt(candidates[0], media_s is not None)
         self._source: AsyncIterator[T] | None = None
-        # Seconds waited for the provider: in all, up to the first useful item, since the last one.
-        self._waited_s = 0.0
-        self._first_s: float | None = None
-        self._quiet_s = 0.0
-        self._produced_s = 0.0
 
     @property
     def provider(self) -> str:
         """The candidate in use, or the last one used, or else the first in line."""
-        return self._candidate.provider
+        return self._attempt.candidate.provider
 
     def give_up(self) -> None:
         """The consumer waits no longer: if that was too long, the attempt will count as failed.
@@ -229,8 +220,7 @@ class Stream(Generic[T]):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._over = True
-        self._settle(self._standing())
+        self._end()
         self._abandon()
         if self._closers:
             await asyncio.wait(self._closers, timeout=CLOSE_S)
@@ -241,14 +231,13 @@ class Stream(Generic[T]):
     async def __anext__(self) -> T:
         while not self._over:
             try:
-                if self._permit is None:
+                if self._attempt.permit is None:
                     self._begin()
                 item = await self._pull()
             except StopAsyncIteration:
                 self._source = None
-                if self._first_s is not None:
-                    self._over = True
-                    self._settle(self._standing())
+                if self._attempt.first_s is not None:
+                    self._end()
                     raise
                 self._give_way(StageFailed(self._slot, self.provider, "empty"))
             except BudgetExceeded:
@@ -258,11 +247,9 @@ class Stream(Generic[T]):
                 self._give_way(error)
             else:
                 if self._useful(item):
-                    if self._first_s is None:
-                        self._first_s = self._waited_s
-                    self._quiet_s = 0.0
+                    self._attempt.useful()
                 if self._media_s is not None:
-                    self._produced_s += self._media_s(item)
+                    self._attempt.produced_s += self._media_s(item)
                 return item
         raise StopAsyncIteration
 
@@ -280,10 +267,7 @@ class Stream(Generic[T]):
                 why = "at capacity" if candidate.breaker.waits else "circuit open"
                 self._gave_way = self._gave_way or (candidate.provider, why)
                 continue
-            self._candidate = candidate
-            self._permit = permit
-            self._waited_s = self._produced_s = self._quiet_s = 0.0
-            self._first_s = None
+            self._attempt = Attempt(candidate, self._media_s is not None, permit)
             next_s = min(NEXT_S, left_s / 2)
             shares = next_s >= self._min_first_s and self._others(now)
             self._share_ends = self._deadline - next_s if shares else math.inf
@@ -305,41 +289,32 @@ class Stream(Generic[T]):
         loop = asyncio.get_running_loop()
         task = asyncio.current_task()
         assert task is not None
-        limits = self._candidate.limits
-        phase: Phase
-        if self._first_s is None:
-            phase, left_s = "first", limits.first_s - self._waited_s
-        else:
-            lag_s = self._waited_s - self._first_s - self._produced_s
-            phase, left_s = "stall", min(limits.stall_s - self._quiet_s, self._lag_s - lag_s)
-        if limits.total_s - self._waited_s < left_s:
-            phase, left_s = "total", limits.total_s - self._waited_s
+        attempt = self._attempt
+        phase, left_s = attempt.limit(self._lag_s)
         since = loop.time()
         until = since + left_s
         budget_ends = self._cut_short = False
-        if self._first_s is None:
+        if attempt.first_s is None:
             budget_ends = self._deadline < until
             until = min(until, self._deadline)
         if not self._in_use():
             self._cut_short = self._share_ends < until
             if self._cut_short:
-                phase = "first" if self._first_s is None else "total"
+                phase = "first" if attempt.first_s is None else "total"
             until = min(until, self._share_ends)
         cancels = task.cancelling()
         problem: BaseException | None = None
-        due = first_due.set(until if self._first_s is None else math.inf)
+        due = first_due.set(until if attempt.first_s is None else math.inf)
         try:
             async with asyncio.timeout_at(until) as scope:
                 if self._source is None:
-                    self._source = self._call(self._candidate.stage)
+                    self._source = self._call(attempt.candidate.stage)
                 item = await anext(self._source)
         except (Exception, asyncio.CancelledError) as error:
             problem = error
         finally:
             first_due.reset(due)
-        waited_s = loop.time() - since
-        self._waited_s += waited_s
-        self._quiet_s += waited_s
+        attempt.waited(loop.time() - since)
         # The task and the timeout say where a cancellation came from. The provider's exception does
         # not: it may have swallowed the cancellation, or have been cancelled on its own side.
         if task.cancelling() > cancels:
@@ -359,55 +334,28 @@ class Stream(Generic[T]):
 
     def _give_way(self, error: StageError) -> None:
         """Settle a failed attempt. Raises the error if the consumer uses what came before it."""
-        self._candidate.failed(problem_of(error), asyncio.get_running_loop().time())
-        if isinstance(error, CallerError):
-            self._settle(Outcome.NEUTRAL)
-        elif isinstance(error, StageTimeout) and self._cut_short:
-            slow = self._waited_s > self._candidate.limits.slow_first_s
-            self._settle(Outcome.FAILURE if slow else Outcome.NEUTRAL)
-        elif isinstance(error, (StageBusy, StageFailed)):
-            self._settle(Outcome.FAILURE, error.retry_after_s)
-        else:
-            self._settle(Outcome.FAILURE)
+        now = asyncio.get_running_loop().time()
+        self._attempt.fail(error, now, cut_short=self._cut_short)
         self._abandon()
         if self._in_use():
             self._over = True
             if isinstance(error, StageFailed):
                 error.partial = True
             raise error
-        if self._first_s is not None:
+        if self._attempt.first_s is not None:
             self._restart()
         self._causes.append(error)
         self._gave_way = (self.provider, reason_of(error))
 
     def _in_use(self) -> bool:
         """Whether the consumer uses what the candidate gave: it cannot be replaced any more."""
-        return self._first_s is not None and (self._begun is None or self._begun())
+        first_s = self._attempt.first_s
+        return first_s is not None and (self._begun is None or self._begun())
 
-    def _standing(self) -> Outcome:
-        """The outcome of an attempt that ends now without an error of the provider."""
-        slow_first_s = self._candidate.limits.slow_first_s
-        if self._given_up and self._waited_s > slow_first_s:
-            now = asyncio.get_running_loop().time()
-            self._candidate.failed(REASONS["total"], now)
-            return Outcome.FAILURE
-        if self._first_s is None:
-            return Outcome.NEUTRAL if self._waited_s <= slow_first_s else Outcome.SLOW
-        late = self._first_s > slow_first_s
-        dragging = self._media_s is not None and self._waited_s - self._first_s > self._produced_s
-        return Outcome.SLOW if late or dragging else Outcome.SUCCESS
-
-    def _settle(self, outcome: Outcome, retry_after_s: float = 0.0) -> None:
-        if self._permit is None:
-            return
-        permit, self._permit = self._permit, None
-        now = asyncio.get_running_loop().time()
-        if outcome in (Outcome.SUCCESS, Outcome.SLOW):
-            if self._first_s is None:
-                self._candidate.failed(REASONS["first"], now)
-            else:
-                self._candidate.trouble = None
-        self._candidate.breaker.settle(permit, outcome, now, retry_after_s=retry_after_s)
+    def _end(self) -> None:
+        """No more items: settle the attempt as it stands."""
+        self._over = True
+        self._attempt.end(asyncio.get_running_loop().time(), given_up=self._given_up)
 
     def _abandon(self) -> None:
         """Close the provider's stream in another task, since a provider that ignores cancellation
