@@ -37,7 +37,8 @@ from benchmarks.speech import Clip, answers
 from benchmarks.timing import percentile
 from gateway.providers.build import options
 from gateway.settings import Settings
-from pipeline.turns import CHUNK_MS, TurnPolicy
+from pipeline.input_speech import CHUNK_MS
+from pipeline.turns import TurnPolicy
 from stages.turn.smart_turn_model import ADVICE
 from stages.turn.smart_turn_model import verify as wrong
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from benchmarks.endpointing_takes import LEAD_MS, TAIL_MS, Take, pause_quantile_ms, rehearse
-from pipeline.turns import CHUNK_MS
+from pipeline.input_speech import CHUNK_MS
 
 SCRIPTS = 2_000
 SEED = 3

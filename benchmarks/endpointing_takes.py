@@ -24,7 +24,8 @@ from pipeline.decisions import (
     StartTurn,
     Understood,
 )
-from pipeline.turns import CHUNK_MS, TurnPolicy, TurnTaking
+from pipeline.input_speech import CHUNK_MS
+from pipeline.turns import TurnPolicy, TurnTaking
 
 RECOGNITION_MS = 200
 """From a position in the audio to the text of what was said up to it. Assumed."""

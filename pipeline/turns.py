@@ -48,6 +48,7 @@ from pipeline.decisions import (
     Understood,
 )
 from pipeline.endings import Ending, ending, is_backchannel
+from pipeline.input_speech import CHUNK_MS, InputSpeech
 from pipeline.turn_policy import (
     ENDPOINTING_FACTORS,
     LONGEST_BACKCHANNEL_MS,
@@ -57,9 +58,6 @@ from pipeline.turn_policy import (
     judgement_factor,
 )
 from pipeline.turn_policy import TurnPolicy as TurnPolicy
-
-CHUNK_MS = 32
-"""The voice detectors' step: 512 samples at 16 kHz."""
 
 
 class TurnState(Enum):
@@ -76,16 +74,10 @@ class TurnTaking:
         self.policy = policy or TurnPolicy()
         self.state = TurnState.IDLE
         self.turn = 0
-        self._onset_ms = 0.0  # where the speech under way began
-        self._voiced_ms = 0.0  # how much of it is speech
-        self._quiet_ms = 0.0  # silence since its last speech
-        self._at_ms = 0.0  # how far the input audio has been judged
-        self._chunk_at = 0.0  # when that was
+        self._speech = InputSpeech()
         self._speculations = 0  # of this turn
         self._speculating = False
         self._ending: Ending = "unclear"  # of this turn's words so far
-        self._asked_ms: int | None = None  # where in this pause the turn model was asked
-        self._finished: float | None = None  # its answer
         self._holding = False
         self._held_text = ""  # the words recognised since the reply was held
         self._resumes = 0  # of this reply
@@ -105,7 +97,8 @@ class TurnTaking:
             silence_ms = self._endpointing_delay_ms
         else:
             return None
-        return self._chunk_at + max(0.0, silence_ms - self._quiet_ms) / 1000 + self._grace_s
+        left_ms = max(0.0, silence_ms - self._speech.quiet_ms)
+        return self._speech.chunk_at + left_ms / 1000 + self._grace_s
 
     def open(self, now: float) -> list[Action]:
         """Begin the conversation: with the interviewer's turn 0 where the policy `opens`."""
@@ -122,8 +115,8 @@ class TurnTaking:
             case Understood(turn, text):
                 return self._on_words(turn, text)
             case Judged(turn, at_ms, probability):
-                if turn == self.turn and at_ms == self._asked_ms:
-                    self._finished = probability
+                if turn == self.turn and at_ms == self._speech.asked_ms:
+                    self._speech.finished = probability
                 return []
             case Typed(text):
                 return self._typed(text, now)
@@ -132,7 +125,7 @@ class TurnTaking:
             case Commit():
                 if self.state is TurnState.LISTENING:
                     return [self._end_turn(now)]
-                if self._voiced_ms:  # too short to open a turn, but the person says that it is one
+                if self._speech.voiced_ms:  # too short for a turn, but the person says it is one
                     return [*self._start_turn(), self._end_turn(now)]
                 return [Refuse(self.turn, "nothing_to_commit")]
             case Forget():
@@ -149,7 +142,7 @@ class TurnTaking:
                 dropped = self._drop()
                 self.state = TurnState.IDLE
                 if self._echoes:  # the speech so far is the reply's own
-                    self._forget_speech()
+                    self._speech.forget()
                 following = self._respond_now(now) if self._respond_next else self._close_if_due()
                 return [*dropped, *following]
             case PolicyChanged(policy):
@@ -168,46 +161,39 @@ class TurnTaking:
     # --- speech ------------------------------------------------------------------------------
 
     def _on_chunk(self, chunk: Chunk, now: float) -> list[Action]:
-        policy = self.policy
-        # A jump of the position is lost audio, which counts as silence.
-        step_ms = chunk.at_ms - self._at_ms
-        self._at_ms = chunk.at_ms
-        self._chunk_at = now
+        policy, speech = self.policy, self._speech
+        step_ms = speech.judged(chunk.at_ms, now)
         listening = self.state is TurnState.LISTENING
         actions: list[Action] = []
-        threshold = policy.threshold - policy.hysteresis if self._voiced_ms else policy.threshold
+        threshold = policy.threshold - policy.hysteresis if speech.voiced_ms else policy.threshold
         if chunk.probability >= threshold:
-            if not self._voiced_ms:
-                self._onset_ms = chunk.at_ms - min(step_ms, CHUNK_MS)
-            self._voiced_ms += min(step_ms, CHUNK_MS)
-            self._quiet_ms = 0.0
-            self._asked_ms = self._finished = None
+            speech.voiced(step_ms)
             if self._speculating:
                 self._speculating = False
                 self._ending = "unclear"
                 actions.append(Discard(self.turn))
-        elif self._voiced_ms:
-            self._quiet_ms += step_ms
-            if self._holding and self._quiet_ms >= policy.resume_ms:
+        elif speech.voiced_ms:
+            speech.quiet_ms += step_ms
+            if self._holding and speech.quiet_ms >= policy.resume_ms:
                 return self._resume()
-            if not (listening or self._holding) and self._quiet_ms >= policy.gap_ms:
-                self._forget_speech()
+            if not (listening or self._holding) and speech.quiet_ms >= policy.gap_ms:
+                speech.forget()
         elif self.state is TurnState.IDLE and self._may_prompt(min(step_ms, CHUNK_MS)):
             return self._prompt()
         if listening:
-            if policy.mode == "auto" and self._quiet_ms >= self._endpointing_delay_ms:
+            if policy.mode == "auto" and speech.quiet_ms >= self._endpointing_delay_ms:
                 return [self._end_turn(now)]
-            if chunk.at_ms - self._onset_ms >= policy.longest_ms:
+            if chunk.at_ms - speech.onset_ms >= policy.longest_ms:
                 return [*actions, self._end_turn(now)]
             if self._may_have_finished():
                 self._speculating = True
                 self._speculations += 1
-                actions.append(Speculate(self.turn, *self._speech_end(now)))
+                actions.append(Speculate(self.turn, *speech.end(now)))
             if self._may_ask():
-                self._asked_ms = int(chunk.at_ms)
-                actions.append(AskTurnModel(self.turn, self._asked_ms))
+                speech.asked_ms = int(chunk.at_ms)
+                actions.append(AskTurnModel(self.turn, speech.asked_ms))
             return actions
-        if self._voiced_ms < policy.start_ms:
+        if speech.voiced_ms < policy.start_ms:
             return []
         if self._under_way and (self._echoes or not policy.interruptible):
             return []
@@ -219,7 +205,7 @@ class TurnTaking:
             return []
         self._holding = True
         self._held_text = ""
-        return [Hold(self.turn, *self._onset())]
+        return [Hold(self.turn, *speech.onset(policy.prefix_ms))]
 
     def _on_words(self, turn: int, text: str) -> list[Action]:
         if self._holding and turn == self.turn + 1:
@@ -231,16 +217,15 @@ class TurnTaking:
 
     def _is_barge_in(self) -> bool:
         held_text = self._held_text if self._holding else ""
-        policy = self.policy
+        policy, voiced_ms = self.policy, self._speech.voiced_ms
         if held_text and is_backchannel(held_text, policy.language):
-            return self._voiced_ms >= max(LONGEST_BACKCHANNEL_MS, policy.barge_in_ms)
-        return self._voiced_ms >= policy.barge_in_ms or 0 < policy.barge_in_words <= len(
-            held_text.split()
-        )
+            return voiced_ms >= max(LONGEST_BACKCHANNEL_MS, policy.barge_in_ms)
+        enough_words = 0 < policy.barge_in_words <= len(held_text.split())
+        return enough_words or voiced_ms >= policy.barge_in_ms
 
     def _resume(self) -> list[Action]:
         dropped = self._drop()
-        self._forget_speech()
+        self._speech.forget()
         self._resumes += 1
         return [*dropped, Resume(self.turn)]
 
@@ -255,7 +240,7 @@ class TurnTaking:
         return (
             self.policy.mode == "auto"
             and self.policy.replies
-            and self._quiet_ms >= self.policy.speculate_ms
+            and self._speech.quiet_ms >= self.policy.speculate_ms
             and not self._speculating
             and self._speculations < SPECULATIONS
         )
@@ -266,8 +251,8 @@ class TurnTaking:
             policy.judged
             and policy.adaptive
             and policy.mode == "auto"
-            and self._quiet_ms >= policy.speculate_ms
-            and self._asked_ms is None
+            and self._speech.quiet_ms >= policy.speculate_ms
+            and self._speech.asked_ms is None
         )
 
     def _start_turn(self) -> list[Action]:
@@ -279,32 +264,21 @@ class TurnTaking:
         self._resumes = 0
         self._prompts = 0
         self.state = TurnState.LISTENING
-        return [*actions, StartTurn(self.turn, *self._onset())]
-
-    def _onset(self) -> tuple[int, int]:
-        """Where the speech under way began, and where its recognition begins."""
-        onset_ms = int(self._onset_ms)
-        return onset_ms, max(0, onset_ms - self.policy.prefix_ms)
+        return [*actions, StartTurn(self.turn, *self._speech.onset(self.policy.prefix_ms))]
 
     def _end_turn(self, now: float, typed: str = "") -> EndTurn:
-        at_ms, ended = self._speech_end(now)
-        self._forget_speech()
+        at_ms, ended = self._speech.end(now)
+        self._speech.forget()
         self._speculating = False
         self.state = TurnState.THINKING
         self._replying = self.policy.replies
         return EndTurn(self.turn, at_ms, ended, spoken=True, typed=typed, replies=self._replying)
 
-    def _speech_end(self, now: float) -> tuple[int, float]:
-        """Where the last speech ended: in the input audio, and on the clock of `now`."""
-        since_chunk_ms = (now - self._chunk_at) * 1000
-        ended = now - (self._quiet_ms + since_chunk_ms) / 1000
-        return int(self._at_ms - self._quiet_ms), ended
-
     def _forget(self) -> list[Action]:
         """Drop the speech under way: the turn's utterance, or the speech into a reply."""
         if self._holding:
             return self._resume()
-        self._forget_speech()
+        self._speech.forget()
         if self.state is not TurnState.LISTENING:
             return []
         discarded: list[Action] = [Discard(self.turn)] if self._speculating else []
@@ -312,15 +286,11 @@ class TurnTaking:
         self.state = TurnState.IDLE
         return [*discarded, Abandon(self.turn), *self._close_if_due()]
 
-    def _forget_speech(self) -> None:
-        self._voiced_ms = self._quiet_ms = 0.0
-        self._asked_ms = self._finished = None
-
     @property
     def _endpointing_delay_ms(self) -> float:
         factor = 1.0
         if self.policy.adaptive:
-            factor = ENDPOINTING_FACTORS[self._ending] * judgement_factor(self._finished)
+            factor = ENDPOINTING_FACTORS[self._ending] * judgement_factor(self._speech.finished)
         return min(self.policy.silence_ms * factor, self.policy.max_wait_ms)
 
     @property
@@ -358,10 +328,10 @@ class TurnTaking:
         if self.state is TurnState.LISTENING:
             return [self._end_turn(now, typed=text)]
         actions = [*self._drop(), *self._interrupt()]
-        self._forget_speech()
+        self._speech.forget()
         self._prompts = 0
         self._next_turn(replying=self.policy.replies)
-        at_ms = int(self._at_ms)
+        at_ms = int(self._speech.at_ms)
         answer = EndTurn(self.turn, at_ms, now, spoken=False, typed=text, replies=self._replying)
         return [*actions, answer]
 

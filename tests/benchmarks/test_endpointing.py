@@ -15,7 +15,8 @@ from benchmarks.endpointing_scripts import Word, perform, plain
 from benchmarks.endpointing_takes import JUDGEMENT_MS, RECOGNITION_MS, Take, decision_ms, rehearse
 from benchmarks.result import Machine, Result
 from pipeline.decisions import Judged, Understood
-from pipeline.turns import CHUNK_MS, TurnPolicy
+from pipeline.input_speech import CHUNK_MS
+from pipeline.turns import TurnPolicy
 
 
 def said(text: str, pause_ms: int = 0) -> list[Word]:

@@ -44,9 +44,10 @@ from pipeline.frames import (
     TurnMetrics,
     Word,
 )
+from pipeline.input_speech import CHUNK_MS
 from pipeline.journal import Cause, Journal
 from pipeline.replay import JournalError, Level, Note, QueueAge, Replayed, replay
-from pipeline.turns import CHUNK_MS, TurnPolicy, TurnState, TurnTaking
+from pipeline.turns import TurnPolicy, TurnState, TurnTaking
 
 
 class Talk:

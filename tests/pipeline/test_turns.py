@@ -33,8 +33,9 @@ from pipeline.decisions import (
     Typed,
     Understood,
 )
+from pipeline.input_speech import CHUNK_MS
 from pipeline.turn_policy import MOST_HOLDS
-from pipeline.turns import CHUNK_MS, TurnPolicy, TurnState, TurnTaking
+from pipeline.turns import TurnPolicy, TurnState, TurnTaking
 
 NEVER = 1_000_000
 
