@@ -8,6 +8,9 @@ from pipeline.answer import Answer
 from pipeline.frames import Fault, Output
 from pipeline.stage import Host, ToolRequest
 
+MOST_UNSETTLED = 8
+"""At most this many turns wait for the host's storage; further typed turns are refused."""
+
 logger = logging.getLogger("parley.session")
 
 
@@ -21,6 +24,14 @@ class TurnCommitter:
         self._host = host
         self._last: asyncio.Task[None] | None = None
         self._corrections: dict[int, str] = {}  # by turn, not handed over yet
+
+    def may_begin(self, turn: int) -> bool:
+        """Whether another turn may begin after this one. Sends the client a `Fault` if not."""
+        if self.waiting < MOST_UNSETTLED:
+            return True
+        text = f"{MOST_UNSETTLED} turns wait to be stored"
+        self.emit(Fault(turn, "too_many_turns", text))
+        return False
 
     def settle(
         self,

@@ -31,7 +31,6 @@ from pipeline.decisions import (
     Resume,
     Speculate,
     StartTurn,
-    TimeUp,
     Typed,
     Understood,
 )
@@ -48,6 +47,7 @@ from pipeline.input_audio import InputAudio
 from pipeline.journal import Journal
 from pipeline.languages import LanguageLock
 from pipeline.last_words import store_last_words
+from pipeline.late_commit import LateCommit
 from pipeline.pacer import Pacer
 from pipeline.playout import Playout
 from pipeline.replies import Replies
@@ -55,18 +55,10 @@ from pipeline.reply import Reply, ReplyTask
 from pipeline.session_policy import SessionPolicy as SessionPolicy
 from pipeline.session_policy import Stages as Stages
 from pipeline.stage import Host, Observed, Observer, VadStream
+from pipeline.time_limit import time_limits
 from pipeline.turn_questions import TurnQuestions
 from pipeline.turns import TurnPolicy, TurnState, TurnTaking
 from pipeline.voice import Convert, Voice
-
-MOST_UNSETTLED = 8
-"""At most this many turns wait for the host's storage; further typed turns are refused."""
-
-JUDGED_WITHIN_S = 0.1
-"""The longest time that a detector without backlog takes to judge audio."""
-
-OVERTIME_S = 60.0
-"""How long the person may still answer the question under way when the time is up."""
 
 
 class Session:
@@ -99,6 +91,7 @@ class Session:
         self._language = LanguageLock(self.policy.language)
         self._turns = TurnTaking(self.policy.turns)
         self._driver = TurnDriver(self._turns, self._perform, self._fail, journal)
+        self._late_commit = LateCommit(self._driver.handle)
         self._questions = TurnQuestions(stages.turn_models, self._driver.handle)
         playout = Playout(self.policy.out_rate_hz)
         self._voice = Voice(stages.synthesizers, playout, pacer, convert, self._emit)
@@ -125,8 +118,6 @@ class Session:
         )
         self._tasks: asyncio.TaskGroup | None = None
         self._vad: VadStream | None = None
-        self._committing: asyncio.TimerHandle | None = None  # a commit to come
-        self._after_commit: RespondNow | None = None  # a reply that was asked for after it
         self._over = asyncio.Event()
         self._rest: Iterable[Samples] = ()
         self._failure: Exception | None = None
@@ -144,18 +135,18 @@ class Session:
 
     def typed(self, text: str) -> None:
         """A typed answer: a turn without speech. Refused while too many turns wait to be stored."""
-        if self._may_begin():
+        if self._committer.may_begin(self._turns.turn):
             self._driver.handle(Typed(text))
 
     def respond(self, *, waits: bool = False) -> None:
         """Reply now, without words of the person. Refused while the person speaks, while a reply is
         under way, unless this one `waits` for it, and while too many turns wait to be stored."""
-        if not self._may_begin():
+        if not self._committer.may_begin(self._turns.turn):
             return
-        if self._committing is None:
+        if self._late_commit.waits:  # the speech that was just committed comes first
+            self._late_commit.follow(RespondNow(waits))
+        else:
             self._driver.handle(RespondNow(waits))
-        else:  # the speech that was just committed comes first
-            self._after_commit = RespondNow(waits)
 
     def interrupt(self) -> None:
         """Stop the reply now. Stopping a reply that closes the conversation closes it."""
@@ -172,26 +163,16 @@ class Session:
     def commit(self) -> None:
         """The turn ends here, whatever the detector has found.
 
-        Where it has found no speech yet, the commit waits `JUDGED_WITHIN_S` for it.
+        Where it has found no speech yet, the commit waits for it: see `LateCommit`.
         """
         if self._turns.state is TurnState.LISTENING:
             self._driver.handle(Commit())
         else:
-            if self._committing is not None:
-                self._committing.cancel()
-            loop = asyncio.get_running_loop()
-            self._committing = loop.call_later(JUDGED_WITHIN_S, self._committed)
-
-    def _committed(self) -> None:
-        self._committing = None
-        self._driver.handle(Commit())
-        following, self._after_commit = self._after_commit, None
-        if following is not None:
-            self._driver.handle(following)
+            self._late_commit.begin()
 
     def forget(self) -> None:
         """Drop the utterance under way: it becomes no turn. Speech that was committed stays."""
-        if self._committing is None:
+        if not self._late_commit.waits:
             self._driver.handle(Forget())
 
     def played(self, turn: int, played_ms: int) -> None:
@@ -247,7 +228,7 @@ class Session:
         an orderly end. Raises the exception where turn-taking, or the work for one of its actions,
         failed.
         """
-        limits = self._limits()
+        limits = time_limits(self.policy.longest_s, self._host, self._driver.handle)
         try:
             async with asyncio.TaskGroup() as self._tasks:
                 try:
@@ -274,15 +255,6 @@ class Session:
             if self._journal is not None:
                 self._journal.closed(self._now())
 
-    def _limits(self) -> list[asyncio.TimerHandle]:
-        """Timers that end a conversation that lasts too long."""
-        loop = asyncio.get_running_loop()
-        longest_s = self.policy.longest_s
-        return [
-            loop.call_later(longest_s, self._host.time_is_up),
-            loop.call_later(longest_s + OVERTIME_S, self._driver.handle, TimeUp()),
-        ]
-
     async def _store_last_words(self, tasks: asyncio.TaskGroup) -> None:
         rest = self._rest if self._input.current is not None else ()
         utterance = self._input.end()
@@ -295,8 +267,7 @@ class Session:
         self._leave()
 
     def _leave(self) -> None:
-        if self._committing is not None:
-            self._committing.cancel()
+        self._late_commit.cancel()
         self._driver.close()
         self._questions.drop()
         self._over.set()
@@ -325,14 +296,6 @@ class Session:
     def _waited(self, queue: str, age_ms: float) -> None:
         if self._journal is not None:
             self._journal.queue_age(queue, age_ms, self._now())
-
-    def _may_begin(self) -> bool:
-        """Whether another turn may begin. Sends the client a `Fault` if not."""
-        if self._committer.waiting < MOST_UNSETTLED:
-            return True
-        text = f"{MOST_UNSETTLED} turns wait to be stored"
-        self._emit(Fault(self._turns.turn, "too_many_turns", text))
-        return False
 
     def _perform(self, actions: list[Action]) -> None:
         for action in actions:

@@ -5,7 +5,8 @@ from dataclasses import replace
 from typing import Any
 
 from pipeline.frames import ReplyDone, ReplyStarted, ReplyText
-from pipeline.session import OVERTIME_S, SessionPolicy
+from pipeline.session import SessionPolicy
+from pipeline.time_limit import OVERTIME_S
 from pipeline.turns import TurnPolicy
 
 
