@@ -1,0 +1,100 @@
+"""The settings of the server itself: where it listens, what it keeps, and who may use it."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, SecretStr
+
+from gateway.variables import (
+    LOCAL_ORIGINS,
+    LOWER,
+    Addresses,
+    ApiKey,
+    ApiKeys,
+    IceServers,
+    Origins,
+    Proxies,
+    variable,
+)
+
+
+class ServerSettings(BaseModel):
+    """The first fields of `gateway.settings.Settings`, which reads them."""
+
+    host: str = variable(
+        "PARLEY_HOST",
+        default="127.0.0.1",
+        description="address to listen on; 0.0.0.0 opens the gateway to the network",
+    )
+    port: int = variable(
+        "PARLEY_PORT",
+        "PORT",
+        default=8000,
+        ge=0,
+        le=65535,
+        description="TCP port to listen on; 0 takes any free one",
+    )
+    data_dir: Path = variable(
+        "PARLEY_DATA_DIR",
+        default=Path("var"),
+        description="folder for what must survive a restart, such as parley.sqlite3",
+    )
+    proxies: Proxies = variable(
+        "PARLEY_PROXIES",
+        default="",
+        description=(
+            "proxies whose X-Forwarded-Proto and X-Forwarded-For are believed:"
+            " addresses or networks, or *"
+        ),
+    )
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], LOWER] = variable(
+        "PARLEY_LOG_LEVEL",
+        default="info",
+        description="least severe message that is logged: debug, info, warning or error",
+    )
+    max_sessions: int = variable(
+        "PARLEY_MAX_SESSIONS",
+        default=100,
+        ge=1,
+        description="live conversations at a time; more are refused and may try later",
+    )
+    session_ttl_s: int = variable(
+        "SESSION_TTL",
+        default=3600,
+        ge=1,
+        description="seconds that an unfinished session is kept after it was last changed",
+    )
+
+    cors_origins: Origins = variable(
+        "PARLEY_CORS_ORIGINS",
+        default=LOCAL_ORIGINS,
+        description="web pages that may use the REST API: origins with commas, * or none",
+    )
+
+    webrtc_addresses: Addresses = variable(
+        "PARLEY_WEBRTC_ADDRESSES",
+        default="",
+        description="addresses that WebRTC offers, with commas: this machine's, or its NAT's",
+    )
+    ice_servers: IceServers = variable(
+        "PARLEY_ICE_SERVERS",
+        default=SecretStr(""),
+        description="STUN and TURN servers, with commas: turn:user:password@host:3478",
+    )
+
+    webrtc_token: ApiKey | None = variable(
+        "PARLEY_WEBRTC_TOKEN",
+        default=None,
+        description="where set, WebRTC is for clients that send it: Authorization: Bearer …",
+    )
+
+    api_keys: ApiKeys | None = variable(
+        "PARLEY_API_KEYS",
+        default=None,
+        description="where set, /v1/realtime is for clients with one of these keys, with commas",
+    )
+
+    @property
+    def database(self) -> Path:
+        """The SQLite file in the data directory."""
+        return self.data_dir / "parley.sqlite3"
