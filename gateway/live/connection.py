@@ -16,6 +16,7 @@ from gateway.live.assistant import AssistantHost, NoAssistant
 from gateway.live.calls import Calls, LiveHost
 from gateway.live.face import client_face
 from gateway.live.ingress import SHORTEST_MS, Flooded, IngressPacer
+from gateway.live.ingress_timer import IngressTimer
 from gateway.live.out_of_band import OutOfBandReplies
 from gateway.live.reply_rate import ReplyRate
 from gateway.live.transport import AudioReader, Media, P, Transport
@@ -81,8 +82,8 @@ class Connection(Generic[P]):
         self._leaving = asyncio.Event()
         self._close = (CloseCode.FINISHED, "")
         self._errors = 0
-        self._drain_timer: asyncio.TimerHandle | None = None
         self._pacer: IngressPacer[P] = IngressPacer(self._feed, self._obey)
+        self._ingress_timer = IngressTimer(self._pacer, transport, self._leaving)
         self._agree(SessionRequest())
         self._reader = self._media.reader  # of the audio that is fed now
         self._readers: deque[tuple[Reconfigure, AudioReader[P]]] = deque()  # for what waits
@@ -112,7 +113,7 @@ class Connection(Generic[P]):
             logger.error("session %s failed", self._session_id, exc_info=group)
             self._fail("internal", "the session failed", CloseCode.INTERNAL)
         finally:
-            self._stop_draining()
+            self._ingress_timer.stop()
             self._transport.resume()  # for the closing handshake
         return self._close
 
@@ -184,7 +185,7 @@ class Connection(Generic[P]):
 
     def _leave(self) -> None:
         """Whatever comes from here on is not looked at; the session takes what waits."""
-        self._stop_draining()
+        self._ingress_timer.stop()
         self._transport.pause()
         self._leaving.set()
         self._spoke.set()
@@ -245,9 +246,8 @@ class Connection(Generic[P]):
         except Flooded as error:
             self._fail("flooding", str(error))
         else:
-            if waits and self._drain_timer is None:
-                self._transport.pause()
-                self._drain_timer = self._loop.call_at(self._pacer.due, self._drain)
+            if waits:
+                self._ingress_timer.start()
 
     def on_control(self) -> bool:
         """A frame that is no message, such as a ping: it counts as one."""
@@ -258,21 +258,6 @@ class Connection(Generic[P]):
         except Flooded as error:
             self._fail("flooding", str(error))
         return not self._leaving.is_set()
-
-    def _drain(self) -> None:
-        self._drain_timer = None
-        self._pacer.drain(self._loop.time())
-        if self._leaving.is_set():  # a `Leave` was in line
-            return
-        if self._pacer.waiting:
-            self._drain_timer = self._loop.call_at(self._pacer.due, self._drain)
-        else:
-            self._transport.resume()
-
-    def _stop_draining(self) -> None:
-        if self._drain_timer is not None:
-            self._drain_timer.cancel()
-            self._drain_timer = None
 
     def _feed(self, data: P) -> None:
         if self._session is None:
