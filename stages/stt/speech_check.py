@@ -56,6 +56,9 @@ _DOUBTFUL_PROB, _DOUBTFUL_LOGPROB = 0.3, -0.5
 _PIECE_CHARACTERS = 600
 """About half a minute of speech: the ratio grows with the length of a text that repeats nothing."""
 
+_SENTENCE_SPACES = 4
+"""A hint of so many words and one is no term, but the sentence that introduces the terms."""
+
 _LONGEST_PHRASE = 12
 _MOST_TIMES = (8, 4)
 """How often one word, and a phrase of several, may be said in a row."""
@@ -206,9 +209,12 @@ def _is_hints(plain: str, heard: Hypothesis, *, doubtful: bool) -> bool:
     """Whether a text is a piece of the prompt, in the prompt's order.
 
     One term is an answer unless it is doubtful. Six in a row are no accident, and three are none
-    where the recogniser did not tell how sure it was.
+    where the recogniser did not tell how sure it was. What begins with a whole sentence of the
+    prompt goes on with any of its terms.
     """
     prompt = [_plain(hint) for hint in heard.hints]
+    if prompt and prompt[0].count(" ") >= _SENTENCE_SPACES and plain.startswith(prompt[0]):
+        return True
     if f" {plain} " not in f" {' '.join(prompt)} ":
         return False
     terms = sum(f" {hint} " in f" {plain} " for hint in prompt)

@@ -174,3 +174,11 @@ def test_the_hints_are_no_answer(text: str, known: dict[str, float], why: str) -
 def test_no_text_takes_long() -> None:
     for text in ("(" * 20_000, "a " * 10_000, "[x" * 10_000, "www " * 5_000, "please " * 3_000):
         judge(Hypothesis(text, 10.0))
+
+
+def test_the_sentence_before_the_hints_is_no_answer_whatever_follows() -> None:
+    hints = ("In this interview we talk about", *HINTS)
+    echo = "In this interview we talk about Python, Kubernetes, Kuber"
+    assert reason(echo, **SURE, hints=hints) == "hints"
+    said = "In this team we talk about Python and Kubernetes."
+    assert judge(Hypothesis(said, 3.0, **SURE, hints=hints)) == Verdict(said)
