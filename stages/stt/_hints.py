@@ -71,3 +71,8 @@ def prompt(hints: Sequence[str], language: str | None) -> str | None:
 def with_introduction(hints: Sequence[str]) -> tuple[str, ...]:
     """The hints as the prompt has them at most, to tell the prompt from speech."""
     return (_INTRODUCTION, *hints) if hints else ()
+
+
+def in_prompt(hints: Sequence[str], language: str | None) -> tuple[str, ...]:
+    """The terms of `prompt(hints, language)`, in order."""
+    return with_introduction(hints) if language == "en" else tuple(hints)

@@ -34,16 +34,15 @@ from pipeline.frames import INPUT_RATE_HZ
 from stages._worker_main import Header, WorkerReply
 from stages.stt._decode_queue import DecodeQueue
 from stages.stt._hints import prompt, with_introduction
+from stages.stt._levels import Audio, samples_of
 from stages.stt._partial_budget import PartialBudget
 from stages.stt._whisper_model import Abandoned, Glance, keep_memory
 from stages.stt._whisper_piece import decode, final
 from stages.stt._whisper_utterance import (
     LEAST_TOKENS,
     MORE_TOKENS,
-    Audio,
     Heard,
     WhisperUtterance,
-    samples_of,
 )
 from stages.stt.speech_check import Hypothesis, judge
 from stages.stt.whisper_loading import load

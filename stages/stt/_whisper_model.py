@@ -40,7 +40,8 @@ from faster_whisper.tokenizer import Tokenizer
 from faster_whisper.transcribe import get_suppressed_tokens
 
 from pipeline.frames import INPUT_RATE_HZ
-from stages.stt._whisper_utterance import WINDOW_SAMPLES, Audio
+from stages.stt._levels import Audio
+from stages.stt._whisper_utterance import WINDOW_SAMPLES
 
 _LONGEST = 448
 """Whisper's positions. CTranslate2 gives at most half as many tokens."""

@@ -9,8 +9,9 @@ from typing import Any
 from pipeline.frames import INPUT_RATE_HZ
 from stages._worker_main import Header
 from stages.stt._hints import prompt, with_introduction
+from stages.stt._levels import Audio, loudest_db
 from stages.stt._whisper_model import Abandoned, StoppableWhisper, most_tokens
-from stages.stt._whisper_utterance import Audio, Heard, is_one_phrase, loudest_db
+from stages.stt._whisper_utterance import Heard, is_one_phrase
 from stages.stt.speech_check import MOST_COMPRESSION, Hypothesis, Reason, judge
 
 log = logging.getLogger("stages.stt.whisper")

@@ -4,15 +4,12 @@ import math
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-import numpy.typing as npt
 
 from pipeline.frames import INPUT_RATE_HZ
 from stages._worker_main import WorkerReply
 from stages.stt._agreement import Agreement
+from stages.stt._levels import SLICE_SAMPLES, Audio, levels_of
 from stages.stt.speech_check import Reason
-
-Audio = npt.NDArray[np.float32]
-"""16 kHz, -1 to 1."""
 
 WINDOW_SAMPLES = 30 * INPUT_RATE_HZ
 """Whisper decodes 30 s at a time."""
@@ -31,12 +28,9 @@ _LONGEST_PHRASE_SAMPLES = 6 * INPUT_RATE_HZ
 _PAUSE_SLICES = 4
 """A pause is longer than 200 ms: the stop of a consonant is shorter."""
 
-_SCALE = np.float32(1 / 32768)
-
 _NEWS_BYTES = 2 * INPUT_RATE_HZ // 2
 """A partial begins when there is at least half a second of new audio."""
 
-_SLICE_SAMPLES = INPUT_RATE_HZ // 20
 _SPEECH_RANGE = 1 / 20
 """A slice of 50 ms within 26 dB of the loudest counts as loud."""
 
@@ -92,7 +86,7 @@ class WhisperUtterance:
         if not self.partials:
             return
         samples = np.frombuffer(pcm, np.int16).astype(np.float32)
-        slices = [samples[max(0, end - _SLICE_SAMPLES) : end] for end in _ends(len(samples))]
+        slices = [samples[max(0, end - SLICE_SAMPLES) : end] for end in _ends(len(samples))]
         levels = [float(np.sqrt(np.mean(slice_ * slice_))) for slice_ in slices]
         self._loudest = max(self._loudest, *levels)
         if levels[-1] > self._loudest * _SPEECH_RANGE:
@@ -144,17 +138,6 @@ class WhisperUtterance:
         self.agreement = Agreement()
 
 
-def samples_of(audio: bytes) -> Audio:
-    """16-bit samples as numbers. Raises ValueError for half a sample."""
-    return np.frombuffer(audio, np.int16).astype(np.float32) * _SCALE
-
-
-def loudest_db(samples: Audio) -> float:
-    """The level of the loudest 50 ms (RMS, full scale 0); -inf for digital silence."""
-    loudest = float(_levels(samples).max())
-    return 20 * math.log10(loudest) if loudest > 0 else -math.inf
-
-
 def is_one_phrase(samples: Audio) -> bool:
     """Whether speech is short and has no pause; false where noise would hide one.
 
@@ -164,21 +147,13 @@ def is_one_phrase(samples: Audio) -> bool:
     """
     if len(samples) > _LONGEST_PHRASE_SAMPLES:
         return False
-    levels = _levels(samples)
+    levels = levels_of(samples)
     loud = np.flatnonzero(levels > levels.max() * _SPEECH_RANGE)
     if len(loud) == len(levels):
         return False
     return int(np.diff(loud, prepend=loud[:1]).max(initial=0)) <= _PAUSE_SLICES
 
 
-def _levels(samples: Audio) -> Audio:
-    """The level (RMS) of every 50 ms."""
-    whole = len(samples) // _SLICE_SAMPLES * _SLICE_SAMPLES
-    slices = samples[:whole].reshape(-1, _SLICE_SAMPLES) if whole else samples.reshape(1, -1)
-    levels: Audio = np.sqrt(np.mean(slices * slices, axis=1))
-    return levels
-
-
 def _ends(length: int) -> range:
     """The ends of the slices; the last slice ends with the audio."""
-    return range(length % _SLICE_SAMPLES or min(length, _SLICE_SAMPLES), length + 1, _SLICE_SAMPLES)
+    return range(length % SLICE_SAMPLES or min(length, SLICE_SAMPLES), length + 1, SLICE_SAMPLES)

@@ -5,7 +5,7 @@ so only servers that stream the answer give partial transcripts.
 """
 
 import io
-import math
+import logging
 import wave
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing
@@ -13,9 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.frames import INPUT_RATE_HZ, Samples, Transcript, Word
+from pipeline.frames import INPUT_RATE_HZ, Samples, Transcript
 from stages._http import HttpAnswer, HttpClient, HttpRefused
-from stages.stt._hints import bounded
+from stages.stt._hints import bounded, in_prompt, prompt
+from stages.stt._levels import loudest_db, samples_of
+from stages.stt._server_reply import NoTranscription, Upload, transcript
+from stages.stt._server_stream import StreamedText
 
 LIMIT_SAMPLES = 120 * INPUT_RATE_HZ
 """An utterance's audio beyond 120 s is ignored; the audio before it is recognised."""
@@ -24,43 +27,8 @@ LEAST_SAMPLES = INPUT_RATE_HZ // 10
 """Servers refuse less than 0.1 s: there is no word in it."""
 
 MAX_REPLY_BYTES = 1 << 20
-MAX_CHARACTERS = 20_000
-"""Two minutes of speech have fewer: a longer transcript is an error of the recogniser."""
 
-
-_LANGUAGES = {
-    "arabic": "ar",
-    "chinese": "zh",
-    "czech": "cs",
-    "danish": "da",
-    "dutch": "nl",
-    "english": "en",
-    "finnish": "fi",
-    "french": "fr",
-    "german": "de",
-    "greek": "el",
-    "hebrew": "he",
-    "hindi": "hi",
-    "hungarian": "hu",
-    "indonesian": "id",
-    "italian": "it",
-    "japanese": "ja",
-    "korean": "ko",
-    "norwegian": "no",
-    "persian": "fa",
-    "polish": "pl",
-    "portuguese": "pt",
-    "romanian": "ro",
-    "russian": "ru",
-    "spanish": "es",
-    "swedish": "sv",
-    "thai": "th",
-    "turkish": "tr",
-    "ukrainian": "uk",
-    "urdu": "ur",
-    "vietnamese": "vi",
-}
-"""Whisper's names of languages, which `verbose_json` uses. Other names give no language."""
+log = logging.getLogger("stages.stt")
 
 
 class OpenAITranscriber:
@@ -101,32 +69,41 @@ class OpenAITranscriber:
     ) -> "OpenAIRecognition":
         """Begin an utterance. `on_partial` is never called: there is no text before the upload.
 
-        `hints` are sent as `prompt`, as many as fit `stages.stt._hints`. `language` stands for the
-        constructor's.
+        `hints` are sent as `prompt`, as many as fit `stages.stt._hints` and in its form. `language`
+        stands for the constructor's.
         """
-        return OpenAIRecognition(self, turn, ", ".join(bounded(hints)), language)
+        return OpenAIRecognition(self, turn, bounded(hints), language)
 
     async def transcribe(
-        self, turn: int, audio: Samples, prompt: str = "", language: str | None = None
+        self,
+        turn: int,
+        audio: Samples,
+        hints: tuple[str, ...] = (),
+        language: str | None = None,
     ) -> AsyncGenerator[Transcript, None]:
         """Upload one utterance: partials if the server streams, then the final transcript.
 
-        A server that refuses `verbose_json` is asked again for `json`, and from then on only for
-        `json`. Raises `StageBusy`, `CallerError` and `StageFailed` as `stages._http` says.
+        The text is "" if it is no speech by `stages.stt.speech_check`; `hints` are within the
+        bounds of `stages.stt._hints`. A server that refuses `verbose_json` is asked again for
+        `json`, and from then on only for `json`. Raises `StageBusy`, `CallerError` and
+        `StageFailed` as `stages._http` says.
         """
         file = wav(audio)
         language = language or self._language
+        level_db = loudest_db(samples_of(audio.tobytes()))
+        sent = in_prompt(hints, language)
+        upload = Upload(len(audio) / INPUT_RATE_HZ, level_db, sent, language)
         if self._verbose:
             try:
-                upload = self._ask(turn, file, prompt, language, verbose=True)
-                async with aclosing(upload) as transcripts:
+                asked = self._ask(turn, file, hints, upload, verbose=True)
+                async with aclosing(asked) as transcripts:
                     async for transcript in transcripts:
                         yield transcript
                 return
             except HttpRefused as error:
                 if error.status not in (400, 422):
                     raise
-        async with aclosing(self._ask(turn, file, prompt, language, verbose=False)) as transcripts:
+        async with aclosing(self._ask(turn, file, hints, upload, verbose=False)) as transcripts:
             async for transcript in transcripts:
                 self._verbose = False
                 yield transcript
@@ -140,83 +117,73 @@ class OpenAITranscriber:
         await self._http.aclose()
 
     async def _ask(
-        self, turn: int, file: bytes, prompt: str, language: str | None, *, verbose: bool
+        self, turn: int, file: bytes, hints: tuple[str, ...], upload: Upload, *, verbose: bool
     ) -> AsyncGenerator[Transcript, None]:
         fields = {
             "model": self._model,
             "response_format": "verbose_json" if verbose else "json",
         }
-        if language is not None:
-            fields["language"] = language
+        if upload.language is not None:
+            fields["language"] = upload.language
         if self._word_times and verbose:
             fields["timestamp_granularities[]"] = "word"
-        if prompt:
-            fields["prompt"] = prompt
+        if before := prompt(hints, upload.language):
+            fields["prompt"] = before
         if self._stream:
             fields["stream"] = "true"
         async with self._http.post_form(
             "audio/transcriptions", fields, "utterance.wav", file, "audio/wav"
         ) as answer:
             if answer.content_type.startswith("text/event-stream"):
-                async with aclosing(self._streamed(turn, answer, language)) as transcripts:
+                async with aclosing(self._streamed(turn, answer, upload)) as transcripts:
                     async for transcript in transcripts:
                         yield transcript
                 return
             reply = self._http.parse(await answer.body(MAX_REPLY_BYTES))
-            yield self._final(turn, reply, language)
+            yield self._final(turn, reply, upload)
 
     async def _streamed(
-        self, turn: int, answer: HttpAnswer, language: str | None
+        self, turn: int, answer: HttpAnswer, upload: Upload
     ) -> AsyncGenerator[Transcript, None]:
-        heard = ""
+        heard = StreamedText(upload)
         async with aclosing(answer.events()) as events:
             async for data in events:
                 if data.strip() == "[DONE]":
+                    if heard.text:  # some servers have no other end
+                        yield self._final(turn, {"text": heard.text}, upload)
+                        return
                     break
                 event = self._http.parse(data)
-                match event.get("type"), event.get("delta"):
-                    case "transcript.text.delta", str(delta) if delta:
-                        heard += delta
-                        if len(heard) > MAX_CHARACTERS:
-                            raise self._http.failed("protocol", "a transcript without end")
-                        text = heard.strip()
-                        yield Transcript(turn, text, final=False, language=language)
-                    case "transcript.text.done", _:
-                        yield self._final(turn, event, language)
-                        return
+                if event.get("type") == "transcript.text.done":
+                    yield self._final(turn, heard.completed(event), upload)
+                    return
+                try:
+                    shown = heard.add(event)
+                except NoTranscription as error:
+                    raise self._http.failed("protocol", str(error)) from error
+                if shown:
+                    yield Transcript(turn, shown, final=False, language=upload.language)
         raise self._http.failed("stream", "it ended before the transcript did")
 
-    def _final(self, turn: int, reply: dict[str, Any], language: str | None) -> Transcript:
+    def _final(self, turn: int, reply: dict[str, Any], upload: Upload) -> Transcript:
         try:
-            text = reply["text"]
-            if not isinstance(text, str):
-                raise TypeError("text is no text")
-            if len(text) > MAX_CHARACTERS:
-                raise ValueError(f"a text of more than {MAX_CHARACTERS} characters")
-            return Transcript(
-                turn,
-                text.strip(),
-                final=True,
-                language=language or _language(reply),
-                confidence=_confidence(reply.get("segments") or ()),
-                words=tuple(
-                    Word(word["word"].strip(), _ms(word["start"]), _ms(word["end"]))
-                    for word in reply.get("words") or ()
-                ),
-            )
-        except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
-            raise self._http.failed("protocol", f"no transcription: {error!r}") from error
+            final, reason = transcript(turn, reply, upload)
+        except NoTranscription as error:
+            raise self._http.failed("protocol", f"no transcription: {error}") from error
+        if reason:
+            log.debug("turn %d: no answer was heard (%s)", turn, reason)
+        return final
 
 
 class OpenAIRecognition:
     """One utterance: it collects the audio, then uploads it."""
 
     def __init__(
-        self, stage: OpenAITranscriber, turn: int, prompt: str, language: str | None
+        self, stage: OpenAITranscriber, turn: int, hints: tuple[str, ...], language: str | None
     ) -> None:
         self._stage = stage
         self._language = language
-        self._prompt = prompt
+        self._hints = hints
         self._turn = turn
         self._left = LIMIT_SAMPLES
         self._kept: list[Samples] = []
@@ -239,7 +206,7 @@ class OpenAIRecognition:
         if len(audio) < LEAST_SAMPLES:
             yield Transcript(self._turn, "", final=True)
             return
-        upload = self._stage.transcribe(self._turn, audio, self._prompt, self._language)
+        upload = self._stage.transcribe(self._turn, audio, self._hints, self._language)
         async with aclosing(upload) as transcripts:
             async for transcript in transcripts:
                 yield transcript
@@ -259,28 +226,3 @@ def wav(audio: Samples) -> bytes:
         writer.setframerate(INPUT_RATE_HZ)
         writer.writeframes(audio.astype("<i2", copy=False).tobytes())
     return file.getvalue()
-
-
-def _ms(seconds: float) -> int:
-    return round(seconds * 1000)
-
-
-def _language(reply: dict[str, Any]) -> str | None:
-    """The language's code, from `language` (a code or a name) or the first of `languages`."""
-    languages = reply.get("languages") or ()
-    name = reply.get("language") or (languages[0].get("code") if languages else None) or ""
-    name = name.lower()
-    return name if 2 <= len(name) <= 3 else _LANGUAGES.get(name)
-
-
-def _confidence(segments: Sequence[dict[str, Any]]) -> float | None:
-    """The mean probability of a token: exp of the segments' average, weighted by their length."""
-    logs = [
-        (segment["avg_logprob"], max(segment["end"] - segment["start"], 0.01))
-        for segment in segments
-        if segment.get("avg_logprob") is not None
-    ]
-    if not logs:
-        return None
-    mean = sum(log * weight for log, weight in logs) / sum(weight for _, weight in logs)
-    return min(1.0, math.exp(mean))

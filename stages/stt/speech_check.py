@@ -56,8 +56,8 @@ _DOUBTFUL_PROB, _DOUBTFUL_LOGPROB = 0.3, -0.5
 _PIECE_CHARACTERS = 600
 """About half a minute of speech: the ratio grows with the length of a text that repeats nothing."""
 
-_SENTENCE_SPACES = 4
-"""A hint of so many words and one is no term, but the sentence that introduces the terms."""
+_SENTENCE_WORDS = 6
+"""A hint of so many words is the sentence around the hints, which is nobody's whole answer."""
 
 _LONGEST_PHRASE = 12
 _MOST_TIMES = (8, 4)
@@ -113,6 +113,7 @@ class Hypothesis:
     `avg_logprob` is the mean logarithm of a token's probability, `no_speech_prob` the probability
     that there is no speech, `loudest_db` the level of the loudest 50 ms (RMS, full scale 0); each
     is None where it is not known. `hints` are the terms that the recogniser was given, in order.
+    `compression_ratio` is the recogniser's own, and tells of a loop that it has shortened.
     """
 
     text: str
@@ -121,6 +122,7 @@ class Hypothesis:
     no_speech_prob: float | None = None
     loudest_db: float | None = None
     hints: Sequence[str] = ()
+    compression_ratio: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +168,8 @@ def judge(heard: Hypothesis) -> Verdict:
     once = _once(text)
     if len(once.split()) * 2 < len(text.split()) or repeats(once, heard.audio_s):
         return Verdict("", "repeated")
+    if (heard.compression_ratio or 0.0) > MOST_COMPRESSION and len(once.split()) <= _LONGEST_PHRASE:
+        return Verdict("", "repeated")  # the recogniser has kept one phrase of a loop
     return Verdict(once)
 
 
@@ -212,11 +216,17 @@ def _is_hints(plain: str, heard: Hypothesis, *, doubtful: bool) -> bool:
     where the recogniser did not tell how sure it was. What begins with a whole sentence of the
     prompt goes on with any of its terms.
     """
-    prompt = [_plain(hint) for hint in heard.hints]
-    if prompt and prompt[0].count(" ") >= _SENTENCE_SPACES and plain.startswith(prompt[0]):
+    prompt = [term for hint in heard.hints if (term := _plain(hint))]
+    sentence = prompt[0] if prompt and prompt[0].count(" ") >= _SENTENCE_WORDS - 1 else None
+    if sentence is not None and plain.startswith(sentence):
         return True
-    if f" {plain} " not in f" {' '.join(prompt)} ":
+    whole = " ".join(prompt)
+    if len(prompt) > 1 and len(plain) > len(whole):  # said again from its beginning
+        return plain == " ".join([whole] * ((len(plain) + 1) // (len(whole) + 1)))
+    if f" {plain} " not in f" {whole} ":
         return False
+    if any(term.count(" ") >= _SENTENCE_WORDS - 1 and term in plain for term in prompt):
+        return True
     terms = sum(f" {hint} " in f" {plain} " for hint in prompt)
     unknown = heard.avg_logprob is None and heard.no_speech_prob is None
     return terms == len(prompt) > 1 or terms >= (1 if doubtful else 3 if unknown else 6)

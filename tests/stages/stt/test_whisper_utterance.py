@@ -5,13 +5,12 @@ import math
 import numpy as np
 import pytest
 
+from stages.stt._levels import loudest_db, samples_of
 from stages.stt._whisper_utterance import (
     PIECE_SAMPLES,
     Heard,
     WhisperUtterance,
     is_one_phrase,
-    loudest_db,
-    samples_of,
 )
 
 
