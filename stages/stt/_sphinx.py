@@ -5,6 +5,7 @@ decoded while the person speaks, in slices of 100 ms, the utterances in turn. Th
 pass and no lattice search: they cost up to a second at the end and gain little.
 """
 
+import math
 import time
 from collections.abc import Generator
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ from pocketsphinx import Decoder, set_loglevel
 
 from pipeline.frames import INPUT_RATE_HZ
 from stages._worker_main import Header, WorkerReply
+from stages.stt._levels import loudest_db, samples_of
+from stages.stt.speech_check import Hypothesis, Verdict, judge
 
 _BYTES_PER_MS = 2 * INPUT_RATE_HZ // 1000
 _SLICE_BYTES = 100 * _BYTES_PER_MS
@@ -158,6 +161,7 @@ class SphinxUtterance:
         self._loudness: list[float] = []  # of each slice, until there is enough to learn from
         self._learning: Generator[None, None, SpeakerNorm] | None = None
         self._learnt = False
+        self._loudest_db = -math.inf
         self._partial = ""
         self._next_partial = _PARTIAL_BYTES
 
@@ -181,19 +185,27 @@ class SphinxUtterance:
         pcm = bytes(self._audio[self._decoded : self._decoded + _SLICE_BYTES])
         if not pcm:
             recogniser.end()
-            result = {"text": recogniser.text(), "language": "en", "words": recogniser.words()}
-            self.reply("final", result, last=True)
+            verdict = self._judged(recogniser)
+            words = recogniser.words() if verdict.text else []
+            result = {"text": verdict.text, "language": "en", "words": words}
+            self.reply("final", {**result, "reason": verdict.reason}, last=True)
             return True
         recogniser.decode(pcm)
         self._decoded += len(pcm)
+        self._loudest_db = max(self._loudest_db, loudest_db(samples_of(pcm)))
         if not self._learnt:
             self._collect(recogniser, pcm)
         if partials and self._decoded >= self._next_partial:
             self._next_partial = self._decoded + _PARTIAL_BYTES
-            if (text := recogniser.text()) != self._partial:
+            if (text := self._judged(recogniser).text) != self._partial:
                 self._partial = text
                 self.reply("partial", {"text": text, "language": "en"})
         return False
+
+    def _judged(self, recogniser: Recogniser) -> Verdict:
+        """What counts of the text so far. pocketsphinx gives no probability of a text."""
+        audio_s = self._decoded / _BYTES_PER_MS / 1000
+        return judge(Hypothesis(recogniser.text(), audio_s, loudest_db=self._loudest_db))
 
     def _collect(self, recogniser: Recogniser, pcm: bytes) -> None:
         """Collect speech until there is enough to estimate the speaker."""

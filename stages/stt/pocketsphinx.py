@@ -54,6 +54,7 @@ class PocketsphinxTranscriber:
     ) -> WorkerRecognition:
         """Begin an utterance. Partials come at most every 300 ms of audio, when they changed.
 
+        A text is "" if it is no speech by `stages.stt.speech_check`: of silence, or in a loop.
         `hints` are ignored, since the bundled language model has no place for them, and so is
         `language`, since it is English.
         """

@@ -140,7 +140,40 @@ def test_silence_and_nothing_at_all_are_an_empty_text(sphinx: Sphinx) -> None:
         sphinx.handle(job, "audio", {}, pcm, replies)
         sphinx.handle(job, "finish", {}, b"", replies)
         drain(sphinx)
-        assert replies == [("final", {"text": "", "language": "en", "words": []}, True)]
+        nothing = {"text": "", "language": "en", "words": [], "reason": "no words"}
+        assert replies == [("final", nothing, True)]
+
+
+@pytest.mark.parametrize(
+    ("text", "level", "kept", "why"),
+    [
+        ("i measured it", 0.001, "", "silence"),
+        ("i measured it", 0.5, "i measured it", ""),
+        ("all right " * 40, 0.5, "", "repeated"),
+        ("the " * 9 + "cache was the first thing that i looked at", 0.5, None, ""),
+        ("thanks for watching", 0.5, "", "subtitles"),
+    ],
+)
+def test_what_nobody_said_is_no_answer_and_the_final_says_why(
+    sphinx: Sphinx,
+    clip: Clip,
+    monkeypatch: pytest.MonkeyPatch,
+    text: str,
+    level: float,
+    kept: str | None,
+    why: str,
+) -> None:
+    monkeypatch.setattr(_sphinx.Recogniser, "text", lambda self: text)
+    replies = open_utterance(sphinx, 1, partials=True)
+    pcm = (clip("software-engineer-1")[PART] * level).astype(np.int16)
+    sphinx.handle(1, "audio", {}, pcm.tobytes(), replies)
+    sphinx.handle(1, "finish", {}, b"", replies)
+    drain(sphinx)
+    kind, header, _ = replies[-1]
+    kept = "the cache was the first thing that i looked at" if kept is None else kept
+    assert (kind, header["text"], header["reason"]) == ("final", kept, why)
+    assert bool(header["words"]) == bool(kept)
+    assert {header["text"] for kind, header, _ in replies if kind == "partial"} <= {"", kept}
 
 
 def test_a_decoder_that_gives_up_fails_its_utterance_and_is_replaced(
