@@ -9,6 +9,7 @@ import logging
 import wave
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from pipeline.frames import INPUT_RATE_HZ, Samples, Transcript
 from stages._http import HttpAnswer, HttpClient, HttpRefused
 from stages.stt._hints import bounded, in_prompt, prompt
 from stages.stt._levels import loudest_db, samples_of
+from stages.stt._server_form import ServerForm, following
 from stages.stt._server_reply import NoTranscription, Upload, transcript
 from stages.stt._server_stream import StreamedText
 
@@ -56,8 +58,7 @@ class OpenAITranscriber:
         self._language = language
         self._word_times = word_times
         self._stream = stream
-        # verbose_json has segments and language; some models know only json.
-        self._verbose = not stream
+        self._form = ServerForm()
         self._http = HttpClient(base_url, stage="stt", provider=provider, api_key=api_key)
 
     def open(
@@ -84,29 +85,32 @@ class OpenAITranscriber:
         """Upload one utterance: partials if the server streams, then the final transcript.
 
         The text is "" if it is no speech by `stages.stt.speech_check`; `hints` are within the
-        bounds of `stages.stt._hints`. A server that refuses `verbose_json` is asked again for
-        `json`, and from then on only for `json`. Raises `StageBusy`, `CallerError` and
-        `StageFailed` as `stages._http` says.
+        bounds of `stages.stt._hints`. What a server refuses (`stages.stt._server_form`) is left
+        out at once and from then on. Raises `StageBusy`, `CallerError` and `StageFailed` as
+        `stages._http` says.
         """
         file = wav(audio)
         language = language or self._language
         level_db = loudest_db(samples_of(audio.tobytes()))
         sent = in_prompt(hints, language)
         upload = Upload(len(audio) / INPUT_RATE_HZ, level_db, sent, language)
-        if self._verbose:
+        usual = self._usual(hints, upload)
+        fields: dict[str, str] | None = self._form.shaped(usual)
+        while fields is not None:
             try:
-                asked = self._ask(turn, file, hints, upload, verbose=True)
-                async with aclosing(asked) as transcripts:
+                async with aclosing(self._ask(turn, file, fields, upload)) as transcripts:
                     async for transcript in transcripts:
+                        self._form.learn(usual, fields)
                         yield transcript
                 return
             except HttpRefused as error:
-                if error.status not in (400, 422):
+                fields = following(fields, error.said) if error.status in (400, 422) else None
+                if fields is None:
                     raise
-        async with aclosing(self._ask(turn, file, hints, upload, verbose=False)) as transcripts:
-            async for transcript in transcripts:
-                self._verbose = False
-                yield transcript
+
+    def learned(self) -> tuple[str, ...]:
+        """What the server was found to refuse, in a few words each."""
+        return self._form.differences()
 
     async def probe(self) -> str | None:
         """None if the server answers, otherwise a sentence that says why not. Takes 1 s at most."""
@@ -116,21 +120,28 @@ class OpenAITranscriber:
         """Close the connections. Utterances under way fail."""
         await self._http.aclose()
 
-    async def _ask(
-        self, turn: int, file: bytes, hints: tuple[str, ...], upload: Upload, *, verbose: bool
-    ) -> AsyncGenerator[Transcript, None]:
+    def _usual(self, hints: tuple[str, ...], upload: Upload) -> dict[str, str]:
+        """The fields for a server that takes everything."""
+        # verbose_json has segments and language; no server streams it.
         fields = {
             "model": self._model,
-            "response_format": "verbose_json" if verbose else "json",
+            "response_format": "json" if self._stream else "verbose_json",
         }
         if upload.language is not None:
             fields["language"] = upload.language
-        if self._word_times and verbose:
+        if self._word_times and not self._stream:
             fields["timestamp_granularities[]"] = "word"
         if before := prompt(hints, upload.language):
             fields["prompt"] = before
         if self._stream:
             fields["stream"] = "true"
+        return fields
+
+    async def _ask(
+        self, turn: int, file: bytes, fields: dict[str, str], upload: Upload
+    ) -> AsyncGenerator[Transcript, None]:
+        told = upload.hints if "prompt" in fields else ()
+        upload = replace(upload, hints=told, language=fields.get("language"))
         async with self._http.post_form(
             "audio/transcriptions", fields, "utterance.wav", file, "audio/wav"
         ) as answer:

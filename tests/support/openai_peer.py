@@ -455,6 +455,12 @@ async def transcribe(call: Call, model: str) -> None:
             await call.json(TRANSCRIPTS["plain"])
     elif model in STREAMED:
         await call.stream("text/event-stream; charset=utf-8", paused(STREAMED[model]))
+    elif model == "refuses":  # the form field whose name is in the model's
+        name = call.fields["model"].partition("/")[2]
+        if call.fields.get(name) == "xx" if name == "language" else name in call.fields:
+            await call.json({"error": {"message": f"Unsupported parameter: '{name}'"}}, 400)
+        else:
+            await call.json(VERBOSE)
     elif model == "says":  # the reply, or the list of its events, is in the model's name
         said = json.loads(call.fields["model"].partition("/")[2])
         if isinstance(said, dict):

@@ -135,6 +135,46 @@ def test_a_server_without_verbose_json_is_asked_for_it_once(peer: Any, bench: An
     assert "timestamp_granularities[]" not in asked[1]
 
 
+def twice(*, language: str | None = "xx", then: str | None = "xx") -> Any:
+    """Two utterances of one session after the other, with hints."""
+
+    def call(stage: OpenAITranscriber) -> Any:
+        async def both() -> Any:
+            for spoken in (language, then):
+                recognition = stage.open(4, None, ("Redis",), spoken)
+                recognition.feed(AUDIO)
+                async for transcript in recognition.finish():
+                    yield transcript
+
+        return both()
+
+    return call
+
+
+@pytest.mark.parametrize("name", ["prompt", "timestamp_granularities[]", "language", "stream"])
+def test_an_option_that_a_server_refuses_is_left_out_from_then_on(
+    peer: Any, bench: Any, name: str
+) -> None:
+    model = f"refuses/{name}"
+    stage = OpenAITranscriber(peer.url, model, word_times=True, stream=name == "stream")
+    result = bench.guarded("stt", stage, twice())
+    assert [t.text for t in result.items] == ["Hello there."] * 2
+    first, *others = peer.requests(model)
+    assert name in first
+    assert [name in asked for asked in others] == [False, False]
+    assert others[0].keys() == first.keys() - {name}
+    assert stage.learned() == (f"no {name} xx" if name == "language" else f"no {name}",)
+
+
+def test_a_language_that_a_server_refuses_says_nothing_of_others(peer: Any, bench: Any) -> None:
+    stage = OpenAITranscriber(peer.url, "refuses/language")
+    before = len(peer.requests("refuses/language"))
+    result = bench.guarded("stt", stage, twice(then="de"))
+    assert [t.language for t in result.items] == ["en", "de"]  # the server's, and the one asked for
+    asked = peer.requests("refuses/language")[before:]
+    assert [each.get("language") for each in asked] == ["xx", None, "de"]
+
+
 def test_a_refusal_of_the_audio_itself_changes_no_format(peer: Any, hear: Hear) -> None:
     result = hear("bad-audio")
     assert result.failure == ("HttpRefused", "connect")
