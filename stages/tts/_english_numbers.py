@@ -89,8 +89,8 @@ def digits(text: str) -> str:
 def number(text: str) -> str:
     """A number as it is written: `10,000`, `0.5`, `.75`, `007`; other characters do not count."""
     whole, point, rest = text.partition(".")
-    whole = "".join(filter(str.isdigit, whole))
-    rest = "".join(filter(str.isdigit, rest))
+    whole = "".join(filter(str.isdecimal, whole))
+    rest = "".join(filter(str.isdecimal, rest))
     if len(whole) > LONGEST or (len(whole) > 1 and int(whole[0]) == 0):
         words = digits(whole)
     else:

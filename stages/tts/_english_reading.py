@@ -6,14 +6,15 @@ two ways, it is read in the American one, as the voices are American.
 """
 
 import re
+import unicodedata
 from collections.abc import Callable
 
 from pipeline.draft import By
+from stages.tts._english_amounts import PER, UNIT, amount, large, money
 from stages.tts._english_numbers import (
     cardinal,
     decade,
     digits,
-    is_one,
     number,
     ordinal,
     year,
@@ -37,99 +38,6 @@ _MONTHS = (
     "December",
 )
 _MONTH = "|".join((*_MONTHS, *(rf"{name[:3]}\.?" for name in _MONTHS), r"Sept\.?"))
-
-_MONEY = {"$": ("dollar", "cent"), "€": ("euro", "cent"), "£": ("pound", "penny")}
-_PENNIES = {"penny": "pence"}
-_LARGE = {
-    "k": "thousand",
-    "m": "million",
-    "mn": "million",
-    "b": "billion",
-    "bn": "billion",
-    "t": "trillion",
-}
-
-_UNITS = {
-    "ns": "nanosecond",
-    "µs": "microsecond",
-    "μs": "microsecond",
-    "us": "microsecond",
-    "ms": "millisecond",
-    "s": "second",
-    "sec": "second",
-    "secs": "second",
-    "min": "minute",
-    "mins": "minute",
-    "h": "hour",
-    "hr": "hour",
-    "hrs": "hour",
-    "KB": "kilobyte",
-    "kB": "kilobyte",
-    "MB": "megabyte",
-    "GB": "gigabyte",
-    "TB": "terabyte",
-    "PB": "petabyte",
-    "KiB": "kibibyte",
-    "MiB": "mebibyte",
-    "GiB": "gibibyte",
-    "TiB": "tebibyte",
-    "Kbps": "kilobit* per second",
-    "kbps": "kilobit* per second",
-    "Mbps": "megabit* per second",
-    "Gbps": "gigabit* per second",
-    "Hz": "hertz*",
-    "kHz": "kilohertz*",
-    "MHz": "megahertz*",
-    "GHz": "gigahertz*",
-    "fps": "frame* per second",
-    "rps": "request* per second",
-    "qps": "query* per second",
-    "RPS": "request* per second",
-    "QPS": "query* per second",
-    "px": "pixel",
-    "km/h": "kilometer* per hour",
-    "mph": "mile* per hour",
-    "m/s": "meter* per second",
-    "km": "kilometer",
-    "cm": "centimeter",
-    "mm": "millimeter",
-    "kg": "kilogram",
-    "mg": "milligram",
-    "g": "gram",
-    "lb": "pound",
-    "lbs": "pound",
-    "ft": "foot",
-    "kW": "kilowatt",
-    "kWh": "kilowatt hour",
-    "W": "watt",
-    "V": "volt",
-    "dB": "decibel",
-    "°C": "degree* Celsius",
-    "°F": "degree* Fahrenheit",
-    "°": "degree",
-}
-"""A star stands where the plural's ending goes; without one it is at the end."""
-
-_PER = {
-    "s": "second",
-    "sec": "second",
-    "min": "minute",
-    "h": "hour",
-    "hr": "hour",
-    "second": "second",
-    "minute": "minute",
-    "hour": "hour",
-    "day": "day",
-    "week": "week",
-    "month": "month",
-    "year": "year",
-    "user": "user",
-    "person": "person",
-}
-"""What stands behind a stroke that means "per"."""
-
-_PLURALS = {"query": "queries", "foot": "feet"}
-_BY_LENGTH = sorted(_UNITS, key=len, reverse=True)
 
 _FRACTIONS = {2: "half", 4: "quarter"}
 _VULGAR = {
@@ -200,31 +108,6 @@ def _time(match: re.Match[str]) -> str:
     return words + half
 
 
-def _money(amount: str, sign: str, large: str | None) -> str:
-    unit, part = _MONEY[sign]
-    if large:
-        large = _LARGE.get(large.lower(), large)
-        return f"{number(amount)} {large} {unit}s"
-    whole, _, cents = amount.partition(".")
-    if len(cents) != 2:
-        return f"{number(amount)} {unit}{'' if is_one(amount) else 's'}"
-    words = [] if whole in ("", "0") else [f"{number(whole)} {unit}{'' if is_one(whole) else 's'}"]
-    if int(cents) or not words:
-        ending = part if int(cents) == 1 else _PENNIES.get(part, f"{part}s")
-        words.append(f"{cardinal(int(cents))} {ending}")
-    return " and ".join(words)
-
-
-def _unit(match: re.Match[str]) -> str:
-    amount, unit = match[1], _UNITS[match[2]]
-    if is_one(amount):
-        return f"{number(amount)} {unit.replace('*', '')}"
-    first, space, rest = unit.partition(" ") if "*" in unit else (unit, "", "")
-    first = first.replace("*", "")
-    plural = _PLURALS.get(first) or (first if first.endswith("z") else f"{first}s")
-    return f"{number(amount)} {plural}{space}{rest}"
-
-
 def _power(match: re.Match[str]) -> str:
     mantissa = "" if match[1] == "1" else f"{number(match[1])} times "
     minus = "minus " if match[2].startswith("-") else ""
@@ -293,13 +176,18 @@ def _hump(match: re.Match[str]) -> str:
     return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", match[0]).lower()
 
 
-def _large(match: re.Match[str]) -> str:
-    return f"{number(match[1])} {_LARGE[match[2].lower()]}"
-
-
 def _rest(match: re.Match[str]) -> str:
     figures = match[0]
     return f" {number(figures) if len(figures) <= 2 else digits(figures)} "
+
+
+def _only_digit(match: re.Match[str]) -> str | int:
+    """The figure of a digit that is none of a decimal number: "①Kafka", "⑴", "x₁"."""
+    figure = unicodedata.digit(match[0], None)
+    if figure is None:
+        return 0
+    before, after = match.string[: match.start()][-1:], match.string[match.end() :][:1]
+    return f"{' ' * before.isalnum()}{figure}{' ' * after.isalnum()}"
 
 
 def _rules(*rules: tuple[str, By]) -> list[tuple[re.Pattern[str], By]]:
@@ -311,6 +199,7 @@ def _said(words: Callable[[str], str], group: int = 1, after: str = "") -> By:
 
 
 BEFORE_WORDS = _rules(
+    (r"[^\W\d_a-zA-Z]", _only_digit),
     (r"[’ʼ]", "'"),
     (r"[\[\]{}<>|\\^~*_`\x00-\x1f\x7f]", " "),
     # Addresses: links have lost their scheme and their path already.
@@ -345,9 +234,9 @@ RULES = _rules(
     (
         rf"(?:\b(?:US|CA|AU)|(?<![\w$€£]))([$€£])\s?({_NUMBER})"
         r"(?:\s?(thousand|million|billion|trillion|[kKmMbBtT]|bn|mn)\b)?",
-        lambda match: _money(match[2], match[1], match[3]),
+        lambda match: money(match[2], match[1], match[3]),
     ),
-    (rf"{_ALONE}({_NUMBER})\s?([$€£])(?!\w)", lambda match: _money(match[1], match[2], None)),
+    (rf"{_ALONE}({_NUMBER})\s?([$€£])(?!\w)", lambda match: money(match[1], match[2], None)),
     (rf"{_ALONE}({_NUMBER})\s?%", _said(number, after=" percent")),
     (
         r"\b([Tt]he|[Ee]arly|[Ll]ate|[Mm]id)([ -])'?(\d\d|\d{3}0)s\b",
@@ -355,9 +244,9 @@ RULES = _rules(
     ),
     (r"(?<!\w)'(\d0)s\b", lambda match: decade(int(match[1]))),
     (r"\b((?:1[1-9]|20)\d0)s\b", lambda match: decade(int(match[1]))),
-    (rf"{_ALONE}({_NUMBER})[\s-]?({'|'.join(map(re.escape, _BY_LENGTH))})(?![\w°])", _unit),
-    (rf"(?<=[A-Za-z])/({'|'.join(_PER)})\b", lambda match: f" per {_PER[match[1]]}"),
-    (rf"{_ALONE}({_NUMBER})(bn|mn|k|[mMbB])\b", _large),
+    (rf"{_ALONE}({_NUMBER})[\s-]?({UNIT})(?![\w°])", amount),
+    (rf"(?<=[A-Za-z])/({'|'.join(PER)})\b", lambda match: f" per {PER[match[1]]}"),
+    (rf"{_ALONE}({_NUMBER})(bn|mn|k|[mMbB])\b", large),
     (rf"{_ALONE}(\d{{2,}})K\b", _said(number, after=" thousand")),
     (rf"{_ALONE}({_NUMBER})[xX]\b", _said(number, after=" X")),
     (rf"{_ALONE}(\d+(?:\.\d+)?)[eE]\+?(-?\d{{1,3}})\b", _power),

@@ -16,7 +16,14 @@ from typing import NamedTuple, TypeVar
 
 from pipeline.frames import SpokenWord, Viseme
 from stages._worker_main import Header, LoadError, WorkerReply
-from stages.tts._hibari_package import LONGEST, HibariPackage, SpeechPlan, Token, WrongModel
+from stages.tts._hibari_package import (
+    LONGEST,
+    HibariPackage,
+    SpeechPlan,
+    Token,
+    UnreadableText,
+    WrongModel,
+)
 from stages.tts._misaki import shapes
 from stages.tts._phoneme_times import ROW_MS, Times, times
 from stages.tts._waveform import LOOK_AHEAD, RATE_HZ, Waveform
@@ -78,7 +85,8 @@ class _Placed(NamedTuple):
 
 
 class Hibari:
-    """The worker's handler: a job is one sentence; its replies are "speech" …, "end"."""
+    """The worker's handler: a job is one sentence; its replies are "speech" …, "end", or
+    "unreadable"."""
 
     def __init__(self, options: Header) -> None:
         started = time.perf_counter()
@@ -115,6 +123,10 @@ class Hibari:
             made = next(steps)
         except StopIteration:
             reply("end", last=True)
+            self.cancel(job)
+        except UnreadableText as error:  # the text's fault, not the voice's
+            kind = "failed" if self._made[job] else "unreadable"
+            reply(kind, {"text": str(error)}, last=True)
             self.cancel(job)
         except Exception as error:  # one bad sentence must not end the process for the others
             reply("failed", {"text": f"{type(error).__name__}: {error}"}, last=True)

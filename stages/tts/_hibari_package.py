@@ -72,6 +72,10 @@ def model_path() -> Path:
     return Path(spec.origin).parent / "assets" / MODEL
 
 
+class UnreadableText(Exception):
+    """The phonemiser cannot read a text; the text says why."""
+
+
 class WrongModel(Exception):
     """The voice's file cannot be used: the text names it and says what to do."""
 
@@ -137,9 +141,12 @@ class HibariPackage:
         """The text's words and marks in order, with their phonemes.
 
         The package's own rewriting of numbers and abbreviations is left out: it would lose the
-        words' positions, and `stages.tts.pronunciation` has done it.
+        words' positions, and `stages.tts.pronunciation` has done it. Raises `UnreadableText`.
         """
-        tokens = self._g2p.phonemize_tokens(self._g2p.tokenize(text))
+        try:
+            tokens = self._g2p.phonemize_tokens(self._g2p.tokenize(text))
+        except Exception as error:  # it reads any text, and fails on some in ways of its own
+            raise UnreadableText(f"{type(error).__name__}: {error}") from error
         return [
             Token(token.text, self._known(token.phonemes or ""), bool(token.whitespace))
             for token in tokens

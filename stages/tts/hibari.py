@@ -61,9 +61,10 @@ class HibariSynthesizer:
 
         Sentences of all sessions are made at the same time, in turns of some milliseconds. Raises
         `CallerError` for what this voice cannot say: another language than English, another script,
-        no words at all; `StageFailed`: "connect" when the voice cannot be loaded, "stream" when the
-        process died or the voice failed; `StageBusy` when 32 sentences are waiting. Cancelling, or
-        closing the iterator, ends the work within a few milliseconds.
+        no words at all, what its phonemiser fails on; `StageFailed`: "connect" when the voice
+        cannot be loaded, "stream" when the process died or the voice failed; `StageBusy` when 32
+        sentences are waiting. Cancelling, or closing the iterator, ends the work within a few
+        milliseconds.
         """
         text = _bounded(sentence.text)
         if not any(map(str.isalnum, text)):
@@ -79,6 +80,8 @@ class HibariSynthesizer:
         try:
             job.send("speak", {"text": text})
             async for packet in job:
+                if packet.kind == "unreadable":
+                    raise self._refused(f"it cannot read it: {packet.header['text']}")
                 if packet.kind == "speech":
                     spoken = True
                     cues, words = packet.header["cues"], packet.header["words"]

@@ -9,7 +9,7 @@ import pytest
 from stages._worker_main import LoadError
 from stages.tts import _hibari
 from stages.tts._hibari import Hibari, SpeechPart, pieces
-from stages.tts._hibari_package import LONGEST, SpeechPlan, Token, WrongModel
+from stages.tts._hibari_package import LONGEST, SpeechPlan, Token, UnreadableText, WrongModel
 from stages.tts._waveform import BINS, ROW
 from stages.tts.pronunciation import Pronunciation
 
@@ -136,6 +136,26 @@ def test_a_sentence_that_fails_leaves_the_others_alone(hibari: Hibari) -> None:
     work(hibari)
     assert failed == [("failed", 0)]
     assert failed.headers == [{"text": "RuntimeError: no such phoneme"}]
+    assert said[-1] == ("end", 0)
+
+
+def test_a_text_that_the_phonemiser_fails_on_is_refused_before_the_first_sound(
+    hibari: Hibari, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unreadable(text: str) -> list[Token]:
+        if "?" in text:
+            raise UnreadableText("ValueError: no number")
+        return list(tokens(text))
+
+    monkeypatch.setattr(hibari._package, "tokens", unreadable)
+    refused, broken, said = (Replies([], name) for name in "abc")
+    hibari.handle(1, "speak", {"text": "ab?"}, b"", refused)  # type: ignore[arg-type]
+    hibari.handle(2, "speak", {"text": f"{'word ' * 62}. ab?"}, b"", broken)  # type: ignore[arg-type]
+    hibari.handle(3, "speak", {"text": "abc"}, b"", said)  # type: ignore[arg-type]
+    work(hibari)
+    assert refused == [("unreadable", 0)]
+    assert refused.headers == [{"text": "ValueError: no number"}]
+    assert [kind for kind, _ in broken][-2:] == ["speech", "failed"]
     assert said[-1] == ("end", 0)
 
 
