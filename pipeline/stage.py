@@ -217,7 +217,8 @@ class Synthesizer(Protocol):
 
         The text was made speakable (`pipeline.speakable`): it has a letter or a digit, and neither
         Markdown nor emoji. Word positions count in it. A voice that cannot say the sentence, since
-        its language or script is another, raises `CallerError` before its first audio.
+        its language or script is another or it knows none of the words, raises `CallerError` before
+        its first audio: that says nothing of the voice's health.
         """
 
     async def aclose(self) -> None: ...

@@ -3,7 +3,7 @@ from collections.abc import AsyncIterator
 
 import numpy as np
 
-from pipeline.errors import StageFailed
+from pipeline.errors import CallerError
 from pipeline.frames import Sentence, Speech, SpokenWord, Viseme
 from stages.provider import Provider
 
@@ -19,7 +19,7 @@ class Beeper:
 
     async def speak(self, sentence: Sentence) -> AsyncIterator[Speech]:
         if not sentence.text.strip():
-            raise StageFailed("tts", self.provider, "empty", "nothing to say")
+            raise CallerError("tts", self.provider, "empty", "nothing to say")
         end = 0
         for count, word in enumerate(sentence.text.split()):
             at_ms = count * WORD_MS

@@ -15,7 +15,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from pipeline.errors import PipelineError, StageBusy, StageFailed
+from pipeline.errors import CallerError, PipelineError, StageBusy, StageFailed
 from pipeline.frames import Sentence, Speech, SpokenWord
 from stages.tts._espeak import EspeakJob, EspeakVoice, engine
 from stages.tts.loudness import VoiceLevel
@@ -140,7 +140,7 @@ class EspeakSynthesizer:
         out; word offsets count in the sentence's own text. Cancelling stops the engine within about
         2 ms.
 
-        Raises `StageFailed` (`empty`) when nothing can be said, `StageFailed` (`stream`) when the
+        Raises `CallerError` (`empty`) when nothing can be said, `StageFailed` (`stream`) when the
         engine fails, `StageFailed` (`connect`) after `aclose`, and `StageBusy` when 128 sentences
         are waiting.
         """
@@ -149,7 +149,7 @@ class EspeakSynthesizer:
         voice, reading = self._choose(sentence)
         text = speakable(reading.text if reading else sentence.text)
         if not any(map(str.isalnum, text)):
-            raise StageFailed("tts", self.provider, "empty", "nothing to say")
+            raise CallerError("tts", self.provider, "empty", "nothing to say")
         if len(self._jobs) >= MAX_WAITING:
             raise StageBusy("tts", self.provider, f"{MAX_WAITING} sentences are waiting")
         job = EspeakJob()
@@ -166,7 +166,7 @@ class EspeakSynthesizer:
         if self._closed:
             raise StageFailed("tts", self.provider, "stream", "closed")
         if all(mnemonic.startswith("_") for mnemonic, _ in job.phonemes):
-            raise StageFailed("tts", self.provider, "empty", "the voice knows none of the words")
+            raise CallerError("tts", self.provider, "empty", "the voice knows none of the words")
         for piece in _pieces(job, sentence.turn, text, reading, self.rate_hz):
             yield piece
 

@@ -11,6 +11,7 @@ from contextlib import aclosing
 from email.message import Message
 from typing import Any
 
+from pipeline.errors import CallerError
 from pipeline.frames import Sentence, Speech
 from stages._http import HttpAnswer, HttpClient, HttpRefused
 from stages.tts._pcm import PcmReader, WrongAudio, check_rate
@@ -66,14 +67,14 @@ class OpenAISynthesizer:
     async def speak(self, sentence: Sentence) -> AsyncIterator[Speech]:
         """Stream one sentence in pieces as they come.
 
-        Raises `StageBusy`, `CallerError` and `StageFailed` as `stages._http` says; "empty" for a
-        sentence without a letter or digit, "protocol" for anything but audio of the promised kind:
-        a WAV file is read if it is mono, 16-bit and of `rate_hz`. Cancelling, or closing the
-        iterator, closes the connection.
+        Raises `StageBusy`, `CallerError` and `StageFailed` as `stages._http` says; `CallerError`
+        ("empty") for a sentence without a letter or digit, `StageFailed` ("protocol") for anything
+        but audio of the promised kind: a WAV file is read if it is mono, 16-bit and of `rate_hz`.
+        Cancelling, or closing the iterator, closes the connection.
         """
         text = sentence.text[:MAX_CHARACTERS]
         if not any(map(str.isalnum, text)):
-            raise self._http.failed("empty", "nothing to say")
+            raise CallerError("tts", self.provider, "empty", "nothing to say")
         wished = sentence.voice or self._voice
         voice = self._voice if wished in self._refused else wished
         try:

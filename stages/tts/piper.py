@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.errors import PipelineError, StageBusy, StageFailed
+from pipeline.errors import CallerError, PipelineError, StageBusy
 from pipeline.frames import Sentence, Speech
 from stages._worker import Header, Worker, WorkerStats
 
@@ -80,24 +80,28 @@ class PiperSynthesizer:
     async def speak(self, sentence: Sentence) -> AsyncIterator[Speech]:
         """Yield the sentence in the parts that Piper cuts.
 
-        Raises `StageFailed`: "empty" when there is nothing to say, "connect" when the voice cannot
-        be loaded, "stream" when the process died or the voice failed; `StageBusy` when 32 sentences
-        are waiting. Cancelling, or closing the iterator, forgets the sentence; the part under way
-        is finished and dropped.
+        Raises `CallerError` ("empty") when there is nothing that the voice can say; `StageFailed`:
+        "connect" when the voice cannot be loaded, "stream" when the process died or the voice
+        failed; `StageBusy` when 32 sentences are waiting. Cancelling, or closing the iterator,
+        forgets the sentence; the part under way is finished and dropped.
         """
         text = sentence.text[:MAX_CHARACTERS]
         if not any(map(str.isalnum, text)):
-            raise StageFailed("tts", self.provider, "empty", "nothing to say")
+            raise CallerError("tts", self.provider, "empty", "nothing to say")
         if self._worker.stats().jobs >= MAX_WAITING:
             raise StageBusy("tts", self.provider, f"{MAX_WAITING} sentences are waiting")
         job = self._worker.open_job()
+        spoken = False
         try:
             job.send("speak", {"text": text})
             async for packet in job:
                 if packet.payload:
+                    spoken = True
                     yield Speech(sentence.turn, np.frombuffer(packet.payload, np.int16))
         finally:
             job.cancel()
+        if not spoken:
+            raise CallerError("tts", self.provider, "empty", "the voice knows none of the words")
 
     def stats(self) -> WorkerStats:
         """The worker process's present state."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.errors import StageFailed
+from pipeline.errors import CallerError
 from pipeline.frames import Sentence, Speech
 from pipeline.testing import run_virtual
 from stages import registry, third_party
@@ -126,7 +126,7 @@ def test_the_example_provider_speaks(beeper: Any) -> None:
     ]
     assert [sum(len(piece.pcm) for piece in speech) * 1000 // beeper.rate_hz] == [600]
     assert {3} == {piece.turn for piece in speech}
-    with pytest.raises(StageFailed, match="empty"):
+    with pytest.raises(CallerError, match="empty"):
         run_virtual(spoken(" "))
     asyncio.run(beeper.aclose())
 

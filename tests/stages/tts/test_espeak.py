@@ -2,13 +2,16 @@ import asyncio
 import itertools
 import threading
 from collections.abc import Coroutine
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import pytest
 
-from pipeline.errors import PipelineError, StageBusy, StageFailed
+from pipeline.breaker import Breaker, BreakerPolicy
+from pipeline.errors import CallerError, PipelineError, StageBusy, StageFailed, StageUnavailable
 from pipeline.frames import Sentence, Speech
+from pipeline.guard import Candidate, Guard
+from pipeline.stage import Synthesizer
 from stages.tts import espeak
 from stages.tts._espeak import EspeakJob
 from stages.tts.espeak import EspeakSynthesizer, check, speakable
@@ -128,12 +131,33 @@ def test_words_come_in_order_inside_the_audio() -> None:
     assert said[-1].at_ms < samples(pieces) / 22.05
 
 
-@pytest.mark.parametrize("text", ["", "   ", "...", "?!", "😀 👍", "**", "\0\0", "—", "☃"])
-def test_nothing_to_say_is_an_empty_reply(text: str) -> None:
-    with pytest.raises(StageFailed) as caught:
+@pytest.mark.parametrize("text", ["", "   ", "...", "?!", "😀 👍", "**", "\0\0", "—", "☃", "℃"])
+def test_nothing_to_say_is_refused(text: str) -> None:
+    with pytest.raises(CallerError) as caught:
         spoken(text)
     error = caught.value
     assert (error.stage, error.provider, error.phase) == ("tts", "espeak-ng", "empty")
+
+
+@pytest.mark.parametrize(
+    ("text", "language"), [("℃", "de"), ("https://", "en"), ("ꦱꦸ", "de"), ("ꦱꦸ", None)]
+)
+def test_what_it_cannot_say_leaves_its_breaker_closed(text: str, language: str | None) -> None:
+    async def main() -> bool:
+        tts = EspeakSynthesizer()
+        breaker = Breaker(BreakerPolicy(consecutive_failures=1))
+        guard = Guard("tts", [Candidate(tts.provider, cast("Synthesizer", tts), breaker)])
+        stream = guard.stream(
+            lambda stage: stage.speak(Sentence(1, text, language=language)),
+            useful=lambda speech: len(speech.pcm) > 0,
+        )
+        with pytest.raises(StageUnavailable):
+            async with stream as pieces:
+                [_ async for _ in pieces]
+        await tts.aclose()
+        return breaker.closed
+
+    assert run(main())
 
 
 def test_a_nul_does_not_end_the_sentence() -> None:

@@ -127,7 +127,8 @@ def test_what_is_not_the_promised_audio_is_never_heard(
 
 def test_nothing_is_asked_for_a_sentence_without_words(say: Say, peer: Any) -> None:
     result = say("tone/silent", " … ")
-    assert result.failure == ("StageFailed", "empty")
+    assert result.failure == ("CallerError", "empty")
+    assert result.outcomes == [NEUTRAL]
     assert peer.requests("tone/silent") == []
 
 

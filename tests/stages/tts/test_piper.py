@@ -14,7 +14,7 @@ from typing import Any, TypeVar, cast
 import numpy as np
 import pytest
 
-from pipeline.errors import PipelineError, StageBusy, StageFailed
+from pipeline.errors import CallerError, PipelineError, StageBusy, StageError, StageFailed
 from pipeline.frames import Sentence, Speech
 from stages.tts import piper
 from stages.tts.loudness import TARGET_LUFS, loudness_lufs
@@ -60,17 +60,17 @@ async def say(tts: PiperSynthesizer, text: str) -> list[Speech]:
     return [piece async for piece in tts.speak(Sentence(3, text))]
 
 
-def spoken(voice: Path, *texts: str, **options: Any) -> list[list[Speech] | StageFailed]:
+def spoken(voice: Path, *texts: str, **options: Any) -> list[list[Speech] | StageError]:
     """What is said for each text, one after the other, by one process."""
 
-    async def main() -> list[list[Speech] | StageFailed]:
+    async def main() -> list[list[Speech] | StageError]:
         tts = PiperSynthesizer(voice, **options)
-        said: list[list[Speech] | StageFailed] = []
+        said: list[list[Speech] | StageError] = []
         try:
             for text in texts:
                 try:
                     said.append(await say(tts, text))
-                except StageFailed as error:
+                except StageError as error:
                     said.append(error)
         finally:
             await tts.aclose()
@@ -85,7 +85,7 @@ def pcm(pieces: Any) -> Any:
 
 def test_a_sentence_becomes_audio_a_part_at_a_time(stand_in: None, voice: Voice) -> None:
     [pieces] = spoken(voice(), "Hello! Please tell me more about that.")
-    assert not isinstance(pieces, StageFailed)
+    assert not isinstance(pieces, StageError)
     assert len(pcm(pieces)) == len("Hello! Please tell me more about that.") * 160
     assert len(pieces) == 2
     assert {piece.turn for piece in pieces} == {3}
@@ -118,12 +118,18 @@ def test_a_voice_that_does_not_load_says_why(stand_in: None, voice: Voice) -> No
 def test_nothing_to_say_starts_no_process(stand_in: None, voice: Voice) -> None:
     async def main() -> None:
         tts = PiperSynthesizer(voice())
-        with pytest.raises(StageFailed, match="nothing to say"):
+        with pytest.raises(CallerError, match="nothing to say"):
             await say(tts, "…")
         assert tts.stats().starts == 0
         await tts.aclose()
 
     run(main())
+
+
+def test_words_that_the_voice_does_not_know_are_refused(stand_in: None, voice: Voice) -> None:
+    [refused] = spoken(voice(), "unknown")
+    assert isinstance(refused, CallerError)
+    assert refused.detail == "the voice knows none of the words"
 
 
 def test_a_cancelled_sentence_frees_its_place(
@@ -218,7 +224,7 @@ def test_the_real_package_speaks_with_a_local_voice(voice: Voice) -> None:
         "num_speakers": 1,
     }
     [pieces] = spoken(voice(tiny_model(), description), "Hello there.")
-    assert not isinstance(pieces, StageFailed)
+    assert not isinstance(pieces, StageError)
     ids = 2 * len("Hello there.") + 3  # each is followed by a pad, all lie between two marks
     assert len(pcm(pieces)) == ids * 256
     assert loudness_lufs(pcm(pieces) / 32768, 22_050) == pytest.approx(TARGET_LUFS, abs=1)

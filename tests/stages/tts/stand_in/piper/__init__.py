@@ -60,7 +60,7 @@ class PiperVoice:
                 raise SystemExit(3)
             while "wait" in sentence:
                 time.sleep(1)
-            if sentence.strip():
+            if sentence.strip() and "unknown" not in sentence:
                 count = len(sentence) * RATE_HZ // 100 * (syn_config.speaker_id or 1)
                 tone = np.resize(np.array([9000, -9000], np.int16), count)
                 yield AudioChunk(tone)
