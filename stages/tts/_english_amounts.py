@@ -5,6 +5,18 @@ import re
 from stages.tts._english_numbers import cardinal, is_one, number
 
 _MONEY = {"$": ("dollar", "cent"), "€": ("euro", "cent"), "£": ("pound", "penny")}
+_COUNTRIES = {
+    "US": "U.S",
+    "C": "Canadian",
+    "CA": "Canadian",
+    "A": "Australian",
+    "AU": "Australian",
+    "NZ": "New Zealand",
+    "HK": "Hong Kong",
+}
+COUNTRY = "|".join(_COUNTRIES)
+"""A pattern for what stands before the sign in "US$5"."""
+
 _PENNIES = {"penny": "pence"}
 _LARGE = {
     "k": "thousand",
@@ -99,8 +111,11 @@ UNIT = "|".join(map(re.escape, sorted(_UNITS, key=len, reverse=True)))
 """A pattern for the units."""
 
 
-def money(amount: str, sign: str, scale: str | None) -> str:
+def money(amount: str, sign: str, scale: str | None, country: str | None = None) -> str:
+    """An amount of money, such as `5`, `$`, `million` and `US`."""
     unit, part = _MONEY[sign]
+    if country:
+        unit = f"{_COUNTRIES[country]} {unit}"
     if scale:
         return f"{number(amount)} {_LARGE.get(scale.lower(), scale)} {unit}s"
     whole, _, cents = amount.partition(".")
@@ -114,13 +129,20 @@ def money(amount: str, sign: str, scale: str | None) -> str:
 
 
 def amount(match: re.Match[str]) -> str:
-    figures, unit = match[1], _UNITS[match[2]]
+    """A number and its unit."""
+    figures, unit = match[1], match[2]
     if is_one(figures):
-        return f"{number(figures)} {unit.replace('*', '')}"
+        return f"{number(figures)} {_UNITS[unit].replace('*', '')}"
+    return f"{number(figures)} {units(unit)}"
+
+
+def units(sign: str) -> str:
+    """A unit's plural."""
+    unit = _UNITS[sign]
     first, space, rest = unit.partition(" ") if "*" in unit else (unit, "", "")
     first = first.replace("*", "")
     plural = _PLURALS.get(first) or (first if first.endswith("z") else f"{first}s")
-    return f"{number(figures)} {plural}{space}{rest}"
+    return f"{plural}{space}{rest}"
 
 
 def large(match: re.Match[str]) -> str:

@@ -10,7 +10,7 @@ import unicodedata
 from collections.abc import Callable
 
 from pipeline.draft import By
-from stages.tts._english_amounts import PER, UNIT, amount, large, money
+from stages.tts._english_amounts import COUNTRY, PER, UNIT, amount, large, money, units
 from stages.tts._english_numbers import (
     cardinal,
     decade,
@@ -123,6 +123,40 @@ def _fraction(match: re.Match[str]) -> str:
     return f"{cardinal(above)} {part}{plural}"
 
 
+def _and_fraction(match: re.Match[str]) -> str | int:
+    """`3 1/2` is "three and one half"."""
+    above, below = int(match[2]), int(match[3])
+    if not 0 < above < below:
+        return 0
+    part = _FRACTIONS.get(below) or ordinal(below)
+    words = f"{number(match[1])} and {cardinal(above)} {part}{'' if above == 1 else 's'}"
+    return f"{words} {units(match[4])}" if match[4] else words
+
+
+def _statuses(match: re.Match[str]) -> str | int:
+    """`404s` is "four hundred fours"; `300s` are seconds."""
+    if int(match[1]) not in _STATUSES:
+        return 0
+    words = number(match[1])
+    return f"{words}es" if words.endswith("x") else f"{words}s"
+
+
+_STATUSES = frozenset(
+    (
+        *range(200, 207),
+        *range(301, 309),
+        *range(400, 419),
+        422,
+        425,
+        429,
+        431,
+        451,
+        *range(500, 505),
+    )
+)
+"""Of HTTP (RFC 9110 and 6585), as far as people speak of them."""
+
+
 def _year(match: re.Match[str]) -> str | int:
     value = int(match[0])
     before = re.search(r"(?:\b(\w+)\W+)?$", match.string[: match.start()])
@@ -232,9 +266,9 @@ RULES = _rules(
     (r"(?<=\d)(?:\s?–\s?|-)(?=[$€£]?\.?\d)", " to "),
     # Money, shares, amounts.
     (
-        rf"(?:\b(?:US|CA|AU)|(?<![\w$€£]))([$€£])\s?({_NUMBER})"
+        rf"(?:\b({COUNTRY})(?=[$])|(?<![\w$€£]))([$€£])\s?({_NUMBER})"
         r"(?:\s?(thousand|million|billion|trillion|[kKmMbBtT]|bn|mn)\b)?",
-        lambda match: money(match[2], match[1], match[3]),
+        lambda match: money(match[3], match[2], match[4], match[1]),
     ),
     (rf"{_ALONE}({_NUMBER})\s?([$€£])(?!\w)", lambda match: money(match[1], match[2], None)),
     (rf"{_ALONE}({_NUMBER})\s?%", _said(number, after=" percent")),
@@ -244,6 +278,11 @@ RULES = _rules(
     ),
     (r"(?<!\w)'(\d0)s\b", lambda match: decade(int(match[1]))),
     (r"\b((?:1[1-9]|20)\d0)s\b", lambda match: decade(int(match[1]))),
+    (rf"{_ALONE}([2-5]\d\d)s\b", _statuses),
+    (
+        rf"(?<![\w.,/])(\d{{1,3}}) (\d{{1,2}})/(\d{{1,2}})(?:\s?({UNIT})(?![\w°])|(?![\w/]))",
+        _and_fraction,
+    ),
     (rf"{_ALONE}({_NUMBER})[\s-]?({UNIT})(?![\w°])", amount),
     (rf"(?<=[A-Za-z])/({'|'.join(PER)})\b", lambda match: f" per {PER[match[1]]}"),
     (rf"{_ALONE}({_NUMBER})(bn|mn|k|[mMbB])\b", large),

@@ -169,4 +169,4 @@ def _pattern(words: Mapping[str, str]) -> re.Pattern[str]:
         after = "" if word[-1].isalnum() else (r"(?!\w)" if word[-1] == "." else r"(?![\w+#])")
         found.append(rf"(?<![\w.]){re.escape(word)}{after}")
     plain = "|".join(found)
-    return re.compile(rf"(?i:(?P<word>{plain}))(?P<ending>(?:'?s)?)(?!\w|[.]\w)")
+    return re.compile(rf"(?i:(?P<word>{plain}))(?P<ending>(?:'?s)?)(?!\w|[.]\w|[$€£]\s?[.]?\d)")
