@@ -26,13 +26,16 @@ from stages.tts._hibari_package import (
 )
 from stages.tts._misaki import shapes
 from stages.tts._phoneme_times import ROW_MS, Times, times
-from stages.tts._waveform import LOOK_AHEAD, RATE_HZ, Waveform
-from stages.tts.loudness import VoiceLevel
+from stages.tts._waveform import LOOK_AHEAD, RATE_HZ, ROW, Waveform
+from stages.tts.loudness import LevelStream, VoiceLevel
 from stages.tts.pronunciation import EnglishReading, Pronunciation
 from stages.tts.visemes import timeline
 
 FIRST_ROWS, ROWS = 16, 64
 """The first slice of a part has 200 ms, the others 800 ms."""
+
+_HELD_ROWS = 1
+"""Rows after a row that its loudness needs (2.4 ms of them)."""
 
 _LEVEL = VoiceLevel.toward_target(loudness_lufs=-26.1)
 """Of the voice, measured over the question banks."""
@@ -170,17 +173,18 @@ class Hibari:
         cues, words = _timing(part, plan, heard, since_ms)
         wave = Waveform(plan.f0_hz[heard.first : heard.after])
         first, made = heard.first, 0
-        rows = FIRST_ROWS + LOOK_AHEAD
+        level = LevelStream(_LEVEL, RATE_HZ, _HELD_ROWS * ROW)
+        rows = FIRST_ROWS + LOOK_AHEAD + _HELD_ROWS
         while first < heard.after:
             after = first + rows
             if heard.after - after < rows // 2:  # no slice of a few rows at the end
                 after = heard.after
             sound = wave.add(self._package.decode(plan, first, after))
-            made += len(sound)
+            pcm = level.add(sound, last=after == heard.after)
+            made += len(pcm)
             first, rows = after, ROWS
             until_ms = math.inf if first == heard.after else since_ms + made * 1000 / RATE_HZ
-            pcm = _LEVEL.apply(sound, RATE_HZ).tobytes()
-            yield Slice(pcm, _begun(cues, until_ms), _begun(words, until_ms))
+            yield Slice(pcm.tobytes(), _begun(cues, until_ms), _begun(words, until_ms))
 
 
 def _timing(

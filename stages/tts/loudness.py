@@ -105,6 +105,32 @@ class VoiceLevel:
         return self.apply(pcm / np.float32(_FULL_SCALE), rate_hz)
 
 
+class LevelStream:
+    """A level over sound that comes in slices: they join to what `VoiceLevel.apply` makes of all.
+
+    It holds back the last `held` samples until more come, since the gain depends on those round a
+    sample: some 2.5 ms on both sides. Raises `ValueError` where `held` is less than that.
+    """
+
+    def __init__(self, level: VoiceLevel, rate_hz: int, held: int) -> None:
+        self._level, self._rate_hz, self._held = level, rate_hz, held
+        self._reach = 2 * round(_ROUND_PEAK_S * rate_hz) + len(_HALFWAY) // 2
+        if held < self._reach:
+            raise ValueError(f"{held} samples are too few: {self._reach} count")
+        self._recent: npt.NDArray[np.floating] = np.zeros(0, np.float32)
+        self._given = 0  # of the recent ones, how many were given out
+
+    def add(self, samples: npt.NDArray[np.floating], *, last: bool) -> Samples:
+        """Take the next samples, of any number; returns those that are now complete. The last call
+        returns all that is left."""
+        recent = np.concatenate([self._recent, samples])
+        until = len(recent) if last else max(self._given, len(recent) - self._held)
+        louder = self._level.apply(recent, self._rate_hz)[self._given : until]
+        since = max(0, until - self._reach)
+        self._recent, self._given = recent[since:], until - since
+        return louder
+
+
 def _with_halves(samples: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
     """The size of each sample, or of the sound halfway to a neighbour where that is larger."""
     reach = len(_HALFWAY) // 2

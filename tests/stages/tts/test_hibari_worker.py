@@ -10,7 +10,7 @@ from stages._worker_main import LoadError
 from stages.tts import _hibari
 from stages.tts._hibari import Hibari, SpeechPart, pieces
 from stages.tts._hibari_package import LONGEST, SpeechPlan, Token, UnreadableText, WrongModel
-from stages.tts._waveform import BINS, ROW
+from stages.tts._waveform import BINS, ROW, Floats, Spectra, Waveform
 from stages.tts.pronunciation import Pronunciation
 
 ROWS_PER_SYMBOL = 8
@@ -88,6 +88,28 @@ def test_a_sentence_comes_in_slices_of_200_and_800_ms(hibari: Hibari) -> None:
     assert cues[-1] == (2200, 0, "sil")
     assert [a[0] + a[1] for a in cues[:-1]] == [b[0] for b in cues[1:]]
     assert all(cue[0] < 200 for cue in replies.headers[0]["cues"])
+
+
+def test_slices_are_as_loud_as_the_whole_sentence(
+    hibari: Hibari, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sounds: list[Floats] = []
+
+    class Kept(Waveform):
+        def add(self, spectra: Spectra) -> Floats:
+            sounds.append(super().add(spectra))
+            return sounds[-1]
+
+    def loud(plan: SpeechPlan, first: int, after: int) -> Spectra:
+        return (np.full((BINS, after - first), 1.2, np.float32),) * 5
+
+    monkeypatch.setattr(_hibari, "Waveform", Kept)
+    monkeypatch.setattr(hibari._package, "decode", loud)
+    slices = [slice for slice in hibari._say("abcdefghijklmnoprstu") if slice is not None]
+    whole = _hibari._LEVEL.apply(np.concatenate(sounds), _hibari.RATE_HZ)
+    assert len(slices) == 3
+    assert int(np.abs(whole.astype(int)).max()) > 20_000  # the limiter has work
+    assert b"".join(slice.pcm for slice in slices) == whole.tobytes()
 
 
 def test_two_parts_follow_one_another_in_time(hibari: Hibari) -> None:

@@ -3,7 +3,14 @@ import math
 import numpy as np
 import pytest
 
-from stages.tts.loudness import HIGHEST_DBFS, TARGET_LUFS, VoiceLevel, loudness_lufs, true_peak_dbfs
+from stages.tts.loudness import (
+    HIGHEST_DBFS,
+    TARGET_LUFS,
+    LevelStream,
+    VoiceLevel,
+    loudness_lufs,
+    true_peak_dbfs,
+)
 
 
 def tone(amplitude: float, *, hz: float = 997, rate_hz: int = 48_000, seconds: float = 3) -> object:
@@ -71,6 +78,34 @@ def test_peaks_stay_below_minus_one_and_the_sound_round_them_is_only_louder(hz: 
     expected = np.round(samples * 327_680)
     far = np.r_[0:11_940, 12_300:24_000]
     assert louder[far].tolist() == expected[far].tolist()
+
+
+@pytest.mark.parametrize("rate_hz", [16_000, 24_000, 48_000])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_slices_of_any_length_join_to_the_whole(rate_hz: int, dtype: type[np.floating]) -> None:
+    draw = np.random.default_rng(1)
+    samples = (0.1 * draw.standard_normal(rate_hz)).astype(dtype)
+    level = VoiceLevel(14.0)
+    whole = level.apply(samples, rate_hz)
+    assert int(np.abs(np.diff(np.abs(whole.astype(int)))).max()) > 10_000
+    for _ in range(5):
+        edges = np.sort(draw.integers(0, len(samples), 40))
+        stream = LevelStream(level, rate_hz, 300)
+        slices = [stream.add(part, last=False) for part in np.split(samples, edges)]
+        assert sum(map(len, slices)) == len(samples) - 300
+        slices.append(stream.add(samples[:0], last=True))
+        assert np.concatenate(slices).tolist() == whole.tolist()
+
+
+def test_a_stream_that_ends_at_once_gives_all() -> None:
+    stream = LevelStream(VoiceLevel(0.0), 24_000, 56)
+    assert len(stream.add(np.zeros(10), last=False)) == 0
+    assert len(stream.add(np.zeros(5), last=True)) == 15
+
+
+def test_a_stream_that_holds_back_too_little_is_refused() -> None:
+    with pytest.raises(ValueError, match="55 samples are too few: 56 count"):
+        LevelStream(VoiceLevel(0.0), 24_000, 55)
 
 
 def test_quiet_samples_are_only_louder() -> None:
