@@ -1,7 +1,7 @@
 """A text under rewriting that knows where each of its characters comes from. Pure."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TypeAlias
 
 By: TypeAlias = str | Callable[[re.Match[str]], str | int]
@@ -17,11 +17,16 @@ class Draft:
         self.ends = list(range(1, len(text) + 1))
 
     def replace(self, pattern: re.Pattern[str], by: By) -> None:
+        """Replace what a pattern finds."""
+        self.replace_matches(pattern.finditer(self.text), by)
+
+    def replace_matches(self, matches: Iterable[re.Match[str]], by: By) -> None:
+        """Replace matches in `text`, which come in order and do not overlap."""
         texts: list[str] = []
         starts: list[int] = []
         ends: list[int] = []
         done = 0
-        for match in pattern.finditer(self.text):
+        for match in matches:
             first, after = match.span()
             new = by if isinstance(by, str) else by(match)
             if first == after or new == 0:

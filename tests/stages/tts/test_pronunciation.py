@@ -5,6 +5,7 @@ import pytest
 
 from stages.tts.pronunciation import (
     LEXICON,
+    MOST_ENTRIES,
     LexiconError,
     Pronunciation,
     parse_lexicon,
@@ -235,6 +236,43 @@ def test_an_operators_entry_wins_and_adds() -> None:
 def test_a_word_in_capitals_only_is_found_as_it_is_written() -> None:
     reader = Pronunciation({"WHO": "W H O"})
     assert reader.read("who asked the WHO").text == "who asked the W.H.O"
+
+
+@pytest.mark.parametrize(
+    ("text", "spoken"),
+    [
+        ("pros, pro's and Pro", "advantages, expert's and expert"),
+        ("#pros .NET NET", "tag experts dot net mesh"),
+        ("Acme Anvil XL, acme anvils", "big anvil, small anvils"),
+        ("Acme sells Acme Anvil", "the firm sells small anvil"),
+        ("ASs, As", "A.S's, As"),
+    ],
+)
+def test_the_leftmost_and_longest_entry_is_found(text: str, spoken: str) -> None:
+    reader = Pronunciation(
+        {
+            "pro": "expert",
+            "pros": "advantages",
+            "#pro": "tag expert",
+            ".NET": "dot net",
+            "NET": "mesh",
+            "Acme": "the firm",
+            "Acme Anvil": "small anvil",
+            "Acme Anvil XL": "big anvil",
+            "AS": "A S",
+        }
+    )
+    assert reader.read(text).text == spoken
+
+
+def test_the_work_for_a_text_does_not_grow_with_the_lexicon() -> None:
+    entries = {f"w{number}x": "word" for number in range(MOST_ENTRIES - 1)}
+    reader = Pronunciation({**entries, "Zyx": "zicks"})
+    text = "Tell Zyx about W77x, w88xs and the API."
+    assert reader.read(text).text == "Tell zicks about word, words and the A.P.I."
+    patterns = [found.pattern.pattern for of in reader._patterns.values() for found in of]
+    assert len(patterns) < 8
+    assert max(map(len, patterns)) < 120
 
 
 def test_a_lexicon_is_a_file_of_lines(tmp_path: Path) -> None:
