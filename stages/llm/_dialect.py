@@ -23,6 +23,9 @@ GO_ON = "Please go on."
 """What the user says where a server wants the user to speak first, or last."""
 
 _OPTIONS = ("stream_options", "temperature", "tool_choice", "tools", "response_format")
+_CLIENTS = ("tool_choice", "tools")
+"""Options whose values are a client's: a refusal of the value holds for its request only."""
+
 _PLAIN = ("stream_options", "temperature", "response_format")
 """What is left out where a server does not say what it refuses."""
 
@@ -36,6 +39,20 @@ _TOO_LONG = re.compile(
     r"context.{0,3}(?:length|window|size)|maximum context|prompt (?:is )?too long|too many tokens"
     r"|input (?:is )?too long|exceeds? the (?:available |maximum )?context"
 )
+_NOT_TAKEN = re.compile(
+    r"(?:not|n't|no longer|un)[ -]?support|unknown|unrecogni[sz]ed|unexpected|deprecat|forbidden"
+    r"|not (?:permitted|allowed|accepted|available|implemented|enabled)"
+)
+"""The server does not take such an option from anybody."""
+
+_RENAMED = re.compile(r"(?:not|n't|no longer|un)[ -]?support|deprecat")
+_ONE_VALUE = re.compile(
+    r"(?:unsupported|invalid) (?:value|schema)|too (?:large|high|big|many|small|low)"
+    r"|at (?:most|least)|(?:less|greater|more) than|exceed"
+    r"|\btools? ?(?:\[|\.\d|/\d)|\bfunction ['\"`]"
+)
+"""The refusal is about the value in this request: another client's may be taken."""
+
 _ROLES = re.compile(r"\broles?\b|\bsystem\b|alternat|template|jinja|last message|first message")
 _NO_SYSTEM = re.compile(
     r"system.{0,3} (?:role|message|prompt)s?.{0,6} (?:is |are )?(?:not|un).?(?:supported|allowed)"
@@ -51,19 +68,26 @@ class Form:
     """The form of a server's requests; the default is the usual one.
 
     `limit` is the name of the token limit, "" for none; `without` are the options left out; `roles`
-    says which messages there may be, and `room` how many characters of them.
+    says which messages there may be, and `room` how many characters of them. `once` are the options
+    left out of this request only, because of their values, which are its client's.
     """
 
     limit: Literal["max_tokens", "max_completion_tokens", ""] = "max_tokens"
     without: frozenset[str] = frozenset()
     roles: Literal["any", "strict", "no system"] = "any"
     room: int = MAX_HISTORY
+    once: frozenset[str] = frozenset()
+
+    def lasting(self) -> "Form":
+        """What of this form holds for the server's next requests, too."""
+        return replace(self, once=frozenset())
 
     def shape(self, body: dict[str, Any]) -> dict[str, Any]:
         """The request in this form; `body` has the usual one and is not changed."""
         if self == Form():
             return body
-        shaped = {key: value for key, value in body.items() if key not in self.without}
+        left_out = self.without | self.once
+        shaped = {key: value for key, value in body.items() if key not in left_out}
         limit = shaped.pop("max_tokens", None)
         if limit is not None and self.limit:
             shaped[self.limit] = limit
@@ -87,12 +111,18 @@ class Form:
             room = min(size, self.room) // 2
             return replace(self, room=room) if room >= LEAST_ROOM else None
         form = self
+        lasts = _NOT_TAKEN.search(text) is not None and _ONE_VALUE.search(text) is None
         if self.limit and self.limit in sent and _names(text, self.limit):
-            form = replace(form, limit=self._next_limit(text))
+            following = self._next_limit(text)
+            if following or lasts:
+                form = replace(form, limit=following)
+            else:
+                form = replace(form, once=form.once | {"max_tokens"})
         refused = {option for option in _OPTIONS if option in sent and _names(text, option)}
         if "tools" in refused and "tool_choice" in sent:
             refused.add("tool_choice")
-        form = replace(form, without=form.without | refused)
+        once = refused.intersection(() if lasts else _CLIENTS)
+        form = replace(form, without=form.without | (refused - once), once=form.once | once)
         if form == self and _ROLES.search(text):
             form = self._stricter(text)
         return None if form == self else form
@@ -121,7 +151,9 @@ class Form:
         return tuple(told)
 
     def _next_limit(self, text: str) -> Literal["max_completion_tokens", ""]:
-        wrong_name = "max_completion_tokens" in text or re.search(r"support|deprecat", text)
+        wrong_name = _ONE_VALUE.search(text) is None and (
+            "max_completion_tokens" in text or _RENAMED.search(text) is not None
+        )
         return "max_completion_tokens" if self.limit == "max_tokens" and wrong_name else ""
 
     def _stricter(self, text: str) -> "Form":
@@ -154,7 +186,8 @@ def _strings(value: Any, depth: int) -> Iterator[str]:
                 yield from _strings(inner, depth - 1)
     elif depth and isinstance(value, list):
         for inner in value:
-            yield from _strings(inner, depth - 1)
+            # pydantic writes the place as a list: "tools", 0, "function"
+            yield from ("[]",) if type(inner) is int else _strings(inner, depth - 1)
 
 
 def _names(text: str, option: str) -> bool:

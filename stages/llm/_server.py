@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from pipeline.errors import StageFailed
+from pipeline.errors import StageError, StageFailed
 from stages._http import HttpAnswer, HttpClient, HttpRefused
 from stages.llm._dialect import Form, is_final
 
@@ -42,19 +42,21 @@ class ChatServer:
         model = str(body["model"])
         known = form = self._forms.get(model, Form())
         answered = False
-        silent: Exception | None = None  # a refusal that did not say what it is about
+        silent: StageError | None = None  # a refusal that did not say what it is about
         for tries in range(1, MOST_TRIES + 1):
             try:
                 async with self._http.post_json("chat/completions", form.shape(body)) as answer:
                     answered = True
-                    if form != known:
-                        self._keep(model, form)
+                    if form.lasting() != known:
+                        self._keep(model, form.lasting())
                     yield answer
                     return
             except (HttpRefused, StageFailed) as error:
                 if answered:
                     raise
                 if silent is not None:
+                    if not _teaches(error):
+                        raise  # a lost connection says nothing about the plain form
                     self._remember(self._mute, model, None)
                     raise silent from None
                 following = _following(form, error, body)
@@ -98,8 +100,10 @@ def _following(form: Form, error: HttpRefused | StageFailed, body: dict[str, Any
     return following if following is not None and following.roles != form.roles else None
 
 
-def _says_nothing(error: HttpRefused | StageFailed) -> bool:
+def _teaches(error: StageError) -> bool:
+    return isinstance(error, HttpRefused) and error.status in _TEACHES
+
+
+def _says_nothing(error: StageError) -> bool:
     """Whether a refusal has no words that `Form.after` would take as final."""
-    if not isinstance(error, HttpRefused) or error.status not in _TEACHES:
-        return False
-    return not is_final(error.said)
+    return isinstance(error, HttpRefused) and _teaches(error) and not is_final(error.said)

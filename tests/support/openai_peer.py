@@ -295,7 +295,7 @@ CONVERSATIONS: dict[str, Callable[[list[dict[str, Any]]], Any]] = {
 
 PICKY = (
     *("system-first", "template", "user-last", "no-system", "mute", "mute-always", "reasoner"),
-    *("short", "strict", "no-tools", "narrow"),
+    *("short", "strict", "no-tools", "narrow", "bad-tool", "low-limit", "mute-dies"),
 )
 """Chats that refuse a request for its form, and else say hello."""
 
@@ -381,6 +381,14 @@ def rejection(model: str, fields: dict[str, Any]) -> tuple[int, Any] | None:
             return 422, {"detail": [{**entry, "msg": text, "input": {"temperature": 1}}]}
         case "no-tools" if "tools" in fields:
             return 400, {"error": {"message": "this model does not support tools"}}
+        case "bad-tool" if any("bad" in str(tool) for tool in fields.get("tools", ())):
+            text = "Invalid schema for function 'bad': 'x' is not a supported type."
+            return 400, {"error": {"message": text, "param": "tools[0].function.parameters"}}
+        case "low-limit" if fields.get("max_tokens", 0) > 2048:
+            text = "max_tokens is too large: 4096. This model supports at most 2048 tokens."
+            return 400, {"error": {"message": text, "param": "max_tokens"}}
+        case "mute-dies":
+            return (400, "Bad Request") if "stream_options" in fields else (500, "gone")
         case "narrow" if sum(len(m["content"] or "") for m in fields["messages"]) > 9_000:
             text = "This model's maximum context length is 4096 tokens; reduce max_tokens."
             return 400, {"error": {"message": text, "code": "context_length_exceeded"}}

@@ -60,7 +60,6 @@ STRICT = "one system message, the first; then user and assistant in turn"
         ("no-system", 2, ["no system message; user and assistant in turn"]),
         ("mute", 2, ["no stream_options", "no temperature", "no response_format", STRICT]),
         ("reasoner", 3, ["max_completion_tokens in place of max_tokens", "no temperature"]),
-        ("short", 2, ["no max_tokens"]),
         ("strict", 2, ["no stream_options"]),
     ],
 )
@@ -140,6 +139,32 @@ def test_a_model_without_tools_replies_without_them(replies: Replies, peer: Any)
     assert not {"tools", "tool_choice"} & peer.requests("no-tools")[-1].keys()
 
 
+def test_one_clients_bad_tool_takes_the_tools_from_nobody_else(replies: Replies, peer: Any) -> None:
+    good, bad = (Tool(name, "", {"type": "object"}) for name in ("good", "bad"))
+    requests = [
+        ReplyRequest(4, "So.", Brief((), "", HISTORY, tools=(tool,))) for tool in (bad, good)
+    ]
+    assert replies("bad-tool", *requests) == (["Hello there."] * 2, ())
+    named = [
+        [tool["function"]["name"] for tool in asked.get("tools", ())]
+        for asked in peer.requests("bad-tool")
+    ]
+    assert named == [["bad"], [], ["good"]]
+
+
+@pytest.mark.parametrize("model", ["low-limit", "short"])
+def test_one_clients_limit_that_is_too_high_is_dropped_for_its_request_only(
+    replies: Replies, peer: Any, model: str
+) -> None:
+    requests = [
+        ReplyRequest(4, "So.", Brief((), "", HISTORY, max_tokens=limit)) for limit in (4096, 50)
+    ]
+    assert replies(f"{model}/limit", *requests) == (["Hello there."] * 2, ())
+    asked = peer.requests(f"{model}/limit")
+    assert [request.get("max_tokens") for request in asked] == [4096, None, 50]
+    assert not any("max_completion_tokens" in request for request in asked)
+
+
 def test_a_conversation_that_is_too_long_for_the_model_loses_its_oldest_lines(
     replies: Replies, peer: Any
 ) -> None:
@@ -173,10 +198,26 @@ def test_a_server_that_refuses_everything_is_asked_twice_and_once_from_then_on(
     assert len(peer.requests("mute-always")) == 3
 
 
+def test_a_connection_that_is_lost_in_the_plain_try_is_told_and_teaches_nothing(peer: Any) -> None:
+    async def main() -> list[str]:
+        responder = OpenAIResponder(peer.url, "mute-dies")
+        details = []
+        for _ in range(2):
+            with pytest.raises(StageError) as caught:
+                async for _ in responder.reply(ANSWER):
+                    pass
+            details.append(caught.value.detail)
+        await responder.aclose()
+        return details
+
+    assert asyncio.run(main()) == ["HTTP 500: gone"] * 2
+    assert len(peer.requests("mute-dies")) == 4  # the plain form is tried the next time, too
+
+
 def test_what_was_learned_about_several_models_names_them(peer: Any) -> None:
     async def main() -> tuple[str, ...]:
-        responder = OpenAIResponder(peer.url, "strict/many", models=("short/many",))
-        for model in (None, "short/many"):
+        responder = OpenAIResponder(peer.url, "strict/many", models=("no-system/many",))
+        for model in (None, "no-system/many"):
             brief = Brief((), "", HISTORY, model=model)
             async for _ in responder.reply(ReplyRequest(1, "So.", brief)):
                 pass
@@ -185,7 +226,7 @@ def test_what_was_learned_about_several_models_names_them(peer: Any) -> None:
 
     assert asyncio.run(main()) == (
         "strict/many: no stream_options",
-        "short/many: no max_tokens",
+        "no-system/many: no system message; user and assistant in turn",
     )
 
 
@@ -245,6 +286,37 @@ def test_a_refusal_that_no_form_would_change_teaches_nothing(refusal: str) -> No
 )
 def test_the_words_of_a_refusal_say_what_to_change(refusal: str, form: Form) -> None:
     assert Form().after(refusal, BODY) == form
+
+
+TOOLS = {**BODY, "tools": [{}], "tool_choice": "auto"}
+NO_TOOLS = frozenset({"tools", "tool_choice"})
+
+
+@pytest.mark.parametrize(
+    ("refusal", "lasting"),
+    [
+        ("tools are not supported", Form(without=NO_TOOLS)),
+        ("Unrecognized request arguments: tools, tool_choice", Form(without=NO_TOOLS)),
+        (
+            '{"loc": ["body", "tools"], "msg": "Extra inputs are not permitted"}',
+            Form(without=NO_TOOLS),
+        ),
+        (
+            '{"loc": ["body", "tools", 0, "function"], "msg": "Extra inputs are not permitted"}',
+            Form(),
+        ),
+        ("Unknown parameter: 'tools[0].function.strict'", Form()),
+        ("Invalid schema for function 'f' in tools: 'oneOf' is not permitted", Form()),
+        ("tool_choice: no such function", Form()),
+        ("Unsupported value: tool_choice does not support 'required'", Form()),
+        ("max_tokens: max_completion_tokens is too large: supports at most 2048", Form()),
+        ("max_tokens must not exceed 10", Form()),
+    ],
+)
+def test_only_a_refusal_of_the_option_itself_lasts(refusal: str, lasting: Form) -> None:
+    form = Form().after(refusal, TOOLS)
+    assert form is not None
+    assert form.lasting() == lasting
 
 
 def test_a_second_refusal_goes_one_step_further() -> None:
