@@ -28,8 +28,16 @@ REST_S = 0.1
 """How long what follows the reply (usage, the end mark) may take: reading it to its end keeps the
 connection for the next reply."""
 
-CALLS_S = 0.5
-"""How long calls of functions are waited for after a text that is long enough to be spoken."""
+FULL_S = 0.5
+"""How long a reply is read on after a text that is long enough to be spoken: for calls of
+functions, and for the mark that makes the text reasoning. Less than a guard lets a model stall."""
+
+MARK_CHARACTERS = 32_000
+"""After so many characters more the mark is not looked for any longer."""
+
+MARKLESS = 20
+"""After so many replies in a row without the mark, a model's text is said as it comes again: the
+mark was then a slip, or words that a person asked for. Assumed value."""
 
 EARLY_S = 1.0
 """How long text is waited for after an ending that came before any: some servers announce the end
@@ -56,6 +64,7 @@ _TRIAL = ReplyRequest(
 """A conversation of the shape that an interview has."""
 
 _DONE = "[DONE]"
+_TOO_LONG = "cut at the longest that a reply may be"
 _WHY: dict[Ending, str] = {
     "length": "cut at its token limit",
     "filtered": "its content is filtered",
@@ -93,7 +102,8 @@ class OpenAIResponder:
         self.provider = provider
         self.usage = Usage()
         self._models = frozenset(models)
-        self._unopened = False  # whether the last reply's reasoning had no mark at its beginning
+        # Models whose reasoning has no mark at its beginning, with the replies since one had so.
+        self._unopened: dict[str, int] = {}
         self._options: dict[str, Any] = {"model": model, "max_tokens": max_tokens}
         if temperature is not None:
             self._options["temperature"] = temperature
@@ -104,22 +114,24 @@ class OpenAIResponder:
         """Stream the reply, without Markdown and reasoning; it ends after about 1500 characters.
 
         Where a server leaves out the mark that opens the reasoning, the first such reasoning is
-        said; from then on the text before the closing mark is kept back.
+        said; from then on the text before the closing mark is kept back, for this model.
 
         Calls of the brief's tools follow the text, each of them whole. Raises `StageBusy`,
         `CallerError` and `StageFailed` as `stages._http` says; "stream" also for an error in the
         middle and for an end that no finish reason or end mark announced. Where the brief has a
-        line that is due, a reply that was cut, filtered or is a refusal raises `CallerError`. What
-        was yielded before is all of it that is to be said. Cancelling, or closing the iterator,
-        closes the connection, which stops the model.
+        line that is due, a reply that was cut, there or here, filtered or is a refusal raises
+        `CallerError`. What was yielded before is all of it that is to be said. Cancelling, or
+        closing the iterator, closes the connection, which stops the model.
         """
-        brief = request.brief
+        brief, body = request.brief, self._body(request)
+        model = str(body["model"])
         calling = bool(brief.tools) and brief.tool_choice != "none"
         reply = _Reply(
-            SpokenText(written=not brief.spoken, unopened=self._unopened),
+            SpokenText(written=not brief.spoken, unopened=model in self._unopened),
             RefusalFilter() if brief.due else None,
         )
-        async with self._server.ask(self._body(request)) as answer:
+        over = 0  # characters after the reply was full
+        async with self._server.ask(body) as answer:
             if "json" in answer.content_type:
                 pieces = self._whole(answer)
             else:
@@ -128,24 +140,31 @@ class OpenAIResponder:
                 async for choice in pieces:
                     if text := self._said(reply, choice):
                         yield TextDelta(request.turn, text)
+                    if reply.spoken.closed_unopened:
+                        self._unopened[model] = 0
                     if reply.full and not calling:
-                        return
+                        over += len(choice.text)
+                        if reply.spoken.closed_unopened or over > MARK_CHARACTERS:
+                            break
         if reply.ending is None and not reply.full:
             raise self._http.failed("stream", "it ended without a finish reason")
         text, refused = reply.finish()
-        if brief.due and (refused or reply.ending in _WHY):
-            why = "refused to answer" if refused else _WHY[reply.ending or "filtered"]
-            raise CallerError("llm", self.provider, "stream", reason=why)
+        if not reply.spoken.closed_unopened:
+            self._missed_mark(model)
+        if brief.due and (refused or reply.full or reply.ending in _WHY):
+            why = _TOO_LONG if reply.full else _WHY.get(reply.ending or "stop", "")
+            reason = "refused to answer" if refused else why
+            raise CallerError("llm", self.provider, "stream", reason=reason)
         if text:
             yield TextDelta(request.turn, text)
-        self._unopened = reply.spoken.closed_unopened
         if calling:
             for call in self._called(reply, request.turn):
                 yield call
 
     def learned(self) -> tuple[str, ...]:
         """What is unusual about this server, as its refusals and replies have shown so far."""
-        unopened = ("its reasoning has no opening mark",) if self._unopened else ()
+        words = "its reasoning has no opening mark"
+        unopened = (f"{model}: {words}" if self._models else words for model in self._unopened)
         return (*self._server.learned(), *unopened)
 
     async def probe(self) -> str | None:
@@ -185,6 +204,12 @@ class OpenAIResponder:
             "messages": messages_of(request),
         }
 
+    def _missed_mark(self, model: str) -> None:
+        if model in self._unopened:
+            self._unopened[model] += 1
+            if self._unopened[model] >= MARKLESS:
+                del self._unopened[model]
+
     async def _whole(self, answer: HttpAnswer) -> AsyncGenerator[CompletionPiece, None]:
         """The reply of a server that does not stream."""
         body = await answer.body(MAX_BODY)
@@ -194,8 +219,10 @@ class OpenAIResponder:
             completion = None
         if not isinstance(completion, dict) or not completion.get("choices"):
             raise await answer.unexpected("an event stream", body)
-        yield self._choice(completion)
-        yield CompletionPiece(ending="stop")
+        choice = self._choice(completion)
+        yield choice
+        if choice.ending is None:
+            yield CompletionPiece(ending="stop")
 
     async def _pieces(
         self, events: AsyncGenerator[str, None], reply: "_Reply"
@@ -229,7 +256,7 @@ class OpenAIResponder:
                 if over:
                     until = loop.time() + REST_S
                 elif reply.full:
-                    until = until or loop.time() + CALLS_S
+                    until = until or loop.time() + FULL_S
                 elif reply.ending is None:
                     until = None
                 elif until is None:

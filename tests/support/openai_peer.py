@@ -285,7 +285,16 @@ def weather(messages: list[dict[str, Any]]) -> list[bytes]:
     return [called(0, "call_w", "weather", arguments), chunk("tool_calls"), USAGE, DONE]
 
 
+def unmarked(messages: list[dict[str, Any]]) -> list[bytes]:
+    """Reasons without the opening mark, as long as the newest words say, in characters; "0" is
+    without reasoning."""
+    length = int(messages[-1]["content"])
+    reasoning = [*text(*["Hm, a hard one. "] * (length // 16)), *text("</think>")]
+    return [*(reasoning if length else ()), *text("Why not?"), *END]
+
+
 CONVERSATIONS: dict[str, Callable[[list[dict[str, Any]]], Any]] = {
+    "unmarked": unmarked,
     "story": lambda messages: [*text(STORY), *END],
     "weather": weather,
     "parrot": lambda messages: [*text(f"You said {messages[-1]['content']}."), *END],
@@ -303,6 +312,14 @@ PICKY = (
 def completion(content: Any, finish: str = "stop") -> dict[str, Any]:
     message = {"role": "assistant", "content": content}
     return {"choices": [{"index": 0, "message": message, "finish_reason": finish}]}
+
+
+WHOLE: dict[str, Any] = {
+    "whole-cut": completion("Thank you for that. Before we", "length"),
+    "whole-filtered": completion("Thank you for that. ", "content_filter"),
+    "whole-endless": completion("Thank you for that. ", ""),
+}
+"""Replies of a server that does not stream."""
 
 
 def opinion(messages: list[dict[str, str]]) -> dict[str, Any]:
@@ -407,6 +424,8 @@ async def chat(call: Call, model: str) -> None:
         await call.json({"error": {"message": "streaming is not supported"}})
     elif model == "whole":
         await call.json(completion("Thank you. What did you measure?"))
+    elif model in WHOLE:
+        await call.json(WHOLE[model])
     elif model == "gzip":
         await call.start("text/event-stream", content_encoding="gzip")
         await call.write(gzip.compress(b"".join([*HELLO, *END])), more=False)

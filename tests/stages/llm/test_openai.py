@@ -1,6 +1,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
@@ -9,7 +10,7 @@ from pipeline.breaker import Outcome
 from pipeline.frames import TextDelta, ToolCall
 from pipeline.guard import Limits
 from pipeline.stage import Brief, Message, ReplyRequest, Tool, ToolRequest
-from stages.llm.openai import OpenAIResponder
+from stages.llm.openai import MARKLESS, OpenAIResponder
 
 SUCCESS, FAILURE, NEUTRAL = Outcome.SUCCESS, Outcome.FAILURE, Outcome.NEUTRAL
 
@@ -110,6 +111,8 @@ DUE = ReplyRequest(4, "So.", Brief(("Good.", "Why?"), "", HISTORY, due="Why?"))
         ("filtered", "Thank you for that. ", "its content is filtered"),
         ("cut", "Thank you for that. Before we", "cut at its token limit"),
         ("cut-vendor", "Thank you for that. Before we", "cut at its token limit"),
+        ("whole-cut", "Thank you for that. Before we", "cut at its token limit"),
+        ("whole-filtered", "Thank you for that. ", "its content is filtered"),
     ],
 )
 def test_a_reply_that_cannot_have_asked_the_question_says_so_and_blames_nobody(
@@ -119,6 +122,22 @@ def test_a_reply_that_cannot_have_asked_the_question_says_so_and_blames_nobody(
     assert said(result) == text
     assert result.error.reason == reason
     assert result.outcomes == [NEUTRAL]
+
+
+@pytest.mark.parametrize("model", ["book", "calls-after-a-book", "endless/due"])
+def test_a_reply_that_is_cut_for_its_length_has_not_asked_the_question(
+    ask: Ask, model: str
+) -> None:
+    for tools in ((), (LOOK_UP,)):
+        result = ask(model, replace(DUE, brief=replace(DUE.brief, tools=tools)))
+        assert 1500 <= len(said(result)) < 1530
+        assert result.error.reason == "cut at the longest that a reply may be"
+        assert (called(result), result.outcomes) == ([], [NEUTRAL])
+
+
+def test_a_whole_reply_without_a_reason_is_complete(ask: Ask) -> None:
+    result = ask("whole-endless", DUE)
+    assert (said(result), result.error) == ("Thank you for that. ", None)
 
 
 @pytest.mark.parametrize(
@@ -309,6 +328,52 @@ def test_of_an_endless_conversation_the_oldest_lines_are_left_out(ask: Ask, peer
     heads = [content.split()[0] for _, content in told]
     assert heads == ["You", "498", "499", "So.", "Go"]
     assert {len(content) for _, content in told[1:3]} == {16_000}
+
+
+# --- reasoning without its opening mark ------------------------------------------------------
+
+
+def unmarked(peer: Any, *asked: tuple[str, str]) -> tuple[list[str], tuple[str, ...]]:
+    """Asks one responder for a reply of each model; what was said, and what it learned."""
+
+    async def main() -> tuple[list[str], tuple[str, ...]]:
+        responder = OpenAIResponder(peer.url, "unmarked", models=("unmarked/two",))
+        replies = []
+        for model, text in asked:
+            request = ReplyRequest(1, text, Brief((), model=model))
+            items = [item async for item in responder.reply(request)]
+            replies.append("".join(item.text for item in items if isinstance(item, TextDelta)))
+        await responder.aclose()
+        return replies, responder.learned()
+
+    return asyncio.run(main())
+
+
+LEARNED = ("unmarked: its reasoning has no opening mark",)
+
+
+@pytest.mark.parametrize("length", [160, 1600, 16_000])
+def test_reasoning_is_said_once_however_long_it_is(peer: Any, length: int) -> None:
+    replies, learned = unmarked(peer, ("unmarked", f"{length}"), ("unmarked", f"{length}"))
+    assert replies[0].startswith("Hm, a hard one.")
+    assert (replies[1], learned) == ("Why not?", LEARNED)
+
+
+def test_a_reply_without_reasoning_does_not_bring_it_back(peer: Any) -> None:
+    replies, learned = unmarked(peer, *(("unmarked", length) for length in ("16", "0", "16")))
+    assert (replies[1:], learned) == (["Why not?"] * 2, LEARNED)
+
+
+def test_reasoning_is_expected_of_the_model_that_had_it(peer: Any) -> None:
+    replies, learned = unmarked(peer, ("unmarked", "16"), ("unmarked/two", "16"))
+    assert replies == ["Hm, a hard one. Why not?"] * 2
+    assert learned == (*LEARNED, "unmarked/two: its reasoning has no opening mark")
+
+
+def test_a_mark_that_does_not_come_again_is_forgotten(peer: Any) -> None:
+    replies, learned = unmarked(peer, ("unmarked", "16"), *[("unmarked", "0")] * MARKLESS)
+    assert replies[1:] == ["Why not?"] * MARKLESS
+    assert learned == ()
 
 
 # --- tools -----------------------------------------------------------------------------------
