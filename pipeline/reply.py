@@ -48,6 +48,9 @@ Assumed: two pauses that one hears."""
 DUE = "the line that is due"
 """The target of a `Degraded` for a reply that broke off and was followed by that line."""
 
+TOO_LONG = "cut at the longest that a reply may be"
+"""Why the line that is due follows a reply that did not break off."""
+
 MOST_CALLS = 32
 """One reply may call at most this many functions; further calls are dropped."""
 
@@ -321,7 +324,11 @@ class Reply:
                     await draft.push(item.text)
                     if draft.full:
                         break
-            await draft.finish()
+            if draft.full and draft.lacks(brief.due):
+                self.outputs.degraded("llm", stream.provider, DUE, TOO_LONG)
+                await draft.send(brief.due)  # in place of the sentence that was cut
+            else:
+                await draft.finish()
         except PipelineError as error:
             if not (draft.begun and brief.due):
                 return self._speechless(error)

@@ -9,6 +9,7 @@ import pytest
 from pipeline.errors import CallerError, StageFailed, StageTimeout
 from pipeline.frames import Degraded, ReplyDone, ReplyText, TextDelta, ToolCall
 from pipeline.reply import DUE
+from pipeline.reply_draft import LONGEST_REPLY
 from pipeline.stage import Brief
 from stages.fakes import FakeResponder, FakeTranscriber, Script
 
@@ -171,3 +172,31 @@ def test_a_reply_that_is_complete_is_left_as_it_is(due: Any) -> None:
     due.responders = [Plays("We shall see.")]
     talk(due, turns=1)
     assert (heard(due), told(due)) == (["We shall see."], [])
+
+
+LONG = ["And so on it went. "] * 500
+
+
+def written(conversation: Any, due: str) -> str:
+    """A reply as text, which takes no time: what of it was shown."""
+    conversation.host.wishes = Brief((), due=due, spoken=False)
+    talk(conversation, turns=1)
+    return " ".join(text.text for text in conversation.all(ReplyText))
+
+
+def test_a_reply_that_is_too_long_is_followed_by_the_question(conversation: Any) -> None:
+    conversation.responders = [Plays(*LONG)]
+    assert written(conversation, QUESTION) == "".join(LONG[: LONGEST_REPLY // 19]) + QUESTION
+    assert told(conversation) == [("remote", DUE, "cut at the longest that a reply may be")]
+
+
+def test_a_reply_that_asked_and_then_went_on_too_long_is_left_as_it_is(conversation: Any) -> None:
+    conversation.responders = [Plays(f"{QUESTION} ", *LONG)]
+    assert written(conversation, QUESTION).count(QUESTION) == 1
+    assert told(conversation) == []
+
+
+def test_a_reply_that_is_too_long_and_owes_nothing_is_cut(conversation: Any) -> None:
+    conversation.responders = [Plays(*LONG)]
+    assert written(conversation, "") == "".join(LONG)[:LONGEST_REPLY].strip()
+    assert told(conversation) == []
