@@ -7,6 +7,7 @@ most is proved in virtual time, see `tests/pipeline/test_hard_limit.py`.
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -310,12 +311,13 @@ def test_without_a_voice_the_text_is_shown(bench: Bench, model: str, limits: Lim
 
 @pytest.mark.parametrize("model", ["endless", "book"])
 def test_a_model_that_never_stops_is_stopped(bench: Bench, model: str) -> None:
-    bench.put("llm", f"{model}/gateway")
+    bench.put("llm", f"{model}/gateway", replace(PATIENT, stall_s=2.0))
     caller = bench.talk()
-    said = heard(caller, 1).removesuffix(" " + QUESTION)  # the due question follows a cut reply
+    said, question = heard(caller, 1)[: -len(QUESTION)], heard(caller, 1)[-len(QUESTION) :]
     assert 1400 <= len(said) < 1530
-    assert degraded(caller, 1) == []
-    assert bench.breaker.settled == [SUCCESS] * 3
+    assert question == QUESTION
+    assert degraded(caller, 1) == [("llm", DUE, "cut at the longest that a reply may be")]
+    assert bench.breaker.settled == [NEUTRAL] * 3
 
 
 def test_a_model_that_goes_on_for_ever_is_told_to_stop(bench: Bench, peer: Any) -> None:
