@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.breaker import Outcome, Permit
-from pipeline.candidate import REASONS, Candidate, problem_of
+from pipeline.candidate import REASONS, Candidate, is_trouble, problem_of
 from pipeline.errors import CallerError, Phase, StageBusy, StageError, StageFailed, StageTimeout
 
 
@@ -64,7 +64,8 @@ class Attempt:
     def fail(self, error: StageError, now: float, *, cut_short: bool) -> None:
         """Settle it where it ends with `error`. `cut_short` says that its share of the budget ended
         before its own limit."""
-        self.candidate.failed(problem_of(error), now)
+        if is_trouble(error):
+            self.candidate.failed(problem_of(error), now)
         if isinstance(error, CallerError):
             self._settle(Outcome.NEUTRAL, now)
         elif isinstance(error, StageTimeout) and cut_short:

@@ -1,5 +1,6 @@
 """The candidates of a stage: their limits, their latest trouble, and the words for it. Pure."""
 
+import re
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -18,6 +19,8 @@ REASONS: dict[Phase, str] = {
     "empty": "empty answer",
 }
 """What clients are told of each phase."""
+
+_STATUS = re.compile(r"HTTP [1-5]\d\d\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +51,8 @@ class Trouble:
 class Candidate(Generic[P]):
     """A provider that can fill the stage. All sessions share the stage and its breaker.
 
-    `trouble` is its latest failure, None once a call has succeeded since; a refused request, which
-    is not held against it, counts here, too.
+    `trouble` is its latest failure, None once a call has succeeded since. A request that its server
+    refused, which is not held against it, counts here, too; the refusal of one text does not.
     """
 
     provider: str
@@ -64,11 +67,19 @@ class Candidate(Generic[P]):
         self.trouble = Trouble(now, words, times)
 
 
+def is_trouble(error: StageError) -> bool:
+    """Whether an error is its provider's trouble: all are, but the refusal of one text."""
+    return not isinstance(error, CallerError) or error.trouble
+
+
 def problem_of(error: StageError) -> str:
-    """The reason, with the words of a server that refused or was busy."""
-    if error.detail and isinstance(error, (CallerError, StageBusy)):
-        return f"{reason_of(error)} ({error.detail})"
-    return reason_of(error)
+    """The reason, with the status of a server's answer, but none of its words.
+
+    Anybody may read it, and the words may hold addresses, accounts, or what a person said.
+    """
+    reason = reason_of(error)
+    status = _STATUS.match(error.detail)
+    return f"{reason.partition(' (HTTP')[0]} ({status[0]})" if status else reason
 
 
 def reason_of(error: StageError) -> str:

@@ -83,7 +83,24 @@ class StageBusy(StageError):
 
 
 class CallerError(StageError):
-    """The provider refused our request (HTTP 400, 401, 404, 413, 422 …)."""
+    """The provider refused our request (HTTP 400, 401, 404, 413, 422 …).
+
+    `trouble` says that it may refuse others as well, for its key, its model or their form: then
+    `GET /health` shows it. A refusal of one text, such as one in another language, is no trouble.
+    """
+
+    def __init__(
+        self,
+        stage: str,
+        provider: str,
+        phase: Phase,
+        detail: str = "",
+        *,
+        reason: str = "",
+        trouble: bool = False,
+    ) -> None:
+        super().__init__(stage, provider, phase, detail, reason=reason)
+        self.trouble = trouble
 
 
 class StageUnavailable(PipelineError):

@@ -45,7 +45,7 @@ from types import TracebackType
 from typing import Any, Generic, TypeVar
 
 from pipeline.attempt import Attempt
-from pipeline.candidate import Candidate, Limits, Trouble, reason_of
+from pipeline.candidate import Candidate, Limits, Trouble, is_trouble, reason_of
 from pipeline.errors import (
     BudgetExceeded,
     StageError,
@@ -336,6 +336,9 @@ class Stream(Generic[T]):
         """Settle a failed attempt. Raises the error if the consumer uses what came before it."""
         now = asyncio.get_running_loop().time()
         self._attempt.fail(error, now, cut_short=self._cut_short)
+        if error.detail and is_trouble(error):  # `GET /health` gets the reason only
+            why = (error.phase, error.detail)
+            logger.info("%s provider %r: %s: %s", self._slot, self.provider, *why)
         self._abandon()
         if self._in_use():
             self._over = True

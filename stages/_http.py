@@ -72,7 +72,7 @@ class HttpRefused(CallerError):
     """
 
     def __init__(self, stage: str, provider: str, status: int, detail: str, said: str = "") -> None:
-        super().__init__(stage, provider, "connect", detail)
+        super().__init__(stage, provider, "connect", detail, trouble=True)
         self.status = status
         self.said = said
 

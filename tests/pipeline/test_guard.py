@@ -1004,3 +1004,21 @@ def test_an_early_interruption_is_no_trouble() -> None:
     one = candidate(Player([9.0]).play)
     consume(one, cancel_at=0.5)
     assert one.trouble is None
+
+
+def test_a_refusal_is_trouble_only_where_it_may_meet_others_too() -> None:
+    foreign = CallerError("llm", "one", "connect", "no German")
+    one = candidate(Player([foreign]).play)
+    two = candidate(Player([CallerError("llm", "two", "connect", trouble=True)]).play, "two")
+    consume(one, two)
+    assert one.trouble is None
+    assert two.trouble == Trouble(0.0, "refused the request", 1)
+
+
+def test_what_a_server_says_is_logged_and_in_no_trouble(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "pipeline.guard")
+    said = "HTTP 500: upstream http://10.0.3.7 (Jane Doe)"
+    one = candidate(Player([StageFailed("llm", "one", "connect", said, reason="broke")]).play)
+    consume(one)
+    assert one.trouble == Trouble(0.0, "broke (HTTP 500)", 1)
+    assert caplog.messages == [f"llm provider 'one': connect: {said}"]

@@ -13,6 +13,7 @@ from pipeline.guard import Candidate, Guard
 from pipeline.session import Stages
 from pipeline.stage import Brief, ReplyRequest
 from pipeline.testing import run_virtual
+from stages._http import HttpRefused
 from stages._worker import WorkerStats
 from stages.fakes import (
     FakeDetector,
@@ -61,16 +62,19 @@ def test_jobs_are_reported_only_for_stages_with_a_worker_process() -> None:
 
 
 BUSY = StageBusy("llm", "one", "HTTP 429: slow down")
-REFUSED = CallerError("llm", "one", "connect", "HTTP 400: no such field")
+REFUSED = HttpRefused("llm", "one", 400, "HTTP 400: organization org-AbC123 has no such field")
 GONE = StageFailed("llm", "one", "connect", "ConnectError: secret.host")
-BROKEN = StageFailed("llm", "one", "connect", "HTTP 500", reason="server error (HTTP 500)")
+SAID = "HTTP 500: upstream http://10.0.3.7:8080 refused (my name is Jane Doe)"
+BROKEN = StageFailed("llm", "one", "connect", SAID, reason=f"server error ({SAID})")
+CUT = CallerError("llm", "one", "stream", reason="cut at its token limit")
+FOREIGN = CallerError("llm", "one", "connect", "it does not know the language 'de'")
 
 
 @pytest.mark.parametrize(
     ("error", "words"),
     [
-        (BUSY, "at capacity (HTTP 429: slow down)"),
-        (REFUSED, "refused the request (HTTP 400: no such field)"),
+        (BUSY, "at capacity (HTTP 429)"),
+        (REFUSED, "refused the request (HTTP 400)"),
         (GONE, "no connection"),
         (BROKEN, "server error (HTTP 500)"),
     ],
@@ -105,6 +109,25 @@ def test_a_failure_shows_at_once_and_until_a_call_succeeds(error: Exception, wor
         one.breaker = Breaker()
         await ask()
         assert told() == ("online", "", "")
+
+    run_virtual(story())
+
+
+@pytest.mark.parametrize("error", [CUT, FOREIGN])
+def test_a_refusal_of_one_text_is_no_failure(error: Exception) -> None:
+    one = Candidate("one", FakeResponder(Script(error=error)), Breaker())
+    responders = Guard("llm", [one, Candidate("two", FakeResponder(), Breaker())])
+    lineup = Lineup.given(
+        Stages(FakeDetector(), only("stt", Working()), responders, only("tts", Counting()))
+    )
+
+    async def story() -> None:
+        request = ReplyRequest(1, "So.", Brief(("Why?",)))
+        async with responders.stream(lambda s: s.reply(request), useful=bool) as items:
+            async for _ in items:
+                pass
+        llm = next(report for report in lineup.reports() if report.slot == "llm")
+        assert (llm.status, llm.note, lineup.candidates()[1].problem) == ("online", "", "")
 
     run_virtual(story())
 
