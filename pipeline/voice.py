@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection
 from dataclasses import replace
 from functools import partial
 
@@ -27,12 +27,13 @@ from pipeline.frames import (
     Visemes,
 )
 from pipeline.guard import Guard
-from pipeline.languages import check_language
+from pipeline.languages import check_language, understands
 from pipeline.outputs import ReplyOutputs
 from pipeline.pacer import Pacer
 from pipeline.playout import Playout
 from pipeline.speakable import speakable
 from pipeline.stage import Converter, Observed, Synthesizer
+from pipeline.unsaid import unsaid
 
 Convert = Callable[[int, int], Converter]
 """Makes a converter from one sample rate to another."""
@@ -42,12 +43,6 @@ NOTHING: Samples = np.zeros(0, np.int16)
 LAG_S = 2.0
 """How far a voice may fall behind its speech in a sentence, in all, while another voice could go
 on. Assumed value."""
-
-CHARACTERS_PER_S = 15
-"""How fast a voice that tells no times says its text, about."""
-
-WORD_MS = 300
-"""After this long the last word of a sentence counts as said."""
 
 LEAST_S = 1.0
 """Synthesis always gets this long: a canned line is spoken after the budget has run out."""
@@ -146,7 +141,7 @@ class Voice:
             part_ms = playout.pushed_ms - start_ms
             samples = 0
             words: list[SpokenWord] = []  # of this voice, as it told them
-            others = len(self._synthesizers.candidates) - len(gave_way) > 1
+            others = len(self._able(sentence.language, gave_way)) > 1
             stream = self._synthesizers.stream(
                 synthesise,
                 useful=lambda speech: len(speech.pcm) > 0,
@@ -185,7 +180,8 @@ class Voice:
                 if retried and not (hurried and outputs.accepted):
                     raise
                 await outputs.wait()
-                rest = _rest(said.text[done:], words, samples / rate_hz)
+                rest = unsaid(said.text[done:], words, samples / rate_hz)
+                others = bool(self._able(sentence.language, {*gave_way, stream.provider}))
                 if begun and others and samples and rest is not None:
                     assert converter is not None
                     playout.push(converter.flush())
@@ -298,6 +294,17 @@ class Voice:
         self._remembered = self._playout.heard(now, asides=False)
         return None if self._remembered == before else self._remembered
 
+    def _able(self, language: str | None, without: Collection[str]) -> list[str]:
+        """The voices that can say a sentence in the language now, by what is known of them."""
+        now = asyncio.get_running_loop().time()
+        able = []
+        for candidate in self._synthesizers.candidates:
+            candidate.breaker.poll(now)
+            known = understands(candidate.stage, language)
+            if known and candidate.breaker.closed and candidate.provider not in without:
+                able.append(candidate.provider)
+        return able
+
     # --- on the way out ----------------------------------------------------------------------
 
     def _announce(self, sentence: Sentence, *, spoken: bool = True) -> None:
@@ -353,16 +360,3 @@ def _later(speech: Speech, characters: int, ms: int) -> Speech:
         SpokenWord(word.offset + characters, word.length, word.at_ms + ms) for word in speech.words
     )
     return replace(speech, cues=cues, words=words)
-
-
-def _rest(text: str, words: Sequence[SpokenWord], spoken_s: float) -> int | None:
-    """Where the rest of `text` begins once `spoken_s` of it were said; None if all of it was.
-
-    That is the word that was cut off, by the voice's `words` or, without them, by its usual pace.
-    """
-    begun = [word for word in words if word.at_ms < spoken_s * 1000]
-    if not begun:
-        return text.rfind(" ", 0, min(len(text), int(spoken_s * CHARACTERS_PER_S))) + 1
-    last = begun[-1]
-    whole = not any(map(str.isalnum, text[last.offset + last.length :]))
-    return None if whole and spoken_s * 1000 - last.at_ms >= WORD_MS else last.offset

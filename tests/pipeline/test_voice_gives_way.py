@@ -8,6 +8,7 @@ import pytest
 
 from pipeline.breaker import Mode
 from pipeline.frames import Degraded, ReplyDone, ReplyText, Sentence, Speech
+from pipeline.stage import Brief
 from stages.fakes import FakeSynthesizer, Script
 
 LINE = "Well, tell me more about that."
@@ -19,6 +20,7 @@ class Second(FakeSynthesizer):
     def __init__(self, *scripts: Script) -> None:
         super().__init__(*scripts, provider="second")
         self.asked: list[str] = []
+        self.languages: tuple[str, ...] | None = None
 
     def speak(self, sentence: Sentence) -> AsyncIterator[Speech]:
         self.asked.append(sentence.text)
@@ -28,17 +30,18 @@ class Second(FakeSynthesizer):
 class Untimed(FakeSynthesizer):
     """Tells no words; 100 ms of sound, then nothing."""
 
-    def __init__(self, sound_ms: int, gap_s: float = 3600.0) -> None:
+    def __init__(self, sound_ms: int, gap_s: float = 3600.0, pieces: int = 100) -> None:
         super().__init__(provider="first")
         self._sound_ms = sound_ms
         self._gap_s = gap_s
+        self._pieces = pieces  # after gaps
 
     async def speak(self, sentence: Sentence) -> AsyncIterator[Speech]:
         tone = self._tone(0)
         pcm = tone[: self.rate_hz // 10]
         for _ in range(self._sound_ms // 100):
             yield Speech(sentence.turn, pcm)
-        for _ in range(100):
+        for _ in range(self._pieces):
             await asyncio.sleep(self._gap_s)
             yield Speech(sentence.turn, pcm)
 
@@ -116,6 +119,72 @@ def test_a_voice_that_may_not_be_asked_is_not_blamed(conversation: Any) -> None:
         guard.candidates[1].breaker.mode = Mode.FORCED_OPEN
 
     conversation.early = forbid
+    opening(conversation)
+    assert second.asked == []
+    assert told(conversation) == [("tts", "first", "text")]
+
+
+# --- who can go on ---------------------------------------------------------------------------
+
+
+def test_a_voice_that_lags_is_kept_where_no_other_knows_the_language(conversation: Any) -> None:
+    second = Second()
+    second.languages = ("de",)
+    conversation.host.wishes = Brief((), language="en")
+    conversation.synthesizers = [Untimed(100, gap_s=0.3, pieces=20), second]
+    opening(conversation)
+    assert (second.asked, told(conversation)) == ([], [])
+    assert conversation.audio_ms(0) == 21 * 100
+
+
+def test_a_voice_that_lags_is_kept_where_no_other_may_be_asked(conversation: Any) -> None:
+    second = Second()
+    conversation.synthesizers = [Untimed(100, gap_s=0.3, pieces=20), second]
+
+    def forbid() -> None:
+        guard = conversation.session._stages.synthesizers
+        guard.candidates[1].breaker.mode = Mode.FORCED_OPEN
+
+    conversation.early = forbid
+    opening(conversation)
+    assert (second.asked, told(conversation)) == ([], [])
+
+
+def test_a_voice_that_lags_gives_way_to_one_that_knows_the_language(conversation: Any) -> None:
+    second = Second()
+    second.languages = ("de", "en")
+    conversation.host.wishes = Brief((), language="en")
+    conversation.synthesizers = [Untimed(100, gap_s=0.3, pieces=20), second]
+    opening(conversation)
+    assert len(second.asked) == 1
+    assert told(conversation) == [("tts", "first", "second")]
+
+
+@pytest.mark.parametrize(
+    ("line", "rest"),
+    [
+        ("请告诉我更多关于这个项目的事情。", "更多关于这个项目的事情。"),
+        ("我们用 Postgres 数据库做这个项目。", "Postgres 数据库做这个项目。"),
+        ("もう少し詳しく教えてください。", "詳しく教えてください。"),
+        ("그 프로젝트에 대해 더 말해 주세요.", "프로젝트에 대해 더 말해 주세요."),
+        ("Donaudampfschifffahrt ist ein Wort.", "Donaudampfschifffahrt ist ein Wort."),
+    ],
+)
+def test_the_rest_of_a_line_begins_where_its_script_has_a_beginning(
+    conversation: Any, line: str, rest: str
+) -> None:
+    second = Second()
+    conversation.host.say = (line,)
+    conversation.synthesizers = [Untimed(900), second]
+    opening(conversation)
+    assert second.asked == [rest]
+
+
+@pytest.mark.parametrize("line", ["好的，请继续。", "Go on."])
+def test_of_a_line_that_was_said_nothing_is_said_again(conversation: Any, line: str) -> None:
+    second = Second()
+    conversation.host.say = (line,)
+    conversation.synthesizers = [Untimed(2000), second]
     opening(conversation)
     assert second.asked == []
     assert told(conversation) == [("tts", "first", "text")]

@@ -1,0 +1,53 @@
+"""What a voice that broke off has not said of its text. Pure."""
+
+import unicodedata
+from collections.abc import Sequence
+
+from pipeline.frames import SpokenWord
+
+CHARACTERS_PER_S = 15
+"""How fast a voice that tells no times says its text, about."""
+
+WIDE = 3
+"""So many letters a Chinese or Japanese character, or a Korean syllable, counts as."""
+
+WORD_MS = 300
+"""After this long the last word of a sentence counts as said."""
+
+
+def unsaid(text: str, words: Sequence[SpokenWord], spoken_s: float) -> int | None:
+    """Where the rest of `text` begins once `spoken_s` of it were said; None if all of it was.
+
+    That is the word that was cut off, by the voice's `words` or, without them, by its usual pace.
+    """
+    begun = [word for word in words if word.at_ms < spoken_s * 1000]
+    if not begun:
+        return _rest_by_pace(text, spoken_s * CHARACTERS_PER_S)
+    last = begun[-1]
+    whole = not any(map(str.isalnum, text[last.offset + last.length :]))
+    return None if whole and spoken_s * 1000 - last.at_ms >= WORD_MS else last.offset
+
+
+def _rest_by_pace(text: str, letters: float) -> int | None:
+    """Where the word begins in which `letters` of `text` were said; None if all of it was.
+
+    Chinese and Japanese have no spaces: there it is the character.
+    """
+    at = 0
+    while at < len(text) and letters > 0:
+        letters -= WIDE if _wide(text[at]) else 1
+        at += letters >= 0
+    if not any(map(str.isalnum, text[at:])):
+        return None
+    while at > 0 and not text[at - 1].isspace() and not _unspaced(text[at - 1 : at + 1]):
+        at -= 1
+    return at
+
+
+def _wide(character: str) -> bool:
+    return unicodedata.east_asian_width(character) in "WF"
+
+
+def _unspaced(characters: str) -> bool:
+    """Whether one of them is of a script that has no spaces between its words."""
+    return any(_wide(one) and not "\uac00" <= one <= "\ud7a3" for one in characters)
