@@ -75,9 +75,10 @@ _NO_ACTION = (
     "lernte|wurde|wusste|heute|leute|seite|erste|zweite|dritte|letzte|gute|bitte|mitte|geräte|"
     "alte|nächste"
 )
+# Bounded: for a word of thousands of letters the time would grow with their square.
 _PARTICIPLE = (
-    r"(?:\w*ge\w{2,}(?:t|en)|\w{2,}iert|"
-    r"(?:be|ent|er|ver|zer|über|unter|wider)\w{3,}(?:t|en))"
+    r"(?:\w{0,20}ge\w{2,20}(?:t|en)|\w{2,20}iert|"
+    r"(?:be|ent|er|ver|zer|über|unter|wider)\w{3,20}(?:t|en))"
 )
 _IRREGULAR = (
     "schrieb|baute|fand|nahm|sprach|begann|wählte|setzte|teilte|zog|gab|hielt|brachte|schickte|"
