@@ -3,7 +3,8 @@
 uvicorn collects header lines without a limit. Here a request has at most `MOST_LINES` of them, each
 of `LONGEST_LINE_BYTES` where a WebSocket is asked for, and a head of `LONGEST_HEAD_BYTES` in all. A
 request beyond is answered with 431 (RFC 6585, section 5), one with too long a URL with 414, and the
-connection is closed. Trailers of a chunked body count with its head.
+connection is closed. Trailers of a chunked body have the same limits; they are dropped (RFC 9110,
+section 6.5.1).
 """
 
 from typing import NoReturn
@@ -28,28 +29,35 @@ class HttpProtocol(HttpToolsProtocol):
     """One connection."""
 
     in_head = True
-    heads = 0
-    """Heads that are complete."""
-    head_bytes = 0
-    """Bytes of the head that is not complete."""
+    trailers = 0
+    """Trailer lines of the request's body."""
+    steps = 0
+    """Heads, pieces of a body and requests that were read so far."""
+    waiting_bytes = 0
+    """Bytes since the last step: of a head, of trailers, or of what a client says of a chunk."""
     refused: int | None = None
     """The status for the request that is beyond a limit."""
 
     def data_received(self, data: bytes) -> None:
         if self.refused is not None:
             return
-        began_in_head, heads = self.in_head, self.heads
+        steps = self.steps
         super().data_received(data)
-        if self.in_head and began_in_head and heads == self.heads:
-            self.head_bytes += len(data)
-            if self.head_bytes > LONGEST_HEAD_BYTES and self.refused is None:
-                self.refused = 431
-                self.send_400_response("")
+        if steps != self.steps:
+            self.waiting_bytes = 0
+            return
+        self.waiting_bytes += len(data)
+        if self.waiting_bytes > LONGEST_HEAD_BYTES and self.refused is None:
+            self.refused = 431
+            self.send_400_response("")
 
     def send_400_response(self, msg: str) -> None:
         """Answer a request that cannot be read, and close."""
         if self.refused is None:
             super().send_400_response(msg)
+            return
+        if not self.in_head and self.cycle is not None and self.cycle.response_started:
+            self.transport.close()  # a second answer would belong to no request
             return
         body = ANSWERS[self.refused].encode()
         head = f"content-type: text/plain; charset=utf-8\r\ncontent-length: {len(body)}\r\n"
@@ -66,21 +74,29 @@ class HttpProtocol(HttpToolsProtocol):
             self._refuse(414)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if len(self.headers) >= MOST_LINES:
+        if len(self.headers) + self.trailers >= MOST_LINES:
             self._refuse(431)
-        super().on_header(name, value)
+        if self.in_head:
+            super().on_header(name, value)
+        else:
+            self.trailers += 1
 
     def on_headers_complete(self) -> None:
-        self.in_head = False
-        self.heads += 1
-        self.head_bytes = 0
+        self.trailers = 0
+        self.steps += 1
         lengths = [len(name) + len(value) + len(": \r\n") for name, value in self.headers]
         longest = LONGEST_LINE_BYTES if self._should_upgrade() else LONGEST_HEAD_BYTES
         if sum(lengths) > LONGEST_HEAD_BYTES or max(lengths, default=0) > longest:
             self._refuse(431)
+        self.in_head = False
         super().on_headers_complete()
 
+    def on_body(self, body: bytes) -> None:
+        self.steps += 1
+        super().on_body(body)
+
     def on_message_complete(self) -> None:
+        self.steps += 1
         super().on_message_complete()
         self.in_head = True
 

@@ -70,6 +70,50 @@ def test_a_request_with_too_long_a_head_is_refused(
     gateway.run(story)
 
 
+CHUNKED = (
+    b"POST /api/sessions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    b"Transfer-Encoding: chunked\r\n"
+)
+ROLE = b'18\r\n{"role": "Data Analyst"}\r\n'
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        ROLE + b"0\r\nX: " + b"a" * 400_000,
+        ROLE + b"0\r\n" + b"a: b\r\n" * 101 + b"\r\n",
+        b"18;" + b"a" * 400_000,
+    ],
+    ids=["an endless trailer", "too many trailers", "an endless extension of a chunk"],
+)
+def test_a_request_with_endless_lines_in_its_body_is_refused(gateway: Any, rest: bytes) -> None:
+    async def story() -> None:
+        got = await ask(gateway, CHUNKED + b"\r\n" + rest)
+        assert status(got).startswith("HTTP/1.1 431 ")
+
+    gateway.run(story)
+
+
+def test_trailers_are_dropped(gateway: Any) -> None:
+    async def story() -> None:
+        body = ROLE + b"0\r\nDigest: a\r\nContent-Type: text/plain\r\n\r\n"
+        got = await ask(gateway, CHUNKED + b"Connection: close\r\n\r\n" + body)
+        assert status(got).startswith("HTTP/1.1 201 ")
+
+    gateway.run(story)
+
+
+def test_a_long_body_in_small_chunks_is_taken(gateway: Any) -> None:
+    async def story() -> None:
+        chunks = b"1\r\n \r\n" * 60_000
+        head = CHUNKED + b"Connection: close\r\n\r\n"
+        assert status(await ask(gateway, head + ROLE + chunks + b"0\r\n\r\n")).startswith(
+            "HTTP/1.1 201 "
+        )
+
+    gateway.run(story)
+
+
 def test_what_browsers_and_their_proxies_send_is_answered(gateway: Any) -> None:
     async def story() -> None:
         cookies = {f"x-{number}": "a" * 500 for number in range(90)}
