@@ -44,6 +44,7 @@ class Replies:
         self._stages = stages
         self._host = host
         self._policy = policy
+        self.canned = policy.canned
         self._voice = voice
         self._committer = committer
         self._handle = handle
@@ -84,7 +85,7 @@ class Replies:
             emit=self._emit,
             understood=lambda text: self._handle(Understood(answer.turn, text)),
             waited=self._waited,
-            canned=self._policy.canned,
+            canned=self.canned,
         )
         self._work = tasks.create_task(self._run(tasks, reply))
         return reply

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from pipeline.answer import Answer
+from pipeline.canned import CannedLines
 from pipeline.committer import TurnCommitter
 from pipeline.decisions import (
     REFUSALS,
@@ -203,8 +204,13 @@ class Session:
             self._input.keep(turns.pre_roll_ms)
             self._driver.reconfigure(turns)
 
-    def listen_in(self, language: str | None) -> None:
-        """Recognise another language from the next utterance on: see `SessionPolicy.language`."""
+    def listen_in(self, language: str | None, canned: CannedLines | None = None) -> None:
+        """Recognise another language from the next utterance on: see `SessionPolicy.language`.
+
+        From the next reply on, the lines are `canned`; with None they stay.
+        """
+        if canned is not None:
+            self._replies.canned = canned
         if language != self.policy.language:
             self.policy = replace(self.policy, language=language)
             self._language.want(language)

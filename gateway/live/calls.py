@@ -3,7 +3,7 @@ these objects only from here."""
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol
@@ -21,7 +21,7 @@ from gateway.live.transport import Media, P
 from gateway.media.resampling import converter
 from gateway.protocols.dialect import ProtocolError, SessionReady, SessionRequest
 from gateway.providers.build import options
-from gateway.providers.languages import heard_as, in_language, notices
+from gateway.providers.languages import Notice, heard_as, in_language, not_held_in, notices
 from gateway.providers.lineup import Lineup
 from gateway.settings import Settings
 from gateway.store import Store
@@ -33,7 +33,7 @@ from pipeline.pacer import Pacer
 from pipeline.session import Session, SessionPolicy, Stages
 from pipeline.stage import Host, Observer, Responder
 from pipeline.turns import TurnPolicy
-from stages.interview.languages import default_language, requested
+from stages.interview.languages import AVAILABLE, default_language
 
 HARD_FACTOR = 6
 """The turn's hard limit as a multiple of its budget; a canned line is spoken by then."""
@@ -91,7 +91,10 @@ class Calls:
         `progress` gets the state of an interview when it has advanced. `dismiss` is called when the
         session must end early.
 
-        Raises `InterviewError` for an invalid role, count or language, `SessionTaken` where another
+        A new interview is held in the default language where the interviewer does not speak the
+        one that is asked for; a stored one keeps its own. `notices` tells of it.
+
+        Raises `InterviewError` for an invalid role or count, `SessionTaken` where another
         connection holds the session, `NoAssistant` where no chat server is configured.
         """
         if request.assistant is not None:
@@ -149,7 +152,7 @@ class Calls:
             hard_s=budget_s * HARD_FACTOR,
             speculate=self._speculates(),
             longest_s=left_s,
-            canned=CANNED_LINES.get(host.spoken or "", CannedLines()),
+            canned=self.canned(host),
             language=heard,
         )
         if journal is not None:
@@ -190,9 +193,9 @@ class Calls:
         return in_language(self.lineup.stages, self.heard(host), host.spoken)
 
     def _language(self, request: SessionRequest) -> str:
-        """The language of a new interview. Raises `UnknownLanguage`."""
-        if request.language is not None:
-            return requested(request.language)
+        """The language of a new interview."""
+        if request.language in AVAILABLE:
+            return request.language
         return default_language(self.settings.stt_language)
 
     @contextmanager
@@ -221,7 +224,6 @@ class Calls:
         avatar: str,
     ) -> SessionReady:
         """The first message of a session; `avatar` is the provider that draws the face."""
-        lacking = () if host.describe() is None else notices(self.lineup.stages, host.language)
         return SessionReady(
             session_id,
             media.audio_in,
@@ -230,8 +232,21 @@ class Calls:
             host.describe(),
             request.avatar,
             host.language,
-            tuple((notice.code, notice.message) for notice in lacking),
+            tuple((notice.code, notice.message) for notice in self.notices(host, request)),
         )
+
+    def notices(self, host: LiveHost, request: SessionRequest) -> Sequence[Notice]:
+        """What is missing for the session's language, and whether it is not the one asked for."""
+        if host.describe() is None:
+            return notices(self.lineup.stages, host.language, interview=False)
+        found = notices(self.lineup.stages, host.language)
+        if request.language in (None, host.language, *AVAILABLE):
+            return found
+        return (not_held_in(str(request.language), host.language), *found)
+
+    def canned(self, host: LiveHost) -> CannedLines:
+        """The lines for failures, in the language of the replies."""
+        return CANNED_LINES.get(host.spoken or "", CannedLines())
 
     def _providers(self, avatar: str, host: LiveHost) -> dict[str, str]:
         """The names of the providers that are tried first."""

@@ -336,9 +336,13 @@ class Connection(Generic[P]):
     def _reconfigure(self, session: Session, command: Reconfigure) -> None:
         if self._readers and self._readers[0][0] is command:
             self._reader = self._readers.popleft()[1]
-        if self._host is not None:
-            self._host.request(command.request)
-            session.listen_in(self._calls.heard(self._host))
+        if (host := self._host) is not None:
+            before = host.language
+            host.request(command.request)
+            session.listen_in(self._calls.heard(host), self._calls.canned(host))
+            if host.language != before:
+                for notice in self._calls.notices(host, command.request):
+                    self.emit(Fault(0, notice.code, notice.message))
         session.reconfigure(self._calls.turn_policy(command.request))
 
     def _answer_aside(self, key: str, assistant: AssistantRequest) -> None:

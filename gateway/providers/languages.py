@@ -8,6 +8,7 @@ from pipeline.guard import Guard
 from pipeline.languages import AUTO, understands
 from pipeline.session import Stages
 from stages.interview import LANGUAGES
+from stages.interview.languages import AVAILABLE
 from stages.interview.lines import lines_for
 
 P = TypeVar("P")
@@ -17,7 +18,8 @@ P = TypeVar("P")
 class Notice:
     """Something that a session's language lacks here.
 
-    `code` is `no_recogniser`, `no_voice` or `no_interviewer`, and `message` for people.
+    `code` is `no_recogniser`, `no_voice`, `no_interviewer` or `unknown_language`, and `message` for
+    people.
     """
 
     code: str
@@ -68,16 +70,20 @@ def _only(guard: Guard[P], language: str | None, *, several: bool = False) -> Gu
     return Guard(guard.slot, fit)
 
 
-def notices(stages: Stages, language: str | None) -> Sequence[Notice]:
-    """What is missing for an interview in the language, for its client; usually nothing."""
+def notices(stages: Stages, language: str | None, *, interview: bool = True) -> Sequence[Notice]:
+    """What is missing for a session in the language, for its client; usually nothing.
+
+    Without `interview` it is an assistant's session, whose replies have the person's language.
+    """
     if language is None:
         return ()
     found = []
-    name = lines_for(language).name if language in LANGUAGES else f"language {language!r}"
-    spoken = language if language in LANGUAGES else LANGUAGES[0]
-    if language not in (*LANGUAGES, AUTO):
-        told = f"the interviewer does not speak {name}: it speaks {lines_for(spoken).name}"
-        found.append(Notice("no_interviewer", told))
+    name, spoken = _name(language), language
+    if interview and language not in LANGUAGES:
+        spoken = LANGUAGES[0]
+        if language != AUTO:
+            told = f"the interviewer does not speak {name}: it speaks {_name(spoken)}"
+            found.append(Notice("no_interviewer", told))
     if language == AUTO and (heard := heard_as(stages, AUTO)) != AUTO:
         told = f"no recogniser here finds the language: all that is said is taken for {heard!r}"
         found.append(Notice("no_recogniser", f"{told}; run `parley fetch base` for one that does"))
@@ -85,9 +91,20 @@ def notices(stages: Stages, language: str | None) -> Sequence[Notice]:
         told = f"no recogniser here understands {name}: run `parley fetch base`, or type"
         found.append(Notice("no_recogniser", told))
     if not _any(stages.synthesizers, spoken):
-        told = f"no voice here speaks {lines_for(spoken).name}: the interviewer is only shown"
+        shown = "the interviewer is" if interview else "replies are"
+        told = f"no voice here speaks {_name(spoken)}: {shown} only shown"
         found.append(Notice("no_voice", f"{told}; espeak-ng would"))
     return tuple(found)
+
+
+def not_held_in(asked: str, language: str | None) -> Notice:
+    """For the client of an interview in another language than the one that it asked for."""
+    told = f"no interview is held in {_name(asked)}: this one has {_name(language or AUTO)}"
+    return Notice("unknown_language", f"{told}; available: {', '.join(AVAILABLE)}")
+
+
+def _name(language: str) -> str:
+    return lines_for(language).name if language in LANGUAGES else f"language {language!r}"
 
 
 def _any(guard: Guard[Any], language: str) -> bool:

@@ -160,7 +160,9 @@ class OpenAiRealtime:
         payload = self.session.payload(ready.session_id)
         created = self._message({"type": "session.created", "session": payload})
         early, self._early, self._early_bytes = self._early, [], 0
-        return [created, *early]
+        # The API has no place for what the session's language lacks.
+        told = [error_event(code, text, server=True) for code, text in ready.notices]
+        return [created, *map(self._message, told), *early]
 
     def _events(self, output: Outgoing) -> list[Event]:
         inputs, replies = self._inputs, self._replies

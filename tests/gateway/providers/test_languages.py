@@ -112,3 +112,20 @@ def test_what_a_language_lacks(
     found = notices(stages((heard,), (spoken,)), language)
     assert [notice.code for notice in found] == expected
     assert all(notice.message for notice in found)
+
+
+@pytest.mark.parametrize(
+    ("language", "expected"),
+    [
+        ("de", ["no_recogniser", "no_voice"]),
+        ("fr", ["no_recogniser", "no_voice"]),
+        ("en", []),
+        (AUTO, ["no_recogniser"]),
+        (None, []),
+    ],
+)
+def test_an_assistant_replies_in_the_persons_language(
+    language: str | None, expected: list[str]
+) -> None:
+    found = notices(stages((ENGLISH,), (ENGLISH,)), language, interview=False)
+    assert [notice.code for notice in found] == expected
