@@ -31,7 +31,6 @@ from gateway.interviews.state import Given, InterviewState, SubmitOutcome, Submi
 from gateway.interviews.uploads import UploadError, UploadRecording, Uploads, UploadTranscript
 from gateway.interviews.written import Writes, WrittenInterviews
 from gateway.store import Conflict, Put, Store, StoreError, Write
-from pipeline.languages import AUTO
 
 logger = logging.getLogger("parley.uploads")
 
@@ -245,7 +244,7 @@ class AnswerJobs:
             transcript = await self._uploads.recognise(
                 recording,
                 hints=state.record.config.bank.key_terms,
-                language=None if state.record.language == AUTO else state.record.language,
+                language=state.record.language,
                 max_wait_s=MAX_WAIT_S,
                 on_progress=progress,
             )

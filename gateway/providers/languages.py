@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 from pipeline.guard import Guard
 from pipeline.languages import AUTO, understands
 from pipeline.session import Stages
+from pipeline.stage import Transcriber
 from stages.interview import LANGUAGES
 from stages.interview.languages import AVAILABLE
 from stages.interview.lines import lines_for
@@ -39,9 +40,13 @@ def known(guard: Guard[Any]) -> tuple[str, ...] | None:
 
 def heard_as(stages: Stages, language: str | None) -> str | None:
     """What the recognisers are told: with "auto" their language, if all know the same one."""
+    return _heard(stages.transcribers, language)
+
+
+def _heard(transcribers: Guard[Any], language: str | None) -> str | None:
     if language != AUTO:
         return language
-    codes = known(stages.transcribers)
+    codes = known(transcribers)
     return codes[0] if codes is not None and len(codes) == 1 else AUTO
 
 
@@ -51,11 +56,20 @@ def in_language(stages: Stages, heard: str | None, spoken: str | None) -> Stages
     Providers that do not know the language are left out, and so are those that know one only where
     the language is to be found; but a slot in which none is left keeps all.
     """
-    transcribers = _only(stages.transcribers, heard, several=heard == AUTO)
+    transcribers, _ = recognisers(stages.transcribers, heard)
     synthesizers = _only(stages.synthesizers, spoken)
     if (transcribers, synthesizers) == (stages.transcribers, stages.synthesizers):
         return stages
     return replace(stages, transcribers=transcribers, synthesizers=synthesizers)
+
+
+def recognisers(
+    transcribers: Guard[Transcriber], language: str | None
+) -> tuple[Guard[Transcriber], str | None]:
+    """The recognisers for speech in the language, as `in_language` chooses them, and what they are
+    told: a code, "auto", or None."""
+    heard = _heard(transcribers, language)
+    return _only(transcribers, heard, several=heard == AUTO), heard
 
 
 def _only(guard: Guard[P], language: str | None, *, several: bool = False) -> Guard[P]:
@@ -87,10 +101,10 @@ def notices(stages: Stages, language: str | None, *, interview: bool = True) -> 
     if language == AUTO and (heard := heard_as(stages, AUTO)) != AUTO:
         told = f"no recogniser here finds the language: all that is said is taken for {heard!r}"
         found.append(Notice("no_recogniser", f"{told}; run `parley fetch base` for one that does"))
-    elif not _any(stages.transcribers, language):
+    elif not any_knows(stages.transcribers, language):
         told = f"no recogniser here understands {name}: run `parley fetch base`, or type"
         found.append(Notice("no_recogniser", told))
-    if not _any(stages.synthesizers, spoken):
+    if not any_knows(stages.synthesizers, spoken):
         shown = "the interviewer is" if interview else "replies are"
         told = f"no voice here speaks {_name(spoken)}: {shown} only shown"
         found.append(Notice("no_voice", f"{told}; espeak-ng would"))
@@ -107,5 +121,6 @@ def _name(language: str) -> str:
     return lines_for(language).name if language in LANGUAGES else f"language {language!r}"
 
 
-def _any(guard: Guard[Any], language: str) -> bool:
+def any_knows(guard: Guard[Any], language: str | None) -> bool:
+    """Whether one of a slot's providers knows the language."""
     return any(understands(candidate.stage, language) for candidate in guard.candidates)

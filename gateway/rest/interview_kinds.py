@@ -37,6 +37,7 @@ UPLOAD_KINDS = {
         Kind("not_audio", 415, "The file is no recording that is read here"),
         Kind("no_audio_track", 415, "The file has no sound"),
         Kind("unsupported_codec", 415, "The recording's codec is not read here"),
+        Kind("language_not_recognised", 409, "No recogniser knows the session's language"),
         Kind("undecodable", 422, "The recording cannot be decoded"),
         UPLOADS_FULL,
         Kind("live_voice_first", 503, "Live conversations need the recogniser"),

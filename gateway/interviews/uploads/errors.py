@@ -7,6 +7,7 @@
     ├── UploadTooSlow       408 the body came too slowly
     ├── UploadTooLarge      413 too many bytes, or too long a recording
     ├── UploadNotTaken      415 a media type or format that is not accepted
+    ├── UploadLanguage      409 no recogniser here knows the session's language
     ├── UploadUndecodable   422 an audio file that is damaged or not of the claimed format
     ├── UploadBusy          503 too many uploads, or live voice needs the recogniser
     └── UploadFailed        503 no decoder or no recogniser works
@@ -55,6 +56,12 @@ class UploadNotTaken(UploadError):
     """Codes: `unsupported_media_type`, `not_audio`, `no_audio_track`, `unsupported_codec`."""
 
     status = 415
+
+
+class UploadLanguage(UploadError):
+    """Code: `language_not_recognised`. The file is not at fault, and later it is the same."""
+
+    status = 409
 
 
 class UploadUndecodable(UploadError):

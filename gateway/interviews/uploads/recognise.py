@@ -8,14 +8,15 @@ from typing import BinaryIO
 
 import numpy as np
 
-from gateway.interviews.uploads.errors import UploadBusy, UploadFailed
+from gateway.interviews.uploads.errors import UploadBusy, UploadFailed, UploadLanguage
 from gateway.interviews.uploads.precedence import LiveFirst, WaitBudget
 from gateway.interviews.uploads.segments import Span, SpeechRuns, pieces
 from gateway.interviews.uploads.transcript import Part, UploadTranscript, joined
+from gateway.providers.languages import any_knows, recognisers
 from pipeline.errors import PipelineError
 from pipeline.frames import INPUT_RATE_HZ, Samples, Transcript
 from pipeline.guard import Candidate, Guard, Limits
-from pipeline.languages import check_language
+from pipeline.languages import AUTO, check_language
 from pipeline.stage import Detector, Transcriber, VadStream
 
 LIMITS = Limits(first_s=90.0, slow_first_s=90.0, stall_s=5.0, total_s=120.0)
@@ -77,12 +78,21 @@ async def recognise_upload(
 ) -> UploadTranscript:
     """Recognise a recording piece by piece, each while no live voice needs the recogniser.
 
-    `language` is the code of the language that is spoken; None leaves it to the recogniser.
+    `language` is the code of the language that is spoken, or "auto"; None leaves it to the
+    recogniser. Recognisers are left out as in live calls: see `recognisers`.
     `max_wait_s` limits the wait for live voice, the time of cancelled pieces included.
     `on_progress` is called with a share from 0 to 1 that never falls. Raises `UploadBusy`
-    (`live_voice_first`, `uploads_full`) and `UploadFailed` (`no_recogniser`). Cancelling cancels
-    the piece under way; the caller closes the recording.
+    (`live_voice_first`, `uploads_full`), `UploadFailed` (`no_recogniser`) and `UploadLanguage`.
+    Cancelling cancels the piece under way; the caller closes the recording.
     """
+    if not any_knows(transcribers, language):
+        raise UploadLanguage(
+            "language_not_recognised",
+            f"No recogniser here understands the language {language!r}: type the answer, or have"
+            " the operator run `parley fetch base`",
+        )
+    transcribers, heard = recognisers(transcribers, language)
+    told = None if heard == AUTO else heard
     report = on_progress or _ignored
     report(0.0)
     runs = await _detect_speech(recording, detector, report)
@@ -97,7 +107,7 @@ async def recognise_upload(
     total = sum(span.length for span in found)
     done = 0
     for span in found:
-        piece = _Piece(await recording.read(span), span, guard, live_first, tuple(hints), language)
+        piece = _Piece(await recording.read(span), span, guard, live_first, tuple(hints), told)
         parts.append(await live_first.run(piece.recognise, budget))
         done += span.length
         report(DETECTION_SHARE + (1 - DETECTION_SHARE) * done / total)

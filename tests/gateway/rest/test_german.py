@@ -17,6 +17,26 @@ STORY = (
 HEARD = "Ich habe den Dienst neu gestartet und dann die Ursache in den Protokollen gefunden"
 
 
+class EnglishOnly(FakeTranscriber):
+    languages = ("en",)
+
+
+def test_an_upload_that_nobody_here_understands_is_refused_for_good(gateway: Any) -> None:
+    gateway.transcriber = EnglishOnly()
+
+    async def story() -> None:
+        base = f"http://127.0.0.1:{gateway.port}"
+        async with httpx.AsyncClient(base_url=base, timeout=20) as client:
+            path = await made(client, total=3, language="de")
+            await client.post(f"{path}/start")
+            refused = await uploaded(client, path)
+            assert (refused.status_code, refused.json()["code"]) == (409, "language_not_recognised")
+            assert "retry-after" not in refused.headers
+            assert (await typed(client, path, STORY)).status_code == 200
+
+    gateway.run(story)
+
+
 def test_an_interview_in_german(gateway: Any) -> None:
     gateway.transcriber = FakeTranscriber(texts=(HEARD,), language="de")
 

@@ -16,7 +16,12 @@ from gateway.interviews.uploads import (
     UploadRecording,
     Uploads,
 )
-from gateway.interviews.uploads.errors import UploadBusy, UploadFailed, UploadTooLarge
+from gateway.interviews.uploads.errors import (
+    UploadBusy,
+    UploadFailed,
+    UploadLanguage,
+    UploadTooLarge,
+)
 from pipeline.breaker import Breaker
 from pipeline.errors import PipelineError, StageFailed
 from pipeline.frames import Samples, Transcript, Word
@@ -54,6 +59,12 @@ class Attentive(FakeTranscriber):
     ) -> Any:
         self.hints.append(hints)
         return Listening(self, super().open(turn, on_partial, hints, language))
+
+
+class OneLanguage(Attentive):
+    def __init__(self, language: str) -> None:
+        super().__init__(provider=language)
+        self.languages = (language,)
 
 
 class Listening:
@@ -159,6 +170,35 @@ def test_no_recogniser_is_said() -> None:
     one = uploads(broken)
     assert refusal(one.recognise(recording(sound((3, True)))), UploadFailed) == "no_recogniser"
     assert broken.open_now == 0
+
+
+def test_a_language_that_no_recogniser_knows_is_refused_without_a_retry() -> None:
+    stage = OneLanguage("en")
+    with pytest.raises(UploadLanguage, match="understands the language 'de'") as caught:
+        run(uploads(stage).recognise(recording(sound((3, True))), language="de"))
+    assert (caught.value.status, caught.value.code) == (409, "language_not_recognised")
+    assert caught.value.retry_after_s is None
+    assert stage.told == []
+
+
+@pytest.mark.parametrize(
+    ("language", "provider", "told"),
+    [("auto", "any", None), ("de", "any", "de"), ("en", "en", "en"), (None, "en", None)],
+)
+def test_recognisers_are_left_out_as_in_live_calls(
+    language: str | None, provider: str, told: str | None
+) -> None:
+    english, several = OneLanguage("en"), Attentive(provider="any")
+    one = uploads(english, several)
+    heard = run(one.recognise(recording(sound((3, True))), language=language))
+    assert heard.recognition.provider == provider
+    assert [*english.told, *several.told] == [told]
+
+
+def test_auto_is_the_language_that_all_recognisers_know() -> None:
+    english = OneLanguage("en")
+    run(uploads(english).recognise(recording(sound((3, True))), language="auto"))
+    assert english.told == ["en"]
 
 
 def test_a_detector_without_a_place_is_busy() -> None:
