@@ -64,7 +64,6 @@ def _openai_stt(options: Options) -> Any:
         server.url,
         server.model,
         api_key=server.key,
-        language=options.language,
         word_times=options.stt_words,
     )
 

@@ -24,7 +24,8 @@ class Server:
 class Options:
     """The configuration of the built-in providers. None means not configured.
 
-    `language` is the code of the spoken language ("en"); without it recognisers detect it.
+    `language` is the code of the language that recognisers must know ("en"), None for any; what an
+    utterance is in is told with it.
     `whisper_words` and `stt_words` ask Whisper and the transcription server for the words' times.
     `avatar_url` is the server that animates faces, and may contain a password. `whisper_model` is a
     model's name, a folder, or "auto". `data_dir` is the folder for what must survive a restart.

@@ -263,8 +263,12 @@ class Calls:
         }
 
     def heard(self, host: LiveHost) -> str | None:
-        """The language that the session's recognisers are told: see `SessionPolicy.language`."""
-        return heard_as(self.lineup.stages, host.language)
+        """The language that the session's recognisers are told: see `SessionPolicy.language`.
+
+        The deployment's stands for one that the session does not name; "auto" is named.
+        """
+        wanted = self.settings.stt_language if host.language is None else host.language
+        return heard_as(self.lineup.stages, wanted)
 
     def _has_chat_server(self) -> bool:
         """Whether replies come from a chat server, or from stages that were passed in."""

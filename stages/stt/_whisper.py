@@ -69,9 +69,9 @@ class Partial:
 class Whisper:
     """The worker's handler: jobs are utterances; "open", "audio" …, "finish" make one.
 
-    "open" says whether `partials` are wanted, the `hints` and the `language`; "finish" says when
-    the text is `due`, in seconds of the machine's monotonic clock. The final's header has a
-    `reason` where the text is empty.
+    "open" says whether `partials` are wanted, the `hints` and the `language`, None if it is to
+    be found; "finish" says when the text is `due`, in seconds of the machine's monotonic clock.
+    The final's header has a `reason` where the text is empty.
     """
 
     def __init__(self, options: Header) -> None:
@@ -105,9 +105,8 @@ class Whisper:
         self, job: int, kind: str, header: Header, payload: bytes, reply: WorkerReply
     ) -> None:
         if kind == "open":
-            language = header.get("language") or self._options["language"]
-            if not self._model.model.is_multilingual:
-                language = "en"
+            multilingual = self._model.model.is_multilingual
+            language = header.get("language") if multilingual else "en"
             self._utterances[job] = WhisperUtterance(
                 reply, header["partials"], tuple(header["hints"]), language
             )

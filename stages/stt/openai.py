@@ -36,10 +36,9 @@ log = logging.getLogger("stages.stt")
 class OpenAITranscriber:
     """A `pipeline.stage.Transcriber` over HTTP.
 
-    `base_url` is the server's address; `/v1` is added where it has no path. `language` is a code
-    ("en") that spares the server the detection. `word_times` asks for each word's times, which
-    costs servers another pass. `stream` asks for partial text; servers that cannot stream answer
-    as usual. Raises `ValueError` for an unusable URL or key.
+    `base_url` is the server's address; `/v1` is added where it has no path. `word_times` asks
+    for each word's times, which costs servers another pass. `stream` asks for partial text; servers
+    that cannot stream answer as usual. Raises `ValueError` for an unusable URL or key.
     """
 
     def __init__(
@@ -49,13 +48,11 @@ class OpenAITranscriber:
         *,
         api_key: str | None = None,
         provider: str = "openai",
-        language: str | None = None,
         word_times: bool = False,
         stream: bool = False,
     ) -> None:
         self.provider = provider
         self._model = model
-        self._language = language
         self._word_times = word_times
         self._stream = stream
         self._form = ServerForm()
@@ -71,7 +68,7 @@ class OpenAITranscriber:
         """Begin an utterance. `on_partial` is never called: there is no text before the upload.
 
         `hints` are sent as `prompt`, as many as fit `stages.stt._hints` and in its form. `language`
-        stands for the constructor's.
+        None leaves it to the server.
         """
         return OpenAIRecognition(self, turn, bounded(hints), language)
 
@@ -90,7 +87,6 @@ class OpenAITranscriber:
         `stages._http` says.
         """
         file = wav(audio)
-        language = language or self._language
         level_db = loudest_db(samples_of(audio.tobytes()))
         sent = in_prompt(hints, language)
         upload = Upload(len(audio) / INPUT_RATE_HZ, level_db, sent, language)

@@ -31,8 +31,8 @@ class WhisperTranscriber:
     best weights of this machine (`stages.stt.whisper_sources`). `data_dir` is the folder in which
     `parley fetch` puts weights, and which keeps how long a decode takes here. With `stand_in`,
     other weights of this machine stand in for a `model` that cannot be used.
-    `language` None lets a multilingual model detect it. `cpu_threads` 0 leaves the number to
-    CTranslate2. `without_timestamps` leaves the times out of short phrases, which Whisper then
+    `language` is one that the weights must know; the utterances' own is told to `open`.
+    `cpu_threads` 0 leaves the number to CTranslate2. `without_timestamps` leaves the times out of short phrases, which Whisper then
     recognises better. `word_timestamps` costs another alignment pass. Utterances are decoded one
     after the other, those first whose text is due first (`stages.stt._decode_queue`). The process
     starts on first use, or with `start`.
@@ -114,7 +114,7 @@ class WhisperTranscriber:
         speech, as often as a third of the clock allows, and not while the encoder would take longer
         than the silence before a final.
 
-        `language` stands for the constructor's. English-only weights always write English.
+        `language` None lets a multilingual model find it. Weights for English write English.
 
         `hints` become a sentence before the speech: as many as fit `stages.stt._hints`.
 

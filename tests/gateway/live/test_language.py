@@ -180,6 +180,34 @@ def test_the_operators_language_is_the_default(german: LocalCalls) -> None:
     german.run(story)
 
 
+def test_auto_finds_the_language_whatever_the_operators_is(german: LocalCalls) -> None:
+    german.settings["stt_language"] = "en"
+
+    async def story() -> None:
+        async with german.call() as client:
+            await client.say(type="hello", version=1, language="auto")
+            for turn in (0, 1, 2, 3):
+                await client.until("reply.done", turn=turn)
+                if turn < 3:
+                    await client.speak_live()
+            assert german.transcriber.told == [None, None, "de"]
+
+    german.run(story)
+
+
+def test_an_assistant_has_the_operators_language_unless_its_client_names_one(
+    german: LocalCalls,
+) -> None:
+    german.settings["stt_language"] = "fr"
+    asked = AssistantRequest(lambda turn: ())
+
+    async def story() -> None:
+        hosts = (AssistantHost(asked, language) for language in (None, "de", AUTO))
+        assert [german.calls.heard(host) for host in hosts] == ["fr", "de", AUTO]
+
+    german.run(story)
+
+
 def test_an_operators_language_without_interviews_is_heard_but_not_spoken(
     german: LocalCalls,
 ) -> None:

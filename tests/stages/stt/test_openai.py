@@ -50,14 +50,19 @@ def test_an_utterance_becomes_text_with_all_that_the_server_knows(hear: Hear) ->
     assert result.outcomes == [SUCCESS]
 
 
-def test_the_language_of_the_utterance_stands_for_the_configured_one(hear: Hear, peer: Any) -> None:
-    result = hear("verbose/spoken", language="de", spoken="fr")
+def test_the_server_is_told_the_language_of_the_utterance_if_there_is_one(
+    hear: Hear, peer: Any
+) -> None:
+    result = hear("verbose/spoken", spoken="fr")
     [asked] = peer.requests("verbose/spoken")
     assert (asked["language"], result.items[-1].language) == ("fr", "fr")
+    result = hear("verbose/found")
+    [asked] = peer.requests("verbose/found")
+    assert ("language" in asked, result.items[-1].language) == (False, "en")
 
 
 def test_the_audio_is_uploaded_as_a_wav_file(hear: Hear, peer: Any) -> None:
-    hear("verbose/upload", language="de", word_times=True, api_key="sk-1")
+    hear("verbose/upload", spoken="de", word_times=True, api_key="sk-1")
     [asked] = peer.requests("verbose/upload")
     file = asked["file"]
     assert (file["filename"], file["type"]) == ("utterance.wav", "audio/wav")
