@@ -51,7 +51,9 @@ WORDS_PER_S, MORE_WORDS = 7.0, 6
 """Nobody says more words than so many a second, and so many more."""
 
 _DOUBTFUL_PROB, _DOUBTFUL_LOGPROB = 0.3, -0.5
-"""Between speech and none: here a polite word, or nothing but hints, is not believed."""
+"""Between speech and none: here a polite word, nothing but hints, or brackets are not believed."""
+
+_ENDS = ".,;:!?\u2026"
 
 _PIECE_CHARACTERS = 600
 """About half a minute of speech: the ratio grows with the length of a text that repeats nothing."""
@@ -63,30 +65,74 @@ _LONGEST_PHRASE = 12
 _MOST_TIMES = (8, 4)
 """How often one word, and a phrase of several, may be said in a row."""
 
-_SOUNDS = re.compile(
-    r"\[[^\[\]]{0,80}\]|\([^()]{0,80}\)|\*[^*\s][^*]{0,80}\*|<\|?[a-z_ ]{1,30}\|?>"
-    r"|[\u2669-\u266c\U0001f3b5\U0001f3b6]+",
-    re.IGNORECASE,
+_MARKS = re.compile(r"<\|[a-z_ ]{1,30}\|>|[\u2669-\u266c\U0001f3b5\U0001f3b6]+", re.IGNORECASE)
+"""The decoder's own marks, and notes of music."""
+
+_BRACKETS = re.compile(
+    r"\[[^\[\]]{0,80}\]|\([^()]{0,80}\)|\*[^*\s][^*]{0,80}\*|<[a-z_ ]{1,30}>", re.IGNORECASE
 )
-"""Descriptions of sounds, the decoder's own marks, and notes of music."""
+"""What may describe a sound."""
+
+_SOUNDS = """
+    applause applauding beep beeps beeping breath breathes breathing buzzing cheering cheers chimes
+    chirping chuckles chuckling clapping claps clicking clicks closes coughing cough coughs creaks
+    crosstalk crying exhales footsteps gasps groans grunts hissing humming hums inaudible indistinct
+    inhales knocking laugh laughing laughs laughter mumbles mumbling murmuring music nospeech
+    rustling screaming sighing sigh sighs silence slams sneezes sniffing sniffles sniffs snoring
+    sobbing throat thunder typing unintelligible wheezing whirring whistles whistling
+    applaus atmen gelachter husten lachen lacht musik rauschen rauspern seufzen seufzt stille
+    unverstandlich
+"""
+_WITH_SOUNDS = """
+    a and in of the to audience background baby bell birds bright calm clears clearing continues
+    crowd deep dog dogs door dramatic ends engine eerie fades faintly gentle happy heavily heavy
+    intense keyboard light loud man mouse opens ominous people phone piano playing plays quiet
+    rock sad slow soft softly speaker speech starts suspenseful tense upbeat water wind woman
+    dramatische leise ruhige spannende
+"""
+_SOUND_WORDS = frozenset(_SOUNDS.split())
+_DESCRIBING = frozenset((_SOUNDS + _WITH_SOUNDS).split())
+_DESCRIPTIONS = frozenset(
+    {
+        *("blank audio", "no audio", "no speech", "no sound", "noise", "background noise", "pause"),
+        *("speaking foreign language", "speaking in foreign language", "foreign language"),
+        *("static", "speaks in foreign language", "wind blowing", "phone ringing", "unk", "sound"),
+    }
+)
+"""In brackets: a description has a word for a sound and none that describes nothing, or is one of
+these. All are as `_plain` gives them."""
 
 _SAID = re.compile(r"\d|^\W{0,2}(?:[A-Z]{2,}s?|\w{1,2})\W{0,2}$")
 """What is in round brackets and said all the same: a number, an acronym."""
 
+_THANKS = r"(?:thank you|thanks)(?: (?:so|very) much| all| again)? for (?:watching|viewing)"
+_BROADCASTER = r"(?:ard|br|funk|mdr|ndr|orf|srf|swr|wdr|zdf)"
 _SUBTITLES = (
-    r"(?:thank you|thanks)(?: (?:so|very) much| all| again)? for (?:watching|viewing)(?: .{1,40})?",
+    rf"{_THANKS}(?: (?:everyone|guys|this|the|my|our|video|videos|episode|channel|and|bye))*",
     r"(?:please |don t forget to |and |like |share |comment )*subscribe"
     r"(?: (?:and|like|share|comment|hit|the|bell|to|my|our|this|channel|button|for more|below))*",
     r"(?:i ll |i will )?see you (?:guys |all )?(?:in |on )?(?:the )?next (?:video|episode)",
-    r"(?:subtitles?|captions?|captioning|captioned|transcription|transcribed|transcript|translated)"
-    r"(?: (?:created|provided|made|edited))? by .{1,80}",
-    r"(?:untertitel|untertitelung)\b.{0,80}",
+    r"(?:subtitles?|captions?|transcription|untertitel)"
+    r" (?:created |provided )?(?:by|der|von) (?:the )?amara org(?: community)?",
+    r"transcription by castingwords",
+    r"untertitel von stephanie geiges",
+    rf"untertitel(?:ung)? (?:im auftrag )?(?:des|der|von) {_BROADCASTER}(?: fur funk)?(?: \d+)?",
     r"(?:vielen dank|danke)(?: schon)? furs (?:zuschauen|zusehen)",
-    r"(?:for more information )?(?:visit )?www .{1,60}",
-    r"(?:copyright .{0,80})?all rights reserved",
+    r"all rights reserved",
 )
 _SUBTITLE = re.compile("|".join(f"(?:{line})" for line in _SUBTITLES))
 """Lines of subtitles that are hardly ever an answer, as plain words (see `_plain`)."""
+
+_OPEN_SUBTITLES = (
+    rf"{_THANKS} .{{1,40}}",
+    r"(?:subtitles?|captions?|captioning|captioned|transcription|transcribed|transcript|translated)"
+    r"(?: (?:created|provided|made|edited))? by .{1,80}",
+    r"(?:untertitel|untertitelung)\b.{0,80}",
+    r"(?:for more information )?(?:visit )?www .{1,60}",
+    r"copyright .{0,80}",
+)
+_DOUBTFUL_SUBTITLE = re.compile("|".join(f"(?:{line})" for line in _OPEN_SUBTITLES))
+"""Beginnings of such lines, which begin answers as well: those who work with subtitles say them."""
 
 _DOUBTFUL_LINES = frozenset(
     {
@@ -137,17 +183,19 @@ def judge(heard: Hypothesis) -> Verdict:
     """The words of a hypothesis that a person said.
 
     Descriptions of sounds are taken out of a text that has words besides. A phrase said over and
-    over is kept once, but a text that is mostly such a phrase is none.
+    over is kept once; a text that is mostly such a phrase is none where there may be no speech, or
+    no time to say it. How probable it is tells nothing: a loop is probable to its writer.
 
     >>> judge(Hypothesis("[BLANK_AUDIO]", 2.0))
     Verdict(text='', reason='no words')
     >>> judge(Hypothesis("(door closes) Thank you.", 2.0))
     Verdict(text='Thank you.', reason='')
     """
-    text = " ".join(_SOUNDS.sub(_said, heard.text).split())
-    plain = _plain(text)
     silence, logprob = heard.no_speech_prob or 0.0, heard.avg_logprob or 0.0
     doubtful = silence > _DOUBTFUL_PROB and logprob < _DOUBTFUL_LOGPROB
+    bare = _BRACKETS.sub(_said if doubtful else _no_sound, _MARKS.sub(" ", heard.text))
+    text = " ".join(bare.split())
+    plain = _plain(text)
     reason: Reason = ""
     if not plain:
         reason = "no words"
@@ -161,12 +209,16 @@ def judge(heard: Hypothesis) -> Verdict:
         reason = "improbable"
     elif _is_hints(plain, heard, doubtful=doubtful):
         reason = "hints"
-    elif _SUBTITLE.fullmatch(plain) or (doubtful and plain in _DOUBTFUL_LINES):
+    elif _SUBTITLE.fullmatch(plain) or (
+        doubtful and (plain in _DOUBTFUL_LINES or _DOUBTFUL_SUBTITLE.fullmatch(plain))
+    ):
         reason = "subtitles"
     if reason:
         return Verdict("", reason)
     once = _once(text)
-    if len(once.split()) * 2 < len(text.split()) or repeats(once, heard.audio_s):
+    said, kept = len(text.split()), len(once.split())
+    made_up = silence > _DOUBTFUL_PROB or said > _most_words(heard.audio_s)
+    if (kept * 2 < said and made_up) or repeats(once, heard.audio_s):
         return Verdict("", "repeated")
     if (heard.compression_ratio or 0.0) > MOST_COMPRESSION and len(once.split()) <= _LONGEST_PHRASE:
         return Verdict("", "repeated")  # the recogniser has kept one phrase of a loop
@@ -178,7 +230,11 @@ def repeats(text: str, audio_s: float) -> bool:
     starts = range(0, len(text), _PIECE_CHARACTERS)
     if any(compression(text[at : at + _PIECE_CHARACTERS]) > MOST_COMPRESSION for at in starts):
         return True
-    return len(text.split()) > WORDS_PER_S * audio_s + MORE_WORDS
+    return len(text.split()) > _most_words(audio_s)
+
+
+def _most_words(audio_s: float) -> float:
+    return WORDS_PER_S * audio_s + MORE_WORDS
 
 
 def compression(text: str) -> float:
@@ -206,6 +262,9 @@ def _once(text: str) -> str:
             length = times = 1
         kept += words[at : at + length]
         at += times * length
+        if times > 1:  # "No, no, no." ends as it ended
+            last = words[at - 1]
+            kept[-1] = kept[-1].rstrip(_ENDS) + last[len(last.rstrip(_ENDS)) :]
     return " ".join(kept)
 
 
@@ -230,6 +289,14 @@ def _is_hints(plain: str, heard: Hypothesis, *, doubtful: bool) -> bool:
     terms = sum(f" {hint} " in f" {plain} " for hint in prompt)
     unknown = heard.avg_logprob is None and heard.no_speech_prob is None
     return terms == len(prompt) > 1 or terms >= (1 if doubtful else 3 if unknown else 6)
+
+
+def _no_sound(found: re.Match[str]) -> str:
+    """What stays of brackets in a text that is not doubtful: all but the description of a sound."""
+    plain = _plain(found[0])
+    words = frozenset(plain.split())
+    described = words & _SOUND_WORDS and words <= _DESCRIBING
+    return " " if described or plain in _DESCRIPTIONS else found[0]
 
 
 def _said(found: re.Match[str]) -> str:

@@ -32,10 +32,10 @@ class WhisperTranscriber:
     `parley fetch` puts weights, and which keeps how long a decode takes here. With `stand_in`,
     other weights of this machine stand in for a `model` that cannot be used.
     `language` is one that the weights must know; the utterances' own is told to `open`.
-    `cpu_threads` 0 leaves the number to CTranslate2. `without_timestamps` leaves the times out of short phrases, which Whisper then
-    recognises better. `word_timestamps` costs another alignment pass. Utterances are decoded one
-    after the other, those first whose text is due first (`stages.stt._decode_queue`). The process
-    starts on first use, or with `start`.
+    `cpu_threads` 0 leaves the number to CTranslate2. `without_timestamps` leaves the times out of
+    short phrases, which Whisper then recognises better. `word_timestamps` costs another alignment
+    pass. Utterances are decoded one after the other, those first whose text is due first
+    (`stages.stt._decode_queue`). The process starts on first use, or with `start`.
     """
 
     provider = "whisper"

@@ -79,15 +79,53 @@ def test_what_the_recogniser_doubts_is_no_answer(
         "Don't forget to subscribe and hit the bell.",
         "I'll see you in the next video.",
         "Subtitles by the Amara.org community",
-        "Captions by Someone",
         "Untertitel der Amara.org-Community",
+        "Untertitelung des ZDF f\u00fcr funk, 2017",
         "Vielen Dank f\u00fcrs Zuschauen!",
-        "www.example.com",
         "\u00a9 All rights reserved",
     ],
 )
 def test_a_line_of_subtitles_is_no_answer_however_sure_the_recogniser_is(text: str) -> None:
     assert reason(text, **SURE) == "subtitles"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Captions by Someone",
+        "Captions created by our own model.",
+        "Transcription by a model running on the edge.",
+        "Untertitel habe ich f\u00fcr das Videoportal gebaut.",
+        "Thanks for watching my demo.",
+        "www.example.com",
+        "Copyright law was my subject.",
+    ],
+)
+def test_what_begins_like_a_line_of_subtitles_is_an_answer_unless_it_is_doubtful(text: str) -> None:
+    assert judge(Hypothesis(text, 3.0, **SURE)) == Verdict(text)
+    assert judge(Hypothesis(text, 3.0)) == Verdict(text)
+    assert reason(text, **UNSURE) == "subtitles"
+
+
+@pytest.mark.parametrize(
+    ("text", "doubtful"),
+    [
+        (
+            "We used React (the JavaScript library) for the page",
+            "We used React for the page",
+        ),
+        ("It was (and still is) my best work", "It was my best work"),
+        ("It returns a List<string> here", "It returns a List here"),
+        ("a *b and c* d", "a d"),
+        ("Types are checked (static typing) before", "Types are checked before"),
+        ("the app [the music one] was mine", "the app was mine"),
+    ],
+)
+def test_what_is_in_brackets_was_said_unless_it_is_a_sound_or_doubtful(
+    text: str, doubtful: str
+) -> None:
+    assert judge(Hypothesis(text, 4.0, **SURE)) == Verdict(text)
+    assert judge(Hypothesis(text, 4.0, **UNSURE)) == Verdict(doubtful)
 
 
 @pytest.mark.parametrize(
@@ -104,6 +142,10 @@ def test_a_line_of_subtitles_is_no_answer_however_sure_the_recogniser_is(text: s
         "[ Silence ]",
         "<|nospeech|>",
         "(door closes) [typing]",
+        "[MUSIC PLAYING]",
+        "(speaking in foreign language)",
+        "<noise>",
+        "[Applaus]",
     ],
 )
 def test_a_description_of_sound_is_no_answer(text: str) -> None:
@@ -123,14 +165,34 @@ def test_words_beside_a_description_stay(text: str, kept: str) -> None:
     assert judge(Hypothesis(text, 3.0, **SURE)) == Verdict(kept)
 
 
+LOOPS = [
+    ("No, " * 8 + "no.", 6.0, "No."),
+    ("Ja, " * 9 + "das stimmt.", 6.0, "Ja, das stimmt."),
+    ("All right. " * 120, 60.0, "All right."),
+    ("I would first look at the logs. " * 8, 30.0, "I would first look at the logs."),
+    ("word " * 60, 30.0, "word"),
+]
+
+
+@pytest.mark.parametrize(("text", "audio_s", "once"), LOOPS)
+def test_what_was_said_over_and_over_is_kept_once(text: str, audio_s: float, once: str) -> None:
+    sure = {"avg_logprob": -0.1, "no_speech_prob": 0.05}
+    assert judge(Hypothesis(text, audio_s, **sure)) == Verdict(once)
+    assert judge(Hypothesis(text, audio_s)) == Verdict(once)
+
+
+@pytest.mark.parametrize(("text", "audio_s", "once"), LOOPS)
+def test_a_loop_over_what_may_be_no_speech_is_no_answer(
+    text: str, audio_s: float, once: str
+) -> None:
+    assert reason(text, audio_s, avg_logprob=-0.1, no_speech_prob=0.6) == "repeated"
+
+
 @pytest.mark.parametrize(
     ("text", "audio_s"),
     [
         ("All right. " * 120, 3.0),
-        ("All right. " * 120, 60.0),
         ("y-" * 110, 10.0),
-        ("I would first look at the logs, and then at the code. " * 8, 30.0),
-        ("word " * 60, 30.0),
         (" ".join(f"word{number}" for number in range(40)), 3.0),  # 13 words a second
     ],
 )
