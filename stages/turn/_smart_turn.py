@@ -19,10 +19,14 @@ from stages.turn.smart_turn_model import verify
 WARM_UPS = 3
 """Runs before the first question: the first allocates memory, the quickest shows the cost."""
 
+MOST_WAITING = 16
+"""Questions that wait: about 0.8 s of work. What comes behind them would be answered too late, when
+the person has gone on or the turn is over."""
+
 
 class SmartTurn:
     """The worker's handler. A job is one question: "ask" with the audio, "answer" with
-    `finished`."""
+    `finished`; "busy" where `MOST_WAITING` wait already."""
 
     def __init__(self, options: Header) -> None:
         model = Path(options["model"])
@@ -37,6 +41,9 @@ class SmartTurn:
     ) -> None:
         if kind != "ask":
             raise ValueError(f"unknown message {kind!r}")
+        if len(self._waiting) >= MOST_WAITING:
+            reply("busy", {"text": f"{MOST_WAITING} questions wait"}, last=True)
+            return
         self._waiting.append((job, payload, reply))
 
     def cancel(self, job: int) -> None:

@@ -11,7 +11,8 @@ from pipeline.frames import Samples
 from stages._worker import Header, Worker, WorkerStats
 
 MOST_WAITING_BYTES = 4 << 20
-"""Sixteen questions. What waits behind them would come too late."""
+"""Sixteen questions in the pipe. Of those in the process, `stages.turn._smart_turn` says how many
+may wait."""
 
 
 class SmartTurnModel:

