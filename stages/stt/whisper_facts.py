@@ -47,7 +47,8 @@ class WhisperFacts:
         if took_s is not None and took_s > IN_TIME_S:
             if small:
                 return "a faster machine: replies wait for this one, and no weights are smaller"
-            return f"replies wait for what takes over {IN_TIME_S:g} s: WHISPER_MODEL=tiny.en"
+            quick = "tiny.en" if weights.english_only else "tiny"
+            return f"replies wait for what takes over {IN_TIME_S:g} s: WHISPER_MODEL={quick}"
         if small:
             return "fewer errors, and other languages: parley fetch base" + self._expected("base")
         return ""

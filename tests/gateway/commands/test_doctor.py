@@ -349,14 +349,17 @@ def test_the_recognisers_model_is_shown_with_its_origin_hash_and_speed(settings:
 
 
 @pytest.mark.usefixtures("no_weights")
-def test_a_model_that_is_too_slow_here_is_told_with_a_faster_one(settings: Settings) -> None:
+@pytest.mark.parametrize(("name", "faster"), [("base", "tiny"), ("base.en", "tiny.en")])
+def test_a_model_that_is_too_slow_here_is_told_with_a_faster_one_for_its_languages(
+    settings: Settings, name: str, faster: str
+) -> None:
     digest = hashlib.sha256(b"weights").hexdigest()
-    put(settings.data_dir / "models" / "whisper" / "base", digest=digest)
+    put(settings.data_dir / "models" / "whisper" / name, digest=digest)
     assert found(settings, "files", "Whisper model").advice == ""
     [weights] = fetched(settings.data_dir)
     keep(speeds_file(settings.data_dir), machine(), {weights.identity: 1.1})
     assert found(settings, "files", "Whisper model").advice == (
-        "replies wait for what takes over 0.6 s: WHISPER_MODEL=tiny.en"
+        f"replies wait for what takes over 0.6 s: WHISPER_MODEL={faster}"
     )
 
 
