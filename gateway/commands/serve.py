@@ -144,6 +144,8 @@ def _have_whisper(settings: Settings) -> None:
         problem, wanted = configured_problem(model, folder), model
     if problem is None:
         return
+    if wanted.endswith(".en") and settings.stt_language not in (None, "en"):
+        return  # the registry refuses it: it would not understand the language
     if repository(wanted) is None:  # a folder of the operator's: it cannot be downloaded
         raise CommandFailed(f"{problem}; {WITHOUT_WHISPER}")
     try:

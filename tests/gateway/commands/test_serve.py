@@ -155,6 +155,17 @@ def test_a_wanted_whisper_model_is_downloaded_before_the_start(
 
 
 @pytest.mark.usefixtures("no_weights")
+def test_a_model_that_does_not_know_the_language_is_refused_before_a_download(
+    fetched: list[str], tmp_path: Path
+) -> None:
+    settings = Settings(
+        port=0, stt="whisper", whisper_model="tiny.en", stt_language="de", data_dir=tmp_path
+    )
+    refusal(settings)
+    assert fetched == []
+
+
+@pytest.mark.usefixtures("no_weights")
 def test_a_whisper_folder_that_is_incomplete_is_answered_with_the_missing_files(
     fetched: list[str], tmp_path: Path
 ) -> None:
