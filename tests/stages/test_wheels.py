@@ -135,3 +135,21 @@ def test_an_interrupted_download_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         download_wheel("tiny-wheel", "1.0", "0" * 64, tmp_path / "here", interrupt)
     assert [*(tmp_path / "here").iterdir()] == []
+
+
+@pytest.mark.usefixtures("pretended")
+def test_a_download_that_takes_too_long_is_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wheels, "LONGEST_S", 0.5)
+    with pytest.raises(WheelFailed, match=r"was not downloaded \(it took over 0\.5 s\)"):
+        download_wheel("tiny-wheel", "1.0", "0" * 64, tmp_path / "here")
+
+
+def test_an_error_after_a_retry_is_told_as_pip_tells_it(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    again = "WARNING: Retrying (Retry(total={left}, connect=None)) after connection broken\n"
+    log.write_text(again.format(left=1) + "ERROR: No matching distribution found for tiny-wheel\n")
+    assert wheels._reason(log) == "No matching distribution found for tiny-wheel"
+    log.write_text(again.format(left=0) + "ERROR: [Errno 28] No space left on device\n")
+    assert wheels._reason(log) == "[Errno 28] No space left on device"

@@ -17,7 +17,6 @@ from gateway.variables import variables
 from stages.stt.whisper_fetch import FetchFailed
 from stages.stt.whisper_models import MEGABYTES
 from stages.turn import smart_turn_model
-from stages.wheels import WheelFailed
 from tests.support.paths import AUDIO, ROOT
 
 MALFORMED = AUDIO / "malformed"
@@ -303,7 +302,7 @@ def test_smart_turn_goes_into_the_data_folder(
     assert told.startswith(f"{file} has smart-turn; PARLEY_TURN=auto")
 
 
-@pytest.mark.parametrize("failure", [FetchFailed, WheelFailed, smart_turn_model.ModelNotFetched])
+@pytest.mark.parametrize("failure", [FetchFailed, smart_turn_model.ModelNotFetched])
 def test_a_model_that_cannot_be_fetched_is_one_line(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
