@@ -36,6 +36,12 @@ def _check_smart_turn(options: Options) -> str | None:
     return smart_turn_model.check(options.turn_model)
 
 
+def _verify_smart_turn(options: Options) -> str | None:
+    from stages.turn import smart_turn_model
+
+    return None if options.turn_model is None else smart_turn_model.verify(options.turn_model)
+
+
 def _smart_turn(options: Options) -> Any:
     from stages.turn.smart_turn import SmartTurnModel
 
@@ -175,6 +181,12 @@ def _check_hibari(options: Options) -> str | None:
     return hibari.check()
 
 
+def _verify_hibari(options: Options) -> str | None:
+    from stages.tts import hibari
+
+    return hibari.verify()
+
+
 def _hibari(options: Options) -> Any:
     from stages.tts.hibari import HibariSynthesizer
 
@@ -242,6 +254,7 @@ PROVIDERS: tuple[Provider, ...] = (
         _check_smart_turn,
         _smart_turn,
         configured=lambda options: options.turn_model is not None,
+        verify=_verify_smart_turn,
     ),
     Provider("turn", "rules", "silence and the words' endings", _works, _rules),
     Provider(
@@ -289,7 +302,9 @@ PROVIDERS: tuple[Provider, ...] = (
         _piper,
         configured=lambda options: options.piper_voice is not None,
     ),
-    Provider("tts", "hibari", "a neural voice, English", _check_hibari, _hibari),
+    Provider(
+        "tts", "hibari", "a neural voice, English", _check_hibari, _hibari, verify=_verify_hibari
+    ),
     Provider("tts", "espeak-ng", "espeak-ng with phoneme timing", _check_espeak, _espeak),
     Provider(
         "avatar",

@@ -65,6 +65,8 @@ class Provider:
     `note` is shown to people. `configured` says whether the settings that the provider needs are
     there; None for a provider that needs none. A `remote` provider needs a network: it gets longer
     limits, and when it is chosen by name, the providers without a network remain as fallbacks.
+    `verify` says like `check` why the provider cannot work, of the contents of its files, some
+    megabytes; it is called where the provider is chosen by name, and by `parley doctor`.
     """
 
     slot: Slot
@@ -75,3 +77,4 @@ class Provider:
     note: str = ""
     configured: Callable[[Options], bool] | None = None
     remote: bool = False
+    verify: Callable[[Options], str | None] | None = None

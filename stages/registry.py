@@ -26,6 +26,7 @@ __all__ = [
     "UnknownProvider",
     "choose",
     "find",
+    "flaw",
     "obstacle",
     "third_party",
 ]
@@ -116,6 +117,17 @@ def obstacle(provider: Provider, options: Options) -> str | None:
         return f"its check failed: {describe(error)}"
 
 
+def flaw(provider: Provider, options: Options) -> str | None:
+    """What is wrong with the files of a provider that its check lets pass, or None. Never raises.
+
+    Reads the files whole.
+    """
+    try:
+        return None if provider.verify is None else provider.verify(options)
+    except Exception as error:  # third-party code: any exception is a reason
+        return f"its files could not be verified: {describe(error)}"
+
+
 def choose(slot: Slot, wanted: str, options: Options) -> Choice:
     """Providers for `slot`, best first.
 
@@ -127,7 +139,7 @@ def choose(slot: Slot, wanted: str, options: Options) -> Choice:
     if wanted == AUTO:
         return _best(slot, built_in, options)
     named = find(slot, wanted)
-    if (reason := obstacle(named, options)) is not None:
+    if (reason := obstacle(named, options) or flaw(named, options)) is not None:
         raise NoProvider(slot, ((named.name, reason),))
     behind = (provider for provider in built_in if named.remote and not provider.remote)
     working = [provider for provider in behind if obstacle(provider, options) is None]

@@ -29,7 +29,16 @@ from gateway.settings import Settings
 from gateway.store import StoreUnavailable
 from gateway.variables import variables
 from pipeline.frames import Slot
-from stages.registry import PROVIDERS, Choice, NoProvider, Options, choose, obstacle, third_party
+from stages.registry import (
+    PROVIDERS,
+    Choice,
+    NoProvider,
+    Options,
+    choose,
+    flaw,
+    obstacle,
+    third_party,
+)
 from stages.stt.whisper_facts import WhisperFacts, whisper_facts
 from stages.stt.whisper_models import installed_engine
 
@@ -172,6 +181,12 @@ def _providers(settings: Settings, whisper: WhisperFacts | None) -> Iterator[Fin
         except NoProvider as error:
             unfilled[slot] = error
     silent, learned = _asked(choices.values(), told)
+    for slot, nobody in unfilled.items():
+        silent.update(((slot, name), reason) for name, reason in nobody.reasons)
+    for choice in choices.values():
+        for provider in choice.providers:
+            if (wrong := flaw(provider, told)) is not None:
+                silent[choice.slot, provider.name] = wrong
     if whisper is not None and whisper.weights is None:
         silent["stt", "whisper"] = str(whisper)
     for slot in wanted(settings):

@@ -64,6 +64,17 @@ def check() -> str | None:
     return None
 
 
+def verify() -> str | None:
+    """The same as `check`, with the hash of the voice's file."""
+    if (problem := check()) is not None:
+        return problem
+    try:
+        read_model(model_path())
+    except WrongModel as error:
+        return str(error)
+    return None
+
+
 def model_path() -> Path:
     """Where the package keeps the voice."""
     spec = find_spec("hibari")

@@ -12,11 +12,11 @@ import numpy as np
 from pipeline.errors import CallerError, PipelineError, StageBusy
 from pipeline.frames import Sentence, Speech, SpokenWord, Viseme
 from stages._worker import Header, Worker, WorkerStats
-from stages.tts._hibari_package import check, model_path
+from stages.tts._hibari_package import check, model_path, verify
 from stages.tts._waveform import RATE_HZ
 from stages.tts.scripts import LATIN, assumed_language, is_english
 
-__all__ = ["MAX_CHARACTERS", "MAX_WAITING", "HibariSynthesizer", "check"]
+__all__ = ["MAX_CHARACTERS", "MAX_WAITING", "HibariSynthesizer", "check", "verify"]
 
 MAX_CHARACTERS = 4096
 """Longer sentences are cut before a word: 4096 characters are about 4 minutes of audio."""

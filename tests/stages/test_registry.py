@@ -56,6 +56,22 @@ def test_a_named_provider_is_taken_alone() -> None:
     assert choice.why == "chosen by configuration"
 
 
+@pytest.mark.parametrize("raises", [False, True])
+def test_a_named_provider_whose_files_are_wrong_is_an_error(
+    monkeypatch: pytest.MonkeyPatch, raises: bool
+) -> None:
+    def verify(options: Options) -> str | None:
+        if raises:
+            raise OSError(5, "the disk")
+        return "its file is another one"
+
+    wrong = replace(provider("wrong"), verify=verify)
+    monkeypatch.setattr(registry, "PROVIDERS", (wrong,))
+    with pytest.raises(NoProvider, match=r"wrong: its file.* (another one|the disk)"):
+        choose("stt", "wrong", OPTIONS)
+    assert choose("stt", "auto", OPTIONS).first is wrong  # the next one answers if it fails
+
+
 @pytest.mark.usefixtures("known")
 def test_a_named_provider_that_cannot_work_is_an_error_that_says_what_to_do() -> None:
     with pytest.raises(NoProvider, match=r"no stt provider works here \(broken: not installed\)"):
@@ -223,3 +239,14 @@ def test_what_needs_no_extra_can_be_built_anywhere() -> None:
 def test_recognition_by_pocketsphinx_is_labelled_as_demo_quality() -> None:
     notes = {p.name: p.note for p in registry.PROVIDERS}
     assert notes["pocketsphinx"] == "demo quality"
+
+
+def test_smart_turn_by_name_is_refused_with_a_file_of_another_hash(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "model.onnx"
+    file.write_bytes(b"A model")
+    monkeypatch.setattr("stages.turn.smart_turn_model.BYTES", 7)
+    with pytest.raises(NoProvider, match=r"is not Smart Turn v3\.2: its sha256 is"):
+        choose("turn", "smart-turn", Options(turn_model=file))
+    assert names(choose("turn", "auto", Options(turn_model=file))) == ["smart-turn", "rules"]

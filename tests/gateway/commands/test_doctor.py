@@ -114,6 +114,32 @@ def test_a_slot_without_provider_is_a_problem_with_what_to_do(
     assert "  answers: espeakng-loader is not installed: pip install it" in lines
 
 
+@pytest.mark.parametrize(
+    ("slot", "name", "then"), [("turn", "smart-turn", "rules"), ("tts", "hibari", "espeak-ng")]
+)
+def test_a_chosen_provider_whose_file_is_another_one_is_told_with_the_next(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, slot: str, name: str, then: str
+) -> None:
+    wrong = "its file has another hash"
+    known = tuple(
+        replace(p, verify=lambda options: wrong, check=_works)
+        if p.name == name
+        else p
+        if p.configured
+        else replace(p, check=_works)
+        for p in registry.PROVIDERS
+    )
+    _register(monkeypatch, known)
+    finding = found(settings, slot, name)
+    assert (finding.state, finding.detail) == ("note", wrong)
+    assert found(settings, slot, "answers").detail.startswith(then)
+    assert f"{name}: {wrong}" in found(settings, slot, "answers").detail
+    field = {"turn": "turn", "tts": "tts_engine"}[slot]
+    named = settings.model_copy(update={field: name})
+    assert found(named, slot, name).detail == wrong
+    assert found(named, slot, "answers").advice == wrong
+
+
 def test_the_chosen_provider_is_shown_with_the_reason_and_its_fallbacks(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

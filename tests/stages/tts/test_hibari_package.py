@@ -101,3 +101,17 @@ def test_a_check_imports_nothing_heavy() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=True
     )
     assert found.stdout.strip() == "[]"
+
+
+@needs_package
+def test_a_voice_of_another_hash_is_told_without_a_worker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert _hibari_package.verify() is None
+    voice = tmp_path / "hibari.onnx"
+    voice.write_bytes(b"another voice")
+    monkeypatch.setattr(_hibari_package, "model_path", lambda: voice)
+    assert check() is None
+    assert str(_hibari_package.verify()).startswith(f"the voice {voice} is damaged or another one")
+    voice.unlink()
+    assert _hibari_package.verify() == check()
