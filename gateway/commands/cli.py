@@ -115,7 +115,7 @@ def _fetch(arguments: argparse.Namespace) -> int:
         show(output(), settings.data_dir)
         return 0
     place, thing = fetch(arguments.name, settings.data_dir)
-    output().print(f"{place} has {thing.name}; {thing.use}", soft_wrap=True)
+    output().print(f"{place} has {thing.name}; {thing.use(settings)}", soft_wrap=True)
     return 0
 
 

