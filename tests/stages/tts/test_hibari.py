@@ -273,6 +273,7 @@ def test_hostile_text_is_said_or_refused_and_the_next_sentence_is_fine() -> None
         "control": "one\0two\x1b[31m\x07three",
         "half a pair": "well \ud83d done",
         "phonemes": "[word](/wˈɜɹd/) and \u02c8\u02cc",
+        "digits": "Pick ①Kafka or ⑴ Redis.",
         "fine": QUESTION,
     }
 
@@ -296,6 +297,7 @@ def test_hostile_text_is_said_or_refused_and_the_next_sentence_is_fine() -> None
     assert seconds["one word of numbers"] < 60
     assert 0.5 < seconds["control"] < 4
     assert 0.3 < seconds["half a pair"] < 3
+    assert 1 < seconds["digits"] < 5
     assert 2 < seconds["fine"] < 5
 
 
