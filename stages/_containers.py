@@ -6,6 +6,7 @@ Nothing is decoded. File names and media types are ignored: the uploader chose t
 """
 
 import io
+import re
 import struct
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -80,8 +81,9 @@ def is_cut(file: BinaryIO, size: int, container: Container) -> bool:
 def parts(file: BinaryIO, size: int, container: Container) -> list[tuple[int, int]]:
     """Where the files begin and end that a file was glued together from; mostly a single one.
 
-    Only for containers behind whose first file FFmpeg stops: in the others it goes on by itself.
-    Moves the file's position.
+    Only for containers behind whose first file FFmpeg stops, and for those that state the length of
+    their sound, which is compared for each file: in the others FFmpeg goes on by itself. Moves the
+    file's position.
     """
     follows = _FOLLOWERS.get(container)
     starts = [0]
@@ -113,6 +115,58 @@ def _mp4_followers(file: BinaryIO, size: int) -> Iterator[int]:
     for position, name in _boxes(file, size):
         if position and name == b"ftyp":
             yield position
+
+
+_FLAC_BEGINS = re.compile(rb"fLaC[\x00\x80]\x00\x00\x22")
+"""The marker and the header of the stream's facts, always the first block (RFC 9639, section 8)."""
+
+_MP3_BEGINS = re.compile(rb"\xff[\xe2-\xff].{2}(?:\0{9}|\0{17}|\0{32})(?:Xing|Info)", re.DOTALL)
+"""A frame without sound that states the length: a header, side information of 9, 17 or 32 bytes by
+the version and the channels, and a tag."""
+
+_SEARCHED_BYTES = 1 << 20
+_LONGEST_BEGINNING = 64
+
+
+_MOST_PADDING = 4096
+"""Bytes that may lie between a file's tags and its first frame."""
+
+_ID3_BEGINS = re.compile(rb"ID3[\x02-\x04]\0.([\0-\x7f]{4})", re.DOTALL)
+"""The header of a tag, with its length: 4 numbers of 7 bits."""
+
+
+def _flac_followers(file: BinaryIO, size: int) -> Iterator[int]:
+    for found in _found(_FLAC_BEGINS, file, size):
+        if found[0]:
+            yield found[0]
+
+
+def _mp3_followers(file: BinaryIO, size: int) -> Iterator[int]:
+    tags = {0: 0}  # where tags end → where the first of them begins
+    lead = 0  # where the tags of the first file end
+    either = re.compile(b"%b|%b" % (_ID3_BEGINS.pattern, _MP3_BEGINS.pattern), re.DOTALL)
+    for position, length in _found(either, file, size):
+        if length is not None:
+            a, b, c, d = length
+            end = position + 10 + (a << 21 | b << 14 | c << 7 | d)
+            tags[end] = tags.get(position, position)
+            if not tags[end]:
+                lead = end
+        elif (begins := tags.get(position, position)) > lead + _MOST_PADDING:
+            yield begins
+
+
+def _found(
+    begins: re.Pattern[bytes], file: BinaryIO, size: int
+) -> Iterator[tuple[int, bytes | None]]:
+    """Where in the file the pattern is found, and its group, if it has one."""
+    last = -1
+    for start in range(0, size, _SEARCHED_BYTES):
+        data = _at(file, start, _SEARCHED_BYTES + _LONGEST_BEGINNING)
+        for found in begins.finditer(data):
+            if (position := start + found.start()) > last:
+                yield position, found[1] if begins.groups else None
+                last = position
 
 
 def _at(file: BinaryIO, position: int, length: int) -> bytes:
@@ -232,4 +286,6 @@ _LOOKS: dict[Container, Callable[[BinaryIO, int], bool]] = {
 _FOLLOWERS: dict[Container, Callable[[BinaryIO, int], Iterator[int]]] = {
     "wav": _wav_followers,
     "mp4": _mp4_followers,
+    "flac": _flac_followers,
+    "mp3": _mp3_followers,
 }

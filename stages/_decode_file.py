@@ -15,7 +15,6 @@ from typing import Any, BinaryIO, cast
 import av
 import numpy as np
 
-from pipeline.frames import INPUT_RATE_HZ
 from stages._containers import Container, is_cut, parts
 
 log = logging.getLogger("stages.decode")
@@ -43,6 +42,9 @@ _CODECS = f"{_PCM},flac,opus,vorbis,mp3float,mp3,aac,alac"
 
 _EXACT: frozenset[Container] = frozenset({"flac", "mp4", "webm"})
 """Containers whose header states the duration; for the others FFmpeg estimates it."""
+
+_CLAIMING: frozenset[Container] = frozenset({"flac", "mp3"})
+"""Containers that state only the length of their sound: whether they are cut shows when decoded."""
 
 _SLACK_S = 0.2
 """A file is whole if it has at most this much less sound than claimed: codecs drop a little at
@@ -131,17 +133,15 @@ class Facts:
         self.codec = ""
         self.rate_hz = 0
         self.channels = 0
-        self.claimed_s: float | None = None
+        self.claimed_s: float | None = None  # of the part under way
+        self.short = False  # a part has less sound than it claims
         self.samples = 0
         self.skipped = 0
         self.ends_badly = False
 
     def truncated(self, file: BinaryIO, size: int) -> bool:
         """Whether sound is missing at the end of the file, or of one of its parts."""
-        short = False
-        if self.claimed_s is not None and self.container in ("flac", "mp3"):
-            short = self.samples / INPUT_RATE_HZ < self.claimed_s - _SLACK_S
-        if short or self.ends_badly:
+        if self.short or self.ends_badly:
             return True
         found = [FilePart(file, *span) for span in parts(file, size, self.container)]
         return any(is_cut(cast("BinaryIO", part), part.size, self.container) for part in found)
@@ -156,6 +156,7 @@ def frames(file: BinaryIO, size: int, longest_s: float, facts: Facts) -> Iterato
     if len(spans) > MOST_PARTS:
         raise RecordingRefused("damaged", f"It was glued together from over {MOST_PARTS} files")
     for number, span in enumerate(spans):
+        facts.claimed_s = None
         try:
             yield from _part_frames(FilePart(file, *span), longest_s, facts)
         except RecordingRefused as error:
@@ -166,6 +167,7 @@ def frames(file: BinaryIO, size: int, longest_s: float, facts: Facts) -> Iterato
 
 
 def _part_frames(part: FilePart, longest_s: float, facts: Facts) -> Iterator[Any]:
+    decoded_s = 0.0
     source, container = _opened(part, facts.container)
     with container:
         tracks = _tracks(container, longest_s, facts)
@@ -174,7 +176,11 @@ def _part_frames(part: FilePart, longest_s: float, facts: Facts) -> Iterator[Any
         _check(stream, container, longest_s, facts)
         stream.codec_context.thread_count = 1  # threads cost memory, and cores that sessions need
         for _, frame in _decoded(source, container, [stream], facts):
+            decoded_s += frame.samples / max(1, frame.sample_rate)
             yield frame
+    if facts.container in _CLAIMING and facts.claimed_s is not None:
+        facts.short |= decoded_s < facts.claimed_s - _SLACK_S
+    facts.short |= facts.ends_badly  # the next part's sound would hide it
 
 
 def _opened(part: FilePart, container: Container) -> tuple[Source, Any]:

@@ -169,14 +169,27 @@ def test_files_that_were_glued_together_are_heard_to_the_end(clip: Samples, name
     assert not facts.truncated(io.BytesIO(data), len(data))
 
 
-@pytest.mark.parametrize("name", ["wav", "m4a"])
-def test_of_glued_files_one_that_is_cut_is_noticed(clip: Samples, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "first"),
+    [("wav", False), ("m4a", False), *((n, first) for n in ("flac", "mp3") for first in (0, 1))],
+)
+def test_of_glued_files_one_that_is_cut_is_noticed(clip: Samples, name: str, first: bool) -> None:
     container = recordings.ENCODINGS[name][0]
     whole = recordings.encoded(clip, name)
-    data = whole + whole[: len(whole) * 2 // 3]
+    cut = whole[: len(whole) * 2 // 3]
+    data = cut + whole if first else whole + cut
     facts, pcm = here(data, container)
     assert len(pcm) >= 47_000
     assert facts.truncated(io.BytesIO(data), len(data))
+
+
+def test_an_mp3_with_padding_behind_two_tags_is_one_file(clip: Samples) -> None:
+    whole = recordings.encoded(clip, "mp3")
+    tag = b"ID3\x04\0\0\0\0\0\x14" + bytes(20)
+    data = tag + tag + bytes(1000) + whole[whole.index(b"\xff\xfb") :]
+    facts, pcm = here(data, "mp3")
+    assert len(pcm) / 16 == pytest.approx(3000, abs=100)
+    assert not facts.truncated(io.BytesIO(data), len(data))
 
 
 def test_what_is_glued_on_and_is_no_recording_is_noticed(clip: Samples) -> None:
