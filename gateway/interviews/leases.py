@@ -25,8 +25,11 @@ RETRY_S = 1.0
 async def renew(store: Store, owner: SessionOwner) -> None:
     """Let the lease end `LEASE_S` from now. Raises `StoreUnavailable` and `StoreClosed`."""
     key = lease_key(owner.token)
-    if await put_if_absent(store, key, b"", ttl_s=LEASE_S) is not None:
+    # The lease may expire between the two steps, so that there is nothing to keep.
+    while await put_if_absent(store, key, b"", ttl_s=LEASE_S) is not None:
         await store.commit(Keep(key, LEASE_S))
+        if await store.get(key) is not None:
+            return
 
 
 @asynccontextmanager
@@ -46,6 +49,8 @@ async def leased(store: Store, owner: SessionOwner) -> AsyncIterator[None]:
             await store.delete(lease_key(owner.token))
         except StoreError as error:
             logger.info("the lease was not given up: %s", error)
+        except Exception:
+            logger.exception("the lease was not given up")
 
 
 async def _keep(store: Store, owner: SessionOwner, wait_s: float) -> None:
@@ -60,5 +65,8 @@ async def _renewed(store: Store, owner: SessionOwner) -> float:
         await renew(store, owner)
     except StoreError as error:
         logger.warning("the lease of this process was not renewed: %s", error)
+        return RETRY_S
+    except Exception:  # whatever a client of a store may raise: the next try may do better
+        logger.exception("the lease of this process was not renewed")
         return RETRY_S
     return RENEW_S

@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 
 from gateway.interviews import leases, sessions
+from gateway.interviews.keys import lease_key
 from gateway.interviews.leases import LEASE_S, RENEW_S, leased, renew
 from gateway.interviews.sessions import SessionOwner, SessionTaken
-from gateway.store import Store, StoreUnavailable
+from gateway.store import Keep, Store, StoreUnavailable, Write
+from pipeline.testing import run_virtual
 from stages.interview import InterviewConfig
 from tests.support.memory_store import MemoryStore
 
@@ -72,8 +74,6 @@ def test_a_process_that_ends_in_order_frees_its_sessions_at_once(run: Run) -> No
 def test_a_lease_is_renewed_in_time_and_after_a_failure_soon(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from pipeline.testing import run_virtual
-
     async def story() -> None:
         loop = asyncio.get_running_loop()
         store = MemoryStore(loop.time)
@@ -95,6 +95,52 @@ def test_a_lease_is_renewed_in_time_and_after_a_failure_soon(
     assert [record.getMessage() for record in caplog.records] == [
         "the lease of this process was not renewed: locked"
     ] * 2
+
+
+def test_a_lease_is_renewed_after_a_failure_that_nobody_expected(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def story() -> None:
+        loop = asyncio.get_running_loop()
+        store = MemoryStore(loop.time)
+        real, times = leases.renew, list[float]()
+
+        async def renewed(store: Store, owner: SessionOwner) -> None:
+            times.append(loop.time())
+            if len(times) in (1, 3):
+                raise ValueError("no reply of a store")
+            await real(store, owner)
+
+        monkeypatch.setattr(leases, "renew", renewed)
+        async with leased(store, KILLED):
+            await asyncio.sleep(8)
+        assert times == [0, 1, 6, 7]
+
+    run_virtual(story())
+    assert [record.getMessage() for record in caplog.records] == [
+        "the lease of this process was not renewed"
+    ] * 2
+
+
+def test_a_lease_that_expires_while_it_is_renewed_is_there_again() -> None:
+    class Slow(MemoryStore):
+        """The lease expires after it was found."""
+
+        slow = True
+
+        async def commit(self, *writes: Write) -> tuple[int, ...]:
+            if isinstance(writes[0], Keep) and self.slow:
+                self.slow = False
+                await asyncio.sleep(LEASE_S)
+            return await super().commit(*writes)
+
+    async def story() -> None:
+        store = Slow(asyncio.get_running_loop().time)
+        await renew(store, KILLED)
+        await renew(store, KILLED)
+        assert await store.get(lease_key(KILLED.token)) is not None
+
+    run_virtual(story())
 
 
 def test_a_store_that_is_gone_at_the_end_keeps_nobody_from_ending() -> None:
