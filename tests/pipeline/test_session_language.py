@@ -120,3 +120,21 @@ def test_another_language_holds_from_the_next_utterance_on(conversation: Any) ->
 
     conversation.run(story)
     assert stage.told == ["fr", "es"]
+
+
+def test_the_canned_lines_may_change_with_the_language(conversation: Any) -> None:
+    conversation.transcribers = [FakeTranscriber(texts=("", ""))]
+
+    async def story() -> None:
+        await conversation.until(ReplyDone, 0)
+        await conversation.speak()
+        await conversation.until(ReplyDone, 1)
+        conversation.session.listen_in("de", CANNED_LINES["de"])
+        await conversation.speak()
+        await conversation.until(ReplyDone, 2)
+
+    conversation.run(story)
+    assert [said.text for said in conversation.all(ReplyText)][1:] == [
+        CANNED_LINES["en"].unheard,
+        CANNED_LINES["de"].unheard,
+    ]
