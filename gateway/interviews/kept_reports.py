@@ -22,6 +22,7 @@ from gateway.interviews.transcripts import known_of
 from gateway.reports.assessor import Assessor
 from gateway.store import Append, Conflict, Put, Store, StoreError
 from stages.interview import AnswerEvaluation, InterviewAnswer, InvalidReport, Report, answers_of
+from stages.interview.report import cut_note
 
 logger = logging.getLogger("parley.reports")
 
@@ -84,7 +85,7 @@ class KeptReports:
             speech=known.speech,
             latencies_ms=known.latencies_ms,
             known=await self._known(record, known.answers(interview)),
-            notes=[_cut_note(number) for number in known.cut],
+            notes=[cut_note(number, interview.config.language) for number in known.cut],
             session_id=record.id,
             created=created.strftime("%Y-%m-%dT%H:%M:%SZ"),
         )
@@ -119,14 +120,6 @@ class KeptReports:
             return  # another request has stored the same report
         except StoreError as error:  # the caller still gets its result
             logger.error("session %s: its evaluation is not kept: %s", record.id, error)
-
-
-def _cut_note(number: int) -> str:
-    """A sentence about an uploaded answer whose end is missing."""
-    return (
-        f"The recording that was uploaded for question {number} is incomplete: its end is missing,"
-        " and so may be the end of the answer."
-    )
 
 
 def evaluation_json(evaluation: AnswerEvaluation) -> dict[str, Any]:

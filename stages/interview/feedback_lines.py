@@ -75,6 +75,7 @@ class FeedbackLines:
     answered_one: str
     answered: str
     overall: str
+    notes: Mapping[str, str]
     rough: str
     unscored: Mapping[str, str]
     method: str

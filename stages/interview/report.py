@@ -16,6 +16,7 @@ from stages.interview.bank import is_follow_up
 from stages.interview.errors import InvalidReport
 from stages.interview.evaluation import HEURISTIC, AnswerEvaluation, Evaluation, Score
 from stages.interview.feedback import Feedback, InterviewFeedback, give_feedback
+from stages.interview.feedback_lines import feedback_lines
 from stages.interview.lines import LANGUAGES
 from stages.interview.model import InterviewSession
 
@@ -150,7 +151,7 @@ def make_report(
         transcript=tuple(lines),
         source=evaluation.source,
         method=evaluation.method,
-        notes=(*notes, *_notes(answers, evaluation, feedback)),
+        notes=(*notes, *_notes(answers, evaluation, feedback, session.config.language)),
         candidate=None if candidate is None else " ".join(candidate.split())[:MAX_NAME] or None,
         session_id=session_id,
         created=created,
@@ -189,8 +190,13 @@ def _recognition_of(
 
 
 def _notes(
-    answers: Sequence[InterviewAnswer], evaluation: Evaluation, feedback: InterviewFeedback
+    answers: Sequence[InterviewAnswer],
+    evaluation: Evaluation,
+    feedback: InterviewFeedback,
+    language: str,
 ) -> Iterable[str]:
+    lines = feedback_lines(language)
+    joined = lines.joins[0].join
     recognisers = dict.fromkeys(a.recognition.provider for a in answers if a.recognition)
     demo = dict.fromkeys(
         a.recognition.provider
@@ -198,12 +204,9 @@ def _notes(
         if a.recognition is not None and a.recognition.quality == "demo"
     )
     if recognisers:
-        yield f"Spoken answers were turned into text by {' and '.join(recognisers)}."
+        yield lines.notes["recognisers"].format(joined(recognisers))
     if demo:
-        yield (
-            f"{' and '.join(demo)} is a recogniser of demo quality: about every fourth word is "
-            "wrong, so those answers have no scores and the transcript may not be what was said."
-        )
+        yield lines.notes["demo"].format(joined(demo))
     asked_in_vain = dict.fromkeys(
         source
         for source in (
@@ -213,7 +216,12 @@ def _notes(
         )
         if source != HEURISTIC and not source.startswith("model:")
     )
-    yield from (f"Where these notes come from: {source}." for source in asked_in_vain)
+    yield from (lines.notes["source"].format(source) for source in asked_in_vain)
+
+
+def cut_note(number: int, language: str) -> str:
+    """A sentence about an uploaded answer whose end is missing."""
+    return feedback_lines(language).notes["cut"].format(number)
 
 
 _REPORTS = TypeAdapter(Report)

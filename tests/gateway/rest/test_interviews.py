@@ -126,6 +126,25 @@ def test_an_upload_that_was_cut_is_marked_in_the_answer_and_in_the_report(
     serve(scenario)
 
 
+def test_the_notes_of_a_report_have_the_language_of_the_interview(
+    gateway: Any, serve: Serve
+) -> None:
+    async def scenario(client: httpx.AsyncClient) -> None:
+        path = await made(client, total=2, language="de")
+        await client.post(f"{path}/start")
+        half = recording(4)[: 44 + 2 * 16_000 * 2]
+        headers = {"content-type": "audio/wav"}
+        await client.post(f"{path}/submit-answer", content=half, headers=headers)
+        notes = (await client.get(f"{path}/report")).json()["notes"]
+        assert notes == [
+            "Die Aufnahme, die zu Frage 1 hochgeladen wurde, ist unvollständig: Ihr Ende fehlt, "
+            "und damit vielleicht das Ende der Antwort.",
+            "Gesprochene Antworten hat fake-stt in Text umgewandelt.",
+        ]
+
+    serve(scenario)
+
+
 def test_an_interview_by_uploads(gateway: Any, serve: Serve) -> None:
     async def scenario(client: httpx.AsyncClient) -> None:
         path = await started(client)
