@@ -34,7 +34,7 @@ class NoTranscription(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Upload:
+class UploadedSpeech:
     """What a server was sent: how long and how loud it is, the prompt's terms, the language.
 
     `loudest_db` is as in `stages.stt.speech_check.Hypothesis`; `language` is None where the server
@@ -89,7 +89,9 @@ class Piece:
         )
 
 
-def transcript(turn: int, reply: dict[str, Any], upload: Upload) -> tuple[Transcript, Reason]:
+def transcript(
+    turn: int, reply: dict[str, Any], upload: UploadedSpeech
+) -> tuple[Transcript, Reason]:
     """The final transcript of a reply, and the reason where its text is "".
 
     A segment that is no speech is left out of the text, with its words. Raises `NoTranscription`.
@@ -156,7 +158,9 @@ def _pieces(text: str, segments: Sequence[dict[str, Any]]) -> list[Piece]:
     return pieces
 
 
-def _sorted_out(pieces: Sequence[Piece], upload: Upload) -> tuple[list[Piece], list[Piece], Reason]:
+def _sorted_out(
+    pieces: Sequence[Piece], upload: UploadedSpeech
+) -> tuple[list[Piece], list[Piece], Reason]:
     """The pieces to be judged together, those that are no speech, and the first reason."""
     if len(pieces) == 1:
         return [*pieces], [], ""

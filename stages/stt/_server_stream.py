@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from stages.stt._server_reply import MAX_CHARACTERS, NoTranscription, Piece, Upload, whole
+from stages.stt._server_reply import MAX_CHARACTERS, NoTranscription, Piece, UploadedSpeech, whole
 
 _NEWS = 16
 """A partial is judged once the text has grown by this part of it: judging every letter of a long
@@ -16,7 +16,7 @@ _OPEN = re.compile(r"(?:[\[(<][^\])>]{0,80}|(?<!\S)\*[^*]{0,80})$")
 class StreamedText:
     """What has come of a text. Only what counts as speech so far is shown."""
 
-    def __init__(self, upload: Upload) -> None:
+    def __init__(self, upload: UploadedSpeech) -> None:
         self._upload = upload
         self._heard = ""
         self._next = 1

@@ -19,7 +19,7 @@ from stages._http import HttpAnswer, HttpClient, HttpRefused
 from stages.stt._hints import bounded, in_prompt, prompt
 from stages.stt._levels import loudest_db, samples_of
 from stages.stt._server_form import ServerForm, following
-from stages.stt._server_reply import NoTranscription, Upload, transcript
+from stages.stt._server_reply import NoTranscription, UploadedSpeech, transcript
 from stages.stt._server_stream import StreamedText
 
 LIMIT_SAMPLES = 120 * INPUT_RATE_HZ
@@ -89,7 +89,7 @@ class OpenAITranscriber:
         file = wav(audio)
         level_db = loudest_db(samples_of(audio.tobytes()))
         sent = in_prompt(hints, language)
-        upload = Upload(len(audio) / INPUT_RATE_HZ, level_db, sent, language)
+        upload = UploadedSpeech(len(audio) / INPUT_RATE_HZ, level_db, sent, language)
         usual = self._usual(hints, upload)
         fields: dict[str, str] | None = self._form.shaped(usual)
         while fields is not None:
@@ -116,7 +116,7 @@ class OpenAITranscriber:
         """Close the connections. Utterances under way fail."""
         await self._http.aclose()
 
-    def _usual(self, hints: tuple[str, ...], upload: Upload) -> dict[str, str]:
+    def _usual(self, hints: tuple[str, ...], upload: UploadedSpeech) -> dict[str, str]:
         """The fields for a server that takes everything."""
         # verbose_json has segments and language; no server streams it.
         fields = {
@@ -134,7 +134,7 @@ class OpenAITranscriber:
         return fields
 
     async def _ask(
-        self, turn: int, file: bytes, fields: dict[str, str], upload: Upload
+        self, turn: int, file: bytes, fields: dict[str, str], upload: UploadedSpeech
     ) -> AsyncGenerator[Transcript, None]:
         told = upload.hints if "prompt" in fields else ()
         upload = replace(upload, hints=told, language=fields.get("language"))
@@ -150,7 +150,7 @@ class OpenAITranscriber:
             yield self._final(turn, reply, upload)
 
     async def _streamed(
-        self, turn: int, answer: HttpAnswer, upload: Upload
+        self, turn: int, answer: HttpAnswer, upload: UploadedSpeech
     ) -> AsyncGenerator[Transcript, None]:
         heard = StreamedText(upload)
         async with aclosing(answer.events()) as events:
@@ -172,7 +172,7 @@ class OpenAITranscriber:
                     yield Transcript(turn, shown, final=False, language=upload.language)
         raise self._http.failed("stream", "it ended before the transcript did")
 
-    def _final(self, turn: int, reply: dict[str, Any], upload: Upload) -> Transcript:
+    def _final(self, turn: int, reply: dict[str, Any], upload: UploadedSpeech) -> Transcript:
         try:
             final, reason = transcript(turn, reply, upload)
         except NoTranscription as error:

@@ -12,7 +12,7 @@ import pytest
 from pipeline.breaker import Outcome
 from pipeline.frames import Transcript, Word
 from stages.stt._server_languages import code_of
-from stages.stt._server_reply import Upload, transcript
+from stages.stt._server_reply import UploadedSpeech, transcript
 from stages.stt.openai import OpenAITranscriber
 
 Hear = Callable[..., Any]
@@ -286,7 +286,7 @@ def test_a_streamed_text_is_read_and_judged_alike(hear: Hear, events: Any, shown
 
 
 def test_no_reply_takes_long() -> None:
-    upload = Upload(120.0, -20.0, HINTS * 20, "en")
+    upload = UploadedSpeech(120.0, -20.0, HINTS * 20, "en")
     many = [segment("a ", **SURE)] * 9_000
     words = [{"word": "a", "start": 1, "end": 1}] * 9_000
     final, why = transcript(1, {**verbose(*many), "words": words}, upload)
