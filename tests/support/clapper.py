@@ -72,7 +72,7 @@ class Theatre(Doorway):
         self.synthesizer = Clapper(beep_ms)
         self._words = words
 
-    def _scripted(self) -> Stages:
+    def scripted(self) -> Stages:
         responder = FakeResponder(text=" ".join(["tock"] * self._words))
         stt, tts = self.transcriber, self.synthesizer
         return Stages(

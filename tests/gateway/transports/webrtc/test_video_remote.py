@@ -74,14 +74,14 @@ def switch(doorway: Doorway, avatar_peer: Any, monkeypatch: pytest.MonkeyPatch) 
     # However busy the machine of the tests is.
     monkeypatch.setattr(QualityLadder, "_judge", lambda *_: None)
     switch = Switch(avatar_peer.url)
-    scripted = doorway._scripted
+    scripted = doorway.scripted
     breaker = Breaker(BreakerPolicy(consecutive_failures=50))
 
     def animated() -> Any:
         candidate = Candidate(switch.provider, switch, breaker, PATIENT)
         return replace(scripted(), animators=Guard("avatar", [candidate]))
 
-    doorway._scripted = animated  # type: ignore[method-assign]
+    doorway.scripted = animated  # type: ignore[method-assign]
     doorway.synthesizer = Slow()
     return switch
 
