@@ -259,7 +259,7 @@ def _answers(choice: Choice, silent: dict[Place, str]) -> Finding:
 
 
 def _whisper_facts(settings: Settings) -> WhisperFacts | None:
-    """What Whisper would use; None where it is not installed."""
+    """The weights that Whisper would use; None if Whisper is not installed."""
     if installed_engine() is not None:
         return None
     return whisper_facts(settings.whisper_model, settings.data_dir, settings.stt_language)

@@ -82,7 +82,7 @@ _SMART_TURN = Fetchable(
 )
 
 FAILURES = (FetchFailed, smart_turn_model.ModelNotFetched)
-"""What a download may raise; the text is one sentence."""
+"""The errors of a failed download. The text of each is one sentence."""
 
 FETCHABLE: tuple[Fetchable, ...] = (*map(_whisper, MEGABYTES), _SMART_TURN)
 """Everything that `parley fetch` can download."""

@@ -49,7 +49,7 @@ async def leased(store: Store, owner: SessionOwner) -> AsyncIterator[None]:
             await store.delete(lease_key(owner.token))
         except StoreError as error:
             logger.info("the lease was not given up: %s", error)
-        except Exception:
+        except Exception:  # the process ends all the same, and the lease ends by itself
             logger.exception("the lease was not given up")
 
 

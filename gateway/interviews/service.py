@@ -47,7 +47,7 @@ class InterviewService:
         self._stages = stages
 
     def notices(self, language: str) -> Sequence[Notice]:
-        """What an interview in the language lacks here, for its client."""
+        """Notices for the client: the language has no interviewer, recogniser or voice here."""
         return notices(self._stages, language)
 
     async def submit(

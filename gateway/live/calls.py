@@ -236,7 +236,7 @@ class Calls:
         )
 
     def notices(self, host: LiveHost, request: SessionRequest) -> Sequence[Notice]:
-        """What is missing for the session's language, and whether it is not the one asked for."""
+        """Notices for the client: what its language lacks, or that it asked for another."""
         if host.describe() is None:
             return notices(self.lineup.stages, host.language, interview=False)
         found = notices(self.lineup.stages, host.language)

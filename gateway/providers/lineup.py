@@ -175,7 +175,7 @@ def _detail(stage: Any) -> str:
     """What a stage says about what it has loaded; it may be a third party's."""
     try:
         text = stage.detail()
-    except Exception:
+    except Exception:  # most stages have no `detail`, and a third party's may raise anything
         return ""
     return text if isinstance(text, str) else ""
 
