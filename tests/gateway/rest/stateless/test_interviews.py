@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.providers.breakers import JITTER
 from gateway.rest.stateless import StatelessInterviews, session_of
 from gateway.rest.stateless.proposals import StatelessTurn, by_service
 from pipeline.errors import CallerError, StageFailed
@@ -188,7 +189,7 @@ def test_an_upstream_that_hangs_three_times_is_skipped_and_tried_again_later() -
         began = now()
         await it.respond(OPENED, ANSWER)
         assert began == now()
-        await asyncio.sleep(5.0)
+        await asyncio.sleep(5.0 * (1 + JITTER))
         one.delay_s, one.text = 0.0, "Back. And?"
         assert said(await it.respond(OPENED, ANSWER)) == "Back. And?"
 
