@@ -1,15 +1,22 @@
-"""uvicorn's HTTP protocol, with limits for the head of a request.
+"""uvicorn's HTTP protocol, with limits for the head of a request, and one reading of it.
 
 uvicorn collects header lines without a limit. Here a request has at most `MOST_LINES` of them, each
 of `LONGEST_LINE_BYTES` where a WebSocket is asked for, and a head of `LONGEST_HEAD_BYTES` in all. A
 request beyond is answered with 431 (RFC 6585, section 5), one with too long a URL with 414, and the
 connection is closed. Trailers of a chunked body have the same limits; they are dropped (RFC 9110,
 section 6.5.1).
+
+What a proxy could read in another way is refused (`gateway.transports.http_head`). An upgrade that
+nobody takes, such as the one to HTTP/2 that Java's client asks for, is left out, and the request is
+answered as one without it.
 """
 
 from typing import NoReturn
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from gateway.transports.http_head import Refused, checked
 
 MOST_LINES = 100
 LONGEST_URL_BYTES = 8 * 1024
@@ -22,7 +29,9 @@ LONGEST_HEAD_BYTES = 64 * 1024
 LINGER_S = 1.0
 """How long a refused client may go on sending, unread, before the connection is closed."""
 
-ANSWERS = {414: "the URL is too long", 431: "the request has too many or too long header lines"}
+UNREADABLE = Refused(400, "the request cannot be read")
+LONG_URL = Refused(414, "the URL is too long")
+LONG_HEAD = Refused(431, "the request has too many or too long header lines")
 
 
 class HttpProtocol(HttpToolsProtocol):
@@ -35,47 +44,90 @@ class HttpProtocol(HttpToolsProtocol):
     """Heads, pieces of a body and requests that were read so far."""
     waiting_bytes = 0
     """Bytes since the last step: of a head, of trailers, or of what a client says of a chunk."""
-    refused: int | None = None
-    """The status for the request that is beyond a limit."""
+    refused: Refused | None = None
+    """Why nothing more is read."""
 
     def data_received(self, data: bytes) -> None:
         if self.refused is not None:
             return
+        self._unset_keepalive_if_required()
         steps = self.steps
-        super().data_received(data)
+        self._read(data)
         if steps != self.steps:
             self.waiting_bytes = 0
             return
         self.waiting_bytes += len(data)
         if self.waiting_bytes > LONGEST_HEAD_BYTES and self.refused is None:
-            self.refused = 431
-            self.send_400_response("")
+            self.refused = LONG_HEAD
+            self._give_up()
 
-    def send_400_response(self, msg: str) -> None:
-        """Answer a request that cannot be read, and close."""
-        if self.refused is None:
-            super().send_400_response(msg)
-            return
-        if not self.in_head and self.cycle is not None and self.cycle.response_started:
-            self.transport.close()  # a second answer would belong to no request
-            return
-        body = ANSWERS[self.refused].encode()
+    def _read(self, data: bytes) -> None:
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            rest = data[upgrade.args[0] :]
+            if not self._should_upgrade():
+                self._read_without_upgrade(rest)
+                return
+            self.handle_websocket_upgrade()
+            if rest:
+                self.transport.get_protocol().data_received(rest)  # type: ignore[attr-defined]
+        except httptools.HttpParserError:
+            self.refused = self.refused or UNREADABLE
+            self.logger.info("Invalid HTTP request received: %s", self.refused)
+            self._give_up()
+
+    def _read_without_upgrade(self, rest: bytes) -> None:
+        """Read the request again as if it did not ask for another protocol (RFC 9110, 7.8).
+
+        The parser has taken what follows the head for that protocol's.
+        """
+        version = self.parser.get_http_version().encode()
+        head = [self.parser.get_method(), b" ", self.url, b" HTTP/", version, b"\r\n"]
+        for name, value in self.headers:
+            if name != b"upgrade":
+                head += [name, b": ", value, b"\r\n"]
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        self._read(b"".join([*head, b"\r\n", rest]))
+
+    def _give_up(self) -> None:
+        """Answer the request that is refused, after those before it, and close."""
+        assert self.refused is not None
+        if self.cycle is not None and not self.cycle.response_complete:
+            if self.in_head:
+                self.cycle.keep_alive = False  # what is being answered is the last one
+                return
+            if self.cycle.response_started or self.pipeline:
+                self.transport.close()  # an answer here would belong to another request
+                return
+        body = self.refused.reason.encode()
         head = f"content-type: text/plain; charset=utf-8\r\ncontent-length: {len(body)}\r\n"
         close = b"connection: close\r\n\r\n"
-        self.transport.write(STATUS_LINE[self.refused] + head.encode() + close + body)
+        self.transport.write(STATUS_LINE[self.refused.status] + head.encode() + close + body)
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
         # Closing while the client still sends would reset the connection, and lose the answer.
         self.loop.call_later(LINGER_S, self.transport.close)
+
+    def _should_upgrade(self) -> bool:
+        """Whether a WebSocket is asked for. HTTP/1.0 has no upgrades (RFC 9110, section 7.8)."""
+        asked = [value for name, value in self.headers if name == b"connection"]
+        named = {word.strip().lower() for value in asked for word in value.split(b",")}
+        upgrades = [value.lower() for name, value in self.headers if name == b"upgrade"]
+        newer = self.parser.get_http_version() == "1.1"
+        return newer and b"upgrade" in named and upgrades == [b"websocket"]
 
     # --- the parser's callbacks --------------------------------------------------------------
 
     def on_url(self, url: bytes) -> None:
         super().on_url(url)
         if len(self.url) > LONGEST_URL_BYTES:
-            self._refuse(414)
+            self._refuse(LONG_URL)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if len(self.headers) + self.trailers >= MOST_LINES:
-            self._refuse(431)
+            self._refuse(LONG_HEAD)
         if self.in_head:
             super().on_header(name, value)
         else:
@@ -84,12 +136,22 @@ class HttpProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self.trailers = 0
         self.steps += 1
+        upgrade = self._should_upgrade()
+        version, method = self.parser.get_http_version(), self.parser.get_method()
         lengths = [len(name) + len(value) + len(": \r\n") for name, value in self.headers]
-        longest = LONGEST_LINE_BYTES if self._should_upgrade() else LONGEST_HEAD_BYTES
-        if sum(lengths) > LONGEST_HEAD_BYTES or max(lengths, default=0) > longest:
-            self._refuse(431)
+        lengths.append(len(method) + len(self.url) + len("  HTTP/1.1\r\n"))
+        longest = LONGEST_LINE_BYTES if upgrade else LONGEST_HEAD_BYTES
+        if sum(lengths) > LONGEST_HEAD_BYTES or max(lengths) > longest:
+            self._refuse(LONG_HEAD)
+        found = checked(method, self.url, version, self.headers, upgrade=upgrade)
+        if isinstance(found, Refused):
+            self._refuse(found)
+        self.url = found
+        if upgrade and self.cycle is not None and not self.cycle.response_complete:
+            self._refuse(UNREADABLE)  # the answer to the handshake would come first
         self.in_head = False
-        super().on_headers_complete()
+        if upgrade or not self.parser.should_upgrade():
+            super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
         self.steps += 1
@@ -97,9 +159,10 @@ class HttpProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         self.steps += 1
-        super().on_message_complete()
+        if not self.parser.should_upgrade():
+            super().on_message_complete()
         self.in_head = True
 
-    def _refuse(self, status: int) -> NoReturn:
-        self.refused = status
-        raise ValueError(ANSWERS[status])  # the parser stops, and asks for the answer to it
+    def _refuse(self, reason: Refused) -> NoReturn:
+        self.refused = reason
+        raise ValueError(reason.reason)  # the parser stops

@@ -32,9 +32,18 @@ if sys.platform == "linux":
 EXTENSION = "parley.websocket"
 """The key of the connection's `WebSocketProtocol` in the ASGI scope's `extensions`."""
 
+VERSION = "13"
+
 SEND_BUFFER = 64 * 1024
 STALL_S = 2.0
 MOST_UNSENT = 4 * 1024 * 1024
+
+LINGER_S = 1.0
+"""How long a client that broke the protocol may go on sending, unread. It streams audio, and if
+the server closed meanwhile, TCP would lose the close frame (RFC 6455, section 7.1.1)."""
+
+MOST_EARLY_BYTES = 64 * 1024
+"""What may follow the handshake's request before it is answered."""
 
 MOST_EARLY_CONTROLS = 100
 SHORT_FRAGMENT_BYTES = 512
@@ -57,6 +66,8 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
     received_at = 0.0
     flooded = False
     """From now on no ping is answered."""
+    early = b""
+    """What followed the handshake's request, until that is answered."""
     early_controls = 0
     """Pings and the like before `attach`; from then on the receiver counts them."""
     splitter: FrameSplitter | None = None
@@ -157,13 +168,29 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         super().connection_lost(exc)
 
     def handle_connect(self, event: Request) -> None:
+        if event.headers.get_all("Sec-WebSocket-Version") != [VERSION]:
+            self._refuse_version()
+            return
         super().handle_connect(event)
         scope: Any = getattr(self, "scope", None)  # not set where the handshake was refused
         if scope is not None:
             scope["extensions"][EXTENSION] = self
 
+    def _refuse_version(self) -> None:
+        """Name the version that would be understood (RFC 6455, section 4.4)."""
+        self.handshake_initiated = self.handshake_complete = self.close_sent = True
+        answer = self.conn.reject(426, f"The version of WebSocket here is {VERSION}.\n")
+        answer.headers["Upgrade"] = "websocket"
+        answer.headers["Sec-WebSocket-Version"] = VERSION
+        self.conn.send_response(answer)
+        self.transport.write(b"".join(self.conn.data_to_send()))
+        self.transport.close()
+
     async def send(self, message: Any) -> None:
         await super().send(message)
+        if self.early and self.handshake_complete:
+            early, self.early = self.early, b""
+            self.data_received(early)
         if self.initial_response is not None and self.close_sent:
             # The client was refused, and that is an answer: uvicorn would log it as our failure.
             self.handshake_complete = True
@@ -175,8 +202,11 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             # The splitter needs the frames from the first on, so the request must end here.
             self.splitter = FrameSplitter() if data.endswith(b"\r\n\r\n") else None
         elif self.receiver is None or self.splitter is None:
-            self.splitter = None
-            super().data_received(data)
+            if self.handshake_complete:
+                self.splitter = None
+                super().data_received(data)
+            else:
+                self._wait_for_answer(data)
         else:
             for audio, piece in self.splitter.push(data):
                 if not audio:
@@ -184,6 +214,29 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
                         super().data_received(piece)
                 elif not self.close_sent:
                     self.receiver.on_audio(piece)
+
+    def _wait_for_answer(self, data: bytes) -> None:
+        """Keep what a client sent without waiting for the answer to its handshake."""
+        self.early += data
+        if len(self.early) > MOST_EARLY_BYTES:
+            self.abort()
+
+    def handle_parser_exception(self) -> None:
+        """Close, for a client that breaks the protocol. What it still sends is not looked at."""
+        sent = self.conn.close_sent
+        assert sent is not None
+        if self.close_sent:
+            return
+        self.close_sent = True
+        event: Any = {"type": "websocket.disconnect", "code": sent.code, "reason": sent.reason}
+        self.queue.put_nowait(event)
+        self.transport.write(b"".join(self.conn.data_to_send()))
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        if self.read_paused:
+            self.read_paused = False
+            self.transport.resume_reading()
+        self.close_timer = self.loop.call_later(LINGER_S, self.transport.close)
 
     def handle_ping(self) -> None:
         if self._counted():
