@@ -12,6 +12,7 @@ from gateway.live.calls import Calls
 from gateway.live.journals import Journals
 from gateway.live.registry import LiveSessions
 from gateway.media import noise_reduction
+from gateway.observe.sessions import ObservedSessions, log_turn
 from gateway.providers.lineup import Lineup, line_up
 from gateway.reports.assessor import Assessor
 from gateway.security import ApiKeys
@@ -50,6 +51,7 @@ class Runtime:
         self.live = LiveSessions(settings.max_sessions)
         keys = settings.api_keys
         self.api_keys = ApiKeys.parse("" if keys is None else keys.get_secret_value())
+        self.observed = ObservedSessions(log_turn)
         self.studio: Studio | None = None
         """Draws faces as video; None where that is impossible or switched off."""
         self._given = stages
@@ -103,6 +105,7 @@ class Runtime:
                 events=interviews.events,
                 recorder=interviews.recorder,
                 journals=journals,
+                observed=self.observed,
             )
             self._stack = stack.pop_all()
         return self

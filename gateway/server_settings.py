@@ -52,6 +52,11 @@ class ServerSettings(BaseModel):
         default="info",
         description="least severe message that is logged: debug, info, warning or error",
     )
+    log_format: Annotated[Literal["text", "json"], LOWER] = variable(
+        "PARLEY_LOG_FORMAT",
+        default="text",
+        description="form of the log lines: text for people, or json for machines",
+    )
     max_sessions: int = variable(
         "PARLEY_MAX_SESSIONS",
         default=100,

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, SecretStr
 from pydantic.fields import FieldInfo
@@ -258,6 +258,33 @@ def gaps(settings: BaseSettings) -> Iterator[str]:
             yield f"{_first_name(settings, chooser)}={name} needs {', '.join(missing)}"
         elif missing and given and name == AUTO:
             yield f"{_first_name(settings, given[0])} needs {', '.join(missing)}"
+
+
+def secrets_of(settings: BaseSettings) -> Iterator[str]:
+    """The secrets in the settings' values, which no log line may show."""
+    for value in settings.__dict__.values():
+        if isinstance(value, SecretStr):
+            yield from _secrets_in(value.get_secret_value())
+        elif isinstance(value, str) and "://" in value and (password := _password(value)):
+            yield from {password, unquote(password)}
+
+
+def _password(text: str) -> str | None:
+    try:
+        return urlsplit(text).password
+    except ValueError:  # several URLs, such as origins
+        return None
+
+
+def _secrets_in(text: str) -> Iterator[str]:
+    """The keys, or the passwords of servers, of a list with commas."""
+    for part in filter(None, map(str.strip, text.split(","))):
+        try:
+            servers = parse_ice_servers(part)
+        except ValueError:
+            yield part
+        else:
+            yield from (server.password for server in servers if server.password)
 
 
 def _first_name(settings: BaseSettings, field: str) -> str:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from contextvars import copy_context
 
 from pipeline.decisions import Action, Chunk, Event, PolicyChanged
 from pipeline.frames import INPUT_RATE_HZ
@@ -14,6 +15,8 @@ class TurnDriver:
 
     An exception in that closes the driver and goes to `failed`: the callers, such as a timer or the
     detector, could only log it. Belongs to the event loop. Plain calls.
+
+    `perform` runs in a copy of the context in which the driver was made: see `turn_context`.
     """
 
     def __init__(
@@ -27,6 +30,7 @@ class TurnDriver:
         self._perform = perform
         self._failed = failed
         self._journal = journal
+        self._context = copy_context()
         self._timer: asyncio.TimerHandle | None = None
         self._opened = False
         self._closed = False
@@ -83,7 +87,7 @@ class TurnDriver:
         if self._journal is not None:
             self._journal.decided(cause, now, actions)
         if actions:
-            self._perform(actions)
+            self._context.copy().run(self._perform, actions)
         if not self._closed:
             self._watch()
 

@@ -8,6 +8,7 @@ import asyncio
 import heapq
 import itertools
 from collections.abc import Callable
+from contextvars import Context
 
 Pump = Callable[[float], float | None]
 """Sends the frames due at the given time; returns the time of its next call, or None."""
@@ -47,7 +48,8 @@ class Pacer:
         if self._timer is not None:
             self._timer.cancel()
         self._timer_at = at
-        self._timer = asyncio.get_running_loop().call_at(at, self._run)
+        # No session's context: its pumps belong to all of them.
+        self._timer = asyncio.get_running_loop().call_at(at, self._run, context=Context())
 
     def _run(self) -> None:
         self._timer = None

@@ -13,6 +13,7 @@ from pipeline.outputs import ReplyOutputs
 from pipeline.reply import Reply, ReplyTask
 from pipeline.session_policy import SessionPolicy, Stages
 from pipeline.stage import Host
+from pipeline.turn_context import current_turn
 from pipeline.utterance import Utterance
 from pipeline.voice import Voice
 
@@ -91,6 +92,7 @@ class Replies:
         return reply
 
     async def _run(self, tasks: asyncio.TaskGroup, reply: Reply) -> None:
+        current_turn.set(reply.turn)
         await self._committer.settled()
         heard = await reply.run(lambda: self._handle(ReplyBegan(reply.turn)))
         self.current = None

@@ -28,6 +28,7 @@ from gateway.status import StageReport
 from gateway.transports.http import HttpProtocol
 from gateway.transports.proxies import behind
 from gateway.transports.websocket.protocol import WebSocketProtocol
+from gateway.variables import secrets_of
 from pipeline.session import Stages
 from stages.registry import NoProvider
 
@@ -92,7 +93,7 @@ def serve(settings: Settings, stages: Stages | None = None, *, tls: Tls | None =
     Raises `CommandFailed` if the address cannot be used or no provider fills a slot, and
     `KeyboardInterrupt` after an orderly end by SIGINT. A start that fails later exits with 3.
     """
-    configure(settings.log_level)
+    configure(settings.log_level, settings.log_format, secrets_of(settings))
     listeners = listen(settings.host, settings.port)
     try:
         _check(settings)

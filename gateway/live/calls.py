@@ -18,7 +18,9 @@ from gateway.live.journals import Journals
 from gateway.live.noise import clean
 from gateway.live.registry import LiveSessions
 from gateway.live.transport import Media, P
+from gateway.logs import session_id as logged_session
 from gateway.media.resampling import converter
+from gateway.observe.sessions import ObservedSession, ObservedSessions
 from gateway.protocols.dialect import ProtocolError, SessionReady, SessionRequest
 from gateway.providers.build import options
 from gateway.providers.languages import Notice, heard_as, in_language, not_held_in, notices
@@ -77,6 +79,7 @@ class Calls:
     events: Events
     recorder: Recorder | None
     journals: Journals | None
+    observed: ObservedSessions
 
     @asynccontextmanager
     async def host(
@@ -209,6 +212,19 @@ class Calls:
             yield journal
         finally:
             file.close()
+
+    @contextmanager
+    def observe(
+        self, session_id: str, request: SessionRequest, transport: str
+    ) -> Iterator[ObservedSession]:
+        """A session for the operator, until the block ends; the log lines of its task name it."""
+        kind = "interview" if request.assistant is None else "assistant"
+        logged = logged_session.set(session_id)
+        try:
+            with self.observed.open(session_id, transport=transport, kind=kind) as observed:
+                yield observed
+        finally:
+            logged_session.reset(logged)
 
     @property
     def responders(self) -> Guard[Responder]:

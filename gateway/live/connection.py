@@ -21,6 +21,7 @@ from gateway.live.out_of_band import OutOfBandReplies
 from gateway.live.reply_rate import ReplyRate
 from gateway.live.transport import AudioReader, Media, P, Transport
 from gateway.media.codecs import RefusedAudio
+from gateway.observe.sessions import ObservedSession
 from gateway.protocols.dialect import (
     AssistantRequest,
     AudioMessage,
@@ -76,6 +77,7 @@ class Connection(Generic[P]):
         self._loop = asyncio.get_running_loop()
         self._host: LiveHost | None = None
         self._session: Session | None = None
+        self._observed: ObservedSession | None = None
         self._out_of_band: OutOfBandReplies | None = None
         self._early: deque[P | Command] = deque()  # bounded by the pacer's counting
         self._spoke = asyncio.Event()  # the client's first message is here, or waited for no more
@@ -147,6 +149,9 @@ class Connection(Generic[P]):
             calls.host(self._session_id, request, self._progressed, self._dismiss)
         )
         journal = stack.enter_context(calls.journal(self._session_id))
+        self._observed = stack.enter_context(
+            calls.observe(self._session_id, request, self._transport.kind)
+        )
         face = await stack.enter_async_context(
             client_face(
                 self._transport,
@@ -359,6 +364,8 @@ class Connection(Generic[P]):
         if isinstance(output, ReplyAudio):
             self._transport.play(self._reply_rate.convert(output))
         elif not isinstance(output, Spoken):
+            assert self._observed is not None
+            self._observed.observe(output, now)
             if isinstance(output, Clear):
                 self._reply_rate.clear()
                 self._transport.clear()

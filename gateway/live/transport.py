@@ -8,7 +8,7 @@ session turns them into samples.
 from collections.abc import Sized
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, Literal, Protocol, TypeVar
 
 from gateway.protocols.dialect import Outgoing, ProtocolError, SessionRequest, WireAudio
 from pipeline.frames import ReplyAudio, Samples
@@ -74,6 +74,10 @@ class ClientFace(Protocol):
 
 class Transport(Protocol[P]):
     """Carries one client's messages and audio. Plain calls that do not raise, but for `gone`."""
+
+    @property
+    def kind(self) -> Literal["websocket", "webrtc"]:
+        """What it is, for the operator."""
 
     @property
     def open(self) -> bool:

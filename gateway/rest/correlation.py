@@ -16,13 +16,16 @@ SANE = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 
 
 class CorrelationMiddleware:
-    """The outermost middleware, so that errors have an id too. It ignores WebSockets."""
+    """The outermost middleware, so that errors have an id too.
+
+    A WebSocket has an id in its log lines, as a request has; its client is not told.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
         given = next((value for name, value in scope["headers"] if name == HEADER), b"")

@@ -13,6 +13,7 @@ import asyncio
 import importlib.util
 import logging
 from collections import deque
+from contextvars import Context
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -178,7 +179,8 @@ class SileroDetector:
     def enqueue(self, stream: "_Stream") -> None:
         self._ready.append(stream)
         if self._timer is None and self._loop is not None:
-            self._timer = self._loop.call_later(GATHER_S, self._wake)
+            # No session's context: the chunks of all of them are judged then.
+            self._timer = self._loop.call_later(GATHER_S, self._wake, context=Context())
 
     def count_dropped(self, chunks: int) -> None:
         self._dropped += chunks
@@ -198,7 +200,7 @@ class SileroDetector:
         finally:
             self._timer = None
             if self._ready and self._loop is not None:
-                self._timer = self._loop.call_soon(self._wake)
+                self._timer = self._loop.call_soon(self._wake, context=Context())
 
     def _run_slice(self) -> None:
         """Judge one chunk of each session that has waited longest, and call the callbacks."""

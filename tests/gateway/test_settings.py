@@ -83,6 +83,7 @@ def test_the_defaults_are_the_contracts() -> None:
         "lexicon": None,
         "data_dir": Path("var"),
         "log_level": "info",
+        "log_format": "text",
         "max_sessions": 100,
         "webrtc_addresses": "",
         "ice_servers": SecretStr(""),

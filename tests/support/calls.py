@@ -14,6 +14,7 @@ from gateway.live.connection import Connection
 from gateway.live.journals import Journals
 from gateway.live.registry import LiveSessions
 from gateway.live.transport import ClientFace
+from gateway.observe.sessions import ObservedSessions, log_turn
 from gateway.protocols.dialect import Dialect
 from gateway.protocols.native import NativeDialect
 from gateway.providers.lineup import Lineup
@@ -51,6 +52,7 @@ class LocalCalls:
         self.journals: Path | None = None
         """The folder in which journals are kept."""
         self.faces: Callable[[Stages, Pacer], FaceService] = faces_of_servers
+        self.observed = ObservedSessions(log_turn)
         self._connections: list[asyncio.Task[None]] = []
 
     def scripted(self) -> Stages:
@@ -110,6 +112,7 @@ class LocalCalls:
                 events=events,
                 recorder=None,
                 journals=journals,
+                observed=self.observed,
             )
             try:
                 await story()

@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections import deque
 from contextlib import AbstractAsyncContextManager
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -31,6 +31,8 @@ class MemoryTransport:
     It holds a client back as TCP does: what is sent while it is paused waits here. `own` is the
     face that it shows by itself.
     """
+
+    kind: Literal["websocket"] = "websocket"
 
     def __init__(
         self,

@@ -5,6 +5,7 @@ import logging
 from collections import deque
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
+from typing import Literal
 
 import numpy as np
 from aiortc import RTCDataChannel
@@ -52,6 +53,8 @@ class PeerTransport:
     With `waits`, audio that comes before the first message is dropped for `READY_AFTER_S`, because
     it can overtake a `hello`. `hang_up` ends the peer.
     """
+
+    kind: Literal["webrtc"] = "webrtc"
 
     def __init__(self, session_id: str, hang_up: Callable[[], None], *, waits: bool) -> None:
         self.transmission: Transmission | None = None

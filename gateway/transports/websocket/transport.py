@@ -1,7 +1,7 @@
 """`WebSocketTransport`: a client's messages and audio over one WebSocket."""
 
 from contextlib import AbstractAsyncContextManager
-from typing import Any
+from typing import Any, Literal
 
 from starlette.types import Receive
 
@@ -18,6 +18,8 @@ class WebSocketTransport:
 
     The ASGI `receive` reports the disconnect, with a message of type `websocket.disconnect`.
     """
+
+    kind: Literal["websocket"] = "websocket"
 
     def __init__(self, protocol: WebSocketProtocol, dialect: Dialect, receive: Receive) -> None:
         self._protocol = protocol

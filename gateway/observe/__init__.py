@@ -1,0 +1,7 @@
+"""What an operator sees of the gateway.
+
+`turn_record` puts a turn together from its session's outputs, and `sessions` follows the live ones
+and logs a line for each turn. This package knows sessions by their outputs only.
+"""
+
+__all__: list[str] = []

@@ -1,0 +1,73 @@
+"""The live sessions of a process, each with an observer of its outputs."""
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from gateway.observe.turn_record import TurnRecord, TurnRecorder
+from pipeline.stage import Observed
+
+logger = logging.getLogger("parley.turn")
+
+OnTurn = Callable[["ObservedSession", TurnRecord], None]
+"""Called when a turn of a session is over. A plain call that must neither block nor raise."""
+
+
+@dataclass(slots=True)
+class ObservedSession:
+    """One live session of a kind ("interview" or "assistant"). `began_at` is in seconds since the
+    epoch."""
+
+    session_id: str
+    transport: str
+    kind: str
+    began_at: float = field(default_factory=time.time)
+    turns: int = 0
+    degraded: int = 0
+    voice_to_voice_ms: float | None = None
+    """Of the latest turn that had a reply."""
+    _recorder: TurnRecorder = field(default_factory=TurnRecorder)
+    _on_turn: Sequence[OnTurn] = ()
+
+    def observe(self, output: Observed, now: float) -> None:
+        """Take an output of the session, but no audio. Raises nothing."""
+        record = self._recorder.handle(output, now)
+        if record is None:
+            return
+        self.turns += 1
+        self.degraded += len(record.degraded)
+        if record.voice_to_voice_ms is not None:
+            self.voice_to_voice_ms = record.voice_to_voice_ms
+        for on_turn in self._on_turn:
+            try:
+                on_turn(self, record)
+            except Exception:  # what is watched must not suffer from the watching
+                logger.exception("a turn could not be recorded")
+
+
+class ObservedSessions:
+    """The live sessions; `on_turn` are called for each of their turns, in order."""
+
+    def __init__(self, *on_turn: OnTurn) -> None:
+        self.on_turn = list(on_turn)
+        self._live: dict[int, ObservedSession] = {}  # bounded by the admission of sessions
+
+    def __iter__(self) -> Iterator[ObservedSession]:
+        return iter([*self._live.values()])
+
+    @contextmanager
+    def open(self, session_id: str, *, transport: str, kind: str) -> Iterator[ObservedSession]:
+        """A session that is live until the block ends."""
+        session = ObservedSession(session_id, transport, kind, _on_turn=self.on_turn)
+        self._live[id(session)] = session
+        try:
+            yield session
+        finally:
+            del self._live[id(session)]
+
+
+def log_turn(session: ObservedSession, record: TurnRecord) -> None:
+    """Log the turn's one line."""
+    logger.info("turn", extra={"fields": {"session": session.session_id, **record.fields()}})

@@ -1,0 +1,22 @@
+"""What the work for one turn knows of its cause, wherever that work is done.
+
+Sessions share timers, so that a callback may run in another session's context. `TurnDriver` and
+`Replies` therefore begin a session's work in a copy of the context in which the session was made.
+"""
+
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
+
+current_turn: ContextVar[int | None] = ContextVar("current_turn", default=None)
+"""The turn for which the current task works; None outside of a turn."""
+
+
+def _none() -> Mapping[str, str]:
+    return {}
+
+
+request_headers: ContextVar[Callable[[], Mapping[str, str]]] = ContextVar(
+    "request_headers", default=_none
+)
+"""Makes the headers with which a request to a provider names its cause, such as a trace. A plain
+call that must not raise."""
