@@ -2,13 +2,18 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 from starlette.applications import Starlette
 from starlette.routing import WebSocketRoute
 
+from gateway import __version__
+from gateway.observe.scrape import Scrape, ScrapeSources
 from gateway.providers.build import options
 from gateway.rest import middleware, operations, rest_routes
 from gateway.rest.health import StatusSources
+from gateway.rest.metrics import metrics_operations
+from gateway.rest.operator_access import OperatorAccess
 from gateway.rest.problems import EXCEPTION_HANDLERS
 from gateway.rest.realtime import RealtimeEndpoints
 from gateway.rest.service_probe import ServiceProbe, service_urls
@@ -50,6 +55,20 @@ def create_app(settings: Settings | None = None, *, stages: Stages | None = None
         places=settings.max_sessions,
     )
 
+    access = OperatorAccess(settings.admin_key)
+    scrape = Scrape(
+        runtime.metrics,
+        ScrapeSources(
+            version=__version__,
+            places=settings.max_sessions,
+            sessions=runtime.observed,
+            breakers=runtime.breakers,
+            queues=runtime.queues,
+            readiness=runtime.readiness,
+            media=lambda: replace(webrtc.media(), dropped=runtime.dropped_chunks()),
+        ),
+    )
+
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         try:
@@ -69,6 +88,7 @@ def create_app(settings: Settings | None = None, *, stages: Stages | None = None
                     *operations(
                         store, probe, settings, status, runtime.end, services, runtime.interviews
                     ),
+                    *metrics_operations(scrape, access),
                     *static_operations(face=settings.face),
                     *webrtc.operations(),
                     *RealtimeEndpoints(runtime, webrtc).operations(),

@@ -12,12 +12,21 @@ from gateway.live.calls import Calls
 from gateway.live.journals import Journals
 from gateway.live.registry import LiveSessions
 from gateway.media import noise_reduction
+from gateway.observe.loop_lag import LoopLag
+from gateway.observe.metrics import Metrics
 from gateway.observe.sessions import ObservedSessions, log_turn
 from gateway.providers.lineup import Lineup, line_up
 from gateway.reports.assessor import Assessor
 from gateway.security import ApiKeys
 from gateway.settings import Settings
-from gateway.status import LanguageReport, ProviderReport, QueueReport, Readiness, StageReport
+from gateway.status import (
+    BreakerReport,
+    LanguageReport,
+    ProviderReport,
+    QueueReport,
+    Readiness,
+    StageReport,
+)
 from gateway.store import Store
 from pipeline.pacer import Pacer
 from pipeline.session import Stages
@@ -51,7 +60,10 @@ class Runtime:
         self.live = LiveSessions(settings.max_sessions)
         keys = settings.api_keys
         self.api_keys = ApiKeys.parse("" if keys is None else keys.get_secret_value())
-        self.observed = ObservedSessions(log_turn)
+        self.metrics = Metrics()
+        self.observed = ObservedSessions(
+            log_turn, self.metrics.turn_over, on_wait=self.metrics.waited
+        )
         self.studio: Studio | None = None
         """Draws faces as video; None where that is impossible or switched off."""
         self._given = stages
@@ -75,6 +87,10 @@ class Runtime:
                 lineup = Lineup.given(self._given)
             else:
                 lineup = await stack.enter_async_context(line_up(self.settings))
+            self.metrics.know(lineup.providers())
+            lag = LoopLag(self.metrics.lagged)
+            stack.callback(lag.stop)
+            lag.start()
             owner = SessionOwner.here()
             await stack.enter_async_context(leased(self.store, owner))
             service = open_interview_service(
@@ -194,6 +210,15 @@ class Runtime:
     def candidates(self) -> list[ProviderReport]:
         """The providers that could answer in each slot that has a guard, best first."""
         return self.lineup().candidates()
+
+    def breakers(self) -> list[BreakerReport]:
+        """The circuit breakers of the candidates."""
+        return self.lineup().breakers()
+
+    def dropped_chunks(self) -> int:
+        """Chunks of input audio that voice detection never judged, where the detector counts."""
+        stats = getattr(self.lineup().stages.detector, "stats", None)
+        return getattr(stats() if callable(stats) else None, "dropped", 0)
 
     def languages(self) -> LanguageReport:
         """The languages in which an interview can be held, and heard and spoken."""

@@ -9,6 +9,7 @@ from gateway.variables import (
     LOCAL_ORIGINS,
     LOWER,
     Addresses,
+    AdminKey,
     ApiKey,
     ApiKeys,
     IceServers,
@@ -97,6 +98,12 @@ class ServerSettings(BaseModel):
         "PARLEY_API_KEYS",
         default=None,
         description="where set, /v1/realtime is for clients with one of these keys, with commas",
+    )
+
+    admin_key: AdminKey | None = variable(
+        "PARLEY_ADMIN_KEY",
+        default=None,
+        description="key of the operator for /admin and, from other machines, /metrics",
     )
 
     @property

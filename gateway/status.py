@@ -47,6 +47,33 @@ class ProviderReport:
 
 
 @dataclass(frozen=True, slots=True)
+class BreakerReport:
+    """The circuit breaker of a slot's provider; its `name` is "slot.provider".
+
+    `state` is "closed", "open" or "half-open", or what an operator has made of it: "forced-open"
+    (every call is refused) or "disabled" (every call passes, and none is counted). `transitions`
+    counts its changes of state. `retry_after_s` is the time until calls or a probe may pass.
+    """
+
+    name: str
+    slot: str
+    provider: str
+    state: str
+    transitions: int
+    retry_after_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class MediaCounts:
+    """Input media since the start: RTP packets `lost` (concealed) and `late`, and chunks that voice
+    detection `dropped`."""
+
+    lost: int = 0
+    late: int = 0
+    dropped: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class QueueReport:
     """Shared work of all sessions: how much is under way or waits, in `unit`. `bound` is its limit;
     null if only the number of sessions limits it.

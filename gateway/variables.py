@@ -79,6 +79,12 @@ def _api_key(key: SecretStr) -> SecretStr:
     return key
 
 
+def _admin_key(key: SecretStr) -> SecretStr:
+    if not re.fullmatch(r"[!-~]{16,}", key.get_secret_value()):
+        raise ValueError("must be 16 printable ASCII characters or more, without spaces")
+    return key
+
+
 def _api_keys(keys: SecretStr) -> SecretStr:
     parts = [part.strip() for part in keys.get_secret_value().split(",")]
     if not all(re.fullmatch(r"[!-+\--~]{8,}", part) for part in parts):
@@ -155,6 +161,7 @@ HttpUrl = Annotated[str, AfterValidator(_http_url)]
 RedisUrl = Annotated[str, AfterValidator(_redis_url)]
 ApiKey = Annotated[SecretStr, AfterValidator(_api_key)]
 ApiKeys = Annotated[SecretStr, AfterValidator(_api_keys)]
+AdminKey = Annotated[SecretStr, AfterValidator(_admin_key)]
 Addresses = Annotated[str, AfterValidator(_addresses)]
 Face = Annotated[str, AfterValidator(_face)]
 IceServers = Annotated[SecretStr, AfterValidator(_ice_servers)]

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from pipeline.answer import Answer
 from pipeline.canned import CannedLines
+from pipeline.channel import Waited
 from pipeline.committer import TurnCommitter
 from pipeline.decisions import (
     REFUSALS,
@@ -67,7 +68,8 @@ class Session:
 
     Every output goes to the `observers` in their order, and so does the reply's speech, some time
     before it is heard. A `journal` that its owner has opened gets every event and action of
-    turn-taking, and every output before the observers do; `run` closes it.
+    turn-taking, and every output before the observers do; `run` closes it. `waited` takes how long
+    work had waited in a queue.
     """
 
     def __init__(
@@ -80,6 +82,7 @@ class Session:
         convert: Convert,
         policy: SessionPolicy | None = None,
         journal: Journal | None = None,
+        waited: Waited | None = None,
     ) -> None:
         self.policy = policy or SessionPolicy()
         self._stages = stages
@@ -89,6 +92,7 @@ class Session:
             observe.insert(0, journal.noted)
         self._observe = tuple(observe)
         self._journal = journal
+        self._on_wait = waited
         self._language = LanguageLock(self.policy.language)
         self._turns = TurnTaking(self.policy.turns)
         self._driver = TurnDriver(self._turns, self._perform, self._fail, journal)
@@ -300,6 +304,8 @@ class Session:
             self.reconfigure(self.policy.turns)
 
     def _waited(self, queue: str, age_ms: float) -> None:
+        if self._on_wait is not None:
+            self._on_wait(queue, age_ms)
         if self._journal is not None:
             self._journal.queue_age(queue, age_ms, self._now())
 

@@ -169,6 +169,7 @@ class Calls:
             convert=converter,
             policy=policy,
             journal=journal,
+            waited=self.observed.on_wait,
         )
 
     def turn_policy(self, request: SessionRequest) -> TurnPolicy:

@@ -1,7 +1,8 @@
 """What an operator sees of the gateway.
 
 `turn_record` puts a turn together from its session's outputs, and `sessions` follows the live ones
-and logs a line for each turn. This package knows sessions by their outputs only.
+and logs a line for each turn. `metrics` counts for Prometheus, `scrape` samples when it asks, and
+`loop_lag` measures how late the event loop is. This package knows sessions by their outputs only.
 """
 
 __all__: list[str] = []

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from gateway.observe.turn_record import TurnRecord, TurnRecorder
+from pipeline.channel import Waited
 from pipeline.stage import Observed
 
 logger = logging.getLogger("parley.turn")
@@ -48,10 +49,12 @@ class ObservedSession:
 
 
 class ObservedSessions:
-    """The live sessions; `on_turn` are called for each of their turns, in order."""
+    """The live sessions; `on_turn` are called for each of their turns, in order, and `on_wait` for
+    work that leaves a queue."""
 
-    def __init__(self, *on_turn: OnTurn) -> None:
+    def __init__(self, *on_turn: OnTurn, on_wait: Waited | None = None) -> None:
         self.on_turn = list(on_turn)
+        self.on_wait = on_wait
         self._live: dict[int, ObservedSession] = {}  # bounded by the admission of sessions
 
     def __iter__(self) -> Iterator[ObservedSession]:

@@ -13,8 +13,8 @@ from gateway.providers.languages import known
 from gateway.providers.probes import StageProbes
 from gateway.providers.starts import Starts
 from gateway.settings import Settings
-from gateway.status import LanguageReport, ProviderReport, QueueReport, StageReport
-from pipeline.breaker import BreakerPolicy, Outcome
+from gateway.status import BreakerReport, LanguageReport, ProviderReport, QueueReport, StageReport
+from pipeline.breaker import BreakerPolicy, Mode, Outcome
 from pipeline.frames import Slot
 from pipeline.guard import Candidate, Guard, Limits
 from pipeline.session import Stages
@@ -48,6 +48,9 @@ REMOTE_LIMITS: dict[Slot, Limits] = {
     "turn": TURN_LIMITS,
 }
 """Limits of remote providers, which also upload an utterance or process a prompt."""
+
+SET_BY_HAND = (Mode.FORCED_OPEN, Mode.DISABLED)
+"""The modes of a breaker in which its state says nothing of the calls."""
 
 SILENT = "its server does not answer"
 
@@ -104,6 +107,20 @@ class Lineup:
             for slot, guard in self._guards()
             for candidate in guard.candidates
         ]
+
+    def breakers(self) -> list[BreakerReport]:
+        """The circuit breakers of the candidates, in the order of `candidates`."""
+        now = asyncio.get_running_loop().time()
+        return [
+            breaker_report(slot, candidate, now)
+            for slot, guard in self._guards()
+            for candidate in guard.candidates
+        ]
+
+    def providers(self) -> set[str]:
+        """The names of all providers of the process."""
+        reports = self.candidates()
+        return {self.stages.detector.provider, *(report.provider for report in reports)}
 
     def queues(self) -> list[QueueReport]:
         """The jobs, waiting or under way, of each provider that has a worker process."""
@@ -187,6 +204,20 @@ def _problem(candidate: Candidate[Any]) -> str:
         return ""
     times = f", {trouble.times} times in a row" if trouble.times > 1 else ""
     return f"its last call failed: {trouble.words}{times}"
+
+
+def breaker_report(slot: Slot, candidate: Candidate[Any], now: float) -> BreakerReport:
+    """A candidate's circuit breaker at `now` (loop time)."""
+    breaker = candidate.breaker
+    shown = breaker.mode if breaker.mode in SET_BY_HAND else breaker.state
+    return BreakerReport(
+        f"{slot}.{candidate.provider}",
+        slot,
+        candidate.provider,
+        shown.value,
+        breaker.generation,
+        round(breaker.retry_after(now), 1),
+    )
 
 
 def learned(stage: Any) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ from gateway.rest.problems import NO_SUCH_SESSION, UNSUPPORTED_MEDIA_TYPE, Kind,
 from gateway.rest.reading import BODY_S, Body, chunks, media_type
 from gateway.runtime import Runtime
 from gateway.settings import Settings
+from gateway.status import MediaCounts
 from gateway.transports.webrtc.offers import MAX_BYTES, OfferError
 
 if TYPE_CHECKING:  # they need the extra
@@ -117,6 +118,10 @@ class WebRtcEndpoints:
         peers = self._open()
         session_id = peers.session_of(peer_id)
         return session_id is not None and peers.hang_up(session_id, peer_id)
+
+    def media(self) -> MediaCounts:
+        """The lost and late audio packets of all peers since the start."""
+        return MediaCounts() if self._peers is None else self._peers.media()
 
     def operations(self) -> list[Operation]:
         """The endpoints."""

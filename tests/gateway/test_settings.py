@@ -89,6 +89,7 @@ def test_the_defaults_are_the_contracts() -> None:
         "ice_servers": SecretStr(""),
         "webrtc_token": None,
         "api_keys": None,
+        "admin_key": None,
         "proxies": "",
         "face": "mira",
         "avatar_video": "auto",

@@ -88,6 +88,13 @@ class Peer:
         self._reception: Reception | None = None
         self._ready = asyncio.Event()
 
+    @property
+    def media(self) -> tuple[int, int]:
+        """Packets of the peer's audio that were given up, and those of them that came late."""
+        if self._reception is None:
+            return 0, 0
+        return self._reception.jitter.lost, self._reception.jitter.late
+
     # --- signalling --------------------------------------------------------------------------
 
     async def answer(self, sdp: str) -> str:

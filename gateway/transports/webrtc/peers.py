@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from gateway.ice import Addresses, IceServer
 from gateway.protocols.dialect import Dialect
 from gateway.runtime import Runtime
+from gateway.status import MediaCounts
 from gateway.transports.webrtc.aiortc_private import use_addresses
 from gateway.transports.webrtc.peer import Peer
 
@@ -47,6 +48,7 @@ class Peers:
         self._addresses = addresses
         self._live: dict[str, tuple[Peer, asyncio.Task[None]]] = {}  # bounded by max_sessions
         self._at_addresses = ExitStack()
+        self._ended_lost = self._ended_late = 0
 
     def __len__(self) -> int:
         return len(self._live)
@@ -111,6 +113,17 @@ class Peers:
         finally:
             admission.close()
             del self._live[peer_id]
+            lost, late = peer.media
+            self._ended_lost += lost
+            self._ended_late += late
+
+    def media(self) -> MediaCounts:
+        """The lost and late audio packets of all peers since the start."""
+        live = [peer.media for peer, _ in self._live.values()]
+        return MediaCounts(
+            lost=self._ended_lost + sum(lost for lost, _ in live),
+            late=self._ended_late + sum(late for _, late in live),
+        )
 
     def find(self, session_id: str, peer_id: str) -> Peer | None:
         """The live peer of this session and id, or None."""

@@ -1,0 +1,124 @@
+"""Counts and times of turns, for Prometheus.
+
+Everything is counted where a turn ends, where work leaves a queue, or by the sampler of the event
+loop: nothing for a frame of audio. Labels have few values whatever clients send: providers are
+those of the line-up, any other is "other".
+
+An instance has a registry of its own, so that two applications in a process do not meet.
+"""
+
+from collections.abc import Iterable
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics
+from prometheus_client.process_collector import ProcessCollector
+
+from gateway.observe.sessions import ObservedSession
+from gateway.observe.turn_record import CANNED, TurnRecord
+from pipeline.budget import STAGES
+
+STAGE_BUCKETS_S = (0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 2.0, 5.0, 10.0)
+VOICE_BUCKETS_S = (0.2, 0.4, 0.6, 0.8, 1.0, 1.2, 1.5, 2.0, 3.0, 6.0)
+WAIT_BUCKETS_S = (0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+LAG_BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1.0)
+
+OTHER = "other"
+TEXT = "text"
+
+TARGETS = {CANNED: CANNED, "text": TEXT, "no text": TEXT}
+"""The targets of degradations that are no providers, and their labels."""
+
+QUEUES = frozenset({"recognition", "synthesis"})
+"""The queues of a session whose waits are reported (`pipeline.channel.Waited`)."""
+
+
+class Metrics:
+    """The instruments of a process. Plain calls on the event loop's thread."""
+
+    def __init__(self) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]
+        self.registry = CollectorRegistry(auto_describe=True)
+        self._providers: frozenset[str] = frozenset()
+        ProcessCollector(registry=self.registry)
+        made = self.registry
+        self._turns = Counter(
+            "parley_turns", "Turns that are over, by how they ended", ["outcome"], registry=made
+        )
+        self._voice = Histogram(
+            "parley_voice_to_voice_seconds",
+            "From the end of speech, or a typed answer, to the reply's first audio",
+            ["input"],
+            buckets=VOICE_BUCKETS_S,
+            registry=made,
+        )
+        self._first = Histogram(
+            "parley_stage_first_item_seconds",
+            "From a stage's start in a turn to its first useful item",
+            ["stage", "provider"],
+            buckets=STAGE_BUCKETS_S,
+            registry=made,
+        )
+        self._total = Histogram(
+            "parley_stage_total_seconds",
+            "From a stage's start in a turn to its end",
+            ["stage", "provider"],
+            buckets=STAGE_BUCKETS_S,
+            registry=made,
+        )
+        self._degraded = Counter(
+            "parley_degradations",
+            "Steps down to a weaker provider, a canned line or text",
+            ["stage", "target"],
+            registry=made,
+        )
+        self._breaches = Counter(
+            "parley_budget_breaches",
+            "Turns whose reply began later than the budget allows, or never",
+            registry=made,
+        )
+        self._waits = Histogram(
+            "parley_queue_wait_seconds",
+            "How long work had waited when it was taken from a queue",
+            ["queue"],
+            buckets=WAIT_BUCKETS_S,
+            registry=made,
+        )
+        self._lag = Histogram(
+            "parley_event_loop_lag_seconds",
+            "How late timers of the event loop fire",
+            buckets=LAG_BUCKETS_S,
+            registry=made,
+        )
+
+    def know(self, providers: Iterable[str]) -> None:
+        """The names of the process's providers: only these are labels."""
+        self._providers = frozenset(providers)
+
+    def turn_over(self, session: ObservedSession, record: TurnRecord) -> None:
+        """A turn is over (`gateway.observe.sessions.OnTurn`)."""
+        self._turns.labels(record.outcome).inc()
+        if record.over_budget:
+            self._breaches.inc()
+        if record.voice_to_voice_ms is not None:
+            kind = "speech" if record.spoken else OTHER
+            self._voice.labels(kind).observe(record.voice_to_voice_ms / 1000)
+        for span in record.stages:
+            stage = span.stage if span.stage in STAGES else OTHER
+            provider = self._provider(span.provider)
+            if span.first is not None:
+                self._first.labels(stage, provider).observe((span.first - span.start) / 1000)
+            if span.end is not None:
+                self._total.labels(stage, provider).observe((span.end - span.start) / 1000)
+        for step in record.degraded:
+            target = TARGETS.get(step.target) or self._provider(step.target)
+            self._degraded.labels(step.stage, target).inc()
+
+    def waited(self, queue: str, age_ms: float) -> None:
+        """Work had waited in a queue (`pipeline.channel.Waited`)."""
+        self._waits.labels(queue if queue in QUEUES else OTHER).observe(age_ms / 1000)
+
+    def lagged(self, late_s: float) -> None:
+        """A timer of the event loop fired so late."""
+        self._lag.observe(late_s)
+
+    def _provider(self, name: str) -> str:
+        return name if name in self._providers else OTHER
