@@ -11,6 +11,7 @@ from gateway import __version__
 from gateway.observe.scrape import Scrape, ScrapeSources
 from gateway.providers.build import options
 from gateway.rest import middleware, operations, rest_routes
+from gateway.rest.admin import AdminSources, admin_operations
 from gateway.rest.health import StatusSources
 from gateway.rest.metrics import metrics_operations
 from gateway.rest.operator_access import OperatorAccess
@@ -69,6 +70,15 @@ def create_app(settings: Settings | None = None, *, stages: Stages | None = None
         ),
     )
 
+    admin = AdminSources(
+        stages=runtime.reports,
+        providers=runtime.candidates,
+        queues=runtime.queues,
+        sessions=runtime.observed,
+        breakers=runtime.breakers,
+        change_breaker=lambda name, change: runtime.lineup().change_breaker(name, change),
+    )
+
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         try:
@@ -89,6 +99,7 @@ def create_app(settings: Settings | None = None, *, stages: Stages | None = None
                         store, probe, settings, status, runtime.end, services, runtime.interviews
                     ),
                     *metrics_operations(scrape, access),
+                    *admin_operations(admin, access),
                     *static_operations(face=settings.face),
                     *webrtc.operations(),
                     *RealtimeEndpoints(runtime, webrtc).operations(),

@@ -26,6 +26,9 @@ WINDOW_CALLS = 1000
 PENDING_TRANSITIONS = 64
 """Transitions kept for `take_transitions`; beyond that the oldest are dropped."""
 
+RESET = "reset by an operator"
+"""The reason of the only transition from OPEN to CLOSED."""
+
 
 class BreakerState(Enum):
     CLOSED = "closed"
@@ -244,6 +247,29 @@ class Breaker:
             return self._not_before - now
         return self._until - now if self._state is BreakerState.OPEN else 0.0
 
+    # --- by an operator ----------------------------------------------------------------------
+
+    def force_open(self, now: float) -> None:
+        """Refuse every call from here on, until `reset`."""
+        self.poll(now)
+        self.mode = Mode.FORCED_OPEN
+
+    def disable(self, now: float) -> None:
+        """Let every call pass and count none from here on, until `reset`."""
+        self.poll(now)
+        self.mode = Mode.DISABLED
+
+    def reset(self, now: float) -> None:
+        """Close it, in the mode NORMAL, as if it had never opened: its counts, the open time that
+        has grown and the wait that the provider asked for are forgotten."""
+        self.poll(now)
+        self.mode = Mode.NORMAL
+        self._open_s = 0.0
+        if self._state is BreakerState.CLOSED:
+            self._forget()
+        else:
+            self._change(now, BreakerState.CLOSED, RESET)
+
     def take_transitions(self) -> list[Transition]:
         """The transitions since the last call, oldest first (the newest 64, if there are more)."""
         taken = list(self._transitions)
@@ -298,6 +324,10 @@ class Breaker:
         self._transitions.append(Transition(at, self._state, new, reason))
         self._state = new
         self._generation += 1
+        self._forget()
+
+    def _forget(self) -> None:
+        """Forget the calls of this state, and the wait that the provider asked for."""
         self._run = 0
         self._calls.clear()
         self._failures = 0

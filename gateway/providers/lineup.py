@@ -14,7 +14,7 @@ from gateway.providers.probes import StageProbes
 from gateway.providers.starts import Starts
 from gateway.settings import Settings
 from gateway.status import BreakerReport, LanguageReport, ProviderReport, QueueReport, StageReport
-from pipeline.breaker import BreakerPolicy, Mode, Outcome
+from pipeline.breaker import Breaker, BreakerPolicy, Mode, Outcome
 from pipeline.frames import Slot
 from pipeline.guard import Candidate, Guard, Limits
 from pipeline.session import Stages
@@ -116,6 +116,19 @@ class Lineup:
             for slot, guard in self._guards()
             for candidate in guard.candidates
         ]
+
+    def change_breaker(self, name: str, change: str) -> BreakerReport | None:
+        """Reset, force open or disable a breaker ("reset", "force-open", "disable"); None where no
+        provider has a breaker of this name."""
+        slot, _, provider = name.partition(".")
+        now = asyncio.get_running_loop().time()
+        for guarded, guard in self._guards():
+            for candidate in guard.candidates:
+                if (guarded, candidate.provider) == (slot, provider):
+                    changes = {"force-open": Breaker.force_open, "disable": Breaker.disable}
+                    changes.get(change, Breaker.reset)(candidate.breaker, now)
+                    return breaker_report(guarded, candidate, now)
+        return None
 
     def providers(self) -> set[str]:
         """The names of all providers of the process."""

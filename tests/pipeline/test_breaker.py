@@ -8,6 +8,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from pipeline.breaker import (
     PENDING_TRANSITIONS,
+    RESET,
     WINDOW_CALLS,
     Breaker,
     BreakerPolicy,
@@ -474,6 +475,56 @@ def test_forced_open_refuses_every_call() -> None:
     assert breaker.try_acquire(0.0) is None
     breaker.mode = Mode.NORMAL
     assert breaker.try_acquire(0.0) is not None
+
+
+def test_an_operator_opens_it_and_a_reset_closes_it_again() -> None:
+    breaker = Breaker()
+    breaker.force_open(1.0)
+    assert (breaker.try_acquire(1.0), breaker.closed) == (None, False)
+    breaker.reset(2.0)
+    assert breaker.try_acquire(2.0) is not None
+    assert breaker.take_transitions() == []
+
+
+def test_an_operator_lets_every_call_pass_until_a_reset() -> None:
+    breaker = opened()
+    breaker.disable(1.0)
+    assert breaker.try_acquire(1.0) is not None
+    breaker.reset(2.0)
+    calls(breaker, "FFFFF", start=3.0)
+    assert state_of(breaker) is BreakerState.OPEN
+
+
+def test_a_reset_closes_it_at_once_and_ignores_earlier_calls() -> None:
+    breaker = Breaker()
+    earlier = acquire(breaker, 0.0)
+    calls(breaker, "FFFFF")
+    breaker.reset(1.0)
+    assert breaker.take_transitions()[1:] == [
+        Transition(1.0, BreakerState.OPEN, BreakerState.CLOSED, RESET)
+    ]
+    breaker.settle(earlier, Outcome.FAILURE, 1.5)
+    assert (breaker.late, breaker.closed) == (1, True)
+    breaker.force_open(2.0)
+    assert breaker.state is BreakerState.CLOSED
+
+
+def test_a_reset_forgets_failures_the_grown_open_time_and_the_wait() -> None:
+    breaker = Breaker(BreakerPolicy(open_s=5, open_growth=2, open_max_s=60))
+    calls(breaker, "FFFFF")
+    call(breaker, "F", 6.0)  # the probe: open for 10 s now
+    breaker.reset(7.0)
+    calls(breaker, "FFFF", start=8.0)
+    breaker.reset(9.0)
+    calls(breaker, "FFFF", start=10.0)
+    assert state_of(breaker) is BreakerState.CLOSED
+    call(breaker, "F", 11.0)
+    assert breaker.retry_after(11.0) == 5.0
+    breaker.reset(12.0)
+    breaker.settle(acquire(breaker, 12.0), Outcome.FAILURE, 12.0, retry_after_s=30.0)
+    assert breaker.waits
+    breaker.reset(13.0)
+    assert breaker.try_acquire(13.0) is not None
 
 
 def test_a_new_policy_keeps_the_state() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 CONFIG = Path(__file__).with_name("schemathesis.toml")
 SCHEMATHESIS = Path(sys.executable).with_name("schemathesis")
@@ -15,18 +16,20 @@ SCHEMATHESIS = Path(sys.executable).with_name("schemathesis")
 LONGEST_S = 120
 """It takes about ten seconds."""
 
+ADMIN_KEY = "operators-key-0001"
 NOWHERE = "http://127.0.0.1:1"
 SERVICES = ("conversation_url", "interview_url", "granite_interview_url", "ollama_url")
 
 
 @pytest.mark.slow
 def test_no_request_is_answered_other_than_described(gateway: Any, tmp_path: Path) -> None:
-    gateway.settings |= dict.fromkeys(SERVICES, NOWHERE)
+    gateway.settings |= dict.fromkeys(SERVICES, NOWHERE) | {"admin_key": SecretStr(ADMIN_KEY)}
 
     async def story() -> None:
         command = [
             *(SCHEMATHESIS, "--config-file", CONFIG, "run"),
             f"http://127.0.0.1:{gateway.port}/openapi.json",
+            *("--header", f"Authorization: Bearer {ADMIN_KEY}"),
             *("--max-examples", "8", "--generation-deterministic", "--no-color"),
             *(
                 "--warnings",
