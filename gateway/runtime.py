@@ -4,6 +4,7 @@ import logging
 from contextlib import AsyncExitStack
 from importlib.util import find_spec
 
+from gateway import __version__
 from gateway.faces.service import FaceService
 from gateway.interviews.leases import leased
 from gateway.interviews.service import InterviewService, open_interview_service
@@ -39,6 +40,8 @@ from stages.avatar.studio import MOST_WAITING, Studio
 from stages.registry import AUTO
 
 logger = logging.getLogger("parley.engine")
+
+OTEL_EXTRA = "pip install 'parley-gateway[otel]'"
 
 
 class Runtime:
@@ -88,6 +91,7 @@ class Runtime:
             else:
                 lineup = await stack.enter_async_context(line_up(self.settings))
             self.metrics.know(lineup.providers())
+            await self._trace(stack)
             lag = LoopLag(self.metrics.lagged)
             stack.callback(lag.stop)
             lag.start()
@@ -125,6 +129,21 @@ class Runtime:
             )
             self._stack = stack.pop_all()
         return self
+
+    async def _trace(self, stack: AsyncExitStack) -> None:
+        """Send a trace of each turn, where the settings name a collector."""
+        endpoint = self.settings.otlp_endpoint
+        if endpoint is None:
+            return
+        if find_spec("opentelemetry") is None or find_spec("opentelemetry.exporter") is None:
+            logger.warning("OTEL_EXPORTER_OTLP_ENDPOINT is without effect: %s", OTEL_EXTRA)
+            return
+        from gateway.observe.tracing import Tracing
+
+        tracing = Tracing(endpoint, __version__)
+        stack.push_async_callback(tracing.aclose)
+        self.observed.on_turn.append(tracing.turn_over)
+        self.observed.traced = True
 
     async def __aexit__(self, *exc: object) -> None:
         self.live.draining = True

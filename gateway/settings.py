@@ -311,6 +311,11 @@ class Settings(ServerSettings, BaseSettings):
         default="http://localhost:11434",
         description="Ollama",
     )
+    otlp_endpoint: HttpUrl | None = service(
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+        default=None,
+        description="collector that gets a trace of each turn, such as http://localhost:4318",
+    )
     redis_url: RedisUrl | None = variable(
         "REDIS_URL",
         default=None,

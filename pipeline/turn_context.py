@@ -11,12 +11,12 @@ current_turn: ContextVar[int | None] = ContextVar("current_turn", default=None)
 """The turn for which the current task works; None outside of a turn."""
 
 
-def _none() -> Mapping[str, str]:
+def _none(slot: str) -> Mapping[str, str]:
     return {}
 
 
-request_headers: ContextVar[Callable[[], Mapping[str, str]]] = ContextVar(
+request_headers: ContextVar[Callable[[str], Mapping[str, str]]] = ContextVar(
     "request_headers", default=_none
 )
-"""Makes the headers with which a request to a provider names its cause, such as a trace. A plain
-call that must not raise."""
+"""Makes the headers with which a request to a slot's provider names its cause, such as a trace. A
+plain call that must not raise."""

@@ -30,6 +30,7 @@ import httpx
 from pipeline.errors import CallerError, Phase, StageBusy, StageError, StageFailed
 from pipeline.frames import Slot
 from pipeline.guard import first_due
+from pipeline.turn_context import request_headers
 from stages._sse import EventStream, MalformedStream
 
 CONNECT_S = 2.0
@@ -255,6 +256,7 @@ class HttpClient:
         left_s = first_due.get() - asyncio.get_running_loop().time()
         if math.isfinite(left_s):
             request.headers[BUDGET_HEADER] = str(max(0, round(left_s * 1000)))
+        request.headers.update(request_headers.get()(self._stage))
         try:
             response = await self._client.send(request, stream=True)
         except httpx.PoolTimeout as error:

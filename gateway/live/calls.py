@@ -3,9 +3,10 @@ these objects only from here."""
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Any, Protocol
 
 from gateway.faces.service import FaceService
@@ -21,6 +22,7 @@ from gateway.live.transport import Media, P
 from gateway.logs import session_id as logged_session
 from gateway.media.resampling import converter
 from gateway.observe.sessions import ObservedSession, ObservedSessions
+from gateway.observe.trace_context import SessionTraces, client_trace
 from gateway.protocols.dialect import ProtocolError, SessionReady, SessionRequest
 from gateway.providers.build import options
 from gateway.providers.languages import Notice, heard_as, in_language, not_held_in, notices
@@ -34,6 +36,7 @@ from pipeline.languages import AUTO
 from pipeline.pacer import Pacer
 from pipeline.session import Session, SessionPolicy, Stages
 from pipeline.stage import Host, Observer, Responder
+from pipeline.turn_context import current_turn, request_headers
 from pipeline.turns import TurnPolicy
 from stages.interview.languages import AVAILABLE, default_language
 
@@ -220,10 +223,17 @@ class Calls:
     ) -> Iterator[ObservedSession]:
         """A session for the operator, until the block ends; the log lines of its task name it."""
         kind = "interview" if request.assistant is None else "assistant"
+        parent = request.traceparent or client_trace.get()
         logged = logged_session.set(session_id)
         try:
-            with self.observed.open(session_id, transport=transport, kind=kind) as observed:
-                yield observed
+            with self.observed.open(
+                session_id, transport=transport, kind=kind, traceparent=parent
+            ) as observed:
+                headers = request_headers.set(partial(_trace_headers, observed.traces))
+                try:
+                    yield observed
+                finally:
+                    request_headers.reset(headers)
         finally:
             logged_session.reset(logged)
 
@@ -315,3 +325,11 @@ class Calls:
                 self.events.publish(session_id, "completed", state)
 
         return both
+
+
+def _trace_headers(traces: SessionTraces | None, slot: str) -> Mapping[str, str]:
+    """The header that names the span of a slot in the current turn; none without traces."""
+    turn = current_turn.get()
+    if traces is None or turn is None:
+        return {}
+    return {"traceparent": traces.stage(turn, slot).traceparent}

@@ -1,11 +1,13 @@
 """The live sessions of a process, each with an observer of its outputs."""
 
 import logging
+import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from gateway.observe.trace_context import SessionTraces, parse_traceparent
 from gateway.observe.turn_record import TurnRecord, TurnRecorder
 from pipeline.channel import Waited
 from pipeline.stage import Observed
@@ -19,11 +21,12 @@ OnTurn = Callable[["ObservedSession", TurnRecord], None]
 @dataclass(slots=True)
 class ObservedSession:
     """One live session of a kind ("interview" or "assistant"). `began_at` is in seconds since the
-    epoch."""
+    epoch. `traces` are those of its turns, None where no traces are made."""
 
     session_id: str
     transport: str
     kind: str
+    traces: SessionTraces | None = None
     began_at: float = field(default_factory=time.time)
     turns: int = 0
     degraded: int = 0
@@ -54,6 +57,8 @@ class ObservedSessions:
 
     def __init__(self, *on_turn: OnTurn, on_wait: Waited | None = None) -> None:
         self.on_turn = list(on_turn)
+        self.traced = False
+        """Whether the turns of sessions that begin from now on have traces."""
         self.on_wait = on_wait
         self._live: dict[int, ObservedSession] = {}  # bounded by the admission of sessions
 
@@ -61,9 +66,17 @@ class ObservedSessions:
         return iter([*self._live.values()])
 
     @contextmanager
-    def open(self, session_id: str, *, transport: str, kind: str) -> Iterator[ObservedSession]:
-        """A session that is live until the block ends."""
-        session = ObservedSession(session_id, transport, kind, _on_turn=self.on_turn)
+    def open(
+        self, session_id: str, *, transport: str, kind: str, traceparent: str = ""
+    ) -> Iterator[ObservedSession]:
+        """A session that is live until the block ends.
+
+        `traceparent` names the client's span, in whose trace the turns are (W3C Trace Context).
+        """
+        traces = None
+        if self.traced:
+            traces = SessionTraces(secrets.token_bytes(16), parse_traceparent(traceparent))
+        session = ObservedSession(session_id, transport, kind, traces, _on_turn=self.on_turn)
         self._live[id(session)] = session
         try:
             yield session

@@ -77,7 +77,8 @@ class SessionRequest:
     Where `noise_reduction` is None the deployment's holds. At most one of `interview` and
     `assistant` is given. Where both are None the session is the interview that is stored under its
     id, or a default one. `language` is the person's: a code or "auto"; None leaves it to the
-    server. A stored interview keeps its own.
+    server. A stored interview keeps its own. `traceparent` names the client's span (W3C Trace
+    Context), in whose trace the turns are then.
     """
 
     audio_in: AudioFormat = field(default_factory=AudioFormat)
@@ -89,6 +90,7 @@ class SessionRequest:
     interview: InterviewRequest | None = None
     assistant: AssistantRequest | None = None
     language: str | None = None
+    traceparent: str = ""
 
     @property
     def sound(self) -> tuple[AudioFormat, AudioFormat, NoiseReduction | None]:

@@ -10,8 +10,10 @@ import secrets
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.logs import correlation_id
+from gateway.observe.trace_context import client_trace
 
 HEADER = b"x-correlation-id"
+TRACEPARENT = b"traceparent"
 SANE = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 
 
@@ -37,6 +39,8 @@ class CorrelationMiddleware:
                 message = {**message, "headers": headers}
             await send(message)
 
+        trace = next((value for name, value in scope["headers"] if name == TRACEPARENT), b"")
+        client_trace.set(trace.decode("latin-1"))  # of this request's task, and of those it begins
         token = correlation_id.set(value.decode())
         try:
             await self._app(scope, receive, tagged)

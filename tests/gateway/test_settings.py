@@ -49,6 +49,7 @@ def test_the_defaults_are_the_contracts() -> None:
         "granite_interview_url": "http://localhost:8005",
         "ollama_url": "http://localhost:11434",
         "redis_url": None,
+        "otlp_endpoint": None,
         "session_ttl_s": 3600,
         "whisper_model": "auto",
         "tts_engine": "auto",

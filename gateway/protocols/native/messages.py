@@ -136,6 +136,7 @@ class _Hello(_Part):
     interview: _Interview | None = None
     face: StrictStr | None = None
     language: StrictStr | None = None
+    traceparent: StrictStr = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +213,7 @@ def _hello(message: dict[str, Any]) -> Start:
             turns=turns,
             interview=interview,
             language=_language(hello.language),
+            traceparent=hello.traceparent,
         )
     )
 
