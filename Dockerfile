@@ -2,6 +2,7 @@ FROM python:3.11-slim
 
 ENV PYTHONUNBUFFERED=1 \
     PARLEY_HOST=0.0.0.0 \
+    PARLEY_API_KEYS=auto \
     PARLEY_PORT=8000 \
     PARLEY_DATA_DIR=/var/lib/parley
 

@@ -1,16 +1,18 @@
 """The application: its routes, and the lifespan of the process's objects."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
 from starlette.applications import Starlette
 from starlette.routing import WebSocketRoute
+from starlette.websockets import WebSocket
 
 from gateway import __version__
 from gateway.observe.scrape import Scrape, ScrapeSources
 from gateway.providers.build import options
 from gateway.rest import middleware, operations, rest_routes
+from gateway.rest.access import HttpAccess
 from gateway.rest.admin import AdminSources, admin_operations
 from gateway.rest.health import StatusSources
 from gateway.rest.metrics import metrics_operations
@@ -22,6 +24,7 @@ from gateway.rest.stateless import Services
 from gateway.rest.static import static_operations
 from gateway.rest.webrtc import WebRtcEndpoints
 from gateway.runtime import Runtime
+from gateway.security import WEBSOCKET, need_of
 from gateway.settings import Settings
 from gateway.store import store_at
 from gateway.store.probe import StoreProbe
@@ -34,8 +37,9 @@ def create_app(settings: Settings | None = None, *, stages: Stages | None = None
     """Parley as an ASGI application; serve it with `parley serve` (see `gateway.commands.serve`).
 
     `stages` replaces the providers that the settings name, for tests and benchmarks.
-    Raises `SettingsError` where the environment holds a value that cannot be used, and
-    `StoreUnavailable` where the client for the store is not installed.
+    Raises `SettingsError` where the environment holds a value that cannot be used,
+    `StoreUnavailable` where the client for the store is not installed, and `KeyFileError` where a
+    key is to be made and cannot be.
     """
     settings = settings or Settings.load()
     store = store_at(settings.database, settings.redis_url)
@@ -43,6 +47,12 @@ def create_app(settings: Settings | None = None, *, stages: Stages | None = None
     probe = ServiceProbe(service_urls(settings))
     runtime = Runtime(settings, store, stages=stages)
     webrtc = WebRtcEndpoints(runtime, settings)
+    access = HttpAccess(
+        runtime.access,
+        origins=settings.cors_origins,
+        webrtc_token=webrtc.token,
+        made_with=webrtc.made_with,
+    )
     services = Services(settings, runtime.responders, options(settings).llm_server)
     status = StatusSources(
         stages=runtime.reports,
@@ -56,7 +66,7 @@ def create_app(settings: Settings | None = None, *, stages: Stages | None = None
         places=settings.max_sessions,
     )
 
-    access = OperatorAccess(settings.admin_key)
+    operator = OperatorAccess(settings.admin_key)
     scrape = Scrape(
         runtime.metrics,
         ScrapeSources(
@@ -96,17 +106,25 @@ def create_app(settings: Settings | None = None, *, stages: Stages | None = None
             *rest_routes(
                 [
                     *operations(
-                        store, probe, settings, status, runtime.end, services, runtime.interviews
+                        store,
+                        probe,
+                        settings,
+                        status,
+                        runtime.end,
+                        services,
+                        runtime.interviews,
+                        runtime.access,
                     ),
-                    *metrics_operations(scrape, access),
-                    *admin_operations(admin, access),
+                    *metrics_operations(scrape, operator),
+                    *admin_operations(admin, operator),
                     *static_operations(face=settings.face),
                     *webrtc.operations(),
                     *RealtimeEndpoints(runtime, webrtc).operations(),
-                ]
+                ],
+                access.check,
             ),
-            WebSocketRoute("/ws/{session_id}", websocket_endpoint),
-            WebSocketRoute("/v1/realtime", realtime_endpoint),
+            _websocket("/ws/{session_id}", websocket_endpoint),
+            _websocket("/v1/realtime", realtime_endpoint),
         ],
         middleware=middleware(settings),
         lifespan=lifespan,
@@ -116,3 +134,8 @@ def create_app(settings: Settings | None = None, *, stages: Stages | None = None
     app.state.runtime = runtime
     app.state.webrtc = webrtc
     return app
+
+
+def _websocket(path: str, endpoint: Callable[[WebSocket], Awaitable[None]]) -> WebSocketRoute:
+    need_of(WEBSOCKET, path)  # no endpoint without a row in the table of who may use what
+    return WebSocketRoute(path, endpoint)

@@ -6,6 +6,7 @@ from importlib.util import find_spec
 
 from gateway import __version__
 from gateway.faces.service import FaceService
+from gateway.interviews.keys import SessionKeys
 from gateway.interviews.leases import leased
 from gateway.interviews.service import InterviewService, open_interview_service
 from gateway.interviews.sessions import SessionOwner
@@ -18,7 +19,7 @@ from gateway.observe.metrics import Metrics
 from gateway.observe.sessions import ObservedSessions, log_turn
 from gateway.providers.lineup import Lineup, line_up
 from gateway.reports.assessor import Assessor
-from gateway.security import ApiKeys
+from gateway.security import Access, api_keys, pass_s
 from gateway.settings import Settings
 from gateway.status import (
     BreakerReport,
@@ -48,6 +49,7 @@ class Runtime:
     """The objects that a process's sessions share. Use it as an async context manager.
 
     `stages` and `assessor` replace what the settings name, for tests and benchmarks.
+    Raises `KeyFileError` where the settings want a key to be made and it cannot be.
     """
 
     def __init__(
@@ -61,12 +63,12 @@ class Runtime:
         self.settings = settings
         self.store = store
         self.live = LiveSessions(settings.max_sessions)
-        keys = settings.api_keys
-        self.api_keys = ApiKeys.parse("" if keys is None else keys.get_secret_value())
         self.metrics = Metrics()
         self.observed = ObservedSessions(
             log_turn, self.metrics.turn_over, on_wait=self.metrics.waited
         )
+        self.api_keys = api_keys(settings)
+        self.access = Access(self.api_keys, store, self._exists, pass_s=pass_s(settings))
         self.studio: Studio | None = None
         """Draws faces as video; None where that is impossible or switched off."""
         self._given = stages
@@ -148,6 +150,9 @@ class Runtime:
     async def __aexit__(self, *exc: object) -> None:
         self.live.draining = True
         await self._stack.aclose()
+
+    async def _exists(self, session_id: str) -> bool:
+        return await self.store.get(SessionKeys(session_id).record) is not None
 
     def drain(self) -> None:
         """The process is about to end: refuse new sessions, and close the event streams."""

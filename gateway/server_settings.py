@@ -97,7 +97,15 @@ class ServerSettings(BaseModel):
     api_keys: ApiKeys | None = variable(
         "PARLEY_API_KEYS",
         default=None,
-        description="where set, /v1/realtime is for clients with one of these keys, with commas",
+        description=(
+            "where set, clients need one of these keys, with commas; auto: one in"
+            " PARLEY_DATA_DIR/api-key"
+        ),
+    )
+    insecure: bool = variable(
+        "PARLEY_INSECURE",
+        default=False,
+        description="listen on addresses of the network without keys: where you trust everybody",
     )
 
     admin_key: AdminKey | None = variable(

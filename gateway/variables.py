@@ -28,6 +28,10 @@ REDIS_TLS_OPTIONS = frozenset(
 """The query parameters that a rediss:// URL may have."""
 
 
+MADE = "auto"
+"""In place of API keys: the gateway makes one (`gateway.security.key_file`)."""
+
+
 LOCAL_ORIGINS = ",".join(
     f"http://{host}:{port}"
     for host in ("localhost", "127.0.0.1")
@@ -86,9 +90,13 @@ def _admin_key(key: SecretStr) -> SecretStr:
 
 
 def _api_keys(keys: SecretStr) -> SecretStr:
+    if keys.get_secret_value() == MADE:
+        return keys
     parts = [part.strip() for part in keys.get_secret_value().split(",")]
     if not all(re.fullmatch(r"[!-+\--~]{8,}", part) for part in parts):
-        raise ValueError("must be keys of 8 printable ASCII characters or more, with commas")
+        raise ValueError(
+            "must be keys of 8 printable ASCII characters or more, with commas, or auto"
+        )
     return keys
 
 

@@ -34,8 +34,9 @@ examples:
   parley serve
   parley serve --port 8009
   PARLEY_STT=whisper WHISPER_MODEL=small parley serve    (downloads the model first)
-  parley serve --host 0.0.0.0 --tls-cert cert.pem --tls-key key.pem
+  PARLEY_API_KEYS=auto parley serve --host 0.0.0.0 --tls-cert cert.pem --tls-key key.pem
 
+An address of the network needs keys, or --insecure where you trust everybody.
 Where a setting is given both ways, the option wins over the environment. Browsers give a page the
 microphone on this machine, and over HTTPS: a phone needs --tls-cert and --tls-key.
 """
@@ -129,6 +130,12 @@ examples:
 def serve_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--host", help="address to listen on, instead of PARLEY_HOST")
     parser.add_argument(
+        "--insecure",
+        action="store_true",
+        default=None,
+        help="listen on an address of the network without PARLEY_API_KEYS",
+    )
+    parser.add_argument(
         "--port", type=between(0, 65535), help="port to listen on, instead of PARLEY_PORT"
     )
     parser.add_argument(
@@ -206,7 +213,7 @@ def call_options(parser: argparse.ArgumentParser) -> None:
         "--token-file",
         type=Path,
         metavar="FILE",
-        help="holds the token of a server that wants one for WebRTC",
+        help="holds what the server wants: a key, a ticket, or WebRTC's token",
     )
     parser.add_argument(
         "--trust",
@@ -257,6 +264,9 @@ def call_options(parser: argparse.ArgumentParser) -> None:
 
 def interview_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--url", help="where the gateway is, such as http://127.0.0.1:8000")
+    parser.add_argument(
+        "--token-file", type=Path, metavar="FILE", help="holds the key or the ticket that it wants"
+    )
     parser.add_argument("--role", help="what the interview is about; otherwise Software Engineer")
     parser.add_argument(
         "--questions",

@@ -10,6 +10,7 @@ import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
+from ipaddress import ip_address
 from pathlib import Path
 
 import uvicorn
@@ -23,12 +24,13 @@ from gateway.ice import split
 from gateway.logs import configure
 from gateway.providers.build import chosen
 from gateway.runtime import Runtime
+from gateway.security import KeyFileError, api_keys, key_file
 from gateway.settings import Settings
 from gateway.status import StageReport
 from gateway.transports.http import HttpProtocol
 from gateway.transports.proxies import behind
 from gateway.transports.websocket.protocol import WebSocketProtocol
-from gateway.variables import secrets_of
+from gateway.variables import MADE, secrets_of
 from pipeline.session import Stages
 from stages.registry import NoProvider
 
@@ -96,12 +98,27 @@ def serve(settings: Settings, stages: Stages | None = None, *, tls: Tls | None =
     configure(settings.log_level, settings.log_format, secrets_of(settings))
     listeners = listen(settings.host, settings.port)
     try:
+        check_public(settings, listeners)
         _check(settings)
         server = _Server(settings, stages, tls)
         server.run(sockets=listeners)
     finally:
         for listener in listeners:
             listener.close()
+
+
+def check_public(settings: Settings, listeners: Sequence[socket.socket]) -> None:
+    """Raise `CommandFailed` for a server that the network could use without a key."""
+    if settings.api_keys is not None or settings.insecure:
+        return
+    if all(ip_address(listener.getsockname()[0]).is_loopback for listener in listeners):
+        return
+    raise CommandFailed(
+        f"PARLEY_HOST={settings.host} would let everybody in the network use this gateway. Either"
+        " set PARLEY_API_KEYS, to keys from `openssl rand -hex 24` or to auto, which makes one in"
+        f" {key_file(settings.data_dir)}; or listen on 127.0.0.1, behind a proxy that asks for a"
+        " password; or, where you trust everybody, set PARLEY_INSECURE=1 (--insecure)"
+    )
 
 
 def _check(settings: Settings) -> None:
@@ -129,6 +146,10 @@ def _check(settings: Settings) -> None:
         raise CommandFailed(f"PARLEY_DATA_DIR={folder} cannot be made: {error.strerror}") from None
     if not os.access(folder, os.W_OK | os.X_OK):
         raise CommandFailed(f"PARLEY_DATA_DIR={folder} is not writable for this user")
+    try:
+        api_keys(settings)
+    except KeyFileError as error:
+        raise CommandFailed(f"PARLEY_API_KEYS=auto: {error}") from None
 
 
 def _have_whisper(settings: Settings) -> None:
@@ -239,7 +260,9 @@ class _Server(uvicorn.Server):
         gc.freeze()
         assert sockets is not None
         runtime = self._app.state.runtime
-        announce(sockets[0], runtime.reports(), secure=self.config.is_ssl)
+        announce(
+            sockets[0], runtime.reports(), secure=self.config.is_ssl, access=access_line(runtime)
+        )
         self._telling = asyncio.create_task(tell_when_ready(runtime))
         if runtime.studio is not None:
             runtime.studio.warm()
@@ -251,10 +274,24 @@ class _Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
+def access_line(runtime: Runtime) -> str:
+    """Who may use the server, in one line; "" where it is this machine alone."""
+    settings = runtime.settings
+    if settings.api_keys is None:
+        return "Everybody who reaches it may use it: PARLEY_INSECURE" if settings.insecure else ""
+    if settings.api_keys.get_secret_value() == MADE:
+        return f"Clients need the API key in {key_file(settings.data_dir)}"
+    return "Clients need one of PARLEY_API_KEYS"
+
+
 def announce(
-    listener: socket.socket, reports: Sequence[StageReport], *, secure: bool = False
+    listener: socket.socket,
+    reports: Sequence[StageReport],
+    *,
+    secure: bool = False,
+    access: str = "",
 ) -> None:
-    """Print the server's address, its providers, and what to try next."""
+    """Print the server's address, its providers, who may use it, and what to try next."""
     url = ws_url(listener, secure=secure)
     table = Table(box=None, padding=(0, 2), pad_edge=False)
     for heading in ("slot", "provider", "", "why"):
@@ -266,6 +303,8 @@ def announce(
     console = output()
     console.print(f"Parley listens at {url.replace('ws', 'http', 1)} (Ctrl-C ends it)\n")
     console.print(table)
+    if access:
+        console.print(f"\n{access}", soft_wrap=True)
     console.print("\nOpen that address in a browser, or talk to it from a second terminal:")
     console.print(
         f"  .venv/bin/parley call fixtures/audio/software-engineer-1.wav{option}", soft_wrap=True

@@ -103,9 +103,13 @@ class SessionRequest:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Begin the session as requested. Comes at most once, before all other commands."""
+    """Begin the session as requested. Comes at most once, before all other commands.
+
+    `ticket` is a ticket or a pass for the session, "" without one.
+    """
 
     request: SessionRequest
+    ticket: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from gateway.rest.correlation import CorrelationMiddleware
 from gateway.rest.cors import Cors
 from gateway.rest.health import StatusSources, health_operations
 from gateway.rest.interviews import interview_operations
-from gateway.rest.operation import Operation, routes
+from gateway.rest.operation import CheckOf, Operation, routes
 from gateway.rest.pages import page_operations
 from gateway.rest.recordings import recording_operations
 from gateway.rest.service_probe import ServiceProbe
@@ -18,6 +18,8 @@ from gateway.rest.sessions import session_operations
 from gateway.rest.stateless import Services
 from gateway.rest.stateless.endpoints import stateless_operations
 from gateway.rest.stateless.model_endpoints import model_operations
+from gateway.rest.tickets import ticket_operations
+from gateway.security import Access
 from gateway.settings import Settings
 from gateway.store import Store
 from stages.interview.languages import default_language
@@ -33,6 +35,7 @@ def operations(
     end: Callable[[str], Awaitable[None]],
     services: Services,
     interviews: Callable[[], InterviewService],
+    access: Access,
 ) -> list[Operation]:
     """Every documented endpoint; `end` ends a session that is live in this process."""
     return [
@@ -48,17 +51,18 @@ def operations(
         ),
         *interview_operations(interviews, store, settings.session_ttl_s, settings.upload_max_mb),
         *recording_operations(interviews, store),
+        *ticket_operations(store, access),
         *stateless_operations(services.interviews),
         *model_operations(services.catalogue),
     ]
 
 
-def rest_routes(table: list[Operation]) -> list[Route]:
-    """The routes of the table and of the pages that describe it.
+def rest_routes(table: list[Operation], check: CheckOf | None = None) -> list[Route]:
+    """The routes of the table and of the pages that describe it; `check` says who may use them.
 
     The application adds `problems.EXCEPTION_HANDLERS` and `middleware`.
     """
-    return routes([*table, *page_operations(table)])
+    return routes([*table, *page_operations(table)], check)
 
 
 def middleware(settings: Settings) -> list[Middleware]:

@@ -19,6 +19,7 @@ SENT = (
     "if-match",
     "last-event-id",
     "openai-beta",
+    "x-api-key",
     "x-correlation-id",
     "x-openai-agents-sdk",
 )

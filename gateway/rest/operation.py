@@ -91,6 +91,12 @@ class Held(Protocol):
 
 Handler = Callable[..., Awaitable[BaseModel | HttpReply | Response]]
 
+Check = Callable[[Request], Awaitable[None]]
+"""Called before a request is read; raises what `problem_of` knows for a client without access."""
+
+CheckOf = Callable[[str, str], Check | None]
+"""The check for a method and a path, None if everybody may; raises for a path that is unknown."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:
@@ -150,8 +156,11 @@ class Operation:
         return tuple(dict.fromkeys(kinds))
 
 
-def routes(operations: Iterable[Operation]) -> list[Route]:
-    """A route for each path, in the table's order. Raises `ValueError` if two entries collide."""
+def routes(operations: Iterable[Operation], check: CheckOf | None = None) -> list[Route]:
+    """A route for each path, in the table's order; `check` names who may use it.
+
+    Raises `ValueError` if two entries collide.
+    """
     methods: dict[str, dict[str, Operation]] = defaultdict(dict)
     names: set[str] = set()
     for operation in operations:
@@ -159,16 +168,29 @@ def routes(operations: Iterable[Operation]) -> list[Route]:
             raise ValueError(f"{operation.method} {operation.path} ({operation.name}) comes twice")
         methods[operation.path][operation.method] = operation
         names.add(operation.name)
-    return [Route(path, Resource(table)) for path, table in methods.items()]
+    return [
+        Route(
+            path,
+            Resource(
+                table,
+                {} if check is None else {method: check(method, path) for method in table},
+            ),
+        )
+        for path, table in methods.items()
+    ]
 
 
 class Resource:
-    """The ASGI application for one path, with an operation for each method."""
+    """The ASGI application for one path, with an operation for each method, and its check."""
 
-    def __init__(self, operations: Mapping[str, Operation]) -> None:
+    def __init__(
+        self, operations: Mapping[str, Operation], checks: Mapping[str, Check | None]
+    ) -> None:
         self._operations = dict(operations)
+        self._checks = dict(checks)
         if "GET" in self._operations:
             self._operations["HEAD"] = self._operations["GET"]
+            self._checks["HEAD"] = self._checks.get("GET")
         self._allow = ", ".join(sorted(self._operations))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -190,7 +212,10 @@ class Resource:
             operation = self._operations.get(scope["method"])
             if operation is None:
                 raise problems.METHOD_NOT_ALLOWED(headers={"allow": self._allow})
-            return await _answer(operation, Request(scope, receive))
+            request = Request(scope, receive)
+            if (check := self._checks.get(scope["method"])) is not None:
+                await check(request)
+            return await _answer(operation, request)
         except Exception as error:
             problem = problem_of(error)
             if problem is None:

@@ -24,7 +24,7 @@ from gateway.rest.problems import problem_of
 from gateway.rest.reading import BODY_S, chunks, media_type, parse_object, read_json
 from gateway.rest.webrtc import WebRtcEndpoints
 from gateway.runtime import Runtime
-from gateway.security import ApiKeys, bearer, may_connect
+from gateway.security import ApiKeys, bearer, may_connect, origin_of
 from gateway.transports.webrtc.offers import MAX_BYTES, OfferError
 from gateway.transports.websocket.realtime import new_id, opened
 
@@ -128,7 +128,8 @@ class RealtimeEndpoints:
 
     def _check_origin(self, request: Request) -> None:
         """Refuse pages of other sites: browsers send a form, or no body, without a preflight."""
-        origin, host = request.headers.get("origin"), request.headers.get("host", "")
+        origin = origin_of(request.headers.getlist("origin"))
+        host = request.headers.get("host", "")
         if not may_connect(origin, host, self._runtime.settings.cors_origins):
             text = "This page may not make calls; PARLEY_CORS_ORIGINS names the pages that may."
             raise Failure(403, "origin_not_allowed", text)

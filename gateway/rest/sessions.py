@@ -22,6 +22,7 @@ from gateway.interviews.sessions import (
     SessionRecord,
 )
 from gateway.providers.languages import Notice
+from gateway.rest.access import Credential, with_pass
 from gateway.rest.once import Once
 from gateway.rest.operation import HttpReply, Operation, ResponseSpec, claim_of
 from gateway.rest.problems import (
@@ -52,7 +53,6 @@ End = Callable[[str], Awaitable[None]]
 IsLive = Callable[[SessionRecord], Awaitable[bool]]
 Lacking = Callable[[str], Sequence[Notice]]
 
-
 Role = Annotated[str, Field(description="in any case", json_schema_extra={"enum": [*roles()]})]
 
 COUNT: dict[str, Any] = {
@@ -60,7 +60,6 @@ COUNT: dict[str, Any] = {
     "minimum": FEWEST_QUESTIONS,
     "maximum": MOST_QUESTIONS,
 }
-
 
 Language = Annotated[
     str,
@@ -148,6 +147,7 @@ class MadeSession(SessionSummary):
     notices: Annotated[
         list[LanguageNotice], Field(description="what its language lacks here, usually nothing")
     ]
+    access: Annotated[Credential | None, Field(exclude_if=lambda a: a is None)] = None
 
 
 class Progress(BaseModel):
@@ -242,7 +242,7 @@ def session_operations(
         reply = HttpReply(made, 201, {"location": f"/api/sessions/{record.id}"}, about=record.id)
         claim = claim_of(request)
         await store.commit(record.put(None), *([] if claim is None else [claim.write(reply)]))
-        return reply
+        return await with_pass(request, reply, record.id)  # which is not stored
 
     async def listed(request: Request, query: PageQuery) -> SessionPage:
         before = None if query.cursor is None else int(query.cursor)

@@ -1,6 +1,5 @@
 """WebRTC signalling: `/webrtc/{id}`, modelled on WHIP (RFC 9725), and `/api/offer`."""
 
-import hmac
 import secrets
 from contextlib import AsyncExitStack
 from functools import partial
@@ -14,10 +13,12 @@ from starlette.responses import Response
 from gateway.ice import links, parse_ice_servers, split
 from gateway.interviews.sessions import SESSION_ID, NoSuchSession
 from gateway.protocols.dialect import Dialect
+from gateway.rest.access import CHALLENGE, WRONG, enter, holder
 from gateway.rest.operation import Handler, HttpReply, Operation, ResponseSpec
 from gateway.rest.problems import NO_SUCH_SESSION, UNSUPPORTED_MEDIA_TYPE, Kind, Problem
 from gateway.rest.reading import BODY_S, Body, chunks, media_type
 from gateway.runtime import Runtime
+from gateway.security import ApiKeys, bearer
 from gateway.settings import Settings
 from gateway.status import MediaCounts
 from gateway.transports.webrtc.offers import MAX_BYTES, OfferError
@@ -37,7 +38,6 @@ SDP, FRAGMENT = "application/sdp", "application/trickle-ice-sdpfrag"
 EXTRA = "pip install 'parley-gateway[webrtc]'"
 
 RETRY = {"retry-after": "5"}
-REALM = 'Bearer realm="parley"'
 
 ENDPOINT, CONNECTION = "/webrtc/{id}", "/webrtc/{id}/{peer}"
 TAGS = ("webrtc",)
@@ -84,7 +84,9 @@ class WebRtcEndpoints:
         self._addresses = tuple(filter(None, settings.webrtc_addresses.split(",")))
         self._links = links(self._servers)
         token = settings.webrtc_token
-        self._token = None if token is None else token.get_secret_value().encode()
+        self.token = None if token is None else ApiKeys(token.get_secret_value())
+        """What opens WebRTC where it is set; the credentials of the whole gateway do, too."""
+        self._holders: dict[str, str] = {}  # of the live peers, by whose credential
         self._peers: Peers | None = None
         self._stack = AsyncExitStack()
 
@@ -184,15 +186,22 @@ class WebRtcEndpoints:
         ]
 
     def _guard(self, request: Request) -> None:
-        if self._token is None:
-            return
-        scheme, _, given = request.headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not given:
-            raise TOKEN_REQUIRED(headers={"www-authenticate": REALM})
-        # In constant time, so that no part of the token can be found out by measuring.
-        if not hmac.compare_digest(given.strip().encode(errors="replace"), self._token):
-            challenge = f'{REALM}, error="invalid_token"'
-            raise TOKEN_REQUIRED("This is not the token", headers={"www-authenticate": challenge})
+        if self.token is None or not self._runtime.access.open:
+            return  # nothing is needed, or it was checked before (`gateway.rest.access`)
+        given = bearer(request.headers.get("authorization"))
+        if not given:
+            raise TOKEN_REQUIRED(headers=CHALLENGE)
+        if not self.token.accepts(given):
+            raise TOKEN_REQUIRED("This is not the token", headers=WRONG)
+
+    def made_with(self, peer_id: str) -> str | None:
+        """The digest of the credential with which a live connection was made."""
+        return self._holders.get(peer_id)
+
+    def _made(self, request: Request, peers: "Peers", peer_id: str) -> None:
+        """Remember by whose credential a connection was made, as long as it lives."""
+        held = {id: by for id, by in self._holders.items() if peers.session_of(id) is not None}
+        self._holders = {**held, peer_id: holder(request)}
 
     async def _offer(self, request: Request, offer: NewOffer) -> OfferAnswer:
         peers = self._open()
@@ -200,7 +209,9 @@ class WebRtcEndpoints:
         old = None if offer.pc_id is None else peers.session_of(offer.pc_id)
         if old is not None:
             session_id = old
+        await enter(request, session_id)
         answered = await _answered(peers, session_id, offer.sdp)
+        self._made(request, peers, answered.id)
         if old is not None and offer.pc_id is not None:
             # Only now: a refused offer must not end the connection that works.
             peers.hang_up(old, offer.pc_id)
@@ -210,6 +221,7 @@ class WebRtcEndpoints:
         peers = self._open()
         session_id = _session_of(request)
         answered = await _answered(peers, session_id, await _text(request, SDP))
+        self._made(request, peers, answered.id)
         headers = {
             "location": f"/webrtc/{session_id}/{answered.id}",
             "cache-control": "no-store",

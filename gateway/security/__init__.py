@@ -1,6 +1,28 @@
-"""Access to the gateway: API keys, and the origins of web pages."""
+"""Access to the gateway: keys, tickets and passes, and the origins of web pages."""
 
-from gateway.security.keys import ApiKeys, bearer, key_of
-from gateway.security.origins import may_connect
+from gateway.security.access import WEBSOCKET, Need, need_of
+from gateway.security.grants import Access, Grant, digest_of
+from gateway.security.key_file import KeyFileError, api_keys, key_file
+from gateway.security.keys import ApiKeys, bearer, key_of, presented
+from gateway.security.origins import may_connect, origin_of
+from gateway.security.tickets import Issued, pass_s
 
-__all__ = ["ApiKeys", "bearer", "key_of", "may_connect"]
+__all__ = [
+    "WEBSOCKET",
+    "Access",
+    "ApiKeys",
+    "Grant",
+    "Issued",
+    "KeyFileError",
+    "Need",
+    "api_keys",
+    "bearer",
+    "digest_of",
+    "key_file",
+    "key_of",
+    "may_connect",
+    "need_of",
+    "origin_of",
+    "pass_s",
+    "presented",
+]

@@ -24,6 +24,11 @@ class ApiKeys:
         """Whether no key is needed."""
         return not self._keys
 
+    @property
+    def first(self) -> str | None:
+        """A key to be used by a client that has the same settings; None if none is needed."""
+        return self._keys[0].decode() if self._keys else None
+
     def accepts(self, given: str) -> bool:
         """Whether the key is valid; the time does not depend on which key or prefix matches."""
         key = given.encode(errors="replace")
@@ -31,6 +36,11 @@ class ApiKeys:
         for known in self._keys:
             accepted |= hmac.compare_digest(key, known)
         return accepted
+
+
+def presented(authorization: str | None, api_key: str | None) -> str:
+    """The credential of a request, "" if there is none: `Authorization: Bearer` or `X-API-Key`."""
+    return bearer(authorization) or (api_key or "").strip()
 
 
 def bearer(authorization: str | None) -> str:

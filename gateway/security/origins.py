@@ -1,13 +1,19 @@
-"""Which web pages may open a WebSocket. Pure.
+"""Which web pages may open a WebSocket, or change anything over HTTP. Pure.
 
 Browsers let every page connect to every WebSocket, also to one on the visitor's own machine, and
 name the page in `Origin` (RFC 6455, section 10.2). Programs send none and are not restricted.
 """
 
+from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
 """Browsers leave these out of `Origin`; some proxies and clients add them to `Host`."""
+
+
+def origin_of(given: Sequence[str]) -> str | None:
+    """The origin in a request's `Origin` headers; several are none that may connect."""
+    return ", ".join(given) if given else None
 
 
 def may_connect(origin: str | None, host: str, allowed: str) -> bool:
@@ -24,7 +30,7 @@ def may_connect(origin: str | None, host: str, allowed: str) -> bool:
         page = urlsplit(origin)
         here = urlsplit(f"//{host}")
         default = DEFAULT_PORTS.get(page.scheme)
-        if default is None or not page.hostname or "@" in page.netloc + host:
+        if default is None or not page.hostname or any(c in page.netloc + host for c in "@, "):
             return False
         return (page.hostname, page.port or default) == (here.hostname, here.port or default)
     except ValueError:

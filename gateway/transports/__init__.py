@@ -1,7 +1,8 @@
 """The connections that carry a client's messages and audio: `websocket` and `webrtc`.
 
 They fill the contract in `gateway.live.transport` and know nothing of one another. `http` limits
-the requests from which they begin, and `proxies` reads what proxies say about them.
+the requests from which they begin, `http_head` judges their heads, and `proxies` reads what proxies
+say about them.
 """
 
 __all__: list[str] = []

@@ -16,7 +16,7 @@ from typing import NoReturn
 import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from gateway.transports.http_head import Refused, checked
+from gateway.transports.http_head import RefusedHead, checked
 
 MOST_LINES = 100
 LONGEST_URL_BYTES = 8 * 1024
@@ -29,9 +29,9 @@ LONGEST_HEAD_BYTES = 64 * 1024
 LINGER_S = 1.0
 """How long a refused client may go on sending, unread, before the connection is closed."""
 
-UNREADABLE = Refused(400, "the request cannot be read")
-LONG_URL = Refused(414, "the URL is too long")
-LONG_HEAD = Refused(431, "the request has too many or too long header lines")
+UNREADABLE = RefusedHead(400, "the request cannot be read")
+LONG_URL = RefusedHead(414, "the URL is too long")
+LONG_HEAD = RefusedHead(431, "the request has too many or too long header lines")
 
 
 class HttpProtocol(HttpToolsProtocol):
@@ -44,7 +44,7 @@ class HttpProtocol(HttpToolsProtocol):
     """Heads, pieces of a body and requests that were read so far."""
     waiting_bytes = 0
     """Bytes since the last step: of a head, of trailers, or of what a client says of a chunk."""
-    refused: Refused | None = None
+    refused: RefusedHead | None = None
     """Why nothing more is read."""
 
     def data_received(self, data: bytes) -> None:
@@ -144,7 +144,7 @@ class HttpProtocol(HttpToolsProtocol):
         if sum(lengths) > LONGEST_HEAD_BYTES or max(lengths) > longest:
             self._refuse(LONG_HEAD)
         found = checked(method, self.url, version, self.headers, upgrade=upgrade)
-        if isinstance(found, Refused):
+        if isinstance(found, RefusedHead):
             self._refuse(found)
         self.url = found
         if upgrade and self.cycle is not None and not self.cycle.response_complete:
@@ -163,6 +163,6 @@ class HttpProtocol(HttpToolsProtocol):
             super().on_message_complete()
         self.in_head = True
 
-    def _refuse(self, reason: Refused) -> NoReturn:
+    def _refuse(self, reason: RefusedHead) -> NoReturn:
         self.refused = reason
         raise ValueError(reason.reason)  # the parser stops

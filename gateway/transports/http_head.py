@@ -19,7 +19,7 @@ HOST: Final = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class RefusedHead:
     """Why a request is refused, in words for who sent it."""
 
     status: int
@@ -33,36 +33,36 @@ def checked(
     headers: list[tuple[bytes, bytes]],
     *,
     upgrade: bool,
-) -> bytes | Refused:
+) -> bytes | RefusedHead:
     """The request's path and query, or why it is refused.
 
     `headers` have their names in small letters. The host of an absolute URL takes the place of
     theirs (RFC 9112, section 3.2.2). `upgrade` says that a WebSocket is asked for.
     """
     if version not in ("1.0", "1.1"):
-        return Refused(400, "the version of HTTP is 1.1 or 1.0")
+        return RefusedHead(400, "the version of HTTP is 1.1 or 1.0")
     if method == b"CONNECT":
-        return Refused(400, "this server is no proxy")
+        return RefusedHead(400, "this server is no proxy")
     hosts = [value for name, value in headers if name == b"host"]
     if len(hosts) > 1 or (not hosts and version == "1.1"):
-        return Refused(400, "a request has one Host")
+        return RefusedHead(400, "a request has one Host")
     if hosts and HOST.fullmatch(hosts[0]) is None:
-        return Refused(400, "the Host is a name or an address, and a port")
+        return RefusedHead(400, "the Host is a name or an address, and a port")
     codings = [value.lower() for name, value in headers if name == b"transfer-encoding"]
     if codings and version == "1.0":
-        return Refused(400, "HTTP/1.0 has no Transfer-Encoding")
+        return RefusedHead(400, "HTTP/1.0 has no Transfer-Encoding")
     if codings not in ([], [b"chunked"]):
-        return Refused(501, "the Transfer-Encoding is chunked or none")
+        return RefusedHead(501, "the Transfer-Encoding is chunked or none")
     lengths = [value for name, value in headers if name == b"content-length"]
     if upgrade and (codings or any(int(length) for length in lengths)):
-        return Refused(400, "a request for a WebSocket has no body")
+        return RefusedHead(400, "a request for a WebSocket has no body")
     if url.startswith(b"/") or url == b"*":
         return url
     return _origin_form(url, headers)
 
 
-def _origin_form(url: bytes, headers: list[tuple[bytes, bytes]]) -> bytes | Refused:
-    refused = Refused(400, "the URL is a path, or http:// with a host and a path")
+def _origin_form(url: bytes, headers: list[tuple[bytes, bytes]]) -> bytes | RefusedHead:
+    refused = RefusedHead(400, "the URL is a path, or http:// with a host and a path")
     try:
         parts = httptools.parse_url(url)
     except httptools.HttpParserInvalidURLError:

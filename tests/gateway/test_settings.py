@@ -91,6 +91,7 @@ def test_the_defaults_are_the_contracts() -> None:
         "webrtc_token": None,
         "api_keys": None,
         "admin_key": None,
+        "insecure": False,
         "proxies": "",
         "face": "mira",
         "avatar_video": "auto",

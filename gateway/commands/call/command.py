@@ -3,7 +3,6 @@
 import argparse
 import asyncio
 import os
-import re
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
 from importlib.util import find_spec
@@ -22,7 +21,7 @@ from gateway.commands.call.line import CallLine
 from gateway.commands.call.narrator import Narrator
 from gateway.commands.call.recording import save
 from gateway.commands.call.screen import JsonScreen, PersonScreen, Screen
-from gateway.commands.call.server import ServerAddress, connected
+from gateway.commands.call.server import ServerAddress, connected, read_token
 from gateway.commands.terminal import DONE, FAILED, CommandFailed, output
 from gateway.media.format import AudioFormat
 from gateway.protocols import native
@@ -32,7 +31,6 @@ Connect: TypeAlias = Callable[[Film | None], AbstractAsyncContextManager[tuple[C
 
 SAVED_AS = (".wav", ".flac", ".ogg")
 FILM = ".mp4"
-LONGEST_TOKEN = 1_000
 CLIPS = Path("fixtures/audio")
 
 
@@ -55,10 +53,10 @@ def call(arguments: argparse.Namespace) -> int:
         arguments.questions,
         arguments.trust,
         arguments.language,
+        read_token(arguments.token_file),
     )
-    token = _token(arguments.token_file)
     screen = _screen(arguments)
-    connect = _connect(server, screen, webrtc=arguments.webrtc, token=token)
+    connect = _connect(server, screen, webrtc=arguments.webrtc)
     saved: str | None = None
     held = Call(turns, audio, arguments.timeout, screen, keep=path is not None)
     try:
@@ -89,12 +87,12 @@ async def _hold(
         await held.run(line, session_id, server.hello(held.audio))
 
 
-def _connect(server: ServerAddress, screen: Screen, *, webrtc: bool, token: str | None) -> Connect:
+def _connect(server: ServerAddress, screen: Screen, *, webrtc: bool) -> Connect:
     if not webrtc:
         return lambda film: connected(server, screen)
     from gateway.commands.call import whip  # it needs the extra
 
-    return lambda film: whip.connected(server, screen, token, film)
+    return lambda film: whip.connected(server, screen, film)
 
 
 # --- options ---------------------------------------------------------------------------------
@@ -138,20 +136,6 @@ def _check_webrtc(audio: AudioFormat) -> None:
         raise CommandFailed("--webrtc needs aiortc: pip install 'parley-gateway[webrtc]'")
     if audio != AudioFormat("pcm_s16le", INPUT_RATE_HZ):
         raise CommandFailed("--rate and --encoding are for WebSocket; WebRTC speaks Opus")
-
-
-def _token(file: Path | None) -> str | None:
-    if file is None:
-        return None
-    try:
-        token = file.read_text(encoding="ascii")[:LONGEST_TOKEN].strip()
-    except (OSError, UnicodeDecodeError):
-        raise CommandFailed(f"--token-file {file}: cannot be read") from None
-    if not token:
-        raise CommandFailed(f"--token-file {file}: there is nothing in it")
-    if re.fullmatch(r"[!-~]+", token) is None:
-        raise CommandFailed(f"--token-file {file}: holds no token, which is one word on one line")
-    return token
 
 
 def _is_film(path: Path) -> bool:

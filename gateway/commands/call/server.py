@@ -1,5 +1,6 @@
 """Connects `parley call` to a server: makes a session over HTTP, then opens its WebSocket."""
 
+import re
 import ssl
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -22,6 +23,9 @@ CONNECT_S = 10.0
 SCHEMES = {"ws": "http", "wss": "https", "http": "http", "https": "https"}
 DEFAULT_ROLE = "Software Engineer"
 
+LONGEST_TOKEN = 1_000
+TOKEN = re.compile(r"[!-~]+")
+
 
 class ServerAddress:
     """The server's address and the wanted interview. Raises `CommandFailed`."""
@@ -34,6 +38,7 @@ class ServerAddress:
         questions: int | None,
         trusted: Path | None = None,
         language: str | None = None,
+        token: str | None = None,
     ) -> None:
         try:
             parts = urlsplit(url)
@@ -47,6 +52,8 @@ class ServerAddress:
         http = SCHEMES[parts.scheme]
         place = f"{parts.netloc}{parts.path.rstrip('/')}"
         self.session_id = session_id
+        self.token = token
+        """A key, a ticket, a pass or WebRTC's token; the pass for a session that was made."""
         self.host = parts.hostname or ""
         self.trust = _trust(trusted)
         """The trusted certificates."""
@@ -58,6 +65,11 @@ class ServerAddress:
         self._role = role
         self._questions = questions
         self._language = language
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What shows the server that it may be used."""
+        return {} if self.token is None else {"authorization": f"Bearer {self.token}"}
 
     @property
     def sessions_url(self) -> str:
@@ -123,6 +135,7 @@ async def connected(
         open_timeout=CONNECT_S,
         proxy=None,
         ssl=server.trust if url.startswith("wss:") else None,
+        additional_headers=server.headers,
     )
     try:
         socket = await connection
@@ -147,14 +160,42 @@ async def session_of(server: ServerAddress) -> str:
             answer = await http.post(server.sessions_url, json=server.request())
             body = answer.json()
             if answer.status_code == 201:
-                return _session_id(body["session_id"])
+                session_id = _session_id(body["session_id"])
+                if body.get("access") is not None:
+                    server.token = _credential(body["access"]["value"])
+                return session_id
+            if answer.status_code == 401:
+                raise CommandFailed(wants_token(server))
             message = str(body.get("detail") or body["title"])
     raise CommandFailed(f"the server made no session: {message}")
 
 
 def client(server: ServerAddress) -> httpx.AsyncClient:
     """An HTTP client for the server."""
-    return httpx.AsyncClient(trust_env=False, timeout=CONNECT_S, verify=server.trust)
+    return httpx.AsyncClient(
+        trust_env=False, timeout=CONNECT_S, verify=server.trust, headers=server.headers
+    )
+
+
+def wants_token(server: ServerAddress) -> str:
+    """What to do where the server wants a key, a ticket or a token."""
+    which = "a token" if server.token is None else "another token"
+    return f"the server wants {which}: --token-file names a file that holds it"
+
+
+def read_token(file: Path | None) -> str | None:
+    """The one word in a file. Raises `CommandFailed`."""
+    if file is None:
+        return None
+    try:
+        token = file.read_text(encoding="ascii")[:LONGEST_TOKEN].strip()
+    except (OSError, UnicodeDecodeError):
+        raise CommandFailed(f"--token-file {file}: cannot be read") from None
+    if not token:
+        raise CommandFailed(f"--token-file {file}: there is nothing in it")
+    if TOKEN.fullmatch(token) is None:
+        raise CommandFailed(f"--token-file {file}: holds no token, which is one word on one line")
+    return token
 
 
 @contextmanager
@@ -176,8 +217,16 @@ def _session_id(value: object) -> str:
     return value
 
 
+def _credential(value: object) -> str:
+    if not isinstance(value, str) or TOKEN.fullmatch(value) is None:
+        raise ValueError("no pass")
+    return value
+
+
 def _refused(server: ServerAddress, error: InvalidStatus) -> str:
     status = error.response.status_code
+    if status == 401:
+        return wants_token(server)
     if status == 503:
         why = (error.response.body or b"").decode(errors="replace")[:200]
         return f"the server takes no more sessions now ({why}); try again later"

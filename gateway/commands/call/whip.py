@@ -13,6 +13,7 @@ from gateway.commands.call.server import (
     not_parley,
     reported,
     session_of,
+    wants_token,
 )
 from gateway.commands.call.webrtc import NotAnAnswer, WebRtcLine
 from gateway.commands.terminal import CommandFailed
@@ -25,7 +26,7 @@ PORTS = {"http": 80, "https": 443}
 
 @asynccontextmanager
 async def connected(
-    server: ServerAddress, screen: Screen, token: str | None = None, film: Film | None = None
+    server: ServerAddress, screen: Screen, film: Film | None = None
 ) -> AsyncIterator[tuple[WebRtcLine, str]]:
     """An open connection and its session's id. Raises `CommandFailed`.
 
@@ -34,7 +35,7 @@ async def connected(
     screen.status(f"connecting to {server.shown}…")
     session_id = await session_of(server)
     line = WebRtcLine(film)
-    headers = {} if token is None else {"authorization": f"Bearer {token}"}
+    headers = server.headers  # of a session that was made, with its pass
     where: str | None = None
     try:
         with _with_loopback(server):
@@ -89,10 +90,7 @@ async def _posted(
         case 503, _:
             raise CommandFailed(f"the server takes no more calls now ({message}); try again later")
         case 401, _:
-            which = "another token" if "authorization" in headers else "a token"
-            raise CommandFailed(
-                f"the server wants {which}: --token-file names a file that holds it"
-            )
+            raise CommandFailed(wants_token(server))
     raise CommandFailed(f"the server refused the call: {message}")
 
 

@@ -6,6 +6,7 @@ from gateway.commands.call import ServerAddress
 from gateway.commands.interview.backend import InterviewBackend, LocalBackend
 from gateway.commands.interview.remote import RemoteBackend
 from gateway.commands.terminal import CommandFailed
+from gateway.security import KeyFileError, api_keys
 from gateway.settings import Settings, SettingsError
 
 LOOK_S = 1.0
@@ -14,9 +15,9 @@ LOOK_S = 1.0
 _ANY = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}
 
 
-async def choose(url: str | None) -> InterviewBackend:
+async def choose(url: str | None, token: str | None = None) -> InterviewBackend:
     """The gateway at `url`; without a `url` the gateway of the settings if it runs, else this
-    process.
+    process. `token` is what a gateway wants; that of the settings gets a key of the settings.
 
     Raises `CommandFailed` for an invalid URL or unusable settings.
     """
@@ -26,6 +27,7 @@ async def choose(url: str | None) -> InterviewBackend:
             server.sessions_url,
             server.shown.replace("ws", "http", 1),
             option=f"--url {server.shown}",
+            token=token,
         )
     try:
         settings = Settings.load()
@@ -34,7 +36,7 @@ async def choose(url: str | None) -> InterviewBackend:
     host = _ANY.get(settings.host, f"[{settings.host}]" if ":" in settings.host else settings.host)
     address = f"http://{host}:{settings.port}"
     if await _is_parley(address):
-        return RemoteBackend(f"{address}/api/sessions", address)
+        return RemoteBackend(f"{address}/api/sessions", address, token=token or _key(settings))
     return LocalBackend(settings, f"no gateway runs at {address}")
 
 
@@ -46,3 +48,11 @@ async def _is_parley(address: str) -> bool:
         return isinstance(body["gateway"]["version"], str)
     except (httpx.HTTPError, httpx.InvalidURL, ValueError, LookupError, TypeError):
         return False
+
+
+def _key(settings: Settings) -> str | None:
+    """A key for the gateway of the settings, None if it wants none. Raises `CommandFailed`."""
+    try:
+        return api_keys(settings).first
+    except KeyFileError as error:
+        raise CommandFailed(str(error)) from None

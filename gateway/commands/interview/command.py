@@ -6,6 +6,7 @@ import sys
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
+from gateway.commands.call import read_token
 from gateway.commands.interview.answers import Answers, Keyboard, Pipe, Prepared, prepared
 from gateway.commands.interview.backend import InterviewBackend, InterviewView, Wanted
 from gateway.commands.interview.choose import choose
@@ -23,6 +24,7 @@ def interview(arguments: argparse.Namespace) -> int:
     Raises `CommandFailed`.
     """
     wanted = _wanted(arguments)
+    token = read_token(arguments.token_file)
     person = sys.stdin.isatty() and arguments.answers is None
     target = Target(arguments.save, force=arguments.force, ask=_yes if person else None)
     answers: Answers
@@ -33,7 +35,7 @@ def interview(arguments: argparse.Namespace) -> int:
     screen: TextScreen
     screen = JsonTextScreen(output()) if arguments.json else PersonTextScreen(output())
     with asyncio.Runner() as runner:
-        backend = runner.run(choose(arguments.url))
+        backend = runner.run(choose(arguments.url, token))
         try:
             return _Interview(runner, backend, answers, screen, target).hold(wanted)
         finally:

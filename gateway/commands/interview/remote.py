@@ -46,7 +46,8 @@ class RemoteProblem(CommandFailed):
 class RemoteBackend:
     """Holds the interview with the gateway at `shown`, whose sessions are at `url`.
 
-    `option` is as in `InterviewBackend`. `pauses_s` are the pauses between attempts of a request.
+    `option` is as in `InterviewBackend`. `token` is a key, a ticket or a pass. `pauses_s`
+    are the pauses between attempts of a request.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class RemoteBackend:
         *,
         option: str = "",
         pauses_s: tuple[float, ...] = PAUSES_S,
+        token: str | None = None,
     ) -> None:
         self._pauses_s = pauses_s
         self._url = url
@@ -67,6 +69,7 @@ class RemoteBackend:
         self.option = option
         self.judge: str | None = None
         self._client = httpx.AsyncClient(trust_env=False)
+        self._use(token)
 
     async def open(self, wanted: Wanted) -> InterviewView:
         if wanted.resume is None:
@@ -79,6 +82,8 @@ class RemoteBackend:
             }
             body = {name: value for name, value in asked.items() if value is not None}
             made = await self._send("POST", "", body, code=UNUSABLE, once=True)
+            if made.get("access") is not None:
+                self._use(self._text(made["access"], "value"))
         else:
             self._session_id = wanted.resume
             made = await self._send("GET", f"/{wanted.resume}", code=UNUSABLE, once=True)
@@ -91,6 +96,10 @@ class RemoteBackend:
             return self._view(made, "")
         turn = await self._send("POST", f"/{self._session_id}/start", code=UNUSABLE)
         return self._view(turn, self._text(turn.get("question"), "said"))
+
+    def _use(self, token: str | None) -> None:
+        if token is not None:
+            self._client.headers["authorization"] = f"Bearer {token}"
 
     async def submit(self, text: str) -> InterviewView:
         turn = await self._send("POST", f"/{self._session_id}/submit-answer", {"text": text})
@@ -184,6 +193,10 @@ class RemoteBackend:
         except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
             why = f"what answers at {self._shown} is no Parley, or an older one (HTTP {status})"
             return RemoteProblem("", why, code)
+        if problem == "access_required":
+            message = (
+                f"{self._shown} wants a key or a ticket: --token-file names a file that has it"
+            )
         if problem == "no_such_session":
             message = f"{self._shown} has no session {self._session_id}"
         return RemoteProblem(problem, message[:MAX_TOLD], code)

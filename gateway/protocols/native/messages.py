@@ -50,6 +50,8 @@ ErrorCode = Literal[
     "unknown_type",
     "bad_message",
     "bad_hello",
+    "ticket_required",
+    "bad_ticket",
     "unsupported_audio",
     "unexpected_hello",
     "text_too_long",
@@ -214,7 +216,8 @@ def _hello(message: dict[str, Any]) -> Start:
             interview=interview,
             language=_language(hello.language),
             traceparent=hello.traceparent,
-        )
+        ),
+        hello.ticket or "",
     )
 
 

@@ -1,6 +1,7 @@
 """WebSockets: `endpoint` and `realtime` are the routes, `transport` fills the contract.
 
-`protocol` is uvicorn's protocol with a short way through, for which `framing` cuts the stream.
+`entry` finds out who may begin a session. `protocol` is uvicorn's protocol with a short way
+through, for which `framing` cuts the stream.
 """
 
 __all__: list[str] = []

@@ -1,18 +1,21 @@
 """`/ws/<session_id>`: one spoken interview over one WebSocket, in the native dialect."""
 
+from collections.abc import Sequence
+
 from starlette.responses import PlainTextResponse
 from starlette.websockets import WebSocket
 
 from gateway.interviews.sessions import SESSION_ID
 from gateway.live.connection import Connection
-from gateway.protocols.dialect import CloseCode, Dialect
+from gateway.protocols.dialect import CloseCode, Dialect, ProtocolError
 from gateway.protocols.native import NativeDialect
 from gateway.runtime import Runtime
-from gateway.security import may_connect
+from gateway.security import may_connect, origin_of
+from gateway.transports.websocket.entry import Early, Refused, first_messages, shown
 from gateway.transports.websocket.protocol import EXTENSION, WebSocketProtocol
 from gateway.transports.websocket.transport import WebSocketTransport
 
-RETRY_AFTER_S = 5
+RETRY = {"retry-after": "5"}
 
 LONGEST_REASON_BYTES = 123
 """A close frame holds 125 bytes, two of them for the code (RFC 6455, section 5.5)."""
@@ -23,23 +26,47 @@ async def websocket_endpoint(websocket: WebSocket) -> None:
     runtime: Runtime = websocket.app.state.runtime
     if await denied(websocket, runtime):
         return
-    await websocket.accept()
     session_id = websocket.path_params["session_id"]
+    try:
+        known = await shown(websocket, runtime.access, session_id)
+    except Refused as refused:
+        answer = PlainTextResponse(
+            str(refused), refused.status, RETRY if refused.status == 503 else None
+        )
+        await websocket.send_denial_response(answer)
+        return
+    await websocket.accept()
     if SESSION_ID.fullmatch(session_id) is None:
         text = "a session id has 1 to 64 of A-Z a-z 0-9 _ -"
         await websocket.close(CloseCode.NO_SESSION, text)
         return
-    await converse(websocket, runtime, session_id, NativeDialect())
+    dialect = NativeDialect()
+    early: Sequence[Early] = ()
+    if not known:
+        protocol = protocol_of(websocket)
+        try:
+            early = await first_messages(
+                protocol, runtime.access, session_id, protocol.config.ws_max_size
+            )
+        except ProtocolError as error:
+            for message in dialect.refuse(error):
+                protocol.send_text(message)
+            await close(websocket, protocol, CloseCode.POLICY, error.message)
+            return
+        if (full := runtime.live.refusal()) is not None:
+            await close(websocket, protocol, CloseCode.OVERLOADED, full)
+            return
+    await converse(websocket, runtime, session_id, dialect, early)
 
 
 async def denied(websocket: WebSocket, runtime: Runtime) -> bool:
     """Refuse the client if the process is full or its page may not connect. True if refused."""
     refusal = runtime.live.refusal()
     if refusal is not None:
-        headers = {"retry-after": str(RETRY_AFTER_S)}
-        await websocket.send_denial_response(PlainTextResponse(refusal, 503, headers))
+        await websocket.send_denial_response(PlainTextResponse(refusal, 503, RETRY))
         return True
-    origin, host = websocket.headers.get("origin"), websocket.headers.get("host", "")
+    origin = origin_of(websocket.headers.getlist("origin"))
+    host = websocket.headers.get("host", "")
     if not may_connect(origin, host, runtime.settings.cors_origins):
         text = "this page may not connect; PARLEY_CORS_ORIGINS names the pages that may"
         await websocket.send_denial_response(PlainTextResponse(text, 403))
@@ -48,18 +75,36 @@ async def denied(websocket: WebSocket, runtime: Runtime) -> bool:
 
 
 async def converse(
-    websocket: WebSocket, runtime: Runtime, session_id: str, dialect: Dialect
+    websocket: WebSocket,
+    runtime: Runtime,
+    session_id: str,
+    dialect: Dialect,
+    early: Sequence[Early] = (),
 ) -> None:
     """Hold the session of an accepted WebSocket, then close the WebSocket.
 
-    Raises `RuntimeError` if the server does not use `WebSocketProtocol`.
+    `early` are the messages that were received before. Raises `RuntimeError` if the server does
+    not use `WebSocketProtocol`.
     """
+    protocol = protocol_of(websocket)
+    transport = WebSocketTransport(protocol, dialect, websocket.receive, early)
+    with runtime.live.connected():
+        code, reason = await Connection(transport, dialect, runtime.calls(), session_id).run()
+    await close(websocket, protocol, code, reason)
+
+
+def protocol_of(websocket: WebSocket) -> WebSocketProtocol:
+    """The protocol of an accepted WebSocket. Raises `RuntimeError` if the server has another."""
     protocol: WebSocketProtocol | None = websocket.scope["extensions"].get(EXTENSION)
     if protocol is None:
         raise RuntimeError("serve this application with `parley serve`: it needs its own protocol")
-    transport = WebSocketTransport(protocol, dialect, websocket.receive)
-    with runtime.live.connected():
-        code, reason = await Connection(transport, dialect, runtime.calls(), session_id).run()
+    return protocol
+
+
+async def close(
+    websocket: WebSocket, protocol: WebSocketProtocol, code: CloseCode, reason: str
+) -> None:
+    """Close a WebSocket that is open, with as much of the reason as a close frame holds."""
     if protocol.open:
         short = reason.encode(errors="replace")[:LONGEST_REASON_BYTES]
         await websocket.close(code, short.decode(errors="ignore"))

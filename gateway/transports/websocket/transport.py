@@ -1,5 +1,6 @@
 """`WebSocketTransport`: a client's messages and audio over one WebSocket."""
 
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Literal
 
@@ -17,14 +18,22 @@ class WebSocketTransport:
     """A `gateway.live.transport.Transport`. Audio is sent as the dialect says.
 
     The ASGI `receive` reports the disconnect, with a message of type `websocket.disconnect`.
+    `early` are messages that were received before: whether each is text, and what it holds.
     """
 
     kind: Literal["websocket"] = "websocket"
 
-    def __init__(self, protocol: WebSocketProtocol, dialect: Dialect, receive: Receive) -> None:
+    def __init__(
+        self,
+        protocol: WebSocketProtocol,
+        dialect: Dialect,
+        receive: Receive,
+        early: Sequence[tuple[bool, bytes]] = (),
+    ) -> None:
         self._protocol = protocol
         self._dialect = dialect
         self._receive = receive
+        self._early = early
         self._writer = AudioWriter(AudioFormat())
         self.pause = protocol.pause
         self.resume = protocol.resume
@@ -49,6 +58,12 @@ class WebSocketTransport:
 
     def attach(self, receiver: Receiver[bytes]) -> None:
         self._protocol.attach(receiver)
+        early, self._early = self._early, ()
+        for is_text, data in early:
+            if is_text:
+                receiver.on_text(data)
+            else:
+                receiver.on_audio(data)
 
     def play(self, frame: ReplyAudio) -> None:
         data = self._writer.write(frame)

@@ -130,6 +130,9 @@ def test_serve_options_win_over_the_environment(monkeypatch: pytest.MonkeyPatch)
     assert main(["serve", "--port", "4321", "--log-level", "error"]) == 0
     (settings,) = served
     assert (settings.host, settings.port, settings.log_level) == ("127.0.0.2", 4321, "error")
+    assert settings.insecure is False
+    assert main(["serve", "--insecure"]) == 0
+    assert served[1].insecure is True
 
 
 def test_the_order_on_the_command_line_is_the_order_of_the_turns(

@@ -5,18 +5,29 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from gateway.commands import serve as module
-from gateway.commands.serve import announce, listen, serve, tell_when_ready, ws_url
+from gateway.commands.serve import (
+    access_line,
+    announce,
+    check_public,
+    listen,
+    serve,
+    tell_when_ready,
+    ws_url,
+)
 from gateway.commands.terminal import CommandFailed
+from gateway.runtime import Runtime
 from gateway.settings import Settings
 from gateway.status import StageReport
+from gateway.store import SqliteStore
 from stages.registry import NoProvider
 
 
 @pytest.fixture(autouse=True)
 def no_logging(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "configure", lambda level: None)
+    monkeypatch.setattr(module, "configure", lambda *values: None)
 
 
 @pytest.fixture
@@ -83,6 +94,72 @@ def test_a_port_of_the_administrator_says_which_to_choose(monkeypatch: pytest.Mo
     monkeypatch.setattr(socket, "create_server", forbidden)
     with pytest.raises(CommandFailed, match="port 80 is for the administrator only"):
         listen("127.0.0.1", 80)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::"])
+def test_an_address_of_the_network_wants_keys(host: str, tmp_path: Path) -> None:
+    try:
+        words = refusal(Settings(host=host, port=0, data_dir=tmp_path))
+    except OSError:
+        pytest.skip("this machine has no IPv6")
+    assert words == (
+        f"PARLEY_HOST={host} would let everybody in the network use this gateway. Either set"
+        " PARLEY_API_KEYS, to keys from `openssl rand -hex 24` or to auto, which makes one in"
+        f" {tmp_path}/api-key; or listen on 127.0.0.1, behind a proxy that asks for a password;"
+        " or, where you trust everybody, set PARLEY_INSECURE=1 (--insecure)"
+    )
+    assert [*tmp_path.iterdir()] == []
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"host": "0.0.0.0", "api_keys": SecretStr("a-key-of-ours")},
+        {"host": "0.0.0.0", "api_keys": SecretStr("auto")},
+        {"host": "0.0.0.0", "insecure": True},
+        {"host": "127.0.0.3"},
+        {"host": "localhost"},
+    ],
+)
+def test_who_has_keys_or_stays_on_this_machine_may_start(settings: dict[str, Any]) -> None:
+    asked = Settings(port=0, **settings)
+    listeners = listen(asked.host, asked.port)
+    try:
+        check_public(asked, listeners)
+    finally:
+        for listener in listeners:
+            listener.close()
+
+
+def test_a_key_that_cannot_be_made_is_answered_with_its_file(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(module, "chosen", lambda settings: {})
+    (tmp_path / "api-key").touch()
+    settings = Settings(port=0, data_dir=tmp_path, api_keys=SecretStr("auto"))
+    assert refusal(settings) == (
+        f"PARLEY_API_KEYS=auto: {tmp_path}/api-key holds no key; delete it and start again"
+    )
+
+
+@pytest.mark.parametrize(
+    ("settings", "line"),
+    [
+        ({}, ""),
+        ({"api_keys": SecretStr("a-key-of-ours")}, "Clients need one of PARLEY_API_KEYS"),
+        ({"api_keys": SecretStr("auto")}, "Clients need the API key in {}/api-key"),
+        ({"insecure": True}, "Everybody who reaches it may use it: PARLEY_INSECURE"),
+    ],
+)
+def test_the_start_says_who_may_use_the_gateway(
+    settings: dict[str, Any], line: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = Settings(data_dir=tmp_path, **settings)
+    runtime = Runtime(asked, SqliteStore(asked.database))
+    assert access_line(runtime) == line.format(tmp_path)
+    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
+        announce(listener, [], access=access_line(runtime))
+    assert access_line(runtime) in capsys.readouterr().out
 
 
 def test_where_no_provider_works_the_reasons_are_shown(fetched: list[str], tmp_path: Path) -> None:

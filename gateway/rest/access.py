@@ -1,0 +1,173 @@
+"""Which requests are let through: the table of `gateway.security.access`, applied over HTTP.
+
+A client presents its key, ticket or pass in `Authorization: Bearer` or `X-API-Key`. A link in a
+page can do neither, so a pass is also a cookie of its session's path; it is taken for reading
+alone, and browsers keep it from the pages of other sites.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pydantic import BaseModel
+from starlette.requests import Request
+
+from gateway.interviews.sessions import NoSuchSession
+from gateway.rest.operation import Check, HttpReply
+from gateway.rest.problems import Kind
+from gateway.security import (
+    Access,
+    ApiKeys,
+    Grant,
+    Need,
+    digest_of,
+    may_connect,
+    need_of,
+    origin_of,
+    presented,
+)
+
+REALM = 'Bearer realm="parley"'
+CHALLENGE = {"www-authenticate": REALM}
+WRONG = {"www-authenticate": f'{REALM}, error="invalid_token"'}
+
+ACCESS_REQUIRED = Kind("access_required", 401, "This is for clients with a key, a ticket or a pass")
+FOREIGN_PAGE = Kind("foreign_page", 403, "A page of another site may not do this")
+ACCESS_DENIED = Kind("access_denied", 403, "Your ticket or pass does not hold for this")
+
+COOKIE = "parley_pass"
+SAFE = ("GET", "HEAD", "OPTIONS")
+
+ADMITTED = "parley.admitted"
+"""The key of a request's `Admitted` in its scope."""
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """A request that was let through, and what its credential allows."""
+
+    access: Access
+    grant: Grant
+
+
+class Credential(BaseModel):
+    """A ticket or a pass. `expires_at` is a Unix time."""
+
+    value: str
+    expires_at: int
+
+
+class HttpAccess:
+    """Makes the check for each route of an application.
+
+    `origins` are the pages of others that may change something. `webrtc_token` opens WebRTC, too.
+    `made_with` is the digest of the credential with which a connection over WebRTC was made.
+    """
+
+    def __init__(
+        self,
+        access: Access,
+        *,
+        origins: str,
+        webrtc_token: ApiKeys | None,
+        made_with: Callable[[str], str | None],
+    ) -> None:
+        self._access = access
+        self._origins = origins
+        self._webrtc_token = webrtc_token
+        self._made_with = made_with
+
+    def check(self, method: str, path: str) -> Check | None:
+        """What is to be called before the request is read; None if nothing is needed.
+
+        Raises `LookupError` for a route that is not in the table.
+        """
+        need = need_of(method, path)
+        if need in (Need.OPENAI, Need.OPERATOR) or (need is Need.NOTHING and method in SAFE):
+            return None  # the endpoint sees to it, or there is nothing to see to
+        webrtc = path.startswith("/webrtc/") or need is Need.SESSION_IN_BODY
+
+        async def check(request: Request) -> None:
+            if method not in SAFE:
+                self._check_page(request)
+            if need is not Need.NOTHING and not self._access.open:
+                await self._admit(request, need, webrtc)
+
+        return check
+
+    def _check_page(self, request: Request) -> None:
+        """Refuse pages of other sites: browsers send them some requests without asking first."""
+        headers = request.headers
+        origin = origin_of(headers.getlist("origin"))
+        if not may_connect(origin, headers.get("host", ""), self._origins):
+            raise FOREIGN_PAGE("PARLEY_CORS_ORIGINS names the pages that may")
+
+    async def _admit(self, request: Request, need: Need, webrtc: bool) -> None:
+        credential = _credential(request, need)
+        if webrtc and self._is_token(credential):
+            return
+        if need is Need.CONNECTION and self._made(request, credential):
+            return
+        grant = await self._access.look(credential)
+        if grant is None:
+            raise ACCESS_REQUIRED(headers=WRONG if credential else CHALLENGE)
+        request.scope[ADMITTED] = Admitted(self._access, grant)
+        await self._hold(need, grant, request)
+
+    async def _hold(self, need: Need, grant: Grant, request: Request) -> None:
+        """Raise `Problem` or `NoSuchSession` if the grant does not hold for the request."""
+        if need is Need.KEY and not grant.everything:
+            raise ACCESS_DENIED("This needs an API key")
+        if need is Need.NEW_SESSION and not await self._access.begin(grant):
+            raise ACCESS_DENIED("It is for another session")
+        if need in (Need.SESSION, Need.CONNECTION):
+            await enter(request, request.path_params["id"])
+
+    def _is_token(self, credential: str) -> bool:
+        return self._webrtc_token is not None and self._webrtc_token.accepts(credential)
+
+    def _made(self, request: Request, credential: str) -> bool:
+        made_with = self._made_with(request.path_params["peer"])
+        return bool(credential) and made_with == digest_of(credential)
+
+
+async def enter(request: Request, session_id: str) -> None:
+    """Use the request's credential for a session. Raises `Problem` and `NoSuchSession`.
+
+    A client with a ticket or a pass for another session is told that there is no such session.
+    """
+    admitted: Admitted | None = request.scope.get(ADMITTED)
+    if admitted is None or await admitted.access.enter(admitted.grant, session_id):
+        return
+    if admitted.grant.session_id not in (None, session_id) or admitted.grant.ticket is None:
+        raise NoSuchSession(session_id)
+    raise ACCESS_REQUIRED("The ticket was used, or the session exists", headers=WRONG)
+
+
+async def with_pass(request: Request, reply: HttpReply, session_id: str) -> HttpReply:
+    """The reply with a pass for the session in its field `access`, where clients need one."""
+    admitted: Admitted | None = request.scope.get(ADMITTED)
+    if admitted is None or reply.body is None:
+        return reply
+    issued = await admitted.access.session_pass(session_id)
+    shown = Credential(value=issued.value, expires_at=issued.expires_at)
+    body = reply.body.model_copy(update={"access": shown})
+    secure = "; Secure" if request.scope["scheme"] == "https" else ""
+    cookie = (
+        f"{COOKIE}={issued.value}; Path=/api/sessions/{session_id}; HttpOnly; SameSite=Strict"
+        f"{secure}"
+    )
+    return HttpReply(body, reply.status, {**reply.headers, "set-cookie": cookie}, reply.about)
+
+
+def holder(request: Request) -> str:
+    """By which the credential of a request is known again, "" where it had none."""
+    credential = presented(request.headers.get("authorization"), request.headers.get("x-api-key"))
+    return digest_of(credential) if credential else ""
+
+
+def _credential(request: Request, need: Need) -> str:
+    headers = request.headers
+    given = presented(headers.get("authorization"), headers.get("x-api-key"))
+    if not given and need is Need.SESSION and request.method in SAFE:
+        return request.cookies.get(COOKIE, "")
+    return given

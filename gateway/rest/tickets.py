@@ -1,0 +1,96 @@
+"""Tickets and passes, for clients that should not have an API key: `/api/tickets`."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, Field
+from starlette.requests import Request
+
+from gateway.interviews import sessions
+from gateway.rest.access import ACCESS_DENIED, ACCESS_REQUIRED, Credential, with_pass
+from gateway.rest.operation import HttpReply, Operation, ResponseSpec
+from gateway.rest.problems import NO_SUCH_SESSION, STORE_UNAVAILABLE
+from gateway.rest.reading import Body
+from gateway.rest.sessions import session_id_of
+from gateway.security import Access
+from gateway.store import Store
+
+TAGS = ("access",)
+
+LIFETIME_S = 60
+LONGEST_S = 3600
+
+SESSION_ID_PATTERN = r"^[A-Za-z0-9_-]{1,64}$"
+
+
+class NewTicket(Body):
+    """The ticket that is wanted."""
+
+    session_id: Annotated[
+        str | None,
+        Field(pattern=SESSION_ID_PATTERN, description="left out, it is for one new session"),
+    ] = None
+    expires_in: Annotated[
+        int, Field(ge=5, le=LONGEST_S, description="seconds in which it can be used")
+    ] = LIFETIME_S
+
+
+class MadeTicket(Credential):
+    """A ticket that can be used once."""
+
+    session_id: Annotated[str | None, Field(description="null for one new session")]
+
+
+class SessionPass(BaseModel):
+    """A pass for a session; null where the gateway wants no keys."""
+
+    session_id: str
+    access: Credential | None
+
+
+def ticket_operations(store: Store, access: Access) -> list[Operation]:
+    """The endpoints."""
+
+    async def make(request: Request, wanted: NewTicket) -> MadeTicket:
+        if wanted.session_id is not None:
+            await sessions.load(store, wanted.session_id)
+        made = await access.ticket(wanted.session_id, wanted.expires_in)
+        return MadeTicket(
+            value=made.value, expires_at=made.expires_at, session_id=wanted.session_id
+        )
+
+    async def give(request: Request) -> HttpReply:
+        session_id = session_id_of(request)
+        await sessions.load(store, session_id)
+        return await with_pass(
+            request, HttpReply(SessionPass(session_id=session_id, access=None)), session_id
+        )
+
+    example = {"value": "pt_0f3a…", "expires_at": 1795943278, "session_id": None}
+    return [
+        Operation(
+            method="POST",
+            path="/api/tickets",
+            name="makeTicket",
+            handler=make,
+            summary="Make a ticket",
+            description="For a client that should not have an API key. It opens one session, once:"
+            " in `hello` over a WebSocket, as `Authorization: Bearer` elsewhere.",
+            tags=TAGS,
+            body=NewTicket,
+            body_example={"expires_in": LIFETIME_S},
+            answers={201: ResponseSpec("The ticket", MadeTicket, example)},
+            errors=(NO_SUCH_SESSION, STORE_UNAVAILABLE, ACCESS_REQUIRED, ACCESS_DENIED),
+        ),
+        Operation(
+            method="POST",
+            path="/api/sessions/{id}/pass",
+            name="makePass",
+            handler=give,
+            summary="Exchange a ticket for a pass",
+            description="A pass holds for this session alone, until it expires, and is sent like"
+            " a ticket. It comes as a cookie, too, for links to what is read.",
+            tags=TAGS,
+            answers={200: ResponseSpec("The pass", SessionPass)},
+            errors=(NO_SUCH_SESSION, STORE_UNAVAILABLE, ACCESS_REQUIRED),
+        ),
+    ]

@@ -1,0 +1,96 @@
+"""Who may use which path: one table for the whole gateway. Pure.
+
+Where `PARLEY_API_KEYS` is set, a request needs what its row says. A path without a row cannot be
+served: `need_of` raises, and so does the making of the application.
+"""
+
+from enum import Enum
+
+ANY = "*"
+"""In place of a method: every other one of the path."""
+
+WEBSOCKET = "WEBSOCKET"
+"""In place of a method: the handshake of a WebSocket."""
+
+
+class Need(Enum):
+    """What a client needs for a path."""
+
+    NOTHING = "nothing: it tells and changes nothing of any session"
+    KEY = "an API key"
+    NEW_SESSION = "an API key, or a ticket for a new session"
+    SESSION = "an API key, or a ticket or a pass for the session in the path"
+    SESSION_IN_BODY = "an API key, or a ticket or a pass for the session that the body names"
+    CONNECTION = "an API key, a pass for its session, or the ticket with which it was made"
+    HELLO = "an API key in the handshake, or a ticket or a pass there or in `hello`"
+    OPERATOR = "the operator's key; without one /metrics is for this machine, and /admin is off"
+    OPENAI = "an API key or a client secret, answered in the form of OpenAI's API"
+
+
+NEEDS: dict[str, dict[str, Need]] = {
+    # The page, and what it is made of.
+    "/": {"GET": Need.NOTHING},
+    "/static/{name}": {"GET": Need.NOTHING},
+    "/faces": {"GET": Need.NOTHING},
+    "/faces/{name:path}": {"GET": Need.NOTHING},
+    # Health, for supervisors and for the page.
+    "/health": {"GET": Need.NOTHING},
+    "/health/live": {"GET": Need.NOTHING},
+    "/health/ready": {"GET": Need.NOTHING},
+    "/ready": {"GET": Need.NOTHING},
+    # What the API is like.
+    "/openapi.json": {"GET": Need.NOTHING},
+    "/docs": {"GET": Need.NOTHING},
+    "/redoc": {"GET": Need.NOTHING},
+    "/docs/assets/{name}": {"GET": Need.NOTHING},
+    "/api-docs": {"GET": Need.NOTHING},
+    "/problems": {"GET": Need.NOTHING},
+    # Sessions.
+    "/api/tickets": {"POST": Need.KEY},
+    "/api/sessions": {"GET": Need.KEY, "POST": Need.NEW_SESSION},
+    "/api/sessions/{id}": {ANY: Need.SESSION},
+    "/api/sessions/{id}/pass": {ANY: Need.SESSION},
+    "/api/sessions/{id}/start": {ANY: Need.SESSION},
+    "/api/sessions/{id}/next": {ANY: Need.SESSION},
+    "/api/sessions/{id}/evaluate": {ANY: Need.SESSION},
+    "/api/sessions/{id}/end": {ANY: Need.SESSION},
+    "/api/sessions/{id}/report": {ANY: Need.SESSION},
+    "/api/sessions/{id}/submit-answer": {ANY: Need.SESSION},
+    "/api/sessions/{id}/answers/{number}": {ANY: Need.SESSION},
+    "/api/sessions/{id}/events": {ANY: Need.SESSION},
+    "/api/sessions/{id}/recordings": {ANY: Need.SESSION},
+    "/api/sessions/{id}/recordings/{number}": {ANY: Need.SESSION},
+    # Interviews whose state the client keeps.
+    "/api/v1/interviews/start": {"POST": Need.KEY},
+    "/api/v1/interviews/respond": {"POST": Need.KEY},
+    "/api/v1/interviews/summary": {"POST": Need.KEY},
+    "/api/v1/models": {"GET": Need.KEY},
+    "/api/v1/models/select": {"POST": Need.KEY},
+    # The operator's view.
+    "/metrics": {"GET": Need.OPERATOR},
+    "/admin/stages": {"GET": Need.OPERATOR},
+    "/admin/sessions": {"GET": Need.OPERATOR},
+    "/admin/breakers": {"GET": Need.OPERATOR},
+    "/admin/breakers/{breaker}/reset": {"POST": Need.OPERATOR},
+    "/admin/breakers/{breaker}/force-open": {"POST": Need.OPERATOR},
+    "/admin/breakers/{breaker}/disable": {"POST": Need.OPERATOR},
+    # Live conversations. OPTIONS and GET of an endpoint say which types it takes.
+    "/ws/{session_id}": {WEBSOCKET: Need.HELLO},
+    "/api/offer": {"POST": Need.SESSION_IN_BODY},
+    "/webrtc/{id}": {"POST": Need.SESSION, "OPTIONS": Need.NOTHING, "GET": Need.NOTHING},
+    "/webrtc/{id}/{peer}": {"OPTIONS": Need.NOTHING, ANY: Need.CONNECTION},
+    "/v1/realtime": {WEBSOCKET: Need.OPENAI},
+    "/v1/realtime/calls": {"POST": Need.OPENAI},
+    "/v1/realtime/calls/{call}/hangup": {"POST": Need.OPENAI},
+    "/v1/realtime/client_secrets": {"POST": Need.OPENAI},
+}
+"""What each path needs, by its method. A path that is not here is not served."""
+
+
+def need_of(method: str, path: str) -> Need:
+    """What a route needs. Raises `LookupError` for a route that is not in the table."""
+    methods = NEEDS.get(path, {})
+    found = methods.get(method, methods.get(ANY) if method != WEBSOCKET else None)
+    if found is None:
+        raise LookupError(f"{method} {path} is not in the table of who may use what")
+    return found

@@ -1,0 +1,115 @@
+"""What a client's credential allows: an API key everything, a ticket or a pass one session."""
+
+import hashlib
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from gateway.security.keys import ApiKeys
+from gateway.security.tickets import (
+    Issued,
+    Ticket,
+    find_ticket,
+    make_pass,
+    make_ticket,
+    session_of_pass,
+    use_ticket,
+)
+from gateway.store import Store
+
+MOST_WAITING = 256
+"""Clients at a time that have connected and not said yet who they are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What a credential allows. `session_id` None: every session, or a new one with a `ticket`."""
+
+    digest: str
+    """Of the credential, to know it again."""
+    session_id: str | None = None
+    ticket: Ticket | None = None
+
+    @property
+    def everything(self) -> bool:
+        """Whether this is an API key."""
+        return self.session_id is None and self.ticket is None
+
+
+class Access:
+    """Looks credentials up, and uses tickets. Every method may raise `StoreError`.
+
+    `exists` says whether a session is stored. A pass holds for `pass_s`.
+    """
+
+    def __init__(
+        self,
+        keys: ApiKeys,
+        store: Store,
+        exists: Callable[[str], Awaitable[bool]],
+        *,
+        pass_s: int,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.open = keys.open
+        """Whether every client may do everything: there are no keys."""
+        self.waiting = 0
+        """Clients that have not said yet who they are."""
+        self._keys = keys
+        self._store = store
+        self._exists = exists
+        self._pass_s = pass_s
+        self._clock = clock
+
+    async def look(self, credential: str) -> Grant | None:
+        """What a credential allows, without using it; None if it is not valid."""
+        if not credential:
+            return None
+        digest = digest_of(credential)
+        if self._keys.accepts(credential):
+            return Grant(digest)
+        now = self._clock()
+        session_id = await session_of_pass(self._store, credential, now=now)
+        if session_id is not None:
+            return Grant(digest, session_id)
+        ticket = await find_ticket(self._store, credential, now=now)
+        return None if ticket is None else Grant(digest, ticket.session_id, ticket)
+
+    async def enter(self, grant: Grant, session_id: str) -> bool:
+        """Use a grant for a session; False if it does not hold for it, or its ticket is used.
+
+        A ticket for a new session opens none that is stored.
+        """
+        if grant.everything:
+            return True
+        if grant.session_id is None:
+            if await self._exists(session_id):
+                return False
+        elif grant.session_id != session_id:
+            return False
+        return grant.ticket is None or await self._use(grant.ticket)
+
+    async def begin(self, grant: Grant) -> bool:
+        """Use a grant for a session that is about to be made; False if it is for another."""
+        if grant.everything:
+            return True
+        if grant.session_id is not None or grant.ticket is None:
+            return False
+        return await self._use(grant.ticket)
+
+    async def ticket(self, session_id: str | None, lifetime_s: int) -> Issued:
+        """A new ticket for a session, or for a new one."""
+        return await make_ticket(self._store, session_id, lifetime_s=lifetime_s, now=self._clock())
+
+    async def session_pass(self, session_id: str) -> Issued:
+        """A new pass for a session."""
+        now = self._clock()
+        return await make_pass(self._store, session_id, lifetime_s=self._pass_s, now=now)
+
+    async def _use(self, ticket: Ticket) -> bool:
+        return await use_ticket(self._store, ticket, now=self._clock())
+
+
+def digest_of(credential: str) -> str:
+    """By which a credential is known again without being kept."""
+    return hashlib.sha256(credential.encode(errors="replace")).hexdigest()

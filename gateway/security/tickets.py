@@ -1,0 +1,123 @@
+"""What a client may hold in place of an API key: tickets and passes.
+
+A *ticket* is used once, within seconds: it opens one session, or one new session. A *pass* holds
+for one session, as often as its client likes, until it expires. The store has a digest of each, so
+that any process on the same store takes them, and a copy of the store gives none away.
+
+A ticket is taken by compare-and-set: of several clients with the same ticket, at whichever
+process, one gets in.
+"""
+
+import hashlib
+import json
+import secrets
+from dataclasses import dataclass
+
+from gateway.settings import Settings
+from gateway.store import Conflict, Put, Store
+
+TICKET, PASS = "pt_", "ps_"
+"""The first letters of every ticket, and of every pass."""
+
+SECRET_BYTES = 24
+
+LONGEST = 100
+"""A longer credential is neither; it is not looked up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """A new ticket or pass, known from now on to its client alone; `expires_at` is a Unix time."""
+
+    value: str
+    expires_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """A ticket that can still be used. `session_id` None: it is for one new session.
+
+    `key` and `version` are those of its entry in the store.
+    """
+
+    key: str
+    version: int
+    session_id: str | None
+    expires_at: int
+
+
+def pass_s(settings: Settings) -> int:
+    """How long a pass holds: an interview, its breaks, and the time in which it can be joined."""
+    return settings.longest_interview_min * 60 + settings.session_ttl_s
+
+
+async def make_ticket(
+    store: Store, session_id: str | None, *, lifetime_s: int, now: float
+) -> Issued:
+    """A new ticket for a session, or for one that is new; `now` is seconds since the epoch."""
+    return await _make(store, TICKET, session_id, lifetime_s, now)
+
+
+async def find_ticket(store: Store, value: str, *, now: float) -> Ticket | None:
+    """The ticket, without using it; None if it is none, was used or has expired."""
+    if not value.startswith(TICKET) or len(value) > LONGEST:
+        return None
+    key = _key("ticket", value)
+    entry = await store.get(key)
+    if entry is None:
+        return None
+    kept = json.loads(entry.value)
+    if kept["used"] or kept["expires_at"] <= now:
+        return None
+    return Ticket(key, entry.version, kept["session"], kept["expires_at"])
+
+
+async def use_ticket(store: Store, ticket: Ticket, *, now: float) -> bool:
+    """Use the ticket up. False if another client was faster, or it has expired meanwhile."""
+    left_s = ticket.expires_at - now
+    if left_s <= 0:
+        return False
+    used = _kept(ticket.session_id, ticket.expires_at, used=True)
+    # The entry stays until the ticket would have expired: an expired one is no new one.
+    about = ticket.session_id or None
+    try:
+        await store.commit(Put(ticket.key, used, ticket.version, left_s, about))
+    except Conflict:
+        return False
+    return True
+
+
+async def make_pass(store: Store, session_id: str, *, lifetime_s: int, now: float) -> Issued:
+    """A new pass for a session; `now` is seconds since the epoch."""
+    return await _make(store, PASS, session_id, lifetime_s, now)
+
+
+async def session_of_pass(store: Store, value: str, *, now: float) -> str | None:
+    """The session for which a pass holds; None if it is none or has expired."""
+    if not value.startswith(PASS) or len(value) > LONGEST:
+        return None
+    entry = await store.get(_key("pass", value))
+    if entry is None:
+        return None
+    kept = json.loads(entry.value)
+    session_id: str = kept["session"]
+    return session_id if kept["expires_at"] > now else None
+
+
+async def _make(
+    store: Store, prefix: str, session_id: str | None, lifetime_s: int, now: float
+) -> Issued:
+    value = prefix + secrets.token_hex(SECRET_BYTES)
+    expires_at = int(now) + lifetime_s
+    key = _key("ticket" if prefix == TICKET else "pass", value)
+    kept = _kept(session_id, expires_at, used=False)
+    await store.commit(Put(key, kept, None, lifetime_s, session_id))
+    return Issued(value, expires_at)
+
+
+def _kept(session_id: str | None, expires_at: int, *, used: bool) -> bytes:
+    return json.dumps({"session": session_id, "expires_at": expires_at, "used": used}).encode()
+
+
+def _key(kind: str, value: str) -> str:
+    return f"{kind}:{hashlib.sha256(value.encode(errors='replace')).hexdigest()}"

@@ -1,0 +1,161 @@
+"""Who may begin a session over a WebSocket: shown in the handshake, or in the first message.
+
+Programs send `Authorization` or `X-API-Key` with the handshake. A browser cannot, so its first
+message is a `hello` with a ticket, within `HELLO_S` and in at most `LONGEST_HELLO_BYTES`. Nothing
+is built for a client before that.
+"""
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from starlette.websockets import WebSocket
+
+from gateway.protocols.dialect import Outgoing, ProtocolError, Start
+from gateway.protocols.native.messages import parse
+from gateway.security import Access, presented
+from gateway.security.grants import MOST_WAITING
+from gateway.store import StoreError
+from gateway.transports.websocket.protocol import WebSocketProtocol
+
+HELLO_S = 5.0
+LONGEST_HELLO_BYTES = 4 * 1024
+
+MOST_EARLY = 200
+"""Messages behind the `hello` that came with it, and pings, until its ticket is looked up."""
+
+IN_URL = frozenset({"access_token", "api_key", "apikey", "key", "pass", "ticket", "token"})
+"""Parameters that are refused: a URL is logged by proxies, and kept in histories."""
+
+REQUIRED = "ticket_required"
+WRONG = "bad_ticket"
+
+
+class Refused(Exception):
+    """A handshake is refused with this HTTP status. The text is for the client."""
+
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+async def shown(websocket: WebSocket, access: Access, session_id: str) -> bool:
+    """Whether the handshake shows that the client may begin the session; False: `hello` has to.
+
+    Raises `Refused`.
+    """
+    if access.open:
+        return True
+    if IN_URL & {name.lower() for name in websocket.query_params}:
+        raise Refused(400, "a secret has no place in a URL; send it in hello or a header")
+    headers = websocket.headers
+    credential = presented(headers.get("authorization"), headers.get("x-api-key"))
+    if not credential:
+        if access.waiting >= MOST_WAITING:
+            raise Refused(503, "too many clients have not said yet who they are")
+        return False
+    try:
+        grant = await access.look(credential)
+        if grant is None or not await access.enter(grant, session_id):
+            raise Refused(401, "this key, ticket or pass does not open this session")
+    except StoreError:
+        raise Refused(503, "sessions cannot be stored or read now") from None
+    return True
+
+
+async def first_messages(
+    protocol: WebSocketProtocol, access: Access, session_id: str, message_bytes: int
+) -> Sequence["Early"]:
+    """The `hello` of a client that may begin the session, and what came with it.
+
+    Longer messages than a `hello` are accepted from then on, up to `message_bytes`. Raises a fatal
+    `ProtocolError` for any other client. If this is cancelled, a ticket may have been used.
+    """
+    waiting = _Hello(protocol)
+    with _counted(access):
+        protocol.allow(LONGEST_HELLO_BYTES)
+        protocol.attach(waiting)
+        try:
+            async with asyncio.timeout(HELLO_S):
+                start = await waiting.started
+        except TimeoutError:
+            text = f"the first message is a hello with a ticket, within {HELLO_S:g} s"
+            raise ProtocolError(REQUIRED, text, fatal=True) from None
+        protocol.pause()
+        protocol.allow(message_bytes)
+        await _enter(access, start.ticket, session_id)
+    return waiting.messages
+
+
+Early = tuple[bool, bytes]
+"""A message: whether it is text, and what it holds."""
+
+
+async def _enter(access: Access, ticket: str, session_id: str) -> None:
+    if not ticket:
+        raise ProtocolError(REQUIRED, "hello needs a ticket", fatal=True)
+    try:
+        grant = await access.look(ticket)
+        opened = grant is not None and await access.enter(grant, session_id)
+    except StoreError:
+        raise ProtocolError("not_stored", "the ticket cannot be read now", fatal=True) from None
+    if not opened:
+        text = "the ticket was used, has expired, or is for another session"
+        raise ProtocolError(WRONG, text, fatal=True)
+
+
+class _Hello:
+    """A `gateway.live.transport.Receiver` until the client has said who it is."""
+
+    def __init__(self, protocol: WebSocketProtocol) -> None:
+        self.started: asyncio.Future[Start] = asyncio.get_running_loop().create_future()
+        self.messages: list[Early] = []
+        self._protocol = protocol
+        self._controls = 0
+
+    def on_text(self, data: bytes) -> None:
+        if not self.started.done():
+            try:
+                start = parse(data)
+            except ProtocolError as error:
+                self._refuse(error.code, error.message)
+                return
+            if not isinstance(start, Start):
+                self._refuse(REQUIRED, "the first message is a hello with a ticket")
+                return
+            self.started.set_result(start)
+        self._keep(True, data)
+
+    def on_audio(self, data: bytes) -> None:
+        if self.started.done():
+            self._keep(False, data)
+        else:
+            self._refuse(REQUIRED, "audio comes after a hello with a ticket")
+
+    def on_control(self) -> bool:
+        self._controls += 1
+        if self._controls <= MOST_EARLY:
+            return True
+        self._protocol.abort()
+        return False
+
+    def emit(self, output: Outgoing) -> None:
+        """The transport says nothing of its own here."""
+
+    def _keep(self, text: bool, data: bytes) -> None:
+        if len(self.messages) < MOST_EARLY:
+            self.messages.append((text, data))
+        else:
+            self._protocol.abort()
+
+    def _refuse(self, code: str, message: str) -> None:
+        self.started.set_exception(ProtocolError(code, message, fatal=True))
+
+
+@contextmanager
+def _counted(access: Access) -> Iterator[None]:
+    access.waiting += 1
+    try:
+        yield
+    finally:
+        access.waiting -= 1

@@ -1,0 +1,187 @@
+"""Tickets and passes: once, for one session, for a while, whichever process is asked."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from gateway.security import Access, ApiKeys
+from gateway.store import SqliteStore, Store
+
+KEY = "a-key-of-ours"
+START = 1_800_000_000.0
+
+
+class Clock:
+    """Seconds since the epoch, as a test wants them."""
+
+    def __init__(self) -> None:
+        self.now = START
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Two:
+    """Two processes on one store. `stored` are the sessions that exist."""
+
+    def __init__(self, folder: Path) -> None:
+        self.clock = Clock()
+        self.stored: set[str] = set()
+        self.stores = [SqliteStore(folder / "parley.sqlite3") for _ in range(2)]
+        self.one, self.other = (self._access(store) for store in self.stores)
+
+    def _access(self, store: Store) -> Access:
+        async def exists(session_id: str) -> bool:
+            return session_id in self.stored
+
+        return Access(ApiKeys(KEY), store, exists, pass_s=600, clock=self.clock)
+
+    def run(self, story: Callable[[], Awaitable[None]]) -> None:
+        async def main() -> None:
+            try:
+                async with asyncio.timeout(20):
+                    await story()
+            finally:
+                for store in self.stores:
+                    await store.aclose()
+
+        asyncio.run(main())
+
+
+@pytest.fixture
+def two(tmp_path: Path) -> Two:
+    return Two(tmp_path)
+
+
+async def entered(access: Access, credential: str, session_id: str) -> bool:
+    grant = await access.look(credential)
+    return grant is not None and await access.enter(grant, session_id)
+
+
+def test_a_key_opens_every_session(two: Two) -> None:
+    async def story() -> None:
+        grant = await two.one.look(KEY)
+        assert grant is not None
+        assert grant.everything
+        assert [await two.one.enter(grant, name) for name in ("a", "b")] == [True, True]
+        assert await two.one.begin(grant) is True
+        assert await two.one.look(KEY[:-1]) is None
+        assert await two.one.look("") is None
+
+    two.run(story)
+
+
+def test_a_ticket_opens_its_session_once(two: Two) -> None:
+    async def story() -> None:
+        ticket = (await two.one.ticket("a", 60)).value
+        assert await entered(two.one, ticket, "b") is False
+        assert await entered(two.other, ticket, "a") is True
+        assert await entered(two.one, ticket, "a") is False
+        assert await two.other.look(ticket) is None
+
+    two.run(story)
+
+
+def test_of_many_that_come_at_once_with_a_ticket_one_gets_in(two: Two) -> None:
+    async def story() -> None:
+        ticket = (await two.one.ticket("a", 60)).value
+        grants = [await access.look(ticket) for access in (two.one, two.other) * 5]
+        taken = await asyncio.gather(
+            *(
+                access.enter(grant, "a")
+                for grant, access in zip(grants, (two.one, two.other) * 5, strict=True)
+                if grant is not None
+            )
+        )
+        assert len(taken) == 10
+        assert sorted(taken) == [False] * 9 + [True]
+
+    two.run(story)
+
+
+def test_a_ticket_for_a_new_session_opens_none_that_exists(two: Two) -> None:
+    async def story() -> None:
+        two.stored.add("a")
+        ticket = (await two.one.ticket(None, 60)).value
+        assert await entered(two.one, ticket, "a") is False
+        assert await entered(two.one, ticket, "b") is True
+        assert await entered(two.one, ticket, "c") is False
+
+    two.run(story)
+
+
+def test_a_ticket_for_a_session_makes_no_other(two: Two) -> None:
+    async def story() -> None:
+        bound = await two.one.look((await two.one.ticket("a", 60)).value)
+        fresh = await two.one.look((await two.one.ticket(None, 60)).value)
+        held = await two.one.look((await two.one.session_pass("a")).value)
+        assert bound is not None
+        assert fresh is not None
+        assert held is not None
+        assert await two.one.begin(bound) is False
+        assert await two.one.begin(held) is False
+        assert [await two.one.begin(fresh) for _ in range(2)] == [True, False]
+
+    two.run(story)
+
+
+def test_tickets_and_passes_expire(two: Two) -> None:
+    async def story() -> None:
+        ticket = await two.one.ticket("a", 60)
+        held = await two.one.session_pass("a")
+        assert (ticket.expires_at - START, held.expires_at - START) == (60, 600)
+        two.clock.now = START + 59
+        late = await two.one.look(ticket.value)
+        assert late is not None
+        two.clock.now = START + 60
+        assert await two.one.look(ticket.value) is None
+        assert await two.one.enter(late, "a") is False  # it expired between the two steps
+        assert await entered(two.one, held.value, "a") is True
+        two.clock.now = START + 600
+        assert await two.one.look(held.value) is None
+
+    two.run(story)
+
+
+def test_a_pass_opens_its_session_as_often_as_it_is_shown(two: Two) -> None:
+    async def story() -> None:
+        held = (await two.one.session_pass("a")).value
+        assert [await entered(two.other, held, "a") for _ in range(3)] == [True] * 3
+        assert await entered(two.other, held, "b") is False
+
+    two.run(story)
+
+
+def test_what_is_no_ticket_is_not_looked_up(two: Two) -> None:
+    async def story() -> None:
+        for credential in ("pt_", "ps_", "pt_x", "ps_x", "pt_" + "0" * 48, "\udc80", "é", "x" * 9):
+            assert await two.one.look(credential) is None
+        assert await two.one.look("pt_" + "0" * 100_000) is None
+
+    two.run(story)
+
+
+def test_the_store_holds_no_ticket_and_no_pass(two: Two, tmp_path: Path) -> None:
+    values: list[str] = []
+
+    async def story() -> None:
+        values.append((await two.one.ticket("a", 60)).value)
+        values.append((await two.one.session_pass("a")).value)
+
+    two.run(story)
+    kept = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    assert (b"ticket:" in kept, b"pass:" in kept) == (True, True)
+    assert [value for value in values if value.encode() in kept] == []
+
+
+def test_with_a_session_its_tickets_and_passes_are_erased(two: Two) -> None:
+    async def story() -> None:
+        values = [(await two.one.ticket("a", 60)).value, (await two.one.session_pass("a")).value]
+        used = (await two.one.ticket("a", 60)).value
+        assert await entered(two.one, used, "a") is True
+        assert await two.stores[0].erase("a") == 3
+        assert [await two.one.look(value) for value in values] == [None, None]
+
+    two.run(story)
