@@ -47,7 +47,7 @@ def create_app(settings: Settings | None = None, *, stages: Stages | None = None
     probe = ServiceProbe(service_urls(settings))
     runtime = Runtime(settings, store, stages=stages)
     webrtc = WebRtcEndpoints(runtime, settings)
-    access = HttpAccess(
+    http_access = HttpAccess(
         runtime.access,
         origins=settings.cors_origins,
         webrtc_token=webrtc.token,
@@ -121,7 +121,7 @@ def create_app(settings: Settings | None = None, *, stages: Stages | None = None
                     *webrtc.operations(),
                     *RealtimeEndpoints(runtime, webrtc).operations(),
                 ],
-                access.check,
+                http_access.check,
             ),
             _websocket("/ws/{session_id}", websocket_endpoint),
             _websocket("/v1/realtime", realtime_endpoint),

@@ -82,7 +82,7 @@ class HttpAccess:
         Raises `LookupError` for a route that is not in the table.
         """
         need = need_of(method, path)
-        if need in (Need.OPENAI, Need.OPERATOR) or (need is Need.NOTHING and method in SAFE):
+        if need in (Need.ENDPOINT, Need.OPERATOR) or (need is Need.NOTHING and method in SAFE):
             return None  # the endpoint sees to it, or there is nothing to see to
         webrtc = path.startswith("/webrtc/") or need is Need.SESSION_IN_BODY
 

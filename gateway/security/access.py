@@ -24,7 +24,7 @@ class Need(Enum):
     CONNECTION = "an API key, a pass for its session, or the ticket with which it was made"
     HELLO = "an API key in the handshake, or a ticket or a pass there or in `hello`"
     OPERATOR = "the operator's key; without one /metrics is for this machine, and /admin is off"
-    OPENAI = "an API key or a client secret, answered in the form of OpenAI's API"
+    ENDPOINT = "what the endpoint asks for by itself, such as a client secret, in a form of its own"
 
 
 NEEDS: dict[str, dict[str, Need]] = {
@@ -79,10 +79,10 @@ NEEDS: dict[str, dict[str, Need]] = {
     "/api/offer": {"POST": Need.SESSION_IN_BODY},
     "/webrtc/{id}": {"POST": Need.SESSION, "OPTIONS": Need.NOTHING, "GET": Need.NOTHING},
     "/webrtc/{id}/{peer}": {"OPTIONS": Need.NOTHING, ANY: Need.CONNECTION},
-    "/v1/realtime": {WEBSOCKET: Need.OPENAI},
-    "/v1/realtime/calls": {"POST": Need.OPENAI},
-    "/v1/realtime/calls/{call}/hangup": {"POST": Need.OPENAI},
-    "/v1/realtime/client_secrets": {"POST": Need.OPENAI},
+    "/v1/realtime": {WEBSOCKET: Need.ENDPOINT},
+    "/v1/realtime/calls": {"POST": Need.ENDPOINT},
+    "/v1/realtime/calls/{call}/hangup": {"POST": Need.ENDPOINT},
+    "/v1/realtime/client_secrets": {"POST": Need.ENDPOINT},
 }
 """What each path needs, by its method. A path that is not here is not served."""
 

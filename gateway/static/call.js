@@ -3,8 +3,10 @@
 //
 //   state(name, words)  connecting, live, reconnecting, ended, failed; words for people
 //   message(object)     from the server; `audio` likewise, reply audio
+//   locked()            the server wants a ticket or a key
 //   track(track, receiver)  what the server sends over WebRTC; null when that is over
 
+import { begin, keep } from "./access.js";
 import { EitherTransport } from "./transport.js";
 
 const RETRIES_MS = [300, 700, 1500, 3000, 5000, 8000, 8000, 8000, 8000, 8000];
@@ -24,6 +26,7 @@ const STOPPING = "The server is being restarted. Try again in a minute.";
 export const SILENT = "The server does not answer. Is it running, and are you online?";
 const REFUSED = "The server refused.";
 const REFUSALS = {
+  access_required: "This server wants a ticket or a key: please enter it above.",
   store_unavailable: "The server cannot store interviews at the moment. Try again in a minute.",
 };
 
@@ -48,7 +51,7 @@ export class Call {
     this.handlers.state("connecting", "Connecting…");
     let answer;
     try {
-      answer = await fetch("/api/sessions", {
+      answer = await begin("/api/sessions", {
         method: "POST",
         headers: { "content-type": "application/json" },
         body: JSON.stringify({ role, totalQuestions: questions, mode: "voice", language: language || null }),
@@ -61,10 +64,12 @@ export class Call {
     if (!answer.ok) {
       // A proxy that finds no server behind it has no code.
       const none = answer.status > 500 && !body.code;
+      if (body.code === "access_required") this.handlers.locked?.();
       const words = REFUSALS[body.code] ?? (none ? STOPPING : (body.detail ?? body.title ?? REFUSED));
       return this.#finish("failed", words);
     }
     this.session = body.session_id;
+    keep(body.access);
     this.#connect();
   }
 

@@ -1,5 +1,6 @@
 // The page: what the buttons do, and who is told what the server says.
 
+import { ask } from "./access.js";
 import { Call, SILENT, reachable } from "./call.js";
 import { Conversation } from "./conversation.js";
 import { Gallery } from "./gallery.js";
@@ -86,7 +87,7 @@ async function begin() {
   };
   if (chosen("face")?.value) hello.face = chosen("face").value;
   const way = chosen("way").value;
-  const handlers = { state: line, message: take, audio: (buffer) => speaker?.push(buffer), track };
+  const handlers = { state: line, message: take, audio: (buffer) => speaker?.push(buffer), track, locked };
   call = new Call(handlers, { makeTransport: (id) => transport(id, way, video) });
   const language = chosen("language").value;
   const wanted = { role: chosen("role").value, questions: Number(chosen("questions").value), language };
@@ -104,6 +105,11 @@ function transport(id, way, video) {
 function track(media, receiver) {
   if (media?.kind !== "video") speaker?.listen(media, receiver).catch((error) => console.warn(error));
   if (media?.kind !== "audio") picture.play(media);
+}
+
+/** The server wants a ticket or a key. */
+function locked() {
+  ask(at("access"));
 }
 
 /** How the connection is. */

@@ -1,5 +1,7 @@
 // What the server makes of an interview that is over.
 
+import { send } from "./access.js";
+
 const TRIES = 6; // the session is let go a moment after the connection has closed
 const NONE = "There is no report this time.";
 const UNANSWERED = "No question was answered, so there is no report.";
@@ -8,7 +10,7 @@ const UNANSWERED = "No question was answered, so there is no report.";
 export async function report(session) {
   const path = `/api/sessions/${session}`;
   for (let i = 0; i < TRIES; i += 1) {
-    const answer = await fetch(`${path}/end`, { method: "POST" }).catch(() => null);
+    const answer = await send(`${path}/end`, { method: "POST" }).catch(() => null);
     const body = (await answer?.json().catch(() => null)) ?? {};
     if (body.report?.answered === 0 || body.code === "not_started") {
       return { words: UNANSWERED, link: null };

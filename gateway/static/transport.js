@@ -12,6 +12,7 @@
 //
 // Each transport is used for one connection. `closed` comes once, also where it was never opened.
 
+import { signed } from "./access.js";
 import { WebRtcTransport, hasWebRtc } from "./webrtc.js";
 
 const TRIES = 3;
@@ -53,7 +54,7 @@ export class WebSocketTransport {
   }
 
   send(object) {
-    if (this.ready) this.socket.send(JSON.stringify(object));
+    if (this.ready) this.socket.send(JSON.stringify(signed(object)));
   }
 
   sendAudio(buffer) {

@@ -1,6 +1,8 @@
 // A session over WebRTC: Opus both ways, the messages on a data channel, and the server's picture of
 // the face where it is wanted. The offer goes to `/webrtc/<session>` in the shape of WHIP.
 
+import { send } from "./access.js";
+
 const ANSWER_MS = 5000; // what the server may take for its answer
 const CONNECT_MS = 3500; // and ICE after it; where UDP is let through it takes a tenth of that
 const LOST_MS = 3000; // without a packet for five seconds, and so long after that: the line is dead
@@ -64,7 +66,7 @@ export class WebRtcTransport {
     this.channel.onclose = () => this.#closed(this.finished ? FINISHED : BROKEN);
 
     const offer = await pc.createOffer();
-    const answer = await fetch(this.url, {
+    const answer = await send(this.url, {
       method: "POST",
       headers: { "content-type": "application/sdp" },
       body: offer.sdp,
@@ -130,7 +132,7 @@ export class WebRtcTransport {
       ...found.map(({ candidate }) => `a=${candidate}`),
       "",
     ];
-    fetch(this.location, {
+    send(this.location, {
       method: "PATCH",
       headers: { "content-type": "application/trickle-ice-sdpfrag" },
       body: lines.join("\r\n"),
@@ -190,7 +192,7 @@ export class WebRtcTransport {
     const there = this.location;
     this.location = null;
     const signal = AbortSignal.timeout(ANSWER_MS);
-    await fetch(there, { method: "DELETE", keepalive: true, signal }).catch(() => {});
+    await send(there, { method: "DELETE", keepalive: true, signal }).catch(() => {});
   }
 }
 
