@@ -9,8 +9,12 @@ section 6.5.1).
 What a proxy could read in another way is refused (`gateway.transports.http_head`). An upgrade that
 nobody takes, such as the one to HTTP/2 that Java's client asks for, is left out, and the request is
 answered as one without it.
+
+A head takes no longer than `HEAD_S` from the connection or its first byte on, and a body no longer
+than `BODY_S`; then the connection is closed.
 """
 
+import asyncio
 from typing import NoReturn
 
 import httptools
@@ -25,6 +29,10 @@ LONGEST_LINE_BYTES = 8 * 1024
 
 LONGEST_HEAD_BYTES = 64 * 1024
 """Enough for the longest tokens of Kerberos."""
+
+HEAD_S = 10.0
+BODY_S = 150.0
+"""Longer than any endpoint waits for a body, also where none reads it."""
 
 LINGER_S = 1.0
 """How long a refused client may go on sending, unread, before the connection is closed."""
@@ -46,6 +54,8 @@ class HttpProtocol(HttpToolsProtocol):
     """Bytes since the last step: of a head, of trailers, or of what a client says of a chunk."""
     refused: RefusedHead | None = None
     """Why nothing more is read."""
+    deadline: asyncio.TimerHandle | None = None
+    """When the head, or the body, that is being received is late."""
 
     def data_received(self, data: bytes) -> None:
         if self.refused is not None:
@@ -118,7 +128,40 @@ class HttpProtocol(HttpToolsProtocol):
         newer = self.parser.get_http_version() == "1.1"
         return newer and b"upgrade" in named and upgrades == [b"websocket"]
 
+    # --- deadlines ---------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._expect(HEAD_S)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._expect(None)
+        super().connection_lost(exc)
+
+    def handle_websocket_upgrade(self) -> None:
+        self._expect(None)  # from here on the WebSocket's protocol has the connection
+        super().handle_websocket_upgrade()
+
+    def _expect(self, within_s: float | None) -> None:
+        """Close the connection if what comes next takes longer; None: nothing is waited for."""
+        if self.deadline is not None:
+            self.deadline.cancel()
+            self.deadline = None
+        if within_s is not None:
+            self.deadline = self.loop.call_later(within_s, self._late, within_s)
+
+    def _late(self, within_s: float) -> None:
+        self.deadline = None
+        if self.in_head and self.cycle is not None and not self.cycle.response_complete:
+            self._expect(within_s)  # the request before is still being answered
+        else:
+            self.transport.close()
+
     # --- the parser's callbacks --------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._expect(HEAD_S)
 
     def on_url(self, url: bytes) -> None:
         super().on_url(url)
@@ -150,6 +193,7 @@ class HttpProtocol(HttpToolsProtocol):
         if upgrade and self.cycle is not None and not self.cycle.response_complete:
             self._refuse(UNREADABLE)  # the answer to the handshake would come first
         self.in_head = False
+        self._expect(BODY_S)
         if upgrade or not self.parser.should_upgrade():
             super().on_headers_complete()
 
@@ -159,6 +203,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         self.steps += 1
+        self._expect(None)
         if not self.parser.should_upgrade():
             super().on_message_complete()
         self.in_head = True
