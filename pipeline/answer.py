@@ -7,12 +7,18 @@ from functools import partial
 
 from pipeline.budget import TurnBudget
 from pipeline.channel import Waited
-from pipeline.errors import PipelineError
+from pipeline.errors import BudgetExceeded, PipelineError
 from pipeline.frames import Output, Transcript
-from pipeline.guard import Guard
+from pipeline.guard import Guard, Stream
 from pipeline.outputs import ReplyOutputs
 from pipeline.stage import Host, RecognizedSpeech, Transcriber
 from pipeline.utterance import Utterance
+
+LATE_FACTOR = 4
+"""The second limit of recognition, in hard limits of the turn; it is as long as the person spoke
+where that is longer. Three limits are what a machine takes that is three times too slow, and the
+fourth is kept for another recogniser. One that keeps up with speech, though it heard nothing while
+the person spoke, is never cut off."""
 
 
 class Answer:
@@ -52,7 +58,7 @@ class Answer:
         self._host = host
         self._emit = emit
         self._waited = waited
-        self._asked = transcribers.candidates[0].provider  # who was asked last
+        self._stream: Stream[Transcript] | None = None  # the latest recognition
         self._heard = heard
         self._speech: RecognizedSpeech | None = None
         self._accepting: asyncio.Future[None] | None = None
@@ -64,11 +70,18 @@ class Answer:
         """Whether the turn has no words of the person, such as the opening turn."""
         return self.pending is None and not self._typed
 
+    @property
+    def latest_s(self) -> float:
+        """How long its recognition may take: the second limit, in seconds."""
+        spoken_s = 0.0 if self.pending is None else self.pending.duration_ms / 1000
+        return max(LATE_FACTOR * self.budget.hard_s, spoken_s)
+
     async def recognise(self, on_partial: Callable[[Transcript], None]) -> Transcript:
         """Recognise the utterance and set `transcript`; its text is "" where nothing was said.
 
-        Raises `PipelineError` when every recogniser failed and nothing was typed. May be called
-        again after an error or a cancellation.
+        It goes on past the turn's limit, for `latest_s`. Raises `PipelineError` when every
+        recogniser failed and nothing was typed. May be called again after an error or a
+        cancellation.
         """
         utterance = self.pending
         if utterance is None:
@@ -77,10 +90,12 @@ class Answer:
         loop = asyncio.get_running_loop()
         budget = self.budget
         ahead = self.outputs.ahead
-        stream = self._transcribers.stream(
+        self._stream = stream = self._transcribers.stream(
             utterance.recognise,
             useful=lambda transcript: transcript.final,
-            budget_s=budget.allow("stt", loop.time()),
+            budget_s=self.latest_s,
+            share_s=budget.allow("stt", loop.time()),
+            size_s=utterance.duration_ms / 1000,
             min_first_s=budget.least("stt"),
             probe=not ahead,
             on_degraded=partial(self.outputs.degraded, "stt"),
@@ -90,21 +105,23 @@ class Answer:
         waiting = True
         try:
             async with stream as transcripts:
-                async for transcript in transcripts:
-                    if waiting:
-                        waiting = False
-                        self._waited("recognition", (loop.time() - asked_at) * 1000)
-                    if transcript.final:
-                        final = transcript
-                        break
-                    on_partial(transcript)
+                try:
+                    async for transcript in transcripts:
+                        if waiting:
+                            waiting = False
+                            self._waited("recognition", (loop.time() - asked_at) * 1000)
+                        if transcript.final:
+                            final = transcript
+                            break
+                        on_partial(transcript)
+                except BudgetExceeded:
+                    stream.give_up()  # nobody waits longer than this
+                    raise
         except PipelineError as error:
-            self._asked = stream.provider
             if ahead or not utterance.typed:
                 raise
             self.degraded("canned line", str(error))
             final = Transcript(self.turn, "", final=True)
-        self._asked = stream.provider
         budget.start("stt", stream.provider, loop.time())
         budget.end("stt", loop.time())
         self._speech = None
@@ -121,8 +138,10 @@ class Answer:
         return self.transcript
 
     def degraded(self, target: str, reason: str) -> None:
-        """Report that recognition failed and that `target` takes the transcript's place."""
-        self.outputs.degraded("stt", self._asked, target, reason)
+        """Report that recognition failed or is late, and that `target` takes the words' place."""
+        stream = self._stream
+        asked = self._transcribers.candidates[0].provider if stream is None else stream.provider
+        self.outputs.degraded("stt", asked, target, reason)
 
     async def accept(self) -> None:
         """Have the host store the transcript, then show it. Raises what the host raises.

@@ -32,10 +32,11 @@ class Attempt:
         self.waited_s += wait_s
         self.quiet_s += wait_s
 
-    def useful(self) -> None:
-        """The item that was awaited is useful."""
+    def useful(self, size_s: float = 0.0) -> None:
+        """The item that was awaited is useful. The call had handed over `size_s` of media."""
         if self.first_s is None:
             self.first_s = self.waited_s
+            self.candidate.worked(size_s, self.waited_s)
         self.quiet_s = 0.0
 
     def limit(self, lag_s: float) -> tuple[Phase, float]:

@@ -82,6 +82,7 @@ class TurnBudget:
         self._marks: dict[str, _Marks] = {}
         self._audio_out: float | None = None
         self._released = -math.inf
+        self._resumed_at: float | None = None  # while the reply after a filled wait is due
 
     # --- what happened -----------------------------------------------------------------------
 
@@ -95,6 +96,8 @@ class TurnBudget:
     def first(self, stage: str, now: float) -> None:
         """The stage gave its first useful item. Only the first call counts."""
         marks = self._marks[stage]
+        if stage == "tts":
+            self._resumed_at = None
         if marks.first is None:
             marks.first = now
 
@@ -107,6 +110,13 @@ class TurnBudget:
         charged to endpointing."""
         self._released = now
 
+    def resume(self, now: float) -> None:
+        """A line was spoken to fill a wait that is over now: the hard limit counts from here.
+
+        It holds until synthesis gives its next first item.
+        """
+        self._resumed_at = now
+
     def audio_out(self, now: float) -> None:
         """The reply's first audio was handed to the transport. Only the first call counts."""
         if self._audio_out is None:
@@ -117,8 +127,11 @@ class TurnBudget:
     def remaining(self, now: float) -> float:
         """Seconds until the hard deadline, at least 0.
 
-        Infinite once the first audio is out: from then on playout's look-ahead is the deadline.
+        Infinite once the first audio is out: from then on playout's look-ahead is the deadline,
+        unless the turn was resumed.
         """
+        if self._resumed_at is not None:
+            return max(0.0, self._resumed_at + self.hard_s - now)
         if self._audio_out is not None:
             return math.inf
         return max(0.0, max(self.end_of_speech, self._released) + self.hard_s - now)

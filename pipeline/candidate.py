@@ -20,6 +20,15 @@ REASONS: dict[Phase, str] = {
 }
 """What clients are told of each phase."""
 
+ASSUMED_PACE = 0.5
+"""The pace of a provider that was not measured: half of real time. Assumed."""
+
+LEAST_MEASURED_S = 1.0
+"""The time for less media than this is mostly overhead, and tells nothing of the pace."""
+
+_WEIGHT = 0.3
+"""The weight of the newest measurement in a pace."""
+
 _STATUS = re.compile(r"HTTP [1-5]\d\d\b")
 
 
@@ -28,13 +37,16 @@ class Limits:
     """How long one call to a provider may take, in seconds spent waiting for it. Starting values.
 
     `first_s` to the first useful item (later than `slow_first_s` counts as slow), `stall_s` from
-    one useful item to the next, `total_s` for the whole call.
+    one useful item to the next, `total_s` for the whole call. A `patient` call goes on past its
+    share of a turn's limit as long as the one after it still has what it needs: for providers whose
+    death is noticed by other means, such as the heartbeat of a worker process.
     """
 
     first_s: float = 2.0
     slow_first_s: float = 1.0
     stall_s: float = 1.0
     total_s: float = 30.0
+    patient: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +65,9 @@ class Candidate(Generic[P]):
 
     `trouble` is its latest failure, None once a call has succeeded since. A request that its server
     refused, which is not held against it, counts here, too; the refusal of one text does not.
+
+    `pace` is how many seconds it takes for a second of the media that it is given, as measured, or
+    None. What it did while the media came is not counted.
     """
 
     provider: str
@@ -60,6 +75,18 @@ class Candidate(Generic[P]):
     breaker: Breaker
     limits: Limits = Limits()
     trouble: Trouble | None = None
+    pace: float | None = None
+
+    def worked(self, size_s: float, took_s: float) -> None:
+        """Note that it took `took_s` for `size_s` of media."""
+        if size_s < LEAST_MEASURED_S:
+            return
+        measured = took_s / size_s
+        self.pace = measured if self.pace is None else self.pace + _WEIGHT * (measured - self.pace)
+
+    def needs_s(self, size_s: float) -> float:
+        """How long it should take for so much media."""
+        return size_s * (ASSUMED_PACE if self.pace is None else self.pace)
 
     def failed(self, words: str, now: float) -> None:
         """Note a failure as its trouble."""

@@ -1,4 +1,4 @@
-"""The sentences that a session speaks where something failed, by language. Pure data."""
+"""The sentences that a session speaks where something failed or is late, by language. Pure data."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,11 +7,16 @@ from types import MappingProxyType
 
 @dataclass(frozen=True, slots=True)
 class CannedLines:
-    """The sentences that are spoken where a stage, or the host's storage, failed."""
+    """The sentences that are spoken where a stage, or the host's storage, failed or is late.
+
+    `listening` is said once recognition outlasts the turn's limit, `still_listening` after that.
+    """
 
     unheard: str = "Sorry, I did not catch that. Could you please say it again?"
     speechless: str = "Sorry, I lost my thread for a moment. Please go on."
     unsaved: str = "Sorry, I could not save that answer. Could you please say it again?"
+    listening: str = "One moment, I am still listening to what you said."
+    still_listening: str = "Thank you for waiting. I am still listening to what you said."
 
 
 CANNED_LINES: Mapping[str, CannedLines] = MappingProxyType(
@@ -22,6 +27,8 @@ CANNED_LINES: Mapping[str, CannedLines] = MappingProxyType(
             "Entschuldigung, ich habe kurz den Faden verloren. Bitte fahren Sie fort.",
             "Entschuldigung, ich konnte diese Antwort nicht speichern. Könnten Sie sie bitte "
             "wiederholen?",
+            "Einen Moment, ich höre mir noch an, was Sie gesagt haben.",
+            "Danke, dass Sie warten. Ich höre mir noch an, was Sie gesagt haben.",
         ),
     }
 )

@@ -24,9 +24,8 @@ budget ends                                            SLOW after `slow_first_s`
                                                        the stream had ended there
 =====================================================  ========================================
 
-While another candidate can follow, a candidate gets only a share of the budget: the last `NEXT_S`
-of it, at most half, is kept for the next one. A candidate whose share ends counts as failed only if
-it had already taken longer than `slow_first_s`.
+While another candidate can follow, a candidate gets only a share of the time (`pipeline.shares`). A
+candidate whose share ends counts as failed only if it had already taken longer than `slow_first_s`.
 
 A candidate may also be replaced after its first useful item, as long as the consumer has not begun
 to use what came: a consumer that can drop that passes `begun` and `restart`.
@@ -54,6 +53,7 @@ from pipeline.errors import (
     StageUnavailable,
 )
 from pipeline.frames import Slot
+from pipeline.shares import share
 
 __all__ = ["Candidate", "Guard", "Limits", "OnDegraded", "Stream", "Trouble", "first_due"]
 
@@ -65,9 +65,6 @@ OnDegraded = Callable[[str, str, str], None]
 
 CLOSE_S = 0.25
 """How long a stream that is left early may take to close before the session goes on without it."""
-
-NEXT_S = 1.0
-"""The part of the budget that is kept for the next candidate, at most half of the budget."""
 
 first_due: ContextVar[float] = ContextVar("first_due", default=math.inf)
 """When, on the event loop's clock, a provider that is called must have given its first useful item;
@@ -103,6 +100,8 @@ class Guard(Generic[P]):
         *,
         useful: Callable[[T], bool],
         budget_s: float = math.inf,
+        share_s: float = math.inf,
+        size_s: float = 0.0,
         min_first_s: float = 0.0,
         probe: bool = True,
         media_s: Callable[[T], float] | None = None,
@@ -116,7 +115,8 @@ class Guard(Generic[P]):
 
         `call` begins the work at a candidate's stage; it is called once for every candidate that is
         tried. `budget_s` is how long the first useful item may take in all, counted from entering
-        the context; no candidate is started with less than `min_first_s` of it. A speculative call
+        the context; no candidate is started with less than `min_first_s` of it. It is wanted within
+        `share_s`, and the call hands over `size_s` of media (`pipeline.shares`). A speculative call
         passes `probe=False` and uses closed breakers only. `media_s` gives the seconds of media in
         an item; a candidate whose media fall behind real time by `lag_s` in all has stalled.
         `on_degraded` replaces the guard's own for this stream.
@@ -132,6 +132,8 @@ class Guard(Generic[P]):
             call,
             useful=useful,
             budget_s=budget_s,
+            share_s=share_s,
+            size_s=size_s,
             min_first_s=min_first_s,
             probe=probe,
             media_s=media_s,
@@ -162,6 +164,8 @@ class Stream(Generic[T]):
         *,
         useful: Callable[[T], bool],
         budget_s: float,
+        share_s: float,
+        size_s: float,
         min_first_s: float,
         probe: bool,
         media_s: Callable[[T], float] | None,
@@ -176,6 +180,8 @@ class Stream(Generic[T]):
         self._call = call
         self._useful = useful
         self._budget_s = budget_s
+        self._share_s = share_s
+        self._size_s = size_s
         self._min_first_s = min_first_s
         self._probe = probe
         self._media_s = media_s
@@ -185,9 +191,10 @@ class Stream(Generic[T]):
         self._given_up = False
         self._on_degraded = on_degraded
         self._closing = closing
-        # When the first useful item must have come: from any candidate, and from the present one.
-        self._deadline = math.inf
-        self._share_ends = math.inf
+        # When the first useful item must have come, and is wanted: from any candidate, and from the
+        # present one.
+        self._deadline = self._wanted = math.inf
+        self._share_ends = self._due = math.inf
         self._cut_short = False  # its share ends before its own limit
         self._over = False
         self._causes: list[StageError] = []
@@ -211,7 +218,9 @@ class Stream(Generic[T]):
         self._given_up = True
 
     async def __aenter__(self) -> "Stream[T]":
-        self._deadline = asyncio.get_running_loop().time() + self._budget_s
+        now = asyncio.get_running_loop().time()
+        self._deadline = now + self._budget_s
+        self._wanted = now + min(self._share_s, self._budget_s)
         return self
 
     async def __aexit__(
@@ -247,7 +256,7 @@ class Stream(Generic[T]):
                 self._give_way(error)
             else:
                 if self._useful(item):
-                    self._attempt.useful()
+                    self._attempt.useful(self._size_s)
                 if self._media_s is not None:
                     self._attempt.produced_s += self._media_s(item)
                 return item
@@ -268,9 +277,7 @@ class Stream(Generic[T]):
                 self._gave_way = self._gave_way or (candidate.provider, why)
                 continue
             self._attempt = Attempt(candidate, self._media_s is not None, permit)
-            next_s = min(NEXT_S, left_s / 2)
-            shares = next_s >= self._min_first_s and self._others(now)
-            self._share_ends = self._deadline - next_s if shares else math.inf
+            self._share(candidate, now)
             if self._gave_way is not None and self._on_degraded is not None:
                 source, reason = self._gave_way
                 self._on_degraded(source, candidate.provider, reason)
@@ -278,11 +285,16 @@ class Stream(Generic[T]):
         self._over = True
         raise StageUnavailable(self._slot, tuple(self._causes)) from cause
 
-    def _others(self, now: float) -> bool:
-        """Whether another candidate can be asked after this one."""
-        for candidate in self._untried:
-            candidate.breaker.poll(now)
-        return any(candidate.breaker.closed for candidate in self._untried)
+    def _share(self, candidate: Candidate[Any], now: float) -> None:
+        """Set when a candidate gives way to the next one, and when its first item is due."""
+        for other in self._untried:
+            other.breaker.poll(now)
+        after = next((other for other in self._untried if other.breaker.closed), None)
+        self._share_ends = self._due = math.inf
+        if after is not None:
+            needs_s = after.needs_s(self._size_s)
+            self._due, latest = share(now, self._deadline, self._wanted, needs_s, self._min_first_s)
+            self._share_ends = latest if candidate.limits.patient else self._due
 
     async def _pull(self) -> T:
         """The provider's next item. Raises a `StageError` for any failure of the provider."""
@@ -304,7 +316,7 @@ class Stream(Generic[T]):
             until = min(until, self._share_ends)
         cancels = task.cancelling()
         problem: BaseException | None = None
-        due = first_due.set(until if attempt.first_s is None else math.inf)
+        due = first_due.set(min(until, self._due) if attempt.first_s is None else math.inf)
         try:
             async with asyncio.timeout_at(until) as scope:
                 if self._source is None:

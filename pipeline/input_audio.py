@@ -37,6 +37,7 @@ class InputAudio:
         """The utterance spoken into the reply; it may become the next turn."""
         self.carried: Utterance | None = None
         """An utterance whose turn ended before it was recognised; the next turn begins with it."""
+        self._in_held: Utterance | None = None  # with which the held utterance begins
         self.keep(pre_roll_ms)
         self._position = 0
         self._kept = 0
@@ -75,6 +76,7 @@ class InputAudio:
         """Begin an utterance spoken into the reply; it may become `turn`."""
         # Partial transcripts would include the carried words, so they are not made here.
         stage = self._ready_transcriber() if self.carried is None else None
+        self._in_held = self.carried
         self.held = self._utterance(turn, from_ms, stage)
 
     def drop_held(self) -> None:
@@ -91,8 +93,14 @@ class InputAudio:
 
     def start(self, turn: int, from_ms: int) -> None:
         """The turn begins, with the held or carried utterance if there is one."""
-        self.current, self.held = self.held, None
-        if self.current is None:
+        held, self.held = self.held, None
+        if held is not None and self.carried is not self._in_held:
+            # It held a reply whose own answer was still being recognised.
+            held.cancel()
+            self.current = self._utterance(turn, from_ms, self._ready_transcriber(), held)
+        elif held is not None:
+            self.current = held
+        else:
             self.current = self._utterance(turn, from_ms, self._ready_transcriber())
         self.carried = None
 
@@ -110,13 +118,16 @@ class InputAudio:
             if utterance is not None:
                 utterance.cancel()
 
-    def _utterance(self, turn: int, from_ms: int, stage: Transcriber | None) -> Utterance:
+    def _utterance(
+        self, turn: int, from_ms: int, stage: Transcriber | None, held: Utterance | None = None
+    ) -> Utterance:
         carried = self.carried
         start = from_ms * INPUT_RATE_HZ // 1000
         if carried is None:
             audio = self.since(start)
         else:  # the person went on: both parts are recognised as one
-            audio = carried.joined(self.since(max(start, carried.end)))
+            start = max(start, carried.end)
+            audio = carried.joined(self.since(start) if held is None else held.since(start))
         return Utterance(
             turn,
             audio,

@@ -13,7 +13,7 @@ from pipeline.utterance import Utterance
 logger = logging.getLogger("parley.session")
 
 LAST_WORDS_S = 5.0
-"""How long a session that ends may still take to recognise and store the utterance."""
+"""How long a session that ends may still take to store what it has, besides the recognition."""
 
 SLICE = 16
 """Items of the rest that are fed between two turns of the event loop: 0.7 ms of work where each is
@@ -30,14 +30,15 @@ async def store_last_words(
     """Recognise and store the answer to an utterance that the end of the session cuts off.
 
     `rest` is input audio that belongs to it and was not fed yet; it is fed `SLICE` by `SLICE`.
-    Errors, and a wait longer than `LAST_WORDS_S`, are logged. May be cancelled.
+    Errors, and a wait longer than the answer's recognition may take and `LAST_WORDS_S`, are logged.
+    May be cancelled.
     """
     try:
         for index, pcm in enumerate(rest, 1):
             utterance.feed(pcm)
             if index % SLICE == 0:
                 await asyncio.sleep(0)
-        async with asyncio.timeout(LAST_WORDS_S):
+        async with asyncio.timeout(answer.latest_s + LAST_WORDS_S):
             await committer.settled()
             if (await answer.recognise(committer.emit)).text:
                 await answer.accept()

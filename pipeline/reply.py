@@ -28,6 +28,7 @@ from pipeline.channel import Channel, Waited
 from pipeline.errors import BudgetExceeded, ChannelClosed, PipelineError, StageError
 from pipeline.frames import Fault, Output, Sentence, TextDelta, ToolCall, Transcript
 from pipeline.guard import Guard, Stream
+from pipeline.late_answer import recognised
 from pipeline.reply_draft import ReplyDraft
 from pipeline.stage import Brief, Host, ReplyRequest, Responder
 from pipeline.voice import Voice
@@ -47,6 +48,9 @@ Assumed: two pauses that one hears."""
 
 DUE = "the line that is due"
 """The target of a `Degraded` for a reply that broke off and was followed by that line."""
+
+HOLDING = "holding line"
+"""The target of a `Degraded` for a recogniser that outlasts the turn's limit: its text follows."""
 
 TOO_LONG = "cut at the longest that a reply may be"
 """Why the line that is due follows a reply that did not break off."""
@@ -116,6 +120,7 @@ class Reply:
         self._stream: Stream[TextDelta | ToolCall] | None = None  # the responders' latest
         self._released = asyncio.Event()
         self._stopped = False
+        self._held = False  # a line was said because the recogniser was late
 
     def release(self) -> None:
         """The turn is decided. A plain call."""
@@ -182,10 +187,13 @@ class Reply:
         reason = "nothing was recognised"
         try:
             if answer.transcript is None:
-                transcript = await answer.recognise(self._show_partial)
+                hold = self._hold if canned else None
+                transcript = await recognised(answer, self._show_partial, self._released, hold)
                 self._understood(transcript.text)
         except PipelineError as error:
             reason = str(error)
+        if self._held:
+            self.budget.resume(asyncio.get_running_loop().time())
         if answer.transcript is not None and answer.transcript.text:
             return None
         answer.transcript = None
@@ -195,6 +203,18 @@ class Reply:
         answer.degraded("canned line" if canned else "no text", reason)
         answer.pending = None
         return canned
+
+    async def _hold(self, times: int) -> None:
+        """The recogniser is late: tell the person. The reply cannot be repeated from here on, and
+        the rest of it waits again until the answer, which is still to come, is stored."""
+        self.outputs.begin(ahead=False)
+        self.outputs.accept()
+        if not times:
+            self.answer.degraded(HOLDING, "still recognising")
+        canned = self._canned
+        await self._say_aside(canned.still_listening if times else canned.listening)
+        self.outputs.begin(ahead=False)
+        self._held = True
 
     def _show_partial(self, transcript: Transcript) -> None:
         if self._released.is_set():

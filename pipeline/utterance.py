@@ -81,6 +81,10 @@ class Utterance:
                 break
         return np.concatenate(pieces[::-1])
 
+    def since(self, position: int) -> Samples:
+        """The audio from a position in the input audio on."""
+        return self.audio[max(0, position - self._start) :]
+
     @property
     def start_ms(self) -> int:
         """Where in the input audio the utterance begins."""

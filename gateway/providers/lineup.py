@@ -33,15 +33,26 @@ WITH_FALLBACK = BreakerPolicy(open_s=5, open_growth=2, open_max_s=60)
 TURN_LIMITS = Limits(first_s=0.19, slow_first_s=0.19, stall_s=0.19, total_s=0.5)
 """Just below `pipeline.turn_questions.ANSWER_S`, so that a model that hangs counts as failed."""
 
+RECOGNITION_S = 120.0
+"""No recogniser takes longer: the turn's limits end the recognition before
+(`pipeline.answer.LATE_FACTOR`), or let another recogniser follow."""
+
+LAST_SLOW_S = 20.0
+"""From here on the last recogniser is slow. It must not be closed for slowness that the person can
+wait for, since nobody else would hear the answer; one that takes until the second limit has failed.
+"""
+
 LIMITS: dict[Slot, Limits] = {
-    "stt": Limits(first_s=5.0, slow_first_s=2.0, stall_s=2.0),
+    "stt": Limits(
+        first_s=RECOGNITION_S, slow_first_s=2.0, stall_s=2.0, total_s=RECOGNITION_S, patient=True
+    ),
     "llm": Limits(first_s=3.0, slow_first_s=1.0, stall_s=2.0),
     "tts": Limits(first_s=2.0, slow_first_s=0.5, stall_s=1.0),
     "turn": TURN_LIMITS,
 }
 
 REMOTE_LIMITS: dict[Slot, Limits] = {
-    "stt": Limits(first_s=8.0, slow_first_s=2.5, stall_s=2.0),
+    "stt": Limits(first_s=RECOGNITION_S, slow_first_s=2.5, stall_s=2.0, total_s=RECOGNITION_S),
     "llm": Limits(first_s=5.0, slow_first_s=2.5, stall_s=2.0),
     "tts": Limits(first_s=2.0, slow_first_s=1.0, stall_s=1.0),
     "avatar": Limits(first_s=2.0, slow_first_s=1.0, stall_s=1.0, total_s=15.0),
@@ -302,18 +313,19 @@ def _guarded(choices: Mapping[Slot, Choice], built: Mapping[Slot, list[Any]]) ->
 
 def _guard(choice: Choice, stages: Sequence[Any]) -> Guard[Any]:
     policy = WITH_FALLBACK if len(stages) > 1 else BreakerPolicy(open_s=5)
-    return Guard(
-        choice.slot,
-        [
-            Candidate(
-                provider.name,
-                stage,
-                breaker(policy),
-                (REMOTE_LIMITS if provider.remote else LIMITS)[choice.slot],
-            )
-            for provider, stage in zip(choice.providers, stages, strict=True)
-        ],
-    )
+    candidates = [
+        Candidate(
+            provider.name,
+            stage,
+            breaker(policy),
+            (REMOTE_LIMITS if provider.remote else LIMITS)[choice.slot],
+        )
+        for provider, stage in zip(choice.providers, stages, strict=True)
+    ]
+    if choice.slot == "stt":
+        last = candidates[-1]
+        last.limits = replace(last.limits, slow_first_s=LAST_SLOW_S)
+    return Guard(choice.slot, candidates)
 
 
 def _optional(choice: Choice, stages: Sequence[Any]) -> Guard[Any] | None:

@@ -63,18 +63,20 @@ class DecodeQueue:
         self._waiting = [waiting for waiting in self._waiting if waiting.job != job]
 
     def late(self, now_s: float) -> tuple[int, ...]:
-        """Take out the jobs that are overdue, or would be behind the jobs before them.
+        """Take out the jobs that would be overdue behind the jobs before them, and those that are
+        overdue while another could be on time.
 
         The first one is decoded whatever it should cost: an estimate that is too high would never
-        be corrected otherwise.
+        be corrected otherwise. Where all are overdue, the person may still wait for the first.
         """
         kept: list[Waiting] = []
         refused: list[int] = []
         free_s = now_s
+        in_time = any(waiting.due_s > now_s for waiting in self._waiting)
         for waiting in self._waiting:
             cost_s = self.cost_s(waiting.audio_s)
             late = free_s + _DOUBT * cost_s > waiting.due_s
-            if waiting.due_s <= now_s or (kept and late):
+            if (kept and late) or (in_time and waiting.due_s <= now_s):
                 refused.append(waiting.job)
             else:
                 kept.append(waiting)

@@ -277,3 +277,17 @@ def test_what_was_done_before_the_decision_is_charged_to_endpointing() -> None:
     budget.audio_out(11.0)
     shares = {share.stage: round(share.seconds, 6) for share in budget.ledger()}
     assert shares == {"endpointing": 0.8, "stt": 0.0, "llm": 0.1, "tts": 0.05, "transport": 0.05}
+
+
+def test_a_turn_that_is_resumed_has_its_hard_limit_again_until_the_voice_begins() -> None:
+    budget = TurnBudget(0.0, target_s=1.0, hard_s=6.0)
+    budget.release(1.0)
+    budget.start("tts", "", 5.0)
+    budget.first("tts", 5.0)
+    budget.audio_out(5.0)
+    assert budget.remaining(6.0) == math.inf
+    budget.resume(20.0)
+    assert [budget.remaining(at) for at in (20.0, 24.0, 30.0)] == [6.0, 2.0, 0.0]
+    budget.first("tts", 24.0)
+    assert budget.remaining(25.0) == math.inf
+    assert sum(share.seconds for share in budget.ledger()) == budget.voice_to_voice_s == 5.0

@@ -1022,3 +1022,55 @@ def test_what_a_server_says_is_logged_and_in_no_trouble(caplog: pytest.LogCaptur
     consume(one)
     assert one.trouble == Trouble(0.0, "broke (HTTP 500)", 1)
     assert caplog.messages == [f"llm provider 'one': connect: {said}"]
+
+
+# --- calls that are worth waiting for --------------------------------------------------------
+
+LONG = Limits(first_s=60.0, slow_first_s=20.0, total_s=60.0)
+PATIENT = Limits(first_s=60.0, slow_first_s=20.0, total_s=60.0, patient=True)
+
+
+def test_the_last_candidate_may_be_later_than_wanted() -> None:
+    result = consume(candidate(Player([18.0]).play, limits=LONG), budget_s=24.0, share_s=4.0)
+    assert (result.items, result.at, result.outcomes) == (["x"], 18.0, [SUCCESS])
+
+
+def test_a_candidate_with_another_behind_it_gives_way_before_the_answer_is_late() -> None:
+    first = candidate(Player([60.0]).play, limits=LONG)
+    second = candidate(Player([12.0]).play, "two", limits=LONG)
+    result = consume(first, second, budget_s=24.0, share_s=4.0)
+    assert (result.items, result.at) == (["x"], 3.0 + 12.0)
+    assert result.degraded == [("one", "two", "too slow to begin")]
+
+
+def test_a_patient_candidate_goes_on_until_the_next_one_needs_its_time() -> None:
+    late = candidate(Player([15.0]).play, limits=PATIENT)
+    assert consume(late, candidate(Player([0.1]).play, "two"), budget_s=24.0, share_s=4.0).at == 15
+    hangs = candidate(Player([60.0]).play, limits=PATIENT)
+    result = consume(
+        *(hangs, candidate(Player([0.1]).play, "two")), budget_s=24.0, share_s=4.0, size_s=16.0
+    )
+    assert (result.items, result.at) == (["x"], 24.0 - 16.0 / 2 + 0.1)
+
+
+def test_what_a_candidate_needs_is_measured() -> None:
+    two = candidate(Player([2.0]).play, "two", limits=LONG)
+    assert two.needs_s(20.0) == 10.0  # assumed
+    consume(two, size_s=20.0)
+    assert two.needs_s(20.0) == pytest.approx(2.0)
+    consume(two, size_s=40.0)
+    assert two.needs_s(20.0) == pytest.approx(2.0 - 0.3 * 1.0)
+    consume(two, size_s=0.5)  # too little to tell
+    assert two.needs_s(20.0) == pytest.approx(1.7)
+
+
+def test_a_patient_candidate_is_told_when_its_item_is_wanted() -> None:
+    due: list[float] = []
+
+    async def play() -> AsyncIterator[str]:
+        due.append(first_due.get())
+        yield "x"
+
+    two = candidate(Player([0.1]).play, "two")
+    consume(candidate(play, limits=PATIENT), two, budget_s=24.0, share_s=4.0)
+    assert due == [3.0]

@@ -7,7 +7,6 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from pipeline.breaker import Breaker
 from pipeline.frames import Output, ReplyAudio, Samples, Spoken
 from pipeline.guard import Candidate, Guard, Limits
 from pipeline.journal import Journal
@@ -24,6 +23,7 @@ from pipeline.stage import (
 )
 from pipeline.testing import run_virtual
 from stages.fakes import FakeDetector, FakeResponder, FakeSynthesizer, FakeTranscriber
+from tests.support.breakers import Recorder
 
 FRAME = 320
 F = TypeVar("F")
@@ -113,6 +113,10 @@ class Conversation:
         self.turn_models: list[Any] = []
         self.host = Host()
         self.policy = SessionPolicy(speculate=False)
+        self.limits = Limits(first_s=2.0, slow_first_s=1.0, stall_s=1.0)
+        """Those of the recognisers."""
+        self.breakers: dict[str, Recorder] = {}
+        """What each provider's breaker was told, by name."""
         self.journalled = True
         self.early: Callable[[], None] = lambda: None
         """Is called before the session runs."""
@@ -131,10 +135,10 @@ class Conversation:
         loop = asyncio.get_running_loop()
         stages = Stages(
             self.detector,
-            _guard("stt", self.transcribers),
-            _guard("llm", self.responders),
-            _guard("tts", self.synthesizers),
-            turn_models=_guard("turn", self.turn_models) if self.turn_models else None,
+            self._guard("stt", self.transcribers),
+            self._guard("llm", self.responders),
+            self._guard("tts", self.synthesizers),
+            turn_models=self._guard("turn", self.turn_models) if self.turn_models else None,
         )
         self.lines: list[str] = []
         """What the journal says so far."""
@@ -210,7 +214,12 @@ class Conversation:
         sent = [frame.pcm for frame in self.all(ReplyAudio) if frame.turn == turn]
         return sum(map(len, sent)) * 1000 // 16_000
 
-
-def _guard(slot: Any, stages: list[Any]) -> Guard[Any]:
-    limits = Limits(first_s=2.0, slow_first_s=1.0, stall_s=1.0)
-    return Guard(slot, [Candidate(s.provider, s, Breaker(), limits) for s in stages])
+    def _guard(self, slot: Any, stages: list[Any]) -> Guard[Any]:
+        limits = Limits(first_s=2.0, slow_first_s=1.0, stall_s=1.0)
+        if slot == "stt":
+            limits = self.limits
+        for stage in stages:
+            self.breakers[stage.provider] = Recorder()
+        return Guard(
+            slot, [Candidate(s.provider, s, self.breakers[s.provider], limits) for s in stages]
+        )

@@ -37,6 +37,8 @@ def order(*entries: tuple[int, float], now_s: float = 0.0) -> tuple[list[int], l
         (((1, 0.9),), [1], []),  # the first is tried, however long it may take
         (((1, 1.1), (2, 1.2), (3, 3.0)), [1, 3], [2]),  # the second is too late behind the first
         (((1, -1.0), (2, 1.0)), [2], [1]),  # what is overdue costs the others nothing
+        (((1, -1.0),), [1], []),  # what is overdue is waited for where nobody else waits
+        (((1, -2.0), (2, -1.0)), [1], [2]),
     ],
 )
 def test_who_is_decoded_and_who_is_refused(

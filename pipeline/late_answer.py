@@ -1,0 +1,52 @@
+"""Waits for the words of an answer, beyond the turn's limit where the recogniser is late.
+
+A recogniser that is slow has not failed: its text is waited for up to a second limit
+(`pipeline.answer.LATE_FACTOR`), while the person is told so.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from pipeline.answer import Answer
+from pipeline.frames import Transcript
+
+
+async def recognised(
+    answer: Answer,
+    on_partial: Callable[[Transcript], None],
+    decided: asyncio.Event,
+    hold: Callable[[int], Awaitable[None]] | None = None,
+) -> Transcript:
+    """The transcript of an answer, as `Answer.recognise` gives it.
+
+    Where it is not there at the turn's limit, which counts from the time when the turn is
+    `decided`, `hold` is called, and again after every hard limit: it says a line. Its argument is
+    how often it was called before. Raises what `Answer.recognise` and `hold` raise. Cancelling
+    stops the recognition.
+    """
+    loop = asyncio.get_running_loop()
+    work = asyncio.create_task(answer.recognise(on_partial))
+    try:
+        await _either(work, decided)
+        limit_s = answer.budget.allow("stt", loop.time())
+        times = 0
+        while hold is not None and not (await asyncio.wait((work,), timeout=limit_s))[0]:
+            await hold(times)
+            times += 1
+            limit_s = answer.budget.hard_s
+        return await work
+    finally:
+        if not work.done():
+            work.cancel()
+            await asyncio.wait((work,))
+
+
+async def _either(work: asyncio.Task[Transcript], decided: asyncio.Event) -> None:
+    """Return when the work is done, or the turn is decided."""
+    if decided.is_set():
+        return
+    waiting = asyncio.create_task(decided.wait())
+    try:
+        await asyncio.wait((work, waiting), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        waiting.cancel()
