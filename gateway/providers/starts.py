@@ -25,6 +25,9 @@ class Starts:
     """The start of each slot's providers: the first candidate loads its model, and if it cannot,
     the next one does.
 
+    Behind a server, which loads nothing here, the first one that does is loaded as well: it must be
+    able to take over in the middle of a turn. Nothing waits for it.
+
     `begin` starts a task for every slot, which this object owns; `aclose` cancels them.
     `failed` is called with the slot and the provider that could not start. A slot in which no
     candidate could start is tried again until one can.
@@ -52,7 +55,10 @@ class Starts:
     def begin(self) -> None:
         """Start loading. A plain call, once, on the event loop."""
         for slot, stages in self._stages.items():
-            if any(hasattr(stage, "start") for stage in stages[:1]):
+            if not hasattr(stages[0], "start"):
+                if (behind := next((s for s in stages if hasattr(s, "start")), None)) is not None:
+                    self._tasks.append(asyncio.create_task(self._start_behind(slot, behind)))
+            else:
                 self._loading[slot] = stages[0].provider
                 task = asyncio.create_task(self._start_slot(slot), name=f"start {slot}")
                 self._tasks.append(task)
@@ -99,6 +105,12 @@ class Starts:
         self._lost.discard(slot)
         self._loading.pop(slot, None)
         self._look()
+
+    async def _start_behind(self, slot: Slot, stage: Any) -> None:
+        if (problem := await _start(stage)) is not None:
+            self.errors[slot, stage.provider] = problem
+            logger.warning("%s: %s cannot start: %s", slot, stage.provider, problem)
+            self._failed(slot, stage.provider)
 
     async def _start_one_of(self, slot: Slot) -> bool:
         for stage in self._stages[slot]:

@@ -379,16 +379,38 @@ def test_leaving_ends_what_is_still_loading(built_in: Callable[..., None]) -> No
     assert ended == ["loading", "tts"]
 
 
-def test_providers_behind_a_network_get_more_patience(built_in: Callable[..., None]) -> None:
+def test_a_recogniser_here_is_waited_for_and_the_last_one_is_never_called_slow(
+    built_in: Callable[..., None],
+) -> None:
     built_in(
         provider("stt", Loading("far", lambda: asyncio.sleep(0)), remote=True),
         provider("stt", Loading("near", lambda: asyncio.sleep(0))),
     )
 
-    def first_s(engine: Runtime) -> list[float]:
-        return [c.limits.first_s for c in engine.lineup().stages.transcribers.candidates]
+    def limits(engine: Runtime) -> list[tuple[float, float, bool]]:
+        candidates = engine.lineup().stages.transcribers.candidates
+        return [(c.limits.first_s, c.limits.slow_first_s, c.limits.patient) for c in candidates]
 
-    assert started(first_s) == [8.0, 5.0]
+    assert started(limits) == [(120.0, 2.5, False), (120.0, 20.0, True)]
+
+
+def test_the_recogniser_behind_a_server_is_loaded_for_the_day_when_it_fails(
+    built_in: Callable[..., None], caplog: pytest.LogCaptureFixture
+) -> None:
+    loaded: list[str] = []
+
+    async def load() -> None:
+        loaded.append("near")
+
+    server = FakeTranscriber(provider="far")
+    behind = provider("stt", Loading("near", load))
+    built_in(provider("stt", server, remote=True), behind)
+    assert started(lambda engine: engine.readiness()) == "ready"
+    assert loaded == ["near"]
+    torn = provider("stt", Loading("torn", fail))
+    built_in(provider("stt", server, remote=True), torn)
+    assert started(lambda engine: engine.readiness()) == "ready"
+    assert "stt: torn cannot start: the model is gone" in caplog.text
 
 
 def test_one_whose_breaker_is_open_is_reported_with_who_answers_instead(

@@ -25,7 +25,8 @@ REPLY = "Well, tell me more about that."
 def late(request: pytest.FixtureRequest, conversation: Any) -> Any:
     """A conversation with one recogniser, three times slower than the limit in the first answer."""
     conversation.policy = SessionPolicy(hard_s=HARD_S, speculate=request.param)
-    conversation.limits = Limits(first_s=120.0, slow_first_s=20.0, total_s=150.0)
+    limits = Limits(first_s=120.0, slow_first_s=20.0, total_s=150.0)
+    conversation.limits = {"fake-stt": limits}
     slow = Script(first_s=SLOW_S)
     conversation.transcribers = [FakeTranscriber(slow, slow, Script(), texts=("I like tests",))]
     return conversation

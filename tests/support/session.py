@@ -26,6 +26,7 @@ from stages.fakes import FakeDetector, FakeResponder, FakeSynthesizer, FakeTrans
 from tests.support.breakers import Recorder
 
 FRAME = 320
+LIMITS = Limits(first_s=2.0, slow_first_s=1.0, stall_s=1.0)
 F = TypeVar("F")
 
 
@@ -113,8 +114,8 @@ class Conversation:
         self.turn_models: list[Any] = []
         self.host = Host()
         self.policy = SessionPolicy(speculate=False)
-        self.limits = Limits(first_s=2.0, slow_first_s=1.0, stall_s=1.0)
-        """Those of the recognisers."""
+        self.limits: dict[str, Limits] = {}
+        """Those of providers, by name; others have the usual ones."""
         self.breakers: dict[str, Recorder] = {}
         """What each provider's breaker was told, by name."""
         self.journalled = True
@@ -215,11 +216,9 @@ class Conversation:
         return sum(map(len, sent)) * 1000 // 16_000
 
     def _guard(self, slot: Any, stages: list[Any]) -> Guard[Any]:
-        limits = Limits(first_s=2.0, slow_first_s=1.0, stall_s=1.0)
-        if slot == "stt":
-            limits = self.limits
+        candidates = []
         for stage in stages:
-            self.breakers[stage.provider] = Recorder()
-        return Guard(
-            slot, [Candidate(s.provider, s, self.breakers[s.provider], limits) for s in stages]
-        )
+            name = stage.provider
+            breaker = self.breakers[name] = Recorder()
+            candidates.append(Candidate(name, stage, breaker, self.limits.get(name, LIMITS)))
+        return Guard(slot, candidates)
