@@ -3,7 +3,7 @@
 A `Worker` is one child process with an interpreter of its own (spawned, never forked) that runs a
 handler (see `stages._worker_main`) for many jobs at once. Messages to it are plain, non-blocking
 writes; replies are awaited. The process starts on first use. Its death is noticed at once (its pipe
-ends), a frozen process by missed heartbeats. Every job of a dead process fails. The next use starts
+ends), a stopped process after 2 s by missed heartbeats (`stages._heartbeat`). Every job of a dead process fails. The next use starts
 a new process, after a growing delay if processes keep dying soon after their start.
 
 All methods belong to the event loop on which the worker was first used.
@@ -47,7 +47,7 @@ class Worker:
     `target` is "module:factory"; in the child the factory is called with `options` (JSON) and
     returns a `stages._worker_main.Handler`. `stage` and `provider` name the worker in errors, logs
     and `ps`. A process that is not ready after `start_timeout_s`, or does not answer a ping for
-    `stall_s`, is killed. At most `max_pending_bytes` wait in the pipe, and as much in the process.
+    `stall_s`, or was stopped, is killed. At most `max_pending_bytes` wait in the pipe, and as much in the process.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class Worker:
         stage: str,
         provider: str,
         start_timeout_s: float = 30.0,
-        heartbeat_s: float = 1.0,
+        heartbeat_s: float = 0.5,
         stall_s: float = 10.0,
         max_pending_bytes: int = 8 << 20,
     ) -> None:
@@ -95,15 +95,20 @@ class Worker:
                 raise self._spec.failed("connect", _reason(process))
         raise self._refusal()
 
-    def open_job(self, on_reply: Callable[[WorkerPacket], None] | None = None) -> WorkerJob:
+    def open_job(
+        self,
+        on_reply: Callable[[WorkerPacket], None] | None = None,
+        on_lost: Callable[[], None] | None = None,
+    ) -> WorkerJob:
         """A new job; starts the process if need be. A plain call that never raises.
 
         `on_reply`, if given, is called on the event loop with every reply but the last; awaiting
-        the job then yields the last reply only.
+        the job then yields the last reply only. `on_lost` is called once where the process that has
+        the job ends before it; another job may be opened in it.
         """
         process = self._current()
         self._jobs += 1
-        job = WorkerJob(self._spec, process, self._jobs, on_reply)
+        job = WorkerJob(self._spec, process, self._jobs, on_reply, on_lost)
         if process is None:
             job.fail(self._refusal())
         else:

@@ -7,10 +7,12 @@ import sys
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import cast
 
 from pipeline.errors import Phase, StageBusy, StageError, StageFailed
 from stages import _worker_main
+from stages._heartbeat import Heartbeat
 from stages._worker_main import Header, WorkerPacket, WorkerUnpacker, pack
 
 log = logging.getLogger("stages.worker")
@@ -19,6 +21,7 @@ _MAX_REPLIES = 1024
 """Unread replies that a job may have; a job with more fails."""
 
 _STDERR_LINES_PER_BEAT = 20
+_STDERR_BEAT_S = 1.0
 _STDERR_LINE_BYTES = 400
 _LAST_LINES = 5
 """Lines of a dead process's stderr that are logged as a warning: the end of a traceback."""
@@ -69,11 +72,17 @@ class WorkerJob:
         process: "Process | None",
         number: int,
         on_reply: Callable[[WorkerPacket], None] | None,
+        on_lost: Callable[[], None] | None = None,
     ) -> None:
         self._spec = spec
         self._process = process
         self._number = number
         self._on_reply = on_reply
+        self._on_lost = on_lost
+        self.refused = process is None
+        """No process could be started for it."""
+        self.lost = False
+        """Its process died, or was given up, before the job was over."""
         self._replies: deque[WorkerPacket] = deque()
         self._error: StageError | None = None
         self._over = False  # no further reply will come
@@ -144,6 +153,13 @@ class WorkerJob:
         self._error = error
         self._end()
 
+    def lose(self, error: StageError) -> None:
+        """End the job with an error because its process is gone."""
+        self.lost = True
+        self.fail(error)
+        if self._on_lost is not None and not self._cancelled:
+            asyncio.get_running_loop().call_soon(self._on_lost)
+
     def _report(self, on_reply: Callable[[WorkerPacket], None], packet: WorkerPacket) -> None:
         if not self._cancelled:
             on_reply(packet)
@@ -189,7 +205,8 @@ class Process(asyncio.SubprocessProtocol):
         self._stderr = b""
         self._last_lines: deque[str] = deque(maxlen=_LAST_LINES)
         self._stderr_left = _STDERR_LINES_PER_BEAT
-        self._unanswered_since: float | None = None
+        self._stderr_until = 0.0
+        self._heart: Heartbeat | None = None  # once it is ready
         self._started_at = self._loop.time()
         # One timer: heartbeats while the process lives, then its end.
         self._timer = self._loop.call_later(spec.heartbeat_s, self._on_beat)
@@ -244,7 +261,9 @@ class Process(asyncio.SubprocessProtocol):
         if fd == 2:
             self._log_stderr(data)
             return
-        self._unanswered_since = None
+        if self._heart is not None:
+            self._heart.heard(self._loop.time())
+            self._watch(self._heart)
         try:
             packets = self._unpacker.feed(data)
         except ValueError as error:
@@ -297,27 +316,49 @@ class Process(asyncio.SubprocessProtocol):
     def _on_news(self, packet: WorkerPacket) -> None:
         if packet.kind == "ready":
             self.report = packet.header
-            self.ready_at = self._loop.time()
+            now = self.ready_at = self._loop.time()
+            spec = self.spec
+            self._heart = Heartbeat(now, every_s=spec.heartbeat_s, stall_s=spec.stall_s)
+            self._watch(self._heart)
             self.settled.set()
         elif packet.kind == "failed":
             self._lose("connect", packet.header["text"])
 
     def _on_beat(self) -> None:
-        spec, now = self.spec, self._loop.time()
-        self._timer = self._loop.call_later(spec.heartbeat_s, self._on_beat)
-        if self._stderr_left < 0:
-            log.info("%s: %d lines of stderr left out", spec.name, -self._stderr_left)
-        self._stderr_left = _STDERR_LINES_PER_BEAT
-        if self.ready_at is None:
+        spec, now, heart = self.spec, self._loop.time(), self._heart
+        if now >= self._stderr_until:
+            if self._stderr_left < 0:
+                log.info("%s: %d lines of stderr left out", spec.name, -self._stderr_left)
+            self._stderr_left = _STDERR_LINES_PER_BEAT
+            self._stderr_until = now + _STDERR_BEAT_S
+        if heart is None:
+            self._timer = self._loop.call_later(spec.heartbeat_s, self._on_beat)
             if now - self._started_at > spec.start_timeout_s:
                 self._lose("connect", f"not ready after {spec.start_timeout_s:g} s")
                 self._kill()
-        elif self._unanswered_since is None:
-            self._unanswered_since = now
-            self._write(pack(0, "ping"))
-        elif now - self._unanswered_since > spec.stall_s:
-            self._lose("stream", f"the worker process did not answer for {spec.stall_s:g} s")
+            return
+        verdict = heart.expire(now, self._is_stopped)
+        if verdict == "dead" and heart.asked_at is not None:
+            silent_s = now - heart.asked_at
+            self._lose("stream", f"the worker process did not answer for {silent_s:.1f} s")
             self._kill()
+            return
+        if verdict == "ping":
+            self._write(pack(0, "ping"))
+        self._watch(heart)
+
+    def _watch(self, heart: Heartbeat) -> None:
+        if self.ended is None and self._timer.when() != heart.deadline:
+            self._timer.cancel()
+            self._timer = self._loop.call_at(heart.deadline, self._on_beat)
+
+    def _is_stopped(self) -> bool:
+        """Whether somebody has stopped the process (SIGSTOP, a debugger); Linux only."""
+        try:
+            stat = Path(f"/proc/{self.pid}/stat").read_text()
+        except OSError:
+            return False
+        return stat.rpartition(")")[2].split()[0] in ("T", "t")
 
     def _lose(self, phase: Phase, reason: str) -> None:
         """Give this process no more jobs, fail the ones that it has, and end it."""
@@ -328,7 +369,7 @@ class Process(asyncio.SubprocessProtocol):
         self._timer = self._loop.call_later(_EXIT_STEP_S, self._kill)
         self._outbox.clear()
         for job in tuple(self.jobs.values()):
-            job.fail(self.spec.failed(phase, reason))
+            job.lose(self.spec.failed(phase, reason))
         self._on_end(self)
         self.settled.set()
 

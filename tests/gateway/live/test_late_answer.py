@@ -6,7 +6,6 @@ import signal
 import wave
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
 
 import pytest
 
