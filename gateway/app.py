@@ -114,6 +114,7 @@ def create_app(settings: Settings | None = None, *, stages: Stages | None = None
                         services,
                         runtime.interviews,
                         runtime.access,
+                        runtime.refusal,
                     ),
                     *metrics_operations(scrape, operator),
                     *admin_operations(admin, operator),

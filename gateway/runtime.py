@@ -154,9 +154,21 @@ class Runtime:
     async def _exists(self, session_id: str) -> bool:
         return await self.store.get(SessionKeys(session_id).record) is not None
 
-    def drain(self) -> None:
-        """The process is about to end: refuse new sessions, and close the event streams."""
+    def refuse(self) -> None:
+        """The process is about to end: it is no longer ready, and begins no further session."""
         self.live.draining = True
+
+    def refusal(self) -> str | None:
+        """Why no further session can be made over REST now, or None."""
+        return self.live.refusal() if self.live.draining else None
+
+    async def wind_down(self) -> None:
+        """Refuse new sessions and let those that are live end: see `LiveSessions.wind_down`."""
+        await self.live.wind_down(self.settings.drain_s)
+
+    def drain(self) -> None:
+        """Refuse new sessions, and close the event streams, which would never end."""
+        self.refuse()
         if self._interviews is not None:
             self._interviews.events.close()
 

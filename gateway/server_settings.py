@@ -64,6 +64,13 @@ class ServerSettings(BaseModel):
         ge=1,
         description="live conversations at a time; more are refused and may try later",
     )
+    drain_s: int = variable(
+        "PARLEY_DRAIN_S",
+        default=10,
+        ge=0,
+        le=3600,
+        description="seconds for live conversations to finish a sentence when the server stops",
+    )
     session_ttl_s: int = variable(
         "SESSION_TTL",
         default=3600,

@@ -76,6 +76,12 @@ class Answer:
         spoken_s = 0.0 if self.pending is None else self.pending.duration_ms / 1000
         return max(LATE_FACTOR * self.budget.hard_s, spoken_s)
 
+    @property
+    def settled(self) -> bool:
+        """Whether the words are stored and shown, or there are none to store."""
+        waits = self.pending is not None or self._accepting is not None
+        return self._shown or not (waits or (self._typed and not self._failed))
+
     async def recognise(self, on_partial: Callable[[Transcript], None]) -> Transcript:
         """Recognise the utterance and set `transcript`; its text is "" where nothing was said.
 

@@ -16,6 +16,10 @@ from pipeline.frames import ReplyAudio, Samples, SpokenWord
 FRAME_MS = 20
 LEAD_MS = 200
 LOOK_AHEAD_MS = 5_000
+EDGE_MS = 60
+"""So much of a sentence may have been heard at its beginning without being missed: as a rule it is
+silence, and timers may be late by as much."""
+
 FASTEST_CPS = 25
 """The most characters a second that a voice speaks. Assumed value."""
 
@@ -286,6 +290,23 @@ class Playout:
             self._truncated = self._sent
         else:
             self._truncated = max(0, heard_ms) * self.rate_hz // 1000
+
+    def sentence_over_at(self, now: float) -> float | None:
+        """When the sentence that is heard at `now` will have been heard, if no frame is late.
+
+        `now` between two sentences and where nothing is heard. None during a pause, and where more
+        of the sentence's audio may come.
+        """
+        if self._held is not None:
+            return None
+        begun = self._position(now) - EDGE_MS * self.rate_hz // 1000
+        heard = [each for each in self._passages if each.start < each.end and each.start <= begun]
+        if not heard or self._t0 is None:
+            return now
+        passage = heard[-1]
+        if passage is self._passages[-1] and not (passage.whole or self._complete):
+            return None
+        return max(now, self._t0 + passage.end / self.rate_hz)
 
     @property
     def over_at(self) -> float | None:

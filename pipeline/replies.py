@@ -104,6 +104,12 @@ class Replies:
         else:
             self._handle(ReplyEnded(reply.turn))
 
+    def quiet_at(self, now: float) -> float | None:
+        """When `silence` would cut no sentence off, and lose no answer; None while not known."""
+        if self.current is None:
+            return now
+        return self._voice.sentence_over_at(now) if self.current.answer.settled else None
+
     def discard(self) -> bool:
         """Drop a reply that was prepared; returns whether there was one."""
         reply, self.current = self.current, None

@@ -219,6 +219,11 @@ class Session:
             self.policy = replace(self.policy, language=language)
             self._language.want(language)
 
+    def quiet_at(self) -> float | None:
+        """When `end` would cut no sentence and no answer off (loop time); None while not known."""
+        listening = self._turns.state is TurnState.LISTENING or self._input.held is not None
+        return None if listening or self._late_commit.waits else self._replies.quiet_at(self._now())
+
     def end(self, rest: Iterable[Samples] = ()) -> None:
         """End the conversation; `run` returns when its turns have been stored. Idempotent.
 

@@ -273,6 +273,10 @@ class Voice:
             self._pump_now()
             self._moved.set()
 
+    def sentence_over_at(self, now: float) -> float | None:
+        """When a stop would cut no sentence off: see `Playout.sentence_over_at`."""
+        return self._playout.sentence_over_at(now) if self.speaking else now
+
     def acknowledge(self, turn: int, played_ms: int) -> None:
         """The client reports how much of a reply it has played."""
         if turn == self._playout.turn:

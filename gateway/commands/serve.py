@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from ipaddress import ip_address
 from pathlib import Path
+from types import FrameType
 
 import uvicorn
 from rich.table import Table
@@ -47,7 +48,10 @@ Caddy 2 minutes, Google's 10 minutes). A proxy that uses one which the server is
 loses the request, and may not repeat a POST."""
 
 GRACE_S = 10
-"""How long sessions may take for an orderly end when the server stops."""
+"""How long requests may take to their end when the server stops; sessions have ended before."""
+
+SIGNAL_EVERY_S = 0.1
+"""How often an orderly end looks for a second signal, as uvicorn does."""
 
 BACKLOG = 128
 
@@ -267,11 +271,30 @@ class _Server(uvicorn.Server):
         if runtime.studio is not None:
             runtime.studio.warm()
 
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """The first signal begins an orderly end; the second one, of any kind, ends at once."""
+        self.force_exit = self.should_exit
+        super().handle_exit(sig, frame)
+        self._app.state.runtime.refuse()
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         if self._telling is not None:
             self._telling.cancel()
+        await self._wind_down()
         self._app.state.runtime.drain()
         await super().shutdown(sockets)
+
+    async def _wind_down(self) -> None:
+        """Let the live sessions end while the server still listens, to say that it is not ready."""
+        runtime = self._app.state.runtime
+        if runtime.live.connections:
+            output().print("Live conversations finish their sentence; a second signal ends at once")
+        ending = asyncio.create_task(runtime.wind_down())
+        try:
+            while not (ending.done() or self.force_exit):
+                await asyncio.wait([ending], timeout=SIGNAL_EVERY_S)
+        finally:
+            ending.cancel()
 
 
 def access_line(runtime: Runtime) -> str:

@@ -1,11 +1,12 @@
 """One live call, in any dialect, over any transport.
 
-`connection` is one client's life; `transport` is the contract that transports fill, and `dialect`
-in `gateway.protocols` the one that dialects fill. `ingress` paces input audio by `ingress_timer`,
-`noise` takes noise out of it, `reply_rate` converts replies where the wire has another rate, `face`
-shows the interviewer's face. `calls` builds sessions from what the process shares; behind a session
-stands `host`, an interview, or `assistant`, a plain conversation, with `out_of_band`, replies
-beside it. `registry` knows which session is live, `journals` writes their journals, and
+`connection` is one client's life, `client_output` what it is sent; `transport` is the contract that
+transports fill, and `dialect` in `gateway.protocols` the one that dialects fill. `ingress` paces
+input audio by `ingress_timer`, `noise` takes noise out of it, `reply_rate` converts replies where
+the wire has another rate, `face` shows the interviewer's face. `calls` builds sessions from what
+the process shares; behind a session stands `host`, an interview, or `assistant`, a plain
+conversation, with `out_of_band`, replies beside it. `registry` knows which session is live,
+`ending` ends one with its process, as `wind_down` decides, `journals` writes their journals, and
 `client_secrets` lets browsers in.
 """
 

@@ -14,6 +14,8 @@ from typing import Any, Generic, cast
 from gateway.interviews.sessions import SessionTaken
 from gateway.live.assistant import AssistantHost, NoAssistant
 from gateway.live.calls import Calls, LiveHost
+from gateway.live.client_output import ClientOutput
+from gateway.live.ending import Ending
 from gateway.live.face import client_face
 from gateway.live.ingress import SHORTEST_MS, Flooded, IngressPacer
 from gateway.live.ingress_timer import IngressTimer
@@ -21,7 +23,6 @@ from gateway.live.out_of_band import OutOfBandReplies
 from gateway.live.reply_rate import ReplyRate
 from gateway.live.transport import AudioReader, Media, P, Transport
 from gateway.media.codecs import RefusedAudio
-from gateway.observe.sessions import ObservedSession
 from gateway.protocols.dialect import (
     AssistantRequest,
     AudioMessage,
@@ -30,10 +31,10 @@ from gateway.protocols.dialect import (
     Command,
     CommitTurn,
     Dialect,
+    GoingAway,
     InterruptReply,
     InterviewProgress,
     Leave,
-    Outgoing,
     OutOfBand,
     ProtocolError,
     Reconfigure,
@@ -47,9 +48,8 @@ from gateway.protocols.dialect import (
     Truncate,
     TypedText,
 )
-from pipeline.frames import Clear, Fault, ReplyAudio, Samples, Spoken
+from pipeline.frames import Fault, Samples
 from pipeline.session import Session
-from pipeline.stage import Observed
 from stages.interview import InterviewError
 
 logger = logging.getLogger("parley.connection")
@@ -65,7 +65,7 @@ IN_LINE = (Reconfigure, TypedText, CommitTurn, ClearAudio, Respond, Leave)
 
 
 class Connection(Generic[P]):
-    """One client: `run` it. A `gateway.live.transport.Receiver` and a `pipeline.stage.Observer`."""
+    """One client: `run` it. A `gateway.live.transport.Receiver`."""
 
     def __init__(
         self, transport: Transport[P], dialect: Dialect, calls: Calls, session_id: str
@@ -77,7 +77,6 @@ class Connection(Generic[P]):
         self._loop = asyncio.get_running_loop()
         self._host: LiveHost | None = None
         self._session: Session | None = None
-        self._observed: ObservedSession | None = None
         self._out_of_band: OutOfBandReplies | None = None
         self._early: deque[P | Command] = deque()  # bounded by the pacer's counting
         self._spoke = asyncio.Event()  # the client's first message is here, or waited for no more
@@ -89,7 +88,9 @@ class Connection(Generic[P]):
         self._agree(SessionRequest())
         self._reader = self._media.reader  # of the audio that is fed now
         self._readers: deque[tuple[Reconfigure, AudioReader[P]]] = deque()  # for what waits
-        self._reply_rate = ReplyRate(self._media.reply_rate_hz)
+        self._output = ClientOutput(transport, dialect, self._media.reply_rate_hz)
+        self.emit = self._output.emit
+        self._ending = Ending(self._quiet_at, self._restart)
 
     def _agree(self, request: SessionRequest) -> None:
         """The client asks for this: choose how its audio travels from now on."""
@@ -101,6 +102,7 @@ class Connection(Generic[P]):
 
     async def run(self) -> tuple[CloseCode, str]:
         """Hold the conversation; returns how it ended, and the reason for the client."""
+        self._calls.live.add(self._wind_down)
         try:
             async with asyncio.TaskGroup() as tasks:
                 watch = tasks.create_task(self._watch())
@@ -115,6 +117,7 @@ class Connection(Generic[P]):
             logger.error("session %s failed", self._session_id, exc_info=group)
             self._fail("internal", "the session failed", CloseCode.INTERNAL)
         finally:
+            self._calls.live.remove(self._wind_down)
             self._ingress_timer.stop()
             self._transport.resume()  # for the closing handshake
         return self._close
@@ -144,12 +147,12 @@ class Connection(Generic[P]):
     async def _hold(self, stack: AsyncExitStack) -> None:
         """Have the session, from its opening to its end."""
         request, media, calls = self._request, self._media, self._calls
-        self._reply_rate = ReplyRate(media.reply_rate_hz)
+        self._output.rate = ReplyRate(media.reply_rate_hz)
         host = self._host = await stack.enter_async_context(
             calls.host(self._session_id, request, self._progressed, self._dismiss)
         )
         journal = stack.enter_context(calls.journal(self._session_id))
-        self._observed = stack.enter_context(
+        self._output.observed = stack.enter_context(
             calls.observe(self._session_id, request, self._transport.kind)
         )
         face = await stack.enter_async_context(
@@ -167,7 +170,7 @@ class Connection(Generic[P]):
             host,
             request,
             rate_hz=media.reply_rate_hz,
-            observers=(*face.observers(), self),
+            observers=(*face.observers(), self._output),
             journal=journal,
         )
         self.emit(calls.ready(self._session_id, media, host, request, face.provider))
@@ -191,6 +194,7 @@ class Connection(Generic[P]):
     def _leave(self) -> None:
         """Whatever comes from here on is not looked at; the session takes what waits."""
         self._ingress_timer.stop()
+        self._ending.stop()
         self._transport.pause()
         self._leaving.set()
         self._spoke.set()
@@ -287,7 +291,7 @@ class Connection(Generic[P]):
             case AudioMessage(data):
                 self.on_audio(cast("P", data))  # its dialect knows that audio travels as bytes
             case Send(message):
-                self._transport.send(message)
+                self._output.send(message)
             case InterruptReply(overtakes=False) if self._pacer.reply_waits:
                 self._pacer.follow(command)  # it may mean the reply that is asked for there
             case _ if isinstance(command, IN_LINE):
@@ -336,7 +340,7 @@ class Connection(Generic[P]):
             return
         self._agree(command.request)
         self._readers.append((command, self._media.reader))
-        self._reply_rate.use(self._media.reply_rate_hz)
+        self._output.rate.use(self._media.reply_rate_hz)
 
     def _reconfigure(self, session: Session, command: Reconfigure) -> None:
         if self._readers and self._readers[0][0] is command:
@@ -359,24 +363,6 @@ class Connection(Generic[P]):
 
     # --- to the client -----------------------------------------------------------------------
 
-    def observe(self, output: Observed, now: float) -> None:
-        """An output of the session."""
-        if isinstance(output, ReplyAudio):
-            self._transport.play(self._reply_rate.convert(output))
-        elif not isinstance(output, Spoken):
-            assert self._observed is not None
-            self._observed.observe(output, now)
-            if isinstance(output, Clear):
-                self._reply_rate.clear()
-                self._transport.clear()
-            for message in self._dialect.encode(output, now):
-                self._transport.send(message)
-
-    def emit(self, output: Outgoing) -> None:
-        """An output of the gateway itself."""
-        for message in self._dialect.encode(output, self._loop.time()):
-            self._transport.send(message)
-
     def _progressed(self, state: dict[str, Any]) -> None:
         self.emit(InterviewProgress(state))
 
@@ -387,8 +373,7 @@ class Connection(Generic[P]):
         elif error.fatal:
             self._fail(error.code, error.message)
         else:
-            for message in self._dialect.refuse(error):
-                self._transport.send(message)
+            self._output.refuse(error)
 
     def _fail(self, code: str, message: str, close: CloseCode = CloseCode.POLICY) -> None:
         """Tell the client what is wrong and end the session."""
@@ -396,3 +381,20 @@ class Connection(Generic[P]):
             self.emit(Fault(0, code, message, fatal=True))
             self._close = (close, message)
             self._leave()
+
+    # --- the end of the process --------------------------------------------------------------
+
+    def _wind_down(self, grace_s: float) -> None:
+        """The process is about to end: end the session once that cuts nothing off."""
+        if not self._leaving.is_set():
+            self.emit(GoingAway(round(grace_s * 1000)))
+            self._ending.begin(grace_s)
+
+    def _restart(self) -> None:
+        self._close = (CloseCode.RESTARTING, "the server restarts")
+        self._leave()
+
+    def _quiet_at(self) -> float | None:
+        if self._pacer.waiting:
+            return None  # the person has said more than the session has heard
+        return self._loop.time() if self._session is None else self._session.quiet_at()

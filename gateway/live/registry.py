@@ -2,10 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 
 from gateway.interviews.sessions import SessionTaken
+
+EndWithin = Callable[[float], None]
+"""Ends a connection within so many seconds, because the process is about to end."""
 
 LEAVE_S = 6.0
 """How long a reconnecting client waits for its old connection, which stores its last words."""
@@ -29,6 +32,8 @@ class LiveSessions:
         self.draining = False
         """The process is about to end: no further session begins."""
         self._holds: dict[str, _Hold] = {}  # as many as there are connections
+        self._endings: dict[EndWithin, None] = {}  # likewise; in the order of their beginning
+        self._empty = asyncio.Event()  # set where no connection is left while draining
 
     def refusal(self) -> str | None:
         """Why no further session can start now, or None."""
@@ -46,6 +51,36 @@ class LiveSessions:
             yield
         finally:
             self.connections -= 1
+            if not self.connections:
+                self._empty.set()
+
+    # --- the end of the process --------------------------------------------------------------
+
+    def add(self, end_within: EndWithin) -> None:
+        """A connection begins: `wind_down` will call this."""
+        self._endings[end_within] = None
+
+    def remove(self, end_within: EndWithin) -> None:
+        """The connection has ended."""
+        del self._endings[end_within]
+
+    async def wind_down(self, grace_s: float) -> None:
+        """Begin no further session, and let every connection end within `grace_s`.
+
+        Returns when all have ended, or after `LEAVE_S` more, in which they store their last words.
+        Cancelling ends nothing that has begun.
+        """
+        self.draining = True
+        for end_within in tuple(self._endings):
+            end_within(grace_s)
+        if not self.connections:
+            return
+        self._empty.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(grace_s + LEAVE_S):
+                await self._empty.wait()
+
+    # --- one connection for each session -----------------------------------------------------
 
     @asynccontextmanager
     async def hold(self, session_id: str, dismiss: Callable[[], None]) -> AsyncIterator[None]:

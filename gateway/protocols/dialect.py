@@ -283,8 +283,15 @@ class OutOfBand:
     failed: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class GoingAway:
+    """The process is about to end: the session ends within `in_ms`, with `CloseCode.RESTARTING`."""
+
+    in_ms: int
+
+
 Outgoing: TypeAlias = (
-    Output | AvatarFrame | SessionReady | InterviewProgress | ReplyTiming | OutOfBand
+    Output | AvatarFrame | SessionReady | InterviewProgress | ReplyTiming | OutOfBand | GoingAway
 )
 
 # --- the dialect -----------------------------------------------------------------------------

@@ -36,8 +36,12 @@ def operations(
     services: Services,
     interviews: Callable[[], InterviewService],
     access: Access,
+    refusal: Callable[[], str | None],
 ) -> list[Operation]:
-    """Every documented endpoint; `end` ends a session that is live in this process."""
+    """Every documented endpoint; `end` ends a session that is live in this process.
+
+    `refusal` says why no further session can be made now.
+    """
     return [
         *health_operations(probe, sources),
         *session_operations(
@@ -48,6 +52,7 @@ def operations(
             lambda language: interviews().notices(language),
             language=default_language(settings.stt_language),
             recording_allowed=settings.recording == "allowed",
+            refusal=refusal,
         ),
         *interview_operations(interviews, store, settings.session_ttl_s, settings.upload_max_mb),
         *recording_operations(interviews, store),

@@ -150,6 +150,8 @@ UNKNOWN_ROLE = Kind("unknown_role", 400, "There are no interviews for this role"
 UNKNOWN_LANGUAGE = Kind("unknown_language", 400, "There are no interviews in this language")
 INVALID_COUNT = Kind("invalid_count", 400, "An interview cannot have so many questions")
 INVALID_SESSION = Kind("invalid_session", 400, "The interview's session is inconsistent")
+RETRY = {"retry-after": "5"}
+NO_PLACE = Kind("no_place", 503, "No further session can begin here now")
 INVALID_HOST = Kind("invalid_host", 400, "The Host header is missing or is no host name")
 
 _OF_INTERVIEWS = {

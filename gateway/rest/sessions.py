@@ -28,7 +28,9 @@ from gateway.rest.operation import HttpReply, Operation, ResponseSpec, claim_of
 from gateway.rest.problems import (
     INVALID_COUNT,
     INVALID_HOST,
+    NO_PLACE,
     NO_SUCH_SESSION,
+    RETRY,
     STORE_UNAVAILABLE,
     UNKNOWN_LANGUAGE,
     UNKNOWN_ROLE,
@@ -206,8 +208,11 @@ def session_operations(
     *,
     language: str = LANGUAGES[0],
     recording_allowed: bool = False,
+    refusal: Callable[[], str | None] = lambda: None,
 ) -> list[Operation]:
     """The sessions in `store`, kept for `ttl_s`; `end` ends one that is live in this process.
+
+    `refusal` says why no further session can be made now.
 
     `is_live` says whether a session has an owner that still runs, `lacking` what a language lacks
     here, and `language` is that of sessions whose client asks for none.
@@ -215,6 +220,8 @@ def session_operations(
 
     async def create(request: Request, wanted: NewSession) -> HttpReply:
         ws_base = _websocket_base(request)
+        if (why := refusal()) is not None:
+            raise NO_PLACE(why, headers=RETRY)
         try:
             own = language if wanted.language is None else requested(wanted.language)
             config = InterviewConfig(
@@ -296,6 +303,7 @@ def session_operations(
                 INVALID_COUNT,
                 INVALID_HOST,
                 RECORDING_NOT_ALLOWED,
+                NO_PLACE,
                 STORE_UNAVAILABLE,
             ),
             once=Once(store, ttl_s),

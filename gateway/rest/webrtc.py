@@ -15,7 +15,14 @@ from gateway.interviews.sessions import SESSION_ID, NoSuchSession
 from gateway.protocols.dialect import Dialect
 from gateway.rest.access import CHALLENGE, WRONG, enter, holder
 from gateway.rest.operation import Handler, HttpReply, Operation, ResponseSpec
-from gateway.rest.problems import NO_SUCH_SESSION, UNSUPPORTED_MEDIA_TYPE, Kind, Problem
+from gateway.rest.problems import (
+    NO_PLACE,
+    NO_SUCH_SESSION,
+    RETRY,
+    UNSUPPORTED_MEDIA_TYPE,
+    Kind,
+    Problem,
+)
 from gateway.rest.reading import BODY_S, Body, chunks, media_type
 from gateway.runtime import Runtime
 from gateway.security import ApiKeys, bearer
@@ -30,14 +37,12 @@ if TYPE_CHECKING:  # they need the extra
 INVALID_OFFER = Kind("invalid_offer", 400, "The offer cannot be understood")
 UNUSABLE_OFFER = Kind("unusable_offer", 422, "The offer asks for what is not to be had here")
 NO_SUCH_PEER = Kind("no_such_peer", 404, "There is no such connection, or it has ended")
-NO_PLACE = Kind("no_place", 503, "No further connection can be made now")
 TOKEN_REQUIRED = Kind("token_required", 401, "This is for clients that have a token")
 NOT_INSTALLED = Kind("webrtc_not_installed", 503, "This gateway was installed without WebRTC")
 
 SDP, FRAGMENT = "application/sdp", "application/trickle-ice-sdpfrag"
 EXTRA = "pip install 'parley-gateway[webrtc]'"
 
-RETRY = {"retry-after": "5"}
 
 ENDPOINT, CONNECTION = "/webrtc/{id}", "/webrtc/{id}/{peer}"
 TAGS = ("webrtc",)

@@ -86,6 +86,7 @@ def test_the_defaults_are_the_contracts() -> None:
         "log_level": "info",
         "log_format": "text",
         "max_sessions": 100,
+        "drain_s": 10,
         "webrtc_addresses": "",
         "ice_servers": SecretStr(""),
         "webrtc_token": None,

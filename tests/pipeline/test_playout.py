@@ -353,3 +353,56 @@ def test_at_most_the_lead_is_ahead_and_every_sample_leaves_once_in_order(
         while (frame := reply.take(now)) is not None:
             sent.append(frame.pcm)
     assert np.array_equal(np.concatenate([np.zeros(0, np.int16), *sent]), audio)
+
+
+# --- the sentence that is heard --------------------------------------------------------------
+
+
+def two_sentences() -> Playout:
+    """One second each, played from 0.0 on."""
+    reply = playout(1000, "one")
+    reply.say("two")
+    reply.push(tone(1000))
+    return reply
+
+
+def test_nothing_is_heard_before_the_first_frame() -> None:
+    assert two_sentences().sentence_over_at(5.0) == 5.0
+
+
+def test_a_sentence_is_over_with_its_last_sample() -> None:
+    reply = two_sentences()
+    play(reply, 0.5)
+    assert reply.sentence_over_at(0.5) == 1.0
+
+
+def test_a_sentence_that_has_only_begun_counts_as_a_pause() -> None:
+    reply = two_sentences()
+    play(reply, 1.05)
+    assert reply.sentence_over_at(1.05) == 1.05
+
+
+def test_the_end_of_a_sentence_is_unknown_while_it_is_synthesised() -> None:
+    reply = two_sentences()
+    play(reply, 1.5)
+    assert reply.sentence_over_at(1.5) is None
+    reply.said()
+    assert reply.sentence_over_at(1.5) == 2.0
+
+
+def test_a_sentence_that_broke_off_is_over_with_what_there_is_of_it() -> None:
+    reply = two_sentences()
+    reply.say("three", written=True)
+    play(reply, 1.5)
+    assert reply.sentence_over_at(1.5) == 2.0
+    reply = two_sentences()
+    reply.finish()
+    play(reply, 1.5)
+    assert reply.sentence_over_at(1.5) == 2.0
+
+
+def test_the_end_of_a_sentence_is_unknown_during_a_pause() -> None:
+    reply = two_sentences()
+    play(reply, 0.5)
+    reply.pause(0.5)
+    assert reply.sentence_over_at(0.5) is None

@@ -23,7 +23,9 @@ def free_port() -> int:
 
 
 @contextmanager
-def gateway(folder: Path, port: int, *options: str, **settings: str) -> Iterator[None]:
+def gateway(
+    folder: Path, port: int, *options: str, **settings: str
+) -> Iterator["subprocess.Popen[bytes]"]:
     """`parley serve` with the offline engines, ready; its data and its log are in `folder`."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PARLEY_")}
     chosen = {"PARLEY_STT": "pocketsphinx", "PARLEY_LLM": "scripted", "PARLEY_PORT": str(port)}
@@ -47,9 +49,9 @@ def gateway(folder: Path, port: int, *options: str, **settings: str) -> Iterator
             except httpx.TransportError:
                 assert process.poll() is None, (folder / "log").read_text()
             time.sleep(0.1)
-        yield
+        yield process
     finally:
-        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGINT)  # harmless where it has ended
         try:
             process.wait(20)
         except subprocess.TimeoutExpired:

@@ -4,6 +4,7 @@ import base64
 from typing import Any
 
 from gateway.protocols.dialect import (
+    GoingAway,
     InterviewProgress,
     Outgoing,
     OutOfBand,
@@ -43,6 +44,8 @@ def describe(output: Outgoing) -> tuple[str, dict[str, Any]] | None:
             return "ready", _ready(output)
         case InterviewProgress(state):
             return "interview", state
+        case GoingAway(in_ms):
+            return "going_away", {"in_ms": in_ms}
         case ReplyTiming(turn, at_ms, rtp):
             return "reply.audio", {"turn": turn, "at_ms": at_ms, "rtp": rtp}
         case AvatarFrame():

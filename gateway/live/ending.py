@@ -1,0 +1,34 @@
+"""Ends one session because the process is about to end: `WindDown` decides when."""
+
+import asyncio
+from collections.abc import Callable
+
+from gateway.live.wind_down import WindDown
+
+
+class Ending:
+    """The end of one session. `quiet_at` says when an end cuts nothing off, `end` ends it."""
+
+    def __init__(self, quiet_at: Callable[[], float | None], end: Callable[[], None]) -> None:
+        self._quiet_at = quiet_at
+        self._end = end
+        self._timer: asyncio.TimerHandle | None = None
+
+    def begin(self, grace_s: float) -> None:
+        """End the session as soon as that cuts nothing off, in `grace_s` at the latest."""
+        self.stop()
+        self._look(WindDown(asyncio.get_running_loop().time() + grace_s))
+
+    def stop(self) -> None:
+        """The session ends by itself. Idempotent."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _look(self, decision: WindDown) -> None:
+        loop = asyncio.get_running_loop()
+        again = decision.look(self._quiet_at(), loop.time())
+        if again is None:
+            self._end()
+        else:
+            self._timer = loop.call_at(again, self._look, decision)

@@ -1,0 +1,27 @@
+"""When a session of a process that is about to end may be ended. Pure.
+
+A sentence of the interviewer, and an answer of the candidate, are finished first, for as long as
+the grace time lasts.
+"""
+
+LOOK_EVERY_S = 0.05
+"""A session that is busy is looked at again after this: it may have become quiet meanwhile."""
+
+
+class WindDown:
+    """The decision for one session. Call `look` now, and again when it says."""
+
+    def __init__(self, deadline: float) -> None:
+        self.deadline = deadline
+        """When the grace time is over, and the session ends whatever it does (loop time)."""
+
+    def look(self, quiet_at: float | None, now: float) -> float | None:
+        """When to look again; None: end the session now.
+
+        `quiet_at` is when an end would cut nothing off, None where that is not known yet. Before
+        it the session may become busy with something else, so it is looked at in between.
+        """
+        if now >= self.deadline or (quiet_at is not None and quiet_at <= now):
+            return None
+        soon = now + LOOK_EVERY_S
+        return min(soon, self.deadline) if quiet_at is None else min(quiet_at, soon, self.deadline)
