@@ -71,6 +71,13 @@ class ServerSettings(BaseModel):
         le=3600,
         description="seconds for live conversations to finish a sentence when the server stops",
     )
+    resume_s: int = variable(
+        "PARLEY_RESUME_S",
+        default=30,
+        ge=0,
+        le=600,
+        description="seconds that a conversation waits for a client whose line was lost",
+    )
     session_ttl_s: int = variable(
         "SESSION_TTL",
         default=3600,

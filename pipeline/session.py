@@ -100,6 +100,8 @@ class Session:
         self._questions = TurnQuestions(stages.turn_models, self._driver.handle)
         playout = Playout(self.policy.out_rate_hz)
         self._voice = Voice(stages.synthesizers, playout, pacer, convert, self._emit)
+        self.suspend, self.proceed = self._voice.suspend, self._voice.proceed
+        """Keep the reply's audio back while the client is away, and go on when it is back."""
         self._committer = TurnCommitter(host, self._emit)
         self._input = InputAudio(
             self.policy.turns.pre_roll_ms,

@@ -77,6 +77,7 @@ class Voice:
         self._on_first: Callable[[], None] = lambda: None
         self._outputs = ReplyOutputs(-1, emit)
         self._remembered: str | None = None  # the text to remember of this reply, once it is over
+        self._away = False  # nobody hears it now
         self.speaking = False
         """True from the first audio or text of a reply until it has been played or stopped."""
 
@@ -99,6 +100,8 @@ class Voice:
         self._budget = budget
         self._on_first = on_first
         self._playout.begin(turn)
+        if self._away:
+            self._playout.pause(asyncio.get_running_loop().time())
 
     async def speak(self, sentence: Sentence, *, aside: bool = False) -> None:
         """Synthesise a sentence and queue it for playout; waits while the look-ahead is full.
@@ -257,7 +260,7 @@ class Voice:
 
     def pause(self, turn: int) -> None:
         """The person speaks into a turn's reply: pause it. A plain call."""
-        if turn == self._turn and self.speaking:
+        if turn == self._turn and self.speaking and not self._playout.paused:
             self._pacer.cancel(self._pump)
             at_ms = self._playout.pause(asyncio.get_running_loop().time())
             self._emit(Clear(turn, at_ms))
@@ -266,12 +269,25 @@ class Voice:
 
     def resume(self, turn: int) -> None:
         """Go on after a pause, with the word that was cut off. A plain call."""
-        if turn == self._turn and self._playout.paused:
+        if turn == self._turn and self._playout.paused and not self._away:
             now = asyncio.get_running_loop().time()
             self._emit(ReplyResumed(turn, self._playout.resume(now)))
             self._emit(AvatarState(turn, "speaking"))
             self._pump_now()
             self._moved.set()
+
+    def suspend(self) -> None:
+        """The client has gone for a while: send no audio until `proceed`. A plain call."""
+        self._away = True
+        self.pause(self._turn)
+
+    def proceed(self) -> None:
+        """The client is back: go on, with the word that was cut off. A plain call."""
+        self._away = False
+        if self.speaking:
+            self.resume(self._turn)
+        elif self._playout.paused:
+            self._playout.resume(asyncio.get_running_loop().time())
 
     def sentence_over_at(self, now: float) -> float | None:
         """When a stop would cut no sentence off: see `Playout.sentence_over_at`."""
@@ -316,6 +332,8 @@ class Voice:
             self.speaking = True
             self._on_first()
             self._emit(ReplyStarted(self._turn))
+            if self._away:
+                self._emit(ReplyPaused(self._turn, 0))
             if spoken:
                 self._emit(AvatarState(self._turn, "speaking"))
         self._emit(ReplyText(self._turn, sentence.text))

@@ -8,6 +8,7 @@
 ``recording:ID:N``       entry   the recording of the candidate's Nth message
 ``evaluations:ID``       log     evaluations of single answers: `gateway.interviews.kept_reports`
 ``report:ID``            entry   the report of a finished session
+``resume:ID:DIGEST``     entry   that a client has this token: `gateway.live.resumption`
 ``once:DIGEST``          entry   the response to a request with a key: `gateway.rest.once`
 ``deleted:DIGEST``       entry   that a session was deleted
 ``lease:TOKEN``          entry   that a process still runs: `gateway.interviews.leases`
@@ -60,6 +61,10 @@ class SessionKeys:
     @property
     def deleted(self) -> str:
         return f"deleted:{_digest(self.session_id)}"
+
+    def resume(self, digest: str) -> str:
+        """A token with which the session's client comes back."""
+        return f"resume:{self.session_id}:{digest}"
 
     def recording(self, number: int) -> str:
         """The recording of the candidate's `number`th message, counting from 1."""

@@ -4,41 +4,66 @@ import asyncio
 from typing import Any
 
 from gateway.live.reply_rate import ReplyRate
+from gateway.live.sent_log import SentLog
 from gateway.live.transport import Transport
 from gateway.observe.sessions import ObservedSession
-from gateway.protocols.dialect import Dialect, Outgoing, ProtocolError
-from pipeline.frames import Clear, ReplyAudio, Spoken
+from gateway.protocols.dialect import Dialect, Outgoing, ProtocolError, SessionReady
+from pipeline.frames import AvatarFrame, Clear, ReplyAudio, Spoken
 from pipeline.stage import Observed
 
 
 class ClientOutput:
     """A `pipeline.stage.Observer` of one client's session. Plain calls that do not raise."""
 
-    def __init__(self, transport: Transport[Any], dialect: Dialect, rate_hz: int) -> None:
-        self._transport = transport
+    def __init__(
+        self, transport: Transport[Any], dialect: Dialect, rate_hz: int, log: SentLog
+    ) -> None:
+        self.transport = transport
+        """Carries what is sent from here on."""
+        self.log = log
+        self.ready: SessionReady | None = None
+        """What it was told last about its session."""
         self._dialect = dialect
         self._loop = asyncio.get_running_loop()
         self.rate = ReplyRate(rate_hz)
         self.observed: ObservedSession | None = None
         """What the operator sees of the session, once it stands."""
 
+    def use(self, transport: Transport[Any], rate_hz: int) -> None:
+        """The client has come back over another transport, with reply audio at `rate_hz`."""
+        self.transport = transport
+        self.rate.use(rate_hz)
+
+    def repeat(self, seq: int) -> bool:
+        """Send again what was sent after that message; whether that is all there was."""
+        missed, complete = self.log.after(seq)
+        for message in missed:
+            self.transport.send(message)
+        return complete
+
     def observe(self, output: Observed, now: float) -> None:
         """An output of the session."""
         if isinstance(output, ReplyAudio):
-            self._transport.play(self.rate.convert(output))
+            self.transport.play(self.rate.convert(output))
         elif not isinstance(output, Spoken):
             if self.observed is not None:
                 self.observed.observe(output, now)
             if isinstance(output, Clear):
                 self.rate.clear()
-                self._transport.clear()
-            for message in self._dialect.encode(output, now):
-                self.send(message)
+                self.transport.clear()
+            self._encode(output, now)
 
     def emit(self, output: Outgoing) -> None:
         """An output of the gateway itself."""
-        for message in self._dialect.encode(output, self._loop.time()):
-            self.send(message)
+        self._encode(output, self._loop.time())
+
+    def _encode(self, output: Outgoing, now: float) -> None:
+        if isinstance(output, SessionReady):
+            self.ready = output
+        keep = not isinstance(output, AvatarFrame)
+        for message in self._dialect.encode(output, now):
+            self.log.note(message, keep=keep)
+            self.transport.send(message)
 
     def refuse(self, error: ProtocolError) -> None:
         """Report the client's error to it."""
@@ -47,4 +72,5 @@ class ClientOutput:
 
     def send(self, message: str) -> None:
         """A message that the dialect has made."""
-        self._transport.send(message)
+        self.log.note(message)
+        self.transport.send(message)

@@ -7,12 +7,12 @@ outputs into messages. It knows neither JSON nor RTP.
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AsyncExitStack
 from typing import Any, Generic, cast
 
 from gateway.interviews.sessions import SessionTaken
-from gateway.live.assistant import AssistantHost, NoAssistant
+from gateway.live.assistant import NoAssistant
 from gateway.live.calls import Calls, LiveHost
 from gateway.live.client_output import ClientOutput
 from gateway.live.ending import Ending
@@ -21,32 +21,24 @@ from gateway.live.ingress import SHORTEST_MS, Flooded, IngressPacer
 from gateway.live.ingress_timer import IngressTimer
 from gateway.live.out_of_band import OutOfBandReplies
 from gateway.live.reply_rate import ReplyRate
+from gateway.live.resumption import Line, Resumption
+from gateway.live.returning import CannotResume, hand_over, offer
+from gateway.live.session_commands import IN_LINE, SessionCommands
 from gateway.live.transport import AudioReader, Media, P, Transport
 from gateway.media.codecs import RefusedAudio
 from gateway.protocols.dialect import (
-    AssistantRequest,
     AudioMessage,
-    ClearAudio,
     CloseCode,
     Command,
-    CommitTurn,
     Dialect,
-    GoingAway,
     InterruptReply,
     InterviewProgress,
     Leave,
-    OutOfBand,
     ProtocolError,
     Reconfigure,
-    ReportPlayed,
-    Respond,
-    RespondOutOfBand,
     Send,
     SessionRequest,
     Start,
-    StopOutOfBand,
-    Truncate,
-    TypedText,
 )
 from pipeline.frames import Fault, Samples
 from pipeline.session import Session
@@ -59,9 +51,6 @@ READY_AFTER_S = 1.0
 
 MOST_ERRORS = 50
 """The errors of one client that are answered; a client with more is broken or hostile."""
-
-IN_LINE = (Reconfigure, TypedText, CommitTurn, ClearAudio, Respond, Leave)
-"""Commands that hold only after the audio before them."""
 
 
 class Connection(Generic[P]):
@@ -77,6 +66,8 @@ class Connection(Generic[P]):
         self._loop = asyncio.get_running_loop()
         self._host: LiveHost | None = None
         self._session: Session | None = None
+        self._commands: SessionCommands | None = None  # to the session
+        self._watching: asyncio.Task[None] | None = None
         self._out_of_band: OutOfBandReplies | None = None
         self._early: deque[P | Command] = deque()  # bounded by the pacer's counting
         self._spoke = asyncio.Event()  # the client's first message is here, or waited for no more
@@ -88,9 +79,12 @@ class Connection(Generic[P]):
         self._agree(SessionRequest())
         self._reader = self._media.reader  # of the audio that is fed now
         self._readers: deque[tuple[Reconfigure, AudioReader[P]]] = deque()  # for what waits
-        self._output = ClientOutput(transport, dialect, self._media.reply_rate_hz)
+        kept_s = calls.settings.resume_s if dialect.resumable else 0
+        self._resumption = Resumption(calls.store, session_id, kept_s, self._come_back)
+        rate_hz = self._media.reply_rate_hz
+        self._output = ClientOutput(transport, dialect, rate_hz, self._resumption.log)
         self.emit = self._output.emit
-        self._ending = Ending(self._quiet_at, self._restart)
+        self._ending = Ending(self._quiet_at, self._restart, self._output.emit)
 
     def _agree(self, request: SessionRequest) -> None:
         """The client asks for this: choose how its audio travels from now on."""
@@ -102,29 +96,37 @@ class Connection(Generic[P]):
 
     async def run(self) -> tuple[CloseCode, str]:
         """Hold the conversation; returns how it ended, and the reason for the client."""
-        self._calls.live.add(self._wind_down)
+        self._calls.live.add(self._ending.begin)
         try:
             async with asyncio.TaskGroup() as tasks:
-                watch = tasks.create_task(self._watch())
+                self._watching = tasks.create_task(self._watch())
                 self._out_of_band = OutOfBandReplies(self._calls.responders, tasks, self.emit)
                 self._perform_all(self._dialect.begin())
                 self._transport.attach(self)
                 await self._converse()
                 self._leaving.set()  # the client's messages are ignored from here on
                 self._out_of_band.stop_all()
-                watch.cancel()
+                self._watching.cancel()
         except* Exception as group:
             logger.error("session %s failed", self._session_id, exc_info=group)
             self._fail("internal", "the session failed", CloseCode.INTERNAL)
         finally:
-            self._calls.live.remove(self._wind_down)
+            self._calls.live.remove(self._ending.begin)
             self._ingress_timer.stop()
             self._transport.resume()  # for the closing handshake
+            self._resumption.hang_up(self._close)
         return self._close
 
     async def _watch(self) -> None:
-        await self._transport.gone()
+        await self._resumption.gone(lambda: self._transport, self._suspend)
         self._leave()
+
+    def _suspend(self) -> bool:
+        """The line was lost: whether the session can wait for its client."""
+        if self._session is None or self._leaving.is_set():
+            return False
+        self._session.suspend()
+        return True
 
     async def _converse(self) -> None:
         try:
@@ -135,14 +137,24 @@ class Connection(Generic[P]):
         if self._leaving.is_set():
             return
         try:
+            over = await hand_over(
+                self._calls, self._session_id, self._request, self._transport, self._hand_over
+            )
+            if over is not None:
+                self._close = over
+                return
             async with AsyncExitStack() as stack:
                 await self._hold(stack)
+            if not self._calls.live.draining:  # or the next process knows the client
+                await self._resumption.forget()
         except InterviewError as error:
             self._fail("interview", str(error))
         except SessionTaken as error:
             self._fail("already_connected", str(error))
         except NoAssistant as error:
             self._fail("model_not_found", str(error))
+        except CannotResume as error:
+            self._fail("cannot_resume", str(error))
 
     async def _hold(self, stack: AsyncExitStack) -> None:
         """Have the session, from its opening to its end."""
@@ -173,7 +185,8 @@ class Connection(Generic[P]):
             observers=(*face.observers(), self._output),
             journal=journal,
         )
-        self.emit(calls.ready(self._session_id, media, host, request, face.provider))
+        ready = calls.ready(self._session_id, media, host, request, face.provider)
+        self.emit(await offer(calls, ready, request, self._resumption))
         if (refused := face.start()) is not None:
             self._complain(refused)
         # Once `run` has begun, deliver what came before the session stood.
@@ -181,15 +194,23 @@ class Connection(Generic[P]):
         await session.run()
 
     def _join(self, session: Session) -> None:
+        assert self._host is not None
+        assert self._out_of_band is not None
         self._session = session
+        self._commands = SessionCommands(
+            session, self._host, self._calls, self._out_of_band, self._output
+        )
         early, self._early = self._early, deque()
+        self._take(early)
+        if self._leaving.is_set():
+            self._end(session)
+
+    def _take(self, early: Iterable[P | Command]) -> None:
         for item in early:
             if isinstance(item, Command):
                 self._obey(item)
             else:
                 self._feed(item)
-        if self._leaving.is_set():
-            self._end(session)
 
     def _leave(self) -> None:
         """Whatever comes from here on is not looked at; the session takes what waits."""
@@ -216,6 +237,32 @@ class Connection(Generic[P]):
     def _dismiss(self) -> None:
         """The session was deleted: nothing more is said in it, or stored of it."""
         self._fail("deleted", "the session was deleted", CloseCode.NO_SESSION)
+
+    # --- a client that comes back ------------------------------------------------------------
+
+    def _hand_over(self) -> Sequence[P | Command]:
+        """Another connection has the session: let go of the client."""
+        assert self._watching is not None
+        self._watching.cancel()
+        self._ending.stop()
+        self._ingress_timer.stop()
+        self._leaving.set()
+        return (*self._early, *self._pacer.rest())
+
+    def _come_back(self, line: Line) -> None:
+        """The client is back: go on over its new transport, with what it missed."""
+        assert self._commands is not None
+        old, self._transport = self._transport, line.transport
+        old.drop("the client has come back over another connection")
+        self._agree(line.request)
+        command = Reconfigure(line.request)
+        self._readers.append((command, self._media.reader))
+        self._ingress_timer.use(line.transport)
+        self._pacer.follow(command)
+        self._commands.welcome(line, self._media)
+        line.transport.attach(self)
+        self._take(line.early)
+        self._commands.proceed()
 
     # --- from the client: gateway.live.transport.Receiver ------------------------------------
 
@@ -302,36 +349,15 @@ class Connection(Generic[P]):
                 self._obey(command)
 
     def _obey(self, command: Command) -> None:
-        session = self._session
-        if session is None:
+        if self._commands is None:
             self._early.append(command)
             return
-        match command:
-            case TypedText(text):
-                session.typed(text)
-            case InterruptReply():
-                session.interrupt()
-            case CommitTurn():
-                session.commit()
-            case ClearAudio():
-                session.forget()
-            case ReportPlayed(turn, played_ms):
-                session.played(turn, played_ms)
-            case Truncate(turn, heard_ms):
-                session.truncate(turn, heard_ms)
-            case Reconfigure():
-                self._reconfigure(session, command)
-            case Respond(assistant, waits):
-                if isinstance(self._host, AssistantHost):
-                    self._host.once(assistant)
-                session.respond(waits=waits)
-            case RespondOutOfBand(key, assistant):
-                self._answer_aside(key, assistant)
-            case StopOutOfBand(key):
-                if self._out_of_band is not None:
-                    self._out_of_band.stop(key)
-            case Leave():
-                self._leave()
+        if self._readers and self._readers[0][0] is command:
+            self._reader = self._readers.popleft()[1]
+        if isinstance(command, Leave):
+            self._leave()
+        else:
+            self._commands.perform(command)
 
     def _change_formats(self, command: Reconfigure) -> None:
         """Audio that comes from here on has these formats; what waits is still read as it came."""
@@ -341,25 +367,6 @@ class Connection(Generic[P]):
         self._agree(command.request)
         self._readers.append((command, self._media.reader))
         self._output.rate.use(self._media.reply_rate_hz)
-
-    def _reconfigure(self, session: Session, command: Reconfigure) -> None:
-        if self._readers and self._readers[0][0] is command:
-            self._reader = self._readers.popleft()[1]
-        if (host := self._host) is not None:
-            before = host.language
-            host.request(command.request)
-            session.listen_in(self._calls.heard(host), self._calls.canned(host))
-            if host.language != before:
-                for notice in self._calls.notices(host, command.request):
-                    self.emit(Fault(0, notice.code, notice.message))
-        session.reconfigure(self._calls.turn_policy(command.request))
-
-    def _answer_aside(self, key: str, assistant: AssistantRequest) -> None:
-        assert self._out_of_band is not None
-        try:
-            self._out_of_band.begin(key, assistant)
-        except ProtocolError as error:
-            self.emit(OutOfBand(key, done=True, failed=error.message))
 
     # --- to the client -----------------------------------------------------------------------
 
@@ -384,17 +391,12 @@ class Connection(Generic[P]):
 
     # --- the end of the process --------------------------------------------------------------
 
-    def _wind_down(self, grace_s: float) -> None:
-        """The process is about to end: end the session once that cuts nothing off."""
-        if not self._leaving.is_set():
-            self.emit(GoingAway(round(grace_s * 1000)))
-            self._ending.begin(grace_s)
-
     def _restart(self) -> None:
         self._close = (CloseCode.RESTARTING, "the server restarts")
         self._leave()
 
     def _quiet_at(self) -> float | None:
-        if self._pacer.waiting:
-            return None  # the person has said more than the session has heard
-        return self._loop.time() if self._session is None else self._session.quiet_at()
+        if self._session is None or self._resumption.away:
+            return self._loop.time()
+        # The person may have said more than the session has heard.
+        return None if self._pacer.waiting else self._session.quiet_at()

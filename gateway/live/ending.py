@@ -4,26 +4,38 @@ import asyncio
 from collections.abc import Callable
 
 from gateway.live.wind_down import WindDown
+from gateway.protocols.dialect import GoingAway
 
 
 class Ending:
-    """The end of one session. `quiet_at` says when an end cuts nothing off, `end` ends it."""
+    """The end of one session. `quiet_at` says when an end cuts nothing off, `end` ends it.
 
-    def __init__(self, quiet_at: Callable[[], float | None], end: Callable[[], None]) -> None:
+    `tell` takes the announcement for the client.
+    """
+
+    def __init__(
+        self,
+        quiet_at: Callable[[], float | None],
+        end: Callable[[], None],
+        tell: Callable[[GoingAway], None],
+    ) -> None:
         self._quiet_at = quiet_at
         self._end = end
+        self._tell = tell
+        self._over = False
         self._timer: asyncio.TimerHandle | None = None
 
     def begin(self, grace_s: float) -> None:
         """End the session as soon as that cuts nothing off, in `grace_s` at the latest."""
-        self.stop()
-        self._look(WindDown(asyncio.get_running_loop().time() + grace_s))
+        if not self._over and self._timer is None:
+            self._tell(GoingAway(round(grace_s * 1000)))
+            self._look(WindDown(asyncio.get_running_loop().time() + grace_s))
 
     def stop(self) -> None:
-        """The session ends by itself. Idempotent."""
+        """The session ends by itself, or another connection has it. Idempotent."""
+        self._over = True
         if self._timer is not None:
             self._timer.cancel()
-            self._timer = None
 
     def _look(self, decision: WindDown) -> None:
         loop = asyncio.get_running_loop()

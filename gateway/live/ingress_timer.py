@@ -22,6 +22,12 @@ class IngressTimer(Generic[P]):
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
 
+    def use(self, transport: Transport[P]) -> None:
+        """The client's audio comes over another transport from here on."""
+        self._transport = transport
+        if self._timer is not None:
+            transport.pause()
+
     def start(self) -> None:
         """Audio waits: read no more until all of it was fed. Harmless where that is so already."""
         if self._timer is None:

@@ -6,9 +6,13 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 
 from gateway.interviews.sessions import SessionTaken
+from gateway.live.resumption import Resumption
 
 EndWithin = Callable[[float], None]
 """Ends a connection within so many seconds, because the process is about to end."""
+
+MOST_COMING_BACK = 10
+"""So many clients of sessions that are kept may connect at once although all places are taken."""
 
 LEAVE_S = 6.0
 """How long a reconnecting client waits for its old connection, which stores its last words."""
@@ -20,6 +24,7 @@ class _Hold:
 
     dismiss: Callable[[], None]
     leaving: bool = False
+    client: Resumption | None = None
     released: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -35,11 +40,15 @@ class LiveSessions:
         self._endings: dict[EndWithin, None] = {}  # likewise; in the order of their beginning
         self._empty = asyncio.Event()  # set where no connection is left while draining
 
-    def refusal(self) -> str | None:
-        """Why no further session can start now, or None."""
+    def refusal(self, session_id: str | None = None) -> str | None:
+        """Why no further session can start now, or None.
+
+        A client may always come back to the session that is kept for it.
+        """
         if self.draining:
             return "the server is shutting down"
-        if self.connections >= self.places:
+        back = session_id is not None and self.kept(session_id) is not None
+        if self.connections >= self.places + (MOST_COMING_BACK if back else 0):
             return f"all {self.places} places are taken"
         return None
 
@@ -97,6 +106,24 @@ class LiveSessions:
             del self._holds[session_id]
             hold.released.set()
 
+    def offer(self, session_id: str, client: Resumption) -> None:
+        """The client that holds a session may come back to it."""
+        self._holds[session_id].client = client
+
+    def kept(self, session_id: str) -> Resumption | None:
+        """The client that holds a session and may come back to it, None without one."""
+        hold = self._holds.get(session_id)
+        return None if hold is None or hold.leaving else hold.client
+
+    @contextmanager
+    def joined(self) -> Iterator[None]:
+        """This connection is another one's until the block ends: it is not counted beside it."""
+        self.connections -= 1
+        try:
+            yield
+        finally:
+            self.connections += 1
+
     def leaving(self, session_id: str) -> None:
         """Mark the connection that holds a session as about to leave it."""
         if (hold := self._holds.get(session_id)) is not None:
@@ -111,7 +138,9 @@ class LiveSessions:
         try:
             async with asyncio.timeout(LEAVE_S):
                 while (hold := self._holds.get(session_id)) is not None:
-                    if not hold.leaving:
+                    if hold.client is not None and hold.client.away:
+                        hold.client.give_up()  # it lost its line; another one joins the session
+                    elif not hold.leaving:
                         raise SessionTaken(session_id)
                     await hold.released.wait()
         except TimeoutError:

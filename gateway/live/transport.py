@@ -111,5 +111,9 @@ class Transport(Protocol[P]):
     def face(self, request: SessionRequest) -> AbstractAsyncContextManager[ClientFace] | None:
         """The face that this transport sends by itself, such as video; None where it has none."""
 
-    async def gone(self) -> None:
-        """Return when the client has disconnected. Cancelling loses nothing."""
+    def drop(self, reason: str) -> None:
+        """Close at once: the client has come back over another transport."""
+
+    async def gone(self) -> bool:
+        """Return when the client has disconnected: True where the line was lost and it may come
+        back, False where it has left. Cancelling loses nothing."""

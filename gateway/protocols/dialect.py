@@ -71,6 +71,14 @@ class AssistantRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class ResumeRequest:
+    """A client comes back: its token, and the last message that it has seen, counted from 1."""
+
+    token: str
+    seq: int
+
+
+@dataclass(frozen=True, slots=True)
 class SessionRequest:
     """A client's request for a session, in every dialect; `SessionRequest()` asks for defaults.
 
@@ -78,7 +86,8 @@ class SessionRequest:
     `assistant` is given. Where both are None the session is the interview that is stored under its
     id, or a default one. `language` is the person's: a code or "auto"; None leaves it to the
     server. A stored interview keeps its own. `traceparent` names the client's span (W3C Trace
-    Context), in whose trace the turns are then.
+    Context), in whose trace the turns are then. `resume` asks
+    to go on with the session.
     """
 
     audio_in: AudioFormat = field(default_factory=AudioFormat)
@@ -91,6 +100,7 @@ class SessionRequest:
     assistant: AssistantRequest | None = None
     language: str | None = None
     traceparent: str = ""
+    resume: ResumeRequest | None = None
 
     @property
     def sound(self) -> tuple[AudioFormat, AudioFormat, NoiseReduction | None]:
@@ -240,11 +250,21 @@ class WireAudio:
 
 
 @dataclass(frozen=True, slots=True)
+class Resumed:
+    """The client has come back. `kept`: to the same conversation; `complete`: every message that it
+    missed was sent again."""
+
+    kept: bool
+    complete: bool
+
+
+@dataclass(frozen=True, slots=True)
 class SessionReady:
     """The session is ready. `interview` is its state for the client; None for an assistant.
 
     `avatar` is what the client asked for, `language` the session's: a code, "auto" or None. Each of
-    the `notices` has a code and a sentence: what the language lacks here.
+    the `notices` has a code and a sentence: what the language lacks here. `resume` is the token to
+    come back with, None where that is not offered.
     """
 
     session_id: str
@@ -255,6 +275,8 @@ class SessionReady:
     avatar: Avatar = "visemes"
     language: str | None = None
     notices: tuple[tuple[str, str], ...] = ()
+    resume: str | None = None
+    resumed: Resumed | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -338,6 +360,9 @@ class CloseCode(IntEnum):
 
 class Dialect(Protocol):
     """Translates one connection's messages, both ways."""
+
+    resumable: bool
+    """Whether its clients count the messages, so that they can come back: see `ResumeRequest`."""
 
     def begin(self) -> Sequence[Command]:
         """The commands for a client that has connected, before its first message."""

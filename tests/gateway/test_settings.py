@@ -87,6 +87,7 @@ def test_the_defaults_are_the_contracts() -> None:
         "log_format": "text",
         "max_sessions": 100,
         "drain_s": 10,
+        "resume_s": 30,
         "webrtc_addresses": "",
         "ice_servers": SecretStr(""),
         "webrtc_token": None,

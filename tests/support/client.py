@@ -42,6 +42,8 @@ class MemoryTransport:
     ) -> None:
         self.paused = False
         self.agreed: list[SessionRequest] = []
+        self.lost = False
+        """The line broke off."""
         self.cleared = 0
         """How often `clear` was called."""
         self._dialect = dialect
@@ -102,8 +104,14 @@ class MemoryTransport:
     def face(self, request: SessionRequest) -> AbstractAsyncContextManager[ClientFace] | None:
         return self._own
 
-    async def gone(self) -> None:
+    def drop(self, reason: str) -> None:
+        if self.open:
+            self._client.end(CloseCode.POLICY, reason)
+            self.hang_up()
+
+    async def gone(self) -> bool:
         await self._gone.wait()
+        return self.lost
 
     # --- for the client ----------------------------------------------------------------------
 
@@ -265,6 +273,11 @@ class Client:
 
     def leave(self) -> None:
         """Go without a word."""
+        self.transport.hang_up()
+
+    def lose(self) -> None:
+        """Lose the line."""
+        self.transport.lost = True
         self.transport.hang_up()
 
 

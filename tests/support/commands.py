@@ -17,6 +17,8 @@ class CommandDialect:
     connecting.
     """
 
+    resumable = False
+
     def __init__(self, *first: Command) -> None:
         self._first = first
         self._given: list[Sequence[Command]] = []

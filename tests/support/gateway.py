@@ -130,6 +130,8 @@ class Gateway:
             async with asyncio.timeout(2 * PATIENCE_S):
                 await story()
         finally:
+            if (runtime := self.app.state.runtime).live.connections:
+                await runtime.live.wind_down(0)  # as `parley serve` does
             server.should_exit = True
             await serving
 

@@ -15,6 +15,8 @@ _JSON = json.JSONEncoder(separators=(",", ":"))
 class NativeDialect:
     """A `gateway.protocols.dialect.Dialect`. Its messages are numbered from 1."""
 
+    resumable = True
+
     def __init__(self) -> None:
         self.seq = 0
         self._shows_face = True

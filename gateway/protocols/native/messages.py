@@ -32,6 +32,7 @@ from gateway.protocols.dialect import (
     Leave,
     ProtocolError,
     ReportPlayed,
+    ResumeRequest,
     SessionRequest,
     Start,
     TurnRequest,
@@ -65,6 +66,7 @@ ErrorCode = Literal[
     "storage_slow",
     "too_many_turns",
     "already_connected",
+    "cannot_resume",
     "deleted",
     "flooding",
     "interview",
@@ -202,7 +204,7 @@ def _hello(message: dict[str, Any]) -> Start:
         raise ProtocolError("bad_hello", f"{where}: {first['msg']}", fatal=True) from None
     wanted, given = hello.audio_in, hello.audio_out
     turns = TurnRequest(**hello.turn_detection.model_dump())
-    interview = None
+    interview, back = None, hello.resume
     if (asked := hello.interview) is not None:
         interview = InterviewRequest(asked.role, asked.model, asked.total_questions)
     return Start(
@@ -216,6 +218,7 @@ def _hello(message: dict[str, Any]) -> Start:
             interview=interview,
             language=_language(hello.language),
             traceparent=hello.traceparent,
+            resume=None if back is None else ResumeRequest(back.token, back.seq),
         ),
         hello.ticket or "",
     )

@@ -91,13 +91,16 @@ def describe(output: Outgoing) -> tuple[str, dict[str, Any]] | None:
 
 
 def _ready(ready: SessionReady) -> dict[str, Any]:
+    resumed = ready.resumed
+    back = {} if resumed is None else {"kept": resumed.kept, "complete": resumed.complete}
     return {
         "version": VERSION,
         "session_id": ready.session_id,
         "audio_in": _audio(ready.audio_in) | {"channels": ready.audio_in.channels},
         "audio_out": _audio(ready.audio_out),
         "providers": ready.providers,
-        "resume": None,
+        "resume": ready.resume,
+        **({"resumed": back} if back else {}),
         "interview": ready.interview,
         "language": ready.language,
         "notices": [{"code": code, "message": text} for code, text in ready.notices],

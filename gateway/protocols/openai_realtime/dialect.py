@@ -80,6 +80,8 @@ class OpenAiRealtime:
     and what was not played is dropped for the client.
     """
 
+    resumable = False
+
     def __init__(
         self,
         session: RealtimeSession,

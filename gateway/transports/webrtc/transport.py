@@ -76,8 +76,12 @@ class PeerTransport:
         """Send nothing more, and let `gone` return. Idempotent."""
         self._gone.set()
 
-    async def gone(self) -> None:
+    def drop(self, reason: str) -> None:
+        self._hang_up()
+
+    async def gone(self) -> bool:
         await self._gone.wait()
+        return False
 
     @property
     def open(self) -> bool:

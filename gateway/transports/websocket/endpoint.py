@@ -61,7 +61,7 @@ async def websocket_endpoint(websocket: WebSocket) -> None:
 
 async def denied(websocket: WebSocket, runtime: Runtime) -> bool:
     """Refuse the client if the process is full or its page may not connect. True if refused."""
-    refusal = runtime.live.refusal()
+    refusal = runtime.live.refusal(websocket.path_params.get("session_id"))
     if refusal is not None:
         await websocket.send_denial_response(PlainTextResponse(refusal, 503, RETRY))
         return True

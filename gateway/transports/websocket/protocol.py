@@ -38,6 +38,9 @@ SEND_BUFFER = 64 * 1024
 STALL_S = 2.0
 MOST_UNSENT = 4 * 1024 * 1024
 
+NO_CODE = 1005
+"""A close frame without a code (RFC 6455, section 7.4.1): what a page's `close()` sends."""
+
 LINGER_S = 1.0
 """How long a client that broke the protocol may go on sending, unread. It streams audio, and if
 the server closed meanwhile, TCP would lose the close frame (RFC 6455, section 7.1.1)."""
@@ -134,6 +137,14 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
                 return 0
             waiting = int.from_bytes(answer, sys.byteorder)
         return waiting
+
+    @property
+    def lost(self) -> bool:
+        """Whether the connection broke off, rather than that the client, or its fault, ended it."""
+        told, said = self.conn.close_rcvd, self.conn.close_sent
+        if told is not None:
+            return told.code not in (CloseCode.FINISHED, NO_CODE)
+        return said is None or said.code == CloseCode.INTERNAL
 
     def allow(self, message_bytes: int) -> None:
         """Accept messages up to this length, in place of the server's limit."""

@@ -9,7 +9,7 @@ from starlette.types import Receive
 from gateway.live.transport import ClientFace, Media, Receiver
 from gateway.media.codecs import AudioWriter, reader_of
 from gateway.media.format import AudioFormat
-from gateway.protocols.dialect import Dialect, SessionRequest, WireAudio
+from gateway.protocols.dialect import CloseCode, Dialect, SessionRequest, WireAudio
 from gateway.transports.websocket.protocol import WebSocketProtocol
 from pipeline.frames import ReplyAudio
 
@@ -81,10 +81,15 @@ class WebSocketTransport:
     def face(self, request: SessionRequest) -> AbstractAsyncContextManager[ClientFace] | None:
         return None
 
-    async def gone(self) -> None:
+    def drop(self, reason: str) -> None:
+        if self._protocol.open:
+            self._protocol.refuse(CloseCode.POLICY, reason)
+
+    async def gone(self) -> bool:
         message: Any = {"type": ""}
         while message["type"] != "websocket.disconnect":
             message = await self._receive()  # `attach` has delivered all earlier messages
+        return self._protocol.lost
 
 
 def _announced(audio: AudioFormat) -> WireAudio:

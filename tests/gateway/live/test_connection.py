@@ -41,7 +41,7 @@ def test_a_client_that_sends_nothing_but_pcm_gets_a_conversation(local: LocalCal
                     "tts": "fake-tts",
                     "avatar": "visemes",
                 },
-                "resume": None,
+                "resume": ready["resume"],
                 "interview": {
                     "role": "Software Engineer",
                     "model": "auto",

@@ -637,7 +637,9 @@ class Puts:
 def no_stages() -> Any:
     """Stages that nobody uses."""
     nobody = SimpleNamespace(candidates=())
-    stages = SimpleNamespace(detector=None, transcribers=nobody, synthesizers=nobody)
+    stages = SimpleNamespace(
+        detector=None, transcribers=nobody, responders=nobody, synthesizers=nobody
+    )
     stages.animators = stages.turn_models = None
     return stages
 

@@ -24,6 +24,7 @@ class Protocol:
     """Keeps what is sent."""
 
     open = True
+    lost = True
     unsent = 5
 
     def __init__(self) -> None:

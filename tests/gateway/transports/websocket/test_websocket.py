@@ -36,7 +36,7 @@ def test_a_client_that_sends_nothing_but_pcm_gets_a_conversation(gateway: Any) -
                     "tts": "fake-tts",
                     "avatar": "visemes",
                 },
-                "resume": None,
+                "resume": ready["resume"],
                 "interview": {
                     "role": "Software Engineer",
                     "model": "auto",
@@ -361,6 +361,7 @@ def test_a_client_that_never_reads_is_dropped(
     monkeypatch.setattr(wire, "STALL_S", 0.2)
     monkeypatch.setattr(wire, "SEND_BUFFER", 2048)
     gateway.synthesizer = FakeSynthesizer(ms_per_word=1000)
+    gateway.settings["resume_s"] = 0
 
     async def story() -> None:
         live = gateway.app.state.runtime.live
@@ -377,6 +378,8 @@ def test_a_client_that_never_reads_is_dropped(
 
 
 def test_a_client_that_vanishes_leaves_nothing_behind(gateway: Any) -> None:
+    gateway.settings["resume_s"] = 1
+
     async def story() -> None:
         live = gateway.app.state.runtime.live
         async with gateway.call("gone") as caller:

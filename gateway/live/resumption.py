@@ -1,0 +1,174 @@
+"""A session whose line was lost: it is kept for a while, for a client that has its token.
+
+`Resumption` belongs to one connection. It makes the tokens, and waits for the client.
+"""
+
+import asyncio
+import hashlib
+import hmac
+import logging
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from gateway.interviews.keys import SessionKeys
+from gateway.live.sent_log import SentLog
+from gateway.live.transport import Transport
+from gateway.protocols.dialect import CloseCode, ResumeRequest, SessionRequest
+from gateway.store import Put, Store, StoreError
+
+logger = logging.getLogger("parley.resume")
+
+TOKEN_BYTES = 24
+
+CONFIRM_S = 10.0
+"""Longer than a message takes to a client, or than a client takes to connect again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A client that has come back: its transport, its request with the token and the next token.
+
+    `early` is what it said meanwhile: commands, and audio as the transport has it. `over` gets the
+    close code and the reason, when the line is over.
+    """
+
+    transport: Transport[Any]
+    request: SessionRequest
+    token: str
+    early: tuple[Any, ...]
+    over: asyncio.Future[tuple[CloseCode, str]]
+
+
+class Resumption:
+    """The tokens of one session, and its client's return. With a `grace_s` of 0 nothing is offered.
+
+    A token is random and holds for one return: the client gets the next one with it. As the line
+    may be lost once more before the client has that, the one before holds for `CONFIRM_S` longer.
+    The store has a digest of the token, by which another process knows it. `come_back` takes the
+    client's new line.
+    """
+
+    def __init__(
+        self, store: Store, session_id: str, grace_s: float, come_back: Callable[[Line], None]
+    ) -> None:
+        self.log = SentLog()
+        self.away = False
+        """The line was lost, and the session waits for its client."""
+        self._store = store
+        self._session_id = session_id
+        self._grace_s = grace_s
+        self._come_back = come_back
+        self._tokens: tuple[str, ...] = ()  # the newest first, and the one before
+        self._confirmed_at = 0.0  # from then on the newest holds alone
+        self._line: Line | None = None  # of a client that has come back
+        self._waiting: asyncio.Future[bool] | None = None
+
+    @property
+    def offered(self) -> bool:
+        return self._grace_s > 0
+
+    async def new_token(self, lifetime_s: float, *, used: str | None = None) -> str:
+        """The token for `ready`, also stored for `lifetime_s`; it follows the one that was `used`.
+
+        Where the store does not work the token holds in this process only.
+        """
+        token = secrets.token_urlsafe(TOKEN_BYTES)
+        old = self._tokens
+        self._tokens = (token,) if used is None else (token, used)
+        try:
+            await self._store.commit(Put(_key(self._session_id, token), b"", None, lifetime_s))
+            await self._delete(old)
+        except StoreError as error:
+            logger.info("session %s: its token is not stored: %s", self._session_id, error)
+        return token
+
+    async def forget(self) -> None:
+        """The session is over: its tokens hold no longer, in no process."""
+        tokens, self._tokens = self._tokens, ()
+        try:
+            await self._delete(tokens)
+        except StoreError as error:
+            logger.info("session %s: its token was not deleted: %s", self._session_id, error)
+
+    async def _delete(self, tokens: Sequence[str]) -> None:
+        for token in tokens:
+            await self._store.delete(_key(self._session_id, token))
+
+    def accepts(self, wanted: ResumeRequest, now: float) -> bool:
+        """Whether this is the session's client, and has seen no more than was sent."""
+        holding = self._tokens[: 1 if now >= self._confirmed_at else 2]
+        given = wanted.token.encode(errors="replace")
+        known = [hmac.compare_digest(given, token.encode()) for token in holding]
+        return any(known) and 0 <= wanted.seq <= self.log.seq
+
+    async def gone(
+        self, transport: Callable[[], Transport[Any]], suspend: Callable[[], bool]
+    ) -> None:
+        """Return when the client has gone for good. May be cancelled.
+
+        `transport` gives the one that it has now. `suspend` is called when its line was lost, and
+        returns whether the session can wait for it.
+        """
+        while True:
+            watched = transport()
+            lost = await watched.gone() and self.offered
+            if watched is not transport():
+                continue  # the client has come back over another one
+            if not (lost and suspend() and await self._returns()):
+                return
+
+    async def _returns(self) -> bool:
+        """Wait for the client. False where it does not come in time."""
+        self.hang_up()
+        self.away = True
+        self._waiting = asyncio.get_running_loop().create_future()
+        try:
+            async with asyncio.timeout(self._grace_s):
+                return await self._waiting
+        except TimeoutError:
+            return False
+        finally:
+            self.away = False
+            self._waiting = None
+
+    def take(self, line: Line, now: float) -> None:
+        """The client is back, over this line."""
+        self.hang_up()
+        self._line = line
+        self._confirmed_at = now + CONFIRM_S
+        self._come_back(line)
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_result(True)
+
+    def give_up(self) -> None:
+        """Wait for the client no longer. Harmless where it is not waited for."""
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_result(False)
+
+    def hang_up(self, how: tuple[CloseCode, str] = (CloseCode.FINISHED, "")) -> None:
+        """The line of a client that had come back is over, if there is one."""
+        if self._line is not None and not self._line.over.done():
+            self._line.over.set_result(how)
+
+
+async def redeem(store: Store, session_id: str, wanted: ResumeRequest) -> bool:
+    """Whether the token was given for this session by a process that has ended. Uses it up.
+
+    Where the store does not work no token is known.
+    """
+    key = _key(session_id, wanted.token)
+    try:
+        known = await store.get(key) is not None
+        if known:
+            await store.delete(key)
+    except StoreError as error:
+        logger.info("session %s: its token cannot be looked up: %s", session_id, error)
+        return False
+    return known
+
+
+def _key(session_id: str, token: str) -> str:
+    digest = hashlib.sha256(token.encode(errors="replace")).hexdigest()
+    return SessionKeys(session_id).resume(digest)

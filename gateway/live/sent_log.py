@@ -1,0 +1,35 @@
+"""The last messages that a client was sent, so that they can be sent again. Pure."""
+
+from collections import deque
+
+MOST_MESSAGES = 1_000
+MOST_BYTES = 128 * 1024
+"""Some minutes of a conversation. Assumed: longer ones are not waited for anyway."""
+
+
+class SentLog:
+    """One session's log. Its `seq` is the number of messages since the session began."""
+
+    def __init__(self, messages: int = MOST_MESSAGES, size: int = MOST_BYTES) -> None:
+        self.seq = 0
+        self._most = messages
+        self._size = size
+        self._kept: deque[tuple[int, str]] = deque()
+        self._bytes = 0
+        self._forgotten = 0  # the newest message that there was no more space for
+
+    def note(self, message: str, *, keep: bool = True) -> None:
+        """A message was sent. Without `keep` it is only counted: it would be stale."""
+        self.seq += 1
+        if not keep:
+            return
+        self._kept.append((self.seq, message))
+        self._bytes += len(message)
+        while len(self._kept) > self._most or self._bytes > self._size:
+            self._forgotten, old = self._kept.popleft()
+            self._bytes -= len(old)
+
+    def after(self, seq: int) -> tuple[list[str], bool]:
+        """The messages after the one with that number, and whether they are all there were."""
+        found = [message for number, message in self._kept if number > seq]
+        return found, seq >= self._forgotten
