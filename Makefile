@@ -66,11 +66,11 @@ clean: ## delete what these commands made, except var/ (stored sessions)
 	find pipeline stages gateway benchmarks examples fixtures tests -name __pycache__ -prune -exec rm -rf {} +
 
 $(RUN_STAMP): pyproject.toml | $(BIN)/python
-	$(PIP) -e '.[offline,whisper,noise,redis,webrtc,avatar]'
+	$(PIP) -e '.[offline,whisper,noise,redis,webrtc,avatar,otel]'
 	@touch $@
 
 $(DEV_STAMP): pyproject.toml | $(BIN)/python
-	$(PIP) -e '.[offline,whisper,noise,redis,webrtc,avatar,dev]'
+	$(PIP) -e '.[offline,whisper,noise,redis,webrtc,avatar,otel,dev]'
 	@touch $(RUN_STAMP) $@
 
 $(BIN)/python:
