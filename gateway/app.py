@@ -86,6 +86,7 @@ def create_app(settings: Settings | None = None, *, stages: Stages | None = None
         queues=runtime.queues,
         sessions=runtime.observed,
         breakers=runtime.breakers,
+        drills=runtime.drills if settings.drills == "allowed" else None,
         change_breaker=lambda name, change: runtime.lineup().change_breaker(name, change),
     )
 

@@ -17,6 +17,7 @@ from gateway.media import noise_reduction
 from gateway.observe.loop_lag import LoopLag
 from gateway.observe.metrics import Metrics
 from gateway.observe.sessions import ObservedSessions, log_turn
+from gateway.providers.drills import Drills
 from gateway.providers.lineup import Lineup, line_up
 from gateway.reports.assessor import Assessor
 from gateway.security import Access, api_keys, pass_s
@@ -67,6 +68,7 @@ class Runtime:
         self.observed = ObservedSessions(
             log_turn, self.metrics.turn_over, on_wait=self.metrics.waited
         )
+        self.drills = Drills(lambda: self.lineup().guards())
         self.api_keys = api_keys(settings)
         self.access = Access(self.api_keys, store, self._exists, pass_s=pass_s(settings))
         self.studio: Studio | None = None
@@ -94,6 +96,7 @@ class Runtime:
                 lineup = await stack.enter_async_context(line_up(self.settings))
             self.metrics.know(lineup.providers())
             await self._trace(stack)
+            stack.callback(self.drills.close)
             lag = LoopLag(self.metrics.lagged)
             stack.callback(lag.stop)
             lag.start()

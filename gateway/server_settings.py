@@ -128,6 +128,12 @@ class ServerSettings(BaseModel):
         description="key of the operator for /admin and, from other machines, /metrics",
     )
 
+    drills: Annotated[Literal["off", "allowed"], LOWER] = variable(
+        "PARLEY_DRILLS",
+        default="off",
+        description="whether the operator may break a provider for a while: off or allowed",
+    )
+
     @property
     def database(self) -> Path:
         """The SQLite file in the data directory."""

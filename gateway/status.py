@@ -64,6 +64,15 @@ class BreakerReport:
 
 
 @dataclass(frozen=True, slots=True)
+class DrillReport:
+    """A provider ("slot.provider") that the operator has broken: how, and for how long yet."""
+
+    name: str
+    fault: Literal["hang", "error", "slow"]
+    seconds_left: float
+
+
+@dataclass(frozen=True, slots=True)
 class MediaCounts:
     """Input media since the start: RTP packets `lost` (concealed) and `late`, and chunks that voice
     detection `dropped`."""

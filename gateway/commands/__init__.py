@@ -1,7 +1,7 @@
 """The `parley` command: `cli` has its sub-commands, `options` their options.
 
-`serve`, `call`, `interview`, `replay`, `doctor` and `fetch` are one sub-command each; `terminal`
-has the output and errors that they share.
+`serve`, `call`, `interview`, `replay`, `doctor`, `fetch` and `drill` are one sub-command each;
+`terminal` has the output and errors that they share.
 """
 
 __all__: list[str] = []

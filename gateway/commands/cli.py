@@ -15,6 +15,7 @@ from gateway.commands.options import (
     CALL_USAGE,
     DESCRIPTION,
     DOCTOR_EXAMPLES,
+    DRILL_EXAMPLES,
     EXAMPLES,
     EXIT_CODES,
     FETCH_EXAMPLES,
@@ -22,6 +23,7 @@ from gateway.commands.options import (
     REPLAY_EXAMPLES,
     SERVE_EXAMPLES,
     call_options,
+    drill_options,
     in_order,
     interview_options,
     serve_options,
@@ -125,6 +127,13 @@ def _replay(arguments: argparse.Namespace) -> int:
     return run(arguments)
 
 
+def _drill(arguments: argparse.Namespace) -> int:
+    settings = _settings()
+    from gateway.commands.drill import drill
+
+    return drill(settings, arguments.stage, arguments.fault, arguments.seconds, arguments.url)
+
+
 # --- options ---------------------------------------------------------------------------------
 
 
@@ -192,6 +201,9 @@ def _parser() -> argparse.ArgumentParser:
     replay.add_argument("file", type=Path, metavar="FILE", help="the session's journal")
     replay.add_argument(
         "--html", type=Path, metavar="OUT", help="also write the timeline as one HTML page"
+    )
+    drill_options(
+        command("drill", _drill, "break a stage of a running gateway for a while", DRILL_EXAMPLES)
     )
     return parser
 

@@ -117,6 +117,17 @@ examples:
   parley fetch smart-turn hears whether a person has finished; 12 MB, BSD-2-Clause
 """
 
+DRILL_EXAMPLES = """\
+STAGE is a slot (stt, llm, tts, turn or avatar), for the provider that is asked first in it, or one
+of its providers, such as llm.openai. The gateway must allow it: PARLEY_ADMIN_KEY, here and there,
+and PARLEY_DRILLS=allowed there. Talk to it meanwhile, in the page or with `parley call`: its
+messages, /health and the figures say what it does without that provider.
+
+examples:
+  parley drill llm --fault hang --for 30s
+  parley drill tts.hibari --fault error --for 2m
+"""
+
 REPLAY_EXAMPLES = """\
 A journal holds the events and the decisions of turn-taking in one session. The same events are
 decided again; exit code 1 means that a decision came out differently.
@@ -149,6 +160,34 @@ def serve_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--tls-key", type=Path, metavar="FILE", help="the certificate's private key (PEM)"
     )
+
+
+def drill_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("stage", metavar="STAGE", help="what to break")
+    parser.add_argument(
+        "--fault",
+        choices=("hang", "error", "slow"),
+        default="hang",
+        help="nothing comes; every call fails; answers come so late that they count as slow",
+    )
+    parser.add_argument(
+        "--for",
+        dest="seconds",
+        type=_drill_time,
+        default="30s",
+        metavar="TIME",
+        help="for how long, such as 30s or 2m; 10m at most",
+    )
+    parser.add_argument("--url", default="http://127.0.0.1:8000", help="where the gateway is")
+
+
+def _drill_time(text: str) -> int:
+    from gateway.commands.drill import seconds
+
+    try:
+        return seconds(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 class _Turn(argparse.Action):

@@ -94,7 +94,7 @@ class Lineup:
         call failed, and a slot in which every circuit breaker is open.
         """
         reports = [self._report("vad", self.stages.detector)]
-        for slot, guard in self._guards():
+        for slot, guard in self.guards():
             answering = next((c for c in guard.candidates if c.breaker.closed), None)
             if answering is None:
                 first = guard.candidates[0]
@@ -115,7 +115,7 @@ class Lineup:
                 _problem(candidate),
                 learned(candidate.stage),
             )
-            for slot, guard in self._guards()
+            for slot, guard in self.guards()
             for candidate in guard.candidates
         ]
 
@@ -124,7 +124,7 @@ class Lineup:
         now = asyncio.get_running_loop().time()
         return [
             breaker_report(slot, candidate, now)
-            for slot, guard in self._guards()
+            for slot, guard in self.guards()
             for candidate in guard.candidates
         ]
 
@@ -133,7 +133,7 @@ class Lineup:
         provider has a breaker of this name."""
         slot, _, provider = name.partition(".")
         now = asyncio.get_running_loop().time()
-        for guarded, guard in self._guards():
+        for guarded, guard in self.guards():
             for candidate in guard.candidates:
                 if (guarded, candidate.provider) == (slot, provider):
                     changes = {"force-open": Breaker.force_open, "disable": Breaker.disable}
@@ -150,7 +150,7 @@ class Lineup:
         """The jobs, waiting or under way, of each provider that has a worker process."""
         return [
             QueueReport(f"{slot} {candidate.provider}", "jobs", jobs)
-            for slot, guard in self._guards()
+            for slot, guard in self.guards()
             for candidate in guard.candidates
             if (jobs := _jobs(candidate.stage)) is not None
         ]
@@ -159,7 +159,7 @@ class Lineup:
         """Open the breaker of a provider that could not start, if another candidate is behind it:
         no turn waits for it then. Its next start is a probe of the breaker's."""
         now = asyncio.get_running_loop().time()
-        for guarded, guard in self._guards():
+        for guarded, guard in self.guards():
             for candidate in guard.candidates if len(guard.candidates) > 1 else ():
                 if (guarded, candidate.provider) == (slot, provider):
                     for _ in range(candidate.breaker.policy.consecutive_failures):
@@ -172,7 +172,7 @@ class Lineup:
             LANGUAGES, known(self.stages.transcribers), known(self.stages.synthesizers)
         )
 
-    def _guards(self) -> list[tuple[Slot, Guard[Any]]]:
+    def guards(self) -> list[tuple[Slot, Guard[Any]]]:
         """The guard of each slot that has one, with breakers brought up to the current time."""
         stages = self.stages
         guards: list[tuple[Slot, Guard[Any]]] = [

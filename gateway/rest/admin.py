@@ -15,17 +15,25 @@ from pydantic import BaseModel, Field
 from starlette.requests import Request
 
 from gateway.observe.sessions import ObservedSession
-from gateway.rest.operation import Handler, Operation, ResponseSpec
+from gateway.providers.broken_stage import DrillFault
+from gateway.providers.drills import LONGEST_S, Drills, DrillUnderWay
+from gateway.rest.operation import Handler, HttpReply, Operation, ResponseSpec
 from gateway.rest.operator_access import ADMIN_KEY_REQUIRED, ADMIN_OFF, OperatorAccess
 from gateway.rest.problems import Kind
+from gateway.rest.reading import Body
 from gateway.rest.service_probe import iso
-from gateway.status import BreakerReport, ProviderReport, QueueReport, StageReport
+from gateway.status import BreakerReport, DrillReport, ProviderReport, QueueReport, StageReport
 
 logger = logging.getLogger("parley.operator")
 
 BreakerChange = Literal["reset", "force-open", "disable"]
 
 NO_SUCH_BREAKER = Kind("no_such_breaker", 404, "No provider has a circuit breaker of this name")
+
+DRILLS_OFF = Kind("drills_off", 403, "Drills are not allowed here")
+DRILL_UNDER_WAY = Kind("drill_under_way", 409, "This provider is in a drill already")
+NO_SUCH_STAGE = Kind("no_such_stage", 404, "There is no such stage, or none that can be broken")
+NO_SUCH_DRILL = Kind("no_such_drill", 404, "There is no such drill, or it is over")
 
 TAGS = ("operation",)
 ERRORS = (ADMIN_KEY_REQUIRED, ADMIN_OFF)
@@ -73,6 +81,20 @@ class AdminBreakers(BaseModel):
     breakers: list[BreakerReport]
 
 
+class AdminDrills(BaseModel):
+    """Providers that the operator has broken."""
+
+    drills: list[DrillReport]
+
+
+class NewDrill(Body):
+    """A provider to break, as "slot.provider", or "slot" for its first one, and for how long."""
+
+    stage: Annotated[str, Field(pattern=r"^[a-z]+(\.[^/\s]{1,64})?$")]
+    fault: DrillFault
+    seconds: Annotated[int, Field(ge=1, le=LONGEST_S)] = 30
+
+
 class ChangedBreaker(BaseModel):
     """A circuit breaker after a change by the operator."""
 
@@ -83,7 +105,8 @@ class ChangedBreaker(BaseModel):
 class AdminSources:
     """Where the admin API gets its state, and what it may do; each function returns at once.
 
-    `change_breaker` returns the breaker after the change, None where none has the name.
+    `change_breaker` returns the breaker after the change, None where none has the name. `drills`
+    are None where the settings do not allow any.
     """
 
     stages: Callable[[], Sequence[StageReport]]
@@ -92,6 +115,7 @@ class AdminSources:
     sessions: Iterable[ObservedSession]
     breakers: Callable[[], Sequence[BreakerReport]]
     change_breaker: Callable[[str, BreakerChange], BreakerReport | None]
+    drills: Drills | None
 
 
 def admin_operations(sources: AdminSources, access: OperatorAccess) -> list[Operation]:
@@ -169,6 +193,68 @@ def admin_operations(sources: AdminSources, access: OperatorAccess) -> list[Oper
             name="disableBreaker",
             handler=changing("disable"),
             summary="Let every call pass, whatever fails, until a reset",
+        ),
+        *drill_operations(sources.drills, access),
+    ]
+
+
+def drill_operations(drills: Drills | None, access: OperatorAccess) -> list[Operation]:
+    """The endpoints with which `parley drill` breaks a provider and makes it whole again."""
+
+    def allowed() -> Drills:
+        if drills is None:
+            raise DRILLS_OFF("PARLEY_DRILLS=allowed allows them")
+        return drills
+
+    async def listed(request: Request) -> AdminDrills:
+        return AdminDrills(drills=[] if drills is None else drills.reports())
+
+    async def begin(request: Request, wanted: NewDrill) -> HttpReply:
+        try:
+            report = allowed().begin(wanted.stage, wanted.fault, wanted.seconds)
+        except DrillUnderWay as error:
+            raise DRILL_UNDER_WAY(f"{error} is in a drill; end that first") from None
+        if report is None:
+            raise NO_SUCH_STAGE("GET /admin/breakers names them: a slot, or slot.provider")
+        return HttpReply(AdminDrills(drills=[report]), 201)
+
+    async def end(request: Request) -> HttpReply:
+        if not allowed().end(request.path_params["drill"]):
+            raise NO_SUCH_DRILL()
+        return HttpReply(status=204)
+
+    described = partial(Operation, tags=TAGS, guard=access.admin)
+    return [
+        described(
+            method="GET",
+            path="/admin/drills",
+            name="adminDrills",
+            handler=listed,
+            summary="The drills under way",
+            answers={200: ResponseSpec("They", AdminDrills)},
+            errors=ERRORS,
+        ),
+        described(
+            method="POST",
+            path="/admin/drills",
+            name="beginDrill",
+            handler=begin,
+            summary="Break a provider for a while",
+            description="All sessions notice, live ones included: this is for trying out what"
+            " happens then.",
+            body=NewDrill,
+            body_example={"stage": "llm", "fault": "hang", "seconds": 30},
+            answers={201: ResponseSpec("It is broken now", AdminDrills)},
+            errors=(*ERRORS, DRILLS_OFF, DRILL_UNDER_WAY, NO_SUCH_STAGE),
+        ),
+        described(
+            method="DELETE",
+            path="/admin/drills/{drill}",
+            name="endDrill",
+            handler=end,
+            summary="Make the provider whole again now",
+            answers={204: ResponseSpec("It is")},
+            errors=(*ERRORS, DRILLS_OFF, NO_SUCH_DRILL),
         ),
     ]
 

@@ -74,6 +74,8 @@ NEEDS: dict[str, dict[str, Need]] = {
     "/admin/breakers/{breaker}/reset": {"POST": Need.OPERATOR},
     "/admin/breakers/{breaker}/force-open": {"POST": Need.OPERATOR},
     "/admin/breakers/{breaker}/disable": {"POST": Need.OPERATOR},
+    "/admin/drills": {"GET": Need.OPERATOR, "POST": Need.OPERATOR},
+    "/admin/drills/{drill}": {"DELETE": Need.OPERATOR},
     # Live conversations. OPTIONS and GET of an endpoint say which types it takes.
     "/ws/{session_id}": {WEBSOCKET: Need.HELLO},
     "/api/offer": {"POST": Need.SESSION_IN_BODY},

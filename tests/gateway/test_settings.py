@@ -94,6 +94,7 @@ def test_the_defaults_are_the_contracts() -> None:
         "api_keys": None,
         "admin_key": None,
         "insecure": False,
+        "drills": "off",
         "proxies": "",
         "face": "mira",
         "avatar_video": "auto",

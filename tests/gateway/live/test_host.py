@@ -638,7 +638,10 @@ def no_stages() -> Any:
     """Stages that nobody uses."""
     nobody = SimpleNamespace(candidates=())
     stages = SimpleNamespace(
-        detector=None, transcribers=nobody, responders=nobody, synthesizers=nobody
+        detector=SimpleNamespace(provider="none"),
+        transcribers=nobody,
+        responders=nobody,
+        synthesizers=nobody,
     )
     stages.animators = stages.turn_models = None
     return stages

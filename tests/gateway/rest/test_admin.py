@@ -127,3 +127,50 @@ def test_nothing_is_shown_or_changed_without_the_key(
         assert gateway.app.state.runtime.breakers()[1].state == "closed"
 
     gateway.run(story)
+
+
+def test_a_drill_breaks_a_stage_of_live_sessions_and_ends(gateway: Any) -> None:
+    gateway.settings |= {"admin_key": SecretStr(KEY), "drills": "allowed"}
+
+    async def story() -> None:
+        async with operator(gateway) as client, gateway.call() as caller:
+            await caller.say(type="hello", version=1)
+            await caller.until("reply.done", turn=0)
+            wanted = {"stage": "llm", "fault": "error", "seconds": 60}
+            begun = await client.post("/admin/drills", json=wanted)
+            assert begun.status_code == 201
+            (drill,) = begun.json()["drills"]
+            assert (drill["name"], drill["fault"]) == ("llm.scripted", "error")
+            again = await client.post("/admin/drills", json=wanted)
+            assert (again.status_code, again.json()["code"]) == (409, "drill_under_way")
+            await caller.say(type="text", text="I built a queue.")
+            degraded = await caller.until("degraded", turn=1)
+            assert (degraded["stage"], degraded["to"]) == ("llm", "canned line")
+            await caller.until("reply.done", turn=1)
+            assert (await client.delete("/admin/drills/llm.scripted")).status_code == 204
+            gone = await client.delete("/admin/drills/llm.scripted")
+            assert (gone.status_code, gone.json()["code"]) == (404, "no_such_drill")
+            assert (await client.get("/admin/drills")).json() == {"drills": []}
+            await caller.say(type="text", text="I built another queue.")
+            await caller.until("reply.done", turn=2)
+            assert [m["turn"] for m in caller.messages if m["type"] == "degraded"] == [1]
+            unknown = await client.post("/admin/drills", json=wanted | {"stage": "vad"})
+            assert (unknown.status_code, unknown.json()["code"]) == (404, "no_such_stage")
+
+    gateway.run(story)
+
+
+def test_drills_are_refused_unless_the_settings_allow_them(gateway: Any) -> None:
+    gateway.settings["admin_key"] = SecretStr(KEY)
+
+    async def story() -> None:
+        async with operator(gateway) as client:
+            assert (await client.get("/admin/drills")).json() == {"drills": []}
+            wanted = {"stage": "llm", "fault": "hang", "seconds": 60}
+            for answer in (
+                await client.post("/admin/drills", json=wanted),
+                await client.delete("/admin/drills/llm.scripted"),
+            ):
+                assert (answer.status_code, answer.json()["code"]) == (403, "drills_off")
+
+    gateway.run(story)

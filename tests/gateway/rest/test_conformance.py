@@ -23,7 +23,9 @@ SERVICES = ("conversation_url", "interview_url", "granite_interview_url", "ollam
 
 @pytest.mark.slow
 def test_no_request_is_answered_other_than_described(gateway: Any, tmp_path: Path) -> None:
-    gateway.settings |= dict.fromkeys(SERVICES, NOWHERE) | {"admin_key": SecretStr(ADMIN_KEY)}
+    gateway.settings |= dict.fromkeys(SERVICES, NOWHERE) | {
+        "admin_key": SecretStr(ADMIN_KEY),
+    }
 
     async def story() -> None:
         command = [
