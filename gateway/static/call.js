@@ -1,18 +1,21 @@
 // One interview with the server: the session is made, connected to, and found again when the line
 // drops. It knows nothing of the page; what it has to tell goes to `handlers`:
 //
-//   state(name, words)  connecting, live, reconnecting, ended, failed; words for people
+//   state(name, words)  connecting, live, silent, reconnecting, ended, failed; words for people
 //   message(object)     from the server; `audio` likewise, reply audio
 //   locked()            the server wants a ticket or a key
 //   track(track, receiver)  what the server sends over WebRTC; null when that is over
 
 import { begin, keep } from "./access.js";
+import { Pulse } from "./pulse.js";
 import { EitherTransport } from "./transport.js";
 
-const RETRIES_MS = [300, 700, 1500, 3000, 5000, 8000, 8000, 8000, 8000, 8000];
+const RETRIES_MS = [300, 700, 1500, ...Array(60).fill(3000)]; // three minutes
+const MOST_TAKEN = 12; // tries while somebody holds the session: a server that was killed does for 15 s
 const LASTING_MS = 5000; // a connection that stood for so long was a good one
-const PING_MS = 5000;
-const MOST_UNANSWERED = 2; // pings; a line that drops silently is noticed within 15 seconds
+const DEAD_MS = 6000; // silent for so long besides: it is made again
+const READY_MS = 10000; // from the open line to the interviewer
+const PROBE_MS = 1500;
 const ASK_MS = 10000; // what the server may take for a session
 const HEALTH_MS = 4000;
 
@@ -25,6 +28,11 @@ const FULL = "The server is full at the moment. Try again in a minute.";
 const STOPPING = "The server is being restarted. Try again in a minute.";
 export const SILENT = "The server does not answer. Is it running, and are you online?";
 const REFUSED = "The server refused.";
+const LOST = "Connection lost. Trying again…";
+const HELD = "The line before is still open on the server, or in another tab. Trying again…";
+const KEPT = "What you said so far is kept.";
+export const TAKEN =
+  "This interview is open somewhere else: in another tab, window or browser. Close it there, then go on here.";
 const REFUSALS = {
   access_required: "This server wants a ticket or a key: please enter it above.",
   store_unavailable: "The server cannot store interviews at the moment. Try again in a minute.",
@@ -37,12 +45,25 @@ export class Call {
     this.session = null;
     this.transport = null;
     this.attempt = 0;
+    this.taken = 0; // tries at which somebody else held the session
     this.hadWebRtc = false;
     this.joined = false; // whether the interviewer has been reached once
+    this.known = false; // whether the session was there before this page was
+    this.resumption = null; // what the server says how to go on with it, and how far it was read
+    this.seq = 0;
     this.over = false;
     this.refused = ""; // the last fatal error
     this.roundTripMs = null;
+    this.waiting = null; // for the next try
+    this.pulse = null;
+    addEventListener("online", this.#online);
   }
+
+  #online = () => {
+    if (this.waiting === null) return;
+    clearTimeout(this.waiting);
+    this.#connect();
+  };
 
   /** Make a session and connect. `hello` is sent on each connection. */
   async start({ role, questions, language }, hello) {
@@ -73,48 +94,88 @@ export class Call {
     this.#connect();
   }
 
+  /** Go on with a session that was made before. */
+  join(session, hello) {
+    this.hello = hello;
+    this.startedAt = performance.now();
+    this.known = true;
+    this.session = session;
+    this.handlers.state("connecting", "Connecting…");
+    this.#connect();
+  }
+
   #connect() {
+    this.waiting = null;
     if (this.over) return;
     const transport = this.makeTransport(this.session);
     this.transport = transport;
     let openedAt = null;
-    let unanswered = 0;
     let gone = false;
+    let deadline = null;
     const closed = (code, reason) => {
       if (gone) return;
       gone = true;
-      clearInterval(this.pinging);
+      this.pulse?.stop();
+      this.pulse = null;
+      clearTimeout(deadline);
       this.handlers.track(null);
       if (openedAt !== null && performance.now() - openedAt > LASTING_MS) this.attempt = 0;
       this.#closed(code, reason, openedAt !== null);
     };
+    const drop = () => {
+      closed(BROKEN, "");
+      transport.close();
+    };
+    const ping = () => transport.send({ type: "ping", t: Math.round(performance.now()) });
+    const changed = (silent) => {
+      clearTimeout(deadline);
+      if (this.over) return;
+      if (!silent) return this.handlers.state("live", "");
+      this.handlers.state("silent", LOST);
+      deadline = setTimeout(drop, DEAD_MS);
+      this.#probe().then((answers) => answers || !this.pulse?.silent || drop());
+    };
     transport.open({
       opened: () => {
         openedAt = performance.now();
-        transport.send({ type: "hello", version: 1, ...this.hello });
-        this.pinging = setInterval(() => {
-          if (unanswered >= MOST_UNANSWERED) {
-            closed(BROKEN, "");
-            return transport.close();
-          }
-          unanswered += 1;
-          transport.send({ type: "ping", t: Math.round(performance.now()) });
-        }, PING_MS);
+        const how = this.resumption && { resume: { token: this.resumption, seq: this.seq } };
+        transport.send({ type: "hello", version: 1, ...this.hello, ...how });
+        deadline = setTimeout(drop, READY_MS);
       },
       message: (message) => {
-        unanswered = 0;
-        if (!gone) this.#take(message);
+        if (gone) return;
+        if (message.type === "ready") {
+          clearTimeout(deadline);
+          this.pulse = new Pulse(ping, changed);
+        }
+        this.pulse?.heard();
+        this.#take(message);
       },
-      audio: (buffer) => this.handlers.audio(buffer),
+      audio: (buffer) => {
+        this.pulse?.heard();
+        this.handlers.audio(buffer);
+      },
       track: (track, receiver) => this.handlers.track(track, receiver),
       closed,
     });
   }
 
+  /** Where the line is silent: whether there may still be a server at its other end. */
+  async #probe() {
+    if (!navigator.onLine) return true; // it was not the server
+    return ask("/health/live", PROBE_MS).then(
+      () => true,
+      ({ name }) => name === "TimeoutError", // it takes connections, as a stopped process does
+    );
+  }
+
   #take(message) {
     if (message.type === "pong") this.roundTripMs = Math.round(performance.now() - message.t);
+    if (message.seq > 0) this.seq = message.seq;
     if (message.type === "ready") {
+      this.resumption = typeof message.resume === "string" ? message.resume : null;
       this.joined = true;
+      this.taken = 0;
       this.handlers.state("live", "");
     }
     if (message.type === "error" && message.fatal) this.refused = message.code;
@@ -122,23 +183,25 @@ export class Call {
   }
 
   async #closed(code, reason, opened) {
-    const refused = this.refused;
+    const taken = this.refused === "already_connected";
     this.refused = "";
     if (this.over) return;
     if (code === FINISHED) return this.#finish("ended", "");
     if (code === GONE) return this.#finish("ended", "This session was deleted.");
     // Until the server has noticed the broken line, the old connection still holds the session.
-    const lingering = refused === "already_connected" && this.attempt > 0;
-    if (code === POLICY && !lingering) return this.#finish("failed", reason || REFUSED);
+    this.taken = taken ? this.taken + 1 : 0;
+    const lingering = taken && (this.known || this.attempt > 0) && this.taken < MOST_TAKEN;
+    if (taken && !lingering) return this.#finish("failed", TAKEN);
+    if (code === POLICY && !taken) return this.#finish("failed", reason || REFUSED);
     const why = opened ? "" : await this.#whyNot(reason);
     if (this.over) return;
-    const first = !opened && this.attempt === 0 && !this.joined;
+    const first = !opened && this.attempt === 0 && !this.joined && !this.known;
     if (first) return this.#finish("failed", why);
     if (this.attempt >= RETRIES_MS.length) {
-      return this.#finish("failed", `${why || SILENT} What you said so far is kept.`);
+      return this.#finish("failed", `${why || SILENT} ${KEPT}`);
     }
-    const words = "The line dropped. Reconnecting to the same interview…";
-    this.handlers.state("reconnecting", why === FULL ? `${words} ${FULL}` : words);
+    const words = taken ? HELD : LOST;
+    this.handlers.state("reconnecting", why === FULL ? `${LOST} ${FULL}` : words);
     this.waiting = setTimeout(() => this.#connect(), RETRIES_MS[this.attempt]);
     this.attempt += 1;
   }
@@ -178,14 +241,15 @@ export class Call {
     if (this.over) return;
     this.over = true;
     clearTimeout(this.waiting);
-    clearInterval(this.pinging);
+    removeEventListener("online", this.#online);
+    this.pulse?.stop();
     this.transport?.close();
     this.handlers.state(state, words);
   }
 }
 
-function ask(path) {
-  return fetch(path, { cache: "no-store", signal: AbortSignal.timeout(HEALTH_MS) });
+function ask(path, within_ms = HEALTH_MS) {
+  return fetch(path, { cache: "no-store", signal: AbortSignal.timeout(within_ms) });
 }
 
 /** Whether the server answers at all. */

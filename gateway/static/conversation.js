@@ -1,23 +1,53 @@
 // What was said, by whom, and what of it was heard; and the captions under the face.
 
 const NAMES = { parley: "Parley", you: "You" };
+const SPEAKERS = { interviewer: "parley", candidate: "you" };
+const SENDING = "sending…";
+const UNSENT = "not sent yet";
+const TYPED = "typed";
 
 export class Conversation {
-  /** `announced(text)` is called with each sentence of the interviewer's as it begins. */
-  constructor(list, caption, announced) {
+  /** `announced(text)` is called with each sentence of the interviewer's as it begins, `unsent(list)`
+   * when what was typed and is not accepted has changed. */
+  constructor(list, caption, { announced, unsent }) {
     this.list = list;
     this.caption = caption;
     this.heard = announced;
+    this.unsent = unsent;
     this.replies = new Map(); // by turn
     this.answers = new Map();
     this.coming = []; // sentences that have been announced and not begun
-    this.typing = []; // what was typed and has not been acknowledged
+    this.typing = []; // what was typed and has not been accepted: {text, before, entry}
+    this.accepted = []; // what was said or typed, as the server has it
+    this.atEnd = true; // whether the end of the list is looked at
+    list.addEventListener("scroll", () => {
+      this.atEnd = list.scrollTop + list.clientHeight >= list.scrollHeight - 8;
+    });
+    new ResizeObserver(() => this.atEnd && this.#follow()).observe(list);
     this.restart();
   }
 
   restart() {
     this.list.replaceChildren();
+    this.typing = [];
+    this.accepted = [];
     this.connected();
+  }
+
+  /** What was said before this page was loaded, by the server, and what had not reached it. */
+  restore(lines, unsent) {
+    for (const { speaker, text, interrupted } of lines) {
+      const entry = this.#make(SPEAKERS[speaker]);
+      entry.words.textContent = text;
+      if (interrupted) entry.note.textContent = "interrupted";
+      if (speaker === "candidate") this.accepted.push(text);
+    }
+    for (const { text, before } of unsent) this.#wait(text, before, UNSENT);
+    this.#follow();
+  }
+
+  get waits() {
+    return this.typing.length > 0;
   }
 
   /** Turns count from 0 on each connection; what was said on the one before stays as it is. */
@@ -26,13 +56,14 @@ export class Conversation {
     this.replies.clear();
     this.answers.clear();
     this.coming = [];
-    this.typing = [];
   }
 
   /** A partial or final transcript of what the person says. */
   transcript({ turn, text, final, confidence }) {
-    if (final) this.#adopt(turn, text);
-    else if (!text) return;
+    if (final) {
+      this.accepted.push(text);
+      this.#adopt(turn, text);
+    } else if (!text) return;
     const entry = this.#entry(this.answers, turn, "you");
     entry.words.textContent = text;
     entry.item.classList.toggle("partial", !final);
@@ -44,20 +75,68 @@ export class Conversation {
   }
 
   typed(text) {
+    const before = [...this.accepted, ...this.typing.map((waiting) => waiting.text)];
+    this.#wait(text, this.#times(before, text), SENDING);
+    this.#follow();
+  }
+
+  /** The line is lost, so nobody knows what of it has arrived; or it is there again. */
+  lost(lost) {
+    for (const { entry } of this.typing) entry.note.textContent = lost ? UNSENT : SENDING;
+  }
+
+  /** The server's transcript shows what has arrived. Returns the texts that have not. */
+  arrived(lines) {
+    const said = lines.filter(({ speaker }) => speaker === "candidate").map(({ text }) => text);
+    for (const waiting of [...this.typing]) {
+      if (this.#times(said, waiting.text) <= waiting.before) continue;
+      this.accepted.push(waiting.text);
+      this.#taken(waiting);
+    }
+    this.lost(false);
+    return this.typing.map(({ text }) => text);
+  }
+
+  /** The server did not accept the oldest text; it is given back. */
+  refused() {
+    const [first] = this.typing;
+    if (first === undefined) return "";
+    this.typing.shift();
+    first.entry.item.remove();
+    this.#tell();
+    return first.text;
+  }
+
+  #wait(text, before, note) {
     const entry = this.#make("you");
     entry.words.textContent = text;
-    entry.note.textContent = "typed";
-    this.typing.push(entry);
-    this.#follow();
+    entry.note.textContent = note;
+    this.typing.push({ text, before, entry });
+    this.#tell();
+  }
+
+  #taken(waiting) {
+    waiting.entry.note.textContent = TYPED;
+    this.typing.splice(this.typing.indexOf(waiting), 1);
+    this.#tell();
+  }
+
+  #tell() {
+    this.unsent(this.typing.map(({ text, before }) => ({ text, before })));
+  }
+
+  /** How many of the texts end like this one: what is typed is added to what was being said. */
+  #times(texts, text) {
+    return texts.filter((one) => plain(one).endsWith(plain(text))).length;
   }
 
   /** The server repeats what was typed, behind what was being said meanwhile, if anything was. */
   #adopt(turn, text) {
-    const found = this.typing.find(({ words }) => plain(text).endsWith(plain(words.textContent)));
+    const found = this.typing.find((waiting) => plain(text).endsWith(plain(waiting.text)));
     if (found === undefined) return;
-    this.typing.splice(this.typing.indexOf(found), 1);
-    if (this.answers.has(turn)) found.item.remove();
-    else this.answers.set(turn, found);
+    this.#taken(found);
+    if (this.answers.has(turn)) found.entry.item.remove();
+    else this.answers.set(turn, found.entry);
   }
 
   /** A turn that ends before it was understood goes on in the next one. */
@@ -96,11 +175,21 @@ export class Conversation {
     }
   }
 
+  /** All of the reply has been played: what of it had no sound is shown. */
+  finished(turn) {
+    for (const sentence of this.coming.filter((one) => one.turn === turn)) {
+      this.#show("parley", sentence.text);
+      this.heard(sentence.text);
+    }
+    this.coming = this.coming.filter((one) => one.turn !== turn);
+  }
+
   /** The reply is over; where it was interrupted, only a part was heard. */
   done({ turn, interrupted, heard }) {
     const entry = this.replies.get(turn);
+    if (!interrupted) return; // what is still being played goes on to its end
     this.coming = this.coming.filter((sentence) => sentence.turn > turn);
-    if (entry === undefined || !interrupted) return;
+    if (entry === undefined) return;
     const said = entry.words.textContent;
     entry.words.textContent = heard;
     const lost = document.createElement("del");

@@ -1,30 +1,32 @@
 // The page: what the buttons do, and who is told what the server says.
 
 import { ask } from "./access.js";
-import { Call, SILENT, reachable } from "./call.js";
+import { AnswerField } from "./answer.js";
+import { Call, SILENT, TAKEN, reachable } from "./call.js";
 import { Conversation } from "./conversation.js";
-import { Gallery } from "./gallery.js";
+import { Device, Notice } from "./device.js";
+import { Ending } from "./ending.js";
+import { NAMES, facts } from "./facts.js";
+import { Interviewer } from "./interviewer.js";
+import { Kept } from "./kept.js";
 import { RATE_HZ } from "./microphone.js";
+import { Offer } from "./offer.js";
 import { remembered } from "./options.js";
 import { Panel } from "./panel.js";
 import { Picker } from "./picker.js";
-import { Picture } from "./picture.js";
+import { progress } from "./progress.js";
 import { report } from "./report.js";
-import { Speaker } from "./speaker.js";
-import { EitherTransport, WebSocketTransport } from "./transport.js";
-import { WebRtcTransport } from "./webrtc.js";
+import { stored, transcript } from "./stored.js";
+import { transportFor } from "./transport.js";
 
-const PLAYED_EVERY_MS = 200;
 const FACTS_EVERY_MS = 500;
+const BACK_MS = 4000; // how long it is said that the line is there again
 
-const WAYS = { webrtc: WebRtcTransport, websocket: WebSocketTransport };
-const NAMES = { webrtc: "WebRTC", websocket: "WebSocket" };
-const CARRIES = { webrtc: "Opus both ways", websocket: "PCM16, 16 kHz up, 24 kHz down" };
-const PICTURES = { video: "video from the server", frames: "pictures from the server" };
-const MOODS = { idle: "", listening: "listening", thinking: "thinking", speaking: "speaking" };
 const MUTE = "This browser cannot play the interviewer's voice.";
 const WAITS = "You are not connected. What you typed waits here until you are.";
 const VOICELESS = "The voice has failed. Please read what is asked.";
+const COMING = "Coming back to your interview…";
+const BACK = "Back in your interview";
 const REASONS = {
   not_stored: "Your answer could not be stored; you will be asked for it again.",
   empty_text: "There is nothing in that answer.",
@@ -33,23 +35,25 @@ const REASONS = {
 };
 
 const at = (id) => document.getElementById(id);
-const chosen = (name) => at("setup").elements[name];
+const field = (name) => at("setup").elements[name];
 
-const conversation = new Conversation(at("turns"), at("caption"), (text) => {
-  if (chosen("announce").checked) announce(text);
+const kept = new Kept();
+const device = new Device(new Notice(at("mic-notice")));
+const conversation = new Conversation(at("turns"), at("caption"), {
+  announced: (text) => field("announce").checked && announce(text),
+  unsent: (unsent) => kept.change({ unsent }),
 });
+const ending = new Ending(at);
 const panel = new Panel(at("panel"));
-const picker = new Picker(at, {
+const picker = new Picker(at, device, {
   changed: (track) => call?.microphone(track),
   heard: (pcm) => call?.sendAudio(pcm),
 });
-const cursor = () => speaker?.cursor() ?? null;
-const gallery = new Gallery(at("face"), at("faces"), cursor);
-const picture = new Picture(at("portrait"), at("video"), at("frames"), cursor);
+const interviewer = new Interviewer(at, conversation, (turn, ms) => call?.send({ type: "played", turn, ms }));
 
 let call = null;
-let speaker = null;
-let playing = null; // the reply that is acknowledged
+let lost = ""; // how the line was lost that is not there again: "silent", or "dropped"
+let settling = false; // it is being found out what has arrived
 
 // --- before the interview ------------------------------------------------------------------------
 
@@ -59,57 +63,85 @@ at("questions").addEventListener("input", () => {
   at("minutes").textContent = `about ${count * 2} minutes`;
 });
 
-at("setup").addEventListener("submit", async (event) => {
+at("setup").addEventListener("submit", (event) => {
   event.preventDefault();
-  at("start").disabled = true;
+  enter(begin);
+});
+
+const offer = new Offer(at, { go: () => enter(goOn), forget: () => kept.forget() });
+
+/** Open the devices, and begin an interview or go on with one. */
+async function enter(interview) {
+  if (interviewer.speaker !== null) return;
+  at("start").disabled = at("offer-go").disabled = true;
   at("setup-notice").textContent = "";
   try {
-    speaker = await Speaker.open();
+    await interviewer.open((context) => device.watch(context));
     await picker.open();
-    await begin();
+    await interview();
   } catch (error) {
     console.warn(error);
     failed((await reachable()) ? MUTE : SILENT); // some of that is loaded only now
   }
-});
+}
 
 // --- the interview -------------------------------------------------------------------------------
 
 async function begin() {
+  const language = field("language").value;
+  const wanted = { role: field("role").value, questions: Number(field("questions").value), language };
+  const chosen = {
+    way: field("way").value,
+    video: field("picture").value === "server",
+    face: field("face")?.value ?? "",
+  };
+  await prepared(chosen).start(wanted, hello(chosen));
+}
+
+/** Go on with the interview that this browser keeps. */
+async function goOn() {
+  const { session, chosen, unsent, draft } = kept.interview;
+  if (!(await kept.hold(session))) return failed(TAKEN);
+  const lines = await transcript(session);
+  const mine = prepared(chosen);
+  lost = "dropped";
+  conversation.restore(lines ?? [], unsent);
+  conversation.say(COMING);
+  answer.give(draft);
+  view("live");
+  mine.join(session, hello(chosen));
+}
+
+/** A new call, and a page with nothing of another one. */
+function prepared(chosen) {
   conversation.restart();
   panel.restart();
-  mood("thinking");
-  const video = chosen("picture").value === "server";
-  const hello = {
-    audio_in: { encoding: "pcm_s16le", rate: RATE_HZ, channels: 1 },
-    audio_out: { encoding: "pcm_s16le", rate: speaker.rate },
-    avatar: video ? "frames" : "visemes",
+  interviewer.mood.set("thinking");
+  const handlers = {
+    state: line,
+    message: take,
+    audio: (buffer) => interviewer.audio(buffer),
+    track: (media, receiver) => interviewer.track(media, receiver),
+    locked: () => ask(at("access")),
   };
-  if (chosen("face")?.value) hello.face = chosen("face").value;
-  const way = chosen("way").value;
-  const handlers = { state: line, message: take, audio: (buffer) => speaker?.push(buffer), track, locked };
-  call = new Call(handlers, { makeTransport: (id) => transport(id, way, video) });
-  const language = chosen("language").value;
-  const wanted = { role: chosen("role").value, questions: Number(chosen("questions").value), language };
-  await call.start(wanted, hello);
+  call = new Call(handlers, { makeTransport: (id) => transport(id, chosen.way, chosen.video) });
+  call.chosen = chosen;
+  return call;
+}
+
+function hello({ video, face }) {
+  return {
+    audio_in: { encoding: "pcm_s16le", rate: RATE_HZ, channels: 1 },
+    audio_out: { encoding: "pcm_s16le", rate: interviewer.speaker.rate },
+    avatar: video ? "frames" : "visemes",
+    ...(face ? { face } : {}),
+  };
 }
 
 function transport(id, way, video) {
   // What did not come up at the start of a call is not tried again in it.
-  const why = call.hadWebRtc ? "" : call.transport?.why;
-  const Transport = WAYS[way] ?? (why ? WebSocketTransport : EitherTransport);
-  return Object.assign(new Transport(id, { microphone: picker.track, video }), why ? { why } : {});
-}
-
-/** What comes over WebRTC; null when that is over. */
-function track(media, receiver) {
-  if (media?.kind !== "video") speaker?.listen(media, receiver).catch((error) => console.warn(error));
-  if (media?.kind !== "audio") picture.play(media);
-}
-
-/** The server wants a ticket or a key. */
-function locked() {
-  ask(at("access"));
+  const why = call.hadWebRtc ? "" : (call.transport?.why ?? "");
+  return transportFor(way, why, id, { microphone: picker.track, video });
 }
 
 /** How the connection is. */
@@ -119,19 +151,47 @@ function line(name, words) {
   at("line-words").textContent = words || { live: connected(), ended: "Ended" }[name] || "";
   if (name === "live") {
     call.hadWebRtc ||= call.transport.kind === "webrtc";
+    if (lost) cameBack();
+    device.awake(true);
     if (live()) return; // whoever types goes on typing
     view("live");
-    if (picker.track === null) at("answer").focus();
+    if (picker.track === null) answer.focus();
     else at("conversation").focus({ preventScroll: true });
-  } else if (name === "reconnecting") {
-    speaker?.clear();
-    mood("idle");
+  } else if (name === "silent" || name === "reconnecting") {
+    lost = name === "silent" ? name : "dropped";
+    conversation.lost(true);
     conversation.say(words);
+    if (name === "silent") return;
+    interviewer.silence();
+    interviewer.mood.set("idle");
   } else if (name === "failed" && !call?.joined) {
     failed(words);
   } else if (name === "failed" || name === "ended") {
-    over(words);
+    over(call.session, words, name === "failed");
   }
+}
+
+function cameBack() {
+  const how = lost;
+  lost = "";
+  say(BACK);
+  at("line-words").textContent = BACK;
+  setTimeout(() => {
+    if (at("line").dataset.state === "live") at("line-words").textContent = connected();
+  }, BACK_MS);
+  if (how === "dropped") settle();
+  else conversation.lost(false); // what was sent meanwhile is on its way
+}
+
+/** Send again what was typed and has not arrived; the server's transcript shows what has. */
+async function settle() {
+  if (!conversation.waits || settling) return;
+  settling = true;
+  const asked = call;
+  const lines = await transcript(asked.session);
+  settling = false;
+  if (call !== asked || asked.over || lost !== "") return; // it is asked again when the line is back
+  for (const text of conversation.arrived(lines ?? [])) call.send({ type: "text", text });
 }
 
 function connected() {
@@ -143,17 +203,16 @@ function connected() {
 function take(message) {
   switch (message.type) {
     case "ready":
+      if (kept.interview?.session !== call.session) kept.begin(call.session, call.chosen);
+      kept.hold(call.session);
       conversation.connected();
-      speaker.clear();
-      gallery.face?.forget();
-      picture.forget();
-      playing = null;
-      progress(message.interview);
+      interviewer.connected();
+      progress(at("progress"), at("progress-bar"), message.interview);
       at("turns").lang = message.language === "de" ? "de" : "en"; // for screen readers
       for (const notice of message.notices ?? []) say(notice.message);
       break;
     case "interview":
-      progress(message);
+      progress(at("progress"), at("progress-bar"), message);
       break;
     case "speech.started":
       conversation.speaking(message.turn);
@@ -161,69 +220,24 @@ function take(message) {
     case "transcript":
       conversation.transcript(message);
       break;
-    case "reply.started":
-      playing = message.turn;
-      speaker.begin(message.turn);
-      break;
-    case "reply.audio":
-      speaker.anchor(message);
-      break;
-    case "reply.text":
-      conversation.announced(message);
-      break;
-    case "visemes":
-      conversation.timed(message);
-      gallery.face?.cues(message);
-      break;
-    case "avatar.frame":
-      picture.frame(message);
-      break;
-    case "clear":
-      speaker.clear();
-      picture.clear();
-      break;
-    case "reply.paused":
-      break; // `clear` came before it
-    case "reply.resumed":
-      playing = message.turn;
-      speaker.begin(message.turn, message.at_ms);
-      break;
-    case "reply.done":
-      if (playing === message.turn) playing = null;
-      if (message.interrupted) speaker.clear();
-      else speaker.finish(message.turn);
-      conversation.done(message);
-      break;
-    case "avatar.state":
-      mood(message.state);
-      break;
     case "turn.metrics":
       panel.turn(message);
       break;
     case "degraded":
       panel.degraded(message);
-      if (message.stage === "avatar") picture.degraded(message);
       if (message.stage === "tts" && message.to === "text") say(VOICELESS);
       break;
     case "error":
-      if (!message.fatal && message.code in REASONS) say(REASONS[message.code]);
+      if (!message.fatal && message.code in REASONS) refused(message.code);
       break;
   }
+  interviewer.take(message);
 }
 
-function mood(name) {
-  at("portrait").dataset.state = name;
-  at("mood").textContent = MOODS[name] || "\u00a0";
-  at("interrupt").disabled = name !== "speaking" && name !== "thinking";
-  gallery.state(name);
-}
-
-function progress({ currentQuestion, totalQuestions, isComplete }) {
-  at("progress").textContent = isComplete
-    ? "All questions answered"
-    : `Question ${Math.max(1, currentQuestion)} of ${totalQuestions}`;
-  at("progress-bar").max = totalQuestions;
-  at("progress-bar").value = isComplete ? totalQuestions : Math.max(0, currentQuestion - 1);
+/** An answer was not accepted: a typed one is given back. */
+function refused(code) {
+  say(REASONS[code]);
+  answer.give(conversation.refused());
 }
 
 /** Under the face, and to who does not see it. */
@@ -236,36 +250,9 @@ function announce(words) {
   at("announced").textContent = words;
 }
 
-setInterval(() => {
-  const now = cursor();
-  if (now === null || playing !== now.turn) return;
-  call?.send({ type: "played", turn: now.turn, ms: Math.floor(now.ms) });
-}, PLAYED_EVERY_MS);
-
-requestAnimationFrame(function captions() {
-  conversation.playing(cursor());
-  requestAnimationFrame(captions);
-});
-
 setInterval(async () => {
-  if (call === null || call.over) return;
-  const { transport } = call;
-  if (transport?.kind) panel.facts(await facts(transport));
+  if (call?.over === false && call.transport?.kind) panel.facts(await facts(call, interviewer));
 }, FACTS_EVERY_MS);
-
-async function facts(transport) {
-  const found = { transport: `${NAMES[transport.kind]}, ${CARRIES[transport.kind]}` };
-  if (transport.why) found["not WebRTC"] = transport.why;
-  found.face = PICTURES[picture.how] ?? "drawn in this browser";
-  if (call.roundTripMs !== null) found["round trip"] = `${call.roundTripMs} ms`;
-  Object.assign(found, await transport.measured());
-  if (speaker !== null && transport.kind === "websocket") {
-    found["waiting to be played"] = `${speaker.queuedMs} ms`;
-    found.underruns = `${speaker.underruns}`;
-  }
-  if (call.session !== null) found.session = call.session;
-  return found;
-}
 
 // --- what the person does ------------------------------------------------------------------------
 
@@ -280,8 +267,7 @@ function mute() {
 
 function interrupt() {
   if (!live() || at("interrupt").disabled) return;
-  speaker?.clear();
-  picture.clear();
+  interviewer.silence();
   call?.send({ type: "interrupt" });
 }
 
@@ -297,34 +283,23 @@ document.addEventListener("keydown", (event) => {
   }
 });
 
-// The browser asks whether to leave: a page that is loaded again does not find its interview.
-addEventListener("beforeunload", (event) => {
-  if (live()) event.preventDefault();
-});
-
 at("end").addEventListener("click", () => {
   at("end").disabled = true;
-  speaker?.clear();
+  interviewer.silence();
   call?.hangUp();
 });
 
-at("typed").addEventListener("submit", (event) => {
-  event.preventDefault();
-  const text = at("answer").value.trim();
-  if (text === "") return;
-  if (at("line").dataset.state !== "live") return say(WAITS);
-  conversation.typed(text);
-  call?.send({ type: "text", text });
-  at("answer").value = "";
+const answer = new AnswerField(at("typed"), at("answer"), {
+  changed: (draft) => kept.change({ draft }),
+  send: (text) => {
+    if (at("line").dataset.state !== "live") return say(WAITS), false;
+    conversation.typed(text);
+    if (!settling) call.send({ type: "text", text });
+    return true;
+  },
 });
 
-at("answer").addEventListener("keydown", (event) => {
-  if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
-    event.preventDefault();
-    at("typed").requestSubmit();
-  }
-});
-
+at("go-on").addEventListener("click", () => enter(goOn));
 at("again").addEventListener("click", () => {
   view("setup");
   at("start").focus();
@@ -337,64 +312,78 @@ function failed(words) {
   at("line").dataset.state = "failed";
   at("line-words").textContent = "Not connected";
   at("setup-notice").textContent = words;
+  offer.shown(kept.interview !== null);
   view("setup");
 }
 
-async function over(words) {
+/** The interview is over; one that `broke` off is kept, and can be gone on with. */
+async function over(session, words, broke = false) {
   const ended = call;
-  const played = speaker?.drained();
+  const played = interviewer.drained();
   view("ended");
-  at("turns").scrollTop = at("turns").scrollHeight; // there is less room now
   conversation.say(words || "Thank you for the conversation.");
-  at("report").hidden = true;
-  at("after-words").textContent = words || "One moment, the report is being made…";
-  at("after-title").textContent = words ? "The interview broke off." : "That was the interview.";
+  ending.show(words, broke);
   await played;
   rest();
-  const made = await report(ended.session);
+  if (broke) return;
+  kept.forget();
+  const made = await report(session);
   if (call !== ended) return; // there is another one by now
-  at("after-words").textContent = `${words} ${made.words}`.trim();
-  if (made.link === null) return;
-  at("report").href = made.link;
-  at("report").hidden = false;
-  at("report").focus();
+  ending.reported(words, made);
 }
 
 /** Release the microphone and the loudspeaker. */
 function rest() {
   picker.release();
-  picture.play(null);
-  speaker?.close();
-  speaker = null;
-  mood("idle");
-  playing = null;
-  at("start").disabled = false;
+  device.awake(false);
+  interviewer.close();
+  lost = "";
+  at("start").disabled = at("offer-go").disabled = false;
   at("end").disabled = false;
 }
 
 function view(name) {
   if (document.body.dataset.view !== name) scrollTo({ top: 0 });
   document.body.dataset.view = name;
+  picker.live = name === "live";
+}
+
+// --- an interview that was left ------------------------------------------------------------------
+
+/** Find the interview that this browser keeps, and go on with it if this tab was in it. */
+async function find() {
+  if (kept.interview === null) return;
+  const { session } = kept.interview;
+  const found = await stored(session);
+  if (interviewer.speaker !== null) return; // another one was begun meanwhile
+  if (found === null) return kept.forget();
+  if (found?.finished || found?.interview?.isComplete) {
+    conversation.restart();
+    conversation.restore((await transcript(session)) ?? [], []);
+    return over(session, "");
+  }
+  offer.describe(found);
+  // Most browsers let it sound after a click only; the text is there, and the notice says so.
+  if (kept.here) await enter(goOn);
 }
 
 // --- at the start --------------------------------------------------------------------------------
 
 view("setup");
 remembered(at("setup"), ["way", "language", "picture", "announce"]);
-gallery.hang().catch((error) => console.warn(error));
-document.addEventListener("visibilitychange", () => {
-  if (!document.hidden) speaker?.resume();
-});
+interviewer.gallery.hang().catch((error) => console.warn(error));
+find().catch((error) => console.warn(error));
 
 /** For tests, and for the curious at the console. */
 globalThis.parley = {
   picker,
-  picture,
+  device,
+  picture: interviewer.picture,
   get speaker() {
-    return speaker;
+    return interviewer.speaker;
   },
   get face() {
-    return gallery.face;
+    return interviewer.gallery.face;
   },
   get call() {
     return call;

@@ -58,7 +58,7 @@ export class Microphone {
       });
       node.port.onmessage = ({ data }) => heard(data);
       source.connect(node);
-      await context.resume();
+      context.resume().catch(() => {}); // without a click it may wait for one
       return new Microphone(stream, context, node);
     } catch (error) {
       await context.close();

@@ -30,7 +30,9 @@ export class Panel {
     const list = this.at("waterfalls");
     list.querySelector(".empty")?.remove();
     const figure = made("figure", "waterfall");
-    const verdict = total === null ? "not heard" : `${Math.round(total)} ms to the first sound`;
+    const heard = total === null ? "not heard" : `${Math.round(total)} ms to the first sound`;
+    const spoken = stages.some(({ stage }) => stage === "stt"); // else there was nothing to wait for
+    const verdict = spoken ? heard : `${turn === 0 ? "the opening" : "typed"}, ${heard}`;
     const late = total !== null && total > budget;
     const caption = made("figcaption", late ? "late" : "", `Turn ${turn}: ${verdict}`);
     caption.append(made("small", "", `budget ${budget} ms`));
@@ -39,7 +41,7 @@ export class Panel {
     for (const stage of stages) figure.append(bar(stage, scale, budget, total));
     list.prepend(figure);
     while (list.childElementCount > MOST_TURNS) list.lastElementChild.remove();
-    if (total !== null) this.last = `last turn ${Math.round(total)} ms of ${budget} ms`;
+    if (spoken && total !== null) this.last = `last spoken turn ${Math.round(total)} ms of ${budget} ms`;
     this.#summarise();
   }
 
@@ -144,8 +146,11 @@ function bar({ stage, provider, start, first, end }, scale, budget, total) {
   const percent = (ms) => `${Math.max(0, Math.min(100, (ms / scale) * 100))}%`;
   const span = made("span", `span ${stage}`);
   span.style.left = percent(start);
-  span.style.width = `max(3px, ${percent(Math.min(end, scale) - start)})`;
-  if (end > scale) span.classList.add("beyond");
+  const until = end ?? Math.max(start, total ?? start); // it never came to an end
+  span.style.width = `max(3px, ${percent(Math.min(until, scale) - start)})`;
+  if (until > scale) span.classList.add("beyond");
+  const gaveUp = end === null && first === null; // a reply that is stopped has no end either
+  if (gaveUp) span.classList.add("gave-up");
   track.append(span);
   for (const [name, at] of [["first", first], ["budget", budget], ["sound", total]]) {
     if (at === null || at > scale) continue;
@@ -154,8 +159,9 @@ function bar({ stage, provider, start, first, end }, scale, budget, total) {
     track.append(mark);
   }
   const shown = first === null ? `${Math.round(start)} – ${Math.round(end)}` : `${Math.round(first)}`;
+  const figure = gaveUp ? "gave up" : `${shown} ms`;
   row.append(made("span", "slot", stage), made("span", "who", provider), track);
-  row.append(made("span", "ms", `${shown} ms`));
+  row.append(made("span", "ms", figure));
   return row;
 }
 

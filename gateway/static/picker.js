@@ -1,21 +1,28 @@
 // The microphone's row on the page: which one, how loud, and what is wrong with it.
 
 import { Microphone, microphones } from "./microphone.js";
+import { Trial } from "./trial.js";
 
 const MUTED = "You are muted. Nobody hears you.";
 
 export class Picker {
   /** `changed(track)` tells of another microphone, null for none; `heard(pcm)` of its sound. */
-  constructor(at, { changed, heard }) {
+  constructor(at, device, { changed, heard }) {
     this.at = at;
+    this.device = device;
     this.changed = changed;
     this.heard = heard;
     this.microphone = null;
     this.opening = 0; // counts: of two that are being opened only the later one is wanted
     this.muted = false;
     this.tried = false; // whether somebody wanted a microphone
-    at("mic-try").addEventListener("click", () => this.open());
-    at("mic-choice").addEventListener("change", () => this.tried && this.open());
+    this.live = false; // whether it is for an interview that is under way
+    this.trial = new Trial(at("mic-trial"));
+    at("mic-try").addEventListener("click", () => (this.trial.on ? this.release() : this.#try()));
+    at("mic-choice").addEventListener("change", () => {
+      if (this.trial.on) this.#try();
+      else if (this.tried) this.open();
+    });
     navigator.mediaDevices?.addEventListener("devicechange", () => this.#list());
     navigator.permissions
       ?.query({ name: "microphone" })
@@ -30,15 +37,26 @@ export class Picker {
     return this.microphone?.track ?? null;
   }
 
+  /** Open it to see whether it hears, until it is released or opened for an interview. */
+  async #try() {
+    await this.open();
+    if (this.microphone === null || this.live) return;
+    this.trial.begin();
+    this.at("mic-try").textContent = "Stop";
+    this.at("mic-try").hidden = false;
+  }
+
   /** Open the chosen microphone, or say in plain words why there is none. */
   async open() {
     this.tried = true;
+    this.trial.end();
     this.#drop();
     const mine = this.opening;
     try {
       const opened = await Microphone.open(this.at("mic-choice").value, (sound) => {
         if (mine !== this.opening) return;
         this.#level(sound.level);
+        this.trial.heard(sound.level);
         this.heard(sound.pcm);
       });
       if (mine !== this.opening) return opened.close();
@@ -50,6 +68,8 @@ export class Picker {
       this.#say(this.muted ? MUTED : "");
       this.at("mic-try").hidden = true;
       this.at("mute").disabled = false;
+      this.device.watch(opened.context);
+      this.device.microphone(opened.track);
       this.changed(opened.track);
       await this.#list(opened.deviceId);
     } catch (error) {
@@ -67,6 +87,7 @@ export class Picker {
 
   /** The interview is over: let it go. */
   release() {
+    this.trial.end();
     this.#drop();
     this.tried = false;
     if (this.muted) this.#say("");
@@ -75,6 +96,7 @@ export class Picker {
   }
 
   #lost(words) {
+    this.trial.end();
     this.#drop();
     this.#say(words);
     this.at("mic-try").hidden = false;
@@ -87,6 +109,7 @@ export class Picker {
     this.opening += 1;
     this.microphone?.close();
     this.microphone = null;
+    this.device.microphone(null);
     this.#level(0);
   }
 
@@ -109,7 +132,6 @@ export class Picker {
   }
 
   #say(words) {
-    this.at("mic-notice").textContent = words;
-    this.at("mic-notice").hidden = words === "";
+    this.device.notice.say("microphone", words);
   }
 }

@@ -4,7 +4,7 @@
 // page. A run begins to sound once PREROLL_MS wait, or the first piece has waited that long. What is
 // connected to its input is heard as it comes.
 
-const LONGEST_S = 5; // the server sends 200 ms ahead; what is beyond this is a mistake
+const LONGEST_S = 25; // the server sends 200 ms ahead, but a stalled line brings all of it at once
 const PREROLL_MS = 60;
 const FADE_MS = 5; // a cut-off word must not click
 const REPORT_MS = 20;

@@ -10,19 +10,22 @@ const DRAIN_MS = 1000;
 const MOST_EARLY = 16;
 
 export class Speaker {
-  /** Call it in a click: browsers let no page sound before one. */
-  static async open() {
+  /** Call it in a click: most browsers let no page sound before one. `watch` gets each context. */
+  static async open(watch) {
     const context = new AudioContext({ sampleRate: RATE_HZ, latencyHint: "interactive" });
     try {
-      return new Speaker(context, await output(context));
+      const opened = new Speaker(context, await output(context), watch);
+      watch(context);
+      return opened;
     } catch (error) {
       await context.close();
       throw error;
     }
   }
 
-  constructor(context, node) {
+  constructor(context, node, watch) {
     this.context = context;
+    this.watch = watch;
     this.rate = context.sampleRate;
     this.node = node;
     this.remote = null;
@@ -32,6 +35,8 @@ export class Speaker {
     this.runs = 0;
     this.turn = null;
     this.base = 0;
+    this.pushed = false; // whether there is sound of this run
+    this.finished = null; // called once the reply that was sent to its end has been played
     this.heard = null; // the worklet's last report
     this.loudest = 0;
     this.node.port.onmessage = ({ data }) => this.#report(data);
@@ -53,6 +58,7 @@ export class Speaker {
         const node = await output(context).catch(() => null);
         if (node === null || this.track !== track) return context.close(); // it is over
         this.spare = { context, node };
+        this.watch(context);
         node.port.onmessage = ({ data }) => {
           this.loudest = Math.max(this.loudest, data.level); // no piece is played here
         };
@@ -70,14 +76,17 @@ export class Speaker {
 
   #report(report) {
     this.heard = report;
+    if (report.run === this.runs && report.queued === 0 && !report.sounding) this.#over();
     this.loudest = Math.max(this.loudest, report.level);
   }
 
   /** What is pushed from now on belongs to this reply and begins `ms` into it. */
   begin(turn, ms = 0) {
     this.runs += 1;
+    this.#over();
     this.turn = turn;
     this.base = ms;
+    this.pushed = false;
   }
 
   /** PCM16, little endian, at `rate`. */
@@ -86,6 +95,7 @@ export class Speaker {
     const view = new DataView(buffer);
     const samples = new Float32Array(buffer.byteLength >> 1);
     for (let i = 0; i < samples.length; i += 1) samples[i] = view.getInt16(2 * i, true) / 32768;
+    this.pushed = true;
     const message = { kind: "audio", run: this.runs, samples };
     this.node.port.postMessage(message, [samples.buffer]);
   }
@@ -94,12 +104,24 @@ export class Speaker {
   clear() {
     this.node.port.postMessage({ kind: "clear" });
     this.remote?.clear();
+    this.finished = null;
     this.turn = null;
   }
 
-  /** The reply was sent to its end: what is buffered plays, and running dry is no failure. */
-  finish(turn) {
-    if (turn === this.turn) this.turn = null;
+  /** The reply was sent to its end: what is buffered plays, and `finished` is called after it. */
+  finish(turn, finished) {
+    if (turn !== this.turn) return finished();
+    this.finished = finished;
+    // A remote voice has been heard by then, but for some milliseconds.
+    if (this.remote !== null || !this.pushed) this.#over();
+  }
+
+  #over() {
+    const { finished } = this;
+    if (finished === null) return;
+    this.finished = null;
+    this.turn = null;
+    finished();
   }
 
   /** How far the reply has been heard: `{turn, ms, sounding}`, null where none is under way. */
@@ -119,12 +141,6 @@ export class Speaker {
     const seconds = report.played / this.rate + since - latency;
     const ms = this.base + Math.max(0, seconds * 1000);
     return { turn: this.turn, ms, sounding: report.sounding };
-  }
-
-  /** A phone call, for one, suspends a page's sound and does not give it back. */
-  resume() {
-    this.context.resume();
-    this.spare?.context.resume();
   }
 
   get queuedMs() {
@@ -159,10 +175,8 @@ export class Speaker {
 }
 
 async function output(context) {
-  await Promise.all([
-    context.resume(),
-    context.audioWorklet.addModule(new URL("playback-worklet.js", import.meta.url)),
-  ]);
+  context.resume().catch(() => {}); // without a click it may wait for one
+  await context.audioWorklet.addModule(new URL("playback-worklet.js", import.meta.url));
   const node = new AudioWorkletNode(context, "playback", { outputChannelCount: [1] });
   node.connect(context.destination);
   return node;

@@ -147,3 +147,11 @@ export class EitherTransport {
     (this.chosen ?? this.attempt)?.close();
   }
 }
+
+const WAYS = { webrtc: WebRtcTransport, websocket: WebSocketTransport };
+
+/** A transport of this way, "" for either; `why` says that WebRTC did not come up before. */
+export function transportFor(way, why, sessionId, options) {
+  const Transport = WAYS[way] ?? (why ? WebSocketTransport : EitherTransport);
+  return Object.assign(new Transport(sessionId, options), why ? { why } : {});
+}

@@ -124,7 +124,7 @@ def test_a_screen_reader_finds_a_name_on_everything_and_no_chatter(
         polite = page.look(
             "[...document.querySelectorAll('[role=status], [role=alert]')].map((e) => e.id)"
         )
-        assert polite == ["line", "announced", "mic-notice", "setup-notice"]
+        assert polite == ["line", "announced", "mic-trial", "mic-notice", "setup-notice"]
         said = page.look("told")  # a slow machine has come to the second one by now
         assert said[0].startswith("Hello, I'm Parley, and I will be your interviewer today")
         assert said[0].endswith("role.")  # the whole sentence at once

@@ -42,12 +42,6 @@ NOTICE = "document.querySelector('#setup-notice').textContent"
 MICROPHONE = "document.querySelector('#mic-notice').textContent"
 DROP = "parley.call.transport.socket.close()"
 
-QUICK = """
-const real = setInterval;
-globalThis.setInterval = (call, ms) => real(call, ms === 5000 ? 250 : ms);
-"""
-"""The page's pings come twenty times as often."""
-
 
 def before(page: Page, script: str) -> None:
     page.call("Page.addScriptToEvaluateOnNewDocument", source=script)
@@ -145,12 +139,12 @@ def test_a_refused_interview_says_why(url: str, deaf: Browser) -> None:
 
 def test_a_line_that_dies_silently_is_noticed_and_made_again(url: str, deaf: Browser) -> None:
     with deaf.page() as page:
-        before(page, QUICK)
         start(page, url, way="websocket")
         session = page.look("parley.call.session")
         page.until("parley.speaker.cursor()?.ms > 300")
         page.look("parley.call.transport.socket.onmessage = null")
-        page.until(f"{STATE} === 'reconnecting'", 5)
+        page.until(f"{STATE} === 'silent'", 3)
+        page.until(f"{STATE} === 'reconnecting'", 10)
         page.until(f"{STATE} === 'live'", 10)
         assert page.look("parley.call.session") == session
         page.until(f"{REPLIES}.at(-1).textContent.includes('Welcome back')")

@@ -1,0 +1,101 @@
+"""What the page tells engineers of a turn, and shows of a reply that is still being played."""
+
+import json
+from typing import Any
+
+from tests.support.chromium import Browser, Page
+from tests.support.visit import REPLIES, browser_tests, start
+
+pytestmark = browser_tests
+
+FIGURES = "[...document.querySelectorAll('.waterfall:first-child .ms')].map((e) => e.innerText)"
+CAPTION = "document.querySelector('.waterfall:first-child figcaption').firstChild.data"
+SUMMARY = "document.querySelector('#panel-summary').textContent"
+
+
+def tell(page: Page, **message: Any) -> None:
+    """As if the server said it."""
+    page.look(f"parley.call.handlers.message({json.dumps(message)})")
+
+
+def metrics(turn: int, total: float | None, *stages: tuple[Any, ...]) -> dict[str, Any]:
+    named = [
+        dict(zip(("stage", "provider", "start", "first", "end"), s, strict=True)) for s in stages
+    ]
+    return {"type": "turn.metrics", "turn": turn, "budget_ms": 1000, "stages": named} | {
+        "voice_to_voice_ms": total
+    }
+
+
+def test_the_panel_says_who_gave_up_and_counts_spoken_turns_only(url: str, deaf: Browser) -> None:
+    with deaf.page() as page:
+        start(page, url, way="websocket")
+        page.click("#panel summary")
+        silent = ("endpointing", "silero", 0.0, None, 800.0)
+        tell(page, **metrics(51, 1200.4, silent, ("stt", "whisper", 224.0, None, None)))
+        assert page.look(FIGURES) == ["0 – 800 ms", "gave up"]
+        assert page.look(CAPTION) == "Turn 51: 1200 ms to the first sound"
+        assert page.look(SUMMARY) == "last spoken turn 1200 ms of 1000 ms"
+        tell(page, **metrics(52, 9.0, ("llm", "scripted", 0.0, 0.0, 1.0)))
+        assert page.look(CAPTION) == "Turn 52: typed, 9 ms to the first sound"
+        assert page.look(SUMMARY) == "last spoken turn 1200 ms of 1000 ms"
+
+
+SOUND = """{
+const pcm = new Int16Array(parley.speaker.rate).map((_, i) => 8000 * Math.sin(i / 20));
+for (let i = 0; i < SECONDS; i += 1) parley.call.handlers.audio(pcm.slice().buffer);
+}"""
+"""A tone, all of it at once."""
+
+
+def test_captions_mouth_and_interrupt_follow_what_is_played_after_a_stall(
+    url: str, deaf: Browser
+) -> None:
+    """A stalled line brings a whole reply at once, with its end and the mood after it."""
+    shown = "document.querySelector('#caption').textContent"
+    usable = "!document.querySelector('#interrupt').disabled"
+    with deaf.page() as page:
+        start(page, url, way="websocket")
+        page.until("parley.speaker.cursor()?.ms > 300")
+        page.press("Escape", 27)
+        page.until(f"{REPLIES}[0].textContent.includes('interrupted')", 5)
+        tell(page, type="reply.started", turn=90)
+        tell(page, type="avatar.state", turn=90, state="speaking")
+        for at_ms, text in ((0, "First, this."), (7000, "And then the question?")):
+            cues = [{"t": at_ms + 100 * i, "d": 100, "v": "aa", "w": 1.0} for i in range(60)]
+            tell(page, type="reply.text", turn=90, text=text)
+            tell(page, type="visemes", turn=90, start_ms=at_ms, cues=cues)
+        page.look(SOUND.replace("SECONDS", "9"))
+        tell(page, type="reply.done", turn=90, interrupted=False, heard="")
+        tell(page, type="avatar.state", turn=90, state="idle")
+        page.until(f"{shown} === 'First, this.'", 6)
+        moves = page.look("parley.face.moves")
+        page.until(f"parley.face.moves > {moves} || parley.face.shape !== 'sil'", 3)
+        assert page.look(usable), "it can still be interrupted"
+        assert page.look("document.querySelector('#portrait').dataset.state") == "speaking"
+        page.until(
+            f"{shown} === 'And then the question?' && parley.speaker.cursor().ms >= 7000", 10
+        )
+        page.until("parley.speaker.cursor() === null", 5)
+        page.until(f"!({usable})", 2)
+        # The same, interrupted by the person: it is silent at once.
+        tell(page, type="reply.started", turn=91)
+        page.look(SOUND.replace("SECONDS", "9"))
+        tell(page, type="reply.done", turn=91, interrupted=False, heard="")
+        tell(page, type="avatar.state", turn=91, state="idle")
+        page.until("parley.speaker.cursor()?.ms > 300", 3)
+        page.press("Escape", 27)
+        page.until("parley.speaker.level < 1e-4 && parley.speaker.cursor() === null", 3)
+
+
+def test_a_reply_that_came_without_sound_is_shown_to_its_end(url: str, deaf: Browser) -> None:
+    with deaf.page() as page:
+        start(page, url, way="websocket")
+        page.until("parley.speaker.cursor()?.ms > 300")
+        page.press("Escape", 27)
+        page.until(f"{REPLIES}[0].textContent.includes('interrupted')", 5)
+        tell(page, type="reply.started", turn=90)
+        tell(page, type="reply.text", turn=90, text="Please read this.")
+        tell(page, type="reply.done", turn=90, interrupted=False, heard="Please read this.")
+        assert page.look("document.querySelector('#caption').textContent") == "Please read this."
+        assert page.look("document.querySelector('#announced').textContent") == "Please read this."

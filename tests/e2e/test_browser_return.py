@@ -1,0 +1,209 @@
+"""The page that has lost its line, its server or itself comes back to the same interview."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.support.chromium import Browser, Page
+from tests.support.served import free_port, gateway
+from tests.support.visit import ANSWERS, LINE, LOOPBACK, REPLIES, browser_tests, start
+
+pytestmark = browser_tests
+
+WAYS = ("webrtc", "websocket")
+STATE = "document.querySelector('#line').dataset.state"
+LOST = "Connection lost. Trying again…"
+BACK = "Back in your interview"
+SAID = f"{ANSWERS}.map((li) => li.querySelector('p').textContent)"
+NOTES = f"{ANSWERS}.map((li) => li.querySelector('small').textContent)"
+NOTICE = "document.querySelector('#mic-notice').textContent"
+ANSWER = "I measured both designs, and we took the faster one."
+
+
+def answer(page: Page, text: str) -> None:
+    page.look("document.querySelector('#answer').focus()")
+    page.type(text)
+    page.press("Enter", 13)
+
+
+def begun(page: Page, url: str, way: str, *, counted: bool = False) -> str:
+    """An interview whose first answer has been accepted, and is `counted`; its session."""
+    start(page, url, way=way)
+    heard = "parley.speaker.cursor() === null" if counted else "parley.speaker.cursor()?.ms > 1500"
+    page.until(f"{REPLIES}.length === 1 && {heard}")
+    answer(page, ANSWER)
+    page.until(f"{NOTES}.at(-1) === 'typed'")
+    session: str = page.look("parley.call.session")
+    return session
+
+
+def reload(page: Page) -> None:
+    page.look("globalThis.old = true")
+    page.call("Page.reload")
+    page.until("globalThis.old === undefined && document.readyState === 'complete'")
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_page_that_is_loaded_again_goes_on_with_its_interview(
+    way: str, url: str, deaf: Browser
+) -> None:
+    with deaf.page() as page:
+        session = begun(page, url, way, counted=True)
+        page.until(f"{REPLIES}.length === 2 && parley.speaker.cursor()?.ms > 500")
+        page.look("document.querySelector('#answer').focus()")
+        page.type("And then")
+        reload(page)
+        page.until(f"{STATE} === 'live'", 20)
+        assert page.look("parley.call.session") == session
+        assert page.look(LINE) == BACK
+        assert page.look(SAID) == [ANSWER]
+        assert page.look("document.querySelector('#answer').value") == "And then"
+        page.until(f"{REPLIES}.at(-1).textContent.includes('Welcome back')")
+        assert page.look(f"{REPLIES}[0].textContent").startswith("ParleyHello")
+        # Chromium lets it sound after a click; until then a notice says so.
+        page.until(f"{NOTICE}.includes('The sound is paused.')", 5)
+        page.click("#conversation")
+        page.until("parley.speaker.cursor()?.ms > 300 && parley.speaker.loudest > 0.02")
+        page.until(f"!{NOTICE}.includes('The sound is paused.')", 5)
+        page.until(f"{LINE}.startsWith('Connected over')", 6)
+        # When it is over, nothing is left to go on with.
+        page.click("#end")
+        page.until("!document.querySelector('#report').hidden")
+        reload(page)
+        page.until("parley.face !== null")
+        assert page.look("[localStorage.length, document.body.dataset.view]") == [0, "setup"]
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_killed_server_is_noticed_and_what_was_typed_reaches_the_next_one(
+    way: str, deaf: Browser, tmp_path: Path
+) -> None:
+    port = free_port()
+    with deaf.page() as page:
+        with gateway(tmp_path, port, **LOOPBACK) as server:
+            session = begun(page, f"http://127.0.0.1:{port}/", way)
+            page.until(f"{REPLIES}.length === 2")
+            server.kill()
+            killed = time.monotonic()
+            answer(page, "Nobody has read this yet.")
+            page.until(f"{LINE} === '{LOST}'", 3)
+            noticed_s = time.monotonic() - killed
+        assert page.look(NOTES)[-1] in ("not sent yet", "typed")
+        with gateway(tmp_path, port, **LOOPBACK):
+            page.until(f"{STATE} === 'live'", 30)
+            assert page.look("parley.call.session") == session
+            page.until(f"{NOTES}.at(-1) === 'typed'", 10)
+            said = page.look(SAID)
+            kept = page.look("document.querySelector('#answer').value")
+            assert said == [ANSWER, "Nobody has read this yet."] or (
+                said == [ANSWER] and kept == "Nobody has read this yet."
+            )
+        assert noticed_s < 3, "two seconds, and what the test itself takes"
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_server_that_stalls_for_ten_seconds_finds_the_same_interview(
+    way: str, deaf: Browser, tmp_path: Path
+) -> None:
+    port = free_port()
+    with gateway(tmp_path, port, **LOOPBACK) as server, deaf.page() as page:
+        session = begun(page, f"http://127.0.0.1:{port}/", way)
+        page.until(f"{REPLIES}.length === 2")
+        os.kill(server.pid, signal.SIGSTOP)
+        try:
+            answer(page, "Nobody has read this yet.")
+            page.until(f"{LINE} === '{LOST}'", 3)
+            assert page.look(NOTES)[-1] == "not sent yet"
+            time.sleep(10)
+        finally:
+            os.kill(server.pid, signal.SIGCONT)
+        page.until(f"{STATE} === 'live'", 30)
+        assert page.look("parley.call.session") == session
+        page.until(f"{NOTES}.at(-1) === 'typed'", 10)
+        assert page.look(SAID) == [ANSWER, "Nobody has read this yet."]
+
+
+def test_a_line_that_is_silent_for_seconds_goes_on_and_nothing_is_sent_twice(
+    deaf: Browser, tmp_path: Path
+) -> None:
+    port = free_port()
+    with gateway(tmp_path, port, **LOOPBACK) as server, deaf.page() as page:
+        begun(page, f"http://127.0.0.1:{port}/", "websocket")
+        page.until(f"{REPLIES}.length === 2")
+        page.look("globalThis.before = parley.call.transport")
+        os.kill(server.pid, signal.SIGSTOP)
+        try:
+            answer(page, "It was on its way.")
+            page.until(f"{LINE} === '{LOST}'", 3)
+            time.sleep(1)
+        finally:
+            os.kill(server.pid, signal.SIGCONT)
+        page.until(f"{LINE} === '{BACK}'", 5)
+        page.until(f"{NOTES}.at(-1) === 'typed'", 10)
+        page.until(f"{REPLIES}.length === 3")
+        assert page.look("parley.call.transport === before")
+        assert page.look(SAID) == [ANSWER, "It was on its way."]
+
+
+GO_ON = "document.querySelector('#offer-go')"
+TAKEN = "This interview is open somewhere else: in another tab, window or browser."
+
+
+def test_a_second_tab_is_told_plainly_that_the_interview_is_open_in_the_first(
+    url: str, deaf: Browser
+) -> None:
+    with deaf.page() as other:  # of another person's browser: it knows no more than the id
+        with deaf.page() as page:
+            start(page, url, way="websocket")
+            session = page.look("parley.call.session")
+            kept = f'{{"session": "{session}", "chosen": {{"way": "websocket"}}, "unsent": []}}'
+            other.open(url)
+            other.look(f"localStorage.setItem('parley.interview', '{kept}')")
+            reload(other)
+            other.until(f"{GO_ON}.checkVisibility()", 5)
+            other.look("globalThis.real = setTimeout; globalThis.setTimeout = (f) => real(f, 100)")
+            other.click("#offer-go")
+            told = "document.querySelector('#setup-notice').textContent"
+            assert other.until(told, 15).startswith(TAKEN)
+            assert session not in other.look("document.body.innerText")
+            assert other.look(f"{GO_ON}.checkVisibility() && !{GO_ON}.disabled")
+        # Once the first has left, the other goes on.
+        other.look("globalThis.setTimeout = real")
+        other.click("#offer-go")
+        other.until(f"{STATE} === 'live'", 15)
+
+
+def test_an_interview_that_is_over_meanwhile_shows_its_report_after_a_reload(
+    url: str, deaf: Browser
+) -> None:
+    with deaf.page() as page:
+        session = begun(page, url, "websocket", counted=True)
+        page.look("parley.call.over = true; parley.call.transport.close()")
+        page.until(f"fetch('/api/sessions/{session}').then((r) => r.json()).then((s) => !s.live)")
+        page.look(f"fetch('/api/sessions/{session}/end', {{ method: 'POST' }})")
+        reload(page)
+        page.until("!document.querySelector('#report').hidden")
+        assert page.look(SAID) == [ANSWER]
+        assert page.look("document.activeElement.id") == "report"
+        assert page.look("localStorage.length") == 0
+
+
+def test_who_wants_another_interview_is_not_asked_again(url: str, deaf: Browser) -> None:
+    with deaf.page() as page:
+        begun(page, url, "websocket", counted=True)
+        page.look("sessionStorage.clear(); parley.call.over = true; parley.call.transport.close()")
+        reload(page)
+        page.until(f"{GO_ON}.checkVisibility()", 5)
+        words = page.look("document.querySelector('#offer-words').textContent")
+        assert (
+            words
+            == "You have an interview for Software Engineer that is not over, at question 2 of 3."
+        )
+        page.click("#offer-forget")
+        assert page.look(f"{GO_ON}.checkVisibility()") is False
+        reload(page)
+        page.until("parley.face !== null")
+        assert page.look(f"{GO_ON}.checkVisibility()") is False
