@@ -40,6 +40,7 @@ from gateway.rest.problems import CONFLICT, NO_SUCH_SESSION, SESSION_LIVE, STORE
 from gateway.rest.recordings import Recordings, sound_for_page
 from gateway.rest.sending import DOWNLOADS_FULL, Outgoing, Sent
 from gateway.rest.sessions import HOST, TAGS, Progress, session_id_of
+from gateway.rest.transcript import transcript_operation
 from gateway.rest.watching import watch_operation
 from gateway.store import Store
 from stages.interview import Report, spoken_summary
@@ -192,6 +193,7 @@ def interview_operations(
             },
             errors=(*STORED, NOT_STARTED, DOWNLOADS_FULL),
         ),
+        transcript_operation(interviews),
         watch_operation(interviews),
     ]
 

@@ -85,6 +85,30 @@ def test_an_interview_in_writing_from_start_to_report(serve: Serve) -> None:
     serve(scenario)
 
 
+def test_what_was_said_so_far_is_told_at_any_time(serve: Serve) -> None:
+    async def scenario(client: httpx.AsyncClient) -> None:
+        path = await made(client)
+        none = await client.get(f"{path}/transcript")
+        assert (none.status_code, none.json()["lines"]) == (200, [])
+        asked = (await client.post(f"{path}/start")).json()["question"]["said"]
+        replied = (await typed(client, path)).json()
+        told = await client.get(f"{path}/transcript")
+        assert told.json() == {
+            "session_id": path.rpartition("/")[2],
+            "version": replied["version"],
+            "lines": [
+                {"speaker": "interviewer", "text": asked, "interrupted": False},
+                {"speaker": "candidate", "text": ANSWER, "interrupted": False},
+                {"speaker": "interviewer", "text": replied["reply"], "interrupted": False},
+            ],
+        }
+        assert told.headers["etag"] == f'"{replied["version"]}"'
+        missing = await client.get("/api/sessions/nobody/transcript")
+        assert code(missing) == (404, "no_such_session")
+
+    serve(scenario)
+
+
 def test_a_report_comes_in_the_form_that_is_wanted(serve: Serve) -> None:
     async def scenario(client: httpx.AsyncClient) -> None:
         path = await started(client, total=1)
