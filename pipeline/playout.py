@@ -7,7 +7,7 @@ nothing left to play, the rest of the reply is heard later by that time.
 """
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -26,6 +26,13 @@ FASTEST_CPS = 25
 LONGEST_DELAY_S = 2.0
 """A client's playback is taken to be behind the clock by at most this."""
 
+AUDIBLE = 100
+"""Samples below this, -50 dB of full scale, are silence: voices end in some, and pause in it.
+Assumed value: speech is 30 dB louder, what voices add as noise 10 dB quieter."""
+
+CLOSURE_MS = 80
+"""Silence of up to this is part of a word: the closure before a plosive."""
+
 KEPT_MS = 3_000
 """How much sent audio is kept, to be sent again after a pause: the lead, the longest delay and the
 word that was cut off."""
@@ -41,6 +48,7 @@ class Passage:
     words: list[SpokenWord]
     written: bool  # shown as text, never spoken
     aside: bool  # no part of the host's reply
+    sounds: list[tuple[int, int]] = field(default_factory=list)  # where it is audible, in samples
     whole: bool = False  # all of its audio has come
     silent: bool = False  # nothing of it can be said
 
@@ -48,18 +56,46 @@ class Passage:
         """Whether something of it was heard or shown when playout had come to `position`."""
         return self.written or position > self.start or (self.silent and position == self.start)
 
+    def hear(self, pcm: Samples, start: int, rate_hz: int) -> None:
+        """Note where audio from `start` on is audible."""
+        loud = np.flatnonzero((pcm >= AUDIBLE) | (pcm <= -AUDIBLE))
+        if not len(loud):
+            return
+        closure = CLOSURE_MS * rate_hz // 1000
+        gaps = np.flatnonzero(np.diff(loud) > closure)
+        firsts = loud[np.concatenate([[0], gaps + 1])] + start
+        lasts = loud[np.concatenate([gaps, [len(loud) - 1]])] + start + 1
+        for first, last in zip(firsts.tolist(), lasts.tolist(), strict=True):
+            if self.sounds and first - self.sounds[-1][1] <= closure:
+                first = self.sounds.pop()[0]
+            self.sounds.append((first, last))
+
+    def past_silence(self, position: int) -> int:
+        """Where the next sound begins if there is silence at `position`, or the audio ends; in a
+        sound, and in audio without any, `position`."""
+        if not self.sounds or position < self.start:
+            return position
+        following = next((sound for sound in self.sounds if sound[1] > position), None)
+        return max(position, self.end if following is None else following[0])
+
     def word_before(self, position: int, rate_hz: int) -> int:
-        """Where the word spoken at `position` begins; `position` itself if that is unknown."""
-        starts = (self.start + word.at_ms * rate_hz // 1000 for word in self.words)
+        """Where the word spoken at `position` begins; `position` itself if that is unknown, and the
+        next word's place in the silence before it."""
+        past = self.past_silence(position)
+        starts = [self.start + word.at_ms * rate_hz // 1000 for word in self.words]
+        if past > position:
+            return min((start for start in starts if position < start <= past), default=position)
         return max((start for start in starts if start <= position), default=position)
 
     def spoken_until(self, position: int, rate_hz: int) -> str:
         """The part of the text that was heard when playout had come to `position`.
 
-        A word counts when the next one has begun, the whole text when all of its audio was heard.
-        Without word positions the text is cut in proportion to its audio, at the end of a word;
-        until all of the audio has come, its length is estimated with `FASTEST_CPS`.
+        A word counts when the next one has begun, the whole text when all of its audio was heard;
+        silence that is left of either does not matter. Without word positions the text is cut in
+        proportion to its audio, at the end of a word; until all of the audio has come, its length
+        is estimated with `FASTEST_CPS`.
         """
+        position = self.past_silence(position)
         if self.written or self.silent or (self.whole and position >= self.end > self.start):
             return self.text
         if not self.words:
@@ -145,10 +181,11 @@ class Playout:
 
     def push(self, pcm: Samples, words: tuple[SpokenWord, ...] = ()) -> None:
         """Append audio to the last passage; `words` count from the passage's start."""
+        passage = self._passages[-1]
         if len(pcm):
+            passage.hear(pcm, self._pushed, self.rate_hz)
             self._pieces.append(pcm)
             self._pushed += len(pcm)
-        passage = self._passages[-1]
         passage.end = self._pushed
         passage.words.extend(words)
 
@@ -275,13 +312,25 @@ class Playout:
 
     def heard(self, now: float, *, asides: bool = True) -> str:
         """The text that has been played, cut at a word; without `asides`, the text to remember."""
-        position = self._position(now) if self._truncated is None else self._truncated
+        position = self._heard_to(now)
         heard = (
             passage.spoken_until(position, self.rate_hz)
             for passage in self._passages
             if passage.reached(position) and (asides or not passage.aside)
         )
         return " ".join(text for text in heard if text)
+
+    def told(self, now: float) -> bool:
+        """Whether all of the reply has been heard: what is left of its audio is silence."""
+        position = self._heard_to(now)
+        return self._complete and all(
+            passage.reached(position)
+            and passage.spoken_until(position, self.rate_hz) == passage.text
+            for passage in self._passages
+        )
+
+    def _heard_to(self, now: float) -> int:
+        return self._position(now) if self._truncated is None else self._truncated
 
     def truncate(self, heard_ms: int) -> None:
         """The client heard the reply up to `heard_ms`, at most what was sent. `heard` ends there

@@ -249,13 +249,14 @@ class Voice:
         heard = self._playout.heard(now)
         at_ms = self._playout.played_ms(now)
         self._remembered = self._playout.heard(now, asides=False)
+        told = self._playout.told(now)
         cleared = self._playout.paused
         self._playout.stop()
         if self.speaking:
             self.speaking = False
             if not cleared:
                 self._emit(Clear(self._turn, at_ms))
-            self._emit(ReplyDone(self._turn, interrupted=True, heard=heard))
+            self._emit(ReplyDone(self._turn, interrupted=not told, heard=heard))
         return self._remembered
 
     def pause(self, turn: int) -> None:

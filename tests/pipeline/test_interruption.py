@@ -1,6 +1,7 @@
 """Speech into a reply: when it holds the reply, when it ends it, and where the reply goes on."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,8 @@ from pipeline.frames import (
     ReplyPaused,
     ReplyResumed,
     ReplyStarted,
+    Sentence,
+    Speech,
     SpeechStarted,
     Transcript,
 )
@@ -48,6 +51,35 @@ class Measuring(FakeTranscriber):
 
         recognition.feed, recognition.finish = feed, measured
         return recognition
+
+
+class Trailing(FakeSynthesizer):
+    """Ends every sentence with silence of `trailing_ms`, as real voices do."""
+
+    trailing_ms = 800
+
+    async def speak(self, sentence: Sentence) -> AsyncIterator[Speech]:
+        async for speech in super().speak(sentence):
+            yield speech
+        silence = np.zeros(self.trailing_ms * self.rate_hz // 1000, np.int16)
+        yield Speech(sentence.turn, silence)
+
+
+def test_a_quick_answer_into_the_voices_last_silence_interrupts_nothing(conversation: Any) -> None:
+    conversation.synthesizers = [Trailing(ms_per_word=MS_PER_WORD)]
+
+    async def story() -> None:
+        await conversation.until(ReplyStarted, 0)
+        await conversation.pause(6 * MS_PER_WORD)
+        await conversation.speak(1000)
+        await conversation.until(SpeechStarted, 1)
+
+    conversation.run(story)
+    done = conversation.all(ReplyDone)[0]
+    assert done == ReplyDone(0, interrupted=False, heard=LINE[0])
+    assert conversation.host.log[0] == ("commit", 0, "", LINE[0])
+    paused = conversation.all(ReplyPaused)[0]
+    assert paused.at_ms < 6 * MS_PER_WORD + Trailing.trailing_ms, "it was stopped before its end"
 
 
 def test_a_cough_pauses_the_reply_which_then_goes_on_where_it_stopped(conversation: Any) -> None:

@@ -143,6 +143,72 @@ def test_words_count_as_heard_when_the_next_has_begun() -> None:
     assert reply.heard(0.91) == "one two three"
 
 
+def voiced(*pieces: tuple[int, bool]) -> Samples:
+    """Audio of so many milliseconds each, with a voice or silent but for a synthesizer's noise."""
+    return np.concatenate(
+        [np.full(ms * RATE // 1000, 5000 if loud else 30, np.int16) for ms, loud in pieces]
+    )
+
+
+def test_a_word_is_heard_when_its_sound_ends_whatever_silence_follows() -> None:
+    reply = playout(ms=0, text="one two why?")
+    words = (SpokenWord(0, 3, 0), SpokenWord(4, 3, 500), SpokenWord(8, 4, 900))
+    sound = voiced((300, True), (200, False), (400, True), (300, True), (332, False))
+    for start in range(0, len(sound), 1000):  # as it comes
+        reply.push(sound[start : start + 1000], words if start == 0 else ())
+    reply.said()
+    play(reply, 1.6)
+    assert reply.heard(0.29) == ""
+    assert reply.heard(0.31) == "one", "in the pause before the next word"
+    assert reply.heard(0.91) == "one two"
+    assert reply.heard(1.19) == "one two"
+    assert reply.heard(1.21) == "one two why?"
+
+
+def test_without_word_times_too_the_text_is_heard_when_its_sound_ends() -> None:
+    reply = playout(ms=0, text="aaaa bbbb")
+    reply.push(voiced((600, True), (400, False)))
+    reply.said()
+    play(reply, 1.0)
+    assert reply.heard(0.59) == "aaaa"
+    assert reply.heard(0.61) == "aaaa bbbb"
+
+
+def test_silence_within_a_word_does_not_end_it() -> None:
+    reply = playout(ms=0, text="attic")
+    reply.push(voiced((100, True), (70, False), (200, True)), (SpokenWord(0, 5, 0),))
+    reply.said()
+    reply.finish()
+    play(reply, 0.4)
+    assert reply.heard(0.13) == ""
+    assert reply.heard(0.38) == "attic"
+
+
+def test_a_reply_of_which_only_silence_is_left_has_been_told() -> None:
+    reply = playout(ms=0, text="First.")
+    reply.push(voiced((300, True), (300, False)))
+    reply.said()
+    play(reply, 0.4)
+    assert not reply.told(0.4), "more may come"
+    reply.finish()
+    assert not reply.told(0.2)
+    assert reply.told(0.31)
+
+
+def test_after_a_pause_in_silence_no_word_is_said_again() -> None:
+    reply = playout(ms=0, text="one two")
+    words = (SpokenWord(0, 3, 0), SpokenWord(4, 3, 500))
+    reply.push(voiced((300, True), (200, False), (300, True), (300, False)), words)
+    reply.said()
+    reply.finish()
+    play(reply, 0.4)
+    assert reply.pause(0.4) == 400
+    assert reply.resume(5.0) == 500, "the next word"
+    play_from(reply, 5.0, 0.45)
+    assert reply.pause(5.45) == 950
+    assert reply.resume(9.0) == 950, "in the silence at the end"
+
+
 def test_without_word_times_text_is_cut_in_proportion_at_a_word() -> None:
     reply = playout(ms=1000, text="aaaa bbbb cccc dddd")
     reply.finish()
