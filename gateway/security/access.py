@@ -57,6 +57,7 @@ NEEDS: dict[str, dict[str, Need]] = {
     "/api/sessions/{id}/report": {ANY: Need.SESSION},
     "/api/sessions/{id}/submit-answer": {ANY: Need.SESSION},
     "/api/sessions/{id}/answers/{number}": {ANY: Need.SESSION},
+    "/api/sessions/{id}/transcript": {ANY: Need.SESSION},
     "/api/sessions/{id}/events": {ANY: Need.SESSION},
     "/api/sessions/{id}/recordings": {ANY: Need.SESSION},
     "/api/sessions/{id}/recordings/{number}": {ANY: Need.SESSION},

@@ -1,5 +1,7 @@
 // What the server has stored of an interview.
 
+import { send } from "./access.js";
+
 const ASK_MS = 4000;
 const TRIES = 3;
 const AGAIN_MS = 500;
@@ -21,7 +23,7 @@ export async function transcript(session) {
 async function get(path) {
   for (let i = 0; i < TRIES; i += 1) {
     const asked = { cache: "no-store", signal: AbortSignal.timeout(ASK_MS) };
-    const answer = await fetch(path, asked).catch(() => null);
+    const answer = await send(path, asked).catch(() => null);
     if (answer !== null && answer.status < 500) return answer;
     await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
   }
