@@ -58,8 +58,9 @@ class Answer:
         self._host = host
         self._emit = emit
         self._waited = waited
-        self._stream: Stream[Transcript] | None = None  # the latest recognition
+        self._first = transcribers.candidates[0].provider
         self._heard = heard
+        self._stream: Stream[Transcript] | None = None  # the latest
         self._speech: RecognizedSpeech | None = None
         self._accepting: asyncio.Future[None] | None = None
         self._shown = False  # the client has the transcript
@@ -81,6 +82,11 @@ class Answer:
         """Whether the words are stored and shown, or there are none to store."""
         waits = self.pending is not None or self._accepting is not None
         return self._shown or not (waits or (self._typed and not self._failed))
+
+    @property
+    def asked(self) -> str:
+        """The recogniser that is asked, or was asked last."""
+        return self._first if self._stream is None else self._stream.provider
 
     async def recognise(self, on_partial: Callable[[Transcript], None]) -> Transcript:
         """Recognise the utterance and set `transcript`; its text is "" where nothing was said.
@@ -106,6 +112,7 @@ class Answer:
             probe=not ahead,
             on_degraded=partial(self.outputs.degraded, "stt"),
         )
+        self._stream = stream
         asked_at = loop.time()
         budget.start("stt", "", asked_at)
         waiting = True
@@ -145,9 +152,7 @@ class Answer:
 
     def degraded(self, target: str, reason: str) -> None:
         """Report that recognition failed or is late, and that `target` takes the words' place."""
-        stream = self._stream
-        asked = self._transcribers.candidates[0].provider if stream is None else stream.provider
-        self.outputs.degraded("stt", asked, target, reason)
+        self.outputs.degraded("stt", self.asked, target, reason)
 
     async def accept(self) -> None:
         """Have the host store the transcript, then show it. Raises what the host raises.

@@ -22,6 +22,20 @@ from pipeline.frames import StageSpan, TurnMetrics
 STAGES = ("endpointing", "stt", "llm", "tts", "transport")
 """The stages of a turn, in order."""
 
+FILLER = "filler"
+"""The name of a filler among the stages of a turn's metrics."""
+
+FILLER_LEAD_S = 0.05
+"""A filler is sent this long before the end of the target, at most a quarter of it: the transport's
+share."""
+
+FILLER_GRACE = 0.15
+"""The share of the target that a reply still has after the decision, before a filler is spoken."""
+
+LATE_GRACE = 0.5
+"""The same, where the decision itself came after the end of the target: a person who holds the
+push-to-talk button, or a pause in mid-sentence, has used it up."""
+
 MINIMUMS_S: Mapping[str, float] = MappingProxyType(
     {"endpointing": 0.0, "stt": 0.1, "llm": 0.2, "tts": 0.1, "transport": 0.25}
 )
@@ -81,6 +95,7 @@ class TurnBudget:
         self._last_resort_s = min(LAST_RESORT_S, hard_s / 2)
         self._marks: dict[str, _Marks] = {}
         self._audio_out: float | None = None
+        self._filler: tuple[str, float] | None = None  # its voice, and when its audio left
         self._released = -math.inf
         self._resumed_at: float | None = None  # while the reply after a filled wait is due
 
@@ -122,13 +137,21 @@ class TurnBudget:
         if self._audio_out is None:
             self._audio_out = max(now, self.end_of_speech)
 
+    def filler_out(self, provider: str, now: float) -> None:
+        """A filler's first audio was handed to the transport. Only the first call counts.
+
+        The person hears something from here on; the reply itself keeps its deadline.
+        """
+        if self._filler is None:
+            self._filler = provider, max(now, self.end_of_speech)
+
     # --- what is left ------------------------------------------------------------------------
 
     def remaining(self, now: float) -> float:
         """Seconds until the hard deadline, at least 0.
 
-        Infinite once the first audio is out: from then on playout's look-ahead is the deadline,
-        unless the turn was resumed.
+        Infinite once the reply's first audio is out: from then on playout's look-ahead is the
+        deadline, unless the turn was resumed.
         """
         if self._resumed_at is not None:
             return max(0.0, self._resumed_at + self.hard_s - now)
@@ -152,12 +175,28 @@ class TurnBudget:
         _position(stage)
         return self._minimums[stage]
 
+    @property
+    def filler_due(self) -> float:
+        """When a filler is to be sent if nothing of the reply has been synthesised by then."""
+        target = self.end_of_speech + self.target_s
+        grace = FILLER_GRACE if self._released <= target else LATE_GRACE
+        lead_s = min(FILLER_LEAD_S, self.target_s / 4)
+        return max(target - lead_s, self._released + grace * self.target_s)
+
     # --- where it went -----------------------------------------------------------------------
 
     @property
     def voice_to_voice_s(self) -> float | None:
-        """End of speech to first reply audio; None before the latter."""
-        return None if self._audio_out is None else self._audio_out - self.end_of_speech
+        """End of speech to the first audio that the person hears, of a filler or of the reply; None
+        before that."""
+        first = self._first_audio
+        return None if first is None else first - self.end_of_speech
+
+    @property
+    def _first_audio(self) -> float | None:
+        if self._filler is None:
+            return self._audio_out
+        return self._filler[1] if self._audio_out is None else min(self._filler[1], self._audio_out)
 
     def ledger(self) -> tuple[Share, ...]:
         """Consecutive shares that add up to `voice_to_voice_s`; empty while that is None.
@@ -167,8 +206,11 @@ class TurnBudget:
         that was left out is charged to the one before it, and the time before the first stage to
         endpointing. A stage that began before the end of speech is charged from the end of speech,
         and one that began before the turn was decided, from the decision.
+
+        Where a filler is heard first, the stage that was late is charged up to it.
         """
-        if self._audio_out is None:
+        first_audio = self._first_audio
+        if first_audio is None:
             return ()
         stages, bounds = [STAGES[0]], [self.end_of_speech]
         for stage in STAGES[1:]:
@@ -176,15 +218,19 @@ class TurnBudget:
             if start is not None:
                 stages.append(stage)
                 hidden_until = max(bounds[-1], self._released)
-                bounds.append(min(max(start, hidden_until), self._audio_out))
-        bounds.append(self._audio_out)
+                bounds.append(min(max(start, hidden_until), first_audio))
+        bounds.append(first_audio)
         return tuple(
             Share(stage, after - before)
             for stage, before, after in zip(stages, bounds, bounds[1:], strict=False)
         )
 
     def metrics(self, turn: int) -> TurnMetrics:
-        """The stages that were started, in milliseconds from the end of speech."""
+        """The stages that were started, in milliseconds from the end of speech.
+
+        A filler comes last: `provider` is its voice, `first` its first audio, and `end` the reply's
+        own first audio, if there was any.
+        """
         total_s = self.voice_to_voice_s
         return TurnMetrics(
             turn=turn,
@@ -199,9 +245,17 @@ class TurnBudget:
                 )
                 for stage in STAGES
                 if (marks := self._marks.get(stage)) is not None
-            ),
+            )
+            + self._filler_span(),
             voice_to_voice_ms=None if total_s is None else round(total_s * 1000, 1),
         )
+
+    def _filler_span(self) -> tuple[StageSpan, ...]:
+        if self._filler is None:
+            return ()
+        provider, out = self._filler
+        end = None if self._audio_out is None else self._ms(self._audio_out)
+        return (StageSpan(FILLER, provider, self._ms(out), self._ms(out), end),)
 
     def _begun(self, stage: str) -> float | None:
         marks = self._marks.get(stage)

@@ -1,11 +1,13 @@
 """The candidates of a stage: their limits, their latest trouble, and the words for it. Pure."""
 
 import re
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from pipeline.breaker import Breaker
 from pipeline.errors import CallerError, Phase, StageBusy, StageError
+from pipeline.languages import understands
 
 P = TypeVar("P")
 
@@ -92,6 +94,22 @@ class Candidate(Generic[P]):
         """Note a failure as its trouble."""
         times = 1 if self.trouble is None else self.trouble.times + 1
         self.trouble = Trouble(now, words, times)
+
+
+def able(
+    candidates: Iterable[Candidate[Any]],
+    language: str | None,
+    now: float,
+    without: Collection[str] = (),
+) -> list[str]:
+    """The providers that know the language and whose breakers are closed now, in their order."""
+    found = []
+    for candidate in candidates:
+        candidate.breaker.poll(now)
+        known = understands(candidate.stage, language)
+        if known and candidate.breaker.closed and candidate.provider not in without:
+            found.append(candidate.provider)
+    return found
 
 
 def is_trouble(error: StageError) -> bool:

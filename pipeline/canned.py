@@ -10,6 +10,8 @@ class CannedLines:
     """The sentences that are spoken where a stage, or the host's storage, failed or is late.
 
     `listening` is said once recognition outlasts the turn's limit, `still_listening` after that.
+    `fillers` are said while a reply is late, and `opening` while the first one is: voices say each
+    of them in less than two seconds.
     """
 
     unheard: str = "Sorry, I did not catch that. Could you please say it again?"
@@ -17,6 +19,12 @@ class CannedLines:
     unsaved: str = "Sorry, I could not save that answer. Could you please say it again?"
     listening: str = "One moment, I am still listening to what you said."
     still_listening: str = "Thank you for waiting. I am still listening to what you said."
+    opening: str = "One moment, please."
+    fillers: tuple[str, ...] = (
+        "Let me think about that.",
+        "Give me a moment.",
+        "Let me think for a second.",
+    )
 
 
 CANNED_LINES: Mapping[str, CannedLines] = MappingProxyType(
@@ -29,6 +37,12 @@ CANNED_LINES: Mapping[str, CannedLines] = MappingProxyType(
             "wiederholen?",
             "Einen Moment, ich höre mir noch an, was Sie gesagt haben.",
             "Danke, dass Sie warten. Ich höre mir noch an, was Sie gesagt haben.",
+            "Einen Moment bitte.",
+            (
+                "Ich überlege kurz.",
+                "Lassen Sie mich kurz nachdenken.",
+                "Geben Sie mir einen Moment.",
+            ),
         ),
     }
 )

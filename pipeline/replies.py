@@ -9,6 +9,7 @@ from pipeline.channel import Waited
 from pipeline.committer import TurnCommitter
 from pipeline.decisions import Event, ReplyBegan, ReplyEnded, Understood
 from pipeline.frames import AvatarState, Output, Transcript
+from pipeline.late_reply import LateReply
 from pipeline.outputs import ReplyOutputs
 from pipeline.reply import Reply, ReplyTask
 from pipeline.session_policy import SessionPolicy, Stages
@@ -53,6 +54,13 @@ class Replies:
         self._emit = emit
         self._waited = waited
         self._heard = heard
+        self._late = LateReply(
+            stages.fillers if policy.fills else None,
+            stages.synthesizers,
+            voice,
+            emit,
+            lambda: self.canned,
+        )
         self._work: asyncio.Task[None] | None = None
 
     def answer(
@@ -87,6 +95,7 @@ class Replies:
             understood=lambda text: self._handle(Understood(answer.turn, text)),
             waited=self._waited,
             canned=self.canned,
+            late=self._late,
         )
         self._work = tasks.create_task(self._run(tasks, reply))
         return reply

@@ -19,17 +19,19 @@ import logging
 import math
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 from pipeline.answer import Answer
 from pipeline.canned import CannedLines as CannedLines
 from pipeline.channel import Channel, Waited
 from pipeline.errors import BudgetExceeded, ChannelClosed, PipelineError, StageError
-from pipeline.frames import Fault, Output, Sentence, TextDelta, ToolCall, Transcript
+from pipeline.frames import Fault, Output, Sentence, Slot, TextDelta, ToolCall, Transcript
 from pipeline.guard import Guard, Stream
 from pipeline.late_answer import recognised
+from pipeline.late_reply import Awaited, LateReply
 from pipeline.reply_draft import ReplyDraft
+from pipeline.reply_task import ReplyTask as ReplyTask
 from pipeline.stage import Brief, Host, ReplyRequest, Responder
 from pipeline.voice import Voice
 
@@ -57,19 +59,6 @@ TOO_LONG = "cut at the longest that a reply may be"
 
 MOST_CALLS = 32
 """One reply may call at most this many functions; further calls are dropped."""
-
-
-@dataclass(frozen=True, slots=True)
-class ReplyTask:
-    """The work of one turn.
-
-    Without `replies` the answer is recognised, accepted and shown only. A `line` is spoken in place
-    of a reply and not remembered. With `closes` the conversation ends when the line was heard.
-    """
-
-    replies: bool = True
-    line: str = ""
-    closes: bool = False
 
 
 class _TooEarly(Exception):
@@ -101,6 +90,7 @@ class Reply:
         understood: Callable[[str], None],
         waited: Waited,
         canned: CannedLines,
+        late: LateReply,
     ) -> None:
         self.turn = answer.turn
         self.budget = answer.budget
@@ -116,6 +106,7 @@ class Reply:
         self._understood = understood
         self._waited = waited
         self._canned = canned
+        self._late = late
         self._brief: Brief | None = None
         self._stream: Stream[TextDelta | ToolCall] | None = None  # the responders' latest
         self._released = asyncio.Event()
@@ -125,6 +116,9 @@ class Reply:
     def release(self) -> None:
         """The turn is decided. A plain call."""
         self._released.set()
+        if self._task.replies and not self._task.line:
+            opens = self.answer.empty
+            self._late.begin(Awaited(self.turn, self.budget, opens, self._wish, self._source))
 
     async def run(self, on_first: Callable[[], None]) -> str:
         """Do the turn's work; returns the part of the reply to remember.
@@ -151,6 +145,8 @@ class Reply:
         if line:
             self.outputs.accept()
             await self._say_aside(line)
+        self._late.spoken()
+        self._late.stop()
         await self._voice.played()
         return self._voice.finish()
 
@@ -167,6 +163,7 @@ class Reply:
         Cancel the task of `run` right after this, without awaiting in between.
         """
         self._stopped = True
+        self._late.stop()
         heard = self._voice.stop(self.turn)
         self.answer.stop()
         return heard
@@ -367,11 +364,26 @@ class Reply:
         """The line for a reply that failed. Raises `_TooEarly` where it can be repeated."""
         outputs = self.outputs
         hurried = self.budget.allow("llm", asyncio.get_running_loop().time()) == 0
-        if outputs.ahead and not self._voice.speaking and not (hurried and outputs.accepted):
+        if outputs.ahead and not self._voice.replying and not (hurried and outputs.accepted):
             raise _TooEarly from error
         source = self._stream.provider if self._stream is not None else ""
         outputs.degraded("llm", source, "canned line", str(error))
         return self._canned.speechless
+
+    # --- a reply that is late ----------------------------------------------------------------
+
+    def _wish(self) -> Sentence | None:
+        """A sentence in the reply's voice and language, without its text; None if it is written."""
+        brief = self._brief or self._host.brief(self.turn, "")
+        return self._sentence("", brief) if brief.spoken else None
+
+    def _source(self) -> tuple[Slot, str]:
+        """The stage that is waited for, and its provider."""
+        if self.answer.transcript is None and not self.answer.empty:
+            return "stt", self.answer.asked
+        if (voice := self._voice.asked) is not None:
+            return "tts", voice
+        return "llm", "" if self._stream is None else self._stream.provider
 
     async def _say_aside(self, line: str) -> None:
         """Speak or write a line that is no part of the conversation, as the brief says."""

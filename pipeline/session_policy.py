@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from pipeline.canned import CannedLines
+from pipeline.fillers import Fillers
 from pipeline.guard import Guard
 from pipeline.stage import Animator, Detector, Responder, Synthesizer, Transcriber, TurnModel
 from pipeline.turns import TurnPolicy
@@ -13,7 +14,8 @@ class Stages:
     """The providers of a process, shared by its sessions.
 
     A session does not use the `animators`: the application calls them for its faces. Without
-    `turn_models` the words and the silence alone decide when a turn ends.
+    `turn_models` the words and the silence alone decide when a turn ends, and without `fillers`
+    nothing is said while a reply is late.
     """
 
     detector: Detector
@@ -22,6 +24,7 @@ class Stages:
     synthesizers: Guard[Synthesizer]
     animators: Guard[Animator] | None = None
     turn_models: Guard[TurnModel] | None = None
+    fillers: Fillers | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +36,8 @@ class SessionPolicy:
     conversation still runs `OVERTIME_S` later, it is closed with the host's farewell.
 
     `language` is the person's: a code, "auto" to find it in the first turns
-    (`pipeline.languages.LanguageLock`), or None to leave it to the recogniser.
+    (`pipeline.languages.LanguageLock`), or None to leave it to the recogniser. `fills` says whether
+    a filler is spoken where a reply is later than `target_s`.
     """
 
     turns: TurnPolicy = field(default_factory=TurnPolicy)
@@ -44,3 +48,4 @@ class SessionPolicy:
     longest_s: float = 3600.0
     canned: CannedLines = field(default_factory=CannedLines)
     language: str | None = None
+    fills: bool = True

@@ -2,8 +2,9 @@
 
 import unicodedata
 from collections.abc import Sequence
+from dataclasses import replace
 
-from pipeline.frames import SpokenWord
+from pipeline.frames import Speech, SpokenWord
 
 CHARACTERS_PER_S = 15
 """How fast a voice that tells no times says its text, about."""
@@ -51,3 +52,14 @@ def _wide(character: str) -> bool:
 def _unspaced(characters: str) -> bool:
     """Whether one of them is of a script that has no spaces between its words."""
     return any(_wide(one) and not "\uac00" <= one <= "\ud7a3" for one in characters)
+
+
+def later(speech: Speech, characters: int, ms: int) -> Speech:
+    """Speech of the rest of a sentence, counted from the sentence's beginning."""
+    if not characters and not ms:
+        return speech
+    cues = tuple(replace(cue, at_ms=cue.at_ms + ms) for cue in speech.cues)
+    words = tuple(
+        SpokenWord(word.offset + characters, word.length, word.at_ms + ms) for word in speech.words
+    )
+    return replace(speech, cues=cues, words=words)

@@ -2,14 +2,16 @@
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from functools import partial
 
 import numpy as np
 
 from pipeline.budget import TurnBudget
+from pipeline.candidate import able
 from pipeline.errors import PipelineError, StageUnavailable
+from pipeline.fillers import FillerSpeech
 from pipeline.frames import (
     AvatarState,
     Clear,
@@ -26,14 +28,14 @@ from pipeline.frames import (
     Viseme,
     Visemes,
 )
-from pipeline.guard import Guard
-from pipeline.languages import check_language, understands
+from pipeline.guard import Guard, Stream
+from pipeline.languages import check_language
 from pipeline.outputs import ReplyOutputs
 from pipeline.pacer import Pacer
-from pipeline.playout import Playout
+from pipeline.playout import FRAME_MS, Playout
 from pipeline.speakable import speakable
 from pipeline.stage import Converter, Observed, Synthesizer
-from pipeline.unsaid import unsaid
+from pipeline.unsaid import later, unsaid
 
 Convert = Callable[[int, int], Converter]
 """Makes a converter from one sample rate to another."""
@@ -78,6 +80,12 @@ class Voice:
         self._outputs = ReplyOutputs(-1, emit)
         self._remembered: str | None = None  # the text to remember of this reply, once it is over
         self._away = False  # nobody hears it now
+        self._stream: Stream[Speech] | None = None  # the latest of this reply
+        self._filler: FillerSpeech | None = None
+        self._filler_ms = 0  # its length; the reply's own audio begins there
+        self._heard = False  # the reply's own first audio was sent
+        self.replying = False
+        """As `speaking`, but for the reply itself: a filler does not count."""
         self.speaking = False
         """True from the first audio or text of a reply until it has been played or stopped."""
 
@@ -92,16 +100,47 @@ class Voice:
 
         Nothing is sent before its `outputs` are accepted; until then the first piece of audio is
         kept. A reply ahead of its turn's decision uses closed breakers only, and raises errors that
-        come before its first audio.
+        come before its first audio. Where the same turn's reply is begun again, a filler goes on.
         """
+        again = turn == self._turn and self.speaking
         self._turn = turn
         self._outputs = outputs
         self._remembered = None
         self._budget = budget
         self._on_first = on_first
-        self._playout.begin(turn)
-        if self._away:
-            self._playout.pause(asyncio.get_running_loop().time())
+        self._stream = None
+        self._heard = self.replying = False
+        if not again:
+            self._filler, self._filler_ms = None, 0
+            self._playout.begin(turn)
+            if self._away:
+                self._playout.pause(asyncio.get_running_loop().time())
+
+    @property
+    def asked(self) -> str | None:
+        """The voice that was asked last in this reply; None before the first."""
+        return None if self._stream is None else self._stream.provider
+
+    def fill(self, turn: int, filler: FillerSpeech) -> bool:
+        """Say a filler in a turn whose reply is late. A plain call.
+
+        Returns False, and says nothing, once something was said in the turn or the turn is over.
+        The reply follows at the filler's end; the filler is heard but not remembered.
+        """
+        if turn != self._turn or self.speaking or self._remembered is not None:
+            return False
+        playout = self._playout
+        self._filler = filler
+        self._announce(Sentence(turn, filler.text), own=False)
+        playout.say(filler.text, aside=True)
+        rate_hz, samples = filler.rate_hz, 0
+        converter = self._convert(rate_hz, playout.rate_hz)
+        for speech in filler.speech:
+            self._push(replace(speech, turn=turn), converter, 0, samples * 1000 // rate_hz, rate_hz)
+            samples += len(speech.pcm)
+        self._complete(converter, samples * 1000 // rate_hz, rate_hz)
+        self._filler_ms = playout.pushed_ms
+        return True
 
     async def speak(self, sentence: Sentence, *, aside: bool = False) -> None:
         """Synthesise a sentence and queue it for playout; waits while the look-ahead is full.
@@ -126,6 +165,7 @@ class Voice:
             playout.say(sentence.text, aside=aside, silent=True)
             return
         budget.start("tts", "", loop.time())
+        voices = self._synthesizers.candidates
         converter: Converter | None = None
         rate_hz = playout.rate_hz
 
@@ -144,7 +184,7 @@ class Voice:
             part_ms = playout.pushed_ms - start_ms
             samples = 0
             words: list[SpokenWord] = []  # of this voice, as it told them
-            others = len(self._able(sentence.language, gave_way)) > 1
+            others = len(able(voices, sentence.language, loop.time(), gave_way)) > 1
             stream = self._synthesizers.stream(
                 synthesise,
                 useful=lambda speech: len(speech.pcm) > 0,
@@ -155,6 +195,7 @@ class Voice:
                 without=gave_way,
                 on_degraded=partial(outputs.degraded, "tts"),
             )
+            self._stream = stream
             try:
                 async with stream as pieces:
                     async for speech in pieces:
@@ -164,6 +205,7 @@ class Voice:
                         if not begun:
                             begun = True
                             await outputs.wait()
+                            start_ms = playout.pushed_ms  # behind a filler
                             self._announce(sentence)
                             playout.say(sentence.text, aside=aside)
                         elif gave_way and not samples:
@@ -172,19 +214,21 @@ class Voice:
                         at_ms = start_ms + part_ms + samples * 1000 // rate_hz
                         samples += len(speech.pcm)
                         words += speech.words
-                        speech = _later(speech, done, part_ms)
+                        speech = later(speech, done, part_ms)
                         if speech.words:
                             speech = replace(speech, words=said.words(speech.words))
                         self._push(speech, converter, start_ms, at_ms, rate_hz)
                         await self._room()
             except PipelineError as error:
                 hurried = budget.allow("llm", loop.time()) == 0
-                retried = outputs.ahead and not aside and not self.speaking
+                retried = outputs.ahead and not aside and not self.replying
                 if retried and not (hurried and outputs.accepted):
                     raise
                 await outputs.wait()
                 rest = unsaid(said.text[done:], words, samples / rate_hz)
-                others = bool(self._able(sentence.language, {*gave_way, stream.provider}))
+                others = bool(
+                    able(voices, sentence.language, loop.time(), {*gave_way, stream.provider})
+                )
                 if begun and others and samples and rest is not None:
                     assert converter is not None
                     playout.push(converter.flush())
@@ -199,11 +243,8 @@ class Voice:
                     playout.say(sentence.text, written=True, aside=aside)
             else:
                 assert converter is not None
-                playout.push(converter.flush())
-                playout.said()
                 at_ms = start_ms + part_ms + samples * 1000 // rate_hz
-                self._emit(Spoken(self._turn, at_ms, rate_hz, NOTHING, last=True))
-                self._pump_now()
+                self._complete(converter, at_ms, rate_hz)
             break
         budget.end("tts", loop.time())
 
@@ -228,7 +269,7 @@ class Voice:
                 break
             else:
                 await asyncio.sleep(over_at - loop.time())
-        self.speaking = False
+        self.speaking = self.replying = False
 
     def finish(self) -> str:
         """Send the client the end of the reply; returns the part of it to remember."""
@@ -253,7 +294,7 @@ class Voice:
         cleared = self._playout.paused
         self._playout.stop()
         if self.speaking:
-            self.speaking = False
+            self.speaking = self.replying = False
             if not cleared:
                 self._emit(Clear(self._turn, at_ms))
             self._emit(ReplyDone(self._turn, interrupted=not told, heard=heard))
@@ -315,20 +356,10 @@ class Voice:
         self._remembered = self._playout.heard(now, asides=False)
         return None if self._remembered == before else self._remembered
 
-    def _able(self, language: str | None, without: Collection[str]) -> list[str]:
-        """The voices that can say a sentence in the language now, by what is known of them."""
-        now = asyncio.get_running_loop().time()
-        able = []
-        for candidate in self._synthesizers.candidates:
-            candidate.breaker.poll(now)
-            known = understands(candidate.stage, language)
-            if known and candidate.breaker.closed and candidate.provider not in without:
-                able.append(candidate.provider)
-        return able
-
     # --- on the way out ----------------------------------------------------------------------
 
-    def _announce(self, sentence: Sentence, *, spoken: bool = True) -> None:
+    def _announce(self, sentence: Sentence, *, spoken: bool = True, own: bool = True) -> None:
+        self.replying = self.replying or own
         if not self.speaking:
             self.speaking = True
             self._on_first()
@@ -352,6 +383,13 @@ class Voice:
         self._playout.push(converter.push(speech.pcm), speech.words)
         self._pump_now()
 
+    def _complete(self, converter: Converter, at_ms: int, rate_hz: int) -> None:
+        """All audio of a sentence was pushed; it ends at `at_ms`."""
+        self._playout.push(converter.flush())
+        self._playout.said()
+        self._emit(Spoken(self._turn, at_ms, rate_hz, NOTHING, last=True))
+        self._pump_now()
+
     async def _room(self) -> None:
         # Without space there are frames waiting, and the pacer sends them.
         while self._playout.room_ms < 0:
@@ -367,19 +405,17 @@ class Voice:
         playout = self._playout
         while (frame := playout.take(now)) is not None:
             self._emit(frame)
-            if frame.at_ms == 0 and self._budget is not None:
-                self._budget.audio_out(now)
+            if not self._heard:
+                self._note(frame.at_ms, now)
         if playout.room_ms >= 0:  # or the task would wake for every frame only to wait again
             self._moved.set()
         return playout.due
 
-
-def _later(speech: Speech, characters: int, ms: int) -> Speech:
-    """Speech of the rest of a sentence, counted from the sentence's beginning."""
-    if not characters and not ms:
-        return speech
-    cues = tuple(replace(cue, at_ms=cue.at_ms + ms) for cue in speech.cues)
-    words = tuple(
-        SpokenWord(word.offset + characters, word.length, word.at_ms + ms) for word in speech.words
-    )
-    return replace(speech, cues=cues, words=words)
+    def _note(self, at_ms: int, now: float) -> None:
+        """A frame was sent: note what the person hears first, and when the reply begins."""
+        assert self._budget is not None
+        if self._filler is not None:
+            self._budget.filler_out(self._filler.provider, now)
+        if self.replying and at_ms + FRAME_MS > self._filler_ms:
+            self._heard = True
+            self._budget.audio_out(now)

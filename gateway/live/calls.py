@@ -160,6 +160,7 @@ class Calls:
             longest_s=left_s,
             canned=self.canned(host),
             language=heard,
+            fills=host.describe() is not None,  # an assistant says what its client tells it to
         )
         if journal is not None:
             now = asyncio.get_running_loop().time()

@@ -15,6 +15,7 @@ from gateway.providers.starts import Starts
 from gateway.settings import Settings
 from gateway.status import BreakerReport, LanguageReport, ProviderReport, QueueReport, StageReport
 from pipeline.breaker import Breaker, BreakerPolicy, Mode, Outcome
+from pipeline.fillers import Fillers
 from pipeline.frames import Slot
 from pipeline.guard import Candidate, Guard, Limits
 from pipeline.session import Stages
@@ -288,7 +289,9 @@ async def line_up(settings: Settings) -> AsyncIterator[Lineup]:
             }
         )
         stack.push_async_callback(probes.aclose)
-        stages = _guarded(choices, built)
+        fillers = Fillers()
+        stack.push_async_callback(fillers.aclose)
+        stages = replace(_guarded(choices, built), fillers=fillers)
         starts = Starts(built, lambda slot, name: lineup.trip(slot, name))
         stack.push_async_callback(starts.aclose)
         lineup = Lineup(stages, choices, probes, starts)

@@ -12,7 +12,6 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import fields
 from typing import Any
-from unittest import mock
 
 import numpy as np
 import pytest
@@ -172,8 +171,9 @@ class World:
         self.stage, self.kind, self.moment, self.spare = stage, kind, moment, spare
         self.fault = Fault(kind)
         self.meanwhile: list[ReplyDone] = []
-        self.breakers: list[Recorder] = []
+        self.breakers: dict[str, Recorder] = {}
         self.talk = Conversation()
+        self.talk.early = self._record
         self.talk.policy = SessionPolicy(hard_s=HARD_S, speculate=moment == "speculative")
         self.talk.transcribers = [FakeTranscriber(texts=(SAID,))]
         slots = {
@@ -183,20 +183,20 @@ class World:
         }
         candidates = slots[stage]
         candidates[:] = [BROKEN[stage](self.fault), *(candidates if spare else ())]
-        self.position = list(slots).index(stage)
 
     @property
     def broken(self) -> Recorder:
         """The breaker of the broken provider."""
-        return self.breakers[self.position]
+        return self.breakers["broken"]
 
     def hold(self) -> None:
-        def breaker(*policy: Any) -> Recorder:
-            self.breakers.append(Recorder(*policy))
-            return self.breakers[-1]
+        self.talk.run(self._story)  # also: no task is left, and the journal replays alike
 
-        with mock.patch("tests.support.session.Breaker", breaker):
-            self.talk.run(self._story)  # also: no task is left, and the journal replays alike
+    def _record(self) -> None:
+        stages = self.talk.session._stages
+        for guard in (stages.transcribers, stages.responders, stages.synthesizers):
+            for candidate in guard.candidates:
+                candidate.breaker = self.breakers[candidate.provider] = Recorder()
 
     async def _story(self) -> None:
         await self.talk.until(ReplyDone, 0)
@@ -281,7 +281,7 @@ def check(world: World) -> None:
     # The broken provider is blamed, and nobody else is.
     blamed = {Outcome.FAILURE, Outcome.SLOW}
     assert blamed & set(world.broken.settled)
-    others = [breaker for breaker in world.breakers if breaker is not world.broken]
+    others = [breaker for breaker in world.breakers.values() if breaker is not world.broken]
     assert [breaker for breaker in others if blamed & set(breaker.settled)] == []
     states = [change.new for change in world.broken.take_transitions()]
     opened = [BreakerState.OPEN, BreakerState.HALF_OPEN, BreakerState.CLOSED]

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from pipeline.fillers import Fillers
 from pipeline.frames import Output, ReplyAudio, Samples, Spoken
 from pipeline.guard import Candidate, Guard, Limits
 from pipeline.journal import Journal
@@ -112,6 +113,7 @@ class Conversation:
         self.responders: list[Any] = [FakeResponder()]
         self.synthesizers: list[Any] = [FakeSynthesizer()]
         self.turn_models: list[Any] = []
+        self.fillers: Fillers | None = None
         self.host = Host()
         self.policy = SessionPolicy(speculate=False)
         self.limits: dict[str, Limits] = {}
@@ -140,6 +142,7 @@ class Conversation:
             self._guard("llm", self.responders),
             self._guard("tts", self.synthesizers),
             turn_models=self._guard("turn", self.turn_models) if self.turn_models else None,
+            fillers=self.fillers,
         )
         self.lines: list[str] = []
         """What the journal says so far."""
@@ -165,6 +168,8 @@ class Conversation:
             await asyncio.wait([running])
         if not running.cancelled():
             running.result()
+        if self.fillers is not None:
+            await self.fillers.aclose()
         await asyncio.sleep(0.3)  # streams that were abandoned have a quarter of a second to close
         assert asyncio.all_tasks() == before, "something was left running"
         if self.journalled:

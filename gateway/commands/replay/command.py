@@ -34,10 +34,10 @@ STATES = {
     TurnState.SPEAKING: "S",
 }
 COLOURS = {"·": "dim", "L": "green", "T": "yellow", "S": "cyan"}
-STAGES = {"endpointing": "e", "stt": "r", "llm": "l", "tts": "s", "transport": "o"}
+STAGES = {"endpointing": "e", "stt": "r", "llm": "l", "tts": "s", "transport": "o", "filler": "f"}
 LEGEND = (
     "One line a second, one character for 100 ms. Turn: · idle, L listening, T thinking, "
-    "S speaking. Stages: e endpointing, r recognition, l reply, s synthesis, o transport."
+    "S speaking. Stages: e endpointing, r recognition, l reply, s synthesis, o transport, f filler."
 )
 
 

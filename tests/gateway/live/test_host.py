@@ -643,7 +643,7 @@ def no_stages() -> Any:
         responders=nobody,
         synthesizers=nobody,
     )
-    stages.animators = stages.turn_models = None
+    stages.animators = stages.turn_models = stages.fillers = None
     return stages
 
 

@@ -1,0 +1,16 @@
+"""What a turn's work is to be. Pure data."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyTask:
+    """The work of one turn.
+
+    Without `replies` the answer is recognised, accepted and shown only. A `line` is spoken in place
+    of a reply and not remembered. With `closes` the conversation ends when the line was heard.
+    """
+
+    replies: bool = True
+    line: str = ""
+    closes: bool = False
