@@ -72,6 +72,11 @@ class Answer:
         return self.pending is None and not self._typed
 
     @property
+    def spoken(self) -> bool:
+        """Whether all of its words are spoken."""
+        return self.pending is not None and not self.pending.typed
+
+    @property
     def latest_s(self) -> float:
         """How long its recognition may take: the second limit, in seconds."""
         spoken_s = 0.0 if self.pending is None else self.pending.duration_ms / 1000

@@ -53,9 +53,15 @@ class ReplyBegan:
 
 @dataclass(frozen=True, slots=True)
 class ReplyEnded:
-    """A turn's reply has been played, or the turn gets no reply."""
+    """A turn's reply has been played, or the turn gets no reply.
+
+    The person's turn was but the `echo` of the reply before: replies come back into the microphone.
+    That reply was cut off by it, and what it said is to be said `again`.
+    """
 
     turn: int
+    echo: bool = False
+    again: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -320,6 +320,12 @@ class Playout:
         )
         return " ".join(text for text in heard if text)
 
+    def begun(self, now: float) -> str:
+        """The text of all sentences of which something has been played."""
+        position = self._position(now)
+        spoken = (one for one in self._passages if not one.written and one.reached(position))
+        return " ".join(passage.text for passage in spoken)
+
     def told(self, now: float) -> bool:
         """Whether all of the reply has been heard: what is left of its audio is silence."""
         position = self._heard_to(now)

@@ -111,7 +111,8 @@ class Replies:
             await self._committer.settled()
             self._closed()
         else:
-            self._handle(ReplyEnded(reply.turn))
+            again = reply.echoed and self._voice.echo.cut_off
+            self._handle(ReplyEnded(reply.turn, echo=reply.echoed, again=again))
 
     def quiet_at(self, now: float) -> float | None:
         """When `silence` would cut no sentence off, and lose no answer; None while not known."""

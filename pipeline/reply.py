@@ -25,10 +25,11 @@ from functools import partial
 from pipeline.answer import Answer
 from pipeline.canned import CannedLines as CannedLines
 from pipeline.channel import Channel, Waited
+from pipeline.echo import ECHO
 from pipeline.errors import BudgetExceeded, ChannelClosed, PipelineError, StageError
 from pipeline.frames import Fault, Output, Sentence, Slot, TextDelta, ToolCall, Transcript
 from pipeline.guard import Guard, Stream
-from pipeline.late_answer import recognised
+from pipeline.late_answer import HOLDING, recognised
 from pipeline.late_reply import Awaited, LateReply
 from pipeline.reply_draft import ReplyDraft
 from pipeline.reply_task import ReplyTask as ReplyTask
@@ -50,9 +51,6 @@ Assumed: two pauses that one hears."""
 
 DUE = "the line that is due"
 """The target of a `Degraded` for a reply that broke off and was followed by that line."""
-
-HOLDING = "holding line"
-"""The target of a `Degraded` for a recogniser that outlasts the turn's limit: its text follows."""
 
 TOO_LONG = "cut at the longest that a reply may be"
 """Why the line that is due follows a reply that did not break off."""
@@ -98,6 +96,8 @@ class Reply:
         self.outputs = answer.outputs
         self.closes = task.closes
         """The conversation ends when this reply has been heard."""
+        self.echoed = False
+        """The turn had no words but the echo of the reply before it: the question waits."""
         self._task = task
         self._responders = responders
         self._voice = voice
@@ -138,9 +138,12 @@ class Reply:
 
     async def _attempt(self, on_first: Callable[[], None]) -> str:
         self._voice.begin(self.turn, self.budget, on_first, self.outputs)
-        line = self._task.line
+        line: str | None = self._task.line
         if not line:
-            line = await self._recognise(self._canned.unheard) or await self._respond() or ""
+            line = await self._recognise(self._canned.unheard)
+            if self.echoed and not self._held:
+                return ""
+            line = await self._respond() if line is None else line
             self.closes = self.closes and not line
         if line:
             self.outputs.accept()
@@ -191,12 +194,18 @@ class Reply:
             reason = str(error)
         if self._held:
             self.budget.resume(asyncio.get_running_loop().time())
-        if answer.transcript is not None and answer.transcript.text:
-            return None
+        if answer.transcript is not None and (text := answer.transcript.text):
+            if not (answer.spoken and self._voice.echo.hears(text)):
+                return None
+            reason = ECHO
         answer.transcript = None
         if self.outputs.ahead:
             self.outputs.drop()
             raise _TooEarly
+        if reason is ECHO:
+            logger.info("turn %d: no answer was heard (echo)", self.turn)
+            self._voice.echo.heard()
+            self.echoed, canned = True, ""
         answer.degraded("canned line" if canned else "no text", reason)
         answer.pending = None
         return canned
@@ -245,7 +254,10 @@ class Reply:
         brief = self._brief = self._host.brief(self.turn, text)
         self.closes = brief.closes
         sentences: Channel[Sentence] = Channel(
-            "synthesis", bound=PENDING_CHARACTERS, size=_characters, waited=self._waited
+            "synthesis",
+            bound=PENDING_CHARACTERS,
+            size=lambda sentence: len(sentence.text),
+            waited=self._waited,
         )
         draft = ReplyDraft(self.turn, sentences, brief.voice, brief.language)
         kept = self.outputs.kept
@@ -404,7 +416,3 @@ def _speech_s(item: TextDelta | ToolCall) -> float:
 
 def _why(error: PipelineError) -> str:
     return error.reason or str(error) if isinstance(error, StageError) else str(error)
-
-
-def _characters(sentence: Sentence) -> int:
-    return len(sentence.text)

@@ -47,6 +47,7 @@ from pipeline.decisions import (
     Typed,
     Understood,
 )
+from pipeline.echo import ECHOED_REPLIES
 from pipeline.endings import Ending, ending, is_backchannel
 from pipeline.input_speech import CHUNK_MS, InputSpeech
 from pipeline.turn_policy import (
@@ -81,6 +82,7 @@ class TurnTaking:
         self._holding = False
         self._held_text = ""  # the words recognised since the reply was held
         self._resumes = 0  # of this reply
+        self._echoed = 0  # replies that must be expected to come back into the microphone
         self._prompts = 0  # since the person last spoke or typed
         self._idle_ms = 0.0  # silence since the last reply
         self._replying = True  # this turn gets a reply
@@ -136,14 +138,16 @@ class TurnTaking:
                 if turn == self.turn and self.state is TurnState.THINKING:
                     self.state = TurnState.SPEAKING
                 return []
-            case ReplyEnded(turn):
+            case ReplyEnded(turn, echo, again):
                 if turn != self.turn or self.state not in (TurnState.THINKING, TurnState.SPEAKING):
                     return []
                 dropped = self._drop()
-                self.state = TurnState.IDLE
                 if self._echoes:  # the speech so far is the reply's own
                     self._speech.forget()
-                following = self._respond_now(now) if self._respond_next else self._close_if_due()
+                self.state = TurnState.IDLE
+                self._echoed = ECHOED_REPLIES if echo else max(0, self._echoed - 1)
+                asked = self._respond_next or again
+                following = self._respond_now(now) if asked else self._close_if_due()
                 return [*dropped, *following]
             case PolicyChanged(policy):
                 return self._change(policy)
@@ -366,8 +370,9 @@ class TurnTaking:
 
     @property
     def _echoes(self) -> bool:
-        """Whether this reply was held so often that it must come back into the microphone."""
-        return self._resumes >= MOST_HOLDS
+        """Whether this reply comes back into the microphone: expected, or held so often."""
+        expected = self._echoed > 0 and self.state is TurnState.SPEAKING
+        return expected or self._resumes >= MOST_HOLDS
 
     @property
     def _under_way(self) -> bool:

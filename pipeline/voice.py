@@ -10,6 +10,7 @@ import numpy as np
 
 from pipeline.budget import TurnBudget
 from pipeline.candidate import able
+from pipeline.echo import EchoWatch
 from pipeline.errors import PipelineError, StageUnavailable
 from pipeline.fillers import FillerSpeech
 from pipeline.frames import (
@@ -86,6 +87,7 @@ class Voice:
         self._heard = False  # the reply's own first audio was sent
         self.replying = False
         """As `speaking`, but for the reply itself: a filler does not count."""
+        self.echo = EchoWatch()
         self.speaking = False
         """True from the first audio or text of a reply until it has been played or stopped."""
 
@@ -274,6 +276,7 @@ class Voice:
     def finish(self) -> str:
         """Send the client the end of the reply; returns the part of it to remember."""
         now = asyncio.get_running_loop().time()
+        self.echo.said(self._playout.begun(now))
         self._emit(ReplyDone(self._turn, interrupted=False, heard=self._playout.heard(now)))
         self._remembered = self._playout.heard(now, asides=False)
         return self._remembered
@@ -291,6 +294,8 @@ class Voice:
         at_ms = self._playout.played_ms(now)
         self._remembered = self._playout.heard(now, asides=False)
         told = self._playout.told(now)
+        if self.speaking:
+            self.echo.said(self._playout.begun(now), cut_after=heard)
         cleared = self._playout.paused
         self._playout.stop()
         if self.speaking:

@@ -3,8 +3,9 @@
 A `Worker` is one child process with an interpreter of its own (spawned, never forked) that runs a
 handler (see `stages._worker_main`) for many jobs at once. Messages to it are plain, non-blocking
 writes; replies are awaited. The process starts on first use. Its death is noticed at once (its pipe
-ends), a stopped process after 2 s by missed heartbeats (`stages._heartbeat`). Every job of a dead process fails. The next use starts
-a new process, after a growing delay if processes keep dying soon after their start.
+ends), a stopped process after 2 s by missed heartbeats (`stages._heartbeat`). Every job of a dead
+process fails. The next use starts a new process, after a growing delay if processes keep dying soon
+after their start.
 
 All methods belong to the event loop on which the worker was first used.
 """
@@ -47,7 +48,8 @@ class Worker:
     `target` is "module:factory"; in the child the factory is called with `options` (JSON) and
     returns a `stages._worker_main.Handler`. `stage` and `provider` name the worker in errors, logs
     and `ps`. A process that is not ready after `start_timeout_s`, or does not answer a ping for
-    `stall_s`, or was stopped, is killed. At most `max_pending_bytes` wait in the pipe, and as much in the process.
+    `stall_s`, or was stopped, is killed. At most `max_pending_bytes` wait in the pipe, and as much
+    in the process.
     """
 
     def __init__(

@@ -310,7 +310,8 @@ def test_a_busy_process_answers_heartbeats() -> None:
         await anext(job)
         process = one._process
         assert process is not None
-        assert (heart := process._heart) is not None
+        heart = process._heart
+        assert heart is not None
         for _ in range(5):  # each beat gets its answer although the main thread is busy
             await until(lambda: heart.asked_at is not None)
             await until(lambda: heart.asked_at is None)

@@ -58,6 +58,7 @@ FRAME_MS = 20
 """How long a frame of reply audio is over RTP, where it is not measured."""
 
 CANNED = "canned line"
+NO_TEXT = "no text"
 """The target of a `Degraded` whose turn gets a canned line."""
 
 REFUSED_RESPONSES = {
@@ -233,6 +234,8 @@ class OpenAiRealtime:
 
     def _degraded(self, output: Degraded) -> list[Event]:
         """Only what the client must know: a turn whose words or whose reply are lost."""
+        if output.stage == "stt" and output.target == NO_TEXT:
+            return self._inputs.unheard(output.turn, output.reason)
         if output.target != CANNED:
             return []
         if output.stage == "stt":

@@ -1,0 +1,174 @@
+"""Whether a transcript is the interviewer's own voice, come back through the microphone. Pure.
+
+A client cancels the echo of its loudspeaker; one that does not hears the reply as speech, and the
+interviewer would take its own words for the answer. What comes back are the reply's words in their
+order, some of them misheard. A person may say words of the question, too: whoever repeats it and
+then answers ends with words of their own, and whoever answers in its words says "I" where it says
+"you", or leaves out what is not meant. Assumed limits, tried on the table in the tests.
+"""
+
+import re
+from collections.abc import Sequence
+from itertools import pairwise
+
+ECHO = "only the interviewer's own voice was heard; the client must cancel its echo"
+"""Why an answer does not count, in words for the client."""
+
+LEAST_WORDS = 4
+"""Fewer words of the reply are no echo, unless an echo is expected."""
+
+SHARE, FIRST_PERSON_SHARE = 0.65, 0.9
+"""So many of the words must be the reply's; the second where one that is not is an "I"."""
+
+MOST_SKIPPED = 2
+"""From so many words of the reply on that are left out within it, and not misheard, it was a person
+who left them out; an echo of many words may lack one in `WORDS_A_GAP`."""
+
+WORDS_A_GAP = 6
+OWN_WORDS = 3
+"""So many words at the end that are not the reply's are the answer to it."""
+
+MOST_PLAYED, MOST_HEARD = 150, 200
+"""The reply's last words, and the longest text, that are compared: 30,000 comparisons at most."""
+
+ECHOED_REPLIES = 2
+"""After an echo, so many replies are taken to be heard by the microphone."""
+
+_WORDS = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|[^\W_]+(?:['\u2019][^\W_]+)?")
+_FIRST_PERSON = frozenset(
+    {
+        *(
+            "i",
+            "i'm",
+            "i've",
+            "i'd",
+            "i'll",
+            "me",
+            "my",
+            "mine",
+            "we",
+            "we're",
+            "we've",
+            "our",
+            "us",
+        ),
+        *(
+            "ich",
+            "mich",
+            "mir",
+            "mein",
+            "meine",
+            "meinen",
+            "meiner",
+            "wir",
+            "uns",
+            "unser",
+            "unsere",
+        ),
+    }
+)
+
+
+def is_echo(text: str, played: str, *, expected: bool = False) -> bool:
+    """Whether `text` has only words of `played`, which was spoken shortly before it or during it.
+
+    With `expected` an echo was heard before, or the text began into the reply: then two words of
+    its end are enough.
+    """
+    heard, said = _words(text), _words(played)[-MOST_PLAYED:]
+    if not heard or not said or len(heard) > MOST_HEARD:
+        return False
+    if len(heard) < LEAST_WORDS:
+        return expected and len(heard) > 1 and _within(heard, said[-3 * LEAST_WORDS :])
+    pairs = _matched(heard, said)
+    if len(heard) - 1 - (pairs[-1][0] if pairs else -1) >= OWN_WORDS:
+        return False
+    found = {place for place, _ in pairs}
+    own = [word for place, word in enumerate(heard) if place not in found]
+    least = FIRST_PERSON_SHARE if _FIRST_PERSON.intersection(own) else SHARE
+    if len(pairs) < least * len(heard):
+        return False
+    skipped = sum(
+        max(0, (there - before_there) - (here - before_here))
+        for (before_here, before_there), (here, there) in pairwise(pairs)
+    )
+    return skipped < max(MOST_SKIPPED, len(heard) // WORDS_A_GAP)
+
+
+class EchoWatch:
+    """What the session said last, and whether its echo has been heard."""
+
+    def __init__(self) -> None:
+        self._played = ""
+        self._expected = 0  # for so many more replies
+        self.cut_off = False
+        """Speech cut off what was said last."""
+        self._beginning: list[str] = []  # of what was cut off there
+
+    def said(self, text: str, *, cut_after: str | None = None) -> None:
+        """A reply is over; `text` are its sentences that were begun. Speech may have cut it off,
+        `cut_after` these words of it."""
+        if not text:
+            return
+        self._played = f"{self._played} {text}"[-8 * MOST_PLAYED :]
+        self._expected = max(0, self._expected - 1)
+        self.cut_off = cut_after is not None
+        hardly_begun = cut_after is not None and len(_words(cut_after)) <= LEAST_WORDS
+        self._beginning = _words(text)[: LEAST_WORDS + 1] if hardly_begun else []
+
+    def hears(self, text: str) -> bool:
+        """Whether the person's words are the echo of what was said."""
+        words = _words(text)
+        if 0 < len(words) < LEAST_WORDS and _within(words, self._beginning):
+            return True  # nobody answers a reply's first word with that word
+        return is_echo(text, self._played, expected=self.cut_off or self._expected > 0)
+
+    def heard(self) -> None:
+        """An echo was heard: another is expected."""
+        self._expected = ECHOED_REPLIES
+
+
+def _words(text: str) -> list[str]:
+    return [word.replace("\u2019", "'") for word in _WORDS.findall(text.casefold())]
+
+
+def _alike(one: str, other: str) -> bool:
+    """Whether a word may be the other one, misheard."""
+    if one == other:
+        return True
+    long = min(len(one), len(other)) > 3
+    return long and one[:3] == other[:3] and abs(len(one) - len(other)) <= 2
+
+
+def _within(heard: Sequence[str], said: Sequence[str]) -> bool:
+    """Whether the words follow one another in what was said."""
+    starts = range(len(said) - len(heard) + 1)
+    return any(list(said[at : at + len(heard)]) == list(heard) for at in starts)
+
+
+def _matched(heard: Sequence[str], said: Sequence[str]) -> list[tuple[int, int]]:
+    """The places of the words that both have in the same order, as many as there are.
+
+    The longest common subsequence (Wagner and Fischer 1974); of equal ones that whose words are
+    the latest of what was said.
+    """
+    rows = [[0] * (len(said) + 1)]
+    for word in heard:
+        above, row = rows[-1], [0]
+        for at, other in enumerate(said):
+            if _alike(word, other):
+                row.append(above[at] + 1)
+            else:
+                row.append(max(above[at + 1], row[-1]))
+        rows.append(row)
+    pairs: list[tuple[int, int]] = []
+    here, there = len(heard), len(said)
+    while here and there:
+        if _alike(heard[here - 1], said[there - 1]):
+            here, there = here - 1, there - 1
+            pairs.append((here, there))
+        elif rows[here - 1][there] >= rows[here][there - 1]:
+            here -= 1
+        else:
+            there -= 1
+    return pairs[::-1]
