@@ -142,6 +142,7 @@ class Reply:
         if not line:
             line = await self._recognise(self._canned.unheard)
             if self.echoed and not self._held:
+                self._late.stop()
                 return ""
             line = await self._respond() if line is None else line
             self.closes = self.closes and not line
