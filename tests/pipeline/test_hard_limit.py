@@ -25,6 +25,7 @@ from pipeline.frames import (
     TextDelta,
     Transcript,
 )
+from pipeline.guard import Limits
 from pipeline.session import SessionPolicy
 from pipeline.turns import TurnPolicy
 from stages.fakes import FakeResponder, FakeSynthesizer, FakeTranscriber, Script
@@ -286,9 +287,12 @@ DELAYS = st.builds(
     hard_s=st.sampled_from([2.5, 4.0, 6.0]),
     speculate=st.booleans(),
     silence_ms=st.sampled_from([300, 800, 3000]),
+    waits=st.sampled_from([None, False, True]),
 )
-@example([Script(0.99)], [Script(0, 0.3, 5, stall=True)], [Script(0.99)], 4.0, True, 300)
-@example([Script(1.99)], [Script(0.5, 0.99)], [Script(1.99)], 6.0, True, 3000)
+@example([Script(0.99)], [Script(0, 0.3, 5, stall=True)], [Script(0.99)], 4.0, True, 300, None)
+@example([Script(1.99)], [Script(0.5, 0.99)], [Script(1.99)], 6.0, True, 3000, None)
+@example([Script(18.0)], [Script(3.0)], [Script(1.99)], 6.0, True, 3000, False)
+@example([Script(stall=True), Script(6.0)], [Script(3.0)], [Script(1.99)], 4.0, False, 300, True)
 def test_however_slow_the_stages_are(
     conversation: Any,
     stt: list[Script],
@@ -297,8 +301,12 @@ def test_however_slow_the_stages_are(
     hard_s: float,
     speculate: bool,
     silence_ms: int,
+    waits: bool | None,
 ) -> None:
     conversation = type(conversation)()
+    if waits is not None:  # recognisers that are waited for, by their patience
+        limits = Limits(first_s=60.0, slow_first_s=2.0, total_s=60.0, patient=waits)
+        conversation.limits = {"stt0": limits, "stt1": limits}
     turns = TurnPolicy(silence_ms=silence_ms, adaptive=False)
     conversation.policy = SessionPolicy(turns, hard_s=hard_s, speculate=speculate)
     conversation.host.say = (

@@ -186,6 +186,31 @@ def test_speech_that_nobody_could_recognise_fails_and_the_reply_goes_on() -> Non
     assert history(client, 2) == ()
 
 
+def test_a_turn_of_nothing_but_echo_fails_with_the_reason_and_ends() -> None:
+    client = StockClient(**TRANSCRIBED)
+    client.hear(SpeechStarted(1, 0), SpeechStopped(1, 900), AvatarState(1, "thinking"))
+    client.hear(Degraded(1, "stt", "whisper", "no text", "echo"), metrics(1))
+    client.hear(AvatarState(1, "idle"))
+    failed = only(client.events, "conversation.item.input_audio_transcription.failed")
+    assert failed["error"]["message"] == "echo"
+    assert only(client.events, "response.done")["response"]["output"] == []
+    assert history(client, 2) == ()
+
+
+def test_words_that_come_after_the_holding_line_are_shown_and_answered() -> None:
+    client = StockClient(**TRANSCRIBED)
+    client.hear(SpeechStarted(1, 0), SpeechStopped(1, 900), AvatarState(1, "thinking"))
+    client.hear(Degraded(1, "stt", "whisper", "holding line", "still recognising"))
+    client.hear(ReplyStarted(1), ReplyText(1, "One moment."))
+    client.hear(Transcript(1, "I like tests", final=True), ReplyText(1, "Why?"))
+    finish(client, 1, "One moment. Why?")
+    words = only(client.events, "conversation.item.input_audio_transcription.completed")
+    assert words["transcript"] == "I like tests"
+    response = only(client.events, "response.done")["response"]
+    assert response["status"] == "completed"
+    assert history(client, 2)[0] == Message("user", "I like tests")
+
+
 def history(client: StockClient, turn: int) -> tuple[Message, ...]:
     (start,) = client.dialect.begin()
     assistant = start.request.assistant  # type: ignore[union-attr]
