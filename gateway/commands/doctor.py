@@ -104,7 +104,9 @@ def examine(settings: Settings) -> list[Finding]:
         *_packages(),
         *_providers(settings, whisper),
         _whisper_model(whisper),
-        _port(settings.host, settings.port),
+        _port(
+            settings.host, settings.port, keys=settings.api_keys is not None or settings.insecure
+        ),
         _data_folder(settings.data_dir),
         _store(settings),
         *_changed(settings),
@@ -275,8 +277,12 @@ def _whisper_model(facts: WhisperFacts | None) -> Finding:
 # --- port, folder, settings ------------------------------------------------------------------
 
 
-def _port(host: str, port: int) -> Finding:
+def _port(host: str, port: int, *, keys: bool) -> Finding:
     subject = f"port {port}"
+    if not keys and host in ("0.0.0.0", "::"):
+        why = f"PARLEY_HOST={host} opens it to the network, without keys"
+        advice = "set PARLEY_API_KEYS=auto, or PARLEY_INSECURE=1 where you trust everybody"
+        return Finding("port", subject, "problem", why, advice)
     if port == 0:
         return Finding("port", subject, "ok", "any free one")
     reached = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)

@@ -16,7 +16,7 @@ from types import FrameType
 
 import uvicorn
 from rich.table import Table
-from starlette.applications import Starlette
+from starlette.types import ASGIApp
 
 from gateway.app import create_app
 from gateway.commands.fetch import fetch
@@ -28,6 +28,7 @@ from gateway.runtime import Runtime
 from gateway.security import KeyFileError, api_keys, key_file
 from gateway.settings import Settings
 from gateway.status import StageReport
+from gateway.transports.hosts import for_this_machine
 from gateway.transports.http import HttpProtocol
 from gateway.transports.proxies import behind
 from gateway.transports.websocket.protocol import WebSocketProtocol
@@ -223,7 +224,18 @@ def _why_not(host: str, port: int, error: OSError) -> str:
             return f"PARLEY_HOST={host} cannot be listened on: {error.strerror}"
 
 
-def server_config(app: Starlette, tls: Tls | None = None, proxies: str = "") -> uvicorn.Config:
+def alone(settings: Settings, tls: Tls | None) -> bool:
+    """Whether every client is a program or a browser on this machine, and needs no key.
+
+    A proxy brings clients from elsewhere, and TLS keeps out a page that has its name resolve to
+    this machine.
+    """
+    return (
+        settings.api_keys is None and not settings.insecure and not settings.proxies and tls is None
+    )
+
+
+def server_config(app: ASGIApp, tls: Tls | None = None, proxies: str = "") -> uvicorn.Config:
     """uvicorn's configuration for the application, which needs this WebSocket protocol.
 
     `proxies` are networks, separated by commas, whose forwarding headers are trusted.
@@ -254,7 +266,12 @@ class _Server(uvicorn.Server):
     def __init__(self, settings: Settings, stages: Stages | None, tls: Tls | None) -> None:
         self._app = create_app(settings, stages=stages)
         self._telling: asyncio.Task[None] | None = None
-        super().__init__(server_config(self._app, tls, settings.proxies))
+        app = (
+            for_this_machine(self._app, settings.cors_origins)
+            if alone(settings, tls)
+            else self._app
+        )
+        super().__init__(server_config(app, tls, settings.proxies))
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)

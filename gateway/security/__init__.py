@@ -4,7 +4,7 @@ from gateway.security.access import WEBSOCKET, Need, need_of
 from gateway.security.grants import Access, Grant, digest_of
 from gateway.security.key_file import KeyFileError, api_keys, key_file
 from gateway.security.keys import ApiKeys, bearer, key_of, presented
-from gateway.security.origins import may_connect, origin_of
+from gateway.security.origins import may_connect, names_this_machine, origin_of
 from gateway.security.tickets import Issued, pass_s
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "key_file",
     "key_of",
     "may_connect",
+    "names_this_machine",
     "need_of",
     "origin_of",
     "pass_s",

@@ -5,6 +5,7 @@ name the page in `Origin` (RFC 6455, section 10.2). Programs send none and are n
 """
 
 from collections.abc import Sequence
+from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -35,3 +36,25 @@ def may_connect(origin: str | None, host: str, allowed: str) -> bool:
         return (page.hostname, page.port or default) == (here.hostname, here.port or default)
     except ValueError:
         return False
+
+
+def names_this_machine(host: str, allowed: str) -> bool:
+    """Whether a `Host` header can be that of a page of this machine, or of a page in `allowed`.
+
+    A page of another site can have its own name resolve to 127.0.0.1 once it is loaded (DNS
+    rebinding). Its origin then matches `Host`, and only the name shows that it is a stranger's.
+    """
+    try:
+        here = urlsplit(f"//{host}")
+        name = (here.hostname or "").rstrip(".")
+        pages = (
+            [] if allowed == "*" else [urlsplit(origin).hostname for origin in allowed.split(",")]
+        )
+        if allowed == "*" or not host or name == "localhost" or name.endswith(".localhost"):
+            return True
+        if name in pages:
+            return True
+        ip_address(name)
+    except ValueError:
+        return False
+    return True

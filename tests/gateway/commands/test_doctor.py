@@ -309,9 +309,19 @@ def test_a_free_port_is_fine(settings: Settings) -> None:
 def test_a_parley_on_the_port_is_recognised(settings: Settings) -> None:
     with http_server(b'{"gateway": {"version": "9.9"}, "stages": []}') as port:
         finding = found(
-            settings.model_copy(update={"port": port, "host": "0.0.0.0"}), "port", f"port {port}"
+            settings.model_copy(update={"port": port, "host": "0.0.0.0", "insecure": True}),
+            "port",
+            f"port {port}",
         )
     assert (finding.state, finding.detail) == ("ok", "Parley 9.9 answers there")
+
+
+def test_an_address_of_the_network_without_keys_is_a_problem(settings: Settings) -> None:
+    open_to_all = settings.model_copy(update={"port": 8000, "host": "0.0.0.0"})
+    finding = found(open_to_all, "port", "port 8000")
+    assert finding.state == "problem"
+    assert finding.detail == "PARLEY_HOST=0.0.0.0 opens it to the network, without keys"
+    assert "PARLEY_API_KEYS=auto" in finding.advice
 
 
 @pytest.mark.parametrize("body", [b"<html>", b"[]", b'{"gateway": {}}', b'{"stages": 1}'])
