@@ -10,7 +10,8 @@ import secrets
 from dataclasses import dataclass
 from typing import Any
 
-from gateway.store import Put, Store
+from gateway.interviews.keys import SessionKeys
+from gateway.store import Put, Store, put_if_absent
 
 PREFIX = "ek_"
 """The first letters of every client secret."""
@@ -49,5 +50,24 @@ async def find_secret(store: Store, value: str, *, now: float) -> ClientSecret |
     return ClientSecret(value, kept["expires_at"], kept["session"])
 
 
+async def may_join(store: Store, secret: ClientSecret, session_id: str, *, now: float) -> bool:
+    """Whether a client with the secret may name this session: a new one, or one it has begun.
+
+    Remembers, as long as the secret lives, that it has begun the session.
+    """
+    key = f"begun:{_digest(secret.value)}:{session_id}"
+    if await store.get(key) is not None:
+        return True
+    if await store.get(SessionKeys(session_id).record) is not None:
+        return False
+    left_s = max(1.0, secret.expires_at - now)
+    await put_if_absent(store, key, b"", ttl_s=left_s, about=session_id)
+    return True
+
+
 def _key(value: str) -> str:
-    return f"secret:{hashlib.sha256(value.encode(errors='replace')).hexdigest()}"
+    return f"secret:{_digest(value)}"
+
+
+def _digest(value: str) -> str:
+    return hashlib.sha256(value.encode(errors="replace")).hexdigest()

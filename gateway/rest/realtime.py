@@ -26,7 +26,7 @@ from gateway.rest.webrtc import WebRtcEndpoints
 from gateway.runtime import Runtime
 from gateway.security import ApiKeys, bearer, may_connect, origin_of
 from gateway.transports.webrtc.offers import MAX_BYTES, OfferError
-from gateway.transports.websocket.realtime import new_id, opened
+from gateway.transports.websocket.realtime import NO_SESSION, joins, new_id, opened
 
 SDP = "application/sdp"
 MULTIPART = "multipart/form-data"
@@ -84,6 +84,8 @@ class RealtimeEndpoints:
         sdp, given = await _offer(request)
         given = given or ({} if secret is None else secret.session)
         session, session_id = _opened(given, request.query_params)
+        if not await joins(self._runtime, secret, session_id, request.query_params):
+            raise Failure(404, "session_not_found", NO_SESSION, "session_id")
         dialect = OpenAiRealtime(session, new_id=new_id, media="rtp")
         try:
             answered = await self._webrtc.answer(session_id, sdp, dialect)

@@ -9,7 +9,7 @@ from starlette.responses import JSONResponse
 from starlette.websockets import WebSocket
 
 from gateway.interviews.sessions import SESSION_ID
-from gateway.live.client_secrets import find_secret
+from gateway.live.client_secrets import ClientSecret, find_secret, may_join
 from gateway.protocols.dialect import InterviewRequest, ProtocolError
 from gateway.protocols.openai_realtime import OpenAiRealtime, RealtimeSession
 from gateway.protocols.openai_realtime.opening import error_body, session_of
@@ -20,6 +20,8 @@ from gateway.transports.websocket.endpoint import converse, denied
 from gateway.transports.websocket.protocol import EXTENSION, WebSocketProtocol
 
 SUBPROTOCOL = "realtime"
+
+NO_SESSION = "There is no such session, or it is another client's."
 
 LONGEST_MESSAGE_BYTES = 21 * 1024 * 1024
 """15 MiB of audio, as many as OpenAI takes in an event, are as long in base64. The dialect answers
@@ -52,9 +54,18 @@ async def realtime_endpoint(websocket: WebSocket) -> None:
         session, session_id = opened(
             {} if secret is None else secret.session, websocket.query_params
         )
+        allowed = await joins(runtime, secret, session_id, websocket.query_params)
     except ProtocolError as error:
         body = error_body(error.code, error.message, param=error.param)
         await websocket.send_denial_response(JSONResponse(body, 400))
+        return
+    except StoreError as error:
+        body = error_body("store_unavailable", str(error), server=True)
+        await websocket.send_denial_response(JSONResponse(body, 503))
+        return
+    if not allowed:
+        body = error_body("session_not_found", NO_SESSION, param="session_id")
+        await websocket.send_denial_response(JSONResponse(body, 404))
         return
     protocol: WebSocketProtocol | None = websocket.scope["extensions"].get(EXTENSION)
     if protocol is not None:
@@ -62,6 +73,18 @@ async def realtime_endpoint(websocket: WebSocket) -> None:
     await websocket.accept(SUBPROTOCOL if SUBPROTOCOL in offered else None)
     dialect = OpenAiRealtime(session, new_id=new_id)
     await converse(websocket, runtime, session_id, dialect)
+
+
+async def joins(
+    runtime: Runtime, secret: ClientSecret | None, session_id: str, parameters: Mapping[str, str]
+) -> bool:
+    """Whether the client may have the session that it names: not another client's, with a secret.
+
+    Raises `StoreError`.
+    """
+    if secret is None or runtime.access.open or session_id != parameters.get("session_id"):
+        return True
+    return await may_join(runtime.store, secret, session_id, now=time.time())
 
 
 def opened(given: Mapping[str, Any], parameters: Mapping[str, str]) -> tuple[RealtimeSession, str]:
