@@ -20,6 +20,8 @@ from gateway.protocols.dialect import ProtocolError, SessionRequest, Start, Type
 from gateway.protocols.native.messages import ErrorCode
 from gateway.rest.openapi import document
 from gateway.rest.operation import Operation, ResponseSpec, routes
+from gateway.security import Need
+from gateway.security.access import NEEDS
 from pipeline.frames import ReplyStarted, ReplyText
 from tests.support.paths import DOCS, ROOT
 
@@ -180,3 +182,28 @@ def test_the_example_package_is_found_by_its_entry_point(example: Path) -> None:
         "print(choose('tts', 'beep', Options()).first.summary)"
     )
     assert run(example, "-c", program) == "a beep for every word\n"
+
+
+# --- docs/security.md ---------------------------------------------------------------------------
+
+
+def test_every_test_that_security_names_exists() -> None:
+    text = (DOCS / "security.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`(test_\w+)`", text))
+    sources = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("*.py"))
+    defined = set(re.findall(r"^(?:async )?def (test_\w+)\(", sources, re.MULTILINE))
+    assert len(named) > 40
+    assert sorted(named - defined) == []
+    rows = [line for line in text.splitlines() if line.startswith("| ")]
+    assert [row for row in rows if "`test_" not in row and not row.startswith("| threat |")] == []
+
+
+def test_security_names_what_is_public() -> None:
+    text = (DOCS / "security.md").read_text(encoding="utf-8").split("| threat |")[0]
+    public = {
+        path
+        for path, methods in NEEDS.items()
+        if {*methods.values()} == {Need.NOTHING} and "{" not in path and path != "/"
+    }
+    named = set(re.findall(r"`(/[\w./-]+)`", text))
+    assert public - named == {"/faces"}, "the page's, which has no name of its own here"

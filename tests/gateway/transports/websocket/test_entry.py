@@ -131,7 +131,11 @@ def test_a_first_message_without_a_ticket_ends_it(
     locked.run(story)
 
 
-@pytest.mark.parametrize("ticket", ["pt_unknown", "ps_unknown", "wrong", KEY + "x"])
+UNSIGNED = "eyJhbGciOiJub25lIn0.eyJzdWIiOiJhIn0."
+"""A JWT whose algorithm is "none"."""
+
+
+@pytest.mark.parametrize("ticket", ["pt_unknown", "ps_unknown", "wrong", KEY + "x", UNSIGNED])
 def test_a_wrong_ticket_ends_it(locked: Gateway, ticket: str) -> None:
     async def story() -> None:
         assert await refusal(locked, hello(ticket)) == ("bad_ticket", 1008)

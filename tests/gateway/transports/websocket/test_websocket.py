@@ -415,3 +415,12 @@ def test_a_bug_ends_the_session_with_1011_and_no_detail(
             assert await caller.closed() == (1011, "the session failed")
 
     gateway.run(story)
+
+
+def test_no_compression_is_agreed(gateway: Any) -> None:
+    async def story() -> None:
+        url = f"ws://127.0.0.1:{gateway.port}/ws/a"
+        async with connect(url, compression="deflate") as socket:
+            assert socket.protocol.extensions == []
+
+    gateway.run(story)

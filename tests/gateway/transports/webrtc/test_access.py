@@ -1,0 +1,76 @@
+"""WebRTC where keys are set: with a ticket, a pass or WebRTC's own token."""
+
+import httpx
+import pytest
+
+from tests.support.webrtc import Browser, Doorway
+
+KEY = "a-key-of-ours"
+TOKEN = "a-token-for-webrtc"
+SDP = {"content-type": "application/sdp"}
+
+
+@pytest.fixture
+def locked(doorway: Doorway) -> Doorway:
+    doorway.settings |= {"api_keys": KEY, "webrtc_token": TOKEN}
+    return doorway
+
+
+def bearer(value: str) -> dict[str, str]:
+    return {"authorization": f"Bearer {value}"}
+
+
+async def ticket_for(doorway: Doorway, session_id: str | None = None) -> str:
+    access = doorway.app.state.runtime.access
+    return (await access.ticket(session_id, 60)).value  # type: ignore[no-any-return]
+
+
+def test_a_ticket_makes_one_connection_and_holds_for_it(locked: Doorway) -> None:
+    async def story() -> None:
+        browser = Browser(locked)
+        offer = await browser.offer()
+        ticket = await ticket_for(locked)
+        async with httpx.AsyncClient(base_url=locked.url, trust_env=False) as client:
+            made = await client.post("/webrtc/a", content=offer, headers=SDP | bearer(ticket))
+            assert made.status_code == 201
+            where = made.headers["location"]
+            again = await client.post("/webrtc/b", content=offer, headers=SDP | bearer(ticket))
+            assert (again.status_code, again.json()["code"]) == (401, "access_required")
+            for other in ({}, bearer(await ticket_for(locked, "b")), bearer("wrong-key")):
+                gone = await client.delete(where, headers=other)
+                assert gone.status_code in (401, 404)
+            assert (await client.get(where, headers=bearer(ticket))).status_code == 204
+            assert (await client.delete(where, headers=bearer(ticket))).status_code == 200
+        await browser.close()
+
+    locked.run(story)
+
+
+def test_the_json_form_takes_a_ticket_for_the_session_that_it_names(locked: Doorway) -> None:
+    async def story() -> None:
+        browser = Browser(locked)
+        body = {"sdp": await browser.offer(), "type": "offer", "session_id": "a"}
+        async with httpx.AsyncClient(base_url=locked.url, trust_env=False) as client:
+            for_another = bearer(await ticket_for(locked, "b"))
+            wrong = await client.post("/api/offer", json=body, headers=for_another)
+            assert (wrong.status_code, wrong.json()["code"]) == (404, "no_such_session")
+            right = bearer(await ticket_for(locked, "a"))
+            made = await client.post("/api/offer", json=body, headers=right)
+            assert (made.status_code, made.json()["session_id"]) == (200, "a")
+            held = bearer((await locked.app.state.runtime.access.session_pass("a")).value)
+            where = f"/webrtc/a/{made.json()['pc_id']}"
+            assert (await client.delete(where, headers=held)).status_code == 200
+        await browser.close()
+
+    locked.run(story)
+
+
+def test_webrtcs_token_opens_webrtc_and_nothing_else(locked: Doorway) -> None:
+    async def story() -> None:
+        async with httpx.AsyncClient(base_url=locked.url, trust_env=False) as client:
+            offered = await client.post("/webrtc/a", content="v=0", headers=SDP | bearer(TOKEN))
+            assert (offered.status_code, offered.json()["code"]) == (400, "invalid_offer")
+            listed = await client.get("/api/sessions", headers=bearer(TOKEN))
+            assert listed.status_code == 401
+
+    locked.run(story)
