@@ -281,8 +281,13 @@ class _Server(uvicorn.Server):
         gc.freeze()
         assert sockets is not None
         runtime = self._app.state.runtime
+        settings = runtime.settings
         announce(
-            sockets[0], runtime.reports(), secure=self.config.is_ssl, access=access_line(runtime)
+            sockets[0],
+            runtime.reports(),
+            secure=self.config.is_ssl,
+            access=access_line(settings),
+            token_file=token_file(settings),
         )
         self._telling = asyncio.create_task(tell_when_ready(runtime))
         if runtime.studio is not None:
@@ -314,14 +319,21 @@ class _Server(uvicorn.Server):
             ending.cancel()
 
 
-def access_line(runtime: Runtime) -> str:
+def access_line(settings: Settings) -> str:
     """Who may use the server, in one line; "" where it is this machine alone."""
-    settings = runtime.settings
     if settings.api_keys is None:
         return "Everybody who reaches it may use it: PARLEY_INSECURE" if settings.insecure else ""
     if settings.api_keys.get_secret_value() == MADE:
         return f"Clients need the API key in {key_file(settings.data_dir)}"
     return "Clients need one of PARLEY_API_KEYS"
+
+
+def token_file(settings: Settings) -> str:
+    """A file that shows that `parley call` may use the server; "" where nothing is needed."""
+    if settings.api_keys is None:
+        return ""
+    made = settings.api_keys.get_secret_value() == MADE
+    return str(key_file(settings.data_dir)) if made else "FILE"
 
 
 def announce(
@@ -330,6 +342,7 @@ def announce(
     *,
     secure: bool = False,
     access: str = "",
+    token_file: str = "",
 ) -> None:
     """Print the server's address, its providers, who may use it, and what to try next."""
     url = ws_url(listener, secure=secure)
@@ -340,6 +353,7 @@ def announce(
         provider = f"{report.provider} {report.detail}".rstrip()
         table.add_row(report.slot, provider, report.note, report.why)
     option = "" if url == DEFAULT_URL else f" --url {url}"
+    option += f" --token-file {token_file}" if token_file else ""
     console = output()
     console.print(f"Parley listens at {url.replace('ws', 'http', 1)} (Ctrl-C ends it)\n")
     console.print(table)

@@ -130,6 +130,18 @@ class HttpAccess:
         return bool(credential) and made_with == digest_of(credential)
 
 
+def refusals(method: str, path: str) -> tuple[Kind, ...]:
+    """What a route's check may raise, beside `NO_SUCH_SESSION`; nothing for an unknown route."""
+    try:
+        need = need_of(method, path)
+    except LookupError:
+        return ()
+    if need in (Need.NOTHING, Need.ENDPOINT):
+        return ()
+    denied = (ACCESS_DENIED,) if need in (Need.KEY, Need.NEW_SESSION) else ()
+    return (ACCESS_REQUIRED, *denied, *(() if method in SAFE else (FOREIGN_PAGE,)))
+
+
 async def enter(request: Request, session_id: str) -> None:
     """Use the request's credential for a session. Raises `Problem` and `NoSuchSession`.
 

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import TypeAdapter
 
 from gateway.rest import problems
+from gateway.rest.access import refusals
 from gateway.rest.operation import JSON, Operation, ResponseSpec
 from gateway.rest.problems import Kind, ProblemDetails
 
@@ -98,7 +99,10 @@ def _schemas(operations: Sequence[Operation]) -> tuple[dict[tuple[Any, Mode], An
 
 def _operation(operation: Operation, schemas: dict[tuple[Any, Mode], Any]) -> dict[str, Any]:
     responses = {str(code): _success(answer, schemas) for code, answer in operation.answers.items()}
-    errors = sorted(operation.all_errors(), key=lambda kind: kind.status)
+    errors = sorted(
+        {*operation.all_errors(), *refusals(operation.method, operation.path)},
+        key=lambda kind: (kind.status, kind.code),
+    )
     for status, kinds in groupby(errors, key=lambda kind: kind.status):
         responses[str(status)] = _failure(
             [*kinds], schemas[ProblemDetails, "serialization"], status

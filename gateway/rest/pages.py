@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Response
 
 from gateway import __version__
+from gateway.rest.access import refusals
 from gateway.rest.openapi import document
 from gateway.rest.operation import JSON, Handler, Operation, ResponseSpec, negotiate
 from gateway.rest.problems import METHOD_NOT_ALLOWED, NOT_FOUND, Kind
@@ -132,6 +133,7 @@ def page_operations(table: Sequence[Operation]) -> list[Operation]:
         for operation in (*table, *_pages(described, [], []))
     ]
     kinds = {kind for operation in table for kind in operation.all_errors()}
+    kinds |= {kind for o in table for kind in refusals(o.method, o.path)}
     ordered = sorted(kinds | {NOT_FOUND, METHOD_NOT_ALLOWED}, key=lambda k: (k.status, k.code))
     return _pages(described, [*listing, *WEBSOCKETS], ordered)
 

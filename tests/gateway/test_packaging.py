@@ -123,3 +123,12 @@ def test_the_installed_weights_are_those_that_the_code_pins() -> None:
     [package] = PACKAGES
     pinned = f"{package.distribution}=={package.version}"
     assert pinned in project["optional-dependencies"]["whisper"]
+
+
+def test_a_container_is_reached_from_outside_and_makes_a_key() -> None:
+    dockerfile = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+    set_by_image = dict(re.findall(r"(PARLEY_\w+)=(\S+)", dockerfile))
+    assert (set_by_image["PARLEY_HOST"], set_by_image["PARLEY_API_KEYS"]) == ("0.0.0.0", "auto")
+    compose = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
+    assert "PARLEY_API_KEYS: ${PARLEY_API_KEYS:-auto}" in compose
+    assert "PARLEY_INSECURE" not in compose

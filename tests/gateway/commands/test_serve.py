@@ -15,13 +15,12 @@ from gateway.commands.serve import (
     listen,
     serve,
     tell_when_ready,
+    token_file,
     ws_url,
 )
 from gateway.commands.terminal import CommandFailed
-from gateway.runtime import Runtime
 from gateway.settings import Settings
 from gateway.status import StageReport
-from gateway.store import SqliteStore
 from stages.registry import NoProvider
 
 
@@ -143,23 +142,32 @@ def test_a_key_that_cannot_be_made_is_answered_with_its_file(
 
 
 @pytest.mark.parametrize(
-    ("settings", "line"),
+    ("settings", "line", "option"),
     [
-        ({}, ""),
-        ({"api_keys": SecretStr("a-key-of-ours")}, "Clients need one of PARLEY_API_KEYS"),
-        ({"api_keys": SecretStr("auto")}, "Clients need the API key in {}/api-key"),
-        ({"insecure": True}, "Everybody who reaches it may use it: PARLEY_INSECURE"),
+        ({}, "", ""),
+        (
+            {"api_keys": SecretStr("a-key-of-ours")},
+            "Clients need one of PARLEY_API_KEYS",
+            " --token-file FILE",
+        ),
+        (
+            {"api_keys": SecretStr("auto")},
+            "Clients need the API key in var/api-key",
+            " --token-file var/api-key",
+        ),
+        ({"insecure": True}, "Everybody who reaches it may use it: PARLEY_INSECURE", ""),
     ],
 )
 def test_the_start_says_who_may_use_the_gateway(
-    settings: dict[str, Any], line: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    settings: dict[str, Any], line: str, option: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    asked = Settings(data_dir=tmp_path, **settings)
-    runtime = Runtime(asked, SqliteStore(asked.database))
-    assert access_line(runtime) == line.format(tmp_path)
+    asked = Settings(data_dir=Path("var"), **settings)
     with closing(socket.create_server(("127.0.0.1", 0))) as listener:
-        announce(listener, [], access=access_line(runtime))
-    assert access_line(runtime) in capsys.readouterr().out
+        port = listener.getsockname()[1]
+        announce(listener, [], access=access_line(asked), token_file=token_file(asked))
+    shown = capsys.readouterr().out
+    assert line in shown
+    assert shown.rstrip().endswith(f" --url ws://127.0.0.1:{port}{option}")
 
 
 def test_where_no_provider_works_the_reasons_are_shown(fetched: list[str], tmp_path: Path) -> None:

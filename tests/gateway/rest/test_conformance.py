@@ -22,10 +22,13 @@ SERVICES = ("conversation_url", "interview_url", "granite_interview_url", "ollam
 
 
 @pytest.mark.slow
-def test_no_request_is_answered_other_than_described(gateway: Any, tmp_path: Path) -> None:
-    gateway.settings |= dict.fromkeys(SERVICES, NOWHERE) | {
-        "admin_key": SecretStr(ADMIN_KEY),
-    }
+@pytest.mark.parametrize("keys", [False, True])
+def test_no_request_is_answered_other_than_described(
+    gateway: Any, tmp_path: Path, keys: bool
+) -> None:
+    gateway.settings |= dict.fromkeys(SERVICES, NOWHERE) | {"admin_key": SecretStr(ADMIN_KEY)}
+    if keys:
+        gateway.settings["api_keys"] = ADMIN_KEY
 
     async def story() -> None:
         command = [
