@@ -37,6 +37,9 @@ ACCESS_DENIED = Kind("access_denied", 403, "Your ticket or pass does not hold fo
 COOKIE = "parley_pass"
 SAFE = ("GET", "HEAD", "OPTIONS")
 
+OF_CLIENTS = (Need.KEY, Need.NEW_SESSION, Need.SESSION, Need.SESSION_IN_BODY, Need.CONNECTION)
+"""The needs that are checked here; others are the endpoint's own business."""
+
 ADMITTED = "parley.admitted"
 """The key of a request's `Admitted` in its scope."""
 
@@ -136,7 +139,7 @@ def refusals(method: str, path: str) -> tuple[Kind, ...]:
         need = need_of(method, path)
     except LookupError:
         return ()
-    if need in (Need.NOTHING, Need.ENDPOINT):
+    if need not in OF_CLIENTS:
         return ()
     denied = (ACCESS_DENIED,) if need in (Need.KEY, Need.NEW_SESSION) else ()
     return (ACCESS_REQUIRED, *denied, *(() if method in SAFE else (FOREIGN_PAGE,)))
