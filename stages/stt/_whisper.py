@@ -33,6 +33,7 @@ import numpy as np
 from pipeline.frames import INPUT_RATE_HZ
 from stages._worker_main import Header, WorkerReply
 from stages.stt._decode_queue import DecodeQueue
+from stages.stt._english_words import english_words
 from stages.stt._hints import prompt, with_introduction
 from stages.stt._levels import Audio, samples_of
 from stages.stt._partial_budget import PartialBudget
@@ -78,6 +79,7 @@ class Whisper:
         started = time.perf_counter()
         self._options = options
         self._model, loaded = load(options)
+        self._model.words = english_words()
         self._utterances: dict[int, WhisperUtterance] = {}
         self._known: dict[Known, Heard] = {}
         self._partial: Partial | None = None

@@ -26,10 +26,10 @@ times the cost.
 
 import ctypes
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from ctranslate2 import DataType, StorageView
@@ -40,7 +40,9 @@ from faster_whisper.tokenizer import Tokenizer
 from faster_whisper.transcribe import get_suppressed_tokens
 
 from pipeline.frames import INPUT_RATE_HZ
+from stages.stt._english_words import EnglishWords
 from stages.stt._levels import Audio
+from stages.stt._second_look import GUESSES, Guess, better
 from stages.stt._whisper_utterance import WINDOW_SAMPLES
 
 _LONGEST = 448
@@ -54,6 +56,9 @@ _FRAME_SAMPLES = INPUT_RATE_HZ // 100
 _TOKENS_PER_S, _MORE_TOKENS, _MOST_TOKENS = 10, 12, 220
 """A bound for the decoder: fast speech has 5 tokens a second in English, 8 in other languages."""
 
+_SPACE = "\u0120"
+"""A space before a word, in the names of Whisper's tokens."""
+
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 
 
@@ -65,6 +70,14 @@ class Glance:
     language: str
     tokens: int
     avg_logprob: float
+    no_speech_prob: float
+
+
+class _Result(NamedTuple):
+    """The decoder's result as far as `transcribe` reads it."""
+
+    sequences_ids: list[list[int]]
+    scores: list[float]
     no_speech_prob: float
 
 
@@ -91,7 +104,9 @@ class StoppableWhisper(WhisperModel):  # type: ignore[misc]  # it has no types
 
     The same window is encoded only once. `cancelled` is called before and after the encoder; if it
     returns true, `Abandoned` is raised. `frame_s` is how long the encoder last took for a frame of
-    10 ms, and `decode_s` how long the decoder took.
+    10 ms, and `decode_s` how long the decoder took, without a second look: where there are `words`,
+    an English text with a word that is none of them, nor one of the `hints`, is decoded again
+    (`stages.stt._second_look`).
     """
 
     def __init__(self, directory: str, **options: Any) -> None:
@@ -102,6 +117,8 @@ class StoppableWhisper(WhisperModel):  # type: ignore[misc]  # it has no types
             self.feature_extractor: Any = FeatureExtractor(feature_size=bands)
         self.cancelled: Callable[[], bool] = lambda: False
         self.frame_s = self.decode_s = 0.0
+        self.words: EnglishWords | None = None
+        self.hints: Sequence[str] = ()
         self._window: Audio | None = None
         self._encoded: Any = None
         mels = self.feature_extractor.mel_filters.shape[0]
@@ -137,12 +154,54 @@ class StoppableWhisper(WhisperModel):  # type: ignore[misc]  # it has no types
         output: Audio = np.asarray(encoded.to(DataType.float32))
         return output
 
-    def generate_with_fallback(self, *arguments: Any, **options: Any) -> Any:
-        """The decoder's part of `transcribe`."""
+    def generate_with_fallback(
+        self, encoded: Any, prompt: list[int], tokenizer: Tokenizer, options: Any
+    ) -> Any:
+        """The decoder's part of `transcribe`: the result, its mean log probability, its temperature
+        and its compression ratio."""
         started = time.perf_counter()
-        result = super().generate_with_fallback(*arguments, **options)
+        found = super().generate_with_fallback(encoded, prompt, tokenizer, options)
         self.decode_s = time.perf_counter() - started
-        return result
+        english = self.words is not None and tokenizer.language_code == "en"
+        if not english or found[2] > 0 or self.cancelled():
+            return found
+        return self._looked_at_again(found, encoded, tokenizer, options)
+
+    def _looked_at_again(self, found: Any, encoded: Any, tokenizer: Tokenizer, options: Any) -> Any:
+        """What `generate_with_fallback` found, or a better text for the same sound."""
+        first, _, temperature, compression = found
+        text = _text(tokenizer, first.sequences_ids[0])
+        if not self._made_up(text):
+            return found
+        prompt = self.get_prompt(tokenizer, [], without_timestamps=options.without_timestamps)
+        [again] = self.model.generate(
+            encoded,
+            [prompt],
+            beam_size=GUESSES,
+            num_hypotheses=GUESSES,
+            max_length=min(_LONGEST, len(prompt) + options.max_new_tokens),
+            suppress_tokens=options.suppress_tokens,
+            return_scores=True,
+        )
+        guesses = [
+            Guess(_text(tokenizer, tokens), score)
+            for tokens, score in zip(again.sequences_ids, again.scores, strict=True)
+        ]
+        chosen = better(text, guesses, self._made_up, self.hints)
+        if chosen is None:
+            return found
+        tokens, score = again.sequences_ids[chosen], again.scores[chosen]
+        result = _Result([tokens], [score], first.no_speech_prob)
+        return result, score * len(tokens) / (len(tokens) + 1), temperature, compression
+
+    def _made_up(self, text: str) -> list[str]:
+        """The words that are neither English nor hints nor in the model's own vocabulary."""
+
+        def known(word: str) -> bool:
+            return word in hinted or self.hf_tokenizer.token_to_id(_SPACE + word) is not None
+
+        hinted = {word for hint in self.hints for word in hint.casefold().split()}
+        return [] if self.words is None else self.words.made_up(text, known)
 
     def language_of(self, audio: Audio) -> str:
         """The language of the first 30 s: their encoding serves the decode that follows."""
@@ -176,12 +235,19 @@ class StoppableWhisper(WhisperModel):  # type: ignore[misc]  # it has no types
             return_scores=True,
             return_no_speech_prob=True,
         )
-        tokens = [token for token in result.sequences_ids[0] if token < tokenizer.eot]
-        text: str = tokenizer.decode(tokens)
-        return Glance(text.strip(), language, len(tokens), result.scores[0], result.no_speech_prob)
+        tokens = result.sequences_ids[0]
+        written = sum(token < tokenizer.eot for token in tokens)
+        text = _text(tokenizer, tokens)
+        return Glance(text, language, written, result.scores[0], result.no_speech_prob)
 
 
 def most_tokens(samples: int) -> int:
     """How many tokens a window of so many samples may have."""
     heard_s = min(samples, WINDOW_SAMPLES) / INPUT_RATE_HZ
     return min(_MOST_TOKENS, _MORE_TOKENS + int(_TOKENS_PER_S * heard_s))
+
+
+def _text(tokenizer: Tokenizer, tokens: Sequence[int]) -> str:
+    """The text of tokens, without times."""
+    text: str = tokenizer.decode([token for token in tokens if token < tokenizer.eot])
+    return text.strip()

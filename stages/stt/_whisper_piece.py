@@ -35,6 +35,7 @@ def decode(
     if not len(samples):
         return Heard("", audio_s, "no words")
     language = language or model.language_of(samples)
+    model.hints = hints
     segments, _ = model.transcribe(
         samples,
         language=language,

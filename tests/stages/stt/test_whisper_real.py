@@ -139,6 +139,15 @@ def test_speech_that_is_clipped_is_heard(hear: Callable[..., Any], clip: Clip) -
     assert word_errors(words(SAID), words(text)[: len(words(SAID))]) <= 3
 
 
+def test_no_word_is_made_up_where_another_is_nearly_as_probable(
+    hear: Callable[..., Any], clip: Clip
+) -> None:
+    pytest.importorskip("pocketsphinx")  # which brings a dictionary
+    for lead in (800, 8219):  # "not gluir", where it is heard only once
+        audio = np.concatenate([np.zeros(lead, np.int16), clip("product-manager-2")])
+        assert "the answer is not clear" in hear(audio, HINTS)["text"]
+
+
 # --- what must not be heard ------------------------------------------------------------------
 
 Sound = npt.NDArray[np.float64]
