@@ -265,6 +265,8 @@ def main(name: str) -> None:
         return
     link.max_queued_bytes = first.header["max_pending_bytes"]
     sys.path[:] = first.header["path"]
+    # numpy's library for matrices waits busily for its threads, also where a product is small.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     # Handlers import this file by its name: give them this module, not a second copy.
     sys.modules["stages._worker_main"] = sys.modules[__name__]
     try:

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from stages.tts._onnx_parts import cut
+from stages._onnx_graph import cut
 from stages.tts._waveform import BINS, Floats, Spectra
 
 VERSION = "0.2.1"

@@ -1,7 +1,7 @@
 """Smart Turn v3.2: the probability that a turn is finished, from its last 8 s of sound.
 
 A small network on Whisper's encoder (BSD-2-Clause, Daily; 8.7 MB), trained on speech up to a pause
-of 200 ms. An answer takes about 50 ms of one core, so it runs in a worker process, which all
+of 200 ms. An answer takes about 40 ms of one core, so it runs in a worker process, which all
 sessions share.
 """
 

@@ -1,4 +1,4 @@
-"""Cuts a part out of an ONNX model, as bytes. Pure.
+"""Cuts parts out of ONNX models, and wires their nodes anew, as bytes. Pure.
 
 A model whose second half sees only some frames at a time can speak before it has seen the whole
 sentence, but it is shipped as one graph. The `onnx` package, which could cut it, is a large
@@ -23,7 +23,7 @@ _NODE, _INITIALIZER, _INPUT, _OUTPUT, _VALUE_INFO, _QUANTIZATION = (
     13,
     14,
 )  # of a graph
-_NODE_INPUT, _NODE_OUTPUT = 1, 2
+_NODE_INPUT, _NODE_OUTPUT, _NODE_OPERATOR = 1, 2, 4
 _TENSOR_NAME, _VALUE_NAME, _VALUE_TYPE = 8, 1, 2
 _FLOAT = 1
 
@@ -33,10 +33,22 @@ class NotAModel(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class _Node:
-    field: bytes  # as it stands in the graph
+class Node:
+    """One operation: its name, and those of the tensors that it takes and makes. `field` is how it
+    stands in the graph."""
+
+    field: bytes
+    operator: bytes
     inputs: tuple[bytes, ...]
     outputs: tuple[bytes, ...]
+
+    @classmethod
+    def of(cls, field: bytes, message: bytes) -> "Node":
+        named: dict[int, list[bytes]] = {}
+        for number, _, value in _fields(message):
+            named.setdefault(number, []).append(value)
+        ins, outs = (tuple(named.get(number, ())) for number in (_NODE_INPUT, _NODE_OUTPUT))
+        return cls(field, b"".join(named.get(_NODE_OPERATOR, ())), ins, outs)
 
 
 def cut(model: bytes, outputs: Sequence[str], inputs: Mapping[str, Sequence[int | str]]) -> bytes:
@@ -53,7 +65,7 @@ def cut(model: bytes, outputs: Sequence[str], inputs: Mapping[str, Sequence[int 
 
 
 def _cut(model: bytes, outputs: Sequence[str], inputs: Mapping[str, Sequence[int | str]]) -> bytes:
-    nodes: list[_Node] = []
+    nodes: list[Node] = []
     named: dict[int, dict[bytes, bytes]] = {_INITIALIZER: {}, _INPUT: {}, _OUTPUT: {}}
     graph_rest, model_rest = b"", b""
     for number, field, value in _fields(model):
@@ -62,12 +74,7 @@ def _cut(model: bytes, outputs: Sequence[str], inputs: Mapping[str, Sequence[int
             continue
         for part, part_field, part_value in _fields(value):
             if part == _NODE:
-                names = [(n, v) for n, _, v in _fields(part_value)]
-                ins, outs = (
-                    tuple(v for n, v in names if n == which)
-                    for which in (_NODE_INPUT, _NODE_OUTPUT)
-                )
-                nodes.append(_Node(part_field, ins, outs))
+                nodes.append(Node.of(part_field, part_value))
             elif part in named:
                 which = _TENSOR_NAME if part == _INITIALIZER else _VALUE_NAME
                 name = next((v for n, _, v in _fields(part_value) if n == which), b"")
@@ -99,6 +106,47 @@ def _cut(model: bytes, outputs: Sequence[str], inputs: Mapping[str, Sequence[int
         )
     )
     return model_rest + _field(_GRAPH, graph)
+
+
+def nodes_of(model: bytes) -> list[Node]:
+    """The nodes of a model's graph, in order of use. Raises `NotAModel`."""
+    try:
+        return [
+            Node.of(part_field, part_value)
+            for number, _, value in _fields(model)
+            if number == _GRAPH
+            for part, part_field, part_value in _fields(value)
+            if part == _NODE
+        ]
+    except IndexError as error:
+        raise NotAModel(f"the file is no ONNX model: {error}") from None
+
+
+def rewired(model: bytes, inputs: Mapping[bytes, Sequence[bytes]]) -> bytes:
+    """The model in which the node that makes a tensor takes other `inputs`, by the tensor's name.
+
+    What is not needed any more stays in it: see `cut`. Raises `NotAModel`.
+    """
+    changes = {
+        node.field: _field(_NODE, _with_inputs(node, inputs[node.outputs[0]]))
+        for node in nodes_of(model)
+        if node.outputs[0] in inputs
+    }
+    if len(changes) < len(inputs):
+        raise NotAModel("the model has no tensor of a name that was given")
+    return b"".join(
+        whole
+        if number != _GRAPH
+        else _field(_GRAPH, b"".join(changes.get(part, part) for _, part, _ in _fields(value)))
+        for number, whole, value in _fields(model)
+    )
+
+
+def _with_inputs(node: Node, inputs: Sequence[bytes]) -> bytes:
+    """The message of a node that takes these inputs."""
+    [(_, _, message)] = _fields(node.field)
+    rest = (whole for number, whole, _ in _fields(message) if number != _NODE_INPUT)
+    return b"".join((*(_field(_NODE_INPUT, name) for name in inputs), *rest))
 
 
 def _float_value(name: str, shape: Sequence[int | str]) -> bytes:

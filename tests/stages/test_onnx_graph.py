@@ -3,7 +3,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stages.tts._onnx_parts import NotAModel, cut
+from stages._onnx_graph import NotAModel, cut, nodes_of, rewired
 from tests.support.onnx_bytes import FLOAT, field, model, node, tensor, value
 
 
@@ -70,3 +70,27 @@ def test_other_bytes_are_refused(data: bytes) -> None:
 def test_fields_of_fixed_width_are_kept() -> None:
     extra = b"\x79" + bytes(8) + b"\x7d" + bytes(4)  # field 15, of 64 and of 32 bits
     assert extra in cut(whole() + extra, ["output"], {})
+
+
+def test_nodes_are_told_in_order_of_use() -> None:
+    told = [(node.operator, node.inputs, node.outputs) for node in nodes_of(whole())]
+    assert told == [
+        (b"Mul", (b"input", b"factor"), (b"product",)),
+        (b"Neg", (b"product",), (b"negative",)),
+        (b"Add", (b"negative", b"offset"), (b"output",)),
+        (b"Abs", (b"input",), (b"unused",)),
+    ]
+
+
+def test_a_node_may_take_other_tensors() -> None:
+    shorter = rewired(whole(), {b"output": (b"product", b"offset")})
+    assert run(shorter, input=[1, 2]) == [[13, 16]]
+    assert b"Neg" in shorter
+    assert b"Neg" not in cut(shorter, ["output"], {})
+
+
+def test_a_tensor_that_no_node_makes_cannot_be_rewired() -> None:
+    with pytest.raises(NotAModel, match="no tensor"):
+        rewired(whole(), {b"sum": (b"product",)})
+    with pytest.raises(NotAModel):
+        rewired(b"\x80", {})
