@@ -57,7 +57,7 @@ def repository(model: str) -> str | None:
 
 
 def missing_files(folder: Path) -> tuple[str, ...]:
-    """The files of a model that the folder lacks."""
+    """The files of a model that the folder lacks. Raises `OSError` where that cannot be seen."""
     missing = [name for name in FILES if not (folder / name).is_file()]
     if not any((folder / name).is_file() for name in VOCABULARIES):
         missing.append(VOCABULARIES[0])
@@ -80,10 +80,10 @@ _CONVERT = "; faster-whisper needs a model for CTranslate2 (ct2-transformers-con
 def flaw(folder: Path) -> str | None:
     """None if the folder holds all files of a model, otherwise what it is or lacks, for a sentence
     that begins with the folder's name. Reads the folder's names only."""
-    missing = missing_files(folder)
-    if not missing:
-        return None
     try:
+        missing = missing_files(folder)
+        if not missing:
+            return None
         names = sorted(entry.name for entry in folder.iterdir())
     except OSError as error:
         return f"cannot be read ({error.strerror})"

@@ -12,6 +12,7 @@ from pipeline import speakable as module
 from pipeline.frames import SpokenWord
 from pipeline.speakable import speakable
 from pipeline.stage_directions import may_be_direction
+from tests.support.scripts import WORDS as EVERY_SCRIPT
 
 CASES = {
     "plain text": ("Tell me, how did that go?", "Tell me, how did that go?"),
@@ -125,6 +126,7 @@ SCRIPTS = st.sampled_from(
         "ไทย",
         "தமிழ்",
         "Žluťoučký",
+        *EVERY_SCRIPT,
     ]
 )
 MARKUP = st.sampled_from(

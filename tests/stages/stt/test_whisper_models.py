@@ -1,6 +1,5 @@
 """Folders that hold a model, or something else."""
 
-import os
 from hashlib import sha256
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from stages.stt.whisper_models import (
     repository,
     verify,
 )
+from tests.support.unprivileged import open_folder, without_privileges
 
 NEEDED = ("config.json", "model.bin", "tokenizer.json", "vocabulary.json")
 
@@ -69,14 +69,26 @@ def test_a_half_downloaded_and_an_empty_folder_are_told_apart(tmp_path: Path) ->
     assert flaw(touch(tmp_path, "config.json", "0123.incomplete")) == "is half downloaded"
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read every folder")
-def test_a_folder_that_may_not_be_read_says_so(tmp_path: Path) -> None:
-    folder = touch(tmp_path / "closed", "config.json")
-    folder.chmod(0o100)
-    try:
-        assert flaw(folder) == "cannot be read (Permission denied)"
-    finally:
-        folder.chmod(0o700)
+@pytest.mark.parametrize("mode", [0o111, 0])
+def test_a_folder_that_may_not_be_read_says_so(mode: int) -> None:
+    with open_folder() as place:
+        folder = touch(place / "closed", "config.json")
+        folder.chmod(mode)
+        try:
+            with without_privileges():
+                assert flaw(folder) == "cannot be read (Permission denied)"
+        finally:
+            folder.chmod(0o700)
+
+
+def test_weights_that_may_not_be_read_are_named() -> None:
+    with open_folder() as folder:
+        touch(folder, "model.bin")
+        file = folder / "model.bin"
+        file.chmod(0)
+        with without_privileges(), pytest.raises(BadWeights) as caught:
+            verify(folder, {"model.bin": "0" * 64}, "fetch it")
+    assert str(caught.value) == f"{file} cannot be read (Permission denied): fetch it"
 
 
 def test_a_place_that_is_no_folder_says_so(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from stages.tts import espeak
 from stages.tts._espeak import EspeakJob
 from stages.tts.espeak import EspeakSynthesizer, check, speakable
 from stages.tts.loudness import TARGET_LUFS, loudness_lufs, true_peak_dbfs
+from tests.support.scripts import MIXED
 
 QUESTION = "Tell me about a project that you are proud of."
 T = TypeVar("T")
@@ -393,3 +394,20 @@ def test_check_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "pip install 'parley-gateway[offline]'" in (check() or "")
     with pytest.raises(PipelineError, match="espeakng-loader"):
         EspeakSynthesizer()
+
+
+def test_a_text_of_45_scripts_is_said_in_bounded_time_or_refused() -> None:
+    async def main() -> tuple[int, int]:
+        tts = EspeakSynthesizer()
+        try:
+            try:
+                odd = samples(await say(tts, MIXED))
+            except CallerError:
+                odd = 0
+            return odd, samples(await say(tts, QUESTION))
+        finally:
+            await tts.aclose()
+
+    odd, fine = run(main())
+    assert odd < 22_050 * 120
+    assert fine > 22_050 * 2

@@ -24,6 +24,7 @@ from stages.tts import _hibari_package, hibari
 from stages.tts.espeak import EspeakSynthesizer
 from stages.tts.hibari import MAX_CHARACTERS, HibariSynthesizer
 from stages.tts.loudness import TARGET_LUFS, loudness_lufs, true_peak_dbfs
+from tests.support.scripts import MIXED
 
 T = TypeVar("T")
 
@@ -259,8 +260,6 @@ def test_the_next_voice_says_what_it_cannot_and_its_breaker_stays_closed() -> No
 
 # --- bad input -----------------------------------------------------------------------------------
 
-SCRIPTS = "a привет γειά مرحبا שלום नमस्ते 你好 こんにちは 안녕 ስላም გამარჯობა Բարեւ ᓄᓇ ꦗꦮ ⴰⵣⵓⵍ ᚠᚢ"
-
 
 @pytest.mark.slow
 @needs_package
@@ -269,7 +268,7 @@ def test_hostile_text_is_said_or_refused_and_the_next_sentence_is_fine() -> None
         "long": "and then we went on to the next part of it " * 500,
         "one word": "a" * 5_000,
         "one word of numbers": "7" * 5_000,
-        "scripts": SCRIPTS,
+        "scripts": MIXED,
         "control": "one\0two\x1b[31m\x07three",
         "half a pair": "well \ud83d done",
         "phonemes": "[word](/wˈɜɹd/) and \u02c8\u02cc",

@@ -1,6 +1,9 @@
+import unicodedata
+
 import pytest
 
 from stages.tts.scripts import LATIN, assumed_language, is_english
+from tests.support.scripts import MIXED, WORDS
 
 
 @pytest.mark.parametrize(
@@ -25,6 +28,14 @@ from stages.tts.scripts import LATIN, assumed_language, is_english
 )
 def test_the_script_of_most_letters_says_the_language(text: str, language: str | None) -> None:
     assert assumed_language(text) == language
+
+
+def test_a_text_of_45_scripts_has_a_language_for_each_word_or_none() -> None:
+    first = {unicodedata.name(word[0]).split()[0] for word in WORDS}
+    assert len(first) == len(WORDS) == 45
+    known = [language for word in WORDS if (language := assumed_language(word))]
+    assert len(known) == 16
+    assert assumed_language(MIXED) is None
 
 
 def test_english_has_many_codes() -> None:

@@ -1,5 +1,4 @@
 import hashlib
-import os
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from stages.turn.smart_turn_model import (
     verify,
 )
 from stages.wheels import WheelFailed
+from tests.support.unprivileged import open_folder, without_privileges
 
 CONTENT = b"a model"
 
@@ -88,12 +88,13 @@ def test_a_file_with_another_hash_is_refused(small: None, tmp_path: Path) -> Non
     assert problem.startswith(f"{model} is not Smart Turn v3.2: its sha256 is")
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_a_file_that_cannot_be_read_is_named(small: None, tmp_path: Path) -> None:
-    model = tmp_path / "model.onnx"
-    model.write_bytes(CONTENT)
-    model.chmod(0)
-    assert verify(model) == f"{model} cannot be read: Permission denied"
+def test_a_file_that_cannot_be_read_is_named(small: None) -> None:
+    with open_folder() as folder:
+        model = folder / "model.onnx"
+        model.write_bytes(CONTENT)
+        model.chmod(0)
+        with without_privileges():
+            assert verify(model) == f"{model} cannot be read: Permission denied"
 
 
 def test_a_folder_that_cannot_be_entered_is_named(
