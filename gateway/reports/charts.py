@@ -15,6 +15,7 @@ from markupsafe import Markup
 
 from gateway.templates import Templates
 from stages.interview.delivery import Delivery
+from stages.interview.report_words import Words, report_words
 
 WIDE = 360
 
@@ -40,6 +41,8 @@ def tone(value: int | None) -> str:
         return "none"
     return "good" if value >= 70 else "fair" if value >= 45 else "low"
 
+
+ENGLISH = report_words("en")
 
 TEMPLATES = Templates(Path(__file__).parent / "templates", tone=tone, wide=WIDE)
 
@@ -85,12 +88,13 @@ class _Wait:
     height: float
 
 
-def ring(value: int | None) -> Markup:
+def ring(value: int | None, words: Words = ENGLISH) -> Markup:
     """A score from 0 to 100 as a ring that fills."""
     around = 2 * pi * _RADIUS
     share = 0 if value is None else max(0, min(100, value)) / 100
     return TEMPLATES.render(
         "ring.svg",
+        words=words,
         value=value,
         radius=_RADIUS,
         around=around,
@@ -98,10 +102,10 @@ def ring(value: int | None) -> Markup:
     )
 
 
-def bars(label: str, rows: Sequence[tuple[str, int | None]]) -> Markup:
+def bars(label: str, rows: Sequence[tuple[str, int | None]], words: Words = ENGLISH) -> Markup:
     """Scores from 0 to 100 as horizontal bars."""
     left, track = 84, WIDE - 84 - 40
-    description = ", ".join(f"{name} {'not scored' if v is None else v}" for name, v in rows)
+    description = ", ".join(f"{name} {words('not scored') if v is None else v}" for name, v in rows)
     return TEMPLATES.render(
         "bars.svg",
         label=f"{label}: {description}",
@@ -115,7 +119,11 @@ def bars(label: str, rows: Sequence[tuple[str, int | None]]) -> Markup:
     )
 
 
-def speaking(answers: Sequence[tuple[int, Delivery]], comfortable_wpm: tuple[int, int]) -> Markup:
+def speaking(
+    answers: Sequence[tuple[int, Delivery]],
+    comfortable_wpm: tuple[int, int],
+    words: Words = ENGLISH,
+) -> Markup:
     """Speaking rate and pauses over time, for all spoken answers in a row.
 
     Each answer has its question's number; rates that are easy to follow are marked. "" if no answer
@@ -139,7 +147,7 @@ def speaking(answers: Sequence[tuple[int, Delivery]], comfortable_wpm: tuple[int
         length = (delivery.duration_ms or 0) * scale
         drawn.append(
             _Answer(
-                f"Q{number}" if length > 24 else f"{number}",
+                words("Q{0}", number) if length > 24 else f"{number}",
                 begins,
                 _pace(delivery, begins, length, scale, height),
                 [
@@ -158,8 +166,9 @@ def speaking(answers: Sequence[tuple[int, Delivery]], comfortable_wpm: tuple[int
     rates = [(number, d.words_per_minute, d.pause_count or 0) for number, d in known]
     return TEMPLATES.render(
         "speaking.svg",
+        words=words,
         description=", ".join(
-            f"question {number} {rate} words a minute with {pauses} pauses"
+            words("question {0} {1} words a minute with {2} pauses", number, rate, pauses)
             for number, rate, pauses in rates
             if rate
         ),
@@ -172,7 +181,7 @@ def speaking(answers: Sequence[tuple[int, Delivery]], comfortable_wpm: tuple[int
     )
 
 
-def latency(rows: Sequence[tuple[int, int]]) -> Markup:
+def latency(rows: Sequence[tuple[int, int]], words: Words = ENGLISH) -> Markup:
     """How long the interviewer took to begin its reply, by question number, in milliseconds."""
     if not rows:
         return Markup()
@@ -183,12 +192,12 @@ def latency(rows: Sequence[tuple[int, int]]) -> Markup:
     for index, (number, value) in enumerate(rows):
         middle = 4 + step * (index + 0.5)
         tall = max(2.0, 96 * value / slowest)
-        name = f"Q{number}" if step > 24 else f"{number}"
+        name = words("Q{0}", number) if step > 24 else f"{number}"
         waits.append(_Wait(name, value / 1000, middle, middle - width / 2, 122 - tall, width, tall))
     description = ", ".join(
-        f"question {number} {value / 1000:.1f} seconds" for number, value in rows
+        words("question {0} {1} seconds", number, f"{value / 1000:.1f}") for number, value in rows
     )
-    return TEMPLATES.render("latency.svg", description=description, bars=waits)
+    return TEMPLATES.render("latency.svg", words=words, description=description, bars=waits)
 
 
 def _pace(

@@ -4,11 +4,13 @@ People's words are escaped: they can be no heading, link, image, table or HTML.
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from stages.interview.delivery import Delivery
-from stages.interview.feedback import LABELS, Feedback
+from stages.interview.feedback import Feedback
+from stages.interview.feedback_lines import feedback_lines
 from stages.interview.report import Item, Report
+from stages.interview.report_words import Words, report_words
 
 _MARKUP = re.compile(r"([\\`*_\[\]<>&~|$@])")
 _AT_START = re.compile(r"^([#+\-=:])|^(\d{1,9})([.)])")
@@ -29,39 +31,44 @@ def markdown(report: Report) -> str:
 
 
 def _lines(report: Report) -> Iterable[str]:
-    yield f"# Interview report: {plain(report.role)}"
+    words = report_words(report.language)
+    labels = feedback_lines(report.language).labels
+    yield f"# {words('Interview report: {0}', plain(report.role))}"
     yield ""
     about = [
-        f"for {plain(report.candidate)}" if report.candidate else "",
+        words("for {0}", plain(report.candidate)) if report.candidate else "",
         plain(report.created or ""),
-        f"session {plain(report.session_id)}" if report.session_id else "",
+        words("session {0}", plain(report.session_id)) if report.session_id else "",
     ]
     if any(about):
         yield ", ".join(part for part in about if part)
         yield ""
-    score = "Not scored" if report.overall is None else f"{report.overall} of 100"
+    score = words("Not scored")
+    if report.overall is not None:
+        score = words("{0} of 100", report.overall)
     yield f"**{score}.** {plain(report.feedback.headline)}. {summary_line(report)}"
     yield ""
     if report.skills:
         rows = [
-            (LABELS[s.criterion], "–" if s.value is None else str(s.value), s.reason, s.source)
+            (labels[s.criterion], "–" if s.value is None else str(s.value), s.reason, s.source)
             for s in report.skills
         ]
-        yield from _table(("Skill", "Score", "Of what", "Source"), rows)
-    yield from _feedback(report.feedback)
+        yield from _table(map(words, ("Skill", "Score", "Of what", "Source")), rows)
+    yield from _feedback(report.feedback, words)
     for item in report.items:
-        yield from _item(item)
-    yield "## Transcript"
+        yield from _item(item, labels, words)
+    yield f"## {words('Transcript')}"
     yield ""
     for line in report.transcript:
-        who = "Interviewer" if line.speaker == "interviewer" else "Candidate"
+        who = words("Interviewer" if line.speaker == "interviewer" else "Candidate")
         how = ""
         if line.recognition is not None:
-            how = f" *({plain(heard_by(line.recognition.provider, line.recognition.quality))})*"
-        cut = " *(interrupted here)*" if line.interrupted else ""
+            by = heard_by(line.recognition.provider, line.recognition.quality, words)
+            how = f" *({plain(by)})*"
+        cut = f" *({words('interrupted here')})*" if line.interrupted else ""
         yield f"**{who}:** {plain(line.text)}{cut}{how}"
         yield ""
-    yield "## How to read this"
+    yield f"## {words('How to read this')}"
     yield ""
     for note in (report.method, *report.notes):
         yield plain(note)
@@ -70,78 +77,83 @@ def _lines(report: Report) -> Iterable[str]:
 
 def summary_line(report: Report) -> str:
     """How far the interview went, in a sentence."""
-    answered = f"{report.answered} of {report.questions} questions answered"
+    words = report_words(report.language)
+    answered = words("{0} of {1} questions answered", report.answered, report.questions)
     if report.scored == report.answered:
         return f"{answered}."
-    return f"{answered}, {report.scored} of them scored."
+    return words("{0}, {1} of them scored.", answered, report.scored)
 
 
-def heard_by(provider: str, quality: str) -> str:
+def heard_by(provider: str, quality: str, words: Words) -> str:
     """The recogniser of some words, as a phrase."""
-    demo = ", demo quality: may not be what was said" if quality == "demo" else ""
-    return f"recognised by {provider}{demo}"
+    by = words("recognised by {0}", provider)
+    return words("{0}, demo quality: may not be what was said", by) if quality == "demo" else by
 
 
-def delivery_facts(delivery: Delivery) -> tuple[tuple[str, str], ...]:
+def delivery_facts(delivery: Delivery, words: Words) -> tuple[tuple[str, str], ...]:
     """The known facts of a delivery: names and values."""
     facts = []
     if delivery.words_per_minute is not None:
-        facts.append(("Pace", f"{delivery.words_per_minute} words a minute"))
+        facts.append(("Pace", words("{0} words a minute", delivery.words_per_minute)))
     if delivery.time_to_first_word_ms is not None:
         facts.append(("First word after", _seconds(delivery.time_to_first_word_ms)))
     if delivery.pause_count is not None:
         longest = delivery.pause_longest_ms or 0
-        told = f"{delivery.pause_count}, the longest {_seconds(longest)}"
-        facts.append(("Pauses", told if delivery.pause_count else "none over half a second"))
+        told = words("{0}, the longest {1}", delivery.pause_count, _seconds(longest))
+        facts.append(("Pauses", told if delivery.pause_count else words("none over half a second")))
     if delivery.fillers is not None:
         count = sum(filler.count for filler in delivery.fillers)
         names = ", ".join(f"“{filler.text}”" for filler in delivery.fillers[:3])
-        facts.append(("Fillers", f"{count} ({names})" if count else "none heard"))
+        facts.append(("Fillers", f"{count} ({names})" if count else words("none heard")))
     if delivery.talk_ratio is not None:
         facts.append(("Time spent talking", f"{delivery.talk_ratio:.0%}"))
-    return tuple(facts)
+    return tuple((words(name), value) for name, value in facts)
 
 
-def _item(item: Item) -> Iterable[str]:
+def _item(item: Item, labels: Mapping[str, str], words: Words) -> Iterable[str]:
     yield f"## {item.number}. {plain(item.question)}"
     yield ""
-    yield f"> {plain(item.answer) or '(no words)'}"
+    nothing = f"({words('no words')})"
+    yield f"> {plain(item.answer) or nothing}"
     yield ""
     if item.recognition is not None:
-        yield f"*{plain(heard_by(item.recognition.provider, item.recognition.quality))}*"
+        by = heard_by(item.recognition.provider, item.recognition.quality, words)
+        yield f"*{plain(by)}*"
         yield ""
     found = item.evaluation
     if found.unscored is not None:
         yield f"*{plain(found.unscored)}*"
         yield ""
     else:
-        yield f"**{found.overall} of 100** ({plain(found.source)})"
+        yield f"**{words('{0} of 100', found.overall)}** ({plain(found.source)})"
         yield ""
         rows = [
-            (LABELS[s.criterion], "–" if s.value is None else str(s.value), s.reason, s.source)
+            (labels[s.criterion], "–" if s.value is None else str(s.value), s.reason, s.source)
             for s in found.scores
         ]
-        yield from _table(("Criterion", "Score", "Why", "Source"), rows)
-    if found.delivery is not None and (facts := delivery_facts(found.delivery)):
-        yield f"Delivery: {plain('; '.join(f'{name}: {value}' for name, value in facts))}."
+        yield from _table(map(words, ("Criterion", "Score", "Why", "Source")), rows)
+    if found.delivery is not None and (facts := delivery_facts(found.delivery, words)):
+        told = plain("; ".join(f"{name}: {value}" for name, value in facts))
+        yield f"{words('Delivery')}: {told}."
         yield ""
-    yield from _feedback(item.feedback)
+    yield from _feedback(item.feedback, words)
 
 
-def _feedback(feedback: Feedback) -> Iterable[str]:
+def _feedback(feedback: Feedback, words: Words) -> Iterable[str]:
     for name, lines in (
         ("What went well", feedback.strengths),
         ("What to work on", feedback.improvements),
         ("Next step", (feedback.next_step,) if feedback.next_step else ()),
     ):
         if lines:
-            yield f"**{name}**"
+            yield f"**{words(name)}**"
             yield ""
             yield from (f"- {plain(line)}" for line in lines)
             yield ""
 
 
-def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterable[str]:
+def _table(names: Iterable[str], rows: Iterable[Sequence[str]]) -> Iterable[str]:
+    heads = [*names]
     yield f"| {' | '.join(heads)} |"
     yield f"|{'---|' * len(heads)}"
     for row in rows:

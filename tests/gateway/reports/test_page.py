@@ -95,6 +95,38 @@ def test_the_day_is_written_for_people(created: str, shown: str) -> None:
     assert shown in page(report(good(), created=created))
 
 
+def test_a_german_interview_has_a_german_page() -> None:
+    made = report(
+        good(latency_ms=400), spoken_answer(), candidate="Ada", created="2026-03-02T09:00:00Z"
+    )
+    html = page(replace(made, language="de"), ReportSound("Ada", "2026-03-02"))
+    found = outline(html)
+    assert '<html lang="de">' in html
+    for text in (
+        "Interviewbericht",
+        "2. März 2026, 09:00 UTC",
+        "Fragen beantwortet.",
+        "Quelle: heuristic.",
+        "Fähigkeiten",
+        "Frage 2",
+        "Nächster Schritt",
+        "gesprochen, erkannt von whisper, zu 90 % sicher",
+        "150 Wörter je Minute",
+        "Mitschrift",
+        "So ist das zu lesen",
+        "Die Einwilligung in die Aufnahme gesprochener Antworten wurde 2026-03-02 vermerkt: Ada.",
+    ):
+        assert text in found.text, text
+    labels = " ".join(value for _, name, value in found.attributes if name == "aria-label")
+    for text in (
+        "Gesamtwertung",
+        "Sprechtempo und Pausen im Verlauf: Frage 2 150 Wörter je Minute",
+    ):
+        assert text in labels
+    english = re.findall(r"\b(Source|Skills|Transcript|typed|Overall|Session)\b", found.text)
+    assert english == []
+
+
 def test_the_page_needs_nothing_from_anywhere() -> None:
     html = page(report(good(latency_ms=400), spoken_answer()))
     found = outline(html)
