@@ -23,10 +23,9 @@ from typing import Any, Literal, TypeAlias
 import uvloop
 
 from benchmarks.caller import SILENCE, SILENCE_MS, CallEnded, Caller, Turn, call
-from benchmarks.speech import FRAME_MS, answers, frames
+from benchmarks.speech import FRAME_MS, frames, turns
 from benchmarks.tally import Tally
 from benchmarks.timing import percentile
-from pipeline.frames import INPUT_RATE_HZ
 
 REPLY_TIMEOUT_S = 15.0
 REPLY_LIMIT_S = 60.0
@@ -65,7 +64,7 @@ class Plan:
     hush: bool = False
     silence_ms: int = SILENCE_MS
     shortest_ms: int = 0
-    """Answers that are shorter are left out."""
+    """Answers that are shorter are left out: see `benchmarks.speech.turns`."""
     questions: int = QUESTIONS
     together: Literal["begin", "end"] | None = None
 
@@ -76,12 +75,8 @@ class Load:
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.tally = Tally()
-        spoken = [clip.segment(plan.longest_ms) for clip in answers()]
-        self._turns = [
-            list(frames(pcm))
-            for pcm in spoken
-            if len(pcm) * 1000 >= plan.shortest_ms * INPUT_RATE_HZ
-        ]
+        spoken = turns(plan.longest_ms, plan.shortest_ms)
+        self._turns = [list(frames(pcm)) for pcm in spoken]
         self._longest = max(len(speech) for speech in self._turns)
         self._all_ready = asyncio.Barrier(plan.sessions)
         self._opened: set[int] = set()

@@ -13,7 +13,8 @@ from benchmarks.server import Server
 TURNS = 10
 QUICK_TURNS = 3
 SHORTEST_MS = 8_000
-"""With the fixture clips: five answers of 8.3 to 9.6 s, in each one speech without a long pause."""
+"""With the fixture clips: ten answers of 8.3 to 11.9 s, the longer ones with a phrase and a short
+pause before them."""
 LIMIT_MS = 60.0
 
 

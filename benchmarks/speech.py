@@ -41,7 +41,13 @@ class Clip:
 
     def segment(self, longest_ms: int | None = None) -> Samples:
         """The longest segment, which is one turn; cut after `longest_ms` if that is given."""
-        start_ms, end_ms = max(self.segments, key=lambda span: span[1] - span[0])
+        return self._cut(*max(self.segments, key=lambda span: span[1] - span[0]), longest_ms)
+
+    def opening(self) -> Samples:
+        """The first segment."""
+        return self._cut(*self.segments[0])
+
+    def _cut(self, start_ms: int, end_ms: int, longest_ms: int | None = None) -> Samples:
         start_ms = max(0, start_ms - MARGIN_MS)
         end_ms += MARGIN_MS
         if longest_ms is not None:
@@ -55,6 +61,21 @@ def answers() -> tuple[Clip, ...]:
     if not clips:
         raise FileNotFoundError(f"no clips in {FIXTURES}: run fixtures/audio/make.py")
     return clips
+
+
+def turns(longest_ms: int | None = None, shortest_ms: int = 0) -> list[Samples]:
+    """What callers say: the longest segment of each clip, cut after `longest_ms`.
+
+    With `shortest_ms` those that are long enough, and the same behind a phrase from another clip
+    ("That is a good question"), so that they are of more lengths: from 8 s on, ten of 8 to 12 s.
+    """
+    clips = answers()
+    spoken = [clip.segment(longest_ms) for clip in clips]
+    if not shortest_ms:
+        return spoken
+    long = [pcm for pcm in spoken if len(pcm) * 1000 >= shortest_ms * INPUT_RATE_HZ]
+    phrase = next(clip.opening() for clip in clips if len(clip.segments) > 1)
+    return [turn for pcm in long for turn in (pcm, np.concatenate([phrase, pcm]))]
 
 
 def _answer(path: Path) -> Clip:
