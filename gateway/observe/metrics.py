@@ -8,6 +8,7 @@ An instance has a registry of its own, so that two applications in a process do 
 """
 
 from collections.abc import Iterable
+from typing import Literal, get_args
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics
 from prometheus_client.process_collector import ProcessCollector
@@ -20,6 +21,9 @@ STAGE_BUCKETS_S = (0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 2.0, 5.0, 10.0)
 VOICE_BUCKETS_S = (0.2, 0.4, 0.6, 0.8, 1.0, 1.2, 1.5, 2.0, 3.0, 6.0)
 WAIT_BUCKETS_S = (0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 LAG_BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1.0)
+
+Transport = Literal["websocket", "webrtc"]
+TRANSPORTS: tuple[Transport, ...] = get_args(Transport)
 
 OTHER = "other"
 TEXT = "text"
@@ -75,6 +79,14 @@ class Metrics:
             "Turns whose reply began later than the budget allows, or never",
             registry=made,
         )
+        self._refused = Counter(
+            "parley_admissions_refused",
+            "Clients that were refused because the process is full or about to end",
+            ["transport"],
+            registry=made,
+        )
+        for transport in TRANSPORTS:
+            self._refused.labels(transport)  # at 0: a rate needs a beginning
         self._waits = Histogram(
             "parley_queue_wait_seconds",
             "How long work had waited when it was taken from a queue",
@@ -111,6 +123,10 @@ class Metrics:
         for step in record.degraded:
             target = TARGETS.get(step.target) or self._provider(step.target)
             self._degraded.labels(step.stage, target).inc()
+
+    def refused(self, transport: Transport) -> None:
+        """A client was not admitted."""
+        self._refused.labels(transport).inc()
 
     def waited(self, queue: str, age_ms: float) -> None:
         """Work had waited in a queue (`pipeline.channel.Waited`)."""

@@ -9,12 +9,11 @@ from prometheus_client import generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from gateway.observe.metrics import Metrics
+from gateway.observe.metrics import TRANSPORTS, Metrics
 from gateway.observe.sessions import ObservedSession
 from gateway.status import BreakerReport, MediaCounts, QueueReport, Readiness
 
 BREAKER_STATES = ("closed", "open", "half-open", "forced-open", "disabled")
-TRANSPORTS = ("websocket", "webrtc")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

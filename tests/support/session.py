@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from pipeline.channel import Waited
 from pipeline.fillers import Fillers
 from pipeline.frames import Output, ReplyAudio, Samples, Spoken
 from pipeline.guard import Candidate, Guard, Limits
@@ -121,6 +122,7 @@ class Conversation:
         self.breakers: dict[str, Recorder] = {}
         """What each provider's breaker was told, by name."""
         self.journalled = True
+        self.waited: Waited | None = None
         self.early: Callable[[], None] = lambda: None
         """Is called before the session runs."""
         self.observed = True
@@ -156,6 +158,7 @@ class Conversation:
             convert=convert,
             policy=self.policy,
             journal=journal if self.journalled else None,
+            waited=self.waited,
         )
         self.early()
         before = asyncio.all_tasks()

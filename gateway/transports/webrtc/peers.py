@@ -80,6 +80,7 @@ class Peers:
         """
         refusal = self._runtime.live.refusal()
         if refusal is not None:
+            self._runtime.metrics.refused("webrtc")
             raise PeerRefused(refusal)
         with ExitStack() as admission:
             admission.enter_context(self._runtime.live.connected())

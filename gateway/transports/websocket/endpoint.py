@@ -54,6 +54,7 @@ async def websocket_endpoint(websocket: WebSocket) -> None:
             await close(websocket, protocol, CloseCode.POLICY, error.message)
             return
         if (full := runtime.live.refusal()) is not None:
+            runtime.metrics.refused("websocket")
             await close(websocket, protocol, CloseCode.OVERLOADED, full)
             return
     await converse(websocket, runtime, session_id, dialect, early)
@@ -63,6 +64,7 @@ async def denied(websocket: WebSocket, runtime: Runtime) -> bool:
     """Refuse the client if the process is full or its page may not connect. True if refused."""
     refusal = runtime.live.refusal(websocket.path_params.get("session_id"))
     if refusal is not None:
+        runtime.metrics.refused("websocket")
         await websocket.send_denial_response(PlainTextResponse(refusal, 503, RETRY))
         return True
     origin = origin_of(websocket.headers.getlist("origin"))

@@ -90,3 +90,10 @@ def test_the_waits_of_a_conversation_are_counted_by_queue(local: LocalCalls) -> 
     sentences = value(metrics, "parley_queue_wait_seconds_count", queue="synthesis")
     assert sentences is not None
     assert sentences >= 2
+
+
+def test_a_refused_client_is_counted_by_its_transport() -> None:
+    metrics = Metrics()
+    metrics.refused("webrtc")
+    assert value(metrics, "parley_admissions_refused_total", transport="webrtc") == 1
+    assert value(metrics, "parley_admissions_refused_total", transport="websocket") == 0

@@ -4,7 +4,9 @@ import re
 from typing import Any
 
 import httpx
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from websockets.exceptions import InvalidStatus
 
 from tests.support.paths import DOCS
 
@@ -43,5 +45,22 @@ def test_the_page_of_a_gateway_has_what_the_table_lists_and_nothing_else(gateway
         assert ("parley_breaker_state", closed, 1.0) in samples
         (lag,) = [v for n, _, v in samples if n == "parley_event_loop_lag_seconds_count"]
         assert lag > 0
+
+    gateway.run(story)
+
+
+def test_a_client_that_finds_no_place_is_counted(gateway: Any) -> None:
+    gateway.settings["max_sessions"] = 1
+
+    async def story() -> None:
+        async with gateway.call("first") as caller:
+            await caller.say(type="hello", version=1)
+            await caller.until("ready")
+            with pytest.raises(InvalidStatus):
+                async with gateway.call("second"):
+                    pass
+            async with httpx.AsyncClient(trust_env=False) as client:
+                page = (await client.get(f"{gateway.url}/metrics")).text
+        assert 'parley_admissions_refused_total{transport="websocket"} 1.0' in page
 
     gateway.run(story)
