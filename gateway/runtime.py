@@ -82,8 +82,11 @@ class Runtime:
         async with AsyncExitStack() as stack:
             journals = None
             if self.settings.journal_dir is not None:
-                texts = self.settings.journal_texts
-                journals = Journals(self.settings.journal_dir, texts=texts)
+                journals = Journals(
+                    self.settings.journal_dir,
+                    texts=self.settings.journal_texts,
+                    max_mb=self.settings.journal_max_mb,
+                )
                 stack.callback(journals.close)
             if self.settings.noise_reduction != "off" and (missing := noise_reduction.check()):
                 logger.warning("PARLEY_NOISE_REDUCTION is without effect: %s", missing)
@@ -176,8 +179,11 @@ class Runtime:
             self._interviews.events.close()
 
     async def end(self, session_id: str) -> None:
-        """End the connection that holds a session in this process; harmless where there is none."""
+        """A session was deleted: end the connection that holds it in this process, if there is one,
+        and delete its journals."""
         self.live.dismiss(session_id)
+        if (journals := self.calls().journals) is not None:
+            journals.delete(session_id)
         self.interviews().events.publish(session_id, "deleted", {})
 
     # --- its parts, once the runtime has started ---------------------------------------------

@@ -77,6 +77,12 @@ class Settings(ServerSettings, BaseSettings):
         default=False,
         description="whether journals keep what was said; otherwise only its length",
     )
+    journal_max_mb: int = variable(
+        "PARLEY_JOURNAL_MAX_MB",
+        default=1000,
+        ge=1,
+        description="megabytes of all journals together; the oldest give way to new ones",
+    )
 
     # --- the conversation ---
     silence_ms: int = variable(

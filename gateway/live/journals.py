@@ -2,17 +2,18 @@
 
 Lines go through one bounded queue to one thread. A slow or full disk must not delay the
 conversation: the session's file ends there, since a journal with a gap would replay to other
-decisions.
+decisions. The folder has a bound: the oldest journals give way to new ones.
 """
 
 import logging
 import os
 import queue
+import re
 import threading
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import TextIO
+from typing import TextIO, TypeAlias
 
 from pipeline.journal import Journal
 
@@ -24,10 +25,21 @@ WAITING_LINES = 10_000
 """About a megabyte: the lines of a thousand sessions in a second."""
 
 
+MAX_MB = 1000
+"""How large the journals of a folder may be together, by default."""
+
+NAME = re.compile(r"(?P<session>[A-Za-z0-9_-]{1,64})-\d{8}T\d{6}\.jsonl")
+"""The name of a journal; the thread touches no other file of the folder."""
+
+
+Entry: TypeAlias = "tuple[JournalFile, str] | str | None"
+"""For the thread: a line of a file, a session whose journals are to be deleted, or the end."""
+
+
 class JournalFile:
     """One session's file. The event loop calls the methods; the thread uses the attributes."""
 
-    def __init__(self, path: Path, lines: "queue.Queue[tuple[JournalFile, str] | None]") -> None:
+    def __init__(self, path: Path, lines: "queue.Queue[Entry]") -> None:
         self.path = path
         self.broken = False
         self.file: TextIO | None = None
@@ -49,13 +61,19 @@ class JournalFile:
 
 
 class Journals:
-    """The journals of a process, in one folder. Create it in the serving process; `close` it."""
+    """The journals of a process, in one folder. Create it in the serving process; `close` it.
 
-    def __init__(self, folder: Path, *, texts: bool = False) -> None:
+    Where all journals of the folder together are larger than `max_mb`, the oldest are deleted, but
+    none that is written to now.
+    """
+
+    def __init__(self, folder: Path, *, texts: bool = False, max_mb: int = MAX_MB) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         self._texts = texts
-        self._lines: queue.Queue[tuple[JournalFile, str] | None] = queue.Queue(WAITING_LINES)
+        self._max_bytes = max_mb * 1024 * 1024
+        self._lines: queue.Queue[Entry] = queue.Queue(WAITING_LINES)
+        self._open: set[Path] = set()  # of the thread
         self._thread = threading.Thread(target=self._run, name="parley-journals", daemon=True)
         self._thread.start()
 
@@ -64,6 +82,16 @@ class Journals:
         stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
         file = JournalFile(self._folder / f"{session_id}-{stamp}.jsonl", self._lines)
         return Journal(file.write, texts=self._texts), file
+
+    def delete(self, session_id: str) -> None:
+        """Delete all journals of a session, which may still be live: what comes of it is not kept.
+
+        Neither blocks nor raises.
+        """
+        try:
+            self._lines.put_nowait(session_id)
+        except queue.Full:
+            logger.error("the journals of session %s could not be deleted", session_id)
 
     def close(self) -> None:
         """Write the waiting lines and end the thread; takes at most two seconds."""
@@ -74,7 +102,13 @@ class Journals:
     # --- the thread --------------------------------------------------------------------------
 
     def _run(self) -> None:
+        self._make_room()
         while (entry := self._lines.get()) is not None:
+            if isinstance(entry, str):
+                for path in self._kept():
+                    if (named := NAME.fullmatch(path.name)) and named["session"] == entry:
+                        self._unlink(path)
+                continue
             file, line = entry
             try:
                 self._write(file, line)
@@ -82,14 +116,43 @@ class Journals:
                 file.broken = True
                 logger.warning("%s cannot be written: %s", file.path, error.strerror)
 
+    def _kept(self) -> list[Path]:
+        """The journals in the folder, the oldest first."""
+        try:
+            found = [path for path in self._folder.iterdir() if NAME.fullmatch(path.name)]
+            return sorted(found, key=lambda path: path.stat().st_mtime)
+        except OSError:  # the folder has gone, or another process deletes in it at this moment
+            return []
+
+    def _make_room(self) -> None:
+        """Delete the oldest journals until the others fit."""
+        with suppress(OSError):
+            sizes = {path: path.stat().st_size for path in self._kept()}
+            over = sum(sizes.values()) - self._max_bytes
+            for path, size in sizes.items():
+                if over <= 0:
+                    return
+                if path not in self._open:
+                    over -= size
+                    self._unlink(path)
+
+    def _unlink(self, path: Path) -> None:
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            logger.warning("%s cannot be deleted: %s", path, error.strerror)
+
     def _write(self, file: JournalFile, line: str) -> None:
         if not line:
             if file.file is not None:
                 file.file.close()
+                self._open.discard(file.path)
+                self._make_room()
             return
         if file.file is None:
             # Readable by its owner only: it holds who spoke when, and with `texts` the words.
             file.file = os.fdopen(
                 os.open(file.path, PRIVATE, 0o600), "w", encoding="utf-8", buffering=1
             )
+            self._open.add(file.path)
         file.file.write(line)

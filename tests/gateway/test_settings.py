@@ -104,6 +104,7 @@ def test_the_defaults_are_the_contracts() -> None:
         "avatar_key": None,
         "journal_dir": None,
         "journal_texts": False,
+        "journal_max_mb": 1000,
         "silence_ms": 800,
         "budget_ms": 1000,
         "silence_prompt_s": 15,

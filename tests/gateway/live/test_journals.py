@@ -1,5 +1,6 @@
 """Journal files: whole lines, private, and never in the way of the conversation."""
 
+import os
 import stat
 from pathlib import Path
 
@@ -54,3 +55,51 @@ def test_a_disk_that_does_not_keep_up_ends_the_file(
     assert file.broken
     assert caplog.text.count("does not keep up") == 1
     written.close()
+
+
+def journal(folder: Path, name: str, size: int, at: int) -> Path:
+    """A journal that an earlier process left, last written `at`."""
+    path = folder / f"{name}-20261129T140000.jsonl"
+    path.write_bytes(bytes(size))
+    os.utime(path, (at, at))
+    return path
+
+
+def test_the_oldest_journals_give_way_and_nothing_else_does(tmp_path: Path) -> None:
+    other = tmp_path / "notes.jsonl"
+    other.write_bytes(bytes(4_000_000))
+    old, middle, new = (
+        journal(tmp_path, name, 500_000, at) for at, name in enumerate(("old", "middle", "new"), 1)
+    )
+    written = Journals(tmp_path, max_mb=1)
+    written.close()
+    assert [path.exists() for path in (other, old, middle, new)] == [True, False, True, True]
+
+
+def test_room_is_made_when_a_journal_ends_but_not_of_one_that_is_written_to(
+    tmp_path: Path,
+) -> None:
+    written = Journals(tmp_path, max_mb=1)
+    _, live = written.open("live")
+    live.write("x" * 900_000 + "\n")
+    _, ended = written.open("ended")
+    ended.write("y" * 900_000 + "\n")
+    ended.close()
+    written.close()
+    assert [path.name.partition("-")[0] for path in tmp_path.iterdir()] == ["live"]
+    assert live.file is not None
+    live.file.close()
+
+
+def test_the_journals_of_a_deleted_session_go_also_while_it_is_live(tmp_path: Path) -> None:
+    before = journal(tmp_path, "s1", 10, 1)
+    longer = journal(tmp_path, "s1-b", 10, 1)
+    written = Journals(tmp_path)
+    _, file = written.open("s1")
+    file.write("a line\n")
+    written.delete("s1")
+    file.write("what comes afterwards\n")
+    file.close()
+    written.close()
+    assert not before.exists()
+    assert [*tmp_path.iterdir()] == [longer]

@@ -1,5 +1,7 @@
 """`/admin` of a gateway that serves: what the operator sees, and what a change does to turns."""
 
+import asyncio
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -174,3 +176,20 @@ def test_drills_are_refused_unless_the_settings_allow_them(gateway: Any) -> None
                 assert (answer.status_code, answer.json()["code"]) == (403, "drills_off")
 
     gateway.run(story)
+
+
+def test_a_deleted_session_leaves_no_journal(gateway: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "journals"
+    gateway.settings |= {"journal_dir": folder, "journal_texts": True}
+
+    async def story() -> None:
+        async with gateway.call("s-1") as caller:
+            await caller.say(type="hello", version=1)
+            await caller.until("reply.done", turn=0)
+        async with asyncio.timeout(10), operator(gateway) as client:
+            assert [path.name.startswith("s-1-") for path in folder.iterdir()] == [True]
+            while (await client.delete("/api/sessions/s-1")).status_code == 409:
+                await asyncio.sleep(0.05)
+
+    gateway.run(story)
+    assert [*folder.iterdir()] == []
