@@ -103,6 +103,7 @@ class Server:
             "PARLEY_PORT": str(self._port),
             "PARLEY_DATA_DIR": self._folder.name,
             "PARLEY_LOG_LEVEL": "warning",
+            "PARLEY_ADMISSION": "places",  # what a machine can do is what is measured
             "PARLEY_MAX_SESSIONS": str(self._sessions + SPARE_SESSIONS),
             **self._environment,
         }

@@ -64,6 +64,7 @@ def create_app(settings: Settings | None = None, *, stages: Stages | None = None
         store=stored.latest,
         taken=lambda: runtime.live.connections,
         places=settings.max_sessions,
+        pressure=runtime.pressure,
     )
 
     operator = OperatorAccess(settings.admin_key)

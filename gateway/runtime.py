@@ -12,6 +12,8 @@ from gateway.interviews.service import InterviewService, open_interview_service
 from gateway.interviews.sessions import SessionOwner
 from gateway.live.calls import Calls
 from gateway.live.journals import Journals
+from gateway.live.load_samples import LoadSamples
+from gateway.live.pressure import KINDS, Kind, LoadSample, Pressure
 from gateway.live.registry import LiveSessions
 from gateway.media import noise_reduction
 from gateway.observe.loop_lag import LoopLag
@@ -25,6 +27,7 @@ from gateway.settings import Settings
 from gateway.status import (
     BreakerReport,
     LanguageReport,
+    PressureReport,
     ProviderReport,
     QueueReport,
     Readiness,
@@ -63,7 +66,12 @@ class Runtime:
     ) -> None:
         self.settings = settings
         self.store = store
-        self.live = LiveSessions(settings.max_sessions)
+        pressure = Pressure() if settings.admission == "pressure" else None
+        self.live = LiveSessions(
+            settings.max_sessions, per_address=settings.per_address, pressure=pressure
+        )
+        self.load = None if pressure is None else LoadSamples(pressure, settings.memory_mb)
+        """Measures the load, once somebody runs it."""
         self.metrics = Metrics()
         self.observed = ObservedSessions(
             log_turn, self.metrics.turn_over, on_wait=self.metrics.waited
@@ -129,6 +137,7 @@ class Runtime:
                 pacer=pacer,
                 faces=faces,
                 live=self.live,
+                load=self.load,
                 owner=owner,
                 events=interviews.events,
                 recorder=interviews.recorder,
@@ -164,9 +173,9 @@ class Runtime:
         """The process is about to end: it is no longer ready, and begins no further session."""
         self.live.draining = True
 
-    def refusal(self) -> str | None:
-        """Why no further session can be made over REST now, or None."""
-        return self.live.refusal() if self.live.draining else None
+    def refusal(self, kind: Kind) -> str | None:
+        """Why no further session of this kind can be made over REST now, or None."""
+        return self.live.refusal() if self.live.draining else self.live.pressed(kind)
 
     async def wind_down(self) -> None:
         """Refuse new sessions and let those that are live end: see `LiveSessions.wind_down`."""
@@ -226,14 +235,31 @@ class Runtime:
             return "failed"
         if starts.loading():
             return "starting"
+        if self.live.pressed("voice"):
+            return "overloaded"
         return "full" if self.live.refusal() else "ready"
 
     def unready(self) -> list[str]:
-        """What still loads or could not start, each in a sentence."""
+        """Why no session should be sent here: what loads, could not start, or is too much."""
         if self._calls is None:
             return []
-        starts = self.lineup().starts
-        return [*starts.lost(), *starts.loading()]
+        starts, pressed = self.lineup().starts, self.live.pressed("voice")
+        return [*starts.lost(), *starts.loading(), *filter(None, [pressed])]
+
+    def pressure(self) -> PressureReport:
+        """The load of the process, as it was measured last."""
+        pressure = self.live.pressure
+        sample = LoadSample() if pressure is None else pressure.sample
+        refused = {kind: self.live.pressed(kind) for kind in KINDS}
+        return PressureReport(
+            refuses=[kind for kind, why in refused.items() if why],
+            why=[*dict.fromkeys(filter(None, refused.values()))],
+            loop_lag_ms=round(sample.loop_lag_s * 1000, 1),
+            busy=round(sample.busy, 3),
+            recognition_ms=round(sample.recognition_s * 1000),
+            turn_factor=round(sample.turn_factor, 2),
+            memory=round(sample.memory, 3),
+        )
 
     def reports(self) -> list[StageReport]:
         """The provider of each slot, its state and the reason for its choice."""

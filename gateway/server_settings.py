@@ -64,6 +64,23 @@ class ServerSettings(BaseModel):
         ge=1,
         description="live conversations at a time; more are refused and may try later",
     )
+    per_address: int = variable(
+        "PARLEY_MAX_PER_ADDRESS",
+        default=0,
+        ge=0,
+        description="live conversations of one network address at a time; 0 is any number",
+    )
+    admission: Annotated[Literal["pressure", "places"], LOWER] = variable(
+        "PARLEY_ADMISSION",
+        default="pressure",
+        description="what refuses conversations: pressure and their number, or places, that alone",
+    )
+    memory_mb: int | None = variable(
+        "PARLEY_MEMORY_MB",
+        default=None,
+        ge=64,
+        description="megabytes that the process should stay below; otherwise its container's limit",
+    )
     drain_s: int = variable(
         "PARLEY_DRAIN_S",
         default=10,

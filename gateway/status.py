@@ -10,7 +10,7 @@ def _empty(value: Any) -> bool:
     return not value
 
 
-Readiness = Literal["ready", "draining", "full", "starting", "failed"]
+Readiness = Literal["ready", "draining", "full", "overloaded", "starting", "failed"]
 """Whether new sessions should be sent here, and why not. While models load ("starting") sessions
 are served all the same; "failed": in some slot no provider could start."""
 
@@ -92,6 +92,24 @@ class QueueReport:
     unit: str
     depth: int
     bound: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PressureReport:
+    """The load of the process, in the last second, and what is refused because of it: sessions by
+    "voice" or "text". `why` is for people. A figure is 0 where it was not measured.
+
+    `loop_lag_ms`: the latest timer; `busy`: the share of a core; `recognition_ms` and
+    `turn_factor`: the best of the last turns, the latter in budgets; `memory`: the share in use.
+    """
+
+    refuses: list[str]
+    why: list[str]
+    loop_lag_ms: float
+    busy: float
+    recognition_ms: float
+    turn_factor: float
+    memory: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -266,6 +266,7 @@ class _Server(uvicorn.Server):
     def __init__(self, settings: Settings, stages: Stages | None, tls: Tls | None) -> None:
         self._app = create_app(settings, stages=stages)
         self._telling: asyncio.Task[None] | None = None
+        self._measuring: asyncio.Task[None] | None = None
         app = (
             for_this_machine(self._app, settings.cors_origins)
             if alone(settings, tls)
@@ -290,6 +291,8 @@ class _Server(uvicorn.Server):
             token_file=token_file(settings),
         )
         self._telling = asyncio.create_task(tell_when_ready(runtime))
+        if runtime.load is not None:
+            self._measuring = asyncio.create_task(runtime.load.run())
         if runtime.studio is not None:
             runtime.studio.warm()
 
@@ -300,8 +303,9 @@ class _Server(uvicorn.Server):
         self._app.state.runtime.refuse()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        if self._telling is not None:
-            self._telling.cancel()
+        for task in (self._telling, self._measuring):
+            if task is not None:
+                task.cancel()
         await self._wind_down()
         self._app.state.runtime.drain()
         await super().shutdown(sockets)

@@ -5,11 +5,11 @@ transports fill, and `dialect` in `gateway.protocols` the one that dialects fill
 input audio by `ingress_timer`, `noise` takes noise out of it, `reply_rate` converts replies where
 the wire has another rate, `face` shows the interviewer's face. `calls` builds sessions from what
 the process shares; behind a session stands `host`, an interview, or `assistant`, a plain
-conversation, with `out_of_band`, replies beside it. `registry` knows which session is live,
-`ending` ends one with its process, as `wind_down` decides, `resumption` keeps one whose line was
-lost, with a `sent_log` of what to send again, and `returning` hands its client over;
-`session_commands` does what clients say, `journals` writes their journals, and
-`client_secrets` lets browsers in.
+conversation, with `out_of_band`, replies beside it. `registry` knows which session is live and
+whether another may begin, as `pressure` judges by `load_samples`. `ending` ends a session with its
+process, as `wind_down` decides; `resumption` keeps one whose line was lost, with a `sent_log` of
+what to send again, and `returning` hands its client over. `session_commands` does what clients say,
+`journals` writes their journals, and `client_secrets` lets browsers in.
 """
 
 __all__: list[str] = []

@@ -83,6 +83,8 @@ class Calls:
     recorder: Recorder | None
     journals: Journals | None
     observed: ObservedSessions
+    load: Observer | None = None
+    """Observes every session, for the process's load."""
 
     @asynccontextmanager
     async def host(
@@ -168,7 +170,7 @@ class Calls:
         return Session(
             self._stages(host),
             host,
-            observers=(*host.observers(), *observers),
+            observers=(*filter(None, [self.load]), *host.observers(), *observers),
             pacer=self.pacer,
             convert=converter,
             policy=policy,

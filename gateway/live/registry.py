@@ -1,11 +1,15 @@
 """The live sessions of this process, and whether another may begin."""
 
 import asyncio
+import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
+from ipaddress import IPv6Address, ip_address
 
 from gateway.interviews.sessions import SessionTaken
+from gateway.live.pressure import Kind, Pressure
 from gateway.live.resumption import Resumption
 
 EndWithin = Callable[[float], None]
@@ -29,10 +33,25 @@ class _Hold:
 
 
 class LiveSessions:
-    """The live sessions of a process, for at most `places` connections."""
+    """The live sessions of a process, for at most `places` connections.
 
-    def __init__(self, places: int) -> None:
+    Of one network address there are at most `per_address` of them; 0 is any number. With
+    `pressure`, which `clock` times, none begins that those before it would suffer from.
+    """
+
+    def __init__(
+        self,
+        places: int,
+        *,
+        per_address: int = 0,
+        pressure: Pressure | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.places = places
+        self.pressure = pressure
+        self._per_address = per_address
+        self._addresses: Counter[str] = Counter()  # as many as there are connections
+        self._clock = clock
         self.connections = 0
         self.draining = False
         """The process is about to end: no further session begins."""
@@ -40,26 +59,41 @@ class LiveSessions:
         self._endings: dict[EndWithin, None] = {}  # likewise; in the order of their beginning
         self._empty = asyncio.Event()  # set where no connection is left while draining
 
-    def refusal(self, session_id: str | None = None) -> str | None:
+    def refusal(self, session_id: str | None = None, address: str | None = None) -> str | None:
         """Why no further session can start now, or None.
 
-        A client may always come back to the session that is kept for it.
+        A client at `address` may come back to a session that is kept for it, also under pressure.
         """
         if self.draining:
             return "the server is shutting down"
         back = session_id is not None and self.kept(session_id) is not None
         if self.connections >= self.places + (MOST_COMING_BACK if back else 0):
             return f"all {self.places} places are taken"
-        return None
+        if address is not None and 0 < self._per_address <= self._addresses[network(address)]:
+            return f"this address has all of its {self._per_address} places"
+        return None if back else self.pressed("voice")
+
+    def pressed(self, kind: Kind) -> str | None:
+        """Why the load lets no further session of this kind begin, or None."""
+        if self.pressure is None:
+            return None
+        return self.pressure.refusal(kind, self.connections, self._clock())
 
     @contextmanager
-    def connected(self) -> Iterator[None]:
-        """Count a connection until the block ends."""
+    def connected(self, address: str | None = None) -> Iterator[None]:
+        """Count a connection from this address until the block ends."""
         self.connections += 1
+        where = network(address)
+        self._addresses[where] += 1
+        if self.pressure is not None:
+            self.pressure.admitted(self._clock())
         try:
             yield
         finally:
             self.connections -= 1
+            self._addresses[where] -= 1
+            if not self._addresses[where]:
+                del self._addresses[where]
             if not self.connections:
                 self._empty.set()
 
@@ -145,3 +179,18 @@ class LiveSessions:
                     await hold.released.wait()
         except TimeoutError:
             raise SessionTaken(session_id) from None
+
+
+def network(address: str | None) -> str:
+    """What of a client's address is its own: of IPv6 the first 64 bits, which one line has."""
+    if address is None:
+        return ""
+    try:
+        parsed = ip_address(address.partition("%")[0])
+    except ValueError:  # no address, such as a Unix socket's
+        return address
+    if not isinstance(parsed, IPv6Address):
+        return address
+    if parsed.ipv4_mapped is not None:
+        return str(parsed.ipv4_mapped)
+    return parsed.exploded[:19]

@@ -6,6 +6,7 @@ from starlette.middleware import Middleware
 from starlette.routing import Route
 
 from gateway.interviews.service import InterviewService
+from gateway.interviews.sessions import Mode
 from gateway.rest.correlation import CorrelationMiddleware
 from gateway.rest.cors import Cors
 from gateway.rest.health import StatusSources, health_operations
@@ -36,11 +37,11 @@ def operations(
     services: Services,
     interviews: Callable[[], InterviewService],
     access: Access,
-    refusal: Callable[[], str | None],
+    refusal: Callable[[Mode], str | None],
 ) -> list[Operation]:
     """Every documented endpoint; `end` ends a session that is live in this process.
 
-    `refusal` says why no further session can be made now.
+    `refusal` says why no further session of a mode can be made now.
     """
     return [
         *health_operations(probe, sources),

@@ -17,6 +17,7 @@ from gateway.rest.operation import Handler, HttpReply, Operation, ResponseSpec
 from gateway.rest.service_probe import CACHE_S, Service, ServiceProbe, iso
 from gateway.status import (
     LanguageReport,
+    PressureReport,
     ProviderReport,
     QueueReport,
     Readiness,
@@ -35,6 +36,7 @@ class GatewayHealth(BaseModel):
     uptime_seconds: int
     taken: Annotated[int, Field(description="live connections")]
     places: Annotated[int, Field(description="how many there may be")]
+    pressure: Annotated[PressureReport, Field(description="the load, and what it refuses")]
 
 
 class Health(BaseModel):
@@ -63,7 +65,9 @@ class Ready(BaseModel):
     """Whether new sessions should be sent here."""
 
     status: Readiness
-    reasons: Annotated[list[str], Field(description="what still loads or could not start")] = []
+    reasons: Annotated[
+        list[str], Field(description="what loads, could not start, or is too much")
+    ] = []
 
 
 def overall(services: Sequence[Service]) -> Status:
@@ -96,6 +100,7 @@ class StatusSources:
     store: Callable[[], StoreReport]
     taken: Callable[[], int]
     places: int
+    pressure: Callable[[], PressureReport]
 
 
 def health_operations(probe: ServiceProbe, sources: StatusSources) -> list[Operation]:
@@ -114,6 +119,7 @@ def health_operations(probe: ServiceProbe, sources: StatusSources) -> list[Opera
                 uptime_seconds=int(time.monotonic() - started_at),
                 taken=sources.taken(),
                 places=sources.places,
+                pressure=sources.pressure(),
             ),
             services=services,
             stages=[*stages],
@@ -192,6 +198,15 @@ EXAMPLE: dict[str, Any] = {
         "uptime_seconds": 3600,
         "taken": 3,
         "places": 100,
+        "pressure": {
+            "refuses": [],
+            "why": [],
+            "loop_lag_ms": 2.1,
+            "busy": 0.04,
+            "recognition_ms": 210,
+            "turn_factor": 0.6,
+            "memory": 0.3,
+        },
     },
     "services": [
         {

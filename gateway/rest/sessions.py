@@ -208,11 +208,11 @@ def session_operations(
     *,
     language: str = LANGUAGES[0],
     recording_allowed: bool = False,
-    refusal: Callable[[], str | None] = lambda: None,
+    refusal: Callable[[Mode], str | None] = lambda mode: None,
 ) -> list[Operation]:
     """The sessions in `store`, kept for `ttl_s`; `end` ends one that is live in this process.
 
-    `refusal` says why no further session can be made now.
+    `refusal` says why no further session of a mode can be made now.
 
     `is_live` says whether a session has an owner that still runs, `lacking` what a language lacks
     here, and `language` is that of sessions whose client asks for none.
@@ -220,7 +220,7 @@ def session_operations(
 
     async def create(request: Request, wanted: NewSession) -> HttpReply:
         ws_base = _websocket_base(request)
-        if (why := refusal()) is not None:
+        if (why := refusal(wanted.mode)) is not None:
             raise NO_PLACE(why, headers=RETRY)
         try:
             own = language if wanted.language is None else requested(wanted.language)

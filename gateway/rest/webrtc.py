@@ -215,7 +215,7 @@ class WebRtcEndpoints:
         if old is not None:
             session_id = old
         await enter(request, session_id)
-        answered = await _answered(peers, session_id, offer.sdp)
+        answered = await _answered(peers, session_id, offer.sdp, request)
         self._made(request, peers, answered.id)
         if old is not None and offer.pc_id is not None:
             # Only now: a refused offer must not end the connection that works.
@@ -225,7 +225,7 @@ class WebRtcEndpoints:
     async def _whip(self, request: Request) -> Response:
         peers = self._open()
         session_id = _session_of(request)
-        answered = await _answered(peers, session_id, await _text(request, SDP))
+        answered = await _answered(peers, session_id, await _text(request, SDP), request)
         self._made(request, peers, answered.id)
         headers = {
             "location": f"/webrtc/{session_id}/{answered.id}",
@@ -277,11 +277,12 @@ def _taken(method: str, path: str, name: str, handler: Handler) -> Operation:
     )
 
 
-async def _answered(peers: "Peers", session_id: str, sdp: str) -> "Answered":
+async def _answered(peers: "Peers", session_id: str, sdp: str, request: Request) -> "Answered":
     from gateway.transports.webrtc.peers import PeerRefused
 
     try:
-        return await peers.answer(session_id, sdp)
+        address = None if request.client is None else request.client.host
+        return await peers.answer(session_id, sdp, address=address)
     except OfferError as error:
         raise _problem(error) from None
     except PeerRefused as error:

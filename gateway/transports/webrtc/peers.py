@@ -70,20 +70,28 @@ class Peers:
                 await asyncio.wait(late)
         self._at_addresses.close()
 
-    async def answer(self, session_id: str, sdp: str, dialect: Dialect | None = None) -> Answered:
+    async def answer(
+        self,
+        session_id: str,
+        sdp: str,
+        dialect: Dialect | None = None,
+        *,
+        address: str | None = None,
+    ) -> Answered:
         """Answer an offer and run the peer in a task.
 
-        Without `dialect` the data channel speaks the native one, which begins with a `hello`.
+        `address` is the client's. Without `dialect` the data channel speaks the native one, which
+        begins with a `hello`.
 
         Raises `OfferError`, and `PeerRefused` if the process is full or the answer takes longer
         than `ANSWER_S`.
         """
-        refusal = self._runtime.live.refusal()
+        refusal = self._runtime.live.refusal(address=address)
         if refusal is not None:
             self._runtime.metrics.refused("webrtc")
             raise PeerRefused(refusal)
         with ExitStack() as admission:
-            admission.enter_context(self._runtime.live.connected())
+            admission.enter_context(self._runtime.live.connected(address))
             peer = Peer(
                 session_id,
                 self._runtime,

@@ -62,7 +62,8 @@ async def websocket_endpoint(websocket: WebSocket) -> None:
 
 async def denied(websocket: WebSocket, runtime: Runtime) -> bool:
     """Refuse the client if the process is full or its page may not connect. True if refused."""
-    refusal = runtime.live.refusal(websocket.path_params.get("session_id"))
+    session_id = websocket.path_params.get("session_id")
+    refusal = runtime.live.refusal(session_id, address_of(websocket))
     if refusal is not None:
         runtime.metrics.refused("websocket")
         await websocket.send_denial_response(PlainTextResponse(refusal, 503, RETRY))
@@ -74,6 +75,11 @@ async def denied(websocket: WebSocket, runtime: Runtime) -> bool:
         await websocket.send_denial_response(PlainTextResponse(text, 403))
         return True
     return False
+
+
+def address_of(websocket: WebSocket) -> str | None:
+    """The client's network address, by its proxy where that is trusted."""
+    return None if websocket.client is None else websocket.client.host
 
 
 async def converse(
@@ -90,7 +96,7 @@ async def converse(
     """
     protocol = protocol_of(websocket)
     transport = WebSocketTransport(protocol, dialect, websocket.receive, early)
-    with runtime.live.connected():
+    with runtime.live.connected(address_of(websocket)):
         code, reason = await Connection(transport, dialect, runtime.calls(), session_id).run()
     await close(websocket, protocol, code, reason)
 

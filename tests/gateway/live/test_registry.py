@@ -3,8 +3,11 @@
 import pytest
 
 from gateway.interviews.sessions import SessionTaken
-from gateway.live.registry import LiveSessions
+from gateway.live.pressure import LoadSample, Pressure
+from gateway.live.registry import LiveSessions, network
+from gateway.live.resumption import Resumption
 from pipeline.testing import run_virtual
+from tests.support.memory_store import MemoryStore
 
 
 def test_a_process_says_why_no_further_session_begins() -> None:
@@ -35,3 +38,46 @@ def test_a_session_is_held_once_and_dismissed_by_its_id() -> None:
 
     run_virtual(main())
     assert dismissed == ["a"]
+
+
+def test_an_address_has_only_so_many_places() -> None:
+    live = LiveSessions(10, per_address=2)
+    with live.connected("192.0.2.1"), live.connected("::ffff:192.0.2.1"):
+        assert live.refusal(address="192.0.2.1") == "this address has all of its 2 places"
+        assert live.refusal(address="192.0.2.2") is None
+        assert live.refusal() is None
+    assert live.refusal(address="192.0.2.1") is None
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        (None, ""),
+        ("192.0.2.1", "192.0.2.1"),
+        ("::ffff:192.0.2.1", "192.0.2.1"),
+        ("2001:db8:1:2:3:4:5:6", "2001:0db8:0001:0002"),
+        ("fe80::1%eth0", "fe80:0000:0000:0000"),
+        ("testclient", "testclient"),
+    ],
+)
+def test_one_line_is_one_network(address: str | None, expected: str) -> None:
+    assert network(address) == expected
+
+
+def test_the_load_refuses_and_does_not_keep_a_client_from_coming_back() -> None:
+    pressure = Pressure()
+    live = LiveSessions(100, pressure=pressure, clock=lambda: 5.0)
+    pressure.observe(LoadSample(memory=0.95), 4.0)
+    assert live.refusal("test") == "overloaded: 95% of the memory is in use"
+    assert live.pressed("text") == live.refusal("test")
+
+    async def main() -> None:
+        async with live.hold("test", lambda: None):
+            live.offer(
+                "test", Resumption(MemoryStore(lambda: 0.0), "test", 30.0, lambda line: None)
+            )
+            assert live.refusal("test") is None
+            live.leaving("test")
+            assert live.refusal("test") is not None
+
+    run_virtual(main())

@@ -22,6 +22,7 @@ from gateway.rest.service_probe import (
 from gateway.settings import Settings
 from gateway.status import (
     LanguageReport,
+    PressureReport,
     ProviderReport,
     QueueReport,
     Readiness,
@@ -81,6 +82,16 @@ class Upstream:
 
 STORED = StoreReport("sqlite", "online")
 
+PRESSURE = PressureReport(
+    refuses=["text"],
+    why=["overloaded: the event loop is 0.04 s late"],
+    loop_lag_ms=42.0,
+    busy=0.5,
+    recognition_ms=210,
+    turn_factor=0.6,
+    memory=0.3,
+)
+
 REPORT = StageReport(
     slot="stt",
     provider="pocketsphinx",
@@ -113,7 +124,12 @@ PROVIDERS = [
 def inside(
     readiness: Readiness = "ready", store: StoreReport = STORED, stage: StageReport = REPORT
 ) -> StatusSources:
-    reasons = {"starting": ["stt: whisper is loading"], "failed": ["tts: beep: no sound card"]}
+    late = "overloaded: the event loop is 0.06 s late"
+    reasons = {
+        "overloaded": [late],
+        "starting": ["stt: whisper is loading"],
+        "failed": ["tts: beep: no sound card"],
+    }
     return StatusSources(
         stages=lambda: [stage],
         providers=lambda: PROVIDERS,
@@ -124,6 +140,7 @@ def inside(
         store=lambda: store,
         taken=lambda: 3,
         places=100,
+        pressure=lambda: PRESSURE,
     )
 
 
@@ -174,7 +191,21 @@ def test_health_has_the_contracts_shape() -> None:
         offline = {"status": "offline", "error": "Connection refused"}
         assert body == {
             "status": "degraded",
-            "gateway": {"status": "online", "version": __version__, "taken": 3, "places": 100},
+            "gateway": {
+                "status": "online",
+                "version": __version__,
+                "taken": 3,
+                "places": 100,
+                "pressure": {
+                    "refuses": ["text"],
+                    "why": ["overloaded: the event loop is 0.04 s late"],
+                    "loop_lag_ms": 42.0,
+                    "busy": 0.5,
+                    "recognition_ms": 210,
+                    "turn_factor": 0.6,
+                    "memory": 0.3,
+                },
+            },
             "services": [
                 *({"name": name, "status": "online"} for name in NAMES[:5]),
                 *({"name": name, **offline} for name in NAMES[5:]),
@@ -445,6 +476,7 @@ def test_the_whole_is_as_well_as_the_number_of_services_says(online: int, expect
         ("ready", "online", "online", "online"),
         ("ready", "online", "degraded", "degraded"),
         ("full", "online", "online", "degraded"),
+        ("overloaded", "online", "online", "degraded"),
         ("ready", "offline", "online", "offline"),
         ("starting", "online", "online", "degraded"),
         ("failed", "online", "online", "offline"),
@@ -464,6 +496,7 @@ def test_parleys_own_status_does_not_depend_on_the_services(
         ("ready", 200, []),
         ("draining", 503, []),
         ("full", 503, []),
+        ("overloaded", 503, ["overloaded: the event loop is 0.06 s late"]),
         ("starting", 503, ["stt: whisper is loading"]),
         ("failed", 503, ["tts: beep: no sound card"]),
     ],

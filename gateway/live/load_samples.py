@@ -1,0 +1,77 @@
+"""Measures the load of the process every second, for `gateway.live.pressure`."""
+
+import asyncio
+import resource
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from gateway.live.pressure import LoadSample, Pressure, RecentTurns
+from pipeline.frames import TurnMetrics
+from pipeline.stage import Observed
+
+LOOK_EVERY_S = 0.05
+LOOKS = 20
+"""Timers of a sample: together they last a second."""
+
+CGROUP = Path("/sys/fs/cgroup")
+PAGE_BYTES = resource.getpagesize()
+
+
+class LoadSamples:
+    """The load of one process. A `pipeline.stage.Observer` of every session, for their turns.
+
+    `memory_mb` is the limit for this process; without it that of its control group counts, which
+    has the worker processes as well.
+    """
+
+    def __init__(self, pressure: Pressure, memory_mb: int | None = None) -> None:
+        self._pressure = pressure
+        self._memory = own_share(memory_mb) if memory_mb else group_share
+        self._turns = RecentTurns()
+
+    def observe(self, output: Observed, now: float) -> None:
+        """An output of a session."""
+        if isinstance(output, TurnMetrics):
+            self._turns.note(output, now)
+
+    async def run(self) -> None:
+        """Measure until cancelled. Call it on the event loop's own thread."""
+        loop = asyncio.get_running_loop()
+        while True:
+            began_s, used_s = loop.time(), time.thread_time()
+            lag_s = 0.0
+            for _ in range(LOOKS):
+                due_s = loop.time() + LOOK_EVERY_S
+                await asyncio.sleep(LOOK_EVERY_S)
+                lag_s = max(lag_s, loop.time() - due_s)
+            now = loop.time()
+            busy = (time.thread_time() - used_s) / (now - began_s)
+            recognition_s, factor = self._turns.best(now)
+            sample = LoadSample(lag_s, busy, recognition_s, factor, self._memory())
+            self._pressure.observe(sample, time.monotonic())
+
+
+def own_share(limit_mb: int) -> Callable[[], float]:
+    """Gives the share of the limit that this process has in memory; 0 where that is not known."""
+
+    def share() -> float:
+        try:
+            pages = int(Path("/proc/self/statm").read_text().split()[1])
+        except (OSError, ValueError, IndexError):  # no Linux
+            return 0.0
+        return pages * PAGE_BYTES / (limit_mb * 2**20)
+
+    return share
+
+
+def group_share() -> float:
+    """The share of the control group's memory that cannot be taken back; 0 without a limit."""
+    try:
+        limit = int((CGROUP / "memory.max").read_text())
+        used = int((CGROUP / "memory.current").read_text())
+        lines = (CGROUP / "memory.stat").read_text().splitlines()
+        cached = next(int(line.split()[1]) for line in lines if line.startswith("inactive_file "))
+    except (OSError, ValueError, StopIteration):  # "max" is no number
+        return 0.0
+    return (used - cached) / limit

@@ -1,0 +1,160 @@
+"""Whether a process can carry another session, by what its load does to those it has. Pure.
+
+Two kinds of evidence. What is late already: the event loop, turns, memory that runs out. And what
+will be: a session that has just begun costs little before its person speaks, so that each one
+counts at its full cost for `WARM_S`, on top of the processor time that was measured. Without that,
+a crowd would be let in before the first of them is felt.
+"""
+
+from collections import deque
+from dataclasses import dataclass
+from typing import Literal
+
+from pipeline.frames import TurnMetrics
+
+Kind = Literal["voice", "text"]
+"""A live conversation, or an interview in writing, which gives way to it."""
+
+KINDS: tuple[Kind, ...] = ("voice", "text")
+
+SESSION_COST = 0.006
+"""The share of a core that a spoken session takes, measured by `python -m benchmarks load`: 5.5 ms
+of processor time a second. A process that measures more for its own sessions reckons with that."""
+
+WARM_S = 8.0
+"""A session's cost is measured as a rule after this: it has begun to speak, and is in a sample."""
+
+FULL = 0.75
+"""The share of a core that the sessions of an event loop may take. Beyond it, waiting times grow
+without a bound (M/M/1: at 0.75 a job waits three times as long as it takes)."""
+
+FEWEST_TO_JUDGE = 5
+"""Where fewer sessions are live, lateness is not of their making, and refusing another would not
+help: models load, or another program has the processor. Only memory is judged then."""
+
+CALM_S = 5.0
+"""Pressure is over when it has been low for so long."""
+
+TEXT_GIVES_WAY = 0.8
+"""Interviews in writing are refused at this share of the limit for live ones."""
+
+RECENT_S = 10.0
+FEWEST_TURNS = 3
+"""Turns are judged by the best of the last `RECENT_S`, as CoDel (RFC 8289) judges a queue by its
+shortest wait: a single slow turn is no overload. Fewer turns say nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadSample:
+    """What was measured over the last second, each 0 where it is not known.
+
+    `loop_lag_s`: the latest timer of the event loop. `busy`: the share of its core that the
+    loop's thread took. `recognition_s`: how long recognition took after the end of
+    speech. `turn_factor`: a turn's time, in budgets. `memory`: the share of the limit in use.
+    """
+
+    loop_lag_s: float = 0.0
+    busy: float = 0.0
+    recognition_s: float = 0.0
+    turn_factor: float = 0.0
+    memory: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Measure:
+    """A measure with its limit; pressure is over at `calm`. It counts after `samples` in a row."""
+
+    name: str
+    words: str
+    limit: float
+    calm: float
+    samples: int = 1
+
+
+MEASURES = (
+    _Measure("loop_lag_s", "the event loop is {:.2f} s late", 0.05, 0.025, samples=2),
+    _Measure("busy", "the processor is {:.0%} busy", 0.9, FULL, samples=2),
+    _Measure("recognition_s", "recognition takes {:.1f} s", 2.5, 1.5),
+    _Measure("turn_factor", "replies take {:.1f} times their budget", 2.0, 1.5),
+    _Measure("memory", "{:.0%} of the memory is in use", 0.9, 0.8),
+)
+
+
+class Pressure:
+    """One process's. `observe` every second, `admitted` for each new session, `refusal` before."""
+
+    def __init__(self) -> None:
+        self.sample = LoadSample()
+        self._admitted: deque[float] = deque()  # when, within the last `WARM_S`
+        self._high: dict[tuple[str, Kind], int] = {}  # samples in a row above the limit
+        # Pressure lasts until then, and what it was when it was last above its limit.
+        self._pressed: dict[tuple[str, Kind], tuple[float, float]] = {}
+
+    def observe(self, sample: LoadSample, now: float) -> None:
+        """Take a new sample. `now` is in seconds of any steady clock."""
+        self.sample = sample
+        kinds: tuple[tuple[Kind, float], ...] = (("voice", 1.0), ("text", TEXT_GIVES_WAY))
+        for measure in MEASURES:
+            value: float = getattr(sample, measure.name)
+            for kind, share in kinds:
+                key = measure.name, kind
+                self._high[key] = (
+                    self._high.get(key, 0) + 1 if value >= measure.limit * share else 0
+                )
+                pressed = self._pressed.get(key)
+                if self._high[key] >= measure.samples:
+                    self._pressed[key] = now + CALM_S, value
+                elif pressed is not None and value > measure.calm * share:
+                    self._pressed[key] = now + CALM_S, pressed[1]
+                elif pressed is not None and now >= pressed[0]:
+                    del self._pressed[key]
+
+    def admitted(self, now: float) -> None:
+        """A live session begins."""
+        self._admitted.append(now)
+
+    def refusal(self, kind: Kind, sessions: int, now: float) -> str | None:
+        """Why a session of this kind cannot begin beside so many live ones; None if it can."""
+        for measure in MEASURES:
+            pressed = self._pressed.get((measure.name, kind))
+            judged = sessions >= FEWEST_TO_JUDGE or measure.name == "memory"
+            if pressed is not None and judged:
+                return f"overloaded: {measure.words.format(pressed[1])}"
+        share = 1.0 if kind == "voice" else TEXT_GIVES_WAY
+        if sessions >= FEWEST_TO_JUDGE and self.expected(sessions, now) > FULL * share:
+            return "overloaded: as many sessions have just begun as can be carried"
+        return None
+
+    def expected(self, sessions: int, now: float) -> float:
+        """The share of a core that the loop will need with one session more."""
+        while self._admitted and self._admitted[0] <= now - WARM_S:
+            self._admitted.popleft()
+        warm = max(sessions - len(self._admitted), FEWEST_TO_JUDGE)
+        cost = max(SESSION_COST, self.sample.busy / warm)
+        return self.sample.busy + (len(self._admitted) + 1) * cost
+
+
+class RecentTurns:
+    """The turns of all sessions in the last `RECENT_S`."""
+
+    def __init__(self) -> None:
+        self._turns: deque[tuple[float, float, float]] = deque()  # when, recognition, factor
+
+    def note(self, turn: TurnMetrics, now: float) -> None:
+        """A turn is over."""
+        heard = [span.end for span in turn.stages if span.stage == "stt" and span.end is not None]
+        if heard and turn.voice_to_voice_ms is not None:
+            factor = turn.voice_to_voice_ms / turn.budget_ms
+            self._turns.append((now, max(heard) / 1000, factor))
+        self._forget(now)
+
+    def best(self, now: float) -> tuple[float, float]:
+        """The shortest recognition in seconds and the best turn in budgets; 0 for too few turns."""
+        self._forget(now)
+        if len(self._turns) < FEWEST_TURNS:
+            return 0.0, 0.0
+        return min(turn[1] for turn in self._turns), min(turn[2] for turn in self._turns)
+
+    def _forget(self, now: float) -> None:
+        while self._turns and self._turns[0][0] <= now - RECENT_S:
+            self._turns.popleft()

@@ -1,0 +1,119 @@
+"""Which sessions a process refuses because of its load: the decision alone."""
+
+import pytest
+
+from gateway.live.pressure import (
+    CALM_S,
+    FEWEST_TO_JUDGE,
+    FULL,
+    RECENT_S,
+    SESSION_COST,
+    WARM_S,
+    LoadSample,
+    Pressure,
+    RecentTurns,
+)
+from pipeline.frames import StageSpan, TurnMetrics
+
+MANY = 50
+
+
+def observed(pressure: Pressure, sample: LoadSample, start: int, seconds: int) -> None:
+    for second in range(start, start + seconds):
+        pressure.observe(sample, float(second))
+
+
+@pytest.mark.parametrize(
+    ("sample", "words"),
+    [
+        (LoadSample(loop_lag_s=0.06), "the event loop is 0.06 s late"),
+        (LoadSample(busy=0.95), "the processor is 95% busy"),
+        (LoadSample(recognition_s=3.0), "recognition takes 3.0 s"),
+        (LoadSample(turn_factor=2.5), "replies take 2.5 times their budget"),
+        (LoadSample(memory=0.93), "93% of the memory is in use"),
+    ],
+)
+def test_a_process_that_is_late_refuses_and_says_why(sample: LoadSample, words: str) -> None:
+    pressure = Pressure()
+    observed(pressure, sample, 0, 2)
+    assert pressure.refusal("voice", MANY, 2.0) == f"overloaded: {words}"
+
+
+def test_one_late_second_is_no_pressure() -> None:
+    pressure = Pressure()
+    observed(pressure, LoadSample(loop_lag_s=0.5), 0, 1)
+    observed(pressure, LoadSample(), 1, 1)
+    observed(pressure, LoadSample(loop_lag_s=0.5), 2, 1)
+    assert pressure.refusal("voice", MANY, 3.0) is None
+
+
+def test_pressure_is_over_when_it_has_been_low_for_a_while() -> None:
+    pressure = Pressure()
+    observed(pressure, LoadSample(loop_lag_s=0.06), 0, 2)
+    observed(pressure, LoadSample(loop_lag_s=0.04), 2, 20)
+    assert pressure.refusal("voice", MANY, 22.0) == "overloaded: the event loop is 0.06 s late"
+    observed(pressure, LoadSample(loop_lag_s=0.01), 22, int(CALM_S) - 1)
+    assert pressure.refusal("voice", MANY, 26.0) is not None
+    observed(pressure, LoadSample(loop_lag_s=0.01), 26, 1)
+    assert pressure.refusal("voice", MANY, 27.0) is None
+
+
+def test_interviews_in_writing_give_way_first() -> None:
+    pressure = Pressure()
+    observed(pressure, LoadSample(loop_lag_s=0.045), 0, 2)
+    assert pressure.refusal("voice", MANY, 2.0) is None
+    assert pressure.refusal("text", MANY, 2.0) is not None
+
+
+def test_with_few_sessions_only_memory_refuses() -> None:
+    pressure = Pressure()
+    observed(pressure, LoadSample(loop_lag_s=1.0, busy=1.0, memory=0.5), 0, 5)
+    assert pressure.refusal("voice", FEWEST_TO_JUDGE - 1, 5.0) is None
+    assert pressure.refusal("voice", FEWEST_TO_JUDGE, 5.0) is not None
+    observed(pressure, LoadSample(memory=0.95), 5, 1)
+    assert pressure.refusal("voice", 0, 6.0) is not None
+
+
+def crowd(pressure: Pressure, size: int, now: float, sessions: int = 0) -> int:
+    """How many of a crowd that comes at once are let in."""
+    admitted = 0
+    for _ in range(size):
+        if pressure.refusal("voice", sessions + admitted, now) is None:
+            pressure.admitted(now)
+            admitted += 1
+    return admitted
+
+
+def test_a_crowd_is_let_in_only_as_far_as_it_can_be_carried() -> None:
+    pressure = Pressure()
+    pressure.observe(LoadSample(busy=0.02), 0.0)
+    first = crowd(pressure, 300, 0.5)
+    assert first == int((FULL - 0.02) / SESSION_COST)
+    assert pressure.refusal("voice", first, 1.0) == (
+        "overloaded: as many sessions have just begun as can be carried"
+    )
+    pressure.observe(LoadSample(busy=0.7), WARM_S)
+    assert crowd(pressure, 300, WARM_S + 1, first) == int((FULL - 0.7) / SESSION_COST)
+
+
+def test_sessions_that_cost_more_here_are_counted_at_their_cost() -> None:
+    pressure = Pressure()
+    pressure.observe(LoadSample(busy=0.4), 0.0)
+    assert crowd(pressure, 300, 0.5, 20) == int((FULL - 0.4) / 0.02 - 1e-9)
+
+
+def turn(stt_end: float | None, reply_ms: float | None) -> TurnMetrics:
+    spans = (StageSpan("stt", "x", 0.0, None, stt_end), StageSpan("llm", "y", 0.0, 1.0, 2.0))
+    return TurnMetrics(1, 1000, spans, reply_ms)
+
+
+def test_turns_are_judged_by_the_best_of_several() -> None:
+    turns = RecentTurns()
+    turns.note(turn(3000.0, 4000.0), 0.0)
+    turns.note(turn(2600.0, 3500.0), 1.0)
+    assert turns.best(1.0) == (0.0, 0.0)
+    turns.note(turn(None, 100.0), 1.0)  # typed
+    turns.note(turn(5.0, None), 1.0)  # interrupted before its reply
+    turns.note(turn(2800.0, 3600.0), 2.0)
+    assert turns.best(2.0) == (2.6, 3.5)
+    assert turns.best(RECENT_S + 1.5) == (0.0, 0.0)
