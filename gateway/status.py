@@ -96,8 +96,10 @@ class QueueReport:
 
 @dataclass(frozen=True, slots=True)
 class PressureReport:
-    """The load of the process, in the last second, and what is refused because of it: sessions by
-    "voice" or "text". `why` is for people. A figure is 0 where it was not measured.
+    """The load of the process in the last half second.
+
+    `refuses`: the sessions that are refused because of it, by "voice" or "text"; `why` is for
+    people. A figure is 0 where it was not measured.
 
     `loop_lag_ms`: the latest timer; `busy`: the share of a core; `recognition_ms` and
     `turn_factor`: the best of the last turns, the latter in budgets; `memory`: the share in use.

@@ -32,6 +32,9 @@ FEWEST_TO_JUDGE = 5
 """Where fewer sessions are live, lateness is not of their making, and refusing another would not
 help: models load, or another program has the processor. Only memory is judged then."""
 
+FAR_BEYOND = 4
+"""A value so many times its limit is no single slow moment: it counts at once."""
+
 CALM_S = 5.0
 """Pressure is over when it has been low for so long."""
 
@@ -46,7 +49,7 @@ shortest wait: a single slow turn is no overload. Fewer turns say nothing."""
 
 @dataclass(frozen=True, slots=True)
 class LoadSample:
-    """What was measured over the last second, each 0 where it is not known.
+    """What was measured in the last half second, each 0 where it is not known.
 
     `loop_lag_s`: the latest timer of the event loop. `busy`: the share of its core that the
     loop's thread took. `recognition_s`: how long recognition took after the end of
@@ -70,6 +73,12 @@ class _Measure:
     calm: float
     samples: int = 1
 
+    def counts(self, value: float, share: float) -> int:
+        """How many samples a value above the limit counts for; 0 below it."""
+        if value < self.limit * share:
+            return 0
+        return self.samples if value >= self.limit * FAR_BEYOND else 1
+
 
 MEASURES = (
     _Measure("loop_lag_s", "the event loop is {:.2f} s late", 0.05, 0.025, samples=2),
@@ -81,7 +90,7 @@ MEASURES = (
 
 
 class Pressure:
-    """One process's. `observe` every second, `admitted` for each new session, `refusal` before."""
+    """One process's. `observe` twice a second, ask `refusal`, and tell it what is `admitted`."""
 
     def __init__(self) -> None:
         self.sample = LoadSample()
@@ -98,9 +107,8 @@ class Pressure:
             value: float = getattr(sample, measure.name)
             for kind, share in kinds:
                 key = measure.name, kind
-                self._high[key] = (
-                    self._high.get(key, 0) + 1 if value >= measure.limit * share else 0
-                )
+                high = measure.counts(value, share)
+                self._high[key] = self._high.get(key, 0) + high if high else 0
                 pressed = self._pressed.get(key)
                 if self._high[key] >= measure.samples:
                     self._pressed[key] = now + CALM_S, value

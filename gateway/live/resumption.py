@@ -8,7 +8,7 @@ import hashlib
 import hmac
 import logging
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,14 +69,15 @@ class Resumption:
     def offered(self) -> bool:
         return self._grace_s > 0
 
-    async def new_token(self, lifetime_s: float, *, used: str | None = None) -> str:
+    async def new_token(self, lifetime_s: float, used: ResumeRequest | None) -> str:
         """The token for `ready`, also stored for `lifetime_s`; it follows the one that was `used`.
 
         Where the store does not work the token holds in this process only.
         """
         token = secrets.token_urlsafe(TOKEN_BYTES)
-        old = self._tokens
-        self._tokens = (token,) if used is None else (token, used)
+        before = () if used is None else (used.token,)
+        old = {*self._tokens, *before}
+        self._tokens = (token, *before)
         try:
             await self._store.commit(Put(_key(self._session_id, token), b"", None, lifetime_s))
             await self._delete(old)
@@ -92,7 +93,7 @@ class Resumption:
         except StoreError as error:
             logger.info("session %s: its token was not deleted: %s", self._session_id, error)
 
-    async def _delete(self, tokens: Sequence[str]) -> None:
+    async def _delete(self, tokens: Iterable[str]) -> None:
         for token in tokens:
             await self._store.delete(_key(self._session_id, token))
 
@@ -153,20 +154,16 @@ class Resumption:
             self._line.over.set_result(how)
 
 
-async def redeem(store: Store, session_id: str, wanted: ResumeRequest) -> bool:
-    """Whether the token was given for this session by a process that has ended. Uses it up.
+async def knows(store: Store, session_id: str, wanted: ResumeRequest) -> bool:
+    """Whether the token was given for this session by a process, which may have ended.
 
     Where the store does not work no token is known.
     """
-    key = _key(session_id, wanted.token)
     try:
-        known = await store.get(key) is not None
-        if known:
-            await store.delete(key)
+        return await store.get(_key(session_id, wanted.token)) is not None
     except StoreError as error:
         logger.info("session %s: its token cannot be looked up: %s", session_id, error)
         return False
-    return known
 
 
 def _key(session_id: str, token: str) -> str:

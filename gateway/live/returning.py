@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from gateway.live.calls import Calls
-from gateway.live.resumption import Line, Resumption, redeem
+from gateway.live.resumption import Line, Resumption, knows
 from gateway.live.transport import Transport
 from gateway.protocols.dialect import CloseCode, Resumed, SessionReady, SessionRequest
 
@@ -24,7 +24,7 @@ async def offer(
     """The `ready` for a session that begins, with a token where one is offered."""
     if not resumption.offered or ready.interview is None:
         return ready
-    token = await resumption.new_token(calls.settings.session_ttl_s)
+    token = await resumption.new_token(calls.settings.session_ttl_s, request.resume)
     calls.live.offer(ready.session_id, resumption)
     back = None if request.resume is None else Resumed(kept=False, complete=False)
     return replace(ready, resume=token, resumed=back)
@@ -47,11 +47,11 @@ async def hand_over(
     if wanted is None:
         return None
     kept = calls.live.kept(session_id)
-    if kept is None and await redeem(calls.store, session_id, wanted):
+    if kept is None and await knows(calls.store, session_id, wanted):
         return None
     if kept is None or not kept.accepts(wanted, loop.time()):
         raise CannotResume
-    token = await kept.new_token(calls.settings.session_ttl_s, used=wanted.token)
+    token = await kept.new_token(calls.settings.session_ttl_s, wanted)
     if calls.live.kept(session_id) is not kept or not transport.open:
         raise CannotResume  # it has ended meanwhile
     line = Line(transport, request, token, tuple(leave()), loop.create_future())

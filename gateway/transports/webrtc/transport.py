@@ -101,8 +101,8 @@ class PeerTransport:
         return True
 
     def attach(self, receiver: Receiver[Samples]) -> None:
-        self._receiver = receiver
-        if self._waits and not self._early:
+        first, self._receiver = self._receiver is None, receiver
+        if first and self._waits and not self._early:
             self._audio_from = asyncio.get_running_loop().time() + READY_AFTER_S
         while self._early:
             self._deliver(receiver, self._early.popleft())

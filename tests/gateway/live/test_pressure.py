@@ -41,10 +41,16 @@ def test_a_process_that_is_late_refuses_and_says_why(sample: LoadSample, words: 
 
 def test_one_late_second_is_no_pressure() -> None:
     pressure = Pressure()
-    observed(pressure, LoadSample(loop_lag_s=0.5), 0, 1)
+    observed(pressure, LoadSample(loop_lag_s=0.15), 0, 1)
     observed(pressure, LoadSample(), 1, 1)
-    observed(pressure, LoadSample(loop_lag_s=0.5), 2, 1)
+    observed(pressure, LoadSample(loop_lag_s=0.15), 2, 1)
     assert pressure.refusal("voice", MANY, 3.0) is None
+
+
+def test_a_loop_that_stands_still_counts_at_once() -> None:
+    pressure = Pressure()
+    observed(pressure, LoadSample(loop_lag_s=1.2), 0, 1)
+    assert pressure.refusal("voice", MANY, 1.0) == "overloaded: the event loop is 1.20 s late"
 
 
 def test_pressure_is_over_when_it_has_been_low_for_a_while() -> None:

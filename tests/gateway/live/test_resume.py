@@ -1,11 +1,14 @@
 """A client whose line was lost comes back to the same conversation."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from gateway.interviews.sessions import load
+from gateway.interviews.keys import lease_key
+from gateway.interviews.sessions import SessionOwner, load
+from gateway.live.registry import LiveSessions
 from gateway.live.resumption import CONFIRM_S
 from gateway.protocols.dialect import CloseCode
 from stages.fakes import FakeSynthesizer
@@ -372,5 +375,27 @@ def test_resuming_can_be_switched_off(local: LocalCalls) -> None:
             first.lose()
             await asyncio.sleep(1)
             assert local.calls.live.connections == 0
+
+    local.run(story)
+
+
+def test_a_token_is_not_used_up_where_another_process_has_the_session(local: LocalCalls) -> None:
+    async def story() -> None:
+        async with local.call() as first:
+            token = await began(first)
+            await first.until("reply.done", turn=0)
+            here, elsewhere = local.calls, LiveSessions(10)
+            local.calls = replace(here, live=elsewhere, owner=SessionOwner.here())
+            await local.store.put(lease_key(here.owner.token), b"", expect=None)
+            async with local.call() as second:
+                await second.say(
+                    type="hello", version=1, resume={"token": token, "seq": seen(first)}
+                )
+                assert (await second.until("error", fatal=True))["code"] == "already_connected"
+            local.calls = here
+            first.lose()
+            await asyncio.sleep(1)
+            async with local.call() as third:
+                assert (await back(third, token, seen(first)))["resumed"]["kept"] is True
 
     local.run(story)
