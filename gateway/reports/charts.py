@@ -8,7 +8,7 @@ of a phone, and shown at most half as large again, so that their texts stay read
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from math import pi
+from math import ceil, pi
 from pathlib import Path
 
 from markupsafe import Markup
@@ -31,6 +31,9 @@ _GAP_MS = 3_000
 
 _LONGEST_PAUSE = 44
 """The drawn height of the longest pause."""
+
+_LEAST_WAIT_MS = 1_000
+"""The least upper end of the chart of waits: a wait that nobody notices is no tall bar."""
 
 _RADIUS = 52
 
@@ -133,12 +136,14 @@ def speaking(
     total = sum(d.duration_ms or 0 for _, d in known) + _GAP_MS * (len(known) - 1)
     if not known or not any(d.pace or d.words_per_minute for _, d in known):
         return Markup()
-    fastest = max([_FAST_WPM, *(p.words_per_minute for _, d in known for p in d.pace)])
+    rates = [p.words_per_minute for _, d in known for p in d.pace]
+    rates += [d.words_per_minute for _, d in known if d.words_per_minute and not d.pace]
+    fastest = 50 * ceil(max([_FAST_WPM, *rates]) / 50)
     longest_ms = max([2_000, *(pause.length_ms for _, d in known for pause in d.pauses)])
     scale = (WIDE - _LEFT) / total
 
     def height(wpm: float) -> float:
-        return _BOTTOM - (_BOTTOM - _TOP) * min(wpm, fastest) / fastest
+        return _BOTTOM - (_BOTTOM - _TOP) * wpm / fastest
 
     drawn = []
     at_ms = 0.0
@@ -163,20 +168,20 @@ def speaking(
         )
         at_ms += (delivery.duration_ms or 0) + _GAP_MS
     low, high = (height(wpm) for wpm in comfortable_wpm)
-    rates = [(number, d.words_per_minute, d.pause_count or 0) for number, d in known]
+    spoken = [(number, d.words_per_minute, d.pause_count or 0) for number, d in known]
     return TEMPLATES.render(
         "speaking.svg",
         words=words,
         description=", ".join(
             words("question {0} {1} words a minute with {2} pauses", number, rate, pauses)
-            for number, rate, pauses in rates
+            for number, rate, pauses in spoken
             if rate
         ),
         left=_LEFT,
         top=_TOP,
         floor=_FLOOR,
         band=_Box(_LEFT, high, WIDE - _LEFT, low - high),
-        marks=[(mark, height(mark)) for mark in (0, *comfortable_wpm)],
+        marks=[(mark, height(mark)) for mark in (0, *comfortable_wpm, fastest)],
         answers=drawn,
     )
 
@@ -185,7 +190,7 @@ def latency(rows: Sequence[tuple[int, int]], words: Words = ENGLISH) -> Markup:
     """How long the interviewer took to begin its reply, by question number, in milliseconds."""
     if not rows:
         return Markup()
-    slowest = max(1, *(value for _, value in rows))
+    slowest = max(_LEAST_WAIT_MS, *(value for _, value in rows))
     step = (WIDE - 8) / len(rows)
     width = min(34.0, step * 0.6)
     waits = []

@@ -88,7 +88,12 @@ def _charts(report: Report, words: Words) -> dict[str, Any]:
         for item in report.items
         if item.evaluation.delivery is not None
     ]
-    waits = [(item.number, item.latency_ms) for item in report.items if item.latency_ms is not None]
+    # Replies to typed answers begin at once: only after speech is there an end to be found.
+    waits = [
+        (item.number, item.latency_ms)
+        for item in report.items
+        if item.latency_ms is not None and item.recognition is not None
+    ]
     return {
         "skills": bars(words("Skills"), skills, words) if skills else "",
         "questions": bars(words("Questions"), scores, words) if scores else "",

@@ -49,6 +49,9 @@ from stages.interview.markdown import markdown
 MARKDOWN, HTML = "text/markdown", "text/html"
 FORMS = {"json": JSON, "markdown": MARKDOWN, "html": HTML}
 
+FRAMING = "frame-ancestors 'none'"
+"""Browsers take this from a header only; the rest of its policy the page has in itself."""
+
 STORED = (NO_SUCH_SESSION, STORE_UNAVAILABLE)
 CHANGING = (*STORED, SESSION_LIVE, CONFLICT)
 
@@ -109,7 +112,8 @@ def interview_operations(
                 sound = await sound_for_page(store, state, _base(request))
                 text = await to_thread(page, made, sound)
                 html = text.encode()
-                return Sent(html, 200, _headers(state), form, outgoing.reserve(len(html)))
+                headers = {**_headers(state), "content-security-policy": FRAMING}
+                return Sent(html, 200, headers, form, outgoing.reserve(len(html)))
             if form == MARKDOWN:
                 text = await to_thread(markdown, made)
                 return Response(text, 200, _headers(state), media_type=form)

@@ -168,11 +168,19 @@ export class Conversation {
     const next = this.coming[0];
     if (next === undefined || cursor === null) return;
     if (next.turn < cursor.turn) this.coming.shift();
-    else if (next.turn === cursor.turn && cursor.ms >= (next.at ?? 0)) {
+    else if (next.turn === cursor.turn && this.#due(cursor)) {
       this.coming.shift();
       this.#show("parley", next.text);
       this.heard(next.text);
     }
+  }
+
+  /** Where a sentence's place is not known yet, or it has no sound, it comes when nothing sounds, or
+   * when one after it does. */
+  #due(cursor) {
+    const known = this.coming.find(({ turn, at }) => turn === cursor.turn && at !== null);
+    if (this.coming[0].at === null && !cursor.sounding) return true;
+    return known !== undefined && cursor.ms >= known.at;
   }
 
   /** All of the reply has been played: what of it had no sound is shown. */

@@ -38,7 +38,8 @@ export class Panel {
     caption.append(made("small", "", `budget ${budget} ms`));
     figure.append(caption);
     const scale = Math.max(budget * 1.25, (total ?? 0) * 1.1);
-    for (const stage of stages) figure.append(bar(stage, scale, budget, total));
+    const shown = stages.filter(({ stage }) => spoken || stage !== "endpointing");
+    for (const stage of shown) figure.append(bar(stage, scale, budget, total));
     list.prepend(figure);
     while (list.childElementCount > MOST_TURNS) list.lastElementChild.remove();
     if (spoken && total !== null) this.last = `last spoken turn ${Math.round(total)} ms of ${budget} ms`;

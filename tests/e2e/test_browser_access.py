@@ -260,3 +260,94 @@ def test_every_text_stands_out_from_what_is_behind_it(
         page.until("document.querySelectorAll('#stages tr').length > 0")
         page.until("document.querySelectorAll('.waterfall').length > 0")
         assert page.look(FAINT) == []
+
+
+OVERLAPS = """(() => {
+  const start = document.querySelector("#start").getBoundingClientRect();
+  return [...document.querySelectorAll(".roles label")].filter((card) => {
+    const box = card.getBoundingClientRect();
+    return box.bottom > start.top && box.top < start.bottom;
+  }).length;
+})()"""
+
+BOX = "(({{ top, bottom, height }}) => [top, bottom, height])(document.querySelector('{}')"
+BOX += ".getBoundingClientRect())"
+
+
+def test_on_a_phone_no_button_covers_a_choice_and_the_answer_field_is_in_view(
+    url: str, beeping: Browser
+) -> None:
+    with beeping.page() as page:
+        page.size(390, 844)
+        page.open(url)
+        page.until("parley.face !== null")
+        assert page.look(OVERLAPS) == 0
+        page.click("#start")
+        page.until("parley.speaker?.cursor()?.ms > 500")
+        page.look("scrollTo(0, 0)")
+        top, bottom, _ = page.look(BOX.format("#answer"))
+        assert 0 < top < bottom <= 844
+
+
+def test_send_keeps_its_size_beside_a_long_answer(url: str, deaf: Browser) -> None:
+    with deaf.page() as page:
+        page.size(1280, 800)
+        start(page, url, way="websocket")
+        before = page.look(BOX.format("#typed button"))[2]
+        page.look("document.querySelector('#answer').focus()")
+        page.type("One line.\nTwo lines.\nThree lines.\nFour lines.")
+        assert page.look(BOX.format("#answer"))[2] > 80
+        assert page.look(BOX.format("#typed button"))[2] == before
+
+
+def test_the_end_is_headed_focused_and_shows_the_last_words_whole(url: str, deaf: Browser) -> None:
+    heading = "[...document.querySelectorAll('h1')].filter((h) => h.checkVisibility())"
+    heading += ".map((h) => h.textContent)"
+    with deaf.page() as page:
+        page.size(1280, 800)
+        start(page, url, way="websocket")
+        assert page.look(heading) == ["Your interview"]
+        page.until("parley.speaker.cursor()?.ms > 1500")
+        page.look("document.querySelector('#answer').focus()")
+        page.type("It is done, and it took a while. " * 30)
+        page.press("Enter", 13)
+        page.until(f"{REPLIES}.length === 2")
+        page.click("#end")
+        page.until("document.body.dataset.view === 'ended'")
+        assert page.look("document.activeElement.id") == "after-title"
+        page.until(
+            "document.querySelector('#after-words').textContent.includes('report') === false"
+            " || document.querySelector('#after-words').textContent.includes('no report')"
+        )
+        assert page.look(heading) == ["That was the interview."]
+        page.look("new Promise((resolve) => setTimeout(resolve, 100))")
+        _, end, _ = page.look(BOX.format("#turns"))
+        _, last, _ = page.look(BOX.format("#turns li:last-child"))
+        assert last <= end
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_every_text_of_the_report_stands_out(dark: bool, url: str, deaf: Browser) -> None:
+    answers = """(async () => {
+      const post = (path, body) => fetch(path, { method: "POST", body: JSON.stringify(body),
+        headers: { "content-type": "application/json" } }).then((answer) => answer.json());
+      const made = await post("/api/sessions", { role: "Data Analyst", totalQuestions: 3 });
+      const path = `/api/sessions/${made.session_id}`;
+      await post(`${path}/start`, {});
+      for (const text of [GOOD, "No idea.", "I would look."]) {
+        await post(`${path}/submit-answer`, { text });
+      }
+      return `${path}/report?format=html`;
+    })()"""
+    good = (
+        "When orders fell by 12 percent in March, my task was to find out why. I compared 3 sources"
+        ", first by week and then by country, because two reports disagreed. We mended the"
+        " import, and the difference went down to 1 percent, for example in Spain."
+    )
+    with deaf.page() as page:
+        page.prefer(prefers_color_scheme="dark" if dark else "light")
+        page.open(url)
+        report = page.look(answers.replace("GOOD", repr(good)))
+        page.open(url.rstrip("/") + report)
+        assert page.look("document.querySelectorAll('.badge').length") == 3
+        assert page.look(FAINT) == []

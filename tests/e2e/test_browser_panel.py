@@ -59,15 +59,22 @@ def test_captions_mouth_and_interrupt_follow_what_is_played_after_a_stall(
         page.until("parley.speaker.cursor()?.ms > 300")
         page.press("Escape", 27)
         page.until(f"{REPLIES}[0].textContent.includes('interrupted')", 5)
-        tell(page, type="reply.started", turn=90)
-        tell(page, type="avatar.state", turn=90, state="speaking")
+        burst: list[Any] = [
+            {"type": "reply.started", "turn": 90},
+            {"type": "avatar.state", "turn": 90, "state": "speaking"},
+            SOUND.replace("SECONDS", "9"),
+        ]
         for at_ms, text in ((0, "First, this."), (7000, "And then the question?")):
             cues = [{"t": at_ms + 100 * i, "d": 100, "v": "aa", "w": 1.0} for i in range(60)]
-            tell(page, type="reply.text", turn=90, text=text)
-            tell(page, type="visemes", turn=90, start_ms=at_ms, cues=cues)
-        page.look(SOUND.replace("SECONDS", "9"))
-        tell(page, type="reply.done", turn=90, interrupted=False, heard="")
-        tell(page, type="avatar.state", turn=90, state="idle")
+            burst.append({"type": "reply.text", "turn": 90, "text": text})
+            burst.append({"type": "visemes", "turn": 90, "start_ms": at_ms, "cues": cues})
+        burst.append({"type": "reply.done", "turn": 90, "interrupted": False, "heard": ""})
+        burst.append({"type": "avatar.state", "turn": 90, "state": "idle"})
+        for message in burst:
+            if isinstance(message, dict):
+                tell(page, **message)
+            else:
+                page.look(message)
         page.until(f"{shown} === 'First, this.'", 6)
         moves = page.look("parley.face.moves")
         page.until(f"parley.face.moves > {moves} || parley.face.shape !== 'sil'", 3)

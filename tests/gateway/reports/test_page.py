@@ -64,7 +64,8 @@ def report(*answers: InterviewAnswer, **about: Any) -> Report:
 
 
 def test_the_page_tells_the_whole_report() -> None:
-    made = report(good(latency_ms=400), spoken_answer(), candidate="Ada", created="2026-03-02")
+    answers = (replace(spoken_answer(), latency_ms=400), spoken_answer())
+    made = report(*answers, candidate="Ada", created="2026-03-02")
     html = page(made)
     found = outline(html)
     assert "<h1" in html
@@ -193,6 +194,31 @@ def test_any_words_and_times_make_a_whole_page(text: str, duration: float, wait:
     outline(html)
     html.encode()
     assert not re.search(r'="[^"]*\b(nan|inf)\b', html)
+
+
+def test_only_replies_to_speech_have_a_pace() -> None:
+    heard = replace(spoken_answer(), latency_ms=640)
+    html = page(report(good(latency_ms=3), heard))
+    assert "0.6 s is typical here" in html
+    assert re.findall(r">(\d\.\d)</text>", html) == ["0.6"]
+    assert "is typical here" not in page(report(good(latency_ms=3)))
+
+
+def test_a_wait_that_nobody_notices_is_no_tall_bar() -> None:
+    heights = [
+        float(h) for h in re.findall(r'class="wait".*?height="([\d.]+)"', latency([(1, 100)]))
+    ]
+    assert heights == [9.6]
+
+
+def test_each_pace_has_a_place_of_its_own_on_the_scale() -> None:
+    rates = (233, 248, 337)
+    answers = [(i, Delivery(WHISPER, 30, 9_000, w)) for i, w in enumerate(rates, 1)]
+    drawn = speaking(answers, (110, 160))
+    lines = re.findall(r'class="pace"[^>]*points="[\d.]+,([\d.]+) ', drawn)
+    assert len({*lines}) == 3
+    assert all(6 < float(y) < 126 for y in lines), "below the upper end, which is written"
+    assert re.findall(r'text-anchor="end">(\d+)</text>', drawn) == ["0", "110", "160", "350"]
 
 
 @pytest.mark.parametrize(("value", "shown"), [(None, "–"), (0, "0"), (100, "100")])

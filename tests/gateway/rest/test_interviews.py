@@ -122,6 +122,8 @@ def test_a_report_comes_in_the_form_that_is_wanted(serve: Serve) -> None:
             assert asked.text == accepted.text
             assert asked.text.startswith(begins)
             assert asked.headers["content-type"] == f"{kind}; charset=utf-8"
+            framing = "frame-ancestors 'none'" if form == "html" else None
+            assert asked.headers.get("content-security-policy") == framing
         refused = await client.get(f"{path}/report", headers={"accept": "image/png"})
         assert code(refused) == (406, "not_acceptable")
         assert code(await client.get(f"{path}/report?format=pdf")) == (400, "invalid_parameter")
