@@ -23,6 +23,7 @@ const FINISHED = 1000;
 const BROKEN = 1006;
 const POLICY = 1008;
 const GONE = 4404;
+const LEFT = 4000; // for a line that is dead: 1000 would end the session, where it arrives
 
 const FULL = "The server is full at the moment. Try again in a minute.";
 const STOPPING = "The server is being restarted. Try again in a minute.";
@@ -124,7 +125,7 @@ export class Call {
     };
     const drop = () => {
       closed(BROKEN, "");
-      transport.close();
+      transport.close(LEFT);
     };
     const ping = () => transport.send({ type: "ping", t: Math.round(performance.now()) });
     const changed = (silent) => {
@@ -184,6 +185,8 @@ export class Call {
 
   async #closed(code, reason, opened) {
     const taken = this.refused === "already_connected";
+    const forgotten = this.refused === "cannot_resume"; // it can still be joined afresh
+    if (forgotten) this.resumption = null;
     this.refused = "";
     if (this.over) return;
     if (code === FINISHED) return this.#finish("ended", "");
@@ -192,7 +195,7 @@ export class Call {
     this.taken = taken ? this.taken + 1 : 0;
     const lingering = taken && (this.known || this.attempt > 0) && this.taken < MOST_TAKEN;
     if (taken && !lingering) return this.#finish("failed", TAKEN);
-    if (code === POLICY && !taken) return this.#finish("failed", reason || REFUSED);
+    if (code === POLICY && !taken && !forgotten) return this.#finish("failed", reason || REFUSED);
     const why = opened ? "" : await this.#whyNot(reason);
     if (this.over) return;
     const first = !opened && this.attempt === 0 && !this.joined && !this.known;

@@ -205,8 +205,10 @@ function take(message) {
     case "ready":
       if (kept.interview?.session !== call.session) kept.begin(call.session, call.chosen);
       kept.hold(call.session);
-      conversation.connected();
-      interviewer.connected();
+      if (!message.resumed?.kept) {
+        conversation.connected();
+        interviewer.connected();
+      }
       progress(at("progress"), at("progress-bar"), message.interview);
       at("turns").lang = message.language === "de" ? "de" : "en"; // for screen readers
       for (const notice of message.notices ?? []) say(notice.message);

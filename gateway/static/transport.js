@@ -5,7 +5,7 @@
 //   send(object)     a message of the native dialect
 //   sendAudio(buffer) 20 ms of the microphone
 //   microphone(track) the microphone itself, null for none, for those that send it by themselves
-//   close()
+//   close(code)      1000, the default, is the end of the session
 //   measured()       how the line is, by name, in words for people; a promise
 //   kind             "websocket" or "webrtc"; null while it is not decided
 //   why              why it is not the other one, for people; mostly empty
@@ -70,8 +70,8 @@ export class WebSocketTransport {
     return { "waiting to be sent": `${bytes} bytes`, "microphone dropped": `${this.dropped * 20} ms` };
   }
 
-  close() {
-    this.socket?.close(1000);
+  close(code = 1000) {
+    this.socket?.close(code);
   }
 }
 
@@ -142,9 +142,9 @@ export class EitherTransport {
     (this.chosen ?? this.attempt)?.microphone(track);
   }
 
-  close() {
+  close(code) {
     this.over = true;
-    (this.chosen ?? this.attempt)?.close();
+    (this.chosen ?? this.attempt)?.close(code);
   }
 }
 

@@ -207,3 +207,46 @@ def test_who_wants_another_interview_is_not_asked_again(url: str, deaf: Browser)
         reload(page)
         page.until("parley.face !== null")
         assert page.look(f"{GO_ON}.checkVisibility()") is False
+
+
+SENT = """
+globalThis.sent = [];
+const send = WebSocket.prototype.send;
+WebSocket.prototype.send = function (data) {
+  if (typeof data === "string") sent.push(JSON.parse(data));
+  return send.call(this, data);
+};
+"""
+
+
+def test_a_token_of_the_server_is_sent_back_with_what_was_read_last(
+    url: str, deaf: Browser
+) -> None:
+    with deaf.page() as page:
+        page.call("Page.addScriptToEvaluateOnNewDocument", source=SENT)
+        start(page, url, way="websocket")
+        page.until("parley.speaker.cursor()?.ms > 300")
+        # One that no server knows: where it is refused, the session is joined afresh.
+        seq = page.look("parley.call.resumption = 'unknown'; parley.call.seq")
+        page.look("parley.call.transport.socket.close(4000)")
+        page.until(f"{STATE} !== 'live'", 5)
+        page.until(f"{STATE} === 'live'", 20)
+        resume = page.look("sent.filter(({ type }) => type === 'hello')[1].resume")
+        assert resume["token"] == "unknown"
+        assert resume["seq"] >= seq > 0
+
+
+def test_a_conversation_that_the_server_has_kept_goes_on_in_the_same_bubbles(
+    url: str, deaf: Browser
+) -> None:
+    ready = """parley.call.handlers.message({ type: "ready", notices: [],
+      resumed: { kept: true, complete: true },
+      interview: { currentQuestion: 1, totalQuestions: 3, isComplete: false } });
+    parley.call.handlers.message({ type: "reply.text", turn: 0, text: "And more." });"""
+    with deaf.page() as page:
+        start(page, url, way="websocket")
+        page.until(f"{REPLIES}.length === 1 && parley.speaker.cursor()?.ms > 300")
+        page.look(ready)
+        said = page.look(f"{REPLIES}.map((li) => li.querySelector('p').textContent)")
+        assert len(said) == 1
+        assert said[0].endswith("And more.")
