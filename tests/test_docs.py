@@ -84,6 +84,22 @@ def test_every_term_of_the_glossary_stands_once_with_one_sentence() -> None:
     assert [meaning for _, meaning, _ in ENTRIES if ". " in meaning] == []
 
 
+# --- the tests that pages name ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("page", ["compatibility.md", "peers-defects.md"])
+def test_every_test_that_a_page_names_exists(page: str) -> None:
+    named = set(re.findall(r"`(test_\w+)`", (DOCS / page).read_text(encoding="utf-8")))
+    sources = (ROOT / "tests").rglob("test_*.py")
+    known = {
+        name
+        for source in sources
+        for name in re.findall(r"def (test_\w+)", source.read_text(encoding="utf-8"))
+    }
+    assert sorted(named - known) == []
+    assert len(named) > 20
+
+
 # --- the examples of CONTRIBUTING.md -------------------------------------------------------------
 
 
