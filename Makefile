@@ -14,8 +14,11 @@ ENGINE := tests/pipeline tests/property
 SPREAD := -n auto --dist worksteal
 REST   := $(BIN)/$(if $(filter check,$(MAKECMDGOALS)),coverage run,python)
 
+FUZZ         ?= websocket http native openai audio container sdp sse chat recognised
+FUZZ_SECONDS ?= 60
+
 .DEFAULT_GOAL := help
-.PHONY: help run test check soak lint bench clean
+.PHONY: help run test check soak fuzz lint bench clean
 
 help: ## list the commands
 	@echo "Parley: a realtime gateway for spoken interviews"
@@ -48,8 +51,13 @@ check: test ## the same, then the long ones (16 min in all); stages/ and gateway
 	@$(BIN)/coverage report --include='stages/*,gateway/*' --fail-under=90
 	$(BIN)/python -m pytest -m realtime
 
-soak: $(DEV_STAMP) ## watch lips and voice for 10 minutes, then clients that come and go for 5 (SOAK_MINUTES=10)
-	$(BIN)/python -m pytest -o faulthandler_timeout=0 tests/soak/media.py $(ARGS)
+soak: $(DEV_STAMP) ## clients that misbehave, lips and voice, clients that vanish: 10, 10 and 5 minutes (SOAK_MINUTES=10)
+	$(BIN)/python -m pytest -o faulthandler_timeout=0 tests/soak/clients.py tests/soak/media.py $(ARGS)
+
+fuzz: $(DEV_STAMP) ## feed every codec with made-up input, a minute each (FUZZ_SECONDS=60 FUZZ="http sdp")
+	@$(BIN)/python -c "import atheris" 2>/dev/null || $(PIP) -e '.[fuzz]'
+	@for target in $(FUZZ); do echo "== $$target" && \
+		$(BIN)/python -m tests.fuzz $$target -max_total_time=$(FUZZ_SECONDS) -max_len=8192 || exit 1; done
 
 lint: $(DEV_STAMP) ## check style, types and which package may import which (1 min)
 	$(BIN)/ruff check .

@@ -44,7 +44,7 @@ def test_every_file_that_the_packages_need_is_package_data() -> None:
 
 
 def test_the_image_installs_what_make_run_installs() -> None:
-    assert extras_of("Dockerfile") == extras_of("Makefile") - {"dev"}
+    assert extras_of("Dockerfile") == extras_of("Makefile") - {"dev", "fuzz"}
 
 
 def test_make_alone_lists_the_commands() -> None:
@@ -52,7 +52,7 @@ def test_make_alone_lists_the_commands() -> None:
         ["make", "--no-print-directory"], cwd=ROOT, capture_output=True, text=True, check=True
     )
     listed = re.findall(r"^  make ([a-z]+) +\S", done.stdout, re.MULTILINE)
-    assert listed == ["help", "run", "test", "check", "soak", "lint", "bench", "clean"]
+    assert listed == ["help", "run", "test", "check", "soak", "fuzz", "lint", "bench", "clean"]
 
 
 def test_make_run_says_what_to_do_where_python_is_too_old(tmp_path: Path) -> None:

@@ -1,0 +1,287 @@
+"""What must hold for any bytes: a function raises where it does not."""
+
+import io
+import json
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import uvicorn
+from uvicorn.server import ServerState
+from websockets.frames import Frame, Opcode
+from websockets.protocol import State
+from websockets.server import ServerProtocol
+
+from gateway.media.codecs import RefusedAudio, reader_of
+from gateway.media.format import LONGEST_MESSAGE_MS, AudioFormat
+from gateway.protocols.dialect import ProtocolError
+from gateway.protocols.native.messages import parse
+from gateway.protocols.openai_realtime import OpenAiRealtime
+from gateway.protocols.openai_realtime.opening import session_of
+from gateway.transports.http import HttpProtocol
+from gateway.transports.webrtc.offers import MAX_BYTES, OfferError, is_usable, screen, trickled
+from gateway.transports.websocket.framing import FrameSplitter
+from stages._containers import HEAD_BYTES, is_cut, parts, sniff
+from stages._sse import EventStream, MalformedStream
+from stages.llm._chunks import choice_of
+from stages.stt._server_reply import NoTranscription, UploadedSpeech, transcript
+
+LONGEST = 16 * 1024
+"""Of an input; the limits of lengths have tests of their own."""
+
+
+def cut(data: bytes) -> tuple[bytes, list[bytes]]:
+    """The input without its first byte, whole and in pieces whose sizes that byte chooses."""
+    seed, rest = (data[0] if data else 0), data[1:LONGEST]
+    pieces, at, size = [], 0, seed % 7 + 1
+    while at < len(rest):
+        pieces.append(rest[at : at + size])
+        at += size
+        size = (size * 5 + seed) % 61 + 1
+    return rest, pieces
+
+
+# --- WebSocket frames ------------------------------------------------------------------------
+
+Seen = tuple[int, bytes]
+
+
+def _parser() -> ServerProtocol:
+    return ServerProtocol(state=State.OPEN, max_size=65_536)
+
+
+def _frames(parser: ServerProtocol, data: bytes) -> Iterator[Seen]:
+    parser.receive_data(data)
+    for event in parser.events_received():
+        assert isinstance(event, Frame)
+        yield event.opcode | event.fin << 7, bytes(event.data)
+
+
+def _closing(parser: ServerProtocol) -> int | None:
+    return None if parser.close_sent is None else parser.close_sent.code
+
+
+def websocket(data: bytes) -> None:
+    """The short way for audio gives the same messages and close codes as the full parser."""
+    whole, pieces = cut(data)
+    reference = _parser()
+    expected = list(_frames(reference, whole))
+    splitter, parser, found = FrameSplitter(), _parser(), []
+    for piece in pieces:
+        for audio, part in splitter.push(piece):
+            if _closing(parser) is not None:
+                break
+            if audio:
+                found.append((Opcode.BINARY | 0x80, part))
+            else:
+                found += _frames(parser, part)
+    assert found == expected, (found, expected)
+    # What is wrong with a frame that is not complete yet, only the full parser sees.
+    assert splitter._held or _closing(parser) == _closing(reference)
+
+
+# --- HTTP ------------------------------------------------------------------------------------
+
+
+async def _application(scope: Any, receive: Any, send: Any) -> None:
+    raise AssertionError("it is not run here")
+
+
+class _Loop:
+    def create_task(self, work: Any, **options: Any) -> Any:
+        work.close()
+        return SimpleNamespace(add_done_callback=lambda done: None)
+
+    def call_later(self, delay_s: float, call: Any, *arguments: Any) -> Any:
+        return SimpleNamespace(cancel=lambda: None)
+
+
+class _Reader(HttpProtocol):
+    """Notes the requests that it reads, and answers none."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        loop: Any = _Loop()
+        super().__init__(config, ServerState(), {}, loop)
+        self.read: list[Any] = []
+        self.upgraded = False
+        quiet: Any = SimpleNamespace(
+            get_extra_info=lambda name: None,
+            write=lambda data: None,
+            close=lambda: None,
+            can_write_eof=lambda: False,
+            pause_reading=lambda: None,
+            resume_reading=lambda: None,
+            get_protocol=lambda: SimpleNamespace(data_received=lambda data: None),
+        )
+        self.connection_made(quiet)
+
+    def handle_websocket_upgrade(self) -> None:
+        self.upgraded = True
+        self.read.append(("upgrade", self.url, list(self.headers)))
+
+    def on_headers_complete(self) -> None:
+        before = self.cycle
+        super().on_headers_complete()
+        if self.cycle is not before:
+            scope = self.cycle.scope
+            self.read.append((scope["method"], scope["raw_path"], list(scope["headers"])))
+
+    def on_body(self, body: bytes) -> None:
+        super().on_body(body)
+        if self.read and isinstance(self.read[-1], bytes):
+            self.read[-1] += body
+        else:
+            self.read.append(body)
+
+
+_CONFIG = uvicorn.Config(_application, http=_Reader, ws="none", lifespan="off", log_config=None)
+_CONFIG.load()
+
+
+def _requests(pieces: list[bytes]) -> tuple[list[Any], int | None]:
+    reader = _Reader(_CONFIG)
+    for piece in pieces:
+        if not reader.upgraded:
+            reader.data_received(piece)
+    for request in reader.read:
+        if isinstance(request, tuple):
+            names = [name for name, _ in request[2]]
+            assert names.count(b"host") <= 1
+            assert not {b"transfer-encoding", b"content-length"} <= set(names)
+    return reader.read, None if reader.refused is None else reader.refused.status
+
+
+def http(data: bytes) -> None:
+    """The same requests are read whatever the pieces, and none that could be read otherwise."""
+    whole, pieces = cut(data)
+    assert _requests([whole]) == _requests(pieces)
+
+
+# --- dialects --------------------------------------------------------------------------------
+
+
+def native(data: bytes) -> None:
+    """A message is a command or a described error."""
+    refused = None
+    try:
+        parse(data)
+    except ProtocolError as error:
+        refused = error
+    assert refused is None or (refused.code and len(refused.message) < 1_000)
+
+
+def openai(data: bytes) -> None:
+    """So is each message of a connection, whatever came before it; a line is one."""
+    count = iter(range(10**9))
+    dialect = OpenAiRealtime(
+        session_of({}, model="gpt-realtime"), new_id=lambda kind: f"{kind}_{next(count)}"
+    )
+    dialect.begin()
+    for line in data[:LONGEST].split(b"\n"):
+        try:
+            dialect.parse(line, 0.0)
+        except ProtocolError as error:
+            dialect.refuse(error)
+
+
+# --- media -----------------------------------------------------------------------------------
+
+_FORMATS = [
+    AudioFormat("opus", 48_000, 1),
+    AudioFormat("opus", 16_000, 2),
+    AudioFormat("pcm_s16le", 16_000, 1),
+    AudioFormat("pcm_s16le", 44_100, 2),
+    AudioFormat("mulaw", 8_000, 1),
+    AudioFormat("alaw", 8_000, 2),
+]
+
+
+def audio(data: bytes) -> None:
+    """A binary message is refused with a code, or becomes samples of its duration."""
+    reader = reader_of(_FORMATS[(data[0] if data else 0) % len(_FORMATS)])
+    message = data[1:LONGEST]
+    try:
+        duration_ms = reader.duration_ms(message)
+    except RefusedAudio:
+        return
+    assert 0 <= duration_ms <= LONGEST_MESSAGE_MS
+    if duration_ms:
+        samples = reader.read(message)
+        assert samples.dtype == np.int16
+        assert len(samples) <= 16 * duration_ms + 16
+
+
+def container(data: bytes) -> None:
+    """A file is divided into parts, none of which is empty or beyond its end."""
+    file = data[:LONGEST]
+    found = sniff(file[:HEAD_BYTES])
+    if found is None:
+        return
+    is_cut(io.BytesIO(file), len(file), found)
+    end = 0
+    for begin, stop in parts(io.BytesIO(file), len(file), found):
+        assert end == begin < stop
+        end = stop
+    assert end == len(file)
+
+
+def sdp(data: bytes) -> None:
+    """An offer is refused, or it is what another screening leaves as it is."""
+    text = data[: MAX_BYTES + 1].decode(errors="replace")
+    for public in (False, True):
+        with suppress(OfferError):
+            offer = screen(text, public=public)
+            assert screen(offer.sdp, public=public) == offer
+        with suppress(OfferError):
+            found = trickled(text, ufrag="abcd", public=public)
+            assert all(is_usable(f"a=candidate:{line}", public=public) for line in found)
+
+
+# --- what other servers send -----------------------------------------------------------------
+
+
+def sse(data: bytes) -> None:
+    """The same events whatever the pieces."""
+
+    def events(pieces: list[bytes]) -> list[str]:
+        stream, found = EventStream(), []
+        for piece in pieces:
+            found += stream.feed(piece)
+        return [*found, *stream.finish()]
+
+    whole, pieces = cut(data)
+    with suppress(MalformedStream):
+        assert events([whole]) == events(pieces)
+
+
+def chat(data: bytes) -> None:
+    """A piece of a chat server's reply has a text, or is malformed."""
+    with suppress(ValueError, RecursionError):
+        value = json.loads(data)
+        if isinstance(value, dict):
+            with suppress(AttributeError, TypeError, LookupError):
+                assert isinstance(choice_of(value).text, str)
+
+
+def recognised(data: bytes) -> None:
+    """A transcription server's reply is a transcript, or none."""
+    try:
+        value = json.loads(data)
+    except (ValueError, RecursionError):
+        return
+    if isinstance(value, dict):
+        with suppress(NoTranscription):
+            heard, reason = transcript(1, value, UploadedSpeech(3.0, -20.0, ("Postgres",), "en"))
+            assert bool(heard.text) is not bool(reason)
+            heard.text.encode()
+
+
+TARGETS: dict[str, Callable[[bytes], None]] = {
+    target.__name__: target
+    for target in (
+        *(websocket, http, native, openai, audio),
+        *(container, sdp, sse, chat, recognised),
+    )
+}
