@@ -44,6 +44,7 @@ stt    hang     canned  failure
 stt    stall    canned  failure
 stt    error    canned  failure
 stt    garbage  canned  failure
+stt    strange  canned  failure
 stt    empty    canned  failure
 stt    drip     canned  failure
 stt    late     canned  failure
@@ -53,6 +54,7 @@ llm    hang     canned  failure
 llm    stall    canned  failure
 llm    error    canned  failure
 llm    garbage  canned  failure
+llm    strange  canned  failure
 llm    empty    canned  failure
 llm    drip     heard   slow
 llm    late     canned  failure
@@ -62,6 +64,7 @@ tts    hang     text    failure
 tts    stall    text    failure
 tts    error    text    failure
 tts    garbage  text    failure
+tts    strange  text    failure
 tts    empty    text    failure
 tts    drip     heard   slow
 tts    late     text    failure
@@ -69,7 +72,8 @@ tts    recover  text    failure
 """
 """`alone`: the person hears a canned line, or something, or gets the reply's words as text. With
 another provider behind it they hear the reply. `breaker`: what the broken provider's counts; with
-another one behind it a slow call is a failure, since it is given up.
+another one behind it a slow call is a failure, since it is given up. `garbage` is what a provider
+of Parley's finds malformed, `strange` what one of somebody else's passes on all the same.
 """
 
 MOMENTS = ("idle", "speaking", "barge-in", "speculative")
@@ -123,7 +127,13 @@ class Fault:
     def stream(self, items: Sequence[Any]) -> AsyncIterator[Any]:
         if not self.on:
             return play(items, Script())
-        return late(items) if self.kind == "late" else play(items, SCRIPTS[self.kind])
+        match self.kind:
+            case "late":
+                return late(items)
+            case "strange":  # none of the slot's frames, but what its server sent
+                return play([{"text": SAID, "audio": ""}], Script())
+            case kind:
+                return play(items, SCRIPTS[kind])
 
 
 class Transcriber(FakeTranscriber):
