@@ -97,4 +97,5 @@ class Attempt:
                 self.candidate.failed(REASONS["first"], now)
             else:
                 self.candidate.trouble = None
+                self.candidate.pace.note(self.first_s)
         self.candidate.breaker.settle(permit, outcome, now, retry_after_s=retry_after_s)

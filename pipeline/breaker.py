@@ -15,6 +15,7 @@ and the growing open time is that of Envoy's outlier detection. Pure: time is an
 that is due is made at the next call, dated to its due time, so polling more often changes nothing.
 """
 
+import math
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -62,10 +63,12 @@ class BreakerPolicy:
     It opens after `consecutive_failures`, or when the last `window_s` seconds hold at least
     `min_calls` results, of which `failure_rate` failed or `slow_rate` failed or were slow. It stays
     open for `open_s`; each probe that fails or is slow multiplies that by `open_growth`, up to
-    `open_max_s`. Then at most `probes` calls run at once, and `probe_successes` of them close the
-    breaker. A probe that has not settled after `probe_timeout_s` counts as failed.
+    `open_grown_s`; a provider may ask for up to `open_max_s`. Then at most `probes` calls run at
+    once, and `probe_successes` of them close the breaker. A probe that has not settled after
+    `probe_timeout_s` counts as failed.
 
-    For a stage with a fallback, `open_s=5, open_growth=2, open_max_s=60` is better.
+    For a stage with a fallback, `open_s=5, open_growth=2, open_grown_s=10, open_max_s=60` is
+    better: probes cost little then, and what is well again is soon in use.
     """
 
     consecutive_failures: int = 5
@@ -76,6 +79,7 @@ class BreakerPolicy:
     open_s: float = 60.0
     open_growth: float = 1.0
     open_max_s: float = 300.0
+    open_grown_s: float = math.inf
     probes: int = 1
     probe_successes: int = 1
     probe_timeout_s: float = 15.0
@@ -92,8 +96,9 @@ class BreakerPolicy:
                 raise ValueError(f"{name} must be above 0")
         if self.open_growth < 1:
             raise ValueError("open_growth must be at least 1")
-        if self.open_max_s < self.open_s:
-            raise ValueError("open_max_s must be at least open_s")
+        for name in ("open_max_s", "open_grown_s"):
+            if getattr(self, name) < self.open_s:
+                raise ValueError(f"{name} must be at least open_s")
 
 
 @dataclass(slots=True, eq=False)
@@ -315,7 +320,8 @@ class Breaker:
     def _trip(self, at: float, reason: str) -> None:
         policy = self.policy
         longest = at + policy.open_max_s
-        self._open_s = min(max(policy.open_s, self._open_s * policy.open_growth), policy.open_max_s)
+        grown_s = min(self._open_s * policy.open_growth, policy.open_grown_s, policy.open_max_s)
+        self._open_s = max(policy.open_s, grown_s)
         stretch = self._jitter() if self._jitter is not None else 1.0
         self._until = min(max(at + self._open_s * stretch, self._not_before), longest)
         self._change(at, BreakerState.OPEN, reason)

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from pipeline.frames import StageSpan, TurnMetrics
+from pipeline.patience import Soon
 
 STAGES = ("endpointing", "stt", "llm", "tts", "transport")
 """The stages of a turn, in order."""
@@ -182,6 +183,13 @@ class TurnBudget:
         grace = FILLER_GRACE if self._released <= target else LATE_GRACE
         lead_s = min(FILLER_LEAD_S, self.target_s / 4)
         return max(target - lead_s, self._released + grace * self.target_s)
+
+    def soon(self, stage: str, now: float) -> Soon:
+        """What is left of the target for the stage's first item, less the later minimums but
+        transport's; negative where that is past."""
+        later = STAGES[_position(stage) + 1 : -1]
+        left_s = self.filler_due - now - sum(self._minimums[name] for name in later)
+        return Soon(left_s, left_s + self.target_s / 2)
 
     # --- where it went -----------------------------------------------------------------------
 

@@ -1,13 +1,14 @@
 """The candidates of a stage: their limits, their latest trouble, and the words for it. Pure."""
 
 import re
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from pipeline.breaker import Breaker
+from pipeline.breaker import Breaker, BreakerState
 from pipeline.errors import CallerError, Phase, StageBusy, StageError
 from pipeline.languages import understands
+from pipeline.pace import ProviderPace
 
 P = TypeVar("P")
 
@@ -22,14 +23,14 @@ REASONS: dict[Phase, str] = {
 }
 """What clients are told of each phase."""
 
-ASSUMED_PACE = 0.5
-"""The pace of a provider that was not measured: half of real time. Assumed."""
+ASSUMED_MEDIA_PACE = 0.5
+"""The media pace of a provider that was not measured: half of real time. Assumed."""
 
 LEAST_MEASURED_S = 1.0
-"""The time for less media than this is mostly overhead, and tells nothing of the pace."""
+"""The time for less media than this is mostly overhead, and tells nothing of the media pace."""
 
 _WEIGHT = 0.3
-"""The weight of the newest measurement in a pace."""
+"""The weight of the newest measurement in a media pace."""
 
 _STATUS = re.compile(r"HTTP [1-5]\d\d\b")
 
@@ -68,8 +69,8 @@ class Candidate(Generic[P]):
     `trouble` is its latest failure, None once a call has succeeded since. A request that its server
     refused, which is not held against it, counts here, too; the refusal of one text does not.
 
-    `pace` is how many seconds it takes for a second of the media that it is given, as measured, or
-    None. What it did while the media came is not counted.
+    `media_pace` is how many seconds it takes for a second of the media that it is given, as
+    measured, or None. What it did while the media came is not counted.
     """
 
     provider: str
@@ -77,18 +78,27 @@ class Candidate(Generic[P]):
     breaker: Breaker
     limits: Limits = Limits()
     trouble: Trouble | None = None
-    pace: float | None = None
+    media_pace: float | None = None
+
+    pace: ProviderPace = field(default_factory=ProviderPace)
+    watched: bool = False
+    """Whether a call that its turn has left is watched to its end; one at a time is."""
+
+    @property
+    def stands_by(self) -> bool:
+        """Whether it answers at once and costs nothing, as its stage says by `stands_by`."""
+        return bool(getattr(self.stage, "stands_by", False))
 
     def worked(self, size_s: float, took_s: float) -> None:
         """Note that it took `took_s` for `size_s` of media."""
         if size_s < LEAST_MEASURED_S:
             return
-        measured = took_s / size_s
-        self.pace = measured if self.pace is None else self.pace + _WEIGHT * (measured - self.pace)
+        measured, known = took_s / size_s, self.media_pace
+        self.media_pace = measured if known is None else known + _WEIGHT * (measured - known)
 
     def needs_s(self, size_s: float) -> float:
         """How long it should take for so much media."""
-        return size_s * (ASSUMED_PACE if self.pace is None else self.pace)
+        return size_s * (ASSUMED_MEDIA_PACE if self.media_pace is None else self.media_pace)
 
     def failed(self, words: str, now: float) -> None:
         """Note a failure as its trouble."""
@@ -110,6 +120,26 @@ def able(
         if known and candidate.breaker.closed and candidate.provider not in without:
             found.append(candidate.provider)
     return found
+
+
+def replaceable(
+    candidates: Sequence[Candidate[Any]],
+    language: str | None,
+    now: float,
+    without: Collection[str] = (),
+) -> bool:
+    """Whether another provider could take over from the one that is asked first now, which may be a
+    probe of a half-open breaker."""
+    for candidate in candidates:
+        candidate.breaker.poll(now)
+        may_be_asked = candidate.breaker.state is not BreakerState.OPEN
+        if (
+            may_be_asked
+            and candidate.provider not in without
+            and understands(candidate.stage, language)
+        ):
+            return bool(able(candidates, language, now, {*without, candidate.provider}))
+    return False
 
 
 def is_trouble(error: StageError) -> bool:

@@ -304,6 +304,10 @@ class Playout:
         """How far into the reply the client has played."""
         return self._position(now) * 1000 // self.rate_hz
 
+    def left_s(self, now: float) -> float:
+        """How long the client can play what there is of the reply."""
+        return (self._pushed - self._position(now)) / self.rate_hz
+
     def acknowledge(self, played_ms: int, now: float) -> None:
         """The client reports how far it has played; a report that cannot be true is limited."""
         if self._t0 is not None:

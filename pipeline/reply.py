@@ -335,6 +335,7 @@ class Reply:
             useful=lambda item: isinstance(item, ToolCall) or bool(item.text.strip()),
             budget_s=budget.allow("llm", loop.time()),
             min_first_s=budget.least("llm"),
+            soon=budget.soon("llm", loop.time()),
             probe=not self.outputs.ahead,
             media_s=_speech_s,
             lag_s=LAG_S if brief.due else math.inf,
@@ -394,8 +395,8 @@ class Reply:
         """The stage that is waited for, and its provider."""
         if self.answer.transcript is None and not self.answer.empty:
             return "stt", self.answer.asked
-        if (voice := self._voice.asked) is not None:
-            return "tts", voice
+        if (speech := self._voice.stream) is not None:
+            return "tts", speech.provider
         return "llm", "" if self._stream is None else self._stream.provider
 
     async def _say_aside(self, line: str) -> None:

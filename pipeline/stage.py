@@ -193,7 +193,11 @@ class ReplyRequest:
 
 
 class Responder(Protocol):
-    """Generates the text of the reply."""
+    """Generates the text of the reply.
+
+    One that answers at once and costs nothing may say so with an attribute `stands_by`, which is
+    True: it then takes over as soon as another is late.
+    """
 
     provider: str
 
@@ -207,7 +211,7 @@ class Responder(Protocol):
 
 
 class Synthesizer(Protocol):
-    """Text to speech."""
+    """Text to speech. For `stands_by` see `Responder`."""
 
     provider: str
     rate_hz: int

@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 
 from pipeline.budget import TurnBudget
-from pipeline.candidate import able
+from pipeline.candidate import able, replaceable
 from pipeline.echo import EchoWatch
 from pipeline.errors import PipelineError, StageUnavailable
 from pipeline.fillers import FillerSpeech
@@ -33,6 +33,7 @@ from pipeline.guard import Guard, Stream
 from pipeline.languages import check_language
 from pipeline.outputs import ReplyOutputs
 from pipeline.pacer import Pacer
+from pipeline.patience import Soon
 from pipeline.playout import FRAME_MS, Playout
 from pipeline.speakable import speakable
 from pipeline.stage import Converter, Observed, Synthesizer
@@ -81,7 +82,8 @@ class Voice:
         self._outputs = ReplyOutputs(-1, emit)
         self._remembered: str | None = None  # the text to remember of this reply, once it is over
         self._away = False  # nobody hears it now
-        self._stream: Stream[Speech] | None = None  # the latest of this reply
+        self.stream: Stream[Speech] | None = None
+        """The latest synthesis of this reply; None before the first."""
         self._filler: FillerSpeech | None = None
         self._filler_ms = 0  # its length; the reply's own audio begins there
         self._heard = False  # the reply's own first audio was sent
@@ -110,7 +112,7 @@ class Voice:
         self._remembered = None
         self._budget = budget
         self._on_first = on_first
-        self._stream = None
+        self.stream = None
         self._heard = self.replying = False
         if not again:
             self._filler, self._filler_ms = None, 0
@@ -118,16 +120,10 @@ class Voice:
             if self._away:
                 self._playout.pause(asyncio.get_running_loop().time())
 
-    @property
-    def asked(self) -> str | None:
-        """The voice that was asked last in this reply; None before the first."""
-        return None if self._stream is None else self._stream.provider
-
     def fill(self, turn: int, filler: FillerSpeech) -> bool:
-        """Say a filler in a turn whose reply is late. A plain call.
+        """Say a filler, which is heard but not remembered; the reply follows at its end.
 
-        Returns False, and says nothing, once something was said in the turn or the turn is over.
-        The reply follows at the filler's end; the filler is heard but not remembered.
+        A plain call. Returns False, and says nothing, once the turn has a reply or is over.
         """
         if turn != self._turn or self.speaking or self._remembered is not None:
             return False
@@ -186,18 +182,19 @@ class Voice:
             part_ms = playout.pushed_ms - start_ms
             samples = 0
             words: list[SpokenWord] = []  # of this voice, as it told them
-            others = len(able(voices, sentence.language, loop.time(), gave_way)) > 1
+            others = replaceable(voices, sentence.language, loop.time(), gave_way)
             stream = self._synthesizers.stream(
                 synthesise,
                 useful=lambda speech: len(speech.pcm) > 0,
                 media_s=lambda speech: len(speech.pcm) / rate_hz,
                 lag_s=LAG_S if others else math.inf,
                 budget_s=max(budget.allow("tts", loop.time()), LEAST_S),
+                soon=self._soon(budget, loop.time()),
                 probe=not outputs.ahead,
                 without=gave_way,
                 on_degraded=partial(outputs.degraded, "tts"),
             )
-            self._stream = stream
+            self.stream = stream
             try:
                 async with stream as pieces:
                     async for speech in pieces:
@@ -228,10 +225,9 @@ class Voice:
                     raise
                 await outputs.wait()
                 rest = unsaid(said.text[done:], words, samples / rate_hz)
-                others = bool(
-                    able(voices, sentence.language, loop.time(), {*gave_way, stream.provider})
-                )
-                if begun and others and samples and rest is not None:
+                tried = {*gave_way, stream.provider}
+                next_ones = able(voices, sentence.language, loop.time(), tried)
+                if begun and next_ones and samples and rest is not None:
                     assert converter is not None
                     playout.push(converter.flush())
                     done += rest
@@ -387,6 +383,11 @@ class Voice:
         self._emit(Spoken(self._turn, at_ms, rate_hz, speech.pcm, cues))
         self._playout.push(converter.push(speech.pcm), speech.words)
         self._pump_now()
+
+    def _soon(self, budget: TurnBudget, now: float) -> Soon:
+        """When the next sentence's audio is due: once some was heard, before that has run out."""
+        left_s = self._playout.left_s(now)
+        return Soon(left_s, left_s + 0.5) if self._heard else budget.soon("tts", now)
 
     def _complete(self, converter: Converter, at_ms: int, rate_hz: int) -> None:
         """All audio of a sentence was pushed; it ends at `at_ms`."""

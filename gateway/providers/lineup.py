@@ -28,8 +28,9 @@ from stages.turn.rules import Rules
 
 logger = logging.getLogger("parley.engine")
 
-WITH_FALLBACK = BreakerPolicy(open_s=5, open_growth=2, open_max_s=60)
-"""The breaker policy of a provider with another candidate behind it."""
+WITH_FALLBACK = BreakerPolicy(open_s=5, open_growth=2, open_grown_s=10, open_max_s=60)
+"""The breaker policy of a provider with another candidate behind it. With the jitter of open times
+it is asked again 11 s after it is well, at the latest."""
 
 TURN_LIMITS = Limits(first_s=0.19, slow_first_s=0.19, stall_s=0.19, total_s=0.5)
 """Just below `pipeline.turn_questions.ANSWER_S`, so that a model that hangs counts as failed."""

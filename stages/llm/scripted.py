@@ -12,6 +12,7 @@ class ScriptedInterviewer:
     calls."""
 
     provider = "scripted"
+    stands_by = True
 
     async def reply(self, request: ReplyRequest) -> AsyncIterator[TextDelta]:
         """One delta for each line; each but the last ends in a space, which ends its sentence too.

@@ -110,6 +110,7 @@ class EspeakSynthesizer:
     """
 
     provider = "espeak-ng"
+    stands_by = True
 
     def __init__(
         self,

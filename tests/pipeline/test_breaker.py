@@ -210,6 +210,16 @@ def test_the_open_time_grows_up_to_its_limit() -> None:
     assert waits(breaker, 5) == [5, 10, 20, 30, 30]
 
 
+def test_the_open_time_may_stop_growing_before_the_time_that_a_provider_may_ask_for() -> None:
+    policy = BreakerPolicy(open_s=5, open_growth=2, open_grown_s=10, open_max_s=60)
+    assert waits(opened(policy), 4) == [5, 10, 10, 10]
+    asking = Breaker(policy)
+    permit = asking.try_acquire(0.0)
+    assert permit is not None
+    asking.settle(permit, Outcome.FAILURE, 0.0, retry_after_s=30)
+    assert asking.retry_after(0.0) == 30
+
+
 def test_the_open_time_still_has_its_limit_after_days_of_failure() -> None:
     breaker = opened(BreakerPolicy(open_s=5, open_growth=2, open_max_s=30))
     assert waits(breaker, 2000)[-1] == 30
@@ -550,6 +560,7 @@ def test_a_new_policy_keeps_the_state() -> None:
         ("open_s", 0.0),
         ("probe_timeout_s", -1.0),
         ("open_growth", 0.5),
+        ("open_grown_s", 1.0),
         ("open_max_s", 1.0),
     ],
 )

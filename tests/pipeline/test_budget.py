@@ -211,6 +211,73 @@ def test_metrics_of_a_turn_without_a_reply_have_no_latency() -> None:
     assert TurnBudget(0.0).metrics(1) == TurnMetrics(1, 1000, (), None)
 
 
+# --- a filler --------------------------------------------------------------------------------
+
+
+def filled() -> TurnBudget:
+    """The reply of a turn that was decided at 100.75 came after a filler at 100.95."""
+    budget = TurnBudget(100.0, minimums=MINIMUMS)
+    budget.start("stt", "whisper", 100.25)
+    budget.release(100.75)
+    budget.start("llm", "ollama", 100.75)
+    budget.filler_out("piper", 101.0)
+    return budget
+
+
+def test_the_filler_is_the_first_sound_and_the_stage_that_is_late_is_charged_up_to_it() -> None:
+    budget = filled()
+    assert budget.voice_to_voice_s == 1.0
+    budget.start("tts", "espeak", 102.0)
+    budget.audio_out(102.5)
+    budget.filler_out("piper", 103.0)
+    assert budget.voice_to_voice_s == 1.0
+    assert budget.ledger() == (
+        Share("endpointing", 0.75),
+        Share("stt", 0.0),
+        Share("llm", 0.25),
+        Share("tts", 0.0),
+    )
+
+
+def test_the_deadline_of_the_reply_goes_on_behind_a_filler() -> None:
+    budget = filled()
+    assert budget.remaining(101.75) == 3.0
+    budget.audio_out(102.5)
+    assert budget.remaining(102.5) == math.inf
+
+
+def test_the_metrics_end_with_the_filler_and_when_the_reply_was_heard() -> None:
+    budget = filled()
+    assert budget.metrics(1).stages[-1] == StageSpan("filler", "piper", 1000.0, 1000.0, None)
+    budget.audio_out(102.5)
+    assert budget.metrics(1).stages[-1] == StageSpan("filler", "piper", 1000.0, 1000.0, 2500.0)
+
+
+@pytest.mark.parametrize(
+    ("target_s", "decided_s", "due_s"),
+    [
+        (1.0, None, 0.95),
+        (1.0, 0.8, 0.95),
+        (1.0, 0.9, 1.05),
+        (1.0, 1.0, 1.15),
+        (1.0, 3.0, 3.5),
+        (0.1, 0.0, 0.075),
+    ],
+)
+def test_when_a_filler_is_due(target_s: float, decided_s: float | None, due_s: float) -> None:
+    budget = TurnBudget(100.0, target_s=target_s)
+    if decided_s is not None:
+        budget.release(100.0 + decided_s)
+    assert budget.filler_due == pytest.approx(100.0 + due_s)
+
+
+def test_what_a_stage_may_take_so_that_the_reply_is_heard_in_time() -> None:
+    budget = TurnBudget(100.0, minimums=MINIMUMS)
+    soon = budget.soon("llm", 100.25)
+    assert (soon.budget_s, soon.late_s) == (pytest.approx(0.45), pytest.approx(0.95))
+    assert budget.soon("tts", 102.0).budget_s == pytest.approx(-1.05)
+
+
 # --- refusals --------------------------------------------------------------------------------
 
 
@@ -247,11 +314,21 @@ TIMES = st.floats(-5, 60, allow_nan=False)
     origin=st.floats(0, 1e6),
     marks=st.lists(st.tuples(st.sampled_from(STAGES), TIMES, st.none() | TIMES), max_size=8),
     out=TIMES,
+    filler=st.none() | TIMES,
+    released=st.none() | TIMES,
 )
 def test_shares_are_never_negative_and_add_up_to_the_latency(
-    origin: float, marks: list[tuple[str, float, float | None]], out: float
+    origin: float,
+    marks: list[tuple[str, float, float | None]],
+    out: float,
+    filler: float | None,
+    released: float | None,
 ) -> None:
     budget = TurnBudget(origin)
+    if released is not None:
+        budget.release(origin + released)
+    if filler is not None:
+        budget.filler_out("voice", origin + filler)
     for stage, start, first in marks:
         budget.start(stage, "any", origin + start)
         if first is not None:

@@ -31,7 +31,7 @@ def test_a_long_conversation_holds_no_more_than_a_short_one(conversation: Any) -
     async def story() -> None:
         await conversation.until(ReplyDone, 0)
         loop = conversation.running.get_loop()
-        for turn in range(1, 121):
+        for turn in range(1, 181):
             conversation.session.typed(f"answer {turn}")
             await conversation.until(ReplyDone, turn)
             await conversation.pause(300)
@@ -39,7 +39,7 @@ def test_a_long_conversation_holds_no_more_than_a_short_one(conversation: Any) -
             conversation.spoken.clear()
             conversation.responders[0].requests.clear()
             conversation.host.log.clear()
-            if turn in (20, 120):
+            if turn in (80, 180):  # the latest 64 calls of each provider are remembered
                 outside = (conversation, conversation.host, loop, conversation.running)
                 counts.append(held(conversation.session, without=outside))
 

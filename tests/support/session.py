@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from pipeline.breaker import BreakerPolicy
 from pipeline.channel import Waited
 from pipeline.fillers import Fillers
 from pipeline.frames import Output, ReplyAudio, Samples, Spoken
@@ -115,6 +116,7 @@ class Conversation:
         self.synthesizers: list[Any] = [FakeSynthesizer()]
         self.turn_models: list[Any] = []
         self.fillers: Fillers | None = None
+        self.breaker_policy = BreakerPolicy()
         self.host = Host()
         self.policy = SessionPolicy(speculate=False)
         self.limits: dict[str, Limits] = {}
@@ -227,6 +229,6 @@ class Conversation:
         candidates = []
         for stage in stages:
             name = stage.provider
-            breaker = self.breakers[name] = Recorder()
+            breaker = self.breakers[name] = Recorder(self.breaker_policy)
             candidates.append(Candidate(name, stage, breaker, self.limits.get(name, LIMITS)))
         return Guard(slot, candidates)
