@@ -25,7 +25,8 @@ LONGEST_S = 2.0
 """A line that takes a voice longer is not used by it: the reply waits for the end of a filler."""
 
 VOICES = 2
-"""So many voices have fillers made at once: the one in use, and the next for where it hangs."""
+"""So many voices have fillers made: the one in use, and the next for where it hangs. One that
+stands by does as well, since it is the quickest."""
 
 RETRY_S = 15.0
 """How long a voice that failed to say a filler is not asked for one again. Assumed value."""
@@ -72,7 +73,7 @@ class Fillers:
         A plain call. Lines that are there, or under way, are not made again.
         """
         now = asyncio.get_running_loop().time()
-        for provider in able(voices.candidates, wish.language, now)[:VOICES]:
+        for provider in _speakers(voices, wish, now):
             kept = self._entry(provider, wish)
             missing = [line for line in lines if line not in kept.lines]
             if missing and kept.making is None and now >= kept.not_before:
@@ -168,6 +169,13 @@ async def _say(voices: Guard[Synthesizer], provider: str, line: Sentence) -> Fil
             if samples > LONGEST_S * rate_hz:
                 return None
     return FillerSpeech(line.text, provider, rate_hz, tuple(speech))
+
+
+def _speakers(voices: Guard[Synthesizer], wish: Sentence, now: float) -> list[str]:
+    """The voices that are to have fillers."""
+    asked = able(voices.candidates, wish.language, now)
+    ready = {one.provider for one in voices.candidates if one.stands_by}
+    return asked[:VOICES] + [name for name in asked[VOICES:] if name in ready][:1]
 
 
 def _key(provider: str, wish: Sentence) -> tuple[str, str | None, str | None]:

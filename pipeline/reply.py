@@ -335,7 +335,8 @@ class Reply:
             useful=lambda item: isinstance(item, ToolCall) or bool(item.text.strip()),
             budget_s=budget.allow("llm", loop.time()),
             min_first_s=budget.least("llm"),
-            soon=budget.soon("llm", loop.time()),
+            # Without exact words one that stands by, the scripted interviewer, could say nothing.
+            soon=budget.soon("llm", loop.time()) if brief.say else None,
             probe=not self.outputs.ahead,
             media_s=_speech_s,
             lag_s=LAG_S if brief.due else math.inf,

@@ -103,6 +103,25 @@ def test_a_voice_that_hangs_gives_none_and_the_next_one_has_some() -> None:
     assert voices.candidates[2].stage.asked == []
 
 
+def test_a_voice_that_stands_by_has_fillers_wherever_it_comes() -> None:
+    class Ready(Counting):
+        stands_by = True
+
+    slow = [Counting(Script(first_s=3.0), provider=name) for name in ("one", "two", "three")]
+    ready, later = Ready(provider="ready"), Ready(provider="later")
+    voices = guard(*slow, ready, later)
+
+    async def story(fillers: Fillers) -> None:
+        fillers.prepare(voices, WISH, LINES)
+        await asyncio.sleep(0.1)
+        found = fillers.find(voices, WISH, LINES)
+        assert found is not None
+        assert found.provider == "ready"
+
+    run(story)
+    assert [len(voice.asked) for voice in (*slow, ready, later)] == [1, 1, 0, 2, 0]
+
+
 def test_a_voice_whose_breaker_is_open_is_not_asked_but_what_it_said_may_be_used() -> None:
     one = Counting(provider="one")
     voices = guard(one)

@@ -160,6 +160,21 @@ def test_something_is_heard_in_time_in_each_of_twenty_turns(
         assert max(replies[1:]) <= 1.2 * BUDGET_MS, replies
 
 
+def test_a_conversation_without_exact_words_waits_for_its_chat_server(conversation: Any) -> None:
+    """The scripted interviewer would have nothing to say there."""
+
+    class Slow(FakeResponder):
+        async def reply(self, request: Any) -> AsyncIterator[TextDelta]:
+            await asyncio.sleep(1.8)
+            yield TextDelta(request.turn, "Hello.")
+
+    conversation.host.say = ()
+    conversation.responders = [Slow(), Ready()]
+    talk(conversation, turns=2)
+    assert [done.heard for done in conversation.all(ReplyDone)] == ["Hello.", "Hello."]
+    assert conversation.all(Degraded) == []
+
+
 @pytest.mark.parametrize("now", ["hang", "stall", "drip", "500"])
 @pytest.mark.parametrize("slot", ["llm", "tts"])
 def test_a_server_that_is_well_again_answers_within_fifteen_seconds(

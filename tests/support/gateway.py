@@ -63,6 +63,13 @@ class Caller:
                 self._more.clear()
                 await self._more.wait()
 
+    async def another(self) -> None:
+        """Return when another message has come."""
+        async with asyncio.timeout(PATIENCE_S):
+            assert not self._reader.done(), "closed"
+            self._more.clear()
+            await self._more.wait()
+
     async def closed(self) -> tuple[int | None, str | None]:
         """The close code and reason, once the server has closed."""
         async with asyncio.timeout(PATIENCE_S):
