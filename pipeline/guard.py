@@ -99,10 +99,10 @@ class Guard(Generic[P]):
         the context; no candidate is started with less than `min_first_s` of it. It is wanted within
         `share_s`, and the call hands over `size_s` of media (`pipeline.shares`). With `soon` a
         candidate that another can follow gets no more than `pipeline.patience` says. A speculative
-        call
-        passes `probe=False` and uses closed breakers only. `media_s` gives the seconds of media in
-        an item; a candidate whose media fall behind real time by `lag_s` in all has stalled.
-        `on_degraded` replaces the guard's own for this stream.
+        call passes `probe=False` and waits for closed breakers only; a half-open one is probed
+        beside another candidate that it asks. `media_s` gives the seconds of media in an item; a
+        candidate whose media fall behind real time by `lag_s` in all has stalled. `on_degraded`
+        replaces the guard's own for this stream.
 
         `begun` says whether the consumer has begun to use what came; by default it does at once.
         Until then the next candidate follows one that fails, and the share of the budget holds.

@@ -24,13 +24,16 @@ from pipeline.errors import (
 )
 from pipeline.frames import Slot
 from pipeline.patience import Patience, Soon, patience
-from pipeline.shares import share
+from pipeline.shares import NEXT_S, share
 from pipeline.watching import CLOSE_S, close, watch
 
 T = TypeVar("T")
 
 OnDegraded = Callable[[str, str, str], None]
 """Called with the provider that gave way, the one that takes over, and why."""
+
+OPEN = "circuit open"
+"""Why a provider is not asked for the turn's sake."""
 
 first_due: ContextVar[float] = ContextVar("first_due", default=math.inf)
 """When, on the event loop's clock, a provider that is called must have given its first useful item;
@@ -95,6 +98,7 @@ class Stream(Generic[T]):
         self._cut_short = False  # its share ends before its own limit
         self._patience: Patience | None = None
         self._tired = False  # its patience ends before its own limit
+        self._aside: str | None = None  # why it is only watched beside the next one
         self._over = False
         self._causes: list[StageError] = []
         # The candidate that gave way last, and why; reported when the next one is known.
@@ -180,16 +184,24 @@ class Stream(Generic[T]):
             left_s = self._deadline - now
             if left_s <= 0 or left_s < self._min_first_s:
                 raise BudgetExceeded(self._slot, max(0.0, left_s)) from cause
-            # Beside another that answers at once a probe costs nothing, before the decision either.
-            stands_by = self._soon is not None and self._stands_by(now)
+            shares = min(NEXT_S, left_s / 2) >= self._min_first_s and self._others(now)
+            stands_by = self._soon is not None and shares and self._stands_by()
             permit = candidate.breaker.try_acquire(now, probe=self._probe or stands_by)
+            aside = None
+            if permit is None and shares and not candidate.watched:
+                # Before the decision others are asked, and a probe is only watched beside them.
+                permit = candidate.breaker.try_acquire(now, probe=True)
+                aside = OPEN if permit is not None else None
             if permit is None:
-                why = "at capacity" if candidate.breaker.waits else "circuit open"
+                why = "at capacity" if candidate.breaker.waits else OPEN
                 self._gave_way = self._gave_way or (candidate.provider, why)
                 continue
             self._attempt = Attempt(candidate, self._media_s is not None, permit)
-            shares = self._share(candidate, now)
+            self._share(candidate, now, shares=shares)
             self._patience = self._patience_with(candidate, stands_by, now) if shares else None
+            self._aside = aside
+            if aside is not None:
+                self._patience = Patience(0.0, own=False, used_s=0.0)
             if self._gave_way is not None and self._on_degraded is not None:
                 source, reason = self._gave_way
                 self._on_degraded(source, candidate.provider, reason)
@@ -197,20 +209,15 @@ class Stream(Generic[T]):
         self._over = True
         raise StageUnavailable(self._slot, tuple(self._causes)) from cause
 
-    def _share(self, candidate: Candidate[Any], now: float) -> bool:
-        """Set when a candidate gives way to the next one, and when its first item is due.
-
-        False where no other one can be asked after it."""
-        for other in self._untried:
-            other.breaker.poll(now)
-        after = next((other for other in self._untried if other.breaker.closed), None)
+    def _share(self, candidate: Candidate[Any], now: float, *, shares: bool) -> None:
+        """Set when a candidate gives way to the next one, if it does, and when its first item is
+        due."""
         self._share_ends = self._due = math.inf
-        if after is None or self._deadline - now < 2 * self._min_first_s:
-            return False
-        needs_s = after.needs_s(self._size_s)
-        self._due, latest = share(now, self._deadline, self._wanted, needs_s, self._min_first_s)
-        self._share_ends = latest if candidate.limits.patient else self._due
-        return True
+        if shares:
+            after = next(one for one in self._untried if one.breaker.closed)
+            needs_s = after.needs_s(self._size_s)
+            self._due, latest = share(now, self._deadline, self._wanted, needs_s, self._min_first_s)
+            self._share_ends = latest if candidate.limits.patient else self._due
 
     def _others(self, now: float) -> bool:
         """Whether another candidate can be asked after this one."""
@@ -218,11 +225,9 @@ class Stream(Generic[T]):
             candidate.breaker.poll(now)
         return any(candidate.breaker.closed for candidate in self._untried)
 
-    def _stands_by(self, now: float) -> bool:
+    def _stands_by(self) -> bool:
         """Whether one that answers at once and costs nothing can be asked after this one."""
-        return self._others(now) and any(
-            one.stands_by and one.breaker.closed for one in self._untried
-        )
+        return any(one.stands_by and one.breaker.closed for one in self._untried)
 
     def _patience_with(
         self, candidate: Candidate[Any], stands_by: bool, now: float
@@ -309,7 +314,7 @@ class Stream(Generic[T]):
         now = asyncio.get_running_loop().time()
         if self._tired and isinstance(error, StageTimeout) and self._watch():
             self._causes.append(error)
-            self._gave_way = (self.provider, reason_of(error))
+            self._gave_way = (self.provider, self._aside or reason_of(error))
             if self._attempt.first_s is not None:
                 self._restart()
             return

@@ -61,7 +61,7 @@ class Story:
         self.degraded: list[tuple[str, str, str]] = []
 
     async def ask(
-        self, *, media: bool = True, used: bool = True, cancel_s: float = HANG
+        self, *, media: bool = True, used: bool = True, cancel_s: float = HANG, ahead: bool = False
     ) -> tuple[list[str], float]:
         """The words that a consumer gets, and after how long the first of them."""
         loop = asyncio.get_running_loop()
@@ -75,6 +75,7 @@ class Story:
                 useful=bool,
                 media_s=(lambda item: len(item) / 10) if media else None,
                 soon=Soon(0.3, 0.5),
+                probe=not ahead,
                 begun=None if used else lambda: len(items) > 1,
                 restart=items.clear,
                 on_degraded=lambda *what: self.degraded.append(what),
@@ -200,6 +201,28 @@ def test_five_turns_that_hang_open_the_breaker_and_a_watched_probe_closes_it() -
         assert story.breaker.state is BreakerState.CLOSED
 
     run_virtual(main())
+
+
+def test_before_the_decision_a_probe_is_watched_beside_the_next_candidate() -> None:
+    story = Story(0.4, "twenty letters, ten s", policy=BreakerPolicy(open_s=5))
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        for _ in range(5):
+            permit = story.breaker.try_acquire(loop.time())
+            assert permit is not None
+            story.breaker.settle(permit, FAILURE, loop.time())
+        assert await story.ask(ahead=True) == (["ready"], 0.0)
+        assert story.late.calls == 0
+        await asyncio.sleep(5)
+        story.guard.candidates[1].stage.stands_by = False
+        assert await story.ask(ahead=True) == (["ready"], 0.0)
+        assert story.late.calls == 1
+        await asyncio.sleep(1)
+        assert story.breaker.state is BreakerState.CLOSED
+
+    run_virtual(main())
+    assert story.degraded == [("slow", "ready", "circuit open")] * 2
 
 
 def test_a_candidate_that_stalls_before_it_is_used_gives_way_and_is_dropped_by_the_consumer() -> (
