@@ -4,11 +4,12 @@ A client cancels the echo of its loudspeaker; one that does not hears the reply 
 interviewer would take its own words for the answer. What comes back are the reply's words in their
 order, some of them misheard. A person may say words of the question, too: whoever repeats it and
 then answers ends with words of their own, and whoever answers in its words says "I" where it says
-"you", or leaves out what is not meant. Assumed limits, tried on the table in the tests.
+"you", or leaves out what is not meant. And whoever says a sentence again, as in a language lesson,
+waits for its end: an echo begins before it. Assumed limits, tried on the table in the tests.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 ECHO = "only the interviewer's own voice was heard; the client must cancel its echo"
@@ -33,6 +34,12 @@ MOST_PLAYED, MOST_HEARD = 150, 200
 
 ECHOED_REPLIES = 2
 """After an echo, so many replies are taken to be heard by the microphone."""
+
+TAIL_MS = 1_000
+"""Where an echo is expected, one may begin so long after the reply: clients play it later."""
+
+HEAD_MS = 100
+"""Otherwise one begins so long before the reply's end: an onset is known to some 32 ms."""
 
 _WORDS = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|[^\W_]+(?:['\u2019][^\W_]+)?")
 _FIRST_PERSON = frozenset(
@@ -96,9 +103,15 @@ def is_echo(text: str, played: str, *, expected: bool = False) -> bool:
 
 
 class EchoWatch:
-    """What the session said last, and whether its echo has been heard."""
+    """What the session said last, and whether its echo has been heard.
 
-    def __init__(self) -> None:
+    `position_ms` says how much input audio has come.
+    """
+
+    def __init__(self, position_ms: Callable[[], int]) -> None:
+        self._position_ms = position_ms
+        self._ended_ms = 0  # where in the input audio the last reply was over
+        self._began_ms = 0  # and where the last utterance began
         self._played = ""
         self._expected = 0  # for so many more replies
         self.cut_off = False
@@ -110,14 +123,22 @@ class EchoWatch:
         `cut_after` these words of it."""
         if not text:
             return
+        self._ended_ms = self._position_ms()
         self._played = f"{self._played} {text}"[-8 * MOST_PLAYED :]
         self._expected = max(0, self._expected - 1)
         self.cut_off = cut_after is not None
         hardly_begun = cut_after is not None and len(_words(cut_after)) <= LEAST_WORDS
         self._beginning = _words(text)[: LEAST_WORDS + 1] if hardly_begun else []
 
+    def began(self, at_ms: int) -> None:
+        """The person's utterance began there in the input audio."""
+        self._began_ms = at_ms
+
     def hears(self, text: str) -> bool:
         """Whether the person's words are the echo of what was said."""
+        latest_ms = self._ended_ms + (TAIL_MS if self._expected else -HEAD_MS)
+        if self._began_ms > latest_ms:
+            return False
         words = _words(text)
         if 0 < len(words) < LEAST_WORDS and _within(words, self._beginning):
             return True  # nobody answers a reply's first word with that word

@@ -65,6 +65,10 @@ class InputAudio:
         if self.held is not None:
             self.held.feed(pcm)
 
+    def position_ms(self) -> int:
+        """How much audio has come."""
+        return self._position * 1000 // INPUT_RATE_HZ
+
     def since(self, position: int) -> Samples:
         """The audio from `position` (samples) on, or from the oldest sample that is kept."""
         skip = max(0, position - (self._position - self._kept))

@@ -99,9 +99,6 @@ class Session:
         self._late_commit = LateCommit(self._driver.handle)
         self._questions = TurnQuestions(stages.turn_models, self._driver.handle)
         playout = Playout(self.policy.out_rate_hz)
-        self._voice = Voice(stages.synthesizers, playout, pacer, convert, self._emit)
-        self.suspend, self.proceed = self._voice.suspend, self._voice.proceed
-        """Keep the reply's audio back while the client is away, and go on when it is back."""
         self._committer = TurnCommitter(host, self._emit)
         self._input = InputAudio(
             self.policy.turns.pre_roll_ms,
@@ -111,6 +108,10 @@ class Session:
             understood=lambda turn, text: self._driver.handle(Understood(turn, text)),
             emit=self._emit,
         )
+        heard_ms = self._input.position_ms
+        self._voice = Voice(stages.synthesizers, playout, pacer, convert, self._emit, heard_ms)
+        self.suspend, self.proceed = self._voice.suspend, self._voice.proceed
+        """Keep the reply's audio back while the client is away, and go on when it is back."""
         self._replies = Replies(
             stages,
             host,
@@ -350,6 +351,7 @@ class Session:
 
     def _start_turn(self, action: StartTurn) -> None:
         self._input.start(action.turn, action.from_ms)
+        self._voice.echo.began(action.at_ms)
         self._emit(SpeechStarted(action.turn, action.at_ms))
         self._emit(AvatarState(action.turn, "listening"))
 

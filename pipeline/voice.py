@@ -59,7 +59,8 @@ class Voice:
     sends the rest. `stop` takes effect at once: after it no frame of that turn is emitted.
 
     `emit` takes the frames for the client, and all speech when it is queued for playout, some
-    seconds before it is heard. It must neither block nor raise.
+    seconds before it is heard. It must neither block nor raise. `position_ms` says how much input
+    audio has come.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class Voice:
         pacer: Pacer,
         convert: Convert,
         emit: Callable[[Observed], None],
+        position_ms: Callable[[], int],
     ) -> None:
         self._synthesizers = synthesizers
         self._playout = playout
@@ -89,7 +91,7 @@ class Voice:
         self._heard = False  # the reply's own first audio was sent
         self.replying = False
         """As `speaking`, but for the reply itself: a filler does not count."""
-        self.echo = EchoWatch()
+        self.echo = EchoWatch(position_ms)
         self.speaking = False
         """True from the first audio or text of a reply until it has been played or stopped."""
 

@@ -84,7 +84,7 @@ def test_only_what_was_said_lately_comes_back() -> None:
 
 
 def test_after_an_echo_another_is_expected_for_a_while() -> None:
-    watch = EchoWatch()
+    watch = EchoWatch(lambda: 5000)
     watch.said(DEBUG)
     assert not watch.hears("you cannot reproduce")
     assert watch.hears("that you cannot reproduce")
@@ -96,7 +96,7 @@ def test_after_an_echo_another_is_expected_for_a_while() -> None:
 
 
 def test_speech_that_cut_a_reply_off_may_be_its_echo() -> None:
-    watch = EchoWatch()
+    watch = EchoWatch(lambda: 5000)
     watch.said(OPENING, cut_after="Hello, I'm Parley, and I will be")
     assert watch.hears("technical decision")
     assert not watch.hears("hello")
@@ -111,6 +111,19 @@ def test_speech_that_cut_a_reply_off_may_be_its_echo() -> None:
 def test_a_reply_that_was_cut_off_at_once_is_known_by_its_first_words(
     text: str, echo: bool
 ) -> None:
-    watch = EchoWatch()
+    watch = EchoWatch(lambda: 5000)
     watch.said(OPENING, cut_after="Hello, I'm")
     assert echo is watch.hears(text)
+
+
+def test_an_echo_begins_before_the_end_of_what_it_repeats() -> None:
+    watch = EchoWatch(lambda: 5000)
+    watch.said(DEBUG)
+    watch.began(4900)
+    assert watch.hears(DEBUG)
+    watch.began(5100)
+    assert not watch.hears(DEBUG)  # a person who says it again
+    watch.heard()
+    assert watch.hears(DEBUG)  # where an echo is expected, it may come later
+    watch.began(6100)
+    assert not watch.hears(DEBUG)

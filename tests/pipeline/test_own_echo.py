@@ -13,12 +13,14 @@ from pipeline.frames import (
     Degraded,
     ReplyAudio,
     ReplyDone,
+    ReplyStarted,
     ReplyText,
     Samples,
     Transcript,
 )
 from pipeline.guard import Limits
 from pipeline.session import SessionPolicy
+from pipeline.turns import TurnPolicy
 from stages.fakes import FakeSynthesizer, FakeTranscriber, Script
 
 QUESTION = "How do you approach debugging an issue that you cannot reproduce?"
@@ -116,11 +118,11 @@ def test_a_question_that_its_echo_cut_off_is_asked_again_to_its_end(loud: Any) -
 
 
 def test_an_echo_is_no_answer_and_the_client_learns_why(loud: Any) -> None:
+    loud.policy = SessionPolicy(TurnPolicy(interruptible=False))
     loud.transcribers = [FakeTranscriber(texts=("do you approach debugging an issue",))]
 
     async def story() -> None:
-        await loud.until(ReplyDone, 0)
-        await loud.speak(2000)
+        await speak_over_the_end(loud)
         await loud.until(Degraded, 1)
         await loud.pause(3000)
 
@@ -130,15 +132,37 @@ def test_an_echo_is_no_answer_and_the_client_learns_why(loud: Any) -> None:
     assert [text.turn for text in loud.all(ReplyText)] == [0]  # the question waits
 
 
+async def speak_over_the_end(loud: Any) -> None:
+    """Speech that begins into a reply, which it does not interrupt, and goes on after it."""
+    await loud.until(ReplyStarted, 0)
+    while not loud.all(ReplyDone):
+        await loud.speak(20)
+    await loud.speak(400)
+
+
+def test_who_says_the_sentence_after_the_interviewer_is_heard(loud: Any) -> None:
+    loud.transcribers = [FakeTranscriber(texts=(QUESTION,))]
+
+    async def story() -> None:
+        await loud.until(ReplyDone, 0)
+        await loud.pause(200)
+        await loud.speak(2000)
+        await loud.until(ReplyDone, 1)
+
+    loud.run(story)
+    assert accepted(loud) == [QUESTION]
+
+
 @pytest.mark.parametrize(
     "text",
-    ["yes", "you cannot reproduce", f"{QUESTION} I look at the logs first.", "I add more logging"],
+    ["yes", "cannot you say", f"{QUESTION} I look at the logs first.", "I add more logging"],
 )
 def test_a_person_is_heard_as_before(loud: Any, text: str) -> None:
     loud.transcribers = [FakeTranscriber(texts=(text,))]
 
     async def story() -> None:
-        await loud.until(ReplyDone, 0)
+        await loud.until(ReplyStarted, 0)
+        await loud.pause(2400)
         await loud.speak(2000)
         await loud.until(ReplyDone, 1)
 
@@ -159,11 +183,10 @@ def test_typed_words_are_an_answer_whatever_they_are(loud: Any) -> None:
 def test_an_answer_after_an_echo_counts(loud: Any) -> None:
     texts = ("approach debugging an issue that", "I look at the logs")
     loud.transcribers = [FakeTranscriber(texts=texts)]
-    loud.policy = SessionPolicy(speculate=False)
+    loud.policy = SessionPolicy(TurnPolicy(interruptible=False), speculate=False)
 
     async def story() -> None:
-        await loud.until(ReplyDone, 0)
-        await loud.speak(2000)
+        await speak_over_the_end(loud)
         await loud.until(Degraded, 1)
         await loud.pause(1000)
         await loud.speak(2000)
@@ -174,15 +197,14 @@ def test_an_answer_after_an_echo_counts(loud: Any) -> None:
 
 
 def test_an_echo_that_is_recognised_late_ends_with_the_holding_line(loud: Any) -> None:
-    loud.policy = SessionPolicy(speculate=False)
+    loud.policy = SessionPolicy(TurnPolicy(interruptible=False), speculate=False)
     loud.limits = {"fake-stt": Limits(first_s=60.0, slow_first_s=20.0, total_s=60.0)}
     loud.transcribers = [
         FakeTranscriber(Script(first_s=9.0), texts=("do you approach debugging an issue",))
     ]
 
     async def story() -> None:
-        await loud.until(ReplyDone, 0)
-        await loud.speak(2000)
+        await speak_over_the_end(loud)
         await loud.until(ReplyDone, 1)
 
     loud.run(story)
