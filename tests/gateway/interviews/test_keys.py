@@ -37,6 +37,7 @@ def test_what_is_stored_of_a_session_is_erased_with_it() -> None:
         KEYS.evaluations,
         KEYS.report,
         KEYS.answer(1),
+        KEYS.resume("0f"),
     )
     assert {subject_of(name) for name in names} == {"a-1"}
     assert "a-1" not in KEYS.deleted
