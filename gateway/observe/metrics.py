@@ -15,7 +15,9 @@ from prometheus_client.process_collector import ProcessCollector
 
 from gateway.observe.sessions import ObservedSession
 from gateway.observe.turn_record import CANNED, TurnRecord
-from pipeline.budget import STAGES
+from pipeline.budget import FILLER, STAGES
+from pipeline.late_answer import HOLDING
+from pipeline.reply import DUE
 
 STAGE_BUCKETS_S = (0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 2.0, 5.0, 10.0)
 VOICE_BUCKETS_S = (0.2, 0.4, 0.6, 0.8, 1.0, 1.2, 1.5, 2.0, 3.0, 6.0)
@@ -28,8 +30,18 @@ TRANSPORTS: tuple[Transport, ...] = get_args(Transport)
 OTHER = "other"
 TEXT = "text"
 
-TARGETS = {CANNED: CANNED, "text": TEXT, "no text": TEXT}
+TARGETS = {
+    CANNED: CANNED,
+    DUE: "due line",
+    FILLER: FILLER,
+    HOLDING: HOLDING,
+    "text": TEXT,
+    "no text": TEXT,
+}
 """The targets of degradations that are no providers, and their labels."""
+
+NAMED_STAGES = frozenset({*STAGES, FILLER})
+"""The stages of a turn that have a label of their own."""
 
 QUEUES = frozenset({"recognition", "synthesis"})
 """The queues of a session whose waits are reported (`pipeline.channel.Waited`)."""
@@ -49,7 +61,7 @@ class Metrics:
         )
         self._voice = Histogram(
             "parley_voice_to_voice_seconds",
-            "From the end of speech, or a typed answer, to the reply's first audio",
+            "From the end of speech, or a typed answer, to the first sound of filler or reply",
             ["input"],
             buckets=VOICE_BUCKETS_S,
             registry=made,
@@ -114,7 +126,7 @@ class Metrics:
             kind = "speech" if record.spoken else OTHER
             self._voice.labels(kind).observe(record.voice_to_voice_ms / 1000)
         for span in record.stages:
-            stage = span.stage if span.stage in STAGES else OTHER
+            stage = span.stage if span.stage in NAMED_STAGES else OTHER
             provider = self._provider(span.provider)
             if span.first is not None:
                 self._first.labels(stage, provider).observe((span.first - span.start) / 1000)

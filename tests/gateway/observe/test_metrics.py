@@ -52,6 +52,9 @@ def test_a_late_reply_breaches_the_budget() -> None:
     [
         ("openai", "openai"),
         ("canned line", "canned line"),
+        ("the line that is due", "due line"),
+        ("filler", "filler"),
+        ("holding line", "holding line"),
         ("text", "text"),
         ("no text", "text"),
         ("whatever a client may send", "other"),
@@ -97,3 +100,10 @@ def test_a_refused_client_is_counted_by_its_transport() -> None:
     metrics.refused("webrtc")
     assert value(metrics, "parley_admissions_refused_total", transport="webrtc") == 1
     assert value(metrics, "parley_admissions_refused_total", transport="websocket") == 0
+
+
+def test_the_time_that_a_filler_covered_is_a_stage_of_its_own() -> None:
+    span = StageSpan("filler", "openai", 900.0, 900.0, 1700.0)
+    metrics = counted(TurnMetrics(1, 1000, (span,), 900.0))
+    filler = {"stage": "filler", "provider": "openai"}
+    assert value(metrics, "parley_stage_total_seconds_sum", **filler) == 0.8
