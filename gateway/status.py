@@ -33,7 +33,8 @@ class StageReport:
 
 @dataclass(frozen=True, slots=True)
 class ProviderReport:
-    """A candidate of a slot, and the state of its circuit breaker.
+    """A candidate of a slot, and the state of its circuit breaker: "closed", "open" or "half_open",
+    or "forced-open" or "disabled" where an operator has made it so.
 
     `problem` says why its latest calls failed, and `learned` what it was found to do differently
     from other servers; both are left out where there is nothing to say.

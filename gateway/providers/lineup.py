@@ -113,7 +113,7 @@ class Lineup:
             ProviderReport(
                 slot,
                 candidate.provider,
-                candidate.breaker.state.name.lower(),
+                _breaker_state(candidate.breaker),
                 _problem(candidate),
                 learned(candidate.stage),
             )
@@ -230,6 +230,13 @@ def _problem(candidate: Candidate[Any]) -> str:
         return ""
     times = f", {trouble.times} times in a row" if trouble.times > 1 else ""
     return f"its last call failed: {trouble.words}{times}"
+
+
+def _breaker_state(breaker: Breaker) -> str:
+    """The state for `/health`, or what an operator has made of it."""
+    if breaker.mode in SET_BY_HAND:
+        return breaker.mode.value
+    return breaker.state.name.lower()
 
 
 def breaker_report(slot: Slot, candidate: Candidate[Any], now: float) -> BreakerReport:

@@ -62,6 +62,12 @@ def test_a_forced_open_breaker_degrades_turns_until_it_is_reset(gateway: Any) ->
                 "transitions": 0,
                 "retry_after_s": 0.0,
             }
+            providers = (await client.get("/health")).json()["providers"]
+            assert {one["slot"]: one["breaker"] for one in providers} == {
+                "stt": "closed",
+                "llm": "forced-open",
+                "tts": "closed",
+            }
             await caller.say(type="text", text="I built a queue.")
             degraded = await caller.until("degraded", turn=1)
             assert (degraded["stage"], degraded["to"]) == ("llm", "canned line")
