@@ -219,6 +219,19 @@ def test_sound_without_speech_is_no_answer(
         assert heard["reason"] != ""
 
 
+@pytest.mark.parametrize(
+    ("name", "at_ms"),
+    [("product-manager-2", 1_000), ("product-manager-2", 7_300), ("data-analyst-2", 3_000)],
+)
+def test_a_phrase_without_end_is_no_answer(
+    hear: Callable[..., Any], clip: Clip, name: str, at_ms: int
+) -> None:
+    # 0.6 s of speech, played 20 times: Whisper writes "we wait, we wait, we wait" a hundred times.
+    piece = clip(name)[at_ms * RATE // 1000 :][: RATE * 6 // 10]
+    heard = hear(np.tile(piece, 20))
+    assert (heard["text"], heard["reason"]) == ("", "repeated")
+
+
 def test_no_audio_is_no_answer(hear: Callable[..., Any]) -> None:
     assert hear(np.zeros(0, np.int16))["text"] == ""
 
