@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gateway.live.client_secrets import PREFIX, find_secret, make_secret
+from gateway.live.client_secrets import PREFIX, find_secret, make_secret, may_join
 from gateway.store import SqliteStore, Store
 
 NOW = 1_700_000_000.5
@@ -73,3 +73,18 @@ def test_the_store_does_not_know_the_secret_itself(told: Any, tmp_path: Path) ->
     assert b'"mine"' in kept
     assert values[0].encode() not in kept
     assert values[0].removeprefix(PREFIX).encode() not in kept
+
+
+def test_a_secret_opens_new_sessions_and_those_that_were_begun_with_it(told: Any) -> None:
+    async def story(store: Store) -> None:
+        mine, other = [await make_secret(store, SESSION, lifetime_s=60, now=NOW) for _ in range(2)]
+        assert await may_join(store, mine, "a", now=NOW) is True
+        await store.put("session:a", b"{}", expect=None)
+        assert await may_join(store, mine, "a", now=NOW) is True
+        assert await may_join(store, other, "a", now=NOW) is False
+        assert await may_join(store, other, "b", now=NOW) is True
+        await store.erase("a")  # with it, that it was begun
+        await store.put("session:a", b"{}", expect=None)
+        assert await may_join(store, mine, "a", now=NOW) is False
+
+    told(story)
