@@ -73,7 +73,7 @@ class Passage:
     def past_silence(self, position: int) -> int:
         """Where the next sound begins if there is silence at `position`, or the audio ends; in a
         sound, and in audio without any, `position`."""
-        if not self.sounds or position < self.start:
+        if not self.sounds:
             return position
         following = next((sound for sound in self.sounds if sound[1] > position), None)
         return max(position, self.end if following is None else following[0])

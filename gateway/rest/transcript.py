@@ -14,7 +14,7 @@ from gateway.rest.sessions import TAGS, session_id_of
 from stages.interview.report import transcript_of
 
 
-class TranscriptLine(BaseModel):
+class ShownLine(BaseModel):
     """What one of the two said, as far as it was heard. `interrupted`: it was cut off there."""
 
     speaker: Literal["interviewer", "candidate"]
@@ -22,12 +22,12 @@ class TranscriptLine(BaseModel):
     interrupted: bool
 
 
-class Transcript(BaseModel):
+class ShownTranscript(BaseModel):
     """The conversation of a session, oldest line first; without lines if it has not begun."""
 
     session_id: str
     version: Annotated[int, Field(description="the session's")]
-    lines: list[TranscriptLine]
+    lines: list[ShownLine]
 
 
 def transcript_operation(interviews: Callable[[], InterviewService]) -> Operation:
@@ -38,10 +38,10 @@ def transcript_operation(interviews: Callable[[], InterviewService]) -> Operatio
             state = await interviews().written.state(session_id_of(request))
         said = () if state.interview is None else transcript_of(state.interview)
         lines = [
-            TranscriptLine(speaker=line.speaker, text=line.text, interrupted=line.interrupted)
+            ShownLine(speaker=line.speaker, text=line.text, interrupted=line.interrupted)
             for line in said
         ]
-        body = Transcript(session_id=state.record.id, version=state.version, lines=lines)
+        body = ShownTranscript(session_id=state.record.id, version=state.version, lines=lines)
         return HttpReply(body, 200, etag(state.version))
 
     return Operation(
@@ -53,6 +53,6 @@ def transcript_operation(interviews: Callable[[], InterviewService]) -> Operatio
         description="Also while the session is live: a client that has lost its line sees here"
         " which answers have arrived.",
         tags=TAGS,
-        answers={200: ResponseSpec("The lines", Transcript, headers={"ETag": "the version"})},
+        answers={200: ResponseSpec("The lines", ShownTranscript, headers={"ETag": "the version"})},
         errors=(NO_SUCH_SESSION, STORE_UNAVAILABLE),
     )
