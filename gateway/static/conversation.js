@@ -20,8 +20,12 @@ export class Conversation {
     this.typing = []; // what was typed and has not been accepted: {text, before, entry}
     this.accepted = []; // what was said or typed, as the server has it
     this.atEnd = true; // whether the end of the list is looked at
+    this.top = 0;
     list.addEventListener("scroll", () => {
-      this.atEnd = list.scrollTop + list.clientHeight >= list.scrollHeight - 8;
+      // Told late, when more may stand below: only who scrolls up has left the end.
+      if (list.scrollTop + list.clientHeight >= list.scrollHeight - 8) this.atEnd = true;
+      else if (list.scrollTop < this.top) this.atEnd = false;
+      this.top = list.scrollTop;
     });
     new ResizeObserver(() => this.atEnd && this.#follow()).observe(list);
     this.restart();
@@ -204,6 +208,7 @@ export class Conversation {
     lost.textContent = said.startsWith(heard) ? said.slice(heard.length) : "";
     entry.words.append(lost);
     entry.note.textContent = heard ? "interrupted; the rest was not heard" : "interrupted unheard";
+    if (this.atEnd) this.#follow();
   }
 
   say(text) {
@@ -238,6 +243,7 @@ export class Conversation {
   }
 
   #follow() {
+    this.atEnd = true;
     this.list.scrollTop = this.list.scrollHeight;
   }
 }

@@ -176,6 +176,25 @@ def test_a_second_tab_is_told_plainly_that_the_interview_is_open_in_the_first(
         other.until(f"{STATE} === 'live'", 15)
 
 
+def test_of_two_tabs_of_one_browser_only_one_goes_on(url: str, deaf: Browser) -> None:
+    hold = """new Promise((resolve) => navigator.locks.request("parley.interview.SESSION", () => {
+      resolve(true);
+      return new Promise((letGo) => { globalThis.letGo = letGo; });
+    }))"""
+    with deaf.page() as page:
+        session = begun(page, url, "websocket", counted=True)
+        page.look("sessionStorage.clear(); parley.call.over = true; parley.call.transport.close()")
+        reload(page)
+        page.until(f"{GO_ON}.checkVisibility()", 5)
+        assert page.look(hold.replace("SESSION", session)), "as the other tab does"
+        page.click("#offer-go")
+        assert page.until("document.querySelector('#setup-notice').textContent").startswith(TAKEN)
+        page.look("letGo()")
+        page.click("#offer-go")
+        page.until(f"{STATE} === 'live'", 15)
+        assert page.look("parley.call.session") == session
+
+
 def test_an_interview_that_is_over_meanwhile_shows_its_report_after_a_reload(
     url: str, deaf: Browser
 ) -> None:
