@@ -4,12 +4,16 @@ The clocks run only while the provider is awaited. The guard says how long it wa
 useful item came.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from pipeline.breaker import Outcome, Permit
 from pipeline.candidate import REASONS, Candidate, is_trouble, problem_of
 from pipeline.errors import CallerError, Phase, StageBusy, StageError, StageFailed, StageTimeout
+from pipeline.frames import Slot
+
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -32,12 +36,31 @@ class Attempt:
         self.waited_s += wait_s
         self.quiet_s += wait_s
 
-    def useful(self, size_s: float = 0.0) -> None:
-        """The item that was awaited is useful. The call had handed over `size_s` of media."""
-        if self.first_s is None:
-            self.first_s = self.waited_s
-            self.candidate.worked(size_s, self.waited_s)
-        self.quiet_s = 0.0
+    def take(
+        self,
+        item: T,
+        slot: Slot,
+        useful: Callable[[T], bool],
+        media_s: Callable[[T], float] | None,
+        size_s: float = 0.0,
+    ) -> None:
+        """Count the item that was awaited. The call had handed over `size_s` of media.
+
+        `useful` and `media_s` are the guard's. Raises `StageFailed` for an item that is none of the
+        slot's: a package of somebody else's may give what its server sent.
+        """
+        try:
+            counts = useful(item)
+            seconds = 0.0 if media_s is None else media_s(item)
+        except (AttributeError, TypeError) as error:
+            detail = f"an item of the type {type(item).__name__}"
+            raise StageFailed(slot, self.candidate.provider, "protocol", detail) from error
+        if counts:
+            if self.first_s is None:
+                self.first_s = self.waited_s
+                self.candidate.worked(size_s, self.waited_s)
+            self.quiet_s = 0.0
+        self.produced_s += seconds
 
     def limit(self, lag_s: float) -> tuple[Phase, float]:
         """Which limit ends the next wait, and after how many seconds.

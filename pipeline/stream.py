@@ -147,7 +147,7 @@ class Stream(Generic[T]):
                 if self._attempt.permit is None:
                     self._begin()
                 item = await self._pull()
-                self._take(item)
+                self._attempt.take(item, self._slot, self._useful, self._media_s, self._size_s)
             except StopAsyncIteration:
                 self._source = None
                 if self._attempt.first_s is not None:
@@ -162,18 +162,6 @@ class Stream(Generic[T]):
             else:
                 return item
         raise StopAsyncIteration
-
-    def _take(self, item: T) -> None:
-        """Count an item. Raises `StageFailed` for one of a kind that the slot does not have."""
-        try:
-            useful = self._useful(item)
-            media_s = 0.0 if self._media_s is None else self._media_s(item)
-        except (AttributeError, TypeError) as error:
-            detail = f"an item of the type {type(item).__name__}"
-            raise StageFailed(self._slot, self.provider, "protocol", detail) from error
-        if useful:
-            self._attempt.useful(self._size_s)
-        self._attempt.produced_s += media_s
 
     def _begin(self) -> None:
         """Start the next candidate that may be asked."""

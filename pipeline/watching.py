@@ -51,13 +51,9 @@ async def watch(
             if not pulling.done():
                 raise StageTimeout(slot, provider, phase)
             done, pulling = pulling, None
-            item = done.result()
-            if useful(item):
-                attempt.useful()
-                if media_s is None:
-                    break
-            if media_s is not None:
-                attempt.produced_s += media_s(item)
+            attempt.take(done.result(), slot, useful, media_s)
+            if media_s is None and attempt.first_s is not None:
+                break
     except StopAsyncIteration:
         if attempt.first_s is None:
             attempt.fail(StageFailed(slot, provider, "empty"), loop.time(), cut_short=False)

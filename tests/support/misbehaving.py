@@ -7,6 +7,7 @@ import json
 import random
 from collections import Counter
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from pipeline.breaker import Breaker
@@ -59,6 +60,10 @@ class FlappingGateway(Gateway):
     """A gateway whose first provider of each slot fails now and then; another stands behind it."""
 
     chance = random.Random(13)
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.settings |= {"resume_s": 1}  # sessions wait so long for a client that was lost
 
     def scripted(self) -> Stages:
         texts, line = ("I like to build things that last",), "Well, tell me more about that."
