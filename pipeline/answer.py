@@ -13,6 +13,7 @@ from pipeline.guard import Guard, Stream
 from pipeline.outputs import ReplyOutputs
 from pipeline.stage import Host, RecognizedSpeech, Transcriber
 from pipeline.utterance import Utterance
+from pipeline.wordless import worded
 
 LATE_FACTOR = 4
 """The second limit of recognition, in hard limits of the turn; it is as long as the person spoke
@@ -94,7 +95,8 @@ class Answer:
         return self._first if self._stream is None else self._stream.provider
 
     async def recognise(self, on_partial: Callable[[Transcript], None]) -> Transcript:
-        """Recognise the utterance and set `transcript`; its text is "" where nothing was said.
+        """Recognise the utterance and set `transcript`; its text is "" where nothing was said,
+        or where the recogniser gave no letter or digit.
 
         It goes on past the turn's limit, for `latest_s`. Raises `PipelineError` when every
         recogniser failed and nothing was typed. May be called again after an error or a
@@ -129,9 +131,9 @@ class Answer:
                             waiting = False
                             self._waited("recognition", (loop.time() - asked_at) * 1000)
                         if transcript.final:
-                            final = transcript
+                            final = worded(transcript)
                             break
-                        on_partial(transcript)
+                        on_partial(worded(transcript))
                 except BudgetExceeded:
                     stream.give_up()  # nobody waits longer than this
                     raise

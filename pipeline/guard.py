@@ -33,8 +33,9 @@ is watched to its end in the background (`pipeline.watching`), one call of each 
 A candidate may also be replaced after its first useful item, as long as the consumer has not begun
 to use what came: a consumer that can drop that passes `begun` and `restart`.
 
-The caller defines "useful": text, PCM or a final transcript, but no keep-alives, which reset no
-clock here. All clocks run only while the provider is awaited: a slow consumer trips no breaker.
+The caller defines "useful": text with a letter or digit, PCM or a final transcript, but no
+keep-alives, which reset no clock here. All clocks run only while the provider is awaited: a slow
+consumer trips no breaker.
 """
 
 import asyncio
@@ -106,8 +107,8 @@ class Guard(Generic[P]):
 
         `begun` says whether the consumer has begun to use what came; by default it does at once.
         Until then the next candidate follows one that fails, and the share of the budget holds.
-        `restart` is called before that: the consumer drops what came. Both are plain calls.
-        Candidates named in `without` are not asked; one of the others must remain.
+        `restart` is called before that: the consumer drops what came, if anything did. Both are
+        plain calls. Candidates named in `without` are not asked; one of the others must remain.
         """
         return Stream(
             self.slot,

@@ -35,6 +35,7 @@ from pipeline.reply_draft import ReplyDraft
 from pipeline.reply_task import ReplyTask as ReplyTask
 from pipeline.stage import Brief, Host, ReplyRequest, Responder
 from pipeline.voice import Voice
+from pipeline.wordless import has_words
 
 logger = logging.getLogger("parley.session")
 
@@ -332,7 +333,7 @@ class Reply:
 
         self._stream = stream = self._responders.stream(
             lambda stage: stage.reply(request),
-            useful=lambda item: isinstance(item, ToolCall) or bool(item.text.strip()),
+            useful=lambda item: isinstance(item, ToolCall) or has_words(item.text),
             budget_s=budget.allow("llm", loop.time()),
             min_first_s=budget.least("llm"),
             # Without exact words one that stands by, the scripted interviewer, could say nothing.

@@ -5,9 +5,14 @@ import re
 from pipeline.channel import Channel
 from pipeline.frames import Sentence
 from pipeline.sentences import SentenceSplitter
+from pipeline.wordless import has_words
 
 LONGEST_REPLY = 4000
 """Characters of a reply, about four minutes; the responder's text beyond them is dropped."""
+
+LONGEST_LEAD = 80
+"""Characters of signs that are kept for the first word, such as an opening quotation mark; the rest
+of them are dropped."""
 
 _WORD = re.compile(r"[^\W_]+")
 
@@ -19,6 +24,7 @@ class ReplyDraft:
     """Collects a responder's text and sends its sentences into `sentences`.
 
     Until the first sentence was sent, `restart` forgets the text, and another responder may begin.
+    Signs before the first letter or digit wait for it, and without one nothing is sent.
     `voice` is the wish for each sentence, and `language` the text's.
     """
 
@@ -35,6 +41,8 @@ class ReplyDraft:
         self._language = language
         self._splitter = SentenceSplitter()
         self._room = LONGEST_REPLY
+        self._lead = ""  # signs before the first word
+        self._worded = False
         self._sent: list[str] = []
 
     @property
@@ -51,12 +59,19 @@ class ReplyDraft:
         """Forget the text so far; only before a sentence was sent."""
         self._splitter = SentenceSplitter()
         self._room = LONGEST_REPLY
+        self._lead, self._worded = "", False
 
     async def push(self, text: str) -> None:
         """Take more text; waits while too much of it waits for the voice. Raises `ChannelClosed`.
 
         Cancelling: sentences that were not sent yet are lost.
         """
+        if not self._worded:
+            self._worded = has_words(text)
+            if not self._worded:
+                self._lead = (self._lead + text)[:LONGEST_LEAD]
+                return
+            text = self._lead + text
         for piece in self._splitter.push(text[: self._room]):
             await self.send(piece)
         self._room -= len(text)

@@ -303,8 +303,7 @@ class Stream(Generic[T]):
         if self._tired and isinstance(error, StageTimeout) and self._watch():
             self._causes.append(error)
             self._gave_way = (self.provider, self._aside or reason_of(error))
-            if self._attempt.first_s is not None:
-                self._restart()
+            self._restart()
             return
         self._attempt.fail(error, now, cut_short=self._cut_short)
         if error.detail and is_trouble(error):  # `GET /health` gets the reason only
@@ -316,8 +315,7 @@ class Stream(Generic[T]):
             if isinstance(error, StageFailed):
                 error.partial = True
             raise error
-        if self._attempt.first_s is not None:
-            self._restart()
+        self._restart()
         self._causes.append(error)
         self._gave_way = (self.provider, reason_of(error))
 

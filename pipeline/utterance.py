@@ -8,6 +8,7 @@ import numpy as np
 from pipeline.frames import INPUT_RATE_HZ, Samples, Transcript
 from pipeline.languages import check_language
 from pipeline.stage import Recognition, Transcriber
+from pipeline.wordless import worded
 
 logger = logging.getLogger("parley.session")
 
@@ -131,7 +132,7 @@ class Utterance:
 
     def _partial(self, transcript: Transcript) -> None:
         if self._on_partial is not None and not self._cancelled:
-            self._on_partial(transcript)
+            self._on_partial(worded(transcript))
 
 
 async def _finish(recognition: Recognition) -> AsyncIterator[Transcript]:

@@ -85,3 +85,35 @@ def test_a_line_was_said_if_most_of_its_words_were(said: str, lacks: bool) -> No
         assert draft.lacks("Why did you choose Postgres?") is lacks
 
     assert drafted(work) == [said]
+
+
+def test_signs_wait_for_the_first_word() -> None:
+    async def work(draft: ReplyDraft) -> None:
+        await draft.push('... "')
+        assert not draft.begun
+        await draft.push("Well. Then")
+        await draft.finish()
+
+    assert drafted(work) == ['... "Well.', "Then"]
+
+
+def test_signs_without_a_word_are_not_sent_however_many_they_are() -> None:
+    async def work(draft: ReplyDraft) -> None:
+        for _ in range(LONGEST_REPLY):
+            await draft.push("{}?! ")
+        assert not draft.full
+        assert not draft.offer_words()
+        await draft.finish()
+        assert not draft.begun
+
+    assert drafted(work) == []
+
+
+def test_a_draft_that_begins_anew_forgets_its_signs() -> None:
+    async def work(draft: ReplyDraft) -> None:
+        await draft.push("{}[]")
+        draft.restart()
+        await draft.push("This.")
+        await draft.finish()
+
+    assert drafted(work) == ["This."]

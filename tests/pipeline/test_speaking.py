@@ -42,9 +42,7 @@ def test_the_voice_gets_speakable_text_and_the_client_the_sentence(conversation:
     assert conversation.host.log == [("commit", 0, "", " ".join(shown))]
 
 
-@pytest.mark.parametrize(
-    "say", [("🎉",), ("🎉 Go on please.",), ("Great answer! 🎉",), ("Well... (...)",)]
-)
+@pytest.mark.parametrize("say", [("🎉 Go on please.",), ("Great answer! 🎉",), ("Well... (...)",)])
 def test_a_sentence_without_words_is_no_failure(conversation: Any, say: tuple[str, ...]) -> None:
     conversation.host.say = say
 

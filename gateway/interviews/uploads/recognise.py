@@ -18,6 +18,7 @@ from pipeline.frames import INPUT_RATE_HZ, Samples, Transcript
 from pipeline.guard import Candidate, Guard, Limits
 from pipeline.languages import AUTO, check_language
 from pipeline.stage import Detector, Transcriber, VadStream
+from pipeline.wordless import worded
 
 LIMITS = Limits(first_s=90.0, slow_first_s=90.0, stall_s=5.0, total_s=120.0)
 """For one piece. The usual limits are for live voice, most of which is recognised before it ends; a
@@ -143,7 +144,7 @@ class _Piece:
 
     def _part(self, transcript: Transcript, provider: str) -> Part:
         stage = next(one.stage for one in self.guard.candidates if one.provider == provider)
-        return Part(self.span, transcript, provider, getattr(stage, "note", ""))
+        return Part(self.span, worded(transcript), provider, getattr(stage, "note", ""))
 
     async def _transcripts(self, stage: Transcriber) -> AsyncIterator[Transcript]:
         check_language("stt", stage, self.language)

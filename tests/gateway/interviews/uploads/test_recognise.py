@@ -156,6 +156,12 @@ def test_the_next_recogniser_takes_over_where_the_first_fails() -> None:
     assert (heard.text, heard.recognition.provider) == ("hello there", "b")
 
 
+def test_signs_without_a_letter_are_no_words() -> None:
+    pcm = recording(sound((4, True), (3, False), (4, True)))
+    heard = run(uploads(Attentive(texts=("\u266a\u266a [?]",))).recognise(pcm))
+    assert (heard.text, heard.words) == ("", ())
+
+
 # --- what goes wrong -------------------------------------------------------------------------
 
 
