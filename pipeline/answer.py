@@ -117,7 +117,7 @@ class Answer:
             size_s=utterance.duration_ms / 1000,
             min_first_s=budget.least("stt"),
             probe=not ahead,
-            on_degraded=partial(self.outputs.degraded, "stt"),
+            on_degraded=partial(self.outputs.gave_way, "stt"),
         )
         self._stream = stream
         asked_at = loop.time()
@@ -138,6 +138,7 @@ class Answer:
                     stream.give_up()  # nobody waits longer than this
                     raise
         except PipelineError as error:
+            budget.gave_way("stt", stream.provider, loop.time())
             if ahead or not utterance.typed:
                 raise
             self.degraded("canned line", str(error))

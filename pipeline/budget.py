@@ -17,14 +17,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from pipeline.frames import StageSpan, TurnMetrics
+from pipeline.frames import StageShare, StageSpan, TurnMetrics
+from pipeline.ledger import FILLER, Ledger, milliseconds
 from pipeline.patience import Soon
 
 STAGES = ("endpointing", "stt", "llm", "tts", "transport")
 """The stages of a turn, in order."""
-
-FILLER = "filler"
-"""The name of a filler among the stages of a turn's metrics."""
 
 FILLER_LEAD_S = 0.05
 """A filler is sent this long before the end of the target, at most a quarter of it: the transport's
@@ -47,14 +45,6 @@ close before the next step."""
 LAST_RESORT_S = 1.25
 """The part of the hard limit that is reserved for the canned line, at most half of the limit: a
 quarter of a second to close the stream that failed, and a second of synthesis."""
-
-
-@dataclass(frozen=True, slots=True)
-class Share:
-    """The part of voice-to-voice latency that is charged to a stage."""
-
-    stage: str
-    seconds: float
 
 
 @dataclass(slots=True)
@@ -95,6 +85,7 @@ class TurnBudget:
         self._minimums = {**MINIMUMS_S, **minimums}
         self._last_resort_s = min(LAST_RESORT_S, hard_s / 2)
         self._marks: dict[str, _Marks] = {}
+        self._ledger = Ledger(end_of_speech)
         self._audio_out: float | None = None
         self._filler: tuple[str, float] | None = None  # its voice, and when its audio left
         self._released = -math.inf
@@ -105,13 +96,20 @@ class TurnBudget:
     def start(self, stage: str, provider: str, now: float) -> None:
         """The stage began. Only the first call sets the time; the last provider named counts."""
         _position(stage)
-        marks = self._marks.setdefault(stage, _Marks(provider, now))
+        marks = self._marks.get(stage)
+        if marks is None:
+            marks = self._marks[stage] = _Marks(provider, now)
+            if stage != STAGES[0] and self._first_audio is None:
+                self._ledger.waits(stage, now)
         if provider:
             marks.provider = provider
 
     def first(self, stage: str, now: float) -> None:
-        """The stage gave its first useful item. Only the first call counts."""
+        """The stage gave its first useful item. Only the first call counts, in the ledger the first
+        one after a failure."""
         marks = self._marks[stage]
+        if self._first_audio is None:
+            self._ledger.first(stage, now)
         if stage == "tts":
             self._resumed_at = None
         if marks.first is None:
@@ -120,6 +118,19 @@ class TurnBudget:
     def end(self, stage: str, now: float) -> None:
         """The stage has finished. The last call counts: a reply has several sentences."""
         self._marks[stage].end = now
+
+    def gave_way(self, stage: str, provider: str, now: float) -> None:
+        """A provider of the stage failed. Until the reply's first audio is out, the time that it
+        took is charged to it, apart from what its fallback takes."""
+        _position(stage)
+        if self._audio_out is None:
+            heard = self._first_audio is not None
+            self._ledger.failed(stage, provider, now, goes_on=not heard)
+
+    def repeat(self, *stages: str) -> None:
+        """What these stages did ahead of the decision was in vain: they will begin anew."""
+        for stage in stages:
+            self._marks.pop(stage, None)
 
     def release(self, now: float) -> None:
         """The turn was decided: the hard limit counts from here, and earlier work of the stages is
@@ -206,31 +217,20 @@ class TurnBudget:
             return self._audio_out
         return self._filler[1] if self._audio_out is None else min(self._filler[1], self._audio_out)
 
-    def ledger(self) -> tuple[Share, ...]:
-        """Consecutive shares that add up to `voice_to_voice_s`; empty while that is None.
-
-        A stage is charged from its start to the start of the next one that was started; transport
-        begins with the first audio of synthesis, if it was not started by name. The time of a stage
-        that was left out is charged to the one before it, and the time before the first stage to
-        endpointing. A stage that began before the end of speech is charged from the end of speech,
-        and one that began before the turn was decided, from the decision.
-
-        Where a filler is heard first, the stage that was late is charged up to it.
-        """
+    def shares(self) -> tuple[StageShare, ...]:
+        """What the person waited for, in shares that add up to `voice_to_voice_s`; empty while that
+        is None. See `pipeline.ledger`."""
         first_audio = self._first_audio
         if first_audio is None:
             return ()
-        stages, bounds = [STAGES[0]], [self.end_of_speech]
-        for stage in STAGES[1:]:
-            start = self._begun(stage)
-            if start is not None:
-                stages.append(stage)
-                hidden_until = max(bounds[-1], self._released)
-                bounds.append(min(max(start, hidden_until), first_audio))
-        bounds.append(first_audio)
-        return tuple(
-            Share(stage, after - before)
-            for stage, before, after in zip(stages, bounds, bounds[1:], strict=False)
+        filler = None
+        if self._filler is not None and first_audio == self._filler[1]:
+            filler = self._filler[0], self.filler_due
+        return self._ledger.shares(
+            first_audio,
+            providers={stage: marks.provider for stage, marks in self._marks.items()},
+            decided=self._released,
+            filler=filler,
         )
 
     def metrics(self, turn: int) -> TurnMetrics:
@@ -255,7 +255,8 @@ class TurnBudget:
                 if (marks := self._marks.get(stage)) is not None
             )
             + self._filler_span(),
-            voice_to_voice_ms=None if total_s is None else round(total_s * 1000, 1),
+            voice_to_voice_ms=None if total_s is None else milliseconds(total_s),
+            shares=self.shares(),
         )
 
     def _filler_span(self) -> tuple[StageSpan, ...]:
@@ -264,14 +265,6 @@ class TurnBudget:
         provider, out = self._filler
         end = None if self._audio_out is None else self._ms(self._audio_out)
         return (StageSpan(FILLER, provider, self._ms(out), self._ms(out), end),)
-
-    def _begun(self, stage: str) -> float | None:
-        marks = self._marks.get(stage)
-        if marks is not None:
-            return marks.start
-        if stage == "transport" and (speech := self._marks.get("tts")) is not None:
-            return speech.first
-        return None
 
     def _ms(self, at: float) -> float:
         return round((at - self.end_of_speech) * 1000, 1)

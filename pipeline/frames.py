@@ -257,13 +257,30 @@ class StageSpan:
 
 
 @dataclass(frozen=True, slots=True)
+class StageShare:
+    """The time for which the person waited for one stage of a turn, in milliseconds.
+
+    `failed` says that it was lost with a provider that failed; its fallback has a share of its own.
+    """
+
+    stage: str
+    provider: str
+    ms: float
+    failed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class TurnMetrics:
-    """The time that each stage took. `voice_to_voice_ms` is None where no reply was heard."""
+    """The time that each stage took. `voice_to_voice_ms` is None where no reply was heard.
+
+    The `shares` follow one another and add up to it, to a tenth of a millisecond.
+    """
 
     turn: int
     budget_ms: int
     stages: tuple[StageSpan, ...]
     voice_to_voice_ms: float | None
+    shares: tuple[StageShare, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
+from pipeline.budget import TurnBudget
 from pipeline.frames import Degraded, Output, Slot, ToolCall
 from pipeline.stage import ToolRequest
 
@@ -11,11 +12,15 @@ class ReplyOutputs:
     """One reply's outputs: kept until the answer is accepted, then sent in their order.
 
     The reply owns the object; its voice sends through it and waits for acceptance. `emit` takes the
-    outputs that are sent, and must neither block nor raise.
+    outputs that are sent, and must neither block nor raise. `budget` is the turn's, which learns of
+    providers that gave way.
     """
 
-    def __init__(self, turn: int, emit: Callable[[Output], None]) -> None:
+    def __init__(
+        self, turn: int, emit: Callable[[Output], None], budget: TurnBudget | None = None
+    ) -> None:
         self.turn = turn
+        self._budget = budget
         self._emit = emit
         self._accepted = asyncio.Event()
         self._kept: list[Output] = []
@@ -56,6 +61,12 @@ class ReplyOutputs:
             self.ahead = False
             self.calls += (ToolRequest(output.call_id, output.name, output.arguments),)
         self._emit(output)
+
+    def gave_way(self, slot: Slot, source: str, target: str, reason: str) -> None:
+        """A provider failed, and the next one is asked: charge it, and report it (`degraded`)."""
+        if self._budget is not None:
+            self._budget.gave_way(slot, source, asyncio.get_running_loop().time())
+        self.degraded(slot, source, target, reason)
 
     def degraded(self, slot: Slot, source: str, target: str, reason: str) -> None:
         """Report a degraded stage. Kept only ahead of the decision: the attempt may be dropped."""

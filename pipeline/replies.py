@@ -75,7 +75,7 @@ class Replies:
             utterance,
             typed,
             budget=budget,
-            outputs=ReplyOutputs(turn, self._emit),
+            outputs=ReplyOutputs(turn, self._emit, budget),
             transcribers=self._stages.transcribers,
             host=self._host,
             emit=self._emit,

@@ -136,6 +136,9 @@ class Reply:
             except _TooEarly:
                 self._raise_if_stopped()
                 await self._released.wait()
+                self.budget.repeat("llm", "tts")
+                if self.answer.transcript is None:
+                    self.budget.repeat("stt")
 
     async def _attempt(self, on_first: Callable[[], None]) -> str:
         self._voice.begin(self.turn, self.budget, on_first, self.outputs)
@@ -343,14 +346,15 @@ class Reply:
             lag_s=LAG_S if brief.due else math.inf,
             begun=lambda: draft.begun,
             restart=restart,
-            on_degraded=partial(self.outputs.degraded, "llm"),
+            on_degraded=partial(self.outputs.gave_way, "llm"),
         )
         budget.start("llm", "", loop.time())
         try:
             async with stream as items:
                 async for item in items:
                     budget.start("llm", stream.provider, loop.time())
-                    budget.first("llm", loop.time())
+                    if stream.useful(item):
+                        budget.first("llm", loop.time())
                     if isinstance(item, ToolCall):
                         calls.append(item)
                         continue
@@ -378,11 +382,12 @@ class Reply:
 
     def _speechless(self, error: PipelineError) -> str:
         """The line for a reply that failed. Raises `_TooEarly` where it can be repeated."""
-        outputs = self.outputs
-        hurried = self.budget.allow("llm", asyncio.get_running_loop().time()) == 0
+        outputs, now = self.outputs, asyncio.get_running_loop().time()
+        hurried = self.budget.allow("llm", now) == 0
+        source = self._stream.provider if self._stream is not None else ""
+        self.budget.gave_way("llm", source, now)
         if outputs.ahead and not self._voice.replying and not (hurried and outputs.accepted):
             raise _TooEarly from error
-        source = self._stream.provider if self._stream is not None else ""
         outputs.degraded("llm", source, "canned line", str(error))
         return self._canned.speechless
 

@@ -76,7 +76,8 @@ class Stream(Generic[T]):
         self._slot = slot
         self._untried = deque(candidates)
         self._call = call
-        self._useful = useful
+        self.useful = useful
+        """Which items count: the guard's."""
         self._budget_s = budget_s
         self._share_s = share_s
         self._size_s = size_s
@@ -147,7 +148,7 @@ class Stream(Generic[T]):
                 if self._attempt.permit is None:
                     self._begin()
                 item = await self._pull()
-                self._attempt.take(item, self._slot, self._useful, self._media_s, self._size_s)
+                self._attempt.take(item, self._slot, self.useful, self._media_s, self._size_s)
             except StopAsyncIteration:
                 self._source = None
                 if self._attempt.first_s is not None:
@@ -346,7 +347,7 @@ class Stream(Generic[T]):
         if self._pulling is None or self._source is None or self._attempt.candidate.watched:
             return False
         source, pulling, self._source, self._pulling = self._source, self._pulling, None, None
-        watching = watch(self._slot, self._attempt, source, pulling, self._useful, self._media_s)
+        watching = watch(self._slot, self._attempt, source, pulling, self.useful, self._media_s)
         self._attempt.candidate.watched = True  # from here on, not from the task's first step
         # The stream keeps a copy without the permit: the task settles the attempt.
         self._attempt = replace(self._attempt, permit=None)

@@ -194,7 +194,7 @@ class Voice:
                 soon=self._soon(budget, loop.time()),
                 probe=not outputs.ahead,
                 without=gave_way,
-                on_degraded=partial(outputs.degraded, "tts"),
+                on_degraded=partial(outputs.gave_way, "tts"),
             )
             self.stream = stream
             try:
@@ -221,6 +221,7 @@ class Voice:
                         self._push(speech, converter, start_ms, at_ms, rate_hz)
                         await self._room()
             except PipelineError as error:
+                budget.gave_way("tts", stream.provider, loop.time())
                 hurried = budget.allow("llm", loop.time()) == 0
                 retried = outputs.ahead and not aside and not self.replying
                 if retried and not (hurried and outputs.accepted):

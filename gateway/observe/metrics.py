@@ -14,9 +14,10 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, disable_cre
 from prometheus_client.process_collector import ProcessCollector
 
 from gateway.observe.sessions import ObservedSession
-from gateway.observe.turn_record import CANNED, TurnRecord
-from pipeline.budget import FILLER, STAGES
+from gateway.observe.turn_record import CANNED, NOBODY, TurnRecord
+from pipeline.budget import STAGES
 from pipeline.late_answer import HOLDING
+from pipeline.ledger import FILLER, FOLLOWS
 from pipeline.reply import DUE
 
 STAGE_BUCKETS_S = (0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 2.0, 5.0, 10.0)
@@ -42,6 +43,9 @@ TARGETS = {
 
 NAMED_STAGES = frozenset({*STAGES, FILLER})
 """The stages of a turn that have a label of their own."""
+
+BLAMED = frozenset({*NAMED_STAGES, *FOLLOWS.values(), NOBODY})
+"""The stages that may be blamed for a late reply, as a label."""
 
 QUEUES = frozenset({"recognition", "synthesis"})
 """The queues of a session whose waits are reported (`pipeline.channel.Waited`)."""
@@ -88,9 +92,12 @@ class Metrics:
         )
         self._breaches = Counter(
             "parley_budget_breaches",
-            "Turns whose reply began later than the budget allows, or never",
+            "Turns whose reply began later than the budget allows, or never, by the stage to blame",
+            ["stage"],
             registry=made,
         )
+        for stage in BLAMED:
+            self._breaches.labels(stage)  # at 0: a rate needs a beginning
         self._refused = Counter(
             "parley_admissions_refused",
             "Clients that were refused because the process is full or about to end",
@@ -98,7 +105,7 @@ class Metrics:
             registry=made,
         )
         for transport in TRANSPORTS:
-            self._refused.labels(transport)  # at 0: a rate needs a beginning
+            self._refused.labels(transport)
         self._waits = Histogram(
             "parley_queue_wait_seconds",
             "How long work had waited when it was taken from a queue",
@@ -120,8 +127,8 @@ class Metrics:
     def turn_over(self, session: ObservedSession, record: TurnRecord) -> None:
         """A turn is over (`gateway.observe.sessions.OnTurn`)."""
         self._turns.labels(record.outcome).inc()
-        if record.over_budget:
-            self._breaches.inc()
+        if (stage := record.overspent) is not None:
+            self._breaches.labels(stage if stage in BLAMED else OTHER).inc()
         if record.voice_to_voice_ms is not None:
             kind = "speech" if record.spoken else OTHER
             self._voice.labels(kind).observe(record.voice_to_voice_ms / 1000)

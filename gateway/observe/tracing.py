@@ -94,6 +94,8 @@ class Tracing:
         )
         if record.voice_to_voice_ms is not None:
             span.set_attribute("parley.voice_to_voice_ms", record.voice_to_voice_ms)
+        if record.overspent is not None:
+            span.set_attribute("parley.overspent", record.overspent)
         for step in record.degraded:
             told = {"stage": step.stage, "from": step.source, "to": step.target}
             span.add_event("degraded", {**told, "reason": step.reason}, _ns(epoch))

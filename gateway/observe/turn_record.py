@@ -7,6 +7,7 @@ into the next turn, leaves no record; what is kept of such turns is bounded.
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from pipeline.budget import STAGES
 from pipeline.frames import (
     AvatarState,
     Degraded,
@@ -14,6 +15,7 @@ from pipeline.frames import (
     ReplyStarted,
     ReplyText,
     SpeechStopped,
+    StageShare,
     StageSpan,
     TurnMetrics,
 )
@@ -25,6 +27,9 @@ was only shown; there was none."""
 
 CANNED = "canned line"
 """The target of a `Degraded` where a fixed line takes the reply's place."""
+
+NOBODY = "none"
+"""Stands for the stage where nothing was heard and no stage is to blame."""
 
 MOST_OPEN = 8
 """So many turns of a session are followed at a time; the oldest are forgotten."""
@@ -48,12 +53,33 @@ class TurnRecord:
     voice_to_voice_ms: float | None
     stages: tuple[StageSpan, ...]
     degraded: tuple[Degraded, ...]
+    shares: tuple[StageShare, ...] = ()
 
     @property
     def over_budget(self) -> bool:
         """Whether the reply began later than the budget allows, or never did."""
         late = self.voice_to_voice_ms
         return self.outcome != "interrupted" if late is None else late > self.budget_ms
+
+    @property
+    def overspent(self) -> str | None:
+        """The stage that made the reply late; None where it was in time.
+
+        That is endpointing where it alone took longer than the budget, else the stage with the
+        largest part of the rest. Where nothing was heard, it is the last stage that stepped down,
+        or `NOBODY`.
+        """
+        if not self.over_budget:
+            return None
+        if self.voice_to_voice_ms is None:
+            return self.degraded[-1].stage if self.degraded else NOBODY
+        took: dict[str, float] = {}
+        for share in self.shares:
+            took[share.stage] = took.get(share.stage, 0.0) + share.ms
+        waited_ms = took.pop(STAGES[0], 0.0)
+        return (
+            STAGES[0] if waited_ms > self.budget_ms or not took else max(took, key=took.__getitem__)
+        )
 
     def fields(self) -> dict[str, Any]:
         """The record as the fields of a log line; milliseconds, without words of the conversation.
@@ -66,6 +92,7 @@ class TurnRecord:
             "spoken": self.spoken,
             "voice_to_voice_ms": self.voice_to_voice_ms,
             "budget_ms": self.budget_ms,
+            "overspent": self.overspent,
             "stages": {
                 span.stage: {
                     "provider": span.provider,
@@ -74,6 +101,15 @@ class TurnRecord:
                 }
                 for span in self.stages
             },
+            "shares": [
+                {
+                    "stage": share.stage,
+                    "provider": share.provider,
+                    "ms": share.ms,
+                    "failed": share.failed,
+                }
+                for share in self.shares
+            ],
             "degraded": [
                 {
                     "stage": step.stage,
@@ -153,6 +189,7 @@ def _record(metrics: TurnMetrics, turn: _Open, now: float) -> TurnRecord:
         metrics.voice_to_voice_ms,
         metrics.stages,
         tuple(turn.degraded),
+        metrics.shares,
     )
 
 

@@ -1,11 +1,12 @@
 import math
+from decimal import Decimal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.budget import STAGES, Share, TurnBudget
-from pipeline.frames import StageSpan, TurnMetrics
+from pipeline.budget import STAGES, TurnBudget
+from pipeline.frames import StageShare, StageSpan, TurnMetrics
 
 MINIMUMS = {"stt": 0.25, "llm": 0.5, "tts": 0.25, "transport": 0.125}
 
@@ -92,12 +93,13 @@ def test_minimums_that_are_not_named_keep_their_values() -> None:
 def test_every_stage_is_charged_until_the_next_one_starts() -> None:
     budget = answered()
     assert budget.voice_to_voice_s == 1.25
-    assert budget.ledger() == (
-        Share("endpointing", 0.25),
-        Share("stt", 0.25),
-        Share("llm", 0.5),
-        Share("tts", 0.125),
-        Share("transport", 0.125),
+    assert budget.shares() == (
+        StageShare("endpointing", "", 250.0),
+        StageShare("stt", "whisper", 250.0),
+        StageShare("llm", "ollama", 250.0),
+        StageShare("sentence", "ollama", 250.0),
+        StageShare("tts", "piper", 125.0),
+        StageShare("transport", "", 125.0),
     )
 
 
@@ -105,37 +107,36 @@ def test_without_audio_there_is_no_latency_to_share() -> None:
     budget = TurnBudget(100.0)
     budget.start("stt", "whisper", 100.5)
     assert budget.voice_to_voice_s is None
-    assert budget.ledger() == ()
+    assert budget.shares() == ()
 
 
 def test_the_time_of_a_missing_stage_is_charged_to_the_one_before() -> None:
     budget = TurnBudget(100.0)
+    budget.start("endpointing", "silero", 100.0)
     budget.start("stt", "whisper", 100.25)
     budget.start("tts", "piper", 101.0)
     budget.audio_out(101.25)
-    assert budget.ledger() == (
-        Share("endpointing", 0.25),
-        Share("stt", 0.75),
-        Share("tts", 0.25),
+    assert budget.shares() == (
+        StageShare("endpointing", "silero", 250.0),
+        StageShare("stt", "whisper", 750.0),
+        StageShare("tts", "piper", 250.0),
     )
 
 
 def test_a_canned_line_after_a_failure_is_charged_to_endpointing() -> None:
     budget = TurnBudget(100.0)
     budget.audio_out(100.5)
-    assert budget.ledger() == (Share("endpointing", 0.5),)
+    assert budget.shares() == (StageShare("endpointing", "", 500.0),)
 
 
 def test_transport_begins_when_it_is_started_by_name() -> None:
     budget = TurnBudget(100.0)
     budget.start("tts", "piper", 100.0)
-    budget.first("tts", 100.25)
     budget.start("transport", "websocket", 100.5)
     budget.audio_out(101.0)
-    assert budget.ledger() == (
-        Share("endpointing", 0.0),
-        Share("tts", 0.5),
-        Share("transport", 0.5),
+    assert budget.shares() == (
+        StageShare("tts", "piper", 500.0),
+        StageShare("transport", "websocket", 500.0),
     )
 
 
@@ -143,7 +144,7 @@ def test_a_stage_that_began_while_the_person_spoke_is_charged_from_the_end_of_sp
     budget = TurnBudget(100.0)
     budget.start("stt", "whisper", 98.0)
     budget.audio_out(101.0)
-    assert budget.ledger() == (Share("endpointing", 0.0), Share("stt", 1.0))
+    assert budget.shares() == (StageShare("stt", "whisper", 1000.0),)
 
 
 def test_a_stage_that_began_after_the_first_audio_costs_nothing() -> None:
@@ -151,10 +152,80 @@ def test_a_stage_that_began_after_the_first_audio_costs_nothing() -> None:
     budget.start("llm", "ollama", 100.5)
     budget.audio_out(101.0)
     budget.start("tts", "piper", 103.0)
-    assert budget.ledger() == (
-        Share("endpointing", 0.5),
-        Share("llm", 0.5),
-        Share("tts", 0.0),
+    budget.first("tts", 103.5)
+    assert budget.shares() == (
+        StageShare("endpointing", "", 500.0),
+        StageShare("llm", "ollama", 500.0),
+    )
+
+
+# --- who took it -----------------------------------------------------------------------------
+
+
+def test_the_time_of_a_provider_that_failed_is_told_apart_from_its_fallback() -> None:
+    budget = TurnBudget(100.0)
+    budget.start("llm", "", 100.0)
+    budget.first("llm", 100.25)  # it stalls before its first sentence is complete
+    budget.gave_way("llm", "ollama", 100.75)
+    budget.gave_way("llm", "openai", 101.0)
+    budget.first("llm", 101.125)
+    budget.start("llm", "scripted", 101.125)
+    budget.start("tts", "", 101.25)
+    budget.gave_way("tts", "piper", 102.25)
+    budget.first("tts", 102.5)
+    budget.start("tts", "espeak", 102.5)
+    budget.audio_out(102.5)
+    assert budget.shares() == (
+        StageShare("llm", "ollama", 250.0, failed=True),
+        StageShare("sentence", "ollama", 500.0, failed=True),
+        StageShare("llm", "openai", 250.0, failed=True),
+        StageShare("llm", "scripted", 125.0),
+        StageShare("sentence", "scripted", 125.0),
+        StageShare("tts", "piper", 1000.0, failed=True),
+        StageShare("tts", "espeak", 250.0),
+    )
+
+
+def test_a_provider_that_fails_after_the_filler_has_lost_the_time_before_it() -> None:
+    budget = filled()
+    budget.gave_way("llm", "ollama", 102.0)
+    budget.start("llm", "scripted", 102.0)
+    budget.start("tts", "piper", 102.0)
+    budget.audio_out(102.25)
+    budget.gave_way("llm", "scripted", 103.0)
+    assert budget.shares()[1] == StageShare("llm", "ollama", 200.0, failed=True)
+
+
+def test_a_failure_of_a_stage_that_the_person_does_not_wait_for_costs_nothing() -> None:
+    budget = TurnBudget(100.0)
+    budget.start("llm", "ollama", 100.0)
+    budget.start("tts", "piper", 100.5)
+    budget.gave_way("llm", "ollama", 100.75)
+    budget.audio_out(101.0)
+    assert budget.shares() == (
+        StageShare("llm", "ollama", 500.0),
+        StageShare("tts", "piper", 500.0),
+    )
+
+
+def test_what_was_done_ahead_in_vain_is_done_again_at_its_own_cost() -> None:
+    budget = TurnBudget(100.0)
+    budget.start("llm", "", 100.125)
+    budget.start("tts", "", 100.25)
+    budget.gave_way("tts", "piper", 100.375)
+    budget.release(100.5)
+    budget.repeat("llm", "tts")
+    budget.start("llm", "ollama", 100.5)
+    budget.start("tts", "piper", 100.75)
+    budget.audio_out(101.0)
+    assert budget.shares() == (
+        StageShare("endpointing", "", 500.0),
+        StageShare("llm", "ollama", 250.0),
+        StageShare("tts", "piper", 250.0),
+    )
+    assert budget.metrics(1).stages == (
+        StageSpan("llm", "ollama", 500.0, None, None),
+        StageSpan("tts", "piper", 750.0, None, None),
     )
 
 
@@ -194,6 +265,7 @@ def test_metrics_are_milliseconds_from_the_end_of_speech() -> None:
             StageSpan("tts", "piper", 1000.0, 1125.0, None),
         ),
         voice_to_voice_ms=1250.0,
+        shares=budget.shares(),
     )
 
 
@@ -205,6 +277,7 @@ def test_metrics_are_rounded_to_a_tenth_of_a_millisecond() -> None:
     assert metrics.budget_ms == 800
     assert metrics.stages[0].start == 123.5
     assert metrics.voice_to_voice_ms == 987.7
+    assert [share.ms for share in metrics.shares] == [123.5, 864.2]
 
 
 def test_metrics_of_a_turn_without_a_reply_have_no_latency() -> None:
@@ -231,11 +304,21 @@ def test_the_filler_is_the_first_sound_and_the_stage_that_is_late_is_charged_up_
     budget.audio_out(102.5)
     budget.filler_out("piper", 103.0)
     assert budget.voice_to_voice_s == 1.0
-    assert budget.ledger() == (
-        Share("endpointing", 0.75),
-        Share("stt", 0.0),
-        Share("llm", 0.25),
-        Share("tts", 0.0),
+    assert budget.shares() == (
+        StageShare("endpointing", "", 750.0),
+        StageShare("llm", "ollama", 200.0),
+        StageShare("filler", "piper", 50.0),
+    )
+
+
+def test_a_filler_that_is_not_there_when_it_is_due_has_a_share_of_its_own() -> None:
+    budget = TurnBudget(100.0, minimums=MINIMUMS)
+    budget.release(100.25)
+    budget.start("llm", "ollama", 100.25)
+    budget.filler_out("piper", 101.95)
+    assert budget.shares()[1:] == (
+        StageShare("llm", "ollama", 700.0),
+        StageShare("filler", "piper", 1000.0),
     )
 
 
@@ -308,18 +391,26 @@ def test_a_target_outside_the_hard_limit_is_refused(target_s: float, hard_s: flo
 # --- properties ------------------------------------------------------------------------------
 
 TIMES = st.floats(-5, 60, allow_nan=False)
+PARTS = (*STAGES, "sentence", "filler")
 
 
 @given(
     origin=st.floats(0, 1e6),
-    marks=st.lists(st.tuples(st.sampled_from(STAGES), TIMES, st.none() | TIMES), max_size=8),
+    marks=st.lists(
+        st.tuples(
+            st.sampled_from(["start", "first", "gave way", "repeat"]),
+            st.sampled_from(STAGES),
+            TIMES,
+        ),
+        max_size=12,
+    ),
     out=TIMES,
     filler=st.none() | TIMES,
     released=st.none() | TIMES,
 )
 def test_shares_are_never_negative_and_add_up_to_the_latency(
     origin: float,
-    marks: list[tuple[str, float, float | None]],
+    marks: list[tuple[str, str, float]],
     out: float,
     filler: float | None,
     released: float | None,
@@ -327,20 +418,28 @@ def test_shares_are_never_negative_and_add_up_to_the_latency(
     budget = TurnBudget(origin)
     if released is not None:
         budget.release(origin + released)
-    if filler is not None:
-        budget.filler_out("voice", origin + filler)
-    for stage, start, first in marks:
-        budget.start(stage, "any", origin + start)
-        if first is not None:
-            budget.first(stage, origin + first)
+    for kind, stage, at in marks:
+        budget.start(stage, "any", origin + at)
+        if kind == "first":
+            budget.first(stage, origin + at)
+        elif kind == "gave way":
+            budget.gave_way(stage, "broken", origin + at)
+        elif kind == "repeat":
+            budget.repeat(stage)
+        if filler is not None and stage == "tts":
+            budget.filler_out("voice", origin + filler)
     budget.audio_out(origin + out)
-    ledger = budget.ledger()
-    assert budget.voice_to_voice_s == pytest.approx(
-        math.fsum(share.seconds for share in ledger), rel=1e-12, abs=1e-9
+    metrics = budget.metrics(1)
+    assert metrics.voice_to_voice_ms == pytest.approx(
+        (budget.voice_to_voice_s or 0) * 1000, abs=0.1
     )
-    assert all(share.seconds >= 0 for share in ledger)
-    names = [share.stage for share in ledger]
-    assert names == [stage for stage in STAGES if stage in names]
+    assert round(math.fsum(share.ms for share in metrics.shares), 1) == metrics.voice_to_voice_ms
+    assert sum(Decimal(repr(share.ms)) for share in metrics.shares) == Decimal(
+        repr(metrics.voice_to_voice_ms)
+    )
+    assert all(share.ms > 0 for share in metrics.shares)
+    assert {share.stage for share in metrics.shares} <= {*PARTS}
+    assert {share.provider for share in metrics.shares if share.failed} <= {"broken"}
 
 
 def test_what_was_done_before_the_decision_is_charged_to_endpointing() -> None:
@@ -352,8 +451,8 @@ def test_what_was_done_before_the_decision_is_charged_to_endpointing() -> None:
     budget.first("tts", 10.95)
     budget.release(10.8)
     budget.audio_out(11.0)
-    shares = {share.stage: round(share.seconds, 6) for share in budget.ledger()}
-    assert shares == {"endpointing": 0.8, "stt": 0.0, "llm": 0.1, "tts": 0.05, "transport": 0.05}
+    shares = {share.stage: share.ms for share in budget.shares()}
+    assert shares == {"endpointing": 800.0, "llm": 100.0, "tts": 50.0, "transport": 50.0}
 
 
 def test_a_turn_that_is_resumed_has_its_hard_limit_again_until_the_voice_begins() -> None:
@@ -367,4 +466,5 @@ def test_a_turn_that_is_resumed_has_its_hard_limit_again_until_the_voice_begins(
     assert [budget.remaining(at) for at in (20.0, 24.0, 30.0)] == [6.0, 2.0, 0.0]
     budget.first("tts", 24.0)
     assert budget.remaining(25.0) == math.inf
-    assert sum(share.seconds for share in budget.ledger()) == budget.voice_to_voice_s == 5.0
+    assert budget.shares() == (StageShare("endpointing", "", 5000.0),)
+    assert budget.voice_to_voice_s == 5.0

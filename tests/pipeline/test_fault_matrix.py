@@ -4,11 +4,12 @@ provider behind it.
 The stage breaks after the opening and is well again before the last turn. `EXPECTED` says what the
 person gets meanwhile. `check` says what holds in every case: nobody waits for words longer than the
 turn's hard limit, no conversation hangs, what was recognised is stored once, healthy providers are
-not blamed, and the last turn is answered as if nothing had been. That the shares of a turn's
-ledger add up whatever breaks is proved in tests/property/test_conversations.py.
+not blamed, the shares of each turn's ledger add up, and the last turn is answered as if nothing had
+been.
 """
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import fields, replace
 from typing import Any
@@ -30,6 +31,7 @@ from pipeline.frames import (
     SpeechStopped,
     TextDelta,
     Transcript,
+    TurnMetrics,
 )
 from pipeline.session import SessionPolicy
 from pipeline.testing import Script, play
@@ -292,6 +294,14 @@ def check(world: World) -> None:
     if (world.stage != "stt" or world.spare) and not world.unheard:
         times = TIMES if world.kind == "recover" else 1
         assert len(stored) >= ANSWERS[world.moment] * times + 1
+
+    # The ledger of every turn adds up, and only the broken provider has lost time.
+    for metrics in talk.all(TurnMetrics):
+        told_ms = math.fsum(share.ms for share in metrics.shares)
+        assert round(told_ms, 1) == (metrics.voice_to_voice_ms or 0.0)
+        lost = {(share.stage, share.provider) for share in metrics.shares if share.failed}
+        sentence = {("sentence", "broken")} if world.stage == "llm" else set()
+        assert lost <= {(world.stage, "broken"), *sentence}
 
     # The last turn is answered in full.
     last = talk.all(ReplyDone)[-1]

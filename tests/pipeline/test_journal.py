@@ -38,6 +38,7 @@ from pipeline.frames import (
     ReplyText,
     SpeechStarted,
     SpeechStopped,
+    StageShare,
     StageSpan,
     ToolCall,
     Transcript,
@@ -165,7 +166,13 @@ def test_closing_writes_what_was_kept_back() -> None:
     ]
 
 
-METRICS = TurnMetrics(1, 1000, (StageSpan("stt", "whisper", 0.0, None, 99.5),), 812.5)
+METRICS = TurnMetrics(
+    1,
+    1000,
+    (StageSpan("stt", "whisper", 0.0, None, 99.5),),
+    812.5,
+    (StageShare("stt", "whisper", 800.0, failed=True), StageShare("tts", "espeak", 12.5)),
+)
 
 
 @pytest.mark.parametrize(

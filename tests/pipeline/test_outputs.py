@@ -2,7 +2,10 @@
 
 import asyncio
 
-from pipeline.frames import Degraded, Output, ReplyText, ToolCall
+import pytest
+
+from pipeline.budget import TurnBudget
+from pipeline.frames import Degraded, Output, ReplyText, StageShare, ToolCall
 from pipeline.outputs import ReplyOutputs
 from pipeline.stage import ToolRequest
 from pipeline.testing import run_virtual
@@ -76,3 +79,23 @@ def test_a_step_down_is_reported_at_once_after_the_decision_and_kept_before_it()
     assert sent == [Degraded(1, "tts", "first", "text", "stalled")]
     outputs.accept()
     assert sent[1:] == [Degraded(1, "llm", "first", "second", "stalled")]
+
+
+@pytest.mark.parametrize("budget", [None, TurnBudget(0.0)])
+def test_a_provider_that_gave_way_is_reported_and_charged(budget: TurnBudget | None) -> None:
+    sent: list[Output] = []
+
+    async def main() -> None:
+        outputs = ReplyOutputs(1, sent.append, budget)
+        if budget is not None:
+            budget.start("llm", "", 0.0)
+        await asyncio.sleep(0.5)
+        outputs.gave_way("llm", "a", "b", "stalled")
+
+    run_virtual(main())
+    assert sent == [Degraded(1, "llm", "a", "b", "stalled")]
+    if budget is not None:
+        budget.audio_out(0.75)
+        lost, rest = budget.shares()
+        assert lost == StageShare("llm", "a", 500.0, failed=True)
+        assert (rest.ms, rest.failed) == (250.0, False)

@@ -148,4 +148,13 @@ def _metrics(frame: TurnMetrics) -> dict[str, Any]:
             for span in frame.stages
         ],
         "voice_to_voice_ms": frame.voice_to_voice_ms,
+        "shares": [
+            {
+                "stage": share.stage,
+                "provider": share.provider,
+                "ms": share.ms,
+                "failed": share.failed,
+            }
+            for share in frame.shares
+        ],
     }

@@ -4,7 +4,7 @@ import pytest
 
 from gateway.observe.metrics import Metrics
 from gateway.observe.sessions import ObservedSessions
-from pipeline.frames import Degraded, SpeechStopped, StageSpan, TurnMetrics
+from pipeline.frames import Degraded, SpeechStopped, StageShare, StageSpan, TurnMetrics
 from pipeline.stage import Observed
 from tests.support.calls import LocalCalls
 
@@ -32,7 +32,7 @@ def test_a_turn_is_counted_with_its_stages_and_its_latency() -> None:
     metrics = counted(SpeechStopped(1, 0), TurnMetrics(1, 1000, SPANS, 660.0))
     assert value(metrics, "parley_turns_total", outcome="answered") == 1
     assert value(metrics, "parley_voice_to_voice_seconds_sum", input="speech") == 0.66
-    assert value(metrics, "parley_budget_breaches_total") == 0
+    assert value(metrics, "parley_budget_breaches_total", stage="llm") == 0
     llm = {"stage": "llm", "provider": "openai"}
     assert value(metrics, "parley_stage_first_item_seconds_sum", **llm) == 0.22
     assert value(metrics, "parley_stage_total_seconds_sum", **llm) == 0.56
@@ -42,9 +42,17 @@ def test_a_turn_is_counted_with_its_stages_and_its_latency() -> None:
 
 
 def test_a_late_reply_breaches_the_budget() -> None:
-    metrics = counted(TurnMetrics(1, 500, SPANS, 660.0), TurnMetrics(2, 500, SPANS, None))
-    assert value(metrics, "parley_budget_breaches_total") == 2
-    assert value(metrics, "parley_voice_to_voice_seconds_count", input="other") == 1
+    shares = (StageShare("stt", "whisper", 340.0), StageShare("sentence", "openai", 320.0))
+    metrics = counted(
+        TurnMetrics(1, 500, SPANS, 660.0, shares),
+        Degraded(2, "tts", "hibari", "text", "stalled"),
+        TurnMetrics(2, 500, SPANS, None),
+        TurnMetrics(3, 500, SPANS, None),
+        TurnMetrics(4, 500, SPANS, 660.0, (StageShare("from elsewhere", "", 660.0),)),
+    )
+    for stage in ("stt", "tts", "none", "other"):
+        assert value(metrics, "parley_budget_breaches_total", stage=stage) == 1
+    assert value(metrics, "parley_voice_to_voice_seconds_count", input="other") == 2
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from pipeline.frames import (
     ReplyStarted,
     ReplyText,
     SpeechStopped,
+    StageShare,
     StageSpan,
     TurnMetrics,
 )
@@ -21,7 +22,8 @@ SPANS = (
     StageSpan("llm", "openai", 340.0, 560.5, 900.0),
     StageSpan("tts", "hibari", 600.0, 650.0, None),
 )
-HEARD = TurnMetrics(1, 1000, SPANS, 660.0)
+SHARES = (StageShare("endpointing", "silero", 300.0), StageShare("llm", "openai", 360.0, True))
+HEARD = TurnMetrics(1, 1000, SPANS, 660.0, SHARES)
 UNHEARD = TurnMetrics(1, 1000, SPANS, None)
 CANNED = Degraded(1, "llm", "openai", "canned line", "stalled")
 
@@ -58,12 +60,17 @@ def test_a_line_has_each_stages_first_item_and_total_from_its_own_start() -> Non
         "spoken": True,
         "voice_to_voice_ms": 660.0,
         "budget_ms": 1000,
+        "overspent": None,
         "stages": {
             "endpointing": {"provider": "silero", "first_ms": None, "total_ms": 300.0},
             "stt": {"provider": "whisper", "first_ms": None, "total_ms": 240.0},
             "llm": {"provider": "openai", "first_ms": 220.5, "total_ms": 560.0},
             "tts": {"provider": "hibari", "first_ms": 50.0, "total_ms": None},
         },
+        "shares": [
+            {"stage": "endpointing", "provider": "silero", "ms": 300.0, "failed": False},
+            {"stage": "llm", "provider": "openai", "ms": 360.0, "failed": True},
+        ],
         "degraded": [{"stage": "llm", "from": "openai", "to": "canned line", "reason": "stalled"}],
     }
 
@@ -81,6 +88,31 @@ def test_a_reply_that_comes_late_or_never_is_over_budget(
     outputs: tuple[Observed, ...], over: bool
 ) -> None:
     assert over == record(*outputs).over_budget
+
+
+def late(*shares: tuple[str, float]) -> TurnMetrics:
+    """A turn that was over its budget of a second."""
+    told = tuple(StageShare(stage, "", ms) for stage, ms in shares)
+    return TurnMetrics(1, 1000, (), sum(ms for _, ms in shares), told)
+
+
+@pytest.mark.parametrize(
+    ("outputs", "stage"),
+    [
+        ((HEARD,), None),
+        ((late(("endpointing", 800.0), ("stt", 100.0), ("llm", 300.0)),), "llm"),
+        ((late(("stt", 500.0), ("llm", 300.0), ("sentence", 100.0), ("llm", 300.0)),), "llm"),
+        ((late(("endpointing", 1001.0), ("stt", 2000.0)),), "endpointing"),
+        ((late(("endpointing", 1001.0)),), "endpointing"),
+        ((CANNED, UNHEARD), "llm"),
+        ((UNHEARD,), "none"),
+        ((ReplyDone(1, True, ""), UNHEARD), None),
+    ],
+)
+def test_the_stage_that_made_a_reply_late_is_named(
+    outputs: tuple[Observed, ...], stage: str | None
+) -> None:
+    assert stage == record(*outputs).overspent
 
 
 @pytest.mark.parametrize(

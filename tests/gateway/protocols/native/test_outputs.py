@@ -75,7 +75,13 @@ READY = SessionReady("s", WireAudio("opus", 48_000), WireAudio("opus", 48_000), 
             },
         ),
         (
-            frames.TurnMetrics(2, 1000, (frames.StageSpan("stt", "x", 1.0, None, 2.5),), 3.5),
+            frames.TurnMetrics(
+                2,
+                1000,
+                (frames.StageSpan("stt", "x", 1.0, None, 2.5),),
+                3.5,
+                (frames.StageShare("stt", "x", 3.5, failed=True),),
+            ),
             {
                 "type": "turn.metrics",
                 "turn": 2,
@@ -84,6 +90,7 @@ READY = SessionReady("s", WireAudio("opus", 48_000), WireAudio("opus", 48_000), 
                     {"stage": "stt", "provider": "x", "start": 1.0, "first": None, "end": 2.5}
                 ],
                 "voice_to_voice_ms": 3.5,
+                "shares": [{"stage": "stt", "provider": "x", "ms": 3.5, "failed": True}],
             },
         ),
         (
