@@ -68,7 +68,8 @@ export class Conversation {
       this.accepted.push(text);
       this.#adopt(turn, text);
     } else if (!text) return;
-    const entry = this.#entry(this.answers, turn, "you");
+    // What is said while they are waited for, such as "One moment", may stand there already.
+    const entry = this.#entry(this.answers, turn, "you", this.replies.get(turn)?.item);
     entry.words.textContent = text;
     entry.item.classList.toggle("partial", !final);
     if (final && confidence !== undefined) {
@@ -215,16 +216,17 @@ export class Conversation {
     this.#show("", text);
   }
 
-  #entry(entries, turn, who) {
+  #entry(entries, turn, who, following) {
     let entry = entries.get(turn);
     if (entry === undefined) {
-      entry = this.#make(who);
+      entry = this.#make(who, following);
       entries.set(turn, entry);
     }
     return entry;
   }
 
-  #make(who) {
+  /** Before the item that is `following`, or at the end. */
+  #make(who, following) {
     const item = document.createElement("li");
     item.className = who;
     const name = document.createElement("b");
@@ -233,7 +235,7 @@ export class Conversation {
     words.dir = "auto";
     const note = document.createElement("small");
     item.append(name, words, note);
-    this.list.append(item);
+    this.list.insertBefore(item, following ?? null);
     return { item, words, note };
   }
 

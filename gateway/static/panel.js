@@ -2,6 +2,7 @@
 
 const HEALTH_EVERY_MS = 5000;
 const MOST_TURNS = 30;
+const SPOKEN_MEANWHILE = ["filler", "holding line"]; // nothing has given way: a stage is late
 
 export class Panel {
   constructor(root) {
@@ -9,14 +10,14 @@ export class Panel {
     this.at = (id) => root.querySelector(`#${id}`);
     this.measured = {};
     this.health = null;
-    this.fallbacks = 0;
+    this.steps = new Map(); // how many of each kind
     this.last = "";
     root.addEventListener("toggle", () => this.#poll());
     document.addEventListener("visibilitychange", () => this.#poll());
   }
 
   restart() {
-    this.fallbacks = 0;
+    this.steps.clear();
     this.last = "";
     this.#summarise();
     this.at("waterfalls").replaceChildren(made("p", "empty", "The first turn has not ended yet."));
@@ -26,7 +27,7 @@ export class Panel {
   }
 
   /** `turn.metrics`, drawn: one bar a stage. */
-  turn({ turn, budget_ms: budget, stages, voice_to_voice_ms: total }) {
+  turn({ turn, budget_ms: budget, stages, voice_to_voice_ms: total, shares = [] }) {
     const list = this.at("waterfalls");
     list.querySelector(".empty")?.remove();
     const figure = made("figure", "waterfall");
@@ -35,7 +36,9 @@ export class Panel {
     const verdict = spoken ? heard : `${turn === 0 ? "the opening" : "typed"}, ${heard}`;
     const late = total !== null && total > budget;
     const caption = made("figcaption", late ? "late" : "", `Turn ${turn}: ${verdict}`);
-    caption.append(made("small", "", `budget ${budget} ms`));
+    const lost = shares.filter(({ failed }) => failed);
+    const words = lost.map(({ provider, ms }) => `, ${Math.round(ms)} ms lost with ${provider}`);
+    caption.append(made("small", "", `budget ${budget} ms${words.join("")}`));
     figure.append(caption);
     const scale = Math.max(budget * 1.25, (total ?? 0) * 1.1);
     const shown = stages.filter(({ stage }) => spoken || stage !== "endpointing");
@@ -47,18 +50,20 @@ export class Panel {
   }
 
   #summarise() {
-    const { last, fallbacks } = this;
-    const gave = fallbacks ? `${fallbacks} fallback${fallbacks > 1 ? "s" : ""}` : "";
-    const words = [last, gave].filter(Boolean).join(", ");
+    const steps = [...this.steps].map(([kind, n]) => `${n} ${kind}${n > 1 ? "s" : ""}`);
+    const words = [this.last, ...steps].filter(Boolean).join(", ");
     this.at("panel-summary").textContent = words || "where the milliseconds of every turn go";
   }
 
   degraded({ turn, stage, from, to, reason }) {
     const list = this.at("degraded");
     list.querySelector(".empty")?.remove();
-    list.prepend(made("li", "", `Turn ${turn}: ${stage} ${from} → ${to}. ${reason}`));
+    const meanwhile = SPOKEN_MEANWHILE.includes(to);
+    const step = meanwhile ? `${to}, while ${stage} ${from} is waited for` : `${stage} ${from} → ${to}`;
+    list.prepend(made("li", "", `Turn ${turn}: ${step}. ${reason}`));
     while (list.childElementCount > MOST_TURNS) list.lastElementChild.remove();
-    this.fallbacks += 1;
+    const kind = meanwhile ? to : "fallback";
+    this.steps.set(kind, (this.steps.get(kind) ?? 0) + 1);
     this.#summarise();
   }
 

@@ -41,6 +41,40 @@ def test_the_panel_says_who_gave_up_and_counts_spoken_turns_only(url: str, deaf:
         assert page.look(SUMMARY) == "last spoken turn 1200 ms of 1000 ms"
 
 
+def test_the_panel_tells_a_filler_and_lost_time_from_a_fallback(url: str, deaf: Browser) -> None:
+    steps = "[...document.querySelectorAll('#degraded li')].map((e) => e.innerText)"
+    budget = "document.querySelector('.waterfall:first-child figcaption small').innerText"
+    with deaf.page() as page:
+        start(page, url, way="websocket")
+        page.click("#panel summary")
+        step = {"type": "degraded", "turn": 51, "stage": "llm", "from": "ollama"}
+        tell(page, **step, to="filler", reason="it is late")
+        assert page.look(SUMMARY) == "1 filler"
+        tell(page, **step, to="scripted", reason="stalled")
+        tell(page, **(step | {"stage": "stt"}), to="holding line", reason="still recognising")
+        tell(page, **step, to="filler", reason="it is late")
+        assert page.look(SUMMARY) == "2 fillers, 1 fallback, 1 holding line"
+        assert page.look(steps)[1:3] == [
+            "Turn 51: holding line, while stt ollama is waited for. still recognising",
+            "Turn 51: llm ollama → scripted. stalled",
+        ]
+        lost = {"stage": "llm", "provider": "ollama", "ms": 600.2, "failed": True}
+        told = metrics(51, 900.0, ("stt", "whisper", 0.0, None, 300.0))
+        tell(page, **told, shares=[lost, lost | {"failed": False}])
+        assert page.look(budget) == "budget 1000 ms, 600 ms lost with ollama"
+
+
+def test_words_that_come_after_the_holding_line_stand_before_it(url: str, deaf: Browser) -> None:
+    said = "[...document.querySelectorAll('#turns li')].slice(-2).map((e) => [e.className, "
+    said += "e.querySelector('p').innerText])"
+    with deaf.page() as page:
+        start(page, url, way="websocket")
+        tell(page, type="reply.text", turn=80, text="One moment.")
+        tell(page, type="transcript", turn=80, text="I like tests", final=True)
+        tell(page, type="reply.text", turn=80, text="Why?")
+        assert page.look(said) == [["you", "I like tests"], ["parley", "One moment. Why?"]]
+
+
 SOUND = """{
 const pcm = new Int16Array(parley.speaker.rate).map((_, i) => 8000 * Math.sin(i / 20));
 for (let i = 0; i < SECONDS; i += 1) parley.call.handlers.audio(pcm.slice().buffer);
