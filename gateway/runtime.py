@@ -101,6 +101,8 @@ class Runtime:
             self.studio = _studio(self.settings)
             if self.studio is not None:
                 await stack.enter_async_context(self.studio)
+                if self.load is not None:
+                    self.load.strained = self.studio.pressed
             if self._given is not None:
                 lineup = Lineup.given(self._given)
             else:

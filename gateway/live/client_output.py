@@ -8,7 +8,7 @@ from gateway.live.sent_log import SentLog
 from gateway.live.transport import Transport
 from gateway.observe.sessions import ObservedSession
 from gateway.protocols.dialect import Dialect, Outgoing, ProtocolError, SessionReady
-from pipeline.frames import AvatarFrame, Clear, ReplyAudio, Spoken
+from pipeline.frames import AvatarFrame, Clear, Degraded, ReplyAudio, Spoken
 from pipeline.stage import Observed
 
 
@@ -55,6 +55,8 @@ class ClientOutput:
 
     def emit(self, output: Outgoing) -> None:
         """An output of the gateway itself."""
+        if self.observed is not None and isinstance(output, Degraded):
+            self.observed.stepped(output)
         self._encode(output, self._loop.time())
 
     def _encode(self, output: Outgoing, now: float) -> None:

@@ -65,13 +65,16 @@ class LoadSample:
 
 @dataclass(frozen=True, slots=True)
 class _Measure:
-    """A measure with its limit; pressure is over at `calm`. It counts after `samples` in a row."""
+    """A measure with its limit; pressure is over at `calm`. It counts after `samples` in a row.
+
+    `machine` says that it is of this machine's time alone, and no server's."""
 
     name: str
     words: str
     limit: float
     calm: float
     samples: int = 1
+    machine: bool = False
 
     def counts(self, value: float, share: float) -> int:
         """How many samples a value above the limit counts for; 0 below it."""
@@ -81,8 +84,8 @@ class _Measure:
 
 
 MEASURES = (
-    _Measure("loop_lag_s", "the event loop is {:.2f} s late", 0.05, 0.025, samples=2),
-    _Measure("busy", "the processor is {:.0%} busy", 0.9, FULL, samples=2),
+    _Measure("loop_lag_s", "the event loop is {:.2f} s late", 0.05, 0.025, samples=2, machine=True),
+    _Measure("busy", "the processor is {:.0%} busy", 0.9, FULL, samples=2, machine=True),
     _Measure("recognition_s", "recognition takes {:.1f} s", 2.5, 1.5),
     _Measure("turn_factor", "replies take {:.1f} times their budget", 2.0, 1.5),
     _Measure("memory", "{:.0%} of the memory is in use", 0.9, 0.8),
@@ -116,6 +119,19 @@ class Pressure:
                     self._pressed[key] = now + CALM_S, pressed[1]
                 elif pressed is not None and now >= pressed[0]:
                     del self._pressed[key]
+
+    def strain(self) -> str | None:
+        """What the machine itself has too much of, in words, before sessions are refused for it;
+        None where it has not. What gives way then is what can be done without: pictures.
+
+        Slow turns do not count, since they may be a server's. Neither does the number of sessions:
+        whoever loads the machine, fewer pictures help.
+        """
+        for measure in MEASURES:
+            value: float = getattr(self.sample, measure.name)
+            if measure.machine and self._high.get((measure.name, "text"), 0) >= measure.samples:
+                return measure.words.format(value)
+        return None
 
     def admitted(self, now: float) -> None:
         """A live session begins."""

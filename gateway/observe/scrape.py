@@ -12,6 +12,7 @@ from prometheus_client.registry import Collector
 from gateway.observe.metrics import TRANSPORTS, Metrics
 from gateway.observe.sessions import ObservedSession
 from gateway.status import BreakerReport, MediaCounts, QueueReport, Readiness
+from stages.avatar.ladder import QUALITY_LEVELS
 
 BREAKER_STATES = ("closed", "open", "half-open", "forced-open", "disabled")
 
@@ -27,6 +28,8 @@ class ScrapeSources:
     queues: Callable[[], Sequence[QueueReport]]
     readiness: Callable[[], Readiness]
     media: Callable[[], MediaCounts]
+    face_level: Callable[[], str | None]
+    """The level at which faces are drawn here; None where none is."""
 
 
 class Scrape:
@@ -63,6 +66,13 @@ class _Samples(Collector):
         for queue in sources.queues():
             depth.add_metric([queue.name], queue.depth)
         yield depth
+        level = sources.face_level()
+        face = GaugeMetricFamily(
+            "parley_avatar_level", "1 for the level at which faces are drawn now", labels=["level"]
+        )
+        for known in QUALITY_LEVELS:
+            face.add_metric([known.name], known.name == level)
+        yield face
         media = sources.media()
         for name, told, count in (
             ("lost_packets", "RTP packets of clients that never came; concealed", media.lost),

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from gateway.observe.trace_context import SessionTraces, parse_traceparent
 from gateway.observe.turn_record import TurnRecord, TurnRecorder
 from pipeline.channel import Waited
+from pipeline.frames import Degraded
 from pipeline.stage import Observed
 
 logger = logging.getLogger("parley.turn")
@@ -32,6 +33,9 @@ class ObservedSession:
     degraded: int = 0
     voice_to_voice_ms: float | None = None
     """Of the latest turn that had a reply."""
+    steps: dict[str, str] = field(default_factory=dict)
+    """What stood in for a provider in the latest turn, by stage. Under "avatar": what draws the
+    face, or at which level, once that has changed."""
     _recorder: TurnRecorder = field(default_factory=TurnRecorder)
     _on_turn: Sequence[OnTurn] = ()
 
@@ -42,6 +46,8 @@ class ObservedSession:
             return
         self.turns += 1
         self.degraded += len(record.degraded)
+        face = {stage: target for stage, target in self.steps.items() if stage == "avatar"}
+        self.steps = {step.stage: step.target for step in record.degraded} | face
         if record.voice_to_voice_ms is not None:
             self.voice_to_voice_ms = record.voice_to_voice_ms
         for on_turn in self._on_turn:
@@ -49,6 +55,10 @@ class ObservedSession:
                 on_turn(self, record)
             except Exception:  # what is watched must not suffer from the watching
                 logger.exception("a turn could not be recorded")
+
+    def stepped(self, step: Degraded) -> None:
+        """The gateway itself took a step, which holds until the next one. A plain call."""
+        self.steps[step.stage] = step.target
 
 
 class ObservedSessions:

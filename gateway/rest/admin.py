@@ -67,6 +67,13 @@ class LiveSession(BaseModel):
     turns: Annotated[int, Field(description="turns that are over")]
     degraded: Annotated[int, Field(description="steps down in these turns")]
     voice_to_voice_ms: float | None
+    steps: Annotated[
+        dict[str, str],
+        Field(
+            description="what stood in for a provider in the latest turn, by stage; under avatar:"
+            " what draws the face, or at which level, once that has changed"
+        ),
+    ]
 
 
 class AdminSessions(BaseModel):
@@ -269,4 +276,5 @@ def _shown(session: ObservedSession, now: float) -> LiveSession:
         turns=session.turns,
         degraded=session.degraded,
         voice_to_voice_ms=session.voice_to_voice_ms,
+        steps=session.steps,
     )

@@ -6,10 +6,14 @@ that is used. A viewer sees the first two, whatever their reason (such as speech
 same cores). The third rises before them, and says whether the level above would fit. They are
 judged together over `WINDOW_S`, for the whole process.
 
+Above them stands the pressure of the process (`pressed`): where its event loop is late or its
+processor has too little left, sound waits already, though the pictures themselves may be in time.
+
 After a bad window the ladder goes down one level. After `RISE_S` of calm windows in a row it goes
 up one level, if the present work would fit there; a failed rise doubles the wait.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -34,6 +38,10 @@ Beyond this share, pictures also begin to queue."""
 FITTING_LOAD = 0.35
 """Of the threads' time that the level above would take. The gap to `FULL_LOAD` keeps the level from
 going up and down."""
+
+PRESSED_S = 3.0
+"""Under pressure the ladder waits so long after a step down, to see what it has helped. Assumed: it
+is measured twice a second, and counts after two high samples."""
 
 RISE_S = 10.0
 MAX_RISE_S = 320.0
@@ -83,6 +91,8 @@ class QualityLadder:
         self._drawn = self._late = self._refused = 0
         self._cost_ms = 0.0
         self._calm_from: float | None = None
+        self._pressure: str | None = None
+        self._pressed_at = -math.inf  # when it last went down for that
         self._risen_at: float | None = None
         self._rise_s = RISE_S
 
@@ -109,6 +119,10 @@ class QualityLadder:
         self.tick(now)
         self._refused += 1
 
+    def pressed(self, why: str | None) -> None:
+        """The process is under pressure from now on, and why; None where it no longer is."""
+        self._pressure = why
+
     def tick(self, now: float) -> None:
         """Judge the window if it is over. Call it every `WINDOW_S` while pictures are drawn or the
         level is not the best: in a calm window there may be no picture.
@@ -133,6 +147,12 @@ class QualityLadder:
             self._fall(now, f"{missed} of {asked} pictures late or refused within a second")
         elif load > FULL_LOAD:
             self._fall(now, f"{load:.0%} of the drawing threads' time used")
+        elif self._pressure is not None:
+            self._calm_from = None
+            # Where nothing is drawn, drawing less would help nobody.
+            if asked and now - self._pressed_at >= PRESSED_S:
+                self._pressed_at = now
+                self._fall(now, self._pressure)
         elif share > CALM_SHARE or not self._fits(load):
             self._calm_from = None
         elif self._calm_from is None:

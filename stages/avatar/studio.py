@@ -234,6 +234,11 @@ class Studio:
     def level(self) -> QualityLevel:
         return self._ladder.level
 
+    def pressed(self, why: str | None) -> None:
+        """The process is under pressure, and why, until this is called with None: fewer pictures
+        are drawn from the next windows on."""
+        self._ladder.pressed(why)
+
     @property
     def under_way(self) -> int:
         """Pictures that are drawn or wait for a thread: at most `MOST_WAITING` per thread."""

@@ -206,6 +206,18 @@ def report(engine: Runtime, slot: Slot) -> dict[str, str]:
     return found
 
 
+def test_faces_are_told_what_strains_the_machine(built_in: Callable[..., None]) -> None:
+    pytest.importorskip("resvg_py")
+    built_in()
+
+    def told(engine: Runtime) -> bool:
+        assert engine.load is not None
+        assert engine.studio is not None
+        return engine.load.strained == engine.studio.pressed
+
+    assert started(told)
+
+
 def test_those_who_answer_first_load_at_the_same_time(built_in: Callable[..., None]) -> None:
     loaded: list[str] = []
 

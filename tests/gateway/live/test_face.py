@@ -149,6 +149,8 @@ def test_without_a_face_to_draw_the_client_is_told_and_has_the_visemes(local: Lo
                 "reason": reason,
             }
             assert "avatar" in reason
+            (session,) = local.observed
+            assert session.steps == {"avatar": "visemes"}
             await client.until("visemes", turn=0)
             await client.until("reply.done", turn=0)
         assert frames(client) == []

@@ -61,6 +61,25 @@ def test_a_loop_that_is_held_up_is_late() -> None:
     assert kept.samples[0].loop_lag_s > 0.2
 
 
+def test_what_strains_the_machine_is_told_with_each_sample() -> None:
+    class Strained(Kept):
+        def strain(self) -> str | None:
+            return "late" if len(self.samples) == 2 else None
+
+    load = LoadSamples(Strained())
+    told: list[str | None] = []
+    load.strained = told.append
+
+    async def story() -> None:
+        measuring = asyncio.create_task(load.run())
+        await asyncio.sleep(1.51)
+        measuring.cancel()
+        await asyncio.wait([measuring])
+
+    run_virtual(story())
+    assert told == [None, "late", None]
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_the_process_has_a_share_of_its_own_limit() -> None:
     assert own_share(1)() > 10

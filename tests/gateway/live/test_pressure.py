@@ -39,6 +39,27 @@ def test_a_process_that_is_late_refuses_and_says_why(sample: LoadSample, words: 
     assert pressure.refusal("voice", MANY, 2.0) == f"overloaded: {words}"
 
 
+@pytest.mark.parametrize(
+    ("sample", "words"),
+    [
+        (LoadSample(loop_lag_s=0.045), "the event loop is 0.04 s late"),
+        (LoadSample(busy=0.75), "the processor is 75% busy"),
+        (LoadSample(loop_lag_s=0.03, busy=0.7), None),
+        (LoadSample(recognition_s=9.0, turn_factor=9.0, memory=0.99), None),
+    ],
+)
+def test_what_can_be_done_without_gives_way_before_sessions_do(
+    sample: LoadSample, words: str | None
+) -> None:
+    pressure = Pressure()
+    observed(pressure, sample, 0, 1)
+    assert pressure.strain() is None
+    observed(pressure, sample, 1, 1)
+    assert pressure.strain() == words
+    observed(pressure, LoadSample(), 2, 1)
+    assert pressure.strain() is None
+
+
 def test_one_late_second_is_no_pressure() -> None:
     pressure = Pressure()
     observed(pressure, LoadSample(loop_lag_s=0.15), 0, 1)

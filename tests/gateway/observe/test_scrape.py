@@ -22,6 +22,7 @@ def scraped(**changed: Any) -> dict[tuple[str, frozenset[tuple[str, str]]], floa
         "queues": list,
         "readiness": lambda: "ready",
         "media": MediaCounts,
+        "face_level": lambda: None,
     }
     page = Scrape(Metrics(), ScrapeSources(**(sources | changed))).page().decode()
     return {
@@ -46,6 +47,19 @@ def test_exactly_one_state_of_a_breaker_is_the_present_one() -> None:
     }
     assert states == {"closed": 0, "open": 0, "half-open": 0, "forced-open": 1, "disabled": 0}
     assert samples["parley_breaker_transitions_total", labels(**which)] == 3
+
+
+def test_the_level_of_the_faces_is_one_of_those_that_there_are() -> None:
+    def levels(level: str | None) -> dict[str, float]:
+        samples = scraped(face_level=lambda: level)
+        return {
+            dict(key)["level"]: value
+            for (name, key), value in samples.items()
+            if name == "parley_avatar_level"
+        }
+
+    assert levels("12 fps") == {"25 fps": 0, "12 fps": 1, "12 fps, small": 0, "visemes": 0}
+    assert set(levels(None).values()) == {0}
 
 
 def test_sessions_are_counted_by_transport() -> None:

@@ -10,7 +10,7 @@ import pytest
 from gateway.logs import JsonLine
 from gateway.observe.sessions import ObservedSession, ObservedSessions
 from gateway.observe.turn_record import TurnRecord
-from pipeline.frames import TextDelta, TurnMetrics
+from pipeline.frames import Degraded, TextDelta, TurnMetrics
 from pipeline.stage import ReplyRequest
 from tests.support.calls import LocalCalls
 
@@ -120,6 +120,16 @@ def test_a_session_is_listed_while_it_lives_with_what_happened_in_it() -> None:
         )
         assert (listed.turns, listed.degraded, listed.voice_to_voice_ms) == (2, 0, 412.5)
     assert [*sessions] == []
+
+
+def test_a_session_tells_what_stands_in_now() -> None:
+    with ObservedSessions().open("s-1", transport="webrtc", kind="interview") as session:
+        session.observe(Degraded(1, "llm", "openai", "scripted", "stalled"), 1.0)
+        session.observe(TurnMetrics(1, 1000, (), 412.5), 2.0)
+        session.stepped(Degraded(1, "avatar", "25 fps", "12 fps", "the processor is 80% busy"))
+        assert session.steps == {"llm": "scripted", "avatar": "12 fps"}
+        session.observe(TurnMetrics(2, 1000, (), 412.5), 3.0)
+        assert session.steps == {"avatar": "12 fps"}
 
 
 def test_a_watcher_that_fails_harms_neither_the_session_nor_the_next_one(

@@ -30,6 +30,7 @@ def test_a_live_session_is_listed_with_its_turns(gateway: Any) -> None:
         assert session["began"].endswith("Z")
         shown = ("session_id", "transport", "kind", "turns", "degraded")
         assert [session[name] for name in shown] == ["s-1", "websocket", "interview", 1, 0]
+        assert session["steps"] == {}
 
     gateway.run(story)
 

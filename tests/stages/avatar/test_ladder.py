@@ -6,6 +6,7 @@ from stages.avatar.ladder import (
     FEW,
     LATE_MS,
     MAX_RISE_S,
+    PRESSED_S,
     QUALITY_LEVELS,
     RELAPSE_S,
     RISE_S,
@@ -107,6 +108,36 @@ def test_calm_brings_it_up_a_rung_at_a_time(calm: dict[str, int]) -> None:
     assert seconds.pass_by(**calm) == HALF  # type: ignore[arg-type]
     assert seconds.pass_by(int(RISE_S) - 1, **calm) == HALF  # type: ignore[arg-type]
     assert seconds.pass_by(**calm) == FULL  # type: ignore[arg-type]
+
+
+def test_under_pressure_it_goes_down_a_level_at_a_time_and_says_why() -> None:
+    seconds = Seconds()
+    seconds.ladder.pressed("the event loop is 0.06 s late")
+    went = [seconds.pass_by(pictures=20) for _ in range(2 * int(PRESSED_S) + 2)]
+    assert went == [HALF] * int(PRESSED_S) + [SMALL] * int(PRESSED_S) + [VISEMES] * 2
+    assert seconds.ladder.reason == "the event loop is 0.06 s late"
+
+
+def test_under_pressure_nothing_changes_where_nothing_is_drawn() -> None:
+    seconds = Seconds()
+    seconds.ladder.pressed("the processor is 80% busy")
+    assert seconds.pass_by(100) == FULL
+    assert seconds.pass_by(pictures=1) == HALF
+
+
+def test_it_comes_back_once_the_pressure_has_been_over_for_a_while() -> None:
+    seconds = Seconds()
+    seconds.ladder.pressed("the processor is 80% busy")
+    seconds.pass_by(pictures=20)
+    assert seconds.pass_by(100) == HALF
+    seconds.ladder.pressed(None)
+    assert seconds.pass_by(int(RISE_S) - 1, pictures=12) == HALF
+    assert seconds.pass_by(pictures=12) == FULL
+    seconds.ladder.pressed("the processor is 80% busy")
+    assert seconds.pass_by(pictures=20) == HALF
+    seconds.ladder.pressed(None)  # the rise did not hold: the next one takes twice as long
+    assert seconds.pass_by(2 * int(RISE_S) - 1) == HALF
+    assert seconds.pass_by() == FULL
 
 
 def test_windows_between_calm_and_bad_change_nothing() -> None:

@@ -562,6 +562,29 @@ def test_listeners_hear_of_every_change_until_they_stop(
     assert "face: a listener failed" in caplog.messages
 
 
+def test_a_process_under_pressure_draws_less_until_it_is_over(faces: dict[str, Face]) -> None:
+    told: list[tuple[str, str, str]] = []
+
+    async def story() -> None:
+        ladder = QualityLadder(1)
+        async with Studio(faces, default="mira", ladder=ladder) as studio:
+            studio.changed(lambda old, new, why: told.append((old.name, new.name, why)))
+            session = studio.encoding_session("mira", "h264", SIZE, 40)
+            studio.pressed("the processor is 80% busy")
+            await asyncio.sleep(0.5)
+            studio.encoded(0.0, 0.1)
+            await asyncio.sleep(1)
+            studio.pressed(None)
+            await asyncio.sleep(RISE_S + 1)
+            session.close()
+
+    run_virtual(story())
+    assert told == [
+        ("25 fps", "12 fps", "the processor is 80% busy"),
+        ("12 fps", "25 fps", "calm for 10 s"),
+    ]
+
+
 def test_the_ladder_is_not_watched_without_a_session(faces: dict[str, Face]) -> None:
     """An idle process is not woken every second."""
 
