@@ -199,6 +199,8 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
 
     async def send(self, message: Any) -> None:
         await super().send(message)
+        if message["type"] == "websocket.close" and self.close_timer is not None:
+            self._close_after(self.close_timeout)
         if self.early and self.handshake_complete:
             early, self.early = self.early, b""
             self.data_received(early)
@@ -247,7 +249,29 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         if self.read_paused:
             self.read_paused = False
             self.transport.resume_reading()
-        self.close_timer = self.loop.call_later(LINGER_S, self.transport.close)
+        self._close_after(LINGER_S)
+
+    def handle_close(self, event: Frame) -> None:
+        super().handle_close(event)
+        if self.transport.is_closing():
+            self._close_after(0)
+
+    def shutdown(self) -> None:
+        if not self.transport.is_closing():
+            super().shutdown()
+        self._close_after(0)
+
+    def _close_after(self, wait_s: float) -> None:
+        """Close the connection then. What a client that does not read leaves unsent is dropped."""
+        if self.close_timer is not None:
+            self.close_timer.cancel()
+        self.close_timer = (
+            None if self.disconnected else self.loop.call_later(wait_s, self._hang_up)
+        )
+
+    def _hang_up(self) -> None:
+        self.transport.close()
+        self.close_timer = self.loop.call_later(STALL_S, self.transport.abort)
 
     def handle_ping(self) -> None:
         if self._counted():
