@@ -22,7 +22,7 @@ from gateway.live.ingress_timer import IngressTimer
 from gateway.live.out_of_band import OutOfBandReplies
 from gateway.live.reply_rate import ReplyRate
 from gateway.live.resumption import Line, Resumption
-from gateway.live.returning import CannotResume, hand_over, offer
+from gateway.live.returning import CannotResume, hand_over, offered
 from gateway.live.session_commands import IN_LINE, SessionCommands
 from gateway.live.transport import AudioReader, Media, P, Transport
 from gateway.media.codecs import RefusedAudio
@@ -186,7 +186,7 @@ class Connection(Generic[P]):
             journal=journal,
         )
         ready = calls.ready(self._session_id, media, host, request, face.provider)
-        self.emit(await offer(calls, ready, request, self._resumption))
+        self.emit(await stack.enter_async_context(offered(calls, ready, request, self._resumption)))
         if (refused := face.start()) is not None:
             self._complain(refused)
         # Once `run` has begun, deliver what came before the session stood.

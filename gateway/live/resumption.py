@@ -16,11 +16,17 @@ from gateway.interviews.keys import SessionKeys
 from gateway.live.sent_log import SentLog
 from gateway.live.transport import Transport
 from gateway.protocols.dialect import CloseCode, ResumeRequest, SessionRequest
-from gateway.store import Put, Store, StoreError
+from gateway.store import Keep, Put, Store, StoreError
 
 logger = logging.getLogger("parley.resume")
 
+TOKEN = "pr_"
+"""The first letters of every token, by which a log hides it."""
+
 TOKEN_BYTES = 24
+
+RENEWALS = 3
+"""How many times within its lifetime a stored token is renewed."""
 
 CONFIRM_S = 10.0
 """Longer than a message takes to a client, or than a client takes to connect again."""
@@ -74,7 +80,7 @@ class Resumption:
 
         Where the store does not work the token holds in this process only.
         """
-        token = secrets.token_urlsafe(TOKEN_BYTES)
+        token = TOKEN + secrets.token_urlsafe(TOKEN_BYTES)
         before = () if used is None else (used.token,)
         old = {*self._tokens, *before}
         self._tokens = (token, *before)
@@ -84,6 +90,16 @@ class Resumption:
         except StoreError as error:
             logger.info("session %s: its token is not stored: %s", self._session_id, error)
         return token
+
+    async def renew(self, lifetime_s: float) -> None:
+        """Keep the stored token until cancelled, as a session may last longer than it."""
+        while True:
+            await asyncio.sleep(lifetime_s / RENEWALS)
+            keys = [_key(self._session_id, token) for token in self._tokens]
+            try:
+                await self._store.commit(*(Keep(key, lifetime_s) for key in keys))
+            except StoreError as error:
+                logger.info("session %s: its token was not renewed: %s", self._session_id, error)
 
     async def forget(self) -> None:
         """The session is over: its tokens hold no longer, in no process."""
@@ -99,10 +115,14 @@ class Resumption:
 
     def accepts(self, wanted: ResumeRequest, now: float) -> bool:
         """Whether this is the session's client, and has seen no more than was sent."""
+        return self.holds(wanted.token, now) and 0 <= wanted.seq <= self.log.seq
+
+    def holds(self, token: str, now: float) -> bool:
+        """Whether the session's client has this token, in the same time for every wrong one."""
         holding = self._tokens[: 1 if now >= self._confirmed_at else 2]
-        given = wanted.token.encode(errors="replace")
-        known = [hmac.compare_digest(given, token.encode()) for token in holding]
-        return any(known) and 0 <= wanted.seq <= self.log.seq
+        given = token.encode(errors="replace")
+        found = [hmac.compare_digest(given, known.encode()) for known in holding]
+        return any(found)
 
     async def gone(
         self, transport: Callable[[], Transport[Any]], suspend: Callable[[], bool]

@@ -1,14 +1,23 @@
 """A client that comes back with a token is handed over to the connection that kept its session."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
 from gateway.live.calls import Calls
+from gateway.live.registry import LiveSessions
 from gateway.live.resumption import Line, Resumption, knows
 from gateway.live.transport import Transport
-from gateway.protocols.dialect import CloseCode, Resumed, SessionReady, SessionRequest
+from gateway.protocols.dialect import (
+    CloseCode,
+    Resumed,
+    ResumeRequest,
+    SessionReady,
+    SessionRequest,
+)
+from gateway.store import Store
 
 
 class CannotResume(Exception):
@@ -18,16 +27,40 @@ class CannotResume(Exception):
         return "the token does not hold; connect without `resume` to join the session afresh"
 
 
-async def offer(
+@asynccontextmanager
+async def offered(
     calls: Calls, ready: SessionReady, request: SessionRequest, resumption: Resumption
-) -> SessionReady:
-    """The `ready` for a session that begins, with a token where one is offered."""
+) -> AsyncIterator[SessionReady]:
+    """The `ready` for a session that begins, with a token where one is offered.
+
+    The token is kept in the store until the block ends, however long that takes.
+    """
     if not resumption.offered or ready.interview is None:
-        return ready
-    token = await resumption.new_token(calls.settings.session_ttl_s, request.resume)
+        yield ready
+        return
+    lifetime_s = calls.settings.session_ttl_s
+    token = await resumption.new_token(lifetime_s, request.resume)
     calls.live.offer(ready.session_id, resumption)
     back = None if request.resume is None else Resumed(kept=False, complete=False)
-    return replace(ready, resume=token, resumed=back)
+    renewing = asyncio.create_task(resumption.renew(lifetime_s))
+    try:
+        yield replace(ready, resume=token, resumed=back)
+    finally:
+        renewing.cancel()
+        await asyncio.wait([renewing])
+
+
+async def may_return(
+    live: LiveSessions, store: Store, session_id: str, wanted: ResumeRequest
+) -> bool:
+    """Whether the token is the session's, in this process or in one that has ended.
+
+    It is not used up, and what `hand_over` refuses may still be refused.
+    """
+    kept = live.kept(session_id)
+    if kept is not None and kept.holds(wanted.token, asyncio.get_running_loop().time()):
+        return True
+    return await knows(store, session_id, wanted)
 
 
 async def hand_over(

@@ -119,6 +119,10 @@ def test_an_exception_is_a_field_of_its_line() -> None:
         ('{"api_key": "abc def", "n": 1}', '{"api_key": "***", "n": 1}'),
         ("redis://user:pa55word@host:6379/0", "redis://user:***@host:6379/0"),
         ("got ek_0123456789abcdef0123", "got ek_***"),
+        (f"used pt_{'0a' * 24}.", "used pt_***."),
+        (f"showed ps_{'0a' * 24}, twice", "showed ps_***, twice"),
+        ("came back with pr_QVp_xgBelHiqY1fE5Sz7aL0flCyHm-nV", "came back with pr_***"),
+        ("the parts pt_1 and ps_of_speech", "the parts pt_1 and ps_of_speech"),
         ("the first token came after 12 ms", "the first token came after 12 ms"),
     ],
 )

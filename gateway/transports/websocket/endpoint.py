@@ -1,12 +1,14 @@
 """`/ws/<session_id>`: one spoken interview over one WebSocket, in the native dialect."""
 
 from collections.abc import Sequence
+from functools import partial
 
 from starlette.responses import PlainTextResponse
 from starlette.websockets import WebSocket
 
 from gateway.interviews.sessions import SESSION_ID
 from gateway.live.connection import Connection
+from gateway.live.returning import may_return
 from gateway.protocols.dialect import CloseCode, Dialect, ProtocolError
 from gateway.protocols.native import NativeDialect
 from gateway.runtime import Runtime
@@ -46,14 +48,18 @@ async def websocket_endpoint(websocket: WebSocket) -> None:
         protocol = protocol_of(websocket)
         try:
             early = await first_messages(
-                protocol, runtime.access, session_id, protocol.config.ws_max_size
+                protocol,
+                runtime.access,
+                session_id,
+                protocol.config.ws_max_size,
+                partial(may_return, runtime.live, runtime.store, session_id),
             )
         except ProtocolError as error:
             for message in dialect.refuse(error):
                 protocol.send_text(message)
             await close(websocket, protocol, CloseCode.POLICY, error.message)
             return
-        if (full := runtime.live.refusal()) is not None:
+        if (full := runtime.live.refusal(session_id)) is not None:
             runtime.metrics.refused("websocket")
             await close(websocket, protocol, CloseCode.OVERLOADED, full)
             return

@@ -1,17 +1,18 @@
 """Who may begin a session over a WebSocket: shown in the handshake, or in the first message.
 
 Programs send `Authorization` or `X-API-Key` with the handshake. A browser cannot, so its first
-message is a `hello` with a ticket, within `HELLO_S` and in at most `LONGEST_HELLO_BYTES`. Nothing
-is built for a client before that.
+message is a `hello` with a ticket, within `HELLO_S` and in at most `LONGEST_HELLO_BYTES`. A client
+that comes back has used its ticket: the session's resume token stands for it. Nothing is built for
+a client before that.
 """
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from starlette.websockets import WebSocket
 
-from gateway.protocols.dialect import Outgoing, ProtocolError, Start
+from gateway.protocols.dialect import Outgoing, ProtocolError, ResumeRequest, Start
 from gateway.protocols.native.messages import parse
 from gateway.security import Access, presented
 from gateway.security.grants import MOST_WAITING
@@ -63,10 +64,18 @@ async def shown(websocket: WebSocket, access: Access, session_id: str) -> bool:
     return True
 
 
+Returns = Callable[[ResumeRequest], Awaitable[bool]]
+"""Whether a token is the session's, so that its client has been let in before."""
+
+
 async def first_messages(
-    protocol: WebSocketProtocol, access: Access, session_id: str, message_bytes: int
+    protocol: WebSocketProtocol,
+    access: Access,
+    session_id: str,
+    message_bytes: int,
+    returns: Returns,
 ) -> Sequence["Early"]:
-    """The `hello` of a client that may begin the session, and what came with it.
+    """The `hello` of a client that may begin the session or `returns` to it, and what came with it.
 
     Longer messages than a `hello` are accepted from then on, up to `message_bytes`. Raises a fatal
     `ProtocolError` for any other client. If this is cancelled, a ticket may have been used.
@@ -83,7 +92,9 @@ async def first_messages(
             raise ProtocolError(REQUIRED, text, fatal=True) from None
         protocol.pause()
         protocol.allow(message_bytes)
-        await _enter(access, start.ticket, session_id)
+        back = start.request.resume
+        if back is None or not await returns(back):
+            await _enter(access, start.ticket, session_id)
     return waiting.messages
 
 

@@ -9,8 +9,9 @@ import pytest
 from gateway.interviews.keys import lease_key
 from gateway.interviews.sessions import SessionOwner, load
 from gateway.live.registry import LiveSessions
-from gateway.live.resumption import CONFIRM_S
-from gateway.protocols.dialect import CloseCode
+from gateway.live.resumption import CONFIRM_S, knows
+from gateway.protocols.dialect import CloseCode, ResumeRequest
+from gateway.store import StoreUnavailable
 from stages.fakes import FakeSynthesizer
 from tests.support.calls import LocalCalls
 from tests.support.client import Client
@@ -362,6 +363,48 @@ def test_a_line_that_is_lost_while_the_process_ends_is_not_waited_for(local: Loc
             began_s = loop.time()
             await local.calls.live.wind_down(10.0)
             assert loop.time() == began_s
+
+    local.run(story)
+
+
+def test_a_token_outlives_a_session_that_lasts_longer_than_its_lifetime(local: LocalCalls) -> None:
+    local.settings["session_ttl_s"] = 600
+
+    async def story() -> None:
+        resume: dict[str, Any] = {}
+        async with local.call() as first:
+            resume["token"] = await began(first)
+            await first.until("reply.done", turn=0)
+            for _ in range(15):
+                await asyncio.sleep(100)
+                await first.say(type="ping", t=1)
+            resume["seq"] = seen(first)
+            assert await knows(local.store, "test", ResumeRequest(**resume))
+        await asyncio.sleep(10)
+        assert not await knows(local.store, "test", ResumeRequest(**resume)), "it is over"
+
+    local.run(story)
+
+
+def test_a_token_that_cannot_be_renewed_for_once_is_renewed_later(
+    local: LocalCalls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    local.settings["session_ttl_s"] = 600
+
+    async def story() -> None:
+        async with local.call() as first:
+            token = await began(first)
+            await first.until("reply.done", turn=0)
+            commit = local.store.commit
+
+            async def fails(*writes: Any) -> None:
+                raise StoreUnavailable("not now")
+
+            monkeypatch.setattr(local.store, "commit", fails)
+            await asyncio.sleep(250)
+            monkeypatch.setattr(local.store, "commit", commit)
+            await asyncio.sleep(1000)
+            assert await knows(local.store, "test", ResumeRequest(token, 1))
 
     local.run(story)
 

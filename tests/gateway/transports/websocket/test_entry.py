@@ -289,3 +289,66 @@ def test_without_keys_a_client_needs_nothing(gateway: Gateway) -> None:
             await caller.until("ready")
 
     gateway.run(story)
+
+
+async def returning(gateway: Gateway, session_id: str = "a") -> dict[str, Any]:
+    """What a client says that comes back: it began with a ticket, and its line broke."""
+    async with gateway.call(session_id) as caller:
+        await caller.socket.send(hello(await ticket_for(gateway, session_id)))
+        token = (await caller.until("ready"))["resume"]
+        await caller.until("reply.done", turn=0)
+        caller.socket.transport.abort()
+        await caller.closed()
+        return {"token": token, "seq": caller.messages[-1]["seq"]}
+
+
+def test_a_client_comes_back_without_a_new_ticket(locked: Gateway) -> None:
+    async def story() -> None:
+        resume = await returning(locked)
+        wrong = {**resume, "token": resume["token"][:-1] + "!"}
+        assert await refusal(locked, hello(resume=wrong)) == ("ticket_required", 1008)
+        assert await refusal(locked, hello(resume=resume), session_id="b") == (
+            "ticket_required",
+            1008,
+        )
+        async with locked.call("a") as caller:
+            await caller.socket.send(hello("pt_used", resume=resume))
+            assert (await caller.until("ready"))["resumed"]["kept"] is True
+            await caller.speak()
+            await caller.until("transcript", final=True)
+            await caller.say(type="bye")
+            await caller.closed()
+        assert await refusal(locked, hello(resume=resume)) == ("ticket_required", 1008)
+
+    locked.run(story)
+
+
+def test_a_token_lets_its_client_in_after_a_restart_and_into_a_full_server(
+    locked: Gateway,
+) -> None:
+    locked.settings["max_sessions"] = 1
+    resume: dict[str, Any] = {}
+
+    async def before() -> None:
+        async with locked.call("b") as caller:
+            await caller.socket.send(hello(await ticket_for(locked)))
+            await caller.until("ready")
+            await caller.say(type="bye")
+            await caller.closed()
+        resume.update(await returning(locked))
+        async with locked.call("a") as caller:
+            await caller.socket.send(hello(resume=resume))
+            ready = await caller.until("ready")
+            assert ready["resumed"]["kept"] is True
+            resume.update(token=ready["resume"], seq=ready["seq"])
+            locked.app.state.runtime.refuse()
+            caller.socket.transport.abort()
+            await caller.closed()
+
+    async def after() -> None:
+        async with locked.call("a") as caller:
+            await caller.socket.send(hello(resume=resume))
+            assert (await caller.until("ready"))["resumed"]["kept"] is False
+
+    locked.run(before)
+    locked.run(after)
