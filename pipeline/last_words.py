@@ -1,4 +1,4 @@
-"""Recognises and stores the utterance that is under way when a session ends."""
+"""`LastWords`: recognises and stores the utterance that is under way when a session ends."""
 
 import asyncio
 import logging
@@ -15,37 +15,67 @@ logger = logging.getLogger("parley.session")
 LAST_WORDS_S = 5.0
 """How long a session that ends may still take to store what it has, besides the recognition."""
 
+NOT_RECOGNISED = "the last words of the session, %.1f s, were not recognised: %s"
+
 SLICE = 16
 """Items of the rest that are fed between two turns of the event loop: 0.7 ms of work where each is
 20 ms of speech in Opus, 5 ms where each is the costliest 100 ms."""
 
 
-async def store_last_words(
-    answer: Answer,
-    utterance: Utterance,
-    rest: Iterable[Samples],
-    committer: TurnCommitter,
-    tasks: asyncio.TaskGroup,
-) -> None:
-    """Recognise and store the answer to an utterance that the end of the session cuts off.
+class LastWords:
+    """The last words of one session."""
 
-    `rest` is input audio that belongs to it and was not fed yet; it is fed `SLICE` by `SLICE`.
-    Errors, and a wait longer than the answer's recognition may take and `LAST_WORDS_S`, are logged.
-    May be cancelled.
-    """
-    try:
-        for index, pcm in enumerate(rest, 1):
-            utterance.feed(pcm)
-            if index % SLICE == 0:
-                await asyncio.sleep(0)
-        async with asyncio.timeout(answer.latest_s + LAST_WORDS_S):
-            await committer.settled()
-            if (await answer.recognise(committer.emit)).text:
-                await answer.accept()
-                committer.settle(tasks, answer, "")
-    except (PipelineError, TimeoutError) as error:
-        logger.warning("the last words of the session were not recognised: %s", error)
-    except Exception:  # the host's storage; the client has gone, so only the log can say it
-        logger.exception("the last words of the session were not stored")
-    finally:
-        utterance.cancel()
+    def __init__(self) -> None:
+        self._by: float | None = None
+        self._limit: asyncio.Timeout | None = None  # while they are recognised
+
+    def finish_by(self, at: float) -> None:
+        """Recognise and store them until then (loop time) at the latest. A plain call.
+
+        It may come before they are said, or while they are recognised.
+        """
+        self._by = at
+        if self._limit is not None and not self._limit.expired():
+            self._limit.reschedule(self._sooner(self._limit.when()))
+
+    async def store(
+        self,
+        answer: Answer,
+        utterance: Utterance,
+        rest: Iterable[Samples],
+        committer: TurnCommitter,
+        tasks: asyncio.TaskGroup,
+    ) -> None:
+        """Recognise and store the answer to an utterance that the end of the session cuts off.
+
+        `rest` is input audio that belongs to it and was not fed yet; it is fed `SLICE` by `SLICE`.
+        Errors, and a wait longer than the answer's recognition may take and `LAST_WORDS_S`, are
+        logged. May be cancelled; that the words are lost is logged then, too.
+        """
+        try:
+            for index, pcm in enumerate(rest, 1):
+                utterance.feed(pcm)
+                if index % SLICE == 0:
+                    await asyncio.sleep(0)
+            now = asyncio.get_running_loop().time()
+            until = self._sooner(now + answer.latest_s + LAST_WORDS_S)
+            async with asyncio.timeout_at(until) as self._limit:
+                await committer.settled()
+                if (await answer.recognise(committer.emit)).text:
+                    await answer.accept()
+                    committer.settle(tasks, answer, "")
+        except TimeoutError:
+            logger.warning(NOT_RECOGNISED, utterance.duration_ms / 1000, "the time was up")
+        except PipelineError as error:
+            logger.warning(NOT_RECOGNISED, utterance.duration_ms / 1000, error)
+        except asyncio.CancelledError:
+            logger.warning(NOT_RECOGNISED, utterance.duration_ms / 1000, "the process ended")
+            raise
+        except Exception:  # the host's storage; the client has gone, so only the log can say it
+            logger.exception("the last words of the session were not stored")
+        finally:
+            self._limit = None
+            utterance.cancel()
+
+    def _sooner(self, at: float | None) -> float | None:
+        return at if self._by is None or at is None else min(at, self._by)

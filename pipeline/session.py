@@ -48,7 +48,7 @@ from pipeline.frames import (
 from pipeline.input_audio import InputAudio
 from pipeline.journal import Journal
 from pipeline.languages import LanguageLock
-from pipeline.last_words import store_last_words
+from pipeline.last_words import LastWords
 from pipeline.late_commit import LateCommit
 from pipeline.pacer import Pacer
 from pipeline.playout import Playout
@@ -127,6 +127,9 @@ class Session:
         self._tasks: asyncio.TaskGroup | None = None
         self._vad: VadStream | None = None
         self._over = asyncio.Event()
+        self._last_words = LastWords()
+        self.finish_by = self._last_words.finish_by
+        """Recognise and store what is said when the session ends until then at the latest."""
         self._rest: Iterable[Samples] = ()
         self._failure: Exception | None = None
 
@@ -278,7 +281,7 @@ class Session:
         utterance = self._input.end()
         if utterance is not None:
             answer = self._replies.answer(utterance.turn, self._now(), utterance)
-            await store_last_words(answer, utterance, rest, self._committer, tasks)
+            await self._last_words.store(answer, utterance, rest, self._committer, tasks)
 
     def _fail(self, error: Exception) -> None:
         self._failure = error

@@ -20,6 +20,7 @@ from gateway.live.face import client_face
 from gateway.live.ingress import SHORTEST_MS, Flooded, IngressPacer
 from gateway.live.ingress_timer import IngressTimer
 from gateway.live.out_of_band import OutOfBandReplies
+from gateway.live.refused import told
 from gateway.live.reply_rate import ReplyRate
 from gateway.live.resumption import Line, Resumption
 from gateway.live.returning import CannotResume, hand_over, offered
@@ -84,7 +85,7 @@ class Connection(Generic[P]):
         rate_hz = self._media.reply_rate_hz
         self._output = ClientOutput(transport, dialect, rate_hz, self._resumption.log)
         self.emit = self._output.emit
-        self._ending = Ending(self._quiet_at, self._restart, self._output.emit)
+        self._ending = Ending(self._quiet_at, self._restart, self._output.emit, self._finish_by)
 
     def _agree(self, request: SessionRequest) -> None:
         """The client asks for this: choose how its audio travels from now on."""
@@ -147,14 +148,8 @@ class Connection(Generic[P]):
                 await self._hold(stack)
             if not self._calls.live.draining:  # or the next process knows the client
                 await self._resumption.forget()
-        except InterviewError as error:
-            self._fail("interview", str(error))
-        except SessionTaken as error:
-            self._fail("already_connected", str(error))
-        except NoAssistant as error:
-            self._fail("model_not_found", str(error))
-        except CannotResume as error:
-            self._fail("cannot_resume", str(error))
+        except (InterviewError, SessionTaken, NoAssistant, CannotResume) as error:
+            self._fail(*told(error))
 
     async def _hold(self, stack: AsyncExitStack) -> None:
         """Have the session, from its opening to its end."""
@@ -394,6 +389,10 @@ class Connection(Generic[P]):
     def _restart(self) -> None:
         self._close = (CloseCode.RESTARTING, "the server restarts")
         self._leave()
+
+    def _finish_by(self, at: float) -> None:
+        if self._session is not None:
+            self._session.finish_by(at)
 
     def _quiet_at(self) -> float | None:
         if self._session is None or self._resumption.away:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
+from gateway.live.registry import LAST_WORDS_S
 from gateway.live.wind_down import WindDown
 from gateway.protocols.dialect import GoingAway
 
@@ -10,7 +11,8 @@ from gateway.protocols.dialect import GoingAway
 class Ending:
     """The end of one session. `quiet_at` says when an end cuts nothing off, `end` ends it.
 
-    `tell` takes the announcement for the client.
+    `tell` takes the announcement for the client. `finish_by` is told until when (loop time) last
+    words may be recognised, also of a session that is ending by itself.
     """
 
     def __init__(
@@ -18,18 +20,22 @@ class Ending:
         quiet_at: Callable[[], float | None],
         end: Callable[[], None],
         tell: Callable[[GoingAway], None],
+        finish_by: Callable[[float], None],
     ) -> None:
         self._quiet_at = quiet_at
         self._end = end
         self._tell = tell
+        self._finish_by = finish_by
         self._over = False
         self._timer: asyncio.TimerHandle | None = None
 
     def begin(self, grace_s: float) -> None:
         """End the session as soon as that cuts nothing off, in `grace_s` at the latest."""
+        deadline = asyncio.get_running_loop().time() + grace_s
+        self._finish_by(deadline + LAST_WORDS_S)
         if not self._over and self._timer is None:
             self._tell(GoingAway(round(grace_s * 1000)))
-            self._look(WindDown(asyncio.get_running_loop().time() + grace_s))
+            self._look(WindDown(deadline))
 
     def stop(self) -> None:
         """The session ends by itself, or another connection has it. Idempotent."""

@@ -18,8 +18,22 @@ EndWithin = Callable[[float], None]
 MOST_COMING_BACK = 10
 """So many clients of sessions that are kept may connect at once although all places are taken."""
 
-LEAVE_S = 6.0
-"""How long a reconnecting client waits for its old connection, which stores its last words."""
+LEAVE_S = 30.0
+"""How long a client that comes back waits for its old connection, which stores its last words: with
+the default budget they take 29 s at most, unless more than 24 s were spoken."""
+
+LAST_WORDS_S = 5.0
+"""So long after the grace time last words may be recognised where the process is about to end."""
+
+STORE_S = 1.0
+"""So long after that they may be stored, and the clients told."""
+
+
+class StillEnding(SessionTaken):
+    """The last connection of the session has not stored its last words yet."""
+
+    def __str__(self) -> str:
+        return "what was said last is still being recognised; connect again in a few seconds"
 
 
 @dataclass(slots=True)
@@ -110,7 +124,7 @@ class LiveSessions:
     async def wind_down(self, grace_s: float) -> None:
         """Begin no further session, and let every connection end within `grace_s`.
 
-        Returns when all have ended, or after `LEAVE_S` more, in which they store their last words.
+        Returns when all have ended, or after `LAST_WORDS_S` and `STORE_S` more.
         Cancelling ends nothing that has begun.
         """
         self.draining = True
@@ -120,7 +134,7 @@ class LiveSessions:
             return
         self._empty.clear()
         with suppress(TimeoutError):
-            async with asyncio.timeout(grace_s + LEAVE_S):
+            async with asyncio.timeout(grace_s + LAST_WORDS_S + STORE_S):
                 await self._empty.wait()
 
     # --- one connection for each session -----------------------------------------------------
@@ -130,7 +144,7 @@ class LiveSessions:
         """Hold the session for one connection of this process until the block ends.
 
         Waits for a connection that is `leaving` the session. Raises `SessionTaken` where another
-        connection holds the session, or does not leave it within `LEAVE_S`.
+        connection holds the session, `StillEnding` where that does not leave it within `LEAVE_S`.
         """
         await self._left(session_id)
         hold = self._holds[session_id] = _Hold(dismiss)
@@ -178,7 +192,7 @@ class LiveSessions:
                         raise SessionTaken(session_id)
                     await hold.released.wait()
         except TimeoutError:
-            raise SessionTaken(session_id) from None
+            raise StillEnding(session_id) from None
 
 
 def network(address: str | None) -> str:

@@ -20,7 +20,7 @@ from gateway.protocols.native import NativeDialect
 from gateway.providers.lineup import Lineup
 from gateway.settings import Settings
 from pipeline.breaker import Breaker
-from pipeline.guard import Candidate, Guard
+from pipeline.guard import Candidate, Guard, Limits
 from pipeline.pacer import Pacer
 from pipeline.session import Stages
 from pipeline.testing import run_virtual
@@ -46,6 +46,8 @@ class LocalCalls:
         self.settings: dict[str, Any] = {"silence_ms": 300}
         self.detector: Any = FakeDetector()
         self.transcriber: Any = FakeTranscriber(texts=("I like to build things that last",))
+        self.hearing = Limits()
+        """How long the transcriber may take."""
         self.responder: Any = ScriptedInterviewer()
         self.synthesizer: Any = FakeSynthesizer(ms_per_word=20)
         self.stages: Callable[[], Stages] = self.scripted
@@ -59,10 +61,13 @@ class LocalCalls:
         """The stages, each the only one of its slot."""
         return Stages(
             self.detector,
-            Guard("stt", [Candidate(self.transcriber.provider, self.transcriber, Breaker())]),
+            Guard("stt", [self._transcribes()]),
             Guard("llm", [Candidate(self.responder.provider, self.responder, Breaker())]),
             Guard("tts", [Candidate(self.synthesizer.provider, self.synthesizer, Breaker())]),
         )
+
+    def _transcribes(self) -> Candidate[Any]:
+        return Candidate(self.transcriber.provider, self.transcriber, Breaker(), self.hearing)
 
     def run(self, story: Story) -> None:
         """Hold calls in virtual time while the story lasts."""

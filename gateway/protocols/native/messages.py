@@ -66,6 +66,7 @@ ErrorCode = Literal[
     "storage_slow",
     "too_many_turns",
     "already_connected",
+    "still_ending",
     "cannot_resume",
     "deleted",
     "flooding",

@@ -31,7 +31,10 @@ CONVERSATION_FULL = "conversation_full"
 VOICE_FROZEN = "cannot_update_voice"
 
 SERVER_CODES = frozenset(
-    {"internal", "not_stored", "storage_slow", "server_error", "already_connected", "deleted"}
+    {
+        *("internal", "not_stored", "storage_slow", "server_error"),
+        *("already_connected", "still_ending", "deleted"),
+    }
 )
 """Codes of the engine and the gateway for what is not the client's fault."""
 

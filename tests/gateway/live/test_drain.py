@@ -4,14 +4,17 @@ import asyncio
 
 import pytest
 
-from gateway.live.registry import LEAVE_S
+from gateway.interviews.sessions import load
+from gateway.live.registry import LAST_WORDS_S, STORE_S
 from gateway.protocols.dialect import CloseCode
+from pipeline.guard import Limits
 from stages.fakes import FakeSynthesizer, FakeTranscriber, Script
 from tests.support.calls import LocalCalls
 from tests.support.client import SPEECH, Client
 
 RESTARTS = (CloseCode.RESTARTING, "the server restarts")
 GRACE_S = 10.0
+PATIENT = Limits(first_s=60.0, slow_first_s=60.0, total_s=60.0)
 
 
 def test_a_session_in_which_nobody_speaks_ends_at_once(local: LocalCalls) -> None:
@@ -137,7 +140,7 @@ def test_a_session_that_does_not_come_to_an_end_is_left(local: LocalCalls) -> No
         with local.calls.live.connected():
             began_s = loop.time()
             await local.calls.live.wind_down(1.0)
-            assert loop.time() - began_s == pytest.approx(1.0 + LEAVE_S)
+            assert loop.time() - began_s == pytest.approx(1.0 + LAST_WORDS_S + STORE_S)
 
     local.run(story)
 
@@ -157,3 +160,76 @@ def test_a_slow_recogniser_is_waited_for_within_the_grace_time(local: LocalCalls
             assert await client.closed() == RESTARTS
 
     local.run(story)
+
+
+def ends_while_it_recognises(local: LocalCalls, first_s: float, grace_s: float) -> list[float]:
+    """The process ends during an answer that takes `first_s` to recognise.
+
+    Returns how long that took, and how long the client waited for its end, in seconds.
+    """
+    local.hearing = PATIENT
+    local.transcriber = FakeTranscriber(Script(first_s=first_s), texts=("the answer",))
+    took: list[float] = []
+
+    async def story() -> None:
+        loop = asyncio.get_running_loop()
+        async with local.call() as client:
+            await client.until("reply.done", turn=0)
+            await client.speak_live(600, 1000)
+            await client.until("speech.stopped", turn=1)
+            began_s = loop.time()
+            await local.calls.live.wind_down(grace_s)
+            took.append(loop.time() - began_s)
+            assert await client.closed() == RESTARTS
+            record, _ = await load(local.store, "test")
+            assert record.worker is None, "another process may have it"
+            stored = await local.store.read("transcript:test")
+            took.append(sum(b"the answer" in line for _, line in stored))
+
+    local.run(story)
+    return took
+
+
+@pytest.mark.parametrize(
+    ("first_s", "grace_s"),
+    [(12.0, 20.0), (4.0, 1.0)],
+    ids=["within the grace time", "a little longer"],
+)
+def test_last_words_are_recognised_as_far_as_the_grace_time_says(
+    local: LocalCalls, first_s: float, grace_s: float
+) -> None:
+    took_s, stored = ends_while_it_recognises(local, first_s, grace_s)
+    assert took_s < grace_s + LAST_WORDS_S
+    assert stored == 1
+
+
+def test_last_words_that_take_longer_are_lost_and_the_log_says_so(
+    local: LocalCalls, caplog: pytest.LogCaptureFixture
+) -> None:
+    took_s, stored = ends_while_it_recognises(local, 20.0, 1.0)
+    assert took_s == pytest.approx(1.0 + LAST_WORDS_S, abs=0.01)
+    assert stored == 0
+    [lost] = [each.getMessage() for each in caplog.records if "last words" in each.message]
+    assert lost == "the last words of the session, 0.9 s, were not recognised: the time was up"
+
+
+def test_a_client_that_left_before_does_not_keep_the_process_longer(
+    local: LocalCalls, caplog: pytest.LogCaptureFixture
+) -> None:
+    local.hearing = PATIENT
+    local.transcriber = FakeTranscriber(Script(first_s=20.0), texts=("the answer",))
+
+    async def story() -> None:
+        loop = asyncio.get_running_loop()
+        async with local.call() as client:
+            await client.until("reply.done", turn=0)
+            await client.speak_live(600, 1000)
+            await client.until("speech.stopped", turn=1)
+            await client.say(type="bye")
+            await asyncio.sleep(1.0)
+            began_s = loop.time()
+            await local.calls.live.wind_down(1.0)
+            assert loop.time() - began_s == pytest.approx(1.0 + LAST_WORDS_S, abs=0.01)
+
+    local.run(story)
+    assert "were not recognised: the time was up" in caplog.text

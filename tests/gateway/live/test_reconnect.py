@@ -7,6 +7,9 @@ import pytest
 from gateway.live.connection import Connection
 from gateway.live.host import InterviewHost
 from gateway.live.registry import LEAVE_S, LiveSessions
+from gateway.protocols.dialect import CloseCode
+from pipeline.guard import Limits
+from stages.fakes import FakeTranscriber, Script
 from tests.support.calls import LocalCalls
 
 
@@ -69,6 +72,27 @@ def test_a_client_that_comes_back_waits_for_its_old_connection(
     local.run(story)
 
 
+def test_a_client_that_comes_back_during_a_late_answer_goes_on_behind_it(local: LocalCalls) -> None:
+    local.hearing = Limits(first_s=60.0, slow_first_s=60.0, total_s=60.0)
+    local.transcriber = FakeTranscriber(Script(first_s=20.0), texts=("I like late answers",))
+
+    async def story() -> None:
+        async with local.call() as first:
+            await first.say(type="hello", version=1)
+            await first.until("reply.done", turn=0)
+            await first.speak_live(600, 1000)
+            await first.until("speech.stopped", turn=1)
+            await first.say(type="bye")
+        async with local.call() as second:
+            await second.say(type="hello", version=1)
+            ready = await second.until("ready")
+            assert ready["interview"]["currentQuestion"] == 2
+            stored = await local.store.read("transcript:test")
+            assert any(b"I like late answers" in line for _, line in stored)
+
+    local.run(story)
+
+
 def test_one_that_stays_is_not_waited_for(local: LocalCalls, held_up: asyncio.Event) -> None:
     async def story() -> None:
         async with local.call() as first:
@@ -95,9 +119,9 @@ def test_one_that_takes_too_long_to_leave_is_given_up(
             await second.say(type="hello", version=1)
             began_s = asyncio.get_running_loop().time()
             error = await second.until("error", fatal=True)
-            assert error["code"] == "already_connected"
+            assert error["code"] == "still_ending"
             assert second.when("error") - began_s == pytest.approx(LEAVE_S, abs=0.002)
-            await second.closed()
+            assert (await second.closed())[0] is CloseCode.OVERLOADED
         held_up.set()
 
     local.run(story)

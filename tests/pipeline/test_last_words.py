@@ -1,0 +1,87 @@
+"""What is said when a session ends: how long its recognition may take."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from pipeline.frames import ReplyDone
+from pipeline.guard import Limits
+from pipeline.session import SessionPolicy
+from stages.fakes import FakeTranscriber, Script
+
+TAKES_S = 10.0
+STORED = [("accept", 1, "I like tests"), ("commit", 1, "I like tests", "")]
+LOST = "the last words of the session, 1.1 s, were not recognised: "
+
+
+@pytest.fixture
+def ending(conversation: Any) -> Any:
+    """A conversation whose recogniser takes 10 s."""
+    conversation.policy = SessionPolicy(hard_s=6.0, speculate=False)
+    conversation.limits = {"fake-stt": Limits(first_s=60.0, slow_first_s=60.0, total_s=60.0)}
+    conversation.transcribers = [FakeTranscriber(Script(first_s=TAKES_S), texts=("I like tests",))]
+    return conversation
+
+
+def end(ending: Any, before_s: float | None = None, while_s: float | None = None) -> float:
+    """End the session during speech; returns how long that took, in seconds.
+
+    It is told before that, and a second later, until when it has to be finished.
+    """
+    took: list[float] = []
+
+    async def story() -> None:
+        loop = asyncio.get_running_loop()
+        await ending.until(ReplyDone, 0)
+        await ending.speak(600)
+        began = loop.time()
+        if before_s is not None:
+            ending.session.finish_by(began + before_s)
+        ending.session.end()
+        if while_s is not None:
+            await asyncio.sleep(1.0)
+            ending.session.finish_by(began + while_s)
+        await asyncio.wait([ending.running], timeout=60)
+        took.append(loop.time() - began)
+        ending.session.finish_by(began)  # nothing is left to finish
+
+    ending.run(story)
+    return took[0]
+
+
+@pytest.mark.parametrize(
+    ("before_s", "while_s"), [(None, None), (60.0, None), (None, 60.0), (20.0, 15.0)]
+)
+def test_the_recogniser_is_waited_for(
+    ending: Any, before_s: float | None, while_s: float | None
+) -> None:
+    assert end(ending, before_s, while_s) == pytest.approx(TAKES_S, abs=0.05)
+    assert ending.host.log[1:] == STORED
+
+
+@pytest.mark.parametrize(("before_s", "while_s"), [(3.0, None), (None, 3.0), (20.0, 3.0)])
+def test_it_is_given_up_when_the_session_has_to_be_finished(
+    ending: Any,
+    before_s: float | None,
+    while_s: float | None,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    assert end(ending, before_s, while_s) == pytest.approx(3.0, abs=0.05)
+    assert ending.host.log[1:] == []
+    assert [record.getMessage() for record in caplog.records] == [LOST + "the time was up"]
+
+
+def test_words_that_are_cut_off_with_the_process_are_logged(
+    ending: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def story() -> None:
+        await ending.until(ReplyDone, 0)
+        await ending.speak(600)
+        ending.session.end()
+        await asyncio.sleep(1.0)
+        ending.running.cancel()
+        await asyncio.wait([ending.running])
+
+    ending.run(story)
+    assert [record.getMessage() for record in caplog.records] == [LOST + "the process ended"]
