@@ -87,7 +87,9 @@ def test_every_term_of_the_glossary_stands_once_with_one_sentence() -> None:
 # --- the tests that pages name ---------------------------------------------------------------
 
 
-@pytest.mark.parametrize("page", ["compatibility.md", "peers-defects.md"])
+@pytest.mark.parametrize(
+    "page", ["compatibility.md", "peers-defects.md", "resilience.md", "security.md"]
+)
 def test_every_test_that_a_page_names_exists(page: str) -> None:
     named = set(re.findall(r"`(test_\w+)`", (DOCS / page).read_text(encoding="utf-8")))
     sources = (ROOT / "tests").rglob("test_*.py")
