@@ -55,15 +55,21 @@ MOST_ERRORS = 50
 
 
 class Connection(Generic[P]):
-    """One client: `run` it. A `gateway.live.transport.Receiver`."""
+    """One client, at `address`: `run` it. A `gateway.live.transport.Receiver`."""
 
     def __init__(
-        self, transport: Transport[P], dialect: Dialect, calls: Calls, session_id: str
+        self,
+        transport: Transport[P],
+        dialect: Dialect,
+        calls: Calls,
+        session_id: str,
+        address: str | None = None,
     ) -> None:
         self._transport = transport
         self._dialect = dialect
         self._calls = calls
         self._session_id = session_id
+        self._address = address
         self._loop = asyncio.get_running_loop()
         self._host: LiveHost | None = None
         self._session: Session | None = None
@@ -139,7 +145,12 @@ class Connection(Generic[P]):
             return
         try:
             over = await hand_over(
-                self._calls, self._session_id, self._request, self._transport, self._hand_over
+                self._calls,
+                self._session_id,
+                self._request,
+                self._transport,
+                self._hand_over,
+                self._address,
             )
             if over is not None:
                 self._close = over

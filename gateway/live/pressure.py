@@ -30,7 +30,8 @@ without a bound (M/M/1: at 0.75 a job waits three times as long as it takes)."""
 
 FEWEST_TO_JUDGE = 5
 """Where fewer sessions are live, lateness is not of their making, and refusing another would not
-help: models load, or another program has the processor. Only memory is judged then."""
+help: models load, or another program has the processor. Of memory one session is enough to judge;
+without any, refusing would end never."""
 
 FAR_BEYOND = 4
 """A value so many times its limit is no single slow moment: it counts at once."""
@@ -65,7 +66,8 @@ class LoadSample:
 
 @dataclass(frozen=True, slots=True)
 class _Measure:
-    """A measure with its limit; pressure is over at `calm`. It counts after `samples` in a row.
+    """A measure with its limit; pressure is over at `calm`. It counts after `samples` in a row, and
+    where `fewest` sessions are live. Interviews in writing give way in it, or they do not.
 
     `machine` says that it is of this machine's time alone, and no server's."""
 
@@ -75,6 +77,12 @@ class _Measure:
     calm: float
     samples: int = 1
     machine: bool = False
+    fewest: int = FEWEST_TO_JUDGE
+    gives_way: bool = True
+
+    def share(self, kind: Kind) -> float:
+        """The share of the limits that holds for a kind of session."""
+        return TEXT_GIVES_WAY if kind == "text" and self.gives_way else 1.0
 
     def counts(self, value: float, share: float) -> int:
         """How many samples a value above the limit counts for; 0 below it."""
@@ -88,7 +96,9 @@ MEASURES = (
     _Measure("busy", "the processor is {:.0%} busy", 0.9, FULL, samples=2, machine=True),
     _Measure("recognition_s", "recognition takes {:.1f} s", 2.5, 1.5),
     _Measure("turn_factor", "replies take {:.1f} times their budget", 2.0, 1.5),
-    _Measure("memory", "{:.0%} of the memory is in use", 0.9, 0.8),
+    # A process seldom gives memory back: a lower `calm`, or one for its empty state, would never
+    # come. An interview in writing takes hardly any.
+    _Measure("memory", "{:.0%} of the memory is in use", 0.9, 0.87, fewest=1, gives_way=False),
 )
 
 
@@ -105,11 +115,10 @@ class Pressure:
     def observe(self, sample: LoadSample, now: float) -> None:
         """Take a new sample. `now` is in seconds of any steady clock."""
         self.sample = sample
-        kinds: tuple[tuple[Kind, float], ...] = (("voice", 1.0), ("text", TEXT_GIVES_WAY))
         for measure in MEASURES:
             value: float = getattr(sample, measure.name)
-            for kind, share in kinds:
-                key = measure.name, kind
+            for kind in KINDS:
+                key, share = (measure.name, kind), measure.share(kind)
                 high = measure.counts(value, share)
                 self._high[key] = self._high.get(key, 0) + high if high else 0
                 pressed = self._pressed.get(key)
@@ -135,14 +144,14 @@ class Pressure:
 
     def admitted(self, now: float) -> None:
         """A live session begins."""
+        self._forget(now)
         self._admitted.append(now)
 
     def refusal(self, kind: Kind, sessions: int, now: float) -> str | None:
         """Why a session of this kind cannot begin beside so many live ones; None if it can."""
         for measure in MEASURES:
             pressed = self._pressed.get((measure.name, kind))
-            judged = sessions >= FEWEST_TO_JUDGE or measure.name == "memory"
-            if pressed is not None and judged:
+            if pressed is not None and sessions >= measure.fewest:
                 return f"overloaded: {measure.words.format(pressed[1])}"
         share = 1.0 if kind == "voice" else TEXT_GIVES_WAY
         if sessions >= FEWEST_TO_JUDGE and self.expected(sessions, now) > FULL * share:
@@ -151,11 +160,14 @@ class Pressure:
 
     def expected(self, sessions: int, now: float) -> float:
         """The share of a core that the loop will need with one session more."""
-        while self._admitted and self._admitted[0] <= now - WARM_S:
-            self._admitted.popleft()
+        self._forget(now)
         warm = max(sessions - len(self._admitted), FEWEST_TO_JUDGE)
         cost = max(SESSION_COST, self.sample.busy / warm)
         return self.sample.busy + (len(self._admitted) + 1) * cost
+
+    def _forget(self, now: float) -> None:
+        while self._admitted and self._admitted[0] <= now - WARM_S:
+            self._admitted.popleft()
 
 
 class RecentTurns:

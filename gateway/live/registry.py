@@ -69,6 +69,7 @@ class LiveSessions:
         self.connections = 0
         self.draining = False
         """The process is about to end: no further session begins."""
+        self._ends_at: float | None = None  # by the clock; the grace time of `wind_down` is over
         self._holds: dict[str, _Hold] = {}  # as many as there are connections
         self._endings: dict[EndWithin, None] = {}  # likewise; in the order of their beginning
         self._empty = asyncio.Event()  # set where no connection is left while draining
@@ -81,9 +82,11 @@ class LiveSessions:
         if self.draining:
             return "the server is shutting down"
         back = session_id is not None and self.kept(session_id) is not None
-        if self.connections >= self.places + (MOST_COMING_BACK if back else 0):
+        beyond = MOST_COMING_BACK if back else 0  # its old connection still has a place
+        if self.connections >= self.places + beyond:
             return f"all {self.places} places are taken"
-        if address is not None and 0 < self._per_address <= self._addresses[network(address)]:
+        most = self._per_address and self._per_address + beyond
+        if address is not None and 0 < most <= self._addresses[network(address)]:
             return f"this address has all of its {self._per_address} places"
         return None if back else self.pressed("voice")
 
@@ -96,26 +99,31 @@ class LiveSessions:
     @contextmanager
     def connected(self, address: str | None = None) -> Iterator[None]:
         """Count a connection from this address until the block ends."""
-        self.connections += 1
-        where = network(address)
-        self._addresses[where] += 1
+        self._count(address, 1)
         if self.pressure is not None:
             self.pressure.admitted(self._clock())
         try:
             yield
         finally:
-            self.connections -= 1
-            self._addresses[where] -= 1
-            if not self._addresses[where]:
-                del self._addresses[where]
+            self._count(address, -1)
             if not self.connections:
                 self._empty.set()
+
+    def _count(self, address: str | None, change: int) -> None:
+        where = network(address)
+        self.connections += change
+        self._addresses[where] += change
+        if not self._addresses[where]:
+            del self._addresses[where]
 
     # --- the end of the process --------------------------------------------------------------
 
     def add(self, end_within: EndWithin) -> None:
-        """A connection begins: `wind_down` will call this."""
+        """A connection begins: `wind_down` will call this. It has begun where a client was let in
+        before it: then the connection is ended within what is left of the time."""
         self._endings[end_within] = None
+        if self.draining and self._ends_at is not None:
+            end_within(max(0.0, self._ends_at - self._clock()))
 
     def remove(self, end_within: EndWithin) -> None:
         """The connection has ended."""
@@ -128,6 +136,7 @@ class LiveSessions:
         Cancelling ends nothing that has begun.
         """
         self.draining = True
+        self._ends_at = self._clock() + grace_s
         for end_within in tuple(self._endings):
             end_within(grace_s)
         if not self.connections:
@@ -164,13 +173,14 @@ class LiveSessions:
         return None if hold is None or hold.leaving else hold.client
 
     @contextmanager
-    def joined(self) -> Iterator[None]:
-        """This connection is another one's until the block ends: it is not counted beside it."""
-        self.connections -= 1
+    def joined(self, address: str | None = None) -> Iterator[None]:
+        """This connection from `address` is another one's until the block ends: it is not counted
+        beside it."""
+        self._count(address, -1)
         try:
             yield
         finally:
-            self.connections += 1
+            self._count(address, 1)
 
     def leaving(self, session_id: str) -> None:
         """Mark the connection that holds a session as about to leave it."""

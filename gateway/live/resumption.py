@@ -7,6 +7,7 @@ import asyncio
 import hashlib
 import hmac
 import logging
+import math
 import secrets
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -90,6 +91,16 @@ class Resumption:
         except StoreError as error:
             logger.info("session %s: its token is not stored: %s", self._session_id, error)
         return token
+
+    async def next_token(self, lifetime_s: float, used: ResumeRequest) -> str:
+        """The token for a client that is about to take the session. Until one has, the one with
+        which it came holds as well: its line may be lost once more before that."""
+        self._confirmed_at = math.inf
+        return await self.new_token(lifetime_s, used)
+
+    def gave(self, token: str) -> bool:
+        """Whether this is the token that was given last."""
+        return self._tokens[:1] == (token,)
 
     async def renew(self, lifetime_s: float) -> None:
         """Keep the stored token until cancelled, as a session may last longer than it."""

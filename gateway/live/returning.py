@@ -69,12 +69,13 @@ async def hand_over(
     request: SessionRequest,
     transport: Transport[Any],
     leave: Callable[[], Sequence[Any]],
+    address: str | None = None,
 ) -> tuple[CloseCode, str] | None:
     """Have the kept session go on over `transport`, and return how that ended.
 
     `leave` is called first: the caller lets go of the transport, and returns the commands and audio
-    that came early. None where no process keeps the session, and the caller may begin it from what
-    is stored. Raises `CannotResume`.
+    that came early. `address` is that of the client's connection. None where no process keeps the
+    session, and the caller may begin it from what is stored. Raises `CannotResume`.
     """
     wanted, loop = request.resume, asyncio.get_running_loop()
     if wanted is None:
@@ -84,10 +85,10 @@ async def hand_over(
         return None
     if kept is None or not kept.accepts(wanted, loop.time()):
         raise CannotResume
-    token = await kept.new_token(calls.settings.session_ttl_s, wanted)
-    if calls.live.kept(session_id) is not kept or not transport.open:
-        raise CannotResume  # it has ended meanwhile
+    token = await kept.next_token(calls.settings.session_ttl_s, wanted)
+    if calls.live.kept(session_id) is not kept or not transport.open or not kept.gave(token):
+        raise CannotResume  # it has ended meanwhile, or the client has come once more
     line = Line(transport, request, token, tuple(leave()), loop.create_future())
     kept.take(line, loop.time())
-    with calls.live.joined():
+    with calls.live.joined(address):
         return await line.over

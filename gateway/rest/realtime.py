@@ -26,6 +26,7 @@ from gateway.rest.webrtc import WebRtcEndpoints
 from gateway.runtime import Runtime
 from gateway.security import ApiKeys, bearer, may_connect, origin_of
 from gateway.transports.webrtc.offers import MAX_BYTES, OfferError
+from gateway.transports.websocket.endpoint import address_of
 from gateway.transports.websocket.realtime import NO_SESSION, joins, new_id, opened
 
 SDP = "application/sdp"
@@ -88,7 +89,7 @@ class RealtimeEndpoints:
             raise Failure(404, "session_not_found", NO_SESSION, "session_id")
         dialect = OpenAiRealtime(session, new_id=new_id, media="rtp")
         try:
-            answered = await self._webrtc.answer(session_id, sdp, dialect)
+            answered = await self._webrtc.answer(session_id, sdp, dialect, address_of(request))
         except OfferError as error:
             raise Failure(400, "invalid_offer", error.reason, "sdp") from None
         headers = {"location": f"{CALLS}/rtc_{answered.id}", "cache-control": "no-store"}

@@ -29,6 +29,7 @@ from gateway.security import ApiKeys, bearer
 from gateway.settings import Settings
 from gateway.status import MediaCounts
 from gateway.transports.webrtc.offers import MAX_BYTES, OfferError
+from gateway.transports.websocket.endpoint import address_of
 
 if TYPE_CHECKING:  # they need the extra
     from gateway.transports.webrtc.peer import Peer
@@ -111,12 +112,17 @@ class WebRtcEndpoints:
             raise NOT_INSTALLED(EXTRA)
         return self._peers
 
-    async def answer(self, session_id: str, sdp: str, dialect: Dialect) -> "Answered":
-        """Answer an offer whose data channel speaks `dialect`. Raises `OfferError`, `Problem`."""
+    async def answer(
+        self, session_id: str, sdp: str, dialect: Dialect, address: str | None
+    ) -> "Answered":
+        """Answer an offer of a client at `address`, whose data channel speaks `dialect`.
+
+        Raises `OfferError`, `Problem`.
+        """
         from gateway.transports.webrtc.peers import PeerRefused
 
         try:
-            return await self._open().answer(session_id, sdp, dialect)
+            return await self._open().answer(session_id, sdp, dialect, address=address)
         except PeerRefused as error:
             raise NO_PLACE(str(error), headers=RETRY) from None
 
@@ -281,8 +287,7 @@ async def _answered(peers: "Peers", session_id: str, sdp: str, request: Request)
     from gateway.transports.webrtc.peers import PeerRefused
 
     try:
-        address = None if request.client is None else request.client.host
-        return await peers.answer(session_id, sdp, address=address)
+        return await peers.answer(session_id, sdp, address=address_of(request))
     except OfferError as error:
         raise _problem(error) from None
     except PeerRefused as error:

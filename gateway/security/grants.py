@@ -2,6 +2,7 @@
 
 import hashlib
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -19,6 +20,9 @@ from gateway.store import Store
 
 MOST_WAITING = 256
 """Clients at a time that have connected and not said yet who they are."""
+
+MOST_WAITING_AT = 32
+"""Those of one network address: one alone must not keep the others out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +57,8 @@ class Access:
     ) -> None:
         self.open = keys.open
         """Whether every client may do everything: there are no keys."""
-        self.waiting = 0
-        """Clients that have not said yet who they are."""
+        self.waiting: Counter[str] = Counter()
+        """Clients that have not said yet who they are, by their network addresses."""
         self._keys = keys
         self._store = store
         self._exists = exists

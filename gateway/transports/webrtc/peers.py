@@ -86,7 +86,8 @@ class Peers:
         Raises `OfferError`, and `PeerRefused` if the process is full or the answer takes longer
         than `ANSWER_S`.
         """
-        refusal = self._runtime.live.refusal(address=address)
+        back = session_id if dialect is None else None  # another dialect has no way back
+        refusal = self._runtime.live.refusal(back, address)
         if refusal is not None:
             self._runtime.metrics.refused("webrtc")
             raise PeerRefused(refusal)
@@ -99,6 +100,7 @@ class Peers:
                 self.ice_servers,
                 dialect=dialect,
                 waits=dialect is None,
+                address=address,
             )
             try:
                 async with asyncio.timeout(ANSWER_S):

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from functools import partial
 
+from starlette.requests import HTTPConnection
 from starlette.responses import PlainTextResponse
 from starlette.websockets import WebSocket
 
@@ -28,9 +29,9 @@ async def websocket_endpoint(websocket: WebSocket) -> None:
     runtime: Runtime = websocket.app.state.runtime
     if await denied(websocket, runtime):
         return
-    session_id = websocket.path_params["session_id"]
+    session_id, address = websocket.path_params["session_id"], address_of(websocket)
     try:
-        known = await shown(websocket, runtime.access, session_id)
+        known = await shown(websocket, runtime.access, session_id, address)
     except Refused as refused:
         answer = PlainTextResponse(
             str(refused), refused.status, RETRY if refused.status == 503 else None
@@ -53,13 +54,14 @@ async def websocket_endpoint(websocket: WebSocket) -> None:
                 session_id,
                 protocol.config.ws_max_size,
                 partial(may_return, runtime.live, runtime.store, session_id),
+                address,
             )
         except ProtocolError as error:
             for message in dialect.refuse(error):
                 protocol.send_text(message)
             await close(websocket, protocol, CloseCode.POLICY, error.message)
             return
-        if (full := runtime.live.refusal(session_id)) is not None:
+        if (full := runtime.live.refusal(session_id, address)) is not None:
             runtime.metrics.refused("websocket")
             await close(websocket, protocol, CloseCode.OVERLOADED, full)
             return
@@ -83,9 +85,9 @@ async def denied(websocket: WebSocket, runtime: Runtime) -> bool:
     return False
 
 
-def address_of(websocket: WebSocket) -> str | None:
+def address_of(connection: HTTPConnection) -> str | None:
     """The client's network address, by its proxy where that is trusted."""
-    return None if websocket.client is None else websocket.client.host
+    return None if connection.client is None else connection.client.host
 
 
 async def converse(
@@ -102,8 +104,10 @@ async def converse(
     """
     protocol = protocol_of(websocket)
     transport = WebSocketTransport(protocol, dialect, websocket.receive, early)
-    with runtime.live.connected(address_of(websocket)):
-        code, reason = await Connection(transport, dialect, runtime.calls(), session_id).run()
+    address = address_of(websocket)
+    with runtime.live.connected(address):
+        connection = Connection(transport, dialect, runtime.calls(), session_id, address)
+        code, reason = await connection.run()
     await close(websocket, protocol, code, reason)
 
 

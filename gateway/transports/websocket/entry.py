@@ -12,10 +12,11 @@ from contextlib import contextmanager
 
 from starlette.websockets import WebSocket
 
+from gateway.live.registry import network
 from gateway.protocols.dialect import Outgoing, ProtocolError, ResumeRequest, Start
 from gateway.protocols.native.messages import parse
 from gateway.security import Access, presented
-from gateway.security.grants import MOST_WAITING
+from gateway.security.grants import MOST_WAITING, MOST_WAITING_AT
 from gateway.store import StoreError
 from gateway.transports.websocket.protocol import WebSocketProtocol
 
@@ -40,8 +41,12 @@ class Refused(Exception):
         self.status = status
 
 
-async def shown(websocket: WebSocket, access: Access, session_id: str) -> bool:
+async def shown(
+    websocket: WebSocket, access: Access, session_id: str, address: str | None = None
+) -> bool:
     """Whether the handshake shows that the client may begin the session; False: `hello` has to.
+
+    `address` is the client's.
 
     Raises `Refused`.
     """
@@ -52,8 +57,10 @@ async def shown(websocket: WebSocket, access: Access, session_id: str) -> bool:
     headers = websocket.headers
     credential = presented(headers.get("authorization"), headers.get("x-api-key"))
     if not credential:
-        if access.waiting >= MOST_WAITING:
+        if access.waiting.total() >= MOST_WAITING:
             raise Refused(503, "too many clients have not said yet who they are")
+        if access.waiting[network(address)] >= MOST_WAITING_AT:
+            raise Refused(503, "too many clients of this address have not said yet who they are")
         return False
     try:
         grant = await access.look(credential)
@@ -74,14 +81,17 @@ async def first_messages(
     session_id: str,
     message_bytes: int,
     returns: Returns,
+    address: str | None = None,
 ) -> Sequence["Early"]:
     """The `hello` of a client that may begin the session or `returns` to it, and what came with it.
+
+    `address` is the client's.
 
     Longer messages than a `hello` are accepted from then on, up to `message_bytes`. Raises a fatal
     `ProtocolError` for any other client. If this is cancelled, a ticket may have been used.
     """
     waiting = _Hello(protocol)
-    with _counted(access):
+    with _counted(access, network(address)):
         protocol.allow(LONGEST_HELLO_BYTES)
         protocol.attach(waiting)
         try:
@@ -164,9 +174,11 @@ class _Hello:
 
 
 @contextmanager
-def _counted(access: Access) -> Iterator[None]:
-    access.waiting += 1
+def _counted(access: Access, where: str) -> Iterator[None]:
+    access.waiting[where] += 1
     try:
         yield
     finally:
-        access.waiting -= 1
+        access.waiting[where] -= 1
+        if not access.waiting[where]:
+            del access.waiting[where]

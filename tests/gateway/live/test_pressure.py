@@ -98,7 +98,25 @@ def test_with_few_sessions_only_memory_refuses() -> None:
     assert pressure.refusal("voice", FEWEST_TO_JUDGE - 1, 5.0) is None
     assert pressure.refusal("voice", FEWEST_TO_JUDGE, 5.0) is not None
     observed(pressure, LoadSample(memory=0.95), 5, 1)
-    assert pressure.refusal("voice", 0, 6.0) is not None
+    assert pressure.refusal("voice", 1, 6.0) is not None
+
+
+def test_memory_keeps_nobody_out_for_good() -> None:
+    pressure = Pressure()
+    observed(pressure, LoadSample(memory=0.95), 0, 2)
+    assert pressure.refusal("voice", 1, 2.0) == "overloaded: 95% of the memory is in use"
+    assert pressure.refusal("voice", 0, 2.0) is None, "without sessions none will become free"
+    # A process gives little of it back.
+    observed(pressure, LoadSample(memory=0.86), 2, int(CALM_S) + 1)
+    assert pressure.refusal("voice", 1, 8.0) is None
+    assert pressure.refusal("text", 1, 8.0) is None, "an interview in writing takes hardly any"
+
+
+def test_of_sessions_that_began_only_the_latest_are_remembered() -> None:
+    pressure = Pressure()
+    for second in range(1_000):
+        pressure.admitted(float(second))
+    assert len(pressure._admitted) == WARM_S
 
 
 def crowd(pressure: Pressure, size: int, now: float, sessions: int = 0) -> int:

@@ -64,14 +64,57 @@ def test_one_line_is_one_network(address: str | None, expected: str) -> None:
     assert network(address) == expected
 
 
+def test_a_client_that_comes_back_has_one_place_of_its_address() -> None:
+    live = LiveSessions(10, per_address=1)
+
+    async def main() -> None:
+        async with live.hold("test", lambda: None):
+            client = Resumption(MemoryStore(lambda: 0.0), "test", 30.0, lambda line: None)
+            live.offer("test", client)
+            with live.connected("192.0.2.1"):
+                assert live.refusal("other", "192.0.2.1") is not None
+                assert live.refusal("test", "192.0.2.1") is None
+                with live.connected("192.0.2.2"), live.joined("192.0.2.2"):
+                    assert live.connections == 1
+                    assert live.refusal("other", "192.0.2.2") is None
+                assert live.connections == 1
+
+    run_virtual(main())
+
+
+def test_a_connection_that_begins_in_the_grace_time_ends_in_it() -> None:
+    now = 100.0
+    live = LiveSessions(10, clock=lambda: now)
+    told: list[float] = []
+    live.add(told.append)
+    live.remove(told.append)
+    assert told == []
+
+    async def main() -> None:
+        nonlocal now
+        await live.wind_down(10.0)
+        for later in (104.0, 120.0):
+            now = later
+            live.add(told.append)
+            live.remove(told.append)
+
+    run_virtual(main())
+    assert told == [6.0, 0.0]
+
+
 def test_the_load_refuses_and_does_not_keep_a_client_from_coming_back() -> None:
     pressure = Pressure()
     live = LiveSessions(100, pressure=pressure, clock=lambda: 5.0)
     pressure.observe(LoadSample(memory=0.95), 4.0)
-    assert live.refusal("test") == "overloaded: 95% of the memory is in use"
-    assert live.pressed("text") == live.refusal("test")
+    assert live.refusal("test") is None, "nobody is live, so that nothing would ever change"
 
     async def main() -> None:
+        with live.connected():
+            assert live.refusal("test") == "overloaded: 95% of the memory is in use"
+            assert live.pressed("text") == live.refusal("test")
+            await come_back()
+
+    async def come_back() -> None:
         async with live.hold("test", lambda: None):
             live.offer(
                 "test", Resumption(MemoryStore(lambda: 0.0), "test", 30.0, lambda line: None)

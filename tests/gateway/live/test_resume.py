@@ -231,6 +231,64 @@ def test_a_line_that_breaks_before_the_new_token_came_is_no_harm(local: LocalCal
     local.run(story)
 
 
+def test_a_token_is_not_used_up_by_a_line_that_breaks_while_it_is_looked_at(
+    local: LocalCalls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def story() -> None:
+        commit = local.store.commit
+
+        async def slowly(*puts: Any) -> Any:
+            await asyncio.sleep(1)
+            return await commit(*puts)
+
+        async with local.call() as first:
+            token = await began(first)
+            number = seen(first)
+            first.lose()
+            await asyncio.sleep(1)
+            monkeypatch.setattr(local.store, "commit", slowly)
+            async with local.call() as second:
+                resume = {"token": token, "seq": number}
+                await second.say(type="hello", version=1, resume=resume)
+                await asyncio.sleep(0.5)
+                second.lose()
+                await asyncio.sleep(1)
+            async with local.call() as third:
+                assert (await back(third, token, number))["resumed"]["kept"]
+
+    local.run(story)
+
+
+def test_of_two_that_come_back_at_once_with_one_token_one_has_the_session(
+    local: LocalCalls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def story() -> None:
+        commit = local.store.commit
+
+        async def slowly(*puts: Any) -> Any:
+            await asyncio.sleep(1)
+            return await commit(*puts)
+
+        async with local.call() as first:
+            token = await began(first)
+            number = seen(first)
+            first.lose()
+            await asyncio.sleep(1)
+            monkeypatch.setattr(local.store, "commit", slowly)
+            async with local.call() as second, local.call() as third:
+                hello = {"type": "hello", "version": 1, "resume": {"token": token, "seq": number}}
+                await second.say(**hello)
+                await asyncio.sleep(0.5)
+                await third.say(**hello)
+                assert (await second.until("error", fatal=True))["code"] == "cannot_resume"
+                newest = (await third.until("ready"))["resume"]
+                third.lose()
+                async with local.call() as fourth:
+                    assert (await back(fourth, newest, number))["resumed"]["kept"]
+
+    local.run(story)
+
+
 def test_a_client_may_come_back_before_the_server_knows_that_its_line_is_lost(
     local: LocalCalls,
 ) -> None:

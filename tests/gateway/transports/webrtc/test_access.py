@@ -7,6 +7,7 @@ from tests.support.webrtc import Browser, Doorway
 
 KEY = "a-key-of-ours"
 TOKEN = "a-token-for-webrtc"
+CALLS = "/v1/realtime/calls?model=interview"
 SDP = {"content-type": "application/sdp"}
 
 
@@ -74,3 +75,23 @@ def test_webrtcs_token_opens_webrtc_and_nothing_else(locked: Doorway) -> None:
             assert listed.status_code == 401
 
     locked.run(story)
+
+
+@pytest.mark.parametrize("path", [CALLS, "/webrtc/b"])
+def test_the_places_of_an_address_count_for_every_kind_of_call(doorway: Doorway, path: str) -> None:
+    doorway.settings |= {"per_address": 1}
+
+    async def story() -> None:
+        browser = Browser(doorway)
+        offer = await browser.offer()
+        async with httpx.AsyncClient(base_url=doorway.url, trust_env=False) as client:
+            made = await client.post(CALLS, content=offer, headers=SDP)
+            assert made.status_code == 201
+            again = await client.post(path, content=offer, headers=SDP)
+            assert again.status_code == 503
+            assert "this address has all of its 1 places" in again.text
+            call = made.headers["location"]
+            assert (await client.post(f"{call}/hangup")).status_code == 200
+        await browser.close()
+
+    doorway.run(story)

@@ -6,6 +6,8 @@ from tests.support.webrtc import Doorway, emptied
 
 
 def test_a_call_goes_on_over_a_websocket(doorway: Doorway) -> None:
+    doorway.settings |= {"max_sessions": 1, "per_address": 1}
+
     async def story() -> None:
         async with doorway.browser() as browser:
             token = (await browser.until("ready"))["resume"]
@@ -29,6 +31,8 @@ def test_a_call_goes_on_over_a_websocket(doorway: Doorway) -> None:
 
 
 def test_a_call_goes_on_over_webrtc(doorway: Doorway) -> None:
+    doorway.settings |= {"max_sessions": 1, "per_address": 1}
+
     async def story() -> None:
         async with doorway.call() as caller:
             await caller.say(type="hello", version=1)

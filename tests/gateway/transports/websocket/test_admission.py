@@ -8,7 +8,7 @@ import httpx
 import pytest
 from websockets.exceptions import InvalidStatus
 
-from gateway.live.pressure import LoadSample
+from gateway.live.pressure import FEWEST_TO_JUDGE, LoadSample
 from tests.support.gateway import Gateway
 
 
@@ -30,8 +30,12 @@ async def refused(gateway: Gateway) -> str:
 
 def test_an_overloaded_process_says_so_everywhere(gateway: Gateway) -> None:
     async def story() -> None:
-        pressure = gateway.app.state.runtime.live.pressure
-        pressure.observe(LoadSample(memory=0.95), time.monotonic())
+        live = gateway.app.state.runtime.live
+        live.pressure.observe(LoadSample(memory=0.95), time.monotonic())
+        with live.connected():
+            await refuses_everybody()
+
+    async def refuses_everybody() -> None:
         why = "overloaded: 95% of the memory is in use"
         assert await refused(gateway) == why
         async with httpx.AsyncClient(trust_env=False, base_url=gateway.url) as client:
@@ -55,13 +59,15 @@ def test_an_overloaded_process_says_so_everywhere(gateway: Gateway) -> None:
 
 def test_a_session_in_writing_gives_way_to_live_ones(gateway: Gateway) -> None:
     async def story() -> None:
-        pressure = gateway.app.state.runtime.live.pressure
-        pressure.observe(LoadSample(memory=0.8), time.monotonic())
+        live = gateway.app.state.runtime.live
+        live.pressure.observe(LoadSample(recognition_s=2.2), time.monotonic())
+        live.connections += FEWEST_TO_JUDGE
         async with httpx.AsyncClient(trust_env=False, base_url=gateway.url) as client:
             wanted = {"role": "Data Analyst", "mode": "text"}
             assert (await client.post("/api/sessions", json=wanted)).status_code == 503
         async with gateway.call() as caller:
             await caller.until("ready")
+        live.connections -= FEWEST_TO_JUDGE
 
     gateway.run(story)
 

@@ -177,7 +177,7 @@ def test_who_says_nothing_is_sent_away(locked: Gateway, monkeypatch: pytest.Monk
 
     async def story() -> None:
         assert await refusal(locked) == ("ticket_required", 1008)
-        assert locked.app.state.runtime.access.waiting == 0
+        assert locked.app.state.runtime.access.waiting.total() == 0
 
     locked.run(story)
 
@@ -200,9 +200,50 @@ def test_so_many_may_wait_and_no_more(locked: Gateway, monkeypatch: pytest.Monke
 
     async def story() -> None:
         async with locked.call("a"):
-            while locked.app.state.runtime.access.waiting == 0:
+            while locked.app.state.runtime.access.waiting.total() == 0:
                 await asyncio.sleep(0.01)
             assert await handshake(locked, "/ws/b") == 503
+
+    locked.run(story)
+
+
+def test_one_address_keeps_nobody_else_out(
+    locked: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(entry, "MOST_WAITING_AT", 1)
+
+    async def story() -> None:
+        access = locked.app.state.runtime.access
+        access.waiting["192.0.2.1"] += 1  # a client somewhere else
+        async with locked.call("a") as caller:
+            while access.waiting["127.0.0.1"] == 0:
+                await asyncio.sleep(0.01)
+            assert await handshake(locked, "/ws/b") == 503
+            await caller.socket.send(hello(await ticket_for(locked)))
+            await caller.until("ready")
+            assert dict(access.waiting) == {"192.0.2.1": 1}
+
+    locked.run(story)
+
+
+def test_a_client_with_a_pass_comes_back_although_all_places_are_taken(locked: Gateway) -> None:
+    locked.settings |= {"max_sessions": 1, "per_address": 1}
+
+    async def story() -> None:
+        held = (await locked.app.state.runtime.access.session_pass("a")).value
+        async with locked.call("a") as first:
+            await first.socket.send(hello(held))
+            token = (await first.until("ready"))["resume"]
+            first.socket.transport.abort()
+            for _ in range(2):
+                async with locked.call("a") as second:
+                    back = {"token": token, "seq": 1}
+                    await second.socket.send(hello(held, resume=back))
+                    ready = await second.until("ready")
+                    assert ready["resumed"]["kept"] is True
+                    token = ready["resume"]
+                    assert await handshake(locked, "/ws/b") == 503
+                    second.socket.transport.abort()
 
     locked.run(story)
 
