@@ -33,7 +33,8 @@ NAME = re.compile(r"(?P<session>[A-Za-z0-9_-]{1,64})-\d{8}T\d{6}\.jsonl")
 
 
 Entry: TypeAlias = "tuple[JournalFile, str] | str | None"
-"""For the thread: a line of a file, a session whose journals are to be deleted, or the end."""
+"""For the thread: a line of a file ("": it has ended), a session whose journals are to be deleted,
+or the end."""
 
 
 class JournalFile:
@@ -42,6 +43,9 @@ class JournalFile:
     def __init__(self, path: Path, lines: "queue.Queue[Entry]") -> None:
         self.path = path
         self.broken = False
+        """No more lines are taken."""
+        self.failed = False
+        """A line could not be written."""
         self.file: TextIO | None = None
         self._lines = lines
 
@@ -49,15 +53,16 @@ class JournalFile:
         """Hand a line to the thread. Neither blocks nor raises."""
         if self.broken:
             return
-        try:
+        if self._lines.qsize() < WAITING_LINES:
             self._lines.put_nowait((self, line))
-        except queue.Full:
+        else:
             self.broken = True
             logger.warning("%s ends early: the disk does not keep up", self.path)
 
     def close(self) -> None:
-        """No more lines will come; an empty line reports that to the thread."""
-        self.write("")
+        """No more lines will come. The thread is told also where the lines were too many, or the
+        file would stay open: one entry for each session that has ended."""
+        self._lines.put_nowait((self, ""))
 
 
 class Journals:
@@ -72,7 +77,8 @@ class Journals:
         self._folder = folder
         self._texts = texts
         self._max_bytes = max_mb * 1024 * 1024
-        self._lines: queue.Queue[Entry] = queue.Queue(WAITING_LINES)
+        # Lines and deletions wait while there are fewer than `WAITING_LINES` entries.
+        self._lines: queue.Queue[Entry] = queue.Queue()
         self._open: set[Path] = set()  # of the thread
         self._thread = threading.Thread(target=self._run, name="parley-journals", daemon=True)
         self._thread.start()
@@ -88,16 +94,15 @@ class Journals:
 
         Neither blocks nor raises.
         """
-        try:
+        if self._lines.qsize() < WAITING_LINES:
             self._lines.put_nowait(session_id)
-        except queue.Full:
+        else:
             logger.error("the journals of session %s could not be deleted", session_id)
 
     def close(self) -> None:
         """Write the waiting lines and end the thread; takes at most two seconds."""
-        with suppress(queue.Full):
-            self._lines.put(None, timeout=1.0)
-        self._thread.join(timeout=1.0)
+        self._lines.put_nowait(None)
+        self._thread.join(timeout=2.0)
 
     # --- the thread --------------------------------------------------------------------------
 
@@ -113,8 +118,10 @@ class Journals:
             try:
                 self._write(file, line)
             except OSError as error:
-                file.broken = True
+                file.broken = file.failed = True
                 logger.warning("%s cannot be written: %s", file.path, error.strerror)
+                with suppress(OSError):
+                    self._end(file)
 
     def _kept(self) -> list[Path]:
         """The journals in the folder, the oldest first."""
@@ -144,10 +151,9 @@ class Journals:
 
     def _write(self, file: JournalFile, line: str) -> None:
         if not line:
-            if file.file is not None:
-                file.file.close()
-                self._open.discard(file.path)
-                self._make_room()
+            self._end(file)
+            return
+        if file.failed:  # what it still has in the queue would leave a gap
             return
         if file.file is None:
             # Readable by its owner only: it holds who spoke when, and with `texts` the words.
@@ -156,3 +162,12 @@ class Journals:
             )
             self._open.add(file.path)
         file.file.write(line)
+
+    def _end(self, file: JournalFile) -> None:
+        open_file, file.file = file.file, None
+        if open_file is not None:
+            self._open.discard(file.path)
+            try:
+                open_file.close()
+            finally:
+                self._make_room()

@@ -1,5 +1,7 @@
 """Journal files: whole lines, private, and never in the way of the conversation."""
 
+import errno
+import io
 import os
 import stat
 from pathlib import Path
@@ -55,6 +57,44 @@ def test_a_disk_that_does_not_keep_up_ends_the_file(
     assert file.broken
     assert caplog.text.count("does not keep up") == 1
     written.close()
+
+
+def test_a_file_that_ended_early_is_closed_and_gives_way_like_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = Journals(tmp_path, max_mb=1)
+    _, file = written.open("s1")
+    file.write("x" * 1_100_000 + "\n")
+    monkeypatch.setattr(journals, "WAITING_LINES", 0)
+    file.write("too much\n")
+    assert file.broken
+    file.close()
+    written.close()
+    assert file.file is None
+    assert [*tmp_path.iterdir()] == []
+
+
+class FullDisk(io.StringIO):
+    """A file of a disk that is full."""
+
+    def write(self, text: str) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_full_disk_ends_the_file_once_and_keeps_nothing_open(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    written = Journals(tmp_path, max_mb=1)
+    _, file = written.open("s1")
+    full = FullDisk()
+    file.file = full
+    for _ in range(3):
+        file.write("a line\n")
+    file.close()
+    written.close()
+    assert caplog.text.count("cannot be written: No space left on device") == 1
+    assert full.closed
+    assert file.file is None
 
 
 def journal(folder: Path, name: str, size: int, at: int) -> Path:
