@@ -24,6 +24,7 @@ from gateway.variables import (
     gaps,
     provider,
     service,
+    shared,
     variable,
 )
 from stages.registry import AUTO
@@ -331,7 +332,7 @@ class Settings(ServerSettings, BaseSettings):
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
-        if lacking := [*gaps(self)]:
+        if lacking := [*gaps(self), *shared(self)]:
             raise ValueError("; ".join(lacking))
         return self
 

@@ -275,6 +275,18 @@ def gaps(settings: BaseSettings) -> Iterator[str]:
             yield f"{_first_name(settings, given[0])} needs {', '.join(missing)}"
 
 
+def shared(settings: BaseSettings) -> Iterator[str]:
+    """Messages about keys that would give clients what is the operator's."""
+    for name in ("api_keys", "webrtc_token"):
+        operators, given = (getattr(settings, field) for field in ("admin_key", name))
+        if operators is None or given is None:
+            continue
+        keys = [key.strip() for key in given.get_secret_value().split(",")]
+        if operators.get_secret_value() in keys:
+            variable = _first_name(settings, name)
+            yield f"PARLEY_ADMIN_KEY must be another one than in {variable}, which clients know"
+
+
 def secrets_of(settings: BaseSettings) -> Iterator[str]:
     """The secrets in the settings' values, which no log line may show."""
     for value in settings.__dict__.values():

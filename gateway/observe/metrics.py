@@ -100,7 +100,7 @@ class Metrics:
             self._breaches.labels(stage)  # at 0: a rate needs a beginning
         self._refused = Counter(
             "parley_admissions_refused",
-            "Clients that were refused because the process is full or about to end",
+            "Clients that were refused because the process is full, overloaded or about to end",
             ["transport"],
             registry=made,
         )

@@ -32,6 +32,7 @@ WRONG = {"www-authenticate": f'{REALM}, error="invalid_token"'}
 
 ACCESS_REQUIRED = Kind("access_required", 401, "This is for clients with a key, a ticket or a pass")
 FOREIGN_PAGE = Kind("foreign_page", 403, "A page of another site may not do this")
+HOW = "Send one that holds as Authorization: Bearer …, or as X-API-Key"
 ACCESS_DENIED = Kind("access_denied", 403, "Your ticket or pass does not hold for this")
 
 COOKIE = "parley_pass"
@@ -112,7 +113,7 @@ class HttpAccess:
             return
         grant = await self._access.look(credential)
         if grant is None:
-            raise ACCESS_REQUIRED(headers=WRONG if credential else CHALLENGE)
+            raise ACCESS_REQUIRED(HOW, headers=WRONG if credential else CHALLENGE)
         request.scope[ADMITTED] = Admitted(self._access, grant)
         await self._hold(need, grant, request)
 
@@ -159,11 +160,14 @@ async def enter(request: Request, session_id: str) -> None:
 
 
 async def with_pass(request: Request, reply: HttpReply, session_id: str) -> HttpReply:
-    """The reply with a pass for the session in its field `access`, where clients need one."""
+    """The reply with a pass for the session in its field `access`, where clients need one.
+
+    A pass that is made with a pass expires with it: nobody makes one hold for ever.
+    """
     admitted: Admitted | None = request.scope.get(ADMITTED)
     if admitted is None or reply.body is None:
         return reply
-    issued = await admitted.access.session_pass(session_id)
+    issued = await admitted.access.session_pass(session_id, admitted.grant.expires_at)
     shown = Credential(value=issued.value, expires_at=issued.expires_at)
     body = reply.body.model_copy(update={"access": shown})
     secure = "; Secure" if request.scope["scheme"] == "https" else ""

@@ -19,7 +19,7 @@ ONLY_HERE = Kind("only_here", 403, "Without an admin key this is for this machin
 TURN_ON = "PARLEY_ADMIN_KEY turns it on: send the key as Authorization: Bearer …"
 CHALLENGE = {"www-authenticate": 'Bearer realm="parley"'}
 
-FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip")
+FORWARDED = ("forwarded", "via", "x-forwarded-for", "x-real-ip")
 """Headers of proxies: the client is somewhere else, although the connection is local."""
 
 

@@ -10,10 +10,10 @@ from gateway.security.keys import ApiKeys
 from gateway.security.tickets import (
     Issued,
     Ticket,
+    find_pass,
     find_ticket,
     make_pass,
     make_ticket,
-    session_of_pass,
     use_ticket,
 )
 from gateway.store import Store
@@ -33,6 +33,8 @@ class Grant:
     """Of the credential, to know it again."""
     session_id: str | None = None
     ticket: Ticket | None = None
+    expires_at: int | None = None
+    """Of a pass, in seconds since the epoch."""
 
     @property
     def everything(self) -> bool:
@@ -73,9 +75,9 @@ class Access:
         if self._keys.accepts(credential):
             return Grant(digest)
         now = self._clock()
-        session_id = await session_of_pass(self._store, credential, now=now)
-        if session_id is not None:
-            return Grant(digest, session_id)
+        held = await find_pass(self._store, credential, now=now)
+        if held is not None:
+            return Grant(digest, held[0], expires_at=held[1])
         ticket = await find_ticket(self._store, credential, now=now)
         return None if ticket is None else Grant(digest, ticket.session_id, ticket)
 
@@ -105,10 +107,11 @@ class Access:
         """A new ticket for a session, or for a new one."""
         return await make_ticket(self._store, session_id, lifetime_s=lifetime_s, now=self._clock())
 
-    async def session_pass(self, session_id: str) -> Issued:
-        """A new pass for a session."""
+    async def session_pass(self, session_id: str, until: int | None = None) -> Issued:
+        """A new pass for a session, which does not hold longer than `until` (a Unix time)."""
         now = self._clock()
-        return await make_pass(self._store, session_id, lifetime_s=self._pass_s, now=now)
+        left_s = self._pass_s if until is None else min(self._pass_s, max(1, until - int(now)))
+        return await make_pass(self._store, session_id, lifetime_s=left_s, now=now)
 
     async def _use(self, ticket: Ticket) -> bool:
         return await use_ticket(self._store, ticket, now=self._clock())

@@ -92,16 +92,15 @@ async def make_pass(store: Store, session_id: str, *, lifetime_s: int, now: floa
     return await _make(store, PASS, session_id, lifetime_s, now)
 
 
-async def session_of_pass(store: Store, value: str, *, now: float) -> str | None:
-    """The session for which a pass holds; None if it is none or has expired."""
+async def find_pass(store: Store, value: str, *, now: float) -> tuple[str, int] | None:
+    """The session for which a pass holds, and until when; None if it is none or has expired."""
     if not value.startswith(PASS) or len(value) > LONGEST:
         return None
     entry = await store.get(_key("pass", value))
     if entry is None:
         return None
     kept = json.loads(entry.value)
-    session_id: str = kept["session"]
-    return session_id if kept["expires_at"] > now else None
+    return (kept["session"], kept["expires_at"]) if kept["expires_at"] > now else None
 
 
 async def _make(

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from gateway.server_settings import ServerSettings
+from gateway.variables import variables
 from stages.stt.whisper_packs import PACKS
 from stages.stt.whisper_sources import PACKAGES
 from tests.support.paths import ROOT
@@ -132,3 +134,11 @@ def test_a_container_is_reached_from_outside_and_makes_a_key() -> None:
     compose = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
     assert "PARLEY_API_KEYS: ${PARLEY_API_KEYS:-auto}" in compose
     assert "PARLEY_INSECURE" not in compose
+
+
+def test_compose_passes_the_settings_of_the_server_on() -> None:
+    compose = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
+    passed = set(re.findall(r"^      ([A-Z_]+): \$\{", compose, re.MULTILINE))
+    named = {variables(field)[0] for field in ServerSettings.model_fields.values()}
+    the_images_own = {"PARLEY_HOST", "PARLEY_PORT", "PARLEY_DATA_DIR", "PARLEY_INSECURE"}
+    assert named - passed == the_images_own

@@ -256,6 +256,14 @@ def test_a_value_that_cannot_be_used_is_answered_in_one_line_that_names_it(
         ({"PARLEY_LLM": "openai"}, "PARLEY_LLM=openai needs PARLEY_LLM_MODEL"),
         ({"PARLEY_LLM_URL": "http://gpu"}, "PARLEY_LLM_URL needs PARLEY_LLM_MODEL"),
         ({"PARLEY_LLM_KEY": "abc"}, "PARLEY_LLM_KEY needs PARLEY_LLM_MODEL"),
+        (
+            {"PARLEY_ADMIN_KEY": "k" * 16, "PARLEY_API_KEYS": f"another-key, {'k' * 16}"},
+            "PARLEY_ADMIN_KEY must be another one than in PARLEY_API_KEYS, which clients know",
+        ),
+        (
+            {"PARLEY_ADMIN_KEY": "k" * 16, "PARLEY_WEBRTC_TOKEN": "k" * 16},
+            "PARLEY_ADMIN_KEY must be another one than in PARLEY_WEBRTC_TOKEN, which clients know",
+        ),
         ({"PARLEY_STT": "openai"}, "PARLEY_STT=openai needs PARLEY_STT_URL, PARLEY_STT_MODEL"),
         ({"PARLEY_STT_URL": "http://gpu"}, "PARLEY_STT_URL needs PARLEY_STT_MODEL"),
         ({"PARLEY_STT_MODEL": "small"}, "PARLEY_STT_MODEL needs PARLEY_STT_URL"),
@@ -378,11 +386,12 @@ def test_the_example_file_uncommented_is_the_default(tmp_path: Path) -> None:
 
 
 def test_only_the_settings_read_the_environment() -> None:
+    read = re.compile(r"os\.environ(?!\.setdefault\()|getenv")  # workers set a default for numpy
     readers = {
         str(file.relative_to(ROOT))
         for package in ("pipeline", "stages", "gateway")
         for file in (ROOT / package).rglob("*.py")
-        if re.search(r"os\.environ(?!\.setdefault)|getenv", file.read_text("utf-8"))
+        if read.search(file.read_text(encoding="utf-8"))
     }
     assert readers <= {"gateway/settings.py"}
 

@@ -117,7 +117,11 @@ def test_a_ticket_makes_one_session_and_its_client_gets_a_pass(locked: Gateway) 
         value = await ticket(client)
         session_id, held = await made(client, value)
         again = await client.post("/api/sessions", json=NEW, headers=bearer(value))
-        assert refused(again)[:2] == (401, "access_required")
+        assert refused(again) == (
+            401,
+            "access_required",
+            "Send one that holds as Authorization: Bearer …, or as X-API-Key",
+        )
         path = f"/api/sessions/{session_id}"
         for _ in range(2):
             assert (await client.get(path, headers=bearer(held))).status_code == 200
@@ -142,6 +146,9 @@ def test_a_ticket_for_a_session_is_exchanged_for_a_pass_once(locked: Gateway) ->
         answers = sorted((first, second), key=lambda answer: answer.status_code)
         assert [answer.status_code for answer in answers] == [200, 401]
         held = answers[0].json()["access"]["value"]
+        client.cookies.clear()
+        renewed = await client.post(path, headers=bearer(held))
+        assert renewed.json()["access"]["expires_at"] == answers[0].json()["access"]["expires_at"]
         client.cookies.clear()
         shown = await client.get(f"/api/sessions/{session_id}", headers=bearer(held))
         assert shown.status_code == 200

@@ -67,6 +67,7 @@ def test_the_admin_api_is_for_clients_with_the_key(
         (request(None), "only_here"),
         (request(x_forwarded_for="203.0.113.9"), "only_here"),
         (request(forwarded="for=203.0.113.9"), "only_here"),
+        (request(via="1.1 varnish"), "only_here"),
         (request(host="rebound.example.org"), "only_here"),
     ],
 )

@@ -154,6 +154,19 @@ def test_a_pass_opens_its_session_as_often_as_it_is_shown(two: Two) -> None:
     two.run(story)
 
 
+def test_a_pass_for_less_time_ends_sooner(two: Two) -> None:
+    async def story() -> None:
+        first = await two.one.session_pass("a")
+        two.clock.now = START + 590
+        renewed = await two.one.session_pass("a", first.expires_at)
+        assert renewed.expires_at == first.expires_at
+        assert await entered(two.one, renewed.value, "a") is True
+        two.clock.now = START + 600
+        assert await two.one.look(renewed.value) is None
+
+    two.run(story)
+
+
 def test_what_is_no_ticket_is_not_looked_up(two: Two) -> None:
     async def story() -> None:
         for credential in ("pt_", "ps_", "pt_x", "ps_x", "pt_" + "0" * 48, "\udc80", "é", "x" * 9):
