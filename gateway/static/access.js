@@ -4,7 +4,7 @@
 const KEPT = "parley-pass";
 
 let opener = taken();
-let pass = sessionStorage.getItem(KEPT) ?? ""; // a page that is loaded again still has it
+let pass = read(); // a page that is loaded again still has it
 
 /** The ticket or key in the address, which is left out of it: nobody reads or copies it there. */
 function taken() {
@@ -38,7 +38,17 @@ export function signed(message) {
 /** The pass for the session that was made; null or undefined where the server wants none. */
 export function keep(access) {
   pass = access?.value ?? "";
-  sessionStorage.setItem(KEPT, pass);
+  try {
+    sessionStorage.setItem(KEPT, pass);
+  } catch {} // it is forbidden
+}
+
+function read() {
+  try {
+    return sessionStorage.getItem(KEPT) ?? "";
+  } catch {
+    return "";
+  }
 }
 
 /** Ask for a ticket or a key, in a part of the page that is hidden while none is wanted. */

@@ -6,9 +6,9 @@ const KEY = "parley.interview";
 
 export class Kept {
   constructor() {
-    const own = read(sessionStorage);
+    const own = read("sessionStorage");
     this.here = own !== null; // this very tab was in it
-    this.value = own ?? read(localStorage);
+    this.value = own ?? read("localStorage");
     this.held = null; // the session that this tab holds
     this.letGo = () => {};
   }
@@ -30,8 +30,8 @@ export class Kept {
   }
 
   forget() {
-    if (read(localStorage)?.session === this.value?.session) write(localStorage, null);
-    write(sessionStorage, null);
+    if (read("localStorage")?.session === this.value?.session) write("localStorage", null);
+    write("sessionStorage", null);
     this.value = null;
     this.here = false;
     this.held = null;
@@ -56,14 +56,15 @@ export class Kept {
   }
 
   #write() {
-    write(sessionStorage, this.value);
-    write(localStorage, this.value);
+    write("sessionStorage", this.value);
+    write("localStorage", this.value);
   }
 }
 
+// A storage that is forbidden throws as soon as it is named, so its name is passed.
 function read(storage) {
   try {
-    const value = JSON.parse(storage.getItem(KEY));
+    const value = JSON.parse(window[storage].getItem(KEY));
     return typeof value?.session === "string" ? value : null;
   } catch {
     return null; // no storage, or something else in it
@@ -72,7 +73,7 @@ function read(storage) {
 
 function write(storage, value) {
   try {
-    if (value === null) storage.removeItem(KEY);
-    else storage.setItem(KEY, JSON.stringify(value));
+    if (value === null) window[storage].removeItem(KEY);
+    else window[storage].setItem(KEY, JSON.stringify(value));
   } catch {} // it is full, or forbidden
 }

@@ -73,3 +73,19 @@ def test_a_page_without_a_ticket_asks_for_one(locked: str, deaf: Browser) -> Non
         spoken(page)
         kept = page.look("JSON.stringify([localStorage, sessionStorage, document.cookie])")
         assert KEY not in kept, "a key is not kept in the browser"
+
+
+FORBIDDEN = """
+for (const name of ["localStorage", "sessionStorage"])
+  Object.defineProperty(window, name, { get() { throw new DOMException("no", "SecurityError"); } });
+"""
+"""What a browser does that keeps nothing of any page."""
+
+
+def test_a_browser_that_keeps_nothing_holds_an_interview(locked: str, deaf: Browser) -> None:
+    with deaf.page() as page:
+        page.call("Page.addScriptToEvaluateOnNewDocument", source=FORBIDDEN)
+        start(page, f"{locked}#ticket={ticket(locked)}", way="websocket")
+        spoken(page)
+        page.click("#end")
+        page.until(f"{ENDED} === 'No question was answered, so there is no report.'")
