@@ -4,10 +4,6 @@ Every step that can fail has a next one. Where recognition or the reply fails, a
 spoken; where synthesis fails, the client gets the text alone. A `Degraded` frame reports each of
 these to the client, and the next turn starts with all stages again.
 
-Until a sentence of the reply has gone to the voice, another responder may take its place. After
-that, a reply that breaks off before the line that is due in its turn, an interview's question, is
-followed by that line: without it the next answer would belong to nothing.
-
 The person waits no longer than the budget's hard limit. Recognition and reply get the time that it
 leaves them, less the reserve for a canned line. If the reply has begun by then but no sentence of
 it is complete, its words so far are spoken; if there are none, the canned line is. Synthesis has
@@ -16,48 +12,28 @@ the rest of the time; after it the client gets the text alone.
 
 import asyncio
 import logging
-import math
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
-from functools import partial
 
 from pipeline.answer import Answer
-from pipeline.canned import CannedLines as CannedLines
+from pipeline.canned import CannedLines
 from pipeline.channel import Channel, Waited
 from pipeline.echo import ECHO
-from pipeline.errors import BudgetExceeded, ChannelClosed, PipelineError, StageError
-from pipeline.frames import Fault, Output, Sentence, Slot, TextDelta, ToolCall, Transcript
-from pipeline.guard import Guard, Stream
+from pipeline.errors import BudgetExceeded, ChannelClosed, PipelineError
+from pipeline.frames import Fault, Output, Sentence, Slot, Transcript
+from pipeline.guard import Guard
 from pipeline.late_answer import HOLDING, recognised
 from pipeline.late_reply import Awaited, LateReply
+from pipeline.reply_composer import ReplyComposer
 from pipeline.reply_draft import ReplyDraft
 from pipeline.reply_task import ReplyTask as ReplyTask
 from pipeline.stage import Brief, Host, ReplyRequest, Responder
 from pipeline.voice import Voice
-from pipeline.wordless import has_words
 
 logger = logging.getLogger("parley.session")
 
 PENDING_CHARACTERS = 4096
 """How much reply text may wait for synthesis; beyond it the responder's stream is not read."""
-
-BYTES_PER_S = 15
-"""Speech takes a second for about so many bytes of text in UTF-8, which counts a Chinese character
-as three letters."""
-
-LAG_S = 3.0
-"""How far the text of a reply may fall behind its speech, in all, where a line is due after it.
-Assumed: two pauses that one hears."""
-
-DUE = "the line that is due"
-"""The target of a `Degraded` for a reply that broke off and was followed by that line."""
-
-TOO_LONG = "cut at the longest that a reply may be"
-"""Why the line that is due follows a reply that did not break off."""
-
-MOST_CALLS = 32
-"""One reply may call at most this many functions; further calls are dropped."""
 
 
 class _TooEarly(Exception):
@@ -109,7 +85,7 @@ class Reply:
         self._canned = canned
         self._late = late
         self._brief: Brief | None = None
-        self._stream: Stream[TextDelta | ToolCall] | None = None  # the responders' latest
+        self._composer: ReplyComposer | None = None  # the latest
         self._released = asyncio.Event()
         self._stopped = False
         self._held = False  # a line was said because the recogniser was late
@@ -265,13 +241,16 @@ class Reply:
             waited=self._waited,
         )
         draft = ReplyDraft(self.turn, sentences, brief.voice, brief.language)
+        composer = ReplyComposer(self._responders, draft, self.budget, self.outputs)
+        self._composer = composer
+        request = ReplyRequest(self.turn, text, brief)
         kept = self.outputs.kept
         unstored = False
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._accept_when_released())
-                thinking = group.create_task(self._think(text, brief, draft, sentences))
-                await self._speak(brief, sentences, draft, thinking)
+                composing = group.create_task(self._compose(composer, request, sentences))
+                await self._speak(brief, sentences, composer, composing)
         except* _NotStored:
             unstored = True
         except* (PipelineError, _TooEarly) as errors:
@@ -281,16 +260,16 @@ class Reply:
         if unstored:
             self.outputs.drop(kept)  # no function is called for an answer that was not stored
             return self._canned.unsaved
-        if thinking.cancelled():  # it was taking too long
+        if composing.cancelled():  # it was taking too long
             return self._speechless(BudgetExceeded("llm", 0.0))
-        return thinking.result()
+        return composing.result()
 
     async def _speak(
         self,
         brief: Brief,
         sentences: Channel[Sentence],
-        draft: ReplyDraft,
-        thinking: asyncio.Task[str | None],
+        composer: ReplyComposer,
+        composing: asyncio.Task[str | None],
     ) -> None:
         """Speak each sentence; where the next one is late, speak its words so far."""
         loop = asyncio.get_running_loop()
@@ -303,12 +282,11 @@ class Reply:
             left_s = 0.0 if begun else self.budget.allow("llm", loop.time())
             if left_s > 0:  # the turn was decided meanwhile, which moved the limit
                 timer = loop.call_later(left_s, wait_no_longer)
-            elif sentences.stats().depth or thinking.done() or draft.offer_words():
+            elif sentences.stats().depth or composing.done() or composer.draft.offer_words():
                 return
             else:
-                assert self._stream is not None  # made when the task began, before any timer
-                self._stream.give_up()
-                thinking.cancel()
+                composer.give_up()
+                composing.cancel()
 
         while True:
             limit_s = self.budget.hard_s if begun else self.budget.allow("llm", loop.time())
@@ -322,73 +300,27 @@ class Reply:
             await deliver(sentence)
             begun = True
 
-    async def _think(
-        self, text: str, brief: Brief, draft: ReplyDraft, sentences: Channel[Sentence]
+    async def _compose(
+        self, composer: ReplyComposer, request: ReplyRequest, sentences: Channel[Sentence]
     ) -> str | None:
-        loop = asyncio.get_running_loop()
-        budget = self.budget
-        request = ReplyRequest(self.turn, text, brief)
-        calls: list[ToolCall] = []
-
-        def restart() -> None:
-            draft.restart()
-            calls.clear()
-
-        self._stream = stream = self._responders.stream(
-            lambda stage: stage.reply(request),
-            useful=lambda item: isinstance(item, ToolCall) or has_words(item.text),
-            budget_s=budget.allow("llm", loop.time()),
-            min_first_s=budget.least("llm"),
-            # Without exact words one that stands by, the scripted interviewer, could say nothing.
-            soon=budget.soon("llm", loop.time()) if brief.say else None,
-            probe=not self.outputs.ahead,
-            media_s=_speech_s,
-            lag_s=LAG_S if brief.due else math.inf,
-            begun=lambda: draft.begun,
-            restart=restart,
-            on_degraded=partial(self.outputs.gave_way, "llm"),
-        )
-        budget.start("llm", "", loop.time())
+        """Get the reply's text into `sentences`; returns a canned line where that failed."""
         try:
-            async with stream as items:
-                async for item in items:
-                    budget.start("llm", stream.provider, loop.time())
-                    if stream.useful(item):
-                        budget.first("llm", loop.time())
-                    if isinstance(item, ToolCall):
-                        calls.append(item)
-                        continue
-                    await draft.push(item.text)
-                    if draft.full:
-                        break
-            if draft.full and draft.lacks(brief.due):
-                self.outputs.degraded("llm", stream.provider, DUE, TOO_LONG)
-                await draft.send(brief.due)  # in place of the sentence that was cut
-            else:
-                await draft.finish()
+            await composer.compose(request)
         except PipelineError as error:
-            if not (draft.begun and brief.due):
-                return self._speechless(error)
-            if draft.lacks(brief.due):
-                self.outputs.degraded("llm", stream.provider, DUE, _why(error))
-                await draft.send(brief.due)
+            return self._speechless(error)
         finally:
-            budget.end("llm", loop.time())
             sentences.close()
-        # A call cannot be taken back, so calls wait until the reply has succeeded.
-        for call in calls[:MOST_CALLS]:
-            self.outputs.send(replace(call, turn=self.turn))
         return None
 
     def _speechless(self, error: PipelineError) -> str:
         """The line for a reply that failed. Raises `_TooEarly` where it can be repeated."""
         outputs, now = self.outputs, asyncio.get_running_loop().time()
         hurried = self.budget.allow("llm", now) == 0
-        source = self._stream.provider if self._stream is not None else ""
-        self.budget.gave_way("llm", source, now)
+        assert self._composer is not None
+        self.budget.gave_way("llm", self._composer.provider, now)
         if outputs.ahead and not self._voice.replying and not (hurried and outputs.accepted):
             raise _TooEarly from error
-        outputs.degraded("llm", source, "canned line", str(error))
+        outputs.degraded("llm", self._composer.provider, "canned line", str(error))
         return self._canned.speechless
 
     # --- a reply that is late ----------------------------------------------------------------
@@ -404,7 +336,7 @@ class Reply:
             return "stt", self.answer.asked
         if (speech := self._voice.stream) is not None:
             return "tts", speech.provider
-        return "llm", "" if self._stream is None else self._stream.provider
+        return "llm", "" if self._composer is None else self._composer.provider
 
     async def _say_aside(self, line: str) -> None:
         """Speak or write a line that is no part of the conversation, as the brief says."""
@@ -414,14 +346,3 @@ class Reply:
 
     def _sentence(self, text: str, brief: Brief) -> Sentence:
         return Sentence(self.turn, text, brief.voice, brief.language)
-
-
-def _speech_s(item: TextDelta | ToolCall) -> float:
-    """Seconds that the item's text takes to be said. A call is no speech, so it is never late."""
-    if isinstance(item, ToolCall):
-        return math.inf
-    return len(item.text.encode(errors="replace")) / BYTES_PER_S
-
-
-def _why(error: PipelineError) -> str:
-    return error.reason or str(error) if isinstance(error, StageError) else str(error)

@@ -9,42 +9,12 @@ import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
-from pipeline.answer import Answer
 from pipeline.canned import CannedLines
 from pipeline.channel import Waited
 from pipeline.committer import TurnCommitter
-from pipeline.decisions import (
-    REFUSALS,
-    Abandon,
-    Action,
-    AskTurnModel,
-    Cancel,
-    Close,
-    Commit,
-    Discard,
-    DropHeld,
-    EndTurn,
-    Forget,
-    Hold,
-    Interrupt,
-    Prompt,
-    ReplyEnded,
-    RespondNow,
-    Resume,
-    Speculate,
-    StartTurn,
-    Typed,
-    Understood,
-)
+from pipeline.decisions import Commit, Forget, Interrupt, RespondNow, Typed, Understood
 from pipeline.driver import TurnDriver
-from pipeline.frames import (
-    AvatarState,
-    Fault,
-    Samples,
-    SpeechStarted,
-    SpeechStopped,
-    Transcript,
-)
+from pipeline.frames import AvatarState, Samples, Transcript
 from pipeline.input_audio import InputAudio
 from pipeline.journal import Journal
 from pipeline.languages import LanguageLock
@@ -53,11 +23,11 @@ from pipeline.late_commit import LateCommit
 from pipeline.pacer import Pacer
 from pipeline.playout import Playout
 from pipeline.replies import Replies
-from pipeline.reply import Reply, ReplyTask
 from pipeline.session_policy import SessionPolicy as SessionPolicy
 from pipeline.session_policy import Stages as Stages
 from pipeline.stage import Host, Observed, Observer, VadStream
 from pipeline.time_limit import time_limits
+from pipeline.turn_actions import TurnActions
 from pipeline.turn_questions import TurnQuestions
 from pipeline.turns import TurnPolicy, TurnState, TurnTaking
 from pipeline.voice import Convert, Voice
@@ -95,7 +65,9 @@ class Session:
         self._on_wait = waited
         self._language = LanguageLock(self.policy.language)
         self._turns = TurnTaking(self.policy.turns)
-        self._driver = TurnDriver(self._turns, self._perform, self._fail, journal)
+        self._driver = TurnDriver(
+            self._turns, lambda actions: self._actions.perform(actions), self._fail, journal
+        )
         self._late_commit = LateCommit(self._driver.handle)
         self._questions = TurnQuestions(stages.turn_models, self._driver.handle)
         playout = Playout(self.policy.out_rate_hz)
@@ -123,6 +95,17 @@ class Session:
             emit=self._emit,
             waited=self._waited,
             heard=self._heard,
+        )
+        self._actions = TurnActions(
+            self._input,
+            self._replies,
+            self._voice,
+            self._questions,
+            host,
+            speculates=self.policy.speculate,
+            handle=self._driver.handle,
+            closed=self.end,
+            emit=self._emit,
         )
         self._tasks: asyncio.TaskGroup | None = None
         self._vad: VadStream | None = None
@@ -167,7 +150,7 @@ class Session:
             return
         if reply.closes:
             self.end()
-            self._silence()  # stops a farewell that began because the time is up
+            self._actions.silence()  # stops a farewell that began because the time is up
         elif self._replies.current is None:
             self._emit(AvatarState(reply.turn, "idle"))
 
@@ -252,6 +235,7 @@ class Session:
         limits = time_limits(self.policy.longest_s, self._host, self._driver.handle)
         try:
             async with asyncio.TaskGroup() as self._tasks:
+                self._actions.begin(self._tasks)
                 try:
                     self._vad = self._stages.detector.open(self._driver.on_chunk)
                     self._driver.open()
@@ -260,8 +244,8 @@ class Session:
                         raise self._failure
                     self._close_vad()
                     if self._input.current is not None:
-                        self._discard()
-                    self._silence()
+                        self._actions.discard()
+                    self._actions.silence()
                     await self._store_last_words(self._tasks)
                     await self._committer.settled()
                 finally:
@@ -298,7 +282,7 @@ class Session:
             self._vad.close()
             self._vad = None
 
-    # --- turn-taking -------------------------------------------------------------------------
+    # --- from its work -----------------------------------------------------------------------
 
     def _now(self) -> float:
         return asyncio.get_running_loop().time()
@@ -319,90 +303,3 @@ class Session:
             self._on_wait(queue, age_ms)
         if self._journal is not None:
             self._journal.queue_age(queue, age_ms, self._now())
-
-    def _perform(self, actions: list[Action]) -> None:
-        for action in actions:
-            match action:
-                case StartTurn():
-                    self._start_turn(action)
-                case Speculate():
-                    self._speculate(action)
-                case AskTurnModel():
-                    self._questions.ask(self._tasks, action, self._input.current)
-                case Discard():
-                    self._discard()
-                case EndTurn():
-                    self._end_turn(action)
-                case Cancel():
-                    self._silence()
-                case Hold(turn, _, from_ms):
-                    self._voice.pause(turn)
-                    self._input.hold(turn + 1, from_ms)
-                case DropHeld():
-                    self._input.drop_held()
-                case Abandon(turn):
-                    self._input.abandon()
-                    self._emit(AvatarState(turn, "idle"))
-                case Resume(turn):
-                    self._voice.resume(turn)
-                case Prompt(turn, times):
-                    self._say(turn, ReplyTask(line=self._host.prompt(turn, times)))
-                case Close(turn):
-                    self._say(turn, ReplyTask(line=self._host.farewell(), closes=True))
-                case _:  # Refuse
-                    self._emit(Fault(action.turn, action.code, REFUSALS[action.code]))
-
-    def _start_turn(self, action: StartTurn) -> None:
-        self._input.start(action.turn, action.from_ms)
-        self._voice.echo.began(action.at_ms)
-        self._emit(SpeechStarted(action.turn, action.at_ms))
-        self._emit(AvatarState(action.turn, "listening"))
-
-    def _speculate(self, action: Speculate) -> None:
-        """Prepare the reply while the silence may still be a pause."""
-        if self.policy.speculate:
-            answer = self._replies.answer(action.turn, action.ended, self._input.current)
-            self._begin(answer, ReplyTask())
-
-    def _discard(self) -> None:
-        """The person goes on speaking, or adds typed text: drop what was prepared."""
-        if self._replies.discard():
-            assert self._input.current is not None
-            self._input.current.reopen()
-
-    def _end_turn(self, action: EndTurn) -> None:
-        if action.typed:
-            self._discard()
-        utterance = self._input.end(action.typed)
-        if action.spoken:
-            self._emit(SpeechStopped(action.turn, action.at_ms))
-        self._emit(AvatarState(action.turn, "thinking"))
-        reply = self._replies.current
-        if reply is None:
-            answer = self._replies.answer(action.turn, action.ended, utterance, action.typed)
-            reply = self._begin(answer, ReplyTask(replies=action.replies))
-        assert reply.turn == action.turn
-        now = self._now()
-        reply.budget.end("endpointing", now)
-        reply.budget.release(now)
-        reply.release()
-
-    def _say(self, turn: int, task: ReplyTask) -> None:
-        """Speak a line that replies to nothing; without a line the turn is over at once."""
-        if task.line:
-            self._begin(self._replies.answer(turn, self._now()), task).release()
-            return
-        self._driver.handle(ReplyEnded(turn))
-        if task.closes:
-            self.end()
-
-    def _begin(self, answer: Answer, task: ReplyTask) -> Reply:
-        assert self._tasks is not None
-        return self._replies.begin(self._tasks, answer, task)
-
-    def _silence(self) -> None:
-        """Stop the reply under way, if there is one, and have the host remember what was heard."""
-        assert self._tasks is not None
-        carried = self._replies.silence(self._tasks)
-        if carried is not None:
-            self._input.carried = carried

@@ -1,17 +1,14 @@
 """The session's voice: turns sentences into paced audio, and knows what of it was heard."""
 
 import asyncio
-import math
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 
 from pipeline.budget import TurnBudget
-from pipeline.candidate import able, replaceable
 from pipeline.echo import EchoWatch
-from pipeline.errors import PipelineError, StageUnavailable
+from pipeline.errors import PipelineError
 from pipeline.fillers import FillerSpeech
 from pipeline.frames import (
     AvatarState,
@@ -25,31 +22,22 @@ from pipeline.frames import (
     Sentence,
     Speech,
     Spoken,
-    SpokenWord,
     Viseme,
     Visemes,
 )
 from pipeline.guard import Guard, Stream
-from pipeline.languages import check_language
 from pipeline.outputs import ReplyOutputs
 from pipeline.pacer import Pacer
 from pipeline.patience import Soon
 from pipeline.playout import FRAME_MS, Playout
 from pipeline.speakable import speakable
 from pipeline.stage import Converter, Observed, Synthesizer
-from pipeline.unsaid import later, unsaid
+from pipeline.synthesis import Synthesis
 
 Convert = Callable[[int, int], Converter]
 """Makes a converter from one sample rate to another."""
 
 NOTHING: Samples = np.zeros(0, np.int16)
-
-LAG_S = 2.0
-"""How far a voice may fall behind its speech in a sentence, in all, while another voice could go
-on. Assumed value."""
-
-LEAST_S = 1.0
-"""Synthesis always gets this long: a canned line is spoken after the budget has run out."""
 
 
 class Voice:
@@ -134,7 +122,7 @@ class Voice:
         self._announce(Sentence(turn, filler.text), own=False)
         playout.say(filler.text, aside=True)
         rate_hz, samples = filler.rate_hz, 0
-        converter = self._convert(rate_hz, playout.rate_hz)
+        converter = self._converter(rate_hz)
         for speech in filler.speech:
             self._push(replace(speech, turn=turn), converter, 0, samples * 1000 // rate_hz, rate_hz)
             samples += len(speech.pcm)
@@ -151,9 +139,8 @@ class Voice:
 
         A voice that breaks off, or trickles, gives way to the next one, which says the rest of the
         sentence from the word that was cut off. Where no voice can, the client gets the text alone
-        and a `Degraded` frame. Raises
-        `PipelineError` only in a reply ahead of its decision, and not for an aside. Cancelling
-        stops the synthesis.
+        and a `Degraded` frame. Raises `PipelineError` only in a reply ahead of its decision, and
+        not for an aside. Cancelling stops the synthesis.
         """
         assert self._budget is not None
         loop = asyncio.get_running_loop()
@@ -165,42 +152,16 @@ class Voice:
             playout.say(sentence.text, aside=aside, silent=True)
             return
         budget.start("tts", "", loop.time())
-        voices = self._synthesizers.candidates
-        converter: Converter | None = None
-        rate_hz = playout.rate_hz
-
-        def synthesise(stage: Synthesizer) -> AsyncIterator[Speech]:
-            nonlocal converter, rate_hz
-            check_language("tts", stage, sentence.language)
-            rate_hz = stage.rate_hz
-            converter = self._convert(stage.rate_hz, playout.rate_hz)
-            return stage.speak(replace(sentence, text=said.text[done:]))
-
+        synthesis = Synthesis(self._synthesizers, sentence, said, self._converter)
         begun = False
-        done = 0  # characters that another voice has said
-        gave_way: dict[str, str] = {}  # voices that broke off, and why
         start_ms = playout.pushed_ms
         while True:
-            part_ms = playout.pushed_ms - start_ms
-            samples = 0
-            words: list[SpokenWord] = []  # of this voice, as it told them
-            others = replaceable(voices, sentence.language, loop.time(), gave_way)
-            stream = self._synthesizers.stream(
-                synthesise,
-                useful=lambda speech: len(speech.pcm) > 0,
-                media_s=lambda speech: len(speech.pcm) / rate_hz,
-                lag_s=LAG_S if others else math.inf,
-                budget_s=max(budget.allow("tts", loop.time()), LEAST_S),
-                soon=self._soon(budget, loop.time()),
-                probe=not outputs.ahead,
-                without=gave_way,
-                on_degraded=partial(outputs.gave_way, "tts"),
-            )
-            self.stream = stream
+            now, part_ms = loop.time(), playout.pushed_ms - start_ms
+            soon = self._soon(budget, now)
+            self.stream = stream = synthesis.stream(budget, soon, outputs, now, part_ms=part_ms)
             try:
                 async with stream as pieces:
                     async for speech in pieces:
-                        assert converter is not None
                         budget.start("tts", stream.provider, loop.time())
                         budget.first("tts", loop.time())
                         if not begun:
@@ -209,16 +170,12 @@ class Voice:
                             start_ms = playout.pushed_ms  # behind a filler
                             self._announce(sentence)
                             playout.say(sentence.text, aside=aside)
-                        elif gave_way and not samples:
-                            source, why = list(gave_way.items())[-1]
+                        elif synthesis.gave_way is not None and not synthesis.samples:
+                            source, why = synthesis.gave_way
                             outputs.degraded("tts", source, stream.provider, why)
-                        at_ms = start_ms + part_ms + samples * 1000 // rate_hz
-                        samples += len(speech.pcm)
-                        words += speech.words
-                        speech = later(speech, done, part_ms)
-                        if speech.words:
-                            speech = replace(speech, words=said.words(speech.words))
-                        self._push(speech, converter, start_ms, at_ms, rate_hz)
+                        at_ms, converter = start_ms + synthesis.at_ms, synthesis.converter
+                        speech = synthesis.take(speech)
+                        self._push(speech, converter, start_ms, at_ms, synthesis.rate_hz)
                         await self._room()
             except PipelineError as error:
                 budget.gave_way("tts", stream.provider, loop.time())
@@ -227,25 +184,16 @@ class Voice:
                 if retried and not (hurried and outputs.accepted):
                     raise
                 await outputs.wait()
-                rest = unsaid(said.text[done:], words, samples / rate_hz)
-                tried = {*gave_way, stream.provider}
-                next_ones = able(voices, sentence.language, loop.time(), tried)
-                if begun and next_ones and samples and rest is not None:
-                    assert converter is not None
-                    playout.push(converter.flush())
-                    done += rest
-                    gave_way[stream.provider] = str(error)
+                if synthesis.cut_off(error, loop.time()):
+                    playout.push(synthesis.converter.flush())
                     continue
-                nobody_else = isinstance(error, StageUnavailable) and not error.causes
-                source = list(gave_way)[-1] if gave_way and nobody_else else stream.provider
-                outputs.degraded("tts", source, "text", str(error))
+                outputs.degraded("tts", stream.provider, "text", str(error))
                 if not begun:
                     self._announce(sentence)
                     playout.say(sentence.text, written=True, aside=aside)
             else:
-                assert converter is not None
-                at_ms = start_ms + part_ms + samples * 1000 // rate_hz
-                self._complete(converter, at_ms, rate_hz)
+                end_ms = start_ms + synthesis.at_ms
+                self._complete(synthesis.converter, end_ms, synthesis.rate_hz)
             break
         budget.end("tts", loop.time())
 
@@ -386,6 +334,10 @@ class Voice:
         self._emit(Spoken(self._turn, at_ms, rate_hz, speech.pcm, cues))
         self._playout.push(converter.push(speech.pcm), speech.words)
         self._pump_now()
+
+    def _converter(self, rate_hz: int) -> Converter:
+        """From a voice's sample rate to the client's."""
+        return self._convert(rate_hz, self._playout.rate_hz)
 
     def _soon(self, budget: TurnBudget, now: float) -> Soon:
         """When the next sentence's audio is due: once some was heard, before that has run out."""

@@ -18,7 +18,7 @@ from gateway.observe.turn_record import CANNED, NOBODY, TurnRecord
 from pipeline.budget import STAGES
 from pipeline.late_answer import HOLDING
 from pipeline.ledger import FILLER, FOLLOWS
-from pipeline.reply import DUE
+from pipeline.reply_composer import DUE
 
 STAGE_BUCKETS_S = (0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 2.0, 5.0, 10.0)
 VOICE_BUCKETS_S = (0.2, 0.4, 0.6, 0.8, 1.0, 1.2, 1.5, 2.0, 3.0, 6.0)

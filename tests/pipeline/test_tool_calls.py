@@ -17,7 +17,7 @@ from pipeline.frames import (
     ToolCall,
     TurnMetrics,
 )
-from pipeline.reply import MOST_CALLS
+from pipeline.reply_composer import MOST_CALLS
 from pipeline.session import SessionPolicy
 from pipeline.stage import ReplyRequest, ToolRequest
 from pipeline.testing import play
