@@ -119,21 +119,16 @@ class Answer:
             probe=not ahead,
             on_degraded=partial(self.outputs.gave_way, "stt"),
         )
-        self._stream = stream
         asked_at = loop.time()
         budget.start("stt", "", asked_at)
-        waiting = True
         try:
             async with stream as transcripts:
                 try:
-                    async for transcript in transcripts:
-                        if waiting:
-                            waiting = False
-                            self._waited("recognition", (loop.time() - asked_at) * 1000)
-                        if transcript.final:
-                            final = worded(transcript)
-                            break
-                        on_partial(worded(transcript))
+                    final = worded(await anext(transcripts))
+                    self._waited("recognition", (loop.time() - asked_at) * 1000)
+                    while not final.final:
+                        on_partial(final)
+                        final = worded(await anext(transcripts))
                 except BudgetExceeded:
                     stream.give_up()  # nobody waits longer than this
                     raise
