@@ -15,10 +15,10 @@ import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from pipeline.draft import By, Draft
 from pipeline.frames import SpokenWord
 from pipeline.signs import ENGLISH, LANGUAGES, LATEX, named
 from pipeline.stage_directions import is_direction
+from pipeline.traced_text import By, TracedText
 
 _CUT = "\ue000"
 """Stands where something was left out, until the spaces are put in order."""
@@ -64,18 +64,18 @@ def speakable(text: str, language: str | None = None) -> Speakable:
     """
     if _PLAIN.fullmatch(text):
         return Speakable(text)
-    draft = Draft(text)
+    traced = TracedText(text)
     said = _words_for(text, language)
     for _ in range(_MOST_PASSES):
-        before = draft.text
-        _rewrite(draft, said)
-        if draft.text == before:
+        before = traced.text
+        _rewrite(traced, said)
+        if traced.text == before:
             break
-    if not any(map(str.isalnum, draft.text)):
+    if not any(map(str.isalnum, traced.text)):
         return Speakable("")
-    if draft.text == text:
+    if traced.text == text:
         return Speakable(text)
-    return Speakable(draft.text, tuple(draft.starts), tuple(draft.ends))
+    return Speakable(traced.text, tuple(traced.starts), tuple(traced.ends))
 
 
 def _words_for(text: str, language: str | None) -> Mapping[str, str] | None:
@@ -86,18 +86,18 @@ def _words_for(text: str, language: str | None) -> Mapping[str, str] | None:
     return ENGLISH if 2 * latin >= len(letters) else None
 
 
-def _rewrite(draft: Draft, said: Mapping[str, str] | None) -> None:
+def _rewrite(traced: TracedText, said: Mapping[str, str] | None) -> None:
     for pattern, by in _MARKUP:
-        draft.replace(pattern, by)
-    if "=" in draft.text:  # a calculation: elsewhere "5 - 7" may be a range
-        draft.replace(_DIFFERENCE, lambda _: "−")
+        traced.replace(pattern, by)
+    if "=" in traced.text:  # a calculation: elsewhere "5 - 7" may be a range
+        traced.replace(_DIFFERENCE, lambda _: "−")
     if said is not None:
         for pattern, sign in _SIGNS:
-            draft.replace(pattern, f"{_CUT}{said[sign]}{_CUT}")
-        draft.replace(_POWER, lambda match: _power(match, said))
-        draft.replace(_OTHER_SIGN, lambda match: _other_sign(match, said))
+            traced.replace(pattern, f"{_CUT}{said[sign]}{_CUT}")
+        traced.replace(_POWER, lambda match: _power(match, said))
+        traced.replace(_OTHER_SIGN, lambda match: _other_sign(match, said))
     for pattern, by in _LEFT_OVER:
-        draft.replace(pattern, by)
+        traced.replace(pattern, by)
 
 
 # --- rules -----------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ import re
 import unicodedata
 from collections.abc import Callable
 
-from pipeline.draft import By
+from pipeline.traced_text import By
 from stages.tts._english_amounts import COUNTRY, PER, UNIT, amount, large, money, units
 from stages.tts._english_numbers import (
     cardinal,

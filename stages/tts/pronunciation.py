@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from pipeline.draft import Draft
+from pipeline.traced_text import TracedText
 from stages.tts._english_reading import BEFORE_WORDS, RULES
 
 LEXICON = Path(__file__).with_name("pronunciations.txt")
@@ -125,14 +125,14 @@ class Pronunciation:
 
     def read(self, text: str) -> EnglishReading:
         """The words to say for a sentence."""
-        draft = Draft(text)
+        traced = TracedText(text)
         for pattern, by in BEFORE_WORDS:
-            draft.replace(pattern, by)
-        draft.replace_matches(self._found(draft.text), self._spoken)
-        if not _PLAIN.fullmatch(draft.text) or _CODE.search(draft.text):
+            traced.replace(pattern, by)
+        traced.replace_matches(self._found(traced.text), self._spoken)
+        if not _PLAIN.fullmatch(traced.text) or _CODE.search(traced.text):
             for pattern, by in RULES:
-                draft.replace(pattern, by)
-        return EnglishReading(draft.text, tuple(draft.starts), tuple(draft.ends))
+                traced.replace(pattern, by)
+        return EnglishReading(traced.text, tuple(traced.starts), tuple(traced.ends))
 
     def _found(self, text: str) -> Iterator[re.Match[str]]:
         """The words of the lexicon in a text. Each of the text's own words is looked up, so that

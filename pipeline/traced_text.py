@@ -8,7 +8,7 @@ By: TypeAlias = str | Callable[[re.Match[str]], str | int]
 """The replacement of a match: a text, or the number of the group that is kept."""
 
 
-class Draft:
+class TracedText:
     """A text under work; every character knows which part of the sentence it stands for."""
 
     def __init__(self, text: str) -> None:
