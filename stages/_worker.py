@@ -17,8 +17,9 @@ from dataclasses import dataclass
 from typing import cast
 
 from pipeline.errors import StageFailed
+from stages._worker_job import Spec, WorkerJob
 from stages._worker_main import Header, WorkerPacket
-from stages._worker_process import Process, Spec, WorkerJob
+from stages._worker_process import Process
 
 __all__ = ["Header", "Worker", "WorkerJob", "WorkerPacket", "WorkerStats"]
 

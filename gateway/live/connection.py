@@ -13,19 +13,19 @@ from typing import Any, Generic, cast
 
 from gateway.interviews.sessions import SessionTaken
 from gateway.live.assistant import NoAssistant
+from gateway.live.audio_readers import AudioReaders
 from gateway.live.calls import Calls, LiveHost
 from gateway.live.client_output import ClientOutput
 from gateway.live.ending import Ending
-from gateway.live.face import client_face
 from gateway.live.ingress import SHORTEST_MS, Flooded, IngressPacer
 from gateway.live.ingress_timer import IngressTimer
+from gateway.live.opening import open_session
 from gateway.live.out_of_band import OutOfBandReplies
 from gateway.live.refused import told
-from gateway.live.reply_rate import ReplyRate
 from gateway.live.resumption import Line, Resumption
-from gateway.live.returning import CannotResume, hand_over, offered
+from gateway.live.returning import CannotResume, hand_over
 from gateway.live.session_commands import IN_LINE, SessionCommands
-from gateway.live.transport import AudioReader, Media, P, Transport
+from gateway.live.transport import Media, P, Transport
 from gateway.media.codecs import RefusedAudio
 from gateway.protocols.dialect import (
     AudioMessage,
@@ -71,7 +71,6 @@ class Connection(Generic[P]):
         self._session_id = session_id
         self._address = address
         self._loop = asyncio.get_running_loop()
-        self._host: LiveHost | None = None
         self._session: Session | None = None
         self._commands: SessionCommands | None = None  # to the session
         self._watching: asyncio.Task[None] | None = None
@@ -84,8 +83,7 @@ class Connection(Generic[P]):
         self._pacer: IngressPacer[P] = IngressPacer(self._feed, self._obey)
         self._ingress_timer = IngressTimer(self._pacer, transport, self._leaving)
         self._agree(SessionRequest())
-        self._reader = self._media.reader  # of the audio that is fed now
-        self._readers: deque[tuple[Reconfigure, AudioReader[P]]] = deque()  # for what waits
+        self._readers = AudioReaders(self._media.reader)
         kept_s = calls.settings.resume_s if dialect.resumable else 0
         self._resumption = Resumption(calls.store, session_id, kept_s, self._come_back)
         rate_hz = self._media.reply_rate_hz
@@ -164,47 +162,29 @@ class Connection(Generic[P]):
 
     async def _hold(self, stack: AsyncExitStack) -> None:
         """Have the session, from its opening to its end."""
-        request, media, calls = self._request, self._media, self._calls
-        self._output.rate = ReplyRate(media.reply_rate_hz)
-        host = self._host = await stack.enter_async_context(
-            calls.host(self._session_id, request, self._progressed, self._dismiss)
-        )
-        journal = stack.enter_context(calls.journal(self._session_id))
-        self._output.observed = stack.enter_context(
-            calls.observe(self._session_id, request, self._transport.kind)
-        )
-        face = await stack.enter_async_context(
-            client_face(
-                self._transport,
-                calls.faces,
-                request,
-                session_id=self._session_id,
-                rate_hz=media.reply_rate_hz,
-                emit=self.emit,
-            )
-        )
-        session = calls.session(
+        opened = await open_session(
+            stack,
+            self._calls,
             self._session_id,
-            host,
-            request,
-            rate_hz=media.reply_rate_hz,
-            observers=(*face.observers(), self._output),
-            journal=journal,
+            self._request,
+            self._transport,
+            self._media,
+            self._output,
+            self._resumption,
+            progress=self._progressed,
+            dismiss=self._dismiss,
         )
-        ready = calls.ready(self._session_id, media, host, request, face.provider)
-        self.emit(await stack.enter_async_context(offered(calls, ready, request, self._resumption)))
-        if (refused := face.start()) is not None:
-            self._complain(refused)
+        if opened.refused is not None:
+            self._complain(opened.refused)
         # Once `run` has begun, deliver what came before the session stood.
-        self._loop.call_soon(self._join, session)
-        await session.run()
+        self._loop.call_soon(self._join, opened.session, opened.host)
+        await opened.session.run()
 
-    def _join(self, session: Session) -> None:
-        assert self._host is not None
+    def _join(self, session: Session, host: LiveHost) -> None:
         assert self._out_of_band is not None
         self._session = session
         self._commands = SessionCommands(
-            session, self._host, self._calls, self._out_of_band, self._output
+            session, host, self._calls, self._out_of_band, self._output
         )
         early, self._early = self._early, deque()
         self._take(early)
@@ -235,10 +215,10 @@ class Connection(Generic[P]):
 
     def _rest(self) -> Iterator[Samples]:
         for item in self._pacer.rest():
-            if not isinstance(item, Command):
-                yield self._reader.read(item)
-            elif self._readers and self._readers[0][0] is item:  # what follows has another format
-                self._reader = self._readers.popleft()[1]
+            if isinstance(item, Command):
+                self._readers.reach(item)
+            else:
+                yield self._readers.current.read(item)
 
     def _dismiss(self) -> None:
         """The session was deleted: nothing more is said in it, or stored of it."""
@@ -262,7 +242,7 @@ class Connection(Generic[P]):
         old.drop("the client has come back over another connection")
         self._agree(line.request)
         command = Reconfigure(line.request)
-        self._readers.append((command, self._media.reader))
+        self._readers.follow(command, self._media.reader)
         self._ingress_timer.use(line.transport)
         self._pacer.follow(command)
         self._commands.welcome(line, self._media)
@@ -325,7 +305,7 @@ class Connection(Generic[P]):
         if self._session is None:
             self._early.append(data)
         else:
-            self._session.feed(self._reader.read(data))
+            self._session.feed(self._readers.current.read(data))
 
     # --- commands ----------------------------------------------------------------------------
 
@@ -339,7 +319,7 @@ class Connection(Generic[P]):
                 if self._spoke.is_set():
                     raise ProtocolError("unexpected_hello", "hello is the first message or none")
                 self._agree(request)
-                self._reader = self._media.reader
+                self._readers.current = self._media.reader
                 self._spoke.set()
             case AudioMessage(data):
                 self.on_audio(cast("P", data))  # its dialect knows that audio travels as bytes
@@ -358,8 +338,7 @@ class Connection(Generic[P]):
         if self._commands is None:
             self._early.append(command)
             return
-        if self._readers and self._readers[0][0] is command:
-            self._reader = self._readers.popleft()[1]
+        self._readers.reach(command)
         if isinstance(command, Leave):
             self._leave()
         else:
@@ -371,7 +350,7 @@ class Connection(Generic[P]):
             self._request = command.request
             return
         self._agree(command.request)
-        self._readers.append((command, self._media.reader))
+        self._readers.follow(command, self._media.reader)
         self._output.rate.use(self._media.reply_rate_hz)
 
     # --- to the client -----------------------------------------------------------------------

@@ -13,7 +13,7 @@ from gateway.interviews.speech_files import SoundFile
 from gateway.interviews.state import AskedQuestion, InterviewState, SubmitOutcome, question_of
 from gateway.interviews.transcripts import Via
 from gateway.rest.reading import Body, Query
-from gateway.rest.sessions import Progress
+from gateway.rest.session_models import Progress
 from pipeline.errors import PipelineError
 from stages.interview.answers import MAX_ANSWER
 

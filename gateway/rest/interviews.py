@@ -39,7 +39,8 @@ from gateway.rest.operation import JSON, HttpReply, Operation, ResponseSpec, neg
 from gateway.rest.problems import CONFLICT, NO_SUCH_SESSION, SESSION_LIVE, STORE_UNAVAILABLE
 from gateway.rest.recordings import Recordings, sound_for_page
 from gateway.rest.sending import DOWNLOADS_FULL, Outgoing, Sent
-from gateway.rest.sessions import HOST, TAGS, Progress, session_id_of
+from gateway.rest.session_models import Progress
+from gateway.rest.sessions import HOST, TAGS, session_id_of
 from gateway.rest.transcript import transcript_operation
 from gateway.rest.watching import watch_operation
 from gateway.store import Store

@@ -25,7 +25,8 @@ from gateway.reports.page import Player, ReportSound
 from gateway.rest.operation import HttpReply, Operation, ResponseSpec, negotiate
 from gateway.rest.problems import NO_SUCH_SESSION, STORE_UNAVAILABLE, Kind
 from gateway.rest.sending import DOWNLOADS_FULL, Outgoing, Reservation, Sent
-from gateway.rest.sessions import TAGS, ShownConsent, session_id_of, utc
+from gateway.rest.session_models import ShownConsent, utc
+from gateway.rest.sessions import TAGS, session_id_of
 from gateway.store import Store
 from pipeline.frames import INPUT_RATE_HZ
 

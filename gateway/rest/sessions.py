@@ -4,25 +4,22 @@ import re
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from typing import Any
 
-from pydantic import BaseModel, Field, StringConstraints
 from starlette.requests import Request
 
 from gateway.interviews import sessions
-from gateway.interviews.recordings import RecordingList, recordings_of
+from gateway.interviews.recordings import recordings_of
 from gateway.interviews.sessions import (
     DEFAULT_MODEL,
     SESSION_ID,
     Consent,
-    Evaluating,
     Mode,
     NoSuchSession,
     SessionRecord,
 )
 from gateway.providers.languages import Notice
-from gateway.rest.access import Credential, with_pass
+from gateway.rest.access import with_pass
 from gateway.rest.once import Once
 from gateway.rest.operation import HttpReply, Operation, ResponseSpec, claim_of
 from gateway.rest.problems import (
@@ -37,12 +34,22 @@ from gateway.rest.problems import (
     Kind,
     of_interview,
 )
-from gateway.rest.reading import Body, Query
+from gateway.rest.session_models import (
+    LanguageNotice,
+    MadeSession,
+    NewConsent,
+    NewSession,
+    PageQuery,
+    Progress,
+    SessionPage,
+    SessionSummary,
+    ShownConsent,
+    ShownSession,
+    utc,
+)
 from gateway.store import Store
 from stages.interview import LANGUAGES, InterviewConfig, InterviewError, InterviewSession
-from stages.interview.bank import roles
 from stages.interview.languages import interviewers, requested
-from stages.interview.model import DEFAULT_QUESTIONS, FEWEST_QUESTIONS, MOST_QUESTIONS
 
 HOST = re.compile(r"[A-Za-z0-9._-]+(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]+\](:[0-9]{1,5})?")
 
@@ -50,143 +57,9 @@ TAGS = ("sessions",)
 
 RECORDING_NOT_ALLOWED = Kind("recording_not_allowed", 409, "This gateway keeps no recordings")
 
-Model = Annotated[str, StringConstraints(pattern=r"^[!-~]{1,128}$")]
 End = Callable[[str], Awaitable[None]]
 IsLive = Callable[[SessionRecord], Awaitable[bool]]
 Lacking = Callable[[str], Sequence[Notice]]
-
-Role = Annotated[str, Field(description="in any case", json_schema_extra={"enum": [*roles()]})]
-
-COUNT: dict[str, Any] = {
-    "type": "integer",
-    "minimum": FEWEST_QUESTIONS,
-    "maximum": MOST_QUESTIONS,
-}
-
-Language = Annotated[
-    str,
-    Field(
-        description="a language tag such as de or de-DE, or auto to find what is spoken; left out,"
-        " the server's language",
-        json_schema_extra={"examples": ["de", "auto"]},
-    ),
-]
-
-
-class LanguageNotice(BaseModel):
-    """Something that the session's language lacks here: speech in it, or an interviewer."""
-
-    code: Literal["no_recogniser", "no_voice", "no_interviewer"]
-    message: str
-
-
-class NewConsent(Body):
-    """Whether spoken answers may be kept, and by whose consent."""
-
-    consent: bool
-    by: Annotated[
-        str,
-        StringConstraints(strip_whitespace=True, min_length=1, max_length=200),
-        Field(description="the candidate's name, or a note on how consent was given"),
-    ]
-
-
-class NewSession(Body):
-    """The interview to be held."""
-
-    role: Role
-    model: Annotated[Model | None, Field(description="left out, the gateway chooses")] = None
-    total_questions: Annotated[Any, Field(alias="totalQuestions", json_schema_extra=COUNT)] = (
-        DEFAULT_QUESTIONS
-    )
-    mode: Mode = "voice"
-    evaluation: Annotated[
-        Evaluating, Field(description="collect answers, or evaluate each as it is submitted")
-    ] = "collect"
-    recording: Annotated[
-        NewConsent | None, Field(description="left out, no answer's sound is kept")
-    ] = None
-    language: Language | None = None
-
-
-class ShownConsent(BaseModel):
-    """Consent to recording: by whom, when, and when it was withdrawn, if it was. Times are UTC."""
-
-    by: str
-    at: str
-    withdrawn: str | None
-
-    @classmethod
-    def of(cls, known: RecordingList) -> "ShownConsent | None":
-        """The consent for a response, None without one."""
-        if known.consent is None:
-            return None
-        taken_back = known.withdrawn_at
-        return cls(
-            by=known.consent.by,
-            at=utc(known.consent.at),
-            withdrawn=None if taken_back is None else utc(taken_back),
-        )
-
-
-class SessionSummary(BaseModel):
-    """The subject of a session. `created` is UTC."""
-
-    session_id: str
-    role: str
-    model: str
-    totalQuestions: int
-    mode: Mode
-    created: str
-    language: Annotated[str, Field(description="a code, or auto")]
-
-
-class MadeSession(SessionSummary):
-    """A new session, the URL of its WebSocket, and the seconds that it is kept unused."""
-
-    ws_url: str
-    expires_in: int
-    notices: Annotated[
-        list[LanguageNotice], Field(description="what its language lacks here, usually nothing")
-    ]
-    access: Annotated[Credential | None, Field(exclude_if=lambda a: a is None)] = None
-
-
-class Progress(BaseModel):
-    """The progress of an interview; questions count from 1."""
-
-    currentQuestion: int
-    totalQuestions: int
-    isComplete: bool
-
-
-class ShownSession(SessionSummary):
-    """A session. `interview` is null until its first question."""
-
-    live: Annotated[bool, Field(description="whether it is live now")]
-    finished: Annotated[bool, Field(description="whether it is kept until it is deleted")]
-    version: Annotated[int, Field(description="grows with every change")]
-    interview: Progress | None
-    recording: Annotated[ShownConsent | None, Field(description="null where no sound is kept")] = (
-        None
-    )
-
-
-class SessionPage(BaseModel):
-    """Sessions, newest first."""
-
-    sessions: list[SessionSummary]
-    next: Annotated[str | None, Field(description="the cursor of the next page, null at the end")]
-
-
-class PageQuery(Query):
-    """The requested part of a list."""
-
-    limit: Annotated[int, Field(ge=1, le=100, description="sessions on a page")] = 20
-    cursor: Annotated[
-        str | None, Field(pattern=r"^[0-9]{1,18}$", description="`next` of the page before")
-    ] = None
-
 
 EXAMPLE: dict[str, Any] = {
     "session_id": "ab833f01317275c74cd3b24d44861093",
@@ -370,11 +243,6 @@ def session_id_of(request: Request) -> str:
     if SESSION_ID.fullmatch(session_id) is None:
         raise NoSuchSession(session_id)
     return session_id
-
-
-def utc(at: float) -> str:
-    """Seconds since the epoch as UTC in ISO 8601."""
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _consent(wanted: NewConsent | None, allowed: bool) -> Consent | None:

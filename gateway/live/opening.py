@@ -1,0 +1,71 @@
+"""Opens one client's session: its host, its journal, its face, and the `ready` that says so."""
+
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Any
+
+from gateway.live.calls import Calls, LiveHost
+from gateway.live.client_output import ClientOutput
+from gateway.live.face import client_face
+from gateway.live.reply_rate import ReplyRate
+from gateway.live.resumption import Resumption
+from gateway.live.returning import offered
+from gateway.live.transport import Media, P, Transport
+from gateway.protocols.dialect import ProtocolError, SessionRequest
+from pipeline.session import Session
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedSession:
+    """A session that can run, and its host. `refused` says why its client gets no face, if so."""
+
+    session: Session
+    host: LiveHost
+    refused: ProtocolError | None
+
+
+async def open_session(
+    stack: AsyncExitStack,
+    calls: Calls,
+    session_id: str,
+    request: SessionRequest,
+    transport: Transport[P],
+    media: Media[P],
+    output: ClientOutput,
+    resumption: Resumption,
+    *,
+    progress: Callable[[dict[str, Any]], None],
+    dismiss: Callable[[], None],
+) -> OpenedSession:
+    """Open the session that a client requests; everything of it ends with `stack`.
+
+    The client is told that the session is ready. `progress` and `dismiss` are the host's, and what
+    `Calls.host` raises is raised. May be cancelled.
+    """
+    rate_hz = media.reply_rate_hz
+    output.rate = ReplyRate(rate_hz)
+    host = await stack.enter_async_context(calls.host(session_id, request, progress, dismiss))
+    journal = stack.enter_context(calls.journal(session_id))
+    output.observed = stack.enter_context(calls.observe(session_id, request, transport.kind))
+    face = await stack.enter_async_context(
+        client_face(
+            transport,
+            calls.faces,
+            request,
+            session_id=session_id,
+            rate_hz=rate_hz,
+            emit=output.emit,
+        )
+    )
+    session = calls.session(
+        session_id,
+        host,
+        request,
+        rate_hz=rate_hz,
+        observers=(*face.observers(), output),
+        journal=journal,
+    )
+    ready = calls.ready(session_id, media, host, request, face.provider)
+    output.emit(await stack.enter_async_context(offered(calls, ready, request, resumption)))
+    return OpenedSession(session, host, face.start())
