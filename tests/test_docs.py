@@ -84,6 +84,17 @@ def test_every_term_of_the_glossary_stands_once_with_one_sentence() -> None:
     assert [meaning for _, meaning, _ in ENTRIES if ". " in meaning] == []
 
 
+# --- docs/architecture.md ------------------------------------------------------------------------
+
+
+def test_every_module_of_the_engine_is_in_the_table_of_modules() -> None:
+    page = (DOCS / "architecture.md").read_text(encoding="utf-8")
+    table = page.split("## The engine, module by module\n", 1)[1].split("\n## ", 1)[0]
+    named = re.findall(r"`(\w+)`", table)
+    modules = {path.stem for path in (ROOT / "pipeline").glob("*.py")} - {"__init__"}
+    assert sorted(named) == sorted(modules)
+
+
 # --- the tests that pages name ---------------------------------------------------------------
 
 
