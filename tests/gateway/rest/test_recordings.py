@@ -229,6 +229,8 @@ def test_beyond_its_bound_the_page_links_to_recordings(
         html = (await client.get(f"{path}/report?format=html")).text
         assert "<audio" not in html
         assert f'href="http://127.0.0.1:{gateway.port}{url}"' in html
+        odd = await client.get(f"{path}/report?format=html", headers={"host": "a&b"})
+        assert f'href="{url}"' in odd.text
 
     serve(scenario)
 
