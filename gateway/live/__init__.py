@@ -7,10 +7,11 @@ input audio by `ingress_timer`, `audio_readers` decode it, `noise` takes noise o
 `calls` builds sessions from what the process shares, and `opening` has one ready for its client;
 behind a session stands `host`, an interview, or `assistant`, a plain conversation, with
 `out_of_band`, replies beside it. `registry` knows which session is live and whether another may
-begin, as `pressure` judges by `load_samples`. `ending` ends a session with its process, as
-`wind_down` decides; `resumption` keeps one whose line was lost, with a `sent_log` of what to send
-again, and `returning` hands its client over. `session_commands` does what clients say, `journals`
-writes their journals, and `client_secrets` lets browsers in.
+begin, as `pressure` judges by `load_samples`; `refused` has the words for one that may not.
+`ending` ends a session with its process, as `wind_down` decides; `resumption` keeps one whose line
+was lost, with a `sent_log` of what to send again, and `returning` hands its client over.
+`session_commands` does what clients say, `journals` writes their journals, and `client_secrets`
+lets browsers in.
 """
 
 __all__: list[str] = []
