@@ -111,8 +111,7 @@ class Replies:
             await self._committer.settled()
             self._closed()
         else:
-            again = reply.echoed and self._voice.echo.cut_off
-            self._handle(ReplyEnded(reply.turn, echo=reply.echoed, again=again))
+            self._handle(ReplyEnded(reply.turn, echo=reply.echoed, again=reply.asks_again))
 
     def quiet_at(self, now: float) -> float | None:
         """When `silence` would cut no sentence off, and lose no answer; None while not known."""

@@ -75,6 +75,8 @@ class Reply:
         """The conversation ends when this reply has been heard."""
         self.echoed = False
         """The turn had no words but the echo of the reply before it: the question waits."""
+        self.asks_again = False
+        """That echo had cut the reply off, which is to be said again."""
         self._task = task
         self._responders = responders
         self._voice = voice
@@ -121,7 +123,7 @@ class Reply:
         line: str | None = self._task.line
         if not line:
             line = await self._recognise(self._canned.unheard)
-            if self.echoed and not self._held:
+            if self.echoed and not self._voice.speaking:
                 self._late.stop()
                 return ""
             line = await self._respond() if line is None else line
@@ -186,6 +188,7 @@ class Reply:
         if reason is ECHO:
             logger.info("turn %d: no answer was heard (echo)", self.turn)
             self._voice.echo.heard()
+            self.asks_again = self._voice.echo.cut_off
             self.echoed, canned = True, ""
         answer.degraded("canned line" if canned else "no text", reason)
         answer.pending = None

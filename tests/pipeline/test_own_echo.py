@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pipeline.canned import CannedLines
 from pipeline.echo import ECHO
+from pipeline.fillers import Fillers
 from pipeline.frames import (
     Clear,
     Degraded,
@@ -23,6 +25,7 @@ from pipeline.session import SessionPolicy
 from pipeline.turns import TurnPolicy
 from stages.fakes import FakeSynthesizer, FakeTranscriber, Script
 
+FILLER = CannedLines().fillers[0]
 QUESTION = "How do you approach debugging an issue that you cannot reproduce?"
 SILENCE: Samples = np.zeros(320, np.int16)
 LOUD = 2.0
@@ -210,3 +213,32 @@ def test_an_echo_that_is_recognised_late_ends_with_the_holding_line(loud: Any) -
     loud.run(story)
     assert accepted(loud) == []
     assert [d.target for d in loud.all(Degraded)] == ["holding line", "no text"]
+
+
+@pytest.mark.parametrize(
+    ("first_s", "lines"),
+    [(1.5, [FILLER]), (9.0, [FILLER, CannedLines().listening])],
+    ids=["a filler", "a holding line"],
+)
+def test_a_line_that_fills_the_wait_for_an_echo_is_spoken_to_its_end(
+    loud: Any, first_s: float, lines: list[str]
+) -> None:
+    loud.policy = SessionPolicy(speculate=False)
+    loud.fillers = Fillers()
+    loud.limits = {"fake-stt": Limits(first_s=60.0, slow_first_s=20.0, total_s=60.0)}
+    texts = (QUESTION[:24], "I look at the logs")
+    loud.transcribers = [FakeTranscriber(Script(first_s=first_s), Script(), texts=texts)]
+
+    async def story() -> None:
+        await loud.until(ReplyStarted, 0)
+        await loud.pause(400)
+        await loud.speak(1000)
+        await loud.until(ReplyDone, 1)
+        await loud.until(ReplyDone, 2)
+        await loud.speak(1000)
+        await loud.until(ReplyDone, 3)
+
+    loud.run(story)
+    assert [done.heard for done in loud.all(ReplyDone)[1:]] == [" ".join(lines), QUESTION, QUESTION]
+    assert [started.turn for started in loud.all(ReplyStarted)] == [0, 1, 2, 3]
+    assert accepted(loud) == ["I look at the logs"]
