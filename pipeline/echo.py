@@ -5,7 +5,9 @@ interviewer would take its own words for the answer. What comes back are the rep
 order, some of them misheard. A person may say words of the question, too: whoever repeats it and
 then answers ends with words of their own, and whoever answers in its words says "I" where it says
 "you", or leaves out what is not meant. And whoever says a sentence again, as in a language lesson,
-waits for its end: an echo begins before it. Assumed limits, tried on the table in the tests.
+waits for its end: an echo begins before it. And an echo is over with what it repeats: whoever has
+begun a little too early and answers with words of the question goes on for longer. Assumed limits,
+tried on the table in the tests.
 """
 
 import re
@@ -36,7 +38,11 @@ ECHOED_REPLIES = 2
 """After an echo, so many replies are taken to be heard by the microphone."""
 
 TAIL_MS = 1_000
-"""Where an echo is expected, one may begin so long after the reply: clients play it later."""
+"""An echo ends so long after the reply at the latest, since clients play it later. Where one is
+expected, it may begin as late."""
+
+MORE_PLAYED = 2
+"""So many words of a reply that was cut off may have been played beyond those that were counted."""
 
 HEAD_MS = 100
 """Otherwise one begins so long before the reply's end: an onset is known to some 32 ms."""
@@ -110,21 +116,34 @@ class EchoWatch:
 
     def __init__(self, position_ms: Callable[[], int]) -> None:
         self._position_ms = position_ms
-        self._ended_ms = 0  # where in the input audio the last reply was over
-        self._began_ms = 0  # and where the last utterance began
+        self._over_ms = 0  # where in the input audio the last reply was over
+        self._paused_ms: int | None = None  # and where this one was paused
+        self._began_ms = self._ended_ms = 0  # and where the last utterance began and ended
         self._played = ""
         self._expected = 0  # for so many more replies
         self.cut_off = False
         """Speech cut off what was said last."""
         self._beginning: list[str] = []  # of what was cut off there
 
+    def paused(self) -> None:
+        """The reply is not heard from here on."""
+        self._paused_ms = self._position_ms()
+
+    def resumed(self) -> None:
+        """It is heard again, or another one begins."""
+        self._paused_ms = None
+
     def said(self, text: str, *, cut_after: str | None = None) -> None:
         """A reply is over; `text` are its sentences that were begun. Speech may have cut it off,
-        `cut_after` these words of it."""
+        `cut_after` these words of it: what follows them was not played."""
         if not text:
             return
-        self._ended_ms = self._position_ms()
-        self._played = f"{self._played} {text}"[-8 * MOST_PLAYED :]
+        self._over_ms = self._position_ms() if self._paused_ms is None else self._paused_ms
+        self._paused_ms = None
+        played = _words(text)
+        if cut_after is not None:
+            played = played[: len(_words(cut_after)) + MORE_PLAYED]
+        self._played = f"{self._played} {' '.join(played)}"[-8 * MOST_PLAYED :]
         self._expected = max(0, self._expected - 1)
         self.cut_off = cut_after is not None
         hardly_begun = cut_after is not None and len(_words(cut_after)) <= LEAST_WORDS
@@ -132,12 +151,16 @@ class EchoWatch:
 
     def began(self, at_ms: int) -> None:
         """The person's utterance began there in the input audio."""
-        self._began_ms = at_ms
+        self._began_ms = self._ended_ms = at_ms
+
+    def ended(self, at_ms: int) -> None:
+        """It ended there, as far as is known."""
+        self._ended_ms = at_ms
 
     def hears(self, text: str) -> bool:
         """Whether the person's words are the echo of what was said."""
-        latest_ms = self._ended_ms + (TAIL_MS if self._expected else -HEAD_MS)
-        if self._began_ms > latest_ms:
+        latest_ms = self._over_ms + (TAIL_MS if self._expected else -HEAD_MS)
+        if self._began_ms > latest_ms or self._ended_ms > self._over_ms + TAIL_MS:
             return False
         words = _words(text)
         if 0 < len(words) < LEAST_WORDS and _within(words, self._beginning):

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from pipeline.answer import Answer
 from pipeline.committer import TurnCommitter
@@ -45,10 +45,12 @@ class LastWords:
         rest: Iterable[Samples],
         committer: TurnCommitter,
         tasks: asyncio.TaskGroup,
+        is_echo: Callable[[str], bool],
     ) -> None:
         """Recognise and store the answer to an utterance that the end of the session cuts off.
 
         `rest` is input audio that belongs to it and was not fed yet; it is fed `SLICE` by `SLICE`.
+        Spoken words that are the echo of the reply are no answer.
         Errors, and a wait longer than the answer's recognition may take and `LAST_WORDS_S`, are
         logged. May be cancelled; that the words are lost is logged then, too.
         """
@@ -61,7 +63,8 @@ class LastWords:
             until = self._sooner(now + answer.latest_s + LAST_WORDS_S)
             async with asyncio.timeout_at(until) as self._limit:
                 await committer.settled()
-                if (await answer.recognise(committer.emit)).text:
+                text = (await answer.recognise(committer.emit)).text
+                if text and not (answer.spoken and is_echo(text)):
                     await answer.accept()
                     committer.settle(tasks, answer, "")
         except TimeoutError:

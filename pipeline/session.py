@@ -261,11 +261,15 @@ class Session:
                 self._journal.closed(self._now())
 
     async def _store_last_words(self, tasks: asyncio.TaskGroup) -> None:
-        rest = self._rest if self._input.current is not None else ()
+        rest: Iterable[Samples] = ()
+        if self._input.current is not None:
+            rest = self._rest
+            self._voice.echo.ended(self._input.position_ms())
         utterance = self._input.end()
         if utterance is not None:
             answer = self._replies.answer(utterance.turn, self._now(), utterance)
-            await self._last_words.store(answer, utterance, rest, self._committer, tasks)
+            is_echo = self._voice.echo.hears
+            await self._last_words.store(answer, utterance, rest, self._committer, tasks, is_echo)
 
     def _fail(self, error: Exception) -> None:
         self._failure = error

@@ -120,6 +120,7 @@ class TurnActions:
 
     def _speculate(self, action: Speculate) -> None:
         """Prepare the reply while the silence may still be a pause."""
+        self._voice.echo.ended(action.at_ms)
         if self._speculates:
             answer = self._replies.answer(action.turn, action.ended, self._input.current)
             self._begin(answer, ReplyTask())
@@ -129,6 +130,7 @@ class TurnActions:
             self.discard()
         utterance = self._input.end(action.typed)
         if action.spoken:
+            self._voice.echo.ended(action.at_ms)
             self._emit(SpeechStopped(action.turn, action.at_ms))
         self._emit(AvatarState(action.turn, "thinking"))
         reply = self._replies.current

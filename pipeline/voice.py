@@ -107,6 +107,7 @@ class Voice:
         if not again:
             self._filler, self._filler_ms = None, 0
             self._playout.begin(turn)
+            self.echo.resumed()
             if self._away:
                 self._playout.pause(asyncio.get_running_loop().time())
 
@@ -257,6 +258,7 @@ class Voice:
         if turn == self._turn and self.speaking and not self._playout.paused:
             self._pacer.cancel(self._pump)
             at_ms = self._playout.pause(asyncio.get_running_loop().time())
+            self.echo.paused()
             self._emit(Clear(turn, at_ms))
             self._emit(ReplyPaused(turn, at_ms))
             self._emit(AvatarState(turn, "listening"))
@@ -265,6 +267,7 @@ class Voice:
         """Go on after a pause, with the word that was cut off. A plain call."""
         if turn == self._turn and self._playout.paused and not self._away:
             now = asyncio.get_running_loop().time()
+            self.echo.resumed()
             self._emit(ReplyResumed(turn, self._playout.resume(now)))
             self._emit(AvatarState(turn, "speaking"))
             self._pump_now()

@@ -98,10 +98,12 @@ def test_after_an_echo_another_is_expected_for_a_while() -> None:
 def test_speech_that_cut_a_reply_off_may_be_its_echo() -> None:
     watch = EchoWatch(lambda: 5000)
     watch.said(OPENING, cut_after="Hello, I'm Parley, and I will be")
-    assert watch.hears("technical decision")
+    assert watch.hears("and I will")
+    assert watch.hears("will be your interviewer")  # a little more may have been played
+    assert not watch.hears("technical decision")  # that was not said yet
     assert not watch.hears("hello")
     watch.said("")  # nothing was heard of it: the reply before counts
-    assert watch.hears("technical decision")
+    assert watch.hears("and I will")
 
 
 @pytest.mark.parametrize(
@@ -127,3 +129,13 @@ def test_an_echo_begins_before_the_end_of_what_it_repeats() -> None:
     assert watch.hears(DEBUG)  # where an echo is expected, it may come later
     watch.began(6100)
     assert not watch.hears(DEBUG)
+
+
+def test_an_echo_ends_with_what_it_repeats() -> None:
+    watch = EchoWatch(lambda: 5000)
+    watch.said(DEBUG)
+    watch.began(4800)
+    watch.ended(6000)
+    assert watch.hears("that you cannot reproduce")
+    watch.ended(6100)
+    assert not watch.hears("that you cannot reproduce")  # a person who answers a little too early

@@ -173,6 +173,45 @@ def test_a_person_is_heard_as_before(loud: Any, text: str) -> None:
     assert accepted(loud) == [text]
 
 
+@pytest.mark.parametrize(
+    ("played_ms", "spoken_ms"),
+    [(4200, 1400), (3000, 900)],
+    ids=["into its last word", "before it says them"],
+)
+def test_an_answer_in_the_replys_last_words_is_no_echo(
+    loud: Any, played_ms: int, spoken_ms: int
+) -> None:
+    text = "that you cannot reproduce" if played_ms > 4000 else "cannot reproduce"
+    loud.transcribers = [FakeTranscriber(texts=(text,))]
+
+    async def story() -> None:
+        await loud.until(ReplyStarted, 0)
+        await loud.pause(played_ms)
+        await loud.speak(spoken_ms)
+        await loud.until(ReplyDone, 1)
+
+    loud.run(story)
+    assert accepted(loud) == [text]
+
+
+@pytest.mark.parametrize(
+    ("text", "stored"),
+    [("do you approach debugging", []), ("wait, I look at the logs", ["wait, I look at the logs"])],
+)
+def test_an_echo_at_the_end_of_the_session_is_no_last_answer(
+    loud: Any, text: str, stored: list[str]
+) -> None:
+    loud.transcribers = [FakeTranscriber(texts=(text,))]
+
+    async def story() -> None:
+        await loud.until(ReplyStarted, 0)
+        await loud.pause(1600)
+        await loud.speak(1000)  # and the client leaves
+
+    loud.run(story)
+    assert accepted(loud) == stored
+
+
 def test_typed_words_are_an_answer_whatever_they_are(loud: Any) -> None:
     async def story() -> None:
         await loud.until(ReplyDone, 0)
@@ -226,12 +265,12 @@ def test_a_line_that_fills_the_wait_for_an_echo_is_spoken_to_its_end(
     loud.policy = SessionPolicy(speculate=False)
     loud.fillers = Fillers()
     loud.limits = {"fake-stt": Limits(first_s=60.0, slow_first_s=20.0, total_s=60.0)}
-    texts = (QUESTION[:24], "I look at the logs")
+    texts = ("do you approach debugging", "I look at the logs")
     loud.transcribers = [FakeTranscriber(Script(first_s=first_s), Script(), texts=texts)]
 
     async def story() -> None:
         await loud.until(ReplyStarted, 0)
-        await loud.pause(400)
+        await loud.pause(1600)
         await loud.speak(1000)
         await loud.until(ReplyDone, 1)
         await loud.until(ReplyDone, 2)
