@@ -26,6 +26,10 @@ REASONS: dict[Phase, str] = {
 ASSUMED_MEDIA_PACE = 0.5
 """The media pace of a provider that was not measured: half of real time. Assumed."""
 
+FORGETS = 3
+"""After so many failures in a row nothing is known of a provider's pace. Otherwise one that has
+become slower, but works, would be given up as late for ever. Assumed value."""
+
 LEAST_MEASURED_S = 1.0
 """The time for less media than this is mostly overhead, and tells nothing of the media pace."""
 
@@ -104,6 +108,8 @@ class Candidate(Generic[P]):
         """Note a failure as its trouble."""
         times = 1 if self.trouble is None else self.trouble.times + 1
         self.trouble = Trouble(now, words, times)
+        if times == FORGETS:
+            self.pace.forget()
 
 
 def able(

@@ -33,6 +33,10 @@ class ProviderPace:
         """A call gave its first useful item after `first_s` of waiting."""
         self._latest.append(first_s)
 
+    def forget(self) -> None:
+        """What it took so far says nothing any more."""
+        self._latest.clear()
+
     @property
     def usual_s(self) -> float | None:
         """The 95th percentile (nearest rank); None before the first call."""

@@ -60,14 +60,15 @@ def patience(candidate: Candidate[Any], soon: Soon, *, stands_by: bool) -> Patie
     `stands_by` says that one of those answers at once and costs nothing. Then a candidate whose
     last call failed is asked only beside it: it has what is left of the turn's budget. One that is
     not known has one and a half budgets. Without such another, each failure in a row halves the
-    time that a candidate has.
+    time that the turn waits, and the candidate is watched to its own limit.
     """
     cap_s = candidate.limits.first_s
     usual_s = candidate.pace.limit_s(cap_s)
     failed = 0 if candidate.trouble is None else candidate.trouble.times
     own = Patience(cap_s if usual_s is None else usual_s, own=True)
     if not stands_by:
-        return Patience(max(min(FLOOR_S, cap_s), min(own.first_s, cap_s / 2.0**failed)), own=True)
+        first_s = max(min(FLOOR_S, cap_s), min(own.first_s, cap_s / 2.0**failed))
+        return Patience(first_s, own=first_s == own.first_s)
     if failed:
         due_s = max(0.0, soon.budget_s)
         first_s, fails = min(own.first_s, due_s), own.first_s < due_s

@@ -55,14 +55,30 @@ def test_an_unknown_candidate_gets_half_a_second_at_least_and_its_own_limit_at_m
 
 
 @pytest.mark.parametrize(
-    ("firsts_s", "failures", "first_s"),
-    [((), 0, 5.0), ((), 1, 2.5), ((), 2, 1.25), ((), 9, 0.5), ((0.3,) * 8, 0, 0.6)],
+    ("firsts_s", "failures", "first_s", "own"),
+    [
+        ((), 0, 5.0, True),
+        ((), 1, 2.5, False),
+        ((), 2, 1.25, False),
+        ((), 9, 0.5, False),
+        ((0.3,) * 8, 0, 0.6, True),
+        ((0.3,) * 8, 2, 0.6, True),
+    ],
 )
-def test_without_such_another_every_failure_halves_the_time(
-    firsts_s: tuple[float, ...], failures: int, first_s: float
+def test_without_such_another_every_failure_halves_the_time_and_it_is_watched(
+    firsts_s: tuple[float, ...], failures: int, first_s: float, own: bool
 ) -> None:
     found = patience(candidate(*firsts_s, failures=failures), SOON, stands_by=False)
-    assert found == Patience(first_s, own=True)
+    assert found == Patience(first_s, own=own)
+
+
+def test_after_three_failures_in_a_row_nothing_is_known_of_a_candidates_pace() -> None:
+    assert candidate(0.3, failures=2).pace.usual_s == 0.3
+    assert candidate(0.3, failures=3).pace.usual_s is None
+    again = candidate(failures=3)
+    again.pace.note(0.8)
+    again.failed("stalled", 0.0)
+    assert again.pace.usual_s == 0.8, "what is learned later counts"
 
 
 def test_what_is_known_by_kind() -> None:

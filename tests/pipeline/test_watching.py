@@ -11,6 +11,7 @@ from pipeline.breaker import BreakerPolicy, BreakerState, Outcome
 from pipeline.candidate import Candidate, Limits
 from pipeline.errors import StageFailed
 from pipeline.guard import Guard
+from pipeline.pace import WINDOW
 from pipeline.patience import Soon
 from pipeline.testing import run_virtual
 from tests.support.breakers import Recorder
@@ -18,6 +19,7 @@ from tests.support.breakers import Recorder
 SUCCESS, SLOW, FAILURE, NEUTRAL = Outcome.SUCCESS, Outcome.SLOW, Outcome.FAILURE, Outcome.NEUTRAL
 LIMITS = Limits(first_s=4.0, slow_first_s=1.5, stall_s=2.0)
 HANG = math.inf
+SOON = Soon(0.3, 0.5)
 
 Step = float | str | Exception
 
@@ -48,13 +50,20 @@ class Plays:
 
 
 class Story:
-    """A slow candidate, and one that stands by. `ask` makes a call of half a second's patience."""
+    """A slow candidate, and one that is ready, and may stand by. `ask` makes a call."""
 
-    def __init__(self, *steps: Step, policy: BreakerPolicy | None = None) -> None:
+    def __init__(
+        self,
+        *steps: Step,
+        policy: BreakerPolicy | None = None,
+        stands_by: bool = True,
+        soon: Soon = SOON,
+    ) -> None:
+        self.soon = soon
         self.breaker = Recorder(policy)
         self.late = Plays(*steps)
         self.slow: Candidate[Plays] = Candidate("slow", self.late, self.breaker, LIMITS)
-        ready = Plays("ready", stands_by=True)
+        ready = Plays("ready", stands_by=stands_by)
         self.guard: Guard[Plays] = Guard(
             "llm", [self.slow, Candidate("ready", ready, Recorder(), LIMITS)]
         )
@@ -74,7 +83,7 @@ class Story:
                 lambda stage: stage.play(),
                 useful=bool,
                 media_s=(lambda item: len(item) / 10) if media else None,
-                soon=Soon(0.3, 0.5),
+                soon=self.soon,
                 probe=not ahead,
                 begun=None if used else lambda: len(items) > 1,
                 restart=items.clear,
@@ -183,6 +192,45 @@ def test_a_candidate_that_failed_is_asked_beside_the_other_until_it_is_well_agai
 
     run_virtual(main())
     assert story.breaker.settled == [FAILURE] * 4 + [SUCCESS] * 2
+
+
+OPENS = BreakerPolicy(open_s=5, open_growth=2, open_grown_s=10, open_max_s=60)
+
+
+@pytest.mark.parametrize("stands_by", [True, False])
+def test_a_candidate_that_hung_and_then_takes_its_time_is_used_again(stands_by: bool) -> None:
+    story = Story(HANG, policy=OPENS, stands_by=stands_by)
+
+    async def main() -> None:
+        for _ in range(6):
+            await story.ask()
+            await asyncio.sleep(5)
+        story.late.steps = (0.8, "twenty letters, ten s")
+        for _ in range(3):  # 15 s
+            await story.ask()
+            await asyncio.sleep(5)
+        assert await story.ask() == (["twenty letters, ten s"], 0.8)
+
+    run_virtual(main())
+
+
+@pytest.mark.parametrize("budget_s", [0.3, 0.6])
+@pytest.mark.parametrize("stands_by", [True, False])
+def test_a_candidate_that_becomes_slower_is_known_to_be_slower(
+    stands_by: bool, budget_s: float
+) -> None:
+    story = Story(0.8, "twenty letters, ten s", stands_by=stands_by, soon=Soon(budget_s, 1.0))
+    for _ in range(WINDOW):
+        story.slow.pace.note(0.1)
+
+    async def main() -> None:
+        for _ in range(8):
+            await story.ask()
+            await asyncio.sleep(5)
+        assert await story.ask() == (["twenty letters, ten s"], 0.8)
+
+    run_virtual(main())
+    assert story.breaker.state is BreakerState.CLOSED
 
 
 def test_five_turns_that_hang_open_the_breaker_and_a_watched_probe_closes_it() -> None:

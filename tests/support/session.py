@@ -176,6 +176,10 @@ class Conversation:
         if self.fillers is not None:
             await self.fillers.aclose()
         await asyncio.sleep(0.3)  # streams that were abandoned have a quarter of a second to close
+        left = asyncio.all_tasks() - before
+        watched = [task for task in left if getattr(task.get_coro(), "__name__", "") == "watch"]
+        if watched:  # they end by their providers' limits
+            await asyncio.wait(watched, timeout=LIMITS.total_s + 1)
         assert asyncio.all_tasks() == before, "something was left running"
         if self.journalled:
             assert replay(self.lines).differences == (), "the journal replays to other decisions"
