@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextvars import Context
 from dataclasses import dataclass, field, replace
 
 from pipeline.candidate import able
@@ -66,6 +67,7 @@ class Fillers:
         self._most = most
         self._kept: OrderedDict[tuple[str, str | None, str | None], _Kept] = OrderedDict()
         self._told: set[Callable[[], None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
 
     def prepare(self, voices: Guard[Synthesizer], wish: Sentence, lines: Sequence[str]) -> None:
         """Have the lines said by the voices that would be asked for `wish`, in the background.
@@ -77,7 +79,11 @@ class Fillers:
             kept = self._entry(provider, wish)
             missing = [line for line in lines if line not in kept.lines]
             if missing and kept.making is None and now >= kept.not_before:
-                kept.making = asyncio.create_task(self._make(kept, voices, provider, wish, missing))
+                making = self._make(kept, voices, provider, wish, missing)
+                # No session's context: the lines are for all of them.
+                kept.making = task = asyncio.create_task(making, context=Context())
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
 
     def find(
         self, voices: Guard[Synthesizer], wish: Sentence, lines: Sequence[str]
@@ -107,11 +113,11 @@ class Fillers:
 
     async def aclose(self) -> None:
         """The process ends: no line is made any more."""
-        making = [kept.making for kept in self._kept.values() if kept.making is not None]
-        for task in making:
-            task.cancel()
-        if making:
-            await asyncio.wait(making)
+        for kept in self._kept.values():
+            if kept.making is not None:
+                kept.making.cancel()
+        if self._tasks:  # those that have lost their place, too
+            await asyncio.wait(self._tasks)
 
     def _entry(self, provider: str, wish: Sentence) -> _Kept:
         key = _key(provider, wish)

@@ -5,6 +5,7 @@ The turn's budget says when: so that the person hears something within it, altho
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextvars import copy_context
 from dataclasses import dataclass
 
 from pipeline.budget import TurnBudget
@@ -63,6 +64,7 @@ class LateReply:
         self._awaited: Awaited | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._last = ""
+        self._context = copy_context()
 
     def begin(self, awaited: Awaited) -> None:
         """The turn is decided: a filler follows when its reply is late."""
@@ -81,7 +83,7 @@ class LateReply:
             self._timer.cancel()
             self._timer = None
         if self._cache is not None:
-            self._cache.unwatch(self._speak)
+            self._cache.unwatch(self._made)
 
     def spoken(self) -> None:
         """The whole reply has gone to the voice, which is free: fillers for later are made."""
@@ -97,7 +99,7 @@ class LateReply:
     def _due(self) -> None:
         self._timer = None
         assert self._cache is not None
-        self._cache.watch(self._speak)  # where there is none yet, the first that is made
+        self._cache.watch(self._made)  # where there is none yet, the first that is made
         self._speak()
 
     def _prepare(self, awaited: Awaited) -> None:
@@ -107,18 +109,22 @@ class LateReply:
             lines = [canned.opening, *canned.fillers]
             self._cache.prepare(self._voices, wish, lines)
 
+    def _made(self) -> None:
+        # Whoever makes a line works for no session: see `turn_context`.
+        self._context.copy().run(self._speak)
+
     def _speak(self) -> None:
         awaited, cache = self._awaited, self._cache
         assert awaited is not None
         assert cache is not None
         if self._voice.replying:
-            cache.unwatch(self._speak)
+            cache.unwatch(self._made)
             return
         wish = awaited.wish()
         filler = None if wish is None else cache.find(self._voices, wish, self._lines(awaited))
         if filler is None or not self._voice.fill(awaited.turn, filler):
             return
-        cache.unwatch(self._speak)
+        cache.unwatch(self._made)
         self._last = filler.text
         slot, provider = awaited.source()
         self._emit(Degraded(awaited.turn, slot, provider, FILLER, LATE))

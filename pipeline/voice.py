@@ -114,9 +114,11 @@ class Voice:
     def fill(self, turn: int, filler: FillerSpeech) -> bool:
         """Say a filler, which is heard but not remembered; the reply follows at its end.
 
-        A plain call. Returns False, and says nothing, once the turn has a reply or is over.
+        A plain call. Returns False, and says nothing, once the turn has a reply or is over, and
+        while the client is away.
         """
-        if turn != self._turn or self.speaking or self._remembered is not None:
+        over = turn != self._turn or self._remembered is not None
+        if over or self.speaking or self._away:
             return False
         playout = self._playout
         self._filler = filler

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 
 import numpy as np
+import pytest
 
 from pipeline.breaker import Breaker
 from pipeline.fillers import Fillers
@@ -212,14 +213,33 @@ def test_a_line_that_is_made_is_told_until_nobody_watches() -> None:
     assert told == [0.5]
 
 
-def test_closing_ends_what_is_under_way() -> None:
-    voices = guard(Counting(Script(stall=True)))
+@pytest.mark.parametrize("most", [1, 2])
+def test_closing_ends_what_is_under_way_also_what_has_lost_its_place(most: int) -> None:
+    class Slow(Counting):
+        closed = 0
 
-    async def story(fillers: Fillers) -> None:
+        async def speak(self, sentence: Sentence) -> AsyncIterator[Speech]:
+            self.asked.append(sentence)
+            try:
+                await asyncio.Event().wait()
+            finally:
+                await asyncio.sleep(0.2)
+                self.closed += 1
+            yield Speech(0, np.zeros(0, np.int16))
+
+    voice = Slow()
+    voices = guard(voice)
+
+    async def main() -> None:
+        fillers = Fillers(most=most)
         fillers.prepare(voices, WISH, LINES)
         await asyncio.sleep(0.1)
+        fillers.prepare(voices, Sentence(0, "", "alto"), LINES)
+        await asyncio.sleep(0.1)
+        await fillers.aclose()
+        assert (len(voice.asked), voice.closed) == (2, 2)
 
-    run(story)
+    run_virtual(main())
 
 
 def test_pieces_without_sound_are_kept_in_their_order() -> None:

@@ -232,6 +232,19 @@ def test_a_client_that_interrupts_before_the_filler_hears_none(late: Any) -> Non
     assert texts(late, 1) == []
 
 
+def test_a_client_that_is_away_comes_back_to_the_reply_without_a_filler(late: Any) -> None:
+    async def story() -> None:
+        await late.until(ReplyDone, 0)
+        late.session.suspend()
+        late.session.typed("I like tests")
+        await asyncio.sleep(10)
+        late.session.proceed()
+        await late.until(ReplyDone, 1)
+
+    late.run(story)
+    assert texts(late, 1) == [LINE]
+
+
 # --- whatever hangs --------------------------------------------------------------------------
 
 HUNG: dict[str, Callable[[Any], None]] = {

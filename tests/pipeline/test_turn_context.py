@@ -5,10 +5,13 @@ from collections.abc import AsyncIterator, Mapping
 from contextvars import ContextVar
 from typing import Any
 
-from pipeline.frames import ReplyDone, TextDelta
+from pipeline.canned import CannedLines
+from pipeline.fillers import Fillers
+from pipeline.frames import ReplyDone, ReplyText, Sentence, Speech, TextDelta
 from pipeline.pacer import Pacer
-from pipeline.stage import ReplyRequest
+from pipeline.stage import Observed, ReplyRequest
 from pipeline.turn_context import current_turn, request_headers
+from stages.fakes import FakeResponder, FakeSynthesizer, Script
 
 NAMED: ContextVar[str] = ContextVar("named", default="nobody")
 
@@ -54,6 +57,37 @@ def test_the_pacers_timer_has_the_context_of_nobody() -> None:
 
     asyncio.run(story())
     assert seen == ["nobody"]
+
+
+def test_a_filler_is_made_for_nobody_and_spoken_by_its_session(conversation: Any) -> None:
+    seen: list[tuple[str, str]] = []
+
+    class Voice(FakeSynthesizer):
+        def speak(self, sentence: Sentence) -> AsyncIterator[Speech]:
+            seen.append((NAMED.get(), sentence.text))
+            return super().speak(sentence)
+
+    class Observer:
+        def observe(self, output: Observed, now: float) -> None:
+            if isinstance(output, ReplyText):
+                seen.append((NAMED.get(), f"{output.text} (shown)"))
+
+    conversation.fillers = Fillers()
+    conversation.observers = (Observer(),)
+    conversation.responders = [FakeResponder(Script(first_s=1.9), text="Tell me more.")]
+    conversation.synthesizers = [Voice(Script(first_s=0.9))]
+
+    async def story() -> None:
+        await conversation.until(ReplyDone, 0)
+
+    token = NAMED.set("one session")
+    conversation.run(story)
+    NAMED.reset(token)
+    opening = CannedLines().opening
+    assert [(who, text) for who, text in seen if text.startswith(opening)] == [
+        ("nobody", opening),
+        ("one session", f"{opening} (shown)"),
+    ]
 
 
 def test_a_session_tells_how_long_work_waited(conversation: Any) -> None:
