@@ -73,14 +73,12 @@ async def close(
 ) -> None:
     """Close a stream, where it has `aclose`. Errors are only logged: the call has its result.
 
-    The wait `pulling` for its next item, if one is under way, is cancelled first. `CLOSE_S` at most
-    are spent on each of them.
+    The wait `pulling` for its next item, if one is under way, is cancelled first, and once more if
+    it is not over then. `CLOSE_S` at most are spent on each of these steps.
     """
-    if pulling is not None:
-        pulling.cancel()
-        await asyncio.wait([pulling], timeout=CLOSE_S)
-        if pulling.done() and not pulling.cancelled():
-            pulling.exception()  # or the loop would complain that nobody asked for it
+    if pulling is not None and not await _cancelled(pulling):
+        logger.warning("provider %r did not end its work when it was cancelled", provider)
+        return  # a stream cannot be closed while it works
     aclose = getattr(source, "aclose", None)
     if aclose is None:
         return
@@ -89,6 +87,18 @@ async def close(
             await aclose()
     except Exception as error:
         logger.warning("provider %r did not close its stream: %r", provider, error)
+
+
+async def _cancelled(pulling: asyncio.Task[Any]) -> bool:
+    """Cancel the wait for an item; returns whether it is over."""
+    for _ in range(2):  # the second time ends what the provider does at the first
+        pulling.cancel()
+        await asyncio.wait([pulling], timeout=CLOSE_S)
+        if pulling.done():
+            if not pulling.cancelled():
+                pulling.exception()  # or the loop would complain that nobody asked for it
+            return True
+    return False
 
 
 async def _next(source: AsyncIterator[Any]) -> Any:

@@ -347,6 +347,41 @@ def test_a_consumer_that_leaves_before_that_stops_the_candidate() -> None:
     assert (story.late.closed, story.slow.watched) == (1, False)
 
 
+@pytest.mark.parametrize(
+    ("cancels", "closed", "said"),
+    [(1, 1, 0), (2, 1, 0), (9, 0, 1)],
+    ids=["at once", "at the second time", "never"],
+)
+def test_a_provider_that_works_on_when_it_is_cancelled_is_cancelled_once_more(
+    cancels: int, closed: int, said: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    over = asyncio.Event()
+
+    class Reluctant(Plays):
+        async def play(self) -> AsyncIterator[str]:
+            left = cancels
+            while left and not over.is_set():
+                try:
+                    await over.wait()
+                except asyncio.CancelledError:
+                    left -= 1
+            self.closed += 1
+            yield ""
+
+    story = Story()
+    story.slow.stage = Reluctant()
+
+    async def main() -> None:
+        await story.ask(cancel_s=0.2)
+        await asyncio.sleep(1)
+        assert story.slow.stage.closed == closed
+        over.set()
+        await asyncio.sleep(0)
+
+    run_virtual(main())
+    assert len([record for record in caplog.records if record.levelname == "WARNING"]) == said
+
+
 def test_what_ends_while_it_is_cancelled_is_no_unasked_error() -> None:
     class Clumsy(Plays):
         async def play(self) -> AsyncIterator[str]:

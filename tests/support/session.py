@@ -175,7 +175,8 @@ class Conversation:
             running.result()
         if self.fillers is not None:
             await self.fillers.aclose()
-        await asyncio.sleep(0.3)  # streams that were abandoned have a quarter of a second to close
+        # Streams that were abandoned have three times a quarter of a second to close.
+        await asyncio.sleep(0.8)
         left = asyncio.all_tasks() - before
         watched = [task for task in left if getattr(task.get_coro(), "__name__", "") == "watch"]
         if watched:  # they end by their providers' limits
