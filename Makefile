@@ -37,7 +37,7 @@ ifneq ($(strip $(ARGS)),)
 	$(BIN)/python -m pytest $(ARGS)
 else
 	@$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest $(SPREAD) $(ENGINE)
+	$(BIN)/coverage run -m pytest $(SPREAD) -m "not slow" $(ENGINE)
 	@$(BIN)/coverage combine --quiet
 	@echo "pipeline/: 100 % of branches wanted"
 	@$(BIN)/coverage report --include='pipeline/*' --fail-under=100

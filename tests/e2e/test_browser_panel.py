@@ -69,6 +69,7 @@ def test_words_that_come_after_the_holding_line_stand_before_it(url: str, deaf: 
     said += "e.querySelector('p').innerText])"
     with deaf.page() as page:
         start(page, url, way="websocket")
+        page.until(f"{REPLIES}.length > 0")  # the opening is there
         tell(page, type="reply.text", turn=80, text="One moment.")
         tell(page, type="transcript", turn=80, text="I like tests", final=True)
         tell(page, type="reply.text", turn=80, text="Why?")

@@ -83,6 +83,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return cut
 
 
+@pytest.mark.slow
 def test_the_python_client_speaks_a_clip_prints_the_words_and_saves_the_reply(
     url: str, clip: Path, tmp_path: Path
 ) -> None:
@@ -136,6 +137,7 @@ ANSWERED = """(() => {
 })()"""
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(PROGRAM is None and not IN_CI, reason="needs Chromium: not installed")
 def test_the_browser_client_speaks_shows_captions_and_plays_the_reply(
     url: str, site: str, tmp_path: Path

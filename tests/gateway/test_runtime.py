@@ -73,6 +73,7 @@ async def stages_of(gateway: Any) -> dict[str, dict[str, Any]]:
     return {stage["slot"]: stage for stage in health["stages"]}
 
 
+@pytest.mark.slow
 def test_a_conversation_with_configured_servers(served: Any, peer: Any) -> None:
     served.settings["budget_ms"] = 5000  # a busy machine is late, and says so
 
@@ -110,6 +111,7 @@ def test_a_conversation_with_configured_servers(served: Any, peer: Any) -> None:
     assert {"anna"} == {asked["voice"] for asked in peer.requests("tone/engine")}
 
 
+@pytest.mark.slow
 def test_a_server_that_is_down_gives_way_and_the_interview_goes_on(
     served: Any, nowhere: str
 ) -> None:

@@ -142,6 +142,7 @@ def replied(metrics: TurnMetrics) -> float:
     return at_ms
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("now", ["hang", "stall", "drip", "500", "429"])
 @pytest.mark.parametrize("slot", ["llm", "tts", "stt"])
 def test_something_is_heard_in_time_in_each_of_twenty_turns(
@@ -175,6 +176,7 @@ def test_a_conversation_without_exact_words_waits_for_its_chat_server(conversati
     assert conversation.all(Degraded) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("now", ["hang", "stall", "drip", "500"])
 @pytest.mark.parametrize("slot", ["llm", "tts", "stt"])
 def test_a_server_that_is_well_again_answers_within_fifteen_seconds(

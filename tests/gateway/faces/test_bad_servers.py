@@ -133,6 +133,7 @@ def test_the_servers_pictures_are_shown_with_the_speech_they_were_made_for(bench
     assert set(greys(silent)) == {40}
 
 
+@pytest.mark.slow
 def test_a_slow_server_is_shown_as_far_as_it_keeps_up(bench: Bench) -> None:
     bench.put("late")
     bench.speak_at(200)
@@ -184,6 +185,7 @@ def test_a_server_that_is_not_there_costs_no_more_than_that(bench: Bench) -> Non
     assert [(turn, target) for turn, _, target, _ in degraded(caller)] == [(0, "face"), (1, "face")]
 
 
+@pytest.mark.slow
 def test_its_breaker_opens_and_the_server_comes_back_when_it_is_well(bench: Bench) -> None:
     bench.put("broken/again")
     well = RemoteAnimator(f"{bench.peer.url}/hello/again/v1")

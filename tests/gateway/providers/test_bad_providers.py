@@ -331,6 +331,7 @@ def test_a_model_that_goes_on_for_ever_is_told_to_stop(bench: Bench, peer: Any) 
     bench.hold(story)
 
 
+@pytest.mark.slow
 def test_a_model_that_never_ends_a_sentence_is_spoken_all_the_same(bench: Bench) -> None:
     bench.local.settings["budget_ms"] = 420
     limits = Limits(first_s=2, slow_first_s=2, stall_s=2, total_s=1.8)

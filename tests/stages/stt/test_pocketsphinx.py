@@ -144,6 +144,7 @@ def test_silence_and_nothing_at_all_are_an_empty_text(sphinx: Sphinx) -> None:
         assert replies == [("final", nothing, True)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "level", "kept", "why"),
     [

@@ -169,6 +169,7 @@ def test_what_is_there_and_whole_is_not_fetched_again(
     assert left(tmp_path) == ["tiny"]
 
 
+@pytest.mark.slow
 def test_what_is_there_already_becomes_the_one_that_came_last(
     tmp_path: Path, serve: Callable[[Hub], Hub]
 ) -> None:

@@ -203,6 +203,7 @@ def test_the_json_form_answers_and_replaces(doorway: Doorway) -> None:
     doorway.run(story)
 
 
+@pytest.mark.slow
 def test_candidates_may_trickle_in(doorway: Doorway) -> None:
     async def story() -> None:
         browser = Browser(doorway)
@@ -320,6 +321,7 @@ def test_a_peer_that_fails_gives_its_place_back(
     assert "session x: the peer failed" in caplog.text
 
 
+@pytest.mark.slow
 def test_a_server_that_is_full_says_when_to_come_again(doorway: Doorway) -> None:
     doorway.settings["max_sessions"] = 1
 

@@ -156,6 +156,7 @@ def test_a_malformed_hello_ends_it(locked: Gateway) -> None:
     locked.run(story)
 
 
+@pytest.mark.slow
 def test_a_long_first_message_is_not_received(locked: Gateway) -> None:
     async def story() -> None:
         async with locked.call("a") as caller:
@@ -182,6 +183,7 @@ def test_who_says_nothing_is_sent_away(locked: Gateway, monkeypatch: pytest.Monk
     locked.run(story)
 
 
+@pytest.mark.slow
 def test_pings_keep_nobody_waiting(locked: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(entry, "MOST_EARLY", 5)
 
@@ -195,6 +197,7 @@ def test_pings_keep_nobody_waiting(locked: Gateway, monkeypatch: pytest.MonkeyPa
     locked.run(story)
 
 
+@pytest.mark.slow
 def test_so_many_may_wait_and_no_more(locked: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(entry, "MOST_WAITING", 1)
 
