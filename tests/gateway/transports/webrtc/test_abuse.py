@@ -57,6 +57,7 @@ def test_a_hundred_offers_that_never_connect_leave_nothing_behind(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(peer, "CONNECT_S", 0.2)
+    doorway.settings["admission"] = "places"  # so many at once would be refused before
 
     async def story() -> None:
         browser = Browser(doorway, video="video/VP8")
@@ -92,6 +93,7 @@ def test_a_hundred_abrupt_disconnects_leave_nothing_behind(
     monkeypatch.setattr(peer, "GONE_S", 2.0)
     monkeypatch.setattr(peer, "CONNECT_S", 6.0)
     doorway.synthesizer = FakeSynthesizer(ms_per_word=400)
+    doorway.settings["admission"] = "places"
 
     async def story() -> None:
         await crowd(doorway, 21)  # what is made once is made now
