@@ -32,7 +32,7 @@ help: ## list the commands
 run: $(RUN_STAMP) ## install everything and serve on port 8000 (PARLEY_PORT=8009 to change it)
 	@exec $(BIN)/parley serve $(ARGS)
 
-test: $(DEV_STAMP) ## run the tests but the long ones (5 min on two cores); pipeline/ is covered to 100 %
+test: $(DEV_STAMP) ## run the tests but the long ones (6 min on two cores); pipeline/ is covered to 100 %
 ifneq ($(strip $(ARGS)),)
 	$(BIN)/python -m pytest $(ARGS)
 else
@@ -44,7 +44,7 @@ else
 	$(REST) -m pytest $(SPREAD) -m "not slow and not realtime" $(ENGINE:%=--ignore=%)
 endif
 
-check: test ## the same, then the long ones (16 min in all); stages/ and gateway/ are covered to 90 %
+check: test ## the same, then the long ones (20 min in all); stages/ and gateway/ are covered to 90 %
 	$(REST) -m pytest $(SPREAD) -m "slow and not realtime"
 	@$(BIN)/coverage combine --quiet --append
 	@echo "stages/ and gateway/: 90 % of branches wanted"
