@@ -74,7 +74,9 @@ def test_without_a_dictionary_no_word_is_judged(
 
 
 @pytest.mark.parametrize(
-    "broken", [b"\xff\xfe", b"no gzip", gzip.compress(b"{no json"), gzip.compress(b"{}")[:-9]]
+    "broken",
+    [b"\xff\xfe", b"no gzip", gzip.compress(b"{no json"), gzip.compress(b"{}")[:-9]],
+    ids=["no text", "no gzip", "no JSON", "cut short"],
 )
 def test_a_damaged_dictionary_leaves_the_other(package: Path, broken: bytes) -> None:
     put(package, CMUDICT, b"read R EH D\nread(2) R IY D\n")
