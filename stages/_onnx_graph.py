@@ -7,12 +7,10 @@ behind its number and its length, so that a part of a graph is a choice of its f
 are those of ONNX's `onnx.proto`.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-_VARINT, _BYTES = 0, 2
-_WIDTHS = {1: 8, 5: 4}
-"""Wire types of fixed width."""
+from stages._protobuf import field, fields, number_field
 
 _GRAPH = 7  # of a model
 _NODE, _INITIALIZER, _INPUT, _OUTPUT, _VALUE_INFO, _QUANTIZATION = (
@@ -45,7 +43,7 @@ class Node:
     @classmethod
     def of(cls, field: bytes, message: bytes) -> "Node":
         named: dict[int, list[bytes]] = {}
-        for number, _, value in _fields(message):
+        for number, _, value in fields(message):
             named.setdefault(number, []).append(value)
         ins, outs = (tuple(named.get(number, ())) for number in (_NODE_INPUT, _NODE_OUTPUT))
         return cls(field, b"".join(named.get(_NODE_OPERATOR, ())), ins, outs)
@@ -68,16 +66,16 @@ def _cut(model: bytes, outputs: Sequence[str], inputs: Mapping[str, Sequence[int
     nodes: list[Node] = []
     named: dict[int, dict[bytes, bytes]] = {_INITIALIZER: {}, _INPUT: {}, _OUTPUT: {}}
     graph_rest, model_rest = b"", b""
-    for number, field, value in _fields(model):
+    for number, whole, value in fields(model):
         if number != _GRAPH:
-            model_rest += field
+            model_rest += whole
             continue
-        for part, part_field, part_value in _fields(value):
+        for part, part_field, part_value in fields(value):
             if part == _NODE:
                 nodes.append(Node.of(part_field, part_value))
             elif part in named:
                 which = _TENSOR_NAME if part == _INITIALIZER else _VALUE_NAME
-                name = next((v for n, _, v in _fields(part_value) if n == which), b"")
+                name = next((v for n, _, v in fields(part_value) if n == which), b"")
                 named[part][name] = part_field
             elif part not in (_VALUE_INFO, _QUANTIZATION):
                 graph_rest += part_field
@@ -100,12 +98,12 @@ def _cut(model: bytes, outputs: Sequence[str], inputs: Mapping[str, Sequence[int
             *(field for name, field in named[_INPUT].items() if name in needed),
             *(_float_value(name, shape) for name, shape in inputs.items()),
             *(
-                named[_OUTPUT].get(name) or _field(_OUTPUT, _field(_VALUE_NAME, name))
+                named[_OUTPUT].get(name) or field(_OUTPUT, field(_VALUE_NAME, name))
                 for name in wanted
             ),
         )
     )
-    return model_rest + _field(_GRAPH, graph)
+    return model_rest + field(_GRAPH, graph)
 
 
 def nodes_of(model: bytes) -> list[Node]:
@@ -113,9 +111,9 @@ def nodes_of(model: bytes) -> list[Node]:
     try:
         return [
             Node.of(part_field, part_value)
-            for number, _, value in _fields(model)
+            for number, _, value in fields(model)
             if number == _GRAPH
-            for part, part_field, part_value in _fields(value)
+            for part, part_field, part_value in fields(value)
             if part == _NODE
         ]
     except IndexError as error:
@@ -128,7 +126,7 @@ def rewired(model: bytes, inputs: Mapping[bytes, Sequence[bytes]]) -> bytes:
     What is not needed any more stays in it: see `cut`. Raises `NotAModel`.
     """
     changes = {
-        node.field: _field(_NODE, _with_inputs(node, inputs[node.outputs[0]]))
+        node.field: field(_NODE, _with_inputs(node, inputs[node.outputs[0]]))
         for node in nodes_of(model)
         if node.outputs[0] in inputs
     }
@@ -137,77 +135,23 @@ def rewired(model: bytes, inputs: Mapping[bytes, Sequence[bytes]]) -> bytes:
     return b"".join(
         whole
         if number != _GRAPH
-        else _field(_GRAPH, b"".join(changes.get(part, part) for _, part, _ in _fields(value)))
-        for number, whole, value in _fields(model)
+        else field(_GRAPH, b"".join(changes.get(part, part) for _, part, _ in fields(value)))
+        for number, whole, value in fields(model)
     )
 
 
 def _with_inputs(node: Node, inputs: Sequence[bytes]) -> bytes:
     """The message of a node that takes these inputs."""
-    [(_, _, message)] = _fields(node.field)
-    rest = (whole for number, whole, _ in _fields(message) if number != _NODE_INPUT)
-    return b"".join((*(_field(_NODE_INPUT, name) for name in inputs), *rest))
+    [(_, _, message)] = fields(node.field)
+    rest = (whole for number, whole, _ in fields(message) if number != _NODE_INPUT)
+    return b"".join((*(field(_NODE_INPUT, name) for name in inputs), *rest))
 
 
 def _float_value(name: str, shape: Sequence[int | str]) -> bytes:
     """A graph's input: its type is a float tensor of this shape."""
     dims = b"".join(
-        _field(
-            1, _tag(1, _VARINT) + _varint(dim) if isinstance(dim, int) else _field(2, dim.encode())
-        )
+        field(1, number_field(1, dim) if isinstance(dim, int) else field(2, dim.encode()))
         for dim in shape
     )
-    tensor = _tag(1, _VARINT) + _varint(_FLOAT) + _field(2, dims)
-    return _field(
-        _INPUT, _field(_VALUE_NAME, name.encode()) + _field(_VALUE_TYPE, _field(1, tensor))
-    )
-
-
-def _fields(message: bytes) -> Iterator[tuple[int, bytes, bytes]]:
-    """The message's fields: number, the field as it stands, and what is in it (if it is bytes)."""
-    at = 0
-    while at < len(message):
-        start = at
-        key, at = _read_varint(message, at)
-        number, wire = key >> 3, key & 7
-        value = b""
-        if wire == _VARINT:
-            _, at = _read_varint(message, at)
-        elif wire == _BYTES:
-            size, at = _read_varint(message, at)
-            value = message[at : at + size]
-            at += size
-        elif wire in _WIDTHS:
-            at += _WIDTHS[wire]
-        else:
-            raise IndexError(f"wire type {wire}")
-        if at > len(message):
-            raise IndexError("it ends in the middle")
-        yield number, message[start:at], value
-
-
-def _read_varint(message: bytes, at: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        byte = message[at]
-        at += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, at
-        shift += 7
-
-
-def _varint(value: int) -> bytes:
-    data = bytearray()
-    while value > 0x7F:
-        data.append(value & 0x7F | 0x80)
-        value >>= 7
-    return bytes((*data, value))
-
-
-def _tag(number: int, wire: int) -> bytes:
-    return _varint(number << 3 | wire)
-
-
-def _field(number: int, value: bytes) -> bytes:
-    return _tag(number, _BYTES) + _varint(len(value)) + value
+    tensor = number_field(1, _FLOAT) + field(2, dims)
+    return field(_INPUT, field(_VALUE_NAME, name.encode()) + field(_VALUE_TYPE, field(1, tensor)))
