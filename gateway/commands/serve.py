@@ -294,7 +294,7 @@ class _Server(uvicorn.Server):
         if runtime.load is not None:
             self._measuring = asyncio.create_task(runtime.load.run())
         if runtime.studio is not None:
-            runtime.studio.warm()
+            runtime.studio.warm(lambda: not runtime.live.connections)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """The first signal begins an orderly end; the second one, of any kind, ends at once."""

@@ -11,6 +11,7 @@ import logging
 import os
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from typing import Any, TypeVar
 
@@ -34,6 +35,11 @@ MOST_WAITING = 64
 
 RETRY_S = 10.0
 """Layers or loops that could not be made are tried again after this, not for every picture."""
+
+LOOK_S = 1.0
+"""How often `warm` looks whether the process is idle again."""
+
+WARMING = ("warm",)
 
 LevelListener = Callable[[QualityLevel, QualityLevel, str], None]
 
@@ -78,12 +84,14 @@ class Studio:
         self._quiet = asyncio.Event()
         self._quiet.set()
         self._closed = False
+        self._closing = asyncio.Event()
 
     async def __aenter__(self) -> "Studio":
         return self
 
     async def __aexit__(self, *exc: object) -> None:
         self._closed = True
+        self._closing.set()
         for session in tuple(self._sessions):
             session.close()
         self._pool.shutdown(wait=False, cancel_futures=True)
@@ -101,13 +109,16 @@ class Studio:
 
     # --- layers and loops --------------------------------------------------------------------
 
-    def warm(self) -> None:
+    def warm(self, idle: Callable[[], bool] = lambda: True) -> None:
         """Make the default face's layers in all sizes and its loops in the first size, in the
-        background. Other requests are served in between.
-        """
-        self._start(("warm",), self._warm)
+        background, while the process is `idle`. Other requests are served in between.
 
-    async def _warm(self) -> None:
+        They take seconds of a core, which belong to the conversations while there are some. What a
+        face needs meanwhile is made when it asks.
+        """
+        self._start(WARMING, partial(self._warm, idle))
+
+    async def _warm(self, idle: Callable[[], bool]) -> None:
         face, sizes = (
             self.default,
             dict.fromkeys(level.size for level in QUALITY_LEVELS if level.size),
@@ -121,6 +132,9 @@ class Studio:
             ),
         ]
         for job in jobs:
+            while not (idle() or self._closed):
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._closing.wait(), LOOK_S)
             try:
                 await job()
             except Exception:  # it has been logged, or will be requested again
@@ -272,7 +286,7 @@ class Studio:
         """Record a picture in the ladder, unless layers or loops are being made: for that short
         time, pictures are slow for another reason.
         """
-        if not self._making:
+        if not self._making.keys() - {WARMING}:
             self._judge(feed)
 
     def _judge(self, feed: Callable[[float], None]) -> None:

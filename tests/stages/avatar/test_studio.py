@@ -456,6 +456,35 @@ def test_the_default_face_is_made_before_it_is_asked_for(
     run(story)
 
 
+def test_loops_are_made_in_advance_only_while_the_process_is_idle(
+    faces: dict[str, Face], bitmaps: Counted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorded = Counted(lambda bitmaps, mood, codec: (bitmaps.size, codec, mood))
+    monkeypatch.setattr(module, "record", recorded)
+    monkeypatch.setattr(module, "LOOK_S", 0.01)
+    idle = [True, True, False]
+
+    def asked() -> bool:
+        return idle.pop(0) if len(idle) > 1 else idle[0]
+
+    async def story() -> None:
+        async with Studio(faces, default="mira") as studio:
+            studio.warm(asked)
+            while bitmaps.calls < 2 or studio._making.keys() != {module.WARMING}:
+                await asyncio.sleep(0.01)
+            assert recorded.calls == 0
+            assert await studio.loop("mira", "h264", 320, "idle") == (320, "h264", "idle")
+            assert recorded.calls == 1
+            idle[0] = True
+            while studio._making:
+                await asyncio.sleep(0.01)
+            assert recorded.calls == 8
+            idle[0] = False
+            studio.warm(asked)  # and left while it waits
+
+    run(story)
+
+
 def test_a_face_that_cannot_be_warmed_does_no_harm(
     faces: dict[str, Face], bitmaps: Counted, caplog: pytest.LogCaptureFixture
 ) -> None:
