@@ -120,6 +120,13 @@ class Settings(ServerSettings, BaseSettings):
         le=480,
         description="minutes after which an interview comes to its end, breaks included",
     )
+    longest_session_min: int | None = variable(
+        "PARLEY_LONGEST_SESSION_MIN",
+        default=None,
+        ge=1,
+        le=1440,
+        description="minutes that a live session may last; else an hour more than an interview",
+    )
     upload_max_mb: int = variable(
         "PARLEY_UPLOAD_MAX_MB",
         default=25,
@@ -329,6 +336,11 @@ class Settings(ServerSettings, BaseSettings):
         repr=False,
         description="Redis that stores the sessions, such as redis://localhost:6379/0; else SQLite",
     )
+
+    @property
+    def session_limit_s(self) -> int:
+        """How long a live session may last at most, in seconds."""
+        return 60 * (self.longest_session_min or self.longest_interview_min + 60)
 
     @model_validator(mode="after")
     def _complete(self) -> Self:

@@ -32,8 +32,9 @@ class SessionPolicy:
     """One client's choices. `target_s` and `hard_s` are the turn's latency budget.
 
     With `speculate` replies are prepared at the first silence, so a provider may be called, and
-    paid, twice a turn. After `longest_s` the session calls the host's `time_is_up`; if the
-    conversation still runs `OVERTIME_S` later, it is closed with the host's farewell.
+    paid, twice a turn. After `longest_s`, which may be infinite, the session calls the host's
+    `time_is_up`; if the conversation still runs `OVERTIME_S` later, it is closed with the host's
+    farewell.
 
     `language` is the person's: a code, "auto" to find it in the first turns
     (`pipeline.languages.LanguageLock`), or None to leave it to the recogniser. `fills` says whether

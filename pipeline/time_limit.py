@@ -1,6 +1,7 @@
 """The end of a conversation that lasts too long."""
 
 import asyncio
+import math
 from collections.abc import Callable
 
 from pipeline.decisions import Event, TimeUp
@@ -16,7 +17,10 @@ def time_limits(
     """Start the timers of a conversation that begins now; its owner cancels them at its end.
 
     After `longest_s` the host is told that the time is up, and `OVERTIME_S` later turn-taking is.
+    Where it is infinite there are none.
     """
+    if longest_s == math.inf:
+        return ()
     loop = asyncio.get_running_loop()
     return (
         loop.call_later(longest_s, host.time_is_up),

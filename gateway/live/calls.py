@@ -2,6 +2,7 @@
 these objects only from here."""
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
@@ -59,7 +60,8 @@ class LiveHost(Host, Protocol):
         """The interview's fields for the client; None for an assistant."""
 
     def seconds_left(self, longest_s: float, now: float) -> float:
-        """The rest of `longest_s` at `now` (seconds since the epoch); 0 or more."""
+        """The rest of `longest_s` at `now` (seconds since the epoch); 0 or more. Infinite for an
+        assistant."""
 
     def request(self, request: SessionRequest) -> None:
         """The client has another request from now on."""
@@ -177,6 +179,16 @@ class Calls:
             journal=journal,
             waited=self.observed.on_wait,
         )
+
+    def session_ends(self, until: float | None) -> tuple[float, float]:
+        """When a live session that begins now has to end, as a Unix time and in how many seconds.
+
+        `until` is when the client's credential says it must; the settings have a limit of their
+        own.
+        """
+        now = time.time()
+        ends_at = min(now + self.settings.session_limit_s, until or math.inf)
+        return ends_at, ends_at - now
 
     def turn_policy(self, request: SessionRequest) -> TurnPolicy:
         """A client's turn policy: its request, with the settings as defaults."""

@@ -9,7 +9,7 @@ import logging
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AsyncExitStack
-from typing import Any, Generic, cast
+from typing import Generic, cast
 
 from gateway.interviews.sessions import SessionTaken
 from gateway.live.assistant import NoAssistant
@@ -28,6 +28,7 @@ from gateway.live.session_commands import IN_LINE, SessionCommands
 from gateway.live.transport import Media, P, Transport
 from gateway.media.codecs import RefusedAudio
 from gateway.protocols.dialect import (
+    SESSION_EXPIRED,
     AudioMessage,
     CloseCode,
     Command,
@@ -55,7 +56,8 @@ MOST_ERRORS = 50
 
 
 class Connection(Generic[P]):
-    """One client, at `address`: `run` it. A `gateway.live.transport.Receiver`."""
+    """One client, at `address`, whose credential says `until` when (a Unix time) it may go on:
+    `run` it. A `gateway.live.transport.Receiver`."""
 
     def __init__(
         self,
@@ -64,6 +66,8 @@ class Connection(Generic[P]):
         calls: Calls,
         session_id: str,
         address: str | None = None,
+        *,
+        until: float | None = None,
     ) -> None:
         self._transport = transport
         self._dialect = dialect
@@ -85,11 +89,19 @@ class Connection(Generic[P]):
         self._agree(SessionRequest())
         self._readers = AudioReaders(self._media.reader)
         kept_s = calls.settings.resume_s if dialect.resumable else 0
-        self._resumption = Resumption(calls.store, session_id, kept_s, self._come_back)
+        ends_at, left_s = calls.session_ends(until)
+        self._ends_at = self._loop.time() + left_s
+        self._resumption = Resumption(calls.store, session_id, kept_s, self._come_back, ends_at)
         rate_hz = self._media.reply_rate_hz
         self._output = ClientOutput(transport, dialect, rate_hz, self._resumption.log)
         self.emit = self._output.emit
-        self._ending = Ending(self._quiet_at, self._restart, self._output.emit, self._finish_by)
+        self._ending = Ending(
+            self._quiet_at,
+            restart=self._restart,
+            expire=lambda: self._fail(SESSION_EXPIRED, "the session's time is over"),
+            tell=self._output.emit,
+            finish_by=self._finish_by,
+        )
 
     def _agree(self, request: SessionRequest) -> None:
         """The client asks for this: choose how its audio travels from now on."""
@@ -171,7 +183,7 @@ class Connection(Generic[P]):
             self._media,
             self._output,
             self._resumption,
-            progress=self._progressed,
+            progress=lambda state: self.emit(InterviewProgress(state)),
             dismiss=self._dismiss,
         )
         if opened.refused is not None:
@@ -190,6 +202,8 @@ class Connection(Generic[P]):
         self._take(early)
         if self._leaving.is_set():
             self._end(session)
+        else:
+            self._ending.expire_at(self._ends_at, self._calls.settings.drain_s)
 
     def _take(self, early: Iterable[P | Command]) -> None:
         for item in early:
@@ -354,9 +368,6 @@ class Connection(Generic[P]):
         self._output.rate.use(self._media.reply_rate_hz)
 
     # --- to the client -----------------------------------------------------------------------
-
-    def _progressed(self, state: dict[str, Any]) -> None:
-        self.emit(InterviewProgress(state))
 
     def _complain(self, error: ProtocolError) -> None:
         self._errors += 1

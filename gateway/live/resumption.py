@@ -54,13 +54,19 @@ class Resumption:
     A token is random and holds for one return: the client gets the next one with it. As the line
     may be lost once more before the client has that, the one before holds for `CONFIRM_S` longer.
     The store has a digest of the token, by which another process knows it. `come_back` takes the
-    client's new line.
+    client's new line. `ends_at` is when the session has to end (a Unix time), in whatever process.
     """
 
     def __init__(
-        self, store: Store, session_id: str, grace_s: float, come_back: Callable[[Line], None]
+        self,
+        store: Store,
+        session_id: str,
+        grace_s: float,
+        come_back: Callable[[Line], None],
+        ends_at: float = math.inf,
     ) -> None:
         self.log = SentLog()
+        self.ends_at = ends_at
         self.away = False
         """The line was lost, and the session waits for its client."""
         self._store = store
@@ -86,7 +92,8 @@ class Resumption:
         old = {*self._tokens, *before}
         self._tokens = (token, *before)
         try:
-            await self._store.commit(Put(_key(self._session_id, token), b"", None, lifetime_s))
+            ends_at = str(self.ends_at).encode()
+            await self._store.commit(Put(_key(self._session_id, token), ends_at, None, lifetime_s))
             await self._delete(old)
         except StoreError as error:
             logger.info("session %s: its token is not stored: %s", self._session_id, error)
@@ -185,16 +192,18 @@ class Resumption:
             self._line.over.set_result(how)
 
 
-async def knows(store: Store, session_id: str, wanted: ResumeRequest) -> bool:
-    """Whether the token was given for this session by a process, which may have ended.
+async def knows(store: Store, session_id: str, wanted: ResumeRequest) -> float | None:
+    """When the session has to end (a Unix time) if the token was given for it by a process, which
+    may have ended; otherwise None.
 
     Where the store does not work no token is known.
     """
     try:
-        return await store.get(_key(session_id, wanted.token)) is not None
+        entry = await store.get(_key(session_id, wanted.token))
     except StoreError as error:
         logger.info("session %s: its token cannot be looked up: %s", session_id, error)
-        return False
+        return None
+    return None if entry is None else float(entry.value or "inf")  # b"": of an older version
 
 
 def _key(session_id: str, token: str) -> str:

@@ -52,14 +52,15 @@ async def offered(
 
 async def may_return(
     live: LiveSessions, store: Store, session_id: str, wanted: ResumeRequest
-) -> bool:
-    """Whether the token is the session's, in this process or in one that has ended.
+) -> float | None:
+    """When the session has to end (a Unix time) if the token is its, in this process or in one that
+    has ended; otherwise None.
 
     It is not used up, and what `hand_over` refuses may still be refused.
     """
     kept = live.kept(session_id)
     if kept is not None and kept.holds(wanted.token, asyncio.get_running_loop().time()):
-        return True
+        return kept.ends_at
     return await knows(store, session_id, wanted)
 
 
@@ -81,7 +82,7 @@ async def hand_over(
     if wanted is None:
         return None
     kept = calls.live.kept(session_id)
-    if kept is None and await knows(calls.store, session_id, wanted):
+    if kept is None and await knows(calls.store, session_id, wanted) is not None:
         return None
     if kept is None or not kept.accepts(wanted, loop.time()):
         raise CannotResume

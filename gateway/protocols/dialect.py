@@ -312,8 +312,25 @@ class GoingAway:
     in_ms: int
 
 
+@dataclass(frozen=True, slots=True)
+class SessionExpires:
+    """The session's time is over in `in_ms`; then it ends with the fault `SESSION_EXPIRED`."""
+
+    in_ms: int
+
+
+SESSION_EXPIRED = "session_expired"
+"""The code of the fatal fault of a session whose time is over."""
+
 Outgoing: TypeAlias = (
-    Output | AvatarFrame | SessionReady | InterviewProgress | ReplyTiming | OutOfBand | GoingAway
+    Output
+    | AvatarFrame
+    | SessionReady
+    | InterviewProgress
+    | ReplyTiming
+    | OutOfBand
+    | GoingAway
+    | SessionExpires
 )
 
 # --- the dialect -----------------------------------------------------------------------------

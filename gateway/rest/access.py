@@ -38,7 +38,7 @@ ACCESS_DENIED = Kind("access_denied", 403, "Your ticket or pass does not hold fo
 COOKIE = "parley_pass"
 SAFE = ("GET", "HEAD", "OPTIONS")
 
-OF_CLIENTS = (Need.KEY, Need.NEW_SESSION, Need.SESSION, Need.SESSION_IN_BODY, Need.CONNECTION)
+OF_CLIENTS = (Need.KEY, Need.NEW_SESSION, Need.SESSION, Need.OFFER, Need.CONNECTION)
 """The needs that are checked here; others are the endpoint's own business."""
 
 ADMITTED = "parley.admitted"
@@ -88,7 +88,7 @@ class HttpAccess:
         need = need_of(method, path)
         if need in (Need.ENDPOINT, Need.OPERATOR) or (need is Need.NOTHING and method in SAFE):
             return None  # the endpoint sees to it, or there is nothing to see to
-        webrtc = path.startswith("/webrtc/") or need is Need.SESSION_IN_BODY
+        webrtc = path.startswith("/webrtc/") or need is Need.OFFER
 
         async def check(request: Request) -> None:
             if method not in SAFE:
@@ -125,6 +125,8 @@ class HttpAccess:
             raise ACCESS_DENIED("It is for another session")
         if need in (Need.SESSION, Need.CONNECTION):
             await enter(request, request.path_params["id"])
+        if need is Need.OFFER and "id" in request.path_params:
+            await enter(request, request.path_params["id"], use=False)
 
     def _is_token(self, credential: str) -> bool:
         return self._webrtc_token is not None and self._webrtc_token.accepts(credential)
@@ -146,28 +148,39 @@ def refusals(method: str, path: str) -> tuple[Kind, ...]:
     return (ACCESS_REQUIRED, *denied, *(() if method in SAFE else (FOREIGN_PAGE,)))
 
 
-async def enter(request: Request, session_id: str) -> None:
+async def enter(request: Request, session_id: str, *, use: bool = True) -> None:
     """Use the request's credential for a session. Raises `Problem` and `NoSuchSession`.
 
     A client with a ticket or a pass for another session is told that there is no such session.
+    Without `use` a ticket is looked at only: what follows may still be refused.
     """
     admitted: Admitted | None = request.scope.get(ADMITTED)
-    if admitted is None or await admitted.access.enter(admitted.grant, session_id):
+    if admitted is None:
+        return
+    access = admitted.access
+    if await (access.enter if use else access.holds)(admitted.grant, session_id):
         return
     if admitted.grant.session_id not in (None, session_id) or admitted.grant.ticket is None:
         raise NoSuchSession(session_id)
     raise ACCESS_REQUIRED("The ticket was used, or the session exists", headers=WRONG)
 
 
+def until(request: Request) -> float | None:
+    """When what the request begins has to end (a Unix time): see `gateway.security.Grant.until`."""
+    admitted: Admitted | None = request.scope.get(ADMITTED)
+    return None if admitted is None else admitted.access.until(admitted.grant)
+
+
 async def with_pass(request: Request, reply: HttpReply, session_id: str) -> HttpReply:
     """The reply with a pass for the session in its field `access`, where clients need one.
 
-    A pass that is made with a pass expires with it: nobody makes one hold for ever.
+    A pass that is made with a pass expires with it: nobody makes one hold for ever. One that is
+    made with a ticket holds no longer than what the ticket may open.
     """
     admitted: Admitted | None = request.scope.get(ADMITTED)
     if admitted is None or reply.body is None:
         return reply
-    issued = await admitted.access.session_pass(session_id, admitted.grant.expires_at)
+    issued = await admitted.access.session_pass(session_id, until(request))
     shown = Credential(value=issued.value, expires_at=issued.expires_at)
     body = reply.body.model_copy(update={"access": shown})
     secure = "; Secure" if request.scope["scheme"] == "https" else ""

@@ -18,6 +18,7 @@ TAGS = ("access",)
 
 LIFETIME_S = 60
 LONGEST_S = 3600
+LONGEST_CALL_S = 24 * 3600
 
 SESSION_ID_PATTERN = r"^[A-Za-z0-9_-]{1,64}$"
 
@@ -32,6 +33,14 @@ class NewTicket(Body):
     expires_in: Annotated[
         int, Field(ge=5, le=LONGEST_S, description="seconds in which it can be used")
     ] = LIFETIME_S
+    lasts_s: Annotated[
+        int | None,
+        Field(
+            ge=60,
+            le=LONGEST_CALL_S,
+            description="seconds after which what it opens ends: a live session, or a pass",
+        ),
+    ] = None
 
 
 class MadeTicket(Credential):
@@ -53,7 +62,7 @@ def ticket_operations(store: Store, access: Access) -> list[Operation]:
     async def make(request: Request, wanted: NewTicket) -> MadeTicket:
         if wanted.session_id is not None:
             await sessions.load(store, wanted.session_id)
-        made = await access.ticket(wanted.session_id, wanted.expires_in)
+        made = await access.ticket(wanted.session_id, wanted.expires_in, wanted.lasts_s)
         return MadeTicket(
             value=made.value, expires_at=made.expires_at, session_id=wanted.session_id
         )

@@ -13,7 +13,7 @@ from starlette.responses import Response
 from gateway.ice import links, parse_ice_servers, split
 from gateway.interviews.sessions import SESSION_ID, NoSuchSession
 from gateway.protocols.dialect import Dialect
-from gateway.rest.access import CHALLENGE, WRONG, enter, holder
+from gateway.rest.access import CHALLENGE, WRONG, enter, holder, until
 from gateway.rest.operation import Handler, HttpReply, Operation, ResponseSpec
 from gateway.rest.problems import (
     NO_PLACE,
@@ -220,7 +220,7 @@ class WebRtcEndpoints:
         old = None if offer.pc_id is None else peers.session_of(offer.pc_id)
         if old is not None:
             session_id = old
-        await enter(request, session_id)
+        await enter(request, session_id, use=False)
         answered = await _answered(peers, session_id, offer.sdp, request)
         self._made(request, peers, answered.id)
         if old is not None and offer.pc_id is not None:
@@ -284,14 +284,26 @@ def _taken(method: str, path: str, name: str, handler: Handler) -> Operation:
 
 
 async def _answered(peers: "Peers", session_id: str, sdp: str, request: Request) -> "Answered":
+    """Answer an offer, with which a ticket is used up. Raises `Problem` and `NoSuchSession`.
+
+    An offer that is refused uses none: the client has it for another one.
+    """
     from gateway.transports.webrtc.peers import PeerRefused
 
     try:
-        return await peers.answer(session_id, sdp, address=address_of(request))
+        answered = await peers.answer(
+            session_id, sdp, address=address_of(request), until=until(request)
+        )
     except OfferError as error:
         raise _problem(error) from None
     except PeerRefused as error:
         raise NO_PLACE(str(error), headers=RETRY) from None
+    try:
+        await enter(request, session_id)
+    except BaseException:  # another request was faster with the ticket, or this one has ended
+        peers.hang_up(session_id, answered.id)
+        raise
+    return answered
 
 
 def _problem(error: OfferError) -> Problem:

@@ -20,7 +20,7 @@ class Need(Enum):
     KEY = "an API key"
     NEW_SESSION = "an API key, or a ticket for a new session"
     SESSION = "an API key, or a ticket or a pass for the session in the path"
-    SESSION_IN_BODY = "an API key, or a ticket or a pass for the session that the body names"
+    OFFER = "an API key, or a ticket or a pass for the session; a ticket is used with the answer"
     CONNECTION = "an API key, a pass for its session, or the ticket with which it was made"
     HELLO = "an API key in the handshake, or a ticket or a pass there or in `hello`"
     OPERATOR = "the operator's key; without one /metrics is for this machine, and /admin is off"
@@ -79,8 +79,8 @@ NEEDS: dict[str, dict[str, Need]] = {
     "/admin/drills/{drill}": {"DELETE": Need.OPERATOR},
     # Live conversations. OPTIONS and GET of an endpoint say which types it takes.
     "/ws/{session_id}": {WEBSOCKET: Need.HELLO},
-    "/api/offer": {"POST": Need.SESSION_IN_BODY},
-    "/webrtc/{id}": {"POST": Need.SESSION, "OPTIONS": Need.NOTHING, "GET": Need.NOTHING},
+    "/api/offer": {"POST": Need.OFFER},
+    "/webrtc/{id}": {"POST": Need.OFFER, "OPTIONS": Need.NOTHING, "GET": Need.NOTHING},
     "/webrtc/{id}/{peer}": {"OPTIONS": Need.NOTHING, ANY: Need.CONNECTION},
     "/v1/realtime": {WEBSOCKET: Need.ENDPOINT},
     "/v1/realtime/calls": {"POST": Need.ENDPOINT},

@@ -41,6 +41,12 @@ class Grant:
         """Whether this is an API key."""
         return self.session_id is None and self.ticket is None
 
+    def until(self, now: float) -> float | None:
+        """When what begins `now` by it has to end (a Unix time); None where it does not say."""
+        if self.ticket is not None and self.ticket.lasts_s is not None:
+            return now + self.ticket.lasts_s
+        return self.expires_at
+
 
 class Access:
     """Looks credentials up, and uses tickets. Every method may raise `StoreError`.
@@ -86,14 +92,19 @@ class Access:
 
         A ticket for a new session opens none that is stored.
         """
-        if grant.everything:
-            return True
-        if grant.session_id is None:
-            if await self._exists(session_id):
-                return False
-        elif grant.session_id != session_id:
+        if not await self.holds(grant, session_id):
             return False
         return grant.ticket is None or await self._use(grant.ticket)
+
+    async def holds(self, grant: Grant, session_id: str) -> bool:
+        """Whether a grant is for a session. Its ticket is not used."""
+        if grant.everything or grant.session_id == session_id:
+            return True
+        return grant.session_id is None and not await self._exists(session_id)
+
+    def until(self, grant: Grant) -> float | None:
+        """When what begins now by a grant has to end: see `Grant.until`."""
+        return grant.until(self._clock())
 
     async def begin(self, grant: Grant) -> bool:
         """Use a grant for a session that is about to be made; False if it is for another."""
@@ -103,14 +114,19 @@ class Access:
             return False
         return await self._use(grant.ticket)
 
-    async def ticket(self, session_id: str | None, lifetime_s: int) -> Issued:
-        """A new ticket for a session, or for a new one."""
-        return await make_ticket(self._store, session_id, lifetime_s=lifetime_s, now=self._clock())
+    async def ticket(
+        self, session_id: str | None, lifetime_s: int, lasts_s: int | None = None
+    ) -> Issued:
+        """A new ticket for a session, or for a new one; what it opens ends after `lasts_s`."""
+        now = self._clock()
+        return await make_ticket(
+            self._store, session_id, lifetime_s=lifetime_s, now=now, lasts_s=lasts_s
+        )
 
-    async def session_pass(self, session_id: str, until: int | None = None) -> Issued:
+    async def session_pass(self, session_id: str, until: float | None = None) -> Issued:
         """A new pass for a session, which does not hold longer than `until` (a Unix time)."""
         now = self._clock()
-        left_s = self._pass_s if until is None else min(self._pass_s, max(1, until - int(now)))
+        left_s = self._pass_s if until is None else min(self._pass_s, max(1, int(until) - int(now)))
         return await make_pass(self._store, session_id, lifetime_s=left_s, now=now)
 
     async def _use(self, ticket: Ticket) -> bool:

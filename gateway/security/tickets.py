@@ -37,13 +37,15 @@ class Issued:
 class Ticket:
     """A ticket that can still be used. `session_id` None: it is for one new session.
 
-    `key` and `version` are those of its entry in the store.
+    `key` and `version` are those of its entry in the store. `lasts_s` is how long what it opens may
+    last, where it says so.
     """
 
     key: str
     version: int
     session_id: str | None
     expires_at: int
+    lasts_s: int | None = None
 
 
 def pass_s(settings: Settings) -> int:
@@ -52,10 +54,18 @@ def pass_s(settings: Settings) -> int:
 
 
 async def make_ticket(
-    store: Store, session_id: str | None, *, lifetime_s: int, now: float
+    store: Store,
+    session_id: str | None,
+    *,
+    lifetime_s: int,
+    now: float,
+    lasts_s: int | None = None,
 ) -> Issued:
-    """A new ticket for a session, or for one that is new; `now` is seconds since the epoch."""
-    return await _make(store, TICKET, session_id, lifetime_s, now)
+    """A new ticket for a session, or for one that is new; `now` is seconds since the epoch.
+
+    What it opens ends after `lasts_s`: a live session, and a pass that it is exchanged for.
+    """
+    return await _make(store, TICKET, session_id, lifetime_s, now, lasts_s)
 
 
 async def find_ticket(store: Store, value: str, *, now: float) -> Ticket | None:
@@ -69,7 +79,7 @@ async def find_ticket(store: Store, value: str, *, now: float) -> Ticket | None:
     kept = json.loads(entry.value)
     if kept["used"] or kept["expires_at"] <= now:
         return None
-    return Ticket(key, entry.version, kept["session"], kept["expires_at"])
+    return Ticket(key, entry.version, kept["session"], kept["expires_at"], kept.get("lasts"))
 
 
 async def use_ticket(store: Store, ticket: Ticket, *, now: float) -> bool:
@@ -104,18 +114,26 @@ async def find_pass(store: Store, value: str, *, now: float) -> tuple[str, int] 
 
 
 async def _make(
-    store: Store, prefix: str, session_id: str | None, lifetime_s: int, now: float
+    store: Store,
+    prefix: str,
+    session_id: str | None,
+    lifetime_s: int,
+    now: float,
+    lasts_s: int | None = None,
 ) -> Issued:
     value = prefix + secrets.token_hex(SECRET_BYTES)
     expires_at = int(now) + lifetime_s
     key = _key("ticket" if prefix == TICKET else "pass", value)
-    kept = _kept(session_id, expires_at, used=False)
+    kept = _kept(session_id, expires_at, used=False, lasts_s=lasts_s)
     await store.commit(Put(key, kept, None, lifetime_s, session_id))
     return Issued(value, expires_at)
 
 
-def _kept(session_id: str | None, expires_at: int, *, used: bool) -> bytes:
-    return json.dumps({"session": session_id, "expires_at": expires_at, "used": used}).encode()
+def _kept(
+    session_id: str | None, expires_at: int, *, used: bool, lasts_s: int | None = None
+) -> bytes:
+    kept = {"session": session_id, "expires_at": expires_at, "used": used}
+    return json.dumps(kept if lasts_s is None else {**kept, "lasts": lasts_s}).encode()
 
 
 def _key(kind: str, value: str) -> str:

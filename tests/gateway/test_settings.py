@@ -112,6 +112,7 @@ def test_the_defaults_are_the_contracts() -> None:
         "budget_ms": 1000,
         "silence_prompt_s": 15,
         "longest_interview_min": 60,
+        "longest_session_min": None,
         "upload_max_mb": 25,
         "upload_max_min": 10,
         "recording": "off",
@@ -142,6 +143,7 @@ def test_the_defaults_are_the_contracts() -> None:
         ("PARLEY_SPECULATE", "OFF", "speculate", "off"),
         ("PARLEY_SILENCE_PROMPT_S", "0", "silence_prompt_s", 0),
         ("PARLEY_LONGEST_INTERVIEW_MIN", "480", "longest_interview_min", 480),
+        ("PARLEY_LONGEST_SESSION_MIN", "1440", "longest_session_min", 1440),
         ("PARLEY_DATA_DIR", "/srv/parley", "data_dir", Path("/srv/parley")),
         (
             "OLLAMA_URL",

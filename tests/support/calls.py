@@ -1,6 +1,7 @@
 """Live calls without a server: `Connection` over `MemoryTransport`, with scripted stages."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -84,20 +85,27 @@ class LocalCalls:
         dialect: Dialect | None = None,
         *,
         own: AbstractAsyncContextManager[ClientFace] | None = None,
+        lasts_s: float | None = None,
     ) -> AsyncIterator[Client]:
-        """A client that leaves when the block ends; it speaks the native dialect by default."""
+        """A client that leaves when the block ends; it speaks the native dialect by default.
+
+        Its credential holds for `lasts_s`.
+        """
         dialect = NativeDialect() if dialect is None else dialect
         client = Client(dialect, own)
-        connection = asyncio.create_task(self._hold(client, dialect, session_id))
+        until = None if lasts_s is None else time.time() + lasts_s
+        connection = asyncio.create_task(self._hold(client, dialect, session_id, until))
         self._connections.append(connection)
         try:
             yield client
         finally:
             client.leave()
 
-    async def _hold(self, client: Client, dialect: Dialect, session_id: str) -> None:
+    async def _hold(
+        self, client: Client, dialect: Dialect, session_id: str, until: float | None
+    ) -> None:
         with self.calls.live.connected():
-            connection = Connection(client.transport, dialect, self.calls, session_id)
+            connection = Connection(client.transport, dialect, self.calls, session_id, until=until)
             client.end(*await connection.run())
 
     async def _run(self, story: Story) -> None:

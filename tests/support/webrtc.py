@@ -95,6 +95,7 @@ class Browser:
         self.closed = asyncio.Event()
         self.conceal: Callable[[str], str] = str  # what becomes of the offer on its way
         self.reveal: Callable[[str], str] = str  # and of the answer
+        self.credential: dict[str, str] = {}  # headers that show who it is
         self._gateway = gateway
         self._more = asyncio.Event()
         self._senses: list[asyncio.Task[None]] = []
@@ -137,7 +138,7 @@ class Browser:
     async def connect(self, session_id: str = "test", **hello: Any) -> None:
         """Connect by WHIP, and say hello where there is a channel to say it."""
         async with httpx.AsyncClient(base_url=self._gateway.url) as client:
-            headers = {"content-type": "application/sdp"}
+            headers = {"content-type": "application/sdp", **self.credential}
             offer = self.conceal(await self.offer())
             made = await client.post(f"/webrtc/{session_id}", content=offer, headers=headers)
         assert made.status_code == 201, made.text

@@ -9,6 +9,7 @@ from gateway.protocols.dialect import (
     Outgoing,
     OutOfBand,
     ReplyTiming,
+    SessionExpires,
     SessionReady,
     WireAudio,
 )
@@ -46,6 +47,8 @@ def describe(output: Outgoing) -> tuple[str, dict[str, Any]] | None:
             return "interview", state
         case GoingAway(in_ms):
             return "going_away", {"in_ms": in_ms}
+        case SessionExpires(in_ms):
+            return "expiring", {"in_ms": in_ms}
         case ReplyTiming(turn, at_ms, rtp):
             return "reply.audio", {"turn": turn, "at_ms": at_ms, "rtp": rtp}
         case AvatarFrame():

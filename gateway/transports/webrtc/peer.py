@@ -60,9 +60,9 @@ CLOSE_S = 5.0
 class Peer:
     """One peer: `answer` its offer, then `run` until the peer or the session ends.
 
-    `address` is its client's. The data channel speaks `dialect`. With `waits` the session begins
-    with the peer's first message, or a second after the connection stands; without, when the data
-    channel opens.
+    `address` is its client's, whose credential says `until` when it may go on. The data channel
+    speaks `dialect`. With `waits` the session begins with the peer's first message, or a second
+    after the connection stands; without, when the data channel opens.
     """
 
     def __init__(
@@ -75,9 +75,11 @@ class Peer:
         dialect: Dialect | None = None,
         waits: bool = True,
         address: str | None = None,
+        until: float | None = None,
     ) -> None:
         self.session_id = session_id
         self._address = address
+        self._until = until
         self._runtime = runtime
         self._addresses = addresses
         self._dialect = NativeDialect() if dialect is None else dialect
@@ -218,7 +220,12 @@ class Peer:
     async def _converse(self) -> None:
         calls = self._runtime.calls()
         await Connection(
-            self._transport, self._dialect, calls, self.session_id, self._address
+            self._transport,
+            self._dialect,
+            calls,
+            self.session_id,
+            self._address,
+            until=self._until,
         ).run()
         try:
             async with asyncio.timeout(LINGER_S):

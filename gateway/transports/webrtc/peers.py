@@ -77,11 +77,12 @@ class Peers:
         dialect: Dialect | None = None,
         *,
         address: str | None = None,
+        until: float | None = None,
     ) -> Answered:
         """Answer an offer and run the peer in a task.
 
-        `address` is the client's. Without `dialect` the data channel speaks the native one, which
-        begins with a `hello`.
+        `address` is the client's, whose credential says `until` when it may go on. Without
+        `dialect` the data channel speaks the native one, which begins with a `hello`.
 
         Raises `OfferError`, and `PeerRefused` if the process is full or the answer takes longer
         than `ANSWER_S`.
@@ -101,6 +102,7 @@ class Peers:
                 dialect=dialect,
                 waits=dialect is None,
                 address=address,
+                until=until,
             )
             try:
                 async with asyncio.timeout(ANSWER_S):

@@ -31,7 +31,7 @@ async def websocket_endpoint(websocket: WebSocket) -> None:
         return
     session_id, address = websocket.path_params["session_id"], address_of(websocket)
     try:
-        known = await shown(websocket, runtime.access, session_id, address)
+        known, until = await shown(websocket, runtime.access, session_id, address)
     except Refused as refused:
         answer = PlainTextResponse(
             str(refused), refused.status, RETRY if refused.status == 503 else None
@@ -48,7 +48,7 @@ async def websocket_endpoint(websocket: WebSocket) -> None:
     if not known:
         protocol = protocol_of(websocket)
         try:
-            early = await first_messages(
+            early, until = await first_messages(
                 protocol,
                 runtime.access,
                 session_id,
@@ -65,7 +65,7 @@ async def websocket_endpoint(websocket: WebSocket) -> None:
             runtime.metrics.refused("websocket")
             await close(websocket, protocol, CloseCode.OVERLOADED, full)
             return
-    await converse(websocket, runtime, session_id, dialect, early)
+    await converse(websocket, runtime, session_id, dialect, early, until)
 
 
 async def denied(websocket: WebSocket, runtime: Runtime) -> bool:
@@ -96,17 +96,21 @@ async def converse(
     session_id: str,
     dialect: Dialect,
     early: Sequence[Early] = (),
+    until: float | None = None,
 ) -> None:
     """Hold the session of an accepted WebSocket, then close the WebSocket.
 
-    `early` are the messages that were received before. Raises `RuntimeError` if the server does
+    `early` are the messages that were received before. The client's credential says `until` when
+    (a Unix time) it may go on. Raises `RuntimeError` if the server does
     not use `WebSocketProtocol`.
     """
     protocol = protocol_of(websocket)
     transport = WebSocketTransport(protocol, dialect, websocket.receive, early)
     address = address_of(websocket)
     with runtime.live.connected(address):
-        connection = Connection(transport, dialect, runtime.calls(), session_id, address)
+        connection = Connection(
+            transport, dialect, runtime.calls(), session_id, address, until=until
+        )
         code, reason = await connection.run()
     await close(websocket, protocol, code, reason)
 

@@ -43,15 +43,15 @@ class Refused(Exception):
 
 async def shown(
     websocket: WebSocket, access: Access, session_id: str, address: str | None = None
-) -> bool:
+) -> tuple[bool, float | None]:
     """Whether the handshake shows that the client may begin the session; False: `hello` has to.
 
-    `address` is the client's.
+    With it comes when the session has to end by the client's credential. `address` is the client's.
 
     Raises `Refused`.
     """
     if access.open:
-        return True
+        return True, None
     if IN_URL & {name.lower() for name in websocket.query_params}:
         raise Refused(400, "a secret has no place in a URL; send it in hello or a header")
     headers = websocket.headers
@@ -61,18 +61,19 @@ async def shown(
             raise Refused(503, "too many clients have not said yet who they are")
         if access.waiting[network(address)] >= MOST_WAITING_AT:
             raise Refused(503, "too many clients of this address have not said yet who they are")
-        return False
+        return False, None
     try:
         grant = await access.look(credential)
         if grant is None or not await access.enter(grant, session_id):
             raise Refused(401, "this key, ticket or pass does not open this session")
     except StoreError:
         raise Refused(503, "sessions cannot be stored or read now") from None
-    return True
+    return True, access.until(grant)
 
 
-Returns = Callable[[ResumeRequest], Awaitable[bool]]
-"""Whether a token is the session's, so that its client has been let in before."""
+Returns = Callable[[ResumeRequest], Awaitable[float | None]]
+"""When the session has to end whose token this is: its client has been let in before. None where it
+is not the session's."""
 
 
 async def first_messages(
@@ -82,8 +83,9 @@ async def first_messages(
     message_bytes: int,
     returns: Returns,
     address: str | None = None,
-) -> Sequence["Early"]:
-    """The `hello` of a client that may begin the session or `returns` to it, and what came with it.
+) -> tuple[Sequence["Early"], float | None]:
+    """The `hello` of a client that may begin the session or `returns` to it, and what came with it;
+    and when the session has to end by the client's credential.
 
     `address` is the client's.
 
@@ -103,16 +105,17 @@ async def first_messages(
         protocol.pause()
         protocol.allow(message_bytes)
         back = start.request.resume
-        if back is None or not await returns(back):
-            await _enter(access, start.ticket, session_id)
-    return waiting.messages
+        until = None if back is None else await returns(back)
+        if until is None:
+            until = await _enter(access, start.ticket, session_id)
+    return waiting.messages, until
 
 
 Early = tuple[bool, bytes]
 """A message: whether it is text, and what it holds."""
 
 
-async def _enter(access: Access, ticket: str, session_id: str) -> None:
+async def _enter(access: Access, ticket: str, session_id: str) -> float | None:
     if not ticket:
         raise ProtocolError(REQUIRED, "hello needs a ticket", fatal=True)
     try:
@@ -120,9 +123,10 @@ async def _enter(access: Access, ticket: str, session_id: str) -> None:
         opened = grant is not None and await access.enter(grant, session_id)
     except StoreError:
         raise ProtocolError("not_stored", "the ticket cannot be read now", fatal=True) from None
-    if not opened:
+    if grant is None or not opened:
         text = "the ticket was used, has expired, or is for another session"
         raise ProtocolError(WRONG, text, fatal=True)
+    return access.until(grant)
 
 
 class _Hello:

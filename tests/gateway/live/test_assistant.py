@@ -163,14 +163,15 @@ def test_an_interruption_means_the_reply_that_waits_behind_audio(
 def test_an_assistant_stops_when_its_time_is_up(
     local: LocalCalls, assistant: FakeResponder
 ) -> None:
-    local.settings["longest_interview_min"] = 1
+    local.settings |= {"longest_interview_min": 1, "longest_session_min": 3}
     dialect = CommandDialect(Start(session()))
 
     async def story() -> None:
         async with local.call(dialect=dialect) as client:
-            await asyncio.sleep(100)
-            assert await client.closed() == (1000, "")
-            assert asyncio.get_running_loop().time() == pytest.approx(120, abs=1)
+            await asyncio.sleep(150)
+            assert await client.closed() == (1008, "the session's time is over")
+            assert asyncio.get_running_loop().time() == pytest.approx(180, abs=1)
+            assert client.found("Fault")[-1]["code"] == "session_expired"
 
     local.run(story)
 

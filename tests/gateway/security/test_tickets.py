@@ -112,6 +112,23 @@ def test_a_ticket_for_a_new_session_opens_none_that_exists(two: Two) -> None:
     two.run(story)
 
 
+def test_a_credential_says_how_long_what_it_opens_may_last(two: Two) -> None:
+    async def story() -> None:
+        for credential, until in (
+            ((await two.one.ticket("a", 60, 600)).value, START + 650),
+            ((await two.one.ticket("a", 60)).value, None),
+            ((await two.one.session_pass("a", START + 300)).value, START + 300),
+            (KEY, None),
+        ):
+            two.clock.now = START
+            grant = await two.other.look(credential)
+            assert grant is not None
+            two.clock.now = START + 50
+            assert two.other.until(grant) == until
+
+    two.run(story)
+
+
 def test_a_ticket_for_a_session_makes_no_other(two: Two) -> None:
     async def story() -> None:
         bound = await two.one.look((await two.one.ticket("a", 60)).value)

@@ -1,9 +1,11 @@
 """WebRTC where keys are set: with a ticket, a pass or WebRTC's own token."""
 
+import asyncio
+
 import httpx
 import pytest
 
-from tests.support.webrtc import Browser, Doorway
+from tests.support.webrtc import Browser, Doorway, emptied
 
 KEY = "a-key-of-ours"
 TOKEN = "a-token-for-webrtc"
@@ -61,6 +63,59 @@ def test_the_json_form_takes_a_ticket_for_the_session_that_it_names(locked: Door
             held = bearer((await locked.app.state.runtime.access.session_pass("a")).value)
             where = f"/webrtc/a/{made.json()['pc_id']}"
             assert (await client.delete(where, headers=held)).status_code == 200
+        await browser.close()
+
+    locked.run(story)
+
+
+def test_an_offer_that_is_refused_uses_no_ticket(locked: Doorway) -> None:
+    async def story() -> None:
+        browser = Browser(locked)
+        offer = await browser.offer()
+        named = {"type": "offer", "session_id": "a"}
+        async with httpx.AsyncClient(base_url=locked.url, trust_env=False) as client:
+            ticket = bearer(await ticket_for(locked, "a"))
+            bad = await client.post("/webrtc/a", content="v=0", headers=SDP | ticket)
+            assert (bad.status_code, bad.json()["code"]) == (400, "invalid_offer")
+            bad = await client.post("/api/offer", json={"sdp": "v=0", **named}, headers=ticket)
+            assert (bad.status_code, bad.json()["code"]) == (400, "invalid_offer")
+            wrong = await client.post("/webrtc/b", content="v=0", headers=SDP | ticket)
+            assert (wrong.status_code, wrong.json()["code"]) == (404, "no_such_session")
+            made = await client.post("/webrtc/a", content=offer, headers=SDP | ticket)
+            assert made.status_code == 201
+            assert locked.app.state.runtime.live.connections == 1
+            assert (await client.delete(made.headers["location"], headers=ticket)).is_success
+        await browser.close()
+
+    locked.run(story)
+
+
+def test_of_two_offers_with_one_ticket_one_is_answered(locked: Doorway) -> None:
+    async def story() -> None:
+        browser = Browser(locked)
+        offer = await browser.offer()
+        async with httpx.AsyncClient(base_url=locked.url, trust_env=False) as client:
+            ticket = SDP | bearer(await ticket_for(locked, "a"))
+            posts = [client.post("/webrtc/a", content=offer, headers=ticket) for _ in range(2)]
+            answers = await asyncio.gather(*posts)
+            assert sorted(each.status_code for each in answers) == [201, 401]
+            async with asyncio.timeout(10):
+                while locked.app.state.runtime.live.connections > 1:
+                    await asyncio.sleep(0.01)
+        await browser.close()
+
+    locked.run(story)
+
+
+def test_a_call_ends_when_its_ticket_says(locked: Doorway) -> None:
+    async def story() -> None:
+        browser = Browser(locked)
+        ticket = (await locked.app.state.runtime.access.ticket("a", 60, 2)).value
+        browser.credential = bearer(ticket)
+        await browser.connect("a")
+        error = await browser.until("error", fatal=True)
+        assert error["code"] == "session_expired"
+        await emptied(locked)
         await browser.close()
 
     locked.run(story)

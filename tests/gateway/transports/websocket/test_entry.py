@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from typing import Any
 
 import pytest
@@ -71,6 +72,23 @@ def test_a_ticket_in_hello_opens_its_session_once(locked: Gateway) -> None:
         async with locked.call("a") as caller:
             await caller.socket.send(hello(bound))
             await caller.until("ready")
+
+    locked.run(story)
+
+
+def test_a_session_ends_when_its_ticket_or_its_pass_says(locked: Gateway) -> None:
+    async def story() -> None:
+        access = locked.app.state.runtime.access
+        for session_id in "ab":
+            if session_id == "a":
+                shown = await access.ticket("a", 60, 2)
+            else:
+                shown = await access.session_pass("b", time.time() + 3)
+            async with locked.call(session_id) as caller:
+                await caller.socket.send(hello(shown.value))
+                error = await caller.until("error", fatal=True)
+                assert error["code"] == "session_expired"
+                assert await caller.closed() == (1008, "the session's time is over")
 
     locked.run(story)
 
