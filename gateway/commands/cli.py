@@ -82,7 +82,8 @@ def _serve(arguments: argparse.Namespace) -> int:
         for name in ("host", "insecure", "port", "log_level")
         if (value := getattr(arguments, name)) is not None
     }
-    from gateway.commands.serve import serve, tls_files
+    from gateway.commands.serve import serve
+    from gateway.commands.tls import tls_files
 
     tls = tls_files(arguments.tls_cert, arguments.tls_key)
     serve(settings.model_copy(update=given), tls=tls)

@@ -6,12 +6,9 @@ import gc
 import logging
 import os
 import socket
-import ssl
 from collections.abc import Sequence
-from dataclasses import dataclass
 from importlib.util import find_spec
 from ipaddress import ip_address
-from pathlib import Path
 from types import FrameType
 
 import uvicorn
@@ -21,6 +18,7 @@ from starlette.types import ASGIApp
 from gateway.app import create_app
 from gateway.commands.fetch import fetch
 from gateway.commands.terminal import CommandFailed, output
+from gateway.commands.tls import Tls, bound_handshakes
 from gateway.ice import split
 from gateway.logs import configure
 from gateway.providers.build import chosen
@@ -58,38 +56,6 @@ BACKLOG = 128
 
 REDIS_EXTRA = "the client for Redis: pip install 'parley-gateway[redis]'"
 WITHOUT_WHISPER = "PARLEY_STT=auto starts with what is here"
-
-
-@dataclass(frozen=True, slots=True)
-class Tls:
-    """The PEM files of a certificate with its chain, and of its private key."""
-
-    cert: Path
-    key: Path
-
-
-def tls_files(cert: Path | None, key: Path | None) -> Tls | None:
-    """The checked files for HTTPS; None if neither was given.
-
-    Raises `CommandFailed` that says what is wrong with them.
-    """
-    if cert is None and key is None:
-        return None
-    if cert is None or key is None:
-        raise CommandFailed("--tls-cert and --tls-key go together")
-    for option, path in (("--tls-cert", cert), ("--tls-key", key)):
-        try:
-            path.open("rb").close()
-        except OSError as error:
-            raise CommandFailed(f"{option} {path}: {error.strerror}") from None
-    try:
-        # No prompt for the password of an encrypted key: a server starts unattended.
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(cert, key, password="")
-    except ssl.SSLError:
-        raise CommandFailed(
-            f"{cert} and {key} are not a certificate and its private key, in PEM and unencrypted"
-        ) from None
-    return Tls(cert, key)
 
 
 def serve(settings: Settings, stages: Stages | None = None, *, tls: Tls | None = None) -> None:
@@ -275,6 +241,8 @@ class _Server(uvicorn.Server):
         super().__init__(server_config(app, tls, settings.proxies))
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        if self.config.is_ssl:
+            bound_handshakes(asyncio.get_running_loop())
         await super().startup(sockets)
         # With the libraries loaded, a full collection would stop every session for 100 ms or more;
         # objects that are alive now live as long as the process.

@@ -67,6 +67,7 @@ ErrorCode = Literal[
     "too_many_turns",
     "already_connected",
     "still_ending",
+    "session_expired",
     "cannot_resume",
     "deleted",
     "flooding",

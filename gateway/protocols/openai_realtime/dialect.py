@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from gateway.protocols.dialect import (
+    SESSION_EXPIRED,
     Command,
     Outgoing,
     OutOfBand,
@@ -257,7 +258,8 @@ class OpenAiRealtime:
             return [error_event(code, fault.message, event_id=self._replies.refused())]
         if fault.code == "not_stored":
             self._replies.canned(fault.turn, fault.code)
-        return [error_event(fault.code, fault.message, server=True)]
+        server = fault.code != SESSION_EXPIRED  # which the API has as the client's
+        return [error_event(fault.code, fault.message, server=server)]
 
     # --- messages ----------------------------------------------------------------------------
 

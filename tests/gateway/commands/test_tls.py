@@ -1,16 +1,23 @@
 """`parley serve --tls-cert --tls-key`."""
 
+import asyncio
+import gc
 import json
 import ssl
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
 import pytest
+import uvloop
 from websockets.sync.client import connect
 
 from gateway.commands.cli import main
-from gateway.commands.serve import Tls, tls_files
+from gateway.commands.serve import _Server, listen
 from gateway.commands.terminal import CommandFailed
+from gateway.commands.tls import Tls, tls_files
+from gateway.settings import Settings
+from tests.support.gateway import Gateway as ScriptedStages
 from tests.support.served import free_port, gateway
 
 FILES = Path(__file__).parent / "tls"
@@ -73,3 +80,47 @@ def test_the_page_and_a_session_come_over_tls(tmp_path: Path) -> None:
             assert (ready["type"], ready["session_id"]) == ("ready", made["session_id"])
             audio = next(m for m in iter(lambda: socket.recv(timeout=10), "") if type(m) is bytes)
             assert len(audio) == 640
+
+
+def test_a_handshake_of_tls_that_does_not_come_ends_the_connection(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.commands.tls.HANDSHAKE_S", 0.2)
+    settings = Settings(data_dir=tmp_path, vad="energy", llm="scripted")
+    closed_after_s: list[float] = []
+
+    async def story() -> None:
+        [listener] = listen("127.0.0.1", 0)
+        server = _Server(settings, ScriptedStages(tmp_path).scripted(), Tls(CERT, KEY))
+        with server.capture_signals():
+            serving = asyncio.create_task(server._serve([listener]))
+            try:
+                while not server.started:
+                    await asyncio.sleep(0.01)
+                port = listener.getsockname()[1]
+                for half in (b"", b"\x16\x03\x01"):  # nothing, and the beginning of a hello
+                    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+                    writer.write(half)
+                    began_s = asyncio.get_running_loop().time()
+                    with suppress(ConnectionError):
+                        await reader.read()
+                    closed_after_s.append(asyncio.get_running_loop().time() - began_s)
+                    writer.close()
+                trust = ssl.create_default_context(cafile=str(CERT))
+                async with httpx.AsyncClient(verify=trust, trust_env=False) as client:
+                    url = f"https://localhost:{port}/health/live"
+                    assert (await client.get(url)).status_code == 200
+            finally:
+                server.should_exit = True
+                await serving
+                listener.close()
+                gc.unfreeze()
+
+    async def bounded() -> None:
+        async with asyncio.timeout(60):
+            await story()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(bounded())
+    assert len(closed_after_s) == 2
+    assert max(closed_after_s) < 30, "asyncio alone gives it a minute"

@@ -8,7 +8,8 @@ from pydantic import SecretStr
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
-from gateway.commands.serve import Tls, alone
+from gateway.commands.serve import alone
+from gateway.commands.tls import Tls
 from gateway.security import names_this_machine
 from gateway.settings import Settings
 from gateway.transports.hosts import for_this_machine
