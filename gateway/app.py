@@ -78,6 +78,7 @@ def create_app(settings: Settings | None = None, *, stages: Stages | None = None
             queues=runtime.queues,
             readiness=runtime.readiness,
             media=lambda: replace(webrtc.media(), dropped=runtime.dropped_chunks()),
+            step=runtime.step,
             face_level=lambda: None if runtime.studio is None else runtime.studio.level.name,
         ),
     )

@@ -34,13 +34,14 @@ from gateway.status import (
     StageReport,
 )
 from gateway.store import Store
+from pipeline.ladder import Ladder, LadderStep
 from pipeline.pacer import Pacer
 from pipeline.session import Stages
 from pipeline.stage import Responder
 from stages.avatar.face import FACES, load, shipped
 from stages.avatar.face import find as find_face
 from stages.avatar.face import name as face_name
-from stages.avatar.ladder import QUALITY_LEVELS
+from stages.avatar.quality import QUALITY_LEVELS
 from stages.avatar.studio import MOST_WAITING, Studio
 from stages.registry import AUTO
 
@@ -98,15 +99,17 @@ class Runtime:
                 stack.callback(journals.close)
             if self.settings.noise_reduction != "off" and (missing := noise_reduction.check()):
                 logger.warning("PARLEY_NOISE_REDUCTION is without effect: %s", missing)
-            self.studio = _studio(self.settings)
-            if self.studio is not None:
-                await stack.enter_async_context(self.studio)
-                if self.load is not None:
-                    self.load.strained = self.studio.pressed
             if self._given is not None:
                 lineup = Lineup.given(self._given)
             else:
                 lineup = await stack.enter_async_context(line_up(self.settings))
+            ladder = lineup.stages.ladder
+            ladder.on_step += [_log_step, self.metrics.stepped]
+            if self.load is not None:
+                self.load.strained = ladder.strained
+            self.studio = _studio(self.settings, ladder)
+            if self.studio is not None:
+                await stack.enter_async_context(self.studio)
             self.metrics.know(lineup.providers())
             await self._trace(stack)
             stack.callback(self.drills.close)
@@ -129,6 +132,7 @@ class Runtime:
                 lineup.stages.animators,
                 pacer,
                 default=face_name(self.settings.face),
+                ladder=ladder,
             )
             await stack.enter_async_context(faces)
             self._interviews = interviews
@@ -284,6 +288,10 @@ class Runtime:
         """The providers that could answer in each slot that has a guard, best first."""
         return self.lineup().candidates()
 
+    def step(self) -> LadderStep:
+        """How far down the ladder the process is."""
+        return LadderStep.EVERYTHING if self._calls is None else self.lineup().stages.ladder.step
+
     def breakers(self) -> list[BreakerReport]:
         """The circuit breakers of the candidates."""
         return self.lineup().breakers()
@@ -306,7 +314,12 @@ class Runtime:
         return queues
 
 
-def _studio(settings: Settings) -> Studio | None:
+def _log_step(before: LadderStep, after: LadderStep, reason: str) -> None:
+    level = logging.WARNING if after > before else logging.INFO
+    logger.log(level, "ladder: from %s to %s: %s", before.label, after.label, reason)
+
+
+def _studio(settings: Settings, ladder: Ladder) -> Studio | None:
     """The studio with every face that clients may name; None where faces are not drawn here.
 
     Raises `FaceError` where the configured face has changed since the settings were read.
@@ -316,4 +329,4 @@ def _studio(settings: Settings) -> Studio | None:
     faces = {name: load(FACES / name) for name in shipped()}
     default = face_name(settings.face)
     faces[default] = find_face(settings.face)
-    return Studio(faces, default=default, threads=settings.avatar_threads)
+    return Studio(faces, default=default, threads=settings.avatar_threads, ladder=ladder)

@@ -19,6 +19,7 @@ from gateway.variables import (
     HttpUrl,
     Language,
     Lexicon,
+    Lighter,
     RedisUrl,
     explain,
     gaps,
@@ -153,6 +154,11 @@ class Settings(ServerSettings, BaseSettings):
     )
 
     # --- providers; an installed package may bring further names ---
+    lighter: Lighter = variable(
+        "PARLEY_LIGHTER",
+        default="",
+        description="providers to ask first while the machine is busy: stt.pocketsphinx, …",
+    )
     vad: Annotated[str, provider("vad")] = variable(
         "PARLEY_VAD",
         default=AUTO,

@@ -131,6 +131,13 @@ def _origin(text: str) -> str:
     return text
 
 
+def _lighter(text: str) -> str:
+    names = [part.strip() for part in text.split(",") if part.strip()]
+    if not all(re.fullmatch(r"(turn|stt|llm|tts|avatar)\.\S+", name) for name in names):
+        raise ValueError("must be providers with their slots, with commas, like stt.pocketsphinx")
+    return ",".join(names)
+
+
 def _proxies(text: str) -> str:
     proxies = [part.strip() for part in text.split(",") if part.strip()]
     try:
@@ -173,6 +180,7 @@ AdminKey = Annotated[SecretStr, AfterValidator(_admin_key)]
 Addresses = Annotated[str, AfterValidator(_addresses)]
 Face = Annotated[str, AfterValidator(_face)]
 IceServers = Annotated[SecretStr, AfterValidator(_ice_servers)]
+Lighter = Annotated[str, AfterValidator(_lighter)]
 Lexicon = Annotated[Path, AfterValidator(_lexicon)]
 Language = Annotated[str, AfterValidator(_language)]
 Origins = Annotated[str, AfterValidator(_origins)]

@@ -10,6 +10,7 @@ from pipeline.channel import Waited
 from pipeline.errors import BudgetExceeded, PipelineError
 from pipeline.frames import Output, Transcript
 from pipeline.guard import Guard, Stream
+from pipeline.ladder import CANNED
 from pipeline.outputs import ReplyOutputs
 from pipeline.stage import Host, RecognizedSpeech, Transcriber
 from pipeline.utterance import Utterance
@@ -59,7 +60,7 @@ class Answer:
         self._host = host
         self._emit = emit
         self._waited = waited
-        self._first = transcribers.candidates[0].provider
+        self._first = transcribers.line[0].provider
         self._heard = heard
         self._stream: Stream[Transcript] | None = None  # the latest
         self._speech: RecognizedSpeech | None = None
@@ -136,7 +137,7 @@ class Answer:
             budget.gave_way("stt", stream.provider, loop.time())
             if ahead or not utterance.typed:
                 raise
-            self.degraded("canned line", str(error))
+            self.degraded(CANNED, str(error))
             final = Transcript(self.turn, "", final=True)
         budget.start("stt", stream.provider, loop.time())
         budget.end("stt", loop.time())

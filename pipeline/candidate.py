@@ -84,6 +84,9 @@ class Candidate(Generic[P]):
     trouble: Trouble | None = None
     media_pace: float | None = None
 
+    light: bool = False
+    """Whether it takes less time than the others, as the operator says: see `pipeline.ladder`."""
+
     pace: ProviderPace = field(default_factory=ProviderPace)
     watched: bool = False
     """Whether a call that its turn has left is watched to its end; one at a time is."""

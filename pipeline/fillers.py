@@ -93,8 +93,8 @@ class Fillers:
         A voice whose breaker is open is taken only where no other has said one.
         """
         now = asyncio.get_running_loop().time()
-        asked = able(voices.candidates, wish.language, now)
-        others = [one.provider for one in voices.candidates if one.provider not in asked]
+        asked = able(voices.line, wish.language, now)
+        others = [one.provider for one in voices.line if one.provider not in asked]
         for provider in (*asked, *others):
             kept = self._kept.get(_key(provider, wish))
             for line in lines if kept is not None else ():
@@ -179,7 +179,7 @@ async def _say(voices: Guard[Synthesizer], provider: str, line: Sentence) -> Fil
 
 def _speakers(voices: Guard[Synthesizer], wish: Sentence, now: float) -> list[str]:
     """The voices that are to have fillers."""
-    asked = able(voices.candidates, wish.language, now)
+    asked = able(voices.line, wish.language, now)
     ready = {one.provider for one in voices.candidates if one.stands_by}
     return asked[:VOICES] + [name for name in asked[VOICES:] if name in ready][:1]
 

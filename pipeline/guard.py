@@ -24,6 +24,8 @@ budget ends                                            SLOW after `slow_first_s`
                                                        the stream had ended there
 =====================================================  ========================================
 
+Where the process asks lighter providers first (`pipeline.ladder`), the others stand behind them.
+
 While another candidate can follow, a candidate gets only a share of the time (`pipeline.shares`). A
 candidate whose share ends counts as failed only if it had already taken longer than `slow_first_s`.
 
@@ -45,6 +47,7 @@ from typing import Generic, TypeVar
 
 from pipeline.candidate import Candidate, Limits, Trouble
 from pipeline.frames import Slot
+from pipeline.ladder import Ladder
 from pipeline.patience import Soon
 from pipeline.stream import OnDegraded, Stream, first_due
 
@@ -59,21 +62,33 @@ def _nothing() -> None:
 
 
 class Guard(Generic[P]):
-    """The candidates of one slot, in order of preference. Shared by all sessions."""
+    """The candidates of one slot, in order of preference. Shared by all sessions.
+
+    `ladder` is the process's; without one the order never changes.
+    """
 
     def __init__(
         self,
         slot: Slot,
         candidates: Sequence[Candidate[P]],
         on_degraded: OnDegraded | None = None,
+        ladder: Ladder | None = None,
     ) -> None:
         if not candidates:
             raise ValueError(f"{slot}: a guard needs at least one candidate")
         self.slot = slot
         self.candidates = tuple(candidates)
+        self.ladder = ladder
         self._on_degraded = on_degraded
         # Streams that their turns have left: the guard owns the tasks that close or watch them.
         self._left: set[asyncio.Task[None]] = set()
+
+    @property
+    def line(self) -> tuple[Candidate[P], ...]:
+        """The candidates in the order in which they are asked now."""
+        if self.ladder is None or not self.ladder.lighter_first:
+            return self.candidates
+        return tuple(sorted(self.candidates, key=lambda candidate: not candidate.light))
 
     def stream(
         self,
@@ -110,10 +125,16 @@ class Guard(Generic[P]):
         `restart` is called before that: the consumer drops what came, if anything did. Both are
         plain calls. Candidates named in `without` are not asked; one of the others must remain.
         """
+        asked = [one for one in self.line if one.provider not in without]
+        first = next(one for one in self.candidates if one.provider not in without)
+        passed = None
+        if self.ladder is not None and asked[0] is not first:
+            passed = first.provider, self.ladder.reason
         return Stream(
             self.slot,
-            [one for one in self.candidates if one.provider not in without],
+            asked,
             call,
+            passed=passed,
             useful=useful,
             budget_s=budget_s,
             share_s=share_s,

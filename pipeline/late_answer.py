@@ -10,9 +10,6 @@ from collections.abc import Awaitable, Callable
 from pipeline.answer import Answer
 from pipeline.frames import Transcript
 
-HOLDING = "holding line"
-"""The target of a `Degraded` for a recogniser that outlasts the turn's limit: its text follows."""
-
 
 async def recognised(
     answer: Answer,

@@ -13,11 +13,9 @@ from pipeline.canned import CannedLines
 from pipeline.fillers import Fillers
 from pipeline.frames import Degraded, Sentence, Slot
 from pipeline.guard import Guard
+from pipeline.ladder import FILLER
 from pipeline.stage import Synthesizer
 from pipeline.voice import Voice
-
-FILLER = "filler"
-"""The target of a `Degraded` for a filler that is spoken while a stage is waited for."""
 
 LATE = "it is late"
 

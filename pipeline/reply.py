@@ -22,7 +22,8 @@ from pipeline.echo import ECHO
 from pipeline.errors import BudgetExceeded, ChannelClosed, PipelineError
 from pipeline.frames import Fault, Output, Sentence, Slot, Transcript
 from pipeline.guard import Guard
-from pipeline.late_answer import HOLDING, recognised
+from pipeline.ladder import CANNED, HOLDING, NO_TEXT, steps_down
+from pipeline.late_answer import recognised
 from pipeline.late_reply import Awaited, LateReply
 from pipeline.reply_composer import ReplyComposer
 from pipeline.reply_draft import ReplyDraft
@@ -190,7 +191,7 @@ class Reply:
             self._voice.echo.heard()
             self.asks_again = self._voice.echo.cut_off
             self.echoed, canned = True, ""
-        answer.degraded("canned line" if canned else "no text", reason)
+        answer.degraded(CANNED if canned else NO_TEXT, reason)
         answer.pending = None
         return canned
 
@@ -318,12 +319,11 @@ class Reply:
     def _speechless(self, error: PipelineError) -> str:
         """The line for a reply that failed. Raises `_TooEarly` where it can be repeated."""
         outputs, now = self.outputs, asyncio.get_running_loop().time()
-        hurried = self.budget.allow("llm", now) == 0
         assert self._composer is not None
         self.budget.gave_way("llm", self._composer.provider, now)
-        if outputs.ahead and not self._voice.replying and not (hurried and outputs.accepted):
+        if not steps_down(outputs, self.budget, now, begun=self._voice.replying):
             raise _TooEarly from error
-        outputs.degraded("llm", self._composer.provider, "canned line", str(error))
+        outputs.degraded("llm", self._composer.provider, CANNED, str(error))
         return self._canned.speechless
 
     # --- a reply that is late ----------------------------------------------------------------

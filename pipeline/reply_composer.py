@@ -14,6 +14,7 @@ from pipeline.budget import TurnBudget
 from pipeline.errors import PipelineError, StageError
 from pipeline.frames import TextDelta, ToolCall
 from pipeline.guard import Guard, Stream
+from pipeline.ladder import DUE
 from pipeline.outputs import ReplyOutputs
 from pipeline.reply_draft import ReplyDraft
 from pipeline.stage import ReplyRequest, Responder
@@ -26,9 +27,6 @@ as three letters."""
 LAG_S = 3.0
 """How far the text of a reply may fall behind its speech, in all, where a line is due after it.
 Assumed: two pauses that one hears."""
-
-DUE = "the line that is due"
-"""The target of a `Degraded` for a reply that broke off and was followed by that line."""
 
 TOO_LONG = "cut at the longest that a reply may be"
 """Why the line that is due follows a reply that did not break off."""

@@ -103,6 +103,7 @@ class Session:
             self._questions,
             host,
             speculates=self.policy.speculate,
+            ladder=stages.ladder,
             handle=self._driver.handle,
             closed=self.end,
             emit=self._emit,

@@ -1,10 +1,12 @@
 """The settings of a session: the providers of its process and its client's choices."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from pipeline.canned import CannedLines
 from pipeline.fillers import Fillers
 from pipeline.guard import Guard
+from pipeline.ladder import Ladder
 from pipeline.stage import Animator, Detector, Responder, Synthesizer, Transcriber, TurnModel
 from pipeline.turns import TurnPolicy
 
@@ -15,7 +17,7 @@ class Stages:
 
     A session does not use the `animators`: the application calls them for its faces. Without
     `turn_models` the words and the silence alone decide when a turn ends, and without `fillers`
-    nothing is said while a reply is late.
+    nothing is said while a reply is late. The guards and the sessions follow the same `ladder`.
     """
 
     detector: Detector
@@ -25,6 +27,12 @@ class Stages:
     animators: Guard[Animator] | None = None
     turn_models: Guard[TurnModel] | None = None
     fillers: Fillers | None = None
+    ladder: Ladder = field(default_factory=Ladder)
+
+    def guards(self) -> list[Guard[Any]]:
+        """The guard of each slot that has one, in the order of a turn."""
+        guards = [self.turn_models, self.transcribers, self.responders, self.synthesizers]
+        return [guard for guard in (*guards, self.animators) if guard is not None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,6 +59,7 @@ class Stream(Generic[T]):
         candidates: Sequence[Candidate[Any]],
         call: Callable[[Any], AsyncIterator[T]],
         *,
+        passed: tuple[str, str] | None,
         useful: Callable[[T], bool],
         budget_s: float,
         share_s: float,
@@ -102,8 +103,9 @@ class Stream(Generic[T]):
         self._aside: str | None = None  # why it is only watched beside the next one
         self._over = False
         self._causes: list[StageError] = []
-        # The candidate that gave way last, and why; reported when the next one is known.
-        self._gave_way: tuple[str, str] | None = None
+        # The candidate that gave way last, or was passed over, and why; reported when the next one
+        # is known.
+        self._gave_way = passed
         self._closers: list[asyncio.Task[None]] = []
         # The attempt under way, or the last one, and its items.
         self._attempt = Attempt(candidates[0], media_s is not None)
@@ -193,7 +195,8 @@ class Stream(Generic[T]):
                 self._patience = Patience(0.0, own=False, used_s=0.0)
             if self._gave_way is not None and self._on_degraded is not None:
                 source, reason = self._gave_way
-                self._on_degraded(source, candidate.provider, reason)
+                if source != candidate.provider:  # none of those that were asked before it could
+                    self._on_degraded(source, candidate.provider, reason)
             return
         self._over = True
         raise StageUnavailable(self._slot, tuple(self._causes)) from cause

@@ -75,7 +75,7 @@ class Synthesis:
     ) -> Stream[Speech]:
         """What the next voice says of the sentence, from `part_ms` after its beginning."""
         self._part_ms, self._words, self.samples = part_ms, [], 0
-        candidates, language = self._voices.candidates, self._sentence.language
+        candidates, language = self._voices.line, self._sentence.language
         others = replaceable(candidates, language, now, self._gave_way)
         self._stream = self._voices.stream(
             self._speak,
@@ -108,7 +108,7 @@ class Synthesis:
         assert self._stream is not None
         rest = unsaid(self._said.text[self._done :], self._words, self.samples / self.rate_hz)
         tried = {*self._gave_way, self._stream.provider}
-        others = able(self._voices.candidates, self._sentence.language, now, tried)
+        others = able(self._voices.line, self._sentence.language, now, tried)
         if not (others and self.samples and rest is not None):
             return False
         self._done += rest

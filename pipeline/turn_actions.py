@@ -22,8 +22,9 @@ from pipeline.decisions import (
     Speculate,
     StartTurn,
 )
-from pipeline.frames import AvatarState, Fault, Output, SpeechStarted, SpeechStopped
+from pipeline.frames import AvatarState, Degraded, Fault, Output, SpeechStarted, SpeechStopped
 from pipeline.input_audio import InputAudio
+from pipeline.ladder import AHEAD, ON_DECISION, Ladder
 from pipeline.replies import Replies
 from pipeline.reply import Reply, ReplyTask
 from pipeline.stage import Host
@@ -35,7 +36,8 @@ class TurnActions:
     """Performs one session's actions on its input audio, its replies and its voice. Plain calls.
 
     `handle` takes the event that a reply without a line is over, and `closed` is called where that
-    was the farewell. With `speculates`, replies are prepared before their turns are decided.
+    was the farewell. With `speculates`, replies are prepared before their turns are decided, while
+    the process's `ladder` lets them be; the client is told where it does not.
     """
 
     def __init__(
@@ -47,6 +49,7 @@ class TurnActions:
         host: Host,
         *,
         speculates: bool,
+        ladder: Ladder,
         handle: Callable[[Event], None],
         closed: Callable[[], None],
         emit: Callable[[Output], None],
@@ -57,6 +60,8 @@ class TurnActions:
         self._questions = questions
         self._host = host
         self._speculates = speculates
+        self._ladder = ladder
+        self._told = -1  # the latest turn whose client was told that nothing is prepared
         self._handle = handle
         self._closed = closed
         self._emit = emit
@@ -121,7 +126,11 @@ class TurnActions:
     def _speculate(self, action: Speculate) -> None:
         """Prepare the reply while the silence may still be a pause."""
         self._voice.echo.ended(action.at_ms)
-        if self._speculates:
+        if self._speculates and not self._ladder.works_ahead:
+            if action.turn != self._told:
+                self._told, why = action.turn, self._ladder.reason
+                self._emit(Degraded(action.turn, "llm", AHEAD, ON_DECISION, why))
+        elif self._speculates:
             answer = self._replies.answer(action.turn, action.ended, self._input.current)
             self._begin(answer, ReplyTask())
 

@@ -26,6 +26,7 @@ from pipeline.frames import (
     Visemes,
 )
 from pipeline.guard import Guard, Stream
+from pipeline.ladder import TEXT, steps_down
 from pipeline.outputs import ReplyOutputs
 from pipeline.pacer import Pacer
 from pipeline.patience import Soon
@@ -182,15 +183,13 @@ class Voice:
                         await self._room()
             except PipelineError as error:
                 budget.gave_way("tts", stream.provider, loop.time())
-                hurried = budget.allow("llm", loop.time()) == 0
-                retried = outputs.ahead and not aside and not self.replying
-                if retried and not (hurried and outputs.accepted):
+                if not steps_down(outputs, budget, loop.time(), begun=self.replying or aside):
                     raise
                 await outputs.wait()
                 if synthesis.cut_off(error, loop.time()):
                     playout.push(synthesis.converter.flush())
                     continue
-                outputs.degraded("tts", stream.provider, "text", str(error))
+                outputs.degraded("tts", stream.provider, TEXT, str(error))
                 if not begun:
                     self._announce(sentence)
                     playout.say(sentence.text, written=True, aside=aside)

@@ -13,8 +13,10 @@ from gateway.faces.pictures import JpegRenderer, PictureCache
 from gateway.faces.stream import FRAME_MS, FaceStream
 from pipeline.frames import AvatarFrame, Degraded
 from pipeline.guard import Guard
+from pipeline.ladder import Ladder
 from pipeline.pacer import Pacer
 from pipeline.stage import Animator
+from stages.avatar.quality import QualityLevel
 from stages.avatar.studio import Studio
 
 logger = logging.getLogger("parley.avatar")
@@ -30,7 +32,8 @@ class FaceService:
     """The face streams of a process. Use it as an async context manager around all sessions.
 
     `studio` draws the built-in faces and `animators` are avatar servers; either may be None.
-    `default` is the face of clients that name none, or none of `faces`.
+    `default` is the face of clients that name none, or none of `faces`. The streams follow the
+    process's `ladder`.
     """
 
     def __init__(
@@ -40,12 +43,14 @@ class FaceService:
         pacer: Pacer,
         *,
         default: str,
+        ladder: Ladder | None = None,
     ) -> None:
         self.default = default
         self.faces = (default,) if studio is None else tuple(sorted(studio.faces))
         self._studio = studio
         self._animators = animators
         self._pacer = pacer
+        self._ladder = Ladder() if ladder is None else ladder
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="faces")
         self._pictures: dict[str, PictureCache] = {}
         self._opening = asyncio.Lock()  # one cache is made, in 0.1 s, and shared
@@ -98,6 +103,9 @@ class FaceService:
             ours = VISEMES if self._studio is None or face in self._undrawable else FACE
             degraded(Degraded(turn, "avatar", source, target or ours, reason))
 
+        def stepped(turn: int, old: QualityLevel, new: QualityLevel, reason: str) -> None:
+            degraded(Degraded(turn, "avatar", old.name, new.name, reason))
+
         async with self.animated(face, gave_way) as animation:
             stream = FaceStream(
                 animation,
@@ -105,6 +113,8 @@ class FaceService:
                 room=room,
                 pacer=self._pacer,
                 rate_hz=rate_hz,
+                ladder=self._ladder,
+                stepped=stepped,
                 seed=zlib.crc32(session_id.encode()),
             )
             stream.pictures = self._pictures.get(face)

@@ -6,7 +6,7 @@ has changed. A picture that is not ready in time, or that the client cannot take
 client goes on showing the one before it.
 
 The pictures come from an avatar server, or from the built-in face if there is no server or it
-fails.
+fails. Under pressure there are fewer of them, and then none, as the ladder says (`MESSAGE_LEVELS`).
 """
 
 import asyncio
@@ -27,14 +27,18 @@ from pipeline.frames import (
     Spoken,
     Visemes,
 )
+from pipeline.ladder import Ladder, LadderStep
 from pipeline.pacer import Pacer
 from pipeline.stage import Observed
+from stages.avatar.quality import MESSAGE_LEVELS, QualityLevel, level_at
 from stages.avatar.timeline import Pose, Timeline
 
-FRAME_MS = 80
-"""12.5 pictures a second. A multiple of playout's frame, which is 20 ms."""
+FRAME_MS = MESSAGE_LEVELS[0].frame_ms
+"""Of the best level: a multiple of playout's frame, which is 20 ms."""
 
-FRAME_S = FRAME_MS / 1000
+BUSY = "the server is busy"
+"""Why a face begins with fewer pictures."""
+
 SOON_S = 0.02
 """How long a picture takes to be drawn, with a margin."""
 
@@ -47,6 +51,8 @@ class FaceStream:
         show: Sends a picture to the client; called from `observe` and by the pacer.
         room: Whether the client can take a picture now.
         rate_hz: Sample rate of the reply audio.
+        ladder: The process's.
+        stepped: Called with the turn, the old and the new level, and the reason.
         seed: Determines when the face blinks.
     """
 
@@ -58,6 +64,8 @@ class FaceStream:
         room: Callable[[], bool],
         pacer: Pacer,
         rate_hz: int,
+        ladder: Ladder,
+        stepped: Callable[[int, QualityLevel, QualityLevel, str], None],
         seed: int = 0,
     ) -> None:
         self.pictures: PictureCache | None = None
@@ -67,6 +75,10 @@ class FaceStream:
         self._room = room
         self._pacer = pacer
         self._rate_hz = rate_hz
+        self._ladder = ladder
+        self._stepped = stepped
+        self._forget: Callable[[], None] = lambda: None
+        self._level = MESSAGE_LEVELS[0]
         self._loop = asyncio.get_running_loop()
         # Speech is drawn for the time at which it will be heard, silence for now. A timeline's
         # time must not go back, so each has its own.
@@ -80,17 +92,34 @@ class FaceStream:
 
     def start(self) -> None:
         """Begin to send pictures."""
+        self._forget = self._ladder.shown(self._step)
+        self._step(LadderStep.EVERYTHING, self._ladder.step, BUSY)
         self._pump_now()
 
     def close(self) -> None:
         """Send no more pictures. Idempotent."""
+        self._forget()
         self._pacer.cancel(self._pump)
+
+    def _step(self, before: LadderStep, after: LadderStep, reason: str) -> None:
+        old, new = level_at(before, MESSAGE_LEVELS), level_at(after, MESSAGE_LEVELS)
+        if old is new:
+            return
+        self._level = new
+        if new.frame_ms:
+            self._next_ms = _aligned(self._next_ms, new.frame_ms)
+        elif self._animation is not None:
+            self._animation.drop(self._turn)
+        if not old.frame_ms:
+            self._shown = None  # the client has drawn the face by itself meanwhile
+            self._pump_now()
+        self._stepped(self._turn, old, new, reason)
 
     def observe(self, output: Observed, now: float) -> None:
         """Take an output of the session just before it is sent, or speech that is sent soon."""
         match output:
             case Spoken():
-                if self._animation is not None:
+                if self._animation is not None and self._level.frame_ms:
                     self._animation.hear(output)
             case ReplyAudio():
                 self._speak(output)
@@ -104,7 +133,7 @@ class FaceStream:
             case ReplyStarted(turn):
                 self._turn, self._next_ms = turn, 0
             case ReplyResumed(_, at_ms):
-                self._next_ms = -(-at_ms // FRAME_MS) * FRAME_MS
+                self._next_ms = _aligned(at_ms, self._level.frame_ms or FRAME_MS)
             case Clear():
                 self._fall_silent()
             case ReplyDone(turn) if self._animation is not None:
@@ -128,9 +157,11 @@ class FaceStream:
         duration_s = len(audio.pcm) / self._rate_hz
         self._heard_until = heard_at + duration_s
         end_ms = audio.at_ms + duration_s * 1000
+        if not self._level.frame_ms:
+            return
         while self._next_ms < end_ms:
             position_ms = self._next_ms
-            self._next_ms += FRAME_MS
+            self._next_ms += self._level.frame_ms
             if position_ms >= audio.at_ms:
                 at_ms = heard_at * 1000 + position_ms - audio.at_ms
                 self._show_speech(audio.turn, position_ms, at_ms)
@@ -158,11 +189,13 @@ class FaceStream:
 
     # --- silence -----------------------------------------------------------------------------
 
-    def _pump(self, now: float) -> float:
+    def _pump(self, now: float) -> float | None:
+        if not self._level.frame_ms:
+            return None
         if now < self._heard_until:
             return self._heard_until
         in_time = not self._room() or self._show_silence(now)
-        return now + (FRAME_S if in_time else SOON_S)
+        return now + (self._level.frame_ms / 1000 if in_time else SOON_S)
 
     def _show_silence(self, now: float) -> bool:
         """Show the silent face; False if its picture is not drawn yet."""
@@ -182,3 +215,8 @@ class FaceStream:
         self._shown = pose
         self._show(AvatarFrame(self._turn, None, MIME, picture))
         return True
+
+
+def _aligned(at_ms: int, frame_ms: int) -> int:
+    """The first position of a picture from `at_ms` on."""
+    return -(-at_ms // frame_ms) * frame_ms

@@ -29,8 +29,9 @@ class LoadSamples:
         self._pressure = pressure
         self._memory = own_share(memory_mb) if memory_mb else group_share
         self._turns = RecentTurns()
-        self.strained: Callable[[str | None], None] = _nobody
-        """Called with each sample: what strains the machine, or None (`Pressure.strain`)."""
+        self.strained: Callable[[str | None, float], None] = _nobody
+        """Called with each sample: what strains the machine, or None (`Pressure.strain`), and when
+        (loop time)."""
 
     def observe(self, output: Observed, now: float) -> None:
         """An output of a session."""
@@ -52,11 +53,11 @@ class LoadSamples:
             recognition_s, factor = self._turns.best(now)
             sample = LoadSample(lag_s, busy, recognition_s, factor, self._memory())
             self._pressure.observe(sample, time.monotonic())
-            self.strained(self._pressure.strain())
+            self.strained(self._pressure.strain(), now)
 
 
-def _nobody(strain: str | None) -> None:
-    """Nobody draws here."""
+def _nobody(strain: str | None, now: float) -> None:
+    """Nothing gives way here."""
 
 
 def own_share(limit_mb: int) -> Callable[[], float]:

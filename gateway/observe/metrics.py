@@ -14,11 +14,10 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, disable_cre
 from prometheus_client.process_collector import ProcessCollector
 
 from gateway.observe.sessions import ObservedSession
-from gateway.observe.turn_record import CANNED, NOBODY, TurnRecord
+from gateway.observe.turn_record import NOBODY, TurnRecord
 from pipeline.budget import STAGES
-from pipeline.late_answer import HOLDING
+from pipeline.ladder import TARGETS, LadderStep
 from pipeline.ledger import FILLER, FOLLOWS
-from pipeline.reply_composer import DUE
 
 STAGE_BUCKETS_S = (0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 2.0, 5.0, 10.0)
 VOICE_BUCKETS_S = (0.2, 0.4, 0.6, 0.8, 1.0, 1.2, 1.5, 2.0, 3.0, 6.0)
@@ -29,17 +28,6 @@ Transport = Literal["websocket", "webrtc"]
 TRANSPORTS: tuple[Transport, ...] = get_args(Transport)
 
 OTHER = "other"
-TEXT = "text"
-
-TARGETS = {
-    CANNED: CANNED,
-    DUE: "due line",
-    FILLER: FILLER,
-    HOLDING: HOLDING,
-    "text": TEXT,
-    "no text": TEXT,
-}
-"""The targets of degradations that are no providers, and their labels."""
 
 NAMED_STAGES = frozenset({*STAGES, FILLER})
 """The stages of a turn that have a label of their own."""
@@ -90,6 +78,15 @@ class Metrics:
             ["stage", "target"],
             registry=made,
         )
+        self._steps = Counter(
+            "parley_ladder_steps",
+            "Steps of the process down the ladder, and back up",
+            ["step", "direction"],
+            registry=made,
+        )
+        for step in list(LadderStep)[1:]:
+            for direction in ("down", "up"):
+                self._steps.labels(step.label, direction)
         self._breaches = Counter(
             "parley_budget_breaches",
             "Turns whose reply began later than the budget allows, or never, by the stage to blame",
@@ -142,6 +139,12 @@ class Metrics:
         for step in record.degraded:
             target = TARGETS.get(step.target) or self._provider(step.target)
             self._degraded.labels(step.stage, target).inc()
+
+    def stepped(self, before: LadderStep, after: LadderStep, reason: str) -> None:
+        """The process has taken steps of the ladder, or taken them back (`pipeline.ladder`)."""
+        direction = "down" if after > before else "up"
+        for step in range(min(before, after) + 1, max(before, after) + 1):
+            self._steps.labels(LadderStep(step).label, direction).inc()
 
     def refused(self, transport: Transport) -> None:
         """A client was not admitted."""

@@ -12,7 +12,8 @@ from prometheus_client.registry import Collector
 from gateway.observe.metrics import TRANSPORTS, Metrics
 from gateway.observe.sessions import ObservedSession
 from gateway.status import BreakerReport, MediaCounts, QueueReport, Readiness
-from stages.avatar.ladder import QUALITY_LEVELS
+from pipeline.ladder import LadderStep
+from stages.avatar.quality import QUALITY_LEVELS
 
 BREAKER_STATES = ("closed", "open", "half-open", "forced-open", "disabled")
 
@@ -30,6 +31,7 @@ class ScrapeSources:
     media: Callable[[], MediaCounts]
     face_level: Callable[[], str | None]
     """The level at which faces are drawn here; None where none is."""
+    step: Callable[[], LadderStep]
 
 
 class Scrape:
@@ -73,6 +75,12 @@ class _Samples(Collector):
         for known in QUALITY_LEVELS:
             face.add_metric([known.name], known.name == level)
         yield face
+        ladder = GaugeMetricFamily(
+            "parley_ladder_step", "1 for the step of the ladder that holds now", labels=["step"]
+        )
+        for step in LadderStep:
+            ladder.add_metric([step.label], step is sources.step())
+        yield ladder
         media = sources.media()
         for name, told, count in (
             ("lost_packets", "RTP packets of clients that never came; concealed", media.lost),

@@ -19,14 +19,12 @@ from pipeline.frames import (
     StageSpan,
     TurnMetrics,
 )
+from pipeline.ladder import CANNED, ON_DECISION
 from pipeline.stage import Observed
 
 TurnOutcome = Literal["answered", "interrupted", "canned", "text", "none"]
 """How a turn ended: its reply was heard to the end; it was stopped; a canned line stood for it; it
 was only shown; there was none."""
-
-CANNED = "canned line"
-"""The target of a `Degraded` where a fixed line takes the reply's place."""
 
 NOBODY = "none"
 """Stands for the stage where nothing was heard and no stage is to blame."""
@@ -72,7 +70,8 @@ class TurnRecord:
         if not self.over_budget:
             return None
         if self.voice_to_voice_ms is None:
-            return self.degraded[-1].stage if self.degraded else NOBODY
+            failed = [step.stage for step in self.degraded if step.target != ON_DECISION]
+            return failed[-1] if failed else NOBODY
         took: dict[str, float] = {}
         for share in self.shares:
             took[share.stage] = took.get(share.stage, 0.0) + share.ms

@@ -81,7 +81,7 @@ def _only(guard: Guard[P], language: str | None, *, several: bool = False) -> Gu
     ]
     if not fit or len(fit) == len(guard.candidates):
         return guard
-    return Guard(guard.slot, fit)
+    return Guard(guard.slot, fit, ladder=guard.ladder)
 
 
 def notices(stages: Stages, language: str | None, *, interview: bool = True) -> Sequence[Notice]:

@@ -18,6 +18,7 @@ from pipeline.breaker import Breaker, BreakerPolicy, Mode, Outcome
 from pipeline.fillers import Fillers
 from pipeline.frames import Slot
 from pipeline.guard import Candidate, Guard, Limits
+from pipeline.ladder import Ladder
 from pipeline.session import Stages
 from pipeline.stage import Detector, Responder, Synthesizer, Transcriber
 from stages.avatar.local import Local
@@ -176,16 +177,7 @@ class Lineup:
 
     def guards(self) -> list[tuple[Slot, Guard[Any]]]:
         """The guard of each slot that has one, with breakers brought up to the current time."""
-        stages = self.stages
-        guards: list[tuple[Slot, Guard[Any]]] = [
-            ("stt", stages.transcribers),
-            ("llm", stages.responders),
-            ("tts", stages.synthesizers),
-        ]
-        if stages.turn_models is not None:
-            guards.insert(0, ("turn", stages.turn_models))
-        if stages.animators is not None:
-            guards.append(("avatar", stages.animators))
+        guards = [(guard.slot, guard) for guard in self.stages.guards()]
         now = asyncio.get_running_loop().time()
         for _, guard in guards:
             for candidate in guard.candidates:
@@ -299,7 +291,8 @@ async def line_up(settings: Settings) -> AsyncIterator[Lineup]:
         stack.push_async_callback(probes.aclose)
         fillers = Fillers()
         stack.push_async_callback(fillers.aclose)
-        stages = replace(_guarded(choices, built), fillers=fillers)
+        lighter = frozenset(filter(None, settings.lighter.split(",")))
+        stages = replace(_guarded(choices, built, lighter), fillers=fillers)
         starts = Starts(built, lambda slot, name: lineup.trip(slot, name))
         stack.push_async_callback(starts.aclose)
         lineup = Lineup(stages, choices, probes, starts)
@@ -311,7 +304,9 @@ async def line_up(settings: Settings) -> AsyncIterator[Lineup]:
         yield lineup
 
 
-def _guarded(choices: Mapping[Slot, Choice], built: Mapping[Slot, list[Any]]) -> Stages:
+def _guarded(
+    choices: Mapping[Slot, Choice], built: Mapping[Slot, list[Any]], lighter: frozenset[str]
+) -> Stages:
     detector: Detector = built["vad"][0]
     transcribers: Guard[Transcriber] = _guard(choices["stt"], built["stt"])
     responders: Guard[Responder] = _guard(choices["llm"], built["llm"])
@@ -319,7 +314,24 @@ def _guarded(choices: Mapping[Slot, Choice], built: Mapping[Slot, list[Any]]) ->
     synthesizers: Guard[Synthesizer] = _guard(choices["tts"], voices)
     animators = _optional(choices["avatar"], built["avatar"])
     turn_models = _optional(choices["turn"], built["turn"])
-    return Stages(detector, transcribers, responders, synthesizers, animators, turn_models)
+    stages = Stages(detector, transcribers, responders, synthesizers, animators, turn_models)
+    return replace(stages, ladder=_ladder(stages, lighter))
+
+
+def _ladder(stages: Stages, lighter: frozenset[str]) -> Ladder:
+    """The ladder that all guards follow; the candidates named in `lighter` are."""
+    found: set[str] = set()
+    for guard in stages.guards():
+        for candidate in guard.candidates:
+            name = f"{guard.slot}.{candidate.provider}"
+            candidate.light = name in lighter
+            found |= {name} & lighter
+    for name in sorted(lighter - found):
+        logger.warning("PARLEY_LIGHTER: %s is not among the providers that work here", name)
+    ladder = Ladder(lighter=bool(found))
+    for guard in stages.guards():
+        guard.ladder = ladder
+    return ladder
 
 
 def _guard(choice: Choice, stages: Sequence[Any]) -> Guard[Any]:

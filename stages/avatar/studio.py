@@ -16,11 +16,18 @@ from functools import partial
 from typing import Any, TypeVar
 
 from pipeline.frames import AvatarMood
+from pipeline.ladder import Ladder, LadderStep, PictureVerdict
 from stages.avatar.encoding import Codec, codecs
 from stages.avatar.encoding_session import EncodingSession
 from stages.avatar.face import MOODS, Face
-from stages.avatar.ladder import QUALITY_LEVELS, WINDOW_S, QualityLadder, QualityLevel
 from stages.avatar.loops import Loop, record, record_pictures
+from stages.avatar.quality import (
+    QUALITY_LEVELS,
+    WINDOW_S,
+    PictureLoad,
+    QualityLevel,
+    level_at,
+)
 from stages.avatar.renderer import LayerBitmaps
 
 logger = logging.getLogger("parley.avatar")
@@ -56,7 +63,7 @@ class Studio:
         faces: By name.
         default: The name of the face that is shown unless a session asks for another.
         threads: The number of drawing threads; by default one per core, at most `MAX_THREADS`.
-        ladder: By default a ladder for this number of threads.
+        ladder: The process's, which the pictures follow; by default one of its own.
     """
 
     def __init__(
@@ -65,19 +72,19 @@ class Studio:
         *,
         default: str,
         threads: int | None = None,
-        ladder: QualityLadder | None = None,
+        ladder: Ladder | None = None,
     ) -> None:
         self.faces = dict(faces)
         self.default = default
         self._check(default)
         self.threads = threads or min(MAX_THREADS, _cores())
-        self._ladder = ladder or QualityLadder(self.threads)
+        self.ladder = Ladder() if ladder is None else ladder
+        self._load = PictureLoad(self.threads)
         self._pool = ThreadPoolExecutor(self.threads, "face")
         self._asset_pool = ThreadPoolExecutor(1, "face-assets")
         self._made: dict[tuple[Any, ...], Any] = {}
         self._making: dict[tuple[Any, ...], asyncio.Task[Any]] = {}
         self._failed: dict[tuple[Any, ...], tuple[Exception, float]] = {}
-        self._listeners: list[LevelListener] = []
         self._sessions: set[EncodingSession] = set()
         self._watching: asyncio.Task[None] | None = None
         self._under_way = 0
@@ -246,12 +253,7 @@ class Studio:
 
     @property
     def level(self) -> QualityLevel:
-        return self._ladder.level
-
-    def pressed(self, why: str | None) -> None:
-        """The process is under pressure, and why, until this is called with None: fewer pictures
-        are drawn from the next windows on."""
-        self._ladder.pressed(why)
+        return level_at(self.ladder.step)
 
     @property
     def under_way(self) -> int:
@@ -259,55 +261,58 @@ class Studio:
         return self._under_way
 
     def changed(self, listener: LevelListener) -> Callable[[], None]:
-        """Call `listener(old, new, reason)` whenever the level changes, until the returned function
-        is called. The listener runs on the event loop and should return soon.
+        """A client is shown a face: call `listener(old, new, reason)` whenever the level changes,
+        until the returned function is called. The listener runs on the event loop and should return
+        soon.
         """
-        self._listeners.append(listener)
 
-        def forget() -> None:
-            if listener in self._listeners:
-                self._listeners.remove(listener)
+        def stepped(before: LadderStep, after: LadderStep, reason: str) -> None:
+            old, new = level_at(before), level_at(after)
+            if old is new:
+                return
+            try:
+                listener(old, new, reason)
+            except Exception:
+                logger.exception("face: a listener failed")
 
-        return forget
+        return self.ladder.shown(stepped)
 
     def refused(self) -> None:
         """A picture was not drawn: too many are waiting, or the one before is under way."""
-        self._feed(self._ladder.refused)
+        if self._counts():
+            self._load.refused()
 
     def encoded(self, late_ms: float, cost_ms: float) -> None:
         """A picture was encoded, so long after it was due, with so much CPU time."""
-        self._feed(partial(self._ladder.encoded, late_ms, cost_ms))
+        if self._counts():
+            self._load.encoded(late_ms, cost_ms)
 
     def left(self, session: EncodingSession) -> None:
         """The session makes no further pictures."""
         self._sessions.discard(session)
 
-    def _feed(self, feed: Callable[[float], None]) -> None:
-        """Record a picture in the ladder, unless layers or loops are being made: for that short
-        time, pictures are slow for another reason.
+    def _counts(self) -> bool:
+        """Whether a picture counts. While layers or loops are being made it does not: for that
+        short time, pictures are slow for another reason.
         """
-        if not self._making.keys() - {WARMING}:
-            self._judge(feed)
+        if self._making.keys() - {WARMING}:
+            return False
+        self._judge()
+        return True
 
-    def _judge(self, feed: Callable[[float], None]) -> None:
-        before = self._ladder.level
-        feed(asyncio.get_running_loop().time())
-        after = self._ladder.level
-        if after is before:
-            return
-        logger.info("face: from %s to %s: %s", before.name, after.name, self._ladder.reason)
-        for listener in tuple(self._listeners):
-            try:
-                listener(before, after, self._ladder.reason)
-            except Exception:
-                logger.exception("face: a listener failed")
+    def _judge(self) -> None:
+        now = asyncio.get_running_loop().time()
+        if (verdict := self._load.judged(self.ladder.step, now)) is not None:
+            self.ladder.drew(verdict, now)
 
     async def _watch(self) -> None:
         """Let the ladder judge every window soon after its end, even if no picture comes."""
-        self._judge(self._ladder.tick)
-        while self._sessions or not self._ladder.top:
+        self._judge()
+        while self._sessions or self.ladder.step:
             await asyncio.sleep(WINDOW_S / 4)
-            self._judge(self._ladder.tick)
+            self._judge()
+        now = asyncio.get_running_loop().time()
+        self.ladder.drew(PictureVerdict(now), now)  # nothing is drawn
         self._watching = None
 
     # --- pictures of speaking faces ----------------------------------------------------------

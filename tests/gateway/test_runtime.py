@@ -208,14 +208,21 @@ def report(engine: Runtime, slot: Slot) -> dict[str, str]:
     return found
 
 
-def test_faces_are_told_what_strains_the_machine(built_in: Callable[..., None]) -> None:
+def test_the_ladder_is_told_what_strains_the_machine_and_everything_follows_it(
+    built_in: Callable[..., None],
+) -> None:
     pytest.importorskip("resvg_py")
     built_in()
 
     def told(engine: Runtime) -> bool:
         assert engine.load is not None
         assert engine.studio is not None
-        return engine.load.strained == engine.studio.pressed
+        stages = engine.lineup().stages
+        ladder = stages.ladder
+        assert {id(guard.ladder) for guard in stages.guards()} == {id(ladder)}
+        assert engine.studio.ladder is ladder
+        assert engine.calls().faces._ladder is ladder
+        return engine.load.strained == ladder.strained
 
     assert started(told)
 

@@ -117,6 +117,7 @@ def test_the_defaults_are_the_contracts() -> None:
         "upload_max_min": 10,
         "recording": "off",
         "speculate": "auto",
+        "lighter": "",
     } == settings.model_dump()
     assert Path("var/parley.sqlite3") == settings.database
 
@@ -132,6 +133,7 @@ def test_the_defaults_are_the_contracts() -> None:
         ("TTS_ENGINE", "espeak-ng", "tts_engine", "espeak-ng"),
         ("PARLEY_STT", "pocketsphinx", "stt", "pocketsphinx"),
         ("PARLEY_VAD", "energy", "vad", "energy"),
+        ("PARLEY_LIGHTER", "stt.small, tts.espeak-ng,", "lighter", "stt.small,tts.espeak-ng"),
         ("PARLEY_LLM", "scripted", "llm", "scripted"),
         ("PARLEY_STT_LANGUAGE", "de", "stt_language", "de"),
         ("PARLEY_PIPER_VOICE", "/srv/anna.onnx", "piper_voice", Path("/srv/anna.onnx")),
@@ -190,6 +192,11 @@ def test_the_older_name_of_a_service_counts_where_the_newer_is_not_set(
         ("PARLEY_PORT", "abc", "PARLEY_PORT or PORT must be a whole number, not 'abc'"),
         ("PORT", "70000", "PARLEY_PORT or PORT must be at most 65535, not '70000'"),
         ("SESSION_TTL", "0", "SESSION_TTL must be at least 1, not '0'"),
+        (
+            "PARLEY_LIGHTER",
+            "pocketsphinx",
+            "PARLEY_LIGHTER must be providers with their slots, with commas, like stt.pocketsphinx",
+        ),
         (
             "PARLEY_LONGEST_INTERVIEW_MIN",
             "0",

@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.errors import CallerError, StageFailed, StageTimeout
 from pipeline.frames import Degraded, ReplyDone, ReplyText, TextDelta, ToolCall
-from pipeline.reply_composer import DUE
+from pipeline.ladder import DUE
 from pipeline.reply_draft import LONGEST_REPLY
 from pipeline.stage import Brief
 from stages.fakes import FakeResponder, FakeTranscriber, Script

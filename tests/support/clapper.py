@@ -13,7 +13,6 @@ from pipeline.breaker import Breaker
 from pipeline.frames import Sentence, Speech, SpokenWord, Viseme
 from pipeline.guard import Candidate, Guard
 from pipeline.session import Stages
-from stages.avatar.ladder import QualityLadder
 from stages.fakes import FakeResponder
 from tests.support.webrtc import Doorway
 
@@ -56,13 +55,6 @@ class Clapper:
         pass
 
 
-class Steady(QualityLadder):
-    """Pictures stay what they are, however busy the machine is."""
-
-    def _fall(self, now: float, reason: str) -> None:
-        pass
-
-
 class Theatre(Doorway):
     """A gateway whose interviewer says the same number of words in every reply."""
 
@@ -84,5 +76,4 @@ class Theatre(Doorway):
 
     def steady(self) -> None:
         """From now on pictures are not made cheaper."""
-        studio = self.app.state.runtime.studio
-        studio._ladder = Steady(studio.threads)
+        self.app.state.runtime.studio.ladder._change = lambda step: None

@@ -70,6 +70,6 @@ class InlineStudio:
 def drawn_here(stages: Stages, pacer: Pacer) -> FaceService:
     """The built-in faces, each drawn in the moment in which it is asked for."""
     studio = cast("Studio", InlineStudio())
-    service = FaceService(studio, stages.animators, pacer, default="mira")
+    service = FaceService(studio, stages.animators, pacer, default="mira", ladder=stages.ladder)
     service._pool = cast("Any", Inline())
     return service

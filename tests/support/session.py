@@ -13,6 +13,7 @@ from pipeline.fillers import Fillers
 from pipeline.frames import Output, ReplyAudio, Samples, Spoken
 from pipeline.guard import Candidate, Guard, Limits
 from pipeline.journal import Journal
+from pipeline.ladder import Ladder
 from pipeline.pacer import Pacer
 from pipeline.replay import replay
 from pipeline.session import Session, SessionPolicy, Stages
@@ -116,6 +117,9 @@ class Conversation:
         self.synthesizers: list[Any] = [FakeSynthesizer()]
         self.turn_models: list[Any] = []
         self.fillers: Fillers | None = None
+        self.ladder = Ladder(lighter=True)
+        self.lighter: set[str] = set()
+        """The names of the providers that the operator calls lighter."""
         self.breaker_policy = BreakerPolicy()
         self.host = Host()
         self.policy = SessionPolicy(speculate=False)
@@ -147,6 +151,7 @@ class Conversation:
             self._guard("tts", self.synthesizers),
             turn_models=self._guard("turn", self.turn_models) if self.turn_models else None,
             fillers=self.fillers,
+            ladder=self.ladder,
         )
         self.lines: list[str] = []
         """What the journal says so far."""
@@ -235,5 +240,6 @@ class Conversation:
         for stage in stages:
             name = stage.provider
             breaker = self.breakers[name] = Recorder(self.breaker_policy)
-            candidates.append(Candidate(name, stage, breaker, self.limits.get(name, LIMITS)))
-        return Guard(slot, candidates)
+            limits, light = self.limits.get(name, LIMITS), name in self.lighter
+            candidates.append(Candidate(name, stage, breaker, limits, light=light))
+        return Guard(slot, candidates, ladder=self.ladder)

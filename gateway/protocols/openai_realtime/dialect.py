@@ -50,6 +50,7 @@ from pipeline.frames import (
     Transcript,
     TurnMetrics,
 )
+from pipeline.ladder import CANNED, NO_TEXT
 
 MOST_EARLY_BYTES = 16 * 1024 * 1024
 """The most that waits for `session.created`, which is always the first message. The answers to a
@@ -57,10 +58,6 @@ client that puts a whole conversation in at once are less."""
 
 FRAME_MS = 20
 """How long a frame of reply audio is over RTP, where it is not measured."""
-
-CANNED = "canned line"
-NO_TEXT = "no text"
-"""The target of a `Degraded` whose turn gets a canned line."""
 
 REFUSED_RESPONSES = {
     "reply_under_way": ALREADY_RESPONDING,

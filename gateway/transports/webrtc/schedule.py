@@ -15,8 +15,8 @@ from collections import deque
 from dataclasses import dataclass
 
 from pipeline.frames import AvatarMood, Visemes
-from stages.avatar.ladder import QualityLevel
 from stages.avatar.loops import GROUP, LOOP_FRAME_MS, Loop
+from stages.avatar.quality import QualityLevel
 from stages.avatar.timeline import CLOSED, Pose, Timeline, idle_pose
 
 GROUP_MS = GROUP * LOOP_FRAME_MS

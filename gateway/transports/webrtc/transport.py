@@ -22,7 +22,7 @@ from gateway.transports.webrtc.opus import SEND_RATE_HZ
 from gateway.transports.webrtc.sending import Transmission
 from gateway.transports.webrtc.video import Video
 from pipeline.frames import INPUT_RATE_HZ, Degraded, ReplyAudio, Samples
-from stages.avatar.ladder import QualityLevel
+from stages.avatar.quality import QualityLevel
 
 logger = logging.getLogger("parley.webrtc")
 

@@ -25,8 +25,8 @@ from stages.avatar.encoding import Codec
 from stages.avatar.encoding_session import EncodingSession
 from stages.avatar.face import MOODS
 from stages.avatar.jpeg import NotJpeg
-from stages.avatar.ladder import QUALITY_LEVELS, QualityLevel
 from stages.avatar.loops import Loop
+from stages.avatar.quality import QUALITY_LEVELS, QualityLevel
 from stages.avatar.studio import RETRY_S, Studio, StudioClosed
 from stages.avatar.timeline import Pose
 

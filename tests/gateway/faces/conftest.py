@@ -11,6 +11,7 @@ import pytest
 from gateway.faces.pictures import PictureCache
 from gateway.faces.stream import FaceStream
 from pipeline.frames import AvatarFrame, Output, ReplyAudio, ReplyStarted, Viseme, Visemes
+from pipeline.ladder import Ladder
 from pipeline.pacer import Pacer
 from pipeline.testing import run_virtual
 from stages.avatar.timeline import Pose
@@ -37,6 +38,8 @@ class StreamHarness:
 
     def __init__(self) -> None:
         self.room = True
+        self.ladder = Ladder()
+        self.steps: list[tuple[int, str, str, str]] = []
         self.sent: list[tuple[float, AvatarFrame | Output]] = []
         self.pacer: Pacer
         self.stream: FaceStream
@@ -58,6 +61,8 @@ class StreamHarness:
             room=lambda: self.room,
             pacer=self.pacer,
             rate_hz=RATE_HZ,
+            ladder=self.ladder,
+            stepped=lambda turn, old, new, why: self.steps.append((turn, old.name, new.name, why)),
         )
         self.stream.pictures = self.cache
         self.stream.start()

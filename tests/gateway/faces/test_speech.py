@@ -13,6 +13,7 @@ from pipeline.breaker import Breaker
 from pipeline.errors import StageBusy, StageFailed
 from pipeline.frames import AvatarFrame, ReplyAudio, Samples
 from pipeline.guard import Candidate, Guard, Limits
+from pipeline.ladder import Ladder
 from pipeline.pacer import Pacer
 from pipeline.session import Session, SessionPolicy, Stages
 from pipeline.stage import Brief, Converter, Observed, ToolRequest
@@ -101,6 +102,8 @@ def speech(animator: Any = None) -> tuple[Sent, list[tuple[float, AvatarFrame]]]
             room=lambda: True,
             pacer=pacer,
             rate_hz=16_000,
+            ladder=Ladder(),
+            stepped=lambda *told: None,
         )
 
         class Client:

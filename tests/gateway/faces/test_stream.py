@@ -19,6 +19,7 @@ from pipeline.frames import (
     Viseme,
     Visemes,
 )
+from pipeline.ladder import LadderStep
 
 AUDIO = np.zeros(160, np.int16)
 
@@ -196,3 +197,102 @@ def test_a_reply_that_runs_dry_closes_its_mouth_and_goes_on_with_the_sound(harne
     assert dry
     assert {frame.at_ms for frame in dry} == {None}
     assert set(mouths(dry)) == {"sil"}
+
+
+# --- under pressure --------------------------------------------------------------------------
+
+
+def level(harness: Any, step: LadderStep) -> None:
+    harness.ladder.reason = "busy"
+    harness.ladder._change(step)
+
+
+def test_under_pressure_there_are_fewer_pictures_and_then_none(harness: Any) -> None:
+    async def story() -> None:
+        harness.open()
+        for turn, step in enumerate(LadderStep):
+            level(harness, step)
+            for _ in range(3):  # what was never drawn before is missing at first
+                await harness.speak(turn, 2000)
+
+    harness.hold(story)
+    for turn, step_ms in enumerate((80, 160, 320)):
+        assert {frame.at_ms for frame in harness.spoken(turn)} == {*range(0, 2000, step_ms)}
+    assert [harness.spoken(turn) for turn in (3, 4, 5)] == [[], [], []]
+    assert harness.steps == [
+        (0, "12 fps", "6 fps", "busy"),
+        (1, "6 fps", "3 fps", "busy"),
+        (2, "3 fps", "visemes", "busy"),
+    ]
+
+
+def test_the_silent_face_is_sent_more_seldom_too_and_comes_back_at_once(harness: Any) -> None:
+    counts: list[int] = []
+    back: list[float] = []
+
+    async def story() -> None:
+        harness.open()
+        await asyncio.sleep(0.5)
+        for step in list(LadderStep)[:4]:
+            level(harness, step)
+            before = len(harness.pictures())
+            await asyncio.sleep(16)
+            counts.append(len(harness.pictures()) - before)
+        level(harness, LadderStep.SMALL_PICTURES)
+        await asyncio.sleep(0.05)
+        back.append(harness.sent[-1][0] - asyncio.get_running_loop().time())
+
+    harness.hold(story)
+    assert counts[0] > counts[1] > counts[2] > 0
+    assert counts[3] == 0
+    assert back[0] >= -0.05
+    assert harness.steps[-1] == (0, "visemes", "3 fps", "busy")
+
+
+def test_the_rate_changes_in_the_middle_of_a_reply_on_its_grid(harness: Any) -> None:
+    async def story() -> None:
+        harness.open()
+        await harness.speak(0, 4000)
+        speaking = asyncio.create_task(harness.speak(1, 4000))
+        for step in (LadderStep.FEWER_PICTURES, LadderStep.NO_PICTURES, LadderStep.EVERYTHING):
+            await asyncio.sleep(1)
+            level(harness, step)
+        await speaking
+
+    harness.hold(story)
+    times = [frame.at_ms for frame in harness.spoken(1)]
+    gaps = [after - at for at, after in itertools.pairwise(times)]
+    assert times == sorted(times)
+    assert set(gaps[:14]) == {80}
+    assert 160 in gaps
+    assert 900 < max(gaps) < 1200
+    assert set(gaps[-8:]) == {80}
+
+
+def test_a_face_that_begins_under_pressure_says_so_and_one_that_has_left_says_nothing(
+    harness: Any,
+) -> None:
+    async def story() -> None:
+        level(harness, LadderStep.SMALL_PICTURES)
+        harness.open()
+        harness.stream.close()
+        harness.stream.close()
+        level(harness, LadderStep.EVERYTHING)
+
+    harness.hold(story)
+    assert harness.steps == [(0, "12 fps", "3 fps", "the server is busy")]
+
+
+def test_a_reply_that_is_resumed_without_pictures_gets_them_back_in_step(harness: Any) -> None:
+    async def story() -> None:
+        harness.open()
+        await harness.speak(0, 1000)
+        level(harness, LadderStep.NO_PICTURES)
+        harness.send(ReplyResumed(0, 500))
+        await harness.speak(0, 500, start_ms=500)
+        level(harness, LadderStep.EVERYTHING)
+        await harness.speak(0, 1000, start_ms=1000)
+
+    harness.hold(story)
+    times = [frame.at_ms for frame in harness.spoken(0)]
+    assert [at_ms for at_ms in times if at_ms >= 1040][-10:] == list(range(1200, 2000, 80))

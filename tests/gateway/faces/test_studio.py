@@ -14,6 +14,7 @@ from gateway.runtime import Runtime
 from gateway.settings import Settings, SettingsError
 from pipeline.breaker import Breaker
 from pipeline.guard import Candidate, Guard
+from pipeline.ladder import PictureVerdict
 from pipeline.session import Stages
 from pipeline.testing import run_virtual
 from stages.avatar.face import FACES
@@ -80,11 +81,7 @@ def test_health_says_that_the_pictures_were_reduced() -> None:
     async def story() -> None:
         async with engine_with() as engine:
             assert engine.studio is not None
-            ladder = engine.studio._ladder
-            for second in range(2):
-                ladder.tick(second)
-                for _ in range(10):
-                    ladder.refused(second)
+            engine.studio.ladder.drew(PictureVerdict(0.0, "they are late", calm=False), 1.0)
             why = "mira, drawn here"
             assert avatar(engine) == ("face", "degraded", why, "reduced to 12 fps")
 

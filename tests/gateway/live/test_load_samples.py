@@ -67,8 +67,8 @@ def test_what_strains_the_machine_is_told_with_each_sample() -> None:
             return "late" if len(self.samples) == 2 else None
 
     load = LoadSamples(Strained())
-    told: list[str | None] = []
-    load.strained = told.append
+    told: list[tuple[str | None, float]] = []
+    load.strained = lambda why, now: told.append((why, round(now, 3)))
 
     async def story() -> None:
         measuring = asyncio.create_task(load.run())
@@ -77,7 +77,7 @@ def test_what_strains_the_machine_is_told_with_each_sample() -> None:
         await asyncio.wait([measuring])
 
     run_virtual(story())
-    assert told == [None, "late", None]
+    assert told == [(None, 0.5), ("late", 1.0), (None, 1.5)]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")

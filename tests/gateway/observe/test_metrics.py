@@ -5,6 +5,7 @@ import pytest
 from gateway.observe.metrics import Metrics
 from gateway.observe.sessions import ObservedSessions
 from pipeline.frames import Degraded, SpeechStopped, StageShare, StageSpan, TurnMetrics
+from pipeline.ladder import LadderStep
 from pipeline.stage import Observed
 from tests.support.calls import LocalCalls
 
@@ -63,6 +64,7 @@ def test_a_late_reply_breaches_the_budget() -> None:
         ("the line that is due", "due line"),
         ("filler", "filler"),
         ("holding line", "holding line"),
+        ("after the decision", "after the decision"),
         ("text", "text"),
         ("no text", "text"),
         ("whatever a client may send", "other"),
@@ -72,6 +74,28 @@ def test_a_degradation_is_counted_by_stage_and_by_what_took_over(target: str, la
     step = Degraded(1, "llm", "whisper", target, "stalled")
     metrics = counted(step, TurnMetrics(1, 1000, (), None))
     assert value(metrics, "parley_degradations_total", stage="llm", target=label) == 1
+
+
+def test_steps_of_the_process_are_counted_down_and_up() -> None:
+    metrics = Metrics()
+
+    def steps(step: LadderStep) -> tuple[float | None, ...]:
+        return tuple(
+            value(metrics, "parley_ladder_steps_total", step=step.label, direction=direction)
+            for direction in ("down", "up")
+        )
+
+    assert steps(LadderStep.NO_PICTURES) == (0, 0)
+    metrics.stepped(LadderStep.EVERYTHING, LadderStep.NOTHING_AHEAD, "busy")
+    metrics.stepped(LadderStep.NOTHING_AHEAD, LadderStep.NO_PICTURES, "calm")
+    metrics.stepped(LadderStep.NO_PICTURES, LadderStep.SMALL_PICTURES, "calm")
+    assert [steps(step) for step in list(LadderStep)[1:]] == [
+        (1, 0),
+        (1, 0),
+        (1, 1),
+        (1, 1),
+        (0, 0),
+    ]
 
 
 def test_names_that_nobody_configured_share_one_label() -> None:

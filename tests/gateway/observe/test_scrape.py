@@ -2,12 +2,14 @@
 
 from typing import Any
 
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.observe.metrics import Metrics
 from gateway.observe.scrape import Scrape, ScrapeSources
 from gateway.observe.sessions import ObservedSessions
 from gateway.status import BreakerReport, MediaCounts, QueueReport
+from pipeline.ladder import LadderStep
 
 SESSIONS = ObservedSessions()
 
@@ -23,6 +25,7 @@ def scraped(**changed: Any) -> dict[tuple[str, frozenset[tuple[str, str]]], floa
         "readiness": lambda: "ready",
         "media": MediaCounts,
         "face_level": lambda: None,
+        "step": lambda: LadderStep.EVERYTHING,
     }
     page = Scrape(Metrics(), ScrapeSources(**(sources | changed))).page().decode()
     return {
@@ -60,6 +63,16 @@ def test_the_level_of_the_faces_is_one_of_those_that_there_are() -> None:
 
     assert levels("12 fps") == {"25 fps": 0, "12 fps": 1, "12 fps, small": 0, "visemes": 0}
     assert set(levels(None).values()) == {0}
+
+
+@pytest.mark.parametrize("step", list(LadderStep))
+def test_one_step_of_the_ladder_is_the_present_one(step: LadderStep) -> None:
+    samples = scraped(step=lambda: step)
+    assert {
+        dict(key)["step"]: value
+        for (name, key), value in samples.items()
+        if name == "parley_ladder_step"
+    } == {each.label: float(each is step) for each in LadderStep}
 
 
 def test_sessions_are_counted_by_transport() -> None:

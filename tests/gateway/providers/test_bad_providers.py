@@ -15,7 +15,7 @@ import pytest
 from pipeline.breaker import Breaker, Outcome
 from pipeline.canned import CannedLines
 from pipeline.guard import Candidate, Guard, Limits
-from pipeline.reply_composer import DUE
+from pipeline.ladder import DUE
 from pipeline.session import Stages
 from stages.fakes import FakeSynthesizer, FakeTranscriber
 from stages.llm.openai import OpenAIResponder

@@ -5,11 +5,14 @@ from typing import Any
 
 import pytest
 
+from gateway.providers import lineup as module
+from gateway.providers.languages import in_language
 from gateway.providers.lineup import TROUBLE_S, Lineup
 from gateway.status import QueueReport
 from pipeline.breaker import Breaker
 from pipeline.errors import CallerError, StageBusy, StageFailed
 from pipeline.guard import Candidate, Guard
+from pipeline.ladder import LadderStep
 from pipeline.session import Stages
 from pipeline.stage import Brief, ReplyRequest
 from pipeline.testing import run_virtual
@@ -23,6 +26,8 @@ from stages.fakes import (
     Script,
 )
 from stages.llm.scripted import ScriptedInterviewer
+from stages.provider import Provider
+from stages.registry import Choice
 
 
 class Working(FakeTranscriber):
@@ -59,6 +64,35 @@ def test_jobs_are_reported_only_for_stages_with_a_worker_process() -> None:
         assert Lineup.given(stages).queues() == [QueueReport(name, "jobs", 3)]
 
     run_virtual(story())
+
+
+def test_the_operator_names_lighter_providers(caplog: pytest.LogCaptureFixture) -> None:
+    def provided(slot: Any, stage: Any) -> Provider:
+        return Provider(slot, stage.provider, "", lambda options: None, lambda options: stage)
+
+    slots: dict[Any, list[Any]] = {
+        "stt": [FakeTranscriber(), FakeTranscriber(provider="small")],
+        "llm": [FakeResponder()],
+        "tts": [FakeSynthesizer(), FakeSynthesizer(provider="quick")],
+        "vad": [FakeDetector()],
+    }
+    slots |= {"avatar": [], "turn": []}
+    choices = {
+        slot: Choice(slot, tuple(provided(slot, one) for one in built), "")
+        for slot, built in slots.items()
+    }
+    stages = module._guarded(choices, slots, frozenset({"stt.small", "tts.gone"}))
+    light = [one.provider for guard in stages.guards() for one in guard.candidates if one.light]
+    assert light == ["small"]
+    assert {guard.ladder for guard in stages.guards()} == {stages.ladder}
+    assert stages.ladder._last is LadderStep.LIGHTER_FIRST
+    assert caplog.messages == ["PARLEY_LIGHTER: tts.gone is not among the providers that work here"]
+    stages.ladder._change(LadderStep.LIGHTER_FIRST)
+    assert [one.provider for one in stages.transcribers.line] == ["small", "fake-stt"]
+    knows = FakeTranscriber(provider="german")
+    knows.languages = ("de",)  # type: ignore[attr-defined]
+    stages.transcribers.candidates += (Candidate("german", knows, Breaker()),)
+    assert in_language(stages, "en", None).transcribers.ladder is stages.ladder
 
 
 BUSY = StageBusy("llm", "one", "HTTP 429: slow down")

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from pipeline.ladder import RISE_S
 from pipeline.testing import run_virtual
 from stages.avatar import encoding_session
 from stages.avatar import studio as module
@@ -18,8 +19,8 @@ from stages.avatar.encoding import VideoEncoder, codecs
 from stages.avatar.encoding_session import EncodingSession
 from stages.avatar.face import FACES, MOODS, Face, load
 from stages.avatar.jpeg import NotJpeg
-from stages.avatar.ladder import QUALITY_LEVELS, RISE_S, QualityLadder, QualityLevel
 from stages.avatar.loops import GROUP, Loop, record
+from stages.avatar.quality import QUALITY_LEVELS, PictureLoad, QualityLevel
 from stages.avatar.renderer import Bytes, LayerBitmaps, Picture, RendererMissing
 from stages.avatar.studio import MOST_WAITING, RETRY_S, Studio, StudioClosed
 from stages.avatar.timeline import Pose, mix
@@ -80,7 +81,7 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
     gate.open.set()
 
 
-class Listening(QualityLadder):
+class Listening(PictureLoad):
     """Records its calls."""
 
     def __init__(self) -> None:
@@ -89,22 +90,23 @@ class Listening(QualityLadder):
         self.costs: list[float] = []
         self.refusals = 0
 
-    def encoded(self, late_ms: float, cost_ms: float, now: float) -> None:
+    def encoded(self, late_ms: float, cost_ms: float) -> None:
         self.late.append(late_ms > 0)
         self.costs.append(cost_ms)
-        super().encoded(late_ms, cost_ms, now)
+        super().encoded(late_ms, cost_ms)
 
-    def refused(self, now: float) -> None:
+    def refused(self) -> None:
         self.refusals += 1
-        super().refused(now)
+        super().refused()
 
 
 @asynccontextmanager
 async def opened(
-    faces: dict[str, Face], **options: Any
+    faces: dict[str, Face], load: PictureLoad | None = None, **options: Any
 ) -> AsyncIterator[tuple[Studio, EncodingSession]]:
     """A studio whose layers are ready, and an encoding session."""
     async with Studio(faces, default="mira", **options) as studio:
+        studio._load = load or studio._load
         await studio.bitmaps("mira", SIZE)
         yield studio, studio.encoding_session("mira", "h264", SIZE, 40)
 
@@ -146,17 +148,17 @@ def test_a_take_with_a_picture_under_way_refuses_the_next(
     faces: dict[str, Face], gate: Gate
 ) -> None:
     async def story() -> None:
-        ladder = Listening()
-        async with opened(faces, ladder=ladder) as (_, session):
+        load = Listening()
+        async with opened(faces, load) as (_, session):
             first = asyncio.create_task(session.picture(POSES[0], due=now()))
             await gate.until_entered()
             assert await session.picture(POSES[1], due=now()) is None
             assert await session.picture(POSES[2], due=now()) is None
-            assert ladder.refusals == 2
+            assert load.refusals == 2
             gate.open.set()
             assert await first
             assert await session.picture(POSES[3], due=now())
-            assert (ladder.refusals, len(ladder.late)) == (2, 2)
+            assert (load.refusals, len(load.late)) == (2, 2)
 
     run(story)
 
@@ -179,15 +181,15 @@ def test_a_keyframe_that_was_refused_comes_with_the_next_picture(
 
 def test_the_whole_process_has_a_bound(faces: dict[str, Face], gate: Gate) -> None:
     async def story() -> None:
-        ladder = Listening()
-        async with opened(faces, threads=1, ladder=ladder) as (studio, one_too_many):
+        load = Listening()
+        async with opened(faces, load, threads=1) as (studio, one_too_many):
             sessions = [
                 studio.encoding_session("mira", "h264", SIZE, 40) for _ in range(MOST_WAITING)
             ]
             pictures = [asyncio.create_task(t.picture(POSES[0], due=now())) for t in sessions]
             await gate.until_entered()
             assert await one_too_many.picture(POSES[0], due=now()) is None
-            assert ladder.refusals == 1
+            assert load.refusals == 1
             gate.open.set()
             assert all(await asyncio.gather(*pictures))
             assert await one_too_many.picture(POSES[0], due=now())
@@ -197,12 +199,12 @@ def test_the_whole_process_has_a_bound(faces: dict[str, Face], gate: Gate) -> No
 
 def test_the_ladder_hears_how_late_and_how_dear_pictures_are(faces: dict[str, Face]) -> None:
     async def story() -> None:
-        ladder = Listening()
-        async with opened(faces, ladder=ladder) as (_, session):
+        load = Listening()
+        async with opened(faces, load) as (_, session):
             await session.picture(POSES[0], due=now() + 100)
             await session.picture(POSES[1], due=now() - 100)
-            assert ladder.late == [False, True]
-            assert all(0 < cost_ms < 1000 for cost_ms in ladder.costs)
+            assert load.late == [False, True]
+            assert all(0 < cost_ms < 1000 for cost_ms in load.costs)
 
     run(story)
 
@@ -213,8 +215,8 @@ def test_after_a_cancelled_picture_the_next_is_a_keyframe(
     """The picture was encoded and not sent: the next one may not refer to it."""
 
     async def story() -> None:
-        ladder = Listening()
-        async with opened(faces, ladder=ladder) as (_, session):
+        load = Listening()
+        async with opened(faces, load) as (_, session):
             gate.open.set()
             assert await session.picture(POSES[0], due=now())
             await gate.until_entered()
@@ -226,7 +228,7 @@ def test_after_a_cancelled_picture_the_next_is_a_keyframe(
             assert lost.cancelled()
             assert await session.picture(POSES[2], due=now()) is None  # the thread still has it
             gate.open.set()
-            while len(ladder.late) < 2:
+            while len(load.late) < 2:
                 await asyncio.sleep(0)
             unit = await session.picture(POSES[3], due=now())
             assert unit
@@ -237,13 +239,14 @@ def test_after_a_cancelled_picture_the_next_is_a_keyframe(
 
 def test_no_picture_waits_for_layers_that_are_being_made(faces: dict[str, Face]) -> None:
     async def story() -> None:
-        ladder = Listening()
-        async with Studio(faces, default="mira", ladder=ladder) as studio:
+        load = Listening()
+        async with Studio(faces, default="mira") as studio:
+            studio._load = load
             session = studio.encoding_session("mira", "h264", SIZE, 40)
             assert await session.picture(POSES[0], due=now()) is None
             await studio.bitmaps("mira", SIZE)
             assert await session.picture(POSES[0], due=now())
-            assert ladder.refusals == 0  # nothing was too slow
+            assert load.refusals == 0  # nothing was too slow
 
     run(story)
 
@@ -536,18 +539,18 @@ def test_pictures_that_are_late_while_loops_are_made_cost_no_rung(
     monkeypatch.setattr(module, "record", held)
 
     async def story() -> None:
-        ladder = Listening()
-        async with opened(faces, ladder=ladder) as (studio, session):
+        load = Listening()
+        async with opened(faces, load) as (studio, session):
             recording = asyncio.create_task(studio.loop("mira", "h264", SIZE, "idle"))
             while not begun.is_set():
                 await asyncio.sleep(0)
             for _ in range(5):
                 assert await session.picture(POSES[0], due=now() - 1)
-            assert ladder.late == []
+            assert load.late == []
             go_on.set()
             await recording
             assert await session.picture(POSES[0], due=now() - 1)
-            assert ladder.late == [True]
+            assert load.late == [True]
 
     run(story)
 
@@ -561,15 +564,14 @@ def test_listeners_hear_of_every_change_until_they_stop(
         raise ValueError("a listener's mistake")
 
     async def story() -> None:
-        ladder = QualityLadder(1)
-        async with Studio(faces, default="mira", ladder=ladder) as studio:
+        async with Studio(faces, default="mira", threads=1) as studio:
             studio.changed(failing)
             forget = studio.changed(lambda old, new, why: told.append((old.name, new.name, why)))
             session = studio.encoding_session("mira", "h264", SIZE, 40)
             for _ in range(2):
                 await asyncio.sleep(0.5)
                 for _ in range(10):
-                    ladder.refused(now())
+                    studio.refused()
                 await asyncio.sleep(0.5)
             await asyncio.sleep(0.5)
             assert studio.level == QUALITY_LEVELS[2]
@@ -595,15 +597,12 @@ def test_a_process_under_pressure_draws_less_until_it_is_over(faces: dict[str, F
     told: list[tuple[str, str, str]] = []
 
     async def story() -> None:
-        ladder = QualityLadder(1)
-        async with Studio(faces, default="mira", ladder=ladder) as studio:
+        async with Studio(faces, default="mira") as studio:
             studio.changed(lambda old, new, why: told.append((old.name, new.name, why)))
             session = studio.encoding_session("mira", "h264", SIZE, 40)
-            studio.pressed("the processor is 80% busy")
-            await asyncio.sleep(0.5)
-            studio.encoded(0.0, 0.1)
+            studio.ladder.strained("the processor is 80% busy", now())
             await asyncio.sleep(1)
-            studio.pressed(None)
+            studio.ladder.strained(None, now())
             await asyncio.sleep(RISE_S + 1)
             session.close()
 

@@ -19,8 +19,8 @@ from gateway.transports.webrtc.schedule import (
 )
 from pipeline.frames import AvatarMood, Viseme, Visemes
 from stages.avatar.face import MOODS
-from stages.avatar.ladder import QUALITY_LEVELS
 from stages.avatar.loops import GROUP, LOOP_FRAME_MS, LOOP_PICTURES, Loop
+from stages.avatar.quality import QUALITY_LEVELS
 from stages.avatar.timeline import CLOSED, idle_pose
 
 FULL, HALF, SMALL, NOTHING = QUALITY_LEVELS

@@ -34,8 +34,8 @@ from pipeline.testing import run_virtual
 from stages.avatar.decoding import JpegDecoder
 from stages.avatar.encoding import Codec, VideoEncoder
 from stages.avatar.face import FACES, FaceError, load
-from stages.avatar.ladder import QUALITY_LEVELS, QualityLevel
 from stages.avatar.loops import GROUP, Loop, record, record_pictures
+from stages.avatar.quality import QUALITY_LEVELS, QualityLevel
 from stages.avatar.renderer import Bytes, LayerBitmaps, Picture
 from stages.avatar.studio import StudioClosed
 from stages.avatar.timeline import Pose, idle_pose

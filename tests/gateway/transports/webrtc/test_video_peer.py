@@ -13,8 +13,9 @@ from aiortc import RTCSessionDescription
 
 from gateway.transports.webrtc.video import Video
 from pipeline.frames import AvatarMood, Sentence, Speech, Viseme
+from pipeline.ladder import Ladder, LadderStep
 from stages.avatar.face import FACES, load
-from stages.avatar.ladder import QUALITY_LEVELS, QualityLadder
+from stages.avatar.quality import QUALITY_LEVELS
 from stages.avatar.renderer import Bytes, LayerBitmaps, Picture
 from stages.avatar.studio import Studio
 from stages.avatar.timeline import Pose, idle_pose
@@ -54,7 +55,8 @@ def plates() -> dict[str, LayerBitmaps]:
 def doorway(doorway: Doorway, monkeypatch: pytest.MonkeyPatch) -> Doorway:
     doorway.synthesizer = Chewer()
     # However busy the machine of the tests is.
-    monkeypatch.setattr(QualityLadder, "_judge", lambda *_: None)
+    monkeypatch.setattr(Ladder, "strained", lambda *_: None)
+    monkeypatch.setattr(Ladder, "drew", lambda *_: None)
     return doorway
 
 
@@ -222,7 +224,7 @@ def test_a_step_of_the_ladder_is_told_and_seen(doorway: Doorway) -> None:
             studio = studio_of(doorway)
             await seen(browser, 30)
             for down in range(3):
-                studio._judge(lambda at: studio._ladder._fall(at, "it is a test"))
+                studio.ladder._down(LadderStep(down + 1), "it is a test", 0.0)
                 assert studio.level is QUALITY_LEVELS[down + 1]
                 told = await browser.until("degraded", to=QUALITY_LEVELS[down + 1].name)
                 assert told["from"] == QUALITY_LEVELS[down].name
@@ -234,7 +236,7 @@ def test_a_step_of_the_ladder_is_told_and_seen(doorway: Doorway) -> None:
             async with asyncio.timeout(5):
                 while video_of(doorway).drawing:
                     await asyncio.sleep(0.02)
-            studio._judge(lambda at: studio._ladder._rise(at))
+            studio.ladder._change(LadderStep.SMALL_PICTURES)
             await browser.until("degraded", to="12 fps, small")
             while not video_of(doorway).drawing:
                 await asyncio.sleep(0.02)

@@ -14,8 +14,8 @@ import pytest
 from pipeline.breaker import Breaker, BreakerPolicy
 from pipeline.frames import AvatarFrame, Sentence, Speech
 from pipeline.guard import Candidate, Guard, Limits
+from pipeline.ladder import Ladder
 from pipeline.stage import Scene
-from stages.avatar.ladder import QualityLadder
 from stages.avatar.remote import RemoteAnimator
 from stages.fakes import FakeSynthesizer
 from tests.support.video import luma
@@ -72,7 +72,8 @@ class Slow:
 @pytest.fixture
 def switch(doorway: Doorway, avatar_peer: Any, monkeypatch: pytest.MonkeyPatch) -> Switch:
     # However busy the machine of the tests is.
-    monkeypatch.setattr(QualityLadder, "_judge", lambda *_: None)
+    monkeypatch.setattr(Ladder, "strained", lambda *_: None)
+    monkeypatch.setattr(Ladder, "drew", lambda *_: None)
     switch = Switch(avatar_peer.url)
     scripted = doorway.scripted
     breaker = Breaker(BreakerPolicy(consecutive_failures=50))

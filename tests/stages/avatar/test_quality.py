@@ -2,28 +2,33 @@
 
 import pytest
 
-from stages.avatar.ladder import (
+from pipeline.ladder import MAX_RISE_S, RELAPSE_S, RISE_S, Ladder, LadderStep
+from stages.avatar.quality import (
     FEW,
     LATE_MS,
-    MAX_RISE_S,
-    PRESSED_S,
+    MESSAGE_LEVELS,
     QUALITY_LEVELS,
-    RELAPSE_S,
-    RISE_S,
-    QualityLadder,
+    PictureLoad,
     QualityLevel,
+    level_at,
 )
 
 FULL, HALF, SMALL, VISEMES = QUALITY_LEVELS
 
 
 class Seconds:
-    """A ladder that lives through seconds in which the same things happen."""
+    """Pictures and a ladder that live through seconds in which the same things happen."""
 
     def __init__(self, threads: int = 2) -> None:
-        self.ladder = QualityLadder(threads)
+        self.ladder = Ladder()
+        self.ladder.shown(lambda *step: None)
+        self.load = PictureLoad(threads)
         self.now = 100.0
-        self.ladder.tick(self.now)
+        self._judge(self.now)
+
+    def _judge(self, now: float) -> None:
+        if (verdict := self.load.judged(self.ladder.step, now)) is not None:
+            self.ladder.drew(verdict, now)
 
     def pass_by(
         self,
@@ -37,23 +42,26 @@ class Seconds:
         for _ in range(seconds):
             for number in range(pictures):
                 late_ms = LATE_MS + 1 if number < late else -10.0
-                self.ladder.encoded(late_ms, cost_ms, self.now + number / (pictures + 1))
+                self._judge(self.now + number / (pictures + 1))
+                self.load.encoded(late_ms, cost_ms)
             for _ in range(refused):
-                self.ladder.refused(self.now + 0.9)
+                self._judge(self.now + 0.9)
+                self.load.refused()
             self.now += 1
-            self.ladder.tick(self.now)
-        return self.ladder.level
+            self._judge(self.now)
+        return level_at(self.ladder.step)
 
 
 def test_pictures_begin_on_the_top_rung() -> None:
-    assert Seconds().ladder.level == QualityLevel("25 fps", 40, 320)
-    assert Seconds().ladder.top
+    assert level_at(Seconds().ladder.step) == QualityLevel("25 fps", 40, 320)
 
 
-def test_rungs_get_cheaper_and_the_last_costs_nothing() -> None:
-    work = [level.work for level in QUALITY_LEVELS]
+@pytest.mark.parametrize("levels", [QUALITY_LEVELS, MESSAGE_LEVELS], ids=["video", "messages"])
+def test_rungs_get_cheaper_and_the_last_costs_nothing(levels: tuple[QualityLevel, ...]) -> None:
+    work = [level.work for level in levels]
     assert work == sorted(work, reverse=True)
     assert work[-1] == 0
+    assert [level_at(step, levels) for step in LadderStep] == [*levels, levels[-1], levels[-1]]
 
 
 @pytest.mark.parametrize(
@@ -110,36 +118,6 @@ def test_calm_brings_it_up_a_rung_at_a_time(calm: dict[str, int]) -> None:
     assert seconds.pass_by(**calm) == FULL  # type: ignore[arg-type]
 
 
-def test_under_pressure_it_goes_down_a_level_at_a_time_and_says_why() -> None:
-    seconds = Seconds()
-    seconds.ladder.pressed("the event loop is 0.06 s late")
-    went = [seconds.pass_by(pictures=20) for _ in range(2 * int(PRESSED_S) + 2)]
-    assert went == [HALF] * int(PRESSED_S) + [SMALL] * int(PRESSED_S) + [VISEMES] * 2
-    assert seconds.ladder.reason == "the event loop is 0.06 s late"
-
-
-def test_under_pressure_nothing_changes_where_nothing_is_drawn() -> None:
-    seconds = Seconds()
-    seconds.ladder.pressed("the processor is 80% busy")
-    assert seconds.pass_by(100) == FULL
-    assert seconds.pass_by(pictures=1) == HALF
-
-
-def test_it_comes_back_once_the_pressure_has_been_over_for_a_while() -> None:
-    seconds = Seconds()
-    seconds.ladder.pressed("the processor is 80% busy")
-    seconds.pass_by(pictures=20)
-    assert seconds.pass_by(100) == HALF
-    seconds.ladder.pressed(None)
-    assert seconds.pass_by(int(RISE_S) - 1, pictures=12) == HALF
-    assert seconds.pass_by(pictures=12) == FULL
-    seconds.ladder.pressed("the processor is 80% busy")
-    assert seconds.pass_by(pictures=20) == HALF
-    seconds.ladder.pressed(None)  # the rise did not hold: the next one takes twice as long
-    assert seconds.pass_by(2 * int(RISE_S) - 1) == HALF
-    assert seconds.pass_by() == FULL
-
-
 def test_windows_between_calm_and_bad_change_nothing() -> None:
     seconds = Seconds()
     seconds.pass_by(pictures=20, late=20)
@@ -194,14 +172,17 @@ def test_a_rise_that_holds_is_forgiven() -> None:
 
 
 def test_seconds_that_were_not_looked_at_count_as_one_window() -> None:
-    """Without a session there are no ticks; the load is per second all the same."""
-    ladder = QualityLadder(1)
-    ladder.encoded(0, 2000, 0.0)
-    ladder.tick(100.0)
-    assert ladder.level == FULL
-    ladder.encoded(0, 2000, 100.5)
-    ladder.tick(101.0)
-    assert ladder.level == HALF
+    """Without a session nothing is judged; the load is per second all the same."""
+    load = PictureLoad(1)
+    assert load.judged(LadderStep.EVERYTHING, 0.0) is None
+    load.encoded(0, 2000)
+    verdict = load.judged(LadderStep.EVERYTHING, 100.0)
+    assert verdict is not None
+    assert (verdict.since, verdict.bad, verdict.calm) == (0.0, None, True)
+    load.encoded(0, 2000)
+    verdict = load.judged(LadderStep.EVERYTHING, 101.0)
+    assert verdict is not None
+    assert (verdict.bad, verdict.calm) == ("200% of the drawing threads' time used", False)
 
 
 def test_fifty_speakers_fit_on_a_thread() -> None:
