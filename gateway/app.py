@@ -79,6 +79,7 @@ def create_app(settings: Settings | None = None, *, stages: Stages | None = None
             readiness=runtime.readiness,
             media=lambda: replace(webrtc.media(), dropped=runtime.dropped_chunks()),
             step=runtime.step,
+            pressure=runtime.pressure_shares,
             face_level=lambda: None if runtime.studio is None else runtime.studio.level.name,
         ),
     )

@@ -1,6 +1,7 @@
 """The objects of a process: guarded providers, storage, faces, live sessions."""
 
 import logging
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from importlib.util import find_spec
 
@@ -44,6 +45,7 @@ from stages.avatar.face import name as face_name
 from stages.avatar.quality import QUALITY_LEVELS
 from stages.avatar.studio import MOST_WAITING, Studio
 from stages.registry import AUTO
+from stages.stt.recogniser_load import RecogniserLoad
 
 logger = logging.getLogger("parley.engine")
 
@@ -107,6 +109,7 @@ class Runtime:
             ladder.on_step += [_log_step, self.metrics.stepped]
             if self.load is not None:
                 self.load.strained = ladder.strained
+                _measure_stages(self.load, lineup.stages)
             self.studio = _studio(self.settings, ladder)
             if self.studio is not None:
                 await stack.enter_async_context(self.studio)
@@ -262,6 +265,9 @@ class Runtime:
             why=[*dict.fromkeys(filter(None, refused.values()))],
             loop_lag_ms=round(sample.loop_lag_s * 1000, 1),
             busy=round(sample.busy, 3),
+            uplink_ms=round(sample.uplink_s * 1000, 1),
+            recognition_queue_ms=round(sample.recognition_queue_s * 1000),
+            recogniser=round(sample.recogniser, 3),
             recognition_ms=round(sample.recognition_s * 1000),
             turn_factor=round(sample.turn_factor, 2),
             memory=round(sample.memory, 3),
@@ -288,6 +294,10 @@ class Runtime:
         """The providers that could answer in each slot that has a guard, best first."""
         return self.lineup().candidates()
 
+    def pressure_shares(self) -> Mapping[str, float]:
+        """Each measure of the load as a share of its limit; empty where none is measured."""
+        return {} if self.live.pressure is None else self.live.pressure.shares()
+
     def step(self) -> LadderStep:
         """How far down the ladder the process is."""
         return LadderStep.EVERYTHING if self._calls is None else self.lineup().stages.ladder.step
@@ -312,6 +322,13 @@ class Runtime:
             bound = studio.threads * MOST_WAITING
             queues.append(QueueReport("avatar face", "pictures", studio.under_way, bound))
         return queues
+
+
+def _measure_stages(load: LoadSamples, stages: Stages) -> None:
+    """Measure those stages that tell how long work waits for them, and how busy they are."""
+    load.uplink_s = getattr(stages.detector, "shortest_wait_s", load.uplink_s)
+    told = (getattr(one.stage, "load", None) for one in stages.transcribers.candidates)
+    load.recognisers = [found for found in told if isinstance(found, RecogniserLoad)]
 
 
 def _log_step(before: LadderStep, after: LadderStep, reason: str) -> None:

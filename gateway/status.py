@@ -102,7 +102,9 @@ class PressureReport:
     `refuses`: the sessions that are refused because of it, by "voice" or "text"; `why` is for
     people. A figure is 0 where it was not measured.
 
-    `loop_lag_ms`: the latest timer; `busy`: the share of a core; `recognition_ms` and
+    `loop_lag_ms`: the latest timer; `busy`: the share of a core; `uplink_ms`: the shortest wait of
+    input audio for voice detection; `recognition_queue_ms`: that of utterances for a recogniser on
+    this machine; `recogniser`: the share of the time in which that decodes; `recognition_ms` and
     `turn_factor`: the best of the last turns, the latter in budgets; `memory`: the share in use.
     """
 
@@ -110,6 +112,9 @@ class PressureReport:
     why: list[str]
     loop_lag_ms: float
     busy: float
+    uplink_ms: float
+    recognition_queue_ms: float
+    recogniser: float
     recognition_ms: float
     turn_factor: float
     memory: float

@@ -3,12 +3,13 @@
 import asyncio
 import resource
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from gateway.live.pressure import LoadSample, Pressure, RecentTurns
 from pipeline.frames import TurnMetrics
 from pipeline.stage import Observed
+from stages.stt.recogniser_load import RecogniserLoad
 
 LOOK_EVERY_S = 0.05
 LOOKS = 10
@@ -32,6 +33,10 @@ class LoadSamples:
         self.strained: Callable[[str | None, float], None] = _nobody
         """Called with each sample: what strains the machine, or None (`Pressure.strain`), and when
         (loop time)."""
+        self.uplink_s: Callable[[], float] = _unknown
+        """The shortest wait of input audio since the last call."""
+        self.recognisers: Sequence[RecogniserLoad] = ()
+        """Of the models on this machine."""
 
     def observe(self, output: Observed, now: float) -> None:
         """An output of a session."""
@@ -51,13 +56,28 @@ class LoadSamples:
             now = loop.time()
             busy = (time.thread_time() - used_s) / (now - began_s)
             recognition_s, factor = self._turns.best(now)
-            sample = LoadSample(lag_s, busy, recognition_s, factor, self._memory())
-            self._pressure.observe(sample, time.monotonic())
+            clock, models = time.monotonic(), self.recognisers
+            sample = LoadSample(
+                loop_lag_s=lag_s,
+                busy=busy,
+                uplink_s=self.uplink_s(),
+                recognition_queue_s=max((each.queue_s(clock) for each in models), default=0.0),
+                recogniser=max((each.factor(clock) for each in models), default=0.0),
+                recognition_s=recognition_s,
+                turn_factor=factor,
+                memory=self._memory(),
+            )
+            self._pressure.observe(sample, clock)
             self.strained(self._pressure.strain(), now)
 
 
 def _nobody(strain: str | None, now: float) -> None:
     """Nothing gives way here."""
+
+
+def _unknown() -> float:
+    """Nothing is measured here."""
+    return 0.0
 
 
 def own_share(limit_mb: int) -> Callable[[], float]:

@@ -53,12 +53,18 @@ class LoadSample:
     """What was measured in the last half second, each 0 where it is not known.
 
     `loop_lag_s`: the latest timer of the event loop. `busy`: the share of its core that the
-    loop's thread took. `recognition_s`: how long recognition took after the end of
-    speech. `turn_factor`: a turn's time, in budgets. `memory`: the share of the limit in use.
+    loop's thread took. `uplink_s`: the shortest wait of input audio for voice detection.
+    `recognition_queue_s`: that of finished utterances for a recogniser on this machine, and
+    `recogniser`: the share of the time in which its model decoded. `recognition_s`: how long
+    recognition took after the end of speech. `turn_factor`: a turn's time, in budgets. `memory`:
+    the share of the limit in use.
     """
 
     loop_lag_s: float = 0.0
     busy: float = 0.0
+    uplink_s: float = 0.0
+    recognition_queue_s: float = 0.0
+    recogniser: float = 0.0
     recognition_s: float = 0.0
     turn_factor: float = 0.0
     memory: float = 0.0
@@ -94,6 +100,11 @@ class _Measure:
 MEASURES = (
     _Measure("loop_lag_s", "the event loop is {:.2f} s late", 0.05, 0.025, samples=2, machine=True),
     _Measure("busy", "the processor is {:.0%} busy", 0.9, FULL, samples=2, machine=True),
+    # Of half a second, the shortest wait; CoDel would judge 100 ms of it.
+    _Measure("uplink_s", "input audio waits {:.2f} s", 0.1, 0.05, machine=True),
+    # Assumed: half of the default budget.
+    _Measure("recognition_queue_s", "the recogniser is {:.1f} s behind", 0.5, 0.25, machine=True),
+    _Measure("recogniser", "the recogniser is {:.0%} busy", 0.8, 0.6, machine=True),
     _Measure("recognition_s", "recognition takes {:.1f} s", 2.5, 1.5),
     _Measure("turn_factor", "replies take {:.1f} times their budget", 2.0, 1.5),
     # A process seldom gives memory back: a lower `calm`, or one for its empty state, would never
@@ -128,6 +139,13 @@ class Pressure:
                     self._pressed[key] = now + CALM_S, pressed[1]
                 elif pressed is not None and now >= pressed[0]:
                     del self._pressed[key]
+
+    def shares(self) -> dict[str, float]:
+        """Each measure by name, as a share of the value from which live sessions are refused."""
+        return {
+            measure.name.removesuffix("_s"): getattr(self.sample, measure.name) / measure.limit
+            for measure in MEASURES
+        }
 
     def strain(self) -> str | None:
         """What the machine itself has too much of, in words, before sessions are refused for it;

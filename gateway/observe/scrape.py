@@ -1,7 +1,7 @@
 """What is sampled when Prometheus asks: breakers, queues, sessions, media."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import get_args
 
@@ -32,6 +32,8 @@ class ScrapeSources:
     face_level: Callable[[], str | None]
     """The level at which faces are drawn here; None where none is."""
     step: Callable[[], LadderStep]
+    pressure: Callable[[], Mapping[str, float]]
+    """Each measure's share of its limit."""
 
 
 class Scrape:
@@ -81,6 +83,14 @@ class _Samples(Collector):
         for step in LadderStep:
             ladder.add_metric([step.label], step is sources.step())
         yield ladder
+        pressure = GaugeMetricFamily(
+            "parley_pressure",
+            "The load of the last half second, as a share of what refuses live sessions",
+            labels=["measure"],
+        )
+        for measure, share in sources.pressure().items():
+            pressure.add_metric([measure], share)
+        yield pressure
         media = sources.media()
         for name, told, count in (
             ("lost_packets", "RTP packets of clients that never came; concealed", media.lost),

@@ -1,6 +1,7 @@
 """Transcribers: `openai` asks a server, `whisper` and `pocketsphinx` decode on this machine.
 
-`speech_check` decides whether a recogniser's text is speech at all.
+`speech_check` decides whether a recogniser's text is speech at all, and `recogniser_load` keeps how
+busy a model on this machine is.
 
 Whisper's weights: `whisper_models` knows the models and checks their files, `whisper_sources` finds
 them on this machine, `whisper_fetch` downloads them, from `whisper_packs` among others,

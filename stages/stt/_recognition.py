@@ -13,6 +13,7 @@ from pipeline.frames import INPUT_RATE_HZ, Samples, Transcript, Word
 from pipeline.guard import first_due
 from pipeline.utterance import LONGEST_S
 from stages._worker import Header, Worker, WorkerJob, WorkerPacket
+from stages.stt.recogniser_load import RecogniserLoad
 
 log = logging.getLogger("stages.stt")
 
@@ -28,7 +29,8 @@ class WorkerRecognition:
     and "finish" (`due`: when the text is wanted, in seconds of `time.monotonic`, which is one clock
     for all processes); its replies are "partial" (`text`, `language`) and "final" (also
     `confidence`, `words`, each with its first and last millisecond, and the `reason` for a text
-    that does not count).
+    that does not count; `took_s`, what the decode took since "finish", and `busy_s`, what all
+    decodes took since the last "final" of the process). `load` keeps the last two.
 
     Where the process dies, or is given up, all audio so far goes to the next one, at once and once:
     an utterance that kills its recogniser kills no second one.
@@ -42,8 +44,10 @@ class WorkerRecognition:
         on_partial: Callable[[Transcript], None] | None = None,
         hints: Sequence[str] = (),
         language: str | None = None,
+        load: RecogniserLoad | None = None,
     ) -> None:
         self._worker = worker
+        self._load = RecogniserLoad() if load is None else load
         self._wanted = {"partials": on_partial is not None, "hints": [*hints], "language": language}
         self._turn = turn
         self._message_samples = message_samples
@@ -82,6 +86,8 @@ class WorkerRecognition:
                     raise
                 self._begin_again()
                 packet = await self._job.result()  # or the reason why there is no other process
+            took_s, busy_s = packet.header.get("took_s", 0.0), packet.header.get("busy_s", 0.0)
+            self._load.answered(self, took_s, busy_s, time.monotonic())
         finally:
             self.cancel()
         if reason := packet.header.get("reason"):
@@ -92,6 +98,7 @@ class WorkerRecognition:
         """Forget the utterance. Idempotent; harmless after `finish` has ended."""
         self._left = 0
         self._over = True
+        self._load.dropped(self)
         self._audio, self._sent, self._kept_samples = [], 0, 0
         self._job.cancel()
 
@@ -108,6 +115,7 @@ class WorkerRecognition:
 
     def _finish(self) -> None:
         self._finishing = True
+        self._load.finished(self, time.monotonic())
         self._send()
         self._job.send("finish", {"due": _due_s()})
 

@@ -155,6 +155,8 @@ class SphinxUtterance:
     def __init__(self, reply: WorkerReply) -> None:
         self.reply = reply
         self.finished = False
+        self.took_s = 0.0
+        """Decoding, since the person has finished."""
         self.recogniser: Recogniser | None = None
         self._audio = bytearray()
         self._decoded = 0  # bytes
@@ -174,22 +176,21 @@ class SphinxUtterance:
         """Keep audio until it is decoded."""
         self._audio += pcm
 
-    def step(self, partials: bool) -> bool:
-        """Decode one slice or settle the result; true when the utterance is over."""
+    def step(self, partials: bool) -> Header | None:
+        """Decode one slice; returns the result when the utterance is over, None before."""
         recogniser = self.recogniser
         if recogniser is None:
-            return False
+            return None
         if self._learning is not None:
             self._learn(recogniser, self._learning)
-            return False
+            return None
         pcm = bytes(self._audio[self._decoded : self._decoded + _SLICE_BYTES])
         if not pcm:
             recogniser.end()
             verdict = self._judged(recogniser)
             words = recogniser.words() if verdict.text else []
-            result = {"text": verdict.text, "language": "en", "words": words}
-            self.reply("final", {**result, "reason": verdict.reason}, last=True)
-            return True
+            result: Header = {"text": verdict.text, "language": "en", "words": words}
+            return {**result, "reason": verdict.reason}
         recogniser.decode(pcm)
         self._decoded += len(pcm)
         self._loudest_db = max(self._loudest_db, loudest_db(samples_of(pcm)))
@@ -200,7 +201,7 @@ class SphinxUtterance:
             if (text := self._judged(recogniser).text) != self._partial:
                 self._partial = text
                 self.reply("partial", {"text": text, "language": "en"})
-        return False
+        return None
 
     def _judged(self, recogniser: Recogniser) -> Verdict:
         """What counts of the text so far. pocketsphinx gives no probability of a text."""
@@ -243,6 +244,7 @@ class Sphinx:
         self._unmade = decoders - 1
         self._utterances: dict[int, SphinxUtterance] = {}
         self._partials: set[int] = set()
+        self._busy_s = 0.0  # since the last result
         self.report: Header = {
             "decoders": decoders,
             "load_ms": round((time.perf_counter() - started) * 1000),
@@ -280,19 +282,26 @@ class Sphinx:
     def _step(self, job: int, utterance: SphinxUtterance) -> None:
         # To the end of the queue, so that each utterance is served.
         del self._utterances[job]
+        began = time.perf_counter()
         try:
-            over = utterance.step(job in self._partials)
+            result = utterance.step(job in self._partials)
         except RuntimeError as error:  # the decoder is in an unknown state: make a new one
             utterance.reply("failed", {"text": f"pocketsphinx: {error}"}, last=True)
             self._unmade += 1
-            over = True
-        else:
-            if over and utterance.recogniser is not None:
-                self._free.append(utterance.recogniser)
-        if over:
             self._partials.discard(job)
-        else:
+            return
+        took_s = time.perf_counter() - began
+        self._busy_s += took_s
+        utterance.took_s += took_s if utterance.finished else 0.0
+        if result is None:
             self._utterances[job] = utterance
+            return
+        busy_s, self._busy_s = self._busy_s, 0.0
+        told = {**result, "took_s": utterance.took_s, "busy_s": busy_s}
+        utterance.reply("final", told, last=True)
+        self._partials.discard(job)
+        if utterance.recogniser is not None:
+            self._free.append(utterance.recogniser)
 
     def _equip(self, utterance: SphinxUtterance) -> bool:
         if not self._free and self._unmade:

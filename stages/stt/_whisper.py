@@ -72,7 +72,8 @@ class Whisper:
 
     "open" says whether `partials` are wanted, the `hints` and the `language`, None if it is to
     be found; "finish" says when the text is `due`, in seconds of the machine's monotonic clock.
-    The final's header has a `reason` where the text is empty.
+    The final's header has a `reason` where the text is empty, `took_s`, what its decode took, and
+    `busy_s`, what all decodes but those of partials took since the last final.
     """
 
     def __init__(self, options: Header) -> None:
@@ -90,6 +91,7 @@ class Whisper:
             begun = time.perf_counter()
             sound = np.full(INPUT_RATE_HZ, level, np.float32)
             heard = decode(self._model, sound, language=None, hints=(), options=options)
+        self._busy_s = 0.0
         self._queue = DecodeQueue()
         self._queue.decoded(heard.audio_s, time.perf_counter() - begun)
         self._share = PartialBudget(
@@ -151,6 +153,7 @@ class Whisper:
         self._utterances.pop(job).reply("busy", {"text": why}, last=True)
 
     def _finish(self, utterance: WhisperUtterance) -> None:
+        began = time.perf_counter()
         try:
             while utterance.has_piece:
                 self._decode_piece(utterance)
@@ -161,7 +164,10 @@ class Whisper:
             self._fail(utterance, error)
         else:
             utterance.decoded(bytes(utterance.audio), rest)
-            utterance.reply("final", final(utterance.before), last=True)
+            took_s, busy_s = time.perf_counter() - began, self._busy_s
+            self._busy_s = 0.0
+            told = {**final(utterance.before), "took_s": took_s, "busy_s": busy_s}
+            utterance.reply("final", told, last=True)
 
     def _next_piece(self) -> bool:
         """Decode a piece of an utterance that goes on; false if none is long enough."""
@@ -216,6 +222,7 @@ class Whisper:
             )
         finally:
             model.cancelled = lambda: False
+            self._busy_s += time.perf_counter() - started
         if len(samples):
             self._queue.decoded(heard.audio_s, time.perf_counter() - started)
             self._share.frame.measured(model.frame_s)

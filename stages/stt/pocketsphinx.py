@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from pipeline.frames import INPUT_RATE_HZ, Transcript
 from stages._worker import Header, Worker, WorkerStats
 from stages.stt._recognition import WorkerRecognition
+from stages.stt.recogniser_load import RecogniserLoad
 
 _MESSAGE_SAMPLES = INPUT_RATE_HZ // 10
 """Audio goes to the worker process in pieces of about 100 ms."""
@@ -34,6 +35,8 @@ class PocketsphinxTranscriber:
     languages = ("en",)
 
     def __init__(self, decoders: int = 4) -> None:
+        self.load = RecogniserLoad()
+        """How busy the decoders are, which share one process."""
         self._worker = Worker(
             "stages.stt._sphinx:handler",
             {"decoders": decoders},
@@ -58,7 +61,7 @@ class PocketsphinxTranscriber:
         `hints` are ignored, since the bundled language model has no place for them, and so is
         `language`, since it is English.
         """
-        return WorkerRecognition(self._worker, turn, _MESSAGE_SAMPLES, on_partial)
+        return WorkerRecognition(self._worker, turn, _MESSAGE_SAMPLES, on_partial, load=self.load)
 
     def stats(self) -> WorkerStats:
         """The worker process's present state."""

@@ -14,6 +14,7 @@ from pipeline.frames import INPUT_RATE_HZ, Transcript
 from stages._worker import Header, Worker, WorkerStats
 from stages.stt._hints import bounded
 from stages.stt._recognition import WorkerRecognition
+from stages.stt.recogniser_load import RecogniserLoad
 from stages.stt.whisper_facts import expected
 from stages.stt.whisper_languages import languages_of
 from stages.stt.whisper_sources import AUTO
@@ -58,6 +59,8 @@ class WhisperTranscriber:
         self._expected = "" if weights is None else weights.name
         self._languages = None if weights is None else languages_of(weights.name, weights.folder)
         self._loaded: Header | None = None
+        self.load = RecogniserLoad()
+        """How busy the model is."""
         self._worker = Worker(
             "stages.stt._whisper:handler",
             {
@@ -123,7 +126,9 @@ class WhisperTranscriber:
         running decode stops after the encoder.
         """
         samples = _MESSAGE_SAMPLES if on_partial is None else _PARTIAL_MESSAGE_SAMPLES
-        return WorkerRecognition(self._worker, turn, samples, on_partial, bounded(hints), language)
+        return WorkerRecognition(
+            self._worker, turn, samples, on_partial, bounded(hints), language, self.load
+        )
 
     def stats(self) -> WorkerStats:
         """The worker process's present state."""

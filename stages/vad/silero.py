@@ -12,6 +12,7 @@ it fires, the ready chunks run inline, in slices, with a turn of the event loop 
 import asyncio
 import importlib.util
 import logging
+import math
 from collections import deque
 from contextvars import Context
 from dataclasses import dataclass
@@ -126,6 +127,7 @@ class SileroDetector:
         self._batches = 0
         self._chunks = 0
         self._max_wait_s = 0.0
+        self._min_wait_s = math.inf  # since `shortest_wait_s` was called last
 
     def open(self, on_chunk: OnChunk) -> "_Stream":
         """A stream for one session; positions count from its first sample.
@@ -156,6 +158,14 @@ class SileroDetector:
             chunks=self._chunks,
             max_wait_ms=self._max_wait_s * 1000,
         )
+
+    def shortest_wait_s(self) -> float:
+        """The shortest wait of a chunk for its probability since the last call. Where none was
+        judged, how long the oldest one waits; 0 without any."""
+        shortest_s, self._min_wait_s = self._min_wait_s, math.inf
+        if shortest_s < math.inf:
+            return shortest_s
+        return self.now() - self._ready[0].since if self._ready else 0.0
 
     async def aclose(self) -> None:
         """Close every stream; probabilities still under way are dropped. Idempotent."""
@@ -223,7 +233,9 @@ class SileroDetector:
         self._state[0, places], self._state[1, places] = hidden[0], cell[0]
         self._batches += 1
         self._chunks += size
-        self._max_wait_s = max(self._max_wait_s, self.now() - min(since for _, _, since in taken))
+        now, since = self.now(), [since for _, _, since in taken]
+        self._max_wait_s = max(self._max_wait_s, now - min(since))
+        self._min_wait_s = min(self._min_wait_s, now - max(since))
 
         for stream, (_, position, _), probability in zip(
             batch, taken, output[:, 0].tolist(), strict=True
@@ -298,6 +310,11 @@ class _Stream:
             if not self.queued:
                 self.queued = True
                 self._detector.enqueue(self)
+
+    @property
+    def since(self) -> float:
+        """Since when the oldest chunk is ready."""
+        return self._since[self.read // CHUNK % len(self._since)]
 
     def take(self) -> tuple[int, int, float]:
         """Take the oldest chunk: its row in the detector's audio, the position of its end, and the

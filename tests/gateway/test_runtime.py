@@ -13,21 +13,33 @@ from typing import Any
 import httpx
 import pytest
 
+from gateway import runtime as module
 from gateway.live.assistant import AssistantHost
+from gateway.live.load_samples import LoadSamples
+from gateway.live.pressure import Pressure
 from gateway.protocols.dialect import AssistantRequest, SessionRequest
 from gateway.providers.starts import START_S
 from gateway.runtime import Runtime
 from gateway.settings import Settings
 from gateway.variables import variables
-from pipeline.breaker import Mode
+from pipeline.breaker import Breaker, Mode
 from pipeline.errors import StageFailed
 from pipeline.frames import Slot
+from pipeline.guard import Candidate, Guard
+from pipeline.session import Stages
 from pipeline.testing import run_virtual
 from stages import registry
 from stages.avatar.local import Local
-from stages.fakes import FakeDetector, FakeSynthesizer, FakeTranscriber, FakeTurnModel
+from stages.fakes import (
+    FakeDetector,
+    FakeResponder,
+    FakeSynthesizer,
+    FakeTranscriber,
+    FakeTurnModel,
+)
 from stages.llm.scripted import ScriptedInterviewer
 from stages.registry import NoProvider, Options, Provider
+from stages.stt.recogniser_load import RecogniserLoad
 from stages.turn.rules import Rules
 from tests.support.memory_store import MemoryStore
 
@@ -225,6 +237,31 @@ def test_the_ladder_is_told_what_strains_the_machine_and_everything_follows_it(
         return engine.load.strained == ladder.strained
 
     assert started(told)
+
+
+def test_the_load_is_measured_at_the_stages_that_tell_it() -> None:
+    class Told(FakeDetector):
+        def shortest_wait_s(self) -> float:
+            return 0.25
+
+    class Busy(FakeTranscriber):
+        load = RecogniserLoad()
+
+    class Foreign(FakeTranscriber):
+        load = "a third party's"
+
+    def measured(detector: Any, *transcribers: Any) -> LoadSamples:
+        load = LoadSamples(Pressure())
+        guard = Guard("stt", [Candidate(one.provider, one, Breaker()) for one in transcribers])
+        llm = Guard("llm", [Candidate("llm", FakeResponder(), Breaker())])
+        tts = Guard("tts", [Candidate("tts", FakeSynthesizer(), Breaker())])
+        module._measure_stages(load, Stages(detector, guard, llm, tts))
+        return load
+
+    load = measured(Told(), Foreign(), Busy())
+    assert (load.uplink_s(), list(load.recognisers)) == (0.25, [Busy.load])
+    load = measured(FakeDetector(), FakeTranscriber())
+    assert (load.uplink_s(), list(load.recognisers)) == (0.0, [])
 
 
 def test_those_who_answer_first_load_at_the_same_time(built_in: Callable[..., None]) -> None:

@@ -1,14 +1,25 @@
 """What a session does at the steps of its process, and when a turn takes its own."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from pipeline.breaker import Breaker
 from pipeline.fillers import Fillers
 from pipeline.frames import Degraded, ReplyDone, ReplyText, SpeechStopped, Transcript, TurnMetrics
+from pipeline.guard import Candidate, Guard
 from pipeline.ladder import LadderStep
-from pipeline.session import SessionPolicy
-from stages.fakes import FakeResponder, FakeSynthesizer, FakeTranscriber, Script
+from pipeline.session import SessionPolicy, Stages
+from stages.fakes import (
+    FakeAnimator,
+    FakeDetector,
+    FakeResponder,
+    FakeSynthesizer,
+    FakeTranscriber,
+    FakeTurnModel,
+    Script,
+)
 
 BUSY = "the processor is 95% busy"
 
@@ -197,3 +208,19 @@ def test_each_turn_takes_its_own_steps_and_the_next_one_begins_without_them(
     ]
     shown = [text.text for text in conversation.all(ReplyText) if text.turn in (3, 4)]
     assert shown == ["Well, tell me more about that."] * 2
+
+
+def test_the_guards_of_a_process_stand_in_the_order_of_a_turn() -> None:
+    def guard(slot: Any, stage: Any) -> Guard[Any]:
+        return Guard(slot, [Candidate(stage.provider, stage, Breaker())])
+
+    stages = Stages(
+        FakeDetector(),
+        guard("stt", FakeTranscriber()),
+        guard("llm", FakeResponder()),
+        guard("tts", FakeSynthesizer()),
+        guard("avatar", FakeAnimator()),
+    )
+    assert [guard.slot for guard in stages.guards()] == ["stt", "llm", "tts", "avatar"]
+    with_turns = replace(stages, animators=None, turn_models=guard("turn", FakeTurnModel()))
+    assert [guard.slot for guard in with_turns.guards()] == ["turn", "stt", "llm", "tts"]

@@ -12,6 +12,7 @@ from gateway.live.load_samples import LoadSamples, group_share, own_share
 from gateway.live.pressure import LoadSample, Pressure
 from pipeline.frames import ReplyStarted, StageSpan, TurnMetrics
 from pipeline.testing import run_virtual
+from stages.stt.recogniser_load import RecogniserLoad
 
 
 class Kept(Pressure):
@@ -43,6 +44,37 @@ def test_a_sample_has_the_latest_timer_and_the_best_turn() -> None:
     run_virtual(story())
     assert [(each.recognition_s, each.turn_factor) for each in kept.samples] == [(0.4, 0.9)] * 3
     assert all(each.loop_lag_s < 0.001 for each in kept.samples)
+
+
+def test_a_sample_has_the_wait_of_input_audio_and_the_busiest_recogniser() -> None:
+    class Told(RecogniserLoad):
+        def __init__(self, queue_s: float, factor: float) -> None:
+            super().__init__()
+            self.told = queue_s, factor
+
+        def queue_s(self, now: float) -> float:
+            return self.told[0]
+
+        def factor(self, now: float) -> float:
+            return self.told[1]
+
+    kept = Kept()
+    load = LoadSamples(kept)
+    waits = iter((0.005, 0.2))
+
+    async def story() -> None:
+        measuring = asyncio.create_task(load.run())
+        load.uplink_s = lambda: next(waits)
+        await asyncio.sleep(0.51)
+        load.recognisers = [Told(0.3, 0.2), Told(0.1, 0.9)]
+        await asyncio.sleep(0.5)
+        measuring.cancel()
+        await asyncio.wait([measuring])
+
+    run_virtual(story())
+    assert [
+        (each.uplink_s, each.recognition_queue_s, each.recogniser) for each in kept.samples
+    ] == [(0.005, 0.0, 0.0), (0.2, 0.3, 0.9)]
 
 
 def test_a_loop_that_is_held_up_is_late() -> None:

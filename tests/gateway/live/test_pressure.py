@@ -28,6 +28,9 @@ def observed(pressure: Pressure, sample: LoadSample, start: int, seconds: int) -
     [
         (LoadSample(loop_lag_s=0.06), "the event loop is 0.06 s late"),
         (LoadSample(busy=0.95), "the processor is 95% busy"),
+        (LoadSample(uplink_s=0.12), "input audio waits 0.12 s"),
+        (LoadSample(recognition_queue_s=0.6), "the recogniser is 0.6 s behind"),
+        (LoadSample(recogniser=0.85), "the recogniser is 85% busy"),
         (LoadSample(recognition_s=3.0), "recognition takes 3.0 s"),
         (LoadSample(turn_factor=2.5), "replies take 2.5 times their budget"),
         (LoadSample(memory=0.93), "93% of the memory is in use"),
@@ -58,6 +61,43 @@ def test_what_can_be_done_without_gives_way_before_sessions_do(
     assert pressure.strain() == words
     observed(pressure, LoadSample(), 2, 1)
     assert pressure.strain() is None
+
+
+@pytest.mark.parametrize(
+    ("sample", "words"),
+    [
+        (LoadSample(uplink_s=0.09), "input audio waits 0.09 s"),
+        (LoadSample(recognition_queue_s=0.45), "the recogniser is 0.5 s behind"),
+        (LoadSample(recogniser=0.7), "the recogniser is 70% busy"),
+        (LoadSample(uplink_s=0.07, recognition_queue_s=0.3, recogniser=0.6), None),
+    ],
+)
+def test_what_is_a_shortest_wait_already_counts_at_once(
+    sample: LoadSample, words: str | None
+) -> None:
+    pressure = Pressure()
+    pressure.observe(sample, 0.0)
+    assert pressure.strain() == words
+    pressure.observe(LoadSample(), 0.5)
+    assert pressure.strain() is None
+
+
+def test_each_measure_is_told_as_a_share_of_its_limit() -> None:
+    pressure = Pressure()
+    pressure.observe(
+        LoadSample(0.025, 0.45, 0.05, 0.25, 0.4, recognition_s=2.5, turn_factor=3.0, memory=0.9),
+        0.0,
+    )
+    assert pressure.shares() == {
+        "loop_lag": 0.5,
+        "busy": 0.5,
+        "uplink": 0.5,
+        "recognition_queue": 0.5,
+        "recogniser": 0.5,
+        "recognition": 1.0,
+        "turn_factor": 1.5,
+        "memory": 1.0,
+    }
 
 
 def test_one_late_second_is_no_pressure() -> None:

@@ -26,6 +26,7 @@ def scraped(**changed: Any) -> dict[tuple[str, frozenset[tuple[str, str]]], floa
         "media": MediaCounts,
         "face_level": lambda: None,
         "step": lambda: LadderStep.EVERYTHING,
+        "pressure": lambda: {"busy": 0.5},
     }
     page = Scrape(Metrics(), ScrapeSources(**(sources | changed))).page().decode()
     return {
@@ -73,6 +74,12 @@ def test_one_step_of_the_ladder_is_the_present_one(step: LadderStep) -> None:
         for (name, key), value in samples.items()
         if name == "parley_ladder_step"
     } == {each.label: float(each is step) for each in LadderStep}
+
+
+def test_each_measure_of_the_load_is_a_share_of_its_limit() -> None:
+    samples = scraped(pressure=lambda: {"busy": 0.5, "uplink": 1.2})
+    assert samples["parley_pressure", labels(measure="busy")] == 0.5
+    assert samples["parley_pressure", labels(measure="uplink")] == 1.2
 
 
 def test_sessions_are_counted_by_transport() -> None:

@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import os
 import signal
+import time
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from pipeline.errors import StageFailed
 from stages._worker import Worker
 from stages.stt._recognition import WorkerRecognition
+from stages.stt.recogniser_load import RecogniserLoad
 
 MESSAGE = 1600
 DEADLY, BAD = 13, 7
@@ -57,6 +59,24 @@ async def killed(worker: Worker) -> None:
         if worker.stats().pid != pid:
             return
         await asyncio.sleep(0)
+
+
+def test_the_work_of_the_process_is_told_and_nothing_of_it_is_left_waiting() -> None:
+    async def scene(worker: Worker) -> None:
+        load = RecogniserLoad()
+        load.finished("another person", time.monotonic())
+        recognitions = [WorkerRecognition(worker, turn, MESSAGE, load=load) for turn in range(3)]
+        assert await text(recognitions[0]) == "0"
+        assert load.factor(time.monotonic()) == pytest.approx(0.15)
+        waiting = asyncio.ensure_future(text(recognitions[1]))
+        await asyncio.sleep(0)
+        recognitions[1].cancel()
+        with pytest.raises(StageFailed):
+            await waiting
+        recognitions[2].cancel()
+        assert list(load._asked) == ["another person"]
+
+    play(scene)
 
 
 def test_what_was_said_before_the_process_died_is_recognised_again() -> None:

@@ -121,6 +121,22 @@ def test_batches_give_the_same_bits_as_single_runs() -> None:
     assert together == [run_virtual(alone(pcm)) for pcm in voices]
 
 
+def test_the_shortest_wait_since_it_was_asked_for_is_known() -> None:
+    async def main() -> list[float]:
+        detector = SileroDetector()
+        streams = [detector.open(lambda position, p: None) for _ in range(2)]
+        told = [detector.shortest_wait_s()]
+        streams[0].feed(noise(512))
+        await asyncio.sleep(0.003)
+        streams[1].feed(noise(512))
+        told.append(detector.shortest_wait_s())  # none was judged: of the oldest one
+        await asyncio.sleep(0.01)
+        told += [detector.shortest_wait_s(), detector.shortest_wait_s()]
+        return told
+
+    assert run_virtual(main()) == pytest.approx([0.0, 0.003, 0.002, 0.0])
+
+
 def test_a_chunk_waits_5_ms_for_others_and_feed_makes_no_callback() -> None:
     async def main() -> tuple[list[float], float]:
         detector = SileroDetector()

@@ -1,0 +1,75 @@
+"""How busy a recogniser's model is, and how long finished utterances wait for it. Pure.
+
+Times are seconds on one clock. A model decodes one utterance at a time, so that its real-time
+factor times the people who speak at once is the share of the time in which it decodes.
+"""
+
+import math
+from collections import deque
+from collections.abc import Hashable
+
+QUEUE_S = 2.0
+"""The queue is judged by its shortest wait of so long, as CoDel (RFC 8289) does: a few people who
+finish at the same moment are no overload. About what a slow decode takes."""
+
+BUSY_S = 10.0
+"""The model is judged by so long: some turns of a person."""
+
+SHARED_S = 0.1
+"""An utterance that waited so long was not alone."""
+
+
+class RecogniserLoad:
+    """One model's. Utterances are known by any key; those in flight are bounded by the sessions."""
+
+    def __init__(self) -> None:
+        self._asked: dict[Hashable, float] = {}  # finished utterances without a text, oldest first
+        self._waits: deque[tuple[float, float]] = deque()
+        self._work: deque[tuple[float, float]] = deque()
+        self._shared_at = -math.inf
+
+    def finished(self, utterance: Hashable, now: float) -> None:
+        """The person has finished: the utterance waits for the model from now on."""
+        self._asked.pop(utterance, None)
+        self._asked[utterance] = now
+        if len(self._asked) > 1:
+            self._shared_at = now
+
+    def answered(self, utterance: Hashable, took_s: float, busy_s: float, now: float) -> None:
+        """Its text is there. Decoding it `took_s`, and the model has decoded for `busy_s` in all
+        since the last answer."""
+        asked = self._asked.pop(utterance, None)
+        if asked is not None:
+            waited_s = max(0.0, now - asked - took_s)
+            self._waits.append((now, waited_s))
+            if waited_s >= SHARED_S:
+                self._shared_at = now
+        self._work.append((now, busy_s))
+        self._forget(now)
+
+    def dropped(self, utterance: Hashable) -> None:
+        """It was cancelled, or has failed. Idempotent."""
+        self._asked.pop(utterance, None)
+
+    def queue_s(self, now: float) -> float:
+        """The shortest wait of the last `QUEUE_S`. Where nothing was decoded in that time, how long
+        the utterance behind the one that may be decoded now has waited."""
+        self._forget(now)
+        if self._waits:
+            return min(waited_s for _, waited_s in self._waits)
+        behind = list(self._asked.values())[1:2]
+        return now - behind[0] if behind else 0.0
+
+    def factor(self, now: float) -> float:
+        """The share of the last `BUSY_S` in which the model decoded; 0 where nobody had to share
+        it: one person's slow recogniser is no overload."""
+        self._forget(now)
+        if now - self._shared_at > BUSY_S:
+            return 0.0
+        return sum(busy_s for _, busy_s in self._work) / BUSY_S
+
+    def _forget(self, now: float) -> None:
+        while self._waits and self._waits[0][0] <= now - QUEUE_S:
+            self._waits.popleft()
+        while self._work and self._work[0][0] <= now - BUSY_S:
+            self._work.popleft()
