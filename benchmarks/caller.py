@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 
 from benchmarks.speech import FRAME_BYTES, FRAME_MS
 from benchmarks.timing import deciding_frame
@@ -37,6 +37,14 @@ class CallEnded(Exception):
     def __init__(self, code: int) -> None:
         super().__init__(f"the server closed the call with {code}")
         self.code = code
+
+
+class CallRefused(ConnectionRefusedError):
+    """The server did not accept the call; `status` is that of its HTTP answer, 0 without one."""
+
+    def __init__(self, status: int, words: str) -> None:
+        super().__init__(words)
+        self.status = status
 
 
 @dataclass(slots=True)
@@ -239,8 +247,8 @@ async def call(url: str, silence_ms: int = SILENCE_MS, **hello: Any) -> AsyncIte
 
     `silence_ms` is the endpointing silence that it asks for.
 
-    Raises `OSError` or `TimeoutError` where there is no connection, `CallEnded` where the server
-    closes before it is ready.
+    Raises `OSError` or `TimeoutError` where there is no connection, `CallRefused`, which is one of
+    them, where the server refuses it, `CallEnded` where it closes before it is ready.
     """
     connection = connect(
         url,
@@ -253,7 +261,8 @@ async def call(url: str, silence_ms: int = SILENCE_MS, **hello: Any) -> AsyncIte
     try:
         socket = await connection
     except InvalidHandshake as error:
-        raise ConnectionRefusedError(str(error)) from error
+        status = error.response.status_code if isinstance(error, InvalidStatus) else 0
+        raise CallRefused(status, str(error)) from error
     caller = Caller(socket, silence_ms)
     running = [asyncio.create_task(caller.listen())]
     try:

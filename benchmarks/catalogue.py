@@ -7,6 +7,7 @@ from pathlib import Path
 from benchmarks import runs
 from benchmarks.endpointing import endpointing
 from benchmarks.offline import offline
+from benchmarks.overload import overload
 from benchmarks.progress import Progress, estimate
 from benchmarks.rest import rest
 from benchmarks.result import Result
@@ -17,15 +18,19 @@ from benchmarks.synthesis import synthesis
 from benchmarks.webrtc import webrtc
 from benchmarks.wer import wer
 
+LOAD_SESSIONS = 100
+
 
 @dataclass(frozen=True, slots=True)
 class Options:
     """The options of the command line that benchmarks use.
 
-    `recordings` is a folder with recordings of people, `base` one with Whisper base.
+    `sessions` is how many callers the load run has, and how many the overload run takes for what a
+    core carries; None for their defaults. `recordings` is a folder with recordings of people,
+    `base` one with Whisper base.
     """
 
-    sessions: int = 100
+    sessions: int | None = None
     quick: bool = False
     recordings: Path = RECORDINGS
     base: Path | None = None
@@ -72,7 +77,14 @@ BENCHMARKS = (
         "load",
         "many callers at once, the server on one core",
         60,
-        lambda progress, options: runs.load(options.sessions, progress),
+        lambda progress, options: runs.load(options.sessions or LOAD_SESSIONS, progress),
+    ),
+    Benchmark(
+        "overload",
+        "three times as many callers as a core carries",
+        360,
+        lambda progress, options: overload(options.sessions, progress, quick=options.quick),
+        quick_s=120,
     ),
     Benchmark(
         "wer",

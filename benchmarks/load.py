@@ -156,6 +156,7 @@ class Load:
         spoken_before = self.tally.spoken
         try:
             async with call(url, self.plan.silence_ms, interview=interview) as caller:
+                self._entered(number)
                 try:
                     await self._opening(caller)
                     self._opened_by(number)
@@ -166,6 +167,9 @@ class Load:
             if end.code != 1000 or self.tally.spoken == spoken_before:
                 raise
             return True
+
+    def _entered(self, number: int) -> None:
+        """A session was let in."""
 
     def _opened_by(self, number: int) -> None:
         """Count a session that has begun or failed."""

@@ -1,0 +1,237 @@
+"""Three times as many people as a core can carry, and what becomes of those who are let in.
+
+The number that one core carries is measured first, with nobody refused: the most sessions whose
+frames are in time. Then three times as many come to a gateway that admits by pressure, and those
+who are refused come again and again. Before and after that a few talk to the same gateway.
+"""
+
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from benchmarks.crowd import CrowdPlan
+from benchmarks.load import Plan
+from benchmarks.progress import OnProgress, Progress
+from benchmarks.result import Machine, Metric, Result, percentiles
+from benchmarks.runs import RunFailed, cores, run_load, told_by, told_faults
+from benchmarks.server import Server
+from benchmarks.timing import Summary, cpu_ms_per_session_second
+
+TIMES = 3
+LATE_MS = 50.0
+"""The service level: the 99th percentile of frame lateness."""
+REFUSED_MS = 100.0
+RECOVERED_S = 15.0
+SLOWER_MS = 10.0
+"""So much slower may the few be after the crowd than before it."""
+GROWTH_MB = 10.0
+"""So much may the memory grow from the first quarter of the measured stretch to the last."""
+FEWEST_SHARE = 0.5
+"""Of what a core carries, so much must be let in: a gateway that refuses all is no answer."""
+
+SAMPLE, SAMPLE_SECONDS = 60, 10.0
+"""Sessions whose cost says where to begin to look for the most."""
+SHARES = (0.95, 0.85, 0.75, 0.65, 0.55)
+"""Of a core, what is tried: the first one whose frames are in time is carried."""
+FIND_SECONDS = 15.0
+CROWD_SECONDS, QUICK_SECONDS = 60.0, 15.0
+QUICK_SESSIONS = 60
+FEW, FEW_SECONDS = 10, 15.0
+MOST_CLIENTS = 4_000
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """The report of a crowd, with what was seen of the server meanwhile.
+
+    `memory_mb` has a value for each second of the measured stretch, and `why` the reasons for
+    refusals that `/health` gave in its middle.
+    """
+
+    report: dict[str, Any]
+    memory_mb: Sequence[float]
+    cpu_share: float
+    why: Sequence[str]
+
+    def summary(self, name: str) -> Summary | None:
+        values = self.report[name]
+        return None if values is None else Summary(**values)
+
+    def p99(self, name: str) -> float:
+        """In ms; infinite where nothing was measured."""
+        summary = self.summary(name)
+        return float("inf") if summary is None else summary.p99
+
+    @property
+    def growth_mb(self) -> float:
+        """Of the memory, from the first quarter of the stretch to the last; infinite unmeasured."""
+        quarter = len(self.memory_mb) // 4
+        if not quarter:
+            return float("inf")
+        first, last = self.memory_mb[:quarter], self.memory_mb[-quarter:]
+        return (sum(last) - sum(first)) / quarter
+
+
+def overload(sessions: int | None, progress: Progress, *, quick: bool = False) -> Result:
+    """The whole run. `sessions` is what a core carries, None to find it."""
+    if sessions is None and quick:
+        sessions = QUICK_SESSIONS
+    tried: list[str] = []
+    with progress.runs(3 if sessions else 4 + len(SHARES)):
+        carried = sessions or _carried(progress, tried)
+        clients = min(TIMES * carried, MOST_CLIENTS)
+        environment = {"PARLEY_ADMISSION": "pressure"}
+        with Server("fakes", core=cores()[0], sessions=clients, environment=environment) as server:
+            few = CrowdPlan(server.sessions_url, FEW, FEW_SECONDS, arrive_s=1.0, retry_s=0.5)
+            with progress.run(f"{FEW} sessions before the crowd") as on_progress:
+                before = run_crowd(server, few, on_progress)
+            seconds = QUICK_SECONDS if quick else CROWD_SECONDS
+            crowd = CrowdPlan(server.sessions_url, clients, seconds)
+            with progress.run(f"a crowd of {clients} for {seconds:.0f} s") as on_progress:
+                during = run_crowd(server, crowd, on_progress)
+            with progress.run(f"{FEW} sessions after the crowd") as on_progress:
+                after = run_crowd(server, few, on_progress)
+    settings = {
+        "a core carries": carried,
+        "found": "given" if sessions else "measured",
+        "clients": clients,
+        "seconds": seconds,
+        "stages": "fakes",
+    }
+    return Result(
+        "overload",
+        settings,
+        tuple(metrics(carried, before, during, after)),
+        Machine.here(),
+        distrust=tuple(distrust(before, during, after)),
+        notes=(*tried, *(f"refused: {why}" for why in during.why), *told_faults(during.report)),
+    )
+
+
+def _carried(progress: Progress, tried: list[str]) -> int:
+    """The most sessions that one core carries at the service level. Raises `RunFailed`."""
+
+    def run(sessions: int, seconds: float) -> tuple[float, float, list[str]]:
+        """The cost in ms per session-second, the 99th percentile of lateness, and doubts."""
+        with (
+            progress.run(f"{sessions} sessions, nobody refused") as on_progress,
+            Server("fakes", core=cores()[0], sessions=sessions) as server,
+        ):
+            plan = Plan(server.sessions_url, sessions=sessions, seconds=seconds)
+            seen = run_load(server, plan, on_progress)
+        late = seen.summary("lateness")
+        cost = cpu_ms_per_session_second(seen.cpu_s, sessions, seen.wall_s)
+        late_ms = float("inf") if late is None else late.p99
+        tried.append(f"{sessions} sessions: lateness p99 {late_ms:.0f} ms, {cost:.1f} ms of CPU")
+        return cost, late_ms, seen.report["distrust"]
+
+    cost_ms, _, _ = run(SAMPLE, SAMPLE_SECONDS)
+    for share in SHARES:
+        sessions = max(1, int(share * 1000 / cost_ms))
+        _, late_ms, doubts = run(sessions, FIND_SECONDS)
+        tried += [f"{sessions} sessions: {doubt}" for doubt in doubts]
+        if late_ms <= LATE_MS:
+            return sessions
+    raise RunFailed("no number of sessions was in time: " + "; ".join(tried))
+
+
+def run_crowd(server: Server, plan: CrowdPlan, on_progress: OnProgress) -> Seen:
+    """Let a crowd client of its own process come to the server. Raises `RunFailed`."""
+    arguments = ["--core", str(cores()[1])]
+    for name in plan.__slots__:
+        arguments += [f"--{name.replace('_', '-')}", str(getattr(plan, name))]
+    memory_mb: list[float] = []
+    why: Sequence[str] = ()
+    report: dict[str, Any] | None = None
+    began = ended = server.cpu()
+    with closing(told_by("benchmarks.crowd", *arguments)) as events:
+        for event, told in events:
+            match event:
+                case "steady":
+                    began = server.cpu()
+                case "progress":
+                    memory_mb.append(server.memory_mb())
+                    on_progress(told["elapsed_s"], plan.seconds)
+                    if not why and told["elapsed_s"] > plan.seconds / 2:
+                        why = _refused_for(server)
+                case "over":
+                    ended = server.cpu()
+                case "report":
+                    report = told
+    if report is None:
+        raise RunFailed("the crowd client broke off")
+    used_s = ended.since(began).server_s
+    return Seen(report, memory_mb, used_s / report["wall_s"] if report["wall_s"] else 0.0, why)
+
+
+def _refused_for(server: Server) -> Sequence[str]:
+    health = httpx.get(f"{server.url}/health", timeout=5.0, trust_env=False)
+    return tuple(health.json()["gateway"]["pressure"]["why"])
+
+
+def metrics(carried: int, before: Seen, during: Seen, after: Seen) -> list[Metric]:
+    """The figures, with what must hold."""
+    report = during.report
+    admitted, spoken = report["admitted"], report["spoken"]
+    limit = {"p99": before.p99("lateness") + SLOWER_MS}
+    decided = {"p99": before.p99("decision_to_first") + SLOWER_MS}
+    back_s = after.report["admitted_by_s"] if after.report["admitted"] == FEW else None
+    return [
+        Metric("clients", report["clients"], ""),
+        Metric("admitted", admitted, ""),
+        Metric(
+            "what a core carries, per admitted session",
+            carried / admitted if admitted else float("inf"),
+            "",
+            limit=1 / FEWEST_SHARE,
+        ),
+        Metric("refusals", report["refused"], ""),
+        *percentiles(
+            "until a refusal",
+            "ms",
+            during.summary("refusal"),
+            {"p99": REFUSED_MS, "max": REFUSED_MS},
+        ),
+        *percentiles("frame lateness", "ms", during.summary("lateness"), {"p99": LATE_MS}),
+        *percentiles("decision → first reply byte", "ms", during.summary("decision_to_first")),
+        Metric(
+            "turns without an answer",
+            spoken - report["answered"] if spoken else float("inf"),
+            "",
+            limit=0.0,
+            count=spoken,
+        ),
+        Metric("frames too late to be heard", report["frames_unheard"], ""),
+        Metric("memory, last quarter − first", during.growth_mb, "MB", limit=GROWTH_MB),
+        Metric("memory, most", max(during.memory_mb, default=float("inf")), "MB"),
+        Metric("server CPU, share of a core", during.cpu_share, ""),
+        Metric("crowd client CPU, share of a core", report["client_cpu_share"], ""),
+        *percentiles("crowd client lag", "ms", during.summary("lag"))[2:3],
+        *percentiles("before: frame lateness", "ms", before.summary("lateness")),
+        *percentiles("after: frame lateness", "ms", after.summary("lateness"), limit),
+        *percentiles("before: decision → first byte", "ms", before.summary("decision_to_first")),
+        *percentiles(
+            "after: decision → first byte", "ms", after.summary("decision_to_first"), decided
+        ),
+        Metric(
+            f"after: until {FEW} are admitted",
+            float("inf") if back_s is None else back_s,
+            "s",
+            limit=RECOVERED_S,
+        ),
+    ]
+
+
+def distrust(before: Seen, during: Seen, after: Seen) -> list[str]:
+    """Why the figures should not be believed."""
+    found = [
+        f"{when}: {doubt}"
+        for when, seen in (("before", before), ("crowd", during), ("after", after))
+        for doubt in seen.report["distrust"]
+    ]
+    if not during.report["refused"]:
+        found.append("nobody was refused: the crowd was too small for this machine")
+    return found
