@@ -5,6 +5,9 @@ written ahead (WAL) with `synchronous=NORMAL`: a commit that has returned surviv
 process, but a power cut may take back the last commits (whole ones, never parts; see
 https://sqlite.org/pragma.html#pragma_synchronous). WAL needs a local file system.
 
+Commits that wait at the same moment share one transaction, each in a savepoint of its own: one that
+conflicts takes nothing of the others back. None is answered before the transaction has returned.
+
 Deleted content is overwritten (`secure_delete=ON`), also the former content of changed entries and
 expired content that is swept. The journal keeps it until it is written back: `erase` does that at
 once, otherwise SQLite does it after a thousand pages.
@@ -15,10 +18,10 @@ import contextlib
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 from gateway.store.protocol import (
     Append,
@@ -35,6 +38,27 @@ from gateway.store.protocol import (
     kind_of,
     subject_of,
 )
+from gateway.store.sqlite_statements import (
+    ADD_ITEM,
+    DELETE,
+    DROP_EXPIRED_ITEMS,
+    ERASE,
+    ERASE_ITEMS,
+    FOUND,
+    GET,
+    INSERT,
+    KEEP,
+    LAST,
+    LENGTHEN,
+    NEXT_VERSION,
+    PAGE,
+    READ,
+    SCHEMA,
+    SCHEMA_VERSION,
+    SWEEP,
+    UPDATE,
+)
+from gateway.store.store_thread import Operation, StoreThread
 
 T = TypeVar("T")
 
@@ -43,93 +67,6 @@ MAX_PENDING = 512
 
 BUSY_TIMEOUT_S = 2.0
 """How long an operation waits for another process's write before it gives up."""
-
-SWEEP_ENTRIES = 8
-SWEEP_ITEMS = 64
-"""Expired rows that a write removes at most: more than it adds, so that the file stops growing, and
-few enough to take no noticeable time."""
-
-SCHEMA_VERSION = 2
-SCHEMA = (
-    # `made` is an entry's first version: the order in which entries came.
-    """CREATE TABLE IF NOT EXISTS entries (
-        key TEXT PRIMARY KEY, value BLOB NOT NULL, version INTEGER NOT NULL, expires REAL,
-        kind TEXT NOT NULL, about TEXT NOT NULL, made INTEGER NOT NULL
-    ) WITHOUT ROWID""",
-    "CREATE INDEX IF NOT EXISTS entries_listed ON entries (kind, made)",
-    "CREATE INDEX IF NOT EXISTS entries_about ON entries (about)",
-    "CREATE INDEX IF NOT EXISTS entries_expires ON entries (expires) WHERE expires IS NOT NULL",
-    """CREATE TABLE IF NOT EXISTS logs (
-        log TEXT PRIMARY KEY, length INTEGER NOT NULL, expires REAL, about TEXT NOT NULL
-    ) WITHOUT ROWID""",
-    "CREATE INDEX IF NOT EXISTS logs_about ON logs (about)",
-    "CREATE INDEX IF NOT EXISTS logs_expires ON logs (expires) WHERE expires IS NOT NULL",
-    """CREATE TABLE IF NOT EXISTS items (
-        log TEXT NOT NULL, position INTEGER NOT NULL, item BLOB NOT NULL,
-        PRIMARY KEY (log, position)
-    ) WITHOUT ROWID""",
-    # One counter for all entries: a key that is deleted and made again never repeats a version,
-    # so a writer who read the old entry cannot overwrite the new one.
-    "CREATE TABLE IF NOT EXISTS counter (version INTEGER NOT NULL)",
-    "INSERT INTO counter SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM counter)",
-    f"PRAGMA user_version = {SCHEMA_VERSION}",
-)
-
-LAST = 2**63 - 1
-"""Beyond every version."""
-
-GET = """SELECT value, version FROM entries
-    WHERE key = :key AND (expires IS NULL OR expires > :now)"""
-NEXT_VERSION = "UPDATE counter SET version = version + 1 RETURNING version"
-INSERT = """INSERT INTO entries (key, value, version, expires, kind, about, made)
-    VALUES (:key, :value, :version, :expires, :kind, :about, :version)
-    ON CONFLICT (key) DO UPDATE
-    SET value = excluded.value, version = excluded.version, expires = excluded.expires,
-        about = excluded.about, made = excluded.made
-    WHERE expires <= :now"""
-UPDATE = """UPDATE entries
-    SET value = :value, version = :version, expires = :expires, about = :about
-    WHERE key = :key AND version = :expect AND (expires IS NULL OR expires > :now)"""
-FOUND = """SELECT version FROM entries
-    WHERE key = :key AND (expires IS NULL OR expires > :now)"""
-KEEP = tuple(
-    f"""UPDATE {table} SET expires = :expires
-    WHERE {column} = :name AND (expires IS NULL OR expires > :now)"""
-    for table, column in (("entries", "key"), ("logs", "log"))
-)
-PAGE = """SELECT key, value, version, made FROM entries
-    WHERE kind = :kind AND made < :before AND (expires IS NULL OR expires > :now)
-    ORDER BY made DESC LIMIT :limit"""
-DROP_EXPIRED_ITEMS = """DELETE FROM items
-    WHERE log = :log AND EXISTS (SELECT 1 FROM logs WHERE log = :log AND expires <= :now)"""
-LENGTHEN = """INSERT INTO logs (log, length, expires, about) VALUES (:log, 1, :expires, :about)
-    ON CONFLICT (log) DO UPDATE
-    SET length = CASE WHEN expires <= :now THEN 1 ELSE length + 1 END, expires = excluded.expires
-    RETURNING length"""
-ADD_ITEM = "INSERT INTO items (log, position, item) VALUES (:log, :position, :item)"
-READ = """SELECT position, item FROM items JOIN logs USING (log)
-    WHERE log = :log AND position > :after AND (expires IS NULL OR expires > :now)
-    ORDER BY position"""
-DELETE = tuple(
-    f"DELETE FROM {table} WHERE {column} = :key"
-    for table, column in (("entries", "key"), ("items", "log"), ("logs", "log"))
-)
-ERASE = (
-    "DELETE FROM logs WHERE about = :about RETURNING expires",
-    "DELETE FROM entries WHERE about = :about RETURNING expires",
-)
-ERASE_ITEMS = "DELETE FROM items WHERE log IN (SELECT log FROM logs WHERE about = :about)"
-
-SWEEP = (
-    f"""DELETE FROM entries WHERE key IN
-        (SELECT key FROM entries WHERE expires <= :now LIMIT {SWEEP_ENTRIES})""",
-    f"""DELETE FROM items WHERE (log, position) IN
-        (SELECT log, position FROM logs JOIN items USING (log)
-         WHERE expires <= :now LIMIT {SWEEP_ITEMS})""",
-    f"""DELETE FROM logs WHERE log IN
-        (SELECT log FROM logs WHERE expires <= :now
-         AND NOT EXISTS (SELECT 1 FROM items WHERE items.log = logs.log) LIMIT {SWEEP_ENTRIES})""",
-)
 
 ADVICE = {
     "SQLITE_FULL": "the disk is full: make room",
@@ -153,7 +90,7 @@ class SqliteStore:
     def __init__(self, path: Path, *, clock: Callable[[], float] = time.time) -> None:
         self._path = path
         self._clock = clock
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="parley-store")
+        self._thread = StoreThread("parley-store", self._perform)
         self._pending = 0
         self._closed = False
         # Used only in the thread.
@@ -194,7 +131,8 @@ class SqliteStore:
         return await self._run(lambda: self._read(log, after))
 
     async def commit(self, *writes: Write) -> tuple[int, ...]:
-        return await self._run(lambda: self._commit(writes))
+        numbers: tuple[int, ...] = await self._wait_for(_Commit, writes)
+        return numbers
 
     async def page(self, kind: str, *, limit: int, before: int | None = None) -> Page:
         return await self._run(lambda: self._page(kind, limit, before))
@@ -210,19 +148,28 @@ class SqliteStore:
         if self._closed:
             return
         self._closed = True
-        last = self._thread.submit(self._disconnect)
-        self._thread.shutdown(wait=False)
-        await asyncio.wrap_future(last)
+        last = asyncio.get_running_loop().create_future()
+        self._thread.take(_Work(last, self._disconnect))
+        try:
+            await asyncio.shield(last)
+        finally:
+            self._thread.end()
 
     async def _run(self, work: Callable[[], T]) -> T:
         """Do `work` in the thread. If it is cancelled before the thread begins, it is not done."""
+        result: T = await self._wait_for(_Work, work)
+        return result
+
+    async def _wait_for(self, operation: "type[_Work] | type[_Commit]", given: Any) -> Any:
         if self._closed:
             raise StoreClosed(f"{self._path} was closed")
         if self._pending >= MAX_PENDING:
             raise StoreUnavailable(f"{self._path}: {MAX_PENDING} operations are waiting already")
         self._pending += 1
         try:
-            return await asyncio.wrap_future(self._thread.submit(work))
+            future = asyncio.get_running_loop().create_future()
+            self._thread.take(operation(future, given))
+            return await future
         except sqlite3.Error as error:
             raise self._unavailable(error) from error
         finally:
@@ -295,14 +242,31 @@ class SqliteStore:
             for statement in DELETE:
                 database.execute(statement, {"key": key})
 
-    def _commit(self, writes: tuple[Write, ...]) -> tuple[int, ...]:
-        database = self._connected()
-        now = self._clock()
-        with _transaction(database):
-            numbers = tuple(_write(database, write, now) for write in writes)
-            for statement in SWEEP:
-                database.execute(statement, {"now": now})
-        return numbers
+    def _perform(self, operations: "Sequence[_Work | _Commit]") -> None:
+        for kind, group in groupby(operations, type):
+            together = list(group)
+            if kind is _Commit:
+                self._commit([each for each in together if isinstance(each, _Commit)])
+            for each in together:
+                if isinstance(each, _Work):
+                    each.perform()
+
+    def _commit(self, commits: "Sequence[_Commit]") -> None:
+        """Make them one transaction; where that fails as a whole, each has one of its own."""
+        try:
+            database = self._connected()
+            now = self._clock()
+            with _transaction(database):
+                for commit in commits:
+                    commit.write(database, now)
+                for statement in SWEEP:
+                    database.execute(statement, {"now": now})
+        except BaseException as error:
+            if len(commits) == 1:
+                commits[0].error = error
+            else:
+                for commit in commits:
+                    self._commit([commit])
 
     def _page(self, kind: str, limit: int, before: int | None) -> Page:
         values = {
@@ -330,6 +294,39 @@ class SqliteStore:
         with contextlib.suppress(sqlite3.OperationalError):
             database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         return sum(expires is None or expires > now for expires in ends)
+
+
+class _Work(Operation):
+    __slots__ = ("_work",)
+
+    def __init__(self, future: "asyncio.Future[Any]", work: Callable[[], object]) -> None:
+        super().__init__(future)
+        self._work = work
+
+    def perform(self) -> None:
+        try:
+            self.result = self._work()
+        except BaseException as error:
+            self.error = error
+
+
+class _Commit(Operation):
+    __slots__ = ("_writes",)
+
+    def __init__(self, future: "asyncio.Future[Any]", writes: tuple[Write, ...]) -> None:
+        super().__init__(future)
+        self._writes = writes
+
+    def write(self, database: sqlite3.Connection, now: float) -> None:
+        """Make the writes within a transaction: all of them, or none where one conflicts."""
+        self.error = None
+        database.execute("SAVEPOINT one")
+        try:
+            self.result = tuple(_write(database, write, now) for write in self._writes)
+        except Conflict as conflict:
+            self.error = conflict
+            database.execute("ROLLBACK TO one")
+        database.execute("RELEASE one")
 
 
 def _write_ahead(database: sqlite3.Connection) -> None:

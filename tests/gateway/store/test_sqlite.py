@@ -11,6 +11,7 @@ import pytest
 from gateway.store import (
     Conflict,
     Entry,
+    Put,
     SqliteStore,
     StoreUnavailable,
 )
@@ -272,3 +273,95 @@ def test_misuse_of_the_store_is_not_called_unavailable(path: Path) -> None:
 def test_only_the_owner_may_read_the_file(path: Path) -> None:
     with_store(path, _nothing)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+# --- commits that wait together --------------------------------------------------------------
+
+
+class Traced:
+    """The transactions of a store's connection."""
+
+    def __init__(self) -> None:
+        self.begun = 0
+
+    def __call__(self, statement: str) -> None:
+        self.begun += statement.startswith("BEGIN")
+
+
+async def traced(store: SqliteStore) -> Traced:
+    counted = Traced()
+    await store._run(lambda: store._connected().set_trace_callback(counted))
+    return counted
+
+
+def test_commits_that_wait_together_share_a_transaction(path: Path) -> None:
+    async def scenario(store: SqliteStore, clock: Clock) -> None:
+        counted = await traced(store)
+        versions = await asyncio.gather(
+            *(store.put(f"k{number}", b"one", expect=None) for number in range(9))
+        )
+        assert len(set(versions)) == 9
+        assert counted.begun == 2  # the first one went alone
+        found = [await store.get(f"k{number}") for number in range(9)]
+        assert found == [Entry(b"one", version) for version in versions]
+
+    with_store(path, scenario)
+
+
+def test_a_conflict_takes_nothing_of_the_others_back(path: Path) -> None:
+    async def scenario(store: SqliteStore, clock: Clock) -> None:
+        taken = await store.put("taken", b"one", expect=None)
+        counted = await traced(store)
+        outcomes = await asyncio.gather(
+            store.put("first", b"1", expect=None),
+            store.commit(Put("before", b"2", None), Put("taken", b"2", taken + 7)),
+            store.put("taken", b"3", expect=taken),
+            store.put("last", b"4", expect=None),
+            return_exceptions=True,
+        )
+        assert [type(outcome) for outcome in outcomes] == [int, Conflict, int, int]
+        assert counted.begun == 2
+        values = {key: await store.get(key) for key in ("first", "before", "taken", "last")}
+        assert {key: entry and entry.value for key, entry in values.items()} == {
+            "first": b"1",
+            "before": None,
+            "taken": b"3",
+            "last": b"4",
+        }
+
+    with_store(path, scenario)
+
+
+def test_where_a_shared_transaction_fails_each_commit_has_its_own(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = module._write
+
+    def failing(database: sqlite3.Connection, asked: Put, now: float) -> int:
+        if asked.key == "k2":
+            raise sqlite3.OperationalError("it fails")
+        return write(database, asked, now)
+
+    async def scenario(store: SqliteStore, clock: Clock) -> None:
+        monkeypatch.setattr(module, "_write", failing)
+        outcomes = await asyncio.gather(
+            *(store.put(f"k{number}", b"one", expect=None) for number in range(4)),
+            return_exceptions=True,
+        )
+        assert [isinstance(outcome, int) for outcome in outcomes] == [True, True, False, True]
+        found = [await store.get(f"k{number}") for number in range(4)]
+        assert [entry is not None for entry in found] == [True, True, False, True]
+
+    with_store(path, scenario)
+
+
+def test_what_is_cancelled_before_its_turn_is_not_written(path: Path) -> None:
+    async def scenario(store: SqliteStore, clock: Clock) -> None:
+        first = asyncio.create_task(store.put("first", b"1", expect=None))
+        second = asyncio.create_task(store.put("second", b"2", expect=None))
+        await asyncio.sleep(0)
+        second.cancel()
+        await first
+        assert await store.get("second") is None
+
+    with_store(path, scenario)

@@ -1,0 +1,81 @@
+"""One thread for a store's operations. What comes while it works is taken together next.
+
+An operation alone costs two wake-ups, of the thread and of the event loop. Under load the wake-ups
+are shared, and so is whatever the store can do once for several operations, such as a transaction.
+"""
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+MOST_TOGETHER = 64
+"""Operations that are taken together: their answers wait for the last of them."""
+
+
+class Operation:
+    """One operation, with its outcome once the thread has done it. Compared by identity."""
+
+    __slots__ = ("_future", "error", "result")
+
+    def __init__(self, future: "asyncio.Future[Any]") -> None:
+        self._future = future
+        self.result: Any = None
+        self.error: BaseException | None = None
+
+    @property
+    def cancelled(self) -> bool:
+        return self._future.cancelled()
+
+    def deliver(self) -> None:
+        """Give the outcome to who waits for it, on the event loop."""
+        if self._future.done():  # it was cancelled meanwhile
+            return
+        if self.error is None:
+            self._future.set_result(self.result)
+        else:
+            self._future.set_exception(self.error)
+
+
+class StoreThread:
+    """Hands operations to `perform`, in their order, as many as wait. Belongs to one event loop.
+
+    `perform` is called in the thread, with operations of which none was cancelled before. It gives
+    each its outcome and raises nothing.
+    """
+
+    def __init__(self, name: str, perform: Callable[[Sequence[Any]], None]) -> None:
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix=name)
+        self._perform = perform
+        self._waiting: deque[Operation] = deque()  # bounded by its owner
+        self._busy = False
+
+    def take(self, operation: Operation) -> None:
+        """Have an operation done. A plain call on the event loop."""
+        self._waiting.append(operation)
+        if not self._busy:
+            self._begin()
+
+    def end(self) -> None:
+        """No further operation is taken: let the thread end when it has done the last one."""
+        self._thread.shutdown(wait=False)
+
+    def _begin(self) -> None:
+        count = min(len(self._waiting), MOST_TOGETHER)
+        together = [self._waiting.popleft() for _ in range(count)]
+        self._busy = True
+        self._thread.submit(self._work, together, asyncio.get_running_loop())
+
+    def _work(self, together: list[Operation], loop: asyncio.AbstractEventLoop) -> None:
+        self._perform([operation for operation in together if not operation.cancelled])
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
+            loop.call_soon_threadsafe(self._deliver, together)
+
+    def _deliver(self, together: list[Operation]) -> None:
+        self._busy = False
+        if self._waiting:
+            self._begin()
+        for operation in together:
+            operation.deliver()
