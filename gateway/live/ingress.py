@@ -17,10 +17,12 @@ from gateway.protocols.dialect import Command, Respond, TypedText
 P = TypeVar("P", bound=Sized)
 
 AHEAD_MS = 500.0
+AHEAD_S = AHEAD_MS / 1000
 """How far the fed audio may be ahead of real time; a detector's ring buffer holds more."""
 
 CATCH_UP = 4.0
 """Overdue audio is fed this many times faster than real time."""
+SOONER = 1 - 1 / CATCH_UP
 
 MOST_OVERDUE_S = 10.0
 """A longer gap is no stall: the client was silent or muted."""
@@ -63,6 +65,7 @@ class IngressPacer(Generic[P]):
         self._fed_until: float | None = None  # when the fed audio ends in real time
         self._overdue_s = 0.0  # how long there was no audio to feed
         self._waiting: deque[tuple[P, float] | Command] = deque()
+        self._draining = False  # what is taken does not wait behind the rest
         self._waiting_bytes = 0
         self._waiting_ms = 0.0
         self._waiting_requests = 0
@@ -81,7 +84,7 @@ class IngressPacer(Generic[P]):
     @property
     def due(self) -> float:
         """When `drain` can feed the next item (loop time)."""
-        return -inf if self._fed_until is None else self._fed_until - AHEAD_MS / 1000
+        return -inf if self._fed_until is None else self._fed_until - AHEAD_S
 
     def count(self, now: float) -> None:
         """Count a message of text, or of less than `SHORTEST_MS` of audio.
@@ -99,10 +102,20 @@ class IngressPacer(Generic[P]):
 
         Raises `Flooded` when too much waits.
         """
-        if self._waiting or (self._fed_until is not None and now < self.due):
+        until, overdue_s = self._fed_until, self._overdue_s
+        if until is None:
+            until = now
+        elif (self._waiting and not self._draining) or now < until - AHEAD_S:
             self._wait((data, duration_ms), len(data), duration_ms)
             return True
-        self._pass(data, duration_ms, now)
+        elif now > until:
+            overdue_s = min(overdue_s + now - until, MOST_OVERDUE_S)
+            until = now
+        duration_s = duration_ms / 1000
+        sooner_s = min(overdue_s, duration_s * SOONER)
+        self._overdue_s = overdue_s - sooner_s
+        self._fed_until = until + duration_s - sooner_s
+        self._feed(data)
         return False
 
     def follow(self, command: Command) -> None:
@@ -123,7 +136,11 @@ class IngressPacer(Generic[P]):
                 data, duration_ms = item
                 self._waiting_bytes -= len(data)
                 self._waiting_ms -= duration_ms
-                self._pass(data, duration_ms, now)
+                self._draining = True
+                try:
+                    self.take(data, duration_ms, max(now, self.due))
+                finally:
+                    self._draining = False
             else:
                 self._waiting_bytes -= _length(item)
                 self._waiting_requests -= isinstance(item, ASKS)
@@ -146,18 +163,6 @@ class IngressPacer(Generic[P]):
             raise Flooded("audio comes faster than it is spoken")
         self._waiting.append(item)
         self._waiting_requests += isinstance(item, ASKS)
-
-    def _pass(self, data: P, duration_ms: float, now: float) -> None:
-        duration_s = duration_ms / 1000
-        if self._fed_until is None:
-            self._fed_until = now
-        elif now > self._fed_until:
-            self._overdue_s = min(self._overdue_s + now - self._fed_until, MOST_OVERDUE_S)
-            self._fed_until = now
-        sooner_s = min(self._overdue_s, duration_s * (1 - 1 / CATCH_UP))
-        self._overdue_s -= sooner_s
-        self._fed_until += duration_s - sooner_s
-        self._feed(data)
 
 
 def _length(command: Command) -> int:

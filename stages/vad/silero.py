@@ -165,7 +165,10 @@ class SileroDetector:
         shortest_s, self._min_wait_s = self._min_wait_s, math.inf
         if shortest_s < math.inf:
             return shortest_s
-        return self.now() - self._ready[0].since if self._ready else 0.0
+        if self._loop is None or not self._ready:
+            return 0.0
+        oldest = self._ready[0]
+        return self._loop.time() - oldest.since[oldest.read // CHUNK % self._ring_chunks]
 
     async def aclose(self) -> None:
         """Close every stream; probabilities still under way are dropped. Idempotent."""
@@ -178,20 +181,23 @@ class SileroDetector:
 
     # --- called by streams -------------------------------------------------------------------
 
-    def now(self) -> float:
-        if self._loop is None:
-            self._loop = asyncio.get_running_loop()
-        return self._loop.time()
-
     def ring(self, place: int) -> Samples:
         start = place * self._ring_chunks
         return self._audio[start : start + self._ring_chunks].reshape(-1)
 
-    def enqueue(self, stream: "_Stream") -> None:
-        self._ready.append(stream)
-        if self._timer is None and self._loop is not None:
-            # No session's context: the chunks of all of them are judged then.
-            self._timer = self._loop.call_later(GATHER_S, self._wake, context=Context())
+    def chunks_ready(self, stream: "_Stream", first: int, end: int) -> None:
+        """The stream's chunks from number `first` up to `end` are whole from now on."""
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
+        now, since = self._loop.time(), stream.since
+        for chunk in range(first, end):
+            since[chunk % self._ring_chunks] = now
+        if not stream.queued:
+            stream.queued = True
+            self._ready.append(stream)
+            if self._timer is None:
+                # No session's context: the chunks of all of them are judged then.
+                self._timer = self._loop.call_later(GATHER_S, self._wake, context=Context())
 
     def count_dropped(self, chunks: int) -> None:
         self._dropped += chunks
@@ -220,9 +226,19 @@ class SileroDetector:
         if size == 0:
             return
         batch = [self._ready.popleft() for _ in range(size)]
-        taken = [stream.take() for stream in batch]
         places = np.array([stream.place for stream in batch])
-        rows = np.array([row for row, _, _ in taken])
+        chunks = [stream.read // CHUNK % self._ring_chunks for stream in batch]
+        rows = places * self._ring_chunks + chunks
+        since = [stream.since[chunk] for stream, chunk in zip(batch, chunks, strict=True)]
+        ends: list[int] = []
+        for stream in batch:
+            stream.read = end = stream.read + CHUNK
+            stream.limit += CHUNK
+            ends.append(end)
+            if stream.written - end >= CHUNK:
+                self._ready.append(stream)
+            else:
+                stream.queued = False
 
         x = self._input[:size]
         x[:, :CONTEXT] = self._context[places]
@@ -233,13 +249,12 @@ class SileroDetector:
         self._state[0, places], self._state[1, places] = hidden[0], cell[0]
         self._batches += 1
         self._chunks += size
-        now, since = self.now(), [since for _, _, since in taken]
+        assert self._loop is not None
+        now = self._loop.time()
         self._max_wait_s = max(self._max_wait_s, now - min(since))
         self._min_wait_s = min(self._min_wait_s, now - max(since))
 
-        for stream, (_, position, _), probability in zip(
-            batch, taken, output[:, 0].tolist(), strict=True
-        ):
+        for stream, position, probability in zip(batch, ends, output[:, 0].tolist(), strict=True):
             on_chunk = stream.on_chunk
             if on_chunk is None:
                 continue
@@ -256,14 +271,14 @@ class _Stream:
 
     __slots__ = (
         "_detector",
-        "_limit",
         "_ring",
-        "_since",
         "_span",
+        "limit",
         "on_chunk",
         "place",
         "queued",
         "read",
+        "since",
         "written",
     )
 
@@ -271,13 +286,13 @@ class _Stream:
         self._detector = detector
         self._ring = detector.ring(place)
         self._span = len(self._ring)
-        self._since = [0.0] * (self._span // CHUNK)
+        self.since = [0.0] * (self._span // CHUNK)
         self.place = place
         self.on_chunk: OnChunk | None = on_chunk
         self.queued = False
         self.written = 0
         self.read = 0
-        self._limit = self._span
+        self.limit = self._span
 
     def feed(self, pcm: Samples) -> None:
         """Take input audio (16 kHz). Call it on the event loop. Does nothing once closed."""
@@ -298,37 +313,13 @@ class _Stream:
                 self.feed(pcm[offset : offset + self._span])
             return
         self.written = after = before + size
-        if after > self._limit:
-            chunks = -(-(after - self._limit) // CHUNK)
+        if after > self.limit:
+            chunks = -(-(after - self.limit) // CHUNK)
             self.read += chunks * CHUNK
-            self._limit += chunks * CHUNK
+            self.limit += chunks * CHUNK
             self._detector.count_dropped(chunks)
         if after // CHUNK > before // CHUNK:
-            now = self._detector.now()
-            for chunk in range(before // CHUNK, after // CHUNK):
-                self._since[chunk % len(self._since)] = now
-            if not self.queued:
-                self.queued = True
-                self._detector.enqueue(self)
-
-    @property
-    def since(self) -> float:
-        """Since when the oldest chunk is ready."""
-        return self._since[self.read // CHUNK % len(self._since)]
-
-    def take(self) -> tuple[int, int, float]:
-        """Take the oldest chunk: its row in the detector's audio, the position of its end, and the
-        time since when it is ready.
-
-        The caller has removed this stream from the queue; it is queued again if more chunks wait.
-        """
-        chunk = self.read // CHUNK % len(self._since)
-        self.read += CHUNK
-        self._limit += CHUNK
-        self.queued = self.written - self.read >= CHUNK
-        if self.queued:
-            self._detector.enqueue(self)
-        return self.place * len(self._since) + chunk, self.read, self._since[chunk]
+            self._detector.chunks_ready(self, before // CHUNK, after // CHUNK)
 
     def close(self) -> None:
         """Free the stream's place. Idempotent."""

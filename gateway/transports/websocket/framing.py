@@ -7,13 +7,20 @@ is passed on whole to the full parser. RFC 6455, section 5.2.
 from typing import TypeAlias
 
 try:
-    from websockets.speedups import apply_mask
+    from websockets.speedups import apply_mask as unmasked
 except ImportError:  # websockets without its C extension
-    from websockets.utils import apply_mask
+    from websockets.utils import apply_mask as unmasked
+
+__all__ = ["AUDIO", "AUDIO_HEADER_BYTES", "FrameSplitter", "Piece", "unmasked"]
 
 FINAL = 0x80
 MASKED = 0x80
 CONTINUATION, TEXT, BINARY = 0, 1, 2
+
+AUDIO = FINAL | BINARY, MASKED | 126
+"""The first two bytes of nearly every frame: a whole binary message of 126 to 65535 bytes."""
+AUDIO_HEADER_BYTES = 8
+"""Those two, the length and the mask."""
 
 Piece: TypeAlias = tuple[bool, bytes]
 """True and the payload of a final, masked binary frame; or False and bytes for the full parser."""
@@ -28,6 +35,9 @@ class FrameSplitter:
     """
 
     def __init__(self) -> None:
+        self.between = True
+        """Nothing is held, and no fragmented message is under way: `push` may be left out for data
+        that is exactly one frame of a binary message."""
         self._held = b""
         self._given_up = False
         self._in_fragments = False  # between the first and the last fragment of a message
@@ -56,11 +66,12 @@ class FrameSplitter:
             if stop > end:
                 break
             if first == FINAL | BINARY and not self._in_fragments:
-                pieces.append((True, apply_mask(data[at + 4 : stop], data[at : at + 4])))
+                pieces.append((True, unmasked(data[at + 4 : stop], data[at : at + 4])))
             else:
                 pieces.append((False, data[start:stop]))
                 if first & 0x0F in (CONTINUATION, TEXT, BINARY):
                     self._in_fragments = not first & FINAL
             start = stop
         self._held = data[start:]
+        self.between = not (self._held or self._in_fragments or self._given_up)
         return pieces

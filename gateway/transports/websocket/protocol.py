@@ -24,7 +24,12 @@ from websockets.http11 import Request
 
 from gateway.live.transport import Receiver
 from gateway.protocols.dialect import CloseCode
-from gateway.transports.websocket.framing import FrameSplitter
+from gateway.transports.websocket.framing import (
+    AUDIO,
+    AUDIO_HEADER_BYTES,
+    FrameSplitter,
+    unmasked,
+)
 
 if sys.platform == "linux":
     import fcntl
@@ -210,23 +215,35 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
 
     def data_received(self, data: bytes) -> None:
         self.received_at = self.loop.time()
-        if not self.handshake_initiated:
+        splitter, receiver = self.splitter, self.receiver
+        if (
+            splitter is not None
+            and splitter.between
+            and receiver is not None
+            and len(data) > AUDIO_HEADER_BYTES
+            and data[0] == AUDIO[0]
+            and data[1] == AUDIO[1]
+            and (data[2] << 8 | data[3]) == len(data) - AUDIO_HEADER_BYTES
+        ):  # exactly one frame of audio, as nearly always
+            if not self.close_sent:
+                receiver.on_audio(unmasked(data[AUDIO_HEADER_BYTES:], data[4:8]))
+        elif not self.handshake_initiated:
             super().data_received(data)
             # The splitter needs the frames from the first on, so the request must end here.
             self.splitter = FrameSplitter() if data.endswith(b"\r\n\r\n") else None
-        elif self.receiver is None or self.splitter is None:
+        elif receiver is None or splitter is None:
             if self.handshake_complete:
                 self.splitter = None
                 super().data_received(data)
             else:
                 self._wait_for_answer(data)
         else:
-            for audio, piece in self.splitter.push(data):
+            for audio, piece in splitter.push(data):
                 if not audio:
                     if not (self.flooded and piece[0] & 0x0F in (Opcode.PING, Opcode.PONG)):
                         super().data_received(piece)
                 elif not self.close_sent:
-                    self.receiver.on_audio(piece)
+                    receiver.on_audio(piece)
 
     def _wait_for_answer(self, data: bytes) -> None:
         """Keep what a client sent without waiting for the answer to its handshake."""

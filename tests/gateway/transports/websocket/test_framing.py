@@ -81,3 +81,22 @@ def test_the_same_frames_whatever_the_chunks(frames: list[bytes], sizes: list[in
         position += size
     chunks.append(stream[position:])
     assert cut(*chunks) == cut(*frames)
+
+
+def test_it_is_between_frames_while_it_holds_nothing_and_no_message_is_under_way() -> None:
+    splitter = FrameSplitter()
+    found = [splitter.between]
+    whole = audio(b"1234")
+    begun = Frame(Opcode.BINARY, b"12", fin=False).serialize(mask=True)
+    ended = Frame(Opcode.CONT, b"34").serialize(mask=True)
+    for data in (whole, whole[:5], whole[5:], begun, ended, b"\x81\x80"):
+        splitter.push(data)
+        found.append(splitter.between)
+    assert found == [True, True, False, True, False, True, False]
+
+
+def test_it_is_never_between_frames_again_once_it_has_given_up() -> None:
+    splitter = FrameSplitter()
+    splitter.push(Frame(Opcode.BINARY, b"123456").serialize(mask=False))
+    splitter.push(audio(b"later"))
+    assert not splitter.between
