@@ -75,12 +75,21 @@ class DrillReport:
 
 @dataclass(frozen=True, slots=True)
 class MediaCounts:
-    """Input media since the start: RTP packets `lost` (concealed) and `late`, and chunks that voice
-    detection `dropped`."""
+    """Input media since the start: RTP packets `lost` and `late`, how much sound was concealed in
+    their place, and chunks that voice detection `dropped`."""
 
     lost: int = 0
     late: int = 0
     dropped: int = 0
+    concealed_ms: int = 0
+
+    def __add__(self, other: "MediaCounts") -> "MediaCounts":
+        return MediaCounts(
+            self.lost + other.lost,
+            self.late + other.late,
+            self.dropped + other.dropped,
+            self.concealed_ms + other.concealed_ms,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,12 +8,12 @@ from functools import partial
 from pipeline.budget import TurnBudget
 from pipeline.channel import Waited
 from pipeline.errors import BudgetExceeded, PipelineError
-from pipeline.frames import Output, Transcript
+from pipeline.frames import INPUT_RATE_HZ, Output, Transcript
 from pipeline.guard import Guard, Stream
-from pipeline.ladder import CANNED
+from pipeline.ladder import CANNED, GAP
 from pipeline.outputs import ReplyOutputs
 from pipeline.stage import Host, RecognizedSpeech, Transcriber
-from pipeline.utterance import Utterance
+from pipeline.utterance import LONGEST_S, Utterance
 from pipeline.wordless import worded
 
 LATE_FACTOR = 4
@@ -141,6 +141,9 @@ class Answer:
             final = Transcript(self.turn, "", final=True)
         budget.start("stt", stream.provider, loop.time())
         budget.end("stt", loop.time())
+        if utterance.lost:
+            lost_s = utterance.lost / INPUT_RATE_HZ
+            self.degraded(GAP, f"the last {lost_s:.1f} s were not kept: {LONGEST_S} s are the most")
         self._speech = None
         if final.text.strip():
             self._speech = RecognizedSpeech(

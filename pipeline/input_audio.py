@@ -127,11 +127,13 @@ class InputAudio:
     ) -> Utterance:
         carried = self.carried
         start = from_ms * INPUT_RATE_HZ // 1000
+        lost = 0
         if carried is None:
             audio = self.since(start)
         else:  # the person went on: both parts are recognised as one
             start = max(start, carried.end)
-            audio = carried.joined(self.since(start) if held is None else held.since(start))
+            more = self.since(start) if held is None else held.since(start)
+            audio, lost = carried.joined(more)
         return Utterance(
             turn,
             audio,
@@ -141,6 +143,7 @@ class InputAudio:
             typed="" if carried is None else carried.typed,
             hints=self._host.hints,
             language=self._language.told,
+            lost=lost,
         )
 
     def _on_partial(self, transcript: Transcript) -> None:

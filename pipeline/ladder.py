@@ -49,6 +49,9 @@ CANNED = "canned line"
 TEXT = "text"
 NO_TEXT = "no text"
 
+GAP = "gap"
+"""The target of a `Degraded` for an answer of which a part was not kept: it was too long."""
+
 AHEAD, ON_DECISION = "ahead of the decision", "after the decision"
 """The source and the target of a `Degraded` in a turn whose reply is not prepared any more."""
 
@@ -57,6 +60,7 @@ TARGETS: Mapping[str, str] = MappingProxyType(
         ON_DECISION: ON_DECISION,
         FILLER: FILLER,
         HOLDING: HOLDING,
+        GAP: GAP,
         DUE: "due line",
         CANNED: CANNED,
         TEXT: TEXT,

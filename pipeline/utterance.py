@@ -35,12 +35,15 @@ class Utterance:
         typed: str = "",
         hints: tuple[str, ...] = (),
         language: str | None = None,
+        lost: int = 0,
     ) -> None:
         self.turn = turn
         self.typed = typed
         """Typed text of the same turn; it follows the spoken words."""
         self.end = end
         """The position in the input audio (samples) up to which the utterance has come."""
+        self.lost = lost
+        """Samples that were spoken and are not kept, because there were too many."""
         self._start = end - len(audio)
         self._audio = [audio]
         self._length = len(audio)
@@ -96,14 +99,18 @@ class Utterance:
         """How much audio it has."""
         return self._length * 1000 // INPUT_RATE_HZ
 
-    def joined(self, more: Samples) -> Samples:
-        """This utterance's audio with `more` after it, `LONGEST_S` at most."""
-        return np.concatenate((*self._audio, more))[: LONGEST_S * INPUT_RATE_HZ]
+    def joined(self, more: Samples) -> tuple[Samples, int]:
+        """This utterance's audio with `more` after it, `LONGEST_S` at most, and what it has `lost`
+        so far."""
+        whole = np.concatenate((*self._audio, more))
+        kept = whole[: LONGEST_S * INPUT_RATE_HZ]
+        return kept, self.lost + len(whole) - len(kept)
 
     def feed(self, pcm: Samples) -> None:
-        """The next input audio. A plain call; audio past `LONGEST_S` is not kept."""
+        """The next input audio. A plain call; audio past `LONGEST_S` is not kept but counted."""
         self.end += len(pcm)
         if self._length >= LONGEST_S * INPUT_RATE_HZ:
+            self.lost += len(pcm)
             return
         self._audio.append(pcm)
         self._length += len(pcm)

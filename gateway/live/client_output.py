@@ -8,8 +8,11 @@ from gateway.live.sent_log import SentLog
 from gateway.live.transport import Transport
 from gateway.observe.sessions import ObservedSession
 from gateway.protocols.dialect import Dialect, Outgoing, ProtocolError, SessionReady
-from pipeline.frames import AvatarFrame, Clear, Degraded, ReplyAudio, Spoken
+from pipeline.frames import AvatarFrame, Clear, Degraded, ReplyAudio, Spoken, Transcript
 from pipeline.stage import Observed
+
+MOST_UNSENT_BYTES = 32 * 1024
+"""A client with more unsent bytes gets no partial transcripts until it has caught up."""
 
 
 class ClientOutput:
@@ -62,10 +65,15 @@ class ClientOutput:
     def _encode(self, output: Outgoing, now: float) -> None:
         if isinstance(output, SessionReady):
             self.ready = output
+        if isinstance(output, Transcript) and not output.final and self._behind():
+            return  # the next one says more, and the last one is never left out
         keep = not isinstance(output, AvatarFrame)
         for message in self._dialect.encode(output, now):
             self.log.note(message, keep=keep)
             self.transport.send(message)
+
+    def _behind(self) -> bool:
+        return self.transport.unsent >= MOST_UNSENT_BYTES
 
     def refuse(self, error: ProtocolError) -> None:
         """Report the client's error to it."""

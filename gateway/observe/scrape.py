@@ -95,6 +95,11 @@ class _Samples(Collector):
         for name, told, count in (
             ("lost_packets", "RTP packets of clients that never came; concealed", media.lost),
             ("late_packets", "RTP packets that came after they were given up", media.late),
+            (
+                "concealed_seconds",
+                "Sound that stands for RTP packets that never came",
+                media.concealed_ms / 1000,
+            ),
             ("dropped_chunks", "Chunks of 32 ms that voice detection never judged", media.dropped),
         ):
             yield CounterMetricFamily(f"parley_media_{name}", told, value=count)

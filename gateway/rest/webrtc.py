@@ -133,7 +133,7 @@ class WebRtcEndpoints:
         return session_id is not None and peers.hang_up(session_id, peer_id)
 
     def media(self) -> MediaCounts:
-        """The lost and late audio packets of all peers since the start."""
+        """What became of the audio packets of all peers since the start."""
         return MediaCounts() if self._peers is None else self._peers.media()
 
     def operations(self) -> list[Operation]:

@@ -11,7 +11,8 @@ nobody takes, such as the one to HTTP/2 that Java's client asks for, is left out
 answered as one without it.
 
 A head takes no longer than `HEAD_S` from the connection or its first byte on, and a body no longer
-than `BODY_S`; then the connection is closed.
+than `BODY_S`; then the connection is closed. So is that of a client which reads nothing of an
+answer for `STALL_S`: uvicorn alone would wait for it without an end.
 """
 
 import asyncio
@@ -33,6 +34,9 @@ LONGEST_HEAD_BYTES = 64 * 1024
 HEAD_S = 10.0
 BODY_S = 150.0
 """Longer than any endpoint waits for a body, also where none reads it."""
+
+STALL_S = 30.0
+"""How long a client may read nothing although more waits for it than the connection buffers."""
 
 LINGER_S = 1.0
 """How long a refused client may go on sending, unread, before the connection is closed."""
@@ -56,6 +60,8 @@ class HttpProtocol(HttpToolsProtocol):
     """Why nothing more is read."""
     deadline: asyncio.TimerHandle | None = None
     """When the head, or the body, that is being received is late."""
+    stall: asyncio.TimerHandle | None = None
+    """When a client that does not read is looked at; set while the answer waits for it."""
 
     def data_received(self, data: bytes) -> None:
         if self.refused is not None:
@@ -136,6 +142,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._expect(None)
+        self._watch_reading(None)
         super().connection_lost(exc)
 
     def handle_websocket_upgrade(self) -> None:
@@ -156,6 +163,30 @@ class HttpProtocol(HttpToolsProtocol):
             self._expect(within_s)  # the request before is still being answered
         else:
             self.transport.close()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._watch_reading(self.transport.get_write_buffer_size())
+
+    def resume_writing(self) -> None:
+        self._watch_reading(None)
+        super().resume_writing()
+
+    def _watch_reading(self, waiting: int | None) -> None:
+        """Look again in `STALL_S`, when less has to wait than now; None: nothing waits."""
+        if self.stall is not None:
+            self.stall.cancel()
+            self.stall = None
+        if waiting is not None:
+            self.stall = self.loop.call_later(STALL_S, self._check_reading, waiting)
+
+    def _check_reading(self, before: int) -> None:
+        waiting = self.transport.get_write_buffer_size()
+        if waiting < before:
+            self._watch_reading(waiting)
+        else:
+            self.stall = None
+            self.transport.abort()
 
     # --- the parser's callbacks --------------------------------------------------------------
 

@@ -1,6 +1,7 @@
 """A recogniser that outlasts the turn's limit: the person is told, and the answer is not lost."""
 
 import asyncio
+import re
 from itertools import pairwise
 from typing import Any
 
@@ -243,3 +244,22 @@ def test_the_line_is_in_the_sessions_language(late: Any, language: str) -> None:
     late.policy = SessionPolicy(hard_s=HARD_S, canned=lines)
     talk(late)
     assert said(late, 1)[:2] == [lines.listening, lines.still_listening]
+
+
+def test_what_is_too_much_for_one_answer_is_not_lost_in_silence(
+    conversation: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.utterance.LONGEST_S", 2)
+
+    async def story() -> None:
+        await conversation.until(ReplyDone, 0)
+        await conversation.speak(5000)
+        await conversation.until(ReplyDone, 1)
+
+    conversation.run(story)
+    [gap] = conversation.all(Degraded)
+    assert (gap.stage, gap.source, gap.target) == ("stt", "fake-stt", "gap")
+    found = re.fullmatch(r"the last (.+) s were not kept: 120 s are the most", gap.reason)
+    assert found is not None
+    assert 3 < float(found[1]) < 5
+    assert conversation.host.log[1] == ("accept", 1, "I like tests")

@@ -23,13 +23,17 @@ def test_an_utterance_keeps_two_minutes() -> None:
         utterance.feed(second)
     assert len(utterance.audio) == LONGEST_S * INPUT_RATE_HZ
     assert utterance.end == (LONGEST_S + 10) * INPUT_RATE_HZ
-    assert len(utterance.joined(second)) == LONGEST_S * INPUT_RATE_HZ
+    assert utterance.lost == 10 * INPUT_RATE_HZ
+    kept, lost = utterance.joined(second)
+    assert (len(kept), lost) == (LONGEST_S * INPUT_RATE_HZ, 11 * INPUT_RATE_HZ)
 
 
 def test_an_utterance_that_goes_on_has_both_parts() -> None:
     utterance = Utterance(1, ramp(0, 320), 320, None)
     utterance.feed(ramp(320, 320))
-    assert np.array_equal(utterance.joined(ramp(640, 320)), ramp(0, 960))
+    whole, lost = utterance.joined(ramp(640, 320))
+    assert np.array_equal(whole, ramp(0, 960))
+    assert lost == 0
     assert utterance.end == 640
 
 

@@ -98,7 +98,8 @@ class Jitter:
 
     Call `handle` for each packet and `expire` at `deadline`; both return the items that are
     released, in order. `lost` counts packets that were given up, `late` those of them that came
-    after all, and `duplicates` packets that came twice.
+    after all, and `duplicates` packets that came twice. `concealed` counts the samples that stand
+    for lost packets.
     """
 
     def __init__(self) -> None:
@@ -106,6 +107,7 @@ class Jitter:
         self.late = 0
         self.lost = 0
         self.duplicates = 0
+        self.concealed = 0
         self._ssrc = -1
         self._next: int | None = None  # the sequence number that follows, unwrapped
         self._timestamp = 0  # the one that follows, wrapped
@@ -250,6 +252,7 @@ class Jitter:
                 if missing > already:
                     samples = min(missing - already, LONGEST_GAP)
                     items.append(MissingMedia(samples, lost=skipped))
+                    self.concealed += samples if skipped else 0
             skipped = False
             items.append(MediaPacket(packet.payload))
             length = duration(packet.payload) or ASSUMED

@@ -23,6 +23,7 @@ from gateway.live.connection import Connection
 from gateway.protocols.dialect import Dialect
 from gateway.protocols.native import NativeDialect
 from gateway.runtime import Runtime
+from gateway.status import MediaCounts
 from gateway.transports.webrtc.aiortc_private import (
     bound_sctp_window,
     choose_codecs,
@@ -33,6 +34,7 @@ from gateway.transports.webrtc.aiortc_private import (
     receive_at_once,
     transmit_quietly,
 )
+from gateway.transports.webrtc.jitter import CLOCK_HZ
 from gateway.transports.webrtc.offers import MOST_CANDIDATES, Offer, OfferError, screen, trickled
 from gateway.transports.webrtc.receiving import Reception
 from gateway.transports.webrtc.rejected import Rejected, with_rejected, without
@@ -94,11 +96,13 @@ class Peer:
         self._ready = asyncio.Event()
 
     @property
-    def media(self) -> tuple[int, int]:
-        """Packets of the peer's audio that were given up, and those of them that came late."""
+    def media(self) -> MediaCounts:
+        """What became of the peer's audio packets."""
         if self._reception is None:
-            return 0, 0
-        return self._reception.jitter.lost, self._reception.jitter.late
+            return MediaCounts()
+        jitter = self._reception.jitter
+        concealed_ms = jitter.concealed * 1000 // CLOCK_HZ
+        return MediaCounts(lost=jitter.lost, late=jitter.late, concealed_ms=concealed_ms)
 
     # --- signalling --------------------------------------------------------------------------
 
@@ -245,6 +249,10 @@ class Peer:
                 seen, at = packets, loop.time()
             elif loop.time() - at >= GONE_S:
                 logger.info("session %s: nothing comes from the peer", self.session_id)
+                self.hang_up()
+                return
+            if not self._transport.reads(loop.time()):
+                logger.info("session %s: the peer takes no messages", self.session_id)
                 self.hang_up()
                 return
 

@@ -48,7 +48,7 @@ class Peers:
         self._addresses = addresses
         self._live: dict[str, tuple[Peer, asyncio.Task[None]]] = {}  # bounded by max_sessions
         self._at_addresses = ExitStack()
-        self._ended_lost = self._ended_late = 0
+        self._ended = MediaCounts()  # of the peers that have ended
 
     def __len__(self) -> int:
         return len(self._live)
@@ -126,17 +126,11 @@ class Peers:
         finally:
             admission.close()
             del self._live[peer_id]
-            lost, late = peer.media
-            self._ended_lost += lost
-            self._ended_late += late
+            self._ended += peer.media
 
     def media(self) -> MediaCounts:
-        """The lost and late audio packets of all peers since the start."""
-        live = [peer.media for peer, _ in self._live.values()]
-        return MediaCounts(
-            lost=self._ended_lost + sum(lost for lost, _ in live),
-            late=self._ended_late + sum(late for _, late in live),
-        )
+        """What became of the audio packets of all peers since the start."""
+        return sum((peer.media for peer, _ in self._live.values()), self._ended)
 
     def find(self, session_id: str, peer_id: str) -> Peer | None:
         """The live peer of this session and id, or None."""

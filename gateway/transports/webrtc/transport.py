@@ -30,6 +30,10 @@ MOST_HELD_MESSAGES = 50
 MOST_BUFFERED_BYTES = 1024 * 1024
 """A peer that leaves more than this of the data channel unread is dropped."""
 
+STALL_S = 20.0
+"""A peer that takes none of the messages that wait for this long is dropped. After an outage of ten
+seconds, which a call survives, SCTP sends again after 15 (it doubles its wait from one second)."""
+
 LONGEST_MESSAGE_CHARS = 64 * 1024
 LONGEST_AUDIO = INPUT_RATE_HZ * LONGEST_MESSAGE_MS // 1000
 """Samples that the receiver takes in one call."""
@@ -68,8 +72,10 @@ class PeerTransport:
         self._gone = asyncio.Event()
         self._channel: RTCDataChannel | None = None
         self._unsent: deque[str] = deque(maxlen=MOST_HELD_MESSAGES)  # before there is a channel
-        self._early: deque[str] = deque(maxlen=MOST_HELD_MESSAGES)  # before there is a receiver
+        self._early: deque[str] = deque()  # before there is a receiver; bounded, see _on_message
         self._receiver: Receiver[Samples] | None = None
+        self._accepted = 0  # bytes of all messages so far
+        self._taken, self._taken_at = 0, 0.0  # of them, when `reads` last found more
         self._audio_from = 0.0  # audio that comes before this time is dropped
 
     def end(self) -> None:
@@ -113,10 +119,13 @@ class PeerTransport:
         if len(message) > LONGEST_MESSAGE_CHARS:
             logger.info("session %s: a message is too long", self._session_id)
             self._hang_up()
-        elif self._receiver is None:
+        elif self._receiver is not None:
+            self._deliver(self._receiver, message)
+        elif len(self._early) < MOST_HELD_MESSAGES:
             self._early.append(message)
         else:
-            self._deliver(self._receiver, message)
+            logger.info("session %s: too many messages before the session", self._session_id)
+            self._hang_up()
 
     def _deliver(self, receiver: Receiver[Samples], message: str) -> None:
         self._audio_from = 0.0
@@ -160,7 +169,18 @@ class PeerTransport:
                 logger.info("session %s: the peer does not read", self._session_id)
                 self._hang_up()
                 return
+            before = channel.bufferedAmount
             channel.send(message)
+            self._accepted += channel.bufferedAmount - before
+
+    def reads(self, now: float) -> bool:
+        """Whether the peer takes its messages: False where it has taken none of those that wait for
+        `STALL_S`. Call it every few seconds."""
+        waiting = self.unsent
+        taken = self._accepted - waiting
+        if not waiting or taken != self._taken:
+            self._taken, self._taken_at = taken, now
+        return now - self._taken_at < STALL_S
 
     def play(self, frame: ReplyAudio) -> None:
         assert self.transmission is not None

@@ -8,7 +8,8 @@ import pytest
 
 from gateway.interviews.leases import renew
 from gateway.interviews.sessions import SessionOwner, delete, load
-from stages.fakes import FakeSynthesizer
+from gateway.live.client_output import MOST_UNSENT_BYTES
+from stages.fakes import FakeSynthesizer, FakeTranscriber
 from tests.support.calls import LocalCalls
 from tests.support.client import SILENCE, spoken
 from tests.support.listener import Listener
@@ -417,5 +418,25 @@ def test_a_session_of_another_process_that_lives_is_refused(local: LocalCalls) -
             error = await client.until("error", fatal=True)
             assert error["code"] == "already_connected"
             assert (await client.closed())[0] == 1008
+
+    local.run(story)
+
+
+def test_a_client_that_reads_slowly_gets_no_partial_transcripts_but_the_final_one(
+    local: LocalCalls,
+) -> None:
+    local.transcriber = FakeTranscriber(texts=("I like to build things",), partials=True)
+
+    async def story() -> None:
+        async with local.call() as client:
+            await client.until("reply.done", turn=0)
+            await client.speak_live(1000, 0)
+            before = len(client.found("transcript"))
+            assert before > 0
+            client.stop_reading()
+            client.receive(" " * MOST_UNSENT_BYTES)
+            await client.speak_live(1000, 1000)
+            unread = [each for each in client._unread or () if '"transcript"' in str(each)]
+            assert [json.loads(each)["final"] for each in unread] == [True]
 
     local.run(story)

@@ -97,13 +97,14 @@ def test_readiness_queues_media_and_version_are_sampled() -> None:
     samples = scraped(
         readiness=lambda: "draining",
         queues=lambda: [QueueReport("stt whisper", "jobs", 3)],
-        media=lambda: MediaCounts(lost=5, late=2, dropped=7),
+        media=lambda: MediaCounts(lost=5, late=2, dropped=7, concealed_ms=120),
     )
     assert samples["parley_readiness", labels(state="draining")] == 1
     assert samples["parley_readiness", labels(state="ready")] == 0
     assert samples["parley_queue_depth", labels(queue="stt whisper")] == 3
     assert samples["parley_media_lost_packets_total", labels()] == 5
     assert samples["parley_media_late_packets_total", labels()] == 2
+    assert samples["parley_media_concealed_seconds_total", labels()] == 0.12
     assert samples["parley_media_dropped_chunks_total", labels()] == 7
     assert samples["parley_build_info", labels(version="1.2.3")] == 1
 

@@ -1,10 +1,15 @@
 """Clients that send a request as slowly as they can, on a real socket."""
 
 import asyncio
+import socket
+from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
 import pytest
+from starlette.requests import Request
+from starlette.responses import StreamingResponse
+from starlette.routing import Route
 
 from gateway.transports import http
 from tests.support.gateway import Gateway
@@ -110,5 +115,41 @@ def test_neither_an_idle_connection_nor_a_conversation_is_late(
             assert first.get_extra_info("socket") is second.get_extra_info("socket")
             await caller.say(type="ping", t=1)
             await caller.until("pong")
+
+    gateway.run(story)
+
+
+@pytest.mark.parametrize("reads", [False, True], ids=["reads nothing", "reads slowly"])
+def test_a_client_that_reads_nothing_of_an_answer_is_disconnected(
+    gateway: Any, monkeypatch: pytest.MonkeyPatch, reads: bool
+) -> None:
+    monkeypatch.setattr(http, "STALL_S", 0.3)
+
+    async def story() -> None:
+        loop, over = asyncio.get_running_loop(), asyncio.Event()
+
+        async def pieces() -> AsyncIterator[bytes]:
+            try:
+                while True:
+                    yield bytes(65_536)
+                    await asyncio.sleep(0)
+            finally:
+                over.set()
+
+        async def endless(request: Request) -> StreamingResponse:
+            return StreamingResponse(pieces())
+
+        gateway.app.router.routes.insert(0, Route("/endless", endless))
+        with socket.socket() as client:
+            client.setblocking(False)
+            await loop.sock_connect(client, ("127.0.0.1", gateway.port))
+            await loop.sock_sendall(client, b"GET /endless HTTP/1.1\r\nHost: x\r\n\r\n")
+            began_s = loop.time()
+            while reads and loop.time() < began_s + 1.0:
+                assert len(await loop.sock_recv(client, 1 << 20)) > 0
+                await asyncio.sleep(0.02)
+                assert not over.is_set()
+            async with asyncio.timeout(20):
+                await over.wait()
 
     gateway.run(story)

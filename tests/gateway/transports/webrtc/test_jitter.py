@@ -321,3 +321,13 @@ def test_whatever_the_network_does(network: list[tuple[int, float]], start: int)
     assert total >= (heard[-1] + 1) * FRAME
     filled = sum(item.samples for item in out if isinstance(item, MissingMedia) and not item.lost)
     assert total <= (heard[-1] + 1) * FRAME + filled
+
+
+def test_what_stands_for_lost_packets_is_counted_and_silence_is_not() -> None:
+    buffer = Jitter()
+    for number in (0, 1, 4):  # two packets of 20 ms never come
+        buffer.handle(packet(number), number * 0.02)
+    buffer.expire(1.0)
+    assert (buffer.lost, buffer.concealed) == (2, 2 * FRAME)
+    buffer.expire(1.5)  # nothing comes any more: silence
+    assert buffer.concealed == 2 * FRAME

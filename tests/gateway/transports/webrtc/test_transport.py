@@ -6,7 +6,7 @@ from typing import Literal
 import pytest
 
 from gateway.protocols.dialect import SessionRequest
-from gateway.transports.webrtc.transport import PeerTransport
+from gateway.transports.webrtc.transport import MOST_HELD_MESSAGES, STALL_S, PeerTransport
 
 
 @pytest.mark.parametrize(
@@ -21,5 +21,53 @@ def test_a_peer_without_video_draws_the_face_and_gets_no_pictures(
             assert (face.provider, face.start()) == (shown, None)
             assert face.observers() == ()
             assert not transport._unsent
+
+    asyncio.run(story())
+
+
+class Channel:
+    """A data channel whose peer takes as many bytes as it is told to."""
+
+    readyState = "open"
+
+    def __init__(self) -> None:
+        self.bufferedAmount = 0
+
+    def on(self, event: str, listener: object) -> None:
+        pass
+
+    def send(self, message: str) -> None:
+        self.bufferedAmount += len(message.encode())
+
+
+def test_a_peer_that_takes_none_of_its_messages_is_noticed() -> None:
+    async def story() -> None:
+        transport, channel = PeerTransport("s", lambda: None, waits=True), Channel()
+        assert transport.opened(channel)  # type: ignore[arg-type]
+        assert transport.reads(0.0)
+        transport.send("für")
+        assert [transport.reads(at) for at in (5.0, 10.0, 15.0)] == [True, True, True]
+        channel.bufferedAmount -= 1
+        assert transport.reads(20.0), "it takes them slowly"
+        transport.send("one more")
+        assert transport.reads(20.0 + STALL_S - 1)
+        assert not transport.reads(20.0 + STALL_S)
+        channel.bufferedAmount = 0
+        assert transport.reads(20.0 + STALL_S + 5), "nothing waits"
+        assert transport.reads(1000.0)
+
+    asyncio.run(story())
+
+
+def test_more_messages_than_may_come_before_the_session_end_the_call() -> None:
+    async def story() -> None:
+        ended: list[bool] = []
+        transport = PeerTransport("s", lambda: ended.append(True), waits=True)
+        for number in range(MOST_HELD_MESSAGES):
+            transport._on_message(str(number))
+        assert ended == []
+        transport._on_message("one too many")
+        assert ended == [True]
+        assert transport._early[0] == "0", "none was dropped in silence"
 
     asyncio.run(story())
