@@ -210,6 +210,7 @@ def test_each_step_of_a_turn_has_a_label() -> None:
         "after the decision",
         "filler",
         "holding line",
+        "gap",
         "due line",
         "canned line",
         "text",

@@ -30,7 +30,7 @@ from gateway.runtime import Runtime
 from gateway.settings import Settings
 from gateway.store import Conflict, Entry, Keep, Put, SqliteStore, StoreUnavailable
 from pipeline.frames import Output, ReplyDone, Samples, SpeechStarted, Transcript, TurnMetrics, Word
-from pipeline.session import Session
+from pipeline.session import Session, Stages
 from pipeline.stage import RecognizedSpeech
 from pipeline.testing import ManualClock, run_virtual
 from stages.interview import InterviewSession, RecognitionSource, UnknownRole
@@ -634,17 +634,11 @@ class Puts:
         return (version,)
 
 
-def no_stages() -> Any:
+def no_stages() -> Stages:
     """Stages that nobody uses."""
-    nobody = SimpleNamespace(candidates=())
-    stages = SimpleNamespace(
-        detector=SimpleNamespace(provider="none"),
-        transcribers=nobody,
-        responders=nobody,
-        synthesizers=nobody,
-    )
-    stages.animators = stages.turn_models = stages.fillers = None
-    return stages
+    nobody: Any = SimpleNamespace(slot="none", candidates=())
+    detector: Any = SimpleNamespace(provider="none")
+    return Stages(detector, nobody, nobody, nobody)
 
 
 def held(runtime: Runtime) -> AbstractAsyncContextManager[LiveHost]:
