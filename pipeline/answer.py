@@ -65,6 +65,10 @@ class Answer:
         self._stream: Stream[Transcript] | None = None  # the latest
         self._speech: RecognizedSpeech | None = None
         self._accepting: asyncio.Future[None] | None = None
+        self._work: asyncio.Task[Transcript] | None = None  # the latest of `recognising`
+        self.goes_on = False
+        """Its recognition goes on although the reply to it was stopped: the session ends, and the
+        words are stored without one."""
         self._shown = False  # the client has the transcript
         self._failed = False
 
@@ -94,6 +98,19 @@ class Answer:
     def asked(self) -> str:
         """The recogniser that is asked, or was asked last."""
         return self._first if self._stream is None else self._stream.provider
+
+    def recognising(self, on_partial: Callable[[Transcript], None]) -> asyncio.Task[Transcript]:
+        """`recognise` in a task, which the caller owns: the one that is under way where it
+        `goes_on`."""
+        if self._work is None or self._work.done():
+            self._work = asyncio.create_task(self.recognise(on_partial))
+        return self._work
+
+    async def give_up(self) -> None:
+        """Stop the recognition that went on, if it does still."""
+        if self._work is not None and not self._work.done():
+            self._work.cancel()
+            await asyncio.wait((self._work,))
 
     async def recognise(self, on_partial: Callable[[Transcript], None]) -> Transcript:
         """Recognise the utterance and set `transcript`; its text is "" where nothing was said,
@@ -190,7 +207,8 @@ class Answer:
     def stop(self) -> None:
         """End the turn early. What was recognised or typed is stored all the same."""
         if self.pending is not None:
-            self.pending.cancel()
+            if not self.goes_on:
+                self.pending.cancel()
         elif self._accepting is None and not self._failed:
             self.text = self._typed  # not accepted yet: see `stored`
 

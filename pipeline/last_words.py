@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from pipeline.answer import Answer
 from pipeline.committer import TurnCommitter
 from pipeline.errors import PipelineError
-from pipeline.frames import Samples
+from pipeline.frames import Samples, Transcript
 from pipeline.utterance import Utterance
 
 logger = logging.getLogger("parley.session")
@@ -63,7 +63,7 @@ class LastWords:
             until = self._sooner(now + answer.latest_s + LAST_WORDS_S)
             async with asyncio.timeout_at(until) as self._limit:
                 await committer.settled()
-                text = (await answer.recognise(committer.emit)).text
+                text = (await self._words(answer, committer)).text
                 if text and not (answer.spoken and is_echo(text)):
                     await answer.accept()
                     committer.settle(tasks, answer, "")
@@ -79,6 +79,20 @@ class LastWords:
         finally:
             self._limit = None
             utterance.cancel()
+            await answer.give_up()
+
+    async def _words(self, answer: Answer, committer: TurnCommitter) -> Transcript:
+        """What was said: recognised already, being recognised, or neither yet."""
+        if answer.transcript is not None:
+            return answer.transcript
+        early = answer.outputs.ahead
+        try:
+            return await answer.recognising(committer.emit)
+        except PipelineError:
+            if not early:
+                raise
+            answer.outputs.begin(ahead=False)  # as after a decision: every recogniser is asked
+            return await answer.recognising(committer.emit)
 
     def _sooner(self, at: float | None) -> float | None:
         return at if self._by is None or at is None else min(at, self._by)

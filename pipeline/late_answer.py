@@ -22,10 +22,10 @@ async def recognised(
     Where it is not there at the turn's limit, which counts from the time when the turn is
     `decided`, `hold` is called, and again after every hard limit: it says a line. Its argument is
     how often it was called before. Raises what `Answer.recognise` and `hold` raise. Cancelling
-    stops the recognition.
+    stops the recognition, unless the answer `goes_on`.
     """
     loop = asyncio.get_running_loop()
-    work = asyncio.create_task(answer.recognise(on_partial))
+    work = answer.recognising(on_partial)
     try:
         await _either(work, decided)
         limit_s = answer.budget.allow("stt", loop.time())
@@ -36,9 +36,8 @@ async def recognised(
             limit_s = answer.budget.hard_s
         return await work
     finally:
-        if not work.done():
-            work.cancel()
-            await asyncio.wait((work,))
+        if not answer.goes_on:
+            await answer.give_up()
 
 
 async def _either(work: asyncio.Task[Transcript], decided: asyncio.Event) -> None:

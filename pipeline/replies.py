@@ -119,6 +119,19 @@ class Replies:
             return now
         return self._voice.sentence_over_at(now) if self.current.answer.settled else None
 
+    def leave(self) -> Answer | None:
+        """Stop the reply whose answer is still being recognised, because the session ends; None
+        where there is none. The recognition goes on: the caller owns it."""
+        reply = self.current
+        if reply is None or reply.answer.pending is None:
+            return None
+        assert self._work is not None
+        self.current = None
+        reply.answer.goes_on = True
+        reply.stop()
+        self._work.cancel()
+        return reply.answer
+
     def discard(self) -> bool:
         """Drop a reply that was prepared; returns whether there was one."""
         reply, self.current = self.current, None

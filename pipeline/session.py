@@ -8,6 +8,7 @@ barge-in first silences the reply at once (`Reply.stop`), then cancels the task.
 import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from itertools import chain, islice
 
 from pipeline.canned import CannedLines
 from pipeline.channel import Waited
@@ -244,9 +245,6 @@ class Session:
                     if self._failure is not None:
                         raise self._failure
                     self._close_vad()
-                    if self._input.current is not None:
-                        self._actions.discard()
-                    self._actions.silence()
                     await self._store_last_words(self._tasks)
                     await self._committer.settled()
                 finally:
@@ -264,11 +262,14 @@ class Session:
     async def _store_last_words(self, tasks: asyncio.TaskGroup) -> None:
         rest: Iterable[Samples] = ()
         if self._input.current is not None:
-            rest = self._rest
+            unread = iter(self._rest)
+            first = tuple(islice(unread, 1))
+            rest = chain(first, unread) if first else ()
             self._voice.echo.ended(self._input.position_ms())
+        answer = self._actions.leave(more=bool(rest))
         utterance = self._input.end()
         if utterance is not None:
-            answer = self._replies.answer(utterance.turn, self._now(), utterance)
+            answer = answer or self._replies.answer(utterance.turn, self._now(), utterance)
             is_echo = self._voice.echo.hears
             await self._last_words.store(answer, utterance, rest, self._committer, tasks, is_echo)
 

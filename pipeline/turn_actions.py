@@ -110,6 +110,23 @@ class TurnActions:
             assert self._input.current is not None
             self._input.current.reopen()
 
+    def leave(self, *, more: bool) -> Answer | None:
+        """The session ends: stop the reply. Returns the answer whose recognition goes on.
+
+        With `more` there is input audio that belongs to the utterance under way and was not fed
+        yet, so that it is recognised again as a whole.
+        """
+        speaking = self._input.current is not None
+        if speaking and more:
+            self.discard()
+            return None
+        answer = self._replies.leave()
+        if answer is None:
+            self.silence()
+        elif not speaking:
+            self._input.carried = answer.pending
+        return answer
+
     def silence(self) -> None:
         """Stop the reply under way, if there is one, and have the host remember what was heard."""
         assert self._tasks is not None

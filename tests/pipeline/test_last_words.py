@@ -3,6 +3,7 @@
 import asyncio
 from typing import Any
 
+import numpy as np
 import pytest
 
 from pipeline.frames import ReplyDone
@@ -85,3 +86,92 @@ def test_words_that_are_cut_off_with_the_process_are_logged(
 
     ending.run(story)
     assert [record.getMessage() for record in caplog.records] == [LOST + "the process ended"]
+
+
+# --- a client that leaves while it is recognised -------------------------------------------------
+
+
+def leaves(ending: Any, after_s: float) -> float:
+    """The client leaves so long after it fell silent; returns how long the end takes, in seconds."""
+    took: list[float] = []
+
+    async def story() -> None:
+        loop = asyncio.get_running_loop()
+        await ending.until(ReplyDone, 0)
+        await ending.speak(600)
+        await ending.pause(round(after_s * 1000))
+        began = loop.time()
+        ending.session.end()
+        await asyncio.wait([ending.running], timeout=60)
+        took.append(loop.time() - began)
+
+    ending.run(story)
+    return took[0]
+
+
+@pytest.mark.parametrize("speculate", [False, True], ids=["", "speculating"])
+def test_recognition_goes_on_when_the_client_leaves(ending: Any, speculate: bool) -> None:
+    ending.policy = SessionPolicy(hard_s=6.0, speculate=speculate)
+    assert leaves(ending, 4.0) < TAKES_S - 3.0
+    assert ending.host.log[1:] == STORED
+    assert len(ending.transcribers[0].told) == 1, "it was not begun again"
+    assert ending.transcribers[0].open_now == 0
+
+
+def test_also_where_the_client_leaves_before_the_turn_is_decided(ending: Any) -> None:
+    ending.policy = SessionPolicy(hard_s=6.0, speculate=True)
+    took_s = leaves(ending, 0.6)
+    assert TAKES_S - 1.0 < took_s < TAKES_S
+    assert ending.host.log[1:] == STORED
+    assert len(ending.transcribers[0].told) == 1
+
+
+def test_what_was_recognised_before_the_turn_is_decided_is_stored_at_once(ending: Any) -> None:
+    ending.policy = SessionPolicy(hard_s=6.0, speculate=True)
+    ending.transcribers = [FakeTranscriber(texts=("I like tests",))]
+    assert leaves(ending, 0.6) == 0.0
+    assert ending.host.log[1:] == STORED
+    assert len(ending.transcribers[0].told) == 1
+
+
+def test_a_recogniser_that_fails_meanwhile_leaves_the_words_to_another_attempt(ending: Any) -> None:
+    ending.policy = SessionPolicy(hard_s=6.0, speculate=True)
+    ending.limits = {"fake-stt": Limits(first_s=2.0)}
+    hangs = Script(stall=True)
+    ending.transcribers = [FakeTranscriber(hangs, Script(), texts=("never", "I like tests"))]
+    assert leaves(ending, 0.6) < 3.0
+    assert ending.host.log[1:] == STORED
+
+
+def test_what_was_said_with_audio_that_was_not_fed_is_recognised_as_a_whole(ending: Any) -> None:
+    ending.policy = SessionPolicy(hard_s=6.0, speculate=True)
+    ending.transcribers = [FakeTranscriber(texts=("I like", "I like tests"))]
+
+    async def story() -> None:
+        await ending.until(ReplyDone, 0)
+        await ending.speak(600)
+        await ending.pause(600)
+        ending.session.end(iter([np.full(320, 4000, np.int16)] * 30))
+        await asyncio.wait([ending.running], timeout=60)
+
+    ending.run(story)
+    assert ending.host.log[1:] == STORED
+
+
+def test_recognition_that_goes_on_ends_with_the_process(
+    ending: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    ending.host.commit_s = 5.0  # the turn before is being stored
+
+    async def story() -> None:
+        await ending.until(ReplyDone, 0)
+        await ending.speak(600)
+        await ending.pause(2000)
+        ending.session.end()
+        await asyncio.sleep(0.1)
+        ending.running.cancel()
+        await asyncio.wait([ending.running])
+
+    ending.run(story)  # and leaves no task behind
+    assert ending.transcribers[0].open_now == 0
+    assert "the process ended" in caplog.text
