@@ -56,10 +56,13 @@ class InputAudio:
         """The next input audio. A plain call on the hot path."""
         frames = self._frames
         frames.append(pcm)
-        self._position += len(pcm)
-        self._kept += len(pcm)
-        while self._kept - len(frames[0]) >= self._keep:
-            self._kept -= len(frames.popleft())
+        size = len(pcm)
+        self._position += size
+        kept = self._kept + size
+        while (rest := kept - len(frames[0])) >= self._keep:
+            kept = rest
+            frames.popleft()
+        self._kept = kept
         if self.current is not None:
             self.current.feed(pcm)
         if self.held is not None:

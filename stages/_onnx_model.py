@@ -6,6 +6,7 @@ See `_onnx_graph` for why not the `onnx` package. Field numbers are those of ONN
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from dataclasses import field as of
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -15,9 +16,14 @@ from stages._protobuf import field, fields, number_field, number_of
 
 Tensor = npt.NDArray[np.float32] | npt.NDArray[np.int64]
 
+Value: TypeAlias = tuple[int, Sequence[int | str]]
+"""An input or output: `FLOAT` or `INT16`, and its shape of sizes, or of names for sizes that vary.
+"""
+
 IR_VERSION, OPSET = 8, 16
 
-_FLOAT, _INT64 = 1, 7  # TensorProto.DataType
+FLOAT, INT16 = 1, 5  # TensorProto.DataType
+_INT64 = 7
 
 _MODEL_IR_VERSION, _MODEL_GRAPH, _MODEL_OPSET, _OPSET_VERSION = 1, 7, 8, 2
 _NODE, _GRAPH_NAME, _INITIALIZER, _INPUT, _OUTPUT = 1, 2, 5, 11, 12
@@ -66,7 +72,7 @@ def _constants(graph: bytes) -> Iterator[tuple[str, npt.NDArray[np.float32]]]:
     for node in _all(graph, _NODE):
         if _only(node, _NODE_OPERATOR) == b"Constant":
             tensor = _only(_only(node, _NODE_ATTRIBUTE), _ATTRIBUTE_TENSOR)
-            if _numbers(tensor, _DATA_TYPE) == [_FLOAT] and (raw := _only(tensor, _RAW_DATA)):
+            if _numbers(tensor, _DATA_TYPE) == [FLOAT] and (raw := _only(tensor, _RAW_DATA)):
                 array = np.frombuffer(raw, "<f4").astype(np.float32)
                 yield _only(node, _NODE_OUTPUT).decode(), array.reshape(_numbers(tensor, _DIMS))
 
@@ -86,11 +92,10 @@ def _numbers(message: bytes, number: int) -> list[int]:
 def model_of(
     operations: Sequence[Operation],
     constants: Mapping[str, Tensor],
-    inputs: Mapping[str, Sequence[int | str]],
-    outputs: Mapping[str, Sequence[int | str]],
+    inputs: Mapping[str, Value],
+    outputs: Mapping[str, Value],
 ) -> bytes:
-    """A model. Its inputs and outputs are float32, of a shape of sizes, or of names for sizes that
-    vary."""
+    """A model of these nodes, which use the constants by their names."""
     graph = b"".join(
         (
             *(field(_NODE, _node(operation)) for operation in operations),
@@ -131,7 +136,7 @@ def _attribute(name: str, value: int) -> bytes:
 
 
 def _tensor(name: str, values: Tensor) -> bytes:
-    kind, stored = (_FLOAT, "<f4") if values.dtype == np.float32 else (_INT64, "<i8")
+    kind, stored = (FLOAT, "<f4") if values.dtype == np.float32 else (_INT64, "<i8")
     return b"".join(
         (
             *(number_field(_DIMS, size) for size in values.shape),
@@ -142,7 +147,8 @@ def _tensor(name: str, values: Tensor) -> bytes:
     )
 
 
-def _value(name: str, shape: Sequence[int | str]) -> bytes:
+def _value(name: str, value: Value) -> bytes:
+    kind, shape = value
     dims = b"".join(
         field(
             _DIM,
@@ -152,5 +158,5 @@ def _value(name: str, shape: Sequence[int | str]) -> bytes:
         )
         for size in shape
     )
-    tensor = number_field(_ELEMENT, _FLOAT) + field(_SHAPE, dims)
+    tensor = number_field(_ELEMENT, kind) + field(_SHAPE, dims)
     return field(_VALUE_NAME, name.encode()) + field(_VALUE_TYPE, field(_TENSOR_TYPE, tensor))

@@ -20,11 +20,14 @@ import numpy as np
 import numpy.typing as npt
 
 from stages._onnx_graph import NotAModel
-from stages._onnx_model import Operation, Tensor, branch_constants, model_of
+from stages._onnx_model import FLOAT, INT16, Operation, Tensor, branch_constants, model_of
 
 CHUNK, FRAME, HOP, FRAMES, BINS = 576, 256, 128, 4, 129
 PADDING = (FRAMES - 1) * HOP + FRAME - CHUNK
 """Samples that the last frame takes from the chunk's reflection: 64."""
+
+FULL_SCALE = np.float32(32768)
+"""The network wants samples from -1 to 1. A power of two, so that no bit is lost."""
 
 WIDTH = 3
 HIDDEN = 128
@@ -58,8 +61,8 @@ Floats = npt.NDArray[np.float32]
 def rewritten(official: bytes) -> bytes:
     """The official file as the network that is described above.
 
-    Inputs: `input` [N, 576], and of the LSTM `h` and `c` [1, N, 128]. Outputs: `output` [N, 1],
-    and the state after it, `hn` and `cn`.
+    Inputs: `input` [N, 576], samples of 16 bits, and of the LSTM `h` and `c` [1, N, 128]. Outputs:
+    `output` [N, 1], and the state after it, `hn` and `cn`.
 
     Raises `NotAModel` where the bytes are another network, or none.
     """
@@ -87,12 +90,12 @@ class _Graph:
         self._dense(2, "y1", "y2", frames=2, stride=2)
         self._dense(3, "y2", "y3", frames=1, stride=1)
         self._decide()
-        state = (1, "N", HIDDEN)
+        state = FLOAT, (1, "N", HIDDEN)
         return model_of(
             self._nodes,
             self._constants,
-            {"input": ("N", CHUNK), "h": state, "c": state},
-            {"output": ("N", 1), "hn": state, "cn": state},
+            {"input": (INT16, ("N", CHUNK)), "h": state, "c": state},
+            {"output": (FLOAT, ("N", 1)), "hn": state, "cn": state},
         )
 
     def _node(self, operator: str, inputs: Sequence[str], *outputs: str, **attributes: int) -> None:
@@ -105,14 +108,15 @@ class _Graph:
 
     def _spectra(self) -> None:
         """`input` [N, 576] to `spectra` [N, 4 * 129]."""
-        basis = self._weights[STFT][:, 0].T
+        basis = self._weights[STFT][:, 0].T / FULL_SCALE
+        self._node("Cast", ("input",), "samples", to=FLOAT)
         # The samples behind the chunk's end are those before it, in reverse order.
         last = basis[: FRAME - PADDING].copy()
         last[-1 - PADDING : -1] += basis[FRAME - PADDING :][::-1]
         self._constants |= {"basis": basis, "last": last, "halves": np.array([BINS] * 2, np.int64)}
         for frame in range(FRAMES):
             start = frame * HOP
-            self._slice("input", start, min(start + FRAME, CHUNK), f"frame{frame}")
+            self._slice("samples", start, min(start + FRAME, CHUNK), f"frame{frame}")
             basis_name = "last" if frame == FRAMES - 1 else "basis"
             self._node("MatMul", (f"frame{frame}", basis_name), f"bins{frame}")
             self._node(

@@ -112,9 +112,10 @@ class SileroDetector:
         self._max_sessions = max_sessions
         self._ring_chunks = ring_chunks
         self._audio: Samples = np.zeros((max_sessions * ring_chunks, CHUNK), np.int16)
-        self._context = np.zeros((max_sessions, CONTEXT), np.float32)
-        self._state = np.zeros((2, max_sessions, STATE), np.float32)
-        self._input = np.zeros((SLICE_UNDER_BACKLOG, CONTEXT + CHUNK), np.float32)
+        self._context: Samples = np.zeros((max_sessions, CONTEXT), np.int16)
+        self._hidden = np.zeros((max_sessions, STATE), np.float32)
+        self._cell = np.zeros((max_sessions, STATE), np.float32)
+        self._input: Samples = np.zeros((SLICE_UNDER_BACKLOG, CONTEXT + CHUNK), np.int16)
         # The place freed last is used first: its pages are in memory.
         self._free = list(range(max_sessions - 1, -1, -1))
         self._streams: set[_Stream] = set()
@@ -142,8 +143,8 @@ class SileroDetector:
         if not self._free:
             raise PipelineError(f"voice detection has no place left: {self._max_sessions} sessions")
         place = self._free.pop()
-        self._context[place] = 0.0
-        self._state[:, place] = 0.0
+        self._context[place] = 0
+        self._hidden[place] = self._cell[place] = 0.0
         stream = _Stream(self, place, on_chunk)
         self._streams.add(stream)
         return stream
@@ -242,11 +243,11 @@ class SileroDetector:
 
         x = self._input[:size]
         x[:, :CONTEXT] = self._context[places]
-        np.multiply(self._audio[rows], np.float32(1 / 32768), out=x[:, CONTEXT:])
+        x[:, CONTEXT:] = self._audio[rows]
         self._context[places] = x[:, CHUNK:]
-        state = self._state.take(places, axis=1)
-        output, hidden, cell = self._network.run(None, {"input": x, "h": state[:1], "c": state[1:]})
-        self._state[0, places], self._state[1, places] = hidden[0], cell[0]
+        state = {"h": self._hidden[places][None], "c": self._cell[places][None]}
+        output, hidden, cell = self._network.run(None, {"input": x, **state})
+        self._hidden[places], self._cell[places] = hidden[0], cell[0]
         self._batches += 1
         self._chunks += size
         assert self._loop is not None

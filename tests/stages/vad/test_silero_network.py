@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from pipeline.frames import Samples
 from stages._onnx_graph import NotAModel
 from stages.vad import silero
 from stages.vad._silero_network import rewritten
@@ -43,24 +44,25 @@ def session(model: bytes) -> Any:
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
-def inputs(pcm: npt.NDArray[np.int16]) -> list[Floats]:
+def inputs(pcm: Samples) -> list[Samples]:
     """The sound's chunks, each behind the last samples of the one before."""
-    sound = np.concatenate((np.zeros(CONTEXT, np.int16), pcm)).astype(np.float32) / 32768
+    sound = np.concatenate((np.zeros(CONTEXT, np.int16), pcm))
     starts = range(0, len(pcm) - CHUNK + 1, CHUNK)
     return [sound[start : start + CONTEXT + CHUNK] for start in starts]
 
 
-def by_the_file(chunks: list[Floats]) -> list[float]:
+def by_the_file(chunks: list[Samples]) -> list[float]:
     network, found = session(official()), []
     state = np.zeros((2, 1, STATE), np.float32)
     for chunk in chunks:
-        given = {"input": chunk[None], "state": state, "sr": np.array(16_000, np.int64)}
+        sound = chunk[None].astype(np.float32) / 32768
+        given = {"input": sound, "state": state, "sr": np.array(16_000, np.int64)}
         output, state = network.run(None, given)
         found.append(float(output[0, 0]))
     return found
 
 
-def by_products(chunks: list[Floats]) -> list[float]:
+def by_products(chunks: list[Samples]) -> list[float]:
     network, found = session(rewritten(official())), []
     h = c = np.zeros((1, 1, STATE), np.float32)
     for chunk in chunks:
