@@ -12,6 +12,7 @@ import asyncio
 import os
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -43,17 +44,17 @@ class CrowdPlan:
 class Crowd(Load):
     """Runs the plan. One object, one run."""
 
-    def __init__(self, plan: CrowdPlan) -> None:
-        super().__init__(Plan(plan.url, sessions=plan.clients, seconds=plan.seconds))
+    def __init__(self, plan: CrowdPlan, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__(Plan(plan.url, sessions=plan.clients, seconds=plan.seconds), clock)
         self._crowd = plan
-        self._began = time.monotonic()
+        self._began = 0.0
         self._admitted: dict[int, float] = {}
         """When each client was let in, in seconds after the beginning."""
         self._refusals_ms: list[float] = []
 
     async def run(self) -> dict[str, Any]:
         """Let all clients come and go; returns the report of the load with that of the crowd."""
-        self._began = time.monotonic()
+        self._began = self._clock()
         asyncio.get_running_loop().call_later(self._crowd.arrive_s, self._steady.set)
         report = await super().run()
         refusals = Summary.of(self._refusals_ms)
@@ -81,19 +82,19 @@ class Crowd(Load):
 
     async def _comes(self, number: int, url: str, interview: dict[str, Any]) -> bool:
         """Try once; False where the client was refused, True when its conversation is over."""
-        tried = time.monotonic()
+        tried = self._clock()
         try:
             await self._call(number, url, interview, self._script(number))
         except (CallRefused, CallEnded) as end:
             busy = end.status == 503 if isinstance(end, CallRefused) else end.code == AT_CAPACITY
             if number in self._admitted or not busy:
                 raise
-            self._refusals_ms.append((time.monotonic() - tried) * 1000)
+            self._refusals_ms.append((self._clock() - tried) * 1000)
             return False
         return True
 
     def _entered(self, number: int) -> None:
-        self._admitted[number] = time.monotonic() - self._began
+        self._admitted[number] = self._clock() - self._began
 
 
 def main() -> int:

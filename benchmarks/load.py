@@ -15,7 +15,7 @@ import os
 import resource
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import count
 from typing import Any, Literal, TypeAlias
@@ -70,10 +70,11 @@ class Plan:
 
 
 class Load:
-    """Runs a plan. One object, one run."""
+    """Runs a plan. One object, one run. `clock` gives seconds, as `time.monotonic` does."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, clock: Callable[[], float] = time.monotonic) -> None:
         self.plan = plan
+        self._clock = clock
         self.tally = Tally()
         spoken = turns(plan.longest_ms, plan.shortest_ms)
         self._turns = [list(frames(pcm)) for pcm in spoken]
@@ -114,21 +115,21 @@ class Load:
         await self._steady.wait()
         gc.collect()
         gc.freeze()
-        start, start_cpu = time.monotonic(), _own_cpu_s()
+        start, start_cpu = self._clock(), _own_cpu_s()
         tell("steady")
         while not self._over.is_set():
             left_s = 1.0
             if self.plan.seconds is not None:
-                left_s = min(left_s, self.plan.seconds - (time.monotonic() - start))
+                left_s = min(left_s, self.plan.seconds - (self._clock() - start))
             if left_s <= 0:
                 self._over.set()
                 break
             try:
                 await asyncio.wait_for(self._over.wait(), left_s)
             except TimeoutError:
-                elapsed_s = time.monotonic() - start
+                elapsed_s = self._clock() - start
                 tell("progress", answered=self.tally.answered, elapsed_s=elapsed_s)
-        self._wall_s = time.monotonic() - start
+        self._wall_s = self._clock() - start
         self._cpu_s = _own_cpu_s() - start_cpu
         tell("over")
 

@@ -1,0 +1,147 @@
+"""A crowd's client, and what its report comes to."""
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from benchmarks.caller import CallEnded, CallRefused
+from benchmarks.crowd import Crowd, CrowdPlan
+from benchmarks.overload import FEW, Seen, distrust, metrics
+from benchmarks.result import Metric
+from pipeline.testing import run_virtual
+
+
+class Door(Crowd):
+    """Lets in as many as `places`, and refuses all others, each as `refuses` says."""
+
+    def __init__(self, plan: CrowdPlan, places: int, refuses: Iterator[Exception]) -> None:
+        super().__init__(plan, clock=lambda: asyncio.get_running_loop().time())
+        self.places = places
+        self.tries: list[tuple[float, int]] = []
+        self._refuses = refuses
+
+    async def _call(self, number: int, url: str, interview: dict[str, Any], turns: Any) -> bool:
+        self.tries.append((round(asyncio.get_running_loop().time(), 3), number))
+        if len(self._admitted) >= self.places:
+            raise next(self._refuses)
+        self._entered(number)
+        self.tally.spoken += 1
+        await self._over.wait()
+        self.tally.answered += 1
+        return False
+
+
+def busy() -> Iterator[Exception]:
+    while True:
+        yield CallRefused(503, "overloaded")
+        yield CallEnded(1013)
+
+
+PLAN = CrowdPlan("ws://127.0.0.1:1/ws", 10, seconds=10.0, arrive_s=5.0, retry_s=4.0)
+
+
+@pytest.fixture(autouse=True)
+def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("benchmarks.load.tell", lambda *event, **fields: None)
+
+
+def test_who_is_refused_comes_again_until_the_stretch_is_over() -> None:
+    door = Door(PLAN, 4, busy())
+    report = run_virtual(door.run())
+    assert report["clients"] == 10
+    assert report["admitted"] == 4
+    assert [number for _, number in door.tries[:10]] == list(range(10))
+    assert [at for at, number in door.tries if number == 9] == [4.5, 8.5, 12.5]
+    assert report["refused"] == len(door.tries) - 4
+    assert report["refusal"]["count"] == report["refused"]
+    assert (report["spoken"], report["answered"], report["faults"]) == (4, 4, {})
+
+
+def test_another_refusal_is_a_fault_and_so_is_a_call_that_ends() -> None:
+    others = iter([CallRefused(403, "forbidden"), CallEnded(1011), OSError("no route")])
+    door = Door(CrowdPlan("ws://127.0.0.1:1/ws", 4, 1.0, arrive_s=1.0), 1, others)
+    report = run_virtual(door.run())
+    assert report["refused"] == 0
+    assert report["faults"] == {
+        "client.no_call (forbidden)": 1,
+        "closed.1011": 1,
+        "client.no_call (no route)": 1,
+    }
+
+
+def summary(p99: float, count: int = 100) -> dict[str, float]:
+    return {"count": count, "p50": 1.0, "p95": p99 / 2, "p99": p99, "max": p99}
+
+
+def seen(*, memory_mb: list[float] | None = None, **changed: Any) -> Seen:
+    report: dict[str, Any] = {
+        "clients": 600,
+        "admitted": 150,
+        "admitted_by_s": 3.0,
+        "refused": 4_000,
+        "refusal": summary(30.0),
+        "spoken": 500,
+        "answered": 500,
+        "frames_unheard": 0,
+        "lateness": summary(20.0),
+        "decision_to_first": summary(8.0),
+        "lag": summary(3.0),
+        "client_cpu_share": 0.4,
+        "distrust": [],
+        "faults": {},
+    }
+    return Seen(report | changed, memory_mb or [200.0] * 40, 0.8, ("overloaded",))
+
+
+def few(**changed: Any) -> Seen:
+    return seen(**{"clients": FEW, "admitted": FEW, "refused": 0, "refusal": None} | changed)
+
+
+def broken(found: list[Metric]) -> list[str]:
+    return sorted({metric.name for metric in found if not metric.holds})
+
+
+def test_a_gateway_that_serves_some_and_refuses_the_rest_holds() -> None:
+    assert broken(metrics(200, few(), seen(), few())) == []
+    assert distrust(few(), seen(), few()) == []
+
+
+@pytest.mark.parametrize(
+    ("during", "name"),
+    [
+        (seen(lateness=summary(51.0)), "frame lateness"),
+        (seen(lateness=None), "frame lateness"),
+        (seen(refusal=summary(101.0)), "until a refusal"),
+        (seen(answered=499), "turns without an answer"),
+        (seen(spoken=0, answered=0), "turns without an answer"),
+        (seen(admitted=99), "what a core carries, per admitted session"),
+        (seen(admitted=0), "what a core carries, per admitted session"),
+        (seen(memory_mb=[float(200 + at) for at in range(40)]), "memory, last quarter − first"),
+        (seen(memory_mb=[200.0]), "memory, last quarter − first"),
+    ],
+)
+def test_each_promise_can_be_broken(during: Seen, name: str) -> None:
+    assert broken(metrics(200, few(), during, few())) == [name]
+
+
+@pytest.mark.parametrize(
+    ("after", "name"),
+    [
+        (few(lateness=summary(30.1)), "after: frame lateness"),
+        (few(decision_to_first=summary(18.1)), "after: decision → first byte"),
+        (few(admitted_by_s=15.1), f"after: until {FEW} are admitted"),
+        (few(admitted=FEW - 1), f"after: until {FEW} are admitted"),
+    ],
+)
+def test_all_must_be_as_before_once_the_crowd_has_gone(after: Seen, name: str) -> None:
+    assert broken(metrics(200, few(), seen(), after)) == [name]
+
+
+def test_a_crowd_that_was_none_and_a_client_that_was_late_are_not_believed() -> None:
+    late = seen(refused=0, distrust=["the load client ran 30 ms late (p99)"])
+    assert distrust(few(), late, few()) == [
+        "crowd: the load client ran 30 ms late (p99)",
+        "nobody was refused: the crowd was too small for this machine",
+    ]
