@@ -92,7 +92,7 @@ def test_words_that_are_cut_off_with_the_process_are_logged(
 
 
 def leaves(ending: Any, after_s: float) -> float:
-    """The client leaves so long after it fell silent; returns how long the end takes, in seconds."""
+    """The client leaves so long after it fell silent; returns how many seconds the end takes."""
     took: list[float] = []
 
     async def story() -> None:
