@@ -1,7 +1,8 @@
 """The crowd client: more people at once than a gateway can carry, in one process of its own.
 
 All of them come within `--arrive-s`. Who is let in speaks until the measured stretch ends; who is
-refused says nothing, and comes again after `--retry-s`. It prints the lines of `benchmarks.load`;
+refused says nothing, and comes again after `--retry-s`, then after `--growth` times as long, and so
+on. It prints the lines of `benchmarks.load`;
 `steady` comes when all have tried once.
 
     python -m benchmarks.crowd --url ws://127.0.0.1:8000/ws --clients 600 --seconds 60
@@ -25,6 +26,8 @@ from benchmarks.timing import Summary
 
 ARRIVE_S = 5.0
 RETRY_S = 5.0
+"""What `Retry-After` says."""
+GROWTH = 2.0
 
 AT_CAPACITY = 1013
 """The close code of a session that was accepted and then refused."""
@@ -32,13 +35,15 @@ AT_CAPACITY = 1013
 
 @dataclass(frozen=True, slots=True)
 class CrowdPlan:
-    """`clients` come within `arrive_s`; then is measured for `seconds`."""
+    """`clients` come within `arrive_s`; then is measured for `seconds`. Each refusal makes a client
+    wait for `retry_s`, and `growth` times as long after the next one."""
 
     url: str
     clients: int
     seconds: float
     arrive_s: float = ARRIVE_S
     retry_s: float = RETRY_S
+    growth: float = GROWTH
 
 
 class Crowd(Load):
@@ -71,10 +76,12 @@ class Crowd(Load):
         await asyncio.sleep(self._crowd.arrive_s * number / self._crowd.clients)
         interview = {"role": "Software Engineer", "totalQuestions": QUESTIONS}
         url = f"{self.plan.url}/crowd-{os.getpid()}-{number}"
+        wait_s = self._crowd.retry_s
         try:
             while not self._over.is_set() and not await self._comes(number, url, interview):
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self._over.wait(), self._crowd.retry_s)
+                    await asyncio.wait_for(self._over.wait(), wait_s)
+                wait_s *= self._crowd.growth
         except CallEnded as end:
             self.tally.fault(f"closed.{end.code}")
         except OSError as error:
@@ -106,6 +113,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, required=True, help="measure for so long")
     parser.add_argument("--arrive-s", type=float, default=ARRIVE_S)
     parser.add_argument("--retry-s", type=float, default=RETRY_S)
+    parser.add_argument("--growth", type=float, default=GROWTH)
     parser.add_argument("--core", type=int, help="stay on this core")
     arguments = vars(parser.parse_args())
     core = arguments.pop("core")

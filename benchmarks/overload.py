@@ -2,7 +2,7 @@
 
 The number that one core carries is measured first, with nobody refused: the most sessions whose
 frames are in time. Then three times as many come to a gateway that admits by pressure, and those
-who are refused come again and again. Before and after that a few talk to the same gateway.
+who are refused come again, later each time. Before and after that a few talk to the same gateway.
 """
 
 from collections.abc import Sequence
@@ -85,7 +85,9 @@ def overload(sessions: int | None, progress: Progress, *, quick: bool = False) -
         clients = min(TIMES * carried, MOST_CLIENTS)
         environment = {"PARLEY_ADMISSION": "pressure"}
         with Server("fakes", core=cores()[0], sessions=clients, environment=environment) as server:
-            few = CrowdPlan(server.sessions_url, FEW, FEW_SECONDS, arrive_s=1.0, retry_s=0.5)
+            few = CrowdPlan(
+                server.sessions_url, FEW, FEW_SECONDS, arrive_s=1.0, retry_s=0.5, growth=1.0
+            )
             with progress.run(f"{FEW} sessions before the crowd") as on_progress:
                 before = run_crowd(server, few, on_progress)
             seconds = QUICK_SECONDS if quick else CROWD_SECONDS

@@ -2,8 +2,9 @@
 
 Two kinds of evidence. What is late already: the event loop, turns, memory that runs out. And what
 will be: a session that has just begun costs little before its person speaks, so that each one
-counts at its full cost for `WARM_S`, on top of the processor time that was measured. Without that,
-a crowd would be let in before the first of them is felt.
+counts at its cost on top of the processor time that was measured, after half of `WARM_S` less and
+less. Without that, a crowd would be let in before the first of them is felt. To begin a session
+takes as much as to have it for a second or two, so that only some begin at once (`STARTS`).
 """
 
 from collections import deque
@@ -19,14 +20,32 @@ KINDS: tuple[Kind, ...] = ("voice", "text")
 
 SESSION_COST = 0.006
 """The share of a core that a spoken session takes, measured by `python -m benchmarks load`: 5.5 ms
-of processor time a second. A process that measures more for its own sessions reckons with that."""
+of processor time a second. Where most of its sessions are older than `WARM_S`, a process reckons
+with what it measures for them."""
+
+LEAST_COST = 0.003
+"""A session is reckoned with so much at least, however little those that are there take: they may
+all be silent."""
 
 WARM_S = 8.0
 """A session's cost is measured as a rule after this: it has begun to speak, and is in a sample."""
 
+START_S = 0.006
+"""The processor time that it takes to begin a session, up to its `ready`, in seconds: measured with
+20 that begin at once, on a busy machine 3 to 8 ms."""
+
+STARTS = 0.25
+"""The share of a core that sessions may take to begin, which is what `FULL` leaves. What was not
+used of it is saved up, to a second's worth where nothing is busy: then 41 may begin at once."""
+
+AT_ONCE_S = 0.05
+"""And to so much where sessions take all that they may: frames are late by no more."""
+
 FULL = 0.75
 """The share of a core that the sessions of an event loop may take. Beyond it, waiting times grow
 without a bound (M/M/1: at 0.75 a job waits three times as long as it takes)."""
+
+CROWD = "overloaded: as many sessions have just begun as can be carried"
 
 FEWEST_TO_JUDGE = 5
 """Where fewer sessions are live, lateness is not of their making, and refusing another would not
@@ -119,6 +138,7 @@ class Pressure:
     def __init__(self) -> None:
         self.sample = LoadSample()
         self._admitted: deque[float] = deque()  # when, within the last `WARM_S`
+        self._saved = STARTS, 0.0  # processor seconds for sessions to begin, and since when
         self._high: dict[tuple[str, Kind], int] = {}  # samples in a row above the limit
         # Pressure lasts until then, and what it was when it was last above its limit.
         self._pressed: dict[tuple[str, Kind], tuple[float, float]] = {}
@@ -164,6 +184,7 @@ class Pressure:
         """A live session begins."""
         self._forget(now)
         self._admitted.append(now)
+        self._saved = self._left_s(now) - START_S, now
 
     def refusal(self, kind: Kind, sessions: int, now: float) -> str | None:
         """Why a session of this kind cannot begin beside so many live ones; None if it can."""
@@ -173,15 +194,26 @@ class Pressure:
                 return f"overloaded: {measure.words.format(pressed[1])}"
         share = 1.0 if kind == "voice" else TEXT_GIVES_WAY
         if sessions >= FEWEST_TO_JUDGE and self.expected(sessions, now) > FULL * share:
-            return "overloaded: as many sessions have just begun as can be carried"
+            return CROWD
+        if sessions >= FEWEST_TO_JUDGE and self._left_s(now) < START_S + (1 - share) * STARTS:
+            return CROWD
         return None
 
     def expected(self, sessions: int, now: float) -> float:
         """The share of a core that the loop will need with one session more."""
         self._forget(now)
-        warm = max(sessions - len(self._admitted), FEWEST_TO_JUDGE)
-        cost = max(SESSION_COST, self.sample.busy / warm)
-        return self.sample.busy + (len(self._admitted) + 1) * cost
+        cost, warm = SESSION_COST, sessions - len(self._admitted)
+        # Where most have just begun, what is busy with them says nothing of their cost.
+        if warm >= max(len(self._admitted), FEWEST_TO_JUDGE):
+            cost = max(LEAST_COST, self.sample.busy / warm)
+        fresh = sum(min(1.0, 2 - 2 * (now - at) / WARM_S) for at in self._admitted)
+        return self.sample.busy + (fresh + 1) * cost
+
+    def _left_s(self, now: float) -> float:
+        """What sessions may take at once to begin; negative after a client that comes back."""
+        saved_s, at = self._saved
+        most_s = max(AT_ONCE_S, STARTS * (1 - self.sample.busy / FULL))
+        return min(most_s, saved_s + (now - at) * STARTS)
 
     def _forget(self, now: float) -> None:
         while self._admitted and self._admitted[0] <= now - WARM_S:

@@ -39,7 +39,7 @@ def busy() -> Iterator[Exception]:
         yield CallEnded(1013)
 
 
-PLAN = CrowdPlan("ws://127.0.0.1:1/ws", 10, seconds=10.0, arrive_s=5.0, retry_s=4.0)
+PLAN = CrowdPlan("ws://127.0.0.1:1/ws", 10, seconds=10.0, arrive_s=5.0, retry_s=3.0)
 
 
 @pytest.fixture(autouse=True)
@@ -53,7 +53,7 @@ def test_who_is_refused_comes_again_until_the_stretch_is_over() -> None:
     assert report["clients"] == 10
     assert report["admitted"] == 4
     assert [number for _, number in door.tries[:10]] == list(range(10))
-    assert [at for at, number in door.tries if number == 9] == [4.5, 8.5, 12.5]
+    assert [at for at, number in door.tries if number == 9] == [4.5, 7.5, 13.5]
     assert report["refused"] == len(door.tries) - 4
     assert report["refusal"]["count"] == report["refused"]
     assert (report["spoken"], report["answered"], report["faults"]) == (4, 4, {})

@@ -6,6 +6,7 @@ from gateway.live.pressure import (
     CALM_S,
     FEWEST_TO_JUDGE,
     FULL,
+    LEAST_COST,
     RECENT_S,
     SESSION_COST,
     WARM_S,
@@ -159,12 +160,15 @@ def test_of_sessions_that_began_only_the_latest_are_remembered() -> None:
     assert len(pressure._admitted) == WARM_S
 
 
-def crowd(pressure: Pressure, size: int, now: float, sessions: int = 0) -> int:
-    """How many of a crowd that comes at once are let in."""
+def crowd(
+    pressure: Pressure, size: int, now: float, sessions: int = 0, *, within_s: float = 0.0
+) -> int:
+    """How many of a crowd that comes `within_s` are let in."""
     admitted = 0
-    for _ in range(size):
-        if pressure.refusal("voice", sessions + admitted, now) is None:
-            pressure.admitted(now)
+    for number in range(size):
+        at = now + within_s * number / size
+        if pressure.refusal("voice", sessions + admitted, at) is None:
+            pressure.admitted(at)
             admitted += 1
     return admitted
 
@@ -172,19 +176,69 @@ def crowd(pressure: Pressure, size: int, now: float, sessions: int = 0) -> int:
 def test_a_crowd_is_let_in_only_as_far_as_it_can_be_carried() -> None:
     pressure = Pressure()
     pressure.observe(LoadSample(busy=0.02), 0.0)
-    first = crowd(pressure, 300, 0.5)
-    assert first == int((FULL - 0.02) / SESSION_COST)
-    assert pressure.refusal("voice", first, 1.0) == (
+    first = crowd(pressure, 1_000, 0.5, within_s=4.0)
+    assert pressure.expected(first, 4.5) == pytest.approx(FULL, abs=SESSION_COST)
+    assert first * SESSION_COST < 1
+    assert pressure.refusal("voice", first, 4.5) == (
         "overloaded: as many sessions have just begun as can be carried"
     )
-    pressure.observe(LoadSample(busy=0.7), WARM_S)
-    assert crowd(pressure, 300, WARM_S + 1, first) == int((FULL - 0.7) / SESSION_COST)
+    pressure.observe(LoadSample(busy=0.7), 5.0)
+    assert crowd(pressure, 300, 5.0, first, within_s=4.0) == 0
+    now = 4.5 + WARM_S
+    cost = 0.7 / first
+    assert crowd(pressure, 300, now, first, within_s=1.0) == int((FULL - 0.7) / cost)
+
+
+def test_a_session_counts_less_the_more_of_it_is_in_what_was_measured() -> None:
+    pressure = Pressure()
+    for at in (0.0, WARM_S / 4, WARM_S * 3 / 4):
+        pressure.admitted(at)
+    expected = pressure.expected(3, WARM_S * 3 / 4)
+    assert expected == pytest.approx((0.5 + 1 + 1 + 1) * SESSION_COST)
+
+
+@pytest.mark.parametrize(("busy", "at_once"), [(0.0, 41), (0.3, 24), (0.6, 8), (0.7, 8)])
+def test_fewer_begin_at_once_the_busier_the_process_is(busy: float, at_once: int) -> None:
+    pressure = Pressure()
+    pressure.observe(LoadSample(busy=busy), 0.0)
+    assert crowd(pressure, 100, 10.0, 300) == at_once
+
+
+def test_the_others_begin_as_fast_as_the_process_can_begin_them() -> None:
+    pressure = Pressure()
+    assert crowd(pressure, 100, 10.0) == 41
+    assert crowd(pressure, 100, 11.0, 41, within_s=1.0) == pytest.approx(2 * 41, abs=2)
+
+
+def test_a_session_in_writing_leaves_some_of_what_begins_at_once_to_live_ones() -> None:
+    pressure = Pressure()
+    assert crowd(pressure, 34, 10.0) == 34
+    assert pressure.refusal("voice", 34, 10.0) is None
+    assert pressure.refusal("text", 34, 10.0) is not None
 
 
 def test_sessions_that_cost_more_here_are_counted_at_their_cost() -> None:
     pressure = Pressure()
     pressure.observe(LoadSample(busy=0.4), 0.0)
-    assert crowd(pressure, 300, 0.5, 20) == int((FULL - 0.4) / 0.02 - 1e-9)
+    admitted = crowd(pressure, 300, 0.5, 20, within_s=1.0)
+    assert admitted == pytest.approx((FULL - 0.4) / 0.02, abs=2)
+
+
+def test_sessions_that_cost_less_here_are_counted_at_half_of_what_is_usual_at_least() -> None:
+    pressure = Pressure()
+    pressure.observe(LoadSample(busy=0.1), 0.0)
+    assert pressure.expected(100, 0.0) == pytest.approx(0.1 + LEAST_COST)
+    pressure.observe(LoadSample(busy=0.5), 0.0)
+    assert pressure.expected(100, 0.0) == pytest.approx(0.5 + 0.005)
+
+
+def test_where_most_have_just_begun_what_is_busy_says_nothing_of_their_cost() -> None:
+    pressure = Pressure()
+    pressure.observe(LoadSample(busy=0.3), 0.0)
+    for _ in range(20):
+        pressure.admitted(0.0)
+    assert pressure.expected(39, 0.0) == pytest.approx(0.3 + 21 * SESSION_COST)
+    assert pressure.expected(40, 0.0) == pytest.approx(0.3 + 21 * 0.3 / 20)
 
 
 def turn(stt_end: float | None, reply_ms: float | None) -> TurnMetrics:
