@@ -28,7 +28,7 @@ RECOVERED_S = 15.0
 SLOWER_MS = 10.0
 """So much slower may the few be after the crowd than before it."""
 GROWTH_MB = 10.0
-"""So much may the memory grow from the first quarter of the measured stretch to the last."""
+"""So much may the memory grow from the third quarter of the measured stretch to the last."""
 FEWEST_SHARE = 0.5
 """Of what a core carries, so much must be let in: a gateway that refuses all is no answer."""
 
@@ -67,12 +67,13 @@ class Seen:
 
     @property
     def growth_mb(self) -> float:
-        """Of the memory, from the first quarter of the stretch to the last; infinite unmeasured."""
+        """Of the memory, from the third quarter of the stretch to the last, since clients are still
+        let in before; infinite unmeasured."""
         quarter = len(self.memory_mb) // 4
         if not quarter:
             return float("inf")
-        first, last = self.memory_mb[:quarter], self.memory_mb[-quarter:]
-        return (sum(last) - sum(first)) / quarter
+        third, last = self.memory_mb[-2 * quarter : -quarter], self.memory_mb[-quarter:]
+        return (sum(last) - sum(third)) / quarter
 
 
 def overload(sessions: int | None, progress: Progress, *, quick: bool = False) -> Result:
@@ -207,7 +208,7 @@ def metrics(carried: int, before: Seen, during: Seen, after: Seen) -> list[Metri
             count=spoken,
         ),
         Metric("frames too late to be heard", report["frames_unheard"], ""),
-        Metric("memory, last quarter − first", during.growth_mb, "MB", limit=GROWTH_MB),
+        Metric("memory, last quarter − third", during.growth_mb, "MB", limit=GROWTH_MB),
         Metric("memory, most", max(during.memory_mb, default=float("inf")), "MB"),
         Metric("server CPU, share of a core", during.cpu_share, ""),
         Metric("crowd client CPU, share of a core", report["client_cpu_share"], ""),
