@@ -133,9 +133,10 @@ class EchoWatch:
         """It is heard again, or another one begins."""
         self._paused_ms = None
 
-    def said(self, text: str, *, cut_after: str | None = None) -> None:
+    def said(self, text: str, *, cut_after: str | None = None, replied: bool = True) -> None:
         """A reply is over; `text` are its sentences that were begun. Speech may have cut it off,
-        `cut_after` these words of it: what follows them was not played."""
+        `cut_after` these words of it: what follows them was not played. It was `replied` unless
+        there was nothing but a filler."""
         if not text:
             return
         self._over_ms = self._position_ms() if self._paused_ms is None else self._paused_ms
@@ -144,7 +145,7 @@ class EchoWatch:
         if cut_after is not None:
             played = played[: len(_words(cut_after)) + MORE_PLAYED]
         self._played = f"{self._played} {' '.join(played)}"[-8 * MOST_PLAYED :]
-        self._expected = max(0, self._expected - 1)
+        self._expected = max(0, self._expected - replied)
         self.cut_off = cut_after is not None
         hardly_begun = cut_after is not None and len(_words(cut_after)) <= LEAST_WORDS
         self._beginning = _words(text)[: LEAST_WORDS + 1] if hardly_begun else []

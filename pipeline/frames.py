@@ -273,7 +273,8 @@ class StageShare:
 class TurnMetrics:
     """The time that each stage took. `voice_to_voice_ms` is None where no reply was heard.
 
-    The `shares` follow one another and add up to it, to a tenth of a millisecond.
+    The `shares` follow one another and add up to it, to a tenth of a millisecond. The words of a
+    turn that is `carried` on were not recognised yet: they belong to the next one.
     """
 
     turn: int
@@ -281,6 +282,7 @@ class TurnMetrics:
     stages: tuple[StageSpan, ...]
     voice_to_voice_ms: float | None
     shares: tuple[StageShare, ...] = ()
+    carried: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,21 +41,27 @@ class LastWords:
     async def store(
         self,
         answer: Answer,
-        utterance: Utterance,
+        utterance: Utterance | None,
         rest: Iterable[Samples],
         committer: TurnCommitter,
         tasks: asyncio.TaskGroup,
         is_echo: Callable[[str], bool],
     ) -> None:
-        """Recognise and store the answer to an utterance that the end of the session cuts off.
+        """Recognise and store the answer to an utterance that the end of the session cuts off, or
+        one that was typed alone.
 
         `rest` is input audio that belongs to it and was not fed yet; it is fed `SLICE` by `SLICE`.
         Spoken words that are the echo of the reply are no answer.
         Errors, and a wait longer than the answer's recognition may take and `LAST_WORDS_S`, are
         logged. May be cancelled; that the words are lost is logged then, too.
         """
+
+        def said_s() -> float:
+            return 0.0 if utterance is None else utterance.duration_ms / 1000
+
         try:
-            for index, pcm in enumerate(rest, 1):
+            for index, pcm in enumerate(() if utterance is None else rest, 1):
+                assert utterance is not None
                 utterance.feed(pcm)
                 if index % SLICE == 0:
                     await asyncio.sleep(0)
@@ -68,17 +74,18 @@ class LastWords:
                     await answer.accept()
                     committer.settle(tasks, answer, "")
         except TimeoutError:
-            logger.warning(NOT_RECOGNISED, utterance.duration_ms / 1000, "the time was up")
+            logger.warning(NOT_RECOGNISED, said_s(), "the time was up")
         except PipelineError as error:
-            logger.warning(NOT_RECOGNISED, utterance.duration_ms / 1000, error)
+            logger.warning(NOT_RECOGNISED, said_s(), error)
         except asyncio.CancelledError:
-            logger.warning(NOT_RECOGNISED, utterance.duration_ms / 1000, "the process ended")
+            logger.warning(NOT_RECOGNISED, said_s(), "the process ended")
             raise
         except Exception:  # the host's storage; the client has gone, so only the log can say it
             logger.exception("the last words of the session were not stored")
         finally:
             self._limit = None
-            utterance.cancel()
+            if utterance is not None:
+                utterance.cancel()
             await answer.give_up()
 
     async def _words(self, answer: Answer, committer: TurnCommitter) -> Transcript:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 
 from pipeline.answer import Answer
 from pipeline.budget import TurnBudget
@@ -151,10 +152,13 @@ class Replies:
         if reply is None:
             return None
         assert self._work is not None
+        spoke = self._voice.speaking
         heard = reply.stop()
         self._work.cancel()
         if reply.answer.pending is None:
             self._settle(tasks, reply, heard)
+        elif spoke:  # a filler, or a holding line: the person heard something in this turn
+            self._emit(replace(reply.budget.metrics(reply.turn), carried=True))
         return reply.answer.pending
 
     def _settle(self, tasks: asyncio.TaskGroup, reply: Reply, heard: str) -> None:

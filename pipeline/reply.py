@@ -181,6 +181,10 @@ class Reply:
         if answer.transcript is not None and (text := answer.transcript.text):
             if not (answer.spoken and self._voice.echo.hears(text)):
                 return None
+            if self.outputs.ahead:  # whoever goes on speaking has the attempt dropped
+                await self._released.wait()
+                self.outputs.begin(ahead=False)
+                self.outputs.accept()
             reason = ECHO
         answer.transcript = None
         if self.outputs.ahead:
@@ -204,6 +208,7 @@ class Reply:
             self.answer.degraded(HOLDING, "still recognising")
         canned = self._canned
         await self._say_aside(canned.still_listening if times else canned.listening)
+        self._voice.rest()
         self.outputs.begin(ahead=False)
         self._held = True
 

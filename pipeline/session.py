@@ -116,6 +116,7 @@ class Session:
         self.finish_by = self._last_words.finish_by
         """Recognise and store what is said when the session ends until then at the latest."""
         self._rest: Iterable[Samples] = ()
+        self._typed = ""
         self._failure: Exception | None = None
 
     # --- from the client ---------------------------------------------------------------------
@@ -215,14 +216,15 @@ class Session:
         listening = self._turns.state is TurnState.LISTENING or self._input.held is not None
         return None if listening or self._late_commit.waits else self._replies.quiet_at(self._now())
 
-    def end(self, rest: Iterable[Samples] = ()) -> None:
+    def end(self, rest: Iterable[Samples] = (), typed: str = "") -> None:
         """End the conversation; `run` returns when its turns have been stored. Idempotent.
 
         `rest` is input audio that came but was not fed yet. It belongs to the utterance under way;
-        without one the iterable is not read. It is read in small portions.
+        without one the iterable is not read. It is read in small portions. `typed` text came after
+        it, and belongs to the last words.
         """
         if not self._over.is_set():
-            self._rest = rest
+            self._rest, self._typed = rest, typed
             self._leave()
 
     # --- life --------------------------------------------------------------------------------
@@ -266,10 +268,13 @@ class Session:
             first = tuple(islice(unread, 1))
             rest = chain(first, unread) if first else ()
             self._voice.echo.ended(self._input.position_ms())
-        answer = self._actions.leave(more=bool(rest))
-        utterance = self._input.end()
+        answer = self._actions.leave(more=bool(rest or self._typed))
+        utterance = self._input.end(self._typed)
         if utterance is not None:
             answer = answer or self._replies.answer(utterance.turn, self._now(), utterance)
+        elif self._typed:
+            answer = self._replies.answer(self._turns.turn + 1, self._now(), typed=self._typed)
+        if answer is not None:
             is_echo = self._voice.echo.hears
             await self._last_words.store(answer, utterance, rest, self._committer, tasks, is_echo)
 

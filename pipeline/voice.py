@@ -78,6 +78,8 @@ class Voice:
         self._filler: FillerSpeech | None = None
         self._filler_ms = 0  # its length; the reply's own audio begins there
         self._heard = False  # the reply's own first audio was sent
+        self._rest: asyncio.TimerHandle | None = None  # the end of a line that fills the wait
+        self._resting = False  # it is over, and the client knows
         self.replying = False
         """As `speaking`, but for the reply itself: a filler does not count."""
         self.echo = EchoWatch(position_ms)
@@ -107,6 +109,7 @@ class Voice:
         self._heard = self.replying = False
         if not again:
             self._filler, self._filler_ms = None, 0
+            self._resting = False
             self._playout.begin(turn)
             self.echo.resumed()
             if self._away:
@@ -132,7 +135,27 @@ class Voice:
             samples += len(speech.pcm)
         self._complete(converter, samples * 1000 // rate_hz, rate_hz)
         self._filler_ms = playout.pushed_ms
+        self.rest()
         return True
+
+    def rest(self) -> None:
+        """The line that was said last fills a wait: at its end, unless more has been said by then,
+        the client learns that the turn is being worked on. A plain call."""
+        if not self._playout.pushed_ms:
+            return
+        if self._rest is not None:
+            self._rest.cancel()
+        now = asyncio.get_running_loop().time()
+        over_at = now + self._playout.left_s(now)
+        said = (self._turn, self._playout.pushed_ms)
+        self._rest = asyncio.get_running_loop().call_at(over_at, self._rested, said)
+
+    def _rested(self, said: tuple[int, int]) -> None:
+        self._rest = None
+        if self.speaking and not self._playout.paused:
+            self._resting = said == (self._turn, self._playout.pushed_ms)
+            if self._resting:
+                self._emit(AvatarState(self._turn, "thinking"))
 
     async def speak(self, sentence: Sentence, *, aside: bool = False) -> None:
         """Synthesise a sentence and queue it for playout; waits while the look-ahead is full.
@@ -238,13 +261,17 @@ class Voice:
         if turn != self._turn:
             return ""
         now = asyncio.get_running_loop().time()
+        if self._rest is not None:
+            self._rest.cancel()
+            self._rest = None
         self._pacer.cancel(self._pump)
         heard = self._playout.heard(now)
         at_ms = self._playout.played_ms(now)
         self._remembered = self._playout.heard(now, asides=False)
         told = self._playout.told(now)
         if self.speaking:
-            self.echo.said(self._playout.begun(now), cut_after=heard)
+            begun, replied = self._playout.begun(now), self.replying
+            self.echo.said(begun, cut_after=heard, replied=replied)
         cleared = self._playout.paused
         self._playout.stop()
         if self.speaking:
@@ -324,6 +351,9 @@ class Voice:
                 self._emit(ReplyPaused(self._turn, 0))
             if spoken:
                 self._emit(AvatarState(self._turn, "speaking"))
+        elif self._resting and spoken:
+            self._resting = False
+            self._emit(AvatarState(self._turn, "speaking"))
         self._emit(ReplyText(self._turn, sentence.text))
 
     def _push(

@@ -132,7 +132,14 @@ def _drill(arguments: argparse.Namespace) -> int:
     settings = _settings()
     from gateway.commands.drill import drill
 
-    return drill(settings, arguments.stage, arguments.fault, arguments.seconds, arguments.url)
+    return drill(
+        settings,
+        arguments.stage,
+        arguments.fault,
+        arguments.seconds,
+        arguments.url,
+        arguments.trust,
+    )
 
 
 # --- options ---------------------------------------------------------------------------------

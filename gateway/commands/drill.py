@@ -3,11 +3,13 @@
 import re
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import httpx
 
 from gateway.commands.terminal import DONE, FAILED, INTERRUPTED, CommandFailed, output
+from gateway.commands.tls import trust
 from gateway.printable import printable
 from gateway.settings import Settings
 
@@ -38,6 +40,7 @@ def drill(
     fault: str,
     wanted_s: int,
     url: str,
+    trusted: Path | None = None,
     *,
     transport: httpx.BaseTransport | None = None,
     wait: Callable[[float], None] = time.sleep,
@@ -45,14 +48,20 @@ def drill(
     """Break a provider, say what its breaker does, and make it whole again; the exit code.
 
     Ctrl-C ends the drill before its time. Raises `CommandFailed` where the gateway does not begin
-    it. `transport` and `wait` are for tests.
+    it. The certificate in `trusted` is trusted beside those of this system. `transport` and `wait`
+    are for tests.
     """
     if settings.admin_key is None:
         raise CommandFailed(NO_KEY)
     url = re.sub(r"^ws", "http", url).rstrip("/")
     headers = {"authorization": f"Bearer {settings.admin_key.get_secret_value()}"}
     with httpx.Client(
-        base_url=url, headers=headers, timeout=ANSWER_S, trust_env=False, transport=transport
+        base_url=url,
+        headers=headers,
+        timeout=ANSWER_S,
+        trust_env=False,
+        verify=trust(trusted),
+        transport=transport,
     ) as client:
         body = {"stage": stage, "fault": fault, "seconds": wanted_s}
         (begun,) = _asked(client, "POST", "/admin/drills", body)["drills"]

@@ -179,6 +179,16 @@ def drill_options(parser: argparse.ArgumentParser) -> None:
         help="for how long, such as 30s or 2m; 10m at most",
     )
     parser.add_argument("--url", default="http://127.0.0.1:8000", help="where the gateway is")
+    _trust_option(parser)
+
+
+def _trust_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--trust",
+        type=Path,
+        metavar="FILE",
+        help="a certificate (PEM) to trust beside those of this system, such as a self-signed one",
+    )
 
 
 def _drill_time(text: str) -> int:
@@ -254,12 +264,7 @@ def call_options(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="holds what the server wants: a key, a ticket, or WebRTC's token",
     )
-    parser.add_argument(
-        "--trust",
-        type=Path,
-        metavar="FILE",
-        help="a certificate (PEM) to trust beside those of this system, such as a self-signed one",
-    )
+    _trust_option(parser)
     parser.add_argument(
         "--session", metavar="ID", help="an existing session; without it, a new one is made"
     )

@@ -1,4 +1,5 @@
-"""HTTPS of `parley serve`: its files, and how long a client may take to agree on it."""
+"""HTTPS: the files of `parley serve`, how long its clients may take to agree on it, and whom the
+commands trust that are clients."""
 
 import asyncio
 import ssl
@@ -55,3 +56,18 @@ def bound_handshakes(loop: asyncio.AbstractEventLoop) -> None:
         loop.create_server, ssl_handshake_timeout=HANDSHAKE_S, ssl_shutdown_timeout=TLS_CLOSE_S
     )
     loop.create_server = bounded  # type: ignore[method-assign]
+
+
+def trust(trusted: Path | None) -> ssl.SSLContext:
+    """What a client trusts: the system's certificates, and the one in a file.
+
+    Raises `CommandFailed`.
+    """
+    try:
+        context = ssl.create_default_context()
+        if trusted is not None:
+            context.load_verify_locations(trusted)
+    except OSError as error:  # not a certificate, or there is no such file
+        reason = "is no certificate in PEM" if isinstance(error, ssl.SSLError) else error.strerror
+        raise CommandFailed(f"--trust {trusted}: {reason}") from None
+    return context

@@ -5,8 +5,13 @@ from dataclasses import replace
 from typing import Any
 
 from gateway.protocols.dialect import AssistantRequest, SessionRequest
+from pipeline.decisions import REFUSALS
+from pipeline.frames import Fault
 from pipeline.languages import AUTO
-from pipeline.stage import Brief, Message, Observer, RecognizedSpeech, ToolRequest
+from pipeline.stage import Brief, Message, Observed, Observer, RecognizedSpeech, ToolRequest
+
+REFUSED = frozenset({*REFUSALS, "too_many_turns"})
+"""The engine's codes for a reply that it does not make."""
 
 
 class NoAssistant(Exception):
@@ -48,7 +53,12 @@ class AssistantHost:
         return math.inf  # there is no interview that could last too long
 
     def observers(self) -> tuple[Observer, ...]:
-        return ()
+        return (self,)
+
+    def observe(self, output: Observed, now: float) -> None:
+        """The reply that was to go by `once` is refused: the next one is another."""
+        if isinstance(output, Fault) and output.code in REFUSED and self._once_turn is None:
+            self._once = None
 
     # --- pipeline.stage.Host -----------------------------------------------------------------
 

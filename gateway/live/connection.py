@@ -225,7 +225,7 @@ class Connection(Generic[P]):
     def _end(self, session: Session) -> None:
         """End it, and let a client that reconnects at once wait until its last words are stored."""
         self._calls.live.leaving(self._session_id)
-        session.end(self._rest())
+        session.end(self._rest(), self._pacer.typed)
 
     def _rest(self) -> Iterator[Samples]:
         for item in self._pacer.rest():

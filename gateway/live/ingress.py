@@ -146,6 +146,11 @@ class IngressPacer(Generic[P]):
                 self._waiting_requests -= isinstance(item, ASKS)
                 self._obey(item)
 
+    @property
+    def typed(self) -> str:
+        """The typed text that waits, each after the one before it."""
+        return " ".join(item.text for item in self._waiting if isinstance(item, TypedText))
+
     def rest(self) -> Iterator[P | Command]:
         """Take everything that still waits, when the client has disconnected."""
         while self._waiting:

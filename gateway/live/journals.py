@@ -2,7 +2,8 @@
 
 Lines go through one bounded queue to one thread. A slow or full disk must not delay the
 conversation: the session's file ends there, since a journal with a gap would replay to other
-decisions. The folder has a bound: the oldest journals give way to new ones.
+decisions. The folder has a bound: the oldest journals give way to new ones, those of live sessions
+last.
 """
 
 import logging
@@ -28,7 +29,14 @@ WAITING_LINES = 10_000
 MAX_MB = 1000
 """How large the journals of a folder may be together, by default."""
 
-NAME = re.compile(r"(?P<session>[A-Za-z0-9_-]{1,64})-\d{8}T\d{6}\.jsonl")
+LOOK_AFTER_BYTES = 1024 * 1024
+"""The folder is looked at again after so much was written: it is never larger than this beyond its
+bound."""
+
+MOST_AT_ONCE = 99
+"""Journals of one session that begin in the same second."""
+
+NAME = re.compile(r"(?P<session>[A-Za-z0-9_-]{1,64})-\d{8}T\d{6}(?:\.\d{1,2})?\.jsonl")
 """The name of a journal; the thread touches no other file of the folder."""
 
 
@@ -68,8 +76,8 @@ class JournalFile:
 class Journals:
     """The journals of a process, in one folder. Create it in the serving process; `close` it.
 
-    Where all journals of the folder together are larger than `max_mb`, the oldest are deleted, but
-    none that is written to now.
+    Where all journals of the folder together are larger than `max_mb`, the oldest are deleted. One
+    that is written to now ends and is deleted only where nothing else is left.
     """
 
     def __init__(self, folder: Path, *, texts: bool = False, max_mb: int = MAX_MB) -> None:
@@ -79,7 +87,8 @@ class Journals:
         self._max_bytes = max_mb * 1024 * 1024
         # Lines and deletions wait while there are fewer than `WAITING_LINES` entries.
         self._lines: queue.Queue[Entry] = queue.Queue()
-        self._open: set[Path] = set()  # of the thread
+        self._open: dict[Path, JournalFile] = {}  # of the thread, as is the next
+        self._unseen_bytes = 0  # written since the folder was looked at
         self._thread = threading.Thread(target=self._run, name="parley-journals", daemon=True)
         self._thread.start()
 
@@ -133,15 +142,21 @@ class Journals:
 
     def _make_room(self) -> None:
         """Delete the oldest journals until the others fit."""
+        self._unseen_bytes = 0
         with suppress(OSError):
             sizes = {path: path.stat().st_size for path in self._kept()}
             over = sum(sizes.values()) - self._max_bytes
-            for path, size in sizes.items():
+            for path in sorted(sizes, key=self._open.__contains__):  # within each part by age
                 if over <= 0:
                     return
-                if path not in self._open:
-                    over -= size
-                    self._unlink(path)
+                over -= sizes[path]
+                if (file := self._open.pop(path, None)) is not None:
+                    file.broken = file.failed = True
+                    logger.warning("%s ends early and is deleted: the folder is full", path)
+                    if file.file is not None:
+                        file.file.close()
+                        file.file = None
+                self._unlink(path)
 
     def _unlink(self, path: Path) -> None:
         try:
@@ -157,17 +172,28 @@ class Journals:
             return
         if file.file is None:
             # Readable by its owner only: it holds who spoke when, and with `texts` the words.
-            file.file = os.fdopen(
-                os.open(file.path, PRIVATE, 0o600), "w", encoding="utf-8", buffering=1
-            )
-            self._open.add(file.path)
+            file.file = os.fdopen(_create(file), "w", encoding="utf-8", buffering=1)
+            self._open[file.path] = file
         file.file.write(line)
+        self._unseen_bytes += len(line)
+        if self._unseen_bytes > LOOK_AFTER_BYTES:
+            self._make_room()
 
     def _end(self, file: JournalFile) -> None:
         open_file, file.file = file.file, None
         if open_file is not None:
-            self._open.discard(file.path)
+            self._open.pop(file.path, None)
             try:
                 open_file.close()
             finally:
                 self._make_room()
+
+
+def _create(file: JournalFile) -> int:
+    """Make the file; a session that begins twice in a second has two. Raises `OSError`."""
+    first = file.path
+    for more in range(2, MOST_AT_ONCE + 1):
+        with suppress(FileExistsError):
+            return os.open(file.path, PRIVATE, 0o600)
+        file.path = first.with_name(f"{first.stem}.{more}.jsonl")
+    return os.open(file.path, PRIVATE, 0o600)

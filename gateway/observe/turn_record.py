@@ -155,7 +155,8 @@ class TurnRecorder:
             case SpeechStopped(turn):
                 self._of(turn).spoken = True
             case AvatarState(turn, "thinking"):
-                self._of(turn).decided_at = now
+                found = self._of(turn)  # it comes again after a line that fills the wait
+                found.decided_at = now if found.decided_at is None else found.decided_at
             case ReplyStarted(turn):
                 self._of(turn).began_at = now
             case ReplyText(turn):

@@ -139,3 +139,14 @@ def test_an_echo_ends_with_what_it_repeats() -> None:
     assert watch.hears("that you cannot reproduce")
     watch.ended(6100)
     assert not watch.hears("that you cannot reproduce")  # a person who answers a little too early
+
+
+def test_a_filler_is_none_of_the_replies_after_an_echo() -> None:
+    watch = EchoWatch(lambda: 5000)
+    watch.heard()
+    for _ in range(ECHOED_REPLIES):
+        watch.said("Let me think about that.", cut_after="Let me", replied=False)
+    watch.said(DEBUG)
+    watch.began(5500)  # as late as an echo may begin where one is expected
+    watch.ended(5900)
+    assert watch.hears(DEBUG)

@@ -10,7 +10,15 @@ import pytest
 from pipeline.answer import LATE_FACTOR
 from pipeline.breaker import Outcome
 from pipeline.canned import CANNED_LINES, CannedLines
-from pipeline.frames import Degraded, ReplyDone, ReplyText, SpeechStopped, Transcript
+from pipeline.frames import (
+    AvatarState,
+    Degraded,
+    ReplyDone,
+    ReplyText,
+    SpeechStopped,
+    Transcript,
+    TurnMetrics,
+)
 from pipeline.guard import Limits
 from pipeline.session import SessionPolicy
 from pipeline.turns import TurnPolicy
@@ -187,6 +195,29 @@ def test_speech_during_the_wait_is_recognised_as_one_answer_with_what_was_said(l
         ("accept", 2, "both parts")
     ]
     assert [final.text for final in late.all(Transcript)] == ["both parts"]
+
+
+def test_what_was_heard_in_a_turn_that_is_carried_on_has_its_metrics(late: Any) -> None:
+    async def story() -> None:
+        await late.until(ReplyDone, 0)
+        await late.speak()
+        await late.until(ReplyText, 1)
+        await late.pause(600)
+        await late.speak()
+        await late.until(ReplyDone, 2, within_ms=60_000)
+
+    late.run(story)
+    told = [(each.turn, each.carried) for each in late.all(TurnMetrics)]
+    assert told == [(0, False), (1, True), (2, False)]
+    carried = late.all(TurnMetrics)[1]
+    assert carried.voice_to_voice_ms is not None
+    assert sum(share.ms for share in carried.shares) == pytest.approx(carried.voice_to_voice_ms)
+
+
+def test_between_the_holding_lines_the_face_thinks(late: Any) -> None:
+    talk(late)
+    states = [frame.state for frame in late.all(AvatarState) if frame.turn == 1]
+    assert states == ["listening", *["thinking", "speaking"] * 3, "idle"]
 
 
 def test_a_cough_during_the_wait_changes_nothing(late: Any) -> None:

@@ -133,6 +133,7 @@ def test_an_echo_is_no_answer_and_the_client_learns_why(loud: Any) -> None:
     assert [(d.stage, d.target, d.reason) for d in loud.all(Degraded)] == [("stt", "no text", ECHO)]
     assert (accepted(loud), loud.all(Transcript)) == ([], [])
     assert [text.turn for text in loud.all(ReplyText)] == [0]  # the question waits
+    assert len(loud.transcribers[0].told) == 1  # and it is recognised once
 
 
 async def speak_over_the_end(loud: Any) -> None:

@@ -15,6 +15,7 @@ from websockets.exceptions import InvalidHandshake, InvalidMessage, InvalidStatu
 from gateway.commands.call.line import WebSocketLine
 from gateway.commands.call.screen import Screen
 from gateway.commands.terminal import CommandFailed
+from gateway.commands.tls import trust
 from gateway.interviews.sessions import SESSION_ID
 from gateway.media.format import AudioFormat
 from gateway.protocols import native
@@ -55,7 +56,7 @@ class ServerAddress:
         self.token = token
         """A key, a ticket, a pass or WebRTC's token; the pass for a session that was made."""
         self.host = parts.hostname or ""
-        self.trust = _trust(trusted)
+        self.trust = trust(trusted)
         """The trusted certificates."""
         self._http = f"{http}://{place}"
         self._ws = f"{http.replace('http', 'ws')}://{place}"
@@ -107,17 +108,6 @@ class ServerAddress:
         if self.session_id is not None and self._language is not None:
             message["language"] = self._language
         return message
-
-
-def _trust(trusted: Path | None) -> ssl.SSLContext:
-    try:
-        context = ssl.create_default_context()
-        if trusted is not None:
-            context.load_verify_locations(trusted)
-    except OSError as error:  # not a certificate, or there is no such file
-        reason = "is no certificate in PEM" if isinstance(error, ssl.SSLError) else error.strerror
-        raise CommandFailed(f"--trust {trusted}: {reason}") from None
-    return context
 
 
 @asynccontextmanager

@@ -50,7 +50,7 @@ from pipeline.frames import (
     Transcript,
     TurnMetrics,
 )
-from pipeline.ladder import CANNED, NO_TEXT
+from pipeline.ladder import CANNED, HOLDING, NO_TEXT
 
 MOST_EARLY_BYTES = 16 * 1024 * 1024
 """The most that waits for `session.created`, which is always the first message. The answers to a
@@ -174,7 +174,8 @@ class OpenAiRealtime:
                 return [*began, *replies.speech_began(turn), *gone]
             case TurnMetrics(turn=turn):  # comes between the end of a reply and SpeechStarted
                 reason = "The words were not recognised."
-                return [*inputs.unheard(turn, reason), *replies.silent(turn)]
+                unheard = [] if output.carried else inputs.unheard(turn, reason)
+                return [*unheard, *replies.silent(turn)]
             case AvatarState(turn, state):
                 return self._mood(turn, state)
             case OutOfBand():
@@ -204,7 +205,9 @@ class OpenAiRealtime:
         match output:
             case SpeechStopped(turn):
                 return [*inputs.stopped(output), *self._thinking(turn)]
-            case Transcript():
+            case Transcript(turn, final=final):
+                if final:
+                    replies.holds(turn, held=False)
                 return inputs.transcript(output)
             case ReplyStarted(turn):
                 return replies.started(turn)
@@ -234,6 +237,8 @@ class OpenAiRealtime:
         """Only what the client must know: a turn whose words or whose reply are lost."""
         if output.stage == "stt" and output.target == NO_TEXT:
             return self._inputs.unheard(output.turn, output.reason)
+        if output.target == HOLDING:
+            self._replies.holds(output.turn, held=True)
         if output.target != CANNED:
             return []
         if output.stage == "stt":

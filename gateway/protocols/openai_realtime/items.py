@@ -71,7 +71,8 @@ class ContentPart:
 @dataclass(slots=True, eq=False)
 class RealtimeItem:
     """One item. `turn` is the engine's, None for what the client made; `aside`: the reply was no
-    part of the conversation, such as a canned line."""
+    part of the conversation, such as a canned line. `lead` is what stands before a reply in a text
+    and is none of it: holding lines."""
 
     id: str
     type: Literal["message", "function_call", "function_call_output"]
@@ -84,6 +85,7 @@ class RealtimeItem:
     output: str = ""
     turn: int | None = None
     aside: bool = False
+    lead: str = ""
     audio: SentAudio | None = None
     heard_ms: float | None = None  # of the reply; None: all of its audio
     limit_ms: float | None = None  # of the reply; the client says that it heard no more
@@ -97,6 +99,12 @@ class RealtimeItem:
         """About how many bytes it takes."""
         texts = (self.text, self.name, self.arguments, self.call_id, self.output)
         return 256 + sum(len(text) for text in texts)
+
+    @property
+    def remembered(self) -> str:
+        """The part of the text that belongs to the conversation."""
+        text = self.text
+        return text.removeprefix(self.lead).lstrip() if not self.lead.startswith(text) else ""
 
     def say(self, text: str) -> None:
         """Replace the text of the only part."""
@@ -234,9 +242,9 @@ def messages(items: Iterable[RealtimeItem]) -> tuple[Message, ...]:
         if item.type == "function_call":
             if item.call_id in results:
                 calls.append(ToolRequest(item.call_id, item.name, item.arguments))
-        elif item.type == "message" and item.text and not item.aside:
+        elif item.type == "message" and (text := item.remembered) and not item.aside:
             _settle(calls, results, lines)
-            lines.append(Message(item.role or "user", item.text))
+            lines.append(Message(item.role or "user", text))
     _settle(calls, results, lines)
     return tuple(lines)
 

@@ -57,6 +57,7 @@ class Responses:
         self._newest = -1  # the newest turn that has or had a response
         self._wanted: WantedResponse | None = None
         self._cancelling = False
+        self._held: int | None = None  # the turn whose words are waited for
         self._heard_ms: float | None = None  # of the active response, once it was cut off
         self._ending: _Ending | None = None  # of the active response, until speech began
         self._playing = False  # over RTP: the active response is heard
@@ -160,7 +161,12 @@ class Responses:
         if response is None or not text:
             return events
         message = response.message
-        return events + response.say(text if message is None or not message.text else f" {text}")
+        more = text if message is None or not message.text else f" {text}"
+        return events + response.say(more, aside=self._held == turn)
+
+    def holds(self, turn: int, *, held: bool) -> None:
+        """Whether what is said in this turn from here on only fills the wait for its words."""
+        self._held = turn if held else None
 
     def audio(self, turn: int, data: bytes, at_ms: float, duration_ms: float) -> list[Event]:
         """The next audio of the reply."""

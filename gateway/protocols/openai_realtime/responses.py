@@ -109,11 +109,16 @@ class Response:
         part = {"type": "response.content_part.added", **self._place(item), "part": self._part("")}
         return [*events, part]
 
-    def say(self, text: str) -> list[Event]:
-        """The next piece of the message's text, with the space before it if there is one."""
+    def say(self, text: str, *, aside: bool = False) -> list[Event]:
+        """The next piece of the message's text, with the space before it if there is one.
+
+        What is said `aside` at its beginning is no part of the conversation.
+        """
         events = self.open_message()
         assert self.message is not None
         self.message.say(self.message.text + text)
+        if aside:
+            self.message.lead = self.message.text
         kind = "output_audio_transcript" if self.spoken else "output_text"
         delta = {"type": f"response.{kind}.delta", **self._place(self.message), "delta": text}
         return [*events, delta]

@@ -54,6 +54,7 @@ async def websocket_endpoint(websocket: WebSocket) -> None:
                 session_id,
                 protocol.config.ws_max_size,
                 partial(may_return, runtime.live, runtime.store, session_id),
+                websocket.receive(),
                 address,
             )
         except ProtocolError as error:

@@ -9,6 +9,7 @@ a client before that.
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from starlette.websockets import WebSocket
 
@@ -82,26 +83,30 @@ async def first_messages(
     session_id: str,
     message_bytes: int,
     returns: Returns,
+    gone: Awaitable[Any],
     address: str | None = None,
 ) -> tuple[Sequence["Early"], float | None]:
     """The `hello` of a client that may begin the session or `returns` to it, and what came with it;
     and when the session has to end by the client's credential.
 
-    `address` is the client's.
+    `address` is the client's, and `gone` returns when it has disconnected: its place is free then.
 
     Longer messages than a `hello` are accepted from then on, up to `message_bytes`. Raises a fatal
     `ProtocolError` for any other client. If this is cancelled, a ticket may have been used.
     """
-    waiting = _Hello(protocol)
+    waiting, left = _Hello(protocol), asyncio.ensure_future(gone)
     with _counted(access, network(address)):
         protocol.allow(LONGEST_HELLO_BYTES)
         protocol.attach(waiting)
         try:
-            async with asyncio.timeout(HELLO_S):
-                start = await waiting.started
-        except TimeoutError:
+            either = (waiting.started, left)
+            await asyncio.wait(either, timeout=HELLO_S, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            left.cancel()
+        if left.done() or not waiting.started.done():
             text = f"the first message is a hello with a ticket, within {HELLO_S:g} s"
-            raise ProtocolError(REQUIRED, text, fatal=True) from None
+            raise ProtocolError(REQUIRED, text, fatal=True)
+        start = waiting.started.result()
         protocol.pause()
         protocol.allow(message_bytes)
         back = start.request.resume

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -114,6 +115,11 @@ def test_what_does_not_begin_is_said_in_a_sentence(
     with pytest.raises(CommandFailed) as failed:
         run(answer)
     assert told in failed.value.message
+
+
+def test_a_certificate_that_is_none_is_named(tmp_path: Path) -> None:
+    with pytest.raises(CommandFailed, match=r"--trust .*none.pem: No such file"):
+        drill(SETTINGS, "llm", "hang", 30, "https://127.0.0.1:1", tmp_path / "none.pem")
 
 
 def test_without_the_key_it_says_which_setting_is_missing() -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from gateway.live.assistant import AssistantHost, NoAssistant
 from gateway.protocols.dialect import AssistantRequest, SessionRequest
+from pipeline.frames import Fault
 from pipeline.stage import Message, Tool
 
 HELLO = Message("user", "Hello")
@@ -49,6 +50,18 @@ def test_another_request_holds_from_then_on() -> None:
     assert host.brief(0, "").history == (Message("system", "Be long."),)
 
 
+def test_what_was_to_hold_for_a_reply_that_is_refused_holds_for_none() -> None:
+    host = AssistantHost(asked(model="usual"))
+    host.once(asked(model="once"))
+    host.observe(Fault(1, "storage_slow", "it takes long"), 0.0)
+    host.observe(Fault(1, "reply_under_way", "a reply is under way"), 0.0)
+    assert host.brief(2, "").model == "usual"
+    host.once(asked(model="once"))
+    assert host.brief(3, "").model == "once"
+    host.observe(Fault(3, "reply_under_way", "another one was refused"), 0.0)
+    assert host.brief(3, "").model == "once", "the reply that has it is under way"
+
+
 def test_what_holds_once_is_for_the_next_reply_without_words() -> None:
     host = AssistantHost(asked(model="usual"))
     host.once(asked(model="once"))
@@ -72,6 +85,6 @@ def test_it_neither_speaks_by_itself_nor_ends() -> None:
     asyncio.run(story())
     assert (host.prompt(1, 1), host.farewell()) == ("", "")
     assert host.describe() is None
-    assert host.observers() == ()
+    assert host.observers() == (host,)
     assert host.seconds_left(60.0, 1e9) == math.inf
     assert "PARLEY_LLM_MODEL" in str(NoAssistant())

@@ -1,5 +1,6 @@
 """A live call from the client's side, in virtual time: what it is told, and when."""
 
+import asyncio
 import json
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from gateway.interviews.sessions import SessionOwner, delete, load
 from gateway.live.client_output import MOST_UNSENT_BYTES
 from stages.fakes import FakeSynthesizer, FakeTranscriber
 from tests.support.calls import LocalCalls
-from tests.support.client import SILENCE, spoken
+from tests.support.client import SILENCE, SPEECH, spoken
 from tests.support.listener import Listener
 
 ANSWER = "I like to build things that last"
@@ -438,5 +439,27 @@ def test_a_client_that_reads_slowly_gets_no_partial_transcripts_but_the_final_on
             await client.speak_live(1000, 1000)
             unread = [each for each in client._unread or () if '"transcript"' in str(each)]
             assert [json.loads(each)["final"] for each in unread] == [True]
+
+    local.run(story)
+
+
+@pytest.mark.parametrize("speaks", [False, True], ids=["typed alone", "with what is said"])
+def test_text_that_waits_behind_audio_is_stored_when_the_client_vanishes(
+    local: LocalCalls, speaks: bool
+) -> None:
+    async def story() -> None:
+        async with local.call() as client:
+            await client.until("reply.done", turn=0)
+            if speaks:
+                await client.speak_live(600, 0)
+                await client.until("speech.started", turn=1)
+            client.burst(*[SPEECH if speaks else SILENCE] * 60)
+            receiver = client.transport._receiver  # in the same read, which a pause does not cut
+            assert receiver is not None
+            for text in ("and coffee", "please"):
+                receiver.on_text(json.dumps({"type": "text", "text": text}).encode())
+        await asyncio.sleep(1)
+        words = f"{ANSWER} and coffee please" if speaks else "and coffee please"
+        assert await said(local) == [(1, words)]
 
     local.run(story)

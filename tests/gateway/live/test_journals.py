@@ -119,9 +119,9 @@ def test_the_oldest_journals_give_way_and_nothing_else_does(tmp_path: Path) -> N
 def test_room_is_made_when_a_journal_ends_but_not_of_one_that_is_written_to(
     tmp_path: Path,
 ) -> None:
-    written = Journals(tmp_path, max_mb=1)
+    written = Journals(tmp_path, max_mb=2)
     _, live = written.open("live")
-    live.write("x" * 900_000 + "\n")
+    live.write("x" * 1_200_000 + "\n")
     _, ended = written.open("ended")
     ended.write("y" * 900_000 + "\n")
     ended.close()
@@ -143,3 +143,33 @@ def test_the_journals_of_a_deleted_session_go_also_while_it_is_live(tmp_path: Pa
     written.close()
     assert not before.exists()
     assert [*tmp_path.iterdir()] == [longer]
+
+
+def test_the_folder_keeps_its_bound_also_while_sessions_live(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    written = Journals(tmp_path, max_mb=2)
+    files = [written.open(name)[1] for name in ("first", "second")]
+    for _ in range(30):
+        for file in files:
+            file.write("x" * 100_000 + "\n")
+    for file in files:
+        file.close()
+    written.close()
+    assert sum(path.stat().st_size for path in tmp_path.iterdir()) <= 2 << 20
+    assert "ends early and is deleted: the folder is full" in caplog.text
+
+
+def test_a_session_that_begins_twice_in_a_second_has_two_journals(tmp_path: Path) -> None:
+    written = Journals(tmp_path)
+    files = [written.open("s1")[1] for _ in range(2)]
+    files[1].path = files[0].path  # as in the same second
+    for number, file in enumerate(files):
+        file.write(f"{number}\n")
+        file.close()
+    written.close()
+    assert sorted(path.read_text() for path in tmp_path.iterdir()) == ["0\n", "1\n"]
+    again = Journals(tmp_path)
+    again.delete("s1")
+    again.close()
+    assert [*tmp_path.iterdir()] == []

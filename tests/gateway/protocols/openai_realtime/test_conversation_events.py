@@ -208,7 +208,19 @@ def test_words_that_come_after_the_holding_line_are_shown_and_answered() -> None
     assert words["transcript"] == "I like tests"
     response = only(client.events, "response.done")["response"]
     assert response["status"] == "completed"
-    assert history(client, 2)[0] == Message("user", "I like tests")
+    assert history(client, 2) == (Message("user", "I like tests"), Message("assistant", "Why?"))
+
+
+def test_a_holding_line_that_was_cut_off_is_not_remembered() -> None:
+    client = StockClient(**TRANSCRIBED)
+    client.hear(SpeechStarted(1, 0), SpeechStopped(1, 900), AvatarState(1, "thinking"))
+    client.hear(Degraded(1, "stt", "whisper", "holding line", "still recognising"))
+    client.hear(ReplyStarted(1), ReplyText(1, "One moment."), ReplyText(1, "Thank you."))
+    client.hear(ReplyDone(1, interrupted=True, heard="One moment. Thank"))
+    client.hear(TurnMetrics(1, 1000, (), None, carried=True), SpeechStarted(2, 3000))
+    assert history(client, 3) == ()
+    deleted = only(client.events, "conversation.item.deleted")
+    assert deleted["item_id"], "the words belong to the next turn"
 
 
 def history(client: StockClient, turn: int) -> tuple[Message, ...]:

@@ -201,6 +201,22 @@ def test_who_says_nothing_is_sent_away(locked: Gateway, monkeypatch: pytest.Monk
     locked.run(story)
 
 
+def test_who_vanishes_before_the_hello_has_no_place_from_then_on(locked: Gateway) -> None:
+    async def story() -> None:
+        waiting = locked.app.state.runtime.access.waiting
+        async with locked.call("a") as caller:
+            async with asyncio.timeout(5):
+                while waiting.total() != 1:
+                    await asyncio.sleep(0.01)
+            caller.socket.transport.abort()
+            began_s = asyncio.get_running_loop().time()
+            while waiting.total():
+                await asyncio.sleep(0.01)
+                assert asyncio.get_running_loop().time() < began_s + entry.HELLO_S - 1
+
+    locked.run(story)
+
+
 @pytest.mark.slow
 def test_pings_keep_nobody_waiting(locked: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(entry, "MOST_EARLY", 5)
