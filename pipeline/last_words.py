@@ -59,6 +59,7 @@ class LastWords:
         def said_s() -> float:
             return 0.0 if utterance is None else utterance.duration_ms / 1000
 
+        told = False
         try:
             for index, pcm in enumerate(() if utterance is None else rest, 1):
                 assert utterance is not None
@@ -73,6 +74,7 @@ class LastWords:
                 if text and not (answer.spoken and is_echo(text)):
                     await answer.accept()
                     committer.settle(tasks, answer, "")
+                    told = True
         except TimeoutError:
             logger.warning(NOT_RECOGNISED, said_s(), "the time was up")
         except PipelineError as error:
@@ -87,6 +89,8 @@ class LastWords:
             if utterance is not None:
                 utterance.cancel()
             await answer.give_up()
+            if not told and answer.budget.voice_to_voice_s is not None:
+                committer.emit(answer.budget.metrics(answer.turn))  # a filler was heard in its turn
 
     async def _words(self, answer: Answer, committer: TurnCommitter) -> Transcript:
         """What was said: recognised already, being recognised, or neither yet."""

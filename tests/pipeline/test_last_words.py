@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.frames import ReplyDone
+from pipeline.frames import ReplyDone, TurnMetrics
 from pipeline.guard import Limits
 from pipeline.session import SessionPolicy
 from stages.fakes import FakeTranscriber, Script
@@ -175,3 +175,12 @@ def test_recognition_that_goes_on_ends_with_the_process(
     ending.run(story)  # and leaves no task behind
     assert ending.transcribers[0].open_now == 0
     assert "the process ended" in caplog.text
+
+
+def test_a_turn_in_which_a_line_was_heard_has_its_figures_whatever_comes_of_it(ending: Any) -> None:
+    ending.policy = SessionPolicy(hard_s=2.0, speculate=False)
+    ending.transcribers = [FakeTranscriber(Script(first_s=5.0), texts=("",))]
+    leaves(ending, 4.0)
+    assert ending.host.log[1:] == []
+    assert [each.turn for each in ending.all(TurnMetrics)] == [0, 1]
+    assert ending.all(TurnMetrics)[1].voice_to_voice_ms is not None
