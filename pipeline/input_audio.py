@@ -40,6 +40,7 @@ class InputAudio:
         self._in_held: Utterance | None = None  # with which the held utterance begins
         self.keep(pre_roll_ms)
         self._position = 0
+        self._from = 0  # no utterance begins before
         self._kept = 0
         self._frames: deque[Samples] = deque()
         self._transcribers = transcribers
@@ -117,6 +118,8 @@ class InputAudio:
         self.current = self.carried = None
         if utterance is not None:
             utterance.typed = f"{utterance.typed} {typed}".strip()
+            if typed:  # no silence ended it: what was said so far is in it, up to the last sample
+                self._from = utterance.end
         return utterance
 
     def cancel(self) -> None:
@@ -129,7 +132,7 @@ class InputAudio:
         self, turn: int, from_ms: int, stage: Transcriber | None, held: Utterance | None = None
     ) -> Utterance:
         carried = self.carried
-        start = from_ms * INPUT_RATE_HZ // 1000
+        start = max(from_ms * INPUT_RATE_HZ // 1000, self._from)
         lost = 0
         if carried is None:
             audio = self.since(start)

@@ -1229,3 +1229,20 @@ def test_typing_faster_than_storage_writes_is_refused(conversation: Any) -> None
     accepted = [entry[2] for entry in conversation.host.log if entry[0] == "accept"]
     assert len(refused) + len(accepted) == 20
     assert accepted == [f"typed {number}" for number in range(len(accepted))]
+
+
+@pytest.mark.parametrize("rest_ms", [0, 300])
+def test_what_was_said_before_typed_words_is_not_recognised_again(
+    conversation: Any, rest_ms: int
+) -> None:
+    async def story() -> None:
+        await conversation.until(ReplyDone, 0)
+        await conversation.speak(600)
+        conversation.session.typed("and coffee")
+        await conversation.pause(rest_ms)
+        await conversation.speak(1200)
+        await conversation.until(ReplyDone, conversation.all(SpeechStarted)[-1].turn)
+
+    conversation.run(story)
+    first, second = [speech for speech in conversation.host.heard if speech is not None]
+    assert second.start_ms >= first.start_ms + first.duration_ms
