@@ -65,7 +65,9 @@ class Process(asyncio.SubprocessProtocol):
         self._heart: Heartbeat | None = None  # once it is ready
         self._started_at = self._loop.time()
         # One timer: heartbeats while the process lives, then its end.
-        self._timer = self._loop.call_later(spec.heartbeat_s, self._on_beat)
+        self._timer: asyncio.Handle = self._loop.call_later(spec.heartbeat_s, self._on_beat)
+        # When that is due, by its heart: uvloop's timers that are due already cannot tell.
+        self._beat_at = 0.0
         self._starting = self._loop.create_task(self._start(), name=f"start {spec.name}")
 
     @property
@@ -182,6 +184,7 @@ class Process(asyncio.SubprocessProtocol):
 
     def _on_beat(self) -> None:
         spec, now, heart = self.spec, self._loop.time(), self._heart
+        self._beat_at = 0.0
         if now >= self._stderr_until:
             if self._stderr_left < 0:
                 log.info("%s: %d lines of stderr left out", spec.name, -self._stderr_left)
@@ -204,8 +207,9 @@ class Process(asyncio.SubprocessProtocol):
         self._watch(heart)
 
     def _watch(self, heart: Heartbeat) -> None:
-        if self.ended is None and self._timer.when() != heart.deadline:
+        if self.ended is None and self._beat_at != heart.deadline:
             self._timer.cancel()
+            self._beat_at = heart.deadline
             self._timer = self._loop.call_at(heart.deadline, self._on_beat)
 
     def _is_stopped(self) -> bool:

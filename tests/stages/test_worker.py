@@ -17,6 +17,7 @@ import uvloop
 
 from pipeline.errors import StageBusy, StageFailed
 from stages import _worker, _worker_process
+from stages._heartbeat import Heartbeat
 from stages._worker import Worker, WorkerPacket
 from stages._worker_main import WorkerUnpacker, _Link, pack
 
@@ -530,3 +531,24 @@ def test_a_job_cancelled_while_the_process_starts_does_not_come_before_the_load_
         link._arrived(WorkerPacket(job, kind, {}, b"", False))
     read = [link.next(wait=False) for _ in range(4)]
     assert [packet and packet.kind for packet in read] == ["load", "cancel", "cancel", None]
+
+
+def test_a_beat_that_is_due_already_is_timed_again(run: Run) -> None:
+    """uvloop's timers that are due at once are not asked when they are."""
+
+    async def scene() -> None:
+        one = worker()
+        await one.start()
+        process = one._process
+        assert process is not None
+        heart = process._heart
+        assert heart is not None
+        now = asyncio.get_running_loop().time()
+        for late_s in (0.0, 0.0001, 1.0):
+            late = Heartbeat(now, every_s=1.0, stall_s=1.0)
+            late.deadline = now - late_s
+            process._watch(late)
+        assert (await ask(one, "echo", {"number": 1})).header == {"number": 1}
+        assert process._beat_at == heart.deadline
+
+    run(scene())
