@@ -110,6 +110,7 @@ async def decode(file: BinaryIO, sink: BinaryIO, limits: DecodeLimits = DEFAULT_
         {"container": container, **dataclasses.asdict(limits)},
         stage="decode",
         provider=container,
+        private=True,  # what one client uploads ends with it
     )
     try:
         async with asyncio.timeout(limits.wall_s):

@@ -50,7 +50,8 @@ class Worker:
     returns a `stages._worker_main.Handler`. `stage` and `provider` name the worker in errors, logs
     and `ps`. A process that is not ready after `start_timeout_s`, or does not answer a ping for
     `stall_s`, or was stopped, is killed. At most `max_pending_bytes` wait in the pipe, and as much
-    in the process.
+    in the process. A `private` worker is this process's own, also where others are shared
+    (`stages._worker_shared`).
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class Worker:
         heartbeat_s: float = 0.5,
         stall_s: float = 10.0,
         max_pending_bytes: int = 8 << 20,
+        private: bool = False,
     ) -> None:
         self._spec = Spec(
             target,
@@ -74,6 +76,7 @@ class Worker:
             heartbeat_s,
             stall_s,
             max_pending_bytes,
+            private,
         )
         self._process: Process | None = None
         self._unreaped: set[Process] = set()

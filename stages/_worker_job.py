@@ -25,6 +25,8 @@ class Spec:
     heartbeat_s: float
     stall_s: float
     max_pending_bytes: int
+    private: bool = False
+    """No other process uses the worker, although others are shared."""
 
     @property
     def name(self) -> str:

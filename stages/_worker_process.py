@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import cast
 
 from pipeline.errors import Phase
-from stages import _worker_main
+from stages import _worker_main, _worker_shared
 from stages._heartbeat import Heartbeat
 from stages._worker_job import Spec, WorkerJob
 from stages._worker_main import Header, WorkerPacket, WorkerUnpacker, pack
+from stages._worker_shared import SharedChild
 
 log = logging.getLogger("stages.worker")
 
@@ -53,6 +54,12 @@ class Process(asyncio.SubprocessProtocol):
             "options": spec.options,
             "path": sys.path,
             "max_pending_bytes": spec.max_pending_bytes,
+            # For a host of shared workers; the worker itself has no use for them.
+            "stage": spec.stage,
+            "provider": spec.provider,
+            "start_timeout_s": spec.start_timeout_s,
+            "heartbeat_s": spec.heartbeat_s,
+            "stall_s": spec.stall_s,
         }
         self._outbox = [pack(0, "load", hello)]  # messages sent before the process runs
         self._unpacker = WorkerUnpacker()
@@ -152,6 +159,11 @@ class Process(asyncio.SubprocessProtocol):
         else:  # its last output is still in the pipe
             self._timer = self._loop.call_later(_DRAIN_S, self._close)
 
+    def left(self) -> None:
+        """The host of a shared process has ended it, or this process has left it."""
+        self._exited = True
+        self._close()
+
     def connection_lost(self, exc: Exception | None) -> None:
         self._timer.cancel()
         self.reaped.set()
@@ -160,8 +172,12 @@ class Process(asyncio.SubprocessProtocol):
 
     async def _start(self) -> None:
         program = (sys.executable, "-P", _worker_main.__file__, self.spec.name)
+        host = None if self.spec.private else _worker_shared.host()
         try:
-            await self._loop.subprocess_exec(lambda: self, *program)
+            if host is None:
+                await self._loop.subprocess_exec(lambda: self, *program)
+            else:
+                await self._loop.create_unix_connection(lambda: SharedChild(self), str(host))
         except OSError as error:
             self._lose("connect", f"no process could be started: {error}")
             self._timer.cancel()
