@@ -9,6 +9,7 @@ from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket
 
 from gateway import __version__
+from gateway.live.elsewhere import Elsewhere
 from gateway.observe.scrape import Scrape, ScrapeSources
 from gateway.providers.build import options
 from gateway.rest import middleware, operations, rest_routes
@@ -33,10 +34,16 @@ from gateway.transports.websocket.realtime import realtime_endpoint
 from pipeline.session import Stages
 
 
-def create_app(settings: Settings | None = None, *, stages: Stages | None = None) -> Starlette:
+def create_app(
+    settings: Settings | None = None,
+    *,
+    stages: Stages | None = None,
+    elsewhere: Elsewhere | None = None,
+) -> Starlette:
     """Parley as an ASGI application; serve it with `parley serve` (see `gateway.commands.serve`).
 
-    `stages` replaces the providers that the settings name, for tests and benchmarks.
+    `stages` replaces the providers that the settings name, for tests and benchmarks. `elsewhere`
+    are the gateway's other processes.
     Raises `SettingsError` where the environment holds a value that cannot be used,
     `StoreUnavailable` where the client for the store is not installed, and `KeyFileError` where a
     key is to be made and cannot be.
@@ -45,7 +52,7 @@ def create_app(settings: Settings | None = None, *, stages: Stages | None = None
     store = store_at(settings.database, settings.redis_url)
     stored = StoreProbe(store)
     probe = ServiceProbe(service_urls(settings))
-    runtime = Runtime(settings, store, stages=stages)
+    runtime = Runtime(settings, store, stages=stages, elsewhere=elsewhere)
     webrtc = WebRtcEndpoints(runtime, settings)
     http_access = HttpAccess(
         runtime.access,
@@ -138,6 +145,7 @@ def create_app(settings: Settings | None = None, *, stages: Stages | None = None
     )
     app.router.redirect_slashes = False  # an unknown path is 404, with or without a slash
     app.state.runtime = runtime
+    app.state.scrape = scrape
     app.state.webrtc = webrtc
     return app
 

@@ -12,6 +12,7 @@ from gateway.interviews.leases import leased
 from gateway.interviews.service import InterviewService, open_interview_service
 from gateway.interviews.sessions import SessionOwner
 from gateway.live.calls import Calls
+from gateway.live.elsewhere import Alone, Elsewhere
 from gateway.live.journals import Journals
 from gateway.live.load_samples import LoadSamples
 from gateway.live.pressure import KINDS, Kind, LoadSample, Pressure
@@ -55,7 +56,8 @@ OTEL_EXTRA = "pip install 'parley-gateway[otel]'"
 class Runtime:
     """The objects that a process's sessions share. Use it as an async context manager.
 
-    `stages` and `assessor` replace what the settings name, for tests and benchmarks.
+    `stages` and `assessor` replace what the settings name, for tests and benchmarks. `elsewhere`
+    are the gateway's other processes.
     Raises `KeyFileError` where the settings want a key to be made and it cannot be.
     """
 
@@ -66,12 +68,18 @@ class Runtime:
         *,
         stages: Stages | None = None,
         assessor: Assessor | None = None,
+        elsewhere: Elsewhere | None = None,
     ) -> None:
+        self.elsewhere = elsewhere or Alone()
+        self.owner = SessionOwner.here()
         self.settings = settings
         self.store = store
         pressure = Pressure() if settings.admission == "pressure" else None
         self.live = LiveSessions(
-            settings.max_sessions, per_address=settings.per_address, pressure=pressure
+            settings.max_sessions,
+            per_address=settings.per_address,
+            pressure=pressure,
+            elsewhere=self.elsewhere,
         )
         self.load = None if pressure is None else LoadSamples(pressure, settings.memory_mb)
         """Measures the load, once somebody runs it."""
@@ -119,7 +127,7 @@ class Runtime:
             lag = LoopLag(self.metrics.lagged)
             stack.callback(lag.stop)
             lag.start()
-            owner = SessionOwner.here()
+            owner = self.owner
             await stack.enter_async_context(leased(self.store, owner))
             service = open_interview_service(
                 self.store,
@@ -127,6 +135,7 @@ class Runtime:
                 lineup.stages,
                 self.settings,
                 self._assessor or Assessor.of(self.settings),
+                self.elsewhere.happened,
             )
             interviews = await stack.enter_async_context(service)
             pacer = Pacer()
@@ -197,12 +206,17 @@ class Runtime:
             self._interviews.events.close()
 
     async def end(self, session_id: str) -> None:
+        """A session was deleted: see `dismiss`, in every process; its watchers are told."""
+        self.dismiss(session_id)
+        self.elsewhere.deleted(session_id)
+        self.interviews().events.publish(session_id, "deleted", {})
+
+    def dismiss(self, session_id: str) -> None:
         """A session was deleted: end the connection that holds it in this process, if there is one,
         and delete its journals."""
         self.live.dismiss(session_id)
         if (journals := self.calls().journals) is not None:
             journals.delete(session_id)
-        self.interviews().events.publish(session_id, "deleted", {})
 
     # --- its parts, once the runtime has started ---------------------------------------------
 

@@ -30,6 +30,10 @@ MAX_WATCHERS = 256
 MAX_WATCHERS_OF_ONE = 8
 
 
+Happening = Callable[[str, Kind, dict[str, Any]], None]
+"""Told of a session's event. A plain call that must neither block nor raise."""
+
+
 class TooManyWatchers(Exception):
     """The limit of watchers, of the process or of one session, is reached."""
 
@@ -54,9 +58,13 @@ class _Ring:
 
 
 class Events:
-    """The events of this process's sessions."""
+    """The events of this process's sessions, and those that were added.
 
-    def __init__(self) -> None:
+    `happened` is told of the former, for watchers in other processes.
+    """
+
+    def __init__(self, happened: Happening | None = None) -> None:
+        self._happened = happened
         self._token = secrets.token_hex(4)
         self._rings: OrderedDict[str, _Ring] = OrderedDict()
         self._next = 1
@@ -64,7 +72,13 @@ class Events:
         self.closed = False
 
     def publish(self, session_id: str, kind: Kind, data: dict[str, Any]) -> None:
-        """Add an event and wake the session's watchers. Never waits."""
+        """Add an event, tell of it, and wake the session's watchers. Never waits."""
+        self.add(session_id, kind, data)
+        if self._happened is not None:
+            self._happened(session_id, kind, data)
+
+    def add(self, session_id: str, kind: Kind, data: dict[str, Any]) -> None:
+        """Add an event, which another process may have told of. Never waits."""
         ring = self._ring(session_id)
         if len(ring.events) == RING:
             ring.dropped = ring.events[0][0]

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from gateway.interviews.answer_jobs import AnswerJob, AnswerJobs
-from gateway.interviews.events import Events
+from gateway.interviews.events import Events, Happening
 from gateway.interviews.kept_reports import KeptReports
 from gateway.interviews.recorder import Recorder
 from gateway.interviews.sessions import SessionOwner
@@ -104,13 +104,18 @@ class InterviewService:
 
 @asynccontextmanager
 async def open_interview_service(
-    store: Store, worker: SessionOwner, stages: Stages, settings: Settings, assessor: Assessor
+    store: Store,
+    worker: SessionOwner,
+    stages: Stages,
+    settings: Settings,
+    assessor: Assessor,
+    happened: Happening | None = None,
 ) -> AsyncIterator[InterviewService]:
-    """The interview service of a process.
+    """The interview service of a process; `happened` is told of the sessions' events.
 
     Leaving ends the watchers, cancels the uploads under way and closes the assessor.
     """
-    events = Events()
+    events = Events(happened)
     written = WrittenInterviews(store, worker)
     uploads = Uploads(
         stages.detector,

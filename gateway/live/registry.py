@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv6Address, ip_address
 
 from gateway.interviews.sessions import SessionTaken
+from gateway.live.elsewhere import Alone, Elsewhere
 from gateway.live.pressure import Kind, Pressure
 from gateway.live.resumption import Resumption
 
@@ -51,6 +52,7 @@ class LiveSessions:
 
     Of one network address there are at most `per_address` of them; 0 is any number. With
     `pressure`, which `clock` times, none begins that those before it would suffer from.
+    `elsewhere` are the other processes of the gateway, whose connections count for `per_address`.
     """
 
     def __init__(
@@ -60,7 +62,9 @@ class LiveSessions:
         per_address: int = 0,
         pressure: Pressure | None = None,
         clock: Callable[[], float] = time.monotonic,
+        elsewhere: Elsewhere | None = None,
     ) -> None:
+        self._elsewhere = elsewhere or Alone()
         self.places = places
         self.pressure = pressure
         self._per_address = per_address
@@ -86,8 +90,10 @@ class LiveSessions:
         if self.connections >= self.places + beyond:
             return f"all {self.places} places are taken"
         most = self._per_address and self._per_address + beyond
-        if address is not None and 0 < most <= self._addresses[network(address)]:
-            return f"this address has all of its {self._per_address} places"
+        if address is not None and most > 0:
+            where = network(address)
+            if self._addresses[where] + self._elsewhere.at(where) >= most:
+                return f"this address has all of its {self._per_address} places"
         return None if back else self.pressed("voice")
 
     def pressed(self, kind: Kind) -> str | None:
@@ -115,6 +121,7 @@ class LiveSessions:
         self._addresses[where] += change
         if not self._addresses[where]:
             del self._addresses[where]
+        self._elsewhere.counted(where, change)
 
     # --- the end of the process --------------------------------------------------------------
 
@@ -157,11 +164,17 @@ class LiveSessions:
         """
         await self._left(session_id)
         hold = self._holds[session_id] = _Hold(dismiss)
+        self._elsewhere.held(session_id)
         try:
             yield
         finally:
             del self._holds[session_id]
+            self._elsewhere.left(session_id)
             hold.released.set()
+
+    def held(self) -> tuple[str, ...]:
+        """The sessions that connections of this process have."""
+        return tuple(self._holds)
 
     def offer(self, session_id: str, client: Resumption) -> None:
         """The client that holds a session may come back to it."""

@@ -74,10 +74,11 @@ class LiveSession(BaseModel):
             " what draws the face, or at which level, once that has changed"
         ),
     ]
+    worker: Annotated[int, Field(description="the process that has it, the first is 0")] = 0
 
 
 class AdminSessions(BaseModel):
-    """The live sessions of this process, the oldest first."""
+    """The live sessions, the oldest first."""
 
     sessions: list[LiveSession]
 
@@ -173,7 +174,7 @@ def admin_operations(sources: AdminSources, access: OperatorAccess) -> list[Oper
             path="/admin/sessions",
             name="adminSessions",
             handler=sessions,
-            summary="The live sessions of this process",
+            summary="The live sessions",
             answers={200: ResponseSpec("They", AdminSessions)},
         ),
         look(

@@ -37,6 +37,7 @@ class GatewayHealth(BaseModel):
     taken: Annotated[int, Field(description="live connections")]
     places: Annotated[int, Field(description="how many there may be")]
     pressure: Annotated[PressureReport, Field(description="the load, and what it refuses")]
+    workers: Annotated[int, Field(description="processes that have answered")] = 1
 
 
 class Health(BaseModel):

@@ -85,6 +85,8 @@ class HttpProtocol(HttpToolsProtocol):
             if not self._should_upgrade():
                 self._read_without_upgrade(rest)
                 return
+            if self.passed_on(rest):
+                return
             self.handle_websocket_upgrade()
             if rest:
                 self.transport.get_protocol().data_received(rest)  # type: ignore[attr-defined]
@@ -98,14 +100,23 @@ class HttpProtocol(HttpToolsProtocol):
 
         The parser has taken what follows the head for that protocol's.
         """
-        version = self.parser.get_http_version().encode()
-        head = [self.parser.get_method(), b" ", self.url, b" HTTP/", version, b"\r\n"]
-        for name, value in self.headers:
-            if name != b"upgrade":
-                head += [name, b": ", value, b"\r\n"]
+        head = self._head([line for line in self.headers if line[0] != b"upgrade"])
         self.parser = httptools.HttpRequestParser(self)
         self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
-        self._read(b"".join([*head, b"\r\n", rest]))
+        self._read(head + rest)
+
+    def passed_on(self, rest: bytes) -> bool:
+        """Whether another process has taken the connection, which wants to be a WebSocket. `rest`
+        has come behind the head of its request. Here none does."""
+        return False
+
+    def _head(self, headers: list[tuple[bytes, bytes]]) -> bytes:
+        """The head of the request that was read, with these header lines."""
+        version = self.parser.get_http_version().encode()
+        head = [self.parser.get_method(), b" ", self.url, b" HTTP/", version, b"\r\n"]
+        for name, value in headers:
+            head += [name, b": ", value, b"\r\n"]
+        return b"".join([*head, b"\r\n"])
 
     def _give_up(self) -> None:
         """Answer the request that is refused, after those before it, and close."""

@@ -113,7 +113,7 @@ class Peers:
             except BaseException:
                 await peer.close()
                 raise
-            peer_id = secrets.token_urlsafe(16)
+            peer_id = self._runtime.elsewhere.mark + secrets.token_urlsafe(16)
             hold = self._hold(peer_id, peer, admission.pop_all())
             self._live[peer_id] = (peer, asyncio.create_task(hold))
         return Answered(peer_id, answer)

@@ -199,6 +199,7 @@ def test_health_has_the_contracts_shape() -> None:
                 "version": __version__,
                 "taken": 3,
                 "places": 100,
+                "workers": 1,
                 "pressure": {
                     "refuses": ["text"],
                     "why": ["overloaded: the event loop is 0.04 s late"],
