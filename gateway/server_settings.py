@@ -35,6 +35,13 @@ class ServerSettings(BaseModel):
         le=65535,
         description="TCP port to listen on; 0 takes any free one",
     )
+    workers: int = variable(
+        "PARLEY_WORKERS",
+        default=1,
+        ge=1,
+        le=64,
+        description="processes that share the port and the conversations, one for each core",
+    )
     data_dir: Path = variable(
         "PARLEY_DATA_DIR",
         default=Path("var"),

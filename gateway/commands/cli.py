@@ -79,7 +79,7 @@ def _serve(arguments: argparse.Namespace) -> int:
     settings = _settings()
     given = {
         name: value
-        for name in ("host", "insecure", "port", "log_level")
+        for name in ("host", "insecure", "port", "workers", "log_level")
         if (value := getattr(arguments, name)) is not None
     }
     from gateway.commands.serve import serve

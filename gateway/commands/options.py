@@ -150,6 +150,12 @@ def serve_options(parser: argparse.ArgumentParser) -> None:
         "--port", type=between(0, 65535), help="port to listen on, instead of PARLEY_PORT"
     )
     parser.add_argument(
+        "--workers",
+        type=between(1, 64),
+        metavar="N",
+        help="processes that share the port, instead of PARLEY_WORKERS",
+    )
+    parser.add_argument(
         "--log-level",
         choices=("debug", "info", "warning", "error"),
         help="least severe message that is logged, instead of PARLEY_LOG_LEVEL",

@@ -13,11 +13,12 @@ from types import FrameType
 
 import uvicorn
 from rich.table import Table
+from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
 from gateway.app import create_app
 from gateway.commands.fetch import fetch
-from gateway.commands.terminal import CommandFailed, output
+from gateway.commands.terminal import FINISHING, CommandFailed, output
 from gateway.commands.tls import Tls, bound_handshakes
 from gateway.ice import split
 from gateway.logs import configure
@@ -67,15 +68,31 @@ def serve(settings: Settings, stages: Stages | None = None, *, tls: Tls | None =
     `KeyboardInterrupt` after an orderly end by SIGINT. A start that fails later exits with 3.
     """
     configure(settings.log_level, settings.log_format, secrets_of(settings))
+    if settings.workers > 1:
+        check_workers(stages)
     listeners = listen(settings.host, settings.port)
     try:
         check_public(settings, listeners)
         _check(settings)
-        server = _Server(settings, stages, tls)
-        server.run(sockets=listeners)
+        if settings.workers > 1:
+            from gateway.commands.workers import serve_together  # one process needs none of it
+
+            serve_together(settings, listeners, tls)
+        else:
+            app = create_app(settings, stages=stages)
+            config = server_config(kept_local(app, settings, tls), tls, settings.proxies)
+            GatewayServer(app, config).run(sockets=listeners)
     finally:
         for listener in listeners:
             listener.close()
+
+
+def check_workers(stages: Stages | None = None) -> None:
+    """Raise `CommandFailed` where this system cannot have several processes at a port."""
+    if stages is not None:
+        raise CommandFailed("PARLEY_WORKERS: given stages belong to one process")
+    if not (hasattr(socket, "AF_UNIX") and hasattr(socket, "send_fds")):
+        raise CommandFailed("PARLEY_WORKERS needs Linux or macOS: set it to 1")
 
 
 def check_public(settings: Settings, listeners: Sequence[socket.socket]) -> None:
@@ -201,7 +218,17 @@ def alone(settings: Settings, tls: Tls | None) -> bool:
     )
 
 
-def server_config(app: ASGIApp, tls: Tls | None = None, proxies: str = "") -> uvicorn.Config:
+def kept_local(app: ASGIApp, settings: Settings, tls: Tls | None) -> ASGIApp:
+    """The application, for this machine's names alone where nothing else keeps others out."""
+    return for_this_machine(app, settings.cors_origins) if alone(settings, tls) else app
+
+
+def server_config(
+    app: ASGIApp,
+    tls: Tls | None = None,
+    proxies: str = "",
+    http: type[HttpProtocol] = HttpProtocol,
+) -> uvicorn.Config:
     """uvicorn's configuration for the application, which needs this WebSocket protocol.
 
     `proxies` are networks, separated by commas, whose forwarding headers are trusted.
@@ -209,7 +236,7 @@ def server_config(app: ASGIApp, tls: Tls | None = None, proxies: str = "") -> uv
     return uvicorn.Config(
         behind(app, proxies) if proxies else app,
         lifespan="on",
-        http=HttpProtocol,
+        http=http,
         ws=WebSocketProtocol,
         ws_max_size=LONGEST_MESSAGE_BYTES,
         ws_ping_interval=PING_EVERY_S,
@@ -226,19 +253,15 @@ def server_config(app: ASGIApp, tls: Tls | None = None, proxies: str = "") -> uv
     )
 
 
-class _Server(uvicorn.Server):
-    """uvicorn, with a message at the terminal once it listens."""
+class GatewayServer(uvicorn.Server):
+    """uvicorn for the application. Once it listens it `tells` so at the terminal."""
 
-    def __init__(self, settings: Settings, stages: Stages | None, tls: Tls | None) -> None:
-        self._app = create_app(settings, stages=stages)
+    def __init__(self, app: Starlette, config: uvicorn.Config, *, tells: bool = True) -> None:
+        self._app = app
+        self._tells = tells
         self._telling: asyncio.Task[None] | None = None
         self._measuring: asyncio.Task[None] | None = None
-        app = (
-            for_this_machine(self._app, settings.cors_origins)
-            if alone(settings, tls)
-            else self._app
-        )
-        super().__init__(server_config(app, tls, settings.proxies))
+        super().__init__(config)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         if self.config.is_ssl:
@@ -251,14 +274,16 @@ class _Server(uvicorn.Server):
         assert sockets is not None
         runtime = self._app.state.runtime
         settings = runtime.settings
-        announce(
-            sockets[0],
-            runtime.reports(),
-            secure=self.config.is_ssl,
-            access=access_line(settings),
-            token_file=token_file(settings),
-        )
-        self._telling = asyncio.create_task(tell_when_ready(runtime))
+        if self._tells:
+            announce(
+                sockets[0],
+                runtime.reports(),
+                secure=self.config.is_ssl,
+                access=access_line(settings),
+                token_file=token_file(settings),
+                workers=settings.workers,
+            )
+            self._telling = asyncio.create_task(tell_when_ready(runtime))
         if runtime.load is not None:
             self._measuring = asyncio.create_task(runtime.load.run())
         if runtime.studio is not None:
@@ -274,15 +299,15 @@ class _Server(uvicorn.Server):
         for task in (self._telling, self._measuring):
             if task is not None:
                 task.cancel()
-        await self._wind_down()
+        await self.wind_down()
         self._app.state.runtime.drain()
         await super().shutdown(sockets)
 
-    async def _wind_down(self) -> None:
+    async def wind_down(self) -> None:
         """Let the live sessions end while the server still listens, to say that it is not ready."""
         runtime = self._app.state.runtime
-        if runtime.live.connections:
-            output().print("Live conversations finish their sentence; a second signal ends at once")
+        if runtime.live.connections and runtime.settings.workers == 1:
+            output().print(FINISHING)
         ending = asyncio.create_task(runtime.wind_down())
         try:
             while not (ending.done() or self.force_exit):
@@ -315,6 +340,7 @@ def announce(
     secure: bool = False,
     access: str = "",
     token_file: str = "",
+    workers: int = 1,
 ) -> None:
     """Print the server's address, its providers, who may use it, and what to try next."""
     url = ws_url(listener, secure=secure)
@@ -327,7 +353,8 @@ def announce(
     option = "" if url == DEFAULT_URL else f" --url {url}"
     option += f" --token-file {token_file}" if token_file else ""
     console = output()
-    console.print(f"Parley listens at {url.replace('ws', 'http', 1)} (Ctrl-C ends it)\n")
+    several = f", with {workers} processes" if workers > 1 else ""
+    console.print(f"Parley listens at {url.replace('ws', 'http', 1)}{several} (Ctrl-C ends it)\n")
     console.print(table)
     if access:
         console.print(f"\n{access}", soft_wrap=True)

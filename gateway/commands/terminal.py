@@ -12,6 +12,8 @@ FAILED = 1
 UNUSABLE = 2
 INTERRUPTED = 130
 
+FINISHING = "Live conversations finish their sentence; a second signal ends at once"
+
 
 class CommandFailed(Exception):
     """A command cannot go on. `message` is one sentence for the person at the terminal.

@@ -85,6 +85,7 @@ def test_the_defaults_are_the_contracts() -> None:
         "data_dir": Path("var"),
         "log_level": "info",
         "log_format": "text",
+        "workers": 1,
         "max_sessions": 100,
         "per_address": 0,
         "admission": "pressure",

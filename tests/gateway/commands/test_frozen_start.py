@@ -4,15 +4,16 @@ import asyncio
 import gc
 from pathlib import Path
 
-from gateway.commands.serve import _Server, listen
+from gateway.app import create_app
+from gateway.commands.serve import GatewayServer, listen, server_config
 from gateway.settings import Settings
 from tests.support.gateway import Gateway
 
 
 def test_what_is_loaded_at_the_start_is_not_looked_at_again(tmp_path: Path) -> None:
     async def story() -> None:
-        stages = Gateway(tmp_path).scripted()
-        server = _Server(Settings(data_dir=tmp_path), stages, None)
+        app = create_app(Settings(data_dir=tmp_path), stages=Gateway(tmp_path).scripted())
+        server = GatewayServer(app, server_config(app))
         sockets = listen("127.0.0.1", 0)
         before = gc.get_freeze_count()
         serving = asyncio.create_task(server.serve(sockets))

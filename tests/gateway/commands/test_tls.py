@@ -12,8 +12,9 @@ import pytest
 import uvloop
 from websockets.sync.client import connect
 
+from gateway.app import create_app
 from gateway.commands.cli import main
-from gateway.commands.serve import _Server, listen
+from gateway.commands.serve import GatewayServer, listen, server_config
 from gateway.commands.terminal import CommandFailed
 from gateway.commands.tls import Tls, tls_files
 from gateway.settings import Settings
@@ -91,7 +92,8 @@ def test_a_handshake_of_tls_that_does_not_come_ends_the_connection(
 
     async def story() -> None:
         [listener] = listen("127.0.0.1", 0)
-        server = _Server(settings, ScriptedStages(tmp_path).scripted(), Tls(CERT, KEY))
+        app = create_app(settings, stages=ScriptedStages(tmp_path).scripted())
+        server = GatewayServer(app, server_config(app, Tls(CERT, KEY)))
         with server.capture_signals():
             serving = asyncio.create_task(server._serve([listener]))
             try:

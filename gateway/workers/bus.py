@@ -1,0 +1,130 @@
+"""What the processes of a gateway tell one another, in lines over a pair of sockets each.
+
+A process writes to its parent: `ready OWNER`, `beat`, `tell JSON`. The parent writes to a process:
+`from K JSON`, what process K has told; `there K`, when one serves; and `gone K OWNER`, when one has
+ended. The end of the line means that the parent has ended.
+"""
+
+import asyncio
+import json
+import logging
+from collections.abc import Callable
+from socket import socket
+from typing import Any, Final, Protocol
+
+logger = logging.getLogger("parley.workers")
+
+LONGEST_LINE: Final = 256 * 1024
+MOST_WAITING: Final = 4 * 1024 * 1024
+"""Bytes that may wait for a process that does not read; what comes then is left out."""
+
+BEAT_S: Final = 2.0
+
+
+class Hearer(Protocol):
+    """What a process does with what it hears. Plain calls on its loop."""
+
+    def heard(self, worker: int, told: dict[str, Any]) -> None:
+        """Another process has told this."""
+        ...
+
+    def there(self, worker: int) -> None:
+        """Another process serves from now on, and knows nothing yet."""
+        ...
+
+    def gone(self, worker: int, owner: str) -> None:
+        """A process has ended, which may be this one's predecessor."""
+        ...
+
+
+class BusLine:
+    """Lines to the other end. Plain calls that neither wait nor raise."""
+
+    def __init__(self, writer: asyncio.StreamWriter) -> None:
+        self._writer = writer
+        self._full = False
+
+    def write(self, line: bytes) -> None:
+        """Write a line, unless too much waits."""
+        transport = self._writer.transport
+        if len(line) >= LONGEST_LINE or transport.is_closing():
+            return
+        full = transport.get_write_buffer_size() > MOST_WAITING
+        if full and not self._full:
+            logger.error("a process of this gateway does not read what the others tell it")
+        self._full = full
+        if not full:
+            self._writer.write(line + b"\n")
+
+    def close(self) -> None:
+        """No more lines."""
+        self._writer.close()
+
+
+class Bus:
+    """A process's end. `ended` is called when the parent has ended."""
+
+    def __init__(self, hearer: Hearer, ended: Callable[[], None]) -> None:
+        self._hearer = hearer
+        self._ended = ended
+        self._line: BusLine | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def connect(self, end: socket, owner: str) -> None:
+        """Say that this process serves, with its token as the owner of sessions, and listen."""
+        reader, writer = await asyncio.open_connection(sock=end, limit=LONGEST_LINE)
+        self._line = BusLine(writer)
+        self._line.write(b"ready " + owner.encode())
+        self._tasks = [asyncio.create_task(self._listen(reader)), asyncio.create_task(self._beat())]
+
+    def tell(self, told: dict[str, Any]) -> None:
+        """Tell the other processes."""
+        if self._line is not None:
+            self._line.write(b"tell " + json.dumps(told, separators=(",", ":")).encode())
+
+    async def aclose(self) -> None:
+        """Tell and hear nothing more."""
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+        if self._line is not None:
+            self._line.close()
+
+    async def _beat(self) -> None:
+        while self._line is not None:
+            await asyncio.sleep(BEAT_S)
+            self._line.write(b"beat")
+
+    async def _listen(self, reader: asyncio.StreamReader) -> None:
+        while line := await _next(reader):
+            try:
+                self._hear(*line.decode().split(" ", 2))
+            except Exception:  # one of them must not cost the others
+                logger.exception("what another process told was not understood")
+        self._ended()
+
+    def _hear(self, kind: str, worker: str, rest: str = "") -> None:
+        match kind:
+            case "from":
+                self._hearer.heard(int(worker), json.loads(rest))
+            case "there":
+                self._hearer.there(int(worker))
+            case "gone":
+                self._hearer.gone(int(worker), rest)
+
+
+async def _next(reader: asyncio.StreamReader) -> bytes:
+    """The next line, b"" at the end."""
+    try:
+        line = await reader.readline()
+    except (OSError, ValueError):  # the other end has ended, or wrote a line without an end
+        return b""
+    return line.rstrip(b"\n") if line.endswith(b"\n") else b""
+
+
+async def lines(reader: asyncio.StreamReader, hear: Callable[[str, bytes], None]) -> None:
+    """The parent's end: `hear` gets each line, its first word and the rest, until the line ends."""
+    while line := await _next(reader):
+        kind, _, rest = line.partition(b" ")
+        hear(kind.decode(errors="replace"), rest)

@@ -1,0 +1,144 @@
+"""A connection passes from one process to another: the socket itself, and what was read of it.
+
+The process that gives it connects to the other's socket in the gateway's own folder, sends the
+connection's descriptor with the bytes that the client has sent so far, and closes its own. From
+then on the client talks to the other process alone.
+"""
+
+import asyncio
+import json
+import logging
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final
+
+logger = logging.getLogger("parley.workers")
+
+LONGEST_BYTES: Final = 128 * 1024
+"""The head of a request, and what came behind it: it fits into a socket's buffer on Linux."""
+
+GIVE_S: Final = 0.1
+"""How long a process that does not take the bytes is waited for: the loop stands meanwhile."""
+
+ARRIVE_S: Final = 2.0
+BACKLOG: Final = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What the giver knows of a connection: by which process, from where, by which scheme.
+
+    `client` is None where the socket itself says it. `hops` is how often it was handed over, this
+    time included.
+    """
+
+    giver: int
+    scheme: str
+    client: tuple[str, int] | None = None
+    hops: int = 1
+
+
+Take = Callable[[socket.socket, Told, bytes], None]
+"""Gets a connection that has arrived, which it owns, and what the client has sent so far."""
+
+
+def give(path: Path, descriptor: int, told: Told, data: bytes) -> bool:
+    """Give the connection to the process that listens at `path`; returns whether it has it.
+
+    If it does, close the own descriptor; if not, nothing has changed.
+    """
+    head = json.dumps(asdict(told)).encode()
+    if len(data) > LONGEST_BYTES:
+        return False
+    whole = b"%d %d\n" % (len(head), len(data)) + head + data
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as line:
+            line.settimeout(GIVE_S)
+            line.connect(str(path))
+            sent = socket.send_fds(line, [whole], [descriptor])
+            line.sendall(whole[sent:])
+    except OSError as error:
+        logger.info("a connection could not be handed over: %s", error)
+        return False
+    return True
+
+
+class Arrivals:
+    """The connections that other processes give to this one. Close it when the loop ends."""
+
+    def __init__(self, path: Path, take: Take) -> None:
+        self._take = take
+        self._loop = asyncio.get_running_loop()
+        self._coming: dict[socket.socket, tuple[bytearray, list[int], asyncio.TimerHandle]] = {}
+        path.unlink(missing_ok=True)
+        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._listener.setblocking(False)
+        self._listener.bind(str(path))
+        self._listener.listen(BACKLOG)
+        self._loop.add_reader(self._listener, self._accept)
+
+    def close(self) -> None:
+        """Take no more."""
+        self._loop.remove_reader(self._listener)
+        self._listener.close()
+        for line in tuple(self._coming):
+            self._drop(line)
+
+    def _accept(self) -> None:
+        with suppress(BlockingIOError, InterruptedError):
+            while len(self._coming) < BACKLOG:
+                line, _ = self._listener.accept()
+                line.setblocking(False)
+                late = self._loop.call_later(ARRIVE_S, self._drop, line)
+                self._coming[line] = (bytearray(), [], late)
+                self._loop.add_reader(line, self._receive, line)
+                self._receive(line)
+
+    def _receive(self, line: socket.socket) -> None:
+        if line not in self._coming:
+            return
+        data, descriptors, _ = self._coming[line]
+        while True:
+            try:
+                part, found, _, _ = socket.recv_fds(line, LONGEST_BYTES, 1)
+            except (BlockingIOError, InterruptedError):
+                return
+            except OSError:
+                self._drop(line)
+                return
+            descriptors += found
+            if not part:
+                break
+            data += part
+        self._coming[line] = (data, [], self._coming[line][2])
+        self._drop(line)
+        self._arrived(bytes(data), descriptors)
+
+    def _arrived(self, whole: bytes, descriptors: list[int]) -> None:
+        sockets = [socket.socket(fileno=descriptor) for descriptor in descriptors]
+        try:
+            lengths, _, rest = whole.partition(b"\n")
+            head, body = map(int, lengths.split())
+            if len(rest) != head + body or len(sockets) != 1:
+                raise ValueError("incomplete")
+            told = json.loads(rest[:head])
+            client = told.pop("client")
+            known = Told(**told, client=None if client is None else (client[0], client[1]))
+        except (ValueError, TypeError, KeyError):
+            logger.warning("what another process handed over is not complete")
+            for each in sockets:
+                each.close()
+            return
+        sockets[0].setblocking(False)
+        self._take(sockets[0], known, rest[head:])
+
+    def _drop(self, line: socket.socket) -> None:
+        _, descriptors, late = self._coming.pop(line)
+        late.cancel()
+        self._loop.remove_reader(line)
+        line.close()
+        for descriptor in descriptors:
+            socket.socket(fileno=descriptor).close()

@@ -1,0 +1,121 @@
+"""The answers of several processes to one request as one answer. Pure.
+
+`/health` and `/admin` are about a gateway, however many processes it has. Each answers for itself;
+here their answers, as JSON, become one.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+STATES = ("closed", "half-open", "disabled", "open", "forced-open")
+"""Of a breaker; of several processes' the last one in this list is told."""
+
+STATUSES = ("online", "degraded", "offline")
+
+Json = dict[str, Any]
+
+
+def health(own: Json, all_: Sequence[Json]) -> Json:
+    """`/health`: places and queues add up; a load is told as that of the busiest process."""
+    gateways = [one["gateway"] for one in all_]
+    pressures = [one["pressure"] for one in gateways]
+    # A session that one process refuses has a place in another.
+    refuses = [kind for kind in own["gateway"]["pressure"]["refuses"] if _by_all(kind, pressures)]
+    measures = {
+        name: max(one[name] for one in pressures)
+        for name, value in own["gateway"]["pressure"].items()
+        if isinstance(value, int | float)
+    }
+    why = [*dict.fromkeys(why for one in pressures for why in one["why"])]
+    return {
+        **own,
+        "gateway": {
+            **own["gateway"],
+            "status": min((one["status"] for one in gateways), key=STATUSES.index),
+            "uptime_seconds": max(one["uptime_seconds"] for one in gateways),
+            "taken": sum(one["taken"] for one in gateways),
+            "places": sum(one["places"] for one in gateways),
+            "workers": len(gateways),
+            "pressure": {
+                **own["gateway"]["pressure"],
+                **measures,
+                "refuses": refuses,
+                "why": why,
+            },
+        },
+        "queues": queues(all_),
+    }
+
+
+def _by_all(kind: str, pressures: Iterable[Json]) -> bool:
+    return all(kind in one["refuses"] for one in pressures)
+
+
+def queues(all_: Iterable[Json]) -> list[Json]:
+    """Queues of one name are as deep, and as long, as all of them together."""
+    found: dict[str, Json] = {}
+    for one in all_:
+        for queue in one["queues"]:
+            if (known := found.get(queue["name"])) is None:
+                found[queue["name"]] = {**queue}
+                continue
+            known["depth"] += queue["depth"]
+            if known["bound"] is not None and queue["bound"] is not None:
+                known["bound"] += queue["bound"]
+    return [*found.values()]
+
+
+def stages(own: Json, all_: Sequence[Json]) -> Json:
+    """`/admin/stages`."""
+    return {**own, "queues": queues(all_)}
+
+
+def sessions(by_worker: Mapping[int, Json]) -> Json:
+    """`/admin/sessions`: the oldest first, each with its process."""
+    found = [
+        {**session, "worker": worker}
+        for worker, one in by_worker.items()
+        for session in one["sessions"]
+    ]
+    return {"sessions": sorted(found, key=lambda session: session["began"])}
+
+
+def breakers(all_: Iterable[Json]) -> Json:
+    """`/admin/breakers`: of each name the one that is furthest from closed."""
+    return {"breakers": _by_name(all_, "breakers", _breaker)}
+
+
+def _breaker(known: Json, other: Json) -> Json:
+    told = max(known, other, key=lambda one: STATES.index(one["state"]))
+    return {**told, "transitions": known["transitions"] + other["transitions"]}
+
+
+def drills(all_: Iterable[Json]) -> Json:
+    """`/admin/drills`: one provider's drill is one, in however many processes."""
+    return {"drills": _by_name(all_, "drills", lambda known, other: known)}
+
+
+def _by_name(all_: Iterable[Json], of: str, both: Callable[[Json, Json], Json]) -> list[Json]:
+    found: dict[str, Json] = {}
+    for one in all_:
+        for entry in one[of]:
+            known = found.get(entry["name"])
+            found[entry["name"]] = entry if known is None else both(known, entry)
+    return [*found.values()]
+
+
+def chosen(own: int, statuses: Mapping[int, int], method: str) -> int:
+    """The process whose answer to a change is the answer of all: one that refused, if one did.
+
+    What ends is over if it was there in any: a process may have been started later.
+    """
+    good = [worker for worker, status in statuses.items() if status < 400]
+    bad = [worker for worker, status in statuses.items() if status >= 400]
+    wanted = good if method == "DELETE" and good else bad or good
+    return own if own in wanted or not wanted else wanted[0]
+
+
+def ready(own: int, statuses: Mapping[int, int]) -> int:
+    """The process whose answer says whether new sessions should be sent: one that is ready."""
+    well = [worker for worker, status in statuses.items() if status < 300]
+    return own if own in well or not well else well[0]

@@ -1,0 +1,53 @@
+"""When a process that ended is started again. Pure: times are in seconds on one clock.
+
+The first start of each must succeed, or the gateway does not start. Later a process that ends is
+started again, at once the first time, and after longer and longer waits while it ends young.
+"""
+
+from dataclasses import dataclass, field
+
+YOUNG_S = 60.0
+"""A process that ends younger makes the next start wait."""
+
+FIRST_WAIT_S = 0.5
+LONGEST_WAIT_S = 30.0
+
+MOST_FAILED = 5
+"""So many starts in a row that came to nothing end a gateway of which no process serves."""
+
+
+@dataclass(slots=True)
+class Restarts:
+    """The starts of one process."""
+
+    served: bool = False
+    """It has served since it was started first."""
+    failed: int = 0
+    """Starts in a row that came to nothing."""
+    wait_s: float = 0.0
+    """The wait before the next start, where the process ends young once more."""
+    _ready_at: float | None = field(default=None)
+
+    def ready(self, now: float) -> None:
+        """It serves."""
+        self.served = True
+        self.failed = 0
+        self._ready_at = now
+
+    def ended(self, now: float) -> float | None:
+        """It has ended; returns after how long to start it, None where it never served."""
+        if not self.served:
+            return None
+        ready_at, self._ready_at = self._ready_at, None
+        if ready_at is None:
+            self.failed += 1
+        elif now - ready_at >= YOUNG_S:
+            self.wait_s = 0.0
+        wait_s = self.wait_s
+        self.wait_s = min(max(2 * wait_s, FIRST_WAIT_S), LONGEST_WAIT_S)
+        return wait_s
+
+    @property
+    def hopeless(self) -> bool:
+        """Whether it should not be tried again where no other process serves either."""
+        return self.failed >= MOST_FAILED

@@ -1,0 +1,105 @@
+"""Which process of a gateway a request belongs to. Pure.
+
+Most requests belong to none: what they need is in the store.
+"""
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+from urllib.parse import parse_qs
+from zlib import crc32
+
+from gateway.workers.board import ACCEPTING
+
+Kind = Literal["here", "all", "begin", "offer", "worker"]
+
+MARK: Final = re.compile(r"(?:rtc_)?w(\d{1,2})-")
+
+EVERYWHERE: Final = re.compile(r"/(?:health|health/ready|ready|metrics|admin/.*)")
+PEER: Final = re.compile(r"/webrtc/[^/]+/([^/]+)|/v1/realtime/calls/([^/]+)/hangup")
+WHIP: Final = re.compile(r"/webrtc/([^/]+)")
+EVENTS: Final = re.compile(r"/api/sessions/([^/]+)/events")
+WEBSOCKET: Final = re.compile(r"/ws/([^/]+)")
+
+OFFER, CALLS, REALTIME = "/api/offer", "/v1/realtime/calls", "/v1/realtime"
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """Where a request goes.
+
+    "here": to whichever process it came to. "all": each process answers for itself. "begin": it
+    begins a session, `session_id` where the client has named one. "offer": so it does, and its body
+    names the session. "worker": it is about what the process `worker` has.
+    """
+
+    kind: Kind
+    session_id: str | None = None
+    worker: int | None = None
+
+
+HERE: Final = Way("here")
+
+
+def mark_of(worker: int) -> str:
+    """The beginning of the ids of what lives in a process."""
+    return f"w{worker}-"
+
+
+def marked(name: str) -> int | None:
+    """The process that made such an id."""
+    found = MARK.match(name)
+    return None if found is None else int(found[1])
+
+
+def way_of(method: str, path: str, query: str, workers: int) -> Way:
+    """Where an HTTP request goes."""
+    if EVERYWHERE.fullmatch(path) and method in ("GET", "POST", "DELETE"):
+        return Way("all")
+    if (found := PEER.fullmatch(path)) is not None:
+        return Way("worker", worker=marked(found[1] or found[2]))
+    if method == "POST":
+        if path == OFFER:
+            return Way("offer")
+        if path == CALLS:
+            return Way("begin", _named(query))
+        if (found := WHIP.fullmatch(path)) is not None:
+            return Way("begin", found[1])
+    if method == "GET" and (found := EVENTS.fullmatch(path)) is not None:
+        # The ids of events are those of one process, so the same one has all watchers.
+        return Way("worker", worker=crc32(found[1].encode()) % workers)
+    return HERE
+
+
+def websocket_way(path: str, query: str) -> Way:
+    """Where a WebSocket goes."""
+    if (found := WEBSOCKET.fullmatch(path)) is not None:
+        return Way("begin", found[1])
+    return Way("begin", _named(query)) if path == REALTIME else HERE
+
+
+def offer_way(body: bytes) -> Way:
+    """Where an offer goes whose body has come: a connection that it replaces has the session."""
+    try:
+        value = json.loads(body)
+    except ValueError:  # it is refused where it is
+        return HERE
+    if not isinstance(value, dict):
+        return HERE
+    pc_id, session_id = value.get("pc_id"), value.get("session_id")
+    if isinstance(pc_id, str) and (worker := marked(pc_id)) is not None:
+        return Way("worker", worker=worker)
+    return Way("begin", session_id if isinstance(session_id, str) else None)
+
+
+def least(states: Sequence[int], loads: Sequence[int], here: int) -> int:
+    """The process for a new session: of those that accept one, that with the fewest. `here`, to
+    which its client has come, if it is one of these, or if none accepts any."""
+    accepting = [worker for worker, state in enumerate(states) if state == ACCEPTING]
+    return min(accepting, key=lambda worker: (loads[worker], worker != here), default=here)
+
+
+def _named(query: str) -> str | None:
+    return parse_qs(query).get("session_id", [None])[0]

