@@ -2,7 +2,6 @@
 
 import asyncio
 import errno
-import gc
 import logging
 import os
 import socket
@@ -21,6 +20,7 @@ from gateway.commands.fetch import fetch
 from gateway.commands.terminal import FINISHING, CommandFailed, output
 from gateway.commands.tls import Tls, bound_handshakes
 from gateway.ice import split
+from gateway.live.garbage import collect, settle
 from gateway.logs import configure
 from gateway.providers.build import chosen
 from gateway.runtime import Runtime
@@ -261,16 +261,14 @@ class GatewayServer(uvicorn.Server):
         self._tells = tells
         self._telling: asyncio.Task[None] | None = None
         self._measuring: asyncio.Task[None] | None = None
+        self._collecting: asyncio.Task[None] | None = None
         super().__init__(config)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         if self.config.is_ssl:
             bound_handshakes(asyncio.get_running_loop())
         await super().startup(sockets)
-        # With the libraries loaded, a full collection would stop every session for 100 ms or more;
-        # objects that are alive now live as long as the process.
-        gc.collect()
-        gc.freeze()
+        settle()
         assert sockets is not None
         runtime = self._app.state.runtime
         settings = runtime.settings
@@ -284,6 +282,7 @@ class GatewayServer(uvicorn.Server):
                 workers=settings.workers,
             )
             self._telling = asyncio.create_task(tell_when_ready(runtime))
+        self._collecting = asyncio.create_task(collect(runtime.live))
         if runtime.load is not None:
             self._measuring = asyncio.create_task(runtime.load.run())
         if runtime.studio is not None:
@@ -296,7 +295,7 @@ class GatewayServer(uvicorn.Server):
         self._app.state.runtime.refuse()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        for task in (self._telling, self._measuring):
+        for task in (self._telling, self._measuring, self._collecting):
             if task is not None:
                 task.cancel()
         await self.wind_down()

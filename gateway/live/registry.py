@@ -71,6 +71,8 @@ class LiveSessions:
         self._addresses: Counter[str] = Counter()  # as many as there are connections
         self._clock = clock
         self.connections = 0
+        self.ended = 0
+        """Connections that have ended, since the start."""
         self.draining = False
         """The process is about to end: no further session begins."""
         self._ends_at: float | None = None  # by the clock; the grace time of `wind_down` is over
@@ -112,6 +114,7 @@ class LiveSessions:
             yield
         finally:
             self._count(address, -1)
+            self.ended += 1
             if not self.connections:
                 self._empty.set()
 
