@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from gateway.live.registry import LiveSessions
 
-YOUNG, MIDDLE = 10_000, 20
+YOUNG, MIDDLE = 2_000, 5
 """New objects before a collection of the youngest generation, and how many of these before one of
 the next: `gc.set_threshold`. The defaults are 700 and 10."""
 
