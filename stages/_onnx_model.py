@@ -42,7 +42,7 @@ _DIM, _DIM_VALUE, _DIM_NAME = 1, 1, 2
 
 
 @dataclass(frozen=True, slots=True)
-class Operation:
+class NewNode:
     """A node to be made, of an operator of the default domain. "" stands for an input or output
     that is left out."""
 
@@ -90,7 +90,7 @@ def _numbers(message: bytes, number: int) -> list[int]:
 
 
 def model_of(
-    operations: Sequence[Operation],
+    operations: Sequence[NewNode],
     constants: Mapping[str, Tensor],
     inputs: Mapping[str, Value],
     outputs: Mapping[str, Value],
@@ -114,7 +114,7 @@ def model_of(
     )
 
 
-def _node(operation: Operation) -> bytes:
+def _node(operation: NewNode) -> bytes:
     return b"".join(
         (
             *(field(_NODE_INPUT, name.encode()) for name in operation.inputs),

@@ -58,7 +58,7 @@ from gateway.store.sqlite_statements import (
     SWEEP,
     UPDATE,
 )
-from gateway.store.store_thread import Operation, StoreThread
+from gateway.store.store_thread import StoreOperation, StoreThread
 
 T = TypeVar("T")
 
@@ -296,7 +296,7 @@ class SqliteStore:
         return sum(expires is None or expires > now for expires in ends)
 
 
-class _Work(Operation):
+class _Work(StoreOperation):
     __slots__ = ("_work",)
 
     def __init__(self, future: "asyncio.Future[Any]", work: Callable[[], object]) -> None:
@@ -310,7 +310,7 @@ class _Work(Operation):
             self.error = error
 
 
-class _Commit(Operation):
+class _Commit(StoreOperation):
     __slots__ = ("_writes",)
 
     def __init__(self, future: "asyncio.Future[Any]", writes: tuple[Write, ...]) -> None:

@@ -15,7 +15,7 @@ MOST_TOGETHER = 64
 """Operations that are taken together: their answers wait for the last of them."""
 
 
-class Operation:
+class StoreOperation:
     """One operation, with its outcome once the thread has done it. Compared by identity."""
 
     __slots__ = ("_future", "error", "result")
@@ -49,10 +49,10 @@ class StoreThread:
     def __init__(self, name: str, perform: Callable[[Sequence[Any]], None]) -> None:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=name)
         self._perform = perform
-        self._waiting: deque[Operation] = deque()  # bounded by its owner
+        self._waiting: deque[StoreOperation] = deque()  # bounded by its owner
         self._busy = False
 
-    def take(self, operation: Operation) -> None:
+    def take(self, operation: StoreOperation) -> None:
         """Have an operation done. A plain call on the event loop."""
         self._waiting.append(operation)
         if not self._busy:
@@ -68,12 +68,12 @@ class StoreThread:
         self._busy = True
         self._thread.submit(self._work, together, asyncio.get_running_loop())
 
-    def _work(self, together: list[Operation], loop: asyncio.AbstractEventLoop) -> None:
+    def _work(self, together: list[StoreOperation], loop: asyncio.AbstractEventLoop) -> None:
         self._perform([operation for operation in together if not operation.cancelled])
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
             loop.call_soon_threadsafe(self._deliver, together)
 
-    def _deliver(self, together: list[Operation]) -> None:
+    def _deliver(self, together: list[StoreOperation]) -> None:
         self._busy = False
         if self._waiting:
             self._begin()

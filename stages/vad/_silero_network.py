@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stages._onnx_graph import NotAModel
-from stages._onnx_model import FLOAT, INT16, Operation, Tensor, branch_constants, model_of
+from stages._onnx_model import FLOAT, INT16, NewNode, Tensor, branch_constants, model_of
 
 CHUNK, FRAME, HOP, FRAMES, BINS = 576, 256, 128, 4, 129
 PADDING = (FRAMES - 1) * HOP + FRAME - CHUNK
@@ -80,7 +80,7 @@ def _weights(constants: Mapping[str, Floats]) -> dict[str, Floats]:
 class _Graph:
     def __init__(self, weights: Mapping[str, Floats]) -> None:
         self._weights = weights
-        self._nodes: list[Operation] = []
+        self._nodes: list[NewNode] = []
         self._constants: dict[str, Tensor] = {"columns": np.array([1], np.int64)}
 
     def model(self) -> bytes:
@@ -99,7 +99,7 @@ class _Graph:
         )
 
     def _node(self, operator: str, inputs: Sequence[str], *outputs: str, **attributes: int) -> None:
-        self._nodes.append(Operation(operator, inputs, outputs, attributes))
+        self._nodes.append(NewNode(operator, inputs, outputs, attributes))
 
     def _slice(self, source: str, start: int, stop: int, output: str) -> None:
         for column in (start, stop):
