@@ -184,3 +184,13 @@ def test_a_turn_in_which_a_line_was_heard_has_its_figures_whatever_comes_of_it(e
     assert ending.host.log[1:] == []
     assert [each.turn for each in ending.all(TurnMetrics)] == [0, 1]
     assert ending.all(TurnMetrics)[1].voice_to_voice_ms is not None
+
+
+def test_text_that_came_with_the_end_is_stored(ending: Any) -> None:
+    async def story() -> None:
+        await ending.until(ReplyDone, 0)
+        ending.session.end(typed="and coffee")
+        await asyncio.wait([ending.running], timeout=60)
+
+    ending.run(story)
+    assert ending.host.log[1:] == [("accept", 1, "and coffee"), ("commit", 1, "and coffee", "")]

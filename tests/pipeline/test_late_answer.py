@@ -220,6 +220,22 @@ def test_between_the_holding_lines_the_face_thinks(late: Any) -> None:
     assert states == ["listening", *["thinking", "speaking"] * 3, "idle"]
 
 
+def test_nothing_is_told_of_a_holding_line_that_nobody_hears_to_its_end(late: Any) -> None:
+    async def story() -> None:
+        await late.until(ReplyDone, 0)
+        await late.speak()
+        await late.until(ReplyText, 1)
+        late.session.suspend()
+        await late.pause(4000)
+        states = [frame.state for frame in late.all(AvatarState) if frame.turn == 1]
+        assert states == ["listening", "thinking", "speaking", "listening"]
+        late.session.proceed()
+        await late.until(ReplyDone, 1, within_ms=60_000)
+
+    late.run(story)
+    assert late.host.log[-1] == ("commit", 1, "I like tests", REPLY)
+
+
 def test_a_cough_during_the_wait_changes_nothing(late: Any) -> None:
     async def story() -> None:
         await late.until(ReplyDone, 0)

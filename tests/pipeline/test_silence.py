@@ -1,6 +1,7 @@
 """Silence after a reply: the prompts, and the end of a conversation that lasts too long."""
 
 import asyncio
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -189,3 +190,15 @@ def test_what_is_said_into_the_farewell_is_answered_before_the_session_closes(
         *conversation.host.say,
         "Our time is up. Goodbye.",
     ]
+
+
+def test_a_conversation_may_have_no_time_limit(conversation: Any) -> None:
+    conversation.policy = SessionPolicy(
+        turns=TurnPolicy(prompt_ms=0), speculate=False, longest_s=math.inf
+    )
+
+    async def story() -> None:
+        await conversation.pause(5000)
+
+    conversation.run(story)
+    assert conversation.host.time_is_up_at is None
