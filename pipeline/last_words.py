@@ -73,8 +73,8 @@ class LastWords:
                 text = (await self._words(answer, committer)).text
                 if text and not (answer.spoken and is_echo(text)):
                     await answer.accept()
-                    committer.settle(tasks, answer, "")
                     told = True
+                    committer.settle(tasks, answer, "")
         except TimeoutError:
             logger.warning(NOT_RECOGNISED, said_s(), "the time was up")
         except PipelineError as error:
