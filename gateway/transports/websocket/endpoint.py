@@ -12,13 +12,16 @@ from gateway.live.connection import Connection
 from gateway.live.returning import may_return
 from gateway.protocols.dialect import CloseCode, Dialect, ProtocolError
 from gateway.protocols.native import NativeDialect
+from gateway.protocols.native.messages import parse
 from gateway.runtime import Runtime
 from gateway.security import may_connect, origin_of
-from gateway.transports.websocket.entry import Early, Refused, first_messages, shown
+from gateway.transports.websocket.entry import Early, Greeting, Refused, first_messages, shown
 from gateway.transports.websocket.protocol import EXTENSION, WebSocketProtocol
 from gateway.transports.websocket.transport import WebSocketTransport
 
 RETRY = {"retry-after": "5"}
+
+HELLO = Greeting("hello", parse)
 
 LONGEST_REASON_BYTES = 123
 """A close frame holds 125 bytes, two of them for the code (RFC 6455, section 5.5)."""
@@ -56,6 +59,7 @@ async def websocket_endpoint(websocket: WebSocket) -> None:
                 partial(may_return, runtime.live, runtime.store, session_id),
                 websocket.receive(),
                 address,
+                greeting=HELLO,
             )
         except ProtocolError as error:
             for message in dialect.refuse(error):

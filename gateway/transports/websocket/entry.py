@@ -1,21 +1,22 @@
 """Who may begin a session over a WebSocket: shown in the handshake, or in the first message.
 
-Programs send `Authorization` or `X-API-Key` with the handshake. A browser cannot, so its first
-message is a `hello` with a ticket, within `HELLO_S` and in at most `LONGEST_HELLO_BYTES`. A client
-that comes back has used its ticket: the session's resume token stands for it. Nothing is built for
-a client before that.
+Programs send `Authorization` or `X-API-Key` with the handshake. A browser cannot, nor can a
+telephone network, so their first message has a ticket: a `hello`, or what it is called in their
+dialect (`Greeting`), within `HELLO_S` and in at most `LONGEST_HELLO_BYTES`. A client that comes
+back has used its ticket: the session's resume token stands for it. Nothing is built for a client
+before that.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from starlette.websockets import WebSocket
 
 from gateway.live.registry import network
 from gateway.protocols.dialect import Outgoing, ProtocolError, ResumeRequest, Start
-from gateway.protocols.native.messages import parse
 from gateway.security import Access, presented
 from gateway.security.grants import MOST_WAITING, MOST_WAITING_AT
 from gateway.store import StoreError
@@ -32,6 +33,18 @@ IN_URL = frozenset({"access_token", "api_key", "apikey", "key", "pass", "ticket"
 
 REQUIRED = "ticket_required"
 WRONG = "bad_ticket"
+
+
+@dataclass(frozen=True, slots=True)
+class Greeting:
+    """How the clients of a dialect begin.
+
+    `name` is that of their first message. `parse` reads a message: it is None for one that may come
+    before that, and is dropped, and no `Start` for any other. It raises `ProtocolError`.
+    """
+
+    name: str
+    parse: Callable[[bytes], object]
 
 
 class Refused(Exception):
@@ -58,10 +71,7 @@ async def shown(
     headers = websocket.headers
     credential = presented(headers.get("authorization"), headers.get("x-api-key"))
     if not credential:
-        if access.waiting.total() >= MOST_WAITING:
-            raise Refused(503, "too many clients have not said yet who they are")
-        if access.waiting[network(address)] >= MOST_WAITING_AT:
-            raise Refused(503, "too many clients of this address have not said yet who they are")
+        may_wait(access, address)
         return False, None
     try:
         grant = await access.look(credential)
@@ -70,6 +80,14 @@ async def shown(
     except StoreError:
         raise Refused(503, "sessions cannot be stored or read now") from None
     return True, access.until(grant)
+
+
+def may_wait(access: Access, address: str | None) -> None:
+    """Raises `Refused` where as many clients as may have not said yet who they are."""
+    if access.waiting.total() >= MOST_WAITING:
+        raise Refused(503, "too many clients have not said yet who they are")
+    if access.waiting[network(address)] >= MOST_WAITING_AT:
+        raise Refused(503, "too many clients of this address have not said yet who they are")
 
 
 Returns = Callable[[ResumeRequest], Awaitable[float | None]]
@@ -85,16 +103,20 @@ async def first_messages(
     returns: Returns,
     gone: Awaitable[Any],
     address: str | None = None,
+    *,
+    greeting: Greeting,
+    known: bool = False,
 ) -> tuple[Sequence["Early"], float | None]:
-    """The `hello` of a client that may begin the session or `returns` to it, and what came with it;
-    and when the session has to end by the client's credential.
+    """The greeting of a client that may begin the session or `returns` to it, and what came with
+    it; and when the session has to end by the client's credential.
 
     `address` is the client's, and `gone` returns when it has disconnected: its place is free then.
+    Of a client that is `known` no ticket is looked at.
 
-    Longer messages than a `hello` are accepted from then on, up to `message_bytes`. Raises a fatal
+    Longer messages than a greeting are accepted from then on, up to `message_bytes`. Raises a fatal
     `ProtocolError` for any other client. If this is cancelled, a ticket may have been used.
     """
-    waiting, left = _Hello(protocol), asyncio.ensure_future(gone)
+    waiting, left = _Hello(protocol, greeting), asyncio.ensure_future(gone)
     with _counted(access, network(address)):
         protocol.allow(LONGEST_HELLO_BYTES)
         protocol.attach(waiting)
@@ -104,15 +126,17 @@ async def first_messages(
         finally:
             left.cancel()
         if left.done() or not waiting.started.done():
-            text = f"the first message is a hello with a ticket, within {HELLO_S:g} s"
+            text = f"{_first(greeting)}, within {HELLO_S:g} s"
             raise ProtocolError(REQUIRED, text, fatal=True)
         start = waiting.started.result()
         protocol.pause()
         protocol.allow(message_bytes)
+        if known:
+            return waiting.messages, None
         back = start.request.resume
         until = None if back is None else await returns(back)
         if until is None:
-            until = await _enter(access, start.ticket, session_id)
+            until = await _enter(access, start.ticket, session_id, greeting)
     return waiting.messages, until
 
 
@@ -120,9 +144,9 @@ Early = tuple[bool, bytes]
 """A message: whether it is text, and what it holds."""
 
 
-async def _enter(access: Access, ticket: str, session_id: str) -> float | None:
+async def _enter(access: Access, ticket: str, session_id: str, greeting: Greeting) -> float | None:
     if not ticket:
-        raise ProtocolError(REQUIRED, "hello needs a ticket", fatal=True)
+        raise ProtocolError(REQUIRED, f"{greeting.name} needs a ticket", fatal=True)
     try:
         grant = await access.look(ticket)
         opened = grant is not None and await access.enter(grant, session_id)
@@ -134,24 +158,32 @@ async def _enter(access: Access, ticket: str, session_id: str) -> float | None:
     return access.until(grant)
 
 
+def _first(greeting: Greeting) -> str:
+    return f"the first message is a {greeting.name} with a ticket"
+
+
 class _Hello:
     """A `gateway.live.transport.Receiver` until the client has said who it is."""
 
-    def __init__(self, protocol: WebSocketProtocol) -> None:
+    def __init__(self, protocol: WebSocketProtocol, greeting: Greeting) -> None:
         self.started: asyncio.Future[Start] = asyncio.get_running_loop().create_future()
         self.messages: list[Early] = []
         self._protocol = protocol
+        self._greeting = greeting
         self._controls = 0
 
     def on_text(self, data: bytes) -> None:
         if not self.started.done():
             try:
-                start = parse(data)
+                start = self._greeting.parse(data)
             except ProtocolError as error:
                 self._refuse(error.code, error.message)
                 return
+            if start is None:
+                self.on_control()
+                return
             if not isinstance(start, Start):
-                self._refuse(REQUIRED, "the first message is a hello with a ticket")
+                self._refuse(REQUIRED, _first(self._greeting))
                 return
             self.started.set_result(start)
         self._keep(True, data)
@@ -160,7 +192,7 @@ class _Hello:
         if self.started.done():
             self._keep(False, data)
         else:
-            self._refuse(REQUIRED, "audio comes after a hello with a ticket")
+            self._refuse(REQUIRED, f"audio comes after a {self._greeting.name} with a ticket")
 
     def on_control(self) -> bool:
         self._controls += 1
