@@ -37,6 +37,10 @@ class AssistantHost:
             self._asked = request.assistant
             self.language = request.language
 
+    def words_of(self, key: str) -> str:
+        """None: what a key means is the client's to say."""
+        return ""
+
     @property
     def spoken(self) -> str | None:
         """The language of the replies: the person's, if that is known."""

@@ -66,6 +66,9 @@ class LiveHost(Host, Protocol):
     def request(self, request: SessionRequest) -> None:
         """The client has another request from now on."""
 
+    def words_of(self, key: str) -> str:
+        """The answer that a key of a telephone stands for; "" for none."""
+
     def observers(self) -> tuple[Observer, ...]:
         """The host's observers of the session's outputs."""
 

@@ -39,6 +39,7 @@ from stages.interview import (
     resume,
     start,
 )
+from stages.interview.keypad import words_of
 from stages.interview.languages import interviewers
 from stages.interview.model import DEFAULT_QUESTIONS
 
@@ -186,6 +187,10 @@ class InterviewHost:
 
     def request(self, request: SessionRequest) -> None:
         """Ignored: an interview does not change while it lasts."""
+
+    def words_of(self, key: str) -> str:
+        """The answer that a key of a telephone stands for; "" for none."""
+        return words_of(key, self._config.language)
 
     def observers(self) -> tuple[Observer, ...]:
         """The observer that times answers and replies from the session's outputs."""

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sized
 from math import inf
 from typing import Generic, TypeVar
 
-from gateway.protocols.dialect import Command, Respond, TypedText
+from gateway.protocols.dialect import Command, PressKey, Respond, TypedText
 
 P = TypeVar("P", bound=Sized)
 
@@ -34,7 +34,7 @@ WAITING_MS = 120_000.0
 MOST_WAITING = 6_000
 """How many small packets, and messages between them, may wait."""
 
-ASKS = (Respond, TypedText)
+ASKS = (Respond, TypedText, PressKey)
 """Commands that ask for a reply."""
 
 RESOLUTION_S = 0.001

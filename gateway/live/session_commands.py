@@ -17,6 +17,7 @@ from gateway.protocols.dialect import (
     InterruptReply,
     Leave,
     OutOfBand,
+    PressKey,
     ProtocolError,
     Reconfigure,
     ReportPlayed,
@@ -30,7 +31,7 @@ from gateway.protocols.dialect import (
 from pipeline.frames import Fault
 from pipeline.session import Session
 
-IN_LINE = (Reconfigure, TypedText, CommitTurn, ClearAudio, Respond, Leave)
+IN_LINE = (Reconfigure, TypedText, PressKey, CommitTurn, ClearAudio, Respond, Leave)
 """Commands that hold only after the audio before them."""
 
 
@@ -57,6 +58,9 @@ class SessionCommands:
         match command:
             case TypedText(text):
                 session.typed(text)
+            case PressKey(key):
+                if words := self._host.words_of(key):
+                    session.typed(words)
             case InterruptReply():
                 session.interrupt()
             case CommitTurn():

@@ -144,6 +144,16 @@ class TypedText:
 
 
 @dataclass(frozen=True, slots=True)
+class PressKey:
+    """The person pressed a key of a telephone: "0" to "9", "*", "#" or "A" to "D".
+
+    An interview takes some keys for an answer, see `stages.interview.keypad`. Others are ignored.
+    """
+
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
 class CommitTurn:
     """The person's turn ends here (push to talk)."""
 
@@ -224,6 +234,7 @@ Command: TypeAlias = (
     | Reconfigure
     | AudioMessage
     | TypedText
+    | PressKey
     | CommitTurn
     | ClearAudio
     | Respond

@@ -24,7 +24,8 @@ class Lines:
     that the candidate said, `repeats` come before a question that is asked again on request,
     `unclear` where no words were understood, `skips` where a question is skipped; `waits` answer a
     request for time. `patient`, `offer` and `offer_to_end` are said into a silence, and `anybody`
-    where the question was not heard. The others end the interview, or go on with it after a break.
+    where the question was not heard. `keys` are what the keys of a telephone say for the candidate,
+    from 1 on (see `keypad`). The others end the interview, or go on with it after a break.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Lines:
     offer: str
     offer_to_end: str
     anybody: str
+    keys: tuple[str, ...]
     time_is_up: str
     farewell: str
     welcome_back: str

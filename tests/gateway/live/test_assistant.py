@@ -12,6 +12,7 @@ from gateway.protocols.dialect import (
     AssistantRequest,
     AudioMessage,
     InterruptReply,
+    PressKey,
     Reconfigure,
     Respond,
     RespondOutOfBand,
@@ -123,6 +124,20 @@ def test_other_instructions_in_mid_call_hold_for_the_replies_after_them(
             await client.until("ReplyDone", turn=2)
             asked = [("Be kind.", "Hello."), ("Be brief.", "And you?")]
             assert asked_of(assistant) == asked
+
+    local.run(story)
+
+
+def test_a_key_of_a_telephone_says_nothing_to_an_assistant(
+    local: LocalCalls, assistant: FakeResponder
+) -> None:
+    dialect = CommandDialect(Start(session()))
+
+    async def story() -> None:
+        async with local.call(dialect=dialect) as client:
+            await client.send(dialect.message(PressKey("1"), TypedText("Hello.")))
+            await client.until("ReplyDone", turn=1)
+            assert asked_of(assistant) == [("Be kind.", "Hello.")]
 
     local.run(story)
 

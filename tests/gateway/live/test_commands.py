@@ -20,6 +20,7 @@ from gateway.protocols.dialect import (
     InterruptReply,
     InterviewRequest,
     Leave,
+    PressKey,
     ProtocolError,
     Reconfigure,
     ReportPlayed,
@@ -382,5 +383,40 @@ def test_a_face_of_the_transport_takes_the_place_of_pictures_in_messages(
         assert not own.shown
         spoken: list[Observed] = [seen for seen in own.seen if isinstance(seen, Spoken)]
         assert spoken != []
+
+    local.run(story)
+
+
+# --- keys ------------------------------------------------------------------------------------
+
+
+def test_a_key_has_the_question_asked_again_and_others_do_nothing(local: LocalCalls) -> None:
+    dialect = CommandDialect(Start(SessionRequest()))
+
+    async def story() -> None:
+        async with local.call(dialect=dialect) as client:
+            await client.until("ReplyDone", turn=0)
+            question = client.found("ReplyText", turn=0)[-1]["text"]
+            await client.send(dialect.message(PressKey("0"), PressKey("D"), PressKey("1")))
+            await client.until("ReplyDone", turn=1)
+            asked = client.found("ReplyText", turn=1)[-1]["text"]
+            assert asked != ""
+            assert asked in question
+        assert await typed(local) == ["Could you repeat the question?"]
+
+    local.run(story)
+
+
+def test_a_key_that_follows_audio_waits_until_it_has_been_fed(local: LocalCalls) -> None:
+    dialect = CommandDialect(Start(MANUAL))
+
+    async def story() -> None:
+        async with local.call(dialect=dialect) as client:
+            await client.until("ReplyDone", turn=0)
+            sent_s = asyncio.get_running_loop().time()
+            audio = [AudioMessage(bytes(len(SPEECH)))] * 100
+            await client.send(dialect.message(*audio, PressKey("1")))
+            await client.until("Transcript")
+            assert client.when("Transcript") - sent_s == pytest.approx(1.5, abs=0.03)
 
     local.run(story)
