@@ -1,9 +1,12 @@
-"""FFmpeg's resampler as a `pipeline.stage.Converter`."""
+"""Converters between sample rates (`pipeline.stage.Converter`), mostly FFmpeg's resampler."""
 
 import av
 import numpy as np
 
-from pipeline.frames import Samples
+from gateway.media.doubling import Doubler
+from pipeline.frames import INPUT_RATE_HZ, Samples
+
+TELEPHONE_HZ = 8_000
 
 
 class Unchanged:
@@ -47,6 +50,8 @@ def _joined(frames: list[av.AudioFrame]) -> Samples:
     return np.concatenate(parts) if parts else np.zeros(0, np.int16)
 
 
-def converter(source_hz: int, target_hz: int) -> Unchanged | Resampler:
+def converter(source_hz: int, target_hz: int) -> Unchanged | Doubler | Resampler:
     """A converter between two rates; see `pipeline.stage.Converter`."""
+    if (source_hz, target_hz) == (TELEPHONE_HZ, INPUT_RATE_HZ):
+        return Doubler()
     return Unchanged() if source_hz == target_hz else Resampler(source_hz, target_hz)
