@@ -23,6 +23,7 @@ from gateway.rest.realtime import RealtimeEndpoints
 from gateway.rest.service_probe import ServiceProbe, service_urls
 from gateway.rest.stateless import Services
 from gateway.rest.static import static_operations
+from gateway.rest.twilio import TwilioVoice
 from gateway.rest.webrtc import WebRtcEndpoints
 from gateway.runtime import Runtime
 from gateway.security import WEBSOCKET, need_of
@@ -31,6 +32,7 @@ from gateway.store import store_at
 from gateway.store.probe import StoreProbe
 from gateway.transports.websocket.endpoint import websocket_endpoint
 from gateway.transports.websocket.realtime import realtime_endpoint
+from gateway.transports.websocket.twilio import twilio_endpoint
 from pipeline.session import Stages
 
 
@@ -133,11 +135,13 @@ def create_app(
                     *static_operations(face=settings.face),
                     *webrtc.operations(),
                     *RealtimeEndpoints(runtime, webrtc).operations(),
+                    *TwilioVoice(runtime, settings).operations(),
                 ],
                 http_access.check,
             ),
             _websocket("/ws/{session_id}", websocket_endpoint),
             _websocket("/v1/realtime", realtime_endpoint),
+            _websocket("/twilio/{session_id}", twilio_endpoint),
         ],
         middleware=middleware(settings),
         lifespan=lifespan,

@@ -12,6 +12,7 @@ from gateway.variables import (
     AdminKey,
     ApiKey,
     ApiKeys,
+    HttpUrl,
     IceServers,
     Origins,
     Proxies,
@@ -54,6 +55,11 @@ class ServerSettings(BaseModel):
             "proxies whose X-Forwarded-Proto and X-Forwarded-For are believed:"
             " addresses or networks, or *"
         ),
+    )
+    public_url: HttpUrl | None = variable(
+        "PARLEY_PUBLIC_URL",
+        default=None,
+        description="where others reach the gateway, such as https://parley.example.org",
     )
     log_level: Annotated[Literal["debug", "info", "warning", "error"], LOWER] = variable(
         "PARLEY_LOG_LEVEL",
@@ -139,6 +145,11 @@ class ServerSettings(BaseModel):
             "where set, clients need one of these keys, with commas; auto: one in"
             " PARLEY_DATA_DIR/api-key"
         ),
+    )
+    twilio_token: ApiKey | None = variable(
+        "PARLEY_TWILIO_TOKEN",
+        default=None,
+        description="auth token of the Twilio account whose calls are taken at /twilio/voice",
     )
     insecure: bool = variable(
         "PARLEY_INSECURE",

@@ -22,9 +22,9 @@ class Need(Enum):
     SESSION = "an API key, or a ticket or a pass for the session in the path"
     OFFER = "an API key, or a ticket or a pass for the session; a ticket is used with the answer"
     CONNECTION = "an API key, a pass for its session, or the ticket with which it was made"
-    HELLO = "an API key in the handshake, or a ticket or a pass there or in `hello`"
+    HELLO = "an API key in the handshake, or a ticket or a pass there or in the first message"
     OPERATOR = "the operator's key; without one /metrics is for this machine, and /admin is off"
-    ENDPOINT = "what the endpoint asks for by itself, such as a client secret, in a form of its own"
+    ENDPOINT = "what the endpoint asks for itself: a client secret or a signature, in its own form"
 
 
 NEEDS: dict[str, dict[str, Need]] = {
@@ -82,6 +82,8 @@ NEEDS: dict[str, dict[str, Need]] = {
     "/api/offer": {"POST": Need.OFFER},
     "/webrtc/{id}": {"POST": Need.OFFER, "OPTIONS": Need.NOTHING, "GET": Need.NOTHING},
     "/webrtc/{id}/{peer}": {"OPTIONS": Need.NOTHING, ANY: Need.CONNECTION},
+    "/twilio/{session_id}": {WEBSOCKET: Need.HELLO},
+    "/twilio/voice": {"POST": Need.ENDPOINT},
     "/v1/realtime": {WEBSOCKET: Need.ENDPOINT},
     "/v1/realtime/calls": {"POST": Need.ENDPOINT},
     "/v1/realtime/calls/{call}/hangup": {"POST": Need.ENDPOINT},

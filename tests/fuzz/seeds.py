@@ -85,6 +85,40 @@ OPENAI = [
     {"type": "output_audio_buffer.clear"},
 ]
 
+TWILIO_PARAMETERS = {
+    "ticket": "pt_1",
+    "role": "Data Analyst",
+    "totalQuestions": "3",
+    "language": "de-DE",
+    "silence_ms": "600",
+}
+TWILIO_FORMAT = {"encoding": "audio/x-mulaw", "sampleRate": 8000, "channels": 1}
+TWILIO_START = {
+    "event": "start",
+    "sequenceNumber": "1",
+    "streamSid": "MZ1",
+    "start": {
+        "streamSid": "MZ1",
+        "tracks": ["inbound"],
+        "customParameters": TWILIO_PARAMETERS,
+        "mediaFormat": TWILIO_FORMAT,
+    },
+}
+TWILIO = [
+    {"event": "connected", "protocol": "Call", "version": "1.0.0"},
+    TWILIO_START,
+    {
+        "event": "media",
+        "sequenceNumber": "3",
+        "streamSid": "MZ1",
+        "media": {"track": "inbound", "chunk": "1", "timestamp": "5", "payload": "//8="},
+    },
+    {"event": "mark", "sequenceNumber": "4", "streamSid": "MZ1", "mark": {"name": "0:60:1"}},
+    {"event": "dtmf", "streamSid": "MZ1", "dtmf": {"track": "inbound_track", "digit": "1"}},
+    {"event": "dtmf", "streamSid": "MZ1", "dtmf": {"track": "inbound_track", "digit": "#"}},
+    {"event": "stop", "streamSid": "MZ1", "stop": {"callSid": "CA1"}},
+]
+
 CHUNKS = [
     {"choices": [{"delta": {"content": "Hello"}, "finish_reason": ""}]},
     {"choices": [{"message": {"content": [{"type": "text", "text": "a"}, {"type": "x"}]}}]},
@@ -137,6 +171,11 @@ def seeds(target: str) -> list[bytes]:
         + [b"\x02" + handshake(changed) for changed, _ in HANDSHAKES.values()],
         "native": [json.dumps(each).encode() for each in NATIVE],
         "openai": [_lines(OPENAI), *(_lines([each]) for each in OPENAI)],
+        "twilio": [
+            _lines(TWILIO),
+            _lines([TWILIO_START, *TWILIO[2:-1] * 8]),
+            *(_lines([TWILIO_START, each]) for each in TWILIO),
+        ],
         "audio": [bytes([n]) + SPEECH for n in range(6)]
         + [bytes([n, 0x78 | code]) + SPEECH[:40] for n in (0, 1) for code in range(4)],
         "container": _containers(),

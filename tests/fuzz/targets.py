@@ -2,7 +2,7 @@
 
 import io
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any
@@ -16,13 +16,15 @@ from websockets.server import ServerProtocol
 
 from gateway.media.codecs import RefusedAudio, reader_of
 from gateway.media.format import LONGEST_MESSAGE_MS, AudioFormat
-from gateway.protocols.dialect import ProtocolError
+from gateway.protocols.dialect import AudioMessage, Command, ProtocolError, ReportPlayed, Truncate
 from gateway.protocols.native.messages import parse
 from gateway.protocols.openai_realtime import OpenAiRealtime
 from gateway.protocols.openai_realtime.opening import session_of
+from gateway.protocols.twilio import TwilioDialect
 from gateway.transports.http import HttpProtocol
 from gateway.transports.webrtc.offers import MAX_BYTES, OfferError, is_usable, screen, trickled
 from gateway.transports.websocket.framing import FrameSplitter
+from pipeline.frames import Clear, ReplyAudio
 from stages._containers import HEAD_BYTES, is_cut, parts, sniff
 from stages._sse import EventStream, MalformedStream
 from stages.llm._chunks import choice_of
@@ -162,6 +164,15 @@ def http(data: bytes) -> None:
 # --- dialects --------------------------------------------------------------------------------
 
 
+TWILIO_CODES = {
+    *("bad_json", "unknown_event", "bad_message", "bad_payload", "bad_parameter"),
+    *("wrong_stream", "unexpected_event", "unsupported_audio", "unknown_language"),
+}
+"""`docs/twilio.md` says what each means."""
+
+_SILENCE = np.zeros(160, np.int16)
+
+
 def native(data: bytes) -> None:
     """A message is a command or a described error."""
     refused = None
@@ -184,6 +195,27 @@ def openai(data: bytes) -> None:
             dialect.parse(line, 0.0)
         except ProtocolError as error:
             dialect.refuse(error)
+
+
+def twilio(data: bytes) -> None:
+    """The same of a telephone call, whose replies are played and cleared meanwhile."""
+    dialect = TwilioDialect()
+    for number, line in enumerate(data[:LONGEST].split(b"\n")):
+        commands: Sequence[Command] = ()
+        refused = None
+        try:
+            commands = dialect.parse(line, 0.0)
+        except ProtocolError as error:
+            refused = error
+        assert refused is None or refused.code in TWILIO_CODES
+        assert refused is None or len(refused.message) < 1_000
+        for command in commands:
+            assert not isinstance(command, AudioMessage) or len(command.data) < LONGEST
+            assert not isinstance(command, ReportPlayed | Truncate) or command.turn == 0
+        for message in dialect.audio(ReplyAudio(0, _SILENCE, 20 * number), bytes(160)):
+            assert dialect._stream is None or json.loads(message)["streamSid"] == dialect._stream
+        if number % 16 == 15:
+            dialect.encode(Clear(0, 20 * number), 0.0)
 
 
 # --- media -----------------------------------------------------------------------------------
@@ -281,7 +313,7 @@ def recognised(data: bytes) -> None:
 TARGETS: dict[str, Callable[[bytes], None]] = {
     target.__name__: target
     for target in (
-        *(websocket, http, native, openai, audio),
+        *(websocket, http, native, openai, twilio, audio),
         *(container, sdp, sse, chat, recognised),
     )
 }

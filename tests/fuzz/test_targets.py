@@ -46,6 +46,14 @@ def test_no_input_breaks_a_promise(name: str) -> None:
             raise
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["twilio"])
+def test_a_hundred_thousand_messages_break_no_promise(name: str) -> None:
+    given = seeds(name)
+    for data in mutated(given, 100_000):
+        TARGETS[name](data)
+
+
 def test_make_fuzz_knows_every_target() -> None:
     (line,) = [line for line in (ROOT / "Makefile").read_text().splitlines() if "FUZZ  " in line]
     assert line.partition("?=")[2].split() == list(TARGETS)

@@ -100,6 +100,8 @@ def test_the_defaults_are_the_contracts() -> None:
         "insecure": False,
         "drills": "off",
         "proxies": "",
+        "public_url": None,
+        "twilio_token": None,
         "face": "mira",
         "avatar_video": "auto",
         "avatar_threads": None,

@@ -32,45 +32,79 @@ async def websocket_endpoint(websocket: WebSocket) -> None:
     runtime: Runtime = websocket.app.state.runtime
     if await denied(websocket, runtime):
         return
-    session_id, address = websocket.path_params["session_id"], address_of(websocket)
+    session_id, dialect = websocket.path_params["session_id"], NativeDialect()
+    shown_to_be = await accepted(websocket, runtime, session_id)
+    if shown_to_be is None:
+        return
+    known, until = shown_to_be
+    begun: Greeted | None = ((), until)
+    if not known:
+        begun = await greeted(websocket, runtime, session_id, dialect, HELLO)
+    if begun is not None:
+        await converse(websocket, runtime, session_id, dialect, *begun)
+
+
+Greeted = tuple[Sequence[Early], float | None]
+"""A client's first messages, and when the session has to end by its credential."""
+
+
+async def accepted(
+    websocket: WebSocket, runtime: Runtime, session_id: str
+) -> tuple[bool, float | None] | None:
+    """Accept a client; whether it has shown that it may begin the session, and until when that may
+    last by its credential. None if refused."""
     try:
-        known, until = await shown(websocket, runtime.access, session_id, address)
+        found = await shown(websocket, runtime.access, session_id, address_of(websocket))
     except Refused as refused:
         answer = PlainTextResponse(
             str(refused), refused.status, RETRY if refused.status == 503 else None
         )
         await websocket.send_denial_response(answer)
-        return
+        return None
     await websocket.accept()
     if SESSION_ID.fullmatch(session_id) is None:
         text = "a session id has 1 to 64 of A-Z a-z 0-9 _ -"
         await websocket.close(CloseCode.NO_SESSION, text)
-        return
-    dialect = NativeDialect()
-    early: Sequence[Early] = ()
-    if not known:
-        protocol = protocol_of(websocket)
-        try:
-            early, until = await first_messages(
-                protocol,
-                runtime.access,
-                session_id,
-                protocol.config.ws_max_size,
-                partial(may_return, runtime.live, runtime.store, session_id),
-                websocket.receive(),
-                address,
-                greeting=HELLO,
-            )
-        except ProtocolError as error:
-            for message in dialect.refuse(error):
-                protocol.send_text(message)
-            await close(websocket, protocol, CloseCode.POLICY, error.message)
-            return
-        if (full := runtime.live.refusal(session_id, address)) is not None:
-            runtime.metrics.refused("websocket")
-            await close(websocket, protocol, CloseCode.OVERLOADED, full)
-            return
-    await converse(websocket, runtime, session_id, dialect, early, until)
+        return None
+    return found
+
+
+async def greeted(
+    websocket: WebSocket,
+    runtime: Runtime,
+    session_id: str,
+    dialect: Dialect,
+    greeting: Greeting,
+    *,
+    known: bool = False,
+) -> Greeted | None:
+    """The messages of an accepted client from its greeting on. None, and closed, if refused.
+
+    One that is `known` needs no ticket.
+    """
+    protocol, address = protocol_of(websocket), address_of(websocket)
+    try:
+        begun = await first_messages(
+            protocol,
+            runtime.access,
+            session_id,
+            protocol.config.ws_max_size,
+            partial(may_return, runtime.live, runtime.store, session_id),
+            websocket.receive(),
+            address,
+            greeting=greeting,
+            known=known,
+        )
+    except ProtocolError as error:
+        for message in dialect.refuse(error):
+            protocol.send_text(message)
+        await close(websocket, protocol, CloseCode.POLICY, error.message)
+        return None
+    if (full := runtime.live.refusal(session_id, address)) is not None:
+        runtime.metrics.refused("websocket")
+        await close(websocket, protocol, CloseCode.OVERLOADED, full)
+        return None
+    return begun
 
 
 async def denied(websocket: WebSocket, runtime: Runtime) -> bool:
