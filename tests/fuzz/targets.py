@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import uvicorn
 from uvicorn.server import ServerState
-from websockets.frames import Frame, Opcode
+from websockets.frames import Frame
 from websockets.protocol import State
 from websockets.server import ServerProtocol
 
@@ -23,7 +23,7 @@ from gateway.protocols.openai_realtime.opening import session_of
 from gateway.protocols.twilio import TwilioDialect
 from gateway.transports.http import HttpProtocol
 from gateway.transports.webrtc.offers import MAX_BYTES, OfferError, is_usable, screen, trickled
-from gateway.transports.websocket.framing import FrameSplitter
+from gateway.transports.websocket.framing import FOR_PARSER, FrameSplitter
 from pipeline.frames import Clear, ReplyAudio
 from stages._containers import HEAD_BYTES, is_cut, parts, sniff
 from stages._sse import EventStream, MalformedStream
@@ -66,19 +66,19 @@ def _closing(parser: ServerProtocol) -> int | None:
 
 
 def websocket(data: bytes) -> None:
-    """The short way for audio gives the same messages and close codes as the full parser."""
+    """The short way for messages gives the same ones and close codes as the full parser."""
     whole, pieces = cut(data)
     reference = _parser()
     expected = list(_frames(reference, whole))
-    splitter, parser, found = FrameSplitter(), _parser(), []
+    splitter, parser, found = FrameSplitter(65_536), _parser(), []
     for piece in pieces:
-        for audio, part in splitter.push(piece):
+        for kind, part in splitter.push(piece):
             if _closing(parser) is not None:
                 break
-            if audio:
-                found.append((Opcode.BINARY | 0x80, part))
-            else:
+            if kind == FOR_PARSER:
                 found += _frames(parser, part)
+            else:
+                found.append((kind | 0x80, part))
     assert found == expected, (found, expected)
     # What is wrong with a frame that is not complete yet, only the full parser sees.
     assert splitter._held or _closing(parser) == _closing(reference)

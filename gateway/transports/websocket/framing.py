@@ -1,7 +1,8 @@
-"""Splits a client's byte stream into WebSocket frames, and unmasks the binary ones. Pure.
+"""Splits a client's byte stream into WebSocket frames, and unmasks those with a message. Pure.
 
-A voice session receives 50 small binary frames a second. They are unmasked here; every other frame
-is passed on whole to the full parser. RFC 6455, section 5.2.
+A voice session receives 50 small frames a second: binary ones, or texts in dialects whose audio is
+base64. They are unmasked here; every other frame is passed on whole to the full parser. RFC 6455,
+section 5.2.
 """
 
 from typing import TypeAlias
@@ -22,19 +23,25 @@ AUDIO = FINAL | BINARY, MASKED | 126
 AUDIO_HEADER_BYTES = 8
 """Those two, the length and the mask."""
 
-Piece: TypeAlias = tuple[bool, bytes]
-"""True and the payload of a final, masked binary frame; or False and bytes for the full parser."""
+FOR_PARSER = 0
+
+Piece: TypeAlias = tuple[int, bytes]
+"""`TEXT` or `BINARY` and the payload of a final, masked frame, which is a whole message; or
+`FOR_PARSER` and bytes for the full parser. A text may be no UTF-8."""
 
 
 class FrameSplitter:
     """The splitter of one connection. Its pieces are the whole stream, in order.
+
+    A text that is longer than `longest_text` is for the full parser.
 
     It stops at a frame that is not masked or is longer than 65535 bytes, and passes everything from
     there on to the full parser, which refuses or reassembles it. So it holds back less than one
     such frame.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, longest_text: int) -> None:
+        self.longest_text = longest_text
         self.between = True
         """Nothing is held, and no fragmented message is under way: `push` may be left out for data
         that is exactly one frame of a binary message."""
@@ -45,7 +52,7 @@ class FrameSplitter:
     def push(self, data: bytes) -> list[Piece]:
         """Take received bytes. Returns the pieces that are complete."""
         if self._given_up:
-            return [(False, data)]
+            return [(FOR_PARSER, data)]
         if self._held:
             data = self._held + data
         pieces: list[Piece] = []
@@ -55,7 +62,7 @@ class FrameSplitter:
             size = second & 0x7F
             if size == 127 or not second & MASKED:
                 self._given_up = True
-                pieces.append((False, data[start:]))
+                pieces.append((FOR_PARSER, data[start:]))
                 start = end
                 break
             at = start + 2
@@ -65,10 +72,12 @@ class FrameSplitter:
             stop = at + 4 + size
             if stop > end:
                 break
-            if first == FINAL | BINARY and not self._in_fragments:
-                pieces.append((True, unmasked(data[at + 4 : stop], data[at : at + 4])))
+            whole = first == FINAL | BINARY or (first == FINAL | TEXT and size <= self.longest_text)
+            if whole and not self._in_fragments:
+                payload = unmasked(data[at + 4 : stop], data[at : at + 4])
+                pieces.append((first & 0x0F, payload))
             else:
-                pieces.append((False, data[start:stop]))
+                pieces.append((FOR_PARSER, data[start:stop]))
                 if first & 0x0F in (CONTINUATION, TEXT, BINARY):
                     self._in_fragments = not first & FINAL
             start = stop

@@ -27,6 +27,8 @@ from gateway.protocols.dialect import CloseCode
 from gateway.transports.websocket.framing import (
     AUDIO,
     AUDIO_HEADER_BYTES,
+    BINARY,
+    FOR_PARSER,
     FrameSplitter,
     unmasked,
 )
@@ -154,6 +156,8 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
     def allow(self, message_bytes: int) -> None:
         """Accept messages up to this length, in place of the server's limit."""
         self.conn.max_message_size = message_bytes
+        if self.splitter is not None:
+            self.splitter.longest_text = message_bytes
 
     def pause(self) -> None:
         """Stop reading from the client, whose TCP then has to wait."""
@@ -230,7 +234,8 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         elif not self.handshake_initiated:
             super().data_received(data)
             # The splitter needs the frames from the first on, so the request must end here.
-            self.splitter = FrameSplitter() if data.endswith(b"\r\n\r\n") else None
+            whole = data.endswith(b"\r\n\r\n")
+            self.splitter = FrameSplitter(self.config.ws_max_size) if whole else None
         elif receiver is None or splitter is None:
             if self.handshake_complete:
                 self.splitter = None
@@ -238,12 +243,18 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             else:
                 self._wait_for_answer(data)
         else:
-            for audio, piece in splitter.push(data):
-                if not audio:
+            for kind, piece in splitter.push(data):
+                if kind == FOR_PARSER:
                     if not (self.flooded and piece[0] & 0x0F in (Opcode.PING, Opcode.PONG)):
                         super().data_received(piece)
-                elif not self.close_sent:
+                elif self.close_sent:
+                    continue
+                elif kind == BINARY:
                     receiver.on_audio(piece)
+                elif _is_utf8(piece):
+                    receiver.on_text(piece)
+                else:
+                    self.refuse(CloseCode.NOT_UTF8, "a text message is UTF-8")
 
     def _wait_for_answer(self, data: bytes) -> None:
         """Keep what a client sent without waiting for the answer to its handshake."""
