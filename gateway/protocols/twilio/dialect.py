@@ -54,7 +54,18 @@ class TwilioDialect:
         if self._over:
             return ()
         received = messages.read(message)
-        match received["event"]:
+        event, stream = received["event"], self._stream
+        if event == "media" and stream is not None and received.get("streamSid") == stream:
+            commands = self._heard(received)
+        else:
+            commands = self._others(event, received)
+        if (cut := self._marks.cut) is not None:
+            self._marks.cut = None
+            return (cut, *commands)
+        return commands
+
+    def _others(self, event: str, received: dict[str, Any]) -> Sequence[Command]:
+        match event:
             case "connected":
                 return ()
             case "start":
@@ -62,25 +73,21 @@ class TwilioDialect:
             case "stop":
                 self._over = True
                 return (Leave(),)
-            case event if self._stream is None:
+            case _ if self._stream is None:
                 text = f"{event} comes after start"
                 raise ProtocolError("unexpected_event", text, fatal=True)
-            case event if received.get("streamSid", self._stream) != self._stream:
+            case _ if received.get("streamSid", self._stream) != self._stream:
                 raise ProtocolError("wrong_stream", f"{event} is of another stream than start")
             case "media":
-                commands = self._heard(received)
+                return self._heard(received)
             case "mark":
                 played = self._marks.returned(
                     messages.text(messages.part(received, "mark"), "name")
                 )
-                commands = () if played is None else (played,)
+                return () if played is None else (played,)
             case _:
                 key = messages.key(received)
-                commands = (CommitTurn() if key == END_OF_ANSWER else PressKey(key),)
-        if (cut := self._marks.cut) is not None:
-            self._marks.cut = None
-            return (cut, *commands)
-        return commands
+                return (CommitTurn() if key == END_OF_ANSWER else PressKey(key),)
 
     def encode(self, output: Outgoing, now: float) -> Sequence[str]:
         if not isinstance(output, Clear):
@@ -110,6 +117,5 @@ class TwilioDialect:
         return command
 
     def _heard(self, received: dict[str, Any]) -> Sequence[Command]:
-        if messages.is_outbound(received):
-            return ()
-        return (AudioMessage(messages.audio(received)),)
+        heard = messages.audio(received)
+        return () if heard is None else (AudioMessage(heard),)

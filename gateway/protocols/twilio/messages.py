@@ -63,20 +63,19 @@ def text(values: dict[str, Any], name: str) -> str:
     return value
 
 
-def audio(message: dict[str, Any]) -> bytes:
-    """The mu-law samples of a `media` message. Raises `ProtocolError`."""
-    payload = part(message, "media").get("payload")
+def audio(message: dict[str, Any]) -> bytes | None:
+    """The mu-law samples of a `media` message; None for what the caller hears, of a stream with
+    both tracks. Raises `ProtocolError`."""
+    media = part(message, "media")
+    if media.get("track") == "outbound":
+        return None
+    payload = media.get("payload")
     if not isinstance(payload, str):
         raise ProtocolError("bad_message", "payload: a text is needed")
     try:
         return binascii.a2b_base64(payload, strict_mode=True)
     except ValueError:  # binascii.Error is one, and so is what is not ASCII
         raise ProtocolError("bad_payload", "payload: it is not base64") from None
-
-
-def is_outbound(message: dict[str, Any]) -> bool:
-    """Whether a `media` message has what the caller hears, of a stream with both tracks."""
-    return part(message, "media").get("track") == "outbound"
 
 
 def key(message: dict[str, Any]) -> str:

@@ -262,6 +262,11 @@ def test_a_start_names_its_stream(sid: Any) -> None:
 
 def test_media_before_start_ends_the_call() -> None:
     assert refused(TwilioDialect(), media()) == ("unexpected_event", True)
+    nameless = json.loads(media())
+    del nameless["streamSid"]
+    message = json.dumps(nameless).encode()
+    assert refused(TwilioDialect(), message) == ("unexpected_event", True)
+    assert begun().parse(message, 0.0) == (AudioMessage(FRAME),)
 
 
 # --- to the caller ---------------------------------------------------------------------------
