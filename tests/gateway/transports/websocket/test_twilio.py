@@ -62,6 +62,7 @@ MEDIA = '{"event":"media","streamSid":"MZ1","media":{"track":"inbound","payload"
 STOP = '{"event":"stop","streamSid":"MZ1","stop":{}}'
 
 
+@pytest.mark.slow
 def test_a_call_with_a_ticket_is_held_and_what_it_said_is_stored(locked: Gateway) -> None:
     async def story() -> None:
         opened = await ticket(locked)
