@@ -71,7 +71,7 @@ class Session:
         )
         self._late_commit = LateCommit(self._driver.handle)
         self._questions = TurnQuestions(stages.turn_models, self._driver.handle)
-        playout = Playout(self.policy.out_rate_hz)
+        playout = Playout(self.policy.out_rate_hz, lead_ms=self.policy.lead_ms)
         self._committer = TurnCommitter(host, self._emit)
         self._input = InputAudio(
             self.policy.turns.pre_roll_ms,

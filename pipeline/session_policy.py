@@ -7,6 +7,7 @@ from pipeline.canned import CannedLines
 from pipeline.fillers import Fillers
 from pipeline.guard import Guard
 from pipeline.ladder import Ladder
+from pipeline.playout import LEAD_MS
 from pipeline.stage import Animator, Detector, Responder, Synthesizer, Transcriber, TurnModel
 from pipeline.turns import TurnPolicy
 
@@ -42,7 +43,7 @@ class SessionPolicy:
     With `speculate` replies are prepared at the first silence, so a provider may be called, and
     paid, twice a turn. After `longest_s`, which may be infinite, the session calls the host's
     `time_is_up`; if the conversation still runs `OVERTIME_S` later, it is closed with the host's
-    farewell.
+    farewell. Reply audio has `out_rate_hz` and is sent `lead_ms` ahead.
 
     `language` is the person's: a code, "auto" to find it in the first turns
     (`pipeline.languages.LanguageLock`), or None to leave it to the recogniser. `fills` says whether
@@ -51,6 +52,7 @@ class SessionPolicy:
 
     turns: TurnPolicy = field(default_factory=TurnPolicy)
     out_rate_hz: int = 16_000
+    lead_ms: int = LEAD_MS
     target_s: float = 1.0
     hard_s: float = 6.0
     speculate: bool = True

@@ -161,6 +161,7 @@ class Calls:
         policy = SessionPolicy(
             turns=turns,
             out_rate_hz=rate_hz,
+            lead_ms=request.lead_ms,
             target_s=budget_s,
             hard_s=budget_s * HARD_FACTOR,
             speculate=self._speculates(),

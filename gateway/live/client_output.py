@@ -7,7 +7,13 @@ from gateway.live.reply_rate import ReplyRate
 from gateway.live.sent_log import SentLog
 from gateway.live.transport import Transport
 from gateway.observe.sessions import ObservedSession
-from gateway.protocols.dialect import Dialect, Outgoing, ProtocolError, SessionReady
+from gateway.protocols.dialect import (
+    Dialect,
+    Outgoing,
+    ProtocolError,
+    SessionReady,
+    WireMessage,
+)
 from pipeline.frames import AvatarFrame, Clear, Degraded, ReplyAudio, Spoken, Transcript
 from pipeline.stage import Observed
 
@@ -80,7 +86,7 @@ class ClientOutput:
         for message in self._dialect.refuse(error):
             self.send(message)
 
-    def send(self, message: str) -> None:
+    def send(self, message: WireMessage) -> None:
         """A message that the dialect has made."""
         self.log.note(message)
         self.transport.send(message)

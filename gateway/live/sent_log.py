@@ -2,6 +2,8 @@
 
 from collections import deque
 
+from gateway.protocols.dialect import WireMessage
+
 MOST_MESSAGES = 1_000
 MOST_BYTES = 128 * 1024
 """Some minutes of a conversation. Assumed: longer ones are not waited for anyway."""
@@ -14,11 +16,11 @@ class SentLog:
         self.seq = 0
         self._most = messages
         self._size = size
-        self._kept: deque[tuple[int, str]] = deque()
+        self._kept: deque[tuple[int, WireMessage]] = deque()
         self._bytes = 0
         self._forgotten = 0  # the newest message that there was no more space for
 
-    def note(self, message: str, *, keep: bool = True) -> None:
+    def note(self, message: WireMessage, *, keep: bool = True) -> None:
         """A message was sent. Without `keep` it is only counted: it would be stale."""
         self.seq += 1
         if not keep:
@@ -29,7 +31,7 @@ class SentLog:
             self._forgotten, old = self._kept.popleft()
             self._bytes -= len(old)
 
-    def after(self, seq: int) -> tuple[list[str], bool]:
+    def after(self, seq: int) -> tuple[list[WireMessage], bool]:
         """The messages after the one with that number, and whether they are all there were."""
         found = [message for number, message in self._kept if number > seq]
         return found, seq >= self._forgotten

@@ -10,7 +10,13 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Generic, Literal, Protocol, TypeVar
 
-from gateway.protocols.dialect import Outgoing, ProtocolError, SessionRequest, WireAudio
+from gateway.protocols.dialect import (
+    Outgoing,
+    ProtocolError,
+    SessionRequest,
+    WireAudio,
+    WireMessage,
+)
 from pipeline.frames import ReplyAudio, Samples
 from pipeline.stage import Observer
 
@@ -46,7 +52,7 @@ class Receiver(Protocol[P_contra]):
     """Takes a transport's messages and audio. Plain calls that do not raise."""
 
     def on_text(self, data: bytes) -> None:
-        """A text message of the client."""
+        """A message of the client, for its dialect."""
 
     def on_audio(self, data: P_contra) -> None:
         """Audio of the client."""
@@ -99,8 +105,8 @@ class Transport(Protocol[P]):
     def resume(self) -> None:
         """Read from the client again."""
 
-    def send(self, message: str) -> None:
-        """Send a text message."""
+    def send(self, message: WireMessage) -> None:
+        """Send a message of the dialect's."""
 
     def play(self, frame: ReplyAudio) -> None:
         """Send reply audio, of at most 20 ms."""

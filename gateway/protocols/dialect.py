@@ -16,7 +16,11 @@ from typing import Any, Literal, Protocol, TypeAlias
 
 from gateway.media.format import AudioFormat, NoiseReduction
 from pipeline.frames import AvatarFrame, Output, ReplyAudio
+from pipeline.playout import LEAD_MS
 from pipeline.stage import Message, Tool
+
+WireMessage: TypeAlias = str | bytes
+"""A message to a client: text, or bytes where its dialect's messages are binary."""
 
 # --- what a client asks for ------------------------------------------------------------------
 
@@ -85,14 +89,16 @@ class SessionRequest:
     Where `noise_reduction` is None the deployment's holds. At most one of `interview` and
     `assistant` is given. Where both are None the session is the interview that is stored under its
     id, or a default one. `language` is the person's: a code or "auto"; None leaves it to the
-    server. A stored interview keeps its own. `traceparent` names the client's span (W3C Trace
-    Context), in whose trace the turns are then. `resume` asks
-    to go on with the session.
+    server. A stored interview keeps its own. `lead_ms` is how far ahead of real time reply audio is
+    sent: a client that cannot drop what it was sent plays so much on. `traceparent` names the
+    client's span (W3C Trace Context), in whose trace the turns are then. `resume` asks to go on
+    with the session.
     """
 
     audio_in: AudioFormat = field(default_factory=AudioFormat)
     noise_reduction: NoiseReduction | None = None
     audio_out: AudioFormat = field(default_factory=AudioFormat)
+    lead_ms: int = LEAD_MS
     avatar: Avatar = "visemes"
     face: str | None = None
     turns: TurnRequest = field(default_factory=TurnRequest)
@@ -221,7 +227,7 @@ class Truncate:
 class Send:
     """Send a message that the dialect made from its own state, such as an answer to `ping`."""
 
-    message: str
+    message: WireMessage
 
 
 @dataclass(frozen=True, slots=True)
@@ -398,15 +404,22 @@ class Dialect(Protocol):
     def parse(self, message: bytes, now: float) -> Sequence[Command]:
         """The commands in a text message, in their order. `now` is the loop's clock, in seconds.
 
+        A dialect with binary messages gets them here, too, but for those that `Unwrap` takes.
+
         Raises `ProtocolError` for anything else, in time linear in the message's length, which the
         transport bounds.
         """
 
-    def encode(self, output: Outgoing, now: float) -> Sequence[str]:
+    def encode(self, output: Outgoing, now: float) -> Sequence[WireMessage]:
         """The messages for an output; none where the dialect does not know it."""
 
-    def audio(self, frame: ReplyAudio, data: bytes) -> Sequence[str] | None:
+    def audio(self, frame: ReplyAudio, data: bytes) -> Sequence[WireMessage] | None:
         """The messages for reply audio, encoded as `data`; None: send it as a binary message."""
 
-    def refuse(self, error: ProtocolError) -> Sequence[str]:
+    def refuse(self, error: ProtocolError) -> Sequence[WireMessage]:
         """The messages that report the client's error to it."""
+
+
+Unwrap: TypeAlias = Callable[[bytes], bytes | None]
+"""The input audio in a client's binary message, where its dialect wraps audio in messages of its
+own; None for a message without any, which `parse` gets. It does not raise: the hot path."""

@@ -6,7 +6,17 @@ from typing import Any
 
 import pytest
 
-from pipeline.frames import Degraded, ReplyAudio, ReplyDone, ReplyText, Sentence, Speech, Visemes
+from pipeline.frames import (
+    Clear,
+    Degraded,
+    ReplyAudio,
+    ReplyDone,
+    ReplyText,
+    Sentence,
+    Speech,
+    Visemes,
+)
+from pipeline.session import SessionPolicy
 from stages.fakes import FakeSynthesizer
 from stages.tts.viseme_fallback import VisemeFallback
 
@@ -40,6 +50,21 @@ def test_the_voice_gets_speakable_text_and_the_client_the_sentence(conversation:
     (done,) = conversation.all(ReplyDone)
     assert done.heard == " ".join(shown)
     assert conversation.host.log == [("commit", 0, "", " ".join(shown))]
+
+
+@pytest.mark.parametrize("lead_ms", [100, 200])
+def test_a_reply_is_sent_as_far_ahead_as_its_client_wants(conversation: Any, lead_ms: int) -> None:
+    conversation.policy = SessionPolicy(lead_ms=lead_ms)
+
+    async def story() -> None:
+        await conversation.until(ReplyAudio, 0)
+        await conversation.pause(500)
+        conversation.session.interrupt()
+
+    conversation.run(story)
+    (clear,) = conversation.all(Clear)
+    sent_ms = conversation.all(ReplyAudio)[-1].at_ms + 20
+    assert sent_ms - clear.at_ms == lead_ms
 
 
 @pytest.mark.parametrize("say", [("🎉 Go on please.",), ("Great answer! 🎉",), ("Well... (...)",)])

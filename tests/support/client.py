@@ -11,7 +11,13 @@ import numpy as np
 from gateway.live.transport import ClientFace, Media, Receiver
 from gateway.media.codecs import AudioWriter, reader_of
 from gateway.media.format import AudioFormat
-from gateway.protocols.dialect import CloseCode, Dialect, SessionRequest, WireAudio
+from gateway.protocols.dialect import (
+    CloseCode,
+    Dialect,
+    SessionRequest,
+    WireAudio,
+    WireMessage,
+)
 from pipeline.frames import ReplyAudio
 
 PATIENCE_S = 120.0
@@ -86,7 +92,7 @@ class MemoryTransport:
         self.paused = False
         asyncio.get_running_loop().call_soon(self._hand_over)
 
-    def send(self, message: str) -> None:
+    def send(self, message: WireMessage) -> None:
         if self.open:
             self._client.receive(message)
 

@@ -15,7 +15,7 @@ from gateway.live.connection import READY_AFTER_S
 from gateway.live.face import DrawnByClient
 from gateway.live.transport import ClientFace, Media, Receiver
 from gateway.media.format import LONGEST_MESSAGE_MS
-from gateway.protocols.dialect import ReplyTiming, SessionRequest, WireAudio
+from gateway.protocols.dialect import ReplyTiming, SessionRequest, WireAudio, WireMessage
 from gateway.transports.webrtc.face import VideoFace
 from gateway.transports.webrtc.jitter import CLOCK_HZ
 from gateway.transports.webrtc.opus import SEND_RATE_HZ
@@ -71,8 +71,9 @@ class PeerTransport:
         self._waits = waits
         self._gone = asyncio.Event()
         self._channel: RTCDataChannel | None = None
-        self._unsent: deque[str] = deque(maxlen=MOST_HELD_MESSAGES)  # before there is a channel
-        self._early: deque[str] = deque()  # before there is a receiver; bounded, see _on_message
+        # Before there is a channel, and before there is a receiver; bounded, see _on_message.
+        self._unsent: deque[WireMessage] = deque(maxlen=MOST_HELD_MESSAGES)
+        self._early: deque[str] = deque()
         self._receiver: Receiver[Samples] | None = None
         self._accepted = 0  # bytes of all messages so far
         self._taken, self._taken_at = 0, 0.0  # of them, when `reads` last found more
@@ -159,7 +160,7 @@ class PeerTransport:
         """Bytes that wait for the data channel."""
         return 0 if self._channel is None else self._channel.bufferedAmount
 
-    def send(self, message: str) -> None:
+    def send(self, message: WireMessage) -> None:
         """Send a message. Before the channel opens, the last `MOST_HELD_MESSAGES` are kept."""
         channel = self._channel
         if channel is None:

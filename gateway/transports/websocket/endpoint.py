@@ -10,7 +10,7 @@ from starlette.websockets import WebSocket
 from gateway.interviews.sessions import SESSION_ID
 from gateway.live.connection import Connection
 from gateway.live.returning import may_return
-from gateway.protocols.dialect import CloseCode, Dialect, ProtocolError
+from gateway.protocols.dialect import CloseCode, Dialect, ProtocolError, Unwrap
 from gateway.protocols.native import NativeDialect
 from gateway.protocols.native.messages import parse
 from gateway.runtime import Runtime
@@ -136,15 +136,16 @@ async def converse(
     dialect: Dialect,
     early: Sequence[Early] = (),
     until: float | None = None,
+    unwrap: Unwrap | None = None,
 ) -> None:
     """Hold the session of an accepted WebSocket, then close the WebSocket.
 
     `early` are the messages that were received before. The client's credential says `until` when
-    (a Unix time) it may go on. Raises `RuntimeError` if the server does
-    not use `WebSocketProtocol`.
+    (a Unix time) it may go on. `unwrap` finds the audio in binary messages of the dialect's. Raises
+    `RuntimeError` if the server does not use `WebSocketProtocol`.
     """
     protocol = protocol_of(websocket)
-    transport = WebSocketTransport(protocol, dialect, websocket.receive, early)
+    transport = WebSocketTransport(protocol, dialect, websocket.receive, early, unwrap)
     address = address_of(websocket)
     with runtime.live.connected(address):
         connection = Connection(

@@ -111,7 +111,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         """Send a text message; do nothing if the connection is closed."""
         self._send_frame(0x81, text.encode())
 
-    def send_audio(self, data: bytes) -> None:
+    def send_binary(self, data: bytes) -> None:
         """Send a binary message; do nothing if the connection is closed."""
         self._send_frame(0x82, data)
 

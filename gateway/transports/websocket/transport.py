@@ -1,6 +1,6 @@
 """`WebSocketTransport`: a client's messages and audio over one WebSocket."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Literal
 
@@ -9,13 +9,23 @@ from starlette.types import Receive
 from gateway.live.transport import ClientFace, Media, Receiver
 from gateway.media.codecs import AudioWriter, reader_of
 from gateway.media.format import AudioFormat
-from gateway.protocols.dialect import CloseCode, Dialect, SessionRequest, WireAudio
+from gateway.protocols.dialect import (
+    CloseCode,
+    Dialect,
+    Outgoing,
+    SessionRequest,
+    Unwrap,
+    WireAudio,
+    WireMessage,
+)
 from gateway.transports.websocket.protocol import WebSocketProtocol
 from pipeline.frames import ReplyAudio
 
 
 class WebSocketTransport:
     """A `gateway.live.transport.Transport`. Audio is sent as the dialect says.
+
+    With `unwrap` the client's binary messages are the dialect's, and it finds the audio in them.
 
     The ASGI `receive` reports the disconnect, with a message of type `websocket.disconnect`.
     `early` are messages that were received before: whether each is text, and what it holds.
@@ -29,15 +39,16 @@ class WebSocketTransport:
         dialect: Dialect,
         receive: Receive,
         early: Sequence[tuple[bool, bytes]] = (),
+        unwrap: Unwrap | None = None,
     ) -> None:
         self._protocol = protocol
         self._dialect = dialect
         self._receive = receive
         self._early = early
+        self._unwrap = unwrap
         self._writer = AudioWriter(AudioFormat())
         self.pause = protocol.pause
         self.resume = protocol.resume
-        self.send = protocol.send_text
 
     @property
     def open(self) -> bool:
@@ -57,6 +68,8 @@ class WebSocketTransport:
         )
 
     def attach(self, receiver: Receiver[bytes]) -> None:
+        if self._unwrap is not None:
+            receiver = _Unwrapping(receiver, self._unwrap)
         self._protocol.attach(receiver)
         early, self._early = self._early, ()
         for is_text, data in early:
@@ -65,14 +78,20 @@ class WebSocketTransport:
             else:
                 receiver.on_audio(data)
 
+    def send(self, message: WireMessage) -> None:
+        if isinstance(message, str):
+            self._protocol.send_text(message)
+        else:
+            self._protocol.send_binary(message)
+
     def play(self, frame: ReplyAudio) -> None:
         data = self._writer.write(frame)
         messages = self._dialect.audio(frame, data)
         if messages is None:
-            self._protocol.send_audio(data)
+            self._protocol.send_binary(data)
         else:
             for message in messages:
-                self._protocol.send_text(message)
+                self.send(message)
 
     def clear(self) -> None:
         """Reset the encoder: the client drops the audio that it has not played."""
@@ -90,6 +109,29 @@ class WebSocketTransport:
         while message["type"] != "websocket.disconnect":
             message = await self._receive()  # `attach` has delivered all earlier messages
         return self._protocol.lost
+
+
+class _Unwrapping:
+    """A `gateway.live.transport.Receiver` of binary messages, for the one that takes their audio.
+
+    It is on the hot path.
+    """
+
+    __slots__ = ("_on_audio", "_unwrap", "emit", "on_control", "on_text")
+
+    def __init__(self, receiver: Receiver[bytes], unwrap: Unwrap) -> None:
+        self._unwrap = unwrap
+        self._on_audio = receiver.on_audio
+        self.on_text = receiver.on_text
+        self.on_control = receiver.on_control
+        self.emit: Callable[[Outgoing], None] = receiver.emit
+
+    def on_audio(self, data: bytes) -> None:
+        audio = self._unwrap(data)
+        if audio is None:
+            self.on_text(data)
+        else:
+            self._on_audio(audio)
 
 
 def _announced(audio: AudioFormat) -> WireAudio:

@@ -37,7 +37,7 @@ def paused(socket: SlowSocket, waiting: int) -> WebSocketProtocol:
     made.transport = socket
     made.writable = asyncio.Event()
     made.close_sent = made.disconnected = False
-    made.send_audio(bytes(waiting))
+    made.send_binary(bytes(waiting))
     made.pause_writing()
     return made  # type: ignore[no-any-return]
 

@@ -8,9 +8,10 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
+from gateway.live.transport import Receiver
 from gateway.media.format import AudioFormat
 from gateway.media.opus import OpusEncoder
-from gateway.protocols.dialect import SessionRequest, WireAudio
+from gateway.protocols.dialect import Outgoing, SessionRequest, WireAudio
 from gateway.protocols.native import NativeDialect
 from gateway.transports.websocket.protocol import WebSocketProtocol
 from gateway.transports.websocket.transport import WebSocketTransport
@@ -29,7 +30,7 @@ class Protocol:
 
     def __init__(self) -> None:
         self.sent: list[str | bytes] = []
-        self.send_text = self.send_audio = self.sent.append
+        self.send_text = self.send_binary = self.sent.append
 
     def pause(self) -> None: ...
 
@@ -81,6 +82,61 @@ def test_reply_audio_goes_in_messages_where_the_dialect_says_so() -> None:
     sending.agree(SessionRequest(audio_out=AudioFormat("mulaw", 24_000)))
     sending.play(ReplyAudio(3, TONE, 0))
     assert protocol.sent == ['{"turn": 3, "bytes": 480}', "done"]
+
+
+class Wrapped(NativeDialect):
+    """All messages are binary: "A" and audio, or "M" and a message."""
+
+    def audio(self, frame: ReplyAudio, data: bytes) -> Sequence[bytes]:
+        return [b"A" + data]
+
+
+def test_binary_messages_of_the_dialect_are_sent_as_binary() -> None:
+    sending = transport(protocol := Protocol(), Wrapped())
+    sending.agree(SessionRequest(audio_out=AudioFormat("mulaw", 24_000)))
+    sending.play(ReplyAudio(3, TONE[:4], 0))
+    sending.send(b"Mclear")
+    sending.send("text")
+    silence, *others = protocol.sent
+    assert isinstance(silence, bytes)
+    assert (silence[:1], len(silence)) == (b"A", 5)
+    assert others == [b"Mclear", "text"]
+
+
+def test_the_dialect_finds_the_audio_in_binary_messages() -> None:
+    got: list[tuple[str, bytes]] = []
+
+    class Taker:
+        def on_text(self, data: bytes) -> None:
+            got.append(("message", data))
+
+        def on_audio(self, data: bytes) -> None:
+            got.append(("audio", data))
+
+        def on_control(self) -> bool:
+            return True
+
+        def emit(self, output: Outgoing) -> None: ...
+
+    class Reading(Protocol):
+        def attach(self, receiver: Receiver[bytes]) -> None:
+            receiver.on_audio(b"Aab")
+            receiver.on_audio(b"M{}")
+            receiver.on_text(b"text")
+
+    WebSocketTransport(
+        cast("WebSocketProtocol", Reading()),
+        Wrapped(),
+        nothing,
+        [(False, b"Aearly")],
+        lambda message: message[1:] if message[:1] == b"A" else None,
+    ).attach(Taker())
+    assert got == [
+        ("audio", b"ab"),
+        ("message", b"M{}"),
+        ("message", b"text"),
+        ("audio", b"early"),
+    ]
 
 
 def test_the_client_has_gone_when_its_disconnect_is_reported() -> None:
