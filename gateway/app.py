@@ -32,6 +32,7 @@ from gateway.store import store_at
 from gateway.store.probe import StoreProbe
 from gateway.transports.websocket.endpoint import websocket_endpoint
 from gateway.transports.websocket.realtime import realtime_endpoint
+from gateway.transports.websocket.rtvi import rtvi_endpoint
 from gateway.transports.websocket.twilio import twilio_endpoint
 from pipeline.session import Stages
 
@@ -140,6 +141,8 @@ def create_app(
                 http_access.check,
             ),
             _websocket("/ws/{session_id}", websocket_endpoint),
+            _websocket("/ws-client", rtvi_endpoint),
+            _websocket("/ws-client/{session_id}", rtvi_endpoint),
             _websocket("/v1/realtime", realtime_endpoint),
             _websocket("/twilio/{session_id}", twilio_endpoint),
         ],

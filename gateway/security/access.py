@@ -84,6 +84,8 @@ NEEDS: dict[str, dict[str, Need]] = {
     "/webrtc/{id}/{peer}": {"OPTIONS": Need.NOTHING, ANY: Need.CONNECTION},
     "/twilio/{session_id}": {WEBSOCKET: Need.HELLO},
     "/twilio/voice": {"POST": Need.ENDPOINT},
+    "/ws-client": {WEBSOCKET: Need.ENDPOINT},
+    "/ws-client/{session_id}": {WEBSOCKET: Need.ENDPOINT},
     "/v1/realtime": {WEBSOCKET: Need.ENDPOINT},
     "/v1/realtime/calls": {"POST": Need.ENDPOINT},
     "/v1/realtime/calls/{call}/hangup": {"POST": Need.ENDPOINT},

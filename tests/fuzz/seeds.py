@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+from gateway.protocols.rtvi.frames import message_frame
+from tests.gateway.protocols.rtvi.test_frames import RECORDED
 from tests.gateway.transports.test_smuggling import LAST, ROWS
 from tests.gateway.transports.websocket.test_rfc6455 import CASES, HANDSHAKES, handshake
 from tests.support.frames import BINARY, frame
@@ -119,6 +121,29 @@ TWILIO = [
     {"event": "stop", "streamSid": "MZ1", "stop": {"callSid": "CA1"}},
 ]
 
+RTVI = [
+    {
+        "type": "client-ready",
+        "data": {
+            "version": "2.1.0",
+            "about": {
+                "library": "@pipecat-ai/client-js",
+                "library_version": "1.13.1",
+                "platform": "Chrome",
+                "platform_details": {"browser": "Chrome", "type": "desktop"},
+            },
+        },
+    },
+    {"type": "send-text", "data": {"content": "I like tests", "options": {}}},
+    {
+        "type": "append-to-context",
+        "data": {"role": "user", "content": "Yes", "run_immediately": True},
+    },
+    {"type": "client-message", "data": {"t": "interrupt"}},
+    {"type": "dtmf", "data": {"buttons": ["1", "#"]}},
+    {"type": "disconnect-bot", "data": {}},
+]
+
 CHUNKS = [
     {"choices": [{"delta": {"content": "Hello"}, "finish_reason": ""}]},
     {"choices": [{"message": {"content": [{"type": "text", "text": "a"}, {"type": "x"}]}}]},
@@ -176,6 +201,7 @@ def seeds(target: str) -> list[bytes]:
             _lines([TWILIO_START, *TWILIO[2:-1] * 8]),
             *(_lines([TWILIO_START, each]) for each in TWILIO),
         ],
+        "rtvi": _rtvi(),
         "audio": [bytes([n]) + SPEECH for n in range(6)]
         + [bytes([n, 0x78 | code]) + SPEECH[:40] for n in (0, 1) for code in range(4)],
         "container": _containers(),
@@ -186,3 +212,16 @@ def seeds(target: str) -> list[bytes]:
     }
     found = (FOUND / target).iterdir() if (FOUND / target).is_dir() else ()
     return [*made[target], *(file.read_bytes() for file in sorted(found))]
+
+
+def _rtvi() -> list[bytes]:
+    """The messages of a data channel, and the frames of a WebSocket."""
+    signal = {"type": "signalling", "message": {"type": "trackStatus", "receiver_index": 0}}
+    messages = [{"label": "rtvi-ai", "id": "7e5a1c00", **each} for each in RTVI]
+    texts = [json.dumps(each).encode() for each in (signal, *messages)]
+    return [
+        *texts,
+        b"ping: 1795943278250",
+        *map(message_frame, map(bytes.decode, texts)),
+        *RECORDED.values(),
+    ]

@@ -16,10 +16,19 @@ from websockets.server import ServerProtocol
 
 from gateway.media.codecs import RefusedAudio, reader_of
 from gateway.media.format import LONGEST_MESSAGE_MS, AudioFormat
-from gateway.protocols.dialect import AudioMessage, Command, ProtocolError, ReportPlayed, Truncate
+from gateway.protocols.dialect import (
+    AudioMessage,
+    Command,
+    ProtocolError,
+    ReportPlayed,
+    SessionRequest,
+    Truncate,
+)
 from gateway.protocols.native.messages import parse
 from gateway.protocols.openai_realtime import OpenAiRealtime
 from gateway.protocols.openai_realtime.opening import session_of
+from gateway.protocols.rtvi import FramedRtvi, Rtvi
+from gateway.protocols.rtvi.frames import read as read_frame
 from gateway.protocols.twilio import TwilioDialect
 from gateway.transports.http import HttpProtocol
 from gateway.transports.webrtc.offers import MAX_BYTES, OfferError, is_usable, screen, trickled
@@ -29,6 +38,9 @@ from stages._containers import HEAD_BYTES, is_cut, parts, sniff
 from stages._sse import EventStream, MalformedStream
 from stages.llm._chunks import choice_of
 from stages.stt._server_reply import NoTranscription, UploadedSpeech, transcript
+
+AUDIO_FIELD = 3
+"""Of an `AudioRawFrame`."""
 
 LONGEST = 16 * 1024
 """Of an input; the limits of lengths have tests of their own."""
@@ -218,6 +230,24 @@ def twilio(data: bytes) -> None:
             dialect.encode(Clear(0, 20 * number), 0.0)
 
 
+def rtvi(data: bytes) -> None:
+    """A frame of RTVI's WebSocket is audio, commands or a described error, as is its message over a
+    data channel; and what is taken for audio lies in it as it is read.
+    """
+    message = data[:LONGEST]
+    framed = FramedRtvi(SessionRequest(), lambda now: now)
+    audio = framed.unwrap(message)
+    if audio is not None:
+        assert read_frame(message).data(AUDIO_FIELD) == audio == framed.unwrap(message)
+    for dialect in (framed, Rtvi(SessionRequest(), lambda now: now)):
+        try:
+            dialect.parse(message, 0.0)
+        except ProtocolError as error:
+            assert error.code
+            assert len(error.message) < 1_000
+            assert dialect.refuse(error)
+
+
 # --- media -----------------------------------------------------------------------------------
 
 _FORMATS = [
@@ -313,7 +343,7 @@ def recognised(data: bytes) -> None:
 TARGETS: dict[str, Callable[[bytes], None]] = {
     target.__name__: target
     for target in (
-        *(websocket, http, native, openai, twilio, audio),
+        *(websocket, http, native, openai, rtvi, twilio, audio),
         *(container, sdp, sse, chat, recognised),
     )
 }

@@ -37,8 +37,18 @@ def mutated(given: list[bytes], count: int) -> Iterator[bytes]:
 
 @pytest.mark.parametrize("name", TARGETS)
 def test_no_input_breaks_a_promise(name: str) -> None:
+    holds(name, MADE)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["rtvi"])
+def test_no_input_of_a_hundred_thousand_breaks_one(name: str) -> None:
+    holds(name, 100_000)
+
+
+def holds(name: str, count: int) -> None:
     target, given = TARGETS[name], seeds(name)
-    for data in [*given, *mutated(given, MADE)]:
+    for data in [*given, *mutated(given, count)]:
         try:
             target(data)
         except Exception as error:
