@@ -240,12 +240,15 @@ def rtvi(data: bytes) -> None:
     if audio is not None:
         assert read_frame(message).data(AUDIO_FIELD) == audio == framed.unwrap(message)
     for dialect in (framed, Rtvi(SessionRequest(), lambda now: now)):
+        refused = None
         try:
             dialect.parse(message, 0.0)
         except ProtocolError as error:
-            assert error.code
-            assert len(error.message) < 1_000
-            assert dialect.refuse(error)
+            refused = error
+        if refused is not None:
+            assert refused.code
+            assert len(refused.message) < 1_000
+            assert dialect.refuse(refused)
 
 
 # --- media -----------------------------------------------------------------------------------
