@@ -20,6 +20,7 @@ from gateway.rest.metrics import metrics_operations
 from gateway.rest.operator_access import OperatorAccess
 from gateway.rest.problems import EXCEPTION_HANDLERS
 from gateway.rest.realtime import RealtimeEndpoints
+from gateway.rest.rtvi import RtviEndpoints
 from gateway.rest.service_probe import ServiceProbe, service_urls
 from gateway.rest.stateless import Services
 from gateway.rest.static import static_operations
@@ -137,6 +138,7 @@ def create_app(
                     *webrtc.operations(),
                     *RealtimeEndpoints(runtime, webrtc).operations(),
                     *TwilioVoice(runtime, settings).operations(),
+                    *RtviEndpoints(runtime, webrtc).operations(),
                 ],
                 http_access.check,
             ),

@@ -92,7 +92,7 @@ def session_operations(
     """
 
     async def create(request: Request, wanted: NewSession) -> HttpReply:
-        ws_base = _websocket_base(request)
+        ws_base = websocket_base(request)
         if (why := refusal(wanted.mode)) is not None:
             raise NO_PLACE(why, headers=RETRY)
         try:
@@ -265,7 +265,7 @@ def _summary(record: SessionRecord) -> dict[str, Any]:
     }
 
 
-def _websocket_base(request: Request) -> str:
+def websocket_base(request: Request) -> str:
     """The base of WebSocket URLs, as the client reached this server, without forwarded headers."""
     host = request.headers.get("host", "")
     if HOST.fullmatch(host) is None:

@@ -4,7 +4,7 @@ import secrets
 from contextlib import AsyncExitStack
 from functools import partial
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, StringConstraints
 from starlette.requests import Request
@@ -12,7 +12,9 @@ from starlette.responses import Response
 
 from gateway.ice import links, parse_ice_servers, split
 from gateway.interviews.sessions import SESSION_ID, NoSuchSession
-from gateway.protocols.dialect import Dialect
+from gateway.live.epoch import epoch_clock
+from gateway.protocols.dialect import Dialect, SessionRequest
+from gateway.protocols.rtvi import Rtvi
 from gateway.rest.access import CHALLENGE, WRONG, enter, holder, until
 from gateway.rest.operation import Handler, HttpReply, Operation, ResponseSpec
 from gateway.rest.problems import (
@@ -69,6 +71,12 @@ class NewOffer(Body):
     sdp: Annotated[str, Field(max_length=MAX_BYTES)]
     type: Literal["offer"]
     pc_id: Id | None = None
+    restart_pc: Annotated[
+        bool | None, Field(description="sent by Pipecat's clients: the data channel speaks RTVI")
+    ] = None
+    request_data: Annotated[
+        Any, Field(alias="requestData", description="of Pipecat's clients; ignored")
+    ] = None
     session_id: Annotated[Id | None, Field(description="a new one where it is left out")] = None
 
 
@@ -132,6 +140,22 @@ class WebRtcEndpoints:
         session_id = peers.session_of(peer_id)
         return session_id is not None and peers.hang_up(session_id, peer_id)
 
+    def session_of(self, peer_id: str | None) -> str | None:
+        """The session of a live connection, None if there is none."""
+        return None if peer_id is None else self._open().session_of(peer_id)
+
+    def peer(self, session_id: str, peer_id: str) -> "Peer | None":
+        """The live connection of this session and id."""
+        return self._open().find(session_id, peer_id)
+
+    def ice_servers(self) -> list[dict[str, str]]:
+        """The STUN and TURN servers, as browsers want them."""
+        found = [
+            {"urls": server.url, "username": server.user, "credential": server.password}
+            for server in self._servers
+        ]
+        return [{name: value for name, value in one.items() if value} for one in found]
+
     def media(self) -> MediaCounts:
         """What became of the audio packets of all peers since the start."""
         return MediaCounts() if self._peers is None else self._peers.media()
@@ -139,7 +163,7 @@ class WebRtcEndpoints:
     def operations(self) -> list[Operation]:
         """The endpoints."""
         refusals = (INVALID_OFFER, UNUSABLE_OFFER, NO_PLACE, NOT_INSTALLED, TOKEN_REQUIRED)
-        guarded = partial(Operation, tags=TAGS, guard=self._guard)
+        guarded = partial(Operation, tags=TAGS, guard=self.guard)
         return [
             guarded(
                 method="POST",
@@ -196,7 +220,8 @@ class WebRtcEndpoints:
             ),
         ]
 
-    def _guard(self, request: Request) -> None:
+    def guard(self, request: Request) -> None:
+        """Raise `Problem` for a client without the token, where one alone opens WebRTC."""
         if self.token is None or not self._runtime.access.open:
             return  # nothing is needed, or it was checked before (`gateway.rest.access`)
         given = bearer(request.headers.get("authorization"))
@@ -209,10 +234,10 @@ class WebRtcEndpoints:
         """The digest of the credential with which a live connection was made."""
         return self._holders.get(peer_id)
 
-    def _made(self, request: Request, peers: "Peers", peer_id: str) -> None:
-        """Remember by whose credential a connection was made, as long as it lives."""
-        held = {id: by for id, by in self._holders.items() if peers.session_of(id) is not None}
-        self._holders = {**held, peer_id: holder(request)}
+    def remember(self, peer_id: str, digest: str) -> None:
+        """Keep by whose credential a connection was made, as long as it lives."""
+        held = {id: by for id, by in self._holders.items() if self.session_of(id) is not None}
+        self._holders = {**held, peer_id: digest}
 
     async def _offer(self, request: Request, offer: NewOffer) -> OfferAnswer:
         peers = self._open()
@@ -221,8 +246,11 @@ class WebRtcEndpoints:
         if old is not None:
             session_id = old
         await enter(request, session_id, use=False)
-        answered = await _answered(peers, session_id, offer.sdp, request)
-        self._made(request, peers, answered.id)
+        dialect = None
+        if offer.restart_pc is not None:
+            dialect = Rtvi(SessionRequest(avatar="off"), epoch_clock())
+        answered = await _answered(peers, session_id, offer.sdp, request, dialect)
+        self.remember(answered.id, holder(request))
         if old is not None and offer.pc_id is not None:
             # Only now: a refused offer must not end the connection that works.
             peers.hang_up(old, offer.pc_id)
@@ -232,7 +260,7 @@ class WebRtcEndpoints:
         peers = self._open()
         session_id = _session_of(request)
         answered = await _answered(peers, session_id, await _text(request, SDP), request)
-        self._made(request, peers, answered.id)
+        self.remember(answered.id, holder(request))
         headers = {
             "location": f"/webrtc/{session_id}/{answered.id}",
             "cache-control": "no-store",
@@ -247,7 +275,7 @@ class WebRtcEndpoints:
         try:
             await peer.trickle(await _text(request, FRAGMENT))
         except OfferError as error:
-            raise _problem(error) from None
+            raise offer_problem(error) from None
         return HttpReply(status=204)
 
     async def _delete(self, request: Request) -> HttpReply:
@@ -283,7 +311,9 @@ def _taken(method: str, path: str, name: str, handler: Handler) -> Operation:
     )
 
 
-async def _answered(peers: "Peers", session_id: str, sdp: str, request: Request) -> "Answered":
+async def _answered(
+    peers: "Peers", session_id: str, sdp: str, request: Request, dialect: Dialect | None = None
+) -> "Answered":
     """Answer an offer, with which a ticket is used up. Raises `Problem` and `NoSuchSession`.
 
     An offer that is refused uses none: the client has it for another one.
@@ -292,10 +322,10 @@ async def _answered(peers: "Peers", session_id: str, sdp: str, request: Request)
 
     try:
         answered = await peers.answer(
-            session_id, sdp, address=address_of(request), until=until(request)
+            session_id, sdp, dialect, address=address_of(request), until=until(request)
         )
     except OfferError as error:
-        raise _problem(error) from None
+        raise offer_problem(error) from None
     except PeerRefused as error:
         raise NO_PLACE(str(error), headers=RETRY) from None
     try:
@@ -306,7 +336,8 @@ async def _answered(peers: "Peers", session_id: str, sdp: str, request: Request)
     return answered
 
 
-def _problem(error: OfferError) -> Problem:
+def offer_problem(error: OfferError) -> Problem:
+    """What is wrong with an offer, as an error response."""
     return (UNUSABLE_OFFER if error.unusable else INVALID_OFFER)(error.reason)
 
 

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 MAX_BYTES = 16 * 1024
 MOST_LINES = 600
 LONGEST_LINE = 1_000
-MOST_SECTIONS = 3
+MOST_SECTIONS = 4
+MOST_OF_KIND = {"audio": 1, "video": 2, "application": 1}
+"""A second section of video is rejected alone: Pipecat's clients offer one for the screen."""
 MOST_CANDIDATES = 16
 LOWEST_PORT = 1024
 
@@ -73,9 +75,9 @@ def screen(sdp: str, *, public: bool) -> Offer:
         lines[begin:end] for begin, end in zip(starts, [*starts[1:], len(lines)], strict=True)
     ]
     kinds = [_kind(section[0]) for section in sections]
-    for kind in ("audio", "video", "application"):
-        if kinds.count(kind) > 1:
-            raise OfferError(f"at most one {kind} section is answered", unusable=True)
+    for kind, most in MOST_OF_KIND.items():
+        if kinds.count(kind) > most:
+            raise OfferError(f"at most {most} {kind} sections are answered", unusable=True)
     if "audio" not in kinds:
         raise OfferError("the offer has no audio", unusable=True)
     audio = sections[kinds.index("audio")]

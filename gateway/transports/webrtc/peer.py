@@ -37,7 +37,7 @@ from gateway.transports.webrtc.aiortc_private import (
 from gateway.transports.webrtc.jitter import CLOCK_HZ
 from gateway.transports.webrtc.offers import MOST_CANDIDATES, Offer, OfferError, screen, trickled
 from gateway.transports.webrtc.receiving import Reception
-from gateway.transports.webrtc.rejected import Rejected, with_rejected, without
+from gateway.transports.webrtc.rejected import Rejected, spare_video, with_rejected, without
 from gateway.transports.webrtc.sending import Transmission
 from gateway.transports.webrtc.transport import PeerTransport
 from gateway.transports.webrtc.video import Video
@@ -109,7 +109,8 @@ class Peer:
     async def answer(self, sdp: str) -> str:
         """The answer to an offer, with all local candidates. Raises `OfferError`.
 
-        Video in codecs that are not known is rejected, and the rest is answered.
+        Video in codecs that are not known, and a second section of it, is rejected, and the rest is
+        answered.
         """
         pc = self._pc
         self._offer = offer = screen(sdp, public=self._addresses.is_public)
@@ -117,7 +118,8 @@ class Peer:
         pc.on("connectionstatechange", self._changed)
         pc.on("datachannel", self._opened)
         try:
-            self._offer, rejected = without(offer, unknown_video(offer.sdp))
+            refused = {*unknown_video(offer.sdp), *spare_video(offer)}
+            self._offer, rejected = without(offer, refused)
             await pc.setRemoteDescription(RTCSessionDescription(self._offer.sdp, "offer"))
             self._prepare()
             await pc.setLocalDescription(await pc.createAnswer())

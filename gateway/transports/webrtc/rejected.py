@@ -48,6 +48,14 @@ def without(offer: Offer, mids: Container[str]) -> tuple[Offer, list[Rejected]]:
     return replace(offer, sdp=_joined(head, kept), mid=first), rejected
 
 
+def spare_video(offer: Offer) -> list[str]:
+    """The mids of the sections of video behind the first one."""
+    _, sections = _split(offer.sdp)
+    found = [section for section in sections if section[0].startswith("m=video ")]
+    lines = [line for section in found[1:] for line in section]
+    return [line[len(MID) :].strip() for line in lines if line.startswith(MID)]
+
+
 def with_rejected(answer: str, rejected: list[Rejected]) -> str:
     """The answer with the rejected sections where the offer has them."""
     if not rejected:

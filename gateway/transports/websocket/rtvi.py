@@ -1,14 +1,13 @@
 """`/ws-client`: an interview over one WebSocket, with the clients of Pipecat (RTVI)."""
 
-import asyncio
 import secrets
-import time
 from enum import IntEnum
 
 from starlette.responses import PlainTextResponse
 from starlette.websockets import WebSocket
 
 from gateway.interviews.sessions import SESSION_ID
+from gateway.live.epoch import epoch_clock
 from gateway.protocols.dialect import InterviewRequest, SessionRequest
 from gateway.protocols.rtvi import FramedRtvi
 from gateway.runtime import Runtime
@@ -56,8 +55,7 @@ async def rtvi_endpoint(websocket: WebSocket) -> None:
     request = SessionRequest(
         avatar="off", interview=None if role is None else InterviewRequest(role)
     )
-    epoch_s = time.time() - asyncio.get_running_loop().time()
-    dialect = FramedRtvi(request, lambda now: epoch_s + now)
+    dialect = FramedRtvi(request, epoch_clock())
     name = session_id or secrets.token_hex(16)
     await converse(websocket, runtime, name, dialect, unwrap=dialect.unwrap)
 
