@@ -36,7 +36,8 @@ class Reception:
         self._deliver = deliver
         self._decoder = PacketDecoder()
         self._loop = asyncio.get_running_loop()
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
+        self._due = 0.0  # when the timer fires: what uvloop makes of a past time cannot say
         self._catching_up = False
         self._closed = False
         take_over_receiver(receiver, self)
@@ -69,20 +70,23 @@ class Reception:
         if deadline is None or self._closed or self._catching_up:
             return
         # Most packets only postpone the deadline: the timer then fires early and is set again.
-        if self._timer is None or self._timer.when() > deadline:
+        if self._timer is None or self._due > deadline:
             if self._timer is not None:
                 self._timer.cancel()
-            self._timer = self._loop.call_at(deadline, self._expire)
+            self._expire_at(deadline)
 
     def _expire(self) -> None:
-        assert self._timer is not None
         now = self._loop.time()
-        self._catching_up = not self._catching_up and now - self._timer.when() > STALL_S
+        self._catching_up = not self._catching_up and now - self._due > STALL_S
         if self._catching_up:
-            self._timer = self._loop.call_at(now + STALL_S, self._expire)
+            self._expire_at(now + STALL_S)
             return
         self._timer = None
         self._deliver_items(self.jitter.expire(now))
+
+    def _expire_at(self, due: float) -> None:
+        self._due = due
+        self._timer = self._loop.call_at(due, self._expire)
 
 
 def _is_quiet(pcm: Samples) -> bool:

@@ -6,9 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import uvloop
 from aiortc.rtp import RtpPacket
 
 from gateway.media.opus import OpusEncoder
+from gateway.transports.webrtc.jitter import Item, Jitter
 from gateway.transports.webrtc.opus import FRAME
 from gateway.transports.webrtc.receiving import Reception
 from pipeline.testing import VirtualLoop, run_virtual
@@ -53,6 +55,31 @@ def test_what_came_while_the_loop_was_held_up_is_not_late(unread: int) -> None:
         one.close()
 
     run_virtual(main())
+
+
+def test_a_deadline_that_is_past_is_met_on_uvloop() -> None:
+    expired: list[float] = []
+
+    class Overdue(Jitter):
+        @property
+        def deadline(self) -> float | None:
+            return None if expired else 0.0
+
+        def expire(self, now: float) -> list[Item]:
+            expired.append(now)
+            return []
+
+    async def main() -> None:
+        one = reception()
+        one.jitter = Overdue()
+        one.add(packet(0))  # for a time that is past, uvloop makes a handle that knows no time
+        one.add(packet(1))
+        await asyncio.sleep(0.2)
+        one.close()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(main())
+    assert len(expired) == 1
 
 
 def test_a_loop_that_is_always_late_gives_up_gaps_all_the_same() -> None:
