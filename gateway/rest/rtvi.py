@@ -33,7 +33,7 @@ from gateway.rest.webrtc import INVALID_OFFER, NO_SUCH_PEER, Id, WebRtcEndpoints
 from gateway.runtime import Runtime
 from gateway.security import digest_of, may_connect, origin_of, presented
 from gateway.security.grants import Grant
-from gateway.transports.webrtc.offers import LONGEST_LINE, MAX_BYTES, MOST_CANDIDATES, OfferError
+from gateway.transports.webrtc.offers import LONGEST_LINE, MAX_BYTES, OfferError
 from gateway.transports.websocket.endpoint import address_of
 from stages.interview import InterviewConfig, InterviewError
 from stages.interview.languages import default_language, interviewers, requested
@@ -43,6 +43,9 @@ UNKNOWN_TRANSPORT = Kind("unknown_transport", 400, "This transport is not to be 
 
 TOKEN_S = 60
 """How long the token of a new session can be used; it can be once."""
+
+MOST_TRICKLED = 128
+"""A browser names each of its addresses for each section; those of one section are looked at."""
 
 START, STATUS = "/start", "/status"
 OFFER, OFFER_OF_SESSION = "/api/offer", "/sessions/{id}/api/offer"
@@ -81,13 +84,14 @@ class Offer(_Sent):
 
 class Candidate(_Sent):
     candidate: Annotated[str, Field(max_length=LONGEST_LINE)]
+    sdp_mid: str | None = None
 
 
 class Candidates(_Sent):
     """Further candidates of a connection; an empty one says that there are no more."""
 
     pc_id: Id
-    candidates: Annotated[list[Candidate], Field(max_length=MOST_CANDIDATES)]
+    candidates: Annotated[list[Candidate], Field(max_length=MOST_TRICKLED)]
 
 
 class Started(BaseModel):
@@ -208,13 +212,18 @@ class RtviEndpoints:
         if session_id is None or request.path_params.get("id", session_id) != session_id:
             raise NO_SUCH_PEER()
         await self._admitted(request, session_id, sent.pc_id)
-        lines = [f"a={one.candidate}" for one in sent.candidates if one.candidate]
         peer = self._webrtc.peer(session_id, sent.pc_id)
-        if lines and peer is not None:
-            try:
-                await peer.trickle("\r\n".join(lines))
-            except OfferError as error:
-                raise offer_problem(error) from None
+        if peer is None:
+            raise NO_SUCH_PEER()
+        lines = [
+            f"a={one.candidate}"
+            for one in sent.candidates
+            if one.candidate and one.sdp_mid in (None, "", peer.mid)
+        ]
+        try:
+            await peer.trickle("\r\n".join(lines))
+        except OfferError as error:
+            raise offer_problem(error) from None
         return Done()
 
     async def _admitted(self, request: Request, session_id: str, peer_id: str | None) -> str:

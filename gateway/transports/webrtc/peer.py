@@ -104,6 +104,11 @@ class Peer:
         concealed_ms = jitter.concealed * 1000 // CLOCK_HZ
         return MediaCounts(lost=jitter.lost, late=jitter.late, concealed_ms=concealed_ms)
 
+    @property
+    def mid(self) -> str:
+        """The section of the offer whose candidates are tried, "" before there is one."""
+        return "" if self._offer is None else self._offer.mid
+
     # --- signalling --------------------------------------------------------------------------
 
     async def answer(self, sdp: str) -> str:

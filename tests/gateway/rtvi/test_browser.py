@@ -1,0 +1,168 @@
+"""Pipecat's stock JavaScript client in Chromium, over both of its transports, and `parley serve`.
+
+The microphone speaks two clips, the first of them into the interviewer's greeting.
+"""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.chromium import Page, chromium
+from tests.support.pipecat import IN_CI, site
+from tests.support.pipecat import MISSING as MISSING_CLIENT
+from tests.support.served import free_port, gateway
+from tests.support.visit import LOOPBACK, spoken
+from tests.support.visit import MISSING as MISSING_ENGINES
+
+NEEDED = [*MISSING_CLIENT, *MISSING_ENGINES]
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(240),
+    pytest.mark.skipif(bool(NEEDED) and not IN_CI, reason=f"needs {', '.join(NEEDED)}"),
+]
+
+GESTURE = "--autoplay-policy=no-user-gesture-required"
+TRANSPORTS = ["websocket", "webrtc"]
+
+PLAYED_ON_MS = {"websocket": 250, "webrtc": 400}
+"""After a reply was held: 100 ms that were sent in advance, or what the browser's own jitter buffer
+holds; and how late the page may be told, as it plays, on a machine that does much else."""
+
+AUDIBLE = 0.01
+"""Below it the decoder's silence lies."""
+
+KEY = "a-key-of-at-least-16-letters"
+
+
+class Visit:
+    """A page with the client, and a gateway."""
+
+    def __init__(self, page: Page, url: str, kind: str) -> None:
+        self.page = page
+        self.url = url
+        self.kind = kind
+
+    def start(self, body: dict[str, Any], key: str | None = None) -> Any:
+        """What `startBotAndConnect` gives, or what went wrong."""
+        headers = {} if key is None else {"headers": {"authorization": f"Bearer {key}"}}
+        data = {"transport": self.kind, "body": body}
+        request = {"endpoint": f"{self.url}/start", "requestData": data, **headers}
+        return self.page.look(f"start({json.dumps(self.kind)}, {json.dumps(request)})")
+
+    def events(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self.page.look("seen.events")
+        return found
+
+    def until(self, kind: str, count: int = 1, holds: str = "true", seconds: float = 60) -> None:
+        """Return when there are so many events of a type for which `holds` is true."""
+        self.page.until(
+            f"ofType('{kind}').filter(({{data}}) => {holds}).length >= {count}", seconds
+        )
+
+    def count(self, kind: str) -> int:
+        return sum(event["type"] == kind for event in self.events())
+
+    def loudest(self, since: float, until: float) -> float:
+        found: float = self.page.look(f"loudest({since}, {until})")
+        return found
+
+
+@pytest.fixture
+def visited(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Visit]:
+    """`parley serve`, and a page of another site in a browser of its own."""
+    kind, settings = request.param
+    port = free_port()
+    with site(tmp_path) as origin:
+        allowed = {"PARLEY_CORS_ORIGINS": origin, **LOOPBACK, **settings}
+        microphone = spoken(tmp_path / "mic.wav")
+        with (
+            gateway(tmp_path, port, **allowed),
+            chromium(tmp_path, *microphone, GESTURE) as page,
+        ):
+            page.open(f"{origin}/page.html")
+            yield Visit(page, f"http://127.0.0.1:{port}", kind)
+
+
+def at(events: list[dict[str, Any]], kind: str, since: float = 0.0) -> float:
+    """When the first event of a type came, from then on."""
+    return next(float(e["at"]) for e in events if e["type"] == kind and e["at"] >= since)
+
+
+@pytest.mark.parametrize(
+    "visited", [(kind, {}) for kind in TRANSPORTS], ids=TRANSPORTS, indirect=True
+)
+def test_two_turns_are_spoken_and_one_typed(visited: Visit) -> None:
+    page = visited.page
+    assert visited.start({"role": "Data Analyst"})["version"] == "2.1.0"
+    session = page.look("ofType('server-message')[0]?.data.d") or page.until(
+        "ofType('server-message')[0]?.data.d"
+    )
+    assert session["interview"]["role"] == "Data Analyst"
+    # The microphone interrupts the greeting.
+    visited.until("user-started-speaking")
+    visited.until("user-transcription", 1, "data.final")
+    visited.until("bot-started-speaking", 2)
+    events = visited.events()
+    held = at(events, "bot-stopped-speaking")
+    cut = at(events, "user-started-speaking")
+    again = at(events, "bot-started-speaking", cut)
+    assert visited.loudest(at(events, "bot-started-speaking"), held) > 0.1
+    assert held <= cut
+    assert visited.loudest(held + PLAYED_ON_MS[visited.kind], again) < AUDIBLE
+    # The second turn, and its reply to the end.
+    visited.until("user-transcription", 2, "data.final", 90)
+    visited.until("metrics", 3, seconds=90)
+    page.until(
+        "!ofType('bot-started-speaking').length || "
+        "ofType('bot-stopped-speaking').length === ofType('bot-started-speaking').length",
+        90,
+    )
+    # A typed turn, and another one into its reply.
+    spoke = visited.count("bot-started-speaking")
+    page.look("client.sendText('I write my answers, too.')")
+    visited.until("bot-started-speaking", spoke + 1)
+    page.until(f"loudest(ofType('bot-started-speaking')[{spoke}].at, 1e12) > 0.1")
+    page.look("client.sendText('One more thing.')")
+    visited.until("bot-started-speaking", spoke + 2)
+    page.until(f"ofType('bot-stopped-speaking').length > {spoke}")
+    events = visited.events()
+    stopped = [e["at"] for e in events if e["type"] == "bot-stopped-speaking"][spoke]
+    again = at(events, "bot-started-speaking", stopped)
+    assert visited.loudest(stopped + PLAYED_ON_MS[visited.kind], again) < AUDIBLE
+    # What RTVI does not have here is refused, and the session lives.
+    assert page.look("ask('dance')") == "refused: data.t: known are interrupt and commit"
+    assert page.look("ask('interrupt')") is None
+    # The client comes back to its interview.
+    if visited.kind == "websocket":
+        page.look("client.disconnect()")
+        url = f"{visited.url.replace('http', 'ws')}/ws-client/{session['session_id']}"
+        page.look(f"join('websocket', {json.dumps({'wsUrl': url})})")
+        back = page.until("ofType('server-message').filter(({data}) => data.t === 'session')[1]")
+        assert back["data"]["d"]["interview"]["currentQuestion"] > 1
+    else:
+        spoke = visited.count("bot-started-speaking")
+        page.look("client.transport.attemptReconnection(true)")
+        visited.until("bot-started-speaking", spoke + 1)
+        assert page.look("client.state") == "ready"
+    page.look("client.disconnect()")
+    assert [e["data"] for e in visited.events() if e["type"] == "error"] == []
+
+
+@pytest.mark.parametrize(
+    "visited",
+    [(kind, {"PARLEY_API_KEYS": KEY}) for kind in TRANSPORTS],
+    ids=TRANSPORTS,
+    indirect=True,
+)
+def test_a_session_needs_a_key_and_its_role_must_exist(visited: Visit) -> None:
+    refused = visited.start({})
+    assert "401" in refused or "access_required" in refused, refused
+    assert visited.start({"role": "Clown"}, KEY)
+    assert not [e for e in visited.events() if e["type"] == "bot-ready"]
+    assert visited.start({"role": "Data Analyst"}, KEY)["version"] == "2.1.0"
+    visited.until("bot-started-speaking")
+    visited.page.look("client.disconnect()")
