@@ -17,6 +17,7 @@
   synthesis the questions of all banks, spoken by the default voice: first byte, loudness, mouth
             shapes against the sound, and the words that Whisper base understands
   endpointing  turns cut off in a pause, and the wait after the others: adaptive against fixed
+  dialects  50 callers in each dialect, the same work: CPU of a session against the native dialect
   rest      32 connections, the server on one core: requests a second and how long each takes
   webrtc    WebRTC peers, the server on one core: CPU of each, beside aiortc as it comes
 

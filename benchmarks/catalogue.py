@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks import runs
+from benchmarks.dialects import dialects
 from benchmarks.endpointing import endpointing
 from benchmarks.offline import offline
 from benchmarks.overload import overload
@@ -111,6 +112,13 @@ BENCHMARKS = (
         "adaptive against fixed ends of turns, no server",
         180,
         lambda progress, _: endpointing(progress),
+    ),
+    Benchmark(
+        "dialects",
+        "fifty callers in each dialect, the server on one core",
+        480,
+        lambda progress, options: dialects(progress, quick=options.quick),
+        quick_s=90,
     ),
     Benchmark(
         "rest",
