@@ -56,7 +56,7 @@ class _Sent(BaseModel):
     model_config = ConfigDict(extra="ignore", strict=True, frozen=True)
 
 
-class Interview(_Sent):
+class RtviInterview(_Sent):
     """The interview that is wanted: a new one, or with `sessionId` one that goes on."""
 
     role: str = DEFAULT_ROLE
@@ -66,14 +66,14 @@ class Interview(_Sent):
     session_id: Annotated[Id | None, Field(alias="sessionId")] = None
 
 
-class Start(_Sent):
+class RtviStart(_Sent):
     """The body of `/start`."""
 
     transport: str = "webrtc"
-    body: Interview = Interview()
+    body: RtviInterview = RtviInterview()
 
 
-class Offer(_Sent):
+class RtviOffer(_Sent):
     """An SDP offer. `pc_id` names the connection that it replaces."""
 
     sdp: Annotated[str, Field(max_length=MAX_BYTES)]
@@ -82,35 +82,35 @@ class Offer(_Sent):
     restart_pc: bool | None = None
 
 
-class Candidate(_Sent):
+class RtviCandidate(_Sent):
     candidate: Annotated[str, Field(max_length=LONGEST_LINE)]
     sdp_mid: str | None = None
 
 
-class Candidates(_Sent):
+class RtviCandidates(_Sent):
     """Further candidates of a connection; an empty one says that there are no more."""
 
     pc_id: Id
-    candidates: Annotated[list[Candidate], Field(max_length=MOST_TRICKLED)]
+    candidates: Annotated[list[RtviCandidate], Field(max_length=MOST_TRICKLED)]
 
 
-class Started(BaseModel):
+class RtviStarted(BaseModel):
     """What a client needs to connect; which fields it takes, its transport decides."""
 
     model_config = ConfigDict(extra="allow")
 
 
-class Answer(BaseModel):
+class RtviAnswer(BaseModel):
     sdp: str
     type: Literal["answer"] = "answer"
     pc_id: str
 
 
-class Done(BaseModel):
+class RtviDone(BaseModel):
     status: Literal["success"] = "success"
 
 
-class Status(BaseModel):
+class RtviStatus(BaseModel):
     status: Literal["ready"] = "ready"
     transports: list[str]
 
@@ -127,19 +127,19 @@ class RtviEndpoints:
         of_session = ("POST", OFFER_OF_SESSION, "rtviOffer", self._offer)
         return [
             _hidden("GET", STATUS, "rtviStatus", self._status),
-            _hidden("POST", START, "rtviStart", self._start, Start),
-            _hidden(*of_session, Offer),
-            _hidden("PATCH", OFFER_OF_SESSION, "rtviTrickle", self._trickle, Candidates),
-            _hidden("PATCH", OFFER, "offerTrickle", self._trickle, Candidates),
+            _hidden("POST", START, "rtviStart", self._start, RtviStart),
+            _hidden(*of_session, RtviOffer),
+            _hidden("PATCH", OFFER_OF_SESSION, "rtviTrickle", self._trickle, RtviCandidates),
+            _hidden("PATCH", OFFER, "offerTrickle", self._trickle, RtviCandidates),
         ]
 
-    async def _status(self, request: Request) -> Status:
+    async def _status(self, request: Request) -> RtviStatus:
         has_webrtc = find_spec("aiortc") is not None
-        return Status(transports=["webrtc", "websocket"] if has_webrtc else ["websocket"])
+        return RtviStatus(transports=["webrtc", "websocket"] if has_webrtc else ["websocket"])
 
     # --- a new session -----------------------------------------------------------------------
 
-    async def _start(self, request: Request, wanted: Start) -> Started:
+    async def _start(self, request: Request, wanted: RtviStart) -> RtviStarted:
         if wanted.transport not in ("webrtc", "websocket"):
             raise UNKNOWN_TRANSPORT("webrtc and websocket are")
         base = websocket_base(request)
@@ -153,7 +153,7 @@ class RtviEndpoints:
             token = (await self._runtime.access.ticket(session_id, TOKEN_S)).value
         if wanted.transport == "websocket":
             given = {} if token is None else {"token": token}
-            return Started.model_validate({"wsUrl": f"{base}/ws-client/{session_id}", **given})
+            return RtviStarted.model_validate({"wsUrl": f"{base}/ws-client/{session_id}", **given})
         found: dict[str, Any] = {"sessionId": session_id}
         if servers := self._webrtc.ice_servers():
             found["iceConfig"] = {"iceServers": servers}
@@ -161,7 +161,7 @@ class RtviEndpoints:
             path = OFFER_OF_SESSION.format(id=session_id)
             endpoint = f"http{base.removeprefix('ws')}{path}?token={token}"
             found["webrtcRequestParams"] = {"endpoint": endpoint}
-        return Started.model_validate(found)
+        return RtviStarted.model_validate(found)
 
     async def _goes_on(self, request: Request, session_id: str) -> None:
         """Raise `Problem` or `NoSuchSession` where the client may not have the session again."""
@@ -170,7 +170,7 @@ class RtviEndpoints:
             raise NO_SUCH_SESSION()
         await sessions.load(self._runtime.store, session_id)
 
-    async def _made(self, wanted: Interview) -> str:
+    async def _made(self, wanted: RtviInterview) -> str:
         settings = self._runtime.settings
         if (why := self._runtime.refusal("voice")) is not None:
             raise NO_PLACE(why, headers=RETRY)
@@ -193,7 +193,7 @@ class RtviEndpoints:
 
     # --- WebRTC ------------------------------------------------------------------------------
 
-    async def _offer(self, request: Request, offer: Offer) -> Answer:
+    async def _offer(self, request: Request, offer: RtviOffer) -> RtviAnswer:
         session_id = session_id_of(request)
         old = offer.pc_id if self._webrtc.session_of(offer.pc_id) == session_id else None
         holder = await self._admitted(request, session_id, old)
@@ -205,9 +205,9 @@ class RtviEndpoints:
         self._webrtc.remember(made.id, holder)
         if old is not None:  # only now: a refused offer must not end the connection that works
             self._webrtc.hang_up(old)
-        return Answer(sdp=made.sdp, pc_id=made.id)
+        return RtviAnswer(sdp=made.sdp, pc_id=made.id)
 
-    async def _trickle(self, request: Request, sent: Candidates) -> Done:
+    async def _trickle(self, request: Request, sent: RtviCandidates) -> RtviDone:
         session_id = self._webrtc.session_of(sent.pc_id)
         if session_id is None or request.path_params.get("id", session_id) != session_id:
             raise NO_SUCH_PEER()
@@ -224,7 +224,7 @@ class RtviEndpoints:
             await peer.trickle("\r\n".join(lines))
         except OfferError as error:
             raise offer_problem(error) from None
-        return Done()
+        return RtviDone()
 
     async def _admitted(self, request: Request, session_id: str, peer_id: str | None) -> str:
         """By which the client's credential is known again, "" where none is needed.

@@ -1,4 +1,5 @@
-"""WebSockets: `endpoint`, `realtime` and `twilio` are the routes, `transport` fills the contract.
+"""WebSockets: `endpoint`, `realtime`, `rtvi` and `twilio` are the routes, `transport` fills the
+contract.
 
 `entry` finds out who may begin a session. `protocol` is uvicorn's protocol with a short way
 through, for which `framing` cuts the stream.

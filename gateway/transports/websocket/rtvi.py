@@ -16,7 +16,7 @@ from gateway.store import StoreError
 from gateway.transports.websocket.endpoint import converse, denied
 
 
-class Close(IntEnum):
+class RtviClose(IntEnum):
     """How a WebSocket ends before its session begins; 4003 is that of Pipecat's own servers."""
 
     NO_ACCESS = 4003
@@ -40,16 +40,16 @@ async def rtvi_endpoint(websocket: WebSocket) -> None:
     session_id = websocket.path_params.get("session_id")
     await websocket.accept()
     if session_id is not None and SESSION_ID.fullmatch(session_id) is None:
-        await websocket.close(Close.NO_SESSION, "a session id has 1 to 64 of A-Z a-z 0-9 _ -")
+        await websocket.close(RtviClose.NO_SESSION, "a session id has 1 to 64 of A-Z a-z 0-9 _ -")
         return
     try:
         admitted = await _admitted(websocket, runtime.access, session_id)
     except StoreError:
-        await websocket.close(Close.STORE_UNAVAILABLE, "sessions cannot be stored or read now")
+        await websocket.close(RtviClose.STORE_UNAVAILABLE, "sessions cannot be stored or read now")
         return
     if not admitted:
         text = "this needs a key, a pass or a ticket in a header, or an unused ticket in ?token="
-        await websocket.close(Close.NO_ACCESS, text)
+        await websocket.close(RtviClose.NO_ACCESS, text)
         return
     role = websocket.query_params.get("role")
     request = SessionRequest(

@@ -23,6 +23,7 @@ PUBLIC = {
     "/health/live",
     "/health/ready",
     "/ready",
+    "/status",
     "/openapi.json",
     "/docs",
     "/redoc",

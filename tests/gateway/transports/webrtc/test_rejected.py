@@ -2,8 +2,8 @@
 
 import pytest
 
-from gateway.transports.webrtc.offers import screen
-from gateway.transports.webrtc.rejected import with_rejected, without
+from gateway.transports.webrtc.offers import Offer, screen
+from gateway.transports.webrtc.rejected import spare_video, with_rejected, without
 from tests.gateway.transports.webrtc.test_offers import AUDIO, DATA, HEAD, SECURITY, sdp
 from tests.support.webrtc import Browser, Doorway
 
@@ -73,3 +73,18 @@ def test_a_call_is_held_without_video_that_cannot_be_sent(
             await browser.close()
 
     doorway.run(story)
+
+
+def test_sections_of_video_behind_the_first_are_spare() -> None:
+    sections = [
+        ["m=audio 9 UDP/TLS/RTP/SAVPF 111", "a=mid:0"],
+        ["m=video 9 UDP/TLS/RTP/SAVPF 96", "a=mid:1"],
+        ["m=video 9 UDP/TLS/RTP/SAVPF 96", "a=mid:2"],
+        ["m=application 9 UDP/DTLS/SCTP webrtc-datachannel", "a=mid:3"],
+    ]
+    lines = ["v=0", *(line for section in sections for line in section), ""]
+    offer = Offer("\r\n".join(lines), "0", "abcd", True)
+    assert spare_video(offer) == ["2"]
+    left, rejected = without(offer, spare_video(offer))
+    assert spare_video(left) == []
+    assert [one.at for one in rejected] == [2]
