@@ -5,6 +5,7 @@ in `/openapi.json`; `docs/rtvi.md` describes them. Errors are problem details: t
 their `detail`.
 """
 
+import time
 from importlib.util import find_spec
 from typing import Annotated, Any, Literal
 
@@ -25,6 +26,7 @@ from gateway.rest.access import (
     HOW,
     WRONG,
     Admitted,
+    until,
 )
 from gateway.rest.operation import Handler, Operation, ResponseSpec
 from gateway.rest.problems import NO_PLACE, NO_SUCH_SESSION, RETRY, Kind, of_interview
@@ -150,7 +152,7 @@ class RtviEndpoints:
             session_id = await self._made(wanted.body)
         token = None
         if not self._runtime.access.open:
-            token = (await self._runtime.access.ticket(session_id, TOKEN_S)).value
+            token = await self._token(request, session_id)
         if wanted.transport == "websocket":
             given = {} if token is None else {"token": token}
             return RtviStarted.model_validate({"wsUrl": f"{base}/ws-client/{session_id}", **given})
@@ -162,6 +164,14 @@ class RtviEndpoints:
             endpoint = f"http{base.removeprefix('ws')}{path}?token={token}"
             found["webrtcRequestParams"] = {"endpoint": endpoint}
         return RtviStarted.model_validate(found)
+
+    async def _token(self, request: Request, session_id: str) -> str:
+        """A ticket for the session, with which it ends no later than with the client's own."""
+        access = self._runtime.access
+        lasts_s: int | None = None
+        if (ends := until(request)) is not None:
+            lasts_s = max(1, int(ends - time.time()))
+        return (await access.ticket(session_id, TOKEN_S, lasts_s)).value
 
     async def _goes_on(self, request: Request, session_id: str) -> None:
         """Raise `Problem` or `NoSuchSession` where the client may not have the session again."""
@@ -196,12 +206,26 @@ class RtviEndpoints:
     async def _offer(self, request: Request, offer: RtviOffer) -> RtviAnswer:
         session_id = session_id_of(request)
         old = offer.pc_id if self._webrtc.session_of(offer.pc_id) == session_id else None
-        holder = await self._admitted(request, session_id, old)
+        holder, grant = await self._admitted(request, session_id, old)
+        access = self._runtime.access
         dialect = Rtvi(SessionRequest(avatar="off"), epoch_clock())
         try:
-            made = await self._webrtc.answer(session_id, offer.sdp, dialect, address_of(request))
+            made = await self._webrtc.answer(
+                session_id,
+                offer.sdp,
+                dialect,
+                address_of(request),
+                until=None if grant is None else access.until(grant),
+            )
         except OfferError as error:
             raise offer_problem(error) from None
+        try:
+            # Only now: an offer that is refused uses no ticket up.
+            if grant is not None and not await access.enter(grant, session_id):
+                raise NO_SUCH_SESSION()
+        except BaseException:  # another request was faster with the ticket, or this one has ended
+            self._webrtc.hang_up(made.id)
+            raise
         self._webrtc.remember(made.id, holder)
         if old is not None:  # only now: a refused offer must not end the connection that works
             self._webrtc.hang_up(old)
@@ -226,11 +250,13 @@ class RtviEndpoints:
             raise offer_problem(error) from None
         return RtviDone()
 
-    async def _admitted(self, request: Request, session_id: str, peer_id: str | None) -> str:
-        """By which the client's credential is known again, "" where none is needed.
+    async def _admitted(
+        self, request: Request, session_id: str, peer_id: str | None
+    ) -> tuple[str, Grant | None]:
+        """By which the client's credential is known again, and what it allows; no ticket is used.
 
-        A connection may be replaced and given candidates with the credential that made it. Raises
-        `Problem` and `NoSuchSession`.
+        A connection may be replaced and given candidates with the credential that made it: then,
+        and where none is needed, there is no grant. Raises `Problem` and `NoSuchSession`.
         """
         headers, access = request.headers, self._runtime.access
         origin = origin_of(headers.getlist("origin"))
@@ -238,7 +264,7 @@ class RtviEndpoints:
             raise FOREIGN_PAGE("PARLEY_CORS_ORIGINS names the pages that may")
         if access.open:
             self._webrtc.guard(request)
-            return ""
+            return "", None
         shown = presented(headers.get("authorization"), headers.get("x-api-key"))
         credential = shown or request.query_params.get("token", "")
         if not credential:
@@ -246,15 +272,15 @@ class RtviEndpoints:
         holder = digest_of(credential)
         token = self._webrtc.token
         if shown and token is not None and token.accepts(shown):
-            return holder
+            return holder, None
         if peer_id is not None and self._webrtc.made_with(peer_id) == holder:
-            return holder
+            return holder, None
         grant = await access.look(credential)
         if grant is None or not (shown or _once(grant)):
             raise ACCESS_REQUIRED(HOW, headers=WRONG)
-        if not await access.enter(grant, session_id):
+        if not await access.holds(grant, session_id):
             raise NO_SUCH_SESSION()
-        return holder
+        return holder, grant
 
 
 def _once(grant: Grant) -> bool:

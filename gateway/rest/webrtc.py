@@ -121,16 +121,24 @@ class WebRtcEndpoints:
         return self._peers
 
     async def answer(
-        self, session_id: str, sdp: str, dialect: Dialect, address: str | None
+        self,
+        session_id: str,
+        sdp: str,
+        dialect: Dialect,
+        address: str | None,
+        *,
+        until: float | None = None,
     ) -> "Answered":
         """Answer an offer of a client at `address`, whose data channel speaks `dialect`.
+
+        The client's credential says `until` when (a Unix time) it may go on.
 
         Raises `OfferError`, `Problem`.
         """
         from gateway.transports.webrtc.peers import PeerRefused
 
         try:
-            return await self._open().answer(session_id, sdp, dialect, address=address)
+            return await self._open().answer(session_id, sdp, dialect, address=address, until=until)
         except PeerRefused as error:
             raise NO_PLACE(str(error), headers=RETRY) from None
 

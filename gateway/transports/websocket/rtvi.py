@@ -43,7 +43,7 @@ async def rtvi_endpoint(websocket: WebSocket) -> None:
         await websocket.close(RtviClose.NO_SESSION, "a session id has 1 to 64 of A-Z a-z 0-9 _ -")
         return
     try:
-        admitted = await _admitted(websocket, runtime.access, session_id)
+        admitted, until = await _admitted(websocket, runtime.access, session_id)
     except StoreError:
         await websocket.close(RtviClose.STORE_UNAVAILABLE, "sessions cannot be stored or read now")
         return
@@ -57,18 +57,23 @@ async def rtvi_endpoint(websocket: WebSocket) -> None:
     )
     dialect = FramedRtvi(request, epoch_clock())
     name = session_id or secrets.token_hex(16)
-    await converse(websocket, runtime, name, dialect, unwrap=dialect.unwrap)
+    await converse(websocket, runtime, name, dialect, until=until, unwrap=dialect.unwrap)
 
 
-async def _admitted(websocket: WebSocket, access: Access, session_id: str | None) -> bool:
-    """Whether the client may have the session, or a new one. Raises `StoreError`."""
+async def _admitted(
+    websocket: WebSocket, access: Access, session_id: str | None
+) -> tuple[bool, float | None]:
+    """Whether the client may have the session, or a new one, and until when (a Unix time).
+
+    Raises `StoreError`.
+    """
     if access.open:
-        return True
+        return True, None
     headers = websocket.headers
     credential = presented(headers.get("authorization"), headers.get("x-api-key"))
     grant = await access.look(credential or websocket.query_params.get("token", ""))
     if grant is None or (not credential and grant.ticket is None):
-        return False  # what can be used twice has no place in a URL
+        return False, None  # what can be used twice has no place in a URL
     if session_id is None:
-        return await access.begin(grant)
-    return await access.enter(grant, session_id)
+        return await access.begin(grant), access.until(grant)
+    return await access.enter(grant, session_id), access.until(grant)

@@ -117,6 +117,21 @@ def test_with_keys_the_new_session_comes_with_a_token(doorway: Doorway) -> None:
     run(doorway, story)
 
 
+def test_a_session_ends_with_the_ticket_that_started_it(doorway: Doorway) -> None:
+    doorway.settings["api_keys"] = KEY
+
+    async def story(http: httpx.AsyncClient) -> None:
+        key = {"authorization": f"Bearer {KEY}"}
+        asked = await http.post("/api/tickets", json={"lasts_s": 120}, headers=key)
+        begins = {"authorization": f"Bearer {asked.json()['value']}"}
+        body = {"transport": "websocket"}
+        made = (await http.post("/start", json=body, headers=begins)).json()
+        grant = await doorway.app.state.runtime.access.look(made["token"])
+        assert 100 <= grant.ticket.lasts_s <= 120
+
+    run(doorway, story)
+
+
 # --- offers ----------------------------------------------------------------------------------
 
 
