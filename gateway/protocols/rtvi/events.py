@@ -64,10 +64,8 @@ class BotEvents:
                 return self._say(text)
             case ReplyAudio() | ReplyTiming() | ReplyResumed():
                 return self.heard()
-            case ReplyPaused():
+            case Clear() | ReplyPaused():  # it may go on: the speech may prove to be none
                 return self._silent()
-            case Clear():
-                return [("bot-interrupted", None), *self._silent()]
             case ReplyDone():
                 return self._done(output)
             case TurnMetrics():
@@ -128,7 +126,9 @@ class BotEvents:
         }
 
     def _done(self, done: ReplyDone) -> list[Event]:
-        whole = [] if done.interrupted or self.old else self._said
+        if done.interrupted:
+            return [("bot-interrupted", None), *self._end()]
+        whole = [] if self.old else self._said
         first = self._segments - len(self._said)
         completed = [
             ("bot-output", self._segment(text, first + at, said=True))

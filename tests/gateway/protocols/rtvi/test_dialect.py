@@ -316,10 +316,11 @@ def segment(text: str, number: int, status: str) -> dict[str, Any]:
 def test_an_interrupted_reply_stops_once() -> None:
     client = Client()
     client.gets(ReplyStarted(0), ReplyText(0, "Well."), ReplyTiming(0, 0, 5))
-    assert client.types(ReplyPaused(0, 400)) == ["bot-stopped-speaking"]
+    assert client.types(Clear(0, 400), ReplyPaused(0, 400)) == ["bot-stopped-speaking"]
     assert client.types(ReplyResumed(0, 400)) == ["bot-started-speaking"]
-    assert client.types(Clear(0, 900)) == ["bot-interrupted", "bot-stopped-speaking"]
+    assert client.types(Clear(0, 900)) == ["bot-stopped-speaking"]
     assert client.types(ReplyDone(0, interrupted=True, heard="")) == [
+        "bot-interrupted",
         "bot-llm-stopped",
         "bot-tts-stopped",
     ]
