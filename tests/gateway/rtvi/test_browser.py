@@ -112,11 +112,12 @@ def converse(visited: Visit) -> None:
     visited.until("user-transcription", 1, "data.final")
     visited.until("bot-started-speaking", 2)
     events = visited.events()
-    held = at(events, "bot-stopped-speaking")
     cut = at(events, "user-started-speaking")
+    # It may have been held before, and have gone on.
+    stops = [e["at"] for e in events if e["type"] == "bot-stopped-speaking"]
+    held = max(stop for stop in stops if stop <= cut)
     again = at(events, "bot-started-speaking", cut)
     assert visited.loudest(at(events, "bot-started-speaking"), held) > 0.05
-    assert held <= cut
     assert visited.loudest(held + after_ms, again) < AUDIBLE
     # The second turn.
     visited.until("user-transcription", 2, "data.final", 60)
