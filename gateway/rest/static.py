@@ -1,12 +1,15 @@
 """The browser page at `/`, its scripts and styles, and the faces that it draws.
 
 All files are read once, at the start, and served from memory, so no path can reach another file.
-Browsers request each file again every time and get 304 if it has not changed, so a new version is
-used at once and as a whole.
+Text is compressed then, once, for browsers that take it: the page is a third as large. Browsers
+request each file again every time and get 304 if it has not changed, so a new version is used at
+once and as a whole.
 """
 
+import gzip
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,13 +55,23 @@ ALWAYS = {
 """Every file has the policy, because an SVG that is opened by itself is a page, too."""
 
 
+_REFUSED = re.compile(r"\s*q=0(\.0*)?\s*")
+
+
 @dataclass(frozen=True, slots=True)
 class Static:
-    """A file in memory; `etag` changes with its content."""
+    """A file in memory; `etag` changes with its content. `packed` is the content by gzip, with an
+    `etag` of its own, and empty where that is not smaller.
+    """
 
     content: bytes
     media_type: str
     etag: str
+    packed: bytes = b""
+
+    @property
+    def packed_etag(self) -> str:
+        return f'{self.etag[:-1]}-gzip"'
 
 
 def read_folder(folder: Path) -> dict[str, Static]:
@@ -73,7 +86,9 @@ def read_folder(folder: Path) -> dict[str, Static]:
 def _read(path: Path) -> Static:
     content = path.read_bytes()
     digest = hashlib.sha256(content).hexdigest()[:32]
-    return Static(content, MEDIA_TYPES[path.suffix], f'"{digest}"')
+    packed = gzip.compress(content, mtime=0)
+    smaller = packed if len(packed) < len(content) else b""
+    return Static(content, MEDIA_TYPES[path.suffix], f'"{digest}"', smaller)
 
 
 def static_operations(
@@ -137,10 +152,24 @@ def _answer(request: Request, files: Mapping[str, Static], name: str) -> Respons
     found = files.get(name)
     if found is None:
         raise NOT_FOUND()
-    headers = {**ALWAYS, "etag": found.etag}
-    if found.etag in _etags(request.headers.get("if-none-match", "")):
+    packed = bool(found.packed) and _takes_gzip(request.headers.get("accept-encoding", ""))
+    etag = found.packed_etag if packed else found.etag
+    headers = {**ALWAYS, "etag": etag, "vary": "accept-encoding"}
+    if etag in _etags(request.headers.get("if-none-match", "")):
         return Response(status_code=304, headers=headers)
-    return Response(found.content, headers=headers, media_type=found.media_type)
+    if packed:
+        headers["content-encoding"] = "gzip"
+    content = found.packed if packed else found.content
+    return Response(content, headers=headers, media_type=found.media_type)
+
+
+def _takes_gzip(header: str) -> bool:
+    """Whether Accept-Encoding names gzip, and not with a weight of 0 (RFC 9110, 12.5.3)."""
+    entries = (entry.partition(";") for entry in header.lower().split(","))
+    return any(
+        coding.strip() == "gzip" and _REFUSED.fullmatch(weight) is None
+        for coding, _, weight in entries
+    )
 
 
 def _etags(header: str) -> Iterator[str]:

@@ -2,6 +2,9 @@
 // behind the # of the page's address or typed, and then the pass for the session that was made with it.
 
 const KEPT = "parley-pass";
+const HEALTH_MS = 4000;
+
+export const SILENT = "The server does not answer. Is it running, and are you online?";
 
 let opener = taken();
 let pass = read(); // a page that is loaded again still has it
@@ -60,4 +63,14 @@ export function ask(part) {
     opener = input.value.trim();
   };
   input.focus();
+}
+
+/** What the server says to everybody. */
+export function look(path, within_ms = HEALTH_MS) {
+  return fetch(path, { cache: "no-store", signal: AbortSignal.timeout(within_ms) });
+}
+
+/** Whether the server answers at all. */
+export function reachable() {
+  return look("/health/live").then(({ ok }) => ok, () => false);
 }

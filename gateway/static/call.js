@@ -3,12 +3,13 @@
 //
 //   state(name, words)  connecting, live, silent, reconnecting, ended, failed; words for people
 //   message(object)     from the server; `audio` likewise, reply audio
+//   sent(message)       to the server
 //   locked()            the server wants a ticket or a key
 //   track(track, receiver)  what the server sends over WebRTC; null when that is over
 
-import { begin, keep } from "./access.js";
-import { Pulse } from "./pulse.js";
-import { EitherTransport } from "./transport.js";
+import { SILENT, begin, keep, look } from "./access.js";
+import { TAKEN } from "./kept.js";
+import { EitherTransport, Pulse } from "./transport.js";
 
 const RETRIES_MS = [300, 700, 1500, ...Array(60).fill(3000)]; // three minutes
 const MOST_TAKEN = 12; // tries while somebody holds the session: a server that was killed does for 15 s
@@ -17,7 +18,6 @@ const DEAD_MS = 6000; // silent for so long besides: it is made again
 const READY_MS = 10000; // from the open line to the interviewer
 const PROBE_MS = 1500;
 const ASK_MS = 10000; // what the server may take for a session
-const HEALTH_MS = 4000;
 
 const FINISHED = 1000;
 const BROKEN = 1006;
@@ -27,13 +27,10 @@ const LEFT = 4000; // for a line that is dead: 1000 would end the session, where
 
 const FULL = "The server is full at the moment. Try again in a minute.";
 const STOPPING = "The server is being restarted. Try again in a minute.";
-export const SILENT = "The server does not answer. Is it running, and are you online?";
 const REFUSED = "The server refused.";
 const LOST = "Connection lost. Trying again…";
 const HELD = "The line before is still open on the server, or in another tab. Trying again…";
 const KEPT = "What you said so far is kept.";
-export const TAKEN =
-  "This interview is open somewhere else: in another tab, window or browser. Close it there, then go on here.";
 const REFUSALS = {
   access_required: "This server wants a ticket or a key: please enter it above.",
   store_unavailable: "The server cannot store interviews at the moment. Try again in a minute.",
@@ -164,7 +161,7 @@ export class Call {
   /** Where the line is silent: whether there may still be a server at its other end. */
   async #probe() {
     if (!navigator.onLine) return true; // it was not the server
-    return ask("/health/live", PROBE_MS).then(
+    return look("/health/live", PROBE_MS).then(
       () => true,
       ({ name }) => name === "TimeoutError", // it takes connections, as a stopped process does
     );
@@ -212,7 +209,7 @@ export class Call {
   /** A refused handshake looks like a broken line to a page, so the server is asked. */
   async #whyNot(reason) {
     try {
-      const { status } = await (await ask("/health/ready")).json();
+      const { status } = await (await look("/health/ready")).json();
       if (reason) return `The connection did not come up: ${reason}. Try it another way.`;
       if (status === "full") return FULL;
       return status === "ready" ? "The connection did not come up. Try again." : STOPPING;
@@ -222,6 +219,7 @@ export class Call {
   }
 
   send(message) {
+    this.handlers.sent?.(message);
     this.transport?.send(message);
   }
 
@@ -249,13 +247,4 @@ export class Call {
     this.transport?.close();
     this.handlers.state(state, words);
   }
-}
-
-function ask(path, within_ms = HEALTH_MS) {
-  return fetch(path, { cache: "no-store", signal: AbortSignal.timeout(within_ms) });
-}
-
-/** Whether the server answers at all. */
-export function reachable() {
-  return ask("/health/live").then(({ ok }) => ok, () => false);
 }

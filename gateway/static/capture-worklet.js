@@ -34,7 +34,7 @@ class Capture extends AudioWorkletProcessor {
     this.filled += 1;
     if (this.filled < this.size) return;
     const level = Math.sqrt(this.power / this.size);
-    this.port.postMessage({ pcm: this.pcm.buffer, level }, [this.pcm.buffer]);
+    this.port.postMessage({ pcm: this.pcm.buffer, level, at: currentTime }, [this.pcm.buffer]);
     this.pcm = new Int16Array(this.size);
     this.filled = 0;
     this.power = 0;

@@ -6,6 +6,7 @@
 
 import { Mouth } from "./timeline.js";
 
+const MOST_COMING = 256;
 const BLINK_EVERY_MS = [2500, 5500];
 const BLINK = [["half", 40], ["closed", 80], ["half", 40]];
 
@@ -34,9 +35,10 @@ export class Face {
     this.state = "idle";
     this.mouth = new Mouth();
     this.shape = "sil";
+    this.coming = []; // cues of replies that wait behind the one that is heard
     this.moves = 0; // how often the mouth has changed its shape
     this.shown = {};
-    host.setAttribute("aria-label", `The interviewer, drawn: ${manifest.description}`);
+    host.setAttribute("aria-label", `Parley, drawn: ${manifest.description}`);
     const root = host.shadowRoot ?? host.attachShadow({ mode: "open" });
     const svg = this.#draw(root, text, manifest);
     root.replaceChildren(svg);
@@ -97,13 +99,23 @@ export class Face {
     if (performance.now() < this.nextBlink) this.#eyes(this.#gaze());
   }
 
-  /** `visemes` of the server. Those of a reply stay until the next one. */
+  /** `visemes` of the server. Those of a reply stay until the next one is heard. */
   cues(message) {
-    this.mouth.add(message);
+    const heard = this.cursor()?.turn;
+    if (heard === undefined || message.turn === heard) this.mouth.add(message);
+    else this.coming = [...this.coming, message].slice(-MOST_COMING);
+  }
+
+  /** A reply that waited is heard now. */
+  #came(turn) {
+    if (this.coming.length === 0) return;
+    for (const message of this.coming) if (message.turn === turn) this.mouth.add(message);
+    this.coming = this.coming.filter((message) => message.turn > turn);
   }
 
   /** Another connection: its turns have other cues. */
   forget() {
+    this.coming = [];
     this.mouth.forget();
   }
 
@@ -113,6 +125,7 @@ export class Face {
 
   #step(now) {
     const cursor = this.cursor();
+    if (cursor !== null) this.#came(cursor.turn);
     const speaking =
       cursor !== null && cursor.sounding && this.mouth.track?.turn === cursor.turn;
     this.#mouth(...this.mouth.at(now, speaking ? cursor.ms : null));

@@ -1,13 +1,14 @@
-// Which face the interviewer has: the choice before the interview, and the one that is drawn.
+// Which face the interviewer has: the choice before the interview, and the one that is drawn. It is
+// drawn as soon as this is there, before the rest of the page.
 
 import { Face, faces } from "./face.js";
 
 export class Gallery {
-  /** Draws in `host`; the choice goes to `list`, hidden where there is nothing to choose. */
-  constructor(host, list, cursor) {
+  /** Draws in `host`; the choice goes to `list`, invisible where there is nothing to choose. */
+  constructor(host, list) {
     this.host = host;
     this.list = list;
-    this.cursor = cursor;
+    this.cursor = () => null; // the speaker's, once there is one
     this.face = null;
     this.wanted = null;
     this.mood = "idle";
@@ -17,7 +18,7 @@ export class Gallery {
   async hang() {
     const found = await faces();
     for (const { id, name } of found) this.list.append(this.#choice(id, name));
-    this.list.hidden = found.length < 2;
+    this.list.classList.toggle("one", found.length < 2);
     if (found.length === 0) return;
     this.list.querySelector("input").checked = true;
     await this.#show(found[0].id);
@@ -39,7 +40,7 @@ export class Gallery {
     this.wanted = id;
     const drawing = await Face.read(id);
     if (this.wanted !== id) return; // another one was chosen meanwhile
-    const drawn = new Face(this.host, ...drawing, this.cursor);
+    const drawn = new Face(this.host, ...drawing, () => this.cursor());
     this.face?.close();
     this.face = drawn;
     drawn.setState(this.mood);
@@ -51,3 +52,6 @@ export class Gallery {
     this.face?.setState(mood);
   }
 }
+
+export const gallery = new Gallery(document.querySelector("#face"), document.querySelector("#faces"));
+gallery.hang().catch((error) => console.warn(error));

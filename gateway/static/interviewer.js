@@ -1,23 +1,32 @@
 // The interviewer, as far as this page shows it: voice, face, mood and captions, on the one clock of
 // what has been heard here.
 
-import { Gallery } from "./gallery.js";
-import { Mood } from "./mood.js";
+import { gallery } from "./gallery.js";
 import { Picture } from "./picture.js";
 import { Speaker } from "./speaker.js";
 
 const PLAYED_EVERY_MS = 200;
+const WORDS = {
+  idle: "Your turn",
+  listening: "Listening to you",
+  thinking: "Thinking…",
+  speaking: "Parley is speaking",
+};
 
 export class Interviewer {
-  /** `played(turn, ms)` tells how far the server's reply has been heard. */
-  constructor(at, conversation, played) {
+  /** `played(turn, ms)` tells how far the server's reply has been heard; `sounded` gets what is heard,
+   * 20 ms at a time. What else is to be said of the moment is `aside(mood)`, "" for nothing. */
+  constructor(at, conversation, { played, sounded, aside }) {
     this.conversation = conversation;
     this.speaker = null;
+    this.sounded = sounded;
+    this.sink = ""; // the output device
     this.playing = null; // the reply that is acknowledged
     const cursor = () => this.cursor();
-    this.gallery = new Gallery(at("face"), at("faces"), cursor);
+    this.gallery = gallery;
+    gallery.cursor = cursor;
     this.picture = new Picture(at("portrait"), at("video"), at("frames"), cursor);
-    this.mood = new Mood(at("portrait"), at("mood"), cursor, (name) => {
+    this.mood = new Mood(at("portrait"), at("mood"), { cursor, aside }, (name) => {
       at("interrupt").disabled = name !== "speaking" && name !== "thinking";
       this.gallery.state(name);
     });
@@ -37,6 +46,14 @@ export class Interviewer {
   /** Call it in a click, where one is to be had; `watch` gets each sound that is opened. */
   async open(watch) {
     this.speaker = await Speaker.open(watch);
+    this.speaker.sounded = this.sounded;
+    if (this.sink) this.speaker.use(this.sink);
+  }
+
+  /** The output device. */
+  use(sink) {
+    this.sink = sink;
+    this.speaker?.use(sink);
   }
 
   cursor() {
@@ -124,5 +141,37 @@ export class Interviewer {
     this.speaker = null;
     this.mood.set("idle");
     this.playing = null;
+  }
+}
+
+/** What the interviewer does, as the page shows it: what the server says, but speaking until the last
+ * word has been heard here. */
+class Mood {
+  /** `shown(name)` is called with each change. */
+  constructor(portrait, words, { cursor, aside }, shown) {
+    this.portrait = portrait;
+    this.words = words;
+    this.cursor = cursor;
+    this.aside = aside;
+    this.changed = shown;
+    this.told = "idle";
+    this.shown = null;
+    requestAnimationFrame(() => this.look());
+  }
+
+  /** `avatar.state` of the server. */
+  set(name) {
+    this.told = name;
+    this.look();
+  }
+
+  look() {
+    const name = this.told === "idle" && this.cursor()?.sounding ? "speaking" : this.told;
+    const words = this.aside(name) || WORDS[name];
+    if (words !== this.words.textContent) this.words.textContent = words;
+    if (name === this.shown) return;
+    this.shown = name;
+    this.portrait.dataset.state = name;
+    this.changed(name);
   }
 }

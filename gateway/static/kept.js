@@ -4,6 +4,11 @@
 
 const KEY = "parley.interview";
 
+export const TAKEN =
+  "This interview is open somewhere else: in another tab, window or browser. Close it there, then go on here.";
+
+const OPTIONS = "parley.options";
+
 export class Kept {
   constructor() {
     const own = read("sessionStorage");
@@ -76,4 +81,56 @@ function write(storage, value) {
     if (value === null) window[storage].removeItem(KEY);
     else window[storage].setItem(KEY, JSON.stringify(value));
   } catch {} // it is full, or forbidden
+}
+
+/** Before the interview: the offer to go on with one that was left. */
+export class Offer {
+  /** `go()` and `forget()` are what the person chooses. */
+  constructor(at, { go, forget }) {
+    this.at = at;
+    at("offer-go").addEventListener("click", go);
+    at("offer-forget").addEventListener("click", () => {
+      forget();
+      this.shown(false);
+      at("start").focus();
+    });
+  }
+
+  /** What the server has stored of it, undefined where that is not known. */
+  describe(found) {
+    const role = found ? ` for ${found.role}` : "";
+    const asked = found?.interview?.currentQuestion ?? 0;
+    const reached = asked > 0 ? `, at question ${asked} of ${found.totalQuestions}` : "";
+    this.at("offer-words").textContent = `You have an interview${role} that is not over${reached}.`;
+    this.shown(true);
+  }
+
+  shown(wanted) {
+    this.at("offer").hidden = !wanted;
+  }
+}
+
+/** What people choose once and want to find again, and nowhere else than in this browser.
+ *
+ * Fill the fields of a form that are called like this with what was chosen last, and keep up. */
+export function remembered(form, names) {
+  let kept = {};
+  try {
+    kept = JSON.parse(localStorage.getItem(OPTIONS)) ?? {};
+  } catch {} // no storage, or something else in it
+  for (const name of names) {
+    const field = form.elements[name];
+    const value = kept[name];
+    if (field.type === "checkbox") field.checked = value ?? field.checked;
+    else if ([...field.options].some((option) => option.value === value)) field.value = value;
+  }
+  form.addEventListener("change", () => {
+    const chosen = names.map((name) => {
+      const field = form.elements[name];
+      return [name, field.type === "checkbox" ? field.checked : field.value];
+    });
+    try {
+      localStorage.setItem(OPTIONS, JSON.stringify(Object.fromEntries(chosen)));
+    } catch {}
+  });
 }

@@ -1,23 +1,16 @@
 // The page: what the buttons do, and who is told what the server says.
 
-import { ask } from "./access.js";
-import { AnswerField } from "./answer.js";
-import { Call, SILENT, TAKEN, reachable } from "./call.js";
-import { Conversation } from "./conversation.js";
+import { SILENT, ask, reachable } from "./access.js";
+import { AnswerField, Controls } from "./controls.js";
+import { Conversation, progress } from "./conversation.js";
 import { Device, Notice } from "./device.js";
-import { Ending } from "./ending.js";
-import { NAMES, facts } from "./facts.js";
+import { Ending, report } from "./ending.js";
 import { Interviewer } from "./interviewer.js";
-import { Kept } from "./kept.js";
+import { Kept, Offer, TAKEN, remembered } from "./kept.js";
 import { RATE_HZ } from "./microphone.js";
-import { Offer } from "./offer.js";
-import { remembered } from "./options.js";
-import { Panel } from "./panel.js";
 import { Picker } from "./picker.js";
-import { progress } from "./progress.js";
-import { report } from "./report.js";
+import { audible, latency } from "./speaker.js";
 import { stored, transcript } from "./stored.js";
-import { transportFor } from "./transport.js";
 
 const FACTS_EVERY_MS = 500;
 const BACK_MS = 4000; // how long it is said that the line is there again
@@ -25,6 +18,11 @@ const BACK_MS = 4000; // how long it is said that the line is there again
 const MUTE = "This browser cannot play the interviewer's voice.";
 const WAITS = "You are not connected. What you typed waits here until you are.";
 const VOICELESS = "The voice has failed. Please read what is asked.";
+const QUIET_LINE = "The line is silent";
+const MUTED = "You are muted";
+const TYPE = "Your turn: type your answer";
+const WAITING = "Your interview waits";
+const THERE = "There you are again.";
 const COMING = "Coming back to your interview…";
 const BACK = "Back in your interview";
 const REASONS = {
@@ -44,16 +42,42 @@ const conversation = new Conversation(at("turns"), at("caption"), {
   unsent: (unsent) => kept.change({ unsent }),
 });
 const ending = new Ending(at);
-const panel = new Panel(at("panel"));
 const picker = new Picker(at, device, {
   changed: (track) => call?.microphone(track),
-  heard: (pcm) => call?.sendAudio(pcm),
+  heard: (sound, context) => {
+    session?.panel.latency.heard(sound, context);
+    call?.sendAudio(sound.pcm);
+  },
+  output: (id) => interviewer.use(id),
 });
-const interviewer = new Interviewer(at, conversation, (turn, ms) => call?.send({ type: "played", turn, ms }));
+const interviewer = new Interviewer(at, conversation, {
+  played: (turn, ms) => call?.send({ type: "played", turn, ms }),
+  sounded: (report, context) => session?.panel.latency.sounded(report, context, latency(context)),
+  aside,
+});
 
+let session = null; // what is loaded for an interview: the line, and the panel for engineers
 let call = null;
 let lost = ""; // how the line was lost that is not there again: "silent", or "dropped"
 let settling = false; // it is being found out what has arrived
+
+/** Load what only an interview needs, or who looks under the hood. */
+async function load() {
+  const [line, transports, facts, { Panel }] = await Promise.all(
+    ["call", "transport", "facts", "panel"].map((name) => import(`./${name}.js`)),
+  );
+  session ??= { ...line, ...transports, ...facts, panel: new Panel(at("panel")) };
+}
+
+at("panel").addEventListener("toggle", () => load().catch((error) => console.warn(error)), { once: true });
+
+/** What is more to the point than what the interviewer does. */
+function aside(mood) {
+  if (lost !== "") return QUIET_LINE;
+  if (mood === "speaking" || mood === "thinking") return "";
+  if (picker.track === null) return mood === "idle" ? TYPE : "";
+  return picker.muted ? MUTED : "";
+}
 
 // --- before the interview ------------------------------------------------------------------------
 
@@ -76,8 +100,9 @@ async function enter(interview) {
   at("start").disabled = at("offer-go").disabled = true;
   at("setup-notice").textContent = "";
   try {
+    // The sound first: in some browsers a click allows it for a moment only.
     await interviewer.open((context) => device.watch(context));
-    await picker.open();
+    await Promise.all([load(), picker.open()]);
     await interview();
   } catch (error) {
     console.warn(error);
@@ -100,31 +125,32 @@ async function begin() {
 
 /** Go on with the interview that this browser keeps. */
 async function goOn() {
-  const { session, chosen, unsent, draft } = kept.interview;
-  if (!(await kept.hold(session))) return failed(TAKEN);
-  const lines = await transcript(session);
+  const { session: id, chosen, unsent, draft } = kept.interview;
+  if (!(await kept.hold(id))) return failed(TAKEN);
+  const lines = await transcript(id);
   const mine = prepared(chosen);
   lost = "dropped";
   conversation.restore(lines ?? [], unsent);
   conversation.say(COMING);
   answer.give(draft);
   view("live");
-  mine.join(session, hello(chosen));
+  mine.join(id, hello(chosen));
 }
 
 /** A new call, and a page with nothing of another one. */
 function prepared(chosen) {
   conversation.restart();
-  panel.restart();
+  session.panel.restart();
   interviewer.mood.set("thinking");
   const handlers = {
     state: line,
     message: take,
+    sent: (message) => session.panel.log.add("page", message),
     audio: (buffer) => interviewer.audio(buffer),
     track: (media, receiver) => interviewer.track(media, receiver),
     locked: () => ask(at("access")),
   };
-  call = new Call(handlers, { makeTransport: (id) => transport(id, chosen.way, chosen.video) });
+  call = new session.Call(handlers, { makeTransport: (id) => transport(id, chosen.way, chosen.video) });
   call.chosen = chosen;
   return call;
 }
@@ -141,11 +167,12 @@ function hello({ video, face }) {
 function transport(id, way, video) {
   // What did not come up at the start of a call is not tried again in it.
   const why = call.hadWebRtc ? "" : (call.transport?.why ?? "");
-  return transportFor(way, why, id, { microphone: picker.track, video });
+  return session.transportFor(way, why, id, { microphone: picker.track, video });
 }
 
 /** How the connection is. */
 function line(name, words) {
+  session.panel.log.add("page", { type: "line", state: name, words });
   at("line").dataset.state = name;
   at("start").textContent = name === "connecting" ? "Connecting…" : "Start interview";
   at("line-words").textContent = words || { live: connected(), ended: "Ended" }[name] || "";
@@ -196,11 +223,12 @@ async function settle() {
 
 function connected() {
   const { kind, why } = call.transport;
-  return `Connected over ${NAMES[kind]}${why ? `, because ${why}` : ""}`;
+  return `Connected over ${session.NAMES[kind]}${why ? `, because ${why}` : ""}`;
 }
 
 /** A message of the server. */
 function take(message) {
+  session.panel.take(message);
   switch (message.type) {
     case "ready":
       if (kept.interview?.session !== call.session) kept.begin(call.session, call.chosen);
@@ -222,11 +250,7 @@ function take(message) {
     case "transcript":
       conversation.transcript(message);
       break;
-    case "turn.metrics":
-      panel.turn(message);
-      break;
     case "degraded":
-      panel.degraded(message);
       if (message.stage === "tts" && message.to === "text") say(VOICELESS);
       break;
     case "error":
@@ -253,7 +277,8 @@ function announce(words) {
 }
 
 setInterval(async () => {
-  if (call?.over === false && call.transport?.kind) panel.facts(await facts(call, interviewer));
+  if (call?.over !== false || !call.transport?.kind) return;
+  session.panel.facts(await session.facts(call, interviewer));
 }, FACTS_EVERY_MS);
 
 // --- what the person does ------------------------------------------------------------------------
@@ -262,33 +287,19 @@ function live() {
   return document.body.dataset.view === "live";
 }
 
-function mute() {
-  picker.mute(!picker.muted);
-  at("mute").setAttribute("aria-pressed", String(picker.muted));
-}
-
-function interrupt() {
-  if (!live() || at("interrupt").disabled) return;
-  interviewer.silence();
-  call?.send({ type: "interrupt" });
-}
-
-at("mute").addEventListener("click", mute);
-at("interrupt").addEventListener("click", interrupt);
-document.addEventListener("keydown", (event) => {
-  if (event.key === "Escape") interrupt();
-  // On a button it presses, in a field it is a space, on a list it scrolls: that stays so.
-  const free = event.target === document.body || event.target === at("conversation");
-  if (event.key === " " && free && live() && !at("mute").disabled) {
-    event.preventDefault();
-    if (!event.repeat) mute();
-  }
-});
-
-at("end").addEventListener("click", () => {
-  at("end").disabled = true;
-  interviewer.silence();
-  call?.hangUp();
+const controls = new Controls(at, live, {
+  mute: () => {
+    picker.mute(!picker.muted);
+    return picker.muted;
+  },
+  interrupt: () => {
+    interviewer.silence();
+    call?.send({ type: "interrupt" });
+  },
+  end: () => {
+    interviewer.silence();
+    call?.hangUp();
+  },
 });
 
 const answer = new AnswerField(at("typed"), at("answer"), {
@@ -319,7 +330,7 @@ function failed(words) {
 }
 
 /** The interview is over; one that `broke` off is kept, and can be gone on with. */
-async function over(session, words, broke = false) {
+async function over(id, words, broke = false) {
   const ended = call;
   const played = interviewer.drained();
   view("ended");
@@ -329,7 +340,7 @@ async function over(session, words, broke = false) {
   rest();
   if (broke) return;
   kept.forget();
-  const made = await report(session);
+  const made = await report(id);
   if (call !== ended) return; // there is another one by now
   ending.reported(words, made);
 }
@@ -341,7 +352,7 @@ function rest() {
   interviewer.close();
   lost = "";
   at("start").disabled = at("offer-go").disabled = false;
-  at("end").disabled = false;
+  controls.ready();
 }
 
 function view(name) {
@@ -355,25 +366,36 @@ function view(name) {
 /** Find the interview that this browser keeps, and go on with it if this tab was in it. */
 async function find() {
   if (kept.interview === null) return;
-  const { session } = kept.interview;
-  const found = await stored(session);
+  const { session: id, unsent } = kept.interview;
+  const found = await stored(id);
   if (interviewer.speaker !== null) return; // another one was begun meanwhile
   if (found === null) return kept.forget();
   if (found?.finished || found?.interview?.isComplete) {
     conversation.restart();
-    conversation.restore((await transcript(session)) ?? [], []);
-    return over(session, "");
+    conversation.restore((await transcript(id)) ?? [], []);
+    return over(id, "");
   }
   offer.describe(found);
-  // Most browsers let it sound after a click only; the text is there, and the notice says so.
-  if (kept.here) await enter(goOn);
+  if (!kept.here) return;
+  if (audible()) return enter(goOn);
+  // Nobody would hear the interviewer before the next click: so that click is waited for.
+  const lines = await transcript(id);
+  if (interviewer.speaker !== null) return;
+  conversation.restart();
+  conversation.restore(lines ?? [], unsent);
+  const { currentQuestion = 0, isComplete = false } = found?.interview ?? {};
+  const totalQuestions = found?.totalQuestions ?? 0;
+  if (totalQuestions > 0) progress(at("progress"), at("progress-bar"), { currentQuestion, totalQuestions, isComplete });
+  at("line-words").textContent = WAITING;
+  conversation.say(THERE);
+  view("ended");
+  ending.waits();
 }
 
 // --- at the start --------------------------------------------------------------------------------
 
 view("setup");
 remembered(at("setup"), ["way", "language", "picture", "announce"]);
-interviewer.gallery.hang().catch((error) => console.warn(error));
 find().catch((error) => console.warn(error));
 
 /** For tests, and for the curious at the console. */

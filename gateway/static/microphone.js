@@ -11,6 +11,14 @@ const WORDS = {
 const INSECURE =
   "Browsers give a page the microphone over HTTPS or on this machine only. You can type instead.";
 
+const AUDIBLE = 0.01; // of full scale; a quiet room has a tenth of that
+const PATIENCE_MS = 3000;
+
+const SPEAK = "Say something…";
+const HEARD = "You are heard.";
+const NOTHING =
+  "Nothing is heard yet. Is it the right microphone, is it switched on, and not muted?";
+
 /** Why there is no microphone, in words for people. */
 export class NoMicrophone extends Error {
   constructor(error) {
@@ -18,16 +26,20 @@ export class NoMicrophone extends Error {
   }
 }
 
-/** Microphones as `{id, label}`; labels are known once the person has allowed one. */
-export async function microphones() {
-  const devices = (await navigator.mediaDevices?.enumerateDevices()) ?? [];
-  return devices
-    .filter((device) => device.kind === "audioinput" && device.deviceId !== "")
-    .map((device, i) => ({ id: device.deviceId, label: device.label || `Microphone ${i + 1}` }));
+/** Microphones and loudspeakers as `{id, label}`; labels are known once the person has allowed a
+ * microphone. */
+export async function devices() {
+  const found = (await navigator.mediaDevices?.enumerateDevices()) ?? [];
+  const named = (kind, word) =>
+    found
+      .filter((device) => device.kind === kind && device.deviceId !== "")
+      .map((device, i) => ({ id: device.deviceId, label: device.label || `${word} ${i + 1}` }));
+  return { inputs: named("audioinput", "Microphone"), outputs: named("audiooutput", "Loudspeaker") };
 }
 
 export class Microphone {
-  /** Raises `NoMicrophone`. `heard({pcm, level})` is called every 20 ms. */
+  /** Raises `NoMicrophone`. `heard({pcm, level, at}, context)` is called every 20 ms;
+   * `at` is the context's time. */
   static async open(deviceId, heard) {
     if (!window.isSecureContext || navigator.mediaDevices === undefined) {
       const refusal = new NoMicrophone(null);
@@ -56,7 +68,7 @@ export class Microphone {
         channelCountMode: "explicit",
         processorOptions: { rate: RATE_HZ },
       });
-      node.port.onmessage = ({ data }) => heard(data);
+      node.port.onmessage = ({ data }) => heard(data, context);
       source.connect(node);
       context.resume().catch(() => {}); // without a click it may wait for one
       return new Microphone(stream, context, node);
@@ -105,5 +117,38 @@ async function tapped(stream) {
     await context.close();
     const own = new AudioContext({ latencyHint: "interactive" });
     return [own, own.createMediaStreamSource(stream)];
+  }
+}
+
+/** A microphone that is tried before an interview: whether it hears anything, in words. */
+export class Trial {
+  /** The words go to `element`. */
+  constructor(element) {
+    this.element = element;
+    this.on = false;
+  }
+
+  begin() {
+    this.end();
+    this.on = true;
+    this.#say(SPEAK);
+    this.waiting = setTimeout(() => this.#say(NOTHING), PATIENCE_MS);
+  }
+
+  /** 20 ms of the microphone, as loud as this. */
+  heard(level) {
+    if (!this.on || level < AUDIBLE) return;
+    clearTimeout(this.waiting);
+    this.#say(HEARD);
+  }
+
+  end() {
+    this.on = false;
+    clearTimeout(this.waiting);
+    this.#say("");
+  }
+
+  #say(words) {
+    if (this.element.textContent !== words) this.element.textContent = words;
   }
 }

@@ -1,51 +1,71 @@
-// For engineers: where the time of each turn went, who answers, and what gave way.
+// For engineers: where the time of each turn went, who answers, what gave way, and what was said
+// between page and server.
 
-const HEALTH_EVERY_MS = 5000;
-const MOST_TURNS = 30;
+import { Drills } from "./drills.js";
+import { Latency } from "./latency.js";
+import { Log } from "./log.js";
+import { made } from "./made.js";
+import { Waterfall } from "./waterfall.js";
+
+const HEALTH_EVERY_MS = 2000;
+const MOST_STEPS = 30;
 const SPOKEN_MEANWHILE = ["filler", "holding line"]; // nothing has given way: a stage is late
 
 export class Panel {
   constructor(root) {
     this.root = root;
     this.at = (id) => root.querySelector(`#${id}`);
+    this.latency = new Latency();
+    this.waterfall = new Waterfall(this.at("waterfalls"), this.at("typical"));
+    this.log = new Log(this.at);
+    this.drills = new Drills(this.at, {
+      told: (message) => this.log.add("page", message),
+      changed: () => this.#poll(),
+    });
     this.measured = {};
     this.health = null;
+    this.breakers = new Map(); // states, by name
     this.steps = new Map(); // how many of each kind
     this.last = "";
-    root.addEventListener("toggle", () => this.#poll());
+    root.addEventListener("toggle", () => this.#opened());
     document.addEventListener("visibilitychange", () => this.#poll());
+    this.#opened();
+  }
+
+  #opened() {
+    this.log.shown(this.root.open);
+    this.#poll();
   }
 
   restart() {
     this.steps.clear();
     this.last = "";
+    this.latency.restart();
+    this.waterfall.restart();
+    this.log.restart();
     this.#summarise();
-    this.at("waterfalls").replaceChildren(made("p", "empty", "The first turn has not ended yet."));
     this.at("degraded").replaceChildren(
       made("li", "empty", "None: every provider has answered in time."),
     );
   }
 
-  /** `turn.metrics`, drawn: one bar a stage. */
-  turn({ turn, budget_ms: budget, stages, voice_to_voice_ms: total, shares = [] }) {
-    const list = this.at("waterfalls");
-    list.querySelector(".empty")?.remove();
-    const figure = made("figure", "waterfall");
-    const heard = total === null ? "not heard" : `${Math.round(total)} ms to the first sound`;
-    const spoken = stages.some(({ stage }) => stage === "stt"); // else there was nothing to wait for
-    const verdict = spoken ? heard : `${turn === 0 ? "the opening" : "typed"}, ${heard}`;
-    const late = total !== null && total > budget;
-    const caption = made("figcaption", late ? "late" : "", `Turn ${turn}: ${verdict}`);
-    const lost = shares.filter(({ failed }) => failed);
-    const words = lost.map(({ provider, ms }) => `, ${Math.round(ms)} ms lost with ${provider}`);
-    caption.append(made("small", "", `budget ${budget} ms${words.join("")}`));
-    figure.append(caption);
-    const scale = Math.max(budget * 1.25, (total ?? 0) * 1.1);
-    const shown = stages.filter(({ stage }) => spoken || stage !== "endpointing");
-    for (const stage of shown) figure.append(bar(stage, scale, budget, total));
-    list.prepend(figure);
-    while (list.childElementCount > MOST_TURNS) list.lastElementChild.remove();
-    if (spoken && total !== null) this.last = `last spoken turn ${Math.round(total)} ms of ${budget} ms`;
+  /** A message of the server. */
+  take(message) {
+    this.log.add("server", message);
+    if (message.type === "speech.started") this.latency.started();
+    if (message.type === "speech.stopped") this.latency.stopped(message.turn);
+    if (message.type === "turn.metrics") this.turn(message);
+    if (message.type === "degraded") this.degraded(message);
+  }
+
+  /** `turn.metrics`, drawn. */
+  turn(message) {
+    const { voice_to_voice_ms: total, budget_ms: budget } = message;
+    const own = this.latency.of(message.turn);
+    const spoken = this.waterfall.add(message, own);
+    if (spoken && total !== null) {
+      this.last = `last spoken turn ${own ?? Math.round(total)} ms of ${budget} ms`;
+    }
     this.#summarise();
   }
 
@@ -61,7 +81,7 @@ export class Panel {
     const meanwhile = SPOKEN_MEANWHILE.includes(to);
     const step = meanwhile ? `${to}, while ${stage} ${from} is waited for` : `${stage} ${from} → ${to}`;
     list.prepend(made("li", "", `Turn ${turn}: ${step}. ${reason}`));
-    while (list.childElementCount > MOST_TURNS) list.lastElementChild.remove();
+    while (list.childElementCount > MOST_STEPS) list.lastElementChild.remove();
     const kind = meanwhile ? to : "fallback";
     this.steps.set(kind, (this.steps.get(kind) ?? 0) + 1);
     this.#summarise();
@@ -70,6 +90,7 @@ export class Panel {
   /** What this page measures itself, by name. */
   facts(measured) {
     this.measured = measured;
+    this.log.session = measured.session ?? "";
     if (this.root.open) this.#showFacts();
   }
 
@@ -117,6 +138,7 @@ export class Panel {
     const breakers = new Map();
     for (const { slot, provider, breaker } of this.health.providers) {
       breakers.set(slot, [...(breakers.get(slot) ?? []), { provider, breaker }]);
+      this.#changed(`${slot}.${provider}`, breaker);
     }
     this.at("stages").replaceChildren(
       ...this.health.stages.map((stage) => {
@@ -139,41 +161,18 @@ export class Panel {
       }),
     );
   }
+
+  /** A breaker's state; a change of it is an event. */
+  #changed(name, state) {
+    const before = this.breakers.get(name);
+    this.breakers.set(name, state);
+    if (before !== undefined && before !== state) {
+      this.log.add("server", { type: "breaker", name, from: before, to: state });
+    }
+  }
 }
 
 /** What is under way or waits in the server, and what fits where that is known. */
 function waiting({ name, unit, depth, bound }) {
   return [`${name}, under way`, `${depth}${bound === null ? "" : ` of ${bound}`} ${unit}`];
-}
-
-function bar({ stage, provider, start, first, end }, scale, budget, total) {
-  const row = made("div", "bar-row");
-  const track = made("div", "track");
-  const percent = (ms) => `${Math.max(0, Math.min(100, (ms / scale) * 100))}%`;
-  const span = made("span", `span ${stage}`);
-  span.style.left = percent(start);
-  const until = end ?? Math.max(start, total ?? start); // it never came to an end
-  span.style.width = `max(3px, ${percent(Math.min(until, scale) - start)})`;
-  if (until > scale) span.classList.add("beyond");
-  const gaveUp = end === null && first === null; // a reply that is stopped has no end either
-  if (gaveUp) span.classList.add("gave-up");
-  track.append(span);
-  for (const [name, at] of [["first", first], ["budget", budget], ["sound", total]]) {
-    if (at === null || at > scale) continue;
-    const mark = made("i", name);
-    mark.style.left = percent(at);
-    track.append(mark);
-  }
-  const shown = first === null ? `${Math.round(start)} – ${Math.round(end)}` : `${Math.round(first)}`;
-  const figure = gaveUp ? "gave up" : `${shown} ms`;
-  row.append(made("span", "slot", stage), made("span", "who", provider), track);
-  row.append(made("span", "ms", figure));
-  return row;
-}
-
-function made(tag, className = "", text = "") {
-  const element = document.createElement(tag);
-  element.className = className;
-  element.textContent = text;
-  return element;
 }

@@ -1,13 +1,16 @@
 // The microphone's row on the page: which one, how loud, and what is wrong with it.
 
-import { Microphone, microphones } from "./microphone.js";
-import { Trial } from "./trial.js";
+import { Microphone, Trial, devices } from "./microphone.js";
+import { choosable } from "./speaker.js";
+import { Wave } from "./wave.js";
 
+const OUTPUT = "The device's own";
 const MUTED = "You are muted. Nobody hears you.";
 
 export class Picker {
-  /** `changed(track)` tells of another microphone, null for none; `heard(pcm)` of its sound. */
-  constructor(at, device, { changed, heard }) {
+  /** `changed(track)` tells of another microphone, null for none; `heard(sound, context)`
+   * of its sound, `output(id)` of another loudspeaker, "" for the system's. */
+  constructor(at, device, { changed, heard, output }) {
     this.at = at;
     this.device = device;
     this.changed = changed;
@@ -18,11 +21,13 @@ export class Picker {
     this.tried = false; // whether somebody wanted a microphone
     this.live = false; // whether it is for an interview that is under way
     this.trial = new Trial(at("mic-trial"));
+    this.wave = new Wave(at("wave"));
     at("mic-try").addEventListener("click", () => (this.trial.on ? this.release() : this.#try()));
     at("mic-choice").addEventListener("change", () => {
       if (this.trial.on) this.#try();
       else if (this.tried) this.open();
     });
+    at("output-choice").addEventListener("change", () => output(at("output-choice").value));
     navigator.mediaDevices?.addEventListener("devicechange", () => this.#list());
     navigator.permissions
       ?.query({ name: "microphone" })
@@ -53,11 +58,11 @@ export class Picker {
     this.#drop();
     const mine = this.opening;
     try {
-      const opened = await Microphone.open(this.at("mic-choice").value, (sound) => {
+      const opened = await Microphone.open(this.at("mic-choice").value, (sound, context) => {
         if (mine !== this.opening) return;
         this.#level(sound.level);
         this.trial.heard(sound.level);
-        this.heard(sound.pcm);
+        this.heard(sound, context);
       });
       if (mine !== this.opening) return opened.close();
       this.microphone = opened;
@@ -114,13 +119,10 @@ export class Picker {
   }
 
   async #list(chosen = this.at("mic-choice").value) {
-    const found = await microphones();
-    const choice = this.at("mic-choice");
-    choice.replaceChildren(
-      new Option("Default microphone", ""),
-      ...found.filter(({ id }) => id !== "default").map(({ id, label }) => new Option(label, id)),
-    );
-    choice.value = [...choice.options].some(({ value }) => value === chosen) ? chosen : "";
+    const { inputs, outputs } = await devices();
+    offer(this.at("mic-choice"), "Default microphone", inputs, chosen);
+    offer(this.at("output-choice"), OUTPUT, outputs, this.at("output-choice").value);
+    this.at("output").hidden = !choosable() || outputs.length < 2;
   }
 
   #level(loudness) {
@@ -128,10 +130,19 @@ export class Picker {
     const shown = Math.max(0, Math.min(1, 1 + Math.log10(Math.max(loudness, 1e-3)) / 3));
     this.at("mic-bar").style.transform = `scaleX(${shown.toFixed(3)})`;
     this.at("mic-level").value = shown;
+    this.wave.heard(shown);
     this.at("portrait").style.setProperty("--loud", shown.toFixed(3));
   }
 
   #say(words) {
     this.device.notice.say("microphone", words);
   }
+}
+
+function offer(choice, first, found, chosen) {
+  choice.replaceChildren(
+    new Option(first, ""),
+    ...found.filter(({ id }) => id !== "default").map(({ id, label }) => new Option(label, id)),
+  );
+  choice.value = [...choice.options].some(({ value }) => value === chosen) ? chosen : "";
 }

@@ -1,8 +1,8 @@
 // The loudspeaker's end of the audio thread: a bounded buffer that knows how far it has played.
 //
 // Audio comes in pieces that belong to a run: a stretch of one reply without a gap, numbered by the
-// page. A run begins to sound once PREROLL_MS wait, or the first piece has waited that long. What is
-// connected to its input is heard as it comes.
+// page. Runs are played one after another. From silence it begins to sound once PREROLL_MS wait, or
+// the first piece has waited that long. What is connected to its input is heard as it comes.
 
 const LONGEST_S = 25; // the server sends 200 ms ahead, but a stalled line brings all of it at once
 const PREROLL_MS = 60;
@@ -15,7 +15,8 @@ class Playback extends AudioWorkletProcessor {
     this.ring = new Float32Array(LONGEST_S * sampleRate);
     this.read = 0;
     this.queued = 0;
-    this.run = 0;
+    this.waiting = []; // runs with audio in the buffer, in order: {run, samples}
+    this.run = 0; // the one that is played, or was last
     this.played = 0; // samples of this run
     this.since = 0; // when the first piece of a silence arrived
     this.sounding = false;
@@ -31,15 +32,13 @@ class Playback extends AudioWorkletProcessor {
   #obey({ kind, run, samples }) {
     if (kind === "clear") {
       this.queued = 0;
+      this.waiting = [];
       if (this.sounding) this.fade = Math.round((FADE_MS * sampleRate) / 1000);
       this.sounding = false;
       this.dry = false;
       return;
     }
-    if (run !== this.run) {
-      this.run = run;
-      this.played = 0;
-    } else if (this.dry) this.underruns += 1; // only now is it sure that it was not the end
+    if (this.dry && run === this.run) this.underruns += 1; // only now is it sure: not the end
     this.dry = false;
     if (this.queued === 0 && !this.sounding) this.since = currentTime;
     const free = this.ring.length - this.queued;
@@ -48,6 +47,9 @@ class Playback extends AudioWorkletProcessor {
       this.ring[(this.read + this.queued + i) % this.ring.length] = samples[i];
     }
     this.queued += taken;
+    const last = this.waiting.at(-1);
+    if (last?.run === run) last.samples += taken;
+    else if (taken > 0) this.waiting.push({ run, samples: taken });
   }
 
   process([[remote]], [[output]]) {
@@ -69,7 +71,7 @@ class Playback extends AudioWorkletProcessor {
       this.last = this.ring[this.read];
       this.read = (this.read + 1) % this.ring.length;
       this.queued -= 1;
-      this.played += 1;
+      this.#count();
       return this.last;
     }
     if (this.sounding) {
@@ -84,6 +86,18 @@ class Playback extends AudioWorkletProcessor {
     return 0;
   }
 
+  /** One sample more was played, of the first run that waits. */
+  #count() {
+    const [first] = this.waiting;
+    if (first.run !== this.run) {
+      this.run = first.run;
+      this.played = 0;
+    }
+    this.played += 1;
+    first.samples -= 1;
+    if (first.samples === 0) this.waiting.shift();
+  }
+
   #report() {
     this.port.postMessage({
       run: this.run,
@@ -92,6 +106,7 @@ class Playback extends AudioWorkletProcessor {
       sounding: this.sounding,
       underruns: this.underruns,
       level: Math.sqrt(this.power / this.counted),
+      lasts: this.counted / sampleRate,
       at: currentTime,
     });
     this.power = 0;

@@ -9,6 +9,17 @@ export const RATE_HZ = 24000;
 const DRAIN_MS = 1000;
 const MOST_EARLY = 16;
 
+/** Whether a page may sound without another click, as far as the browser says. */
+export function audible() {
+  if (navigator.getAutoplayPolicy?.("audiocontext") === "allowed") return true;
+  return navigator.userActivation?.hasBeenActive ?? false;
+}
+
+/** Whether the browser lets the page choose where it sounds. */
+export function choosable() {
+  return "setSinkId" in AudioContext.prototype;
+}
+
 export class Speaker {
   /** Call it in a click: most browsers let no page sound before one. `watch` gets each context. */
   static async open(watch) {
@@ -33,13 +44,20 @@ export class Speaker {
     this.early = []; // `reply.audio` that came before the voice
     this.track = null; // the remote voice that is wanted
     this.runs = 0;
-    this.turn = null;
-    this.base = 0;
-    this.pushed = false; // whether there is sound of this run
-    this.finished = null; // called once the reply that was sent to its end has been played
+    this.line = []; // replies that sound or wait for it, in order: {run, turn, base, pushed, finished}
     this.heard = null; // the worklet's last report
     this.loudest = 0;
+    this.sink = ""; // the output device; "" is the system's
+    this.sounded = () => {}; // called with each report of a context
     this.node.port.onmessage = ({ data }) => this.#report(data);
+  }
+
+  /** Sound comes from this output device from now on. */
+  use(sink) {
+    this.sink = sink;
+    for (const context of [this.context, this.spare?.context]) {
+      context?.setSinkId?.(sink).catch((error) => console.warn(error)); // it may have gone
+    }
   }
 
   /** From now on the voice is this track of WebRTC's; null: it comes in pieces. */
@@ -59,8 +77,10 @@ export class Speaker {
         if (node === null || this.track !== track) return context.close(); // it is over
         this.spare = { context, node };
         this.watch(context);
+        this.use(this.sink);
         node.port.onmessage = ({ data }) => {
           this.loudest = Math.max(this.loudest, data.level); // no piece is played here
+          this.sounded(data, context);
         };
       }
       this.remote = new RemoteVoice(track, receiver, this.spare.context, this.spare.node);
@@ -76,71 +96,75 @@ export class Speaker {
 
   #report(report) {
     this.heard = report;
-    if (report.run === this.runs && report.queued === 0 && !report.sounding) this.#over();
+    while (this.line.length > 0 && this.#played(this.line[0])) this.#over();
     this.loudest = Math.max(this.loudest, report.level);
+    this.sounded(report, this.context);
+  }
+
+  /** Whether all sound of a reply has been heard, and no more will come. */
+  #played({ run, pushed, finished }) {
+    const { heard } = this;
+    if (!pushed) return finished !== null || this.line.length > 1;
+    if (heard.run !== run) return heard.run > run;
+    return heard.queued === 0 && !heard.sounding && (finished !== null || this.line.length > 1);
   }
 
   /** What is pushed from now on belongs to this reply and begins `ms` into it. */
   begin(turn, ms = 0) {
     this.runs += 1;
-    this.#over();
-    this.turn = turn;
-    this.base = ms;
-    this.pushed = false;
+    this.line.push({ run: this.runs, turn, base: ms, pushed: false, finished: null });
+    // A reply that is still being heard goes on: after a stall several come at once.
+    while (this.line.length > 1 && (this.remote !== null || !this.line[0].pushed)) this.#over();
   }
 
   /** PCM16, little endian, at `rate`. */
   push(buffer) {
-    if (this.turn === null) return;
+    const last = this.line.at(-1);
+    if (last === undefined || last.run !== this.runs) return;
     const view = new DataView(buffer);
     const samples = new Float32Array(buffer.byteLength >> 1);
     for (let i = 0; i < samples.length; i += 1) samples[i] = view.getInt16(2 * i, true) / 32768;
-    this.pushed = true;
-    const message = { kind: "audio", run: this.runs, samples };
+    last.pushed = true;
+    const message = { kind: "audio", run: last.run, samples };
     this.node.port.postMessage(message, [samples.buffer]);
   }
 
-  /** Silence, at once. Nothing of the reply is heard any more unless it begins again. */
+  /** Silence, at once. Nothing of the replies is heard any more unless one begins again. */
   clear() {
     this.node.port.postMessage({ kind: "clear" });
     this.remote?.clear();
-    this.finished = null;
-    this.turn = null;
+    this.line = [];
   }
 
   /** The reply was sent to its end: what is buffered plays, and `finished` is called after it. */
   finish(turn, finished) {
-    if (turn !== this.turn) return finished();
-    this.finished = finished;
+    const reply = this.line.findLast((one) => one.turn === turn);
+    if (reply === undefined) return finished();
+    reply.finished = finished;
+    if (reply !== this.line[0]) return;
     // A remote voice has been heard by then, but for some milliseconds.
-    if (this.remote !== null || !this.pushed) this.#over();
+    if (this.remote !== null || !reply.pushed) this.#over();
   }
 
+  /** The first of them is over. */
   #over() {
-    const { finished } = this;
-    if (finished === null) return;
-    this.finished = null;
-    this.turn = null;
-    finished();
+    this.line.shift().finished?.();
   }
 
   /** How far the reply has been heard: `{turn, ms, sounding}`, null where none is under way. */
   cursor() {
-    if (this.turn === null) return null;
+    if (this.line.length === 0) return null;
+    const [{ run, turn, base }] = this.line;
     if (this.remote !== null) {
       const at = this.remote.position();
-      const sounding = at?.turn === this.turn;
-      return { turn: this.turn, ms: sounding ? at.ms : this.base, sounding };
+      const sounding = at?.turn === turn;
+      return { turn, ms: sounding ? at.ms : base, sounding };
     }
     const report = this.heard;
-    if (report === null || report.run !== this.runs) {
-      return { turn: this.turn, ms: this.base, sounding: false };
-    }
+    if (report === null || report.run !== run) return { turn, ms: base, sounding: false };
     const since = report.sounding ? Math.min(0.1, this.context.currentTime - report.at) : 0;
-    const latency = this.context.outputLatency || this.context.baseLatency || 0;
-    const seconds = report.played / this.rate + since - latency;
-    const ms = this.base + Math.max(0, seconds * 1000);
-    return { turn: this.turn, ms, sounding: report.sounding };
+    const seconds = report.played / this.rate + since - latency(this.context);
+    return { turn, ms: base + Math.max(0, seconds * 1000), sounding: report.sounding };
   }
 
   get queuedMs() {
@@ -172,6 +196,11 @@ export class Speaker {
       if (context && context.state !== "closed") await context.close();
     }
   }
+}
+
+/** Seconds from the audio thread to the ear, as far as the browser knows. */
+export function latency(context) {
+  return context.outputLatency || context.baseLatency || 0;
 }
 
 async function output(context) {

@@ -59,7 +59,7 @@ def spoken(file: Path, clips: Iterable[str] = CLIPS) -> tuple[str, ...]:
 def start(page: Page, url: str, *, way: str = "", picture: str = "") -> None:
     """Open the page, choose, and press the button; the interviewer is there then."""
     page.open(url)
-    page.until("parley.face !== null")
+    page.until("globalThis.parley?.face")
     page.look(f"document.querySelector('#way').value = '{way}'")
     page.look(f"document.querySelector('#picture').value = '{picture}'")
     page.click("#start")

@@ -17,18 +17,30 @@ def told(text: str) -> dict[str, list[str]]:
     return {name: values for name, *values in parts}
 
 
+async def follow(client: httpx.AsyncClient, scripts: set[str]) -> None:
+    """Load scripts and what they import, which is added to them."""
+    left = list(scripts)
+    while left:
+        answer = await client.get(f"/static/{(name := left.pop())}")
+        assert (name, 200) == (name, answer.status_code)
+        assert answer.headers["content-type"] == "text/javascript; charset=utf-8"
+        imported = set(re.findall(r'^import .*from "\./([^"]+)"', answer.text, re.M)) - scripts
+        scripts |= imported
+        left += imported
+
+
 def test_the_page_and_everything_it_names_is_served(rest: Rest) -> None:
     async def story(client: httpx.AsyncClient) -> None:
         page = await client.get("/")
         assert page.headers["content-type"] == "text/html; charset=utf-8"
         named = set(re.findall(r'(?:src|href)="(/[^"]*)"', page.text))
-        assert {"/static/main.js", "/static/style.css", "/static/icon.svg"} == named
-        scripts = {"main.js", "capture-worklet.js", "playback-worklet.js"}
-        while scripts:
-            answer = await client.get(f"/static/{(name := scripts.pop())}")
-            assert (name, 200) == (name, answer.status_code)
-            assert answer.headers["content-type"] == "text/javascript; charset=utf-8"
-            scripts |= set(re.findall(r'from "\./([^"]+)"', answer.text))
+        scripts = {name for name in named if name.endswith(".js")}
+        assert named - scripts == {"/faces", "/static/style.css", "/static/icon.svg"}
+        asked = {"main.js"}
+        await follow(client, asked)
+        assert {f"/static/{name}" for name in asked} == scripts, "all are loaded at once"
+        later = {"call.js", "facts.js", "panel.js", "capture-worklet.js", "playback-worklet.js"}
+        await follow(client, later)
 
     rest.run(static_operations(), story)
 
@@ -62,6 +74,28 @@ def test_what_a_browser_has_is_not_sent_again(rest: Rest) -> None:
             assert again.headers["etag"] == first.headers["etag"]
         other = await client.get("/static/style.css", headers={"if-none-match": '"x"'})
         assert (other.status_code, other.content) == (200, first.content)
+
+    rest.run(static_operations(), story)
+
+
+@pytest.mark.parametrize(
+    ("accepted", "packed"),
+    [("gzip, deflate, br", True), ("GZIP;q=0.5", True), ("identity", False), ("gzip;q=0.0", False)],
+)
+def test_text_is_compressed_where_the_browser_takes_it(
+    rest: Rest, accepted: str, packed: bool
+) -> None:
+    async def story(client: httpx.AsyncClient) -> None:
+        ask = {"accept-encoding": accepted}
+        answer = await client.get("/static/style.css", headers=ask)
+        assert answer.content == (FOLDER / "style.css").read_bytes()
+        assert ("content-encoding" in answer.headers) == packed
+        assert "accept-encoding" in answer.headers["vary"]
+        again = {**ask, "if-none-match": answer.headers["etag"]}
+        assert (await client.get("/static/style.css", headers=again)).status_code == 304
+        other = {"accept-encoding": "identity" if packed else "gzip"}
+        mixed = {**other, "if-none-match": answer.headers["etag"]}
+        assert (await client.get("/static/style.css", headers=mixed)).status_code == 200
 
     rest.run(static_operations(), story)
 
