@@ -46,8 +46,8 @@ class ReportSound:
 STYLE = TEMPLATES.file("report.css")
 
 
-def page(report: Report, sound: ReportSound | None = None) -> str:
-    """The page, with the recordings of `sound`."""
+def page(report: Report, sound: ReportSound | None = None, *, home: str | None = None) -> str:
+    """The page, with the recordings of `sound`, and a link to `home`, where interviews are held."""
     words = report_words(report.language)
     players = {} if sound is None else sound.players
     about = (
@@ -64,6 +64,7 @@ def page(report: Report, sound: ReportSound | None = None) -> str:
         style=STYLE,
         style_hash=content_hash(STYLE),
         report=report,
+        home=home,
         about=[part for part in about if part],
         summary=summary_line(report),
         players=players,

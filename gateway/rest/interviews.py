@@ -111,7 +111,7 @@ def interview_operations(
             made = await interviews().reports.report(state)
             if form == HTML:
                 sound = await sound_for_page(store, state, _base(request))
-                text = await to_thread(page, made, sound)
+                text = await to_thread(page, made, sound, home="/")
                 html = text.encode()
                 headers = {**_headers(state), "content-security-policy": FRAMING}
                 return Sent(html, 200, headers, form, outgoing.reserve(len(html)))

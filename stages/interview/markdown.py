@@ -60,7 +60,7 @@ def _lines(report: Report) -> Iterable[str]:
     yield f"## {words('Transcript')}"
     yield ""
     for line in report.transcript:
-        who = words("Interviewer" if line.speaker == "interviewer" else "Candidate")
+        who = "Parley" if line.speaker == "interviewer" else words("Candidate")
         how = ""
         if line.recognition is not None:
             by = heard_by(line.recognition.provider, line.recognition.quality, words)

@@ -67,10 +67,11 @@ _GERMAN = {
     ),
     "Speaking rate and pauses over time: {0}": "Sprechtempo und Pausen im Verlauf: {0}",
     "The conversation’s pace": "Das Tempo des Gesprächs",
-    "Seconds until the interviewer replied; {0} s is typical here.": (
-        "Sekunden bis zur Antwort des Interviewers; {0} s sind hier typisch."
+    "Seconds until Parley replied; {0} s is typical here.": (
+        "Sekunden, bis Parley antwortete; {0} s sind hier typisch."
     ),
-    "Time until the interviewer replied: {0}": "Zeit bis zur Antwort des Interviewers: {0}",
+    "Time until Parley replied: {0}": "Zeit, bis Parley antwortete: {0}",
+    "Practise again": "Noch einmal üben",
     # --- one question --------------------------------------------------------------------------
     "Follow-up": "Nachfrage",
     "no words": "keine Worte",
@@ -106,7 +107,6 @@ _GERMAN = {
     # --- the transcript ------------------------------------------------------------------------
     "Transcript": "Mitschrift",
     "The conversation as it was heard.": "Das Gespräch, wie es gehört wurde.",
-    "Interviewer": "Interviewer",
     "Candidate": "Bewerber/in",
     "You": "Sie",
     "interrupted here": "hier unterbrochen",

@@ -85,7 +85,11 @@ def test_the_page_tells_the_whole_report() -> None:
         made.method,
     ):
         assert text in found.text, text
-    assert html.count("<svg") == 5
+    assert html.count("<svg") == 6  # with the one of the brand
+
+
+def test_a_page_that_is_served_leads_back_to_where_interviews_are_held() -> None:
+    assert outline(page(report(good()), home="/")).attributes.count(("a", "href", "/")) == 1
 
 
 @pytest.mark.parametrize(
@@ -183,7 +187,7 @@ def test_recognition_of_demo_quality_is_marked_and_not_scored() -> None:
 def test_an_interview_without_answers_has_a_page() -> None:
     html = page(report())
     assert "No question was answered" in outline(html).text
-    assert html.count("<svg") == 1
+    assert html.count("<svg") == 2
 
 
 @examples(40)
