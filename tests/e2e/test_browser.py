@@ -238,7 +238,7 @@ def test_a_full_server_says_so_and_may_be_tried_again(small: int, deaf: Browser)
         with connect(f"ws://127.0.0.1:{small}/ws/first", proxy=None, max_queue=None) as first:
             first.recv(timeout=10)
             page.open(f"http://127.0.0.1:{small}/")
-            page.until("parley.face !== null")
+            page.until("globalThis.parley?.face")
             page.click("#start")
             notice = "document.querySelector('#setup-notice').textContent"
             expected = "The server is full at the moment. Try again in a minute."

@@ -92,7 +92,7 @@ def test_a_screen_reader_finds_a_name_on_everything_and_no_chatter(
 ) -> None:
     with beeping.page() as page:
         page.open(url)
-        page.until("parley.face !== null")
+        page.until("globalThis.parley?.face")
         assert nameless(page) == []
         before = told(page)
         for expected in (
@@ -107,7 +107,7 @@ def test_a_screen_reader_finds_a_name_on_everything_and_no_chatter(
         ):
             assert expected in before
         [portrait] = [name for role, name in before if role == "image" and "drawn" in name]
-        assert portrait.startswith("The interviewer, drawn: ")
+        assert portrait.startswith("Parley, drawn: ")
 
         # What is live: the line, the interviewer's sentences one by one, what is wrong.
         page.look(
@@ -124,7 +124,10 @@ def test_a_screen_reader_finds_a_name_on_everything_and_no_chatter(
         polite = page.look(
             "[...document.querySelectorAll('[role=status], [role=alert]')].map((e) => e.id)"
         )
-        assert polite == ["line", "announced", "mic-trial", "mic-notice", "setup-notice"]
+        assert polite == [
+            *("line", "announced", "mic-trial", "mic-notice", "setup-notice"),
+            *("drill-words", "log-count"),
+        ]
         said = page.look("told")  # a slow machine has come to the second one by now
         assert said[0].startswith("Hello, I'm Parley, and I will be your interviewer today")
         assert said[0].endswith("role.")  # the whole sentence at once
@@ -146,7 +149,7 @@ def test_a_screen_reader_finds_a_name_on_everything_and_no_chatter(
 def test_everything_is_reached_and_done_with_keys(url: str, beeping: Browser) -> None:
     with beeping.page() as page:
         page.open(url)
-        page.until("parley.face !== null")
+        page.until("globalThis.parley?.face")
         order = tabbed(page, 8)
         assert order == [
             "face",
@@ -218,7 +221,7 @@ def test_nothing_is_cut_off_on_a_phone_or_a_desk(
     with beeping.page() as page:
         page.size(width, height)
         page.open(url)
-        page.until("parley.face !== null")
+        page.until("globalThis.parley?.face")
         page.look("document.querySelector('.options').open = true")
         assert page.look(beyond) == []
         page.look("document.querySelector('.options').open = false")
@@ -248,7 +251,7 @@ def test_every_text_stands_out_from_what_is_behind_it(
         scheme = "dark" if dark else "light"  # and nothing on its way from one colour to another
         page.prefer(prefers_color_scheme=scheme, prefers_reduced_motion="reduce")
         page.open(url)
-        page.until("parley.face !== null")
+        page.until("globalThis.parley?.face")
         page.look("document.querySelector('.options').open = true")
         assert page.look(FAINT) == []
         page.click("#start")
@@ -280,7 +283,7 @@ def test_on_a_phone_no_button_covers_a_choice_and_the_answer_field_is_in_view(
     with beeping.page() as page:
         page.size(390, 844)
         page.open(url)
-        page.until("parley.face !== null")
+        page.until("globalThis.parley?.face")
         assert page.look(OVERLAPS) == 0
         page.click("#start")
         page.until("parley.speaker?.cursor()?.ms > 500")

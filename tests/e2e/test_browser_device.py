@@ -139,7 +139,7 @@ def test_a_microphone_that_is_tried_says_what_it_hears_and_can_be_stopped(
 ) -> None:
     with beeping.page() as page:
         page.open(url)
-        page.until("parley.face !== null")
+        page.until("globalThis.parley?.face")
         page.click("#mic-try")
         page.until(f"{TRIED} === 'You are heard.'", 5)
         assert page.look(BUTTON) == "Stop"

@@ -58,7 +58,7 @@ def test_a_ticket_in_the_address_holds_an_interview(locked: str, deaf: Browser, 
 def test_a_page_without_a_ticket_asks_for_one(locked: str, deaf: Browser) -> None:
     with deaf.page() as page:
         page.open(locked)
-        page.until("parley.face !== null")
+        page.until("globalThis.parley?.face")
         page.look("document.querySelector('#way').value = 'websocket'")
         assert page.look(ASKED) is False
         page.click("#start")

@@ -141,3 +141,79 @@ def test_a_reply_that_came_without_sound_is_shown_to_its_end(url: str, deaf: Bro
         tell(page, type="reply.done", turn=90, interrupted=False, heard="Please read this.")
         assert page.look("document.querySelector('#caption').textContent") == "Please read this."
         assert page.look("document.querySelector('#announced').textContent") == "Please read this."
+
+
+def test_replies_that_come_at_once_after_a_stall_are_heard_and_shown_one_after_the_other(
+    url: str, deaf: Browser
+) -> None:
+    shown = "document.querySelector('#caption').textContent"
+    with deaf.page() as page:
+        start(page, url, way="websocket")
+        page.until("parley.speaker.cursor()?.ms > 300")
+        page.press("Escape", 27)
+        page.until(f"{REPLIES}[0].textContent.includes('interrupted')", 5)
+        page.look("globalThis.shapes = {}")
+        for turn, text in ((90, "The first reply."), (91, "The second one."), (92, "The third.")):
+            tell(page, type="reply.started", turn=turn)
+            tell(page, type="reply.text", turn=turn, text=text)
+            shape = {90: "aa", 91: "ou", 92: "E"}[turn]
+            cues = [{"t": 100 * i, "d": 100, "v": shape, "w": 1.0} for i in range(30)]
+            tell(page, type="visemes", turn=turn, start_ms=0, cues=cues)
+            page.look(SOUND.replace("SECONDS", "3"))
+            tell(page, type="reply.done", turn=turn, interrupted=False, heard=text)
+        tell(page, type="avatar.state", state="idle")
+        for turn, text in ((90, "The first reply."), (91, "The second one."), (92, "The third.")):
+            page.until(f"parley.speaker.cursor()?.turn === {turn}", 8)
+            ms = page.until("(parley.speaker.cursor()?.ms > 400) && parley.speaker.cursor().ms", 5)
+            assert ms < 3000, "each reply has a clock of its own"
+            page.until(f"{shown} === '{text}'", 2)
+            assert page.look("parley.face.shape") == {90: "aa", 91: "ou", 92: "E"}[turn]
+        page.until("parley.speaker.cursor() === null", 6)
+
+
+TYPICAL = "[...document.querySelectorAll('#typical dd')].map((e) => e.innerText)"
+EVENTS = "[...document.querySelectorAll('#log li')].map((e) => e.innerText)"
+
+
+def test_the_panel_tells_what_is_typical_of_the_spoken_turns(url: str, deaf: Browser) -> None:
+    with deaf.page() as page:
+        start(page, url, way="websocket")
+        page.click("#panel summary")
+        for turn, total in enumerate((900.0, 700.0, 800.0, 1500.0), start=51):
+            tell(page, **metrics(turn, total, ("stt", "whisper", 0.0, None, 300.0)))
+        assert page.look(TYPICAL) == ["4", "800 ms", "1500 ms", "–", "–", "1000 ms"]
+
+
+def test_the_events_can_be_looked_through_and_taken_away(url: str, deaf: Browser) -> None:
+    choose = "((e, value) => {{ e.value = value; e.dispatchEvent(new Event('input')); }})"
+    choose += "(document.querySelector('{}'), '{}')"
+    with deaf.page() as page:
+        start(page, url, way="websocket")
+        page.click("#panel summary")
+        page.until(f"{EVENTS}.some((line) => line.includes('ready'))", 10)
+        tell(page, type="degraded", turn=51, stage="llm", **{"from": "a", "to": "b"}, reason="slow")
+        tell(page, type="transcript", turn=51, text="Caches, mostly.", final=True)
+        page.look(choose.format("#log-kind", "words"))
+        assert all("degraded" not in line for line in page.look(EVENTS))
+        page.look(choose.format("#log-words", "caches"))
+        [line] = page.look(EVENTS)
+        assert "Caches, mostly." in line
+        # What is chosen is what is copied and saved.
+        page.look(
+            "globalThis.copied = null;"
+            "navigator.clipboard.writeText = async (text) => { copied = text; };"
+            "globalThis.saved = null;"
+            "HTMLAnchorElement.prototype.click = function () {"
+            "  fetch(this.href).catch(() => {}); saved = [this.download, this.href]; }"
+        )
+        page.click("#log-copy")
+        [event] = [json.loads(line) for line in page.until("copied").splitlines()]
+        assert (event["type"], event["side"], event["text"]) == (
+            "transcript",
+            "server",
+            "Caches, mostly.",
+        )
+        page.click("#log-save")
+        name, address = page.until("saved")
+        assert name == f"parley-{page.look('parley.call.session')}.jsonl"
+        assert address.startswith("blob:")

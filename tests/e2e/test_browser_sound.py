@@ -4,14 +4,15 @@ import base64
 import json
 import statistics
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from websockets.sync.client import connect
 
-from tests.support.chromium import Browser
-from tests.support.visit import browser_tests, start
+from tests.support.chromium import Browser, chromium
+from tests.support.visit import browser_tests, spoken, start
 
 pytestmark = [*browser_tests, pytest.mark.realtime]
 
@@ -147,3 +148,68 @@ def test_another_microphone_may_be_chosen_in_the_middle(port: int, beeping: Brow
         page.until(f"{sent} === '{other}'", 5)
         page.until(f"{level} > 0.3", 5)  # it beeps, too
         assert page.look("parley.call.transport.kind") == "webrtc"
+
+
+RECORDER = """
+class Recorder extends AudioWorkletProcessor {
+  constructor() {
+    super();
+    this.kept = [];
+    this.port.onmessage = () => this.port.postMessage(this.kept);
+  }
+  process([mic], [out], _) {
+    const [one, two] = [mic[0], mic[1]].map((channel) => channel ?? new Float32Array(128));
+    this.kept.push([Math.max(...one.map(Math.abs)), Math.max(...two.map(Math.abs))]);
+    return true;
+  }
+}
+registerProcessor("recorder", Recorder);
+"""
+"""The loudest sample of each 128, of the microphone and of what is heard, on one clock."""
+
+RECORD = """(async () => {
+  const { context, node } = parley.speaker;
+  const source = `data:text/javascript,${encodeURIComponent(RECORDER)}`;
+  await context.audioWorklet.addModule(source);
+  const stream = new MediaStream([parley.picker.track]);
+  const merger = new ChannelMergerNode(context, { numberOfInputs: 2 });
+  context.createMediaStreamSource(stream).connect(merger, 0, 0);
+  node.connect(merger, 0, 1);
+  globalThis.recorder = new AudioWorkletNode(context, "recorder",
+    { channelCount: 2, channelCountMode: "explicit", channelInterpretation: "discrete" });
+  merger.connect(recorder).connect(context.destination);
+  globalThis.recordedAt = performance.now();
+})()"""
+RECORDED = """new Promise((resolve) => {
+  recorder.port.onmessage = ({ data }) => resolve(data);
+  recorder.port.postMessage("");
+})"""
+
+STEP_MS = 128 * 1000 / RATE_HZ
+
+
+@pytest.mark.parametrize("way", ["webrtc", "websocket"])
+def test_the_panel_says_how_long_the_person_waited_as_an_audio_tap_hears_it(
+    way: str, port: int, tmp_path: Path
+) -> None:
+    caption = "document.querySelector('.waterfall:first-child figcaption')"
+    clip = ("software-engineer-1",)
+    with chromium(tmp_path, *spoken(tmp_path / "microphone.wav", clip)) as page:
+        page.call("Page.setBypassCSP", enabled=True)
+        start(page, f"http://127.0.0.1:{port}/", way=way)
+        page.until("parley.speaker.cursor()?.ms > 300")
+        page.look(RECORD.replace("RECORDER", json.dumps(RECORDER)))
+        page.press("Escape", 27)
+        page.until(f"{caption}?.textContent.includes('as heard here')", 40)
+        told = page.look(f"{caption}.textContent")
+        latency = page.look("parley.speaker.context.outputLatency * 1000")
+        recorded = np.array(page.look(RECORDED))
+    said, heard = recorded[:, 0], recorded[:, 1]
+    # The end of the speech: loud within a second before, and quiet for half a second after.
+    spoken_at = np.flatnonzero(said > 0.05 * said.max())
+    ends = [int(at) for at in spoken_at[np.append(np.diff(spoken_at) > 500 / STEP_MS, True)]]
+    end = ends[-1]
+    first = end + int(np.flatnonzero(heard[end:] > 0.006)[0])
+    waited = (first - end) * STEP_MS + latency
+    own = int(told.split(" ms as heard here")[0].split()[-1])
+    assert own == pytest.approx(waited, abs=60), told

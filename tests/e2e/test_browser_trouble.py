@@ -75,7 +75,7 @@ def test_of_two_microphones_asked_for_at_once_one_is_used(url: str, beeping: Bro
     with beeping.page() as page:
         before(page, OPENED)
         page.open(url)
-        page.until("parley.face !== null")
+        page.until("globalThis.parley?.face")
         page.look("globalThis.late = 400")
         page.click("#mic-try")
         page.click("#mic-try")
@@ -98,7 +98,7 @@ def test_a_server_that_has_gone_is_told_from_a_browser_that_cannot(
     with beeping.page() as page:
         before(page, OPENED + failing)
         page.open(url)
-        page.until("parley.face !== null")
+        page.until("globalThis.parley?.face")
         page.look("globalThis.gone = 'playback'")
         page.click("#start")
         assert page.until(NOTICE) == "This browser cannot play the interviewer's voice."
@@ -125,7 +125,7 @@ REFUSALS = [
 def test_a_refused_interview_says_why(url: str, deaf: Browser) -> None:
     with deaf.page() as page:
         page.open(url)
-        page.until("parley.face !== null")
+        page.until("globalThis.parley?.face")
         page.look("globalThis.really = fetch")
         for status, body, words in REFUSALS:
             page.look(
@@ -227,7 +227,7 @@ def test_of_two_faces_chosen_quickly_the_last_one_is_drawn(url: str, deaf: Brows
     with deaf.page() as page:
         before(page, slow)
         page.open(url)
-        page.until("parley.face !== null")
+        page.until("globalThis.parley?.face")
         first, other = page.look(
             "[...document.querySelectorAll('#faces input')].map((input) => input.value)"
         )
@@ -260,7 +260,7 @@ def test_a_picture_that_is_decoded_after_it_was_cleared_is_not_shown(
     })()"""
     with deaf.page() as page:
         page.open(url)
-        page.until("parley.face !== null")
+        page.until("globalThis.parley?.face")
         assert page.look(script) == [0, 1]
         assert_clean(page, url)
 
@@ -374,7 +374,7 @@ def test_a_turn_server_of_a_link_header_is_asked_with_its_name(url: str, deaf: B
         )
         before(page, RELAYED.replace("LINK", json.dumps(link)))
         page.open(url)
-        page.until("parley.face !== null")
+        page.until("globalThis.parley?.face")
         page.click("#start")
         assert turn.asked.wait(10)
         assert turn.names == {"parley"}
