@@ -2,10 +2,13 @@
 
 import pytest
 
-from tests.support.chromium import Browser
+from tests.support.chromium import FIREFOX, Browser
 from tests.support.visit import REPLIES, assert_clean, browser_tests
 
-pytestmark = browser_tests
+pytestmark = [
+    *browser_tests,
+    pytest.mark.skipif(FIREFOX, reason="Firefox tells nothing about layout shifts"),
+]
 
 WATCH = """
 globalThis.shifts = 0;

