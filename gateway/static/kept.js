@@ -110,6 +110,22 @@ export class Offer {
   }
 }
 
+/** What is chosen for the interview: what is `wanted` of it, and how this page holds it. */
+export function choice({ elements: field }) {
+  return {
+    wanted: {
+      role: field.role.value,
+      questions: Number(field.questions.value),
+      language: field.language.value,
+    },
+    chosen: {
+      way: field.way.value,
+      video: field.picture.value === "server",
+      face: field.face?.value ?? "",
+    },
+  };
+}
+
 /** What people choose once and want to find again, and nowhere else than in this browser.
  *
  * Fill the fields of a form that are called like this with what was chosen last, and keep up. */
@@ -132,5 +148,14 @@ export function remembered(form, names) {
     try {
       localStorage.setItem(OPTIONS, JSON.stringify(Object.fromEntries(chosen)));
     } catch {}
+  });
+}
+
+/** How many questions are chosen, and about how long they take, in words beside the slider. */
+export function counted(slider, words, minutes) {
+  slider.addEventListener("input", () => {
+    const count = Number(slider.value);
+    words.textContent = count;
+    minutes.textContent = `about ${count * 2} minutes`;
   });
 }

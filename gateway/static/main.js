@@ -6,7 +6,7 @@ import { Conversation, progress } from "./conversation.js";
 import { Device, Notice } from "./device.js";
 import { Ending, report } from "./ending.js";
 import { Interviewer } from "./interviewer.js";
-import { Kept, Offer, TAKEN, remembered } from "./kept.js";
+import { Kept, Offer, TAKEN, choice, counted, remembered } from "./kept.js";
 import { RATE_HZ } from "./microphone.js";
 import { Picker } from "./picker.js";
 import { audible, latency } from "./speaker.js";
@@ -33,12 +33,11 @@ const REASONS = {
 };
 
 const at = (id) => document.getElementById(id);
-const field = (name) => at("setup").elements[name];
 
 const kept = new Kept();
 const device = new Device(new Notice(at("mic-notice")));
 const conversation = new Conversation(at("turns"), at("caption"), {
-  announced: (text) => field("announce").checked && announce(text),
+  announced: (text) => at("setup").elements.announce.checked && announce(text),
   unsent: (unsent) => kept.change({ unsent }),
 });
 const ending = new Ending(at);
@@ -73,19 +72,13 @@ at("panel").addEventListener("toggle", () => load().catch((error) => console.war
 
 /** What is more to the point than what the interviewer does. */
 function aside(mood) {
-  if (lost !== "") return QUIET_LINE;
+  if (["silent", "reconnecting"].includes(at("line").dataset.state)) return QUIET_LINE;
   if (mood === "speaking" || mood === "thinking") return "";
   if (picker.track === null) return mood === "idle" ? TYPE : "";
   return picker.muted ? MUTED : "";
 }
 
 // --- before the interview ------------------------------------------------------------------------
-
-at("questions").addEventListener("input", () => {
-  const count = Number(at("questions").value);
-  at("questions-shown").textContent = count;
-  at("minutes").textContent = `about ${count * 2} minutes`;
-});
 
 at("setup").addEventListener("submit", (event) => {
   event.preventDefault();
@@ -113,13 +106,7 @@ async function enter(interview) {
 // --- the interview -------------------------------------------------------------------------------
 
 async function begin() {
-  const language = field("language").value;
-  const wanted = { role: field("role").value, questions: Number(field("questions").value), language };
-  const chosen = {
-    way: field("way").value,
-    video: field("picture").value === "server",
-    face: field("face")?.value ?? "",
-  };
+  const { wanted, chosen } = choice(at("setup"));
   await prepared(chosen).start(wanted, hello(chosen));
 }
 
@@ -395,6 +382,7 @@ async function find() {
 // --- at the start --------------------------------------------------------------------------------
 
 view("setup");
+counted(at("questions"), at("questions-shown"), at("minutes"));
 remembered(at("setup"), ["way", "language", "picture", "announce"]);
 find().catch((error) => console.warn(error));
 
@@ -403,13 +391,7 @@ globalThis.parley = {
   picker,
   device,
   picture: interviewer.picture,
-  get speaker() {
-    return interviewer.speaker;
-  },
-  get face() {
-    return interviewer.gallery.face;
-  },
-  get call() {
-    return call;
-  },
+  get speaker() { return interviewer.speaker; },
+  get face() { return interviewer.gallery.face; },
+  get call() { return call; },
 };

@@ -49,6 +49,7 @@ def test_axe_finds_nothing_from_the_first_look_to_the_report(
         assert ("landing", violations(page)) == ("landing", [])
         start(page, url, way="websocket")
         page.until("parley.speaker.cursor()?.ms > 1500")
+        page.until("parley.speaker.cursor() === null")  # the question has been asked
         page.look("document.querySelector('#panel').open = true")
         page.look("document.querySelector('.drill').open = true")
         page.look("document.querySelector('#answer').focus()")

@@ -19,6 +19,9 @@ LOST = "Connection lost. Trying again…"
 BACK = "Back in your interview"
 SAID = f"{ANSWERS}.map((li) => li.querySelector('p').textContent)"
 NOTES = f"{ANSWERS}.map((li) => li.querySelector('small').textContent)"
+MAY_SOUND = "navigator.getAutoplayPolicy?.('audiocontext') === 'allowed'"
+"""Firefox lets a page sound again that the person has used before."""
+
 GO_BACK = "document.querySelector('#go-on')"
 NOTICE = "document.querySelector('#mic-notice').textContent"
 ANSWER = "I measured both designs, and we took the faster one."
@@ -57,12 +60,13 @@ def test_a_page_that_is_loaded_again_goes_on_with_its_interview(
         page.look("document.querySelector('#answer').focus()")
         page.type("And then")
         reload(page)
-        # Nobody would hear a word before the next click, so the page waits for it, and says so.
-        page.until(f"{GO_BACK}.checkVisibility()", 5)
-        assert page.look(LINE) == "Your interview waits"
-        assert page.look(f"document.activeElement === {GO_BACK}")
-        assert page.look(SAID) == [ANSWER]
-        page.press("Enter", 13)
+        if not page.look(MAY_SOUND):
+            # Nobody would hear a word before the next click: the page waits for it, and says so.
+            page.until(f"{GO_BACK}.checkVisibility()", 5)
+            assert page.look(LINE) == "Your interview waits"
+            assert page.look(f"document.activeElement === {GO_BACK}")
+            assert page.look(SAID) == [ANSWER]
+            page.press("Enter", 13)
         page.until(f"{STATE} === 'live'", 20)
         assert page.look("parley.call.session") == session
         assert page.look(LINE) == BACK
@@ -121,6 +125,7 @@ def test_a_server_that_stalls_for_ten_seconds_finds_the_same_interview(
             answer(page, "Nobody has read this yet.")
             page.until(f"{LINE} === '{LOST}'", 3)
             assert page.look(NOTES)[-1] == "not sent yet"
+            assert page.look("document.querySelector('#mood').textContent") == "The line is silent"
             time.sleep(10)
         finally:
             os.kill(server.pid, signal.SIGCONT)

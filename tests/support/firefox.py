@@ -45,6 +45,7 @@ PREFERENCES: dict[str, bool | int | str] = {
 KEYS = {"Enter": "\ue007", "Tab": "\ue004", "Escape": "\ue00c"}
 
 MICROPHONE = """() => {
+  if (!isSecureContext) return;
   const bytes = Uint8Array.from(atob("SOUND"), (char) => char.charCodeAt(0));
   navigator.mediaDevices.getUserMedia = async () => {
     const context = new AudioContext();
@@ -58,6 +59,15 @@ MICROPHONE = """() => {
   };
 }"""
 """Firefox takes no recording for its microphone: the page gets one instead of the device."""
+
+
+NO_MICROPHONE = """() => {
+  if (!isSecureContext) return;
+  const none = () => Promise.reject(new DOMException("", "NotFoundError"));
+  navigator.mediaDevices.getUserMedia = none;
+  navigator.mediaDevices.enumerateDevices = async () => [];
+}"""
+"""The loudspeaker that stands in for one brings a microphone along."""
 
 
 class FirefoxPage(Page):
@@ -106,7 +116,7 @@ class FirefoxPage(Page):
         """The commands of Chromium that the tests use by name, as far as Firefox has them."""
         match method:
             case "Page.addScriptToEvaluateOnNewDocument":
-                self._before(f"() => {{ {parameters['source']} }}")
+                self._before(f"() => {{ if (!isSecureContext) return; {parameters['source']} }}")
             case "Page.reload":
                 self._bidi("browsingContext.reload", context=self._tab, wait="none")
             case "Page.bringToFront":
@@ -157,7 +167,7 @@ class FirefoxPage(Page):
 
     def refuse(self, permission: str) -> None:
         self._before(
-            "() => { navigator.mediaDevices.getUserMedia = async () => {"
+            "() => { if (isSecureContext) navigator.mediaDevices.getUserMedia = async () => {"
             " throw new DOMException('no', 'NotAllowedError'); }; }"
         )
 
@@ -238,10 +248,10 @@ def _address(log: Path, process: "subprocess.Popen[bytes]") -> str:
 
 
 def _microphone(flags: tuple[str, ...]) -> str | None:
-    """A recording that Chromium would take for its microphone, for the page."""
+    """A script for the page: the recording that Chromium takes for its microphone, or none."""
     files = [flag.split("=")[1].split("%")[0] for flag in flags if "audio-capture=" in flag]
     if not files:
-        return None
+        return None if any("fake-device" in flag for flag in flags) else NO_MICROPHONE
     samples, rate = soundfile.read(files[0], dtype="float32")
     last = int(np.flatnonzero(np.abs(samples) > 0)[-1])
     file = io.BytesIO()
