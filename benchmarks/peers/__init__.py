@@ -1,0 +1,1 @@
+"""Parley beside its peers; `python -m benchmarks.peers --help`."""

@@ -1,0 +1,1 @@
+"""`parley bench`: what this machine can do."""

@@ -1,0 +1,84 @@
+"""What processes and the whole machine have used, from /proc (Linux)."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """CPU seconds of all cores since the start: `busy` with any process, `stolen` by the host."""
+
+    busy_s: float
+    stolen_s: float
+
+
+def machine() -> Machine:
+    """What the machine has used so far."""
+    with Path("/proc/stat").open(encoding="ascii") as file:
+        fields = [int(field) for field in file.readline().split()[1:9]]
+    user, nice, system, _idle, _iowait, irq, softirq, stolen = fields
+    return Machine(
+        sum((user, nice, system, irq, softirq)) / TICKS_PER_S,
+        stolen / TICKS_PER_S,
+    )
+
+
+def cpu_s(pid: int) -> float:
+    """CPU seconds of a process, its threads included; 0 when it is gone."""
+    try:
+        fields = _stat(pid)
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / TICKS_PER_S
+
+
+def memory_mb(pid: int) -> float:
+    """Resident memory of a process; 0 when it is gone."""
+    try:
+        pages = int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1])
+    except OSError:
+        return 0.0
+    return pages * PAGE_BYTES / 2**20
+
+
+def sockets(pid: int) -> int:
+    """How many sockets a process holds; 0 when it is gone."""
+    count = 0
+    try:
+        for entry in Path(f"/proc/{pid}/fd").iterdir():
+            try:
+                count += os.readlink(entry).startswith("socket:")
+            except OSError:
+                continue
+    except OSError:
+        return 0
+    return count
+
+
+def descendants(root: int) -> list[int]:
+    """Every process below `root`."""
+    children: dict[int, list[int]] = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                parent = int(_stat(int(entry.name))[1])
+            except OSError:
+                continue
+            children.setdefault(parent, []).append(int(entry.name))
+    found: list[int] = []
+    waiting = [root]
+    while waiting:
+        below = children.get(waiting.pop(), [])
+        found += below
+        waiting += below
+    return found
+
+
+def _stat(pid: int) -> list[str]:
+    """The fields of /proc/<pid>/stat from the state on (proc(5) counts it as the third)."""
+    text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    return text.rpartition(")")[2].split()

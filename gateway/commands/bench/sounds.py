@@ -1,0 +1,102 @@
+"""What the load generator's sessions say: speech as turns of 20 ms frames, and a room's silence."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from pipeline.frames import INPUT_RATE_HZ, Samples
+
+FRAME_MS = 20
+FRAME_SAMPLES = INPUT_RATE_HZ * FRAME_MS // 1000
+
+LONGEST_MS = 3_000
+"""A turn is cut off after so much: an answer of ordinary length, and many turns a minute."""
+
+SHORTEST_MS = 1_000
+
+ROOM_LEVEL = 10 ** (-60 / 20)
+"""The level of what a microphone sends while nobody speaks: -60 dBFS. Assumed. Digital silence
+would flatter a server that leaves it out."""
+
+ROOM_S = 2
+
+_LOUD = 0.1
+"""Of the loudest frame's level: a clip's speech begins and ends there (-20 dB)."""
+_PAUSE_FRAMES = 15
+"""A pause of 300 ms parts two turns in a clip for which nobody has noted where it is spoken."""
+
+
+def turns(folder: Path) -> list[Samples]:
+    """The speech in each audio file of a folder, one turn a file, in order of name.
+
+    Where a JSON file beside it has `segments`, the longest one is used; otherwise the longest
+    stretch without a pause. Each begins with its first loud frame, so that the moment when a person
+    is heard first is known. Raises `FileNotFoundError` where there is nothing to say.
+    """
+    found = []
+    for path in sorted([*folder.glob("*.wav"), *folder.glob("*.flac")]):
+        pcm, rate_hz = soundfile.read(path, dtype="int16")
+        if rate_hz != INPUT_RATE_HZ or pcm.ndim != 1:
+            continue
+        said = trimmed(_spoken(path, pcm))
+        if len(said) * 1000 >= SHORTEST_MS * INPUT_RATE_HZ:
+            found.append(said[: LONGEST_MS * INPUT_RATE_HZ // 1000])
+    if not found:
+        raise FileNotFoundError(f"no speech of {INPUT_RATE_HZ} Hz in {folder}")
+    return found
+
+
+def _spoken(path: Path, pcm: Samples) -> Samples:
+    notes = path.with_suffix(".json")
+    if not notes.exists():
+        return longest_stretch(pcm)
+    segments = json.loads(notes.read_text(encoding="utf-8"))["segments"]
+    longest = max(segments, key=lambda span: span["end_ms"] - span["start_ms"])
+    return pcm[
+        longest["start_ms"] * INPUT_RATE_HZ // 1000 : longest["end_ms"] * INPUT_RATE_HZ // 1000
+    ]
+
+
+def levels(pcm: Samples) -> np.ndarray:
+    """The level of each whole frame, 0 to 1 (root mean square)."""
+    whole = pcm[: len(pcm) // FRAME_SAMPLES * FRAME_SAMPLES].reshape(-1, FRAME_SAMPLES)
+    level: np.ndarray = np.sqrt(np.mean((whole / 32768.0) ** 2, axis=1))
+    return level
+
+
+def trimmed(pcm: Samples) -> Samples:
+    """Without what is quiet at its beginning and end."""
+    level = levels(pcm)
+    if not len(level):
+        return pcm[:0]
+    loud = np.flatnonzero(level >= level.max() * _LOUD)
+    return pcm[loud[0] * FRAME_SAMPLES : (loud[-1] + 1) * FRAME_SAMPLES]
+
+
+def longest_stretch(pcm: Samples) -> Samples:
+    """The longest part that no pause interrupts."""
+    level = levels(pcm)
+    if not len(level):
+        return pcm[:0]
+    loud = np.flatnonzero(level >= level.max() * _LOUD)
+    breaks = np.flatnonzero(np.diff(loud) > _PAUSE_FRAMES)
+    starts = loud[np.concatenate(([0], breaks + 1))]
+    ends = loud[np.concatenate((breaks, [len(loud) - 1]))] + 1
+    best = int(np.argmax(ends - starts))
+    return pcm[starts[best] * FRAME_SAMPLES : ends[best] * FRAME_SAMPLES]
+
+
+def room() -> Samples:
+    """Two seconds of a quiet room, always the same."""
+    noise = np.random.default_rng(14).standard_normal(INPUT_RATE_HZ * ROOM_S)
+    return (noise * ROOM_LEVEL * 32768).astype(np.int16)
+
+
+def frames(pcm: Samples) -> Sequence[bytes]:
+    """20 ms frames as little-endian bytes; what is left over is dropped."""
+    data = pcm.astype("<i2").tobytes()
+    size = FRAME_SAMPLES * 2
+    return [data[start : start + size] for start in range(0, len(data) - size + 1, size)]

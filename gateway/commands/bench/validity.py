@@ -1,0 +1,43 @@
+"""Whether a run may be believed. Pure.
+
+A run in which the load generator was busy or late, or in which other processes or the machine's
+host took time, says more about them than about the server. It is invalid, and is made again.
+"""
+
+from dataclasses import dataclass
+
+LAG_LIMIT_MS = 5.0
+"""The 99th percentile of how late the generator sent its frames: a tenth of the service level."""
+
+GENERATOR_LIMIT = 0.8
+"""Of the generator's core."""
+
+OTHERS_LIMIT = 0.15
+"""Cores that other processes may use."""
+
+STOLEN_LIMIT = 0.03
+"""Cores that the host of a virtual machine may take."""
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """How a run went for everything but the server. Cores are shares of one core."""
+
+    lag_p99_ms: float
+    generator_cores: float
+    other_cores: float
+    stolen_cores: float
+
+
+def objections(seen: Conditions) -> tuple[str, ...]:
+    """Why a run is invalid, a clause for each reason; none where it is valid."""
+    found = []
+    if seen.lag_p99_ms > LAG_LIMIT_MS:
+        found.append(f"the load generator was {seen.lag_p99_ms:.1f} ms late (p99)")
+    if seen.generator_cores > GENERATOR_LIMIT:
+        found.append(f"the load generator used {seen.generator_cores:.0%} of its core")
+    if seen.other_cores > OTHERS_LIMIT:
+        found.append(f"other processes used {seen.other_cores:.2f} cores")
+    if seen.stolen_cores > STOLEN_LIMIT:
+        found.append(f"the host took {seen.stolen_cores:.2f} cores")
+    return tuple(found)
