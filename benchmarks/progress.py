@@ -99,6 +99,10 @@ class Progress:
         took = duration(self._clock() - began)
         self._say(f"{self._benchmark} {place}: {what}: {took}{self._rest()}")
 
+    def note(self, line: str) -> None:
+        """Say something about the run under way."""
+        self._say(f"{self._benchmark}: {line}")
+
     def _rest(self) -> str:
         """The time that is left, as a clause, by the runs so far."""
         left = self._runs - self._finished

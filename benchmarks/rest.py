@@ -202,7 +202,7 @@ def rest(progress: Progress) -> Result:
         for name in RUNS:
             before, began = server.cpu(), time.monotonic()
             with progress.run(f"{name}, {CONNECTIONS} connections, {SECONDS:.0f} s"):
-                told = _measured(server.url, name)
+                told = measured(server.url, name)
             used, wall_s = server.cpu().since(before), time.monotonic() - began
             latency = told["latency"]
             rate = told["rate"]
@@ -236,7 +236,7 @@ def rest(progress: Progress) -> Result:
     )
 
 
-def _measured(url: str, run: str) -> dict[str, Any]:
+def measured(url: str, run: str) -> dict[str, Any]:
     command = [sys.executable, "-m", "benchmarks.rest", "--url", url, "--run", run]
     command += ["--core", str(cores()[1])]
     limit_s = WARM_UP_S + SECONDS + PATIENCE_S

@@ -15,14 +15,13 @@ from typing import Literal
 
 import httpx
 
+from gateway.commands.bench import resources
+
 START_TIMEOUT_S = 120.0
 """On a busy machine its models take a minute to load."""
 STOP_TIMEOUT_S = 10.0
 SPARE_SESSIONS = 20
 """Sessions beyond those measured: a caller may return before its last call was cleaned up."""
-
-TICKS_PER_S = os.sysconf("SC_CLK_TCK")
-PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 Kind = Literal["fakes", "offline", "endless", "stock"]
 
@@ -167,13 +166,12 @@ class Server:
 
     def cpu(self) -> Cpu:
         """CPU used so far. A worker process that ended in between is no longer counted."""
-        workers = sum(_cpu_s(pid) for pid in _descendants(self.pid))
-        return Cpu(_cpu_s(self.pid), workers, _machine_s())
+        workers = sum(map(resources.cpu_s, resources.descendants(self.pid)))
+        return Cpu(resources.cpu_s(self.pid), workers, resources.machine().busy_s)
 
     def memory_mb(self) -> float:
         """Resident memory of the server process, its workers not included."""
-        pages = int(Path(f"/proc/{self.pid}/statm").read_text(encoding="ascii").split()[1])
-        return pages * PAGE_BYTES / 2**20
+        return resources.memory_mb(self.pid)
 
 
 def _free_port() -> int:
@@ -181,43 +179,3 @@ def _free_port() -> int:
         listener.bind(("127.0.0.1", 0))
         port: int = listener.getsockname()[1]
         return port
-
-
-def _stat(pid: int) -> list[str]:
-    """The fields of /proc/<pid>/stat from the state on (proc(5) counts it as the third)."""
-    text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-    return text.rpartition(")")[2].split()
-
-
-def _cpu_s(pid: int) -> float:
-    try:
-        fields = _stat(pid)
-    except OSError:
-        return 0.0
-    return (int(fields[11]) + int(fields[12])) / TICKS_PER_S
-
-
-def _machine_s() -> float:
-    """CPU seconds that all processes of the machine have used: busy, not idle, not stolen."""
-    with Path("/proc/stat").open(encoding="ascii") as file:
-        user, nice, system, _idle, _iowait, irq, softirq, *_ = file.readline().split()[1:]
-    return sum(map(int, (user, nice, system, irq, softirq))) / TICKS_PER_S
-
-
-def _descendants(root: int) -> list[int]:
-    """Every process below `root`."""
-    children: dict[int, list[int]] = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                parent = int(_stat(int(entry.name))[1])
-            except OSError:
-                continue
-            children.setdefault(parent, []).append(int(entry.name))
-    found = []
-    waiting = [root]
-    while waiting:
-        below = children.get(waiting.pop(), [])
-        found += below
-        waiting += below
-    return found

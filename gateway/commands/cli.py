@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from gateway import __version__
 from gateway.commands.options import (
+    BENCH_EXAMPLES,
     CALL_EXAMPLES,
     CALL_USAGE,
     DESCRIPTION,
@@ -22,6 +23,7 @@ from gateway.commands.options import (
     INTERVIEW_EXAMPLES,
     REPLAY_EXAMPLES,
     SERVE_EXAMPLES,
+    bench_options,
     call_options,
     drill_options,
     in_order,
@@ -142,6 +144,12 @@ def _drill(arguments: argparse.Namespace) -> int:
     )
 
 
+def _bench(arguments: argparse.Namespace) -> int:
+    from gateway.commands.bench.command import bench
+
+    return bench(arguments)
+
+
 # --- options ---------------------------------------------------------------------------------
 
 
@@ -212,6 +220,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     drill_options(
         command("drill", _drill, "break a stage of a running gateway for a while", DRILL_EXAMPLES)
+    )
+    bench_options(
+        command("bench", _bench, "measure how many sessions this machine holds", BENCH_EXAMPLES)
     )
     return parser
 

