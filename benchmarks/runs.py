@@ -13,7 +13,7 @@ from benchmarks.load import Plan
 from benchmarks.progress import OnProgress, Progress
 from benchmarks.result import Machine, Metric, Result, percentiles
 from benchmarks.server import Server
-from benchmarks.timing import Summary, cpu_ms_per_session_second
+from benchmarks.timing import Percentiles, cpu_ms_per_session_second
 
 LATENCY_TURNS = 36
 BARGE_IN_EVERY = 3
@@ -40,9 +40,9 @@ class Measured:
     def wall_s(self) -> float:
         return float(self.report["wall_s"])
 
-    def summary(self, name: str) -> Summary | None:
+    def summary(self, name: str) -> Percentiles | None:
         values = self.report[name]
-        return None if values is None else Summary(**values)
+        return None if values is None else Percentiles(**values)
 
 
 def cores() -> tuple[int, int]:

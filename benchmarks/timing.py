@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from gateway.commands.bench.figures import (
     CHUNK_MS,
-    Summary,
+    Percentiles,
     cpu_ms_per_session_second,
     percentile,
 )
@@ -17,7 +17,7 @@ __all__ = [
     "CHUNK_MS",
     "FRAME_MS",
     "LEAD_MS",
-    "Summary",
+    "Percentiles",
     "cpu_ms_per_session_second",
     "deciding_frame",
     "lateness_ms",

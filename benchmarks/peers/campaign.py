@@ -10,7 +10,7 @@ from benchmarks.speech import FIXTURES
 from gateway.commands.bench.observed import fastest
 from gateway.commands.bench.run import Job, LoadProcess, Run, RunFailed, cores, measure
 from gateway.commands.bench.search import Search
-from gateway.commands.bench.server import Server, ServerFailed
+from gateway.commands.bench.server import ServerFailed, TestedServer
 
 GENERATOR = "benchmarks.peers.load"
 LASTING_SHARE = 0.9
@@ -91,7 +91,7 @@ class Campaign:
         server_core, core = cores()
         generator = LoadProcess(core, FIXTURES, GENERATOR)
         try:
-            with Server(target.program, {server_core}) as server:
+            with TestedServer(target.program, {server_core}) as server:
                 run = measure(
                     server,
                     job,

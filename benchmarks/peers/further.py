@@ -22,7 +22,7 @@ from benchmarks.result import ROOT
 from benchmarks.speech import FIXTURES
 from benchmarks.webrtc import JOBS, webrtc
 from gateway.commands.bench.run import Job, LoadProcess, Run, cores, measure
-from gateway.commands.bench.server import Program, Server
+from gateway.commands.bench.server import Program, TestedServer
 
 BEFORE = "b167326"
 """The commit before the work on speed; "before" in the claims is this one, on this machine."""
@@ -88,7 +88,7 @@ def rest_ratios(progress: Progress, *, rounds: int) -> dict[str, float]:
             for name, tree in trees.items():
                 with (
                     progress.run(f"REST, {name}, round {number} of {rounds}"),
-                    Server(scripted(tree), {cores()[0]}) as server,
+                    TestedServer(scripted(tree), {cores()[0]}) as server,
                 ):
                     url = server.url.replace("ws:", "http:")
                     for run in ("respond", "submit-answer"):
@@ -117,9 +117,9 @@ def lost_by_kill() -> dict[str, float]:
     environment = {**PARLEY.program.environment, "PARLEY_DATA_DIR": str(folder)}
     program = replace(PARLEY.program, environment=environment)
     try:
-        with Server(program, {cores()[0]}) as server:
+        with TestedServer(program, {cores()[0]}) as server:
             accepted = asyncio.run(_answers(server))
-        with Server(program, {cores()[0]}) as server:
+        with TestedServer(program, {cores()[0]}) as server:
             stored = asyncio.run(_stored(server, list(accepted)))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -127,12 +127,12 @@ def lost_by_kill() -> dict[str, float]:
     return {"rest.lost": float(lost), "rest.accepted": float(sum(accepted.values()))}
 
 
-def _client(server: Server) -> httpx.AsyncClient:
+def _client(server: TestedServer) -> httpx.AsyncClient:
     url = server.url.replace("ws:", "http:")
     return httpx.AsyncClient(base_url=url, trust_env=False, timeout=10.0)
 
 
-async def _answers(server: Server) -> dict[str, int]:
+async def _answers(server: TestedServer) -> dict[str, int]:
     """Submit answers until the server is killed; how many of each session were accepted."""
     accepted: dict[str, int] = {}
 
@@ -158,7 +158,7 @@ async def _answers(server: Server) -> dict[str, int]:
     return accepted
 
 
-async def _stored(server: Server, sessions: Sequence[str]) -> dict[str, int]:
+async def _stored(server: TestedServer, sessions: Sequence[str]) -> dict[str, int]:
     found = {}
     async with _client(server) as client:
         for session in sessions:
@@ -207,6 +207,6 @@ def _with_workers(count: int, sessions: int, seconds: float) -> Run:
     command = (*PARLEY.program.command, WORKERS_OPTION, str(count))
     program = replace(PARLEY.program, command=command)
     first, last = cores()
-    with Server(program, {first} if count == 1 else {first, last}) as server:
+    with TestedServer(program, {first} if count == 1 else {first, last}) as server:
         job = Job("parley", "conversation", sessions, seconds)
         return measure(server, job, LoadProcess(last, FIXTURES))

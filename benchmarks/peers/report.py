@@ -9,7 +9,7 @@ from typing import Any
 from benchmarks.peers.campaign import Outcome
 from benchmarks.peers.claims import Claim, Measured, claims, median
 from benchmarks.result import Machine
-from gateway.commands.bench.figures import Summary
+from gateway.commands.bench.figures import Percentiles
 from gateway.commands.bench.run import Job, Run
 
 SCHEMA = 1
@@ -67,7 +67,7 @@ def figures(run: Run) -> dict[str, float]:
         "early": float(run.early),
     }
     for name in DELAYS:
-        summary: Summary | None = getattr(run, name)
+        summary: Percentiles | None = getattr(run, name)
         if summary is not None:
             found |= {f"{name}.{share}": getattr(summary, share) for share in SHARES}
     return found

@@ -1,7 +1,7 @@
 """The `parley` command: `cli` has its sub-commands, `options` their options.
 
-`serve`, `call`, `interview`, `replay`, `doctor`, `fetch` and `drill` are one sub-command each;
-`terminal` has the output and errors that they share, `tls` the files for HTTPS. Where several
+`serve`, `call`, `interview`, `replay`, `doctor`, `fetch`, `drill` and `bench` are one sub-command
+each; `terminal` has the output and errors that they share, `tls` the files for HTTPS. Where several
 processes serve, `workers` is their parent and `worker` one of them.
 """
 

@@ -1,6 +1,6 @@
 """Runs of the load generator as they might have been, for tests of what is made of them."""
 
-from gateway.commands.bench.figures import Summary
+from gateway.commands.bench.figures import Percentiles
 from gateway.commands.bench.run import Job, Run
 from gateway.commands.bench.scenario import Scenario
 from gateway.commands.bench.validity import Conditions
@@ -8,9 +8,9 @@ from gateway.commands.bench.validity import Conditions
 QUIET = Conditions(0.5, 0.2, 0.0, 0.0)
 
 
-def delays(ms: float) -> Summary:
+def delays(ms: float) -> Percentiles:
     """Delays whose every percentile is the same."""
-    return Summary(100, ms, ms, ms, ms)
+    return Percentiles(100, ms, ms, ms, ms)
 
 
 def made(

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, cast
 
-from gateway.commands.bench.dialect import Dialect, Wishes
+from gateway.commands.bench.dialect import ServerDialect, Wishes
 from gateway.commands.bench.figures import deciding_frame, late_ms
 from gateway.commands.bench.observed import Observed
 from gateway.commands.bench.scenario import Role
@@ -48,7 +48,7 @@ BROKEN = 1006
 
 
 @dataclass(frozen=True, slots=True)
-class Voice:
+class Sounds:
     """What all sessions send: the frames of each clip, and of a quiet room, as they go out."""
 
     clips: Sequence[Sequence[bytes]]
@@ -108,9 +108,9 @@ class Caller(asyncio.Protocol):
         path: str,
         host: str,
         role: Role,
-        dialect: Dialect,
+        dialect: ServerDialect,
         wishes: Wishes,
-        voice: Voice,
+        voice: Sounds,
         observed: Observed,
         on_end: Callable[["Caller"], None],
         clock: Callable[[], float] = time.monotonic,

@@ -1,13 +1,12 @@
 """`parley bench`: how many sessions this machine holds, by the gateway's own cost.
 
-Voice detection and everything else of the gateway is real; recognition, words and voice are
+Sounds detection and everything else of the gateway is real; recognition, words and voice are
 scripted and cost nothing, so the models of this machine are not in the figures.
 """
 
 import argparse
 import os
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
@@ -23,24 +22,16 @@ from gateway.commands.bench.run import (
     measure,
 )
 from gateway.commands.bench.search import Search
-from gateway.commands.bench.server import PORT, Program, Server, ServerFailed
+from gateway.commands.bench.server import PORT, Program, ServerFailed, TestedServer
 from gateway.commands.call.demo import CLIPS
 from gateway.commands.terminal import DONE, FAILED, UNUSABLE, CommandFailed, output
 from stages.vad.silero import check
 
-QUICK_SESSIONS, QUICK_SECONDS, QUICK_MOST = 50, 10.0, 200
+QUICK_SESSIONS, QUICK_SECONDS = 50, 10.0
 SECONDS, START, MOST = 30.0, 100, 1000
+COLUMNS = ("sessions", "CPU", "late", "first byte", "decision", "silence", "missed", "held")
 SPARE = 20
 """Places beyond those measured: a session may return before its last call was cleaned up."""
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """What the command line asks for. With `sessions` so many are tried, without a search."""
-
-    quick: bool
-    sessions: int | None
-    seconds: float | None
 
 
 def program(sessions: int) -> Program:
@@ -61,14 +52,13 @@ def program(sessions: int) -> Program:
 
 def bench(arguments: argparse.Namespace) -> int:
     """Measure this machine; 0 if what was asked for held. Raises `CommandFailed`."""
-    options = Options(arguments.quick, arguments.sessions, arguments.seconds)
     _usable()
     told = Console(stderr=True, highlight=False)
-    seconds = options.seconds or (QUICK_SECONDS if options.quick else SECONDS)
+    seconds = arguments.seconds or (QUICK_SECONDS if arguments.quick else SECONDS)
     try:
-        if options.sessions is not None:
-            runs = [_run(options.sessions, seconds, told)]
-        elif options.quick:
+        if arguments.sessions is not None:
+            runs = [_run(arguments.sessions, seconds, told)]
+        elif arguments.quick:
             runs = [_run(QUICK_SESSIONS, seconds, told)]
         else:
             runs = _search(seconds, told)
@@ -92,7 +82,7 @@ def _run(sessions: int, seconds: float, told: Console) -> Run:
     job = Job("parley", "conversation", sessions, seconds)
     told.print(f"{sessions} sessions for {seconds:.0f} s …", markup=False)
     server_core, core = cores()
-    with Server(program(sessions), {server_core}) as server:
+    with TestedServer(program(sessions), {server_core}) as server:
         return measure(server, job, LoadProcess(core, CLIPS))
 
 
@@ -109,17 +99,13 @@ def _search(seconds: float, told: Console) -> list[Run]:
 
 
 def _show(runs: list[Run], console: Console) -> int:
-    table = Table(title="conversations on one core, every third reply interrupted")
-    for heading in (
-        "sessions",
-        "CPU, ms per session-second",
-        "frame lateness p99, ms",
-        "decision → first byte p99, ms",
-        "chunk ready → decision p99, ms",
-        "barge-in → silence p95, ms",
-        "turns missed",
-        "held",
-    ):
+    table = Table(
+        title="conversations on one core, every third reply interrupted",
+        caption="CPU: ms per session-second. Delays in ms: how late reply frames came; from the"
+        " decision that a person has finished to the first byte; from the audio that allowed it to"
+        " the decision (each p99); from a person's first frame to the reply's last byte (p95).",
+    )
+    for heading in COLUMNS:
         table.add_column(heading, justify="right")
     for run in sorted(runs, key=lambda run: run.job.sessions):
         delays = (run.lateness, run.decision_to_first, run.chunk_to_decision)

@@ -29,7 +29,7 @@ class Wishes:
     barge_in_ms: int = 200
 
 
-class Dialect(Protocol):
+class ServerDialect(Protocol):
     """One server's messages. A value without I/O; one serves all sessions."""
 
     lead_ms: float

@@ -26,7 +26,7 @@ def percentile(values: Sequence[float], share: float) -> float:
 
 
 @dataclass(frozen=True, slots=True)
-class Summary:
+class Percentiles:
     """A set of measured values, by nearest-rank percentiles."""
 
     count: int
@@ -36,7 +36,7 @@ class Summary:
     max: float
 
     @classmethod
-    def of(cls, values: Iterable[float]) -> "Summary | None":
+    def of(cls, values: Iterable[float]) -> "Percentiles | None":
         """None where nothing was measured."""
         ordered = sorted(values)
         if not ordered:

@@ -26,8 +26,8 @@ from urllib.parse import urlsplit
 
 import uvloop
 
-from gateway.commands.bench.caller import Caller, Voice
-from gateway.commands.bench.dialect import Dialect, ParleyDialect, Wishes
+from gateway.commands.bench.caller import Caller, Sounds
+from gateway.commands.bench.dialect import ParleyDialect, ServerDialect, Wishes
 from gateway.commands.bench.observed import Observed
 from gateway.commands.bench.scenario import SCENARIOS, Role, Scenario, role
 from gateway.commands.bench.sounds import frames, from_onset, room, turns
@@ -43,7 +43,7 @@ OPENING_TIMEOUT_S = 60.0
 
 GOODBYE_S = 2.0
 
-DIALECTS: Mapping[str, Callable[[], Dialect]] = {"parley": ParleyDialect}
+DIALECTS: Mapping[str, Callable[[], ServerDialect]] = {"parley": ParleyDialect}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +64,13 @@ class Plan:
 class Load:
     """Runs a plan. One object, one run."""
 
-    def __init__(self, plan: Plan, dialect: Dialect) -> None:
+    def __init__(self, plan: Plan, dialect: ServerDialect) -> None:
         self.plan = plan
         self.observed = Observed()
         parts = urlsplit(plan.url)
         self._host, self._port = parts.hostname or "127.0.0.1", parts.port or 80
         self._dialect = dialect
-        self._voice = Voice((), ())
+        self._voice = Sounds((), ())
         self._callers: dict[int, Caller] = {}
         self._slots: list[list[int]] = [[] for _ in range(SLOTS)]
         self._over = False
@@ -82,7 +82,7 @@ class Load:
     async def run(self) -> dict[str, Any]:
         """Let all sessions run to their end; returns the report."""
         plan = self.plan
-        self._voice = Voice(
+        self._voice = Sounds(
             [self._wire(pcm) for pcm in await from_onset(turns(plan.speech))], self._wire(room())
         )
         tell("begin")
@@ -217,7 +217,7 @@ def tell(event: str, **fields: Any) -> None:
     sys.stdout.flush()
 
 
-def main(dialects: Mapping[str, Callable[[], Dialect]] = DIALECTS) -> int:
+def main(dialects: Mapping[str, Callable[[], ServerDialect]] = DIALECTS) -> int:
     """Run what the command line says; `dialects` are those that it may name."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from gateway.commands.bench.figures import Summary
+from gateway.commands.bench.figures import Percentiles
 
 
 def _floats() -> "array[float]":
@@ -67,7 +67,7 @@ class Observed:
 
 
 def _summary(values: "array[float]") -> dict[str, float] | None:
-    summary = Summary.of(values)
+    summary = Percentiles.of(values)
     return None if summary is None else summary.as_dict()
 
 
@@ -82,10 +82,10 @@ def fastest(
     return least
 
 
-def behind(decisions: Sequence[Sequence[float]], least: Mapping[int, float]) -> Summary | None:
+def behind(decisions: Sequence[Sequence[float]], least: Mapping[int, float]) -> Percentiles | None:
     """How much later than the fastest decision after the same clip each decision came, in ms.
 
     A clip always begins at the same place in the detector's chunks, so its decision falls on the
     same sample each time: what differs is the time that the server took.
     """
-    return Summary.of(delay_ms - least[int(clip)] for clip, delay_ms in decisions)
+    return Percentiles.of(delay_ms - least[int(clip)] for clip, delay_ms in decisions)

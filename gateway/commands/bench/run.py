@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from gateway.commands.bench import resources
-from gateway.commands.bench.figures import Summary, cpu_ms_per_session_second
+from gateway.commands.bench.figures import Percentiles, cpu_ms_per_session_second
 from gateway.commands.bench.observed import behind, fastest
 from gateway.commands.bench.scenario import Scenario
-from gateway.commands.bench.server import Server
+from gateway.commands.bench.server import TestedServer
 from gateway.commands.bench.validity import Conditions, objections
 
 OnProgress = Callable[[float, float], None]
@@ -61,11 +61,11 @@ class Run:
     start_s: float
     connect_cpu_ms: float
     """Server CPU per connection, from the first one to the end of all openings."""
-    lateness: Summary | None
-    decision_to_first: Summary | None
-    chunk_to_decision: Summary | None
-    barge_in: Summary | None
-    connect: Summary | None
+    lateness: Percentiles | None
+    decision_to_first: Percentiles | None
+    chunk_to_decision: Percentiles | None
+    barge_in: Percentiles | None
+    connect: Percentiles | None
     spoken: int
     answered: int
     missed: int
@@ -137,7 +137,7 @@ def told_by(command: Sequence[str]) -> Generator[tuple[str, dict[str, Any]], Non
 
 
 def measure(
-    server: Server,
+    server: TestedServer,
     job: Job,
     generator: LoadProcess,
     *,
@@ -218,15 +218,15 @@ def cores() -> tuple[int, int]:
     return usable[0], usable[-1]
 
 
-def _shares(server: Server) -> tuple[float, ...]:
+def _shares(server: TestedServer) -> tuple[float, ...]:
     """How the sockets are spread over the server's worker processes; empty without workers."""
     held = [count for pid in server.processes()[1:] if (count := resources.sockets(pid)) > 1]
     total = sum(held)
     return tuple(count / total for count in held) if len(held) > 1 else ()
 
 
-def _summary(values: dict[str, Any] | None) -> Summary | None:
-    return None if values is None else Summary(**values)
+def _summary(values: dict[str, Any] | None) -> Percentiles | None:
+    return None if values is None else Percentiles(**values)
 
 
 def _own_s() -> float:

@@ -57,7 +57,7 @@ class Used:
         )
 
 
-class Server:
+class TestedServer:
     """A server that serves within a `with` block, on `cores` alone. Ended by its process id.
 
     Raises `ServerFailed` on entering when it does not become ready.
@@ -81,7 +81,7 @@ class Server:
         assert self._process is not None
         return self._process.pid
 
-    def __enter__(self) -> "Server":
+    def __enter__(self) -> "TestedServer":
         port = str(self.port)
         given = self._program.environment
         log = Path(self._folder.name, "server.log")

@@ -28,8 +28,7 @@ CHUNK = 512
 """Samples that the network judges at once."""
 SPEECH = 0.5
 """The probability from which on a chunk is speech."""
-ROUND_S = 0.02
-"""In which the detector gets half a second of a clip."""
+PIECE = INPUT_RATE_HZ // 2
 JUDGED_S = 30.0
 """Long enough for any machine; then something is broken."""
 ONSET_MS = 1_000
@@ -117,25 +116,26 @@ async def from_onset(turns: Sequence[Samples]) -> list[Samples]:
     try:
         for turn, probabilities in zip(turns, heard, strict=True):
             head = np.concatenate((lead, turn[: INPUT_RATE_HZ * ONSET_MS // 1000]))
-            wanted, all_judged = len(head) // CHUNK, asyncio.Event()
+            judged = asyncio.Event()
 
-            def judged(
+            def hear(
                 position: int,
                 probability: float,
                 into: list[float] = probabilities,
-                wanted: int = wanted,
-                done: asyncio.Event = all_judged,
+                judged: asyncio.Event = judged,
             ) -> None:
                 into.append(probability)
-                if len(into) >= wanted:
-                    done.set()
+                judged.set()
 
-            stream = detector.open(judged)
-            for at in range(0, len(head), FRAME_SAMPLES * 25):
-                stream.feed(head[at : at + FRAME_SAMPLES * 25])
-                await asyncio.sleep(ROUND_S)
-            async with asyncio.timeout(JUDGED_S):
-                await all_judged.wait()
+            stream = detector.open(hear)
+            # Piece by piece, as the detector's ring holds little more than a second.
+            for at in range(0, len(head), PIECE):
+                stream.feed(head[at : at + PIECE])
+                fed = min(len(head), at + PIECE)
+                async with asyncio.timeout(JUDGED_S):
+                    while len(probabilities) < fed // CHUNK:
+                        judged.clear()
+                        await judged.wait()
             stream.close()
     finally:
         await detector.aclose()

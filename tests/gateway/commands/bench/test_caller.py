@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from websockets.frames import Frame, Opcode
 
-from gateway.commands.bench.caller import ALIGNMENT, BROKEN, Caller, Voice
-from gateway.commands.bench.dialect import Dialect, ParleyDialect, Wishes
+from gateway.commands.bench.caller import ALIGNMENT, BROKEN, Caller, Sounds
+from gateway.commands.bench.dialect import ParleyDialect, ServerDialect, Wishes
 from gateway.commands.bench.observed import Observed
 from gateway.commands.bench.scenario import Role
 from gateway.commands.bench.wire import PONG, masked
@@ -41,7 +41,7 @@ class Call:
     """A caller, its clock and the server's side."""
 
     def __init__(
-        self, role: Role, dialect: Dialect | None = None, answer: bytes = ACCEPTED
+        self, role: Role, dialect: ServerDialect | None = None, answer: bytes = ACCEPTED
     ) -> None:
         self.now = 100.0
         self.wire = Wire()
@@ -54,7 +54,7 @@ class Call:
             role,
             dialect or Silent(),
             Wishes(silence_ms=800, barge_in_ms=200),
-            Voice([CLIP], ROOM),
+            Sounds([CLIP], ROOM),
             self.observed,
             self.ended.append,
             lambda: self.now,

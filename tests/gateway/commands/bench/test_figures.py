@@ -1,7 +1,7 @@
 import pytest
 
 from gateway.commands.bench.figures import (
-    Summary,
+    Percentiles,
     cpu_ms_per_session_second,
     deciding_frame,
     late_ms,
@@ -11,13 +11,13 @@ from gateway.commands.bench.figures import (
 
 def test_percentiles_are_measured_values() -> None:
     values = [float(n) for n in range(1, 101)]
-    assert Summary.of(reversed(values)) == Summary(100, 50.0, 95.0, 99.0, 100.0)
+    assert Percentiles.of(reversed(values)) == Percentiles(100, 50.0, 95.0, 99.0, 100.0)
     assert percentile(values, 0.99) == 99.0
     assert percentile([7.0], 0.01) == 7.0
 
 
 def test_nothing_measured_has_no_summary() -> None:
-    assert Summary.of([]) is None
+    assert Percentiles.of([]) is None
     with pytest.raises(ValueError, match="no values"):
         percentile([], 0.5)
 

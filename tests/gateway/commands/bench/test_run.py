@@ -2,11 +2,11 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.commands.bench.figures import Summary
+from gateway.commands.bench.figures import Percentiles
 from gateway.commands.bench.run import Job, Run
 from gateway.commands.bench.validity import Conditions
 
-WELL = Summary(100, 2.0, 8.0, 20.0, 60.0)
+WELL = Percentiles(100, 2.0, 8.0, 20.0, 60.0)
 RUN = Run(
     Job("parley", "conversation", 100, 30.0),
     Conditions(0.5, 0.2, 0.0, 0.0),
@@ -18,7 +18,7 @@ RUN = Run(
     lateness=WELL,
     decision_to_first=WELL,
     chunk_to_decision=WELL,
-    barge_in=Summary(10, 210.0, 220.0, 230.0, 230.0),
+    barge_in=Percentiles(10, 210.0, 220.0, 230.0, 230.0),
     connect=WELL,
     spoken=400,
     answered=400,
