@@ -18,12 +18,12 @@ FUZZ         ?= websocket http native openai rtvi twilio audio container sdp sse
 FUZZ_SECONDS ?= 60
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check soak fuzz lint bench clean
+.PHONY: help run test check soak fuzz lint bench bench-peers clean
 
 help: ## list the commands
 	@echo "Parley: a realtime gateway for spoken interviews"
 	@echo
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 	@echo
 	@echo "  ARGS=\"…\" is handed on. Part of the tests, in seconds and without coverage:"
 	@echo "    make test ARGS=tests/pipeline/test_turns.py"
@@ -68,9 +68,12 @@ lint: $(DEV_STAMP) ## check style, types and which package may import which (1 m
 bench: $(DEV_STAMP) ## measure latency, load and word error rates on this machine
 	$(BIN)/python -m benchmarks $(ARGS)
 
+bench-peers: $(DEV_STAMP) ## measure beside Pipecat and LiveKit Agents, which it installs (hours; ARGS=--quick: minutes)
+	$(BIN)/python -m benchmarks.peers $(ARGS)
+
 clean: ## delete what these commands made, except var/ (stored sessions)
 	rm -rf .venv build dist *.egg-info .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache \
-		.import_linter_cache .hypothesis
+		.import_linter_cache .hypothesis benchmarks/.envs
 	find pipeline stages gateway benchmarks examples fixtures tests -name __pycache__ -prune -exec rm -rf {} +
 
 $(RUN_STAMP): pyproject.toml | $(BIN)/python

@@ -56,7 +56,7 @@ class Campaign:
     def run(self) -> Outcome:
         """All of it. A run that breaks off is noted and left out."""
         sizes = self._sizes
-        first = calibration(self._targets)
+        first = calibration(sizes, self._targets)
         jobs = one_round(sizes, self._targets)
         searched = [(name, start) for name, start in sizes.starts if name in self._targets]
         count = len(first) + sizes.rounds * (len(jobs) + len(searched)) + bool(sizes.lasting_s)

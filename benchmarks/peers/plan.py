@@ -1,20 +1,11 @@
 """Which runs are made: sizes, rounds, scenarios. Pure."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from gateway.commands.bench.run import Job
-from gateway.commands.bench.scenario import Scenario
+from gateway.commands.bench.scenario import SCENARIOS, Scenario
 
-SCENARIOS: Sequence[Scenario] = (
-    "listening",
-    "silence",
-    "turns",
-    "conversation",
-    "barge-in",
-    "mixed",
-    "storm",
-)
 STORM_S = 5.0
 """What is measured of a storm is over before; the rest is silence."""
 
@@ -40,6 +31,8 @@ class Sizes:
     """Where each search begins."""
     lasting_s: float = 600.0
     """How long the service level is held in the last run; 0: it is not made."""
+    scenarios: tuple[Scenario, ...] = tuple(SCENARIOS)
+    calibration_s: float = 40.0
 
     def of(self, target: str) -> int:
         """The usual number of sessions of a target."""
@@ -58,14 +51,18 @@ QUICK = Sizes(
     pipecat=2,
     starts=(),
     lasting_s=0.0,
+    scenarios=("listening", "conversation", "barge-in"),
+    calibration_s=20.0,
 )
 
 
-def calibration(targets: Collection[str]) -> list[Job]:
+def calibration(sizes: Sizes, targets: Collection[str]) -> list[Job]:
     """Runs before the rounds, with few sessions: how soon a peer decides after each clip when it
     has time. What it needs more than that is its delay."""
     return [
-        Job(name, "conversation", 3, 40.0) for name in ("livekit", "pipecat") if name in targets
+        Job(name, "conversation", 3, sizes.calibration_s)
+        for name in ("livekit", "pipecat")
+        if name in targets
     ]
 
 
@@ -73,7 +70,7 @@ def one_round(sizes: Sizes, targets: Collection[str]) -> list[Job]:
     """The runs of a round: for each scenario all targets in turn, so that what the machine does
     meanwhile falls on all of them."""
     jobs = []
-    for scenario in SCENARIOS:
+    for scenario in sizes.scenarios:
         for name in ("echo", "parley", "livekit", "pipecat"):
             if name not in targets or (name == "echo" and scenario != "listening"):
                 continue
@@ -95,14 +92,14 @@ def one_round(sizes: Sizes, targets: Collection[str]) -> list[Job]:
     return jobs
 
 
-RUN_OVERHEAD_S = 22.0
-"""Start, ramp, openings and end of a run, measured on two cores."""
+RUN_OVERHEAD_S = 18.0
+"""Start, ramp, openings and end of a run."""
 SEARCH_RUNS = 7
 
 
 def expected_s(sizes: Sizes, targets: Collection[str]) -> float:
     """About how long the rounds and the searches take if no run is repeated."""
-    jobs = [*calibration(targets), *one_round(sizes, targets) * sizes.rounds]
+    jobs = [*calibration(sizes, targets), *one_round(sizes, targets) * sizes.rounds]
     searched = [name for name, _ in sizes.starts if name in targets]
     runs_s = sum(job.seconds + RUN_OVERHEAD_S for job in jobs)
     one_s = sizes.seconds + RUN_OVERHEAD_S

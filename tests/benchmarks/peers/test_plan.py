@@ -30,8 +30,8 @@ def test_everyone_connects_at_once_in_a_storm() -> None:
 
 def test_only_the_wanted_targets_are_run() -> None:
     assert {job.target for job in one_round(QUICK, ("parley",))} == {"parley"}
-    assert calibration(("parley", "echo")) == []
-    assert [job.target for job in calibration(ALL)] == ["livekit", "pipecat"]
+    assert calibration(QUICK, ("parley", "echo")) == []
+    assert [job.target for job in calibration(FULL, ALL)] == ["livekit", "pipecat"]
 
 
 def test_no_listening_run_is_longer_than_a_turn() -> None:
@@ -39,5 +39,5 @@ def test_no_listening_run_is_longer_than_a_turn() -> None:
 
 
 def test_a_quick_try_takes_minutes_and_the_whole_hours() -> None:
-    assert expected_s(QUICK, ALL) < 15 * 60
+    assert expected_s(QUICK, ALL) < 8 * 60
     assert 3600 < expected_s(FULL, ALL) < 4 * 3600
