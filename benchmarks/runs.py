@@ -1,8 +1,5 @@
 """The runs: their servers, loads and limits."""
 
-import json
-import os
-import subprocess
 import sys
 from collections.abc import Generator
 from contextlib import closing
@@ -14,15 +11,15 @@ from benchmarks.progress import OnProgress, Progress
 from benchmarks.result import Machine, Metric, Result, percentiles
 from benchmarks.server import Server
 from benchmarks.timing import Percentiles, cpu_ms_per_session_second
+from gateway.commands.bench.run import RunFailed, cores
+from gateway.commands.bench.run import told_by as events_of
 
 LATENCY_TURNS = 36
 BARGE_IN_EVERY = 3
 SHORT_ANSWER_MS = 1_500
 LOAD_SECONDS = 30.0
 
-
-class RunFailed(Exception):
-    """A run broke off; the text says why."""
+__all__ = ["Measured", "RunFailed", "cores", "latency", "load", "run_load", "told_by"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,26 +42,12 @@ class Measured:
         return None if values is None else Percentiles(**values)
 
 
-def cores() -> tuple[int, int]:
-    """One core for the server, another for the load; the same one where there is only one."""
-    usable = sorted(os.sched_getaffinity(0))
-    return usable[0], usable[-1]
-
-
 def told_by(module: str, *arguments: str) -> Generator[tuple[str, dict[str, Any]], None, None]:
     """The events of a client process, each with its fields, until it ends.
 
     Closing the generator ends the client.
     """
-    command = [sys.executable, "-m", module, *arguments]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        try:
-            for line in process.stdout:
-                told = json.loads(line)
-                yield told.pop("event"), told
-        finally:
-            process.terminate()
+    return events_of([sys.executable, "-m", module, *arguments])
 
 
 def run_load(server: Server, plan: Plan, on_progress: OnProgress) -> Measured:

@@ -10,6 +10,7 @@ peers.json and peers.html in benchmarks/results, or in the folder that --out nam
 """
 
 import argparse
+import subprocess
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
@@ -34,12 +35,12 @@ from benchmarks.peers.report import Facts, Report, as_json
 from benchmarks.peers.targets import TARGETS
 from benchmarks.progress import Progress, estimate
 from benchmarks.result import RESULTS, ROOT, Machine
-from benchmarks.runs import RunFailed
 from gateway import __version__
-from gateway.commands.bench import run as bench_run
+from gateway.commands.bench.run import RunFailed
 from gateway.commands.bench.server import ServerFailed
 
 HISTORY = ROOT / "benchmarks" / "history"
+FAILURES = (RunFailed, ServerFailed, OSError, RuntimeError, subprocess.SubprocessError)
 PARTS = ("peers", "webrtc", "rest", "workers", "kill")
 NETWORKS = {
     "pipecat": "pipecat/audio/vad/data/silero_vad.onnx",
@@ -164,7 +165,7 @@ def _others(parts: Sequence[str], sizes: Sizes, told: Console) -> dict[str, floa
             continue
         try:
             found |= measure()
-        except (RunFailed, bench_run.RunFailed, ServerFailed, OSError, RuntimeError) as error:
+        except FAILURES as error:
             _say(told, f"{name}: {error}")
     return found
 

@@ -6,6 +6,7 @@ So a load run measures the gateway and not the models of this machine.
 """
 
 import sys
+from collections.abc import Sequence
 
 from gateway.commands.serve import serve
 from gateway.settings import Settings
@@ -25,10 +26,10 @@ ANSWER = (
 )
 
 
-def stages() -> Stages:
-    """Recognition hears the same answer every time; the interview is the real one."""
+def stages(heard: Sequence[str] = (ANSWER,)) -> Stages:
+    """Recognition hears these texts in turn; the interview is the real one."""
     policy = BreakerPolicy()
-    transcriber = FakeTranscriber(texts=[ANSWER])
+    transcriber = FakeTranscriber(texts=heard)
     responder = ScriptedInterviewer()
     synthesizer = FakeSynthesizer(ms_per_word=MS_PER_WORD)
     return Stages(
