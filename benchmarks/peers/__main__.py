@@ -149,7 +149,9 @@ def _others(parts: Sequence[str], sizes: Sizes, told: Console) -> dict[str, floa
     measures = {
         "webrtc": lambda: further.webrtc_ratios(Progress("webrtc", 360, told), quick=quick),
         "rest": lambda: further.rest_ratios(
-            Progress("rest", 60 * sizes.rounds, told), rounds=sizes.rounds
+            Progress("rest", 60 * sizes.rounds, told),
+            rounds=sizes.rounds,
+            attempts=sizes.attempts,
         ),
         "workers": lambda: further.workers(
             Progress("workers", 2 * sizes.rounds * (sizes.seconds + 20), told),
@@ -188,6 +190,8 @@ def _show(report: Report) -> int:
             claim.name, value, claim.bound, claim.verdict, claim.why, style=styles[claim.verdict]
         )
     Console(width=None if sys.stdout.isatty() else 140).print(table)
+    if report.outcome.sizes.lenient:
+        print("A quick try: too short to be published, and invalid runs are counted.")
     verdicts = {claim.verdict for claim in report.claims}
     return 1 if "fail" in verdicts else 2 if "not measured" in verdicts else 0
 

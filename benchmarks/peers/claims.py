@@ -69,12 +69,12 @@ def usual(
     sessions: int,
     figure: Callable[[Run], float | None],
 ) -> float | None:
-    """The median of a figure over the valid rounds; None with less than a majority of them."""
+    """The median of a figure over the rounds that count; None with less than a majority of them."""
     found = [
         value
         for run in measured.runs
         if (run.job.target, run.job.scenario, run.job.sessions) == (target, scenario, sessions)
-        and run.valid
+        and (run.valid or measured.sizes.lenient)
         and (value := figure(run)) is not None
     ]
     needed = measured.sizes.rounds // 2 + 1
@@ -217,6 +217,8 @@ def _further(measured: Measured) -> Iterator[Claim]:
 
 def _lasting(measured: Measured) -> Iterator[Claim]:
     run = measured.lasting
+    if not measured.sizes.lasting_s:
+        return
     minutes = measured.sizes.lasting_s / 60
     name = f"largest p99 of the three delays over {minutes:.0f} minutes"
     if run is None or not run.valid:

@@ -7,13 +7,15 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
-from dataclasses import replace
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import httpx
 
 from benchmarks import rest as rest_client
+from benchmarks.load import CPU_LIMIT
 from benchmarks.peers.claims import median
 from benchmarks.peers.environments import FOLDER
 from benchmarks.peers.targets import PARLEY
@@ -23,6 +25,7 @@ from benchmarks.speech import FIXTURES
 from benchmarks.webrtc import JOBS, webrtc
 from gateway.commands.bench.run import Job, LoadProcess, Run, cores, measure
 from gateway.commands.bench.server import Program, TestedServer
+from gateway.commands.bench.validity import Conditions, objections
 
 BEFORE = "b167326"
 """The commit before the work on speed; "before" in the claims is this one, on this machine."""
@@ -42,9 +45,15 @@ def webrtc_ratios(progress: Progress, *, quick: bool) -> dict[str, float]:
     wanted = {*WEBRTC_JOBS, *(job.beside for job in JOBS if job.name in WEBRTC_JOBS)}
     jobs = [job for job in JOBS if job.name in wanted]
     result = webrtc(progress, quick=quick, jobs=jobs)
-    if result.distrust:
-        for line in result.distrust:
-            progress.note(f"not to be relied on: {line}")
+    others = next(
+        metric.value
+        for metric in result.metrics
+        if metric.name == "CPU of other processes" and metric.percentile == "p50"
+    )
+    doubts = [*result.distrust, *undisturbed(Conditions(0.0, 0.0, others, 0.0))]
+    for line in doubts:
+        progress.note(f"WebRTC counts for nothing: {line}")
+    if doubts:
         return {}
     ratios = {metric.name.strip(): metric.value for metric in result.metrics}
     return {
@@ -77,37 +86,79 @@ def scripted(tree: Path) -> Program:
     return replace(PARLEY.program, command=command, folder=tree)
 
 
-def rest_ratios(progress: Progress, *, rounds: int) -> dict[str, float]:
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """Requests a second and their p99, for each kind of request, in a valid run."""
+
+    rates: Mapping[str, float]
+    p99_ms: Mapping[str, float]
+
+
+RUNS = {"rest.respond": "respond", "rest.submit": "submit-answer"}
+
+
+def rest_ratios(progress: Progress, *, rounds: int, attempts: int) -> dict[str, float]:
     """How many requests a second there are now and were before, round by round, and the p99 now.
 
-    Raises `RunFailed`, `ServerFailed`, `CalledProcessError`.
+    A figure that more than half of the rounds do not give is left out. Raises `RunFailed`,
+    `ServerFailed`, `CalledProcessError`.
     """
     trees = {"now": ROOT, "before": before()}
-    rates: dict[tuple[str, str], list[float]] = {}
-    slowest: dict[str, list[float]] = {}
+    seen: dict[str, list[Rest]] = {name: [] for name in trees}
     with progress.runs(rounds * len(trees)):
         for number in range(1, rounds + 1):
             for name, tree in trees.items():
-                with (
-                    progress.run(f"REST, {name}, round {number} of {rounds}"),
-                    TestedServer(scripted(tree), {cores()[0]}) as server,
-                ):
-                    url = server.url.replace("ws:", "http:")
-                    for run in ("respond", "submit-answer"):
-                        told = rest_client.measured(url, run)
-                        if told["faults"]:
-                            progress.note(f"{run}, {name}: {told['faults']}")
-                        rates.setdefault((run, name), []).append(told["rate"])
-                        if name == "now" and told["latency"]:
-                            slowest.setdefault(run, []).append(told["latency"]["p99"])
-    return {
-        f"rest.{key}{suffix}": value
-        for key, run in (("respond", "respond"), ("submit", "submit-answer"))
-        for suffix, value in (
-            ("", median(rates[run, "now"]) / median(rates[run, "before"])),
-            ("_p99", median(slowest[run])),
-        )
-    }
+                with progress.run(f"REST, {name}, round {number} of {rounds}"):
+                    run = _rest(scripted(tree), progress, attempts)
+                if run is not None:
+                    seen[name].append(run)
+    if min(map(len, seen.values())) <= rounds // 2:
+        progress.note("REST counts for nothing: too few valid rounds")
+        return {}
+    found = {}
+    for key, kind in RUNS.items():
+        now, then = (median([run.rates[kind] for run in seen[name]]) for name in trees)
+        found[key] = now / then
+        found[f"{key}_p99"] = median([run.p99_ms[kind] for run in seen["now"]])
+    return found
+
+
+def _rest(program: Program, progress: Progress, attempts: int) -> Rest | None:
+    """Both kinds of requests, again while something disturbs them; None if it stays so."""
+    for _ in range(attempts):
+        rates: dict[str, float] = {}
+        slowest: dict[str, float] = {}
+        doubts: list[str] = []
+        with TestedServer(program, {cores()[0]}) as server:
+            url = server.url.replace("ws:", "http:")
+            for kind in RUNS.values():
+                used, clients_s, began = server.used(), _children_s(), time.monotonic()
+                told = rest_client.measured(url, kind)
+                wall_s = time.monotonic() - began
+                spent = server.used().since(used)
+                others_s = spent.machine_s - spent.server_s - (_children_s() - clients_s)
+                conditions = Conditions(0.0, 0.0, others_s / wall_s, spent.stolen_s / wall_s)
+                doubts += undisturbed(conditions)
+                if told["client_cpu_share"] > CPU_LIMIT:
+                    doubts.append(f"the client used {told['client_cpu_share']:.0%} of its core")
+                if told["faults"] or not told["latency"]:
+                    doubts.append(f"{kind}: {told['faults']}")
+                    continue
+                rates[kind], slowest[kind] = told["rate"], told["latency"]["p99"]
+        if not doubts:
+            return Rest(rates, slowest)
+        progress.note(f"invalid: {'; '.join(dict.fromkeys(doubts))}")
+    return None
+
+
+def undisturbed(conditions: Conditions) -> tuple[str, ...]:
+    """What other processes or the host did to a run; the generator's own state is left out."""
+    return objections(replace(conditions, lag_p99_ms=0.0, generator_cores=0.0))
+
+
+def _children_s() -> float:
+    times = os.times()
+    return times.children_user + times.children_system
 
 
 # --- a kill ----------------------------------------------------------------------------------
@@ -189,7 +240,7 @@ def workers(progress: Progress, sessions: int, seconds: float, rounds: int) -> d
     """Two workers with twice the sessions beside one: the ratio of their cost, and the split.
 
     The two have both cores and the load generator with them, so that only CPU is read from these
-    runs. Nothing where there is no such option.
+    runs. Nothing where there is no such option, or where more than half of the rounds are invalid.
     """
     if not has_workers():
         progress.note(f"this `parley serve` has no {WORKERS_OPTION}: not measured")
@@ -201,13 +252,24 @@ def workers(progress: Progress, sessions: int, seconds: float, rounds: int) -> d
             for count in (1, 2):
                 with progress.run(f"{count} workers, round {number} of {rounds}"):
                     run = _with_workers(count, sessions * count, seconds)
+                if doubts := [*undisturbed(run.conditions), *_incomplete(run)]:
+                    progress.note(f"invalid: {'; '.join(doubts)}")
+                    continue
                 costs[count].append(run.cpu_ms)
                 if count == 2 and run.shares:
                     splits.append(max(run.shares))
+    if min(map(len, costs.values())) <= rounds // 2:
+        progress.note("workers count for nothing: too few valid rounds")
+        return {}
     found = {"workers.cost": median(costs[2]) / median(costs[1])}
     if splits:
         found["workers.split"] = median(splits)
     return found
+
+
+def _incomplete(run: Run) -> list[str]:
+    """Why the CPU of a run is not that of all its sessions."""
+    return [f"{run.unopened} sessions did not begin"] if run.unopened else []
 
 
 def served(count: int) -> Program:

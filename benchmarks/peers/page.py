@@ -21,6 +21,8 @@ TITLES = {
     "echo": "echo + detector",
 }
 
+QUICK = "a quick try: too short to be published, and invalid runs are counted"
+
 STYLE = """
 body { font: 15px/1.45 sans-serif; color: #222 }
 body { max-width: 72rem; margin: 2rem auto; padding: 0 1rem }
@@ -37,7 +39,9 @@ HOW = f"""
 session sends a frame of 20 ms every 20 ms, on an absolute schedule: real speech, or the noise of a
 quiet room at −60 dBFS. All servers have the same settings: 800 ms of silence end a turn, 200 ms of
 speech end a reply; their recognition, language model and voice cost nothing and speak replies of
-about four seconds. All judge voice with the same network file (see the checksums below).</p>
+about four seconds. All judge voice with Silero's network: Parley, Pipecat and the echo server with the
+same file (see the checksums below), LiveKit Agents as it brings it, which is cheaper than its plugin
+with that file.</p>
 <p>A run is valid if the generator sent its frames at most {LAG_LIMIT_MS:g} ms late (p99) and used
 at most {GENERATOR_LIMIT:.0%} of its core, and other processes used at most {OTHERS_LIMIT:g} and the
 host of a virtual machine took at most {STOLEN_LIMIT:g} cores. An invalid run is made again; if it
@@ -81,7 +85,7 @@ COLUMNS = (
 def page(report: Report) -> str:
     """The whole page."""
     facts = report.facts
-    kind = "a quick try: too short to be published" if facts.quick else "full run"
+    kind = QUICK if facts.quick else "full run"
     return "".join(
         [
             "<!doctype html><html lang=en><meta charset=utf-8>",
@@ -102,7 +106,7 @@ def page(report: Report) -> str:
             _searches(report),
             "<h2>Machine and versions</h2>",
             _facts(report),
-            "<h2>Runs that count for nothing</h2>",
+            "<h2>Invalid runs and failures</h2>",
             _invalid(report),
             "</html>\n",
         ]
@@ -174,7 +178,8 @@ def _by_sessions(report: Report, target: str, name: str) -> list[tuple[float, fl
     for found in report.outcome.searches:
         runs += found.runs
     for run in runs:
-        if run.job.target == target and run.job.scenario == "conversation" and run.valid:
+        counts = run.valid or report.outcome.sizes.lenient
+        if run.job.target == target and run.job.scenario == "conversation" and counts:
             summary = getattr(run, name)
             if summary is not None:
                 seen.setdefault(run.job.sessions, []).append(summary.p99)

@@ -45,13 +45,14 @@ class Row:
     """Valid ones."""
     invalid: int
     figures: Mapping[str, float]
+    """Medians over the valid rounds; in a lenient run, over all."""
 
 
 def measured(outcome: Outcome, others: Mapping[str, float]) -> Measured:
     """What the claims are made of."""
     capacities: dict[str, list[int]] = {}
     for found in outcome.searches:
-        if found.valid:
+        if found.valid or outcome.sizes.lenient:
             capacities.setdefault(found.target, []).append(found.sessions)
     return Measured(outcome.sizes, outcome.runs, capacities, outcome.lasting, others)
 
@@ -73,17 +74,18 @@ def figures(run: Run) -> dict[str, float]:
     return found
 
 
-def rows(runs: Sequence[Run]) -> list[Row]:
+def rows(runs: Sequence[Run], *, lenient: bool = False) -> list[Row]:
     """One row for each job, in the order of its first run."""
     by_job: dict[Job, list[Run]] = {}
     for run in runs:
         by_job.setdefault(run.job, []).append(run)
     made = []
     for job, all_runs in by_job.items():
-        valid = [figures(run) for run in all_runs if run.valid]
-        names = list(dict.fromkeys(name for one in valid for name in one))
-        middle = {name: median([one[name] for one in valid if name in one]) for name in names}
-        made.append(Row(job, len(valid), len(all_runs) - len(valid), middle))
+        valid = sum(run.valid for run in all_runs)
+        counted = [figures(run) for run in all_runs if run.valid or lenient]
+        names = list(dict.fromkeys(name for one in counted for name in one))
+        middle = {name: median([one[name] for one in counted if name in one]) for name in names}
+        made.append(Row(job, valid, len(all_runs) - valid, middle))
     return made
 
 
@@ -101,7 +103,7 @@ class Report:
 
     @property
     def rows(self) -> list[Row]:
-        return rows(self.outcome.runs)
+        return rows(self.outcome.runs, lenient=self.outcome.sizes.lenient)
 
     def summary(self) -> dict[str, Any]:
         """What is kept for a release: no single runs."""

@@ -203,7 +203,7 @@ class Caller(asyncio.Protocol):
                 self._rest(now)
         elif state == "hearing" and self._reply_at is not None:
             every = self._role.interrupts
-            if every and self._clips_said % every == 0:
+            if every and (self._number + self._clips_said) % every == 0:
                 if now >= self._reply_at + BARGE_IN_AFTER_S:
                     self._barge_in_at, self._barge_in_last = now, now
                     self._say(now)

@@ -128,3 +128,11 @@ def test_a_peer_that_never_held_gives_no_ratio() -> None:
 def test_a_turn_missed_in_ten_minutes_fails() -> None:
     found = judged(lasting=made("parley", "conversation", 440, missed=1, seconds=600.0))
     assert found["turns missed in that time"].verdict == "fail"
+
+
+def test_a_quick_try_counts_invalid_runs_and_holds_nothing_for_long() -> None:
+    disturbed = [replace(run, objections=("busy",)) for run in rounds(1)]
+    sizes = replace(FULL, rounds=1, lasting_s=0.0, lenient=True)
+    found = {claim.name: claim for claim in claims(Measured(sizes, disturbed))}
+    assert found[LISTENING].value == pytest.approx(1.7 / 15.0)
+    assert not any("minutes" in name for name in found)
