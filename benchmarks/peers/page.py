@@ -39,9 +39,9 @@ HOW = f"""
 session sends a frame of 20 ms every 20 ms, on an absolute schedule: real speech, or the noise of a
 quiet room at −60 dBFS. All servers have the same settings: 800 ms of silence end a turn, 200 ms of
 speech end a reply; their recognition, language model and voice cost nothing and speak replies of
-about four seconds. All judge voice with Silero's network: Parley, Pipecat and the echo server with the
-same file (see the checksums below), LiveKit Agents as it brings it, which is cheaper than its plugin
-with that file.</p>
+about four seconds. All judge voice with Silero's network: Parley, Pipecat and the echo server
+with the same file (see the checksums below), LiveKit Agents as it brings it, which is cheaper than
+its plugin with that file.</p>
 <p>A run is valid if the generator sent its frames at most {LAG_LIMIT_MS:g} ms late (p99) and used
 at most {GENERATOR_LIMIT:.0%} of its core, and other processes used at most {OTHERS_LIMIT:g} and the
 host of a virtual machine took at most {STOLEN_LIMIT:g} cores. An invalid run is made again; if it
