@@ -28,7 +28,7 @@ from benchmarks.progress import Progress
 from benchmarks.result import Machine, Metric, Result, percentiles
 from benchmarks.runs import RunFailed, cores
 from benchmarks.server import Server
-from benchmarks.timing import Percentiles
+from benchmarks.timing import Summary
 
 CONNECTIONS = 32
 SECONDS = 8.0
@@ -176,7 +176,7 @@ async def measure(
     for task in tasks:
         task.cancel()
     await asyncio.wait(tasks)
-    summary = Percentiles.of(seen.latencies_ms)
+    summary = Summary.of(seen.latencies_ms)
     return {
         "latency": None if summary is None else summary.as_dict(),
         "rate": len(seen.latencies_ms) / wall_s,
@@ -215,7 +215,7 @@ def rest(progress: Progress) -> Result:
                 *percentiles(
                     f"{name}: latency",
                     "ms",
-                    None if latency is None else Percentiles(**latency),
+                    None if latency is None else Summary(**latency),
                     {"p99": SLOWEST_MS},
                 ),
                 Metric(f"{name}: failed", sum(told["faults"].values()), "", limit=0.0),

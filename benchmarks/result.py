@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from rich.table import Table
 
-from benchmarks.timing import Percentiles
+from benchmarks.timing import Summary
 
 Verdict = Literal["pass", "fail", "untrusted", "info"]
 
@@ -63,7 +63,7 @@ class Metric:
 
 
 def percentiles(
-    name: str, unit: str, summary: Percentiles | None, limits: dict[str, float] | None = None
+    name: str, unit: str, summary: Summary | None, limits: dict[str, float] | None = None
 ) -> list[Metric]:
     """The p50, p95, p99 and maximum of a summary as metrics; none where nothing was measured.
 

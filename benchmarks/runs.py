@@ -10,7 +10,7 @@ from benchmarks.load import Plan
 from benchmarks.progress import OnProgress, Progress
 from benchmarks.result import Machine, Metric, Result, percentiles
 from benchmarks.server import Server
-from benchmarks.timing import Percentiles, cpu_ms_per_session_second
+from benchmarks.timing import Summary, cpu_ms_per_session_second
 from gateway.commands.bench.run import RunFailed, cores
 from gateway.commands.bench.run import told_by as events_of
 
@@ -37,9 +37,9 @@ class Measured:
     def wall_s(self) -> float:
         return float(self.report["wall_s"])
 
-    def summary(self, name: str) -> Percentiles | None:
+    def summary(self, name: str) -> Summary | None:
         values = self.report[name]
-        return None if values is None else Percentiles(**values)
+        return None if values is None else Summary(**values)
 
 
 def told_by(module: str, *arguments: str) -> Generator[tuple[str, dict[str, Any]], None, None]:

@@ -21,7 +21,7 @@ from benchmarks.cue_errors import pause_errors_ms, release_errors_ms
 from benchmarks.progress import OnProgress, Progress
 from benchmarks.result import Machine, Metric, Result, percentiles
 from benchmarks.speech import at_input_rate
-from benchmarks.timing import Percentiles
+from benchmarks.timing import Summary
 from benchmarks.word_errors import differences, word_errors
 from benchmarks.word_forms import words
 from gateway.providers.build import chosen, options
@@ -217,9 +217,9 @@ def understand(folder: Path, spoken: Sequence[Spoken], on_progress: OnProgress) 
 
 def metrics(voice: str, spoken: Sequence[Spoken]) -> list[Metric]:
     """How soon a voice speaks, and how far its mouth shapes are from the sound."""
-    first = Percentiles.of(value for one in spoken for value in one.first_ms)
-    pauses = Percentiles.of(value for one in spoken for value in one.pauses_ms)
-    releases = Percentiles.of(value for one in spoken for value in one.releases_ms)
+    first = Summary.of(value for one in spoken for value in one.first_ms)
+    pauses = Summary.of(value for one in spoken for value in one.pauses_ms)
+    releases = Summary.of(value for one in spoken for value in one.releases_ms)
     return [
         *percentiles(f"{voice}: sentence → first byte", "ms", first, {"p50": FIRST_BYTE_LIMIT_MS}),
         *percentiles(f"{voice}: pause ends, cue to sound", "ms", pauses, {"p95": CUE_LIMIT_MS}),

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from benchmarks.caller import Caller, Turn
-from benchmarks.timing import Percentiles, lateness_ms, unheard
+from benchmarks.timing import Summary, lateness_ms, unheard
 
 
 @dataclass(slots=True)
@@ -87,5 +87,5 @@ def fault_name(fault: Mapping[str, Any]) -> str:
 
 
 def _summary(values: list[float]) -> dict[str, float] | None:
-    summary = Percentiles.of(values)
+    summary = Summary.of(values)
     return None if summary is None else summary.as_dict()

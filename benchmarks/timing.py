@@ -8,16 +8,16 @@ from collections.abc import Sequence
 
 from gateway.commands.bench.figures import (
     CHUNK_MS,
-    Percentiles,
     cpu_ms_per_session_second,
     percentile,
 )
+from gateway.commands.bench.figures import Percentiles as Summary
 
 __all__ = [
     "CHUNK_MS",
     "FRAME_MS",
     "LEAD_MS",
-    "Percentiles",
+    "Summary",
     "cpu_ms_per_session_second",
     "deciding_frame",
     "lateness_ms",

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from benchmarks.result import Machine, Metric, Result, percentiles
-from benchmarks.timing import Percentiles
+from benchmarks.timing import Summary
 
 MACHINE = Machine("cpu", 2, None, "6.1", "3.11", {"numpy": "2"}, "abc")
 
@@ -35,7 +35,7 @@ def test_what_was_never_measured_does_not_pass():
 
 
 def test_percentiles_carry_their_limits():
-    found = percentiles("lateness", "ms", Percentiles(9, 1.0, 2.0, 3.0, 4.0), {"p99": 50.0})
+    found = percentiles("lateness", "ms", Summary(9, 1.0, 2.0, 3.0, 4.0), {"p99": 50.0})
     assert [(m.percentile, m.value, m.limit) for m in found] == [
         ("p50", 1.0, None),
         ("p95", 2.0, None),

@@ -1,7 +1,7 @@
 import pytest
 
 from benchmarks.timing import (
-    Percentiles,
+    Summary,
     cpu_ms_per_session_second,
     deciding_frame,
     lateness_ms,
@@ -26,11 +26,9 @@ def test_percentile_of_nothing_is_an_error():
         percentile([], 0.5)
 
 
-def test_percentiles_of_values_and_of_nothing():
-    assert Percentiles.of(HUNDRED) == Percentiles(
-        count=100, p50=50.0, p95=95.0, p99=99.0, max=100.0
-    )
-    assert Percentiles.of([]) is None
+def test_summary_of_values_and_of_nothing():
+    assert Summary.of(HUNDRED) == Summary(count=100, p50=50.0, p95=95.0, p99=99.0, max=100.0)
+    assert Summary.of([]) is None
 
 
 def test_reply_on_schedule_is_not_late():
