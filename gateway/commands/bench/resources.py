@@ -7,6 +7,9 @@ from pathlib import Path
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
+_ESTABLISHED = "01"
+"""The state in /proc/net/tcp."""
+
 
 @dataclass(frozen=True, slots=True)
 class Machine:
@@ -45,13 +48,24 @@ def memory_mb(pid: int) -> float:
     return pages * PAGE_BYTES / 2**20
 
 
-def sockets(pid: int) -> int:
-    """How many sockets a process holds; 0 when it is gone."""
+def connections(port: int) -> frozenset[str]:
+    """The established TCP connections to a local port (IPv4), by their sockets' inodes."""
+    found = set()
+    with Path("/proc/net/tcp").open(encoding="ascii") as table:
+        for line in list(table)[1:]:
+            fields = line.split()
+            if fields[3] == _ESTABLISHED and int(fields[1].rpartition(":")[2], 16) == port:
+                found.add(f"socket:[{fields[9]}]")
+    return frozenset(found)
+
+
+def held(pid: int, sockets: frozenset[str]) -> int:
+    """How many of these sockets a process holds; 0 when it is gone."""
     count = 0
     try:
         for entry in Path(f"/proc/{pid}/fd").iterdir():
             try:
-                count += os.readlink(entry).startswith("socket:")
+                count += os.readlink(entry) in sockets
             except OSError:
                 continue
     except OSError:

@@ -75,7 +75,7 @@ class Run:
     decisions: tuple[tuple[int, float], ...]
     """The clip of each decided turn, and the ms from its last frame to the decision."""
     shares: tuple[float, ...] = ()
-    """The sockets of each worker process while sessions were live, as shares of all."""
+    """The sessions of each worker process, as shares of all; empty where there is one process."""
 
     @property
     def valid(self) -> bool:
@@ -219,10 +219,11 @@ def cores() -> tuple[int, int]:
 
 
 def _shares(server: TestedServer) -> tuple[float, ...]:
-    """How the sockets are spread over the server's worker processes; empty without workers."""
-    held = [count for pid in server.processes()[1:] if (count := resources.sockets(pid)) > 1]
+    """How the connections are spread over the server's worker processes; empty without workers."""
+    sockets = resources.connections(server.port)
+    held = [count for pid in server.processes()[1:] if (count := resources.held(pid, sockets)) > 0]
     total = sum(held)
-    return tuple(count / total for count in held) if len(held) > 1 else ()
+    return tuple(count / total for count in held)
 
 
 def _summary(values: dict[str, Any] | None) -> Percentiles | None:

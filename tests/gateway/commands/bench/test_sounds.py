@@ -1,3 +1,4 @@
+import asyncio
 import json
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import soundfile
 from gateway.commands.bench.sounds import (
     CHUNK,
     frames,
+    from_onset,
     levels,
     longest_stretch,
     onset,
@@ -88,3 +90,13 @@ def test_a_room_is_quiet_but_not_silent_and_always_the_same() -> None:
 
 def test_frames_are_whole() -> None:
     assert [len(frame) for frame in frames(loud(50))] == [640, 640]
+
+
+def test_a_clip_begins_where_the_network_hears_speech() -> None:
+    said = turns(AUDIO)[:2]
+    breath = np.random.default_rng(1).standard_normal(16 * 300) * 30
+    late = np.concatenate([breath.astype(np.int16), said[0]])
+    first, delayed = asyncio.run(from_onset([said[0], late]))
+    assert len(first) == len(delayed) == 16 * 3000
+    after = next(n for n in range(len(late)) if np.array_equal(late[n : n + 800], delayed[:800]))
+    assert 16 * 300 - CHUNK <= after <= 16 * 300 + 16 * 320
