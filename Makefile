@@ -68,7 +68,7 @@ lint: $(DEV_STAMP) ## check style, types and which package may import which (1 m
 bench: $(DEV_STAMP) ## measure latency, load and word error rates on this machine
 	$(BIN)/python -m benchmarks $(ARGS)
 
-bench-peers: $(DEV_STAMP) ## measure beside Pipecat and LiveKit Agents, which it installs (hours; ARGS=--quick: minutes)
+bench-peers: $(DEV_STAMP) ## measure beside Pipecat and LiveKit Agents, which it installs (2.5 h; ARGS=--quick: 8 min)
 	$(BIN)/python -m benchmarks.peers $(ARGS)
 
 clean: ## delete what these commands made, except var/ (stored sessions)

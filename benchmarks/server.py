@@ -167,7 +167,9 @@ class Server:
     def cpu(self) -> Cpu:
         """CPU used so far. A worker process that ended in between is no longer counted."""
         workers = sum(map(resources.cpu_s, resources.descendants(self.pid)))
-        return Cpu(resources.cpu_s(self.pid), workers, resources.machine().busy_s)
+        machine = resources.machine()
+        busy_s = machine.busy_s + machine.interrupts_s
+        return Cpu(resources.cpu_s(self.pid), workers, busy_s)
 
     def memory_mb(self) -> float:
         """Resident memory of the server process, its workers not included."""

@@ -1,7 +1,7 @@
 """Measure Parley beside Pipecat, LiveKit Agents and a bare echo server, on this machine.
 
-    make bench-peers                     everything, in three rounds: some hours
-    python -m benchmarks.peers --quick   a few minutes, to see that it works
+    make bench-peers                     everything, in three rounds: some two and a half hours
+    python -m benchmarks.peers --quick   some eight minutes, to see that it works
 
 The peers are installed into environments of their own under benchmarks/.envs. Close what else is
 busy: a run that something disturbed is made again, and counts for nothing if it stays so. Results:

@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
-from benchmarks.peers.plan import Sizes, calibration, one_round
+from benchmarks.peers.plan import SEARCH_RUNS, Sizes, calibration, one_round
 from benchmarks.peers.targets import TARGETS
 from benchmarks.progress import OnProgress, Progress
 from benchmarks.speech import FIXTURES
@@ -59,7 +59,8 @@ class Campaign:
         first = calibration(sizes, self._targets)
         jobs = one_round(sizes, self._targets)
         searched = [(name, start) for name, start in sizes.starts if name in self._targets]
-        count = len(first) + sizes.rounds * (len(jobs) + len(searched)) + bool(sizes.lasting_s)
+        tries = len(searched) * SEARCH_RUNS
+        count = len(first) + sizes.rounds * (len(jobs) + tries) + bool(sizes.lasting_s)
         with self._progress.runs(count):
             for job in first:
                 self._measured(job, "to calibrate")

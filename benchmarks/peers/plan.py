@@ -98,6 +98,7 @@ def one_round(sizes: Sizes, targets: Collection[str]) -> list[Job]:
 RUN_OVERHEAD_S = 18.0
 """Start, ramp, openings and end of a run."""
 SEARCH_RUNS = 7
+"""About so many tries a search takes."""
 
 
 def expected_s(sizes: Sizes, targets: Collection[str]) -> float:

@@ -1,6 +1,7 @@
 """A server under test as a process of its own, on cores of its own."""
 
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -82,6 +83,7 @@ class TestedServer:
         return self._process.pid
 
     def __enter__(self) -> "TestedServer":
+        _allow_many_files()
         port = str(self.port)
         given = self._program.environment
         log = Path(self._folder.name, "server.log")
@@ -158,6 +160,12 @@ class TestedServer:
     def memory_mb(self) -> float:
         """Resident memory of all processes of the server."""
         return sum(map(resources.memory_mb, self.processes()))
+
+
+def _allow_many_files() -> None:
+    """Let this process and its children have as many open files as it may: a socket is one."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _free_port() -> int:
