@@ -13,11 +13,11 @@ _ESTABLISHED = "01"
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """CPU seconds of all cores since the start: `busy` with any process, with `interrupts`, `stolen`
-    by the host.
+    """CPU seconds of all cores since the start: `busy` with any process, with `interrupts`, or
+    `stolen` by the host.
 
-    What the kernel does for packets on the loopback device counts as an interrupt, and belongs to no
-    process, though processes under test cause it.
+    What the kernel does for packets on the loopback device counts as an interrupt. It belongs to no
+    process, though those under test cause it.
     """
 
     busy_s: float
