@@ -29,6 +29,7 @@ body { max-width: 72rem; margin: 2rem auto; padding: 0 1rem }
 table { border-collapse: collapse; margin: 1rem 0; font-size: 14px }
 th, td { padding: .25rem .6rem; border-bottom: 1px solid #ddd; text-align: right }
 th:first-child, td:first-child, td.text { text-align: left }
+th:last-child { text-align: left } td.pass, td.fail, td.open { white-space: nowrap }
 .pass { color: #14633f } .fail { color: #a40000; font-weight: bold } .open { color: #777 }
 svg { max-width: 100%; height: auto; margin: .5rem 0 }
 code { background: #f3f3f3; padding: 0 .2rem }

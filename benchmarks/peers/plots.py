@@ -7,6 +7,8 @@ from html import escape
 
 WIDTH, HEIGHT = 640, 320
 LEFT, RIGHT, TOP, BOTTOM = 64, 16, 40, 48
+LEGEND = 270
+"""Where the legend begins, beside the title."""
 
 COLOURS = {
     "parley": "#1b7f5c",
@@ -101,10 +103,9 @@ def lines(
             f'<circle cx="{x_of(x):.1f}" cy="{y_of(y):.1f}" r="3" fill="{colour}"/>'
             for x, y in line.points
         ]
-        x = WIDTH - RIGHT - 150
-        y = TOP + 6 + number * 16
-        parts.append(f'<rect x="{x}" y="{y - 8}" width="10" height="10" fill="{colour}"/>')
-        parts.append(_text(x + 16, y + 1, line.label, "start"))
+        x = LEGEND + number * 110
+        parts.append(f'<rect x="{x}" y="11" width="10" height="10" fill="{colour}"/>')
+        parts.append(_text(x + 16, 20, line.label, "start"))
     return "".join([*parts, "</svg>"])
 
 
