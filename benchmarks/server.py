@@ -39,7 +39,8 @@ class ServerFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Cpu:
-    """CPU seconds used so far: by the server, by its worker processes, by the whole machine."""
+    """CPU seconds used so far: by the server, by its worker processes, by all processes of the
+    machine."""
 
     server_s: float
     workers_s: float
@@ -167,9 +168,7 @@ class Server:
     def cpu(self) -> Cpu:
         """CPU used so far. A worker process that ended in between is no longer counted."""
         workers = sum(map(resources.cpu_s, resources.descendants(self.pid)))
-        machine = resources.machine()
-        busy_s = machine.busy_s + machine.interrupts_s
-        return Cpu(resources.cpu_s(self.pid), workers, busy_s)
+        return Cpu(resources.cpu_s(self.pid), workers, resources.machine().busy_s)
 
     def memory_mb(self) -> float:
         """Resident memory of the server process, its workers not included."""
