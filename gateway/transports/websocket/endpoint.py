@@ -97,7 +97,7 @@ async def greeted(
         )
     except ProtocolError as error:
         for message in dialect.refuse(error):
-            protocol.send_text(message)
+            protocol.send_message(message)
         await close(websocket, protocol, CloseCode.POLICY, error.message)
         return None
     if (full := runtime.live.refusal(session_id, address)) is not None:

@@ -115,6 +115,13 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         """Send a binary message; do nothing if the connection is closed."""
         self._send_frame(0x82, data)
 
+    def send_message(self, message: str | bytes) -> None:
+        """Send a text or binary message; do nothing if the connection is closed."""
+        if isinstance(message, str):
+            self.send_text(message)
+        else:
+            self.send_binary(message)
+
     def _send_frame(self, first: int, payload: bytes) -> None:
         # An unmasked, unfragmented server frame (RFC 6455, section 5.2).
         if self.close_sent or self.disconnected or self.transport.is_closing():

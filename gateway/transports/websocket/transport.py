@@ -79,10 +79,7 @@ class WebSocketTransport:
                 receiver.on_audio(data)
 
     def send(self, message: WireMessage) -> None:
-        if isinstance(message, str):
-            self._protocol.send_text(message)
-        else:
-            self._protocol.send_binary(message)
+        self._protocol.send_message(message)
 
     def play(self, frame: ReplyAudio) -> None:
         data = self._writer.write(frame)
