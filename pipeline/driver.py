@@ -31,7 +31,9 @@ class TurnDriver:
         self._failed = failed
         self._journal = journal
         self._context = copy_context()
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
+        # When it is due, kept here: uvloop's timers that are due already cannot tell.
+        self._due = 0.0
         self._opened = False
         self._closed = False
 
@@ -97,7 +99,8 @@ class TurnDriver:
         if deadline is None:
             return
         if self._timer is not None:
-            if self._timer.when() <= deadline:
+            if self._due <= deadline:
                 return
             self._timer.cancel()
+        self._due = deadline
         self._timer = asyncio.get_running_loop().call_at(deadline, self._expire)
