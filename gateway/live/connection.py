@@ -354,6 +354,7 @@ class Connection(Generic[P]):
             return
         self._readers.reach(command)
         if isinstance(command, Leave):
+            self._pacer.clear()
             self._leave()
         else:
             self._commands.perform(command)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sized
 from math import inf
 from typing import Generic, TypeVar
 
-from gateway.protocols.dialect import Command, PressKey, Respond, TypedText
+from gateway.protocols.dialect import Command, Leave, PressKey, Respond, TypedText
 
 P = TypeVar("P", bound=Sized)
 
@@ -148,14 +148,27 @@ class IngressPacer(Generic[P]):
 
     @property
     def typed(self) -> str:
-        """The typed text that waits, each after the one before it."""
-        return " ".join(item.text for item in self._waiting if isinstance(item, TypedText))
+        """The typed text that waits, each after the one before it; none behind a goodbye."""
+        texts: list[str] = []
+        for item in self._waiting:
+            if isinstance(item, Leave):
+                break
+            if isinstance(item, TypedText):
+                texts.append(item.text)
+        return " ".join(texts)
 
     def rest(self) -> Iterator[P | Command]:
-        """Take everything that still waits, when the client has disconnected."""
+        """Take what still waits, up to a goodbye, when the client has disconnected."""
         while self._waiting:
             item = self._waiting.popleft()
+            if isinstance(item, Leave):
+                self.clear()
+                return
             yield item[0] if isinstance(item, tuple) else item
+
+    def clear(self) -> None:
+        """Drop what waits: the client has said goodbye before it."""
+        self._waiting.clear()
 
     def _wait(self, item: tuple[P, float] | Command, length: int, duration_ms: float) -> None:
         self._waiting_bytes += length

@@ -405,7 +405,8 @@ def test_only_the_settings_read_the_environment() -> None:
         for file in (ROOT / package).rglob("*.py")
         if read.search(file.read_text(encoding="utf-8"))
     }
-    assert readers <= {"gateway/settings.py"}
+    # A benchmark hands its own environment on to the server that it starts.
+    assert readers <= {"gateway/settings.py", "gateway/commands/bench/server.py"}
 
 
 @pytest.mark.parametrize(

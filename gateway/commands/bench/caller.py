@@ -86,12 +86,12 @@ class Caller(asyncio.Protocol):
         "_on_end",
         "_path",
         "_pending",
+        "_phase",
         "_reply_at",
         "_role",
         "_sent_at",
         "_since",
         "_speech",
-        "_state",
         "_talks",
         "_transport",
         "_upgraded",
@@ -127,7 +127,7 @@ class Caller(asyncio.Protocol):
         self.opened = False
         """Whether the opening is over, or the server has none."""
         self.code: int | None = None
-        self._state: State = "opening"
+        self._phase: State = "opening"
         self._since = 0.0
         self._sent_at = array("d")
         self._speech: Sequence[bytes] | None = None
@@ -181,7 +181,7 @@ class Caller(asyncio.Protocol):
 
     def _consider(self, now: float) -> None:
         """Move on from one state to the next, and begin to speak where that is due."""
-        state = self._state
+        state = self._phase
         if state == "opening":
             if self._greeting and not self._over(now):
                 return
@@ -218,14 +218,14 @@ class Caller(asyncio.Protocol):
         return now >= max(played_at, self._last_at) + QUIET_S
 
     def _rest(self, now: float) -> None:
-        self._state = "pause"
+        self._phase = "pause"
         self._since = now + PAUSE_S
 
     def _say(self, now: float) -> None:
         self._clip = (self._number + self._clips_said) % len(self._voice.clips)
         self._clips_said += 1
         self._speech, self._at = self._voice.clips[self._clip], 0
-        self._state = "speaking"
+        self._phase = "speaking"
         self._decided_at = None
         self._early = False
 
@@ -234,7 +234,7 @@ class Caller(asyncio.Protocol):
         if self._role.does == "answering":
             if self._observed.counting:
                 self._observed.spoken += 1
-            self._state = "waiting"
+            self._phase = "waiting"
             self._since = now + self._wishes.silence_ms / 1000 + REPLY_TIMEOUT_S
 
     # --- the connection ----------------------------------------------------------------------
@@ -303,7 +303,7 @@ class Caller(asyncio.Protocol):
             self._barge_in_last = now
         if self._reply_at is None:
             self._reply_at, self._heard_ms = now, 0.0
-            if self._state == "waiting" and self._decided_at is not None:
+            if self._phase == "waiting" and self._decided_at is not None:
                 self._replied(self._decided_at, now)
         elif self._observed.counting:
             late = late_ms(now - self._reply_at, self._heard_ms, ms, self._dialect.lead_ms)
@@ -311,7 +311,7 @@ class Caller(asyncio.Protocol):
         self._heard_ms += ms
 
     def _replied(self, decided_at: float, now: float) -> None:
-        self._state = "hearing"
+        self._phase = "hearing"
         if self._observed.counting:
             self._observed.answered += 1
             if not self._early:
@@ -319,12 +319,12 @@ class Caller(asyncio.Protocol):
 
     def _decided(self, at_ms: float, now: float) -> None:
         self._reply_at = None
-        if self._state == "speaking":
+        if self._phase == "speaking":
             self._early = True
             if self._observed.counting:
                 self._observed.early += 1
             return
-        if self._state != "waiting" or self._decided_at is not None:
+        if self._phase != "waiting" or self._decided_at is not None:
             return
         self._decided_at = now
         barge_in_at, self._barge_in_at = self._barge_in_at, None

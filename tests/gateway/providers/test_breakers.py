@@ -49,7 +49,7 @@ def lineup() -> list[Breaker]:
     for slot, built in stages.items():
         providers = [provider for provider in PROVIDERS if provider.slot == slot]
         choices[slot] = Choice(slot, tuple(providers[: len(built)]), "")
-    found = _guarded(choices, stages)
+    found = _guarded(choices, stages, frozenset())
     guards: Any = (found.transcribers, found.responders, found.synthesizers)
     guards += (found.animators, found.turn_models)
     return [candidate.breaker for guard in guards for candidate in guard.candidates]

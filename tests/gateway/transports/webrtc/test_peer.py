@@ -344,14 +344,28 @@ def test_what_comes_before_the_conversation_is_bounded(doorway: Doorway) -> None
         before = one._transport
         for number in range(500):
             before.send(str(number))
+        for number in range(50):
             before._on_message(str(number))
         before.receive_audio(np.zeros(320, np.int16))
         assert (len(before._unsent), len(before._early)) == (50, 50)
         assert before.open
-        before._on_message("x" * (transport.LONGEST_MESSAGE_CHARS + 1))
-        assert before._early[-1] == "499"
+        before._on_message("50")
+        assert (len(before._early), before._early[0]) == (50, "0")
         assert not before.open
         await one.close()
+        await one.close()
+
+
+def test_a_message_that_is_too_long_before_the_conversation_ends_the_call(
+    doorway: Doorway,
+) -> None:
+    async def story() -> None:
+        one = peer.Peer("s", doorway.app.state.runtime, Addresses(("127.0.0.1",)))
+        before = one._transport
+        before._on_message("x" * transport.LONGEST_MESSAGE_CHARS)
+        assert before.open
+        before._on_message("x" * (transport.LONGEST_MESSAGE_CHARS + 1))
+        assert (len(before._early), before.open) == (1, False)
         await one.close()
 
     doorway.run(story)

@@ -30,7 +30,7 @@ class Protocol:
 
     def __init__(self) -> None:
         self.sent: list[str | bytes] = []
-        self.send_text = self.send_binary = self.sent.append
+        self.send_message = self.send_binary = self.sent.append
 
     def pause(self) -> None: ...
 
