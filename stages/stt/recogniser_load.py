@@ -26,6 +26,7 @@ class RecogniserLoad:
         self._asked: dict[Hashable, float] = {}  # finished utterances without a text, oldest first
         self._waits: deque[tuple[float, float]] = deque()
         self._work: deque[tuple[float, float]] = deque()
+        self._answered_at = -math.inf
         self._shared_at = -math.inf
 
     def finished(self, utterance: Hashable, now: float) -> None:
@@ -37,14 +38,16 @@ class RecogniserLoad:
 
     def answered(self, utterance: Hashable, took_s: float, busy_s: float, now: float) -> None:
         """Its text is there. Decoding it `took_s`, and the model has decoded for `busy_s` in all
-        since the last answer."""
+        since the last answer: evenly, as it is with long answers that are decoded as they come."""
         asked = self._asked.pop(utterance, None)
         if asked is not None:
             waited_s = max(0.0, now - asked - took_s)
             self._waits.append((now, waited_s))
             if waited_s >= SHARED_S:
                 self._shared_at = now
-        self._work.append((now, busy_s))
+        length_s, self._answered_at = now - self._answered_at, now
+        within = min(1.0, BUSY_S / length_s) if 0 < length_s < math.inf else 1.0
+        self._work.append((now, busy_s * within))
         self._forget(now)
 
     def dropped(self, utterance: Hashable) -> None:

@@ -77,3 +77,16 @@ def test_who_waited_for_anothers_work_was_not_alone() -> None:
     load.finished("short", 0.0)
     load.answered("short", 0.5, 4.0, 4.0)
     assert load.factor(4.0) == pytest.approx(4.0 / BUSY_S)
+
+
+def test_what_was_decoded_before_the_time_that_is_judged_does_not_count() -> None:
+    """People give answers of a minute, which are decoded as they come."""
+    load = RecogniserLoad()
+    load.finished("one", 0.0)
+    load.answered("one", 0.2, 1.0, 1.0)
+    load.finished("one", 60.5)
+    load.finished("other", 60.6)
+    load.answered("one", 0.2, 12.0, 61.0)
+    assert load.factor(61.0) == pytest.approx(0.2)
+    load.answered("other", 0.2, 0.2, 61.2)
+    assert load.factor(61.2) == pytest.approx(0.22)
