@@ -34,6 +34,7 @@ async def recognised(
             await hold(times)
             times += 1
             limit_s = answer.budget.hard_s
+        await asyncio.wait((work,))  # to await the work itself would cancel it with this
         return await work
     finally:
         if not answer.goes_on:

@@ -9,6 +9,7 @@ import pytest
 from pipeline.frames import ReplyDone, TurnMetrics
 from pipeline.guard import Limits
 from pipeline.session import SessionPolicy
+from pipeline.turn_policy import TurnPolicy
 from stages.fakes import FakeTranscriber, Script
 
 TAKES_S = 10.0
@@ -116,6 +117,13 @@ def test_recognition_goes_on_when_the_client_leaves(ending: Any, speculate: bool
     assert ending.host.log[1:] == STORED
     assert len(ending.transcribers[0].told) == 1, "it was not begun again"
     assert ending.transcribers[0].open_now == 0
+
+
+def test_also_where_there_are_no_replies(ending: Any) -> None:
+    ending.policy = SessionPolicy(speculate=False, turns=TurnPolicy(replies=False))
+    assert leaves(ending, 4.0) < TAKES_S - 3.0
+    assert ending.host.log[1:] == STORED
+    assert len(ending.transcribers[0].told) == 1
 
 
 def test_also_where_the_client_leaves_before_the_turn_is_decided(ending: Any) -> None:
