@@ -89,9 +89,8 @@ class Connection(Generic[P]):
         self._agree(SessionRequest())
         self._readers = AudioReaders(self._media.reader)
         kept_s = calls.settings.resume_s if dialect.resumable else 0
-        ends_at, left_s = calls.session_ends(until)
-        self._ends_at = self._loop.time() + left_s
-        self._resumption = Resumption(calls.store, session_id, kept_s, self._come_back, ends_at)
+        self._resumption = Resumption(calls.store, session_id, kept_s, self._come_back)
+        self._end_by(until)
         rate_hz = self._media.reply_rate_hz
         self._output = ClientOutput(transport, dialect, rate_hz, self._resumption.log)
         self.emit = self._output.emit
@@ -102,6 +101,13 @@ class Connection(Generic[P]):
             tell=self._output.emit,
             finish_by=self._finish_by,
         )
+
+    def _end_by(self, until: float | None) -> None:
+        """The session has to end then (a Unix time), if not before; None where nothing says so."""
+        ends_at, left_s = self._calls.session_ends(until)
+        if ends_at < self._resumption.ends_at:
+            self._resumption.ends_at = ends_at
+            self._ends_at = self._loop.time() + left_s
 
     def _agree(self, request: SessionRequest) -> None:
         """The client asks for this: choose how its audio travels from now on."""
@@ -160,6 +166,7 @@ class Connection(Generic[P]):
                 self._request,
                 self._transport,
                 self._hand_over,
+                self._end_by,
                 self._address,
             )
             if over is not None:

@@ -54,7 +54,7 @@ class Resumption:
     A token is random and holds for one return: the client gets the next one with it. As the line
     may be lost once more before the client has that, the one before holds for `CONFIRM_S` longer.
     The store has a digest of the token, by which another process knows it. `come_back` takes the
-    client's new line. `ends_at` is when the session has to end (a Unix time), in whatever process.
+    client's new line.
     """
 
     def __init__(
@@ -63,10 +63,10 @@ class Resumption:
         session_id: str,
         grace_s: float,
         come_back: Callable[[Line], None],
-        ends_at: float = math.inf,
     ) -> None:
         self.log = SentLog()
-        self.ends_at = ends_at
+        self.ends_at = math.inf
+        """When the session has to end (a Unix time), in whatever process."""
         self.away = False
         """The line was lost, and the session waits for its client."""
         self._store = store

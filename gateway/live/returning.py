@@ -70,19 +70,22 @@ async def hand_over(
     request: SessionRequest,
     transport: Transport[Any],
     leave: Callable[[], Sequence[Any]],
+    end_by: Callable[[float], None],
     address: str | None = None,
 ) -> tuple[CloseCode, str] | None:
     """Have the kept session go on over `transport`, and return how that ended.
 
     `leave` is called first: the caller lets go of the transport, and returns the commands and audio
     that came early. `address` is that of the client's connection. None where no process keeps the
-    session, and the caller may begin it from what is stored. Raises `CannotResume`.
+    session, and the caller may begin it from what is stored: `end_by` is told when it has to end
+    (a Unix time), since a session has no more time after a restart. Raises `CannotResume`.
     """
     wanted, loop = request.resume, asyncio.get_running_loop()
     if wanted is None:
         return None
     kept = calls.live.kept(session_id)
-    if kept is None and await knows(calls.store, session_id, wanted) is not None:
+    if kept is None and (ends_at := await knows(calls.store, session_id, wanted)) is not None:
+        end_by(ends_at)
         return None
     if kept is None or not kept.accepts(wanted, loop.time()):
         raise CannotResume

@@ -151,6 +151,26 @@ def test_a_client_that_comes_back_has_no_more_time(local: LocalCalls) -> None:
     local.run(story)
 
 
+def test_it_has_no_more_time_after_a_restart(local: LocalCalls) -> None:
+    local.settings["silence_prompt_s"] = 0
+
+    async def story() -> None:
+        async with local.call(lasts_s=60) as first:
+            await first.say(type="hello", version=1)
+            token = (await first.until("ready"))["resume"]
+            await first.until("reply.done")
+            await local.calls.live.wind_down(1.0)
+        local.calls.live.draining = False  # as another process on the same store
+        began_s = now_s()
+        async with local.call() as second:  # whose key says nothing of an end
+            seq = first.messages[-1]["seq"]
+            await second.say(type="hello", version=1, resume={"token": token, "seq": seq})
+            assert await second.closed() == EXPIRED
+            assert now_s() - began_s == pytest.approx(60, abs=NEAR_S)
+
+    local.run(story)
+
+
 def test_a_session_whose_client_is_away_ends_in_time(local: LocalCalls) -> None:
     async def story() -> None:
         async with local.call(lasts_s=10) as client:
