@@ -298,7 +298,12 @@ class Studio:
         if self._making.keys() - {WARMING}:
             return False
         self._judge()
+        self._watch_on()  # of a session that has been closed, it may be late
         return True
+
+    def _watch_on(self) -> None:
+        if self._watching is None and not self._closed:
+            self._watching = asyncio.get_running_loop().create_task(self._watch())
 
     def _judge(self) -> None:
         now = asyncio.get_running_loop().time()
@@ -331,8 +336,7 @@ class Studio:
             raise StudioClosed
         session = EncodingSession(self, face, codec, size, frame_ms)
         self._sessions.add(session)
-        if self._watching is None:
-            self._watching = asyncio.get_running_loop().create_task(self._watch())
+        self._watch_on()
         return session
 
     def layers(self, face: str, size: int) -> LayerBitmaps | None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.ladder import RISE_S
+from pipeline.ladder import RISE_S, LadderStep
 from pipeline.testing import run_virtual
 from stages.avatar import encoding_session
 from stages.avatar import studio as module
@@ -207,6 +207,22 @@ def test_the_ladder_hears_how_late_and_how_dear_pictures_are(faces: dict[str, Fa
             assert all(0 < cost_ms < 1000 for cost_ms in load.costs)
 
     run(story)
+
+
+def test_a_step_for_pictures_that_come_after_their_take_is_taken_back(
+    faces: dict[str, Face],
+) -> None:
+    async def story() -> None:
+        async with Studio(faces, default="mira") as studio:
+            for _ in range(10):
+                studio.encoded(100.0, 1.0)
+            await asyncio.sleep(1.0)
+            studio.encoded(100.0, 1.0)
+            assert studio.ladder.step is LadderStep.FEWER_PICTURES
+            await asyncio.sleep(RISE_S + 3)
+            assert studio.ladder.step is LadderStep.EVERYTHING
+
+    run_virtual(story())
 
 
 def test_after_a_cancelled_picture_the_next_is_a_keyframe(
