@@ -2,14 +2,24 @@
 
 import asyncio
 from collections.abc import Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from io import StringIO
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from rich.console import Console
 
+from benchmarks import overload as module
 from benchmarks.caller import CallEnded, CallRefused
 from benchmarks.crowd import Crowd, CrowdPlan
-from benchmarks.overload import FEW, Seen, distrust, metrics
+from benchmarks.load import Plan
+from benchmarks.overload import FEW, SAMPLE, Seen, distrust, metrics
+from benchmarks.progress import OnProgress, Progress
 from benchmarks.result import Metric
+from benchmarks.runs import Measured, RunFailed
+from benchmarks.server import Server
 from pipeline.testing import run_virtual
 
 
@@ -101,6 +111,59 @@ def few(**changed: Any) -> Seen:
 
 def broken(found: list[Metric]) -> list[str]:
     return sorted({metric.name for metric in found if not metric.holds})
+
+
+# --- what a core carries -------------------------------------------------------------------------
+
+
+@dataclass
+class Core:
+    """A core on which a session takes 5 ms a second, and on which `most` are in time."""
+
+    most: int
+    faults: dict[str, int] = field(default_factory=dict)
+    """Of the first run with so many."""
+    asked: list[int] = field(default_factory=list)
+
+    def run(self, server: Server, plan: Plan, on_progress: OnProgress) -> Measured:
+        late = summary(7.0 if plan.sessions <= self.most else 300.0)
+        first = not self.asked[1:] and plan.sessions != SAMPLE
+        report = {"lateness": late, "wall_s": 10.0, "distrust": []}
+        report["faults"] = self.faults if first else {"degraded.llm: a → b": 3}
+        self.asked.append(plan.sessions)
+        return Measured(report, plan.sessions * 0.05, 0.0, 0.0, 0.0)
+
+    def carries(self, monkeypatch: pytest.MonkeyPatch, tried: list[str]) -> int:
+        monkeypatch.setattr(module, "run_load", self.run)
+        server = nullcontext(SimpleNamespace(sessions_url="ws://127.0.0.1:1/ws"))
+        monkeypatch.setattr(module, "Server", lambda *args, **options: server)
+        return module._carried(Progress("overload", 1.0, Console(file=StringIO())), tried)
+
+
+def test_it_is_the_first_number_that_is_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    core, tried = Core(160), list[str]()
+    assert core.carries(monkeypatch, tried) == 150
+    assert core.asked == [SAMPLE, 190, 170, 150]
+    assert tried[1:3] == [
+        "190 sessions: lateness p99 300 ms, 5.0 ms of CPU",
+        "170 sessions: lateness p99 300 ms, 5.0 ms of CPU",
+    ]
+
+
+def test_sessions_that_fail_are_not_carried(monkeypatch: pytest.MonkeyPatch) -> None:
+    core, tried = Core(1_000, {"client.no_call (refused)": 40}), list[str]()
+    assert core.carries(monkeypatch, tried) == 170
+    assert "190 sessions: client.no_call (refused): 40 times" in tried
+
+
+def test_where_none_is_in_time_the_run_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    core = Core(100)
+    with pytest.raises(RunFailed, match=r"110 sessions: lateness p99 300 ms"):
+        core.carries(monkeypatch, [])
+    assert core.asked == [SAMPLE, 190, 170, 150, 130, 110]
+
+
+# --- what the report comes to --------------------------------------------------------------------
 
 
 def test_a_gateway_that_serves_some_and_refuses_the_rest_holds() -> None:
