@@ -118,9 +118,11 @@ def broken(found: list[Metric]) -> list[str]:
 
 @dataclass
 class Core:
-    """A core on which a session takes 5 ms a second, and on which `most` are in time."""
+    """A core on which `most` are in time. A session takes 5 ms a second, or less beside others:
+    `fixed_ms` are for all."""
 
     most: int
+    fixed_ms: float = 0.0
     faults: dict[str, int] = field(default_factory=dict)
     """Of the first run with so many."""
     asked: list[int] = field(default_factory=list)
@@ -131,7 +133,8 @@ class Core:
         report = {"lateness": late, "wall_s": 10.0, "distrust": []}
         report["faults"] = self.faults if first else {"degraded.llm: a → b": 3}
         self.asked.append(plan.sessions)
-        return Measured(report, plan.sessions * 0.05, 0.0, 0.0, 0.0)
+        each_ms = 5.0 - self.fixed_ms / SAMPLE
+        return Measured(report, (self.fixed_ms + plan.sessions * each_ms) / 100, 0.0, 0.0, 0.0)
 
     def carries(self, monkeypatch: pytest.MonkeyPatch, tried: list[str]) -> int:
         monkeypatch.setattr(module, "run_load", self.run)
@@ -143,15 +146,23 @@ class Core:
 def test_it_is_the_first_number_that_is_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
     core, tried = Core(160), list[str]()
     assert core.carries(monkeypatch, tried) == 150
-    assert core.asked == [SAMPLE, 190, 170, 150]
+    assert core.asked == [SAMPLE, 190, 170, 150]  # the next one would be less
     assert tried[1:3] == [
         "190 sessions: lateness p99 300 ms, 5.0 ms of CPU",
         "170 sessions: lateness p99 300 ms, 5.0 ms of CPU",
     ]
 
 
+def test_more_are_tried_where_each_costs_less_beside_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    core = Core(220, fixed_ms=120.0)
+    assert core.carries(monkeypatch, []) == 206
+    assert core.asked == [SAMPLE, 190, 234, 206]
+
+
 def test_sessions_that_fail_are_not_carried(monkeypatch: pytest.MonkeyPatch) -> None:
-    core, tried = Core(1_000, {"client.no_call (refused)": 40}), list[str]()
+    core, tried = Core(1_000, faults={"client.no_call (refused)": 40}), list[str]()
     assert core.carries(monkeypatch, tried) == 170
     assert "190 sessions: client.no_call (refused): 40 times" in tried
 
