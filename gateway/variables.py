@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Mapping
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, SecretStr
@@ -30,6 +30,10 @@ REDIS_TLS_OPTIONS = frozenset(
 
 MADE = "auto"
 """In place of API keys: the gateway makes one (`gateway.security.key_file`)."""
+
+
+LIGHTER_SLOTS = frozenset({"turn", "stt", "llm", "tts", "avatar"})
+"""The slots that have a provider after the first to ask."""
 
 
 LOCAL_ORIGINS = ",".join(
@@ -133,8 +137,16 @@ def _origin(text: str) -> str:
 
 def _lighter(text: str) -> str:
     names = [part.strip() for part in text.split(",") if part.strip()]
-    if not all(re.fullmatch(r"(turn|stt|llm|tts|avatar)\.\S+", name) for name in names):
-        raise ValueError("must be providers with their slots, with commas, like stt.pocketsphinx")
+    for name in names:
+        slot, _, provider = name.partition(".")
+        if slot not in LIGHTER_SLOTS or not provider:
+            wanted = "must be providers with their slots, with commas, like stt.pocketsphinx"
+            raise ValueError(f"{wanted}, not {name!r}")
+        try:
+            find(cast("Slot", slot), provider)
+        except UnknownProvider as error:
+            known = ", ".join(f"{slot}.{each}" for each in error.known)
+            raise ValueError(f"must name one of {known}, not {name!r}") from None
     return ",".join(names)
 
 

@@ -136,7 +136,7 @@ def test_the_defaults_are_the_contracts() -> None:
         ("TTS_ENGINE", "espeak-ng", "tts_engine", "espeak-ng"),
         ("PARLEY_STT", "pocketsphinx", "stt", "pocketsphinx"),
         ("PARLEY_VAD", "energy", "vad", "energy"),
-        ("PARLEY_LIGHTER", "stt.small, tts.espeak-ng,", "lighter", "stt.small,tts.espeak-ng"),
+        ("PARLEY_LIGHTER", "stt.openai, tts.espeak-ng,", "lighter", "stt.openai,tts.espeak-ng"),
         ("PARLEY_LLM", "scripted", "llm", "scripted"),
         ("PARLEY_STT_LANGUAGE", "de", "stt_language", "de"),
         ("PARLEY_PIPER_VOICE", "/srv/anna.onnx", "piper_voice", Path("/srv/anna.onnx")),
@@ -198,7 +198,14 @@ def test_the_older_name_of_a_service_counts_where_the_newer_is_not_set(
         (
             "PARLEY_LIGHTER",
             "pocketsphinx",
-            "PARLEY_LIGHTER must be providers with their slots, with commas, like stt.pocketsphinx",
+            "PARLEY_LIGHTER must be providers with their slots, with commas, like stt.pocketsphinx"
+            ", not 'pocketsphinx'",
+        ),
+        (
+            "PARLEY_LIGHTER",
+            "tts.espeak-ng,stt.pocketsfinx",
+            "PARLEY_LIGHTER must name one of stt.openai, stt.whisper, stt.pocketsphinx, "
+            "not 'stt.pocketsfinx'",
         ),
         (
             "PARLEY_LONGEST_INTERVIEW_MIN",
