@@ -1,13 +1,14 @@
 """Pages of metrics of several processes as one. Pure.
 
 What is counted is added up, and so are gauges: a state's 1 becomes the number of processes that are
-in the state. What is the same in each process stays as it is.
+in the state. What is the same in each process stays as it is, and of shares of a limit that each
+process has for itself the highest counts.
 """
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
-HIGHEST: Final = frozenset({"parley_build_info", "parley_workers"})
+HIGHEST: Final = frozenset({"parley_build_info", "parley_workers", "parley_pressure"})
 LOWEST: Final = frozenset({"process_start_time_seconds"})
 """Samples that are not added up."""
 

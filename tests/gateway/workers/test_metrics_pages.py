@@ -41,6 +41,14 @@ def test_counters_gauges_and_histograms_of_all_processes_add_up() -> None:
     }
 
 
+def test_the_pressure_is_that_of_the_busiest_process() -> None:
+    pages = [
+        f'# TYPE parley_pressure gauge\nparley_pressure{{measure="busy"}} {share}\n'
+        for share in (0.6, 0.7, 0.5)
+    ]
+    assert samples(added(pages)) == {("parley_pressure", "busy"): 0.7}
+
+
 def test_one_page_says_the_same_as_before() -> None:
     assert samples(added([page(3, 2, 0.05)])) == samples(page(3, 2, 0.05))
 
