@@ -43,6 +43,7 @@ CROWD_SECONDS, QUICK_SECONDS = 60.0, 15.0
 QUICK_SESSIONS = 60
 FEW, FEW_SECONDS = 10, 15.0
 MOST_CLIENTS = 4_000
+HEALTH_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +185,10 @@ def run_crowd(server: Server, plan: CrowdPlan, on_progress: OnProgress) -> Seen:
 
 
 def _refused_for(server: Server) -> Sequence[str]:
-    health = httpx.get(f"{server.url}/health", timeout=5.0, trust_env=False)
+    try:
+        health = httpx.get(f"{server.url}/health", timeout=HEALTH_S, trust_env=False)
+    except httpx.TransportError as error:
+        return (f"unknown, /health did not answer ({type(error).__name__})",)
     return tuple(health.json()["gateway"]["pressure"]["why"])
 
 

@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from io import StringIO
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
+import httpx
 import pytest
 from rich.console import Console
 
@@ -172,6 +174,24 @@ def test_where_none_is_in_time_the_run_fails(monkeypatch: pytest.MonkeyPatch) ->
     with pytest.raises(RunFailed, match=r"110 sessions: lateness p99 300 ms"):
         core.carries(monkeypatch, [])
     assert core.asked == [SAMPLE, 190, 170, 150, 130, 110]
+
+
+def test_a_gateway_too_busy_to_say_why_it_refuses_does_not_end_the_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    events: list[tuple[str, dict[str, float]]] = [
+        ("steady", {}),
+        ("progress", {"elapsed_s": 6.0}),
+        ("over", {}),
+        ("report", {"wall_s": 10.0}),
+    ]
+    server = Mock(url="http://127.0.0.1:1", memory_mb=lambda: 200.0)
+    server.cpu.return_value.since.return_value.server_s = 4.0
+    monkeypatch.setattr(module, "told_by", lambda *arguments: (event for event in events))
+    monkeypatch.setattr(httpx, "get", Mock(side_effect=httpx.ReadTimeout("")))
+    found = module.run_crowd(server, PLAN, lambda done, goal: None)
+    assert found.why == ("unknown, /health did not answer (ReadTimeout)",)
+    assert (found.cpu_share, found.memory_mb) == (0.4, [200.0])
 
 
 # --- what the report comes to --------------------------------------------------------------------
