@@ -163,7 +163,7 @@ class SqliteStore:
     async def _wait_for(self, operation: "type[_Work] | type[_Commit]", given: Any) -> Any:
         if self._closed:
             raise StoreClosed(f"{self._path} was closed")
-        if self._pending >= MAX_PENDING:
+        if max(self._pending, self._thread.waiting) >= MAX_PENDING:
             raise StoreUnavailable(f"{self._path}: {MAX_PENDING} operations are waiting already")
         self._pending += 1
         try:
@@ -248,11 +248,17 @@ class SqliteStore:
             if kind is _Commit:
                 self._commit([each for each in together if isinstance(each, _Commit)])
             for each in together:
-                if isinstance(each, _Work):
+                if isinstance(each, _Work) and not each.cancelled:
                     each.perform()
 
     def _commit(self, commits: "Sequence[_Commit]") -> None:
-        """Make them one transaction; where that fails as a whole, each has one of its own."""
+        """Make them one transaction; where that fails as a whole, each has one of its own.
+
+        Where another program has the file locked, none is to blame, and none is tried again.
+        """
+        commits = [commit for commit in commits if not commit.cancelled]
+        if not commits:
+            return
         try:
             database = self._connected()
             now = self._clock()
@@ -262,8 +268,9 @@ class SqliteStore:
                 for statement in SWEEP:
                     database.execute(statement, {"now": now})
         except BaseException as error:
-            if len(commits) == 1:
-                commits[0].error = error
+            if len(commits) == 1 or _is_busy(error):
+                for commit in commits:
+                    commit.error = error
             else:
                 for commit in commits:
                     self._commit([commit])
@@ -329,6 +336,11 @@ class _Commit(StoreOperation):
         database.execute("RELEASE one")
 
 
+def _is_busy(error: BaseException) -> bool:
+    """Whether another program had the file locked for too long."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
+
+
 def _write_ahead(database: sqlite3.Connection) -> None:
     """Switch to WAL. SQLite's own busy timeout does not cover two processes doing so at once."""
     give_up_at = time.monotonic() + BUSY_TIMEOUT_S
@@ -336,8 +348,7 @@ def _write_ahead(database: sqlite3.Connection) -> None:
         try:
             database.execute("PRAGMA journal_mode = WAL")
         except sqlite3.OperationalError as error:
-            busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
-            if not busy or time.monotonic() > give_up_at:
+            if not _is_busy(error) or time.monotonic() > give_up_at:
                 raise
             time.sleep(0.01)
         else:

@@ -42,8 +42,8 @@ class StoreOperation:
 class StoreThread:
     """Hands operations to `perform`, in their order, as many as wait. Belongs to one event loop.
 
-    `perform` is called in the thread, with operations of which none was cancelled before. It gives
-    each its outcome and raises nothing.
+    `perform` is called in the thread, with operations of which none was cancelled before; one may
+    be cancelled while those before it are done. It gives each its outcome and raises nothing.
     """
 
     def __init__(self, name: str, perform: Callable[[Sequence[Any]], None]) -> None:
@@ -51,6 +51,12 @@ class StoreThread:
         self._perform = perform
         self._waiting: deque[StoreOperation] = deque()  # bounded by its owner
         self._busy = False
+        self._ending = False
+
+    @property
+    def waiting(self) -> int:
+        """Operations that the thread has not begun, also those that were cancelled meanwhile."""
+        return len(self._waiting)
 
     def take(self, operation: StoreOperation) -> None:
         """Have an operation done. A plain call on the event loop."""
@@ -60,7 +66,9 @@ class StoreThread:
 
     def end(self) -> None:
         """No further operation is taken: let the thread end when it has done the last one."""
-        self._thread.shutdown(wait=False)
+        self._ending = True
+        if not self._busy:
+            self._thread.shutdown(wait=False)
 
     def _begin(self) -> None:
         count = min(len(self._waiting), MOST_TOGETHER)
@@ -77,5 +85,7 @@ class StoreThread:
         self._busy = False
         if self._waiting:
             self._begin()
+        elif self._ending:
+            self._thread.shutdown(wait=False)
         for operation in together:
             operation.deliver()

@@ -1,6 +1,7 @@
 import asyncio
 import sqlite3
 import stat
+import threading
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -365,3 +366,94 @@ def test_what_is_cancelled_before_its_turn_is_not_written(path: Path) -> None:
         assert await store.get("second") is None
 
     with_store(path, scenario)
+
+
+def test_what_is_cancelled_while_those_before_it_are_done_is_not_done(path: Path) -> None:
+    async def scenario(store: SqliteStore, clock: Clock) -> None:
+        began, may_end = threading.Event(), threading.Event()
+
+        def work() -> None:
+            began.set()
+            may_end.wait(20)
+
+        await store.put("kept", b"1", expect=None)
+        busy = asyncio.create_task(store._run(lambda: None))
+        await asyncio.sleep(0)
+        slow = asyncio.create_task(store._run(work))
+        erasing = asyncio.create_task(store.delete("kept"))
+        writing = asyncio.create_task(store.put("late", b"1", expect=None))
+        await asyncio.to_thread(began.wait, 20)  # the three are taken together
+        erasing.cancel()
+        writing.cancel()
+        may_end.set()
+        await asyncio.wait([busy, slow, erasing, writing])
+        assert await store.get("kept") is not None
+        assert await store.get("late") is None
+
+    with_store(path, scenario)
+
+
+def test_commits_that_wait_for_a_locked_file_wait_once(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "BUSY_TIMEOUT_S", 0.01)
+
+    async def scenario(store: SqliteStore, clock: Clock) -> None:
+        counted = await traced(store)
+        other = sqlite3.connect(path, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        outcomes = await asyncio.gather(
+            *(store.put(f"k{number}", b"one", expect=None) for number in range(9)),
+            return_exceptions=True,
+        )
+        other.execute("ROLLBACK")
+        other.close()
+        assert [type(outcome) for outcome in outcomes] == [StoreUnavailable] * 9
+        assert counted.begun == 2  # the first one went alone
+        assert await store.put("k0", b"one", expect=None) > 0
+
+    with_store(path, scenario)
+
+
+def test_operations_that_were_cancelled_count_until_the_thread_comes_to_them(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MAX_PENDING", 3)
+
+    async def scenario(store: SqliteStore, clock: Clock) -> None:
+        may_end = threading.Event()
+        slow = asyncio.create_task(store._run(lambda: may_end.wait(20)))
+        await asyncio.sleep(0)
+        refused = 0
+        for _ in range(5):
+            asked = asyncio.create_task(store.append("log", b"x"))
+            await asyncio.sleep(0)
+            asked.cancel()
+            (outcome,) = await asyncio.gather(asked, return_exceptions=True)
+            refused += isinstance(outcome, StoreUnavailable)
+        may_end.set()
+        await slow
+        assert refused == 2
+        assert await store.append("log", b"x") == 1
+
+    with_store(path, scenario)
+
+
+def test_what_was_asked_before_a_close_that_is_cancelled_is_still_answered(path: Path) -> None:
+    async def main() -> None:
+        async with asyncio.timeout(20):
+            store = await SqliteStore.open(path)
+            may_end = threading.Event()
+            slow = asyncio.create_task(store._run(lambda: may_end.wait(20)))
+            await asyncio.sleep(0)
+            asked = asyncio.create_task(store.put("k", b"1", expect=None))
+            await asyncio.sleep(0)
+            closing = asyncio.create_task(store.aclose())
+            await asyncio.sleep(0)
+            closing.cancel()
+            await asyncio.wait([closing])
+            may_end.set()
+            await slow
+            assert await asked > 0
+
+    asyncio.run(main())
