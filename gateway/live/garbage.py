@@ -2,8 +2,9 @@
 
 A full collection stops every session: it looks at all objects of all of them, 60,000 at 100
 sessions. CPython begins one whenever its oldest generation has grown by a quarter, which it does
-again and again while sessions begin. Here it happens where nobody is talking, or seldom. The two
-young generations, which hold nearly all garbage, are collected as ever, in larger portions.
+again and again while sessions begin. Here it happens where nobody is talking, or seldom, but at
+least once an hour. The two young generations, which hold nearly all garbage, are collected as ever,
+in larger portions.
 """
 
 import asyncio
@@ -30,6 +31,10 @@ midst of others; or twice as many as are live, as a session costs the collection
 LONGEST_S = 600.0
 """Without any session, what requests have left is collected after this time."""
 
+TALKING_S = 3600.0
+"""And after this time though somebody talks all along: what requests leave must not grow without an
+end where one client stays for days."""
+
 
 class GarbagePolicy:
     """When a full collection is due. Pure."""
@@ -41,8 +46,9 @@ class GarbagePolicy:
     def due(self, live: int, ended: int, now: float) -> bool:
         """Whether to collect now, with so many live sessions, and so many ended since the start."""
         left = ended - self._ended
-        idle = not live and (left > 0 or now - self._at >= LONGEST_S)
-        if not idle and left < max(MOST_ENDED, 2 * live):
+        since_s = now - self._at
+        idle = not live and (left > 0 or since_s >= LONGEST_S)
+        if not idle and left < max(MOST_ENDED, 2 * live) and since_s < TALKING_S:
             return False
         self._ended, self._at = ended, now
         return True

@@ -12,6 +12,7 @@ from gateway.live.garbage import (
     MIDDLE,
     MOST_ENDED,
     OLD,
+    TALKING_S,
     YOUNG,
     GarbagePolicy,
     collect,
@@ -48,6 +49,12 @@ def test_without_sessions_it_happens_after_ten_minutes() -> None:
     policy = GarbagePolicy(0.0)
     times = (LONGEST_S - 1, LONGEST_S, LONGEST_S + 1, 2 * LONGEST_S)
     assert [policy.due(0, 0, now) for now in times] == [False, True, False, True]
+
+
+def test_where_somebody_talks_all_along_it_happens_once_an_hour() -> None:
+    policy = GarbagePolicy(0.0)
+    times = (TALKING_S - 1, TALKING_S, TALKING_S + 1, 2 * TALKING_S)
+    assert [policy.due(1, 0, now) for now in times] == [False, True, False, True]
 
 
 def test_full_collections_happen_only_when_due(
