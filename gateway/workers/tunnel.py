@@ -15,8 +15,10 @@ logger = logging.getLogger("parley.workers")
 class Tunnel(asyncio.Protocol):
     """One end; `other` is the transport at the other end, once that is there."""
 
-    other: asyncio.Transport | None = None
     own: asyncio.Transport | None = None
+
+    def __init__(self, other: asyncio.Transport | None = None) -> None:
+        self.other = other
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.own = cast("asyncio.Transport", transport)
@@ -74,17 +76,21 @@ class Tunnels:
 
     async def _join(self, transport: asyncio.Transport, near: socket.socket) -> None:
         loop = asyncio.get_running_loop()
+        if transport.is_closing():  # an `_Outer` might never be told so
+            near.close()
+            return
         outer = _Outer(self._connections)
         outer.own = transport
         transport.set_protocol(outer)
         self._connections.add(outer)
         try:
-            inner_transport, inner = await loop.connect_accepted_socket(Tunnel, near)
+            # The other process may have answered already: uvloop reads before this goes on.
+            inner_transport, _ = await loop.connect_accepted_socket(lambda: Tunnel(transport), near)
         except OSError as error:
             logger.info("a tunnel could not be made: %s", error)
             transport.abort()
             return
-        inner.other, outer.other = transport, inner_transport
+        outer.other = inner_transport
         if transport.is_closing():
             inner_transport.close()
         else:
@@ -95,6 +101,7 @@ class _Outer(Tunnel):
     """The client's end, which is counted."""
 
     def __init__(self, connections: set[Any]) -> None:
+        super().__init__()
         self._connections = connections
 
     def connection_lost(self, exc: Exception | None) -> None:
