@@ -6,6 +6,7 @@ each, so that Ctrl-C reaches the parent alone, which tells them.
 
 import asyncio
 import logging
+import os
 import pickle
 import signal
 import socket
@@ -150,15 +151,10 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         restarts = Restarts()
         while not self._ending.is_set():
-            process = await self._start(index, restarts)
-            try:
-                code = await process.child.wait()
-            finally:
-                await self._ended(process)
+            how = await self._once(index, restarts)
             wait_s = restarts.ended(loop.time())
             if self._ending.is_set():
                 return
-            how = f"signal {-code}" if code < 0 else f"exit code {code}"
             others = any(other.serves for other in self._running.values())
             if wait_s is None or (restarts.hopeless and not others):
                 await self._stop_others()
@@ -176,18 +172,35 @@ class Supervisor:
                 async with asyncio.timeout(wait_s):
                     await self._ending.wait()
 
+    async def _once(self, index: int, restarts: Restarts) -> str:
+        """Run one process to its end; returns how it ended."""
+        try:
+            process = await self._start(index, restarts)
+        except OSError as error:  # too little memory, too many processes or open files
+            return f"it could not be started: {error}"
+        try:
+            code = await process.child.wait()
+        finally:
+            await self._ended(process)
+        return f"signal {-code}" if code < 0 else f"exit code {code}"
+
     async def _start(self, index: int, restarts: Restarts) -> _Process:
         self._board.reset(index)
         near, far = socket.socketpair()
         with far:
-            child = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-m",
-                self._module,
-                str(far.fileno()),
-                pass_fds=(far.fileno(), *self._inherited),
-                process_group=0,
-            )
+            try:
+                child = await asyncio.create_subprocess_exec(
+                    sys.executable,
+                    *_path_options(),
+                    "-m",
+                    self._module,
+                    str(far.fileno()),
+                    pass_fds=(far.fileno(), *self._inherited),
+                    process_group=0,
+                )
+            except BaseException:
+                near.close()
+                raise
         now = asyncio.get_running_loop().time()
         reader, writer = await asyncio.open_connection(sock=near, limit=LONGEST_LINE)
         order = pickle.dumps(self._order(index))
@@ -277,3 +290,9 @@ class Supervisor:
                     )
                     process.heard_at = loop.time()
                     process.send(signal.SIGKILL)
+
+
+def _path_options() -> tuple[str, ...]:
+    """Python's options for a process that imports from where this one does: `-m` alone would have
+    it import what the current folder happens to hold."""
+    return () if {"", os.getcwd()} & {*sys.path} else ("-P",)

@@ -1,8 +1,10 @@
 """The parent of a gateway's processes, with small processes in place of gateways."""
 
 import asyncio
+import errno
 import os
 import signal
+import sys
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import suppress
@@ -14,6 +16,7 @@ import pytest
 from gateway.workers import supervisor as module
 from gateway.workers.board import LoadBoard
 from gateway.workers.supervisor import StartFailed, Supervisor
+from tests.support.paths import ROOT
 from tests.support.supervised import Steps
 
 LIMIT_S = 60.0
@@ -215,3 +218,45 @@ def test_one_that_is_silent_is_killed_and_started_again(
         await parent.until(lambda: parent.starts[0] >= 2)
 
     run(parent, story())
+
+
+def test_one_that_cannot_be_started_for_a_while_leaves_the_others_alone(
+    family: Callable[[Orders], Family], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.workers.restarts.FIRST_WAIT_S", 0.01)
+    parent = family({0: [("ready a", "wait")], 1: [("ready b", "wait"), ("ready c", "wait")]})
+    start = asyncio.create_subprocess_exec
+    refused = 0
+
+    async def short_of_memory(*program: str, **about: Any) -> asyncio.subprocess.Process:
+        nonlocal refused
+        if parent.starts[1] == 1 and refused < 3:
+            refused += 1
+            raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
+        return await start(*program, **about)
+
+    async def story() -> None:
+        await parent.until(lambda: parent.serves(0) and parent.serves(1))
+        monkeypatch.setattr(asyncio, "create_subprocess_exec", short_of_memory)
+        os.kill(parent.pid(1), signal.SIGKILL)
+        await parent.until(lambda: parent.starts[1] == 2 and parent.serves(1))
+
+    run(parent, story())
+    assert refused == 3
+    assert parent.starts == {0: 1, 1: 2}
+
+
+def test_a_process_imports_nothing_from_the_folder_where_the_gateway_was_started(
+    family: Callable[[Orders], Family], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "pickle.py").write_text("raise SystemExit('not this one')")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setattr(sys, "path", [each for each in sys.path if each])
+    parent = family({0: [("ready a", "wait")]})
+
+    async def story() -> None:
+        await parent.until(lambda: parent.serves(0))
+
+    run(parent, story())
+    assert parent.starts == {0: 1}
