@@ -33,14 +33,14 @@ TUNNEL_LOOK_S: Final = 0.1
 
 def main(descriptor: int) -> int:
     """Serve as one of the processes; returns the exit code."""
-    line = socket.socket(fileno=descriptor)
+    line = _own(descriptor)
     order = cast(
         "WorkerOrder", pickle.loads(_read(line))
     )  # from the parent, over a pair of sockets
     settings = order.settings
     configure(settings.log_level, settings.log_format, secrets_of(settings))
     share(order.folder / MODELS)
-    listeners = [socket.socket(fileno=each) for each in order.listeners]
+    listeners = [_own(each) for each in order.listeners]
     try:
         WorkerServer.made(order, line).run(sockets=listeners)
     except CommandFailed as error:
@@ -49,6 +49,13 @@ def main(descriptor: int) -> int:
     except KeyboardInterrupt:
         return 0
     return 0
+
+
+def _own(descriptor: int) -> socket.socket:
+    """A socket of the parent's, which what this process starts does not inherit in turn."""
+    found = socket.socket(fileno=descriptor)
+    found.set_inheritable(False)
+    return found
 
 
 def _read(line: socket.socket) -> bytes:

@@ -8,9 +8,9 @@ then on the client talks to the other process alone.
 import asyncio
 import json
 import logging
+import os
 import socket
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
@@ -24,6 +24,10 @@ GIVE_S: Final = 0.1
 """How long a process that does not take the bytes is waited for: the loop stands meanwhile."""
 
 ARRIVE_S: Final = 2.0
+
+PAUSE_S: Final = 0.1
+"""How long none is taken where too many come, or where this process has too many open files."""
+
 BACKLOG: Final = 512
 
 
@@ -78,17 +82,23 @@ class Arrivals:
         self._listener.setblocking(False)
         self._listener.bind(str(path))
         self._listener.listen(BACKLOG)
-        self._loop.add_reader(self._listener, self._accept)
+        self._pause: asyncio.TimerHandle | None = None
+        self._listen()
 
     def close(self) -> None:
         """Take no more."""
+        if self._pause is not None:
+            self._pause.cancel()
         self._loop.remove_reader(self._listener)
         self._listener.close()
         for line in tuple(self._coming):
             self._drop(line)
 
+    def _listen(self) -> None:
+        self._loop.add_reader(self._listener, self._accept)
+
     def _accept(self) -> None:
-        with suppress(BlockingIOError, InterruptedError):
+        try:
             while len(self._coming) < BACKLOG:
                 line, _ = self._listener.accept()
                 line.setblocking(False)
@@ -96,6 +106,13 @@ class Arrivals:
                 self._coming[line] = (bytearray(), [], late)
                 self._loop.add_reader(line, self._receive, line)
                 self._receive(line)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError as error:
+            logger.error("no connection can be taken from another process: %s", error)
+        # They wait in the listener meanwhile, which would call again at once.
+        self._loop.remove_reader(self._listener)
+        self._pause = self._loop.call_later(PAUSE_S, self._listen)
 
     def _receive(self, line: socket.socket) -> None:
         if line not in self._coming:
@@ -109,6 +126,8 @@ class Arrivals:
             except OSError:
                 self._drop(line)
                 return
+            for descriptor in found:  # what this process starts would keep the client's line open
+                os.set_inheritable(descriptor, False)
             descriptors += found
             if not part:
                 break

@@ -1,4 +1,6 @@
 import asyncio
+import errno
+import os
 import socket
 import tempfile
 from collections.abc import Coroutine, Iterator
@@ -7,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from gateway.workers import handover as module
 from gateway.workers.handover import LONGEST_BYTES, Arrivals, Told, give
 
 Arrived = tuple[socket.socket, Told, bytes]
@@ -42,6 +45,7 @@ def test_a_client_goes_on_with_the_process_that_took_its_connection(path: Path) 
             connection, known, data = taken[0]
             assert (known, data) == (told, b"GET / HTTP/1.1\r\n")
             with connection:
+                assert not connection.get_inheritable()
                 assert await asyncio.get_running_loop().sock_recv(connection, 100) == b"more"
                 connection.send(b"answer")
                 assert client.recv(100) == b"answer"
@@ -65,6 +69,39 @@ def test_many_connections_arrive_in_one_go(path: Path) -> None:
         arrivals.close()
 
     story(run())
+
+
+def test_a_process_with_too_many_open_files_takes_a_connection_later(
+    path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    accept = socket.socket.accept
+    asked = 0
+
+    def full(listener: socket.socket) -> tuple[socket.socket, Any]:
+        nonlocal asked
+        asked += 1
+        if asked <= 2:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        return accept(listener)
+
+    async def run() -> None:
+        taken: list[Arrived] = []
+        arrivals = Arrivals(path, lambda *arrived: taken.append(arrived))
+        client, server = socket.socketpair()
+        with client, server:
+            assert give(path, server.fileno(), Told(0, "http"), b"late")
+        await until_taken(taken, 1)
+        assert [data for _, _, data in taken] == [b"late"]
+        taken[0][0].close()
+        arrivals.close()
+
+    monkeypatch.setattr(module, "PAUSE_S", 0.01)
+    monkeypatch.setattr(socket.socket, "accept", full)
+    story(run())
+    assert asked == 4  # the last one finds nothing more
+    assert [record.getMessage() for record in caplog.records] == [
+        "no connection can be taken from another process: [Errno 24] Too many open files"
+    ] * 2
 
 
 def test_a_connection_stays_where_nobody_takes_it(path: Path) -> None:
