@@ -10,7 +10,8 @@ import sys
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from itertools import combinations
 from pathlib import Path
@@ -52,14 +53,22 @@ SETTINGS = {
 }
 
 
+@dataclass
 class Served:
-    """A running gateway of several processes."""
+    """A running gateway of several processes; `trust` where it is reached over TLS."""
 
-    def __init__(self, process: "subprocess.Popen[bytes]", port: int, folder: Path) -> None:
-        self.process = process
-        self.port = port
-        self.folder = folder
-        self.url = f"http://127.0.0.1:{port}"
+    process: "subprocess.Popen[bytes]"
+    port: int
+    folder: Path
+    trust: ssl.SSLContext | None = None
+
+    @property
+    def url(self) -> str:
+        return f"{'https' if self.trust else 'http'}://localhost:{self.port}"
+
+    @property
+    def ws_url(self) -> str:
+        return f"{'wss' if self.trust else 'ws'}://localhost:{self.port}"
 
     def pids(self) -> dict[int, int]:
         """The process ids of those that serve, by their numbers, as the log says."""
@@ -68,7 +77,9 @@ class Served:
         return {int(worker): int(pid) for worker, pid in found}
 
     async def get(self, path: str) -> Any:
-        async with httpx.AsyncClient(trust_env=False, headers=OPERATOR) as client:
+        async with httpx.AsyncClient(
+            trust_env=False, headers=OPERATOR, verify=self.trust or True
+        ) as client:
             answer = await client.get(f"{self.url}{path}", timeout=20)
             assert answer.status_code == 200, answer.text
             return answer.json() if "json" in answer.headers["content-type"] else answer.text
@@ -83,9 +94,28 @@ class Served:
 def served(folder: Path, *options: str, **settings: str) -> Iterator[Served]:
     port = free_port()
     with gateway(folder, port, *options, **{**SETTINGS, **settings}) as process:
-        running = Served(process, port, folder)
+        tls = "--tls-cert" in options
+        trust = ssl.create_default_context(cafile=str(CERT)) if tls else None
+        running = Served(process, port, folder, trust)
         asyncio.run(all_ready(running))
         yield running
+
+
+@dataclass
+class Gateways:
+    """Gateways that tests share. Each test gets one that runs, whatever those before it did."""
+
+    folders: pytest.TempPathFactory
+    stack: ExitStack
+    found: dict[str, Served] = field(default_factory=dict)
+
+    def running(self, name: str, *options: str, **settings: str) -> Served:
+        one = self.found.get(name)
+        if one is None or one.process.poll() is not None:
+            folder = self.folders.mktemp(name)
+            one = self.stack.enter_context(served(folder, *options, **settings))
+            self.found[name] = one
+        return one
 
 
 async def all_ready(running: Served) -> None:
@@ -97,25 +127,53 @@ async def all_ready(running: Served) -> None:
 
 
 @pytest.fixture(scope="module")
-def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    with served(tmp_path_factory.mktemp("pair")) as running:
-        yield running
+def gateways(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateways]:
+    with ExitStack() as stack:
+        yield Gateways(tmp_path_factory, stack)
+
+
+@pytest.fixture
+def pair(gateways: Gateways) -> Served:
+    return gateways.running("pair", PARLEY_DRAIN_S="20")
+
+
+@pytest.fixture
+def limited(gateways: Gateways) -> Served:
+    """Seven places, three of them for one address."""
+    limits = {"PARLEY_MAX_SESSIONS": "7", "PARLEY_MAX_PER_ADDRESS": "3"}
+    return gateways.running("limited", PARLEY_DRAIN_S="60", **limits)
+
+
+@pytest.fixture
+def secure(gateways: Gateways) -> Served:
+    return gateways.running("secure", "--tls-cert", str(CERT), "--tls-key", str(KEY_FILE))
+
+
+def whence(address: str) -> dict[str, Any]:
+    """Options of `connect` for a client at an address of this machine."""
+    return {"host": "127.0.0.1", "local_addr": (address, 0)}
 
 
 @asynccontextmanager
 async def callers(
-    running: Served, names: list[str], *, at_once: bool = True
+    running: Served, names: list[str], *, at_once: bool = True, most_at: int = 100
 ) -> AsyncIterator[list[Caller]]:
-    """Calls that have begun, once those before them have ended."""
+    """Calls that have begun, once those before them have ended; so many from one address."""
     async with asyncio.timeout(LIMIT_S):
         while (await running.get("/health"))["gateway"]["taken"]:
             await asyncio.sleep(0.1)
     async with AsyncExitStack() as stack:
 
         async def begun(name: str) -> Caller:
-            url = f"ws://127.0.0.1:{running.port}/ws/{name}"
+            address = f"127.0.0.{1 + names.index(name) // most_at}"
             socket = await stack.enter_async_context(
-                connect(url, compression=None, open_timeout=LIMIT_S)
+                connect(
+                    f"{running.ws_url}/ws/{name}",
+                    compression=None,
+                    open_timeout=LIMIT_S,
+                    ssl=running.trust,
+                    **whence(address),
+                )
             )
             caller = Caller(socket)
             await caller.say(type="hello", version=1)
@@ -128,17 +186,15 @@ async def callers(
             yield [await begun(name) for name in names]
 
 
-async def returned(
-    running: Served, call: Caller, name: str, trust: ssl.SSLContext | None = None
-) -> dict[str, Any]:
+async def returned(running: Served, call: Caller, name: str) -> dict[str, Any]:
     """The `ready` of a client that comes back with its token, once that is taken."""
     token = (await call.until("ready"))["resume"]
     resume = {"token": token, "seq": call.messages[-1]["seq"]}
-    url = f"{'wss' if trust else 'ws'}://localhost:{running.port}/ws/{name}"
+    url = f"{running.ws_url}/ws/{name}"
     refusals: list[str] = []
     for _ in range(100):
         with suppress(OSError, InvalidStatus):
-            async with connect(url, compression=None, ssl=trust) as socket:
+            async with connect(url, compression=None, ssl=running.trust) as socket:
                 back = Caller(socket)
                 await back.say(type="hello", version=1, resume=resume)
                 while not {"ready", "error"} & {told["type"] for told in back.messages}:
@@ -346,7 +402,8 @@ def test_requests_about_a_webrtc_connection_reach_its_process(pair: Served) -> N
         replaced = await asked("POST", "/api/offer", json=body)
         assert replaced.json()["pc_id"][:3] == old[:3]
         assert replaced.json()["session_id"] == "peer-3"
-        for location in locations[:3]:
+        locations[3] = f"/webrtc/peer-3/{replaced.json()['pc_id']}"
+        for location in locations:
             for _ in range(3):  # each over a connection of its own, perhaps to the other process
                 assert (await asked("GET", location)).status_code == 204
             assert (await asked("DELETE", location)).status_code == 200
@@ -361,11 +418,31 @@ def test_requests_about_a_webrtc_connection_reach_its_process(pair: Served) -> N
     asyncio.run(story())
 
 
+def test_what_a_process_starts_inherits_none_of_its_sockets(pair: Served) -> None:
+    def inherited(pid: int) -> list[str]:
+        folder = Path(f"/proc/{pid}/fd")
+        sockets = [each.name for each in folder.iterdir() if "socket:" in str(each.readlink())]
+        assert len(sockets) > 3
+        abouts = {each: (folder.parent / "fdinfo" / each).read_text() for each in sockets}
+        return [
+            each
+            for each, about in abouts.items()
+            if not int(about.partition("flags:")[2].split()[0], 8) & os.O_CLOEXEC
+        ]
+
+    async def story() -> None:
+        async with callers(pair, [f"inherited-{number}" for number in range(4)]):
+            assert set((await pair.workers()).values()) == {0, 1}
+            assert [inherited(pid) for pid in pair.pids().values()] == [[], []]
+
+    asyncio.run(story())
+
+
 # --- a process that dies ------------------------------------------------------------------------
 
 
 def test_ten_calls_of_a_killed_process_go_on_elsewhere_and_the_others_are_untouched(
-    tmp_path: Path,
+    pair: Served,
 ) -> None:
     async def come_back(running: Served, call: Caller, name: str) -> float:
         """Reconnect with the token until it holds; how long that took, in seconds."""
@@ -405,114 +482,110 @@ def test_ten_calls_of_a_killed_process_go_on_elsewhere_and_the_others_are_untouc
             assert running.pids()[1] != pids[1]
             assert running.pids()[0] == pids[0]
 
-    with served(tmp_path) as running:
-        asyncio.run(story(running))
+    asyncio.run(story(pair))
 
 
-def test_what_a_killed_process_has_counted_stays(tmp_path: Path) -> None:
+def shared_folder(running: Served) -> Path:
+    """The folder that the processes share, by the board that the parent has in its memory."""
+    maps = Path(f"/proc/{running.process.pid}/maps").read_text()
+    (board,) = {Path(line.split()[-1]) for line in maps.splitlines() if line.endswith("/board")}
+    return board.parent
+
+
+def test_what_a_killed_process_has_counted_stays(pair: Served) -> None:
+    def kept() -> float:
+        pages = ("metrics-0", "metrics-1", "metrics-ended")
+        found = [shared_folder(pair) / page for page in pages]
+        return sum(turns(page.read_text()) for page in found if page.exists())
+
     async def story(running: Served) -> None:
         names = [f"kept-{number}" for number in range(4)]
         async with callers(running, names) as calls:
+            assert set((await running.workers()).values()) == {0, 1}
+            before = turns(await running.get("/metrics"))
             for call in calls:
-                await call.until("reply.done", turn=0)
-        await asyncio.sleep(6.0)  # the page is kept every 5 s
-        assert turns(await running.get("/metrics")) == 4
-        os.kill(running.pids()[0], signal.SIGKILL)
+                await call.say(type="text", text="I would measure it first.")
+            for call in calls:
+                await call.until("reply.started", turn=1)
         async with asyncio.timeout(LIMIT_S):
-            while len(re.findall("process 0 of", (running.folder / "log").read_text())) < 3:
-                await asyncio.sleep(0.1)  # it served, has ended, and serves again
-        assert turns(await running.get("/metrics")) == 4
+            while (await running.get("/health"))["gateway"]["taken"]:
+                await asyncio.sleep(0.05)
+            counted = turns(await running.get("/metrics"))
+            assert counted >= before + 4
+            while kept() != counted:
+                await asyncio.sleep(0.05)
+            old = running.pids()[0]
+            os.kill(old, signal.SIGKILL)
+            while running.pids()[0] == old:
+                await asyncio.sleep(0.05)
+        await all_ready(running)
+        assert turns(await running.get("/metrics")) == counted
 
-    with served(tmp_path) as running:
-        asyncio.run(story(running))
+    asyncio.run(story(pair))
 
 
 # --- where there is no place --------------------------------------------------------------------
 
 
-def test_a_client_is_refused_only_where_every_place_is_taken(tmp_path: Path) -> None:
+async def refused(running: Served, address: str) -> int:
+    """The status with which a client at this address is turned away."""
+    url = f"{running.ws_url}/ws/one-more"
+    with pytest.raises(InvalidStatus) as turned_away:
+        async with connect(url, compression=None, **whence(address)):
+            pass
+    return turned_away.value.response.status_code
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs addresses beside 127.0.0.1")
+def test_a_client_is_refused_only_where_every_place_is_taken(limited: Served) -> None:
     async def story(running: Served) -> None:
         names = [f"place-{number}" for number in range(7)]
-        async with callers(running, names):
+        async with callers(running, names, most_at=3):
             assert sorted(Counter((await running.workers()).values()).values()) == [3, 4]
-            with pytest.raises(InvalidStatus) as refused:
-                async with connect(f"ws://127.0.0.1:{running.port}/ws/eighth", compression=None):
-                    pass
-            assert refused.value.response.status_code == 503
+            assert await refused(running, "127.0.0.3") == 503
         async with asyncio.timeout(LIMIT_S):
             while await running.workers():
                 await asyncio.sleep(0.05)
-        async with callers(running, names):
+        async with callers(running, names, most_at=3):
             assert len(await running.workers()) == 7
 
-    with served(tmp_path, PARLEY_MAX_SESSIONS="7") as running:
-        asyncio.run(story(running))
+    asyncio.run(story(limited))
 
 
-def test_the_limit_for_an_address_holds_over_all_processes(tmp_path: Path) -> None:
+def test_the_limit_for_an_address_holds_over_all_processes(limited: Served) -> None:
     async def story(running: Served) -> None:
         async with callers(running, ["one", "two", "three"]):
             await asyncio.sleep(0.5)  # the processes tell one another
-            for _ in range(4):
-                with pytest.raises(InvalidStatus) as refused:
-                    async with connect(f"ws://127.0.0.1:{running.port}/ws/more", compression=None):
-                        pass
-                assert refused.value.response.status_code == 503
+            assert [await refused(running, "127.0.0.1") for _ in range(4)] == [503] * 4
 
-    with served(tmp_path, PARLEY_MAX_PER_ADDRESS="3") as running:
-        asyncio.run(story(running))
+    asyncio.run(story(limited))
 
 
 # --- over TLS, whose keys stay where they are ----------------------------------------------------
 
 
-def test_calls_over_tls_are_halved_and_come_back(tmp_path: Path) -> None:
-    trust = ssl.create_default_context(cafile=str(CERT))
-
-    async def story(port: int) -> None:
-        url = f"https://localhost:{port}"
-        running = Served(process, port, tmp_path)
-        async with AsyncExitStack() as stack:
-            client = await stack.enter_async_context(
-                httpx.AsyncClient(verify=trust, trust_env=False, headers=OPERATOR, timeout=20)
-            )
-            async with asyncio.timeout(LIMIT_S):
-                while (await client.get(f"{url}/health")).json()["gateway"]["workers"] < 2:
-                    await asyncio.sleep(0.1)
-            names = [f"secret-{number}" for number in range(8)]
-            calls = []
-            for name in names:
-                socket = await stack.enter_async_context(
-                    connect(f"wss://localhost:{port}/ws/{name}", compression=None, ssl=trust)
-                )
-                calls.append(Caller(socket))
-                await calls[-1].say(type="hello", version=1)
-                await calls[-1].until("ready")
-            sessions = (await client.get(f"{url}/admin/sessions")).json()["sessions"]
-            assert Counter(one["worker"] for one in sessions) == {0: 4, 1: 4}
+def test_calls_over_tls_are_halved_and_come_back(secure: Served) -> None:
+    async def story(running: Served) -> None:
+        names = [f"secret-{number}" for number in range(8)]
+        async with callers(running, names, at_once=False) as calls:
+            assert Counter((await running.workers()).values()) == {0: 4, 1: 4}
             for call in calls:
                 await call.until("reply.done", turn=0)
                 assert len(call.audio) > 16_000
             for call in calls:
                 call.socket.transport.abort()
             back = await asyncio.gather(
-                *(
-                    returned(running, call, name, trust)
-                    for call, name in zip(calls, names, strict=True)
-                )
+                *(returned(running, call, name) for call, name in zip(calls, names, strict=True))
             )
             assert [ready["resumed"]["kept"] for ready in back] == [True] * 8
 
-    port = free_port()
-    options = ("--tls-cert", str(CERT), "--tls-key", str(KEY_FILE))
-    with gateway(tmp_path, port, *options, **SETTINGS) as process:
-        asyncio.run(story(port))
+    asyncio.run(story(secure))
 
 
 # --- the end ------------------------------------------------------------------------------------
 
 
-def test_sigterm_lets_the_calls_of_both_processes_finish_their_sentence(tmp_path: Path) -> None:
+def test_sigterm_lets_the_calls_of_both_processes_finish_their_sentence(pair: Served) -> None:
     async def story(running: Served) -> None:
         names = [f"drain-{number}" for number in range(8)]
         async with callers(running, names) as calls:
@@ -534,11 +607,10 @@ def test_sigterm_lets_the_calls_of_both_processes_finish_their_sentence(tmp_path
         assert running.process.returncode == -signal.SIGTERM
         assert all(not alive(pid) for pid in running.pids().values())
 
-    with served(tmp_path, PARLEY_DRAIN_S="20") as running:
-        asyncio.run(story(running))
+    asyncio.run(story(pair))
 
 
-def test_a_second_signal_ends_all_processes_at_once(tmp_path: Path) -> None:
+def test_a_second_signal_ends_all_processes_at_once(limited: Served) -> None:
     async def story(running: Served) -> None:
         async with callers(running, ["impatient-0", "impatient-1"]) as calls:
             for call in calls:
@@ -553,20 +625,18 @@ def test_a_second_signal_ends_all_processes_at_once(tmp_path: Path) -> None:
             assert time.monotonic() - began < 10.0  # they would have had 60 s
         assert all(not alive(pid) for pid in running.pids().values())
 
-    with served(tmp_path, PARLEY_DRAIN_S="60") as running:
-        asyncio.run(story(running))
+    asyncio.run(story(limited))
 
 
-def test_processes_without_their_parent_end(tmp_path: Path) -> None:
+def test_processes_without_their_parent_end(secure: Served) -> None:
     async def ended(pids: list[int]) -> None:
         async with asyncio.timeout(LIMIT_S):
             while any(map(alive, pids)):
                 await asyncio.sleep(0.1)
 
-    with served(tmp_path) as running:
-        running.process.kill()
-        running.process.wait()
-        asyncio.run(ended([*running.pids().values()]))
+    secure.process.kill()
+    secure.process.wait()
+    asyncio.run(ended([*secure.pids().values()]))
 
 
 def test_a_gateway_whose_processes_cannot_start_says_so_and_ends(tmp_path: Path) -> None:
