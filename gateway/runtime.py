@@ -104,6 +104,7 @@ class Runtime:
                 journals = Journals(
                     self.settings.journal_dir,
                     texts=self.settings.journal_texts,
+                    audio=self.settings.journal_audio,
                     max_mb=self.settings.journal_max_mb,
                 )
                 stack.callback(journals.close)

@@ -79,11 +79,16 @@ class Settings(ServerSettings, BaseSettings):
         default=False,
         description="whether journals keep what was said; otherwise only its length",
     )
+    journal_audio: bool = variable(
+        "PARLEY_JOURNAL_AUDIO",
+        default=False,
+        description="whether the person's audio is kept beside each journal, as a WAV file",
+    )
     journal_max_mb: int = variable(
         "PARLEY_JOURNAL_MAX_MB",
         default=1000,
         ge=1,
-        description="megabytes of all journals together; the oldest give way to new ones",
+        description="megabytes of all journals and audio; the oldest give way to new ones",
     )
 
     # --- the conversation ---

@@ -110,13 +110,22 @@ class Journal:
     the conversation is written as `*`, which keeps the lengths. Texts that turn-taking decides by
     also keep their number of words, and whether they read as finished or as an "mm-hm". After
     `max_bytes` one line says that the journal was cut, and nothing follows.
+
+    `keep` takes all input audio, where it is to be kept beside the journal: its first sample is the
+    session's position 0, and nothing is left out. It must not block either.
     """
 
     def __init__(
-        self, write: Callable[[str], None], *, texts: bool = False, max_bytes: int = MAX_BYTES
+        self,
+        write: Callable[[str], None],
+        *,
+        texts: bool = False,
+        max_bytes: int = MAX_BYTES,
+        keep: Callable[[Samples], None] | None = None,
     ) -> None:
         self._write = write
         self._texts = texts
+        self._keep = keep
         self._left = max_bytes
         self._max_bytes = max_bytes
         self._origin = Decimal(0)
@@ -167,6 +176,8 @@ class Journal:
 
     def audio(self, pcm: Samples, now: float) -> None:
         """Input audio came, 16 kHz: its level is written, ten times a second, never the audio."""
+        if self._keep is not None:
+            self._keep(pcm)
         while len(pcm) and self._left > 0:
             room = LEVEL_SAMPLES - self._measured
             part, pcm = pcm[:room].astype("float64"), pcm[room:]

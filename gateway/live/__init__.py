@@ -10,9 +10,9 @@ behind a session stands `host`, an interview, or `assistant`, a plain conversati
 begin, as `pressure` judges by `load_samples`; `refused` has the words for one that may not.
 `ending` ends a session with its process, as `wind_down` decides; `resumption` keeps one whose line
 was lost, with a `sent_log` of what to send again, and `returning` hands its client over.
-`session_commands` does what clients say, `journals` writes their journals, `client_secrets` lets
-browsers in, and `epoch` gives times of day. `elsewhere` is what other processes of the gateway have
-to know, and `garbage` says when full collections happen.
+`session_commands` does what clients say, `journals` writes their journals to `journal_files`,
+`client_secrets` lets browsers in, and `epoch` gives times of day. `elsewhere` is what other
+processes of the gateway have to know, and `garbage` says when full collections happen.
 """
 
 __all__: list[str] = []

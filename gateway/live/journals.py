@@ -1,93 +1,52 @@
-"""One journal file a session, written beside the event loop: see `pipeline.journal`.
+"""The journals of a process, written beside the event loop: see `pipeline.journal`.
 
-Lines go through one bounded queue to one thread. A slow or full disk must not delay the
-conversation: the session's file ends there, since a journal with a gap would replay to other
-decisions. The folder has a bound: the oldest journals give way to new ones, those of live sessions
-last.
+What `journal_files` hands over goes through one bounded queue to one thread. A slow or full disk
+must not delay the conversation: the session's file ends there. The folder has a bound: the oldest
+files give way to new ones, those of live sessions last.
 """
 
 import logging
 import os
-import queue
 import re
 import threading
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import TextIO, TypeAlias
 
+from gateway.live.journal_files import AUDIO, JournalFile, KeptFile, Waiting
 from pipeline.journal import Journal
 
 logger = logging.getLogger("parley.journals")
 
-PRIVATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL
-
-WAITING_LINES = 10_000
-"""About a megabyte: the lines of a thousand sessions in a second."""
-
-
 MAX_MB = 1000
-"""How large the journals of a folder may be together, by default."""
+"""How large the journals of a folder, with their audio, may be together, by default."""
 
 LOOK_AFTER_BYTES = 1024 * 1024
 """The folder is looked at again after so much was written: it is never larger than this beyond its
 bound."""
 
-MOST_AT_ONCE = 99
-"""Journals of one session that begin in the same second."""
-
-NAME = re.compile(r"(?P<session>[A-Za-z0-9_-]{1,64})-\d{8}T\d{6}(?:\.\d{1,2})?\.jsonl")
-"""The name of a journal; the thread touches no other file of the folder."""
-
-
-Entry: TypeAlias = "tuple[JournalFile, str] | str | None"
-"""For the thread: a line of a file ("": it has ended), a session whose journals are to be deleted,
-or the end."""
-
-
-class JournalFile:
-    """One session's file. The event loop calls the methods; the thread uses the attributes."""
-
-    def __init__(self, path: Path, lines: "queue.Queue[Entry]") -> None:
-        self.path = path
-        self.broken = False
-        """No more lines are taken."""
-        self.failed = False
-        """A line could not be written."""
-        self.file: TextIO | None = None
-        self._lines = lines
-
-    def write(self, line: str) -> None:
-        """Hand a line to the thread. Neither blocks nor raises."""
-        if self.broken:
-            return
-        if self._lines.qsize() < WAITING_LINES:
-            self._lines.put_nowait((self, line))
-        else:
-            self.broken = True
-            logger.warning("%s ends early: the disk does not keep up", self.path)
-
-    def close(self) -> None:
-        """No more lines will come. The thread is told also where the lines were too many, or the
-        file would stay open: one entry for each session that has ended."""
-        self._lines.put_nowait((self, ""))
+NAME = re.compile(r"(?P<session>[A-Za-z0-9_-]{1,64})-\d{8}T\d{6}(?:\.\d{1,2})?\.(?:jsonl|wav)")
+"""The name of a journal or its audio; the thread touches no other file of the folder."""
 
 
 class Journals:
     """The journals of a process, in one folder. Create it in the serving process; `close` it.
 
-    Where all journals of the folder together are larger than `max_mb`, the oldest are deleted. One
-    that is written to now ends and is deleted only where nothing else is left.
+    With `audio` the person's audio is kept beside each. Where all of them together are larger than
+    `max_mb`, the oldest are deleted, audio before its journal. A file that is written to now ends
+    and is deleted only where nothing else is left.
     """
 
-    def __init__(self, folder: Path, *, texts: bool = False, max_mb: int = MAX_MB) -> None:
+    def __init__(
+        self, folder: Path, *, texts: bool = False, audio: bool = False, max_mb: int = MAX_MB
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         self._texts = texts
+        self._audio = audio
         self._max_bytes = max_mb * 1024 * 1024
-        # Lines and deletions wait while there are fewer than `WAITING_LINES` entries.
-        self._lines: queue.Queue[Entry] = queue.Queue()
-        self._open: dict[Path, JournalFile] = {}  # of the thread, as is the next
+        self._waiting = Waiting()
+        self._open: dict[Path, KeptFile] = {}  # of the thread, as is the next
         self._unseen_bytes = 0  # written since the folder was looked at
         self._thread = threading.Thread(target=self._run, name="parley-journals", daemon=True)
         self._thread.start()
@@ -95,91 +54,107 @@ class Journals:
     def open(self, session_id: str) -> tuple[Journal, JournalFile]:
         """A journal for a new session, and its file, to be closed when the session has ended."""
         stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
-        file = JournalFile(self._folder / f"{session_id}-{stamp}.jsonl", self._lines)
-        return Journal(file.write, texts=self._texts), file
+        path = self._folder / f"{session_id}-{stamp}.jsonl"
+        file = JournalFile(path, self._waiting, audio=self._audio)
+        keep = None if file.audio is None else file.audio.keep
+        return Journal(file.write, texts=self._texts, keep=keep), file
 
     def delete(self, session_id: str) -> None:
-        """Delete all journals of a session, which may still be live: what comes of it is not kept.
+        """Delete all journals of a session and their audio. It may still be live: what comes of it
+        is not kept.
 
         Neither blocks nor raises.
         """
-        if self._lines.qsize() < WAITING_LINES:
-            self._lines.put_nowait(session_id)
-        else:
+        if not self._waiting.offer(session_id):
             logger.error("the journals of session %s could not be deleted", session_id)
 
     def close(self) -> None:
         """Write the waiting lines and end the thread; takes at most two seconds."""
-        self._lines.put_nowait(None)
+        self._waiting.put(None)
         self._thread.join(timeout=2.0)
 
     # --- the thread --------------------------------------------------------------------------
 
     def _run(self) -> None:
         self._make_room()
-        while (entry := self._lines.get()) is not None:
+        while (entry := self._waiting.take()) is not None:
             if isinstance(entry, str):
                 for path in self._kept():
                     if (named := NAME.fullmatch(path.name)) and named["session"] == entry:
-                        self._unlink(path)
+                        self._delete(path)
                 continue
-            file, line = entry
+            file, piece = entry
             try:
-                self._write(file, line)
+                self._write(file, piece)
             except OSError as error:
                 file.broken = file.failed = True
                 logger.warning("%s cannot be written: %s", file.path, error.strerror)
                 with suppress(OSError):
                     self._end(file)
 
-    def _kept(self) -> list[Path]:
-        """The journals in the folder, the oldest first."""
-        try:
-            found = [path for path in self._folder.iterdir() if NAME.fullmatch(path.name)]
-            return sorted(found, key=lambda path: path.stat().st_mtime)
-        except OSError:  # the folder has gone, or another process deletes in it at this moment
-            return []
+    def _kept(self) -> dict[Path, int]:
+        """The files in the folder and their sizes, in the order in which they give way."""
+        found: dict[Path, os.stat_result] = {}
+        with suppress(OSError):  # the folder has gone
+            for path in self._folder.iterdir():
+                if NAME.fullmatch(path.name):
+                    with suppress(OSError):  # another process deletes at this moment
+                        found[path] = path.stat()
+        written_at: dict[str, float] = {}  # by the journal's name, for it and its audio
+        for path, about in found.items():
+            written_at[path.stem] = max(about.st_mtime, written_at.get(path.stem, 0.0))
+
+        def place(path: Path) -> tuple[bool, bool, float, bool]:
+            live, lines = path in self._open, path.suffix != AUDIO
+            return live, live and lines, written_at[path.stem], lines
+
+        return {path: found[path].st_size for path in sorted(found, key=place)}
 
     def _make_room(self) -> None:
-        """Delete the oldest journals until the others fit."""
+        """Delete the oldest files until the others fit."""
         self._unseen_bytes = 0
-        with suppress(OSError):
-            sizes = {path: path.stat().st_size for path in self._kept()}
-            over = sum(sizes.values()) - self._max_bytes
-            for path in sorted(sizes, key=self._open.__contains__):  # within each part by age
-                if over <= 0:
-                    return
-                over -= sizes[path]
-                if (file := self._open.pop(path, None)) is not None:
-                    file.broken = file.failed = True
-                    logger.warning("%s ends early and is deleted: the folder is full", path)
-                    if file.file is not None:
-                        file.file.close()
-                        file.file = None
-                self._unlink(path)
+        sizes = self._kept()
+        over = sum(sizes.values()) - self._max_bytes
+        for path, size in sizes.items():
+            if over <= 0:
+                return
+            over -= size
+            if path in self._open:
+                logger.warning("%s ends early and is deleted: the folder is full", path)
+            self._delete(path)
 
-    def _unlink(self, path: Path) -> None:
+    def _delete(self, path: Path) -> None:
+        """Delete a file; one that is written to now ends."""
+        try:
+            if (file := self._open.pop(path, None)) is not None:
+                file.broken = file.failed = True
+                if file.file is not None:
+                    file.file.close()
+                    file.file = None
+        except OSError as error:
+            logger.warning("%s cannot be closed: %s", path, error.strerror)
         try:
             path.unlink(missing_ok=True)
         except OSError as error:
             logger.warning("%s cannot be deleted: %s", path, error.strerror)
 
-    def _write(self, file: JournalFile, line: str) -> None:
-        if not line:
+    def _write(self, file: KeptFile, piece: str | bytes) -> None:
+        if not piece:
             self._end(file)
             return
         if file.failed:  # what it still has in the queue would leave a gap
             return
         if file.file is None:
-            # Readable by its owner only: it holds who spoke when, and with `texts` the words.
-            file.file = os.fdopen(_create(file), "w", encoding="utf-8", buffering=1)
+            if not file.create():
+                file.broken = file.failed = True
+                return
             self._open[file.path] = file
-        file.file.write(line)
-        self._unseen_bytes += len(line)
+        file.append(piece)
+        self._unseen_bytes += len(piece)
         if self._unseen_bytes > LOOK_AFTER_BYTES:
             self._make_room()
 
-    def _end(self, file: JournalFile) -> None:
+    def _end(self, file: KeptFile) -> None:
         open_file, file.file = file.file, None
         if open_file is not None:
             self._open.pop(file.path, None)
@@ -187,13 +162,3 @@ class Journals:
                 open_file.close()
             finally:
                 self._make_room()
-
-
-def _create(file: JournalFile) -> int:
-    """Make the file; a session that begins twice in a second has two. Raises `OSError`."""
-    first = file.path
-    for more in range(2, MOST_AT_ONCE + 1):
-        with suppress(FileExistsError):
-            return os.open(file.path, PRIVATE, 0o600)
-        file.path = first.with_name(f"{first.stem}.{more}.jsonl")
-    return os.open(file.path, PRIVATE, 0o600)

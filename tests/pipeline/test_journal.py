@@ -36,6 +36,7 @@ from pipeline.frames import (
     ReplyDone,
     ReplyStarted,
     ReplyText,
+    Samples,
     SpeechStarted,
     SpeechStopped,
     StageShare,
@@ -242,6 +243,16 @@ def test_the_level_of_the_input_is_kept_for_every_100_ms() -> None:
         Level(200.0, -12.0),
         Level(300.0, -96.0),
     )
+
+
+def test_audio_is_handed_on_from_position_0_also_behind_a_cut() -> None:
+    kept: list[Samples] = []
+    journal = Journal(lambda line: None, max_bytes=100, keep=kept.append)
+    journal.opened("s", TurnPolicy(), 0.0)  # longer than that
+    pcm = np.arange(4_000, dtype=np.int16)
+    journal.audio(pcm[:1_500], 0.1)
+    journal.audio(pcm[1_500:], 0.25)
+    np.testing.assert_array_equal(np.concatenate(kept), pcm)
 
 
 def test_no_more_than_32_levels_are_kept_back() -> None:

@@ -53,7 +53,7 @@ class LocalCalls:
         self.synthesizer: Any = FakeSynthesizer(ms_per_word=20)
         self.stages: Callable[[], Stages] = self.scripted
         self.journals: Path | None = None
-        """The folder in which journals are kept."""
+        """The folder in which journals are kept, with the person's audio."""
         self.faces: Callable[[Stages, Pacer], FaceService] = faces_of_servers
         self.observed = ObservedSessions(log_turn)
         self._connections: list[asyncio.Task[None]] = []
@@ -112,7 +112,7 @@ class LocalCalls:
         settings = Settings(**self.settings)
         stages, pacer, events = self.stages(), Pacer(), Events()
         self.store = MemoryStore(asyncio.get_running_loop().time)
-        journals = None if self.journals is None else Journals(self.journals)
+        journals = None if self.journals is None else Journals(self.journals, audio=True)
         async with self.faces(stages, pacer) as faces:
             self.calls = Calls(
                 settings=settings,

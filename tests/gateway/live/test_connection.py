@@ -6,10 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 
 from gateway.interviews.leases import renew
 from gateway.interviews.sessions import SessionOwner, delete, load
 from gateway.live.client_output import MOST_UNSENT_BYTES
+from pipeline.decisions import Chunk
+from pipeline.frames import SpeechStarted
+from pipeline.input_speech import CHUNK_MS
+from pipeline.replay import replay
 from stages.fakes import FakeSynthesizer, FakeTranscriber
 from tests.support.calls import LocalCalls
 from tests.support.client import SILENCE, SPEECH, spoken
@@ -303,6 +308,30 @@ def test_a_calls_journal_tells_its_decisions_from_its_opening_to_its_end(
     told = [line["f"] for line in lines if "f" in line]
     done = [output["ReplyDone"][0] for output in told if "ReplyDone" in output]
     assert done == [0, 1]
+
+
+def test_positions_in_a_journal_are_those_of_the_audio_beside_it(
+    local: LocalCalls, tmp_path: Path
+) -> None:
+    local.journals = tmp_path
+
+    async def story() -> None:
+        async with local.call("told") as client:
+            await client.say(type="hello", version=1)
+            await client.until("reply.done", turn=0)
+            await client.speak_live()
+            await client.until("reply.done", turn=1)
+
+    local.run(story)
+    [file] = tmp_path.glob("told-*.jsonl")
+    pcm, rate_hz = soundfile.read(file.with_suffix(".wav"), dtype="int16")
+    replayed = replay(file.read_text().splitlines(keepends=True))
+    chunks = [each.cause for each in replayed.decisions if isinstance(each.cause, Chunk)]
+    [started] = [each.frame for each in replayed.notes if isinstance(each.frame, SpeechStarted)]
+    assert rate_hz == 16_000
+    assert 0 <= len(pcm) / 16 - chunks[-1].at_ms < CHUNK_MS
+    first = np.flatnonzero(np.abs(pcm) > 1_000)[0] / 16
+    assert abs(first - started.at_ms) <= 2 * CHUNK_MS
 
 
 # --- the end ---------------------------------------------------------------------------------
