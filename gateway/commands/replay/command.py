@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gateway.commands.replay.page import page
+from gateway.commands.replay.sound import beside
 from gateway.commands.replay.timeline import Bar, JournalTimeline, describe, timeline
 from gateway.commands.terminal import DONE, FAILED, CommandFailed, output
 from gateway.printable import printable
@@ -45,11 +46,21 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the command. Raises `CommandFailed` if the file is no journal or cannot be read."""
     replayed = read(arguments.file)
     lanes = timeline(replayed)
+    sound = beside(arguments.file, replayed)
     console = output()
     show(console, replayed, lanes)
+    if sound is not None:
+        length, where = _clock(int(sound.duration_s)), printable(str(sound.path))
+        console.print(Text(f"The person's audio, {length}, is in {where}."))
     if arguments.html is not None:
         try:
-            arguments.html.write_text(page(replayed, lanes), encoding="utf-8")
+            shown = page(
+                replayed,
+                lanes,
+                audio="" if sound is None else sound.link(arguments.html),
+                spoken=() if sound is None else sound.turns,
+            )
+            arguments.html.write_text(shown, encoding="utf-8")
         except OSError as error:
             raise CommandFailed(f"{arguments.html}: {error.strerror}") from None
         console.print(Text(f"The timeline is in {printable(str(arguments.html))}."))

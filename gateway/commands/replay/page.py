@@ -1,12 +1,13 @@
-"""A session's timeline as one HTML page that needs nothing else: no network, no other file.
+"""A session's timeline as one HTML page that needs no network, and of other files only the person's
+audio, where that was kept.
 
 The recording is data to the page, never markup: text is escaped, the lanes are JSON without any
 `<`, the script writes only text nodes, and a content security policy admits only this script and
-this style, by their hashes. The layout is in `templates/`.
+this style, by their hashes, and media of the page's own place. The layout is in `templates/`.
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from markupsafe import Markup
@@ -24,8 +25,15 @@ STYLE = TEMPLATES.file("timeline.css")
 SCRIPT = TEMPLATES.file("timeline.js")
 
 
-def page(replayed: Replayed, lanes: JournalTimeline) -> str:
-    """The page."""
+def page(
+    replayed: Replayed,
+    lanes: JournalTimeline,
+    *,
+    audio: str = "",
+    spoken: Sequence[tuple[int, float]] = (),
+) -> str:
+    """The page. `audio` is the relative URL of the person's audio, "" where there is none, and
+    `spoken` has the turns with the seconds at which each begins in it."""
     return TEMPLATES.render(
         "timeline.html",
         style=STYLE,
@@ -37,6 +45,8 @@ def page(replayed: Replayed, lanes: JournalTimeline) -> str:
         different=len(replayed.differences),
         cut=replayed.cut,
         masked=not replayed.texts,
+        audio=audio,
+        spoken=[(turn, _seconds(at_s * 1000)) for turn, at_s in spoken[:EVENTS]],
         differences=_differences(replayed),
         ticks=len(lanes.ticks),
         events=[(_seconds(tick.at_ms), tick.kind, tick.detail) for tick in lanes.ticks[:EVENTS]],

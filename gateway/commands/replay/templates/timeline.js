@@ -222,4 +222,6 @@ press("in", () => zoom(.5));
 press("out", () => zoom(2));
 press("back", () => move(-.5));
 press("on", () => move(.5));
+const sound = document.getElementById("sound"), spoken = document.getElementById("spoken");
+if (spoken) spoken.addEventListener("change", () => { sound.currentTime = Number(spoken.value); });
 new ResizeObserver(ask).observe(view);

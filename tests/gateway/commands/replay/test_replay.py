@@ -17,7 +17,7 @@ from gateway.commands.replay.page import page
 from gateway.commands.replay.timeline import Band, Bar, Tick, timeline
 from gateway.commands.terminal import CommandFailed
 from pipeline.decisions import Chunk, ReplyEnded, Typed
-from pipeline.frames import StageSpan, TurnMetrics
+from pipeline.frames import SpeechStarted, StageSpan, TurnMetrics
 from pipeline.journal import Journal
 from pipeline.replay import Replayed, replay
 from pipeline.turns import TurnState, TurnTaking
@@ -354,3 +354,42 @@ def test_a_long_session_lists_its_first_events(monkeypatch: pytest.MonkeyPatch) 
     html = page(replayed, timeline(replayed))
     assert "<summary>Events (the first 3 of 8)</summary>" in html
     assert html.count("<tr><td>") == 3
+
+
+# --- the person's audio ----------------------------------------------------------------------
+
+
+def test_the_audio_beside_a_journal_is_told_and_linked_from_the_page(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / 'a "strange": folder'
+    folder.mkdir()
+    file = folder / "s.jsonl"
+    file.write_bytes(CONVERSATION.read_bytes())
+    file.with_suffix(".wav").write_bytes(bytes(44 + 32_000 * 65))
+    html = tmp_path / "page.html"
+    assert main(["replay", str(file), "--html", str(html)]) == 0
+    told = "".join(capsys.readouterr().out.split())
+    assert "Theperson'saudio,1:05,isin" in told
+    text = html.read_text(encoding="utf-8")
+    assert 'src="a%20%22strange%22%3A%20folder/s.wav"' in text
+    assert "media-src 'self' file:;" in text
+    started = [
+        (note.frame.turn, f"{note.frame.at_ms / 1000:.3f}")
+        for note in read(CONVERSATION).notes
+        if isinstance(note.frame, SpeechStarted)
+    ]
+    options = re.findall(r'<option value="([\d.]+)">(\d+), ', text)
+    assert started != []
+    assert [(int(turn), at) for at, turn in options] == started
+
+
+def test_without_audio_the_page_has_no_player_and_admits_no_media(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    html = tmp_path / "page.html"
+    assert main(["replay", str(CONVERSATION), "--html", str(html)]) == 0
+    assert "person's audio" not in capsys.readouterr().out
+    text = html.read_text(encoding="utf-8")
+    assert "<audio" not in text
+    assert "media-src" not in text
