@@ -65,11 +65,12 @@ class Door:
         """Give a connection to another process, with what was read of it; whether it has it."""
         hops = 1 if protocol.arrived is None else protocol.arrived[0].hops + 1
         transport = protocol.transport
-        if transport.get_write_buffer_size():
+        secure = transport.get_extra_info("ssl_object") is not None
+        # Under TLS this transport goes on sending: the end of the handshake often waits in it.
+        if not secure and transport.get_write_buffer_size():
             return False  # an answer is still to be sent here
         siblings = self.siblings
         path = siblings.arrivals_path(worker)
-        secure = transport.get_extra_info("ssl_object") is not None
         scheme = protocol.scheme or "http"
         if not secure:
             told = Told(siblings.index, scheme, protocol.known, hops)

@@ -1,0 +1,104 @@
+"""A connection under TLS that is given to another process."""
+
+import asyncio
+import socket
+import ssl
+import tempfile
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from gateway.workers.board import LoadBoard
+from gateway.workers.handover import Arrivals, Told
+from gateway.workers.routed import Door
+from tests.support.paths import ROOT
+
+TLS = ROOT / "tests" / "gateway" / "commands" / "tls"
+LIMIT_S = 30.0
+
+
+class Asking:
+    """A client whose request comes in one piece with the end of its handshake."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self.answer = b""
+
+    def run(self) -> None:
+        trust = ssl.create_default_context(cafile=str(TLS / "cert.pem"))
+        received, sent = ssl.MemoryBIO(), ssl.MemoryBIO()
+        secure = trust.wrap_bio(received, sent, server_hostname="localhost")
+        with socket.create_connection(("127.0.0.1", self._port), LIMIT_S) as line:
+            while True:
+                try:
+                    secure.do_handshake()
+                    break
+                except ssl.SSLWantReadError:
+                    line.sendall(sent.read())
+                    received.write(line.recv(65536))
+            secure.write(b"GET / HTTP/1.1\r\n\r\n")
+            line.sendall(sent.read())
+            while not self.answer and (more := line.recv(65536)):
+                received.write(more)
+                try:
+                    self.answer = secure.read()
+                except ssl.SSLWantReadError:
+                    continue
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_a_client_is_given_away_though_the_end_of_its_handshake_is_still_to_be_sent(
+    loop: str,
+) -> None:
+    run = asyncio.run if loop == "asyncio" else pytest.importorskip("uvloop").run
+    with tempfile.TemporaryDirectory() as folder:
+        run(story(Path(folder)))
+
+
+async def story(folder: Path) -> None:
+    board = LoadBoard.create(folder / "board", 2)
+    siblings: Any = SimpleNamespace(
+        index=0, board=board, arrivals_path=lambda worker: folder / f"take-{worker}"
+    )
+    door = Door(siblings)
+    door.serving(server_state=SimpleNamespace(connections=set()))
+    buffered: list[int] = []
+    given: list[bool] = []
+
+    class Served(asyncio.Protocol):
+        arrived = None
+        scheme = "https"
+        client = ("127.0.0.1", 4000)
+        transport: asyncio.Transport
+
+        def connection_made(self, transport: Any) -> None:
+            self.transport = transport
+
+        def data_received(self, data: bytes) -> None:
+            buffered.append(self.transport.get_write_buffer_size())
+            protocol: Any = self
+            given.append(door.give(1, protocol, data))
+            if not given[-1]:
+                self.transport.abort()
+
+    def take(taken: socket.socket, told: Told, data: bytes) -> None:
+        with taken:
+            taken.send(b"answered " + data[:3])
+
+    arrivals = Arrivals(folder / "take-1", take)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(TLS / "cert.pem", TLS / "key.pem")
+    serving = asyncio.get_running_loop()
+    server = await serving.create_server(Served, "127.0.0.1", 0, ssl=context)
+    client = Asking(server.sockets[0].getsockname()[1])
+    async with asyncio.timeout(LIMIT_S):
+        await asyncio.to_thread(client.run)
+    server.close()
+    arrivals.close()
+    door.close()
+    board.close()
+    assert buffered[0] > 0
+    assert given == [True]
+    assert client.answer == b"answered GET"
