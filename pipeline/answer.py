@@ -6,6 +6,7 @@ from dataclasses import replace
 from functools import partial
 
 from pipeline.budget import TurnBudget
+from pipeline.candidate import client_reason
 from pipeline.channel import Waited
 from pipeline.errors import BudgetExceeded, PipelineError
 from pipeline.frames import INPUT_RATE_HZ, Output, Transcript
@@ -154,7 +155,7 @@ class Answer:
             budget.gave_way("stt", stream.provider, loop.time())
             if ahead or not utterance.typed:
                 raise
-            self.degraded(CANNED, str(error))
+            self.degraded(CANNED, client_reason(error))
             final = Transcript(self.turn, "", final=True)
         budget.start("stt", stream.provider, loop.time())
         budget.end("stt", loop.time())

@@ -6,7 +6,14 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from pipeline.breaker import Breaker, BreakerState
-from pipeline.errors import CallerError, Phase, StageBusy, StageError
+from pipeline.errors import (
+    CallerError,
+    Phase,
+    PipelineError,
+    StageBusy,
+    StageError,
+    StageUnavailable,
+)
 from pipeline.languages import understands
 from pipeline.pace import ProviderPace
 
@@ -154,6 +161,18 @@ def replaceable(
 def is_trouble(error: StageError) -> bool:
     """Whether an error is its provider's trouble: all are, but the refusal of one text."""
     return not isinstance(error, CallerError) or error.trouble
+
+
+def client_reason(error: PipelineError) -> str:
+    """What clients are told of an error: of a provider's no more than `problem_of`.
+
+    The guard logs the rest for the operator.
+    """
+    if isinstance(error, StageUnavailable) and error.causes:
+        return "; ".join(map(client_reason, error.causes))
+    if isinstance(error, StageError):
+        return f"{error.stage} provider {error.provider!r}: {problem_of(error)}"
+    return str(error)
 
 
 def problem_of(error: StageError) -> str:

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from pipeline.answer import Answer
+from pipeline.candidate import client_reason
 from pipeline.canned import CannedLines
 from pipeline.channel import Channel, Waited
 from pipeline.echo import ECHO
@@ -175,7 +176,7 @@ class Reply:
                 transcript = await recognised(answer, self._show_partial, self._released, hold)
                 self._understood(transcript.text)
         except PipelineError as error:
-            reason = str(error)
+            reason = client_reason(error)
         if self._held:
             self.budget.resume(asyncio.get_running_loop().time())
         if answer.transcript is not None and (text := answer.transcript.text):
@@ -328,7 +329,7 @@ class Reply:
         self.budget.gave_way("llm", self._composer.provider, now)
         if not steps_down(outputs, self.budget, now, begun=self._voice.replying):
             raise _TooEarly from error
-        outputs.degraded("llm", self._composer.provider, CANNED, str(error))
+        outputs.degraded("llm", self._composer.provider, CANNED, client_reason(error))
         return self._canned.speechless
 
     # --- a reply that is late ----------------------------------------------------------------

@@ -11,6 +11,7 @@ from dataclasses import replace
 from functools import partial
 
 from pipeline.budget import TurnBudget
+from pipeline.candidate import client_reason, problem_of
 from pipeline.errors import PipelineError, StageError
 from pipeline.frames import TextDelta, ToolCall
 from pipeline.guard import Guard, Stream
@@ -131,4 +132,4 @@ def _speech_s(item: TextDelta | ToolCall) -> float:
 
 
 def _why(error: PipelineError) -> str:
-    return error.reason or str(error) if isinstance(error, StageError) else str(error)
+    return problem_of(error) if isinstance(error, StageError) else client_reason(error)

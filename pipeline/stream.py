@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any, Generic, TypeVar
 
 from pipeline.attempt import Attempt
-from pipeline.candidate import Candidate, is_trouble, reason_of
+from pipeline.candidate import Candidate, is_trouble, problem_of
 from pipeline.errors import (
     BudgetExceeded,
     StageError,
@@ -306,7 +306,7 @@ class Stream(Generic[T]):
         now = asyncio.get_running_loop().time()
         if self._tired and isinstance(error, StageTimeout) and self._watch():
             self._causes.append(error)
-            self._gave_way = (self.provider, self._aside or reason_of(error))
+            self._gave_way = (self.provider, self._aside or problem_of(error))
             self._restart()
             return
         self._attempt.fail(error, now, cut_short=self._cut_short)
@@ -321,7 +321,7 @@ class Stream(Generic[T]):
             raise error
         self._restart()
         self._causes.append(error)
-        self._gave_way = (self.provider, reason_of(error))
+        self._gave_way = (self.provider, problem_of(error))
 
     def _in_use(self) -> bool:
         """Whether the consumer uses what the candidate gave: it cannot be replaced any more."""

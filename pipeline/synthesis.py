@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import partial
 
 from pipeline.budget import TurnBudget
-from pipeline.candidate import able, replaceable
+from pipeline.candidate import able, client_reason, replaceable
 from pipeline.errors import PipelineError
 from pipeline.frames import Sentence, Speech, SpokenWord
 from pipeline.guard import Guard, Stream
@@ -112,5 +112,5 @@ class Synthesis:
         if not (others and self.samples and rest is not None):
             return False
         self._done += rest
-        self._gave_way[self._stream.provider] = str(error)
+        self._gave_way[self._stream.provider] = client_reason(error)
         return True

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from pipeline.budget import TurnBudget
+from pipeline.candidate import client_reason
 from pipeline.echo import EchoWatch
 from pipeline.errors import PipelineError
 from pipeline.fillers import FillerSpeech
@@ -212,7 +213,7 @@ class Voice:
                 if synthesis.cut_off(error, loop.time()):
                     playout.push(synthesis.converter.flush())
                     continue
-                outputs.degraded("tts", stream.provider, TEXT, str(error))
+                outputs.degraded("tts", stream.provider, TEXT, client_reason(error))
                 if not begun:
                     self._announce(sentence)
                     playout.say(sentence.text, written=True, aside=aside)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from gateway.live.assistant import brief_of
 from gateway.protocols.dialect import AssistantRequest, OutOfBand, ProtocolError
+from pipeline.candidate import client_reason
 from pipeline.errors import PipelineError
 from pipeline.frames import TextDelta
 from pipeline.guard import Guard
@@ -69,6 +70,6 @@ class OutOfBandReplies:
                         self._emit(OutOfBand(key, piece.text[:left]))
                         left -= len(piece.text)
         except PipelineError as error:
-            self._emit(OutOfBand(key, done=True, failed=str(error)))
+            self._emit(OutOfBand(key, done=True, failed=client_reason(error)))
         else:
             self._emit(OutOfBand(key, done=True))

@@ -114,7 +114,7 @@ def test_who_failed_is_named_and_nobody_who_was_not_asked(conversation: Any) -> 
     remote = Plays("This is a whole sentence. And", OSError("gone"))
     conversation.responders = [remote, FakeResponder(provider="never asked")]
     talk(conversation, turns=1)
-    reason = "llm provider 'remote': stream: OSError: gone"
+    reason = "llm provider 'remote': broke off"
     assert told(conversation) == [("remote", "canned line", reason)]
 
 
@@ -144,9 +144,9 @@ def due(conversation: Any) -> Any:
     ("steps", "reason"),
     [
         ([LEAD, "Before we", CallerError("llm", "remote", "stream", reason="cut")], "cut"),
-        ([LEAD, OSError("gone")], "llm provider 'remote': stream: OSError: gone"),
-        ([LEAD, "Before", 3600.0], "llm provider 'remote': stall"),
-        ([LEAD, *drip("Before we go on to the next", 0.9)], "llm provider 'remote': stall"),
+        ([LEAD, OSError("gone")], "broke off"),
+        ([LEAD, "Before", 3600.0], "stalled"),
+        ([LEAD, *drip("Before we go on to the next", 0.9)], "stalled"),
     ],
     ids=["cut", "breaks off", "stalls", "trickles"],
 )

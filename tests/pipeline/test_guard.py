@@ -705,9 +705,12 @@ def test_a_server_that_said_when_to_come_back_is_not_asked_before(error: StageEr
 @pytest.mark.parametrize(
     ("error", "words"),
     [
-        (StageFailed("llm", "one", "connect", "HTTP 500", reason="server error"), "server error"),
+        (
+            StageFailed("llm", "one", "connect", "HTTP 500: Jane", reason="fault (HTTP 500: Jane)"),
+            "fault (HTTP 500)",
+        ),
         (StageFailed("llm", "one", "connect", "ConnectError"), "no connection"),
-        (CallerError("llm", "one", "connect", "HTTP 400"), "refused the request"),
+        (CallerError("llm", "one", "connect", "HTTP 400: Jane"), "refused the request (HTTP 400)"),
     ],
 )
 def test_the_client_is_told_in_words_why_a_candidate_gave_way(

@@ -70,7 +70,10 @@ def test_the_turn_after_one_without_reply_works(silent: Any) -> None:
 
 @pytest.mark.parametrize(
     ("text", "script", "reason"),
-    [("", Script(), "nothing was recognised"), ("words", Script(error=OSError("gone")), "gone")],
+    [
+        ("", Script(), "nothing was recognised"),
+        ("words", Script(error=OSError("gone")), "broke off"),
+    ],
 )
 def test_where_nothing_was_recognised_without_reply_no_canned_line_is_said(
     silent: Any, text: str, script: Script, reason: str

@@ -304,14 +304,14 @@ def test_a_reply_beside_the_conversation_is_bounded(local: LocalCalls) -> None:
 
 
 @pytest.mark.parametrize(
-    ("script", "phase"),
+    ("script", "reason"),
     [
-        (Script(error=StageFailed("llm", "fake-llm", "connect")), "connect"),
-        (Script(stall=True), "first"),
+        (Script(error=StageFailed("llm", "fake-llm", "connect")), "no connection"),
+        (Script(stall=True), "too slow to begin"),
     ],
 )
 def test_a_failure_beside_the_conversation_is_told_and_costs_nothing_else(
-    local: LocalCalls, script: Script, phase: str
+    local: LocalCalls, script: Script, reason: str
 ) -> None:
     local.responder = FakeResponder(script, Script(), text="Nice to meet you.")
     dialect = CommandDialect(Start(session()), RespondOutOfBand("a", ASKED))
@@ -319,7 +319,7 @@ def test_a_failure_beside_the_conversation_is_told_and_costs_nothing_else(
     async def story() -> None:
         async with local.call(dialect=dialect) as client:
             told = await client.until("OutOfBand", done=True)
-            assert told["failed"].startswith(f"llm provider 'fake-llm': {phase}")
+            assert told["failed"] == f"llm provider 'fake-llm': {reason}"
             await client.send(dialect.message(TypedText("Hello.")))
             await client.until("ReplyDone", turn=1, heard="Nice to meet you.")
 

@@ -144,9 +144,9 @@ def degraded(caller: Any, turn: int) -> list[tuple[str, str, str]]:
         ("empty", PATIENT, FAILURE, "empty answer"),
         ("tools", PATIENT, FAILURE, "empty answer"),
         ("thought", PATIENT, FAILURE, "empty answer"),
-        ("broken", PATIENT, FAILURE, "server error (HTTP 500: Internal Server Error)"),
+        ("broken", PATIENT, FAILURE, "server error (HTTP 500)"),
         ("busy", PATIENT, FAILURE, "at capacity"),
-        ("missing", PATIENT, NEUTRAL, "refused the request"),
+        ("missing", PATIENT, NEUTRAL, "refused the request (HTTP 404)"),
         ("silent", STERN, FAILURE, "too slow to begin"),
         ("keep-alive", STERN, FAILURE, "too slow to begin"),
         ("thinks", STERN, FAILURE, "too slow to begin"),
@@ -171,7 +171,7 @@ def test_a_model_that_says_nothing_of_use_gives_way(
         ("long", PATIENT, FAILURE, "malformed answer"),
         ("error", PATIENT, FAILURE, "broke off"),
         ("sse-eof", PATIENT, FAILURE, "broke off"),
-        ("missing", PATIENT, NEUTRAL, "refused the request"),
+        ("missing", PATIENT, NEUTRAL, "refused the request (HTTP 404)"),
         ("silent", STERN, FAILURE, "too slow to begin"),
     ],
 )
@@ -195,9 +195,9 @@ def test_a_recogniser_that_cannot_tell_gives_way(
         ("wav-16k", PATIENT, FAILURE, "malformed answer"),
         ("rate", PATIENT, FAILURE, "malformed answer"),
         ("empty", PATIENT, FAILURE, "empty answer"),
-        ("broken", PATIENT, FAILURE, "server error (HTTP 500: Internal Server Error)"),
-        ("busy", PATIENT, FAILURE, "at capacity"),
-        ("missing", PATIENT, NEUTRAL, "refused the request"),
+        ("broken", PATIENT, FAILURE, "server error (HTTP 500)"),
+        ("busy", PATIENT, FAILURE, "at capacity (HTTP 429)"),
+        ("missing", PATIENT, NEUTRAL, "refused the request (HTTP 404)"),
         ("silent", STERN, FAILURE, "too slow to begin"),
         ("bytewise", STERN, FAILURE, "too slow to begin"),
     ],
@@ -211,11 +211,24 @@ def test_a_voice_that_is_not_what_it_promised_is_never_heard(
     # When the breaker has opened, the voice behind it is the one that is asked.
     assert {event[:2] for event in told} == {("tts", "fake-tts")}
     assert told[0][2] == reason
-    assert {event[2] for event in told} <= {reason, "circuit open"}
+    assert {event[2] for event in told} <= {reason, "at capacity", "circuit open"}
     assert answered(caller)
     assert set(bench.breaker.settled) == {outcome}
     words = sum(len(heard(caller, turn).split()) for turn in (0, 1, 2))
     assert len(caller.audio) == pytest.approx(words * 2 * 32, rel=0.1)
+
+
+@pytest.mark.parametrize("slot", ["stt", "llm", "tts"])
+def test_no_client_reads_what_a_server_says_and_the_log_does(
+    bench: Bench, slot: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "pipeline.guard")
+    bench.put(slot, "back-soon", alone=True)
+    caller = bench.talk(spoken=slot == "stt")
+    told = [m["reason"] for m in caller.messages if m["type"] == "degraded"]
+    assert told[0] == f"{slot} provider {bench.stage.provider!r}: server error (HTTP 500)"
+    assert "out of memory" not in str(caller.messages)
+    assert "HTTP 500: out of memory" in caplog.text
 
 
 @pytest.mark.parametrize(

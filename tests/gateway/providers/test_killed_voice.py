@@ -93,7 +93,7 @@ def test_the_next_voice_goes_on_with_the_word_that_was_cut_off(gateway: Gateway)
         sentences = [m["text"] for m in caller.messages if m["type"] == "reply.text"]
         assert done["heard"] == " ".join(sentences)
         assert (told["from"], told["to"]) == ("hibari", "espeak-ng")
-        assert "the worker process died" in told["reason"]
+        assert told["reason"] == "tts provider 'hibari': broke off"
 
     gateway.run(story)
     whole, rest = first.broken_off[0], second.said[0]

@@ -229,3 +229,18 @@ def test_a_reply_that_fails_ends_its_response(realtime: RealtimeGateway, model: 
             await talk.until("session.updated")
 
     realtime.run(story)
+
+
+def test_no_client_reads_what_a_chat_server_says(realtime: RealtimeGateway) -> None:
+    realtime.chat("back-soon")
+
+    async def story() -> None:
+        async with realtime.talk(session=TEXT) as talk:
+            aside: Any = {"conversation": "none", "output_modalities": ["text"]}
+            await talk.connection.response.create(response=aside)
+            beside = await talk.done()
+            done = await answered(talk, "Hello")
+            assert [beside["status"], done["status"]] == ["failed", "failed"]
+            assert "out of memory" not in str(talk.events)
+
+    realtime.run(story)
