@@ -46,7 +46,7 @@ Entry: TypeAlias = "tuple[KeptFile, str | bytes] | str | None"
 or the end."""
 
 
-class Waiting:
+class WaitingWrites:
     """What waits for the thread, in order. The event loop puts, the thread takes."""
 
     def __init__(self) -> None:
@@ -84,7 +84,7 @@ def _audio_bytes(entry: Entry) -> int:
 class KeptFile(ABC):
     """A file of one session. The event loop hands over; `create` and `append` are the thread's."""
 
-    def __init__(self, path: Path, waiting: Waiting) -> None:
+    def __init__(self, path: Path, waiting: WaitingWrites) -> None:
         self.path = path
         self.broken = False
         """No more is taken."""
@@ -116,7 +116,7 @@ class KeptFile(ABC):
 class JournalFile(KeptFile):
     """The journal, and where it is kept the person's `audio`, which is closed with it."""
 
-    def __init__(self, path: Path, waiting: Waiting, *, audio: bool = False) -> None:
+    def __init__(self, path: Path, waiting: WaitingWrites, *, audio: bool = False) -> None:
         super().__init__(path, waiting)
         self.audio = AudioFile(self, waiting) if audio else None
 
@@ -156,7 +156,7 @@ class AudioFile(KeptFile):
     the file can be read at any time, and after its process died.
     """
 
-    def __init__(self, journal: JournalFile, waiting: Waiting) -> None:
+    def __init__(self, journal: JournalFile, waiting: WaitingWrites) -> None:
         super().__init__(journal.path.with_suffix(AUDIO), waiting)
         self._journal = journal
         self._piece = bytearray()

@@ -13,7 +13,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from gateway.live.journal_files import AUDIO, JournalFile, KeptFile, Waiting
+from gateway.live.journal_files import AUDIO, JournalFile, KeptFile, WaitingWrites
 from pipeline.journal import Journal
 
 logger = logging.getLogger("parley.journals")
@@ -45,7 +45,7 @@ class Journals:
         self._texts = texts
         self._audio = audio
         self._max_bytes = max_mb * 1024 * 1024
-        self._waiting = Waiting()
+        self._waiting = WaitingWrites()
         self._open: dict[Path, KeptFile] = {}  # of the thread, as is the next
         self._unseen_bytes = 0  # written since the folder was looked at
         self._thread = threading.Thread(target=self._run, name="parley-journals", daemon=True)

@@ -11,7 +11,7 @@ from pipeline.replay import Replayed
 
 
 @dataclass(frozen=True, slots=True)
-class Sound:
+class JournalAudio:
     """A WAV file that begins at the input's position 0, and where the person's turns begin in it.
 
     `turns` are (turn, seconds into the audio).
@@ -26,7 +26,7 @@ class Sound:
         return quote(os.path.relpath(self.path.resolve(), page.resolve().parent))
 
 
-def beside(journal: Path, replayed: Replayed) -> Sound | None:
+def beside(journal: Path, replayed: Replayed) -> JournalAudio | None:
     """The audio that was kept with a journal; None where there is none."""
     path = journal.with_suffix(AUDIO)
     try:
@@ -38,4 +38,4 @@ def beside(journal: Path, replayed: Replayed) -> Sound | None:
         for note in replayed.notes
         if isinstance(note.frame, SpeechStarted)
     ]
-    return Sound(path, max(0, size - HEADER_BYTES) / (2 * INPUT_RATE_HZ), tuple(turns))
+    return JournalAudio(path, max(0, size - HEADER_BYTES) / (2 * INPUT_RATE_HZ), tuple(turns))
