@@ -14,7 +14,9 @@ from tests.support.gateway import Gateway
 
 @pytest.fixture
 def gateway(tmp_path: Path) -> Gateway:
-    return Gateway(tmp_path)
+    made = Gateway(tmp_path)
+    made.settings["admission"] = "pressure"
+    return made
 
 
 async def refused(gateway: Gateway) -> str:
