@@ -44,7 +44,7 @@ else
 	$(REST) -m pytest $(SPREAD) -m "not slow and not realtime" $(ENGINE:%=--ignore=%)
 endif
 
-check: test ## the same, then the long ones (20 min in all); stages/ and gateway/ are covered to 90 %
+check: test ## the same, then the long ones (30 min in all); stages/ and gateway/ are covered to 90 %
 	$(REST) -m pytest $(SPREAD) -m "slow and not realtime"
 	@$(BIN)/coverage combine --quiet --append
 	@echo "stages/ and gateway/: 90 % of branches wanted"

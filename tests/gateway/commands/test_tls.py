@@ -65,6 +65,7 @@ def test_the_command_says_what_is_wrong_before_it_starts(
     assert "--tls-cert" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_the_page_and_a_session_come_over_tls(tmp_path: Path) -> None:
     port = free_port()
     trust = ssl.create_default_context(cafile=str(CERT))

@@ -192,6 +192,7 @@ class SmallWebRtc:
                 await self._more.wait()
 
 
+@pytest.mark.slow
 def test_the_section_for_the_screen_is_rejected_alone(doorway: Doorway) -> None:
     async def story(http: httpx.AsyncClient) -> None:
         peer = SmallWebRtc(screens=1)

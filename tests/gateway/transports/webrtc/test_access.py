@@ -90,6 +90,7 @@ def test_an_offer_that_is_refused_uses_no_ticket(locked: Doorway) -> None:
     locked.run(story)
 
 
+@pytest.mark.slow
 def test_of_two_offers_with_one_ticket_one_is_answered(locked: Doorway) -> None:
     async def story() -> None:
         browser = Browser(locked)
@@ -107,6 +108,7 @@ def test_of_two_offers_with_one_ticket_one_is_answered(locked: Doorway) -> None:
     locked.run(story)
 
 
+@pytest.mark.slow
 def test_a_call_ends_when_its_ticket_says(locked: Doorway) -> None:
     async def story() -> None:
         browser = Browser(locked)

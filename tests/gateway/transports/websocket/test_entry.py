@@ -76,6 +76,7 @@ def test_a_ticket_in_hello_opens_its_session_once(locked: Gateway) -> None:
     locked.run(story)
 
 
+@pytest.mark.slow
 def test_a_session_ends_when_its_ticket_or_its_pass_says(locked: Gateway) -> None:
     async def story() -> None:
         access = locked.app.state.runtime.access
