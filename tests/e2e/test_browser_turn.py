@@ -17,6 +17,7 @@ INK = """(() => {
 """How much of the wave's canvas is drawn on."""
 
 
+@pytest.mark.realtime
 def test_whose_turn_it_is_stands_there_with_the_sound_of_the_microphone(
     url: str, beeping: Browser
 ) -> None:

@@ -511,7 +511,7 @@ def bombs() -> Iterator[tuple[str, bytes]]:
     yield "aac-headers", b"\xff\xf1\x50\x80\x00\xff\xfc" * (3 << 20)
 
 
-@pytest.mark.slow
+@pytest.mark.realtime
 def test_bombs_cost_little_memory_and_time(tmp_path: Path) -> None:
     names = ["plain"]
     (tmp_path / "plain").write_bytes(recordings.wav(np.zeros(16_000, np.int16)))
