@@ -18,7 +18,7 @@ INK = """(() => {
 
 
 @pytest.mark.realtime
-def test_whose_turn_it_is_stands_there_with_the_sound_of_the_microphone(
+def test_whose_turn_it_is_stands_there_beside_the_wave_of_the_microphone(
     url: str, beeping: Browser
 ) -> None:
     with beeping.page() as page:
@@ -27,8 +27,7 @@ def test_whose_turn_it_is_stands_there_with_the_sound_of_the_microphone(
         assert page.look(MOOD) == "Parley is speaking"
         page.press("Escape", 27)
         page.until(f"{MOOD} === 'Your turn' || {MOOD} === 'Listening to you'", 5)
-        quiet = page.look(f"parley.picker.wave.clear(); {INK}")
-        page.until(f"{INK} > {3 * quiet}", 10)  # it beeps once a second
+        page.until(f"{INK} > 0", 10)
         page.click("#mute")
         page.until(f"{MOOD} === 'You are muted'", 10)
 
