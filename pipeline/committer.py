@@ -23,7 +23,6 @@ class TurnCommitter:
         """Turns that the host has not stored yet."""
         self._host = host
         self._last: asyncio.Task[None] | None = None
-        self._settled = -1  # the latest turn that was
         self._corrections: dict[int, str] = {}  # by turn, not handed over yet
 
     def may_begin(self, turn: int) -> bool:
@@ -43,18 +42,14 @@ class TurnCommitter:
     ) -> None:
         """The turn is over; `heard` is the part of its reply to remember. A plain call."""
         self.emit(answer.budget.metrics(answer.turn))
-        self._settled = answer.turn
         self.waiting += 1
         self._last = tasks.create_task(self._commit(self._last, answer, heard, calls))
 
     def correct(self, tasks: asyncio.TaskGroup, turn: int, heard: str) -> None:
         """Remember `heard` of the reply of a turn that was settled before. A plain call.
 
-        At most one correction of a turn waits: a later one replaces it. It is dropped where a later
-        turn is settled: the person has answered since, to what had been heard until then.
+        At most one correction of a turn waits: a later one replaces it.
         """
-        if turn < self._settled:
-            return
         assert self._last is not None
         waits = turn in self._corrections
         self._corrections[turn] = heard

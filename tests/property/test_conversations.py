@@ -401,8 +401,13 @@ def check_memory(conversation: Any, typed: list[str]) -> None:
             )
     for index, entry in enumerate(conversation.host.log):
         if entry[0] == "correct":
-            before = [other[1] for other in conversation.host.log[:index] if other[0] == "commit"]
-            assert max(before) == entry[1], "corrected too early or too late"
+            # A turn without a reply leaves the reply before it correctable.
+            replied = [
+                other[1]
+                for other in conversation.host.log[:index]
+                if other[0] == "commit" and (other[3] or other[1] == entry[1])
+            ]
+            assert max(replied) == entry[1], "corrected too early or too late"
     said = " ".join(text for _, _, text in accepted)
     for word in typed:
         assert said.split().count(word) == 1, f"{word} was lost or stored twice"
