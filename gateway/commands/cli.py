@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gateway import __version__
-from gateway.commands.options import (
+from gateway.commands.help_texts import (
     BENCH_EXAMPLES,
     CALL_EXAMPLES,
     CALL_USAGE,
@@ -23,6 +23,8 @@ from gateway.commands.options import (
     INTERVIEW_EXAMPLES,
     REPLAY_EXAMPLES,
     SERVE_EXAMPLES,
+)
+from gateway.commands.options import (
     bench_options,
     call_options,
     drill_options,
