@@ -16,8 +16,9 @@ from pydantic import BaseModel
 from starlette.applications import Starlette
 from starlette.requests import Request
 
-from gateway.protocols.dialect import ProtocolError, SessionRequest, Start, TypedText
+from gateway.protocols.dialect import ProtocolError, Start, TypedText
 from gateway.protocols.native.messages import ErrorCode
+from gateway.protocols.request import SessionRequest
 from gateway.rest.openapi import document
 from gateway.rest.operation import Operation, ResponseSpec, routes
 from gateway.security import Need

@@ -4,7 +4,7 @@ import math
 from dataclasses import replace
 from typing import Any
 
-from gateway.protocols.dialect import AssistantRequest, SessionRequest
+from gateway.protocols.request import AssistantRequest, SessionRequest
 from pipeline.decisions import REFUSALS
 from pipeline.frames import Fault
 from pipeline.languages import AUTO

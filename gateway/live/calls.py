@@ -24,7 +24,8 @@ from gateway.logs import session_id as logged_session
 from gateway.media.resampling import converter
 from gateway.observe.sessions import ObservedSession, ObservedSessions
 from gateway.observe.trace_context import SessionTraces, client_trace
-from gateway.protocols.dialect import ProtocolError, SessionReady, SessionRequest
+from gateway.protocols.dialect import ProtocolError, SessionReady
+from gateway.protocols.request import SessionRequest
 from gateway.providers.build import options
 from gateway.providers.languages import Notice, heard_as, in_language, not_held_in, notices
 from gateway.providers.lineup import Lineup

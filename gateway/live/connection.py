@@ -39,9 +39,9 @@ from gateway.protocols.dialect import (
     ProtocolError,
     Reconfigure,
     Send,
-    SessionRequest,
     Start,
 )
+from gateway.protocols.request import SessionRequest
 from pipeline.frames import Fault, Samples
 from pipeline.session import Session
 from stages.interview import InterviewError

@@ -6,7 +6,8 @@ from contextlib import asynccontextmanager
 from gateway.faces.service import NOT_DRAWN, VISEMES, FaceService
 from gateway.faces.stream import FaceStream
 from gateway.live.transport import ClientFace, P, Transport
-from gateway.protocols.dialect import Outgoing, ProtocolError, SessionRequest
+from gateway.protocols.dialect import Outgoing, ProtocolError
+from gateway.protocols.request import SessionRequest
 from pipeline.frames import Degraded
 from pipeline.stage import Observer
 

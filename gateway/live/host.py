@@ -20,7 +20,7 @@ from gateway.interviews.sessions import (
     release,
 )
 from gateway.interviews.transcripts import Via, candidate_line, interviewer_line
-from gateway.protocols.dialect import InterviewRequest, SessionRequest
+from gateway.protocols.request import InterviewRequest, SessionRequest
 from gateway.store import Conflict, Store, StoreError
 from pipeline.frames import ReplyDone, SpeechStarted, TurnMetrics
 from pipeline.stage import Brief, Observed, Observer, RecognizedSpeech, ToolRequest

@@ -12,7 +12,8 @@ from gateway.live.reply_rate import ReplyRate
 from gateway.live.resumption import Resumption
 from gateway.live.returning import offered
 from gateway.live.transport import Media, P, Transport
-from gateway.protocols.dialect import ProtocolError, SessionRequest
+from gateway.protocols.dialect import ProtocolError
+from gateway.protocols.request import SessionRequest
 from pipeline.session import Session
 
 

@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import Callable
 
 from gateway.live.assistant import brief_of
-from gateway.protocols.dialect import AssistantRequest, OutOfBand, ProtocolError
+from gateway.protocols.dialect import OutOfBand, ProtocolError
+from gateway.protocols.request import AssistantRequest
 from pipeline.candidate import client_reason
 from pipeline.errors import PipelineError
 from pipeline.frames import TextDelta

@@ -16,7 +16,8 @@ from typing import Any
 from gateway.interviews.keys import SessionKeys
 from gateway.live.sent_log import SentLog
 from gateway.live.transport import Transport
-from gateway.protocols.dialect import CloseCode, ResumeRequest, SessionRequest
+from gateway.protocols.dialect import CloseCode
+from gateway.protocols.request import ResumeRequest, SessionRequest
 from gateway.store import Keep, Put, Store, StoreError
 
 logger = logging.getLogger("parley.resume")

@@ -10,13 +10,8 @@ from gateway.live.calls import Calls
 from gateway.live.registry import LiveSessions
 from gateway.live.resumption import Line, Resumption, knows
 from gateway.live.transport import Transport
-from gateway.protocols.dialect import (
-    CloseCode,
-    Resumed,
-    ResumeRequest,
-    SessionReady,
-    SessionRequest,
-)
+from gateway.protocols.dialect import CloseCode, Resumed, SessionReady
+from gateway.protocols.request import ResumeRequest, SessionRequest
 from gateway.store import Store
 
 

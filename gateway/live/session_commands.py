@@ -10,7 +10,6 @@ from gateway.live.out_of_band import OutOfBandReplies
 from gateway.live.resumption import Line
 from gateway.live.transport import Media
 from gateway.protocols.dialect import (
-    AssistantRequest,
     ClearAudio,
     Command,
     CommitTurn,
@@ -28,6 +27,7 @@ from gateway.protocols.dialect import (
     Truncate,
     TypedText,
 )
+from gateway.protocols.request import AssistantRequest
 from pipeline.frames import Fault
 from pipeline.session import Session
 

@@ -10,13 +10,8 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Generic, Literal, Protocol, TypeVar
 
-from gateway.protocols.dialect import (
-    Outgoing,
-    ProtocolError,
-    SessionRequest,
-    WireAudio,
-    WireMessage,
-)
+from gateway.protocols.dialect import Outgoing, ProtocolError, WireAudio, WireMessage
+from gateway.protocols.request import SessionRequest
 from pipeline.frames import ReplyAudio, Samples
 from pipeline.stage import Observer
 

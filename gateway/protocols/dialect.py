@@ -1,5 +1,7 @@
 """The contract of a dialect: client messages to commands, session outputs to messages. Pure.
 
+The request that the first command carries is in `gateway.protocols.request`.
+
 A dialect is a value without I/O, one per connection. It neither waits nor sends: `Connection`
 (`gateway.live.connection`) calls it and does what the commands say. A new dialect is one package
 beside this module and one route; see `docs/architecture.md`.
@@ -12,107 +14,14 @@ beside this module and one route; see `docs/architecture.md`.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
-from gateway.media.format import AudioFormat, NoiseReduction
+from gateway.media.format import NoiseReduction
+from gateway.protocols.request import AssistantRequest, Avatar, SessionRequest
 from pipeline.frames import AvatarFrame, Output, ReplyAudio
-from pipeline.playout import LEAD_MS
-from pipeline.stage import Message, Tool
 
 WireMessage: TypeAlias = str | bytes
 """A message to a client: text, or bytes where its dialect's messages are binary."""
-
-# --- what a client asks for ------------------------------------------------------------------
-
-Avatar = Literal["off", "visemes", "frames"]
-
-
-@dataclass(frozen=True, slots=True)
-class TurnRequest:
-    """How turns are detected; a field that is None keeps the server's value.
-
-    `replies`: an ended turn gets a reply without a request. `interruptible`: speech stops a reply.
-    """
-
-    mode: Literal["auto", "manual"] = "auto"
-    adaptive: bool = True
-    threshold: float | None = None
-    silence_ms: int | None = None
-    max_wait_ms: int | None = None
-    prefix_ms: int | None = None
-    barge_in_ms: int | None = None
-    barge_in_words: int | None = None
-    resume_ms: int | None = None
-    replies: bool = True
-    interruptible: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class InterviewRequest:
-    """The interview that a client wants if its session does not exist yet."""
-
-    role: str
-    model: str | None = None
-    total_questions: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class AssistantRequest:
-    """A plain conversation with the configured chat server, in place of an interview.
-
-    `history` gives the conversation before a turn, as it was heard; `spoken` is False for replies
-    in text only. The other fields are those of `pipeline.stage.Brief`.
-    """
-
-    history: Callable[[int], tuple[Message, ...]]
-    model: str = ""
-    instructions: str = ""
-    tools: tuple[Tool, ...] = ()
-    tool_choice: str = "auto"
-    max_tokens: int | None = None
-    voice: str | None = None
-    spoken: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class ResumeRequest:
-    """A client comes back: its token, and the last message that it has seen, counted from 1."""
-
-    token: str
-    seq: int
-
-
-@dataclass(frozen=True, slots=True)
-class SessionRequest:
-    """A client's request for a session, in every dialect; `SessionRequest()` asks for defaults.
-
-    Where `noise_reduction` is None the deployment's holds. At most one of `interview` and
-    `assistant` is given. Where both are None the session is the interview that is stored under its
-    id, or a default one. `language` is the person's: a code or "auto"; None leaves it to the
-    server. A stored interview keeps its own. `lead_ms` is how far ahead of real time reply audio is
-    sent: a client that cannot drop what it was sent plays so much on. `traceparent` names the
-    client's span (W3C Trace Context), in whose trace the turns are then. `resume` asks to go on
-    with the session.
-    """
-
-    audio_in: AudioFormat = field(default_factory=AudioFormat)
-    noise_reduction: NoiseReduction | None = None
-    audio_out: AudioFormat = field(default_factory=AudioFormat)
-    lead_ms: int = LEAD_MS
-    avatar: Avatar = "visemes"
-    face: str | None = None
-    turns: TurnRequest = field(default_factory=TurnRequest)
-    interview: InterviewRequest | None = None
-    assistant: AssistantRequest | None = None
-    language: str | None = None
-    traceparent: str = ""
-    resume: ResumeRequest | None = None
-
-    @property
-    def sound(self) -> tuple[AudioFormat, AudioFormat, NoiseReduction | None]:
-        """How audio travels and is read."""
-        return self.audio_in, self.audio_out, self.noise_reduction
-
 
 # --- commands --------------------------------------------------------------------------------
 
@@ -396,7 +305,8 @@ class Dialect(Protocol):
     """Translates one connection's messages, both ways."""
 
     resumable: bool
-    """Whether its clients count the messages, so that they can come back: see `ResumeRequest`."""
+    """Whether its clients count the messages, so that they can come back: see
+    `gateway.protocols.request.ResumeRequest`."""
 
     def begin(self) -> Sequence[Command]:
         """The commands for a client that has connected, before its first message."""

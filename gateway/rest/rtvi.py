@@ -16,7 +16,7 @@ from gateway.interviews import sessions
 from gateway.interviews.sessions import DEFAULT_MODEL
 from gateway.live.epoch import epoch_clock
 from gateway.live.host import DEFAULT_ROLE
-from gateway.protocols.dialect import SessionRequest
+from gateway.protocols.request import SessionRequest
 from gateway.protocols.rtvi import Rtvi
 from gateway.rest.access import (
     ACCESS_REQUIRED,

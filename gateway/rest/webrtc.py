@@ -13,7 +13,8 @@ from starlette.responses import Response
 from gateway.ice import links, parse_ice_servers, split
 from gateway.interviews.sessions import SESSION_ID, NoSuchSession
 from gateway.live.epoch import epoch_clock
-from gateway.protocols.dialect import Dialect, SessionRequest
+from gateway.protocols.dialect import Dialect
+from gateway.protocols.request import SessionRequest
 from gateway.protocols.rtvi import Rtvi
 from gateway.rest.access import CHALLENGE, WRONG, enter, holder, until
 from gateway.rest.operation import Handler, HttpReply, Operation, ResponseSpec

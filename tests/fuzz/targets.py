@@ -16,17 +16,11 @@ from websockets.server import ServerProtocol
 
 from gateway.media.codecs import RefusedAudio, reader_of
 from gateway.media.format import LONGEST_MESSAGE_MS, AudioFormat
-from gateway.protocols.dialect import (
-    AudioMessage,
-    Command,
-    ProtocolError,
-    ReportPlayed,
-    SessionRequest,
-    Truncate,
-)
+from gateway.protocols.dialect import AudioMessage, Command, ProtocolError, ReportPlayed, Truncate
 from gateway.protocols.native.messages import parse
 from gateway.protocols.openai_realtime import OpenAiRealtime
 from gateway.protocols.openai_realtime.opening import session_of
+from gateway.protocols.request import SessionRequest
 from gateway.protocols.rtvi import FramedRtvi, Rtvi
 from gateway.protocols.rtvi.frames import read as read_frame
 from gateway.protocols.twilio import TwilioDialect

@@ -17,7 +17,7 @@ from gateway import runtime as module
 from gateway.live.assistant import AssistantHost
 from gateway.live.load_samples import LoadSamples
 from gateway.live.pressure import Pressure
-from gateway.protocols.dialect import AssistantRequest, SessionRequest
+from gateway.protocols.request import AssistantRequest, SessionRequest
 from gateway.providers.starts import START_S
 from gateway.runtime import Runtime
 from gateway.settings import Settings

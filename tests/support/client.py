@@ -11,13 +11,8 @@ import numpy as np
 from gateway.live.transport import ClientFace, Media, Receiver
 from gateway.media.codecs import AudioWriter, reader_of
 from gateway.media.format import AudioFormat
-from gateway.protocols.dialect import (
-    CloseCode,
-    Dialect,
-    SessionRequest,
-    WireAudio,
-    WireMessage,
-)
+from gateway.protocols.dialect import CloseCode, Dialect, WireAudio, WireMessage
+from gateway.protocols.request import SessionRequest
 from pipeline.frames import ReplyAudio
 
 PATIENCE_S = 120.0

@@ -24,19 +24,21 @@ from gateway.media.format import (
     NoiseReduction,
 )
 from gateway.protocols.dialect import (
-    Avatar,
     Command,
     CommitTurn,
     InterruptReply,
-    InterviewRequest,
     Leave,
     ProtocolError,
     ReportPlayed,
+    Start,
+    TypedText,
+)
+from gateway.protocols.request import (
+    Avatar,
+    InterviewRequest,
     ResumeRequest,
     SessionRequest,
-    Start,
     TurnRequest,
-    TypedText,
 )
 from gateway.protocols.whole import Whole, whole
 from stages.interview.errors import UnknownLanguage

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-from gateway.protocols.dialect import InterviewRequest
 from gateway.protocols.openai_realtime.errors import MISSING, error_event, invalid
 from gateway.protocols.openai_realtime.requests import effective_session
 from gateway.protocols.openai_realtime.session import RealtimeSession
+from gateway.protocols.request import InterviewRequest
 
 LONGEST_MODEL = 256
 

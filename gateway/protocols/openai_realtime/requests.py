@@ -12,10 +12,8 @@ from gateway.protocols.dialect import (
     Command,
     CommitTurn,
     InterruptReply,
-    InterviewRequest,
     Reconfigure,
     Respond,
-    SessionRequest,
     StopOutOfBand,
     Truncate,
     TypedText,
@@ -37,6 +35,7 @@ from gateway.protocols.openai_realtime.out_of_band import OutOfBandResponses, co
 from gateway.protocols.openai_realtime.replies import Responses, truncated
 from gateway.protocols.openai_realtime.responses import NewId
 from gateway.protocols.openai_realtime.session import RealtimeSession
+from gateway.protocols.request import InterviewRequest, SessionRequest
 
 LONGEST_APPEND_MS = 60_000
 LONGEST_TYPED_BYTES = 8 * 1024

@@ -4,12 +4,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from gateway.protocols.dialect import (
-    AssistantRequest,
-    InterviewRequest,
-    SessionRequest,
-    TurnRequest,
-)
 from gateway.protocols.openai_realtime.errors import VOICE_FROZEN, invalid
 from gateway.protocols.openai_realtime.fields import (
     AudioFields,
@@ -21,6 +15,12 @@ from gateway.protocols.openai_realtime.fields import (
     SessionFields,
     ToolFields,
     TurnDetectionFields,
+)
+from gateway.protocols.request import (
+    AssistantRequest,
+    InterviewRequest,
+    SessionRequest,
+    TurnRequest,
 )
 from pipeline.languages import code_of
 from pipeline.stage import Message, Tool

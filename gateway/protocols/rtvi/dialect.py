@@ -14,9 +14,9 @@ from gateway.protocols.dialect import (
     Reconfigure,
     Send,
     SessionReady,
-    SessionRequest,
     TypedText,
 )
+from gateway.protocols.request import SessionRequest
 from gateway.protocols.rtvi.events import BotEvents, Event, server_message
 from gateway.protocols.rtvi.messages import (
     LABEL,

@@ -12,8 +12,8 @@ from gateway.protocols.dialect import (
     ProtocolError,
     Reconfigure,
     Send,
-    SessionRequest,
 )
+from gateway.protocols.request import SessionRequest
 from gateway.protocols.rtvi.dialect import Rtvi
 from gateway.protocols.rtvi.frames import (
     AUDIO,

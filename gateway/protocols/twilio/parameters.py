@@ -6,13 +6,8 @@ Twilio passes no query of the stream's URL on, and hands these over in `start`.
 from typing import Any
 
 from gateway.media.format import AudioFormat
-from gateway.protocols.dialect import (
-    InterviewRequest,
-    ProtocolError,
-    SessionRequest,
-    Start,
-    TurnRequest,
-)
+from gateway.protocols.dialect import ProtocolError, Start
+from gateway.protocols.request import InterviewRequest, SessionRequest, TurnRequest
 from stages.interview.errors import UnknownLanguage
 from stages.interview.languages import requested
 

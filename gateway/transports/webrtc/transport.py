@@ -15,7 +15,8 @@ from gateway.live.connection import READY_AFTER_S
 from gateway.live.face import DrawnByClient
 from gateway.live.transport import ClientFace, Media, Receiver
 from gateway.media.format import LONGEST_MESSAGE_MS
-from gateway.protocols.dialect import ReplyTiming, SessionRequest, WireAudio, WireMessage
+from gateway.protocols.dialect import ReplyTiming, WireAudio, WireMessage
+from gateway.protocols.request import SessionRequest
 from gateway.transports.webrtc.face import VideoFace
 from gateway.transports.webrtc.jitter import CLOCK_HZ
 from gateway.transports.webrtc.opus import SEND_RATE_HZ

@@ -16,7 +16,8 @@ from typing import Any
 from starlette.websockets import WebSocket
 
 from gateway.live.registry import network
-from gateway.protocols.dialect import Outgoing, ProtocolError, ResumeRequest, Start
+from gateway.protocols.dialect import Outgoing, ProtocolError, Start
+from gateway.protocols.request import ResumeRequest
 from gateway.security import Access, presented
 from gateway.security.grants import MOST_WAITING, MOST_WAITING_AT
 from gateway.store import StoreError

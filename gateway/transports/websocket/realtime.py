@@ -10,9 +10,10 @@ from starlette.websockets import WebSocket
 
 from gateway.interviews.sessions import SESSION_ID
 from gateway.live.client_secrets import ClientSecret, find_secret, may_join
-from gateway.protocols.dialect import InterviewRequest, ProtocolError
+from gateway.protocols.dialect import ProtocolError
 from gateway.protocols.openai_realtime import OpenAiRealtime, RealtimeSession
 from gateway.protocols.openai_realtime.opening import error_body, session_of
+from gateway.protocols.request import InterviewRequest
 from gateway.runtime import Runtime
 from gateway.security import key_of
 from gateway.store import StoreError

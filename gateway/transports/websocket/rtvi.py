@@ -8,7 +8,7 @@ from starlette.websockets import WebSocket
 
 from gateway.interviews.sessions import SESSION_ID
 from gateway.live.epoch import epoch_clock
-from gateway.protocols.dialect import InterviewRequest, SessionRequest
+from gateway.protocols.request import InterviewRequest, SessionRequest
 from gateway.protocols.rtvi import FramedRtvi
 from gateway.runtime import Runtime
 from gateway.security import Access, presented

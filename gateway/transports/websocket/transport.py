@@ -9,15 +9,8 @@ from starlette.types import Receive
 from gateway.live.transport import ClientFace, Media, Receiver
 from gateway.media.codecs import AudioWriter, reader_of
 from gateway.media.format import AudioFormat
-from gateway.protocols.dialect import (
-    CloseCode,
-    Dialect,
-    Outgoing,
-    SessionRequest,
-    Unwrap,
-    WireAudio,
-    WireMessage,
-)
+from gateway.protocols.dialect import CloseCode, Dialect, Outgoing, Unwrap, WireAudio, WireMessage
+from gateway.protocols.request import SessionRequest
 from gateway.transports.websocket.protocol import WebSocketProtocol
 from pipeline.frames import ReplyAudio
 

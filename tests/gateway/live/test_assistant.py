@@ -9,19 +9,18 @@ import pytest
 
 from gateway.live.out_of_band import LONGEST_CHARS, MOST_OUT_OF_BAND
 from gateway.protocols.dialect import (
-    AssistantRequest,
     AudioMessage,
     InterruptReply,
     PressKey,
     Reconfigure,
     Respond,
     RespondOutOfBand,
-    SessionRequest,
     Start,
     StopOutOfBand,
     Truncate,
     TypedText,
 )
+from gateway.protocols.request import AssistantRequest, SessionRequest
 from pipeline.errors import StageFailed
 from pipeline.frames import TextDelta, ToolCall
 from pipeline.stage import Message, ReplyRequest, Tool

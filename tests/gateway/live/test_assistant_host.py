@@ -5,7 +5,7 @@ import math
 from typing import Any
 
 from gateway.live.assistant import AssistantHost, NoAssistant
-from gateway.protocols.dialect import AssistantRequest, SessionRequest
+from gateway.protocols.request import AssistantRequest, SessionRequest
 from pipeline.frames import Fault
 from pipeline.stage import Message, Tool
 

@@ -2,7 +2,8 @@ from typing import Any, cast
 
 from gateway.live.audio_readers import AudioReaders
 from gateway.live.transport import AudioReader
-from gateway.protocols.dialect import ClearAudio, Reconfigure, SessionRequest
+from gateway.protocols.dialect import ClearAudio, Reconfigure
+from gateway.protocols.request import SessionRequest
 
 
 def reader(name: str) -> AudioReader[Any]:

@@ -12,13 +12,11 @@ import pytest
 from gateway.live.calls import Calls
 from gateway.media.format import AudioFormat
 from gateway.protocols.dialect import (
-    AssistantRequest,
     AudioMessage,
     ClearAudio,
     Command,
     CommitTurn,
     InterruptReply,
-    InterviewRequest,
     Leave,
     PressKey,
     ProtocolError,
@@ -26,11 +24,15 @@ from gateway.protocols.dialect import (
     ReportPlayed,
     RespondOutOfBand,
     Send,
-    SessionRequest,
     Start,
     Truncate,
-    TurnRequest,
     TypedText,
+)
+from gateway.protocols.request import (
+    AssistantRequest,
+    InterviewRequest,
+    SessionRequest,
+    TurnRequest,
 )
 from pipeline.frames import Spoken
 from pipeline.stage import Observed

@@ -7,7 +7,8 @@ import pytest
 from gateway.interviews.sessions import load
 from gateway.live.ending import WARN_S
 from gateway.live.resumption import knows
-from gateway.protocols.dialect import CloseCode, ResumeRequest
+from gateway.protocols.dialect import CloseCode
+from gateway.protocols.request import ResumeRequest
 from stages.fakes import FakeSynthesizer, FakeTranscriber, Script
 from tests.support.calls import LocalCalls
 

@@ -25,7 +25,7 @@ from gateway.interviews.sessions import (
 from gateway.interviews.transcripts import known_of
 from gateway.live.calls import LiveHost
 from gateway.live.host import InterviewHost
-from gateway.protocols.dialect import InterviewRequest, SessionRequest
+from gateway.protocols.request import InterviewRequest, SessionRequest
 from gateway.runtime import Runtime
 from gateway.settings import Settings
 from gateway.store import Conflict, Entry, Keep, Put, SqliteStore, StoreUnavailable

@@ -6,7 +6,7 @@ import pytest
 
 from gateway.interviews import sessions
 from gateway.live.assistant import AssistantHost
-from gateway.protocols.dialect import AssistantRequest, SessionRequest
+from gateway.protocols.request import AssistantRequest, SessionRequest
 from pipeline.breaker import Breaker
 from pipeline.guard import Candidate, Guard
 from pipeline.languages import AUTO

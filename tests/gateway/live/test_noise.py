@@ -9,8 +9,9 @@ import pytest
 
 from gateway.media import noise_reduction
 from gateway.media.opus import OpusEncoder
-from gateway.protocols.dialect import AudioMessage, Reconfigure, SessionRequest, Start
+from gateway.protocols.dialect import AudioMessage, Reconfigure, Start
 from gateway.protocols.openai_realtime.session import RealtimeSession
+from gateway.protocols.request import SessionRequest
 from pipeline.frames import Samples
 from stages.fakes import FakeDetector
 from tests.support.calls import LocalCalls

@@ -6,7 +6,8 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from gateway.live.out_of_band import LONGEST_CHARS, MOST_OUT_OF_BAND, OutOfBandReplies
-from gateway.protocols.dialect import AssistantRequest, OutOfBand, ProtocolError
+from gateway.protocols.dialect import OutOfBand, ProtocolError
+from gateway.protocols.request import AssistantRequest
 from pipeline.breaker import Breaker
 from pipeline.guard import Candidate, Guard
 from pipeline.stage import Message

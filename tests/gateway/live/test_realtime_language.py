@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 
 from gateway.interviews import sessions
-from gateway.protocols.dialect import AssistantRequest, Reconfigure, SessionRequest, Start
+from gateway.protocols.dialect import Reconfigure, Start
 from gateway.protocols.openai_realtime import OpenAiRealtime
 from gateway.protocols.openai_realtime.session import RealtimeSession
+from gateway.protocols.request import AssistantRequest, SessionRequest
 from pipeline.canned import CANNED_LINES
 from stages.fakes import FakeSynthesizer, FakeTranscriber
 from stages.interview import InterviewConfig

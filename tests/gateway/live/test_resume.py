@@ -10,7 +10,8 @@ from gateway.interviews.keys import lease_key
 from gateway.interviews.sessions import SessionOwner, load
 from gateway.live.registry import LiveSessions
 from gateway.live.resumption import CONFIRM_S, knows
-from gateway.protocols.dialect import CloseCode, ResumeRequest
+from gateway.protocols.dialect import CloseCode
+from gateway.protocols.request import ResumeRequest
 from gateway.store import StoreUnavailable
 from stages.fakes import FakeSynthesizer
 from tests.support.calls import LocalCalls

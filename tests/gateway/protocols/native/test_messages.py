@@ -12,16 +12,14 @@ from gateway.media.format import AudioFormat
 from gateway.protocols.dialect import (
     CommitTurn,
     InterruptReply,
-    InterviewRequest,
     Leave,
     ProtocolError,
     ReportPlayed,
-    SessionRequest,
     Start,
-    TurnRequest,
     TypedText,
 )
 from gateway.protocols.native.messages import Ping, parse
+from gateway.protocols.request import InterviewRequest, SessionRequest, TurnRequest
 from pipeline.turns import TurnPolicy
 
 

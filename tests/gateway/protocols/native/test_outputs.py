@@ -15,11 +15,11 @@ from gateway.protocols.dialect import (
     ReplyTiming,
     Send,
     SessionReady,
-    SessionRequest,
     Start,
     WireAudio,
 )
 from gateway.protocols.native import NativeDialect
+from gateway.protocols.request import SessionRequest
 from pipeline import frames
 
 READY = SessionReady("s", WireAudio("opus", 48_000), WireAudio("opus", 48_000), {}, None)

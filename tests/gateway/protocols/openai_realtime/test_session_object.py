@@ -5,14 +5,9 @@ from typing import Any
 import pytest
 
 from gateway.media.format import AudioFormat
-from gateway.protocols.dialect import (
-    InterviewRequest,
-    ProtocolError,
-    Reconfigure,
-    Start,
-    TurnRequest,
-)
+from gateway.protocols.dialect import ProtocolError, Reconfigure, Start
 from gateway.protocols.openai_realtime.requests import effective_session
+from gateway.protocols.request import InterviewRequest, TurnRequest
 from pipeline.frames import ReplyStarted
 from pipeline.stage import Tool
 from tests.gateway.protocols.openai_realtime.stock_client import StockClient, error, only

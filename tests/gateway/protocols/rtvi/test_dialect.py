@@ -11,7 +11,6 @@ from gateway.protocols.dialect import (
     GoingAway,
     InterruptReply,
     InterviewProgress,
-    InterviewRequest,
     Leave,
     Outgoing,
     ProtocolError,
@@ -19,10 +18,10 @@ from gateway.protocols.dialect import (
     ReplyTiming,
     Send,
     SessionReady,
-    SessionRequest,
     TypedText,
     WireAudio,
 )
+from gateway.protocols.request import InterviewRequest, SessionRequest
 from gateway.protocols.rtvi import Rtvi
 from pipeline.frames import (
     AvatarState,

@@ -15,10 +15,10 @@ from gateway.protocols.dialect import (
     Reconfigure,
     Send,
     SessionReady,
-    SessionRequest,
     TypedText,
     WireAudio,
 )
+from gateway.protocols.request import SessionRequest
 from gateway.protocols.rtvi import FramedRtvi
 from pipeline.frames import Clear, ReplyAudio, ReplyPaused
 from tests.support import pipecat_schema as schema

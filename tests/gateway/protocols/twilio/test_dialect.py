@@ -12,16 +12,14 @@ from gateway.protocols.dialect import (
     AudioMessage,
     CommitTurn,
     GoingAway,
-    InterviewRequest,
     Leave,
     PressKey,
     ProtocolError,
     ReportPlayed,
-    SessionRequest,
     Start,
     Truncate,
-    TurnRequest,
 )
+from gateway.protocols.request import InterviewRequest, SessionRequest, TurnRequest
 from gateway.protocols.twilio import TwilioDialect, greeting
 from pipeline.frames import Clear, Fault, ReplyAudio, ReplyDone, ReplyStarted, ReplyText
 

@@ -5,7 +5,7 @@ from typing import Literal
 
 import pytest
 
-from gateway.protocols.dialect import SessionRequest
+from gateway.protocols.request import SessionRequest
 from gateway.transports.webrtc.transport import MOST_HELD_MESSAGES, STALL_S, PeerTransport
 
 

@@ -11,8 +11,9 @@ import pytest
 from gateway.live.transport import Receiver
 from gateway.media.format import AudioFormat
 from gateway.media.opus import OpusEncoder
-from gateway.protocols.dialect import Outgoing, SessionRequest, WireAudio
+from gateway.protocols.dialect import Outgoing, WireAudio
 from gateway.protocols.native import NativeDialect
+from gateway.protocols.request import SessionRequest
 from gateway.transports.websocket.protocol import WebSocketProtocol
 from gateway.transports.websocket.transport import WebSocketTransport
 from pipeline.frames import ReplyAudio
