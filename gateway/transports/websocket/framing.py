@@ -12,7 +12,7 @@ try:
 except ImportError:  # websockets without its C extension
     from websockets.utils import apply_mask as unmasked
 
-__all__ = ["AUDIO", "AUDIO_HEADER_BYTES", "FrameSplitter", "Piece", "unmasked"]
+__all__ = ["AUDIO", "AUDIO_HEADER_BYTES", "FrameSplitter", "Piece", "is_utf8", "unmasked"]
 
 FINAL = 0x80
 MASKED = 0x80
@@ -84,3 +84,14 @@ class FrameSplitter:
         self._held = data[start:]
         self.between = not (self._held or self._in_fragments or self._given_up)
         return pieces
+
+
+def is_utf8(data: bytes) -> bool:
+    """Whether a text message is what RFC 6455, section 8.1, wants: no surrogates, nothing cut."""
+    if data.isascii():
+        return True
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

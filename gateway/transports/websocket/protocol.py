@@ -15,7 +15,6 @@ bytes may wait, such as the answers to a burst of its own messages.
 
 import asyncio
 import socket
-import sys
 from typing import Any, cast
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
@@ -30,11 +29,10 @@ from gateway.transports.websocket.framing import (
     BINARY,
     FOR_PARSER,
     FrameSplitter,
+    is_utf8,
     unmasked,
 )
-
-if sys.platform == "linux":
-    import fcntl
+from gateway.transports.websocket.send_queue import unsent_bytes
 
 EXTENSION = "parley.websocket"
 """The key of the connection's `WebSocketProtocol` in the ASGI scope's `extensions`."""
@@ -58,10 +56,6 @@ MOST_EARLY_BYTES = 64 * 1024
 MOST_EARLY_CONTROLS = 100
 SHORT_FRAGMENT_BYTES = 512
 """Shorter fragments of a message are counted like messages: each costs memory beyond its length."""
-
-SIOCOUTQNSD = 0x894B
-"""Linux: asks for the bytes in a socket's send queue that TCP has not sent, because the network is
-slow or the client does not read."""
 
 
 class WebSocketProtocol(WebSocketsSansIOProtocol):
@@ -140,17 +134,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
     @property
     def unsent(self) -> int:
         """Bytes that are not sent to the network yet, as far as the system reports them."""
-        if not self.open:
-            return 0
-        waiting = self.transport.get_write_buffer_size()
-        raw = self.transport.get_extra_info("socket")
-        if not waiting and raw is not None and sys.platform == "linux":
-            try:
-                answer = fcntl.ioctl(raw.fileno(), SIOCOUTQNSD, bytes(4))
-            except (OSError, ValueError):  # not every Linux has it; or the socket is closed
-                return 0
-            waiting = int.from_bytes(answer, sys.byteorder)
-        return waiting
+        return unsent_bytes(self.transport) if self.open else 0
 
     @property
     def lost(self) -> bool:
@@ -258,7 +242,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
                     continue
                 elif kind == BINARY:
                     receiver.on_audio(piece)
-                elif _is_utf8(piece):
+                elif is_utf8(piece):
                     receiver.on_text(piece)
                 else:
                     self.refuse(CloseCode.NOT_UTF8, "a text message is UTF-8")
@@ -341,7 +325,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         if self.close_sent:
             return
         text = self.curr_msg_data_type == "text"
-        if text and not _is_utf8(data):
+        if text and not is_utf8(data):
             self.refuse(CloseCode.NOT_UTF8, "a text message is UTF-8")
         elif self.receiver is None:
             self.frames = [data]
@@ -389,14 +373,3 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         # uvicorn's closing waits until all data is sent, which a dead peer never allows.
         super().keepalive_timeout()
         self.abort()
-
-
-def _is_utf8(data: bytes) -> bool:
-    """Whether a text message is what RFC 6455, section 8.1, wants: no surrogates, nothing cut."""
-    if data.isascii():
-        return True
-    try:
-        data.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
