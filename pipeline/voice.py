@@ -29,6 +29,7 @@ from pipeline.frames import (
 from pipeline.guard import Guard, Stream
 from pipeline.ladder import TEXT, steps_down
 from pipeline.outputs import ReplyOutputs
+from pipeline.paced_playout import PacedPlayout
 from pipeline.pacer import Pacer
 from pipeline.patience import Soon
 from pipeline.playout import FRAME_MS, Playout
@@ -64,10 +65,9 @@ class Voice:
     ) -> None:
         self._synthesizers = synthesizers
         self._playout = playout
-        self._pacer = pacer
+        self._paced = PacedPlayout(playout, pacer, emit)
         self._convert = convert
         self._emit = emit
-        self._moved = asyncio.Event()  # a frame was sent: there may be space
         self._turn = -1
         self._budget: TurnBudget | None = None
         self._on_first: Callable[[], None] = lambda: None
@@ -108,6 +108,7 @@ class Voice:
         self._on_first = on_first
         self.stream = None
         self._heard = self.replying = False
+        self._paced.on_frame = self._note
         if not again:
             self._filler, self._filler_ms = None, 0
             self._resting = False
@@ -204,7 +205,7 @@ class Voice:
                         at_ms, converter = start_ms + synthesis.at_ms, synthesis.converter
                         speech = synthesis.take(speech)
                         self._push(speech, converter, start_ms, at_ms, synthesis.rate_hz)
-                        await self._room()
+                        await self._paced.room()
             except PipelineError as error:
                 budget.gave_way("tts", stream.provider, loop.time())
                 if not steps_down(outputs, budget, loop.time(), begun=self.replying or aside):
@@ -231,19 +232,7 @@ class Voice:
 
     async def played(self) -> None:
         """The reply is complete: return when its last sample has been heard."""
-        loop = asyncio.get_running_loop()
-        self._playout.finish()
-        self._pump_now()
-        # Late frames move the end, so check again when it has come.
-        while True:
-            over_at = self._playout.over_at
-            if over_at is None:  # paused; else the first frame has left, or there is none
-                self._moved.clear()
-                await self._moved.wait()
-            elif over_at <= loop.time():
-                break
-            else:
-                await asyncio.sleep(over_at - loop.time())
+        await self._paced.over()
         self.speaking = self.replying = False
 
     def finish(self) -> str:
@@ -265,7 +254,7 @@ class Voice:
         if self._rest is not None:
             self._rest.cancel()
             self._rest = None
-        self._pacer.cancel(self._pump)
+        self._paced.hold()
         heard = self._playout.heard(now)
         at_ms = self._playout.played_ms(now)
         self._remembered = self._playout.heard(now, asides=False)
@@ -285,7 +274,7 @@ class Voice:
     def pause(self, turn: int) -> None:
         """The person speaks into a turn's reply: pause it. A plain call."""
         if turn == self._turn and self.speaking and not self._playout.paused:
-            self._pacer.cancel(self._pump)
+            self._paced.hold()
             at_ms = self._playout.pause(asyncio.get_running_loop().time())
             self.echo.paused()
             self._emit(Clear(turn, at_ms))
@@ -299,8 +288,7 @@ class Voice:
             self.echo.resumed()
             self._emit(ReplyResumed(turn, self._playout.resume(now)))
             self._emit(AvatarState(turn, "speaking"))
-            self._pump_now()
-            self._moved.set()
+            self._paced.go_on()
 
     def suspend(self) -> None:
         """The client has gone for a while: send no audio until `proceed`. A plain call."""
@@ -368,7 +356,7 @@ class Voice:
             self._emit(Visemes(self._turn, cues[0].at_ms, cues))
         self._emit(Spoken(self._turn, at_ms, rate_hz, speech.pcm, cues))
         self._playout.push(converter.push(speech.pcm), speech.words)
-        self._pump_now()
+        self._paced.pump()
 
     def _converter(self, rate_hz: int) -> Converter:
         """From a voice's sample rate to the client's."""
@@ -384,28 +372,7 @@ class Voice:
         self._playout.push(converter.flush())
         self._playout.said()
         self._emit(Spoken(self._turn, at_ms, rate_hz, NOTHING, last=True))
-        self._pump_now()
-
-    async def _room(self) -> None:
-        # Without space there are frames waiting, and the pacer sends them.
-        while self._playout.room_ms < 0:
-            self._moved.clear()
-            await self._moved.wait()
-
-    def _pump_now(self) -> None:
-        following = self._pump(asyncio.get_running_loop().time())
-        if following is not None:
-            self._pacer.schedule(self._pump, following)
-
-    def _pump(self, now: float) -> float | None:
-        playout = self._playout
-        while (frame := playout.take(now)) is not None:
-            self._emit(frame)
-            if not self._heard:
-                self._note(frame.at_ms, now)
-        if playout.room_ms >= 0:  # or the task would wake for every frame only to wait again
-            self._moved.set()
-        return playout.due
+        self._paced.pump()
 
     def _note(self, at_ms: int, now: float) -> None:
         """A frame was sent: note what the person hears first, and when the reply begins."""
@@ -414,4 +381,5 @@ class Voice:
             self._budget.filler_out(self._filler.provider, now)
         if self.replying and at_ms + FRAME_MS > self._filler_ms:
             self._heard = True
+            self._paced.on_frame = None
             self._budget.audio_out(now)
