@@ -1,4 +1,5 @@
-"""The `parley` command: `cli` has its sub-commands, `options` their options.
+"""The `parley` command: `cli` has its sub-commands, `options` their options and
+`help_texts` the texts of their help.
 
 `serve`, `call`, `interview`, `replay`, `doctor`, `fetch`, `drill` and `bench` are one sub-command
 each; `terminal` has the output and errors that they share, `tls` the files for HTTPS. Where several

@@ -6,19 +6,17 @@ outputs into messages. It knows neither JSON nor RTP.
 
 import asyncio
 import logging
-from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from typing import Generic, cast
 
 from gateway.interviews.sessions import SessionTaken
 from gateway.live.assistant import NoAssistant
-from gateway.live.audio_readers import AudioReaders
 from gateway.live.calls import Calls, LiveHost
+from gateway.live.client_input import ClientInput
 from gateway.live.client_output import ClientOutput
 from gateway.live.ending import Ending
-from gateway.live.ingress import SHORTEST_MS, Flooded, IngressPacer
-from gateway.live.ingress_timer import IngressTimer
+from gateway.live.ingress import Flooded
 from gateway.live.opening import open_session
 from gateway.live.out_of_band import OutOfBandReplies
 from gateway.live.refused import told
@@ -26,7 +24,6 @@ from gateway.live.resumption import Line, Resumption
 from gateway.live.returning import CannotResume, hand_over
 from gateway.live.session_commands import IN_LINE, SessionCommands
 from gateway.live.transport import Media, P, Transport
-from gateway.media.codecs import RefusedAudio
 from gateway.protocols.dialect import (
     SESSION_EXPIRED,
     AudioMessage,
@@ -42,7 +39,7 @@ from gateway.protocols.dialect import (
     Start,
 )
 from gateway.protocols.request import SessionRequest
-from pipeline.frames import Fault, Samples
+from pipeline.frames import Fault
 from pipeline.session import Session
 from stages.interview import InterviewError
 
@@ -79,19 +76,24 @@ class Connection(Generic[P]):
         self._commands: SessionCommands | None = None  # to the session
         self._watching: asyncio.Task[None] | None = None
         self._out_of_band: OutOfBandReplies | None = None
-        self._early: deque[P | Command] = deque()  # bounded by the pacer's counting
         self._spoke = asyncio.Event()  # the client's first message is here, or waited for no more
         self._leaving = asyncio.Event()
         self._close = (CloseCode.FINISHED, "")
         self._errors = 0
-        self._pacer: IngressPacer[P] = IngressPacer(self._feed, self._obey)
-        self._ingress_timer = IngressTimer(self._pacer, transport, self._leaving)
-        self._agree(SessionRequest())
-        self._readers = AudioReaders(self._media.reader)
+        self._input: ClientInput[P] = ClientInput(
+            transport,
+            self._agree(SessionRequest()),
+            self._leaving,
+            self._spoke,
+            obey=self._obey,
+            complain=self._complain,
+            flooded=self._flooded,
+        )
+        self.on_audio = self._input.on_audio
         kept_s = calls.settings.resume_s if dialect.resumable else 0
         self._resumption = Resumption(calls.store, session_id, kept_s, self._come_back)
         self._end_by(until)
-        rate_hz = self._media.reply_rate_hz
+        rate_hz = self._input.media.reply_rate_hz
         self._output = ClientOutput(transport, dialect, rate_hz, self._resumption.log)
         self.emit = self._output.emit
         self._ending = Ending(
@@ -109,11 +111,11 @@ class Connection(Generic[P]):
             self._resumption.ends_at = ends_at
             self._ends_at = self._loop.time() + left_s
 
-    def _agree(self, request: SessionRequest) -> None:
+    def _agree(self, request: SessionRequest) -> Media[P]:
         """The client asks for this: choose how its audio travels from now on."""
         self._request = request
         media = self._transport.agree(request)
-        self._media: Media[P] = self._calls.clean(media, request, self._complain)
+        return self._calls.clean(media, request, self._complain)
 
     # --- life --------------------------------------------------------------------------------
 
@@ -135,7 +137,7 @@ class Connection(Generic[P]):
             self._fail("internal", "the session failed", CloseCode.INTERNAL)
         finally:
             self._calls.live.remove(self._ending.begin)
-            self._ingress_timer.stop()
+            self._input.stop()
             self._transport.resume()  # for the closing handshake
             self._resumption.hang_up(self._close)
         return self._close
@@ -187,7 +189,7 @@ class Connection(Generic[P]):
             self._session_id,
             self._request,
             self._transport,
-            self._media,
+            self._input.media,
             self._output,
             self._resumption,
             progress=lambda state: self.emit(InterviewProgress(state)),
@@ -205,23 +207,15 @@ class Connection(Generic[P]):
         self._commands = SessionCommands(
             session, host, self._calls, self._out_of_band, self._output
         )
-        early, self._early = self._early, deque()
-        self._take(early)
+        self._input.join(session)
         if self._leaving.is_set():
             self._end(session)
         else:
             self._ending.expire_at(self._ends_at, self._calls.settings.drain_s)
 
-    def _take(self, early: Iterable[P | Command]) -> None:
-        for item in early:
-            if isinstance(item, Command):
-                self._obey(item)
-            else:
-                self._feed(item)
-
     def _leave(self) -> None:
         """Whatever comes from here on is not looked at; the session takes what waits."""
-        self._ingress_timer.stop()
+        self._input.stop()
         self._ending.stop()
         self._transport.pause()
         self._leaving.set()
@@ -232,14 +226,7 @@ class Connection(Generic[P]):
     def _end(self, session: Session) -> None:
         """End it, and let a client that reconnects at once wait until its last words are stored."""
         self._calls.live.leaving(self._session_id)
-        session.end(self._rest(), self._pacer.typed)
-
-    def _rest(self) -> Iterator[Samples]:
-        for item in self._pacer.rest():
-            if isinstance(item, Command):
-                self._readers.reach(item)
-            else:
-                yield self._readers.current.read(item)
+        session.end(self._input.rest(), self._input.pacer.typed)
 
     def _dismiss(self) -> None:
         """The session was deleted: nothing more is said in it, or stored of it."""
@@ -252,23 +239,20 @@ class Connection(Generic[P]):
         assert self._watching is not None
         self._watching.cancel()
         self._ending.stop()
-        self._ingress_timer.stop()
+        self._input.stop()
         self._leaving.set()
-        return (*self._early, *self._pacer.rest())
+        return self._input.handed_over()
 
     def _come_back(self, line: Line) -> None:
         """The client is back: go on over its new transport, with what it missed."""
         assert self._commands is not None
         old, self._transport = self._transport, line.transport
         old.drop("the client has come back over another connection")
-        self._agree(line.request)
-        command = Reconfigure(line.request)
-        self._readers.follow(command, self._media.reader)
-        self._ingress_timer.use(line.transport)
-        self._pacer.follow(command)
-        self._commands.welcome(line, self._media)
+        media = self._agree(line.request)
+        self._input.use(line.transport, Reconfigure(line.request), media)
+        self._commands.welcome(line, media)
         line.transport.attach(self)
-        self._take(line.early)
+        self._input.take(line.early)
         self._commands.proceed()
 
     # --- from the client: gateway.live.transport.Receiver ------------------------------------
@@ -279,54 +263,23 @@ class Connection(Generic[P]):
             return
         try:
             now = self._loop.time()
-            self._pacer.count(now)
+            self._input.pacer.count(now)
             self._perform_all(self._dialect.parse(data, now))
             self._spoke.set()
         except ProtocolError as error:
             self._complain(error)
         except Flooded as error:
-            self._fail("flooding", str(error))
-
-    def on_audio(self, data: P) -> None:
-        """Audio. The hot path: no task, no queue."""
-        if self._leaving.is_set():
-            return
-        reader = self._media.reader
-        try:
-            duration_ms = reader.duration_ms(data)
-        except RefusedAudio as error:
-            self._complain(ProtocolError(error.code, str(error)))
-            if not error.lost_ms:
-                return
-            data, duration_ms = reader.lost, error.lost_ms
-        now = self._loop.time()
-        try:
-            if duration_ms < SHORTEST_MS:
-                self._pacer.count(now)
-            if self._session is None:
-                self._spoke.set()
-            waits = bool(duration_ms) and self._pacer.take(data, duration_ms, now)
-        except Flooded as error:
-            self._fail("flooding", str(error))
-        else:
-            if waits:
-                self._ingress_timer.start()
+            self._flooded(error)
 
     def on_control(self) -> bool:
         """A frame that is no message, such as a ping: it counts as one."""
         if self._leaving.is_set():
             return False
         try:
-            self._pacer.count(self._loop.time())
+            self._input.pacer.count(self._loop.time())
         except Flooded as error:
-            self._fail("flooding", str(error))
+            self._flooded(error)
         return not self._leaving.is_set()
-
-    def _feed(self, data: P) -> None:
-        if self._session is None:
-            self._early.append(data)
-        else:
-            self._session.feed(self._readers.current.read(data))
 
     # --- commands ----------------------------------------------------------------------------
 
@@ -339,29 +292,28 @@ class Connection(Generic[P]):
             case Start(request):
                 if self._spoke.is_set():
                     raise ProtocolError("unexpected_hello", "hello is the first message or none")
-                self._agree(request)
-                self._readers.current = self._media.reader
+                self._input.begin_with(self._agree(request))
                 self._spoke.set()
             case AudioMessage(data):
                 self.on_audio(cast("P", data))  # its dialect knows that audio travels as bytes
             case Send(message):
                 self._output.send(message)
-            case InterruptReply(overtakes=False) if self._pacer.reply_waits:
-                self._pacer.follow(command)  # it may mean the reply that is asked for there
+            case InterruptReply(overtakes=False) if self._input.pacer.reply_waits:
+                self._input.pacer.follow(command)  # it may mean the reply that is asked for there
             case _ if isinstance(command, IN_LINE):
                 if isinstance(command, Reconfigure):
                     self._change_formats(command)
-                self._pacer.follow(command)
+                self._input.pacer.follow(command)
             case _:
                 self._obey(command)
 
     def _obey(self, command: Command) -> None:
         if self._commands is None:
-            self._early.append(command)
+            self._input.keep(command)
             return
-        self._readers.reach(command)
+        self._input.reach(command)
         if isinstance(command, Leave):
-            self._pacer.clear()
+            self._input.pacer.clear()
             self._leave()
         else:
             self._commands.perform(command)
@@ -371,9 +323,9 @@ class Connection(Generic[P]):
         if self._request.sound == command.request.sound:
             self._request = command.request
             return
-        self._agree(command.request)
-        self._readers.follow(command, self._media.reader)
-        self._output.rate.use(self._media.reply_rate_hz)
+        media = self._agree(command.request)
+        self._input.change(command, media)
+        self._output.rate.use(media.reply_rate_hz)
 
     # --- to the client -----------------------------------------------------------------------
 
@@ -385,6 +337,9 @@ class Connection(Generic[P]):
             self._fail(error.code, error.message)
         else:
             self._output.refuse(error)
+
+    def _flooded(self, error: Flooded) -> None:
+        self._fail("flooding", str(error))
 
     def _fail(self, code: str, message: str, close: CloseCode = CloseCode.POLICY) -> None:
         """Tell the client what is wrong and end the session."""
@@ -407,4 +362,4 @@ class Connection(Generic[P]):
         if self._session is None or self._resumption.away:
             return self._loop.time()
         # The person may have said more than the session has heard.
-        return None if self._pacer.waiting else self._session.quiet_at()
+        return None if self._input.pacer.waiting else self._session.quiet_at()

@@ -2,7 +2,7 @@
 contract.
 
 `entry` finds out who may begin a session. `protocol` is uvicorn's protocol with a short way
-through, for which `framing` cuts the stream.
+through, for which `framing` cuts the stream; `send_queue` says how much has not left yet.
 """
 
 __all__: list[str] = []

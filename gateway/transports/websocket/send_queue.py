@@ -1,4 +1,4 @@
-"""How much of a connection's data has not left for the network, because it is slow or is not read."""
+"""A socket's send queue: the data of a connection that has not left for the network."""
 
 import asyncio
 import sys

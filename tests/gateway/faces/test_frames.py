@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from gateway.transports.websocket import protocol as wire
+from gateway.transports.websocket import send_queue
 from stages.fakes import FakeSynthesizer
 from tests.support.waiting import face_is_there
 
@@ -64,7 +64,7 @@ def test_where_the_system_does_not_say_what_is_unsent_pictures_are_sent(
     def unsupported(*arguments: Any) -> None:
         raise OSError(25, "Inappropriate ioctl for device")
 
-    monkeypatch.setattr(wire.fcntl, "ioctl", unsupported)
+    monkeypatch.setattr(send_queue.fcntl, "ioctl", unsupported)
 
     async def story() -> None:
         async with gateway.call() as caller:

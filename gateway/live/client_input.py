@@ -1,0 +1,140 @@
+"""`ClientInput`: what one client sends, in its order: paced, and kept until the session stands."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from typing import Generic
+
+from gateway.live.audio_readers import AudioReaders
+from gateway.live.ingress import SHORTEST_MS, Flooded, IngressPacer
+from gateway.live.ingress_timer import IngressTimer
+from gateway.live.transport import Media, P, Transport
+from gateway.media.codecs import RefusedAudio
+from gateway.protocols.dialect import Command, ProtocolError, Reconfigure
+from pipeline.frames import Samples
+from pipeline.session import Session
+
+
+class ClientInput(Generic[P]):
+    """One client's audio, and the commands between it. Belongs to the event loop. Plain calls.
+
+    Once `leaving` is set, audio is ignored. `spoke` is set by the first audio. `obey` performs a
+    command that is due, `complain` reports refused audio, `flooded` ends the session of a client
+    that sends too much.
+    """
+
+    def __init__(
+        self,
+        transport: Transport[P],
+        media: Media[P],
+        leaving: asyncio.Event,
+        spoke: asyncio.Event,
+        *,
+        obey: Callable[[Command], None],
+        complain: Callable[[ProtocolError], None],
+        flooded: Callable[[Flooded], None],
+    ) -> None:
+        self.media = media
+        """How audio that comes from here on travels."""
+        self._leaving = leaving
+        self._spoke = spoke
+        self._obey = obey
+        self._complain = complain
+        self._flooded = flooded
+        self._loop = asyncio.get_running_loop()
+        self._session: Session | None = None
+        self._early: deque[P | Command] = deque()  # bounded by the pacer's counting
+        self._readers = AudioReaders(media.reader)
+        self.pacer: IngressPacer[P] = IngressPacer(self._feed, obey)
+        self._timer = IngressTimer(self.pacer, transport, leaving)
+
+    def on_audio(self, data: P) -> None:
+        """Audio. The hot path: no task, no queue."""
+        if self._leaving.is_set():
+            return
+        reader = self.media.reader
+        try:
+            duration_ms = reader.duration_ms(data)
+        except RefusedAudio as error:
+            self._complain(ProtocolError(error.code, str(error)))
+            if not error.lost_ms:
+                return
+            data, duration_ms = reader.lost, error.lost_ms
+        now = self._loop.time()
+        try:
+            if duration_ms < SHORTEST_MS:
+                self.pacer.count(now)
+            if self._session is None:
+                self._spoke.set()
+            waits = bool(duration_ms) and self.pacer.take(data, duration_ms, now)
+        except Flooded as error:
+            self._flooded(error)
+        else:
+            if waits:
+                self._timer.start()
+
+    def _feed(self, data: P) -> None:
+        if self._session is None:
+            self._early.append(data)
+        else:
+            self._session.feed(self._readers.current.read(data))
+
+    # --- formats -----------------------------------------------------------------------------
+
+    def begin_with(self, media: Media[P]) -> None:
+        """The client's first request: no audio has come yet."""
+        self.media = media
+        self._readers.current = media.reader
+
+    def change(self, command: Reconfigure, media: Media[P]) -> None:
+        """Audio behind the command travels so; what waits is still read as it came."""
+        self.media = media
+        self._readers.follow(command, media.reader)
+
+    def reach(self, command: Command) -> None:
+        """All audio before a command was fed."""
+        self._readers.reach(command)
+
+    # --- before the session, and after the line was lost -------------------------------------
+
+    def keep(self, command: Command) -> None:
+        """A command for the session, which does not stand yet."""
+        self._early.append(command)
+
+    def join(self, session: Session) -> None:
+        """The session stands: it gets what came before it."""
+        self._session = session
+        early, self._early = self._early, deque()
+        self.take(early)
+
+    def take(self, early: Iterable[P | Command]) -> None:
+        """Feed audio and perform commands that came earlier."""
+        for item in early:
+            if isinstance(item, Command):
+                self._obey(item)
+            else:
+                self._feed(item)
+
+    def use(self, transport: Transport[P], command: Reconfigure, media: Media[P]) -> None:
+        """The client has come back over another transport."""
+        self.change(command, media)
+        self._timer.use(transport)
+        self.pacer.follow(command)
+
+    # --- the end -----------------------------------------------------------------------------
+
+    def stop(self) -> None:
+        """Feed nothing more. Idempotent."""
+        self._timer.stop()
+
+    def rest(self) -> Iterator[Samples]:
+        """The audio that still waits, for the session's last words."""
+        for item in self.pacer.rest():
+            if isinstance(item, Command):
+                self._readers.reach(item)
+            else:
+                yield self._readers.current.read(item)
+
+    def handed_over(self) -> tuple[P | Command, ...]:
+        """Everything that no session got, for another connection's."""
+        return (*self._early, *self.pacer.rest())
