@@ -10,7 +10,7 @@ from gateway.commands.bench.wire import BINARY, TEXT
 Kind: TypeAlias = Literal["ready", "decided", "audio", "fault"]
 
 Heard: TypeAlias = tuple[Kind, float, str]
-"""What a message says: its kind, a number and a text.
+"""The sense of a message: its kind, a number and a text.
 
 `ready`: the session may begin. `decided`: the person has finished; the number is where in the
 input audio the speech ended, in ms, or -1 where the server does not tell. `audio`: so many ms of
@@ -20,7 +20,7 @@ the reply. `fault`: what went wrong.
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
-    """What a session asks for, where the server lets its clients choose.
+    """A session's wishes, where the server lets its clients choose.
 
     `silence_ms` of silence end a turn, `barge_in_ms` of speech a reply.
     """
@@ -51,7 +51,7 @@ class ServerDialect(Protocol):
         ...
 
     def hear(self, opcode: int, payload: bytes) -> Heard | None:
-        """What a message of the server says; None where it does not matter."""
+        """The sense of a message of the server; None where it does not matter."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""What all sessions of a load run have seen."""
+"""The sums of all that the sessions of a load run have seen."""
 
 from array import array
 from collections.abc import Mapping, Sequence

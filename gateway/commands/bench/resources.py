@@ -1,4 +1,4 @@
-"""What processes and the whole machine have used, from /proc (Linux)."""
+"""The CPU and memory of processes and of the whole machine, from /proc (Linux)."""
 
 import os
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ class Machine:
 
 
 def machine() -> Machine:
-    """What the machine has used so far."""
+    """The machine's use so far."""
     with Path("/proc/stat").open(encoding="ascii") as file:
         fields = [int(field) for field in file.readline().split()[1:9]]
     user, nice, system, _idle, _iowait, irq, softirq, stolen = fields

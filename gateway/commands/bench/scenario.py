@@ -1,4 +1,4 @@
-"""What the sessions of a load run do. Pure."""
+"""The parts that the sessions of a load run have. Pure."""
 
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
@@ -23,7 +23,7 @@ LONGEST_LISTENING_S = 45.0
 
 @dataclass(frozen=True, slots=True)
 class Role:
-    """What one session does. Every `interrupts`-th reply is interrupted; 0: none."""
+    """The part of one session. Every `interrupts`-th reply is interrupted; 0: none."""
 
     does: Literal["silent", "talking", "answering"]
     interrupts: int = 0

@@ -1,4 +1,4 @@
-"""What the load generator's sessions say: speech as turns of 20 ms frames, and a room's silence."""
+"""The sounds that the load generator sends: speech as turns of 20 ms frames, and a quiet room."""
 
 import asyncio
 import json
