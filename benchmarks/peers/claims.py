@@ -81,8 +81,9 @@ def usual(
     return median(found) if len(found) >= needed else None
 
 
-def cpu(run: Run) -> float:
-    return run.cpu_ms
+def cpu(run: Run) -> float | None:
+    """CPU per session-second; None where sessions were missing, which cost nothing."""
+    return run.cpu_ms if run.complete else None
 
 
 def first_byte(share: Literal["p50", "p99"]) -> Callable[[Run], float | None]:
@@ -225,7 +226,8 @@ def _lasting(measured: Measured) -> Iterator[Claim]:
         yield Claim(name, None, SERVICE_LEVEL_MS, True, "ms", "")
         return
     delays = (run.lateness, run.decision_to_first, run.chunk_to_decision)
-    worst = max((delay.p99 for delay in delays if delay is not None), default=None)
+    seen = [delay.p99 for delay in delays if delay is not None]
+    worst = max(seen) if len(seen) == len(delays) else None
     yield Claim(name, worst, SERVICE_LEVEL_MS, True, "ms", f"{run.job.sessions} sessions")
-    lost = float(run.missed + run.unopened)
+    lost = float(run.missed + run.unopened + run.lost)
     yield Claim("turns missed in that time", lost, 0.0, True, "", f"of {run.spoken}")

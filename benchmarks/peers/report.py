@@ -58,10 +58,13 @@ def measured(outcome: Outcome, others: Mapping[str, float]) -> Measured:
 
 
 def figures(run: Run) -> dict[str, float]:
-    """The figures of a run by name, such as `decision_to_first.p99`."""
+    """The figures of a run by name, such as `decision_to_first.p99`.
+
+    Costs are left out where sessions were missing, which cost nothing.
+    """
+    costs = {"cpu_ms": run.cpu_ms, "memory_mb": run.memory_mb} if run.complete else {}
     found = {
-        "cpu_ms": run.cpu_ms,
-        "memory_mb": run.memory_mb,
+        **costs,
         "start_s": run.start_s,
         "connect_cpu_ms": run.connect_cpu_ms,
         "missed": float(run.missed),

@@ -23,6 +23,8 @@ def made(
     barge_in_ms: float = 210.0,
     late_ms: float = 1.0,
     missed: int = 0,
+    unopened: int = 0,
+    lost: int = 0,
     seconds: float = 30.0,
     objections: tuple[str, ...] = (),
 ) -> Run:
@@ -44,7 +46,8 @@ def made(
         answered=100 - missed,
         missed=missed,
         early=0,
-        unopened=0,
+        unopened=unopened,
         faults={},
         decisions=((0, 810.0),),
+        lost=lost,
     )

@@ -46,10 +46,13 @@ GAP_FRAMES = 10
 BROKEN = 1006
 """The close code of a connection that broke off (RFC 6455, 7.1.5)."""
 
+REFUSED = 0
+"""In place of a close code: there was no WebSocket. The fault is counted already."""
+
 
 @dataclass(frozen=True, slots=True)
 class Sounds:
-    """What all sessions send: the frames of each clip, and of a quiet room, as they go out."""
+    """The frames that all sessions send, as they go out: of each clip, and of a quiet room."""
 
     clips: Sequence[Sequence[bytes]]
     room: Sequence[bytes]
@@ -61,7 +64,8 @@ State = Literal["opening", "pause", "speaking", "waiting", "hearing"]
 class Caller(asyncio.Protocol):
     """One connection. `tick` sends its next frame; the rest happens as bytes arrive.
 
-    `on_end` is called once, with the close code, when the connection is over.
+    `on_change` is called when the opening is over, when a turn has got its reply or has missed it,
+    and once, with `code` set, when the connection is over.
     """
 
     __slots__ = (
@@ -72,6 +76,7 @@ class Caller(asyncio.Protocol):
         "_clip",
         "_clips_said",
         "_clock",
+        "_counted",
         "_decided_at",
         "_dialect",
         "_early",
@@ -83,7 +88,7 @@ class Caller(asyncio.Protocol):
         "_last_at",
         "_number",
         "_observed",
-        "_on_end",
+        "_on_change",
         "_path",
         "_pending",
         "_phase",
@@ -112,12 +117,12 @@ class Caller(asyncio.Protocol):
         wishes: Wishes,
         voice: Sounds,
         observed: Observed,
-        on_end: Callable[["Caller"], None],
+        on_change: Callable[["Caller"], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._number, self._path, self._host, self._role = number, path, host, role
         self._dialect, self._wishes, self._voice = dialect, wishes, voice
-        self._observed, self._on_end, self._clock = observed, on_end, clock
+        self._observed, self._on_change, self._clock = observed, on_change, clock
         self._transport: asyncio.Transport | None = None
         self._frames = Frames()
         self._pending = b""
@@ -134,6 +139,7 @@ class Caller(asyncio.Protocol):
         self._at = 0
         self._clip = 0
         self._clips_said = 0
+        self._counted = False  # the turn that was said last belongs to the measured stretch
         self._talks = False
         self._greeting = dialect.opens
         self._ended_at = 0.0
@@ -148,6 +154,11 @@ class Caller(asyncio.Protocol):
     @property
     def number(self) -> int:
         return self._number
+
+    @property
+    def awaits(self) -> bool:
+        """Whether a turn of the measured stretch has neither got its reply nor missed it."""
+        return self._counted and self._phase == "waiting" and self.code is None
 
     def talk(self) -> None:
         """Speak from now on, if that is the session's role."""
@@ -187,6 +198,7 @@ class Caller(asyncio.Protocol):
                 return
             self.opened = True
             self._rest(now)
+            self._on_change(self)
             return
         if not self._talks or self._role.does == "silent" or len(self._sent_at) % ALIGNMENT:
             return
@@ -198,9 +210,11 @@ class Caller(asyncio.Protocol):
                 self._say(now)
         elif state == "waiting":
             if now >= self._since:
-                if self._observed.counting:
+                if self._counted:
                     self._observed.missed += 1
+                self._barge_in_at = None
                 self._rest(now)
+                self._on_change(self)
         elif state == "hearing" and self._reply_at is not None:
             every = self._role.interrupts
             if every and (self._number + self._clips_said) % every == 0:
@@ -232,8 +246,8 @@ class Caller(asyncio.Protocol):
     def _said(self, now: float) -> None:
         self._ended_at = now
         if self._role.does == "answering":
-            if self._observed.counting:
-                self._observed.spoken += 1
+            self._counted = self._observed.counting
+            self._observed.spoken += self._counted
             self._phase = "waiting"
             self._since = now + self._wishes.silence_ms / 1000 + REPLY_TIMEOUT_S
 
@@ -248,17 +262,18 @@ class Caller(asyncio.Protocol):
         if self.code is None:
             self.code = BROKEN
         self._transport = None
-        self._on_end(self)
+        self._on_change(self)
 
     def data_received(self, data: bytes) -> None:
+        if self.code is not None:
+            return  # after the close, or the page that tells why there is no session
         if not self._upgraded:
             self._pending += data
             head, found, data = self._pending.partition(b"\r\n\r\n")
             if not found:
                 return
             self._upgraded = True
-            self._answered(head)
-            if not data:
+            if not self._accepted(head) or not data:
                 return
         now = self._clock()
         for opcode, payload in self._frames.push(data):
@@ -271,15 +286,19 @@ class Caller(asyncio.Protocol):
                 if self._transport is not None:
                     self._transport.write(close())
                     self._transport.close()
+                return
 
-    def _answered(self, head: bytes) -> None:
+    def _accepted(self, head: bytes) -> bool:
+        """Whether the server has let the session in. It gets the first messages then."""
         assert self._transport is not None
         if not head.startswith(b"HTTP/1.1 101"):
             self._observed.fault(f"refused: {head[:30].decode(errors='replace')}")
+            self.code = REFUSED
             self._transport.close()
-            return
+            return False
         for opcode, payload in self._dialect.hello(self._wishes):
             self._transport.write(masked(opcode, payload))
+        return True
 
     def _hear(self, opcode: int, payload: bytes, now: float) -> None:
         heard = self._dialect.hear(opcode, payload)
@@ -299,7 +318,7 @@ class Caller(asyncio.Protocol):
 
     def _audio(self, ms: float, now: float) -> None:
         self._last_at = now
-        if self._barge_in_at is not None and self._decided_at is None:
+        if self._barge_in_at is not None:
             self._barge_in_last = now
         if self._reply_at is None:
             self._reply_at, self._heard_ms = now, 0.0
@@ -312,13 +331,15 @@ class Caller(asyncio.Protocol):
 
     def _replied(self, decided_at: float, now: float) -> None:
         self._phase = "hearing"
-        if self._observed.counting:
+        if self._counted:
             self._observed.answered += 1
             if not self._early:
                 self._observed.decision_to_first.append((now - decided_at) * 1000)
+        self._on_change(self)
 
     def _decided(self, at_ms: float, now: float) -> None:
         self._reply_at = None
+        self._interrupted()
         if self._phase == "speaking":
             self._early = True
             if self._observed.counting:
@@ -327,15 +348,16 @@ class Caller(asyncio.Protocol):
         if self._phase != "waiting" or self._decided_at is not None:
             return
         self._decided_at = now
-        barge_in_at, self._barge_in_at = self._barge_in_at, None
-        if not self._observed.counting:
-            return
-        if barge_in_at is not None:
-            self._observed.barge_in.append((self._barge_in_last - barge_in_at) * 1000)
-        if self._early:
+        if not self._counted or self._early:
             return
         self._observed.end_to_decision.append((self._clip, (now - self._ended_at) * 1000))
         if at_ms >= 0:
             frame = deciding_frame(at_ms, self._wishes.silence_ms)
             if frame < len(self._sent_at):
                 self._observed.ready_to_decision.append((now - self._sent_at[frame]) * 1000)
+
+    def _interrupted(self) -> None:
+        """The words that interrupt a reply are decided: what comes now is no longer of that one."""
+        barge_in_at, self._barge_in_at = self._barge_in_at, None
+        if barge_in_at is not None and (self._observed.counting or self._counted):
+            self._observed.barge_in.append((self._barge_in_last - barge_in_at) * 1000)

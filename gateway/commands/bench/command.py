@@ -1,6 +1,6 @@
 """`parley bench`: how many sessions this machine holds, by the gateway's own cost.
 
-Sounds detection and everything else of the gateway is real; recognition, words and voice are
+Voice detection and everything else of the gateway is real; recognition, words and voice are
 scripted and cost nothing, so the models of this machine are not in the figures.
 """
 
@@ -22,7 +22,13 @@ from gateway.commands.bench.run import (
     measure,
 )
 from gateway.commands.bench.search import Search
-from gateway.commands.bench.server import PORT, Program, ServerFailed, TestedServer
+from gateway.commands.bench.server import (
+    PORT,
+    Program,
+    ServerFailed,
+    TestedServer,
+    ended_by_sigterm,
+)
 from gateway.commands.call.demo import CLIPS
 from gateway.commands.terminal import DONE, FAILED, UNUSABLE, CommandFailed, output
 from stages.vad.silero import check
@@ -56,12 +62,13 @@ def bench(arguments: argparse.Namespace) -> int:
     told = Console(stderr=True, highlight=False)
     seconds = arguments.seconds or (QUICK_SECONDS if arguments.quick else SECONDS)
     try:
-        if arguments.sessions is not None:
-            runs = [_run(arguments.sessions, seconds, told)]
-        elif arguments.quick:
-            runs = [_run(QUICK_SESSIONS, seconds, told)]
-        else:
-            runs = _search(seconds, told)
+        with ended_by_sigterm():
+            if arguments.sessions is not None:
+                runs = [_run(arguments.sessions, seconds, told)]
+            elif arguments.quick:
+                runs = [_run(QUICK_SESSIONS, seconds, told)]
+            else:
+                runs = _search(seconds, told)
     except (RunFailed, ServerFailed) as error:
         raise CommandFailed(str(error), FAILED) from None
     return _show(runs, output())
@@ -111,7 +118,7 @@ def _show(runs: list[Run], console: Console) -> int:
         delays = (run.lateness, run.decision_to_first, run.chunk_to_decision)
         table.add_row(
             str(run.job.sessions),
-            f"{run.cpu_ms:.2f}",
+            f"{run.cpu_ms:.2f}" if run.complete else "–",
             *("–" if delay is None else f"{delay.p99:.1f}" for delay in delays),
             "–" if run.barge_in is None else f"{run.barge_in.p95:.0f}",
             f"{run.missed} of {run.spoken}",

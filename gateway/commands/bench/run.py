@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
@@ -14,7 +15,7 @@ from gateway.commands.bench import resources
 from gateway.commands.bench.figures import Percentiles, cpu_ms_per_session_second
 from gateway.commands.bench.observed import behind, fastest
 from gateway.commands.bench.scenario import Scenario
-from gateway.commands.bench.server import TestedServer
+from gateway.commands.bench.server import STOP_TIMEOUT_S, TestedServer
 from gateway.commands.bench.validity import Conditions, objections
 
 OnProgress = Callable[[float, float], None]
@@ -24,13 +25,20 @@ SERVICE_LEVEL_MS = 50.0
 """The most that the 99th percentile of each of the three delays may be."""
 
 
+LONGEST_RUN_S = 3600.0
+"""A load generator that takes longer has stopped."""
+
+BEYOND_S = 150.0
+"""Beside the measured stretch a run takes less: connections, openings and the last replies."""
+
+
 class RunFailed(Exception):
     """A run broke off; the text says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What is measured: a server by its name, a scenario, so many sessions for some seconds."""
+    """One measurement: a server by its name, a scenario, so many sessions for some seconds."""
 
     target: str
     scenario: Scenario
@@ -76,10 +84,17 @@ class Run:
     """The clip of each decided turn, and the ms from its last frame to the decision."""
     shares: tuple[float, ...] = ()
     """The sessions of each worker process, as shares of all; empty where there is one process."""
+    lost: int = 0
+    """Sessions that ended in the measured stretch and did not come back."""
 
     @property
     def valid(self) -> bool:
         return not self.objections
+
+    @property
+    def complete(self) -> bool:
+        """Whether all sessions were there all the time: otherwise CPU and memory are of fewer."""
+        return not (self.unopened or self.lost)
 
     @property
     def holds(self) -> bool:
@@ -87,7 +102,7 @@ class Run:
         return not self.broken()
 
     def broken(self) -> list[str]:
-        """What of the service level was not held, a clause for each."""
+        """The parts of the service level that were not held, a clause for each."""
         delays = {
             "frame lateness": self.lateness,
             "decision → first byte": self.decision_to_first,
@@ -102,6 +117,8 @@ class Run:
             found.append(f"{self.missed} of {self.spoken} turns missed")
         if self.unopened:
             found.append(f"{self.unopened} sessions did not begin")
+        if self.lost:
+            found.append(f"{self.lost} sessions were lost")
         found += [f"{fault}: {count}" for fault, count in self.faults.items()]
         return found
 
@@ -121,19 +138,29 @@ class LoadProcess:
     module: str = "gateway.commands.bench.load"
 
 
-def told_by(command: Sequence[str]) -> Generator[tuple[str, dict[str, Any]], None, None]:
+def told_by(
+    command: Sequence[str], within_s: float = LONGEST_RUN_S
+) -> Generator[tuple[str, dict[str, Any]], None, None]:
     """The events of a load generator, each with its fields, until it ends.
 
-    Closing the generator ends the process.
+    Closing the generator ends the process; so does `within_s`, for one that says nothing more.
     """
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
+        overdue = threading.Timer(within_s, process.kill)
+        overdue.daemon = True
+        overdue.start()
         try:
             for line in process.stdout:
                 told = json.loads(line)
                 yield told.pop("event"), told
         finally:
+            overdue.cancel()
             process.terminate()
+            try:
+                process.wait(STOP_TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
 
 
 def measure(
@@ -158,7 +185,8 @@ def measure(
     own_before_s = own_after_s = _own_s()
     shares: tuple[float, ...] = ()
     report: dict[str, Any] | None = None
-    with closing(told_by(command)) as events:
+    within_s = job.ramp_s + job.seconds + BEYOND_S
+    with closing(told_by(command, within_s)) as events:
         for event, told in events:
             match event:
                 case "begin":
@@ -209,6 +237,7 @@ def measure(
         faults=report["faults"],
         decisions=decisions,
         shares=shares,
+        lost=report["lost"],
     )
 
 

@@ -7,10 +7,11 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
+from types import FrameType, TracebackType
 from urllib.error import URLError
 from urllib.request import ProxyHandler, build_opener
 
@@ -88,22 +89,22 @@ class TestedServer:
         given = self._program.environment
         log = Path(self._folder.name, "server.log")
         began = time.monotonic()
-        with log.open("wb") as output:
-            self._process = subprocess.Popen(
-                [part.replace(PORT, port) for part in self._program.command],
-                env={
-                    **os.environ,
-                    "PARLEY_DATA_DIR": self._folder.name,
-                    **{name: value.replace(PORT, port) for name, value in given.items()},
-                },
-                cwd=self._program.folder,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-            )
-        # The threads and processes that it starts from now on stay on these cores.
-        os.sched_setaffinity(self.pid, self._cores)
         try:
+            with log.open("wb") as output:
+                self._process = subprocess.Popen(
+                    [part.replace(PORT, port) for part in self._program.command],
+                    env={
+                        **os.environ,
+                        "PARLEY_DATA_DIR": self._folder.name,
+                        **{name: value.replace(PORT, port) for name, value in given.items()},
+                    },
+                    cwd=self._program.folder,
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=output,
+                )
+            # The threads and processes that it starts from now on stay on these cores.
+            os.sched_setaffinity(self.pid, self._cores)
             self._wait_until_ready(log)
         except BaseException:
             self._stop()
@@ -131,7 +132,8 @@ class TestedServer:
                         return
             except (URLError, OSError):
                 pass
-            time.sleep(POLL_S)
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(POLL_S)  # ask again soon; one that has ended answers no more
         lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
         raise ServerFailed("\n".join(["the server did not become ready:", *lines[-15:]]))
 
@@ -152,7 +154,7 @@ class TestedServer:
         return [self.pid, *resources.descendants(self.pid)]
 
     def used(self) -> Used:
-        """What has been used so far. A process that ended in between is no longer counted."""
+        """The use so far. A process that ended in between is no longer counted."""
         whole = resources.machine()
         own = sum(map(resources.cpu_s, self.processes()))
         return Used(own, whole.busy_s, whole.stolen_s)
@@ -160,6 +162,20 @@ class TestedServer:
     def memory_mb(self) -> float:
         """Resident memory of all processes of the server."""
         return sum(map(resources.memory_mb, self.processes()))
+
+
+@contextmanager
+def ended_by_sigterm() -> Iterator[None]:
+    """Have SIGTERM do what Ctrl-C does: no server outlives the measurement."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _allow_many_files() -> None:

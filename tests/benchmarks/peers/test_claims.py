@@ -125,6 +125,22 @@ def test_a_peer_that_never_held_gives_no_ratio() -> None:
     assert found[CAPACITY].verdict == "not measured"
 
 
+@pytest.mark.parametrize("missing", ["unopened", "lost"])
+def test_the_cost_of_a_run_with_missing_sessions_counts_for_nothing(missing: str) -> None:
+    """They cost nothing, and would make the server look cheap."""
+    few = [made("parley", "listening", 200, cpu_ms=0.1, **{missing: 150}) for _ in range(3)]
+    others = [
+        run for run in rounds() if (run.job.target, run.job.scenario) != ("parley", "listening")
+    ]
+    assert judged(few + others)[LISTENING].verdict == "not measured"
+
+
+def test_a_delay_that_was_never_measured_in_ten_minutes_has_not_passed() -> None:
+    lasting = replace(made("parley", "conversation", 440, seconds=600.0), chunk_to_decision=None)
+    name = "largest p99 of the three delays over 10 minutes"
+    assert judged(lasting=lasting)[name].verdict == "not measured"
+
+
 def test_a_turn_missed_in_ten_minutes_fails() -> None:
     found = judged(lasting=made("parley", "conversation", 440, missed=1, seconds=600.0))
     assert found["turns missed in that time"].verdict == "fail"

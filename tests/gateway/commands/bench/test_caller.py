@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from websockets.frames import Frame, Opcode
 
-from gateway.commands.bench.caller import ALIGNMENT, BROKEN, Caller, Sounds
+from gateway.commands.bench.caller import ALIGNMENT, BROKEN, REFUSED, Caller, Sounds
 from gateway.commands.bench.dialect import ParleyDialect, ServerDialect, Wishes
 from gateway.commands.bench.observed import Observed
 from gateway.commands.bench.scenario import Role
@@ -121,6 +121,14 @@ def test_a_refused_upgrade_is_a_fault() -> None:
     assert call.wire.closed
 
 
+def test_the_page_of_a_refused_upgrade_is_not_read_as_frames() -> None:
+    call = Call(Role("silent"), answer=b"HTTP/1.1 503 Service Unavailable\r\n\r\nThe server")
+    call.caller.data_received(b" is full.")
+    call.caller.connection_lost(None)
+    assert [caller.code for caller in call.ended] == [REFUSED]
+    assert sum(call.observed.faults.values()) == 1
+
+
 def test_a_turn_is_spoken_answered_and_heard_to_its_end() -> None:
     call = Call(Role("answering")).ready()
     call.answers()
@@ -190,6 +198,67 @@ def test_an_interruption_is_timed_to_the_last_byte_of_the_old_reply() -> None:
     call.replies(20)
     assert list(call.observed.barge_in) == pytest.approx([(last - began) * 1000], abs=0.1)
     assert call.observed.answered == 2
+
+
+def test_a_reply_to_the_words_that_interrupt_is_no_byte_of_the_old_one() -> None:
+    """The server decides too early, and answers while the person still speaks."""
+    call = Call(Role("answering", 1)).ready()
+    call.answers()
+    call.decides()
+    call.replies(4000)
+    call.wire.written.clear()
+    call.until(call.speaks)
+    began = call.now - FRAME
+    call.tick(5)
+    call.replies(20)
+    last = call.now
+    call.tick(5)
+    call.decides()
+    call.tick(5)
+    call.replies(20)
+    call.answers()
+    call.decides()
+    call.replies(20)
+    assert list(call.observed.barge_in) == pytest.approx([(last - began) * 1000], abs=0.1)
+
+
+def test_words_that_are_never_decided_leave_no_time_of_an_interruption() -> None:
+    call = Call(Role("answering", 1)).ready()
+    call.answers()
+    call.decides()
+    call.replies(4000)
+    call.wire.written.clear()
+    call.until(call.speaks)
+    call.until(lambda: call.observed.missed == 1)
+    call.answers()
+    call.replies(20)
+    call.decides()
+    assert list(call.observed.barge_in) == []
+
+
+def test_a_turn_of_the_measured_stretch_is_judged_after_it() -> None:
+    call = Call(Role("answering")).ready()
+    call.answers()
+    call.observed.counting = False
+    assert call.caller.awaits
+    call.decides()
+    call.now += 0.2
+    call.replies(100)
+    assert not call.caller.awaits
+    assert (call.observed.spoken, call.observed.answered) == (1, 1)
+    assert list(call.observed.decision_to_first) == pytest.approx([200.0], abs=0.1)
+
+
+def test_a_turn_that_ends_after_the_measured_stretch_is_not_counted() -> None:
+    call = Call(Role("answering")).ready()
+    call.until(call.speaks)
+    call.observed.counting = False
+    call.answers()
+    call.decides()
+    call.replies(100)
+    assert not call.caller.awaits
+    assert (call.observed.spoken, call.observed.answered) == (0, 0)
+    assert call.observed.end_to_decision == []
 
 
 def test_the_frame_that_allowed_the_decision_is_known_where_the_server_tells() -> None:

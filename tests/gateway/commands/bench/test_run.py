@@ -44,9 +44,10 @@ def test_the_service_level_holds_where_every_delay_is_within_it() -> None:
         ({"chunk_to_decision": None}, "chunk ready → decision never measured"),
         ({"missed": 3}, "3 of 400 turns missed"),
         ({"unopened": 2}, "2 sessions did not begin"),
+        ({"lost": 1}, "1 sessions were lost"),
         ({"faults": {"closed with 1011": 1}}, "closed with 1011: 1"),
     ],
-    ids=["late", "slow", "unmeasured", "missed", "unopened", "fault"],
+    ids=["late", "slow", "unmeasured", "missed", "unopened", "lost", "fault"],
 )
 def test_each_failure_breaks_it_and_is_named(change: dict[str, object], said: str) -> None:
     run = replace(RUN, **change)  # type: ignore[arg-type]
