@@ -184,7 +184,7 @@ class Caller:
     def _hear(self, audio: bytes, now: float) -> None:
         turn = self._replying
         if turn is None:
-            self.faults.append({"code": "client.audio_without_reply"})
+            self.faults.append({"type": "error", "code": "client.audio_without_reply"})
             return
         if turn.clear_at is not None:
             turn.frames_after_clear += 1
@@ -231,7 +231,7 @@ class Caller:
     def _stopped(self, turn: Turn, at_ms: int, now: float) -> None:
         turn.stopped_at = now
         turn.ready_at = self._sent_at(deciding_frame(at_ms, self._silence_ms, FRAME_MS))
-        turn.ended_at = self._sent_at(at_ms // FRAME_MS)
+        turn.ended_at = self._sent_at(max(0, at_ms - 1) // FRAME_MS)
 
     def _sent_at(self, frame: int) -> float | None:
         return self.sent_at[frame] if frame < len(self.sent_at) else None

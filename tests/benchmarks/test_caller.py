@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from benchmarks.caller import CallEnded, Caller
+from benchmarks.tally import Tally
 
 
 class Socket:
@@ -38,7 +39,23 @@ def test_reply_audio_belongs_to_the_turn_that_was_announced():
 
 
 def test_audio_that_no_reply_announced_is_a_fault():
-    assert heard(FRAME).faults == [{"code": "client.audio_without_reply"}]
+    caller = heard(FRAME)
+    assert caller.faults == [{"type": "error", "code": "client.audio_without_reply"}]
+    tally = Tally()
+    tally.add(caller)
+    assert tally.faults == {"client.audio_without_reply": 1}
+
+
+@pytest.mark.parametrize(
+    ("at_ms", "frame"),
+    [(1, 0), (20, 0), (21, 1), (40, 1), (160, 7)],
+    ids=["first", "first frame's end", "second", "second frame's end", "eighth frame's end"],
+)
+def test_speech_ended_in_the_frame_that_has_its_last_sample(at_ms: int, frame: int) -> None:
+    caller = Caller(Socket(READY, {"type": "speech.stopped", "turn": 1, "at_ms": at_ms}))
+    caller.sent_at.extend(float(number) for number in range(100))
+    asyncio.run(caller.listen())
+    assert caller.turns[1].ended_at == float(frame)
 
 
 def test_old_audio_after_clear_is_counted_until_the_next_reply():
