@@ -6,7 +6,8 @@
 The peers are installed into environments of their own under benchmarks/.envs. Close what else is
 busy: a run that something disturbed is made again, and counts for nothing if it stays so. Results:
 peers.json and peers.html in benchmarks/results, or in the folder that --out names. The exit code is
-1 where a figure that must hold does not, 2 where one could not be measured.
+1 where a figure that must hold does not, 2 where one could not be measured. Ctrl-C ends it, keeps
+what was measured in peers-interrupted.json and .html, and the exit code is 130.
 """
 
 import argparse
@@ -37,7 +38,8 @@ from benchmarks.progress import Progress, estimate
 from benchmarks.result import RESULTS, ROOT, Machine
 from gateway import __version__
 from gateway.commands.bench.run import RunFailed
-from gateway.commands.bench.server import ServerFailed
+from gateway.commands.bench.server import ServerFailed, ended_by_sigterm
+from gateway.commands.terminal import INTERRUPTED
 
 HISTORY = ROOT / "benchmarks" / "history"
 FAILURES = (RunFailed, ServerFailed, OSError, RuntimeError, subprocess.SubprocessError)
@@ -69,9 +71,16 @@ def main() -> int:
     expected = expected_s(sizes, targets)
     _say(told, f"{', '.join(targets)}: {estimate(expected)} without repetitions")
     campaign = Campaign(sizes, targets, Progress("peers", expected, told))
-    if "peers" in arguments.parts:
-        campaign.run()
-    others = _others(arguments.parts, sizes, told)
+    others: dict[str, float] = {}
+    try:
+        with ended_by_sigterm():
+            if "peers" in arguments.parts:
+                campaign.run()
+            _measure_others(arguments.parts, sizes, told, others)
+    except KeyboardInterrupt:
+        report = Report(facts.stamped(), campaign.outcome, others)
+        _write(report, arguments.out, told, interrupted=True)
+        return INTERRUPTED
     report = Report(facts.stamped(), campaign.outcome, others)
     _write(report, arguments.out, told)
     if arguments.release:
@@ -143,8 +152,11 @@ def _facts(peers: Sequence[str], quick: bool) -> Facts:
     )
 
 
-def _others(parts: Sequence[str], sizes: Sizes, told: Console) -> dict[str, float]:
-    """The figures of the further parts; a part that fails is left out, and that is said."""
+def _measure_others(
+    parts: Sequence[str], sizes: Sizes, told: Console, found: dict[str, float]
+) -> None:
+    """Put the figures of the further parts into `found`; a part that fails is left out, and that is
+    said."""
     quick = sizes.rounds < FULL.rounds
     measures = {
         "webrtc": lambda: further.webrtc_ratios(Progress("webrtc", 360, told), quick=quick),
@@ -161,7 +173,6 @@ def _others(parts: Sequence[str], sizes: Sizes, told: Console) -> dict[str, floa
         ),
         "kill": further.lost_by_kill,
     }
-    found: dict[str, float] = {}
     for name, measure in measures.items():
         if name not in parts:
             continue
@@ -169,12 +180,13 @@ def _others(parts: Sequence[str], sizes: Sizes, told: Console) -> dict[str, floa
             found |= measure()
         except FAILURES as error:
             _say(told, f"{name}: {error}")
-    return found
 
 
-def _write(report: Report, folder: Path, told: Console) -> None:
+def _write(report: Report, folder: Path, told: Console, *, interrupted: bool = False) -> None:
+    """Write the report; one that was interrupted replaces no whole one."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name, text in (("peers.json", as_json(report.whole())), ("peers.html", page(report))):
+    stem = "peers-interrupted" if interrupted else "peers"
+    for name, text in ((f"{stem}.json", as_json(report.whole())), (f"{stem}.html", page(report))):
         (folder / name).write_text(text, encoding="utf-8")
         _say(told, f"written: {folder / name}")
 
