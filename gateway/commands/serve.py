@@ -259,9 +259,7 @@ class GatewayServer(uvicorn.Server):
     def __init__(self, app: Starlette, config: uvicorn.Config, *, tells: bool = True) -> None:
         self._app = app
         self._tells = tells
-        self._telling: asyncio.Task[None] | None = None
-        self._measuring: asyncio.Task[None] | None = None
-        self._collecting: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []  # until `shutdown`
         super().__init__(config)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -281,10 +279,10 @@ class GatewayServer(uvicorn.Server):
                 token_file=token_file(settings),
                 workers=settings.workers,
             )
-            self._telling = asyncio.create_task(tell_when_ready(runtime))
-        self._collecting = asyncio.create_task(collect(runtime.live))
+            self._tasks.append(asyncio.create_task(tell_when_ready(runtime)))
+        self._tasks.append(asyncio.create_task(collect(runtime.live)))
         if runtime.load is not None:
-            self._measuring = asyncio.create_task(runtime.load.run())
+            self._tasks.append(asyncio.create_task(runtime.load.run()))
         if runtime.studio is not None:
             runtime.studio.warm(lambda: not runtime.live.connections)
 
@@ -295,9 +293,7 @@ class GatewayServer(uvicorn.Server):
         self._app.state.runtime.refuse()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        for task in (self._telling, self._measuring, self._collecting):
-            if task is not None:
-                task.cancel()
+        await _end(self._tasks)
         await self.wind_down()
         self._app.state.runtime.drain()
         await super().shutdown(sockets)
@@ -312,7 +308,16 @@ class GatewayServer(uvicorn.Server):
             while not (ending.done() or self.force_exit):
                 await asyncio.wait([ending], timeout=SIGNAL_EVERY_S)
         finally:
-            ending.cancel()
+            await _end([ending])
+
+
+async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:
+    """Cancel the server's own tasks and wait for their ends; an error of theirs is logged."""
+    for task in tasks:
+        task.cancel()
+    for end in await asyncio.gather(*tasks, return_exceptions=True):
+        if isinstance(end, Exception):
+            logger.error("a task of the server failed", exc_info=end)
 
 
 def access_line(settings: Settings) -> str:
