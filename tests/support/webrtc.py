@@ -102,10 +102,14 @@ class Browser:
         self.pc.on("track", self._on_track)
         if self.channel is not None:
             self.channel.on("message", self._on_message)
-            self.channel.on("close", self.closed.set)
+            self.channel.on("close", self._on_close)
 
     def _on_message(self, text: str) -> None:
         self.messages.append(json.loads(text))
+        self._more.set()
+
+    def _on_close(self) -> None:
+        self.closed.set()
         self._more.set()
 
     def _on_track(self, track: MediaStreamTrack) -> None:
@@ -160,6 +164,7 @@ class Browser:
                 for message in self.messages:
                     if message["type"] == kind and fields.items() <= message.items():
                         return message
+                assert not self.closed.is_set(), f"closed before {kind} {fields}: {self.messages}"
                 self._more.clear()
                 await self._more.wait()
 

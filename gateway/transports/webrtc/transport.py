@@ -77,7 +77,8 @@ class PeerTransport:
         self._early: deque[str] = deque()
         self._receiver: Receiver[Samples] | None = None
         self._accepted = 0  # bytes of all messages so far
-        self._taken, self._taken_at = 0, 0.0  # of them, when `reads` last found more
+        # Of them, when `reads` last found more: its first call finds more than -1.
+        self._taken, self._taken_at = -1, 0.0
         self._audio_from = 0.0  # audio that comes before this time is dropped
 
     def end(self) -> None:

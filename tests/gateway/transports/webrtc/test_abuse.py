@@ -81,7 +81,6 @@ def test_a_hundred_offers_that_never_connect_leave_nothing_behind(
 
 
 @pytest.mark.realtime
-@pytest.mark.xfail(reason="known: one of the crowd waits for reply.started in vain", strict=False)
 def test_a_hundred_abrupt_disconnects_leave_nothing_behind(
     doorway: Doorway,
     patience: None,
@@ -91,8 +90,7 @@ def test_a_hundred_abrupt_disconnects_leave_nothing_behind(
 ) -> None:
     """A third each: before ICE has found a way, before DTLS is through, and while it speaks."""
     monkeypatch.setattr(peer, "LOOK_EVERY_S", 0.1)
-    monkeypatch.setattr(peer, "GONE_S", 2.0)
-    monkeypatch.setattr(peer, "CONNECT_S", 6.0)
+    monkeypatch.setattr(peer, "GONE_S", 4.0)  # longer than a busy machine lets a client wait
     doorway.synthesizer = FakeSynthesizer(ms_per_word=400)
     doorway.settings["admission"] = "places"
 
@@ -105,7 +103,7 @@ def test_a_hundred_abrupt_disconnects_leave_nothing_behind(
 
         await leaves_nothing("100 abrupt disconnects", visit, capsys)
         studio = doorway.app.state.runtime.studio
-        assert (studio._sessions, studio._listeners) == (set(), [])
+        assert (studio._sessions, studio.ladder._faces) == (set(), [])
 
     doorway.run(story)
     assert [r.getMessage() for r in caplog.records if r.levelname == "ERROR"] == []

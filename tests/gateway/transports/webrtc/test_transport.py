@@ -59,6 +59,21 @@ def test_a_peer_that_takes_none_of_its_messages_is_noticed() -> None:
     asyncio.run(story())
 
 
+def test_a_peer_has_its_time_from_the_first_look_on() -> None:
+    """The first look may come in the moment in which the first messages were sent."""
+
+    async def story() -> None:
+        transport, channel = PeerTransport("s", lambda: None, waits=True), Channel()
+        assert transport.opened(channel)  # type: ignore[arg-type]
+        transport.send("ready")
+        up_since = 3600.0  # the clock of a loop does not begin at nought
+        assert transport.reads(up_since), "none is taken yet"
+        assert transport.reads(up_since + STALL_S - 1)
+        assert not transport.reads(up_since + STALL_S)
+
+    asyncio.run(story())
+
+
 def test_more_messages_than_may_come_before_the_session_end_the_call() -> None:
     async def story() -> None:
         ended: list[bool] = []
