@@ -18,7 +18,7 @@ FUZZ         ?= websocket http native openai rtvi twilio audio container sdp sse
 FUZZ_SECONDS ?= 60
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check soak fuzz lint bench bench-peers clean
+.PHONY: help run test check soak fuzz lint bench bench-peers clients clean
 
 help: ## list the commands
 	@echo "Parley: a realtime gateway for spoken interviews"
@@ -71,10 +71,14 @@ bench: $(DEV_STAMP) ## measure latency, load and word error rates on this machin
 bench-peers: $(DEV_STAMP) ## measure beside Pipecat and LiveKit Agents, which it installs (2.5 h; ARGS=--quick: 8 min)
 	$(BIN)/python -m benchmarks.peers $(ARGS)
 
+clients: $(DEV_STAMP) ## pack the client for Python into dist/
+	$(BIN)/python -m pip wheel --disable-pip-version-check --quiet --no-deps --wheel-dir dist ./clients/python
+	@ls dist
+
 clean: ## delete what these commands made, except var/ (stored sessions)
-	rm -rf .venv build dist *.egg-info .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache \
+	rm -rf .venv build dist *.egg-info clients/python/build clients/python/*.egg-info .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache \
 		.import_linter_cache .hypothesis benchmarks/.envs
-	find pipeline stages gateway benchmarks examples fixtures tests -name __pycache__ -prune -exec rm -rf {} +
+	find pipeline stages gateway benchmarks clients examples fixtures tests -name __pycache__ -prune -exec rm -rf {} +
 
 $(RUN_STAMP): pyproject.toml | $(BIN)/python
 	$(PIP) -e '.[offline,whisper,noise,redis,webrtc,avatar,otel]'
