@@ -150,10 +150,11 @@ export class Call {
         this.#take(message);
       },
       audio: (buffer) => {
+        if (gone) return;
         this.pulse?.heard();
         this.handlers.audio(buffer);
       },
-      track: (track, receiver) => this.handlers.track(track, receiver),
+      track: (track, receiver) => gone || this.handlers.track(track, receiver),
       closed,
     });
   }

@@ -15,10 +15,10 @@ const KINDS = {
 };
 
 export class Log {
-  /** `at(id)` finds the parts: `log`, `log-kind`, `log-words`, `log-count`, `log-copy`, `log-save`. */
+  /** `at(id)` finds the parts: `log`, `log-kind`, `log-words`, `log-count`, `log-told`, `log-copy`, `log-save`. */
   constructor(at) {
     this.at = at;
-    for (const id of ["log-kind", "log-words"]) at(id).addEventListener("input", () => this.#show());
+    for (const id of ["log-kind", "log-words"]) at(id).addEventListener("input", () => this.#choose());
     at("log-copy").addEventListener("click", () => this.#copy());
     at("log-save").addEventListener("click", () => this.#save());
     this.restart();
@@ -58,6 +58,12 @@ export class Log {
     return this.events.filter((event) => this.#wanted(event));
   }
 
+  /** Who does not see the list is told how long it is; what comes later is not told one by one. */
+  #choose() {
+    this.#show();
+    this.at("log-told").textContent = `${this.#chosen.length} shown`;
+  }
+
   #show() {
     this.at("log").replaceChildren();
     for (const event of this.#chosen.slice(-MOST_SHOWN)) this.#append(event);
@@ -90,7 +96,7 @@ export class Log {
 
   async #copy() {
     const copied = await navigator.clipboard?.writeText(this.lines).then(() => true, () => false);
-    this.at("log-count").textContent = copied ? "Copied." : "This browser does not let the page copy.";
+    this.at("log-told").textContent = copied ? "Copied." : "This browser does not let the page copy.";
   }
 
   #save() {

@@ -15,6 +15,7 @@ export class Waterfall {
   restart() {
     this.totals = []; // of spoken turns, by the server's clock
     this.own = []; // the same, as heard here
+    this.budget = undefined;
     this.list.replaceChildren(made("p", "empty", "The first turn has not ended yet."));
     this.#summarise();
   }
@@ -25,9 +26,9 @@ export class Waterfall {
     this.list.querySelector(".empty")?.remove();
     const figure = made("figure", "waterfall");
     const spoken = stages.some(({ stage }) => stage === "stt");
-    const here = own === undefined ? "" : `${own} ms as heard here, `;
     const heard = total === null ? "not heard" : `${Math.round(total)} ms to the first sound`;
-    const told = own === undefined ? heard : `${here}${Math.round(total)} ms by the server`;
+    const both = own !== undefined && total !== null;
+    const told = both ? `${own} ms as heard here, ${Math.round(total)} ms by the server` : heard;
     const verdict = spoken ? told : `${turn === 0 ? "the opening" : "typed"}, ${heard}`;
     const late = total !== null && total > budget;
     const caption = made("figcaption", late ? "late" : "", `Turn ${turn}: ${verdict}`);
