@@ -16,9 +16,10 @@ export class Controls {
     document.addEventListener("keydown", (event) => this.#pressed(event));
   }
 
-  /** For the next interview. */
+  /** For the next interview, in which nobody is muted. */
   ready() {
     this.at("end").disabled = false;
+    this.at("mute").setAttribute("aria-pressed", "false");
   }
 
   #mute() {
@@ -30,13 +31,21 @@ export class Controls {
   }
 
   #pressed(event) {
-    if (event.key === "Escape") this.#interrupt();
+    // In a list that is open, and in a search, Escape has a meaning of its own.
+    const taken = composing(event) || event.target.matches?.("select, [type=search]");
+    if (event.key === "Escape" && !taken) this.#interrupt();
     // On a button it presses, in a field it is a space, on a list it scrolls: that stays so.
     const free = event.target === document.body || event.target === this.at("conversation");
     if (event.key !== " " || !free || !this.live() || this.at("mute").disabled) return;
     event.preventDefault();
     if (!event.repeat) this.#mute();
   }
+}
+
+/** Whether the key is one of the input method. Safari ends a composition before the key that ends it,
+ * whose code is 229. */
+function composing(event) {
+  return event.isComposing || event.keyCode === 229;
 }
 
 /** The field for typed answers. */
@@ -56,9 +65,11 @@ export class AnswerField {
     this.field.focus();
   }
 
-  /** Put text there, unless something else has been begun. */
+  /** Put text there, before what has been begun meanwhile. */
   give(text) {
-    if (this.field.value === "") this.field.value = text;
+    if (text === "" || text === this.field.value) return;
+    this.field.value = [text, this.field.value].filter(Boolean).join("\n");
+    this.changed(this.field.value);
   }
 
   #submit(event) {
@@ -70,9 +81,7 @@ export class AnswerField {
   }
 
   #pressed(event) {
-    // Safari ends a composition before the Enter that ends it: 229 is a key of the input method.
-    const composing = event.isComposing || event.keyCode === 229;
-    if (event.key !== "Enter" || event.shiftKey || composing) return;
+    if (event.key !== "Enter" || event.shiftKey || composing(event)) return;
     event.preventDefault();
     this.form.requestSubmit();
   }

@@ -19,6 +19,7 @@ export class Conversation {
     this.coming = []; // sentences that have been announced and not begun
     this.typing = []; // what was typed and has not been accepted: {text, before, entry}
     this.accepted = []; // what was said or typed, as the server has it
+    this.language = "en"; // of the interview; the page's own words are English
     this.atEnd = true; // whether the end of the list is looked at
     this.top = 0;
     list.addEventListener("scroll", () => {
@@ -52,6 +53,12 @@ export class Conversation {
 
   get waits() {
     return this.typing.length > 0;
+  }
+
+  /** Which language is spoken, for screen readers. */
+  speaks(language) {
+    this.language = language;
+    this.list.lang = language;
   }
 
   /** Turns count from 0 on each connection; what was said on the one before stays as it is. */
@@ -231,9 +238,11 @@ export class Conversation {
     item.className = who;
     const name = document.createElement("b");
     name.textContent = NAMES[who];
+    name.lang = "en";
     const words = document.createElement("p");
     words.dir = "auto";
     const note = document.createElement("small");
+    note.lang = "en";
     item.append(name, words, note);
     this.list.insertBefore(item, following ?? null);
     return { item, words, note };
@@ -241,6 +250,7 @@ export class Conversation {
 
   #show(who, text) {
     this.caption.className = who;
+    this.caption.lang = who === "" ? "en" : this.language;
     this.caption.textContent = text;
   }
 

@@ -4,8 +4,11 @@
 import { send } from "./access.js";
 
 const TRIES = 6; // the session is let go a moment after the connection has closed
+const MAKING_MS = 60000; // what the server may take: a chat model may read all answers
 const THANKS = "One moment, the report is being made…";
 const NONE = "There is no report this time.";
+const LATER =
+  "There is no report yet: the server did not answer in time. What you said is kept; load this page again later.";
 const UNANSWERED = "No question was answered, so there is no report.";
 const AGAIN = "Practise again";
 const ANOTHER = "Begin another one";
@@ -13,24 +16,27 @@ const KEPT =
   "What was said is kept, and so is what you were typing. Parley goes on when you press the button.";
 const CIRCLE = 2 * Math.PI * 52;
 
-/** What the server makes of an interview that is over: `{words, link, result}`, the link null where
- * there is no report. */
+/** What the server makes of an interview that is over: `{words, link, result, known}`, the link null
+ * where there is no report, and not `known` where the server does not say. */
 export async function report(session) {
   const path = `/api/sessions/${session}`;
   for (let i = 0; i < TRIES; i += 1) {
-    const answer = await send(`${path}/end`, { method: "POST" }).catch(() => null);
+    const asked = { method: "POST", signal: AbortSignal.timeout(MAKING_MS) };
+    const answer = await send(`${path}/end`, asked).catch(() => null);
     const body = (await answer?.json().catch(() => null)) ?? {};
     if (body.report?.answered === 0 || body.code === "not_started") {
-      return { words: UNANSWERED, link: null };
+      return { words: UNANSWERED, link: null, known: true };
     }
     if (answer?.ok) {
       const words = body.report?.feedback?.headline ?? body.summary?.text ?? "";
-      return { words, link: `${path}/report?format=html`, result: body.report ?? null };
+      const link = `${path}/report?format=html`;
+      return { words, link, result: body.report ?? null, known: true };
     }
-    if (body.code !== "session_live") break;
+    const silent = answer === null || answer.status >= 500; // it is being started again
+    if (body.code !== "session_live" && !silent) return { words: NONE, link: null, known: true };
     await new Promise((resolve) => setTimeout(resolve, 400 * (i + 1)));
   }
-  return { words: NONE, link: null };
+  return { words: LATER, link: null, known: false };
 }
 
 export class Ending {

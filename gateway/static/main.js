@@ -37,7 +37,7 @@ const at = (id) => document.getElementById(id);
 const kept = new Kept();
 const device = new Device(new Notice(at("mic-notice")));
 const conversation = new Conversation(at("turns"), at("caption"), {
-  announced: (text) => at("setup").elements.announce.checked && announce(text),
+  announced: (text) => at("setup").elements.announce.checked && announce(text, conversation.language),
   unsent: (unsent) => kept.change({ unsent }),
 });
 const ending = new Ending(at);
@@ -57,6 +57,7 @@ const interviewer = new Interviewer(at, conversation, {
 
 let session = null; // what is loaded for an interview: the line, and the panel for engineers
 let call = null;
+let entering = false; // the devices are being opened
 let lost = ""; // how the line was lost that is not there again: "silent", or "dropped"
 let settling = false; // it is being found out what has arrived
 
@@ -89,8 +90,9 @@ const offer = new Offer(at, { go: () => enter(goOn), forget: () => kept.forget()
 
 /** Open the devices, and begin an interview or go on with one. */
 async function enter(interview) {
-  if (interviewer.speaker !== null) return;
-  at("start").disabled = at("offer-go").disabled = true;
+  if (entering || interviewer.speaker !== null) return;
+  entering = true;
+  at("start").disabled = at("offer-go").disabled = at("go-on").disabled = true;
   at("setup-notice").textContent = "";
   try {
     // The sound first: in some browsers a click allows it for a moment only.
@@ -100,6 +102,8 @@ async function enter(interview) {
   } catch (error) {
     console.warn(error);
     failed((await reachable()) ? MUTE : SILENT); // some of that is loaded only now
+  } finally {
+    entering = false;
   }
 }
 
@@ -202,10 +206,13 @@ async function settle() {
   if (!conversation.waits || settling) return;
   settling = true;
   const asked = call;
-  const lines = await transcript(asked.session);
+  const gone = () => call !== asked || asked.over || lost !== "";
+  let lines;
+  // What has arrived must not be said twice: nothing is sent before that is known.
+  while (lines === undefined && !gone()) lines = await transcript(asked.session);
   settling = false;
-  if (call !== asked || asked.over || lost !== "") return; // it is asked again when the line is back
-  for (const text of conversation.arrived(lines ?? [])) call.send({ type: "text", text });
+  if (gone()) return; // it is asked again when the line is back
+  for (const text of conversation.arrived(lines)) call.send({ type: "text", text });
 }
 
 function connected() {
@@ -225,7 +232,7 @@ function take(message) {
         interviewer.connected();
       }
       progress(at("progress"), at("progress-bar"), message.interview);
-      at("turns").lang = message.language === "de" ? "de" : "en"; // for screen readers
+      conversation.speaks(message.language === "de" ? "de" : "en");
       for (const notice of message.notices ?? []) say(notice.message);
       break;
     case "interview":
@@ -259,7 +266,8 @@ function say(words) {
   announce(words);
 }
 
-function announce(words) {
+function announce(words, language = "en") {
+  at("announced").lang = language;
   at("announced").textContent = words;
 }
 
@@ -323,12 +331,13 @@ async function over(id, words, broke = false) {
   view("ended");
   conversation.say(words || "Thank you for the conversation.");
   ending.show(words, broke);
+  at("go-on").disabled = interviewer.speaker !== null; // until it has been closed
   await played;
   rest();
   if (broke) return;
-  kept.forget();
   const made = await report(id);
   if (call !== ended) return; // there is another one by now
+  if (made.known) kept.forget(); // else the page, loaded again, asks again
   ending.reported(words, made);
 }
 
@@ -338,7 +347,7 @@ function rest() {
   device.awake(false);
   interviewer.close();
   lost = "";
-  at("start").disabled = at("offer-go").disabled = false;
+  at("start").disabled = at("offer-go").disabled = at("go-on").disabled = false;
   controls.ready();
 }
 
@@ -355,7 +364,7 @@ async function find() {
   if (kept.interview === null) return;
   const { session: id, unsent } = kept.interview;
   const found = await stored(id);
-  if (interviewer.speaker !== null) return; // another one was begun meanwhile
+  if (entering || interviewer.speaker !== null) return; // another one was begun meanwhile
   if (found === null) return kept.forget();
   if (found?.finished || found?.interview?.isComplete) {
     conversation.restart();
@@ -367,7 +376,7 @@ async function find() {
   if (audible()) return enter(goOn);
   // Nobody would hear the interviewer before the next click: so that click is waited for.
   const lines = await transcript(id);
-  if (interviewer.speaker !== null) return;
+  if (entering || interviewer.speaker !== null) return;
   conversation.restart();
   conversation.restore(lines ?? [], unsent);
   const { currentQuestion = 0, isComplete = false } = found?.interview ?? {};

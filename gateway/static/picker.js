@@ -96,6 +96,7 @@ export class Picker {
     this.#drop();
     this.tried = false;
     if (this.muted) this.#say("");
+    this.muted = false;
     this.at("mic-try").hidden = false;
     this.at("mic-try").textContent = "Try it";
   }
@@ -116,6 +117,7 @@ export class Picker {
     this.microphone = null;
     this.device.microphone(null);
     this.#level(0);
+    this.wave.clear();
   }
 
   async #list(chosen = this.at("mic-choice").value) {

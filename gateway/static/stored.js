@@ -17,7 +17,8 @@ export async function stored(session) {
 export async function transcript(session) {
   const answer = await get(`/api/sessions/${session}/transcript`);
   if (answer?.status === 409 || answer?.status === 404) return []; // nothing was said yet
-  return answer?.ok ? (await answer.json()).lines : undefined;
+  if (answer === null) return undefined;
+  return answer.ok ? (await answer.json()).lines : []; // it is nobody's business any more
 }
 
 async function get(path) {
