@@ -65,12 +65,15 @@ class _Part(BaseModel):
 
 
 class EyeLayers(_Part):
-    """`aside`, a look into the distance for a face that thinks, may be missing."""
+    """May be missing: `aside`, a look into the distance for a face that thinks, and `down`, one at
+    the notes of a face that listens.
+    """
 
     open: str
     half: str
     closed: str
     aside: str | None = None
+    down: str | None = None
 
 
 class Layers(_Part):
@@ -88,7 +91,7 @@ class Layers(_Part):
         yield self.base
         yield self.head
         yield from self.mouth.values()
-        yield from filter(None, (self.eyes.open, self.eyes.half, self.eyes.closed, self.eyes.aside))
+        yield from filter(None, self.eyes.model_dump().values())
         yield from self.brows.values()
         if self.front:
             yield self.front
@@ -122,13 +125,26 @@ class Face:
     svg: str
 
     @cached_property
-    def _root(self) -> ElementTree.Element:
+    def root(self) -> ElementTree.Element:
         return ElementTree.fromstring(self.svg)
 
-    def layer(self, layer_id: str, window: Rectangle, down: float, size: tuple[int, int]) -> str:
+    @cached_property
+    def _shared(self) -> str:
+        """What all layers may refer to, as markup."""
+        shared = (child for child in self.root if child.tag != SVG + "g")
+        return "".join(ElementTree.tostring(child, encoding="unicode") for child in shared)
+
+    def layer(self, layer: str, window: Rectangle, down: float, size: tuple[int, int]) -> str:
         """An SVG of one layer alone, moved `down`, of which `window` shows, both in units; `size`
-        is its width and height in pixels.
+        is its width and height in pixels. The layer is one of the drawing's, by its id, or markup.
         """
+        if layer.startswith("<"):
+            wide, high = size
+            return (
+                f'<svg xmlns="{SVG[1:-1]}" viewBox="{" ".join(map(repr, window))}" width="{wide}"'
+                f' height="{high}" preserveAspectRatio="none">{self._shared}'
+                f'<g transform="translate(0 {down:g})">{layer}</g></svg>'
+            )
         root = ElementTree.Element(
             SVG + "svg",
             viewBox=" ".join(map(repr, window)),
@@ -136,9 +152,9 @@ class Face:
             height=str(size[1]),
             preserveAspectRatio="none",
         )
-        root.extend(child for child in self._root if child.tag != SVG + "g")
+        root.extend(child for child in self.root if child.tag != SVG + "g")
         shift = ElementTree.SubElement(root, SVG + "g", transform=f"translate(0 {down:g})")
-        shift.extend(child for child in self._root if child.get("id") == layer_id)
+        shift.extend(child for child in self.root if child.get("id") == layer)
         return ElementTree.tostring(root, encoding="unicode")
 
 

@@ -2,8 +2,10 @@
 
 `LayerBitmaps` holds a face's layers, rasterised once, and the blends made from them: one object per
 face and size, shared by all sessions and threads. `Picture` is one session's canvas; per frame it
-copies in the rectangles that changed. Colours follow ITU-R BT.601, limited range, as encoders
-expect of I420; chroma is the mean of four pixels.
+copies in the rectangles that changed. The head is where it is to half a pixel, so that two drawings
+of each layer do for all its places. A mouth between two shapes is drawn when it is first needed, if
+the face's mouths are alike (`stages.avatar.mouths`), else mixed of both. Colours follow ITU-R
+BT.601, limited range, as encoders expect of I420; chroma is the mean of four pixels.
 """
 
 from collections.abc import Callable
@@ -16,13 +18,18 @@ import numpy as np
 import numpy.typing as npt
 from cachetools import LRUCache
 
+from pipeline.frames import VISEMES
 from stages.avatar.face import Face, FaceError, Rectangle
-from stages.avatar.timeline import MAX_HEAD, QUARTERS, Mouth, Pose
+from stages.avatar.mouths import Mouths, mouths
+from stages.avatar.timeline import MAX_HEAD, MIN_HEAD, QUARTERS, Mouth, Pose, mix
 
 Bytes: TypeAlias = npt.NDArray[np.uint8]
 
 MAX_BLENDS = 512
 """Blends kept, some 10 MB at 320×320; the least recently used goes first."""
+
+MAX_BETWEEN = 640
+"""Mouths between two shapes that are kept, some 10 MB at 320×320: all that there are."""
 
 HEAD_STEPS = 640
 """`Pose.head` is in steps of the picture's height divided by this."""
@@ -55,22 +62,39 @@ class _Block:
     v: Bytes
 
 
+class _Plane:
+    """A layer in a window, premultiplied, for every place of the head: `drawn` twice, half a pixel
+    apart, with `margin` rows above and below.
+    """
+
+    __slots__ = ("_drawn", "_margin")
+
+    def __init__(self, drawn: tuple[Bytes, Bytes], margin: int) -> None:
+        self._drawn = drawn
+        self._margin = margin
+
+    def at(self, halves: int) -> Bytes:
+        """The layer this many half pixels down; a view, not a copy."""
+        down, half = divmod(halves, 2)
+        drawn = self._drawn[half]
+        return drawn[self._margin - down : len(drawn) - self._margin - down]
+
+
 @dataclass(frozen=True, slots=True)
 class _Sprites:
-    """A window's layers at one position of the head."""
+    """A window's layers."""
 
     window: _Window
-    under: Bytes
-    mouth: dict[str, Bytes]
-    eyes: dict[str, Bytes]
-    brows: dict[str, Bytes]
-    front: Bytes | None
+    mouth: dict[str, _Plane]
+    eyes: dict[str, _Plane]
+    brows: dict[str, _Plane]
+    front: _Plane | None
 
 
 class LayerBitmaps:
-    """A face's layers at one size; read-only once made, safe to share between threads.
+    """A face's layers at one size; safe to share between threads.
 
-    The constructor rasterises everything, which takes 0.3 s at 320×320: call it in a thread.
+    The constructor rasterises them, which takes 0.1 s at 320×320: call it in a thread.
 
     Args:
         face: The face.
@@ -88,46 +112,59 @@ class LayerBitmaps:
         self.size = size
         self._rasterise = _rasteriser(face)
         self._face = face
-        moves, unit = face.manifest.moves, face.manifest.viewBox[2] / size
-        self._unit = unit
-        self._mouth_window = self._window(moves.mouth)
-        self._eyes_window = self._window(moves.eyes)
-        self._blends: LRUCache[tuple[Any, ...], _Block] = LRUCache(MAX_BLENDS)
-        self._lock = Lock()
-        whole = _Window(0, 0, size, size)
-        base = self._layer(face.manifest.layers.base, whole, 0.0)
+        layers, moves = face.manifest.layers, face.manifest.moves
+        self._unit = face.manifest.viewBox[2] / size
+        self._margin = ceil(max(MAX_HEAD, -MIN_HEAD) * size / HEAD_STEPS) + 1
         self._wholes: dict[int, _Block] = {}
-        self._mouths: dict[int, _Sprites] = {}
-        self._eyes: dict[int, _Sprites] = {}
-        for head in range(-MAX_HEAD, MAX_HEAD + 1):
-            self._make(head, base, whole)
+        self._blends: LRUCache[tuple[Any, ...], _Block] = LRUCache(MAX_BLENDS)
+        self._between: LRUCache[Mouth, _Plane] = LRUCache(MAX_BETWEEN)
+        self._mouths: Mouths | None = mouths(face.root, layers.mouth)
+        self._lock = Lock()
+        whole = self._whole = _Window(0, 0, size, size)
+        self._base = self._drawn(layers.base, whole, 0.0)[..., :3]
+        self._head = self._plane(layers.head, whole)
+        self._front = self._plane(layers.front, whole) if layers.front else None
+        eyes = {name: layer or layers.eyes.open for name, layer in layers.eyes}
+        self._mouth = self._sprites(self._window(moves.mouth), mouth=layers.mouth)
+        self._eyes = self._sprites(self._window(moves.eyes), eyes=eyes, brows=layers.brows)
 
     def whole(self, head: int) -> _Block:
         """The whole picture at one position of the head, with a resting face."""
-        return self._wholes[_head(head)]
+        halves = self._halves(head)
+        if (found := self._wholes.get(halves)) is None:
+            front = None if self._front is None else self._front.at(halves)
+            found = _block(self._whole, _over(self._base, self._head.at(halves), front))
+            self._wholes[halves] = found
+        return found
 
     def mouth(self, head: int, mouth: Mouth) -> _Block:
-        head = _head(head)
-
-        def blend() -> _Block:
-            sprites = self._mouths[head]
-            return _block(
-                sprites.window, _over(sprites.under, _dissolve(sprites.mouth, mouth), sprites.front)
-            )
-
-        return self._kept(("mouth", head, mouth), blend)
+        halves = self._halves(head)
+        return self._kept(
+            ("mouth", halves, mouth),
+            lambda: self._blend(self._mouth, halves, self._shape(mouth, halves)),
+        )
 
     def eyes(self, head: int, eyes: str, brows: str) -> _Block:
-        head = _head(head)
+        halves, sprites = self._halves(head), self._eyes
+        return self._kept(
+            ("eyes", halves, eyes, brows),
+            lambda: self._blend(
+                sprites, halves, sprites.eyes[eyes].at(halves), sprites.brows[brows].at(halves)
+            ),
+        )
 
-        def blend() -> _Block:
-            sprites = self._eyes[head]
-            return _block(
-                sprites.window,
-                _over(sprites.under, sprites.eyes[eyes], sprites.brows[brows], sprites.front),
-            )
+    def prepare(self, shape: str) -> None:
+        """Draw all mouths between this shape and those after it in `VISEMES`, for later."""
+        if self._mouths is not None:
+            for other in VISEMES[VISEMES.index(shape) + 1 :]:
+                for quarters in range(1, QUARTERS):
+                    self._between_two(mix(shape, other, quarters / QUARTERS))
 
-        return self._kept(("eyes", head, eyes, brows), blend)
+    def _blend(self, sprites: _Sprites, halves: int, *layers: Bytes) -> _Block:
+        window = sprites.window
+        under = _over(_cut(self._base, window), _cut(self._head.at(halves), window))
+        front = None if sprites.front is None else sprites.front.at(halves)
+        return _block(window, _over(under, *layers, front))
 
     def _kept(self, key: tuple[Any, ...], blend: Callable[[], _Block]) -> _Block:
         with self._lock:
@@ -138,34 +175,46 @@ class LayerBitmaps:
             self._blends[key] = made
         return made
 
-    def _make(self, head: int, base: Bytes, whole: _Window) -> None:
-        layers = self._face.manifest.layers
-        down = head * self._face.manifest.viewBox[3] / HEAD_STEPS
-        under = _over(base[..., :3], self._layer(layers.head, whole, down))
-        front = self._layer(layers.front, whole, down) if layers.front else None
+    def _shape(self, mouth: Mouth, halves: int) -> Bytes:
+        shapes = self._mouth.mouth
+        if len(mouth) == 1:
+            return shapes[mouth[0][0]].at(halves)
+        if self._mouths is None:
+            return _dissolve([(shapes[shape].at(halves), weight) for shape, weight in mouth])
+        return self._between_two(mouth).at(halves)
 
-        def sprites(window: _Window, **names: dict[str, str]) -> _Sprites:
-            planes = {
-                kind: {name: self._layer(layer, window, down) for name, layer in of.items()}
-                for kind, of in names.items()
-            }
-            return _Sprites(
-                window,
-                _cut(under, window),
-                planes.get("mouth", {}),
-                planes.get("eyes", {}),
-                planes.get("brows", {}),
-                _cut(front, window) if front is not None else None,
-            )
+    def _between_two(self, mouth: Mouth) -> _Plane:
+        with self._lock:
+            if found := self._between.get(mouth):
+                return found
+        assert self._mouths is not None
+        made = self._plane(self._mouths.markup(mouth), self._mouth.window)
+        with self._lock:
+            self._between[mouth] = made
+        return made
 
-        eyes = layers.eyes.model_dump()
-        eyes["aside"] = eyes["aside"] or layers.eyes.open
-        self._mouths[head] = sprites(self._mouth_window, mouth=layers.mouth)
-        self._eyes[head] = sprites(self._eyes_window, eyes=eyes, brows=layers.brows)
-        picture = _over(under, front)
-        self._wholes[head] = _block(whole, picture)
+    def _sprites(self, window: _Window, **names: dict[str, str]) -> _Sprites:
+        planes = {
+            kind: {name: self._plane(layer, window) for name, layer in of.items()}
+            for kind, of in names.items()
+        }
+        front = self._face.manifest.layers.front
+        return _Sprites(
+            window,
+            planes.get("mouth", {}),
+            planes.get("eyes", {}),
+            planes.get("brows", {}),
+            self._plane(front, window) if front else None,
+        )
 
-    def _layer(self, layer: str, window: _Window, down: float) -> Bytes:
+    def _plane(self, layer: str, window: _Window) -> _Plane:
+        """A layer by its id or its markup."""
+        margin = self._margin
+        tall = _Window(window.x, window.y - margin, window.width, window.height + 2 * margin)
+        half = self._unit / 2
+        return _Plane((self._drawn(layer, tall, 0.0), self._drawn(layer, tall, half)), margin)
+
+    def _drawn(self, layer: str, window: _Window, down: float) -> Bytes:
         left, top = self._face.manifest.viewBox[:2]
         unit = self._unit
         shown = (
@@ -176,15 +225,19 @@ class LayerBitmaps:
         )
         return _premultiplied(self._rasterise(layer, shown, down, window.width, window.height))
 
+    def _halves(self, head: int) -> int:
+        """How many half pixels the head is down."""
+        return round(min(max(head, MIN_HEAD), MAX_HEAD) * 2 * self.size / HEAD_STEPS)
+
     def _window(self, rectangle: Rectangle) -> _Window:
         """The even pixels that a rectangle can touch, wherever the head is."""
         left, top = self._face.manifest.viewBox[:2]
-        travel = MAX_HEAD * self.size / HEAD_STEPS
+        up, down = (step * self.size / HEAD_STEPS for step in (MIN_HEAD, MAX_HEAD))
         x, y = (rectangle[0] - left) / self._unit, (rectangle[1] - top) / self._unit
         right, bottom = x + rectangle[2] / self._unit, y + rectangle[3] / self._unit
         x_from, x_to = floor(x / 2) * 2, min(ceil(right / 2) * 2, self.size)
-        y_from = max(floor((y - travel) / 2) * 2, 0)
-        y_to = min(ceil((bottom + travel) / 2) * 2, self.size)
+        y_from = max(floor((y + up) / 2) * 2, 0)
+        y_to = min(ceil((bottom + down) / 2) * 2, self.size)
         return _Window(x_from, y_from, x_to - x_from, y_to - y_from)
 
 
@@ -258,7 +311,8 @@ def paint_outside(face: Face, size: int = 320) -> list[str]:
 
 
 Rasterise: TypeAlias = Callable[[str, Rectangle, float, int, int], Bytes]
-"""Layer, window and shift in units, width and height in pixels to straight RGBA."""
+"""Layer by id or as markup, window and shift in units, width and height in pixels to straight
+RGBA."""
 
 
 def _rasteriser(face: Face) -> Rasterise:
@@ -283,12 +337,8 @@ def _rasteriser(face: Face) -> Rasterise:
     return rasterise
 
 
-def _head(head: int) -> int:
-    return min(max(head, -MAX_HEAD), MAX_HEAD)
-
-
 def _cut(plane: Bytes, window: _Window) -> Bytes:
-    return plane[window.y : window.y + window.height, window.x : window.x + window.width].copy()
+    return plane[window.y : window.y + window.height, window.x : window.x + window.width]
 
 
 def _premultiplied(rgba: Bytes) -> Bytes:
@@ -303,11 +353,9 @@ def _scaled(plane: Bytes, by: Bytes) -> Bytes:
     return ((product + (product >> 8)) >> 8).astype(np.uint8)
 
 
-def _dissolve(shapes: dict[str, Bytes], mouth: Mouth) -> Bytes:
+def _dissolve(planes: list[tuple[Bytes, int]]) -> Bytes:
     """The weighted sum of premultiplied planes: nothing shines through where both are opaque."""
-    if len(mouth) == 1:
-        return shapes[mouth[0][0]]
-    total = sum(shapes[shape].astype(np.uint16) * np.uint16(weight) for shape, weight in mouth)
+    total = sum(plane.astype(np.uint16) * np.uint16(weight) for plane, weight in planes)
     return ((np.asarray(total) + np.uint16(QUARTERS // 2)) // QUARTERS).astype(np.uint8)
 
 

@@ -15,7 +15,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, TypeVar
 
-from pipeline.frames import AvatarMood
+from pipeline.frames import VISEMES, AvatarMood
 from pipeline.ladder import Ladder, LadderStep, PictureVerdict
 from stages.avatar.encoding import Codec, codecs
 from stages.avatar.encoding_session import EncodingSession
@@ -117,8 +117,9 @@ class Studio:
     # --- layers and loops --------------------------------------------------------------------
 
     def warm(self, idle: Callable[[], bool] = lambda: True) -> None:
-        """Make the default face's layers in all sizes and its loops in the first size, in the
-        background, while the process is `idle`. Other requests are served in between.
+        """Make the default face's layers in all sizes, and in the first size its loops and the
+        mouths between two shapes, in the background, while the process is `idle`. Other requests
+        are served in between.
 
         They take seconds of a core, which belong to the conversations while there are some. What a
         face needs meanwhile is made when it asks.
@@ -137,6 +138,7 @@ class Studio:
                 for codec in codecs()
                 for mood in MOODS
             ),
+            *(partial(self._prepare, face, QUALITY_LEVELS[0].size, shape) for shape in VISEMES),
         ]
         for job in jobs:
             while not (idle() or self._closed):
@@ -195,6 +197,10 @@ class Studio:
 
     async def _bitmaps(self, face: str, size: int) -> LayerBitmaps:
         return await self._work(partial(LayerBitmaps, self.faces[face], size))
+
+    async def _prepare(self, face: str, size: int, shape: str) -> None:
+        bitmaps = await self.bitmaps(face, size)
+        await self._work(partial(bitmaps.prepare, shape))
 
     async def _loop(self, face: str, codec: Codec, size: int, mood: AvatarMood) -> Loop:
         bitmaps = await self.bitmaps(face, size)

@@ -51,10 +51,29 @@ _SLOTS = 4
 LOOP_MS = _SLOT_MS * _SLOTS
 """Idle motion repeats after this: one blink in every 4 s, 15 a minute, as people do at rest."""
 
-MAX_HEAD = 3
+BREATH = 3
 """Steps by which the head rises and falls with the breath, 15 times a minute."""
 
-Eyes = Literal["open", "half", "closed", "aside"]
+NODS_MS: dict[AvatarMood, tuple[tuple[int, int], ...]] = {
+    "listening": ((1, 1500), (2, 2700), (2, 3150)),
+    "speaking": ((0, 900), (2, 2300)),
+}
+"""When a face nods, by the mood: the slot of the loop, and the time in it."""
+
+NOD = 6
+NOD_MS = 420
+"""How far the head goes down in a nod, in the same steps, and for how long."""
+
+MIN_HEAD, MAX_HEAD = -BREATH, 7
+"""How far the head may be up and down."""
+
+GLANCES_MS: dict[AvatarMood, tuple[tuple[int, int, int], ...]] = {
+    "listening": ((0, 2100, 900),),
+    "speaking": ((1, 600, 700), (3, 1700, 500)),
+}
+"""When the eyes leave the person for a moment, by the mood: the slot, the time in it, how long."""
+
+Eyes = Literal["open", "half", "closed", "aside", "down"]
 Mouth: TypeAlias = tuple[tuple[str, int], ...]
 """One or two shapes with their quarters, which add up to `QUARTERS`, in the order of `VISEMES`."""
 
@@ -217,9 +236,11 @@ def idle_pose(mood: AvatarMood, at_ms: float, seed: int = 0) -> Pose:
     slot, within_ms = divmod(at_ms % LOOP_MS, _SLOT_MS)
     chance = _chance(seed * _SLOTS + int(slot))
     lids = _lids(within_ms - chance % (_SLOT_MS - 2 * BLINK_MS))
-    eyes: Eyes = "aside" if lids == "open" and mood == "thinking" else lids
-    head = round(MAX_HEAD * math.sin(2 * math.pi * within_ms / _SLOT_MS))
-    return Pose(CLOSED, eyes, mood, head)
+    eyes = _gaze(mood, int(slot), within_ms) if lids == "open" else lids
+    head = round(BREATH * math.sin(2 * math.pi * within_ms / _SLOT_MS))
+    for nods, at_ms in NODS_MS.get(mood, ()):
+        head += _nod(within_ms - at_ms) if nods == slot else 0
+    return Pose(CLOSED, eyes, mood, min(head, MAX_HEAD))
 
 
 def mix(before: str, after: str, share: float) -> Mouth:
@@ -250,6 +271,22 @@ def _lids(since_ms: float) -> Eyes:
     if not 0 <= since_ms < BLINK_MS:
         return "open"
     return "closed" if _LID_MS <= since_ms < BLINK_MS - _LID_MS else "half"
+
+
+def _gaze(mood: AvatarMood, slot: int, within_ms: float) -> Eyes:
+    """Who thinks looks away, who listens looks at the notes at times, who speaks for a word."""
+    if mood == "thinking":
+        return "aside"
+    for glances, at_ms, lasts_ms in GLANCES_MS.get(mood, ()):
+        if glances == slot and at_ms <= within_ms < at_ms + lasts_ms:
+            return "down" if mood == "listening" else "aside"
+    return "open"
+
+
+def _nod(since_ms: float) -> int:
+    if not 0 <= since_ms < NOD_MS:
+        return 0
+    return round(NOD * math.sin(math.pi * since_ms / NOD_MS) ** 2)
 
 
 def _chance(number: int) -> int:

@@ -15,7 +15,7 @@ from stages.avatar.timeline import Eyes, Pose, mix
 
 GOLDENS = Path(__file__).parent / "goldens"
 SIZE = 64
-COLUMNS = 8
+COLUMNS = 5
 
 POSES = (
     *(Pose(((shape, 4),)) for shape in VISEMES),
