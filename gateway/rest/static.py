@@ -1,4 +1,4 @@
-"""The browser page at `/`, its scripts and styles, and the faces that it draws.
+"""The browser page at `/`, with the first face in it, its scripts and styles, and the other faces.
 
 All files are read once, at the start, and served from memory, so no path can reach another file.
 Text is compressed then, once, for browsers that take it: the page is a third as large. Browsers
@@ -10,7 +10,7 @@ import gzip
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +18,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from gateway.rest.operation import JSON, Handler, Operation, ResponseSpec
+from gateway.rest.portrait import PLACE, with_face
 from gateway.rest.problems import NOT_FOUND
+from gateway.templates import content_hash
 from stages.avatar.face import name as face_name
 
 FOLDER = Path(__file__).parents[1] / "static"
@@ -61,13 +63,14 @@ _REFUSED = re.compile(r"\s*q=0(\.0*)?\s*")
 @dataclass(frozen=True, slots=True)
 class Static:
     """A file in memory; `etag` changes with its content. `packed` is the content by gzip, with an
-    `etag` of its own, and empty where that is not smaller.
+    `etag` of its own, and empty where that is not smaller. `policy` is what it may load and run.
     """
 
     content: bytes
     media_type: str
     etag: str
     packed: bytes = b""
+    policy: str = POLICY
 
     @property
     def packed_etag(self) -> str:
@@ -84,11 +87,25 @@ def read_folder(folder: Path) -> dict[str, Static]:
 
 
 def _read(path: Path) -> Static:
-    content = path.read_bytes()
+    return _static(path.read_bytes(), MEDIA_TYPES[path.suffix])
+
+
+def _static(content: bytes, media_type: str, policy: str = POLICY) -> Static:
     digest = hashlib.sha256(content).hexdigest()[:32]
     packed = gzip.compress(content, mtime=0)
     smaller = packed if len(packed) < len(content) else b""
-    return Static(content, MEDIA_TYPES[path.suffix], f'"{digest}"', smaller)
+    return Static(content, media_type, f'"{digest}"', smaller, policy)
+
+
+def _page(page: Static, known: Sequence[Mapping[str, str]], drawn: Mapping[str, Static]) -> Static:
+    """The page with the first of the known faces in it, as it was without one."""
+    first = [drawn.get(f"{face['id']}/{file}") for face in known[:1] for file in FACE]
+    if PLACE.encode() not in page.content or not first or None in first:
+        return page
+    manifest, svg = (file.content for file in first if file is not None)
+    made, style = with_face(page.content.decode(), known, json.loads(manifest), svg.decode())
+    policy = POLICY.replace("style-src 'self'", f"style-src 'self' {content_hash(style)}")
+    return _static(made.encode(), page.media_type, policy)
 
 
 def static_operations(
@@ -104,6 +121,8 @@ def static_operations(
         drawn |= {name: _read(path) for name, path in own.items() if path.is_file()}
     first = None if face is None else face_name(face)
     known = sorted(_faces(drawn), key=lambda known: known["id"] != first)
+    if INDEX in files:
+        files[INDEX] = _page(files[INDEX], known, drawn)
 
     async def index(request: Request) -> Response:
         return _answer(request, files, INDEX)
@@ -154,7 +173,12 @@ def _answer(request: Request, files: Mapping[str, Static], name: str) -> Respons
         raise NOT_FOUND()
     packed = bool(found.packed) and _takes_gzip(request.headers.get("accept-encoding", ""))
     etag = found.packed_etag if packed else found.etag
-    headers = {**ALWAYS, "etag": etag, "vary": "accept-encoding"}
+    headers = {
+        **ALWAYS,
+        "content-security-policy": found.policy,
+        "etag": etag,
+        "vary": "accept-encoding",
+    }
     if etag in _etags(request.headers.get("if-none-match", "")):
         return Response(status_code=304, headers=headers)
     if packed:

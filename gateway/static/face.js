@@ -1,19 +1,19 @@
 // The interviewer's face: a layered SVG whose mouth follows what is being heard.
 //
-// A face is a folder with `face.json` and `face.svg` (docs: stages/avatar). The file shows all of its
-// layers at once; here one of each kind is shown. Between two mouths they dissolve while both are
-// stretched to the size in between, so that their lips lie on one another.
+// A face is a folder with `face.json` and `face.svg` (docs/faces.md). The file shows all of its layers
+// at once; here one of each kind is shown, or, of two mouths, the way from one to the other.
 
-import { Mouth } from "./timeline.js";
+import { mouths } from "./mouths.js";
+import { HEAD_STEPS, Mouth, blink, idle } from "./timeline.js";
 
 const MOST_COMING = 256;
-const BLINK_EVERY_MS = [2500, 5500];
-const BLINK = [["half", 40], ["closed", 80], ["half", 40]];
+const LID_MS = 40; // until the lids are down
 
-/** The faces that the server has, as `{id, name, description}`. */
-export async function faces() {
-  const answer = await fetch("/faces");
-  return answer.ok ? (await answer.json()).faces : [];
+/** The faces that the server has, as `{id, name, description}`; the page brings them along, and the
+ * first one drawn, with its `manifest`. */
+export function faces() {
+  const brought = document.querySelector("#known-faces")?.textContent;
+  return brought ? JSON.parse(brought) : { faces: [], manifest: null };
 }
 
 export class Face {
@@ -28,75 +28,54 @@ export class Face {
     return [manifest, text];
   }
 
-  /** Draw it in `host`, in place of one that is there. `cursor()` is the speaker's. */
+  /** Draw it in `host`, in place of one that is there; without `text` it is what the page brought
+   * along. `cursor()` is the speaker's. */
   constructor(host, manifest, text, cursor) {
     this.cursor = cursor;
     this.still = matchMedia("(prefers-reduced-motion: reduce)");
     this.state = "idle";
+    this.before = "idle"; // the state before this one
+    this.since = -Infinity; // when it became this one
     this.mouth = new Mouth();
     this.shape = "sil";
     this.coming = []; // cues of replies that wait behind the one that is heard
     this.moves = 0; // how often the mouth has changed its shape
-    this.shown = {};
     host.setAttribute("aria-label", `Parley, drawn: ${manifest.description}`);
     const root = host.shadowRoot ?? host.attachShadow({ mode: "open" });
-    const svg = this.#draw(root, text, manifest);
-    root.replaceChildren(svg);
-    this.boxes = measured(this.layers.mouth);
-    for (const kind of Object.values(this.layers)) {
-      for (const element of Object.values(kind)) element.style.display = "none";
-    }
-    this.#eyes("open");
-    this.#brows();
-    this.#mouth("sil", "sil", 1);
-    this.nextBlink = performance.now() + 1500;
+    const svg = text === null ? root.querySelector("svg") : parsed(root, text);
+    svg.setAttribute("aria-hidden", "true");
+    this.#arrange(svg, manifest);
+    this.mouths.show("sil", "sil", 1);
+    this.#look("open", "idle");
     this.frame = requestAnimationFrame((now) => this.#step(now));
   }
 
-  #draw(root, text, { layers }) {
-    // Styles in the markup would be inline ones, which the page's policy forbids; as a sheet of
-    // this shadow root they touch nothing else.
-    const sheet = new CSSStyleSheet();
-    let rules = ":host{display:block} svg{display:block;width:100%;height:100%}";
-    const plain = text.replace(/<style>([^]*?)<\/style>/g, (_, style) => {
-      rules += style;
-      return "";
-    });
-    sheet.replaceSync(rules);
-    root.adoptedStyleSheets = [sheet];
-    const parsed = new DOMParser().parseFromString(plain, "image/svg+xml").documentElement;
-    const svg = document.importNode(parsed, true);
-    svg.setAttribute("aria-hidden", "true");
-    for (const unsafe of svg.querySelectorAll("script, foreignObject, title")) unsafe.remove();
+  /** One layer of each kind is shown, and those that move with the head do. */
+  #arrange(svg, { viewBox, layers }) {
     const layer = (id) => svg.querySelector(`#${CSS.escape(id)}`);
     const named = (ids) =>
-      Object.fromEntries(Object.entries(ids).map(([name, id]) => [name, layer(id)]));
-    this.layers = { mouth: named(layers.mouth), eyes: named(layers.eyes), brows: named(layers.brows) };
+      Object.fromEntries(Object.entries(ids).flatMap(([name, id]) => (id ? [[name, layer(id)]] : [])));
+    this.step = viewBox[3] / HEAD_STEPS;
+    this.layers = { eyes: named(layers.eyes), brows: named(layers.brows) };
+    for (const hidden of svg.querySelectorAll(":scope > g[display]")) hidden.removeAttribute("display");
+    const shapes = named(layers.mouth);
+    this.mouths = mouths(shapes, svg);
+    Object.values(shapes)[0].before(this.mouths.element);
+    for (const shape of Object.values(shapes)) shape.remove();
     this.head = document.createElementNS(svg.namespaceURI, "g");
-    const mouths = document.createElementNS(svg.namespaceURI, "g");
-    mouths.style.isolation = "isolate";
     const base = layer(layers.base);
     for (const child of [...svg.children]) {
-      if (child === base || child.tagName === "defs") continue;
-      const [name] = Object.entries(this.layers.mouth).find(([, mouth]) => mouth === child) ?? [];
-      if (name !== undefined) {
-        const wrapped = document.createElementNS(svg.namespaceURI, "g");
-        wrapped.style.mixBlendMode = "plus-lighter"; // two halves of one colour are that colour
-        wrapped.append(child);
-        mouths.append(wrapped);
-        this.layers.mouth[name] = wrapped;
-        if (mouths.parentNode === null) this.head.append(mouths);
-      } else this.head.append(child);
+      if (child !== base && child.tagName === "g") this.head.append(child);
     }
     svg.append(this.head);
-    return svg;
   }
 
   /** `avatar.state` of the server. */
   setState(state) {
+    if (state === this.state) return;
+    this.before = this.state;
     this.state = state;
-    this.#brows();
-    if (performance.now() < this.nextBlink) this.#eyes(this.#gaze());
+    this.since = performance.now();
   }
 
   /** `visemes` of the server. Those of a reply stay until the next one is heard. */
@@ -128,83 +107,60 @@ export class Face {
     if (cursor !== null) this.#came(cursor.turn);
     const speaking =
       cursor !== null && cursor.sounding && this.mouth.track?.turn === cursor.turn;
-    this.#mouth(...this.mouth.at(now, speaking ? cursor.ms : null));
-    this.#blink(now);
-    if (!this.still.matches) {
-      const lively = speaking ? Math.sin(now / 370) * 0.7 + Math.sin(now / 910) * 0.6 : 0;
-      const breath = Math.sin(now / 1500) * 0.7;
-      this.head.setAttribute("transform", `translate(0 ${(lively + breath).toFixed(2)})`);
-    }
+    this.#speak(...this.mouth.at(now, speaking ? cursor.ms : null));
+    this.#move(now);
     this.frame = requestAnimationFrame((next) => this.#step(next));
   }
 
-  #mouth(from, to, weight) {
+  #speak(from, to, weight) {
     const shape = weight < 1 && to === "sil" ? from : to;
     if (shape !== this.shape) this.moves += 1;
     this.shape = shape;
-    const wanted = from === to || weight >= 1 ? { [to]: 1 } : { [from]: 1 - weight, [to]: weight };
-    for (const name of Object.keys(this.shown)) {
-      if (!(name in wanted)) this.layers.mouth[name].style.display = "none";
-    }
-    for (const [name, opacity] of Object.entries(wanted)) {
-      const layer = this.layers.mouth[name];
-      layer.style.display = "";
-      layer.style.opacity = opacity.toFixed(3);
-      layer.setAttribute("transform", stretched(this.boxes, name, wanted));
-    }
-    this.shown = wanted;
+    this.mouths.show(from, to, weight);
   }
 
-  #blink(now) {
-    if (now < this.nextBlink) return;
-    let since = now - this.nextBlink;
-    for (const [eyes, lasts] of BLINK) {
-      if (since < lasts) return this.#eyes(eyes);
-      since -= lasts;
-    }
-    this.#eyes(this.#gaze());
-    const [shortest, longest] = BLINK_EVERY_MS;
-    this.nextBlink = now + shortest + Math.random() * (longest - shortest);
+  #move(now) {
+    const since = now - this.since;
+    // People blink when they look away: it hides the change.
+    const changing = [this.state, this.before].includes("thinking") && since >= 0;
+    const lids = changing ? blink(since) : "open";
+    const { eyes, head } = idle(this.state, now);
+    this.#look(
+      lids === "open" ? eyes : lids,
+      lids !== "open" && since < LID_MS ? this.before : this.state,
+    );
+    if (this.still.matches) return;
+    this.head.setAttribute("transform", `translate(0 ${(head * this.step).toFixed(2)})`);
   }
 
-  #gaze() {
-    return this.state === "thinking" && this.layers.eyes.aside ? "aside" : "open";
-  }
-
-  #eyes(shown) {
-    only(this.layers.eyes, shown);
-  }
-
-  #brows() {
-    only(this.layers.brows, this.state in this.layers.brows ? this.state : "idle");
+  #look(eyes, brows) {
+    only(this.layers.eyes, eyes in this.layers.eyes ? eyes : "open");
+    only(this.layers.brows, brows in this.layers.brows ? brows : "idle");
   }
 }
 
-/** The rectangles of drawn layers, null where one cannot be stretched. */
-function measured(layers) {
-  const boxes = {};
-  for (const [name, element] of Object.entries(layers)) {
-    const { x, y, width, height } = element.getBBox();
-    boxes[name] = width > 0 && height > 0 ? { x, y, width, height } : null;
-  }
-  return boxes;
-}
-
-/** What brings a mouth to the size between those that are shown, by their weights. */
-function stretched(boxes, name, shown) {
-  const own = boxes[name];
-  const names = Object.keys(shown);
-  if (names.length < 2 || names.some((one) => boxes[one] === null)) return "";
-  const between = (side) => names.reduce((sum, one) => sum + boxes[one][side] * shown[one], 0);
-  const wide = between("width") / own.width;
-  const high = between("height") / own.height;
-  const right = between("x") - own.x * wide;
-  const down = between("y") - own.y * high;
-  return `translate(${right.toFixed(2)} ${down.toFixed(2)}) scale(${wide.toFixed(3)} ${high.toFixed(3)})`;
+/** The drawing in a file, put into `root`. */
+function parsed(root, text) {
+  // Styles in the markup would be inline ones, which the page's policy forbids; as a sheet of
+  // this shadow root they touch nothing else.
+  const sheet = new CSSStyleSheet();
+  let rules = ":host{display:block} svg{display:block;width:100%;height:100%}";
+  const plain = text.replace(/<style>([^]*?)<\/style>/g, (_, style) => {
+    rules += style;
+    return "";
+  });
+  sheet.replaceSync(rules);
+  root.adoptedStyleSheets = [sheet];
+  const drawing = new DOMParser().parseFromString(plain, "image/svg+xml").documentElement;
+  const svg = document.importNode(drawing, true);
+  for (const unsafe of svg.querySelectorAll("script, foreignObject, title")) unsafe.remove();
+  root.replaceChildren(svg);
+  return svg;
 }
 
 function only(layers, shown) {
   for (const [name, element] of Object.entries(layers)) {
-    element.style.display = name === shown ? "" : "none";
+    const display = name === shown ? "" : "none";
+    if (element.style.display !== display) element.style.display = display;
   }
 }

@@ -1,5 +1,5 @@
 // Which face the interviewer has: the choice before the interview, and the one that is drawn. It is
-// drawn as soon as this is there, before the rest of the page.
+// part of the page (gateway/rest/static.py), and lives as soon as this is there.
 
 import { Face, faces } from "./face.js";
 
@@ -14,14 +14,14 @@ export class Gallery {
     this.mood = "idle";
   }
 
-  /** Show the faces that the server has, and draw the first. */
-  async hang() {
-    const found = await faces();
+  /** Show the faces that the server has, and bring the first one, which is drawn already, to life. */
+  hang() {
+    const { faces: found, manifest } = faces();
     for (const { id, name } of found) this.list.append(this.#choice(id, name));
     this.list.classList.toggle("one", found.length < 2);
     if (found.length === 0) return;
     this.list.querySelector("input").checked = true;
-    await this.#show(found[0].id);
+    this.#draw(manifest, null);
   }
 
   #choice(id, name) {
@@ -39,8 +39,11 @@ export class Gallery {
   async #show(id) {
     this.wanted = id;
     const drawing = await Face.read(id);
-    if (this.wanted !== id) return; // another one was chosen meanwhile
-    const drawn = new Face(this.host, ...drawing, () => this.cursor());
+    if (this.wanted === id) this.#draw(...drawing); // else another one was chosen meanwhile
+  }
+
+  #draw(manifest, text) {
+    const drawn = new Face(this.host, manifest, text, () => this.cursor());
     this.face?.close();
     this.face = drawn;
     drawn.setState(this.mood);
@@ -54,4 +57,4 @@ export class Gallery {
 }
 
 export const gallery = new Gallery(document.querySelector("#face"), document.querySelector("#faces"));
-gallery.hang().catch((error) => console.warn(error));
+gallery.hang();

@@ -129,3 +129,50 @@ function visible(shape, weight) {
   if (CLOSURES.has(shape) || weight >= 0.5) return shape;
   return weight < 0.1 ? "sil" : (SMALLER[shape] ?? shape);
 }
+
+// What a face does that says nothing: blinks, breathes, nods, and looks away at times. It repeats
+// after LOOP_MS. The numbers are those of stages/avatar/timeline.py.
+
+const BLINK_MS = 170;
+const LID_MS = 40;
+const SLOT_MS = 4000;
+const SLOTS = 4;
+const BLINKS_MS = [1555, 1020, 2239, 2224]; // in each slot // in each slot
+const BREATH = 3;
+const NOD = 6;
+const NOD_MS = 420;
+const MAX_HEAD = 7;
+const NODS_MS = {
+  listening: [[1, 1500], [2, 2700], [2, 3150]],
+  speaking: [[0, 900], [2, 2300]],
+};
+const GLANCES_MS = { listening: [[0, 2100, 900]], speaking: [[1, 600, 700], [3, 1700, 500]] };
+
+export const HEAD_STEPS = 640; // of the picture's height
+
+/** The eyes that are shown, and how many steps the head is down. */
+export function idle(mood, at) {
+  const slot = Math.floor(at / SLOT_MS) % SLOTS;
+  const within = at % SLOT_MS;
+  const lids = blink(within - BLINKS_MS[slot]);
+  let head = BREATH * Math.sin((2 * Math.PI * within) / SLOT_MS);
+  for (const [nods, nod] of NODS_MS[mood] ?? []) {
+    const since = within - nod;
+    if (nods === slot && since >= 0 && since < NOD_MS) head += NOD * Math.sin((Math.PI * since) / NOD_MS) ** 2;
+  }
+  return { eyes: lids === "open" ? gaze(mood, slot, within) : lids, head: Math.min(head, MAX_HEAD) };
+}
+
+/** The lids so long after a blink has begun. */
+export function blink(since) {
+  if (since < 0 || since >= BLINK_MS) return "open";
+  return since >= LID_MS && since < BLINK_MS - LID_MS ? "closed" : "half";
+}
+
+function gaze(mood, slot, within) {
+  if (mood === "thinking") return "aside";
+  for (const [glances, at, lasts] of GLANCES_MS[mood] ?? []) {
+    if (glances === slot && within >= at && within < at + lasts) return mood === "listening" ? "down" : "aside";
+  }
+  return "open";
+}

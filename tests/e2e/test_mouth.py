@@ -4,12 +4,16 @@ import base64
 import json
 import os
 import random
+import re
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 
 from pipeline.frames import VISEMES, Viseme, Visemes
-from stages.avatar.timeline import Mouth, Timeline, Track, mix
+from stages.avatar.face import FACES, MOODS, load, shipped
+from stages.avatar.mouths import NUMERIC, mouths
+from stages.avatar.timeline import LOOP_MS, Mouth, Timeline, Track, idle_pose, mix
 from tests.support.chromium import PROGRAM, Browser, Page
 from tests.support.paths import ROOT
 
@@ -40,12 +44,12 @@ MOUTHS = """({ Mouth }, replies) => {
 }"""
 
 
-def ask(page: Page, script: str, given: Any) -> Any:
+def ask(page: Page, script: str, given: Any, module: str = "timeline") -> Any:
     """What a function says of the page's module and of `given`."""
-    source = (ROOT / "gateway/static/timeline.js").read_bytes()
-    module = "data:text/javascript;base64," + base64.b64encode(source).decode()
+    source = (ROOT / f"gateway/static/{module}.js").read_bytes()
+    address = "data:text/javascript;base64," + base64.b64encode(source).decode()
     called = script.replace("STEP", str(STEP_MS))
-    return page.look(f'import("{module}").then((m) => ({called})(m, {json.dumps(given)}))')
+    return page.look(f'import("{address}").then((m) => ({called})(m, {json.dumps(given)}))')
 
 
 def reply(chance: random.Random) -> list[list[Viseme]]:
@@ -119,3 +123,65 @@ def test_page_and_server_close_and_reopen_the_mouth_alike(deaf: Browser) -> None
     with deaf.page() as page:
         seen = ask(page, MOUTHS, given)
     assert [[as_server(mouth) for mouth in drawn] for drawn in seen] == expected
+
+
+IDLE = """({ idle }, moods) => moods.map((mood) => {
+    const seen = [];
+    for (let at = 0; at < LOOP; at += STEP) {
+        const { eyes, head } = idle(mood, at);
+        seen.push([eyes, head]);
+    }
+    return seen;
+})"""
+
+
+def test_page_and_server_blink_nod_and_look_alike(deaf: Browser) -> None:
+    with deaf.page() as page:
+        seen = ask(page, IDLE.replace("LOOP", str(LOOP_MS)), list(MOODS))
+    for mood, moments in zip(MOODS, seen, strict=True):
+        poses = [idle_pose(mood, at) for at in range(0, LOOP_MS, STEP_MS)]
+        assert [eyes for eyes, _ in moments] == [pose.eyes for pose in poses]
+        apart = [abs(head - pose.head) for (_, head), pose in zip(moments, poses, strict=True)]
+        assert max(apart) <= 1, "whole steps on the server"
+
+
+DRAWN = """({ mouths }, { svg, layers, ways }) => {
+    const root = new DOMParser().parseFromString(svg, "image/svg+xml").documentElement;
+    const shapes = Object.fromEntries(Object.entries(layers).map(([shape, id]) =>
+        [shape, root.querySelector("#" + id)]));
+    const drawn = mouths(shapes, root);
+    return ways.map(([before, after, share]) => {
+        drawn.show(before, after, share);
+        return new XMLSerializer().serializeToString(drawn.element);
+    });
+}"""
+
+
+def drawing(markup: str) -> list[tuple[str, str, str, list[float]]]:
+    """What is drawn: each element's measures."""
+    found = []
+    for element in ElementTree.fromstring(f"<svg>{markup}</svg>").iter():
+        tag, made = element.tag.rpartition("}")[2], element.get("class", "")
+        for name in NUMERIC & set(element.attrib):
+            numbers = [float(n) for n in re.findall(r"-?[\d.]+", element.get(name, ""))]
+            found.append((tag, made, name, numbers))
+    return sorted(found)
+
+
+def test_page_and_server_draw_the_same_mouth_between_two(deaf: Browser) -> None:
+    chance = random.Random(9)
+    ways = [(*chance.sample(VISEMES, 2), chance.choice((0.25, 0.5, 0.75))) for _ in range(40)]
+    with deaf.page() as page:
+        for name in shipped():
+            face = load(FACES / name)
+            layers = face.manifest.layers.mouth
+            given = {"svg": face.svg, "layers": layers, "ways": ways}
+            seen = ask(page, DRAWN, given, "mouths")
+            known = mouths(face.root, layers)
+            assert known is not None
+            for (before, after, share), markup in zip(ways, seen, strict=True):
+                ours = drawing(known.markup(mix(before, after, share)))
+                theirs = drawing(markup)
+                assert [part[:3] for part in theirs] == [part[:3] for part in ours]
+                for mine, other in zip(ours, theirs, strict=True):
+                    assert other[3] == pytest.approx(mine[3], abs=0.002)

@@ -1,5 +1,6 @@
 import json
 import re
+import shutil
 import tomllib
 from pathlib import Path
 
@@ -7,6 +8,8 @@ import httpx
 import pytest
 
 from gateway.rest.static import FOLDER, read_folder, static_operations
+from gateway.templates import content_hash
+from stages.avatar.face import FACES
 from tests.support.paths import ROOT
 from tests.support.rest import Rest, refused
 
@@ -35,7 +38,7 @@ def test_the_page_and_everything_it_names_is_served(rest: Rest) -> None:
         assert page.headers["content-type"] == "text/html; charset=utf-8"
         named = set(re.findall(r'(?:src|href)="(/[^"]*)"', page.text))
         scripts = {name for name in named if name.endswith(".js")}
-        assert named - scripts == {"/faces", "/static/style.css", "/static/icon.svg"}
+        assert named - scripts == {"/static/style.css", "/static/icon.svg"}
         asked = {"main.js"}
         await follow(client, asked)
         assert {f"/static/{name}" for name in asked} == scripts, "all are loaded at once"
@@ -51,8 +54,14 @@ def test_the_policy_admits_files_of_this_server_and_nothing_in_the_page(rest: Re
         policy = told(page.headers["content-security-policy"])
         assert policy["default-src"] == ["'none'"]
         sources = {source for name, values in policy.items() for source in values if "src" in name}
-        assert sources == {"'none'", "'self'"}
-        assert re.search(r"<script(?![^>]*\ssrc=)|<style|\sstyle=|\son\w+=", page.text) is None
+        # But for the style of the face that is drawn in it.
+        [style] = re.findall(r"<style>(.*?)</style>", page.text, re.S)
+        assert sources == {"'none'", "'self'", content_hash(style)}
+        assert content_hash(style) in policy["style-src"]
+        data = '<script type="application/json" '
+        assert page.text.count(data) == 1, "which a browser does not run"
+        text = page.text.replace(data, "")
+        assert re.search(r"<script(?![^>]*\ssrc=)|\sstyle=|\son\w+=", text) is None
         assert page.headers["permissions-policy"].startswith("microphone=(self)")
 
     rest.run(static_operations(), story)
@@ -118,19 +127,24 @@ def test_nothing_else_is_served(rest: Rest, path: str) -> None:
     rest.run(static_operations(), story)
 
 
+def copied(folder: Path, **named: str) -> Path:
+    """A face as another one, in a folder of its own."""
+    shutil.copytree(FACES / "jonas", folder)
+    manifest = json.loads((folder / "face.json").read_text())
+    (folder / "face.json").write_text(json.dumps(manifest | named))
+    return folder
+
+
 def test_a_face_that_a_designer_adds_is_listed_and_served(rest: Rest, tmp_path: Path) -> None:
-    ada = tmp_path / "ada"
-    ada.mkdir()
-    manifest = {"format": "parley-face/1", "name": "Ada", "description": "A drawing"}
-    (ada / "face.json").write_text(json.dumps(manifest))
-    (ada / "face.svg").write_text("<svg/>")
+    ada = copied(tmp_path / "ada", name="Ada", description="A drawing")
     (ada / "notes.txt").write_text("not for the page")
 
     async def story(client: httpx.AsyncClient) -> None:
         listed = (await client.get("/faces")).json()
         assert listed == {"faces": [{"id": "ada", "name": "Ada", "description": "A drawing"}]}
         drawing = await client.get("/faces/ada/face.svg")
-        assert (drawing.text, drawing.headers["content-type"]) == ("<svg/>", "image/svg+xml")
+        assert drawing.content == (ada / "face.svg").read_bytes()
+        assert drawing.headers["content-type"] == "image/svg+xml"
         assert "script-src 'self'" in drawing.headers["content-security-policy"]
         assert refused(await client.get("/faces/ada/notes.txt"))[:2] == (404, "not_found")
 
@@ -153,16 +167,15 @@ def test_the_page_is_installed() -> None:
 
 
 def test_a_face_of_ones_own_is_served_and_comes_first(rest: Rest, tmp_path: Path) -> None:
-    folder = tmp_path / "zoe"
-    folder.mkdir()
-    (folder / "face.svg").write_text("<svg/>")
-    (folder / "face.json").write_text('{"name": "Zoe", "description": "A sketch"}')
+    folder = copied(tmp_path / "zoe", name="Zoe", description="A sketch")
     (folder / "private.json").write_text("{}")
 
     async def own(client: httpx.AsyncClient) -> None:
         listed = (await client.get("/faces")).json()["faces"]
         assert [face["id"] for face in listed] == ["zoe", "jonas", "mira"]
-        assert (await client.get("/faces/zoe/face.svg")).text == "<svg/>"
+        drawing = await client.get("/faces/zoe/face.svg")
+        assert drawing.content == (folder / "face.svg").read_bytes()
+        assert "A sketch" in (await client.get("/")).text
         assert refused(await client.get("/faces/zoe/private.json"))[:2] == (404, "not_found")
 
     async def shipped(client: httpx.AsyncClient) -> None:
