@@ -30,6 +30,7 @@ def before(page: Page, script: str) -> None:
     page.call("Page.addScriptToEvaluateOnNewDocument", source=script)
 
 
+@pytest.mark.firefox
 def test_sound_that_the_system_suspends_is_resumed(url: str, beeping: Browser) -> None:
     with beeping.page() as page:
         start(page, url, way="websocket")

@@ -39,6 +39,7 @@ def spoken(page: Page) -> None:
     page.until(f"{REPLIES}.length > 0")
 
 
+@pytest.mark.firefox
 @pytest.mark.parametrize("way", ["websocket", "webrtc"])
 def test_a_ticket_in_the_address_holds_an_interview(locked: str, deaf: Browser, way: str) -> None:
     with deaf.page() as page:

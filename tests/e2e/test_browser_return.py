@@ -50,6 +50,7 @@ def reload(page: Page) -> None:
     page.until("globalThis.old === undefined && document.readyState === 'complete'")
 
 
+@pytest.mark.firefox
 @pytest.mark.parametrize("way", WAYS)
 def test_a_page_that_is_loaded_again_goes_on_with_its_interview(
     way: str, url: str, deaf: Browser

@@ -92,6 +92,7 @@ def as_server(mouth: list[Any]) -> Mouth:
     return mix(before, after, share)
 
 
+@pytest.mark.firefox
 def test_page_and_server_shape_the_same_mouth_from_any_cues(deaf: Browser) -> None:
     chance = random.Random(7)
     replies = [reply(chance) for _ in range(REPLIES)]
@@ -168,6 +169,7 @@ def drawing(markup: str) -> list[tuple[str, str, str, list[float]]]:
     return sorted(found)
 
 
+@pytest.mark.firefox
 def test_page_and_server_draw_the_same_mouth_between_two(deaf: Browser) -> None:
     chance = random.Random(9)
     ways = [(*chance.sample(VISEMES, 2), chance.choice((0.25, 0.5, 0.75))) for _ in range(40)]

@@ -31,6 +31,7 @@ PREFERENCES: dict[str, bool | int | str] = {
     "media.navigator.permission.disabled": True,  # a microphone may be used without a question
     "media.cubeb.force_mock_context": True,  # a loudspeaker, where the machine has none
     "media.autoplay.default": 0,
+    "media.block-autoplay-until-in-foreground": False,
     "media.peerconnection.ice.loopback": True,  # the gateway of the tests is nowhere else
     "media.peerconnection.ice.obfuscate_host_addresses": False,
     "app.update.auto": False,
@@ -68,6 +69,9 @@ NO_MICROPHONE = """() => {
   navigator.mediaDevices.enumerateDevices = async () => [];
 }"""
 """The loudspeaker that stands in for one brings a microphone along."""
+
+OWN_WORDS = "WebRTC: ICE failed, add a STUN server"
+"""Firefox's advice to developers where UDP is blocked: no page can keep it from that."""
 
 
 class FirefoxPage(Page):
@@ -107,7 +111,8 @@ class FirefoxPage(Page):
         tab = about.get("context") or about.get("source", {}).get("context")
         if tab != self._tab:
             return
-        if event["method"] == "log.entryAdded" and about["level"] in ("error", "warn"):
+        said = event["method"] == "log.entryAdded" and about["level"] in ("error", "warn")
+        if said and not str(about["text"]).startswith(OWN_WORDS):
             self.troubles.append(f"{about['type']}: {about['text']}")
         if event["method"] == "network.beforeRequestSent":
             self._ask(about["request"]["url"])
@@ -146,6 +151,7 @@ class FirefoxPage(Page):
         self._bidi("input.performActions", context=self._tab, actions=[source])
 
     def click(self, selector: str) -> None:
+        self._bidi("browsingContext.activate", context=self._tab)  # nobody clicks behind a tab
         self.look(f"document.querySelector('{selector}').scrollIntoView({{block: 'center'}})")
         x, y = self.look(
             "(({x, y, width, height}) => [Math.round(x + width / 2), Math.round(y + height / 2)])"
