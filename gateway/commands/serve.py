@@ -5,7 +5,9 @@ import errno
 import logging
 import os
 import socket
+import time
 from collections.abc import Sequence
+from functools import partial
 from importlib.util import find_spec
 from ipaddress import ip_address
 from types import FrameType
@@ -28,9 +30,10 @@ from gateway.security import KeyFileError, api_keys, key_file
 from gateway.settings import Settings
 from gateway.status import StageReport
 from gateway.transports.hosts import for_this_machine
-from gateway.transports.http import HttpProtocol
-from gateway.transports.proxies import behind
+from gateway.transports.http import HttpProtocol, turning_away
+from gateway.transports.proxies import address_behind, behind
 from gateway.transports.websocket.protocol import WebSocketProtocol
+from gateway.transports.websocket.refusal import EarlyRefusal
 from gateway.variables import MADE, secrets_of
 from pipeline.session import Stages
 from stages.registry import NoProvider
@@ -69,7 +72,7 @@ def serve(settings: Settings, stages: Stages | None = None, *, tls: Tls | None =
     """
     configure(settings.log_level, settings.log_format, secrets_of(settings))
     if settings.workers > 1:
-        check_workers(stages)
+        check_workers(settings, stages)
     listeners = listen(settings.host, settings.port)
     try:
         check_public(settings, listeners)
@@ -80,15 +83,22 @@ def serve(settings: Settings, stages: Stages | None = None, *, tls: Tls | None =
             serve_together(settings, listeners, tls)
         else:
             app = create_app(settings, stages=stages)
-            config = server_config(kept_local(app, settings, tls), tls, settings.proxies)
+            local = kept_local(app, settings, tls)
+            http = turning_away(early_refusal(app, settings, tls))
+            config = server_config(local, tls, settings.proxies, http)
             GatewayServer(app, config).run(sockets=listeners)
     finally:
         for listener in listeners:
             listener.close()
 
 
-def check_workers(stages: Stages | None = None) -> None:
-    """Raise `CommandFailed` where this system cannot have several processes at a port."""
+def check_workers(settings: Settings, stages: Stages | None = None) -> None:
+    """Raise `CommandFailed` where there cannot be as many processes at a port."""
+    if settings.max_sessions < settings.workers:
+        raise CommandFailed(
+            f"PARLEY_MAX_SESSIONS={settings.max_sessions} leaves no place for some of"
+            f" PARLEY_WORKERS={settings.workers} processes: raise the one, or lower the other"
+        )
     if stages is not None:
         raise CommandFailed("PARLEY_WORKERS: given stages belong to one process")
     if not (hasattr(socket, "AF_UNIX") and hasattr(socket, "send_fds")):
@@ -221,6 +231,18 @@ def alone(settings: Settings, tls: Tls | None) -> bool:
 def kept_local(app: ASGIApp, settings: Settings, tls: Tls | None) -> ASGIApp:
     """The application, for this machine's names alone where nothing else keeps others out."""
     return for_this_machine(app, settings.cors_origins) if alone(settings, tls) else app
+
+
+def early_refusal(app: Starlette, settings: Settings, tls: Tls | None) -> EarlyRefusal:
+    """Who is refused a WebSocket of this application before it is made."""
+    runtime: Runtime = app.state.runtime
+    return EarlyRefusal(
+        runtime.live,
+        partial(runtime.metrics.refused, "websocket"),
+        origins=settings.cors_origins if alone(settings, tls) else None,
+        address_of=address_behind(settings.proxies),
+        clock=time.time,
+    )
 
 
 def server_config(

@@ -14,7 +14,7 @@ import uvicorn
 from starlette.applications import Starlette
 
 from gateway.app import create_app
-from gateway.commands.serve import GatewayServer, kept_local, server_config
+from gateway.commands.serve import GatewayServer, early_refusal, kept_local, server_config
 from gateway.commands.terminal import CommandFailed, complain
 from gateway.commands.workers import MODELS, WorkerOrder
 from gateway.live.registry import LAST_WORDS_S, STORE_S
@@ -118,7 +118,7 @@ class WorkerServer(GatewayServer):
         siblings.page = app.state.scrape.page
         local = kept_local(app, settings, order.tls)
         forwarding = Forwarding(local, siblings)
-        door = Door(siblings)
+        door = Door(siblings, early_refusal(app, settings, order.tls))
         config = server_config(forwarding, order.tls, settings.proxies, door.protocol)
         own = server_config(from_siblings(local))
         server = cls(app, config, own, siblings, door, forwarding, line, tells=order.tells)

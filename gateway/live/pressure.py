@@ -193,11 +193,11 @@ class Pressure:
             if pressed is not None and sessions >= measure.fewest:
                 return f"overloaded: {measure.words.format(pressed[1])}"
         share = 1.0 if kind == "voice" else TEXT_GIVES_WAY
-        if sessions >= FEWEST_TO_JUDGE and self.expected(sessions, now) > FULL * share:
+        if sessions < FEWEST_TO_JUDGE:
+            return None
+        if self._left_s(now) < START_S + (1 - share) * STARTS:
             return CROWD
-        if sessions >= FEWEST_TO_JUDGE and self._left_s(now) < START_S + (1 - share) * STARTS:
-            return CROWD
-        return None
+        return CROWD if self.expected(sessions, now) > FULL * share else None
 
     def expected(self, sessions: int, now: float) -> float:
         """The share of a core that the loop will need with one session more."""

@@ -16,7 +16,8 @@ answer for `STALL_S`: uvicorn alone would wait for it without an end.
 """
 
 import asyncio
-from typing import NoReturn
+from collections.abc import Callable
+from typing import NoReturn, TypeAlias
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
@@ -43,6 +44,12 @@ LINGER_S = 1.0
 
 UNREADABLE = RefusedHead(400, "the request cannot be read")
 LONG_URL = RefusedHead(414, "the URL is too long")
+Turned: TypeAlias = Callable[
+    [bytes, bytes, list[tuple[bytes, bytes]], tuple[str, int] | None], bytes | None
+]
+"""Gets the method, the URL, the header lines and the client of a request for a WebSocket, and gives
+the whole answer that it gets at once, or None where the WebSocket is made."""
+
 LONG_HEAD = RefusedHead(431, "the request has too many or too long header lines")
 
 
@@ -62,6 +69,8 @@ class HttpProtocol(HttpToolsProtocol):
     """When the head, or the body, that is being received is late."""
     stall: asyncio.TimerHandle | None = None
     """When a client that does not read is looked at; set while the answer waits for it."""
+    turned: Turned | None = None
+    """Who is refused a WebSocket before it is made."""
 
     def data_received(self, data: bytes) -> None:
         if self.refused is not None:
@@ -85,7 +94,7 @@ class HttpProtocol(HttpToolsProtocol):
             if not self._should_upgrade():
                 self._read_without_upgrade(rest)
                 return
-            if self.passed_on(rest):
+            if self.passed_on(rest) or self._turned_away():
                 return
             self.handle_websocket_upgrade()
             if rest:
@@ -109,6 +118,18 @@ class HttpProtocol(HttpToolsProtocol):
         """Whether another process has taken the connection, which wants to be a WebSocket. `rest`
         has come behind the head of its request. Here none does."""
         return False
+
+    def _turned_away(self) -> bool:
+        """Answer a client that is refused a WebSocket before it is made; whether it was."""
+        if self.turned is None:
+            return False
+        answer = self.turned(self.parser.get_method(), self.url, self.headers, self.client)
+        if answer is None:
+            return False
+        self._expect(None)
+        self.transport.write(answer)
+        self.transport.close()
+        return True
 
     def _head(self, headers: list[tuple[bytes, bytes]]) -> bytes:
         """The head of the request that was read, with these header lines."""
@@ -253,3 +274,13 @@ class HttpProtocol(HttpToolsProtocol):
     def _refuse(self, reason: RefusedHead) -> NoReturn:
         self.refused = reason
         raise ValueError(reason.reason)  # the parser stops
+
+
+def turning_away(turned: Turned) -> type[HttpProtocol]:
+    """The protocol, with those whom `turned` refuses a WebSocket."""
+
+    class Turning(HttpProtocol):
+        pass
+
+    Turning.turned = staticmethod(turned)
+    return Turning

@@ -5,7 +5,7 @@ import socket
 from typing import Any, cast
 from urllib.parse import unquote
 
-from gateway.transports.http import HttpProtocol
+from gateway.transports.http import HttpProtocol, Turned
 from gateway.transports.websocket.protocol import WebSocketProtocol
 from gateway.workers.handover import Told, give
 from gateway.workers.routes import websocket_way
@@ -21,9 +21,10 @@ class Door:
     """Gives connections to the siblings of a process, and takes theirs.
 
     `serving` is called with the keyword arguments of uvicorn's protocols once the server has begun.
+    `turned` says who is refused a WebSocket before it is made.
     """
 
-    def __init__(self, siblings: Siblings) -> None:
+    def __init__(self, siblings: Siblings, turned: Turned | None = None) -> None:
         self.siblings = siblings
         self.tunnels: Tunnels | None = None
         self._arguments: dict[str, Any] = {}
@@ -34,6 +35,7 @@ class Door:
             def __init__(self, **arguments: Any) -> None:
                 super().__init__(**arguments)
                 self.door = door
+                self.turned = turned
 
         self.protocol: type[HttpProtocol] = Routed
 

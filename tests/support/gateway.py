@@ -13,8 +13,9 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from gateway.app import create_app
-from gateway.commands.serve import server_config
+from gateway.commands.serve import early_refusal, server_config
 from gateway.settings import Settings
+from gateway.transports.http import HttpProtocol, turning_away
 from pipeline.breaker import Breaker
 from pipeline.guard import Candidate, Guard
 from pipeline.session import Stages
@@ -103,6 +104,7 @@ class Gateway:
             "admission": "places",
         }
         self.configured = False
+        self.early = True  # full, it refuses a WebSocket before that is made
         self.detector: Any = FakeDetector()
         self.transcriber: Any = FakeTranscriber(texts=("I like to build things that last",))
         self.responder: Any = ScriptedInterviewer()
@@ -128,8 +130,10 @@ class Gateway:
 
     async def _run(self, story: Callable[[], Coroutine[Any, Any, None]]) -> None:
         stages = None if self.configured else self.scripted()
-        self.app = create_app(Settings(**self.settings), stages=stages)
-        config = server_config(self.app)
+        settings = Settings(**self.settings)
+        self.app = create_app(settings, stages=stages)
+        early = turning_away(early_refusal(self.app, settings, None))
+        config = server_config(self.app, http=early if self.early else HttpProtocol)
         config.port = 0
         server = uvicorn.Server(config)
         serving = asyncio.create_task(server.serve())

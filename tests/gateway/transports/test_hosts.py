@@ -57,7 +57,9 @@ def test_a_page_whose_name_resolves_to_this_machine_gets_nothing(
     gateway: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = support.server_config
-    monkeypatch.setattr(support, "server_config", lambda app: config(for_this_machine(app, "none")))
+    monkeypatch.setattr(
+        support, "server_config", lambda app, http: config(for_this_machine(app, "none"), http=http)
+    )
 
     async def story() -> None:
         host = f"evil.example:{gateway.port}"
