@@ -2,12 +2,18 @@
 
 The number that one core carries is measured first, with nobody refused: the most sessions whose
 frames are in time. Then three times as many come to a gateway that admits by pressure, and those
-who are refused come again, later each time. Before and after that a few talk to the same gateway.
+who are refused come again, later each time. How long a refusal takes is measured beside them, by a
+process that does nothing else (`benchmarks.knocks`). Before and after that a few talk to the same
+gateway.
 """
 
-from collections.abc import Sequence
-from contextlib import closing
-from dataclasses import dataclass
+import json
+import resource
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
 from typing import Any
 
 import httpx
@@ -44,11 +50,17 @@ QUICK_SESSIONS = 60
 FEW, FEW_SECONDS = 10, 15.0
 MOST_CLIENTS = 4_000
 HEALTH_S = 5.0
+SPARE_FILES = 400
+"""Beside the sockets of clients: those of knocks, files, libraries."""
+
+KNOCKS_S = 10.0
+"""How long the process that measures refusals may take to its end."""
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """The report of a crowd, with what was seen of the server meanwhile.
+    """The report of a crowd, with what was seen of the server meanwhile, and what the `knocks`
+    beside it have heard, if there were any.
 
     `memory_mb` has a value for each second of the measured stretch, and `why` the reasons for
     refusals that `/health` gave in its middle.
@@ -58,9 +70,15 @@ class Seen:
     memory_mb: Sequence[float]
     cpu_share: float
     why: Sequence[str]
+    knocks: dict[str, Any] | None = None
 
     def summary(self, name: str) -> Summary | None:
         values = self.report[name]
+        return None if values is None else Summary(**values)
+
+    def knock(self, name: str) -> Summary | None:
+        """Of the knocks."""
+        values = None if self.knocks is None else self.knocks[name]
         return None if values is None else Summary(**values)
 
     def p99(self, name: str) -> float:
@@ -84,9 +102,11 @@ def overload(sessions: int | None, progress: Progress, *, quick: bool = False) -
     if sessions is None and quick:
         sessions = QUICK_SESSIONS
     tried: list[str] = []
+    doubts: list[str] = []
     with progress.runs(3 if sessions else 4 + len(SHARES)):
-        carried = sessions or _carried(progress, tried)
+        carried = sessions or _carried(progress, tried, doubts)
         clients = min(TIMES * carried, MOST_CLIENTS)
+        allow_files(clients + SPARE_FILES)
         environment = {"PARLEY_ADMISSION": "pressure"}
         with Server("fakes", core=cores()[0], sessions=clients, environment=environment) as server:
             few = CrowdPlan(
@@ -96,8 +116,12 @@ def overload(sessions: int | None, progress: Progress, *, quick: bool = False) -
                 before = run_crowd(server, few, on_progress)
             seconds = QUICK_SECONDS if quick else CROWD_SECONDS
             crowd = CrowdPlan(server.sessions_url, clients, seconds)
-            with progress.run(f"a crowd of {clients} for {seconds:.0f} s") as on_progress:
+            with (
+                progress.run(f"a crowd of {clients} for {seconds:.0f} s") as on_progress,
+                knocking(server) as heard,
+            ):
                 during = run_crowd(server, crowd, on_progress)
+                during = replace(during, knocks=heard())
             with progress.run(f"{FEW} sessions after the crowd") as on_progress:
                 after = run_crowd(server, few, on_progress)
     settings = {
@@ -112,17 +136,32 @@ def overload(sessions: int | None, progress: Progress, *, quick: bool = False) -
         settings,
         tuple(metrics(carried, before, during, after)),
         Machine.here(),
-        distrust=tuple(distrust(before, during, after)),
+        distrust=(*doubts, *distrust(before, during, after)),
         notes=(*tried, *(f"refused: {why}" for why in during.why), *told_faults(during.report)),
     )
 
 
-def _carried(progress: Progress, tried: list[str]) -> int:
+def allow_files(wanted: int) -> None:
+    """Let this process, and those that it starts, have so many files open. Raises `RunFailed`."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return
+    if hard != resource.RLIM_INFINITY and hard < wanted:
+        raise RunFailed(f"this takes {wanted} open files, and {hard} are allowed: `ulimit -Hn`")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def _carried(progress: Progress, tried: list[str], doubts: list[str]) -> int:
     """The most sessions that one core carries at the service level: frames are in time, and no
-    session fails. Raises `RunFailed`."""
+    session fails. Raises `RunFailed`.
+
+    A run in which the load client was late or busy itself says only that as many may be carried:
+    `doubts` gets it.
+    """
 
     def run(sessions: int, seconds: float) -> tuple[float, bool]:
         """The cost in ms per session-second, and whether they are carried."""
+        allow_files(sessions + SPARE_FILES)
         with (
             progress.run(f"{sessions} sessions, nobody refused") as on_progress,
             Server("fakes", core=cores()[0], sessions=sessions) as server,
@@ -130,14 +169,20 @@ def _carried(progress: Progress, tried: list[str]) -> int:
             plan = Plan(server.sessions_url, sessions=sessions, seconds=seconds)
             seen = run_load(server, plan, on_progress)
         late = seen.summary("lateness")
+        if seen.cpu_s <= 0 or seen.wall_s <= 0:
+            raise RunFailed(f"{sessions} sessions: what the server used is not known")
         cost = cpu_ms_per_session_second(seen.cpu_s, sessions, seen.wall_s)
         late_ms = float("inf") if late is None else late.p99
         failed = [told for told in told_faults(seen.report) if told.startswith(FAILURES)]
         tried.append(f"{sessions} sessions: lateness p99 {late_ms:.0f} ms, {cost:.1f} ms of CPU")
         tried.extend(f"{sessions} sessions: {told}" for told in (*seen.report["distrust"], *failed))
-        return cost, late_ms <= LATE_MS and not failed
+        carried = late_ms <= LATE_MS and not failed
+        if not carried:
+            doubts.extend(f"{sessions} may be carried: {told}" for told in seen.report["distrust"])
+        return cost, carried
 
     cost_ms, _ = run(SAMPLE, SAMPLE_SECONDS)
+    doubts.clear()  # of the sample only the cost counts
     most, too_many = 0, float("inf")
     for share in SHARES:
         sessions = max(1, int(share * 1000 / cost_ms))
@@ -184,6 +229,26 @@ def run_crowd(server: Server, plan: CrowdPlan, on_progress: OnProgress) -> Seen:
     return Seen(report, memory_mb, used_s / report["wall_s"] if report["wall_s"] else 0.0, why)
 
 
+@contextmanager
+def knocking(server: Server) -> Iterator[Callable[[], dict[str, Any]]]:
+    """Knock at the server while the block lasts; call what it gives for the report, once."""
+    arguments = ["--url", server.sessions_url, "--core", str(cores()[1])]
+    command = [sys.executable, "-m", "benchmarks.knocks", *arguments]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+
+        def heard() -> dict[str, Any]:
+            said, _ = process.communicate(timeout=KNOCKS_S)
+            if process.returncode:
+                raise RunFailed("the process that measures refusals broke off")
+            report: dict[str, Any] = json.loads(said)
+            return report
+
+        try:
+            yield heard
+        finally:
+            process.terminate()  # harmless where it has ended
+
+
 def _refused_for(server: Server) -> Sequence[str]:
     try:
         health = httpx.get(f"{server.url}/health", timeout=HEALTH_S, trust_env=False)
@@ -212,8 +277,11 @@ def metrics(carried: int, before: Seen, during: Seen, after: Seen) -> list[Metri
         *percentiles(
             "until a refusal",
             "ms",
-            during.summary("refusal"),
+            during.knock("refusal"),
             {"p99": REFUSED_MS, "max": REFUSED_MS},
+        ),
+        *percentiles(
+            "until a refusal, with the crowd client's lag", "ms", during.summary("refusal")
         ),
         *percentiles("frame lateness", "ms", during.summary("lateness"), {"p99": LATE_MS}),
         *percentiles("decision → first reply byte", "ms", during.summary("decision_to_first")),
@@ -223,6 +291,12 @@ def metrics(carried: int, before: Seen, during: Seen, after: Seen) -> list[Metri
             "",
             limit=0.0,
             count=spoken,
+        ),
+        Metric(
+            "calls that failed",
+            sum(n for fault, n in report["faults"].items() if fault.startswith(FAILURES)),
+            "",
+            limit=0.0,
         ),
         Metric("frames too late to be heard", report["frames_unheard"], ""),
         Metric("memory, last quarter − third", during.growth_mb, "MB", limit=GROWTH_MB),
@@ -250,7 +324,7 @@ def distrust(before: Seen, during: Seen, after: Seen) -> list[str]:
     found = [
         f"{when}: {doubt}"
         for when, seen in (("before", before), ("crowd", during), ("after", after))
-        for doubt in seen.report["distrust"]
+        for doubt in (*seen.report["distrust"], *(seen.knocks or {}).get("distrust", ()))
     ]
     if not during.report["refused"]:
         found.append("nobody was refused: the crowd was too small for this machine")

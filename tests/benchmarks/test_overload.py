@@ -1,6 +1,7 @@
 """A crowd's client, and what its report comes to."""
 
 import asyncio
+import resource
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -104,7 +105,8 @@ def seen(*, memory_mb: list[float] | None = None, **changed: Any) -> Seen:
         "distrust": [],
         "faults": {},
     }
-    return Seen(report | changed, memory_mb or [200.0] * 40, 0.8, ("overloaded",))
+    knocks = {"refusal": changed.pop("knocks", summary(30.0)), "lag": summary(1.0), "distrust": []}
+    return Seen(report | changed, memory_mb or [200.0] * 40, 0.8, ("overloaded",), knocks)
 
 
 def few(**changed: Any) -> Seen:
@@ -127,22 +129,31 @@ class Core:
     fixed_ms: float = 0.0
     faults: dict[str, int] = field(default_factory=dict)
     """Of the first run with so many."""
+    client_carries: int = 10_000
+    """With more, the load client is late."""
     asked: list[int] = field(default_factory=list)
 
     def run(self, server: Server, plan: Plan, on_progress: OnProgress) -> Measured:
         late = summary(7.0 if plan.sessions <= self.most else 300.0)
         first = not self.asked[1:] and plan.sessions != SAMPLE
-        report = {"lateness": late, "wall_s": 10.0, "distrust": []}
+        doubts = [] if plan.sessions <= self.client_carries else ["the load client ran 90 ms late"]
+        report = {"lateness": late, "wall_s": 10.0, "distrust": doubts}
         report["faults"] = self.faults if first else {"degraded.llm: a → b": 3}
         self.asked.append(plan.sessions)
         each_ms = 5.0 - self.fixed_ms / SAMPLE
         return Measured(report, (self.fixed_ms + plan.sessions * each_ms) / 100, 0.0, 0.0, 0.0)
 
-    def carries(self, monkeypatch: pytest.MonkeyPatch, tried: list[str]) -> int:
+    def carries(
+        self,
+        monkeypatch: pytest.MonkeyPatch,
+        tried: list[str],
+        doubts: list[str] | None = None,
+    ) -> int:
         monkeypatch.setattr(module, "run_load", self.run)
         server = nullcontext(SimpleNamespace(sessions_url="ws://127.0.0.1:1/ws"))
         monkeypatch.setattr(module, "Server", lambda *args, **options: server)
-        return module._carried(Progress("overload", 1.0, Console(file=StringIO())), tried)
+        progress = Progress("overload", 1.0, Console(file=StringIO()))
+        return module._carried(progress, tried, [] if doubts is None else doubts)
 
 
 def test_it_is_the_first_number_that_is_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -167,6 +178,44 @@ def test_sessions_that_fail_are_not_carried(monkeypatch: pytest.MonkeyPatch) -> 
     core, tried = Core(1_000, faults={"client.no_call (refused)": 40}), list[str]()
     assert core.carries(monkeypatch, tried) == 170
     assert "190 sessions: client.no_call (refused): 40 times" in tried
+
+
+def test_a_load_client_that_was_late_itself_does_not_say_how_many_are_carried(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    doubts: list[str] = []
+    core = Core(160, client_carries=165)
+    assert core.carries(monkeypatch, [], doubts) == 150
+    assert doubts == [
+        "190 may be carried: the load client ran 90 ms late",
+        "170 may be carried: the load client ran 90 ms late",
+    ]
+    doubts.clear()
+    assert Core(160, client_carries=10).carries(monkeypatch, [], doubts) == 150
+    assert len(doubts) == 2  # where they are carried, they are, whatever the client was
+
+
+@pytest.mark.parametrize(("cpu_s", "wall_s"), [(0.0, 10.0), (1.0, 0.0)])
+def test_a_run_without_a_cost_says_so(
+    monkeypatch: pytest.MonkeyPatch, cpu_s: float, wall_s: float
+) -> None:
+    core = Core(160)
+    report = {"lateness": None, "wall_s": wall_s, "distrust": [], "faults": {}}
+    monkeypatch.setattr(core, "run", lambda *_: Measured(report, cpu_s, 0.0, 0.0, 0.0))
+    with pytest.raises(RunFailed, match="60 sessions: what the server used is not known"):
+        core.carries(monkeypatch, [])
+
+
+def test_open_files_are_allowed_as_far_as_they_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    limits, now = [], [1024, 4096]
+    monkeypatch.setattr(resource, "getrlimit", lambda kind: tuple(now))
+    monkeypatch.setattr(resource, "setrlimit", lambda kind, new: limits.append(new))
+    module.allow_files(1000)
+    assert limits == []
+    module.allow_files(2060)
+    assert limits == [(2060, 4096)]
+    with pytest.raises(RunFailed, match="5000 open files, and 4096 are allowed"):
+        module.allow_files(5000)
 
 
 def test_where_none_is_in_time_the_run_fails(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -207,9 +256,12 @@ def test_a_gateway_that_serves_some_and_refuses_the_rest_holds() -> None:
     [
         (seen(lateness=summary(51.0)), "frame lateness"),
         (seen(lateness=None), "frame lateness"),
-        (seen(refusal=summary(101.0)), "until a refusal"),
+        (seen(knocks=summary(101.0)), "until a refusal"),
+        (seen(knocks=None), "until a refusal"),
         (seen(answered=499), "turns without an answer"),
         (seen(spoken=0, answered=0), "turns without an answer"),
+        (seen(faults={"client.no_call (timed out)": 1}), "calls that failed"),
+        (seen(faults={"closed.1006": 2}), "calls that failed"),
         (seen(admitted=99), "what a core carries, per admitted session"),
         (seen(admitted=0), "what a core carries, per admitted session"),
         (seen(memory_mb=[200.0 + 1.1 * at for at in range(40)]), "memory, last quarter − third"),
