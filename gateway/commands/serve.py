@@ -23,6 +23,7 @@ from gateway.commands.terminal import FINISHING, CommandFailed, output
 from gateway.commands.tls import Tls, bound_handshakes
 from gateway.ice import split
 from gateway.live.garbage import collect, settle
+from gateway.live.quiet import Quiet
 from gateway.logs import configure
 from gateway.providers.build import chosen
 from gateway.runtime import Runtime
@@ -306,7 +307,7 @@ class GatewayServer(uvicorn.Server):
         if runtime.load is not None:
             self._tasks.append(asyncio.create_task(runtime.load.run()))
         if runtime.studio is not None:
-            runtime.studio.warm(lambda: not runtime.live.connections)
+            runtime.studio.warm(Quiet(runtime.live, time.monotonic))
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """The first signal begins an orderly end; the second one, of any kind, ends at once."""

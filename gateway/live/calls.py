@@ -111,6 +111,8 @@ class Calls:
         Raises `InterviewError` for an invalid role or count, `SessionTaken` where another
         connection holds the session, `NoAssistant` where no chat server is configured.
         """
+        if self.live.pressure is not None:  # a crowd may come
+            await self.live.starts.turn()
         if request.assistant is not None:
             if not self._has_chat_server():
                 raise NoAssistant
