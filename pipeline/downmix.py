@@ -1,7 +1,8 @@
-"""Two channels as one, also where they cancel each other out. Pure.
+"""Several channels as one, also where they cancel each other out. Pure.
 
 A microphone with a wire swapped, or an effect for width, gives two channels that are each other's
-opposite, and their mean is silence. Then the louder channel is used alone.
+opposite, and their mean is silence. Then the louder channel is used alone. So is the one channel
+of many, as recorders with eight inputs have them, that has a microphone.
 """
 
 import numpy as np
@@ -10,13 +11,13 @@ from pipeline.frames import Samples
 
 CANCELLED = 0.1
 """The channels cancel out where their mean has less than this share of the louder one's energy.
-Sound in one channel alone leaves a quarter, in both the same all of it."""
+Sound in one of two channels leaves a quarter, the same sound in all channels all of it."""
 
 TOGETHER = 0.2
 """They are mixed again from this share on."""
 
 LOUDER = 4.0
-"""The other channel is used where it has this many times the energy."""
+"""Another channel is used where it has this many times the energy."""
 
 SOON_S = 0.02
 """Memory of the energies by which a channel is chosen."""
@@ -26,32 +27,33 @@ LATE_S = 0.5
 
 
 class Downmix:
-    """One stream of stereo samples, in order."""
+    """One stream of samples of several channels, in order."""
 
-    def __init__(self, rate_hz: int) -> None:
+    def __init__(self, rate_hz: int, channels: int = 2) -> None:
         self._memory = np.array([[SOON_S], [LATE_S]]) * rate_hz
-        # Soon and late, each of the left channel, of the right one, and of their mean.
-        self._energy = np.zeros((2, 3))
-        self._alone: int | None = None  # the channel that is used without the other
+        self._shares = np.full(channels, 1 / channels, np.float32)
+        # Soon and late, each of the channels, and of their mean.
+        self._energy = np.zeros((2, channels + 1))
+        self._alone: int | None = None  # the channel that is used without the others
 
-    def push(self, stereo: Samples) -> Samples:
-        """Samples of the shape (n, 2) as n samples."""
-        pcm = stereo.astype(np.float32)
-        mean = (pcm[:, 0] + pcm[:, 1]) / 2
+    def push(self, sound: Samples) -> Samples:
+        """Samples of the shape (n, channels) as n samples."""
+        pcm = sound.astype(np.float32)
+        mean = pcm @ self._shares
         both = np.column_stack((pcm, mean))
         kept = np.exp(-len(pcm) / self._memory)
         self._energy = self._energy * kept + np.square(both).sum(axis=0, dtype=np.float64)
         self._choose()
         if self._alone is not None:
-            return np.ascontiguousarray(stereo[:, self._alone])
+            return np.ascontiguousarray(sound[:, self._alone])
         mixed: Samples = mean.astype(np.int16)
         return mixed
 
     def _choose(self) -> None:
         soon = self._energy[0]
-        loudest = int(soon[:2].argmax())
-        if soon[2] < CANCELLED * soon[loudest]:
+        loudest = int(soon[:-1].argmax())
+        if soon[-1] < CANCELLED * soon[loudest]:
             if self._alone is None or soon[loudest] > LOUDER * soon[self._alone]:
                 self._alone = loudest
-        elif (self._energy[:, 2] > TOGETHER * self._energy[:, :2].max(axis=1)).all():
+        elif (self._energy[:, -1] > TOGETHER * self._energy[:, :-1].max(axis=1)).all():
             self._alone = None

@@ -35,9 +35,9 @@ def sniff(head: bytes) -> Container | None:
     >>> sniff(b"RIFF....WAVEfmt "), sniff(b"just text")
     ('wav', None)
     """
-    if head[:4] in (b"RIFF", b"RF64") and head[8:12] == b"WAVE":
+    if head[:4] in _WAVES and head[8:12] == b"WAVE":
         return "wav"
-    if head[4:8] == b"ftyp":
+    if head[4:8] in _FIRST_BOXES and 8 <= int.from_bytes(head[:4]) < 1 << 31:
         return "mp4"
     for magic, container in _MAGIC.items():
         if head.startswith(magic):
@@ -46,6 +46,35 @@ def sniff(head: bytes) -> Container | None:
         return _frame(head)
     return None
 
+
+def located(file: BinaryIO) -> tuple[int, Container | None]:
+    """Where the recording begins, and its container; 0 and None if it is not an accepted one.
+
+    Some writers put an ID3 tag before FLAC, AAC or WAV, and some recorders begin with bytes of 0.
+    Moves the file's position.
+    """
+    head = _at(file, 0, _MOST_PADDING)
+    container = sniff(head[:HEAD_BYTES])
+    if container is None:
+        bare = head.lstrip(_PADDING)
+        container = sniff(bare[:HEAD_BYTES])
+        return (0, None) if container is None else (len(head) - len(bare), container)
+    if head[:3] == b"ID3" and len(head) >= 10:
+        a, b, c, d = (byte & 127 for byte in head[6:10])
+        end = 10 + (a << 21 | b << 14 | c << 7 | d) + 10 * (head[5] >> 4 & 1)  # with a footer
+        tagged = sniff(_at(file, end, HEAD_BYTES))
+        if tagged not in (None, "mp3"):
+            return end, tagged
+    return 0, container
+
+
+_WAVES = (b"RIFF", b"RF64", b"BW64")
+"""RF64 and BW64 may be longer than 4 GB (EBU Tech 3306, ITU-R BS.2088)."""
+
+_FIRST_BOXES = (b"ftyp", b"styp", b"moov", b"mdat", b"wide", b"free", b"skip")
+"""QuickTime files need not begin with `ftyp`, nor do pieces of a stream."""
+
+_PADDING = b"\0\r\n\xef\xbb\xbf"
 
 _MAGIC: dict[bytes, Container] = {
     b"fLaC": "flac",
@@ -103,7 +132,7 @@ def _wav_followers(file: BinaryIO, size: int) -> Iterator[int]:
         # Some writers leave out the byte that makes a length even.
         for start in (position + length % 2, position):
             head = _at(file, start, 12)
-            if head[:4] in (b"RIFF", b"RF64") and head[8:] == b"WAVE":
+            if head[:4] in _WAVES and head[8:] == b"WAVE":
                 yield start
                 position = start + 12
                 break
@@ -112,9 +141,11 @@ def _wav_followers(file: BinaryIO, size: int) -> Iterator[int]:
 
 
 def _mp4_followers(file: BinaryIO, size: int) -> Iterator[int]:
+    begun = False
     for position, name in _boxes(file, size):
-        if position and name == b"ftyp":
+        if begun and name == b"ftyp":
             yield position
+        begun |= name in (b"ftyp", b"moov", b"mdat")
 
 
 _FLAC_BEGINS = re.compile(rb"fLaC[\x00\x80]\x00\x00\x22")
@@ -176,11 +207,15 @@ def _at(file: BinaryIO, position: int, length: int) -> bytes:
 
 def _wav(file: BinaryIO, size: int) -> bool:
     position = 12
+    long = _ENDLESS  # the length that stands elsewhere, in files that may be longer than 4 GB
     for _ in range(MOST_PIECES):
         name, length = struct.unpack("<4sI", _at(file, position, 8))
         position += 8
+        if name == b"ds64":
+            (long,) = struct.unpack("<Q", _at(file, position + 8, 8))
         if name == b"data":  # a recorder that was stopped leaves a length of 0
             rest = size - position
+            length = long if length == 0xFFFF_FFFF else length
             return bool((length == 0 < rest) or rest < length < _ENDLESS)
         position += length + length % 2
     return False

@@ -20,7 +20,7 @@ from typing import BinaryIO
 
 from pipeline.errors import StageFailed
 from pipeline.frames import INPUT_RATE_HZ
-from stages._containers import HEAD_BYTES, Container, sniff
+from stages._containers import Container, located
 from stages._worker import Worker, WorkerJob, WorkerPacket
 
 BLOCK_BYTES = 1 << 18
@@ -93,14 +93,16 @@ class Decoded:
 async def decode(file: BinaryIO, sink: BinaryIO, limits: DecodeLimits = DEFAULT_LIMITS) -> Decoded:
     """Decode a file, from its beginning, into `sink`: 16-bit native-endian samples, 16 kHz, mono.
 
+    What some writers put before a recording, tags and bytes of 0, is left out.
+
     Both files are used in threads, in blocks of `BLOCK_BYTES`. Raises `Undecodable` and
     `DecoderFailed`; the content of `sink` is then useless. Cancelling ends the process.
     """
-    file.seek(0)
+    start, container = await asyncio.to_thread(located, file)
+    file.seek(start)
     block = await asyncio.to_thread(file.read, BLOCK_BYTES)
     if not block:
         raise Undecodable("empty", "The file is empty")
-    container = sniff(block[:HEAD_BYTES])
     if container is None:
         raise Undecodable(
             "not_audio", "It is no WAV, FLAC, MP3, Ogg, WebM, M4A or AAC file, whatever its name is"

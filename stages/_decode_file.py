@@ -37,7 +37,10 @@ _FORMATS: dict[Container, str] = {
     "webm": "matroska",
 }
 
-_PCM = "pcm_s16le,pcm_s16be,pcm_u8,pcm_s24le,pcm_s32le,pcm_f32le,pcm_f64le,pcm_mulaw,pcm_alaw"
+_PCM = (
+    "pcm_s16le,pcm_s16be,pcm_u8,pcm_s24le,pcm_s24be,pcm_s32le,pcm_s32be,pcm_f32le,pcm_f32be"
+    ",pcm_f64le,pcm_mulaw,pcm_alaw"
+)
 _CODECS = f"{_PCM},flac,opus,vorbis,mp3float,mp3,aac,alac"
 
 _EXACT: frozenset[Container] = frozenset({"flac", "mp4", "webm"})
@@ -278,9 +281,21 @@ def _loudest(part: FilePart, indexes: list[int], facts: Facts) -> int:
     return indexes.index(max(indexes, key=lambda index: energy[index]))
 
 
+def readable(frame: Any) -> Any:
+    """The frame in a form whose samples PyAV reads: of eight channels with a plane each it would
+    read a ninth, which is not there."""
+    if not frame.format.is_planar or frame.layout.nb_channels < 8:
+        return frame
+    interleaving = av.AudioResampler(
+        format=frame.format.packed.name, layout=frame.layout.name, rate=frame.sample_rate
+    )
+    [interleaved] = interleaving.resample(frame)
+    return interleaved
+
+
 def _power(frame: Any) -> float:
     """The mean square of a frame's samples, in shares of full scale; 0 if they are no numbers."""
-    samples = frame.to_ndarray()
+    samples = readable(frame).to_ndarray()
     if samples.dtype == np.uint8:
         scaled = (samples.astype(np.float32) - 128) / 128
     elif samples.dtype.kind == "i":

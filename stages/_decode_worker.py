@@ -21,7 +21,7 @@ import numpy as np
 from pipeline.downmix import Downmix
 from pipeline.frames import INPUT_RATE_HZ, Samples
 from stages._containers import Container
-from stages._decode_file import Facts, RecordingRefused, frames, possible
+from stages._decode_file import Facts, RecordingRefused, frames, possible, readable
 from stages._worker_main import Header, WorkerReply
 
 if sys.platform != "win32":
@@ -66,7 +66,7 @@ def blocks(
 def _resampled(decoded: Iterator[Any], facts: Facts) -> Iterator[Samples]:
     """Frames as 16 kHz mono samples; the format may change from one frame to the next."""
     shape: tuple[Any, ...] | None = None
-    resampler = _Resampler(1)
+    resampler = _Resampler(1, "mono")
     for frame in decoded:
         channels = frame.layout.nb_channels
         changed = (frame.format.name, frame.sample_rate, channels)
@@ -74,7 +74,7 @@ def _resampled(decoded: Iterator[Any], facts: Facts) -> Iterator[Samples]:
             if shape is not None:
                 yield from resampler.push(None)
             possible(frame.sample_rate, channels, facts)
-            resampler = _Resampler(channels)
+            resampler = _Resampler(channels, frame.layout.name)
             shape = changed
         if frame.format.name.startswith(("flt", "dbl")):
             frame = _finite(frame)
@@ -87,20 +87,24 @@ def _resampled(decoded: Iterator[Any], facts: Facts) -> Iterator[Samples]:
 class _Resampler:
     """Frames of one shape to 16 kHz mono samples."""
 
-    def __init__(self, channels: int) -> None:
-        self._mix = Downmix(INPUT_RATE_HZ) if channels == 2 else None
-        layout = "mono" if self._mix is None else "stereo"
+    def __init__(self, channels: int, layout: str) -> None:
+        # FFmpeg's own mix leaves out a channel that it takes for the bass, with the microphone
+        # of a recorder that has many inputs.
+        self._channels = channels
+        self._mix = Downmix(INPUT_RATE_HZ, channels) if channels > 1 else None
+        layout = {1: "mono", 2: "stereo"}.get(channels, layout)
         self._resampler = av.AudioResampler(format="s16", layout=layout, rate=INPUT_RATE_HZ)
 
     def push(self, frame: Any) -> Iterator[Samples]:
         """The samples of a frame; those that are left for None, after which nothing may follow."""
         for resampled in self._resampler.resample(frame):
             pcm = resampled.to_ndarray()[0]
-            yield pcm if self._mix is None else self._mix.push(pcm.reshape(-1, 2))
+            yield pcm if self._mix is None else self._mix.push(pcm.reshape(-1, self._channels))
 
 
 def _finite(frame: Any) -> Any:
     """A frame of floats, clipped: FFmpeg's conversion to 16 bits wraps round values far outside."""
+    frame = readable(frame)
     floats = frame.to_ndarray()
     peak = float(np.abs(floats).max(initial=0.0))
     if not np.isfinite(peak):

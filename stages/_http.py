@@ -15,7 +15,6 @@ only where the configuration says. Secrets are in no error and no log line.
 """
 
 import asyncio
-import base64
 import json
 import math
 import re
@@ -31,6 +30,8 @@ from pipeline.errors import CallerError, Phase, StageBusy, StageError, StageFail
 from pipeline.frames import Slot
 from pipeline.guard import first_due
 from pipeline.turn_context import request_headers
+from stages._coded_body import KNOWN, BadlyCoded, CodedBody
+from stages._http_address import ServerAddress
 from stages._sse import EventStream, MalformedStream
 
 CONNECT_S = 2.0
@@ -60,10 +61,11 @@ _TRY_AGAIN = (408, 425)
 _ERROR_BODY_S = 0.5
 _ERROR_BODY_BYTES = 8 << 10
 
-_KEY = re.compile(r"[!-~]+")
+_MOST_BLANK_BYTES = 64 << 10
+"""White space that is kept while the first byte of a body is looked for."""
+
+_BOM = b"\xef\xbb\xbf"
 _TAG = re.compile(r"<[^<>]*>")
-_SECRET_LENGTH = 8
-"""A shorter key is no secret ("ollama", "EMPTY") and may be a word of a message."""
 
 
 class HttpRefused(CallerError):
@@ -90,16 +92,49 @@ class HttpAnswer:
         self._response = response
         self.content_type = response.headers.get("Content-Type", "").lower()
         """As sent, with parameters, in lower case; "" where the server gives none."""
+        self._begun: list[bytes] = []
+        self._rest: AsyncGenerator[bytes, None] | None = None
+
+    async def first_byte(self) -> bytes:
+        """The first byte of the body that is no white space, or none: what it is, whatever its
+        type says. The body can be read from its beginning afterwards."""
+        self._rest = self._arriving()
+        begun = b""
+        kept = 0
+        async for chunk in self._rest:
+            self._begun.append(chunk)
+            kept += len(chunk)
+            begun = (begun + chunk).removeprefix(_BOM).lstrip()
+            if (begun and not _BOM.startswith(begun)) or kept > _MOST_BLANK_BYTES:
+                break
+        return begun[:1]
+
+    async def leave(self) -> None:
+        """Nothing more of the body is read. Idempotent."""
+        if self._rest is not None:
+            await self._rest.aclose()
 
     async def chunks(self) -> AsyncGenerator[bytes, None]:
         """The body as it arrives, in pieces of any size."""
+        rest = self._arriving() if self._rest is None else self._rest
+        async with aclosing(rest):
+            while self._begun:
+                yield self._begun.pop(0)
+            async for chunk in rest:
+                yield chunk
+
+    async def _arriving(self) -> AsyncGenerator[bytes, None]:
         raw = cast("AsyncGenerator[bytes, None]", self._response.aiter_raw())
+        body = CodedBody(_coding(self._response))
         try:
             async with aclosing(raw):
                 async for chunk in raw:
-                    yield chunk
+                    for piece in body.feed(chunk):
+                        yield piece
         except httpx.TransportError as error:
             raise self._client.failed("stream", _describe(error)) from error
+        except BadlyCoded as error:
+            raise self._client.failed("protocol", str(error)) from error
 
     async def events(self) -> AsyncGenerator[str, None]:
         """The data of each server-sent event. Raises `StageFailed` ("protocol") for oversize."""
@@ -132,8 +167,10 @@ class HttpAnswer:
         """
         kind = self.content_type.partition(";")[0].strip() or "something without a type"
         detail = f"the server sent {kind} where {wanted} was asked for"
-        if kind == "application/json":
-            given = _message_in(await _body_of(self._response) if body is None else body)
+        if body is None and kind == "application/json":
+            body = await _opening_of(self.chunks())
+        if body is not None and (kind == "application/json" or body.lstrip().startswith(b"{")):
+            given = _message_in(body)
             detail = f"{detail}: {given}" if given else detail
         return self._client.failed("protocol", detail)
 
@@ -141,33 +178,24 @@ class HttpAnswer:
 class HttpClient:
     """One provider's connections to its server. Sessions share it.
 
-    A `base_url` with a path is used as it is; without one, `/v1` is added. A user and a password in
-    it are sent as basic authentication, `api_key` as a bearer token. Raises `ValueError`, which
-    repeats neither, for a bad URL or key. `stage` and `provider` name the client in errors.
+    `base_url` and `api_key` are read by `stages._http_address`. Raises `ValueError`, which repeats
+    neither, for a bad URL or key. `stage` and `provider` name the client in errors.
     """
 
     def __init__(
         self, base_url: str, *, stage: Slot, provider: str, api_key: str | None = None
     ) -> None:
-        url, user, password = _split(base_url)
-        if api_key is not None and not _KEY.fullmatch(api_key):
-            raise ValueError("an API key is printable ASCII without spaces")
+        address = ServerAddress.read(base_url, api_key)
         self._stage = stage
         self._provider = provider
-        self._where = f"{url.scheme}://{url.netloc.decode('ascii')}"
-        basic = base64.b64encode(f"{user}:{password}".encode()).decode()
-        secrets = (api_key or "", password, basic if password else "")
-        self._secrets = tuple(secret for secret in secrets if len(secret) >= _SECRET_LENGTH)
-        # No compression: to compress, a server would hold the stream back.
-        headers = {"Accept-Encoding": "identity"}
-        if api_key is not None:
-            headers["Authorization"] = f"Bearer {api_key}"
-        elif user:
-            headers["Authorization"] = f"Basic {basic}"
+        self._where = address.where
+        self._secrets = address.secrets
         self._closing: set[asyncio.Task[None]] = set()  # responses, each for a moment
         self._client = httpx.AsyncClient(
-            base_url=url,
-            headers=headers,
+            base_url=address.base,
+            params=address.query,
+            # No compression: to compress, a server would hold the stream back.
+            headers={"Accept-Encoding": "identity", **address.headers},
             trust_env=False,
             follow_redirects=False,
             timeout=httpx.Timeout(None, connect=CONNECT_S, pool=POOL_S),
@@ -269,10 +297,13 @@ class HttpClient:
                 raise self.failed("connect", "closed")
             if not response.is_success:
                 raise await self._error(response)
-            coding = response.headers.get("Content-Encoding", "identity").lower()
-            if coding != "identity":
+            if (coding := _coding(response)) not in KNOWN:
                 raise self.failed("protocol", f"the server sent {coding} that was not asked for")
-            yield HttpAnswer(self, response)
+            answer = HttpAnswer(self, response)
+            try:
+                yield answer
+            finally:
+                await answer.leave()
         finally:
             await self._close(response)
 
@@ -287,7 +318,8 @@ class HttpClient:
     async def _error(self, response: httpx.Response) -> StageError:
         status = response.status_code
         if response.is_redirect:
-            detail = f"HTTP {status}: a redirect, and none is followed"
+            to = self._clean(response.headers.get("Location", "").partition("?")[0])
+            detail = f"HTTP {status}: a redirect to {to}, and none is followed"
             return HttpRefused(self._stage, self._provider, status, detail)
         said = await _body_of(response)
         message = self._clean(_message_in(said))
@@ -352,29 +384,33 @@ def _wait_s(headers: httpx.Headers) -> float:
     return retry_after_s(headers.get("Retry-After", ""), datetime.now(UTC))
 
 
-def _split(base_url: str) -> tuple[httpx.URL, str, str]:
-    """The address without user and password, then the user and the password."""
-    try:
-        url = httpx.URL(base_url)
-    except (httpx.InvalidURL, TypeError):
-        url = httpx.URL("")
-    if url.scheme not in ("http", "https") or not url.host:
-        raise ValueError("must be a URL like http://host:port")
-    path = url.path.rstrip("/") or "/v1"
-    bare = url.copy_with(userinfo=b"", path=path, query=None, fragment=None)
-    return bare, url.username, url.password
+def _coding(response: httpx.Response) -> str:
+    return cast("str", response.headers.get("Content-Encoding", "")).strip().lower()
 
 
 async def _body_of(response: httpx.Response) -> bytes:
     """The body of an error response, as far as it arrives soon."""
+    coding = _coding(response)
+    coded = CodedBody(coding if coding in KNOWN else "")
+
+    async def pieces() -> AsyncGenerator[bytes, None]:
+        async for chunk in response.aiter_raw():
+            for piece in coded.feed(chunk):
+                yield piece
+
+    return await _opening_of(pieces())
+
+
+async def _opening_of(pieces: AsyncGenerator[bytes, None]) -> bytes:
+    """The beginning of a body that is an error, as far as it arrives soon."""
     body = bytearray()
     try:
-        async with asyncio.timeout(_ERROR_BODY_S):
-            async for chunk in response.aiter_raw():
-                body += chunk
+        async with asyncio.timeout(_ERROR_BODY_S), aclosing(pieces):
+            async for piece in pieces:
+                body += piece
                 if len(body) > _ERROR_BODY_BYTES:
                     break
-    except (TimeoutError, httpx.TransportError):
+    except (TimeoutError, httpx.TransportError, StageError, BadlyCoded):
         pass
     return bytes(body[:_ERROR_BODY_BYTES])
 

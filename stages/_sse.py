@@ -1,8 +1,9 @@
 """Server-sent events: the events in a stream of bytes that is cut anywhere. Pure.
 
-Follows "Interpreting an event stream" of the WHATWG HTML standard, with two exceptions for real
+Follows "Interpreting an event stream" of the WHATWG HTML standard, with three exceptions for real
 servers: at the end of the stream, an event without its blank line counts if its last line is whole;
-an event without text (a keep-alive) never counts.
+an event without text (a keep-alive) never counts; and JSON objects that each have a line
+are events of their own, be it without `data:`, as lines of NDJSON, or without blank lines between.
 """
 
 MAX_LINE_BYTES = 64 << 10
@@ -63,13 +64,26 @@ class EventStream:
         name, _, value = line.partition(b":")
         if name == b"data":
             value = value.removeprefix(b" ")
+            if len(self._data) == 1 and _is_whole(self._data[0]) and _begins(value):
+                self._dispatch(events)  # there should have been a blank line
             self._data.append(value)
             self._data_bytes += len(value) + 1
             if self._data_bytes > MAX_EVENT_BYTES:
                 raise MalformedStream(f"an event of more than {MAX_EVENT_BYTES} bytes")
+        elif _is_whole(line):
+            self._dispatch(events)
+            events.append(line.decode(errors="replace"))
 
     def _dispatch(self, events: list[str]) -> None:
         text = b"\n".join(self._data).decode(errors="replace")
         self._data, self._data_bytes = [], 0
         if text:
             events.append(text)
+
+
+def _is_whole(line: bytes) -> bool:
+    return line.startswith(b"{") and line.endswith(b"}")
+
+
+def _begins(line: bytes) -> bool:
+    return line.startswith((b"{", b"[DONE]"))

@@ -39,12 +39,16 @@ _NONE = ("", "null", "none", "unspecified", "finish_reason_unspecified")
 
 @dataclass(frozen=True, slots=True)
 class CompletionPiece:
-    """What one piece adds: its text, the words of a refusal, calls in their raw form, an ending."""
+    """What one piece adds: its text, the words of a refusal, calls in their raw form, an ending.
+
+    `index` says of which choice it is, where the server tells it.
+    """
 
     text: str = ""
     refusal: str = ""
     calls: tuple[Any, ...] = ()
     ending: Ending | None = None
+    index: int | None = None
 
 
 def choice_of(completion: Mapping[str, Any]) -> CompletionPiece:
@@ -53,9 +57,10 @@ def choice_of(completion: Mapping[str, Any]) -> CompletionPiece:
     Raises `AttributeError`, `TypeError` and `ValueError` for what no server should send.
     """
     choices = completion.get("choices") or ()
-    if not choices:
+    if not choices or not isinstance(choices, list):
         return CompletionPiece()
-    choice = choices[0]
+    choice = min(choices, key=_index) if len(choices) > 1 else choices[0]
+    index = choice.get("index")
     delta = choice.get("delta") or choice.get("message") or {}
     content = delta.get("content")
     if content is None:
@@ -65,10 +70,24 @@ def choice_of(completion: Mapping[str, Any]) -> CompletionPiece:
         calls = ({"function": call},)
     return CompletionPiece(
         text_of(content),
-        text_of(delta.get("refusal")),
+        text_of(delta.get("refusal")) or _refusal_in(content),
         tuple(calls),
         ending_of(choice.get("finish_reason")),
+        index if type(index) is int else None,
     )
+
+
+def failure_in(chunk: Mapping[str, Any]) -> str:
+    """What a chunk says that tells of a failure in another way than by `error`; mostly "".
+
+    >>> failure_in({"type": "error", "message": "overloaded"}), failure_in({"type": "ping"})
+    ('overloaded', '')
+    """
+    names = ("message", "detail", "msg")
+    said = next((word for name in names if isinstance(word := chunk.get(name), str) and word), "")
+    if chunk.get("object") == "error" or chunk.get("type") == "error":
+        return said or "an error"
+    return "" if "choices" in chunk else said
 
 
 def text_of(content: Any) -> str:
@@ -76,14 +95,28 @@ def text_of(content: Any) -> str:
 
     Raises `TypeError` for anything else.
     """
-    if content is None or isinstance(content, str):
-        return content or ""
+    if not content:  # null, "", false, or an empty list
+        return ""
+    if isinstance(content, str):
+        return content
     if isinstance(content, Mapping):
-        content = [content]
+        content = [content] if "value" not in content else [{"text": content["value"]}]
     if not isinstance(content, list) or not all(isinstance(part, Mapping) for part in content):
         raise TypeError("content is not text")
     parts = (part for part in content if part.get("type", "text") in ("text", "output_text"))
     return "".join(text_of(part.get("text")) for part in parts)
+
+
+def _index(choice: Any) -> int:
+    index = choice.get("index")
+    return index if isinstance(index, int) else 0
+
+
+def _refusal_in(content: Any) -> str:
+    """The words of a refusal that is a part of a content."""
+    if not isinstance(content, list):
+        return ""
+    return "".join(text_of(part.get("refusal")) for part in content)
 
 
 def ending_of(reason: Any) -> Ending | None:

@@ -10,18 +10,37 @@ import re
 from collections.abc import Iterator
 from typing import Literal
 
-_REASONING = "think thinking thought thoughts reason reasoning reflection scratchpad seed:think"
-_TOOLS = "tool_call tool_calls tool_code function_call function_calls tool_response"
+_REASONING = (
+    "think thinking thought thoughts thought_process thinking_process reason reasoning reflection"
+    " scratchpad seed:think mm:think analysis inner_monologue internal_monologue antthinking"
+    " chain_of_thought internal_reasoning longcat_think"
+)
+_TOOLS = (
+    "tool_call tool_calls tool_code tool_use function_call function_calls tool_response invoke"
+    " minimax:tool_call longcat_tool_call"
+)
 _BARE = "answer final response output bos eos pad unk s start_of_turn end_of_turn"
-_TAGS = "|".join((_REASONING + " " + _TOOLS + " " + _BARE).split())
+_TAGS = "|".join(sorted((_REASONING + " " + _TOOLS + " " + _BARE).split(), key=len, reverse=True))
+_SIDED = "channel|tool_call|tool_response|turn|think"
+"""Names of Gemma's marks, which have their bar on one side: `<|channel>`, `<channel|>`."""
 
+_HIDDEN = "|".join((_REASONING + " " + _TOOLS).split())
 _TOKEN = re.compile(
-    rf"<\|[^<>|\s]{{1,40}}\|>|<｜[^<>\s]{{1,40}}｜>|</?(?:{_TAGS})>|<function=[^<>\s]{{1,40}}>"
-    r"|</function>|\[/?(?:INST|THINK|TOOL_CALLS)\]|<</?SYS>>|◁/?think▷",
+    rf"<\|[^<>|\s]{{1,40}}\|>|<｜[^<>\s]{{1,40}}｜>|</?(?:{_TAGS})>"
+    rf"|<\s?/?\s?(?:{_HIDDEN})(?:\s[a-z_:-]{{1,20}}=[^<>]{{0,40}})?\s?/?>"
+    rf"|<\|(?:{_SIDED})>|<(?:{_SIDED})\|>|<unused9[45]>"
+    r"|<function=[^<>\s]{1,40}>|</function>|\[/?(?:INST|THINK|TOOL_CALLS)\]|<</?SYS>>|◁/?think▷",
     re.IGNORECASE,
 )
 _WHOLE = [
     *(f"<{slash}{tag}>" for tag in _TAGS.split("|") for slash in ("", "/")),
+    *(
+        f"<{slash}{tag}>"
+        for tag in _HIDDEN.split("|")
+        for slash in ("", "/", " ", " /", "/ ", " / ")
+    ),
+    *(mark for name in _SIDED.split("|") for mark in (f"<|{name}>", f"<{name}|>")),
+    *("<unused94>", "<unused95>"),
     *(
         "<function=",
         "</function>",
@@ -36,26 +55,46 @@ _WHOLE = [
 ]
 _PREFIXES = frozenset(token[:length] for token in _WHOLE for length in range(1, len(token)))
 _OPEN_ENDED = re.compile(
-    r"<\|[^<>|\s]{0,40}\|?|<｜[^<>\s]{0,40}｜?|<function=[^<>\s]{0,40}", re.IGNORECASE
+    rf"<\|[^<>|\s]{{0,40}}\|?|<｜[^<>\s]{{0,40}}｜?|<function=[^<>\s]{{0,40}}"
+    rf"|<\s?/?\s?(?:{_HIDDEN})(?:/|\s(?:[a-z_:-]{{1,20}}(?:=[^<>]{{0,40}})?)?/?)",
+    re.IGNORECASE,
 )
 
 _ENDS = frozenset(
     {
         *("<|im_end|>", "<|eot_id|>", "<|eom_id|>", "<|endoftext|>", "<|end_of_text|>"),
         *("<|return|>", "<|call|>", "<|user|>", "</s>", "<eos>", "[inst]"),
-        *("<end_of_turn>", "<|end_of_turn|>", "<|end_of_turn_token|>", "<｜end▁of▁sentence｜>"),
+        *(
+            "<turn|>",
+            "<end_of_turn>",
+            "<|end_of_turn|>",
+            "<|end_of_turn_token|>",
+            "<｜end▁of▁sentence｜>",
+        ),
     }
 )
 """After these a model only invents further turns."""
 
+_NAMES = (
+    "name|function|function_call|function_name|tool|tool_name|tool_call|tool_calls|tool_call_id"
+    "|arguments|parameters|action|action_input"
+)
 _CALL = re.compile(
     r'(?:\[\s{0,20})?\{\s{0,20}"'
-    r'(?:(?:name|function|function_call|tool|tool_name|tool_calls|arguments|parameters)"\s{0,20}:'
-    r'|type"\s{0,20}:\s{0,20}"(?:function|tool_use)")'
+    rf'(?:(?:{_NAMES})"\s{{0,20}}:'
+    r'|type"\s{0,20}:\s{0,20}"(?:function|tool_use)"|id"\s{0,20}:\s{0,20}"call)'
+    r"|\[\s{0,20}[a-z_][a-z0-9_.]{0,40}\([a-z_][a-z0-9_]{0,40}="
+    r"|functions\.[a-z_][a-z0-9_]{0,40}\("
 )
+"""A call as JSON, as in Python's notation, or as OpenAI's models name their functions."""
+
+_OPTIONAL = "|".join("functions"[:length] for length in range(1, 10))
 _CALL_BEGINS = re.compile(
     r'(?:\[\s{0,20})?(?:\{\s{0,20}(?:"[a-z_]{0,13}(?:"\s{0,20})?)?)?'
-    r'|(?:\[\s{0,20})?\{\s{0,20}"type"\s{0,20}:\s{0,20}(?:"[a-z_]{0,8})?'
+    r'|(?:\[\s{0,20})?\{\s{0,20}"(?:type|id)"\s{0,20}:\s{0,20}(?:"[a-z_]{0,8})?'
+    r"|\[\s{0,20}[a-z_][a-z0-9_.]{0,40}(?:\((?:[a-z_][a-z0-9_]{0,40})?)?"
+    rf"|{_OPTIONAL}"
+    r"|functions\.(?:[a-z_][a-z0-9_]{0,40})?"
 )
 _LONGEST_TOKEN = 64
 
@@ -140,8 +179,16 @@ class SaidText:
             yield text
 
     def _take(self, token: str) -> None:
-        name = token.strip("<>|｜[]◁▷/").lower()
-        closing = token[1:2] == "/" or name.startswith("end_")
+        name = token.strip("<>|｜[]◁▷/ ").partition(" ")[0].replace("▁", "_")
+        closing = token.strip("<|[◁ ").startswith("/") or name.startswith("end_")
+        if token.endswith("/>") and not closing:
+            return  # an empty element
+        if token in ("<|channel>", "<unused94>") or token == "<channel|>":
+            name, closing = "think", token == "<channel|>"
+        elif token == "<unused95>":
+            name, closing = "think", True
+        elif token.endswith("|>") and token[1:2] not in "|/":
+            closing = True
         if self._state == "over":
             return
         if token in _ENDS:
@@ -152,7 +199,7 @@ class SaidText:
         elif name in ("message", "end_header_id"):
             hidden = "analysis" in self._header or "commentary" in self._header
             self._state = "reasoning" if hidden and name == "message" else "text"
-        elif name == "im_start" or token == "<start_of_turn>":
+        elif name == "im_start" or token in ("<start_of_turn>", "<|turn>"):
             self._state = "line"
         elif self._thinks(name):
             if closing and self._state == "text":
@@ -164,6 +211,9 @@ class SaidText:
         elif name in _TOOLS.split() or name.startswith("function"):
             if self._state != "reasoning":
                 self._state = "text" if closing else "tool"
+        elif name.startswith("tool") and name.endswith(("_begin", "_end")):
+            if self._state != "reasoning":
+                self._state = "text" if name.endswith("_end") else "tool"
         elif name == "python_tag":
             self._state = "over"
 

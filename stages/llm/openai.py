@@ -17,7 +17,7 @@ from pipeline.errors import CallerError, StageError
 from pipeline.frames import TextDelta, ToolCall
 from pipeline.stage import Brief, Message, ReplyRequest
 from stages._http import HttpAnswer, HttpClient
-from stages.llm._chunks import CompletionPiece, Ending, choice_of
+from stages.llm._chunks import CompletionPiece, Ending, choice_of, failure_in
 from stages.llm._conversation import messages_of, options_of
 from stages.llm._refusal import RefusalFilter
 from stages.llm._server import ChatServer
@@ -64,6 +64,13 @@ _TRIAL = ReplyRequest(
 """A conversation of the shape that an interview has."""
 
 _DONE = "[DONE]"
+_QUOTED = ' "\t'
+_BEATS = ("ping", "pong", "heartbeat", "keep-alive", "keepalive", "null", "[start]")
+"""Data of events that only keep a connection alive."""
+
+_LINES = ("ndjson", "jsonl", "json-seq", "stream+json")
+"""Media types of lines of JSON."""
+
 _TOO_LONG = "cut at the longest that a reply may be"
 _WHY: dict[Ending, str] = {
     "length": "cut at its token limit",
@@ -127,15 +134,17 @@ class OpenAIResponder:
         model = str(body["model"])
         calling = bool(brief.tools) and brief.tool_choice != "none"
         reply = _Reply(
-            SpokenText(written=not brief.spoken, unopened=model in self._unopened),
+            SpokenText(
+                written=not brief.spoken,
+                unopened=model in self._unopened,
+                one_turn=bool(brief.due),
+            ),
             RefusalFilter() if brief.due else None,
+            calling=calling,
         )
         over = 0  # characters after the reply was full
         async with self._server.ask(body) as answer:
-            if "json" in answer.content_type:
-                pieces = self._whole(answer)
-            else:
-                pieces = self._pieces(answer.events(), reply)
+            pieces = await self._read_as(answer, reply)
             async with aclosing(pieces):
                 async for choice in pieces:
                     if text := self._said(reply, choice):
@@ -210,13 +219,31 @@ class OpenAIResponder:
             if self._unopened[model] >= MARKLESS:
                 del self._unopened[model]
 
+    async def _read_as(
+        self, answer: HttpAnswer, reply: "_Reply"
+    ) -> AsyncGenerator[CompletionPiece, None]:
+        """The pieces, by what the body is: some servers stream as `application/json`, and some
+        send the whole reply as an event stream, or lines of JSON."""
+        lines = any(word in answer.content_type for word in _LINES)
+        first = await answer.first_byte()
+        if first == b"<" or (first == b"[" and "json" in answer.content_type):
+            raise await answer.unexpected("an event stream")
+        if first == b"{" and not lines:
+            return self._whole(answer)
+        return self._pieces(answer.events(), reply)
+
     async def _whole(self, answer: HttpAnswer) -> AsyncGenerator[CompletionPiece, None]:
-        """The reply of a server that does not stream."""
+        """The reply of a server that does not stream, or lines of JSON that do not say so."""
         body = await answer.body(MAX_BODY)
         try:
-            completion = json.loads(body)
+            completion = json.loads(body.decode("utf-8-sig", errors="replace"))
         except (ValueError, RecursionError):
             completion = None
+        if completion is None and b"}\n" in body.strip():
+            for line in body.splitlines():
+                if line.strip():
+                    yield self._read(line)
+            return
         if not isinstance(completion, dict) or not completion.get("choices"):
             raise await answer.unexpected("an event stream", body)
         choice = self._choice(completion)
@@ -242,7 +269,9 @@ class OpenAIResponder:
                         data = await anext(events)
                     if over:
                         continue
-                    over = data.strip() == _DONE
+                    if data.strip().lower() in _BEATS:
+                        continue
+                    over = data.strip(_QUOTED).upper() == _DONE
                     choice = (
                         CompletionPiece(ending=reply.ending or "stop") if over else self._read(data)
                     )
@@ -262,19 +291,17 @@ class OpenAIResponder:
                 elif until is None:
                     until = loop.time() + (REST_S if reply.begun else EARLY_S)
 
-    def _read(self, data: str) -> CompletionPiece:
+    def _read(self, data: str | bytes) -> CompletionPiece:
         """Reads one event."""
         chunk = self._http.parse(data)
-        if chunk.get("object") == "error":
-            raise self._http.failed("stream", f"the server says: {chunk.get('message')}")
+        if failure := failure_in(chunk):
+            raise self._http.failed("stream", f"the server says: {failure}")
         return self._choice(chunk)
 
     def _choice(self, completion: dict[str, Any]) -> CompletionPiece:
         try:
-            self._count(completion.get("usage") or {})
+            self._count(completion.get("usage"))
             choice = choice_of(completion)
-            for call in choice.calls:
-                CallPiece.read(call)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise self._http.failed("protocol", f"no chat completion chunk: {error}") from error
         if choice.ending == "failed":
@@ -284,6 +311,8 @@ class OpenAIResponder:
     def _said(self, reply: "_Reply", choice: CompletionPiece) -> str:
         try:
             return reply.push(choice)
+        except (AttributeError, TypeError) as error:
+            raise self._http.failed("protocol", f"no chat completion chunk: {error}") from error
         except ValueError as error:
             raise self._http.failed("protocol", str(error)) from error
 
@@ -293,30 +322,48 @@ class OpenAIResponder:
         except ValueError as error:
             raise self._http.failed("protocol", str(error)) from error
 
-    def _count(self, usage: dict[str, Any]) -> None:
-        self.usage.prompt_tokens += usage.get("prompt_tokens") or 0
-        self.usage.completion_tokens += usage.get("completion_tokens") or 0
+    def _count(self, usage: Any) -> None:
+        self.usage.prompt_tokens += _tokens(usage, "prompt_tokens")
+        self.usage.completion_tokens += _tokens(usage, "completion_tokens")
+
+
+def _tokens(usage: Any, name: str) -> int:
+    """A number of tokens; 0 where the server tells none, or in another form."""
+    count = usage.get(name) if isinstance(usage, dict) else None
+    return count if isinstance(count, int) and count > 0 else 0
 
 
 class _Reply:
     """One reply as it comes: its text for speech, its calls, and how it ended so far."""
 
-    def __init__(self, spoken: SpokenText, refusals: RefusalFilter | None) -> None:
+    def __init__(
+        self, spoken: SpokenText, refusals: RefusalFilter | None, *, calling: bool
+    ) -> None:
         self.spoken = spoken
+        self._calling = calling  # whether calls of functions are wanted
         self.calls = ToolCallPieces()
         self.ending: Ending | None = None
         self.begun = False
         """Whether there was text or a call."""
         self._refusals = refusals
         self._refused = False  # by a field of its own
+        self._index: int | None = None  # of the choice that is taken
 
     @property
     def full(self) -> bool:
         return self.spoken.full
 
     def push(self, choice: CompletionPiece) -> str:
-        """Take a piece; returns what is said of it. Text after an ending undoes the ending."""
-        self.calls.push(map(CallPiece.read, choice.calls))
+        """Take a piece; returns what is said of it. Text after an ending undoes the ending.
+
+        Of several choices the first that comes counts.
+        """
+        if choice.index is not None:
+            self._index = choice.index if self._index is None else self._index
+            if choice.index != self._index:
+                return ""
+        if self._calling:
+            self.calls.push(map(CallPiece.read, choice.calls))
         # A host without a question to ask wants the refusal's words, too.
         text = choice.text if self._refusals is not None else choice.text or choice.refusal
         if text.strip() or choice.calls or choice.ending is not None:

@@ -18,6 +18,7 @@ from pipeline.frames import INPUT_RATE_HZ, Samples, Transcript
 from stages._http import HttpAnswer, HttpClient, HttpRefused
 from stages.stt._hints import bounded, in_prompt, prompt
 from stages.stt._levels import loudest_db, samples_of
+from stages.stt._server_body import reply_in
 from stages.stt._server_form import ServerForm, following
 from stages.stt._server_reply import NoTranscription, UploadedSpeech, transcript
 from stages.stt._server_stream import StreamedText
@@ -146,7 +147,8 @@ class OpenAITranscriber:
                     async for transcript in transcripts:
                         yield transcript
                 return
-            reply = self._http.parse(await answer.body(MAX_REPLY_BYTES))
+            body = await answer.body(MAX_REPLY_BYTES)
+            reply = reply_in(body, answer.content_type) or self._http.parse(body)
             yield self._final(turn, reply, upload)
 
     async def _streamed(

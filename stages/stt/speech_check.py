@@ -27,6 +27,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from stages.stt._subtitle_lines import CREDITS, POLITE
+
 Reason = Literal[
     "", "silence", "no words", "no speech", "improbable", "repeated", "hints", "subtitles"
 ]
@@ -119,6 +121,7 @@ _SUBTITLES = (
     rf"untertitel(?:ung)? (?:im auftrag )?(?:des|der|von) {_BROADCASTER}(?: fur funk)?(?: \d+)?",
     r"(?:vielen dank|danke)(?: schon)? furs (?:zuschauen|zusehen)",
     r"all rights reserved",
+    r"(?:\w+ ){0,8}amara org(?: \w+){0,3}",  # "by the community of", in any language
 )
 _SUBTITLE = re.compile("|".join(f"(?:{line})" for line in _SUBTITLES))
 """Lines of subtitles that are hardly ever an answer, as plain words (see `_plain`)."""
@@ -209,8 +212,8 @@ def judge(heard: Hypothesis) -> Verdict:
         reason = "improbable"
     elif _is_hints(plain, heard, doubtful=doubtful):
         reason = "hints"
-    elif _SUBTITLE.fullmatch(plain) or (
-        doubtful and (plain in _DOUBTFUL_LINES or _DOUBTFUL_SUBTITLE.fullmatch(plain))
+    elif (plain in _CREDITS or _SUBTITLE.fullmatch(plain)) or (
+        doubtful and (plain in _DOUBTFUL_LINES | _POLITE or _DOUBTFUL_SUBTITLE.fullmatch(plain))
     ):
         reason = "subtitles"
     if reason:
@@ -310,3 +313,7 @@ def _plain(text: str) -> str:
     letters = unicodedata.normalize("NFKD", text.casefold())
     bare = "".join(sign for sign in letters if not unicodedata.combining(sign))
     return " ".join(re.sub(r"[\W_]+", " ", bare).split())
+
+
+_CREDITS = frozenset(_plain(line) for lines in CREDITS.values() for line in lines)
+_POLITE = frozenset(map(_plain, POLITE))

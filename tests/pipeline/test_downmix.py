@@ -43,6 +43,18 @@ def test_a_voice_is_heard_however_the_channels_are(
     assert loudness(mixed((left, right), frame=frame)) == pytest.approx(expected, abs=0.01)
 
 
+@pytest.mark.parametrize("channels", [3, 6, 8])
+def test_of_many_channels_the_one_with_the_voice_is_heard(channels: int) -> None:
+    for at in range(channels):
+        sound = np.zeros((RATE_HZ, channels), np.int16)
+        sound[:, at] = VOICE
+        downmix = Downmix(RATE_HZ, channels)
+        pcm = np.concatenate([downmix.push(part) for part in np.split(sound, 50)])
+        assert loudness(pcm) >= 1 / 3
+    same = Downmix(RATE_HZ, channels).push(np.repeat(VOICE[:, None], channels, axis=1))
+    assert loudness(same) == pytest.approx(1.0, abs=0.01)
+
+
 def test_samples_that_are_the_same_in_both_channels_are_unchanged() -> None:
     assert np.array_equal(mixed((VOICE, VOICE)), VOICE)
 

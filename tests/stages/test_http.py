@@ -82,10 +82,12 @@ def test_retry_after_is_seconds_or_a_date_within_bounds(value: str, seconds: flo
     [
         ("missing", CallerError, "HTTP 404: model 'missing' not found"),
         ("unauthorized", CallerError, 'HTTP 401: [{"msg": "no key"}]'),
-        ("redirect", CallerError, "HTTP 302: a redirect, and none is followed"),
+        ("redirect", CallerError, "HTTP 302: a redirect to /v1/elsewhere, and none is followed"),
         ("broken", StageFailed, "HTTP 500: <h1>Internal Server Error</h1>"),
         ("half-said", CallerError, "HTTP 400: the reason is"),
-        ("gzip", StageFailed, "the server sent gzip that was not asked for"),
+        ("coded", CallerError, "HTTP 400: no such voice"),
+        ("brotli", StageFailed, "the server sent br that was not asked for"),
+        ("bomb", StageFailed, "a body of more than 1048576 bytes"),
     ],
 )
 def test_a_status_becomes_the_error_of_whose_fault_it_is(
@@ -208,6 +210,27 @@ def test_an_address_with_a_path_is_taken_as_it_is(peer: Any) -> None:
     assert asked["path"] == "/api/chat/completions"
 
 
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/chat/completions/"])
+def test_the_address_of_an_endpoint_means_its_server(peer: Any, path: str) -> None:
+    assert post(peer.url + path, "hello") is None
+
+
+def test_a_deployment_with_its_version_is_asked_as_azure_expects(peer: Any) -> None:
+    address = f"{peer.url}/openai/deployments/gpt/chat/completions?api-version=2024-10-21"
+    assert post(address, "hello/azure", api_key=SECRET) is None
+    [asked] = peer.requests("hello/azure")
+    assert asked["query"] == {"api-version": "2024-10-21"}
+    assert asked["headers"]["api-key"] == SECRET
+    assert "authorization" not in asked["headers"]
+
+
+def test_a_key_in_the_query_is_sent_and_never_repeated(peer: Any) -> None:
+    error = post(f"{peer.url}/v1?key={SECRET}", "bad/query")
+    [asked] = peer.requests("bad/query")
+    assert asked["query"] == {"key": SECRET}
+    assert SECRET not in f"{error} {error!r} {vars(error)}"
+
+
 def test_text_that_no_utf8_has_does_not_break_a_request(peer: Any) -> None:
     async def main() -> None:
         client = HttpClient(peer.url, stage="llm", provider="test")
@@ -271,7 +294,7 @@ def test_when_all_connections_are_in_use_the_provider_is_busy(
     run(main())
 
 
-@pytest.mark.parametrize("model", ["half-said", "gzip", "stall"])
+@pytest.mark.parametrize("model", ["half-said", "brotli", "bomb", "stall"])
 def test_an_answer_that_was_not_read_to_its_end_keeps_no_connection(
     peer: Any, monkeypatch: pytest.MonkeyPatch, model: str
 ) -> None:

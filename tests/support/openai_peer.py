@@ -351,6 +351,62 @@ COMPLETIONS: dict[str, Any] = {
 }
 
 
+JSON, EVENTS = "application/json", "text/event-stream"
+WORDS = text(*THANKS)
+CHUNKS = [each.removeprefix(b"data: ").rstrip() for each in (*WORDS, STOP)]
+WHOLE_REPLY = completion("".join(THANKS))
+
+
+def usage(**counted: Any) -> list[bytes]:
+    """The words, each with a usage as some servers send it."""
+    return [sse({**json.loads(each[6:]), "usage": counted["usage"]}) for each in WORDS]
+
+
+def second(each: bytes, content: str) -> bytes:
+    """A chunk behind which the same chunk comes for another choice."""
+    other = {"index": 1, "delta": {"content": content}, "finish_reason": None}
+    return each + sse({"choices": [other]})
+
+
+SHAPES: dict[str, tuple[str, bytes]] = {
+    "typed-json": (JSON, b"".join([*WORDS, *END])),
+    "typed-plain": ("text/plain; charset=utf-8", b"".join([*WORDS, *END])),
+    "typed-not": ("", b"".join([*WORDS, *END])),
+    "whole-as-events": (EVENTS, json.dumps(WHOLE_REPLY, indent=2).encode()),
+    "whole-with-bom": (JSON, b"\xef\xbb\xbf" + json.dumps(WHOLE_REPLY).encode()),
+    "whole-in-event": (EVENTS, b"".join([sse(WHOLE_REPLY), DONE])),
+    "ndjson": ("application/x-ndjson", b"\n".join([*CHUNKS, b""])),
+    "ndjson-as-json": (JSON, b"\n".join(CHUNKS)),
+    "no-blank-lines": (EVENTS, b"".join(each.rstrip() + b"\n" for each in (*WORDS, *END))),
+    "crlf": (EVENTS, b"".join([*WORDS, *END]).replace(b"\n", b"\r\n")),
+    "named-events": (EVENTS, b"".join(b"event: m\nid: 1\n" + each for each in (*WORDS, *END))),
+    "beats": (EVENTS, b"".join([sse("ping"), sse("null"), *WORDS, sse({"type": "ping"}), *END])),
+    "done-quoted": (EVENTS, b"".join([*WORDS, sse('"[done]"')])),
+    "usage-as-text": (EVENTS, b"".join([*usage(usage={"prompt_tokens": "9"}), *END])),
+    "usage-as-list": (EVENTS, b"".join([*usage(usage=[1]), *END])),
+    "two-choices": (EVENTS, b"".join([*(second(each, "No! ") for each in WORDS), *END])),
+    "choices-no-list": (EVENTS, b"".join([sse({"choices": {"a": 1}}), *WORDS, *END])),
+    "value": (
+        EVENTS,
+        b"".join([*(chunk(content=[{"text": {"value": p}}]) for p in THANKS), *END]),
+    ),
+    "calls-unasked": (EVENTS, b"".join([*WORDS, chunk(tool_calls=[{"index": "a"}]), *END])),
+    "page": ("text/html", b"<!doctype html><title>Sign in</title>"),
+    "error-as-events": (EVENTS, b'{"error": {"message": "no such model"}}'),
+    "error-line": (EVENTS, HELLO[0] + b'{"error": {"message": "out of memory"}}\n\n'),
+    "error-event": (EVENTS, b"".join([HELLO[0], sse({"type": "error", "message": "full"}), DONE])),
+    "error-detail": (EVENTS, b"".join([HELLO[0], sse({"detail": "crashed"}), DONE])),
+    "refusal-part": (
+        EVENTS,
+        b"".join([chunk(content=[{"type": "refusal", "refusal": REFUSAL}]), *END]),
+    ),
+    "halves": (EVENTS, b"".join([chunk(content="Well \ud83d"), chunk(content="\ude00!"), *END])),
+    "controls": (EVENTS, b"".join([*text("\x00\u200bWell\x1b", "\ufeff."), *END])),
+    "other-side": (EVENTS, b"".join([*WORDS, *text("\n\nUser: I", " did.\n"), *END])),
+}
+"""Replies as bytes, with their media types."""
+
+
 async def complete(call: Call, model: str) -> None:
     if model == "stall":
         await call.stream("application/json", paused([b'{"choices": [', HANG]))
@@ -429,6 +485,16 @@ async def chat(call: Call, model: str) -> None:
     elif model == "gzip":
         await call.start("text/event-stream", content_encoding="gzip")
         await call.write(gzip.compress(b"".join([*HELLO, *END])), more=False)
+    elif model == "brotli":
+        await call.start("text/event-stream", content_encoding="br")
+        await call.write(b"\x0b\x02\x80abc\x03", more=False)
+    elif model == "bomb":
+        await call.start("text/event-stream", content_encoding="gzip")
+        await call.write(gzip.compress(bytes(1 << 24)), more=False)
+    elif model in SHAPES:
+        kind, body = SHAPES[model]
+        await call.start(kind)
+        await call.write(body, more=False)
     elif model in CONVERSATIONS:
         steps = CONVERSATIONS[model](call.fields["messages"])
         await call.stream("text/event-stream", paused(steps))
@@ -589,6 +655,10 @@ async def refuse(call: Call, model: str) -> bool:
         case "broken":
             await call.start("text/html", 500)
             await call.write(b"<h1>Internal Server Error</h1>", more=False)
+        case "coded":
+            said = gzip.compress(b'{"error": {"message": "no such voice"}}')
+            await call.start("application/json", 400, content_encoding="gzip")
+            await call.write(said, more=False)
         case "half-said":
             await call.start("text/plain", 400)
             await call.write(b"the reason is")
@@ -643,11 +713,12 @@ class Peer:
                 await call.json({"model": full})
                 return
         asked = {"path": call.path, "client": call.client, "headers": call.headers}
+        asked["query"] = call.query
         self.requests[full].append({**asked, **call.fields})
         if await refuse(call, model):
             return
         match call.path:
-            case "/v1/chat/completions":
+            case "/v1/chat/completions" | "/openai/deployments/gpt/chat/completions":
                 await chat(call, model)
             case "/v1/audio/transcriptions":
                 await transcribe(call, model)

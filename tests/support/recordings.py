@@ -85,6 +85,41 @@ def tracks(container: str, codec: str, *sounds: Samples) -> bytes:
     return buffer.getvalue()
 
 
+def surround(pcm: Samples, layout: str) -> bytes:
+    """The same sound in every channel, in AAC at 48 kHz, as a camera writes it."""
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format="mp4") as file:
+        stream = file.add_stream("aac", rate=48_000)
+        stream.layout = layout
+        channels = stream.layout.nb_channels
+        sound = np.repeat(pcm.astype(np.float32)[None] / 32768, channels, axis=0)
+        for start in range(0, sound.shape[1], 1024):
+            part = np.ascontiguousarray(sound[:, start : start + 1024])
+            frame = av.AudioFrame(format="fltp", layout=layout, samples=part.shape[1])
+            for plane, samples in zip(frame.planes, part, strict=False):
+                plane.update(samples.tobytes().ljust(plane.buffer_size, b"\0"))
+            frame.sample_rate = 48_000
+            frame.pts = start
+            file.mux(stream.encode(frame))
+        file.mux(stream.encode(None))
+    return buffer.getvalue()
+
+
+def tagged(data: bytes, size: int = 300) -> bytes:
+    """A file behind an ID3 tag."""
+    length = bytes(size >> shift & 127 for shift in (21, 14, 7, 0))
+    return b"ID3\x04\0\0" + length + bytes(size) + data
+
+
+def long_wav(pcm: Samples, magic: bytes) -> bytes:
+    """A WAV file in the form that may be longer than 4 GB (RF64, BW64)."""
+    sound = pcm.tobytes()
+    sizes = struct.pack("<QQQI", len(sound) + 72, len(sound), len(pcm), 0)
+    kind = struct.pack("<HHIIHH", 1, 1, RATE_HZ, RATE_HZ * 2, 2, 16)
+    head = [magic, b"\xff" * 4, b"WAVEds64", struct.pack("<I", len(sizes)), sizes]
+    return b"".join([*head, b"fmt \x10\0\0\0", kind, b"data", b"\xff" * 4, sound])
+
+
 def live_webm(pcm: Samples) -> bytes:
     """As a browser records: with no lengths, since nothing can be gone back to."""
     webm = bytearray(encoded(pcm, "webm"))

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages._containers import HEAD_BYTES, Container, is_cut, sniff
+from stages._containers import HEAD_BYTES, Container, is_cut, located, parts, sniff
 from tests.support import recordings
 from tests.support.examples import examples
 from tests.support.paths import AUDIO
@@ -52,10 +52,40 @@ def test_a_container_is_known_by_its_first_bytes(files: Files, name: str) -> Non
         (b"\xff\xfb\x90\x64", "mp3"),
         (b"\xff\xf1\x50\x80", "aac"),
         (b"RF64\xff\xff\xff\xffWAVEds64", "wav"),
+        (b"\0\0\0\x08wide\0\0\0\x08mdat", "mp4"),
+        (b"\0\0\x01\0moov", "mp4"),
+        (b"I am free now", None),
     ],
 )
 def test_what_is_no_audio_is_not_taken_for_it(head: bytes, expected: Container | None) -> None:
     assert expected == sniff(head)
+
+
+@pytest.mark.parametrize(
+    ("before", "start"),
+    [
+        (b"", 0),
+        (b"\0" * 9, 9),
+        (b"\r\n", 2),
+        (b"\xef\xbb\xbf", 3),
+        (b"ID3\x04\0\0\0\0\x01\x02" + bytes(130), 140),
+        (b"ID3\x04\0\x10\0\0\0\x02" + bytes(12), 22),
+        (b"junk", None),
+    ],
+)
+def test_a_recording_is_found_behind_tags_and_padding(
+    files: Files, before: bytes, start: int | None
+) -> None:
+    for name in ("wav", "flac", "ogg-opus"):
+        container, data = files[name]
+        expected = (0, None) if start is None else (start, container)
+        assert located(io.BytesIO(before + data)) == expected
+
+
+def test_a_box_before_the_first_one_begins_no_second_file(files: Files) -> None:
+    data = b"\0\0\0\x08free" + files["m4a"][1]
+    assert parts(io.BytesIO(data), len(data), "mp4") == [(0, len(data))]
+    assert len(parts(io.BytesIO(data * 2), 2 * len(data), "mp4")) == 2
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -139,3 +169,4 @@ def test_a_file_of_nothing_but_tiny_pieces_takes_no_time() -> None:
 def test_no_bytes_make_it_raise(container: Container, data: bytes, head: bytes) -> None:
     assert cut(container, head + data) in (True, False)
     sniff(head + data)
+    located(io.BytesIO(head + data))

@@ -123,6 +123,50 @@ def test_channels_that_cancel_each_other_out_are_heard(clip: Samples, name: str)
     assert np.abs(pcm).max() == pytest.approx(np.abs(clip).max(), rel=0.1)
 
 
+@pytest.mark.parametrize("at", [0, 3, 7])
+def test_of_a_recorders_many_inputs_the_one_with_the_microphone_is_heard(
+    clip: Samples, at: int
+) -> None:
+    inputs = np.zeros((len(clip), 8), np.int16)
+    inputs[:, at] = clip
+    facts, pcm = here(recordings.wav(inputs, channels=8), "wav")
+    assert (facts.channels, len(pcm)) == (8, len(clip))
+    assert likeness(clip, pcm) > 0.99
+    assert np.abs(pcm).max() == pytest.approx(np.abs(clip).max(), rel=0.05)
+
+
+@pytest.mark.parametrize("name", ["flac", "aac", "wav", "mp3"])
+def test_a_tag_before_a_recording_is_left_out(clip: Samples, name: str) -> None:
+    data = recordings.tagged(recordings.encoded(clip, name), 300_000)
+    found, pcm = decoded(data)
+    assert (found.container, found.truncated) == (recordings.ENCODINGS[name][0], False)
+    assert likeness(clip, pcm) > 0.9
+
+
+def test_bytes_of_0_before_a_recording_are_left_out(clip: Samples) -> None:
+    found, pcm = decoded(bytes(1000) + recordings.wav(clip))
+    assert (found.truncated, np.array_equal(clip, pcm)) == (False, True)
+
+
+@pytest.mark.parametrize("magic", [b"RF64", b"BW64"])
+def test_a_wav_that_may_be_longer_than_4_gb_is_heard_and_a_cut_one_marked(
+    clip: Samples, magic: bytes
+) -> None:
+    whole = recordings.long_wav(clip, magic)
+    for data, samples, truncated in ((whole, 48_000, False), (whole[:-32_000], 32_000, True)):
+        facts, pcm = here(data, "wav")
+        assert np.array_equal(clip[:samples], pcm)
+        assert facts.truncated(io.BytesIO(data), len(data)) is truncated
+
+
+def test_a_recording_of_eight_channels_with_a_plane_each_is_heard(clip: Samples) -> None:
+    tone = (9000 * np.sin(np.arange(48_000) / 30)).astype(np.int16)
+    found, pcm = decoded(recordings.surround(tone, "7.1"))
+    assert (found.channels, found.codec) == (8, "aac")
+    assert found.duration_ms == pytest.approx(1000, abs=60)
+    assert np.abs(pcm).max() > 4000
+
+
 # --- several tracks, several files -----------------------------------------------------------
 
 
