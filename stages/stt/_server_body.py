@@ -30,8 +30,8 @@ def reply_in(body: bytes, content_type: str) -> dict[str, Any] | None:
     {'text': 'Hello there.'}
     """
     text = body.decode("utf-8-sig", errors="replace").strip()
-    if not text.startswith(("{", "[", '"')):
-        typed = content_type.startswith("text/") or "subrip" in content_type
+    typed = content_type.startswith("text/") or "subrip" in content_type
+    if not text.startswith(("{", "[", '"')) or (typed and _CUE.match(text)):
         return _written(text) if typed and not text.startswith("<") else None
     try:
         value = json.loads(text)
@@ -77,8 +77,8 @@ def _written(text: str) -> dict[str, Any]:
     ends = [*(cue.start() for cue in cues[1:]), len(text)]
     segments = []
     for at, (cue, end) in enumerate(zip(cues, ends, strict=True)):
-        said = f"{cue[3] or ''}\n{text[cue.end() : end]}".rstrip("\n")
-        if at + 1 < len(cues) and "\n" in said.strip():
+        said = f"{cue[3] or ''}\n{text[cue.end() : end]}".strip()
+        if at + 1 < len(cues):
             said = _without_next(said)
         words = " ".join(_TAG.sub(" ", said).split())
         segments.append({"start": _seconds(cue[1]), "end": _seconds(cue[2]), "text": f" {words}"})

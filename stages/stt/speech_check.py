@@ -121,7 +121,8 @@ _SUBTITLES = (
     rf"untertitel(?:ung)? (?:im auftrag )?(?:des|der|von) {_BROADCASTER}(?: fur funk)?(?: \d+)?",
     r"(?:vielen dank|danke)(?: schon)? furs (?:zuschauen|zusehen)",
     r"all rights reserved",
-    r"(?:\w+ ){0,8}amara org(?: \w+){0,3}",  # "by the community of", in any language
+    r"(?:sous titres|subtitulos|sottotitoli|legendas|ondertitel\w{0,4}|napisy|titulky|feliratok"
+    r"|subtitrarea|undertexter|undertekster|субтитры) (?:\w+ ){0,7}amara org(?: \w+){0,3}",
 )
 _SUBTITLE = re.compile("|".join(f"(?:{line})" for line in _SUBTITLES))
 """Lines of subtitles that are hardly ever an answer, as plain words (see `_plain`)."""

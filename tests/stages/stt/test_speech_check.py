@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from stages.stt._subtitle_lines import CREDITS, POLITE
 from stages.stt.speech_check import Hypothesis, Verdict, compression, judge
 
 NOISE = {"avg_logprob": -1.1, "no_speech_prob": 0.93}
@@ -244,3 +245,40 @@ def test_the_sentence_before_the_hints_is_no_answer_whatever_follows() -> None:
     assert reason(echo, **SURE, hints=hints) == "hints"
     said = "In this team we talk about Python and Kubernetes."
     assert judge(Hypothesis(said, 3.0, **SURE, hints=hints)) == Verdict(said)
+
+
+@pytest.mark.parametrize("language", CREDITS)
+def test_credits_of_films_are_no_answer_in_any_language(language: str) -> None:
+    for line in CREDITS[language]:
+        for said in (line, f"{line}.", f" {line} !"):
+            assert judge(Hypothesis(said, 3.0)) == Verdict("", "subtitles")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Sous-titres réalisés par la communauté d'Amara.org",
+        "Subtítulos por la comunidad de Amara.org",
+        "Ondertitels ingediend door de Amara.org gemeenschap",
+        "Napisy stworzone przez społeczność Amara.org",
+    ],
+)
+def test_a_credit_of_the_community_is_no_answer(line: str) -> None:
+    assert judge(Hypothesis(line, 3.0)).reason == "subtitles"
+
+
+@pytest.mark.parametrize("line", POLITE)
+def test_thanks_are_believed_unless_they_are_doubtful(line: str) -> None:
+    assert judge(Hypothesis(line, 3.0, -0.2, 0.1)).text == line
+    assert judge(Hypothesis(line, 3.0, -0.7, 0.4)).reason == "subtitles"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "Nous faisions le sous-titrage pour Amara.org avec une équipe de dix personnes.",
+        "I worked for Amara.org.",
+    ],
+)
+def test_who_speaks_of_subtitles_is_heard(answer: str) -> None:
+    assert judge(Hypothesis(answer, 6.0)).text == answer
