@@ -104,6 +104,8 @@ class Callers:
         async for message in socket:
             self._got += 1
             self._got_bytes += len(message)
+            if self._wire.answers(message):
+                await socket.send(message)
 
     async def _speak(self, socket: ClientConnection, number: int) -> None:
         script: list[Message] = self._scripts[number % len(self._scripts)]

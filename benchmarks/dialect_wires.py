@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from benchmarks import twilio_caller
 from pipeline.frames import INPUT_RATE_HZ, Samples
 
 Message: TypeAlias = str | bytes
@@ -22,7 +23,7 @@ class Wire:
     """One dialect: `path` of a session by its name, what is sent first, and audio as messages.
 
     `frame_ms` is how much of it a message has. `most` is the most CPU that it may take, as a
-    multiple of the native dialect's.
+    multiple of the native dialect's. Messages that begin with `returned` are sent back as they are.
     """
 
     name: str
@@ -31,6 +32,13 @@ class Wire:
     pack: Callable[[Samples], Message]
     frame_ms: int = 20
     most: float | None = None
+    returned: str = ""
+
+    def answers(self, message: Message) -> bool:
+        """Whether the client sends this message back."""
+        return (
+            bool(self.returned) and isinstance(message, str) and message.startswith(self.returned)
+        )
 
     def packed(self, pcm: Samples) -> list[Message]:
         """Speech at 16 kHz as messages; the last one is filled up with silence."""
@@ -92,6 +100,8 @@ WIRES = (
         frame_ms=16,  # what the browser's recorder collects
         most=1.25,
     ),
+    Wire("twilio", "/twilio/{name}", twilio_caller.OPENING, twilio_caller.pack, most=1.25,
+         returned='{"event":"mark"'),  # when it was played, which is 200 ms later at most
 )  # fmt: skip
 """The native dialect first: the others are measured against it."""
 

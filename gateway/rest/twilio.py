@@ -124,14 +124,16 @@ class TwilioVoice:
         first = query.attempt == 1
         if await self._over(call) or query.attempt > MOST_ATTEMPTS:
             return _twiml(twiml.HANG_UP)
-        if self._runtime.live.refusal(call) is not None:
-            return _twiml(twiml.REJECT if first else twiml.HANG_UP)
-        if not self._runtime.access.open:
-            wanted["ticket"] = (await self._runtime.access.ticket(call, TICKET_S)).value
         again = {**query.model_dump(exclude_none=True), "attempt": query.attempt + 1}
         path = scope["path"]
+        afterwards = f"{base}{path}?{urlencode(again)}"
+        if self._runtime.live.refusal(call) is not None:
+            # A call that was being held is not cut off: the next process may be up by then.
+            return _twiml(twiml.REJECT if first else twiml.wait(afterwards))
+        if not self._runtime.access.open:
+            wanted["ticket"] = (await self._runtime.access.ticket(call, TICKET_S)).value
         stream = f"ws{base.removeprefix('http')}/twilio/{call}"
-        return _twiml(twiml.connect(stream, wanted, f"{base}{path}?{urlencode(again)}"))
+        return _twiml(twiml.connect(stream, wanted, afterwards))
 
     async def _over(self, call: str) -> bool:
         """Whether the call's interview is over."""

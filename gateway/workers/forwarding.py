@@ -20,7 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.transports.websocket.protocol import EXTENSION
 from gateway.workers import merging, metrics_pages
-from gateway.workers.routes import Way, offer_way, way_of
+from gateway.workers.routes import Way, way_by_body, way_of
 from gateway.workers.siblings import Siblings, entering
 
 logger = logging.getLogger("parley.workers")
@@ -99,12 +99,12 @@ class Forwarding:
             answer = TOO_LONG if body is None else await self._all(request, body)
             await answer(scope, receive, send)
             return
-        if way.kind == "offer":
+        if way.kind in ("offer", "trickle"):
             body = await _whole(request)
             if body is None:
                 await TOO_LONG(scope, receive, send)
                 return
-            way, receive = offer_way(body), _again(body, receive)
+            way, receive = way_by_body(way, body), _again(body, receive)
             request = Request(scope, receive)
         siblings = self._siblings
         worker = siblings.place(way)

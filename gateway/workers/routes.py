@@ -13,17 +13,19 @@ from zlib import crc32
 
 from gateway.workers.board import ACCEPTING
 
-Kind = Literal["here", "all", "begin", "offer", "worker"]
+Kind = Literal["here", "all", "begin", "offer", "trickle", "worker"]
 
 MARK: Final = re.compile(r"(?:rtc_)?w(\d{1,2})-")
 
 EVERYWHERE: Final = re.compile(r"/(?:health|health/ready|ready|metrics|admin/.*)")
-PEER: Final = re.compile(r"/webrtc/[^/]+/([^/]+)|/v1/realtime/calls/([^/]+)/hangup")
-WHIP: Final = re.compile(r"/webrtc/([^/]+)")
+PEER: Final = re.compile(r"/(?:webrtc|whip)/[^/]+/([^/]+)|/v1/realtime/calls/([^/]+)/hangup")
+WHIP: Final = re.compile(r"/(?:webrtc|whip)/([^/]+)")
 EVENTS: Final = re.compile(r"/api/sessions/([^/]+)/events")
-WEBSOCKET: Final = re.compile(r"/ws/([^/]+)")
+WEBSOCKET: Final = re.compile(r"/(?:ws|ws-client|twilio)/([^/]+)")
+RTVI_OFFER: Final = re.compile(r"/sessions/([^/]+)/api/offer")
 
 OFFER, CALLS, REALTIME = "/api/offer", "/v1/realtime/calls", "/v1/realtime"
+RTVI, PHONE = "/ws-client", "/twilio/voice"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +34,9 @@ class Way:
 
     "here": to whichever process it came to. "all": each process answers for itself. "begin": it
     begins a session, `session_id` where the client has named one. "offer": so it does, and its body
-    names the session. "worker": it is about what the process `worker` has.
+    names the connection that it replaces, if any, and the session where `session_id` does not.
+    "trickle": its body names the connection that it is about. "worker": it is about what the
+    process `worker` has.
     """
 
     kind: Kind
@@ -60,9 +64,14 @@ def way_of(method: str, path: str, query: str, workers: int) -> Way:
         return Way("all")
     if (found := PEER.fullmatch(path)) is not None:
         return Way("worker", worker=marked(found[1] or found[2]))
+    rtvi = RTVI_OFFER.fullmatch(path)
+    if method == "PATCH" and (rtvi is not None or path == OFFER):
+        return Way("trickle")
     if method == "POST":
-        if path == OFFER:
-            return Way("offer")
+        if rtvi is not None or path == OFFER:
+            return Way("offer", None if rtvi is None else rtvi[1])
+        if path == PHONE:  # no call is told to come where all places are taken, if others are free
+            return Way("begin")
         if path == CALLS:
             return Way("begin", _named(query))
         if (found := WHIP.fullmatch(path)) is not None:
@@ -77,20 +86,25 @@ def websocket_way(path: str, query: str) -> Way:
     """Where a WebSocket goes."""
     if (found := WEBSOCKET.fullmatch(path)) is not None:
         return Way("begin", found[1])
+    if path == RTVI:
+        return Way("begin")
     return Way("begin", _named(query)) if path == REALTIME else HERE
 
 
-def offer_way(body: bytes) -> Way:
-    """Where an offer goes whose body has come: a connection that it replaces has the session."""
+def way_by_body(way: Way, body: bytes) -> Way:
+    """Where an offer or a candidate goes whose body has come: a connection that it names is in one
+    process, which has its session, too."""
     try:
         value = json.loads(body)
-    except ValueError:  # it is refused where it is
+    except (ValueError, RecursionError):  # it is refused where it is
         return HERE
     if not isinstance(value, dict):
         return HERE
-    pc_id, session_id = value.get("pc_id"), value.get("session_id")
+    pc_id, session_id = value.get("pc_id"), way.session_id or value.get("session_id")
     if isinstance(pc_id, str) and (worker := marked(pc_id)) is not None:
         return Way("worker", worker=worker)
+    if way.kind == "trickle":
+        return HERE
     return Way("begin", session_id if isinstance(session_id, str) else None)
 
 

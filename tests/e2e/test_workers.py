@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import os
 import re
 import signal
@@ -43,6 +44,12 @@ CERT, KEY_FILE = TLS / "cert.pem", TLS / "key.pem"
 KEY = "0123456789abcdef"
 OPERATOR = {"authorization": f"Bearer {KEY}"}
 LIMIT_S = 60.0
+
+PHONE_START = {
+    "event": "start",
+    "streamSid": "MZ1",
+    "start": {"mediaFormat": {"encoding": "audio/x-mulaw", "sampleRate": 8000, "channels": 1}},
+}
 
 SETTINGS = {
     "PARLEY_WORKERS": "2",
@@ -367,6 +374,66 @@ def test_a_client_whose_line_was_lost_comes_back_to_its_session_through_any_proc
                 *(returned(pair, call, name) for call, name in zip(calls, names, strict=True))
             )
             assert [ready["resumed"]["kept"] for ready in back] == [True] * 8
+
+    asyncio.run(story())
+
+
+def test_pipecats_peers_are_found_in_whichever_process_they_are(pair: Served) -> None:
+    aiortc = pytest.importorskip("aiortc")
+
+    async def story() -> None:
+        peers: list[Any] = []
+
+        async def answered(path: str, pc_id: str | None = None) -> str:
+            peer = aiortc.RTCPeerConnection(aiortc.RTCConfiguration(iceServers=[]))
+            peers.append(peer)
+            peer.addTransceiver("audio")
+            peer.createDataChannel("chat")
+            await peer.setLocalDescription(await peer.createOffer())
+            body = {"sdp": peer.localDescription.sdp, "type": "offer", "pc_id": pc_id}
+            made = await asked("POST", path, json=body)
+            assert made.status_code == 200, made.text
+            return str(made.json()["pc_id"])
+
+        async def asked(method: str, path: str, **about: Any) -> httpx.Response:
+            async with httpx.AsyncClient(trust_env=False, timeout=LIMIT_S) as client:
+                return await client.request(method, f"{pair.url}{path}", **about)
+
+        paths = [f"/sessions/pipecat-{number}/api/offer" for number in range(4)]
+        pc_ids = [await answered(path) for path in paths]
+        assert Counter(pc_id[:3] for pc_id in pc_ids) == {"w0-": 2, "w1-": 2}
+        for path, pc_id in zip(paths, pc_ids, strict=True):
+            for to in (path, path, "/api/offer", "/api/offer"):  # each over a line of its own
+                done = await asked("PATCH", to, json={"pc_id": pc_id, "candidates": []})
+                assert (done.status_code, done.json()) == (200, {"status": "success"})
+        again = [await answered(*one) for one in zip(paths, pc_ids, strict=True)]
+        assert [new[:3] for new in again] == [old[:3] for old in pc_ids]
+        unknown = await asked("PATCH", paths[0], json={"pc_id": "nobody", "candidates": []})
+        assert (unknown.status_code, unknown.json()["code"]) == (404, "no_such_peer")
+        for path, pc_id in zip(paths, again, strict=True):
+            name = path.split("/")[2]
+            assert (await asked("DELETE", f"/webrtc/{name}/{pc_id}")).status_code == 200
+        for peer in peers:
+            await peer.close()
+
+    asyncio.run(story())
+
+
+def test_telephones_and_pipecats_clients_are_shared_evenly(pair: Served) -> None:
+    async def story() -> None:
+        begun = [{"event": "connected", "protocol": "Call", "version": "1.0.0"}, PHONE_START]
+        async with callers(pair, []), AsyncExitStack() as stack:
+            for number in range(4):
+                url = f"{pair.ws_url}/twilio/phone-{number}"
+                phone = await stack.enter_async_context(connect(url, compression=None))
+                for message in begun:
+                    await phone.send(json.dumps(message))
+                url = f"{pair.ws_url}/ws-client/pipecat-{number}"
+                await stack.enter_async_context(connect(url, compression=None))
+            async with asyncio.timeout(LIMIT_S):
+                while len(found := await pair.workers()) < 8:
+                    await asyncio.sleep(0.1)
+            assert Counter(found.values()) == {0: 4, 1: 4}
 
     asyncio.run(story())
 

@@ -8,7 +8,13 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from gateway.protocols.dialect import GoingAway, InterviewProgress, Outgoing, ReplyTiming
+from gateway.protocols.dialect import (
+    GoingAway,
+    InterviewProgress,
+    Outgoing,
+    ReplyTiming,
+    SessionExpires,
+)
 from pipeline.frames import (
     AvatarState,
     Clear,
@@ -176,6 +182,8 @@ def _of_gateway(output: Outgoing) -> list[Event]:
             return [server_message("interview", state)]
         case GoingAway(in_ms):
             return [server_message("going-away", {"in_ms": in_ms})]
+        case SessionExpires(in_ms):
+            return [server_message("session-expires", {"in_ms": in_ms})]
         case Degraded(turn, stage, source, target, reason):
             fields = {"turn": turn, "stage": stage, "from": source, "to": target, "reason": reason}
             return [server_message("degraded", fields)]

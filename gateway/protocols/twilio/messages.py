@@ -88,6 +88,8 @@ def key(message: dict[str, Any]) -> str:
 
 def check_format(start: dict[str, Any]) -> None:
     """Raises a fatal `ProtocolError` where the audio is not mu-law, 8000 Hz, one channel."""
-    if start.get("mediaFormat") != FORMAT:
+    found = start.get("mediaFormat")
+    given = found if isinstance(found, dict) else {}
+    if any(given.get(name) != wanted for name, wanted in FORMAT.items()):
         text = "mediaFormat: audio/x-mulaw with 8000 Hz and one channel is needed"
         raise ProtocolError("unsupported_audio", text, fatal=True)

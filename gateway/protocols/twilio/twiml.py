@@ -12,6 +12,13 @@ HANG_UP = f"{_HEAD}<Response><Hangup/></Response>"
 REJECT = f'{_HEAD}<Response><Reject reason="busy"/></Response>'
 """For a call that was not answered yet: the caller hears that the line is busy."""
 
+WAIT_S = 5
+
+
+def wait(afterwards: str) -> str:
+    """Keep the call, silent, for `WAIT_S` seconds, and then ask `afterwards` (a URL)."""
+    return f'{_HEAD}<Response><Pause length="{WAIT_S}"/>{_redirect(afterwards)}</Response>'
+
 
 def connect(stream: str, parameters: Mapping[str, str], afterwards: str) -> str:
     """Hold the call over the WebSocket at `stream`; when that has ended, ask `afterwards` (a URL).
@@ -24,5 +31,9 @@ def connect(stream: str, parameters: Mapping[str, str], afterwards: str) -> str:
     )
     return (
         f"{_HEAD}<Response><Connect><Stream url={quoteattr(stream)}>{given}</Stream></Connect>"
-        f'<Redirect method="POST">{escape(afterwards)}</Redirect></Response>'
+        f"{_redirect(afterwards)}</Response>"
     )
+
+
+def _redirect(url: str) -> str:
+    return f'<Redirect method="POST">{escape(url)}</Redirect>'

@@ -1,5 +1,6 @@
 """`POST /twilio/voice`: who is answered, and what Twilio is to do with a call."""
 
+import asyncio
 import xml.etree.ElementTree as ET
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
@@ -207,13 +208,21 @@ def test_a_call_that_never_holds_is_given_up(phone: Gateway) -> None:
     phone.run(story)
 
 
-def test_a_full_gateway_is_busy(phone: Gateway) -> None:
+def test_a_full_gateway_is_busy_and_keeps_a_call_that_comes_back(phone: Gateway) -> None:
     phone.settings["max_sessions"] = 1
 
     async def story() -> None:
         async with phone.call("other") as caller:
             await caller.until("ready")
             assert verbs(await ask(phone)) == [("Reject", {"reason": "busy"})]
-            assert verbs(await ask(phone, "attempt=2")) == [("Hangup", {})]
+            waits = await ask(phone, "role=Data+Analyst&attempt=2")
+            pause, redirect = ET.fromstring(waits.content)
+            assert (pause.tag, pause.attrib) == ("Pause", {"length": "5"})
+            asked = "role=Data+Analyst&attempt=3"
+            assert redirect.text == f"{phone.url}/twilio/voice?{asked}"
+        async with asyncio.timeout(10):
+            while phone.app.state.runtime.live.connections:
+                await asyncio.sleep(0.01)
+        told(await ask(phone, asked))
 
     phone.run(story)

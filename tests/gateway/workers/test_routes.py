@@ -1,4 +1,5 @@
 import json
+from typing import Literal
 
 import pytest
 
@@ -9,7 +10,7 @@ from gateway.workers.routes import (
     least,
     mark_of,
     marked,
-    offer_way,
+    way_by_body,
     way_of,
     websocket_way,
 )
@@ -28,6 +29,10 @@ from gateway.workers.routes import (
         ("DELETE", "/admin/drills/llm.scripted", "", Way("all")),
         ("OPTIONS", "/admin/drills", "", HERE),
         ("POST", "/api/offer", "", Way("offer")),
+        ("PATCH", "/api/offer", "", Way("trickle")),
+        ("POST", "/sessions/abc/api/offer", "", Way("offer", "abc")),
+        ("PATCH", "/sessions/abc/api/offer", "", Way("trickle")),
+        ("POST", "/twilio/voice", "role=x", Way("begin")),
         ("POST", "/webrtc/abc", "", Way("begin", "abc")),
         ("GET", "/webrtc/abc", "", HERE),
         ("PATCH", "/webrtc/abc/w3-xyz", "", Way("worker", worker=3)),
@@ -55,6 +60,9 @@ def test_all_watchers_of_a_session_come_to_one_process() -> None:
         ("/ws/abc", "", Way("begin", "abc")),
         ("/v1/realtime", "model=m", Way("begin")),
         ("/v1/realtime", "session_id=abc", Way("begin", "abc")),
+        ("/ws-client", "role=x", Way("begin")),
+        ("/ws-client/abc", "", Way("begin", "abc")),
+        ("/twilio/CA1", "", Way("begin", "CA1")),
         ("/other", "", HERE),
     ],
 )
@@ -75,11 +83,30 @@ def test_a_websocket_begins_a_session(path: str, query: str, way: Way) -> None:
     ids=["new", "named", "no id", "in place of another", "of nobody", "no object"],
 )
 def test_an_offer_goes_where_its_session_is(offer: object, way: Way) -> None:
-    assert offer_way(json.dumps(offer).encode()) == way
+    assert way_by_body(Way("offer"), json.dumps(offer).encode()) == way
 
 
-def test_an_offer_that_cannot_be_read_stays() -> None:
-    assert offer_way(b"{") == HERE
+@pytest.mark.parametrize(
+    ("kind", "body", "way"),
+    [
+        ("offer", {"sdp": "", "pc_id": None}, Way("begin", "abc")),
+        ("offer", {"session_id": "another"}, Way("begin", "abc")),
+        ("offer", {"pc_id": "w1-x"}, Way("worker", worker=1)),
+        ("trickle", {"pc_id": "w1-x", "candidates": []}, Way("worker", worker=1)),
+        ("trickle", {"pc_id": "unknown"}, HERE),
+        ("trickle", {}, HERE),
+    ],
+    ids=["new", "its path counts", "in place of another", "candidate", "of nobody", "nothing"],
+)
+def test_pipecats_peers_are_found_by_path_and_body(
+    kind: Literal["offer", "trickle"], body: object, way: Way
+) -> None:
+    assert way_by_body(Way(kind, "abc"), json.dumps(body).encode()) == way
+
+
+@pytest.mark.parametrize("body", [b"{", b"\xff", b"[" * 100_000], ids=["cut", "bytes", "deep"])
+def test_an_offer_that_cannot_be_read_stays(body: bytes) -> None:
+    assert way_by_body(Way("offer"), body) == HERE
 
 
 def test_an_id_names_its_process() -> None:

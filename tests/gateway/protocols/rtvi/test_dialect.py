@@ -17,6 +17,7 @@ from gateway.protocols.dialect import (
     Reconfigure,
     ReplyTiming,
     Send,
+    SessionExpires,
     SessionReady,
     TypedText,
     WireAudio,
@@ -362,6 +363,7 @@ def test_what_rtvi_has_no_event_for_is_a_server_message_or_nothing() -> None:
     made = client.gets(
         InterviewProgress({"currentQuestion": 2}),
         GoingAway(30_000),
+        SessionExpires(20_000),
         Degraded(1, "stt", "whisper", "canned line", "timeout"),
         Visemes(1, 0, ()),
         AvatarState(1, "listening"),
@@ -369,6 +371,7 @@ def test_what_rtvi_has_no_event_for_is_a_server_message_or_nothing() -> None:
     assert [message["data"] for message in made] == [
         {"t": "interview", "d": {"currentQuestion": 2}},
         {"t": "going-away", "d": {"in_ms": 30_000}},
+        {"t": "session-expires", "d": {"in_ms": 20_000}},
         {
             "t": "degraded",
             "d": {

@@ -172,6 +172,11 @@ def test_another_format_ends_the_call(change: dict[str, Any]) -> None:
     assert refused(TwilioDialect(), start(mediaFormat=None)) == ("unsupported_audio", True)
 
 
+def test_what_a_format_says_beside_that_is_ignored() -> None:
+    commands = TwilioDialect().parse(start(mediaFormat=FORMAT | {"bitRate": 64}), 0.0)
+    assert commands == (Start(request({})),)
+
+
 def test_the_greeting_is_start_and_connected_may_come_before_it() -> None:
     assert greeting(connected()) is None
     assert greeting(start()) == Start(request({}))
