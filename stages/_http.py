@@ -31,7 +31,7 @@ from pipeline.frames import Slot
 from pipeline.guard import first_due
 from pipeline.turn_context import request_headers
 from stages._coded_body import KNOWN, BadlyCoded, CodedBody
-from stages._http_address import ServerAddress
+from stages._http_address import BaseAddress
 from stages._sse import EventStream, MalformedStream
 
 CONNECT_S = 2.0
@@ -185,7 +185,7 @@ class HttpClient:
     def __init__(
         self, base_url: str, *, stage: Slot, provider: str, api_key: str | None = None
     ) -> None:
-        address = ServerAddress.read(base_url, api_key)
+        address = BaseAddress.read(base_url, api_key)
         self._stage = stage
         self._provider = provider
         self._where = address.where

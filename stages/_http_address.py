@@ -18,7 +18,7 @@ _SECRET_LENGTH = 8
 
 
 @dataclass(frozen=True, slots=True)
-class ServerAddress:
+class BaseAddress:
     """`base` has no user, password or query; `query` is sent with each request.
 
     `headers` say by whom a request is. `secrets` must be in no error and no log line.
@@ -35,7 +35,7 @@ class ServerAddress:
         return f"{self.base.scheme}://{self.base.netloc.decode('ascii')}"
 
     @classmethod
-    def read(cls, text: str, api_key: str | None) -> "ServerAddress":
+    def read(cls, text: str, api_key: str | None) -> "BaseAddress":
         """Read an address. Raises `ValueError`, which repeats neither, for a bad one or a bad key.
 
         A path is taken as it is, without the endpoint that it may end in; without a path it is

@@ -12,8 +12,9 @@ knows which session is live and whether another may begin, as `pressure` judges 
 `wind_down` decides; `resumption` keeps one whose line was lost, with a `sent_log` of what to send
 again, and `returning` hands its client over. `session_commands` does what clients say, `journals`
 writes their journals to `journal_files`, `client_secrets` lets browsers in, and `epoch` gives times
-of day. `elsewhere` is what other processes of the gateway have to know, and `garbage` says when
-full collections happen.
+of day. `starts` begins sessions one after the other, `quiet` says when nobody is talked to,
+`elsewhere` is what other processes of the gateway have to know, and `garbage` says when full
+collections happen.
 """
 
 __all__: list[str] = []

@@ -12,7 +12,7 @@ from gateway.interviews.sessions import SessionTaken
 from gateway.live.elsewhere import Alone, Elsewhere
 from gateway.live.pressure import Kind, Pressure
 from gateway.live.resumption import Resumption
-from gateway.live.starts import Starts
+from gateway.live.starts import SpacedStarts
 
 EndWithin = Callable[[float], None]
 """Ends a connection within so many seconds, because the process is about to end."""
@@ -71,7 +71,7 @@ class LiveSessions:
         self._per_address = per_address
         self._addresses: Counter[str] = Counter()  # as many as there are connections
         self._clock = clock
-        self.starts = Starts()
+        self.starts = SpacedStarts()
         self.connections = 0
         self.ended = 0
         """Connections that have ended, since the start."""

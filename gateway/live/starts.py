@@ -12,7 +12,7 @@ EVERY_S = 0.01
 """From one beginning to the next; one takes about a half of it."""
 
 
-class Starts:
+class SpacedStarts:
     """Of one process."""
 
     def __init__(self, every_s: float = EVERY_S) -> None:

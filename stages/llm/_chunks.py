@@ -84,7 +84,8 @@ def failure_in(chunk: Mapping[str, Any]) -> str:
     ('overloaded', '')
     """
     names = ("message", "detail", "msg")
-    said = next((word for name in names if isinstance(word := chunk.get(name), str) and word), "")
+    words = (chunk.get(name) for name in names)
+    said: str = next((word for word in words if word and isinstance(word, str)), "")
     if chunk.get("object") == "error" or chunk.get("type") == "error":
         return said or "an error"
     return "" if "choices" in chunk else said

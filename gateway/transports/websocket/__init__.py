@@ -1,8 +1,9 @@
 """WebSockets: `endpoint`, `realtime`, `rtvi` and `twilio` are the routes, `transport` fills the
 contract.
 
-`entry` finds out who may begin a session. `protocol` is uvicorn's protocol with a short way
-through, for which `framing` cuts the stream; `send_queue` says how much has not left yet.
+`entry` finds out who may begin a session, and `refusal` turns a crowd away before that. `protocol`
+is uvicorn's protocol with a short way through, for which `framing` cuts the stream; `send_queue`
+says how much has not left yet.
 """
 
 __all__: list[str] = []

@@ -2,13 +2,13 @@
 
 import asyncio
 
-from gateway.live.starts import EVERY_S, Starts
+from gateway.live.starts import EVERY_S, SpacedStarts
 from pipeline.testing import run_virtual
 
 
 def test_those_who_come_at_once_begin_one_after_the_other_in_their_order() -> None:
     async def story() -> list[tuple[int, float]]:
-        starts, began = Starts(), asyncio.get_running_loop().time()
+        starts, began = SpacedStarts(), asyncio.get_running_loop().time()
         turns: list[tuple[int, float]] = []
 
         async def begin(number: int) -> None:
@@ -32,7 +32,7 @@ def test_those_who_come_at_once_begin_one_after_the_other_in_their_order() -> No
 
 def test_who_leaves_meanwhile_does_not_stop_the_next_one() -> None:
     async def story() -> float:
-        starts, began = Starts(), asyncio.get_running_loop().time()
+        starts, began = SpacedStarts(), asyncio.get_running_loop().time()
         await starts.turn()
         leaves = asyncio.create_task(starts.turn())
         stays = asyncio.create_task(starts.turn())
