@@ -31,7 +31,7 @@ the facts of the machine, to benchmarks/results/<name>.json.
 
 import argparse
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -39,12 +39,13 @@ from rich.table import Table
 
 from benchmarks import endpointing, wer
 from benchmarks.caller import CallEnded
-from benchmarks.catalogue import BENCHMARKS, Options, announcement, named
+from benchmarks.catalogue import BENCHMARKS, Benchmark, Options, announcement, named
 from benchmarks.progress import Progress
 from benchmarks.result import Result
 from benchmarks.runs import RunFailed
-from benchmarks.server import ServerFailed
 from benchmarks.speech import RECORDINGS
+from gateway.commands.bench.server import ServerFailed, ended_by_sigterm
+from gateway.commands.terminal import INTERRUPTED
 
 LOG_WIDTH = 110
 
@@ -119,6 +120,22 @@ def main() -> int:
     benchmarks = named(arguments.run)
     for line in announcement(benchmarks, options) if len(benchmarks) > 1 else ():
         progress.print(line, markup=False, highlight=False, soft_wrap=True)
+    try:
+        with ended_by_sigterm():
+            return _run(benchmarks, options, progress, results, save=arguments.save)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def _run(
+    benchmarks: Sequence[Benchmark],
+    options: Options,
+    progress: Console,
+    results: Console,
+    *,
+    save: bool,
+) -> int:
+    """Run these, one after the other; returns the exit code."""
     code = 0
     for one in benchmarks:
         try:
@@ -128,7 +145,7 @@ def main() -> int:
             code = 1
             continue
         _show(result, results)
-        if arguments.save:
+        if save:
             results.print(f"  saved to {result.save()}", markup=False)
         if result.failed:
             code = 1

@@ -230,7 +230,7 @@ class Caller:
 
     def _stopped(self, turn: Turn, at_ms: int, now: float) -> None:
         turn.stopped_at = now
-        turn.ready_at = self._sent_at(deciding_frame(at_ms, self._silence_ms, FRAME_MS))
+        turn.ready_at = self._sent_at(deciding_frame(at_ms, self._silence_ms))
         turn.ended_at = self._sent_at(max(0, at_ms - 1) // FRAME_MS)
 
     def _sent_at(self, frame: int) -> float | None:

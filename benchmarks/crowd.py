@@ -21,8 +21,9 @@ from typing import Any
 import uvloop
 
 from benchmarks.caller import CallEnded, CallRefused
-from benchmarks.load import QUESTIONS, Load, Plan, tell
+from benchmarks.load import QUESTIONS, Load, Plan
 from benchmarks.timing import Summary
+from gateway.commands.bench.load import tell
 
 ARRIVE_S = 5.0
 RETRY_S = 5.0

@@ -22,9 +22,9 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from benchmarks.dialect_wires import Message, Wire, wire
-from benchmarks.load import tell
 from benchmarks.speech import turns
 from benchmarks.timing import percentile
+from gateway.commands.bench.load import tell
 from pipeline.frames import INPUT_RATE_HZ
 
 ANSWER_MS, LISTENS_MS = 3_000, 7_000

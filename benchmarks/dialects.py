@@ -5,15 +5,14 @@ the dialects take turns, and each has its share of what else goes on.
 """
 
 from collections import defaultdict
-from contextlib import closing
 from typing import Any
 
 from benchmarks.dialect_wires import WIRES, Wire
 from benchmarks.progress import OnProgress, Progress
 from benchmarks.result import Machine, Metric, Result
-from benchmarks.runs import RunFailed, cores, told_by
+from benchmarks.runs import RunFailed, cores, window
 from benchmarks.server import Server
-from benchmarks.timing import cpu_ms_per_session_second
+from benchmarks.timing import cpu_ms_per_session_second, percentile
 
 SESSIONS = 50
 SECONDS, QUICK_SECONDS = 30.0, 10.0
@@ -37,10 +36,10 @@ def dialects(progress: Progress, *, quick: bool) -> Result:
                 costs[wire.name].append(cost)
                 reports[wire.name] = report
                 distrust += _doubts(wire, report)
-    native = _middle(costs[WIRES[0].name])
+    native = percentile(costs[WIRES[0].name], 0.5)
     found = [Metric(f"{WIRES[0].name}: server CPU", native, "ms per session-second")]
     for wire in WIRES[1:]:
-        cost = _middle(costs[wire.name])
+        cost = percentile(costs[wire.name], 0.5)
         found += [
             Metric(f"{wire.name}: server CPU", cost, "ms per session-second"),
             Metric(f"{wire.name}: server CPU", cost / native, "× native", limit=wire.most),
@@ -58,30 +57,17 @@ def _measured(wire: Wire, seconds: float, on_progress: OnProgress) -> tuple[floa
     with Server("fakes", core=server_core, sessions=SESSIONS) as server:
         arguments = ["--url", server.url.replace("http", "ws"), "--wire", wire.name]
         arguments += ["--sessions", str(SESSIONS), "--seconds", str(seconds)]
-        before = after = server.cpu()
-        report: dict[str, Any] | None = None
-        with closing(
-            told_by("benchmarks.dialect_client", *arguments, "--core", str(client_core))
-        ) as events:
-            for event, told in events:
-                match event:
-                    case "steady":
-                        before = server.cpu()
-                    case "over":
-                        after = server.cpu()
-                    case "report":
-                        report = told
-        if report is None:
-            raise RunFailed(f"the client in {wire.name} broke off")
+        try:
+            seen = window(
+                server, "benchmarks.dialect_client", *arguments, "--core", str(client_core)
+            )
+        except RunFailed as error:
+            raise RunFailed(f"{wire.name}: {error}") from None
+        report = seen.report
         if report["broken"]:
             raise RunFailed(f"{wire.name}: {report['broken'][0]}")
     on_progress(1, 1)
-    used = after.since(before)
-    return cpu_ms_per_session_second(used.server_s, SESSIONS, report["wall_s"]), report
-
-
-def _middle(values: list[float]) -> float:
-    return sorted(values)[len(values) // 2]
+    return cpu_ms_per_session_second(seen.used.server_s, SESSIONS, report["wall_s"]), report
 
 
 def _doubts(wire: Wire, report: dict[str, Any]) -> list[str]:

@@ -21,8 +21,9 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from benchmarks.load import LAG_LIMIT_MS, tell
+from benchmarks.load import LAG_LIMIT_MS
 from benchmarks.timing import Summary
+from gateway.commands.bench.load import tell
 
 EVERY_S = 0.1
 VOLLEY, VOLLEY_S = 100, 5.0

@@ -10,9 +10,7 @@ server's CPU at `steady` and `over`. A report says how busy and how late the cli
 import argparse
 import asyncio
 import gc
-import json
 import os
-import resource
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -26,6 +24,7 @@ from benchmarks.caller import SILENCE, SILENCE_MS, CallEnded, Caller, Turn, call
 from benchmarks.speech import FRAME_MS, frames, turns
 from benchmarks.tally import Tally
 from benchmarks.timing import percentile
+from gateway.commands.bench.load import own_cpu_s, tell
 
 REPLY_TIMEOUT_S = 15.0
 REPLY_LIMIT_S = 60.0
@@ -115,7 +114,7 @@ class Load:
         await self._steady.wait()
         gc.collect()
         gc.freeze()
-        start, start_cpu = self._clock(), _own_cpu_s()
+        start, start_cpu = self._clock(), own_cpu_s()
         tell("steady")
         while not self._over.is_set():
             left_s = 1.0
@@ -130,7 +129,7 @@ class Load:
                 elapsed_s = self._clock() - start
                 tell("progress", answered=self.tally.answered, elapsed_s=elapsed_s)
         self._wall_s = self._clock() - start
-        self._cpu_s = _own_cpu_s() - start_cpu
+        self._cpu_s = own_cpu_s() - start_cpu
         tell("over")
 
     # --- one session -------------------------------------------------------------------------
@@ -263,16 +262,6 @@ class Load:
         if old.last_at is not None:
             began = caller.sent_at[first_frame]
             self.tally.speech_to_last.append((old.last_at - began) * 1000)
-
-
-def _own_cpu_s() -> float:
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    return usage.ru_utime + usage.ru_stime
-
-
-def tell(event: str, **fields: Any) -> None:
-    """Print one JSON line."""
-    print(json.dumps({"event": event, **fields}), flush=True)
 
 
 def main() -> int:

@@ -12,7 +12,6 @@ import asyncio
 import gc
 import json
 import os
-import resource
 import subprocess
 import sys
 import time
@@ -23,12 +22,13 @@ from urllib.parse import urlsplit
 
 import uvloop
 
-from benchmarks.load import CPU_LIMIT, tell
+from benchmarks.load import CPU_LIMIT
 from benchmarks.progress import Progress
 from benchmarks.result import Machine, Metric, Result, percentiles
 from benchmarks.runs import RunFailed, cores
 from benchmarks.server import Server
 from benchmarks.timing import Summary
+from gateway.commands.bench.load import own_cpu_s, tell
 
 CONNECTIONS = 32
 SECONDS = 8.0
@@ -168,11 +168,11 @@ async def measure(
         for _ in range(connections)
     ]
     await asyncio.sleep(warm_up_s)
-    began, cpu_s = time.monotonic(), _own_cpu_s()
+    began, cpu_s = time.monotonic(), own_cpu_s()
     seen.measuring = True
     await asyncio.sleep(seconds)
     seen.measuring = False
-    wall_s, used_s = time.monotonic() - began, _own_cpu_s() - cpu_s
+    wall_s, used_s = time.monotonic() - began, own_cpu_s() - cpu_s
     for task in tasks:
         task.cancel()
     await asyncio.wait(tasks)
@@ -183,11 +183,6 @@ async def measure(
         "faults": seen.faults,
         "client_cpu_share": used_s / wall_s,
     }
-
-
-def _own_cpu_s() -> float:
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    return usage.ru_utime + usage.ru_stime
 
 
 # --- the run ---------------------------------------------------------------------------------

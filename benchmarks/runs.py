@@ -1,7 +1,7 @@
 """The runs: their servers, loads and limits."""
 
 import sys
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +9,7 @@ from typing import Any
 from benchmarks.load import Plan
 from benchmarks.progress import OnProgress, Progress
 from benchmarks.result import Machine, Metric, Result, percentiles
-from benchmarks.server import Server
+from benchmarks.server import Cpu, Server
 from benchmarks.timing import Summary, cpu_ms_per_session_second
 from gateway.commands.bench.run import RunFailed, cores
 from gateway.commands.bench.run import told_by as events_of
@@ -50,6 +50,48 @@ def told_by(module: str, *arguments: str) -> Generator[tuple[str, dict[str, Any]
     return events_of([sys.executable, "-m", module, *arguments])
 
 
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The stretch that a client process measured: its report, and the server's use meanwhile.
+
+    `memory_mb` is the growth of the server's resident memory since before the first session.
+    """
+
+    report: dict[str, Any]
+    used: Cpu
+    memory_mb: float
+
+
+def window(
+    server: Server,
+    module: str,
+    *arguments: str,
+    on_progress: Callable[[Mapping[str, Any]], None] = lambda told: None,
+) -> Window:
+    """Let a client process use the server. Raises `RunFailed` where it breaks off.
+
+    `on_progress` gets the fields of its `progress` lines.
+    """
+    empty_mb = full_mb = server.memory_mb()
+    before = after = server.cpu()
+    report: dict[str, Any] | None = None
+    with closing(told_by(module, *arguments)) as events:
+        for event, told in events:
+            match event:
+                case "steady":
+                    before = server.cpu()
+                case "progress":
+                    on_progress(told)
+                case "over":
+                    after = server.cpu()
+                    full_mb = server.memory_mb()
+                case "report":
+                    report = told
+    if report is None:
+        raise RunFailed("the client broke off")
+    return Window(report, after.since(before), full_mb - empty_mb)
+
+
 def run_load(server: Server, plan: Plan, on_progress: OnProgress) -> Measured:
     """Let a load client of its own process call the server. Raises `RunFailed`."""
     arguments = ["--core", str(cores()[1])]
@@ -59,33 +101,22 @@ def run_load(server: Server, plan: Plan, on_progress: OnProgress) -> Measured:
         elif value is not None and value is not False:
             arguments += [f"--{name}", str(value)]
     goal = plan.seconds or (plan.turns or 0) * plan.sessions
-    empty_mb = server.memory_mb()
-    before = after = server.cpu()
-    full_mb = empty_mb
-    report: dict[str, Any] | None = None
-    with closing(told_by("benchmarks.load", *arguments)) as events:
-        for event, told in events:
-            match event:
-                case "steady":
-                    before = server.cpu()
-                case "progress":
-                    on_progress(told["elapsed_s" if plan.seconds else "answered"], goal)
-                case "over":
-                    after = server.cpu()
-                    full_mb = server.memory_mb()
-                case "report":
-                    report = told
-    if report is None:
-        raise RunFailed("the load client broke off")
+    measure = "elapsed_s" if plan.seconds else "answered"
+    seen = window(
+        server,
+        "benchmarks.load",
+        *arguments,
+        on_progress=lambda told: on_progress(told[measure], goal),
+    )
     on_progress(goal, goal)
-    used = after.since(before)
+    report, used = seen.report, seen.used
     client_s = report["client_cpu_share"] * report["wall_s"]
     return Measured(
         report,
         cpu_s=used.server_s,
         workers_cpu_s=used.workers_s,
         others_cpu_s=max(0.0, used.machine_s - used.server_s - used.workers_s - client_s),
-        memory_mb=full_mb - empty_mb,
+        memory_mb=seen.memory_mb,
     )
 
 

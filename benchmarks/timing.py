@@ -3,12 +3,14 @@
 Seconds are floats of one monotonic clock; what is reported is milliseconds.
 """
 
-import math
 from collections.abc import Sequence
 
 from gateway.commands.bench.figures import (
     CHUNK_MS,
+    FRAME_MS,
     cpu_ms_per_session_second,
+    deciding_frame,
+    late_ms,
     percentile,
 )
 from gateway.commands.bench.figures import Percentiles as Summary
@@ -28,9 +30,6 @@ __all__ = [
 LEAD_MS = 200.0
 """How far ahead of real time a server may send reply audio (the protocol's promise)."""
 
-FRAME_MS = 20.0
-"""How much audio a message of the server holds: the lead counts to its end."""
-
 
 def lateness_ms(arrivals: Sequence[float], positions_ms: Sequence[float]) -> list[float]:
     """How late each frame of a reply came, in ms, against the schedule that its first frame sets.
@@ -42,7 +41,7 @@ def lateness_ms(arrivals: Sequence[float], positions_ms: Sequence[float]) -> lis
         return []
     first = arrivals[0]
     return [
-        max(0.0, (arrival - first) * 1000 - max(0.0, position + FRAME_MS - LEAD_MS))
+        late_ms(arrival - first, position, FRAME_MS, LEAD_MS)
         for arrival, position in zip(arrivals, positions_ms, strict=True)
     ]
 
@@ -55,13 +54,3 @@ def unheard(arrivals: Sequence[float], positions_ms: Sequence[float]) -> int:
         for arrival, position in zip(arrivals, positions_ms, strict=True)
         if position > 0
     )
-
-
-def deciding_frame(stopped_at_ms: float, silence_ms: int, frame_ms: int) -> int:
-    """Which input frame (counted from 0) completes the chunk that ends a turn.
-
-    Speech stopped `stopped_at_ms` into the input; the server decides with the first detector chunk
-    after which `silence_ms` have been silent. That chunk can be judged once this frame has arrived.
-    """
-    decided_ms = stopped_at_ms + math.ceil(silence_ms / CHUNK_MS) * CHUNK_MS
-    return max(0, math.ceil(decided_ms / frame_ms) - 1)

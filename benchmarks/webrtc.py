@@ -5,14 +5,13 @@ on all of them. The server is a process of its own on one core, the client one o
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import product
 from typing import Any
 
 from benchmarks.progress import Progress
 from benchmarks.result import Machine, Metric, Result
-from benchmarks.runs import RunFailed, cores, told_by
+from benchmarks.runs import RunFailed, cores, window
 from benchmarks.server import Kind, Server
 from benchmarks.timing import cpu_ms_per_session_second, percentile
 from stages.avatar.encoding import Codec
@@ -116,21 +115,11 @@ def run_client(server: Server, job: Job, seconds: float) -> tuple[float, float, 
     arguments += ["--peers", str(job.peers), "--seconds", str(seconds)]
     if job.video is not None:
         arguments += ["--video", job.video]
-    report: dict[str, Any] | None = None
-    before = after = server.cpu()
-    with closing(told_by("benchmarks.webrtc_client", *arguments)) as events:
-        for event, told in events:
-            match event:
-                case "steady":
-                    before = server.cpu()
-                case "over":
-                    after = server.cpu()
-                case "report":
-                    report = told
-    if report is None:
-        raise RunFailed(f"{job.name}: the client broke off")
-    used = after.since(before)
-    return used.server_s, used.machine_s, report
+    try:
+        seen = window(server, "benchmarks.webrtc_client", *arguments)
+    except RunFailed as error:
+        raise RunFailed(f"{job.name}: {error}") from None
+    return seen.used.server_s, seen.used.machine_s, seen.report
 
 
 def webrtc(progress: Progress, *, quick: bool = False, jobs: Sequence[Job] = JOBS) -> Result:

@@ -11,7 +11,6 @@ import argparse
 import asyncio
 import json
 import os
-import resource
 import sys
 import time
 from typing import Any
@@ -26,10 +25,11 @@ from aiortc import (
 )
 from aiortc.rtp import RtpPacket
 
-from benchmarks.load import CPU_LIMIT, LAG_LIMIT_MS, tell
+from benchmarks.load import CPU_LIMIT, LAG_LIMIT_MS
 from benchmarks.timing import percentile
 from benchmarks.webrtc_loopback import only_loopback
 from benchmarks.webrtc_speech import CLOCK_HZ, Microphone, packets, speech
+from gateway.commands.bench.load import own_cpu_s, tell
 
 CONNECT_S = 20.0
 WARM_UP_S = 4.0
@@ -133,10 +133,10 @@ async def measure(url: str, peers: int, seconds: float, codec: str | None) -> di
             call.microphone.lag_ms.clear()
         degraded_before = sum(call.degraded for call in calls)
         seen = _counts(calls)
-        began, cpu_s = time.monotonic(), _own_cpu_s()
+        began, cpu_s = time.monotonic(), own_cpu_s()
         tell("steady")
         await asyncio.sleep(seconds)
-        wall_s, used_s = time.monotonic() - began, _own_cpu_s() - cpu_s
+        wall_s, used_s = time.monotonic() - began, own_cpu_s() - cpu_s
         tell("over")
         rates = {
             name: (count - seen[name]) / (wall_s * peers) for name, count in _counts(calls).items()
@@ -171,11 +171,6 @@ def _counts(calls: list[Peer]) -> dict[str, int]:
         name: sum(getattr(call.counters[kind], what) for call in calls)
         for name, (kind, what) in names.items()
     }
-
-
-def _own_cpu_s() -> float:
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    return usage.ru_utime + usage.ru_stime
 
 
 def main() -> int:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from gateway.commands.bench.dialect import Heard, Wishes
 from gateway.commands.bench.wire import BINARY, TEXT
+from stages._protobuf import field, fields, number_field
 
 
 class LiveKitDialect:
@@ -52,7 +53,6 @@ class EchoDialect:
 
 # --- Pipecat ---------------------------------------------------------------------------------
 
-_VARINT, _LENGTH = 0, 2
 _AUDIO, _MESSAGE = 2, 4
 """The fields of Pipecat's `Frame` (its frames.proto) that matter here."""
 _PCM, _RATE, _CHANNELS = 3, 4, 5
@@ -75,14 +75,14 @@ class PipecatDialect:
             "id": "1",
             "data": {"version": "1.0.0", "about": about},
         }
-        return ((BINARY, _field(_MESSAGE, _field(1, json.dumps(ready).encode()))),)
+        return ((BINARY, field(_MESSAGE, field(1, json.dumps(ready).encode()))),)
 
     def speech(self, pcm: bytes) -> tuple[int, bytes]:
-        rate = _number(_RATE, 16_000) + _number(_CHANNELS, 1)
-        return BINARY, _field(_AUDIO, _field(_PCM, pcm) + rate)
+        rate = number_field(_RATE, 16_000) + number_field(_CHANNELS, 1)
+        return BINARY, field(_AUDIO, field(_PCM, pcm) + rate)
 
     def hear(self, opcode: int, payload: bytes) -> Heard | None:
-        which, body = _first(payload)
+        which, _, body = next(fields(payload))
         if which == _AUDIO:
             return "audio", len(_find(body, _PCM)) / 32, ""
         if which != _MESSAGE:
@@ -97,50 +97,6 @@ class PipecatDialect:
         return None
 
 
-def _varint(value: int) -> bytes:
-    out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
-
-
-def _field(number: int, data: bytes) -> bytes:
-    return _varint(number << 3 | _LENGTH) + _varint(len(data)) + data
-
-
-def _number(number: int, value: int) -> bytes:
-    return _varint(number << 3 | _VARINT) + _varint(value)
-
-
-def _read(data: bytes, at: int) -> tuple[int, int]:
-    """The number that begins at a place, and where it ends."""
-    value = shift = 0
-    while True:
-        byte = data[at]
-        at += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, at
-        shift += 7
-
-
-def _first(data: bytes) -> tuple[int, bytes]:
-    """The number and the content of the first field, which has a length."""
-    key, at = _read(data, 0)
-    size, at = _read(data, at)
-    return key >> 3, data[at : at + size]
-
-
-def _find(data: bytes, wanted: int) -> bytes:
+def _find(message: bytes, wanted: int) -> bytes:
     """The content of the field with this number; empty where it is missing."""
-    at, end = 0, len(data)
-    while at < end:
-        key, at = _read(data, at)
-        value, at = _read(data, at)
-        if key & 7 == _LENGTH:
-            if key >> 3 == wanted:
-                return data[at : at + value]
-            at += value
-    return b""
+    return next((value for number, _, value in fields(message) if number == wanted), b"")

@@ -68,12 +68,12 @@ def test_frame_that_comes_after_its_play_time_is_unheard():
     ],
 )
 def test_deciding_frame_completes_the_chunk_that_ends_the_silence(stopped_at_ms, expected):
-    assert expected == deciding_frame(stopped_at_ms, silence_ms=800, frame_ms=20)
+    assert expected == deciding_frame(stopped_at_ms, silence_ms=800)
 
 
 def test_deciding_frame_waits_for_a_whole_chunk():
     # 810 ms of silence are reached only with the 26th silent chunk: 832 ms.
-    assert deciding_frame(0, silence_ms=810, frame_ms=20) == 41
+    assert deciding_frame(0, silence_ms=810) == 41
 
 
 def test_cpu_is_given_per_session_and_second():

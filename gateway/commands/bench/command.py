@@ -40,18 +40,22 @@ SPARE = 20
 """Places beyond those measured: a session may return before its last call was cleaned up."""
 
 
+def places(sessions: int) -> dict[str, str]:
+    """The settings of a gateway under test that has places for so many sessions."""
+    return {
+        "PARLEY_HOST": "127.0.0.1",
+        "PARLEY_PORT": PORT,
+        "PARLEY_LOG_LEVEL": "warning",
+        "PARLEY_ADMISSION": "places",  # what a machine can do is what is measured
+        "PARLEY_MAX_SESSIONS": str(sessions + SPARE),
+    }
+
+
 def program(sessions: int) -> Program:
     """The gateway with scripted stages, with places for so many sessions."""
     return Program(
         (sys.executable, "-m", "gateway.commands.bench.scripted"),
-        {
-            "PARLEY_HOST": "127.0.0.1",
-            "PARLEY_PORT": PORT,
-            "PARLEY_LOG_LEVEL": "warning",
-            "PARLEY_ADMISSION": "places",  # what a machine can do is what is measured
-            "PARLEY_MAX_SESSIONS": str(sessions + SPARE),
-            "PARLEY_SILENCE_PROMPT_S": "0",
-        },
+        {**places(sessions), "PARLEY_SILENCE_PROMPT_S": "0"},
         "/health/ready",
     )
 

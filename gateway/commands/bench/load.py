@@ -134,14 +134,14 @@ class Load:
             caller.talk()
         # A turn that began before the measured stretch is not counted; the first ones follow.
         self.observed.counting = True
-        began, cpu_s, gone = self._now(), _own_cpu_s(), len(self._gone)
+        began, cpu_s, gone = self._now(), own_cpu_s(), len(self._gone)
         tell("steady", open=steady)
         ends = began + plan.seconds
         while (now := self._now()) < ends:
             await asyncio.sleep(min(1.0, ends - now))
             tell("progress", elapsed_s=self._now() - began)
         self.observed.counting = False
-        wall_s, used_s = self._now() - began, _own_cpu_s() - cpu_s
+        wall_s, used_s = self._now() - began, own_cpu_s() - cpu_s
         lost = len(self._gone) - gone
         tell("over")
         await self._answered()
@@ -265,7 +265,8 @@ class Load:
         await self._until(lambda: all(caller.code is not None for caller in callers), GOODBYE_S)
 
 
-def _own_cpu_s() -> float:
+def own_cpu_s() -> float:
+    """CPU seconds of this process so far."""
     usage = resource.getrusage(resource.RUSAGE_SELF)
     return usage.ru_utime + usage.ru_stime
 

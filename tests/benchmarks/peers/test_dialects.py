@@ -2,9 +2,10 @@ import json
 
 import pytest
 
-from benchmarks.peers.dialects import EchoDialect, LiveKitDialect, PipecatDialect, _field, _find
+from benchmarks.peers.dialects import EchoDialect, LiveKitDialect, PipecatDialect, _find
 from gateway.commands.bench.dialect import Heard, Wishes
 from gateway.commands.bench.wire import BINARY, TEXT
+from stages._protobuf import field
 
 # Frames as Pipecat 1.14's own serializer made them: 640 bytes of audio at 16 kHz, mono, with its
 # id (7) and name, and an RTVI message.
@@ -14,7 +15,7 @@ AUDIO += bytes.fromhex("20807d2801")
 
 
 def message(kind: str) -> bytes:
-    return _field(4, _field(1, json.dumps({"label": "rtvi-ai", "type": kind}).encode()))
+    return field(4, field(1, json.dumps({"label": "rtvi-ai", "type": kind}).encode()))
 
 
 def test_speech_is_a_protobuf_frame_with_audio_rate_and_channels() -> None:
@@ -34,7 +35,7 @@ def test_speech_is_a_protobuf_frame_with_audio_rate_and_channels() -> None:
         (message("user-stopped-speaking"), ("decided", -1.0, "")),
         (message("bot-started-speaking"), None),
         (message("error"), ("fault", 0.0, "pipecat error")),
-        (_field(5, b"\x08\x01"), None),
+        (field(5, b"\x08\x01"), None),
     ],
     ids=["audio", "ready", "decided", "other", "error", "interruption"],
 )
