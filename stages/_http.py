@@ -17,11 +17,8 @@ only where the configuration says. Secrets are in no error and no log line.
 import asyncio
 import json
 import math
-import re
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any, cast
 
 import httpx
@@ -30,8 +27,19 @@ from pipeline.errors import CallerError, Phase, StageBusy, StageError, StageFail
 from pipeline.frames import Slot
 from pipeline.guard import first_due
 from pipeline.turn_context import request_headers
+from stages._certificates import trusted
 from stages._coded_body import KNOWN, BadlyCoded, CodedBody
 from stages._http_address import BaseAddress
+from stages._http_errors import (
+    asked_wait_s,
+    body_of,
+    coding_of,
+    describe,
+    message_in,
+    message_of,
+    opening_of,
+    untagged,
+)
 from stages._sse import EventStream, MalformedStream
 
 CONNECT_S = 2.0
@@ -48,7 +56,6 @@ BUDGET_HEADER = "X-Budget-Ms"
 """Header: the milliseconds that the server has for the first useful item; a server that cannot make
 it may skip the work. Left out where there is no deadline."""
 
-MAX_RETRY_AFTER_S = 300.0
 MAX_MESSAGE = 200
 """Characters of a server's message that are passed on."""
 
@@ -58,14 +65,10 @@ _BUSY = (429, 503, 529)
 _TRY_AGAIN = (408, 425)
 """Request Timeout and Too Early: the request itself was well."""
 
-_ERROR_BODY_S = 0.5
-_ERROR_BODY_BYTES = 8 << 10
-
 _MOST_BLANK_BYTES = 64 << 10
 """White space that is kept while the first byte of a body is looked for."""
 
 _BOM = b"\xef\xbb\xbf"
-_TAG = re.compile(r"<[^<>]*>")
 
 
 class HttpRefused(CallerError):
@@ -125,14 +128,14 @@ class HttpAnswer:
 
     async def _arriving(self) -> AsyncGenerator[bytes, None]:
         raw = cast("AsyncGenerator[bytes, None]", self._response.aiter_raw())
-        body = CodedBody(_coding(self._response))
+        body = CodedBody(coding_of(self._response))
         try:
             async with aclosing(raw):
                 async for chunk in raw:
                     for piece in body.feed(chunk):
                         yield piece
         except httpx.TransportError as error:
-            raise self._client.failed("stream", _describe(error)) from error
+            raise self._client.failed("stream", describe(error)) from error
         except BadlyCoded as error:
             raise self._client.failed("protocol", str(error)) from error
 
@@ -168,9 +171,9 @@ class HttpAnswer:
         kind = self.content_type.partition(";")[0].strip() or "something without a type"
         detail = f"the server sent {kind} where {wanted} was asked for"
         if body is None and kind == "application/json":
-            body = await _opening_of(self.chunks())
+            body = await opening_of(self.chunks())
         if body is not None and (kind == "application/json" or body.lstrip().startswith(b"{")):
-            given = _message_in(body)
+            given = message_in(body)
             detail = f"{detail}: {given}" if given else detail
         return self._client.failed("protocol", detail)
 
@@ -196,6 +199,7 @@ class HttpClient:
             params=address.query,
             # No compression: to compress, a server would hold the stream back.
             headers={"Accept-Encoding": "identity", **address.headers},
+            verify=trusted(),
             trust_env=False,
             follow_redirects=False,
             timeout=httpx.Timeout(None, connect=CONNECT_S, pool=POOL_S),
@@ -274,7 +278,7 @@ class HttpClient:
         if not isinstance(value, dict):
             raise self.failed("protocol", "what should be a JSON object is not")
         if value.get("error"):
-            raise self.failed("stream", f"the server says: {_message(value)}")
+            raise self.failed("stream", f"the server says: {message_of(value)}")
         return value
 
     @asynccontextmanager
@@ -291,13 +295,13 @@ class HttpClient:
             detail = f"all {MAX_CONNECTIONS} connections are in use"
             raise StageBusy(self._stage, self._provider, detail) from error
         except httpx.TransportError as error:
-            raise self.failed("connect", _describe(error)) from error
+            raise self.failed("connect", describe(error)) from error
         try:
             if self._client.is_closed:  # it was still connecting: the pool had nothing to close
                 raise self.failed("connect", "closed")
             if not response.is_success:
                 raise await self._error(response)
-            if (coding := _coding(response)) not in KNOWN:
+            if (coding := coding_of(response)) not in KNOWN:
                 raise self.failed("protocol", f"the server sent {coding} that was not asked for")
             answer = HttpAnswer(self, response)
             try:
@@ -321,10 +325,10 @@ class HttpClient:
             to = self._clean(response.headers.get("Location", "").partition("?")[0])
             detail = f"HTTP {status}: a redirect to {to}, and none is followed"
             return HttpRefused(self._stage, self._provider, status, detail)
-        said = await _body_of(response)
-        message = self._clean(_message_in(said))
+        said = await body_of(response)
+        message = self._clean(message_in(said))
         detail = f"HTTP {status}: {message}" if message else f"HTTP {status}"
-        wait_s = _wait_s(response.headers)
+        wait_s = asked_wait_s(response.headers)
         if status in _BUSY:
             return StageBusy(self._stage, self._provider, detail, retry_after_s=wait_s)
         if 400 <= status < 500 and status not in _TRY_AGAIN:
@@ -336,7 +340,7 @@ class HttpClient:
             "connect",
             detail,
             retry_after_s=wait_s,
-            reason=f"server error ({_words(detail)})",
+            reason=f"server error ({untagged(detail)})",
         )
 
     def _clean(self, text: str) -> str:
@@ -349,87 +353,3 @@ class HttpClient:
         for secret in self._secrets:
             text = text.replace(secret, "***")
         return text
-
-
-def retry_after_s(value: str, now: datetime) -> float:
-    """Seconds that a Retry-After header asks for, 0 to 300; 0 for an unusable value.
-
-    >>> now = datetime(2026, 10, 21, 7, 27, 30, tzinfo=UTC)
-    >>> retry_after_s("Wed, 21 Oct 2026 07:28:00 GMT", now)
-    30.0
-    """
-    value = value.strip()
-    if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", value):
-        seconds = float(value)
-    else:
-        try:
-            at = parsedate_to_datetime(value)
-        except ValueError:
-            return 0.0
-        # RFC 9110: dates are in UTC; the parser leaves "-0000" without a zone.
-        seconds = (at.replace(tzinfo=at.tzinfo or UTC) - now).total_seconds()
-    return min(max(seconds, 0.0), MAX_RETRY_AFTER_S)
-
-
-def _words(message: str) -> str:
-    """A message without the tags of a page."""
-    return " ".join(_TAG.sub(" ", message).split())
-
-
-def _wait_s(headers: httpx.Headers) -> float:
-    """The wait that a response asks for, by `Retry-After` or, finer, by `Retry-After-Ms`."""
-    fine = headers.get("Retry-After-Ms", "").strip()
-    if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", fine):
-        return min(float(fine) / 1000, MAX_RETRY_AFTER_S)
-    return retry_after_s(headers.get("Retry-After", ""), datetime.now(UTC))
-
-
-def _coding(response: httpx.Response) -> str:
-    return cast("str", response.headers.get("Content-Encoding", "")).strip().lower()
-
-
-async def _body_of(response: httpx.Response) -> bytes:
-    """The body of an error response, as far as it arrives soon."""
-    coding = _coding(response)
-    coded = CodedBody(coding if coding in KNOWN else "")
-
-    async def pieces() -> AsyncGenerator[bytes, None]:
-        async for chunk in response.aiter_raw():
-            for piece in coded.feed(chunk):
-                yield piece
-
-    return await _opening_of(pieces())
-
-
-async def _opening_of(pieces: AsyncGenerator[bytes, None]) -> bytes:
-    """The beginning of a body that is an error, as far as it arrives soon."""
-    body = bytearray()
-    try:
-        async with asyncio.timeout(_ERROR_BODY_S), aclosing(pieces):
-            async for piece in pieces:
-                body += piece
-                if len(body) > _ERROR_BODY_BYTES:
-                    break
-    except (TimeoutError, httpx.TransportError, StageError, BadlyCoded):
-        pass
-    return bytes(body[:_ERROR_BODY_BYTES])
-
-
-def _message_in(body: bytes) -> str:
-    """The message of an error response: in its JSON, or all of it."""
-    text = body.decode(errors="replace")
-    try:
-        return _message(json.loads(text))
-    except (ValueError, RecursionError):
-        return text
-
-
-def _message(value: Any) -> str:
-    """The message in an error object: `{"error": {"message": …}}`, `{"detail": …}` and the like."""
-    while isinstance(value, dict):
-        value = next((value[key] for key in ("error", "message", "detail") if value.get(key)), "")
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
-def _describe(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__

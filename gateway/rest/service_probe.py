@@ -16,6 +16,7 @@ from pydantic import BaseModel
 
 from gateway.refreshed import Refreshed
 from gateway.settings import Settings
+from stages._certificates import trusted
 
 logger = logging.getLogger("parley.health")
 
@@ -82,7 +83,11 @@ class ServiceProbe:
         self._cache_s = cache_s
         # No proxies from the environment and no redirects: only the configured hosts are probed.
         self._client = httpx.AsyncClient(
-            trust_env=False, follow_redirects=False, timeout=timeout_s, transport=transport
+            verify=trusted(),
+            trust_env=False,
+            follow_redirects=False,
+            timeout=timeout_s,
+            transport=transport,
         )
         self._readings = {
             name: Refreshed[Reading | None](

@@ -11,7 +11,8 @@ import pytest
 
 from pipeline.errors import CallerError, StageBusy, StageError, StageFailed
 from pipeline.testing import cancel_at
-from stages._http import MAX_MESSAGE, HttpClient, retry_after_s
+from stages._http import MAX_MESSAGE, HttpClient
+from stages._http_errors import retry_after_s
 
 T = TypeVar("T")
 NOW = datetime(2026, 11, 20, 12, 0, 0, tzinfo=UTC)
