@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from itertools import groupby
 from typing import Any, Literal
 
@@ -21,7 +22,7 @@ PATH_PARAMETERS: dict[str, dict[str, Any]] = {
 """Schemas of path parameters by name; others are strings."""
 
 Mode = Literal["validation", "serialization"]
-Uses = dict[tuple[Any, Mode], TypeAdapter[Any]]
+Schemas = tuple[dict[tuple[Any, Mode], Any], dict[str, Any]]
 
 
 def document(
@@ -81,16 +82,25 @@ def document(
     }
 
 
-def _schemas(operations: Sequence[Operation]) -> tuple[dict[tuple[Any, Mode], Any], dict[str, Any]]:
-    uses: Uses = {(ProblemDetails, "serialization"): TypeAdapter(ProblemDetails)}
+def _schemas(operations: Sequence[Operation]) -> Schemas:
+    uses: dict[tuple[Any, Mode], None] = {(ProblemDetails, "serialization"): None}
     for operation in operations:
         if operation.body is not None:
-            uses[operation.body, "validation"] = TypeAdapter(operation.body)
+            uses[operation.body, "validation"] = None
         for answer in operation.answers.values():
             if answer.model is not None:
-                uses[answer.model, "serialization"] = TypeAdapter(answer.model)
+                uses[answer.model, "serialization"] = None
+    return _schemas_of(tuple(uses))
+
+
+@lru_cache(maxsize=32)
+def _schemas_of(uses: tuple[tuple[Any, Mode], ...]) -> Schemas:
+    """The schema of each use of a model, and the definitions that they refer to: not to be changed.
+
+    Kept, because they take nearly all of the time in which an application is made.
+    """
     schemas, definitions = TypeAdapter.json_schemas(
-        [(key, mode, adapter) for (key, mode), adapter in uses.items()],
+        [(model, mode, TypeAdapter(model)) for model, mode in uses],
         by_alias=True,
         ref_template=SCHEMAS + "{model}",
     )
