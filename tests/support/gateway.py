@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import socket
+from asyncio import FIRST_COMPLETED
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -90,6 +92,39 @@ class Caller:
         return [message["type"] for message in self.messages]
 
 
+class PromptServer(uvicorn.Server):
+    """uvicorn that starts and ends without its pauses of 100 ms, some three for each test."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.serves = asyncio.Event()
+        self._ends = asyncio.Event()
+
+    async def main_loop(self) -> None:
+        await self.on_tick(0)  # the headers of every answer
+        self.serves.set()
+        await self._ends.wait()
+
+    def end(self) -> None:
+        """Serve no longer, in an orderly way."""
+        self._ends.set()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for server in self.servers:
+            server.close()
+        state = self.server_state
+        for connection in tuple(state.connections):
+            connection.shutdown()
+        try:
+            async with asyncio.timeout(self.config.timeout_graceful_shutdown):
+                while state.connections or state.tasks:
+                    await asyncio.sleep(0.002)
+        except TimeoutError:
+            for task in state.tasks:
+                task.cancel()
+        await self.lifespan.shutdown()
+
+
 class Gateway:
     """A server in this process. `settings` and the stages may be changed before it runs.
 
@@ -135,12 +170,11 @@ class Gateway:
         early = turning_away(early_refusal(self.app, settings, None))
         config = server_config(self.app, http=early if self.early else HttpProtocol)
         config.port = 0
-        server = uvicorn.Server(config)
+        server = PromptServer(config)
         serving = asyncio.create_task(server.serve())
-        async with asyncio.timeout(PATIENCE_S):
-            while not server.started:
-                assert not serving.done()
-                await asyncio.sleep(0.01)
+        started = asyncio.create_task(server.serves.wait())
+        await asyncio.wait({serving, started}, timeout=PATIENCE_S, return_when=FIRST_COMPLETED)
+        assert started.done()
         self.port = server.servers[0].sockets[0].getsockname()[1]
         try:
             async with asyncio.timeout(2 * PATIENCE_S):
@@ -148,7 +182,7 @@ class Gateway:
         finally:
             if (runtime := self.app.state.runtime).live.connections:
                 await runtime.live.wind_down(0)  # as `parley serve` does
-            server.should_exit = True
+            server.end()
             await serving
 
     @asynccontextmanager
