@@ -2,8 +2,9 @@
 `help_texts` the texts of their help.
 
 `serve`, `call`, `interview`, `replay`, `doctor`, `fetch`, `drill` and `bench` are one sub-command
-each; `terminal` has the output and errors that they share, `tls` the files for HTTPS. Where several
-processes serve, `workers` is their parent and `worker` one of them.
+each; `announcement` has the lines of a server that starts, `terminal` the output and errors that
+they share, `tls` the files for HTTPS. Where several processes serve, `workers` is their parent and
+`worker` one of them.
 """
 
 __all__: list[str] = []

@@ -8,16 +8,8 @@ import pytest
 from pydantic import SecretStr
 
 from gateway.commands import serve as module
-from gateway.commands.serve import (
-    access_line,
-    announce,
-    check_public,
-    listen,
-    serve,
-    tell_when_ready,
-    token_file,
-    ws_url,
-)
+from gateway.commands.announcement import access_line, announce, tell_when_ready, token_file, ws_url
+from gateway.commands.serve import check_public, listen, serve
 from gateway.commands.terminal import CommandFailed
 from gateway.settings import Settings
 from gateway.status import StageReport
