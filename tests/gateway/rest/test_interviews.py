@@ -13,8 +13,8 @@ from typing import Any
 import httpx
 import pytest
 
+from gateway.interviews import events as rings
 from gateway.interviews.answer_jobs import AnswerRecord
-from gateway.interviews.events import MAX_RINGS
 from gateway.interviews.sessions import SessionOwner, load
 from gateway.rest import answering, watching
 from gateway.store import SqliteStore
@@ -624,7 +624,11 @@ def test_a_watcher_does_not_delay_the_end_of_the_process(gateway: Any, serve: Se
     serve(scenario)
 
 
-def test_asking_for_sessions_that_are_not_there_drops_no_events(serve: Serve) -> None:
+def test_asking_for_sessions_that_are_not_there_drops_no_events(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rings, "MAX_RINGS", 40)
+
     async def scenario(client: httpx.AsyncClient) -> None:
         path = await started(client)
         async with watched(client, path) as events:
@@ -632,7 +636,7 @@ def test_asking_for_sessions_that_are_not_there_drops_no_events(serve: Serve) ->
             (first, *_) = await events.next()
             await typed(client, path)
             (second, *_) = await events.next()
-        for number in range(MAX_RINGS):
+        for number in range(rings.MAX_RINGS):
             answer = await client.get(f"/api/sessions/none-{number}/events")
             assert code(answer) == (404, "no_such_session")
         async with watched(client, path, first) as events:

@@ -96,6 +96,7 @@ def test_an_utterance_is_recognised_alike_whatever_was_heard_before(
     assert HEARD in answers[0][0][1]["text"]
 
 
+@pytest.mark.slow
 def test_partials_tell_changed_hypotheses_and_grow_into_the_final(
     sphinx: Sphinx, clip: Clip
 ) -> None:
@@ -110,6 +111,7 @@ def test_partials_tell_changed_hypotheses_and_grow_into_the_final(
     assert replies[-1][0] == "final"
 
 
+@pytest.mark.slow
 def test_audio_waits_while_no_decoder_is_free(sphinx: Sphinx, clip: Clip) -> None:
     pcm = clip("software-engineer-1")[PART].tobytes()
     first, second = open_utterance(sphinx, 1), open_utterance(sphinx, 2)
@@ -123,6 +125,7 @@ def test_audio_waits_while_no_decoder_is_free(sphinx: Sphinx, clip: Clip) -> Non
     assert [header["text"] for _, header, _ in second] == [HEARD]
 
 
+@pytest.mark.slow
 def test_a_cancelled_utterance_gives_its_decoder_to_the_next(sphinx: Sphinx, clip: Clip) -> None:
     pcm = clip("software-engineer-1")[PART].tobytes()
     first, second = open_utterance(sphinx, 1), open_utterance(sphinx, 2)
@@ -182,6 +185,7 @@ def test_what_nobody_said_is_no_answer_and_the_final_says_why(
     assert {header["text"] for kind, header, _ in replies if kind == "partial"} <= {"", kept}
 
 
+@pytest.mark.slow
 def test_a_decoder_that_gives_up_fails_its_utterance_and_is_replaced(
     clip: Clip, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -255,6 +259,7 @@ def test_a_dead_process_fails_the_utterance(clip: Clip) -> None:
     asyncio.run(scene())
 
 
+@pytest.mark.slow
 def test_audio_beyond_the_limit_is_ignored_and_a_cancelled_utterance_forgotten(
     clip: Clip, monkeypatch: pytest.MonkeyPatch
 ) -> None:
