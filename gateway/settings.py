@@ -54,7 +54,7 @@ class Settings(ServerSettings, BaseSettings):
     face: Face = variable(
         "PARLEY_FACE",
         default="mira",
-        description="the interviewer's face: mira, jonas, or a folder with one of your own",
+        description="the interviewer's face: mira, jonas, lin, or a folder with one of your own",
     )
     avatar_video: Annotated[Literal["auto", "off"], LOWER] = variable(
         "PARLEY_AVATAR_VIDEO",

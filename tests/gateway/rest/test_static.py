@@ -172,7 +172,7 @@ def test_a_face_of_ones_own_is_served_and_comes_first(rest: Rest, tmp_path: Path
 
     async def own(client: httpx.AsyncClient) -> None:
         listed = (await client.get("/faces")).json()["faces"]
-        assert [face["id"] for face in listed] == ["zoe", "jonas", "mira"]
+        assert [face["id"] for face in listed] == ["zoe", "jonas", "lin", "mira"]
         drawing = await client.get("/faces/zoe/face.svg")
         assert drawing.content == (folder / "face.svg").read_bytes()
         assert "A sketch" in (await client.get("/")).text
@@ -180,7 +180,7 @@ def test_a_face_of_ones_own_is_served_and_comes_first(rest: Rest, tmp_path: Path
 
     async def shipped(client: httpx.AsyncClient) -> None:
         listed = (await client.get("/faces")).json()["faces"]
-        assert [face["id"] for face in listed] == ["mira", "jonas"]
+        assert [face["id"] for face in listed] == ["mira", "jonas", "lin"]
 
     rest.run(static_operations(face=str(folder)), own)
     rest.run(static_operations(face="mira"), shipped)

@@ -57,7 +57,7 @@ def test_a_shipped_face_is_good_and_complete(name: str) -> None:
 
 
 def test_two_faces_are_shipped() -> None:
-    assert shipped() == ("jonas", "mira")
+    assert shipped() == ("jonas", "lin", "mira")
 
 
 @pytest.mark.parametrize("name", shipped())

@@ -166,7 +166,7 @@ def test_a_face_that_is_not_known_is_told_and_the_default_shown(doorway: Doorway
             error = await browser.until("error")
             assert (error["code"], error["fatal"]) == ("unknown_face", False)
             assert error["message"] == (
-                "face: '../../etc' is not one of jonas, mira; mira is shown"
+                "face: '../../etc' is not one of jonas, lin, mira; mira is shown"
             )
             assert video_of(doorway)._face == "mira"
             await seen(browser, 3)
