@@ -125,7 +125,6 @@ def test_two_spoken_turns_are_held_heard_seen_and_interrupted(
         assert_clean(page, url)
 
 
-@pytest.mark.firefox
 def test_who_has_no_microphone_types_and_a_dropped_line_comes_back(tmp_path: Path) -> None:
     port = free_port()
     url = f"http://127.0.0.1:{port}/"

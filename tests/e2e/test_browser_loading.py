@@ -46,7 +46,6 @@ def test_the_page_is_small_and_nothing_in_it_moves_while_it_loads(url: str, deaf
         assert_clean(page, url)
 
 
-@pytest.mark.firefox
 @pytest.mark.realtime
 def test_the_first_picture_of_the_face_is_there_at_once(url: str, deaf: Browser) -> None:
     times = []

@@ -116,7 +116,9 @@ def test_mute_silences_the_track_and_what_is_sent_over_the_websocket(
         start(over_webrtc, url, way="webrtc")
         start(over_websocket, url, way="websocket")
         over_websocket.look(SENT)
-        measured = ((over_webrtc, ENERGY), (over_websocket, "loudness"))
+        measured = [(over_websocket, "loudness")]
+        if not FIREFOX:  # whose statistics do not tell how loud a track is
+            measured.append((over_webrtc, ENERGY))
 
         def heard(seconds: float) -> list[float]:
             before = [page.look(loudness) for page, loudness in measured]
@@ -125,7 +127,7 @@ def test_mute_silences_the_track_and_what_is_sent_over_the_websocket(
             return [late - early for early, late in zip(before, after, strict=True)]
 
         def mute() -> None:
-            for page, _ in measured:
+            for page in (over_webrtc, over_websocket):
                 page.call("Page.bringToFront")
                 page.click("#mute")
 
@@ -133,7 +135,10 @@ def test_mute_silences_the_track_and_what_is_sent_over_the_websocket(
         mute()
         time.sleep(0.5)  # the browser's meter falls slowly
         assert max(heard(2.2)) < QUIET
+        enabled = "parley.call.transport.sender.track.enabled"
+        assert over_webrtc.look(enabled) is False
         mute()
+        assert over_webrtc.look(enabled) is True
         assert min(heard(1.5)) > 100 * QUIET
 
 

@@ -49,7 +49,8 @@ def ask(page: Page, script: str, given: Any, module: str = "timeline") -> Any:
     source = (ROOT / f"gateway/static/{module}.js").read_bytes()
     address = "data:text/javascript;base64," + base64.b64encode(source).decode()
     called = script.replace("STEP", str(STEP_MS))
-    return page.look(f'import("{address}").then((m) => ({called})(m, {json.dumps(given)}))')
+    said = f"({called})(m, {json.dumps(given)})"
+    return json.loads(page.look(f'import("{address}").then((m) => JSON.stringify({said}))'))
 
 
 def reply(chance: random.Random) -> list[list[Viseme]]:
