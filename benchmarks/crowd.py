@@ -60,15 +60,17 @@ class Crowd(Load):
 
     async def run(self) -> dict[str, Any]:
         """Let all clients come and go; returns the report of the load with that of the crowd."""
+        plan = self._crowd
         self._began = self._clock()
-        asyncio.get_running_loop().call_later(self._crowd.arrive_s, self._steady.set)
+        asyncio.get_running_loop().call_later(plan.arrive_s, self._steady.set)
         report = await super().run()
         refusals = Summary.of(self._refusals_ms)
         return {
             **report,
-            "clients": self._crowd.clients,
+            "clients": plan.clients,
             "admitted": len(self._admitted),
             "admitted_by_s": max(self._admitted.values(), default=None),
+            "admitted_at_s": sorted(round(at - plan.arrive_s, 1) for at in self._admitted.values()),
             "refused": len(self._refusals_ms),
             "refusal": None if refusals is None else refusals.as_dict(),
         }

@@ -63,7 +63,7 @@ class Seen:
     beside it have heard, if there were any.
 
     `memory_mb` has a value for each second of the measured stretch, and `why` the reasons for
-    refusals that `/health` gave in its middle.
+    refusals that `/health` gave in its middle. Before the crowd the server had `empty_mb`.
     """
 
     report: dict[str, Any]
@@ -71,6 +71,7 @@ class Seen:
     cpu_share: float
     why: Sequence[str]
     knocks: dict[str, Any] | None = None
+    empty_mb: float = 0.0
 
     def summary(self, name: str) -> Summary | None:
         values = self.report[name]
@@ -87,14 +88,33 @@ class Seen:
         return float("inf") if summary is None else summary.p99
 
     @property
-    def growth_mb(self) -> float:
-        """Of the memory, from the third quarter of the stretch to the last, since clients are still
-        let in before; infinite unmeasured."""
+    def quarters(self) -> tuple[tuple[float, float], tuple[float, float]] | None:
+        """The mean memory in MB, and the mean number of sessions let in so far, in the third
+        quarter of the stretch and in the last; None unmeasured."""
         quarter = len(self.memory_mb) // 4
         if not quarter:
+            return None
+        begun = self.report["admitted_at_s"]
+        sessions = [
+            sum(at <= second for at in begun) for second in range(1, len(self.memory_mb) + 1)
+        ]
+        third, last = slice(-2 * quarter, -quarter), slice(-quarter, None)
+        return (
+            (sum(self.memory_mb[third]) / quarter, sum(sessions[third]) / quarter),
+            (sum(self.memory_mb[last]) / quarter, sum(sessions[last]) / quarter),
+        )
+
+    @property
+    def growth_mb(self) -> float:
+        """Of the memory, from the third quarter of the stretch to the last; infinite unmeasured.
+
+        Sessions that were let in meanwhile are left out, each with what one has on average.
+        """
+        if self.quarters is None:
             return float("inf")
-        third, last = self.memory_mb[-2 * quarter : -quarter], self.memory_mb[-quarter:]
-        return (sum(last) - sum(third)) / quarter
+        (third_mb, fewer), (last_mb, more) = self.quarters
+        each_mb = (last_mb - self.empty_mb) / more if more else 0.0
+        return last_mb - third_mb - each_mb * (more - fewer)
 
 
 def overload(sessions: int | None, progress: Progress, *, quick: bool = False) -> Result:
@@ -208,6 +228,7 @@ def run_crowd(server: Server, plan: CrowdPlan, on_progress: OnProgress) -> Seen:
     memory_mb: list[float] = []
     why: Sequence[str] = ()
     report: dict[str, Any] | None = None
+    empty_mb = server.memory_mb()
     began = ended = server.cpu()
     with closing(told_by("benchmarks.crowd", *arguments)) as events:
         for event, told in events:
@@ -226,7 +247,8 @@ def run_crowd(server: Server, plan: CrowdPlan, on_progress: OnProgress) -> Seen:
     if report is None:
         raise RunFailed("the crowd client broke off")
     used_s = ended.since(began).server_s
-    return Seen(report, memory_mb, used_s / report["wall_s"] if report["wall_s"] else 0.0, why)
+    share = used_s / report["wall_s"] if report["wall_s"] else 0.0
+    return Seen(report, memory_mb, share, why, empty_mb=empty_mb)
 
 
 @contextmanager
@@ -300,6 +322,11 @@ def metrics(carried: int, before: Seen, during: Seen, after: Seen) -> list[Metri
         ),
         Metric("frames too late to be heard", report["frames_unheard"], ""),
         Metric("memory, last quarter − third", during.growth_mb, "MB", limit=GROWTH_MB),
+        *(
+            Metric(f"{name}, {quarter} quarter", value, unit)
+            for quarter, figures in zip(("third", "last"), during.quarters or (), strict=False)
+            for name, value, unit in zip(("memory", "admitted"), figures, ("MB", ""), strict=True)
+        ),
         Metric("memory, most", max(during.memory_mb, default=float("inf")), "MB"),
         Metric("server CPU, share of a core", during.cpu_share, ""),
         Metric("crowd client CPU, share of a core", report["client_cpu_share"], ""),

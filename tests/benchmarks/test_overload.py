@@ -4,7 +4,7 @@ import asyncio
 import resource
 from collections.abc import Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from io import StringIO
 from types import SimpleNamespace
 from typing import Any
@@ -64,6 +64,7 @@ def test_who_is_refused_comes_again_until_the_stretch_is_over() -> None:
     door = Door(PLAN, 4, busy())
     report = run_virtual(door.run())
     assert report["clients"] == 10
+    assert report["admitted_at_s"] == [-5.0, -4.5, -4.0, -3.5]
     assert report["admitted"] == 4
     assert [number for _, number in door.tries[:10]] == list(range(10))
     assert [at for at, number in door.tries if number == 9] == [4.5, 7.5, 13.5]
@@ -93,6 +94,7 @@ def seen(*, memory_mb: list[float] | None = None, **changed: Any) -> Seen:
         "clients": 600,
         "admitted": 150,
         "admitted_by_s": 3.0,
+        "admitted_at_s": [-1.0] * 150,
         "refused": 4_000,
         "refusal": summary(30.0),
         "spoken": 500,
@@ -241,6 +243,16 @@ def test_a_gateway_too_busy_to_say_why_it_refuses_does_not_end_the_run(
     found = module.run_crowd(server, PLAN, lambda done, goal: None)
     assert found.why == ("unknown, /health did not answer (ReadTimeout)",)
     assert (found.cpu_share, found.memory_mb) == (0.4, [200.0])
+
+
+def test_sessions_that_begin_in_the_last_half_are_no_growth() -> None:
+    late = [-1.0] * 100 + [30.0] * 50
+    steps = [150.0] * 30 + [200.0] * 10  # 1 MB each, on top of 50
+    during = replace(seen(memory_mb=steps, admitted_at_s=late), empty_mb=50.0)
+    assert during.quarters == ((150.0, 105.0), (200.0, 150.0))
+    assert during.growth_mb == pytest.approx(200.0 - 150.0 - 45.0)
+    leak = replace(during, memory_mb=[mb + max(0, at - 20) for at, mb in enumerate(steps)])
+    assert leak.growth_mb > module.GROWTH_MB
 
 
 # --- what the report comes to --------------------------------------------------------------------
