@@ -120,7 +120,7 @@ class WorkerServer(GatewayServer):
         forwarding = Forwarding(local, siblings)
         door = Door(siblings, early_refusal(app, settings, order.tls))
         config = server_config(forwarding, order.tls, settings.proxies, door.protocol)
-        own = server_config(from_siblings(local))
+        own = server_config(from_siblings(local, siblings.keep))
         server = cls(app, config, own, siblings, door, forwarding, line, tells=order.tells)
         return server
 
@@ -142,7 +142,8 @@ class WorkerServer(GatewayServer):
         )
         self.servers.append(server)
         self._door.serving(config=self.config, **common)
-        self._arrivals = Arrivals(siblings.arrivals_path(siblings.index), self._door.take)
+        path = siblings.arrivals_path(siblings.index)
+        self._arrivals = Arrivals(path, self._door.take, self._door.missed)
         siblings.begin()
         runtime = siblings.runtime
         assert runtime is not None

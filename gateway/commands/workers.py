@@ -1,10 +1,8 @@
 """`parley serve --workers N`: the parent of the processes (`gateway.commands.worker`)."""
 
 import asyncio
-import shutil
 import signal
 import socket
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +13,7 @@ from gateway.commands.tls import Tls
 from gateway.live.registry import LAST_WORDS_S, STORE_S
 from gateway.settings import Settings
 from gateway.workers.board import LoadBoard
+from gateway.workers.folder import WorkersFolder
 from gateway.workers.supervisor import StartFailed, Supervisor
 from stages._worker_host import WorkerHost
 
@@ -22,9 +21,6 @@ MODULE: Final = "gateway.commands.worker"
 
 MODELS: Final = "models"
 """The socket at which the parent shares the processes of models."""
-
-LONGEST_FOLDER: Final = 80
-"""A path of a Unix socket has 104 to 108 bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +42,8 @@ def serve_together(settings: Settings, listeners: Sequence[socket.socket], tls: 
 
     Raises `CommandFailed` if a process does not begin, and `KeyboardInterrupt` after SIGINT.
     """
-    folder = Path(tempfile.mkdtemp(prefix="parley-"))  # for this user alone
-    if len(str(folder)) > LONGEST_FOLDER:
-        folder.rmdir()
-        folder = Path(tempfile.mkdtemp(prefix="parley-", dir="/tmp"))
-    workers = settings.workers
+    made = WorkersFolder()
+    folder, workers = made.path, settings.workers
     board = LoadBoard.create(folder / "board", workers)
     descriptors = tuple(listener.fileno() for listener in listeners)
     began: set[int] = set()
@@ -72,7 +65,7 @@ def serve_together(settings: Settings, listeners: Sequence[socket.socket], tls: 
             order,
             board,
             folder,
-            inherited=descriptors,
+            inherited=(*descriptors, made.lock),
             grace_s=settings.drain_s + LAST_WORDS_S + STORE_S,
             ending=ending,
         )
@@ -86,7 +79,7 @@ def serve_together(settings: Settings, listeners: Sequence[socket.socket], tls: 
         raise CommandFailed(str(error)) from None
     finally:
         board.close()
-        shutil.rmtree(folder, ignore_errors=True)
+        made.close()
     for sig in reversed(signals):
         signal.raise_signal(sig)
 

@@ -18,6 +18,13 @@ LONGEST_LINE: Final = 256 * 1024
 MOST_WAITING: Final = 4 * 1024 * 1024
 """Bytes that may wait for a process that does not read; what comes then is left out."""
 
+LONGEST_TOLD: Final = LONGEST_LINE - 64
+"""The parent puts before it from whom it is."""
+
+NAMED: Final = 24
+"""The first bytes of what is too long, by which the log names it: they hold no words of a
+conversation."""
+
 BEAT_S: Final = 2.0
 
 
@@ -47,7 +54,7 @@ class BusLine:
     def write(self, line: bytes) -> None:
         """Write a line, unless too much waits."""
         transport = self._writer.transport
-        if len(line) >= LONGEST_LINE or transport.is_closing():
+        if transport.is_closing():
             return
         full = transport.get_write_buffer_size() > MOST_WAITING
         if full and not self._full:
@@ -77,10 +84,17 @@ class Bus:
         self._line.write(b"ready " + owner.encode())
         self._tasks = [asyncio.create_task(self._listen(reader)), asyncio.create_task(self._beat())]
 
-    def tell(self, told: dict[str, Any]) -> None:
-        """Tell the other processes."""
-        if self._line is not None:
-            self._line.write(b"tell " + json.dumps(told, separators=(",", ":")).encode())
+    def tell(self, told: dict[str, Any]) -> bool:
+        """Tell the other processes; False where it is too long to be told."""
+        if self._line is None:
+            return True
+        line = b"tell " + json.dumps(told, separators=(",", ":")).encode()
+        if len(line) > LONGEST_TOLD:
+            named, size = line[5 : 5 + NAMED].decode(errors="replace"), len(line)
+            logger.error("the other processes are not told %s…, which has %d bytes", named, size)
+            return False
+        self._line.write(line)
+        return True
 
     async def aclose(self) -> None:
         """Tell and hear nothing more."""

@@ -8,8 +8,7 @@ what.
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 
 import httpx
@@ -20,6 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.transports.websocket.protocol import EXTENSION
 from gateway.workers import merging, metrics_pages
+from gateway.workers.kept_pages import counted_by
 from gateway.workers.routes import Way, way_by_body, way_of
 from gateway.workers.siblings import Siblings, entering
 
@@ -190,7 +190,7 @@ class Forwarding:
             return _same(answers[own])
         good = {worker: one for worker, one in answers.items() if one.status_code == 200}
         if path == "/metrics":
-            return self._metrics(good)
+            return await self._metrics(good)
         try:
             merged = _merged(path, own, {worker: one.json() for worker, one in good.items()})
         except (ValueError, KeyError, TypeError):
@@ -216,11 +216,12 @@ class Forwarding:
             logger.info("process %d of this gateway does not answer: %r", worker, error)
             return None
 
-    def _metrics(self, answers: Mapping[int, httpx.Response]) -> Response:
+    async def _metrics(self, answers: Mapping[int, httpx.Response]) -> Response:
+        siblings = self._siblings
         pages = [one.text for one in answers.values()]
-        with suppress(OSError):  # there is one where a process has ended, with what it counted
-            pages.append((self._siblings.folder / "metrics-ended").read_text())
-        own = answers[self._siblings.index]
+        silent = [worker for worker in range(siblings.board.workers) if worker not in answers]
+        pages += await asyncio.to_thread(counted_by, siblings.folder, silent)
+        own = answers[siblings.index]
         response = Response(metrics_pages.added(pages))
         response.raw_headers = [
             *((name, value) for name, value in response.raw_headers if name == b"content-length"),
@@ -312,8 +313,14 @@ async def _parts(answer: httpx.Response) -> AsyncIterator[bytes]:
         await answer.aclose()
 
 
-def from_siblings(app: ASGIApp) -> ASGIApp:
-    """The application for requests that came over a process's own socket."""
+Keep = Callable[[bytes], Awaitable[None]]
+
+
+def from_siblings(app: ASGIApp, keep: Keep) -> ASGIApp:
+    """The application for requests that came over a process's own socket.
+
+    `keep` gets each page of metrics before it is told.
+    """
 
     async def answered(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -323,6 +330,23 @@ def from_siblings(app: ASGIApp) -> ASGIApp:
             client = told.get("client")
             scope["client"] = None if client is None else (client[0], client[1])
             scope["scheme"] = told.get("scheme", "http")
+            if scope["path"] == "/metrics":
+                send = _kept_first(send, keep)
         await app(scope, receive, send)
 
     return answered
+
+
+def _kept_first(send: Send, keep: Keep) -> Send:
+    """Sends an answer of one part; that of a 200 is kept first."""
+    status = 0
+
+    async def sent(message: Message) -> None:
+        nonlocal status
+        if message["type"] == "http.response.start":
+            status = message["status"]
+        elif status == 200:
+            await keep(message.get("body", b""))
+        await send(message)
+
+    return sent

@@ -18,10 +18,10 @@ from typing import Final
 logger = logging.getLogger("parley.workers")
 
 LONGEST_BYTES: Final = 128 * 1024
-"""The head of a request, and what came behind it: it fits into a socket's buffer on Linux."""
+"""The head of a request, and what came behind it."""
 
-GIVE_S: Final = 0.1
-"""How long a process that does not take the bytes is waited for: the loop stands meanwhile."""
+BUFFER: Final = 2 * LONGEST_BYTES
+"""Of the line: all of it fits in, so that nobody waits for the process that takes it."""
 
 ARRIVE_S: Final = 2.0
 
@@ -48,11 +48,15 @@ class Told:
 Take = Callable[[socket.socket, Told, bytes], None]
 """Gets a connection that has arrived, which it owns, and what the client has sent so far."""
 
+Missed = Callable[[Told], None]
+"""Is told that a connection which its giver has handed over did not arrive."""
+
 
 def give(path: Path, descriptor: int, told: Told, data: bytes) -> bool:
     """Give the connection to the process that listens at `path`; returns whether it has it.
 
-    If it does, close the own descriptor; if not, nothing has changed.
+    If it does, close the own descriptor; if not, nothing has changed. A process that takes none at
+    once, since too many wait for it, is not waited for: the loop would stand.
     """
     head = json.dumps(asdict(told)).encode()
     if len(data) > LONGEST_BYTES:
@@ -60,10 +64,12 @@ def give(path: Path, descriptor: int, told: Told, data: bytes) -> bool:
     whole = b"%d %d\n" % (len(head), len(data)) + head + data
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as line:
-            line.settimeout(GIVE_S)
+            line.setblocking(False)
+            line.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER)
             line.connect(str(path))
             sent = socket.send_fds(line, [whole], [descriptor])
-            line.sendall(whole[sent:])
+            while sent < len(whole):
+                sent += line.send(whole[sent:])
     except OSError as error:
         logger.info("a connection could not be handed over: %s", error)
         return False
@@ -73,8 +79,9 @@ def give(path: Path, descriptor: int, told: Told, data: bytes) -> bool:
 class Arrivals:
     """The connections that other processes give to this one. Close it when the loop ends."""
 
-    def __init__(self, path: Path, take: Take) -> None:
+    def __init__(self, path: Path, take: Take, missed: Missed) -> None:
         self._take = take
+        self._missed = missed
         self._loop = asyncio.get_running_loop()
         self._coming: dict[socket.socket, tuple[bytearray, list[int], asyncio.TimerHandle]] = {}
         path.unlink(missing_ok=True)
@@ -138,18 +145,23 @@ class Arrivals:
 
     def _arrived(self, whole: bytes, descriptors: list[int]) -> None:
         sockets = [socket.socket(fileno=descriptor) for descriptor in descriptors]
+        known = None
         try:
             lengths, _, rest = whole.partition(b"\n")
             head, body = map(int, lengths.split())
-            if len(rest) != head + body or len(sockets) != 1:
+            if len(rest) != head + body:
                 raise ValueError("incomplete")
             told = json.loads(rest[:head])
             client = told.pop("client")
             known = Told(**told, client=None if client is None else (client[0], client[1]))
-        except (ValueError, TypeError, KeyError):
-            logger.warning("what another process handed over is not complete")
+            if len(sockets) != 1:  # such as where this process has too many open files
+                raise ValueError("without its descriptor")
+        except (ValueError, TypeError, KeyError) as error:
+            logger.warning("what another process handed over is not complete: %s", error)
             for each in sockets:
                 each.close()
+            if known is not None:  # all is there that the giver had to say
+                self._missed(known)
             return
         sockets[0].setblocking(False)
         self._take(sockets[0], known, rest[head:])

@@ -50,6 +50,11 @@ class Door:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
+    def missed(self, told: Told) -> None:
+        """A connection that was handed over to this process did not arrive: nothing is on its way
+        any more (`gateway.workers.handover.Missed`)."""
+        self.siblings.board.received(self.siblings.index, told.giver)
+
     async def _take(self, taken: socket.socket, told: Told, data: bytes) -> None:
         def protocol() -> asyncio.Protocol:
             made = cast("_Routed", self.protocol(**self._arguments))

@@ -19,6 +19,7 @@ from gateway.runtime import Runtime
 from gateway.store import StoreError
 from gateway.workers.board import ACCEPTING, LoadBoard
 from gateway.workers.bus import Bus
+from gateway.workers.kept_pages import keep_page
 from gateway.workers.routes import Way, least, mark_of
 
 logger = logging.getLogger("parley.workers")
@@ -27,7 +28,11 @@ NOTE_EVERY_S = 0.25
 """How often the board learns whether this process takes further sessions."""
 
 PAGE_EVERY_S = 5.0
-"""How often the page of metrics is kept: what a process that dies counted since then is lost."""
+"""How often the page of metrics is kept, if nobody asks for it: what a process that dies counted
+since then is lost."""
+
+PART = 1_000
+"""Sessions, or addresses, in a line: far from the longest that there is (`gateway.workers.bus`)."""
 
 FREE_S = 10.0
 """How long the lease of a process that has died is tried to be ended; then it ends by itself."""
@@ -57,6 +62,7 @@ class Siblings:
         self._entering: dict[object, Callable[[], bool]] = {}  # each says whether it still is
         self._asked: Counter[int] = Counter()  # requests under way that begin a session elsewhere
         self._tasks: set[asyncio.Task[None]] = set()
+        self._keeping = asyncio.Lock()
 
     # --- files ---------------------------------------------------------------------------------
 
@@ -94,16 +100,15 @@ class Siblings:
             await asyncio.sleep(NOTE_EVERY_S)
 
     async def _keep_page(self) -> None:
-        kept, new = self.folder / f"metrics-{self.index}", self.folder / f"new-{self.index}"
-
-        def keep(page: bytes) -> None:
-            with suppress(OSError):  # without room for it the page is missing after a crash
-                new.write_bytes(page)
-                new.replace(kept)
-
         while True:
-            await asyncio.to_thread(keep, self.page())
+            await self.keep(self.page())
             await asyncio.sleep(PAGE_EVERY_S)
+
+    async def keep(self, page: bytes) -> None:
+        """Keep this process's page of metrics, for when it does not answer any more. What was kept
+        is no less than what was told, if this is called first: no sum ever falls."""
+        async with self._keeping:
+            await asyncio.to_thread(keep_page, self.folder, self.index, page)
 
     def note(self) -> None:
         """Let the others see this process's load, and whether it takes further sessions."""
@@ -182,7 +187,8 @@ class Siblings:
         return sum(addresses[where] for addresses in self._at.values())
 
     def happened(self, session_id: str, kind: str, data: dict[str, Any]) -> None:
-        self.bus.tell({"event": kind, "of": session_id, "data": data})
+        if not self.bus.tell({"event": kind, "of": session_id, "data": data}):
+            self.bus.tell({"event": "missed", "of": session_id, "data": {}})
 
     def deleted(self, session_id: str) -> None:
         self.bus.tell({"deleted": session_id})
@@ -211,12 +217,21 @@ class Siblings:
                 self._forget(worker)
                 self._holders.update(dict.fromkeys(sessions, worker))
                 self._at[worker] = Counter(addresses)
+            case {"also": sessions}:
+                self._holders.update(dict.fromkeys(sessions, worker))
+            case {"also_at": addresses}:
+                self._at.setdefault(worker, Counter()).update(addresses)
 
     def there(self, worker: int) -> None:
         """Another process serves from now on: it learns what this one has."""
         assert self.runtime is not None
         counted = self._own_at if self.runtime.settings.per_address else {}
-        self.bus.tell({"all": self.runtime.live.held(), "at": dict(counted)})
+        self.bus.tell({"all": [], "at": {}})
+        sessions, addresses = self.runtime.live.held(), [*counted.items()]
+        for first in range(0, len(sessions), PART):
+            self.bus.tell({"also": sessions[first : first + PART]})
+        for first in range(0, len(addresses), PART):
+            self.bus.tell({"also_at": dict(addresses[first : first + PART])})
 
     def gone(self, worker: int, owner: str) -> None:
         """A process has ended: its sessions are free at once, and not when its lease ends."""

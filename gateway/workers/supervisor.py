@@ -18,9 +18,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from gateway.workers import metrics_pages
 from gateway.workers.board import LoadBoard
 from gateway.workers.bus import LONGEST_LINE, BusLine, lines
+from gateway.workers.kept_pages import end_page
 from gateway.workers.restarts import Restarts
 
 logger = logging.getLogger("parley.workers")
@@ -255,17 +255,7 @@ class Supervisor:
             for other in self._running.values():
                 if other.serves:
                     other.line.write(gone)
-        self._keep_counted(index)
-
-    def _keep_counted(self, index: int) -> None:
-        page, ended = self._folder / f"metrics-{index}", self._folder / "metrics-ended"
-        new = self._folder / "metrics-new"
-        with suppress(OSError):
-            kept = metrics_pages.counted(page.read_text())
-            before = ended.read_text() if ended.exists() else ""
-            new.write_text(metrics_pages.added([before, kept]))
-            new.replace(ended)
-            page.unlink()
+        end_page(self._folder, index)
 
     async def _stop_others(self) -> None:
         self._end()

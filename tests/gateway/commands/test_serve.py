@@ -362,3 +362,9 @@ def test_one_line_says_when_the_models_are_loaded(
 ) -> None:
     asyncio.run(tell_when_ready(engine))
     assert capsys.readouterr().out.strip() == line
+
+
+def test_each_of_several_processes_needs_a_place() -> None:
+    module.check_workers(Settings(workers=4, max_sessions=4))
+    with pytest.raises(CommandFailed, match="PARLEY_MAX_SESSIONS=3 leaves no place for some of"):
+        module.check_workers(Settings(workers=4, max_sessions=3))

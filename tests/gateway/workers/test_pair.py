@@ -22,6 +22,7 @@ from gateway.commands.worker import WorkerServer
 from gateway.commands.workers import WorkerOrder, share
 from gateway.settings import Settings
 from gateway.workers.board import LoadBoard
+from gateway.workers.forwarding import Forwarding
 from tests.support.gateway import PATIENCE_S, Caller, Gateway
 
 pytestmark = pytest.mark.slow
@@ -213,6 +214,28 @@ def test_figures_are_those_of_both(tmp_path: Path) -> None:
             whole = await pair.asked_together("GET", "/metrics")
             assert f"{sample}4.0" in whole.text
             assert whole.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
+
+    run(tmp_path, story)
+
+
+def test_figures_do_not_fall_where_one_does_not_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sample = 'parley_admissions_refused_total{transport="websocket"} '
+
+    async def story(pair: Pair) -> None:
+        for server in pair.servers:
+            assert server.siblings.runtime is not None
+            server.siblings.runtime.metrics.refused("websocket")
+        assert f"{sample}2.0" in (await pair.asked_together("GET", "/metrics")).text
+        asked = Forwarding._one
+
+        async def answers(forwarding: Forwarding, worker: int, *request: Any) -> Any:
+            own = worker == forwarding._siblings.index
+            return await asked(forwarding, worker, *request) if own else None
+
+        monkeypatch.setattr(Forwarding, "_one", answers)
+        assert f"{sample}2.0" in (await pair.asked_together("GET", "/metrics")).text
 
     run(tmp_path, story)
 

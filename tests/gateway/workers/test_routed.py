@@ -87,7 +87,7 @@ async def story(folder: Path) -> None:
         with taken:
             taken.send(b"answered " + data[:3])
 
-    arrivals = Arrivals(folder / "take-1", take)
+    arrivals = Arrivals(folder / "take-1", take, door.missed)
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(TLS / "cert.pem", TLS / "key.pem")
     serving = asyncio.get_running_loop()
@@ -102,3 +102,13 @@ async def story(folder: Path) -> None:
     assert buffered[0] > 0
     assert given == [True]
     assert client.answer == b"answered GET"
+
+
+def test_a_connection_that_did_not_arrive_is_on_its_way_no_longer(tmp_path: Path) -> None:
+    board = LoadBoard.create(tmp_path / "board", 2)
+    siblings: Any = SimpleNamespace(index=1, board=board)
+    board.handed(0, 1)
+    assert board.load(1) == 1
+    Door(siblings).missed(Told(0, "http"))
+    assert board.load(1) == 0
+    board.close()
