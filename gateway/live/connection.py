@@ -226,7 +226,8 @@ class Connection(Generic[P]):
     def _end(self, session: Session) -> None:
         """End it, and let a client that reconnects at once wait until its last words are stored."""
         self._calls.live.leaving(self._session_id)
-        session.end(self._input.rest(), self._input.pacer.typed)
+        assert self._commands is not None
+        session.end(self._input.rest(), self._input.pacer.typed(self._commands.words_of))
 
     def _dismiss(self) -> None:
         """The session was deleted: nothing more is said in it, or stored of it."""

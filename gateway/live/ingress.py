@@ -146,16 +146,21 @@ class IngressPacer(Generic[P]):
                 self._waiting_requests -= isinstance(item, ASKS)
                 self._obey(item)
 
-    @property
-    def typed(self) -> str:
-        """The typed text that waits, each after the one before it; none behind a goodbye."""
+    def typed(self, words_of: Callable[[str], str]) -> str:
+        """The typed text that waits, each after the one before it; none behind a goodbye.
+
+        `words_of` gives the answer that a key of a telephone stands for; "" for none.
+        """
         texts: list[str] = []
         for item in self._waiting:
-            if isinstance(item, Leave):
-                break
-            if isinstance(item, TypedText):
-                texts.append(item.text)
-        return " ".join(texts)
+            match item:
+                case Leave():
+                    break
+                case TypedText(text):
+                    texts.append(text)
+                case PressKey(key):
+                    texts.append(words_of(key))
+        return " ".join(filter(None, texts))
 
     def rest(self) -> Iterator[P | Command]:
         """Take what still waits, up to a goodbye, when the client has disconnected."""

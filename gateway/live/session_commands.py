@@ -51,6 +51,7 @@ class SessionCommands:
         self._calls = calls
         self._out_of_band = out_of_band
         self._output = output
+        self.words_of = host.words_of
 
     def perform(self, command: Command) -> None:
         """Do what a command says. Audio, and the end of the session, are the connection's."""

@@ -14,7 +14,7 @@ from gateway.live.ingress import (
     Flooded,
     IngressPacer,
 )
-from gateway.protocols.dialect import CommitTurn, Respond, TypedText
+from gateway.protocols.dialect import CommitTurn, Leave, PressKey, Respond, TypedText
 
 FRAME = bytes(640)  # 20 ms at 16 kHz
 
@@ -57,6 +57,17 @@ def test_what_runs_further_ahead_is_fed_as_time_passes_and_in_order() -> None:
         pacer.drain(100.5 + tick / 50)
     assert fed == [*frames, b"\xff" * 640]
     assert not pacer.waiting
+
+
+def test_what_was_typed_and_keyed_behind_audio_is_among_the_last_words() -> None:
+    pacer, _ = make()
+    for _ in range(100):
+        pacer.take(FRAME, 20, 100.0)
+    for command in (TypedText("I type"), PressKey("1"), PressKey("9"), TypedText("and more")):
+        pacer.follow(command)
+    pacer.follow(Leave())
+    pacer.follow(PressKey("1"))
+    assert pacer.typed({"1": "yes", "9": ""}.__getitem__) == "I type yes and more"
 
 
 def test_what_a_stall_held_up_is_caught_up_with_and_leaves_no_delay() -> None:
