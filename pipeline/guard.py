@@ -47,7 +47,7 @@ from typing import Generic, TypeVar
 
 from pipeline.candidate import Candidate, Limits, Trouble
 from pipeline.frames import Slot
-from pipeline.ladder import Ladder
+from pipeline.ladder import PASSED_OVER, Ladder
 from pipeline.patience import Soon
 from pipeline.stream import OnDegraded, Stream, first_due
 
@@ -129,7 +129,7 @@ class Guard(Generic[P]):
         first = next(one for one in self.candidates if one.provider not in without)
         passed = None
         if self.ladder is not None and asked[0] is not first:
-            passed = first.provider, self.ladder.reason
+            passed = first.provider, PASSED_OVER + self.ladder.reason
         return Stream(
             self.slot,
             asked,

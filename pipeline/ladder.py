@@ -52,6 +52,10 @@ NO_TEXT = "no text"
 GAP = "gap"
 """The target of a `Degraded` for an answer of which a part was not kept: it was too long."""
 
+PASSED_OVER = "lighter first: "
+"""The beginning of the reason of a `Degraded` from a provider that was not asked, since lighter
+ones are asked first. What follows is why."""
+
 AHEAD, ON_DECISION = "ahead of the decision", "after the decision"
 """The source and the target of a `Degraded` in a turn whose reply is not prepared any more."""
 

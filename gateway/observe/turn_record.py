@@ -19,7 +19,7 @@ from pipeline.frames import (
     StageSpan,
     TurnMetrics,
 )
-from pipeline.ladder import CANNED, ON_DECISION
+from pipeline.ladder import CANNED, ON_DECISION, PASSED_OVER
 from pipeline.stage import Observed
 
 TurnOutcome = Literal["answered", "interrupted", "canned", "text", "none"]
@@ -64,13 +64,17 @@ class TurnRecord:
         """The stage that made the reply late; None where it was in time.
 
         That is endpointing where it alone took longer than the budget, else the stage with the
-        largest part of the rest. Where nothing was heard, it is the last stage that stepped down,
-        or `NOBODY`.
+        largest part of the rest. Where nothing was heard, it is the last stage that stepped down
+        because it failed, or `NOBODY`.
         """
         if not self.over_budget:
             return None
         if self.voice_to_voice_ms is None:
-            failed = [step.stage for step in self.degraded if step.target != ON_DECISION]
+            failed = [
+                step.stage
+                for step in self.degraded
+                if step.target != ON_DECISION and not step.reason.startswith(PASSED_OVER)
+            ]
             return failed[-1] if failed else NOBODY
         took: dict[str, float] = {}
         for share in self.shares:

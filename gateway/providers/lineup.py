@@ -331,7 +331,22 @@ def _ladder(stages: Stages, lighter: frozenset[str]) -> Ladder:
     ladder = Ladder(lighter=bool(found))
     for guard in stages.guards():
         guard.ladder = ladder
+    _wait_for_the_last(stages.transcribers, ladder)
     return ladder
+
+
+def _wait_for_the_last(recognisers: Guard[Transcriber], ladder: Ladder) -> None:
+    """The recogniser that is asked last may take its time, whichever that is at a step."""
+    usual = [candidate.limits for candidate in recognisers.candidates]
+
+    def settle(*_: object) -> None:
+        for candidate, limits in zip(recognisers.candidates, usual, strict=True):
+            candidate.limits = limits
+        last = recognisers.line[-1]
+        last.limits = replace(last.limits, slow_first_s=LAST_SLOW_S)
+
+    settle()
+    ladder.on_step.append(settle)
 
 
 def _guard(choice: Choice, stages: Sequence[Any]) -> Guard[Any]:
@@ -345,9 +360,6 @@ def _guard(choice: Choice, stages: Sequence[Any]) -> Guard[Any]:
         )
         for provider, stage in zip(choice.providers, stages, strict=True)
     ]
-    if choice.slot == "stt":
-        last = candidates[-1]
-        last.limits = replace(last.limits, slow_first_s=LAST_SLOW_S)
     return Guard(choice.slot, candidates)
 
 

@@ -9,7 +9,7 @@ from pipeline.breaker import Breaker
 from pipeline.fillers import Fillers
 from pipeline.frames import Degraded, ReplyDone, ReplyText, SpeechStopped, Transcript, TurnMetrics
 from pipeline.guard import Candidate, Guard
-from pipeline.ladder import LadderStep
+from pipeline.ladder import PASSED_OVER, LadderStep
 from pipeline.session import SessionPolicy, Stages
 from stages.fakes import (
     FakeAnimator,
@@ -117,7 +117,8 @@ def test_lighter_providers_are_asked_first_and_the_client_is_told(lighter: Any) 
     lighter.run(story)
     assert finals(lighter) == ["the quick words", "the good words"]
     assert told(lighter, 1) == [
-        (slot, f"fake-{slot}", f"quick-{slot}", BUSY) for slot in ("stt", "llm", "tts")
+        (slot, f"fake-{slot}", f"quick-{slot}", PASSED_OVER + BUSY)
+        for slot in ("stt", "llm", "tts")
     ]
     assert {stage: name for stage, name in providers(lighter, 1).items() if name[:4] == "quic"} == {
         slot: f"quick-{slot}" for slot in ("stt", "llm", "tts")
@@ -141,7 +142,7 @@ def test_the_better_providers_stand_behind_the_lighter_ones(lighter: Any) -> Non
     assert finals(lighter) == ["the good words"]
     recogniser = [step for step in told(lighter, 1) if step[0] == "stt"]
     assert recogniser == [
-        ("stt", "fake-stt", "quick-stt", BUSY),
+        ("stt", "fake-stt", "quick-stt", PASSED_OVER + BUSY),
         ("stt", "quick-stt", "fake-stt", "broke off"),
     ]
 

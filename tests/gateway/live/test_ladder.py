@@ -13,7 +13,7 @@ from pipeline.breaker import Breaker
 from pipeline.fillers import Fillers
 from pipeline.frames import TextDelta
 from pipeline.guard import Candidate, Guard
-from pipeline.ladder import RISE_S, Ladder, LadderStep
+from pipeline.ladder import PASSED_OVER, RISE_S, Ladder, LadderStep
 from pipeline.session import Stages
 from pipeline.stage import ReplyRequest
 from pipeline.testing import play
@@ -135,7 +135,7 @@ def test_a_conversation_goes_down_the_whole_ladder_and_back_up(local: LocalCalls
             await answer(client, 1)
             assert told(client, 1) == [
                 ("ahead of the decision", "after the decision", BUSY),
-                ("fake-stt", "quick-stt", BUSY),
+                ("fake-stt", "quick-stt", PASSED_OVER + BUSY),
             ]
             assert len(client.found("avatar.frame")) == pictures
 

@@ -14,6 +14,7 @@ from pipeline.frames import (
     StageSpan,
     TurnMetrics,
 )
+from pipeline.ladder import PASSED_OVER
 from pipeline.stage import Observed
 
 SPANS = (
@@ -90,6 +91,10 @@ def test_a_reply_that_comes_late_or_never_is_over_budget(
     assert over == record(*outputs).over_budget
 
 
+PASSED = Degraded(1, "tts", "good", "quick", f"{PASSED_OVER}the processor is 95% busy")
+"""The better voice was not asked: it has failed in nothing."""
+
+
 def late(*shares: tuple[str, float]) -> TurnMetrics:
     """A turn that was over its budget of a second."""
     told = tuple(StageShare(stage, "", ms) for stage, ms in shares)
@@ -106,6 +111,8 @@ def late(*shares: tuple[str, float]) -> TurnMetrics:
         ((late(("endpointing", 1001.0)),), "endpointing"),
         ((CANNED, UNHEARD), "llm"),
         ((UNHEARD,), "none"),
+        ((PASSED, UNHEARD), "none"),
+        ((CANNED, PASSED, UNHEARD), "llm"),
         ((ReplyDone(1, True, ""), UNHEARD), None),
     ],
 )

@@ -87,8 +87,17 @@ def test_the_operator_names_lighter_providers(caplog: pytest.LogCaptureFixture) 
     assert {guard.ladder for guard in stages.guards()} == {stages.ladder}
     assert stages.ladder._last is LadderStep.LIGHTER_FIRST
     assert caplog.messages == ["PARLEY_LIGHTER: tts.gone is not among the providers that work here"]
+    slow = [one.limits.slow_first_s for one in stages.transcribers.candidates]
+    assert slow == [module.LIMITS["stt"].slow_first_s, module.LAST_SLOW_S]
     stages.ladder._change(LadderStep.LIGHTER_FIRST)
     assert [one.provider for one in stages.transcribers.line] == ["small", "fake-stt"]
+    # Nobody else hears the answer then: the recogniser that is asked last may take its time.
+    slow = [one.limits.slow_first_s for one in stages.transcribers.candidates]
+    assert slow == [module.LAST_SLOW_S, module.LIMITS["stt"].slow_first_s]
+    stages.ladder._change(LadderStep.NOTHING_AHEAD)
+    slow = [one.limits.slow_first_s for one in stages.transcribers.candidates]
+    assert slow == [module.LIMITS["stt"].slow_first_s, module.LAST_SLOW_S]
+    stages.ladder._change(LadderStep.LIGHTER_FIRST)
     knows = FakeTranscriber(provider="german")
     knows.languages = ("de",)  # type: ignore[attr-defined]
     stages.transcribers.candidates += (Candidate("german", knows, Breaker()),)
