@@ -10,7 +10,6 @@ does not answer is the host's to end.
 import asyncio
 import json
 import logging
-from collections import deque
 from pathlib import Path
 from typing import Any, cast
 
@@ -82,7 +81,7 @@ class _Client(asyncio.Protocol):
         self._unpacker = WorkerUnpacker()
         self._worker: Worker | None = None
         self._jobs: dict[int, WorkerJob] = {}
-        self._over: deque[int] = deque(maxlen=REMEMBERED)
+        self._over: dict[int, None] = {}  # the oldest first
         self._tasks: set[asyncio.Task[None]] = set()  # one for each job, and the start
         self._transport: asyncio.Transport | None = None
 
@@ -156,7 +155,9 @@ class _Client(asyncio.Protocol):
                 self._send(pack(number, "failed", {"text": error.detail}, last=True))
         finally:
             self._jobs.pop(number, None)
-            self._over.append(number)
+            self._over[number] = None
+            if len(self._over) > REMEMBERED:
+                del self._over[next(iter(self._over))]
 
     def _run(self, work: Any) -> None:
         task = asyncio.get_running_loop().create_task(work)

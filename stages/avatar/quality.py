@@ -99,6 +99,11 @@ class PictureLoad:
         """Record a picture that was not drawn, because too many were waiting."""
         self._refused += 1
 
+    @property
+    def pending(self) -> bool:
+        """Whether there were pictures in the window, which are still to be judged."""
+        return self._drawn + self._refused > 0
+
     def judged(self, step: LadderStep, now: float) -> PictureVerdict | None:
         """What the window was like, if it is over; the next one begins then.
 

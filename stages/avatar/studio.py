@@ -317,9 +317,13 @@ class Studio:
             self.ladder.drew(verdict, now)
 
     async def _watch(self) -> None:
-        """Let the ladder judge every window soon after its end, even if no picture comes."""
+        """Let the ladder judge every window soon after its end, even if no picture comes.
+
+        That in which the last session ends is judged as well: its pictures would otherwise be taken
+        for those of the next session, whenever that begins.
+        """
         self._judge()
-        while self._sessions or self.ladder.step:
+        while self._sessions or self.ladder.step or self._load.pending:
             await asyncio.sleep(WINDOW_S / 4)
             self._judge()
         now = asyncio.get_running_loop().time()

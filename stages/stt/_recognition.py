@@ -30,7 +30,7 @@ class WorkerRecognition:
     for all processes); its replies are "partial" (`text`, `language`) and "final" (also
     `confidence`, `words`, each with its first and last millisecond, and the `reason` for a text
     that does not count; `took_s`, what the decode took since "finish", and `busy_s`, what all
-    decodes took since the last "final" of the process). `load` keeps the last two.
+    decodes have taken since the process began, whoever asked for them). `load` keeps the last two.
 
     Where the process dies, or is given up, all audio so far goes to the next one, at once and once:
     an utterance that kills its recogniser kills no second one.

@@ -244,7 +244,7 @@ class Sphinx:
         self._unmade = decoders - 1
         self._utterances: dict[int, SphinxUtterance] = {}
         self._partials: set[int] = set()
-        self._busy_s = 0.0  # since the last result
+        self._busy_s = 0.0
         self.report: Header = {
             "decoders": decoders,
             "load_ms": round((time.perf_counter() - started) * 1000),
@@ -296,8 +296,7 @@ class Sphinx:
         if result is None:
             self._utterances[job] = utterance
             return
-        busy_s, self._busy_s = self._busy_s, 0.0
-        told = {**result, "took_s": utterance.took_s, "busy_s": busy_s}
+        told = {**result, "took_s": utterance.took_s, "busy_s": self._busy_s}
         utterance.reply("final", told, last=True)
         self._partials.discard(job)
         if utterance.recogniser is not None:

@@ -73,7 +73,7 @@ class Whisper:
     "open" says whether `partials` are wanted, the `hints` and the `language`, None if it is to
     be found; "finish" says when the text is `due`, in seconds of the machine's monotonic clock.
     The final's header has a `reason` where the text is empty, `took_s`, what its decode took, and
-    `busy_s`, what all decodes but those of partials took since the last final.
+    `busy_s`, what all decodes but those of partials have taken since the process began.
     """
 
     def __init__(self, options: Header) -> None:
@@ -164,9 +164,8 @@ class Whisper:
             self._fail(utterance, error)
         else:
             utterance.decoded(bytes(utterance.audio), rest)
-            took_s, busy_s = time.perf_counter() - began, self._busy_s
-            self._busy_s = 0.0
-            told = {**final(utterance.before), "took_s": took_s, "busy_s": busy_s}
+            took_s = time.perf_counter() - began
+            told = {**final(utterance.before), "took_s": took_s, "busy_s": self._busy_s}
             utterance.reply("final", told, last=True)
 
     def _next_piece(self) -> bool:

@@ -27,6 +27,7 @@ class RecogniserLoad:
         self._waits: deque[tuple[float, float]] = deque()
         self._work: deque[tuple[float, float]] = deque()
         self._answered_at = -math.inf
+        self._busy_s: float | None = None  # of the model, when it last answered
         self._shared_at = -math.inf
 
     def finished(self, utterance: Hashable, now: float) -> None:
@@ -38,7 +39,8 @@ class RecogniserLoad:
 
     def answered(self, utterance: Hashable, took_s: float, busy_s: float, now: float) -> None:
         """Its text is there. Decoding it `took_s`, and the model has decoded for `busy_s` in all
-        since the last answer: evenly, as it is with long answers that are decoded as they come."""
+        since its process began, also for other processes that use it. What it has decoded since the
+        last answer counts: evenly, as it is with long answers that are decoded as they come."""
         asked = self._asked.pop(utterance, None)
         if asked is not None:
             waited_s = max(0.0, now - asked - took_s)
@@ -47,8 +49,15 @@ class RecogniserLoad:
                 self._shared_at = now
         length_s, self._answered_at = now - self._answered_at, now
         within = min(1.0, BUSY_S / length_s) if 0 < length_s < math.inf else 1.0
-        self._work.append((now, busy_s * within))
+        self._work.append((now, self._since(took_s, busy_s) * within))
         self._forget(now)
+
+    def _since(self, took_s: float, busy_s: float) -> float:
+        """How long the model has decoded since the last answer."""
+        before, self._busy_s = self._busy_s, busy_s
+        if before is None:  # it may have worked for others for hours
+            return took_s
+        return busy_s - before if busy_s >= before else busy_s  # or in a new process
 
     def dropped(self, utterance: Hashable) -> None:
         """It was cancelled, or has failed. Idempotent."""

@@ -92,6 +92,7 @@ class Counting:
 
     def __init__(self) -> None:
         self.samples: dict[int, int] = {}
+        self.busy_s = 0.0
 
     def handle(
         self, job: int, kind: str, header: Mapping[str, Any], payload: bytes, reply: WorkerReply
@@ -106,7 +107,8 @@ class Counting:
             self.samples[job] += len(payload) // 2
         else:
             told = {"text": str(self.samples[job]), "language": None}
-            reply("final", {**told, "took_s": 0.0, "busy_s": 1.5}, last=True)
+            self.busy_s += 1.5
+            reply("final", {**told, "took_s": 1.5, "busy_s": self.busy_s}, last=True)
 
     def cancel(self, job: int) -> None:
         self.samples.pop(job, None)

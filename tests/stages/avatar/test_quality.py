@@ -189,3 +189,16 @@ def test_fifty_speakers_fit_on_a_thread() -> None:
     """At 0.25 ms a picture, which is what H.264 takes."""
     assert Seconds(threads=1).pass_by(60, pictures=50 * 25, cost_ms=0.25) == FULL
     assert Seconds(threads=1).pass_by(1, pictures=100 * 25, cost_ms=0.25) == HALF
+
+
+def test_a_window_with_pictures_is_pending_until_it_is_judged() -> None:
+    load = PictureLoad(1)
+    assert load.judged(LadderStep.EVERYTHING, 10.0) is None
+    assert not load.pending
+    for begun, record in ((10.0, load.refused), (20.0, lambda: load.encoded(0.0, 1.0))):
+        record()
+        assert load.pending
+        assert load.judged(LadderStep.EVERYTHING, begun + 0.5) is None
+        assert load.pending
+        assert load.judged(LadderStep.EVERYTHING, begun + 10.0) is not None
+        assert not load.pending

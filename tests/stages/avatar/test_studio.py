@@ -644,6 +644,31 @@ def test_the_ladder_is_not_watched_without_a_session(faces: dict[str, Face]) -> 
     run_virtual(story())
 
 
+def test_the_second_in_which_the_last_session_ends_is_judged_then_and_not_later(
+    faces: dict[str, Face],
+) -> None:
+    async def story() -> None:
+        async with Studio(faces, default="mira") as studio:
+            tasks = len(asyncio.all_tasks())
+            session = studio.encoding_session("mira", "h264", SIZE, 40)
+            await asyncio.sleep(1.1)
+            for _ in range(10):
+                studio.refused()
+            session.close()
+            await asyncio.sleep(1.5)
+            assert studio.ladder.step is LadderStep.FEWER_PICTURES
+            await asyncio.sleep(RISE_S + 3)
+            assert studio.ladder.step is LadderStep.EVERYTHING
+            assert len(asyncio.all_tasks()) == tasks
+            await asyncio.sleep(60.0)
+            session = studio.encoding_session("mira", "h264", SIZE, 40)
+            await asyncio.sleep(1.5)
+            assert studio.ladder.step is LadderStep.EVERYTHING
+            session.close()
+
+    run_virtual(story())
+
+
 # --- the end ---------------------------------------------------------------------------------
 
 
