@@ -1,7 +1,7 @@
 """Clients that misbehave and providers that flap, for a while: `make soak`, which is no part of
 `make test`. Each round is a line of JSON with what the process holds after it.
 
-`SOAK_MINUTES` is how long, 10 where nothing is said.
+`SOAK_MINUTES` is how long, 10 where nothing is said. With 1 it is a check of two minutes or so.
 """
 
 import os
@@ -16,7 +16,9 @@ from tests.support.in_use import Use
 from tests.support.misbehaving import FlappingGateway, crowd, settled, told
 
 SECONDS = float(os.environ.get("SOAK_MINUTES", "10")) * 60
-CROWD = 60
+CROWD = max(20, min(60, round(SECONDS / 10)))
+"""Fewer where the time is short, so that there are rounds after `WARM`."""
+
 WARM = 2
 """Rounds after which all that is made once has been made."""
 

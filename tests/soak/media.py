@@ -25,7 +25,9 @@ WORD_S = 0.5
 FEWEST_A_SECOND = 1 / 3
 """Beeps that must have been measured, of nearly two; loss costs a half of them."""
 
-CROWD = 30
+CROWD = max(9, min(30, round(SECONDS / 20)))
+"""Fewer where the time is short."""
+
 WARM = 3
 """Crowds after which all that is made once has been made."""
 
