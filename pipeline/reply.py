@@ -290,7 +290,9 @@ class Reply:
         def wait_no_longer() -> None:
             nonlocal timer
             left_s = 0.0 if begun else self.budget.allow("llm", loop.time())
-            if left_s > 0:  # the turn was decided meanwhile, which moved the limit
+            # The turn was decided meanwhile, which moved the limit; or the loop was so late that
+            # the responder is not asked yet.
+            if left_s > 0 or not composer.begun:
                 timer = loop.call_later(left_s, wait_no_longer)
             elif sentences.stats().depth or composing.done() or composer.draft.offer_words():
                 return

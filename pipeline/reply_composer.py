@@ -57,10 +57,15 @@ class ReplyComposer:
         """The responder that is asked, or was asked last; "" before `compose` has begun."""
         return "" if self._stream is None else self._stream.provider
 
+    @property
+    def begun(self) -> bool:
+        """Whether `compose` has begun to ask."""
+        return self._stream is not None
+
     def give_up(self) -> None:
         """The person waits no longer: see `Stream.give_up`. Cancel the task of `compose` after it.
 
-        Not before that task has begun.
+        Not before it has `begun`.
         """
         assert self._stream is not None
         self._stream.give_up()

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import Phase, example, given
 from hypothesis import strategies as st
 
+from pipeline.budget import TurnBudget
 from pipeline.canned import CannedLines
 from pipeline.frames import (
     Degraded,
@@ -26,6 +27,7 @@ from pipeline.frames import (
     Transcript,
 )
 from pipeline.guard import Limits
+from pipeline.reply import Reply
 from pipeline.session import SessionPolicy
 from pipeline.turns import TurnPolicy
 from stages.fakes import FakeResponder, FakeSynthesizer, FakeTranscriber, Script
@@ -323,3 +325,24 @@ def test_however_slow_the_stages_are(
 
     conversation.run(story)
     assert waited(conversation) <= hard_s
+
+
+def test_a_limit_that_is_reached_before_the_responder_is_asked_ends_in_the_canned_line(
+    strict: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A loop that is late runs its timers before the task that asks has had its first step."""
+    allow, compose = TurnBudget.allow, Reply._compose
+
+    def spent(budget: TurnBudget, stage: Any, now: float) -> float:
+        return 0.0 if stage == "llm" else allow(budget, stage, now)
+
+    async def late(reply: Reply, *arguments: Any) -> str | None:
+        for _ in range(3):
+            await asyncio.sleep(0)
+        return await compose(reply, *arguments)
+
+    monkeypatch.setattr(TurnBudget, "allow", spent)
+    monkeypatch.setattr(Reply, "_compose", late)
+    talk(strict)
+    assert [heard(strict, turn) for turn in (1, 2)] == [SPEECHLESS] * 2
+    assert [record.name for record in caplog.records if record.name == "asyncio"] == []
