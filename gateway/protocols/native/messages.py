@@ -198,10 +198,8 @@ def _hello(message: dict[str, Any]) -> Start:
     if message.get("version") != VERSION:
         raise ProtocolError("bad_hello", f"this server speaks version {VERSION}", fatal=True)
     try:
-        # A field that is null counts as missing.
-        hello = _Hello.model_validate(
-            {name: value for name, value in message.items() if value is not None}
-        )
+        # A field that is null counts as missing, in the parts of a hello, too.
+        hello = _Hello.model_validate(_given({k: _given(v) for k, v in message.items()}))
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"])
@@ -226,6 +224,13 @@ def _hello(message: dict[str, Any]) -> Start:
         ),
         hello.ticket or "",
     )
+
+
+def _given(value: Any) -> Any:
+    """An object without the fields that are null; anything else as it is."""
+    if not isinstance(value, dict):
+        return value
+    return {name: inner for name, inner in value.items() if inner is not None}
 
 
 def _language(tag: str | None) -> str | None:

@@ -90,6 +90,14 @@ def test_a_session_is_made_with_the_defaults_and_stored(run: Run) -> None:
     run(scenario)
 
 
+def test_a_body_with_a_byte_order_mark_is_taken(run: Run) -> None:
+    async def scenario(client: httpx.AsyncClient, store: SqliteStore) -> None:
+        made = await post(client, b"\xef\xbb\xbf" + json.dumps(WANTED).encode())
+        assert (made.status_code, made.json()["role"]) == (201, "Software Engineer")
+
+    run(scenario)
+
+
 def test_a_session_is_made_as_wanted_and_shown(run: Run) -> None:
     async def scenario(client: httpx.AsyncClient, store: SqliteStore) -> None:
         wanted = {

@@ -57,6 +57,8 @@ def test_a_whole_number_may_be_written_as_a_float() -> None:
 def test_what_is_null_in_a_hello_was_not_given() -> None:
     nulls = '"audio_in":null,"avatar":null,"turn_detection":null,"interview":null'
     assert parse('{"type":"hello","version":1,' + nulls + "}") == Start(SessionRequest())
+    inside = '"audio_in":{"rate":null,"encoding":null},"turn_detection":{"mode":null}'
+    assert parse('{"type":"hello","version":1,' + inside + "}") == Start(SessionRequest())
 
 
 def test_a_text_of_8_kib_may_be_escaped() -> None:
