@@ -113,7 +113,7 @@ def parse_object(body: bytes) -> dict[str, Any]:
     """Parse strict JSON: UTF-8, one object, each key once, real text, no NaN. Raises `Problem`."""
     try:
         value = json.loads(
-            # For bytes, `loads` would also accept UTF-16 and UTF-32. Some clients send a mark first.
+            # For bytes, `loads` would also accept UTF-16 and UTF-32.
             body.decode("utf-8-sig"),
             object_pairs_hook=_unique,
             parse_constant=_no_constant,
