@@ -53,7 +53,10 @@ _ONE_VALUE = re.compile(
 )
 """The refusal is about the value in this request: another client's may be taken."""
 
-_ROLES = re.compile(r"\broles?\b|\bsystem\b|alternat|template|jinja|last message|first message")
+_ROLES = re.compile(
+    r"\broles?\b|\bsystem\b|alternat|template|jinja|last message|first message"
+    r"|developer instruction|successive|interleav|prefill|(?:start|begin|end) with (?:a |the )?user"
+)
 _NO_SYSTEM = re.compile(
     r"system.{0,3} (?:role|message|prompt)s?.{0,6} (?:is |are )?(?:not|un).?(?:supported|allowed)"
     r"|(?:not|n't) support.{0,20}\bsystem\b|only user,? (?:and |or )?assistant"

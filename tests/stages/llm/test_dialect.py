@@ -282,6 +282,9 @@ def test_a_refusal_that_no_form_would_change_teaches_nothing(refusal: str) -> No
         ("'system' role is unknown here", Form(roles="strict")),
         ("this model does not support 'system' messages", Form(roles="no system")),
         ("jinja: Only user and assistant roles are allowed", Form(roles="no system")),
+        ("Developer instruction is not enabled for this model", Form(roles="no system")),
+        ("successive user messages must be interleaved", Form(roles="strict")),
+        ("no prefill: the conversation must end with a user message", Form(roles="strict")),
     ],
 )
 def test_the_words_of_a_refusal_say_what_to_change(refusal: str, form: Form) -> None:
