@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 from stages.llm._spoken import LIMIT, SpokenText
 
 
-def spoken(*deltas: str) -> str:
-    text = SpokenText()
+def spoken(*deltas: str, one_turn: bool = False) -> str:
+    text = SpokenText(one_turn=one_turn)
     return "".join(text.push(delta) for delta in deltas) + text.finish()
 
 
@@ -128,13 +128,17 @@ PARTS = st.sampled_from(
             "\t",
         ),
         *("C", "a.", "smiles", "rubs", "Hm", "5", "+"),
+        *("Interviewer:", "User", ":", "assistantfinal", "functions.", "(", "<|channel>", "< "),
     ]
 )
 
 
 @given(st.lists(PARTS))
 def test_what_is_spoken_does_not_depend_on_how_the_text_was_cut(parts: list[str]) -> None:
-    assert spoken("".join(parts)) == spoken(*parts) == spoken(*"".join(parts))
+    whole = "".join(parts)
+    for one_turn in (False, True):
+        said = spoken(whole, one_turn=one_turn)
+        assert said == spoken(*parts, one_turn=one_turn) == spoken(*whole, one_turn=one_turn)
 
 
 @pytest.mark.parametrize(
