@@ -27,6 +27,10 @@ FOLDER = Path(__file__).parents[1] / "static"
 FACES = Path(__file__).parents[2] / "stages" / "avatar" / "faces"
 
 INDEX = "index.html"
+STYLE = "style.css"
+LINK = f'<link rel="stylesheet" href="/static/{STYLE}">'
+"""Its place in the page is taken by the style itself: the first paint waits for nothing else."""
+
 MANIFEST = "face.json"
 FACE = (MANIFEST, "face.svg")
 """The files of a face. Other files in an operator's own folder are not served."""
@@ -97,15 +101,24 @@ def _static(content: bytes, media_type: str, policy: str = POLICY) -> Static:
     return Static(content, media_type, f'"{digest}"', smaller, policy)
 
 
-def _page(page: Static, known: Sequence[Mapping[str, str]], drawn: Mapping[str, Static]) -> Static:
-    """The page with the first of the known faces in it, as it was without one."""
+def _page(
+    page: Static,
+    style: Static | None,
+    known: Sequence[Mapping[str, str]],
+    drawn: Mapping[str, Static],
+) -> Static:
+    """The page with its style and the first of the known faces in it, where there are such."""
+    made, styles = page.content.decode(), []
+    if style is not None and LINK in made:
+        styles.append(style.content.decode())
+        made = made.replace(LINK, f"<style>{styles[0]}</style>")
     first = [drawn.get(f"{face['id']}/{file}") for face in known[:1] for file in FACE]
-    if PLACE.encode() not in page.content or not first or None in first:
-        return page
-    manifest, svg = (file.content for file in first if file is not None)
-    made, style = with_face(page.content.decode(), known, json.loads(manifest), svg.decode())
-    policy = POLICY.replace("style-src 'self'", f"style-src 'self' {content_hash(style)}")
-    return _static(made.encode(), page.media_type, policy)
+    if PLACE in made and first and None not in first:
+        manifest, svg = (file.content for file in first if file is not None)
+        made, own = with_face(made, known, json.loads(manifest), svg.decode())
+        styles.append(own)
+    allowed = " ".join(["style-src 'self'", *map(content_hash, styles)])
+    return _static(made.encode(), page.media_type, POLICY.replace("style-src 'self'", allowed))
 
 
 def static_operations(
@@ -122,7 +135,7 @@ def static_operations(
     first = None if face is None else face_name(face)
     known = sorted(_faces(drawn), key=lambda known: known["id"] != first)
     if INDEX in files:
-        files[INDEX] = _page(files[INDEX], known, drawn)
+        files[INDEX] = _page(files[INDEX], files.get(STYLE), known, drawn)
 
     async def index(request: Request) -> Response:
         return _answer(request, files, INDEX)

@@ -38,8 +38,8 @@ def test_the_page_and_everything_it_names_is_served(rest: Rest) -> None:
         assert page.headers["content-type"] == "text/html; charset=utf-8"
         named = set(re.findall(r'(?:src|href)="(/[^"]*)"', page.text))
         scripts = {name for name in named if name.endswith(".js")}
-        assert named - scripts == {"/static/style.css", "/static/icon.svg"}
-        asked = {"main.js"}
+        assert named - scripts == {"/static/icon.svg"}
+        asked = {"main.js", "boot.js"}
         await follow(client, asked)
         assert {f"/static/{name}" for name in asked} == scripts, "all are loaded at once"
         later = {"call.js", "facts.js", "panel.js", "capture-worklet.js", "playback-worklet.js"}
@@ -54,10 +54,13 @@ def test_the_policy_admits_files_of_this_server_and_nothing_in_the_page(rest: Re
         policy = told(page.headers["content-security-policy"])
         assert policy["default-src"] == ["'none'"]
         sources = {source for name, values in policy.items() for source in values if "src" in name}
-        # But for the style of the face that is drawn in it.
-        [style] = re.findall(r"<style>(.*?)</style>", page.text, re.S)
-        assert sources == {"'none'", "'self'", content_hash(style)}
-        assert content_hash(style) in policy["style-src"]
+        # But for its own style and that of the face that is drawn in it.
+        styles = [
+            content_hash(found) for found in re.findall(r"<style>(.*?)</style>", page.text, re.S)
+        ]
+        assert len(styles) == 2
+        assert sources == {"'none'", "'self'", *styles}
+        assert policy["style-src"] == ["'self'", *styles]
         data = '<script type="application/json" '
         assert page.text.count(data) == 1, "which a browser does not run"
         text = page.text.replace(data, "")
