@@ -54,7 +54,9 @@ def test_make_alone_lists_the_commands() -> None:
         ["make", "--no-print-directory"], cwd=ROOT, capture_output=True, text=True, check=True
     )
     listed = re.findall(r"^  make ([a-z]+) +\S", done.stdout, re.MULTILINE)
-    assert listed == ["help", "run", "test", "check", "soak", "fuzz", "lint", "bench", "clean"]
+    assert listed == [
+        *("help", "run", "test", "check", "soak", "fuzz", "lint", "bench", "clients", "clean"),
+    ]
 
 
 def test_make_run_says_what_to_do_where_python_is_too_old(tmp_path: Path) -> None:
