@@ -50,7 +50,7 @@ def test_of_many_channels_the_one_with_the_voice_is_heard(channels: int) -> None
         sound[:, at] = VOICE
         downmix = Downmix(RATE_HZ, channels)
         pcm = np.concatenate([downmix.push(part) for part in np.split(sound, 50)])
-        assert loudness(pcm) >= 1 / 3
+        assert loudness(pcm) >= 0.33  # a third, whole samples
     same = Downmix(RATE_HZ, channels).push(np.repeat(VOICE[:, None], channels, axis=1))
     assert loudness(same) == pytest.approx(1.0, abs=0.01)
 
