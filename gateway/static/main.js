@@ -335,9 +335,11 @@ async function over(id, words, broke = false) {
   await played;
   rest();
   if (broke) return;
+  const chosen = kept.interview?.chosen;
+  kept.forget();
   const made = await report(id);
   if (call !== ended) return; // there is another one by now
-  if (made.known) kept.forget(); // else the page, loaded again, asks again
+  if (!made.known) kept.begin(id, chosen); // the page, loaded again, asks again
   ending.reported(words, made);
 }
 

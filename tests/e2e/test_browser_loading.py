@@ -37,7 +37,7 @@ def test_the_page_is_small_and_nothing_in_it_moves_while_it_loads(url: str, deaf
         page.size(1280, 800)
         page.call("Page.addScriptToEvaluateOnNewDocument", source=WATCH)
         page.open(url)
-        page.until("parley.face !== null && faceAt !== null")
+        page.until("globalThis.parley?.face && faceAt !== null")
         page.look("new Promise((resolve) => setTimeout(resolve, 500))")
         requests, size = page.look(LOADED)
         assert requests <= 25

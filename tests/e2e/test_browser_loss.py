@@ -133,7 +133,7 @@ def test_who_clicks_while_the_page_finds_its_interview_enters_once(url: str, dea
     const really = fetch;
     globalThis.fetch = async (where, ...rest) => {
       if (String(where).startsWith("/api/sessions/")) {
-        await new Promise((resolve) => setTimeout(resolve, 300));
+        await new Promise((resolve) => setTimeout(resolve, 1500));
       }
       return really(where, ...rest);
     };
@@ -145,6 +145,7 @@ def test_who_clicks_while_the_page_finds_its_interview_enters_once(url: str, dea
         page.look("parley.call.over = true; parley.call.transport.close()")
         before(page, slow)
         page.open(url)
+        page.until("globalThis.parley?.picker")
         page.look("document.querySelector('#setup').requestSubmit()")
         page.until("document.body.dataset.view === 'live'")
         assert page.look("contexts") == 1

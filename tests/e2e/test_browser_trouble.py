@@ -228,7 +228,7 @@ def test_of_two_faces_chosen_quickly_the_last_one_is_drawn(url: str, deaf: Brows
         before(page, slow)
         page.open(url)
         page.until("globalThis.parley?.face")
-        first, other = page.look(
+        first, other, *_ = page.look(
             "[...document.querySelectorAll('#faces input')].map((input) => input.value)"
         )
         drawn = "document.querySelector('#face').getAttribute('aria-label')"
