@@ -22,10 +22,13 @@ from gateway.rest.problems import EXCEPTION_HANDLERS
 from gateway.rest.realtime import RealtimeEndpoints
 from gateway.rest.rtvi import RtviEndpoints
 from gateway.rest.service_probe import ServiceProbe, service_urls
+from gateway.rest.signalling import Signalling
 from gateway.rest.stateless import Services
 from gateway.rest.static import static_operations
 from gateway.rest.twilio import TwilioVoice
-from gateway.rest.webrtc import WebRtcEndpoints
+from gateway.rest.webrtc import offer_operation
+from gateway.rest.whep import playback
+from gateway.rest.whip import WhipEndpoints, calls, ingest
 from gateway.runtime import Runtime
 from gateway.security import WEBSOCKET, need_of
 from gateway.settings import Settings
@@ -57,7 +60,7 @@ def create_app(
     stored = StoreProbe(store)
     probe = ServiceProbe(service_urls(settings))
     runtime = Runtime(settings, store, stages=stages, elsewhere=elsewhere)
-    webrtc = WebRtcEndpoints(runtime, settings)
+    webrtc = Signalling(runtime, settings)
     http_access = HttpAccess(
         runtime.access,
         origins=settings.cors_origins,
@@ -135,7 +138,10 @@ def create_app(
                     *metrics_operations(scrape, operator),
                     *admin_operations(admin, operator),
                     *static_operations(face=settings.face),
-                    *webrtc.operations(),
+                    offer_operation(webrtc),
+                    *WhipEndpoints(webrtc, calls(webrtc)).operations(),
+                    *WhipEndpoints(webrtc, ingest(webrtc)).operations(),
+                    *WhipEndpoints(webrtc, playback(webrtc, runtime)).operations(),
                     *RealtimeEndpoints(runtime, webrtc).operations(),
                     *TwilioVoice(runtime, settings).operations(),
                     *RtviEndpoints(runtime, webrtc).operations(),

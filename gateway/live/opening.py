@@ -5,6 +5,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any
 
+from gateway.live.audience import Audience
 from gateway.live.calls import Calls, LiveHost
 from gateway.live.client_output import ClientOutput
 from gateway.live.face import client_face
@@ -15,6 +16,7 @@ from gateway.live.transport import Media, P, Transport
 from gateway.protocols.dialect import ProtocolError
 from gateway.protocols.request import SessionRequest
 from pipeline.session import Session
+from pipeline.stage import Observer
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +61,17 @@ async def open_session(
             emit=output.emit,
         )
     )
+    observers: tuple[Observer, ...] = (*face.observers(), output)
+    if request.assistant is None:
+        audience = Audience(rate_hz, request.face)
+        stack.enter_context(calls.live.heard_by(session_id, audience))
+        observers = (*observers, audience)
     session = calls.session(
         session_id,
         host,
         request,
         rate_hz=rate_hz,
-        observers=(*face.observers(), output),
+        observers=observers,
         journal=journal,
     )
     ready = calls.ready(session_id, media, host, request, face.provider)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv6Address, ip_address
 
 from gateway.interviews.sessions import SessionTaken
+from gateway.live.audience import Audience
 from gateway.live.elsewhere import Alone, Elsewhere
 from gateway.live.pressure import Kind, Pressure
 from gateway.live.resumption import Resumption
@@ -45,6 +46,7 @@ class _Hold:
     dismiss: Callable[[], None]
     leaving: bool = False
     client: Resumption | None = None
+    audience: Audience | None = None
     released: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -82,14 +84,17 @@ class LiveSessions:
         self._endings: dict[EndWithin, None] = {}  # likewise; in the order of their beginning
         self._empty = asyncio.Event()  # set where no connection is left while draining
 
-    def refusal(self, session_id: str | None = None, address: str | None = None) -> str | None:
+    def refusal(
+        self, session_id: str | None = None, address: str | None = None, *, replaces: bool = False
+    ) -> str | None:
         """Why no further session can start now, or None.
 
-        A client at `address` may come back to a session that is kept for it, also under pressure.
+        A client at `address` may come back to a session that is kept for it, also under pressure,
+        and may have another connection in place of the one that it has: it `replaces` that.
         """
         if self.draining:
             return "the server is shutting down"
-        back = session_id is not None and self.kept(session_id) is not None
+        back = replaces or (session_id is not None and self.kept(session_id) is not None)
         beyond = MOST_COMING_BACK if back else 0  # its old connection still has a place
         if self.connections >= self.places + beyond:
             return f"all {self.places} places are taken"
@@ -184,6 +189,22 @@ class LiveSessions:
     def offer(self, session_id: str, client: Resumption) -> None:
         """The client that holds a session may come back to it."""
         self._holds[session_id].client = client
+
+    @contextmanager
+    def heard_by(self, session_id: str, audience: Audience) -> Iterator[None]:
+        """Others may listen to a session that this process holds, until the block ends."""
+        hold = self._holds[session_id]
+        hold.audience = audience
+        try:
+            yield
+        finally:
+            hold.audience = None
+            audience.close()
+
+    def audience(self, session_id: str) -> Audience | None:
+        """Those who listen to a session; None where no connection of this process has it."""
+        hold = self._holds.get(session_id)
+        return None if hold is None else hold.audience
 
     def kept(self, session_id: str) -> Resumption | None:
         """The client that holds a session and may come back to it, None without one."""

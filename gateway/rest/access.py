@@ -35,10 +35,12 @@ FOREIGN_PAGE = Kind("foreign_page", 403, "A page of another site may not do this
 HOW = "Send one that holds as Authorization: Bearer …, or as X-API-Key"
 ACCESS_DENIED = Kind("access_denied", 403, "Your ticket or pass does not hold for this")
 
+OVER_WEBRTC = ("/webrtc/", "/whip/", "/whep/")
+
 COOKIE = "parley_pass"
 SAFE = ("GET", "HEAD", "OPTIONS")
 
-OF_CLIENTS = (Need.KEY, Need.NEW_SESSION, Need.SESSION, Need.OFFER, Need.CONNECTION)
+OF_CLIENTS = (Need.KEY, Need.NEW_SESSION, Need.SESSION, Need.OFFER, Need.CONNECTION, Need.LISTEN)
 """The needs that are checked here; others are the endpoint's own business."""
 
 ADMITTED = "parley.admitted"
@@ -88,7 +90,7 @@ class HttpAccess:
         need = need_of(method, path)
         if need in (Need.ENDPOINT, Need.OPERATOR) or (need is Need.NOTHING and method in SAFE):
             return None  # the endpoint sees to it, or there is nothing to see to
-        webrtc = path.startswith("/webrtc/") or need is Need.OFFER
+        webrtc = path.startswith(OVER_WEBRTC) or need is Need.OFFER
 
         async def check(request: Request) -> None:
             if method not in SAFE:
@@ -112,6 +114,8 @@ class HttpAccess:
         if need is Need.CONNECTION and self._made(request, credential):
             return
         grant = await self._access.look(credential)
+        if grant is None and need is Need.LISTEN:
+            grant = await self._access.observer(credential)
         if grant is None:
             raise ACCESS_REQUIRED(HOW, headers=WRONG if credential else CHALLENGE)
         request.scope[ADMITTED] = Admitted(self._access, grant)
@@ -123,7 +127,11 @@ class HttpAccess:
             raise ACCESS_DENIED("This needs an API key")
         if need is Need.NEW_SESSION and not await self._access.begin(grant):
             raise ACCESS_DENIED("It is for another session")
-        if need in (Need.SESSION, Need.CONNECTION):
+        if need is Need.LISTEN and grant.ticket is not None:
+            raise ACCESS_REQUIRED(
+                "A ticket opens a conversation; a pass lets listen", headers=WRONG
+            )
+        if need in (Need.SESSION, Need.CONNECTION, Need.LISTEN):
             await enter(request, request.path_params["id"])
         if need is Need.OFFER and "id" in request.path_params:
             await enter(request, request.path_params["id"], use=False)

@@ -22,7 +22,7 @@ from gateway.protocols.openai_realtime.opening import error_body
 from gateway.rest.operation import Operation, ResponseSpec
 from gateway.rest.problems import problem_of
 from gateway.rest.reading import BODY_S, chunks, media_type, parse_object, read_json
-from gateway.rest.webrtc import WebRtcEndpoints
+from gateway.rest.signalling import Signalling
 from gateway.runtime import Runtime
 from gateway.security import ApiKeys, bearer, may_connect, origin_of
 from gateway.transports.webrtc.offers import MAX_BYTES, OfferError
@@ -63,7 +63,7 @@ class SecretRequest(BaseModel):
 class RealtimeEndpoints:
     """The endpoints. Offers are answered by `webrtc`."""
 
-    def __init__(self, runtime: Runtime, webrtc: WebRtcEndpoints) -> None:
+    def __init__(self, runtime: Runtime, webrtc: Signalling) -> None:
         self._runtime = runtime
         self._webrtc = webrtc
         token = runtime.settings.webrtc_token

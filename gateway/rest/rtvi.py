@@ -31,7 +31,8 @@ from gateway.rest.access import (
 from gateway.rest.operation import Handler, Operation, ResponseSpec
 from gateway.rest.problems import NO_PLACE, NO_SUCH_SESSION, RETRY, Kind, of_interview
 from gateway.rest.sessions import session_id_of, websocket_base
-from gateway.rest.webrtc import INVALID_OFFER, NO_SUCH_PEER, Id, WebRtcEndpoints, offer_problem
+from gateway.rest.signalling import INVALID_OFFER, NO_SUCH_PEER, Signalling, offer_problem
+from gateway.rest.webrtc import Id
 from gateway.runtime import Runtime
 from gateway.security import digest_of, may_connect, origin_of, presented
 from gateway.security.grants import Grant
@@ -120,7 +121,7 @@ class RtviStatus(BaseModel):
 class RtviEndpoints:
     """The endpoints. Offers are answered by `webrtc`."""
 
-    def __init__(self, runtime: Runtime, webrtc: WebRtcEndpoints) -> None:
+    def __init__(self, runtime: Runtime, webrtc: Signalling) -> None:
         self._runtime = runtime
         self._webrtc = webrtc
 
@@ -216,6 +217,7 @@ class RtviEndpoints:
                 dialect,
                 address_of(request),
                 until=None if grant is None else access.until(grant),
+                replaces=old is not None,
             )
         except OfferError as error:
             raise offer_problem(error) from None

@@ -43,6 +43,14 @@ class NewTicket(Body):
     ] = None
 
 
+class NewObserver(Body):
+    """The token that is wanted."""
+
+    expires_in: Annotated[
+        int, Field(ge=60, le=LONGEST_CALL_S, description="seconds in which it lets listen")
+    ] = LONGEST_S
+
+
 class MadeTicket(Credential):
     """A ticket that can be used once."""
 
@@ -50,7 +58,7 @@ class MadeTicket(Credential):
 
 
 class SessionPass(BaseModel):
-    """A pass for a session; null where the gateway wants no keys."""
+    """A pass or a token for a session; null where the gateway wants no keys."""
 
     session_id: str
     access: Credential | None
@@ -66,6 +74,15 @@ def ticket_operations(store: Store, access: Access) -> list[Operation]:
         return MadeTicket(
             value=made.value, expires_at=made.expires_at, session_id=wanted.session_id
         )
+
+    async def observer(request: Request, wanted: NewObserver) -> SessionPass:
+        session_id = session_id_of(request)
+        await sessions.load(store, session_id)
+        if access.open:
+            return SessionPass(session_id=session_id, access=None)
+        made = await access.observer_token(session_id, wanted.expires_in)
+        shown = Credential(value=made.value, expires_at=made.expires_at)
+        return SessionPass(session_id=session_id, access=shown)
 
     async def give(request: Request) -> HttpReply:
         session_id = session_id_of(request)
@@ -101,5 +118,19 @@ def ticket_operations(store: Store, access: Access) -> list[Operation]:
             tags=TAGS,
             answers={200: ResponseSpec("The pass", SessionPass)},
             errors=(NO_SUCH_SESSION, STORE_UNAVAILABLE, ACCESS_REQUIRED),
+        ),
+        Operation(
+            method="POST",
+            path="/api/sessions/{id}/observers",
+            name="makeObserver",
+            handler=observer,
+            summary="Let somebody listen to a session",
+            description="With the token its holder may listen to this session by `/whep/{id}` until"
+            " it expires, and do nothing else. It is sent as `Authorization: Bearer`.",
+            tags=TAGS,
+            body=NewObserver,
+            body_example={"expires_in": LONGEST_S},
+            answers={201: ResponseSpec("The token", SessionPass)},
+            errors=(NO_SUCH_SESSION, STORE_UNAVAILABLE, ACCESS_REQUIRED, ACCESS_DENIED),
         ),
     ]

@@ -22,6 +22,7 @@ class Need(Enum):
     SESSION = "an API key, or a ticket or a pass for the session in the path"
     OFFER = "an API key, or a ticket or a pass for the session; a ticket is used with the answer"
     CONNECTION = "an API key, a pass for its session, or the ticket with which it was made"
+    LISTEN = "an API key, a pass for the session, or an observer's token for it"
     HELLO = "an API key in the handshake, or a ticket or a pass there or in the first message"
     OPERATOR = "the operator's key; without one /metrics is for this machine, and /admin is off"
     ENDPOINT = "what the endpoint asks for itself: a client secret or a signature, in its own form"
@@ -50,6 +51,7 @@ NEEDS: dict[str, dict[str, Need]] = {
     "/api/sessions": {"GET": Need.KEY, "POST": Need.NEW_SESSION},
     "/api/sessions/{id}": {ANY: Need.SESSION},
     "/api/sessions/{id}/pass": {ANY: Need.SESSION},
+    "/api/sessions/{id}/observers": {"POST": Need.KEY},
     "/api/sessions/{id}/start": {ANY: Need.SESSION},
     "/api/sessions/{id}/next": {ANY: Need.SESSION},
     "/api/sessions/{id}/evaluate": {ANY: Need.SESSION},
@@ -82,6 +84,10 @@ NEEDS: dict[str, dict[str, Need]] = {
     "/api/offer": {"POST": Need.OFFER, "PATCH": Need.ENDPOINT},
     "/webrtc/{id}": {"POST": Need.OFFER, "OPTIONS": Need.NOTHING, "GET": Need.NOTHING},
     "/webrtc/{id}/{peer}": {"OPTIONS": Need.NOTHING, ANY: Need.CONNECTION},
+    "/whip/{id}": {"POST": Need.OFFER, "OPTIONS": Need.NOTHING, "GET": Need.NOTHING},
+    "/whip/{id}/{peer}": {"OPTIONS": Need.NOTHING, ANY: Need.CONNECTION},
+    "/whep/{id}": {"POST": Need.LISTEN, "OPTIONS": Need.NOTHING, "GET": Need.NOTHING},
+    "/whep/{id}/{peer}": {"OPTIONS": Need.NOTHING, ANY: Need.LISTEN},
     "/twilio/{session_id}": {WEBSOCKET: Need.HELLO},
     "/twilio/voice": {"POST": Need.ENDPOINT},
     "/status": {"GET": Need.NOTHING},

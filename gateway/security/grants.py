@@ -10,8 +10,10 @@ from gateway.security.keys import ApiKeys
 from gateway.security.tickets import (
     Issued,
     Ticket,
+    find_observer,
     find_pass,
     find_ticket,
+    make_observer,
     make_pass,
     make_ticket,
     use_ticket,
@@ -87,6 +89,16 @@ class Access:
         ticket = await find_ticket(self._store, credential, now=now)
         return None if ticket is None else Grant(digest, ticket.session_id, ticket)
 
+    async def observer(self, credential: str) -> Grant | None:
+        """The session to which an observer's token lets listen; None if it is not valid.
+
+        `look` knows no such token, so that it opens nothing else.
+        """
+        held = await find_observer(self._store, credential, now=self._clock())
+        if held is None:
+            return None
+        return Grant(digest_of(credential), held[0], expires_at=held[1])
+
     async def enter(self, grant: Grant, session_id: str) -> bool:
         """Use a grant for a session; False if it does not hold for it, or its ticket is used.
 
@@ -128,6 +140,11 @@ class Access:
         now = self._clock()
         left_s = self._pass_s if until is None else min(self._pass_s, max(1, int(until) - int(now)))
         return await make_pass(self._store, session_id, lifetime_s=left_s, now=now)
+
+    async def observer_token(self, session_id: str, lifetime_s: int) -> Issued:
+        """A new token for listening to a session."""
+        now = self._clock()
+        return await make_observer(self._store, session_id, lifetime_s=lifetime_s, now=now)
 
     async def _use(self, ticket: Ticket) -> bool:
         return await use_ticket(self._store, ticket, now=self._clock())

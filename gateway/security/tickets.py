@@ -1,8 +1,9 @@
 """What a client may hold in place of an API key: tickets and passes.
 
 A *ticket* is used once, within seconds: it opens one session, or one new session. A *pass* holds
-for one session, as often as its client likes, until it expires. The store has a digest of each, so
-that any process on the same store takes them, and a copy of the store gives none away.
+for one session, as often as its client likes, until it expires. An *observer's token* holds for
+listening to one session, and for nothing else. The store has a digest of each, so that any process
+on the same store takes them, and a copy of the store gives none away.
 
 A ticket is taken by compare-and-set: of several clients with the same ticket, at whichever
 process, one gets in.
@@ -16,8 +17,10 @@ from dataclasses import dataclass
 from gateway.settings import Settings
 from gateway.store import Conflict, Put, Store
 
-TICKET, PASS = "pt_", "ps_"
-"""The first letters of every ticket, and of every pass."""
+TICKET, PASS, OBSERVER = "pt_", "ps_", "po_"
+"""The first letters of every ticket, of every pass, and of every observer's token."""
+
+_KINDS = {TICKET: "ticket", PASS: "pass", OBSERVER: "observer"}
 
 SECRET_BYTES = 24
 
@@ -104,9 +107,24 @@ async def make_pass(store: Store, session_id: str, *, lifetime_s: int, now: floa
 
 async def find_pass(store: Store, value: str, *, now: float) -> tuple[str, int] | None:
     """The session for which a pass holds, and until when; None if it is none or has expired."""
-    if not value.startswith(PASS) or len(value) > LONGEST:
+    return await _held(store, PASS, value, now)
+
+
+async def make_observer(store: Store, session_id: str, *, lifetime_s: int, now: float) -> Issued:
+    """A new observer's token for a session; `now` is seconds since the epoch."""
+    return await _make(store, OBSERVER, session_id, lifetime_s, now)
+
+
+async def find_observer(store: Store, value: str, *, now: float) -> tuple[str, int] | None:
+    """The session to which an observer's token lets listen, and until when; None if it is none or
+    has expired."""
+    return await _held(store, OBSERVER, value, now)
+
+
+async def _held(store: Store, prefix: str, value: str, now: float) -> tuple[str, int] | None:
+    if not value.startswith(prefix) or len(value) > LONGEST:
         return None
-    entry = await store.get(_key("pass", value))
+    entry = await store.get(_key(_KINDS[prefix], value))
     if entry is None:
         return None
     kept = json.loads(entry.value)
@@ -123,7 +141,7 @@ async def _make(
 ) -> Issued:
     value = prefix + secrets.token_hex(SECRET_BYTES)
     expires_at = int(now) + lifetime_s
-    key = _key("ticket" if prefix == TICKET else "pass", value)
+    key = _key(_KINDS[prefix], value)
     kept = _kept(session_id, expires_at, used=False, lasts_s=lasts_s)
     await store.commit(Put(key, kept, None, lifetime_s, session_id))
     return Issued(value, expires_at)

@@ -13,13 +13,14 @@ from zlib import crc32
 
 from gateway.workers.board import ACCEPTING
 
-Kind = Literal["here", "all", "begin", "offer", "trickle", "worker"]
+Kind = Literal["here", "all", "begin", "held", "offer", "trickle", "worker"]
 
 MARK: Final = re.compile(r"(?:rtc_)?w(\d{1,2})-")
 
 EVERYWHERE: Final = re.compile(r"/(?:health|health/ready|ready|metrics|admin/.*)")
-PEER: Final = re.compile(r"/(?:webrtc|whip)/[^/]+/([^/]+)|/v1/realtime/calls/([^/]+)/hangup")
+PEER: Final = re.compile(r"/(?:webrtc|whip|whep)/[^/]+/([^/]+)|/v1/realtime/calls/([^/]+)/hangup")
 WHIP: Final = re.compile(r"/(?:webrtc|whip)/([^/]+)")
+WHEP: Final = re.compile(r"/whep/([^/]+)")
 EVENTS: Final = re.compile(r"/api/sessions/([^/]+)/events")
 WEBSOCKET: Final = re.compile(r"/(?:ws|ws-client|twilio)/([^/]+)")
 RTVI_OFFER: Final = re.compile(r"/sessions/([^/]+)/api/offer")
@@ -33,7 +34,8 @@ class Way:
     """Where a request goes.
 
     "here": to whichever process it came to. "all": each process answers for itself. "begin": it
-    begins a session, `session_id` where the client has named one. "offer": so it does, and its body
+    begins a session, `session_id` where the client has named one. "held": it is about a session
+    that is live, in the process that has it. "offer": so it does, and its body
     names the connection that it replaces, if any, and the session where `session_id` does not.
     "trickle": its body names the connection that it is about. "worker": it is about what the
     process `worker` has.
@@ -76,6 +78,8 @@ def way_of(method: str, path: str, query: str, workers: int) -> Way:
             return Way("begin", _named(query))
         if (found := WHIP.fullmatch(path)) is not None:
             return Way("begin", found[1])
+        if (found := WHEP.fullmatch(path)) is not None:
+            return Way("held", found[1])
     if method == "GET" and (found := EVENTS.fullmatch(path)) is not None:
         # The ids of events are those of one process, so the same one has all watchers.
         return Way("worker", worker=crc32(found[1].encode()) % workers)

@@ -126,6 +126,8 @@ class Siblings:
         """The process that a request goes to."""
         if way.worker is not None and way.worker < self.board.workers:
             return way.worker
+        if way.kind == "held":
+            return self._holders.get(way.session_id or "", self.index)
         if way.kind != "begin":
             return self.index
         assert self.runtime is not None

@@ -8,6 +8,10 @@ ports, host names, and private addresses if this server is on the internet.
 import ipaddress
 import re
 from dataclasses import dataclass
+from typing import Literal
+
+Purpose = Literal["call", "ingest", "playback"]
+"""What a connection is for: sound both ways, only from the client (WHIP), or only to it (WHEP)."""
 
 MAX_BYTES = 16 * 1024
 MOST_LINES = 600
@@ -35,6 +39,19 @@ _CREDENTIALS = {
     "a=setup:": re.compile(r"actpass|active|passive"),
     "a=mid:": re.compile(r"[\x21-\x7e]{1,64}"),
 }
+_DIRECTIONS = ("a=sendrecv", "a=sendonly", "a=recvonly", "a=inactive")
+_IMPOSSIBLE = {
+    "call": {"a=inactive": "the audio is inactive"},
+    "ingest": {
+        "a=inactive": "the audio is inactive",
+        "a=recvonly": "audio is taken here, and not sent; offer sendonly",
+    },
+    "playback": {
+        "a=inactive": "the audio is inactive",
+        "a=sendonly": "audio is sent from here, and not taken; offer recvonly",
+    },
+}
+"""Directions of the audio that cannot be answered for a purpose, and why."""
 _NEEDED = ("a=ice-ufrag:", "a=ice-pwd:", "a=fingerprint:", "a=setup:")
 
 
@@ -57,7 +74,7 @@ class Offer:
     has_channel: bool
 
 
-def screen(sdp: str, *, public: bool) -> Offer:
+def screen(sdp: str, *, public: bool, purpose: Purpose = "call") -> Offer:
     """The offer with usable candidates only. Raises `OfferError`.
 
     `public` says that this server is on the internet: then private addresses are not usable.
@@ -83,8 +100,10 @@ def screen(sdp: str, *, public: bool) -> Offer:
     audio = sections[kinds.index("audio")]
     if not any(_OPUS.fullmatch(line) for line in audio):
         raise OfferError("the audio must be Opus", unusable=True)
-    if "a=inactive" in audio:
-        raise OfferError("the audio is inactive", unusable=True)
+    directed = audio if any(line in _DIRECTIONS for line in audio) else head
+    for direction, why in _IMPOSSIBLE[purpose].items():
+        if direction in directed:
+            raise OfferError(why, unusable=True)
     mids = [_values("a=mid:", section) for section in sections]
     if any(len(of_section) != 1 for of_section in mids) or len({m[0] for m in mids}) < len(mids):
         raise OfferError("each media section needs a mid of its own")
@@ -173,6 +192,19 @@ def is_usable(line: str, *, public: bool) -> bool:
     return address.is_global or not public
 
 
+def restart_of(fragment: str, *, ufrag: str) -> tuple[str, str] | None:
+    """The credentials of a `trickle-ice-sdpfrag` with which its sender wants ICE to be restarted;
+    None where they are those that it has. Raises `OfferError`.
+    """
+    lines = _lines(fragment)
+    names, passwords = _values("a=ice-ufrag:", lines), _values("a=ice-pwd:", lines)
+    if all(name == ufrag for name in names):
+        return None
+    if len({*names}) != 1 or len({*passwords}) != 1:
+        raise OfferError("a restart of ICE needs one ice-ufrag and one ice-pwd")
+    return names[0], passwords[0]
+
+
 def trickled(fragment: str, *, ufrag: str, public: bool) -> list[str]:
     """The usable candidates of a `trickle-ice-sdpfrag` (RFC 8840), without `a=candidate:`.
 
@@ -180,7 +212,7 @@ def trickled(fragment: str, *, ufrag: str, public: bool) -> list[str]:
     """
     lines = _lines(fragment)
     if any(value != ufrag for value in _values("a=ice-ufrag:", lines)):
-        raise OfferError("ICE cannot be restarted; make a new connection", unusable=True)
+        raise OfferError("ICE cannot be restarted so; make a new connection", unusable=True)
     found = [line for line in lines if line.startswith("a=candidate:")]
     usable = [line for line in found if is_usable(line, public=public)]
     return [line.removeprefix("a=candidate:") for line in usable[:MOST_CANDIDATES]]

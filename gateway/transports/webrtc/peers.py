@@ -7,11 +7,15 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 from gateway.ice import Addresses, IceServer
+from gateway.live.audience import Audience, AudienceFull
 from gateway.protocols.dialect import Dialect
 from gateway.runtime import Runtime
 from gateway.status import MediaCounts
 from gateway.transports.webrtc.aiortc_private import use_addresses
+from gateway.transports.webrtc.link import Network, PeerLink
+from gateway.transports.webrtc.offers import Purpose
 from gateway.transports.webrtc.peer import Peer
+from gateway.transports.webrtc.viewer import Viewer
 
 logger = logging.getLogger("parley.webrtc")
 
@@ -28,10 +32,11 @@ class PeerRefused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """The answer to an offer, and the id of the new peer."""
+    """The answer to an offer, and the id of the new peer. `version` is that of `PeerLink`."""
 
     id: str
     sdp: str
+    version: str = ""
 
 
 class Peers:
@@ -46,7 +51,9 @@ class Peers:
         self.ice_servers = ice_servers
         self._runtime = runtime
         self._addresses = addresses
-        self._live: dict[str, tuple[Peer, asyncio.Task[None]]] = {}  # bounded by max_sessions
+        self._network = Network(addresses, ice_servers)
+        # Bounded by max_sessions, and by as many viewers.
+        self._live: dict[str, tuple[PeerLink, asyncio.Task[None]]] = {}
         self._at_addresses = ExitStack()
         self._ended = MediaCounts()  # of the peers that have ended
 
@@ -78,17 +85,20 @@ class Peers:
         *,
         address: str | None = None,
         until: float | None = None,
+        replaces: bool = False,
+        purpose: Purpose = "call",
     ) -> Answered:
         """Answer an offer and run the peer in a task.
 
         `address` is the client's, whose credential says `until` when it may go on. Without
-        `dialect` the data channel speaks the native one, which begins with a `hello`.
+        `dialect` the data channel speaks the native one, which begins with a `hello`. A peer that
+        `replaces` a live one is answered although all places are taken.
 
         Raises `OfferError`, and `PeerRefused` if the process is full or the answer takes longer
         than `ANSWER_S`.
         """
         back = session_id if dialect is None else None  # another dialect has no way back
-        refusal = self._runtime.live.refusal(back, address)
+        refusal = self._runtime.live.refusal(back, address, replaces=replaces)
         if refusal is not None:
             self._runtime.metrics.refused("webrtc")
             raise PeerRefused(refusal)
@@ -97,28 +107,56 @@ class Peers:
             peer = Peer(
                 session_id,
                 self._runtime,
-                self._addresses,
-                self.ice_servers,
+                self._network,
                 dialect=dialect,
                 waits=dialect is None,
                 address=address,
                 until=until,
+                purpose=purpose,
             )
-            try:
-                async with asyncio.timeout(ANSWER_S):
-                    answer = await peer.answer(sdp)
-            except TimeoutError:
-                await peer.close()
-                raise PeerRefused("no answer could be made in time") from None
-            except BaseException:
-                await peer.close()
-                raise
-            peer_id = self._runtime.elsewhere.mark + secrets.token_urlsafe(16)
-            hold = self._hold(peer_id, peer, admission.pop_all())
-            self._live[peer_id] = (peer, asyncio.create_task(hold))
-        return Answered(peer_id, answer)
+            return await self._begin(peer, sdp, admission)
 
-    async def _hold(self, peer_id: str, peer: Peer, admission: ExitStack) -> None:
+    async def show(
+        self, session_id: str, sdp: str, audience: Audience, *, until: float | None = None
+    ) -> Answered:
+        """Answer an offer of somebody who listens to a live session, and run the peer in a task.
+
+        Raises as `answer` does.
+        """
+        live = self._runtime.live
+        refusal = "the server is shutting down" if live.draining else live.pressed("voice")
+        if refusal is None and self._viewers() >= live.places:
+            refusal = "too many are listening to sessions"
+        if refusal is None:
+            try:
+                viewer = Viewer(session_id, self._runtime, self._network, audience, until=until)
+            except AudienceFull as full:
+                refusal = str(full)
+        if refusal is not None:
+            self._runtime.metrics.refused("webrtc")
+            raise PeerRefused(refusal)
+        return await self._begin(viewer, sdp, ExitStack())
+
+    def _viewers(self) -> int:
+        return sum(peer.purpose == "playback" for peer, _ in self._live.values())
+
+    async def _begin(self, peer: PeerLink, sdp: str, admission: ExitStack) -> Answered:
+        """Have the peer answer, and run it; what it was admitted with is closed at its end."""
+        try:
+            async with asyncio.timeout(ANSWER_S):
+                answer = await peer.answer(sdp)
+        except TimeoutError:
+            await peer.close()
+            raise PeerRefused("no answer could be made in time") from None
+        except BaseException:
+            await peer.close()
+            raise
+        peer_id = self._runtime.elsewhere.mark + secrets.token_urlsafe(16)
+        hold = self._hold(peer_id, peer, admission.pop_all())
+        self._live[peer_id] = (peer, asyncio.create_task(hold))
+        return Answered(peer_id, answer, peer.version)
+
+    async def _hold(self, peer_id: str, peer: PeerLink, admission: ExitStack) -> None:
         try:
             await peer.run()
         except Exception:
@@ -132,19 +170,30 @@ class Peers:
         """What became of the audio packets of all peers since the start."""
         return sum((peer.media for peer, _ in self._live.values()), self._ended)
 
-    def find(self, session_id: str, peer_id: str) -> Peer | None:
-        """The live peer of this session and id, or None."""
+    def find(self, session_id: str, peer_id: str, purpose: Purpose = "call") -> PeerLink | None:
+        """The live peer of this session, id and purpose, or None."""
         found = self._live.get(peer_id)
-        return found[0] if found is not None and found[0].session_id == session_id else None
+        peer = None if found is None else found[0]
+        if (
+            peer is None
+            or not peer.open
+            or (peer.session_id, peer.purpose) != (session_id, purpose)
+        ):
+            return None
+        return peer
 
-    def hang_up(self, session_id: str, peer_id: str) -> bool:
+    def hang_up(self, session_id: str, peer_id: str, purpose: Purpose = "call") -> bool:
         """End a peer. False if no such peer is live."""
-        peer = self.find(session_id, peer_id)
+        peer = self.find(session_id, peer_id, purpose)
         if peer is not None:
             peer.hang_up()
         return peer is not None
 
-    def session_of(self, peer_id: str) -> str | None:
+    def session_of(self, peer_id: str, purpose: Purpose = "call") -> str | None:
         """The session of a live peer, or None."""
         found = self._live.get(peer_id)
-        return None if found is None else found[0].session_id
+        return found[0].session_id if found is not None and found[0].purpose == purpose else None
+
+    def live(self, peer_id: str) -> bool:
+        """Whether a peer of any purpose is live."""
+        return peer_id in self._live

@@ -8,7 +8,7 @@ bundle (RFC 8843, section 7.3.3).
 from collections.abc import Container
 from dataclasses import dataclass, replace
 
-from gateway.transports.webrtc.offers import Offer
+from gateway.transports.webrtc.offers import PLACEHOLDER, Offer
 
 BUNDLE = "a=group:BUNDLE"
 MID = "a=mid:"
@@ -27,6 +27,7 @@ def without(offer: Offer, mids: Container[str]) -> tuple[Offer, list[Rejected]]:
     head, sections = _split(offer.sdp)
     kept: list[list[str]] = []
     kept_mids: list[str] = []
+    lost: list[str] = []  # candidates of rejected sections: of a bundle one section names them
     rejected: list[Rejected] = []
     for at, section in enumerate(sections):
         mid = next(line[len(MID) :].strip() for line in section if line.startswith(MID))
@@ -34,6 +35,7 @@ def without(offer: Offer, mids: Container[str]) -> tuple[Offer, list[Rejected]]:
             kept.append(section)
             kept_mids.append(mid)
             continue
+        lost += [line for line in section if _is_candidate(line)]
         kind, _, profile, formats = section[0].split(" ", 3)
         lines = (f"{kind} 0 {profile} {formats}", "c=IN IP4 0.0.0.0", "a=inactive", f"{MID}{mid}")
         rejected.append(Rejected(at, lines))
@@ -45,14 +47,21 @@ def without(offer: Offer, mids: Container[str]) -> tuple[Offer, list[Rejected]]:
             bundled = [mid for mid in line.split()[1:] if mid not in mids]
             head[at] = " ".join([BUNDLE, *bundled])
     first = (bundled or kept_mids)[0]
-    return replace(offer, sdp=_joined(head, kept), mid=first), rejected
+    carrier = kept[kept_mids.index(first)]
+    if any(line.startswith(BUNDLE) for line in head) and not any(map(_is_candidate, carrier)):
+        carrier += lost
+    channel = any(section[0].startswith("m=application ") for section in kept)
+    return replace(offer, sdp=_joined(head, kept), mid=first, has_channel=channel), rejected
 
 
-def spare_video(offer: Offer) -> list[str]:
-    """The mids of the sections of video behind the first one."""
+def _is_candidate(line: str) -> bool:
+    return line.startswith("a=candidate:") and line != PLACEHOLDER
+
+
+def mids_of(offer: Offer, kind: str) -> list[str]:
+    """The mids of the sections of a kind, such as "video"."""
     _, sections = _split(offer.sdp)
-    found = [section for section in sections if section[0].startswith("m=video ")]
-    lines = [line for section in found[1:] for line in section]
+    lines = [line for part in sections if part[0].startswith(f"m={kind} ") for line in part]
     return [line[len(MID) :].strip() for line in lines if line.startswith(MID)]
 
 

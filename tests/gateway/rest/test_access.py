@@ -70,6 +70,13 @@ GUARDED = [
     ("POST", "/webrtc/{id}"),
     ("PATCH", "/webrtc/{id}/peer"),
     ("DELETE", "/webrtc/{id}/peer"),
+    ("POST", "/whip/{id}"),
+    ("PATCH", "/whip/{id}/peer"),
+    ("DELETE", "/whip/{id}/peer"),
+    ("POST", "/whep/{id}"),
+    ("PATCH", "/whep/{id}/peer"),
+    ("DELETE", "/whep/{id}/peer"),
+    ("POST", "/api/sessions/{id}/observers"),
 ]
 
 
@@ -168,11 +175,60 @@ def test_another_clients_session_is_not_there(locked: Gateway) -> None:
                 ("POST", f"/api/sessions/{theirs}/pass"),
                 ("GET", f"/api/sessions/{theirs}/report"),
                 ("POST", f"/webrtc/{theirs}"),
+                ("POST", f"/whip/{theirs}"),
             ):
                 answer = await client.request(method, path, headers=bearer(credential))
                 assert refused(answer)[:2] == (404, "no_such_session"), (method, path)
         nowhere = await client.post("/api/tickets", json={"session_id": "nobodys"}, headers=HEADERS)
         assert refused(nowhere)[:2] == (404, "no_such_session")
+
+    told(locked, story)
+
+
+def test_who_may_listen_to_a_session_may_nothing_else(locked: Gateway) -> None:
+    async def story(client: httpx.AsyncClient) -> None:
+        mine, held = await made(client)
+        theirs, _ = await made(client)
+        path = f"/api/sessions/{mine}/observers"
+        given = await client.post(path, json={"expires_in": 600}, headers=HEADERS)
+        assert (given.status_code, given.json()["session_id"]) == (201, mine)
+        token = given.json()["access"]["value"]
+        assert token.startswith("po_")
+        sdp = {"content-type": "application/sdp"}
+        listens = await client.post(f"/whep/{mine}", content="v=0", headers=sdp | bearer(token))
+        assert refused(listens)[:2] == (409, "not_live")
+        for method, other in GUARDED:
+            if not other.startswith("/whep"):
+                answer = await client.request(method, other.format(id=mine), headers=bearer(token))
+                assert refused(answer)[:2] == (401, "access_required"), (method, other)
+        for credential in (token, held):  # an observer's, and a candidate's
+            answer = await client.post(f"/whep/{theirs}", headers=bearer(credential))
+            assert refused(answer)[:2] == (404, "no_such_session")
+            asked = await client.post(
+                f"/api/sessions/{theirs}/observers", json={}, headers=bearer(credential)
+            )
+            assert asked.status_code in (401, 403)
+        own = await client.post(f"/whep/{mine}", content="v=0", headers=sdp | bearer(held))
+        assert refused(own)[:2] == (409, "not_live")
+        once = await ticket(client, session_id=mine)
+        answer = await client.post(f"/whep/{mine}", headers=bearer(once))
+        assert refused(answer)[:2] == (401, "access_required")
+        assert (await client.delete(f"/api/sessions/{mine}", headers=HEADERS)).status_code == 204
+        gone = await client.post(f"/whep/{mine}", headers=bearer(token))
+        assert refused(gone)[:2] == (401, "access_required")
+
+    told(locked, story)
+
+
+@pytest.mark.parametrize("wanted", [{"expires_in": 59}, {"expires_in": 86_401}, {"more": 1}])
+def test_an_impossible_observers_token_is_refused(locked: Gateway, wanted: dict[str, int]) -> None:
+    async def story(client: httpx.AsyncClient) -> None:
+        session_id, _ = await made(client)
+        path = f"/api/sessions/{session_id}/observers"
+        answer = await client.post(path, json=wanted, headers=HEADERS)
+        assert refused(answer)[:2] == (400, "invalid_field")
+        answer = await client.post("/api/sessions/nobodys/observers", json={}, headers=HEADERS)
+        assert refused(answer)[:2] == (404, "no_such_session")
 
     told(locked, story)
 

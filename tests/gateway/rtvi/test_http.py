@@ -212,6 +212,25 @@ def test_the_section_for_the_screen_is_rejected_alone(doorway: Doorway) -> None:
     run(doorway, story)
 
 
+@pytest.mark.slow
+def test_a_lost_connection_is_replaced_although_all_places_are_taken(doorway: Doorway) -> None:
+    doorway.settings["max_sessions"] = 1
+
+    async def story(http: httpx.AsyncClient) -> None:
+        async with small_webrtc() as first, small_webrtc() as second, small_webrtc() as other:
+            await first.connect(http, "/sessions/mine/api/offer")
+            await first.until("bot-started-speaking")
+            await other.pc.setLocalDescription(await other.pc.createOffer())
+            offer = {"sdp": other.pc.localDescription.sdp, "type": "offer"}
+            full = await http.post("/sessions/others/api/offer", json=offer)
+            assert (full.status_code, full.json()["code"]) == (503, "no_place")
+            await second.connect(http, "/sessions/mine/api/offer", first.pc_id)
+            await second.until("bot-started-speaking")
+        await emptied(doorway)
+
+    run(doorway, story)
+
+
 @asynccontextmanager
 async def small_webrtc() -> AsyncIterator[SmallWebRtc]:
     peer = SmallWebRtc()

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gateway.transports.webrtc import peer
+from gateway.transports.webrtc import link
 from stages.fakes import FakeSynthesizer
 from tests.support.crowd import crowd, each
 from tests.support.in_use import in_use
@@ -56,7 +56,7 @@ def test_a_hundred_offers_that_never_connect_leave_nothing_behind(
     caplog: pytest.LogCaptureFixture,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(peer, "CONNECT_S", 0.2)
+    monkeypatch.setattr(link, "CONNECT_S", 0.2)
     doorway.settings["admission"] = "places"  # so many at once would be refused before
 
     async def story() -> None:
@@ -89,8 +89,8 @@ def test_a_hundred_abrupt_disconnects_leave_nothing_behind(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """A third each: before ICE has found a way, before DTLS is through, and while it speaks."""
-    monkeypatch.setattr(peer, "LOOK_EVERY_S", 0.1)
-    monkeypatch.setattr(peer, "GONE_S", 4.0)  # longer than a busy machine lets a client wait
+    monkeypatch.setattr(link, "LOOK_EVERY_S", 0.1)
+    monkeypatch.setattr(link, "GONE_S", 4.0)  # longer than a busy machine lets a client wait
     doorway.synthesizer = FakeSynthesizer(ms_per_word=400)
     doorway.settings["admission"] = "places"
 
@@ -162,7 +162,7 @@ def test_no_offer_whatever_is_in_it_is_a_fault_of_ours(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Hypothesis writes offers and, for those that are answered, candidates that trickle in."""
-    monkeypatch.setattr(peer, "CONNECT_S", 0.1)
+    monkeypatch.setattr(link, "CONNECT_S", 0.1)
     answers: Counter[str] = Counter()
 
     async def story() -> None:

@@ -12,7 +12,8 @@ from aiortc.rtcsctptransport import DataChunk, serialize_packet
 from pydantic import SecretStr
 
 from gateway.ice import Addresses
-from gateway.transports.webrtc import peer, transport
+from gateway.transports.webrtc import link, peer, transport
+from gateway.transports.webrtc.link import Network
 from gateway.transports.webrtc.peers import Answered, Peers
 from stages.fakes import FakeSynthesizer
 from tests.support.webrtc import Browser, Doorway, emptied
@@ -251,7 +252,7 @@ def test_how_whip_is_spoken(doorway: Doorway) -> None:
 def test_a_gateway_without_the_extra_says_what_to_install(
     doorway: Doorway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.rest.webrtc.find_spec", lambda name: None)
+    monkeypatch.setattr("gateway.rest.signalling.find_spec", lambda name: None)
 
     async def story() -> None:
         async with httpx.AsyncClient(base_url=doorway.url) as client:
@@ -267,11 +268,11 @@ def test_ice_servers_are_told_with_the_answer(
 ) -> None:
     doorway.settings["ice_servers"] = SecretStr("stun:127.0.0.1:9")
 
-    async def answered(*_: object) -> Answered:
+    async def answered(*_: object, **__: object) -> Answered:
         """A real answer would wait five seconds for the server that is not there."""
         return Answered("p", "v=0")
 
-    monkeypatch.setattr("gateway.rest.webrtc._answered", answered)
+    monkeypatch.setattr(Peers, "answer", answered)
 
     async def story() -> None:
         async with httpx.AsyncClient(base_url=doorway.url) as client:
@@ -340,7 +341,7 @@ def test_a_server_that_is_full_says_when_to_come_again(doorway: Doorway) -> None
 
 def test_what_comes_before_the_conversation_is_bounded(doorway: Doorway) -> None:
     async def story() -> None:
-        one = peer.Peer("s", doorway.app.state.runtime, Addresses(("127.0.0.1",)))
+        one = peer.Peer("s", doorway.app.state.runtime, Network(Addresses(("127.0.0.1",))))
         before = one._transport
         for number in range(500):
             before.send(str(number))
@@ -360,7 +361,7 @@ def test_a_message_that_is_too_long_before_the_conversation_ends_the_call(
     doorway: Doorway,
 ) -> None:
     async def story() -> None:
-        one = peer.Peer("s", doorway.app.state.runtime, Addresses(("127.0.0.1",)))
+        one = peer.Peer("s", doorway.app.state.runtime, Network(Addresses(("127.0.0.1",))))
         before = one._transport
         before._on_message("x" * transport.LONGEST_MESSAGE_CHARS)
         assert before.open
@@ -390,7 +391,7 @@ def test_a_datagram_from_anybody_does_not_end_a_call(doorway: Doorway, data: byt
 
 def test_what_is_long_is_dropped_before_the_handshake_too(doorway: Doorway) -> None:
     async def story() -> None:
-        one = peer.Peer("s", doorway.app.state.runtime, Addresses(("127.0.0.1",)))
+        one = peer.Peer("s", doorway.app.state.runtime, Network(Addresses(("127.0.0.1",))))
         browser = Browser(doorway)
         await one.answer(await browser.offer())
         for dtls in one._transports():
@@ -436,7 +437,7 @@ def test_who_sends_messages_without_a_beginning_is_hung_up(
 def test_a_part_that_does_not_stop_leaves_no_socket_open(
     doorway: Doorway, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(peer, "CLOSE_S", 0.3)
+    monkeypatch.setattr(link, "CLOSE_S", 0.3)
 
     async def story() -> None:
         async with doorway.browser() as browser:

@@ -2,9 +2,9 @@
 
 import pytest
 
-from gateway.transports.webrtc.offers import Offer, screen
-from gateway.transports.webrtc.rejected import spare_video, with_rejected, without
-from tests.gateway.transports.webrtc.test_offers import AUDIO, DATA, HEAD, SECURITY, sdp
+from gateway.transports.webrtc.offers import PLACEHOLDER, Offer, screen
+from gateway.transports.webrtc.rejected import mids_of, with_rejected, without
+from tests.gateway.transports.webrtc.test_offers import AUDIO, DATA, HEAD, HOST, SECURITY, sdp
 from tests.support.webrtc import Browser, Doorway
 
 VIDEO = ["m=video 9 UDP/TLS/RTP/SAVPF 45", "a=mid:v", "a=rtpmap:45 AV1/90000", *SECURITY]
@@ -84,7 +84,17 @@ def test_sections_of_video_behind_the_first_are_spare() -> None:
     ]
     lines = ["v=0", *(line for section in sections for line in section), ""]
     offer = Offer("\r\n".join(lines), "0", "abcd", True)
-    assert spare_video(offer) == ["2"]
-    left, rejected = without(offer, spare_video(offer))
-    assert spare_video(left) == []
+    assert mids_of(offer, "video") == ["1", "2"]
+    left, rejected = without(offer, ["2"])
+    assert mids_of(left, "video") == ["1"]
     assert [one.at for one in rejected] == [2]
+
+
+def test_candidates_that_a_rejected_section_had_for_the_bundle_are_kept() -> None:
+    """A bundle has one transport, and an encoder may name its candidates in the first section."""
+    offer = screen(sdp(HEAD[:-1], ["a=group:BUNDLE v 0"], [*VIDEO, HOST], AUDIO), public=False)
+    left, _ = without(offer, ["v"])
+    candidates = [line for line in left.sdp.splitlines() if line.startswith("a=candidate:")]
+    assert (left.mid, candidates) == ("0", [PLACEHOLDER, HOST])
+    apart = screen(sdp(HEAD[:-1], [*VIDEO, HOST], AUDIO), public=False)
+    assert HOST not in without(apart, ["v"])[0].sdp

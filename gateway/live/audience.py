@@ -1,0 +1,75 @@
+"""`Audience`: those who listen to a live session beside its client, such as a recruiter."""
+
+import logging
+from typing import Protocol
+
+from pipeline.stage import Observed
+
+logger = logging.getLogger("parley.connection")
+
+MOST_LISTENERS = 4
+"""Of one session: each has its audio encoded for it, and its pictures drawn."""
+
+
+class AudienceFull(Exception):
+    """The session has as many listeners as it may have."""
+
+    def __str__(self) -> str:
+        return f"{MOST_LISTENERS} are listening to this session already"
+
+
+class Listener(Protocol):
+    """Takes what a session says. Plain calls that neither wait nor raise."""
+
+    def observe(self, output: Observed, now: float) -> None:
+        """An output of the session."""
+
+    def over(self) -> None:
+        """The session has ended, or the listener has failed: nothing more comes. Idempotent."""
+
+
+class Audience:
+    """A `pipeline.stage.Observer` that passes one session's outputs on to its listeners.
+
+    `rate_hz` is that of its reply audio, and `face` the one that its client asked for. A listener
+    that raises is sent away, so that it costs the session nothing more.
+    """
+
+    def __init__(self, rate_hz: int, face: str | None = None) -> None:
+        self.rate_hz = rate_hz
+        self.face = face
+        self._listeners: list[Listener] = []
+        self._closed = False
+
+    def __len__(self) -> int:
+        return len(self._listeners)
+
+    def join(self, listener: Listener) -> None:
+        """Pass outputs on to this one, too, until it leaves. Raises `AudienceFull`."""
+        if len(self._listeners) >= MOST_LISTENERS:
+            raise AudienceFull
+        self._listeners.append(listener)
+        if self._closed:
+            listener.over()
+
+    def leave(self, listener: Listener) -> None:
+        """Pass nothing more on to this one. Idempotent."""
+        if listener in self._listeners:
+            self._listeners.remove(listener)
+
+    def observe(self, output: Observed, now: float) -> None:
+        if not self._listeners:
+            return
+        for listener in tuple(self._listeners):
+            try:
+                listener.observe(output, now)
+            except Exception:
+                logger.exception("a listener failed, and is sent away")
+                self.leave(listener)
+                listener.over()
+
+    def close(self) -> None:
+        """The session has ended."""
+        self._closed = True
+        for listener in tuple(self._listeners):
+            listener.over()

@@ -1,0 +1,46 @@
+"""`/whep/{id}`: listening to a session of another one (WHEP), such as a recruiter does.
+
+The interviewer's voice and face go to the listener, and nothing comes from it.
+"""
+
+from typing import TYPE_CHECKING
+
+from starlette.requests import Request
+
+from gateway.interviews import sessions
+from gateway.rest.problems import RETRY, STORE_UNAVAILABLE, Kind, Problem
+from gateway.rest.signalling import Signalling
+from gateway.rest.whip import Shape
+from gateway.runtime import Runtime
+
+if TYPE_CHECKING:  # it needs the extra
+    from gateway.transports.webrtc.peers import Answered
+
+NOT_LIVE = Kind("not_live", 409, "Nobody speaks in this session now")
+SESSION_OVER = Kind("session_over", 409, "The session is over")
+
+
+def playback(signalling: Signalling, runtime: Runtime) -> Shape:
+    """Sound and picture for a listener."""
+
+    async def answer(request: Request, session_id: str, sdp: str) -> "Answered":
+        audience = runtime.live.audience(session_id)
+        if audience is None:
+            raise await _why_not(session_id)
+        return await signalling.show(request, session_id, sdp, audience)
+
+    async def _why_not(session_id: str) -> Problem:
+        record, _ = await sessions.load(runtime.store, session_id)
+        if record.finished:
+            return SESSION_OVER("Its report has what was said")
+        return NOT_LIVE("Come again once it has begun", headers=RETRY)
+
+    return Shape(
+        "/whep/{id}",
+        "listen",
+        "playback",
+        "Listen to a live session (WHEP)",
+        "Takes an SDP offer with an Opus section that receives, and one of video for the face.",
+        answer,
+        errors=(NOT_LIVE, SESSION_OVER, STORE_UNAVAILABLE),
+    )

@@ -1,0 +1,129 @@
+"""`Viewer`: somebody who listens to a session of another one, and sees the interviewer's face."""
+
+import asyncio
+from contextlib import AsyncExitStack
+
+from gateway.live.audience import Audience
+from gateway.live.reply_rate import ReplyRate
+from gateway.runtime import Runtime
+from gateway.transports.webrtc.face import VideoFace
+from gateway.transports.webrtc.link import LINGER_S, Network, PeerLink
+from gateway.transports.webrtc.offers import Offer
+from gateway.transports.webrtc.opus import SEND_RATE_HZ
+from gateway.transports.webrtc.rejected import mids_of
+from gateway.transports.webrtc.sending import Transmission
+from gateway.transports.webrtc.video import Video
+from pipeline.frames import Clear, ReplyAudio
+from pipeline.stage import Observed
+from stages.avatar.quality import QualityLevel
+
+
+class Viewer(PeerLink):
+    """A `gateway.live.audience.Listener` over a peer connection: media goes to it, and none from it
+    is taken. Its credential says `until` when (a Unix time) it may go on.
+
+    It is one of the `audience` from here on, until `close`. Raises `AudienceFull`.
+    """
+
+    purpose = "playback"
+
+    def __init__(
+        self,
+        session_id: str,
+        runtime: Runtime,
+        network: Network,
+        audience: Audience,
+        *,
+        until: float | None = None,
+    ) -> None:
+        self._gone, self._ended = asyncio.Event(), asyncio.Event()
+        super().__init__(session_id, network)
+        self._runtime = runtime
+        self._audience = audience
+        self._until = until
+        self._rate = ReplyRate(audience.rate_hz)
+        self._rate.use(SEND_RATE_HZ)
+        self._sent: Transmission | None = None  # the track of the reply audio
+        self._pictures: Video | None = None
+        self._face: VideoFace | None = None  # once there is something to see
+        self._begun = False
+        audience.join(self)
+
+    @property
+    def open(self) -> bool:
+        return not self._gone.is_set()
+
+    def hang_up(self) -> None:
+        self._gone.set()
+        self._ended.set()
+        self._ready.set()
+
+    async def close(self) -> None:
+        self._audience.leave(self)
+        await super().close()
+
+    # --- what the session says ---------------------------------------------------------------
+
+    def observe(self, output: Observed, now: float) -> None:
+        """See `Listener.observe`. The hot path: no task, no queue."""
+        if not self._begun or self._sent is None:
+            return
+        if isinstance(output, ReplyAudio):
+            self._sent.push(self._rate.convert(output))
+            return
+        if isinstance(output, Clear):
+            self._rate.clear()
+            self._sent.flush()
+        if self._face is not None:
+            self._face.observe(output, now)
+
+    def over(self) -> None:
+        """See `Listener.over`."""
+        self._ended.set()
+        self._ready.set()
+
+    # --- what travels ------------------------------------------------------------------------
+
+    def _refused(self, offer: Offer) -> set[str]:
+        return {*super()._refused(offer), *mids_of(offer, "application")}
+
+    def _prepare(self) -> None:
+        for transceiver in self._pc.getTransceivers():
+            if transceiver.kind == "audio":
+                self._choose_opus(transceiver)
+                transceiver.direction = "sendonly"
+                self._sent = Transmission(transceiver.sender, failed=self.hang_up)
+        for transceiver in self._pc.getTransceivers():
+            if transceiver.kind == "video":
+                self._pictures = self._video(
+                    transceiver,
+                    self._runtime.studio,
+                    None if self._sent is None else self._sent.cursor,
+                    _stepped,
+                    _replaced,
+                )
+
+    async def _hold(self) -> None:
+        calls = self._runtime.calls()
+        _, left_s = calls.session_ends(self._until)
+        async with AsyncExitStack() as stack:
+            if self._pictures is not None:
+                face = VideoFace(self._pictures, calls.faces, self._audience.face)
+                self._face = await stack.enter_async_context(face.running())
+                self._face.start()
+            self._begun = True
+            try:
+                async with asyncio.timeout(left_s):
+                    await self._ended.wait()
+                async with asyncio.timeout(LINGER_S):
+                    await self._gone.wait()
+            except TimeoutError:
+                pass
+
+
+def _stepped(old: QualityLevel, new: QualityLevel, reason: str) -> None:
+    """It is not told: it has no channel for messages."""
+
+
+def _replaced(turn: int, source: str, target: str, reason: str) -> None:
+    """It is not told: it has no channel for messages."""

@@ -1,0 +1,87 @@
+"""Who listens to a session beside its client: how many, until when, and what a faulty one costs."""
+
+import pytest
+
+from gateway.live.audience import MOST_LISTENERS, Audience, AudienceFull
+from gateway.live.registry import LiveSessions
+from pipeline.frames import Clear
+from pipeline.stage import Observed
+from pipeline.testing import run_virtual
+
+
+class Ear:
+    def __init__(self, *, fails: bool = False) -> None:
+        self.heard: list[Observed] = []
+        self.ended = 0
+        self._fails = fails
+
+    def observe(self, output: Observed, now: float) -> None:
+        if self._fails:
+            raise RuntimeError("no")
+        self.heard.append(output)
+
+    def over(self) -> None:
+        self.ended += 1
+
+
+def test_each_listener_hears_what_follows_its_coming() -> None:
+    audience, first, second = Audience(24_000), Ear(), Ear()
+    audience.observe(Clear(0, 0), 0.0)
+    audience.join(first)
+    audience.observe(Clear(1, 0), 0.0)
+    audience.join(second)
+    audience.observe(Clear(2, 0), 0.0)
+    audience.leave(first)
+    audience.leave(first)
+    audience.observe(Clear(3, 0), 0.0)
+    assert first.heard == [Clear(1, 0), Clear(2, 0)]
+    assert second.heard == [Clear(2, 0), Clear(3, 0)]
+
+
+def test_a_listener_that_fails_is_sent_away_and_the_others_hear_on(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    audience, faulty, good = Audience(24_000), Ear(fails=True), Ear()
+    audience.join(faulty)
+    audience.join(good)
+    audience.observe(Clear(1, 0), 0.0)
+    audience.observe(Clear(2, 0), 0.0)
+    assert (faulty.ended, len(audience), len(caplog.records)) == (1, 1, 1)
+    assert good.heard == [Clear(1, 0), Clear(2, 0)]
+
+
+def test_there_is_a_place_again_when_one_has_left() -> None:
+    audience = Audience(24_000)
+    listeners = [Ear() for _ in range(MOST_LISTENERS)]
+    for one in listeners:
+        audience.join(one)
+    with pytest.raises(AudienceFull, match=f"^{MOST_LISTENERS} are listening"):
+        audience.join(Ear())
+    audience.leave(listeners[0])
+    audience.join(Ear())
+    assert len(audience) == MOST_LISTENERS
+
+
+def test_the_end_is_told_also_to_one_who_comes_after_it() -> None:
+    audience, before, after = Audience(24_000), Ear(), Ear()
+    audience.join(before)
+    audience.close()
+    audience.join(after)
+    assert (before.ended, after.ended) == (1, 1)
+
+
+async def _held() -> None:
+    live, audience, listener = LiveSessions(2), Audience(24_000), Ear()
+    assert live.audience("s") is None
+    async with live.hold("s", lambda: None):
+        assert live.audience("s") is None
+        with live.heard_by("s", audience):
+            assert live.audience("s") is audience
+            audience.join(listener)
+        assert live.audience("s") is None
+        assert listener.ended == 1
+    assert live.audience("s") is None
+
+
+def test_a_session_can_be_listened_to_while_it_is_live() -> None:
+    run_virtual(_held())

@@ -1,0 +1,226 @@
+"""People who speak by WHIP and listen by WHEP, with clients of aiortc's on a real server."""
+
+import asyncio
+import shutil
+import signal
+import wave
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+
+from gateway.transports.webrtc import link
+from stages.fakes import FakeSynthesizer
+from tests.support.gateway import PATIENCE_S
+from tests.support.webrtc import Doorway, emptied
+from tests.support.whip import WhipPeer, encoder, player
+
+KEY = "a-key-of-at-least-16-letters"
+HEADERS = {"authorization": f"Bearer {KEY}"}
+
+pytestmark = pytest.mark.slow
+
+
+async def made(http: httpx.AsyncClient) -> tuple[str, str, str]:
+    """A new session, its candidate's pass, and an observer's token."""
+    answer = await http.post("/api/sessions", json={"role": "Data Analyst"}, headers=HEADERS)
+    session_id, held = answer.json()["session_id"], answer.json()["access"]["value"]
+    given = await http.post(f"/api/sessions/{session_id}/observers", json={}, headers=HEADERS)
+    return session_id, held, given.json()["access"]["value"]
+
+
+async def said(http: httpx.AsyncClient, session_id: str, turns: int) -> list[dict[str, Any]]:
+    """The transcript, once it has so many spoken answers."""
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            answer = await http.get(f"/api/sessions/{session_id}/transcript", headers=HEADERS)
+            found: list[dict[str, Any]] = answer.json()["lines"] if answer.is_success else []
+            if sum(line["speaker"] == "candidate" for line in found) >= turns:
+                return found
+            await asyncio.sleep(0.1)
+
+
+@pytest.mark.realtime
+def test_two_turns_are_spoken_by_whip_and_heard_by_the_candidate_and_an_observer(
+    doorway: Doorway,
+) -> None:
+    doorway.settings["api_keys"] = KEY
+
+    async def story() -> None:
+        async with httpx.AsyncClient(base_url=doorway.url, trust_env=False) as http:
+            session_id, held, token = await made(http)
+            async with encoder(doorway, session_id, held) as (spoken, microphone):
+                async with asyncio.timeout(PATIENCE_S):
+                    while doorway.app.state.runtime.live.audience(session_id) is None:
+                        await asyncio.sleep(0.01)
+                async with (
+                    player(doorway, session_id, held) as candidate,
+                    player(doorway, session_id, token, video=True) as observer,
+                ):
+                    for turn in range(1, 3):
+                        for listener in (candidate, observer):
+                            await listener.hears()
+                            await listener.hears_nothing()
+                            listener.loudness.clear()
+                        microphone.speak(600)
+                        await said(http, session_id, turn)
+                    for listener in (candidate, observer):
+                        await listener.hears()
+                    assert spoken.loudness == [], "an encoder is sent nothing"
+                    assert candidate.pictures == 0
+                    async with asyncio.timeout(PATIENCE_S):
+                        while observer.pictures < 10:
+                            await asyncio.sleep(0.05)
+                    assert (await spoken.asked("DELETE")).status_code == 200
+                    for listener in (candidate, observer):
+                        async with asyncio.timeout(PATIENCE_S):
+                            await listener.ended.wait()
+            await emptied(doorway)
+
+    doorway.run(story)
+
+
+def test_an_observer_who_vanishes_costs_the_conversation_nothing(
+    doorway: Doorway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(link, "LOOK_EVERY_S", 0.1)
+    monkeypatch.setattr(link, "GONE_S", 3.0)
+    doorway.synthesizer = FakeSynthesizer(ms_per_word=200)
+
+    async def story() -> None:
+        async with doorway.call("x") as caller:
+            await caller.until("ready")
+            async with player(doorway, "x") as observer:
+                await observer.hears()
+                (receiver,) = observer.pc.getReceivers()
+                inside: Any = receiver.transport.transport
+                for protocol in inside._connection._protocols:  # as if its cable was pulled
+                    protocol.transport.abort()
+                await caller.until("reply.done", turn=0)
+                await caller.speak()
+                await caller.until("reply.done", turn=1)
+                audience = doorway.app.state.runtime.live.audience("x")
+                async with asyncio.timeout(PATIENCE_S):
+                    while len(audience):
+                        await asyncio.sleep(0.05)
+                assert len(doorway.peers()) == 0
+                await caller.speak()
+                assert (await caller.until("reply.done", turn=2))["interrupted"] is False
+
+    doorway.run(story)
+
+
+def test_an_interruption_silences_the_observers_too(doorway: Doorway) -> None:
+    doorway.synthesizer = FakeSynthesizer(ms_per_word=400)
+
+    async def story() -> None:
+        async with doorway.call("x") as caller:
+            await caller.until("ready")
+            async with player(doorway, "x") as observer:
+                await observer.hears()
+                await caller.say(type="interrupt")
+                await caller.until("clear", turn=0)
+                heard = len(observer.loudness)
+                await caller.until("reply.done", turn=0)
+                async with asyncio.timeout(PATIENCE_S):
+                    while len(observer.loudness) < heard + 25:
+                        await asyncio.sleep(0.02)
+                # aiortc's receiver holds some 100 ms, and an Opus decoder rings for a little.
+                assert max(observer.loudness[heard + 12 :]) < 200
+
+    doorway.run(story)
+
+
+def test_who_joins_with_a_token_leaves_when_it_expires(doorway: Doorway) -> None:
+    doorway.settings["api_keys"] = KEY
+
+    async def story() -> None:
+        async with doorway.call("x", additional_headers=HEADERS) as caller:
+            await caller.until("ready")
+            access = doorway.app.state.runtime.access
+            token = (await access.observer_token("x", 2)).value
+            async with player(doorway, "x", token) as observer:
+                async with asyncio.timeout(10):
+                    await observer.ended.wait()
+            again = await WhipPeer(doorway, token).post("/whep/x")
+            assert again.status_code in (401, 422)
+            await caller.say(type="ping", t=1)
+            await caller.until("pong")
+
+    doorway.run(story)
+
+
+def test_who_only_listens_is_not_heard(doorway: Doorway) -> None:
+    """A player that sends in spite of the answer."""
+
+    async def story() -> None:
+        async with doorway.call("x") as caller:
+            await caller.until("ready")
+            async with player(doorway, "x"):
+                (viewer, _), *_ = doorway.peers()._live.values()
+                (transceiver,) = viewer._pc.getTransceivers()
+                assert transceiver.currentDirection == "sendonly"
+                assert not hasattr(viewer, "_reception")
+            await caller.until("reply.done", turn=0)
+            assert "speech.started" not in caller.types()
+
+    doorway.run(story)
+
+
+WHIP_CLIENT = shutil.which("whip-client")
+"""Debian's package `simple-whip-client`: GStreamer's webrtcbin behind WHIP, which trickles."""
+
+ENCODED = (
+    "filesrc location={} ! wavparse ! identity sync=true ! audioconvert ! audioresample ! opusenc"
+    " ! rtpopuspay pt=100 ssrc=1 ! queue"
+    " ! application/x-rtp,media=audio,encoding-name=OPUS,payload=100"
+)
+PICTURED = (
+    "videotestsrc is-live=true ! video/x-raw,width=160,height=120,framerate=10/1"
+    " ! vp8enc deadline=1"
+    " ! rtpvp8pay pt=96 ssrc=2 ! queue"
+    " ! application/x-rtp,media=video,encoding-name=VP8,payload=96"
+)
+
+
+@pytest.mark.realtime
+@pytest.mark.skipif(WHIP_CLIENT is None, reason="needs Debian's package simple-whip-client")
+@pytest.mark.parametrize("options", [[], ["-V", PICTURED], ["-n"]], ids=["trickle", "video", "all"])
+def test_a_gstreamer_encoder_is_heard_and_answered(
+    doorway: Doorway, tmp_path: Path, options: list[str]
+) -> None:
+    doorway.settings["api_keys"] = KEY
+    assert WHIP_CLIENT is not None
+    tone = (6000 * np.sin(2 * np.pi * np.arange(480 * 60) / 240)).astype(np.int16)
+    pause = np.zeros(48_000 * 6, np.int16)
+    with wave.open(str(tmp_path / "said.wav"), "wb") as file:
+        file.setparams((1, 2, 48_000, 0, "NONE", ""))
+        file.writeframes(np.concatenate([pause, tone, pause, tone, pause]).tobytes())
+
+    async def story() -> None:
+        async with httpx.AsyncClient(base_url=doorway.url, trust_env=False) as http:
+            session_id, held, _ = await made(http)
+            arguments = ["-u", f"{doorway.url}/whip/{session_id}", "-t", held]
+            arguments += ["-A", ENCODED.format(tmp_path / "said.wav"), *options]
+            process = await asyncio.create_subprocess_exec(
+                str(WHIP_CLIENT), *arguments, stdout=asyncio.subprocess.DEVNULL
+            )
+            try:
+                async with asyncio.timeout(PATIENCE_S):
+                    while doorway.app.state.runtime.live.audience(session_id) is None:
+                        assert process.returncode is None
+                        await asyncio.sleep(0.02)
+                async with player(doorway, session_id, held) as candidate:
+                    await candidate.hears()
+                    await said(http, session_id, 2)
+                process.send_signal(signal.SIGINT)
+                await process.wait()
+                await emptied(doorway)
+            finally:
+                if process.returncode is None:
+                    process.kill()
+                    await process.wait()
+
+    doorway.run(story)
