@@ -138,6 +138,17 @@ def offered_direction(transceiver: RTCRtpTransceiver) -> str | None:
     return cast("str | None", inside._offerDirection)
 
 
+def answer_passively(transport: RTCDtlsTransport) -> None:
+    """Leave the DTLS handshake to a peer that offers either way; before the answer is made.
+
+    aiortc would begin it. Its client offers no cipher for the RSA certificates of GStreamer, while
+    its server takes any client.
+    """
+    inside: Any = transport
+    if inside._role == "auto":
+        inside._set_role("server")
+
+
 # --- receiving ------------------------------------------------------------------------------------
 
 

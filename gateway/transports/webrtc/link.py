@@ -24,6 +24,7 @@ from aiortc.sdp import candidate_from_sdp
 from gateway.ice import Addresses, IceServer, with_public
 from gateway.status import MediaCounts
 from gateway.transports.webrtc.aiortc_private import (
+    answer_passively,
     choose_codecs,
     connect_quietly,
     negotiated_codecs,
@@ -167,6 +168,8 @@ class PeerLink(ABC):
             await pc.setRemoteDescription(RTCSessionDescription(self._offer.sdp, "offer"))
             for transport in self._transports():
                 receive_at_once(transport)
+                if self.purpose != "call":
+                    answer_passively(transport)  # RFC 9725, section 4.2
             self._prepare()
             await pc.setLocalDescription(await pc.createAnswer())
         except OSError as error:

@@ -80,8 +80,13 @@ class Peer(PeerLink):
     # --- what travels ------------------------------------------------------------------------
 
     def _refused(self, offer: Offer) -> set[str]:
-        # An encoder sends its picture, which nobody looks at.
-        return {*mids_of(offer, "video")} if self.purpose == "ingest" else super()._refused(offer)
+        refused = super()._refused(offer)
+        if self.purpose == "ingest":
+            # An encoder's picture, which nobody looks at. The section that has the transport of the
+            # bundle stays, inactive: GStreamer's has it in the first, which is video, and takes no
+            # other.
+            refused |= {*mids_of(offer, "video")} - {offer.mid}
+        return refused
 
     def _prepare(self) -> None:
         if self._pc.sctp is not None:
@@ -101,6 +106,9 @@ class Peer(PeerLink):
                 self._prepare_video(transceiver)
 
     def _prepare_video(self, transceiver: RTCRtpTransceiver) -> None:
+        if self.purpose == "ingest":
+            transceiver.direction = "inactive"
+            return
         transport = self._transport
         sent = transport.transmission
         transport.faces = self._runtime.calls().faces

@@ -51,6 +51,7 @@ def test_an_encoder_connects_trickles_and_hangs_up(doorway: Doorway) -> None:
         assert re.fullmatch(r'"[0-9a-f]{16}"', etag)
         assert made.headers["accept-patch"] == "application/trickle-ice-sdpfrag"
         assert "a=recvonly" in made.text
+        assert "a=setup:passive" in made.text
         assert "typ host" in made.text
         known = FRAGMENT | {"if-match": etag}
         added = "a=ice-ufrag:abcd\r\na=candidate:1 1 udp 1 127.0.0.1 50000 typ host\r\n"
@@ -65,6 +66,9 @@ def test_an_encoder_connects_trickles_and_hangs_up(doorway: Doorway) -> None:
         ):
             answer = await client.patch(where, content=added, headers=headers)
             assert refused(answer)[:2] == wanted
+        restart = "a=ice-ufrag:other\r\na=ice-pwd:abcdefghijklmnopqrstuv\r\n"
+        anew = await client.patch(where, content=restart, headers=FRAGMENT | {"if-match": "*"})
+        assert refused(anew)[:2] == (422, "unusable_offer")
         odd = await client.patch(where, content="nothing", headers=known)
         assert refused(odd)[:2] == (400, "invalid_offer")
         assert (await client.get(where)).status_code == 204
@@ -135,19 +139,38 @@ def test_an_offer_to_speak_that_cannot_be_answered(
 
 
 @pytest.mark.parametrize("direction", ["sendonly", "sendrecv"])
-@pytest.mark.parametrize("codec", ["H264/90000", "AV1/90000", ""])
+@pytest.mark.parametrize("codec", ["H264/90000", "VP8/90000", "AV1/90000", ""])
 def test_the_picture_of_an_encoder_is_rejected_alone(
     doorway: Doorway, direction: str, codec: str
 ) -> None:
     async def story(client: httpx.AsyncClient) -> None:
         video = section("video", "v", direction, *filter(None, [codec]))
-        for sections in ([sound(direction), video], [video, sound(direction)]):
-            made = await client.post("/whip/x", content=offered(*sections), headers=SDP)
-            assert made.status_code == 201, made.text
-            assert {*ports(made.text)} == {("audio", False), ("video", True)}
-            assert "a=group:BUNDLE 0\r\n" in made.text
-            assert made.text.count("a=recvonly") == 1
-            await client.delete(made.headers["location"])
+        offer = offered(sound(direction), video)
+        made = await client.post("/whip/x", content=offer, headers=SDP)
+        assert made.status_code == 201, made.text
+        assert ports(made.text) == [("audio", False), ("video", True)]
+        assert "a=group:BUNDLE 0\r\n" in made.text
+        assert made.text.count("a=recvonly") == 1
+        await client.delete(made.headers["location"])
+
+    told(doorway, story)
+
+
+@pytest.mark.parametrize(("codec", "rejected"), [("VP8/90000", False), ("AV1/90000", True)])
+def test_a_picture_that_comes_first_stays_for_the_sake_of_its_transport(
+    doorway: Doorway, codec: str, rejected: bool
+) -> None:
+    """GStreamer's encoder has the bundle's transport there, and takes no other."""
+
+    async def story(client: httpx.AsyncClient) -> None:
+        offer = offered(section("video", "v", "sendonly", codec), sound("sendonly"))
+        made = await client.post("/whip/x", content=offer, headers=SDP)
+        assert made.status_code == 201, made.text
+        assert ports(made.text) == [("video", rejected), ("audio", False)]
+        picture, _, voice = made.text.partition("m=audio")
+        assert "a=inactive" in picture
+        assert "a=recvonly" in voice
+        await client.delete(made.headers["location"])
 
     told(doorway, story)
 
