@@ -111,6 +111,11 @@ class WhipEndpoints:
         endpoint, connection = shape.path, f"{shape.path}/{{peer}}"
         guarded = partial(Operation, tags=TAGS, guard=guard)
         made = MADE | VERSIONED if shape.versions else MADE
+        tried = {204: ResponseSpec("Usable candidates are tried")}
+        if shape.versions:
+            # Its type is not negotiated: clients do not say that they accept it.
+            anew = ResponseSpec(f"ICE begins anew: {FRAGMENT}", headers=VERSIONED)
+            tried |= {200: anew}
         conditions = (VERSION_REQUIRED, VERSION_PASSED) if shape.versions else ()
         return [
             guarded(
@@ -131,7 +136,7 @@ class WhipEndpoints:
                 handler=self._patch,
                 summary="Further candidates of the client",
                 text=FRAGMENT,
-                answers={204: ResponseSpec("Usable candidates are tried")},
+                answers=tried,
                 errors=(INVALID_OFFER, UNUSABLE_OFFER, *conditions, *_OF_ONE),
             ),
             guarded(
@@ -172,12 +177,15 @@ class WhipEndpoints:
             response.headers.append("link", link)
         return response
 
-    async def _patch(self, request: Request) -> HttpReply:
+    async def _patch(self, request: Request) -> HttpReply | Response:
         peer = self._peer(request)
         fragment = await text_of(request, FRAGMENT)
-        if self._shape.versions:
-            _check_version(request, peer)
         try:
+            if self._shape.versions and _any_version(request, peer):
+                anew = await peer.restart(fragment)
+                if anew is not None:
+                    headers = {"etag": f'"{peer.version}"', "cache-control": "no-store"}
+                    return Response(anew, 200, headers, media_type=FRAGMENT)
             await peer.trickle(fragment)
         except OfferError as error:
             raise offer_problem(error) from None
@@ -211,14 +219,18 @@ class WhipEndpoints:
         return found
 
 
-def _check_version(request: Request, peer: "PeerLink") -> None:
-    """Raise `Problem` where a request is about another state of ICE than the connection's."""
+def _any_version(request: Request, peer: "PeerLink") -> bool:
+    """Whether a request is about whatever state of ICE the connection has: ICE may begin anew.
+
+    Raises `Problem` where it is about another one than that.
+    """
     given = request.headers.getlist("if-match")
     if not given:
         raise VERSION_REQUIRED("Send If-Match with the ETag of the answer")
     known = {tag.strip() for line in given for tag in line.split(",")}
     if not known & {"*", f'"{peer.version}"'}:
         raise VERSION_PASSED("Send If-Match with the ETag of the last answer")
+    return "*" in known
 
 
 def _taken(method: str, path: str, name: str, handler: Handler) -> Operation:

@@ -52,6 +52,68 @@ aiortc's receive window; smaller ones cost far more memory than their bytes."""
 MOST_STREAMS = 64
 """SCTP streams that a peer may use."""
 
+# --- restarting ICE ---------------------------------------------------------------------------
+
+
+class _Pairs(dict[int, aioice.ice.CandidatePair]):
+    """The nominated pairs of ICE that was restarted: none yet, but media goes over the old ones."""
+
+    def __init__(self, old: dict[int, aioice.ice.CandidatePair]) -> None:
+        super().__init__()
+        self._old = dict(old)
+
+    def get(self, component: int, default: Any = None) -> Any:
+        return super().get(component) or self._old.get(component, default)
+
+
+class IceRestart:
+    """ICE of a connected transport, begun anew on the same sockets (RFC 8445, section 9).
+
+    aiortc has no such thing. From here on `ufrag` and `password` are this side's, and old checks of
+    the peer are refused; DTLS, SRTP and the media over the old pair of candidates go on until
+    `connect` has found a new one. Raises `InvalidStateError` where ICE has not agreed yet.
+    """
+
+    def __init__(self, transport: RTCDtlsTransport) -> None:
+        ice: Any = transport.transport
+        inside: Any = ice._connection
+        if ice.state != "completed":
+            raise InvalidStateError("ICE has not agreed on anything yet, or has ended")
+        self._connection: Any = inside
+        if inside._query_consent_task is not None:
+            inside._query_consent_task.cancel()
+            inside._query_consent_task = None
+        for pair in inside._check_list:
+            if pair.task is not None:
+                pair.task.cancel()
+        inside._local_username = secrets.token_hex(4)
+        inside._local_password = secrets.token_hex(12)
+        inside._remote_candidates, inside._remote_candidates_end = [], False
+        ice.iceGatherer._remote_candidates_end = False
+        inside._check_list, inside._check_list_done = [], False
+        inside._check_list_state = asyncio.Queue()
+        inside._early_checks.clear()
+        inside._early_checks_done = False
+        inside._nominated = _Pairs(inside._nominated)
+        inside._nominating.clear()
+
+        async def received() -> bytes:  # aioice's own wants a nominated pair
+            data = await inside._queue.get()
+            if data is None:
+                raise ConnectionError("Connection lost while receiving data")
+            return cast("bytes", data[0])
+
+        ice._recv = received
+        self.ufrag: str = inside.local_username
+        self.password: str = inside.local_password
+
+    async def connect(self, ufrag: str, password: str) -> None:
+        """Agree with the peer, whose credentials these are. Raises `ConnectionError`."""
+        self._connection.remote_username = ufrag
+        self._connection.remote_password = password
+        await self._connection.connect()
+
+
 # --- packets of the DTLS transport ----------------------------------------------------------------
 
 
@@ -139,14 +201,13 @@ def offered_direction(transceiver: RTCRtpTransceiver) -> str | None:
 
 
 def answer_passively(transport: RTCDtlsTransport) -> None:
-    """Leave the DTLS handshake to a peer that offers either way; before the answer is made.
+    """Leave the DTLS handshake to a peer that does not offer to wait; before the answer is made.
 
     aiortc would begin it. Its client offers no cipher for the RSA certificates of GStreamer, while
     its server takes any client.
     """
     inside: Any = transport
-    if inside._role == "auto":
-        inside._set_role("server")
+    inside._set_role("server")
 
 
 # --- receiving ------------------------------------------------------------------------------------

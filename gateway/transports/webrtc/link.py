@@ -9,7 +9,7 @@ import logging
 import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from aiortc import (
     RTCConfiguration,
@@ -19,11 +19,13 @@ from aiortc import (
     RTCRtpTransceiver,
     RTCSessionDescription,
 )
-from aiortc.sdp import candidate_from_sdp
+from aiortc.exceptions import InvalidStateError
+from aiortc.sdp import candidate_from_sdp, candidate_to_sdp
 
 from gateway.ice import Addresses, IceServer, with_public
 from gateway.status import MediaCounts
 from gateway.transports.webrtc.aiortc_private import (
+    IceRestart,
     answer_passively,
     choose_codecs,
     connect_quietly,
@@ -37,6 +39,7 @@ from gateway.transports.webrtc.offers import (
     Offer,
     OfferError,
     Purpose,
+    restart_of,
     screen,
     trickled,
 )
@@ -57,6 +60,9 @@ GONE_S = 15.0
 
 LINGER_S = 0.3
 """The connection stays open this long after the session, for the last audio and messages."""
+
+MOST_RESTARTS = 16
+"""Of ICE, by one connection; each has ten seconds to connect."""
 
 CLOSE_S = 5.0
 """Time limit for the connection to close, and again for its parts if it does not."""
@@ -86,6 +92,8 @@ class PeerLink(ABC):
         connect_quietly(self._pc)
         self._offer: Offer | None = None
         self._trickled = 0
+        self._restarts = 0
+        self._restarting: asyncio.Task[None] | None = None  # while ICE begins anew
         self._ready = asyncio.Event()
 
     # --- what travels ------------------------------------------------------------------------
@@ -168,7 +176,7 @@ class PeerLink(ABC):
             await pc.setRemoteDescription(RTCSessionDescription(self._offer.sdp, "offer"))
             for transport in self._transports():
                 receive_at_once(transport)
-                if self.purpose != "call":
+                if self.purpose != "call" and "a=setup:passive" not in self._offer.sdp:
                     answer_passively(transport)  # RFC 9725, section 4.2
             self._prepare()
             await pc.setLocalDescription(await pc.createAnswer())
@@ -194,6 +202,46 @@ class PeerLink(ABC):
                 await self._pc.addIceCandidate(candidate)
             except ValueError as error:  # the peer has ended its candidates before
                 logger.debug("a candidate was left out: %s", error)
+
+    async def restart(self, fragment: str) -> str | None:
+        """Begin ICE anew with the credentials and candidates of a fragment, and return this side's;
+        None where it has no new credentials. Raises `OfferError`."""
+        assert self._offer is not None
+        wanted = restart_of(fragment, ufrag=self._offer.ufrag)
+        if wanted is None:
+            return None
+        transports = self._transports()
+        if len(transports) != 1 or self._restarts >= MOST_RESTARTS or not self.open:
+            raise OfferError("ICE cannot be restarted here; make a new connection", unusable=True)
+        try:
+            ice = IceRestart(transports[0])
+        except InvalidStateError:
+            raise OfferError("ICE can be restarted once it has connected", unusable=True) from None
+        self._restarts += 1
+        self._trickled = 0
+        self._offer = replace(self._offer, ufrag=wanted[0])
+        self.version = secrets.token_hex(8)
+        if self._restarting is not None:
+            self._restarting.cancel()
+        self._restarting = asyncio.create_task(self._reconnect(ice, *wanted))
+        await self.trickle(fragment)
+        gathered = transports[0].transport.iceGatherer.getLocalCandidates()
+        lines = [
+            f"m=audio 9 UDP/TLS/RTP/SAVPF 0\r\na=mid:{self.mid}",
+            f"a=ice-ufrag:{ice.ufrag}",
+            f"a=ice-pwd:{ice.password}",
+            *(f"a=candidate:{candidate_to_sdp(candidate)}" for candidate in gathered),
+            "a=end-of-candidates\r\n",
+        ]
+        return with_public("\r\n".join(lines), self._addresses.public)
+
+    async def _reconnect(self, ice: IceRestart, ufrag: str, password: str) -> None:
+        try:
+            async with asyncio.timeout(CONNECT_S):
+                await ice.connect(ufrag, password)
+        except (ConnectionError, TimeoutError):
+            logger.info("session %s: the peer did not connect again", self.session_id)
+            self.hang_up()
 
     def _changed(self) -> None:
         state = self._pc.connectionState
@@ -247,6 +295,8 @@ class PeerLink(ABC):
     async def close(self) -> None:
         """Release all timers, tasks and sockets. Idempotent."""
         self.hang_up()
+        if self._restarting is not None:
+            self._restarting.cancel()
         try:
             async with asyncio.timeout(CLOSE_S):
                 await self._pc.close()

@@ -192,6 +192,19 @@ def is_usable(line: str, *, public: bool) -> bool:
     return address.is_global or not public
 
 
+def restart_of(fragment: str, *, ufrag: str) -> tuple[str, str] | None:
+    """The credentials of a `trickle-ice-sdpfrag` with which its sender wants ICE to be restarted;
+    None where they are those that it has. Raises `OfferError`.
+    """
+    lines = _lines(fragment)
+    names, passwords = _values("a=ice-ufrag:", lines), _values("a=ice-pwd:", lines)
+    if all(name == ufrag for name in names):
+        return None
+    if len({*names}) != 1 or len({*passwords}) != 1:
+        raise OfferError("a restart of ICE needs one ice-ufrag and one ice-pwd")
+    return names[0], passwords[0]
+
+
 def trickled(fragment: str, *, ufrag: str, public: bool) -> list[str]:
     """The usable candidates of a `trickle-ice-sdpfrag` (RFC 8840), without `a=candidate:`.
 

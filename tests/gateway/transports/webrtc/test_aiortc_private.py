@@ -272,11 +272,28 @@ PRIVATE_NAMES = {
         "_handle_rtp_data",
         "_rx_srtp",
         "_send_rtp",
+        "_set_role",
         "_state",
     ],
     "RTCSctpTransport": ["_advertised_rwnd", "_handle_data", "_inbound_streams", "_transmit"],
-    "RTCIceTransport": ["_connection"],
-    "Connection": ["_nominated", "data_received"],
+    "RTCIceTransport": ["_connection", "_recv"],
+    "RTCIceGatherer": ["_remote_candidates_end"],
+    "Connection": [
+        "_check_list",
+        "_check_list_done",
+        "_check_list_state",
+        "_early_checks",
+        "_early_checks_done",
+        "_local_password",
+        "_local_username",
+        "_nominated",
+        "_nominating",
+        "_query_consent_task",
+        "_queue",
+        "_remote_candidates",
+        "_remote_candidates_end",
+        "data_received",
+    ],
     "H264Encoder": ["_packetize", "_split_bitstream"],
     "Vp8Encoder": ["_packetize"],
     "aioice.ice": ["get_host_addresses"],
@@ -291,6 +308,7 @@ async def _owners() -> dict[str, Any]:
     pc.createDataChannel("parley")
     dtls: Any = transceiver.sender.transport
     found = [pc, transceiver, transceiver.sender, transceiver.receiver, dtls, dtls.transport]
+    found += [dtls.transport.iceGatherer]
     found += [pc.sctp, dtls.transport._connection, TimestampMapper()]
     owners = {type(one).__name__: one for one in found}
     await pc.close()

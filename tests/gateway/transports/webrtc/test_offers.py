@@ -3,7 +3,7 @@
 import pytest
 
 from gateway.transports.webrtc import offers
-from gateway.transports.webrtc.offers import OfferError, screen, trickled
+from gateway.transports.webrtc.offers import OfferError, restart_of, screen, trickled
 
 FINGERPRINT = "sha-256 " + ":".join(["AB"] * 32)
 HEAD = ["v=0", "o=- 1 1 IN IP4 0.0.0.0", "s=-", "t=0 0", "a=group:BUNDLE 0"]
@@ -141,3 +141,35 @@ def test_candidates_trickle_in_through_the_same_sieve() -> None:
     with pytest.raises(OfferError, match="restarted") as refused:
         trickled(fragment, ufrag="efgh", public=False)
     assert refused.value.unusable
+
+
+PASSWORD = "abcdefghijklmnopqrstuv"
+
+
+@pytest.mark.parametrize(
+    ("fragment", "wanted"),
+    [
+        ("a=candidate:1 1 udp 1 198.51.100.7 50000 typ host\r\n", None),
+        (f"a=ice-ufrag:abcd\r\na=ice-pwd:{PASSWORD}\r\n", None),
+        (f"a=ice-ufrag:efgh\r\na=ice-pwd:{PASSWORD}\r\n", ("efgh", PASSWORD)),
+        (f"a=ice-ufrag:efgh\r\na=ice-pwd:{PASSWORD}\r\n" * 2, ("efgh", PASSWORD)),
+    ],
+    ids=["candidates", "the same", "new", "new in each section"],
+)
+def test_new_credentials_restart_ice(fragment: str, wanted: tuple[str, str] | None) -> None:
+    assert restart_of(fragment, ufrag="abcd") == wanted
+
+
+@pytest.mark.parametrize(
+    "fragment",
+    [
+        "a=ice-ufrag:efgh\r\n",
+        f"a=ice-ufrag:efgh\r\na=ice-ufrag:ijkl\r\na=ice-pwd:{PASSWORD}\r\n",
+        "a=ice-ufrag:e\r\n",
+        "nothing",
+    ],
+    ids=["no password", "two names", "short", "no fragment"],
+)
+def test_a_restart_without_one_pair_of_credentials_is_refused(fragment: str) -> None:
+    with pytest.raises(OfferError):
+        restart_of(fragment, ufrag="abcd")

@@ -10,12 +10,14 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+from aiortc.sdp import candidate_from_sdp, candidate_to_sdp
 
 from gateway.transports.webrtc import link
+from gateway.transports.webrtc.aiortc_private import IceRestart
 from stages.fakes import FakeSynthesizer
 from tests.support.gateway import PATIENCE_S
 from tests.support.webrtc import Doorway, emptied
-from tests.support.whip import WhipPeer, encoder, player
+from tests.support.whip import FRAGMENT, WhipPeer, encoder, player
 
 KEY = "a-key-of-at-least-16-letters"
 HEADERS = {"authorization": f"Bearer {KEY}"}
@@ -222,5 +224,55 @@ def test_a_gstreamer_encoder_is_heard_and_answered(
                 if process.returncode is None:
                     process.kill()
                     await process.wait()
+
+    doorway.run(story)
+
+
+def test_ice_begins_anew_and_the_conversation_goes_on(doorway: Doorway) -> None:
+    doorway.synthesizer = FakeSynthesizer(ms_per_word=200)
+
+    async def story() -> None:
+        async with doorway.call("x") as caller:
+            await caller.until("ready")
+            async with player(doorway, "x") as observer:
+                await observer.hears()
+                (receiver,) = observer.pc.getReceivers()
+                anew = IceRestart(receiver.transport)
+                inside: Any = receiver.transport.transport
+                own = [candidate_to_sdp(one) for one in inside.iceGatherer.getLocalCandidates()]
+                lines = [f"a=ice-ufrag:{anew.ufrag}", f"a=ice-pwd:{anew.password}"]
+                lines += [f"a=candidate:{one}" for one in own]
+                fragment, old = "\r\n".join([*lines, ""]), observer.etag
+                any_ = FRAGMENT | {"if-match": "*"}
+                answer = await observer.asked("PATCH", content=fragment, headers=any_)
+                assert answer.status_code == 200, answer.text
+                assert answer.headers["content-type"] == FRAGMENT["content-type"]
+                assert answer.headers["etag"] != old
+                told = dict(line.split(":", 1) for line in answer.text.splitlines() if ":" in line)
+                connecting = asyncio.create_task(
+                    anew.connect(told["a=ice-ufrag"], told["a=ice-pwd"])
+                )
+                for line in answer.text.splitlines():
+                    if line.startswith("a=candidate:"):
+                        found = candidate_from_sdp(line.removeprefix("a=candidate:"))
+                        await inside.addRemoteCandidate(found)
+                async with asyncio.timeout(PATIENCE_S):
+                    await connecting
+                passed = FRAGMENT | {"if-match": old}
+                late = await observer.asked("PATCH", content=fragment, headers=passed)
+                assert (late.status_code, late.json()["code"]) == (412, "version_passed")
+                again = FRAGMENT | {"if-match": answer.headers["etag"]}
+                more = await observer.asked("PATCH", content=fragment, headers=again)
+                assert more.status_code == 204
+                await caller.until("reply.done", turn=0)
+                await observer.hears_nothing()
+                heard = len(observer.loudness)
+                await caller.speak()
+                await observer.hears(heard)
+                (viewer, _), *_ = doorway.peers()._live.values()
+                (dtls,) = viewer._transports()
+                assert dtls.state == "connected"
+                nominated: Any = dtls.transport
+                assert len(nominated._connection._nominated) == 1, "by the new checks"
 
     doorway.run(story)
