@@ -1,7 +1,8 @@
 """Spoken interviews over WebRTC, on aiortc: audio as RTP, the native dialect on a data channel.
 
-`offers` reads offers, `rejected` has the sections that an answer rejects, `peer` answers one and
-holds the conversation over it, `peers` has all of them. `transport` fills the contract; `receiving`
+`offers` reads offers, `rejected` has the sections that an answer rejects, and `link` answers one
+and is a connection, over which `peer` holds a conversation and `viewer` lets somebody listen;
+`peers` has all of them. `transport` fills the contract; `receiving`
 (with `jitter` and `opus`), `sending`, `video` (with `schedule` and `video_codecs`) and `face` are
 its media; `aiortc_private` has the private names of aiortc that are used. These but `jitter`,
 `offers`, `rejected` and `schedule` need the extra `webrtc`.
