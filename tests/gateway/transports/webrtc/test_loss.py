@@ -6,6 +6,7 @@ reception is aiortc's own. What is compared is the sound that came out: see `mar
 """
 
 import asyncio
+import math
 import sys
 import time
 from collections.abc import Iterator
@@ -182,13 +183,14 @@ def outcome(line: Line, marked: list[bool], held: Held) -> Outcome:
         dropped=len(dropped & speech),
         lost=len(speech - heard.keys()),
         impossible=len(dropped & heard.keys()),
-        before_ms=float(np.median(before)),
-        after_ms=(
-            float(np.median(after)),
-            float(np.percentile(after, 95)),
-            max(after),
-        ),
+        before_ms=percentile(before, 50),
+        after_ms=(percentile(after, 50), percentile(after, 95), percentile(after, 100)),
     )
+
+
+def percentile(delays_ms: list[float], share: float) -> float:
+    """NaN where the machine was busy all the time, so that no delay counts: see `enough`."""
+    return float(np.percentile(delays_ms, share)) if delays_ms else math.nan
 
 
 class Stock:
