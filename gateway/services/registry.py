@@ -1,0 +1,150 @@
+"""The services that there are, and the instance that a call gets. Pure: time is an argument."""
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from gateway.services.balancing import balancer
+from gateway.services.definition import Endpoint, ServiceSpec
+from gateway.services.health import HealthPolicy, HealthState, InstanceHealth
+from gateway.services.instances import Admission, Instance
+from gateway.services.retries import RetryBudget
+from pipeline.breaker import Breaker
+
+SOONEST_S: Final = 1.0
+"""No caller is told to come back earlier."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unavailable:
+    """No instance takes a call: all are "down", or all that are not are "busy".
+
+    `retry_after_s` is when that may have changed.
+    """
+
+    reason: Literal["down", "busy"]
+    retry_after_s: float
+
+
+class Service:
+    """One service with what the process knows of it."""
+
+    def __init__(
+        self, spec: ServiceSpec, instances: Mapping[str, Instance], chance: Callable[[], float]
+    ) -> None:
+        self.spec = spec
+        self.instances = dict(instances)
+        self.budget = RetryBudget()
+        self._balancer = balancer(spec.balancing, chance)
+
+    @property
+    def name(self) -> str:
+        return self.spec.name
+
+    def untried(self, tried: Collection[str], now: float) -> bool:
+        """Whether an instance that is usable has not been tried."""
+        return any(self._has_place(one) and one.usable(now) for one in self._rest(tried))
+
+    def choose(
+        self, client: str, now: float, *, tried: Collection[str] = (), probe: bool = True
+    ) -> Admission | Unavailable:
+        """The instance for a call of the client with this address, which it has admitted.
+
+        One that was tried gets it only where no other can. Without `probe` the call goes to an
+        instance that may still be broken only where no other can have it.
+        """
+        for rest in (self._rest(tried), list(self.instances.values())):
+            placed = [one for one in rest if self._has_place(one)]
+            found = (probe and _probe(placed, now)) or self._balanced(placed, client, now)
+            if found or (found := _probe(placed, now)):
+                return found
+        return self._unavailable(now)
+
+    def _rest(self, tried: Collection[str]) -> list[Instance]:
+        return [one for key, one in self.instances.items() if key not in tried]
+
+    def _has_place(self, instance: Instance) -> bool:
+        return instance.in_flight < self.spec.max_connections
+
+    def _balanced(self, placed: list[Instance], client: str, now: float) -> Admission | None:
+        usable = [one for one in placed if one.usable(now)]
+        if not usable:
+            return None
+        contenders = [one.contender(now, self.spec.slow_start_s) for one in usable]
+        return self.instances[self._balancer.choose(contenders, client).key].admit(now)
+
+    def _unavailable(self, now: float) -> Unavailable:
+        waits = []
+        for one in self.instances.values():
+            if one.usable(now):
+                return Unavailable("busy", SOONEST_S)
+            down = one.health.state is HealthState.DOWN
+            waits.append(one.health.policy.down_every_s if down else one.breaker.retry_after(now))
+        return Unavailable("down", max(SOONEST_S, min(waits)))
+
+
+class Registry:
+    """All services of a process, by name. `replace` gives it other ones.
+
+    `chance` gives numbers from 0 up to 1, another one every time; `made` makes breakers.
+    """
+
+    def __init__(
+        self,
+        specs: Mapping[str, ServiceSpec],
+        *,
+        chance: Callable[[], float],
+        made: Callable[[], Breaker],
+        health: HealthPolicy | None = None,
+    ) -> None:
+        self._chance = chance
+        self._made = made
+        self._health = health
+        self._services = {name: self._service(spec) for name, spec in specs.items()}
+
+    def __iter__(self) -> Iterator[Service]:
+        return iter(self._services.values())
+
+    def find(self, name: str) -> Service | None:
+        """The service of a name."""
+        return self._services.get(name)
+
+    def replace(self, specs: Mapping[str, ServiceSpec], now: float) -> None:
+        """Other services from here on. An instance that stays in its service keeps its state; calls
+        of one that goes are not broken off; one that comes starts slowly."""
+        self._services = {
+            name: self._replaced(self._services.get(name), spec, now)
+            for name, spec in specs.items()
+        }
+
+    def _service(self, spec: ServiceSpec) -> Service:
+        return Service(
+            spec, {one.authority: self._instance(one) for one in spec.instances}, self._chance
+        )
+
+    def _replaced(self, before: Service | None, spec: ServiceSpec, now: float) -> Service:
+        if before is None:
+            return self._service(spec)
+        if before.spec == spec:
+            return before
+        kept: dict[str, Instance] = {}
+        for endpoint in spec.instances:
+            known = before.instances.get(endpoint.authority)
+            if known is None or known.endpoint.protocol != endpoint.protocol:
+                known = self._instance(endpoint)
+                known.since = now
+            known.endpoint = endpoint
+            kept[known.key] = known
+        service = Service(spec, kept, self._chance)
+        service.budget = before.budget
+        return service
+
+    def _instance(self, endpoint: Endpoint) -> Instance:
+        return Instance(endpoint, self._made(), InstanceHealth(self._health))
+
+
+def _probe(placed: list[Instance], now: float) -> Admission | None:
+    for one in placed:
+        if one.recovering(now) and (admission := one.admit(now)) is not None:
+            return admission
+    return None

@@ -1,0 +1,96 @@
+"""Whether a call that failed is tried again, and when. Pure: time and chance are arguments."""
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+from gateway.services.definition import RetryPolicy
+
+IDEMPOTENT: Final = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
+"""RFC 9110, section 9.2.2. TRACE is not forwarded."""
+
+AGAIN: Final = frozenset({502, 503, 504})
+"""Answers that another instance, or a later moment, may do better."""
+
+
+class Phase(Enum):
+    """How far an attempt came before it failed."""
+
+    CONNECT = "connecting"
+    SEND = "sending the request"
+    HEAD = "waiting for the answer"
+    BODY = "receiving the answer"
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptFailed:
+    """Why an attempt has no answer: `status` is that of an answer in `AGAIN`, else 0."""
+
+    phase: Phase
+    reason: str
+    timed_out: bool = False
+    status: int = 0
+    retry_after_s: float = 0.0
+
+
+class RetryBudget:
+    """Retries are a tenth of the calls at most, beside a reserve that calls fill up again.
+
+    So a service that fails gets 1.1 times its calls and not `max_attempts` times. The values are
+    those of gRPC's retry throttling.
+    """
+
+    def __init__(self, *, ratio: float = 0.1, reserve: int = 10) -> None:
+        self._ratio = ratio
+        self._reserve = reserve
+        self._left = float(reserve)
+
+    @property
+    def left(self) -> float:
+        """How many retries there may be now."""
+        return self._left
+
+    def called(self) -> None:
+        """A call has begun, which is no retry."""
+        self._left = min(self._reserve, self._left + self._ratio)
+
+    def take(self) -> bool:
+        """Whether one more retry may be made, which this counts."""
+        if self._left < 1 - 1e-9:
+            return False
+        self._left = max(0.0, self._left - 1)
+        return True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retrying:
+    """What one call may do. `deadline` is when its caller gives up, on the clock of `now`."""
+
+    policy: RetryPolicy
+    idempotent: bool
+    deadline: float
+
+    def wait_s(
+        self,
+        attempts: int,
+        failed: AttemptFailed,
+        *,
+        another: bool,
+        now: float,
+        chance: float,
+    ) -> float | None:
+        """Seconds until the next attempt; None: there is none.
+
+        `attempts` have been made. A request that no service has seen is repeated whatever it asks
+        for. `another` says that an instance has not been tried yet: it is asked at once. Where none
+        is, the wait is random, up to what the policy has for this retry, but no shorter than what
+        the service asked for.
+        """
+        if attempts >= self.policy.max_attempts or now >= self.deadline:
+            return None
+        if failed.phase is not Phase.CONNECT and not self.idempotent:
+            return None
+        if another:
+            return 0.0
+        wait_s = max(failed.retry_after_s, chance * self.policy.longest_wait_s(attempts))
+        return wait_s if now + wait_s < self.deadline else None
