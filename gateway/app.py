@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 
 from starlette.applications import Starlette
-from starlette.routing import WebSocketRoute
+from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
 from gateway import __version__
@@ -19,6 +19,7 @@ from gateway.rest.health import StatusSources
 from gateway.rest.metrics import metrics_operations
 from gateway.rest.operator_access import OperatorAccess
 from gateway.rest.problems import EXCEPTION_HANDLERS
+from gateway.rest.proxy import ServiceProxy
 from gateway.rest.realtime import RealtimeEndpoints
 from gateway.rest.rtvi import RtviEndpoints
 from gateway.rest.service_probe import ServiceProbe, service_urls
@@ -31,7 +32,11 @@ from gateway.rest.whep import playback
 from gateway.rest.whip import WhipEndpoints, calls, ingest
 from gateway.runtime import Runtime
 from gateway.security import WEBSOCKET, need_of
-from gateway.settings import Settings
+from gateway.security.access import PROXIED
+from gateway.services.registry import Registry
+from gateway.services.sources import ServicesUnusable, proxied, registry_of
+from gateway.services.upstreams import Upstreams
+from gateway.settings import Settings, SettingsError
 from gateway.store import store_at
 from gateway.store.probe import StoreProbe
 from gateway.transports.websocket.endpoint import websocket_endpoint
@@ -59,6 +64,7 @@ def create_app(
     store = store_at(settings.database, settings.redis_url)
     stored = StoreProbe(store)
     probe = ServiceProbe(service_urls(settings))
+    registry, upstreams = _services(settings), Upstreams()
     runtime = Runtime(settings, store, stages=stages, elsewhere=elsewhere)
     webrtc = Signalling(runtime, settings)
     http_access = HttpAccess(
@@ -117,6 +123,7 @@ def create_app(
                     yield
         finally:
             await services.aclose()
+            await upstreams.aclose()
             await stored.aclose()
             await store.aclose()
 
@@ -153,6 +160,13 @@ def create_app(
             _websocket("/ws-client/{session_id}", rtvi_endpoint),
             _websocket("/v1/realtime", realtime_endpoint),
             _websocket("/twilio/{session_id}", twilio_endpoint),
+            # Last: it matches every path with two parts.
+            Route(
+                PROXIED,
+                ServiceProxy(
+                    registry, upstreams, lambda method: http_access.check(method, PROXIED)
+                ),
+            ),
         ],
         middleware=middleware(settings),
         lifespan=lifespan,
@@ -162,7 +176,15 @@ def create_app(
     app.state.runtime = runtime
     app.state.scrape = scrape
     app.state.webrtc = webrtc
+    app.state.services = registry
     return app
+
+
+def _services(settings: Settings) -> Registry:
+    try:
+        return registry_of(proxied(settings))
+    except ServicesUnusable as error:
+        raise SettingsError(f"PARLEY_SERVICES: {error}") from None
 
 
 def _websocket(path: str, endpoint: Callable[[WebSocket], Awaitable[None]]) -> WebSocketRoute:

@@ -299,6 +299,11 @@ class Settings(ServerSettings, BaseSettings):
     )
 
     # --- services around the gateway ---
+    services: Path | None = variable(
+        "PARLEY_SERVICES",
+        default=None,
+        description="file of the services to which requests are passed on (docs/services.md)",
+    )
     conversation_url: HttpUrl = service(
         "CONVERSATION_URL",
         default="http://localhost:8003",

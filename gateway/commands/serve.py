@@ -28,6 +28,7 @@ from gateway.logs import configure
 from gateway.providers.build import chosen
 from gateway.runtime import Runtime
 from gateway.security import KeyFileError, api_keys, key_file
+from gateway.services.sources import ServicesUnusable, proxied
 from gateway.settings import Settings
 from gateway.transports.hosts import for_this_machine
 from gateway.transports.http import HttpProtocol, turning_away
@@ -137,6 +138,10 @@ def _check(settings: Settings) -> None:
                 f"PARLEY_WEBRTC_ADDRESSES: {error}; name this machine's addresses and at most one"
                 " other, the public one of its NAT"
             ) from None
+    try:
+        proxied(settings)
+    except ServicesUnusable as error:
+        raise CommandFailed(f"PARLEY_SERVICES: {error}") from None
     folder = settings.data_dir
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -73,4 +73,7 @@ def rest_routes(table: list[Operation], check: CheckOf | None = None) -> list[Ro
 
 def middleware(settings: Settings) -> list[Middleware]:
     """The middleware around every route. It does not affect WebSockets."""
-    return [Middleware(CorrelationMiddleware), Middleware(Cors, origins=settings.cors_origins)]
+    return [
+        Middleware(CorrelationMiddleware),
+        Middleware(Cors, origins=settings.cors_origins, services=settings.services is not None),
+    ]

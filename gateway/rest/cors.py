@@ -29,14 +29,22 @@ SENT = (
 class Cors(CORSMiddleware):
     """Starlette's middleware, but with problem details for a refused preflight request.
 
-    `origins` are separated by commas; "*" allows every page, "none" none.
+    `origins` are separated by commas; "*" allows every page, "none" none. With `services` behind
+    the gateway their methods are allowed, too.
     """
 
-    def __init__(self, app: ASGIApp, origins: str) -> None:
+    def __init__(self, app: ASGIApp, origins: str, *, services: bool = False) -> None:
         super().__init__(
             app,
             allow_origins=[origin for origin in origins.split(",") if origin != "none"],
-            allow_methods=["GET", "HEAD", "POST", "PATCH", "DELETE"],
+            allow_methods=[
+                "GET",
+                "HEAD",
+                "POST",
+                "PATCH",
+                "DELETE",
+                *(["PUT"] if services else []),
+            ],
             allow_headers=SENT,
             expose_headers=READ,
         )

@@ -18,7 +18,7 @@ from gateway import __version__
 from gateway.rest.access import refusals
 from gateway.rest.openapi import document
 from gateway.rest.operation import JSON, Handler, Operation, ResponseSpec, negotiate
-from gateway.rest.problems import METHOD_NOT_ALLOWED, NOT_FOUND, Kind
+from gateway.rest.problems import METHOD_NOT_ALLOWED, NOT_FOUND, OF_SERVICES, Kind
 
 TITLE = "Parley"
 DESCRIPTION = (
@@ -134,7 +134,8 @@ def page_operations(table: Sequence[Operation]) -> list[Operation]:
     ]
     kinds = {kind for operation in table for kind in operation.all_errors()}
     kinds |= {kind for o in table for kind in refusals(o.method, o.path)}
-    ordered = sorted(kinds | {NOT_FOUND, METHOD_NOT_ALLOWED}, key=lambda k: (k.status, k.code))
+    kinds |= {NOT_FOUND, METHOD_NOT_ALLOWED, *OF_SERVICES}
+    ordered = sorted(kinds, key=lambda k: (k.status, k.code))
     return _pages(described, [*listing, *WEBSOCKETS], ordered)
 
 

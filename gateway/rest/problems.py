@@ -154,6 +154,24 @@ RETRY = {"retry-after": "5"}
 NO_PLACE = Kind("no_place", 503, "No further session can begin here now")
 INVALID_HOST = Kind("invalid_host", 400, "The Host header is missing or is no host name")
 
+# --- services behind the gateway -----------------------------------------------------------------
+
+INVALID_REQUEST = Kind("invalid_request", 400, "Services may read this request in several ways")
+SERVICE_UNAVAILABLE = Kind("service_unavailable", 503, "No instance of the service is well")
+SERVICE_BUSY = Kind("service_busy", 503, "The service has as many calls as it may have")
+SERVICE_FAILED = Kind("service_failed", 502, "The service did not answer as it should")
+SERVICE_TIMEOUT = Kind("service_timeout", 504, "The service did not answer in time")
+
+OF_SERVICES = (
+    INVALID_REQUEST,
+    BODY_TOO_LARGE,
+    SERVICE_UNAVAILABLE,
+    SERVICE_BUSY,
+    SERVICE_FAILED,
+    SERVICE_TIMEOUT,
+)
+"""What the gateway answers in place of a service; all else is the service's own."""
+
 _OF_INTERVIEWS = {
     kind.code: kind for kind in (UNKNOWN_ROLE, UNKNOWN_LANGUAGE, INVALID_COUNT, INVALID_SESSION)
 }

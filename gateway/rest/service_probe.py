@@ -1,10 +1,9 @@
 """Status of the services around the gateway, probed in the background: no request waits for one."""
 
 import asyncio
-import errno
 import logging
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,6 +14,7 @@ import httpx
 from pydantic import BaseModel
 
 from gateway.refreshed import Refreshed
+from gateway.services.failures import duration_text, failure_text
 from gateway.settings import Settings
 from stages._certificates import trusted
 
@@ -187,10 +187,6 @@ def iso(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _duration(seconds: float) -> str:
-    return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:g} s"
-
-
 def _log(name: str, error: Exception | None) -> None:
     """Log unexpected errors only; `/health` shows which services are offline."""
     if error is not None and not isinstance(error, _OFFLINE):
@@ -198,32 +194,6 @@ def _log(name: str, error: Exception | None) -> None:
 
 
 def _reason(failure: Exception, timeout_s: float) -> str:
-    """Why a probe failed. Never the exception's own text, which may contain the URL."""
     if isinstance(failure, TimeoutError | httpx.TimeoutException):
-        return f"no answer within {_duration(timeout_s)}"
-    for cause in _causes(failure):
-        if isinstance(cause, ConnectionRefusedError):
-            return "Connection refused"
-        if isinstance(cause, OSError) and cause.errno in (errno.EHOSTUNREACH, errno.ENETUNREACH):
-            return "Host unreachable"
-    match failure:
-        case _BadStatus():
-            return f"HTTP {failure.status}"
-        case httpx.ConnectError():
-            return "Connection failed"
-        case httpx.InvalidURL() | httpx.UnsupportedProtocol() | UnicodeError():
-            return "Invalid URL"
-        case httpx.RemoteProtocolError():
-            return "Answer is not HTTP"
-        case _:
-            return "Connection broke off"
-
-
-def _causes(failure: BaseException) -> Iterator[BaseException]:
-    if isinstance(failure, BaseExceptionGroup):
-        for member in failure.exceptions:
-            yield from _causes(member)
-        return
-    yield failure
-    if (cause := failure.__cause__ or failure.__context__) is not None:
-        yield from _causes(cause)
+        return f"no answer within {duration_text(timeout_s)}"
+    return f"HTTP {failure.status}" if isinstance(failure, _BadStatus) else failure_text(failure)

@@ -12,6 +12,9 @@ ANY = "*"
 WEBSOCKET = "WEBSOCKET"
 """In place of a method: the handshake of a WebSocket."""
 
+PROXIED = "/{service}/{path:path}"
+"""The paths of the services behind the gateway; its own paths come before."""
+
 
 class Need(Enum):
     """What a client needs for a path."""
@@ -99,6 +102,8 @@ NEEDS: dict[str, dict[str, Need]] = {
     "/v1/realtime/calls": {"POST": Need.ENDPOINT},
     "/v1/realtime/calls/{call}/hangup": {"POST": Need.ENDPOINT},
     "/v1/realtime/client_secrets": {"POST": Need.ENDPOINT},
+    # Whatever a service behind the gateway answers; last, since it matches every path.
+    PROXIED: {ANY: Need.KEY},
 }
 """What each path needs, by its method. A path that is not here is not served."""
 
@@ -110,3 +115,8 @@ def need_of(method: str, path: str) -> Need:
     if found is None:
         raise LookupError(f"{method} {path} is not in the table of who may use what")
     return found
+
+
+def own_beginnings() -> frozenset[str]:
+    """The first parts of the gateway's own paths, which name no service."""
+    return frozenset(path.split("/")[1] for path in NEEDS if path != PROXIED)

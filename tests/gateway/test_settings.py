@@ -41,6 +41,7 @@ def refusal(monkeypatch: pytest.MonkeyPatch, **environment: str) -> str:
 def test_the_defaults_are_the_contracts() -> None:
     settings = Settings.load(None)
     assert {
+        "services": None,
         "conversation_url": "http://localhost:8003",
         "voice_url": "http://localhost:8002",
         "avatar_url": "http://localhost:8001",
@@ -151,6 +152,7 @@ def test_the_defaults_are_the_contracts() -> None:
         ("PARLEY_SILENCE_PROMPT_S", "0", "silence_prompt_s", 0),
         ("PARLEY_LONGEST_INTERVIEW_MIN", "480", "longest_interview_min", 480),
         ("PARLEY_LONGEST_SESSION_MIN", "1440", "longest_session_min", 1440),
+        ("PARLEY_SERVICES", "/srv/services.yaml", "services", Path("/srv/services.yaml")),
         ("PARLEY_DATA_DIR", "/srv/parley", "data_dir", Path("/srv/parley")),
         (
             "OLLAMA_URL",

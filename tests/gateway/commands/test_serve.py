@@ -180,6 +180,16 @@ def test_a_folder_that_cannot_be_made_names_the_setting(
     assert refusal(Settings(port=0, data_dir=tmp_path)).endswith("is not writable for this user")
 
 
+def test_a_mistake_in_the_file_of_services_is_named_with_its_line(tmp_path: Path) -> None:
+    file = tmp_path / "services.yaml"
+    file.write_text("services:\n  - name: admin\n")
+    told = refusal(Settings(port=0, data_dir=tmp_path, services=file))
+    assert told.startswith(f"PARLEY_SERVICES: {file}:2: name admin is the beginning of a path")
+    missing = tmp_path / "none.yaml"
+    told = refusal(Settings(port=0, data_dir=tmp_path, services=missing))
+    assert told == f"PARLEY_SERVICES: {missing} cannot be read: No such file or directory"
+
+
 def test_redis_without_its_client_is_answered_with_what_to_install(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -11,7 +11,7 @@ from gateway.app import create_app
 from gateway.rest import rest_routes
 from gateway.rest.operation import HttpReply, Operation, ResponseSpec
 from gateway.security import WEBSOCKET, Need, need_of
-from gateway.security.access import ANY, NEEDS
+from gateway.security.access import ANY, NEEDS, PROXIED, own_beginnings
 from gateway.settings import Settings
 
 PUBLIC = {
@@ -41,7 +41,8 @@ def served(folder: Path) -> Iterator[tuple[str, str]]:
             yield WEBSOCKET, route.path
         else:
             assert isinstance(route, Route), f"{route} is neither: who may use it?"
-            for method in route.app._operations:  # type: ignore[attr-defined]
+            # A service behind the gateway knows its methods itself.
+            for method in getattr(route.app, "_operations", (ANY,)):
                 if method != "HEAD":
                     yield method, route.path
 
@@ -90,3 +91,15 @@ def test_a_method_without_a_row_is_not_served_by_another_methods() -> None:
         need_of("PUT", "/api/sessions")
     with pytest.raises(LookupError, match=r"WEBSOCKET /webrtc/\{id\}/\{peer\} is not in the table"):
         need_of(WEBSOCKET, "/webrtc/{id}/{peer}")
+
+
+def test_no_path_of_the_gateways_own_is_the_name_of_a_service() -> None:
+    own = own_beginnings()
+    assert {"", "admin", "api", "health", "metrics", "static", "v1", "webrtc", "ws"} <= own
+    assert not any("{" in name for name in own)
+
+
+def test_the_paths_of_services_come_last(tmp_path: Path) -> None:
+    *_, last = create_app(Settings(data_dir=tmp_path)).routes
+    assert isinstance(last, Route)
+    assert last.path == PROXIED

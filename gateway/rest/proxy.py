@@ -1,0 +1,283 @@
+"""`/{service}/{path}`: requests that are passed on to a service behind the gateway.
+
+Requests and answers go through piece by piece: a piece is taken from one side when the other has
+taken the one before. What the gateway answers itself is problem details, as everywhere.
+"""
+
+import asyncio
+import logging
+import math
+import secrets
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final
+
+from starlette.requests import Request
+from starlette.types import Message, Receive, Scope, Send
+
+from gateway.logs import correlation_id
+from gateway.observe.trace_context import SpanId, client_trace, parse_traceparent
+from gateway.rest import problems
+from gateway.rest.access import ADMITTED
+from gateway.rest.operation import Check
+from gateway.rest.problems import Problem, problem_of
+from gateway.security import bearer, presented
+from gateway.services.definition import Fallback, ServiceFallback, StaticFallback
+from gateway.services.exchange import Exchange, NoAnswer, ProxiedCall, ServiceAnswer
+from gateway.services.forwarding import METHODS, Framing, RefusedRequest, RequestOrigin, framing_of
+from gateway.services.registry import Registry, Service
+from gateway.services.request_body import BodyTooLong, ClientGone, RequestBody
+from gateway.services.upstreams import UpstreamFailed, Upstreams
+
+logger = logging.getLogger("parley.services")
+
+LONGEST_BUDGET_MS: Final = 3_600_000
+
+STANDS_IN: Final = b"x-parley-fallback"
+"""The header of an answer that another one stands in for: "json", or the other service's name."""
+
+MISSING: Final = {
+    "down": problems.SERVICE_UNAVAILABLE,
+    "busy": problems.SERVICE_BUSY,
+    "failed": problems.SERVICE_FAILED,
+    "late": problems.SERVICE_TIMEOUT,
+}
+
+
+class ServiceProxy:
+    """The ASGI application for all paths of services. `check` says who may use which method."""
+
+    def __init__(
+        self, registry: Registry, upstreams: Upstreams, check: Callable[[str], Check | None]
+    ) -> None:
+        self._registry = registry
+        self._upstreams = upstreams
+        self._checks = {method: check(method) for method in METHODS}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        out = _Reply(scope, send)
+        try:
+            async with asyncio.timeout(None) as here:
+                await self._pass_on(Request(scope), receive, out, here)
+        except TimeoutError:
+            if not here.expired():
+                raise
+        except ClientGone:
+            pass
+        except Exception as error:
+            problem = problem_of(error)
+            if problem is None:
+                logger.exception("%s %s failed", scope["method"], scope["path"])
+                problem = problems.INTERNAL()
+            if not out.begun:
+                await problem.response()(scope, receive, send)
+
+    async def _pass_on(
+        self, request: Request, receive: Receive, out: "_Reply", here: asyncio.Timeout
+    ) -> None:
+        service = self._registry.find(request.path_params["service"])
+        if service is None:
+            raise problems.NOT_FOUND()
+        if request.method not in self._checks:
+            raise problems.METHOD_NOT_ALLOWED(headers={"allow": ", ".join(METHODS)})
+        if (check := self._checks[request.method]) is not None:
+            await check(request)
+        try:
+            framing = framing_of(request.headers.raw)
+            call = _call_of(request, framing)
+            await self._answer(service, call, receive, out, here)
+        except RefusedRequest as error:
+            raise problems.INVALID_REQUEST(str(error)) from None
+        except BodyTooLong:
+            raise _too_large(service) from None
+
+    async def _answer(
+        self,
+        service: Service,
+        call: ProxiedCall,
+        receive: Receive,
+        out: "_Reply",
+        here: asyncio.Timeout,
+    ) -> None:
+        most = service.spec.max_request_bytes
+        if (call.framing.length or 0) > most:
+            raise _too_large(service)
+        body = RequestBody(receive, empty=call.framing.empty, most_bytes=most)
+        watching = _Watch(body, here)
+        try:
+            await self._exchange(service, call, body, out)
+        except NoAnswer as missing:
+            await self._stand_in(service, call, body, out, missing)
+        finally:
+            watching.close()
+
+    async def _exchange(
+        self,
+        service: Service,
+        call: ProxiedCall,
+        body: RequestBody,
+        out: "_Reply",
+        stands_in: str = "",
+    ) -> None:
+        exchange = Exchange(service, self._upstreams, call, body)
+        try:
+            async with exchange.answer() as answered:
+                await out.pass_on(answered, service.spec.max_response_bytes, stands_in)
+        except UpstreamFailed:
+            # Its head is with the client already: to close the connection is to say so.
+            return
+
+    async def _stand_in(
+        self,
+        service: Service,
+        call: ProxiedCall,
+        body: RequestBody,
+        out: "_Reply",
+        missing: NoAnswer,
+    ) -> None:
+        fallback: Fallback | None = service.spec.fallback
+        if isinstance(fallback, StaticFallback):
+            await out.pass_json(fallback)
+            return
+        if isinstance(fallback, ServiceFallback) and body.repeatable:
+            other = self._registry.find(fallback.service)
+            if other is not None:
+                rest = call.raw_path.removeprefix(b"/" + service.name.encode())
+                call = call.at(b"/" + other.name.encode() + rest)
+                with suppress(NoAnswer):
+                    await self._exchange(other, call, body, out, other.name)
+                    return
+        raise _problem(service, missing)
+
+
+class _Watch:
+    """Ends an exchange when its client leaves, from when the request's body has come."""
+
+    def __init__(self, body: RequestBody, here: asyncio.Timeout) -> None:
+        self._body = body
+        self._here = here
+        self._task: asyncio.Task[None] | None = None
+        if body.complete:
+            self._begin()
+        else:
+            body.completed = self._begin
+
+    def _begin(self) -> None:
+        self._task = asyncio.create_task(self._watch())
+
+    async def _watch(self) -> None:
+        await self._body.gone()
+        self._here.reschedule(asyncio.get_running_loop().time())
+
+    def close(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+
+
+class _Reply:
+    """What goes to the client."""
+
+    def __init__(self, scope: Scope, send: Send) -> None:
+        self.begun = False
+        self._head_only = scope["method"] == "HEAD"
+        self._send = send
+
+    async def pass_on(self, answered: ServiceAnswer, most_bytes: int, stands_in: str) -> None:
+        """The answer of a service. Raises `UpstreamFailed`."""
+        head = [*answered.head, *([(STANDS_IN, stands_in.encode())] if stands_in else ())]
+        await self._begin(answered.status, head)
+        sent = 0
+        async for piece in answered.pieces():
+            sent += len(piece)
+            if sent > most_bytes:
+                logger.warning("an answer is longer than max_response_mb and was broken off")
+                return
+            await self._send({"type": "http.response.body", "body": piece, "more_body": True})
+        await self._send({"type": "http.response.body", "body": b""})
+
+    async def pass_json(self, fallback: StaticFallback) -> None:
+        """The answer that the configuration has in a service's place."""
+        length = b"%d" % len(fallback.body)
+        head = [
+            (b"content-type", b"application/json"),
+            (b"cache-control", b"no-store"),
+            (b"content-length", length),
+            (STANDS_IN, b"json"),
+        ]
+        await self._begin(fallback.status, head)
+        body = b"" if self._head_only else fallback.body
+        await self._send({"type": "http.response.body", "body": body})
+
+    async def _begin(self, status: int, head: list[tuple[bytes, bytes]]) -> None:
+        message: Message = {"type": "http.response.start", "status": status, "headers": head}
+        self.begun = True
+        await self._send(message)
+
+
+def _call_of(request: Request, framing: Framing) -> ProxiedCall:
+    scope, headers = request.scope, request.headers
+    client = scope.get("client")
+    parent = parse_traceparent(client_trace.get())
+    origin = RequestOrigin(
+        client=client[0] if client else "",
+        scheme=scope["scheme"],
+        host=headers.get("host", "").encode("latin-1"),
+        correlation_id=correlation_id.get() or secrets.token_hex(16),
+        traceparent=_span(parent).traceparent,
+        tracestate=(
+            ()
+            if parent is None
+            else tuple(value for name, value in headers.raw if name == b"tracestate")
+        ),
+        hidden=_own_credentials(request),
+    )
+    return ProxiedCall(
+        method=request.method,
+        raw_path=scope.get("raw_path") or scope["path"].encode(),
+        query=scope["query_string"],
+        headers=headers.raw,
+        framing=framing,
+        origin=origin,
+        budget_s=_budget_s(headers.get("x-budget-ms", "")),
+    )
+
+
+def _span(parent: SpanId | None, token: Callable[[int], str] = secrets.token_hex) -> SpanId:
+    """The gateway's own part of the trace, which a service's spans have as their parent."""
+    if parent is None:
+        return SpanId(token(16), token(8))
+    return SpanId(parent.trace_id, token(8), parent.sampled)
+
+
+def _budget_s(text: str) -> float | None:
+    """How long the client waits for the head of the answer, where it says so in milliseconds."""
+    if not (text.isascii() and text.isdigit()) or len(text) > 9:
+        return None
+    return min(max(int(text), 1), LONGEST_BUDGET_MS) / 1000
+
+
+def _own_credentials(request: Request) -> frozenset[bytes]:
+    """The headers with which the client has come past the gateway: they are for it alone."""
+    if ADMITTED not in request.scope:
+        return frozenset()
+    authorization = request.headers.get("authorization")
+    api_key = request.headers.get("x-api-key")
+    used = presented(authorization, api_key)
+    hidden = set()
+    if bearer(authorization) == used:
+        hidden.add(b"authorization")
+    if (api_key or "").strip() == used:
+        hidden.add(b"x-api-key")
+    return frozenset(hidden)
+
+
+def _too_large(service: Service) -> Problem:
+    most_mb = service.spec.max_request_bytes / 1_000_000
+    return problems.BODY_TOO_LARGE(f"{service.name} takes {most_mb:g} MB")
+
+
+def _problem(service: Service, missing: NoAnswer) -> Problem:
+    wait_s = math.ceil(missing.retry_after_s)
+    return MISSING[missing.missing](
+        f"{service.name}: {missing.reason}", headers={"retry-after": f"{wait_s}"} if wait_s else {}
+    )

@@ -1,0 +1,291 @@
+"""One call of a client to a service: attempts one after the other, until one has an answer."""
+
+import asyncio
+import logging
+import random
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from typing import Final, Literal
+
+from gateway.services.forwarding import (
+    Framing,
+    Headers,
+    RefusedAnswer,
+    RequestOrigin,
+    answer_head,
+    length_of,
+    request_head,
+    retry_after_s,
+    target_of,
+)
+from gateway.services.instances import Admission
+from gateway.services.registry import Service, Unavailable
+from gateway.services.request_body import RequestBody
+from gateway.services.retries import AGAIN, IDEMPOTENT, AttemptFailed, Phase, Retrying
+from gateway.services.upstreams import UpstreamAttempt, UpstreamFailed, Upstreams
+from pipeline.breaker import Outcome, Transition
+
+logger = logging.getLogger("parley.services")
+
+SLOW_SHARE: Final = 0.5
+"""A client that leaves after this share of the limit without an answer has waited too long: that
+counts against the instance (docs/services.md)."""
+
+Missing = Literal["down", "busy", "failed", "late"]
+
+
+class NoAnswer(Exception):
+    """No instance has answered. `retry_after_s` is when another call makes sense, 0 where that is
+    not known."""
+
+    def __init__(self, missing: Missing, reason: str, retry_after_s: float = 0.0) -> None:
+        super().__init__(reason)
+        self.missing: Missing = missing
+        self.reason = reason
+        self.retry_after_s = retry_after_s
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProxiedCall:
+    """A client's request. `budget_s` is how long it waits for the head of an answer, where it says
+    so. The body is handed over beside it."""
+
+    method: str
+    raw_path: bytes
+    query: bytes
+    headers: Sequence[tuple[bytes, bytes]]
+    framing: Framing
+    origin: RequestOrigin
+    budget_s: float | None = None
+
+    def at(self, raw_path: bytes) -> "ProxiedCall":
+        """The same request for another path."""
+        return replace(self, raw_path=raw_path)
+
+    @property
+    def idempotent(self) -> bool:
+        """Whether doing it twice is doing it once, or its sender says so by a key."""
+        return self.method in IDEMPOTENT or any(n == b"idempotency-key" for n, _ in self.headers)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ServiceAnswer:
+    """An answer whose head is there. `pieces` raises `UpstreamFailed` where it breaks off."""
+
+    status: int
+    head: Headers
+    pieces: Callable[[], AsyncIterator[bytes]]
+
+
+class Exchange:
+    """Makes the attempts of one call. `answer` is to be used once.
+
+    `chance` gives numbers from 0 up to 1.
+    """
+
+    def __init__(
+        self,
+        service: Service,
+        upstreams: Upstreams,
+        call: ProxiedCall,
+        body: RequestBody,
+        *,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        self._service = service
+        self._upstreams = upstreams
+        self._call = call
+        self._body = body
+        self._chance = chance
+        spec = service.spec
+        self._target = target_of(call.raw_path, call.query, spec)
+        self._now = asyncio.get_running_loop().time
+        longest_s = spec.timeout_s * spec.retry_policy.max_attempts
+        budget_s = longest_s if call.budget_s is None else min(call.budget_s, longest_s)
+        self._deadline = self._now() + budget_s
+
+    @asynccontextmanager
+    async def answer(self) -> AsyncIterator[ServiceAnswer]:
+        """The answer of an instance, while the block lasts; leaving it gives the connection back.
+
+        Raises `NoAnswer`, `RefusedRequest`, and what reading the client's body raises.
+        """
+        self._service.budget.called()
+        attempt, admission = await self._attempts()
+        outcome = Outcome.NEUTRAL
+        try:
+            outcome = _outcome_of(attempt.status)
+            if admission.probe:
+                # A stream may go on for hours, and this tells that the instance answers again.
+                self._settle(admission, outcome, retry_after_s(attempt.headers))
+            yield self._answered(attempt)
+        except UpstreamFailed as error:
+            logger.warning(
+                "%s at %s: %s", self._service.name, admission.instance.key, error.failed.reason
+            )
+            if admission.permit.settled:
+                _told(self._service.name, admission.instance.broke_off(self._now()))
+            outcome = Outcome.FAILURE
+            raise
+        finally:
+            await attempt.aclose()
+            self._settle(admission, outcome, retry_after_s(attempt.headers))
+            admission.instance.left()
+
+    def _answered(self, attempt: UpstreamAttempt) -> ServiceAnswer:
+        return ServiceAnswer(attempt.status, self._head, attempt.pieces)
+
+    async def _attempts(self) -> tuple[UpstreamAttempt, Admission]:
+        service, call = self._service, self._call
+        retrying = Retrying(
+            policy=service.spec.retry_policy, idempotent=call.idempotent, deadline=self._deadline
+        )
+        tried: dict[str, AttemptFailed] = {}
+        for attempts in range(1, service.spec.retry_policy.max_attempts + 1):
+            admission = service.choose(
+                call.origin.client, self._now(), tried=tried, probe=call.idempotent
+            )
+            if isinstance(admission, Unavailable):
+                raise self._missing(admission, tried)
+            attempt, failed = await self._tried(admission)
+            if failed is None:
+                return attempt, admission
+            tried[admission.instance.key] = failed
+            wait_s = self._wait_s(retrying, attempts, failed, tried)
+            if wait_s is None:
+                if failed.status:  # what the service says itself is better than what we say of it
+                    return attempt, admission
+                raise _given_up(failed)
+            if failed.status:
+                await attempt.aclose()
+                self._settle(admission, Outcome.FAILURE, failed.retry_after_s)
+                admission.instance.left()
+            await asyncio.sleep(wait_s)
+        raise AssertionError("the policy allows no further attempt")
+
+    def _wait_s(
+        self,
+        retrying: Retrying,
+        attempts: int,
+        failed: AttemptFailed,
+        tried: dict[str, AttemptFailed],
+    ) -> float | None:
+        now = self._now()
+        wait_s = retrying.wait_s(
+            attempts,
+            failed,
+            another=self._service.untried(tried, now),
+            now=now,
+            chance=self._chance(),
+        )
+        if wait_s is None or not self._body.repeatable or not self._service.budget.take():
+            return None
+        return wait_s
+
+    async def _tried(self, admission: Admission) -> tuple[UpstreamAttempt, AttemptFailed | None]:
+        """Make one attempt. One that has no answer is settled; one with an answer is not."""
+        outcome, attempt, answered = Outcome.NEUTRAL, None, False
+        try:
+            attempt = self._attempt(admission)
+            await attempt.head()
+            self._head = self._checked(attempt, admission)
+            answered = True
+        except UpstreamFailed as error:
+            outcome = Outcome.FAILURE
+            assert attempt is not None
+            return attempt, error.failed
+        except asyncio.CancelledError:
+            outcome = self._left_waiting(attempt)
+            raise
+        finally:
+            if not answered:
+                if attempt is not None:
+                    await attempt.aclose()
+                self._settle(admission, outcome)
+                admission.instance.left()
+        if attempt.status not in AGAIN:
+            return attempt, None
+        failed = AttemptFailed(
+            Phase.HEAD,
+            f"HTTP {attempt.status}",
+            status=attempt.status,
+            retry_after_s=retry_after_s(attempt.headers),
+        )
+        return attempt, failed
+
+    def _left_waiting(self, attempt: UpstreamAttempt | None) -> Outcome:
+        """What it says of an instance that its client leaves before there is an answer."""
+        if attempt is None or attempt.phase is not Phase.HEAD:
+            return Outcome.NEUTRAL
+        waited_s = self._now() - attempt.asked_at
+        long = waited_s > SLOW_SHARE * self._service.spec.timeout_s
+        return Outcome.SLOW if long else Outcome.NEUTRAL
+
+    def _attempt(self, admission: Admission) -> UpstreamAttempt:
+        spec, endpoint = self._service.spec, admission.instance.endpoint
+        call = self._call
+        limit_s = max(0.001, min(spec.timeout_s, self._deadline - self._now()))
+        return UpstreamAttempt(
+            self._upstreams.pool(endpoint),
+            spec,
+            method=call.method,
+            target=self._target,
+            headers=request_head(
+                call.headers,
+                call.method,
+                call.framing,
+                call.origin,
+                spec,
+                endpoint,
+                round(limit_s * 1000),
+            ),
+            body=self._body,
+            limit_s=limit_s,
+        )
+
+    def _checked(self, attempt: UpstreamAttempt, admission: Admission) -> Headers:
+        spec = self._service.spec
+        try:
+            head = answer_head(
+                attempt.headers,
+                self._call.method,
+                attempt.status,
+                spec,
+                admission.instance.endpoint,
+            )
+            if (length_of(head) or 0) > spec.max_response_bytes and self._call.method != "HEAD":
+                raise RefusedAnswer("the answer is longer than max_response_mb")
+        except RefusedAnswer as error:
+            raise UpstreamFailed(AttemptFailed(Phase.BODY, str(error))) from None
+        return head
+
+    def _missing(self, found: Unavailable, tried: dict[str, AttemptFailed]) -> NoAnswer:
+        if tried:
+            return _given_up([*tried.values()][-1])
+        reason = "every instance is out of use" if found.reason == "down" else "too many calls"
+        return NoAnswer(found.reason, reason, found.retry_after_s)
+
+    def _settle(self, admission: Admission, outcome: Outcome, after_s: float = 0.0) -> None:
+        changed = admission.instance.settle(admission, outcome, self._now(), retry_after_s=after_s)
+        _told(f"{self._service.name} at {admission.instance.key}", changed)
+
+
+def _outcome_of(status: int) -> Outcome:
+    """What a status says of the instance. A client can cause a 500, so it takes nobody out of use;
+    502 to 504 are what servers say when they cannot serve."""
+    if status in AGAIN:
+        return Outcome.FAILURE
+    return Outcome.NEUTRAL if status >= 500 else Outcome.SUCCESS
+
+
+def _given_up(failed: AttemptFailed) -> NoAnswer:
+    missing: Missing = "late" if failed.timed_out else "failed"
+    return NoAnswer(missing, failed.reason, failed.retry_after_s)
+
+
+def _told(name: str, transitions: list[Transition]) -> None:
+    for one in transitions:
+        logger.warning(
+            "breaker of %s: from %s to %s: %s", name, one.old.value, one.new.value, one.reason
+        )

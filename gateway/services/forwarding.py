@@ -1,0 +1,273 @@
+"""What of a request goes on to a service, and what of its answer comes back. Pure.
+
+A head is made anew: nothing that is about one connection passes (RFC 9110, section 7.6.1), nor
+anything that the gateway itself says, nor a path that a service could read as another one.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import unquote_to_bytes
+
+from gateway.services.definition import Endpoint, ServiceSpec
+
+Headers = list[tuple[bytes, bytes]]
+"""Names in small letters, and values."""
+
+METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+
+HOP_BY_HOP: Final = frozenset(
+    {
+        b"connection",
+        b"keep-alive",
+        b"proxy-authenticate",
+        b"proxy-authorization",
+        b"proxy-connection",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
+    }
+)
+
+SAID_HERE: Final = frozenset(
+    {
+        b"content-length",
+        b"expect",
+        b"forwarded",
+        b"host",
+        b"traceparent",
+        b"tracestate",
+        b"via",
+        b"x-budget-ms",
+        b"x-correlation-id",
+        b"x-forwarded-for",
+        b"x-forwarded-host",
+        b"x-forwarded-port",
+        b"x-forwarded-prefix",
+        b"x-forwarded-proto",
+        b"x-forwarded-server",
+        b"x-forwarded-ssl",
+        b"x-original-url",
+        b"x-real-ip",
+        b"x-rewrite-url",
+    }
+)
+"""Headers of a request that clients cannot set: the gateway says them, or nobody."""
+
+NOT_BACK: Final = frozenset({b"date", b"server", b"x-correlation-id"})
+"""Headers of an answer that the gateway says itself. So it does with those of CORS."""
+
+CORS: Final = b"access-control-"
+
+PLAIN: Final = re.compile(rb"[\x21-\x7e]*")
+ESCAPE: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
+TOKEN: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+NOT_IN_VALUE: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+
+PASS_COOKIE: Final = b"parley_pass"
+
+
+class RefusedRequest(Exception):
+    """A request that goes to no service. The text says why, for its sender."""
+
+
+class RefusedAnswer(Exception):
+    """An answer of a service that goes to no client."""
+
+
+@dataclass(frozen=True, slots=True)
+class Framing:
+    """How the length of a request's body is told: `length` in bytes, or in chunks, or neither,
+    where there is none."""
+
+    length: int | None = None
+    chunked: bool = False
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is no body to wait for."""
+        return not self.chunked and not self.length
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestOrigin:
+    """What the gateway tells a service about a request beside what its client says."""
+
+    client: str
+    """The client's address, "" where it is not known."""
+    scheme: str
+    host: bytes
+    correlation_id: str
+    traceparent: str
+    tracestate: tuple[bytes, ...] = ()
+    hidden: frozenset[bytes] = frozenset()
+    """Headers that are for the gateway alone: its own keys."""
+
+
+def target_of(raw_path: bytes, query: bytes, spec: ServiceSpec) -> bytes:
+    """The path and the query of a request as the service gets them, byte by byte.
+
+    `raw_path` is "/name/…" as it came. A path that is below `base_path` already stays as it is.
+    Raises `RefusedRequest` for one that servers read in more than one way.
+    """
+    prefix = b"/" + spec.name.encode() + b"/"
+    if not raw_path.startswith(prefix):
+        raise RefusedRequest("write the name of the service as it is, without escapes")
+    if PLAIN.fullmatch(raw_path) is None or PLAIN.fullmatch(query) is None:
+        raise RefusedRequest("the path and the query are printable ASCII; escape what is not")
+    path = raw_path[len(prefix) - 1 :]
+    _check_path(path)
+    base = spec.base_path.encode()
+    if base and path != base and not path.startswith(base + b"/"):
+        path = base + path
+    return path + b"?" + query if query else path
+
+
+def _check_path(path: bytes) -> None:
+    if ESCAPE.search(path):
+        raise RefusedRequest("a % in the path begins an escape of two hexadecimal digits")
+    once = unquote_to_bytes(path)
+    # Some servers decode twice, so the second reading has to be as harmless as the first.
+    for read in (path, once, unquote_to_bytes(once)):
+        if read.count(b"/") != path.count(b"/") or b"\\" in read:
+            raise RefusedRequest("a path has no escaped slash and no backslash")
+        if any(byte < 0x20 or byte == 0x7F for byte in read):
+            raise RefusedRequest("a path has no control characters")
+        segments = read.split(b"/")
+        if b"" in segments[1:-1]:
+            raise RefusedRequest("a path has no empty segments")
+        # "..;x" is ".." for servers that know parameters of segments.
+        if any(segment.split(b";")[0] in (b".", b"..") for segment in segments):
+            raise RefusedRequest("a path has no . and .. segments")
+
+
+def framing_of(headers: Iterable[tuple[bytes, bytes]]) -> Framing:
+    """How the body comes. Raises `RefusedRequest` where two headers say different things."""
+    lengths = [value for name, value in headers if name == b"content-length"]
+    codings = [value.lower() for name, value in headers if name == b"transfer-encoding"]
+    if codings not in ([], [b"chunked"]) or (codings and lengths) or len(lengths) > 1:
+        raise RefusedRequest("the length of a body is told once")
+    if not lengths:
+        return Framing(chunked=bool(codings))
+    if not lengths[0].isdigit() or len(lengths[0]) > 18:
+        raise RefusedRequest("Content-Length is a number")
+    return Framing(int(lengths[0]))
+
+
+def request_head(
+    headers: Sequence[tuple[bytes, bytes]],
+    method: str,
+    framing: Framing,
+    origin: RequestOrigin,
+    spec: ServiceSpec,
+    endpoint: Endpoint,
+    budget_ms: int,
+) -> Headers:
+    """The header lines for an instance. Raises `RefusedRequest` for one that could be two."""
+    named = _named_by_connection(headers)
+    head: Headers = [(b"host", endpoint.authority.encode())]
+    for name, value in headers:
+        _check_line(name, value, RefusedRequest)
+        # Servers that hand headers on as variables take "_" and "-" for the same.
+        known = name.replace(b"_", b"-")
+        if known in HOP_BY_HOP or known in SAID_HERE or name in named or name in origin.hidden:
+            continue
+        if name == b"cookie" and PASS_COOKIE in value:
+            value = _without_pass(value)
+            if not value:
+                continue
+        head.append((name, value))
+    if framing.chunked:
+        head.append((b"transfer-encoding", b"chunked"))
+    elif framing.length is not None or method in ("POST", "PUT", "PATCH"):
+        head.append((b"content-length", b"%d" % (framing.length or 0)))
+    head += _said_of(origin, spec, budget_ms)
+    return head
+
+
+def _said_of(
+    origin: RequestOrigin, spec: ServiceSpec, budget_ms: int
+) -> Iterable[tuple[bytes, bytes]]:
+    if origin.client:
+        yield b"x-forwarded-for", origin.client.encode("latin-1")
+    yield b"x-forwarded-proto", origin.scheme.encode("latin-1")
+    if origin.host:
+        yield b"x-forwarded-host", origin.host
+    yield b"x-forwarded-prefix", b"/" + spec.name.encode()
+    yield b"x-correlation-id", origin.correlation_id.encode("latin-1")
+    yield b"traceparent", origin.traceparent.encode("latin-1")
+    for value in origin.tracestate:
+        yield b"tracestate", value
+    yield b"x-budget-ms", b"%d" % budget_ms
+
+
+def answer_head(
+    headers: Sequence[tuple[bytes, bytes]],
+    method: str,
+    status: int,
+    spec: ServiceSpec,
+    endpoint: Endpoint,
+) -> Headers:
+    """The header lines for the client. Raises `RefusedAnswer` for what is no answer."""
+    if not 200 <= status <= 599:
+        raise RefusedAnswer(f"status {status}")
+    lines = [(name.lower(), value) for name, value in headers]
+    named = _named_by_connection(lines)
+    chunked = any(name == b"transfer-encoding" for name, _ in lines)
+    head: Headers = []
+    for name, value in lines:
+        _check_line(name, value, RefusedAnswer)
+        if name in HOP_BY_HOP or name in NOT_BACK or name in named or name.startswith(CORS):
+            continue
+        if name == b"content-length" and (chunked or status in (204, 304)):
+            continue
+        if name == b"location":
+            value = _location(value, spec, endpoint)
+        head.append((name, value))
+    return head
+
+
+def length_of(head: Iterable[tuple[bytes, bytes]]) -> int | None:
+    """The length that a head tells, None where it tells none."""
+    return next((int(value) for name, value in head if name == b"content-length"), None)
+
+
+def retry_after_s(headers: Iterable[tuple[bytes, bytes]]) -> float:
+    """The seconds of `Retry-After`; 0 where there is none, or a date."""
+    for name, value in headers:
+        if name.lower() == b"retry-after" and value.isdigit():
+            return float(min(int(value[:9]), 86_400))
+    return 0.0
+
+
+def _location(value: bytes, spec: ServiceSpec, endpoint: Endpoint) -> bytes:
+    """A redirect to another path of the service leads there through the gateway."""
+    for own in (endpoint.url.encode(), b"//" + endpoint.authority.encode()):
+        if value.startswith(own) and value[len(own) : len(own) + 1] in (b"", b"/", b"?", b"#"):
+            value = value[len(own) :]
+            value = value if value.startswith(b"/") else b"/" + value
+            break
+    if not value.startswith(b"/") or value.startswith(b"//"):
+        return value
+    return b"/" + spec.name.encode() + value
+
+
+def _named_by_connection(headers: Iterable[tuple[bytes, bytes]]) -> frozenset[bytes]:
+    return frozenset(
+        word.strip().lower()
+        for name, value in headers
+        if name == b"connection"
+        for word in value.split(b",")
+    )
+
+
+def _check_line(name: bytes, value: bytes, refused: type[Exception]) -> None:
+    if TOKEN.fullmatch(name) is None or NOT_IN_VALUE.search(value):
+        raise refused("a header line has a name, and a value without control characters")
+
+
+def _without_pass(value: bytes) -> bytes:
+    parts = [part.strip() for part in value.split(b";")]
+    return b"; ".join(part for part in parts if part.split(b"=")[0].strip() != PASS_COOKIE)

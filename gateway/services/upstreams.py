@@ -1,0 +1,221 @@
+"""One attempt at one instance: its connection, its request, the head of its answer, the body.
+
+An attempt has a clock that runs only while the instance is waited for: to connect, to take a piece
+of the request, to begin its answer, to go on with it. A client that sends or reads slowly costs the
+instance nothing.
+
+httpx sends all of a request before it reads the answer. So a service that answers before it has
+read the whole request is heard only when it closes the connection, or has read the rest.
+"""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Final
+
+import h11
+import httpx
+
+from gateway.services.definition import Endpoint, ServiceSpec
+from gateway.services.failures import duration_text, failure_text
+from gateway.services.forwarding import Headers
+from gateway.services.request_body import RequestBody
+from gateway.services.retries import AttemptFailed, Phase
+
+KEPT_CONNECTIONS: Final = 100
+KEPT_S: Final = 4.0
+"""An idle connection is given up before the usual servers close it, after 5 s: a request on one
+that is being closed is lost."""
+
+
+class UpstreamFailed(Exception):
+    """An attempt has no answer, or its answer broke off."""
+
+    def __init__(self, failed: AttemptFailed) -> None:
+        super().__init__(failed.reason)
+        self.failed = failed
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """The connections to one instance, which is at this URL."""
+
+    url: httpx.URL
+    transport: httpx.AsyncHTTPTransport
+
+
+class Upstreams:
+    """The connections to all instances, a pool for each, so that one never waits for another's.
+
+    Belongs to one event loop; `aclose` closes the connections.
+    """
+
+    def __init__(self) -> None:
+        self._pools: dict[str, Pool] = {}
+        self._tls: ssl.SSLContext | None = None
+
+    def pool(self, endpoint: Endpoint) -> Pool:
+        """The connections to an instance."""
+        found = self._pools.get(endpoint.url)
+        if found is None:
+            limits = httpx.Limits(
+                max_connections=None,  # calls have a bound: `ServiceSpec.max_connections`
+                max_keepalive_connections=KEPT_CONNECTIONS,
+                keepalive_expiry=KEPT_S,
+            )
+            # Nothing from the environment: only the configured hosts are connected to.
+            transport = httpx.AsyncHTTPTransport(
+                verify=self._context(endpoint), limits=limits, trust_env=False
+            )
+            found = Pool(httpx.URL(endpoint.url), transport)
+            self._pools[endpoint.url] = found
+        return found
+
+    async def retain(self, urls: frozenset[str]) -> None:
+        """Close the pools of instances that are not among these. Their calls break off."""
+        for url in self._pools.keys() - urls:
+            await self._pools.pop(url).transport.aclose()
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        await self.retain(frozenset())
+
+    def _context(self, endpoint: Endpoint) -> ssl.SSLContext | bool:
+        if endpoint.protocol == "http":
+            return False
+        if self._tls is None:
+            self._tls = ssl.create_default_context()
+        return self._tls
+
+
+class UpstreamAttempt:
+    """One request to one instance. `head` gets the answer's head, `pieces` its body."""
+
+    def __init__(
+        self,
+        pool: Pool,
+        spec: ServiceSpec,
+        *,
+        method: str,
+        target: bytes,
+        headers: Headers,
+        body: RequestBody,
+        limit_s: float,
+    ) -> None:
+        self.phase = Phase.CONNECT
+        self.asked_at = 0.0
+        """When the whole request was sent, by the loop's clock; 0 before."""
+        self.status = 0
+        self.headers: list[tuple[bytes, bytes]] = []
+        self._pool = pool
+        self._spec = spec
+        self._body = body
+        self._limit_s = limit_s
+        self._clock: asyncio.Timeout | None = None
+        self._response: httpx.Response | None = None
+        # The target is handed over byte by byte: httpx would write some paths another way.
+        self._request = httpx.Request(
+            method,
+            pool.url,
+            headers=headers,
+            stream=_Sent(self),
+            extensions={"target": target},
+        )
+
+    async def head(self) -> None:
+        """Send the request and wait for the head of the answer: `status` and `headers`.
+
+        Raises `UpstreamFailed`, and what reading the client's body raises.
+        """
+        self._waited_s = min(self._spec.connect_timeout_s, self._limit_s)
+        try:
+            async with asyncio.timeout(self._waited_s) as self._clock:
+                self._response = await self._pool.transport.handle_async_request(self._request)
+        except TimeoutError:
+            raise self._late() from None
+        except (httpx.HTTPError, httpx.InvalidURL, OSError, UnicodeError) as error:
+            raise self._failed(failure_text(error)) from None
+        self.phase = Phase.BODY
+        self.status = self._response.status_code
+        self.headers = self._response.headers.raw
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        """The body of the answer. Raises `UpstreamFailed` where it breaks off or stalls."""
+        assert self._response is not None
+        self._waited_s = self._spec.idle_timeout_s
+        stream = self._response.stream
+        assert isinstance(stream, httpx.AsyncByteStream)
+        received = stream.__aiter__()
+        while True:
+            try:
+                async with asyncio.timeout(self._waited_s):
+                    piece = await anext(received, None)
+            except TimeoutError:
+                raise self._late() from None
+            except (httpx.HTTPError, OSError) as error:
+                raise self._failed(failure_text(error)) from None
+            if piece is None:
+                return
+            yield piece
+
+    async def aclose(self) -> None:
+        """Give the connection back, or close it where the answer is not at its end."""
+        if self._response is not None:
+            stream, self._response = self._response.stream, None
+            _spoil_behind(stream)
+            await stream.aclose()  # type: ignore[union-attr]
+
+    async def sent(self) -> AsyncIterator[bytes]:
+        """The pieces of the request's body, as the connection takes them."""
+        self.phase = Phase.SEND
+        self._body.waits = self._client_waits
+        self._run(self._spec.idle_timeout_s)
+        async with aclosing(self._body.pieces()) as pieces:
+            async for piece in pieces:
+                yield piece
+        self.phase = Phase.HEAD
+        self.asked_at = asyncio.get_running_loop().time()
+        self._run(self._limit_s)
+
+    def _client_waits(self, waiting: bool) -> None:
+        self._run(None if waiting else self._spec.idle_timeout_s)
+
+    def _run(self, wait_s: float | None) -> None:
+        """Wait so long for the instance, from now on; None: it is not waited for."""
+        assert self._clock is not None
+        now = asyncio.get_running_loop().time()
+        self._clock.reschedule(None if wait_s is None else now + wait_s)
+        if wait_s is not None:
+            self._waited_s = wait_s
+
+    def _late(self) -> UpstreamFailed:
+        reason = f"no answer within {duration_text(self._waited_s)}"
+        return UpstreamFailed(AttemptFailed(self.phase, reason, timed_out=True))
+
+    def _failed(self, reason: str) -> UpstreamFailed:
+        return UpstreamFailed(AttemptFailed(self.phase, reason))
+
+
+def _spoil_behind(stream: object) -> None:
+    """Have the connection closed where bytes came behind the answer.
+
+    httpx would take them for the answer to the next request on it, which is another client's. No
+    public name leads to them, so the range of httpcore in pyproject.toml is narrow.
+    """
+    stream = getattr(getattr(stream, "_httpcore_stream", None), "_stream", None)
+    connection = getattr(stream, "_connection", None)
+    parser = getattr(connection, "_h11_state", None)
+    if not isinstance(parser, h11.Connection):
+        raise TypeError("this version of httpx keeps its connections in another place")
+    if parser.trailing_data[0]:
+        parser.send_failed()
+
+
+class _Sent(httpx.AsyncByteStream):
+    def __init__(self, attempt: UpstreamAttempt) -> None:
+        self._attempt = attempt
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self._attempt.sent()

@@ -1,0 +1,90 @@
+"""The gateway and its services as processes: memory, and instances that are killed or stopped."""
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.support.served import free_port, gateway
+from tests.support.stub_services import PIECE, services_file, stub_process
+
+pytestmark = pytest.mark.slow
+
+MEGABYTE = 1_000_000
+
+
+def memory(pid: int, name: str) -> int:
+    """A line of the process's status, in bytes: VmRSS, or VmHWM, which is its peak."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(name))
+
+
+def pieces(count: int) -> Iterator[bytes]:
+    for _ in range(count):
+        yield PIECE
+
+
+def test_ten_megabytes_pass_in_both_directions_and_are_never_held(tmp_path: Path) -> None:
+    port, stub_port = free_port(), free_port()
+    path = services_file(tmp_path, {"name": "s", "port": stub_port})
+    with (
+        stub_process(stub_port),
+        gateway(tmp_path, port, PARLEY_SERVICES=str(path)) as process,
+        httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=60) as client,
+    ):
+
+        def down(megabytes: int) -> int:
+            with client.stream("GET", f"/s/big?{megabytes}") as answer:
+                return sum(len(piece) for piece in answer.iter_raw())
+
+        def up(count: int) -> int:
+            return int(client.post("/s/counted", content=pieces(count)).text)
+
+        more = []
+        for _ in range(4):
+            Path(f"/proc/{process.pid}/clear_refs").write_text("5")  # the peak begins anew
+            before = memory(process.pid, "VmRSS")
+            assert (down(10), up(160)) == (152 * len(PIECE), 160 * len(PIECE))
+            more.append(memory(process.pid, "VmHWM") - before)
+        # The process has other work, too, above all when it has just begun.
+        assert min(more) < 4 * MEGABYTE
+
+
+def test_an_instance_that_is_stopped_or_killed_is_left_and_comes_back(tmp_path: Path) -> None:
+    port, ports = free_port(), (free_port(), free_port())
+    path = services_file(
+        tmp_path,
+        {"name": "s", "instances": [{"port": one} for one in ports], "timeout": 0.5},
+        {"name": "other", "port": ports[1]},
+    )
+    with (
+        stub_process(ports[0]) as first,
+        stub_process(ports[1]),
+        gateway(tmp_path, port, PARLEY_SERVICES=str(path)),
+        httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=60) as client,
+    ):
+
+        def asked(calls: int) -> list[str]:
+            answers = [client.get("/s/a") for _ in range(calls)]
+            assert [one.status_code for one in answers] == [200] * calls
+            return [one.json()["from"] for one in answers]
+
+        names = [str(one) for one in ports]
+        assert sorted(asked(10)) == sorted(names * 5)
+        first.send_signal(signal.SIGSTOP)
+        assert asked(10) == [names[1]] * 10
+        first.send_signal(signal.SIGCONT)
+        first.kill()
+        first.wait()
+        assert asked(10) == [names[1]] * 10
+        assert client.get("/other/a").json()["from"] == names[1]
+        with stub_process(ports[0]):
+            # The breaker opened for 5 s, and for 10 s where a probe failed meanwhile.
+            seen: set[str] = set()
+            for _ in range(200):
+                seen |= {*asked(5)}
+                if names[0] in seen:
+                    break
+            assert seen == {*names}
