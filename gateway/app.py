@@ -23,6 +23,7 @@ from gateway.rest.proxy import ServiceProxy
 from gateway.rest.realtime import RealtimeEndpoints
 from gateway.rest.rtvi import RtviEndpoints
 from gateway.rest.service_probe import ServiceProbe, service_urls
+from gateway.rest.services_admin import RegistryHealth, service_operations
 from gateway.rest.signalling import Signalling
 from gateway.rest.stateless import Services
 from gateway.rest.static import static_operations
@@ -33,7 +34,9 @@ from gateway.rest.whip import WhipEndpoints, calls, ingest
 from gateway.runtime import Runtime
 from gateway.security import WEBSOCKET, need_of
 from gateway.security.access import PROXIED
+from gateway.services.probing import Prober
 from gateway.services.registry import Registry
+from gateway.services.reloading import ServicesReload
 from gateway.services.sources import ServicesUnusable, proxied, registry_of
 from gateway.services.upstreams import Upstreams
 from gateway.settings import Settings, SettingsError
@@ -65,6 +68,8 @@ def create_app(
     stored = StoreProbe(store)
     probe = ServiceProbe(service_urls(settings))
     registry, upstreams = _services(settings), Upstreams()
+    prober, file = Prober(registry, upstreams), settings.services
+    reload = None if file is None else ServicesReload(file, registry, upstreams, prober)
     runtime = Runtime(settings, store, stages=stages, elsewhere=elsewhere)
     webrtc = Signalling(runtime, settings)
     http_access = HttpAccess(
@@ -117,7 +122,7 @@ def create_app(
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         try:
-            async with probe.running():
+            async with probe.running() if file is None else prober.running():
                 await stored.ask()
                 async with runtime, webrtc:
                     yield
@@ -133,7 +138,7 @@ def create_app(
                 [
                     *operations(
                         store,
-                        probe,
+                        probe if file is None else RegistryHealth(registry),
                         settings,
                         status,
                         runtime.end,
@@ -144,6 +149,7 @@ def create_app(
                     ),
                     *metrics_operations(scrape, operator),
                     *admin_operations(admin, operator),
+                    *service_operations(registry, prober, reload, operator),
                     *static_operations(face=settings.face),
                     offer_operation(webrtc),
                     *WhipEndpoints(webrtc, calls(webrtc)).operations(),
@@ -177,6 +183,7 @@ def create_app(
     app.state.scrape = scrape
     app.state.webrtc = webrtc
     app.state.services = registry
+    app.state.reload_services = None if reload is None else reload.reload
     return app
 
 

@@ -4,9 +4,11 @@ import asyncio
 import errno
 import logging
 import os
+import signal
 import socket
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from importlib.util import find_spec
 from ipaddress import ip_address
@@ -287,6 +289,7 @@ class GatewayServer(uvicorn.Server):
         self._app = app
         self._tells = tells
         self._tasks: list[asyncio.Task[None]] = []  # until `shutdown`
+        self._reloading: asyncio.Task[None] | None = None
         super().__init__(config)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -312,6 +315,8 @@ class GatewayServer(uvicorn.Server):
             self._tasks.append(asyncio.create_task(runtime.load.run()))
         if runtime.studio is not None:
             runtime.studio.warm(Quiet(runtime.live, time.monotonic))
+        if self._app.state.reload_services is not None and hasattr(signal, "SIGHUP"):
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._reload)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """The first signal begins an orderly end; the second one, of any kind, ends at once."""
@@ -319,7 +324,18 @@ class GatewayServer(uvicorn.Server):
         super().handle_exit(sig, frame)
         self._app.state.runtime.refuse()
 
+    def _reload(self) -> None:
+        """SIGHUP: read the file of services again. One reload at a time."""
+        if self._reloading is None or self._reloading.done():
+            self._reloading = asyncio.create_task(self._reload_services())
+
+    async def _reload_services(self) -> None:
+        with suppress(ServicesUnusable):  # it is logged
+            await self._app.state.reload_services()
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        if self._reloading is not None:
+            self._tasks.append(self._reloading)
         await _end(self._tasks)
         await self.wind_down()
         self._app.state.runtime.drain()

@@ -9,12 +9,11 @@ from gateway.interviews.service import InterviewService
 from gateway.interviews.sessions import Mode
 from gateway.rest.correlation import CorrelationMiddleware
 from gateway.rest.cors import Cors
-from gateway.rest.health import StatusSources, health_operations
+from gateway.rest.health import ServiceStatuses, StatusSources, health_operations
 from gateway.rest.interviews import interview_operations
 from gateway.rest.operation import CheckOf, Operation, routes
 from gateway.rest.pages import page_operations
 from gateway.rest.recordings import recording_operations
-from gateway.rest.service_probe import ServiceProbe
 from gateway.rest.sessions import session_operations
 from gateway.rest.stateless import Services
 from gateway.rest.stateless.endpoints import stateless_operations
@@ -30,7 +29,7 @@ __all__ = ["middleware", "operations", "rest_routes"]
 
 def operations(
     store: Store,
-    probe: ServiceProbe,
+    probe: ServiceStatuses,
     settings: Settings,
     sources: StatusSources,
     end: Callable[[str], Awaitable[None]],

@@ -7,14 +7,14 @@ while every service hangs.
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Protocol
 
 from pydantic import BaseModel, Field
 from starlette.requests import Request
 
 from gateway import __version__
 from gateway.rest.operation import Handler, HttpReply, Operation, ResponseSpec
-from gateway.rest.service_probe import CACHE_S, Service, ServiceProbe, iso
+from gateway.rest.service_probe import CACHE_S, Service, iso
 from gateway.status import (
     LanguageReport,
     PressureReport,
@@ -43,7 +43,7 @@ class GatewayHealth(BaseModel):
 class Health(BaseModel):
     """The whole status. `status` counts the services, `gateway.status` is about Parley."""
 
-    status: Annotated[Status, Field(description="online: 6 services or 7; degraded: 3 to 5")]
+    status: Annotated[Status, Field(description="online: 6 services of 7, or 7; degraded: 3 to 5")]
     timestamp: str
     gateway: GatewayHealth
     services: list[Service]
@@ -72,11 +72,12 @@ class Ready(BaseModel):
 
 
 def overall(services: Sequence[Service]) -> Status:
-    """Online with six or more of the seven services online, degraded with three to five."""
-    online = sum(service.status == "online" for service in services)
-    if online >= 6:
+    """Online with six of seven services online, degraded with three; of other numbers the same
+    shares."""
+    online = 7 * sum(service.status == "online" for service in services)
+    if online >= 6 * len(services):
         return "online"
-    return "degraded" if online >= 3 else "offline"
+    return "degraded" if online >= 3 * len(services) else "offline"
 
 
 def own_status(readiness: Readiness, store: StoreReport, stages: Sequence[StageReport]) -> Status:
@@ -104,7 +105,15 @@ class StatusSources:
     pressure: Callable[[], PressureReport]
 
 
-def health_operations(probe: ServiceProbe, sources: StatusSources) -> list[Operation]:
+class ServiceStatuses(Protocol):
+    """Where `/health` gets the services from."""
+
+    async def services(self) -> list[Service]:
+        """The latest status of each service, within milliseconds."""
+        ...
+
+
+def health_operations(probe: ServiceStatuses, sources: StatusSources) -> list[Operation]:
     """`/health` for people and clients, `/health/live` and `/health/ready` for supervisors."""
     started_at = time.monotonic()
 

@@ -104,6 +104,7 @@ class ServiceProxy:
             raise _too_large(service)
         body = RequestBody(receive, empty=call.framing.empty, most_bytes=most)
         watching = _Watch(body, here)
+        out.ends = watching.close
         try:
             await self._exchange(service, call, body, out)
         except NoAnswer as missing:
@@ -179,6 +180,8 @@ class _Reply:
 
     def __init__(self, scope: Scope, send: Send) -> None:
         self.begun = False
+        self.ends: Callable[[], None] = lambda: None
+        """Called before the last piece: after it the server says that the client has left."""
         self._head_only = scope["method"] == "HEAD"
         self._send = send
 
@@ -193,6 +196,7 @@ class _Reply:
                 logger.warning("an answer is longer than max_response_mb and was broken off")
                 return
             await self._send({"type": "http.response.body", "body": piece, "more_body": True})
+        self.ends()
         await self._send({"type": "http.response.body", "body": b""})
 
     async def pass_json(self, fallback: StaticFallback) -> None:

@@ -129,9 +129,9 @@ class Exchange:
             outcome = Outcome.FAILURE
             raise
         finally:
-            await attempt.aclose()
             self._settle(admission, outcome, retry_after_s(attempt.headers))
             admission.instance.left()
+            await attempt.aclose()  # last: it can be cancelled
 
     def _answered(self, attempt: UpstreamAttempt) -> ServiceAnswer:
         return ServiceAnswer(attempt.status, self._head, attempt.pieces)
@@ -158,9 +158,9 @@ class Exchange:
                     return attempt, admission
                 raise _given_up(failed)
             if failed.status:
-                await attempt.aclose()
                 self._settle(admission, Outcome.FAILURE, failed.retry_after_s)
                 admission.instance.left()
+                await attempt.aclose()
             await asyncio.sleep(wait_s)
         raise AssertionError("the policy allows no further attempt")
 
@@ -200,10 +200,10 @@ class Exchange:
             raise
         finally:
             if not answered:
-                if attempt is not None:
-                    await attempt.aclose()
                 self._settle(admission, outcome)
                 admission.instance.left()
+                if attempt is not None:
+                    await attempt.aclose()
         if attempt.status not in AGAIN:
             return attempt, None
         failed = AttemptFailed(

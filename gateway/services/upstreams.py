@@ -10,7 +10,7 @@ read the whole request is heard only when it closes the connection, or has read 
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Set
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Final
@@ -38,12 +38,21 @@ class UpstreamFailed(Exception):
         self.failed = failed
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Pool:
-    """The connections to one instance, which is at this URL."""
+    """The connections to one instance, which is at this URL. One that is `retired` closes with the
+    last of its calls."""
 
     url: httpx.URL
-    transport: httpx.AsyncHTTPTransport
+    transport: httpx.AsyncBaseTransport
+    calls: int = 0
+    retired: bool = False
+
+    async def left(self) -> None:
+        """A call is over."""
+        self.calls -= 1
+        if self.retired and not self.calls:
+            await self.transport.aclose()
 
 
 class Upstreams:
@@ -73,10 +82,13 @@ class Upstreams:
             self._pools[endpoint.url] = found
         return found
 
-    async def retain(self, urls: frozenset[str]) -> None:
-        """Close the pools of instances that are not among these. Their calls break off."""
+    async def retain(self, urls: Set[str]) -> None:
+        """Close the connections to other instances than these, when their calls are over."""
         for url in self._pools.keys() - urls:
-            await self._pools.pop(url).transport.aclose()
+            pool = self._pools.pop(url)
+            pool.retired = True
+            if not pool.calls:
+                await pool.transport.aclose()
 
     async def aclose(self) -> None:
         """Close all connections."""
@@ -115,6 +127,7 @@ class UpstreamAttempt:
         self._limit_s = limit_s
         self._clock: asyncio.Timeout | None = None
         self._response: httpx.Response | None = None
+        self._open = False
         # The target is handed over byte by byte: httpx would write some paths another way.
         self._request = httpx.Request(
             method,
@@ -129,6 +142,8 @@ class UpstreamAttempt:
 
         Raises `UpstreamFailed`, and what reading the client's body raises.
         """
+        self._pool.calls += 1
+        self._open = True
         self._waited_s = min(self._spec.connect_timeout_s, self._limit_s)
         try:
             async with asyncio.timeout(self._waited_s) as self._clock:
@@ -162,10 +177,15 @@ class UpstreamAttempt:
 
     async def aclose(self) -> None:
         """Give the connection back, or close it where the answer is not at its end."""
-        if self._response is not None:
-            stream, self._response = self._response.stream, None
-            _spoil_behind(stream)
-            await stream.aclose()  # type: ignore[union-attr]
+        try:
+            if self._response is not None:
+                stream, self._response = self._response.stream, None
+                _spoil_behind(stream)
+                await stream.aclose()  # type: ignore[union-attr]
+        finally:
+            if self._open:
+                self._open = False
+                await self._pool.left()
 
     async def sent(self) -> AsyncIterator[bytes]:
         """The pieces of the request's body, as the connection takes them."""

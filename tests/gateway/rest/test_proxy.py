@@ -14,6 +14,7 @@ from starlette.types import Receive, Send
 
 from gateway.app import create_app
 from gateway.settings import Settings, SettingsError
+from pipeline.breaker import BreakerState
 from tests.support.gateway import Gateway
 from tests.support.raw_client import raw_client
 from tests.support.served import free_port
@@ -846,6 +847,11 @@ def test_a_connection_to_a_service_is_used_again(gateway: Gateway) -> None:
         async with raw_service(serve, port):
             for _ in range(5):
                 assert (await client.get("/s/a")).content == b"good"
+            (service,) = gateway.app.state.services
+            (instance,) = service.instances.values()
+            while instance.in_flight:  # the answer was there before its end was
+                await asyncio.sleep(0.01)
+            assert instance.breaker.state is BreakerState.CLOSED
         assert connections == 1
 
     port = free_port()

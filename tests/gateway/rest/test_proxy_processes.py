@@ -1,6 +1,7 @@
 """The gateway and its services as processes: memory, and instances that are killed or stopped."""
 
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -88,3 +89,29 @@ def test_an_instance_that_is_stopped_or_killed_is_left_and_comes_back(tmp_path: 
                 if names[0] in seen:
                     break
             assert seen == {*names}
+
+
+def test_a_hangup_reads_the_file_again_and_a_mistake_changes_nothing(tmp_path: Path) -> None:
+    port, stub_port = free_port(), free_port()
+    path = services_file(tmp_path, {"name": "a", "port": stub_port})
+    with (
+        stub_process(stub_port),
+        gateway(tmp_path, port, PARLEY_SERVICES=str(path)) as process,
+        httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=60) as client,
+    ):
+        assert client.get("/a/x").status_code == 200
+        for text, told in (
+            (
+                "services:\n  - name: a\n",
+                f"the services stay as they are: {path}:2: a service needs",
+            ),
+            (path.read_text().replace("name: a", "name: b"), f"services from {path}: b"),
+        ):
+            path.write_text(text)
+            process.send_signal(signal.SIGHUP)
+            for _ in range(300):
+                if told in (tmp_path / "log").read_text():
+                    break
+                time.sleep(0.1)
+            assert told in (tmp_path / "log").read_text()
+        assert [client.get(f"/{name}/x").status_code for name in "ab"] == [404, 200]
