@@ -9,6 +9,7 @@ read the whole request is heard only when it closes the connection, or has read 
 """
 
 import asyncio
+import socket
 import ssl
 from collections.abc import AsyncIterator, Set
 from contextlib import aclosing
@@ -28,6 +29,10 @@ KEPT_CONNECTIONS: Final = 100
 KEPT_S: Final = 4.0
 """An idle connection is given up before the usual servers close it, after 5 s: a request on one
 that is being closed is lost."""
+
+
+RECEIVE_BYTES: Final = 128 * 1024
+"""What the system receives ahead. uvloop hands all of it over at once, whoever waits."""
 
 
 class UpstreamFailed(Exception):
@@ -76,7 +81,10 @@ class Upstreams:
             )
             # Nothing from the environment: only the configured hosts are connected to.
             transport = httpx.AsyncHTTPTransport(
-                verify=self._context(endpoint), limits=limits, trust_env=False
+                verify=self._context(endpoint),
+                limits=limits,
+                trust_env=False,
+                socket_options=[(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BYTES)],
             )
             found = Pool(httpx.URL(endpoint.url), transport)
             self._pools[endpoint.url] = found
