@@ -30,11 +30,11 @@ from gateway.commands.call.line import LineClosed, Sound
 from gateway.commands.call.server import CONNECT_S
 from gateway.media.opus import OpusEncoder
 from gateway.protocols.dialect import CloseCode
+from gateway.transports.webrtc.aioice_private import selected_pair
 from gateway.transports.webrtc.aiortc_private import (
     RtpSenderPort,
     first_timestamp,
     observe_receiver,
-    selected_pair,
 )
 from gateway.transports.webrtc.jitter import CLOCK_HZ as AUDIO_HZ
 from gateway.transports.webrtc.receiving import Reception

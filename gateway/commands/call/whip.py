@@ -17,7 +17,7 @@ from gateway.commands.call.server import (
 )
 from gateway.commands.call.webrtc import NotAnAnswer, WebRtcLine
 from gateway.commands.terminal import CommandFailed
-from gateway.transports.webrtc.aiortc_private import use_addresses
+from gateway.transports.webrtc.aioice_private import use_addresses
 
 SDP = "application/sdp"
 LOOPBACK = "127.0.0.1"

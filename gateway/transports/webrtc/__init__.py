@@ -4,8 +4,8 @@
 and is a connection, over which `peer` holds a conversation and `viewer` lets somebody listen;
 `peers` has all of them. `transport` fills the contract; `receiving`
 (with `jitter` and `opus`), `sending`, `video` (with `schedule` and `video_codecs`) and `face` are
-its media; `aiortc_private` has the private names of aiortc that are used. These but `jitter`,
-`offers`, `rejected` and `schedule` need the extra `webrtc`.
+its media; `aiortc_private` and `aioice_private` have the private names of those libraries that are
+used. These but `jitter`, `offers`, `rejected` and `schedule` need the extra `webrtc`.
 
 ::
 

@@ -1,8 +1,8 @@
-"""All uses of private names of aiortc and aioice, as functions and classes named by what they do.
+"""All uses of private names of aiortc, as functions and classes named by what they do.
 
-Written for aiortc 1.15 and 1.16 and aioice 0.10 to 0.13. `tests/gateway/transports/webrtc/
-test_aiortc_private.py` lists the names: it fails where a new version lacks one of them, and where
-another module of the gateway uses one.
+Written for aiortc 1.15 and 1.16. `tests/gateway/transports/webrtc/test_aiortc_private.py` lists the
+names, and those of aioice, which `aioice_private` uses: it fails where a new version lacks one of
+them, and where another module of the gateway uses one.
 
 aiortc passes every received packet to a task through a queue, and sends with coroutines that a task
 has to run. Each costs a turn of the event loop, about as much as the work on the packet itself. The
@@ -13,11 +13,9 @@ import asyncio
 import logging
 import secrets
 import struct
-from collections.abc import Callable, Coroutine, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Protocol, TypeAlias, cast
 
-import aioice.ice
 import pylibsrtp
 from aiortc import (
     RTCDtlsTransport,
@@ -51,68 +49,6 @@ aiortc's receive window; smaller ones cost far more memory than their bytes."""
 
 MOST_STREAMS = 64
 """SCTP streams that a peer may use."""
-
-# --- restarting ICE ---------------------------------------------------------------------------
-
-
-class _Pairs(dict[int, aioice.ice.CandidatePair]):
-    """The nominated pairs of ICE that was restarted: none yet, but media goes over the old ones."""
-
-    def __init__(self, old: dict[int, aioice.ice.CandidatePair]) -> None:
-        super().__init__()
-        self._old = dict(old)
-
-    def get(self, component: int, default: Any = None) -> Any:
-        return super().get(component) or self._old.get(component, default)
-
-
-class IceRestart:
-    """ICE of a connected transport, begun anew on the same sockets (RFC 8445, section 9).
-
-    aiortc has no such thing. From here on `ufrag` and `password` are this side's, and old checks of
-    the peer are refused; DTLS, SRTP and the media over the old pair of candidates go on until
-    `connect` has found a new one. Raises `InvalidStateError` where ICE has not agreed yet.
-    """
-
-    def __init__(self, transport: RTCDtlsTransport) -> None:
-        ice: Any = transport.transport
-        inside: Any = ice._connection
-        if ice.state != "completed":
-            raise InvalidStateError("ICE has not agreed on anything yet, or has ended")
-        self._connection: Any = inside
-        if inside._query_consent_task is not None:
-            inside._query_consent_task.cancel()
-            inside._query_consent_task = None
-        for pair in inside._check_list:
-            if pair.task is not None:
-                pair.task.cancel()
-        inside._local_username = secrets.token_hex(4)
-        inside._local_password = secrets.token_hex(12)
-        inside._remote_candidates, inside._remote_candidates_end = [], False
-        ice.iceGatherer._remote_candidates_end = False
-        inside._check_list, inside._check_list_done = [], False
-        inside._check_list_state = asyncio.Queue()
-        inside._early_checks.clear()
-        inside._early_checks_done = False
-        inside._nominated = _Pairs(inside._nominated)
-        inside._nominating.clear()
-
-        async def received() -> bytes:  # aioice's own wants a nominated pair
-            data = await inside._queue.get()
-            if data is None:
-                raise ConnectionError("Connection lost while receiving data")
-            return cast("bytes", data[0])
-
-        ice._recv = received
-        self.ufrag: str = inside.local_username
-        self.password: str = inside.local_password
-
-    async def connect(self, ufrag: str, password: str) -> None:
-        """Agree with the peer, whose credentials these are. Raises `ConnectionError`."""
-        self._connection.remote_username = ufrag
-        self._connection.remote_password = password
-        await self._connection.connect()
-
 
 # --- packets of the DTLS transport ----------------------------------------------------------------
 
@@ -171,12 +107,6 @@ def packets_received(transport: RTCDtlsTransport) -> int:
     """The number of packets of any kind that the transport has received."""
     inside: Any = transport
     return int(inside._RTCDtlsTransport__rx_packets)
-
-
-def selected_pair(transport: RTCDtlsTransport) -> aioice.ice.CandidatePair | None:
-    """The ICE candidates in use; None before ICE has agreed on a pair."""
-    inside: Any = transport.transport
-    return cast("aioice.ice.CandidatePair | None", inside._connection._nominated.get(1))
 
 
 # --- negotiation ----------------------------------------------------------------------------------
@@ -443,27 +373,3 @@ def _end_quietly(owner: object, name: str, *errors: type[Exception]) -> None:
             logger.debug("the connection was closed meanwhile: %r", error)
 
     setattr(inside, name, quietly)
-
-
-# --- addresses ------------------------------------------------------------------------------------
-
-
-@contextmanager
-def use_addresses(*addresses: str, only: bool) -> Iterator[None]:
-    """Offer these local addresses as candidates: `only` them, or besides those aioice finds.
-
-    aioice itself leaves the loopback address out. Holds for all connections of the process while
-    the block lasts.
-    """
-    module: Any = aioice.ice
-    found = module.get_host_addresses
-
-    def host_addresses(use_ipv4: bool, use_ipv6: bool) -> list[str]:
-        own = [a for a in addresses if (use_ipv6 if ":" in a else use_ipv4)]
-        return own if only else [*dict.fromkeys([*found(use_ipv4, use_ipv6), *own])]
-
-    module.get_host_addresses = host_addresses
-    try:
-        yield
-    finally:
-        module.get_host_addresses = found

@@ -24,8 +24,8 @@ from aiortc.sdp import candidate_from_sdp, candidate_to_sdp
 
 from gateway.ice import Addresses, IceServer, with_public
 from gateway.status import MediaCounts
+from gateway.transports.webrtc.aioice_private import IceRestart
 from gateway.transports.webrtc.aiortc_private import (
-    IceRestart,
     answer_passively,
     choose_codecs,
     connect_quietly,

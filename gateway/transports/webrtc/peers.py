@@ -11,7 +11,7 @@ from gateway.live.audience import Audience, AudienceFull
 from gateway.protocols.dialect import Dialect
 from gateway.runtime import Runtime
 from gateway.status import MediaCounts
-from gateway.transports.webrtc.aiortc_private import use_addresses
+from gateway.transports.webrtc.aioice_private import use_addresses
 from gateway.transports.webrtc.link import Network, PeerLink
 from gateway.transports.webrtc.offers import Purpose
 from gateway.transports.webrtc.peer import Peer

@@ -19,7 +19,8 @@ from aiortc.rtcdtlstransport import State
 from aiortc.rtcrtpreceiver import TimestampMapper
 from aiortc.rtp import RtcpSenderInfo, RtcpSrPacket, RtpPacket
 
-from gateway.transports.webrtc import aiortc_private
+from gateway.transports.webrtc import aioice_private, aiortc_private
+from gateway.transports.webrtc.aioice_private import use_addresses
 from gateway.transports.webrtc.aiortc_private import (
     LONGEST_DATAGRAM_BYTES,
     MOST_SSRCS,
@@ -28,7 +29,6 @@ from gateway.transports.webrtc.aiortc_private import (
     connect_quietly,
     observe_receiver,
     receive_at_once,
-    use_addresses,
 )
 
 RTP = bytes([0x80, 111]) + bytes(30)
@@ -238,6 +238,10 @@ def test_addresses_replace_those_that_are_found_or_come_beside_them(
 # --- the private names ---------------------------------------------------------------------------
 
 GATEWAY = Path(aiortc_private.__file__).parents[2]
+PRIVATE = {Path(aiortc_private.__file__), Path(aioice_private.__file__)}
+"""The modules that may use private names, and aioice at all."""
+OTHERS = {GATEWAY / "services/upstreams.py"}
+"""Uses those of another library, httpcore, of which one has the same name."""
 
 PRIVATE_NAMES = {
     "RTCPeerConnection": ["_RTCPeerConnection__connect"],
@@ -298,7 +302,7 @@ PRIVATE_NAMES = {
     "Vp8Encoder": ["_packetize"],
     "aioice.ice": ["get_host_addresses"],
 }
-"""What `gateway.transports.webrtc.aiortc_private` uses, by the class that has it."""
+"""What `aiortc_private` and `aioice_private` use, by the class that has it."""
 
 
 async def _owners() -> dict[str, Any]:
@@ -325,8 +329,9 @@ def test_aiortc_has_the_private_names_that_the_gateway_uses() -> None:
     ]
     assert lacking == [], (
         f"aiortc {version('aiortc')} with aioice {version('aioice')} lacks these names. Read how "
-        "its source does now what gateway/transports/webrtc/aiortc_private.py says, then change "
-        "that module and PRIVATE_NAMES; until then pyproject.toml must not allow this version."
+        "its source does now what gateway/transports/webrtc/aiortc_private.py or aioice_private.py "
+        "says, then change that module and PRIVATE_NAMES; until then pyproject.toml must not allow "
+        "this version."
     )
 
 
@@ -343,7 +348,7 @@ def _private_names(source: Path) -> Iterator[str]:
 
 def test_the_list_of_private_names_is_complete() -> None:
     listed = {name for names in PRIVATE_NAMES.values() for name in names if name.startswith("_")}
-    assert listed == set(_private_names(Path(aiortc_private.__file__)))
+    assert listed == {name for module in PRIVATE for name in _private_names(module)}
 
 
 def test_no_other_module_of_the_gateway_uses_a_private_name_of_aiortc() -> None:
@@ -351,7 +356,7 @@ def test_no_other_module_of_the_gateway_uses_a_private_name_of_aiortc() -> None:
     using = {
         f"{source.relative_to(GATEWAY)}: {name}"
         for source in GATEWAY.rglob("*.py")
-        if source != Path(aiortc_private.__file__)
+        if source not in PRIVATE | OTHERS
         for name in _private_names(source)
         if name in listed or name.startswith("_RTC")
     }
@@ -362,6 +367,6 @@ def test_no_other_module_of_the_gateway_imports_aioice() -> None:
     importing = [
         str(source.relative_to(GATEWAY))
         for source in GATEWAY.rglob("*.py")
-        if source != Path(aiortc_private.__file__) and "import aioice" in source.read_text()
+        if source not in PRIVATE and "import aioice" in source.read_text()
     ]
     assert importing == []

@@ -13,7 +13,7 @@ import pytest
 from aiortc.sdp import candidate_from_sdp, candidate_to_sdp
 
 from gateway.transports.webrtc import link
-from gateway.transports.webrtc.aiortc_private import IceRestart
+from gateway.transports.webrtc.aioice_private import IceRestart
 from stages.fakes import FakeSynthesizer
 from tests.support.gateway import PATIENCE_S
 from tests.support.webrtc import Doorway, emptied
