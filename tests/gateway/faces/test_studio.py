@@ -47,7 +47,7 @@ def test_every_shipped_face_can_be_shown_and_mira_is_unless_another_is_wanted() 
     async def story() -> None:
         async with engine_with(avatar_threads=3) as engine:
             assert engine.studio is not None
-            assert sorted(engine.studio.faces) == ["jonas", "mira"]
+            assert sorted(engine.studio.faces) == ["jonas", "lin", "mira"]
             assert (engine.studio.default, engine.studio.threads) == ("mira", 3)
             assert avatar(engine) == ("face", "online", "mira, drawn here", "")
 
@@ -60,7 +60,7 @@ def test_a_face_of_ones_own_goes_by_the_name_of_its_folder(tmp_path: Path) -> No
     async def story() -> None:
         async with engine_with(face=str(folder)) as engine:
             assert engine.studio is not None
-            assert sorted(engine.studio.faces) == ["anna", "jonas", "mira"]
+            assert sorted(engine.studio.faces) == ["anna", "jonas", "lin", "mira"]
             assert engine.studio.default == "anna"
 
     run_virtual(story())
@@ -91,9 +91,15 @@ def test_health_says_that_the_pictures_were_reduced() -> None:
 @pytest.mark.parametrize(
     ("face", "told"),
     [
-        ("nobody", "PARLEY_FACE is no face: 'nobody' is neither a folder nor one of jonas, mira"),
+        (
+            "nobody",
+            "PARLEY_FACE is no face: 'nobody' is neither a folder nor one of jonas, lin, mira",
+        ),
         ("", None),
-        ("../mira", "PARLEY_FACE is no face: '../mira' is neither a folder nor one of jonas, mira"),
+        (
+            "../mira",
+            "PARLEY_FACE is no face: '../mira' is neither a folder nor one of jonas, lin, mira",
+        ),
     ],
 )
 def test_a_face_that_is_not_there_is_named_at_the_start(

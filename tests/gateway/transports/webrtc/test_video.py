@@ -34,7 +34,7 @@ from pipeline.testing import run_virtual
 from stages.avatar.decoding import JpegDecoder
 from stages.avatar.encoding import Codec, VideoEncoder
 from stages.avatar.face import FACES, FaceError, load
-from stages.avatar.loops import GROUP, Loop, record, record_pictures
+from stages.avatar.loops import GROUP, LOOP_FRAME_MS, Loop, record, record_pictures
 from stages.avatar.quality import QUALITY_LEVELS, QualityLevel
 from stages.avatar.renderer import Bytes, LayerBitmaps, Picture
 from stages.avatar.studio import StudioClosed
@@ -313,12 +313,17 @@ def test_the_ways_between_loop_and_live_pictures_are_not_seen(
     assert {40, 80} == set(steps)
     assert steps.count(40) >= 3 * 1500 / 40
     expected = {slot: pose_of(plates[160], idle_pose("idle", slot)) for slot in shown}
-    assert min(psnr(shown[slot], expected[slot]) for slot in shown) > 36
-    # From picture to picture nothing moves but what the pose moves.
-    for one, other in pairwise(shown):
+    # Up to the loop's first keyframe its pictures may be one off (`schedule.Schedule`).
+    first = LOOP_FRAME_MS * GROUP
+    assert min(psnr(shown[slot], expected[slot]) for slot in shown if slot >= first) > 36
+    for before, slot in pairwise([slot for slot in shown if slot < first]):
+        assert max(psnr(shown[slot], expected[at]) for at in (before, slot)) > 36
+    # From picture to picture nothing moves but what the pose moves, and what encoding changes: a
+    # bit more than one of 255 steps of brightness where live pictures and a loop meet.
+    for one, other in pairwise([slot for slot in shown if slot >= first]):
         moved = np.abs(expected[one].astype(int) - expected[other]).mean()
         seen = np.abs(shown[one].astype(int) - shown[other]).mean()
-        assert seen <= moved + 1.0, (one, other)
+        assert seen <= moved + 1.2, (one, other)
 
 
 @pytest.mark.parametrize("codec", CODECS)
@@ -339,7 +344,7 @@ def test_the_mouth_moves_while_it_speaks_and_closes_after_an_interruption(
 
     stage = perform(codec, atelier, story)
     shown = stage.shown()
-    at = plates[160]._mouth_window
+    at = plates[160]._mouth.window
     rows, columns = slice(at.y, at.y + at.height), slice(at.x, at.x + at.width)
 
     def openness(slot: int) -> float:

@@ -90,7 +90,7 @@ def slots(browser: Browser, video: Video) -> list[tuple[int, Bytes]]:
 
 
 def mouth(plates: LayerBitmaps, i420: Bytes) -> Bytes:
-    at = plates._mouth_window
+    at = plates._mouth.window
     return i420[at.y : at.y + at.height, at.x : at.x + at.width]
 
 
