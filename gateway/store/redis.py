@@ -69,8 +69,10 @@ ADVICE: tuple[tuple[tuple[type[Exception], ...], str], ...] = (
 class RedisStore:
     """A `Store` in the Redis that `url` names. It connects on first use.
 
-    Operations are not retried: one that Redis does not answer raises `StoreUnavailable`, and the
-    next one connects anew. Lifetimes follow the clock of Redis.
+    An operation that Redis does not answer raises `StoreUnavailable`, and the next one connects
+    anew. Only what reads is asked a second time where its connection was cut, as it is when Redis
+    was restarted: whether a write was done before that cannot be known. Lifetimes follow the clock
+    of Redis.
     """
 
     def __init__(self, url: str) -> None:
@@ -98,7 +100,7 @@ class RedisStore:
 
     async def get(self, key: str) -> Entry | None:
         name = f"{PREFIX}entry:{key}"
-        value, version = await self._run(lambda: self._redis.hmget(name, ["value", "version"]))
+        value, version = await self._read(lambda: self._redis.hmget(name, ["value", "version"]))
         return None if version is None else Entry(value, int(version))
 
     async def put(
@@ -116,7 +118,7 @@ class RedisStore:
         return position
 
     async def read(self, log: str, after: int = 0) -> list[tuple[int, bytes]]:
-        items = await self._run(lambda: self._redis.lrange(f"{PREFIX}log:{log}", after, -1))
+        items = await self._read(lambda: self._redis.lrange(f"{PREFIX}log:{log}", after, -1))
         return list(enumerate(items, after + 1))
 
     async def commit(self, *writes: Write) -> tuple[int, ...]:
@@ -130,7 +132,7 @@ class RedisStore:
 
     async def page(self, kind: str, *, limit: int, before: int | None = None) -> Page:
         arguments: list[Any] = [kind, limit, "+inf" if before is None else f"({before}"]
-        done = await self._run(lambda: self._page(keys=[PREFIX], args=arguments))
+        done = await self._read(lambda: self._page(keys=[PREFIX], args=arguments))
         following, *flat = done
         entries = tuple(
             (key.decode(), Entry(value, int(version)))
@@ -171,6 +173,14 @@ class RedisStore:
         await self._redis.aclose()
         await self._redis.connection_pool.disconnect()
 
+    async def _read(self, work: Callable[[], Any]) -> Any:
+        try:
+            return await self._run(work)
+        except StoreUnavailable as error:
+            if not isinstance(error.__cause__, exceptions.ConnectionError):
+                raise
+            return await self._run(work)
+
     async def _run(self, work: Callable[[], Any]) -> Any:
         if self._closed:
             raise StoreClosed(f"{self._address} was closed")
@@ -182,6 +192,8 @@ class RedisStore:
             async with asyncio.timeout(OPERATION_S):
                 return await work()
         except (exceptions.RedisError, OSError) as error:  # our own deadline is an OSError
+            if isinstance(error, exceptions.ConnectionError):  # the idle ones are cut as well
+                await self._redis.connection_pool.disconnect(inuse_connections=False)
             raise self._unavailable(error) from error
         finally:
             self._pending -= 1
