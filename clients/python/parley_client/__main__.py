@@ -52,18 +52,18 @@ async def _say(call: Call, clips: list[bytes], texts: list[str]) -> None:
     speech = Speech(call)
     async with asyncio.TaskGroup() as tasks:
         speaking = tasks.create_task(speech.run())
-        saying: asyncio.Task[None] | None = None
+        saying: list[asyncio.Task[None]] = []
         async for event in call:
             _show(event)
             match event:
                 case ReplyDone() if clips:
-                    saying = tasks.create_task(speech.speak(clips.pop(0)))
+                    saying.append(tasks.create_task(speech.speak(clips.pop(0))))
                 case ReplyDone() if texts:
                     await call.say(texts.pop(0))
                 case ReplyDone():
                     await call.hang_up()
-        if saying is not None:
-            saying.cancel()
+        for each in saying:
+            each.cancel()
         speaking.cancel()
 
 

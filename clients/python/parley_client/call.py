@@ -29,6 +29,8 @@ CLOSE_S = 5.0
 """Time limit for the close handshake."""
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.25, 3.0
 """Between attempts to connect again: doubled each time, and spread by half."""
+LONGEST_TEXT_BYTES = 8 * 1024
+"""The gateway takes no longer answer."""
 MOST_UNSENT = 8
 """Typed answers whose arrival is not known yet. The gateway takes no more either."""
 ABNORMAL = 1006
@@ -36,6 +38,8 @@ ABNORMAL = 1006
 
 FINAL = frozenset({1002, 1003, 1007, 1008, 1009, 4404})
 """Close codes after which the same client would be closed again."""
+PASSING = frozenset({429, 500, 502, 503, 504})
+"""Answers of a proxy whose gateway is being started again, also without `Retry-After`."""
 AGAIN = frozenset({"already_connected", "still_ending"})
 """Fatal errors that pass while a client tries to come back: the gateway holds its old line yet."""
 
@@ -52,8 +56,8 @@ async def connect(
     Raises `Refused`, or `LineLost` where no gateway is. Cancelling closes the line.
     """
     call = Call(url, session_id or secrets.token_hex(16), Options(**wishes))
-    await call._dial()
     try:
+        await call._dial()
         yield call
     finally:
         await call._close()
@@ -81,6 +85,7 @@ class Call:
         self._fatal: Error | None = None
         self._lost_at: float | None = None
         self._left = False
+        self._over = False  # the iteration has ended, by itself or by an error
 
     # --- reading -----------------------------------------------------------------------------
 
@@ -88,6 +93,17 @@ class Call:
         return self
 
     async def __anext__(self) -> Event:
+        try:
+            return await self._next()
+        except (StopAsyncIteration, CallEnded, LineLost, Refused):
+            self._end()
+            raise
+
+    def _end(self) -> None:
+        self._over = True
+        self._stands.set()  # nobody waits for the line any more
+
+    async def _next(self) -> Event:
         while True:
             if self._socket is None:
                 if self._left:
@@ -101,12 +117,12 @@ class Call:
                 if broke is not None:
                     return broke
                 continue
-            if seq is not None:
-                self._seq = seq
             if isinstance(event, Error) and event.fatal:
                 self._fatal = event
                 if self._lost_at is not None and event.code in AGAIN | {"cannot_resume"}:
-                    continue  # the way back is not this one
+                    continue  # the way back is not this one, and its `seq` not the conversation's
+            if seq is not None:
+                self._seq = seq
             if isinstance(event, Transcript) and event.final:
                 self._acknowledge(event.text)
             if isinstance(event, Ready):
@@ -139,16 +155,27 @@ class Call:
     async def _stand(self, ready: Ready) -> None:
         self._token = ready.resume
         self._lost_at = None
+        self._over = False
         self._stands.set()
+        if self._left:  # hung up while there was no line
+            await self._send({"type": "bye"})
+            return
         if ready.resumed is None or not ready.resumed.get("complete"):
             return  # what had arrived before cannot be told
-        for text in self.unsent:
+        for text in tuple(self.unsent):  # `say` may add to it meanwhile, and sends that itself
             await self._send({"type": "text", "text": text})
 
     def _acknowledge(self, heard: str) -> None:
         """Forget what was typed once a final transcript has it."""
-        words = " ".join(heard.split())
-        self.unsent = [text for text in self.unsent if " ".join(text.split()) not in words]
+        left = f" {' '.join(heard.split())} "
+        waiting: list[str] = []
+        for text in self.unsent:
+            before, found, after = left.partition(f" {' '.join(text.split())} ")
+            if found:  # each word stands for one answer
+                left = f"{before} {after}"
+            else:
+                waiting.append(text)
+        self.unsent = waiting
 
     # --- the line ----------------------------------------------------------------------------
 
@@ -188,13 +215,16 @@ class Call:
             except LineLost:
                 pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
             except Refused as refused:
-                if refused.retry_after_s is None:
+                if refused.retry_after_s is not None:
+                    pause_s = max(refused.retry_after_s, FIRST_PAUSE_S)
+                elif refused.status in PASSING:
+                    pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+                else:
                     raise
-                pause_s = max(refused.retry_after_s, FIRST_PAUSE_S)
 
     async def _close(self) -> None:
         socket, self._socket, self._left = self._socket, None, True
-        self._stands.clear()
+        self._end()
         if socket is not None:
             await socket.close()
 
@@ -222,11 +252,17 @@ class Call:
     async def say(self, text: str) -> None:
         """Answer in writing. Waits for the line where it is broken; is sent again if it breaks.
 
-        Raises ValueError where eight such answers are under way already.
+        Raises ValueError where eight such answers are under way already, and for a text that is
+        empty or longer than 8 KiB; LineLost where the call is over.
         """
+        if not text.strip() or len(text.encode()) > LONGEST_TEXT_BYTES:
+            raise ValueError(f"an answer has 1 to {LONGEST_TEXT_BYTES} bytes, and a word")
         if len(self.unsent) >= MOST_UNSENT:
             raise ValueError(f"{MOST_UNSENT} typed answers have not arrived yet")
-        await self._stands.wait()
+        if self._lost_at is not None or self._socket is None:
+            await self._stands.wait()
+        if self._over:
+            raise LineLost("the call is over; this was not sent")
         self.unsent.append(text)
         await self._send({"type": "text", "text": text})
 
@@ -265,8 +301,10 @@ def _refusal(refused: InvalidStatus) -> Refused:
     response = refused.response
     try:
         body = json.loads(response.body or b"")
-    except ValueError:
-        body = {}
+    except ValueError:  # a WebSocket is refused in plain text
+        plain = response.headers.get("Content-Type", "").startswith("text/plain")
+        text = bytes(response.body or b"").decode(errors="replace").strip()
+        body = {"detail": text[:200] if plain else ""}
     body = body if isinstance(body, dict) else {}
     code, message = str(body.get("code", "")), str(body.get("detail") or body.get("error") or "")
     after = response.headers.get("Retry-After", "")

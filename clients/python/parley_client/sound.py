@@ -76,12 +76,12 @@ async def sound(
         stream(devices.RawInputStream, call.options.audio_in_hz, microphone, heard),
         stream(devices.RawOutputStream, call.options.audio_out_hz, loudspeaker, play),
     ):
-        async with asyncio.TaskGroup() as tasks:
-            speaking = tasks.create_task(speak())
-            try:
-                yield events()
-            finally:
-                speaking.cancel()
+        speaking = asyncio.create_task(speak())
+        try:  # not a task group: what the block raises has to come out as it is
+            yield events()
+        finally:
+            speaking.cancel()
+            await asyncio.wait([speaking])
 
 
 def _devices() -> Any:

@@ -1,0 +1,155 @@
+"""The Python client against a scripted server: what a real gateway does only in rare moments."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from parley_client import Call, CallEnded, LineBroke, LineLost, Ready, Refused, connect
+from parley_client.options import Options
+from websockets.asyncio.server import ServerConnection, serve
+
+LIMIT_S = 20
+READY = {
+    "type": "ready",
+    "session_id": "a",
+    "audio_in": {},
+    "audio_out": {},
+    "providers": {},
+    "interview": {},
+    "resume": "token",
+}
+Script = Callable[[ServerConnection, dict[str, Any]], Awaitable[None]]
+"""What the server does with a connection after its hello."""
+
+
+async def scripted(story: Callable[[str], Awaitable[None]], *scripts: Script) -> list[Any]:
+    """Run the story against a server that goes through the scripts; what it was sent, in order."""
+    heard: list[Any] = []
+    waiting = list(scripts)
+
+    async def answer(socket: ServerConnection) -> None:
+        hello = json.loads(await socket.recv())
+        heard.append(hello)
+        await waiting.pop(0)(socket, hello)
+        async for message in socket:
+            heard.append(json.loads(message))
+            if heard[-1]["type"] == "bye":
+                return
+
+    async with asyncio.timeout(LIMIT_S), serve(answer, "127.0.0.1", 0) as server:
+        port = next(iter(server.sockets)).getsockname()[1]
+        await story(f"ws://127.0.0.1:{port}")
+    return heard
+
+
+async def welcome(socket: ServerConnection, hello: dict[str, Any]) -> None:
+    back = {"resumed": {"kept": True, "complete": True}} if "resume" in hello else {}
+    await socket.send(json.dumps(READY | back | {"seq": 41}))
+
+
+async def welcome_and_break(socket: ServerConnection, hello: dict[str, Any]) -> None:
+    await welcome(socket, hello)
+    socket.transport.abort()
+
+
+async def taken(socket: ServerConnection, _: dict[str, Any]) -> None:
+    fault = {"type": "error", "seq": 1, "code": "already_connected", "message": "no", "fatal": True}
+    await socket.send(json.dumps(fault))
+    await socket.close(1008)
+
+
+async def finish(socket: ServerConnection, hello: dict[str, Any]) -> None:
+    await welcome(socket, hello)
+    await socket.close(1000)
+
+
+def test_an_answer_may_be_typed_before_the_first_event_is_read() -> None:
+    async def story(url: str) -> None:
+        async with connect(url) as call:
+            await call.say("At once.")
+            assert isinstance(await anext(call), Ready)
+            await call.hang_up()
+            assert [event async for event in call] == []
+
+    heard = asyncio.run(scripted(story, welcome))
+    assert [message["type"] for message in heard] == ["hello", "text", "bye"]
+
+
+def test_who_types_after_the_end_is_told_so() -> None:
+    async def story(url: str) -> None:
+        async with connect(url) as call:
+            assert len([event async for event in call]) == 1
+            with pytest.raises(LineLost, match="the call is over"):
+                await call.say("Too late.")
+
+    asyncio.run(scripted(story, finish))
+
+
+def test_a_way_back_that_is_refused_leaves_the_place_in_the_conversation() -> None:
+    async def story(url: str) -> None:
+        async with connect(url) as call:
+            kinds = [type(await anext(call)) for _ in range(3)]
+            assert kinds == [Ready, LineBroke, Ready]
+
+    heard = asyncio.run(scripted(story, welcome_and_break, taken, welcome))
+    assert [message["resume"]["seq"] for message in heard if "resume" in message] == [41, 41]
+
+
+def test_hanging_up_while_there_is_no_line_ends_the_session_when_there_is() -> None:
+    async def story(url: str) -> None:
+        async with connect(url) as call:
+            assert isinstance(await anext(call), Ready)
+            assert isinstance(await anext(call), LineBroke)
+            coming = asyncio.ensure_future(anext(call))
+            await asyncio.sleep(0)
+            await call.hang_up()
+            assert isinstance(await coming, Ready)
+            assert [event async for event in call] == []
+
+    heard = asyncio.run(scripted(story, welcome_and_break, welcome))
+    assert [message["type"] for message in heard] == ["hello", "hello", "bye"]
+
+
+def test_a_fatal_error_comes_out_as_it_is() -> None:
+    async def story(url: str) -> None:
+        async with connect(url) as call:
+            with pytest.raises(CallEnded, match="no"):
+                assert [event async for event in call] == []
+
+    asyncio.run(scripted(story, taken))
+
+
+def test_a_refusal_is_told_in_the_gateways_words() -> None:
+    async def story() -> None:
+        async def full(connection: ServerConnection, _: object) -> Any:
+            response = connection.respond(503, "all 5 places are taken\n")
+            response.headers["Retry-After"] = "7"
+            return response
+
+        async with serve(lambda _: None, "127.0.0.1", 0, process_request=full) as server:  # type: ignore[arg-type, return-value]
+            port = next(iter(server.sockets)).getsockname()[1]
+            with pytest.raises(Refused, match="all 5 places are taken") as refused:
+                async with connect(f"ws://127.0.0.1:{port}"):
+                    pass
+        assert (refused.value.status, refused.value.retry_after_s) == (503, 7)
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("text", ["", " \n", "x" * 8193], ids=["empty", "blank", "too long"])
+def test_what_the_gateway_would_refuse_is_not_typed(text: str) -> None:
+    async def story(url: str) -> None:
+        async with connect(url) as call:
+            with pytest.raises(ValueError, match="an answer has"):
+                await call.say(text)
+
+    asyncio.run(scripted(story, welcome))
+
+
+def test_a_transcript_stands_for_the_answers_that_it_has_and_no_more() -> None:
+    call = Call("ws://127.0.0.1:1", "a", Options())
+    call.unsent = ["no", "yes", "yes"]
+    call._acknowledge("I know, well yes")
+    assert call.unsent == ["no", "yes"]
