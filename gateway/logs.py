@@ -45,8 +45,8 @@ LOOKS_SECRET = (
     ),
     (re.compile(r"(://[^/\s:@]*:)[^/\s@]+@"), rf"\1{HIDDEN}@"),
     (re.compile(r"\b((?:sk|ek|rk)[-_])[A-Za-z0-9_-]{16,}"), rf"\1{HIDDEN}"),
-    # Parley's own tickets, passes and resume tokens.
-    (re.compile(r"\b(p[str]_)[A-Za-z0-9_-]{16,}"), rf"\1{HIDDEN}"),
+    # Parley's own tickets, passes, observers' tokens and resume tokens.
+    (re.compile(r"\b(p[orst]_)[A-Za-z0-9_-]{16,}"), rf"\1{HIDDEN}"),
 )
 """What credentials look like, and what is logged in their place."""
 

@@ -18,11 +18,13 @@ class SpacedStarts:
     def __init__(self, every_s: float = EVERY_S) -> None:
         self._every_s = every_s
         self._next = -math.inf
+        self._queue = asyncio.Lock()  # fair; who leaves it takes no turn
 
     async def turn(self) -> None:
         """Return when a session may begin: each in its turn, in the order of the calls."""
-        now = asyncio.get_running_loop().time()
-        at = max(now, self._next)
-        self._next = at + self._every_s
-        if at > now:
-            await asyncio.sleep(at - now)
+        loop = asyncio.get_running_loop()
+        async with self._queue:
+            if (wait_s := self._next - loop.time()) > 0:
+                await asyncio.sleep(wait_s)
+            # From now, not from when it was due: a loop that is late must not let in many at once.
+            self._next = loop.time() + self._every_s

@@ -109,7 +109,7 @@ class HttpAccess:
 
     async def _admit(self, request: Request, need: Need, webrtc: bool) -> None:
         credential = _credential(request, need)
-        if webrtc and self._is_token(credential):
+        if webrtc and need is not Need.LISTEN and self._is_token(credential):
             return
         if need is Need.CONNECTION and self._made(request, credential):
             return

@@ -41,4 +41,4 @@ def test_who_leaves_meanwhile_does_not_stop_the_next_one() -> None:
         await stays
         return round(asyncio.get_running_loop().time() - began, 6)
 
-    assert run_virtual(story()) == 2 * EVERY_S
+    assert run_virtual(story()) == EVERY_S
