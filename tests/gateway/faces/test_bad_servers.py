@@ -21,6 +21,8 @@ from tests.support.breakers import Recorder
 from tests.support.calls import LocalCalls, faces_of_servers
 from tests.support.faces import drawn_here
 
+pytestmark = pytest.mark.slow  # its servers keep their callers waiting
+
 FAILURE, NEUTRAL = Outcome.FAILURE, Outcome.NEUTRAL
 PATIENT = Limits(first_s=10, slow_first_s=10, stall_s=0.5, total_s=20)
 STERN = Limits(first_s=0.3, slow_first_s=0.2, stall_s=0.3, total_s=2)

@@ -25,6 +25,8 @@ from stages.tts.openai import OpenAISynthesizer
 from tests.support.breakers import Recorder
 from tests.support.calls import LocalCalls
 
+pytestmark = pytest.mark.slow  # its servers keep their callers waiting
+
 SUCCESS, FAILURE, NEUTRAL = Outcome.SUCCESS, Outcome.FAILURE, Outcome.NEUTRAL
 CANNED = CannedLines()
 QUESTION = "How do you approach debugging an issue that you cannot reproduce?"

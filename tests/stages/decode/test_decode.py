@@ -269,6 +269,7 @@ def test_a_webm_cut_inside_its_header_is_refused() -> None:
     assert refusal((MALFORMED / "cut-in-header.webm").read_bytes()) == "damaged"
 
 
+@pytest.mark.slow
 def test_a_webm_is_refused_or_marked_wherever_it_is_cut(clip: Samples) -> None:
     data = recordings.encoded(clip, "webm")
     outcomes = []
@@ -486,6 +487,7 @@ def test_cancelling_ends_the_process(clip: Samples, pids: list[int]) -> None:
     assert [gone(pid) for pid in pids] == [True]
 
 
+@pytest.mark.slow
 def test_a_decoder_that_takes_too_long_is_ended(clip: Samples, pids: list[int]) -> None:
     class Stuck(io.BytesIO):
         """The second block never comes, as with a decoder that does not return."""

@@ -15,6 +15,8 @@ from stages.stt._decode_queue import MOST_WAITING
 from stages.stt._partial_budget import PartialBudget
 from stages.stt.whisper import WhisperTranscriber
 
+pytestmark = pytest.mark.slow  # a real network decodes
+
 pytest.importorskip("faster_whisper")
 
 SCRIPT = "i have tested this very small model today"

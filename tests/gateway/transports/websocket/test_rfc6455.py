@@ -251,6 +251,7 @@ async def answers_to(
     return [words for words in map(str, frames) if words.startswith(kept)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pieces", [1, 7, 10_000], ids=["at once", "in pieces", "byte by byte"])
 def test_every_frame_is_answered_as_the_rfc_says(gateway: Any, pieces: int) -> None:
     async def story() -> None:
