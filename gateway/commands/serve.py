@@ -290,6 +290,7 @@ class GatewayServer(uvicorn.Server):
         self._tells = tells
         self._tasks: list[asyncio.Task[None]] = []  # until `shutdown`
         self._reloading: asyncio.Task[None] | None = None
+        self._reload_again = False
         super().__init__(config)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -325,13 +326,17 @@ class GatewayServer(uvicorn.Server):
         self._app.state.runtime.refuse()
 
     def _reload(self) -> None:
-        """SIGHUP: read the file of services again. One reload at a time."""
+        """SIGHUP: read the file of services again. One reload at a time, and one more for all
+        signals that come meanwhile: the file may have been read before they came."""
+        self._reload_again = True
         if self._reloading is None or self._reloading.done():
             self._reloading = asyncio.create_task(self._reload_services())
 
     async def _reload_services(self) -> None:
-        with suppress(ServicesUnusable):  # it is logged
-            await self._app.state.reload_services()
+        while self._reload_again:
+            self._reload_again = False
+            with suppress(ServicesUnusable):  # it is logged
+                await self._app.state.reload_services()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         if self._reloading is not None:

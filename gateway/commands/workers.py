@@ -68,6 +68,7 @@ def serve_together(settings: Settings, listeners: Sequence[socket.socket], tls: 
             inherited=(*descriptors, made.lock),
             grace_s=settings.drain_s + LAST_WORDS_S + STORE_S,
             ending=ending,
+            hangs_up=settings.services is not None,
         )
         async with WorkerHost(folder / MODELS):
             await supervisor.run()

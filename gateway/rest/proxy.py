@@ -103,12 +103,12 @@ class ServiceProxy:
         if (call.framing.length or 0) > most:
             raise _too_large(service)
         body = RequestBody(receive, empty=call.framing.empty, most_bytes=most)
-        watching = _Watch(body, here)
+        watching, begun = _Watch(body, here), asyncio.get_running_loop().time()
         out.ends = watching.close
         try:
             await self._exchange(service, call, body, out)
         except NoAnswer as missing:
-            await self._stand_in(service, call, body, out, missing)
+            await self._stand_in(service, call, body, out, missing, begun)
         finally:
             watching.close()
 
@@ -135,16 +135,26 @@ class ServiceProxy:
         body: RequestBody,
         out: "_Reply",
         missing: NoAnswer,
+        begun: float,
     ) -> None:
         fallback: Fallback | None = service.spec.fallback
         if isinstance(fallback, StaticFallback):
             await out.pass_json(fallback)
             return
-        if isinstance(fallback, ServiceFallback) and body.repeatable:
+        # What an instance may have done is not done again elsewhere.
+        again = body.repeatable and (call.idempotent or missing.unseen)
+        left_s = call.budget_s
+        if left_s is not None:
+            left_s -= asyncio.get_running_loop().time() - begun
+            again = again and left_s > 0
+        if isinstance(fallback, ServiceFallback) and again:
             other = self._registry.find(fallback.service)
             if other is not None:
+                if (call.framing.length or 0) > other.spec.max_request_bytes:
+                    raise _too_large(other)
+                body.limit(other.spec.max_request_bytes)
                 rest = call.raw_path.removeprefix(b"/" + service.name.encode())
-                call = call.at(b"/" + other.name.encode() + rest)
+                call = call.at(b"/" + other.name.encode() + rest, left_s)
                 with suppress(NoAnswer):
                     await self._exchange(other, call, body, out, other.name)
                     return

@@ -37,13 +37,21 @@ Missing = Literal["down", "busy", "failed", "late"]
 
 class NoAnswer(Exception):
     """No instance has answered. `retry_after_s` is when another call makes sense, 0 where that is
-    not known."""
+    not known; `unseen` says that no instance has got the request."""
 
-    def __init__(self, missing: Missing, reason: str, retry_after_s: float = 0.0) -> None:
+    def __init__(
+        self,
+        missing: Missing,
+        reason: str,
+        retry_after_s: float = 0.0,
+        *,
+        unseen: bool = True,
+    ) -> None:
         super().__init__(reason)
         self.missing: Missing = missing
         self.reason = reason
         self.retry_after_s = retry_after_s
+        self.unseen = unseen
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,9 +67,9 @@ class ProxiedCall:
     origin: RequestOrigin
     budget_s: float | None = None
 
-    def at(self, raw_path: bytes) -> "ProxiedCall":
-        """The same request for another path."""
-        return replace(self, raw_path=raw_path)
+    def at(self, raw_path: bytes, budget_s: float | None) -> "ProxiedCall":
+        """The same request for another path, with what is left of its time."""
+        return replace(self, raw_path=raw_path, budget_s=budget_s)
 
     @property
     def idempotent(self) -> bool:
@@ -124,9 +132,12 @@ class Exchange:
             logger.warning(
                 "%s at %s: %s", self._service.name, admission.instance.key, error.failed.reason
             )
-            if admission.permit.settled:
-                _told(self._service.name, admission.instance.broke_off(self._now()))
-            outcome = Outcome.FAILURE
+            if error.failed.timed_out:
+                outcome = Outcome.NEUTRAL  # a stream may be quiet for longer than is waited here
+            else:
+                outcome = Outcome.FAILURE
+                if admission.permit.settled:
+                    _told(self._service.name, admission.instance.broke_off(self._now()))
             raise
         finally:
             self._settle(admission, outcome, retry_after_s(attempt.headers))
@@ -192,8 +203,8 @@ class Exchange:
             self._head = self._checked(attempt, admission)
             answered = True
         except UpstreamFailed as error:
-            outcome = Outcome.FAILURE
             assert attempt is not None
+            outcome = self._failure(error.failed, attempt)
             return attempt, error.failed
         except asyncio.CancelledError:
             outcome = self._left_waiting(attempt)
@@ -213,6 +224,17 @@ class Exchange:
             retry_after_s=retry_after_s(attempt.headers),
         )
         return attempt, failed
+
+    def _failure(self, failed: AttemptFailed, attempt: UpstreamAttempt) -> Outcome:
+        """A client that gives an instance next to no time says nothing about it."""
+        if failed.refused:
+            return Outcome.NEUTRAL
+        spec = self._service.spec
+        limits = {Phase.CONNECT: spec.connect_timeout_s, Phase.HEAD: spec.timeout_s}
+        own_s = limits.get(failed.phase)
+        if failed.timed_out and own_s is not None and attempt.waited_s <= SLOW_SHARE * own_s:
+            return Outcome.NEUTRAL
+        return Outcome.FAILURE
 
     def _left_waiting(self, attempt: UpstreamAttempt | None) -> Outcome:
         """What it says of an instance that its client leaves before there is an answer."""
@@ -255,7 +277,8 @@ class Exchange:
                 admission.instance.endpoint,
             )
             if (length_of(head) or 0) > spec.max_response_bytes and self._call.method != "HEAD":
-                raise RefusedAnswer("the answer is longer than max_response_mb")
+                reason = "the answer is longer than max_response_mb"
+                raise UpstreamFailed(AttemptFailed(Phase.BODY, reason, refused=True))
         except RefusedAnswer as error:
             raise UpstreamFailed(AttemptFailed(Phase.BODY, str(error))) from None
         return head
@@ -281,7 +304,8 @@ def _outcome_of(status: int) -> Outcome:
 
 def _given_up(failed: AttemptFailed) -> NoAnswer:
     missing: Missing = "late" if failed.timed_out else "failed"
-    return NoAnswer(missing, failed.reason, failed.retry_after_s)
+    unseen = failed.phase is Phase.CONNECT
+    return NoAnswer(missing, failed.reason, failed.retry_after_s, unseen=unseen)
 
 
 def _told(name: str, transitions: list[Transition]) -> None:

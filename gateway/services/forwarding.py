@@ -174,6 +174,7 @@ def request_head(
         known = name.replace(b"_", b"-")
         if known in HOP_BY_HOP or known in SAID_HERE or name in named or name in origin.hidden:
             continue
+        value = value.strip(b" \t")  # the server's parser leaves what stands behind a value
         if name == b"cookie" and PASS_COOKIE in value:
             value = _without_pass(value)
             if not value:
@@ -199,7 +200,7 @@ def _said_of(
     yield b"x-correlation-id", origin.correlation_id.encode("latin-1")
     yield b"traceparent", origin.traceparent.encode("latin-1")
     for value in origin.tracestate:
-        yield b"tracestate", value
+        yield b"tracestate", value.strip(b" \t")
     yield b"x-budget-ms", b"%d" % budget_ms
 
 
@@ -244,7 +245,10 @@ def retry_after_s(headers: Iterable[tuple[bytes, bytes]]) -> float:
 
 def _location(value: bytes, spec: ServiceSpec, endpoint: Endpoint) -> bytes:
     """A redirect to another path of the service leads there through the gateway."""
-    for own in (endpoint.url.encode(), b"//" + endpoint.authority.encode()):
+    own_urls = [endpoint.url, f"//{endpoint.authority}"]
+    if endpoint.port == {"http": 80, "https": 443}[endpoint.protocol]:
+        own_urls += [url.rpartition(":")[0] for url in own_urls]
+    for own in (url.encode() for url in own_urls):
         if value.startswith(own) and value[len(own) : len(own) + 1] in (b"", b"/", b"?", b"#"):
             value = value[len(own) :]
             value = value if value.startswith(b"/") else b"/" + value

@@ -19,6 +19,10 @@ BREAKER: Final = BreakerPolicy(
 """Three failed calls take an instance out of use: others are there, so trying it again soon costs
 little. Assumed values."""
 
+MOST_RETRY_AFTER_S: Final = 10.0
+"""An instance that says when to come back is left alone for so long at most: it may say so of one
+path or one client only. The client is told the whole time."""
+
 SLOWEST_SHARE: Final = 0.1
 """The share of its calls that an instance gets when it has just come back."""
 
@@ -83,10 +87,13 @@ class Instance:
         self, admission: Admission, outcome: Outcome, now: float, *, retry_after_s: float = 0.0
     ) -> list[Transition]:
         """The call's outcome is known. Returns what has changed of the breaker."""
+        if admission.permit.settled:
+            return []
         if outcome is Outcome.FAILURE:
             self.failures += 1
-        elif outcome is not Outcome.NEUTRAL:
+        elif outcome is Outcome.SUCCESS:
             self.health.called()
+        retry_after_s = min(retry_after_s, MOST_RETRY_AFTER_S)
         self.breaker.settle(admission.permit, outcome, now, retry_after_s=retry_after_s)
         return self._changed()
 

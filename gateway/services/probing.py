@@ -95,7 +95,8 @@ class Prober:
     async def _probe(self, service: Service, instance: Instance) -> None:
         now = asyncio.get_running_loop().time
         async with self._places:
-            limit_s, begun, before = instance.health.policy.limit_s, now(), instance.health.state
+            health, begun = instance.health, now()
+            limit_s, before = health.policy.limit_s, health.state
             try:
                 async with asyncio.timeout(limit_s):
                     problem = await self._asked(service, instance)
@@ -103,6 +104,8 @@ class Prober:
                 problem = f"no answer within {duration_text(limit_s)}"
             except (httpx.HTTPError, httpx.InvalidURL, OSError, UnicodeError) as error:
                 problem = failure_text(error)
+        if instance.health is not health:
+            return  # meanwhile it is asked something else, or nothing
         instance.probed(Probed(now(), now() - begun, problem))
         state = instance.health.state
         if state is not before and HealthState.DOWN in (state, before):

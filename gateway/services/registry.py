@@ -1,7 +1,7 @@
 """The services that there are, and the instance that a call gets. Pure: time is an argument."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from gateway.services.balancing import balancer
@@ -119,7 +119,7 @@ class Registry:
 
     def _service(self, spec: ServiceSpec) -> Service:
         return Service(
-            spec, {one.authority: self._instance(one) for one in spec.instances}, self._chance
+            spec, {one.authority: self._instance(one, spec) for one in spec.instances}, self._chance
         )
 
     def _replaced(self, before: Service | None, spec: ServiceSpec, now: float) -> Service:
@@ -131,16 +131,28 @@ class Registry:
         for endpoint in spec.instances:
             known = before.instances.get(endpoint.authority)
             if known is None or known.endpoint.protocol != endpoint.protocol:
-                known = self._instance(endpoint)
+                known = self._instance(endpoint, spec)
                 known.since = now
+            elif spec.health_endpoints != before.spec.health_endpoints:
+                known.health = InstanceHealth(self._health)
             known.endpoint = endpoint
+            _give_time(known.breaker, spec)
             kept[known.key] = known
         service = Service(spec, kept, self._chance)
         service.budget = before.budget
         return service
 
-    def _instance(self, endpoint: Endpoint) -> Instance:
-        return Instance(endpoint, self._made(), InstanceHealth(self._health))
+    def _instance(self, endpoint: Endpoint, spec: ServiceSpec) -> Instance:
+        breaker = self._made()
+        _give_time(breaker, spec)
+        return Instance(endpoint, breaker, InstanceHealth(self._health))
+
+
+def _give_time(breaker: Breaker, spec: ServiceSpec) -> None:
+    """A call that finds out whether an instance is well may take as long as any other."""
+    policy = breaker.policy
+    longest_s = max(policy.probe_timeout_s, spec.connect_timeout_s + spec.timeout_s + 1)
+    breaker.policy = replace(policy, probe_timeout_s=longest_s)
 
 
 def _probe(placed: list[Instance], now: float) -> Admission | None:

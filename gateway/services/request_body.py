@@ -67,6 +67,10 @@ class RequestBody:
             if piece:
                 yield piece
 
+    def limit(self, most_bytes: int) -> None:
+        """It goes to a service that may take less."""
+        self._most_bytes = min(self._most_bytes, most_bytes)
+
     async def gone(self) -> None:
         """Return when the client has left. Call it only once the body is complete."""
         while (await self._receive())["type"] != "http.disconnect":

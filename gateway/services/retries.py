@@ -31,6 +31,8 @@ class AttemptFailed:
     timed_out: bool = False
     status: int = 0
     retry_after_s: float = 0.0
+    refused: bool = False
+    """Whether the answer is one that the gateway does not pass on although the instance is well."""
 
 
 class RetryBudget:
@@ -86,7 +88,7 @@ class Retrying:
         is, the wait is random, up to what the policy has for this retry, but no shorter than what
         the service asked for.
         """
-        if attempts >= self.policy.max_attempts or now >= self.deadline:
+        if failed.refused or attempts >= self.policy.max_attempts or now >= self.deadline:
             return None
         if failed.phase is not Phase.CONNECT and not self.idempotent:
             return None

@@ -205,7 +205,10 @@ def _fallback(value: YamlValue) -> Fallback:
     if "json" not in fields:
         value.refuse("needs json, or service")
     body = json.dumps(fields["json"].json(), separators=(",", ":")).encode()
-    return StaticFallback(body, fields.get("status", lambda v: v.whole(200, 599), 200))
+    status = fields.get("status", lambda v: v.whole(200, 599), 200)
+    if status in (204, 205, 304):
+        fields["status"].refuse("must be one of an answer that has a body")
+    return StaticFallback(body, status)
 
 
 def _check_fallback(place: YamlValue, spec: ServiceSpec, specs: Mapping[str, ServiceSpec]) -> None:

@@ -18,6 +18,7 @@ from typing import Final
 
 import h11
 import httpx
+from anyio.streams.tls import TLSStream
 
 from gateway.services.definition import Endpoint, ServiceSpec
 from gateway.services.failures import duration_text, failure_text
@@ -25,7 +26,6 @@ from gateway.services.forwarding import Headers
 from gateway.services.request_body import RequestBody
 from gateway.services.retries import AttemptFailed, Phase
 
-KEPT_CONNECTIONS: Final = 100
 KEPT_S: Final = 4.0
 """An idle connection is given up before the usual servers close it, after 5 s: a request on one
 that is being closed is lost."""
@@ -76,7 +76,8 @@ class Upstreams:
         if found is None:
             limits = httpx.Limits(
                 max_connections=None,  # calls have a bound: `ServiceSpec.max_connections`
-                max_keepalive_connections=KEPT_CONNECTIONS,
+                # httpcore compares this with all connections, those with a call included.
+                max_keepalive_connections=None,
                 keepalive_expiry=KEPT_S,
             )
             # Nothing from the environment: only the configured hosts are connected to.
@@ -218,6 +219,11 @@ class UpstreamAttempt:
         if wait_s is not None:
             self._waited_s = wait_s
 
+    @property
+    def waited_s(self) -> float:
+        """How long it waited for the instance last."""
+        return self._waited_s
+
     def _late(self) -> UpstreamFailed:
         reason = f"no answer within {duration_text(self._waited_s)}"
         return UpstreamFailed(AttemptFailed(self.phase, reason, timed_out=True))
@@ -237,8 +243,19 @@ def _spoil_behind(stream: object) -> None:
     parser = getattr(connection, "_h11_state", None)
     if not isinstance(parser, h11.Connection):
         raise TypeError("this version of httpx keeps its connections in another place")
-    if parser.trailing_data[0]:
+    if parser.trailing_data[0] or _unread(getattr(connection, "_network_stream", None)):
         parser.send_failed()
+
+
+def _unread(network: object) -> bool:
+    """Whether bytes came that the parser has not been given: it gets 64 KiB, or one record of TLS,
+    at a time, and what waits in between no longer makes the socket readable."""
+    stream = getattr(network, "_stream", None)
+    if isinstance(stream, TLSStream):
+        if stream._read_bio.pending or stream._ssl_object.pending():
+            return True
+        stream = stream.transport_stream
+    return bool(stream._protocol.read_queue)  # type: ignore[union-attr]
 
 
 class _Sent(httpx.AsyncByteStream):

@@ -180,5 +180,5 @@ def _json(at: YamlValue, node: yaml.Node, file: str, levels: int, left: Iterator
 def _constructed(at: YamlValue, node: yaml.ScalarNode) -> Any:
     try:
         return yaml.constructor.SafeConstructor().construct_object(node)
-    except (yaml.MarkedYAMLError, ValueError):
+    except (yaml.MarkedYAMLError, ValueError, LookupError, AttributeError):
         at.refuse("cannot be read")

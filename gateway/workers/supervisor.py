@@ -78,7 +78,8 @@ class Supervisor:
 
     A process finds at the descriptor one end of a pair of sockets, from which it reads its order.
     `inherited` are the descriptors that it has as well. `grace_s` is what conversations have at the
-    end; `ending` is called when that begins. `folder` has their sockets, files and board.
+    end; `ending` is called when that begins. With `hangs_up` SIGHUP is passed on to
+    them. `folder` has their sockets, files and board.
     """
 
     def __init__(
@@ -91,7 +92,9 @@ class Supervisor:
         inherited: Sequence[int],
         grace_s: float,
         ending: Callable[[], None],
+        hangs_up: bool = False,
     ) -> None:
+        self._hangs_up = hangs_up
         self._module = module
         self._order = order
         self._board = board
@@ -113,6 +116,8 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         for sig in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(sig, self._signalled, sig)
+        if self._hangs_up:
+            loop.add_signal_handler(signal.SIGHUP, self._hang_up)
         try:
             async with asyncio.TaskGroup() as tasks:
                 look = tasks.create_task(self._look())
@@ -135,6 +140,11 @@ class Supervisor:
         if first:
             self._tell_ending()
         self._end()
+
+    def _hang_up(self) -> None:
+        for process in self._running.values():
+            if process.serves:  # one that begins would end by it, and reads what there is
+                process.send(signal.SIGHUP)
 
     def _end(self) -> None:
         self._ending.set()

@@ -569,6 +569,52 @@ def test_answers_that_a_client_can_cause_take_nobody_out_of_use(gateway: Gateway
     run(gateway, story, {"name": "s", "port": stub.port})
 
 
+def test_a_client_without_patience_takes_nobody_out_of_use(gateway: Gateway) -> None:
+    async def slow(seen: Seen, receive: Receive, send: Send) -> None:
+        await asyncio.sleep(0.3)
+        await always(200)(seen, receive, send)
+
+    stub = StubService()
+    stub.answers = {"/slow": slow}
+
+    async def story(client: httpx.AsyncClient) -> None:
+        async with stub.running():
+            for _ in range(4):
+                answer = await client.get("/s/slow", headers={"X-Budget-Ms": "20"})
+                assert answer.status_code == 504
+            assert (await client.get("/s/a")).status_code == 200
+
+    run(gateway, story, {"name": "s", "port": stub.port})
+
+
+def test_a_blank_behind_a_headers_value_is_nothing(gateway: Gateway) -> None:
+    stub = StubService()
+
+    async def story(_: httpx.AsyncClient) -> None:
+        async with stub.running(), raw_client(gateway.port) as client:
+            for _ in range(4):
+                await client.send(b"GET /s/a HTTP/1.1\r\nHost: localhost\r\nX-Mine: a \t\r\n\r\n")
+                await client.read_until(lambda received: b"200 OK" in received)
+                client.received.clear()
+        assert [seen.all("x-mine") for seen in stub.seen] == [["a"]] * 4
+
+    run(gateway, story, {"name": "s", "port": stub.port})
+
+
+def test_an_answer_that_is_too_long_takes_nobody_out_of_use(gateway: Gateway) -> None:
+    stub = StubService()
+    stub.answers = {"/long": always(200, b"x" * 200_000)}
+
+    async def story(client: httpx.AsyncClient) -> None:
+        async with stub.running():
+            for _ in range(4):
+                assert (await client.get("/s/long")).status_code == 502
+            assert (await client.get("/s/a")).status_code == 200
+        assert len(stub.seen) == 5
+
+    run(gateway, story, {"name": "s", "port": stub.port, "max_response_mb": 0.1})
+
+
 def test_retries_are_few_where_everything_fails(gateway: Gateway) -> None:
     stub = StubService()
     stub.answers = {"/a": always(502)}
@@ -812,8 +858,14 @@ def test_a_body_that_looks_like_a_request_stays_a_body(gateway: Gateway) -> None
     run(gateway, story, {"name": "s", "port": stub.port})
 
 
-def test_a_smuggling_answer_is_not_the_answer_of_the_next_request(gateway: Gateway) -> None:
-    """Bytes behind an answer never belong to another client's request."""
+@pytest.mark.parametrize("length", [4, 65_494], ids=["short", "64 KiB"])
+def test_a_smuggling_answer_is_not_the_answer_of_the_next_request(
+    gateway: Gateway, length: int
+) -> None:
+    """Bytes behind an answer never belong to another client's request.
+
+    64 KiB are read at a time: behind a head of 42 bytes and so long a body they wait to be read.
+    """
     extra, connections = b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nevil", 0
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -821,12 +873,13 @@ def test_a_smuggling_answer_is_not_the_answer_of_the_next_request(gateway: Gatew
         connections += 1
         while True:
             await reader.readuntil(b"\r\n\r\n")
-            writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\ngood" + extra)
+            head = b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % length
+            writer.write(head + b"g" * length + extra)
 
     async def story(client: httpx.AsyncClient) -> None:
         async with raw_service(serve, port):
             answers = [await client.get("/s/a") for _ in range(5)]
-        assert {one.content for one in answers} == {b"good"}
+        assert {one.content for one in answers} == {b"g" * length}
         assert connections == 5
 
     port = free_port()

@@ -279,3 +279,18 @@ def _takes(instance: Instance, now: float) -> bool:
 @pytest.mark.parametrize("kind", [*Balancing])
 def test_every_way_of_balancing_serves_a_single_instance(kind: Balancing) -> None:
     assert call(service_of(A, balancing=kind), 0.0) == A.authority
+
+
+def test_an_instance_that_is_no_longer_asked_gets_calls_again() -> None:
+    """Its health was asked for at a path that it does not have; a reload says to ask no more."""
+    spec = ServiceSpec(name="plans", instances=(A,), health_endpoints=("/health",))
+    registry = registry_of(spec)
+    service = registry.find("plans")
+    assert service is not None
+    for at in range(3):
+        service.instances[A.authority].probed(Probed(float(at), 0.1, "HTTP 404"))
+    assert isinstance(call(service, 3.0), Unavailable)
+    registry.replace({"plans": replace(spec, health_endpoints=())}, 4.0)
+    after = registry.find("plans")
+    assert after is not None
+    assert call(after, 5.0) == A.authority

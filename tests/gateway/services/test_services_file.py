@@ -168,6 +168,12 @@ WRONG = {
         5,
         "fallback is a service or json, not both",
     ),
+    "no body": (
+        PLAIN + "    fallback: {json: {}, status: 204}\n",
+        5,
+        "status must be one of an answer that has a body",
+    ),
+    "no number": (PLAIN + "    timeout: !!int ''\n", 5, "timeout cannot be read"),
     "empty fallback": (PLAIN + "    fallback: {status: 200}\n", 5, "fallback needs json, or"),
     "status of a service": (
         PLAIN + "    fallback:\n      service: a\n      status: 200\n",
