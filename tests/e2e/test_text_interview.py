@@ -18,6 +18,8 @@ import pytest
 
 from tests.support.paths import ROOT
 
+pytestmark = pytest.mark.slow  # interviews in a terminal of their own
+
 PATIENCE_S = 30.0
 LONG = "I would take this step by step, and measure before I change anything at all. " * 100
 

@@ -13,6 +13,8 @@ from tests.support.openai_peer import STORY
 from tests.support.paths import ROOT
 from tests.support.realtime import RealtimeGateway, Talk, loudness, manual, pcm, server_vad
 
+pytestmark = pytest.mark.slow  # spoken in real time
+
 SAID = "I like to build things that last"
 """What the transcriber of these tests understands of any speech."""
 

@@ -22,6 +22,8 @@ from pipeline.testing import Script
 from stages.fakes import FakeSynthesizer, FakeTranscriber
 from tests.support.interviews import ANSWER, code, made, recording, started, typed, uploaded
 
+pytestmark = pytest.mark.slow  # spoken in real time, and recordings are recognised
+
 HEARD = "I like to build things that last"
 
 Scenario = Callable[[httpx.AsyncClient], Awaitable[None]]

@@ -16,6 +16,8 @@ from gateway.rest import recordings
 from stages.fakes import FakeTranscriber
 from tests.support.interviews import code, made, recording, started, typed, uploaded
 
+pytestmark = pytest.mark.slow  # recordings are made and recognised
+
 Scenario = Callable[[httpx.AsyncClient], Awaitable[None]]
 Serve = Callable[[Scenario], None]
 

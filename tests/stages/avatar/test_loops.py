@@ -11,6 +11,8 @@ from stages.avatar.renderer import Bytes, LayerBitmaps, Picture
 from stages.avatar.timeline import LOOP_MS, idle_pose
 from tests.support.video import decoded, is_keyframe, psnr
 
+pytestmark = pytest.mark.slow  # draws and encodes whole loops
+
 CODECS: tuple[Codec, ...] = ("h264", "vp8")
 MOODS: tuple[AvatarMood, ...] = ("idle", "listening", "thinking")
 

@@ -18,6 +18,8 @@ from stages.stt.whisper_sources import fetched, model_folder
 from stages.wheels import sha256_of
 from tests.support.wheels import make_wheel
 
+pytestmark = pytest.mark.slow  # downloads whole models
+
 huggingface_hub = pytest.importorskip("huggingface_hub")
 
 ALL = ("config.json", "model.bin", "preprocessor_config.json", "tokenizer.json", "vocabulary.json")

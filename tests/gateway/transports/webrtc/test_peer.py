@@ -18,6 +18,8 @@ from gateway.transports.webrtc.peers import Answered, Peers
 from stages.fakes import FakeSynthesizer
 from tests.support.webrtc import Browser, Doorway, emptied
 
+pytestmark = pytest.mark.slow  # spoken in real time
+
 SDP = {"content-type": "application/sdp"}
 FRAGMENT = {"content-type": "application/trickle-ice-sdpfrag"}
 

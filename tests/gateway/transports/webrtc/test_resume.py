@@ -2,7 +2,11 @@
 
 import asyncio
 
+import pytest
+
 from tests.support.webrtc import Doorway, emptied
+
+pytestmark = pytest.mark.slow  # spoken in real time
 
 
 def test_a_call_goes_on_over_a_websocket(doorway: Doorway) -> None:

@@ -10,6 +10,8 @@ from websockets.exceptions import InvalidStatus
 
 from tests.support.gateway import Caller, Gateway
 
+pytestmark = pytest.mark.slow  # lines break in real time
+
 
 @pytest.fixture
 def gateway(tmp_path: Path) -> Gateway:

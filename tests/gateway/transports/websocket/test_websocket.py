@@ -16,6 +16,8 @@ from gateway.live.calls import Calls
 from gateway.transports.websocket import protocol as wire
 from stages.fakes import FakeSynthesizer
 
+pytestmark = pytest.mark.slow  # spoken in real time
+
 
 def test_a_client_that_sends_nothing_but_pcm_gets_a_conversation(gateway: Any) -> None:
     async def story() -> None:
