@@ -113,9 +113,9 @@ def converse(visited: Visit) -> None:
     visited.until("bot-started-speaking", 2)
     events = visited.events()
     cut = at(events, "user-started-speaking")
-    # It may have been held before, and have gone on.
-    stops = [e["at"] for e in events if e["type"] == "bot-stopped-speaking"]
-    held = max(stop for stop in stops if stop <= cut)
+    # It may have been held before, and have gone on: what counts is the last time that it spoke.
+    spoke = max(e["at"] for e in events if e["type"] == "bot-started-speaking" and e["at"] <= cut)
+    held = at(events, "bot-stopped-speaking", spoke)
     again = at(events, "bot-started-speaking", cut)
     assert visited.loudest(at(events, "bot-started-speaking"), held) > 0.05
     assert visited.loudest(held + after_ms, again) < AUDIBLE
