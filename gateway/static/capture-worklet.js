@@ -34,7 +34,8 @@ class Capture extends AudioWorkletProcessor {
     this.filled += 1;
     if (this.filled < this.size) return;
     const level = Math.sqrt(this.power / this.size);
-    this.port.postMessage({ pcm: this.pcm.buffer, level, at: currentTime }, [this.pcm.buffer]);
+    const message = { pcm: this.pcm.buffer, level, at: currentTime, now: Date.now() };
+    this.port.postMessage(message, [this.pcm.buffer]);
     this.pcm = new Int16Array(this.size);
     this.filled = 0;
     this.power = 0;

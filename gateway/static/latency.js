@@ -5,20 +5,22 @@
 const KEPT_MS = 15000;
 const QUIETER = 0.06; // of an utterance's loudest 20 ms: less than that is breath, or the room
 const AUDIBLE = 0.003; // of full scale
-const SKEW_OF = 250; // messages of which the fastest tells how the clocks stand
+const SKEW_OF = 10; // messages, of 20 ms each, of which the fastest tells how the clocks stand
 const MOST_TURNS = 50;
 
-/** Times of an audio thread on the page's clock, in ms. */
+/** Times of an audio thread on the wall's clock, in ms. */
 class Clock {
   constructor() {
     this.offsets = [];
   }
 
-  /** `at` is the context's time in seconds, told just now. */
-  now(at) {
-    this.offsets.push(performance.now() - at * 1000);
+  /** `at` is the context's time in seconds when the wall's clock showed `now`, in ms. Both were read
+   * on the audio thread, which computes ahead in bursts: the fastest of a few is right. A thread that
+   * could not keep up leaves its context behind for good, so that only the last few count. */
+  now(at, now) {
+    this.offsets.push(now - at * 1000);
     if (this.offsets.length > SKEW_OF) this.offsets.shift();
-    return at * 1000 + Math.min(...this.offsets); // a busy page is told late, never early
+    return at * 1000 + Math.min(...this.offsets);
   }
 }
 
@@ -35,16 +37,16 @@ export class Latency {
     this.turns = new Map(); // ms, by turn
   }
 
-  #at(context, seconds) {
+  #at(context, { at, now }) {
     if (!this.clocks.has(context)) this.clocks.set(context, new Clock());
-    return this.clocks.get(context).now(seconds);
+    return this.clocks.get(context).now(at, now);
   }
 
-  /** 20 ms of the microphone that end at `at`. */
-  heard({ level, at }, context) {
-    const now = this.#at(context, at);
-    this.levels.push({ at: now, level });
-    while (now - this.levels[0].at > KEPT_MS) this.levels.shift();
+  /** 20 ms of the microphone that end at `report.at`. */
+  heard(report, context) {
+    const at = this.#at(context, report);
+    this.levels.push({ at, level: report.level });
+    while (at - this.levels[0].at > KEPT_MS) this.levels.shift();
   }
 
   /** `speech.started`: whatever waited for a reply goes on with this. */
@@ -61,11 +63,11 @@ export class Latency {
     this.turn = turn;
   }
 
-  /** 20 ms of the loudspeaker that end at `at`, and reach the ear `behind` seconds later. */
-  sounded({ level, at, lasts }, context, behind) {
-    const now = this.#at(context, at);
-    if (this.spokenAt === null || level < AUDIBLE) return;
-    const ms = now - lasts * 1000 + behind * 1000 - this.spokenAt;
+  /** 20 ms of the loudspeaker that end at `report.at`, and reach the ear `behind` seconds later. */
+  sounded(report, context, behind) {
+    const at = this.#at(context, report);
+    if (this.spokenAt === null || report.level < AUDIBLE) return;
+    const ms = at - report.lasts * 1000 + behind * 1000 - this.spokenAt;
     this.spokenAt = null;
     if (ms <= 0) return; // a reply that was being spoken meanwhile
     this.turns.set(this.turn, Math.round(ms));

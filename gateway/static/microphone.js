@@ -38,8 +38,8 @@ export async function devices() {
 }
 
 export class Microphone {
-  /** Raises `NoMicrophone`. `heard({pcm, level, at}, context)` is called every 20 ms;
-   * `at` is the context's time. */
+  /** Raises `NoMicrophone`. `heard({pcm, level, at, now}, context)` is called every
+   * 20 ms; `at` is the context's time, `now` that of the wall's clock. */
   static async open(deviceId, heard) {
     if (!window.isSecureContext || navigator.mediaDevices === undefined) {
       const refusal = new NoMicrophone(null);

@@ -108,6 +108,7 @@ class Playback extends AudioWorkletProcessor {
       level: Math.sqrt(this.power / this.counted),
       lasts: this.counted / sampleRate,
       at: currentTime,
+      now: Date.now(),
     });
     this.power = 0;
     this.counted = 0;
