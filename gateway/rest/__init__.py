@@ -18,6 +18,7 @@ from gateway.rest.sessions import session_operations
 from gateway.rest.stateless import Services
 from gateway.rest.stateless.endpoints import stateless_operations
 from gateway.rest.stateless.model_endpoints import model_operations
+from gateway.rest.subpath import SubpathMiddleware, subpath_of
 from gateway.rest.tickets import ticket_operations
 from gateway.security import Access
 from gateway.settings import Settings
@@ -72,7 +73,9 @@ def rest_routes(table: list[Operation], check: CheckOf | None = None) -> list[Ro
 
 def middleware(settings: Settings) -> list[Middleware]:
     """The middleware around every route. It does not affect WebSockets."""
+    subpath = subpath_of(settings.public_url)
     return [
+        *([Middleware(SubpathMiddleware, subpath=subpath)] if subpath else []),
         Middleware(CorrelationMiddleware),
         Middleware(Cors, origins=settings.cors_origins, services=settings.services is not None),
     ]

@@ -47,6 +47,7 @@ from gateway.rest.session_models import (
     ShownSession,
     utc,
 )
+from gateway.rest.subpath import SUBPATH
 from gateway.store import Store
 from stages.interview import LANGUAGES, InterviewConfig, InterviewError, InterviewSession
 from stages.interview.languages import interviewers, requested
@@ -270,4 +271,5 @@ def websocket_base(request: Request) -> str:
     host = request.headers.get("host", "")
     if HOST.fullmatch(host) is None:
         raise INVALID_HOST()
-    return f"{'wss' if request.scope['scheme'] == 'https' else 'ws'}://{host}"
+    scheme = "wss" if request.scope["scheme"] == "https" else "ws"
+    return f"{scheme}://{host}{request.scope.get(SUBPATH, '')}"
