@@ -16,7 +16,7 @@ DEFAULT_URL = "ws://127.0.0.1:8000"
 
 
 def access_line(settings: Settings) -> str:
-    """Who may use the server, in one line; "" where it is this machine alone."""
+    """A line that tells who may use the server; "" where it is this machine alone."""
     if settings.api_keys is None:
         return "Everybody who reaches it may use it: PARLEY_INSECURE" if settings.insecure else ""
     if settings.api_keys.get_secret_value() == MADE:

@@ -241,7 +241,7 @@ def kept_local(app: ASGIApp, settings: Settings, tls: Tls | None) -> ASGIApp:
 
 
 def early_refusal(app: Starlette, settings: Settings, tls: Tls | None) -> EarlyRefusal:
-    """Who is refused a WebSocket of this application before it is made."""
+    """The rule by which a WebSocket of this application is refused before it is made."""
     runtime: Runtime = app.state.runtime
     return EarlyRefusal(
         runtime.live,

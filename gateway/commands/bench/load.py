@@ -222,7 +222,7 @@ class Load:
             pass
 
     async def _opened(self) -> int:
-        """Wait for every session's opening; returns how many have had theirs."""
+        """Wait for the opening of every session, and return the number of openings that came."""
         callers = self._callers.values()
         await self._until(
             lambda: all(caller.opened or caller.code is not None for caller in callers),
@@ -307,7 +307,7 @@ def main(dialects: Mapping[str, Callable[[], ServerDialect]] = DIALECTS) -> int:
     )
     try:
         report = uvloop.run(Load(plan, dialects[given.dialect]()).run())
-    except KeyboardInterrupt:  # whoever reads the lines is interrupted, too, and says so
+    except KeyboardInterrupt:  # the process that reads the lines is interrupted, too, and says so
         return INTERRUPTED
     tell("report", **report)
     return 0

@@ -21,7 +21,7 @@ STOLEN_LIMIT = 0.03
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """How a run went for everything but the server. Cores are shares of one core."""
+    """The run as the client and the machine saw it; 1.0 in `…_cores` is one whole core."""
 
     lag_p99_ms: float
     generator_cores: float

@@ -69,7 +69,7 @@ class ServerAddress:
 
     @property
     def headers(self) -> dict[str, str]:
-        """What shows the server that it may be used."""
+        """The headers with the token, if there is one."""
         return {} if self.token is None else {"authorization": f"Bearer {self.token}"}
 
     @property
@@ -168,7 +168,7 @@ def client(server: ServerAddress) -> httpx.AsyncClient:
 
 
 def wants_token(server: ServerAddress) -> str:
-    """What to do where the server wants a key, a ticket or a token."""
+    """Advice for a server that wants a key, a ticket or a token."""
     which = "a token" if server.token is None else "another token"
     return f"the server wants {which}: --token-file names a file that holds it"
 
