@@ -84,4 +84,4 @@ class TurnCommitter:
             await self._host.correct(turn, self._corrections.pop(turn))
         except Exception:  # the host's storage; the conversation goes on
             logger.exception("turn %d could not be corrected", turn)
-            self.emit(Fault(turn, "not_stored", "what was heard of the turn was not corrected"))
+            self.emit(Fault(turn, "heard_not_stored", "how much was heard is not in the record"))

@@ -193,7 +193,7 @@ def test_a_correction_that_cannot_be_stored_is_reported_and_ends_nothing(convers
 
     conversation.run(story)
     (fault,) = conversation.all(Fault)
-    assert (fault.turn, fault.code, fault.fatal) == (0, "not_stored", False)
+    assert (fault.turn, fault.code, fault.fatal) == (0, "heard_not_stored", False)
     assert conversation.host.log[-1] == ("commit", 1, "an answer", LINE)
 
 

@@ -65,6 +65,7 @@ ErrorCode = Literal[
     "bad_packet",
     "nothing_to_commit",
     "not_stored",
+    "heard_not_stored",
     "storage_slow",
     "too_many_turns",
     "already_connected",

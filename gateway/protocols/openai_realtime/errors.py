@@ -32,7 +32,7 @@ VOICE_FROZEN = "cannot_update_voice"
 
 SERVER_CODES = frozenset(
     {
-        *("internal", "not_stored", "storage_slow", "server_error"),
+        *("internal", "not_stored", "heard_not_stored", "storage_slow", "server_error"),
         *("already_connected", "still_ending", "deleted"),
     }
 )
