@@ -4,6 +4,7 @@ Every command imports what it needs when it runs, so that `--help` answers at on
 """
 
 import argparse
+import gc
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -80,6 +81,7 @@ def _settings() -> "Settings":
 
 
 def _serve(arguments: argparse.Namespace) -> int:
+    gc.disable()  # what imports leave behind stays: garbage looked for in it is a seventh of them
     settings = _settings()
     given = {
         name: value
@@ -89,6 +91,7 @@ def _serve(arguments: argparse.Namespace) -> int:
     from gateway.commands.serve import serve
     from gateway.commands.tls import tls_files
 
+    gc.enable()
     tls = tls_files(arguments.tls_cert, arguments.tls_key)
     serve(settings.model_copy(update=given), tls=tls)
     return 0
