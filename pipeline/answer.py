@@ -112,6 +112,7 @@ class Answer:
         if self._work is not None and not self._work.done():
             self._work.cancel()
             await asyncio.wait((self._work,))
+        self._work = None  # a task keeps its error, whose frames hold this answer
 
     async def recognise(self, on_partial: Callable[[Transcript], None]) -> Transcript:
         """Recognise the utterance and set `transcript`; its text is "" where nothing was said,

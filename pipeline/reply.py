@@ -287,13 +287,15 @@ class Reply:
         begun = False
         timer: asyncio.TimerHandle
 
-        def wait_no_longer() -> None:
+        def wait_no_longer(again: Callable[..., None]) -> None:
+            # Its own argument: as a closure over itself it would hold the turn and its audio until
+            # a full garbage collection.
             nonlocal timer
             left_s = 0.0 if begun else self.budget.allow("llm", loop.time())
             # The turn was decided meanwhile, which moved the limit; or the loop was so late that
             # the responder is not asked yet.
             if left_s > 0 or not composer.begun:
-                timer = loop.call_later(left_s, wait_no_longer)
+                timer = loop.call_later(left_s, again, again)
             elif sentences.stats().depth or composing.done() or composer.draft.offer_words():
                 return
             else:
@@ -302,7 +304,7 @@ class Reply:
 
         while True:
             limit_s = self.budget.hard_s if begun else self.budget.allow("llm", loop.time())
-            timer = loop.call_later(limit_s, wait_no_longer)
+            timer = loop.call_later(limit_s, wait_no_longer, wait_no_longer)
             try:
                 sentence = await sentences.receive()
             except ChannelClosed:

@@ -138,6 +138,7 @@ class Stream(Generic[T]):
     ) -> None:
         self._end()
         self._abandon()
+        self._causes.clear()  # their tracebacks have frames that hold this stream
         if self._closers:
             await asyncio.wait(self._closers, timeout=CLOSE_S)
 
@@ -161,7 +162,8 @@ class Stream(Generic[T]):
                 self._over = True
                 raise
             except StageError as error:
-                self._give_way(error)
+                if not self._give_way(error):
+                    raise
             else:
                 return item
         raise StopAsyncIteration
@@ -277,22 +279,26 @@ class Stream(Generic[T]):
         finally:
             first_due.reset(due)
         attempt.waited(loop.time() - since)
-        # The task and the timeout say where a cancellation came from. The provider's exception does
-        # not: it may have swallowed the cancellation, or have been cancelled on its own side.
-        if task.cancelling() > cancels:
-            if isinstance(problem, asyncio.CancelledError):
+        try:
+            # The task and the timeout say where a cancellation came from. The provider's exception
+            # does not: it may have swallowed it, or have been cancelled on its own side.
+            if task.cancelling() > cancels:
+                if isinstance(problem, asyncio.CancelledError):
+                    raise problem
+                raise asyncio.CancelledError from problem
+            if scope.expired():
+                if budget_ends and not self._cut_short:
+                    raise BudgetExceeded(self._slot, 0.0) from problem
+                raise StageTimeout(self._slot, self.provider, phase) from problem
+            if problem is None:
+                return item
+            if isinstance(problem, (StageError, StopAsyncIteration)):
                 raise problem
-            raise asyncio.CancelledError from problem
-        if scope.expired():
-            if budget_ends and not self._cut_short:
-                raise BudgetExceeded(self._slot, 0.0) from problem
-            raise StageTimeout(self._slot, self.provider, phase) from problem
-        if problem is None:
-            return item
-        if isinstance(problem, (StageError, StopAsyncIteration)):
-            raise problem
-        detail = f"{type(problem).__name__}: {problem}"
-        raise StageFailed(self._slot, self.provider, "stream", detail) from problem
+            detail = f"{type(problem).__name__}: {problem}"
+            raise StageFailed(self._slot, self.provider, "stream", detail) from problem
+        finally:
+            # An error's traceback has this frame, and the task its error: a cycle if it had those.
+            del problem, task, scope
 
     async def _apart(self, source: AsyncIterator[T]) -> T:
         """The next item, waited for in a task of its own, which goes on if this wait ends."""
@@ -301,14 +307,14 @@ class Stream(Generic[T]):
         self._pulling = None
         return item
 
-    def _give_way(self, error: StageError) -> None:
-        """Settle a failed attempt. Raises the error if the consumer uses what came before it."""
+    def _give_way(self, error: StageError) -> bool:
+        """Settle a failed attempt. False if the consumer uses what came before the error."""
         now = asyncio.get_running_loop().time()
         if self._tired and isinstance(error, StageTimeout) and self._watch():
             self._causes.append(error)
             self._gave_way = (self.provider, self._aside or problem_of(error))
             self._restart()
-            return
+            return True
         self._attempt.fail(error, now, cut_short=self._cut_short)
         if error.detail and is_trouble(error):  # `GET /health` gets the reason only
             why = (error.phase, error.detail)
@@ -318,10 +324,11 @@ class Stream(Generic[T]):
             self._over = True
             if isinstance(error, StageFailed):
                 error.partial = True
-            raise error
+            return False
         self._restart()
         self._causes.append(error)
         self._gave_way = (self.provider, problem_of(error))
+        return True
 
     def _in_use(self) -> bool:
         """Whether the consumer uses what the candidate gave: it cannot be replaced any more."""

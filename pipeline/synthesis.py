@@ -44,7 +44,6 @@ class Synthesis:
         self._said = said
         self._convert = convert
         self._converter: Converter | None = None
-        self._stream: Stream[Speech] | None = None
         self._done = 0  # characters that another voice has said
         self._gave_way: dict[str, str] = {}  # voices that broke off, and why
         self._part_ms = 0  # where in the sentence this voice began
@@ -77,7 +76,7 @@ class Synthesis:
         self._part_ms, self._words, self.samples = part_ms, [], 0
         candidates, language = self._voices.line, self._sentence.language
         others = replaceable(candidates, language, now, self._gave_way)
-        self._stream = self._voices.stream(
+        return self._voices.stream(
             self._speak,
             useful=lambda speech: len(speech.pcm) > 0,
             media_s=lambda speech: len(speech.pcm) / self.rate_hz,
@@ -88,7 +87,6 @@ class Synthesis:
             without=self._gave_way,
             on_degraded=partial(outputs.gave_way, "tts"),
         )
-        return self._stream
 
     def _speak(self, stage: Synthesizer) -> AsyncIterator[Speech]:
         check_language("tts", stage, self._sentence.language)
@@ -103,14 +101,14 @@ class Synthesis:
         speech = later(speech, self._done, self._part_ms)
         return replace(speech, words=self._said.words(speech.words)) if speech.words else speech
 
-    def cut_off(self, error: PipelineError, now: float) -> bool:
-        """The voice broke off: whether another one can say the rest. Call `stream` again then."""
-        assert self._stream is not None
+    def cut_off(self, provider: str, error: PipelineError, now: float) -> bool:
+        """The voice `provider` broke off: whether another one can say the rest. Call `stream` again
+        then."""
         rest = unsaid(self._said.text[self._done :], self._words, self.samples / self.rate_hz)
-        tried = {*self._gave_way, self._stream.provider}
+        tried = {*self._gave_way, provider}
         others = able(self._voices.line, self._sentence.language, now, tried)
         if not (others and self.samples and rest is not None):
             return False
         self._done += rest
-        self._gave_way[self._stream.provider] = client_reason(error)
+        self._gave_way[provider] = client_reason(error)
         return True

@@ -211,7 +211,7 @@ class Voice:
                 if not steps_down(outputs, budget, loop.time(), begun=self.replying or aside):
                     raise
                 await outputs.wait()
-                if synthesis.cut_off(error, loop.time()):
+                if synthesis.cut_off(stream.provider, error, loop.time()):
                     playout.push(synthesis.converter.flush())
                     continue
                 outputs.degraded("tts", stream.provider, TEXT, client_reason(error))
