@@ -83,7 +83,7 @@ class Refreshed(Generic[T]):
         self._refresh = asyncio.create_task(self._run())
 
     async def _run(self) -> None:
-        before = self.error
+        failed_before = self.error is not None  # the error itself would keep all before it
         try:
             async with asyncio.timeout(self._limit_s):
                 self.value = await self._ask()
@@ -92,5 +92,5 @@ class Refreshed(Generic[T]):
         else:
             self.error = None
             self._answered_at = asyncio.get_running_loop().time()
-        if (self.error is None) != (before is None):
+        if (self.error is not None) != failed_before:
             self._changed(self.error)

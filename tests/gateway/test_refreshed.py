@@ -1,5 +1,7 @@
 import asyncio
+import gc
 import math
+import weakref
 from dataclasses import dataclass, field
 
 import pytest
@@ -142,5 +144,24 @@ def test_closing_ends_the_refresh_under_way_for_good() -> None:
         await value.aclose()
         assert {asyncio.current_task()} == asyncio.all_tasks()
         assert (source.asked, now()) == (1, 0.5)
+
+    run_virtual(main())
+
+
+def test_a_failure_does_not_keep_those_before_it() -> None:
+    class Failure(Exception):
+        pass
+
+    async def main() -> None:
+        source = Source()
+        value = source.refreshed()
+        failures = []
+        for number in range(3):
+            source.error = Failure(number)
+            failures.append(weakref.ref(source.error))
+            await value.refresh()
+        source.changes.clear()
+        gc.collect()
+        assert [failure() is None for failure in failures] == [True, True, False]
 
     run_virtual(main())
