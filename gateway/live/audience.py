@@ -8,11 +8,12 @@ from pipeline.stage import Observed
 logger = logging.getLogger("parley.connection")
 
 MOST_LISTENERS = 4
-"""Of one session: each has its audio encoded for it, and its pictures drawn."""
+"""Observers of one session: each has its pictures drawn for it. The person of the session, who may
+listen by a player of its own, is none of them."""
 
 
 class AudienceFull(Exception):
-    """The session has as many listeners as it may have."""
+    """The session has as many observers as it may have."""
 
     def __str__(self) -> str:
         return f"{MOST_LISTENERS} are listening to this session already"
@@ -32,21 +33,37 @@ class Audience:
     """A `pipeline.stage.Observer` that passes one session's outputs on to its listeners.
 
     `rate_hz` is that of its reply audio, and `face` the one that its client asked for. A listener
-    that raises is sent away, so that it costs the session nothing more.
+    that raises is sent away, so that it costs the session nothing more. The person of the session
+    has a place of its own among them.
     """
 
     def __init__(self, rate_hz: int, face: str | None = None) -> None:
         self.rate_hz = rate_hz
         self.face = face
         self._listeners: list[Listener] = []
+        self._person: Listener | None = None  # one of them
         self._closed = False
 
     def __len__(self) -> int:
         return len(self._listeners)
 
-    def join(self, listener: Listener) -> None:
-        """Pass outputs on to this one, too, until it leaves. Raises `AudienceFull`."""
-        if len(self._listeners) >= MOST_LISTENERS:
+    @property
+    def has_person(self) -> bool:
+        """Whether the person of the session listens."""
+        return self._person is not None
+
+    def join(self, listener: Listener, *, person: bool = False) -> None:
+        """Pass outputs on to this one, too, until it leaves. Raises `AudienceFull`.
+
+        The `person` of the session is never refused: who connects once more, because the last
+        player was lost, takes the place of that one.
+        """
+        if person:
+            if (last := self._person) is not None:
+                self.leave(last)
+                last.over()
+            self._person = listener
+        elif len(self._listeners) - self.has_person >= MOST_LISTENERS:
             raise AudienceFull
         self._listeners.append(listener)
         if self._closed:
@@ -56,6 +73,8 @@ class Audience:
         """Pass nothing more on to this one. Idempotent."""
         if listener in self._listeners:
             self._listeners.remove(listener)
+        if listener is self._person:
+            self._person = None
 
     def observe(self, output: Observed, now: float) -> None:
         if not self._listeners:

@@ -179,6 +179,15 @@ def until(request: Request) -> float | None:
     return None if admitted is None else admitted.access.until(admitted.grant)
 
 
+def is_person(request: Request) -> bool | None:
+    """Whether a request has the credential of a session's own person; None where the gateway has no
+    keys, and cannot tell."""
+    admitted: Admitted | None = request.scope.get(ADMITTED)
+    if admitted is None:
+        return None
+    return not admitted.grant.everything and not admitted.grant.listens
+
+
 async def with_pass(request: Request, reply: HttpReply, session_id: str) -> HttpReply:
     """The reply with a pass for the session in its field `access`, where clients need one.
 

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from gateway.ice import links, parse_ice_servers, split
 from gateway.interviews.sessions import SESSION_ID, NoSuchSession
 from gateway.protocols.dialect import Dialect
-from gateway.rest.access import CHALLENGE, WRONG, enter, holder, until
+from gateway.rest.access import CHALLENGE, WRONG, enter, holder, is_person, until
 from gateway.rest.problems import NO_PLACE, RETRY, UNSUPPORTED_MEDIA_TYPE, Kind, Problem
 from gateway.rest.reading import BODY_S, chunks, media_type
 from gateway.runtime import Runtime
@@ -142,7 +142,9 @@ class Signalling:
         from gateway.transports.webrtc.peers import PeerRefused
 
         try:
-            answered = await self._open().show(session_id, sdp, audience, until=until(request))
+            answered = await self._open().show(
+                session_id, sdp, audience, until=until(request), person=is_person(request)
+            )
         except OfferError as error:
             raise offer_problem(error) from None
         except PeerRefused as error:

@@ -37,6 +37,8 @@ class Grant:
     ticket: Ticket | None = None
     expires_at: int | None = None
     """Of a pass, in seconds since the epoch."""
+    listens: bool = False
+    """An observer's: it lets listen, and nothing else."""
 
     @property
     def everything(self) -> bool:
@@ -97,7 +99,7 @@ class Access:
         held = await find_observer(self._store, credential, now=self._clock())
         if held is None:
             return None
-        return Grant(digest_of(credential), held[0], expires_at=held[1])
+        return Grant(digest_of(credential), held[0], expires_at=held[1], listens=True)
 
     async def enter(self, grant: Grant, session_id: str) -> bool:
         """Use a grant for a session; False if it does not hold for it, or its ticket is used.

@@ -3,7 +3,9 @@
 import asyncio
 import logging
 import secrets
-from contextlib import ExitStack
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from gateway.ice import Addresses, IceServer
@@ -21,6 +23,9 @@ logger = logging.getLogger("parley.webrtc")
 
 ANSWER_S = 8.0
 """Time limit of an answer; aiortc waits five seconds for a STUN or TURN server."""
+
+MOST_OF_PERSON = 2
+"""Players of the person of one session: the present one, and the one before it, which ends."""
 
 END_S = 10.0
 """Time limit for the peers to end by themselves before their tasks are cancelled."""
@@ -52,8 +57,10 @@ class Peers:
         self._runtime = runtime
         self._addresses = addresses
         self._network = Network(addresses, ice_servers)
-        # Bounded by max_sessions, and by as many viewers.
+        # Bounded by max_sessions, by as many observers, and by `MOST_OF_PERSON` for each session.
         self._live: dict[str, tuple[PeerLink, asyncio.Task[None]]] = {}
+        self._observers = 0  # in the process, from the moment they are let in
+        self._persons: Counter[str] = Counter()  # likewise, those who listen to their own session
         self._at_addresses = ExitStack()
         self._ended = MediaCounts()  # of the peers that have ended
 
@@ -117,28 +124,61 @@ class Peers:
             return await self._begin(peer, sdp, admission)
 
     async def show(
-        self, session_id: str, sdp: str, audience: Audience, *, until: float | None = None
+        self,
+        session_id: str,
+        sdp: str,
+        audience: Audience,
+        *,
+        until: float | None = None,
+        person: bool | None = False,
     ) -> Answered:
         """Answer an offer of somebody who listens to a live session, and run the peer in a task.
 
-        Raises as `answer` does.
+        The `person` of the session takes no observer's place, and is not refused for the load: a
+        conversation without it is none. Where that is not known (None), it is the first who listens
+        while somebody speaks by WHIP. Raises as `answer` does.
         """
-        live = self._runtime.live
-        refusal = "the server is shutting down" if live.draining else live.pressed("voice")
-        if refusal is None and self._viewers() >= live.places:
-            refusal = "too many are listening to sessions"
-        if refusal is None:
+        if person is None:
+            person = not audience.has_person and self._speaks_by_whip(session_id)
+        with ExitStack() as admission:
             try:
-                viewer = Viewer(session_id, self._runtime, self._network, audience, until=until)
-            except AudienceFull as full:
-                refusal = str(full)
-        if refusal is not None:
-            self._runtime.metrics.refused("webrtc")
-            raise PeerRefused(refusal)
-        return await self._begin(viewer, sdp, ExitStack())
+                admission.enter_context(self._listening(session_id, person))
+                viewer = Viewer(
+                    session_id, self._runtime, self._network, audience, until=until, person=person
+                )
+            except (PeerRefused, AudienceFull) as refused:
+                self._runtime.metrics.refused("webrtc")
+                raise PeerRefused(str(refused)) from None
+            return await self._begin(viewer, sdp, admission)
 
-    def _viewers(self) -> int:
-        return sum(peer.purpose == "playback" for peer, _ in self._live.values())
+    @contextmanager
+    def _listening(self, session_id: str, person: bool) -> Iterator[None]:
+        """Count somebody who listens until the block ends. Raises `PeerRefused` at the limit."""
+        live = self._runtime.live
+        if live.draining:
+            raise PeerRefused("the server is shutting down")
+        if person:
+            if self._persons[session_id] >= MOST_OF_PERSON:
+                raise PeerRefused("your last connections have not ended yet")
+        elif (pressed := live.pressed("voice")) is not None:
+            raise PeerRefused(pressed)
+        elif self._observers >= live.places:
+            raise PeerRefused("too many are listening to sessions")
+        self._observers += not person
+        self._persons[session_id] += person
+        try:
+            yield
+        finally:
+            self._observers -= not person
+            self._persons[session_id] -= person
+            if not self._persons[session_id]:
+                del self._persons[session_id]
+
+    def _speaks_by_whip(self, session_id: str) -> bool:
+        return any(
+            (peer.session_id, peer.purpose) == (session_id, "ingest")
+            for peer, _ in self._live.values()
+        )
 
     async def _begin(self, peer: PeerLink, sdp: str, admission: ExitStack) -> Answered:
         """Have the peer answer, and run it; what it was admitted with is closed at its end."""

@@ -20,7 +20,8 @@ from stages.avatar.quality import QualityLevel
 
 class Viewer(PeerLink):
     """A `gateway.live.audience.Listener` over a peer connection: media goes to it, and none from it
-    is taken. Its credential says `until` when (a Unix time) it may go on.
+    is taken. Its credential says `until` when (a Unix time) it may go on. The `person` of the
+    session is not an observer of it.
 
     It is one of the `audience` from here on, until `close`. Raises `AudienceFull`.
     """
@@ -35,6 +36,7 @@ class Viewer(PeerLink):
         audience: Audience,
         *,
         until: float | None = None,
+        person: bool = False,
     ) -> None:
         self._gone, self._ended = asyncio.Event(), asyncio.Event()
         super().__init__(session_id, network)
@@ -47,7 +49,7 @@ class Viewer(PeerLink):
         self._pictures: Video | None = None
         self._face: VideoFace | None = None  # once there is something to see
         self._begun = False
-        audience.join(self)
+        audience.join(self, person=person)
 
     @property
     def open(self) -> bool:

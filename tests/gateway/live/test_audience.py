@@ -85,3 +85,18 @@ async def _held() -> None:
 
 def test_a_session_can_be_listened_to_while_it_is_live() -> None:
     run_virtual(_held())
+
+
+def test_the_person_of_the_session_takes_no_place_and_gives_its_own_to_itself() -> None:
+    audience, first, second = Audience(24_000), Ear(), Ear()
+    for _ in range(MOST_LISTENERS):
+        audience.join(Ear())
+    audience.join(first, person=True)
+    audience.join(second, person=True)
+    assert (first.ended, second.ended, len(audience)) == (1, 0, MOST_LISTENERS + 1)
+    audience.leave(first)
+    assert audience.has_person
+    audience.leave(second)
+    assert not audience.has_person
+    with pytest.raises(AudienceFull):
+        audience.join(Ear())

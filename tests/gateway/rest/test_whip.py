@@ -1,5 +1,6 @@
 """WHIP and WHEP over HTTP (RFC 9725 and its draft): offers that nobody stands behind."""
 
+import asyncio
 import re
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -18,6 +19,7 @@ from tests.support.whip import FRAGMENT, SDP, SECURITY, offered, section, sound
 SPOKEN = offered(sound("sendonly"))
 HEARD = offered(sound("recvonly"))
 VP8 = "VP8/90000"
+KEY = "a-key-of-at-least-16-letters"
 
 
 @pytest.fixture
@@ -222,6 +224,78 @@ def test_so_many_may_listen_and_none_of_them_is_the_client(doorway: Doorway) -> 
             await caller.until("reply.done", turn=0)
             await caller.speak()
             await caller.until("reply.done", turn=1)
+
+    told(doorway, story)
+
+
+def test_the_person_who_listens_takes_no_observers_place_and_is_not_refused_for_the_load(
+    doorway: Doorway,
+) -> None:
+    doorway.settings["api_keys"] = KEY
+
+    async def story(client: httpx.AsyncClient) -> None:
+        live = doorway.app.state.runtime.live
+        key = {"authorization": f"Bearer {KEY}"}
+        async with doorway.call("x", additional_headers=key) as caller:
+            await caller.until("ready")
+
+            async def credential(kind: str) -> dict[str, str]:
+                made = await client.post(f"/api/sessions/x/{kind}", json={}, headers=key)
+                return SDP | {"authorization": f"Bearer {made.json()['access']['value']}"}
+
+            observer, person = await credential("observers"), await credential("pass")
+            for _ in range(MOST_LISTENERS):
+                made = await client.post("/whep/x", content=HEARD, headers=observer)
+                assert made.status_code == 201, made.text
+            live.pressed = lambda kind: "the load is too high"
+            mine = await client.post("/whep/x", content=HEARD, headers=person)
+            assert mine.status_code == 201, mine.text
+            again = await client.post("/whep/x", content=HEARD, headers=person)
+            assert again.status_code == 201, again.text
+            for who in (observer, SDP | key):
+                refused_ = await client.post("/whep/x", content=HEARD, headers=who)
+                assert refused(refused_)[:2] == (503, "no_place")
+            async with asyncio.timeout(10):
+                while (await client.get(mine.headers["location"], headers=person)).is_success:
+                    await asyncio.sleep(0.02)
+            kept = await client.get(again.headers["location"], headers=person)
+            assert kept.status_code == 204
+            assert len(live.audience("x")) == MOST_LISTENERS + 1
+
+    told(doorway, story)
+
+
+def test_without_keys_the_first_who_listens_to_an_encoder_is_its_person(doorway: Doorway) -> None:
+    async def story(client: httpx.AsyncClient) -> None:
+        async with doorway.call("x") as caller:
+            await caller.until("ready")
+            spoken = await client.post("/whip/x", content=SPOKEN, headers=SDP)
+            assert spoken.status_code == 201
+            for _ in range(1 + MOST_LISTENERS):
+                made = await client.post("/whep/x", content=HEARD, headers=SDP)
+                assert made.status_code == 201, made.text
+            full = await client.post("/whep/x", content=HEARD, headers=SDP)
+            assert refused(full)[:2] == (503, "no_place")
+
+    told(doorway, story)
+
+
+def test_those_who_come_at_once_do_not_pass_the_limit_of_the_process(doorway: Doorway) -> None:
+    doorway.settings["max_sessions"] = 2
+
+    async def story(client: httpx.AsyncClient) -> None:
+        async with doorway.call("x") as caller:
+            await caller.until("ready")
+            asked = (client.post("/whep/x", content=HEARD, headers=SDP) for _ in range(4))
+            answers = await asyncio.gather(*asked)
+            assert sorted(answer.status_code for answer in answers) == [201, 201, 503, 503]
+            made = next(answer for answer in answers if answer.is_success)
+            assert (await client.delete(made.headers["location"])).status_code == 200
+            async with asyncio.timeout(10):
+                while len(doorway.peers()) > 1:
+                    await asyncio.sleep(0.02)
+            again = await client.post("/whep/x", content=HEARD, headers=SDP)
+            assert again.status_code == 201, again.text
 
     told(doorway, story)
 
