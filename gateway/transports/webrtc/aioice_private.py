@@ -26,12 +26,22 @@ class _Pairs(dict[int, aioice.ice.CandidatePair]):
         return super().get(component) or self._old.get(component, default)
 
 
+_GENERATION = (
+    *("_local_username", "_local_password", "remote_username", "remote_password"),
+    *("_remote_candidates", "_remote_candidates_end", "_early_checks_done"),
+    *("_check_list", "_check_list_done", "_check_list_state", "_nominated", "_nominating"),
+)
+"""What an ICE connection knows that a restart begins anew."""
+
+
 class IceRestart:
     """ICE of a connected transport, begun anew on the same sockets (RFC 8445, section 9).
 
-    aiortc has no such thing. From here on `ufrag` and `password` are this side's, and old checks of
-    the peer are refused; DTLS, SRTP and the media over the old pair of candidates go on until
-    `connect` has found a new one. Raises `InvalidStateError` where ICE has not agreed yet.
+    aiortc has no such thing. From here on `ufrag` and `password` are this side's; DTLS, SRTP and
+    the media over the old pair of candidates go on until `connect` has found a new one. Until then
+    the peer's checks of the old pair are answered, too: it makes them until it has this side's
+    credentials, and takes a pair that does not answer for dead (RFC 7675). `undo` gives the new
+    ones up. Raises `InvalidStateError` where ICE has not agreed yet.
     """
 
     def __init__(self, transport: RTCDtlsTransport) -> None:
@@ -39,13 +49,11 @@ class IceRestart:
         inside: Any = ice._connection
         if ice.state != "completed":
             raise InvalidStateError("ICE has not agreed on anything yet, or has ended")
+        self._ice: Any = ice
         self._connection: Any = inside
-        if inside._query_consent_task is not None:
-            inside._query_consent_task.cancel()
-            inside._query_consent_task = None
-        for pair in inside._check_list:
-            if pair.task is not None:
-                pair.task.cancel()
+        self._old: dict[str, Any] | None = {name: getattr(inside, name) for name in _GENERATION}
+        self._ended = ice.iceGatherer._remote_candidates_end
+        self._stop_checks()
         inside._local_username = secrets.token_hex(4)
         inside._local_password = secrets.token_hex(12)
         inside._remote_candidates, inside._remote_candidates_end = [], False
@@ -55,7 +63,8 @@ class IceRestart:
         inside._early_checks.clear()
         inside._early_checks_done = False
         inside._nominated = _Pairs(inside._nominated)
-        inside._nominating.clear()
+        inside._nominating = set()
+        inside.request_received = self._request_received
 
         async def received() -> bytes:  # aioice's own wants a nominated pair
             data = await inside._queue.get()
@@ -68,10 +77,60 @@ class IceRestart:
         self.password: str = inside.local_password
 
     async def connect(self, ufrag: str, password: str) -> None:
-        """Agree with the peer, whose credentials these are. Raises `ConnectionError`."""
+        """Agree with the peer, whose credentials these are. Raises `ConnectionError`: then, and
+        where it is cancelled, nothing is undone yet."""
         self._connection.remote_username = ufrag
         self._connection.remote_password = password
         await self._connection.connect()
+        self._over()
+
+    def undo(self) -> bool:
+        """Go on with the old pair, and check it as before. False once `connect` has agreed, and
+        where the transport is closed."""
+        old, inside = self._old, self._connection
+        if old is None or self._ice.state != "completed":
+            return False
+        self._stop_checks()
+        inside._early_checks.clear()
+        for name, value in old.items():
+            setattr(inside, name, value)
+        self._ice.iceGatherer._remote_candidates_end = self._ended
+        self._over()
+        inside._query_consent_task = asyncio.create_task(inside.query_consent())
+        return True
+
+    def _over(self) -> None:
+        self._old = None
+        del self._connection.request_received
+
+    def _stop_checks(self) -> None:
+        inside = self._connection
+        if inside._query_consent_task is not None:
+            inside._query_consent_task.cancel()
+            inside._query_consent_task = None
+        for pair in inside._check_list:
+            if pair.task is not None:
+                pair.task.cancel()
+
+    def _request_received(self, message: Any, *about: Any) -> None:
+        """A check: of the old pair, which is answered and changes nothing, or of a new one."""
+        inside, old = self._connection, self._old
+        usual = type(inside).request_received
+        name = str(message.attributes.get("USERNAME", "")).partition(":")[0]
+        if old is None or name != old["_local_username"]:
+            usual(inside, message, *about)
+            return
+        swapped = ("_local_username", "_local_password", "remote_username", "_early_checks_done")
+        new = {name: getattr(inside, name) for name in swapped}
+        inside.check_incoming = lambda *check: None
+        try:
+            for name in swapped:
+                setattr(inside, name, old[name])
+            usual(inside, message, *about)
+        finally:
+            del inside.check_incoming
+            for name, value in new.items():
+                setattr(inside, name, value)
 
 
 def selected_pair(transport: RTCDtlsTransport) -> aioice.ice.CandidatePair | None:

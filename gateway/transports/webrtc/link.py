@@ -39,6 +39,7 @@ from gateway.transports.webrtc.offers import (
     Offer,
     OfferError,
     Purpose,
+    credentials_of,
     restart_of,
     screen,
     trickled,
@@ -76,6 +77,18 @@ class Network:
     ice_servers: Sequence[IceServer] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class _Restart:
+    """One of ICE: what it was `asked` with and its `answer`, and what held before it."""
+
+    ice: IceRestart
+    connecting: asyncio.Task[None]
+    asked: tuple[str, str]
+    answer: str
+    before: Offer
+    version: str
+
+
 class PeerLink(ABC):
     """One connection: `answer` its offer, then `run` until the peer or the session ends."""
 
@@ -93,7 +106,7 @@ class PeerLink(ABC):
         self._offer: Offer | None = None
         self._trickled = 0
         self._restarts = 0
-        self._restarting: asyncio.Task[None] | None = None  # while ICE begins anew
+        self._restart: _Restart | None = None  # the last one, unless it was undone
         self._ready = asyncio.Event()
 
     # --- what travels ------------------------------------------------------------------------
@@ -176,7 +189,7 @@ class PeerLink(ABC):
             await pc.setRemoteDescription(RTCSessionDescription(self._offer.sdp, "offer"))
             for transport in self._transports():
                 receive_at_once(transport)
-                if self.purpose != "call" and "a=setup:passive" not in self._offer.sdp:
+                if "a=setup:passive" not in self._offer.sdp:
                     answer_passively(transport)  # RFC 9725, section 4.2
             self._prepare()
             await pc.setLocalDescription(await pc.createAnswer())
@@ -205,26 +218,28 @@ class PeerLink(ABC):
 
     async def restart(self, fragment: str) -> str | None:
         """Begin ICE anew with the credentials and candidates of a fragment, and return this side's;
-        None where it has no new credentials. Raises `OfferError`."""
+        None where it has no new credentials. Raises `OfferError`.
+
+        Who asks again, because the answer was lost, gets the same one. Where ICE does not connect
+        anew within `CONNECT_S`, the connection is what it was before.
+        """
         assert self._offer is not None
+        if self._restart is not None and credentials_of(fragment) == self._restart.asked:
+            await self.trickle(fragment)
+            return self._restart.answer
         wanted = restart_of(fragment, ufrag=self._offer.ufrag)
         if wanted is None:
             return None
         transports = self._transports()
         if len(transports) != 1 or self._restarts >= MOST_RESTARTS or not self.open:
             raise OfferError("ICE cannot be restarted here; make a new connection", unusable=True)
+        self._undo()  # of the last answer the client knows nothing, or no more
         try:
             ice = IceRestart(transports[0])
         except InvalidStateError:
             raise OfferError("ICE can be restarted once it has connected", unusable=True) from None
         self._restarts += 1
         self._trickled = 0
-        self._offer = replace(self._offer, ufrag=wanted[0])
-        self.version = secrets.token_hex(8)
-        if self._restarting is not None:
-            self._restarting.cancel()
-        self._restarting = asyncio.create_task(self._reconnect(ice, *wanted))
-        await self.trickle(fragment)
         gathered = transports[0].transport.iceGatherer.getLocalCandidates()
         lines = [
             f"m=audio 9 UDP/TLS/RTP/SAVPF 0\r\na=mid:{self.mid}",
@@ -233,15 +248,30 @@ class PeerLink(ABC):
             *(f"a=candidate:{candidate_to_sdp(candidate)}" for candidate in gathered),
             "a=end-of-candidates\r\n",
         ]
-        return with_public("\r\n".join(lines), self._addresses.public)
+        answer = with_public("\r\n".join(lines), self._addresses.public)
+        before, self._offer = self._offer, replace(self._offer, ufrag=wanted[0])
+        connecting = asyncio.create_task(self._reconnect(ice, *wanted))
+        self._restart = _Restart(ice, connecting, wanted, answer, before, self.version)
+        self.version = secrets.token_hex(8)
+        await self.trickle(fragment)
+        return answer
 
     async def _reconnect(self, ice: IceRestart, ufrag: str, password: str) -> None:
+        """Connect anew, or go on with the old pair (RFC 9725, section 4.3.3). If that is dead as
+        well, `_watch` hangs up."""
         try:
             async with asyncio.timeout(CONNECT_S):
                 await ice.connect(ufrag, password)
         except (ConnectionError, TimeoutError):
             logger.info("session %s: the peer did not connect again", self.session_id)
-            self.hang_up()
+            self._undo()
+
+    def _undo(self) -> None:
+        """Give a restart up that has not connected, if there is one."""
+        last = self._restart
+        if last is not None and last.ice.undo():
+            last.connecting.cancel()
+            self._restart, self._offer, self.version = None, last.before, last.version
 
     def _changed(self) -> None:
         state = self._pc.connectionState
@@ -295,8 +325,8 @@ class PeerLink(ABC):
     async def close(self) -> None:
         """Release all timers, tasks and sockets. Idempotent."""
         self.hang_up()
-        if self._restarting is not None:
-            self._restarting.cancel()
+        if self._restart is not None:
+            self._restart.connecting.cancel()
         try:
             async with asyncio.timeout(CLOSE_S):
                 await self._pc.close()

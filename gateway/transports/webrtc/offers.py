@@ -192,17 +192,26 @@ def is_usable(line: str, *, public: bool) -> bool:
     return address.is_global or not public
 
 
+def credentials_of(fragment: str) -> tuple[str, str] | None:
+    """The ICE credentials that a fragment has; None where it has none, or several. Raises
+    `OfferError`."""
+    lines = _lines(fragment)
+    names, passwords = _values("a=ice-ufrag:", lines), _values("a=ice-pwd:", lines)
+    if len({*names}) != 1 or len({*passwords}) != 1:
+        return None
+    return names[0], passwords[0]
+
+
 def restart_of(fragment: str, *, ufrag: str) -> tuple[str, str] | None:
     """The credentials of a `trickle-ice-sdpfrag` with which its sender wants ICE to be restarted;
     None where they are those that it has. Raises `OfferError`.
     """
-    lines = _lines(fragment)
-    names, passwords = _values("a=ice-ufrag:", lines), _values("a=ice-pwd:", lines)
-    if all(name == ufrag for name in names):
+    if all(name == ufrag for name in _values("a=ice-ufrag:", _lines(fragment))):
         return None
-    if len({*names}) != 1 or len({*passwords}) != 1:
+    wanted = credentials_of(fragment)
+    if wanted is None:
         raise OfferError("a restart of ICE needs one ice-ufrag and one ice-pwd")
-    return names[0], passwords[0]
+    return wanted
 
 
 def trickled(fragment: str, *, ufrag: str, public: bool) -> list[str]:

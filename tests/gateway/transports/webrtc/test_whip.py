@@ -228,7 +228,54 @@ def test_a_gstreamer_encoder_is_heard_and_answered(
     doorway.run(story)
 
 
-def test_ice_begins_anew_and_the_conversation_goes_on(doorway: Doorway) -> None:
+ANY_VERSION = FRAGMENT | {"if-match": "*"}
+
+
+class Renewal:
+    """A player's own restart of ICE, which aiortc has not."""
+
+    def __init__(self, observer: WhipPeer) -> None:
+        (receiver,) = observer.pc.getReceivers()
+        self.ice: Any = receiver.transport.transport
+        self.began = IceRestart(receiver.transport)
+        own = [candidate_to_sdp(one) for one in self.ice.iceGatherer.getLocalCandidates()]
+        lines = [f"a=ice-ufrag:{self.began.ufrag}", f"a=ice-pwd:{self.began.password}"]
+        lines += [f"a=candidate:{one}" for one in own]
+        self.fragment = "\r\n".join([*lines, ""])
+
+    async def connect(self, answer: str) -> None:
+        told = dict(line.split(":", 1) for line in answer.splitlines() if ":" in line)
+        connecting = asyncio.create_task(self.began.connect(told["a=ice-ufrag"], told["a=ice-pwd"]))
+        for line in answer.splitlines():
+            if line.startswith("a=candidate:"):
+                found = candidate_from_sdp(line.removeprefix("a=candidate:"))
+                await self.ice.addRemoteCandidate(found)
+        async with asyncio.timeout(PATIENCE_S):
+            await connecting
+
+
+async def answers_checks(observer: WhipPeer) -> None:
+    """Check the pair in use as a player does every few seconds; raises where there is no answer."""
+    (receiver,) = observer.pc.getReceivers()
+    inside: Any = receiver.transport.transport
+    connection = inside._connection
+    (pair,) = connection._nominated.values()
+    request = connection.build_request(pair, nominate=False)
+    key = connection.remote_password.encode()
+    await pair.protocol.request(request, pair.remote_addr, integrity_key=key, retransmissions=1)
+
+
+def pairs_of(doorway: Doorway) -> Any:
+    """The pairs of the only listener's connection on the server."""
+    (viewer, _), *_ = doorway.peers()._live.values()
+    (dtls,) = viewer._transports()
+    assert dtls.state == "connected"
+    inside: Any = dtls.transport
+    return inside._connection._nominated
+
+
+@pytest.mark.parametrize("lost", [0, 2], ids=["answered", "answers lost"])
+def test_ice_begins_anew_and_the_conversation_goes_on(doorway: Doorway, lost: int) -> None:
     doorway.synthesizer = FakeSynthesizer(ms_per_word=200)
 
     async def story() -> None:
@@ -236,43 +283,72 @@ def test_ice_begins_anew_and_the_conversation_goes_on(doorway: Doorway) -> None:
             await caller.until("ready")
             async with player(doorway, "x") as observer:
                 await observer.hears()
-                (receiver,) = observer.pc.getReceivers()
-                anew = IceRestart(receiver.transport)
-                inside: Any = receiver.transport.transport
-                own = [candidate_to_sdp(one) for one in inside.iceGatherer.getLocalCandidates()]
-                lines = [f"a=ice-ufrag:{anew.ufrag}", f"a=ice-pwd:{anew.password}"]
-                lines += [f"a=candidate:{one}" for one in own]
-                fragment, old = "\r\n".join([*lines, ""]), observer.etag
-                any_ = FRAGMENT | {"if-match": "*"}
-                answer = await observer.asked("PATCH", content=fragment, headers=any_)
+                old, before = observer.etag, pairs_of(doorway)[1]
+                anew = Renewal(observer)
+                answer = await observer.asked("PATCH", content=anew.fragment, headers=ANY_VERSION)
                 assert answer.status_code == 200, answer.text
                 assert answer.headers["content-type"] == FRAGMENT["content-type"]
                 assert answer.headers["etag"] != old
-                told = dict(line.split(":", 1) for line in answer.text.splitlines() if ":" in line)
-                connecting = asyncio.create_task(
-                    anew.connect(told["a=ice-ufrag"], told["a=ice-pwd"])
-                )
-                for line in answer.text.splitlines():
-                    if line.startswith("a=candidate:"):
-                        found = candidate_from_sdp(line.removeprefix("a=candidate:"))
-                        await inside.addRemoteCandidate(found)
-                async with asyncio.timeout(PATIENCE_S):
-                    await connecting
+                for _ in range(lost):
+                    again = await observer.asked(
+                        "PATCH", content=anew.fragment, headers=ANY_VERSION
+                    )
+                    assert (again.status_code, again.text) == (200, answer.text)
+                    assert again.headers["etag"] == answer.headers["etag"]
+                await anew.connect(answer.text)
                 passed = FRAGMENT | {"if-match": old}
-                late = await observer.asked("PATCH", content=fragment, headers=passed)
+                late = await observer.asked("PATCH", content=anew.fragment, headers=passed)
                 assert (late.status_code, late.json()["code"]) == (412, "version_passed")
-                again = FRAGMENT | {"if-match": answer.headers["etag"]}
-                more = await observer.asked("PATCH", content=fragment, headers=again)
+                known = FRAGMENT | {"if-match": answer.headers["etag"]}
+                more = await observer.asked("PATCH", content=anew.fragment, headers=known)
                 assert more.status_code == 204
                 await caller.until("reply.done", turn=0)
                 await observer.hears_nothing()
                 heard = len(observer.loudness)
                 await caller.speak()
                 await observer.hears(heard)
-                (viewer, _), *_ = doorway.peers()._live.values()
-                (dtls,) = viewer._transports()
-                assert dtls.state == "connected"
-                nominated: Any = dtls.transport
-                assert len(nominated._connection._nominated) == 1, "by the new checks"
+                async with asyncio.timeout(PATIENCE_S):
+                    while len(pairs_of(doorway)) != 1:
+                        await asyncio.sleep(0.02)
+                assert pairs_of(doorway)[1] is not before, "by the new checks"
+
+    doorway.run(story)
+
+
+def test_a_restart_of_ice_that_fails_leaves_the_old_pair(
+    doorway: Doorway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    doorway.synthesizer = FakeSynthesizer(ms_per_word=200)
+
+    async def story() -> None:
+        async with doorway.call("x") as caller:
+            await caller.until("ready")
+            async with player(doorway, "x") as observer:
+                await observer.hears()
+                before = pairs_of(doorway)[1]
+                monkeypatch.setattr(link, "CONNECT_S", 1.0)
+                for name in ("lost", "lost2"):  # the second while the first is tried
+                    fragment = f"a=ice-ufrag:{name}\r\na=ice-pwd:{'abcdefghijklmnopqrstuv'}\r\n"
+                    answer = await observer.asked("PATCH", content=fragment, headers=ANY_VERSION)
+                    assert answer.status_code == 200, answer.text
+                await answers_checks(observer)
+                known = FRAGMENT | {"if-match": observer.etag}
+                async with asyncio.timeout(PATIENCE_S):
+                    while (await observer.asked("PATCH", content="a=x:1", headers=known)).is_error:
+                        await asyncio.sleep(0.1)
+                assert pairs_of(doorway) == {1: before}
+                await answers_checks(observer)
+                await caller.until("reply.done", turn=0)
+                await observer.hears_nothing()
+                heard = len(observer.loudness)
+                await caller.speak()
+                await observer.hears(heard)
+                anew = Renewal(observer)
+                answer = await observer.asked("PATCH", content=anew.fragment, headers=ANY_VERSION)
+                await anew.connect(answer.text)
+                heard = len(observer.loudness)
+                await caller.until("reply.done", turn=1)
+                await caller.speak()
+                await observer.hears(heard)
 
     doorway.run(story)
