@@ -37,6 +37,7 @@ from gateway.protocols.dialect import (
     Reconfigure,
     Send,
     Start,
+    TypedText,
 )
 from gateway.protocols.request import SessionRequest
 from pipeline.frames import Fault
@@ -80,6 +81,7 @@ class Connection(Generic[P]):
         self._leaving = asyncio.Event()
         self._close = (CloseCode.FINISHED, "")
         self._errors = 0
+        self._texts = 0  # typed by the client, over all its lines
         self._input: ClientInput[P] = ClientInput(
             transport,
             self._agree(SessionRequest()),
@@ -251,7 +253,8 @@ class Connection(Generic[P]):
         old.drop("the client has come back over another connection")
         media = self._agree(line.request)
         self._input.use(line.transport, Reconfigure(line.request), media)
-        self._commands.welcome(line, media)
+        self._commands.welcome(line, media, self._texts)
+        self._texts += sum(isinstance(item, TypedText) for item in line.early)
         line.transport.attach(self)
         self._input.take(line.early)
         self._commands.proceed()
@@ -289,6 +292,7 @@ class Connection(Generic[P]):
             self._perform(command)
 
     def _perform(self, command: Command) -> None:
+        self._texts += isinstance(command, TypedText)
         match command:
             case Start(request):
                 if self._spoke.is_set():

@@ -83,8 +83,9 @@ class SessionCommands:
             case StopOutOfBand(key):
                 self._out_of_band.stop(key)
 
-    def welcome(self, line: Line, media: Media[Any]) -> None:
-        """The client is back: send it what it missed, and the session's state."""
+    def welcome(self, line: Line, media: Media[Any], texts: int) -> None:
+        """The client is back: send it what it missed, and the session's state. So many `texts` of
+        what it has typed have arrived."""
         wanted, ready = line.request.resume, self._output.ready
         assert wanted is not None
         assert ready is not None
@@ -97,7 +98,7 @@ class SessionCommands:
                 audio_out=media.audio_out,
                 interview=self._host.describe(),
                 resume=line.token,
-                resumed=Resumed(kept=True, complete=complete),
+                resumed=Resumed(kept=True, complete=complete, texts=texts),
             )
         )
 

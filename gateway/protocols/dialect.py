@@ -178,10 +178,11 @@ class WireAudio:
 @dataclass(frozen=True, slots=True)
 class Resumed:
     """The client has come back. `kept`: to the same conversation; `complete`: every message that it
-    missed was sent again."""
+    missed was sent again; `texts`: how many typed answers of its conversation have arrived."""
 
     kept: bool
     complete: bool
+    texts: int = 0
 
 
 @dataclass(frozen=True, slots=True)

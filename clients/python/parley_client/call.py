@@ -75,8 +75,8 @@ class Call:
     def __init__(self, url: str, session_id: str, options: Options) -> None:
         self.session_id = session_id
         self.options = options
-        self.unsent: list[str] = []
-        """Typed answers of which it is not known that they have arrived, the oldest first."""
+        self._unsent: list[tuple[int | None, str]] = []  # with their numbers in the conversation
+        self._typed = 0  # the number of the last one
         self._url = f"{_web_socket(url)}/ws/{session_id}"
         self._socket: ClientConnection | None = None
         self._stands = asyncio.Event()
@@ -86,6 +86,13 @@ class Call:
         self._lost_at: float | None = None
         self._left = False
         self._over = False  # the iteration has ended, by itself or by an error
+        self._closed = False
+        self._returning: asyncio.Task[None] | None = None  # while it connects again
+
+    @property
+    def unsent(self) -> list[str]:
+        """Typed answers of which it is not known that they have arrived, the oldest first."""
+        return [text for _, text in self._unsent]
 
     # --- reading -----------------------------------------------------------------------------
 
@@ -154,28 +161,42 @@ class Call:
 
     async def _stand(self, ready: Ready) -> None:
         self._token = ready.resume
-        self._lost_at = None
         self._over = False
-        self._stands.set()
-        if self._left:  # hung up while there was no line
-            await self._send({"type": "bye"})
+        try:
+            if self._left:  # hung up while there was no line
+                await self._send({"type": "bye"})
+            elif self._lost_at is not None:
+                await self._send_again(ready.resumed or {})
+        finally:
+            self._lost_at = None
+            self._stands.set()  # what is typed from here on comes after what was sent again
+
+    async def _send_again(self, resumed: Mapping[str, Any]) -> None:
+        """The line is back: send what was typed and has not arrived, and nothing twice."""
+        if not resumed.get("kept"):  # another conversation: what had arrived cannot be told
+            self._unsent = [(None, text) for text in self.unsent]
+            self._typed = 0
             return
-        if ready.resumed is None or not ready.resumed.get("complete"):
-            return  # what had arrived before cannot be told
-        for text in tuple(self.unsent):  # `say` may add to it meanwhile, and sends that itself
-            await self._send({"type": "text", "text": text})
+        arrived = resumed.get("texts")
+        if isinstance(arrived, int):
+            self._unsent = [one for one in self._unsent if one[0] is None or one[0] > arrived]
+        elif not resumed.get("complete"):  # a gateway that does not count, and has forgotten
+            return
+        for number, text in tuple(self._unsent):
+            if number is not None:
+                await self._send({"type": "text", "text": text})
 
     def _acknowledge(self, heard: str) -> None:
         """Forget what was typed once a final transcript has it."""
         left = f" {' '.join(heard.split())} "
-        waiting: list[str] = []
-        for text in self.unsent:
+        waiting: list[tuple[int | None, str]] = []
+        for number, text in self._unsent:
             before, found, after = left.partition(f" {' '.join(text.split())} ")
             if found:  # each word stands for one answer
                 left = f"{before} {after}"
             else:
-                waiting.append(text)
-        self.unsent = waiting
+                waiting.append((number, text))
+        self._unsent = waiting
 
     # --- the line ----------------------------------------------------------------------------
 
@@ -199,7 +220,20 @@ class Call:
         await self._send(self.options.hello(self._token, self._seq))
 
     async def _come_back(self) -> None:
-        """Connect again, for as long as `reconnect_s` allows. Raises `Refused` or `LineLost`."""
+        """Connect again, for as long as `reconnect_s` allows. Raises `Refused` or `LineLost`, and
+        StopAsyncIteration where the call is closed meanwhile."""
+        self._returning = asyncio.create_task(self._dial_until_it_stands())
+        try:
+            await self._returning
+        except asyncio.CancelledError:
+            this = asyncio.current_task()
+            if self._closed and not (this is not None and this.cancelling()):
+                raise StopAsyncIteration from None
+            raise
+        finally:
+            self._returning = None
+
+    async def _dial_until_it_stands(self) -> None:
         loop = asyncio.get_running_loop()
         if self._lost_at is None:
             self._lost_at = loop.time()
@@ -223,7 +257,11 @@ class Call:
                     raise
 
     async def _close(self) -> None:
-        socket, self._socket, self._left = self._socket, None, True
+        self._closed = self._left = True
+        if (returning := self._returning) is not None:
+            returning.cancel()
+            await asyncio.wait([returning])
+        socket, self._socket = self._socket, None
         self._end()
         if socket is not None:
             await socket.close()
@@ -257,13 +295,14 @@ class Call:
         """
         if not text.strip() or len(text.encode()) > LONGEST_TEXT_BYTES:
             raise ValueError(f"an answer has 1 to {LONGEST_TEXT_BYTES} bytes, and a word")
-        if len(self.unsent) >= MOST_UNSENT:
+        if len(self._unsent) >= MOST_UNSENT:
             raise ValueError(f"{MOST_UNSENT} typed answers have not arrived yet")
         if self._lost_at is not None or self._socket is None:
             await self._stands.wait()
         if self._over:
             raise LineLost("the call is over; this was not sent")
-        self.unsent.append(text)
+        self._typed += 1
+        self._unsent.append((self._typed, text))
         await self._send({"type": "text", "text": text})
 
     async def interrupt(self) -> None:

@@ -9,6 +9,7 @@ from gateway.protocols.dialect import (
     Outgoing,
     OutOfBand,
     ReplyTiming,
+    Resumed,
     SessionExpires,
     SessionReady,
     WireAudio,
@@ -94,8 +95,6 @@ def describe(output: Outgoing) -> tuple[str, dict[str, Any]] | None:
 
 
 def _ready(ready: SessionReady) -> dict[str, Any]:
-    resumed = ready.resumed
-    back = {} if resumed is None else {"kept": resumed.kept, "complete": resumed.complete}
     return {
         "version": VERSION,
         "session_id": ready.session_id,
@@ -103,11 +102,16 @@ def _ready(ready: SessionReady) -> dict[str, Any]:
         "audio_out": _audio(ready.audio_out),
         "providers": ready.providers,
         "resume": ready.resume,
-        **({"resumed": back} if back else {}),
+        **({} if ready.resumed is None else {"resumed": _resumed(ready.resumed)}),
         "interview": ready.interview,
         "language": ready.language,
         "notices": [{"code": code, "message": text} for code, text in ready.notices],
     }
+
+
+def _resumed(resumed: Resumed) -> dict[str, Any]:
+    back: dict[str, Any] = {"kept": resumed.kept, "complete": resumed.complete}
+    return back | {"texts": resumed.texts} if resumed.kept else back
 
 
 def _audio(audio: WireAudio) -> dict[str, Any]:

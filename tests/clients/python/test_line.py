@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from parley_client import Call, CallEnded, LineBroke, LineLost, Ready, Refused, connect
+from parley_client.call import OPEN_S
 from parley_client.options import Options
 from websockets.asyncio.server import ServerConnection, serve
 
@@ -97,6 +98,102 @@ def test_a_way_back_that_is_refused_leaves_the_place_in_the_conversation() -> No
     assert [message["resume"]["seq"] for message in heard if "resume" in message] == [41, 41]
 
 
+async def forgetful(socket: ServerConnection, hello: dict[str, Any]) -> None:
+    """It has the first of two texts, and sends its transcript only later."""
+    back = {"kept": True, "complete": False, "texts": 1}
+    await socket.send(json.dumps(READY | {"resumed": back, "seq": 42}))
+
+
+async def renewed(socket: ServerConnection, hello: dict[str, Any]) -> None:
+    back = {"kept": False, "complete": False}
+    await socket.send(json.dumps(READY | {"resumed": back, "seq": 1}))
+
+
+async def lost_with_two_texts(socket: ServerConnection, hello: dict[str, Any]) -> None:
+    await welcome(socket, hello)
+    await socket.recv()
+    await socket.recv()
+    socket.transport.abort()
+
+
+def test_what_has_arrived_is_not_sent_again_although_its_transcript_is_under_way() -> None:
+    async def story(url: str) -> None:
+        async with connect(url) as call:
+            assert isinstance(await anext(call), Ready)
+            await call.say("It has arrived.")
+            await call.say("It was lost.")
+            assert isinstance(await anext(call), LineBroke)
+            assert isinstance(await anext(call), Ready)
+            assert call.unsent == ["It was lost."]
+            await call.say("Typed afterwards.")
+            await call.hang_up()
+            assert [event async for event in call] == []
+
+    heard = asyncio.run(scripted(story, lost_with_two_texts, forgetful))
+    texts = [message["text"] for message in heard if message["type"] == "text"]
+    assert texts == ["It was lost.", "Typed afterwards."]
+
+
+def test_in_a_conversation_that_begins_anew_texts_are_counted_anew() -> None:
+    async def story(url: str) -> None:
+        async with connect(url) as call:
+            assert isinstance(await anext(call), Ready)
+            await call.say("One.")
+            await call.say("Two.")
+            assert isinstance(await anext(call), LineBroke)
+            assert isinstance(await anext(call), Ready)
+            assert call.unsent == ["One.", "Two."]
+            await call.say("Three.")
+            await call.say("Four.")
+            assert isinstance(await anext(call), LineBroke)
+            assert isinstance(await anext(call), Ready)
+            assert call.unsent == ["One.", "Two.", "Four."]
+            await call.hang_up()
+            assert [event async for event in call] == []
+
+    async def renewed_and_lost(socket: ServerConnection, hello: dict[str, Any]) -> None:
+        await renewed(socket, hello)
+        await socket.recv()
+        await socket.recv()
+        socket.transport.abort()
+
+    heard = asyncio.run(scripted(story, lost_with_two_texts, renewed_and_lost, forgetful))
+    assert [message["text"] for message in heard if message["type"] == "text"] == ["Four."]
+
+
+def test_who_closes_the_call_while_it_connects_again_ends_that() -> None:
+    async def story() -> float:
+        silent: list[asyncio.StreamWriter] = []
+        ended = asyncio.Event()
+
+        async def swallow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            silent.append(writer)
+            await reader.read(65_536)  # the handshake, which is not answered
+            assert await reader.read(65_536) == b""
+            ended.set()
+            writer.close()
+
+        dead = await asyncio.start_server(swallow, "127.0.0.1", 0)
+        port = dead.sockets[0].getsockname()[1]
+        loop = asyncio.get_running_loop()
+        call = Call(f"ws://127.0.0.1:{port}", "a", Options())
+        coming = asyncio.create_task(call.__anext__())
+        while not silent:
+            await asyncio.sleep(0.01)
+        began = loop.time()
+        await call._close()
+        with pytest.raises(StopAsyncIteration):
+            await coming
+        await ended.wait()
+        took_s = loop.time() - began
+        dead.close()
+        await dead.wait_closed()
+        assert call._socket is None
+        return took_s
+
+    assert asyncio.run(asyncio.wait_for(story(), LIMIT_S)) < OPEN_S
+
+
 def test_hanging_up_while_there_is_no_line_ends_the_session_when_there_is() -> None:
     async def story(url: str) -> None:
         async with connect(url) as call:
@@ -150,6 +247,6 @@ def test_what_the_gateway_would_refuse_is_not_typed(text: str) -> None:
 
 def test_a_transcript_stands_for_the_answers_that_it_has_and_no_more() -> None:
     call = Call("ws://127.0.0.1:1", "a", Options())
-    call.unsent = ["no", "yes", "yes"]
+    call._unsent = [(1, "no"), (2, "yes"), (3, "yes")]
     call._acknowledge("I know, well yes")
     assert call.unsent == ["no", "yes"]

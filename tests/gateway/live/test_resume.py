@@ -15,7 +15,7 @@ from gateway.protocols.request import ResumeRequest
 from gateway.store import StoreUnavailable
 from stages.fakes import FakeSynthesizer
 from tests.support.calls import LocalCalls
-from tests.support.client import Client
+from tests.support.client import SPEECH, Client
 
 GRACE_S = 30.0
 
@@ -53,7 +53,7 @@ def test_a_client_goes_on_with_the_same_interview_and_turn(local: LocalCalls) ->
                 ready = await back(second, token, seen(first))
                 assert second.types()[0] == "ready"
                 assert ready["seq"] == seen(first) + 1
-                assert ready["resumed"] == {"kept": True, "complete": True}
+                assert ready["resumed"] == {"kept": True, "complete": True, "texts": 0}
                 assert ready["interview"]["currentQuestion"] == 2
                 assert ready["resume"] not in (None, token)
                 await second.speak_live(400, 1000)
@@ -61,6 +61,33 @@ def test_a_client_goes_on_with_the_same_interview_and_turn(local: LocalCalls) ->
                 assert "Welcome back" not in str(second.messages)
                 await second.say(type="bye")
                 assert await second.closed() == (CloseCode.FINISHED, "")
+
+    local.run(story)
+
+
+def test_it_is_told_how_many_of_its_texts_have_arrived_over_all_its_lines(
+    local: LocalCalls,
+) -> None:
+    """Their transcripts need not be there yet."""
+
+    async def story() -> None:
+        async with local.call() as first:
+            token = await began(first)
+            await first.until("reply.done", turn=0)
+            first.burst(*[SPEECH] * 20)  # the text waits behind it
+            await first.say(type="text", text="I like tests.")
+            first.lose()
+            async with local.call() as second:
+                ready = await back(second, token, seen(first))
+                assert ready["resumed"]["texts"] == 1
+                assert second.found("transcript", turn=1, final=True) == []
+                await second.say(type="text", text="And types.")
+                await second.say(type="text", text="")
+                await second.until("error")
+                second.lose()
+            async with local.call() as third:
+                ready = await back(third, ready["resume"], seen(second))
+                assert ready["resumed"]["texts"] == 2
 
     local.run(story)
 
@@ -352,7 +379,7 @@ def test_messages_that_are_no_longer_there_are_reported(local: LocalCalls) -> No
             await asyncio.sleep(1)
             async with local.call() as second:
                 ready = await back(second, token, 1)
-                assert ready["resumed"] == {"kept": True, "complete": False}
+                assert ready["resumed"] == {"kept": True, "complete": False, "texts": 0}
                 assert ready["interview"]["currentQuestion"] == 1
 
     local.run(story)
