@@ -92,6 +92,11 @@ class Calls:
     load: Observer | None = None
     """Observes every session, for the process's load."""
 
+    async def turn(self) -> None:
+        """Return when a session may begin; who is cancelled meanwhile takes no turn."""
+        if self.live.pressure is not None:  # a crowd may come
+            await self.live.starts.turn()
+
     @asynccontextmanager
     async def host(
         self,
@@ -111,8 +116,6 @@ class Calls:
         Raises `InterviewError` for an invalid role or count, `SessionTaken` where another
         connection holds the session, `NoAssistant` where no chat server is configured.
         """
-        if self.live.pressure is not None:  # a crowd may come
-            await self.live.starts.turn()
         if request.assistant is not None:
             if not self._has_chat_server():
                 raise NoAssistant

@@ -82,6 +82,7 @@ class Connection(Generic[P]):
         self._close = (CloseCode.FINISHED, "")
         self._errors = 0
         self._texts = 0  # typed by the client, over all its lines
+        self._in_queue: asyncio.Timeout | None = None  # while the session waits to begin
         self._input: ClientInput[P] = ClientInput(
             transport,
             self._agree(SessionRequest()),
@@ -176,12 +177,26 @@ class Connection(Generic[P]):
             if over is not None:
                 self._close = over
                 return
+            if not await self._turn_comes():
+                return
             async with AsyncExitStack() as stack:
                 await self._hold(stack)
             if not self._calls.live.draining:  # or the next process knows the client
                 await self._resumption.forget()
         except (InterviewError, SessionTaken, NoAssistant, CannotResume) as error:
             self._fail(*told(error))
+
+    async def _turn_comes(self) -> bool:
+        """Wait until the session may begin. False where its client is gone before, and has typed
+        nothing that is to be stored: then nobody else has to wait for its place."""
+        try:
+            async with asyncio.timeout(None) as self._in_queue:
+                await self._calls.turn()
+        except TimeoutError:
+            return False
+        finally:
+            self._in_queue = None
+        return True
 
     async def _hold(self, stack: AsyncExitStack) -> None:
         """Have the session, from its opening to its end."""
@@ -224,6 +239,8 @@ class Connection(Generic[P]):
         self._spoke.set()
         if self._session is not None:
             self._end(self._session)
+        elif self._in_queue is not None and not (self._texts or self._in_queue.expired()):
+            self._in_queue.reschedule(self._loop.time())
 
     def _end(self, session: Session) -> None:
         """End it, and let a client that reconnects at once wait until its last words are stored."""

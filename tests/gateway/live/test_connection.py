@@ -11,6 +11,8 @@ import soundfile
 from gateway.interviews.leases import renew
 from gateway.interviews.sessions import SessionOwner, delete, load
 from gateway.live.client_output import MOST_UNSENT_BYTES
+from gateway.live.pressure import Pressure
+from gateway.live.starts import SpacedStarts
 from pipeline.decisions import Chunk
 from pipeline.frames import SpeechStarted
 from pipeline.input_speech import CHUNK_MS
@@ -396,6 +398,33 @@ def test_a_client_that_vanishes_before_its_session_stands_leaves_nothing(
             client.leave()
             await client.closed()
         assert client.messages == []
+
+    local.run(story)
+
+
+@pytest.mark.parametrize("typed", [False, True], ids=["silent", "typed"])
+def test_a_client_that_vanishes_while_its_session_waits_to_begin_gives_its_turn_back(
+    local: LocalCalls, typed: bool
+) -> None:
+    """What it has typed is stored nevertheless."""
+
+    async def story() -> None:
+        live, loop = local.calls.live, asyncio.get_running_loop()
+        live.pressure, live.starts = Pressure(), SpacedStarts(every_s=5.0)
+        await live.starts.turn()
+        async with local.call("gone") as client, local.call("stays") as stays:
+            await client.say(type="hello", version=1)
+            if typed:
+                await client.say(type="text", text=ANSWER)
+            began = loop.time()
+            await asyncio.sleep(0.5)
+            await stays.say(type="hello", version=1)
+            client.leave()
+            await client.closed()
+            assert round(loop.time() - began, 1) == (5.0 if typed else 0.5)
+            await stays.until("ready")
+            assert round(loop.time() - began, 1) == (10.0 if typed else 5.0)
+        assert await said(local, "gone") == ([(1, ANSWER)] if typed else [])
 
     local.run(story)
 
