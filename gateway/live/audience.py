@@ -1,8 +1,9 @@
 """`Audience`: those who listen to a live session beside its client, such as a recruiter."""
 
 import logging
-from typing import Protocol
+from typing import Literal, Protocol
 
+from pipeline.frames import Samples
 from pipeline.stage import Observed
 
 logger = logging.getLogger("parley.connection")
@@ -10,6 +11,10 @@ logger = logging.getLogger("parley.connection")
 MOST_LISTENERS = 4
 """Observers of one session: each has its pictures drawn for it. The person of the session, who may
 listen by a player of its own, is none of them."""
+
+
+Voices = Literal["interviewer", "both"]
+"""What somebody hears who listens."""
 
 
 class AudienceFull(Exception):
@@ -29,17 +34,32 @@ class Listener(Protocol):
         """The session has ended, or the listener has failed: nothing more comes. Idempotent."""
 
 
+class Mixed(Protocol):
+    """Makes one track of both voices, for all listeners that want that. Plain calls."""
+
+    def observe(self, output: Observed, now: float) -> None:
+        """An output of the session."""
+
+    def hear(self, pcm: Samples) -> None:
+        """What the person said, at 16 kHz, as the session gets it."""
+
+    def over(self) -> None:
+        """It has raised: nothing more comes."""
+
+
 class Audience:
     """A `pipeline.stage.Observer` that passes one session's outputs on to its listeners.
 
     `rate_hz` is that of its reply audio, and `face` the one that its client asked for. A listener
     that raises is sent away, so that it costs the session nothing more. The person of the session
-    has a place of its own among them.
+    has a place of its own among them. What the person says comes to `hear`.
     """
 
     def __init__(self, rate_hz: int, face: str | None = None) -> None:
         self.rate_hz = rate_hz
         self.face = face
+        self.mixed: Mixed | None = None
+        """The track of both voices, once somebody has wanted it."""
         self._listeners: list[Listener] = []
         self._person: Listener | None = None  # one of them
         self._closed = False
@@ -76,9 +96,28 @@ class Audience:
         if listener is self._person:
             self._person = None
 
+    def hear(self, pcm: Samples) -> None:
+        """What the person said. The hot path: no task, no queue."""
+        if self.mixed is None or not self._listeners:
+            return
+        try:
+            self.mixed.hear(pcm)
+        except Exception:
+            self._lose_mix(self.mixed)
+
+    def _lose_mix(self, mixed: Mixed) -> None:
+        logger.exception("the voices of a session are mixed no longer")
+        self.mixed = None
+        mixed.over()
+
     def observe(self, output: Observed, now: float) -> None:
         if not self._listeners:
             return
+        if self.mixed is not None:
+            try:
+                self.mixed.observe(output, now)
+            except Exception:
+                self._lose_mix(self.mixed)
         for listener in tuple(self._listeners):
             try:
                 listener.observe(output, now)

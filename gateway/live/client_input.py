@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import Generic
 
+from gateway.live.audience import Audience
 from gateway.live.audio_readers import AudioReaders
 from gateway.live.ingress import SHORTEST_MS, Flooded, IngressPacer
 from gateway.live.ingress_timer import IngressTimer
@@ -43,6 +44,7 @@ class ClientInput(Generic[P]):
         self._flooded = flooded
         self._loop = asyncio.get_running_loop()
         self._session: Session | None = None
+        self._audience: Audience | None = None
         self._early: deque[P | Command] = deque()  # bounded by the pacer's counting
         self._readers = AudioReaders(media.reader)
         self.pacer: IngressPacer[P] = IngressPacer(self._feed, obey)
@@ -77,7 +79,10 @@ class ClientInput(Generic[P]):
         if self._session is None:
             self._early.append(data)
         else:
-            self._session.feed(self._readers.current.read(data))
+            pcm = self._readers.current.read(data)
+            self._session.feed(pcm)
+            if self._audience is not None:
+                self._audience.hear(pcm)
 
     # --- formats -----------------------------------------------------------------------------
 
@@ -101,9 +106,9 @@ class ClientInput(Generic[P]):
         """A command for the session, which does not stand yet."""
         self._early.append(command)
 
-    def join(self, session: Session) -> None:
-        """The session stands: it gets what came before it."""
-        self._session = session
+    def join(self, session: Session, audience: Audience | None) -> None:
+        """The session stands: it gets what came before it. `audience` hears what it gets."""
+        self._session, self._audience = session, audience
         early, self._early = self._early, deque()
         self.take(early)
 

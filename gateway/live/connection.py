@@ -12,12 +12,12 @@ from typing import Generic, cast
 
 from gateway.interviews.sessions import SessionTaken
 from gateway.live.assistant import NoAssistant
-from gateway.live.calls import Calls, LiveHost
+from gateway.live.calls import Calls
 from gateway.live.client_input import ClientInput
 from gateway.live.client_output import ClientOutput
 from gateway.live.ending import Ending
 from gateway.live.ingress import Flooded
-from gateway.live.opening import open_session
+from gateway.live.opening import OpenedSession, open_session
 from gateway.live.out_of_band import OutOfBandReplies
 from gateway.live.refused import told
 from gateway.live.resumption import Line, Resumption
@@ -215,16 +215,16 @@ class Connection(Generic[P]):
         if opened.refused is not None:
             self._complain(opened.refused)
         # Once `run` has begun, deliver what came before the session stood.
-        self._loop.call_soon(self._join, opened.session, opened.host)
+        self._loop.call_soon(self._join, opened)
         await opened.session.run()
 
-    def _join(self, session: Session, host: LiveHost) -> None:
+    def _join(self, opened: OpenedSession) -> None:
         assert self._out_of_band is not None
-        self._session = session
+        self._session = session = opened.session
         self._commands = SessionCommands(
-            session, host, self._calls, self._out_of_band, self._output
+            session, opened.host, self._calls, self._out_of_band, self._output
         )
-        self._input.join(session)
+        self._input.join(session, opened.audience)
         if self._leaving.is_set():
             self._end(session)
         else:

@@ -21,11 +21,13 @@ from pipeline.stage import Observer
 
 @dataclass(frozen=True, slots=True)
 class OpenedSession:
-    """A session that can run, and its host. `refused` says why its client gets no face, if so."""
+    """A session that can run, and its host. `refused` says why its client gets no face, if so.
+    `audience` are those who listen to it; nobody does to an assistant."""
 
     session: Session
     host: LiveHost
     refused: ProtocolError | None
+    audience: Audience | None
 
 
 async def open_session(
@@ -62,6 +64,7 @@ async def open_session(
         )
     )
     observers: tuple[Observer, ...] = (*face.observers(), output)
+    audience = None
     if request.assistant is None:
         audience = Audience(rate_hz, request.face)
         stack.enter_context(calls.live.heard_by(session_id, audience))
@@ -76,4 +79,4 @@ async def open_session(
     )
     ready = calls.ready(session_id, media, host, request, face.provider)
     output.emit(await stack.enter_async_context(offered(calls, ready, request, resumption)))
-    return OpenedSession(session, host, face.start())
+    return OpenedSession(session, host, face.start(), audience)

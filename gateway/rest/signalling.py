@@ -20,7 +20,7 @@ from gateway.transports.webrtc.offers import MAX_BYTES, OfferError, Purpose
 from gateway.transports.websocket.endpoint import address_of
 
 if TYPE_CHECKING:  # they need the extra
-    from gateway.live.audience import Audience
+    from gateway.live.audience import Audience, Voices
     from gateway.transports.webrtc.link import PeerLink
     from gateway.transports.webrtc.peers import Answered, Peers
 
@@ -136,14 +136,24 @@ class Signalling:
         return answered
 
     async def show(
-        self, request: Request, session_id: str, sdp: str, audience: "Audience"
+        self,
+        request: Request,
+        session_id: str,
+        sdp: str,
+        audience: "Audience",
+        voices: "Voices | None" = None,
     ) -> "Answered":
         """Answer the offer of somebody who listens to a live session. Raises `Problem`."""
         from gateway.transports.webrtc.peers import PeerRefused
 
         try:
             answered = await self._open().show(
-                session_id, sdp, audience, until=until(request), person=is_person(request)
+                session_id,
+                sdp,
+                audience,
+                until=until(request),
+                person=is_person(request),
+                voices=voices,
             )
         except OfferError as error:
             raise offer_problem(error) from None

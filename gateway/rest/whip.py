@@ -7,8 +7,9 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -51,8 +52,9 @@ TAKEN = {"Accept-Post": "The type of offers", "Accept-Patch": "The type of candi
 REFUSALS = (INVALID_OFFER, UNUSABLE_OFFER, NO_PLACE, NOT_INSTALLED, TOKEN_REQUIRED)
 _OF_ONE = (NO_SUCH_SESSION, NO_SUCH_PEER, NOT_INSTALLED, TOKEN_REQUIRED)
 
-Answer = Callable[[Request, str, str], Awaitable["Answered"]]
-"""Answers the offer of a request for a session. Raises `Problem` and `NoSuchSession`."""
+Answer = Callable[[Request, str, str, Any], Awaitable["Answered"]]
+"""Answers the offer of a request for a session; the last argument is its query, as `Shape.query`
+has it, or None. Raises `Problem` and `NoSuchSession`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,14 @@ class Shape:
     answer: Answer
     versions: bool = True
     errors: tuple[Kind, ...] = ()
+    query: type[BaseModel] | None = None
+
+
+def _admitted(signalling: Signalling, purpose: Purpose) -> Answer:
+    async def answer(request: Request, session_id: str, sdp: str, query: Any) -> "Answered":
+        return await signalling.admit(request, session_id, sdp, purpose=purpose)
+
+    return answer
 
 
 def calls(signalling: Signalling) -> Shape:
@@ -81,7 +91,7 @@ def calls(signalling: Signalling) -> Shape:
         "call",
         "Connect over WebRTC, in the shape of WHIP",
         f"{OFFERED} This is RFC 9725, but for audio that goes both ways.",
-        signalling.admit,
+        _admitted(signalling, "call"),
         versions=False,
     )
 
@@ -94,7 +104,7 @@ def ingest(signalling: Signalling) -> Shape:
         "ingest",
         "Speak through an encoder (WHIP)",
         "RFC 9725: the person is heard, and hears by WHEP. Sections of video are rejected alone.",
-        partial(signalling.admit, purpose="ingest"),
+        _admitted(signalling, "ingest"),
     )
 
 
@@ -126,6 +136,7 @@ class WhipEndpoints:
                 summary=shape.summary,
                 description=shape.description,
                 text=SDP,
+                query=shape.query,
                 answers={201: ResponseSpec("The answer", media=(SDP,), headers=made)},
                 errors=(*REFUSALS, NO_SUCH_SESSION, *shape.errors),
             ),
@@ -162,10 +173,10 @@ class WhipEndpoints:
             ),
         ]
 
-    async def _offer(self, request: Request) -> Response:
+    async def _offer(self, request: Request, query: Any = None) -> Response:
         self._signalling.check()
         session_id = session_of(request)
-        answered = await self._shape.answer(request, session_id, await text_of(request, SDP))
+        answered = await self._shape.answer(request, session_id, await text_of(request, SDP), query)
         headers = {
             "location": f"{self._shape.path.format(id=session_id)}/{answered.id}",
             "cache-control": "no-store",

@@ -137,14 +137,20 @@ async def encoder(
 
 @asynccontextmanager
 async def player(
-    doorway: Doorway, session_id: str, credential: str = "", *, video: bool = False
+    doorway: Doorway,
+    session_id: str,
+    credential: str = "",
+    *,
+    video: bool = False,
+    voices: str | None = None,
 ) -> AsyncIterator[WhipPeer]:
-    """A player that has connected."""
+    """A player that has connected, and asks for these voices if it says so."""
     peer = WhipPeer(doorway, credential)
     for kind in ("audio", *["video"] * video):
         peer.pc.addTransceiver(kind, direction="recvonly")
     try:
-        await peer.connect(f"/whep/{session_id}")
+        asked = "" if voices is None else f"?voices={voices}"
+        await peer.connect(f"/whep/{session_id}{asked}")
         yield peer
     finally:
         await peer.close()

@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from gateway.ice import Addresses, IceServer
-from gateway.live.audience import Audience, AudienceFull
+from gateway.live.audience import Audience, AudienceFull, Voices
 from gateway.protocols.dialect import Dialect
 from gateway.runtime import Runtime
 from gateway.status import MediaCounts
@@ -131,12 +131,14 @@ class Peers:
         *,
         until: float | None = None,
         person: bool | None = False,
+        voices: Voices | None = None,
     ) -> Answered:
         """Answer an offer of somebody who listens to a live session, and run the peer in a task.
 
         The `person` of the session takes no observer's place, and is not refused for the load: a
         conversation without it is none. Where that is not known (None), it is the first who listens
-        while somebody speaks by WHIP. Raises as `answer` does.
+        while somebody speaks by WHIP. The person hears the interviewer and any other both `voices`,
+        unless they are named. Raises as `answer` does.
         """
         if person is None:
             person = not audience.has_person and self._speaks_by_whip(session_id)
@@ -144,7 +146,13 @@ class Peers:
             try:
                 admission.enter_context(self._listening(session_id, person))
                 viewer = Viewer(
-                    session_id, self._runtime, self._network, audience, until=until, person=person
+                    session_id,
+                    self._runtime,
+                    self._network,
+                    audience,
+                    until=until,
+                    person=person,
+                    voices=voices or ("interviewer" if person else "both"),
                 )
             except (PeerRefused, AudienceFull) as refused:
                 self._runtime.metrics.refused("webrtc")

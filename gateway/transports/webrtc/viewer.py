@@ -3,16 +3,17 @@
 import asyncio
 from contextlib import AsyncExitStack
 
-from gateway.live.audience import Audience
+from gateway.live.audience import Audience, Voices
 from gateway.live.reply_rate import ReplyRate
 from gateway.runtime import Runtime
+from gateway.transports.webrtc.both_voices import Relay, both_voices
 from gateway.transports.webrtc.face import VideoFace
 from gateway.transports.webrtc.link import LINGER_S, Network, PeerLink
 from gateway.transports.webrtc.offers import Offer
 from gateway.transports.webrtc.opus import SEND_RATE_HZ
 from gateway.transports.webrtc.rejected import mids_of
 from gateway.transports.webrtc.sending import Transmission
-from gateway.transports.webrtc.video import Video
+from gateway.transports.webrtc.video import Cursor, Video
 from pipeline.frames import Clear, ReplyAudio
 from pipeline.stage import Observed
 from stages.avatar.quality import QualityLevel
@@ -21,7 +22,7 @@ from stages.avatar.quality import QualityLevel
 class Viewer(PeerLink):
     """A `gateway.live.audience.Listener` over a peer connection: media goes to it, and none from it
     is taken. Its credential says `until` when (a Unix time) it may go on. The `person` of the
-    session is not an observer of it.
+    session is not an observer of it. It hears these `voices`.
 
     It is one of the `audience` from here on, until `close`. Raises `AudienceFull`.
     """
@@ -37,6 +38,7 @@ class Viewer(PeerLink):
         *,
         until: float | None = None,
         person: bool = False,
+        voices: Voices = "interviewer",
     ) -> None:
         self._gone, self._ended = asyncio.Event(), asyncio.Event()
         super().__init__(session_id, network)
@@ -45,7 +47,9 @@ class Viewer(PeerLink):
         self._until = until
         self._rate = ReplyRate(audience.rate_hz)
         self._rate.use(SEND_RATE_HZ)
-        self._sent: Transmission | None = None  # the track of the reply audio
+        self._sent: Transmission | None = None  # the track of the interviewer's voice alone
+        self._both = both_voices(audience) if voices == "both" else None
+        self._relay: Relay | None = None  # the track of both voices
         self._pictures: Video | None = None
         self._face: VideoFace | None = None  # once there is something to see
         self._begun = False
@@ -62,18 +66,21 @@ class Viewer(PeerLink):
 
     async def close(self) -> None:
         self._audience.leave(self)
+        if self._both is not None and self._relay is not None:
+            self._both.leave(self._relay)
         await super().close()
 
     # --- what the session says ---------------------------------------------------------------
 
     def observe(self, output: Observed, now: float) -> None:
         """See `Listener.observe`. The hot path: no task, no queue."""
-        if not self._begun or self._sent is None:
+        if not self._begun:
             return
         if isinstance(output, ReplyAudio):
-            self._sent.push(self._rate.convert(output))
+            if self._sent is not None:
+                self._sent.push(self._rate.convert(output))
             return
-        if isinstance(output, Clear):
+        if isinstance(output, Clear) and self._sent is not None:
             self._rate.clear()
             self._sent.flush()
         if self._face is not None:
@@ -94,16 +101,25 @@ class Viewer(PeerLink):
             if transceiver.kind == "audio":
                 self._choose_opus(transceiver)
                 transceiver.direction = "sendonly"
-                self._sent = Transmission(transceiver.sender, failed=self.hang_up)
+                if self._both is None:
+                    self._sent = Transmission(transceiver.sender, failed=self.hang_up)
+                else:
+                    self._relay = Relay(transceiver.sender, self.hang_up)
         for transceiver in self._pc.getTransceivers():
             if transceiver.kind == "video":
                 self._pictures = self._video(
                     transceiver,
                     self._runtime.studio,
-                    None if self._sent is None else self._sent.cursor,
+                    self._cursor(),
                     _stepped,
                     _replaced,
                 )
+
+    def _cursor(self) -> Cursor | None:
+        """Tells where the interviewer's voice is in what this one hears."""
+        if self._both is not None:
+            return self._both.cursor
+        return None if self._sent is None else self._sent.cursor
 
     async def _hold(self) -> None:
         calls = self._runtime.calls()
@@ -114,6 +130,8 @@ class Viewer(PeerLink):
                 self._face = await stack.enter_async_context(face.running())
                 self._face.start()
             self._begun = True
+            if self._both is not None and self._relay is not None and self.open:
+                self._both.join(self._relay)
             try:
                 async with asyncio.timeout(left_s):
                     await self._ended.wait()

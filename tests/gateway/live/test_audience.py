@@ -1,10 +1,11 @@
 """Who listens to a session beside its client: how many, until when, and what a faulty one costs."""
 
+import numpy as np
 import pytest
 
 from gateway.live.audience import MOST_LISTENERS, Audience, AudienceFull
 from gateway.live.registry import LiveSessions
-from pipeline.frames import Clear
+from pipeline.frames import Clear, Samples
 from pipeline.stage import Observed
 from pipeline.testing import run_virtual
 
@@ -100,3 +101,52 @@ def test_the_person_of_the_session_takes_no_place_and_gives_its_own_to_itself() 
     assert not audience.has_person
     with pytest.raises(AudienceFull):
         audience.join(Ear())
+
+
+class Blend:
+    """A `gateway.live.audience.Mixed`."""
+
+    def __init__(self, *, fails: str = "") -> None:
+        self.got: list[str] = []
+        self._fails = fails
+
+    def _note(self, what: str) -> None:
+        self.got.append(what)
+        if what == self._fails:
+            raise RuntimeError("no")
+
+    def observe(self, output: Observed, now: float) -> None:
+        self._note("output")
+
+    def hear(self, pcm: Samples) -> None:
+        self._note("person")
+
+    def over(self) -> None:
+        self._note("over")
+
+
+def test_both_voices_are_mixed_while_somebody_listens() -> None:
+    audience, ear = Audience(24_000), Ear()
+    audience.hear(np.zeros(320, np.int16))
+    audience.mixed = blend = Blend()
+    audience.hear(np.zeros(320, np.int16))
+    audience.observe(Clear(0, 0), 0.0)
+    assert blend.got == []
+    audience.join(ear)
+    audience.hear(np.zeros(320, np.int16))
+    audience.observe(Clear(0, 0), 0.0)
+    assert (blend.got, len(ear.heard)) == (["person", "output"], 1)
+
+
+@pytest.mark.parametrize("fails", ["person", "output"])
+def test_a_mix_that_fails_is_given_up_and_costs_the_session_nothing(
+    caplog: pytest.LogCaptureFixture, fails: str
+) -> None:
+    audience, ear = Audience(24_000), Ear()
+    audience.mixed = blend = Blend(fails=fails)
+    audience.join(ear)
+    for _ in range(2):
+        audience.hear(np.zeros(320, np.int16))
+        audience.observe(Clear(0, 0), 0.0)
+    assert blend.got[-2:] == [fails, "over"]
+    assert (audience.mixed, len(ear.heard), len(caplog.records)) == (None, 2, 1)

@@ -280,6 +280,19 @@ def test_without_keys_the_first_who_listens_to_an_encoder_is_its_person(doorway:
     told(doorway, story)
 
 
+def test_a_listener_names_the_voices_that_it_wants(doorway: Doorway) -> None:
+    async def story(client: httpx.AsyncClient) -> None:
+        async with doorway.call("x") as caller:
+            await caller.until("ready")
+            for voices, status in (("both", 201), ("interviewer", 201), ("candidate", 400)):
+                asked = f"/whep/x?voices={voices}"
+                made = await client.post(asked, content=HEARD, headers=SDP)
+                assert made.status_code == status, made.text
+            assert refused(made)[:2] == (400, "invalid_parameter")
+
+    told(doorway, story)
+
+
 def test_those_who_come_at_once_do_not_pass_the_limit_of_the_process(doorway: Doorway) -> None:
     doorway.settings["max_sessions"] = 2
 

@@ -135,6 +135,38 @@ def test_an_interruption_silences_the_observers_too(doorway: Doorway) -> None:
     doorway.run(story)
 
 
+def test_an_observer_hears_the_person_too_unless_only_the_interviewer_is_wanted(
+    doorway: Doorway,
+) -> None:
+    doorway.synthesizer = FakeSynthesizer(ms_per_word=200)
+
+    async def story() -> None:
+        async with doorway.call("x") as caller:
+            await caller.say(type="hello", version=1, turn_detection={"mode": "manual"})
+            await caller.until("ready")
+            async with (
+                player(doorway, "x") as observer,
+                player(doorway, "x", voices="interviewer") as other,
+            ):
+                await observer.hears()
+                await other.hears()
+                await caller.until("reply.done", turn=0)
+                await observer.hears_nothing()
+                await other.hears_nothing()
+                heard, before = len(observer.loudness), len(other.loudness)
+                await caller.speak(1500)
+                await observer.hears(heard)
+                await observer.hears_nothing()
+                assert max(other.loudness[before:], default=0) < 200
+                await caller.say(type="commit")
+                await caller.until("reply.started", turn=1)
+                heard, before = len(observer.loudness), len(other.loudness)
+                await observer.hears(heard)
+                await other.hears(before)
+
+    doorway.run(story)
+
+
 def test_who_joins_with_a_token_leaves_when_it_expires(doorway: Doorway) -> None:
     doorway.settings["api_keys"] = KEY
 

@@ -1,0 +1,94 @@
+"""`VoiceMix`: both voices of a session as one track, for those who listen beside its client. Pure.
+
+The interviewer's frames come up to 200 ms before they are due, and the person's as the network
+brings them. One call takes 20 ms of both.
+"""
+
+from collections import deque
+
+import numpy as np
+
+from pipeline.frames import ReplyAudio, Samples
+
+MIX_HZ = 24_000
+FRAME = MIX_HZ // 50
+"""Samples of 20 ms."""
+
+MOST_REPLIES = 50
+"""Frames of the interviewer's; playout is never more than ten ahead."""
+
+BEGINS_AT = 3 * FRAME
+"""The person's voice begins when so much of it waits, so that a late packet leaves no gap in it."""
+
+MOST_HEARD = 30 * FRAME
+"""So much of it may wait; ingress lets half a second through at once. The oldest is dropped."""
+
+QUIET = 300
+"""The highest sample of audio that is left out where more waits than is needed: 40 dB below the
+loudest, so that a stall of the network leaves no lasting delay."""
+
+_LOUDEST = np.iinfo(np.int16)
+
+
+class VoiceMix:
+    """Takes frames of at most 20 ms and samples of any length, all at `MIX_HZ`."""
+
+    def __init__(self) -> None:
+        self.playing: ReplyAudio | None = None
+        """The interviewer's frame in what was taken last."""
+        self._replies: deque[ReplyAudio] = deque(maxlen=MOST_REPLIES)
+        self._heard: deque[Samples] = deque()
+        self._waiting = 0  # samples of the person's
+        self._flows = False  # the person's voice is being taken
+
+    def reply(self, frame: ReplyAudio) -> None:
+        """The interviewer's next frame."""
+        self._replies.append(frame)
+
+    def hear(self, pcm: Samples) -> None:
+        """What the person says next."""
+        if len(pcm):
+            self._heard.append(pcm)
+            self._waiting += len(pcm)
+        while self._waiting > MOST_HEARD:
+            self._waiting -= len(self._heard.popleft())
+
+    def clear(self) -> None:
+        """The reply was interrupted: nothing more of it is heard."""
+        self._replies.clear()
+        self.playing = None
+
+    def take(self) -> Samples | None:
+        """The next 20 ms of both; None where neither has anything."""
+        self.playing = self._replies.popleft() if self._replies else None
+        person = self._person()
+        if self.playing is None:
+            return person
+        reply = self.playing.pcm
+        if person is None:
+            return reply
+        both = person.astype(np.int32)
+        both[: len(reply)] += reply[:FRAME]
+        return both.clip(_LOUDEST.min, _LOUDEST.max).astype(np.int16)
+
+    def _person(self) -> Samples | None:
+        if not self._flows and self._waiting < BEGINS_AT:
+            return None
+        pcm = self._next()
+        if self._waiting > 2 * BEGINS_AT and int(np.abs(pcm).max()) < QUIET:
+            pcm = self._next()
+        self._flows = self._waiting > 0
+        return pcm
+
+    def _next(self) -> Samples:
+        """20 ms of what waits, filled up with silence."""
+        parts, wanted = [], FRAME
+        while wanted and self._heard:
+            part = self._heard.popleft()
+            if len(part) > wanted:
+                self._heard.appendleft(part[wanted:])
+                part = part[:wanted]
+            parts.append(part)
+            wanted -= len(part)
+        self._waiting -= FRAME - wanted
+        return np.concatenate([*parts, np.zeros(wanted, np.int16)])
