@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import h11
+import httpcore
 import httpx
 from anyio.streams.tls import TLSStream
 
@@ -24,6 +25,7 @@ from gateway.services.definition import Endpoint, ServiceSpec
 from gateway.services.failures import duration_text, failure_text
 from gateway.services.forwarding import Headers
 from gateway.services.request_body import RequestBody
+from gateway.services.resolving import ResolvedNetwork, Resolver
 from gateway.services.retries import AttemptFailed, Phase
 
 KEPT_S: Final = 4.0
@@ -69,22 +71,22 @@ class Upstreams:
     def __init__(self) -> None:
         self._pools: dict[str, Pool] = {}
         self._tls: ssl.SSLContext | None = None
+        self.resolver = Resolver()
 
     def pool(self, endpoint: Endpoint) -> Pool:
         """The connections to an instance."""
         found = self._pools.get(endpoint.url)
         if found is None:
-            limits = httpx.Limits(
+            # Nothing from the environment: only the configured hosts are connected to.
+            transport = httpx.AsyncHTTPTransport(verify=False, trust_env=False)
+            # httpx hands no network on.
+            transport._pool = httpcore.AsyncConnectionPool(
+                ssl_context=self.tls(endpoint),
                 max_connections=None,  # calls have a bound: `ServiceSpec.max_connections`
                 # httpcore compares this with all connections, those with a call included.
                 max_keepalive_connections=None,
                 keepalive_expiry=KEPT_S,
-            )
-            # Nothing from the environment: only the configured hosts are connected to.
-            transport = httpx.AsyncHTTPTransport(
-                verify=self._context(endpoint),
-                limits=limits,
-                trust_env=False,
+                network_backend=ResolvedNetwork(self.resolver),
                 socket_options=[(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BYTES)],
             )
             found = Pool(httpx.URL(endpoint.url), transport)
@@ -102,10 +104,12 @@ class Upstreams:
     async def aclose(self) -> None:
         """Close all connections."""
         await self.retain(frozenset())
+        self.resolver.close()
 
-    def _context(self, endpoint: Endpoint) -> ssl.SSLContext | bool:
+    def tls(self, endpoint: Endpoint) -> ssl.SSLContext | None:
+        """How an instance's certificate is checked; None where it has none."""
         if endpoint.protocol == "http":
-            return False
+            return None
         if self._tls is None:
             self._tls = ssl.create_default_context()
         return self._tls
