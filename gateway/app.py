@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 
 from starlette.applications import Starlette
 from starlette.routing import Route, WebSocketRoute
@@ -29,11 +30,12 @@ from gateway.rest.stateless import Services
 from gateway.rest.static import static_operations
 from gateway.rest.twilio import TwilioVoice
 from gateway.rest.webrtc import offer_operation
+from gateway.rest.websocket_proxy import ServiceWebSockets
 from gateway.rest.whep import playback
 from gateway.rest.whip import WhipEndpoints, calls, ingest
 from gateway.runtime import Runtime
 from gateway.security import WEBSOCKET, need_of
-from gateway.security.access import PROXIED
+from gateway.security.access import PROXIED, PROXIED_V1
 from gateway.services.probing import Prober
 from gateway.services.registry import Registry
 from gateway.services.reloading import ServicesReload
@@ -166,12 +168,21 @@ def create_app(
             _websocket("/ws-client/{session_id}", rtvi_endpoint),
             _websocket("/v1/realtime", realtime_endpoint),
             _websocket("/twilio/{session_id}", twilio_endpoint),
-            # Last: it matches every path with two parts.
-            Route(
-                PROXIED,
-                ServiceProxy(
-                    registry, upstreams, lambda method: http_access.check(method, PROXIED)
-                ),
+            # Last: they match every path with two parts.
+            *(
+                route
+                for path, version in ((PROXIED_V1, "/v1"), (PROXIED, ""))
+                for route in (
+                    _websocket(
+                        path, ServiceWebSockets(registry, upstreams, http_access, version).serve
+                    ),
+                    Route(
+                        path,
+                        ServiceProxy(
+                            registry, upstreams, partial(http_access.check, path=path), version
+                        ),
+                    ),
+                )
             ),
         ],
         middleware=middleware(settings),

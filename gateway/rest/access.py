@@ -5,11 +5,12 @@ page can do neither, so a pass is also a cookie of its session's path; it is tak
 alone, and browsers keep it from the pages of other sites.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from pydantic import BaseModel
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
+from starlette.websockets import WebSocket
 
 from gateway.interviews.sessions import NoSuchSession
 from gateway.rest.operation import Check, HttpReply
@@ -19,9 +20,11 @@ from gateway.security import (
     ApiKeys,
     Grant,
     Need,
+    bearer,
     digest_of,
     may_connect,
     need_of,
+    offered_key,
     origin_of,
     presented,
 )
@@ -40,8 +43,18 @@ OVER_WEBRTC = ("/webrtc/", "/whip/", "/whep/")
 COOKIE = "parley_pass"
 SAFE = ("GET", "HEAD", "OPTIONS")
 
-OF_CLIENTS = (Need.KEY, Need.NEW_SESSION, Need.SESSION, Need.OFFER, Need.CONNECTION, Need.LISTEN)
+OF_CLIENTS = (
+    Need.KEY,
+    Need.SERVICE,
+    Need.NEW_SESSION,
+    Need.SESSION,
+    Need.OFFER,
+    Need.CONNECTION,
+    Need.LISTEN,
+)
 """The needs that are checked here; others are the endpoint's own business."""
+
+OFFERED = b"sec-websocket-protocol"
 
 ADMITTED = "parley.admitted"
 """The key of a request's `Admitted` in its scope."""
@@ -49,10 +62,14 @@ ADMITTED = "parley.admitted"
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """A request that was let through, and what its credential allows."""
+    """A request that was let through, and what its credential allows.
+
+    `shown_in` are the headers with credentials of the gateway's, where a service has others.
+    """
 
     access: Access
     grant: Grant
+    shown_in: frozenset[bytes] = frozenset()
 
 
 class Credential(BaseModel):
@@ -95,12 +112,28 @@ class HttpAccess:
         async def check(request: Request) -> None:
             if method not in SAFE:
                 self._check_page(request)
-            if need is not Need.NOTHING and not self._access.open:
+            if self._access.open:
+                return
+            if need is Need.SERVICE:
+                await self.admit_to_service(request, service_credentials(request))
+            elif need is not Need.NOTHING:
                 await self._admit(request, need, webrtc)
 
         return check
 
-    def _check_page(self, request: Request) -> None:
+    async def check_websocket(self, client: WebSocket) -> None:
+        """What is to be called before a WebSocket goes to a service. Raises `Problem`.
+
+        A page cannot set headers: it offers its key as a subprotocol.
+        """
+        self._check_page(client)
+        if not self._access.open:
+            given = service_credentials(client)
+            if offered := offered_key(client.scope["subprotocols"]):
+                given[OFFERED] = offered
+            await self.admit_to_service(client, given)
+
+    def _check_page(self, request: HTTPConnection) -> None:
         """Refuse pages of other sites: browsers send them some requests without asking first."""
         headers = request.headers
         origin = origin_of(headers.getlist("origin"))
@@ -120,6 +153,21 @@ class HttpAccess:
             raise ACCESS_REQUIRED(HOW, headers=WRONG if credential else CHALLENGE)
         request.scope[ADMITTED] = Admitted(self._access, grant)
         await self._hold(need, grant, request)
+
+    async def admit_to_service(self, client: HTTPConnection, given: Mapping[bytes, str]) -> None:
+        """Let a client with an API key pass to a service; `given` are its headers' credentials.
+
+        A credential may be the service's own. One of the gateway's goes no further, whichever
+        header it came in. Raises `Problem`.
+        """
+        grants = {name: await self._access.look(value) for name, value in given.items()}
+        own = {name: grant for name, grant in grants.items() if grant is not None}
+        if not own:
+            raise ACCESS_REQUIRED(HOW, headers=WRONG if given else CHALLENGE)
+        grant = next((one for one in own.values() if one.everything), None)
+        if grant is None:
+            raise ACCESS_DENIED("This needs an API key")
+        client.scope[ADMITTED] = Admitted(self._access, grant, frozenset(own))
 
     async def _hold(self, need: Need, grant: Grant, request: Request) -> None:
         """Raise `Problem` or `NoSuchSession` if the grant does not hold for the request."""
@@ -152,7 +200,8 @@ def refusals(method: str, path: str) -> tuple[Kind, ...]:
         return ()
     if need not in OF_CLIENTS:
         return ()
-    denied = (ACCESS_DENIED,) if need in (Need.KEY, Need.NEW_SESSION) else ()
+    keyed = (Need.KEY, Need.SERVICE, Need.NEW_SESSION)
+    denied = (ACCESS_DENIED,) if need in keyed else ()
     return (ACCESS_REQUIRED, *denied, *(() if method in SAFE else (FOREIGN_PAGE,)))
 
 
@@ -212,6 +261,14 @@ def holder(request: Request) -> str:
     """By which the credential of a request is known again, "" where it had none."""
     credential = presented(request.headers.get("authorization"), request.headers.get("x-api-key"))
     return digest_of(credential) if credential else ""
+
+
+def service_credentials(client: HTTPConnection) -> dict[bytes, str]:
+    """What a request to a service shows, by its header: the gateway's key, the service's, both."""
+    api_key = (client.headers.get("x-api-key") or "").strip()
+    token = bearer(client.headers.get("authorization"))
+    found = {b"x-api-key": api_key, b"authorization": token}
+    return {name: value for name, value in found.items() if value}
 
 
 def _credential(request: Request, need: Need) -> str:

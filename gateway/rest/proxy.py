@@ -1,4 +1,4 @@
-"""`/{service}/{path}`: requests that are passed on to a service behind the gateway.
+"""`/{service}/{path}`, `/v1/{service}/{path}`: requests passed on to services behind the gateway.
 
 Requests and answers go through piece by piece: a piece is taken from one side when the other has
 taken the one before. What the gateway answers itself is problem details, as everywhere.
@@ -7,7 +7,6 @@ taken the one before. What the gateway answers itself is problem details, as eve
 import asyncio
 import logging
 import math
-import secrets
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
@@ -15,23 +14,21 @@ from typing import Final
 from starlette.requests import Request
 from starlette.types import Message, Receive, Scope, Send
 
-from gateway.logs import correlation_id
-from gateway.observe.trace_context import SpanId, client_trace, parse_traceparent
 from gateway.rest import problems
-from gateway.rest.access import ADMITTED
 from gateway.rest.operation import Check
 from gateway.rest.problems import Problem, problem_of
-from gateway.security import bearer, presented
+from gateway.rest.proxied_request import proxied_call
+from gateway.security.access import own_beginnings
 from gateway.services.definition import Fallback, ServiceFallback, StaticFallback
 from gateway.services.exchange import Exchange, NoAnswer, ProxiedCall, ServiceAnswer
-from gateway.services.forwarding import METHODS, Framing, RefusedRequest, RequestOrigin, framing_of
+from gateway.services.forwarding import METHODS, RefusedRequest, framing_of
 from gateway.services.registry import Registry, Service
 from gateway.services.request_body import BodyTooLong, ClientGone, RequestBody
 from gateway.services.upstreams import UpstreamFailed, Upstreams
 
 logger = logging.getLogger("parley.services")
 
-LONGEST_BUDGET_MS: Final = 3_600_000
+OWN: Final = own_beginnings()
 
 STANDS_IN: Final = b"x-parley-fallback"
 """The header of an answer that another one stands in for: "json", or the other service's name."""
@@ -45,13 +42,21 @@ MISSING: Final = {
 
 
 class ServiceProxy:
-    """The ASGI application for all paths of services. `check` says who may use which method."""
+    """The ASGI application for all paths of services behind a `version`, such as "/v1", or "".
+
+    `check` says who may use which method.
+    """
 
     def __init__(
-        self, registry: Registry, upstreams: Upstreams, check: Callable[[str], Check | None]
+        self,
+        registry: Registry,
+        upstreams: Upstreams,
+        check: Callable[[str], Check | None],
+        version: str = "",
     ) -> None:
         self._registry = registry
         self._upstreams = upstreams
+        self._version = version
         self._checks = {method: check(method) for method in METHODS}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -75,16 +80,20 @@ class ServiceProxy:
     async def _pass_on(
         self, request: Request, receive: Receive, out: "_Reply", here: asyncio.Timeout
     ) -> None:
-        service = self._registry.find(request.path_params["service"])
-        if service is None:
+        name = request.path_params["service"]
+        if name in OWN or not self._registry:
             raise problems.NOT_FOUND()
         if request.method not in self._checks:
             raise problems.METHOD_NOT_ALLOWED(headers={"allow": ", ".join(METHODS)})
+        # Before the service is looked for: who may not ask does not learn which there are.
         if (check := self._checks[request.method]) is not None:
             await check(request)
+        service = self._registry.find(name)
+        if service is None:
+            raise problems.NOT_FOUND()
         try:
             framing = framing_of(request.headers.raw)
-            call = _call_of(request, framing)
+            call = proxied_call(request, framing, f"{self._version}/{name}")
             await self._answer(service, call, receive, out, here)
         except RefusedRequest as error:
             raise problems.INVALID_REQUEST(str(error)) from None
@@ -153,12 +162,11 @@ class ServiceProxy:
                 if (call.framing.length or 0) > other.spec.max_request_bytes:
                     raise _too_large(other)
                 body.limit(other.spec.max_request_bytes)
-                rest = call.raw_path.removeprefix(b"/" + service.name.encode())
-                call = call.at(b"/" + other.name.encode() + rest, left_s)
+                call = call.at(f"{self._version}/{other.name}".encode(), left_s)
                 with suppress(NoAnswer):
                     await self._exchange(other, call, body, out, other.name)
                     return
-        raise _problem(service, missing)
+        raise no_answer(service, missing)
 
 
 class _Watch:
@@ -228,69 +236,13 @@ class _Reply:
         await self._send(message)
 
 
-def _call_of(request: Request, framing: Framing) -> ProxiedCall:
-    scope, headers = request.scope, request.headers
-    client = scope.get("client")
-    parent = parse_traceparent(client_trace.get())
-    origin = RequestOrigin(
-        client=client[0] if client else "",
-        scheme=scope["scheme"],
-        host=headers.get("host", "").encode("latin-1"),
-        correlation_id=correlation_id.get() or secrets.token_hex(16),
-        traceparent=_span(parent).traceparent,
-        tracestate=(
-            ()
-            if parent is None
-            else tuple(value for name, value in headers.raw if name == b"tracestate")
-        ),
-        hidden=_own_credentials(request),
-    )
-    return ProxiedCall(
-        method=request.method,
-        raw_path=scope.get("raw_path") or scope["path"].encode(),
-        query=scope["query_string"],
-        headers=headers.raw,
-        framing=framing,
-        origin=origin,
-        budget_s=_budget_s(headers.get("x-budget-ms", "")),
-    )
-
-
-def _span(parent: SpanId | None, token: Callable[[int], str] = secrets.token_hex) -> SpanId:
-    """The gateway's own part of the trace, which a service's spans have as their parent."""
-    if parent is None:
-        return SpanId(token(16), token(8))
-    return SpanId(parent.trace_id, token(8), parent.sampled)
-
-
-def _budget_s(text: str) -> float | None:
-    """How long the client waits for the head of the answer, where it says so in milliseconds."""
-    if not (text.isascii() and text.isdigit()) or len(text) > 9:
-        return None
-    return min(max(int(text), 1), LONGEST_BUDGET_MS) / 1000
-
-
-def _own_credentials(request: Request) -> frozenset[bytes]:
-    """The headers with which the client has come past the gateway: they are for it alone."""
-    if ADMITTED not in request.scope:
-        return frozenset()
-    authorization = request.headers.get("authorization")
-    api_key = request.headers.get("x-api-key")
-    used = presented(authorization, api_key)
-    hidden = set()
-    if bearer(authorization) == used:
-        hidden.add(b"authorization")
-    if (api_key or "").strip() == used:
-        hidden.add(b"x-api-key")
-    return frozenset(hidden)
-
-
 def _too_large(service: Service) -> Problem:
     most_mb = service.spec.max_request_bytes / 1_000_000
     return problems.BODY_TOO_LARGE(f"{service.name} takes {most_mb:g} MB")
 
 
-def _problem(service: Service, missing: NoAnswer) -> Problem:
+def no_answer(service: Service, missing: NoAnswer) -> Problem:
+    """What a client is told whom no instance has answered."""
     wait_s = math.ceil(missing.retry_after_s)
     return MISSING[missing.missing](
         f"{service.name}: {missing.reason}", headers={"retry-after": f"{wait_s}"} if wait_s else {}

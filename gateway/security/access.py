@@ -13,7 +13,11 @@ WEBSOCKET = "WEBSOCKET"
 """In place of a method: the handshake of a WebSocket."""
 
 PROXIED = "/{service}/{path:path}"
+PROXIED_V1 = "/v1/{service}/{path:path}"
 """The paths of the services behind the gateway; its own paths come before."""
+
+OWN_UNDER_V1 = frozenset({"live"})
+"""What `/v1/` is to have of the gateway's own, beside what `NEEDS` has there."""
 
 
 class Need(Enum):
@@ -21,6 +25,7 @@ class Need(Enum):
 
     NOTHING = "nothing: it tells and changes nothing of any session"
     KEY = "an API key"
+    SERVICE = "an API key, beside what the service itself asks for"
     NEW_SESSION = "an API key, or a ticket for a new session"
     SESSION = "an API key, or a ticket or a pass for the session in the path"
     OFFER = "an API key, or a ticket or a pass for the session; a ticket is used with the answer"
@@ -106,8 +111,9 @@ NEEDS: dict[str, dict[str, Need]] = {
     "/v1/realtime/calls": {"POST": Need.ENDPOINT},
     "/v1/realtime/calls/{call}/hangup": {"POST": Need.ENDPOINT},
     "/v1/realtime/client_secrets": {"POST": Need.ENDPOINT},
-    # Whatever a service behind the gateway answers; last, since it matches every path.
-    PROXIED: {ANY: Need.KEY},
+    # Whatever a service behind the gateway answers; last, since these match every path.
+    PROXIED_V1: {ANY: Need.SERVICE, WEBSOCKET: Need.SERVICE},
+    PROXIED: {ANY: Need.SERVICE, WEBSOCKET: Need.SERVICE},
 }
 """What each path needs, by its method. A path that is not here is not served."""
 
@@ -122,5 +128,7 @@ def need_of(method: str, path: str) -> Need:
 
 
 def own_beginnings() -> frozenset[str]:
-    """The first parts of the gateway's own paths, which name no service."""
-    return frozenset(path.split("/")[1] for path in NEEDS if path != PROXIED)
+    """The first parts of the gateway's own paths, which name no service; behind `/v1/` the
+    second ones, too."""
+    own = [path.split("/") for path in NEEDS if path not in (PROXIED, PROXIED_V1)]
+    return OWN_UNDER_V1 | {parts[1] for parts in own} | {p[2] for p in own if p[1] == "v1"}

@@ -95,6 +95,8 @@ class ServiceSpec:
     asked; without any, nothing is asked. `base_path` is "" or begins with a slash and ends in none;
     a path that is not below it already is put there. `timeout_s` is how long one attempt may take
     to the head of its answer, `idle_timeout_s` how long nothing may come or go within a body.
+    `max_websockets` are those at a time of the whole service, `max_message_bytes` the longest
+    message of one, `websocket_idle_s` how long no message may come or go.
     """
 
     name: str
@@ -110,4 +112,7 @@ class ServiceSpec:
     max_connections: int = 256
     max_request_bytes: int = 100_000_000
     max_response_bytes: int = 1_000_000_000
+    max_websockets: int = 1000
+    max_message_bytes: int = 1_000_000
+    websocket_idle_s: float = 300.0
     fallback: Fallback | None = None

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import random
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Final, Literal
@@ -67,9 +67,11 @@ class ProxiedCall:
     origin: RequestOrigin
     budget_s: float | None = None
 
-    def at(self, raw_path: bytes, budget_s: float | None) -> "ProxiedCall":
-        """The same request for another path, with what is left of its time."""
-        return replace(self, raw_path=raw_path, budget_s=budget_s)
+    def at(self, prefix: bytes, budget_s: float | None) -> "ProxiedCall":
+        """The same request for another service's prefix, with what is left of its time."""
+        rest = self.raw_path.removeprefix(self.origin.prefix)
+        origin = replace(self.origin, prefix=prefix)
+        return replace(self, raw_path=prefix + rest, origin=origin, budget_s=budget_s)
 
     @property
     def idempotent(self) -> bool:
@@ -107,7 +109,7 @@ class Exchange:
         self._body = body
         self._chance = chance
         spec = service.spec
-        self._target = target_of(call.raw_path, call.query, spec)
+        self._target = target_of(call.raw_path, call.query, spec, call.origin.prefix)
         self._now = asyncio.get_running_loop().time
         longest_s = spec.timeout_s * spec.retry_policy.max_attempts
         budget_s = longest_s if call.budget_s is None else min(call.budget_s, longest_s)
@@ -123,7 +125,7 @@ class Exchange:
         attempt, admission = await self._attempts()
         outcome = Outcome.NEUTRAL
         try:
-            outcome = _outcome_of(attempt.status)
+            outcome = outcome_of(attempt.status)
             if admission.probe:
                 # A stream may go on for hours, and this tells that the instance answers again.
                 self._settle(admission, outcome, retry_after_s(attempt.headers))
@@ -137,7 +139,7 @@ class Exchange:
             else:
                 outcome = Outcome.FAILURE
                 if admission.permit.settled:
-                    _told(self._service.name, admission.instance.broke_off(self._now()))
+                    tell(self._service.name, admission.instance.broke_off(self._now()))
             raise
         finally:
             self._settle(admission, outcome, retry_after_s(attempt.headers))
@@ -158,7 +160,7 @@ class Exchange:
                 call.origin.client, self._now(), tried=tried, probe=call.idempotent
             )
             if isinstance(admission, Unavailable):
-                raise self._missing(admission, tried)
+                raise missing(admission, tried)
             attempt, failed = await self._tried(admission)
             if failed is None:
                 return attempt, admission
@@ -167,7 +169,7 @@ class Exchange:
             if wait_s is None:
                 if failed.status:  # what the service says itself is better than what we say of it
                     return attempt, admission
-                raise _given_up(failed)
+                raise given_up(failed)
             if failed.status:
                 self._settle(admission, Outcome.FAILURE, failed.retry_after_s)
                 admission.instance.left()
@@ -258,7 +260,6 @@ class Exchange:
                 call.method,
                 call.framing,
                 call.origin,
-                spec,
                 endpoint,
                 round(limit_s * 1000),
             ),
@@ -273,8 +274,8 @@ class Exchange:
                 attempt.headers,
                 self._call.method,
                 attempt.status,
-                spec,
                 admission.instance.endpoint,
+                self._call.origin.prefix,
             )
             if (length_of(head) or 0) > spec.max_response_bytes and self._call.method != "HEAD":
                 reason = "the answer is longer than max_response_mb"
@@ -283,18 +284,12 @@ class Exchange:
             raise UpstreamFailed(AttemptFailed(Phase.BODY, str(error))) from None
         return head
 
-    def _missing(self, found: Unavailable, tried: dict[str, AttemptFailed]) -> NoAnswer:
-        if tried:
-            return _given_up([*tried.values()][-1])
-        reason = "every instance is out of use" if found.reason == "down" else "too many calls"
-        return NoAnswer(found.reason, reason, found.retry_after_s)
-
     def _settle(self, admission: Admission, outcome: Outcome, after_s: float = 0.0) -> None:
         changed = admission.instance.settle(admission, outcome, self._now(), retry_after_s=after_s)
-        _told(f"{self._service.name} at {admission.instance.key}", changed)
+        tell(f"{self._service.name} at {admission.instance.key}", changed)
 
 
-def _outcome_of(status: int) -> Outcome:
+def outcome_of(status: int) -> Outcome:
     """What a status says of the instance. A client can cause a 500, so it takes nobody out of use;
     502 to 504 are what servers say when they cannot serve."""
     if status in AGAIN:
@@ -302,13 +297,23 @@ def _outcome_of(status: int) -> Outcome:
     return Outcome.NEUTRAL if status >= 500 else Outcome.SUCCESS
 
 
-def _given_up(failed: AttemptFailed) -> NoAnswer:
-    missing: Missing = "late" if failed.timed_out else "failed"
+def missing(found: Unavailable, tried: Mapping[str, AttemptFailed]) -> NoAnswer:
+    """What a call ends with that no instance takes, or no other than those that it has `tried`."""
+    if tried:
+        return given_up([*tried.values()][-1])
+    reason = "every instance is out of use" if found.reason == "down" else "too many calls"
+    return NoAnswer(found.reason, reason, found.retry_after_s)
+
+
+def given_up(failed: AttemptFailed) -> NoAnswer:
+    """What a call ends with whose last attempt failed so."""
+    why: Missing = "late" if failed.timed_out else "failed"
     unseen = failed.phase is Phase.CONNECT
-    return NoAnswer(missing, failed.reason, failed.retry_after_s, unseen=unseen)
+    return NoAnswer(why, failed.reason, failed.retry_after_s, unseen=unseen)
 
 
-def _told(name: str, transitions: list[Transition]) -> None:
+def tell(name: str, transitions: list[Transition]) -> None:
+    """Log what has changed of a breaker."""
     for one in transitions:
         logger.warning(
             "breaker of %s: from %s to %s: %s", name, one.old.value, one.new.value, one.reason

@@ -5,7 +5,7 @@ anything that the gateway itself says, nor a path that a service could read as a
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import unquote_to_bytes
@@ -99,6 +99,8 @@ class RequestOrigin:
     """The client's address, "" where it is not known."""
     scheme: str
     host: bytes
+    prefix: bytes
+    """What of the path leads to the service: "/name", or "/v1/name"."""
     correlation_id: str
     traceparent: str
     tracestate: tuple[bytes, ...] = ()
@@ -106,18 +108,17 @@ class RequestOrigin:
     """Headers that are for the gateway alone: its own keys."""
 
 
-def target_of(raw_path: bytes, query: bytes, spec: ServiceSpec) -> bytes:
+def target_of(raw_path: bytes, query: bytes, spec: ServiceSpec, prefix: bytes) -> bytes:
     """The path and the query of a request as the service gets them, byte by byte.
 
-    `raw_path` is "/name/…" as it came. A path that is below `base_path` already stays as it is.
-    Raises `RefusedRequest` for one that servers read in more than one way.
+    `raw_path` is `prefix` and what follows, as it came. A path that is below `base_path` already
+    stays as it is. Raises `RefusedRequest` for one that servers read in more than one way.
     """
-    prefix = b"/" + spec.name.encode() + b"/"
-    if not raw_path.startswith(prefix):
+    if not raw_path.startswith(prefix + b"/"):
         raise RefusedRequest("write the name of the service as it is, without escapes")
     if PLAIN.fullmatch(raw_path) is None or PLAIN.fullmatch(query) is None:
         raise RefusedRequest("the path and the query are printable ASCII; escape what is not")
-    path = raw_path[len(prefix) - 1 :]
+    path = raw_path[len(prefix) :]
     _check_path(path)
     base = spec.base_path.encode()
     if base and path != base and not path.startswith(base + b"/"):
@@ -161,73 +162,91 @@ def request_head(
     method: str,
     framing: Framing,
     origin: RequestOrigin,
-    spec: ServiceSpec,
     endpoint: Endpoint,
     budget_ms: int,
 ) -> Headers:
     """The header lines for an instance. Raises `RefusedRequest` for one that could be two."""
+    head: Headers = [(b"host", endpoint.authority.encode()), *passed_on(headers, origin.hidden)]
+    if framing.chunked:
+        head.append((b"transfer-encoding", b"chunked"))
+    elif framing.length is not None or method in ("POST", "PUT", "PATCH"):
+        head.append((b"content-length", b"%d" % (framing.length or 0)))
+    head += said_of(origin)
+    head.append((b"x-budget-ms", b"%d" % budget_ms))
+    return head
+
+
+def passed_on(
+    headers: Sequence[tuple[bytes, bytes]], hidden: Set[bytes]
+) -> Iterator[tuple[bytes, bytes]]:
+    """The header lines of a request that are the client's to say, without those of one connection.
+
+    `hidden` are for the gateway alone. Raises `RefusedRequest` for a line that could be two.
+    """
     named = _named_by_connection(headers)
-    head: Headers = [(b"host", endpoint.authority.encode())]
     for name, value in headers:
         _check_line(name, value, RefusedRequest)
         # Servers that hand headers on as variables take "_" and "-" for the same.
         known = name.replace(b"_", b"-")
-        if known in HOP_BY_HOP or known in SAID_HERE or name in named or name in origin.hidden:
+        if known in HOP_BY_HOP or known in SAID_HERE or name in named or name in hidden:
             continue
         value = value.strip(b" \t")  # the server's parser leaves what stands behind a value
         if name == b"cookie" and PASS_COOKIE in value:
             value = _without_pass(value)
             if not value:
                 continue
-        head.append((name, value))
-    if framing.chunked:
-        head.append((b"transfer-encoding", b"chunked"))
-    elif framing.length is not None or method in ("POST", "PUT", "PATCH"):
-        head.append((b"content-length", b"%d" % (framing.length or 0)))
-    head += _said_of(origin, spec, budget_ms)
-    return head
+        yield name, value
 
 
-def _said_of(
-    origin: RequestOrigin, spec: ServiceSpec, budget_ms: int
-) -> Iterable[tuple[bytes, bytes]]:
+def said_of(origin: RequestOrigin) -> Iterable[tuple[bytes, bytes]]:
+    """The header lines in which the gateway tells where a request is from."""
     if origin.client:
         yield b"x-forwarded-for", origin.client.encode("latin-1")
     yield b"x-forwarded-proto", origin.scheme.encode("latin-1")
     if origin.host:
         yield b"x-forwarded-host", origin.host
-    yield b"x-forwarded-prefix", b"/" + spec.name.encode()
+    yield b"x-forwarded-prefix", origin.prefix
     yield b"x-correlation-id", origin.correlation_id.encode("latin-1")
     yield b"traceparent", origin.traceparent.encode("latin-1")
     for value in origin.tracestate:
         yield b"tracestate", value.strip(b" \t")
-    yield b"x-budget-ms", b"%d" % budget_ms
 
 
 def answer_head(
     headers: Sequence[tuple[bytes, bytes]],
     method: str,
     status: int,
-    spec: ServiceSpec,
     endpoint: Endpoint,
+    prefix: bytes,
 ) -> Headers:
-    """The header lines for the client. Raises `RefusedAnswer` for what is no answer."""
+    """The header lines for the client, who reaches the service behind `prefix`.
+
+    Raises `RefusedAnswer` for what is no answer.
+    """
     if not 200 <= status <= 599:
         raise RefusedAnswer(f"status {status}")
     lines = [(name.lower(), value) for name, value in headers]
+    lengthless = status in (204, 304) or any(name == b"transfer-encoding" for name, _ in lines)
+    return [
+        (name, value)
+        for name, value in passed_back(lines, endpoint, prefix)
+        if name != b"content-length" or not lengthless
+    ]
+
+
+def passed_back(
+    lines: Sequence[tuple[bytes, bytes]], endpoint: Endpoint, prefix: bytes
+) -> Iterator[tuple[bytes, bytes]]:
+    """The header lines of an answer, with names in small letters, that are the service's to say.
+
+    Raises `RefusedAnswer` for a line that could be two.
+    """
     named = _named_by_connection(lines)
-    chunked = any(name == b"transfer-encoding" for name, _ in lines)
-    head: Headers = []
     for name, value in lines:
         _check_line(name, value, RefusedAnswer)
         if name in HOP_BY_HOP or name in NOT_BACK or name in named or name.startswith(CORS):
             continue
-        if name == b"content-length" and (chunked or status in (204, 304)):
-            continue
-        if name == b"location":
-            value = _location(value, spec, endpoint)
-        head.append((name, value))
-    return head
+        yield name, _location(value, endpoint, prefix) if name == b"location" else value
 
 
 def length_of(head: Iterable[tuple[bytes, bytes]]) -> int | None:
@@ -243,7 +262,7 @@ def retry_after_s(headers: Iterable[tuple[bytes, bytes]]) -> float:
     return 0.0
 
 
-def _location(value: bytes, spec: ServiceSpec, endpoint: Endpoint) -> bytes:
+def _location(value: bytes, endpoint: Endpoint, prefix: bytes) -> bytes:
     """A redirect to another path of the service leads there through the gateway."""
     own_urls = [endpoint.url, f"//{endpoint.authority}"]
     if endpoint.port == {"http": 80, "https": 443}[endpoint.protocol]:
@@ -255,7 +274,7 @@ def _location(value: bytes, spec: ServiceSpec, endpoint: Endpoint) -> bytes:
             break
     if not value.startswith(b"/") or value.startswith(b"//"):
         return value
-    return b"/" + spec.name.encode() + value
+    return prefix + value
 
 
 def _named_by_connection(headers: Iterable[tuple[bytes, bytes]]) -> frozenset[bytes]:

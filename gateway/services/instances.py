@@ -45,6 +45,8 @@ class Instance:
         self.breaker = breaker
         self.health = health
         self.in_flight = 0
+        self.websockets = 0
+        """Those that are open. Each was a call until then."""
         self.calls = 0
         self.failures = 0
         self.since: float | None = None
@@ -71,7 +73,8 @@ class Instance:
         share = 1.0
         if self.since is not None and now < self.since + slow_start_s:
             share = max(SLOWEST_SHARE, (now - self.since) / slow_start_s)
-        return Contender(self.key, self.endpoint.weight, share, self.in_flight)
+        busy = self.in_flight + self.websockets
+        return Contender(self.key, self.endpoint.weight, share, busy)
 
     def admit(self, now: float) -> Admission | None:
         """Begin a call; None where it gets none now."""

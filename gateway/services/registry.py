@@ -41,6 +41,11 @@ class Service:
     def name(self) -> str:
         return self.spec.name
 
+    @property
+    def websockets(self) -> int:
+        """Those that are open."""
+        return sum(one.websockets for one in self.instances.values())
+
     def untried(self, tried: Collection[str], now: float) -> bool:
         """Whether an instance that is usable has not been tried."""
         return any(self._has_place(one) and one.usable(now) for one in self._rest(tried))
@@ -104,6 +109,9 @@ class Registry:
 
     def __iter__(self) -> Iterator[Service]:
         return iter(self._services.values())
+
+    def __len__(self) -> int:
+        return len(self._services)
 
     def find(self, name: str) -> Service | None:
         """The service of a name."""

@@ -43,6 +43,9 @@ SERVICE: Final = (
     "max_connections",
     "max_request_mb",
     "max_response_mb",
+    "max_websockets",
+    "max_message_mb",
+    "websocket_idle_timeout",
     "fallback",
 )
 LONGEST_S: Final = 3600.0
@@ -102,6 +105,11 @@ def _service(name: str, fields: YamlFields) -> ServiceSpec:
         ),
         max_request_bytes=fields.get("max_request_mb", _megabytes, plain.max_request_bytes),
         max_response_bytes=fields.get("max_response_mb", _megabytes, plain.max_response_bytes),
+        max_websockets=fields.get(
+            "max_websockets", lambda v: v.whole(0, 100_000), plain.max_websockets
+        ),
+        max_message_bytes=fields.get("max_message_mb", _megabytes, plain.max_message_bytes),
+        websocket_idle_s=fields.get("websocket_idle_timeout", seconds, plain.websocket_idle_s),
         fallback=fields.get("fallback", _fallback, None),
     )
 

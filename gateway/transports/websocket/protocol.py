@@ -63,6 +63,8 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
 
     receiver: Receiver[bytes] | None = None
     stall_timer: asyncio.TimerHandle | None = None
+    stall_s = STALL_S
+    """A client with nothing to hear at once may take longer than `STALL_S`."""
     written = 0
     """Bytes of all frames so far."""
     taken = 0
@@ -353,7 +355,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
 
     def _watch_reading(self) -> None:
         self.taken = self.written - self.transport.get_write_buffer_size()
-        self.stall_timer = self.loop.call_later(STALL_S, self._check_reading)
+        self.stall_timer = self.loop.call_later(self.stall_s, self._check_reading)
 
     def _check_reading(self) -> None:
         self.stall_timer = None

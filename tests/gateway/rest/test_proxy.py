@@ -90,6 +90,63 @@ def test_a_request_of_any_method_reaches_the_service_and_its_answer_comes_back(
     run(gateway, story, {"name": "conversation-service", "port": stub.port, "base_path": "/api/v1"})
 
 
+def test_a_service_is_reached_by_its_version_too(gateway: Gateway) -> None:
+    stub = StubService()
+    stub.answers = {"/api/moved": always(307, b"", ("location", "/api/there"))}
+
+    async def story(client: httpx.AsyncClient) -> None:
+        async with stub.running():
+            plain = (await client.get("/s/a/b?x=1")).json()["target"]
+            versioned = (await client.get("/v1/s/a/b?x=1")).json()["target"]
+            assert (plain, versioned) == ("/api/a/b?x=1", "/api/a/b?x=1")
+            assert stub.seen[-1].all("x-forwarded-prefix") == ["/v1/s"]
+            moved = await client.get("/v1/s/moved", follow_redirects=False)
+            assert moved.headers["location"] == "/v1/s/api/there"
+            assert (await client.post("/v1/s/a", content=b"x")).json()["body"] == "x"
+            missing = await client.get("/v1/unknown/a")
+            assert (missing.status_code, missing.json()["code"]) == (404, "not_found")
+
+    run(gateway, story, {"name": "s", "port": stub.port, "base_path": "/api"})
+
+
+def test_another_service_stands_in_behind_a_version(gateway: Gateway) -> None:
+    stub = StubService("other")
+
+    async def story(client: httpx.AsyncClient) -> None:
+        async with stub.running():
+            answer = await client.get("/v1/s/x?y=1")
+        assert answer.headers["x-parley-fallback"] == "other"
+        assert answer.json()["target"] == "/x?y=1"
+        assert stub.seen[0].all("x-forwarded-prefix") == ["/v1/other"]
+
+    attempts = {"retry_policy": {"max_attempts": 1}}
+    run(
+        gateway,
+        story,
+        {"name": "s", "port": free_port(), "fallback": {"service": "other"}, **attempts},
+        {"name": "other", "port": stub.port},
+    )
+
+
+OWN_PATHS = ("/v1/realtime/x", "/v1/realtime/calls/x", "/v1/live/x", "/api/x/y", "/admin/x")
+
+
+def test_the_gateways_own_paths_are_never_passed_on(gateway: Gateway) -> None:
+    stub = StubService()
+    gateway.settings["api_keys"] = SecretStr("parley-key-1")
+
+    async def story(client: httpx.AsyncClient) -> None:
+        async with stub.running():
+            for path in OWN_PATHS:
+                for method in ("GET", "POST", "PUT", "DELETE"):
+                    answer = await client.request(method, path)
+                    assert (answer.status_code, answer.json()["code"]) == (404, "not_found"), path
+            assert (await client.get("/v1/realtime/client_secrets")).status_code == 405
+        assert stub.seen == []
+
+    run(gateway, story, {"name": "s", "port": stub.port})
+
+
 def test_the_clients_trace_goes_on(gateway: Gateway) -> None:
     stub = StubService()
     given = "00-" + "a" * 32 + "-" + "b" * 16 + "-00"
@@ -947,7 +1004,12 @@ def test_with_keys_a_service_is_for_clients_with_one_and_never_sees_it(gateway: 
             for headers in ({}, {"X-API-Key": "wrong-key-1"}):
                 refused = await client.get("/s/a", headers=headers)
                 assert (refused.status_code, refused.json()["code"]) == (401, "access_required")
-            assert (await client.get("/unknown/a")).status_code == 404
+            # Nobody without a key learns which services there are.
+            for path in ("/unknown/a", "/v1/unknown/a", "/v1/s/a"):
+                answer = await client.get(path)
+                assert (answer.status_code, answer.json()["code"]) == (401, "access_required")
+            answer = await client.get("/unknown/a", headers={"X-API-Key": key})
+            assert answer.status_code == 404
             assert stub.seen == []
             first = await client.get(
                 "/s/a", headers={"X-API-Key": key, "Authorization": "Basic eDp5"}
@@ -956,6 +1018,30 @@ def test_with_keys_a_service_is_for_clients_with_one_and_never_sees_it(gateway: 
         assert (first.status_code, second.status_code) == (200, 200)
         assert [seen.all("authorization") for seen in stub.seen] == [["Basic eDp5"], []]
         assert key not in json.dumps([seen.headers for seen in stub.seen])
+
+    run(gateway, story, {"name": "s", "port": stub.port})
+
+
+@pytest.mark.parametrize("ours", ["x-api-key", "authorization"])
+def test_a_services_own_credentials_stand_beside_the_gateways_key(
+    gateway: Gateway, ours: str
+) -> None:
+    stub, key = StubService(), "parley-key-1"
+    gateway.settings["api_keys"] = SecretStr(f"{key},parley-key-2")
+
+    async def story(client: httpx.AsyncClient) -> None:
+        own = {"x-api-key": "of-the-service", "authorization": "Bearer of-the-service"}
+        shown = {**own, ours: f"Bearer {key}" if ours == "authorization" else key}
+        both = {"x-api-key": key, "authorization": "Bearer parley-key-2"}
+        async with stub.running():
+            for headers in (shown, both):
+                assert (await client.get("/s/a", headers=headers)).status_code == 200
+            refused = await client.get("/s/a", headers=own)
+            assert (refused.status_code, refused.json()["code"]) == (401, "access_required")
+        first, second = stub.seen
+        passed = {name: first.all(name) for name in own}
+        assert passed == {**{name: [value] for name, value in own.items()}, ours: []}
+        assert [second.all(name) for name in own] == [[], []]
 
     run(gateway, story, {"name": "s", "port": stub.port})
 

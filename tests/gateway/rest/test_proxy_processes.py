@@ -1,5 +1,6 @@
 """The gateway and its services as processes: memory, and instances that are killed or stopped."""
 
+import asyncio
 import signal
 import time
 from collections.abc import Iterator
@@ -7,8 +8,11 @@ from pathlib import Path
 
 import httpx
 import pytest
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import InvalidStatus
 
 from tests.support.served import free_port, gateway
+from tests.support.socket_service import socket_process
 from tests.support.stub_services import PIECE, services_file, stub_process
 
 pytestmark = pytest.mark.slow
@@ -115,3 +119,51 @@ def test_a_hangup_reads_the_file_again_and_a_mistake_changes_nothing(tmp_path: P
                 time.sleep(0.1)
             assert told in (tmp_path / "log").read_text()
         assert [client.get(f"/{name}/x").status_code for name in "ab"] == [404, 200]
+
+
+WEBSOCKETS = 1000
+
+
+def test_a_thousand_websockets_pass_at_a_time(tmp_path: Path) -> None:
+    port, service_port = free_port(), free_port()
+    path = services_file(tmp_path, {"name": "s", "port": service_port})
+    url = f"ws://127.0.0.1:{port}/s/echo"
+
+    def opened() -> connect:
+        return connect(url, compression=None, proxy=None, open_timeout=60, ping_interval=None)
+
+    async def told(socket: ClientConnection, number: int) -> None:
+        for text in (f"first of {number}", f"second of {number}"):
+            await socket.send(text)
+            assert await socket.recv() == text
+
+    async def story(pid: int) -> int:
+        before, sockets = memory(pid, "VmRSS"), list[ClientConnection]()
+        for _ in range(WEBSOCKETS // 50):
+            sockets += await asyncio.gather(*(opened() for _ in range(50)))
+        with pytest.raises(InvalidStatus, match="503"):
+            await opened()  # one more than the service may have
+        await asyncio.gather(*(told(one, number) for number, one in enumerate(sockets)))
+        grown = memory(pid, "VmRSS") - before
+        await asyncio.gather(*(one.close(4000, "done") for one in sockets))
+        assert {(one.close_code, one.close_reason) for one in sockets} == {(4000, "done")}
+        for _ in range(300):  # the places are free again
+            try:
+                async with opened() as one:
+                    await told(one, 0)
+                break
+            except InvalidStatus:
+                await asyncio.sleep(0.1)
+        else:
+            raise AssertionError("no place")
+        return grown
+
+    with (
+        socket_process(service_port),
+        gateway(tmp_path, port, PARLEY_SERVICES=str(path)) as process,
+    ):
+        grown = asyncio.run(story(process.pid))
+        assert process.poll() is None
+    assert "Traceback" not in (tmp_path / "log").read_text()
+    # 100 KB each, with what the systems of both sides hold.
+    assert grown < WEBSOCKETS * 100_000

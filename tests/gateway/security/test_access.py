@@ -11,7 +11,7 @@ from gateway.app import create_app
 from gateway.rest import rest_routes
 from gateway.rest.operation import HttpReply, Operation, ResponseSpec
 from gateway.security import WEBSOCKET, Need, need_of
-from gateway.security.access import ANY, NEEDS, PROXIED, own_beginnings
+from gateway.security.access import ANY, NEEDS, PROXIED, PROXIED_V1, own_beginnings
 from gateway.settings import Settings
 
 PUBLIC = {
@@ -96,10 +96,12 @@ def test_a_method_without_a_row_is_not_served_by_another_methods() -> None:
 def test_no_path_of_the_gateways_own_is_the_name_of_a_service() -> None:
     own = own_beginnings()
     assert {"", "admin", "api", "health", "metrics", "static", "v1", "webrtc", "ws"} <= own
+    assert {"realtime", "live"} <= own  # of /v1/
     assert not any("{" in name for name in own)
 
 
 def test_the_paths_of_services_come_last(tmp_path: Path) -> None:
-    *_, last = create_app(Settings(data_dir=tmp_path)).routes
-    assert isinstance(last, Route)
-    assert last.path == PROXIED
+    last = create_app(Settings(data_dir=tmp_path)).routes[-4:]
+    assert [(type(route), getattr(route, "path", "")) for route in last] == [
+        (kind, path) for path in (PROXIED_V1, PROXIED) for kind in (WebSocketRoute, Route)
+    ]

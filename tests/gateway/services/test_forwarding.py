@@ -28,9 +28,11 @@ CALLER = RequestOrigin(
     client="192.0.2.1",
     scheme="https",
     host=b"parley.example",
+    prefix=b"/conversation-service",
     correlation_id="c-1",
     traceparent="00-" + "a" * 32 + "-" + "b" * 16 + "-01",
 )
+PREFIX = CALLER.prefix
 SAID = [
     (b"x-forwarded-for", b"192.0.2.1"),
     (b"x-forwarded-proto", b"https"),
@@ -43,7 +45,7 @@ SAID = [
 
 
 def target(path: bytes, query: bytes = b"", spec: ServiceSpec = PLAIN) -> bytes:
-    return target_of(b"/conversation-service" + path, query, spec)
+    return target_of(PREFIX + path, query, spec, PREFIX)
 
 
 @pytest.mark.parametrize(
@@ -117,7 +119,14 @@ def test_a_path_with_two_meanings_goes_nowhere(trick: str, spec: ServiceSpec) ->
 )
 def test_the_name_of_a_service_is_written_as_it_is(raw: bytes) -> None:
     with pytest.raises(RefusedRequest, match="without escapes"):
-        target_of(raw, b"", PLAIN)
+        target_of(raw, b"", PLAIN, PREFIX)
+
+
+@pytest.mark.parametrize("raw", [b"/%761/x/a", b"/x/a", b"//v1/x/a"])
+def test_the_version_of_a_path_is_written_as_it_is(raw: bytes) -> None:
+    assert target_of(b"/v1/x/a", b"", BASED, b"/v1/x") == b"/api/v1/conversation/a"
+    with pytest.raises(RefusedRequest, match="without escapes"):
+        target_of(raw, b"", BASED, b"/v1/x")
 
 
 def test_a_query_is_printable() -> None:
@@ -143,7 +152,7 @@ def head_for(
     origin: RequestOrigin = CALLER,
 ) -> list[tuple[bytes, bytes]]:
     framing = framing or Framing()
-    return request_head(headers, method, framing, origin, PLAIN, AT, 1500)
+    return request_head(headers, method, framing, origin, AT, 1500)
 
 
 def test_a_service_is_told_who_asks_and_under_which_name() -> None:
@@ -216,6 +225,7 @@ def test_the_gateways_own_credentials_stay_here() -> None:
         client="",
         scheme="http",
         host=b"",
+        prefix=b"/v1/conversation-service",
         correlation_id="c",
         traceparent="t",
         tracestate=(b"a=1",),
@@ -232,7 +242,7 @@ def test_the_gateways_own_credentials_stay_here() -> None:
         (b"authorization", b"Bearer of-the-service"),
         (b"cookie", b"theme=dark"),
         (b"x-forwarded-proto", b"http"),
-        (b"x-forwarded-prefix", b"/conversation-service"),
+        (b"x-forwarded-prefix", b"/v1/conversation-service"),
         (b"x-correlation-id", b"c"),
         (b"traceparent", b"t"),
         (b"tracestate", b"a=1"),
@@ -308,13 +318,13 @@ def test_a_header_line_is_one_line_in_both_directions(case: str) -> None:
     with pytest.raises(RefusedRequest):
         head_for([BAD_LINES[case]])
     with pytest.raises(RefusedAnswer):
-        answer_head([BAD_LINES[case]], "GET", 200, PLAIN, AT)
+        answer_head([BAD_LINES[case]], "GET", 200, AT, PREFIX)
 
 
 def answered(
     headers: list[tuple[bytes, bytes]], method: str = "GET", status: int = 200
 ) -> list[tuple[bytes, bytes]]:
-    return answer_head(headers, method, status, PLAIN, AT)
+    return answer_head(headers, method, status, AT, PREFIX)
 
 
 def test_an_answer_comes_back_without_what_the_gateway_says_itself() -> None:
