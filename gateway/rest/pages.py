@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Response
 
 from gateway import __version__
+from gateway.protocols.native.asyncapi import document as native_document
 from gateway.rest.access import refusals
 from gateway.rest.openapi import document
 from gateway.rest.operation import JSON, Handler, Operation, ResponseSpec, negotiate
@@ -22,8 +23,9 @@ from gateway.rest.problems import METHOD_NOT_ALLOWED, NOT_FOUND, OF_SERVICES, Ki
 
 TITLE = "Parley"
 DESCRIPTION = (
-    "Interviews, spoken and by text. Speech goes over a WebSocket, `/ws/{session_id}`, and is not"
-    " described here. Every error is an object of problem details (RFC 9457) with a stable `code`."
+    "Interviews, spoken and by text. Speech goes over a WebSocket, `/ws/{session_id}`, which"
+    " `/asyncapi.json` describes. Every error is an object of problem details (RFC 9457) with a"
+    " stable `code`."
 )
 
 POLICY = (
@@ -128,20 +130,28 @@ def page_operations(table: Sequence[Operation]) -> list[Operation]:
         ensure_ascii=False,
         separators=(",", ":"),
     ).encode()
+    spoken = json.dumps(
+        native_document(title=TITLE, version=__version__), ensure_ascii=False, separators=(",", ":")
+    ).encode()
     listing = [
         {"method": operation.method, "path": operation.path, "summary": operation.summary}
-        for operation in (*table, *_pages(described, [], []))
+        for operation in (*table, *_pages(described, spoken, [], []))
     ]
     kinds = {kind for operation in table for kind in operation.all_errors()}
     kinds |= {kind for o in table for kind in refusals(o.method, o.path)}
     kinds |= {NOT_FOUND, METHOD_NOT_ALLOWED, *OF_SERVICES}
     ordered = sorted(kinds, key=lambda k: (k.status, k.code))
-    return _pages(described, [*listing, *WEBSOCKETS], ordered)
+    return _pages(described, spoken, [*listing, *WEBSOCKETS], ordered)
 
 
-def _pages(described: bytes, listing: list[dict[str, str]], kinds: list[Kind]) -> list[Operation]:
+def _pages(
+    described: bytes, spoken: bytes, listing: list[dict[str, str]], kinds: list[Kind]
+) -> list[Operation]:
     async def openapi(request: Request) -> Response:
         return Response(described, media_type=JSON)
+
+    async def asyncapi(request: Request) -> Response:
+        return Response(spoken, media_type=JSON)
 
     async def swagger(request: Request) -> Response:
         return _page(SWAGGER)
@@ -183,6 +193,7 @@ def _pages(described: bytes, listing: list[dict[str, str]], kinds: list[Kind]) -
     html = "text/html"
     return [
         page("/openapi.json", "getOpenapi", openapi, "This API as an OpenAPI 3.1 document", JSON),
+        page("/asyncapi.json", "getAsyncapi", asyncapi, "/ws as an AsyncAPI 3 document", JSON),
         page("/docs", "getDocs", swagger, "This API to be tried in a browser", html),
         page("/redoc", "getRedoc", redoc, "This API to be read in a browser", html),
         page("/docs/assets/{name}", "getAsset", asset, "What these pages are made of"),

@@ -49,6 +49,7 @@ NEEDS: dict[str, dict[str, Need]] = {
     "/ready": {"GET": Need.NOTHING},
     # What the API is like.
     "/openapi.json": {"GET": Need.NOTHING},
+    "/asyncapi.json": {"GET": Need.NOTHING},
     "/docs": {"GET": Need.NOTHING},
     "/redoc": {"GET": Need.NOTHING},
     "/docs/assets/{name}": {"GET": Need.NOTHING},

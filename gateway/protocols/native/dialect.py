@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from gateway.protocols.dialect import Command, Outgoing, ProtocolError, Send, SessionReady
 from gateway.protocols.native.messages import Ping, parse
 from gateway.protocols.native.outputs import describe
+from gateway.protocols.native.server_messages import MessageType
 from pipeline.frames import AvatarState, Fault, ReplyAudio, Visemes
 
 _JSON = json.JSONEncoder(separators=(",", ":"))
@@ -58,6 +59,6 @@ class NativeDialect:
     def _pong(self, ping: Ping, now: float) -> str:
         return self._message("pong", {"t": ping.t, "now": int(now * 1000)})
 
-    def _message(self, kind: str, fields: dict[str, object]) -> str:
+    def _message(self, kind: MessageType, fields: dict[str, object]) -> str:
         self.seq += 1
         return _JSON.encode({"type": kind, "seq": self.seq, **fields})

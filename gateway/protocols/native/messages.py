@@ -1,28 +1,18 @@
-"""Parses the messages of native clients, version 1, to commands. Pure."""
+"""The messages of native clients, version 1: one table that parses and that describes them. Pure.
+
+`parse` reads a message by its row of `CLIENT_MESSAGES`, and `gateway.protocols.native.asyncapi`
+describes each row.
+"""
 
 import json
 import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    StrictBool,
-    StrictStr,
-    ValidationError,
-)
+from pydantic import BaseModel, Field
 
-from gateway.media import opus_packets as opus
-from gateway.media.format import (
-    ENCODINGS,
-    HIGHEST_RATE_HZ,
-    LOWEST_RATE_HZ,
-    AudioFormat,
-    NoiseReduction,
-)
 from gateway.protocols.dialect import (
     Command,
     CommitTurn,
@@ -30,23 +20,13 @@ from gateway.protocols.dialect import (
     Leave,
     ProtocolError,
     ReportPlayed,
-    Start,
     TypedText,
 )
-from gateway.protocols.request import (
-    Avatar,
-    InterviewRequest,
-    ResumeRequest,
-    SessionRequest,
-    TurnRequest,
-)
-from gateway.protocols.whole import Whole, whole
-from stages.interview.errors import UnknownLanguage
-from stages.interview.languages import requested
+from gateway.protocols.native.hello import VERSION as VERSION
+from gateway.protocols.native.hello import Hello, read_hello
+from gateway.protocols.whole import whole
 
-VERSION = 1
 LONGEST_TEXT_BYTES = 8 * 1024
-
 
 ErrorCode = Literal[
     "bad_json",
@@ -83,74 +63,70 @@ ErrorCode = Literal[
 """Every code that an `error` message can carry; `docs/protocol.md` says what each means."""
 
 
-# --- from the client -------------------------------------------------------------------------
-
-
-class _Part(BaseModel):
-    # Unknown fields are ignored, so that later clients may add fields.
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
-
-class _AudioIn(_Part):
-    encoding: StrictStr = "pcm_s16le"
-    rate: Whole = 16_000
-    channels: Whole = 1
-    noise_reduction: NoiseReduction | None = None
-
-
-class _AudioOut(_Part):
-    encoding: StrictStr = "pcm_s16le"
-    rate: Whole = 16_000
-
-
-class _TurnDetection(_Part):
-    mode: Literal["auto", "manual"] = "auto"
-    adaptive: StrictBool = True
-    threshold: Annotated[float, Field(gt=0, lt=1)] | None = None
-    silence_ms: Annotated[Whole, Field(ge=100, le=10_000)] | None = None
-    max_wait_ms: Annotated[Whole, Field(ge=100, le=30_000)] | None = None
-    prefix_ms: Annotated[Whole, Field(ge=0, le=2_000)] | None = None
-    barge_in_ms: Annotated[Whole, Field(ge=100, le=5_000)] | None = None
-    barge_in_words: Annotated[Whole, Field(ge=0, le=20)] | None = None
-    resume_ms: Annotated[Whole, Field(ge=100, le=5_000)] | None = None
-
-
-def _whole(text: str) -> str:
-    text.encode()  # raises ValueError for half a surrogate pair, which cannot be stored
-    return text
-
-
-WholeText = Annotated[StrictStr, AfterValidator(_whole)]
-
-
-class _Interview(_Part):
-    role: WholeText
-    model: WholeText | None = None
-    total_questions: Whole | None = Field(None, alias="totalQuestions")
-
-
-class _Resume(_Part):
-    token: StrictStr
-    seq: Whole
-
-
-class _Hello(_Part):
-    version: Whole
-    ticket: StrictStr | None = None
-    audio_in: _AudioIn = _AudioIn()
-    audio_out: _AudioOut = _AudioOut()
-    avatar: Avatar = "visemes"
-    turn_detection: _TurnDetection = _TurnDetection()
-    resume: _Resume | None = None
-    interview: _Interview | None = None
-    face: StrictStr | None = None
-    language: StrictStr | None = None
-    traceparent: StrictStr = ""
-
-
 @dataclass(frozen=True, slots=True)
 class Ping:
     t: Any
+
+
+# --- the fields of each message ----------------------------------------------------------------
+
+Natural = Annotated[int, Field(ge=0, lt=2**53)]
+
+
+class TextFields(BaseModel):
+    text: Annotated[str, Field(min_length=1, max_length=LONGEST_TEXT_BYTES, pattern=r"\S")]
+
+
+class PlayedFields(BaseModel):
+    turn: Natural
+    ms: Natural
+
+
+class PingFields(BaseModel):
+    t: bool | float | str | None = None
+
+
+class NoFields(BaseModel):
+    """Fields of such a message are ignored."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClientMessage:
+    """One type of message. `read` raises `ProtocolError` for what `fields` does not allow."""
+
+    summary: str
+    fields: type[BaseModel]
+    read: Callable[[dict[str, Any]], Command | Ping]
+
+
+def _read_text(message: dict[str, Any]) -> TypedText:
+    return TypedText(_typed_text(message))
+
+
+def _read_played(message: dict[str, Any]) -> ReportPlayed:
+    return ReportPlayed(_natural(message, "turn"), _natural(message, "ms"))
+
+
+def _read_ping(message: dict[str, Any]) -> Ping:
+    return Ping(_echo(message.get("t")))
+
+
+CLIENT_MESSAGES: Mapping[str, ClientMessage] = MappingProxyType(
+    {
+        "hello": ClientMessage("The client's wishes; only as its first message", Hello, read_hello),
+        "text": ClientMessage("A typed answer", TextFields, _read_text),
+        "interrupt": ClientMessage(
+            "Stop the reply now", NoFields, lambda _: InterruptReply(overtakes=True)
+        ),
+        "commit": ClientMessage("The spoken turn ends here", NoFields, lambda _: CommitTurn()),
+        "played": ClientMessage(
+            "How much of a turn's reply has been played", PlayedFields, _read_played
+        ),
+        "ping": ClientMessage("Answered by pong", PingFields, _read_ping),
+        "bye": ClientMessage("End the session", NoFields, lambda _: Leave()),
+    }
+)
+"""Every message that a client may send, by its type."""
 
 
 def parse(data: bytes | str) -> Command | Ping:
@@ -169,107 +145,18 @@ def parse(data: bytes | str) -> Command | Ping:
         raise ProtocolError("bad_json", f"the message is not JSON: {error}") from None
     if not isinstance(message, dict):
         raise ProtocolError("bad_json", "a text message is a JSON object with a type")
-    match message.get("type"):
-        case "hello":
-            return _hello(message)
-        case "text":
-            return TypedText(_typed_text(message))
-        case "interrupt":
-            return InterruptReply(overtakes=True)
-        case "commit":
-            return CommitTurn()
-        case "played":
-            return ReportPlayed(_natural(message, "turn"), _natural(message, "ms"))
-        case "ping":
-            return Ping(_echo(message.get("t")))
-        case "bye":
-            return Leave()
-        case str(name):
-            known = "hello, text, interrupt, commit, played, ping, bye"
-            raise ProtocolError("unknown_type", f"no such type: {name[:40]!r}; known are {known}")
-        case _:
-            raise ProtocolError("unknown_type", "the message has no type")
+    name = message.get("type")
+    if not isinstance(name, str):
+        raise ProtocolError("unknown_type", "the message has no type")
+    known = CLIENT_MESSAGES.get(name)
+    if known is None:
+        names = ", ".join(CLIENT_MESSAGES)
+        raise ProtocolError("unknown_type", f"no such type: {name[:40]!r}; known are {names}")
+    return known.read(message)
 
 
 def _refuse_constant(name: str) -> Any:
     raise ValueError(f"{name} is not JSON")
-
-
-def _hello(message: dict[str, Any]) -> Start:
-    if message.get("version") != VERSION:
-        raise ProtocolError("bad_hello", f"this server speaks version {VERSION}", fatal=True)
-    try:
-        # A field that is null counts as missing, in the parts of a hello, too.
-        hello = _Hello.model_validate(_given({k: _given(v) for k, v in message.items()}))
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise ProtocolError("bad_hello", f"{where}: {first['msg']}", fatal=True) from None
-    wanted, given = hello.audio_in, hello.audio_out
-    turns = TurnRequest(**hello.turn_detection.model_dump())
-    interview, back = None, hello.resume
-    if (asked := hello.interview) is not None:
-        interview = InterviewRequest(asked.role, asked.model, asked.total_questions)
-    return Start(
-        SessionRequest(
-            audio_in=_format("audio_in", wanted.encoding, wanted.rate, wanted.channels),
-            noise_reduction=wanted.noise_reduction,
-            audio_out=_format("audio_out", given.encoding, given.rate, 1),
-            avatar=hello.avatar,
-            face=hello.face,
-            turns=turns,
-            interview=interview,
-            language=_language(hello.language),
-            traceparent=hello.traceparent,
-            resume=None if back is None else ResumeRequest(back.token, back.seq),
-        ),
-        hello.ticket or "",
-    )
-
-
-def _given(value: Any) -> Any:
-    """An object without the fields that are null; anything else as it is."""
-    if not isinstance(value, dict):
-        return value
-    return {name: inner for name, inner in value.items() if inner is not None}
-
-
-def _language(tag: str | None) -> str | None:
-    if tag is None:
-        return None
-    try:
-        return requested(tag)
-    except UnknownLanguage as error:
-        raise ProtocolError("unknown_language", f"language: {error}", fatal=True) from None
-
-
-def _format(name: str, encoding: str, rate: int, channels: int) -> AudioFormat:
-    for known in ENCODINGS:
-        if known == encoding:
-            break
-    else:
-        raise ProtocolError(
-            "unsupported_audio",
-            f"{name}: encoding {encoding[:40]!r} is not one of {', '.join(ENCODINGS)}",
-            fatal=True,
-        )
-    if known == "opus" and rate not in opus.RATES_HZ:
-        raise ProtocolError(
-            "unsupported_audio",
-            f"{name}: rate {rate} with opus is not one of {', '.join(map(str, opus.RATES_HZ))}",
-            fatal=True,
-        )
-    if not LOWEST_RATE_HZ <= rate <= HIGHEST_RATE_HZ:
-        raise ProtocolError(
-            "unsupported_audio",
-            f"{name}: rate {rate} is outside {LOWEST_RATE_HZ} to {HIGHEST_RATE_HZ}",
-            fatal=True,
-        )
-    if channels not in (1, 2):
-        raise ProtocolError(
-            "unsupported_audio", f"{name}: {channels} channels; 1 or 2 are possible", fatal=True
-        )
-    return AudioFormat(known, rate, channels)
 
 
 def _typed_text(message: dict[str, Any]) -> str:

@@ -15,6 +15,7 @@ from gateway.protocols.dialect import (
     WireAudio,
 )
 from gateway.protocols.native.messages import VERSION
+from gateway.protocols.native.server_messages import MessageType
 from pipeline.frames import (
     AvatarFrame,
     AvatarState,
@@ -36,7 +37,7 @@ from pipeline.frames import (
 )
 
 
-def describe(output: Outgoing) -> tuple[str, dict[str, Any]] | None:
+def describe(output: Outgoing) -> tuple[MessageType, dict[str, Any]] | None:
     """The type and the fields of the message for an output; None where there is no message.
 
     Reply audio has none: it travels as a binary message or over RTP.

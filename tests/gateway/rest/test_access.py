@@ -109,6 +109,7 @@ def test_what_is_public_needs_no_key(locked: Gateway) -> None:
             "/health/live",
             "/health/ready",
             "/openapi.json",
+            "/asyncapi.json",
             "/docs",
             "/problems",
         ):

@@ -91,6 +91,7 @@ def test_the_routes_are_listed_for_programs_and_for_people(
             ("GET", "/api/sessions/{id}"),
             ("DELETE", "/api/sessions/{id}"),
             ("GET", "/openapi.json"),
+            ("GET", "/asyncapi.json"),
             ("GET", "/docs"),
             ("GET", "/redoc"),
             ("GET", "/docs/assets/{name}"),

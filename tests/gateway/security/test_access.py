@@ -25,6 +25,7 @@ PUBLIC = {
     "/ready",
     "/status",
     "/openapi.json",
+    "/asyncapi.json",
     "/docs",
     "/redoc",
     "/docs/assets/{name}",
