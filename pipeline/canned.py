@@ -11,7 +11,7 @@ class CannedLines:
 
     `listening` is said once recognition outlasts the turn's limit, `still_listening` after that.
     `fillers` are said while a reply is late, and `opening` while the first one is: voices say each
-    of them in less than two seconds.
+    of them in less than two seconds. `looking` is said while a function runs.
     """
 
     unheard: str = "Sorry, I did not catch that. Could you please say it again?"
@@ -25,6 +25,7 @@ class CannedLines:
         "Give me a moment.",
         "Let me think for a second.",
     )
+    looking: str = "One moment, I am looking that up."
 
 
 CANNED_LINES: Mapping[str, CannedLines] = MappingProxyType(
@@ -43,6 +44,7 @@ CANNED_LINES: Mapping[str, CannedLines] = MappingProxyType(
                 "Lassen Sie mich kurz nachdenken.",
                 "Geben Sie mir einen Moment.",
             ),
+            "Einen Moment, ich sehe das gerade nach.",
         ),
     }
 )

@@ -62,6 +62,10 @@ class ReplyOutputs:
             self.calls += (ToolRequest(output.call_id, output.name, output.arguments),)
         self._emit(output)
 
+    def called(self) -> None:
+        """A function is about to be run: this attempt is not repeated."""
+        self.ahead = False
+
     def gave_way(self, slot: Slot, source: str, target: str, reason: str) -> None:
         """A provider failed, and the next one is asked: charge it, and report it (`degraded`)."""
         if self._budget is not None:

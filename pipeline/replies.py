@@ -97,6 +97,8 @@ class Replies:
             waited=self._waited,
             canned=self.canned,
             late=self._late,
+            tools=self._policy.tools,
+            fills=self._policy.fills,
         )
         self._work = tasks.create_task(self._run(tasks, reply))
         return reply

@@ -12,7 +12,7 @@ the rest of the time; after it the client gets the text alone.
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from pipeline.answer import Answer
@@ -27,9 +27,10 @@ from pipeline.ladder import CANNED, HOLDING, NO_TEXT, steps_down
 from pipeline.late_answer import recognised
 from pipeline.late_reply import Awaited, LateReply
 from pipeline.reply_composer import ReplyComposer
-from pipeline.reply_draft import ReplyDraft
+from pipeline.reply_draft import Aside, ReplyDraft
 from pipeline.reply_task import ReplyTask as ReplyTask
 from pipeline.stage import Brief, Host, ReplyRequest, Responder
+from pipeline.tool_calls import OwnTool, ToolCalls
 from pipeline.voice import Voice
 
 logger = logging.getLogger("parley.session")
@@ -68,6 +69,8 @@ class Reply:
         waited: Waited,
         canned: CannedLines,
         late: LateReply,
+        tools: Sequence[OwnTool] = (),
+        fills: bool = True,
     ) -> None:
         self.turn = answer.turn
         self.budget = answer.budget
@@ -88,6 +91,8 @@ class Reply:
         self._waited = waited
         self._canned = canned
         self._late = late
+        self._tools = tools
+        self._fills = fills
         self._brief: Brief | None = None
         self._composer: ReplyComposer | None = None  # the latest
         self._released = asyncio.Event()
@@ -251,7 +256,10 @@ class Reply:
             waited=self._waited,
         )
         draft = ReplyDraft(self.turn, sentences, brief.voice, brief.language)
-        composer = ReplyComposer(self._responders, draft, self.budget, self.outputs)
+        filler = self._canned.looking if self._fills else ""
+        left_s = self._voice.left_s
+        tools = ToolCalls(self.turn, self._tools, draft.say_aside, left_s, filler)
+        composer = ReplyComposer(self._responders, draft, self.budget, self.outputs, tools)
         self._composer = composer
         request = ReplyRequest(self.turn, text, brief)
         kept = self.outputs.kept
@@ -291,7 +299,10 @@ class Reply:
             # Its own argument: as a closure over itself it would hold the turn and its audio until
             # a full garbage collection.
             nonlocal timer
-            left_s = 0.0 if begun else self.budget.allow("llm", loop.time())
+            now = loop.time()
+            left_s = composer.tools_s(now)
+            if left_s <= 0 and not begun:
+                left_s = self.budget.allow("llm", now)
             # The turn was decided meanwhile, which moved the limit; or the loop was so late that
             # the responder is not asked yet.
             if left_s > 0 or not composer.begun:
@@ -311,7 +322,7 @@ class Reply:
                 break
             finally:
                 timer.cancel()
-            await deliver(sentence)
+            await deliver(sentence, aside=isinstance(sentence, Aside))
             begun = True
 
     async def _compose(

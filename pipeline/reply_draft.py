@@ -1,6 +1,7 @@
 """The text of one reply on its way to the voice, which may be dropped before it is heard."""
 
 import re
+from dataclasses import dataclass
 
 from pipeline.channel import Channel
 from pipeline.frames import Sentence
@@ -20,11 +21,16 @@ _SAID = 0.7
 """A line counts as said from this share of its words on: models change a word or two. Assumed."""
 
 
+@dataclass(frozen=True, slots=True)
+class Aside(Sentence):
+    """A line among a reply's sentences that is heard, but not remembered."""
+
+
 class ReplyDraft:
     """Collects a responder's text and sends its sentences into `sentences`.
 
-    Until the first sentence was sent, `restart` forgets the text, and another responder may begin.
-    Signs before the first letter or digit wait for it, and without one nothing is sent.
+    Until the first sentence of a part was sent, `restart` forgets the part, and another responder
+    may begin. Signs before the first letter or digit wait for it, and without one nothing is sent.
     `voice` is the wish for each sentence, and `language` the text's.
     """
 
@@ -44,6 +50,7 @@ class ReplyDraft:
         self._lead = ""  # signs before the first word
         self._worded = False
         self._sent: list[str] = []
+        self._before = 0  # sentences of the parts before this one
 
     @property
     def begun(self) -> bool:
@@ -51,12 +58,21 @@ class ReplyDraft:
         return bool(self._sent)
 
     @property
+    def part_begun(self) -> bool:
+        """Whether a sentence of this part was sent."""
+        return len(self._sent) > self._before
+
+    def begin_part(self) -> None:
+        """What was sent stays; what comes from here on may be dropped by itself: see `restart`."""
+        self._before = len(self._sent)
+
+    @property
     def full(self) -> bool:
         """Whether the reply is as long as one may be."""
         return self._room <= 0
 
     def restart(self) -> None:
-        """Forget the text so far; only before a sentence was sent."""
+        """Forget the text of this part so far; only before a sentence of it was sent."""
         self._splitter = SentenceSplitter()
         self._room = LONGEST_REPLY
         self._lead, self._worded = "", False
@@ -85,6 +101,11 @@ class ReplyDraft:
         """Send a line as it is. See `push`."""
         self._sent.append(line)
         await self._sentences.send(self._sentence(line))
+
+    async def say_aside(self, line: str) -> None:
+        """Send a line that is no part of the conversation. See `push`."""
+        aside = self._sentence(line)
+        await self._sentences.send(Aside(aside.turn, aside.text, aside.voice, aside.language))
 
     def offer_words(self) -> bool:
         """Send the words so far, though no sentence is complete; False where there are none."""

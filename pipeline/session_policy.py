@@ -9,6 +9,7 @@ from pipeline.guard import Guard
 from pipeline.ladder import Ladder
 from pipeline.playout import LEAD_MS
 from pipeline.stage import Animator, Detector, Responder, Synthesizer, Transcriber, TurnModel
+from pipeline.tool_calls import OwnTool
 from pipeline.turns import TurnPolicy
 
 
@@ -47,7 +48,8 @@ class SessionPolicy:
 
     `language` is the person's: a code, "auto" to find it in the first turns
     (`pipeline.languages.LanguageLock`), or None to leave it to the recogniser. `fills` says whether
-    a filler is spoken where a reply is later than `target_s`.
+    a filler is spoken where a reply is later than `target_s`. Replies may call the `tools`, which
+    are the session's to run.
     """
 
     turns: TurnPolicy = field(default_factory=TurnPolicy)
@@ -60,3 +62,4 @@ class SessionPolicy:
     canned: CannedLines = field(default_factory=CannedLines)
     language: str | None = None
     fills: bool = True
+    tools: tuple[OwnTool, ...] = ()

@@ -303,6 +303,10 @@ class Voice:
         elif self._playout.paused:
             self._playout.resume(asyncio.get_running_loop().time())
 
+    def left_s(self, now: float) -> float:
+        """How long what was said so far is still heard, from `now` on; 0 for nothing."""
+        return self._playout.left_s(now) if self.speaking else 0.0
+
     def sentence_over_at(self, now: float) -> float | None:
         """When a stop would cut no sentence off: see `Playout.sentence_over_at`."""
         return self._playout.sentence_over_at(now) if self.speaking else now

@@ -17,10 +17,10 @@ from pipeline.frames import (
     ToolCall,
     TurnMetrics,
 )
-from pipeline.reply_composer import MOST_CALLS
 from pipeline.session import SessionPolicy
 from pipeline.stage import ReplyRequest, ToolRequest
 from pipeline.testing import play
+from pipeline.tool_rounds import MOST_HANDED as MOST_CALLS
 from stages.fakes import FakeResponder, FakeSynthesizer, FakeTranscriber, Script
 
 WEATHER = ToolCall(0, "c1", "weather", '{"city":"Oslo"}')

@@ -1,0 +1,183 @@
+"""The rounds of one reply that calls functions: what to run, what to tell the model, when to stop.
+
+A round is a request to the model that ends in calls. Their results are told to it in the next
+request, until it answers in words alone. Every call that it made gets a result: one that is not
+run gets a sentence that says why, which is what models make the best of. Pure.
+
+Functions that are not the session's own are the client's: they are handed to it when the reply is
+over, and the client asks for another reply itself.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from pipeline.frames import ToolCall
+from pipeline.stage import Message, ReplyRequest, Tool, ToolRequest
+
+MOST_ROUNDS = 4
+"""After so many rounds the model is asked for words: it may call nothing more. Assumed value."""
+
+MOST_CALLS_A_ROUND = 8
+"""Calls of one round that are run. Assumed value."""
+
+MOST_RESULT_CHARACTERS = 12_000
+"""How much of one result the model is told, about 3,000 tokens."""
+
+MOST_RESULTS_CHARACTERS = 24_000
+"""How much of all results of one reply: half of what a chat stage sends of a conversation."""
+
+LONGEST_CALL_ID = 64
+
+MOST_HANDED = 32
+"""Calls of the client's functions in one reply; further ones are dropped."""
+
+HANDED_ON = "handed to the client; its result is not known yet"
+CUT = " … (cut)"
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A call that is to be run: `arguments` are an object."""
+
+    request: ToolRequest
+    arguments: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ToolRound:
+    """The calls of one round: those that are `run`, and what the model is told of the others, by
+    their ids. `calls` are all of them, in their order."""
+
+    calls: tuple[ToolRequest, ...]
+    run: tuple[Run, ...]
+    told: Mapping[str, str] = field(default_factory=dict)
+
+
+class ToolRounds:
+    """One reply's. `own` are the functions that the session runs, whoever runs them for it.
+
+    An own function with the name of one of the client's gives way to it.
+    """
+
+    def __init__(self, request: ReplyRequest, own: Sequence[Tool] = ()) -> None:
+        theirs = {tool.name for tool in request.brief.tools}
+        self._theirs = frozenset(theirs)
+        self._own = {tool.name: tool for tool in own if tool.name not in theirs}
+        self._rounds = 0
+        self._room = MOST_RESULTS_CHARACTERS
+        self._ids: set[str] = set()
+        self.handed: list[ToolCall] = []
+        """The calls of the client's functions so far."""
+        self.request = request
+        """What the model is asked next."""
+        if self._own:
+            tools = (*request.brief.tools, *self._own.values())
+            self.request = replace(request, brief=replace(request.brief, tools=tools))
+
+    @property
+    def rounds(self) -> int:
+        """How many rounds have had their results."""
+        return self._rounds
+
+    def after(self, said: str, calls: Sequence[ToolCall]) -> ToolRound | None:
+        """What the calls at the end of a request mean, before which the model `said` something.
+
+        None where the reply is over: it called nothing, or only what is the client's to run, or
+        more than it may.
+        """
+        theirs = [call for call in calls if self._is_theirs(call.name)]
+        self.handed += theirs[: MOST_HANDED - len(self.handed)]
+        if len(theirs) == len(calls) or self._rounds == MOST_ROUNDS:
+            return None
+        requests: list[ToolRequest] = []
+        run: list[Run] = []
+        told: dict[str, str] = {}
+        for call in calls:
+            request, arguments = self._read(call)
+            requests.append(request)
+            if self._is_theirs(call.name):
+                told[request.call_id] = HANDED_ON
+            elif (why := self._refusal(request, arguments)) is not None:
+                told[request.call_id] = problem(why)
+            elif len(run) == MOST_CALLS_A_ROUND:
+                told[request.call_id] = problem("too many calls at once; call it again if needed")
+            else:
+                run.append(Run(request, arguments or {}))
+        self._said = said
+        return ToolRound(tuple(requests), tuple(run), told)
+
+    def results(self, of: ToolRound, results: Mapping[str, str]) -> None:
+        """The calls that were `run` have these results, by their ids: `request` tells of them."""
+        self._rounds += 1
+        brief = self.request.brief
+        lines = [*brief.history]
+        words = " ".join(self.request.text.split())
+        if words and (not lines or lines[-1] != Message("user", words)):
+            lines.append(Message("user", words))
+        lines.append(Message("assistant", self._said, of.calls))
+        known = {**of.told, **results}
+        lines += [
+            Message("tool", self._cut(known[call.call_id]), call_id=call.call_id)
+            for call in of.calls
+        ]
+        # A choice that forces a call would force another one after each result.
+        choice = "none" if self._rounds == MOST_ROUNDS else "auto"
+        brief = replace(brief, history=tuple(lines), tool_choice=choice)
+        self.request = replace(self.request, text="", brief=brief)
+
+    def _is_theirs(self, name: str) -> bool:
+        return name in self._theirs or not self._own
+
+    def _read(self, call: ToolCall) -> tuple[ToolRequest, dict[str, Any] | None]:
+        """The call as the conversation keeps it, and its arguments; None for garbage, which some
+        servers would refuse if it came back to them."""
+        arguments = _object(call.arguments)
+        kept = "{}" if arguments is None else call.arguments
+        return ToolRequest(self._unique(call.call_id), call.name, kept), arguments
+
+    def _unique(self, call_id: str) -> str:
+        """An id that no other call of this reply has: servers count from 0 in each round."""
+        base = call_id[:LONGEST_CALL_ID]
+        made, number = base, 1
+        while made in self._ids:
+            number += 1
+            made = f"{base}_{number}"
+        self._ids.add(made)
+        return made
+
+    def _refusal(self, request: ToolRequest, arguments: dict[str, Any] | None) -> str | None:
+        """Why a call is not run; None where it is."""
+        tool = self._own.get(request.name)
+        if tool is None:
+            return f"there is no function {request.name[:64]!r}"
+        if arguments is None:
+            return "the arguments are no JSON object"
+        required = tool.parameters.get("required")
+        wanted = required if isinstance(required, list | tuple) else ()
+        lacking = [str(name) for name in wanted if name not in arguments]
+        return f"arguments are missing: {', '.join(lacking)}" if lacking else None
+
+    def _cut(self, result: str) -> str:
+        most = min(MOST_RESULT_CHARACTERS, self._room)
+        kept = result if len(result) <= most else result[:most] + CUT
+        self._room -= min(len(result), most)
+        return kept
+
+
+def problem(why: str) -> str:
+    """What the model is told of a call without a result."""
+    return json.dumps({"error": why}, ensure_ascii=False)
+
+
+def _object(text: str) -> dict[str, Any] | None:
+    try:
+        value = json.loads(text, parse_constant=_refuse)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _refuse(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
