@@ -21,6 +21,7 @@ from gateway.variables import (
     Lexicon,
     Lighter,
     RedisUrl,
+    WorkerUrls,
     explain,
     gaps,
     provider,
@@ -182,7 +183,22 @@ class Settings(ServerSettings, BaseSettings):
     stt: Annotated[str, provider("stt")] = variable(
         "PARLEY_STT",
         default=AUTO,
-        description="speech recognition: auto, openai, whisper or pocketsphinx (demo quality)",
+        description="speech recognition: auto, remote, openai, whisper or pocketsphinx (demo)",
+    )
+    stt_worker: WorkerUrls | None = variable(
+        "PARLEY_STT_WORKER",
+        default=None,
+        description="recognition workers (`parley worker stt`), with commas: ws://host:8100",
+    )
+    tts_worker: WorkerUrls | None = variable(
+        "PARLEY_TTS_WORKER",
+        default=None,
+        description="synthesis workers (`parley worker tts`), with commas: ws://host:8101",
+    )
+    worker_key: ApiKey | None = variable(
+        "PARLEY_WORKER_KEY",
+        default=None,
+        description="key that workers ask for, the same at the gateway and at the workers",
     )
     stt_url: HttpUrl | None = service(
         "PARLEY_STT_URL",
@@ -242,7 +258,7 @@ class Settings(ServerSettings, BaseSettings):
     tts_engine: Annotated[str, ENGINE, provider("tts")] = variable(
         "TTS_ENGINE",
         default=AUTO,
-        description="speech synthesis: auto, openai, piper, hibari or espeak-ng (or pyttsx3)",
+        description="speech synthesis: auto, remote, openai, piper, hibari, espeak-ng or pyttsx3",
     )
     tts_url: HttpUrl | None = service(
         "PARLEY_TTS_URL",

@@ -76,6 +76,15 @@ def _redis_url(text: str) -> str:
     return url
 
 
+def _worker_urls(text: str) -> str:
+    urls = [_url(("ws", "wss"), part.strip()) for part in text.split(",") if part.strip()]
+    if not urls or any("@" in urlsplit(url).netloc or urlsplit(url).query for url in urls):
+        raise ValueError(
+            "must be URLs like ws://host:8100 with commas, without a password (PARLEY_WORKER_KEY)"
+        )
+    return ",".join(dict.fromkeys(urls))
+
+
 def _engine(value: object) -> object:
     # On Linux pyttsx3 uses espeak, so the same engine is used directly.
     return "espeak-ng" if value == "pyttsx3" else value
@@ -197,6 +206,7 @@ Lexicon = Annotated[Path, AfterValidator(_lexicon)]
 Language = Annotated[str, AfterValidator(_language)]
 Origins = Annotated[str, AfterValidator(_origins)]
 Proxies = Annotated[str, AfterValidator(_proxies)]
+WorkerUrls = Annotated[str, AfterValidator(_worker_urls)]
 
 LOWER = BeforeValidator(_lower)
 """Accepts capitals."""
@@ -277,6 +287,8 @@ SETS: tuple[tuple[str, str, tuple[str, ...], tuple[str, ...]], ...] = (
         ("tts_url", "tts_model", "tts_voice"),
     ),
     ("tts_engine", PIPER, ("piper_voice",), ("piper_voice",)),
+    ("stt", REMOTE, ("stt_worker",), ("stt_worker",)),
+    ("tts_engine", REMOTE, ("tts_worker",), ("tts_worker",)),
     ("avatar", REMOTE, ("avatar_server", "avatar_key"), ("avatar_server",)),
 )
 """Fields that belong together: the field that chooses a provider, the provider's name, its fields,

@@ -55,6 +55,28 @@ def _rules(options: Options) -> Any:
     return Rules()
 
 
+def _check_remote_stt(options: Options) -> str | None:
+    return None if options.stt_workers else "no worker is named: set PARLEY_STT_WORKER"
+
+
+def _remote_stt(options: Options) -> Any:
+    from stages.stt.remote import RemoteTranscriber
+
+    return RemoteTranscriber(options.stt_workers, key=options.worker_key)
+
+
+def _check_remote_tts(options: Options) -> str | None:
+    return None if options.tts_workers else "no worker is named: set PARLEY_TTS_WORKER"
+
+
+def _remote_tts(options: Options) -> Any:
+    from stages.tts.remote import RemoteSynthesizer
+
+    return RemoteSynthesizer(
+        options.tts_workers, key=options.worker_key, rate_hz=options.tts_rate_hz
+    )
+
+
 def _check_openai_stt(options: Options) -> str | None:
     if options.stt_server is None:
         return "no server is named: set PARLEY_STT_URL and PARLEY_STT_MODEL"
@@ -259,6 +281,15 @@ PROVIDERS: tuple[Provider, ...] = (
     Provider("turn", "rules", "silence and the words' endings", _works, _rules),
     Provider(
         "stt",
+        "remote",
+        "a recognition worker elsewhere (parley worker stt)",
+        _check_remote_stt,
+        _remote_stt,
+        configured=lambda options: bool(options.stt_workers),
+        remote=True,
+    ),
+    Provider(
+        "stt",
         "openai",
         "an OpenAI-compatible transcription server",
         _check_openai_stt,
@@ -285,6 +316,15 @@ PROVIDERS: tuple[Provider, ...] = (
         remote=True,
     ),
     Provider("llm", "scripted", "the scripted interviewer", _works, _scripted),
+    Provider(
+        "tts",
+        "remote",
+        "a synthesis worker elsewhere (parley worker tts)",
+        _check_remote_tts,
+        _remote_tts,
+        configured=lambda options: bool(options.tts_workers),
+        remote=True,
+    ),
     Provider(
         "tts",
         "openai",

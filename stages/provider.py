@@ -27,6 +27,7 @@ class Options:
     `language` is the code of the language that recognisers must know ("en"), None for any; what an
     utterance is in is told with it.
     `whisper_words` and `stt_words` ask Whisper and the transcription server for the words' times.
+    `stt_workers` and `tts_workers` are URLs of workers elsewhere, which `worker_key` opens.
     `avatar_url` is the server that animates faces, and may contain a password. `whisper_model` is a
     model's name, a folder, or "auto". `data_dir` is the folder for what must survive a restart.
     `lexicon` is a file that says how words are spoken (`stages.tts.pronunciation`). `turn_model` is
@@ -46,6 +47,9 @@ class Options:
     piper_voice: Path | None = None
     lexicon: Path | None = None
     turn_model: Path | None = None
+    stt_workers: tuple[str, ...] = ()
+    tts_workers: tuple[str, ...] = ()
+    worker_key: str | None = field(default=None, repr=False)
     avatar_url: str | None = field(default=None, repr=False)
     avatar_key: str | None = field(default=None, repr=False)
 

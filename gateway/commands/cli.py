@@ -24,6 +24,7 @@ from gateway.commands.help_texts import (
     INTERVIEW_EXAMPLES,
     REPLAY_EXAMPLES,
     SERVE_EXAMPLES,
+    WORKER_EXAMPLES,
 )
 from gateway.commands.options import (
     bench_options,
@@ -32,6 +33,7 @@ from gateway.commands.options import (
     in_order,
     interview_options,
     serve_options,
+    worker_options,
 )
 
 if TYPE_CHECKING:
@@ -149,6 +151,22 @@ def _drill(arguments: argparse.Namespace) -> int:
     )
 
 
+def _worker(arguments: argparse.Namespace) -> int:
+    settings = _settings()
+    from gateway.commands.stage_worker import stage_worker
+
+    return stage_worker(
+        settings,
+        arguments.slot,
+        host=arguments.host,
+        port=arguments.port,
+        provider=arguments.provider,
+        places=arguments.places,
+        drain_s=arguments.drain,
+        insecure=arguments.insecure,
+    )
+
+
 def _bench(arguments: argparse.Namespace) -> int:
     from gateway.commands.bench.command import bench
 
@@ -225,6 +243,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     drill_options(
         command("drill", _drill, "break a stage of a running gateway for a while", DRILL_EXAMPLES)
+    )
+    worker_options(
+        command("worker", _worker, "serve one stage to gateways elsewhere", WORKER_EXAMPLES)
     )
     bench_options(
         command("bench", _bench, "measure how many sessions this machine holds", BENCH_EXAMPLES)

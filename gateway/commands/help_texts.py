@@ -123,6 +123,18 @@ examples:
   parley drill tts.hibari --fault error --for 2m
 """
 
+WORKER_EXAMPLES = """\
+STAGE is stt (recognition) or tts (synthesis). The worker has one provider, the best that works here
+or the one that PARLEY_STT, TTS_ENGINE or --provider names, and serves it to gateways whose
+PARLEY_STT_WORKER or PARLEY_TTS_WORKER has its address (docs/worker-protocol.md). On SIGTERM, or the
+first Ctrl-C, calls under way end first. An address of the network needs PARLEY_WORKER_KEY.
+
+examples:
+  parley worker stt
+  PARLEY_WORKER_KEY=… parley worker tts --host 0.0.0.0 --port 8101
+  PARLEY_STT_WORKER=ws://127.0.0.1:8100 parley serve        (the gateway, in another terminal)
+"""
+
 BENCH_EXAMPLES = """\
 A gateway of its own is started, on one core, with scripted recognition, words and voice that cost
 nothing, and called by as many paced sessions as it can serve; your models are not in the figures.

@@ -36,6 +36,36 @@ def serve_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def worker_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("slot", choices=("stt", "tts"), metavar="STAGE", help="what to serve")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
+    parser.add_argument(
+        "--port", type=between(0, 65535), default=8100, help="port to listen on; 0 takes a free one"
+    )
+    parser.add_argument(
+        "--provider", metavar="NAME", help="instead of what PARLEY_STT or TTS_ENGINE names"
+    )
+    parser.add_argument(
+        "--places",
+        type=between(1, 1024),
+        default=64,
+        metavar="N",
+        help="calls at a time; more are told to come later",
+    )
+    parser.add_argument(
+        "--drain",
+        type=between(0, 3600),
+        default=30,
+        metavar="S",
+        help="seconds for calls under way when it stops",
+    )
+    parser.add_argument(
+        "--insecure",
+        action="store_true",
+        help="listen on an address of the network without PARLEY_WORKER_KEY",
+    )
+
+
 def bench_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--quick", action="store_true", help="one short run with 50 sessions, in half a minute"

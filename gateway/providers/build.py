@@ -45,9 +45,16 @@ def options(settings: Settings) -> Options:
         piper_voice=settings.piper_voice,
         lexicon=settings.lexicon,
         turn_model=settings.turn_model or _fetched(smart_turn_model.location(settings.data_dir)),
+        stt_workers=_urls(settings.stt_worker),
+        tts_workers=_urls(settings.tts_worker),
+        worker_key=_secret(settings.worker_key),
         avatar_url=settings.avatar_server,
         avatar_key=_secret(settings.avatar_key),
     )
+
+
+def _urls(listed: str | None) -> tuple[str, ...]:
+    return () if listed is None else tuple(listed.split(","))
 
 
 def _fetched(model: Path) -> Path | None:

@@ -62,6 +62,9 @@ def test_the_defaults_are_the_contracts() -> None:
             for port in (3000, 5173, 8080, 8081)
         ),
         "stt": "auto",
+        "stt_worker": None,
+        "tts_worker": None,
+        "worker_key": None,
         "stt_url": None,
         "stt_model": None,
         "stt_key": None,
@@ -143,6 +146,7 @@ def test_the_defaults_are_the_contracts() -> None:
         ("PARLEY_STT_LANGUAGE", "de", "stt_language", "de"),
         ("PARLEY_PIPER_VOICE", "/srv/anna.onnx", "piper_voice", Path("/srv/anna.onnx")),
         ("PARLEY_LEXICON", str(LEXICON), "lexicon", LEXICON),
+        ("PARLEY_STT_WORKER", "ws://a:1/, wss://b", "stt_worker", "ws://a:1,wss://b"),
         ("PARLEY_TTS_RATE_HZ", "16000", "tts_rate_hz", 16_000),
         ("PARLEY_LOG_LEVEL", "DEBUG", "log_level", "debug"),
         ("PARLEY_JOURNAL_DIR", "/srv/journals", "journal_dir", Path("/srv/journals")),
@@ -208,7 +212,7 @@ def test_the_older_name_of_a_service_counts_where_the_newer_is_not_set(
         (
             "PARLEY_LIGHTER",
             "tts.espeak-ng,stt.pocketsfinx",
-            "PARLEY_LIGHTER must name one of stt.openai, stt.whisper, stt.pocketsphinx, "
+            "PARLEY_LIGHTER must name one of stt.remote, stt.openai, stt.whisper, stt.pocketsphinx, "
             "not 'stt.pocketsfinx'",
         ),
         (
@@ -235,7 +239,7 @@ def test_the_older_name_of_a_service_counts_where_the_newer_is_not_set(
         (
             "TTS_ENGINE",
             "hal",
-            "TTS_ENGINE must be one of auto, openai, piper, hibari, espeak-ng, not 'hal'",
+            "TTS_ENGINE must be one of auto, remote, openai, piper, hibari, espeak-ng, not 'hal'",
         ),
         (
             "PARLEY_CORS_ORIGINS",
@@ -247,6 +251,12 @@ def test_the_older_name_of_a_service_counts_where_the_newer_is_not_set(
             "PARLEY_STT_LANGUAGE",
             "English",
             "PARLEY_STT_LANGUAGE must be a language's code, such as en, not 'English'",
+        ),
+        (
+            "PARLEY_TTS_WORKER",
+            "ws://me:secret@a:1",
+            "PARLEY_TTS_WORKER must be URLs like ws://host:8100 with commas, without a password"
+            " (PARLEY_WORKER_KEY)",
         ),
         (
             "PARLEY_LEXICON",
@@ -289,6 +299,8 @@ def test_a_value_that_cannot_be_used_is_answered_in_one_line_that_names_it(
         ),
         ({"PARLEY_STT": "openai"}, "PARLEY_STT=openai needs PARLEY_STT_URL, PARLEY_STT_MODEL"),
         ({"PARLEY_STT_URL": "http://gpu"}, "PARLEY_STT_URL needs PARLEY_STT_MODEL"),
+        ({"PARLEY_STT": "remote"}, "PARLEY_STT=remote needs PARLEY_STT_WORKER"),
+        ({"TTS_ENGINE": "remote"}, "TTS_ENGINE=remote needs PARLEY_TTS_WORKER"),
         ({"PARLEY_STT_MODEL": "small"}, "PARLEY_STT_MODEL needs PARLEY_STT_URL"),
         (
             {"TTS_ENGINE": "openai", "PARLEY_TTS_MODEL": "kokoro"},
@@ -330,7 +342,7 @@ def test_the_name_of_an_installed_provider_is_accepted(monkeypatch: pytest.Monke
     monkeypatch.setattr(registry, "third_party", lambda: Installed((beep,), (broken,)))
     assert loaded(monkeypatch, TTS_ENGINE="beep").tts_engine == "beep"
     assert refusal(monkeypatch, TTS_ENGINE="boop") == (
-        "TTS_ENGINE must be one of auto, openai, piper, hibari, espeak-ng, beep, not 'boop'"
+        "TTS_ENGINE must be one of auto, remote, openai, piper, hibari, espeak-ng, beep, not 'boop'"
         " (boop:PROVIDER cannot be loaded: ImportError: no sound)"
     )
     assert refusal(monkeypatch, TTS_ENGINE="auto", PARLEY_STT="beep") == (

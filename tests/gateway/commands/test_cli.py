@@ -49,7 +49,9 @@ def test_the_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None
 
 def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     listed = re.findall(r"^    ([a-z]+) +\S", help_of(capsys), re.MULTILINE)
-    assert listed == ["serve", "call", "interview", "doctor", "fetch", "replay", "drill", "bench"]
+    assert listed == [
+        *("serve", "call", "interview", "doctor", "fetch", "replay", "drill", "worker", "bench")
+    ]
 
 
 @pytest.mark.parametrize(
