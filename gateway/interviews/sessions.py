@@ -315,14 +315,22 @@ async def claim(
     store: Store,
     session_id: str,
     worker: SessionOwner,
+    *,
+    takes_over: bool = False,
 ) -> tuple[SessionRecord, int]:
     """Make `worker` the session's owner, also in place of an owner whose lease has ended.
 
-    Of several concurrent calls one succeeds. Raises `NoSuchSession` and `SessionTaken`.
+    With `takes_over`, for a client that has shown the session's own token, also in place of one
+    that still runs: what that stores afterwards is refused. Of several concurrent calls one
+    succeeds. Raises `NoSuchSession` and `SessionTaken`.
     """
     while True:
         record, version = await load(store, session_id)
-        if record.worker is not None and await alive(store, record.worker, worker):
+        if (
+            record.worker is not None
+            and not takes_over
+            and await alive(store, record.worker, worker)
+        ):
             raise SessionTaken(session_id)
         claimed = record.with_worker(worker)
         try:

@@ -104,11 +104,13 @@ class Calls:
         request: SessionRequest,
         progress: Callable[[dict[str, Any]], None],
         dismiss: Callable[[], None],
+        lost: Callable[[], None] = lambda: None,
     ) -> AsyncIterator[LiveHost]:
         """The host of a session, which this process owns until the block ends.
 
         `progress` gets the state of an interview when it has advanced. `dismiss` is called when the
-        session must end early.
+        session must end early, and `lost` where it belongs to another process. A client that comes
+        back, whose token holds, has its session taken over from any other process.
 
         A new interview is held in the default language where the interviewer does not speak the
         one that is asked for; a stored one keeps its own. `notices` tells of it.
@@ -131,6 +133,8 @@ class Calls:
                 notify=self._published(session_id, progress),
                 recorder=self.recorder,
                 language=self._language(request),
+                takes_over=request.resume is not None,
+                lost=lost,
             )
             keeping = asyncio.create_task(host.keep())
             try:

@@ -211,6 +211,7 @@ class Connection(Generic[P]):
             self._resumption,
             progress=lambda state: self.emit(InterviewProgress(state)),
             dismiss=self._dismiss,
+            lost=self._lost,
         )
         if opened.refused is not None:
             self._complain(opened.refused)
@@ -251,6 +252,10 @@ class Connection(Generic[P]):
     def _dismiss(self) -> None:
         """The session was deleted: nothing more is said in it, or stored of it."""
         self._fail("deleted", "the session was deleted", CloseCode.NO_SESSION)
+
+    def _lost(self) -> None:
+        """Another process has taken the session over, for a client with its token."""
+        self._fail("taken_over", "the session goes on in another process, or was deleted")
 
     # --- a client that comes back ------------------------------------------------------------
 

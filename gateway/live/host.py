@@ -70,7 +70,9 @@ class InterviewHost:
         worker: SessionOwner,
         notify: Notify,
         recorder: Recorder | None = None,
+        lost: Callable[[], None] = lambda: None,
     ) -> None:
+        self._lost = lost
         self._store = store
         self._record = record
         self._version = version
@@ -103,17 +105,21 @@ class InterviewHost:
         notify: Notify,
         recorder: Recorder | None = None,
         language: str | None = None,
+        takes_over: bool = False,
+        lost: Callable[[], None] = lambda: None,
     ) -> "InterviewHost":
         """Claim a session for this process; an unknown id creates one as `wanted`, in a `language`.
 
-        Spoken answers go to `recorder`, which keeps them where there is consent.
+        Spoken answers go to `recorder`, which keeps them where there is consent. With `takes_over`
+        the session is claimed from a process that still runs, too. `lost` is called where the
+        store shows that it belongs to this process no longer; a plain call that must not raise.
 
         Raises `SessionTaken` where another process has claimed the session, and `InterviewError`
         for an invalid role, count or language.
         """
         while True:
             try:
-                record, version = await claim(store, session_id, worker)
+                record, version = await claim(store, session_id, worker, takes_over=takes_over)
             except NoSuchSession:
                 config = _config(wanted, language)
                 # A conflict means that another process has just created it: claim that one.
@@ -127,7 +133,7 @@ class InterviewHost:
                         language=language,
                     )
                 continue
-            return cls(store, record, version, worker, notify, recorder)
+            return cls(store, record, version, worker, notify, recorder, lost)
 
     @property
     def session_id(self) -> str:
@@ -320,9 +326,13 @@ class InterviewHost:
             await self._put(record, line)
 
     async def _put(self, record: SessionRecord, *lines: bytes) -> None:
-        self._version = await commit_step(
-            self._store, record, self._version, lines, owner=self._worker
-        )
+        try:
+            self._version = await commit_step(
+                self._store, record, self._version, lines, owner=self._worker
+            )
+        except Conflict:
+            self._lost()
+            raise
         self._record = record
 
 

@@ -42,15 +42,16 @@ async def open_session(
     *,
     progress: Callable[[dict[str, Any]], None],
     dismiss: Callable[[], None],
+    lost: Callable[[], None],
 ) -> OpenedSession:
     """Open the session that a client requests; everything of it ends with `stack`.
 
-    The client is told that the session is ready. `progress` and `dismiss` are the host's, and what
-    `Calls.host` raises is raised. May be cancelled.
+    The client is told that the session is ready. `progress`, `dismiss` and `lost` are the host's,
+    and what `Calls.host` raises is raised. May be cancelled.
     """
     rate_hz = media.reply_rate_hz
     output.rate = ReplyRate(rate_hz)
-    host = await stack.enter_async_context(calls.host(session_id, request, progress, dismiss))
+    host = await stack.enter_async_context(calls.host(session_id, request, progress, dismiss, lost))
     journal = stack.enter_context(calls.journal(session_id))
     output.observed = stack.enter_context(calls.observe(session_id, request, transport.kind))
     face = await stack.enter_async_context(

@@ -71,16 +71,23 @@ async def hand_over(
     """Have the kept session go on over `transport`, and return how that ended.
 
     `leave` is called first: the caller lets go of the transport, and returns the commands and audio
-    that came early. `address` is that of the client's connection. None where no process keeps the
-    session, and the caller may begin it from what is stored: `end_by` is told when it has to end
-    (a Unix time), since a session has no more time after a restart. Raises `CannotResume`.
+    that came early. `address` is that of the client's connection. None where this process does not
+    keep the session, and the caller may begin it from what is stored: `end_by` is told when it has
+    to end (a Unix time), since a session has no more time after a restart. The process that kept it
+    until now, if it still runs, can store nothing more about it. Raises `CannotResume`.
     """
     wanted, loop = request.resume, asyncio.get_running_loop()
     if wanted is None:
         return None
     kept = calls.live.kept(session_id)
-    if kept is None and (ends_at := await knows(calls.store, session_id, wanted)) is not None:
+    if kept is not None and kept.holds(wanted.token, loop.time()):
+        ends_at = None
+    else:  # of another process: the session is in the store, and not what is kept here
+        ends_at = await knows(calls.store, session_id, wanted)
+    if ends_at is not None:
         end_by(ends_at)
+        if kept is not None and not kept.away and calls.live.kept(session_id) is kept:
+            calls.live.dismiss(session_id)
         return None
     if kept is None or not kept.accepts(wanted, loop.time()):
         raise CannotResume

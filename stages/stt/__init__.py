@@ -1,5 +1,5 @@
-"""Transcribers: `openai` asks a server and `remote` a worker elsewhere, `whisper` and `pocketsphinx`
-decode on this machine.
+"""Transcribers: `openai` asks a server and `remote` a worker elsewhere, `whisper` and
+`pocketsphinx` decode on this machine.
 
 `speech_check` decides whether a recogniser's text is speech at all, and `recogniser_load` keeps how
 busy a model on this machine is.

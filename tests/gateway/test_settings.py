@@ -212,8 +212,8 @@ def test_the_older_name_of_a_service_counts_where_the_newer_is_not_set(
         (
             "PARLEY_LIGHTER",
             "tts.espeak-ng,stt.pocketsfinx",
-            "PARLEY_LIGHTER must name one of stt.remote, stt.openai, stt.whisper, stt.pocketsphinx, "
-            "not 'stt.pocketsfinx'",
+            "PARLEY_LIGHTER must name one of stt.remote, stt.openai, stt.whisper,"
+            " stt.pocketsphinx, not 'stt.pocketsfinx'",
         ),
         (
             "PARLEY_LONGEST_INTERVIEW_MIN",
@@ -346,7 +346,7 @@ def test_the_name_of_an_installed_provider_is_accepted(monkeypatch: pytest.Monke
         " (boop:PROVIDER cannot be loaded: ImportError: no sound)"
     )
     assert refusal(monkeypatch, TTS_ENGINE="auto", PARLEY_STT="beep") == (
-        "PARLEY_STT must be one of auto, openai, whisper, pocketsphinx, not 'beep'"
+        "PARLEY_STT must be one of auto, remote, openai, whisper, pocketsphinx, not 'beep'"
     )
 
 

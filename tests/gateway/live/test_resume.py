@@ -8,6 +8,7 @@ import pytest
 
 from gateway.interviews.keys import lease_key
 from gateway.interviews.sessions import SessionOwner, load
+from gateway.live.calls import Calls
 from gateway.live.registry import LiveSessions
 from gateway.live.resumption import CONFIRM_S, knows
 from gateway.protocols.dialect import CloseCode
@@ -508,23 +509,106 @@ def test_resuming_can_be_switched_off(local: LocalCalls) -> None:
     local.run(story)
 
 
-def test_a_token_is_not_used_up_where_another_process_has_the_session(local: LocalCalls) -> None:
+def another_process(local: LocalCalls) -> Calls:
+    """A gateway on the same store, which runs beside this one."""
+    return replace(local.calls, live=LiveSessions(10), owner=SessionOwner.here())
+
+
+async def lease(local: LocalCalls, *processes: Calls) -> None:
+    """The processes live, as far as the store knows."""
+    for process in processes:
+        await local.store.put(lease_key(process.owner.token), b"", expect=None)
+
+
+def test_a_client_goes_on_at_another_process_while_its_own_still_runs(local: LocalCalls) -> None:
     async def story() -> None:
+        here, there = local.calls, another_process(local)
+        await lease(local, here, there)
         async with local.call() as first:
             token = await began(first)
             await first.until("reply.done", turn=0)
-            here, elsewhere = local.calls, LiveSessions(10)
-            local.calls = replace(here, live=elsewhere, owner=SessionOwner.here())
-            await local.store.put(lease_key(here.owner.token), b"", expect=None)
-            async with local.call() as second:
-                await second.say(
-                    type="hello", version=1, resume={"token": token, "seq": seen(first)}
-                )
-                assert (await second.until("error", fatal=True))["code"] == "already_connected"
-            local.calls = here
+            await first.say(type="text", text="I would measure it first.")
+            await first.until("interview", currentQuestion=2)
             first.lose()
             await asyncio.sleep(1)
-            async with local.call() as third:
-                assert (await back(third, token, seen(first)))["resumed"]["kept"] is True
+            local.calls = there
+            async with local.call() as second:
+                ready = await back(second, token, seen(first))
+                assert ready["resumed"] == {"kept": False, "complete": False}
+                assert ready["interview"]["currentQuestion"] == 2
+                await second.until("reply.done", turn=0)
+                await second.say(type="text", text="And then I would ask the others.")
+                await second.until("interview", currentQuestion=3)
+                async with local.call() as third:
+                    await refused(third, token, 1)
+                assert (await load(local.store, "test"))[0].worker == there.owner
+            local.calls = here
+
+    local.run(story)
+
+
+def test_a_process_that_has_lost_a_session_stores_nothing_more_and_says_so(
+    local: LocalCalls,
+) -> None:
+    async def story() -> None:
+        here, there = local.calls, another_process(local)
+        await lease(local, here, there)
+        async with local.call() as first:
+            token = await began(first)
+            await first.until("reply.done", turn=0)
+            local.calls = there
+            async with local.call() as second:
+                await back(second, token, seen(first))
+                await second.until("reply.done", turn=0)
+                await asyncio.sleep(1)  # it is stored, too
+                stored, version = await load(local.store, "test")
+                lines = await local.store.read("transcript:test")
+                await first.say(type="text", text="Nobody keeps this.")
+                error = await first.until("error", fatal=True)
+                assert error["code"] == "taken_over"
+                await first.closed()
+                assert await load(local.store, "test") == (stored, version)
+                assert await local.store.read("transcript:test") == lines
+                await second.say(type="text", text="This is kept.")
+                await second.until("interview", currentQuestion=2)
+            local.calls = here
+
+    local.run(story)
+
+
+@pytest.mark.parametrize("noticed", [True, False], ids=["lost", "half open"])
+def test_a_client_comes_back_to_a_process_that_kept_an_older_state(
+    local: LocalCalls, noticed: bool
+) -> None:
+    """It went on elsewhere meanwhile, as when gateways are restarted one after the other."""
+
+    async def story() -> None:
+        here, there = local.calls, another_process(local)
+        await lease(local, here, there)
+        async with local.call() as first:
+            token = await began(first)
+            await first.until("reply.done", turn=0)
+            if noticed:
+                first.lose()
+                await asyncio.sleep(1)
+            local.calls = there
+            async with local.call() as second:
+                token = (await back(second, token, seen(first)))["resume"]
+                await second.until("reply.done", turn=0)
+                await second.say(type="text", text="I would measure it first.")
+                await second.until("interview", currentQuestion=2)
+                second.lose()
+                await asyncio.sleep(1)
+                local.calls = here
+                async with local.call() as third:
+                    ready = await back(third, token, seen(second))
+                    assert ready["resumed"] == {"kept": False, "complete": False}
+                    assert ready["interview"]["currentQuestion"] == 2
+                    await third.until("reply.done", turn=0)
+                    await third.say(type="text", text="And then I would ask the others.")
+                    await third.until("interview", currentQuestion=3)
+                    await asyncio.sleep(GRACE_S + 5)  # what was kept elsewhere ends
+                    await third.say(type="text", text="And the third one.")
+                    await third.until("interview", currentQuestion=4)
 
     local.run(story)
