@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.stage import Tool, ToolRequest
-from pipeline.tool_rounds import Run, ToolRound, problem
+from pipeline.tool_rounds import ToolRound, ToolRun, problem
 
 logger = logging.getLogger("parley.session")
 
@@ -76,7 +76,7 @@ class ToolCalls:
             filling.cancel()
         return {call_id: task.result() for call_id, task in running.items()}
 
-    async def _result(self, run: Run) -> str:
+    async def _result(self, run: ToolRun) -> str:
         name = run.request.name
         own = self._tools[name]
         try:

@@ -38,7 +38,7 @@ CUT = " … (cut)"
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class ToolRun:
     """A call that is to be run: `arguments` are an object."""
 
     request: ToolRequest
@@ -51,7 +51,7 @@ class ToolRound:
     their ids. `calls` are all of them, in their order."""
 
     calls: tuple[ToolRequest, ...]
-    run: tuple[Run, ...]
+    run: tuple[ToolRun, ...]
     told: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -92,7 +92,7 @@ class ToolRounds:
         if len(theirs) == len(calls) or self._rounds == MOST_ROUNDS:
             return None
         requests: list[ToolRequest] = []
-        run: list[Run] = []
+        run: list[ToolRun] = []
         told: dict[str, str] = {}
         for call in calls:
             request, arguments = self._read(call)
@@ -104,7 +104,7 @@ class ToolRounds:
             elif len(run) == MOST_CALLS_A_ROUND:
                 told[request.call_id] = problem("too many calls at once; call it again if needed")
             else:
-                run.append(Run(request, arguments or {}))
+                run.append(ToolRun(request, arguments or {}))
         self._said = said
         return ToolRound(tuple(requests), tuple(run), told)
 

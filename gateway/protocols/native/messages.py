@@ -49,6 +49,7 @@ ErrorCode = Literal[
     "storage_slow",
     "too_many_turns",
     "already_connected",
+    "taken_over",
     "still_ending",
     "session_expired",
     "cannot_resume",
@@ -91,7 +92,7 @@ class NoFields(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class ClientMessage:
+class KnownMessage:
     """One type of message. `read` raises `ProtocolError` for what `fields` does not allow."""
 
     summary: str
@@ -111,19 +112,19 @@ def _read_ping(message: dict[str, Any]) -> Ping:
     return Ping(_echo(message.get("t")))
 
 
-CLIENT_MESSAGES: Mapping[str, ClientMessage] = MappingProxyType(
+CLIENT_MESSAGES: Mapping[str, KnownMessage] = MappingProxyType(
     {
-        "hello": ClientMessage("The client's wishes; only as its first message", Hello, read_hello),
-        "text": ClientMessage("A typed answer", TextFields, _read_text),
-        "interrupt": ClientMessage(
+        "hello": KnownMessage("The client's wishes; only as its first message", Hello, read_hello),
+        "text": KnownMessage("A typed answer", TextFields, _read_text),
+        "interrupt": KnownMessage(
             "Stop the reply now", NoFields, lambda _: InterruptReply(overtakes=True)
         ),
-        "commit": ClientMessage("The spoken turn ends here", NoFields, lambda _: CommitTurn()),
-        "played": ClientMessage(
+        "commit": KnownMessage("The spoken turn ends here", NoFields, lambda _: CommitTurn()),
+        "played": KnownMessage(
             "How much of a turn's reply has been played", PlayedFields, _read_played
         ),
-        "ping": ClientMessage("Answered by pong", PingFields, _read_ping),
-        "bye": ClientMessage("End the session", NoFields, lambda _: Leave()),
+        "ping": KnownMessage("Answered by pong", PingFields, _read_ping),
+        "bye": KnownMessage("End the session", NoFields, lambda _: Leave()),
     }
 )
 """Every message that a client may send, by its type."""

@@ -2,10 +2,11 @@
 
 `offers` reads offers, `rejected` has the sections that an answer rejects, and `link` answers one
 and is a connection, over which `peer` holds a conversation and `viewer` lets somebody listen;
-`peers` has all of them. `transport` fills the contract; `receiving`
-(with `jitter` and `opus`), `sending`, `video` (with `schedule` and `video_codecs`) and `face` are
-its media; `aiortc_private` and `aioice_private` have the private names of those libraries that are
-used. These but `jitter`, `offers`, `rejected` and `schedule` need the extra `webrtc`.
+`peers` has all of them, and `both_voices` the sound of listeners. `transport` fills the contract;
+`receiving` (with `jitter` and `opus`), `sending`, `video` (with `schedule` and `video_codecs`) and
+`face` are its media; `aiortc_private` and `aioice_private` have the private names of those
+libraries that are used. These but `jitter`, `offers`, `rejected` and `schedule` need the extra
+`webrtc`.
 
 ::
 

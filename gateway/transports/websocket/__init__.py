@@ -3,7 +3,7 @@ contract.
 
 `entry` finds out who may begin a session, and `refusal` turns a crowd away before that. `protocol`
 is uvicorn's protocol with a short way through, for which `framing` cuts the stream; `send_queue`
-says how much has not left yet.
+says how much has not left yet. `relay` passes the messages of a service's WebSocket on.
 """
 
 __all__: list[str] = []

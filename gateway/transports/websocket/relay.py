@@ -43,7 +43,7 @@ OF_CLIENT: Final = (1002, CloseCode.NOT_UTF8, CloseCode.POLICY, TOO_LONG)
 
 
 @dataclass(frozen=True, slots=True)
-class Ending:
+class RelayEnd:
     """How it ended, for the client: None where it has left."""
 
     code: int
@@ -72,7 +72,7 @@ class WebSocketRelay:
         self._ahead = _Ahead(protocol)
         self._active_at = 0.0
 
-    async def run(self) -> Ending | None:
+    async def run(self) -> RelayEnd | None:
         """Pass messages on until one side has closed; the service's side is closed with it."""
         self._protocol.stall_s = STALL_S
         self._active()
@@ -85,7 +85,7 @@ class WebSocketRelay:
                 left_s = self._active_at + self._idle_s - asyncio.get_running_loop().time()
                 if left_s <= 0:
                     await self._close(GOING_AWAY, "no message for too long")
-                    return Ending(GOING_AWAY, f"no message for {self._idle_s:g} s")
+                    return RelayEnd(GOING_AWAY, f"no message for {self._idle_s:g} s")
                 await asyncio.wait((gone, back), timeout=left_s, return_when=FIRST_COMPLETED)
             if back.done():
                 back.result()
@@ -144,16 +144,16 @@ class WebSocketRelay:
             async with asyncio.timeout(LAST_S):
                 await self._service.close(code, reason)
 
-    def _of_service(self) -> Ending:
+    def _of_service(self) -> RelayEnd:
         code, said = self._service.close_code, self._service.protocol.close_sent
         if code == NO_CODE:
-            return Ending(CloseCode.FINISHED, "")
+            return RelayEnd(CloseCode.FINISHED, "")
         if code is None or code == LOST:
             # Where the gateway has refused the service's message, this is why.
             if said is not None and said.code == TOO_LONG:
-                return Ending(TOO_LONG, "the service's message is too long")
-            return Ending(BAD_GATEWAY, "the service's connection broke off")
-        return Ending(code, self._service.close_reason or "")
+                return RelayEnd(TOO_LONG, "the service's message is too long")
+            return RelayEnd(BAD_GATEWAY, "the service's connection broke off")
+        return RelayEnd(code, self._service.close_reason or "")
 
     def _active(self) -> None:
         self._active_at = asyncio.get_running_loop().time()
