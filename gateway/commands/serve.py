@@ -32,6 +32,7 @@ from gateway.runtime import Runtime
 from gateway.security import KeyFileError, api_keys, key_file
 from gateway.services.sources import ServicesUnusable, proxied
 from gateway.settings import Settings
+from gateway.transports.accepting import duplicates
 from gateway.transports.hosts import for_this_machine
 from gateway.transports.http import HttpProtocol, turning_away
 from gateway.transports.proxies import address_behind, behind
@@ -296,9 +297,15 @@ class GatewayServer(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         if self.config.is_ssl:
             bound_handshakes(asyncio.get_running_loop())
-        await super().startup(sockets)
-        settle()
         assert sockets is not None
+        more = duplicates(sockets, asyncio.get_running_loop())
+        try:
+            await super().startup([*sockets, *more])
+        except BaseException:  # such as the exit of a start that fails
+            for each in more:
+                each.close()
+            raise
+        settle()
         runtime = self._app.state.runtime
         settings = runtime.settings
         if self._tells:
