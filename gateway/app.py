@@ -16,6 +16,7 @@ from gateway.providers.build import options
 from gateway.rest import middleware, operations, rest_routes
 from gateway.rest.access import HttpAccess
 from gateway.rest.admin import AdminSources, admin_operations
+from gateway.rest.draining import DrainSources, drain_operation
 from gateway.rest.health import StatusSources
 from gateway.rest.metrics import metrics_operations
 from gateway.rest.operator_access import OperatorAccess
@@ -121,6 +122,12 @@ def create_app(
         change_breaker=lambda name, change: runtime.lineup().change_breaker(name, change),
     )
 
+    drain = DrainSources(
+        end=lambda: runtime.end_process,
+        draining=lambda: runtime.live.draining,
+        within_s=settings.drain_s,
+    )
+
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         try:
@@ -151,6 +158,7 @@ def create_app(
                     ),
                     *metrics_operations(scrape, operator),
                     *admin_operations(admin, operator),
+                    drain_operation(drain, operator),
                     *service_operations(registry, prober, reload, operator),
                     *static_operations(face=settings.face),
                     offer_operation(webrtc),

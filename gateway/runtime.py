@@ -1,7 +1,7 @@
 """The objects of a process: guarded providers, storage, faces, live sessions."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from importlib.util import find_spec
 
@@ -92,6 +92,8 @@ class Runtime:
         self.access = Access(self.api_keys, store, self._exists, pass_s=pass_s(settings))
         self.studio: Studio | None = None
         """Draws faces as video; None where that is impossible or switched off."""
+        self.end_process: Callable[[], None] | None = None
+        """Begins the orderly end of the gateway, with all of its processes; its server sets it."""
         self._given = stages
         self._assessor = assessor
         self._calls: Calls | None = None

@@ -17,6 +17,7 @@ from gateway.commands.help_texts import (
     CALL_USAGE,
     DESCRIPTION,
     DOCTOR_EXAMPLES,
+    DRAIN_EXAMPLES,
     DRILL_EXAMPLES,
     EXAMPLES,
     EXIT_CODES,
@@ -29,6 +30,7 @@ from gateway.commands.help_texts import (
 from gateway.commands.options import (
     bench_options,
     call_options,
+    drain_options,
     drill_options,
     in_order,
     interview_options,
@@ -151,6 +153,13 @@ def _drill(arguments: argparse.Namespace) -> int:
     )
 
 
+def _drain(arguments: argparse.Namespace) -> int:
+    settings = _settings()
+    from gateway.commands.drain import drain
+
+    return drain(settings, arguments.url, arguments.trust)
+
+
 def _worker(arguments: argparse.Namespace) -> int:
     settings = _settings()
     from gateway.commands.stage_worker import stage_worker
@@ -244,6 +253,7 @@ def _parser() -> argparse.ArgumentParser:
     drill_options(
         command("drill", _drill, "break a stage of a running gateway for a while", DRILL_EXAMPLES)
     )
+    drain_options(command("drain", _drain, "let a running gateway end in order", DRAIN_EXAMPLES))
     worker_options(
         command("worker", _worker, "serve one stage to gateways elsewhere", WORKER_EXAMPLES)
     )

@@ -123,6 +123,18 @@ examples:
   parley drill tts.hibari --fault error --for 2m
 """
 
+DRAIN_EXAMPLES = """\
+The gateway is told, by PARLEY_ADMIN_KEY, to end as by SIGTERM: it takes no further conversation,
+tells the clients that it goes away, lets each finish its sentence for PARLEY_DRAIN_S seconds at
+most, and ends. Clients with a resume token go on at another gateway on the same store. The command
+tells how many are left and returns when the gateway has ended. --url names that gateway itself, not
+what balances between several.
+
+examples:
+  parley drain
+  parley drain --url https://gateway-1.internal:8000 --trust cert.pem
+"""
+
 WORKER_EXAMPLES = """\
 STAGE is stt (recognition) or tts (synthesis). The worker has one provider, the best that works here
 or the one that PARLEY_STT, TTS_ENGINE or --provider names, and serves it to gateways whose

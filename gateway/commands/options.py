@@ -36,6 +36,11 @@ def serve_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def drain_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--url", default="http://127.0.0.1:8000", help="where the gateway is")
+    _trust_option(parser)
+
+
 def worker_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("slot", choices=("stt", "tts"), metavar="STAGE", help="what to serve")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on")

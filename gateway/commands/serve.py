@@ -307,6 +307,7 @@ class GatewayServer(uvicorn.Server):
             raise
         settle()
         runtime = self._app.state.runtime
+        runtime.end_process = self.end_process
         settings = runtime.settings
         if self._tells:
             announce(
@@ -331,6 +332,10 @@ class GatewayServer(uvicorn.Server):
         self.force_exit = self.should_exit
         super().handle_exit(sig, frame)
         self._app.state.runtime.refuse()
+
+    def end_process(self) -> None:
+        """Begin an orderly end, as SIGTERM does. A plain call."""
+        signal.raise_signal(signal.SIGTERM)
 
     def _reload(self) -> None:
         """SIGHUP: read the file of services again. One reload at a time, and one more for all

@@ -4,6 +4,7 @@ The parent starts it (`gateway.commands.workers`). From the descriptor it reads 
 """
 
 import asyncio
+import os
 import pickle
 import signal
 import socket
@@ -92,6 +93,7 @@ class WorkerServer(GatewayServer):
         self._door = door
         self._forwarding = forwarding
         self._line = line
+        self._parent = os.getppid()
         self._arrivals: Arrivals | None = None
 
     @property
@@ -123,6 +125,13 @@ class WorkerServer(GatewayServer):
         own = server_config(from_siblings(local, siblings.keep))
         server = cls(app, config, own, siblings, door, forwarding, line, tells=order.tells)
         return server
+
+    def end_process(self) -> None:
+        """Begin the orderly end of all processes: their parent tells them."""
+        if os.getppid() == self._parent:
+            os.kill(self._parent, signal.SIGTERM)
+        else:  # it has died
+            super().end_process()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)

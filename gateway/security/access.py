@@ -88,6 +88,7 @@ NEEDS: dict[str, dict[str, Need]] = {
     "/admin/breakers/{breaker}/disable": {"POST": Need.OPERATOR},
     "/admin/drills": {"GET": Need.OPERATOR, "POST": Need.OPERATOR},
     "/admin/drills/{drill}": {"DELETE": Need.OPERATOR},
+    "/admin/drain": {"POST": Need.OPERATOR},
     "/admin/services": {"GET": Need.OPERATOR},
     "/admin/services/reload": {"POST": Need.OPERATOR},
     "/admin/services/{service}/health": {"GET": Need.OPERATOR},

@@ -1,8 +1,10 @@
 """SIGTERM of a gateway that holds 20 calls, with real processes."""
 
 import asyncio
+import os
 import signal
 import subprocess
+import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.util import find_spec
@@ -15,7 +17,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 from tests.support.gateway import Caller
-from tests.support.paths import AUDIO
+from tests.support.paths import AUDIO, ROOT
 from tests.support.served import free_port, gateway
 
 CALLS = 20
@@ -98,6 +100,34 @@ def test_20_calls_finish_their_sentence_before_the_process_ends(tmp_path: Path) 
     port = free_port()
     with gateway(tmp_path, port, PARLEY_DRAIN_S="20", PARLEY_ADMISSION="places") as process:
         asyncio.run(story(process, port))
+
+
+def test_an_operator_drains_a_gateway_from_afar(tmp_path: Path) -> None:
+    port, key = free_port(), "0123456789abcdef"
+
+    async def drained(process: "subprocess.Popen[bytes]") -> str:
+        async with callers(port, 3) as calls:
+            command = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "gateway.commands.cli", "drain"),
+                *("--url", f"http://127.0.0.1:{port}"),
+                cwd=ROOT,
+                env={**os.environ, "PARLEY_ADMIN_KEY": key},
+                stdout=asyncio.subprocess.PIPE,
+            )
+            for call in calls:
+                assert (await call.closed())[0] == 1012
+                assert (await call.until("going_away"))["in_ms"] == 20_000
+            told, _ = await command.communicate()
+        assert command.returncode == 0
+        return told.decode()
+
+    settings = {"PARLEY_DRAIN_S": "20", "PARLEY_ADMIN_KEY": key, "PARLEY_ADMISSION": "places"}
+    with gateway(tmp_path, port, **settings) as process:
+        told = asyncio.run(drained(process)).splitlines()
+        assert process.wait(LIMIT_S) == -signal.SIGTERM
+    assert told[0].endswith("takes no further conversation, and ends within 20 s")
+    assert told[1].endswith(" live conversations")
+    assert told[-1] == "It has ended"
 
 
 def test_a_second_signal_ends_the_process_at_once(tmp_path: Path) -> None:

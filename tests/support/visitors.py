@@ -17,6 +17,9 @@ from tests.support.paths import AUDIO
 SILENCE = bytes(640)
 ANSWER_S = 2.0
 PAUSE_S = 1.4
+THINKING_S = 6.0
+"""Between the end of a reply and the answer, so that no interview ends before its test does."""
+
 AGAIN_S = 0.1
 """Between two attempts to connect."""
 
@@ -78,17 +81,18 @@ class Visitor:
 
     async def _converse(self, socket: ClientConnection, began: float) -> None:
         hello: dict[str, Any] = {"type": "hello", "version": 1}
-        hello["interview"] = {"role": "Data Analyst", "totalQuestions": 10}
+        hello["interview"] = {"role": "Data Analyst", "totalQuestions": 15}
         if self._resume is not None:
             hello["resume"] = self._resume
         await socket.send(json.dumps(hello))
-        async for message in socket:
+        async for message in socket:  # until the line breaks, or the server ends it in order
             if isinstance(message, bytes):
                 continue
             told = json.loads(message)
             await self._hear(socket, told, began)
             if self._resume is not None and "seq" in told:
                 self._resume["seq"] = told["seq"]
+        self.ended = self.ended or "the interview was over before the test was"
 
     async def _hear(self, socket: ClientConnection, told: dict[str, Any], began: float) -> None:
         match told["type"]:
@@ -114,6 +118,7 @@ class Visitor:
 
     async def _answer(self, socket: ClientConnection) -> None:
         with suppress(ConnectionClosed):
+            await asyncio.sleep(THINKING_S)
             if self.speaks:
                 for frame in clip():
                     await socket.send(frame)

@@ -53,6 +53,7 @@ ErrorCode = Literal[
     "still_ending",
     "session_expired",
     "cannot_resume",
+    "taken_over",
     "deleted",
     "flooding",
     "interview",

@@ -28,6 +28,7 @@ from gateway.workers.routes import (
         ("POST", "/admin/drills", "", Way("all")),
         ("DELETE", "/admin/drills/llm.scripted", "", Way("all")),
         ("OPTIONS", "/admin/drills", "", HERE),
+        ("POST", "/admin/drain", "", HERE),
         ("POST", "/api/offer", "", Way("offer")),
         ("PATCH", "/api/offer", "", Way("trickle")),
         ("POST", "/sessions/abc/api/offer", "", Way("offer", "abc")),
