@@ -305,3 +305,23 @@ def test_the_command_holds_a_conversation(port: int) -> None:
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert "You     Next, please." in done.stdout.splitlines()
+
+
+def test_the_ten_lines_of_the_readme_hold_an_interview(port: int) -> None:
+    blocks = (ROOT / "README.md").read_text().split("```python\n")[1:]
+    (code,) = [block.split("```")[0] for block in blocks if "import parley_client" in block]
+    assert len([line for line in code.splitlines() if line]) == 10
+    short = code.replace(":8000", f":{port}").replace('Analyst"', 'Analyst", questions=1')
+    done = subprocess.run(
+        [sys.executable, "-c", short],
+        cwd=ROOT / "clients/python",
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_S,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    said = done.stdout.splitlines()
+    assert all(line.startswith("Parley: ") for line in said)
+    assert any("Question 1" in line for line in said)
+    assert "Parley: That was my last question." in said
