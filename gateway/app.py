@@ -23,6 +23,7 @@ from gateway.rest.operator_access import OperatorAccess
 from gateway.rest.problems import EXCEPTION_HANDLERS
 from gateway.rest.proxy import ServiceProxy
 from gateway.rest.realtime import RealtimeEndpoints
+from gateway.rest.registration import registration_operations
 from gateway.rest.rtvi import RtviEndpoints
 from gateway.rest.service_probe import ServiceProbe, service_urls
 from gateway.rest.services_admin import RegistryHealth, service_operations
@@ -36,11 +37,15 @@ from gateway.rest.whep import playback
 from gateway.rest.whip import WhipEndpoints, calls, ingest
 from gateway.runtime import Runtime
 from gateway.security import WEBSOCKET, need_of
-from gateway.security.access import PROXIED, PROXIED_V1
+from gateway.security.access import PROXIED, PROXIED_V1, own_beginnings
+from gateway.services.current import CurrentServices
+from gateway.services.definition import ServiceSpec
+from gateway.services.networks import AllowedNetworks
 from gateway.services.probing import Prober
-from gateway.services.registry import Registry
+from gateway.services.registration import Registration
 from gateway.services.reloading import ServicesReload
-from gateway.services.sources import ServicesUnusable, proxied, registry_of
+from gateway.services.sources import ServicesUnusable, proxied, registry_of, services_file
+from gateway.services.totals import Totals
 from gateway.services.upstreams import Upstreams
 from gateway.settings import Settings, SettingsError
 from gateway.store import store_at
@@ -70,9 +75,18 @@ def create_app(
     store = store_at(settings.database, settings.redis_url)
     stored = StoreProbe(store)
     probe = ServiceProbe(service_urls(settings))
-    registry, upstreams = _services(settings), Upstreams()
-    prober, file = Prober(registry, upstreams), settings.services
-    reload = None if file is None else ServicesReload(file, registry, upstreams, prober)
+    specs, upstreams, totals = _services(settings), Upstreams(), Totals()
+    registry = registry_of(specs)
+    prober, file = Prober(registry, upstreams), services_file(settings)
+    current = CurrentServices(specs, registry, upstreams, prober)
+    reload = None if file is None else ServicesReload(file, current)
+    registration = Registration(
+        current,
+        AllowedNetworks.parse(settings.service_networks),
+        own_beginnings(),
+        None if settings.redis_url is None else store,
+    )
+    behind = settings.services is not None or registration.on
     runtime = Runtime(settings, store, stages=stages, elsewhere=elsewhere)
     webrtc = Signalling(runtime, settings)
     http_access = HttpAccess(
@@ -131,9 +145,9 @@ def create_app(
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         try:
-            async with probe.running() if file is None else prober.running():
+            async with prober.running() if behind else probe.running():
                 await stored.ask()
-                async with runtime, webrtc:
+                async with registration.running(), runtime, webrtc:
                     yield
         finally:
             await services.aclose()
@@ -147,7 +161,7 @@ def create_app(
                 [
                     *operations(
                         store,
-                        probe if file is None else RegistryHealth(registry),
+                        RegistryHealth(registry) if behind else probe,
                         settings,
                         status,
                         runtime.end,
@@ -159,7 +173,8 @@ def create_app(
                     *metrics_operations(scrape, operator),
                     *admin_operations(admin, operator),
                     drain_operation(drain, operator),
-                    *service_operations(registry, prober, reload, operator),
+                    *service_operations(registry, prober, reload, totals, operator),
+                    *registration_operations(registration, operator),
                     *static_operations(face=settings.face),
                     offer_operation(webrtc),
                     *WhipEndpoints(webrtc, calls(webrtc)).operations(),
@@ -187,7 +202,11 @@ def create_app(
                     Route(
                         path,
                         ServiceProxy(
-                            registry, upstreams, partial(http_access.check, path=path), version
+                            registry,
+                            upstreams,
+                            partial(http_access.check, path=path),
+                            totals,
+                            version,
                         ),
                     ),
                 )
@@ -206,9 +225,9 @@ def create_app(
     return app
 
 
-def _services(settings: Settings) -> Registry:
+def _services(settings: Settings) -> dict[str, ServiceSpec]:
     try:
-        return registry_of(proxied(settings))
+        return proxied(settings)
     except ServicesUnusable as error:
         raise SettingsError(f"PARLEY_SERVICES: {error}") from None
 

@@ -21,6 +21,7 @@ from gateway.variables import (
     Lexicon,
     Lighter,
     RedisUrl,
+    ServiceNetworks,
     WorkerUrls,
     explain,
     gaps,
@@ -319,6 +320,11 @@ class Settings(ServerSettings, BaseSettings):
         "PARLEY_SERVICES",
         default=None,
         description="file of the services to which requests are passed on (docs/services.md)",
+    )
+    service_networks: ServiceNetworks = variable(
+        "PARLEY_SERVICE_NETWORKS",
+        default="",
+        description="where instances may be that register themselves: 10.0.0.0/8,public",
     )
     conversation_url: HttpUrl = service(
         "CONVERSATION_URL",

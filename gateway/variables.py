@@ -169,6 +169,14 @@ def _proxies(text: str) -> str:
     return ",".join(proxies)
 
 
+def _service_networks(text: str) -> str:
+    words = [part.strip().lower() for part in text.split(",") if part.strip()]
+    try:
+        return ",".join(word if word == "public" else str(ip_network(word)) for word in words)
+    except ValueError as error:
+        raise ValueError(f"must be networks like 10.0.0.0/8, or public: {error}") from None
+
+
 def _addresses(text: str) -> str:
     try:
         return ",".join(parse_addresses(text))
@@ -206,6 +214,7 @@ Lexicon = Annotated[Path, AfterValidator(_lexicon)]
 Language = Annotated[str, AfterValidator(_language)]
 Origins = Annotated[str, AfterValidator(_origins)]
 Proxies = Annotated[str, AfterValidator(_proxies)]
+ServiceNetworks = Annotated[str, AfterValidator(_service_networks)]
 WorkerUrls = Annotated[str, AfterValidator(_worker_urls)]
 
 LOWER = BeforeValidator(_lower)

@@ -11,6 +11,7 @@ from typing import Any, Final
 from gateway.commands.terminal import FINISHING, CommandFailed, output
 from gateway.commands.tls import Tls
 from gateway.live.registry import LAST_WORDS_S, STORE_S
+from gateway.services.sources import services_file
 from gateway.settings import Settings
 from gateway.workers.board import LoadBoard
 from gateway.workers.folder import WorkersFolder
@@ -68,7 +69,7 @@ def serve_together(settings: Settings, listeners: Sequence[socket.socket], tls: 
             inherited=(*descriptors, made.lock),
             grace_s=settings.drain_s + LAST_WORDS_S + STORE_S,
             ending=ending,
-            hangs_up=settings.services is not None,
+            hangs_up=services_file(settings) is not None,
         )
         async with WorkerHost(folder / MODELS):
             await supervisor.run()

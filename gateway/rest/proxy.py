@@ -24,6 +24,7 @@ from gateway.services.exchange import Exchange, NoAnswer, ProxiedCall, ServiceAn
 from gateway.services.forwarding import METHODS, RefusedRequest, framing_of
 from gateway.services.registry import Registry, Service
 from gateway.services.request_body import BodyTooLong, ClientGone, RequestBody
+from gateway.services.totals import Totals
 from gateway.services.upstreams import UpstreamFailed, Upstreams
 
 logger = logging.getLogger("parley.services")
@@ -52,15 +53,17 @@ class ServiceProxy:
         registry: Registry,
         upstreams: Upstreams,
         check: Callable[[str], Check | None],
+        totals: Totals,
         version: str = "",
     ) -> None:
         self._registry = registry
         self._upstreams = upstreams
+        self._totals = totals
         self._version = version
         self._checks = {method: check(method) for method in METHODS}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        out = _Reply(scope, send)
+        out = _Reply(scope, send, self._totals)
         try:
             async with asyncio.timeout(None) as here:
                 await self._pass_on(Request(scope), receive, out, here)
@@ -75,7 +78,7 @@ class ServiceProxy:
                 logger.exception("%s %s failed", scope["method"], scope["path"])
                 problem = problems.INTERNAL()
             if not out.begun:
-                await problem.response()(scope, receive, send)
+                await problem.response()(scope, receive, out.send)
 
     async def _pass_on(
         self, request: Request, receive: Receive, out: "_Reply", here: asyncio.Timeout
@@ -91,6 +94,7 @@ class ServiceProxy:
         service = self._registry.find(name)
         if service is None:
             raise problems.NOT_FOUND()
+        out.asked_at = asyncio.get_running_loop().time()
         try:
             framing = framing_of(request.headers.raw)
             call = proxied_call(request, framing, f"{self._version}/{name}")
@@ -196,12 +200,22 @@ class _Watch:
 class _Reply:
     """What goes to the client."""
 
-    def __init__(self, scope: Scope, send: Send) -> None:
+    def __init__(self, scope: Scope, send: Send, totals: Totals) -> None:
         self.begun = False
+        self.asked_at: float | None = None
+        """When the request was one for a service, by the loop's clock."""
         self.ends: Callable[[], None] = lambda: None
         """Called before the last piece: after it the server says that the client has left."""
         self._head_only = scope["method"] == "HEAD"
         self._send = send
+        self._totals = totals
+
+    async def send(self, message: Message) -> None:
+        """Send a part of an answer, which is counted by its head."""
+        if message["type"] == "http.response.start" and self.asked_at is not None:
+            waited_s = asyncio.get_running_loop().time() - self.asked_at
+            self._totals.answered(message["status"], waited_s)
+        await self._send(message)
 
     async def pass_on(self, answered: ServiceAnswer, most_bytes: int, stands_in: str) -> None:
         """The answer of a service. Raises `UpstreamFailed`."""
@@ -233,7 +247,7 @@ class _Reply:
     async def _begin(self, status: int, head: list[tuple[bytes, bytes]]) -> None:
         message: Message = {"type": "http.response.start", "status": status, "headers": head}
         self.begun = True
-        await self._send(message)
+        await self.send(message)
 
 
 def _too_large(service: Service) -> Problem:

@@ -20,6 +20,8 @@ from gateway.services.probing import Prober
 from gateway.services.registry import Registry, Service
 from gateway.services.reloading import ServicesReload
 from gateway.services.sources import ServicesUnusable
+from gateway.services.totals import Totals
+from pipeline.breaker import BreakerState
 
 logger = logging.getLogger("parley.operator")
 
@@ -50,6 +52,14 @@ EXAMPLE: dict[str, Any] = {
             "error": "Connection refused",
         }
     ],
+}
+
+
+EXAMPLE_METRICS: dict[str, Any] = {
+    "total_requests": 120,
+    "failed_requests": 3,
+    "avg_response_time": 0.0042,
+    "circuit_breakers_open": 0,
 }
 
 
@@ -92,6 +102,19 @@ class CircuitReset(BaseModel):
     message: str
 
 
+class ServiceMetrics(BaseModel):
+    """The seed's figures: of requests to services, since the process began.
+
+    `failed_requests` have a status of 500 or more, `avg_response_time` is in seconds, to the head
+    of an answer.
+    """
+
+    total_requests: int
+    failed_requests: int
+    avg_response_time: float
+    circuit_breakers_open: int
+
+
 class RegistryHealth:
     """The services of `/health`, by what probes and calls have found."""
 
@@ -105,7 +128,11 @@ class RegistryHealth:
 
 
 def service_operations(
-    registry: Registry, prober: Prober, reload: ServicesReload | None, access: OperatorAccess
+    registry: Registry,
+    prober: Prober,
+    reload: ServicesReload | None,
+    totals: Totals,
+    access: OperatorAccess,
 ) -> list[Operation]:
     """The endpoints for services; `reload` is None where there is no file."""
 
@@ -138,12 +165,24 @@ def service_operations(
 
     async def reloaded(request: Request) -> AdminServices:
         if reload is None:
-            raise SERVICES_OFF("PARLEY_SERVICES names one")
+            raise SERVICES_OFF("PARLEY_SERVICES names none")
         try:
             await reload.reload()
         except ServicesUnusable as error:
             raise SERVICES_INVALID(str(error)) from None
         return listed()
+
+    async def metrics(request: Request) -> ServiceMetrics:
+        now = asyncio.get_running_loop().time()
+        instances = [one for service in registry for one in service.instances.values()]
+        for one in instances:
+            one.breaker.poll(now)
+        return ServiceMetrics(
+            total_requests=totals.requests,
+            failed_requests=totals.failed,
+            avg_response_time=round(totals.average_s, 6),
+            circuit_breakers_open=sum(one.breaker.state is BreakerState.OPEN for one in instances),
+        )
 
     look = partial(Operation, method="GET", tags=TAGS, guard=access.admin)
     act = partial(Operation, method="POST", tags=TAGS, guard=access.admin)
@@ -155,6 +194,14 @@ def service_operations(
             handler=services,
             summary="The services behind the gateway, and how their instances are",
             answers={200: ResponseSpec("They", AdminServices, all_of_them)},
+            errors=ERRORS,
+        ),
+        look(
+            path="/admin/metrics",
+            name="adminMetrics",
+            handler=metrics,
+            summary="Figures of the requests to services; /metrics has those of conversations",
+            answers={200: ResponseSpec("They", ServiceMetrics, EXAMPLE_METRICS)},
             errors=ERRORS,
         ),
         act(
@@ -194,7 +241,7 @@ def _status(service: Service, now: float) -> ServiceStatus:
     usable = [one.usable(now) for one in service.instances.values()]
     return ServiceStatus(
         name=service.name,
-        status="online" if all(usable) else "degraded" if any(usable) else "offline",
+        status="offline" if not any(usable) else "online" if all(usable) else "degraded",
         instances=[_instance(one, now) for one in service.instances.values()],
     )
 
@@ -227,6 +274,8 @@ def _entry(service: Service, now: float) -> ServiceEntry:
         return OnlineService(name=service.name, latencyMs=latency_ms, lastChecked=_at(newest, now))
     down = [one for one in service.instances.values() if one.health.state is HealthState.DOWN]
     problems = [one.health.last.problem for one in down if one.health.last is not None]
+    if not service.instances:
+        return OfflineService(name=service.name, error="no instance")
     error = problems[0] if problems else "no answer yet" if usable else "calls fail"
     return OfflineService(name=service.name, error=error or "not yet well again")
 

@@ -89,10 +89,12 @@ NEEDS: dict[str, dict[str, Need]] = {
     "/admin/drills": {"GET": Need.OPERATOR, "POST": Need.OPERATOR},
     "/admin/drills/{drill}": {"DELETE": Need.OPERATOR},
     "/admin/drain": {"POST": Need.OPERATOR},
+    "/admin/metrics": {"GET": Need.OPERATOR},
     "/admin/services": {"GET": Need.OPERATOR},
     "/admin/services/reload": {"POST": Need.OPERATOR},
     "/admin/services/{service}/health": {"GET": Need.OPERATOR},
     "/admin/services/{service}/circuit-reset": {"POST": Need.OPERATOR},
+    "/admin/services/{service}/instances/{id}": {"PUT": Need.OPERATOR, "DELETE": Need.OPERATOR},
     # Live conversations. OPTIONS and GET of an endpoint say which types it takes.
     "/ws/{session_id}": {WEBSOCKET: Need.HELLO},
     "/api/offer": {"POST": Need.OFFER, "PATCH": Need.ENDPOINT},

@@ -85,7 +85,7 @@ class Service:
                 return Unavailable("busy", SOONEST_S)
             down = one.health.state is HealthState.DOWN
             waits.append(one.health.policy.down_every_s if down else one.breaker.retry_after(now))
-        return Unavailable("down", max(SOONEST_S, min(waits)))
+        return Unavailable("down", max(SOONEST_S, min(waits, default=SOONEST_S)))
 
 
 class Registry:

@@ -4,10 +4,8 @@ import asyncio
 import logging
 from pathlib import Path
 
-from gateway.services.probing import Prober
-from gateway.services.registry import Registry
+from gateway.services.current import CurrentServices
 from gateway.services.sources import ServicesUnusable, read_services
-from gateway.services.upstreams import Upstreams
 
 logger = logging.getLogger("parley.services")
 
@@ -15,13 +13,9 @@ logger = logging.getLogger("parley.services")
 class ServicesReload:
     """Reads the file at `path` again when it is told to."""
 
-    def __init__(
-        self, path: Path, registry: Registry, upstreams: Upstreams, prober: Prober
-    ) -> None:
+    def __init__(self, path: Path, current: CurrentServices) -> None:
         self._path = path
-        self._registry = registry
-        self._upstreams = upstreams
-        self._prober = prober
+        self._current = current
         self._one = asyncio.Lock()
 
     async def reload(self) -> None:
@@ -35,8 +29,5 @@ class ServicesReload:
             except ServicesUnusable as error:
                 logger.error("the services stay as they are: %s", error)
                 raise
-            self._registry.replace(specs, asyncio.get_running_loop().time())
-            urls = {one.url for spec in specs.values() for one in spec.instances}
-            await self._upstreams.retain(urls)
-            self._prober.changed()
+            await self._current.have(specs)
             logger.warning("services from %s: %s", self._path, ", ".join(specs))

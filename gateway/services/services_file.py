@@ -117,6 +117,8 @@ def _service(name: str, fields: YamlFields) -> ServiceSpec:
 def _instances(fields: YamlFields) -> tuple[Endpoint, ...]:
     if "instances" not in fields:
         return (_endpoint(fields, fields, 1),)
+    if fields["instances"].is_empty:
+        return ()  # they register themselves
     found: dict[str, Endpoint] = {}
     for entry in fields["instances"].items("an instance"):
         own = entry.fields((*LOCATED, "weight"))

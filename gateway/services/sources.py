@@ -1,18 +1,22 @@
-"""Which services there are: those of the file that `PARLEY_SERVICES` names."""
+"""Which services there are: those of the file of `PARLEY_SERVICES`, or the built-in ones."""
 
 import random
 from collections.abc import Mapping
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from gateway.providers.breakers import breaker
 from gateway.security.access import own_beginnings
-from gateway.services.definition import ServiceSpec
+from gateway.services.definition import Endpoint, Scheme, ServiceSpec
 from gateway.services.instances import BREAKER
 from gateway.services.registry import Registry
 from gateway.services.services_file import YamlError, parse_services
 from gateway.settings import Settings
 
 LARGEST_FILE_BYTES = 4_000_000
+
+BUILT_IN = Path("default")
+"""In place of a file: the services that Parley knows."""
 
 
 class ServicesUnusable(Exception):
@@ -21,9 +25,45 @@ class ServicesUnusable(Exception):
 
 
 def proxied(settings: Settings) -> dict[str, ServiceSpec]:
-    """The services to which requests are passed on, by name: none without a file, which this reads.
-    Raises `ServicesUnusable`."""
-    return {} if settings.services is None else read_services(settings.services)
+    """The services to which requests are passed on, by name: none without `PARLEY_SERVICES`, whose
+    file this reads. Raises `ServicesUnusable`."""
+    if settings.services == BUILT_IN:
+        return built_in(settings)
+    file = services_file(settings)
+    return {} if file is None else read_services(file)
+
+
+def services_file(settings: Settings) -> Path | None:
+    """The file of services, None where there is none."""
+    return None if settings.services == BUILT_IN else settings.services
+
+
+def built_in(settings: Settings) -> dict[str, ServiceSpec]:
+    """The seven services that Parley knows, at their URLs in the settings."""
+    urls = {
+        "conversation-service": settings.conversation_url,
+        "voice-service": settings.voice_url,
+        "avatar-service": settings.avatar_url,
+        "interview-service": settings.interview_url,
+        "analytics-service": settings.analytics_url,
+        "granite-interview-service": settings.granite_interview_url,
+        "ollama": settings.ollama_url,
+    }
+    return {name: _spec_at(name, url) for name, url in urls.items()}
+
+
+def _spec_at(name: str, text: str) -> ServiceSpec:
+    url = urlsplit(text)
+    base = url.path.rstrip("/")
+    health = ("/api/health", "/api/tags") if name == "ollama" else ("/health",)
+    scheme: Scheme = "https" if url.scheme == "https" else "http"
+    port = url.port or {"http": 80, "https": 443}[scheme]
+    return ServiceSpec(
+        name=name,
+        instances=(Endpoint(url.hostname or "", port, scheme),),
+        health_endpoints=tuple(base + path for path in health),
+        base_path=base,
+    )
 
 
 def registry_of(specs: Mapping[str, ServiceSpec]) -> Registry:

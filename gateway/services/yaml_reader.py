@@ -90,6 +90,11 @@ class YamlValue:
         return isinstance(self._node, yaml.SequenceNode)
 
     @property
+    def is_empty(self) -> bool:
+        """Whether it is a list without entries."""
+        return isinstance(self._node, yaml.SequenceNode) and not self._node.value
+
+    @property
     def is_null(self) -> bool:
         """Whether it is null, or nothing."""
         return isinstance(self._node, yaml.ScalarNode) and self._scalar() is None

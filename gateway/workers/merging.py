@@ -90,6 +90,18 @@ def _breaker(known: Json, other: Json) -> Json:
     return {**told, "transitions": known["transitions"] + other["transitions"]}
 
 
+def service_metrics(all_: Sequence[Json]) -> Json:
+    """`/admin/metrics`: requests add up; the breakers are those of the process with most open."""
+    requests = sum(one["total_requests"] for one in all_)
+    seconds = sum(one["total_requests"] * one["avg_response_time"] for one in all_)
+    return {
+        "total_requests": requests,
+        "failed_requests": sum(one["failed_requests"] for one in all_),
+        "avg_response_time": round(seconds / requests, 6) if requests else 0.0,
+        "circuit_breakers_open": max(one["circuit_breakers_open"] for one in all_),
+    }
+
+
 def drills(all_: Iterable[Json]) -> Json:
     """`/admin/drills`: one provider's drill is one, in however many processes."""
     return {"drills": _by_name(all_, "drills", lambda known, other: known)}

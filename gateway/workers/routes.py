@@ -64,7 +64,7 @@ def marked(name: str) -> int | None:
 
 def way_of(method: str, path: str, query: str, workers: int) -> Way:
     """Where an HTTP request goes."""
-    if EVERYWHERE.fullmatch(path) and method in ("GET", "POST", "DELETE"):
+    if EVERYWHERE.fullmatch(path) and method in ("GET", "POST", "PUT", "DELETE"):
         return Way("all")
     if (found := PEER.fullmatch(path)) is not None:
         return Way("worker", worker=marked(found[1] or found[2]))

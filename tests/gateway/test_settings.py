@@ -42,6 +42,7 @@ def test_the_defaults_are_the_contracts() -> None:
     settings = Settings.load(None)
     assert {
         "services": None,
+        "service_networks": "",
         "conversation_url": "http://localhost:8003",
         "voice_url": "http://localhost:8002",
         "avatar_url": "http://localhost:8001",

@@ -14,6 +14,17 @@ from tests.support.stub_services import StubService, always, services_file
 
 KEY = "operators-key-0001"
 
+SEVEN = [
+    "conversation-service",
+    "voice-service",
+    "avatar-service",
+    "interview-service",
+    "analytics-service",
+    "granite-interview-service",
+    "ollama",
+]
+NOT_THERE = ("voice", "avatar", "interview", "analytics", "granite_interview")
+
 
 def run(gateway: Gateway, story: Any, *services: dict[str, Any]) -> None:
     gateway.settings["admin_key"] = SecretStr(KEY)
@@ -157,15 +168,7 @@ def test_without_a_file_there_is_nothing_to_read_again(gateway: Gateway) -> None
         answer = await client.post("/admin/services/reload")
         assert (answer.status_code, answer.json()["code"]) == (409, "services_off")
         names = [one["name"] for one in (await client.get("/health")).json()["services"]]
-        assert names == [
-            "conversation-service",
-            "voice-service",
-            "avatar-service",
-            "interview-service",
-            "analytics-service",
-            "granite-interview-service",
-            "ollama",
-        ]
+        assert names == SEVEN
 
     run(gateway, story)
 
@@ -177,11 +180,75 @@ def test_without_a_file_there_is_nothing_to_read_again(gateway: Gateway) -> None
         ("GET", "/admin/services/s/health"),
         ("POST", "/admin/services/s/circuit-reset"),
         ("POST", "/admin/services/reload"),
+        ("PUT", "/admin/services/s/instances/i"),
+        ("DELETE", "/admin/services/s/instances/i"),
+        ("GET", "/admin/metrics"),
     ],
 )
 def test_services_are_for_the_operator_alone(gateway: Gateway, method: str, path: str) -> None:
     async def story(client: httpx.AsyncClient) -> None:
         answer = await client.request(method, path, headers={"Authorization": "Bearer wrong"})
         assert (answer.status_code, answer.json()["code"]) == (401, "admin_key_required")
+
+    run(gateway, story)
+
+
+def test_the_requests_to_services_are_counted_in_the_seeds_shape(gateway: Gateway) -> None:
+    stub = StubService()
+    stub.answers = {"/bad": always(500), "/missing": always(404)}
+
+    async def story(client: httpx.AsyncClient) -> None:
+        none = await client.get("/admin/metrics")
+        assert none.json() == {
+            "total_requests": 0,
+            "failed_requests": 0,
+            "avg_response_time": 0.0,
+            "circuit_breakers_open": 0,
+        }
+        async with stub.running():
+            for path in ("/s/a", "/s/bad", "/s/missing", "/v1/s/a", "/none/a"):
+                await client.get(path)
+        for _ in range(3):
+            assert (await client.get("/gone/a")).status_code == 502
+        assert (await client.get("/gone/a")).status_code == 503
+        found = (await client.get("/admin/metrics")).json()
+        # 404 of a name that there is not is no request to a service.
+        assert (found["total_requests"], found["failed_requests"]) == (8, 5)
+        assert found["circuit_breakers_open"] == 1
+        assert 0 < found["avg_response_time"] < 10
+
+    run(
+        gateway,
+        story,
+        {"name": "s", "port": stub.port},
+        {"name": "gone", "port": free_port(), "retry_policy": {"max_attempts": 1}},
+    )
+
+
+def test_the_services_that_parley_knows_are_the_built_in_default(gateway: Gateway) -> None:
+    conversation, ollama = StubService("conversation"), StubService("ollama")
+    conversation.answers = {"/base/health": always(200, b"{}")}
+    ollama.answers = {"/api/health": always(404), "/api/tags": always(200, b"{}")}
+    gateway.settings |= {
+        "services": Path("default"),
+        "conversation_url": f"http://127.0.0.1:{conversation.port}/base",
+        "ollama_url": f"http://127.0.0.1:{ollama.port}",
+        **{f"{name}_url": f"http://127.0.0.1:{free_port()}" for name in NOT_THERE},
+    }
+
+    async def story(client: httpx.AsyncClient) -> None:
+        async with conversation.running(), ollama.running():
+            for name in ("conversation-service", "ollama"):
+                for _ in range(2):  # a probe may have come before the service
+                    await client.get(f"/admin/services/{name}/health")
+            shown = (await client.get("/health")).json()["services"]
+            assert [one["name"] for one in shown] == SEVEN
+            online = {one["name"] for one in shown if one["status"] == "online"}
+            assert online == {"conversation-service", "ollama"}
+            told = (await client.get("/conversation-service/threads/7")).json()
+            assert (told["from"], told["target"]) == ("conversation", "/base/threads/7")
+            assert (await client.get("/v1/ollama/api/tags")).status_code == 200
+            answer = await client.post("/admin/services/reload")
+            assert (answer.status_code, answer.json()["code"]) == (409, "services_off")
 
     run(gateway, story)

@@ -1,0 +1,22 @@
+"""What became of all requests to services, since the process began. Pure."""
+
+
+class Totals:
+    """Counts requests that were answered, by a service or in its place."""
+
+    def __init__(self) -> None:
+        self.requests = 0
+        self.failed = 0
+        """Those with a status of 500 or more."""
+        self._seconds = 0.0
+
+    def answered(self, status: int, seconds: float) -> None:
+        """The head of an answer has come, so long after its request."""
+        self.requests += 1
+        self.failed += status >= 500
+        self._seconds += seconds
+
+    @property
+    def average_s(self) -> float:
+        """How long a request waited for the head of its answer; 0 where there was none."""
+        return self._seconds / self.requests if self.requests else 0.0
