@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
+from gateway.security.access import own_beginnings
+from gateway.services.services_file import parse_services
 from tests.support.paths import DOCS, ROOT
 
 DEPLOY = ROOT / "deploy"
@@ -111,3 +113,22 @@ def test_compose_brings_what_the_files_expect() -> None:
         for volume in services[name]["volumes"]:
             source = Path(volume.partition(":")[0])
             assert str(source) in compose["volumes"] or (ROOT / source).is_dir()
+
+
+def test_the_services_of_the_compose_file_are_those_of_their_file() -> None:
+    text = (DEPLOY / "services/services.yaml").read_text(encoding="utf-8")
+    file = parse_services(text, "services.yaml", own_beginnings())
+    compose = yaml.safe_load((ROOT / "docker-compose.services.yml").read_text(encoding="utf-8"))
+    services = compose["services"]
+    gateway = services["gateway"]["environment"]
+    (subnet,) = compose["networks"]["default"]["ipam"]["config"]
+    assert gateway["PARLEY_SERVICE_NETWORKS"] == subnet["subnet"]
+    assert gateway["PARLEY_SERVICES"] == "/etc/parley/services.yaml"
+    assert services["gateway"]["volumes"] == ["./deploy/services:/etc/parley:ro"]
+    assert [*file] == [name for name in services if name != "gateway"]
+    for name, spec in file.items():
+        stub = services[name]["environment"]
+        assert stub["STUB_NAME"] == name
+        places = [(one.host, str(one.port)) for one in spec.instances]
+        registers = "STUB_REGISTERS_AT" in stub
+        assert places == ([] if registers else [(name, stub["STUB_PORT"])])

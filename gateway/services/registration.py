@@ -56,6 +56,8 @@ class Registration:
         self._own = own
         self._store = store
         self._changed = asyncio.Event()
+        self._came_or_went = 0
+        """How many leases have begun, moved or ended here: what was read before is of no use."""
 
     @property
     def on(self) -> bool:
@@ -75,6 +77,7 @@ class Registration:
         if self._store is not None:
             await _stored(self._store, lease)
         if leases.put(lease, asyncio.get_running_loop().time()):
+            self._came_or_went += 1
             logger.info("%s at %s has registered", lease.service, lease.endpoint.authority)
             await self._current.have()
         self._changed.set()
@@ -82,11 +85,15 @@ class Registration:
 
     async def end(self, service: str, id: str) -> bool:
         """End a lease. Returns whether there was one. Raises `StoreError`."""
-        there = self._current.leases.drop(service, id)
+        if not (SERVICE_NAME.fullmatch(service) and SERVICE_NAME.fullmatch(id)):
+            return False
+        there = False
         if self._store is not None:
-            there = there or await self._store.get(_key(service, id)) is not None
+            there = await self._store.get(_key(service, id)) is not None
             await self._store.delete(_key(service, id))
-        if there:
+        if self._current.leases.drop(service, id) or there:
+            there = True
+            self._came_or_went += 1
             logger.info("the instance %s of %s has left", id, service)
             await self._current.have()
         return there
@@ -124,7 +131,8 @@ class Registration:
         readable = True
         while True:
             try:
-                if self._current.leases.have(await self._read()):
+                before, found = self._came_or_went, await self._read()
+                if before == self._came_or_went and self._current.leases.have(found):
                     await self._current.have()
                 readable = True
             except StoreClosed:

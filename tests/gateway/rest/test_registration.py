@@ -3,6 +3,7 @@
 import asyncio
 import os
 import shutil
+import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ from pydantic import SecretStr
 
 from gateway.services.registration import POLL_S
 from tests.support.gateway import Gateway
+from tests.support.paths import ROOT
 from tests.support.served import free_port
 from tests.support.stores import RedisServer
 from tests.support.stub_services import StubService, services_file
@@ -243,5 +245,34 @@ def test_an_instance_that_is_not_there_gets_no_calls_for_long(gateway: Gateway) 
             await client.put(ITS[:-3] + "two", json=instance(free_port()))
             answers = [(await client.get("/plans/a")).status_code for _ in range(6)]
             assert answers == [200] * 6
+
+    run(gateway, story)
+
+
+@pytest.mark.slow
+def test_the_stub_of_the_compose_file_registers_itself(gateway: Gateway) -> None:
+    async def story(client: httpx.AsyncClient) -> None:
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("STUB_")}
+        stub = await asyncio.create_subprocess_exec(
+            sys.executable,
+            str(ROOT / "deploy/services/stub.py"),
+            env={
+                **kept,
+                "STUB_NAME": "plan-service",
+                "STUB_PORT": str(free_port()),
+                "STUB_HOST": "127.0.0.1",
+                "STUB_REGISTERS_AT": gateway.url,
+                "STUB_ADMIN_KEY": KEY,
+            },
+        )
+        try:
+            await until(client, "/plan-service/plans/7", 200)
+            sent = {"X-Correlation-ID": "trip-1"}
+            told = (await client.post("/v1/plan-service/plans", json={}, headers=sent)).json()
+            assert (told["service"], told["path"], told["body"]) == ("plan-service", "/plans", "{}")
+            assert told["correlation_id"] == "trip-1"
+        finally:
+            stub.kill()
+            await stub.wait()
 
     run(gateway, story)
