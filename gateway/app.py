@@ -38,6 +38,7 @@ from gateway.rest.whip import WhipEndpoints, calls, ingest
 from gateway.runtime import Runtime
 from gateway.security import WEBSOCKET, need_of
 from gateway.security.access import PROXIED, PROXIED_V1, own_beginnings
+from gateway.security.roles import policy
 from gateway.services.current import CurrentServices
 from gateway.services.definition import ServiceSpec
 from gateway.services.networks import AllowedNetworks
@@ -94,6 +95,7 @@ def create_app(
         origins=settings.cors_origins,
         webrtc_token=webrtc.token,
         made_with=webrtc.made_with,
+        roles=policy(settings.service_roles),
     )
     services = Services(settings, runtime.responders, options(settings).llm_server)
     status = StatusSources(

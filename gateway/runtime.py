@@ -25,6 +25,7 @@ from gateway.providers.drills import Drills
 from gateway.providers.lineup import Lineup, line_up
 from gateway.reports.assessor import Assessor
 from gateway.security import Access, api_keys, pass_s
+from gateway.security.tokens import tokens_of
 from gateway.settings import Settings
 from gateway.status import (
     BreakerReport,
@@ -58,7 +59,8 @@ class Runtime:
 
     `stages` and `assessor` replace what the settings name, for tests and benchmarks. `elsewhere`
     are the gateway's other processes.
-    Raises `KeyFileError` where the settings want a key to be made and it cannot be.
+    Raises `KeyFileError` where the settings want a key to be made and it cannot be, and
+    `SettingsError` where tokens are to be taken and PyJWT is not installed.
     """
 
     def __init__(
@@ -89,7 +91,16 @@ class Runtime:
         )
         self.drills = Drills(lambda: self.lineup().guards())
         self.api_keys = api_keys(settings)
-        self.access = Access(self.api_keys, store, self._exists, pass_s=pass_s(settings))
+        self.tokens = tokens_of(settings)
+        """Checks the tokens of an identity provider, None where none are taken."""
+        self.access = Access(
+            self.api_keys,
+            store,
+            self._exists,
+            pass_s=pass_s(settings),
+            tokens=self.tokens,
+            required=settings.access == "required",
+        )
         self.studio: Studio | None = None
         """Draws faces as video; None where that is impossible or switched off."""
         self.end_process: Callable[[], None] | None = None
@@ -101,6 +112,8 @@ class Runtime:
 
     async def __aenter__(self) -> "Runtime":
         async with AsyncExitStack() as stack:
+            if self.tokens is not None:
+                stack.push_async_callback(self.tokens.aclose)
             journals = None
             if self.settings.journal_dir is not None:
                 journals = Journals(

@@ -16,6 +16,8 @@ from gateway.variables import (
     IceServers,
     Origins,
     Proxies,
+    Roles,
+    TokenSecret,
     variable,
 )
 
@@ -146,6 +148,57 @@ class ServerSettings(BaseModel):
             " PARLEY_DATA_DIR/api-key"
         ),
     )
+    access: Annotated[Literal["auto", "required"], LOWER] = variable(
+        "PARLEY_ACCESS",
+        default="auto",
+        description=(
+            "required: clients say who they are also where only `parley keys` has made keys;"
+            " auto: where PARLEY_API_KEYS or tokens are set"
+        ),
+    )
+    service_roles: Roles = variable(
+        "PARLEY_SERVICE_ROLES",
+        default="service,admin",
+        description="roles that may use the services behind the gateway, with commas",
+    )
+    jwt_jwks_url: HttpUrl | None = variable(
+        "PARLEY_JWT_JWKS_URL",
+        default=None,
+        repr=False,
+        description="key set of the identity provider whose tokens (JWT) are taken: docs/access.md",
+    )
+    jwt_secret: TokenSecret | None = variable(
+        "PARLEY_JWT_SECRET",
+        default=None,
+        description="in its place: a secret of 32 characters or more that signs tokens (HS256)",
+    )
+    jwt_issuer: str | None = variable(
+        "PARLEY_JWT_ISSUER",
+        default=None,
+        description="who issues the tokens: their iss",
+    )
+    jwt_audience: str | None = variable(
+        "PARLEY_JWT_AUDIENCE",
+        default=None,
+        description="for whom the tokens are: their aud, or one of several",
+    )
+    jwt_skew_s: int = variable(
+        "PARLEY_JWT_SKEW_S",
+        default=30,
+        ge=0,
+        le=300,
+        description="seconds by which the issuer's clock may differ from this one",
+    )
+    jwt_role_claim: str = variable(
+        "PARLEY_JWT_ROLE_CLAIM",
+        default="role",
+        description="claim with the roles, such as realm_access.roles",
+    )
+    jwt_session_claim: str = variable(
+        "PARLEY_JWT_SESSION_CLAIM",
+        default="session_id",
+        description="claim that binds a candidate's token to one session, where it is there",
+    )
     twilio_token: ApiKey | None = variable(
         "PARLEY_TWILIO_TOKEN",
         default=None,
@@ -168,6 +221,12 @@ class ServerSettings(BaseModel):
         default="off",
         description="whether the operator may break a provider for a while: off or allowed",
     )
+
+    @property
+    def guarded(self) -> bool:
+        """Whether clients have to say who they are."""
+        tokens = self.jwt_jwks_url is not None or self.jwt_secret is not None
+        return self.api_keys is not None or tokens or self.access == "required"
 
     @property
     def database(self) -> Path:

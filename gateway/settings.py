@@ -28,6 +28,7 @@ from gateway.variables import (
     provider,
     service,
     shared,
+    tokens,
     variable,
 )
 from stages.registry import AUTO
@@ -382,7 +383,7 @@ class Settings(ServerSettings, BaseSettings):
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
-        if lacking := [*gaps(self), *shared(self)]:
+        if lacking := [*gaps(self), *shared(self), *tokens(self)]:
             raise ValueError("; ".join(lacking))
         return self
 

@@ -36,6 +36,10 @@ LIGHTER_SLOTS = frozenset({"turn", "stt", "llm", "tts", "avatar"})
 """The slots that have a provider after the first to ask."""
 
 
+ROLE_NAMES = ("candidate", "interviewer", "service", "admin")
+"""Those of `gateway.security.roles.ClientRole`."""
+
+
 LOCAL_ORIGINS = ",".join(
     f"http://{host}:{port}"
     for host in ("localhost", "127.0.0.1")
@@ -111,6 +115,19 @@ def _api_keys(keys: SecretStr) -> SecretStr:
             "must be keys of 8 printable ASCII characters or more, with commas, or auto"
         )
     return keys
+
+
+def _token_secret(secret: SecretStr) -> SecretStr:
+    if len(secret.get_secret_value().encode()) < 32:
+        raise ValueError("must be 32 characters or more, such as those of `openssl rand -hex 32`")
+    return secret
+
+
+def _roles(text: str) -> str:
+    roles = [part.strip().lower() for part in text.split(",")]
+    if not all(role in ROLE_NAMES for role in roles):
+        raise ValueError(f"must be roles with commas between them: {', '.join(ROLE_NAMES)}")
+    return ",".join(dict.fromkeys(roles))
 
 
 def _language(code: str) -> str:
@@ -215,6 +232,8 @@ Language = Annotated[str, AfterValidator(_language)]
 Origins = Annotated[str, AfterValidator(_origins)]
 Proxies = Annotated[str, AfterValidator(_proxies)]
 ServiceNetworks = Annotated[str, AfterValidator(_service_networks)]
+Roles = Annotated[str, AfterValidator(_roles)]
+TokenSecret = Annotated[SecretStr, AfterValidator(_token_secret)]
 WorkerUrls = Annotated[str, AfterValidator(_worker_urls)]
 
 LOWER = BeforeValidator(_lower)
@@ -326,6 +345,18 @@ def shared(settings: BaseSettings) -> Iterator[str]:
         if operators.get_secret_value() in keys:
             variable = _first_name(settings, name)
             yield f"PARLEY_ADMIN_KEY must be another one than in {variable}, which clients know"
+
+
+def tokens(settings: BaseSettings) -> Iterator[str]:
+    """Messages about settings of tokens that cannot work as they are."""
+    sources = [f for f in ("jwt_jwks_url", "jwt_secret") if getattr(settings, f) is not None]
+    needed = ("jwt_issuer", "jwt_audience")
+    if len(sources) == 2:
+        names = " and ".join(_first_name(settings, field) for field in sources)
+        yield f"{names} cannot both be set: a public key must never count as a secret"
+    if sources and (missing := [f for f in needed if not getattr(settings, f)]):
+        names = ", ".join(_first_name(settings, field) for field in missing)
+        yield f"{_first_name(settings, sources[0])} needs {names}"
 
 
 def secrets_of(settings: BaseSettings) -> Iterator[str]:

@@ -17,8 +17,12 @@ DEFAULT_URL = "ws://127.0.0.1:8000"
 
 def access_line(settings: Settings) -> str:
     """A line that tells who may use the server; "" where it is this machine alone."""
-    if settings.api_keys is None:
+    if not settings.guarded:
         return "Everybody who reaches it may use it: PARLEY_INSECURE" if settings.insecure else ""
+    if settings.api_keys is None:
+        if settings.access == "required":
+            return "Clients need a key that `parley keys create` makes, or a token"
+        return f"Clients need a token of {settings.jwt_issuer}"
     if settings.api_keys.get_secret_value() == MADE:
         return f"Clients need the API key in {key_file(settings.data_dir)}"
     return "Clients need one of PARLEY_API_KEYS"
@@ -27,7 +31,7 @@ def access_line(settings: Settings) -> str:
 def token_file(settings: Settings) -> str:
     """A file that shows that `parley call` may use the server; "" where nothing is needed."""
     if settings.api_keys is None:
-        return ""
+        return "FILE" if settings.guarded else ""
     made = settings.api_keys.get_secret_value() == MADE
     return str(key_file(settings.data_dir)) if made else "FILE"
 

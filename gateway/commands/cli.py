@@ -23,6 +23,7 @@ from gateway.commands.help_texts import (
     EXIT_CODES,
     FETCH_EXAMPLES,
     INTERVIEW_EXAMPLES,
+    KEYS_EXAMPLES,
     REPLAY_EXAMPLES,
     SERVE_EXAMPLES,
     WORKER_EXAMPLES,
@@ -34,6 +35,7 @@ from gateway.commands.options import (
     drill_options,
     in_order,
     interview_options,
+    keys_options,
     serve_options,
     worker_options,
 )
@@ -131,6 +133,13 @@ def _fetch(arguments: argparse.Namespace) -> int:
     place, thing = fetch(arguments.name, settings.data_dir)
     output().print(f"{place} has {thing.name}; {thing.use(settings)}", soft_wrap=True)
     return 0
+
+
+def _keys(arguments: argparse.Namespace) -> int:
+    settings = _settings()
+    from gateway.commands.keys import keys
+
+    return keys(settings, arguments)
 
 
 def _replay(arguments: argparse.Namespace) -> int:
@@ -245,6 +254,7 @@ def _parser() -> argparse.ArgumentParser:
     fetch.add_argument(
         "name", nargs="?", metavar="NAME", help="what to download; without it, all names are shown"
     )
+    keys_options(command("keys", _keys, "make, list and revoke API keys", KEYS_EXAMPLES))
     replay = command("replay", _replay, "decide a recorded session again", REPLAY_EXAMPLES)
     replay.add_argument("file", type=Path, metavar="FILE", help="the session's journal")
     replay.add_argument(

@@ -11,7 +11,7 @@ import sqlite3
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Literal
@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 from rich.table import Table
 from rich.text import Text
 
+from gateway.commands.access_check import access_findings
 from gateway.commands.terminal import DONE, FAILED, output
 from gateway.printable import printable
 from gateway.providers.build import build, options, wanted
@@ -104,11 +105,10 @@ def examine(settings: Settings) -> list[Finding]:
         *_packages(),
         *_providers(settings, whisper),
         _whisper_model(whisper),
-        _port(
-            settings.host, settings.port, keys=settings.api_keys is not None or settings.insecure
-        ),
+        _port(settings.host, settings.port, keys=settings.guarded or settings.insecure),
         _data_folder(settings.data_dir),
         _store(settings),
+        *(Finding("access", *astuple(found)) for found in access_findings(settings)),
         *_changed(settings),
     ]
 

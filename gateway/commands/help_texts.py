@@ -112,6 +112,18 @@ examples:
   parley fetch smart-turn hears whether a person has finished; 12 MB, BSD-2-Clause
 """
 
+KEYS_EXAMPLES = """\
+Keys are kept, hashed, in the gateway's store: the data folder's, or the Redis of REDIS_URL. A
+running gateway takes a new key, and refuses a revoked one, at once. Where neither PARLEY_API_KEYS
+nor tokens are set, PARLEY_ACCESS=required has it ask for keys. docs/access.md says what roles may.
+
+examples:
+  parley keys create "recruiting backend"
+  parley keys create "Ms Miller" --role interviewer --days 90
+  parley keys list
+  parley keys revoke 0f3a5c7e9b1d
+"""
+
 DRILL_EXAMPLES = """\
 STAGE is a slot (stt, llm, tts, turn or avatar), for the provider that is asked first in it, or one
 of its providers, such as llm.openai. The gateway must allow it: PARLEY_ADMIN_KEY, here and there,

@@ -5,6 +5,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+ROLES = ("candidate", "interviewer", "service", "admin")
+"""Those of `gateway.security.roles.ClientRole`, which takes longer to import."""
+
 
 def serve_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--host", help="address to listen on, instead of PARLEY_HOST")
@@ -93,6 +96,23 @@ def _stretch(text: str) -> float:
     if not text.isdecimal() or not 5 <= int(text) <= 600:
         raise argparse.ArgumentTypeError("must be a whole number from 5 to 600")
     return float(text)
+
+
+def keys_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `parley keys`."""
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    create = actions.add_parser("create", help="make a key, and show it once", allow_abbrev=False)
+    create.add_argument("name", metavar="NAME", help="who gets it, to be known again in the list")
+    create.add_argument(
+        "--role", choices=ROLES, default="service", help="what it may do (docs/access.md)"
+    )
+    create.add_argument(
+        "--days", type=between(1, 3650), metavar="N", help="it expires after so many days"
+    )
+    listed = actions.add_parser("list", help="show the keys that hold", allow_abbrev=False)
+    listed.add_argument("--json", action="store_true", help="print a JSON array")
+    revoke = actions.add_parser("revoke", help="take a key back", allow_abbrev=False)
+    revoke.add_argument("id", metavar="ID", help="as `parley keys list` shows it")
 
 
 def drill_options(parser: argparse.ArgumentParser) -> None:

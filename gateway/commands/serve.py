@@ -30,6 +30,7 @@ from gateway.logs import configure
 from gateway.providers.build import chosen
 from gateway.runtime import Runtime
 from gateway.security import KeyFileError, api_keys, key_file
+from gateway.security.tokens import missing
 from gateway.services.sources import ServicesUnusable, proxied
 from gateway.settings import Settings
 from gateway.transports.accepting import duplicates
@@ -111,7 +112,7 @@ def check_workers(settings: Settings, stages: Stages | None = None) -> None:
 
 def check_public(settings: Settings, listeners: Sequence[socket.socket]) -> None:
     """Raise `CommandFailed` for a server that the network could use without a key."""
-    if settings.api_keys is not None or settings.insecure:
+    if settings.guarded or settings.insecure:
         return
     if all(ip_address(listener.getsockname()[0]).is_loopback for listener in listeners):
         return
@@ -152,6 +153,8 @@ def _check(settings: Settings) -> None:
         raise CommandFailed(f"PARLEY_DATA_DIR={folder} cannot be made: {error.strerror}") from None
     if not os.access(folder, os.W_OK | os.X_OK):
         raise CommandFailed(f"PARLEY_DATA_DIR={folder} is not writable for this user")
+    if (lacking := missing(settings)) is not None:
+        raise CommandFailed(lacking)
     try:
         api_keys(settings)
     except KeyFileError as error:
@@ -231,9 +234,7 @@ def alone(settings: Settings, tls: Tls | None) -> bool:
     A proxy brings clients from elsewhere, and TLS keeps out a page that has its name resolve to
     this machine.
     """
-    return (
-        settings.api_keys is None and not settings.insecure and not settings.proxies and tls is None
-    )
+    return not settings.guarded and not settings.insecure and not settings.proxies and tls is None
 
 
 def kept_local(app: ASGIApp, settings: Settings, tls: Tls | None) -> ASGIApp:

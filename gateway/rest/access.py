@@ -1,7 +1,7 @@
 """Which requests are let through: the table of `gateway.security.access`, applied over HTTP.
 
-A client presents its key, ticket or pass in `Authorization: Bearer` or `X-API-Key`. A link in a
-page can do neither, so a pass is also a cookie of its session's path; it is taken for reading
+A client presents its key, token, ticket or pass in `Authorization: Bearer` or `X-API-Key`. A link
+in a page can do neither, so a pass is also a cookie of its session's path; it is taken for reading
 alone, and browsers keep it from the pages of other sites.
 """
 
@@ -14,7 +14,7 @@ from starlette.websockets import WebSocket
 
 from gateway.interviews.sessions import NoSuchSession
 from gateway.rest.operation import Check, HttpReply
-from gateway.rest.problems import Kind
+from gateway.rest.problems import TOKEN_KEYS_UNAVAILABLE, TOKEN_REFUSED, Kind
 from gateway.security import (
     Access,
     ApiKeys,
@@ -22,12 +22,15 @@ from gateway.security import (
     Need,
     bearer,
     digest_of,
+    knows_roles,
     may_connect,
     need_of,
     offered_key,
     origin_of,
     presented,
 )
+from gateway.security.identities import TokenRefused
+from gateway.security.roles import RANKS, ROLES, ClientRole
 
 REALM = 'Bearer realm="parley"'
 CHALLENGE = {"www-authenticate": REALM}
@@ -36,16 +39,18 @@ WRONG = {"www-authenticate": f'{REALM}, error="invalid_token"'}
 ACCESS_REQUIRED = Kind("access_required", 401, "This is for clients with a key, a ticket or a pass")
 FOREIGN_PAGE = Kind("foreign_page", 403, "A page of another site may not do this")
 HOW = "Send one that holds as Authorization: Bearer …, or as X-API-Key"
-ACCESS_DENIED = Kind("access_denied", 403, "Your ticket or pass does not hold for this")
+ACCESS_DENIED = Kind("access_denied", 403, "Your credential does not hold for this")
 
 OVER_WEBRTC = ("/webrtc/", "/whip/", "/whep/")
 
 COOKIE = "parley_pass"
 SAFE = ("GET", "HEAD", "OPTIONS")
 
+BY_ROLE = (Need.KEY, Need.PROGRAM, Need.SERVICE)
+"""The needs that a role alone meets."""
+
 OF_CLIENTS = (
-    Need.KEY,
-    Need.SERVICE,
+    *BY_ROLE,
     Need.NEW_SESSION,
     Need.SESSION,
     Need.OFFER,
@@ -58,6 +63,9 @@ OFFERED = b"sec-websocket-protocol"
 
 ADMITTED = "parley.admitted"
 """The key of a request's `Admitted` in its scope."""
+
+OPERATOR = "parley.operator"
+"""True in the scope of a request of a client whose role is the operator's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +92,7 @@ class HttpAccess:
 
     `origins` are the pages of others that may change something. `webrtc_token` opens WebRTC, too.
     `made_with` is the digest of the credential with which a connection over WebRTC was made.
+    `roles` says which roles may what.
     """
 
     def __init__(
@@ -93,7 +102,9 @@ class HttpAccess:
         origins: str,
         webrtc_token: ApiKeys | None,
         made_with: Callable[[str], str | None],
+        roles: Mapping[Need, frozenset[ClientRole]] = ROLES,
     ) -> None:
+        self._roles = roles
         self._access = access
         self._origins = origins
         self._webrtc_token = webrtc_token
@@ -105,7 +116,9 @@ class HttpAccess:
         Raises `LookupError` for a route that is not in the table.
         """
         need = need_of(method, path)
-        if need in (Need.ENDPOINT, Need.OPERATOR) or (need is Need.NOTHING and method in SAFE):
+        if need is Need.OPERATOR:
+            return None if self._access.open else self._know_operator
+        if need is Need.ENDPOINT or (need is Need.NOTHING and method in SAFE):
             return None  # the endpoint sees to it, or there is nothing to see to
         webrtc = path.startswith(OVER_WEBRTC) or need is Need.OFFER
 
@@ -132,6 +145,12 @@ class HttpAccess:
             if offered := offered_key(client.scope["subprotocols"]):
                 given[OFFERED] = offered
             await self.admit_to_service(client, given)
+
+    async def _know_operator(self, request: Request) -> None:
+        """Mark a request of an operator by role. The endpoint refuses any other."""
+        credential = bearer(request.headers.get("authorization"))
+        grant = await self._access.look(credential) if knows_roles(credential) else None
+        request.scope[OPERATOR] = grant is not None and grant.role in self._roles[Need.OPERATOR]
 
     def _check_page(self, request: HTTPConnection) -> None:
         """Refuse pages of other sites: browsers send them some requests without asking first."""
@@ -160,19 +179,33 @@ class HttpAccess:
         A credential may be the service's own. One of the gateway's goes no further, whichever
         header it came in. Raises `Problem`.
         """
-        grants = {name: await self._access.look(value) for name, value in given.items()}
-        own = {name: grant for name, grant in grants.items() if grant is not None}
+        own: dict[bytes, Grant] = {}
+        foreign: TokenRefused | None = None
+        for name, value in given.items():
+            try:
+                grant = await self._access.look(value)
+            except TokenRefused as error:  # it may be the service's
+                foreign = error
+            else:
+                if grant is not None:
+                    own[name] = grant
         if not own:
-            raise ACCESS_REQUIRED(HOW, headers=WRONG if given else CHALLENGE)
-        grant = next((one for one in own.values() if one.everything), None)
-        if grant is None:
-            raise ACCESS_DENIED("This needs an API key")
-        client.scope[ADMITTED] = Admitted(self._access, grant, frozenset(own))
+            raise foreign or ACCESS_REQUIRED(HOW, headers=WRONG if given else CHALLENGE)
+        best = max(own.values(), key=lambda one: RANKS.index(one.role))
+        self._allow(Need.SERVICE, best)
+        client.scope[ADMITTED] = Admitted(self._access, best, frozenset(own))
+
+    def _allow(self, need: Need, grant: Grant) -> None:
+        """Raise `Problem` for a role that may not; tickets and passes open sessions alone."""
+        of_session = not grant.everything and not grant.owner
+        if grant.role not in self._roles[need] or (of_session and need in BY_ROLE):
+            if not grant.owner:
+                raise ACCESS_DENIED("This needs an API key")
+            raise ACCESS_DENIED(f"This is not for the role {grant.role}")
 
     async def _hold(self, need: Need, grant: Grant, request: Request) -> None:
         """Raise `Problem` or `NoSuchSession` if the grant does not hold for the request."""
-        if need is Need.KEY and not grant.everything:
-            raise ACCESS_DENIED("This needs an API key")
+        self._allow(need, grant)
         if need is Need.NEW_SESSION and not await self._access.begin(grant):
             raise ACCESS_DENIED("It is for another session")
         if need is Need.LISTEN and grant.ticket is not None:
@@ -180,7 +213,10 @@ class HttpAccess:
                 "A ticket opens a conversation; a pass lets listen", headers=WRONG
             )
         if need in (Need.SESSION, Need.CONNECTION, Need.LISTEN):
-            await enter(request, request.path_params["id"])
+            session_id = request.path_params["id"]
+            if grant.owner and not await self._access.owns(grant, session_id):
+                raise NoSuchSession(session_id)
+            await enter(request, session_id)
         if need is Need.OFFER and "id" in request.path_params:
             await enter(request, request.path_params["id"], use=False)
 
@@ -200,9 +236,14 @@ def refusals(method: str, path: str) -> tuple[Kind, ...]:
         return ()
     if need not in OF_CLIENTS:
         return ()
-    keyed = (Need.KEY, Need.SERVICE, Need.NEW_SESSION)
-    denied = (ACCESS_DENIED,) if need in keyed else ()
-    return (ACCESS_REQUIRED, *denied, *(() if method in SAFE else (FOREIGN_PAGE,)))
+    denied = (ACCESS_DENIED,) if need in (*BY_ROLE, Need.NEW_SESSION) else ()
+    return (
+        ACCESS_REQUIRED,
+        TOKEN_REFUSED,
+        TOKEN_KEYS_UNAVAILABLE,
+        *denied,
+        *(() if method in SAFE else (FOREIGN_PAGE,)),
+    )
 
 
 async def enter(request: Request, session_id: str, *, use: bool = True) -> None:
@@ -246,6 +287,7 @@ async def with_pass(request: Request, reply: HttpReply, session_id: str) -> Http
     admitted: Admitted | None = request.scope.get(ADMITTED)
     if admitted is None or reply.body is None:
         return reply
+    await admitted.access.own(admitted.grant, session_id)
     issued = await admitted.access.session_pass(session_id, until(request))
     shown = Credential(value=issued.value, expires_at=issued.expires_at)
     body = reply.body.model_copy(update={"access": shown})

@@ -18,6 +18,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.interviews.sessions import NoSuchSession, SessionTaken
+from gateway.security.identities import TokenRefused
 from gateway.store import Conflict, StoreError
 from stages.interview import InterviewError
 
@@ -110,6 +111,9 @@ class ProblemDetails(BaseModel):
     errors: Annotated[
         list[InvalidField] | None, Field(description="everything that is wrong with the request")
     ] = None
+    reason: Annotated[
+        str | None, Field(description="of a refused token: why it does not hold, for programs")
+    ] = None
     version: Annotated[
         int | None, Field(description="of a conflict: the version that is stored now")
     ] = None
@@ -123,6 +127,11 @@ NOT_ACCEPTABLE = Kind("not_acceptable", 406, "The answer cannot be given in a ty
 INVALID_PARAMETER = Kind("invalid_parameter", 400, "A parameter is wrong")
 INTERNAL = Kind("internal", 500, "Something went wrong inside the gateway")
 STORE_UNAVAILABLE = Kind("store_unavailable", 503, "Sessions cannot be stored or read now")
+
+# --- tokens of an identity provider --------------------------------------------------------------
+
+TOKEN_REFUSED = Kind("token_refused", 401, "The token does not hold here")
+TOKEN_KEYS_UNAVAILABLE = Kind("token_keys_unavailable", 503, "Tokens cannot be checked now")
 
 # --- bodies --------------------------------------------------------------------------------------
 
@@ -187,6 +196,8 @@ def problem_of(error: Exception) -> Problem | None:
             return NO_SUCH_SESSION()
         case SessionTaken():
             return SESSION_LIVE()
+        case TokenRefused():
+            return of_token(error)
         case Conflict():
             return CONFLICT("Read it again, then try again", version=error.found)
         case StoreError():
@@ -195,6 +206,14 @@ def problem_of(error: Exception) -> Problem | None:
         case HTTPException():
             return _of_http(error)
     return None
+
+
+def of_token(error: TokenRefused) -> Problem:
+    """The problem for a token that does not hold; `reason` says why, for programs."""
+    if error.unavailable:
+        return TOKEN_KEYS_UNAVAILABLE(str(error), headers=RETRY, reason=error.reason)
+    challenge = 'Bearer realm="parley", error="invalid_token"'
+    return TOKEN_REFUSED(str(error), headers={"www-authenticate": challenge}, reason=error.reason)
 
 
 def of_interview(error: InterviewError) -> Problem:

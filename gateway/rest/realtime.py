@@ -24,7 +24,7 @@ from gateway.rest.problems import problem_of
 from gateway.rest.reading import BODY_S, chunks, media_type, parse_object, read_json
 from gateway.rest.signalling import Signalling
 from gateway.runtime import Runtime
-from gateway.security import ApiKeys, bearer, may_connect, origin_of
+from gateway.security import ApiKeys, Grant, bearer, may_connect, origin_of
 from gateway.transports.webrtc.offers import MAX_BYTES, OfferError
 from gateway.transports.websocket.endpoint import address_of
 from gateway.transports.websocket.realtime import NO_SESSION, joins, new_id, opened
@@ -35,6 +35,9 @@ LONGEST_BODY = 4 * MAX_BYTES
 
 LIFETIME_S = 600
 """How long a client secret lives if the request names no other time."""
+
+GRANT = "parley.realtime_grant"
+"""The key of what a request's API key allows, in its scope."""
 
 CALLS, CALL = "/v1/realtime/calls", "/v1/realtime/calls/{call}"
 
@@ -67,9 +70,9 @@ class RealtimeEndpoints:
         self._runtime = runtime
         self._webrtc = webrtc
         token = runtime.settings.webrtc_token
-        # The token of WebRTC guards these calls, too, where there are no keys for this API.
-        guarded = runtime.api_keys.open and token is not None
-        self._keys = ApiKeys(token.get_secret_value()) if guarded and token else runtime.api_keys
+        # The token of WebRTC guards these calls, too, where nothing else is asked for.
+        guarded = runtime.access.open and token is not None
+        self._token = ApiKeys(token.get_secret_value()) if guarded and token else None
 
     def operations(self) -> list[Operation]:
         """The endpoints, as entries of the table of operations."""
@@ -88,8 +91,12 @@ class RealtimeEndpoints:
         if not await joins(self._runtime, secret, session_id, request.query_params):
             raise Failure(404, "session_not_found", NO_SESSION, "session_id")
         dialect = OpenAiRealtime(session, new_id=new_id, media="rtp")
+        grant: Grant | None = request.scope.get(GRANT)
+        until = None if grant is None else self._runtime.access.until(grant)
         try:
-            answered = await self._webrtc.answer(session_id, sdp, dialect, address_of(request))
+            answered = await self._webrtc.answer(
+                session_id, sdp, dialect, address_of(request), until=until
+            )
         except OfferError as error:
             raise Failure(400, "invalid_offer", error.reason, "sdp") from None
         headers = {"location": f"{CALLS}/rtc_{answered.id}", "cache-control": "no-store"}
@@ -106,8 +113,7 @@ class RealtimeEndpoints:
         return Response(status_code=200)
 
     async def _secret(self, request: Request) -> Response:
-        if not self._keys.accepts(bearer(request.headers.get("authorization"))):
-            raise _no_key()
+        await self._known(bearer(request.headers.get("authorization")))
         try:
             asked = SecretRequest.model_validate(await read_json(request))
         except ValidationError as error:
@@ -141,9 +147,21 @@ class RealtimeEndpoints:
         """The client's secret, None if it used an API key. Raises `Failure`."""
         key = bearer(request.headers.get("authorization"))
         secret = await find_secret(self._runtime.store, key, now=time.time())
-        if secret is None and not self._keys.accepts(key):
-            raise _no_key()
+        if secret is None:
+            request.scope[GRANT] = await self._known(key)
         return secret
+
+    async def _known(self, key: str) -> Grant | None:
+        """What an API key allows, None where none is needed. Raises `Failure`, `TokenRefused`."""
+        access = self._runtime.access
+        if access.open:
+            if self._token is not None and not self._token.accepts(key):
+                raise _no_key()
+            return None
+        grant = await access.opens_all(key)
+        if grant is None:
+            raise _no_key()
+        return grant
 
 
 def _hidden(

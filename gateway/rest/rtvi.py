@@ -172,12 +172,15 @@ class RtviEndpoints:
         lasts_s: int | None = None
         if (ends := until(request)) is not None:
             lasts_s = max(1, int(ends - time.time()))
+        admitted: Admitted | None = request.scope.get(ADMITTED)
+        if admitted is not None and not await access.own(admitted.grant, session_id):
+            raise NO_SUCH_SESSION()
         return (await access.ticket(session_id, TOKEN_S, lasts_s)).value
 
     async def _goes_on(self, request: Request, session_id: str) -> None:
         """Raise `Problem` or `NoSuchSession` where the client may not have the session again."""
         admitted: Admitted | None = request.scope.get(ADMITTED)
-        if admitted is not None and not admitted.grant.everything:
+        if admitted is not None and not await admitted.access.owns(admitted.grant, session_id):
             raise NO_SUCH_SESSION()
         await sessions.load(self._runtime.store, session_id)
 

@@ -8,16 +8,25 @@ from starlette.requests import Request
 from gateway.interviews import sessions
 from gateway.rest.access import ACCESS_DENIED, ACCESS_REQUIRED, Credential, with_pass
 from gateway.rest.operation import HttpReply, Operation, ResponseSpec
-from gateway.rest.problems import NO_SUCH_SESSION, STORE_UNAVAILABLE
+from gateway.rest.problems import (
+    INVALID_FIELD,
+    NO_SUCH_SESSION,
+    STORE_UNAVAILABLE,
+    InvalidField,
+    invalid,
+)
 from gateway.rest.reading import Body
 from gateway.rest.sessions import session_id_of
 from gateway.security import Access
+from gateway.security.tickets import MOST_USES
 from gateway.store import Store
 
 TAGS = ("access",)
 
 LIFETIME_S = 60
 LONGEST_S = 3600
+LONGEST_LINK_S = 30 * 24 * 3600
+"""Of a ticket for a session that exists: the link that a candidate gets."""
 LONGEST_CALL_S = 24 * 3600
 
 SESSION_ID_PATTERN = r"^[A-Za-z0-9_-]{1,64}$"
@@ -31,8 +40,17 @@ class NewTicket(Body):
         Field(pattern=SESSION_ID_PATTERN, description="left out, it is for one new session"),
     ] = None
     expires_in: Annotated[
-        int, Field(ge=5, le=LONGEST_S, description="seconds in which it can be used")
+        int,
+        Field(
+            ge=5,
+            le=LONGEST_LINK_S,
+            description="seconds in which it can be used; without session_id 3600 at most",
+        ),
     ] = LIFETIME_S
+    uses: Annotated[
+        int,
+        Field(ge=1, le=MOST_USES, description="how often it can be used; more needs session_id"),
+    ] = 1
     lasts_s: Annotated[
         int | None,
         Field(
@@ -70,7 +88,13 @@ def ticket_operations(store: Store, access: Access) -> list[Operation]:
     async def make(request: Request, wanted: NewTicket) -> MadeTicket:
         if wanted.session_id is not None:
             await sessions.load(store, wanted.session_id)
-        made = await access.ticket(wanted.session_id, wanted.expires_in, wanted.lasts_s)
+        elif wanted.uses > 1 or wanted.expires_in > LONGEST_S:
+            detail = "needs session_id: a ticket for a new session is used once, within an hour"
+            pointer = "/uses" if wanted.uses > 1 else "/expires_in"
+            raise invalid(INVALID_FIELD, [InvalidField(detail=detail, pointer=pointer)])
+        made = await access.ticket(
+            wanted.session_id, wanted.expires_in, wanted.lasts_s, wanted.uses
+        )
         return MadeTicket(
             value=made.value, expires_at=made.expires_at, session_id=wanted.session_id
         )
@@ -100,7 +124,8 @@ def ticket_operations(store: Store, access: Access) -> list[Operation]:
             handler=make,
             summary="Make a ticket",
             description="For a client that should not have an API key. It opens one session, once:"
-            " in `hello` over a WebSocket, as `Authorization: Bearer` elsewhere.",
+            " in `hello` over a WebSocket, as `Authorization: Bearer` elsewhere. One for a session"
+            " that exists may have more `uses`, and last for 30 days: a link for its candidate.",
             tags=TAGS,
             body=NewTicket,
             body_example={"expires_in": LIFETIME_S},

@@ -1,7 +1,7 @@
-"""Access to the gateway: keys, tickets and passes, and the origins of web pages."""
+"""Access to the gateway: keys, tokens, tickets and passes, and the origins of web pages."""
 
 from gateway.security.access import WEBSOCKET, Need, need_of
-from gateway.security.grants import Access, Grant, digest_of
+from gateway.security.grants import Access, Grant, digest_of, knows_roles
 from gateway.security.key_file import KeyFileError, api_keys, key_file
 from gateway.security.keys import SUBPROTOCOL_KEY, ApiKeys, bearer, key_of, offered_key, presented
 from gateway.security.origins import may_connect, names_this_machine, origin_of
@@ -21,6 +21,7 @@ __all__ = [
     "digest_of",
     "key_file",
     "key_of",
+    "knows_roles",
     "may_connect",
     "names_this_machine",
     "need_of",

@@ -1,7 +1,8 @@
 """Who may use which path: one table for the whole gateway. Pure.
 
-Where `PARLEY_API_KEYS` is set, a request needs what its row says. A path without a row cannot be
-served: `need_of` raises, and so does the making of the application.
+Where clients have to say who they are, a request needs what its row says, and the client a role
+that may do it (`gateway.security.roles`). A path without a row cannot be served: `need_of` raises,
+and so does the making of the application.
 """
 
 from enum import Enum
@@ -25,7 +26,8 @@ class Need(Enum):
 
     NOTHING = "nothing: it tells and changes nothing of any session"
     KEY = "an API key"
-    SERVICE = "an API key, beside what the service itself asks for"
+    PROGRAM = "an API key of a program"
+    SERVICE = "an API key of one of PARLEY_SERVICE_ROLES, beside what the service itself asks for"
     NEW_SESSION = "an API key, or a ticket for a new session"
     SESSION = "an API key, or a ticket or a pass for the session in the path"
     OFFER = "an API key, or a ticket or a pass for the session; a ticket is used with the answer"
@@ -73,11 +75,11 @@ NEEDS: dict[str, dict[str, Need]] = {
     "/api/sessions/{id}/recordings": {ANY: Need.SESSION},
     "/api/sessions/{id}/recordings/{number}": {ANY: Need.SESSION},
     # Interviews whose state the client keeps.
-    "/api/v1/interviews/start": {"POST": Need.KEY},
-    "/api/v1/interviews/respond": {"POST": Need.KEY},
-    "/api/v1/interviews/summary": {"POST": Need.KEY},
-    "/api/v1/models": {"GET": Need.KEY},
-    "/api/v1/models/select": {"POST": Need.KEY},
+    "/api/v1/interviews/start": {"POST": Need.PROGRAM},
+    "/api/v1/interviews/respond": {"POST": Need.PROGRAM},
+    "/api/v1/interviews/summary": {"POST": Need.PROGRAM},
+    "/api/v1/models": {"GET": Need.PROGRAM},
+    "/api/v1/models/select": {"POST": Need.PROGRAM},
     # The operator's view.
     "/metrics": {"GET": Need.OPERATOR},
     "/admin/stages": {"GET": Need.OPERATOR},

@@ -1,4 +1,9 @@
-"""What a client's credential allows: an API key everything, a ticket or a pass one session."""
+"""What a client's credential allows: a role, or one session.
+
+API keys and tokens of an identity provider say who a client is, tickets and passes which session
+they open. A candidate who comes with a token or a key has the sessions that it has begun: the store
+knows the owner of each by a digest.
+"""
 
 import hashlib
 import time
@@ -6,7 +11,11 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from gateway.security.identities import may_be_token, owner_of
 from gateway.security.keys import ApiKeys
+from gateway.security.roles import ClientRole
+from gateway.security.stored_keys import PREFIX as KEY_PREFIX
+from gateway.security.stored_keys import find_key
 from gateway.security.tickets import (
     Issued,
     Ticket,
@@ -18,7 +27,8 @@ from gateway.security.tickets import (
     make_ticket,
     use_ticket,
 )
-from gateway.store import Store
+from gateway.security.tokens import Tokens
+from gateway.store import Store, put_if_absent
 
 MOST_WAITING = 256
 """Clients at a time that have connected and not said yet who they are."""
@@ -29,21 +39,27 @@ MOST_WAITING_AT = 32
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What a credential allows. `session_id` None: every session, or a new one with a `ticket`."""
+    """What a credential allows.
+
+    `session_id` None: every session; with a `ticket` a new one; with an `owner` those that are its.
+    """
 
     digest: str
     """Of the credential, to know it again."""
     session_id: str | None = None
     ticket: Ticket | None = None
     expires_at: int | None = None
-    """Of a pass, in seconds since the epoch."""
+    """Of a pass or a token, in seconds since the epoch."""
+    role: ClientRole = ClientRole.CANDIDATE
+    owner: str = ""
+    """By which a candidate's sessions are known to be its own, "" for a ticket or a pass."""
     listens: bool = False
     """An observer's: it lets listen, and nothing else."""
 
     @property
     def everything(self) -> bool:
-        """Whether this is an API key."""
-        return self.session_id is None and self.ticket is None
+        """Whether it opens every session."""
+        return self.role is not ClientRole.CANDIDATE
 
     def until(self, now: float) -> float | None:
         """When what begins `now` by it has to end (a Unix time); None where it does not say."""
@@ -55,7 +71,8 @@ class Grant:
 class Access:
     """Looks credentials up, and uses tickets. Every method may raise `StoreError`.
 
-    `exists` says whether a session is stored. A pass holds for `pass_s`.
+    `exists` says whether a session is stored. A pass holds for `pass_s`. `tokens` checks those of
+    an identity provider. `required`: clients say who they are although there are no `keys`.
     """
 
     def __init__(
@@ -65,31 +82,61 @@ class Access:
         exists: Callable[[str], Awaitable[bool]],
         *,
         pass_s: int,
+        tokens: Tokens | None = None,
+        required: bool = False,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self.open = keys.open
-        """Whether every client may do everything: there are no keys."""
+        self.open = keys.open and tokens is None and not required
+        """Whether every client may do everything, and need not say who it is."""
         self.waiting: Counter[str] = Counter()
         """Clients that have not said yet who they are, by their network addresses."""
         self._keys = keys
         self._store = store
         self._exists = exists
         self._pass_s = pass_s
+        self._tokens = tokens
         self._clock = clock
 
     async def look(self, credential: str) -> Grant | None:
-        """What a credential allows, without using it; None if it is not valid."""
+        """What a credential allows, without using it; None if it is not valid.
+
+        Raises `TokenRefused` for a token that does not hold.
+        """
         if not credential:
             return None
         digest = digest_of(credential)
-        if self._keys.accepts(credential):
-            return Grant(digest)
+        if (self.open or not self._keys.open) and self._keys.accepts(credential):
+            return Grant(digest, role=ClientRole.SERVICE)
         now = self._clock()
+        if self._tokens is not None and may_be_token(credential):
+            return await self._of_token(self._tokens, credential, digest)
+        if (key := await find_key(self._store, credential, now=now)) is not None:
+            return Grant(
+                digest, expires_at=key.expires_at, role=key.role, owner=owner_of("key", key.id)
+            )
         held = await find_pass(self._store, credential, now=now)
         if held is not None:
             return Grant(digest, held[0], expires_at=held[1])
         ticket = await find_ticket(self._store, credential, now=now)
         return None if ticket is None else Grant(digest, ticket.session_id, ticket)
+
+    async def _of_token(self, tokens: Tokens, credential: str, digest: str) -> Grant:
+        who = await tokens.identity(credential)
+        return Grant(
+            digest,
+            who.session_id,
+            expires_at=who.expires_at,
+            role=who.role,
+            owner=owner_of("token", who.subject),
+        )
+
+    async def opens_all(self, credential: str) -> Grant | None:
+        """The grant of a credential that opens every session; None for any other.
+
+        Raises `TokenRefused` for a token that does not hold.
+        """
+        grant = await self.look(credential)
+        return None if grant is None or not grant.everything else grant
 
     async def observer(self, credential: str) -> Grant | None:
         """The session to which an observer's token lets listen; None if it is not valid.
@@ -108,13 +155,37 @@ class Access:
         """
         if not await self.holds(grant, session_id):
             return False
-        return grant.ticket is None or await self._use(grant.ticket)
+        if grant.ticket is None:
+            return await self.own(grant, session_id)
+        return await self._use(grant.ticket)
 
     async def holds(self, grant: Grant, session_id: str) -> bool:
-        """Whether a grant is for a session. Its ticket is not used."""
-        if grant.everything or grant.session_id == session_id:
+        """Whether a grant is for a session, or for one that is new. Its ticket is not used."""
+        if await self.owns(grant, session_id):
             return True
         return grant.session_id is None and not await self._exists(session_id)
+
+    async def owns(self, grant: Grant, session_id: str) -> bool:
+        """Whether a grant is for this very session, or for every one."""
+        if grant.everything or grant.session_id == session_id:
+            return True
+        if not grant.owner or grant.session_id is not None:
+            return False
+        entry = await self._store.get(_owner(session_id))
+        return entry is not None and entry.value.decode() == grant.owner
+
+    async def own(self, grant: Grant, session_id: str) -> bool:
+        """Give a new session to a candidate who is about to begin it; False if it is another's.
+
+        Nothing happens, and it is true, for a grant of another kind.
+        """
+        if grant.everything or not grant.owner or grant.session_id is not None:
+            return True
+        owner = grant.owner.encode()
+        before = await put_if_absent(
+            self._store, _owner(session_id), owner, ttl_s=self._pass_s, about=session_id
+        )
+        return before is None or before.value == owner
 
     def until(self, grant: Grant) -> float | None:
         """When what begins now by a grant has to end: see `Grant.until`."""
@@ -124,17 +195,21 @@ class Access:
         """Use a grant for a session that is about to be made; False if it is for another."""
         if grant.everything:
             return True
-        if grant.session_id is not None or grant.ticket is None:
+        if grant.session_id is not None:
             return False
-        return await self._use(grant.ticket)
+        return True if grant.ticket is None else await self._use(grant.ticket)
 
     async def ticket(
-        self, session_id: str | None, lifetime_s: int, lasts_s: int | None = None
+        self,
+        session_id: str | None,
+        lifetime_s: int,
+        lasts_s: int | None = None,
+        uses: int = 1,
     ) -> Issued:
         """A new ticket for a session, or for a new one; what it opens ends after `lasts_s`."""
         now = self._clock()
         return await make_ticket(
-            self._store, session_id, lifetime_s=lifetime_s, now=now, lasts_s=lasts_s
+            self._store, session_id, lifetime_s=lifetime_s, now=now, lasts_s=lasts_s, uses=uses
         )
 
     async def session_pass(self, session_id: str, until: float | None = None) -> Issued:
@@ -150,6 +225,15 @@ class Access:
 
     async def _use(self, ticket: Ticket) -> bool:
         return await use_ticket(self._store, ticket, now=self._clock())
+
+
+def knows_roles(credential: str) -> bool:
+    """Whether a credential has the form of those that say who a client is."""
+    return may_be_token(credential) or credential.startswith(KEY_PREFIX)
+
+
+def _owner(session_id: str) -> str:
+    return f"owner:{session_id}"
 
 
 def digest_of(credential: str) -> str:

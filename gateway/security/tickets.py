@@ -1,18 +1,20 @@
 """What a client may hold in place of an API key: tickets and passes.
 
-A *ticket* is used once, within seconds: it opens one session, or one new session. A *pass* holds
+A *ticket* is used once, within seconds: it opens one session, or one new session. One for a session
+that exists may be made for more uses and days, as the link that a candidate gets. A *pass* holds
 for one session, as often as its client likes, until it expires. An *observer's token* holds for
 listening to one session, and for nothing else. The store has a digest of each, so that any process
 on the same store takes them, and a copy of the store gives none away.
 
 A ticket is taken by compare-and-set: of several clients with the same ticket, at whichever
-process, one gets in.
+process, as many get in as it has uses.
 """
 
 import hashlib
 import json
 import secrets
 from dataclasses import dataclass
+from typing import Any
 
 from gateway.settings import Settings
 from gateway.store import Conflict, Put, Store
@@ -23,6 +25,9 @@ TICKET, PASS, OBSERVER = "pt_", "ps_", "po_"
 _KINDS = {TICKET: "ticket", PASS: "pass", OBSERVER: "observer"}
 
 SECRET_BYTES = 24
+
+MOST_USES = 100
+"""Of one ticket."""
 
 LONGEST = 100
 """A longer credential is neither; it is not looked up."""
@@ -49,6 +54,7 @@ class Ticket:
     session_id: str | None
     expires_at: int
     lasts_s: int | None = None
+    uses: int = 1
 
 
 def pass_s(settings: Settings) -> int:
@@ -63,12 +69,14 @@ async def make_ticket(
     lifetime_s: int,
     now: float,
     lasts_s: int | None = None,
+    uses: int = 1,
 ) -> Issued:
     """A new ticket for a session, or for one that is new; `now` is seconds since the epoch.
 
-    What it opens ends after `lasts_s`: a live session, and a pass that it is exchanged for.
+    What it opens ends after `lasts_s`: a live session, and a pass that it is exchanged for. It may
+    have more `uses` than one, up to `MOST_USES`.
     """
-    return await _make(store, TICKET, session_id, lifetime_s, now, lasts_s)
+    return await _make(store, TICKET, session_id, lifetime_s, now, lasts_s, uses)
 
 
 async def find_ticket(store: Store, value: str, *, now: float) -> Ticket | None:
@@ -82,7 +90,14 @@ async def find_ticket(store: Store, value: str, *, now: float) -> Ticket | None:
     kept = json.loads(entry.value)
     if kept["used"] or kept["expires_at"] <= now:
         return None
-    return Ticket(key, entry.version, kept["session"], kept["expires_at"], kept.get("lasts"))
+    return Ticket(
+        key,
+        entry.version,
+        kept["session"],
+        kept["expires_at"],
+        kept.get("lasts"),
+        kept.get("uses", 1),
+    )
 
 
 async def use_ticket(store: Store, ticket: Ticket, *, now: float) -> bool:
@@ -90,14 +105,23 @@ async def use_ticket(store: Store, ticket: Ticket, *, now: float) -> bool:
     left_s = ticket.expires_at - now
     if left_s <= 0:
         return False
-    used = _kept(ticket.session_id, ticket.expires_at, used=True)
     # The entry stays until the ticket would have expired: an expired one is no new one.
     about = ticket.session_id or None
-    try:
-        await store.commit(Put(ticket.key, used, ticket.version, left_s, about))
-    except Conflict:
-        return False
-    return True
+    version, left = ticket.version, ticket.uses - 1
+    while True:
+        used = _kept(
+            ticket.session_id, ticket.expires_at, used=left == 0, lasts_s=ticket.lasts_s, uses=left
+        )
+        try:
+            await store.commit(Put(ticket.key, used, version, left_s, about))
+        except Conflict:
+            # Others were faster: each of these rounds is a use of theirs, so they are bounded.
+            entry = await store.get(ticket.key)
+            if entry is None or (kept := json.loads(entry.value))["used"]:
+                return False
+            version, left = entry.version, kept.get("uses", 1) - 1
+        else:
+            return True
 
 
 async def make_pass(store: Store, session_id: str, *, lifetime_s: int, now: float) -> Issued:
@@ -138,20 +162,30 @@ async def _make(
     lifetime_s: int,
     now: float,
     lasts_s: int | None = None,
+    uses: int = 1,
 ) -> Issued:
     value = prefix + secrets.token_hex(SECRET_BYTES)
     expires_at = int(now) + lifetime_s
     key = _key(_KINDS[prefix], value)
-    kept = _kept(session_id, expires_at, used=False, lasts_s=lasts_s)
+    kept = _kept(session_id, expires_at, used=False, lasts_s=lasts_s, uses=uses)
     await store.commit(Put(key, kept, None, lifetime_s, session_id))
     return Issued(value, expires_at)
 
 
 def _kept(
-    session_id: str | None, expires_at: int, *, used: bool, lasts_s: int | None = None
+    session_id: str | None,
+    expires_at: int,
+    *,
+    used: bool,
+    lasts_s: int | None = None,
+    uses: int = 1,
 ) -> bytes:
-    kept = {"session": session_id, "expires_at": expires_at, "used": used}
-    return json.dumps(kept if lasts_s is None else {**kept, "lasts": lasts_s}).encode()
+    kept: dict[str, Any] = {"session": session_id, "expires_at": expires_at, "used": used}
+    if lasts_s is not None:
+        kept["lasts"] = lasts_s
+    if uses > 1:
+        kept["uses"] = uses
+    return json.dumps(kept).encode()
 
 
 def _key(kind: str, value: str) -> str:

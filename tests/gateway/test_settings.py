@@ -101,6 +101,15 @@ def test_the_defaults_are_the_contracts() -> None:
         "ice_servers": SecretStr(""),
         "webrtc_token": None,
         "api_keys": None,
+        "access": "auto",
+        "service_roles": "service,admin",
+        "jwt_jwks_url": None,
+        "jwt_secret": None,
+        "jwt_issuer": None,
+        "jwt_audience": None,
+        "jwt_skew_s": 30,
+        "jwt_role_claim": "role",
+        "jwt_session_claim": "session_id",
         "admin_key": None,
         "insecure": False,
         "drills": "off",
@@ -456,3 +465,36 @@ def test_what_is_no_origin_is_refused(monkeypatch: pytest.MonkeyPatch, given: st
     monkeypatch.setenv("PARLEY_CORS_ORIGINS", given)
     with pytest.raises(SettingsError, match="PARLEY_CORS_ORIGINS must be origins"):
         Settings.load(None)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"PARLEY_JWT_SECRET": "short"}, "PARLEY_JWT_SECRET must be 32 characters or more"),
+        ({"PARLEY_JWT_SECRET": "x" * 32}, "needs PARLEY_JWT_ISSUER, PARLEY_JWT_AUDIENCE"),
+        ({"PARLEY_JWT_JWKS_URL": "https://id/x", "PARLEY_JWT_ISSUER": "i"}, "PARLEY_JWT_AUDIENCE"),
+        (
+            {"PARLEY_JWT_JWKS_URL": "https://id/x", "PARLEY_JWT_SECRET": "x" * 32},
+            "a public key must never count as a secret",
+        ),
+        ({"PARLEY_JWT_JWKS_URL": "file:///etc/keys"}, "PARLEY_JWT_JWKS_URL must be a URL like"),
+        ({"PARLEY_SERVICE_ROLES": "root"}, "candidate, interviewer, service, admin"),
+        ({"PARLEY_ACCESS": "off"}, "PARLEY_ACCESS must be one of auto, required"),
+    ],
+    ids=["short", "alone", "no audience", "both", "no url", "no role", "no choice"],
+)
+def test_settings_of_access_that_cannot_work_are_refused(
+    monkeypatch: pytest.MonkeyPatch, given: dict[str, str], words: str
+) -> None:
+    told = refusal(monkeypatch, **given)
+    assert words in told
+    assert "x" * 32 not in told
+
+
+def test_access_is_asked_for_with_keys_tokens_or_the_setting_itself() -> None:
+    tokens: dict[str, str] = {"jwt_issuer": "i", "jwt_audience": "a"}
+    assert not Settings().guarded
+    assert Settings(api_keys=SecretStr("12345678")).guarded
+    assert Settings(access="required").guarded
+    assert Settings(jwt_secret=SecretStr("x" * 32), **tokens).guarded  # type: ignore[arg-type]
+    assert Settings(jwt_jwks_url="https://id/x", **tokens).guarded  # type: ignore[arg-type]

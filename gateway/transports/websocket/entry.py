@@ -20,6 +20,7 @@ from gateway.protocols.dialect import Outgoing, ProtocolError, Start
 from gateway.protocols.request import ResumeRequest
 from gateway.security import Access, presented
 from gateway.security.grants import MOST_WAITING, MOST_WAITING_AT
+from gateway.security.identities import TokenRefused
 from gateway.store import StoreError
 from gateway.transports.websocket.protocol import WebSocketProtocol
 
@@ -77,7 +78,9 @@ async def shown(
     try:
         grant = await access.look(credential)
         if grant is None or not await access.enter(grant, session_id):
-            raise Refused(401, "this key, ticket or pass does not open this session")
+            raise Refused(401, "this key, token, ticket or pass does not open this session")
+    except TokenRefused as error:
+        raise Refused(503 if error.unavailable else 401, f"{error.reason}: {error}") from None
     except StoreError:
         raise Refused(503, "sessions cannot be stored or read now") from None
     return True, access.until(grant)
@@ -151,6 +154,11 @@ async def _enter(access: Access, ticket: str, session_id: str, greeting: Greetin
     try:
         grant = await access.look(ticket)
         opened = grant is not None and await access.enter(grant, session_id)
+    except TokenRefused as error:
+        text = f"{error.reason}: {error}"
+        raise ProtocolError(
+            "not_stored" if error.unavailable else WRONG, text, fatal=True
+        ) from None
     except StoreError:
         raise ProtocolError("not_stored", "the ticket cannot be read now", fatal=True) from None
     if grant is None or not opened:

@@ -15,7 +15,8 @@ from gateway.protocols.openai_realtime import OpenAiRealtime, RealtimeSession
 from gateway.protocols.openai_realtime.opening import error_body, session_of
 from gateway.protocols.request import InterviewRequest
 from gateway.runtime import Runtime
-from gateway.security import key_of
+from gateway.security import Grant, key_of
+from gateway.security.identities import TokenRefused
 from gateway.store import StoreError
 from gateway.transports.websocket.endpoint import converse, denied
 from gateway.transports.websocket.protocol import EXTENSION, WebSocketProtocol
@@ -41,13 +42,21 @@ async def realtime_endpoint(websocket: WebSocket) -> None:
         return
     offered = websocket.scope["subprotocols"]
     key = key_of(websocket.headers.get("authorization"), offered)
+    grant: Grant | None = None
     try:
         secret = await find_secret(runtime.store, key, now=time.time())
+        if secret is None and not runtime.access.open:
+            grant = await runtime.access.opens_all(key)
     except StoreError as error:
         body = error_body("store_unavailable", str(error), server=True)
         await websocket.send_denial_response(JSONResponse(body, 503))
         return
-    if secret is None and not runtime.api_keys.accepts(key):
+    except TokenRefused as error:
+        status = 503 if error.unavailable else 401
+        body = error_body(error.reason, str(error), server=error.unavailable)
+        await websocket.send_denial_response(JSONResponse(body, status))
+        return
+    if secret is None and grant is None and not runtime.access.open:
         body = error_body("invalid_api_key", "This API key is not one of this gateway's.")
         await websocket.send_denial_response(JSONResponse(body, 401))
         return
@@ -73,7 +82,8 @@ async def realtime_endpoint(websocket: WebSocket) -> None:
         protocol.allow(LONGEST_MESSAGE_BYTES)
     await websocket.accept(SUBPROTOCOL if SUBPROTOCOL in offered else None)
     dialect = OpenAiRealtime(session, new_id=new_id)
-    await converse(websocket, runtime, session_id, dialect)
+    until = None if grant is None else runtime.access.until(grant)
+    await converse(websocket, runtime, session_id, dialect, until=until)
 
 
 async def joins(

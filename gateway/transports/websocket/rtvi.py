@@ -12,6 +12,7 @@ from gateway.protocols.request import InterviewRequest, SessionRequest
 from gateway.protocols.rtvi import FramedRtvi
 from gateway.runtime import Runtime
 from gateway.security import Access, presented
+from gateway.security.identities import TokenRefused
 from gateway.store import StoreError
 from gateway.transports.websocket.endpoint import converse, denied
 
@@ -47,6 +48,10 @@ async def rtvi_endpoint(websocket: WebSocket) -> None:
     except StoreError:
         await websocket.close(RtviClose.STORE_UNAVAILABLE, "sessions cannot be stored or read now")
         return
+    except TokenRefused as error:
+        code = RtviClose.STORE_UNAVAILABLE if error.unavailable else RtviClose.NO_ACCESS
+        await websocket.close(code, f"{error.reason}: {error}")
+        return
     if not admitted:
         text = "this needs a key, a pass or a ticket in a header, or an unused ticket in ?token="
         await websocket.close(RtviClose.NO_ACCESS, text)
@@ -65,7 +70,7 @@ async def _admitted(
 ) -> tuple[bool, float | None]:
     """Whether the client may have the session, or a new one, and until when (a Unix time).
 
-    Raises `StoreError`.
+    Raises `StoreError`, `TokenRefused`.
     """
     if access.open:
         return True, None

@@ -98,6 +98,21 @@ def test_nothing_is_done_for_a_client_without_a_key(locked: Gateway) -> None:
     told(locked, story)
 
 
+def test_a_link_for_a_candidate_lasts_for_days_and_a_few_uses(locked: Gateway) -> None:
+    async def story(client: httpx.AsyncClient) -> None:
+        session_id, _ = await made(client)
+        link = await ticket(client, session_id=session_id, expires_in=7 * 24 * 3600, uses=2)
+        path = f"/api/sessions/{session_id}/pass"
+        found = [(await client.post(path, headers=bearer(link))).status_code for _ in range(3)]
+        assert found == [200, 200, 401]
+        for wanted, pointer in (({"uses": 2}, "/uses"), ({"expires_in": 3601}, "/expires_in")):
+            answer = await client.post("/api/tickets", json=wanted, headers=HEADERS)
+            assert refused(answer)[:2] == (400, "invalid_field")
+            assert answer.json()["errors"][0]["pointer"] == pointer
+
+    told(locked, story)
+
+
 def test_what_is_public_needs_no_key(locked: Gateway) -> None:
     async def story(client: httpx.AsyncClient) -> None:
         for path in (

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.security import Access, ApiKeys
+from gateway.security import Access, ApiKeys, Grant
 from gateway.store import SqliteStore, Store
 
 KEY = "a-key-of-ours"
@@ -97,6 +97,63 @@ def test_of_many_that_come_at_once_with_a_ticket_one_gets_in(two: Two) -> None:
         )
         assert len(taken) == 10
         assert sorted(taken) == [False] * 9 + [True]
+
+    two.run(story)
+
+
+def test_a_link_opens_its_session_as_often_as_it_says(two: Two) -> None:
+    async def story() -> None:
+        link = (await two.one.ticket("a", 3600, 600, uses=3)).value
+        assert await entered(two.one, link, "b") is False
+        assert await entered(two.one, link, "a") is True
+        grant = await two.other.look(link)
+        assert grant is not None
+        assert two.other.until(grant) == START + 600, "also after the first use"
+        assert await entered(two.other, link, "a") is True
+        assert await entered(two.one, link, "a") is True
+        assert await entered(two.one, link, "a") is False
+        two.clock.now = START + 3600
+        assert await two.one.look((await two.one.ticket("a", 1, uses=2)).value) is not None
+        assert await two.one.look(link) is None
+
+    two.run(story)
+
+
+def test_of_many_that_come_at_once_with_a_link_as_many_get_in_as_it_has_uses(two: Two) -> None:
+    async def story() -> None:
+        link = (await two.one.ticket("a", 60, uses=4)).value
+        each = (two.one, two.other) * 5
+        grants = [await access.look(link) for access in each]
+        taken = await asyncio.gather(
+            *(
+                access.enter(grant, "a")
+                for grant, access in zip(grants, each, strict=True)
+                if grant is not None
+            )
+        )
+        assert sorted(taken) == [False] * 6 + [True] * 4
+        assert await two.one.look(link) is None
+
+    two.run(story)
+
+
+def test_a_candidate_owns_what_it_begins_at_every_process(two: Two) -> None:
+    async def story() -> None:
+        anna, bert = (Grant(name, owner=name) for name in ("anna", "bert"))
+        assert await two.one.owns(anna, "a") is False
+        assert await two.one.holds(anna, "a") is True
+        both = [two.one.enter(anna, "a"), two.other.enter(bert, "a")]
+        taken = await asyncio.gather(*both)
+        assert sorted(taken) == [False, True]
+        two.stored.add("a")
+        winner, loser = (anna, bert) if taken[0] else (bert, anna)
+        for access in (two.one, two.other):
+            assert await access.owns(winner, "a") is True
+            assert await access.enter(winner, "a") is True
+            assert await access.holds(loser, "a") is False
+        two.stored.add("made by a program")
+        assert await two.one.holds(anna, "made by a program") is False
+        assert await two.stores[0].erase("a") == 1
 
     two.run(story)
 
