@@ -18,6 +18,7 @@ from gateway.rest.access import HttpAccess
 from gateway.rest.admin import AdminSources, admin_operations
 from gateway.rest.draining import DrainSources, drain_operation
 from gateway.rest.health import StatusSources
+from gateway.rest.limits import HttpLimits
 from gateway.rest.metrics import metrics_operations
 from gateway.rest.operator_access import OperatorAccess
 from gateway.rest.problems import EXCEPTION_HANDLERS
@@ -96,6 +97,7 @@ def create_app(
         webrtc_token=webrtc.token,
         made_with=webrtc.made_with,
         roles=policy(settings.service_roles),
+        limits=None if runtime.limiter is None else HttpLimits(runtime.limiter),
     )
     services = Services(settings, runtime.responders, options(settings).llm_server)
     status = StatusSources(
@@ -214,7 +216,7 @@ def create_app(
                 )
             ),
         ],
-        middleware=middleware(settings),
+        middleware=middleware(settings, limited=runtime.limiter is not None),
         lifespan=lifespan,
         exception_handlers=dict(EXCEPTION_HANDLERS),
     )

@@ -11,6 +11,7 @@ from gateway.interviews.keys import SessionKeys
 from gateway.interviews.leases import leased
 from gateway.interviews.service import InterviewService, open_interview_service
 from gateway.interviews.sessions import SessionOwner
+from gateway.limits.limiter import limiter_of
 from gateway.live.calls import Calls
 from gateway.live.elsewhere import Alone, Elsewhere
 from gateway.live.journals import Journals
@@ -101,6 +102,8 @@ class Runtime:
             tokens=self.tokens,
             required=settings.access == "required",
         )
+        self.limiter = limiter_of(settings, store)
+        """Counts requests, None where they are not limited."""
         self.studio: Studio | None = None
         """Draws faces as video; None where that is impossible or switched off."""
         self.end_process: Callable[[], None] | None = None

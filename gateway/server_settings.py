@@ -16,6 +16,7 @@ from gateway.variables import (
     IceServers,
     Origins,
     Proxies,
+    RateText,
     Roles,
     TokenSecret,
     variable,
@@ -198,6 +199,34 @@ class ServerSettings(BaseModel):
         "PARLEY_JWT_SESSION_CLAIM",
         default="session_id",
         description="claim that binds a candidate's token to one session, where it is there",
+    )
+    limit_address: RateText = variable(
+        "PARLEY_LIMIT_ADDRESS",
+        default="",
+        description="requests of one network address, such as 60/min:120 (docs/access.md)",
+    )
+    limit_key: RateText = variable(
+        "PARLEY_LIMIT_KEY",
+        default="",
+        description="requests with one key, token, ticket or pass, such as 10/s:50",
+    )
+    limit_service: RateText = variable(
+        "PARLEY_LIMIT_SERVICE",
+        default="",
+        description="requests to each service behind the gateway, such as 100/s",
+    )
+    quota_day: int | None = variable(
+        "PARLEY_QUOTA_DAY",
+        default=None,
+        ge=1,
+        description="requests with one key or token in a day that do more than read",
+    )
+    limits_down: Annotated[Literal["auto", "open", "closed"], LOWER] = variable(
+        "PARLEY_LIMITS_DOWN",
+        default="auto",
+        description=(
+            "requests while Redis cannot count them: open, closed, or auto: closed for quotas"
+        ),
     )
     twilio_token: ApiKey | None = variable(
         "PARLEY_TWILIO_TOKEN",

@@ -16,6 +16,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings
 
 from gateway.ice import parse_addresses, parse_ice_servers
+from gateway.rates import parse_rate
 from pipeline.frames import Slot
 from stages.avatar.face import FaceError
 from stages.avatar.face import find as find_face
@@ -130,6 +131,12 @@ def _roles(text: str) -> str:
     return ",".join(dict.fromkeys(roles))
 
 
+def _rate(text: str) -> str:
+    if text:
+        parse_rate(text)
+    return text
+
+
 def _language(code: str) -> str:
     if not re.fullmatch(r"[a-z]{2,3}", code):
         raise ValueError(f"must be a language's code, such as en, not {code!r}")
@@ -232,6 +239,7 @@ Language = Annotated[str, AfterValidator(_language)]
 Origins = Annotated[str, AfterValidator(_origins)]
 Proxies = Annotated[str, AfterValidator(_proxies)]
 ServiceNetworks = Annotated[str, AfterValidator(_service_networks)]
+RateText = Annotated[str, AfterValidator(_rate)]
 Roles = Annotated[str, AfterValidator(_roles)]
 TokenSecret = Annotated[SecretStr, AfterValidator(_token_secret)]
 WorkerUrls = Annotated[str, AfterValidator(_worker_urls)]

@@ -11,6 +11,7 @@ from gateway.rest.correlation import CorrelationMiddleware
 from gateway.rest.cors import Cors
 from gateway.rest.health import ServiceStatuses, StatusSources, health_operations
 from gateway.rest.interviews import interview_operations
+from gateway.rest.limits import LimitHeaders
 from gateway.rest.operation import CheckOf, Operation, routes
 from gateway.rest.pages import page_operations
 from gateway.rest.recordings import recording_operations
@@ -71,11 +72,12 @@ def rest_routes(table: list[Operation], check: CheckOf | None = None) -> list[Ro
     return routes([*table, *page_operations(table)], check)
 
 
-def middleware(settings: Settings) -> list[Middleware]:
+def middleware(settings: Settings, *, limited: bool = False) -> list[Middleware]:
     """The middleware around every route. It does not affect WebSockets."""
     subpath = subpath_of(settings.public_url)
     return [
         *([Middleware(SubpathMiddleware, subpath=subpath)] if subpath else []),
         Middleware(CorrelationMiddleware),
+        *([Middleware(LimitHeaders)] if limited else []),
         Middleware(Cors, origins=settings.cors_origins, services=settings.services is not None),
     ]

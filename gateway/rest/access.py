@@ -13,8 +13,9 @@ from starlette.requests import HTTPConnection, Request
 from starlette.websockets import WebSocket
 
 from gateway.interviews.sessions import NoSuchSession
+from gateway.rest.limits import HttpLimits
 from gateway.rest.operation import Check, HttpReply
-from gateway.rest.problems import TOKEN_KEYS_UNAVAILABLE, TOKEN_REFUSED, Kind
+from gateway.rest.problems import OF_LIMITS, TOKEN_KEYS_UNAVAILABLE, TOKEN_REFUSED, Kind
 from gateway.security import (
     Access,
     ApiKeys,
@@ -92,7 +93,7 @@ class HttpAccess:
 
     `origins` are the pages of others that may change something. `webrtc_token` opens WebRTC, too.
     `made_with` is the digest of the credential with which a connection over WebRTC was made.
-    `roles` says which roles may what.
+    `roles` says which roles may what. `limits` counts requests, where they are limited.
     """
 
     def __init__(
@@ -103,7 +104,9 @@ class HttpAccess:
         webrtc_token: ApiKeys | None,
         made_with: Callable[[str], str | None],
         roles: Mapping[Need, frozenset[ClientRole]] = ROLES,
+        limits: HttpLimits | None = None,
     ) -> None:
+        self._limits = limits
         self._roles = roles
         self._access = access
         self._origins = origins
@@ -118,18 +121,22 @@ class HttpAccess:
         need = need_of(method, path)
         if need is Need.OPERATOR:
             return None if self._access.open else self._know_operator
-        if need is Need.ENDPOINT or (need is Need.NOTHING and method in SAFE):
-            return None  # the endpoint sees to it, or there is nothing to see to
+        if need is Need.ENDPOINT:
+            return None if self._limits is None else self._limits.address
+        if need is Need.NOTHING and method in SAFE:
+            return None  # there is nothing to see to
         webrtc = path.startswith(OVER_WEBRTC) or need is Need.OFFER
 
         async def check(request: Request) -> None:
             if method not in SAFE:
                 self._check_page(request)
-            if self._access.open:
-                return
-            if need is Need.SERVICE:
+            if self._limits is not None:
+                await self._limits.address(request)
+            if self._access.open or need is Need.NOTHING:
+                await self._count(request, None)
+            elif need is Need.SERVICE:
                 await self.admit_to_service(request, service_credentials(request))
-            elif need is not Need.NOTHING:
+            else:
                 await self._admit(request, need, webrtc)
 
         return check
@@ -140,7 +147,11 @@ class HttpAccess:
         A page cannot set headers: it offers its key as a subprotocol.
         """
         self._check_page(client)
-        if not self._access.open:
+        if self._limits is not None:
+            await self._limits.address(client)
+        if self._access.open:
+            await self._count(client, None)
+        else:
             given = service_credentials(client)
             if offered := offered_key(client.scope["subprotocols"]):
                 given[OFFERED] = offered
@@ -162,14 +173,17 @@ class HttpAccess:
     async def _admit(self, request: Request, need: Need, webrtc: bool) -> None:
         credential = _credential(request, need)
         if webrtc and need is not Need.LISTEN and self._is_token(credential):
+            await self._count(request, digest_of(credential))
             return
         if need is Need.CONNECTION and self._made(request, credential):
+            await self._count(request, digest_of(credential))
             return
         grant = await self._access.look(credential)
         if grant is None and need is Need.LISTEN:
             grant = await self._access.observer(credential)
         if grant is None:
             raise ACCESS_REQUIRED(HOW, headers=WRONG if credential else CHALLENGE)
+        await self._count(request, grant.owner or grant.digest)
         request.scope[ADMITTED] = Admitted(self._access, grant)
         await self._hold(need, grant, request)
 
@@ -193,7 +207,13 @@ class HttpAccess:
             raise foreign or ACCESS_REQUIRED(HOW, headers=WRONG if given else CHALLENGE)
         best = max(own.values(), key=lambda one: RANKS.index(one.role))
         self._allow(Need.SERVICE, best)
+        await self._count(client, best.owner or best.digest)
         client.scope[ADMITTED] = Admitted(self._access, best, frozenset(own))
+
+    async def _count(self, request: HTTPConnection, client: str | None) -> None:
+        """Count a request of a client that is known, before a ticket of its is used."""
+        if self._limits is not None:
+            await self._limits.client(request, client)
 
     def _allow(self, need: Need, grant: Grant) -> None:
         """Raise `Problem` for a role that may not; tickets and passes open sessions alone."""
@@ -241,6 +261,7 @@ def refusals(method: str, path: str) -> tuple[Kind, ...]:
         ACCESS_REQUIRED,
         TOKEN_REFUSED,
         TOKEN_KEYS_UNAVAILABLE,
+        *OF_LIMITS,
         *denied,
         *(() if method in SAFE else (FOREIGN_PAGE,)),
     )

@@ -133,6 +133,14 @@ STORE_UNAVAILABLE = Kind("store_unavailable", 503, "Sessions cannot be stored or
 TOKEN_REFUSED = Kind("token_refused", 401, "The token does not hold here")
 TOKEN_KEYS_UNAVAILABLE = Kind("token_keys_unavailable", 503, "Tokens cannot be checked now")
 
+# --- limits --------------------------------------------------------------------------------------
+
+TOO_MANY_REQUESTS = Kind("too_many_requests", 429, "Requests come faster than they may")
+QUOTA_USED = Kind("quota_used", 429, "The quota of the day is used up")
+LIMITS_UNAVAILABLE = Kind("limits_unavailable", 503, "Requests cannot be counted now")
+
+OF_LIMITS = (TOO_MANY_REQUESTS, QUOTA_USED, LIMITS_UNAVAILABLE)
+
 # --- bodies --------------------------------------------------------------------------------------
 
 INVALID_JSON = Kind("invalid_json", 400, "The body is not one JSON object in UTF-8")

@@ -12,7 +12,7 @@ last two seconds. A client cannot set this, so `durability` reads it.
 
 import asyncio
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 from urllib.parse import urlsplit
 
@@ -89,6 +89,7 @@ class RedisStore:
         self._redis = Redis.from_pool(BlockingConnectionPool(**settings))
         scripts = [self._redis.register_script(text) for text in (COMMIT, DELETE, PAGE, ERASE)]
         self._commit, self._delete, self._page, self._erase = scripts
+        self._scripts: dict[str, Any] = {}  # of other modules, by their texts
         self._pending = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -146,6 +147,15 @@ class RedisStore:
 
     async def ping(self) -> None:
         await self._run(self._redis.ping)
+
+    async def evaluate(self, script: str, arguments: Sequence[Any]) -> Any:
+        """Run a script of names of its own below the prefix, its one key; with what it returns.
+
+        It is not run a second time where its connection was cut. Raises `StoreUnavailable`.
+        """
+        if (made := self._scripts.get(script)) is None:
+            made = self._scripts[script] = self._redis.register_script(script)
+        return await self._run(lambda: made(keys=[PREFIX], args=[*arguments]))
 
     async def durability(self) -> str | None:
         """A sentence on what this Redis may lose by its own settings, or None.

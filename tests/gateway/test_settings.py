@@ -110,6 +110,11 @@ def test_the_defaults_are_the_contracts() -> None:
         "jwt_skew_s": 30,
         "jwt_role_claim": "role",
         "jwt_session_claim": "session_id",
+        "limit_address": "",
+        "limit_key": "",
+        "limit_service": "",
+        "quota_day": None,
+        "limits_down": "auto",
         "admin_key": None,
         "insecure": False,
         "drills": "off",
@@ -479,9 +484,10 @@ def test_what_is_no_origin_is_refused(monkeypatch: pytest.MonkeyPatch, given: st
         ),
         ({"PARLEY_JWT_JWKS_URL": "file:///etc/keys"}, "PARLEY_JWT_JWKS_URL must be a URL like"),
         ({"PARLEY_SERVICE_ROLES": "root"}, "candidate, interviewer, service, admin"),
+        ({"PARLEY_LIMIT_KEY": "5/day"}, "PARLEY_LIMIT_KEY must be a rate like 5/s"),
         ({"PARLEY_ACCESS": "off"}, "PARLEY_ACCESS must be one of auto, required"),
     ],
-    ids=["short", "alone", "no audience", "both", "no url", "no role", "no choice"],
+    ids=["short", "alone", "no audience", "both", "no url", "no role", "no rate", "no choice"],
 )
 def test_settings_of_access_that_cannot_work_are_refused(
     monkeypatch: pytest.MonkeyPatch, given: dict[str, str], words: str

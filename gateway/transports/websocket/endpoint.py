@@ -1,5 +1,6 @@
 """`/ws/<session_id>`: one spoken interview over one WebSocket, in the native dialect."""
 
+import math
 from collections.abc import Sequence
 from functools import partial
 
@@ -8,7 +9,9 @@ from starlette.responses import PlainTextResponse
 from starlette.websockets import WebSocket
 
 from gateway.interviews.sessions import SESSION_ID
+from gateway.limits.limiter import LimitsUnavailable
 from gateway.live.connection import Connection
+from gateway.live.registry import network
 from gateway.live.returning import may_return
 from gateway.protocols.dialect import CloseCode, Dialect, ProtocolError, Unwrap
 from gateway.protocols.native import NativeDialect
@@ -115,6 +118,12 @@ async def denied(websocket: WebSocket, runtime: Runtime) -> bool:
         runtime.metrics.refused("websocket")
         await websocket.send_denial_response(PlainTextResponse(refusal, 503, RETRY))
         return True
+    if (wait_s := await _too_fast(websocket, runtime)) is not None:
+        text = "too many requests of this address" if wait_s else "requests cannot be counted"
+        status, after = (429, wait_s) if wait_s else (503, 5)
+        answer = PlainTextResponse(text, status, {"retry-after": f"{after}"})
+        await websocket.send_denial_response(answer)
+        return True
     origin = origin_of(websocket.headers.getlist("origin"))
     host = websocket.headers.get("host", "")
     if not may_connect(origin, host, runtime.settings.cors_origins):
@@ -122,6 +131,18 @@ async def denied(websocket: WebSocket, runtime: Runtime) -> bool:
         await websocket.send_denial_response(PlainTextResponse(text, 403))
         return True
     return False
+
+
+async def _too_fast(websocket: WebSocket, runtime: Runtime) -> int | None:
+    """In how many seconds the client may come again, None where it may now; 0: nobody knows."""
+    if runtime.limiter is None:
+        return None
+    try:
+        verdicts = await runtime.limiter.address(network(address_of(websocket)))
+    except LimitsUnavailable:
+        return 0
+    waits = [max(1, math.ceil(one.wait_s)) for one in verdicts if not one.allowed]
+    return max(waits, default=None)
 
 
 def address_of(connection: HTTPConnection) -> str | None:

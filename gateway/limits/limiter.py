@@ -1,0 +1,117 @@
+"""Which limits a request has, and what happens while nothing can be counted."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from gateway.limits.buckets import Bucket, Limit, LimitVerdict, Quota
+from gateway.limits.counting import Counting, MemoryCounting, RedisCounting
+from gateway.rates import Rate, parse_rate
+from gateway.settings import Settings
+from gateway.store import Store, StoreError
+
+logger = logging.getLogger("parley.limits")
+
+Down = Literal["auto", "open", "closed"]
+
+
+class LimitsUnavailable(Exception):
+    """Requests cannot be counted now, and this one is not let through without."""
+
+
+@dataclass(frozen=True, slots=True)
+class LimitRules:
+    """The limits of a deployment; None: there is none.
+
+    `down` says what happens to requests that cannot be counted. "auto": they go on, but not those
+    that a quota counts.
+    """
+
+    address: Rate | None = None
+    key: Rate | None = None
+    service: Rate | None = None
+    day: int | None = None
+    down: Down = "auto"
+
+    @property
+    def none(self) -> bool:
+        """Whether nothing is limited."""
+        return (self.address, self.key, self.service, self.day) == (None,) * 4
+
+
+class Limiter:
+    """Counts requests by the rules. Every method raises `LimitsUnavailable`; it may be cancelled.
+
+    A request that one of its limits refuses is counted against none.
+    """
+
+    def __init__(self, rules: LimitRules, counting: Counting) -> None:
+        self._rules = rules
+        self._counting = counting
+        self._lost = False
+
+    async def address(self, network: str) -> tuple[LimitVerdict, ...]:
+        """Count a request of a client's network address."""
+        rate = self._rules.address
+        return await self._count([] if rate is None else [Bucket("address", network, rate)])
+
+    async def client(
+        self, client: str | None, service: str | None, *, changes: bool
+    ) -> tuple[LimitVerdict, ...]:
+        """Count a request of a client that has shown who it is, None where nobody has to.
+
+        `service` is the one behind the gateway to which it goes. `changes` says whether it does
+        more than read: a quota counts those.
+        """
+        rules = self._rules
+        limits: list[Limit] = []
+        if client is not None and rules.key is not None:
+            limits.append(Bucket("key", client, rules.key))
+        if service is not None and rules.service is not None:
+            limits.append(Bucket("service", service, rules.service))
+        if client is not None and changes and rules.day is not None:
+            limits.append(Quota("day", client, rules.day))
+        return await self._count(limits)
+
+    async def _count(self, limits: Sequence[Limit]) -> tuple[LimitVerdict, ...]:
+        if not limits:
+            return ()
+        try:
+            verdicts = await self._counting.count(limits)
+        except StoreError as error:
+            if not self._lost:
+                logger.warning("requests cannot be counted: %s", error)
+            self._lost = True
+            down = self._rules.down
+            quota = any(isinstance(limit, Quota) for limit in limits)
+            if down == "closed" or (down == "auto" and quota):
+                raise LimitsUnavailable from None
+            return ()
+        if self._lost:
+            logger.info("requests are counted again")
+        self._lost = False
+        return verdicts
+
+
+def limiter_of(settings: Settings, store: Store) -> Limiter | None:
+    """What counts requests by the settings, in Redis where the store is; None without limits."""
+    rules = LimitRules(
+        _rate(settings.limit_address),
+        _rate(settings.limit_key),
+        _rate(settings.limit_service),
+        settings.quota_day,
+        settings.limits_down,
+    )
+    if rules.none:
+        return None
+    if settings.redis_url is None:
+        return Limiter(rules, MemoryCounting())
+    from gateway.store.redis import RedisStore  # needs the extra
+
+    assert isinstance(store, RedisStore)
+    return Limiter(rules, RedisCounting(store.evaluate))
+
+
+def _rate(text: str) -> Rate | None:
+    return parse_rate(text) if text else None

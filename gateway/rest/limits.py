@@ -1,0 +1,106 @@
+"""Limits over HTTP: 429 with `Retry-After`, and how much is left in each answer.
+
+`RateLimit-Policy` and `RateLimit` are those of draft-ietf-httpapi-ratelimit-headers-10: q requests
+in w seconds, r left now, t seconds until all of them may come again.
+"""
+
+import math
+from collections.abc import Sequence
+
+from starlette.requests import HTTPConnection
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from gateway.limits.buckets import LimitVerdict, Quota
+from gateway.limits.limiter import Limiter, LimitsUnavailable
+from gateway.live.registry import network
+from gateway.rest.problems import (
+    LIMITS_UNAVAILABLE,
+    QUOTA_USED,
+    RETRY,
+    TOO_MANY_REQUESTS,
+    Problem,
+)
+
+LIMITS = "parley.limits"
+"""The key of a request's verdicts, a list, in its scope."""
+
+SAFE = ("GET", "HEAD", "OPTIONS")
+
+WORDS = {
+    "address": "this network address",
+    "key": "this key, token, ticket or pass",
+    "service": "this service, by all clients together",
+}
+
+
+class HttpLimits:
+    """Counts requests. Every method raises `Problem` for one that may not go on."""
+
+    def __init__(self, limiter: Limiter) -> None:
+        self._limiter = limiter
+
+    async def address(self, request: HTTPConnection) -> None:
+        """Count a request before it is known who it is from."""
+        client = None if request.client is None else request.client.host
+        try:
+            _note(request, await self._limiter.address(network(client)))
+        except LimitsUnavailable:
+            raise LIMITS_UNAVAILABLE(headers=RETRY) from None
+
+    async def client(self, request: HTTPConnection, client: str | None) -> None:
+        """Count a request of a client that was let in, None where nobody has to say who it is."""
+        service = request.path_params.get("service") if "path" in request.path_params else None
+        # The handshake of a WebSocket begins something, and is a GET.
+        changes = request.scope["type"] == "websocket" or request.scope["method"] not in SAFE
+        try:
+            _note(request, await self._limiter.client(client, service, changes=changes))
+        except LimitsUnavailable:
+            raise LIMITS_UNAVAILABLE(headers=RETRY) from None
+
+
+class LimitHeaders:
+    """Tells in each answer what its limits leave; the middleware around every route."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        verdicts: list[LimitVerdict] = []
+        scope[LIMITS] = verdicts
+
+        async def told(message: Message) -> None:
+            if verdicts and message["type"] == "http.response.start":
+                headers = [*message.get("headers", ()), *_headers(verdicts)]
+                message = {**message, "headers": headers}
+            await send(message)
+
+        await self._app(scope, receive, told)
+
+
+def _headers(verdicts: Sequence[LimitVerdict]) -> list[tuple[bytes, bytes]]:
+    policies = ", ".join(f'"{one.limit.policy}";q={one.most};w={one.window_s}' for one in verdicts)
+    left = ", ".join(
+        f'"{one.limit.policy}";r={one.remaining};t={math.ceil(one.reset_s)}' for one in verdicts
+    )
+    return [(b"ratelimit-policy", policies.encode()), (b"ratelimit", left.encode())]
+
+
+def _note(request: HTTPConnection, verdicts: Sequence[LimitVerdict]) -> None:
+    request.scope.setdefault(LIMITS, []).extend(verdicts)
+    refused = [one for one in verdicts if not one.allowed]
+    if refused:
+        raise refusal(max(refused, key=lambda one: one.wait_s))
+
+
+def refusal(verdict: LimitVerdict) -> Problem:
+    """The problem for a request that a limit refuses."""
+    headers = {"retry-after": f"{max(1, math.ceil(verdict.wait_s))}"}
+    limit = verdict.limit
+    if isinstance(limit, Quota):
+        return QUOTA_USED(f"{limit.most} in a day (UTC)", headers=headers)
+    return TOO_MANY_REQUESTS(
+        f"{limit.rate.burst} at once of {WORDS[limit.policy]}", headers=headers
+    )
