@@ -11,10 +11,19 @@ from gateway.protocols.dialect import (
     Dialect,
     Outgoing,
     ProtocolError,
+    SentenceSpoken,
     SessionReady,
     WireMessage,
 )
-from pipeline.frames import AvatarFrame, Clear, Degraded, ReplyAudio, Spoken, Transcript
+from pipeline.frames import (
+    AvatarFrame,
+    Clear,
+    Degraded,
+    ReplyAudio,
+    ReplyText,
+    Spoken,
+    Transcript,
+)
 from pipeline.stage import Observed
 
 MOST_UNSENT_BYTES = 32 * 1024
@@ -37,6 +46,7 @@ class ClientOutput:
         self.rate = ReplyRate(rate_hz)
         self.observed: ObservedSession | None = None
         """What the operator sees of the session, once it stands."""
+        self._sentence_ms: int | None = None  # where the last sentence begins in its reply
 
     def use(self, transport: Transport[Any], rate_hz: int) -> None:
         """The client has come back over another transport, with reply audio at `rate_hz`."""
@@ -54,13 +64,24 @@ class ClientOutput:
         """An output of the session."""
         if isinstance(output, ReplyAudio):
             self.transport.play(self.rate.convert(output))
-        elif not isinstance(output, Spoken):
+        elif isinstance(output, Spoken):
+            self._spoken(output, now)
+        else:
             if self.observed is not None:
                 self.observed.observe(output, now)
             if isinstance(output, Clear):
                 self.rate.clear()
                 self.transport.clear()
+            if isinstance(output, ReplyText):
+                self._sentence_ms = None
             self._encode(output, now)
+
+    def _spoken(self, spoken: Spoken, now: float) -> None:
+        """Speech that is to be heard: at its sentence's end that sentence's place is known."""
+        if self._sentence_ms is None:
+            self._sentence_ms = spoken.at_ms
+        if spoken.last:
+            self._encode(SentenceSpoken(spoken.turn, self._sentence_ms, spoken.at_ms), now)
 
     def emit(self, output: Outgoing) -> None:
         """An output of the gateway itself."""

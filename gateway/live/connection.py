@@ -36,6 +36,7 @@ from gateway.protocols.dialect import (
     ProtocolError,
     Reconfigure,
     Send,
+    SessionOver,
     Start,
     TypedText,
 )
@@ -141,6 +142,7 @@ class Connection(Generic[P]):
         finally:
             self._calls.live.remove(self._ending.begin)
             self._input.stop()
+            self._output.emit(SessionOver(self._close[0]))
             self._transport.resume()  # for the closing handshake
             self._resumption.hang_up(self._close)
         return self._close

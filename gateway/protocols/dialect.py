@@ -246,6 +246,34 @@ class SessionExpires:
     in_ms: int
 
 
+@dataclass(frozen=True, slots=True)
+class SentenceSpoken:
+    """The sentence whose text came last lies there in the turn's reply, which may have begun."""
+
+    turn: int
+    from_ms: int
+    until_ms: int
+
+
+class CloseCode(IntEnum):
+    """How a session ended, as the close code of a WebSocket (RFC 6455, section 7.4)."""
+
+    FINISHED = 1000
+    NOT_UTF8 = 1007
+    POLICY = 1008
+    INTERNAL = 1011
+    RESTARTING = 1012
+    OVERLOADED = 1013
+    NO_SESSION = 4404
+
+
+@dataclass(frozen=True, slots=True)
+class SessionOver:
+    """The last output: everything that was said is stored, and the connection is closed so."""
+
+    code: CloseCode
+
+
 SESSION_EXPIRED = "session_expired"
 """The code of the fatal fault of a session whose time is over."""
 
@@ -258,6 +286,8 @@ Outgoing: TypeAlias = (
     | OutOfBand
     | GoingAway
     | SessionExpires
+    | SentenceSpoken
+    | SessionOver
 )
 
 # --- the dialect -----------------------------------------------------------------------------
@@ -288,18 +318,6 @@ class ProtocolError(Exception):
 
     def __str__(self) -> str:
         return self.message
-
-
-class CloseCode(IntEnum):
-    """How a session ended, as the close code of a WebSocket (RFC 6455, section 7.4)."""
-
-    FINISHED = 1000
-    NOT_UTF8 = 1007
-    POLICY = 1008
-    INTERNAL = 1011
-    RESTARTING = 1012
-    OVERLOADED = 1013
-    NO_SESSION = 4404
 
 
 class Dialect(Protocol):

@@ -10,7 +10,9 @@ from gateway.protocols.dialect import (
     OutOfBand,
     ReplyTiming,
     Resumed,
+    SentenceSpoken,
     SessionExpires,
+    SessionOver,
     SessionReady,
     WireAudio,
 )
@@ -91,7 +93,7 @@ def describe(output: Outgoing) -> tuple[MessageType, dict[str, Any]] | None:
             return "turn.metrics", _metrics(output)
         case Fault(turn, code, text, fatal):
             return "error", {"turn": turn, "code": code, "message": text, "fatal": fatal}
-        case ReplyAudio() | ToolCall() | OutOfBand():
+        case ReplyAudio() | ToolCall() | OutOfBand() | SentenceSpoken() | SessionOver():
             return None
 
 

@@ -17,6 +17,8 @@ from gateway.protocols.dialect import (
     ProtocolError,
     ReplyTiming,
     Send,
+    SentenceSpoken,
+    SessionOver,
     SessionReady,
     Start,
 )
@@ -180,6 +182,8 @@ class OpenAiRealtime:
                 return self._mood(turn, state)
             case OutOfBand():
                 return self._requests.out_of_band.output(output)
+            case SentenceSpoken() | SessionOver():  # the API has no event for them
+                return []
             case _:
                 return [*replies.flush(), *self._reply_events(output)]
 

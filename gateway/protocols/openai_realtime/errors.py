@@ -6,18 +6,17 @@ Every one leaves the session open but those that the gateway calls fatal. `type`
 
 from typing import Any, TypeAlias
 
-from pydantic import ValidationError
-
+from gateway.protocols.client_events import EVENT_TOO_LONG as EVENT_TOO_LONG
+from gateway.protocols.client_events import INVALID_JSON as INVALID_JSON
+from gateway.protocols.client_events import INVALID_VALUE
+from gateway.protocols.client_events import MISSING as MISSING
+from gateway.protocols.client_events import from_validation as from_validation
 from gateway.protocols.dialect import ProtocolError
 
 Event: TypeAlias = dict[str, Any]
 """A server event without its `event_id`."""
 
-INVALID_VALUE = "invalid_value"
 INVALID_EVENT = "invalid_event"
-INVALID_JSON = "invalid_json"
-EVENT_TOO_LONG = "event_too_long"
-MISSING = "missing_required_parameter"
 UNKNOWN_EVENT = "unknown_event"
 ITEM_NOT_FOUND = "item_not_found"
 BUFFER_EMPTY = "input_audio_buffer_commit_empty"
@@ -38,27 +37,10 @@ SERVER_CODES = frozenset(
 )
 """Codes of the engine and the gateway for what is not the client's fault."""
 
-LONGEST_ECHO = 512
-
 
 def invalid(message: str, param: str | None, code: str = INVALID_VALUE) -> ProtocolError:
     """The client's event cannot be obeyed as it is."""
     return ProtocolError(code, message, param=param)
-
-
-def from_validation(error: ValidationError, prefix: str = "") -> ProtocolError:
-    """The first thing that is wrong, with its path as `param`, such as `session.tools[0].name`."""
-    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-    path = prefix
-    for part in first["loc"]:
-        if isinstance(part, int):
-            path += f"[{part}]"
-        else:
-            path += f".{part}" if path else part
-    path = path[:LONGEST_ECHO]
-    if first["type"] == "missing":
-        return invalid(f"Missing required parameter: '{path}'.", path, MISSING)
-    return invalid(f"Invalid value for '{path}': {first['msg']}.", path)
 
 
 def error_event(

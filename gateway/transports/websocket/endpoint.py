@@ -80,10 +80,12 @@ async def greeted(
     greeting: Greeting,
     *,
     known: bool = False,
+    message_bytes: int | None = None,
 ) -> Greeted | None:
     """The messages of an accepted client from its greeting on. None, and closed, if refused.
 
-    One that is `known` needs no ticket.
+    One that is `known` needs no ticket. Messages behind the greeting have at most `message_bytes`,
+    or what the server allows.
     """
     protocol, address = protocol_of(websocket), address_of(websocket)
     try:
@@ -91,7 +93,7 @@ async def greeted(
             protocol,
             runtime.access,
             session_id,
-            protocol.config.ws_max_size,
+            message_bytes or protocol.config.ws_max_size,
             partial(may_return, runtime.live, runtime.store, session_id),
             websocket.receive(),
             address,

@@ -42,11 +42,14 @@ class Greeting:
     """How the clients of a dialect begin.
 
     `name` is that of their first message. `parse` reads a message: it is None for one that may come
-    before that, and is dropped, and no `Start` for any other. It raises `ProtocolError`.
+    before that, and is dropped, and no `Start` for any other. It raises `ProtocolError`. It has at
+    most `longest_bytes`; where it does not come the error is `missing`.
     """
 
     name: str
     parse: Callable[[bytes], object]
+    longest_bytes: int = LONGEST_HELLO_BYTES
+    missing: str = REQUIRED
 
 
 class Refused(Exception):
@@ -122,7 +125,7 @@ async def first_messages(
     """
     waiting, left = _Hello(protocol, greeting), asyncio.ensure_future(gone)
     with _counted(access, network(address)):
-        protocol.allow(LONGEST_HELLO_BYTES)
+        protocol.allow(greeting.longest_bytes)
         protocol.attach(waiting)
         try:
             either = (waiting.started, left)
@@ -131,7 +134,7 @@ async def first_messages(
             left.cancel()
         if left.done() or not waiting.started.done():
             text = f"{_first(greeting)}, within {HELLO_S:g} s"
-            raise ProtocolError(REQUIRED, text, fatal=True)
+            raise ProtocolError(greeting.missing, text, fatal=True)
         start = waiting.started.result()
         protocol.pause()
         protocol.allow(message_bytes)
@@ -168,7 +171,11 @@ async def _enter(access: Access, ticket: str, session_id: str, greeting: Greetin
 
 
 def _first(greeting: Greeting) -> str:
-    return f"the first message is a {greeting.name} with a ticket"
+    return f"the first message is a {_named(greeting)}"
+
+
+def _named(greeting: Greeting) -> str:
+    return f"{greeting.name} with a ticket" if greeting.missing == REQUIRED else greeting.name
 
 
 class _Hello:
@@ -186,13 +193,13 @@ class _Hello:
             try:
                 start = self._greeting.parse(data)
             except ProtocolError as error:
-                self._refuse(error.code, error.message)
+                self._refuse(error.code, error.message, param=error.param, event_id=error.event_id)
                 return
             if start is None:
                 self.on_control()
                 return
             if not isinstance(start, Start):
-                self._refuse(REQUIRED, _first(self._greeting))
+                self._refuse(self._greeting.missing, _first(self._greeting))
                 return
             self.started.set_result(start)
         self._keep(True, data)
@@ -201,7 +208,8 @@ class _Hello:
         if self.started.done():
             self._keep(False, data)
         else:
-            self._refuse(REQUIRED, f"audio comes after a {self._greeting.name} with a ticket")
+            text = f"audio comes after a {_named(self._greeting)}"
+            self._refuse(self._greeting.missing, text)
 
     def on_control(self) -> bool:
         self._controls += 1
@@ -219,8 +227,11 @@ class _Hello:
         else:
             self._protocol.abort()
 
-    def _refuse(self, code: str, message: str) -> None:
-        self.started.set_exception(ProtocolError(code, message, fatal=True))
+    def _refuse(
+        self, code: str, message: str, *, param: str | None = None, event_id: str | None = None
+    ) -> None:
+        error = ProtocolError(code, message, fatal=True, param=param, event_id=event_id)
+        self.started.set_exception(error)
 
 
 @contextmanager

@@ -9,6 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.protocols.client_events import (
+    DEEPEST,
+    LONGEST_DENSE_BYTES,
+    LONGEST_EVENT_BYTES,
+    MOST_COMMAS,
+)
 from gateway.protocols.dialect import (
     AudioMessage,
     ClearAudio,
@@ -21,12 +27,6 @@ from gateway.protocols.dialect import (
     StopOutOfBand,
 )
 from gateway.protocols.openai_realtime import conversation
-from gateway.protocols.openai_realtime.events import (
-    DEEPEST,
-    LONGEST_DENSE_BYTES,
-    LONGEST_EVENT_BYTES,
-    MOST_COMMAS,
-)
 from pipeline.frames import AvatarState, ReplyDone, ReplyStarted, ReplyText
 from pipeline.stage import Message, Tool
 from tests.gateway.protocols.openai_realtime.stock_client import StockClient, error, kinds, only

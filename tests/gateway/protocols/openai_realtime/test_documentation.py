@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
+from gateway.protocols import client_events
 from gateway.protocols.openai_realtime import (
     conversation,
     errors,
-    events,
     fields,
     items,
     out_of_band,
@@ -28,8 +28,9 @@ def test_the_documented_limits_are_those_of_the_code() -> None:
     append_s = client_requests.LONGEST_APPEND_MS // 1000
     for text in (
         f"| audio in one append | {append_s} s |",
-        f"{events.LONGEST_EVENT_BYTES // mib} MiB; where it has more than {events.MOST_COMMAS}",
-        f"{events.LONGEST_DENSE_BYTES // kib} KiB |",
+        f"{client_events.LONGEST_EVENT_BYTES // mib} MiB; where it has more than"
+        f" {client_events.MOST_COMMAS}",
+        f"{client_events.LONGEST_DENSE_BYTES // kib} KiB |",
         f"{conversation.MOST_ITEMS} items, {conversation.MOST_CLIENT_BYTES // mib} MiB",
         f"{items.LONGEST_TEXT_BYTES // kib} KiB; an answer typed",
         f"in an interview {client_requests.LONGEST_TYPED_BYTES // kib} KiB",
@@ -37,6 +38,6 @@ def test_the_documented_limits_are_those_of_the_code() -> None:
         f"| tools | {fields.MOST_TOOLS} |",
         f"{fields.MOST_INPUT_ITEMS} items |",
         f"{out_of_band.MOST_OUT_OF_BAND} at once",
-        f"{events.DEEPEST} levels",
+        f"{client_events.DEEPEST} levels",
     ):
         assert text in limits
