@@ -14,7 +14,7 @@ ENGINE := tests/pipeline tests/property
 SPREAD := -n auto --dist worksteal
 REST   := $(BIN)/$(if $(filter check,$(MAKECMDGOALS)),coverage run,python)
 
-FUZZ         ?= websocket http native openai rtvi twilio audio container sdp sse chat recognised
+FUZZ         ?= websocket http native openai live rtvi twilio audio container sdp sse chat recognised
 FUZZ_SECONDS ?= 60
 SOAK         ?= tests/soak/clients.py tests/soak/media.py
 

@@ -53,6 +53,7 @@ from gateway.settings import Settings, SettingsError
 from gateway.store import store_at
 from gateway.store.probe import StoreProbe
 from gateway.transports.websocket.endpoint import websocket_endpoint
+from gateway.transports.websocket.openai_live import live_endpoint
 from gateway.transports.websocket.realtime import realtime_endpoint
 from gateway.transports.websocket.rtvi import rtvi_endpoint
 from gateway.transports.websocket.twilio import twilio_endpoint
@@ -194,6 +195,7 @@ def create_app(
             _websocket("/ws-client", rtvi_endpoint),
             _websocket("/ws-client/{session_id}", rtvi_endpoint),
             _websocket("/v1/realtime", realtime_endpoint),
+            _websocket("/v1/live/sessions", live_endpoint),
             _websocket("/twilio/{session_id}", twilio_endpoint),
             # Last: they match every path with two parts.
             *(

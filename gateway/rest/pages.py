@@ -120,6 +120,11 @@ WEBSOCKETS = [
         "path": "/v1/realtime",
         "summary": "OpenAI's Realtime API (docs/openai-realtime.md)",
     },
+    {
+        "method": "WebSocket",
+        "path": "/v1/live/sessions",
+        "summary": "OpenAI's Live API (docs/gpt-live.md)",
+    },
 ]
 
 

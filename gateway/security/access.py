@@ -113,6 +113,7 @@ NEEDS: dict[str, dict[str, Need]] = {
     "/sessions/{id}/api/offer": {"POST": Need.ENDPOINT, "PATCH": Need.ENDPOINT},
     "/ws-client": {WEBSOCKET: Need.ENDPOINT},
     "/ws-client/{session_id}": {WEBSOCKET: Need.ENDPOINT},
+    "/v1/live/sessions": {WEBSOCKET: Need.ENDPOINT},
     "/v1/realtime": {WEBSOCKET: Need.ENDPOINT},
     "/v1/realtime/calls": {"POST": Need.ENDPOINT},
     "/v1/realtime/calls/{call}/hangup": {"POST": Need.ENDPOINT},

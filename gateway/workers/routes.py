@@ -28,6 +28,7 @@ WEBSOCKET: Final = re.compile(r"/(?:ws|ws-client|twilio)/([^/]+)")
 RTVI_OFFER: Final = re.compile(r"/sessions/([^/]+)/api/offer")
 
 OFFER, CALLS, REALTIME = "/api/offer", "/v1/realtime/calls", "/v1/realtime"
+LIVE = "/v1/live/sessions"
 RTVI, PHONE = "/ws-client", "/twilio/voice"
 
 
@@ -94,7 +95,7 @@ def websocket_way(path: str, query: str) -> Way:
         return Way("begin", found[1])
     if path == RTVI:
         return Way("begin")
-    return Way("begin", _named(query)) if path == REALTIME else HERE
+    return Way("begin", _named(query)) if path in (REALTIME, LIVE) else HERE
 
 
 def way_by_body(way: Way, body: bytes) -> Way:

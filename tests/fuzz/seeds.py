@@ -87,6 +87,55 @@ OPENAI = [
     {"type": "output_audio_buffer.clear"},
 ]
 
+LIVE_START = {
+    "type": "session.start",
+    "event_id": "event_1",
+    "session": {
+        "model": "gpt-live-1",
+        "audio": {"format": {"type": "audio/pcm", "rate": 24_000}, "output": {"voice": "marin"}},
+        "instructions": "Be brief.",
+        "input": [{"role": "user", "content": [{"type": "input_text", "text": "hello"}]}],
+        "delegation": {
+            "type": "responses",
+            "responses": {
+                "model": "gpt-5",
+                "tools": [{"type": "function", "name": "f", "parameters": {"type": "object"}}],
+                "tool_choice": {"type": "function", "name": "f"},
+                "max_output_tokens": 100,
+            },
+        },
+    },
+}
+LIVE = [
+    LIVE_START,
+    {"type": "session.input_audio.append", "audio": "AAAAAAAAAAA="},
+    {"type": "session.input_audio.mute", "event_id": "event_2"},
+    {"type": "session.input_audio.unmute"},
+    {
+        "type": "session.update",
+        "session": {"delegation": {"type": "responses", "responses": {"tool_choice": "auto"}}},
+    },
+    {"type": "session.instructions.append", "content": "Be kind.", "delegation_id": None},
+    {"type": "session.thinking.append", "content": "It rains.", "delegation_id": None},
+    {"type": "session.commentary.append", "content": "It is done.", "delegation_id": None},
+    {
+        "type": "response.item.create",
+        "item": {
+            "type": "message",
+            "role": "user",
+            "content": [{"type": "input_text", "text": "hello"}],
+        },
+    },
+    {
+        "type": "response.item.create",
+        "item": {"type": "function_call_output", "call_id": "c", "output": "{}"},
+    },
+    {"type": "response.create"},
+    {"type": "session.output_audio.fixture.play", "audio": "AAAA"},
+    {"type": "decision.create", "event_id": "event_3"},
+    {"type": "session.close"},
+]
+
 TWILIO_PARAMETERS = {
     "ticket": "pt_1",
     "role": "Data Analyst",
@@ -196,6 +245,7 @@ def seeds(target: str) -> list[bytes]:
         + [b"\x02" + handshake(changed) for changed, _ in HANDSHAKES.values()],
         "native": [json.dumps(each).encode() for each in NATIVE],
         "openai": [_lines(OPENAI), *(_lines([each]) for each in OPENAI)],
+        "live": [_lines(LIVE), *(_lines([LIVE_START, each]) for each in LIVE), _lines(LIVE[1:])],
         "twilio": [
             _lines(TWILIO),
             _lines([TWILIO_START, *TWILIO[2:-1] * 8]),

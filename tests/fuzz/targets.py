@@ -16,8 +16,18 @@ from websockets.server import ServerProtocol
 
 from gateway.media.codecs import RefusedAudio, reader_of
 from gateway.media.format import LONGEST_MESSAGE_MS, AudioFormat
-from gateway.protocols.dialect import AudioMessage, Command, ProtocolError, ReportPlayed, Truncate
+from gateway.protocols.dialect import (
+    AudioMessage,
+    Command,
+    ProtocolError,
+    ReportPlayed,
+    SessionReady,
+    Start,
+    Truncate,
+    WireAudio,
+)
 from gateway.protocols.native.messages import parse
+from gateway.protocols.openai_live import LiveOpening, OpenAiLive
 from gateway.protocols.openai_realtime import OpenAiRealtime
 from gateway.protocols.openai_realtime.opening import session_of
 from gateway.protocols.request import SessionRequest
@@ -27,7 +37,7 @@ from gateway.protocols.twilio import TwilioDialect
 from gateway.transports.http import HttpProtocol
 from gateway.transports.webrtc.offers import MAX_BYTES, OfferError, is_usable, screen, trickled
 from gateway.transports.websocket.framing import FOR_PARSER, FrameSplitter
-from pipeline.frames import Clear, ReplyAudio
+from pipeline.frames import Clear, ReplyAudio, ToolCall
 from stages._containers import HEAD_BYTES, is_cut, parts, sniff
 from stages._sse import EventStream, MalformedStream
 from stages.llm._chunks import choice_of
@@ -178,6 +188,8 @@ TWILIO_CODES = {
 
 _SILENCE = np.zeros(160, np.int16)
 
+WIRE = WireAudio("pcm_s16le", 24_000)
+
 
 def native(data: bytes) -> None:
     """A message is a command or a described error."""
@@ -201,6 +213,44 @@ def openai(data: bytes) -> None:
             dialect.parse(line, 0.0)
         except ProtocolError as error:
             dialect.refuse(error)
+
+
+LIVE_CODES = {
+    *("invalid_json", "event_too_long", "missing_required_parameter", "invalid_value"),
+    *("unknown_event", "unsupported_event", "session_not_started", "session_already_started"),
+    *("cannot_update", "nothing_to_answer", "invalid_tool_call_id", "conversation_full"),
+}
+"""`docs/gpt-live.md` says what each means."""
+
+
+def live(data: bytes) -> None:
+    """The same of the Live API, whose session starts with the first line that says so; replies are
+    spoken and cut off meanwhile."""
+    count, now = iter(range(10**9)), [0.0]
+    dialect = OpenAiLive(
+        LiveOpening(),
+        new_id=lambda kind: f"{kind}_{next(count)}",
+        clock=lambda: now[0],
+        expires_at=1,
+    )
+    for number, line in enumerate(data[:LONGEST].split(b"\n")):
+        now[0] = number / 10
+        refused = None
+        try:
+            for command in dialect.parse(line, now[0]):
+                if isinstance(command, Start):
+                    dialect.encode(SessionReady("s", WIRE, WIRE, {}, None), now[0])
+                assert not isinstance(command, AudioMessage) or len(command.data) < LONGEST
+        except ProtocolError as error:
+            refused = error
+        assert refused is None or refused.code in LIVE_CODES
+        assert refused is None or len(refused.message) < 1_000
+        said = dialect.refuse(refused) if refused else ()
+        if number % 8 == 7:
+            said = [*said, *dialect.audio(ReplyAudio(number, _SILENCE, 0), bytes(96))]
+            for output in (ToolCall(number, "c", "f", "{}"), Clear(number, 20)):
+                said = [*said, *dialect.encode(output, now[0])]
+        assert all(json.loads(message)["type"] for message in said)
 
 
 def twilio(data: bytes) -> None:
@@ -340,7 +390,7 @@ def recognised(data: bytes) -> None:
 TARGETS: dict[str, Callable[[bytes], None]] = {
     target.__name__: target
     for target in (
-        *(websocket, http, native, openai, rtvi, twilio, audio),
+        *(websocket, http, native, openai, live, rtvi, twilio, audio),
         *(container, sdp, sse, chat, recognised),
     )
 }

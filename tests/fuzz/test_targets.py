@@ -41,7 +41,7 @@ def test_no_input_breaks_a_promise(name: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["native", "openai", "rtvi", "twilio"])
+@pytest.mark.parametrize("name", ["native", "openai", "live", "rtvi", "twilio"])
 def test_no_input_of_a_hundred_thousand_breaks_one(name: str) -> None:
     holds(name, 100_000)
 

@@ -23,7 +23,9 @@ Client = tuple[str, int] | None
 AddressOf = Callable[[Headers, Client], str | None]
 """The network address of a client, by its request and that of its connection."""
 
-SESSIONS: Final = re.compile(r"/(?:ws|ws-client|twilio)/([^/]+)|/ws-client|/v1/realtime")
+SESSIONS: Final = re.compile(
+    r"/(?:ws|ws-client|twilio)/([^/]+)|/ws-client|/v1/(?:realtime|live/sessions)"
+)
 """The paths of sessions, and the id in those that have one."""
 
 RETRY_AFTER_S: Final = 5

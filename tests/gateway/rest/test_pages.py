@@ -99,6 +99,7 @@ def test_the_routes_are_listed_for_programs_and_for_people(
             ("GET", "/problems"),
             ("WebSocket", "/ws/{session_id}"),
             ("WebSocket", "/v1/realtime"),
+            ("WebSocket", "/v1/live/sessions"),
         ]
         browser = {"accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
         page = await client.get("/api-docs", headers=browser)

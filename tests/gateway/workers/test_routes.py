@@ -65,6 +65,8 @@ def test_all_watchers_of_a_session_come_to_one_process() -> None:
         ("/ws/abc", "", Way("begin", "abc")),
         ("/v1/realtime", "model=m", Way("begin")),
         ("/v1/realtime", "session_id=abc", Way("begin", "abc")),
+        ("/v1/live/sessions", "", Way("begin")),
+        ("/v1/live/sessions", "session_id=abc", Way("begin", "abc")),
         ("/ws-client", "role=x", Way("begin")),
         ("/ws-client/abc", "", Way("begin", "abc")),
         ("/twilio/CA1", "", Way("begin", "CA1")),

@@ -24,7 +24,14 @@ HEAD = {
     "Sec-WebSocket-Key": KEY,
     "Sec-WebSocket-Version": "13",
 }
-PATHS = ("/ws/one", "/ws-client", "/ws-client/one", "/v1/realtime?model=x", "/twilio/one")
+PATHS = (
+    "/ws/one",
+    "/ws-client",
+    "/ws-client/one",
+    "/v1/realtime?model=x",
+    "/v1/live/sessions",
+    "/twilio/one",
+)
 
 
 def request(path: str, head: dict[str, str] = HEAD) -> bytes:
