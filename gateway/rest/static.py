@@ -151,7 +151,7 @@ def static_operations(
 
     return [
         _served("/", "getPage", index, "Hold an interview in a browser", ("text/html",)),
-        _served("/static/{name}", "getStatic", file, "What the page is made of"),
+        _served("/static/{name:path}", "getStatic", file, "What the page is made of"),
         _served("/faces", "getFaces", listed, "Which faces there are", (JSON,)),
         _served("/faces/{name:path}", "getFace", one, "The faces that the page draws"),
     ]

@@ -41,7 +41,7 @@ class Need(Enum):
 NEEDS: dict[str, dict[str, Need]] = {
     # The page, and what it is made of.
     "/": {"GET": Need.NOTHING},
-    "/static/{name}": {"GET": Need.NOTHING},
+    "/static/{name:path}": {"GET": Need.NOTHING},
     "/faces": {"GET": Need.NOTHING},
     "/faces/{name:path}": {"GET": Need.NOTHING},
     # Health, for supervisors and for the page.

@@ -4,7 +4,7 @@
 // at once; here one of each kind is shown, or, of two mouths, the way from one to the other.
 
 import { mouths } from "./mouths.js";
-import { HEAD_STEPS, Mouth, blink, idle } from "./timeline.js";
+import { HEAD_STEPS, Mouth, blink, idle } from "./client/timeline.js";
 
 const MOST_COMING = 256;
 const LID_MS = 40; // until the lids are down

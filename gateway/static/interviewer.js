@@ -3,7 +3,7 @@
 
 import { gallery } from "./gallery.js";
 import { Picture } from "./picture.js";
-import { Speaker } from "./speaker.js";
+import { Speaker } from "./client/speaker.js";
 
 const PLAYED_EVERY_MS = 200;
 const WORDS = {

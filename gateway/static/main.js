@@ -7,9 +7,9 @@ import { Device, Notice } from "./device.js";
 import { Ending, report } from "./ending.js";
 import { Interviewer } from "./interviewer.js";
 import { Kept, Offer, TAKEN, choice, counted, remembered } from "./kept.js";
-import { RATE_HZ } from "./microphone.js";
+import { RATE_HZ } from "./client/microphone.js";
 import { Picker } from "./picker.js";
-import { audible, latency } from "./speaker.js";
+import { audible, latency } from "./client/speaker.js";
 import { stored, transcript } from "./stored.js";
 
 const FACTS_EVERY_MS = 500;
@@ -64,7 +64,7 @@ let settling = false; // it is being found out what has arrived
 /** Load what only an interview needs, or who looks under the hood. */
 async function load() {
   const [line, transports, facts, { Panel }] = await Promise.all(
-    ["call", "transport", "facts", "panel"].map((name) => import(`./${name}.js`)),
+    ["client/call", "client/transport", "facts", "panel"].map((name) => import(`./${name}.js`)),
   );
   session ??= { ...line, ...transports, ...facts, panel: new Panel(at("panel")) };
 }

@@ -1,7 +1,7 @@
 // The microphone's row on the page: which one, how loud, and what is wrong with it.
 
-import { Microphone, Trial, devices } from "./microphone.js";
-import { choosable } from "./speaker.js";
+import { Microphone, Trial, devices } from "./client/microphone.js";
+import { choosable } from "./client/speaker.js";
 import { Wave } from "./wave.js";
 
 const OUTPUT = "The device's own";

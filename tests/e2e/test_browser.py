@@ -326,7 +326,7 @@ def test_a_server_that_draws_nothing_leaves_it_to_the_page(small: int, deaf: Bro
 @pytest.mark.firefox
 def test_a_microphone_at_another_rate_is_brought_to_the_wires(url: str, deaf: Browser) -> None:
     # Where a browser does not resample (Firefox), the audio thread does: in pieces of 128 samples.
-    script = """import("/static/resampler.js").then(({ Resampler }) => {
+    script = """import("/static/client/resampler.js").then(({ Resampler }) => {
         const resampler = new Resampler(RATE, 16000);
         const output = [];
         for (let at = 0; at < RATE; at += 128) {

@@ -273,14 +273,14 @@ LINKS = (
 
 
 def test_ice_servers_are_read_from_link_headers(url: str, deaf: Browser) -> None:
-    read = f"import('/static/webrtc.js').then((m) => m.iceServers({json.dumps(LINKS)}))"
+    read = f"import('/static/client/webrtc.js').then((m) => m.iceServers({json.dumps(LINKS)}))"
     with deaf.page() as page:
         page.open(url)
         assert page.look(read) == [
             {"urls": "stun:s.example:3478"},
             {"urls": "turn:t.example?transport=udp", "username": 'a"b', "credential": "c, <d>"},
         ]
-        assert page.look("import('/static/webrtc.js').then((m) => m.iceServers(null))") == []
+        assert page.look("import('/static/client/webrtc.js').then((m) => m.iceServers(null))") == []
 
 
 ALLOCATE, REFUSED, COOKIE = 0x0003, 0x0113, 0x2112A442

@@ -44,7 +44,7 @@ MOUTHS = """({ Mouth }, replies) => {
 }"""
 
 
-def ask(page: Page, script: str, given: Any, module: str = "timeline") -> Any:
+def ask(page: Page, script: str, given: Any, module: str = "client/timeline") -> Any:
     """What a function says of the page's module and of `given`."""
     source = (ROOT / f"gateway/static/{module}.js").read_bytes()
     address = "data:text/javascript;base64," + base64.b64encode(source).decode()

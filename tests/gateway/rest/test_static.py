@@ -1,4 +1,5 @@
 import json
+import posixpath
 import re
 import shutil
 import tomllib
@@ -27,7 +28,9 @@ async def follow(client: httpx.AsyncClient, scripts: set[str]) -> None:
         answer = await client.get(f"/static/{(name := left.pop())}")
         assert (name, 200) == (name, answer.status_code)
         assert answer.headers["content-type"] == "text/javascript; charset=utf-8"
-        imported = set(re.findall(r'^import .*from "\./([^"]+)"', answer.text, re.M)) - scripts
+        found = re.findall(r'^(?:im|ex)port .*from "(\.[^"]+)"', answer.text, re.M)
+        imported = {posixpath.normpath(f"{posixpath.dirname(name)}/{path}") for path in found}
+        imported = {path.removeprefix("/") for path in imported} - scripts
         scripts |= imported
         left += imported
 
@@ -42,7 +45,8 @@ def test_the_page_and_everything_it_names_is_served(rest: Rest) -> None:
         asked = {"main.js", "boot.js"}
         await follow(client, asked)
         assert {f"/static/{name}" for name in asked} == scripts, "all are loaded at once"
-        later = {"call.js", "facts.js", "panel.js", "capture-worklet.js", "playback-worklet.js"}
+        worklets = {f"client/{name}-worklet.js" for name in ("capture", "playback")}
+        later = {"client/call.js", "facts.js", "panel.js", *worklets}
         await follow(client, later)
 
     rest.run(static_operations(), story)
@@ -71,7 +75,7 @@ def test_the_policy_admits_files_of_this_server_and_nothing_in_the_page(rest: Re
 
 
 def test_nothing_of_the_page_comes_from_elsewhere() -> None:
-    for path in FOLDER.iterdir():
+    for path in filter(Path.is_file, FOLDER.rglob("*")):
         text = path.read_text(encoding="utf-8").replace("http://www.w3.org/2000/svg", "")
         assert (path.name, None) == (path.name, re.search(r"(https?:)?//[a-z0-9-]+\.[a-z]", text))
 
@@ -165,8 +169,8 @@ def test_a_server_without_faces_serves_the_page_all_the_same(rest: Rest, tmp_pat
 def test_the_page_is_installed() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     patterns = project["tool"]["setuptools"]["package-data"]["gateway"]
-    installed = {path.name for pattern in patterns for path in (ROOT / "gateway").glob(pattern)}
-    assert set(read_folder(FOLDER)) <= installed
+    found = {path for pattern in patterns for path in (ROOT / "gateway").glob(pattern)}
+    assert {FOLDER / name for name in read_folder(FOLDER)} <= found
 
 
 def test_a_face_of_ones_own_is_served_and_comes_first(rest: Rest, tmp_path: Path) -> None:

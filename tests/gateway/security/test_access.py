@@ -16,7 +16,7 @@ from gateway.settings import Settings
 
 PUBLIC = {
     "/",
-    "/static/{name}",
+    "/static/{name:path}",
     "/faces",
     "/faces/{name:path}",
     "/health",

@@ -1,7 +1,7 @@
 // A session over WebRTC: Opus both ways, the messages on a data channel, and the server's picture of
 // the face where it is wanted. The offer goes to `/webrtc/<session>` in the shape of WHIP.
 
-import { send } from "./access.js";
+import { send } from "../access.js";
 
 const ANSWER_MS = 5000; // what the server may take for its answer
 const CONNECT_MS = 3500; // and ICE after it; where UDP is let through it takes a tenth of that

@@ -12,7 +12,7 @@
 //
 // Each transport is used for one connection. `closed` comes once, also where it was never opened.
 
-import { signed } from "./access.js";
+import { signed } from "../access.js";
 import { WebRtcTransport, hasWebRtc } from "./webrtc.js";
 
 const TRIES = 3;

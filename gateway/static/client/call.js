@@ -7,8 +7,8 @@
 //   locked()            the server wants a ticket or a key
 //   track(track, receiver)  what the server sends over WebRTC; null when that is over
 
-import { SILENT, begin, keep, look } from "./access.js";
-import { TAKEN } from "./kept.js";
+import { SILENT, begin, keep, look } from "../access.js";
+import { TAKEN } from "../kept.js";
 import { EitherTransport, Pulse } from "./transport.js";
 
 const RETRIES_MS = [300, 700, 1500, ...Array(60).fill(3000)]; // three minutes
