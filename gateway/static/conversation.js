@@ -2,23 +2,15 @@
 
 const NAMES = { parley: "Parley", you: "You" };
 const SPEAKERS = { interviewer: "parley", candidate: "you" };
-const SENDING = "sending…";
-const UNSENT = "not sent yet";
-const TYPED = "typed";
+const NOTES = { sending: "sending…", unsent: "not sent yet", accepted: "typed" };
 
 export class Conversation {
-  /** `announced(text)` is called with each sentence of the interviewer's as it begins, `unsent(list)`
-   * when what was typed and is not accepted has changed. */
-  constructor(list, caption, { announced, unsent }) {
+  constructor(list, caption) {
     this.list = list;
     this.caption = caption;
-    this.heard = announced;
-    this.unsent = unsent;
     this.replies = new Map(); // by turn
     this.answers = new Map();
-    this.coming = []; // sentences that have been announced and not begun
-    this.typing = []; // what was typed and has not been accepted: {text, before, entry}
-    this.accepted = []; // what was said or typed, as the server has it
+    this.typing = new Map(); // entries of what was typed and has not been accepted
     this.language = "en"; // of the interview; the page's own words are English
     this.atEnd = true; // whether the end of the list is looked at
     this.top = 0;
@@ -34,25 +26,19 @@ export class Conversation {
 
   restart() {
     this.list.replaceChildren();
-    this.typing = [];
-    this.accepted = [];
+    this.typing.clear();
     this.connected();
   }
 
-  /** What was said before this page was loaded, by the server, and what had not reached it. */
+  /** What was said before this page was loaded, by the server, and what of it had not reached it. */
   restore(lines, unsent) {
     for (const { speaker, text, interrupted } of lines) {
       const entry = this.#make(SPEAKERS[speaker]);
       entry.words.textContent = text;
       if (interrupted) entry.note.textContent = "interrupted";
-      if (speaker === "candidate") this.accepted.push(text);
     }
-    for (const { text, before } of unsent) this.#wait(text, before, UNSENT);
+    for (const item of unsent) this.#wait(item).note.textContent = NOTES.unsent;
     this.#follow();
-  }
-
-  get waits() {
-    return this.typing.length > 0;
   }
 
   /** Which language is spoken, for screen readers. */
@@ -66,15 +52,11 @@ export class Conversation {
     this.list.querySelectorAll(".partial").forEach((item) => item.remove());
     this.replies.clear();
     this.answers.clear();
-    this.coming = [];
   }
 
   /** A partial or final transcript of what the person says. */
   transcript({ turn, text, final, confidence }) {
-    if (final) {
-      this.accepted.push(text);
-      this.#adopt(turn, text);
-    } else if (!text) return;
+    if (!final && !text) return;
     // What is said while they are waited for, such as "One moment", may stand there already.
     const entry = this.#entry(this.answers, turn, "you", this.replies.get(turn)?.item);
     entry.words.textContent = text;
@@ -86,69 +68,24 @@ export class Conversation {
     this.#follow();
   }
 
-  typed(text) {
-    const before = [...this.accepted, ...this.typing.map((waiting) => waiting.text)];
-    this.#wait(text, this.#times(before, text), SENDING);
-    this.#follow();
+  /** What was typed is being sent, is accepted in a turn, or is given back. */
+  typed({ item, state, turn }) {
+    const entry = this.typing.get(item) ?? this.#wait(item);
+    if (state === "refused") entry.item.remove();
+    else entry.note.textContent = NOTES[state];
+    if (state === "accepted" || state === "refused") this.typing.delete(item);
+    if (state !== "accepted" || turn === undefined) return;
+    // The server repeats it, behind what was being said meanwhile, if anything was.
+    if (this.answers.has(turn)) entry.item.remove();
+    else this.answers.set(turn, entry);
   }
 
-  /** The line is lost, so nobody knows what of it has arrived; or it is there again. */
-  lost(lost) {
-    for (const { entry } of this.typing) entry.note.textContent = lost ? UNSENT : SENDING;
-  }
-
-  /** The server's transcript shows what has arrived. Returns the texts that have not. */
-  arrived(lines) {
-    const said = lines.filter(({ speaker }) => speaker === "candidate").map(({ text }) => text);
-    for (const waiting of [...this.typing]) {
-      if (this.#times(said, waiting.text) <= waiting.before) continue;
-      this.accepted.push(waiting.text);
-      this.#taken(waiting);
-    }
-    this.lost(false);
-    return this.typing.map(({ text }) => text);
-  }
-
-  /** The server did not accept the oldest text; it is given back. */
-  refused() {
-    const [first] = this.typing;
-    if (first === undefined) return "";
-    this.typing.shift();
-    first.entry.item.remove();
-    this.#tell();
-    return first.text;
-  }
-
-  #wait(text, before, note) {
+  #wait(item) {
     const entry = this.#make("you");
-    entry.words.textContent = text;
-    entry.note.textContent = note;
-    this.typing.push({ text, before, entry });
-    this.#tell();
-  }
-
-  #taken(waiting) {
-    waiting.entry.note.textContent = TYPED;
-    this.typing.splice(this.typing.indexOf(waiting), 1);
-    this.#tell();
-  }
-
-  #tell() {
-    this.unsent(this.typing.map(({ text, before }) => ({ text, before })));
-  }
-
-  /** How many of the texts end like this one: what is typed is added to what was being said. */
-  #times(texts, text) {
-    return texts.filter((one) => plain(one).endsWith(plain(text))).length;
-  }
-
-  /** The server repeats what was typed, behind what was being said meanwhile, if anything was. */
-  #adopt(turn, text) {
-    const found = this.typing.find((waiting) => plain(text).endsWith(plain(waiting.text)));
-    if (found === undefined) return;
-    this.#taken(found);
-    if (this.answers.has(turn)) found.entry.item.remove();
-    else this.answers.set(turn, found.entry);
+    entry.words.textContent = item.text;
+    this.typing.set(item, entry);
+    this.#follow();
+    return entry;
   }
 
   /** A turn that ends before it was understood goes on in the next one. */
@@ -165,50 +102,18 @@ export class Conversation {
   announced({ turn, text }) {
     const entry = this.#entry(this.replies, turn, "parley");
     entry.words.textContent = `${entry.words.textContent} ${text}`.trim();
-    this.coming.push({ turn, text, at: null });
     this.#follow();
   }
 
-  /** Mouth shapes tell where in the reply its sentences begin. */
-  timed({ turn, start_ms: at }) {
-    const next = this.coming.find((sentence) => sentence.turn === turn && sentence.at === null);
-    if (next !== undefined) next.at = at;
-  }
-
-  /** Put the sentence under the face that is being heard. */
-  playing(cursor) {
-    const next = this.coming[0];
-    if (next === undefined || cursor === null) return;
-    if (next.turn < cursor.turn) this.coming.shift();
-    else if (next.turn === cursor.turn && this.#due(cursor)) {
-      this.coming.shift();
-      this.#show("parley", next.text);
-      this.heard(next.text);
-    }
-  }
-
-  /** Where a sentence's place is not known yet, or it has no sound, it comes when nothing sounds, or
-   * when one after it does. */
-  #due(cursor) {
-    const known = this.coming.find(({ turn, at }) => turn === cursor.turn && at !== null);
-    if (this.coming[0].at === null && !cursor.sounding) return true;
-    return known !== undefined && cursor.ms >= known.at;
-  }
-
-  /** All of the reply has been played: what of it had no sound is shown. */
-  finished(turn) {
-    for (const sentence of this.coming.filter((one) => one.turn === turn)) {
-      this.#show("parley", sentence.text);
-      this.heard(sentence.text);
-    }
-    this.coming = this.coming.filter((one) => one.turn !== turn);
+  /** The sentence that is being heard, under the face. */
+  heard(text) {
+    this.#show("parley", text);
   }
 
   /** The reply is over; where it was interrupted, only a part was heard. */
   done({ turn, interrupted, heard }) {
     const entry = this.replies.get(turn);
     if (!interrupted) return; // what is still being played goes on to its end
-    this.coming = this.coming.filter((sentence) => sentence.turn > turn);
     if (entry === undefined) return;
     const said = entry.words.textContent;
     entry.words.textContent = heard;
@@ -258,10 +163,6 @@ export class Conversation {
     this.atEnd = true;
     this.list.scrollTop = this.list.scrollHeight;
   }
-}
-
-function plain(text) {
-  return text.trim().replace(/\s+/g, " ");
 }
 
 /** How far the interview has come, in words and as a bar. */

@@ -1,7 +1,7 @@
 // What stands on the page when the interview is over: how it ended, what came of it, and what can be
 // done next.
 
-import { send } from "./access.js";
+import { gateway } from "./access.js";
 
 const TRIES = 6; // the session is let go a moment after the connection has closed
 const MAKING_MS = 60000; // what the server may take: a chat model may read all answers
@@ -22,7 +22,7 @@ export async function report(session) {
   const path = `/api/sessions/${session}`;
   for (let i = 0; i < TRIES; i += 1) {
     const asked = { method: "POST", signal: AbortSignal.timeout(MAKING_MS) };
-    const answer = await send(`${path}/end`, asked).catch(() => null);
+    const answer = await gateway.fetch(`${path}/end`, asked).catch(() => null);
     const body = (await answer?.json().catch(() => null)) ?? {};
     if (body.report?.answered === 0 || body.code === "not_started") {
       return { words: UNANSWERED, link: null, known: true };

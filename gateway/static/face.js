@@ -4,9 +4,8 @@
 // at once; here one of each kind is shown, or, of two mouths, the way from one to the other.
 
 import { mouths } from "./mouths.js";
-import { HEAD_STEPS, Mouth, blink, idle } from "./client/timeline.js";
+import { HEAD_STEPS, blink, idle } from "./client/timeline.js";
 
-const MOST_COMING = 256;
 const LID_MS = 40; // until the lids are down
 
 /** The faces that the server has, as `{id, name, description}`; the page brings them along, and the
@@ -29,16 +28,14 @@ export class Face {
   }
 
   /** Draw it in `host`, in place of one that is there; without `text` it is what the page brought
-   * along. `cursor()` is the speaker's. */
-  constructor(host, manifest, text, cursor) {
-    this.cursor = cursor;
+   * along. `mouth(now)` is the way from one shape to another that is shown. */
+  constructor(host, manifest, text, mouth) {
+    this.mouth = mouth;
     this.still = matchMedia("(prefers-reduced-motion: reduce)");
     this.state = "idle";
     this.before = "idle"; // the state before this one
     this.since = -Infinity; // when it became this one
-    this.mouth = new Mouth();
     this.shape = "sil";
-    this.coming = []; // cues of replies that wait behind the one that is heard
     this.moves = 0; // how often the mouth has changed its shape
     host.setAttribute("aria-label", `Parley, drawn: ${manifest.description}`);
     const root = host.shadowRoot ?? host.attachShadow({ mode: "open" });
@@ -78,36 +75,12 @@ export class Face {
     this.since = performance.now();
   }
 
-  /** `visemes` of the server. Those of a reply stay until the next one is heard. */
-  cues(message) {
-    const heard = this.cursor()?.turn;
-    if (heard === undefined || message.turn === heard) this.mouth.add(message);
-    else this.coming = [...this.coming, message].slice(-MOST_COMING);
-  }
-
-  /** A reply that waited is heard now. */
-  #came(turn) {
-    if (this.coming.length === 0) return;
-    for (const message of this.coming) if (message.turn === turn) this.mouth.add(message);
-    this.coming = this.coming.filter((message) => message.turn > turn);
-  }
-
-  /** Another connection: its turns have other cues. */
-  forget() {
-    this.coming = [];
-    this.mouth.forget();
-  }
-
   close() {
     cancelAnimationFrame(this.frame);
   }
 
   #step(now) {
-    const cursor = this.cursor();
-    if (cursor !== null) this.#came(cursor.turn);
-    const speaking =
-      cursor !== null && cursor.sounding && this.mouth.track?.turn === cursor.turn;
-    this.#speak(...this.mouth.at(now, speaking ? cursor.ms : null));
+    this.#speak(...this.mouth(now));
     this.#move(now);
     this.frame = requestAnimationFrame((next) => this.#step(next));
   }

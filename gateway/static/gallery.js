@@ -1,6 +1,7 @@
 // Which face the interviewer has: the choice before the interview, and the one that is drawn. It is
 // part of the page (gateway/rest/static.py), and lives as soon as this is there.
 
+import { CLOSED } from "./client/timeline.js";
 import { Face, faces } from "./face.js";
 
 export class Gallery {
@@ -8,7 +9,7 @@ export class Gallery {
   constructor(host, list) {
     this.host = host;
     this.list = list;
-    this.cursor = () => null; // the speaker's, once there is one
+    this.mouth = () => CLOSED; // the interview's, once there is one
     this.face = null;
     this.wanted = null;
     this.mood = "idle";
@@ -43,7 +44,7 @@ export class Gallery {
   }
 
   #draw(manifest, text) {
-    const drawn = new Face(this.host, manifest, text, () => this.cursor());
+    const drawn = new Face(this.host, manifest, text, (now) => this.mouth(now));
     this.face?.close();
     this.face = drawn;
     drawn.setState(this.mood);

@@ -4,9 +4,6 @@
 
 const KEY = "parley.interview";
 
-export const TAKEN =
-  "This interview is open somewhere else: in another tab, window or browser. Close it there, then go on here.";
-
 const OPTIONS = "parley.options";
 
 export class Kept {
@@ -116,7 +113,7 @@ export function choice({ elements: field }) {
     wanted: {
       role: field.role.value,
       questions: Number(field.questions.value),
-      language: field.language.value,
+      language: field.language.value || undefined,
     },
     chosen: {
       way: field.way.value,

@@ -1,19 +1,16 @@
 // The page: what the buttons do, and who is told what the server says.
 
-import { SILENT, ask, reachable } from "./access.js";
+import { ask, gateway, keep } from "./access.js";
+import { CallError, Interview, SILENT, TAKEN, audible } from "./client/index.js";
 import { AnswerField, Controls } from "./controls.js";
 import { Conversation, progress } from "./conversation.js";
 import { Device, Notice } from "./device.js";
-import { Ending, report } from "./ending.js";
 import { Interviewer } from "./interviewer.js";
-import { Kept, Offer, TAKEN, choice, counted, remembered } from "./kept.js";
-import { RATE_HZ } from "./client/microphone.js";
+import { Kept, Offer, choice, counted, remembered } from "./kept.js";
+import { Line } from "./line.js";
 import { Picker } from "./picker.js";
-import { audible, latency } from "./client/speaker.js";
-import { stored, transcript } from "./stored.js";
 
 const FACTS_EVERY_MS = 500;
-const BACK_MS = 4000; // how long it is said that the line is there again
 
 const MUTE = "This browser cannot play the interviewer's voice.";
 const WAITS = "You are not connected. What you typed waits here until you are.";
@@ -24,7 +21,6 @@ const TYPE = "Your turn: type your answer";
 const WAITING = "Your interview waits";
 const THERE = "There you are again.";
 const COMING = "Coming back to your interview…";
-const BACK = "Back in your interview";
 const REASONS = {
   not_stored: "Your answer could not be stored; you will be asked for it again.",
   empty_text: "There is nothing in that answer.",
@@ -36,44 +32,38 @@ const at = (id) => document.getElementById(id);
 
 const kept = new Kept();
 const device = new Device(new Notice(at("mic-notice")));
-const conversation = new Conversation(at("turns"), at("caption"), {
-  announced: (text) => at("setup").elements.announce.checked && announce(text, conversation.language),
-  unsent: (unsent) => kept.change({ unsent }),
-});
-const ending = new Ending(at);
+const conversation = new Conversation(at("turns"), at("caption"));
+const line = new Line(at);
 const picker = new Picker(at, device, {
-  changed: (track) => call?.microphone(track),
-  heard: (sound, context) => {
-    session?.panel.latency.heard(sound, context);
-    call?.sendAudio(sound.pcm);
+  changed: (microphone) => interview?.listen(microphone),
+  heard: (sound, context) => loaded?.panel.latency.heard(sound, context),
+  output: (id) => {
+    output = id;
+    interview?.play(id);
   },
-  output: (id) => interviewer.use(id),
 });
-const interviewer = new Interviewer(at, conversation, {
-  played: (turn, ms) => call?.send({ type: "played", turn, ms }),
-  sounded: (report, context) => session?.panel.latency.sounded(report, context, latency(context)),
-  aside,
-});
+const interviewer = new Interviewer(at, conversation, { aside });
 
-let session = null; // what is loaded for an interview: the line, and the panel for engineers
-let call = null;
-let entering = false; // the devices are being opened
-let lost = ""; // how the line was lost that is not there again: "silent", or "dropped"
-let settling = false; // it is being found out what has arrived
+let loaded = null; // what only an interview needs: its end, the panel for engineers, its facts
+let interview = null;
+let busy = false; // an interview is begun or held, or its devices are not released yet
+let reached = false; // the interviewer has been there
+let choices = null; // how the page holds it
+let output = ""; // the loudspeaker that was chosen
 
 /** Load what only an interview needs, or who looks under the hood. */
 async function load() {
-  const [line, transports, facts, { Panel }] = await Promise.all(
-    ["client/call", "client/transport", "facts", "panel"].map((name) => import(`./${name}.js`)),
+  const [facts, { Ending, report }, { Panel }] = await Promise.all(
+    ["facts", "ending", "panel"].map((name) => import(`./${name}.js`)),
   );
-  session ??= { ...line, ...transports, ...facts, panel: new Panel(at("panel")) };
+  loaded ??= { ...facts, report, ending: new Ending(at), panel: new Panel(at("panel")) };
 }
 
 at("panel").addEventListener("toggle", () => load().catch((error) => console.warn(error)), { once: true });
 
 /** What is more to the point than what the interviewer does. */
 function aside(mood) {
-  if (["silent", "reconnecting"].includes(at("line").dataset.state)) return QUIET_LINE;
+  if (["silent", "reconnecting"].includes(line.state)) return QUIET_LINE;
   if (mood === "speaking" || mood === "thinking") return "";
   if (picker.track === null) return mood === "idle" ? TYPE : "";
   return picker.muted ? MUTED : "";
@@ -89,148 +79,131 @@ at("setup").addEventListener("submit", (event) => {
 const offer = new Offer(at, { go: () => enter(goOn), forget: () => kept.forget() });
 
 /** Open the devices, and begin an interview or go on with one. */
-async function enter(interview) {
-  if (entering || interviewer.speaker !== null) return;
-  entering = true;
+async function enter(made) {
+  if (busy) return;
+  busy = true;
+  reached = false;
   at("start").disabled = at("offer-go").disabled = at("go-on").disabled = true;
   at("setup-notice").textContent = "";
   try {
+    const [mine, prepare] = made();
+    interview = mine;
+    follow(mine);
     // The sound first: in some browsers a click allows it for a moment only.
-    await interviewer.open((context) => device.watch(context));
+    await mine.open();
     await Promise.all([load(), picker.open()]);
-    await interview();
+    if (await prepare()) await mine.connect();
+    else failed(TAKEN);
   } catch (error) {
+    if (error instanceof CallError) return; // `state` has told it
     console.warn(error);
-    failed((await reachable()) ? MUTE : SILENT); // some of that is loaded only now
-  } finally {
-    entering = false;
+    failed((await gateway.reachable()) ? MUTE : SILENT); // some of that is loaded only now
   }
 }
 
 // --- the interview -------------------------------------------------------------------------------
 
-async function begin() {
+function begin() {
   const { wanted, chosen } = choice(at("setup"));
-  await prepared(chosen).start(wanted, hello(chosen));
+  return [made(chosen, wanted), async () => restart()];
 }
 
 /** Go on with the interview that this browser keeps. */
-async function goOn() {
-  const { session: id, chosen, unsent, draft } = kept.interview;
-  if (!(await kept.hold(id))) return failed(TAKEN);
-  const lines = await transcript(id);
-  const mine = prepared(chosen);
-  lost = "dropped";
-  conversation.restore(lines ?? [], unsent);
-  conversation.say(COMING);
-  answer.give(draft);
-  view("live");
-  mine.join(id, hello(chosen));
+function goOn() {
+  const { session, chosen, unsent, draft } = kept.interview;
+  const mine = made(chosen, { session, unsent });
+  const prepare = async () => {
+    if (!(await kept.hold(session))) return false;
+    const lines = await mine.history();
+    restart();
+    line.lost = true;
+    conversation.restore(lines ?? [], mine.unsent);
+    conversation.say(COMING);
+    answer.give(draft);
+    view("live");
+    return true;
+  };
+  return [mine, prepare];
 }
 
-/** A new call, and a page with nothing of another one. */
-function prepared(chosen) {
+function made(chosen, wanted) {
+  const { way, video, face } = chosen;
+  const how = { transport: way || "auto", avatar: video ? "frames" : "visemes", face, loudspeaker: output };
+  choices = chosen;
+  return new Interview(gateway, { ...wanted, ...how, microphone: false });
+}
+
+/** A page with nothing of another interview. */
+function restart() {
   conversation.restart();
-  session.panel.restart();
+  loaded.panel.restart();
   interviewer.mood.set("thinking");
-  const handlers = {
-    state: line,
-    message: take,
-    sent: (message) => session.panel.log.add("page", message),
-    audio: (buffer) => interviewer.audio(buffer),
-    track: (media, receiver) => interviewer.track(media, receiver),
-    locked: () => ask(at("access")),
+  return true;
+}
+
+/** Show an interview, as long as there is no other one. */
+function follow(mine) {
+  const on = (type, told) => {
+    mine.addEventListener(type, ({ detail }) => interview === mine && told(detail));
   };
-  call = new session.Call(handlers, { makeTransport: (id) => transport(id, chosen.way, chosen.video) });
-  call.chosen = chosen;
-  return call;
+  on("context", ({ context }) => device.watch(context));
+  on("state", stands);
+  on("message", take);
+  on("sent", (message) => loaded.panel.log.add("page", message));
+  on("sounded", ({ context, behind, ...report }) => {
+    loaded?.panel.latency.sounded(report, context, behind);
+  });
+  on("caption", ({ text }) => {
+    conversation.heard(text);
+    if (at("setup").elements.announce.checked) announce(text, conversation.language);
+  });
+  on("typed", (told) => {
+    conversation.typed(told);
+    kept.change({ unsent: mine.unsent });
+    if (told.state === "refused") answer.give(told.item.text);
+  });
+  interviewer.follow(mine);
 }
 
-function hello({ video, face }) {
-  return {
-    audio_in: { encoding: "pcm_s16le", rate: RATE_HZ, channels: 1 },
-    audio_out: { encoding: "pcm_s16le", rate: interviewer.speaker.rate },
-    avatar: video ? "frames" : "visemes",
-    ...(face ? { face } : {}),
-  };
-}
-
-function transport(id, way, video) {
-  // What did not come up at the start of a call is not tried again in it.
-  const why = call.hadWebRtc ? "" : (call.transport?.why ?? "");
-  return session.transportFor(way, why, id, { microphone: picker.track, video });
-}
-
-/** How the connection is. */
-function line(name, words) {
-  session.panel.log.add("page", { type: "line", state: name, words });
-  at("line").dataset.state = name;
-  at("start").textContent = name === "connecting" ? "Connecting…" : "Start interview";
-  at("line-words").textContent = words || { live: connected(), ended: "Ended" }[name] || "";
-  if (name === "live") {
-    call.hadWebRtc ||= call.transport.kind === "webrtc";
-    if (lost) cameBack();
+/** How the line is. */
+function stands({ state, words, code }) {
+  loaded.panel.log.add("page", { type: "line", state, words });
+  const back = line.show(state, words, connected());
+  if (back) say(back);
+  if (state === "live") {
+    reached = true;
     device.awake(true);
     if (live()) return; // whoever types goes on typing
     view("live");
     if (picker.track === null) answer.focus();
     else at("conversation").focus({ preventScroll: true });
-  } else if (name === "silent" || name === "reconnecting") {
-    lost = name === "silent" ? name : "dropped";
-    conversation.lost(true);
+  } else if (state === "silent" || state === "reconnecting") {
     conversation.say(words);
-    if (name === "silent") return;
-    interviewer.silence();
+    if (state === "silent") return;
+    interviewer.picture.clear();
     interviewer.mood.set("idle");
-  } else if (name === "failed" && !call?.joined) {
+  } else if (state === "failed" && !reached) {
+    if (code === "access_required") ask(at("access"));
     failed(words);
-  } else if (name === "failed" || name === "ended") {
-    over(call.session, words, name === "failed");
+  } else if (state === "failed" || state === "ended") {
+    over(interview.session, words, state === "failed");
   }
 }
 
-function cameBack() {
-  const how = lost;
-  lost = "";
-  say(BACK);
-  at("line-words").textContent = BACK;
-  setTimeout(() => {
-    if (at("line").dataset.state === "live") at("line-words").textContent = connected();
-  }, BACK_MS);
-  if (how === "dropped") settle();
-  else conversation.lost(false); // what was sent meanwhile is on its way
-}
-
-/** Send again what was typed and has not arrived; the server's transcript shows what has. */
-async function settle() {
-  if (!conversation.waits || settling) return;
-  settling = true;
-  const asked = call;
-  const gone = () => call !== asked || asked.over || lost !== "";
-  let lines;
-  // What has arrived must not be said twice: nothing is sent before that is known.
-  while (lines === undefined && !gone()) lines = await transcript(asked.session);
-  settling = false;
-  if (gone()) return; // it is asked again when the line is back
-  for (const text of conversation.arrived(lines)) call.send({ type: "text", text });
-}
-
 function connected() {
-  const { kind, why } = call.transport;
-  return `Connected over ${session.NAMES[kind]}${why ? `, because ${why}` : ""}`;
+  const { way, why } = interview;
+  return `Connected over ${loaded.NAMES[way]}${why ? `, because ${why}` : ""}`;
 }
 
 /** A message of the server. */
 function take(message) {
-  session.panel.take(message);
+  loaded.panel.take(message);
   switch (message.type) {
     case "ready":
-      if (kept.interview?.session !== call.session) kept.begin(call.session, call.chosen);
-      kept.hold(call.session);
-      if (!message.resumed?.kept) {
-        conversation.connected();
-        interviewer.connected();
-      }
+      keep();
+      if (kept.interview?.session !== interview.session) kept.begin(interview.session, choices);
+      kept.hold(interview.session);
+      if (!message.resumed?.kept) conversation.connected();
       progress(at("progress"), at("progress-bar"), message.interview);
       conversation.speaks(message.language === "de" ? "de" : "en");
       for (const notice of message.notices ?? []) say(notice.message);
@@ -248,16 +221,10 @@ function take(message) {
       if (message.stage === "tts" && message.to === "text") say(VOICELESS);
       break;
     case "error":
-      if (!message.fatal && message.code in REASONS) refused(message.code);
+      if (!message.fatal && message.code in REASONS) say(REASONS[message.code]);
       break;
   }
   interviewer.take(message);
-}
-
-/** An answer was not accepted: a typed one is given back. */
-function refused(code) {
-  say(REASONS[code]);
-  answer.give(conversation.refused());
 }
 
 /** Under the face, and to who does not see it. */
@@ -272,8 +239,8 @@ function announce(words, language = "en") {
 }
 
 setInterval(async () => {
-  if (call?.over !== false || !call.transport?.kind) return;
-  session.panel.facts(await session.facts(call, interviewer));
+  if (!busy || !interview?.way) return;
+  loaded.panel.facts(await loaded.facts(interview, interviewer.picture));
 }, FACTS_EVERY_MS);
 
 // --- what the person does ------------------------------------------------------------------------
@@ -284,26 +251,31 @@ function live() {
 
 const controls = new Controls(at, live, {
   mute: () => {
-    picker.mute(!picker.muted);
-    return picker.muted;
+    interview.mute(!interview.muted);
+    picker.mute(interview.muted);
+    return interview.muted;
   },
   interrupt: () => {
-    interviewer.silence();
-    call?.send({ type: "interrupt" });
+    interviewer.picture.clear();
+    interview?.interrupt();
   },
   end: () => {
-    interviewer.silence();
-    call?.hangUp();
+    interviewer.picture.clear();
+    interview?.end();
   },
 });
 
 const answer = new AnswerField(at("typed"), at("answer"), {
   changed: (draft) => kept.change({ draft }),
   send: (text) => {
-    if (at("line").dataset.state !== "live") return say(WAITS), false;
-    conversation.typed(text);
-    if (!settling) call.send({ type: "text", text });
-    return true;
+    if (line.state !== "live") return say(WAITS), false;
+    try {
+      interview.say(text);
+      return true;
+    } catch {
+      const many = interview.unsent.length > 1;
+      return say(many ? REASONS.too_many_turns : REASONS.text_too_long), false;
+    }
   },
 });
 
@@ -316,9 +288,9 @@ at("again").addEventListener("click", () => {
 // --- the end -------------------------------------------------------------------------------------
 
 function failed(words) {
+  interview?.close();
   rest();
-  at("line").dataset.state = "failed";
-  at("line-words").textContent = "Not connected";
+  line.none("failed", "Not connected");
   at("setup-notice").textContent = words;
   offer.shown(kept.interview !== null);
   view("setup");
@@ -326,29 +298,29 @@ function failed(words) {
 
 /** The interview is over; one that `broke` off is kept, and can be gone on with. */
 async function over(id, words, broke = false) {
-  const ended = call;
-  const played = interviewer.drained();
+  const ended = interview;
   view("ended");
   conversation.say(words || "Thank you for the conversation.");
-  ending.show(words, broke);
-  at("go-on").disabled = interviewer.speaker !== null; // until it has been closed
-  await played;
+  loaded.ending.show(words, broke);
+  at("go-on").disabled = busy; // until it has been closed
+  await ended?.close();
   rest();
   if (broke) return;
   const chosen = kept.interview?.chosen;
   kept.forget();
-  const made = await report(id);
-  if (call !== ended) return; // there is another one by now
+  const made = await loaded.report(id);
+  if (interview !== ended) return; // there is another one by now
   if (!made.known) kept.begin(id, chosen); // the page, loaded again, asks again
-  ending.reported(words, made);
+  loaded.ending.reported(words, made);
 }
 
-/** Release the microphone and the loudspeaker. */
+/** Release the microphone, and what shows the interview. */
 function rest() {
   picker.release();
   device.awake(false);
   interviewer.close();
-  lost = "";
+  line.lost = false;
+  busy = false;
   at("start").disabled = at("offer-go").disabled = at("go-on").disabled = false;
   controls.ready();
 }
@@ -365,20 +337,20 @@ function view(name) {
 async function find() {
   if (kept.interview === null) return;
   const { session: id, unsent } = kept.interview;
-  const found = await stored(id);
-  if (entering || interviewer.speaker !== null) return; // another one was begun meanwhile
+  const [found] = await Promise.all([gateway.stored(id), load()]);
+  if (busy) return; // another one was begun meanwhile
   if (found === null) return kept.forget();
   if (found?.finished || found?.interview?.isComplete) {
     conversation.restart();
-    conversation.restore((await transcript(id)) ?? [], []);
+    conversation.restore((await gateway.transcript(id)) ?? [], []);
     return over(id, "");
   }
   offer.describe(found);
   if (!kept.here) return;
   if (audible()) return enter(goOn);
   // Nobody would hear the interviewer before the next click: so that click is waited for.
-  const lines = await transcript(id);
-  if (entering || interviewer.speaker !== null) return;
+  const lines = await gateway.transcript(id);
+  if (busy) return;
   conversation.restart();
   conversation.restore(lines ?? [], unsent);
   const { currentQuestion = 0, isComplete = false } = found?.interview ?? {};
@@ -387,7 +359,7 @@ async function find() {
   at("line-words").textContent = WAITING;
   conversation.say(THERE);
   view("ended");
-  ending.waits();
+  loaded.ending.waits();
 }
 
 // --- at the start --------------------------------------------------------------------------------
@@ -402,7 +374,7 @@ globalThis.parley = {
   picker,
   device,
   picture: interviewer.picture,
-  get speaker() { return interviewer.speaker; },
+  get speaker() { return interview?.voice.speaker ?? null; },
   get face() { return interviewer.gallery.face; },
-  get call() { return call; },
+  get call() { return interview?.call ?? null; },
 };

@@ -1,7 +1,7 @@
 // For engineers: where the time of each turn went, who answers, what gave way, and what was said
 // between page and server.
 
-import { look } from "./access.js";
+import { gateway } from "./access.js";
 import { Drills } from "./drills.js";
 import { Latency } from "./latency.js";
 import { Log } from "./log.js";
@@ -99,7 +99,7 @@ export class Panel {
     clearTimeout(this.timer);
     if (!this.root.open || document.hidden) return;
     try {
-      this.health = await (await look("/health")).json();
+      this.health = await (await gateway.look("/health")).json();
       this.#showHealth();
     } catch {
       this.health = null;

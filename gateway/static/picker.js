@@ -1,14 +1,21 @@
 // The microphone's row on the page: which one, how loud, and what is wrong with it.
 
-import { Microphone, Trial, devices } from "./client/microphone.js";
-import { choosable } from "./client/speaker.js";
-import { Wave } from "./wave.js";
+import { Microphone, choosable, devices } from "./client/index.js";
 
 const OUTPUT = "The device's own";
 const MUTED = "You are muted. Nobody hears you.";
+const BARS = 48; // of the wave
+const BAR_MS = 50;
+const AUDIBLE = 0.01; // of full scale; a quiet room has a tenth of that
+const PATIENCE_MS = 3000;
+
+const SPEAK = "Say something…";
+const HEARD = "You are heard.";
+const NOTHING =
+  "Nothing is heard yet. Is it the right microphone, is it switched on, and not muted?";
 
 export class Picker {
-  /** `changed(track)` tells of another microphone, null for none; `heard(sound, context)`
+  /** `changed(microphone)` tells of another one, null for none; `heard(sound, context)`
    * of its sound, `output(id)` of another loudspeaker, "" for the system's. */
   constructor(at, device, { changed, heard, output }) {
     this.at = at;
@@ -66,7 +73,6 @@ export class Picker {
       });
       if (mine !== this.opening) return opened.close();
       this.microphone = opened;
-      opened.mute(this.muted);
       opened.onlost(() => {
         if (this.microphone === opened) this.#lost("The microphone is gone. Choose another one, or type.");
       });
@@ -75,7 +81,7 @@ export class Picker {
       this.at("mute").disabled = false;
       this.device.watch(opened.context);
       this.device.microphone(opened.track);
-      this.changed(opened.track);
+      this.changed(opened);
       await this.#list(opened.deviceId);
     } catch (error) {
       if (mine !== this.opening) return;
@@ -84,9 +90,9 @@ export class Picker {
     }
   }
 
+  /** Whoever is heard by it has muted it, or not any more. */
   mute(muted) {
     this.muted = muted;
-    this.microphone?.mute(muted);
     if (this.microphone !== null) this.#say(muted ? MUTED : "");
   }
 
@@ -147,4 +153,85 @@ function offer(choice, first, found, chosen) {
     ...found.filter(({ id }) => id !== "default").map(({ id, label }) => new Option(label, id)),
   );
   choice.value = [...choice.options].some(({ value }) => value === chosen) ? chosen : "";
+}
+
+/** A microphone that is tried before an interview: whether it hears anything, in words. */
+class Trial {
+  /** The words go to `element`. */
+  constructor(element) {
+    this.element = element;
+    this.on = false;
+  }
+
+  begin() {
+    this.end();
+    this.on = true;
+    this.#say(SPEAK);
+    this.waiting = setTimeout(() => this.#say(NOTHING), PATIENCE_MS);
+  }
+
+  /** 20 ms of the microphone, as loud as this. */
+  heard(level) {
+    if (!this.on || level < AUDIBLE) return;
+    clearTimeout(this.waiting);
+    this.#say(HEARD);
+  }
+
+  end() {
+    this.on = false;
+    clearTimeout(this.waiting);
+    this.#say("");
+  }
+
+  #say(words) {
+    if (this.element.textContent !== words) this.element.textContent = words;
+  }
+}
+
+/** The microphone's sound of the last seconds, drawn as it comes: that one is heard is seen at once. */
+class Wave {
+  constructor(canvas) {
+    this.canvas = canvas;
+    this.still = matchMedia("(prefers-reduced-motion: reduce)");
+    this.bars = new Array(BARS).fill(0);
+    this.loudest = 0;
+    this.at = 0;
+  }
+
+  /** How loud it is now, 0 to 1. */
+  heard(shown) {
+    this.loudest = Math.max(this.loudest, shown);
+    const now = performance.now();
+    if (now - this.at < BAR_MS) return;
+    this.at = now;
+    this.bars.push(this.loudest);
+    this.bars.shift();
+    this.loudest = 0;
+    if (this.canvas.checkVisibility()) this.#draw();
+  }
+
+  clear() {
+    this.bars.fill(0);
+    this.#draw();
+  }
+
+  #draw() {
+    const { canvas } = this;
+    const scale = devicePixelRatio || 1;
+    const [wide, high] = [canvas.clientWidth * scale, canvas.clientHeight * scale];
+    if (wide === 0) return;
+    if (canvas.width !== wide || canvas.height !== high) Object.assign(canvas, { width: wide, height: high });
+    const brush = canvas.getContext("2d");
+    brush.clearRect(0, 0, wide, high);
+    brush.fillStyle = getComputedStyle(canvas).color;
+    const step = wide / BARS;
+    // Who wants less motion sees how loud it is, and nothing that moves along.
+    const bars = this.still.matches ? this.bars.map(() => this.bars.at(-1)) : this.bars;
+    bars.forEach((shown, i) => {
+      const tall = Math.max(2 * scale, shown * high);
+      brush.beginPath();
+      brush.roundRect(i * step + step * 0.2, (high - tall) / 2, step * 0.6, tall, step * 0.3);
+      brush.fill();
+    });
+  }
 }

@@ -1,15 +1,14 @@
-// One interview with the server: the session is made, connected to, and found again when the line
-// drops. It knows nothing of the page; what it has to tell goes to `handlers`:
+// One call: the session is made, connected to, and found again when the line drops. What it has to tell
+// goes to `handlers`:
 //
-//   state(name, words)  connecting, live, silent, reconnecting, ended, failed; words for people
+//   state(name, words, code)  connecting, live, silent, reconnecting, ended, failed; words for people, and
+//                       the reason in one word, "" where there is none
 //   message(object)     from the server; `audio` likewise, reply audio
 //   sent(message)       to the server
-//   locked()            the server wants a ticket or a key
 //   track(track, receiver)  what the server sends over WebRTC; null when that is over
 
-import { SILENT, begin, keep, look } from "../access.js";
-import { TAKEN } from "../kept.js";
-import { EitherTransport, Pulse } from "./transport.js";
+import { SILENT, TAKEN } from "./gateway.js";
+import { Pulse } from "./transport.js";
 
 const RETRIES_MS = [300, 700, 1500, ...Array(60).fill(3000)]; // three minutes
 const MOST_TAKEN = 12; // tries while somebody holds the session: a server that was killed does for 15 s
@@ -31,13 +30,17 @@ const REFUSED = "The server refused.";
 const LOST = "Connection lost. Trying again…";
 const HELD = "The line before is still open on the server, or in another tab. Trying again…";
 const KEPT = "What you said so far is kept.";
+const UNREACHABLE = "unreachable";
+const CODES = { [FULL]: "full", [STOPPING]: "stopping", [SILENT]: UNREACHABLE };
 const REFUSALS = {
   access_required: "This server wants a ticket or a key: please enter it above.",
   store_unavailable: "The server cannot store interviews at the moment. Try again in a minute.",
 };
 
 export class Call {
-  constructor(handlers, { makeTransport = (id) => new EitherTransport(id) } = {}) {
+  /** `makeTransport(session)` gives a transport for one connection. */
+  constructor(gateway, handlers, makeTransport) {
+    this.gateway = gateway;
     this.handlers = handlers;
     this.makeTransport = makeTransport;
     this.session = null;
@@ -64,31 +67,30 @@ export class Call {
   };
 
   /** Make a session and connect. `hello` is sent on each connection. */
-  async start({ role, questions, language }, hello) {
+  async start(wanted, hello) {
     this.hello = hello;
     this.startedAt = performance.now();
     this.handlers.state("connecting", "Connecting…");
     let answer;
     try {
-      answer = await begin("/api/sessions", {
+      answer = await this.gateway.begin("/api/sessions", {
         method: "POST",
         headers: { "content-type": "application/json" },
-        body: JSON.stringify({ role, totalQuestions: questions, mode: "voice", language: language || null }),
+        body: JSON.stringify({ mode: "voice", ...wanted }),
         signal: AbortSignal.timeout(ASK_MS),
       });
     } catch {
-      return this.#finish("failed", SILENT);
+      return this.#finish("failed", SILENT, UNREACHABLE);
     }
     const body = await answer.json().catch(() => ({}));
     if (!answer.ok) {
       // A proxy that finds no server behind it has no code.
       const none = answer.status > 500 && !body.code;
-      if (body.code === "access_required") this.handlers.locked?.();
       const words = REFUSALS[body.code] ?? (none ? STOPPING : (body.detail ?? body.title ?? REFUSED));
-      return this.#finish("failed", words);
+      return this.#finish("failed", words, body.code ?? (none ? UNREACHABLE : ""));
     }
     this.session = body.session_id;
-    keep(body.access);
+    this.gateway.pass = body.access?.value ?? "";
     this.#connect();
   }
 
@@ -162,7 +164,7 @@ export class Call {
   /** Where the line is silent: whether there may still be a server at its other end. */
   async #probe() {
     if (!navigator.onLine) return true; // it was not the server
-    return look("/health/live", PROBE_MS).then(
+    return this.gateway.look("/health/live", PROBE_MS).then(
       () => true,
       ({ name }) => name === "TimeoutError", // it takes connections, as a stopped process does
     );
@@ -174,6 +176,7 @@ export class Call {
     if (message.type === "ready") {
       this.resumption = typeof message.resume === "string" ? message.resume : null;
       this.joined = true;
+      this.hadWebRtc ||= this.transport.kind === "webrtc";
       this.taken = 0;
       this.handlers.state("live", "");
     }
@@ -182,24 +185,25 @@ export class Call {
   }
 
   async #closed(code, reason, opened) {
-    const taken = this.refused === "already_connected";
-    const forgotten = this.refused === "cannot_resume"; // it can still be joined afresh
+    const { refused } = this;
+    const taken = refused === "already_connected";
+    const forgotten = refused === "cannot_resume"; // it can still be joined afresh
     if (forgotten) this.resumption = null;
     this.refused = "";
     if (this.over) return;
     if (code === FINISHED) return this.#finish("ended", "");
-    if (code === GONE) return this.#finish("ended", "This session was deleted.");
+    if (code === GONE) return this.#finish("ended", "This session was deleted.", "deleted");
     // Until the server has noticed the broken line, the old connection still holds the session.
     this.taken = taken ? this.taken + 1 : 0;
     const lingering = taken && (this.known || this.attempt > 0) && this.taken < MOST_TAKEN;
-    if (taken && !lingering) return this.#finish("failed", TAKEN);
-    if (code === POLICY && !taken && !forgotten) return this.#finish("failed", reason || REFUSED);
+    if (taken && !lingering) return this.#finish("failed", TAKEN, refused);
+    if (code === POLICY && !taken && !forgotten) return this.#finish("failed", reason || REFUSED, refused);
     const why = opened ? "" : await this.#whyNot(reason);
     if (this.over) return;
     const first = !opened && this.attempt === 0 && !this.joined && !this.known;
-    if (first) return this.#finish("failed", why);
+    if (first) return this.#finish("failed", why, CODES[why] ?? "");
     if (this.attempt >= RETRIES_MS.length) {
-      return this.#finish("failed", `${why || SILENT} ${KEPT}`);
+      return this.#finish("failed", `${why || SILENT} ${KEPT}`, CODES[why || SILENT] ?? "");
     }
     const words = taken ? HELD : LOST;
     this.handlers.state("reconnecting", why === FULL ? `${LOST} ${FULL}` : words);
@@ -210,7 +214,7 @@ export class Call {
   /** A refused handshake looks like a broken line to a page, so the server is asked. */
   async #whyNot(reason) {
     try {
-      const { status } = await (await look("/health/ready")).json();
+      const { status } = await (await this.gateway.look("/health/ready")).json();
       if (reason) return `The connection did not come up: ${reason}. Try it another way.`;
       if (status === "full") return FULL;
       return status === "ready" ? "The connection did not come up. Try again." : STOPPING;
@@ -239,13 +243,23 @@ export class Call {
     setTimeout(() => this.#finish("ended", ""), 1500); // where the line is dead, nobody else closes
   }
 
-  #finish(state, words) {
+  /** Leave it: the session goes on for whoever joins it again. */
+  leave() {
+    this.#stop();
+    this.transport?.close(LEFT);
+  }
+
+  #finish(state, words, code = "") {
     if (this.over) return;
+    this.#stop();
+    this.transport?.close();
+    this.handlers.state(state, words, code);
+  }
+
+  #stop() {
     this.over = true;
     clearTimeout(this.waiting);
     removeEventListener("online", this.#online);
     this.pulse?.stop();
-    this.transport?.close();
-    this.handlers.state(state, words);
   }
 }

@@ -11,14 +11,6 @@ const WORDS = {
 const INSECURE =
   "Browsers give a page the microphone over HTTPS or on this machine only. You can type instead.";
 
-const AUDIBLE = 0.01; // of full scale; a quiet room has a tenth of that
-const PATIENCE_MS = 3000;
-
-const SPEAK = "Say something…";
-const HEARD = "You are heard.";
-const NOTHING =
-  "Nothing is heard yet. Is it the right microphone, is it switched on, and not muted?";
-
 /** Why there is no microphone, in words for people. */
 export class NoMicrophone extends Error {
   constructor(error) {
@@ -38,9 +30,9 @@ export async function devices() {
 }
 
 export class Microphone {
-  /** Raises `NoMicrophone`. `heard({pcm, level, at, now}, context)` is called every
-   * 20 ms; `at` is the context's time, `now` that of the wall's clock. */
-  static async open(deviceId, heard) {
+  /** The device of this id, "" for the system's own. Raises `NoMicrophone`. `heard({pcm, level, at, now},
+   * context)` is called every 20 ms; `at` is the context's time, `now` that of the wall's clock. */
+  static async open(deviceId = "", heard = () => {}) {
     if (!window.isSecureContext || navigator.mediaDevices === undefined) {
       const refusal = new NoMicrophone(null);
       refusal.message = INSECURE;
@@ -68,10 +60,14 @@ export class Microphone {
         channelCountMode: "explicit",
         processorOptions: { rate: RATE_HZ },
       });
-      node.port.onmessage = ({ data }) => heard(data, context);
+      const microphone = new Microphone(stream, context, node);
+      node.port.onmessage = ({ data }) => {
+        heard(data, context);
+        microphone.sent(data.pcm);
+      };
       source.connect(node);
       context.resume().catch(() => {}); // without a click it may wait for one
-      return new Microphone(stream, context, node);
+      return microphone;
     } catch (error) {
       await context.close();
       throw error;
@@ -82,6 +78,7 @@ export class Microphone {
     this.stream = stream;
     this.context = context;
     this.node = node;
+    this.sent = () => {}; // where its audio goes
     [this.track] = stream.getAudioTracks();
   }
 
@@ -117,38 +114,5 @@ async function tapped(stream) {
     await context.close();
     const own = new AudioContext({ latencyHint: "interactive" });
     return [own, own.createMediaStreamSource(stream)];
-  }
-}
-
-/** A microphone that is tried before an interview: whether it hears anything, in words. */
-export class Trial {
-  /** The words go to `element`. */
-  constructor(element) {
-    this.element = element;
-    this.on = false;
-  }
-
-  begin() {
-    this.end();
-    this.on = true;
-    this.#say(SPEAK);
-    this.waiting = setTimeout(() => this.#say(NOTHING), PATIENCE_MS);
-  }
-
-  /** 20 ms of the microphone, as loud as this. */
-  heard(level) {
-    if (!this.on || level < AUDIBLE) return;
-    clearTimeout(this.waiting);
-    this.#say(HEARD);
-  }
-
-  end() {
-    this.on = false;
-    clearTimeout(this.waiting);
-    this.#say("");
-  }
-
-  #say(words) {
-    if (this.element.textContent !== words) this.element.textContent = words;
   }
 }

@@ -2,8 +2,6 @@
 // how much of which reply has been heard. Its audio comes in pieces over the WebSocket, or by itself
 // over WebRTC (remote.js).
 
-import { RemoteVoice } from "./remote.js";
-
 export const RATE_HZ = 24000;
 
 const DRAIN_MS = 1000;
@@ -15,7 +13,7 @@ export function audible() {
   return navigator.userActivation?.hasBeenActive ?? false;
 }
 
-/** Whether the browser lets the page choose where it sounds. */
+/** Whether the browser lets a page choose where it sounds. */
 export function choosable() {
   return "setSinkId" in AudioContext.prototype;
 }
@@ -67,6 +65,8 @@ export class Speaker {
     this.early = [];
     this.track = track;
     if (track === null) return;
+    const { RemoteVoice } = await import("./remote.js"); // what a WebSocket never needs
+    if (this.track !== track) return; // it is over
     try {
       this.remote = new RemoteVoice(track, receiver, this.context, this.node);
     } catch {
@@ -84,8 +84,8 @@ export class Speaker {
         };
       }
       this.remote = new RemoteVoice(track, receiver, this.spare.context, this.spare.node);
-      for (const message of this.early) this.remote.anchor(message);
     }
+    for (const message of this.early) this.remote.anchor(message);
   }
 
   /** `reply.audio`: where in the remote voice a stretch of a reply begins. */
@@ -133,6 +133,7 @@ export class Speaker {
   clear() {
     this.node.port.postMessage({ kind: "clear" });
     this.remote?.clear();
+    this.early = [];
     this.line = [];
   }
 

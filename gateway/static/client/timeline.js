@@ -8,6 +8,7 @@ const CLOSURE_MS = 40;
 const CLOSING_MS = 60;
 const PAUSE_MS = 60; // a gap that closes the mouth
 const MOST_SHAPES = 20000;
+const MOST_COMING = 256;
 
 export const VISEMES = [
   "sil", "PP", "FF", "TH", "DD", "kk", "CH", "SS", "nn", "RR", "aa", "E", "ih", "oh", "ou",
@@ -15,7 +16,7 @@ export const VISEMES = [
 const KNOWN = new Set(VISEMES);
 const SMALLER = { aa: "E", E: "ih", oh: "ou" };
 
-const CLOSED = ["sil", "sil", 1];
+export const CLOSED = ["sil", "sil", 1];
 
 /** The mouth of one reply. A mouth is `[before, after, share]`: the way that is done. */
 export class Track {
@@ -110,6 +111,44 @@ export class Mouth {
       return ["sil", main(this.now), share(since / ATTACK_MS)]; // it goes on within a word
     }
     return this.now;
+  }
+}
+
+/** The mouth of a call, on the clock of what is heard; `cursor()` is the speaker's. Cues of replies that
+ * wait behind the one that is heard wait, too. Those of a reply stay until the next one is heard. */
+export class Lips {
+  constructor(cursor) {
+    this.cursor = cursor;
+    this.mouth = new Mouth();
+    this.coming = [];
+  }
+
+  /** `visemes` of the server. */
+  cues(message) {
+    const heard = this.cursor()?.turn;
+    if (heard === undefined || message.turn === heard) this.mouth.add(message);
+    else this.coming = [...this.coming, message].slice(-MOST_COMING);
+  }
+
+  /** Another connection: its turns have other cues. */
+  forget() {
+    this.coming = [];
+    this.mouth.forget();
+  }
+
+  /** The mouth now. */
+  at(now) {
+    const cursor = this.cursor();
+    if (cursor !== null) this.#came(cursor.turn);
+    const speaking = cursor !== null && cursor.sounding && this.mouth.track?.turn === cursor.turn;
+    return this.mouth.at(now, speaking ? cursor.ms : null);
+  }
+
+  /** A reply that waited is heard now. */
+  #came(turn) {
+    if (this.coming.length === 0) return;
+    for (const message of this.coming) if (message.turn === turn) this.mouth.add(message);
+    this.coming = this.coming.filter((message) => message.turn > turn);
   }
 }
 

@@ -1,4 +1,4 @@
-// How a session's messages travel. Everything else on the page knows a transport by this alone:
+// How a session's messages travel. Everything else knows a transport by this alone:
 //
 //   open(handlers)   opened(), message(object), audio(ArrayBuffer), closed(code, reason), and, where
 //                    sound and picture come by themselves, track(MediaStreamTrack, RTCRtpReceiver)
@@ -12,7 +12,6 @@
 //
 // Each transport is used for one connection. `closed` comes once, also where it was never opened.
 
-import { signed } from "../access.js";
 import { WebRtcTransport, hasWebRtc } from "./webrtc.js";
 
 const TRIES = 3;
@@ -27,10 +26,9 @@ export class WebSocketTransport {
   kind = "websocket";
   why = "";
 
-  constructor(sessionId) {
-    const url = new URL(`/ws/${sessionId}`, location.href);
-    url.protocol = location.protocol === "https:" ? "wss:" : "ws:";
-    this.url = url;
+  constructor(gateway, sessionId) {
+    this.gateway = gateway;
+    this.url = gateway.socket(`/ws/${sessionId}`);
     this.dropped = 0; // messages of the microphone that a slow line had no room for
   }
 
@@ -57,7 +55,7 @@ export class WebSocketTransport {
   }
 
   send(object) {
-    if (this.ready) this.socket.send(JSON.stringify(signed(object)));
+    if (this.ready) this.socket.send(JSON.stringify(this.gateway.signed(object)));
   }
 
   sendAudio(buffer) {
@@ -80,7 +78,8 @@ export class WebSocketTransport {
 
 /** WebRTC, and WebSocket where that does not come up. */
 export class EitherTransport {
-  constructor(sessionId, options) {
+  constructor(gateway, sessionId, options) {
+    this.gateway = gateway;
     this.sessionId = sessionId;
     this.options = options;
     this.chosen = null;
@@ -94,7 +93,7 @@ export class EitherTransport {
 
   open(handlers) {
     if (!hasWebRtc()) return this.#settle(handlers, "this browser has no WebRTC");
-    const attempt = new WebRtcTransport(this.sessionId, this.options);
+    const attempt = new WebRtcTransport(this.gateway, this.sessionId, this.options);
     this.attempt = attempt;
     attempt.open({
       ...handlers,
@@ -112,7 +111,7 @@ export class EitherTransport {
 
   #settle(handlers, why, tries = TRIES) {
     this.why = why;
-    const line = new WebSocketTransport(this.sessionId);
+    const line = new WebSocketTransport(this.gateway, this.sessionId);
     this.chosen = line;
     let stood = false;
     line.open({
@@ -137,8 +136,8 @@ export class EitherTransport {
     this.chosen?.sendAudio(buffer);
   }
 
-  measured() {
-    return this.chosen.measured();
+  async measured() {
+    return this.chosen?.measured() ?? {};
   }
 
   microphone(track) {
@@ -153,10 +152,10 @@ export class EitherTransport {
 
 const WAYS = { webrtc: WebRtcTransport, websocket: WebSocketTransport };
 
-/** A transport of this way, "" for either; `why` says that WebRTC did not come up before. */
-export function transportFor(way, why, sessionId, options) {
+/** A transport of this way, "auto" for either; `why` says that WebRTC did not come up before. */
+export function transportFor(way, why, gateway, sessionId, options) {
   const Transport = WAYS[way] ?? (why ? WebSocketTransport : EitherTransport);
-  return Object.assign(new Transport(sessionId, options), why ? { why } : {});
+  return Object.assign(new Transport(gateway, sessionId, options), why ? { why } : {});
 }
 
 /** Whether the other side of a connection is still there: it is asked twice a second, and everything

@@ -1,8 +1,6 @@
 // A session over WebRTC: Opus both ways, the messages on a data channel, and the server's picture of
 // the face where it is wanted. The offer goes to `/webrtc/<session>` in the shape of WHIP.
 
-import { send } from "../access.js";
-
 const ANSWER_MS = 5000; // what the server may take for its answer
 const CONNECT_MS = 3500; // and ICE after it; where UDP is let through it takes a tenth of that
 const LOST_MS = 3000; // without a packet for five seconds, and so long after that: the line is dead
@@ -31,8 +29,9 @@ export class WebRtcTransport {
   why = "";
 
   /** `microphone` is a track or null; `video` asks for the server's picture. */
-  constructor(sessionId, { microphone = null, video = false } = {}) {
-    this.url = `/webrtc/${sessionId}`;
+  constructor(gateway, sessionId, { microphone = null, video = false } = {}) {
+    this.gateway = gateway;
+    this.path = `/webrtc/${sessionId}`;
     this.track = microphone;
     this.video = video;
     this.pc = null;
@@ -66,7 +65,7 @@ export class WebRtcTransport {
     this.channel.onclose = () => this.#closed(this.finished ? FINISHED : BROKEN);
 
     const offer = await pc.createOffer();
-    const answer = await send(this.url, {
+    const answer = await this.gateway.fetch(this.path, {
       method: "POST",
       headers: { "content-type": "application/sdp" },
       body: offer.sdp,
@@ -132,7 +131,7 @@ export class WebRtcTransport {
       ...found.map(({ candidate }) => `a=${candidate}`),
       "",
     ];
-    send(this.location, {
+    this.gateway.fetch(this.location, {
       method: "PATCH",
       headers: { "content-type": "application/trickle-ice-sdpfrag" },
       body: lines.join("\r\n"),
@@ -192,7 +191,7 @@ export class WebRtcTransport {
     const there = this.location;
     this.location = null;
     const signal = AbortSignal.timeout(ANSWER_MS);
-    await send(there, { method: "DELETE", keepalive: true, signal }).catch(() => {});
+    await this.gateway.fetch(there, { method: "DELETE", keepalive: true, signal }).catch(() => {});
   }
 }
 

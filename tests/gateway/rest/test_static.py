@@ -46,8 +46,8 @@ def test_the_page_and_everything_it_names_is_served(rest: Rest) -> None:
         await follow(client, asked)
         assert {f"/static/{name}" for name in asked} == scripts, "all are loaded at once"
         worklets = {f"client/{name}-worklet.js" for name in ("capture", "playback")}
-        later = {"client/call.js", "facts.js", "panel.js", *worklets}
-        await follow(client, later)
+        later = {"client/call.js", "client/remote.js", "ending.js", "facts.js", "panel.js"}
+        await follow(client, later | worklets)
 
     rest.run(static_operations(), story)
 

@@ -1,0 +1,58 @@
+// What was typed and is not known to have been accepted. The server repeats a typed answer as a final
+// transcript, behind what was being said meanwhile, if anything was; and its transcript of the session
+// shows what has arrived where a line broke in between.
+
+export class Unsent {
+  /** `waiting` are those of a page before this one. */
+  constructor(waiting = []) {
+    this.waiting = [...waiting]; // {text, before}: how many accepted answers ended like it already
+    this.accepted = []; // what was said or typed, as the server has it
+  }
+
+  /** What had been said before this page was there: lines of the server's transcript. */
+  restore(lines) {
+    this.accepted = said(lines);
+  }
+
+  add(text) {
+    const before = [...this.accepted, ...this.waiting.map((waiting) => waiting.text)];
+    const item = { text, before: times(before, text) };
+    this.waiting.push(item);
+    return item;
+  }
+
+  /** A final transcript. Returns the item that has been accepted with it, undefined without one. */
+  accept(text) {
+    this.accepted.push(text);
+    const found = this.waiting.find((waiting) => plain(text).endsWith(plain(waiting.text)));
+    if (found !== undefined) this.waiting.splice(this.waiting.indexOf(found), 1);
+    return found;
+  }
+
+  /** The server's transcript shows what has arrived: those items, which wait no longer. */
+  arrived(lines) {
+    const heard = said(lines);
+    const found = this.waiting.filter(({ text, before }) => times(heard, text) > before);
+    this.waiting = this.waiting.filter((waiting) => !found.includes(waiting));
+    this.accepted.push(...found.map(({ text }) => text));
+    return found;
+  }
+
+  /** The server did not accept the oldest one; undefined where none waits. */
+  refuse() {
+    return this.waiting.shift();
+  }
+}
+
+function said(lines) {
+  return lines.filter(({ speaker }) => speaker === "candidate").map(({ text }) => text);
+}
+
+/** How many of the texts end like this one: what is typed is added to what was being said. */
+function times(texts, text) {
+  return texts.filter((one) => plain(one).endsWith(plain(text))).length;
+}
+
+function plain(text) {
+  return text.trim().replace(/\s+/g, " ");
+}
