@@ -72,8 +72,9 @@ bench: $(DEV_STAMP) ## measure latency, load and word error rates on this machin
 bench-peers: $(DEV_STAMP) ## measure beside Pipecat and LiveKit Agents, which it installs (2.5 h; ARGS=--quick: 8 min)
 	$(BIN)/python -m benchmarks.peers $(ARGS)
 
-clients: $(DEV_STAMP) ## pack the client for Python into dist/
+clients: $(DEV_STAMP) ## pack the clients for Python and JavaScript into dist/
 	$(BIN)/python -m pip wheel --disable-pip-version-check --quiet --no-deps --wheel-dir dist ./clients/python
+	@$(BIN)/python clients/js/pack.py dist
 	@ls dist
 
 clean: ## delete what these commands made, except var/ (stored sessions)
