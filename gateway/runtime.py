@@ -24,6 +24,7 @@ from gateway.observe.metrics import Metrics
 from gateway.observe.sessions import ObservedSessions, log_turn
 from gateway.providers.drills import Drills
 from gateway.providers.lineup import Lineup, line_up
+from gateway.providers.tools import ServerTools
 from gateway.reports.assessor import Assessor
 from gateway.security import Access, api_keys, pass_s
 from gateway.security.tokens import tokens_of
@@ -129,7 +130,8 @@ class Runtime:
             if self.settings.noise_reduction != "off" and (missing := noise_reduction.check()):
                 logger.warning("PARLEY_NOISE_REDUCTION is without effect: %s", missing)
             if self._given is not None:
-                lineup = Lineup.given(self._given)
+                lineup = Lineup.given(self._given, ServerTools.read(self.settings.tools))
+                stack.push_async_callback(lineup.tools.aclose)
             else:
                 lineup = await stack.enter_async_context(line_up(self.settings))
             ladder = lineup.stages.ladder

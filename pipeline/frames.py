@@ -18,7 +18,7 @@ VISEMES = ("sil", "PP", "FF", "TH", "DD", "kk", "CH", "SS", "nn", "RR", "aa", "E
 """The 15 mouth shapes of the Oculus/OVR set, by name: the wire format for lip sync."""
 
 AvatarMood = Literal["idle", "listening", "thinking", "speaking"]
-Slot = Literal["vad", "turn", "stt", "llm", "tts", "avatar"]
+Slot = Literal["vad", "turn", "stt", "llm", "tts", "avatar", "tool"]
 
 
 # --- the person ------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from gateway.interviews.keys import RECORD_KIND, SessionKeys, lease_key
+from gateway.protocols.tool_wish import ToolWish
 from gateway.store import Append, Conflict, Keep, Put, Store, Write, put_if_absent
 from stages.interview import LANGUAGES, InterviewConfig
 from stages.interview.languages import interviewers
@@ -99,7 +100,7 @@ class SessionRecord(BaseModel):
     owner while the session is live. `interview` is the result of `InterviewSession.to_record`, None
     until the opening question. A `finished` session does not expire. `uploads` counts the uploaded
     answers. Spoken answers are kept only with a consent to `recording`. `language` is a code or
-    "auto"; sessions of older versions are English.
+    "auto"; sessions of older versions are English. `tools` are functions that replies may call.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -119,6 +120,7 @@ class SessionRecord(BaseModel):
     uploads: int = 0
     recording: Consent | None = None
     language: str = LANGUAGES[0]
+    tools: tuple[ToolWish, ...] = ()
 
     @property
     def config(self) -> InterviewConfig:
@@ -217,6 +219,7 @@ def new(
     evaluating: Evaluating = "collect",
     recording: Consent | None = None,
     language: str | None = None,
+    tools: tuple[ToolWish, ...] = (),
 ) -> SessionRecord:
     """A session that is not stored yet.
 
@@ -234,6 +237,7 @@ def new(
         evaluating=evaluating,
         recording=recording,
         language=language or config.language,
+        tools=tools,
     )
 
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from gateway.protocols.request import AssistantRequest, SessionRequest
+from gateway.protocols.tool_wish import ToolWish
 from pipeline.decisions import REFUSALS
 from pipeline.frames import Fault
 from pipeline.languages import AUTO
@@ -25,6 +26,7 @@ class AssistantHost:
     """A `pipeline.stage.Host` whose memory is the client's: see `AssistantRequest.history`."""
 
     hints: tuple[str, ...] = ()
+    tools: tuple[ToolWish, ...] = ()
 
     def __init__(self, asked: AssistantRequest, language: str | None = None) -> None:
         self._asked = asked

@@ -26,6 +26,7 @@ from gateway.observe.sessions import ObservedSession, ObservedSessions
 from gateway.observe.trace_context import SessionTraces, client_trace
 from gateway.protocols.dialect import ProtocolError, SessionReady
 from gateway.protocols.request import SessionRequest
+from gateway.protocols.tool_wish import ToolWish
 from gateway.providers.build import options
 from gateway.providers.languages import Notice, heard_as, in_language, not_held_in, notices
 from gateway.providers.lineup import Lineup
@@ -38,6 +39,7 @@ from pipeline.languages import AUTO
 from pipeline.pacer import Pacer
 from pipeline.session import Session, SessionPolicy, Stages
 from pipeline.stage import Host, Observer, Responder
+from pipeline.tool_calls import OwnTool
 from pipeline.turn_context import current_turn, request_headers
 from pipeline.turns import TurnPolicy
 from stages.interview.languages import AVAILABLE, default_language
@@ -52,6 +54,10 @@ class LiveHost(Host, Protocol):
     @property
     def language(self) -> str | None:
         """The person's language: a code, "auto", or None to leave it to the recogniser."""
+
+    @property
+    def tools(self) -> tuple[ToolWish, ...]:
+        """The functions that the session was made with."""
 
     @property
     def spoken(self) -> str | None:
@@ -155,8 +161,9 @@ class Calls:
         rate_hz: int,
         observers: tuple[Observer, ...],
         journal: Journal | None = None,
+        tools: tuple[OwnTool, ...] = (),
     ) -> Session:
-        """A session for one client, with reply audio at `rate_hz`.
+        """A session for one client, with reply audio at `rate_hz`, whose replies may call `tools`.
 
         A `journal` is opened here; the session closes it.
         """
@@ -179,6 +186,7 @@ class Calls:
             canned=self.canned(host),
             language=heard,
             fills=host.describe() is not None,  # an assistant says what its client tells it to
+            tools=tools,
         )
         if journal is not None:
             now = asyncio.get_running_loop().time()

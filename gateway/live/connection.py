@@ -215,8 +215,8 @@ class Connection(Generic[P]):
             dismiss=self._dismiss,
             lost=self._lost,
         )
-        if opened.refused is not None:
-            self._complain(opened.refused)
+        for refused in opened.refused:
+            self._complain(refused)
         # Once `run` has begun, deliver what came before the session stood.
         self._loop.call_soon(self._join, opened)
         await opened.session.run()
@@ -225,7 +225,7 @@ class Connection(Generic[P]):
         assert self._out_of_band is not None
         self._session = session = opened.session
         self._commands = SessionCommands(
-            session, opened.host, self._calls, self._out_of_band, self._output
+            session, opened.host, self._calls, self._out_of_band, self._output, opened.tools
         )
         self._input.join(session, opened.audience)
         if self._leaving.is_set():

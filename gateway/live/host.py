@@ -21,6 +21,7 @@ from gateway.interviews.sessions import (
 )
 from gateway.interviews.transcripts import Via, candidate_line, interviewer_line
 from gateway.protocols.request import InterviewRequest, SessionRequest
+from gateway.protocols.tool_wish import ToolWish
 from gateway.store import Conflict, Store, StoreError
 from pipeline.frames import ReplyDone, SpeechStarted, TurnMetrics
 from pipeline.stage import Brief, Observed, Observer, RecognizedSpeech, ToolRequest
@@ -143,6 +144,11 @@ class InterviewHost:
     def language(self) -> str:
         """The person's language: a code, or "auto"."""
         return self._record.language
+
+    @property
+    def tools(self) -> tuple[ToolWish, ...]:
+        """The functions that the session was made with."""
+        return self._record.tools
 
     @property
     def spoken(self) -> str:

@@ -12,6 +12,7 @@ from gateway.live.face import client_face
 from gateway.live.reply_rate import ReplyRate
 from gateway.live.resumption import Resumption
 from gateway.live.returning import offered
+from gateway.live.tools import ClientTools, session_tools
 from gateway.live.transport import Media, P, Transport
 from gateway.protocols.dialect import ProtocolError
 from gateway.protocols.request import SessionRequest
@@ -21,12 +22,13 @@ from pipeline.stage import Observer
 
 @dataclass(frozen=True, slots=True)
 class OpenedSession:
-    """A session that can run, and its host. `refused` says why its client gets no face, if so.
-    `audience` are those who listen to it; nobody does to an assistant."""
+    """A session that can run, and its host. `refused` says what its client does not get: a face, or
+    functions that it named. `audience` are those who listen to it; nobody does to an assistant."""
 
     session: Session
     host: LiveHost
-    refused: ProtocolError | None
+    tools: ClientTools
+    refused: tuple[ProtocolError, ...]
     audience: Audience | None
 
 
@@ -70,6 +72,9 @@ async def open_session(
         audience = Audience(rate_hz, request.face)
         stack.enter_context(calls.live.heard_by(session_id, audience))
         observers = (*observers, audience)
+    tools = ClientTools(output.emit)
+    wishes = host.tools if request.tools is None else request.tools
+    own, unknown = session_tools(wishes, calls.lineup.tools, tools, session_id)
     session = calls.session(
         session_id,
         host,
@@ -77,7 +82,10 @@ async def open_session(
         rate_hz=rate_hz,
         observers=observers,
         journal=journal,
+        tools=own,
     )
     ready = calls.ready(session_id, media, host, request, face.provider)
     output.emit(await stack.enter_async_context(offered(calls, ready, request, resumption)))
-    return OpenedSession(session, host, face.start(), audience)
+    no_face = face.start()
+    refused = unknown if no_face is None else (no_face, *unknown)
+    return OpenedSession(session, host, tools, refused, audience)

@@ -8,8 +8,10 @@ from gateway.live.calls import Calls, LiveHost
 from gateway.live.client_output import ClientOutput
 from gateway.live.out_of_band import OutOfBandReplies
 from gateway.live.resumption import Line
+from gateway.live.tools import ClientTools
 from gateway.live.transport import Media
 from gateway.protocols.dialect import (
+    AnswerToolCall,
     ClearAudio,
     Command,
     CommitTurn,
@@ -45,12 +47,14 @@ class SessionCommands:
         calls: Calls,
         out_of_band: OutOfBandReplies,
         output: ClientOutput,
+        tools: ClientTools,
     ) -> None:
         self._session = session
         self._host = host
         self._calls = calls
         self._out_of_band = out_of_band
         self._output = output
+        self._tools = tools
         self.words_of = host.words_of
 
     def perform(self, command: Command) -> None:
@@ -80,6 +84,11 @@ class SessionCommands:
                 session.respond(waits=waits)
             case RespondOutOfBand(key, assistant):
                 self._answer_aside(key, assistant)
+            case AnswerToolCall(call_id, result, failed):
+                try:
+                    self._tools.answer(call_id, result, failed=failed)
+                except ProtocolError as error:
+                    self._output.refuse(error)
             case StopOutOfBand(key):
                 self._out_of_band.stop(key)
 

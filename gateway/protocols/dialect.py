@@ -133,6 +133,15 @@ class Truncate:
 
 
 @dataclass(frozen=True, slots=True)
+class AnswerToolCall:
+    """The client has run a function: its `result`, or why there is none."""
+
+    call_id: str
+    result: str
+    failed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Send:
     """Send a message that the dialect made from its own state, such as an answer to `ping`."""
 
@@ -158,6 +167,7 @@ Command: TypeAlias = (
     | InterruptReply
     | ReportPlayed
     | Truncate
+    | AnswerToolCall
     | Send
     | Leave
 )

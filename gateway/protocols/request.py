@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from gateway.media.format import AudioFormat, NoiseReduction
+from gateway.protocols.tool_wish import ToolWish
 from pipeline.playout import LEAD_MS
 from pipeline.stage import Message, Tool
 
@@ -76,7 +77,8 @@ class SessionRequest:
     server. A stored interview keeps its own. `lead_ms` is how far ahead of real time reply audio is
     sent: a client that cannot drop what it was sent plays so much on. `traceparent` names the
     client's span (W3C Trace Context), in whose trace the turns are then. `resume` asks to go on
-    with the session.
+    with the session. `tools` are functions that replies may call; None leaves that to the stored
+    session.
     """
 
     audio_in: AudioFormat = field(default_factory=AudioFormat)
@@ -91,6 +93,7 @@ class SessionRequest:
     language: str | None = None
     traceparent: str = ""
     resume: ResumeRequest | None = None
+    tools: tuple[ToolWish, ...] | None = None
 
     @property
     def sound(self) -> tuple[AudioFormat, AudioFormat, NoiseReduction | None]:

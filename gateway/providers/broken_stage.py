@@ -5,7 +5,7 @@ of fallbacks do what they would do if the provider itself were broken.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any, Literal, TypeVar
 
@@ -70,6 +70,9 @@ class BrokenStage:
 
     def animate(self, scene: Scene) -> AsyncIterator[AvatarFrame]:
         return self.after(lambda: self.intact.animate(scene))
+
+    def call(self, body: Mapping[str, Any]) -> AsyncIterator[str]:
+        return self.after(lambda: self.intact.call(body))
 
     async def finished(self, audio: Samples) -> float:
         await self.fail()

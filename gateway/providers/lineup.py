@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from gateway.providers.breakers import breaker
@@ -12,6 +12,7 @@ from gateway.providers.build import build, chosen, options
 from gateway.providers.languages import known
 from gateway.providers.probes import StageProbes
 from gateway.providers.starts import Starts
+from gateway.providers.tools import ServerTools
 from gateway.settings import Settings
 from gateway.status import BreakerReport, LanguageReport, ProviderReport, QueueReport, StageReport
 from pipeline.breaker import Breaker, BreakerPolicy, Mode, Outcome
@@ -83,11 +84,12 @@ class Lineup:
     choices: Mapping[Slot, Choice]
     probes: StageProbes
     starts: Starts
+    tools: ServerTools = field(default_factory=lambda: ServerTools({}))
 
     @classmethod
-    def given(cls, stages: Stages) -> "Lineup":
+    def given(cls, stages: Stages, tools: ServerTools | None = None) -> "Lineup":
         """The line-up of an application that supplies its own stages."""
-        return cls(stages, {}, StageProbes({}), Starts({}))
+        return cls(stages, {}, StageProbes({}), Starts({}), tools or ServerTools({}))
 
     def reports(self) -> list[StageReport]:
         """The provider of each slot, its status and why it was chosen; without the slot `avatar` if
@@ -176,8 +178,11 @@ class Lineup:
         )
 
     def guards(self) -> list[tuple[Slot, Guard[Any]]]:
-        """The guard of each slot that has one, with breakers brought up to the current time."""
-        guards = [(guard.slot, guard) for guard in self.stages.guards()]
+        """The guard of each slot that has one, and of each function of the operator, with breakers
+        brought up to the current time."""
+        guards: list[tuple[Slot, Guard[Any]]] = [
+            (guard.slot, guard) for guard in (*self.stages.guards(), *self.tools.guards())
+        ]
         now = asyncio.get_running_loop().time()
         for _, guard in guards:
             for candidate in guard.candidates:
@@ -295,7 +300,9 @@ async def line_up(settings: Settings) -> AsyncIterator[Lineup]:
         stages = replace(_guarded(choices, built, lighter), fillers=fillers)
         starts = Starts(built, lambda slot, name: lineup.trip(slot, name))
         stack.push_async_callback(starts.aclose)
-        lineup = Lineup(stages, choices, probes, starts)
+        tools = ServerTools.read(settings.tools)
+        stack.push_async_callback(tools.aclose)
+        lineup = Lineup(stages, choices, probes, starts, tools)
         for slot, choice in choices.items():
             note = f" ({choice.first.note})" if choice.first.note else ""
             logger.info("%s: %s%s, %s", slot, choice.first.name, note, choice.why)

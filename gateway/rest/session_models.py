@@ -7,6 +7,7 @@ from pydantic import BaseModel, Field, StringConstraints
 
 from gateway.interviews.recordings import RecordingList
 from gateway.interviews.sessions import Evaluating, Mode
+from gateway.protocols.tool_wish import ToolWishes
 from gateway.rest.access import Credential
 from gateway.rest.reading import Body, Query
 from stages.interview.bank import roles
@@ -65,6 +66,9 @@ class NewSession(Body):
         NewConsent | None, Field(description="left out, no answer's sound is kept")
     ] = None
     language: Language | None = None
+    tools: Annotated[
+        ToolWishes, Field(description="functions that replies may call (docs/tools.md)")
+    ] = Field(default_factory=list)
 
 
 class ShownConsent(BaseModel):

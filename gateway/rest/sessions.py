@@ -113,6 +113,7 @@ def session_operations(
             evaluating=wanted.evaluation,
             recording=_consent(wanted.recording, recording_allowed),
             language=own,
+            tools=tuple(wanted.tools),
         )
         made = MadeSession(
             **_summary(record),

@@ -278,9 +278,11 @@ STORY = "One two three four five six seven eight nine ten eleven twelve."
 
 
 def weather(messages: list[dict[str, Any]]) -> list[bytes]:
-    """Asks for the weather, and tells the result once that is the newest message."""
-    if messages[-1]["role"] == "tool":
-        return [*text(f"It is {messages[-1]['content']} there."), *END]
+    """Asks for the weather, and tells the result once that is the newest message but for what to
+    do with it."""
+    newest = [message for message in messages if message["role"] != "system"][-1:]
+    if newest and newest[0]["role"] == "tool":
+        return [*text(f"It is {newest[0]['content']} there."), *END]
     arguments = '{"place":"Leeds"}'
     return [called(0, "call_w", "weather", arguments), chunk("tool_calls"), USAGE, DONE]
 

@@ -28,6 +28,7 @@ from gateway.protocols.request import (
     SessionRequest,
     TurnRequest,
 )
+from gateway.protocols.tool_wish import ToolWishes
 from gateway.protocols.whole import Whole
 from stages.interview.errors import UnknownLanguage
 from stages.interview.languages import requested
@@ -103,6 +104,7 @@ class Hello(HelloPart):
     face: StrictStr | None = None
     language: StrictStr | None = None
     traceparent: StrictStr = ""
+    tools: ToolWishes | None = None
 
 
 def read_hello(message: dict[str, Any]) -> Start:
@@ -132,6 +134,7 @@ def read_hello(message: dict[str, Any]) -> Start:
             interview=interview,
             language=_language(hello.language),
             traceparent=hello.traceparent,
+            tools=None if hello.tools is None else tuple(hello.tools),
             resume=None if back is None else ResumeRequest(back.token, back.seq),
         ),
         hello.ticket or "",

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field
 
 from gateway.protocols.dialect import (
+    AnswerToolCall,
     Command,
     CommitTurn,
     InterruptReply,
@@ -27,6 +28,8 @@ from gateway.protocols.native.hello import Hello, read_hello
 from gateway.protocols.whole import whole
 
 LONGEST_TEXT_BYTES = 8 * 1024
+
+_JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 ErrorCode = Literal[
     "bad_json",
@@ -60,6 +63,8 @@ ErrorCode = Literal[
     "unknown_face",
     "no_noise_reduction",
     "unknown_language",
+    "unknown_tool",
+    "no_such_call",
     "internal",
 ]
 """Every code that an `error` message can carry; `docs/protocol.md` says what each means."""
@@ -82,6 +87,14 @@ class TextFields(BaseModel):
 class PlayedFields(BaseModel):
     turn: Natural
     ms: Natural
+
+
+class ToolResultFields(BaseModel):
+    """Either `result`, any JSON, or `error`: why there is none."""
+
+    call_id: str
+    result: Any = None
+    error: str | None = None
 
 
 class PingFields(BaseModel):
@@ -109,6 +122,17 @@ def _read_played(message: dict[str, Any]) -> ReportPlayed:
     return ReportPlayed(_natural(message, "turn"), _natural(message, "ms"))
 
 
+def _read_tool_result(message: dict[str, Any]) -> AnswerToolCall:
+    call_id, result, error = message.get("call_id"), message.get("result"), message.get("error")
+    if not isinstance(call_id, str):
+        raise ProtocolError("bad_message", "call_id: a string is needed")
+    if error is not None and not isinstance(error, str):
+        raise ProtocolError("bad_message", "error: a string is needed")
+    if error is not None:
+        return AnswerToolCall(call_id, error, failed=True)
+    return AnswerToolCall(call_id, result if isinstance(result, str) else _JSON.encode(result))
+
+
 def _read_ping(message: dict[str, Any]) -> Ping:
     return Ping(_echo(message.get("t")))
 
@@ -123,6 +147,9 @@ CLIENT_MESSAGES: Mapping[str, KnownMessage] = MappingProxyType(
         "commit": KnownMessage("The spoken turn ends here", NoFields, lambda _: CommitTurn()),
         "played": KnownMessage(
             "How much of a turn's reply has been played", PlayedFields, _read_played
+        ),
+        "tool.result": KnownMessage(
+            "The result of a function that was called", ToolResultFields, _read_tool_result
         ),
         "ping": KnownMessage("Answered by pong", PingFields, _read_ping),
         "bye": KnownMessage("End the session", NoFields, lambda _: Leave()),

@@ -1,6 +1,7 @@
 """The messages of the native dialect to its clients: their types and fields. Pure."""
 
 import base64
+import json
 from typing import Any
 
 from gateway.protocols.dialect import (
@@ -93,7 +94,11 @@ def describe(output: Outgoing) -> tuple[MessageType, dict[str, Any]] | None:
             return "turn.metrics", _metrics(output)
         case Fault(turn, code, text, fatal):
             return "error", {"turn": turn, "code": code, "message": text, "fatal": fatal}
-        case ReplyAudio() | ToolCall() | OutOfBand() | SentenceSpoken() | SessionOver():
+        case ToolCall(turn, call_id, name, arguments):
+            # The engine has read them: they are an object.
+            fields = {"call_id": call_id, "name": name, "arguments": json.loads(arguments)}
+            return "tool.call", {"turn": turn, **fields}
+        case ReplyAudio() | OutOfBand() | SentenceSpoken() | SessionOver():
             return None
 
 

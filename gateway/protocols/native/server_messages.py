@@ -29,6 +29,7 @@ MessageType: TypeAlias = Literal[
     "reply.text",
     "visemes",
     "reply.done",
+    "tool.call",
     "reply.paused",
     "reply.resumed",
     "clear",
@@ -158,6 +159,13 @@ class ReplyDoneFields(TypedDict):
     heard: Annotated[str, Field(description="The text that was played")]
 
 
+class ToolCallFields(TypedDict):
+    turn: Turn
+    call_id: str
+    name: str
+    arguments: Annotated[dict[str, Any], Field(description="By the function's schema, or not")]
+
+
 class MoodFields(TypedDict):
     state: AvatarMood
 
@@ -227,6 +235,7 @@ SERVER_MESSAGES: Mapping[MessageType, ServerMessage] = MappingProxyType(
         "reply.text": ServerMessage("The next words of the reply", ReplyTextFields),
         "visemes": ServerMessage("Mouth shapes of audio that follows", VisemesFields),
         "reply.done": ServerMessage("The reply is over", ReplyDoneFields),
+        "tool.call": ServerMessage("Run a function, and send tool.result", ToolCallFields),
         "reply.paused": ServerMessage("The person speaks into the reply", AtFields),
         "reply.resumed": ServerMessage("The reply goes on there", AtFields),
         "clear": ServerMessage("Drop the audio that has not been played", AtFields),

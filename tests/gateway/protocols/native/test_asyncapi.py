@@ -221,6 +221,7 @@ OUTPUTS: tuple[Outgoing, ...] = (
     frames.ReplyPaused(1, 20),
     frames.ReplyResumed(1, 20),
     frames.Clear(1, 20),
+    frames.ToolCall(1, "call_1_1", "weather", '{"city":"Oslo"}'),
     frames.AvatarState(1, "idle"),
     frames.Degraded(1, "stt", "a", "b", "broke off"),
     frames.TurnMetrics(1, 1000, (SPAN,), 3.5, (frames.StageShare("stt", "x", 3.5),)),
@@ -275,6 +276,21 @@ FIELDS = {
     ),
     "resume": st.fixed_dictionaries({"token": st.just("t")}, optional={"seq": st.integers(0, 3)}),
     "language": st.sampled_from(["de", "tlh", 3]),
+    "call_id": st.sampled_from(["c", 3]),
+    "result": JSON,
+    "error": st.sampled_from(["gone", 3]),
+    "tools": st.lists(
+        st.fixed_dictionaries(
+            {},
+            optional={
+                "name": st.sampled_from(["weather", "no name", 3]),
+                "description": st.sampled_from(["The weather.", 3]),
+                "parameters": st.sampled_from([{"type": "object"}, []]),
+                "timeout_ms": st.sampled_from([99, 100, 1000.0]),
+            },
+        ),
+        max_size=2,
+    ),
 }
 BEYOND_A_SCHEMA = {"text_too_long", "unsupported_audio", "unknown_language"}
 """What depends on more than one field, on bytes, or on what is installed."""
@@ -295,6 +311,6 @@ def test_the_document_allows_what_the_codec_takes(name: str, fields: dict[str, A
 
 @pytest.mark.parametrize("name", sorted(CLIENT))
 def test_a_type_belongs_to_its_message_alone(name: str) -> None:
-    other = {"type": "other", "version": 1, "text": "x", "turn": 0, "ms": 0}
+    other = {"type": "other", "version": 1, "text": "x", "turn": 0, "ms": 0, "call_id": "c"}
     assert not VALIDATORS[name].is_valid(other)
     assert VALIDATORS[name].is_valid({**other, "type": name})

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from gateway.media.format import AudioFormat
 from gateway.protocols.dialect import (
+    AnswerToolCall,
     CommitTurn,
     InterruptReply,
     Leave,
@@ -18,8 +19,9 @@ from gateway.protocols.dialect import (
     Start,
     TypedText,
 )
-from gateway.protocols.native.messages import Ping, parse
+from gateway.protocols.native.messages import CLIENT_MESSAGES, Ping, parse
 from gateway.protocols.request import InterviewRequest, SessionRequest, TurnRequest
+from gateway.protocols.tool_wish import ToolWish
 from pipeline.turns import TurnPolicy
 
 
@@ -40,6 +42,50 @@ def refused(data: bytes | str) -> tuple[str, bool]:
 def test_a_bare_hello_asks_for_the_defaults() -> None:
     assert parse('{"type":"hello","version":1}') == Start(SessionRequest())
     assert SessionRequest().audio_in == AudioFormat("pcm_s16le", 16_000, 1)
+
+
+def test_the_functions_of_a_hello_are_the_operators_by_name_or_the_clients() -> None:
+    hello = asked_for(
+        '{"type":"hello","version":1,"tools":[{"name":"weather"},'
+        '{"name":"open","description":"Opens a page","parameters":null,"timeout_ms":500.0}]}'
+    )
+    assert hello.tools == (
+        ToolWish(name="weather"),
+        ToolWish(name="open", description="Opens a page", timeout_ms=500),
+    )
+    assert [wish.of_client for wish in hello.tools or ()] == [False, True]
+    assert asked_for('{"type":"hello","version":1}').tools is None
+
+
+@pytest.mark.parametrize(
+    "tools",
+    ["{}", '[{"description":"no name"}]', '[{"name":"a b"}]', '[{"name":"a","parameters":[]}]'],
+    ids=["object", "nameless", "space", "list"],
+)
+def test_functions_that_cannot_be_are_refused(tools: str) -> None:
+    assert refused('{"type":"hello","version":1,"tools":' + tools + "}") == ("bad_hello", True)
+
+
+@pytest.mark.parametrize(
+    ("fields", "answer"),
+    [
+        ('"result":"rain"', AnswerToolCall("c", "rain")),
+        ('"result":{"sky":"grau"}', AnswerToolCall("c", '{"sky":"grau"}')),
+        ('"result":"x","error":null', AnswerToolCall("c", "x")),
+        ('"error":"no such city"', AnswerToolCall("c", "no such city", failed=True)),
+        ('"result":null', AnswerToolCall("c", "null")),
+    ],
+    ids=["text", "object", "no error", "error", "null"],
+)
+def test_the_result_of_a_function_is_text_for_the_model(
+    fields: str, answer: AnswerToolCall
+) -> None:
+    assert parse('{"type":"tool.result","call_id":"c",' + fields + "}") == answer
+
+
+@pytest.mark.parametrize("fields", ['"result":1', '"call_id":3', '"call_id":"c","error":3'])
+def test_a_result_without_a_call_is_refused(fields: str) -> None:
+    assert refused('{"type":"tool.result",' + fields + "}") == ("bad_message", False)
 
 
 def test_a_whole_number_may_be_written_as_a_float() -> None:
@@ -216,7 +262,7 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner),
     max_leaves=12,
 )
-TYPES = st.sampled_from(["hello", "text", "interrupt", "commit", "played", "ping", "bye", "x"])
+TYPES = st.sampled_from([*CLIENT_MESSAGES, "x"])
 FIELDS = st.sampled_from(
     ["version", "text", "turn", "ms", "t", "audio_in", "avatar", "turn_detection", "interview"]
 )

@@ -61,6 +61,16 @@ READY = SessionReady("s", WireAudio("opus", 48_000), WireAudio("opus", 48_000), 
             frames.ReplyDone(2, interrupted=True, heard="H"),
             {"type": "reply.done", "turn": 2, "interrupted": True, "heard": "H"},
         ),
+        (
+            frames.ToolCall(2, "c", "look", '{"up": 1}'),
+            {
+                "type": "tool.call",
+                "turn": 2,
+                "call_id": "c",
+                "name": "look",
+                "arguments": {"up": 1},
+            },
+        ),
         (frames.Clear(2, 300), {"type": "clear", "turn": 2, "at_ms": 300}),
         (frames.AvatarState(2, "idle"), {"type": "avatar.state", "state": "idle"}),
         (
@@ -178,7 +188,6 @@ def test_messages_are_numbered_from_1() -> None:
     "output",
     [
         frames.ReplyAudio(0, np.zeros(1, np.int16), 0),
-        frames.ToolCall(0, "c", "look", "{}"),
         OutOfBand("k", "text"),
     ],
     ids=lambda value: type(value).__name__,

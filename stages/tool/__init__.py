@@ -1,0 +1,4 @@
+"""Functions for chat models that an operator's HTTP endpoints run: see `docs/tools.md`.
+
+`tools_file` reads which there are, `http` calls one.
+"""

@@ -1,0 +1,81 @@
+"""The functions of one session: which it has, and results of those that its client runs."""
+
+import asyncio
+
+import pytest
+
+from gateway.live.tools import MOST_ENDED, ClientTools, session_tools
+from gateway.protocols.dialect import ProtocolError
+from gateway.protocols.tool_wish import ToolWish
+from gateway.providers.tools import ServerTool, ServerTools
+from pipeline.frames import ToolCall
+from pipeline.stage import ToolRequest
+from pipeline.testing import run_virtual
+from pipeline.tool_calls import ToolFailed
+from stages.tool.tools_file import HttpToolSpec
+
+OPEN = ToolWish(name="open", description="Opens a page", timeout_ms=2000, filler="Look here.")
+REQUEST = ToolRequest("c", "open", '{"page":3}')
+
+
+def server(**always: bool) -> ServerTools:
+    """The operator's functions by name, and whether each is always there."""
+    specs = [HttpToolSpec(name=n, url="http://127.0.0.1:9/", always=a) for n, a in always.items()]
+    return ServerTools({spec.name: ServerTool.of(spec) for spec in specs})
+
+
+def test_a_session_has_what_it_names_and_what_is_always_there() -> None:
+    client = ClientTools(lambda call: None)
+    wishes = [ToolWish(name="weather"), OPEN, ToolWish(name="moon")]
+    own, unknown = session_tools(wishes, server(weather=False, clock=True, car=False), client, "s")
+    assert [tool.tool.name for tool in own] == ["clock", "weather", "open"]
+    assert (own[2].limit_s, own[2].filler) == (2.0, "Look here.")
+    assert [(error.code, error.fatal) for error in unknown] == [("unknown_tool", False)]
+    assert "weather, clock, car" in unknown[0].message
+
+
+def test_a_clients_function_takes_the_place_of_one_that_is_always_there() -> None:
+    client = ClientTools(lambda call: None)
+    (own,), _ = session_tools([OPEN], server(open=True), client, "s")
+    assert own.tool.description == "Opens a page"
+
+
+def test_the_client_is_called_and_its_result_is_the_functions() -> None:
+    async def story() -> None:
+        calls: list[ToolCall] = []
+        client = ClientTools(calls.append)
+        own = client.own(OPEN)
+        running = [
+            asyncio.ensure_future(own.call(3, REQUEST, {"page": 3})),
+            asyncio.ensure_future(own.call(3, REQUEST, {"page": 3})),
+        ]
+        await asyncio.sleep(0)
+        assert calls == [
+            ToolCall(3, "call_3_1", "open", '{"page":3}'),
+            ToolCall(3, "call_3_2", "open", '{"page":3}'),
+        ]
+        client.answer("call_3_2", "no such page", failed=True)
+        client.answer("call_3_1", "opened")
+        client.answer("call_3_1", "opened again")
+        assert await running[0] == "opened"
+        with pytest.raises(ToolFailed, match="no such page"):
+            await running[1]
+
+    run_virtual(story())
+
+
+def test_a_result_that_comes_too_late_is_ignored_and_one_of_no_call_is_refused() -> None:
+    async def story() -> None:
+        client = ClientTools(lambda call: None)
+        own = client.own(OPEN)
+        for _ in range(MOST_ENDED + 1):
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(1):
+                    await own.call(1, REQUEST, {})
+        client.answer(f"call_1_{MOST_ENDED + 1}", "late")
+        for never in ("call_9_9", "call_1_1"):
+            with pytest.raises(ProtocolError) as refused:
+                client.answer(never, "x")
+            assert refused.value.code == "no_such_call"
+
+    run_virtual(story())
