@@ -7,12 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.stage import Tool, ToolRequest
-from pipeline.tool_rounds import ToolRound, ToolRun, problem
+from pipeline.tool_rounds import LIMIT_S, ToolRound, ToolRun, problem
 
 logger = logging.getLogger("parley.session")
-
-LIMIT_S = 10.0
-"""How long a function may take where nothing else is said. Assumed value."""
 
 SLOW_S = 1.0
 """After so much silence while a function runs, a line is said. Assumed: the usual turn's budget."""

@@ -19,6 +19,9 @@ from pipeline.stage import Message, ReplyRequest, Tool, ToolRequest
 MOST_ROUNDS = 4
 """After so many rounds the model is asked for words: it may call nothing more. Assumed value."""
 
+LIMIT_S = 10.0
+"""How long a function may take where nothing else is said. Assumed value."""
+
 MOST_CALLS_A_ROUND = 8
 """Calls of one round that are run. Assumed value."""
 

@@ -1,9 +1,9 @@
 """Dialects, without I/O and without a clock: messages to commands, outputs to messages. Pure.
 
 `dialect` is their contract, with the commands and outputs; `request` is what a client asks for when
-a session begins. `native` is Parley's own dialect, `openai_realtime` that of OpenAI's Realtime API,
-`rtvi` that of Pipecat's clients, `twilio` that of telephone calls; none imports another. The first
-two read numbers by `whole`.
+a session begins, with each function for its replies as a `tool_wish`. `native` is Parley's own
+dialect, `openai_realtime` that of OpenAI's Realtime API, `rtvi` that of Pipecat's clients, `twilio`
+that of telephone calls; none imports another. The first two read numbers by `whole`.
 """
 
 __all__: list[str] = []

@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictStr
 
 from gateway.protocols.whole import Whole
 from pipeline.stage import Tool
-from pipeline.tool_calls import LIMIT_S
+from pipeline.tool_rounds import LIMIT_S
 
 MOST_TOOLS = 32
 

@@ -2,3 +2,5 @@
 
 `tools_file` reads which there are, `http` calls one.
 """
+
+__all__: list[str] = []

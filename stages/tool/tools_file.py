@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
-from pipeline.tool_calls import LIMIT_S
+from pipeline.tool_rounds import LIMIT_S
 from stages._http_address import BaseAddress
 
 NAME = r"^[A-Za-z0-9_-]{1,64}$"

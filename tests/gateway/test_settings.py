@@ -86,6 +86,7 @@ def test_the_defaults_are_the_contracts() -> None:
         "tts_key": None,
         "tts_rate_hz": 24_000,
         "piper_voice": None,
+        "tools": None,
         "lexicon": None,
         "data_dir": Path("var"),
         "log_level": "info",

@@ -14,9 +14,9 @@ from pipeline.tool_rounds import (
     MOST_RESULT_CHARACTERS,
     MOST_RESULTS_CHARACTERS,
     MOST_ROUNDS,
-    Run,
     ToolRound,
     ToolRounds,
+    ToolRun,
 )
 
 WEATHER = Tool("weather", "", {"type": "object", "required": ["city"]})
@@ -66,7 +66,7 @@ def test_a_result_is_told_with_the_call_behind_the_persons_words() -> None:
     rounds = ToolRounds(ASKED, (WEATHER,))
     made = begun(rounds, call(), said="Let me look.")
     request = ToolRequest("c", "weather", '{"city":"Oslo"}')
-    assert made == ToolRound((request,), (Run(request, {"city": "Oslo"}),))
+    assert made == ToolRound((request,), (ToolRun(request, {"city": "Oslo"}),))
     rounds.results(made, {"c": "rain"})
     assert rounds.request.text == ""
     assert rounds.request.brief.history == (
