@@ -1,4 +1,4 @@
-"""The settings of the server itself: where it listens, what it keeps, and who may use it."""
+"""The settings of the server itself: where it listens, what it keeps and offers, and to whom."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -19,6 +19,7 @@ from gateway.variables import (
     RateText,
     Roles,
     TokenSecret,
+    Tools,
     variable,
 )
 
@@ -26,6 +27,11 @@ from gateway.variables import (
 class ServerSettings(BaseModel):
     """The first fields of `gateway.settings.Settings`, which reads them."""
 
+    tools: Tools | None = variable(
+        "PARLEY_TOOLS",
+        default=None,
+        description="file of functions that chat models may call (docs/tools.md)",
+    )
     host: str = variable(
         "PARLEY_HOST",
         default="127.0.0.1",

@@ -22,7 +22,6 @@ from gateway.variables import (
     Lighter,
     RedisUrl,
     ServiceNetworks,
-    Tools,
     WorkerUrls,
     explain,
     gaps,
@@ -257,11 +256,6 @@ class Settings(ServerSettings, BaseSettings):
         "PARLEY_LLM_KEY",
         default=None,
         description="API key for the chat server",
-    )
-    tools: Tools | None = variable(
-        "PARLEY_TOOLS",
-        default=None,
-        description="file of functions that chat models may call (docs/tools.md)",
     )
     tts_engine: Annotated[str, ENGINE, provider("tts")] = variable(
         "TTS_ENGINE",

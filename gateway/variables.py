@@ -21,7 +21,7 @@ from pipeline.frames import Slot
 from stages.avatar.face import FaceError
 from stages.avatar.face import find as find_face
 from stages.registry import AUTO, UnknownProvider, find
-from stages.tool.tools_file import ToolsFileError, read_tools
+from stages.tool.tools_file import usable as usable_tools
 from stages.tts.pronunciation import LexiconError, read_lexicon
 
 REDIS_TLS_OPTIONS = frozenset(
@@ -152,14 +152,6 @@ def _lexicon(path: Path) -> Path:
     return path
 
 
-def _tools(path: Path) -> Path:
-    try:
-        read_tools(path)
-    except ToolsFileError as error:
-        raise ValueError(f"is no file of functions: {error}") from None
-    return path
-
-
 def _origins(text: str) -> str:
     origins = [_origin(part.strip().lower()) for part in text.split(",")]
     if origins not in (["none"], ["*"]) and not all(map(ORIGIN.fullmatch, origins)):
@@ -244,7 +236,7 @@ Face = Annotated[str, AfterValidator(_face)]
 IceServers = Annotated[SecretStr, AfterValidator(_ice_servers)]
 Lighter = Annotated[str, AfterValidator(_lighter)]
 Lexicon = Annotated[Path, AfterValidator(_lexicon)]
-Tools = Annotated[Path, AfterValidator(_tools)]
+Tools = Annotated[Path, AfterValidator(usable_tools)]
 Language = Annotated[str, AfterValidator(_language)]
 Origins = Annotated[str, AfterValidator(_origins)]
 Proxies = Annotated[str, AfterValidator(_proxies)]

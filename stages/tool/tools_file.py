@@ -61,6 +61,15 @@ class _File(BaseModel):
     tools: Annotated[list[HttpToolSpec], Field(max_length=MOST_TOOLS)]
 
 
+def usable(path: Path) -> Path:
+    """The path of a file that can be used. Raises `ValueError` for another."""
+    try:
+        read_tools(path)
+    except ToolsFileError as error:
+        raise ValueError(f"is no file of functions: {error}") from None
+    return path
+
+
 def read_tools(path: Path) -> tuple[HttpToolSpec, ...]:
     """The functions in their order. Raises `ToolsFileError`."""
     try:
