@@ -14,7 +14,7 @@ COPY pyproject.toml README.md LICENSE NOTICE ./
 COPY pipeline ./pipeline
 COPY stages ./stages
 COPY gateway ./gateway
-RUN python -m pip install --no-cache-dir '.[offline,whisper,noise,redis,webrtc,avatar,otel]'
+RUN python -m pip install --no-cache-dir '.[offline,whisper,noise,redis,webrtc,avatar,otel,jwt]'
 
 USER parley
 WORKDIR /var/lib/parley

@@ -83,11 +83,11 @@ clean: ## delete what these commands made, except var/ (stored sessions)
 	find pipeline stages gateway benchmarks clients examples fixtures tests -name __pycache__ -prune -exec rm -rf {} +
 
 $(RUN_STAMP): pyproject.toml | $(BIN)/python
-	$(PIP) -e '.[offline,whisper,noise,redis,webrtc,avatar,otel]'
+	$(PIP) -e '.[offline,whisper,noise,redis,webrtc,avatar,otel,jwt]'
 	@touch $@
 
 $(DEV_STAMP): pyproject.toml | $(BIN)/python
-	$(PIP) -e '.[offline,whisper,noise,redis,webrtc,avatar,otel,dev]'
+	$(PIP) -e '.[offline,whisper,noise,redis,webrtc,avatar,otel,jwt,dev]'
 	@touch $(RUN_STAMP) $@
 
 $(BIN)/python:

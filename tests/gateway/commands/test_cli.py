@@ -50,7 +50,7 @@ def test_the_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None
 def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     listed = re.findall(r"^    ([a-z]+) +\S", help_of(capsys), re.MULTILINE)
     assert listed == [
-        *("serve", "call", "interview", "doctor", "fetch", "replay"),
+        *("serve", "call", "interview", "doctor", "fetch", "keys", "replay"),
         *("drill", "drain", "worker", "bench"),
     ]
 
@@ -285,5 +285,5 @@ def test_doctor_as_json_is_one_object(
     report = json.loads(capsys.readouterr().out)
     assert code == (0 if report["works"] else 1)
     slots = ["vad", "turn", "stt", "llm", "tts", "avatar"]
-    areas = ["python", "packages", *slots, "store", "port", "files", "settings"]
+    areas = ["python", "packages", *slots, "store", "access", "port", "files", "settings"]
     assert {finding["area"] for finding in report["findings"]} == set(areas)

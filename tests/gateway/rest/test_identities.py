@@ -18,6 +18,7 @@ from gateway.security.roles import ClientRole
 from gateway.security.stored_keys import create_key, revoke_key
 from tests.support.gateway import Gateway
 from tests.support.rest import refused
+from tests.support.stub_services import StubService, services_file
 from tests.support.tokens import (
     AUDIENCE,
     ISSUER,
@@ -275,6 +276,40 @@ def test_an_offer_is_answered_for_the_sessions_candidate_alone(secret: Gateway) 
             found[subject] = refused(answer)[1]
         assert found == {"anna": "invalid_offer", "bert": "no_such_session"}
 
+    told(secret, story)
+
+
+# --- services behind the gateway -----------------------------------------------------------------
+
+
+def test_a_service_is_for_the_roles_that_are_named_and_gets_its_own_tokens(secret: Gateway) -> None:
+    stub = StubService()
+    folder = secret.settings["data_dir"]
+    secret.settings |= {
+        "services": services_file(folder, {"name": "one", "port": stub.port}),
+        "service_roles": "candidate,service",
+        "api_keys": "a-key-of-ours",
+    }
+
+    async def story(client: httpx.AsyncClient) -> None:
+        async with stub.running():
+            for role, expected in (("candidate", 200), ("interviewer", 403), ("admin", 200)):
+                assert await status(client, "GET", "/one/x", of(role)) == expected, role
+            made = await client.post("/api/sessions", json=NEW, headers=bearer(of("service")))
+            client.cookies.clear()
+            held = made.json()["access"]["value"]
+            assert await status(client, "GET", "/one/x", held) == 403, (
+                "a pass opens a session alone"
+            )
+            theirs = token(secret_of_the_service, now=1)
+            assert await status(client, "GET", "/one/x", theirs) == 401
+            stub.seen.clear()
+            both = bearer(theirs) | {"x-api-key": "a-key-of-ours"}
+            assert (await client.get("/one/x", headers=both)).status_code == 200
+            assert stub.seen[0].all("authorization") == [f"Bearer {theirs}"]
+            assert stub.seen[0].all("x-api-key") == []
+
+    secret_of_the_service = "what-only-the-service-knows-of-it"
     told(secret, story)
 
 
