@@ -92,11 +92,10 @@ class Runtime:
             log_turn, self.metrics.turn_over, on_wait=self.metrics.waited
         )
         self.drills = Drills(lambda: self.lineup().guards())
-        self.api_keys = api_keys(settings)
         self.tokens = tokens_of(settings)
         """Checks the tokens of an identity provider, None where none are taken."""
         self.access = Access(
-            self.api_keys,
+            api_keys(settings),
             store,
             self._exists,
             pass_s=pass_s(settings),

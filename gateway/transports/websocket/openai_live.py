@@ -14,6 +14,8 @@ from gateway.protocols.openai_live.errors import NOT_STARTED
 from gateway.protocols.openai_live.opening import error_body
 from gateway.runtime import Runtime
 from gateway.security import key_of
+from gateway.security.identities import TokenRefused
+from gateway.store import StoreError
 from gateway.transports.websocket.endpoint import converse, denied, greeted
 from gateway.transports.websocket.entry import Greeting
 
@@ -42,10 +44,21 @@ async def live_endpoint(websocket: WebSocket) -> None:
         return
     parameters = websocket.query_params
     key = key_of(websocket.headers.get("authorization"), websocket.scope["subprotocols"])
-    if not runtime.api_keys.accepts(key):
-        body = error_body("invalid_api_key", "This API key is not one of this gateway's.")
-        await websocket.send_denial_response(JSONResponse(body, 401))
-        return
+    until: float | None = None
+    if not runtime.access.open:
+        try:
+            grant = await runtime.access.opens_all(key)
+        except (StoreError, TokenRefused) as error:
+            refused = error.reason if isinstance(error, TokenRefused) else "store_unavailable"
+            later = not isinstance(error, TokenRefused) or error.unavailable
+            body = error_body(refused, str(error))
+            await websocket.send_denial_response(JSONResponse(body, 503 if later else 401))
+            return
+        if grant is None:
+            body = error_body("invalid_api_key", "This API key is not one of this gateway's.")
+            await websocket.send_denial_response(JSONResponse(body, 401))
+            return
+        until = runtime.access.until(grant)
     session_id = parameters.get("session_id") or new_id("live")
     try:
         if SESSION_ID.fullmatch(session_id) is None:
@@ -57,7 +70,7 @@ async def live_endpoint(websocket: WebSocket) -> None:
         await websocket.send_denial_response(JSONResponse(body, 400))
         return
     await websocket.accept()
-    expires_at, _ = runtime.calls().session_ends(None)
+    expires_at, _ = runtime.calls().session_ends(until)
     dialect = OpenAiLive(
         opening,
         new_id=new_id,
@@ -74,7 +87,7 @@ async def live_endpoint(websocket: WebSocket) -> None:
         message_bytes=LONGEST_MESSAGE_BYTES,
     )
     if begun is not None:
-        early, until = begun
+        early, _ = begun
         await converse(websocket, runtime, session_id, dialect, early, until, _no_audio)
 
 

@@ -264,6 +264,22 @@ def test_the_realtime_api_takes_tokens_of_those_who_have_every_session(secret: G
 
 
 @pytest.mark.slow
+def test_the_live_api_takes_the_same_and_nobody_else(secret: Gateway) -> None:
+    async def story(client: httpx.AsyncClient) -> None:
+        path = "/v1/live/sessions"
+        expected = {"": "invalid_api_key", "any-key-at-all": "invalid_api_key"}
+        expected |= {of("candidate"): "invalid_api_key", of("service", now=1): "token_expired"}
+        for given, code in expected.items():
+            kind, words = await opened(secret, path, additional_headers=bearer(given))
+            assert (kind, json.loads(words)["error"]["code"]) == ("401", code)
+        url = f"ws://127.0.0.1:{secret.port}{path}"
+        async with connect(url, additional_headers=bearer(of("service")), compression=None):
+            pass
+
+    told(secret, story)
+
+
+@pytest.mark.slow
 def test_an_offer_is_answered_for_the_sessions_candidate_alone(secret: Gateway) -> None:
     async def story(client: httpx.AsyncClient) -> None:
         made = await client.post("/api/sessions", json=NEW, headers=bearer(of("candidate", "anna")))
