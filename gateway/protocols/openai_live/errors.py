@@ -32,7 +32,8 @@ REFUSED_RESPONSES = {
 
 SERVER_CODES = frozenset(
     {
-        *("internal", "not_stored", "storage_slow", "server_error", "store_unavailable"),
+        *("internal", "not_stored", "heard_not_stored", "storage_slow", "server_error"),
+        *("store_unavailable",),
         *("already_connected", "still_ending", "deleted"),
     }
 )
