@@ -50,7 +50,8 @@ class TurnPolicy:
     A reply is held after `start_ms` of speech. It is cancelled after `barge_in_ms`, or sooner after
     `barge_in_words` recognised words (0: never); it goes on after `resume_ms` of silence. After
     `MOST_HOLDS` of those, speech neither holds nor cancels this reply any more. A person
-    who is silent for `prompt_ms` after a reply is prompted (0: never), `PROMPTS` times.
+    who is silent for `prompt_ms` after a reply is prompted (0: never), `PROMPTS` times: with a line
+    of the host's, or, where it `replies_to_silence`, with a reply that nobody has asked for.
 
     Without `replies` a turn that ends gets no reply before `RespondNow` asks for one. Without
     `interruptible` speech neither holds nor cancels a reply; it becomes a turn if it goes on after
@@ -79,6 +80,7 @@ class TurnPolicy:
     interruptible: bool = True
     opens: bool = True
     judged: bool = False
+    replies_to_silence: bool = False
     language: str = "en"
 
     @property

@@ -183,7 +183,7 @@ class TurnTaking:
             if not (listening or self._holding) and speech.quiet_ms >= policy.gap_ms:
                 speech.forget()
         elif self.state is TurnState.IDLE and self._may_prompt(min(step_ms, CHUNK_MS)):
-            return self._prompt()
+            return self._prompt(now)
         if listening:
             if policy.mode == "auto" and speech.quiet_ms >= self._endpointing_delay_ms:
                 return [self._end_turn(now)]
@@ -321,9 +321,11 @@ class TurnTaking:
             and 0 < policy.prompt_ms <= self._idle_ms
         )
 
-    def _prompt(self) -> list[Action]:
+    def _prompt(self, now: float) -> list[Action]:
         self._prompts += 1
         self._next_turn()
+        if self.policy.replies_to_silence:
+            return [EndTurn(self.turn, 0, now, spoken=False)]
         return [Prompt(self.turn, self._prompts)]
 
     # --- everything else ---------------------------------------------------------------------

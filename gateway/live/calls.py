@@ -221,7 +221,7 @@ class Calls:
             "judged": self.lineup.stages.turn_models is not None,
         }
         if request.assistant is not None:  # an assistant neither opens the conversation nor prompts
-            default |= {"opens": False, "prompt_ms": 0}
+            default |= {"opens": False, "prompt_ms": 0, "replies_to_silence": True}
         return TurnPolicy(**{**default, **asked})
 
     def clean(

@@ -17,6 +17,7 @@ class TurnRequest:
     """How turns are detected; a field that is None keeps the server's value.
 
     `replies`: an ended turn gets a reply without a request. `interruptible`: speech stops a reply.
+    A person who is silent for `prompt_ms` is spoken to.
     """
 
     mode: Literal["auto", "manual"] = "auto"
@@ -28,6 +29,7 @@ class TurnRequest:
     barge_in_ms: int | None = None
     barge_in_words: int | None = None
     resume_ms: int | None = None
+    prompt_ms: int | None = None
     replies: bool = True
     interruptible: bool = True
 

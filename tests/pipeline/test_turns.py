@@ -482,6 +482,14 @@ def test_lost_audio_is_not_taken_for_a_long_silence() -> None:
     assert talk.silence(320) == []
 
 
+def test_silence_is_replied_to_where_the_host_has_no_lines_for_it() -> None:
+    talk = Talk(TurnPolicy(prompt_ms=5_000, replies_to_silence=True))
+    [answer] = talk.silence(5_024)
+    assert isinstance(answer, EndTurn)
+    assert (answer.turn, answer.spoken, answer.typed, answer.replies) == (1, False, "", True)
+    assert talk.turns.state is TurnState.THINKING
+
+
 @pytest.mark.parametrize("policy", [TurnPolicy(prompt_ms=0), TurnPolicy(mode="manual")])
 def test_no_prompt_comes_where_prompts_are_off_or_in_push_to_talk(policy: TurnPolicy) -> None:
     assert Talk(policy).silence(60_000) == []

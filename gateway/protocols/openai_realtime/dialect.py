@@ -96,6 +96,7 @@ class OpenAiRealtime:
         self._inputs = self._requests.inputs
         self._replies = self._requests.replies
         self._ready = False
+        self._began = 0.0  # when the session did
         self._early: list[str] = []  # what waits for `session.created`
         self._early_bytes = 0
         self._kept: list[str] = []  # closing events, for the next message whatever it is
@@ -140,8 +141,9 @@ class OpenAiRealtime:
     def encode(self, output: Outgoing, now: float) -> Sequence[str]:
         """See `Dialect.encode`."""
         if isinstance(output, SessionReady):
+            self._began = now
             return self._begin(output)
-        made = self._events(output)
+        made = self._events(output, now)
         if isinstance(output, Fault) and output.fatal:  # nothing comes after it
             self._early = []
             return [*self._take_kept(), *map(self._message, made)]
@@ -167,7 +169,7 @@ class OpenAiRealtime:
         told = [error_event(code, text, server=True) for code, text in ready.notices]
         return [created, *map(self._message, told), *early]
 
-    def _events(self, output: Outgoing) -> list[Event]:
+    def _events(self, output: Outgoing, now: float) -> list[Event]:
         inputs, replies = self._inputs, self._replies
         match output:
             case SpeechStarted(turn):
@@ -179,22 +181,22 @@ class OpenAiRealtime:
                 unheard = [] if output.carried else inputs.unheard(turn, reason)
                 return [*unheard, *replies.silent(turn)]
             case AvatarState(turn, state):
-                return self._mood(turn, state)
+                return self._mood(turn, state, now)
             case OutOfBand():
                 return self._requests.out_of_band.output(output)
             case SentenceSpoken() | SessionOver():  # the API has no event for them
                 return []
             case _:
-                return [*replies.flush(), *self._reply_events(output)]
+                return [*replies.flush(), *self._reply_events(output, now)]
 
-    def _mood(self, turn: int, state: str) -> list[Event]:
+    def _mood(self, turn: int, state: str, now: float) -> list[Event]:
         if state == "thinking":
-            return [*self._replies.flush(), *self._thinking(turn)]
+            return [*self._replies.flush(), *self._thinking(turn, now)]
         if state == "idle":
             return [*self._replies.flush(), *self._replies.silent(turn)]
         return []
 
-    def _thinking(self, turn: int) -> list[Event]:
+    def _thinking(self, turn: int, now: float) -> list[Event]:
         """The turn has ended; the engine works on a reply unless the turn is to have none."""
         session = self.session
         if self._inputs.speaks_in(turn):
@@ -202,13 +204,23 @@ class OpenAiRealtime:
             waits = not self._replies.wanted if session.manual else False
             if not session.replies or waits:
                 return []
+        elif self._times_out(turn):
+            passed_ms = (now - self._began) * 1000 if self._rtp else None
+            silence = self._inputs.timed_out(turn, session.idle_timeout_ms, passed_ms)
+            return [*silence, *self._replies.open(turn)]
         return self._replies.open(turn)
 
-    def _reply_events(self, output: Outgoing) -> list[Event]:
+    def _times_out(self, turn: int) -> bool:
+        """Nobody has asked for this reply: it comes of silence."""
+        replies = self._replies
+        asked = replies.wanted or replies.answers(turn)
+        return self._ready and self.session.idle_timeout_ms > 0 and not asked
+
+    def _reply_events(self, output: Outgoing, now: float) -> list[Event]:
         inputs, replies = self._inputs, self._replies
         match output:
             case SpeechStopped(turn):
-                return [*inputs.stopped(output), *self._thinking(turn)]
+                return [*inputs.stopped(output), *self._thinking(turn, now)]
             case Transcript(turn, final=final):
                 if final:
                     replies.holds(turn, held=False)

@@ -42,6 +42,7 @@ class Inputs:
         self._session = session
         self._utterance: _Utterance | None = None
         self._appended_ms = 0.0  # since the last commit or clear
+        self._total_ms = 0.0  # since the session began
         self._committing: str | None = None
         self._waiting = False  # for the engine to commit
 
@@ -50,6 +51,7 @@ class Inputs:
     def append(self, duration_ms: float) -> None:
         """The client sent audio."""
         self._appended_ms += duration_ms
+        self._total_ms += duration_ms
 
     def commit(self, event_id: str | None, *, counted: bool) -> None:
         """The client commits its buffer; over RTP its audio is not counted here.
@@ -155,6 +157,30 @@ class Inputs:
         return [
             *events,
             {"type": "input_audio_buffer.committed", **committed},
+            conversations.added(item, previous),
+            conversations.done(item, previous),
+        ]
+
+    def timed_out(self, turn: int, silent_ms: int, passed_ms: float | None) -> list[Event]:
+        """Nobody has spoken for so long: the silence becomes an item. Over RTP, where audio is not
+        counted, it ends after the time that has `passed_ms` in the session."""
+        end_ms = int(self._total_ms if passed_ms is None else passed_ms)
+        item_id = self._new_id("item")
+        part = ContentPart("input_audio", "")
+        item = RealtimeItem(item_id, "message", role="user", parts=[part], turn=turn)
+        previous = self._conversation.append(item)
+        return [
+            {
+                "type": "input_audio_buffer.timeout_triggered",
+                "item_id": item_id,
+                "audio_start_ms": max(0, end_ms - silent_ms),
+                "audio_end_ms": end_ms,
+            },
+            {
+                "type": "input_audio_buffer.committed",
+                "item_id": item_id,
+                "previous_item_id": previous,
+            },
             conversations.added(item, previous),
             conversations.done(item, previous),
         ]

@@ -146,6 +146,14 @@ class RealtimeSession:
         return self.is_interview or (self.detection is not None and self.detection.create_response)
 
     @property
+    def idle_timeout_ms(self) -> int:
+        """After how much silence a person gets a response all the same; 0: never. An interviewer
+        prompts by itself."""
+        if self.detection is None or self.is_interview or self.detection.kind != "server_vad":
+            return 0
+        return self.detection.idle_timeout_ms or 0
+
+    @property
     def language(self) -> str | None:
         """The code of the person's language, if the client has named one."""
         named = (self.transcription or {}).get("language")
@@ -261,6 +269,8 @@ class RealtimeSession:
             turns = TurnRequest(mode="manual", replies=self.replies)
         else:
             turns = self.detection.request()
+            if self.idle_timeout_ms:
+                turns = replace(turns, prompt_ms=self.idle_timeout_ms)
         return SessionRequest(
             audio_in=self.audio_in.audio_format(),
             noise_reduction=(self.noise_reduction or {}).get("type", "off"),

@@ -249,6 +249,25 @@ def test_a_turn_without_create_response_waits_for_the_client(realtime: RealtimeG
     realtime.run(story)
 
 
+def test_a_person_who_is_silent_is_spoken_to(realtime: RealtimeGateway) -> None:
+    realtime.chat("hello")
+
+    async def story() -> None:
+        async with realtime.talk(session=server_vad(idle_timeout_ms=600)) as talk:
+            await talk.append(pcm(0, 1500))
+            silence = await talk.until("input_audio_buffer.timeout_triggered")
+            assert silence["audio_end_ms"] - silence["audio_start_ms"] == 600
+            committed = await talk.until("input_audio_buffer.committed")
+            assert committed["item_id"] == silence["item_id"]
+            done = await talk.done()
+            assert done["status"] == "completed"
+            assert done["output"][0]["content"][0]["transcript"] == "Hello there."
+            assert "input_audio_buffer.speech_started" not in talk.types()
+        assert realtime.asked()[0] == []
+
+    realtime.run(story)
+
+
 @pytest.mark.parametrize("kind", ["audio/pcmu", "audio/pcma"])
 def test_telephone_formats(realtime: RealtimeGateway, kind: str) -> None:
     realtime.chat("parrot")

@@ -1,6 +1,7 @@
 """Whole exchanges: what the engine puts out becomes events in the documented order."""
 
 import base64
+import json
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from gateway.protocols.dialect import (
     ReplyTiming,
     Respond,
     SessionReady,
+    Start,
     Truncate,
     TypedText,
 )
@@ -720,3 +722,53 @@ def test_a_fault_of_the_server_is_told_and_the_session_goes_on(rtp: bool) -> Non
     (event,) = client.hear(Fault(1, "storage_slow", "the answer is still being stored"))
     body = {"type": "server_error", "code": "storage_slow"}
     assert event["error"] == {**body, "message": "the answer is still being stored"}
+
+
+def test_a_person_who_is_silent_too_long_gets_a_response() -> None:
+    detection = {"type": "server_vad", "idle_timeout_ms": 6000}
+    client = StockClient(audio={"input": {"turn_detection": detection}})
+    [start] = client.taken()
+    assert isinstance(start, Start)
+    assert start.request.turns.prompt_ms == 6000
+    client.append(9000)
+    events = client.hear(AvatarState(1, "thinking"))
+    assert kinds(events) == [
+        "input_audio_buffer.timeout_triggered",
+        "input_audio_buffer.committed",
+        "conversation.item.added",
+        "conversation.item.done",
+        "response.created",
+    ]
+    silence = only(events, "input_audio_buffer.timeout_triggered")
+    assert (silence["audio_start_ms"], silence["audio_end_ms"]) == (3000, 9000)
+    assert only(events, "input_audio_buffer.committed")["item_id"] == silence["item_id"]
+    assert client.hear(AvatarState(1, "thinking")) == []
+    client.hear(ReplyStarted(1), ReplyText(1, "Still there?"), ReplyDone(1, False, "Still there?"))
+    client.send("response.create")  # what is asked for comes of no silence
+    assert kinds(client.hear(AvatarState(2, "thinking"))) == ["response.created"]
+
+
+@pytest.mark.parametrize(
+    ("model", "detection"),
+    [
+        ("assistant", {"type": "server_vad"}),
+        ("assistant", {"type": "server_vad", "idle_timeout_ms": 0}),
+        ("assistant", {"type": "semantic_vad"}),
+        ("interview", {"type": "server_vad", "idle_timeout_ms": 6000}),
+    ],
+    ids=["left-out", "zero", "semantic", "interview"],
+)
+def test_without_an_idle_timeout_silence_is_no_event(model: str, detection: Any) -> None:
+    client = StockClient(model, audio={"input": {"turn_detection": detection}})
+    [start] = client.taken()
+    assert isinstance(start, Start)
+    assert start.request.turns.prompt_ms is None
+    assert kinds(client.hear(AvatarState(1, "thinking"))) == ["response.created"]
+
+
+def test_over_rtp_the_silence_lies_where_the_session_is() -> None:
+    detection = {"type": "server_vad", "idle_timeout_ms": 6000}
+    client = StockClient(rtp=True, audio={"input": {"turn_detection": detection}})
+    messages = client.dialect.encode(AvatarState(1, "thinking"), 7.5)
+    silence = json.loads(messages[0])
+    assert (silence["audio_start_ms"], silence["audio_end_ms"]) == (1500, 7500)
