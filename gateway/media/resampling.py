@@ -33,7 +33,9 @@ class Resampler:
     def push(self, pcm: Samples) -> Samples:
         if not len(pcm):
             return pcm
-        frame = av.AudioFrame.from_ndarray(pcm.reshape(1, -1), format="s16", layout="mono")
+        # `from_ndarray` and `to_ndarray` do the same, and take as long again as the resampling.
+        frame = av.AudioFrame(format="s16", layout="mono", samples=len(pcm))
+        frame.planes[0].update(pcm.tobytes())
         frame.sample_rate = self._source_hz
         return _joined(self._resampler.resample(frame))
 
@@ -44,7 +46,9 @@ class Resampler:
 
 
 def _joined(frames: list[av.AudioFrame]) -> Samples:
-    parts: list[Samples] = [frame.to_ndarray()[0] for frame in frames]
+    parts: list[Samples] = [
+        np.frombuffer(bytearray(frame.planes[0]), np.int16)[: frame.samples] for frame in frames
+    ]
     if len(parts) == 1:
         return parts[0]
     return np.concatenate(parts) if parts else np.zeros(0, np.int16)
