@@ -18,8 +18,8 @@ from gateway.services.registration import Registration, RegistrationRefused
 logger = logging.getLogger("parley.operator")
 
 REGISTRATION_OFF = Kind("registration_off", 409, "No instance registers itself here")
-INVALID_NAME = Kind("invalid_name", 400, "A service or an instance cannot have this name")
-ADDRESS_NOT_ALLOWED = Kind("address_not_allowed", 403, "No instance may be at this address")
+INVALID_NAME = Kind("invalid_name", 422, "A service or an instance cannot have this name")
+ADDRESS_NOT_ALLOWED = Kind("address_not_allowed", 422, "No instance may be at this address")
 TOO_MANY_INSTANCES = Kind("too_many_instances", 409, "There are too many instances")
 NO_SUCH_INSTANCE = Kind("no_such_instance", 404, "No instance has registered under this name")
 
