@@ -73,7 +73,7 @@ export class Gateway {
     if (answer === null) throw new LineLost(SILENT, "unreachable");
     const body = await answer.json().catch(() => ({}));
     if (!answer.ok) throw new Refused(body.detail ?? body.title ?? `status ${answer.status}`, body.code);
-    this.pass = body.value ?? "";
+    this.pass = body.access?.value ?? ""; // null where the gateway wants no keys
   }
 
   /** What the server says to everybody. */
