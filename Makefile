@@ -19,7 +19,7 @@ FUZZ_SECONDS ?= 60
 SOAK         ?= tests/soak/clients.py tests/soak/media.py
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check soak fuzz lint bench bench-peers clients clean
+.PHONY: help run test check scale soak fuzz lint bench bench-peers clients clean
 
 help: ## list the commands
 	@echo "Parley: a realtime gateway for spoken interviews"
@@ -51,6 +51,9 @@ check: test ## the same, then the long ones (30 min in all); stages/ and gateway
 	@echo "stages/ and gateway/: 90 % of branches wanted"
 	@$(BIN)/coverage report --include='stages/*,gateway/*' --fail-under=90
 	$(BIN)/python -m pytest -m realtime
+
+scale: $(DEV_STAMP) ## two gateways, Redis and workers with 20 calls: restarted, killed, stopped (SCALE_CALLS=6 for a check)
+	$(BIN)/python -m pytest -s tests/scale tests/stages/test_carriers.py $(ARGS)
 
 soak: $(DEV_STAMP) ## clients that misbehave, lips and voice, clients that vanish: 10, 10 and 5 minutes (SOAK_MINUTES=1 for a check)
 	$(BIN)/python -m pytest -o faulthandler_timeout=0 $(SOAK) $(ARGS)

@@ -27,14 +27,14 @@ pytestmark = [
     pytest.mark.skipif(
         not all(map(find_spec, NEEDED)), reason="needs the offline engines: extra 'offline'"
     ),
-    pytest.mark.timeout(240),
+    pytest.mark.timeout(600),
     pytest.mark.realtime,
     pytest.mark.slow,
 ]
 
-CALLS = 20
-SPOKEN = 4
-LIMIT_S = 90.0
+CALLS = int(os.environ.get("SCALE_CALLS", "20"))
+SPOKEN = CALLS // 5
+LIMIT_S = 180.0
 
 
 @dataclass
@@ -179,8 +179,8 @@ def test_a_rolling_restart_of_gateways_and_worker_ends_no_conversation(pair: Pai
                 await further(found, 1)
             gaps_s = show(found, "rolling restart")
             assert all(len(each.gaps_s) >= 1 for each in found)
-            assert gaps_s[math.ceil(len(gaps_s) * 0.95) - 1] <= 2.0
             await check_answers(found)
+            assert gaps_s[math.ceil(len(gaps_s) * 0.95) - 1] <= 2.0
 
     asyncio.run(story())
 

@@ -72,7 +72,7 @@ class Visitor:
                         await self._converse(socket, began)
                 self.socket = None
                 self._hush()
-                if self._lost_at is None:
+                if self._lost_at is None and self._resume is not None:
                     self._lost_at = time.perf_counter()
                 self.at = (self.at + 1) % len(self.ports)
                 await asyncio.sleep(AGAIN_S)
