@@ -56,7 +56,6 @@ ErrorCode = Literal[
     "still_ending",
     "session_expired",
     "cannot_resume",
-    "taken_over",
     "deleted",
     "flooding",
     "interview",
