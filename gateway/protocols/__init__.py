@@ -2,8 +2,9 @@
 
 `dialect` is their contract, with the commands and outputs; `request` is what a client asks for when
 a session begins, with each function for its replies as a `tool_wish`. `native` is Parley's own
-dialect, `openai_realtime` that of OpenAI's Realtime API, `rtvi` that of Pipecat's clients, `twilio`
-that of telephone calls; none imports another. The first two read numbers by `whole`.
+dialect, `openai_realtime` that of OpenAI's Realtime API, `openai_live` that of its Live API, `rtvi`
+that of Pipecat's clients, `twilio` that of telephone calls; none imports another. The first two
+read numbers by `whole`, and OpenAI's two read JSON by `client_events`.
 """
 
 __all__: list[str] = []

@@ -116,7 +116,7 @@ class OpenAiLive:
                 return self._start(event, event_id)
             case _ if requests is None:
                 raise invalid(BEGIN, "type", NOT_STARTED)
-            case events.AppendAudio(audio=audio):
+            case events.LiveAppendAudio(audio=audio):
                 duration_ms, commands = requests.append(audio)
                 self._transcripts.input.append(duration_ms, self._at_ms(now))
                 return commands

@@ -16,39 +16,39 @@ from gateway.protocols.client_events import (
 from gateway.protocols.dialect import ProtocolError
 from gateway.protocols.openai_live.errors import IMMUTABLE, UNKNOWN_EVENT, UNSUPPORTED, invalid
 from gateway.protocols.openai_live.fields import (
-    Fields,
+    LiveFields,
+    LiveSessionFields,
     MessageFields,
     ResultFields,
-    SessionFields,
     Text,
     UpdateFields,
 )
 
 
-class StartSession(Fields):
+class StartSession(LiveFields):
     type: Literal["session.start"]
-    session: SessionFields
+    session: LiveSessionFields
 
 
-class UpdateSession(Fields):
+class LiveUpdateSession(LiveFields):
     type: Literal["session.update"]
     session: UpdateFields
 
 
-class CloseSession(Fields):
+class CloseSession(LiveFields):
     type: Literal["session.close"]
 
 
-class AppendAudio(Fields):
+class LiveAppendAudio(LiveFields):
     type: Literal["session.input_audio.append"]
     audio: bytes
 
 
-class MuteInput(Fields):
+class MuteInput(LiveFields):
     type: Literal["session.input_audio.mute"]
 
 
-class UnmuteInput(Fields):
+class UnmuteInput(LiveFields):
     type: Literal["session.input_audio.unmute"]
 
 
@@ -58,7 +58,7 @@ def _own(delegation_id: str | None) -> str | None:
     return delegation_id
 
 
-class AppendContext(Fields):
+class AppendContext(LiveFields):
     """What the chat model is to know: `commentary` is to be spoken of, the others are silent."""
 
     type: Literal[
@@ -68,31 +68,31 @@ class AppendContext(Fields):
     delegation_id: Annotated[StrictStr | None, AfterValidator(_own)] = None
 
 
-class CreateMessage(Fields):
+class CreateMessage(LiveFields):
     type: Literal["response.item.create"]
     item: MessageFields
 
 
-class CreateResult(Fields):
+class CreateResult(LiveFields):
     type: Literal["response.item.create"]
     item: ResultFields
 
 
-class CreateResponse(Fields):
+class LiveCreateResponse(LiveFields):
     type: Literal["response.create"]
 
 
 ClientEvent: TypeAlias = (
     StartSession
-    | UpdateSession
+    | LiveUpdateSession
     | CloseSession
-    | AppendAudio
+    | LiveAppendAudio
     | MuteInput
     | UnmuteInput
     | AppendContext
     | CreateMessage
     | CreateResult
-    | CreateResponse
+    | LiveCreateResponse
 )
 
 START = "session.start"
@@ -102,7 +102,7 @@ _CREATE = "response.item.create"
 
 _KINDS: dict[str, type[ClientEvent]] = {
     START: StartSession,
-    _UPDATE: UpdateSession,
+    _UPDATE: LiveUpdateSession,
     "session.close": CloseSession,
     "session.input_audio.mute": MuteInput,
     "session.input_audio.unmute": UnmuteInput,
@@ -110,7 +110,7 @@ _KINDS: dict[str, type[ClientEvent]] = {
     "session.thinking.append": AppendContext,
     "session.commentary.append": AppendContext,
     _CREATE: CreateMessage,
-    "response.create": CreateResponse,
+    "response.create": LiveCreateResponse,
 }
 
 _ELSEWHERE = frozenset(
@@ -123,7 +123,7 @@ _ELSEWHERE = frozenset(
 """Events of the API that this server cannot obey."""
 
 _SETTINGS = ("model", "audio", "client", "input", "instructions", "safety_identifier", "store")
-"""Fields of a session that hold from its start to its end."""
+"""LiveFields of a session that hold from its start to its end."""
 
 
 def read(message: bytes) -> tuple[ClientEvent, str | None]:
@@ -145,7 +145,9 @@ def _read(event: dict[str, Any]) -> ClientEvent:
     if not isinstance(kind, str):
         raise ProtocolError(MISSING, "Missing required parameter: 'type'.", param="type")
     if kind == _APPEND:
-        return AppendAudio.model_construct(type=_APPEND, audio=decoded_audio(event.get("audio")))
+        return LiveAppendAudio.model_construct(
+            type=_APPEND, audio=decoded_audio(event.get("audio"))
+        )
     model = _KINDS.get(kind)
     if model is None:
         raise _unknown(kind)

@@ -1,6 +1,6 @@
 """The objects inside client events: the session and its items, checked by type. Pure.
 
-Fields that Parley does not know are let through and ignored: clients are newer than servers. A
+LiveFields that Parley does not know are let through and ignored: clients are newer than servers. A
 field that is null counts as not given.
 """
 
@@ -27,7 +27,7 @@ LONGEST_TEXT_BYTES = 64 * 1024
 LONGEST_MODEL = 256
 
 
-class Fields(BaseModel):
+class LiveFields(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
 
 
@@ -74,14 +74,14 @@ CallId = Annotated[StrictStr, Field(min_length=1, max_length=128)]
 # --- audio -----------------------------------------------------------------------------------
 
 
-class FormatFields(Fields):
+class LiveFormatFields(LiveFields):
     """How audio travels in messages, both ways: PCM at 16 or 24 kHz, or G.711."""
 
     type: Literal["audio/pcm", "audio/pcmu", "audio/pcma"]
     rate: Whole | None = None
 
     @model_validator(mode="after")
-    def _of_its_rate(self) -> "FormatFields":
+    def _of_its_rate(self) -> "LiveFormatFields":
         rates = (16_000, 24_000) if self.type == "audio/pcm" else (8_000, None)
         if self.rate not in rates:
             wanted = "16000 or 24000" if self.type == "audio/pcm" else "8000"
@@ -102,19 +102,19 @@ class FormatFields(Fields):
         return {"type": self.type, "rate": self.rate or 8_000}
 
 
-class OutputFields(Fields):
+class OutputFields(LiveFields):
     voice: Voice = None
 
 
-class AudioFields(Fields):
-    format: FormatFields | None = None
+class LiveAudioFields(LiveFields):
+    format: LiveFormatFields | None = None
     output: OutputFields | None = None
 
 
 # --- who handles tasks -----------------------------------------------------------------------
 
 
-class ToolFields(Fields):
+class LiveToolFields(LiveFields):
     """A function of the client."""
 
     type: Literal["function"]
@@ -123,17 +123,17 @@ class ToolFields(Fields):
     parameters: dict[str, Any] | None = None
 
 
-class ResponsesFields(Fields):
+class ResponsesFields(LiveFields):
     """The chat server's settings: what a client tells the backend of a Live session."""
 
     model: Model | None = None
     instructions: Instructions | None = None
     max_output_tokens: Annotated[Any, AfterValidator(_max_tokens)] = None
-    tools: Annotated[list[ToolFields], Field(max_length=MOST_TOOLS)] | None = None
+    tools: Annotated[list[LiveToolFields], Field(max_length=MOST_TOOLS)] | None = None
     tool_choice: Annotated[Any, AfterValidator(_tool_choice)] = None
 
 
-class DelegationFields(Fields):
+class DelegationFields(LiveFields):
     type: Literal["client", "responses"]
     acknowledgement_delay_ms: DelayMs | None = None
     responses: ResponsesFields | None = None
@@ -142,23 +142,23 @@ class DelegationFields(Fields):
 # --- the session -----------------------------------------------------------------------------
 
 
-class PartFields(Fields):
+class PartFields(LiveFields):
     type: Literal["input_text", "text", "output_text"] = "input_text"
     text: Text
 
 
-class InitialItemFields(Fields):
+class InitialItemFields(LiveFields):
     """A line of the conversation before the session."""
 
     role: Literal["developer", "user", "assistant"]
     content: Annotated[list[PartFields], Field(min_length=1, max_length=1)]
 
 
-class SessionFields(Fields):
+class LiveSessionFields(LiveFields):
     """What `session.start` asks for. `triggers` that are not empty are refused."""
 
     model: Model
-    audio: AudioFields | None = None
+    audio: LiveAudioFields | None = None
     delegation: DelegationFields | None = None
     input: Annotated[list[InitialItemFields], Field(max_length=MOST_INPUT_ITEMS)] | None = None
     instructions: Instructions | None = None
@@ -167,14 +167,14 @@ class SessionFields(Fields):
     triggers: Annotated[list[Any], Field(max_length=0)] | None = None
 
 
-class UpdateFields(Fields):
+class UpdateFields(LiveFields):
     """What `session.update` may change."""
 
     delegation: DelegationFields | None = None
     triggers: Annotated[list[Any], Field(max_length=0)] | None = None
 
 
-class MessageFields(Fields):
+class MessageFields(LiveFields):
     """A line that the client writes; `content` is a text, or parts with texts."""
 
     type: Literal["message"] = "message"
@@ -188,7 +188,7 @@ class MessageFields(Fields):
         return "\n".join(part.text for part in self.content)
 
 
-class ResultFields(Fields):
+class ResultFields(LiveFields):
     """What a function of the client returned."""
 
     type: Literal["function_call_output"]

@@ -9,7 +9,7 @@ from gateway.protocols.openai_live import events
 from gateway.protocols.openai_live.errors import NOT_STARTED, error_of, invalid
 from gateway.protocols.openai_live.fields import InitialItemFields
 from gateway.protocols.openai_live.history import LiveHistory
-from gateway.protocols.openai_live.session import LiveSession
+from gateway.protocols.openai_live.session import LiveApiSession
 from gateway.protocols.request import InterviewRequest
 from pipeline.languages import AUTO, code_of
 
@@ -35,9 +35,9 @@ class LiveOpening:
         except ValueError as error:
             raise invalid(f"Invalid value for 'language': {error}.", "language") from None
 
-    def session(self, event: events.StartSession) -> tuple[LiveSession, LiveHistory]:
+    def session(self, event: events.StartSession) -> tuple[LiveApiSession, LiveHistory]:
         """The session that is asked for, and the conversation before it."""
-        session = LiveSession.of(event.session, self.interview, self.language)
+        session = LiveApiSession.of(event.session, self.interview, self.language)
         history = LiveHistory()
         for item in event.session.input or ():
             _put(history, item)

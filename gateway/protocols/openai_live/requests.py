@@ -20,7 +20,7 @@ from gateway.protocols.openai_live.errors import (
 )
 from gateway.protocols.openai_live.fields import DelegationFields, MessageFields
 from gateway.protocols.openai_live.history import LiveHistory
-from gateway.protocols.openai_live.session import LiveSession
+from gateway.protocols.openai_live.session import LiveApiSession
 from pipeline.frames import Degraded, ToolCall
 from pipeline.ladder import CANNED, HOLDING
 
@@ -35,7 +35,7 @@ SILENT = {"pcm_s16le": b"\0", "mulaw": b"\xff", "alaw": b"\xd5"}
 class LiveRequests:
     """One session's. `session` is what holds now."""
 
-    def __init__(self, session: LiveSession, history: LiveHistory) -> None:
+    def __init__(self, session: LiveApiSession, history: LiveHistory) -> None:
         self.session = session
         self.history = history
         self._muted = False
@@ -75,7 +75,7 @@ class LiveRequests:
         """The commands that follow from an event, and the events that answer it. `at_ms` is now on
         the session's timeline. Raises `ProtocolError`, without the `event_id`."""
         match event:
-            case events.UpdateSession(session=fields):
+            case events.LiveUpdateSession(session=fields):
                 return self._update(fields.delegation), [tell("session.updated", event_id)]
             case events.MuteInput():
                 self._muted = True

@@ -7,11 +7,11 @@ from gateway.media.format import AudioFormat
 from gateway.protocols.openai_live.errors import IMMUTABLE, invalid
 from gateway.protocols.openai_live.fields import (
     DelegationFields,
-    Fields,
-    FormatFields,
+    LiveFields,
+    LiveFormatFields,
+    LiveSessionFields,
+    LiveToolFields,
     ResponsesFields,
-    SessionFields,
-    ToolFields,
 )
 from gateway.protocols.openai_live.history import LiveHistory
 from gateway.protocols.request import AssistantRequest, InterviewRequest, SessionRequest
@@ -29,15 +29,15 @@ decided at least 300 ms after the reply was held, when all of this has been play
 
 BY_CLIENT = DelegationFields(type="client")
 
-PCM = FormatFields(type="audio/pcm", rate=24_000)
+PCM = LiveFormatFields(type="audio/pcm", rate=24_000)
 
 
 @dataclass(frozen=True, slots=True)
-class LiveSession:
+class LiveApiSession:
     """The configuration of one session. A value: `updated` gives another."""
 
     model: str
-    form: FormatFields = PCM
+    form: LiveFormatFields = PCM
     voice: str = DEFAULT_VOICE
     instructions: str = ""
     delegation: DelegationFields = BY_CLIENT
@@ -46,8 +46,8 @@ class LiveSession:
 
     @classmethod
     def of(
-        cls, fields: SessionFields, interview: InterviewRequest | None, language: str | None
-    ) -> "LiveSession":
+        cls, fields: LiveSessionFields, interview: InterviewRequest | None, language: str | None
+    ) -> "LiveApiSession":
         """The session that a `session.start` asks for. An interview keeps its own voice and
         instructions."""
         is_interview = fields.model == INTERVIEW
@@ -74,7 +74,7 @@ class LiveSession:
         return self.form.audio_format()
 
     @property
-    def tools(self) -> tuple[ToolFields, ...]:
+    def tools(self) -> tuple[LiveToolFields, ...]:
         return tuple(self._backend.tools or ())
 
     @property
@@ -82,7 +82,7 @@ class LiveSession:
         """The settings of whoever answers: the chat server."""
         return self.delegation.responses or ResponsesFields()
 
-    def updated(self, wanted: DelegationFields | None) -> "LiveSession":
+    def updated(self, wanted: DelegationFields | None) -> "LiveApiSession":
         """Gives the session after `session.update`: only fields that were given change.
 
         Raises `ProtocolError` for a delegation of another type.
@@ -148,5 +148,5 @@ class LiveSession:
         )
 
 
-def _given(fields: Fields) -> dict[str, Any]:
+def _given(fields: LiveFields) -> dict[str, Any]:
     return {name: value for name, value in fields if value is not None}

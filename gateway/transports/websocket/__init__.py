@@ -1,5 +1,5 @@
-"""WebSockets: `endpoint`, `realtime`, `rtvi` and `twilio` are the routes, `transport` fills the
-contract.
+"""WebSockets: `endpoint`, `realtime`, `openai_live`, `rtvi` and `twilio` are the routes, and
+`transport` fills the contract.
 
 `entry` finds out who may begin a session, and `refusal` turns a crowd away before that. `protocol`
 is uvicorn's protocol with a short way through, for which `framing` cuts the stream; `send_queue`
