@@ -28,7 +28,7 @@ FACES = Path(__file__).parents[2] / "stages" / "avatar" / "faces"
 
 INDEX = "index.html"
 STYLE = "style.css"
-LINK = f'<link rel="stylesheet" href="/static/{STYLE}">'
+LINK = f'<link rel="stylesheet" href="static/{STYLE}">'
 """Its place in the page is taken by the style itself: the first paint waits for nothing else."""
 
 MANIFEST = "face.json"

@@ -5,8 +5,9 @@ import { Gateway } from "./client/index.js";
 
 const KEPT = "parley-pass";
 
-/** The server that this page comes from; a page that is loaded again still has its pass. */
-export const gateway = new Gateway("", { ticket: taken(), pass: read() });
+/** The server that this page comes from, which may be below a path of another host; a page that is
+ * loaded again still has its pass. */
+export const gateway = new Gateway(new URL("..", import.meta.url).href, { ticket: taken(), pass: read() });
 
 /** The ticket or key in the address, which is left out of it: nobody reads or copies it there. */
 function taken() {

@@ -1,5 +1,6 @@
 // For the operator: break a stage for a while, and watch what takes its place.
 
+import { gateway } from "./access.js";
 import { made } from "./made.js";
 
 const SECONDS = 20;
@@ -30,7 +31,7 @@ export class Drills {
   async #ask(method, path, body) {
     const headers = { authorization: `Bearer ${this.key}`, "content-type": "application/json" };
     const asked = { method, headers, ...(body ? { body: JSON.stringify(body) } : {}) };
-    const answer = await fetch(path, asked).catch(() => null);
+    const answer = await fetch(`${gateway.url}${path}`, asked).catch(() => null);
     const found = (await answer?.json().catch(() => ({}))) ?? {};
     const words = answer?.ok ? "" : (REFUSALS[found.code] ?? found.detail ?? found.title ?? SILENT);
     this.at("drill-words").textContent = words;

@@ -29,7 +29,7 @@ export async function report(session) {
     }
     if (answer?.ok) {
       const words = body.report?.feedback?.headline ?? body.summary?.text ?? "";
-      const link = `${path}/report?format=html`;
+      const link = `${gateway.url}${path}/report?format=html`;
       return { words, link, result: body.report ?? null, known: true };
     }
     const silent = answer === null || answer.status >= 500; // it is being started again

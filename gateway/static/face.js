@@ -18,7 +18,7 @@ export function faces() {
 export class Face {
   /** A face's manifest and picture. */
   static async read(id) {
-    const folder = `/faces/${encodeURIComponent(id)}`;
+    const folder = new URL(`../faces/${encodeURIComponent(id)}`, import.meta.url);
     const [manifest, text] = await Promise.all([
       fetch(`${folder}/face.json`).then((answer) => answer.json()),
       fetch(`${folder}/face.svg`).then((answer) => answer.text()),

@@ -212,7 +212,7 @@ def test_where_udp_is_blocked_the_page_goes_on_over_websocket(small: int, tmp_pa
 WITHOUT = {
     "this server has no WebRTC": """
         const real = fetch;
-        globalThis.fetch = (where, ...rest) => String(where).startsWith("/webrtc/")
+        globalThis.fetch = (where, ...rest) => String(where).includes("/webrtc/")
           ? Promise.resolve(Response.json({ code: "webrtc_not_installed" }, { status: 503 }))
           : real(where, ...rest);""",
     "this browser has no WebRTC": "globalThis.RTCPeerConnection = undefined;",

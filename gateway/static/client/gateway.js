@@ -36,7 +36,7 @@ export class Gateway {
     this.pass = pass;
   }
 
-  /** `fetch` for what belongs to the session. */
+  /** `fetch` for what belongs to the session: a path, or a whole address that the gateway gave. */
   fetch(path, options = {}) {
     return this.#shown(this.pass || this.ticket, path, options);
   }
@@ -48,7 +48,13 @@ export class Gateway {
 
   #shown(credential, path, { headers = {}, ...options }) {
     const who = credential ? { authorization: `Bearer ${credential}` } : {};
-    return fetch(`${this.url}${path}`, { ...options, headers: { ...headers, ...who } });
+    const there = URL.canParse(path) ? path : `${this.url}${path}`;
+    return fetch(there, { ...options, headers: { ...headers, ...who } });
+  }
+
+  /** The address that a `Location` names in the answer for a path. */
+  placed(there, path) {
+    return new URL(there, new URL(`${this.url}${path}`, location.href)).href;
   }
 
   /** The address of a WebSocket. */

@@ -75,7 +75,7 @@ export class WebRtcTransport {
       const { code } = await answer.json().catch(() => ({}));
       throw new Refused(code);
     }
-    this.location = answer.headers.get("location");
+    this.location = this.gateway.placed(answer.headers.get("location"), this.path);
     this.placed = true;
     const sdp = await answer.text();
     if (this.over) return this.#leave();

@@ -39,12 +39,12 @@ def test_the_page_and_everything_it_names_is_served(rest: Rest) -> None:
     async def story(client: httpx.AsyncClient) -> None:
         page = await client.get("/")
         assert page.headers["content-type"] == "text/html; charset=utf-8"
-        named = set(re.findall(r'(?:src|href)="(/[^"]*)"', page.text))
+        named = set(re.findall(r'(?:src|href)="([^"#:]*)"', page.text))
         scripts = {name for name in named if name.endswith(".js")}
-        assert named - scripts == {"/static/icon.svg"}
+        assert named - scripts == {"static/icon.svg"}
         asked = {"main.js", "boot.js"}
         await follow(client, asked)
-        assert {f"/static/{name}" for name in asked} == scripts, "all are loaded at once"
+        assert {f"static/{name}" for name in asked} == scripts, "all are loaded at once"
         worklets = {f"client/{name}-worklet.js" for name in ("capture", "playback")}
         later = {"client/call.js", "client/remote.js", "ending.js", "facts.js", "panel.js"}
         await follow(client, later | worklets)
