@@ -80,8 +80,8 @@ class TurnPolicy:
     interruptible: bool = True
     opens: bool = True
     judged: bool = False
-    replies_to_silence: bool = False
     language: str = "en"
+    replies_to_silence: bool = False
 
     @property
     def pre_roll_ms(self) -> int:

@@ -121,6 +121,14 @@ export interface Degraded {
   turn?: number;
 }
 
+/** A function of this client's is called. */
+export interface ToolCall {
+  turn: number;
+  call_id: string;
+  name: string;
+  arguments: Record<string, unknown>;
+}
+
 export interface GoingAway {
   in_ms: number;
 }
@@ -180,6 +188,7 @@ export interface Messages {
   "turn.metrics": TurnMetrics;
   interview: Progress;
   degraded: Degraded;
+  "tool.call": ToolCall;
   going_away: GoingAway;
   expiring: Expiring;
   error: ErrorMessage;
@@ -259,6 +268,8 @@ export class Interview extends EventTarget {
   /** Throws RangeError for a text that is empty or too long, and for a ninth on its way. */
   say(text: string): void;
   interrupt(): void;
+  /** What a function of this page's returned, after `tool.call`. */
+  answerTool(callId: string, result: unknown): void;
   /** Push to talk: the spoken turn ends here. */
   commit(): void;
   mute(muted?: boolean): void;

@@ -81,7 +81,7 @@ class ClientInput(Generic[P]):
         else:
             pcm = self._readers.current.read(data)
             self._session.feed(pcm)
-            if self._audience is not None:
+            if self._audience is not None and self._audience.mixed is not None:
                 self._audience.hear(pcm)
 
     # --- formats -----------------------------------------------------------------------------

@@ -2,9 +2,9 @@
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, StrictStr
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictInt, StrictStr
 
-from gateway.protocols.whole import Whole
+from gateway.protocols.whole import whole
 from pipeline.stage import Tool
 from pipeline.tool_rounds import LIMIT_S
 
@@ -23,7 +23,9 @@ class ToolWish(BaseModel):
     name: Annotated[StrictStr, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
     description: Annotated[StrictStr, Field(max_length=4000)] | None = None
     parameters: dict[str, Any] | None = None
-    timeout_ms: Annotated[Whole, Field(ge=100, le=60_000)] = round(LIMIT_S * 1000)
+    timeout_ms: Annotated[StrictInt, Field(ge=100, le=60_000), BeforeValidator(whole)] = round(
+        LIMIT_S * 1000
+    )
     filler: Annotated[StrictStr, Field(max_length=200)] | None = None
 
     @property

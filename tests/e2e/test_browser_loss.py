@@ -208,7 +208,8 @@ def test_german_sentences_are_marked_as_such_and_the_pages_own_are_not(
 def test_a_health_that_hangs_is_told_as_such(url: str, deaf: Browser) -> None:
     hanging = """
     const really = fetch;
-    globalThis.fetch = (where, options) => !String(where).endsWith("/health") ? really(where, options)
+    const elsewhere = (where) => !String(where).endsWith("/health");
+    globalThis.fetch = (where, options) => elsewhere(where) ? really(where, options)
       : new Promise((_, refuse) => {
         options.signal?.addEventListener("abort", () => refuse(options.signal.reason));
       });

@@ -55,7 +55,19 @@ def test_make_alone_lists_the_commands() -> None:
     )
     listed = re.findall(r"^  make ([a-z]+) +\S", done.stdout, re.MULTILINE)
     assert listed == [
-        *("help", "run", "test", "check", "soak", "fuzz", "lint", "bench", "clients", "clean"),
+        *(
+            "help",
+            "run",
+            "test",
+            "check",
+            "scale",
+            "soak",
+            "fuzz",
+            "lint",
+            "bench",
+            "clients",
+            "clean",
+        ),
     ]
 
 

@@ -441,11 +441,14 @@ def test_what_an_older_version_left_out_has_its_default_value() -> None:
     talk = Talk()
     talk.does("open")
     talk.does(PolicyChanged(TurnPolicy(silence_ms=500)))
-    newer = ',"replies":true,"interruptible":true,"opens":true,"judged":false,"language":"en"'
+    newer = (
+        ',"replies":true,"interruptible":true,"opens":true,"judged":false,"language":"en"'
+        ',"replies_to_silence":false'
+    )
     lines = [
         talk.lines[0].replace(newer, ""),
         talk.lines[1].replace('"",true', '""'),
-        talk.lines[2].replace(',true,true,true,false,"en"]', "]"),
+        talk.lines[2].replace(',true,true,true,false,"en",false]', "]"),
     ]
     assert all(new != old for new, old in zip(talk.lines, lines, strict=True))
     found = replay(lines)

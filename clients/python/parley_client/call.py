@@ -313,6 +313,13 @@ class Call:
         """The spoken turn ends here: push to talk."""
         await self._send({"type": "commit"})
 
+    async def answer_tool(self, call_id: str, result: Any) -> None:
+        """Give the interviewer what a function of this client's returned, after a `ToolCall`.
+
+        `result` is whatever JSON can hold, 64 KiB of it at most.
+        """
+        await self._send({"type": "tool.result", "call_id": call_id, "result": result})
+
     async def played(self, turn: int, ms: float) -> None:
         """Say how much of a reply has been played; without it the gateway's clock counts."""
         await self._send({"type": "played", "turn": turn, "ms": ms})

@@ -180,6 +180,16 @@ class Degraded:
 
 
 @dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A function of this client's is called: `Call.answer_tool` sends what it returns."""
+
+    turn: int
+    call_id: str
+    name: str
+    arguments: Json
+
+
+@dataclass(frozen=True, slots=True)
 class GoingAway:
     """The gateway stops within this time. The call goes on by itself when it is back."""
 
@@ -247,6 +257,7 @@ Event = (
     | TurnMetrics
     | Interview
     | Degraded
+    | ToolCall
     | GoingAway
     | Expiring
     | Error
@@ -272,6 +283,7 @@ CLASSES: Mapping[str, type] = {
     "turn.metrics": TurnMetrics,
     "interview": Interview,
     "degraded": Degraded,
+    "tool.call": ToolCall,
     "going_away": GoingAway,
     "expiring": Expiring,
     "error": Error,

@@ -187,6 +187,11 @@ export class Interview extends EventTarget {
     this.call?.send({ type: "interrupt" });
   }
 
+  /** What a function of this page's returned, after `tool.call`: any JSON. */
+  answerTool(callId, result) {
+    this.call?.send({ type: "tool.result", call_id: callId, result });
+  }
+
   /** The spoken turn ends here: push to talk. */
   commit() {
     this.call?.send({ type: "commit" });
