@@ -53,7 +53,7 @@ check: test ## the same, then the long ones (30 min in all); stages/ and gateway
 	$(BIN)/python -m pytest -m realtime
 
 scale: $(DEV_STAMP) ## two gateways, Redis and workers with 20 calls: restarted, killed, stopped (SCALE_CALLS=6 for a check)
-	$(BIN)/python -m pytest -s tests/scale tests/stages/test_carriers.py $(ARGS)
+	$(BIN)/python -m pytest -s tests/scale/gateways.py tests/stages/test_carriers.py $(ARGS)
 
 soak: $(DEV_STAMP) ## clients that misbehave, lips and voice, clients that vanish: 10, 10 and 5 minutes (SOAK_MINUTES=1 for a check)
 	$(BIN)/python -m pytest -o faulthandler_timeout=0 $(SOAK) $(ARGS)

@@ -13,6 +13,8 @@ from tests.support.gateway import Gateway
 from tests.support.peers import Peer
 from tests.support.service_peer import HANG, Raw, ServicePeer
 
+pytestmark = pytest.mark.slow
+
 WEATHER = {
     "name": "weather",
     "description": "The weather in a place.",

@@ -1,6 +1,7 @@
 """The gateway and its services as processes: memory, and instances that are killed or stopped."""
 
 import asyncio
+import resource
 import signal
 import time
 from collections.abc import Iterator
@@ -122,8 +123,21 @@ def test_a_hangup_reads_the_file_again_and_a_mistake_changes_nothing(tmp_path: P
 
 
 WEBSOCKETS = 1000
+FILES = 3 * WEBSOCKETS
 
 
+@pytest.fixture
+def many_files() -> Iterator[None]:
+    """As many open files as that takes, for the processes begun meanwhile, too."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < FILES:
+        pytest.skip(f"needs {FILES} open files, and {hard} are allowed here")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, FILES), hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.mark.usefixtures("many_files")
 def test_a_thousand_websockets_pass_at_a_time(tmp_path: Path) -> None:
     port, service_port = free_port(), free_port()
     path = services_file(tmp_path, {"name": "s", "port": service_port})

@@ -27,6 +27,7 @@ def test_addresses_in_answers_begin_with_the_path(below: Any, asked: str) -> Non
         async with connect(f"ws://127.0.0.1:{below.port}{asked}/ws/{session}") as socket:
             await socket.send(json.dumps({"type": "hello", "version": 1}))
             assert json.loads(await socket.recv())["type"] == "ready"
+            await socket.send(json.dumps({"type": "bye"}))
 
     below.run(story)
 

@@ -20,6 +20,8 @@ from tests.support.gateway import Gateway
 from tests.support.served import free_port
 from tests.support.stub_services import StubService, raw_service, says, services_file
 
+pytestmark = pytest.mark.slow
+
 WITHIN_S = 30.0
 
 Handler = Callable[[ServerConnection], Awaitable[None]]

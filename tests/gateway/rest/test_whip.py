@@ -16,6 +16,8 @@ from tests.support.rest import refused
 from tests.support.webrtc import Doorway
 from tests.support.whip import FRAGMENT, SDP, SECURITY, offered, section, sound
 
+pytestmark = pytest.mark.slow
+
 SPOKEN = offered(sound("sendonly"))
 HEARD = offered(sound("recvonly"))
 VP8 = "VP8/90000"
