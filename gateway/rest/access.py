@@ -183,7 +183,7 @@ class HttpAccess:
             grant = await self._access.observer(credential)
         if grant is None:
             raise ACCESS_REQUIRED(HOW, headers=WRONG if credential else CHALLENGE)
-        await self._count(request, grant.owner or grant.digest)
+        await self._count(request, counted_as(grant))
         request.scope[ADMITTED] = Admitted(self._access, grant)
         await self._hold(need, grant, request)
 
@@ -207,7 +207,7 @@ class HttpAccess:
             raise foreign or ACCESS_REQUIRED(HOW, headers=WRONG if given else CHALLENGE)
         best = max(own.values(), key=lambda one: RANKS.index(one.role))
         self._allow(Need.SERVICE, best)
-        await self._count(client, best.owner or best.digest)
+        await self._count(client, counted_as(best))
         client.scope[ADMITTED] = Admitted(self._access, best, frozenset(own))
 
     async def _count(self, request: HTTPConnection, client: str | None) -> None:
@@ -246,6 +246,13 @@ class HttpAccess:
     def _made(self, request: Request, credential: str) -> bool:
         made_with = self._made_with(request.path_params["peer"])
         return bool(credential) and made_with == digest_of(credential)
+
+
+def counted_as(grant: Grant) -> str:
+    """By which requests are counted. Passes of a session count as one: each makes further ones."""
+    if grant.owner or grant.listens or grant.session_id is None:
+        return grant.owner or grant.digest
+    return f"session:{grant.session_id}"
 
 
 def refusals(method: str, path: str) -> tuple[Kind, ...]:

@@ -36,6 +36,7 @@ from gateway.rest.webrtc import Id
 from gateway.runtime import Runtime
 from gateway.security import digest_of, may_connect, origin_of, presented
 from gateway.security.grants import Grant
+from gateway.security.tickets import TICKET
 from gateway.transports.webrtc.offers import LONGEST_LINE, MAX_BYTES, OfferError
 from gateway.transports.websocket.endpoint import address_of
 from stages.interview import InterviewConfig, InterviewError
@@ -213,13 +214,14 @@ class RtviEndpoints:
         holder, grant = await self._admitted(request, session_id, old)
         access = self._runtime.access
         dialect = Rtvi(SessionRequest(avatar="off"), epoch_clock())
+        ends_at = self._webrtc.ends_at(old) if grant is None else access.until(grant)
         try:
             made = await self._webrtc.answer(
                 session_id,
                 offer.sdp,
                 dialect,
                 address_of(request),
-                until=None if grant is None else access.until(grant),
+                until=ends_at,
                 replaces=old is not None,
             )
         except OfferError as error:
@@ -231,7 +233,7 @@ class RtviEndpoints:
         except BaseException:  # another request was faster with the ticket, or this one has ended
             self._webrtc.hang_up(made.id)
             raise
-        self._webrtc.remember(made.id, holder)
+        self._webrtc.remember(made.id, holder, ends_at)
         if old is not None:  # only now: a refused offer must not end the connection that works
             self._webrtc.hang_up(old)
         return RtviAnswer(sdp=made.sdp, pc_id=made.id)
@@ -278,7 +280,8 @@ class RtviEndpoints:
         token = self._webrtc.token
         if shown and token is not None and token.accepts(shown):
             return holder, None
-        if peer_id is not None and self._webrtc.made_with(peer_id) == holder:
+        used = credential.startswith(TICKET)  # all else has to hold still
+        if used and peer_id is not None and self._webrtc.made_with(peer_id) == holder:
             return holder, None
         grant = await access.look(credential)
         if grant is None or not (shown or _once(grant)):

@@ -46,7 +46,8 @@ class Signalling:
         token = settings.webrtc_token
         self.token = None if token is None else ApiKeys(token.get_secret_value())
         """What opens WebRTC where it is set; the credentials of the whole gateway do, too."""
-        self._holders: dict[str, str] = {}  # of the live peers, by whose credential
+        # Of the live peers: by whose credential, and until when (a Unix time) it lets them go on.
+        self._holders: dict[str, tuple[str, float | None]] = {}
         self._peers: Peers | None = None
         self._stack = AsyncExitStack()
 
@@ -115,13 +116,14 @@ class Signalling:
         An offer that is refused uses none: the client has it for another one. Raises `Problem` and
         `NoSuchSession`.
         """
+        ends_at = until(request)
         try:
             answered = await self.answer(
                 session_id,
                 sdp,
                 dialect,
                 address_of(request),
-                until=until(request),
+                until=ends_at,
                 replaces=replaces,
                 purpose=purpose,
             )
@@ -132,7 +134,7 @@ class Signalling:
         except BaseException:  # another request was faster with the ticket, or this one has ended
             self.hang_up(answered.id, purpose)
             raise
-        self.remember(answered.id, holder(request))
+        self.remember(answered.id, holder(request), ends_at)
         return answered
 
     async def show(
@@ -200,13 +202,17 @@ class Signalling:
 
     def made_with(self, peer_id: str) -> str | None:
         """The digest of the credential with which a live connection was made."""
-        return self._holders.get(peer_id)
+        return self._holders.get(peer_id, (None, None))[0]
 
-    def remember(self, peer_id: str, digest: str) -> None:
+    def ends_at(self, peer_id: str | None) -> float | None:
+        """When a live connection has to end by the credential with which it was made."""
+        return self._holders.get(peer_id or "", (None, None))[1]
+
+    def remember(self, peer_id: str, digest: str, ends_at: float | None = None) -> None:
         """Keep by whose credential a connection was made, as long as it lives."""
         peers = self._open()
         held = {id: by for id, by in self._holders.items() if peers.live(id)}
-        self._holders = {**held, peer_id: digest}
+        self._holders = {**held, peer_id: (digest, ends_at)}
 
 
 def offer_problem(error: OfferError) -> Problem:

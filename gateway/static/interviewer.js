@@ -35,7 +35,8 @@ export class Interviewer {
   follow(interview) {
     this.interview = interview;
     this.gallery.mouth = (now) => interview.mouth(now);
-    interview.addEventListener("video", ({ detail }) => this.picture.play(detail.track));
+    const played = ({ detail }) => this.interview === interview && this.picture.play(detail.track);
+    interview.addEventListener("video", played);
   }
 
   /** A message of the server about its reply, its face or its mood. */

@@ -74,7 +74,9 @@ class WholeInterviewFields(InterviewFields):
 class ResumedFields(TypedDict):
     kept: Annotated[bool, Field(description="The same conversation goes on")]
     complete: Annotated[bool, Field(description="Everything that was missed was sent again")]
-    texts: Annotated[int, Field(ge=0, description="How many typed texts of the client arrived")]
+    texts: NotRequired[
+        Annotated[int, Field(ge=0, description="How many typed texts of the client arrived")]
+    ]
 
 
 class NoticeFields(TypedDict):

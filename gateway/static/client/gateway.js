@@ -112,7 +112,7 @@ export class Gateway {
     for (let i = 0; i < TRIES; i += 1) {
       const asked = { cache: "no-store", signal: AbortSignal.timeout(ASK_MS) };
       const answer = await this.fetch(path, asked).catch(() => null);
-      if (answer !== null && answer.status < 500) return answer;
+      if (answer !== null && answer.status < 500 && answer.status !== 429) return answer;
       await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
     }
     return null;

@@ -113,6 +113,11 @@ async function tapped(stream) {
     // Firefox connects a microphone at its own rate only; the worklet resamples then.
     await context.close();
     const own = new AudioContext({ latencyHint: "interactive" });
-    return [own, own.createMediaStreamSource(stream)];
+    try {
+      return [own, own.createMediaStreamSource(stream)];
+    } catch (error) {
+      await own.close();
+      throw error;
+    }
   }
 }

@@ -16,8 +16,8 @@ from gateway.runtime import Runtime
 from gateway.security import key_of
 from gateway.security.identities import TokenRefused
 from gateway.store import StoreError
-from gateway.transports.websocket.endpoint import converse, denied, greeted
-from gateway.transports.websocket.entry import Greeting
+from gateway.transports.websocket.endpoint import RETRY, address_of, converse, denied, greeted
+from gateway.transports.websocket.entry import Greeting, Refused, may_wait
 
 LONGEST_MESSAGE_BYTES = 21 * 1024 * 1024
 """The dialect answers messages that are too long with an error; one that is even longer is answered
@@ -68,6 +68,12 @@ async def live_endpoint(websocket: WebSocket) -> None:
     except ProtocolError as error:
         body = error_body(error.code, error.message, param=error.param)
         await websocket.send_denial_response(JSONResponse(body, 400))
+        return
+    try:
+        may_wait(runtime.access, address_of(websocket))  # every client waits for session.start
+    except Refused as refusal:
+        body = error_body("server_error", str(refusal))
+        await websocket.send_denial_response(JSONResponse(body, refusal.status, RETRY))
         return
     await websocket.accept()
     expires_at, _ = runtime.calls().session_ends(until)
