@@ -51,7 +51,10 @@ def control(kind: str, **fields: Any) -> bytes:
 def parsed(data: bytes | str) -> tuple[str, Fields]:
     """A control message's type and its fields. Raises `ProtocolViolation`."""
     try:
-        fields = json.loads(data)
+        raw = data.encode() if isinstance(data, str) else data
+        fields = json.loads(raw)
+        if b"\\u" in raw:  # an escape may name half of a surrogate pair, which no UTF-8 has
+            fields = json.loads(json.dumps(fields, ensure_ascii=False).encode(errors="replace"))
     except (ValueError, RecursionError) as error:
         raise ProtocolViolation(f"a text message that is no JSON: {type(error).__name__}") from None
     if not isinstance(fields, dict) or not isinstance(fields.get("type"), str):

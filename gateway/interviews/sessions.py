@@ -22,7 +22,7 @@ from pydantic import BaseModel, ConfigDict
 
 from gateway.interviews.keys import RECORD_KIND, SessionKeys, lease_key
 from gateway.protocols.tool_wish import ToolWish
-from gateway.store import Append, Conflict, Keep, Put, Store, Write, put_if_absent
+from gateway.store import Append, Conflict, Keep, Put, Store, StoreError, Write, put_if_absent
 from stages.interview import LANGUAGES, InterviewConfig
 from stages.interview.languages import interviewers
 
@@ -308,6 +308,15 @@ async def delete(store: Store, session_id: str) -> None:
 async def was_deleted(store: Store, session_id: str) -> bool:
     """Whether a missing session was deleted rather than expired."""
     return await store.get(SessionKeys(session_id).deleted) is not None
+
+
+async def owns(store: Store, session_id: str, worker: SessionOwner) -> bool:
+    """Whether no other process has taken the session from `worker`, as far as the store says."""
+    try:
+        record, _ = await load(store, session_id)
+    except (NoSuchSession, StoreError):
+        return True
+    return record.worker == worker
 
 
 async def alive(store: Store, owner: SessionOwner, asking: SessionOwner) -> bool:

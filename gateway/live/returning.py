@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
+from gateway.interviews.sessions import owns
 from gateway.live.calls import Calls
 from gateway.live.registry import LiveSessions
 from gateway.live.resumption import Line, Resumption, knows
@@ -80,16 +81,16 @@ async def hand_over(
     if wanted is None:
         return None
     kept = calls.live.kept(session_id)
-    if kept is not None and kept.holds(wanted.token, loop.time()):
-        ends_at = None
-    else:  # of another process: the session is in the store, and not what is kept here
-        ends_at = await knows(calls.store, session_id, wanted)
+    known = kept is not None and kept.holds(wanted.token, loop.time())
+    # What is kept here is old where another process has taken the session over meanwhile.
+    ours = known and await owns(calls.store, session_id, calls.owner)
+    ends_at = None if ours else await knows(calls.store, session_id, wanted)
     if ends_at is not None:
         end_by(ends_at)
         if kept is not None and not kept.away and calls.live.kept(session_id) is kept:
             calls.live.dismiss(session_id)
         return None
-    if kept is None or not kept.accepts(wanted, loop.time()):
+    if kept is None or not ours or not kept.accepts(wanted, loop.time()):
         raise CannotResume
     token = await kept.next_token(calls.settings.session_ttl_s, wanted)
     if calls.live.kept(session_id) is not kept or not transport.open or not kept.gave(token):

@@ -16,6 +16,7 @@ from gateway.interviews.sessions import NoSuchSession
 from gateway.rest.limits import HttpLimits
 from gateway.rest.operation import Check, HttpReply
 from gateway.rest.problems import OF_LIMITS, TOKEN_KEYS_UNAVAILABLE, TOKEN_REFUSED, Kind
+from gateway.rest.subpath import SUBPATH
 from gateway.security import (
     Access,
     ApiKeys,
@@ -320,10 +321,8 @@ async def with_pass(request: Request, reply: HttpReply, session_id: str) -> Http
     shown = Credential(value=issued.value, expires_at=issued.expires_at)
     body = reply.body.model_copy(update={"access": shown})
     secure = "; Secure" if request.scope["scheme"] == "https" else ""
-    cookie = (
-        f"{COOKIE}={issued.value}; Path=/api/sessions/{session_id}; HttpOnly; SameSite=Strict"
-        f"{secure}"
-    )
+    path = f"{request.scope.get(SUBPATH, '')}/api/sessions/{session_id}"
+    cookie = f"{COOKIE}={issued.value}; Path={path}; HttpOnly; SameSite=Strict{secure}"
     return HttpReply(body, reply.status, {**reply.headers, "set-cookie": cookie}, reply.about)
 
 

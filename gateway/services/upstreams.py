@@ -96,7 +96,8 @@ class Upstreams:
     async def retain(self, urls: Set[str]) -> None:
         """Close the connections to other instances than these, when their calls are over."""
         for url in self._pools.keys() - urls:
-            pool = self._pools.pop(url)
+            if (pool := self._pools.pop(url, None)) is None:
+                continue  # another `retain` has it, while this one waited
             pool.retired = True
             if not pool.calls:
                 await pool.transport.aclose()

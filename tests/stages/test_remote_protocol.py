@@ -66,9 +66,15 @@ def test_an_epoch_is_a_whole_number(value: object) -> None:
 
 
 def test_a_transcript_comes_out_as_it_went_in() -> None:
-    said = Transcript(3, "well \ud83d 😀", True, "en", 0.5, (Word("well", 0, 250),))
+    said = Transcript(3, "well 😀", True, "en", 0.5, (Word("well", 0, 250),))
     kind, fields = parsed(control("final", **transcript_fields(said)))
     assert (kind, transcript(3, fields, final=True)) == ("final", said)
+
+
+def test_half_of_a_surrogate_pair_is_replaced() -> None:
+    # It could be neither stored nor shown: no UTF-8 has it.
+    _, fields = parsed(b'{"type":"final","text":"well \\ud83d \\ud83d\\ude00"}')
+    assert fields["text"] == "well ? 😀"
 
 
 def test_a_piece_of_speech_comes_out_as_it_went_in() -> None:

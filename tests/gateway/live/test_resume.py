@@ -541,8 +541,11 @@ def test_a_client_goes_on_at_another_process_while_its_own_still_runs(local: Loc
                 await second.until("interview", currentQuestion=3)
                 async with local.call() as third:
                     await refused(third, token, 1)
+                local.calls = here  # which still keeps the session as it was
+                async with local.call() as fourth:
+                    await refused(fourth, token, 1)
                 assert (await load(local.store, "test"))[0].worker == there.owner
-            local.calls = here
+                assert second.types()[-1] != "error"
 
     local.run(story)
 

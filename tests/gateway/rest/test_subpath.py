@@ -32,6 +32,19 @@ def test_addresses_in_answers_begin_with_the_path(below: Any, asked: str) -> Non
     below.run(story)
 
 
+def test_the_cookie_of_a_pass_is_for_the_session_below_the_path(below: Any) -> None:
+    below.settings["api_keys"] = "a-key-of-at-least-16-letters"
+    headers = {"authorization": "Bearer a-key-of-at-least-16-letters"}
+
+    async def story() -> None:
+        async with httpx.AsyncClient(base_url=below.url, headers=headers) as client:
+            made = await client.post("/api/sessions", json={"role": "Data Analyst"})
+            session = made.json()["session_id"]
+            assert f"; Path=/tool/api/sessions/{session};" in made.headers["set-cookie"]
+
+    below.run(story)
+
+
 def test_without_its_slash_the_path_leads_to_the_page(below: Any) -> None:
     async def story() -> None:
         async with httpx.AsyncClient(base_url=below.url) as client:
