@@ -12,6 +12,8 @@ DEV_STAMP := .venv/.installed-dev
 # the other tests are run with it in `make check` only.
 ENGINE := tests/pipeline tests/property
 SPREAD := -n auto --dist worksteal
+# Of the other tests as many wait as compute: half as many processes again as there are cores.
+WIDER  = -n $(shell $(PYTHON) -c "import os; print(3 * os.cpu_count() // 2)") --dist worksteal
 REST   := $(BIN)/$(if $(filter check,$(MAKECMDGOALS)),coverage run,python)
 
 FUZZ         ?= websocket http native openai live rtvi twilio audio container sdp sse chat recognised
@@ -42,7 +44,7 @@ else
 	@$(BIN)/coverage combine --quiet
 	@echo "pipeline/: 100 % of branches wanted"
 	@$(BIN)/coverage report --include='pipeline/*' --fail-under=100
-	$(REST) -m pytest $(SPREAD) -m "not slow and not realtime" $(ENGINE:%=--ignore=%)
+	$(REST) -m pytest $(WIDER) -m "not slow and not realtime" $(ENGINE:%=--ignore=%)
 endif
 
 check: test ## the same, then the long ones (30 min in all); stages/ and gateway/ are covered to 90 %

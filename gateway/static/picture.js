@@ -27,7 +27,8 @@ export class Picture {
     this.track = track;
     this.video.srcObject = track === null ? null : new MediaStream([track]);
     if (track === null) return this.forget();
-    this.video.play().catch((error) => console.warn(error));
+    // Aborted: another track has taken its place.
+    this.video.play().catch((error) => error.name === "AbortError" || console.warn(error));
     this.#await(track);
   }
 

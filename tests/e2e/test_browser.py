@@ -167,6 +167,7 @@ DEAD = """(() => {
 """What Chromium says when nothing has come for five seconds."""
 
 
+@pytest.mark.realtime  # a page that is late makes its line twice
 def test_a_dead_line_is_given_back_and_made_again_while_the_server_still_holds_it(
     url: str, deaf: Browser
 ) -> None:

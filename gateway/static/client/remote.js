@@ -22,7 +22,8 @@ export class RemoteVoice {
     this.source = context.createMediaStreamSource(stream); // Firefox raises here
     // Chromium decodes a remote track for WebAudio only while a media element plays it, too.
     this.element = Object.assign(new Audio(), { muted: true, srcObject: stream });
-    this.element.play().catch((error) => console.warn(error));
+    // Aborted: another track has taken its place.
+    this.element.play().catch((error) => error.name === "AbortError" || console.warn(error));
     this.gate = new GainNode(context, { gain: 0 });
     this.source.connect(this.gate).connect(output);
     this.told = []; // {at, rtp}, the last within WINDOW_MS
