@@ -253,7 +253,7 @@ def counted_as(grant: Grant) -> str:
     """By which requests are counted. Passes of a session count as one: each makes further ones."""
     if grant.owner or grant.listens or grant.session_id is None:
         return grant.owner or grant.digest
-    return f"session:{grant.session_id}"
+    return f"passes-of:{grant.session_id}"
 
 
 def refusals(method: str, path: str) -> tuple[Kind, ...]:

@@ -43,6 +43,8 @@ from stages.vad.energy import EnergyDetector
 from stages.vad.silero import SileroDetector
 from tests.support.paths import AUDIO, TESTS
 
+pytestmark = pytest.mark.slow
+
 CLIP = AUDIO / "software-engineer-1.wav"
 TURN_MODEL = Path(os.environ.get("PARLEY_TURN_MODEL", f"var/models/smart-turn/{NAME}"))
 

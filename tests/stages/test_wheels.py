@@ -10,6 +10,8 @@ from stages import wheels
 from stages.wheels import WheelFailed, download_wheel, sha256_of
 from tests.support.wheels import make_wheel
 
+pytestmark = pytest.mark.slow
+
 
 class Told:
     """Keeps the progress that is told."""

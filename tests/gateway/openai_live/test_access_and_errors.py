@@ -11,6 +11,8 @@ from tests.support.live import bare, live
 from tests.support.peers import Peer
 from tests.support.realtime import RealtimeGateway
 
+pytestmark = pytest.mark.slow
+
 KEY = "a-key-of-at-least-16-letters"
 
 

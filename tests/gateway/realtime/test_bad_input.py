@@ -10,6 +10,8 @@ import pytest
 from tests.support.peers import Peer
 from tests.support.realtime import Event, RealtimeGateway, Talk
 
+pytestmark = pytest.mark.slow
+
 TEXT: Event = {"type": "realtime", "output_modalities": ["text"]}
 
 

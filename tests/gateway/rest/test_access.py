@@ -10,6 +10,8 @@ import pytest
 from tests.support.gateway import Gateway
 from tests.support.rest import refused
 
+pytestmark = pytest.mark.slow
+
 KEY = "a-key-of-ours"
 HEADERS = {"authorization": f"Bearer {KEY}"}
 NEW = {"role": "Data Analyst"}

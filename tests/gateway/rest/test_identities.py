@@ -32,6 +32,8 @@ from tests.support.tokens import (
     token,
 )
 
+pytestmark = pytest.mark.slow
+
 NEW = {"role": "Data Analyst"}
 Story = Callable[[httpx.AsyncClient], Awaitable[None]]
 

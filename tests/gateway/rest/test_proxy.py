@@ -29,6 +29,8 @@ from tests.support.stub_services import (
     services_file,
 )
 
+pytestmark = pytest.mark.slow
+
 Story = Callable[[httpx.AsyncClient], Coroutine[Any, Any, None]]
 
 WITHIN_S = 30.0

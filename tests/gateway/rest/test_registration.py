@@ -20,6 +20,8 @@ from tests.support.served import free_port
 from tests.support.stores import RedisServer
 from tests.support.stub_services import StubService, services_file
 
+pytestmark = pytest.mark.slow
+
 KEY = "operators-key-0001"
 HEADERS = {"Authorization": f"Bearer {KEY}"}
 ITS = "/admin/services/plans/instances/one"

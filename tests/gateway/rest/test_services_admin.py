@@ -12,6 +12,8 @@ from tests.support.gateway import Gateway
 from tests.support.served import free_port
 from tests.support.stub_services import StubService, always, services_file
 
+pytestmark = pytest.mark.slow
+
 KEY = "operators-key-0001"
 
 SEVEN = [

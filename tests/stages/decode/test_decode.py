@@ -30,6 +30,8 @@ from tests.support import recordings
 from tests.support.examples import examples
 from tests.support.paths import AUDIO, ROOT
 
+pytestmark = pytest.mark.slow
+
 MALFORMED = AUDIO / "malformed"
 EVERY = ["wav", "wav-24", "wav-float", "wav-mulaw", "flac", "mp3", "ogg-opus", "ogg-vorbis"]
 EVERY += ["webm", "m4a", "aac"]

@@ -18,6 +18,8 @@ from stages.llm.scripted import ScriptedInterviewer
 from stages.registry import Server
 from tests.support.service_peer import HANG, Raw, ServicePeer, nobody
 
+pytestmark = pytest.mark.slow
+
 CONFIG = InterviewConfig("Software Engineer", "llama3.2:1b", 3)
 OPENED = start(CONFIG).session
 ANSWER = "I traced it to a lock in the database and moved the slow query out of the transaction."
