@@ -35,7 +35,7 @@ help: ## list the commands
 run: $(RUN_STAMP) ## install everything and serve on port 8000 (PARLEY_PORT=8009 to change it)
 	@exec $(BIN)/parley serve $(ARGS)
 
-test: $(DEV_STAMP) ## run the tests but the long ones (5½ min on two cores); pipeline/ is covered to 100 %
+test: $(DEV_STAMP) ## run the tests but the long ones (6 min on two cores); pipeline/ is covered to 100 %
 ifneq ($(strip $(ARGS)),)
 	$(BIN)/python -m pytest $(ARGS)
 else
