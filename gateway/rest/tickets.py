@@ -2,7 +2,8 @@
 
 from typing import Annotated
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.config import JsonDict
 from starlette.requests import Request
 
 from gateway.interviews import sessions
@@ -32,8 +33,20 @@ LONGEST_CALL_S = 24 * 3600
 SESSION_ID_PATTERN = r"^[A-Za-z0-9_-]{1,64}$"
 
 
+FOR_A_NEW_SESSION: JsonDict = {"uses": {"maximum": 1}, "expires_in": {"maximum": LONGEST_S}}
+
+
 class NewTicket(Body):
     """The ticket that is wanted."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "anyOf": [
+                {"properties": {"session_id": {"type": "string"}}, "required": ["session_id"]},
+                {"properties": FOR_A_NEW_SESSION},
+            ]
+        }
+    )
 
     session_id: Annotated[
         str | None,
