@@ -49,6 +49,7 @@ class Passage:
     written: bool  # shown as text, never spoken
     aside: bool  # no part of the host's reply
     sounds: list[tuple[int, int]] = field(default_factory=list)  # where it is audible, in samples
+    unread: tuple[Samples, int, int] | None = None  # what `sounds` still lacks
     whole: bool = False  # all of its audio has come
     silent: bool = False  # nothing of it can be said
 
@@ -57,7 +58,15 @@ class Passage:
         return self.written or position > self.start or (self.silent and position == self.start)
 
     def hear(self, pcm: Samples, start: int, rate_hz: int) -> None:
-        """Note where audio from `start` on is audible."""
+        """Note where audio from `start` on is audible, when the next audio comes or somebody asks:
+        the first frame of a reply does not wait for it."""
+        self._read()
+        self.unread = (pcm, start, rate_hz)
+
+    def _read(self) -> None:
+        if self.unread is None:
+            return
+        (pcm, start, rate_hz), self.unread = self.unread, None
         loud = np.flatnonzero((pcm >= AUDIBLE) | (pcm <= -AUDIBLE))
         if not len(loud):
             return
@@ -73,6 +82,7 @@ class Passage:
     def past_silence(self, position: int) -> int:
         """Where the next sound begins if there is silence at `position`, or the audio ends; in a
         sound, and in audio without any, `position`."""
+        self._read()
         if not self.sounds:
             return position
         following = next((sound for sound in self.sounds if sound[1] > position), None)

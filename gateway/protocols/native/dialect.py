@@ -1,16 +1,13 @@
 """`NativeDialect`: one client's messages in Parley's own dialect, both ways. Pure."""
 
-import json
 from collections.abc import Sequence
 
 from gateway.protocols.dialect import Command, Outgoing, ProtocolError, Send, SessionReady
+from gateway.protocols.json_text import json_text
 from gateway.protocols.native.messages import Ping, parse
 from gateway.protocols.native.outputs import describe
 from gateway.protocols.native.server_messages import MessageType
 from pipeline.frames import AvatarState, Fault, ReplyAudio, Visemes
-
-_JSON = json.JSONEncoder(separators=(",", ":"))
-"""`json.dumps` with options makes an encoder for every message."""
 
 
 class NativeDialect:
@@ -61,4 +58,4 @@ class NativeDialect:
 
     def _message(self, kind: MessageType, fields: dict[str, object]) -> str:
         self.seq += 1
-        return _JSON.encode({"type": kind, "seq": self.seq, **fields})
+        return json_text({"type": kind, "seq": self.seq, **fields})
