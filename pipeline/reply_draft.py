@@ -118,11 +118,16 @@ class ReplyDraft:
 
     def lacks(self, line: str) -> bool:
         """Whether the sentences that were sent leave out most words of `line`."""
-        wanted = set(_words(line))
-        return len(wanted & set(_words(" ".join(self._sent)))) < _SAID * len(wanted)
+        return not says(" ".join(self._sent), line)
 
     def _sentence(self, text: str) -> Sentence:
         return Sentence(self._turn, text, self._voice, self._language)
+
+
+def says(text: str, line: str) -> bool:
+    """Whether a text has most words of `line`."""
+    wanted = set(_words(line))
+    return len(wanted & set(_words(text))) >= _SAID * len(wanted)
 
 
 def _words(text: str) -> list[str]:

@@ -1,19 +1,23 @@
 """Reads the pieces of a chat completion, in the forms that servers give them. Pure.
 
-Servers differ in the content (a text, a list of parts, none), in where it is (`delta`, `message`,
-`text`), and in the reason why the text ends: null or "" in every piece, other vendors' words for
-the same reasons, a "stop" before the text.
+Servers differ in the content (a text, a list of parts or of texts, none), in where it is (`delta`,
+`message`, `text`, or as in another interface), and in the reason why the text ends: null or "" in
+every piece, other vendors' words for the same reasons, a "stop" before the text.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from stages.llm._other_pieces import part_of, unwrapped
+
 Ending = Literal["stop", "length", "tool_calls", "filtered", "failed"]
 """Why a text ends: complete, too long, functions are called, withheld, or the server failed."""
 
 _ENDINGS: Mapping[str, Ending] = {
-    **dict.fromkeys(("length", "max_tokens", "max_output_tokens", "model_length"), "length"),
+    **dict.fromkeys(
+        ("length", "max_tokens", "max_output_tokens", "model_length", "limit"), "length"
+    ),
     **dict.fromkeys(("tool_calls", "tool_call", "function_call", "tool_use"), "tool_calls"),
     **dict.fromkeys(
         (
@@ -56,25 +60,40 @@ def choice_of(completion: Mapping[str, Any]) -> CompletionPiece:
 
     Raises `AttributeError`, `TypeError` and `ValueError` for what no server should send.
     """
-    choices = completion.get("choices") or ()
-    if not choices or not isinstance(choices, list):
+    if "choices" not in completion:
+        completion = unwrapped(completion)
+    choices = completion.get("choices")
+    if "choices" not in completion:
+        content, reason, called = part_of(completion)
+        return CompletionPiece(text_of(content), calls=_calls(called), ending=ending_of(reason))
+    choices = [choice for choice in choices or () if choice is not None]
+    if not choices or not isinstance(completion["choices"], list):
         return CompletionPiece()
     choice = min(choices, key=_index) if len(choices) > 1 else choices[0]
     index = choice.get("index")
     delta = choice.get("delta") or choice.get("message") or {}
+    if isinstance(delta, str):
+        delta = {"content": delta}
     content = delta.get("content")
     if content is None:
         content = choice.get("text")  # as in completions without a chat
-    calls = delta.get("tool_calls") or ()
+    calls = _calls(delta.get("tool_calls"))
     if not calls and (call := delta.get("function_call")):  # as before there were tools
         calls = ({"function": call},)
     return CompletionPiece(
         text_of(content),
         text_of(delta.get("refusal")) or _refusal_in(content),
-        tuple(calls),
+        calls,
         ending_of(choice.get("finish_reason")),
         index if type(index) is int else None,
     )
+
+
+def _calls(value: Any) -> tuple[Any, ...]:
+    """The calls of a piece; some servers send one that is not in a list."""
+    if isinstance(value, Mapping):
+        return (value,) if value else ()
+    return tuple(value or ())
 
 
 def failure_in(chunk: Mapping[str, Any]) -> str:
@@ -88,11 +107,11 @@ def failure_in(chunk: Mapping[str, Any]) -> str:
     said: str = next((word for word in words if word and isinstance(word, str)), "")
     if chunk.get("object") == "error" or chunk.get("type") == "error":
         return said or "an error"
-    return "" if "choices" in chunk else said
+    return "" if "choices" in unwrapped(chunk) else said
 
 
 def text_of(content: Any) -> str:
-    """The text of a content: a text, none, or a list of parts, of which reasoning is left out.
+    """The text of a content: a text, none, or a list of texts and of parts, less the reasoning.
 
     Raises `TypeError` for anything else.
     """
@@ -102,10 +121,19 @@ def text_of(content: Any) -> str:
         return content
     if isinstance(content, Mapping):
         content = [content] if "value" not in content else [{"text": content["value"]}]
-    if not isinstance(content, list) or not all(isinstance(part, Mapping) for part in content):
+    if not isinstance(content, list):
         raise TypeError("content is not text")
-    parts = (part for part in content if part.get("type", "text") in ("text", "output_text"))
-    return "".join(text_of(part.get("text")) for part in parts)
+    return "".join(map(_text_of_part, content))
+
+
+def _text_of_part(part: Any) -> str:
+    if part is None or isinstance(part, str):
+        return part or ""
+    if not isinstance(part, Mapping):
+        raise TypeError("content is not text")
+    if part.get("type", "text") not in ("text", "output_text", "text_delta"):
+        return ""
+    return text_of(next((part[name] for name in ("text", "content") if part.get(name)), None))
 
 
 def _index(choice: Any) -> int:
@@ -117,7 +145,8 @@ def _refusal_in(content: Any) -> str:
     """The words of a refusal that is a part of a content."""
     if not isinstance(content, list):
         return ""
-    return "".join(text_of(part.get("refusal")) for part in content)
+    parts = (part for part in content if isinstance(part, Mapping))
+    return "".join(text_of(part.get("refusal")) for part in parts)
 
 
 def ending_of(reason: Any) -> Ending | None:

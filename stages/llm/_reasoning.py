@@ -10,55 +10,72 @@ import re
 from collections.abc import Iterator
 from typing import Literal
 
-_REASONING = (
-    "think thinking thought thoughts thought_process thinking_process reason reasoning reflection"
-    " scratchpad seed:think mm:think analysis inner_monologue internal_monologue antthinking"
-    " chain_of_thought internal_reasoning longcat_think"
+_REASONING = frozenset(
+    {
+        *("think", "thinking", "thinks", "thought", "thoughts", "antthinking", "reason"),
+        *("reasoning", "reflection", "reflect", "scratchpad", "monologue", "analysis"),
+        *("rationale", "cot", "cogitation", "deliberation"),
+    }
 )
-_TOOLS = (
-    "tool_call tool_calls tool_code tool_use function_call function_calls tool_response invoke"
-    " minimax:tool_call longcat_tool_call"
+"""A mark is one of reasoning if its name has one of these words: `seed:think`, `inner_monologue`,
+`chain-of-thought`, `begin_of_thought`, `think_start`."""
+
+_TOOLS = frozenset(
+    {
+        *("tool_call", "tool_calls", "tool_code", "tool_use", "function_call"),
+        *("function_calls", "tool_response", "invoke", "minimax:tool_call"),
+        *("longcat_tool_call", "action", "action_input", "observation"),
+    }
 )
-_BARE = "answer final response output bos eos pad unk s start_of_turn end_of_turn"
-_TAGS = "|".join(sorted((_REASONING + " " + _TOOLS + " " + _BARE).split(), key=len, reverse=True))
+_BARE = frozenset(
+    {
+        *("answer", "final", "final_answer", "final_response", "response", "output", "bos"),
+        *("eos", "pad", "unk", "s", "start_of_turn", "end_of_turn"),
+    }
+)
 _SIDED = "channel|tool_call|tool_response|turn|think"
 """Names of Gemma's marks, which have their bar on one side: `<|channel>`, `<channel|>`."""
 
-_HIDDEN = "|".join((_REASONING + " " + _TOOLS).split())
+_NAMED = _BARE | _TOOLS | {"function", "unused94", "unused95"}
+_ELEMENT = r"<\s?/?\s?([a-z][a-z0-9_:-]{0,30})(?:\s[a-z_:-]{1,20}=[^<>]{0,40})?\s?/?>"
 _TOKEN = re.compile(
-    rf"<\|[^<>|\s]{{1,40}}\|>|<｜[^<>\s]{{1,40}}｜>|</?(?:{_TAGS})>"
-    rf"|<\s?/?\s?(?:{_HIDDEN})(?:\s[a-z_:-]{{1,20}}=[^<>]{{0,40}})?\s?/?>"
-    rf"|<\|(?:{_SIDED})>|<(?:{_SIDED})\|>|<unused9[45]>"
-    r"|<function=[^<>\s]{1,40}>|</function>|\[/?(?:INST|THINK|TOOL_CALLS)\]|<</?SYS>>|◁/?think▷",
+    rf"{_ELEMENT}"
+    r"|<\|[^<>|\s]{1,40}\|>|<｜[^<>\s]{1,40}｜>"
+    rf"|<\|(?:{_SIDED})>|<(?:{_SIDED})\|>"
+    r"|<function=[^<>\s]{1,40}>|\[/?(?:INST|THINK|TOOL_CALLS)\]|<</?SYS>>|◁/?think(?:ing)?▷"
+    r"|(?-i:\[/?(?:THINKING|THOUGHT|REASONING)\])",
     re.IGNORECASE,
 )
 _WHOLE = [
-    *(f"<{slash}{tag}>" for tag in _TAGS.split("|") for slash in ("", "/")),
-    *(
-        f"<{slash}{tag}>"
-        for tag in _HIDDEN.split("|")
-        for slash in ("", "/", " ", " /", "/ ", " / ")
-    ),
     *(mark for name in _SIDED.split("|") for mark in (f"<|{name}>", f"<{name}|>")),
-    *("<unused94>", "<unused95>"),
+    *("<function=", "<<sys>>", "<</sys>>"),
     *(
-        "<function=",
-        "</function>",
-        "[inst]",
-        "[/inst]",
-        "[think]",
-        "[/think]",
-        "[tool_calls]",
-        "[/tool_calls]",
+        f"[{slash}{name}]"
+        for slash in ("", "/")
+        for name in ("inst", "think", "tool_calls", "thinking", "thought", "reasoning")
     ),
-    *("<<sys>>", "<</sys>>", "◁think▷", "◁/think▷"),
+    *(f"◁{slash}{name}▷" for slash in ("", "/") for name in ("think", "thinking")),
 ]
 _PREFIXES = frozenset(token[:length] for token in _WHOLE for length in range(1, len(token)))
 _OPEN_ENDED = re.compile(
-    rf"<\|[^<>|\s]{{0,40}}\|?|<｜[^<>\s]{{0,40}}｜?|<function=[^<>\s]{{0,40}}"
-    rf"|<\s?/?\s?(?:{_HIDDEN})(?:/|\s(?:[a-z_:-]{{1,20}}(?:=[^<>]{{0,40}})?)?/?)",
+    r"<\|[^<>|\s]{0,40}\|?|<｜[^<>\s]{0,40}｜?|<function=[^<>\s]{0,40}"
+    r"|<\s?/?\s?(?:[a-z][a-z0-9_:-]{0,30}(?:\s?/|\s(?:[a-z_:-]{1,20}(?:=[^<>]{0,40})?)?/?)?)?",
     re.IGNORECASE,
 )
+
+_OPENING = ("&lt;", "&#60;", "&#060;", "&#x3c;", "&amp;lt;", "&amp;amp;lt;", "\\u003c", "＜")
+_CLOSING = ("&gt;", "&#62;", "&#062;", "&#x3e;", "&amp;gt;", "&amp;amp;gt;", "\\u003e", "＞")
+"""How servers escape the brackets of a mark, and brackets of full width."""
+
+_ESCAPED = re.compile(
+    f"(?:{'|'.join(map(re.escape, _OPENING))})"
+    f"([^<>&\\\\＜＞]{{1,60}})(?:{'|'.join(map(re.escape, _CLOSING))}|>)",
+    re.IGNORECASE,
+)
+_ESCAPE_BEGINS = frozenset(
+    opening[:length] for opening in _OPENING for length in range(1, len(opening) + 1)
+)
+_ESCAPE_ENDS = tuple(closing[:length] for closing in _CLOSING for length in range(1, len(closing)))
 
 _ENDS = frozenset(
     {
@@ -77,7 +94,7 @@ _ENDS = frozenset(
 
 _NAMES = (
     "name|function|function_call|function_name|tool|tool_name|tool_call|tool_calls|tool_call_id"
-    "|arguments|parameters|action|action_input"
+    "|arguments|parameters|action|action_input|tool_input|observation|thought|thoughts|reasoning"
 )
 _CALL = re.compile(
     r'(?:\[\s{0,20})?\{\s{0,20}"'
@@ -96,7 +113,12 @@ _CALL_BEGINS = re.compile(
     rf"|{_OPTIONAL}"
     r"|functions\.(?:[a-z_][a-z0-9_]{0,40})?"
 )
-_LONGEST_TOKEN = 64
+_MARK_BEGINS = re.compile(r"[<◁[&＜\\]")
+_LONGEST_TOKEN = 140
+
+_HEADER_OVER = re.compile(r"\s*(analysis|commentary|final)(?:\s+(?=[^\st]|t[^o]|to[^=])|(?=[A-Z]))")
+"""A channel's name with text behind it, where the mark is missing that ends the header; a header
+may go on with "to=" and a function's name."""
 
 _State = Literal["text", "reasoning", "tool", "header", "line", "over"]
 
@@ -112,6 +134,8 @@ class SaidText:
         self._state: _State = "text"
         self._held = ""
         self._header = ""
+        self._before = ""  # the newest character that is not held
+        self._channel = False  # whether the header is a channel's
         self._opening = ""  # the first text, while it may begin a tool call
         self._begun = False  # whether text was said
         self._unopened: list[str] | None = [] if unopened else None
@@ -135,19 +159,21 @@ class SaidText:
     def _read(self, text: str, *, last: bool) -> Iterator[str]:
         self._held = ""
         done = 0
-        for at in [m.start() for m in re.finditer("[<◁[]", text)]:
+        for at in [m.start() for m in _MARK_BEGINS.finditer(text)]:
             if at < done:
                 continue
-            token = _TOKEN.match(text, at)
-            if token is not None:
+            token, end = _token(text, at)
+            if token and not _is_type(token, text[at - 1] if at else self._before):
                 yield from self._say(text[done:at])
-                self._take(token[0].lower())
-                done = token.end()
+                self._take(token.lower())
+                done = end
             elif not last and _may_become_token(text[at:]):
                 yield from self._say(text[done:at])
                 self._held = text[at:]
+                self._before = text[at - 1] if at else self._before
                 return
         yield from self._say(text[done:])
+        self._before = text[-1:] or self._before
         if last and self._opening:
             opening, self._opening = self._opening, ""
             self._begun = True
@@ -160,7 +186,13 @@ class SaidText:
                 return
             self._state = "text"
         if self._state == "header":
-            self._header = (self._header + text)[-80:]
+            text = self._header + text
+            over = _HEADER_OVER.match(text) if self._channel else None
+            if over is None:
+                self._header = text[:_LONGEST_TOKEN]
+                return
+            text = text[over.end() :]
+            self._state = "text" if over[1] == "final" else "reasoning"
         if self._state != "text" or not text:
             return
         if not self._begun:
@@ -180,7 +212,7 @@ class SaidText:
 
     def _take(self, token: str) -> None:
         name = token.strip("<>|｜[]◁▷/ ").partition(" ")[0].replace("▁", "_")
-        closing = token.strip("<|[◁ ").startswith("/") or name.startswith("end_")
+        closing = token.strip("<|[◁ ").startswith("/")
         if token.endswith("/>") and not closing:
             return  # an empty element
         if token in ("<|channel>", "<unused94>") or token == "<channel|>":
@@ -195,20 +227,25 @@ class SaidText:
             if self._begun and self._state == "text":
                 self._state = "over"
         elif name in ("channel", "start", "start_header_id"):
-            self._state, self._header = "header", ""
+            self._state, self._header, self._channel = "header", "", name == "channel"
+        elif name == "constrain":
+            self._channel = False  # the mark of the header's end comes
+        elif name == "end" and self._state == "reasoning":
+            self._state = "text"  # that of a channel
         elif name in ("message", "end_header_id"):
             hidden = "analysis" in self._header or "commentary" in self._header
             self._state = "reasoning" if hidden and name == "message" else "text"
         elif name == "im_start" or token in ("<start_of_turn>", "<|turn>"):
             self._state = "line"
-        elif self._thinks(name):
+        elif _thinks(name):
+            closing = closing or not _CLOSES.isdisjoint(_PARTS.split(name))
             if closing and self._state == "text":
                 self.closed_unopened = True
                 self._unopened = None
             elif closing:
                 self._unopened = None
             self._state = "text" if closing else "reasoning"
-        elif name in _TOOLS.split() or name.startswith("function"):
+        elif name in _TOOLS or name.startswith("function"):
             if self._state != "reasoning":
                 self._state = "text" if closing else "tool"
         elif name.startswith("tool") and name.endswith(("_begin", "_end")):
@@ -217,17 +254,59 @@ class SaidText:
         elif name == "python_tag":
             self._state = "over"
 
-    @staticmethod
-    def _thinks(name: str) -> bool:
-        return name in _REASONING.split() or name in (
-            "start_thinking",
-            "end_thinking",
-            "begin_of_thought",
-            "end_of_thought",
-        )
+
+_PARTS = re.compile("[^a-z]+")
+_CLOSES = frozenset(("end", "close"))
+
+
+def _thinks(name: str) -> bool:
+    return not _REASONING.isdisjoint(_PARTS.split(name))
+
+
+def _token(text: str, at: int) -> tuple[str, int]:
+    """The token that begins at a place of a text, with plain brackets, and where it ends; "" for
+    none."""
+    if text[at] in "&＜\\":
+        escaped = _ESCAPED.match(text, at)
+        if escaped is None:
+            return "", at
+        token, end = f"<{escaped[1]}>", escaped.end()
+        found = _TOKEN.fullmatch(token)
+    else:
+        found = _TOKEN.match(text, at)
+        token, end = ("", at) if found is None else (found[0], found.end())
+    if found is None:
+        return "", at
+    name = (found[1] or "").lower()
+    if name and not (name in _NAMED or _thinks(name)):
+        return "", at
+    if name in _BARE and token[1] == " ":  # "a < s > b"
+        return "", at
+    return token, end
+
+
+_TYPE = re.compile(
+    "<(?:action|observation|answer|final|response|output|reason|reflection|analysis|rationale)>",
+    re.IGNORECASE,
+)
+
+
+def _is_type(token: str, before: str) -> bool:
+    """Whether a token is the parameter of a type: "Promise<Response>"."""
+    return before.isalnum() and _TYPE.fullmatch(token) is not None
 
 
 def _may_become_token(text: str) -> bool:
     if len(text) > _LONGEST_TOKEN:
         return False
-    return text.lower() in _PREFIXES or _OPEN_ENDED.fullmatch(text) is not None
+    text = text.lower()
+    if text[0] not in "&＜\\":
+        return text in _PREFIXES or _OPEN_ENDED.fullmatch(text) is not None
+    if text in _ESCAPE_BEGINS:
+        return True
+    opening = next((one for one in _OPENING if text.startswith(one)), None)
+    if opening is None:
+        return False
+    inner = text[len(opening) :]
+    end = next((one for one in _ESCAPE_ENDS if inner.endswith(one)), "")
+    return _OPEN_ENDED.fullmatch(f"<{inner.removesuffix(end)}") is not None

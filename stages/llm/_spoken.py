@@ -1,5 +1,6 @@
 """Filters a language model's text for speech, while the text is still coming. Pure."""
 
+from stages.llm._agent_script import AgentScript
 from stages.llm._markdown import PlainText
 from stages.llm._reasoning import SaidText
 from stages.llm._turn_labels import OneTurn
@@ -25,7 +26,7 @@ _WIDE_ENDS = "。！？"
 
 
 class SpokenText:
-    """Filters one reply: removes reasoning, control tokens and Markdown, and bounds the length.
+    """Filters one reply: removes reasoning, control tokens, scripts, Markdown; bounds its length.
 
     The result does not depend on how the text was cut. `unopened` is that of `SaidText`. A reply
     that is `written` keeps its tables and code; of one that is `one_turn` nothing is left of the
@@ -37,6 +38,7 @@ class SpokenText:
     ) -> None:
         self._half = ""  # the first half of a surrogate pair
         self._said = SaidText(unopened=unopened)
+        self._script = AgentScript()
         self._turn = OneTurn(only=one_turn)
         self._plain = PlainText(blocks=written)
         self._last = ""
@@ -51,12 +53,13 @@ class SpokenText:
 
     def push(self, delta: str) -> str:
         """Take more text; returns the part to be spoken, often nothing."""
-        said = self._said.push(self._sound(delta))
+        said = self._script.push(self._said.push(self._sound(delta)))
         return self._bounded(self._plain.push(self._turn.push(said)))
 
     def finish(self) -> str:
         """End the text; returns the part that was held back, if any."""
-        said = self._turn.push(self._said.finish()) + self._turn.finish()
+        said = self._script.push(self._said.finish()) + self._script.finish()
+        said = self._turn.push(said) + self._turn.finish()
         return self._bounded(self._plain.push(said) + self._plain.finish())
 
     def _sound(self, delta: str) -> str:

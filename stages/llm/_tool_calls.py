@@ -55,6 +55,21 @@ class ToolCallPieces:
         self._at: dict[int | None, _Call] = {}
         self._room = MAX_ARGUMENTS
 
+    @property
+    def begun(self) -> bool:
+        """Whether there is a call."""
+        return bool(self._calls)
+
+    @property
+    def whole(self) -> bool:
+        """Whether the arguments of all calls are JSON, or none: nothing of them is missing."""
+        try:
+            for call in self._calls:
+                json.loads("".join(call.arguments).strip() or "{}")
+        except (ValueError, RecursionError):
+            return False
+        return True
+
     def push(self, pieces: Iterable[CallPiece]) -> None:
         """Take the pieces of one delta. Raises `ValueError` where it becomes too much."""
         for piece in pieces:

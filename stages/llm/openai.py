@@ -19,10 +19,9 @@ from pipeline.stage import Brief, Message, ReplyRequest
 from stages._http import HttpAnswer, HttpClient
 from stages.llm._chunks import CompletionPiece, Ending, choice_of, failure_in
 from stages.llm._conversation import messages_of, options_of
-from stages.llm._refusal import RefusalFilter
+from stages.llm._reply import ReplySoFar
 from stages.llm._server import ChatServer
 from stages.llm._spoken import SpokenText
-from stages.llm._tool_calls import CallPiece, ToolCallPieces
 
 REST_S = 0.1
 """How long what follows the reply (usage, the end mark) may take: reading it to its end keeps the
@@ -63,7 +62,7 @@ _TRIAL = ReplyRequest(
 )
 """A conversation of the shape that an interview has."""
 
-_DONE = "[DONE]"
+_DONE = ("[DONE]", "DONE", "<DONE>", "[END]", "[EOS]")
 _QUOTED = ' "\t'
 _BEATS = ("ping", "pong", "heartbeat", "keep-alive", "keepalive", "null", "[start]")
 """Data of events that only keep a connection alive."""
@@ -111,6 +110,7 @@ class OpenAIResponder:
         self._models = frozenset(models)
         # Models whose reasoning has no mark at its beginning, with the replies since one had so.
         self._unopened: dict[str, int] = {}
+        self._endless: set[str] = set()  # models whose replies end without an ending
         self._options: dict[str, Any] = {"model": model, "max_tokens": max_tokens}
         if temperature is not None:
             self._options["temperature"] = temperature
@@ -125,7 +125,8 @@ class OpenAIResponder:
 
         Calls of the brief's tools follow the text, each of them whole. Raises `StageBusy`,
         `CallerError` and `StageFailed` as `stages._http` says; "stream" also for an error in the
-        middle and for an end that no finish reason or end mark announced. Where the brief has a
+        middle and for an end that no finish reason or end mark announced, unless the body is whole
+        by HTTP and the text by its last sentence (`ReplySoFar.is_whole`). Where the brief has a
         line that is due, a reply that was cut, there or here, filtered or is a refusal raises
         `CallerError`. What was yielded before is all of it that is to be said. Cancelling, or
         closing the iterator, closes the connection, which stops the model.
@@ -133,15 +134,12 @@ class OpenAIResponder:
         brief, body = request.brief, self._body(request)
         model = str(body["model"])
         calling = bool(brief.tools) and brief.tool_choice != "none"
-        reply = _Reply(
-            SpokenText(
-                written=not brief.spoken,
-                unopened=model in self._unopened,
-                one_turn=bool(brief.due),
-            ),
-            RefusalFilter() if brief.due else None,
-            calling=calling,
+        spoken = SpokenText(
+            written=not brief.spoken,
+            unopened=model in self._unopened,
+            one_turn=bool(brief.due),
         )
+        reply = ReplySoFar(spoken, calling=calling, due=brief.due)
         over = 0  # characters after the reply was full
         async with self._server.ask(body) as answer:
             pieces = await self._read_as(answer, reply)
@@ -155,9 +153,11 @@ class OpenAIResponder:
                         over += len(choice.text)
                         if reply.spoken.closed_unopened or over > MARK_CHARACTERS:
                             break
-        if reply.ending is None and not reply.full:
-            raise self._http.failed("stream", "it ended without a finish reason")
         text, refused = reply.finish()
+        if reply.ending is None and not reply.full and not refused:
+            if not reply.is_whole():
+                raise self._http.failed("stream", "it ended without a finish reason")
+            self._endless.add(model)
         if not reply.spoken.closed_unopened:
             self._missed_mark(model)
         if brief.due and (refused or reply.full or reply.ending in _WHY):
@@ -172,9 +172,10 @@ class OpenAIResponder:
 
     def learned(self) -> tuple[str, ...]:
         """What is unusual about this server, as its refusals and replies have shown so far."""
-        words = "its reasoning has no opening mark"
-        unopened = (f"{model}: {words}" if self._models else words for model in self._unopened)
-        return (*self._server.learned(), *unopened)
+        found = [(model, "its reasoning has no opening mark") for model in self._unopened]
+        found += [(model, "its replies end without a finish reason") for model in self._endless]
+        of_models = (f"{model}: {words}" if self._models else words for model, words in found)
+        return (*self._server.learned(), *of_models)
 
     async def probe(self) -> str | None:
         """None if the server answers, otherwise a sentence that says why not. Takes 1 s at most."""
@@ -220,7 +221,7 @@ class OpenAIResponder:
                 del self._unopened[model]
 
     async def _read_as(
-        self, answer: HttpAnswer, reply: "_Reply"
+        self, answer: HttpAnswer, reply: ReplySoFar
     ) -> AsyncGenerator[CompletionPiece, None]:
         """The pieces, by what the body is: some servers stream as `application/json`, and some
         send the whole reply as an event stream, or lines of JSON."""
@@ -244,15 +245,17 @@ class OpenAIResponder:
                 if line.strip():
                     yield self._read(line)
             return
-        if not isinstance(completion, dict) or not completion.get("choices"):
+        if not isinstance(completion, dict):
             raise await answer.unexpected("an event stream", body)
-        choice = self._choice(completion)
+        choice = CompletionPiece() if completion.get("error") else self._choice(completion)
+        if choice == CompletionPiece():
+            raise await answer.unexpected("an event stream", body)
         yield choice
         if choice.ending is None:
             yield CompletionPiece(ending="stop")
 
     async def _pieces(
-        self, events: AsyncGenerator[str, None], reply: "_Reply"
+        self, events: AsyncGenerator[str, None], reply: ReplySoFar
     ) -> AsyncGenerator[CompletionPiece, None]:
         """The pieces up to the end mark.
 
@@ -271,7 +274,7 @@ class OpenAIResponder:
                         continue
                     if data.strip().lower() in _BEATS:
                         continue
-                    over = data.strip(_QUOTED).upper() == _DONE
+                    over = data.strip(_QUOTED).upper() in _DONE
                     choice = (
                         CompletionPiece(ending=reply.ending or "stop") if over else self._read(data)
                     )
@@ -308,7 +311,7 @@ class OpenAIResponder:
             raise self._http.failed("stream", "the server gave up the reply")
         return choice
 
-    def _said(self, reply: "_Reply", choice: CompletionPiece) -> str:
+    def _said(self, reply: ReplySoFar, choice: CompletionPiece) -> str:
         try:
             return reply.push(choice)
         except (AttributeError, TypeError) as error:
@@ -316,7 +319,7 @@ class OpenAIResponder:
         except ValueError as error:
             raise self._http.failed("protocol", str(error)) from error
 
-    def _called(self, reply: "_Reply", turn: int) -> list[ToolCall]:
+    def _called(self, reply: ReplySoFar, turn: int) -> list[ToolCall]:
         try:
             return reply.calls.finish(turn, cut=reply.ending == "length")
         except ValueError as error:
@@ -331,53 +334,3 @@ def _tokens(usage: Any, name: str) -> int:
     """A number of tokens; 0 where the server tells none, or in another form."""
     count = usage.get(name) if isinstance(usage, dict) else None
     return count if isinstance(count, int) and count > 0 else 0
-
-
-class _Reply:
-    """One reply as it comes: its text for speech, its calls, and how it ended so far."""
-
-    def __init__(
-        self, spoken: SpokenText, refusals: RefusalFilter | None, *, calling: bool
-    ) -> None:
-        self.spoken = spoken
-        self._calling = calling  # whether calls of functions are wanted
-        self.calls = ToolCallPieces()
-        self.ending: Ending | None = None
-        self.begun = False
-        """Whether there was text or a call."""
-        self._refusals = refusals
-        self._refused = False  # by a field of its own
-        self._index: int | None = None  # of the choice that is taken
-
-    @property
-    def full(self) -> bool:
-        return self.spoken.full
-
-    def push(self, choice: CompletionPiece) -> str:
-        """Take a piece; returns what is said of it. Text after an ending undoes the ending.
-
-        Of several choices the first that comes counts.
-        """
-        if choice.index is not None:
-            self._index = choice.index if self._index is None else self._index
-            if choice.index != self._index:
-                return ""
-        if self._calling:
-            self.calls.push(map(CallPiece.read, choice.calls))
-        # A host without a question to ask wants the refusal's words, too.
-        text = choice.text if self._refusals is not None else choice.text or choice.refusal
-        if text.strip() or choice.calls or choice.ending is not None:
-            self.ending = choice.ending
-        self._refused = self._refused or bool(choice.refusal)
-        self.begun = self.begun or bool(text.strip()) or bool(choice.calls)
-        said = self.spoken.push(text)
-        return said if self._refusals is None else self._refusals.push(said)
-
-    def finish(self) -> tuple[str, bool]:
-        """The rest of the text, and whether it was a refusal as a whole."""
-        said = self.spoken.finish()
-        if self._refusals is None:
-            return said, False
-        said = self._refusals.push(said)
-        held, refused = self._refusals.finish()
-        return said + held, refused or self._refused

@@ -162,10 +162,16 @@ CHATS: dict[str, Callable[[], Any]] = {
     "malformed": lambda: [*HELLO, b'data: {"choices": [\n\n', *END],
     "no-object": lambda: [*HELLO, sse([1]), *END],
     "no-delta": lambda: [*HELLO, sse({"choices": [7]}), *END],
-    "no-text": lambda: [chunk(content=["a", "b"]), *END],
+    "no-text": lambda: [chunk(content=[7]), *END],
     "nested": lambda: [sse("[" * 60_000), *END],
     "error": lambda: [*HELLO, sse({"error": {"message": "out of memory", "code": 500}}), *END],
     "eof": lambda: HELLO,
+    "eof-cut": lambda: text("Hello", " there. How"),
+    "eof-due": lambda: text("Good. ", "Why"),
+    "eof-refusal": lambda: text(REFUSAL),
+    "eof-call": lambda: [*HELLO, called(0, "call_a", "end", '{"now": true}')],
+    "eof-call-cut": lambda: [*HELLO, called(0, "call_a", "end", '{"now": tr')],
+    "eof-thought": lambda: text("<think>Hm."),
     "eof-finished": lambda: [*HELLO, STOP],
     "done-only": lambda: [*HELLO, DONE],
     "reset": lambda: [*HELLO, Abort()],
@@ -245,6 +251,11 @@ CHATS: dict[str, Callable[[], Any]] = {
     "parts": lambda: [
         chunk(content=[{"type": "thinking", "thinking": [{"type": "text", "text": "Hm."}]}]),
         *(chunk(content=[{"type": "text", "text": p}]) for p in THANKS),
+        *END,
+    ],
+    "strings": lambda: [*(chunk(content=[p, ""]) for p in THANKS), *END],
+    "strings-and-parts": lambda: [
+        *(chunk(content=[p[:2], {"type": "text", "text": p[2:]}, None]) for p in THANKS),
         *END,
     ],
     "messages": lambda: [
@@ -342,7 +353,8 @@ COMPLETIONS: dict[str, Any] = {
     "plain": completion('{"hello": "there"}'),
     "cut": completion('{"hello": "th', "length"),
     "empty": completion(" "),
-    "no-text": completion(["a"]),
+    "no-text": completion([7]),
+    "strings": completion(['{"hello": ', '"there"}']),
     "no-choices": {"choices": []},
     "no-object": ["hello"],
     "error": {"error": {"message": "out of memory"}},
@@ -370,6 +382,12 @@ def second(each: bytes, content: str) -> bytes:
     return each + sse({"choices": [other]})
 
 
+def spread(each: bytes) -> bytes:
+    """An event with its JSON on several lines."""
+    lines = json.dumps(json.loads(each[6:]), indent=1).splitlines()
+    return b"".join(b"data: " + line.encode() + b"\n" for line in lines) + b"\n"
+
+
 SHAPES: dict[str, tuple[str, bytes]] = {
     "typed-json": (JSON, b"".join([*WORDS, *END])),
     "typed-plain": ("text/plain; charset=utf-8", b"".join([*WORDS, *END])),
@@ -391,6 +409,121 @@ SHAPES: dict[str, tuple[str, bytes]] = {
     "value": (
         EVENTS,
         b"".join([*(chunk(content=[{"text": {"value": p}}]) for p in THANKS), *END]),
+    ),
+    "bom": (EVENTS, b"\xef\xbb\xbf: hi\r\n\r\n" + b"".join([*WORDS, *END])),
+    "cr": (EVENTS, b"".join([*WORDS, *END]).replace(b"\n", b"\r")),
+    "no-spaces": (EVENTS, b"".join([*WORDS, *END]).replace(b"data: ", b"data:")),
+    "many-lines": (EVENTS, b"".join(spread(each) for each in (*WORDS, STOP)) + DONE),
+    "comments": (EVENTS, b": ping\n\n".join([*WORDS, *END])),
+    "retry": (EVENTS, b"retry: 3000\n\nid: 1\n\n" + b"".join([*WORDS, *END])),
+    "done-bare": (EVENTS, b"".join([*WORDS, sse("DONE")])),
+    "no-end": (EVENTS, b"".join([*WORDS, USAGE])),
+    "delta-null": (EVENTS, b"".join([sse({"choices": [{"delta": None}]}), *WORDS, *END])),
+    "choice-null": (EVENTS, b"".join([sse({"choices": [None]}), *WORDS, *END])),
+    "choice-empty": (EVENTS, b"".join([sse({"choices": [{}]}), *WORDS, *END])),
+    "delta-text": (
+        EVENTS,
+        b"".join([*(sse({"choices": [{"delta": p}]}) for p in THANKS), *END]),
+    ),
+    "calls-empty": (EVENTS, b"".join([*(chunk(content=p, tool_calls=[]) for p in THANKS), *END])),
+    "calls-null": (EVENTS, b"".join([*(chunk(content=p, tool_calls=None) for p in THANKS), *END])),
+    "enveloped": (
+        EVENTS,
+        b"".join([sse({"code": 0, "msg": "ok", "data": json.loads(c)}) for c in CHUNKS]),
+    ),
+    "ollama": (
+        "application/x-ndjson",
+        b"".join(
+            json.dumps({"message": {"role": "assistant", "content": p}, "done": False}).encode()
+            + b"\n"
+            for p in THANKS
+        )
+        + b'{"message":{"role":"assistant","content":""},"done_reason":"stop","done":true}\n',
+    ),
+    "ollama-generate": (
+        "application/x-ndjson",
+        b"".join(json.dumps({"response": p, "done": False}).encode() + b"\n" for p in THANKS)
+        + b'{"response":"","done":true,"total_duration":5}\n',
+    ),
+    "ollama-whole": (
+        JSON,
+        json.dumps({"message": {"content": "".join(THANKS)}, "done": True}).encode(),
+    ),
+    "workers-ai": (EVENTS, b"".join([*(sse({"response": p}) for p in THANKS), DONE])),
+    "llama": (
+        EVENTS,
+        b"".join(
+            [
+                *(sse({"content": p, "stop": False}) for p in THANKS),
+                sse({"content": "", "stop": True}),
+            ]
+        ),
+    ),
+    "tgi": (
+        EVENTS,
+        b"".join(
+            [
+                *(sse({"token": {"text": p}, "generated_text": None}) for p in THANKS),
+                sse({"token": {"text": "</s>", "special": True}, "generated_text": "Thank you"}),
+            ]
+        ),
+    ),
+    "anthropic": (
+        EVENTS,
+        b"".join(
+            [
+                sse({"type": "message_start", "message": {"content": [], "stop_reason": None}}),
+                sse({"type": "content_block_delta", "delta": {"thinking": "Hm."}}),
+                *(
+                    sse({"type": "content_block_delta", "delta": {"type": "text_delta", "text": p}})
+                    for p in THANKS
+                ),
+                sse({"type": "message_delta", "delta": {"stop_reason": "end_turn"}}),
+                sse({"type": "message_stop"}),
+            ]
+        ),
+    ),
+    "cohere": (
+        EVENTS,
+        b"".join(
+            [
+                *(
+                    sse({"type": "content-delta", "delta": {"message": {"content": {"text": p}}}})
+                    for p in THANKS
+                ),
+                sse({"type": "message-end", "delta": {"finish_reason": "COMPLETE"}}),
+            ]
+        ),
+    ),
+    "cohere-old": (
+        EVENTS,
+        b"".join(
+            [
+                *(sse({"event_type": "text-generation", "text": p}) for p in THANKS),
+                sse({"event_type": "stream-end", "finish_reason": "COMPLETE"}),
+            ]
+        ),
+    ),
+    "responses": (
+        EVENTS,
+        b"".join(
+            [
+                sse({"type": "response.created", "response": {"error": None}}),
+                *(sse({"type": "response.output_text.delta", "delta": p}) for p in THANKS),
+                sse({"type": "response.output_text.done", "text": "".join(THANKS)}),
+                sse({"type": "response.completed", "response": {"status": "completed"}}),
+            ]
+        ),
+    ),
+    "gemini": (
+        EVENTS,
+        b"".join(
+            [
+                sse({"candidates": [{"content": {"parts": [{"text": "Hm.", "thought": True}]}}]}),
+                *(sse({"candidates": [{"content": {"parts": [{"text": p}]}}]}) for p in THANKS),
+                sse({"candidates": [{"finishReason": "STOP"}]}),
+            ]
+        ),
     ),
     "calls-unasked": (EVENTS, b"".join([*WORDS, chunk(tool_calls=[{"index": "a"}]), *END])),
     "page": ("text/html", b"<!doctype html><title>Sign in</title>"),

@@ -216,7 +216,7 @@ def test_the_session_object_is_merged(realtime: RealtimeGateway) -> None:
     realtime.run(story)
 
 
-@pytest.mark.parametrize("model", ["busy", "eof"])
+@pytest.mark.parametrize("model", ["busy", "eof-cut"])
 def test_a_reply_that_fails_ends_its_response(realtime: RealtimeGateway, model: str) -> None:
     realtime.chat(model)
 

@@ -45,13 +45,15 @@ def test_every_vendors_word_means_one_of_a_few_endings(reason: Any, ending: str)
         ),
         ([{"type": "image_url", "image_url": {}}], ""),
         ([], ""),
+        (["Wh", "y?", None, {"type": "text", "text": ["", ""]}], "Why?"),
+        (["Why", {"type": "text", "content": "?"}, {"type": "reasoning", "text": "Hm."}], "Why?"),
     ],
 )
 def test_content_is_a_text_or_parts_of_one(content: Any, text: str) -> None:
     assert text_of(content) == text
 
 
-@pytest.mark.parametrize("content", [7, ["a"], [{"text": 7}]])
+@pytest.mark.parametrize("content", [7, [7], [["a"]], [{"text": 7}]])
 def test_content_that_is_no_text_is_refused(content: Any) -> None:
     with pytest.raises(TypeError, match="content is not text"):
         text_of(content)
@@ -59,3 +61,30 @@ def test_content_that_is_no_text_is_refused(content: Any) -> None:
 
 def test_a_piece_without_choices_adds_nothing() -> None:
     assert choice_of({"choices": None}) == choice_of({}) == CompletionPiece()
+
+
+@pytest.mark.parametrize(
+    ("chunk", "piece"),
+    [
+        ({"usage": {"prompt_tokens": 1}}, CompletionPiece()),
+        ({"type": "ping"}, CompletionPiece()),
+        ({"type": "message_stop"}, CompletionPiece(ending="stop")),
+        ({"type": "response.incomplete"}, CompletionPiece(ending="length")),
+        ({"type": "response.failed"}, CompletionPiece(ending="failed")),
+        ({"type": "message_delta", "delta": {}}, CompletionPiece()),
+        ({"type": "content-delta", "delta": {}}, CompletionPiece()),
+        ({"type": "message_delta", "delta": None}, CompletionPiece()),
+        ({"message": {"content": "Why"}, "done": False}, CompletionPiece("Why")),
+        ({"done": True, "done_reason": "length"}, CompletionPiece(ending="length")),
+        ({"content": "", "stop": True, "stop_type": "limit"}, CompletionPiece(ending="length")),
+        ({"candidates": [None]}, CompletionPiece()),
+        ({"candidates": [{"finishReason": "SAFETY"}]}, CompletionPiece(ending="filtered")),
+        ({"data": {"choices": []}}, CompletionPiece()),
+        (
+            {"choices": [{"delta": {"tool_calls": {"function": {"name": "x"}}}}]},
+            CompletionPiece(calls=({"function": {"name": "x"}},)),
+        ),
+    ],
+)
+def test_a_piece_of_another_interface_is_read(chunk: Any, piece: CompletionPiece) -> None:
+    assert choice_of(chunk) == piece

@@ -61,6 +61,7 @@ def called(result: Any) -> list[ToolCall]:
         ("bytes", "Schön, 你好."),
         ("roles", "One two."),
         ("reasoning", "Well, use C#."),
+        ("eof", "Hello there."),
         ("eof-finished", "Hello there."),
         ("reset-finished", "Hello there."),
         ("done-only", "Hello there."),
@@ -80,7 +81,7 @@ def test_a_reply_is_streamed(ask: Ask, model: str, text: str) -> None:
     "model",
     [
         *("finish-empty", "finish-null", "finish-early", "finish-each"),
-        *("parts", "messages", "texts", "whole"),
+        *("parts", "strings", "strings-and-parts", "messages", "texts", "whole"),
     ],
 )
 def test_all_of_a_reply_is_said_whatever_its_pieces_look_like(ask: Ask, model: str) -> None:
@@ -135,6 +136,41 @@ def test_a_reply_that_is_cut_for_its_length_has_not_asked_the_question(
         assert (called(result), result.outcomes) == ([], [NEUTRAL])
 
 
+@pytest.mark.parametrize(
+    ("model", "request_", "text"),
+    [
+        ("eof-cut", REQUEST, "Hello there. How"),
+        ("eof", DUE, "Hello there."),
+        ("eof-thought", REQUEST, ""),
+    ],
+)
+def test_a_reply_that_just_ends_without_its_last_sentence_or_its_question_is_cut(
+    ask: Ask, model: str, request_: ReplyRequest, text: str
+) -> None:
+    result = ask(model, request_)
+    assert said(result) == text
+    assert result.error.detail == "it ended without a finish reason"
+    assert result.outcomes == [FAILURE]
+
+
+def test_a_reply_that_just_ends_and_has_asked_its_question_is_whole(ask: Ask) -> None:
+    result = ask("eof-due", DUE)
+    assert (said(result), result.error) == ("Good. Why", None)
+    assert result.outcomes == [SUCCESS]
+
+
+def test_a_refusal_that_just_ends_is_a_refusal(ask: Ask) -> None:
+    result = ask("eof-refusal", DUE)
+    assert (said(result), result.error.reason) == ("", "refused to answer")
+    assert result.outcomes == [NEUTRAL]
+
+
+def test_what_a_server_leaves_out_at_the_end_is_told(peer: Any, bench: Any) -> None:
+    responder = OpenAIResponder(peer.url, "eof")
+    bench.guarded("llm", responder, lambda stage: stage.reply(REQUEST))
+    assert responder.learned() == ("its replies end without a finish reason",)
+
+
 def test_a_whole_reply_without_a_reason_is_complete(ask: Ask) -> None:
     result = ask("whole-endless", DUE)
     assert (said(result), result.error) == ("Thank you for that. ", None)
@@ -164,7 +200,6 @@ def test_where_no_question_is_due_the_model_has_the_last_word(
         ("no-object", "protocol", "what should be a JSON object is not"),
         ("no-delta", "protocol", "no chat completion chunk"),
         ("error", "stream", "the server says: out of memory"),
-        ("eof", "stream", "it ended without a finish reason"),
         ("reset", "stream", "RemoteProtocolError"),
     ],
 )
@@ -380,6 +415,13 @@ def test_a_mark_that_does_not_come_again_is_forgotten(peer: Any) -> None:
 
 LOOK_UP = Tool("look_up", "Look a word up.", {"type": "object", "properties": {}})
 WITH_TOOLS = ReplyRequest(4, "Because I can.", Brief((), "", HISTORY, tools=(LOOK_UP,)))
+
+
+def test_a_call_that_just_ends_counts_if_its_arguments_are_whole(ask: Ask) -> None:
+    [call] = called(ask("eof-call", WITH_TOOLS))
+    assert (call.name, call.arguments) == ("end", '{"now": true}')
+    result = ask("eof-call-cut", WITH_TOOLS)
+    assert (called(result), result.outcomes) == ([], [FAILURE])
 
 
 def test_calls_follow_the_text_each_of_them_whole(ask: Ask) -> None:

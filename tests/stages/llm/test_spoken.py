@@ -2,6 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stages.llm._agent_script import MOST_KEPT, AgentScript
 from stages.llm._spoken import LIMIT, SpokenText
 
 
@@ -83,6 +84,33 @@ def spoken(*deltas: str, one_turn: bool = False) -> str:
         ('{"action": "search", "action_input": "x"}', ""),
         ('{"id":"call_1","type":"function","function":{"name":"x"}}', ""),
         ("if a < s and b > c", "if a < s and b > c"),
+        ("if a < s > b", "if a < s > b"),
+        ("&lt;think&gt;Hm&lt;/think&gt;Why?", "Why?"),
+        ("&LT;Thinking&GT;Hm&#60;/Thinking&#x3E; Why?", "Why?"),
+        ("&amp;lt;think&amp;gt;Hm&amp;lt;/think&amp;gt;Why?", "Why?"),
+        ("&lt;think>Hm&lt;/think>Why?", "Why?"),
+        ("\\u003cthink\\u003eHm\\u003c/think\\u003eWhy?", "Why?"),
+        ("＜think＞Hm＜/think＞Why?", "Why?"),
+        ("&lt;|channel|&gt;analysis&lt;|message|&gt;Hm&lt;|end|&gt;Why?", "Why?"),
+        ("R&D and A&B at&t &lt;b&gt; \\u &", "R&D and A&B at&t &lt;b&gt; \\u &"),
+        ("[THINKING]Hm[/THINKING]Why?", "Why?"),
+        ("[thinking] Why?", "[thinking] Why?"),
+        ("◁thinking▷Hm◁/thinking▷Why?", "Why?"),
+        ("<chain-of-thought>Hm</chain-of-thought>Why?", "Why?"),
+        ("<reasoning_steps>Hm</reasoning_steps>Why?", "Why?"),
+        ("<|begin_of_thought|>Hm<|end_of_thought|>Why?", "Why?"),
+        ("<|think_start|>Hm<|think_end|>Why?", "Why?"),
+        ("<think_never_used_51bce0c785ca>Hm</think_never_used_51bce0c785ca>Why?", "Why?"),
+        ("<think><think>Hm</think>Why?", "Why?"),
+        ("<|channel|>analysis We ask.<|channel|>final Why?", "Why?"),
+        ("<|channel|>analysisWe ask.<|end|><|channel|>finalWhy?", "Why?"),
+        ("<|channel|>analysis\nWe ask.<|end|>\nWhy?", "Why?"),
+        ("<|channel|>final <|constrain|>text<|message|>Why?", "Why?"),
+        ("<|channel|>commentary to=functions.x <|constrain|>json<|message|>{}<|call|>", ""),
+        ("<action>search</action><observation>x</observation>Why?", "Why?"),
+        ("<final_answer>Why?</final_answer>", "Why?"),
+        ("Use a List<Action> or Promise<Response>.", "Use a List<Action> or Promise<Response>."),
+        ('{"thought": "Hm", "answer": "Why?"}', ""),
         ("functions are fun", "functions are fun"),
         ("[see below] Why?", "[see below] Why?"),
         ('{"a": 1} is JSON', '{"a": 1} is JSON'),
@@ -128,6 +156,7 @@ PARTS = st.sampled_from(
             "\t",
         ),
         *("C", "a.", "smiles", "rubs", "Hm", "5", "+"),
+        *("Thought:", "Action: ", "Final Answer:", "&lt;", "&gt;", "think", "<|channel|>final "),
         *("Interviewer:", "User", ":", "assistantfinal", "functions.", "(", "<|channel>", "< "),
     ]
 )
@@ -186,3 +215,57 @@ def test_a_reply_without_the_mark_that_was_expected_is_said_at_its_end() -> None
     text = SpokenText(unopened=True)
     assert (text.push("Why not?"), text.finish()) == ("", "Why not?")
     assert not text.closed_unopened
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("Thought: They seem nervous.\nTell me about Redis.", "Tell me about Redis."),
+        ("Thought: They seem nervous.\n\nTell me\nabout Redis.", "Tell me\nabout Redis."),
+        ("**Thought:** Hm.\n**Final Answer:** Why?", "Why?"),
+        ("Thought 1: Hm.\nMore.\n\nThought 2: Hm.\nFinal Answer: Why?\nSo?", "Why?\nSo?"),
+        ("Thought: Hm.\nQuestion: Why?", "Why?"),
+        ("Thought: Do I need a tool? No\nAI: Why?", "Why?"),
+        ("> Thought: Hm.\n> Answer: Why?", "Why?"),
+        ("Reasoning: Hm.\nResponse: Why?", "Why?"),
+        ("思考：嗯。\n最终答案：为什么？", "为什么？"),
+        ("Gedanke: Hm.\nEndgültige Antwort: Warum?", "Warum?"),
+        ("Final Answer: Why?", "Why?"),
+        ("Thought: Hm.\nAction: search\nAction Input: redis\nObservation: It is fast.", ""),
+        ("Thought: Hm.\nAction: search\nObservation: Fast.\nSo it is.", ""),
+        ("Thought: Hm.\nAction: search\nObservation: Fast.\nFinal Answer: Why?", "Why?"),
+        ("Thought: Hm.\nFinal Answer: Why?\nThought: Next.\nFinal Answer: How?", "Why?\n"),
+        ("Thought: Hm.\nAction: search\nQuestion: And?\nThought: Hm.\nFinal Answer: B?", ""),
+        ("Action: search\nAction Input: x", ""),
+        ("Action: look_up(redis)", ""),
+        ('Action: {"name": "x"}\nObservation: y', ""),
+        ("Action: Search[Redis]\nObservation 1: Fast.", ""),
+        ("Good.\nThought: Hm.\nAction: search", "Good.\n"),
+        ("Good.\nAction Input: x", "Good.\n"),
+        ("Thought: only this", ""),
+        ("Thought:", ""),
+        ("Action: tell me what you did.", "Action: tell me what you did."),
+        ("Action: tell me what you did.\nWhy?", "Action: tell me what you did.\nWhy?"),
+        (
+            "Use this.\nSituation: where\nAction: what\nResult: why",
+            "Use this.\nSituation: where\nAction: what\nResult: why",
+        ),
+        ("Observation: it works. Why?", "Observation: it works. Why?"),
+        ("Question: Why?", "Question: Why?"),
+        ("Good.\nReasoning: tell me yours.", "Good.\nReasoning: tell me yours."),
+        ("Good.\nFinal answer: what is it?", "Good.\nFinal answer: what is it?"),
+        ("Thoughts on caching? Actions, too?", "Thoughts on caching? Actions, too?"),
+        ("Thought", "Thought"),
+        ("", ""),
+    ],
+)
+def test_what_an_agent_thinks_and_calls_is_not_spoken(text: str, said: str) -> None:
+    for parts in ([text], list(text)):
+        script = AgentScript()
+        assert "".join([*map(script.push, parts), script.finish()]).lstrip("\n") == said
+
+
+def test_what_is_kept_behind_a_thought_has_a_bound() -> None:
+    script = AgentScript()
+    assert script.push("Thought: Hm.\n" + "More. " * 1000) == ""
+    assert len(script.finish()) == MOST_KEPT
