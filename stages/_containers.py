@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import BinaryIO, Literal
 
+from stages._trailing import sound_end
+
 Container = Literal["wav", "flac", "ogg", "mp3", "aac", "mp4", "webm"]
 
 HEAD_BYTES = 64
@@ -111,9 +113,10 @@ def parts(file: BinaryIO, size: int, container: Container) -> list[tuple[int, in
     """Where the files begin and end that a file was glued together from; mostly a single one.
 
     Only for containers behind whose first file FFmpeg stops, and for those that state the length of
-    their sound, which is compared for each file: in the others FFmpeg goes on by itself. Moves the
-    file's position.
+    their sound, which is compared for each file: in the others FFmpeg goes on by itself. The last
+    one ends before the tags behind it. Moves the file's position.
     """
+    size = sound_end(file, size, container)
     follows = _FOLLOWERS.get(container)
     starts = [0]
     if follows is not None:
@@ -239,6 +242,8 @@ def _mp4(file: BinaryIO, size: int) -> bool:
     for _ in range(MOST_PIECES):
         if position >= size:
             return position > size
+        if size - position < 8 and not _at(file, position, 8).strip(b"\0\r\n "):
+            return False  # padding
         length, _ = _box(file, position)
         if length == 0:  # up to the end
             return False

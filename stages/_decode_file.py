@@ -227,6 +227,8 @@ def _decoded(
         except MemoryError:
             raise
         except Exception:  # one bad packet; a decoder goes on with the next
+            if facts.container == "mp3" and not _is_frame(bytes(packet)[:2]):
+                continue  # padding, or a tag of an unknown kind
             facts.skipped += 1
             facts.ends_badly = True
             continue
@@ -235,6 +237,11 @@ def _decoded(
             source.sound()
         for frame in found:
             yield packet.stream_index, frame
+
+
+def _is_frame(head: bytes) -> bool:
+    """Whether a packet begins as frames of MP3 do, with 11 bits that are set."""
+    return len(head) == 2 and head[0] == 0xFF and head[1] & 0xE0 == 0xE0
 
 
 # --- tracks ----------------------------------------------------------------------------------

@@ -111,6 +111,25 @@ def tagged(data: bytes, size: int = 300) -> bytes:
     return b"ID3\x04\0\0" + length + bytes(size) + data
 
 
+def id3v1() -> bytes:
+    """A tag for the end of a file."""
+    return b"TAG" + b"A title".ljust(125, b"\0")
+
+
+def ape(size: int) -> bytes:
+    """A tag for the end of a file, with its header and its footer."""
+    item = struct.pack("<II", size, 0) + b"Title\0" + b"x" * size
+    length = len(item) + 32
+    ends = [struct.pack("<IIII", 2000, length, 1, flags) for flags in (0xA0000000, 0x80000000)]
+    return b"APETAGEX%b%b%bAPETAGEX%b%b" % (ends[0], bytes(8), item, ends[1], bytes(8))
+
+
+def lyrics() -> bytes:
+    """A tag for the end of a file, which an ID3v1 follows."""
+    said = b"LYRICSBEGIN" + b"IND0000200LYR00004la la"
+    return said + b"%06dLYRICS200" % len(said)
+
+
 def long_wav(pcm: Samples, magic: bytes) -> bytes:
     """A WAV file in the form that may be longer than 4 GB (RF64, BW64)."""
     sound = pcm.tobytes()

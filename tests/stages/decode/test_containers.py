@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stages._containers import HEAD_BYTES, Container, is_cut, located, parts, sniff
+from stages._trailing import sound_end
 from tests.support import recordings
 from tests.support.examples import examples
 from tests.support.paths import AUDIO
@@ -143,6 +144,40 @@ def test_lengths_in_wav_headers_are_read_with_sense(name: str, expected: bool) -
 )
 def test_odd_ends_are_told_apart(container: Container, data: bytes, expected: bool) -> None:
     assert expected == cut(container, data)
+
+
+@pytest.mark.parametrize(
+    ("tag", "known"),
+    [
+        (b"", True),
+        (recordings.id3v1(), True),
+        (recordings.ape(40) + recordings.id3v1(), True),
+        (recordings.lyrics() + recordings.id3v1(), True),
+        (recordings.tagged(b"", 80), True),
+        (b"x" * 80 + b"3DI\x04\0\x10\0\0\0\x46", True),
+        (b"la la" + b"000009LYRICS200", False),
+        (b"APETAGEX" + bytes(4) + b"\xff" * 20, False),
+        (bytes(1000), False),
+    ],
+    ids=["none", "id3v1", "ape", "lyrics", "id3v2", "footer", "no lyrics", "ape too long", "0"],
+)
+def test_the_sound_ends_before_the_tags_behind_it(tag: bytes, known: bool) -> None:
+    sound = b"\xff\xfb\x90\x64" * 100
+    data = sound + tag
+    expected = len(sound) if known else len(data)
+    for container in ("mp3", "aac", "mp4"):
+        assert sound_end(io.BytesIO(data), len(data), container) == expected
+    assert sound_end(io.BytesIO(data), len(data), "ogg") == len(data)
+
+
+def test_padding_is_left_out_beyond_what_a_frame_may_end_with() -> None:
+    data = b"\xff\xfb\x90\x64" + bytes(5000)
+    assert sound_end(io.BytesIO(data), len(data), "mp3") == 4 + 1500
+
+
+def test_padding_behind_the_last_box_is_no_cut_box() -> None:
+    for end, expected in ((b"\r\n", False), (bytes(7), False), (b"\0\0\0\x09mda", True)):
+        assert cut("mp4", b"\0\0\0\x08free" + end) is expected
 
 
 def test_a_file_of_nothing_but_tiny_pieces_takes_no_time() -> None:

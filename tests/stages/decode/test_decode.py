@@ -145,6 +145,39 @@ def test_a_tag_before_a_recording_is_left_out(clip: Samples, name: str) -> None:
     assert likeness(clip, pcm) > 0.9
 
 
+TAGS = {
+    "id3v1": recordings.id3v1(),
+    "ape": recordings.ape(200),
+    "ape-id3v1": recordings.ape(3000) + recordings.id3v1(),
+    "lyrics-id3v1": recordings.lyrics() + recordings.id3v1(),
+    "id3v2": recordings.tagged(b""),
+    "zeros": bytes(500),
+}
+
+
+@pytest.mark.parametrize("tag", TAGS.values(), ids=TAGS)
+@pytest.mark.parametrize("name", ["mp3", "mp3-low", "aac", "m4a"])
+def test_a_tag_behind_a_recording_makes_no_cut_file_of_it(
+    clip: Samples, name: str, tag: bytes
+) -> None:
+    container, data = recordings.ENCODINGS[name][0], recordings.encoded(clip, name)
+    _, untagged = here(data, container)
+    facts, pcm = here(data + tag, container)
+    assert facts.truncated(io.BytesIO(data + tag), len(data + tag)) is False
+    assert (facts.skipped, np.array_equal(untagged, pcm)) == (0, True)
+
+
+@pytest.mark.parametrize("name", ["mp3", "mp3-low", "aac"])
+def test_a_cut_recording_is_marked_although_a_tag_was_put_behind_it(
+    clip: Samples, name: str
+) -> None:
+    data = recordings.encoded(clip, name)
+    data = data[: len(data) * 2 // 3] + recordings.ape(200) + recordings.id3v1()
+    facts, pcm = here(data, recordings.ENCODINGS[name][0])
+    assert 1900 < len(pcm) / 16 < 2100
+    assert facts.truncated(io.BytesIO(data), len(data)) is True
+
+
 def test_bytes_of_0_before_a_recording_are_left_out(clip: Samples) -> None:
     found, pcm = decoded(bytes(1000) + recordings.wav(clip))
     assert (found.truncated, np.array_equal(clip, pcm)) == (False, True)
