@@ -1,5 +1,6 @@
 """The application: its routes, and the lifespan of the process's objects."""
 
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -222,7 +223,7 @@ def create_app(
         lifespan=lifespan,
         exception_handlers=dict(EXCEPTION_HANDLERS),
     )
-    app.router.redirect_slashes = False  # an unknown path is 404, with or without a slash
+    app.router.redirect_slashes = False  # an unknown path of HTTP is 404, also with a slash
     app.state.runtime = runtime
     app.state.scrape = scrape
     app.state.webrtc = webrtc
@@ -240,4 +241,7 @@ def _services(settings: Settings) -> dict[str, ServiceSpec]:
 
 def _websocket(path: str, endpoint: Callable[[WebSocket], Awaitable[None]]) -> WebSocketRoute:
     need_of(WEBSOCKET, path)  # no endpoint without a row in the table of who may use what
-    return WebSocketRoute(path, endpoint)
+    route = WebSocketRoute(path, endpoint)
+    if path not in (PROXIED, PROXIED_V1):  # clients put a slash behind an address as they like
+        route.path_regex = re.compile(f"{route.path_regex.pattern.removesuffix('$')}/?$")
+    return route

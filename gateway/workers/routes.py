@@ -90,7 +90,8 @@ def way_of(method: str, path: str, query: str, workers: int) -> Way:
 
 
 def websocket_way(path: str, query: str) -> Way:
-    """Where a WebSocket goes."""
+    """Where a WebSocket goes, with or without a slash behind its path."""
+    path = path.removesuffix("/")
     if (found := WEBSOCKET.fullmatch(path)) is not None:
         return Way("begin", found[1])
     if path == RTVI:

@@ -63,6 +63,8 @@ def test_all_watchers_of_a_session_come_to_one_process() -> None:
     ("path", "query", "way"),
     [
         ("/ws/abc", "", Way("begin", "abc")),
+        ("/ws/abc/", "", Way("begin", "abc")),
+        ("/v1/realtime/", "session_id=abc", Way("begin", "abc")),
         ("/v1/realtime", "model=m", Way("begin")),
         ("/v1/realtime", "session_id=abc", Way("begin", "abc")),
         ("/v1/live/sessions", "", Way("begin")),

@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
-from starlette.routing import WebSocketRoute
+from starlette.routing import Match, WebSocketRoute
 
 from gateway.app import create_app
 from gateway.live.pressure import FEWEST_TO_JUDGE, LoadSample, Pressure
@@ -87,6 +87,9 @@ def test_the_early_answer_is_that_of_the_endpoints_byte_by_byte(tmp_path: Path, 
     assert all(b"\r\nretry-after: 5\r\n" in answer for answer in told[0].values())
 
 
+SCOPE = {"type": "websocket", "root_path": ""}
+
+
 def test_every_websocket_of_the_application_is_known(tmp_path: Path) -> None:
     app = create_app(Settings(data_dir=tmp_path))
     proxied = {PROXIED, PROXIED_V1}  # which hold no session here
@@ -100,6 +103,10 @@ def test_every_websocket_of_the_application_is_known(tmp_path: Path) -> None:
         found = SESSIONS.fullmatch(route.path.replace("{session_id}", "an-id"))
         assert found is not None
         assert (found[1] == "an-id") is ("session_id" in route.param_convertors)
+        path = found[0]
+        assert SESSIONS.fullmatch(f"{path}/") is not None
+        matches = [route.matches({**SCOPE, "path": path + end})[0] for end in ("", "/", "//")]
+        assert matches == [Match.FULL, Match.FULL, Match.NONE]
 
 
 # --- what the endpoints decide -------------------------------------------------------------------

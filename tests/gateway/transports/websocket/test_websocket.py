@@ -117,6 +117,15 @@ def test_ten_seconds_of_audio_in_one_message_close_with_1009(gateway: Any) -> No
     gateway.run(story)
 
 
+def test_a_slash_behind_the_address_changes_nothing(gateway: Any) -> None:
+    async def story() -> None:
+        async with gateway.call("slash/") as caller:
+            await caller.say(type="hello", version=1)
+            assert (await caller.until("ready"))["session_id"] == "slash"
+
+    gateway.run(story)
+
+
 def test_an_impossible_id_closes_with_4404(gateway: Any) -> None:
     async def story() -> None:
         async with gateway.call("no%20such%20id") as caller:
