@@ -27,6 +27,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from stages.stt._sound_names import SOUND_NAMES
 from stages.stt._subtitle_lines import CREDITS, POLITE
 
 Reason = Literal[
@@ -71,7 +72,9 @@ _MARKS = re.compile(r"<\|[a-z_ ]{1,30}\|>|[\u2669-\u266c\U0001f3b5\U0001f3b6]+",
 """The decoder's own marks, and notes of music."""
 
 _BRACKETS = re.compile(
-    r"\[[^\[\]]{0,80}\]|\([^()]{0,80}\)|\*[^*\s][^*]{0,80}\*|<[a-z_ ]{1,30}>", re.IGNORECASE
+    r"\[[^\[\]]{0,80}\]|\([^()]{0,80}\)|\*[^*\s][^*]{0,80}\*|<[a-z_ ]{1,30}>"
+    r"|（[^（）]{0,80}）|［[^［］]{0,80}］|【[^【】]{0,80}】",
+    re.IGNORECASE,
 )
 """What may describe a sound."""
 
@@ -110,7 +113,8 @@ _SAID = re.compile(r"\d|^\W{0,2}(?:[A-Z]{2,}s?|\w{1,2})\W{0,2}$")
 _THANKS = r"(?:thank you|thanks)(?: (?:so|very) much| all| again)? for (?:watching|viewing)"
 _BROADCASTER = r"(?:ard|br|funk|mdr|ndr|orf|srf|swr|wdr|zdf)"
 _SUBTITLES = (
-    rf"{_THANKS}(?: (?:everyone|guys|this|the|my|our|video|videos|episode|channel|and|bye))*",
+    rf"{_THANKS}(?: (?:everyone|guys|this|the|my|our|video|videos|episode|channel|and|bye"
+    r"|(?:i ll )?see you (?:next time|soon|later|in the next (?:one|video))))*",
     r"(?:please |don t forget to |and |like |share |comment )*subscribe"
     r"(?: (?:and|like|share|comment|hit|the|bell|to|my|our|this|channel|button|for more|below))*",
     r"(?:i ll |i will )?see you (?:guys |all )?(?:in |on )?(?:the )?next (?:video|episode)",
@@ -222,6 +226,7 @@ def judge(heard: Hypothesis) -> Verdict:
     once = _once(text)
     said, kept = len(text.split()), len(once.split())
     made_up = silence > _DOUBTFUL_PROB or said > _most_words(heard.audio_s)
+    made_up = made_up or _plain(once) in _DOUBTFUL_LINES  # "you you you you", for a hum
     if (kept * 2 < said and made_up) or repeats(once, heard.audio_s):
         return Verdict("", "repeated")
     if (heard.compression_ratio or 0.0) > MOST_COMPRESSION and len(once.split()) <= _LONGEST_PHRASE:
@@ -300,7 +305,7 @@ def _no_sound(found: re.Match[str]) -> str:
     plain = _plain(found[0])
     words = frozenset(plain.split())
     described = words & _SOUND_WORDS and words <= _DESCRIBING
-    return " " if described or plain in _DESCRIPTIONS else found[0]
+    return " " if described or plain in _DESCRIPTIONS or plain in _NAMES else found[0]
 
 
 def _said(found: re.Match[str]) -> str:
@@ -318,3 +323,4 @@ def _plain(text: str) -> str:
 
 _CREDITS = frozenset(_plain(line) for lines in CREDITS.values() for line in lines)
 _POLITE = frozenset(map(_plain, POLITE))
+_NAMES = frozenset(_plain(name) for names in SOUND_NAMES.values() for name in names)

@@ -84,6 +84,7 @@ def test_what_the_recogniser_doubts_is_no_answer(
         "Untertitelung des ZDF f\u00fcr funk, 2017",
         "Vielen Dank f\u00fcrs Zuschauen!",
         "\u00a9 All rights reserved",
+        "Thanks for watching, see you next time!",
     ],
 )
 def test_a_line_of_subtitles_is_no_answer_however_sure_the_recogniser_is(text: str) -> None:
@@ -134,6 +135,14 @@ def test_what_is_in_brackets_was_said_unless_it_is_a_sound_or_doubtful(
     [
         "",
         ".",
+        "[音楽]",
+        "（拍手）",
+        "【背景音乐】",
+        "(Música de fondo)",
+        "[Applaudissements]",
+        "[Музыка] (аплодисменты)",
+        "[संगीत]",
+        "(박수)",
         "...",
         "[BLANK_AUDIO]",
         "(upbeat music)",
@@ -160,6 +169,8 @@ def test_a_description_of_sound_is_no_answer(text: str) -> None:
         ("I would [inaudible] the logs \u266a", "I would the logs"),
         ("the cost was (20%) lower", "the cost was (20%) lower"),
         ("a content delivery network (CDN)", "a content delivery network (CDN)"),
+        ("（笑）キャッシュです。", "キャッシュです。"),
+        ("ログ（記録）を見ます。", "ログ（記録）を見ます。"),
     ],
 )
 def test_words_beside_a_description_stay(text: str, kept: str) -> None:
@@ -193,6 +204,7 @@ def test_a_loop_over_what_may_be_no_speech_is_no_answer(
     ("text", "audio_s"),
     [
         ("All right. " * 120, 3.0),
+        ("you " * 12, 4.0),
         ("y-" * 110, 10.0),
         (" ".join(f"word{number}" for number in range(40)), 3.0),  # 13 words a second
     ],
