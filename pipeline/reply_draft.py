@@ -1,12 +1,11 @@
 """The text of one reply on its way to the voice, which may be dropped before it is heard."""
 
-import re
 from dataclasses import dataclass
 
 from pipeline.channel import Channel
 from pipeline.frames import Sentence
 from pipeline.sentences import SentenceSplitter
-from pipeline.wordless import has_words
+from pipeline.wordless import has_words, says
 
 LONGEST_REPLY = 4000
 """Characters of a reply, about four minutes; the responder's text beyond them is dropped."""
@@ -14,11 +13,6 @@ LONGEST_REPLY = 4000
 LONGEST_LEAD = 80
 """Characters of signs that are kept for the first word, such as an opening quotation mark; the rest
 of them are dropped."""
-
-_WORD = re.compile(r"[^\W_]+")
-
-_SAID = 0.7
-"""A line counts as said from this share of its words on: models change a word or two. Assumed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,13 +116,3 @@ class ReplyDraft:
 
     def _sentence(self, text: str) -> Sentence:
         return Sentence(self._turn, text, self._voice, self._language)
-
-
-def says(text: str, line: str) -> bool:
-    """Whether a text has most words of `line`."""
-    wanted = set(_words(line))
-    return len(wanted & set(_words(text))) >= _SAID * len(wanted)
-
-
-def _words(text: str) -> list[str]:
-    return _WORD.findall(text.casefold())

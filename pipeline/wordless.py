@@ -1,12 +1,18 @@
-"""Whether a text says anything: signs without a letter or digit do not. Pure.
+"""Whether a text says anything, or a given line: signs without a letter or digit do not. Pure.
 
 Servers that fail give such texts as answers (`{}[]<>`, replacement characters), and recognisers
 give them for music and noise (`♪♪ [?] ♪♪`).
 """
 
+import re
 from dataclasses import replace
 
 from pipeline.frames import Transcript
+
+_WORD = re.compile(r"[^\W_]+")
+
+_SAID = 0.7
+"""A line counts as said from this share of its words on: models change a word or two. Assumed."""
 
 
 def has_words(text: str) -> bool:
@@ -19,3 +25,13 @@ def worded(transcript: Transcript) -> Transcript:
     if not transcript.text or has_words(transcript.text):
         return transcript
     return replace(transcript, text="", words=())
+
+
+def says(text: str, line: str) -> bool:
+    """Whether a text has most words of `line`."""
+    wanted = set(_words(line))
+    return len(wanted & set(_words(text))) >= _SAID * len(wanted)
+
+
+def _words(text: str) -> list[str]:
+    return _WORD.findall(text.casefold())

@@ -1,6 +1,6 @@
 """One reply of a chat model as it comes: its text for speech, its calls, and how it ended. Pure."""
 
-from pipeline.reply_draft import says
+from pipeline.wordless import says
 from stages.llm._chunks import CompletionPiece, Ending
 from stages.llm._refusal import RefusalFilter
 from stages.llm._spoken import SpokenText
