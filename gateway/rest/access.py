@@ -14,6 +14,7 @@ from starlette.websockets import WebSocket
 
 from gateway.interviews.sessions import NoSuchSession
 from gateway.rest.limits import HttpLimits
+from gateway.rest.once import CLIENT
 from gateway.rest.operation import Check, HttpReply
 from gateway.rest.problems import OF_LIMITS, TOKEN_KEYS_UNAVAILABLE, TOKEN_REFUSED, Kind
 from gateway.rest.subpath import SUBPATH
@@ -186,6 +187,7 @@ class HttpAccess:
             raise ACCESS_REQUIRED(HOW, headers=WRONG if credential else CHALLENGE)
         await self._count(request, counted_as(grant))
         request.scope[ADMITTED] = Admitted(self._access, grant)
+        request.scope[CLIENT] = counted_as(grant)
         await self._hold(need, grant, request)
 
     async def admit_to_service(self, client: HTTPConnection, given: Mapping[bytes, str]) -> None:

@@ -2,7 +2,8 @@
 
 A client that sends `Idempotency-Key` may repeat a POST whose response it never received. The first
 request claims the key; its response is stored and returned to every request with the same key,
-method, path and body. A failed attempt has changed nothing and releases the key, so that the next
+method, path and body, of the same client or for the same session: what one client makes is never
+another's answer. A failed attempt has changed nothing and releases the key, so that the next
 request is a new attempt. Keys and responses are stored under the session and erased with it.
 """
 
@@ -26,6 +27,9 @@ logger = logging.getLogger("parley.rest")
 
 HEADER = "idempotency-key"
 REPLAYED = "idempotency-replayed"
+
+CLIENT = "parley.client"
+"""The key of who a request is from in its scope, where clients have to say so."""
 
 KEY = re.compile(r"[!-~]{1,255}")
 
@@ -63,7 +67,10 @@ class Once:
         about = request.path_params.get("id", "")
         if SESSION_ID.fullmatch(about) is None:
             about = ""
-        name = once_key(request.method, request.scope["path"], given[0])
+        # The clients of a session share its keys; elsewhere each has its own. A key has no space.
+        client = "" if about else request.scope.get(CLIENT, "")
+        owned = f"{client} {given[0]}" if client else given[0]
+        name = once_key(request.method, request.scope["path"], owned)
         claim = Claim(self._store, name, about, _digest(sent), self._ttl_s, render)
         stored = await claim.begin()
         return claim if stored is None else _again(stored, claim.sent)

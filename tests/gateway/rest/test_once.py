@@ -1,4 +1,5 @@
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -8,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 
 from gateway.rest import once
-from gateway.rest.once import Once
+from gateway.rest.once import CLIENT, Once
 from gateway.rest.operation import Handler, HttpReply, Operation, ResponseSpec, claim_of
 from gateway.rest.problems import Kind
 from gateway.rest.reading import Body
@@ -100,6 +101,31 @@ def test_without_a_key_and_with_another_key_or_path_it_is_done_again(rest: Rest)
         assert counter.done == 5
 
     rest.run(table(rest, counter), story)
+
+
+def test_what_one_client_made_is_no_other_clients_answer(rest: Rest) -> None:
+    counter = Counter(rest)
+
+    def known(request: Request) -> None:
+        request.scope[CLIENT] = request.headers["x-who"]
+
+    def table_of(path: str) -> Operation:
+        return replace(table(rest, counter, path)[0], name=path, guard=known)
+
+    async def story(client: httpx.AsyncClient) -> None:
+        async def done(who: str, path: str) -> int:
+            headers = {"idempotency-key": "k", "x-who": who}
+            answer = await client.post(path, json={"text": "a"}, headers=headers)
+            assert answer.status_code == 201
+            number: int = answer.json()["done"]
+            return number
+
+        makes = [await done(who, "/api/things") for who in ("anna", "bert", "anna", "bert")]
+        assert makes == [1, 2, 1, 2]
+        # The clients of one session, such as a ticket's and then a pass's, are one.
+        assert [await done(who, "/api/things/1") for who in ("anna", "bert")] == [3, 3]
+
+    rest.run([table_of("/api/things"), table_of("/api/things/{id}")], story)
 
 
 def test_a_key_with_another_body_is_refused(rest: Rest) -> None:
