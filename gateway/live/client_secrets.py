@@ -24,17 +24,33 @@ class ClientSecret:
     value: str
     expires_at: int
     session: dict[str, Any]
+    client: str | None = None
+    """By which its requests are counted, as the key's with which it was made; None: by nothing."""
+    until: float | None = None
+    """When what it begins has to end by that key (a Unix time)."""
 
 
 async def make_secret(
-    store: Store, session: dict[str, Any], *, lifetime_s: int, now: float
+    store: Store,
+    session: dict[str, Any],
+    *,
+    lifetime_s: int,
+    now: float,
+    client: str | None = None,
+    until: float | None = None,
 ) -> ClientSecret:
-    """A new secret that lives for `lifetime_s`; `now` is seconds since the epoch."""
+    """A new secret that lives for `lifetime_s`, and no longer than `until`.
+
+    `now` is seconds since the epoch. `client` is by whom its requests are counted.
+    """
+    if until is not None:
+        lifetime_s = max(1, min(lifetime_s, int(until - now)))
     value = PREFIX + secrets.token_hex(24)
     expires_at = int(now) + lifetime_s
-    kept = json.dumps({"session": session, "expires_at": expires_at}).encode()
+    known = {"session": session, "expires_at": expires_at, "client": client, "until": until}
+    kept = json.dumps(known).encode()
     await store.commit(Put(_key(value), kept, None, lifetime_s))
-    return ClientSecret(value, expires_at, session)
+    return ClientSecret(value, expires_at, session, client, until)
 
 
 async def find_secret(store: Store, value: str, *, now: float) -> ClientSecret | None:
@@ -47,7 +63,9 @@ async def find_secret(store: Store, value: str, *, now: float) -> ClientSecret |
     kept = json.loads(entry.value)
     if kept["expires_at"] <= now:
         return None
-    return ClientSecret(value, kept["expires_at"], kept["session"])
+    return ClientSecret(
+        value, kept["expires_at"], kept["session"], kept.get("client"), kept.get("until")
+    )
 
 
 async def may_join(store: Store, secret: ClientSecret, session_id: str, *, now: float) -> bool:

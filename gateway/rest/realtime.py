@@ -19,6 +19,8 @@ from gateway.live.client_secrets import ClientSecret, find_secret, make_secret
 from gateway.protocols.dialect import ProtocolError
 from gateway.protocols.openai_realtime import OpenAiRealtime, RealtimeSession
 from gateway.protocols.openai_realtime.opening import error_body
+from gateway.rest.access import counted_as
+from gateway.rest.limits import HttpLimits
 from gateway.rest.operation import Operation, ResponseSpec
 from gateway.rest.problems import problem_of
 from gateway.rest.reading import BODY_S, chunks, media_type, parse_object, read_json
@@ -69,6 +71,7 @@ class RealtimeEndpoints:
     def __init__(self, runtime: Runtime, webrtc: Signalling) -> None:
         self._runtime = runtime
         self._webrtc = webrtc
+        self._limits = None if runtime.limiter is None else HttpLimits(runtime.limiter)
         token = runtime.settings.webrtc_token
         # The token of WebRTC guards these calls, too, where nothing else is asked for.
         guarded = runtime.access.open and token is not None
@@ -92,7 +95,9 @@ class RealtimeEndpoints:
             raise Failure(404, "session_not_found", NO_SESSION, "session_id")
         dialect = OpenAiRealtime(session, new_id=new_id, media="rtp")
         grant: Grant | None = request.scope.get(GRANT)
-        until = None if grant is None else self._runtime.access.until(grant)
+        until = None if secret is None else secret.until
+        if grant is not None:
+            until = self._runtime.access.until(grant)
         try:
             answered = await self._webrtc.answer(
                 session_id, sdp, dialect, address_of(request), until=until
@@ -113,7 +118,7 @@ class RealtimeEndpoints:
         return Response(status_code=200)
 
     async def _secret(self, request: Request) -> Response:
-        await self._known(bearer(request.headers.get("authorization")))
+        grant = await self._known(request, bearer(request.headers.get("authorization")))
         try:
             asked = SecretRequest.model_validate(await read_json(request))
         except ValidationError as error:
@@ -127,6 +132,8 @@ class RealtimeEndpoints:
             asked.session,
             lifetime_s=asked.expires_after.seconds,
             now=now,
+            client=None if grant is None else counted_as(grant),
+            until=None if grant is None else self._runtime.access.until(grant),
         )
         body = {
             "value": made.value,
@@ -144,15 +151,27 @@ class RealtimeEndpoints:
             raise Failure(403, "origin_not_allowed", text)
 
     async def _admitted(self, request: Request) -> ClientSecret | None:
-        """The client's secret, None if it used an API key. Raises `Failure`."""
+        """The client's secret, None if it used an API key. Counts the request.
+
+        Raises `Failure`, `Problem`, `TokenRefused`.
+        """
         key = bearer(request.headers.get("authorization"))
         secret = await find_secret(self._runtime.store, key, now=time.time())
         if secret is None:
-            request.scope[GRANT] = await self._known(key)
+            request.scope[GRANT] = await self._known(request, key)
+        else:
+            await self._count(request, secret.client)
         return secret
 
-    async def _known(self, key: str) -> Grant | None:
-        """What an API key allows, None where none is needed. Raises `Failure`, `TokenRefused`."""
+    async def _count(self, request: Request, client: str | None) -> None:
+        if self._limits is not None:
+            await self._limits.client(request, client)
+
+    async def _known(self, request: Request, key: str) -> Grant | None:
+        """What an API key allows, None where none is needed. Counts the request.
+
+        Raises `Failure`, `Problem`, `TokenRefused`.
+        """
         access = self._runtime.access
         if access.open:
             if self._token is not None and not self._token.accepts(key):
@@ -161,6 +180,7 @@ class RealtimeEndpoints:
         grant = await access.opens_all(key)
         if grant is None:
             raise _no_key()
+        await self._count(request, counted_as(grant))
         return grant
 
 

@@ -26,8 +26,10 @@ from gateway.rest.access import (
     HOW,
     WRONG,
     Admitted,
+    counted_as,
     until,
 )
+from gateway.rest.limits import HttpLimits
 from gateway.rest.operation import Handler, Operation, ResponseSpec
 from gateway.rest.problems import NO_PLACE, NO_SUCH_SESSION, RETRY, Kind, of_interview
 from gateway.rest.sessions import session_id_of, websocket_base
@@ -125,6 +127,7 @@ class RtviEndpoints:
     def __init__(self, runtime: Runtime, webrtc: Signalling) -> None:
         self._runtime = runtime
         self._webrtc = webrtc
+        self._limits = None if runtime.limiter is None else HttpLimits(runtime.limiter)
 
     def operations(self) -> list[Operation]:
         """The endpoints, as entries of the table of operations."""
@@ -263,7 +266,8 @@ class RtviEndpoints:
         """By which the client's credential is known again, and what it allows; no ticket is used.
 
         A connection may be replaced and given candidates with the credential that made it: then,
-        and where none is needed, there is no grant. Raises `Problem` and `NoSuchSession`.
+        and where none is needed, there is no grant. Counts the request. Raises `Problem` and
+        `NoSuchSession`.
         """
         headers, access = request.headers, self._runtime.access
         origin = origin_of(headers.getlist("origin"))
@@ -279,16 +283,23 @@ class RtviEndpoints:
         holder = digest_of(credential)
         token = self._webrtc.token
         if shown and token is not None and token.accepts(shown):
+            await self._count(request, holder)
             return holder, None
         used = credential.startswith(TICKET)  # all else has to hold still
         if used and peer_id is not None and self._webrtc.made_with(peer_id) == holder:
+            await self._count(request, holder)
             return holder, None
         grant = await access.look(credential)
         if grant is None or not (shown or _once(grant)):
             raise ACCESS_REQUIRED(HOW, headers=WRONG)
+        await self._count(request, counted_as(grant))
         if not await access.holds(grant, session_id):
             raise NO_SUCH_SESSION()
         return holder, grant
+
+    async def _count(self, request: Request, client: str) -> None:
+        if self._limits is not None:
+            await self._limits.client(request, client)
 
 
 def _once(grant: Grant) -> bool:

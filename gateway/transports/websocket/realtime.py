@@ -82,7 +82,9 @@ async def realtime_endpoint(websocket: WebSocket) -> None:
         protocol.allow(LONGEST_MESSAGE_BYTES)
     await websocket.accept(SUBPROTOCOL if SUBPROTOCOL in offered else None)
     dialect = OpenAiRealtime(session, new_id=new_id)
-    until = None if grant is None else runtime.access.until(grant)
+    until = None if secret is None else secret.until
+    if grant is not None:
+        until = runtime.access.until(grant)
     await converse(websocket, runtime, session_id, dialect, until=until)
 
 

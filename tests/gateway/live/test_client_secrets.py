@@ -43,6 +43,18 @@ def test_a_secret_is_found_until_it_expires(told: Any) -> None:
     told(story)
 
 
+def test_a_secret_keeps_whose_it_is_and_ends_with_its_key(told: Any) -> None:
+    async def story(store: Store) -> None:
+        for until, expires_at in ((NOW + 20, int(NOW) + 20), (NOW + 90, int(NOW) + 60)):
+            made = await make_secret(
+                store, SESSION, lifetime_s=60, now=NOW, client="key-1", until=until
+            )
+            assert (made.client, made.until, made.expires_at) == ("key-1", until, expires_at)
+            assert await find_secret(store, made.value, now=NOW) == made
+
+    told(story)
+
+
 def test_no_two_secrets_are_alike(told: Any) -> None:
     async def story(store: Store) -> None:
         made = [await make_secret(store, {"n": n}, lifetime_s=60, now=NOW) for n in range(3)]

@@ -1,17 +1,29 @@
 """Limits over HTTP and at the handshake of a WebSocket, against a real server."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 import httpx
 import pytest
+from starlette.requests import HTTPConnection
 from websockets.asyncio.client import connect
+from websockets.asyncio.server import serve
 from websockets.exceptions import InvalidStatus
 
+from gateway.limits.counting import MemoryCounting
+from gateway.limits.limiter import Limiter, LimitRules
+from gateway.rates import Rate
+from gateway.rest.limits import HttpLimits
+from gateway.rest.problems import Problem
 from gateway.store import StoreUnavailable
+from pipeline.testing import run_virtual
 from tests.support.gateway import Gateway
 from tests.support.rest import refused
+from tests.support.served import free_port
 from tests.support.stub_services import StubService, services_file
+from tests.support.tokens import AUDIENCE, ISSUER, SECRET, token
 
 KEY, OTHER = "a-key-of-ours", "another-key"
 NEW = {"role": "Data Analyst"}
@@ -46,6 +58,89 @@ def test_each_key_has_its_rate_and_answers_say_what_is_left(gateway: Gateway) ->
         health = await client.get("/health/live")
         assert health.status_code == 200
         assert "ratelimit" not in health.headers
+
+    told(gateway, story)
+
+
+@pytest.mark.slow
+def test_the_tokens_of_one_subject_count_as_one(gateway: Gateway) -> None:
+    gateway.settings |= {"jwt_secret": SECRET, "jwt_issuer": ISSUER, "jwt_audience": AUDIENCE}
+    gateway.settings["limit_key"] = "2/h"
+
+    async def story(client: httpx.AsyncClient) -> None:
+        async def status(subject: str, number: int) -> int:
+            given = token(now=int(time.time()), sub=subject, jti=f"{number}")
+            return (await client.get("/api/sessions", headers=bearer(given))).status_code
+
+        assert [await status("anna", number) for number in range(3)] == [200, 200, 429]
+        assert await status("bert", 4) == 200
+
+    told(gateway, story)
+
+
+def test_an_address_of_ipv6_is_counted_by_its_network() -> None:
+    limits = HttpLimits(Limiter(LimitRules(address=Rate(3600.0, 2)), MemoryCounting()))
+
+    async def passes(client: str) -> bool:
+        scope = {"type": "http", "method": "GET", "client": (client, 1)}
+        with suppress(Problem):
+            await limits.address(HTTPConnection(scope))
+            return True
+        return False
+
+    async def main() -> None:
+        assert [await passes(f"2001:db8::{n}") for n in range(3)] == [True, True, False]
+        assert await passes("2001:db8:0:1::1")
+        assert [await passes("203.0.113.9") for _ in range(3)] == [True, True, False]
+        assert await passes("203.0.113.8")
+
+    run_virtual(main())
+
+
+def test_a_client_secret_counts_as_the_key_that_made_it(gateway: Gateway) -> None:
+    gateway.settings |= {"api_keys": f"{KEY},{OTHER}", "quota_day": 6}
+
+    async def story(client: httpx.AsyncClient) -> None:
+        async def asked(path: str, key: str) -> httpx.Response:
+            headers = bearer(key) | {"content-type": "application/sdp"}
+            return await client.post(f"/v1/realtime/{path}", content="v=0", headers=headers)
+
+        async def secret(key: str = KEY) -> httpx.Response:
+            return await client.post(
+                "/v1/realtime/client_secrets",
+                json={"session": {"type": "realtime", "model": "mine"}},
+                headers=bearer(key),
+            )
+
+        first, second = [(await secret()).json()["value"] for _ in range(2)]
+        for key in (first, second, KEY):
+            assert (await asked("calls?model=mine", key)).status_code == 400
+        assert (await asked("calls/rtc_x/hangup", first)).status_code == 404
+        refusals = [
+            await asked("calls?model=mine", first),
+            await asked("calls?model=mine", KEY),
+            await asked("calls/rtc_x/hangup", second),
+            await secret(),
+        ]
+        assert [answer.status_code for answer in refusals] == [429] * 4
+        assert {answer.json()["error"]["code"] for answer in refusals} == {"quota_used"}
+        assert int(refusals[0].headers["retry-after"]) > 0
+        assert (await secret(OTHER)).status_code == 200
+
+    told(gateway, story)
+
+
+def test_an_offer_of_rtvi_is_counted(gateway: Gateway) -> None:
+    gateway.settings |= {"api_keys": f"{KEY},{OTHER}", "limit_key": "3/h"}
+    offer = {"sdp": "v=0", "type": "offer", "pc_id": None, "restart_pc": False}
+
+    async def story(client: httpx.AsyncClient) -> None:
+        async def status(key: str, session: str = "a") -> int:
+            path = f"/sessions/{session}/api/offer"
+            return (await client.post(path, json=offer, headers=bearer(key))).status_code
+
+        assert [await status(KEY) for _ in range(4)] == [400] * 3 + [429]
+        assert await status(OTHER) == 400
 
     told(gateway, story)
 
@@ -116,6 +211,33 @@ def test_a_service_is_limited_for_all_clients_together(gateway: Gateway) -> None
             assert refused(found[2])[1] == "too_many_requests"
             assert (await client.get("/two/x", headers=bearer(KEY))).status_code == 200
         assert len(stub.seen) == 3
+
+    told(gateway, story)
+
+
+@pytest.mark.parametrize(
+    ("limited", "key", "statuses"),
+    [("limit_key", KEY, [101, 101, 429]), ("limit_address", "wrong-key", [401, 401, 429])],
+    ids=["by its key", "by its address"],
+)
+def test_the_websockets_of_services_are_counted(
+    gateway: Gateway, limited: str, key: str, statuses: list[int]
+) -> None:
+    port = free_port()
+    file = services_file(gateway.settings["data_dir"], {"name": "one", "port": port})
+    gateway.settings |= {"api_keys": f"{KEY},{OTHER}", "services": file, limited: "2/h"}
+
+    async def handshake() -> int:
+        url = f"ws://127.0.0.1:{gateway.port}/one/x"
+        try:
+            async with connect(url, additional_headers=bearer(key), proxy=None):
+                return 101
+        except InvalidStatus as refusal:
+            return refusal.response.status_code
+
+    async def story(client: httpx.AsyncClient) -> None:
+        async with serve(lambda socket: socket.wait_closed(), "127.0.0.1", port):
+            assert [await handshake() for _ in statuses] == statuses
 
     told(gateway, story)
 
