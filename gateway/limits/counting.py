@@ -1,11 +1,12 @@
 """Where the numbers of limits are: in this process, or in Redis for all processes.
 
-In memory the least recently used are forgotten beyond `MOST_KEPT`, so that no number of clients
-takes more memory; a client that is forgotten begins anew.
+In memory the least recently used are forgotten beyond `MOST_KEPT` of each limit, so that no number
+of clients takes more memory; a client that is forgotten begins anew. Strangers have network
+addresses alone, so however many come, no key, quota or service is forgotten for them.
 """
 
 import time
-from collections import OrderedDict
+from collections import ChainMap, OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
@@ -72,26 +73,34 @@ class Counting(Protocol):
 
 
 class MemoryCounting:
-    """The numbers of one process. `clock` gives seconds since the epoch."""
+    """The numbers of one process, at most `most_kept` of each limit.
+
+    `clock` gives seconds since the epoch.
+    """
 
     def __init__(
         self, *, clock: Callable[[], float] = time.time, most_kept: int = MOST_KEPT
     ) -> None:
         self._clock = clock
         self._most_kept = most_kept
-        self._kept: OrderedDict[str, float] = OrderedDict()
+        self._kept: dict[str, OrderedDict[str, float]] = {}
+        """By the policies of limits, which are few."""
 
     def __len__(self) -> int:
-        return len(self._kept)
+        return sum(map(len, self._kept.values()))
 
     async def count(self, limits: Sequence[Limit]) -> tuple[LimitVerdict, ...]:
         now = self._clock()
-        taken = take(limits, self._kept, now)
-        for key, (value, _) in taken.changes.items():
-            self._kept[key] = value
-            self._kept.move_to_end(key)
-        while len(self._kept) > self._most_kept:
-            self._kept.popitem(last=False)
+        taken = take(limits, ChainMap(*self._kept.values()), now)
+        for limit in limits:
+            key = limit.key(now) if isinstance(limit, Quota) else limit.key
+            kept = self._kept.setdefault(limit.policy, OrderedDict())
+            if key in taken.changes:
+                kept[key] = taken.changes[key][0]
+            if key in kept:  # who is refused has come, too
+                kept.move_to_end(key)
+            while len(kept) > self._most_kept:
+                kept.popitem(last=False)
         return taken.verdicts
 
 

@@ -1,5 +1,6 @@
 """Which limits a request has, and what happens while nothing can be counted."""
 
+import asyncio
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,9 +10,16 @@ from gateway.limits.buckets import Bucket, Limit, LimitVerdict, Quota
 from gateway.limits.counting import Counting, MemoryCounting, RedisCounting
 from gateway.rates import Rate, parse_rate
 from gateway.settings import Settings
-from gateway.store import Store, StoreError
+from gateway.store import Store, StoreBusy, StoreError
 
 logger = logging.getLogger("parley.limits")
+
+ANSWER_S = 1.0
+"""How long a request waits to be counted; Redis takes some 0.1 ms. Assumed."""
+
+PAUSE_S = 1.0
+"""While nothing can be counted, one request at a time tries it, so long after the last one. The
+others do not wait."""
 
 Down = Literal["auto", "open", "closed"]
 
@@ -43,13 +51,17 @@ class LimitRules:
 class Limiter:
     """Counts requests by the rules. Every method raises `LimitsUnavailable`; it may be cancelled.
 
-    A request that one of its limits refuses is counted against none.
+    A request that one of its limits refuses is counted against none. Where too many wait to be
+    counted at once, which is what limits are for, those beyond are refused, and not let through as
+    while nothing can be counted.
     """
 
     def __init__(self, rules: LimitRules, counting: Counting) -> None:
         self._rules = rules
         self._counting = counting
         self._lost = False
+        self._trying = False
+        self._try_at = 0.0
 
     async def address(self, network: str) -> tuple[LimitVerdict, ...]:
         """Count a request of a client's network address."""
@@ -77,21 +89,43 @@ class Limiter:
     async def _count(self, limits: Sequence[Limit]) -> tuple[LimitVerdict, ...]:
         if not limits:
             return ()
+        loop = asyncio.get_running_loop()
+        if self._lost and (self._trying or loop.time() < self._try_at):
+            return self._uncounted(limits)
+        if tries := self._lost:
+            self._trying = True
         try:
-            verdicts = await self._counting.count(limits)
-        except StoreError as error:
+            async with asyncio.timeout(ANSWER_S):
+                verdicts = await self._counting.count(limits)
+        except StoreBusy as error:
+            if self._lost:
+                return self._uncounted(limits)
+            if self._rules.down == "open":
+                return ()
+            logger.debug("a request is not counted: %s", error)
+            raise LimitsUnavailable from None
+        except (StoreError, TimeoutError) as error:
             if not self._lost:
-                logger.warning("requests cannot be counted: %s", error)
+                why = str(error) or f"no answer within {ANSWER_S:g} s"
+                logger.warning("requests cannot be counted: %s", why)
             self._lost = True
-            down = self._rules.down
-            quota = any(isinstance(limit, Quota) for limit in limits)
-            if down == "closed" or (down == "auto" and quota):
-                raise LimitsUnavailable from None
-            return ()
+            self._try_at = loop.time() + PAUSE_S
+            return self._uncounted(limits)
+        finally:
+            if tries:
+                self._trying = False
         if self._lost:
             logger.info("requests are counted again")
         self._lost = False
         return verdicts
+
+    def _uncounted(self, limits: Sequence[Limit]) -> tuple[LimitVerdict, ...]:
+        """What becomes of a request that cannot be counted. Raises `LimitsUnavailable`."""
+        down = self._rules.down
+        quota = any(isinstance(limit, Quota) for limit in limits)
+        if down == "closed" or (down == "auto" and quota):
+            raise LimitsUnavailable from None
+        return ()
 
 
 def limiter_of(settings: Settings, store: Store) -> Limiter | None:

@@ -9,6 +9,7 @@ without a colon is a kind without a subject.
     StoreError
     ├── Conflict              the entry is not at the version that the writer had read
     ├── StoreUnavailable      the storage does not work now; the text says what to do
+    │   └── StoreBusy         too many operations of this process wait for it already
     └── StoreClosed           `aclose` has been called
 
 A write that is cancelled or ends in `StoreUnavailable` has happened either as a whole or not at
@@ -46,6 +47,10 @@ class Conflict(StoreError):
 
 class StoreUnavailable(StoreError):
     """The storage cannot be used: unreachable, full, locked, damaged, forbidden or overloaded."""
+
+
+class StoreBusy(StoreUnavailable):
+    """So many operations of this process wait already that this one was not begun."""
 
 
 class StoreClosed(StoreError):

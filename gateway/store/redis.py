@@ -28,6 +28,7 @@ from gateway.store.protocol import (
     Entry,
     Page,
     Put,
+    StoreBusy,
     StoreClosed,
     StoreUnavailable,
     Write,
@@ -195,7 +196,7 @@ class RedisStore:
         if self._closed:
             raise StoreClosed(f"{self._address} was closed")
         if self._pending >= MAX_PENDING:
-            raise StoreUnavailable(f"{self._address}: {MAX_PENDING} operations are waiting already")
+            raise StoreBusy(f"{self._address}: {MAX_PENDING} operations are waiting already")
         self._pending += 1
         self._idle.clear()
         try:

@@ -11,7 +11,7 @@ from gateway.limits.counting import MemoryCounting, RedisCounting
 from gateway.limits.limiter import Limiter, LimitRules, LimitsUnavailable, limiter_of
 from gateway.rates import Rate
 from gateway.settings import Settings
-from gateway.store import StoreUnavailable
+from gateway.store import StoreBusy, StoreUnavailable
 from gateway.store.redis import RedisStore
 from pipeline.testing import run_virtual
 from tests.support.memory_store import MemoryStore
@@ -24,15 +24,32 @@ SLOW = Rate(3600.0, 5)
 def test_memory_has_a_bound_and_forgets_who_came_least_recently() -> None:
     async def main() -> None:
         counting = MemoryCounting(clock=lambda: 1e9, most_kept=100)
-        kept = Bucket("address", "kept", Rate(60.0, 3))
+        idle, busy = (Bucket("address", name, SLOW) for name in ("idle", "busy"))
+        for _ in range(5):
+            await counting.count([idle])
+            await counting.count([busy])
         for number in range(1000):
             await counting.count([Bucket("address", f"{number}", SLOW)])
-            if number in (0, 50, 140):
-                await counting.count([kept])
+            if number % 50 == 0:
+                (refused,) = await counting.count([busy])
+                assert not refused.allowed
         assert len(counting) == 100
-        again = Bucket("address", "kept", Rate(60.0, 3))
-        (forgotten,) = await counting.count([again])
-        assert forgotten.remaining == 2
+        (forgotten,) = await counting.count([idle])
+        assert forgotten.remaining == 4
+
+    run_virtual(main())
+
+
+def test_strangers_push_no_key_and_no_quota_out_of_memory() -> None:
+    async def main() -> None:
+        counting = MemoryCounting(clock=lambda: 1e9, most_kept=10)
+        limits = [Bucket("key", "a", SLOW), Quota("day", "a", 5), Bucket("service", "s", SLOW)]
+        for _ in range(2):
+            await counting.count(limits)
+        for number in range(100):
+            await counting.count([Bucket("address", f"{number}", SLOW)])
+        assert [one.remaining for one in await counting.count(limits)] == [2, 2, 2]
+        assert len(counting) == 10 + 3
 
     run_virtual(main())
 
@@ -129,16 +146,115 @@ def test_a_redis_that_is_away_lets_reads_through_and_no_quota_as_configured(
         rules = LimitRules(address=SLOW, key=SLOW, day=5, down=down)  # type: ignore[arg-type]
         limiter = Limiter(rules, Down())
 
-        async def passes(counted: Awaitable[tuple[LimitVerdict, ...]]) -> bool:
-            try:
-                assert await counted == ()
-            except LimitsUnavailable:
-                return False
-            return True
-
         assert await passes(limiter.client("a", None, changes=False)) is read
         assert await passes(limiter.client("a", None, changes=True)) is change
         assert await passes(limiter.address("203.0.113.9")) is address
+
+    run_virtual(main())
+
+
+async def passes(counted: Awaitable[tuple[LimitVerdict, ...]]) -> bool:
+    """Whether a request that nobody counts may go on."""
+    try:
+        assert await counted == ()
+    except LimitsUnavailable:
+        return False
+    return True
+
+
+class Flooded:
+    """As many wait to be counted as may."""
+
+    async def count(self, limits: Sequence[Limit]) -> tuple[LimitVerdict, ...]:
+        raise StoreBusy("512 operations are waiting already")
+
+
+@pytest.mark.parametrize(("down", "passed"), [("auto", False), ("open", True), ("closed", False)])
+def test_a_flood_does_not_switch_limits_off(down: str, passed: bool) -> None:
+    async def main() -> None:
+        limiter = Limiter(LimitRules(address=SLOW, key=SLOW, down=down), Flooded())  # type: ignore[arg-type]
+        for _ in range(2):
+            assert await passes(limiter.address("203.0.113.9")) is passed
+            assert await passes(limiter.client("a", None, changes=False)) is passed
+
+    run_virtual(main())
+
+
+def test_more_than_may_wait_for_redis_is_a_flood(
+    redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.store.redis.MAX_PENDING", 5)
+
+    async def story(processes: list[RedisCounting]) -> None:
+        limiter = Limiter(LimitRules(address=Rate(3600.0, 100)), processes[0])
+        asked = [limiter.address("203.0.113.9") for _ in range(12)]
+        found = await asyncio.gather(*asked, return_exceptions=True)
+        refused = [one for one in found if isinstance(one, LimitsUnavailable)]
+        assert (len(refused), () in found) == (7, False)
+        (verdict,) = await limiter.address("203.0.113.9")
+        assert verdict.remaining == 100 - 5 - 1
+
+    in_redis(redis_server, story)
+
+
+class Hanging:
+    """A Redis that answers nothing until it is `well`."""
+
+    def __init__(self) -> None:
+        self.well = asyncio.Event()
+        self.asked = 0
+        self._memory = MemoryCounting()
+
+    async def count(self, limits: Sequence[Limit]) -> tuple[LimitVerdict, ...]:
+        self.asked += 1
+        await self.well.wait()
+        return await self._memory.count(limits)
+
+
+def test_a_redis_that_hangs_keeps_one_request_at_a_time_waiting() -> None:
+    async def main() -> None:
+        now = asyncio.get_running_loop().time
+        hanging = Hanging()
+        limiter = Limiter(LimitRules(address=SLOW), hanging)
+
+        async def waited_s() -> float:
+            begun = now()
+            assert await limiter.address("203.0.113.9") == ()
+            return round(now() - begun, 6)
+
+        async def at_once(requests: int) -> list[float]:
+            return sorted(await asyncio.gather(*(waited_s() for _ in range(requests))))
+
+        assert await at_once(5) == [1.0] * 5, "that it hangs is found out"
+        assert (await at_once(50), hanging.asked) == ([0.0] * 50, 5)
+        await asyncio.sleep(1.0)
+        assert (await at_once(50), hanging.asked) == ([0.0] * 49 + [1.0], 6)
+        await asyncio.sleep(1.0)
+        trying = asyncio.create_task(limiter.address("203.0.113.9"))
+        await asyncio.sleep(0.5)
+        assert (await waited_s(), hanging.asked) == (0.0, 7)
+        hanging.well.set()
+        (verdict,) = await trying
+        assert verdict.remaining == 4
+        (verdict,) = await limiter.address("203.0.113.9")
+        assert verdict.remaining == 3
+
+    run_virtual(main())
+
+
+def test_who_leaves_while_it_tries_whether_redis_is_back_keeps_nobody_from_it() -> None:
+    async def main() -> None:
+        hanging = Hanging()
+        limiter = Limiter(LimitRules(address=SLOW), hanging)
+        assert await limiter.address("203.0.113.9") == ()
+        await asyncio.sleep(1.0)
+        trying = asyncio.create_task(limiter.address("203.0.113.9"))
+        await asyncio.sleep(0.5)
+        trying.cancel()
+        await asyncio.wait([trying])
+        hanging.well.set()
+        (verdict,) = await limiter.address("203.0.113.9")
+        assert verdict.allowed
 
     run_virtual(main())
 
