@@ -181,9 +181,10 @@ class Access:
         """
         if grant.everything or not grant.owner or grant.session_id is not None:
             return True
-        owner = grant.owner.encode()
-        before = await put_if_absent(
-            self._store, _owner(session_id), owner, ttl_s=self._pass_s, about=session_id
+        owner, key = grant.owner.encode(), _owner(session_id)
+        # Most come back to what is theirs: a read, where a write that fails would be one of few.
+        before = await self._store.get(key) or await put_if_absent(
+            self._store, key, owner, ttl_s=self._pass_s, about=session_id
         )
         return before is None or before.value == owner
 

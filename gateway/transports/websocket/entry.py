@@ -20,12 +20,13 @@ from gateway.protocols.dialect import Outgoing, ProtocolError, Start
 from gateway.protocols.request import ResumeRequest
 from gateway.security import Access, presented
 from gateway.security.grants import MOST_WAITING, MOST_WAITING_AT
-from gateway.security.identities import TokenRefused
+from gateway.security.identities import LONGEST_TOKEN, TokenRefused
 from gateway.store import StoreError
 from gateway.transports.websocket.protocol import WebSocketProtocol
 
 HELLO_S = 5.0
-LONGEST_HELLO_BYTES = 4 * 1024
+LONGEST_HELLO_BYTES = LONGEST_TOKEN + 4 * 1024
+"""The longest token of an identity provider, and all else that is said at the beginning."""
 
 MOST_EARLY = 200
 """Messages behind the `hello` that came with it, and pings, until its ticket is looked up."""

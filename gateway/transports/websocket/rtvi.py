@@ -43,8 +43,9 @@ async def rtvi_endpoint(websocket: WebSocket) -> None:
     if session_id is not None and SESSION_ID.fullmatch(session_id) is None:
         await websocket.close(RtviClose.NO_SESSION, "a session id has 1 to 64 of A-Z a-z 0-9 _ -")
         return
+    name = session_id or secrets.token_hex(16)
     try:
-        admitted, until = await _admitted(websocket, runtime.access, session_id)
+        admitted, until = await _admitted(websocket, runtime.access, name)
     except StoreError:
         await websocket.close(RtviClose.STORE_UNAVAILABLE, "sessions cannot be stored or read now")
         return
@@ -61,16 +62,16 @@ async def rtvi_endpoint(websocket: WebSocket) -> None:
         avatar="off", interview=None if role is None else InterviewRequest(role)
     )
     dialect = FramedRtvi(request, epoch_clock())
-    name = session_id or secrets.token_hex(16)
     await converse(websocket, runtime, name, dialect, until=until, unwrap=dialect.unwrap)
 
 
 async def _admitted(
-    websocket: WebSocket, access: Access, session_id: str | None
+    websocket: WebSocket, access: Access, session_id: str
 ) -> tuple[bool, float | None]:
-    """Whether the client may have the session, or a new one, and until when (a Unix time).
+    """Whether the client may have the session, and until when (a Unix time).
 
-    Raises `StoreError`, `TokenRefused`.
+    A candidate's new session is the candidate's own from here on. Raises `StoreError`,
+    `TokenRefused`.
     """
     if access.open:
         return True, None
@@ -79,6 +80,4 @@ async def _admitted(
     grant = await access.look(credential or websocket.query_params.get("token", ""))
     if grant is None or (not credential and grant.ticket is None):
         return False, None  # what can be used twice has no place in a URL
-    if session_id is None:
-        return await access.begin(grant), access.until(grant)
     return await access.enter(grant, session_id), access.until(grant)

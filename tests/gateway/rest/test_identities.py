@@ -14,10 +14,12 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
+from gateway.security.identities import LONGEST_TOKEN
 from gateway.security.roles import ClientRole
 from gateway.security.stored_keys import create_key, revoke_key
 from tests.support.gateway import Gateway
 from tests.support.rest import refused
+from tests.support.rtvi import rtvi_client
 from tests.support.stub_services import StubService, services_file
 from tests.support.tokens import (
     AUDIENCE,
@@ -150,6 +152,26 @@ def test_a_candidate_has_its_own_sessions_and_no_others(secret: Gateway) -> None
     told(secret, story)
 
 
+def test_an_idempotency_key_is_its_candidates_own(secret: Gateway) -> None:
+    async def story(client: httpx.AsyncClient) -> None:
+        async def made(subject: str, **more: Any) -> str:
+            headers = bearer(of("candidate", subject, **more)) | {"idempotency-key": "1"}
+            answer = await client.post("/api/sessions", json=NEW, headers=headers)
+            client.cookies.clear()
+            assert answer.status_code == 201
+            session_id: str = answer.json()["session_id"]
+            return session_id
+
+        annas, berts = await made("anna"), await made("bert")
+        assert berts != annas
+        # A token that was renewed is the same candidate's.
+        assert await made("anna", jti="another") == annas
+        assert await status(client, "GET", f"/api/sessions/{berts}", of("candidate", "bert")) == 200
+        assert await status(client, "GET", f"/api/sessions/{annas}", of("candidate", "bert")) == 404
+
+    told(secret, story)
+
+
 def test_a_token_for_one_session_opens_no_other_and_makes_none(secret: Gateway) -> None:
     async def story(client: httpx.AsyncClient) -> None:
         made = await client.post("/api/sessions", json=NEW, headers=bearer(of("service")))
@@ -241,6 +263,28 @@ def test_a_token_opens_a_websocket_in_the_handshake_or_in_hello(secret: Gateway)
         kind, said = await opened(secret, "/ws/c", first=hello(of("service", aud="x")))
         assert (kind, said["code"]) == ("error", "bad_ticket")
         assert said["message"].startswith("token_audience")
+        long = of("service", groups="x" * 5_900)
+        assert 8_100 < len(long) <= LONGEST_TOKEN
+        kind, _ = await opened(secret, "/ws/d", first=hello(long))
+        assert kind == "ready"
+
+    told(secret, story)
+
+
+def test_a_candidate_owns_the_session_that_it_begins_over_rtvi(secret: Gateway) -> None:
+    async def story(client: httpx.AsyncClient) -> None:
+        anna, bert = of("candidate", "anna"), of("candidate", "bert")
+        async with rtvi_client(secret.port, additional_headers=bearer(anna)) as talk:
+            await talk.ready()
+            session_id = talk.messages[1]["data"]["d"]["session_id"]
+        path = f"/api/sessions/{session_id}"
+        found = [await status(client, "GET", path, one) for one in (bert, anna)]
+        assert found == [404, 200]
+        again = f"/ws-client/{session_id}"
+        async with rtvi_client(secret.port, again, additional_headers=bearer(bert)) as talk:
+            assert (await talk.closed())[0] == 4003
+        async with rtvi_client(secret.port, again, additional_headers=bearer(anna)) as talk:
+            await talk.ready()
 
     told(secret, story)
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -69,6 +70,47 @@ def test_a_key_opens_every_session(two: Two) -> None:
         assert await two.one.begin(grant) is True
         assert await two.one.look(KEY[:-1]) is None
         assert await two.one.look("") is None
+
+    two.run(story)
+
+
+def test_a_candidate_that_comes_back_to_its_session_writes_nothing(two: Two) -> None:
+    candidates = [Grant(name, owner=name) for name in ("anna", "bert")]
+    commits = 0
+
+    async def story() -> None:
+        nonlocal commits
+        store = two.stores[0]
+        commit = store.commit
+
+        async def counted(*writes: Any) -> Any:
+            nonlocal commits
+            commits += 1
+            return await commit(*writes)
+
+        store.commit = counted  # type: ignore[method-assign]
+        anna, bert = candidates
+        assert await two.one.enter(anna, "a") is True
+        assert commits == 1
+        two.stored.add("a")
+        for _ in range(3):
+            assert await two.one.enter(anna, "a") is True
+            assert await two.one.own(anna, "a") is True
+            assert await two.one.own(bert, "a") is False
+        assert commits == 1
+
+    two.run(story)
+
+
+def test_of_candidates_that_begin_one_session_at_once_one_has_it(two: Two) -> None:
+    async def story() -> None:
+        grants = [Grant(name, owner=name) for name in ("anna", "bert")] * 3
+        sides = (two.one, two.other) * 3
+        taken = await asyncio.gather(
+            *(side.own(grant, "a") for side, grant in zip(sides, grants, strict=True))
+        )
+        assert sorted(taken) == [False] * 3 + [True] * 3
+        assert taken[0] is taken[2] is taken[4]
 
     two.run(story)
 
