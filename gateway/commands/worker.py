@@ -20,6 +20,7 @@ from gateway.commands.terminal import CommandFailed, complain
 from gateway.commands.workers import MODELS, WorkerOrder
 from gateway.live.registry import LAST_WORDS_S, STORE_S
 from gateway.logs import configure
+from gateway.rest.subpath import subpath_of
 from gateway.variables import secrets_of
 from gateway.workers.board import LoadBoard
 from gateway.workers.forwarding import Forwarding, from_siblings
@@ -119,10 +120,11 @@ class WorkerServer(GatewayServer):
         siblings.runtime = app.state.runtime
         siblings.page = app.state.scrape.page
         local = kept_local(app, settings, order.tls)
-        forwarding = Forwarding(local, siblings)
-        door = Door(siblings, early_refusal(app, settings, order.tls))
+        subpath = subpath_of(settings.public_url)
+        forwarding = Forwarding(local, siblings, subpath=subpath)
+        door = Door(siblings, early_refusal(app, settings, order.tls), subpath=subpath)
         config = server_config(forwarding, order.tls, settings.proxies, door.protocol)
-        own = server_config(from_siblings(local, siblings.keep))
+        own = server_config(from_siblings(local, siblings.keep, subpath=subpath))
         server = cls(app, config, own, siblings, door, forwarding, line, tells=order.tells)
         return server
 

@@ -19,6 +19,11 @@ def subpath_of(public_url: str | None) -> str:
     return "" if public_url is None else urlsplit(public_url).path.rstrip("/")
 
 
+def without(path: str, subpath: str) -> str:
+    """A path that was asked for, as the routes have it: the path is taken off, if it is there."""
+    return path.removeprefix(subpath) if subpath and path.startswith(f"{subpath}/") else path
+
+
 class SubpathMiddleware:
     """Takes the path off what is asked for, and puts it before the locations in answers."""
 
@@ -38,7 +43,7 @@ class SubpathMiddleware:
         below = f"{subpath}/"
         scope = {**scope, SUBPATH: subpath}
         if scope["path"].startswith(below):
-            scope["path"] = scope["path"].removeprefix(subpath)
+            scope["path"] = without(scope["path"], subpath)
             scope["raw_path"] = scope["raw_path"].removeprefix(subpath.encode())
 
         async def placed(message: Message) -> None:

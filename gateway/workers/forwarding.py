@@ -17,6 +17,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from gateway.rest.subpath import without
 from gateway.transports.websocket.protocol import EXTENSION
 from gateway.workers import merging, metrics_pages
 from gateway.workers.kept_pages import counted_by
@@ -55,11 +56,16 @@ GONE: Final = "the process that has this connection has ended\n"
 
 
 class Forwarding:
-    """The application of a process that has siblings. Enter this context where it serves."""
+    """The application of a process that has siblings. Enter this context where it serves.
 
-    def __init__(self, app: ASGIApp, siblings: Siblings) -> None:
+    `subpath` is the path below which the gateway is on another host, or "". Where a request goes
+    does not depend on it, and it goes there as it came.
+    """
+
+    def __init__(self, app: ASGIApp, siblings: Siblings, *, subpath: str = "") -> None:
         self._app = app
         self._siblings = siblings
+        self._subpath = subpath
         self._clients: dict[int, httpx.AsyncClient] = {}
 
     async def aclose(self) -> None:
@@ -75,7 +81,8 @@ class Forwarding:
             await self._app(scope, receive, send)
             return
         query = scope["query_string"].decode(errors="replace")
-        way = way_of(scope["method"], scope["path"], query, self._siblings.board.workers)
+        path = without(scope["path"], self._subpath)
+        way = way_of(scope["method"], path, query, self._siblings.board.workers)
         if way.kind == "here":
             await self._app(scope, receive, send)
             return
@@ -180,7 +187,7 @@ class Forwarding:
         own = self._siblings.index
         if own not in answers:
             return Response("this process does not answer itself\n", 503, {"retry-after": "1"})
-        method, path = request.method, request.url.path
+        method, path = request.method, without(request.scope["path"], self._subpath)
         statuses = {worker: one.status_code for worker, one in answers.items()}
         if method != "GET":
             return _same(answers[merging.chosen(own, statuses, method)])
@@ -318,8 +325,8 @@ async def _parts(answer: httpx.Response) -> AsyncIterator[bytes]:
 Keep = Callable[[bytes], Awaitable[None]]
 
 
-def from_siblings(app: ASGIApp, keep: Keep) -> ASGIApp:
-    """The application for requests that came over a process's own socket.
+def from_siblings(app: ASGIApp, keep: Keep, *, subpath: str = "") -> ASGIApp:
+    """The application for requests that came over a process's own socket, below `subpath` or not.
 
     `keep` gets each page of metrics before it is told.
     """
@@ -332,7 +339,7 @@ def from_siblings(app: ASGIApp, keep: Keep) -> ASGIApp:
             client = told.get("client")
             scope["client"] = None if client is None else (client[0], client[1])
             scope["scheme"] = told.get("scheme", "http")
-            if scope["path"] == "/metrics":
+            if without(scope["path"], subpath) == "/metrics":
                 send = _kept_first(send, keep)
         await app(scope, receive, send)
 

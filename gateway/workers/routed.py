@@ -5,6 +5,7 @@ import socket
 from typing import Any, cast
 from urllib.parse import unquote
 
+from gateway.rest.subpath import without
 from gateway.transports.http import HttpProtocol, Turned
 from gateway.transports.websocket.protocol import WebSocketProtocol
 from gateway.workers.handover import Told, give
@@ -21,11 +22,15 @@ class Door:
     """Gives connections to the siblings of a process, and takes theirs.
 
     `serving` is called with the keyword arguments of uvicorn's protocols once the server has begun.
-    `turned` says who is refused a WebSocket before it is made.
+    `turned` says who is refused a WebSocket before it is made. `subpath` is the path below which
+    the gateway is on another host, or "".
     """
 
-    def __init__(self, siblings: Siblings, turned: Turned | None = None) -> None:
+    def __init__(
+        self, siblings: Siblings, turned: Turned | None = None, *, subpath: str = ""
+    ) -> None:
         self.siblings = siblings
+        self.subpath = subpath
         self.tunnels: Tunnels | None = None
         self._arguments: dict[str, Any] = {}
         self._tasks: set[asyncio.Task[None]] = set()  # bounded by the connections that arrive
@@ -129,7 +134,7 @@ class _Routed(HttpProtocol):
         if self.arrived is not None and (self.arrived[0].hops >= MOST_HOPS or siblings.accepting()):
             return False
         path, _, query = self.url.decode("latin-1").partition("?")
-        worker = siblings.place(websocket_way(unquote(path), query))
+        worker = siblings.place(websocket_way(without(unquote(path), self.door.subpath), query))
         if worker == siblings.index:
             return False
         if not self.door.give(worker, self, self._head(self.headers) + rest):

@@ -45,11 +45,11 @@ class Pair:
         return [server.siblings.runtime.live.connections for server in self.servers]  # type: ignore[union-attr]
 
     @asynccontextmanager
-    async def calls(self, names: list[str]) -> AsyncIterator[list[Caller]]:
+    async def calls(self, names: list[str], below: str = "") -> AsyncIterator[list[Caller]]:
         async with AsyncExitStack() as stack:
 
             async def begun(name: str) -> Caller:
-                url = f"ws://127.0.0.1:{self.port}/ws/{name}"
+                url = f"ws://127.0.0.1:{self.port}{below}/ws/{name}"
                 caller = Caller(await stack.enter_async_context(connect(url, compression=None)))
                 await caller.say(type="hello", version=1)
                 await caller.until("ready")
@@ -184,17 +184,18 @@ def test_the_deletion_of_a_session_reaches_the_server_that_has_it(tmp_path: Path
     run(tmp_path, story)
 
 
+@pytest.mark.parametrize("below", ["", "/tool"], ids=["of its own host", "below a path"])
 def test_a_client_that_lost_its_line_comes_back_to_the_server_that_kept_its_session(
-    tmp_path: Path,
+    tmp_path: Path, below: str
 ) -> None:
     async def story(pair: Pair) -> None:
         names = [f"call-{number}" for number in range(6)]
-        async with pair.calls(names) as calls:
+        async with pair.calls(names, below) as calls:
             for call in calls:
                 call.socket.transport.abort()
             for call, name in zip(calls, names, strict=True):
                 token = (await call.until("ready"))["resume"]
-                url = f"ws://127.0.0.1:{pair.port}/ws/{name}"
+                url = f"ws://127.0.0.1:{pair.port}{below}/ws/{name}"
                 async with connect(url, compression=None) as socket:
                     back = Caller(socket)
                     resume = {"token": token, "seq": call.messages[-1]["seq"]}
@@ -202,7 +203,37 @@ def test_a_client_that_lost_its_line_comes_back_to_the_server_that_kept_its_sess
                     assert (await back.until("ready"))["resumed"]["kept"]
                     socket.transport.abort()
 
-    run(tmp_path, story)
+    run(tmp_path, story, public_url=f"https://host.example{below}")
+
+
+def test_below_a_path_of_another_host_all_processes_answer_as_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sample = 'parley_sessions{transport="websocket"} '
+
+    async def story(pair: Pair) -> None:
+        async with pair.calls(["one", "two"], "/tool"):
+            for asked in ("", "/tool"):  # the proxy may leave the path out
+                whole = await pair.asked_together("GET", f"{asked}/metrics")
+                assert f"{sample}2.0" in whole.text
+                health = (await pair.asked_together("GET", f"{asked}/health")).json()["gateway"]
+                assert (health["taken"], health["workers"]) == (2, 2)
+        for server in pair.servers:
+            assert server.siblings.runtime is not None
+            server.siblings.runtime.metrics.refused("websocket")
+        refused = 'parley_admissions_refused_total{transport="websocket"} '
+        assert f"{refused}2.0" in (await pair.asked_together("GET", "/tool/metrics")).text
+        asked_of = Forwarding._one
+
+        async def answers(forwarding: Forwarding, worker: int, *request: Any) -> Any:
+            own = worker == forwarding._siblings.index
+            return await asked_of(forwarding, worker, *request) if own else None
+
+        monkeypatch.setattr(Forwarding, "_one", answers)
+        # What the other one told last was kept, though it was asked below the path.
+        assert f"{refused}2.0" in (await pair.asked_together("GET", "/tool/metrics")).text
+
+    run(tmp_path, story, public_url="https://host.example/tool")
 
 
 def test_figures_are_those_of_both(tmp_path: Path) -> None:
