@@ -4,6 +4,7 @@ A client is accepted once the service has accepted it, with the subprotocol that
 until then it gets whatever answer there is, as for any other request.
 """
 
+import asyncio
 import logging
 
 from starlette.responses import Response
@@ -20,6 +21,7 @@ from gateway.services.forwarding import RefusedRequest
 from gateway.services.registry import Registry, Service
 from gateway.services.upstreams import Upstreams
 from gateway.services.websocket_calls import (
+    ClientLeft,
     Handshake,
     HandshakeRefused,
     ServiceSocket,
@@ -46,7 +48,7 @@ class ServiceWebSockets:
         """Serve one WebSocket. Needs uvicorn with `WebSocketProtocol`."""
         try:
             await self._passed_on(websocket)
-        except WebSocketDisconnect:
+        except (WebSocketDisconnect, ClientLeft):
             return
         except HandshakeRefused as refused:
             answer = Response(refused.body, refused.status)
@@ -73,11 +75,16 @@ class ServiceWebSockets:
             call = WebSocketCall(service, self._upstreams, self._handshake(websocket, name))
         except RefusedRequest as error:
             raise problems.INVALID_REQUEST(str(error)) from None
+        await websocket.receive()  # "websocket.connect"; the next is that the client has left
+        gone = asyncio.create_task(websocket.receive())
         try:
-            async with call.opened() as socket:
+            async with call.opened(gone) as socket:
+                gone.cancel()
                 await self._joined(websocket, service, socket)
         except NoAnswer as missing:
             raise no_answer(service, missing) from None
+        finally:
+            gone.cancel()
 
     def _handshake(self, websocket: WebSocket, name: str) -> Handshake:
         scope = websocket.scope

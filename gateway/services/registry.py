@@ -1,6 +1,6 @@
 """The services that there are, and the instance that a call gets. Pure: time is an argument."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
@@ -30,10 +30,16 @@ class Service:
     """One service with what the process knows of it."""
 
     def __init__(
-        self, spec: ServiceSpec, instances: Mapping[str, Instance], chance: Callable[[], float]
+        self,
+        spec: ServiceSpec,
+        instances: Mapping[str, Instance],
+        chance: Callable[[], float],
+        gone: Mapping[str, Instance] | None = None,
     ) -> None:
         self.spec = spec
         self.instances = dict(instances)
+        self.gone = dict(gone or {})
+        """Instances that get no call any more, and had some when they went, by their URLs."""
         self.budget = RetryBudget()
         self._balancer = balancer(spec.balancing, chance)
 
@@ -44,7 +50,7 @@ class Service:
     @property
     def websockets(self) -> int:
         """Those that are open."""
-        return sum(one.websockets for one in self.instances.values())
+        return sum(one.websockets for one in (*self.instances.values(), *self.gone.values()))
 
     def untried(self, tried: Collection[str], now: float) -> bool:
         """Whether an instance that is usable has not been tried."""
@@ -106,6 +112,7 @@ class Registry:
         self._made = made
         self._health = health
         self._services = {name: self._service(spec) for name, spec in specs.items()}
+        self._gone: dict[str, dict[str, Instance]] = {}  # of the services that there are no more
 
     def __iter__(self) -> Iterator[Service]:
         return iter(self._services.values())
@@ -119,41 +126,71 @@ class Registry:
 
     def replace(self, specs: Mapping[str, ServiceSpec], now: float) -> None:
         """Other services from here on. An instance that stays in its service keeps its state; calls
-        of one that goes are not broken off; one that comes starts slowly."""
+        of one that goes are not broken off; one that comes starts slowly, with the calls that it
+        still has from before."""
+        before = self._services
+        gone = self._gone | {
+            name: _busy((*service.gone.values(), *service.instances.values()))
+            for name, service in before.items()
+        }
         self._services = {
-            name: self._replaced(self._services.get(name), spec, now)
+            name: self._replaced(before.get(name), spec, now, gone.get(name, {}))
             for name, spec in specs.items()
         }
+        left = {name: _busy(there.values()) for name, there in gone.items() if name not in specs}
+        self._gone = {name: there for name, there in left.items() if there}
 
     def _service(self, spec: ServiceSpec) -> Service:
         return Service(
             spec, {one.authority: self._instance(one, spec) for one in spec.instances}, self._chance
         )
 
-    def _replaced(self, before: Service | None, spec: ServiceSpec, now: float) -> Service:
-        if before is None:
+    def _replaced(
+        self, before: Service | None, spec: ServiceSpec, now: float, gone: dict[str, Instance]
+    ) -> Service:
+        """The service of a specification; `gone` are the instances that have calls of it, by their
+        URLs, whether it had, or has, them or not."""
+        if before is None and not gone:
             return self._service(spec)
-        if before.spec == spec:
+        if before is not None and before.spec == spec:
+            before.gone = _busy(before.gone.values())
             return before
         kept: dict[str, Instance] = {}
         for endpoint in spec.instances:
-            known = before.instances.get(endpoint.authority)
+            known = None if before is None else before.instances.get(endpoint.authority)
             if known is None or known.endpoint.protocol != endpoint.protocol:
-                known = self._instance(endpoint, spec)
-                known.since = now
-            elif spec.health_endpoints != before.spec.health_endpoints:
+                known = self._come(endpoint, spec, gone.get(endpoint.url), now)
+            elif before is not None and spec.health_endpoints != before.spec.health_endpoints:
                 known.health = InstanceHealth(self._health)
             known.endpoint = endpoint
             _give_time(known.breaker, spec)
             kept[known.key] = known
-        service = Service(spec, kept, self._chance)
-        service.budget = before.budget
+        others = {url: one for url, one in gone.items() if kept.get(one.key) is not one}
+        service = Service(spec, kept, self._chance, others)
+        if before is not None:
+            service.budget = before.budget
         return service
+
+    def _come(
+        self, endpoint: Endpoint, spec: ServiceSpec, gone: Instance | None, now: float
+    ) -> Instance:
+        """An instance that comes, or one that is back while calls of it go on."""
+        made = self._instance(endpoint, spec)
+        if gone is not None:
+            gone.reset(now)
+            gone.health = made.health
+            made = gone
+        made.since = now
+        return made
 
     def _instance(self, endpoint: Endpoint, spec: ServiceSpec) -> Instance:
         breaker = self._made()
         _give_time(breaker, spec)
         return Instance(endpoint, breaker, InstanceHealth(self._health))
+
+
+def _busy(instances: Iterable[Instance]) -> dict[str, Instance]:
+    return {one.endpoint.url: one for one in instances if one.websockets or one.in_flight}
 
 
 def _give_time(breaker: Breaker, spec: ServiceSpec) -> None:

@@ -8,10 +8,11 @@ import asyncio
 import logging
 import random
 import ssl
+from asyncio import FIRST_COMPLETED
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from websockets.asyncio.client import ClientConnection
 from websockets.client import ClientProtocol
@@ -39,14 +40,11 @@ from gateway.services.instances import Admission, Instance
 from gateway.services.registry import SOONEST_S, Service, Unavailable
 from gateway.services.resolving import NEXT_AFTER_S
 from gateway.services.retries import AGAIN, AttemptFailed, Phase, Retrying
+from gateway.services.service_connection import PING_EVERY_S, ServiceConnection
 from gateway.services.upstreams import Upstreams
 from pipeline.breaker import Outcome
 
 logger = logging.getLogger("parley.services")
-
-PING_EVERY_S: Final = 20.0
-PING_TIMEOUT_S: Final = 20.0
-"""A service that answers no ping for so long is gone. The values are those of most servers."""
 
 CLOSE_S: Final = 2.0
 """How long a service may take to answer a close frame."""
@@ -57,6 +55,7 @@ AHEAD_FRAMES: Final = 4
 AHEAD_BYTES: Final = 32 * 1024
 """What may wait to be sent to a service before the next message waits, too."""
 
+LENGTH: Final = b"content-length"
 NEGOTIATED: Final = b"sec-websocket-"
 """Headers that are of one connection."""
 
@@ -70,6 +69,10 @@ class Handshake:
     headers: Sequence[tuple[bytes, bytes]]
     subprotocols: Sequence[str]
     origin: RequestOrigin
+
+
+class ClientLeft(Exception):
+    """The client has left before the service accepted it."""
 
 
 class HandshakeRefused(Exception):
@@ -122,16 +125,17 @@ class WebSocketCall:
         ]
 
     @asynccontextmanager
-    async def opened(self) -> AsyncIterator[ServiceSocket]:
+    async def opened(self, gone: "asyncio.Future[Any]") -> AsyncIterator[ServiceSocket]:
         """A WebSocket with an instance, while the block lasts; leaving it drops the connection.
 
-        Raises `NoAnswer` and `HandshakeRefused`. Of `RefusedRequest` see the constructor.
+        `gone` is done when the client has left; nobody is asked for it from then on. Raises
+        `NoAnswer`, `HandshakeRefused` and `ClientLeft`. Of `RefusedRequest` see the constructor.
         """
         service = self._service
         if service.websockets >= service.spec.max_websockets:
             raise NoAnswer("busy", "too many WebSockets", SOONEST_S)
         service.budget.called()
-        socket, instance = await self._attempts()
+        socket, instance = await self._attempts_until(gone)
         instance.websockets += 1
         try:
             yield socket
@@ -141,6 +145,20 @@ class WebSocketCall:
                 now = asyncio.get_running_loop().time()
                 tell(f"{service.name} at {instance.key}", instance.broke_off(now))
             socket.connection.transport.abort()
+
+    async def _attempts_until(self, gone: "asyncio.Future[Any]") -> tuple[ServiceSocket, Instance]:
+        attempts = asyncio.create_task(self._attempts())
+        try:
+            await asyncio.wait((attempts, gone), return_when=FIRST_COMPLETED)
+        finally:
+            if gone.done() or not attempts.done():
+                attempts.cancel()
+                await asyncio.wait((attempts,))
+                if not attempts.cancelled() and attempts.exception() is None:
+                    attempts.result()[0].connection.transport.abort()
+        if gone.done():
+            raise ClientLeft
+        return attempts.result()
 
     async def _attempts(self) -> tuple[ServiceSocket, Instance]:
         service, now = self._service, asyncio.get_running_loop().time
@@ -225,7 +243,11 @@ class WebSocketCall:
             if connection is not None and not answered:
                 connection.transport.abort()
         connection.start_keepalive()
-        own = [line for line in head if not line[0].startswith(NEGOTIATED)]
+        own = [
+            line
+            for line in head
+            if line[0] != LENGTH and not line[0].startswith(NEGOTIATED)  # RFC 9110, section 8.6
+        ]
         return ServiceSocket(connection, connection.subprotocol, own)
 
     @property
@@ -257,10 +279,10 @@ class WebSocketCall:
                 subprotocols=[Subprotocol(name) for name in offered] or None,
                 max_size=spec.max_message_bytes,
             )
-            return ClientConnection(
+            return ServiceConnection(
                 protocol,
                 ping_interval=PING_EVERY_S,
-                ping_timeout=PING_TIMEOUT_S,
+                ping_timeout=None,
                 close_timeout=CLOSE_S,
                 max_queue=AHEAD_FRAMES,
                 write_limit=AHEAD_BYTES,
@@ -279,11 +301,7 @@ class WebSocketCall:
         except RefusedAnswer as error:
             return _Failed(AttemptFailed(Phase.HEAD, str(error)))
         body = bytes(response.body or b"")
-        own = [
-            line
-            for line in head
-            if line[0] != b"content-length" and not line[0].startswith(NEGOTIATED)
-        ]
+        own = [line for line in head if line[0] != LENGTH and not line[0].startswith(NEGOTIATED)]
         return HandshakeRefused(response.status_code, own, body)
 
 

@@ -157,6 +157,7 @@ def test_the_service_chooses_the_subprotocol_and_its_headers_come_back(gateway: 
         offered.append(request.headers["sec-websocket-protocol"])
         response.headers["Set-Cookie"] = "a=1"
         response.headers["Access-Control-Allow-Origin"] = "*"
+        response.headers["Content-Length"] = "0"
 
     async def story() -> None:
         async with (
@@ -167,7 +168,7 @@ def test_the_service_chooses_the_subprotocol_and_its_headers_come_back(gateway: 
             assert socket.response is not None
             headers: Headers = socket.response.headers
             assert headers.get_all("set-cookie") == ["a=1"]
-            assert "access-control-allow-origin" not in headers
+            assert {"access-control-allow-origin", "content-length"} & {*headers} == set()
             assert headers.get_all("sec-websocket-protocol") == ["v2"]
         assert offered == ["v1, v2"]
 
@@ -263,7 +264,63 @@ def test_a_connection_that_breaks_off_breaks_off_for_the_other_side(gateway: Gat
     run(gateway, story, {"name": "s", "port": port})
 
 
+def test_a_client_that_leaves_before_it_is_accepted_is_waited_for_no_longer(
+    gateway: Gateway, caplog: pytest.LogCaptureFixture
+) -> None:
+    port = free_port()
+    asked: asyncio.Queue[float] = asyncio.Queue()
+
+    async def hangs(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        asked.put_nowait(0.0)
+        assert await reader.read(-1) == b""
+        asked.put_nowait(1.0)
+
+    async def story() -> None:
+        async with raw_service(hangs, port):
+            calling = asyncio.create_task(call(gateway).__aenter__())
+            await asked.get()
+            (found,) = gateway.app.state.services
+            (instance,) = found.instances.values()
+            assert (instance.in_flight, instance.calls) == (1, 1)
+            calling.cancel()
+            await asyncio.wait((calling,))
+            assert await asked.get() == 1.0, "the service's side was closed"
+            while instance.in_flight:
+                await asyncio.sleep(0.01)
+            # Nobody else was asked for it, and it is no fault of the service's.
+            assert (instance.calls, instance.failures, found.websockets) == (1, 0, 0)
+        assert [one for one in caplog.records if one.levelname == "ERROR"] == []
+
+    run(gateway, story, {"name": "s", "port": port, "timeout": 10 * WITHIN_S})
+
+
 # --- limits --------------------------------------------------------------------------------------
+
+
+def test_a_flood_of_pings_is_refused(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.transports.websocket.relay.CONTROLS_A_SECOND", 50)
+    port = free_port()
+    closed: asyncio.Queue[int | None] = asyncio.Queue()
+
+    async def listens(socket: ServerConnection) -> None:
+        with suppress(ConnectionClosed):
+            await echo(socket)
+        closed.put_nowait(socket.close_code)
+
+    async def story() -> None:
+        async with service(listens, port), call(gateway) as socket:
+            for _ in range(40):
+                await socket.ping()
+            await socket.send("x")
+            assert await socket.recv() == "x"
+            with suppress(ConnectionClosed):
+                for _ in range(200):
+                    await socket.ping()
+            assert await ended(socket) == (1008, "too many frames that are no messages")
+            assert await closed.get() == 1008
+
+    run(gateway, story, {"name": "s", "port": port})
 
 
 def test_a_message_that_is_too_long_ends_it_for_both(gateway: Gateway) -> None:

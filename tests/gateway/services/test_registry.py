@@ -210,6 +210,69 @@ def test_what_stays_keeps_its_state_and_what_comes_starts_slowly() -> None:
     assert registry.find("gone") is None
 
 
+LEAST = ServiceSpec(name="plans", instances=(A, B), balancing=Balancing.LEAST_CONNECTIONS)
+
+
+def found(registry: Registry, name: str = "plans") -> Service:
+    service = registry.find(name)
+    assert service is not None
+    return service
+
+
+@pytest.mark.parametrize("whole", [False, True], ids=["the instance", "its service"])
+def test_an_instance_that_comes_back_still_has_its_websockets(whole: bool) -> None:
+    registry = registry_of(LEAST)
+    found(registry).instances[A.authority].websockets = 3
+    without: dict[str, ServiceSpec] = {} if whole else {"plans": replace(LEAST, instances=(B,))}
+    registry.replace(without, 1.0)
+    if not whole:
+        assert found(registry).websockets == 3, "they are the service's still"
+    registry.replace({"other": replace(LEAST, name="other"), **without}, 2.0)
+    assert found(registry, "other").websockets == 0
+    registry.replace({"plans": LEAST}, 3.0)
+    service = found(registry)
+    back = service.instances[A.authority]
+    assert (back.websockets, back.since, service.websockets) == (3, 3.0, 3)
+    assert service.gone == {}
+    # Long after it has started slowly, since it has most to do.
+    assert [call(service, 100.0) for _ in range(3)] == [B.authority] * 3
+
+
+def test_an_instance_that_comes_back_is_tried_like_a_new_one() -> None:
+    registry = registry_of(LEAST)
+    first = found(registry).instances[A.authority]
+    first.websockets = 1
+    for _ in range(3):
+        call(found(registry), 0.0, FAILED, tried={B.authority})
+    first.probed(Probed(0.0, 3.0, "no answer within 3 s"))
+    registry.replace({"plans": replace(LEAST, instances=(B,))}, 1.0)
+    registry.replace({"plans": LEAST}, 2.0)
+    back = found(registry).instances[A.authority]
+    assert (back.breaker.state, back.health.state) == (BreakerState.CLOSED, HealthState.UNKNOWN)
+    assert back.usable(2.0)
+
+
+def test_an_instance_that_has_gone_is_forgotten_with_its_last_call() -> None:
+    registry = registry_of(LEAST)
+    first = found(registry).instances[A.authority]
+    first.websockets, first.in_flight = 1, 1
+    alone = {"plans": replace(LEAST, instances=(B,))}
+    secure = replace(A, protocol="https")
+    registry.replace({"plans": replace(LEAST, instances=(secure, B))}, 1.0)
+    second = found(registry).instances[A.authority]
+    second.in_flight = 1
+    registry.replace(alone, 1.0)
+    assert [*found(registry).gone.values()] == [first, second], "one of each protocol"
+    first.websockets, second.in_flight = 0, 0
+    registry.replace(alone, 2.0)
+    assert [*found(registry).gone.values()] == [first]
+    first.in_flight = 0
+    registry.replace(alone, 3.0)
+    assert found(registry).gone == {}
+    registry.replace({"plans": LEAST}, 4.0)
+    assert found(registry).instances[A.authority] is not first
+
+
 def test_a_service_that_does_not_change_is_the_same_one() -> None:
     plans = ServiceSpec(name="plans", instances=(A, B))
     registry = registry_of(plans)
