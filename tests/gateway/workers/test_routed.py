@@ -6,13 +6,14 @@ import ssl
 import tempfile
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from gateway.workers.board import LoadBoard
 from gateway.workers.handover import Arrivals, Told
 from gateway.workers.routed import Door
+from gateway.workers.routes import Way
 from tests.support.paths import ROOT
 
 TLS = ROOT / "tests" / "gateway" / "commands" / "tls"
@@ -102,6 +103,33 @@ async def story(folder: Path) -> None:
     assert buffered[0] > 0
     assert given == [True]
     assert client.answer == b"answered GET"
+
+
+@pytest.mark.parametrize(
+    ("url", "way"),
+    [
+        (b"/tool/ws/mine?x=1", Way("begin", "mine")),
+        (b"/t%6fol/ws/mine", Way("begin", "mine")),
+        (b"/ws/mine", Way("begin", "mine")),
+        (b"/tool/v1/realtime?session_id=mine", Way("begin", "mine")),
+        (b"/toolbox/ws/mine", Way("here")),
+        (b"/tool/tool/ws/mine", Way("here")),
+    ],
+    ids=["left in", "encoded", "left out", "realtime", "longer", "twice"],
+)
+def test_a_websocket_goes_where_it_belongs_below_a_path_of_another_host(
+    url: bytes, way: Way
+) -> None:
+    asked: list[Way] = []
+
+    def place(found: Way) -> int:
+        asked.append(found)
+        return 0
+
+    door = Door(cast("Any", SimpleNamespace(index=0, place=place)), subpath="/tool")
+    connection: Any = SimpleNamespace(door=door, arrived=None, url=url)
+    assert door.protocol.passed_on(connection, b"") is False
+    assert asked == [way]
 
 
 def test_a_connection_that_did_not_arrive_is_on_its_way_no_longer(tmp_path: Path) -> None:
