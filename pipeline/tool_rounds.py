@@ -90,6 +90,8 @@ class ToolRounds:
         None where the reply is over: it called nothing, or only what is the client's to run, or
         more than it may.
         """
+        if self._own:  # further rounds may follow, with the same ids
+            calls = [replace(call, call_id=self._unique(call.call_id)) for call in calls]
         theirs = [call for call in calls if self._is_theirs(call.name)]
         self.handed += theirs[: MOST_HANDED - len(self.handed)]
         if len(theirs) == len(calls) or self._rounds == MOST_ROUNDS:
@@ -138,7 +140,7 @@ class ToolRounds:
         servers would refuse if it came back to them."""
         arguments = _object(call.arguments)
         kept = "{}" if arguments is None else call.arguments
-        return ToolRequest(self._unique(call.call_id), call.name, kept), arguments
+        return ToolRequest(call.call_id, call.name, kept), arguments
 
     def _unique(self, call_id: str) -> str:
         """An id that no other call of this reply has: servers count from 0 in each round."""

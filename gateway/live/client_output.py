@@ -42,6 +42,7 @@ class ClientOutput:
         self.ready: SessionReady | None = None
         """What it was told last about its session."""
         self._dialect = dialect
+        self.runs_tools = dialect.runs_tools
         self._loop = asyncio.get_running_loop()
         self.rate = ReplyRate(rate_hz)
         self.observed: ObservedSession | None = None

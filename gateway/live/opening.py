@@ -74,6 +74,8 @@ async def open_session(
         observers = (*observers, audience)
     tools = ClientTools(output.emit)
     wishes = host.tools if request.tools is None else request.tools
+    if not output.runs_tools:  # nobody would answer their calls
+        wishes = tuple(wish for wish in wishes if not wish.of_client)
     own, unknown = session_tools(wishes, calls.lineup.tools, tools, session_id)
     session = calls.session(
         session_id,

@@ -1,6 +1,7 @@
 """The functions of one session: the operator's, and those that its client runs."""
 
 import asyncio
+import secrets
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -23,6 +24,9 @@ class ClientTools:
         self._emit = emit
         self._waiting: dict[str, asyncio.Future[str]] = {}
         self._ended: deque[str] = deque(maxlen=MOST_ENDED)
+        self._own_part = secrets.token_hex(4)
+        """Of its ids: a client that comes back after a restart may still have results of calls
+        that were made before."""
         self._count = 0
 
     def own(self, wish: ToolWish) -> OwnTool:
@@ -46,7 +50,8 @@ class ClientTools:
 
     async def _call(self, turn: int, request: ToolRequest, arguments: Mapping[str, Any]) -> str:
         self._count += 1
-        call_id = f"call_{turn}_{self._count}"  # a model's own ids may come twice
+        # A model's own ids may come twice.
+        call_id = f"call_{self._own_part}_{turn}_{self._count}"
         waiting: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._waiting[call_id] = waiting
         self._emit(ToolCall(turn, call_id, request.name, request.arguments))

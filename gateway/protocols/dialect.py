@@ -336,6 +336,8 @@ class Dialect(Protocol):
     resumable: bool
     """Whether its clients count the messages, so that they can come back: see
     `gateway.protocols.request.ResumeRequest`."""
+    runs_tools: bool
+    """Whether its clients can run functions of their own within a reply: see `AnswerToolCall`."""
 
     def begin(self) -> Sequence[Command]:
         """The commands for a client that has connected, before its first message."""

@@ -160,6 +160,22 @@ def test_the_clients_calls_wait_for_the_end_and_the_model_knows() -> None:
     assert rounds.handed == [theirs, call("open", "{}", "d")]
 
 
+def test_a_call_of_the_clients_has_an_id_of_its_own_in_every_round() -> None:
+    rounds = ToolRounds(WITH_CLIENTS, (CLOCK,))
+    for _ in range(2):  # some servers count from 0 in each round
+        made = begun(rounds, call("open", "{}", "call_0"), call("clock", "{}", "call_1"))
+        rounds.results(made, {made.run[0].request.call_id: "noon"})
+    assert rounds.after("", [call("open", "{}", "call_0")]) is None
+    ids = [each.call_id for each in rounds.handed]
+    assert ids == ["call_0", "call_0_2", "call_0_3"]
+    assert told(rounds) == [
+        ("call_0", HANDED_ON),
+        ("call_1", "noon"),
+        ("call_0_2", HANDED_ON),
+        ("call_1_2", "noon"),
+    ]
+
+
 def test_no_more_than_so_many_calls_are_handed_over() -> None:
     rounds = ToolRounds(WITH_CLIENTS)
     assert rounds.after("", [call("open")] * (MOST_HANDED + 3)) is None

@@ -18,6 +18,7 @@ class CommandDialect:
     """
 
     resumable = False
+    runs_tools = False
 
     def __init__(self, *first: Command) -> None:
         self._first = first

@@ -14,6 +14,7 @@ class NativeDialect:
     """A `gateway.protocols.dialect.Dialect`. Its messages are numbered from 1."""
 
     resumable = True
+    runs_tools = True
 
     def __init__(self) -> None:
         self.seq = 0

@@ -71,6 +71,7 @@ class OpenAiLive:
     """
 
     resumable = False
+    runs_tools = False
 
     def __init__(
         self,

@@ -82,6 +82,7 @@ class OpenAiRealtime:
     """
 
     resumable = False
+    runs_tools = False
 
     def __init__(
         self,

@@ -47,6 +47,7 @@ class Rtvi:
     """
 
     resumable = False
+    runs_tools = False
 
     def __init__(
         self, request: SessionRequest, clock: Callable[[float], float], *, signalled: bool = True

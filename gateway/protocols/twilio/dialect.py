@@ -40,6 +40,7 @@ class TwilioDialect:
     message for that."""
 
     resumable = False
+    runs_tools = False
 
     def __init__(self) -> None:
         self._stream: str | None = None

@@ -34,9 +34,10 @@ from gateway.protocols.request import (
     SessionRequest,
     TurnRequest,
 )
+from gateway.protocols.tool_wish import ToolWish
 from pipeline.frames import Spoken
 from pipeline.stage import Observed
-from stages.fakes import FakeSynthesizer, FakeTranscriber
+from stages.fakes import FakeResponder, FakeSynthesizer, FakeTranscriber
 from tests.support.calls import LocalCalls
 from tests.support.client import SILENCE, SPEECH
 from tests.support.commands import CommandDialect
@@ -47,6 +48,10 @@ MANUAL = SessionRequest(turns=TurnRequest(mode="manual"))
 MULAW = AudioFormat("mulaw", 8000)
 LOUD, QUIET = b"\x90" * 160, b"\xff" * 160
 """20 ms of mu-law at 8 kHz."""
+
+
+TOOLS = (ToolWish(name="open", description="Opens a page"),)
+"""A function that a client runs itself."""
 
 
 async def typed(local: LocalCalls) -> list[str]:
@@ -422,3 +427,20 @@ def test_a_key_that_follows_audio_waits_until_it_has_been_fed(local: LocalCalls)
             assert client.when("Transcript") - sent_s == pytest.approx(1.5, abs=0.03)
 
     local.run(story)
+
+
+@pytest.mark.parametrize("runs", [True, False], ids=["runs", "runs not"])
+def test_a_clients_functions_are_offered_only_where_its_dialect_can_call_them(
+    local: LocalCalls, runs: bool
+) -> None:
+    local.responder = responder = FakeResponder(text="Go on.")
+    dialect = CommandDialect(Start(SessionRequest(tools=TOOLS)))
+    dialect.runs_tools = runs
+
+    async def story() -> None:
+        async with local.call(dialect=dialect) as client:
+            await client.until("ReplyDone", turn=0)
+
+    local.run(story)
+    offered = [tool.name for tool in responder.requests[0].brief.tools]
+    assert offered == (["open"] if runs else [])

@@ -50,13 +50,15 @@ def test_the_client_is_called_and_its_result_is_the_functions() -> None:
             asyncio.ensure_future(own.call(3, REQUEST, {"page": 3})),
         ]
         await asyncio.sleep(0)
+        first, second = (call.call_id for call in calls)
+        assert first != second
         assert calls == [
-            ToolCall(3, "call_3_1", "open", '{"page":3}'),
-            ToolCall(3, "call_3_2", "open", '{"page":3}'),
+            ToolCall(3, first, "open", '{"page":3}'),
+            ToolCall(3, second, "open", '{"page":3}'),
         ]
-        client.answer("call_3_2", "no such page", failed=True)
-        client.answer("call_3_1", "opened")
-        client.answer("call_3_1", "opened again")
+        client.answer(second, "no such page", failed=True)
+        client.answer(first, "opened")
+        client.answer(first, "opened again")
         assert await running[0] == "opened"
         with pytest.raises(ToolFailed, match="no such page"):
             await running[1]
@@ -66,16 +68,36 @@ def test_the_client_is_called_and_its_result_is_the_functions() -> None:
 
 def test_a_result_that_comes_too_late_is_ignored_and_one_of_no_call_is_refused() -> None:
     async def story() -> None:
-        client = ClientTools(lambda call: None)
+        calls: list[ToolCall] = []
+        client = ClientTools(calls.append)
         own = client.own(OPEN)
         for _ in range(MOST_ENDED + 1):
             with pytest.raises(TimeoutError):
                 async with asyncio.timeout(1):
                     await own.call(1, REQUEST, {})
-        client.answer(f"call_1_{MOST_ENDED + 1}", "late")
-        for never in ("call_9_9", "call_1_1"):
+        client.answer(calls[-1].call_id, "late")
+        for never in ("call_9_9", calls[0].call_id):
             with pytest.raises(ProtocolError) as refused:
                 client.answer(never, "x")
             assert refused.value.code == "no_such_call"
+
+    run_virtual(story())
+
+
+def test_a_result_for_a_call_from_before_a_restart_is_not_taken_for_the_next_one() -> None:
+    async def story() -> None:
+        calls: list[ToolCall] = []
+        before, after = ClientTools(calls.append), ClientTools(calls.append)
+        running = [
+            asyncio.ensure_future(client.own(OPEN).call(1, REQUEST, {}))
+            for client in (before, after)
+        ]
+        await asyncio.sleep(0)
+        old, new = (call.call_id for call in calls)
+        with pytest.raises(ProtocolError, match=old):
+            after.answer(old, "of another page")
+        after.answer(new, "of this page")
+        assert await running[1] == "of this page"
+        running[0].cancel()
 
     run_virtual(story())
